@@ -1,0 +1,237 @@
+//! One work queue in memory: competing consumers, redelivery at the old place, a delivery limit.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::warn;
+
+use super::parked::ParkedFile;
+use crate::broker::{Consumer, Delivery, Message, PublishError, Settle, WorkQueue};
+
+/// How long to wait before trying again to park a message when the disk refused.
+const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    which: WorkQueue,
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    /// A permit for each message, waiting or unsettled.
+    room: Arc<Semaphore>,
+    dead: Option<Arc<Queue>>,
+    file: OnceLock<ParkedFile>,
+}
+
+/// In order of their place. A message that comes back takes the place it had.
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    places: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: u64,
+    message: Message,
+    deliveries: i64,
+    /// Somebody waits until this is settled.
+    settled: Option<oneshot::Sender<()>>,
+    /// Its number in the file.
+    parked_as: Option<u64>,
+    /// `None` for what was parked before this process began, should there be too much of it.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Queue {
+    pub(super) fn new(which: WorkQueue, messages_max: usize, dead: Option<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self {
+            which,
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            room: Arc::new(Semaphore::new(messages_max)),
+            dead,
+            file: OnceLock::new(),
+        })
+    }
+
+    /// Takes over a file and what was parked in it. Called once, before anything else.
+    pub(super) fn fill(&self, file: ParkedFile, messages: Vec<(u64, Message)>) {
+        for (number, message) in messages {
+            self.enqueue(message, None, Some(number), Arc::clone(&self.room).try_acquire_owned().ok());
+        }
+        // It is called once.
+        let _ = self.file.set(file);
+    }
+
+    /// Returns when the message is in the queue.
+    pub(super) async fn put(&self, message: Message) {
+        let room = self.room().await;
+        self.enqueue(message, None, None, Some(room));
+    }
+
+    /// Returns when a consumer has settled the message. Dropped early, the message stays in the queue.
+    pub(super) async fn put_until_settled(&self, message: Message) -> Result<(), PublishError> {
+        let room = self.room().await;
+        let (settled, until_settled) = oneshot::channel();
+        self.enqueue(message, Some(settled), None, Some(room));
+        // An entry is dropped without an answer only with the whole broker.
+        until_settled.await.map_err(|_| PublishError::Unavailable(Duration::ZERO))
+    }
+
+    /// Returns when the message is in the file, and on disk. A disk that refuses shows as the caller's deadline.
+    pub(super) async fn park(self: &Arc<Self>, message: Message) -> Result<(), PublishError> {
+        let room = self.room().await;
+        let queue = Arc::clone(self);
+        // In a task, so that a caller that gives up leaves file and memory agreeing.
+        let parked = tokio::spawn(async move {
+            loop {
+                match queue.write(&message).await {
+                    Ok(number) => return queue.enqueue(message, None, number, Some(room)),
+                    Err(error) => warn!(queue = queue.which.name(), %error, "Could not park a message"),
+                }
+                tokio::time::sleep(PARK_AGAIN_AFTER).await;
+            }
+        });
+        parked.await.map_err(|_| PublishError::Unavailable(Duration::ZERO))
+    }
+
+    pub(super) fn depth(&self) -> u64 {
+        self.waiting().entries.len() as u64
+    }
+
+    pub(super) fn consumer(self: &Arc<Self>, prefetch: u16) -> QueueConsumer {
+        let prefetch = Arc::new(Semaphore::new(usize::from(prefetch.max(1))));
+        QueueConsumer { queue: Arc::clone(self), prefetch }
+    }
+
+    async fn write(&self, message: &Message) -> std::io::Result<Option<u64>> {
+        match self.file.get() {
+            None => Ok(None),
+            Some(file) => file.append(message).await.map(Some),
+        }
+    }
+
+    async fn room(&self) -> OwnedSemaphorePermit {
+        // Never closed, and if it were: nothing would ever be taken again.
+        match Arc::clone(&self.room).acquire_owned().await {
+            Ok(permit) => permit,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn enqueue(
+        &self,
+        message: Message,
+        settled: Option<oneshot::Sender<()>>,
+        parked_as: Option<u64>,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        let mut waiting = self.waiting();
+        waiting.places += 1;
+        let place = waiting.places;
+        waiting.entries.push_back(Entry { place, message, deliveries: 0, settled, parked_as, _room: room });
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// Back to its place, or, delivered too often, on to the dead ones.
+    fn give_back(self: &Arc<Self>, entry: Entry) {
+        match (&self.dead, tokio::runtime::Handle::try_current()) {
+            (Some(dead), Ok(runtime)) if entry.deliveries >= self.which.delivery_limit() => {
+                let (dead, queue) = (Arc::clone(dead), self.which.name());
+                runtime.spawn(async move {
+                    let id = &entry.message.message_id;
+                    warn!(queue, message_id = id, "Parked {id} as dead: delivered too often");
+                    // It keeps its room here until it has one there: too many dead hold up the living,
+                    // which is seen, where dropping them would not be.
+                    if dead.park(entry.message).await.is_ok()
+                        && let Some(settled) = entry.settled
+                    {
+                        // Nobody listens if the publisher's deadline has passed.
+                        let _ = settled.send(());
+                    }
+                });
+            }
+            _ => {
+                let mut waiting = self.waiting();
+                let at = waiting.entries.partition_point(|other| other.place < entry.place);
+                waiting.entries.insert(at, entry);
+                drop(waiting);
+                self.arrived.notify_one();
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct QueueConsumer {
+    queue: Arc<Queue>,
+    prefetch: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Consumer for QueueConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        let prefetch = Arc::clone(&self.prefetch).acquire_owned().await.ok()?;
+        loop {
+            // Registered before looking, so that what arrives in between wakes us.
+            let arrived = self.queue.arrived.notified();
+            let taken = self.queue.waiting().entries.pop_front();
+            match taken {
+                None => arrived.await,
+                Some(mut entry) => {
+                    let redelivered = entry.deliveries > 0;
+                    entry.deliveries += 1;
+                    let message = entry.message.clone();
+                    let settle =
+                        Unsettled { entry: Some(entry), queue: Arc::clone(&self.queue), _prefetch: prefetch };
+                    return Some(Delivery { message, redelivered, settle: Box::new(settle) });
+                }
+            }
+        }
+    }
+}
+
+struct Unsettled {
+    /// Taken when it is settled.
+    entry: Option<Entry>,
+    queue: Arc<Queue>,
+    _prefetch: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl Settle for Unsettled {
+    async fn ack(mut self: Box<Self>) {
+        let Some(entry) = self.entry.take() else { return };
+        if let (Some(number), Some(file)) = (entry.parked_as, self.queue.file.get())
+            && let Err(error) = file.settle(number).await
+        {
+            warn!(queue = self.queue.which.name(), %error, "A settled message will come again after a restart");
+        }
+        if let Some(settled) = entry.settled {
+            // Nobody listens if the publisher's deadline has passed.
+            let _ = settled.send(());
+        }
+    }
+
+    async fn requeue(self: Box<Self>) {
+        // Dropping is going back.
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.queue.give_back(entry);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The seam to the broker: what the workers need of RabbitMQ, and of the embedded broker in its place.
+//!
+//! What holds for every implementation (held by `tests/contract`):
+//! - `publish` returns `Ok` only when the message is in a replicated queue, or, embedded, when its consumer has
+//!   settled it, which it does after committing (I1). Until then the message may or may not have arrived: publish
+//!   it again with the same `message_id`, everything downstream dedups (I2).
+//! - A delivery that is dropped unsettled, or whose worker dies, is delivered again, with `redelivered` set.
+//! - A consumer survives the broker's restart: `next` simply takes longer. Settling a delivery of a lost
+//!   connection is harmless: it comes again.
+//! - The live source never blocks a publisher and may lose frames; when it may have, it says so with
+//!   [`LiveEvent::Gap`], and the pod heals from the store.
+//!
+//! Elsewhere: names and arguments in [`topology`], message bodies in `wire`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub mod embedded;
+mod frames;
+mod meter;
+pub mod rabbitmq;
+pub mod topology;
+
+/// The broker's half that every worker shares: cheap to clone, one per process.
+pub type SharedBroker = Arc<dyn Broker>;
+
+/// What the workers need of a broker.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Publishes, persistent and mandatory, and waits for the confirm; survives a reconnect on the way by
+    /// publishing again with the same id.
+    ///
+    /// # Errors
+    /// [`PublishError`] after `deadline` at the latest. The message may still arrive.
+    async fn publish(&self, to: Address, message: Message, deadline: Duration) -> Result<(), PublishError>;
+
+    /// Takes deliveries from a work queue, at most `prefetch` unsettled at a time.
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer>;
+
+    /// This pod's own source of live frames. It follows no partition yet.
+    async fn live(&self) -> Box<dyn LiveSource>;
+
+    /// How many messages wait in the queue (not counting unsettled ones).
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`] when the broker cannot be asked.
+    async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError>;
+
+    /// Whether the broker can be reached and takes publishes at the moment: what `/readyz` shows.
+    fn is_ready(&self) -> bool;
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// The alerts fanout, where producers publish too.
+    Alerts,
+    /// One partition of the live fanout. Confirmed by the exchange; nobody may be listening.
+    Live(u16),
+    /// Alerts of users that are due for their next channel.
+    Undelivered,
+    /// Refused input, kept with its reason (I11).
+    Rejected,
+    /// Poison: delivered too often.
+    Dead,
+}
+
+/// A queue that work is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkQueue {
+    /// Every alert once, for dispatch.
+    Dispatch,
+    /// For the senders of fallback.
+    Undelivered,
+    /// For the operator.
+    Rejected,
+    /// For the operator.
+    Dead,
+}
+
+/// A message as it crosses the broker.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What everything downstream dedups on.
+    pub message_id: String,
+    /// `application/json` unless a producer said otherwise.
+    pub content_type: String,
+    /// Flat text headers only, so that streams and AMQP 1.0 can carry them.
+    pub headers: BTreeMap<String, String>,
+    /// At most [`BODY_BYTES_MAX`].
+    pub body: Bytes,
+}
+
+/// The longest body carried, in bytes: a live frame holds an alert and up to a thousand recipients.
+pub const BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// How often each live partition is pulsed.
+pub const PULSE_EVERY: Duration = Duration::from_secs(1);
+
+/// A live source that hears no pulse for this long is deaf, even with its connection up.
+pub const DEAF_AFTER: Duration = Duration::from_secs(3);
+
+impl Message {
+    /// A JSON message without headers.
+    pub fn json(message_id: String, body: impl Into<Bytes>) -> Self {
+        Self {
+            message_id,
+            content_type: "application/json".into(),
+            headers: BTreeMap::new(),
+            body: body.into(),
+        }
+    }
+}
+
+/// Bodies hold what people are told: they do not print (I12).
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("message_id", &self.message_id)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a publish was not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Not within the deadline: down, blocked by an alarm, or behind. Come back later.
+    #[error("the broker did not confirm within {0:?}")]
+    Unavailable(Duration),
+    /// The message reached no queue: the topology is not what it should be.
+    #[error("no queue took the message: run `watchbell topology apply`")]
+    Unroutable,
+    /// Never accepted, however often it is tried.
+    #[error("the message is {len} bytes long, at most {BODY_BYTES_MAX} are carried")]
+    TooLarge {
+        /// Bytes given.
+        len: usize,
+    },
+}
+
+/// Takes deliveries from one queue. Owned by one task.
+#[async_trait]
+pub trait Consumer: Send {
+    /// The next delivery. Cancel-safe: dropped early, it takes nothing. `None` when the broker was closed for
+    /// good by this process's shutdown.
+    async fn next(&mut self) -> Option<Delivery>;
+}
+
+/// One delivery, to be settled once. Dropped unsettled, it goes back to the queue.
+pub struct Delivery {
+    /// What was published.
+    pub message: Message,
+    /// Somebody took it before and did not settle it.
+    pub redelivered: bool,
+    /// Gives the answer to the broker.
+    pub settle: Box<dyn Settle>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+/// Settles one delivery.
+#[async_trait]
+pub trait Settle: Send + Sync {
+    /// It is done with.
+    async fn ack(self: Box<Self>);
+    /// It could not be done now: back to the queue, counted against the delivery limit.
+    async fn requeue(self: Box<Self>);
+}
+
+/// A pod's own source of live frames. Owned by one task, except [`LiveControl`].
+#[async_trait]
+pub trait LiveSource: Send {
+    /// The next event. Cancel-safe.
+    async fn next(&mut self) -> Option<LiveEvent>;
+    /// The half that other tasks use.
+    fn control(&self) -> Arc<dyn LiveControl>;
+}
+
+/// Chooses what a live source follows.
+#[async_trait]
+pub trait LiveControl: Send + Sync {
+    /// Follows a partition. When this returns, frames published from now on arrive, or a gap is told of: so
+    /// follow first, then read the store.
+    async fn follow(&self, partition: u16);
+    /// Follows it no longer.
+    async fn unfollow(&self, partition: u16);
+}
+
+/// What a live source tells.
+#[derive(Debug)]
+pub enum LiveEvent {
+    /// A frame of a partition that is followed.
+    Frame(Message),
+    /// Frames may have been lost before this point (a reconnect, an overflow, deafness): compare every session
+    /// with the store.
+    Gap,
+}

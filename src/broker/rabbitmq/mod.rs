@@ -1,0 +1,133 @@
+//! RabbitMQ behind the seam, by AMQP 0-9-1. The only place for lapin.
+//!
+//! What holds here, besides the contract of [`super`]:
+//! - The connections are ours to supervise: lapin's own recovery hangs or loses consumers (4 of 22 and 6 of 12
+//!   restarts, measured), so it stays off. Any error, silence or time-out means a new connection to the next node.
+//! - Every call is time-boxed. A broker that hangs keeps its sockets open and says nothing.
+//! - Consuming, live frames, alerts and live publishing have a connection each, so that none can hold up another:
+//!   an alarm blocks whole connections, and a hung pod's queue stalls whoever publishes to it.
+//! - No URL, and so no password, is ever printed: logs name nodes as `host:port` (I12).
+//!
+//! Elsewhere: finding a node in `connect`, confirms in `publisher`, work in `consumer`, live frames and the
+//! pulse in `live` and `hearing`, the topology in `declare`, addresses, properties and headers
+//! in `route` and `convert`.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lapin::options::QueueDeclareOptions;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub use self::declare::{apply_topology, check_topology};
+use self::{consumer::RabbitConsumer, live::RabbitLive, publisher::Publisher, route::Route};
+use super::{
+    Address, BODY_BYTES_MAX, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, meter, topology,
+};
+use crate::domain::Secret;
+
+mod connect;
+mod consumer;
+mod convert;
+mod declare;
+mod hearing;
+mod live;
+mod publisher;
+mod route;
+
+/// The longest wait for a node to take a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// The longest wait for an answer to one AMQP call, and for a publisher's confirm.
+const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// How to reach the cluster.
+#[derive(Debug, Clone)]
+pub struct RabbitConfig {
+    /// One a node, `amqp://` or `amqps://`. Each connection tries them in an order of its own.
+    pub urls: Vec<Secret>,
+    /// Whether to declare the topology when connecting; otherwise `watchbell topology apply` has done it.
+    pub declare: bool,
+    /// What the operator reads in RabbitMQ's list of connections: this process's name.
+    pub name: String,
+    /// The authority that signed the nodes' certificates, besides those of the system.
+    pub ca_pem: Option<String>,
+}
+
+impl RabbitConfig {
+    /// Whether the URLs can be understood. The text of a failure has no URL in it.
+    ///
+    /// # Errors
+    /// When there is none, or one is not a URL of a broker.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.urls.is_empty(), "no broker URL is given");
+        for number in 0..self.urls.len() {
+            connect::uri(self, number)?;
+        }
+        Ok(())
+    }
+}
+
+/// See the module. One per process; dropped, its connections close.
+#[derive(Debug)]
+pub struct RabbitBroker {
+    config: Arc<RabbitConfig>,
+    shutdown: CancellationToken,
+    alerts: Publisher,
+    /// Apart from [`Self::alerts`], because pods' queues hang on the live exchanges.
+    live: Arc<Publisher>,
+}
+
+impl RabbitBroker {
+    /// Begins to connect, and keeps at it: a broker that is down shows in [`Broker::is_ready`].
+    ///
+    /// When `shutdown` fires, consumers end. Publishing and live frames go on as long as somebody holds the
+    /// broker or the source, so that work that was begun can be finished.
+    pub fn connect(config: RabbitConfig, shutdown: CancellationToken) -> Arc<Self> {
+        let config = Arc::new(config);
+        let alerts = Publisher::start(Arc::clone(&config), publisher::Part::Alerts);
+        let live = Arc::new(Publisher::start(Arc::clone(&config), publisher::Part::Live));
+        Arc::new(Self { config, shutdown, alerts, live })
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitBroker {
+    async fn publish(&self, to: Address, message: Message, deadline: Duration) -> Result<(), PublishError> {
+        let began = Instant::now();
+        let outcome = match (to, message.body.len()) {
+            (_, len) if len > BODY_BYTES_MAX => Err(PublishError::TooLarge { len }),
+            (Address::Live(partition), _) if partition >= topology::PARTITIONS => {
+                Err(PublishError::Unroutable)
+            }
+            (Address::Live(_), _) => self.live.publish(Route::to(to), message, deadline).await,
+            _ => self.alerts.publish(Route::to(to), message, deadline).await,
+        };
+        meter::published(to, &outcome, began.elapsed());
+        outcome
+    }
+
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
+        let config = Arc::clone(&self.config);
+        Box::new(RabbitConsumer::start(config, queue, prefetch, self.shutdown.clone()))
+    }
+
+    async fn live(&self) -> Box<dyn LiveSource> {
+        Box::new(RabbitLive::start(Arc::clone(&self.config), Arc::clone(&self.live)))
+    }
+
+    async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError> {
+        let asked = timeout(CALL_MAX, async {
+            // A channel of its own: a queue that is missing costs the channel it is asked on.
+            let channel = self.alerts.connection()?.create_channel().await.ok()?;
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let queue = channel.queue_declare(queue.name().into(), passive, Default::default()).await.ok()?;
+            Some(u64::from(queue.message_count()))
+        });
+        asked.await.ok().flatten().ok_or(PublishError::Unavailable(CALL_MAX))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.alerts.is_ready()
+    }
+}

@@ -1,0 +1,139 @@
+//! The broker's names and arguments, each with its reason. Works unchanged on RabbitMQ 3.10 to 4.x.
+//!
+//! What holds here:
+//! - Nothing is bound per user: a hundred thousand bindings take a minute to build.
+//! - Every durable queue is a quorum queue with an explicit delivery limit. Never -1: RabbitMQ 3.10 takes it
+//!   and throws the message away at its first requeue.
+//! - A pod's own queue hangs on the live exchanges only, so no pod can hold back a producer's confirm.
+
+use super::{Address, WorkQueue};
+
+/// Live exchanges, and so the number of partitions of users.
+pub const PARTITIONS: u16 = 16;
+
+/// Producers publish here.
+pub const ALERTS_EXCHANGE: &str = "watchbell.alerts";
+/// Where a message goes that was delivered too often.
+pub const DEAD_EXCHANGE: &str = "watchbell.dead";
+/// Deliveries of one message before it is taken for poison.
+pub const DELIVERY_LIMIT: i64 = 20;
+/// Frames kept for a pod that does not read. More are dropped, oldest first, and healed from the store.
+pub const POD_QUEUE_MESSAGES_MAX: i64 = 100_000;
+
+/// Where a delivery's AMQP property `type` is found among its headers, and what sets it when publishing.
+pub const TYPE_HEADER: &str = "type";
+
+impl Address {
+    /// The AMQP property `type` of what is published there, unless the message brings its own.
+    pub fn message_type(self) -> &'static str {
+        match self {
+            Self::Alerts => "alert.v1",
+            Self::Live(_) => "live.v1",
+            Self::Undelivered => "undelivered.v1",
+            Self::Rejected => "rejected.v1",
+            Self::Dead => "dead.v1",
+        }
+    }
+
+    /// For metrics and logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Live(_) => "live",
+            Self::Undelivered => "undelivered",
+            Self::Rejected => "rejected",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// The live exchange of a partition.
+pub fn live_exchange(partition: u16) -> String {
+    format!("watchbell.live.{partition}")
+}
+
+impl WorkQueue {
+    /// Every work queue.
+    pub const ALL: [Self; 4] = [Self::Dispatch, Self::Undelivered, Self::Rejected, Self::Dead];
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dispatch => "watchbell.dispatch",
+            Self::Undelivered => "watchbell.undelivered",
+            Self::Rejected => "watchbell.rejected",
+            Self::Dead => "watchbell.dead",
+        }
+    }
+
+    /// Whether poison of this queue goes to [`DEAD_EXCHANGE`]. What an operator reads stays where it is.
+    pub fn dead_letters(self) -> bool {
+        matches!(self, Self::Dispatch | Self::Undelivered)
+    }
+
+    /// The delivery limit declared. A queue that operators browse must not lose a message for being looked at.
+    pub fn delivery_limit(self) -> i64 {
+        if self.dead_letters() { DELIVERY_LIMIT } else { 1_000_000 }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Dispatch => "every alert once, until dispatch has recorded it",
+            Self::Undelivered => "who is due for push or email, until a sender has recorded the attempt",
+            Self::Rejected => "input that could not be understood, with the reason in its headers",
+            Self::Dead => {
+                "what was delivered too often: `watchbell.dispatch` and `watchbell.undelivered` lead here"
+            }
+        }
+    }
+}
+
+/// Prints the topology with reasons and the least permissions of each part.
+pub fn describe() -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from("exchanges\n");
+    let mut line = |name: &str, what: &str, why: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {name:<24} {what:<34} {why}");
+    };
+    line(ALERTS_EXCHANGE, "fanout, durable", "producers publish here: persistent, confirms, mandatory");
+    line(
+        "watchbell.live.0 … .15",
+        "fanout, durable",
+        "one a partition of users; pods bind what their users need",
+    );
+    line(DEAD_EXCHANGE, "fanout, durable", "takes poison");
+    out.push_str("queues\n");
+    for queue in WorkQueue::ALL {
+        let what = match queue.dead_letters() {
+            true => format!("quorum, delivery limit {DELIVERY_LIMIT}, DLX"),
+            false => "quorum".to_owned(),
+        };
+        let _ = writeln!(out, "  {:<24} {what:<34} {}", queue.name(), queue.why());
+    }
+    let _ = writeln!(
+        out,
+        "  {:<24} {:<34} a pod's live frames; exclusive, gone with its connection",
+        "watchbell.pod.<uuid>",
+        format!("classic, at most {POD_QUEUE_MESSAGES_MAX}")
+    );
+    out.push_str(
+        "bindings\n  watchbell.alerts -> watchbell.dispatch\n  watchbell.dead -> watchbell.dead\n\
+         permissions (configure / write / read); with `broker.declare = false` no worker needs `configure` but for its own queue\n  \
+         producer                 '' / ^watchbell\\.alerts$ / ''\n  \
+         ingest                   '' / ^watchbell\\.alerts$ / ''\n  \
+         dispatch                 '' / ^(watchbell\\.live\\..*|amq\\.default)$ / ^watchbell\\.dispatch$\n  \
+         socket                   ^watchbell\\.pod\\..* / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*|amq\\.default)$ / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*)$\n  \
+         fallback                 '' / ^amq\\.default$ / ^watchbell\\.undelivered$\n  \
+         topology apply           ^watchbell\\..* / ^watchbell\\..* / ^watchbell\\..*\n",
+    );
+    out
+}
+
+#[test]
+fn the_description_names_every_queue() {
+    let text = describe();
+    for queue in WorkQueue::ALL {
+        assert!(text.contains(queue.name()), "{}", queue.name());
+    }
+}

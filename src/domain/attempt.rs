@@ -1,0 +1,77 @@
+//! An attempt: one try on one channel (and device). Its row is written before the provider is called (I6)
+//! and keeps its id through every retry, so that a duplicate replaces what is shown.
+
+use uuid::Uuid;
+
+use super::{Channel, DeviceId, Timestamp, alert::words};
+
+/// The id a provider is given (`apns-id`, `Message-ID`).
+pub type AttemptId = Uuid;
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Kept through retries.
+    pub id: AttemptId,
+    /// To show, or to take away.
+    pub kind: AttemptKind,
+    /// The alert's version that opened this walk; an older walk's attempts do not count for this one.
+    pub round: u32,
+    /// The policy's step it was made for.
+    pub step: usize,
+    /// By which channel.
+    pub channel: Channel,
+    /// To which device; none for email.
+    pub device: Option<DeviceId>,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// How often the provider was called.
+    pub tries: u32,
+    /// Not before then, for one that waits for its next try.
+    pub next_try_at: Option<Timestamp>,
+    /// Whether it may be on the phone now: accepted, or nobody knows. What certainly is not there needs no withdrawal.
+    pub maybe_shown: bool,
+    /// What the provider said last.
+    pub reason: Option<String>,
+    /// When the row was written.
+    pub created_at: Timestamp,
+    /// When the last answer came.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// What an attempt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptKind {
+    /// To show the alert.
+    Alert,
+    /// To take a shown push away.
+    Withdrawal,
+}
+
+/// Where an attempt stands. `Accepted` and `Failed` are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptState {
+    /// Written; the provider may or may not have been called.
+    Pending,
+    /// The provider asked us to come back, or could not be reached.
+    Retrying,
+    /// The provider took it. That is not "shown", and not "seen".
+    Accepted,
+    /// It will not be tried again.
+    Failed,
+}
+
+words!(AttemptKind { Alert = "alert", Withdrawal = "withdrawal" });
+words!(AttemptState {
+    Pending = "pending",
+    Retrying = "retrying",
+    Accepted = "accepted",
+    Failed = "failed",
+});
+
+impl AttemptState {
+    /// Whether nothing more will happen to it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Accepted | Self::Failed)
+    }
+}

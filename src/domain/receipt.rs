@@ -1,0 +1,44 @@
+//! What a person's client says about their alerts.
+
+use super::{AlertId, UserKey, alert::words};
+
+/// One statement of one user about some of their alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who says it.
+    pub user: UserKey,
+    /// About which alerts. Ones that are not in the inbox are passed over.
+    pub alerts: Vec<AlertId>,
+    /// What is said.
+    pub state: ReceiptState,
+    /// The client's own name for this operation, echoed so that it knows its own doing.
+    pub op: Option<String>,
+    /// Where it was said: a session's id, or `http`.
+    pub by: String,
+}
+
+/// Alerts one receipt may name.
+pub const RECEIPT_ALERTS_MAX: usize = 500;
+
+/// What is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReceiptState {
+    /// A client has it. The tab may be hidden, so nothing stops (I4) and the inbox does not change.
+    Delivered,
+    /// It was on a screen in front of somebody: everything stops (I5).
+    Seen,
+    /// It was opened.
+    Read,
+    /// It was put away.
+    Dismissed,
+    /// It is to count as unread again.
+    Unread,
+}
+
+words!(ReceiptState {
+    Delivered = "delivered",
+    Seen = "seen",
+    Read = "read",
+    Dismissed = "dismissed",
+    Unread = "unread",
+});

@@ -1,0 +1,508 @@
+//! Configuration: what the operator writes becomes what the code may assume.
+//!
+//! `WATCHBELL__SECTION__KEY` over `watchbell.toml` over the defaults below. Every secret may also be given as
+//! `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds it. An unknown key is an error that names it.
+//! Durations are written with their unit: `250ms`, `30s`, `5m`, `24h`.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::domain::{
+    Channel, Policy, PolicyStep, Secret,
+    policy::{Policies, STEPS_MAX},
+};
+
+/// The prefix of every environment variable.
+const ENV_PREFIX: &str = "WATCHBELL";
+
+/// Everything, checked. Made once, in `main`; trusted after.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct Config {
+    /// Where HTTP listens.
+    pub http: HttpConfig,
+    /// The database.
+    pub store: StoreSection,
+    /// RabbitMQ.
+    pub broker: BrokerSection,
+    /// Whose tokens are believed.
+    pub auth: AuthConfig,
+    /// Sessions.
+    pub socket: SocketConfig,
+    /// Taking alerts in.
+    pub dispatch: DispatchConfig,
+    /// Escalation.
+    pub fallback: FallbackConfig,
+    /// Apple.
+    pub apns: Option<ApnsSection>,
+    /// Google.
+    pub fcm: Option<FcmSection>,
+    /// The mail relay.
+    pub email: Option<EmailSection>,
+    /// The stand-in for all three.
+    pub simulator: SimulatorSection,
+    /// Logs.
+    pub log: LogConfig,
+    /// Escalation policies by name.
+    policies: BTreeMap<String, PolicySection>,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// The address every route of this process is served on.
+    pub listen: SocketAddr,
+    /// The address people reach it under, for links in emails; none leaves them out.
+    pub public_url: Option<String>,
+    /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
+    #[serde(deserialize_with = "duration")]
+    pub leave_wait: Duration,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// `postgres://user:password@host/database` or `sqlite:FILE?mode=rwc`.
+    #[serde(deserialize_with = "maybe_secret")]
+    pub url: Option<Secret>,
+    /// Connections to PostgreSQL at the most.
+    pub connections_max: u32,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerSection {
+    /// `amqp://user:password@host/vhost`; several nodes separated by commas are tried in turn.
+    #[serde(deserialize_with = "maybe_secret")]
+    pub url: Option<Secret>,
+    /// Whether workers declare the topology at start. Turned off, `watchbell topology apply` does it once, and the
+    /// workers need no configure permission but for their own queue.
+    pub declare: bool,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The secret of HS256 tokens. At least 32 bytes (RFC 7518, section 3.2).
+    #[serde(deserialize_with = "maybe_secret")]
+    pub hs256_secret: Option<Secret>,
+    /// PEM files of public keys: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
+    pub public_key_files: Vec<PathBuf>,
+    /// Required in `aud` when given.
+    pub audience: Option<String>,
+    /// Required in `iss` when given.
+    pub issuer: Option<String>,
+    /// The tenant of tokens that name none.
+    pub default_tenant: Option<String>,
+}
+
+/// `[socket]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SocketConfig {
+    /// How often a session is pinged, give or take a fifth.
+    #[serde(deserialize_with = "duration")]
+    pub ping_every: Duration,
+    /// How long a session may take to authenticate.
+    #[serde(deserialize_with = "duration")]
+    pub auth_timeout: Duration,
+    /// Over how long clients are asked to leave after SIGTERM.
+    #[serde(deserialize_with = "duration")]
+    pub drain_window: Duration,
+    /// Sessions of this process at the most; more are refused with 503.
+    pub sessions_max: usize,
+    /// Sessions of one user at the most.
+    pub sessions_per_user_max: usize,
+    /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
+    pub allowed_origins: Vec<String>,
+}
+
+/// `[dispatch]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DispatchConfig {
+    /// Alerts of one commit at the most.
+    pub batch_max: usize,
+    /// How long a batch waits for more.
+    #[serde(deserialize_with = "duration")]
+    pub batch_wait: Duration,
+    /// When an alert without `expires_at` expires.
+    #[serde(deserialize_with = "duration")]
+    pub expires_after: Duration,
+}
+
+/// `[fallback]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FallbackConfig {
+    /// How often due timers are looked for.
+    #[serde(deserialize_with = "duration")]
+    pub poll_every: Duration,
+    /// Timers handed out at once.
+    pub claim_max: usize,
+    /// How long a handed-out timer is nobody else's, and how long a call to providers may take in all.
+    #[serde(deserialize_with = "duration")]
+    pub lease: Duration,
+    /// No more is handed out while this many wait in the queue.
+    pub backlog_max: u64,
+    /// Walks in the hands of senders at once, and the broker prefetch.
+    pub in_flight_max: u16,
+    /// How long shutdown waits for calls that have begun.
+    #[serde(deserialize_with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+/// `[apns]`: token authentication.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApnsSection {
+    /// The ten-character team id.
+    pub team_id: String,
+    /// The ten-character key id.
+    pub key_id: String,
+    /// The `.p8` key as PEM.
+    #[serde(deserialize_with = "secret")]
+    pub key: Secret,
+    /// The app's bundle id.
+    pub topic: String,
+    /// Apple's production host, or a stand-in.
+    pub endpoint: Option<String>,
+    /// Apple's sandbox host, or a stand-in.
+    pub endpoint_sandbox: Option<String>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[fcm]`: HTTP v1 with a service account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FcmSection {
+    /// The service account's JSON.
+    #[serde(deserialize_with = "secret")]
+    pub service_account: Secret,
+    /// Google's host, or a stand-in.
+    pub endpoint: Option<String>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[email]`: a mail relay.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailSection {
+    /// The relay.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `none`, `starttls` or `implicit`.
+    #[serde(default = "starttls")]
+    pub tls: String,
+    /// To sign in, with `password`.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub username: Option<Secret>,
+    /// To sign in, with `username`.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub password: Option<Secret>,
+    /// `Watchbell <alerts@example.com>`.
+    pub from: String,
+    /// Connections to the relay at the most.
+    #[serde(default = "four")]
+    pub connections_max: usize,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+fn starttls() -> String {
+    "starttls".into()
+}
+
+fn four() -> usize {
+    4
+}
+
+/// `[simulator]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulatorSection {
+    /// Its page and JSON.
+    pub listen: SocketAddr,
+    /// In place of Apple and Google (TLS).
+    pub push_listen: SocketAddr,
+    /// In place of the mail relay.
+    pub smtp_listen: SocketAddr,
+    /// Where it keeps its keys and certificates.
+    pub dir: PathBuf,
+    /// The name others reach it by.
+    pub host: String,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// What is logged, as `tracing` writes it: `info,watchbell=debug`.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySection {
+    steps: Vec<StepSection>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepSection {
+    channel: String,
+    #[serde(deserialize_with = "duration")]
+    after: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: local(7700), public_url: None, leave_wait: Duration::from_secs(3) }
+    }
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { url: None, connections_max: 10 }
+    }
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        Self { url: None, declare: true }
+    }
+}
+
+impl Default for SocketConfig {
+    fn default() -> Self {
+        Self {
+            ping_every: Duration::from_secs(25),
+            auth_timeout: Duration::from_secs(5),
+            drain_window: Duration::from_secs(20),
+            sessions_max: 50_000,
+            sessions_per_user_max: 20,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for DispatchConfig {
+    fn default() -> Self {
+        Self {
+            batch_max: 256,
+            batch_wait: Duration::from_millis(5),
+            expires_after: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl Default for FallbackConfig {
+    fn default() -> Self {
+        Self {
+            poll_every: Duration::from_millis(250),
+            claim_max: 500,
+            lease: Duration::from_secs(60),
+            backlog_max: 2_000,
+            in_flight_max: 64,
+            drain_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for SimulatorSection {
+    fn default() -> Self {
+        Self {
+            listen: local(7701),
+            push_listen: local(7702),
+            smtp_listen: local(7703),
+            dir: "watchbell-data/simulator".into(),
+            host: "localhost".into(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Config {
+    /// Reads `file` (or `watchbell.toml` here, when there is one) and the environment given as pairs.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted. Never repeats a value.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut builder = config::Config::builder();
+        builder = match file {
+            Some(path) => {
+                builder.add_source(config::File::from(path).format(config::FileFormat::Toml).required(true))
+            }
+            None => builder
+                .add_source(config::File::new("watchbell.toml", config::FileFormat::Toml).required(false)),
+        };
+        let env = with_files(env)?;
+        let source = config::Environment::with_prefix(ENV_PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("socket.allowed_origins")
+            .with_list_parse_key("auth.public_key_files")
+            .source(Some(env.into_iter().collect()));
+        let config: Self = builder.add_source(source).build().and_then(config::Config::try_deserialize)?;
+        config.check()
+    }
+
+    fn check(self) -> anyhow::Result<Self> {
+        for (name, policy) in &self.policies {
+            policy.check().with_context(|| format!("policies.{name}"))?;
+        }
+        if let Some(secret) = &self.auth.hs256_secret {
+            ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
+        }
+        ensure!(self.fallback.in_flight_max > 0, "fallback.in_flight_max must be at least 1");
+        ensure!(self.fallback.claim_max > 0, "fallback.claim_max must be at least 1");
+        ensure!(self.dispatch.batch_max > 0, "dispatch.batch_max must be at least 1");
+        ensure!(
+            self.fallback.lease >= Duration::from_secs(30),
+            "fallback.lease must be at least 30s: a provider may take 10s a call"
+        );
+        if let Some(email) = &self.email {
+            ensure!(
+                ["none", "starttls", "implicit"].contains(&email.tls.as_str()),
+                "email.tls must be none, starttls or implicit"
+            );
+            ensure!(
+                email.username.is_some() == email.password.is_some(),
+                "email.username and email.password go together"
+            );
+        }
+        Ok(self)
+    }
+
+    /// The policies, with `default` and `critical` among them.
+    pub fn policies(&self) -> Policies {
+        // `load` has checked them.
+        let given =
+            self.policies.iter().filter_map(|(name, policy)| Some((name.clone(), policy.check().ok()?)));
+        Policies::with_defaults(given.collect())
+    }
+
+    /// Replaces a policy: for `watchbell up`, whose walk is to be watched in half a minute.
+    pub fn set_policy_if_absent(&mut self, name: &str, steps: &[(Channel, Duration)]) {
+        let steps =
+            steps.iter().map(|(channel, after)| StepSection { channel: channel.to_string(), after: *after });
+        self.policies.entry(name.to_owned()).or_insert(PolicySection { steps: steps.collect() });
+    }
+}
+
+impl PolicySection {
+    fn check(&self) -> anyhow::Result<Policy> {
+        ensure!(self.steps.len() <= STEPS_MAX, "has more than {STEPS_MAX} steps");
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for (at, step) in self.steps.iter().enumerate() {
+            let channel = match step.channel.parse() {
+                Ok(channel @ (Channel::Push | Channel::Email)) => channel,
+                Ok(Channel::Live) | Err(_) => bail!("steps[{at}].channel must be push or email"),
+            };
+            steps.push(PolicyStep { channel, after: step.after });
+        }
+        Ok(Policy { steps })
+    }
+}
+
+/// Replaces each `…_FILE` variable by the content of the file it names, without its last line break.
+fn with_files(env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut resolved = BTreeMap::new();
+    let ours = env.into_iter().filter(|(name, _)| name.starts_with("WATCHBELL__"));
+    for (name, value) in ours {
+        // Keys that are paths by nature end in `_file` themselves.
+        let is_path = ["__TRUST_ROOT_FILE", "__PUBLIC_KEY_FILES"].iter().any(|end| name.ends_with(end));
+        match name.strip_suffix("_FILE").filter(|_| !is_path) {
+            Some(key) => {
+                let text = std::fs::read_to_string(&value)
+                    .with_context(|| format!("{name}: its file cannot be read"))?;
+                resolved.insert(key.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            None => {
+                resolved.insert(name, value);
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text)
+        .ok_or_else(|| D::Error::custom("must be a duration with its unit, such as 250ms, 30s, 5m or 24h"))
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..split].parse().ok()?;
+    let ms = match &text[split..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(ms).map(Duration::from_millis)
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::from)
+}
+
+fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
+}
+
+/// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{self:#?}")
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

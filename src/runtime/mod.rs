@@ -1,0 +1,11 @@
+//! What every process needs around its workers: configuration, clock, telemetry, health, HTTP.
+
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod telemetry;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use health::Health;

@@ -1,0 +1,172 @@
+//! Reading inboxes: heads, "everything changed after", and pages.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{Failure, Store, StoreError, int, stored_name, text, time, word};
+use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
+
+/// Where a user's inbox stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its change number; 0 for somebody who never got anything.
+    pub seq: Seq,
+    /// Its badge.
+    pub unread: u64,
+}
+
+/// One row with what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxRow {
+    /// The number of its last change.
+    pub seq: Seq,
+    /// Which alert.
+    pub alert: AlertId,
+    /// What the person did.
+    pub state: InboxState,
+    /// What clients are given, encoded.
+    pub content: Arc<str>,
+    /// When it came.
+    pub recorded_at: Timestamp,
+}
+
+/// Part of what changed, in the order of its change numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Rows changed after the asked number. Rows of one receipt share a number.
+    pub rows: Vec<InboxRow>,
+    /// The head when it was read.
+    pub head: Head,
+    /// Whether `rows` is all of it.
+    pub complete: bool,
+}
+
+impl Store {
+    /// The heads of these users; the unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn heads(&self, users: &[UserKey]) -> Result<HashMap<UserKey, Head>, StoreError> {
+        self.in_time("heads", async {
+            let store = self;
+            let keys: Vec<_> = users
+                .iter()
+                .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
+                .collect();
+            let sql = format!(
+                "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {} JOIN users u USING (tenant, user_id)",
+                store.engine.rows("tenant text, user_id text")
+            );
+            let rows =
+                sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&store.read).await?;
+            let mut heads = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                let user =
+                    UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
+                heads.insert(user, head_of(row)?);
+            }
+            Ok(heads)
+        })
+        .await
+    }
+
+    /// What changed in this inbox after `after`, at most about `limit` rows (never splitting a change number).
+    ///
+    /// The head is read first: a change between the two reads shows up as a row beyond the head, never as a hole.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn changes_after(
+        &self,
+        user: &UserKey,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        self.in_time("changes_after", async {
+            let store = self;
+            let head = sqlx::query("SELECT seq, unread FROM users WHERE tenant = $1 AND user_id = $2")
+                .bind(user.tenant.as_str())
+                .bind(user.user.as_str())
+                .fetch_optional(&store.read)
+                .await?;
+            let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
+            if head.seq <= after {
+                return Ok(Changes { rows: Vec::new(), head, complete: true });
+            }
+            // The last number read may be shared by more rows than fit: read it whole.
+            let rows = sqlx::query(
+                "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                 FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                 WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq > $3 AND i.seq <= coalesce(
+                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3
+                      ORDER BY seq LIMIT 1 OFFSET $4), $5)
+                 ORDER BY i.seq, i.alert_id",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(after as i64)
+            .bind(limit.saturating_sub(1) as i64)
+            .bind(i64::MAX)
+            .fetch_all(&store.read)
+            .await?;
+            let rows: Vec<InboxRow> = rows.iter().map(row_of).collect::<Result<_, _>>()?;
+            let complete = rows.len() < limit || rows.last().is_some_and(|row| row.seq >= head.seq);
+            Ok(Changes { rows, head, complete })
+        })
+        .await
+    }
+
+    /// A page of an inbox, newest change first, before the number `before` when given: at most about `limit` rows
+    /// (never splitting a change number, so that the last row's is the next `before`).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_page(
+        &self,
+        user: &UserKey,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<(Head, Vec<InboxRow>), StoreError> {
+        self.in_time("inbox_page", async {
+            let store = self;
+            let head = sqlx::query("SELECT seq, unread FROM users WHERE tenant = $1 AND user_id = $2")
+                .bind(user.tenant.as_str())
+                .bind(user.user.as_str())
+                .fetch_optional(&store.read)
+                .await?;
+            let rows = sqlx::query(
+                "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                 FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                 WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq < $3 AND i.seq >= coalesce(
+                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq < $3
+                      ORDER BY seq DESC LIMIT 1 OFFSET $4), 0)
+                 ORDER BY i.seq DESC, i.alert_id",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(before.map_or(i64::MAX, |seq| seq as i64))
+            .bind(limit.saturating_sub(1) as i64)
+            .fetch_all(&store.read)
+            .await?;
+            let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
+            Ok((head, rows.iter().map(row_of).collect::<Result<_, _>>()?))
+        })
+        .await
+    }
+}
+
+fn head_of(row: &AnyRow) -> Result<Head, Failure> {
+    Ok(Head { seq: int(row, "seq")? as Seq, unread: int(row, "unread")?.max(0) as u64 })
+}
+
+fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
+    Ok(InboxRow {
+        seq: int(row, "seq")? as Seq,
+        alert: stored_name!(row, "alert_id", AlertId),
+        state: word(row, "state")?,
+        content: text(row, "content")?.into(),
+        recorded_at: time(row, "recorded_at_ms")?,
+    })
+}

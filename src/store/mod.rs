@@ -1,0 +1,321 @@
+//! The seam to the store: the inbox, which is the truth, and the timers, which are the time.
+//!
+//! One body of logic over two dialects (PostgreSQL and SQLite, by sqlx's `Any` driver), because what must be
+//! equal on both is easiest to keep equal where it is written once; `dialect` holds what differs.
+//! `tests/contract` runs every promise below on both.
+//!
+//! What holds here:
+//! - Every public operation is one transaction and is safe to repeat: when its answer was lost, do it again.
+//! - An inbox changes only together with its owner's `seq`, by 1 a change, under that user's row lock (I3).
+//! - A batch costs a fixed number of statements, never one a row.
+//! - What an alert says (`content`) is opaque here. So is every decision: they are made in `domain`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `record.rs` | alerts into inboxes, with `seq`, badge and timers, in one commit |
+//! | `receipts.rs` | what people did with them; ends escalations |
+//! | `escalations.rs` | due timers: claimed, stepped, answered |
+//! | `attempts.rs` | what a step leaves behind: attempts, their answers, notes |
+//! | `inbox.rs` | heads, replay and pages |
+//! | `registry.rs` | users, groups, API keys |
+//! | `devices.rs` | push registrations |
+//! | `timeline.rs` | what happened to an alert |
+
+/// Runs `work` in a transaction, again when it lost a race for locks, and within [`OPERATION_TIMEOUT`].
+///
+/// A macro, because the future of an async closure that borrows its argument cannot be shown to be `Send` yet
+/// (rust-lang/rust#110338), and workers spawn what calls this.
+macro_rules! writing {
+    ($store:expr, $what:literal, |$tx:ident| $work:expr) => {{
+        let store: &$crate::store::Store = $store;
+        store.in_time($what, async {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let mut transaction = store.begin().await?;
+                let done: Result<_, $crate::store::Failure> = async {
+                    let $tx = &mut transaction;
+                    $work
+                }
+                .await;
+                if let Some(done) = store.end($what, transaction, done, tries).await {
+                    return done;
+                }
+            }
+        })
+    }};
+}
+
+mod attempts;
+mod devices;
+mod dialect;
+mod escalations;
+mod inbox;
+mod receipts;
+mod record;
+mod registry;
+mod timeline;
+
+use std::{future::Future, path::Path, time::Duration};
+
+use sqlx::{
+    Any, AnyPool, Transaction,
+    any::{AnyPoolOptions, AnyRow},
+    migrate::MigrateError,
+};
+use tokio::time::timeout;
+
+use crate::domain::{Secret, Timestamp};
+use dialect::Engine;
+
+pub use escalations::{Answer, Claim, Decision, EscalationKey, Holder, NewAttempt, Stepped, Walk};
+pub use inbox::{Changes, Head, InboxRow};
+pub use receipts::Said;
+pub use record::{NewAlert, RecordedRow};
+pub use registry::{ApiKeyInfo, Contact};
+pub use timeline::{LatestAlert, Recipient, StoredAlert, TimelineEntry};
+
+/// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
+pub const ROWS_PER_COMMIT_MAX: usize = 2_000;
+/// The longest a public operation takes before it is [`StoreError::Unavailable`].
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tries of a transaction that lost a race for locks.
+const CONFLICT_TRIES_MAX: u32 = 5;
+
+/// Where the store is and how much of it one process may use.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `postgres://…` or `sqlite:PATH`. Holds a password, so it does not print.
+    pub url: Secret,
+    /// Connections to PostgreSQL. SQLite uses one to write and four to read.
+    pub connections_max: u32,
+}
+
+/// The store. Cheap to clone, one a process.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    /// SQLite has one writer; PostgreSQL has the same pool for both.
+    write: AnyPool,
+    read: AnyPool,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or not in time. Nothing was done, or nobody knows: repeat it.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// A row holds what this version of Watchbell cannot read.
+    #[error(
+        "the store holds a {what} that this version cannot read: run `watchbell migrate`, or a newer Watchbell"
+    )]
+    Unreadable {
+        /// Which field.
+        what: &'static str,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+type Tx = Transaction<'static, Any>;
+
+impl Store {
+    /// Connects lazily: a store that is down makes operations fail, not this. Does not migrate.
+    ///
+    /// # Errors
+    /// The address is not one of PostgreSQL or SQLite.
+    pub fn open(config: &StoreConfig) -> anyhow::Result<Self> {
+        sqlx::any::install_default_drivers();
+        let url = config.url.expose();
+        let engine = Engine::of_url(url)?;
+        let pool = |connections: u32| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(5))
+                // A pool of a database that restarted holds dead connections: ask before use.
+                .test_before_acquire(true)
+                .after_connect(move |connection, _| {
+                    Box::pin(async move {
+                        for statement in engine.session_settings() {
+                            sqlx::query(*statement).execute(&mut *connection).await?;
+                        }
+                        Ok(())
+                    })
+                })
+        };
+        // The driver's own error may repeat the address with its password.
+        let refused = |_| anyhow::anyhow!("store.url is not an address that can be read");
+        let (write, read) = match engine {
+            Engine::Postgres => {
+                let both = pool(config.connections_max).connect_lazy(url).map_err(refused)?;
+                (both.clone(), both)
+            }
+            Engine::Sqlite => {
+                (pool(1).connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
+            }
+        };
+        Ok(Self { engine, write, read })
+    }
+
+    /// The address of a SQLite store in a file, made when it is not there.
+    pub fn sqlite_url(file: &Path) -> Secret {
+        Secret::from(format!("sqlite:{}?mode=rwc", file.display()))
+    }
+
+    /// Brings the schema up to this version. Safe while other processes run, and to run twice.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or was migrated by a newer version.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut tx = self.write.begin_with(self.engine.begin_write()).await?;
+        for statement in self.engine.migration_settings() {
+            sqlx::query(*statement).execute(&mut *tx).await?;
+        }
+        // Our lock holds until the commit, on both engines; sqlx's would be let go before it. `run` is the same as
+        // `run_direct`, but the compiler does not see that its future is `Send`.
+        sqlx::migrate!("src/store/migrations").set_locking(false).run_direct(None, &mut *tx, false).await?;
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
+            .bind(uuid::Uuid::new_v4().simple().to_string()[..8].to_owned())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The name of this store's history, part of every cursor: another one after a restore from elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn epoch(&self) -> Result<String, StoreError> {
+        self.in_time("epoch", async {
+            let store = self;
+            let row =
+                sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&store.read).await?;
+            Ok(text(&row, "value")?)
+        })
+        .await
+    }
+
+    /// Whether the store answers: what `/readyz` shows.
+    pub async fn is_ready(&self) -> bool {
+        let ask = sqlx::query("SELECT 1 FROM meta WHERE name = 'epoch'").fetch_optional(&self.read);
+        matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(Some(_))))
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.write.close().await;
+        self.read.close().await;
+    }
+
+    async fn begin(&self) -> Result<Tx, Failure> {
+        Ok(self.write.begin_with(self.engine.begin_write()).await?)
+    }
+
+    /// Commits what is done. `None`: the race for locks was lost, and there is another try.
+    async fn end<T>(
+        &self,
+        what: &'static str,
+        tx: Tx,
+        done: Result<T, Failure>,
+        tries: u32,
+    ) -> Option<Result<T, Failure>> {
+        let done = match done {
+            Ok(value) => tx.commit().await.map(|()| value).map_err(Failure::from),
+            Err(failure) => Err(failure), // Dropping a transaction rolls it back.
+        };
+        match done {
+            Err(Failure::Sql(error)) if tries < CONFLICT_TRIES_MAX && is_conflict(&error) => {
+                metrics::counter!("watchbell_store_conflicts_total", "operation" => what).increment(1);
+                None
+            }
+            done => Some(done),
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
+        let begun = std::time::Instant::now();
+        let result = match timeout(OPERATION_TIMEOUT, work).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Failure::Sql(error))) => Err(StoreError::from(error)),
+            Ok(Err(Failure::Unreadable(what))) => Err(StoreError::Unreadable { what }),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {OPERATION_TIMEOUT:?}"))),
+        };
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::histogram!("watchbell_store_seconds", "operation" => what, "outcome" => outcome)
+            .record(begun.elapsed().as_secs_f64());
+        result
+    }
+}
+
+/// What goes wrong inside a transaction.
+enum Failure {
+    Sql(sqlx::Error),
+    Unreadable(&'static str),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Two transactions wanted the same rows and this one has to begin again: deadlock, serialization failure and unique
+/// violation of PostgreSQL (its statements do not see what another is just inserting), busy of SQLite.
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40P01" | "40001" | "23505" | "5" | "261" | "517"))
+}
+
+fn text(row: &AnyRow, column: &'static str) -> Result<String, sqlx::Error> {
+    sqlx::Row::try_get(row, column)
+}
+
+fn int(row: &AnyRow, column: &'static str) -> Result<i64, sqlx::Error> {
+    sqlx::Row::try_get(row, column)
+}
+
+fn maybe_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::Row::try_get(row, column)
+}
+
+fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::Row::try_get(row, column)
+}
+
+/// A stored word or name, read back into the type that wrote it.
+fn word<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<T, Failure> {
+    text(row, column)?.parse().map_err(|_| Failure::Unreadable(column))
+}
+
+fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, Failure> {
+    Timestamp::from_millisecond(int(row, column)?).map_err(|_| Failure::Unreadable(column))
+}
+
+fn maybe_time(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, Failure> {
+    let at = maybe_int(row, column)?.map(Timestamp::from_millisecond);
+    at.transpose().map_err(|_| Failure::Unreadable(column))
+}
+
+/// Reads a stored name.
+macro_rules! stored_name {
+    ($row:expr, $column:literal, $type:ty) => {
+        <$type>::parse($crate::store::text($row, $column)?)
+            .map_err(|_| $crate::store::Failure::Unreadable($column))?
+    };
+}
+use stored_name;

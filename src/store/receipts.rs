@@ -1,0 +1,213 @@
+//! What people did with their alerts: one receipt is one change of the inbox, whatever number of alerts it names.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use super::{Failure, Store, StoreError, Tx, stored_name, word};
+use crate::domain::{
+    AlertId, InboxState, Receipt, ReceiptState, Seq, StopReason, Tenant, Timestamp, UserId, UserKey,
+};
+
+/// What one receipt changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The change number it got.
+    pub seq: Seq,
+    /// The user's badge after it.
+    pub unread: u64,
+    /// The alerts whose state it changed, of those it named.
+    pub alerts: Vec<AlertId>,
+}
+
+impl Store {
+    /// Applies a batch in order. `None` for a receipt that changed nothing: already so, `delivered` (which is about
+    /// delivery, not a change of the inbox), or about nothing in that inbox.
+    ///
+    /// Seen, read and dismissed end the escalation in the same commit (I5).
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn apply_receipts(
+        &self,
+        batch: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Said>>, StoreError> {
+        writing!(self, "apply_receipts", |tx| self.apply_in(tx, batch, now).await).await
+    }
+
+    async fn apply_in(
+        &self,
+        tx: &mut Tx,
+        batch: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Said>>, Failure> {
+        let mut users: Vec<UserKey> = batch.iter().map(|receipt| receipt.user.clone()).collect();
+        users.sort();
+        users.dedup();
+        let mut heads = self.lock_users(tx, &users, None).await?;
+        let mut states = self.states(tx, batch).await?;
+
+        let mut said = Vec::with_capacity(batch.len());
+        let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
+        let mut stopped = HashMap::new();
+        for receipt in batch {
+            let Some(head) = heads.get_mut(&receipt.user) else {
+                said.push(None);
+                continue;
+            };
+            let mut changed = Vec::new();
+            for alert in &receipt.alerts {
+                let key = (receipt.user.clone(), alert.clone());
+                let Some(state) = states.get_mut(&key) else { continue };
+                let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*state));
+                entry.said(receipt.state);
+                let Some(next) = state.after(receipt.state) else { continue };
+                head.unread += i64::from(next.is_unread()) - i64::from(state.is_unread());
+                *state = next;
+                entry.state = next;
+                entry.seq = Some(head.seq + 1);
+                entry.by = Some(receipt.by.clone());
+                changed.push(alert.clone());
+                if let Some(reason) = stop_of(receipt.state) {
+                    stopped.entry(key).or_insert(reason);
+                }
+            }
+            if changed.is_empty() {
+                said.push(None);
+                continue;
+            }
+            head.seq += 1;
+            head.changed = true;
+            said.push(Some(Said {
+                seq: head.seq as Seq,
+                unread: head.unread.max(0) as u64,
+                alerts: changed,
+            }));
+        }
+
+        self.write_states(tx, &written, now).await?;
+        self.write_heads(tx, &heads).await?;
+        let stopped: Vec<_> = stopped
+            .iter()
+            .map(|((user, alert), reason)| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                    "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
+                })
+            })
+            .collect();
+        self.stop_timers(tx, &stopped, now).await?;
+        Ok(said)
+    }
+
+    async fn states(
+        &self,
+        tx: &mut Tx,
+        batch: &[Receipt],
+    ) -> Result<HashMap<(UserKey, AlertId), InboxState>, Failure> {
+        let keys: Vec<_> = batch
+            .iter()
+            .flat_map(|receipt| {
+                receipt.alerts.iter().map(|alert| {
+                    json!({"tenant": receipt.user.tenant.as_str(), "user_id": receipt.user.user.as_str(), "alert_id": alert.as_str()})
+                })
+            })
+            .collect();
+        let sql = format!(
+            "SELECT i.tenant, i.user_id, i.alert_id, i.state FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
+            self.engine.rows("tenant text, user_id text, alert_id text")
+        );
+        let found =
+            sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&mut **tx).await?;
+        let mut states = HashMap::with_capacity(found.len());
+        for row in &found {
+            let user =
+                UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
+            states.insert((user, stored_name!(row, "alert_id", AlertId)), word(row, "state")?);
+        }
+        Ok(states)
+    }
+
+    async fn write_states(
+        &self,
+        tx: &mut Tx,
+        written: &HashMap<(UserKey, AlertId), Written>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<_> = written
+            .iter()
+            .map(|((user, alert), written)| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                    "state": written.state.as_str(), "seq": written.seq, "said_by": written.by,
+                    "delivered": i64::from(written.delivered), "seen": i64::from(written.seen),
+                    "was_read": i64::from(written.read), "dismissed": i64::from(written.dismissed),
+                })
+            })
+            .collect();
+        // Each time is the first of its kind: "seen at" does not move when it is seen again.
+        let first = |flag: &str, column: &str| {
+            format!(
+                "{column} = CASE WHEN batch.{flag} = 1 THEN coalesce(inbox.{column}, $2) ELSE inbox.{column} END"
+            )
+        };
+        let sql = format!(
+            "UPDATE inbox SET state = batch.state, seq = coalesce(batch.seq, inbox.seq),
+                 said_by = coalesce(batch.said_by, inbox.said_by), {}, {}, {}, {}
+             FROM {} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
+            first("delivered", "delivered_at_ms"),
+            first("seen", "seen_at_ms"),
+            first("was_read", "read_at_ms"),
+            first("dismissed", "dismissed_at_ms"),
+            self.engine.rows(
+                "tenant text, user_id text, alert_id text, state text, seq bigint, said_by text,
+                 delivered bigint, seen bigint, was_read bigint, dismissed bigint"
+            )
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(values).to_string())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What a batch said of one row in all.
+struct Written {
+    state: InboxState,
+    seq: Option<i64>,
+    by: Option<String>,
+    delivered: bool,
+    seen: bool,
+    read: bool,
+    dismissed: bool,
+}
+
+impl Written {
+    fn of(state: InboxState) -> Self {
+        Self { state, seq: None, by: None, delivered: false, seen: false, read: false, dismissed: false }
+    }
+
+    /// Whoever read it has seen it, and whoever has seen it was delivered to.
+    fn said(&mut self, state: ReceiptState) {
+        self.dismissed |= state == ReceiptState::Dismissed;
+        self.read |= state == ReceiptState::Read;
+        self.seen |= matches!(state, ReceiptState::Seen | ReceiptState::Read | ReceiptState::Dismissed);
+        self.delivered |= self.seen || state == ReceiptState::Delivered;
+    }
+}
+
+fn stop_of(state: ReceiptState) -> Option<StopReason> {
+    match state {
+        ReceiptState::Seen => Some(StopReason::Seen),
+        ReceiptState::Read => Some(StopReason::Read),
+        ReceiptState::Dismissed => Some(StopReason::Dismissed),
+        ReceiptState::Delivered | ReceiptState::Unread => None,
+    }
+}

@@ -1,0 +1,436 @@
+//! Alerts into inboxes: rows, change numbers, badges and timers in one commit.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use super::{Failure, Store, StoreError, Tx, int, stored_name, text, word};
+use crate::domain::{
+    Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
+    inbox::{Escalation, Recorded, Row, record},
+};
+
+/// One alert with the people it goes to, at most [`super::ROWS_PER_COMMIT_MAX`] rows a call in all.
+#[derive(Debug, Clone)]
+pub struct NewAlert {
+    /// What decides.
+    pub alert: Arc<Alert>,
+    /// What clients are given, encoded.
+    pub content: Arc<str>,
+    /// Whom it is for, each once.
+    pub recipients: Vec<UserId>,
+    /// When the policy's first step is due; none for a policy without steps.
+    pub first_due_at: Option<Timestamp>,
+    /// When nobody is told any more.
+    pub expires_at: Timestamp,
+}
+
+/// What became of one alert for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedRow {
+    /// Which alert: its place in the batch.
+    pub alert: usize,
+    /// Whose inbox.
+    pub user: UserId,
+    /// The change number it stands under.
+    pub seq: Seq,
+    /// The user's badge.
+    pub unread: u64,
+    /// What the user did with it.
+    pub state: InboxState,
+    /// False when it was there before: published twice, or delivered twice.
+    pub changed: bool,
+}
+
+/// One inbox row to write, by its key.
+struct Write {
+    row: Row,
+    seq: i64,
+}
+
+struct TimerWrite {
+    user: UserKey,
+    alert: AlertId,
+    /// The place in the batch of the alert that opens or stops it.
+    by: usize,
+    change: Escalation,
+}
+
+impl Store {
+    /// Records a batch. Rows come back in the order of the batch and its recipients, the unchanged ones too (with
+    /// the number they stand under), so that a caller who lost the answer can publish again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch was recorded, or nobody knows: record it again.
+    pub async fn record(&self, batch: &[NewAlert], now: Timestamp) -> Result<Vec<RecordedRow>, StoreError> {
+        writing!(self, "record", |tx| self.record_in(tx, batch, now).await).await
+    }
+
+    async fn record_in(
+        &self,
+        tx: &mut Tx,
+        batch: &[NewAlert],
+        now: Timestamp,
+    ) -> Result<Vec<RecordedRow>, Failure> {
+        let mut heads = self.lock_heads(tx, batch, now).await?;
+        let mut rows = self.existing_rows(tx, batch).await?;
+
+        let mut recorded = Vec::new();
+        let mut written: HashMap<(UserKey, AlertId), Write> = HashMap::new();
+        let mut timers: Vec<TimerWrite> = Vec::new();
+        for (by, new) in batch.iter().enumerate() {
+            for user in &new.recipients {
+                let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
+                let Some(head) = heads.get_mut(&user_key) else {
+                    return Err(Failure::Unreadable("users")); // `lock_heads` made a row for each.
+                };
+                let key = (user_key.clone(), new.alert.id.clone());
+                let existing = rows.get(&key).copied();
+                let (state, seq, changed) = match record(existing.map(|(row, _)| row), &new.alert) {
+                    Recorded::Unchanged => {
+                        let (row, seq) = existing.ok_or(Failure::Unreadable("inbox"))?;
+                        (row.state, seq, false)
+                    }
+                    Recorded::Changed { row, unread_by, escalation } => {
+                        head.seq += 1;
+                        head.unread += unread_by;
+                        head.changed = true;
+                        rows.insert(key.clone(), (row, head.seq));
+                        written.insert(key, Write { row, seq: head.seq });
+                        if escalation != Escalation::Keep {
+                            let alert = new.alert.id.clone();
+                            timers.push(TimerWrite { user: user_key, alert, by, change: escalation });
+                        }
+                        (row.state, head.seq, true)
+                    }
+                };
+                let unread = head.unread.max(0) as u64;
+                recorded.push(RecordedRow {
+                    alert: by,
+                    user: user.clone(),
+                    seq: seq as Seq,
+                    unread,
+                    state,
+                    changed,
+                });
+            }
+        }
+
+        self.write_alerts(tx, batch, now).await?;
+        self.write_rows(tx, &written, now).await?;
+        self.write_heads(tx, &heads).await?;
+        self.write_timers(tx, batch, &timers, now).await?;
+        Ok(recorded)
+    }
+
+    async fn lock_heads(
+        &self,
+        tx: &mut Tx,
+        batch: &[NewAlert],
+        now: Timestamp,
+    ) -> Result<HashMap<UserKey, LockedHead>, Failure> {
+        let mut users: Vec<UserKey> = batch
+            .iter()
+            .flat_map(|new| {
+                new.recipients.iter().map(|user| UserKey::new(new.alert.tenant.clone(), user.clone()))
+            })
+            .collect();
+        users.sort();
+        users.dedup();
+        self.lock_users(tx, &users, Some(now)).await
+    }
+
+    async fn existing_rows(
+        &self,
+        tx: &mut Tx,
+        batch: &[NewAlert],
+    ) -> Result<HashMap<(UserKey, AlertId), (Row, i64)>, Failure> {
+        let keys: Vec<_> = batch
+            .iter()
+            .flat_map(|new| {
+                new.recipients.iter().map(|user| {
+                    json!({"tenant": new.alert.tenant.as_str(), "user_id": user.as_str(), "alert_id": new.alert.id.as_str()})
+                })
+            })
+            .collect();
+        let sql = format!(
+            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status
+             FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
+            self.engine.rows("tenant text, user_id text, alert_id text")
+        );
+        let found =
+            sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&mut **tx).await?;
+        let mut rows = HashMap::with_capacity(found.len());
+        for row in &found {
+            let user =
+                UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
+            let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
+            let value = Row {
+                version,
+                state: word(row, "state")?,
+                severity: word(row, "severity")?,
+                status: word(row, "status")?,
+            };
+            rows.insert((user, stored_name!(row, "alert_id", AlertId)), (value, int(row, "seq")?));
+        }
+        Ok(rows)
+    }
+
+    async fn write_alerts(&self, tx: &mut Tx, batch: &[NewAlert], now: Timestamp) -> Result<(), Failure> {
+        // One statement must not write one row twice: keep the highest version of each id, in a fixed order.
+        let mut latest: std::collections::BTreeMap<(&Tenant, &AlertId), &NewAlert> = Default::default();
+        for new in batch {
+            let held = latest.entry((&new.alert.tenant, &new.alert.id)).or_insert(new);
+            if held.alert.version < new.alert.version {
+                *held = new;
+            }
+        }
+        let values: Vec<_> = latest
+            .values()
+            .map(|new| {
+                json!({
+                    "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(),
+                    "version": new.alert.version, "content": &*new.content,
+                })
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms)
+             SELECT tenant, alert_id, version, content, $2 FROM {} WHERE true
+             ON CONFLICT (tenant, alert_id) DO UPDATE SET version = excluded.version, content = excluded.content
+             WHERE alerts.version < excluded.version",
+            self.engine.rows("tenant text, alert_id text, version bigint, content text")
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(values).to_string())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    async fn write_rows(
+        &self,
+        tx: &mut Tx,
+        written: &HashMap<(UserKey, AlertId), Write>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<_> = written
+            .iter()
+            .map(|((user, alert), write)| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                    "seq": write.seq, "version": write.row.version, "state": write.row.state.as_str(),
+                    "severity": write.row.severity.as_str(), "status": write.row.status.as_str(),
+                })
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, recorded_at_ms)
+             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, $2 FROM {} WHERE true
+             ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
+                 seq = excluded.seq, version = excluded.version, state = excluded.state,
+                 severity = excluded.severity, status = excluded.status",
+            self.engine.rows(
+                "tenant text, user_id text, alert_id text, seq bigint, version bigint, state text, severity text, status text"
+            )
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(values).to_string())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    async fn write_timers(
+        &self,
+        tx: &mut Tx,
+        batch: &[NewAlert],
+        timers: &[TimerWrite],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        // Several versions of one alert in one batch: the last word counts.
+        let mut last: HashMap<(&UserKey, &AlertId), &TimerWrite> = HashMap::new();
+        for timer in timers {
+            last.insert((&timer.user, &timer.alert), timer);
+        }
+        let mut opened = Vec::new();
+        let mut stopped = Vec::new();
+        for timer in last.into_values() {
+            let new = &batch[timer.by];
+            let key = (timer.user.tenant.as_str(), timer.user.user.as_str(), timer.alert.as_str());
+            match (timer.change, new.first_due_at) {
+                (Escalation::Open, Some(due_at)) => opened.push(json!({
+                    "tenant": key.0, "user_id": key.1, "alert_id": key.2, "round": new.alert.version,
+                    "policy": new.alert.policy_name(), "due_at_ms": due_at.as_millisecond(),
+                    "expires_at_ms": new.expires_at.as_millisecond(),
+                })),
+                (Escalation::Stop(reason), _) => {
+                    let withdraws = i64::from(reason.withdraws());
+                    stopped.push(json!({
+                        "tenant": key.0, "user_id": key.1, "alert_id": key.2,
+                        "stopped": reason.as_str(), "withdraws": withdraws,
+                    }));
+                }
+                (Escalation::Open, None) | (Escalation::Keep, _) => {}
+            }
+        }
+        if !opened.is_empty() {
+            let sql = format!(
+                "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
+                     leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed)
+                 SELECT tenant, user_id, alert_id, round, policy, 0, due_at_ms, due_at_ms, 0, 0, 0, $2, expires_at_ms, NULL, 0
+                 FROM {} WHERE true
+                 ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
+                     round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
+                     due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
+                     fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
+                     expires_at_ms = excluded.expires_at_ms, stopped = NULL",
+                self.engine.rows(
+                    "tenant text, user_id text, alert_id text, round bigint, policy text, due_at_ms bigint, expires_at_ms bigint"
+                )
+            );
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(json!(opened).to_string())
+                .bind(now.as_millisecond())
+                .execute(&mut **tx)
+                .await?;
+        }
+        self.stop_timers(tx, &stopped, now).await
+    }
+
+    /// Ends escalations (I5); the first reason stays, but what was only acknowledged can still end for good. One whose push may be on a phone becomes due at once, so that it is taken away;
+    /// a lease stays, so that a push under way is answered before it is withdrawn.
+    pub(super) async fn stop_timers(
+        &self,
+        tx: &mut Tx,
+        stopped: &[serde_json::Value],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE escalations SET stopped = batch.stopped,
+                 due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $2 ELSE NULL END
+             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 AND escalations.alert_id = batch.alert_id
+                 AND (escalations.stopped IS NULL OR escalations.stopped = 'acknowledged' AND batch.withdraws = 1)",
+            self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(stopped).to_string())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Locks the heads of these users (sorted, each once), in one order everywhere so that no two transactions wait
+    /// for each other. Unknown users become known when `create_at` is given; otherwise they are left out.
+    pub(super) async fn lock_users(
+        &self,
+        tx: &mut Tx,
+        users: &[UserKey],
+        create_at: Option<Timestamp>,
+    ) -> Result<HashMap<UserKey, LockedHead>, Failure> {
+        let keys: Vec<_> = users
+            .iter()
+            .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
+            .collect();
+        let keys = json!(keys).to_string();
+        let columns = self.engine.rows("tenant text, user_id text");
+        if let Some(now) = create_at {
+            // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
+            let insert = format!(
+                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms)
+                 SELECT tenant, user_id, 0, 0, $2 FROM {columns} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING"
+            );
+            sqlx::query(AssertSqlSafe(insert))
+                .bind(&keys)
+                .bind(now.as_millisecond())
+                .execute(&mut **tx)
+                .await?;
+        }
+        let select = format!(
+            "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {columns} JOIN users u USING (tenant, user_id)
+             ORDER BY u.tenant, u.user_id {}",
+            self.engine.lock("u")
+        );
+        let found = sqlx::query(AssertSqlSafe(select)).bind(&keys).fetch_all(&mut **tx).await?;
+        let mut heads = HashMap::with_capacity(found.len());
+        for row in &found {
+            let user =
+                UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
+            heads.insert(
+                user,
+                LockedHead { seq: int(row, "seq")?, unread: int(row, "unread")?, changed: false },
+            );
+        }
+        Ok(heads)
+    }
+
+    /// Writes back the heads that changed.
+    pub(super) async fn write_heads(
+        &self,
+        tx: &mut Tx,
+        heads: &HashMap<UserKey, LockedHead>,
+    ) -> Result<(), Failure> {
+        let values: Vec<_> = heads
+            .iter()
+            .filter(|(_, head)| head.changed)
+            .map(|(user, head)| {
+                json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "seq": head.seq, "unread": head.unread.max(0)})
+            })
+            .collect();
+        if values.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE users SET seq = batch.seq, unread = batch.unread
+             FROM {} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id",
+            self.engine.rows("tenant text, user_id text, seq bigint, unread bigint")
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// The people an alert reached already, in order, after `after`: a later version goes to them as well.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn recipients_after(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        self.in_time("recipients_after", async {
+            let store = self;
+            let found = sqlx::query(
+                "SELECT user_id FROM inbox WHERE tenant = $1 AND alert_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
+            )
+            .bind(tenant.as_str())
+            .bind(alert.as_str())
+            .bind(after.map_or("", UserId::as_str))
+            .bind(limit as i64)
+            .fetch_all(&store.read)
+            .await?;
+            found.iter().map(|row| UserId::parse(text(row, "user_id")?).map_err(|_| Failure::Unreadable("user_id"))).collect()
+        })
+        .await
+    }
+}
+
+/// A user's head under lock.
+pub(super) struct LockedHead {
+    pub(super) seq: i64,
+    pub(super) unread: i64,
+    pub(super) changed: bool,
+}

@@ -1,0 +1,293 @@
+//! Who there is: API keys of producers; users with their addresses and groups. Their devices are in `devices`.
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use super::{Store, StoreError, maybe_text, maybe_time, stored_name, text, time};
+use crate::domain::{GroupId, Secret, Tenant, Timestamp, UserId, UserKey};
+
+/// How a user can be written to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Their address.
+    pub email: Option<Secret>,
+    /// The language they read, as a BCP 47 tag.
+    pub locale: Option<String>,
+}
+
+/// A producer's key, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyInfo {
+    /// The hash it is known by.
+    pub hash: String,
+    /// Whose alerts it may publish.
+    pub tenant: Tenant,
+    /// What it is for.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stopped working, if it did.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Keeps the hash of a new key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_api_key(
+        &self,
+        hash: &str,
+        tenant: &Tenant,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "add_api_key", |tx| {
+            sqlx::query(
+                "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (key_hash) DO NOTHING",
+            )
+            .bind(hash)
+            .bind(tenant.as_str())
+            .bind(name)
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whose key has this hash, while it works.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tenant_of_key(&self, hash: &str) -> Result<Option<Tenant>, StoreError> {
+        self.in_time("tenant_of_key", async {
+            let store = self;
+            let row =
+                sqlx::query("SELECT tenant FROM api_keys WHERE key_hash = $1 AND revoked_at_ms IS NULL")
+                    .bind(hash)
+                    .fetch_optional(&store.read)
+                    .await?;
+            row.map(|row| Ok(stored_name!(&row, "tenant", Tenant))).transpose()
+        })
+        .await
+    }
+
+    /// Every key, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn api_keys(&self) -> Result<Vec<ApiKeyInfo>, StoreError> {
+        self.in_time("api_keys", async {
+            let store = self;
+            let rows = sqlx::query("SELECT * FROM api_keys ORDER BY created_at_ms, key_hash")
+                .fetch_all(&store.read)
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(ApiKeyInfo {
+                        hash: text(row, "key_hash")?,
+                        tenant: stored_name!(row, "tenant", Tenant),
+                        name: text(row, "name")?,
+                        created_at: time(row, "created_at_ms")?,
+                        revoked_at: maybe_time(row, "revoked_at_ms")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Makes the keys whose hash begins so stop working; an empty beginning names none. Returns how many did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_api_key(&self, hash_prefix: &str, now: Timestamp) -> Result<u64, StoreError> {
+        writing!(self, "revoke_api_key", |tx| {
+            let done = sqlx::query(
+                "UPDATE api_keys SET revoked_at_ms = $2 WHERE substr(key_hash, 1, $3) = $1 AND $3 > 0 AND revoked_at_ms IS NULL",
+            )
+            .bind(hash_prefix)
+            .bind(now.as_millisecond())
+            .bind(i32::try_from(hash_prefix.len()).unwrap_or(i32::MAX))
+            .execute(&mut **tx)
+            .await?;
+            Ok(done.rows_affected())
+        })
+        .await
+    }
+
+    /// Makes a user known, if they are not, and replaces how they can be written to. A new address takes mail
+    /// again, whatever an older one answered.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_user(
+        &self,
+        user: &UserKey,
+        contact: &Contact,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "put_user", |tx| {
+            sqlx::query(
+                "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms)
+                 VALUES ($1, $2, 0, 0, $3, $4, $5)
+                 ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale,
+                     email_refused_at_ms = CASE WHEN users.email = excluded.email THEN users.email_refused_at_ms END",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(contact.email.as_ref().map(Secret::expose))
+            .bind(contact.locale.as_deref())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How a user can be written to; `None` for somebody unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn contact(&self, user: &UserKey) -> Result<Option<Contact>, StoreError> {
+        self.in_time("contact", async {
+            let store = self;
+            let row = sqlx::query("SELECT email, locale FROM users WHERE tenant = $1 AND user_id = $2")
+                .bind(user.tenant.as_str())
+                .bind(user.user.as_str())
+                .fetch_optional(&store.read)
+                .await?;
+            row.map(|row| {
+                Ok(Contact {
+                    email: maybe_text(&row, "email")?.map(Secret::from),
+                    locale: maybe_text(&row, "locale")?,
+                })
+            })
+            .transpose()
+        })
+        .await
+    }
+
+    /// The address refused mail for good: none is sent to it until it is registered anew. Compare-and-swap on the
+    /// address (I7).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn suppress_email(
+        &self,
+        user: &UserKey,
+        address: &Secret,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        writing!(self, "suppress_email", |tx| {
+            let done = sqlx::query(
+                "UPDATE users SET email_refused_at_ms = $4 WHERE tenant = $1 AND user_id = $2 AND email = $3",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(address.expose())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            Ok(done.rows_affected() > 0)
+        })
+        .await
+    }
+
+    /// Known users of a tenant in order, after `after`: how `everyone` is walked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn users_after(
+        &self,
+        tenant: &Tenant,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        self.in_time("users_after", async {
+            let store = self;
+            let rows = sqlx::query(
+                "SELECT user_id FROM users WHERE tenant = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+            )
+            .bind(tenant.as_str())
+            .bind(after.map_or("", UserId::as_str))
+            .bind(limit as i64)
+            .fetch_all(&store.read)
+            .await?;
+            rows.iter().map(|row| Ok(stored_name!(row, "user_id", UserId))).collect()
+        })
+        .await
+    }
+
+    /// Adds members to a group and takes others out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn change_members(
+        &self,
+        tenant: &Tenant,
+        group: &GroupId,
+        add: &[UserId],
+        remove: &[UserId],
+    ) -> Result<(), StoreError> {
+        let list = |users: &[UserId]| {
+            json!(users.iter().map(|user| json!({"user_id": user.as_str()})).collect::<Vec<_>>())
+        };
+        writing!(self, "change_members", |tx| {
+            let batch = self.engine.rows("user_id text");
+            let delete = format!(
+                "DELETE FROM group_members WHERE tenant = $2 AND group_id = $3 AND user_id IN (SELECT user_id FROM {batch})"
+            );
+            let insert = format!(
+                "INSERT INTO group_members (tenant, group_id, user_id)
+                 SELECT $2, $3, user_id FROM {batch} WHERE true ORDER BY user_id
+                 ON CONFLICT (tenant, group_id, user_id) DO NOTHING"
+            );
+            for (sql, users) in [(delete, remove), (insert, add)] {
+                if users.is_empty() {
+                    continue;
+                }
+                sqlx::query(AssertSqlSafe(sql))
+                    .bind(list(users).to_string())
+                    .bind(tenant.as_str())
+                    .bind(group.as_str())
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Members of a group in order, after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn members_after(
+        &self,
+        tenant: &Tenant,
+        group: &GroupId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        self.in_time("members_after", async {
+            let store = self;
+            let rows = sqlx::query(
+                "SELECT user_id FROM group_members WHERE tenant = $1 AND group_id = $2 AND user_id > $3
+                 ORDER BY user_id LIMIT $4",
+            )
+            .bind(tenant.as_str())
+            .bind(group.as_str())
+            .bind(after.map_or("", UserId::as_str))
+            .bind(limit as i64)
+            .fetch_all(&store.read)
+            .await?;
+            rows.iter().map(|row| Ok(stored_name!(row, "user_id", UserId))).collect()
+        })
+        .await
+    }
+}

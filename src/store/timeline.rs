@@ -1,0 +1,225 @@
+//! What happened to an alert: pieced together from the rows that the work left behind.
+
+use super::{
+    Failure, Store, StoreError, attempts::attempt_of, int, maybe_text, maybe_time, stored_name, text, time,
+    word,
+};
+use crate::domain::{AlertId, Attempt, AttemptState, InboxState, Seq, Tenant, Timestamp, UserId};
+
+/// An alert as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlert {
+    /// The version shown.
+    pub version: u32,
+    /// What clients are given, encoded.
+    pub content: String,
+    /// When its first version was recorded.
+    pub recorded_at: Timestamp,
+    /// How many inboxes hold it.
+    pub recipients: u64,
+    /// In how many of them it was seen, read or dismissed.
+    pub seen: u64,
+}
+
+/// What a later version of an alert builds on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestAlert {
+    /// The version shown.
+    pub version: u32,
+    /// What clients are given, encoded.
+    pub content: String,
+    /// The policy its escalations walk, if any was begun.
+    pub policy: Option<String>,
+}
+
+/// What happened to one alert for one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Whose.
+    pub user: UserId,
+    /// What they did with it.
+    pub state: InboxState,
+    /// The number of its last change.
+    pub seq: Seq,
+    /// Why the walk ended, once it has.
+    pub stopped: Option<String>,
+    /// When somebody looks at it next.
+    pub due_at: Option<Timestamp>,
+    /// Everything, in order.
+    pub entries: Vec<TimelineEntry>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What, in one line.
+    pub what: String,
+}
+
+impl Store {
+    /// The alert, if it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn alert(&self, tenant: &Tenant, alert: &AlertId) -> Result<Option<StoredAlert>, StoreError> {
+        self.in_time("alert", async {
+            let store = self;
+            let row = sqlx::query(
+                "SELECT version, content, recorded_at_ms FROM alerts WHERE tenant = $1 AND alert_id = $2",
+            )
+            .bind(tenant.as_str())
+            .bind(alert.as_str())
+            .fetch_optional(&store.read)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
+            let counts = sqlx::query(
+                "SELECT count(*) AS recipients, count(CASE WHEN state <> 'new' THEN 1 END) AS seen
+                 FROM inbox WHERE tenant = $1 AND alert_id = $2",
+            )
+            .bind(tenant.as_str())
+            .bind(alert.as_str())
+            .fetch_one(&store.read)
+            .await?;
+            Ok(Some(StoredAlert {
+                version: int(&row, "version")? as u32,
+                content: text(&row, "content")?,
+                recorded_at: time(&row, "recorded_at_ms")?,
+                recipients: int(&counts, "recipients")? as u64,
+                seen: int(&counts, "seen")? as u64,
+            }))
+        })
+        .await
+    }
+
+    /// The alert's latest version, without counting who holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn latest(&self, tenant: &Tenant, alert: &AlertId) -> Result<Option<LatestAlert>, StoreError> {
+        self.in_time("latest", async {
+            let store = self;
+            let row = sqlx::query(
+                "SELECT a.version, a.content,
+                     (SELECT e.policy FROM inbox i JOIN escalations e
+                         ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
+                      WHERE i.tenant = a.tenant AND i.alert_id = a.alert_id LIMIT 1) AS policy
+                 FROM alerts a WHERE a.tenant = $1 AND a.alert_id = $2",
+            )
+            .bind(tenant.as_str())
+            .bind(alert.as_str())
+            .fetch_optional(&store.read)
+            .await?;
+            row.map(|row| {
+                Ok(LatestAlert {
+                    version: int(&row, "version")? as u32,
+                    content: text(&row, "content")?,
+                    policy: maybe_text(&row, "policy")?,
+                })
+            })
+            .transpose()
+        })
+        .await
+    }
+
+    /// What happened to an alert for one user, or for the first `limit` of its recipients.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn timeline(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        user: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Recipient>, StoreError> {
+        let users = match user {
+            Some(user) => vec![user.clone()],
+            None => self.recipients_after(tenant, alert, None, limit).await?,
+        };
+        let mut recipients = Vec::with_capacity(users.len());
+        for user in users {
+            recipients.extend(self.recipient(tenant, alert, user).await?);
+        }
+        Ok(recipients)
+    }
+
+    async fn recipient(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        user: UserId,
+    ) -> Result<Option<Recipient>, StoreError> {
+        self.in_time("timeline", async {
+            let store = self;
+            let ask = |sql: &'static str| {
+                sqlx::query(sql).bind(tenant.as_str()).bind(user.as_str()).bind(alert.as_str())
+            };
+            let row = ask("SELECT * FROM inbox WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                .fetch_optional(&store.read)
+                .await?;
+            let Some(row) = row else { return Ok(None) };
+            let mut entries = Vec::new();
+            let version = int(&row, "version")?;
+            let said_by = maybe_text(&row, "said_by")?.map(|by| format!(" (last by {by})")).unwrap_or_default();
+            for (column, what) in [
+                ("recorded_at_ms", format!("recorded in the inbox; version {version} is shown")),
+                ("delivered_at_ms", "delivered to a screen".to_owned()),
+                ("seen_at_ms", format!("seen{said_by}")),
+                ("read_at_ms", format!("read{said_by}")),
+                ("dismissed_at_ms", format!("dismissed{said_by}")),
+            ] {
+                entries.extend(maybe_time(&row, column)?.map(|at| TimelineEntry { at, what }));
+            }
+            let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                .fetch_all(&store.read)
+                .await?;
+            for attempt in &attempts {
+                entries.extend(entries_of(&attempt_of(attempt)?));
+            }
+            let notes = ask("SELECT at_ms, what FROM notes WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                .fetch_all(&store.read)
+                .await?;
+            for note in &notes {
+                entries.push(TimelineEntry { at: time(note, "at_ms")?, what: text(note, "what")? });
+            }
+            entries.sort_by_key(|entry| entry.at);
+            let escalation =
+                ask("SELECT stopped, due_at_ms FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                    .fetch_optional(&store.read)
+                    .await?;
+            let (stopped, due_at) = match &escalation {
+                Some(row) => (maybe_text(row, "stopped")?, maybe_time(row, "due_at_ms")?),
+                None => (None, None),
+            };
+            Ok::<_, Failure>(Some(Recipient {
+                user: stored_name!(&row, "user_id", UserId),
+                state: word(&row, "state")?,
+                seq: int(&row, "seq")? as Seq,
+                stopped,
+                due_at,
+                entries,
+            }))
+        })
+        .await
+    }
+}
+
+fn entries_of(attempt: &Attempt) -> Vec<TimelineEntry> {
+    let to = attempt.device.as_ref().map(|device| format!(" to {device}")).unwrap_or_default();
+    let what = format!("{} {}{to}", attempt.channel, attempt.kind);
+    let begun =
+        TimelineEntry { at: attempt.created_at, what: format!("{what}: attempt {} begun", attempt.id) };
+    let reason = attempt.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let answer = match attempt.state {
+        AttemptState::Accepted => format!("{what}: accepted by the provider{reason}"),
+        AttemptState::Failed => format!("{what}: failed{reason}"),
+        AttemptState::Retrying => {
+            let when = attempt.next_try_at.map(|at| format!(", again at {at}")).unwrap_or_default();
+            format!("{what}: try {} did not get through{reason}{when}", attempt.tries)
+        }
+        AttemptState::Pending => return vec![begun],
+    };
+    vec![begun, TimelineEntry { at: attempt.answered_at.unwrap_or(attempt.created_at), what: answer }]
+}

@@ -1,0 +1,339 @@
+//! An alert as a producer writes it (design.md, section 4), and as a client is shown it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
+
+/// Why an alert was refused: which field, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidAlert {
+    /// The path of the field, as the producer wrote it: `to.users[3]`.
+    pub field: String,
+    /// What is wrong with it and what is accepted.
+    pub problem: String,
+}
+
+impl InvalidAlert {
+    /// A refusal of one field.
+    pub fn new(field: impl Into<String>, problem: impl ToString) -> Self {
+        Self { field: field.into(), problem: problem.to_string() }
+    }
+}
+
+/// What a producer writes. An unknown field is refused: a misspelt one would otherwise be lost in silence.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertV1 {
+    /// `alert`; a message of another kind is not for here.
+    kind: Option<String>,
+    id: Option<String>,
+    version: Option<u32>,
+    tenant: Option<String>,
+    to: AudienceV1,
+    source: Option<String>,
+    category: Option<String>,
+    severity: Option<String>,
+    status: Option<String>,
+    title: String,
+    body: Option<String>,
+    url: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    data: Map<String, Value>,
+    policy: Option<String>,
+    collapse_key: Option<String>,
+    occurred_at: Option<String>,
+    expires_at: Option<String>,
+    dismissed_until: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AudienceV1 {
+    #[serde(default)]
+    users: Vec<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    everyone: bool,
+}
+
+/// What the edge knows that the alert may leave out.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// From the API key. `None`: the alert has to state it (AMQP).
+    pub tenant: Option<Tenant>,
+    /// The id when the alert has none: made by the caller, because identity is a parameter. `None`: it has to have one.
+    pub id: Option<AlertId>,
+    /// When it reached us.
+    pub now: Timestamp,
+}
+
+/// Reads one alert.
+///
+/// # Errors
+/// [`InvalidAlert`] names the first field at fault.
+pub fn parse_alert(json: &[u8], defaults: &Defaults) -> Result<Alert, InvalidAlert> {
+    if json.len() > bounds::ALERT_BYTES_MAX {
+        let problem =
+            format!("is {} bytes of JSON, at most {} are accepted", json.len(), bounds::ALERT_BYTES_MAX);
+        return Err(InvalidAlert::new("alert", problem));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let raw: AlertV1 = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "alert".to_owned() } else { path };
+        InvalidAlert::new(field, describe(error.inner()))
+    })?;
+    reader.end().map_err(|error| InvalidAlert::new("alert", describe(&error)))?;
+    checked(raw, defaults)
+}
+
+/// serde's message, without the values it likes to quote.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() {
+        return text; // Not JSON: the line and column are the help.
+    }
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match text.starts_with("invalid ") {
+        true => {
+            format!("has the wrong type: expected {}", text.split("expected ").nth(1).unwrap_or("another"))
+        }
+        false => text.to_owned(),
+    }
+}
+
+fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
+    if raw.kind.as_deref().is_some_and(|kind| kind != "alert") {
+        return Err(InvalidAlert::new("kind", "must be `alert` or left out"));
+    }
+    let tenant = tenant_of(raw.tenant, defaults)?;
+    let id = match raw.id {
+        Some(id) => AlertId::parse(id).map_err(|error| InvalidAlert::new("id", error))?,
+        None => defaults.id.clone().ok_or_else(|| {
+            let problem = "is missing: give the alert an id or the message a message_id, or a redelivery looks like a second alert";
+            InvalidAlert::new("id", problem)
+        })?,
+    };
+    let version = raw.version.unwrap_or(1);
+    if version == 0 {
+        return Err(InvalidAlert::new("version", "counts from 1"));
+    }
+    let title = text("title", Some(raw.title), bounds::TITLE_CHARS_MAX)?.unwrap_or_default();
+    if title.trim().is_empty() {
+        return Err(InvalidAlert::new("title", "must not be empty"));
+    }
+    if let Some(url) = &raw.url {
+        let web = url.starts_with("https://") || url.starts_with("http://");
+        if !web || url.len() > bounds::URL_BYTES_MAX || url.chars().any(char::is_control) {
+            let problem = format!(
+                "must begin with https:// or http:// and have at most {} bytes",
+                bounds::URL_BYTES_MAX
+            );
+            return Err(InvalidAlert::new("url", problem));
+        }
+    }
+    if let Some(key) = &raw.collapse_key {
+        AlertId::parse(key).map_err(|error| InvalidAlert::new("collapse_key", error))?;
+    }
+    Ok(Alert {
+        id,
+        version,
+        tenant,
+        to: audience_of(raw.to, version)?,
+        source: text("source", raw.source, bounds::TITLE_CHARS_MAX)?,
+        category: text("category", raw.category, bounds::TITLE_CHARS_MAX)?,
+        severity: word("severity", raw.severity)?.unwrap_or(Severity::Warning),
+        status: word("status", raw.status)?.unwrap_or(Status::Firing),
+        title,
+        body: text("body", raw.body, bounds::BODY_CHARS_MAX)?,
+        url: raw.url,
+        labels: labels_of(raw.labels)?,
+        data: raw.data,
+        policy: text("policy", raw.policy, bounds::TITLE_CHARS_MAX)?,
+        collapse_key: raw.collapse_key,
+        occurred_at: time("occurred_at", raw.occurred_at)?.unwrap_or(defaults.now),
+        expires_at: time("expires_at", raw.expires_at)?,
+        dismissed_until: time("dismissed_until", raw.dismissed_until)?,
+    })
+}
+
+fn tenant_of(stated: Option<String>, defaults: &Defaults) -> Result<Tenant, InvalidAlert> {
+    let stated = stated.map(Tenant::parse).transpose().map_err(|error| InvalidAlert::new("tenant", error))?;
+    match (stated, &defaults.tenant) {
+        (Some(stated), Some(own)) if stated != *own => {
+            Err(InvalidAlert::new("tenant", "is not the tenant of this API key: leave it out"))
+        }
+        (_, Some(own)) => Ok(own.clone()),
+        (Some(stated), None) => Ok(stated),
+        (None, None) => Err(InvalidAlert::new("tenant", "must be stated by a producer on AMQP")),
+    }
+}
+
+fn audience_of(raw: AudienceV1, version: u32) -> Result<Audience, InvalidAlert> {
+    if raw.users.len() + raw.groups.len() > bounds::RECIPIENTS_MAX {
+        let problem =
+            format!("names more than {} users and groups: use a group, or everyone", bounds::RECIPIENTS_MAX);
+        return Err(InvalidAlert::new("to", problem));
+    }
+    let mut users = Vec::with_capacity(raw.users.len());
+    let mut seen = HashSet::with_capacity(raw.users.len());
+    for (at, user) in raw.users.into_iter().enumerate() {
+        let user =
+            UserId::parse(user).map_err(|error| InvalidAlert::new(format!("to.users[{at}]"), error))?;
+        if seen.insert(user.clone()) {
+            users.push(user);
+        }
+    }
+    let mut groups = Vec::with_capacity(raw.groups.len());
+    for (at, group) in raw.groups.into_iter().enumerate() {
+        groups.push(
+            GroupId::parse(group).map_err(|error| InvalidAlert::new(format!("to.groups[{at}]"), error))?,
+        );
+    }
+    // A later version reaches everybody who holds the alert, so it need not name them again.
+    let audience = Audience { users, groups, everyone: raw.everyone };
+    if audience.is_empty() && version == 1 {
+        return Err(InvalidAlert::new("to", "names nobody: give users, groups or everyone"));
+    }
+    Ok(audience)
+}
+
+fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidAlert> {
+    if labels.len() > bounds::LABELS_MAX {
+        return Err(InvalidAlert::new("labels", format!("has more than {} entries", bounds::LABELS_MAX)));
+    }
+    for (name, value) in &labels {
+        if name.is_empty() || name.len() > bounds::LABEL_BYTES_MAX || value.len() > bounds::LABEL_BYTES_MAX {
+            let problem = format!("names and values have 1 to {} bytes", bounds::LABEL_BYTES_MAX);
+            return Err(InvalidAlert::new("labels", problem));
+        }
+    }
+    Ok(labels)
+}
+
+fn text(field: &str, value: Option<String>, chars_max: usize) -> Result<Option<String>, InvalidAlert> {
+    match value {
+        Some(value) if value.chars().count() > chars_max => {
+            Err(InvalidAlert::new(field, format!("has more than {chars_max} characters")))
+        }
+        // PostgreSQL cannot store it, and no screen can show it.
+        Some(value) if value.contains('\0') => {
+            Err(InvalidAlert::new(field, "must not contain a NUL character"))
+        }
+        value => Ok(value),
+    }
+}
+
+fn word<T: std::str::FromStr<Err: ToString>>(
+    field: &str,
+    value: Option<String>,
+) -> Result<Option<T>, InvalidAlert> {
+    value.map(|value| value.parse()).transpose().map_err(|error: T::Err| InvalidAlert::new(field, error))
+}
+
+fn time(field: &str, value: Option<String>) -> Result<Option<Timestamp>, InvalidAlert> {
+    value
+        .map(|value| value.parse())
+        .transpose()
+        .map_err(|_| InvalidAlert::new(field, "must be an RFC 3339 time such as 2026-11-21T12:00:00Z"))
+}
+
+/// The alert as clients see it. The audience, the tenant and the policy stay inside (I8).
+#[derive(Serialize)]
+struct ContentV1<'a> {
+    id: &'a str,
+    version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'a str>,
+    severity: &'a str,
+    status: &'a str,
+    title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    data: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collapse_key: Option<&'a str>,
+    occurred_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dismissed_until: Option<String>,
+}
+
+/// Encodes an alert once, for every inbox and session it goes to.
+pub fn content_of(alert: &Alert) -> String {
+    let content = ContentV1 {
+        id: alert.id.as_str(),
+        version: alert.version,
+        source: alert.source.as_deref(),
+        category: alert.category.as_deref(),
+        severity: alert.severity.as_str(),
+        status: alert.status.as_str(),
+        title: &alert.title,
+        body: alert.body.as_deref(),
+        url: alert.url.as_deref(),
+        labels: &alert.labels,
+        data: &alert.data,
+        collapse_key: alert.collapse_key.as_deref(),
+        occurred_at: alert.occurred_at.to_string(),
+        expires_at: alert.expires_at.map(|at| at.to_string()),
+        dismissed_until: alert.dismissed_until.map(|at| at.to_string()),
+    };
+    // Text and numbers under text keys always serialize.
+    serde_json::to_string(&content).unwrap_or_default()
+}
+
+/// What senders need of a stored alert. Unknown fields are passed over: a newer version may have written it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ShownAlert {
+    /// One line.
+    pub title: String,
+    /// More.
+    pub body: Option<String>,
+    /// Where to read on.
+    pub url: Option<String>,
+    /// How bad, as a word.
+    pub severity: String,
+    /// The kind of alert.
+    pub category: Option<String>,
+    /// What pushes replace each other by; the id when absent.
+    pub collapse_key: Option<String>,
+    /// When it happened, RFC 3339.
+    pub occurred_at: String,
+}
+
+/// The alert as a message to `watchbell.alerts`, the form every producer publishes.
+pub fn encode_alert(alert: &Alert) -> Vec<u8> {
+    let to = serde_json::json!({
+        "users": alert.to.users.iter().map(UserId::as_str).collect::<Vec<_>>(),
+        "groups": alert.to.groups.iter().map(GroupId::as_str).collect::<Vec<_>>(),
+        "everyone": alert.to.everyone,
+    });
+    // `content_of` writes an object, so this reads back as one.
+    let mut value: Map<String, Value> = serde_json::from_str(&content_of(alert)).unwrap_or_default();
+    value.insert("tenant".into(), alert.tenant.as_str().into());
+    value.insert("to".into(), to);
+    if let Some(policy) = &alert.policy {
+        value.insert("policy".into(), policy.as_str().into());
+    }
+    Value::Object(value).to_string().into_bytes()
+}
+
+#[cfg(test)]
+#[path = "alert_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! What is accepted, and the exact answer to what is not.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+
+use super::*;
+
+fn defaults() -> Defaults {
+    Defaults {
+        tenant: Some(Tenant::parse("acme").unwrap()),
+        id: Some(AlertId::parse("made-here").unwrap()),
+        now: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn refusal(value: &Value) -> String {
+    parse_alert(value.to_string().as_bytes(), &defaults()).unwrap_err().to_string()
+}
+
+#[test]
+fn only_to_and_title_are_required() {
+    let alert = parse_alert(br#"{"to":{"users":["ana","ana"]},"title":"Disk full"}"#, &defaults()).unwrap();
+    assert_eq!(alert.id.as_str(), "made-here");
+    assert_eq!((alert.version, alert.severity, alert.status), (1, Severity::Warning, Status::Firing));
+    assert_eq!(alert.to.users.len(), 1, "each person once");
+    assert_eq!(alert.tenant.as_str(), "acme");
+}
+
+#[test]
+fn a_later_version_need_not_name_anybody() {
+    let alert = parse_alert(br#"{"version":2,"to":{},"title":"Disk full"}"#, &defaults()).unwrap();
+    assert!(alert.to.is_empty(), "it goes to whoever holds the alert");
+    let first = json!({"version": 1, "to": {"users": [], "groups": [], "everyone": false}, "title": "t"});
+    assert_eq!(refusal(&first), "to: names nobody: give users, groups or everyone");
+}
+
+#[test]
+fn a_refusal_names_the_field_and_the_remedy() {
+    let with = |field: &str, value: Value| {
+        let mut alert = json!({"to": {"users": ["ana"]}, "title": "t"});
+        alert[field] = value;
+        alert
+    };
+    let labels: Map<String, Value> = (0..65).map(|n| (n.to_string(), "x".into())).collect();
+    for (value, expected) in [
+        (json!({"to": {"users": ["ana"]}}), "alert: missing field `title`"),
+        (json!({"title": "t"}), "alert: missing field `to`"),
+        (json!({"to": {}, "title": "t"}), "to: names nobody: give users, groups or everyone"),
+        (with("title", json!("  ")), "title: must not be empty"),
+        (with("title", json!(7)), "title: has the wrong type: expected a string"),
+        (with("title", json!("x".repeat(257))), "title: has more than 256 characters"),
+        (with("body", json!("a\0b")), "body: must not contain a NUL character"),
+        (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
+        (with("version", json!(0)), "version: counts from 1"),
+        (
+            with("to", json!({"users": ["ok", "a/b"]})),
+            "to.users[1]: must not contain '/': use letters, digits and . _ - : @ + ~ =",
+        ),
+        (with("to", json!({"users": [1]})), "to.users[0]: has the wrong type: expected a string"),
+        (
+            with("url", json!("javascript:alert(1)")),
+            "url: must begin with https:// or http:// and have at most 2048 bytes",
+        ),
+        (
+            with("expires_at", json!("tomorrow")),
+            "expires_at: must be an RFC 3339 time such as 2026-11-21T12:00:00Z",
+        ),
+        (with("tenant", json!("globex")), "tenant: is not the tenant of this API key: leave it out"),
+        (with("labels", Value::Object(labels)), "labels: has more than 64 entries"),
+        (with("kind", json!("event")), "kind: must be `alert` or left out"),
+    ] {
+        assert_eq!(refusal(&value), expected, "{value}");
+    }
+    let misspelt = refusal(&with("titel", json!("t")));
+    assert!(misspelt.starts_with("titel: unknown field `titel`, expected one of"), "{misspelt}");
+}
+
+#[test]
+fn a_refusal_does_not_repeat_values() {
+    let canary = "canary-4711";
+    for value in [
+        json!({"to": {"users": ["ana"]}, "title": "t", "severity": canary}),
+        json!({"to": {"users": ["ana"]}, "title": "t", "labels": {"a": [canary]}}),
+        json!({"to": canary, "title": "t"}),
+        json!({"to": {"users": ["ana"]}, "title": "t", "version": canary}),
+    ] {
+        assert!(!refusal(&value).contains(canary), "{}", refusal(&value));
+    }
+}
+
+#[test]
+fn an_oversized_alert_is_refused_before_it_is_read() {
+    let value = json!({"to": {"users": ["ana"]}, "title": "t", "body": "x".repeat(70_000)});
+    assert!(refusal(&value).contains("at most 65536 are accepted"));
+}
+
+#[test]
+fn what_is_encoded_reads_back_as_the_same_alert() {
+    let full = json!({
+        "id": "a-1", "version": 3, "to": {"users": ["ana"], "groups": ["ops"], "everyone": true}, "source": "s",
+        "category": "c", "severity": "critical", "status": "resolved", "title": "t", "body": "b",
+        "url": "https://example.com", "labels": {"env": "prod"}, "data": {"n": 1}, "policy": "p", "collapse_key": "k",
+        "occurred_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-02T00:00:00Z",
+        "dismissed_until": "2026-01-03T00:00:00Z",
+    });
+    let alert = parse_alert(full.to_string().as_bytes(), &defaults()).unwrap();
+    let nobody = Defaults { tenant: None, ..defaults() };
+    assert_eq!(parse_alert(&encode_alert(&alert), &nobody).unwrap(), alert);
+    let content = content_of(&alert);
+    assert!(!content.contains("acme") && !content.contains("users"), "the audience stays inside: {content}");
+}

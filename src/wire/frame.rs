@@ -1,0 +1,195 @@
+//! Frames of the session protocol `watchbell.v1` (design.md, section 6). JSON objects with a `type`.
+//!
+//! Several frames may share one WebSocket message, one a line. Unknown types and fields are ignored.
+//! `tests/fixtures/frames.json` holds one of each, read by the Rust and the TypeScript tests alike.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The longest frame a client may send, in bytes.
+pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
+
+/// What a client says.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// The first frame of a session that did not authenticate in its request.
+    Auth(Auth),
+    /// What the person did with alerts.
+    Receipt(ReceiptFrame),
+    /// The answer to `ping`.
+    Pong {},
+    /// A frame of a later protocol: ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who it is, and from where to go on.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Auth {
+    /// A JWT. Not printed: `ClientFrame` has no `Debug`.
+    pub token: Option<String>,
+    /// From where to go on; absent: from now.
+    pub cursor: Option<String>,
+}
+
+/// A receipt as a client writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceiptFrame {
+    /// About which alerts.
+    pub alerts: Vec<String>,
+    /// delivered, seen, read, dismissed or unread.
+    pub state: String,
+    /// The client's own name for this, echoed in the receipt frame.
+    #[serde(default)]
+    pub op: Option<String>,
+}
+
+/// What the server says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame<'a> {
+    /// The session stands.
+    Hello(Hello<'a>),
+    /// An alert, new, updated or replayed.
+    Alert(AlertFrame<'a>),
+    /// Somebody (another tab, the phone) did something with alerts.
+    Receipt(ReceiptSaid<'a>),
+    /// An idle client learns that it missed something.
+    Ping {
+        /// The head of the inbox.
+        seq: u64,
+    },
+    /// The backlog was dropped: fetch the inbox, go on from `seq`.
+    Resync {
+        /// Why.
+        reason: &'a str,
+        /// The head from which live frames follow.
+        seq: u64,
+        /// The same as a cursor.
+        cursor: &'a str,
+        /// The badge.
+        unread: u64,
+    },
+    /// Reconnect somewhere in that window, and keep reading until then.
+    Goaway {
+        /// Not before.
+        after_ms: u64,
+        /// Not later than this after that.
+        within_ms: u64,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A frame was not acceptable; the session goes on.
+    Error {
+        /// Stable for programs.
+        code: &'a str,
+        /// For people, with the remedy.
+        title: &'a str,
+    },
+}
+
+/// The session stands.
+#[derive(Debug, Serialize)]
+pub struct Hello<'a> {
+    /// The session's id, named in logs and in `by` of its receipts.
+    pub session: &'a str,
+    /// Who the token says it is.
+    pub user: &'a str,
+    /// The head of the inbox.
+    pub seq: u64,
+    /// The cursor the replay begins after, or the head's.
+    pub cursor: &'a str,
+    /// The badge.
+    pub unread: u64,
+    /// Whether what was missed follows (true), or the client starts from the head.
+    pub resumed: bool,
+    /// How often the server pings, at the most.
+    pub heartbeat_ms: u64,
+    /// The server's clock, RFC 3339.
+    pub server_time: &'a str,
+}
+
+/// An alert with its place in the inbox.
+#[derive(Debug, Serialize)]
+pub struct AlertFrame<'a> {
+    /// The change number.
+    pub seq: u64,
+    /// Resume after this.
+    pub cursor: &'a str,
+    /// The badge.
+    pub unread: u64,
+    /// new, seen, read or dismissed.
+    pub state: &'a str,
+    /// What the alert says.
+    pub alert: &'a RawValue,
+}
+
+/// A receipt that changed the inbox.
+#[derive(Debug, Serialize)]
+pub struct ReceiptSaid<'a> {
+    /// The change number.
+    pub seq: u64,
+    /// Resume after this.
+    pub cursor: &'a str,
+    /// The badge.
+    pub unread: u64,
+    /// The alerts it changed.
+    pub alerts: &'a [String],
+    /// What was said.
+    pub state: &'a str,
+    /// Which session said it, or `http`.
+    pub by: &'a str,
+    /// The client's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<&'a str>,
+}
+
+impl ServerFrame<'_> {
+    /// The frame as one line of JSON.
+    pub fn encode(&self) -> String {
+        // Text, numbers and JSON that was read as JSON always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A place in one user's inbox: the store's epoch and a change number. Opaque to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor<'a> {
+    /// The store's history it belongs to.
+    pub epoch: &'a str,
+    /// The last change number the client has.
+    pub seq: u64,
+}
+
+impl<'a> Cursor<'a> {
+    /// Reads a cursor; `None` for anything that is not one.
+    pub fn parse(raw: &'a str) -> Option<Self> {
+        let (epoch, seq) = raw.split_once('.')?;
+        Some(Self { epoch, seq: seq.parse().ok()? })
+    }
+
+    /// As clients are given it.
+    pub fn encode(&self) -> String {
+        format!("{}.{}", self.epoch, self.seq)
+    }
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn what_a_later_client_says_is_ignored_and_what_it_adds_as_well() {
+    let read = |text: &str| serde_json::from_str::<ClientFrame>(text).unwrap();
+    assert!(read(r#"{"type":"holograms","on":true}"#) == ClientFrame::Unknown);
+    let auth = Auth { token: Some("t".into()), cursor: None };
+    assert!(read(r#"{"type":"auth","token":"t","mood":"fine"}"#) == ClientFrame::Auth(auth));
+    assert!(read(r#"{"type":"pong","seq":3}"#) == ClientFrame::Pong {});
+}
+
+#[test]
+fn a_cursor_reads_back_and_nonsense_does_not() {
+    let cursor = Cursor { epoch: "ab12", seq: 7 };
+    assert_eq!(Cursor::parse(&cursor.encode()), Some(cursor));
+    for nonsense in ["", "7", "ab12.", "ab12.x", "ab12.-1"] {
+        assert_eq!(Cursor::parse(nonsense), None, "{nonsense}");
+    }
+}

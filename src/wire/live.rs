@@ -1,0 +1,86 @@
+//! Live messages: what dispatch and the pods tell all pods, so that screens light up at once.
+//!
+//! They are hints. One that is lost is healed from the store, because every frame made of it carries its `seq`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Recipients one live message may name; a larger audience is several messages.
+pub const LIVE_RECIPIENTS_MAX: usize = 1_000;
+
+/// The body of a message on `watchbell.live.<p>`: one partition, one tenant.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveV1<'a> {
+    /// An alert for some users, encoded once for all of them.
+    #[serde(borrow)]
+    Alert(LiveAlert<'a>),
+    /// What one user said about their alerts.
+    Receipt(LiveReceipt),
+}
+
+/// An alert for some users of one partition.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LiveAlert<'a> {
+    /// Whose wall it is behind.
+    pub tenant: String,
+    /// Who gets it, each with their own numbers.
+    pub to: Vec<LiveRecipient>,
+    /// What clients are given.
+    #[serde(borrow)]
+    pub content: &'a RawValue,
+}
+
+/// One recipient of a live alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRecipient {
+    /// Who.
+    pub user: String,
+    /// The change number of their inbox.
+    pub seq: u64,
+    /// Their badge.
+    pub unread: u64,
+    /// What they did with it before, as a word: a later version keeps it.
+    pub state: String,
+}
+
+/// A receipt that changed one user's inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveReceipt {
+    /// Whose wall.
+    pub tenant: String,
+    /// Who said it.
+    pub user: String,
+    /// The change number it got.
+    pub seq: u64,
+    /// The badge after it.
+    pub unread: u64,
+    /// The alerts it changed.
+    pub alerts: Vec<String>,
+    /// What was said, as a word.
+    pub state: String,
+    /// Where it was said.
+    pub by: String,
+    /// The client's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
+}
+
+impl LiveV1<'_> {
+    /// The message body.
+    pub fn encode(&self) -> Vec<u8> {
+        // Text, numbers and JSON that was read as JSON always serialize.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn a_live_alert_reads_back() {
+    let content = RawValue::from_string(r#"{"id":"a"}"#.to_owned()).unwrap();
+    let to = vec![LiveRecipient { user: "ana".into(), seq: 7, unread: 2, state: "new".into() }];
+    let bytes =
+        LiveV1::Alert(LiveAlert { tenant: "acme".into(), to: to.clone(), content: &content }).encode();
+    let LiveV1::Alert(back) = serde_json::from_slice(&bytes).unwrap() else { panic!("an alert") };
+    assert_eq!((back.to, back.content.get()), (to, r#"{"id":"a"}"#));
+}

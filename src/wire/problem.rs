@@ -1,0 +1,82 @@
+//! Errors over HTTP: RFC 9457 problem documents (<https://www.rfc-editor.org/rfc/rfc9457>).
+
+use serde::Serialize;
+
+/// What went wrong and what to do about it. Served as `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The kind of problem, stable for programs: `urn:watchbell:problem:…`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for people, in a few words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, with the remedy. Never a value that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The field at fault, where one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Which element of an array or line of NDJSON it was, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Come back after this many seconds; also sent as `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    fn new(status: u16, slug: &str, title: &'static str, detail: Option<String>) -> Self {
+        let kind = format!("urn:watchbell:problem:{slug}");
+        Self { kind, title, status, detail, field: None, index: None, retry_after_s: None }
+    }
+
+    /// 400: the body is not what was expected at all.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(400, "malformed", "The request cannot be read", Some(detail.into()))
+    }
+
+    /// 401: no credentials, or none that we know.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(401, "unauthorized", "Credentials are missing or not valid", Some(detail.into()))
+    }
+
+    /// 403: known, but not allowed.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(403, "forbidden", "Not allowed", Some(detail.into()))
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(404, "not-found", "Not found", Some(detail.into()))
+    }
+
+    /// 409: it would contradict what is there.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(409, "conflict", "Contradicts what is stored", Some(detail.into()))
+    }
+
+    /// 413.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(413, "too-large", "The request is too large", Some(detail.into()))
+    }
+
+    /// 422: well formed, with a field that is not acceptable.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let problem = Self::new(422, "invalid", "A field is not acceptable", Some(detail.into()));
+        Self { field: Some(field.into()), ..problem }
+    }
+
+    /// 503: nothing was accepted, come back. Never 429 for load: Alertmanager would not retry that.
+    pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let problem = Self::new(503, "unavailable", "Not available at the moment", Some(detail.into()));
+        Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
+    /// The same problem of one element of an array.
+    #[must_use]
+    pub fn at_index(self, index: usize) -> Self {
+        Self { index: Some(index), ..self }
+    }
+}

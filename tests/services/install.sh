@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Python's pika and venv.
+#
+# Run it as often as you like: where everything is there it only looks, in well under a second.
+# What holds here:
+# - Debian does not start a system service and no system service is touched: while packages are
+#   installed a policy-rc.d answers 101 ("not allowed"), and the one that was there comes back after.
+# - The tests use these programs on ports and folders of their own (tests/src), never the defaults.
+set -euo pipefail
+
+say() { printf 'install.sh: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# newest PostgreSQL's server binaries; Debian keeps them out of PATH
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null; }
+has_alertmanager() { command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null; }
+has_pika() { python3 -c 'import pika' 2>/dev/null; }
+
+missing=()
+command -v python3 >/dev/null || missing+=(python3)
+has_rabbitmq || missing+=(rabbitmq-server)
+has_postgres || missing+=(postgresql)
+has_alertmanager || missing+=(prometheus-alertmanager)
+# Debian takes ensurepip out of its Python; k8s/check.sh makes a venv.
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+
+as_root=()
+need_root() {
+  [ "$(id -u)" -eq 0 ] && return
+  command -v sudo >/dev/null && sudo -n true 2>/dev/null ||
+    fail "missing: $*. Installing needs root: run this as root, or with sudo that asks no password."
+  as_root=(sudo -n)
+}
+
+policy=/usr/sbin/policy-rc.d
+restore_policy() {
+  if "${as_root[@]}" test -e "$policy.before-watchbell"; then
+    "${as_root[@]}" mv -f "$policy.before-watchbell" "$policy"
+  else
+    "${as_root[@]}" rm -f "$policy"
+  fi
+}
+
+apt_install() {
+  need_root "$@"
+  command -v apt-get >/dev/null ||
+    fail "missing: $*. This script knows Debian's apt-get only; install them in your system's way."
+  say "installing $*"
+  if "${as_root[@]}" test -e "$policy"; then "${as_root[@]}" cp -p "$policy" "$policy.before-watchbell"; fi
+  trap restore_policy EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+  "${as_root[@]}" apt-get update -qq || fail "apt-get update failed; see its message above"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null ||
+    fail "apt-get could not install $*; see its message above"
+  restore_policy
+  trap - EXIT
+}
+
+if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
+
+# Debian's pika is for Debian's Python; another python3 first in PATH needs pip's.
+if ! has_pika && [ "$(command -v python3)" = /usr/bin/python3 ]; then apt_install python3-pika; fi
+if ! has_pika; then
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  say "installing pika with pip for $(command -v python3)"
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore 'pika==1.4.4' ||
+    fail "pip could not install pika; see its message above"
+fi
+
+has_rabbitmq || fail "rabbitmq-server is installed but /usr/lib/rabbitmq/bin or epmd is not where it should be"
+has_postgres || fail "postgresql is installed but /usr/lib/postgresql/*/bin/initdb is not there"
+has_alertmanager || fail "prometheus-alertmanager is installed but it or amtool is not in PATH"
+has_pika || fail "pika is installed but python3 cannot import it"

@@ -1,0 +1,26 @@
+//! The harness: real services and real processes for tests, on private ports, gone when the tests are.
+//!
+//! What holds here:
+//! - Nothing uses a default port, a system service, or a folder of the user's.
+//! - Nothing outlives the test process, not even when that is killed with -9: [`guard`] sees to it.
+//! - Tests wait for conditions with a deadline, in [`until`], which has the only sleep.
+//!
+//! Entry points: [`services`] for the RabbitMQ and PostgreSQL that all tests of one binary share
+//! (a fresh vhost and database each), [`rabbit::RabbitNode`] and [`postgres::Postgres`] for a test
+//! that kills its own, [`process::WatchbellProcess`] for the program itself.
+//!
+//! Elsewhere: the tests are in `tests/tests`; what must be installed, in `tests/services/install.sh`.
+
+// In a unit test a panic is the report.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod alertmanager;
+pub mod guard;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod rabbit;
+pub mod scratch;
+mod service;
+pub mod services;
+pub mod until;

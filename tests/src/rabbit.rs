@@ -1,0 +1,234 @@
+//! A RabbitMQ node of one's own, as hermetic as Debian's package allows.
+//!
+//! What holds here:
+//! - The real script is run, not Debian's wrapper, with an empty environment and a private `HOME`: nothing
+//!   in `/etc/rabbitmq` or `/var/lib/rabbitmq` is read or written, and no default port is used.
+//! - epmd, Erlang's port mapper, cannot be avoided. We run a private one in the foreground, as a child like
+//!   any other, so that the node finds it and does not leave a daemon behind.
+//!
+//! A trap for tests that kill a node: a quorum queue younger than about 6 s may come back without a
+//! leader for ever. [`RabbitNode::QUEUE_SETTLES_IN`] is how long to let it settle.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::ports;
+use crate::service::{Service, log_tail};
+use crate::until::until;
+
+const BIN: &str = "/usr/lib/rabbitmq/bin";
+const START_MAX: Duration = Duration::from_secs(90);
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// One node. Dropped, it and its epmd are killed; its folder is the caller's.
+#[derive(Debug)]
+pub struct RabbitNode {
+    dir: PathBuf,
+    amqp_port: u16,
+    epmd_port: u16,
+    dist_port: u16,
+    vhosts: AtomicU32,
+    // Fields are dropped in order, and the node goes before its epmd.
+    node: Service,
+    _epmd: Service,
+}
+
+impl RabbitNode {
+    /// How long a fresh quorum queue needs before its node may be killed: its Raft metadata
+    /// is flushed late. <https://github.com/rabbitmq/rabbitmq-server/issues/10070>
+    pub const QUEUE_SETTLES_IN: Duration = Duration::from_secs(6);
+
+    /// Starts a node with its data, configuration and logs in `dir`, and waits until it speaks AMQP.
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed or does not start; the end of its log is in the message.
+    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let (amqp_port, epmd_port, dist_port) = (ports::free()?, ports::free()?, ports::free()?);
+        write_configuration(dir, amqp_port)?;
+        let mut epmd = Command::new("epmd");
+        epmd.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
+        let epmd = Service::start("epmd", &mut epmd, &dir.join("epmd.log"))?;
+        until("epmd listens", Duration::from_secs(10), async || connects(epmd_port).await).await?;
+
+        let mut script = command(dir, amqp_port, epmd_port, dist_port, "rabbitmq-server");
+        let node = Service::start("rabbitmq", &mut script, &dir.join("stdout.log"))?;
+        let vhosts = AtomicU32::new(0);
+        let dir = dir.to_owned();
+        let mut started = Self { dir, amqp_port, epmd_port, dist_port, vhosts, node, _epmd: epmd };
+        started.speaks_amqp().await?;
+        Ok(started)
+    }
+
+    /// Where clients connect, to the vhost `/`, as guest.
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.amqp_port)
+    }
+
+    /// The port of [`Self::url`].
+    pub fn port(&self) -> u16 {
+        self.amqp_port
+    }
+
+    /// Makes a vhost that nobody else has, and gives the URL that connects to it.
+    /// `name` (letters, digits, `-`) is for whoever reads the broker's log.
+    ///
+    /// # Errors
+    /// When the node is not running.
+    pub async fn fresh_vhost(&self, name: &str) -> anyhow::Result<String> {
+        let number = self.vhosts.fetch_add(1, Ordering::Relaxed);
+        let vhost = format!("{name}-{number}");
+        // What `add_vhost` and `set_permissions` do, in one call: each starts an Erlang VM of its own.
+        let expression = format!(
+            r#"V = <<"{vhost}">>, By = <<"tests">>, All = <<".*">>, ok = rabbit_vhost:add(V, By),
+            rabbit_auth_backend_internal:set_permissions(<<"guest">>, V, All, All, All, By)."#
+        );
+        self.ctl(&["eval", &expression]).await?;
+        Ok(format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.amqp_port))
+    }
+
+    /// Runs `rabbitmqctl` with `args` against this node (about half a second) and gives its output.
+    ///
+    /// # Errors
+    /// When it fails; the message has what it printed.
+    pub async fn ctl(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut ctl = self.command("rabbitmqctl");
+        ctl.args(["--quiet"]).args(args);
+        let what = format!("rabbitmqctl {}", args.join(" "));
+        let output = tokio::task::spawn_blocking(move || ctl.output()).await?;
+        let output = output.with_context(|| what.clone())?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{what}: {said}{complained}");
+        Ok(said)
+    }
+
+    /// Stops the node as an operator would, and waits until it is gone. Its epmd stays.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.node.stop(Signal::TERM, STOP_MAX).await
+    }
+
+    /// Starts the node again after [`Self::stop`] or [`Self::kill9`]: same ports, same data.
+    ///
+    /// # Errors
+    /// When it still runs, or does not start.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        ensure!(self.node.try_wait().is_some(), "the node still runs");
+        let mut script = self.command("rabbitmq-server");
+        self.node = Service::start("rabbitmq", &mut script, &self.dir.join("stdout.log"))?;
+        self.speaks_amqp().await
+    }
+
+    /// Kills the node with -9; returns when it is gone.
+    pub fn kill9(&mut self) {
+        self.node.kill9();
+    }
+
+    /// Freezes the node: its connections stay open and nothing answers. The nastiest fault.
+    pub fn pause(&self) {
+        self.node.signal(Signal::STOP);
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self) {
+        self.node.signal(Signal::CONT);
+    }
+
+    /// A program of RabbitMQ's, with the environment that points it at this node.
+    fn command(&self, program: &str) -> Command {
+        command(&self.dir, self.amqp_port, self.epmd_port, self.dist_port, program)
+    }
+
+    async fn speaks_amqp(&mut self) -> anyhow::Result<()> {
+        let (port, node) = (self.amqp_port, &mut self.node);
+        let ready = until("RabbitMQ speaks AMQP", START_MAX, async || match node.try_wait() {
+            Some(status) => Some(Err(status)),
+            None => greeted(port).await.then_some(Ok(())),
+        });
+        let log = || log_tail(&self.dir.join("log/node.log"));
+        match ready.await.with_context(log)? {
+            Ok(()) => Ok(()),
+            Err(status) => Err(anyhow::anyhow!("rabbitmq-server ended with {status}; {}", log())),
+        }
+    }
+}
+
+fn write_configuration(dir: &Path, amqp_port: u16) -> anyhow::Result<()> {
+    let in_dir = |name: &str| dir.join(name);
+    let conf = format!(
+        "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
+         loopback_users = none\n\
+         log.console = false\n\
+         log.file.level = info\n\
+         disk_free_limit.absolute = 500MB\n"
+    );
+    fs::write(in_dir("rabbitmq.conf"), conf).context("writing rabbitmq.conf")?;
+    // No plugins: management alone costs about 30 MB and a second of starting.
+    fs::write(in_dir("enabled_plugins"), "[].\n")?;
+    let cookie = in_dir(".erlang.cookie");
+    fs::write(&cookie, "WATCHBELLTESTS")?;
+    fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400))?;
+    Ok(())
+}
+
+fn command(dir: &Path, amqp_port: u16, epmd_port: u16, dist_port: u16, program: &str) -> Command {
+    let in_dir = |name: &str| dir.join(name);
+    let mut command = Command::new(Path::new(BIN).join(program));
+    command
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", format!("{BIN}:/usr/local/bin:/usr/bin:/bin"))
+        .env("LANG", "C.UTF-8")
+        .env("HOME", dir)
+        // Makes the script become the Erlang VM, so that our child is the node itself.
+        .env("RUNNING_UNDER_SYSTEMD", "true")
+        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("RABBITMQ_NODENAME", format!("watchbell-{amqp_port}@localhost"))
+        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODE_PORT", amqp_port.to_string())
+        .env("RABBITMQ_DIST_PORT", dist_port.to_string())
+        .env("ERL_EPMD_PORT", epmd_port.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_MNESIA_BASE", in_dir("mnesia"))
+        .env("RABBITMQ_LOG_BASE", in_dir("log"))
+        .env("RABBITMQ_LOGS", in_dir("log/node.log"))
+        .env("RABBITMQ_PID_FILE", in_dir("node.pid"))
+        .env("RABBITMQ_CONFIG_FILE", in_dir("rabbitmq.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", in_dir("enabled_plugins"))
+        .env("RABBITMQ_GENERATED_CONFIG_DIR", in_dir("gen"))
+        .env("RABBITMQ_PLUGINS_EXPAND_DIR", in_dir("expand"))
+        // Without +sbwt an idle node spins for a while after each message, on cores the tests need.
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+        );
+    command
+}
+
+/// Whether the node answers the AMQP 0-9-1 header with `connection.start`: a method frame of
+/// class 10, method 10, on channel 0.
+async fn greeted(port: u16) -> bool {
+    let greet = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        let mut frame = [0; 11];
+        stream.read_exact(&mut frame).await?;
+        Ok::<_, std::io::Error>(frame)
+    };
+    greet.await.is_ok_and(|frame| frame[..3] == [1, 0, 0] && frame[7..] == [0, 10, 0, 10])
+}
+
+async fn connects(port: u16) -> Option<TcpStream> {
+    TcpStream::connect(("127.0.0.1", port)).await.ok()
+}

@@ -1,0 +1,44 @@
+//! The contract of the store: one set of tests, run on SQLite (a file) and on PostgreSQL (a real server).
+//!
+//! | file | what the store promises there |
+//! |---|---|
+//! | `recording.rs` | alerts become inbox rows, once, under change numbers without gaps (I2, I3) |
+//! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
+//! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
+//! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
+//! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
+//! | `timeline.rs` | what happened can be told afterwards |
+//! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
+//! | `load.rs` | how fast it is: printed, not judged |
+
+/// Runs each test on each engine, with a store of its own.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() -> anyhow::Result<()> {
+                    super::$test(&super::Bed::sqlite().await?).await
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() -> anyhow::Result<()> {
+                    super::$test(&super::Bed::postgres().await?).await
+                }
+            )+
+        }
+    };
+}
+
+mod bed;
+mod crashes;
+mod load;
+mod reading;
+mod receipts;
+mod recording;
+mod registry;
+mod timeline;
+mod timers;

@@ -1,0 +1,165 @@
+//! A store for one test, and short ways to say what the tests are about.
+
+use std::{sync::Arc, time::Duration};
+
+use watchbell::domain::{
+    Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
+    Timestamp, UserId, UserKey,
+};
+use watchbell::store::{Head, NewAlert, Store, StoreConfig};
+use watchbell_tests::scratch::Scratch;
+use watchbell_tests::services;
+
+/// A migrated store that nobody else has.
+pub struct Bed {
+    pub store: Store,
+    pub url: Secret,
+    _dir: Option<Scratch>,
+}
+
+impl Bed {
+    pub async fn sqlite() -> anyhow::Result<Self> {
+        let dir = Scratch::new("store")?;
+        let url = Store::sqlite_url(&dir.path().join("store.db"));
+        Self::migrated(url, Some(dir)).await
+    }
+
+    pub async fn postgres() -> anyhow::Result<Self> {
+        let url = services::postgres().await?.fresh_database("store").await?;
+        Self::migrated(Secret::from(url), None).await
+    }
+
+    async fn migrated(url: Secret, dir: Option<Scratch>) -> anyhow::Result<Self> {
+        let store = open(&url)?;
+        store.migrate().await?;
+        Ok(Self { store, url, _dir: dir })
+    }
+
+    /// A handle with connections of its own, as another process has.
+    pub fn another_handle(&self) -> Store {
+        open(&self.url).unwrap()
+    }
+}
+
+pub fn open(url: &Secret) -> anyhow::Result<Store> {
+    Store::open(&StoreConfig { url: url.clone(), connections_max: 5 })
+}
+
+/// Seconds after the tests' beginning of time.
+pub fn at(secs: i64) -> Timestamp {
+    Timestamp::from_second(1_900_000_000 + secs).unwrap()
+}
+
+pub const LEASE: Duration = Duration::from_secs(30);
+
+pub fn tenant(name: &str) -> Tenant {
+    Tenant::parse(name).unwrap()
+}
+
+pub fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+pub fn users(names: &[&str]) -> Vec<UserId> {
+    names.iter().map(|name| user(name)).collect()
+}
+
+/// A user of the tenant `acme`.
+pub fn acme(name: &str) -> UserKey {
+    UserKey::new(tenant("acme"), user(name))
+}
+
+pub fn alert_id(name: &str) -> AlertId {
+    AlertId::parse(name).unwrap()
+}
+
+/// A firing warning of `acme`, version 1: first due at 30 s, expired after an hour.
+pub fn firing(id: &str, to: &[&str]) -> NewAlert {
+    let alert = Alert {
+        id: alert_id(id),
+        version: 1,
+        tenant: tenant("acme"),
+        to: Audience::default(),
+        source: None,
+        category: None,
+        severity: Severity::Warning,
+        status: Status::Firing,
+        title: id.to_owned(),
+        body: None,
+        url: None,
+        labels: Default::default(),
+        data: Default::default(),
+        policy: None,
+        collapse_key: None,
+        occurred_at: at(0),
+        expires_at: None,
+        dismissed_until: None,
+    };
+    NewAlert {
+        content: content_of(&alert).into(),
+        alert: Arc::new(alert),
+        recipients: users(to),
+        first_due_at: Some(at(30)),
+        expires_at: at(3600),
+    }
+}
+
+/// The same with some of it changed.
+pub fn but(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
+    let mut alert = Alert::clone(&new.alert);
+    change(&mut alert);
+    NewAlert { content: content_of(&alert).into(), alert: Arc::new(alert), ..new.clone() }
+}
+
+/// The same, a version later and in another status.
+pub fn then(new: &NewAlert, status: Status) -> NewAlert {
+    but(new, |alert| {
+        alert.version += 1;
+        alert.status = status;
+    })
+}
+
+/// What the store is given to keep. It has every character that a format in between could trip over.
+fn content_of(alert: &Alert) -> String {
+    format!("{} v{} {} {{\"\\u0000\\n\": 'żółw' $1 %s}}", alert.id, alert.version, alert.status)
+}
+
+pub fn receipt(user: &UserKey, alerts: &[&str], state: ReceiptState) -> Receipt {
+    let alerts = alerts.iter().map(|id| alert_id(id)).collect();
+    Receipt { user: user.clone(), alerts, state, op: None, by: "tab-1".to_owned() }
+}
+
+/// Where `user`'s inbox stands.
+pub async fn head(store: &Store, user: &UserKey) -> anyhow::Result<Head> {
+    let heads = store.heads(std::slice::from_ref(user)).await?;
+    Ok(heads.get(user).copied().unwrap_or_default())
+}
+
+/// Everything in `user`'s inbox: `(alert, seq, state)` in the order of change.
+pub async fn inbox(store: &Store, user: &UserKey) -> anyhow::Result<Vec<(String, Seq, InboxState)>> {
+    let changes = store.changes_after(user, 0, usize::MAX >> 1).await?;
+    assert!(changes.complete);
+    Ok(changes.rows.into_iter().map(|row| (row.alert.to_string(), row.seq, row.state)).collect())
+}
+
+/// Chance from a seed, so that what failed once fails again.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 0 to `sides - 1`. SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.roll(from.len())]
+    }
+}

@@ -1,0 +1,140 @@
+//! What people say changes their inbox and ends escalations (I5).
+
+use watchbell::domain::{InboxState, Receipt, ReceiptState};
+use watchbell::store::Said;
+
+use super::bed::{Bed, LEASE, acme, alert_id, at, firing, head, inbox, receipt};
+use super::timers;
+
+on_both_engines!(
+    a_receipt_moves_a_state_by_this_table,
+    one_receipt_is_one_change_whatever_it_names,
+    a_batch_is_applied_in_order,
+    what_is_not_in_that_inbox_is_passed_over,
+    seen_before_the_push_ends_the_walk,
+    seen_after_the_push_makes_it_due_for_withdrawal,
+);
+
+async fn a_receipt_moves_a_state_by_this_table(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    use InboxState::{Dismissed, New, Read, Seen};
+    use ReceiptState as R;
+    let ana = acme("ana");
+    for (number, (why, before, said, state, unread, changes)) in [
+        ("a client has it", &[][..], R::Delivered, New, 1, false),
+        ("it was on a screen", &[], R::Seen, Seen, 1, true),
+        ("seen twice", &[R::Seen], R::Seen, Seen, 1, false),
+        ("opened", &[], R::Read, Read, 0, true),
+        ("opened after it was seen", &[R::Seen], R::Read, Read, 0, true),
+        ("seen after it was opened", &[R::Read], R::Seen, Read, 0, false),
+        ("put away unopened", &[], R::Dismissed, Dismissed, 0, true),
+        ("put away twice", &[R::Dismissed], R::Dismissed, Dismissed, 0, false),
+        ("to count as unread again", &[R::Read], R::Unread, Seen, 1, true),
+        ("brought back", &[R::Dismissed], R::Unread, Seen, 1, true),
+        ("unread is unread already", &[], R::Unread, New, 1, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("a{number}");
+        store.record(&[firing(&id, &["ana"])], at(0)).await?;
+        let before: Vec<Receipt> = before.iter().map(|state| receipt(&ana, &[&id], *state)).collect();
+        store.apply_receipts(&before, at(1)).await?;
+        let stood = head(store, &ana).await?;
+
+        let answer = store.apply_receipts(&[receipt(&ana, &[&id], said)], at(2)).await?;
+        let stands = head(store, &ana).await?;
+        let expected =
+            changes.then(|| Said { seq: stood.seq + 1, unread: stands.unread, alerts: vec![alert_id(&id)] });
+        assert_eq!(answer, [expected], "{why}");
+        assert_eq!(stands.seq, stood.seq + u64::from(changes), "{why}");
+        let row = inbox(store, &ana).await?.into_iter().find(|(alert, ..)| *alert == id).unwrap();
+        assert_eq!((row.1, row.2), (stands.seq, state), "{why}");
+        assert_eq!(stands.unread, unread, "{why}");
+        // The next row of the table starts with an empty badge.
+        store.apply_receipts(&[receipt(&ana, &[&id], R::Dismissed)], at(3)).await?;
+    }
+    Ok(())
+}
+
+async fn one_receipt_is_one_change_whatever_it_names(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    store.record(&[firing("a", &["ana"]), firing("b", &["ana"]), firing("c", &["ana"])], at(0)).await?;
+    let all = receipt(&ana, &["c", "a", "nothing", "a", "b"], ReceiptState::Read);
+    let said = store.apply_receipts(std::slice::from_ref(&all), at(1)).await?;
+    let expected = Said { seq: 4, unread: 0, alerts: vec![alert_id("c"), alert_id("a"), alert_id("b")] };
+    assert_eq!(said, [Some(expected)]);
+    assert!(inbox(store, &ana).await?.iter().all(|(_, seq, state)| (*seq, *state) == (4, InboxState::Read)));
+    assert_eq!(store.apply_receipts(&[all], at(2)).await?, [None], "repeated, it is no change");
+    Ok(())
+}
+
+async fn a_batch_is_applied_in_order(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    let said = store
+        .apply_receipts(
+            &[
+                receipt(&ana, &["a"], ReceiptState::Seen),
+                receipt(&ben, &["a"], ReceiptState::Delivered),
+                receipt(&ana, &["a"], ReceiptState::Dismissed),
+                receipt(&ana, &["a"], ReceiptState::Seen),
+                receipt(&ben, &["a"], ReceiptState::Read),
+                receipt(&ana, &["a"], ReceiptState::Unread),
+            ],
+            at(1),
+        )
+        .await?;
+    let brief: Vec<_> = said.iter().map(|said| said.as_ref().map(|said| (said.seq, said.unread))).collect();
+    assert_eq!(brief, [Some((2, 1)), None, Some((3, 0)), None, Some((2, 0)), Some((4, 1))]);
+    assert_eq!(inbox(store, &ana).await?, [("a".to_owned(), 4, InboxState::Seen)]);
+    assert_eq!(inbox(store, &ben).await?, [("a".to_owned(), 2, InboxState::Read)]);
+    Ok(())
+}
+
+async fn what_is_not_in_that_inbox_is_passed_over(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["ana"]), firing("b", &["ben"])], at(0)).await?;
+    let said = store
+        .apply_receipts(
+            &[
+                receipt(&acme("ana"), &["b"], ReceiptState::Read),
+                receipt(&acme("nobody"), &["a"], ReceiptState::Read),
+                receipt(&acme("ana"), &[], ReceiptState::Read),
+            ],
+            at(1),
+        )
+        .await?;
+    assert_eq!(said, [None, None, None]);
+    assert_eq!(head(store, &acme("ben")).await?.seq, 1, "nobody reads for somebody else (I8)");
+    assert!(store.heads(&[acme("nobody")]).await?.is_empty(), "a receipt makes nobody known");
+    Ok(())
+}
+
+async fn seen_before_the_push_ends_the_walk(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed] {
+        let id = state.as_str();
+        store.record(&[firing(id, &["ana"])], at(0)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), &[id], ReceiptState::Delivered)], at(1)).await?;
+        assert_eq!(store.next_due().await?, Some(at(30)), "delivered ends nothing (I4)");
+        store.apply_receipts(&[receipt(&acme("ana"), &[id], state)], at(2)).await?;
+        assert_eq!(store.next_due().await?, None, "{state} ends it");
+        store.apply_receipts(&[receipt(&acme("ana"), &[id], ReceiptState::Unread)], at(3)).await?;
+        assert_eq!(store.next_due().await?, None, "unread is about the badge: nobody is chased again");
+    }
+    assert_eq!(store.claim_due(at(4000), LEASE, 10).await?, []);
+    Ok(())
+}
+
+async fn seen_after_the_push_makes_it_due_for_withdrawal(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    timers::push(store, "a").await?;
+    let both = [
+        receipt(&acme("ana"), &["a"], ReceiptState::Seen),
+        receipt(&acme("ana"), &["a"], ReceiptState::Dismissed),
+    ];
+    store.apply_receipts(&both, at(50)).await?;
+    assert_eq!(store.next_due().await?, Some(at(50)));
+    let claim = store.claim_due(at(50), LEASE, 10).await?.remove(0);
+    let walk = timers::look(store, &claim, at(50)).await?;
+    assert_eq!(walk.progress.stopped.map(|reason| reason.as_str()), Some("seen"), "the first reason stays");
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! Alerts become inbox rows, once, under change numbers without gaps (I2, I3).
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinSet;
+use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
+use watchbell::store::{NewAlert, RecordedRow, Store};
+use watchbell_tests::services;
+
+use super::bed::{
+    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, tenant, then,
+};
+
+on_both_engines!(
+    migrating_twice_or_from_two_sides_is_migrating_once,
+    a_new_alert_is_a_row_a_number_and_a_badge,
+    what_was_recorded_before_is_not_a_change,
+    a_later_version_updates_in_place_and_an_earlier_one_does_nothing,
+    versions_of_one_alert_in_one_batch_end_as_the_last,
+    alerts_of_one_batch_get_neighbouring_numbers,
+    the_end_of_an_alert_ends_its_escalation,
+    what_was_acknowledged_can_still_be_resolved_or_seen,
+    firing_again_opens_a_new_round,
+    an_alert_without_steps_has_no_timer,
+    a_batch_of_nothing_is_nothing,
+    numbers_have_no_gaps_whoever_writes_at_once,
+);
+
+/// `(place in the batch, user, seq, unread, changed)`.
+fn brief(rows: &[RecordedRow]) -> Vec<(usize, &str, Seq, u64, bool)> {
+    rows.iter().map(|row| (row.alert, row.user.as_str(), row.seq, row.unread, row.changed)).collect()
+}
+
+async fn record(store: &Store, batch: &[NewAlert]) -> anyhow::Result<Vec<RecordedRow>> {
+    Ok(store.record(batch, at(0)).await?)
+}
+
+async fn migrating_twice_or_from_two_sides_is_migrating_once(bed: &Bed) -> anyhow::Result<()> {
+    let epoch = bed.store.epoch().await?;
+    bed.store.migrate().await?;
+    assert_eq!(bed.store.epoch().await?, epoch, "a second migration does not begin a new history");
+    assert!(bed.store.is_ready().await);
+
+    let fresh = if bed.url.expose().starts_with("sqlite") {
+        bed.url.expose().replace("store.db", "other.db")
+    } else {
+        services::postgres().await?.fresh_database("migrate").await?
+    };
+    let handles: Vec<Store> = (0..4).map(|_| open(&fresh.as_str().into())).collect::<Result<_, _>>()?;
+    assert!(!handles[0].is_ready().await, "an empty database is not ready");
+    let mut migrating = JoinSet::new();
+    for handle in handles.clone() {
+        migrating.spawn(async move { handle.migrate().await });
+    }
+    while let Some(migrated) = migrating.join_next().await {
+        migrated??;
+    }
+    let epochs = tokio::try_join!(handles[0].epoch(), handles[3].epoch())?;
+    assert_eq!(epochs.0, epochs.1);
+    Ok(())
+}
+
+async fn a_new_alert_is_a_row_a_number_and_a_badge(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let new = firing("disk", &["ana", "ben"]);
+    let rows = record(store, std::slice::from_ref(&new)).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 1, 1, true), (0, "ben", 1, 1, true)]);
+
+    let changes = store.changes_after(&acme("ana"), 0, 10).await?;
+    let row = &changes.rows[0];
+    assert_eq!((row.seq, row.state, row.recorded_at), (1, InboxState::New, at(0)));
+    assert_eq!(row.content, new.content, "what clients are given is kept to the letter");
+    let stored = store.alert(&tenant("acme"), &alert_id("disk")).await?.unwrap();
+    assert_eq!((stored.version, stored.recipients, stored.seen), (1, 2, 0));
+    Ok(())
+}
+
+/// Published twice, delivered twice, or recorded again by somebody who lost the answer.
+async fn what_was_recorded_before_is_not_a_change(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (first, second) = (firing("first", &["ana"]), firing("second", &["ana", "ben"]));
+    record(store, std::slice::from_ref(&first)).await?;
+    let rows = record(store, &[first.clone(), second.clone(), second.clone()]).await?;
+    let expected = [
+        (0, "ana", 1, 1, false),
+        (1, "ana", 2, 2, true),
+        (1, "ben", 1, 1, true),
+        (2, "ana", 2, 2, false),
+        (2, "ben", 1, 1, false),
+    ];
+    assert_eq!(brief(&rows), expected, "with the number it stands under");
+    let again = record(store, &[first, second]).await?;
+    assert!(again.iter().all(|row| !row.changed));
+    assert_eq!(inbox(store, &acme("ana")).await?.len(), 2);
+    assert_eq!(head(store, &acme("ana")).await?.seq, 2);
+    Ok(())
+}
+
+async fn a_later_version_updates_in_place_and_an_earlier_one_does_nothing(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let first = firing("disk", &["ana"]);
+    let second = then(&first, Status::Firing);
+    let worse = but(&then(&second, Status::Firing), |alert| alert.severity = Severity::Critical);
+    record(store, std::slice::from_ref(&first)).await?;
+    store.apply_receipts(&[receipt(&ana, &["disk"], ReceiptState::Read)], at(1)).await?;
+
+    let rows = record(store, std::slice::from_ref(&second)).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 3, 0, true)], "a new wording keeps what was done");
+    assert_eq!(rows[0].state, InboxState::Read);
+    let rows = record(store, std::slice::from_ref(&worse)).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 4, 1, true)], "worse than what was read: new again");
+    let rows = record(store, &[first, second]).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 4, 1, false), (1, "ana", 4, 1, false)], "overtaken");
+
+    let changes = store.changes_after(&ana, 0, 10).await?;
+    assert_eq!(changes.rows.len(), 1, "one row an alert and recipient (I2)");
+    assert_eq!(changes.rows[0].content, worse.content);
+    Ok(())
+}
+
+async fn versions_of_one_alert_in_one_batch_end_as_the_last(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let first = firing("disk", &["ana"]);
+    let second = then(&first, Status::Firing);
+    let over = then(&second, Status::Resolved);
+    for (why, batch, expected) in [
+        ("in order", vec![first.clone(), second.clone(), over.clone()], vec![true, true, true]),
+        ("out of order", vec![over.clone(), first.clone(), second], vec![true, false, false]),
+    ] {
+        let batch: Vec<NewAlert> =
+            batch.iter().map(|new| but(new, |alert| alert.id = alert_id(&why.replace(' ', "-")))).collect();
+        let rows = record(store, &batch).await?;
+        assert_eq!(rows.iter().map(|row| row.changed).collect::<Vec<_>>(), expected, "{why}");
+        let stored = store.alert(&tenant("acme"), &batch[0].alert.id).await?.unwrap();
+        assert_eq!(stored.version, 3, "{why}");
+    }
+    assert_eq!(store.next_due().await?, None, "nobody is chased for what is over");
+    Ok(())
+}
+
+async fn alerts_of_one_batch_get_neighbouring_numbers(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    record(store, &[firing("before", &["ana"])]).await?;
+    let batch: Vec<NewAlert> = (0..50).map(|n| firing(&format!("a{n}"), &["ana", "ben"])).collect();
+    let rows = record(store, &batch).await?;
+    for (n, pair) in rows.chunks(2).enumerate() {
+        let n = n as u64;
+        assert_eq!((pair[0].seq, pair[0].unread), (n + 2, n + 2), "ana had one before");
+        assert_eq!((pair[1].seq, pair[1].unread), (n + 1, n + 1), "ben had none");
+    }
+    let seqs: Vec<Seq> = inbox(store, &acme("ana")).await?.iter().map(|(_, seq, _)| *seq).collect();
+    assert_eq!(seqs, (1..=51).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn the_end_of_an_alert_ends_its_escalation(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    for status in [Status::Resolved, Status::Suppressed, Status::Acknowledged] {
+        let new = firing(status.as_str(), &["ana"]);
+        record(store, std::slice::from_ref(&new)).await?;
+        assert_eq!(store.next_due().await?, Some(at(30)));
+        record(store, &[then(&new, status)]).await?;
+        assert_eq!(store.next_due().await?, None, "{status}");
+    }
+    Ok(())
+}
+
+/// The first reason used to stay for ever, so a push shown before "acknowledged" was never taken away (I5).
+async fn what_was_acknowledged_can_still_be_resolved_or_seen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    for end in ["resolved", "seen"] {
+        let new = firing(end, &["ana"]);
+        record(store, std::slice::from_ref(&new)).await?;
+        super::timers::push(store, end).await?;
+        let taken_on = then(&new, Status::Acknowledged);
+        store.record(std::slice::from_ref(&taken_on), at(100)).await?;
+        assert_eq!(store.next_due().await?, None, "what is shown stays while somebody works on it");
+        if end == "seen" {
+            store.apply_receipts(&[receipt(&ana, &[end], ReceiptState::Seen)], at(110)).await?;
+        } else {
+            store.record(&[then(&taken_on, Status::Resolved)], at(110)).await?;
+        }
+        assert_eq!(store.next_due().await?, Some(at(110)), "{end}: due now, to be taken away");
+        super::timers::rest_for_good(store, end, at(110)).await?;
+    }
+    Ok(())
+}
+
+async fn firing_again_opens_a_new_round(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let first = firing("disk", &["ana"]);
+    let over = then(&first, Status::Resolved);
+    record(store, std::slice::from_ref(&first)).await?;
+    let held = store.claim_due(at(30), LEASE, 10).await?;
+    record(store, std::slice::from_ref(&over)).await?;
+    let again = NewAlert { first_due_at: Some(at(90)), ..then(&over, Status::Firing) };
+    let rows = record(store, &[again]).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 3, 1, true)]);
+    assert_eq!(store.next_due().await?, Some(at(90)));
+
+    let claims = store.claim_due(at(90), LEASE, 10).await?;
+    assert!(claims[0].number > held[0].number, "whoever held the old round holds nothing now");
+    let walk = super::timers::look(store, &claims[0], at(90)).await?;
+    assert_eq!((walk.progress.round, walk.progress.step, walk.progress.stopped), (3, 0, None));
+    Ok(())
+}
+
+async fn an_alert_without_steps_has_no_timer(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    record(store, &[NewAlert { first_due_at: None, ..firing("disk", &["ana"]) }]).await?;
+    assert_eq!(store.next_due().await?, None);
+    assert_eq!(inbox(store, &acme("ana")).await?.len(), 1);
+    Ok(())
+}
+
+async fn a_batch_of_nothing_is_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    assert_eq!(record(store, &[]).await?, []);
+    assert_eq!(record(store, &[firing("nobody", &[])]).await?, []);
+    assert_eq!(store.apply_receipts(&[], at(0)).await?, []);
+    assert!(store.heads(&[]).await?.is_empty());
+    Ok(())
+}
+
+/// Eight writers over the same twenty people, each in an order of its own, half of them new to the store.
+async fn numbers_have_no_gaps_whoever_writes_at_once(bed: &Bed) -> anyhow::Result<()> {
+    const WRITERS: u64 = 8;
+    const ROUNDS: usize = 12;
+    let handles = [bed.store.clone(), bed.another_handle(), bed.another_handle()];
+    let mut writing = JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = handles[writer as usize % handles.len()].clone();
+        writing.spawn(async move { write_at_random(&store, writer, ROUNDS).await });
+    }
+    let mut numbers: BTreeMap<UserKey, Vec<Seq>> = BTreeMap::new();
+    while let Some(written) = writing.join_next().await {
+        for (user, seq) in written?? {
+            numbers.entry(user).or_default().push(seq);
+        }
+    }
+    for (user, mut seqs) in numbers {
+        seqs.sort_unstable();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "{user:?}: each number once");
+        let head = head(&bed.store, &user).await?;
+        let unread = inbox(&bed.store, &user).await?.iter().filter(|(_, _, state)| state.is_unread()).count();
+        assert_eq!((head.seq, head.unread), (seqs.len() as u64, unread as u64), "{user:?}");
+    }
+    for handle in &handles {
+        handle.close().await; // A session reports what it counted when it ends.
+    }
+    if let Some(("postgres", database)) = bed
+        .url
+        .expose()
+        .split_once(':')
+        .map(|(engine, rest)| (engine, rest.rsplit('/').next().unwrap_or_default()))
+    {
+        let asked = format!("SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'");
+        assert_eq!(
+            services::postgres().await?.psql(&asked).await?,
+            "0",
+            "no two writers waited for each other"
+        );
+    }
+    Ok(())
+}
+
+/// Records and reads back at random; returns every number that was handed out.
+async fn write_at_random(store: &Store, seed: u64, rounds: usize) -> anyhow::Result<Vec<(UserKey, Seq)>> {
+    let mut dice = Dice::new(seed);
+    let mut numbers = Vec::new();
+    for round in 0..rounds {
+        let names: Vec<String> = (0..20).map(|n| format!("u{n}")).collect();
+        let batch: Vec<NewAlert> = (0..5)
+            .map(|n| {
+                let first = dice.roll(20);
+                let mut to: Vec<&str> = (0..8).map(|n| names[(first + 3 * n) % 20].as_str()).collect();
+                if dice.roll(2) == 0 {
+                    to.reverse();
+                }
+                // Every second alert is shared with the other writers.
+                let owner = if n % 2 == 0 { "all".to_owned() } else { seed.to_string() };
+                firing(&format!("{owner}-{round}-{n}"), &to)
+            })
+            .collect();
+        for row in store.record(&batch, at(0)).await?.iter().filter(|row| row.changed) {
+            numbers.push((UserKey::new(tenant("acme"), row.user.clone()), row.seq));
+        }
+        let reader = acme(dice.pick::<String>(&names));
+        let about = format!("all-{round}-{}", 2 * dice.roll(3));
+        let said = store.apply_receipts(&[receipt(&reader, &[&about], ReceiptState::Read)], at(1)).await?;
+        numbers.extend(said.into_iter().flatten().map(|said| (reader.clone(), said.seq)));
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,250 @@
+//! Users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8).
+
+use tokio::task::JoinSet;
+use watchbell::domain::{
+    Device, DeviceId, GroupId, PushEnvironment, PushService, ReceiptState, Secret, UserId, UserKey,
+};
+use watchbell::store::{Contact, EscalationKey, Head};
+
+use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users};
+use super::timers::look;
+
+on_both_engines!(
+    a_key_works_until_it_is_revoked,
+    a_contact_is_replaced_as_a_whole,
+    an_address_that_refuses_mail_is_left_alone_until_it_is_given_again,
+    users_are_walked_in_pages,
+    members_come_and_go_and_are_walked_in_pages,
+    recipients_are_walked_in_pages,
+    a_token_belongs_to_one_phone,
+    a_user_has_a_bounded_number_of_devices,
+    devices_at_once_keep_the_bound_and_one_owner_a_token,
+    a_token_is_dropped_only_on_proof,
+    a_name_in_two_tenants_is_two_names,
+);
+
+fn device(id: &str, token: &str, secs: i64) -> Device {
+    Device {
+        id: DeviceId::parse(id).unwrap(),
+        service: PushService::Apns,
+        token: Secret::from(token),
+        environment: PushEnvironment::Sandbox,
+        registered_at: at(secs),
+    }
+}
+
+async fn a_key_works_until_it_is_revoked(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    store.add_api_key("aa11", &acme, "ci", at(1)).await?;
+    store.add_api_key("aa22", &other, "hooks", at(2)).await?;
+    store.add_api_key("aa11", &other, "the same hash again changes nothing", at(3)).await?;
+    assert_eq!(store.tenant_of_key("aa11").await?, Some(acme.clone()));
+    assert_eq!(store.tenant_of_key("aa").await?, None, "a prefix is no key");
+
+    assert_eq!(store.revoke_api_key("", at(5)).await?, 0, "no prefix is not every key");
+    assert_eq!(store.revoke_api_key("bb", at(5)).await?, 0);
+    assert_eq!(store.revoke_api_key("aa1", at(5)).await?, 1);
+    assert_eq!(store.revoke_api_key("aa1", at(6)).await?, 0, "it is revoked already");
+    assert_eq!(store.tenant_of_key("aa11").await?, None);
+    assert_eq!(store.tenant_of_key("aa22").await?, Some(other));
+    let keys = store.api_keys().await?;
+    let brief: Vec<_> = keys.iter().map(|key| (key.name.as_str(), key.created_at, key.revoked_at)).collect();
+    assert_eq!(brief, [("ci", at(1), Some(at(5))), ("hooks", at(2), None)]);
+    Ok(())
+}
+
+async fn a_contact_is_replaced_as_a_whole(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    assert_eq!(store.contact(&ana).await?, None);
+    let full = Contact { email: Some("ana@example.com".into()), locale: Some("pl-PL".to_owned()) };
+    store.put_user(&ana, &full, at(0)).await?;
+    assert_eq!(store.contact(&ana).await?, Some(full));
+    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.put_user(&ana, &Contact::default(), at(1)).await?;
+    assert_eq!(store.contact(&ana).await?, Some(Contact::default()));
+    assert_eq!(head(store, &ana).await?, Head { seq: 1, unread: 1 }, "the inbox is another matter");
+    Ok(())
+}
+
+async fn an_address_that_refuses_mail_is_left_alone_until_it_is_given_again(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let contact = |email: &str| Contact { email: Some(email.into()), locale: None };
+    store.put_user(&ana, &contact("old@example.com"), at(0)).await?;
+    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    let mut now = 30;
+    let mut takes_mail = async || {
+        now += 60;
+        let claim = store.claim_due(at(now), LEASE, 1).await?.remove(0);
+        anyhow::Ok(look(store, &claim, at(now)).await?.reach().email)
+    };
+    assert!(takes_mail().await?);
+    assert!(!store.suppress_email(&ana, &"other@example.com".into(), at(1)).await?, "not that address");
+    assert!(takes_mail().await?);
+    assert!(store.suppress_email(&ana, &"old@example.com".into(), at(2)).await?);
+    assert!(!takes_mail().await?);
+    store.put_user(&ana, &contact("old@example.com"), at(3)).await?;
+    assert!(!takes_mail().await?, "the same address is the same mailbox");
+    store.put_user(&ana, &contact("new@example.com"), at(4)).await?;
+    assert!(takes_mail().await?);
+    Ok(())
+}
+
+/// Walks `page` to its end in steps of two.
+async fn walked(
+    page: impl AsyncFn(Option<&UserId>, usize) -> anyhow::Result<Vec<UserId>>,
+) -> anyhow::Result<Vec<UserId>> {
+    let mut all: Vec<UserId> = Vec::new();
+    loop {
+        let next = page(all.last(), 2).await?;
+        if next.is_empty() {
+            return Ok(all);
+        }
+        all.extend(next);
+    }
+}
+
+async fn users_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.put_user(&acme("ben"), &Contact::default(), at(0)).await?;
+    store.put_device(&acme("dan"), &device("phone", "t", 0), 5).await?;
+    store.record(&[firing("a", &["żółw", "ana", "cas"])], at(0)).await?;
+    let all =
+        walked(async |after, limit| Ok(store.users_after(&tenant("acme"), after, limit).await?)).await?;
+    assert_eq!(all, users(&["ana", "ben", "cas", "dan", "żółw"]), "however they became known");
+    assert_eq!(store.users_after(&tenant("other"), None, 9).await?, []);
+    Ok(())
+}
+
+async fn members_come_and_go_and_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (acme, family) = (tenant("acme"), GroupId::parse("family:42").unwrap());
+    store.change_members(&acme, &family, &users(&["cas", "ana", "ben", "ana"]), &[]).await?;
+    store.change_members(&acme, &family, &users(&["dan", "cas"]), &users(&["ben", "nobody"])).await?;
+    let all =
+        walked(async |after, limit| Ok(store.members_after(&acme, &family, after, limit).await?)).await?;
+    assert_eq!(all, users(&["ana", "cas", "dan"]));
+    store.change_members(&acme, &family, &users(&["ana"]), &users(&["ana"])).await?;
+    assert!(store.members_after(&acme, &family, None, 9).await?.contains(&user("ana")), "adding wins");
+    store.change_members(&acme, &family, &[], &[]).await?;
+    assert_eq!(store.members_after(&tenant("other"), &family, None, 9).await?, []);
+    Ok(())
+}
+
+async fn recipients_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["cas", "ana", "ben"]), firing("b", &["dan"])], at(0)).await?;
+    let (acme, alert) = (tenant("acme"), alert_id("a"));
+    let all =
+        walked(async |after, limit| Ok(store.recipients_after(&acme, &alert, after, limit).await?)).await?;
+    assert_eq!(all, users(&["ana", "ben", "cas"]));
+    Ok(())
+}
+
+async fn a_token_belongs_to_one_phone(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    let long = "x".repeat(4096);
+    assert!(store.put_device(&ana, &device("phone", &long, 1), 5).await?);
+    assert_eq!(store.devices(&ana).await?, [device("phone", &long, 1)]);
+    assert!(store.put_device(&ana, &device("phone", "new", 2), 5).await?);
+    assert_eq!(store.devices(&ana).await?, [device("phone", "new", 2)], "registering again replaces");
+
+    // Ben signs in on the phone ana signed out of.
+    assert!(store.put_device(&ben, &device("phone", "new", 3), 5).await?);
+    assert_eq!(store.devices(&ana).await?, [], "her alerts do not ring there");
+    assert_eq!(store.devices(&ben).await?, [device("phone", "new", 3)]);
+    // The app was installed anew and calls itself otherwise.
+    assert!(store.put_device(&ben, &device("phone-2", "new", 4), 5).await?);
+    assert_eq!(store.devices(&ben).await?, [device("phone-2", "new", 4)]);
+    let elsewhere = Device { service: PushService::Fcm, ..device("pixel", "new", 5) };
+    assert!(store.put_device(&ana, &elsewhere, 5).await?);
+    assert_eq!(store.devices(&ben).await?.len(), 1, "another service's tokens are other tokens");
+
+    let named = |id: &str| DeviceId::parse(id).unwrap();
+    assert!(!store.delete_device(&ana, &named("phone-2")).await?, "nobody deletes another's");
+    assert!(store.delete_device(&ben, &named("phone-2")).await?);
+    assert!(!store.delete_device(&ben, &named("phone-2")).await?);
+    Ok(())
+}
+
+async fn a_user_has_a_bounded_number_of_devices(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    assert!(store.put_device(&ana, &device("one", "t1", 1), 2).await?);
+    assert!(store.put_device(&ana, &device("two", "t2", 1), 2).await?);
+    assert!(!store.put_device(&ana, &device("three", "t3", 1), 2).await?);
+    assert!(store.put_device(&ana, &device("two", "t4", 2), 2).await?, "one of them again is not one more");
+    assert!(store.put_device(&ana, &device("three", "t1", 2), 2).await?, "nor is one under a new name");
+    assert_eq!(store.devices(&ana).await?.len(), 2);
+    Ok(())
+}
+
+async fn devices_at_once_keep_the_bound_and_one_owner_a_token(bed: &Bed) -> anyhow::Result<()> {
+    let handles = [bed.store.clone(), bed.another_handle()];
+    let mut registering = JoinSet::new();
+    for n in 0..12 {
+        let store = handles[n % 2].clone();
+        registering.spawn(async move {
+            store.put_device(&acme("ana"), &device(&format!("d{n}"), &format!("t{n}"), 1), 5).await?;
+            store.put_device(&acme(&format!("u{n}")), &device("phone", "shared", 1), 5).await
+        });
+    }
+    while let Some(registered) = registering.join_next().await {
+        assert!(registered??);
+    }
+    assert_eq!(bed.store.devices(&acme("ana")).await?.len(), 5);
+    let mut owners = 0;
+    for n in 0..12 {
+        owners += bed.store.devices(&acme(&format!("u{n}"))).await?.len();
+    }
+    assert_eq!(owners, 1, "the last to register it has it");
+    Ok(())
+}
+
+async fn a_token_is_dropped_only_on_proof(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let key = EscalationKey { user: ana.clone(), alert: alert_id("a") };
+    let registered = device("phone", "token", 100);
+    for (why, pushed_to, since, forgotten) in [
+        ("it was registered again with another token", device("phone", "old", 1), None, false),
+        ("it was registered after the provider's time", registered.clone(), Some(at(99)), false),
+        ("not newer is not newer", registered.clone(), Some(at(100)), false),
+        ("the provider is newer", registered.clone(), Some(at(101)), true),
+        ("the provider gives no time", registered.clone(), None, true),
+    ] {
+        store.put_device(&ana, &registered, 5).await?;
+        store.put_device(&ana, &device("tablet", "other", 1), 5).await?;
+        assert_eq!(store.forget_token(&key, &pushed_to, since, at(200)).await?, forgotten, "{why}");
+        assert_eq!(store.devices(&ana).await?.len(), if forgotten { 1 } else { 2 }, "{why}");
+    }
+    assert!(!store.forget_token(&key, &registered, None, at(200)).await?, "it is gone already");
+    Ok(())
+}
+
+/// Two customers whose people and alerts are called the same.
+async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (here, there) = (acme("ana"), UserKey::new(tenant("other"), user("ana")));
+    let ours = firing("a", &["ana"]);
+    let theirs = but(&ours, |alert| {
+        alert.tenant = tenant("other");
+        alert.version = 7;
+    });
+    store.record(&[ours.clone(), theirs.clone(), firing("b", &["ana"])], at(0)).await?;
+    assert_eq!(store.changes_after(&here, 0, 9).await?.rows[0].content, ours.content);
+    assert_eq!(store.changes_after(&there, 0, 9).await?.rows[0].content, theirs.content);
+    assert_eq!(store.inbox_page(&there, None, 9).await?.1.len(), 1);
+
+    store.apply_receipts(&[receipt(&here, &["a", "b"], ReceiptState::Read)], at(1)).await?;
+    assert_eq!(head(store, &here).await?, Head { seq: 3, unread: 0 });
+    assert_eq!(head(store, &there).await?, Head { seq: 1, unread: 1 });
+    assert!(inbox(store, &there).await?.iter().all(|(_, _, state)| state.is_unread()));
+
+    store.put_device(&here, &device("phone", "t1", 0), 5).await?;
+    store.put_user(&here, &Contact { email: Some("a@example.com".into()), locale: None }, at(0)).await?;
+    let due = store.claim_due(at(30), LEASE, 10).await?;
+    assert_eq!(due.iter().map(|claim| &claim.key.user).collect::<Vec<_>>(), [&there], "ours was read");
+    let walk = look(store, &due[0], at(30)).await?;
+    assert_eq!((walk.content.clone(), walk.devices.len(), walk.email.is_some()), (theirs.content, 0, false));
+    assert_eq!(store.contact(&there).await?, Some(Contact::default()));
+    assert_eq!(store.timeline(&tenant("other"), &alert_id("b"), None, 9).await?, []);
+    let counted = store.alert(&tenant("acme"), &alert_id("a")).await?.unwrap();
+    assert_eq!((counted.version, counted.recipients, counted.seen), (1, 1, 1));
+    Ok(())
+}

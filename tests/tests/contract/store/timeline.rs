@@ -1,0 +1,104 @@
+//! What happened can be told afterwards.
+
+use watchbell::domain::{
+    AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
+    ReceiptState, Timestamp,
+};
+use watchbell::store::{Answer, Decision, Holder, NewAttempt, Stepped, Store};
+
+use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt, tenant, user};
+
+on_both_engines!(a_whole_walk_can_be_told, an_alert_for_many_is_told_for_some);
+
+/// Takes ana's one due row at `now`, begins `attempt`, gives it `state` a second later and rests until `due_at`.
+async fn call(
+    store: &Store,
+    attempt: NewAttempt,
+    state: AttemptState,
+    now: i64,
+    due_at: Option<Timestamp>,
+) -> anyhow::Result<()> {
+    let claim = store.claim_due(at(now), LEASE, 1).await?.remove(0);
+    let answer = Answer {
+        id: attempt.id,
+        state,
+        next_try_at: None,
+        maybe_shown: state == AttemptState::Accepted,
+        reason: (state == AttemptState::Failed).then(|| "Unregistered".to_owned()),
+    };
+    let begin = |_: &_| {
+        let attempts = vec![attempt.clone()];
+        Decision::Attempt { attempts, step: 0, step_due_at: at(now), notes: vec!["taken up".to_owned()] }
+    };
+    let begun = store.step(&claim.key, Holder::Claim(claim.number), &[], at(now), LEASE, &begin).await?;
+    let Stepped::Call { fence, .. } = begun else { panic!("{begun:?}") };
+    let rest = |_: &_| Decision::Rest { step: 1, step_due_at: at(now), due_at, notes: Vec::new() };
+    store.step(&claim.key, Holder::Fence(fence), &[answer], at(now + 1), LEASE, &rest).await?;
+    Ok(())
+}
+
+async fn a_whole_walk_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let phone = Device {
+        id: DeviceId::parse("phone").unwrap(),
+        service: PushService::Apns,
+        token: "canary".into(),
+        environment: PushEnvironment::Production,
+        registered_at: at(-5),
+    };
+    store.put_device(&ana, &phone, 5).await?;
+    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Delivered)], at(10)).await?;
+    let attempt = |number, kind, channel| NewAttempt {
+        id: AttemptId::from_u128(number),
+        kind,
+        channel,
+        device: (channel == Channel::Push).then(|| phone.id.clone()),
+        tries: 1,
+    };
+    let push = attempt(1, AttemptKind::Alert, Channel::Push);
+    call(store, push, AttemptState::Failed, 30, Some(at(40))).await?;
+    let key = watchbell::store::EscalationKey { user: ana.clone(), alert: alert_id("a") };
+    store.forget_token(&key, &phone, None, at(32)).await?;
+    let email = attempt(2, AttemptKind::Alert, Channel::Email);
+    call(store, email, AttemptState::Accepted, 40, None).await?;
+    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Seen)], at(50)).await?;
+    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Dismissed)], at(60)).await?;
+
+    let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
+    let lines: Vec<String> = told
+        .entries
+        .iter()
+        .map(|entry| format!("{:>2} {}", entry.at.as_second() - at(0).as_second(), entry.what))
+        .collect();
+    let expected = [
+        " 0 recorded in the inbox; version 1 is shown",
+        "10 delivered to a screen",
+        "30 push alert to phone: attempt 00000000-0000-0000-0000-000000000001 begun",
+        "30 taken up",
+        "31 push alert to phone: failed: Unregistered",
+        "32 device phone: the provider says its token is gone; it was dropped",
+        "40 email alert: attempt 00000000-0000-0000-0000-000000000002 begun",
+        "40 taken up",
+        "41 email alert: accepted by the provider",
+        "50 seen (last by tab-1)",
+        "60 dismissed (last by tab-1)",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!((told.seq, told.state.as_str()), (3, "dismissed"));
+    // A push was begun, so somebody looks whether there is one to take away.
+    assert_eq!((told.stopped.as_deref(), told.due_at), (Some("seen"), Some(at(50))));
+    Ok(())
+}
+
+async fn an_alert_for_many_is_told_for_some(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["ana", "ben", "cas"])], at(0)).await?;
+    let (acme, a) = (tenant("acme"), alert_id("a"));
+    let told = store.timeline(&acme, &a, None, 2).await?;
+    let names: Vec<&str> = told.iter().map(|recipient| recipient.user.as_str()).collect();
+    assert_eq!(names, ["ana", "ben"]);
+    assert_eq!(store.timeline(&acme, &a, Some(&user("dan")), 9).await?, []);
+    assert_eq!(store.timeline(&acme, &alert_id("b"), None, 9).await?, []);
+    assert_eq!(store.alert(&acme, &alert_id("b")).await?, None);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The names in docker-compose.yml and k8s/ are names the program knows: an unknown one would stop every
+//! worker at its start, in the cluster, where nobody wants to find out.
+//!
+//! Elsewhere: whether those files are well-formed and hold our rules, in `k8s/check.sh`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use watchbell::runtime::config::Config;
+use watchbell_tests::scratch::Scratch;
+
+#[test]
+fn every_setting_of_the_deployment_files_is_known() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
+    let base = ["k8s/base/config.yaml", "k8s/base/socket/deployment.yaml"];
+    for (fleet, own) in [
+        ("compose", &["docker-compose.yml"][..]),
+        ("local", &["k8s/overlays/local/providers.yaml", "k8s/overlays/local/kustomization.yaml"]),
+        ("production", &["k8s/overlays/production/providers.yaml"]),
+    ] {
+        let base = if fleet == "compose" { &[][..] } else { &base };
+        let mut settings = Vec::new();
+        for file in base.iter().chain(own) {
+            let text = fs::read_to_string(root.join(file)).with_context(|| (*file).to_owned())?;
+            settings.extend(settings_in(&text));
+        }
+        ensure!(settings.len() > 8, "{fleet}: only {settings:?} was found");
+        load(settings).with_context(|| fleet.to_owned())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_or_impossible_setting_is_found() {
+    for (why, line) in [
+        ("an unknown key", "  WATCHBELL__HTTP__LISTENS: 0.0.0.0:7700"),
+        ("an unknown section", "- {name: WATCHBELL__SMTP__HOST, value: mail}"),
+        ("a wrong value", "  WATCHBELL__BROKER__DECLARE: \"perhaps\""),
+        ("half a provider", "  WATCHBELL__APNS__TEAM_ID: ABCDE12345"),
+    ] {
+        assert!(load(settings_in(line)).is_err(), "{why} goes unnoticed");
+    }
+}
+
+/// `NAME: value` and `{name: NAME, value: value}`, one a line, as our files write them.
+fn settings_in(text: &str) -> Vec<(String, String)> {
+    let set = |line: &str| {
+        let line = line.split(" #").next()?;
+        let (_, rest) = line.split_once("WATCHBELL__")?;
+        let name: String =
+            rest.chars().take_while(|c| c.is_ascii_uppercase() || "_0123456789".contains(*c)).collect();
+        let value = rest[name.len()..].trim_start_matches([':', ',', ' ']);
+        let value = value.strip_prefix("value:").unwrap_or(value).trim().trim_end_matches('}');
+        Some((format!("WATCHBELL__{name}"), value.trim_matches('"').to_owned()))
+    };
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.filter_map(set).collect()
+}
+
+/// Loads them as a worker would, with a file for each secret in place of the mounted one.
+fn load(settings: Vec<(String, String)>) -> anyhow::Result<()> {
+    let dir = Scratch::new("secrets")?;
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "as long as an HS256 secret has to be\n")?;
+    let empty = dir.path().join("empty.toml");
+    fs::write(&empty, "")?;
+    let mounted = settings.into_iter().map(|(name, value)| {
+        let is_secret = name.ends_with("_FILE") && !name.ends_with("TRUST_ROOT_FILE");
+        let value = if is_secret { secret.display().to_string() } else { value };
+        (name, value)
+    });
+    Config::load(Some(&empty), mounted).map(drop)
+}

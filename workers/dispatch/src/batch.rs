@@ -1,0 +1,176 @@
+//! A batch of alerts: recorded in commits of bounded size, told to the pods, acknowledged.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use watchbell::{
+    broker::Delivery,
+    domain::Alert,
+    store::{NewAlert, ROWS_PER_COMMIT_MAX, StoreError},
+};
+
+use crate::{Dispatch, audience::Audience, intake::Taken};
+
+/// The first wait for a store that is down, doubling up to [`STORE_WAIT_MAX`].
+const STORE_WAIT_MIN: Duration = Duration::from_millis(50);
+const STORE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Why a batch was not recorded.
+enum NotRecorded {
+    /// Shutdown came first. Unsettled deliveries go back to the queue.
+    Leaving,
+    /// This cannot be recorded, however often it is tried.
+    Impossible(StoreError),
+}
+
+impl Dispatch {
+    /// Sees a batch through to its acknowledgements.
+    pub(crate) async fn handle(&self, deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
+        let now = self.clock.now();
+        let mut taken = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            taken.extend(self.take_in(delivery, now).await);
+        }
+        match self.record_all(&taken, now, shutdown).await {
+            Ok(()) => settle(taken).await,
+            Err(NotRecorded::Leaving) => {}
+            // One of them is poison: find it by taking them one by one.
+            Err(NotRecorded::Impossible(_)) => {
+                for one in taken {
+                    match self.record_all(std::slice::from_ref(&one), now, shutdown).await {
+                        Ok(()) => settle(vec![one]).await,
+                        Err(NotRecorded::Leaving) => {}
+                        Err(NotRecorded::Impossible(error)) => {
+                            error!(alert.id = %one.alert.id, %error, "An alert cannot be recorded; it goes back to the queue");
+                            one.delivery.settle.requeue().await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn record_all(
+        &self,
+        taken: &[Taken],
+        now: Timestamp,
+        shutdown: &CancellationToken,
+    ) -> Result<(), NotRecorded> {
+        let mut commit = Commit::default();
+        let mut pause = Pause::default();
+        for one in taken {
+            let mut audience = Audience::of(&one.alert);
+            loop {
+                let recipients = match audience.next(&self.store).await {
+                    Ok(Some(recipients)) => recipients,
+                    Ok(None) => break,
+                    Err(error) => {
+                        pause.after(error, shutdown).await?;
+                        continue; // The page that failed comes again.
+                    }
+                };
+                if commit.rows + recipients.len() > ROWS_PER_COMMIT_MAX {
+                    self.record(std::mem::take(&mut commit), now, shutdown).await?;
+                }
+                commit.rows += recipients.len();
+                commit.redelivered.push(one.delivery.redelivered);
+                commit.alerts.push(NewAlert {
+                    alert: one.alert.clone(),
+                    content: one.content.clone(),
+                    recipients,
+                    first_due_at: self.first_due(&one.alert, now),
+                    expires_at: one.alert.expires_at.unwrap_or(now + self.config.expires_after),
+                });
+            }
+            // Nobody (an empty group): the alert itself is kept, so that `explain` can say so.
+            if !commit.alerts.iter().any(|new| std::sync::Arc::ptr_eq(&new.alert, &one.alert)) {
+                commit.redelivered.push(false);
+                commit.alerts.push(NewAlert {
+                    alert: one.alert.clone(),
+                    content: one.content.clone(),
+                    recipients: Vec::new(),
+                    first_due_at: None,
+                    expires_at: now,
+                });
+            }
+        }
+        self.record(commit, now, shutdown).await
+    }
+
+    async fn record(
+        &self,
+        commit: Commit,
+        now: Timestamp,
+        shutdown: &CancellationToken,
+    ) -> Result<(), NotRecorded> {
+        if commit.alerts.is_empty() {
+            return Ok(());
+        }
+        let begun = std::time::Instant::now();
+        let mut pause = Pause::default();
+        let rows = loop {
+            match self.store.record(&commit.alerts, now).await {
+                Ok(rows) => break rows,
+                Err(error) => pause.after(error, shutdown).await?,
+            }
+        };
+        metrics::histogram!("watchbell_dispatch_commit_seconds").record(begun.elapsed().as_secs_f64());
+        let changed = rows.iter().filter(|row| row.changed).count();
+        metrics::counter!("watchbell_dispatch_rows_total", "outcome" => "recorded").increment(changed as u64);
+        metrics::counter!("watchbell_dispatch_rows_total", "outcome" => "duplicate")
+            .increment((rows.len() - changed) as u64);
+        // An unchanged row is told again only after a crash between commit and publish; a producer's repetition is not.
+        let told: Vec<_> =
+            rows.into_iter().filter(|row| row.changed || commit.redelivered[row.alert]).collect();
+        self.tell(&commit.alerts, &told).await;
+        Ok(())
+    }
+
+    fn first_due(&self, alert: &Alert, now: Timestamp) -> Option<Timestamp> {
+        self.policies.get_or_default(alert.policy_name()).steps.first().map(|step| now + step.after)
+    }
+}
+
+/// Waits for a store that does not answer, longer each time: it may be restarting, and the alerts are safe in the
+/// queue meanwhile.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(STORE_WAIT_MIN)
+    }
+}
+
+impl Pause {
+    async fn after(&mut self, error: StoreError, shutdown: &CancellationToken) -> Result<(), NotRecorded> {
+        if matches!(error, StoreError::Unreadable { .. }) {
+            return Err(NotRecorded::Impossible(error));
+        }
+        warn!(%error, "The store does not answer; the batch waits");
+        tokio::select! {
+            () = shutdown.cancelled() => return Err(NotRecorded::Leaving),
+            () = sleep(self.0) => self.0 = (self.0 * 2).min(STORE_WAIT_MAX),
+        }
+        Ok(())
+    }
+}
+
+/// What one transaction will record.
+#[derive(Default)]
+struct Commit {
+    alerts: Vec<NewAlert>,
+    /// Whether each came from a delivery that somebody held before.
+    redelivered: Vec<bool>,
+    rows: usize,
+}
+
+async fn settle(taken: Vec<Taken>) {
+    metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "recorded")
+        .increment(taken.len() as u64);
+    for one in taken {
+        one.delivery.settle.ack().await;
+    }
+}

@@ -1,0 +1,219 @@
+//! One call to a provider: what it is given, and what its answer means for the attempt.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+use watchbell::{
+    domain::{
+        AttemptKind, AttemptState, Channel, Device, PushService, Severity,
+        next_step::{is_too_old, retry_wait},
+    },
+    store::{Answer, EscalationKey, NewAttempt, Walk},
+    wire::alert::ShownAlert,
+};
+
+use crate::{
+    Fallback,
+    provider::{
+        Accepted, AlertContent, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
+        PushTarget, SendError,
+    },
+};
+
+/// How long an attempt waits when a provider refuses our configuration: an operator has to act.
+const CONFIG_FAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// Who sends. A channel without a sender is one that is not configured.
+#[derive(Default)]
+pub struct Providers {
+    /// By push service.
+    pub push: HashMap<PushService, Arc<dyn PushSender>>,
+    /// The mail relay.
+    pub email: Option<Arc<dyn EmailSender>>,
+}
+
+impl Fallback {
+    /// Calls the provider for one attempt and says what to record. Never fails: what went wrong is the answer.
+    pub(crate) async fn call(&self, key: &EscalationKey, walk: &Walk, attempt: &NewAttempt) -> Answer {
+        let now = self.clock.now();
+        let begun = std::time::Instant::now();
+        let result = self.send_one(key, walk, attempt, now).await;
+        let outcome = match &result {
+            Ok(_) => "accepted",
+            Err(NotSent::Refused(error)) => error.code(),
+            Err(NotSent::Nowhere(_)) => "nowhere",
+        };
+        let labels =
+            [("channel", attempt.channel.as_str()), ("kind", attempt.kind.as_str()), ("outcome", outcome)];
+        metrics::counter!("watchbell_fallback_attempts_total", &labels).increment(1);
+        metrics::histogram!("watchbell_fallback_call_seconds", "channel" => attempt.channel.as_str())
+            .record(begun.elapsed().as_secs_f64());
+        let after = self.clock.now();
+        if let Err(NotSent::Refused(error)) = &result {
+            self.act_on(key, walk, attempt, error, after).await;
+        }
+        info!(alert.id = %key.alert, attempt = %attempt.id, channel = %attempt.channel, kind = %attempt.kind, outcome, "Attempt {}: {outcome}", attempt.id);
+        answer_of(walk, attempt, result, after, (self.chance.jitter)())
+    }
+
+    async fn send_one(
+        &self,
+        key: &EscalationKey,
+        walk: &Walk,
+        attempt: &NewAttempt,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let content = match attempt.kind {
+            AttemptKind::Alert => Some(content_of(key, walk)?),
+            AttemptKind::Withdrawal => None,
+        };
+        match (attempt.channel, device_of(walk, attempt), content) {
+            (Channel::Push, Some(device), content) => {
+                let Some(sender) = self.providers.push.get(&device.service) else {
+                    return Err(NotSent::Nowhere(format!("{} is not configured", device.service)));
+                };
+                let (user, alert) = (key.user.user.to_string(), key.alert.to_string());
+                let content = match content {
+                    Some(content) => PushContent::Alert(content),
+                    None => PushContent::Withdrawal { user, alerts: vec![alert] },
+                };
+                let target = PushTarget { token: device.token.clone(), environment: device.environment };
+                Ok(sender.send(&PushJob { attempt: attempt.id, target, content }, now).await?)
+            }
+            (Channel::Push, None, _) => {
+                Err(NotSent::Nowhere("the device was unregistered meanwhile".to_owned()))
+            }
+            (Channel::Email, _, Some(content)) => {
+                let Some(to) = walk.email.clone() else {
+                    return Err(NotSent::Nowhere(
+                        "the user has no address that takes mail any more".to_owned(),
+                    ));
+                };
+                let Some(sender) = &self.providers.email else {
+                    return Err(NotSent::Nowhere("email is not configured".to_owned()));
+                };
+                let job = EmailJob { attempt: attempt.id, to, content, locale: walk.locale.clone() };
+                Ok(sender.send(&job, now).await?)
+            }
+            (Channel::Live, _, _) | (Channel::Email, _, None) => {
+                Err(NotSent::Nowhere(format!("nothing is sent by {}", attempt.channel)))
+            }
+        }
+    }
+
+    /// What a refusal means beyond its attempt: dead tokens and addresses, and faults that an operator has to see.
+    async fn act_on(
+        &self,
+        key: &EscalationKey,
+        walk: &Walk,
+        attempt: &NewAttempt,
+        refused: &SendError,
+        now: Timestamp,
+    ) {
+        let done = match refused.disposition() {
+            Disposition::ForgetToken { unless_registered_after } => match device_of(walk, attempt) {
+                Some(device) => {
+                    self.store.forget_token(key, device, unless_registered_after, now).await.map(drop)
+                }
+                None => Ok(()),
+            },
+            Disposition::SuppressAddress => match &walk.email {
+                Some(address) => self.store.suppress_email(&key.user, address, now).await.map(drop),
+                None => Ok(()),
+            },
+            Disposition::ConfigFault => {
+                metrics::counter!("watchbell_fallback_config_faults_total", "channel" => attempt.channel.as_str()).increment(1);
+                error!(channel = %attempt.channel, reason = refused.reason(), "A provider refuses our configuration: nothing passes until an operator mends it");
+                Ok(())
+            }
+            Disposition::Retry { .. } | Disposition::DropMessage => Ok(()),
+        };
+        if let Err(error) = done {
+            // It will be refused, and dropped, with the next alert.
+            warn!(%error, "A dead token or address could not be dropped yet");
+        }
+    }
+}
+
+/// Why nothing was accepted.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// A provider said so, or did not answer.
+    Refused(SendError),
+    /// There is nobody to ask.
+    Nowhere(String),
+}
+
+impl From<SendError> for NotSent {
+    fn from(error: SendError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+fn device_of<'a>(walk: &'a Walk, attempt: &NewAttempt) -> Option<&'a Device> {
+    walk.devices.iter().find(|device| Some(&device.id) == attempt.device.as_ref())
+}
+
+fn content_of(key: &EscalationKey, walk: &Walk) -> Result<AlertContent, NotSent> {
+    let unreadable = |_| NotSent::Nowhere("the stored alert cannot be read by this version".to_owned());
+    let shown: ShownAlert = serde_json::from_str(&walk.content).map_err(unreadable)?;
+    Ok(AlertContent {
+        alert: key.alert.to_string(),
+        user: key.user.user.to_string(),
+        tenant: key.user.tenant.to_string(),
+        collapse_key: shown.collapse_key.unwrap_or_else(|| key.alert.to_string()),
+        title: shown.title,
+        body: shown.body,
+        url: shown.url,
+        severity: shown.severity.parse().unwrap_or(Severity::Warning),
+        category: shown.category,
+        expires_at: walk.progress.expires_at,
+        occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+    })
+}
+
+/// What to record of a result. Pure; `chance` in 0..1 jitters the next try.
+fn answer_of(
+    walk: &Walk,
+    attempt: &NewAttempt,
+    result: Result<Accepted, NotSent>,
+    now: Timestamp,
+    chance: f64,
+) -> Answer {
+    let earlier = walk.progress.attempts.iter().find(|earlier| earlier.id == attempt.id);
+    // An earlier try that nobody answered may have arrived, whatever is said now.
+    let maybe_before = earlier.is_some_and(|earlier| earlier.maybe_shown);
+    let shows = attempt.kind == AttemptKind::Alert && attempt.channel == Channel::Push;
+    let answer = |state, next_try_at, maybe_shown: bool, reason| Answer {
+        id: attempt.id,
+        state,
+        next_try_at,
+        maybe_shown: shows && (maybe_shown || maybe_before),
+        reason,
+    };
+    let refused = match result {
+        Ok(accepted) => return answer(AttemptState::Accepted, None, true, accepted.provider_id),
+        Err(NotSent::Nowhere(why)) => return answer(AttemptState::Failed, None, false, Some(why)),
+        Err(NotSent::Refused(refused)) => refused,
+    };
+    let reason = Some(format!("{}: {}", refused.code(), refused.reason()));
+    let ambiguous = matches!(refused, SendError::Unreachable { .. });
+    let wait = match refused.disposition() {
+        Disposition::Retry { wait_min } => retry_wait(attempt.tries, wait_min, chance),
+        Disposition::ConfigFault => retry_wait(attempt.tries, CONFIG_FAULT_WAIT, chance),
+        Disposition::ForgetToken { .. } | Disposition::DropMessage | Disposition::SuppressAddress => {
+            return answer(AttemptState::Failed, None, false, reason);
+        }
+    };
+    let created_at = earlier.map_or(now, |earlier| earlier.created_at);
+    match is_too_old(attempt.channel, created_at, now) {
+        true => answer(
+            AttemptState::Failed,
+            None,
+            ambiguous,
+            reason.map(|reason| format!("given up after {reason}")),
+        ),
+        false => answer(AttemptState::Retrying, Some(now + wait), ambiguous, reason),
+    }
+}

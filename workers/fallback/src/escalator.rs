@@ -1,0 +1,75 @@
+//! The escalator: claims what is due and publishes it as work.
+//!
+//! A claim is a lease. When its message is lost, or its sender dies, the lease ends and the row is claimed again.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use watchbell::{
+    broker::{Address, Message, WorkQueue},
+    store::Claim,
+    wire::undelivered::UndeliveredV1,
+};
+
+use crate::Fallback;
+
+/// How long the broker may take to confirm one piece of work. Well within a lease.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+/// Pieces of work that wait for their confirm at once.
+const IN_FLIGHT_MAX: usize = 128;
+/// The wait after the store or the broker did not answer.
+const TROUBLE_WAIT: Duration = Duration::from_secs(1);
+
+impl Fallback {
+    pub(crate) async fn escalate(self, shutdown: CancellationToken) {
+        info!(poll_every = ?self.config.poll_every, "The escalator looks for due timers");
+        while !shutdown.is_cancelled() {
+            let wait = match self.escalate_once().await {
+                Ok(claimed) if claimed == self.config.claim_max => Duration::ZERO,
+                Ok(_) => self.config.poll_every,
+                Err(error) => {
+                    warn!(%error, "The escalator has to wait");
+                    TROUBLE_WAIT
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = sleep(wait) => {}
+            }
+        }
+        info!("The escalator has stopped");
+    }
+
+    /// Claims and publishes what is due now. Returns how many rows that were.
+    async fn escalate_once(&self) -> anyhow::Result<usize> {
+        // A lease that ends while its work still waits in the queue would hand it out twice: claim no more than
+        // senders can take up.
+        let backlog = self.broker.depth(WorkQueue::Undelivered).await?;
+        metrics::gauge!("watchbell_fallback_backlog").set(backlog as f64);
+        if backlog >= self.config.backlog_max {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let claims = self.store.claim_due(now, self.config.lease, self.config.claim_max).await?;
+        let claimed = claims.len();
+        stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, |claim| self.publish(claim)).await;
+        metrics::counter!("watchbell_fallback_claims_total").increment(claimed as u64);
+        Ok(claimed)
+    }
+
+    async fn publish(&self, claim: Claim) {
+        let work = UndeliveredV1::new(&claim.key.user, &claim.key.alert, claim.number);
+        let id = format!("{}/{}/{}/{}", work.tenant, work.user, work.alert, claim.number);
+        debug!(alert.id = %claim.key.alert, user = %claim.key.user.user, claim = claim.number, "Due");
+        let sent = self
+            .broker
+            .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
+            .await;
+        if let Err(error) = sent {
+            warn!(%error, alert.id = %claim.key.alert, "Due work was not confirmed; it is claimed again when its lease ends");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Fallback: what nobody looked at goes to the phone, then to the mailbox, once, and stops when it is seen.
+//!
+//! Two loops, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
+//! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
+//!
+//! What holds here:
+//! - Every decision is made in [`decide`] (which asks `watchbell::domain::next_step`); the loops carry it out.
+//! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
+//!   is called (I6).
+//! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
+//! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
+//!
+//! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
+
+mod call;
+mod decide;
+mod escalator;
+pub mod provider;
+mod senders;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use watchbell::{
+    broker::SharedBroker,
+    domain::policy::Policies,
+    runtime::{Clock, config::FallbackConfig},
+    store::Store,
+};
+
+pub use call::Providers;
+
+/// The worker's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct Fallback {
+    /// Carries work from the escalator to the senders.
+    pub broker: SharedBroker,
+    /// The timers and attempts.
+    pub store: Store,
+    /// The walks.
+    pub policies: Arc<Policies>,
+    /// Who sends.
+    pub providers: Arc<Providers>,
+    /// The time.
+    pub clock: Clock,
+    /// Bounds.
+    pub config: FallbackConfig,
+    /// Ids of attempts and the jitter of retries.
+    pub chance: Chance,
+}
+
+/// Identity and randomness as parameters, so that a run can be repeated.
+#[derive(Clone)]
+pub struct Chance {
+    /// A new attempt's id.
+    pub attempt_id: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    /// A number in 0..1.
+    pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Chance {
+    /// Real ones: UUIDv7, because attempts are read in the order they were made.
+    pub fn real() -> Self {
+        Self { attempt_id: Arc::new(Uuid::now_v7), jitter: Arc::new(rand::random::<f64>) }
+    }
+}
+
+impl Fallback {
+    /// Runs the escalator and the senders until `shutdown`, then waits for calls that have begun.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let escalator = self.clone().escalate(shutdown.clone());
+        tokio::join!(escalator, self.send(shutdown));
+    }
+}

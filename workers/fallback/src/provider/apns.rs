@@ -1,0 +1,260 @@
+//! Apple Push Notification service over HTTP/2.
+//!
+//! What holds here:
+//! - `apns-id` is the attempt's id and `apns-collapse-id` comes from the alert, so a repeated push replaces (I6).
+//! - One connection is shared and kept open; a new one only when Apple ends the old, and at most every
+//!   [`RENEW_PAUSE`]: frequent reconnecting is taken for an attack.
+//! - Within one `send`, a request is repeated only for a new provider token and for a smaller payload, once each.
+//!
+//! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, payloads in `render`.
+//!
+//! Source: "Sending notification requests to APNs",
+//! <https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns>.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use apns_h2::{CollapseId, NotificationOptions, Priority, PushType};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{
+    Client, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+use tracing::{info, warn};
+use watchbell::domain::Secret;
+
+use super::{
+    Accepted, PushContent, PushEnvironment, PushJob, PushSender, SendError, SetupError,
+    apns_reply::{
+        CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
+    },
+    apns_token::TokenMint,
+    http::{self, Protocol},
+    render,
+};
+
+/// The least time between two connections that replace each other.
+const RENEW_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Apple's tokens are hexadecimal. This much is certain, and keeps a token from being another path.
+fn is_path_safe(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// How to reach Apple, and as whom.
+#[derive(Debug, Clone)]
+pub struct ApnsConfig {
+    /// For apps from the store. See [`ApnsConfig::PRODUCTION`].
+    pub endpoint_production: String,
+    /// For apps from a developer's machine. See [`ApnsConfig::SANDBOX`].
+    pub endpoint_sandbox: String,
+    /// `iss` of the provider token: ten characters from Apple.
+    pub team_id: String,
+    /// `kid` of the provider token.
+    pub key_id: String,
+    /// The content of the `.p8` file.
+    pub key_pem: Secret,
+    /// The app's bundle id.
+    pub topic: String,
+    /// A root certificate trusted besides the system's, for the simulator and for proxies.
+    pub trust_root_pem: Option<String>,
+    /// From the first byte sent to the last received.
+    pub request_timeout: Duration,
+}
+
+impl ApnsConfig {
+    /// Apple's host for apps from the store.
+    pub const PRODUCTION: &'static str = "https://api.push.apple.com";
+    /// Apple's host for apps from a developer's machine.
+    pub const SANDBOX: &'static str = "https://api.sandbox.push.apple.com";
+}
+
+/// Sends to iPhones.
+pub struct ApnsSender {
+    production: Url,
+    sandbox: Url,
+    topic: String,
+    token: TokenMint,
+    connections: Connections,
+}
+
+impl ApnsSender {
+    /// Checks the configuration; connects with the first push.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting.
+    pub fn new(config: &ApnsConfig) -> Result<Self, SetupError> {
+        HeaderValue::from_str(&config.topic).map_err(|_| SetupError::HeaderText("`topic` of apns"))?;
+        Ok(Self {
+            production: http::origin(&config.endpoint_production, "`endpoint_production` of apns")?,
+            sandbox: http::origin(&config.endpoint_sandbox, "`endpoint_sandbox` of apns")?,
+            topic: config.topic.clone(),
+            token: TokenMint::new(&config.key_pem, &config.key_id, &config.team_id)?,
+            connections: Connections::open(config.request_timeout, config.trust_root_pem.clone())?,
+        })
+    }
+
+    async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let mut push = Push::of(job, &self.topic)?;
+        let mut bearer = self.token.current(now)?;
+        let mut outcome = self.exchange(job, &push, &bearer, now).await;
+        if refused_with(&outcome, EXPIRED_PROVIDER_TOKEN) {
+            warn!("Apple calls our provider token expired; trying once with another on a new connection");
+            self.connections.renew(now);
+            if let Some(next) = self.token.after_expired(&bearer, now) {
+                bearer = next?;
+                outcome = self.exchange(job, &push, &bearer, now).await;
+            }
+        }
+        if let (true, PushContent::Alert(alert)) = (refused_with(&outcome, PAYLOAD_TOO_LARGE), &job.content) {
+            push.body = render::apns_payload_bare(alert);
+            outcome = self.exchange(job, &push, &bearer, now).await;
+        }
+        if refused_with(&outcome, TOO_MANY_TOKEN_UPDATES) {
+            self.token.after_too_many(now);
+        }
+        if CONNECTION_IS_OVER.iter().any(|reason| refused_with(&outcome, reason)) {
+            self.connections.renew(now);
+        }
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        job: &PushJob,
+        push: &Push,
+        bearer: &HeaderValue,
+        now: Timestamp,
+    ) -> Result<Accepted, SendError> {
+        let mut url = match job.target.environment {
+            PushEnvironment::Production => self.production.clone(),
+            PushEnvironment::Sandbox => self.sandbox.clone(),
+        };
+        url.set_path(&format!("/3/device/{}", job.target.token.expose()));
+        let request = self.connections.client().post(url);
+        let request = request.headers(push.headers.clone()).header(AUTHORIZATION, bearer);
+        let answer = http::exchange(request.body(push.body.clone())).await?;
+        classify(answer.status, &answer.body, &answer.headers, now)
+    }
+}
+
+#[async_trait]
+impl PushSender for ApnsSender {
+    async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let token = job.target.token.expose();
+        if !is_path_safe(token) {
+            return Err(SendError::BadToken { reason: "not the form of a device token".to_owned() });
+        }
+        self.deliver(job, now).await.map_err(|error| error.without(&[token]))
+    }
+}
+
+fn refused_with(outcome: &Result<Accepted, SendError>, reason: &str) -> bool {
+    outcome.as_ref().is_err_and(|error| error.reason() == reason)
+}
+
+/// One push as Apple gets it, without the device and the provider token.
+struct Push {
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Push {
+    fn of(job: &PushJob, topic: &str) -> Result<Self, SendError> {
+        let id = job.attempt.hyphenated().to_string();
+        let collapse_id = match &job.content {
+            PushContent::Alert(alert) => Some(render::collapse_id(&alert.collapse_key)),
+            PushContent::Withdrawal { .. } => None,
+        };
+        let mut options = NotificationOptions {
+            apns_id: Some(&id),
+            apns_topic: Some(topic),
+            apns_collapse_id: collapse_id.as_deref().map(|value| CollapseId { value }),
+            ..NotificationOptions::default()
+        };
+        match &job.content {
+            PushContent::Alert(alert) => {
+                options.apns_push_type = Some(PushType::Alert);
+                options.apns_priority = Some(Priority::High);
+                // A date before 1970 would be a fault of ours; 0 means "now or never".
+                options.apns_expiration = Some(u64::try_from(alert.expires_at.as_second()).unwrap_or(0));
+            }
+            PushContent::Withdrawal { .. } => {
+                options.apns_push_type = Some(PushType::Background);
+                // Apple refuses a background push with any higher one.
+                options.apns_priority = Some(Priority::Normal);
+                // Apple stores one push for an app on a phone that is off; a withdrawal must not
+                // take the place of an alert.
+                options.apns_expiration = Some(0);
+            }
+        }
+        Ok(Self { headers: headers(&options)?, body: render::apns_payload(&job.content)? })
+    }
+}
+
+fn headers(options: &NotificationOptions<'_>) -> Result<HeaderMap, SendError> {
+    let fields = [
+        ("apns-id", options.apns_id.map(str::to_owned)),
+        ("apns-topic", options.apns_topic.map(str::to_owned)),
+        ("apns-push-type", options.apns_push_type.map(|kind| kind.to_string())),
+        ("apns-priority", options.apns_priority.as_ref().map(ToString::to_string)),
+        ("apns-expiration", options.apns_expiration.map(|at| at.to_string())),
+        ("apns-collapse-id", options.apns_collapse_id.as_ref().map(|id| id.value.to_owned())),
+    ];
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in fields {
+        if let Some(value) = value {
+            let value = HeaderValue::try_from(value)
+                .map_err(|_| SendError::Rejected { reason: format!("{name} cannot be a header") })?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    Ok(headers)
+}
+
+/// The connections to both hosts, as one client that can be replaced. Requests under way on
+/// the old one finish there.
+struct Connections {
+    timeout: Duration,
+    trust_root_pem: Option<String>,
+    current: Mutex<(Client, Option<Timestamp>)>,
+}
+
+impl Connections {
+    fn open(timeout: Duration, trust_root_pem: Option<String>) -> Result<Self, SetupError> {
+        let client = http::client(Protocol::Http2, timeout, trust_root_pem.as_deref())?;
+        Ok(Self { timeout, trust_root_pem, current: Mutex::new((client, None)) })
+    }
+
+    fn client(&self) -> Client {
+        self.current().0.clone()
+    }
+
+    /// Lets the next request open a new connection, unless the current one is newer than [`RENEW_PAUSE`].
+    fn renew(&self, now: Timestamp) {
+        let mut current = self.current();
+        if current.1.is_some_and(|renewed_at| now < renewed_at + RENEW_PAUSE) {
+            return;
+        }
+        match http::client(Protocol::Http2, self.timeout, self.trust_root_pem.as_deref()) {
+            Ok(client) => {
+                info!("Opening a new connection to APNs");
+                *current = (client, Some(now));
+            }
+            // It was possible at the start. The old client reconnects by itself once the old connection dies.
+            Err(error) => warn!(%error, "Keeping the old connection to APNs"),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, (Client, Option<Timestamp>)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "apns_tests.rs"]
+mod tests;

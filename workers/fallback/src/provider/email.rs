@@ -1,0 +1,241 @@
+//! Email: the message, and the sender that hands it to a relay.
+//!
+//! What holds here:
+//! - `Message-ID` is made of the attempt, so a repeated email is the same email (I6); `References` name a
+//!   root made of the alert, so what concerns one alert is one thread.
+//! - No header value carries a line break or another control character, whoever wrote it.
+//! - Automatic answers are asked not to come (RFC 3834), and nobody else's address is in the message.
+//!
+//! Elsewhere: connections in `smtp`, what replies mean in `smtp_reply`, text and HTML in `render`.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+    transport::smtp::{
+        authentication::Credentials,
+        client::{Certificate, TlsParameters},
+    },
+};
+use reqwest::Url;
+use uuid::Uuid;
+use watchbell::domain::Secret;
+
+use super::{
+    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError, Severity, reason, render,
+    smtp::{Connections, Encryption, Envelope, Relay},
+};
+
+/// A subject line, in bytes. Phones show the first 40.
+const SUBJECT_BYTES_MAX: usize = 200;
+
+/// Any other header's value, in bytes.
+const HEADER_BYTES_MAX: usize = 500;
+
+/// How the connection to the relay is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailTls {
+    /// Not at all: for a relay on the same host or in the same pod.
+    None,
+    /// From plain to TLS by `STARTTLS` (usually port 587). A relay without it is refused.
+    StartTls,
+    /// TLS from the first byte (usually port 465).
+    Implicit,
+}
+
+/// How to reach the relay, and what emails say of us.
+#[derive(Debug, Clone)]
+pub struct EmailConfig {
+    /// Name or address of the relay.
+    pub host: String,
+    /// 465, 587 or 25.
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub tls: EmailTls,
+    /// With `password`, for `AUTH PLAIN` or `LOGIN`.
+    pub username: Option<Secret>,
+    /// See `username`.
+    pub password: Option<Secret>,
+    /// Such as `Watchbell <alerts@example.org>`.
+    pub from: String,
+    /// Where relative links of alerts lead, and the button of an alert without a link.
+    pub link_base: Option<String>,
+    /// A root certificate trusted besides the system's.
+    pub trust_root_pem: Option<String>,
+    /// For one email: from asking for a connection to the relay's last reply.
+    pub timeout: Duration,
+    /// Connections to the relay at once.
+    pub connections_max: usize,
+    /// What follows the `@` in our message ids and ends our `List-Id`.
+    pub message_id_domain: String,
+}
+
+/// Sends by SMTP.
+pub struct SmtpSender {
+    relay: Relay,
+    from: Mailbox,
+    domain: String,
+    link_base: Option<Url>,
+}
+
+impl SmtpSender {
+    /// Checks the configuration; connects with the first email.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting.
+    pub fn new(config: &EmailConfig) -> Result<Self, SetupError> {
+        let from = config.from.parse().map_err(|_| SetupError::From)?;
+        let domain = config.message_id_domain.clone();
+        if domain.is_empty() || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b)) {
+            return Err(SetupError::MessageIdDomain);
+        }
+        if config.connections_max == 0 {
+            return Err(SetupError::ConnectionsMax);
+        }
+        let link_base = match config.link_base.as_deref().map(web_url) {
+            Some(None) => return Err(SetupError::Endpoint("`link_base` of email")),
+            known => known.flatten(),
+        };
+        let credentials = match (&config.username, &config.password) {
+            (Some(name), Some(password)) => {
+                Some(Credentials::new(name.expose().to_owned(), password.expose().to_owned()))
+            }
+            _ => None,
+        };
+        let tls = || tls_parameters(&config.host, config.trust_root_pem.as_deref());
+        let encryption = match config.tls {
+            EmailTls::None => Encryption::None,
+            EmailTls::StartTls => Encryption::StartTls(tls()?),
+            EmailTls::Implicit => Encryption::Implicit(tls()?),
+        };
+        let relay = Relay {
+            encryption,
+            host: config.host.clone(),
+            port: config.port,
+            credentials,
+            timeout: config.timeout,
+            connections: Connections::at_most(config.connections_max),
+        };
+        Ok(Self { relay, from, domain, link_base })
+    }
+
+    async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
+        let refused = || SendError::AddressRefused { reason: "not an email address".to_owned() };
+        let to: Address = job.to.expose().parse().map_err(|_| refused())?;
+        let message = self.compose(job, &to, now)?;
+        let from = &self.from.email;
+        self.relay.deliver(Envelope { from, to: &to, message: &message }).await
+    }
+
+    /// Head and body, ready to be handed over.
+    fn compose(&self, job: &EmailJob, to: &Address, now: Timestamp) -> Result<String, SendError> {
+        let alert = &job.content;
+        let lang = job.locale.as_deref().filter(|tag| is_language_tag(tag)).unwrap_or("en");
+        let link = self.link(alert.url.as_deref());
+        let parts = render::email_parts(alert, link.as_ref().map(Url::as_str), lang)?;
+        let domain = &self.domain;
+        let thread = format!("<alert-{}@{domain}>", thread_id(alert));
+        let mut builder = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to.clone()))
+            .subject(subject(alert))
+            .date(SystemTime::from(now))
+            .message_id(Some(format!("<{}@{domain}>", job.attempt.hyphenated())))
+            .in_reply_to(thread.clone())
+            .references(thread);
+        for (name, value) in [
+            ("Auto-Submitted", "auto-generated".to_owned()),
+            ("X-Auto-Response-Suppress", "All".to_owned()),
+            ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
+            ("Content-Language", lang.to_owned()),
+            ("X-Watchbell-Alert", header_text(&alert.alert, HEADER_BYTES_MAX)),
+            ("X-Watchbell-User", header_text(&alert.user, HEADER_BYTES_MAX)),
+        ] {
+            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+        }
+        // Clients show the last part they understand, so the text comes first.
+        let message = builder.multipart(MultiPart::alternative_plain_html(parts.text, parts.html));
+        let message = message.ok().and_then(|message| String::from_utf8(message.formatted()).ok());
+        message.ok_or_else(|| SendError::Rejected { reason: "the message cannot be composed".to_owned() })
+    }
+
+    /// Where the button leads: only to the web, and by a relative link only to our own.
+    fn link(&self, url: Option<&str>) -> Option<Url> {
+        let base = self.link_base.as_ref();
+        let absolute = url.and_then(web_url);
+        let relative = || {
+            let joined = base?.join(url?).ok()?;
+            (joined.origin() == base?.origin()).then_some(joined)
+        };
+        absolute.or_else(relative).or_else(|| base.cloned())
+    }
+}
+
+#[async_trait]
+impl EmailSender for SmtpSender {
+    async fn send(&self, job: &EmailJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let (alert, to) = (&job.content, job.to.expose());
+        let secrets = [to, &alert.title, alert.body.as_deref().unwrap_or_default()];
+        match self.deliver(job, now).await {
+            // Most relays name their queue id here: "2.0.0 Ok: queued as 4F2A".
+            Ok(reply) => Ok(Accepted { provider_id: Some(reason::tidy(&reply, &secrets)) }),
+            Err(error) => Err(error.without(&secrets)),
+        }
+    }
+}
+
+pub(super) fn tls_parameters(host: &str, trust_root_pem: Option<&str>) -> Result<TlsParameters, SetupError> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if let Some(pem) = trust_root_pem {
+        let root = Certificate::from_pem(pem.as_bytes()).map_err(|_| SetupError::TrustRoot)?;
+        builder = builder.add_root_certificate(root);
+    }
+    builder.build().map_err(|error| SetupError::Client(error.to_string()))
+}
+
+fn web_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn subject(alert: &AlertContent) -> String {
+    let mark = match alert.severity {
+        Severity::Info => "",
+        Severity::Warning => "[Warning] ",
+        Severity::Critical => "[Critical] ",
+    };
+    header_text(&format!("{mark}{}", alert.title), SUBJECT_BYTES_MAX)
+}
+
+/// The same for every email about one alert, and not to be guessed wrong by another tenant's ids.
+fn thread_id(alert: &AlertContent) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}\n{}", alert.tenant, alert.alert).as_bytes())
+}
+
+/// `text` as a header's value: one line, no control characters, of bounded length.
+fn header_text(text: &str, bytes_max: usize) -> String {
+    let line_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let words = text.split(|c: char| line_break(c) || c == ' ').filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
+    render::shorten(&line, bytes_max).unwrap_or_default()
+}
+
+/// `text` as one label of a domain name.
+fn label(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    text.chars().take(63).map(plain).collect()
+}
+
+/// The characters of BCP 47; whether the language exists is the reader's program's business.
+fn is_language_tag(tag: &str) -> bool {
+    (2..=35).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+#[cfg(test)]
+#[path = "email_tests.rs"]
+mod tests;

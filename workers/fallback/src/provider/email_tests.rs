@@ -1,0 +1,169 @@
+//! Tests of `email`: the head of the message, and where its button leads.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn config() -> EmailConfig {
+    EmailConfig {
+        host: "127.0.0.1".into(),
+        port: 25,
+        tls: EmailTls::None,
+        username: None,
+        password: None,
+        from: "Watchbell <alerts@example.org>".into(),
+        link_base: Some("https://app.example.org/inbox/".into()),
+        trust_root_pem: None,
+        timeout: Duration::from_secs(5),
+        connections_max: 2,
+        message_id_domain: "example.org".into(),
+    }
+}
+
+fn job() -> EmailJob {
+    EmailJob {
+        attempt: "0198F3C2-0000-7000-8000-00000000000a".parse().unwrap(),
+        to: Secret::from("ana@example.net"),
+        content: AlertContent {
+            alert: "a-1".into(),
+            user: "ana".into(),
+            tenant: "Acme Inc".into(),
+            title: "Disk is full".into(),
+            body: Some(".hidden\nsecond line".into()),
+            url: None,
+            severity: Severity::Critical,
+            category: None,
+            collapse_key: "a-1".into(),
+            expires_at: Timestamp::UNIX_EPOCH,
+            occurred_at: Timestamp::UNIX_EPOCH,
+        },
+        locale: Some("de-AT".into()),
+    }
+}
+
+/// The message with folded header lines joined, and its head's lines.
+fn compose(job: &EmailJob) -> (String, Vec<String>) {
+    let sender = SmtpSender::new(&config()).unwrap();
+    let to = job.to.expose().parse().unwrap();
+    let message = sender.compose(job, &to, Timestamp::UNIX_EPOCH).unwrap();
+    let head = message.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+    let lines = head.split("\r\n").map(str::to_owned).collect();
+    (message, lines)
+}
+
+#[test]
+fn the_head_identifies_the_attempt_and_the_alert() {
+    let (message, head) = compose(&job());
+    let thread = thread_id(&job().content);
+    for line in [
+        "From: Watchbell <alerts@example.org>".to_owned(),
+        "To: ana@example.net".to_owned(),
+        "Subject: [Critical] Disk is full".to_owned(),
+        "Date: Thu, 01 Jan 1970 00:00:00 +0000".to_owned(),
+        "Message-ID: <0198f3c2-0000-7000-8000-00000000000a@example.org>".to_owned(),
+        format!("In-Reply-To: <alert-{thread}@example.org>"),
+        format!("References: <alert-{thread}@example.org>"),
+        "Auto-Submitted: auto-generated".to_owned(),
+        "X-Auto-Response-Suppress: All".to_owned(),
+        "List-Id: <acme-inc.alerts.example.org>".to_owned(),
+        "Content-Language: de-AT".to_owned(),
+        "X-Watchbell-Alert: a-1".to_owned(),
+        "X-Watchbell-User: ana".to_owned(),
+    ] {
+        assert!(head.contains(&line), "{line} is missing in {head:#?}");
+    }
+    assert!(message.contains("multipart/alternative"));
+    let (text, html) = (message.find("text/plain").unwrap(), message.find("text/html").unwrap());
+    assert!(text < html, "the text comes first");
+}
+
+#[test]
+fn a_retry_and_a_later_version_keep_their_ids() {
+    let same = |line: &str| line.starts_with("Message-ID") || line.starts_with("References");
+    let (mut later, first) = (job(), compose(&job()).1);
+    later.content.title = "Disk is still full".into();
+    let later = compose(&later).1;
+    let ids = |head: &[String]| head.iter().filter(|line| same(line)).cloned().collect::<Vec<_>>();
+    assert_eq!(ids(&first), ids(&later));
+    assert_eq!(ids(&first).len(), 2);
+}
+
+/// Whatever a producer writes, it adds no header.
+#[test]
+fn no_value_breaks_out_of_its_header() {
+    let evil = "x\r\nBcc: eve@example.org\r\n\r\n<h1>\u{2028}\u{0}Y";
+    let (_, plain) = compose(&job());
+    let mut job = job();
+    for value in [
+        &mut job.content.alert,
+        &mut job.content.user,
+        &mut job.content.tenant,
+        &mut job.content.title,
+        &mut job.content.collapse_key,
+    ] {
+        *value = evil.to_owned();
+    }
+    job.locale = Some("en\r\nBcc: eve@example.org".into());
+    let (_, head) = compose(&job);
+    let names = |head: &[String]| -> Vec<String> {
+        head.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&head), names(&plain), "{head:#?}");
+    assert_eq!(header_text(evil, 100), "x Bcc: eve@example.org <h1> Y");
+}
+
+#[test]
+fn a_long_subject_is_shortened() {
+    let title = "ü".repeat(300);
+    let subject = subject(&AlertContent { title, ..job().content });
+    assert!(subject.len() <= SUBJECT_BYTES_MAX + '…'.len_utf8() && subject.ends_with('…'));
+}
+
+#[test]
+fn a_button_leads_to_the_web_and_relative_links_to_us() {
+    let with_base = SmtpSender::new(&config()).unwrap();
+    let without = SmtpSender::new(&EmailConfig { link_base: None, ..config() }).unwrap();
+    let base = Some("https://app.example.org/inbox/");
+    for (why, url, expected, expected_without) in [
+        ("their own", Some("https://x.org/a?b=1"), Some("https://x.org/a?b=1"), Some("https://x.org/a?b=1")),
+        ("relative", Some("/nodes/7"), Some("https://app.example.org/nodes/7"), None),
+        ("none", None, base, None),
+        ("a script", Some("javascript:alert(1)"), base, None),
+        ("another host in disguise", Some("//evil.org/a"), base, None),
+        ("nonsense", Some("http://["), base, None),
+    ] {
+        assert_eq!(with_base.link(url).as_ref().map(Url::as_str), expected, "{why}");
+        assert_eq!(without.link(url).as_ref().map(Url::as_str), expected_without, "{why}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named() {
+    for (setting, config) in [
+        ("from", EmailConfig { from: "nobody".into(), ..config() }),
+        ("message_id_domain", EmailConfig { message_id_domain: "a b".into(), ..config() }),
+        ("connections_max", EmailConfig { connections_max: 0, ..config() }),
+        ("link_base", EmailConfig { link_base: Some("ftp://x".into()), ..config() }),
+        (
+            "trust_root_pem",
+            EmailConfig {
+                tls: EmailTls::Implicit,
+                trust_root_pem: Some("-----BEGIN CERTIFICATE-----\n".into()),
+                ..config()
+            },
+        ),
+    ] {
+        let error = SmtpSender::new(&config).err().unwrap();
+        assert!(error.to_string().contains(setting), "{setting}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_refused_without_a_relay() {
+    let sender = SmtpSender::new(&config()).unwrap();
+    for to in ["", "ana", "ana@example.net\r\nRCPT TO:<eve@example.org>", "a b@c"] {
+        let job = EmailJob { to: Secret::from(to), ..job() };
+        let error = sender.send(&job, Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert_eq!(error.code(), "address_refused", "{to:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Firebase Cloud Messaging over HTTP v1.
+//!
+//! What holds here:
+//! - The notification's `tag` comes from the alert, so a repeated push replaces on the phone (I6).
+//! - Within one `send`, a request is repeated once, and only with a new access token.
+//!
+//! Elsewhere: what answers mean in `fcm_reply`, the access token in `fcm_token`, messages in `render`.
+//!
+//! Source: <https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send>.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::{
+    Client, Url,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde_json::{Value, json};
+use watchbell::domain::Secret;
+
+use super::{
+    Accepted, PushJob, PushSender, SendError, SetupError,
+    fcm_reply::{classify, wants_new_access_token},
+    fcm_token::{AccessTokens, ServiceAccount},
+    http::{self, Protocol},
+    render,
+};
+
+/// How to reach Google, and as whom.
+#[derive(Debug, Clone)]
+pub struct FcmConfig {
+    /// The service account's file as Google gives it out. Its `token_uri` is where access tokens come from.
+    pub service_account_json: Secret,
+    /// See [`FcmConfig::ENDPOINT`].
+    pub endpoint: String,
+    /// A root certificate trusted besides the system's, for the simulator and for proxies.
+    pub trust_root_pem: Option<String>,
+    /// From the first byte sent to the last received. Google wants at least 10 s.
+    pub request_timeout: Duration,
+    /// HTTP/1.1 in place of HTTP/2, for proxies and mocks that know no better.
+    pub http1: bool,
+}
+
+impl FcmConfig {
+    /// Google's host.
+    pub const ENDPOINT: &'static str = "https://fcm.googleapis.com";
+    /// The least timeout that Google recommends.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// Sends to Android phones.
+pub struct FcmSender {
+    url: Url,
+    client: Client,
+    tokens: AccessTokens,
+}
+
+impl FcmSender {
+    /// Checks the configuration; connects with the first push.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting.
+    pub fn new(config: &FcmConfig) -> Result<Self, SetupError> {
+        let protocol = if config.http1 { Protocol::Http1 } else { Protocol::Http2 };
+        let client = http::client(protocol, config.request_timeout, config.trust_root_pem.as_deref())?;
+        let account = ServiceAccount::parse(&config.service_account_json)?;
+        let tokens = AccessTokens::new(account, client.clone());
+        let mut url = http::origin(&config.endpoint, "`endpoint` of fcm")?;
+        url.set_path(&format!("/v1/projects/{}/messages:send", tokens.project()));
+        Ok(Self { url, client, tokens })
+    }
+
+    async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let mut message = render::fcm_message(&job.content, now)?;
+        message["token"] = json!(job.target.token.expose());
+        let body = json!({"message": message});
+        let bearer = self.tokens.get(None, now).await?;
+        let (status, outcome) = self.exchange(&body, &bearer, now).await?;
+        if !wants_new_access_token(&outcome, status) {
+            return outcome;
+        }
+        let bearer = self.tokens.get(Some(&bearer), now).await?;
+        self.exchange(&body, &bearer, now).await?.1
+    }
+
+    async fn exchange(
+        &self,
+        body: &Value,
+        bearer: &HeaderValue,
+        now: Timestamp,
+    ) -> Result<(u16, Result<Accepted, SendError>), SendError> {
+        let request = self.client.post(self.url.clone()).header(AUTHORIZATION, bearer).json(body);
+        let answer = http::exchange(request).await?;
+        Ok((answer.status, classify(answer.status, &answer.body, &answer.headers, now)))
+    }
+}
+
+#[async_trait]
+impl PushSender for FcmSender {
+    async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let outcome = self.deliver(job, now).await;
+        outcome.map_err(|error| error.without(&[job.target.token.expose()]))
+    }
+}
+
+#[cfg(test)]
+#[path = "fcm_tests.rs"]
+mod tests;

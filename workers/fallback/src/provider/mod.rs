@@ -1,0 +1,346 @@
+//! Providers: Apple and Google for push, a mail relay for email, behind two small seams.
+//!
+//! What holds here:
+//! - `Ok` means that the provider accepted, which is neither "shown" nor "seen".
+//! - Adapters report facts; what follows from them is decided once, in [`SendError::disposition`].
+//! - A retry of the same attempt carries the same ids, so that a duplicate replaces and never adds (I6).
+//! - A token is called dead only on proof (I7); whatever is ambiguous costs the message, not the token.
+//! - No error and no `Debug` text contains a token, an address, a title or a body (I12).
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
+//! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
+//! | [`email`], `smtp`, `smtp_reply` | mail: the message, the connections to the relay, what replies mean |
+//! | `render` | payloads fitted into a push, and the text and HTML of an email |
+//! | `http`, `reason` | what Apple's and Google's clients share; what may be said of a refusal |
+//!
+//! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
+//! and tokens in `watchbell::store`.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+use watchbell::domain::Secret;
+pub use watchbell::domain::{PushEnvironment, Severity};
+
+pub mod apns;
+mod apns_reply;
+mod apns_token;
+pub mod email;
+pub mod fcm;
+mod fcm_reply;
+mod fcm_token;
+mod http;
+mod reason;
+mod render;
+mod smtp;
+mod smtp_reply;
+
+pub use apns::{ApnsConfig, ApnsSender};
+pub use email::{EmailConfig, EmailTls, SmtpSender};
+pub use fcm::{FcmConfig, FcmSender};
+
+/// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.
+pub const WITHDRAWN_ALERTS_MAX: usize = 200;
+
+/// One push to one device.
+#[derive(Debug, Clone)]
+pub struct PushJob {
+    /// Kept on every retry of the same attempt (I6).
+    pub attempt: Uuid,
+    /// Which device.
+    pub target: PushTarget,
+    /// What it is told.
+    pub content: PushContent,
+}
+
+/// Where a push goes.
+#[derive(Debug, Clone)]
+pub struct PushTarget {
+    /// What the provider knows the device by.
+    pub token: Secret,
+    /// Which of Apple's two worlds; other providers do not look.
+    pub environment: PushEnvironment,
+}
+
+/// What a push does on the phone.
+#[derive(Debug, Clone)]
+pub enum PushContent {
+    /// Shows an alert, or replaces the shown one with the same collapse key.
+    Alert(AlertContent),
+    /// Takes shown pushes away. Best effort, on both providers: the app reconciles when it is opened.
+    Withdrawal {
+        /// Whose inbox they are in.
+        user: String,
+        /// Ids, at most [`WITHDRAWN_ALERTS_MAX`]. When they do not all fit, the push carries the
+        /// first ones and `more`, which tells the app to fetch the inbox.
+        alerts: Vec<String>,
+    },
+}
+
+/// An alert as it leaves the house.
+#[derive(Clone)]
+pub struct AlertContent {
+    /// The alert's id.
+    pub alert: String,
+    /// Whom it is for.
+    pub user: String,
+    /// Whose alert it is.
+    pub tenant: String,
+    /// One line that makes sense alone.
+    pub title: String,
+    /// More, for those who look.
+    pub body: Option<String>,
+    /// Where to read on.
+    pub url: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The kind of alert; what a phone groups by.
+    pub category: Option<String>,
+    /// The same for every retry and every later version of this alert.
+    pub collapse_key: String,
+    /// After this the provider must not show it any more.
+    pub expires_at: Timestamp,
+    /// When the thing happened.
+    pub occurred_at: Timestamp,
+}
+
+/// Names only: a title or a body in a log would be somebody's private matter (I12).
+impl fmt::Debug for AlertContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertContent")
+            .field("alert", &self.alert)
+            .field("tenant", &self.tenant)
+            .field("severity", &self.severity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One email to one address.
+#[derive(Debug, Clone)]
+pub struct EmailJob {
+    /// Kept on every retry of the same attempt; the `Message-ID` is made of it (I6).
+    pub attempt: Uuid,
+    /// The address.
+    pub to: Secret,
+    /// What it says.
+    pub content: AlertContent,
+    /// The reader's language as a BCP 47 tag, for `Content-Language` and the HTML's `lang`.
+    pub locale: Option<String>,
+}
+
+/// Sends one push to one device. Every implementation holds to this:
+/// - `Ok` means the provider accepted the push, not that the device showed it.
+/// - Ids come from the job alone, so a retry repeats them.
+/// - `now` is the time for expiry and token ages; waiting is bounded by the configured timeout.
+/// - Cancel-safe: dropped early, the push may have been sent, as after [`SendError::Unreachable`].
+#[async_trait]
+pub trait PushSender: Send + Sync {
+    /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
+    async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError>;
+}
+
+/// Sends one email to one address, under the same contract as [`PushSender`].
+#[async_trait]
+pub trait EmailSender: Send + Sync {
+    /// Hands `job` to the relay once.
+    async fn send(&self, job: &EmailJob, now: Timestamp) -> Result<Accepted, SendError>;
+}
+
+/// The provider took it. That is not "shown".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// What the provider calls it, for a question to their support.
+    pub provider_id: Option<String>,
+}
+
+/// For whom a provider asked us to slow down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThrottleScope {
+    /// This device or address only.
+    Device,
+    /// Everything we send there.
+    Provider,
+}
+
+/// Why the provider did not accept. `reason` is the provider's own word where it is known to be safe to
+/// keep, without tokens, addresses and texts (I12).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The token is gone.
+    #[error("the token is no longer registered: {reason}")]
+    Unregistered {
+        /// The provider's time; a token registered after it is still good.
+        since: Option<Timestamp>,
+        /// The provider's word.
+        reason: String,
+    },
+    /// The token was never good here: of another app, another project, or garbled.
+    #[error("the provider does not accept the token: {reason}")]
+    BadToken {
+        /// The provider's word.
+        reason: String,
+    },
+    /// We were asked to slow down.
+    #[error("the provider asked us to slow down: {reason}")]
+    Throttled {
+        /// How long, when they said so.
+        retry_after: Option<Duration>,
+        /// For whom.
+        scope: ThrottleScope,
+        /// The provider's word.
+        reason: String,
+    },
+    /// The provider answered that it cannot now.
+    #[error("the provider is not available: {reason}")]
+    Unavailable {
+        /// How long, when they said so.
+        retry_after: Option<Duration>,
+        /// The provider's word.
+        reason: String,
+    },
+    /// No answer. Ambiguous: it may have arrived, so the retry carries the same ids.
+    #[error("the provider could not be reached: {reason}")]
+    Unreachable {
+        /// What broke.
+        reason: String,
+    },
+    /// Our keys, topic or endpoint are wrong: every message would fail, and an operator is needed.
+    #[error("the provider refused our configuration: {reason}")]
+    ConfigFault {
+        /// The provider's word.
+        reason: String,
+    },
+    /// This message is wrong or unwanted; another one may pass.
+    #[error("the provider refused the message: {reason}")]
+    Rejected {
+        /// The provider's word.
+        reason: String,
+    },
+    /// There is no such mailbox (a hard bounce).
+    #[error("the address does not exist: {reason}")]
+    AddressRefused {
+        /// The provider's word.
+        reason: String,
+    },
+}
+
+/// What follows from a [`SendError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Again, with the same ids.
+    Retry {
+        /// Not earlier than this; the sender's own back-off may be longer.
+        wait_min: Duration,
+    },
+    /// Drop the token by compare-and-swap, and go on to the next channel.
+    ForgetToken {
+        /// Keep it all the same when it was registered after this (I7).
+        unless_registered_after: Option<Timestamp>,
+    },
+    /// This message will never pass here; go on to the next channel.
+    DropMessage,
+    /// Every message is affected: open the breaker and tell an operator. The message itself waits.
+    ConfigFault,
+    /// Never write to this address again, until the user gives it anew.
+    SuppressAddress,
+}
+
+impl SendError {
+    /// What the sender does next. No `_` arm: a new variant has to choose.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                Disposition::Retry { wait_min: retry_after.unwrap_or_default() }
+            }
+            Self::Unreachable { .. } => Disposition::Retry { wait_min: Duration::ZERO },
+            Self::Unregistered { since, .. } => Disposition::ForgetToken { unless_registered_after: *since },
+            Self::BadToken { .. } => Disposition::ForgetToken { unless_registered_after: None },
+            Self::Rejected { .. } => Disposition::DropMessage,
+            // Moving on to the next channel would only hide it.
+            Self::ConfigFault { .. } => Disposition::ConfigFault,
+            Self::AddressRefused { .. } => Disposition::SuppressAddress,
+        }
+    }
+
+    /// The provider's word, safe to store and to show.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unregistered { reason, .. }
+            | Self::BadToken { reason }
+            | Self::Throttled { reason, .. }
+            | Self::Unavailable { reason, .. }
+            | Self::Unreachable { reason }
+            | Self::ConfigFault { reason }
+            | Self::Rejected { reason }
+            | Self::AddressRefused { reason } => reason,
+        }
+    }
+
+    /// A short label for metrics and the timeline.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unregistered { .. } => "unregistered",
+            Self::BadToken { .. } => "bad_token",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Unreachable { .. } => "unreachable",
+            Self::ConfigFault { .. } => "config_fault",
+            Self::Rejected { .. } => "rejected",
+            Self::AddressRefused { .. } => "address_refused",
+        }
+    }
+
+    /// The same error, with `secrets` taken out of its reason and the rest made fit for a log line.
+    /// Every sender passes what the job held, so that a provider which echoes it cannot make us print it.
+    fn without(mut self, secrets: &[&str]) -> Self {
+        let (Self::Unregistered { reason, .. }
+        | Self::BadToken { reason }
+        | Self::Throttled { reason, .. }
+        | Self::Unavailable { reason, .. }
+        | Self::Unreachable { reason }
+        | Self::ConfigFault { reason }
+        | Self::Rejected { reason }
+        | Self::AddressRefused { reason }) = &mut self;
+        *reason = reason::tidy(reason, secrets);
+        self
+    }
+}
+
+/// Why a sender cannot be made from its configuration. Names the setting, never its value.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `key_pem` of APNs.
+    #[error("the APNs key is not a PEM of a PKCS#8 EC private key (the .p8 file from Apple)")]
+    ApnsKey,
+    /// The JSON file from Google.
+    #[error("the FCM service account cannot be used: {0}")]
+    ServiceAccount(&'static str),
+    /// An extra root certificate.
+    #[error("trust_root_pem holds no certificate")]
+    TrustRoot,
+    /// An address of a provider.
+    #[error("{0} is not an http or https address without path and query")]
+    Endpoint(&'static str),
+    /// A text that goes into a header.
+    #[error("{0} holds characters that a header cannot carry")]
+    HeaderText(&'static str),
+    /// The sender of our emails.
+    #[error("`from` of email is not an address such as `Watchbell <alerts@example.org>`")]
+    From,
+    /// The domain of our message ids.
+    #[error("`message_id_domain` of email is not a domain")]
+    MessageIdDomain,
+    /// No connection allowed.
+    #[error("`connections_max` of email must be at least 1")]
+    ConnectionsMax,
+    /// TLS or the HTTP client.
+    #[error("the client's TLS could not be set up: {0}")]
+    Client(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! What a phone and a mailbox are shown: push payloads that fit, and the text and HTML of an email.
+//!
+//! What holds here:
+//! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
+//!   link. Ids never do, so the app can always fetch the rest.
+//! - A text is shortened between characters, with an ellipsis.
+//! - Everything in the HTML is escaped, and only `http` and `https` links are made.
+
+use std::sync::LazyLock;
+
+use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
+use jiff::Timestamp;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{AlertContent, PushContent, SendError, Severity, WITHDRAWN_ALERTS_MAX};
+
+/// The same bound at Apple and at Google.
+/// <https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification>,
+/// <https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>
+pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// Apple's bound for `apns-collapse-id`; Google's tag gets the same text.
+const COLLAPSE_ID_BYTES_MAX: usize = 64;
+
+/// How long Google keeps a withdrawal for a phone that is off. Longer than most alerts are shown for.
+const WITHDRAWAL_TTL_S: i64 = 24 * 60 * 60;
+
+/// Google's longest time to live.
+const TTL_S_MAX: i64 = 28 * 24 * 60 * 60;
+
+/// The payload for Apple.
+///
+/// # Errors
+/// [`SendError::Rejected`] when not even the ids fit.
+pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
+    match content {
+        PushContent::Alert(alert) => fit(alert, |text| apns_alert(alert, text)).ok_or_else(does_not_fit),
+        PushContent::Withdrawal { user, alerts } => fit_ids(alerts, |ids, more| {
+            let mut data = json!({"withdraw": ids, "user": user});
+            if more {
+                data["more"] = json!(true);
+            }
+            apns_json(DefaultNotificationBuilder::new().content_available(), &data)
+        })
+        .ok_or_else(does_not_fit),
+    }
+}
+
+/// The payload for Apple when the whole one was too large after all: the title's beginning and the ids.
+pub(super) fn apns_payload_bare(alert: &AlertContent) -> String {
+    let title = shorten(&alert.title, 100).unwrap_or_default();
+    apns_alert(alert, Text { title: &title, body: None, url: None })
+}
+
+fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
+    let mut builder = DefaultNotificationBuilder::new().title(text.title);
+    if let Some(body) = text.body {
+        builder = builder.body(body);
+    }
+    if let Some(category) = &alert.category {
+        builder = builder.thread_id(category.as_str());
+    }
+    // `critical` of Apple's would break through the mute switch, for which they want an entitlement. `passive`
+    // would not even light the screen, and what comes here has already gone unseen on every other one.
+    builder = match alert.severity {
+        Severity::Info => builder.active_interruption_level(),
+        Severity::Warning => builder.active_interruption_level().sound("default"),
+        Severity::Critical => builder.time_sensitive_interruption_level().sound("default"),
+    };
+    let mut data = json!({"alert": alert.alert, "user": alert.user});
+    if let Some(url) = text.url {
+        data["url"] = json!(url);
+    }
+    apns_json(builder, &data)
+}
+
+fn apns_json(builder: DefaultNotificationBuilder<'_>, data: &Value) -> String {
+    let mut payload = builder.build("", Default::default());
+    payload.aps.mutable_content = None; // The builder always writes a 0.
+    payload.data.insert("watchbell".into(), data.clone());
+    payload.to_json_string().expect("a payload of texts, numbers and JSON values serializes")
+}
+
+/// The message for Google without its `token`. Every value of `data` is a text, as FCM demands.
+///
+/// `collapse_key` is left out on purpose: a device keeps four of them. The tag replaces on the phone.
+///
+/// # Errors
+/// [`SendError::Rejected`] when not even the ids fit.
+pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value, SendError> {
+    let text = match content {
+        PushContent::Alert(alert) => fit(alert, |text| fcm_alert(alert, text, now).to_string()),
+        PushContent::Withdrawal { user, alerts } => fit_ids(alerts, |ids, more| {
+            let mut data = json!({"withdraw": json!(ids).to_string(), "user": user});
+            if more {
+                data["more"] = json!("true");
+            }
+            // Nothing is shown, and Google punishes urgent messages that show nothing.
+            let android = json!({"priority": "NORMAL", "ttl": format!("{WITHDRAWAL_TTL_S}s")});
+            json!({"data": data, "android": android}).to_string()
+        }),
+    };
+    let text = text.ok_or_else(does_not_fit)?;
+    Ok(serde_json::from_str(&text).expect("it was JSON a moment ago"))
+}
+
+fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
+    let mut notification = json!({"title": text.title});
+    if let Some(body) = text.body {
+        notification["body"] = json!(body);
+    }
+    let mut data = json!({
+        "alert": alert.alert,
+        "user": alert.user,
+        "severity": alert.severity.as_str(),
+    });
+    if let Some(url) = text.url {
+        data["url"] = json!(url);
+    }
+    let ttl_s = alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX);
+    json!({
+        "notification": notification,
+        "data": data,
+        "android": {
+            "priority": "HIGH",
+            "ttl": format!("{ttl_s}s"),
+            "notification": {"tag": collapse_id(&alert.collapse_key)},
+        },
+    })
+}
+
+/// `key`, or a UUID made of it when it is too long or not plain enough for a header.
+pub(super) fn collapse_id(key: &str) -> String {
+    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+    if plain && key.len() <= COLLAPSE_ID_BYTES_MAX {
+        key.to_owned()
+    } else {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()).to_string()
+    }
+}
+
+/// The parts of an alert that may be shortened or left out.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    title: &'a str,
+    body: Option<&'a str>,
+    url: Option<&'a str>,
+}
+
+/// The payload that `make` writes of as much of the alert's text as fits; `None` when the ids alone do not.
+fn fit(alert: &AlertContent, make: impl Fn(Text<'_>) -> String) -> Option<String> {
+    let fitting = |text: Text<'_>| Some(make(text)).filter(|json| json.len() <= PAYLOAD_BYTES_MAX);
+    let whole = Text { title: &alert.title, body: alert.body.as_deref(), url: alert.url.as_deref() };
+    let shortened = |text: Text<'_>| {
+        let body =
+            text.body.and_then(|body| longest(body, |part| fitting(Text { body: Some(part), ..text })));
+        body.or_else(|| fitting(Text { body: None, ..text }))
+            .or_else(|| longest(text.title, |part| fitting(Text { title: part, body: None, ..text })))
+    };
+    fitting(whole).or_else(|| shortened(whole)).or_else(|| shortened(Text { url: None, ..whole }))
+}
+
+/// What `accept` makes of the longest beginning of `text`, with an ellipsis, that it accepts.
+fn longest(text: &str, accept: impl Fn(&str) -> Option<String>) -> Option<String> {
+    // A byte of text is at least a byte of JSON, so there is no need to try longer ones.
+    let (mut fits, mut too_long) = (0, text.len().min(PAYLOAD_BYTES_MAX) + 1);
+    let mut best = None;
+    while too_long - fits > 1 {
+        let middle = fits + (too_long - fits) / 2;
+        match shorten(text, middle).and_then(|part| accept(&part)) {
+            Some(json) => (fits, best) = (middle, Some(json)),
+            // No character in so few bytes: more bytes may do.
+            None if shorten(text, middle).is_none() => fits = middle,
+            None => too_long = middle,
+        }
+    }
+    best
+}
+
+/// The first characters of `text` in at most `bytes_max` bytes, then an ellipsis unless that is all of it.
+/// `None` when there is not one. What belongs together on the screen (accents, emoji sequences) is not torn.
+pub(super) fn shorten(text: &str, bytes_max: usize) -> Option<String> {
+    if text.len() <= bytes_max {
+        return Some(text.to_owned());
+    }
+    let mut before = None;
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        if at > bytes_max {
+            break;
+        }
+        if before.is_some_and(|before| may_part(before, c)) {
+            end = at;
+        }
+        before = Some(c);
+    }
+    let kept = text[..end].trim_end();
+    (!kept.is_empty()).then(|| format!("{kept}…"))
+}
+
+/// Whether a text may end between two characters. Knows combining marks, variation selectors, joiners, keycaps
+/// and skin tones; the full rules (UAX #29) would cost a table to save a flag or a Hangul syllable.
+fn may_part(before: char, after: char) -> bool {
+    const JOINER: char = '\u{200d}';
+    let clings = matches!(after,
+        '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
+    before != JOINER && after != JOINER && !clings
+}
+
+/// What `make` writes of the first ids that fit, told whether there are more.
+fn fit_ids(ids: &[String], make: impl Fn(&[String], bool) -> String) -> Option<String> {
+    let payload = |count: usize| make(&ids[..count], count < ids.len());
+    let (mut fits, mut too_many) = (0, ids.len().min(WITHDRAWN_ALERTS_MAX) + 1);
+    while too_many - fits > 1 {
+        let middle = fits + (too_many - fits) / 2;
+        if payload(middle).len() <= PAYLOAD_BYTES_MAX { fits = middle } else { too_many = middle }
+    }
+    Some(payload(fits)).filter(|json| json.len() <= PAYLOAD_BYTES_MAX)
+}
+
+fn does_not_fit() -> SendError {
+    SendError::Rejected { reason: format!("the ids alone exceed {PAYLOAD_BYTES_MAX} bytes") }
+}
+
+/// The text and the HTML of an email.
+pub(super) struct EmailParts {
+    pub text: String,
+    pub html: String,
+}
+
+/// Both are rendered from the same values. `lang` is a checked language tag.
+///
+/// # Errors
+/// [`SendError::Rejected`] when a template fails, which the tests of this file rule out.
+pub(super) fn email_parts(
+    alert: &AlertContent,
+    link: Option<&str>,
+    lang: &str,
+) -> Result<EmailParts, SendError> {
+    let (word, color) = match alert.severity {
+        Severity::Info => ("Info", "#2563eb"),
+        Severity::Warning => ("Warning", "#b45309"),
+        Severity::Critical => ("Critical", "#b91c1c"),
+    };
+    let values = context! {
+        title => &alert.title, body => &alert.body, link, lang, color, severity => word,
+        category => &alert.category, tenant => &alert.tenant, user => &alert.user,
+        occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    };
+    let render = |name| {
+        let rendered = TEMPLATES.get_template(name).and_then(|template| template.render(&values));
+        // The error may quote what it was rendering.
+        rendered.map_err(|_| SendError::Rejected { reason: format!("{name} does not render") })
+    };
+    Ok(EmailParts { text: render("email.txt")?, html: render("email.html")? })
+}
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    // By the file's name alone, minijinja leaves some unescaped; here all are but the one that is plain text.
+    templates.set_auto_escape_callback(|name| match name {
+        "email.txt" => AutoEscape::None,
+        _ => AutoEscape::Html,
+    });
+    for (name, source) in
+        [("email.txt", include_str!("email.txt")), ("email.html", include_str!("email.html"))]
+    {
+        templates.add_template(name, source).expect("the templates are compiled in, and tested");
+    }
+    templates
+});
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

@@ -1,0 +1,241 @@
+//! Tests of `render`: what fits, what is escaped, what the payloads look like.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn alert() -> AlertContent {
+    AlertContent {
+        alert: "0198f3c2-0000-7000-8000-000000000001".into(),
+        user: "ana".into(),
+        tenant: "acme".into(),
+        title: "Disk is full".into(),
+        body: Some("Node 7 has 2 % left".into()),
+        url: Some("https://example.org/nodes/7".into()),
+        severity: Severity::Critical,
+        category: Some("disk".into()),
+        collapse_key: "disk-7".into(),
+        expires_at: "2026-11-21T11:00:00Z".parse().unwrap(),
+        occurred_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-21T10:00:30Z".parse().unwrap()
+}
+
+fn apns(content: &PushContent) -> Value {
+    let payload = apns_payload(content).unwrap();
+    assert!(payload.len() <= PAYLOAD_BYTES_MAX, "{} bytes", payload.len());
+    serde_json::from_str(&payload).unwrap()
+}
+
+fn fcm(content: &PushContent) -> Value {
+    let message = fcm_message(content, now()).unwrap();
+    assert!(message.to_string().len() <= PAYLOAD_BYTES_MAX);
+    let data = message["data"].as_object().unwrap();
+    assert!(data.values().all(Value::is_string), "FCM demands texts: {data:?}");
+    message
+}
+
+#[test]
+fn apple_gets_the_alert_and_the_ids() {
+    assert_eq!(
+        apns(&PushContent::Alert(alert())),
+        json!({
+            "aps": {
+                "alert": {"title": "Disk is full", "body": "Node 7 has 2 % left"},
+                "sound": "default",
+                "thread-id": "disk",
+                "interruption-level": "time-sensitive",
+            },
+            "watchbell": {
+                "alert": "0198f3c2-0000-7000-8000-000000000001",
+                "user": "ana",
+                "url": "https://example.org/nodes/7",
+            },
+        })
+    );
+}
+
+#[test]
+fn severity_decides_how_much_a_phone_insists() {
+    for (severity, level, sound) in [
+        (Severity::Info, "active", None),
+        (Severity::Warning, "active", Some("default")),
+        (Severity::Critical, "time-sensitive", Some("default")),
+    ] {
+        let payload = apns(&PushContent::Alert(AlertContent { severity, ..alert() }));
+        assert_eq!(payload["aps"]["interruption-level"], level, "{severity:?}");
+        assert_eq!(payload["aps"]["sound"].as_str(), sound, "{severity:?}");
+    }
+}
+
+#[test]
+fn google_gets_the_alert_and_the_ids() {
+    assert_eq!(
+        fcm(&PushContent::Alert(alert())),
+        json!({
+            "notification": {"title": "Disk is full", "body": "Node 7 has 2 % left"},
+            "data": {
+                "alert": "0198f3c2-0000-7000-8000-000000000001",
+                "user": "ana",
+                "url": "https://example.org/nodes/7",
+                "severity": "critical",
+            },
+            "android": {"priority": "HIGH", "ttl": "3570s", "notification": {"tag": "disk-7"}},
+        })
+    );
+}
+
+#[test]
+fn a_time_to_live_is_one_that_google_takes() {
+    for (why, expires_at, expected) in [
+        ("gone by", "2026-11-21T09:00:00Z", "0s"),
+        ("longer than 28 days", "2027-11-21T09:00:00Z", "2419200s"),
+    ] {
+        let expires_at = expires_at.parse().unwrap();
+        let message = fcm(&PushContent::Alert(AlertContent { expires_at, ..alert() }));
+        assert_eq!(message["android"]["ttl"], expected, "{why}");
+    }
+}
+
+#[test]
+fn a_withdrawal_shows_nothing_and_names_ids() {
+    let alerts = vec!["a-1".to_owned(), "a-2".to_owned()];
+    let content = PushContent::Withdrawal { user: "ana".into(), alerts };
+    assert_eq!(
+        apns(&content),
+        json!({
+            "aps": {"content-available": 1},
+            "watchbell": {"withdraw": ["a-1", "a-2"], "user": "ana"},
+        })
+    );
+    assert_eq!(
+        fcm(&content),
+        json!({
+            "data": {"withdraw": r#"["a-1","a-2"]"#, "user": "ana"},
+            "android": {"priority": "NORMAL", "ttl": "86400s"},
+        })
+    );
+}
+
+#[test]
+fn a_withdrawal_of_many_says_that_there_are_more() {
+    let alerts: Vec<_> = (0..200).map(|n| format!("0198f3c2-0000-7000-8000-{n:012}")).collect();
+    let content = PushContent::Withdrawal { user: "ana".into(), alerts: alerts.clone() };
+    let (apple, google) = (apns(&content), fcm(&content));
+    assert_eq!(apple["watchbell"]["more"], true);
+    assert_eq!(google["data"]["more"], "true");
+    let told = apple["watchbell"]["withdraw"].as_array().unwrap();
+    assert!(told.len() > 90, "{} ids fit", told.len());
+    assert_eq!(told[0], alerts[0].as_str());
+}
+
+/// Each text is built to be hard to cut: escapes, many bytes a character, marks that cling.
+#[test]
+fn whatever_is_written_fits_and_no_character_is_torn() {
+    let family = "👩\u{200d}👩\u{200d}👧";
+    for (why, unit) in [
+        ("plain", "word "),
+        ("escapes grow in JSON", "\u{1}"),
+        ("quotes grow too", "\""),
+        ("four bytes", "🔥"),
+        ("an emoji sequence", family),
+        ("an accent apart", "e\u{301}"),
+    ] {
+        let long = unit.repeat(5_000);
+        let content = PushContent::Alert(AlertContent { body: Some(long.clone()), ..alert() });
+        let (apple, google) = (apns(&content), fcm(&content));
+        for (body, title) in [
+            (&apple["aps"]["alert"]["body"], &apple["aps"]["alert"]["title"]),
+            (&google["notification"]["body"], &google["notification"]["title"]),
+        ] {
+            assert_eq!(title, "Disk is full", "{why}: the title has no need to give way");
+            let kept = body.as_str().unwrap().strip_suffix('…').unwrap();
+            assert!(long.starts_with(kept), "{why}");
+            let whole = kept.trim_end().len() % unit.trim_end().len();
+            assert!(unit == "word " || whole == 0, "{why}: torn");
+            assert!(kept.len() > 300, "{why}: {} bytes kept", kept.len());
+        }
+        let payload = apns_payload(&content).unwrap().len();
+        assert!(payload > PAYLOAD_BYTES_MAX - 60, "{why}: room is used, {payload}");
+
+        let long_title = AlertContent { title: long, body: Some("x".into()), ..alert() };
+        let title = apns(&PushContent::Alert(long_title))["aps"]["alert"]["title"].clone();
+        assert!(title.as_str().unwrap().ends_with('…'), "{why}");
+    }
+}
+
+#[test]
+fn a_link_gives_way_when_nothing_else_is_left() {
+    let url = format!("https://example.org/{}", "x".repeat(5_000));
+    let content = PushContent::Alert(AlertContent { url: Some(url), ..alert() });
+    assert_eq!(apns(&content)["watchbell"]["url"], Value::Null);
+    assert_eq!(apns(&content)["aps"]["alert"]["body"], "Node 7 has 2 % left");
+    let huge = PushContent::Alert(AlertContent { alert: "x".repeat(5_000), ..alert() });
+    assert_eq!(apns_payload(&huge).unwrap_err().code(), "rejected");
+    assert_eq!(fcm_message(&huge, now()).unwrap_err().code(), "rejected");
+}
+
+#[test]
+fn the_bare_payload_keeps_the_ids() {
+    let long = AlertContent { title: "é".repeat(200), ..alert() };
+    let payload: Value = serde_json::from_str(&apns_payload_bare(&long)).unwrap();
+    assert_eq!(payload["watchbell"], json!({"alert": long.alert, "user": "ana"}));
+    assert_eq!(payload["aps"]["alert"]["title"], format!("{}…", "é".repeat(50)));
+    assert_eq!(payload["aps"]["alert"]["body"], Value::Null);
+}
+
+#[test]
+fn a_collapse_id_is_short_plain_and_stable() {
+    let long = "k".repeat(65);
+    for (why, key, kept) in [
+        ("as it is", "disk-7", true),
+        ("64 bytes fit", &long[..64], true),
+        ("65 do not", &long, false),
+        ("not for a header", "disk\n7", false),
+        ("nor this", "größe", false),
+        ("an empty one would collapse with others", "", false),
+    ] {
+        let id = collapse_id(key);
+        assert!(id.len() <= 64 && id.is_ascii() && !id.is_empty(), "{why}");
+        assert_eq!(id == key, kept, "{why}");
+        assert_eq!(id, collapse_id(key), "{why}: a retry has the same");
+    }
+    assert_ne!(collapse_id(&long), collapse_id(&"l".repeat(65)));
+}
+
+#[test]
+fn an_email_says_the_same_in_text_and_html() {
+    let parts = email_parts(&alert(), Some("https://example.org/nodes/7"), "de").unwrap();
+    for text in [&parts.text, &parts.html] {
+        for part in ["Disk is full", "Node 7 has 2 % left", "Critical", "2026-11-21 10:00 UTC", "ana", "acme"]
+        {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+    assert!(parts.text.contains("https://example.org/nodes/7"));
+    assert!(parts.html.contains(r#"<html lang="de">"#), "{}", parts.html);
+    let least = AlertContent { body: None, category: None, ..alert() };
+    let parts = email_parts(&least, None, "en").unwrap();
+    assert!(!parts.html.contains("<a ") && !parts.html.to_lowercase().contains("none"), "{}", parts.html);
+    assert!(!parts.text.to_lowercase().contains("none"), "{}", parts.text);
+}
+
+#[test]
+fn what_producers_write_is_not_html() {
+    let evil = "<script>alert('&')</script>\" onload=\"x";
+    let content = AlertContent {
+        title: evil.into(),
+        body: Some(evil.into()),
+        category: Some(evil.into()),
+        tenant: evil.into(),
+        user: evil.into(),
+        ..alert()
+    };
+    let parts = email_parts(&content, Some("https://x/?a=\"><script>"), "en").unwrap();
+    assert!(!parts.html.contains("<script"), "{}", parts.html);
+    assert!(!parts.html.contains("\" onload"), "{}", parts.html);
+    assert!(parts.text.contains(evil), "plain text stays as it is");
+}

@@ -1,0 +1,162 @@
+//! What a relay's replies mean: one pure function, and the table that specifies it.
+//!
+//! Sources: RFC 5321, section 4.2 (codes); RFC 3463 and the registry of enhanced status codes,
+//! <https://www.iana.org/assignments/smtp-enhanced-status-codes>.
+
+use std::time::Duration;
+
+use super::{SendError, ThrottleScope};
+
+/// The first wait after a temporary refusal; greylists let pass those who come back later than that.
+const RETRY_WAIT: Duration = Duration::from_secs(60);
+/// The wait for a full mailbox: its owner has to clear it.
+const MAILBOX_FULL_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How far the conversation had come when the relay refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Greeting, `EHLO`, `STARTTLS`, `AUTH`: nothing about this message yet.
+    Connect,
+    /// `MAIL FROM`: our own address, the same in every message.
+    Sender,
+    /// `RCPT TO`.
+    Recipient,
+    /// `DATA`, before the message.
+    Data,
+    /// The message has been written; until the reply, nobody knows.
+    Message,
+}
+
+/// What a refusal means. `text` is the relay's, all lines of it, without the code.
+///
+/// An address is suppressed on 5.1.x only: a bare 550 may as well be about our reputation.
+pub(super) fn classify(stage: Stage, code: u16, text: &str) -> SendError {
+    let enhanced = enhanced_status(text);
+    let reason = format!("{code} {text}");
+    match (code, enhanced) {
+        // Our name and password, wherever the relay thinks of asking for them.
+        (530 | 535 | 538, _) => SendError::ConfigFault { reason },
+        // A mailbox's trouble is its own: it must not open the relay's breaker.
+        (400..=499, Some([4, 2 | 7, _])) | (450, _) if stage == Stage::Recipient => {
+            SendError::Throttled { retry_after: Some(RETRY_WAIT), scope: ThrottleScope::Device, reason }
+        }
+        (400..=499, _) => SendError::Unavailable { retry_after: Some(RETRY_WAIT), reason },
+        // Refused before there is a message, or for our own address: so will be every other one.
+        _ if stage <= Stage::Sender => SendError::ConfigFault { reason },
+        // The sender's address is wrong; relays tell that as late as here.
+        (_, Some([5, 1, 7 | 8])) => SendError::ConfigFault { reason },
+        (550 | 551 | 553, Some([5, 1, _])) => SendError::AddressRefused { reason },
+        (552, None) | (_, Some([5, 2, 2])) => SendError::Throttled {
+            retry_after: Some(MAILBOX_FULL_WAIT),
+            scope: ThrottleScope::Device,
+            reason,
+        },
+        // Too large (5.3.4, 5.2.3), policy, spam and DMARC (5.7.x), and what we do not know.
+        _ => SendError::Rejected { reason },
+    }
+}
+
+/// What a lost connection means, `cause` saying how it was lost.
+pub(super) fn lost(stage: Stage, cause: &str) -> SendError {
+    let reason = match stage {
+        Stage::Connect => format!("no connection to the relay: {cause}"),
+        Stage::Message => format!("no reply to the message, it may be on its way: {cause}"),
+        Stage::Sender | Stage::Recipient | Stage::Data => {
+            format!("the relay was lost before it had the message: {cause}")
+        }
+    };
+    SendError::Unreachable { reason }
+}
+
+/// `5.1.1` at the head of a line.
+fn enhanced_status(text: &str) -> Option<[u16; 3]> {
+    let first = text.split_whitespace().next()?;
+    let mut parts = first.trim_start_matches('#').split('.').map(|part| part.parse::<u16>().ok());
+    let status = [parts.next()??, parts.next()??, parts.next()??];
+    (parts.next().is_none() && matches!(status[0], 2 | 4 | 5)).then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Disposition;
+
+    /// Every row of the table of providers.md, and what follows from it.
+    #[test]
+    fn every_reply_has_its_consequence() {
+        let retry = |secs| Disposition::Retry { wait_min: Duration::from_secs(secs) };
+        let (suppress, drop) = (Disposition::SuppressAddress, Disposition::DropMessage);
+        let config = Disposition::ConfigFault;
+        for (why, stage, code, text, expected) in [
+            ("closing", Stage::Sender, 421, "4.3.2 shutting down", retry(60)),
+            ("busy mailbox", Stage::Recipient, 450, "4.2.1 try later", retry(60)),
+            ("greylisted", Stage::Recipient, 451, "4.7.1 greylisted", retry(60)),
+            ("no space", Stage::Message, 452, "4.3.1 insufficient storage", retry(60)),
+            ("AUTH, temporarily", Stage::Connect, 454, "4.7.0 try later", retry(60)),
+            ("wrong password", Stage::Connect, 535, "5.7.8 bad credentials", config),
+            ("AUTH is wanted", Stage::Sender, 530, "5.7.0 authenticate first", config),
+            ("AUTH is wanted only here", Stage::Recipient, 530, "5.7.0 authenticate first", config),
+            ("TLS is wanted", Stage::Connect, 538, "5.7.11 encryption required", config),
+            ("we are not welcome", Stage::Connect, 554, "5.7.1 no service for you", config),
+            ("our address is not ours", Stage::Sender, 553, "5.7.1 not owned by user", config),
+            ("our address, told late", Stage::Recipient, 550, "5.1.8 sender domain unknown", config),
+            ("no such mailbox", Stage::Recipient, 550, "5.1.1 user unknown", suppress),
+            ("no such domain", Stage::Recipient, 550, "5.1.2 host unknown", suppress),
+            ("not local", Stage::Recipient, 551, "5.1.6 moved", suppress),
+            ("null MX", Stage::Recipient, 553, "5.1.10 no mail here", suppress),
+            ("no such mailbox, told late", Stage::Message, 550, "5.1.1 user unknown", suppress),
+            ("a bare 550 proves nothing", Stage::Recipient, 550, "no thanks", drop),
+            ("550 for policy", Stage::Recipient, 550, "5.7.1 blocked", drop),
+            ("the mailbox is full", Stage::Recipient, 552, "5.2.2 over quota", retry(900)),
+            ("full, without saying more", Stage::Recipient, 552, "over quota", retry(900)),
+            ("the mail is too large", Stage::Message, 552, "5.3.4 too big", drop),
+            ("too large for this mailbox", Stage::Message, 552, "5.2.3 too long", drop),
+            ("spam or DMARC", Stage::Message, 554, "5.7.1 rejected", drop),
+            ("failed, no reason", Stage::Message, 554, "transaction failed", drop),
+            ("no such command", Stage::Data, 500, "what?", drop),
+        ] {
+            let error = classify(stage, code, text);
+            assert_eq!(error.disposition(), expected, "{why}");
+            assert_eq!(error.reason(), format!("{code} {text}"), "{why}: the text is kept");
+        }
+    }
+
+    #[test]
+    fn one_full_or_greylisted_mailbox_is_not_the_relays_trouble() {
+        for (stage, code, text, expected) in [
+            (Stage::Recipient, 452, "4.2.2 full", "throttled"),
+            (Stage::Recipient, 451, "4.7.1 greylisted", "throttled"),
+            (Stage::Recipient, 552, "5.2.2 full", "throttled"),
+            (Stage::Recipient, 451, "4.3.0 queue down", "unavailable"),
+            (Stage::Recipient, 421, "closing", "unavailable"),
+            (Stage::Sender, 451, "4.7.1 slow down", "unavailable"),
+        ] {
+            assert_eq!(classify(stage, code, text).code(), expected, "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn only_a_message_without_a_reply_may_have_arrived() {
+        for stage in [Stage::Connect, Stage::Sender, Stage::Recipient, Stage::Data, Stage::Message] {
+            let error = lost(stage, "reset");
+            assert_eq!(error.disposition(), Disposition::Retry { wait_min: Duration::ZERO });
+            assert_eq!(error.reason().contains("may be on its way"), stage == Stage::Message);
+        }
+    }
+
+    #[test]
+    fn an_enhanced_status_is_three_numbers() {
+        for (text, expected) in [
+            ("5.1.1 unknown", Some([5, 1, 1])),
+            ("#5.1.1 unknown", Some([5, 1, 1])),
+            ("5.1.10", Some([5, 1, 10])),
+            ("5.1 unknown", None),
+            ("192.168.1.1 said no", None),
+            ("9.9.9", None),
+            ("unknown 5.1.1", None),
+            ("", None),
+        ] {
+            assert_eq!(enhanced_status(text), expected, "{text}");
+        }
+    }
+}

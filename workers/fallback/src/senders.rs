@@ -1,0 +1,133 @@
+//! The senders: take due work, step its walk, call providers, record the answers.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+use watchbell::{
+    broker::{Address, Delivery, WorkQueue},
+    store::{Answer, EscalationKey, Holder, Stepped, StoreError},
+    wire::{refused, undelivered::UndeliveredV1},
+};
+
+use crate::{Fallback, decide::decide};
+
+/// The wait between two tries to reach the store.
+const STORE_WAIT: Duration = Duration::from_millis(200);
+
+impl Fallback {
+    /// Sends until `shutdown`, then waits for what has begun, up to the drain timeout. What is unsettled after that is
+    /// delivered again.
+    pub(crate) async fn send(self, shutdown: CancellationToken) {
+        let in_flight_max = self.config.in_flight_max;
+        let mut consumer = self.broker.consume(WorkQueue::Undelivered, in_flight_max).await;
+        let permits = Arc::new(Semaphore::new(usize::from(in_flight_max)));
+        let in_flight = TaskTracker::new();
+        info!(in_flight_max, "Senders take due work");
+        loop {
+            let begin = async {
+                // Never closed. The permit comes first: work we cannot start is better left for another pod.
+                let permit = permits.clone().acquire_owned().await.ok()?;
+                Some((permit, consumer.next().await?))
+            };
+            let (permit, delivery) = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                begun = begin => match begun {
+                    Some(begun) => begun,
+                    None => break,
+                },
+            };
+            let fallback = self.clone();
+            in_flight.spawn(async move {
+                fallback.handle(delivery).await;
+                drop(permit); // Given back on success, error and panic alike.
+            });
+        }
+        in_flight.close();
+        if timeout(self.config.drain_timeout, in_flight.wait()).await.is_err() {
+            warn!(unsettled = in_flight.len(), "Stopped before every delivery was settled");
+        }
+        info!("Senders have stopped");
+    }
+
+    async fn handle(&self, delivery: Delivery) {
+        let work = serde_json::from_slice::<UndeliveredV1>(&delivery.message.body).ok();
+        let names = work.as_ref().and_then(|work| Some((work.names().ok()?, work.claim)));
+        let Some(((user, alert), claim)) = names else {
+            return self.park(delivery).await;
+        };
+        let key = EscalationKey { user, alert };
+        if let Err(error) = self.walk(&key, claim).await {
+            // The lease ends by itself and the row is claimed again; giving the message back would only count
+            // against its delivery limit.
+            warn!(%error, alert.id = %key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
+        }
+        delivery.settle.ack().await;
+    }
+
+    /// Steps one walk until it rests or somebody else holds it.
+    async fn walk(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
+        let lease_ends = Instant::now() + self.config.lease;
+        let mut holder = Holder::Claim(claim);
+        let mut answers: Vec<Answer> = Vec::new();
+        loop {
+            match self.step(key, holder, &answers, lease_ends).await? {
+                Stepped::Rested => return Ok(()),
+                Stepped::Lost => {
+                    metrics::counter!("watchbell_fallback_lost_total").increment(1);
+                    return Ok(());
+                }
+                Stepped::Call { fence, walk, attempts } => {
+                    answers = join_all(attempts.iter().map(|attempt| self.call(key, &walk, attempt))).await;
+                    holder = Holder::Fence(fence);
+                }
+            }
+        }
+    }
+
+    /// One step in the store, tried until the lease ends: what a provider answered is worth recording.
+    async fn step(
+        &self,
+        key: &EscalationKey,
+        holder: Holder,
+        answers: &[Answer],
+        lease_ends: Instant,
+    ) -> Result<Stepped, StoreError> {
+        loop {
+            let now = self.clock.now();
+            let attempt_id = || (self.chance.attempt_id)();
+            let result = self
+                .store
+                .step(key, holder, answers, now, self.config.lease, &|walk| {
+                    decide(walk, &self.policies, now, &attempt_id)
+                })
+                .await;
+            match result {
+                Err(StoreError::Unavailable(why)) if Instant::now() + STORE_WAIT < lease_ends => {
+                    warn!(%why, alert.id = %key.alert, "The store does not answer; the step is repeated");
+                    sleep(STORE_WAIT).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Work that cannot be read is kept for the operator (I11).
+    async fn park(&self, delivery: Delivery) {
+        let mut message = delivery.message.clone();
+        message.headers.insert(refused::REASON.into(), "not a piece of undelivered work of version 1".into());
+        match self.broker.publish(Address::Rejected, message, Duration::from_secs(5)).await {
+            Ok(()) => delivery.settle.ack().await,
+            Err(error) => {
+                warn!(%error, "Unreadable work could not be parked; it goes back to the queue");
+                delivery.settle.requeue().await;
+            }
+        }
+    }
+}

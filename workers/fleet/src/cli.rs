@@ -1,0 +1,283 @@
+//! The commands and their arguments.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Alerts to screens, then phones, then mailboxes, once, until they are seen.
+#[derive(Parser)]
+#[command(name = "watchbell", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The configuration file; `watchbell.toml` here, when there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in this process, with nothing else: embedded broker, SQLite, simulator, demo page.
+    Up(UpArgs),
+    /// Run chosen workers against RabbitMQ and PostgreSQL.
+    Run(RunArgs),
+    /// Publish an alert, or every line of an NDJSON file.
+    Send(SendArgs),
+    /// Follow a user's session.
+    Tail(TailArgs),
+    /// Make a user's token (HS256), for trying things out.
+    Token(TokenArgs),
+    /// Producers' API keys.
+    Key(KeyArgs),
+    /// What happened to an alert, step by step, and why.
+    Explain(ExplainArgs),
+    /// Bring the store's schema up to this version.
+    Migrate,
+    /// The broker's exchanges and queues.
+    Topology(TopologyArgs),
+    /// The configuration.
+    Config(ConfigArgs),
+    /// Measure a running fleet.
+    Bench(BenchArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct UpArgs {
+    /// Where the page and the API are served; `http.listen` otherwise.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Which workers.
+    #[arg(required = true)]
+    pub(crate) roles: Vec<Role>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// HTTP for producers.
+    Ingest,
+    /// Alerts into inboxes.
+    Dispatch,
+    /// Sessions.
+    Socket,
+    /// Push and email.
+    Fallback,
+    /// In place of Apple, Google and a mail relay.
+    Simulator,
+}
+
+/// A running fleet and the right to publish to it. Without them: the fleet that `up` left its address of.
+#[derive(Args, Clone)]
+pub(crate) struct ProducerArgs {
+    /// The fleet's address.
+    #[arg(long, env = "WATCHBELL_URL")]
+    pub(crate) url: Option<String>,
+    /// An API key.
+    #[arg(long, env = "WATCHBELL_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// The data folder of `watchbell up`, whose `demo.json` is used when no address is given.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) producer: ProducerArgs,
+    /// To these users (repeat or separate with commas).
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) to: Vec<String>,
+    /// To these groups.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) group: Vec<String>,
+    /// To every known user.
+    #[arg(long)]
+    pub(crate) everyone: bool,
+    /// One line that makes sense alone.
+    #[arg(required_unless_present = "file")]
+    pub(crate) title: Option<String>,
+    /// More, for those who look.
+    #[arg(long)]
+    pub(crate) body: Option<String>,
+    /// info, warning or critical.
+    #[arg(long)]
+    pub(crate) severity: Option<String>,
+    /// Where to read on.
+    #[arg(long)]
+    pub(crate) link: Option<String>,
+    /// The escalation policy.
+    #[arg(long)]
+    pub(crate) policy: Option<String>,
+    /// The alert's id, to send it again or to send a later version.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// The version; a higher one updates the alert in place.
+    #[arg(long)]
+    pub(crate) version: Option<u32>,
+    /// firing, acknowledged, suppressed or resolved.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// A file of alerts, one JSON object a line; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["title", "to", "group", "everyone"])]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct TailArgs {
+    /// The fleet's address.
+    #[arg(long, env = "WATCHBELL_URL")]
+    pub(crate) url: Option<String>,
+    /// A token; otherwise `demo.json` has one for `--user`.
+    #[arg(long, env = "WATCHBELL_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Whose session, by `demo.json`.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Go on after this cursor.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// Say `seen` of every alert that arrives.
+    #[arg(long)]
+    pub(crate) seen: bool,
+    /// Print frames as they come, one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after this many alerts.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<usize>,
+    /// The data folder of `watchbell up`.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct TokenArgs {
+    /// Whose.
+    #[arg(long)]
+    pub(crate) user: String,
+    /// Behind which wall; `auth.default_tenant` otherwise.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// How long it is good, in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    pub(crate) seconds: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key. It is printed once and only its hash is kept.
+    Create {
+        /// Whose alerts it may publish.
+        #[arg(long)]
+        tenant: String,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// List keys by the beginning of their hash.
+    List,
+    /// Make a key stop working, by the beginning of its hash (at least 8 characters).
+    Revoke {
+        /// As `list` prints it.
+        hash: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    /// The alert's id.
+    pub(crate) alert: String,
+    /// For this user; otherwise for its first recipients.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Whose alert; `auth.default_tenant` otherwise.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// The data folder of `watchbell up`, when no store is configured.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct TopologyArgs {
+    #[command(subcommand)]
+    pub(crate) command: TopologyCommand,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum TopologyCommand {
+    /// Print it with reasons and least permissions.
+    Show,
+    /// Declare it. Harmless to repeat.
+    Apply,
+    /// Say what is missing, without declaring anything.
+    Check,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether it holds together, and what it would not let you run.
+    Check,
+    /// Print everything that holds. Secrets print as `redacted`.
+    Show,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) producer: ProducerArgs,
+    /// Alerts to publish.
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) alerts: usize,
+    /// Users to spread them over.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) users: usize,
+    /// Alerts in one request.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) batch: usize,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) concurrency: usize,
+    /// Alerts a second in the latency part; it follows the part at full speed.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) rate: u32,
+    /// Idle sessions to open for the memory part; 0 leaves it out.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) sessions: usize,
+    /// The process whose memory is measured (`up`, or a socket pod).
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// The HS256 secret of the fleet, for tokens of bench users; by default that of `up`.
+    #[arg(long, env = "WATCHBELL__AUTH__HS256_SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<String>,
+    /// The tenant of the key.
+    #[arg(long, default_value = "demo")]
+    pub(crate) tenant: String,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell.
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,71 @@
+//! `watchbell explain ALERT`: why did this person (not) get it?
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use watchbell::{
+    domain::{AlertId, UserId},
+    runtime::Config,
+    store::Recipient,
+    wire::alert::ShownAlert,
+};
+
+use crate::{cli::ExplainArgs, output};
+
+/// Recipients shown when no user is named.
+const RECIPIENTS_SHOWN: usize = 20;
+
+pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()> {
+    let store = super::store(config, &args.data)?;
+    let tenant = super::tenant(args.tenant.as_deref(), config)?;
+    let alert = AlertId::parse(&args.alert).context("ALERT")?;
+    let user = args.user.as_deref().map(UserId::parse).transpose().context("--user")?;
+    let Some(stored) = store.alert(&tenant, &alert).await? else {
+        bail!(
+            "no alert of tenant {tenant} has this id: it was never accepted, or is still in the queue (look at watchbell.rejected)"
+        );
+    };
+    let title =
+        serde_json::from_str::<ShownAlert>(&stored.content).map(|shown| shown.title).unwrap_or_default();
+    output::line(format!("{alert} version {}: {title}", stored.version));
+    output::line(format!(
+        "recorded {} for {} recipients, seen by {}",
+        stored.recorded_at, stored.recipients, stored.seen
+    ));
+    let recipients = store.timeline(&tenant, &alert, user.as_ref(), RECIPIENTS_SHOWN).await?;
+    if let (Some(user), true) = (&user, recipients.is_empty()) {
+        bail!(
+            "{user} is not among its recipients: look at the audience it was published with, and at its groups"
+        );
+    }
+    for recipient in &recipients {
+        show(recipient);
+    }
+    if user.is_none() && stored.recipients > recipients.len() as u64 {
+        output::line(format!(
+            "… and {} more: name one with --user",
+            stored.recipients - recipients.len() as u64
+        ));
+    }
+    store.close().await;
+    Ok(())
+}
+
+fn show(recipient: &Recipient) {
+    let ahead = match (&recipient.stopped, recipient.due_at) {
+        (Some(reason), _) => format!("ended: {reason}"),
+        (None, Some(due_at)) => format!("looked at again at {due_at}{}", overdue(due_at)),
+        (None, None) => "nothing more will be sent".to_owned(),
+    };
+    output::line(format!("\n{} ({}; {ahead})", recipient.user, recipient.state));
+    for entry in &recipient.entries {
+        output::line(format!("  {:<30} {}", entry.at.to_string(), entry.what));
+    }
+}
+
+fn overdue(due_at: Timestamp) -> &'static str {
+    if due_at + std::time::Duration::from_secs(5) < Timestamp::now() {
+        " (overdue: is a fallback worker running?)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,45 @@
+//! `watchbell key create|list|revoke`
+
+use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
+use watchbell::{domain::Tenant, runtime::Config, store::Store};
+use watchbell_ingest::key;
+
+use crate::{
+    cli::{KeyArgs, KeyCommand},
+    compose, output,
+};
+
+/// Characters of a hash that are shown, and that name a key.
+const HASH_SHOWN: usize = 12;
+
+pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
+    let store = Store::open(&compose::store_config(config)?)?;
+    match args.command {
+        KeyCommand::Create { tenant, name } => {
+            let tenant = Tenant::parse(tenant).context("--tenant")?;
+            let made = key::generate(&mut rand::rng());
+            store.add_api_key(&key::hash(made.expose()), &tenant, &name, Timestamp::now()).await?;
+            output::note("Keep it: only its hash is stored, and it is not shown again.");
+            output::line(made.expose());
+        }
+        KeyCommand::List => {
+            for key in store.api_keys().await? {
+                let state = key.revoked_at.map_or("works".to_owned(), |at| format!("revoked {at}"));
+                let hash = key.hash.get(..HASH_SHOWN).unwrap_or(&key.hash);
+                output::line(format!(
+                    "{hash}  {:<16} {:<20} made {}  {state}",
+                    key.tenant, key.name, key.created_at
+                ));
+            }
+        }
+        KeyCommand::Revoke { hash } => {
+            ensure!(hash.len() >= 8, "give at least 8 characters of the hash, as `key list` prints it");
+            let revoked = store.revoke_api_key(&hash, Timestamp::now()).await?;
+            ensure!(revoked > 0, "no working key has a hash that begins so");
+            output::line(format!("{revoked} revoked. Running workers know within seconds."));
+        }
+    }
+    store.close().await;
+    Ok(())
+}

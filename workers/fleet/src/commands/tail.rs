@@ -1,0 +1,158 @@
+//! `watchbell tail`: a real client of the session protocol, in a terminal.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::sleep};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+use crate::{cli::TailArgs, output, up::Demo};
+
+/// The first wait before coming back, doubling up to [`WAIT_MAX`], each with full jitter.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// What a session ended with.
+enum End {
+    /// As many alerts as were asked for.
+    Enough,
+    /// A close code and its reason, or a lost connection.
+    Closed(Option<(u16, String)>),
+}
+
+pub(crate) async fn run(args: TailArgs) -> anyhow::Result<()> {
+    let (url, token) = whose(&args)?;
+    let mut tail =
+        Tail { token, cursor: args.cursor.clone(), left: args.count, seen: args.seen, json: args.json };
+    let mut wait = WAIT_MIN;
+    loop {
+        match connect_async(&url).await {
+            Ok((socket, _)) => match tail.follow(socket).await? {
+                End::Enough => return Ok(()),
+                End::Closed(Some((code @ 4000..4100, reason))) => {
+                    bail!("the server closed the session for good: {code} {reason}")
+                }
+                End::Closed(Some((code @ 4300..4400, reason))) => {
+                    bail!("a new token is needed: {code} {reason}")
+                }
+                End::Closed(Some((4200..4300, _))) => wait = WAIT_MIN,
+                End::Closed(_) => {}
+            },
+            Err(error) => output::note(format!("not connected: {error}")),
+        }
+        let pause = wait.mul_f64(rand::random());
+        output::note(format!("connecting again in {pause:.1?}"));
+        sleep(pause).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+fn whose(args: &TailArgs) -> anyhow::Result<(String, String)> {
+    let (url, token) = match (&args.url, &args.token) {
+        (Some(url), Some(token)) => (url.clone(), token.clone()),
+        _ => {
+            let demo = Demo::read(&args.data)?;
+            let name = args.user.as_deref().unwrap_or("ana");
+            let found = demo.users.into_iter().find(|user| user.user == name);
+            let user =
+                found.with_context(|| format!("demo.json has no user {name}: give --url and --token"))?;
+            (args.url.clone().unwrap_or(demo.url), args.token.clone().unwrap_or(user.token))
+        }
+    };
+    let url = url.trim_end_matches('/').replacen("http", "ws", 1);
+    Ok((format!("{url}/v1/ws"), token))
+}
+
+struct Tail {
+    token: String,
+    cursor: Option<String>,
+    left: Option<usize>,
+    seen: bool,
+    json: bool,
+}
+
+impl Tail {
+    async fn follow(&mut self, mut socket: Socket) -> anyhow::Result<End> {
+        let auth = json!({"type": "auth", "token": self.token, "cursor": self.cursor});
+        socket.send(Message::text(auth.to_string())).await?;
+        while let Some(message) = socket.next().await {
+            let text = match message {
+                Ok(Message::Text(text)) => text,
+                Ok(Message::Close(frame)) => {
+                    return Ok(End::Closed(frame.map(|frame| (frame.code.into(), frame.reason.to_string()))));
+                }
+                Ok(_) => continue,
+                Err(_) => break,
+            };
+            for line in text.lines() {
+                let frame: Value = serde_json::from_str(line).context("the server sent what is not JSON")?;
+                if let Some(answer) = self.take(line, &frame) {
+                    socket.send(Message::text(answer.to_string())).await?;
+                }
+                if self.left == Some(0) {
+                    socket.close(None).await?;
+                    return Ok(End::Enough);
+                }
+            }
+        }
+        Ok(End::Closed(None))
+    }
+
+    /// Shows a frame and says what to answer.
+    fn take(&mut self, line: &str, frame: &Value) -> Option<Value> {
+        if let Some(cursor) = frame["cursor"].as_str() {
+            self.cursor = Some(cursor.to_owned());
+        }
+        let kind = frame["type"].as_str().unwrap_or_default();
+        match (self.json, kind) {
+            (true, _) => output::line(line),
+            (false, "ping") => {}
+            (false, _) => output::line(describe(kind, frame)),
+        }
+        match kind {
+            "ping" => Some(json!({"type": "pong", "seq": frame["seq"]})),
+            "alert" => {
+                self.left = self.left.map(|left| left.saturating_sub(1));
+                let state = if self.seen { "seen" } else { "delivered" };
+                let fresh = frame["state"] == "new";
+                fresh.then(|| json!({"type": "receipt", "alerts": [frame["alert"]["id"]], "state": state}))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn describe(kind: &str, frame: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match kind {
+        "hello" => format!(
+            "signed in as {}, change {}, {} unread",
+            text(&frame["user"]),
+            frame["seq"],
+            frame["unread"]
+        ),
+        "alert" => {
+            let alert = &frame["alert"];
+            format!(
+                "{:>6}  {:<8} {:<9} {} [{}, {}]",
+                frame["seq"].to_string(),
+                text(&alert["severity"]),
+                text(&alert["status"]),
+                text(&alert["title"]),
+                text(&frame["state"]),
+                text(&alert["id"]),
+            )
+        }
+        "receipt" => {
+            format!("{:>6}  {} {}", frame["seq"].to_string(), text(&frame["state"]), frame["alerts"])
+        }
+        "resync" => format!("told to fetch the inbox: {}", text(&frame["reason"])),
+        "goaway" => "the server is leaving; moving".to_owned(),
+        "error" => format!("refused: {}", text(&frame["title"])),
+        other => format!("{other} {frame}"),
+    }
+}

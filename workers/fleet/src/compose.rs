@@ -1,0 +1,289 @@
+//! Chosen workers in one process, from start to drain.
+//!
+//! Leaving (I10): not ready; workers stop taking work and sessions are asked to move, while HTTP is still served; then
+//! HTTP stops; then connections close.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+use watchbell::{
+    broker::{
+        SharedBroker,
+        rabbitmq::{RabbitBroker, RabbitConfig},
+    },
+    domain::Secret,
+    runtime::{
+        Clock, Config, Health,
+        health::Check,
+        http,
+        telemetry::{self, PrometheusHandle},
+    },
+    store::{Store, StoreConfig},
+};
+use watchbell_dispatch::Dispatch;
+use watchbell_fallback::{Chance, Fallback};
+use watchbell_ingest::Ingest;
+use watchbell_simulator::{Simulator, SimulatorConfig};
+use watchbell_socket::{Authenticator, SocketParts};
+
+use crate::{cli::Role, providers};
+
+/// How long metrics are folded together at a time.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// What workers share.
+pub(crate) struct Seams {
+    pub(crate) broker: SharedBroker,
+    pub(crate) store: Store,
+}
+
+/// A process: its routes and its work.
+pub(crate) struct Process {
+    config: Config,
+    clock: Clock,
+    metrics: PrometheusHandle,
+    routes: Router,
+    checks: Vec<Check>,
+    work: Vec<Work>,
+    /// Fires when the process begins to leave.
+    leaving: CancellationToken,
+}
+
+type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
+
+/// `watchbell run ROLE…`
+pub(crate) async fn run_roles(config: Config, roles: &[Role]) -> anyhow::Result<()> {
+    let mut process = Process::new(config)?;
+    if roles.contains(&Role::Simulator) {
+        let section = &process.config.simulator;
+        let simulator = Simulator::bind(SimulatorConfig {
+            listen: section.listen,
+            push_listen: section.push_listen,
+            smtp_listen: section.smtp_listen,
+            state_dir: Some(section.dir.clone()),
+            public_host: section.host.clone(),
+        })
+        .await
+        .context("simulator")?;
+        process.add_simulator(simulator);
+    }
+    let workers: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Simulator).collect();
+    if !workers.is_empty() {
+        let seams = connect(&process.config, &workers, process.leaving.clone()).await?;
+        process.add_workers(&workers, seams).await?;
+    }
+    let listener = bind(&process.config).await?;
+    process.run(listener).await
+}
+
+/// Binds `http.listen`, with an error that says which address it was.
+pub(crate) async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.http.listen;
+    TcpListener::bind(address).await.with_context(|| format!("http.listen: {address} cannot be bound"))
+}
+
+/// RabbitMQ and the store that are configured.
+async fn connect(config: &Config, roles: &[Role], shutdown: CancellationToken) -> anyhow::Result<Seams> {
+    let store = Store::open(&store_config(config)?)?;
+    let rabbit = rabbit_config(config, roles)?;
+    rabbit.check().context("broker.url")?;
+    Ok(Seams { broker: RabbitBroker::connect(rabbit, shutdown), store })
+}
+
+/// The configured store's address.
+pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
+    let url = config
+        .store
+        .url
+        .clone()
+        .context("store.url must be given: postgres://user:password@host/database")?;
+    Ok(StoreConfig { url, connections_max: config.store.connections_max })
+}
+
+/// The configured cluster's addresses.
+pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<RabbitConfig> {
+    let url =
+        config.broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
+    let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+    Ok(RabbitConfig {
+        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect(),
+        declare: config.broker.declare,
+        name: format!("watchbell {}", names.join("+")),
+        ca_pem: None,
+    })
+}
+
+impl Process {
+    pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
+        telemetry::start_logs(&config.log)?;
+        Ok(Self {
+            metrics: telemetry::start_metrics()?,
+            config,
+            clock: Clock::system(),
+            routes: Router::new(),
+            checks: Vec::new(),
+            work: Vec::new(),
+            leaving: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves more routes.
+    pub(crate) fn add_routes(&mut self, routes: Router) {
+        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    }
+
+    pub(crate) fn add_simulator(&mut self, simulator: Simulator) {
+        let addresses = simulator.addresses();
+        info!(page = %addresses.listen, push = %addresses.push, smtp = %addresses.smtp, "The simulator listens on {}", addresses.listen);
+        let leaving = self.leaving.clone();
+        self.work.push(("simulator", Box::pin(simulator.run(leaving))));
+    }
+
+    /// Adds workers; each works until the process leaves.
+    pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
+        let Seams { broker, store } = seams;
+        let policies = Arc::new(self.config.policies());
+        let (for_broker, for_store) = (broker.clone(), store.clone());
+        self.checks.push(Arc::new(move || {
+            let ready = for_broker.is_ready();
+            Box::pin(async move { (!ready).then_some("the broker cannot be reached") })
+        }));
+        self.checks.push(Arc::new(move || {
+            let store = for_store.clone();
+            Box::pin(async move {
+                (!store.is_ready().await).then_some("the store cannot be reached, or is not migrated")
+            })
+        }));
+        if roles.contains(&Role::Ingest) {
+            let ingest = Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone());
+            self.add_routes(watchbell_ingest::router(ingest));
+        }
+        if roles.contains(&Role::Dispatch) {
+            let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
+            let config = self.config.dispatch.clone();
+            let dispatch = Dispatch { broker, store, policies, clock: self.clock.clone(), config };
+            let leaving = self.leaving.clone();
+            self.work.push((
+                "dispatch",
+                Box::pin(async move {
+                    dispatch.run(leaving).await;
+                    Ok(())
+                }),
+            ));
+        }
+        if roles.contains(&Role::Fallback) {
+            let fallback = Fallback {
+                broker: broker.clone(),
+                store: store.clone(),
+                policies,
+                providers: Arc::new(providers::from_config(&self.config)?),
+                clock: self.clock.clone(),
+                config: self.config.fallback.clone(),
+                chance: Chance::real(),
+            };
+            let leaving = self.leaving.clone();
+            self.work.push((
+                "fallback",
+                Box::pin(async move {
+                    fallback.run(leaving).await;
+                    Ok(())
+                }),
+            ));
+        }
+        if roles.contains(&Role::Socket) {
+            let authenticator = Authenticator::new(&self.config.auth)?;
+            let config = self.config.socket.clone();
+            let parts = SocketParts {
+                broker,
+                store: store.clone(),
+                authenticator,
+                clock: self.clock.clone(),
+                config,
+            };
+            wait_for(&store).await;
+            let started = watchbell_socket::start(parts, self.leaving.clone()).await?;
+            self.add_routes(started.routes);
+            self.work.push((
+                "socket",
+                Box::pin(async move {
+                    started.run.await;
+                    Ok(())
+                }),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Serves and works until a signal or a failure, then leaves in order.
+    pub(crate) async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+        let health = Health::new(self.checks);
+        let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
+        let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
+        let serving = tokio::spawn(http::serve(listener, routes, stop.clone()));
+        let tracker = TaskTracker::new();
+        for (name, work) in self.work {
+            let leaving = leaving.clone();
+            tracker.spawn(async move {
+                if let Err(error) = work.await {
+                    error!("{name} failed: {error:#}");
+                }
+                // One worker that ended early takes the process with it: an orchestrator starts it again whole.
+                leaving.cancel();
+            });
+        }
+        tracker.close();
+        let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
+
+        tokio::select! {
+            signal = signalled() => info!("{} received: leaving", signal?),
+            () = leaving.cancelled() => info!("A worker has ended: leaving"),
+        }
+        health.leave();
+        leaving.cancel();
+        tokio::join!(tracker.wait(), sleep(self.config.http.leave_wait));
+        stop.cancel();
+        upkeep.await?;
+        serving.await?.context("HTTP")
+    }
+}
+
+/// Workers may start before their store does, or before it is migrated.
+async fn wait_for(store: &Store) {
+    let mut told = false;
+    while !store.is_ready().await {
+        if !std::mem::replace(&mut told, true) {
+            info!("Waiting for the store: it cannot be reached, or `watchbell migrate` has not been run");
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn signalled() -> std::io::Result<&'static str> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
+        }
+    }
+}

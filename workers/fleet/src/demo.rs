@@ -1,0 +1,41 @@
+//! The page that `up` serves: a demo user's screen, phone and mailbox side by side, and a form that sends an alert.
+
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
+
+use crate::up::Demo;
+
+/// The page is ours alone: it loads nothing from elsewhere and runs nothing that is not in its files.
+const POLICY: &str =
+    "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
+
+/// `/`, its files, `/demo.json`, and the simulator under `/simulator`.
+pub(crate) fn routes(demo: &Demo, simulator: Router) -> anyhow::Result<Router> {
+    let demo = serde_json::to_string(demo)?;
+    let page = |content_type: &'static str, text: &'static str| {
+        get(move || async move { file(content_type, text.to_owned()) })
+    };
+    Ok(Router::new()
+        .route("/", page("text/html; charset=utf-8", include_str!("demo/index.html")))
+        .route("/demo/demo.css", page("text/css; charset=utf-8", include_str!("demo/demo.css")))
+        .route("/demo/demo.js", page("text/javascript; charset=utf-8", include_str!("demo/demo.js")))
+        .route("/demo.json", get(move || async move { file("application/json", demo) }))
+        .route("/favicon.ico", get(|| async { axum::http::StatusCode::NO_CONTENT }))
+        .route("/simulator", get(|| async { Redirect::permanent("/simulator/") }))
+        .nest("/simulator/", simulator))
+}
+
+fn file(content_type: &'static str, text: String) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, text)
+}

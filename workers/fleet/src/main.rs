@@ -1,0 +1,60 @@
+//! The binary `watchbell`: composes workers in one process, and the operator's commands.
+//!
+//! | file | what |
+//! |---|---|
+//! | `cli.rs` | the commands and their arguments |
+//! | `compose.rs` | chosen workers in one process, from start to drain |
+//! | `up.rs` | everything in one process, with demo users and the simulator |
+//! | `demo.rs` | the page that `up` serves |
+//! | `providers.rs` | senders from configuration |
+//! | `client.rs` | HTTP for the commands that talk to a running fleet |
+//! | `commands/` | one file a command |
+
+mod cli;
+mod client;
+mod commands;
+mod compose;
+mod demo;
+mod output;
+mod providers;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use watchbell::runtime::Config;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::problem(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = || Config::load(cli.config.as_deref(), std::env::vars());
+    match cli.command {
+        Command::Up(args) => up::run(config()?, args).await,
+        Command::Run(args) => compose::run_roles(config()?, &args.roles).await,
+        Command::Send(args) => commands::send::run(args).await,
+        Command::Tail(args) => commands::tail::run(args).await,
+        Command::Token(args) => commands::token::run(&config()?, &args),
+        Command::Key(args) => commands::key::run(&config()?, args).await,
+        Command::Explain(args) => commands::explain::run(&config()?, args).await,
+        Command::Migrate => commands::migrate::run(&config()?).await,
+        Command::Topology(args) => commands::topology::run(args, config).await,
+        Command::Config(args) => commands::config::run(&args, &config()?),
+        Command::Bench(args) => commands::bench::run(args).await,
+        Command::Completions(args) => {
+            commands::completions(&args);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `watchbell up`: everything in this process, with nothing else on the machine.
+//!
+//! Embedded broker, SQLite, the simulator in place of Apple, Google and the mail relay, two demo users, one page.
+//! `DIR/demo.json` tells scripts where everything is.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use watchbell::{
+    broker::embedded::EmbeddedBroker,
+    domain::{
+        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, UserId, UserKey,
+        device::DEVICES_PER_USER_MAX,
+    },
+    runtime::{
+        Config,
+        config::{ApnsSection, EmailSection, FcmSection},
+    },
+    store::{Contact, Store, StoreConfig},
+};
+use watchbell_ingest::key;
+use watchbell_simulator::{Simulator, SimulatorConfig};
+
+use crate::{
+    cli::{Role, UpArgs},
+    compose::{Process, Seams, bind},
+    demo, output,
+};
+
+/// The tenant of everything that `up` makes.
+pub(crate) const TENANT: &str = "demo";
+/// Waits of the default policy: the whole walk is watched in half a minute.
+const PUSH_AFTER: Duration = Duration::from_secs(5);
+const EMAIL_AFTER: Duration = Duration::from_secs(20);
+/// How long a demo token is good. Made anew at each start.
+const TOKEN_DAYS: i64 = 7;
+/// The drain window of a process that has nowhere to send its sessions.
+const DRAIN_WINDOW: Duration = Duration::from_millis(500);
+
+/// `DIR/demo.json`.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Demo {
+    /// The one address.
+    pub(crate) url: String,
+    /// The simulator's own address.
+    pub(crate) simulator: String,
+    /// To publish with.
+    pub(crate) producer_key: String,
+    /// Who there is.
+    pub(crate) users: Vec<DemoUser>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct DemoUser {
+    pub(crate) user: String,
+    pub(crate) token: String,
+    pub(crate) email: String,
+    pub(crate) device: String,
+}
+
+impl Demo {
+    /// Reads what a running (or stopped) `up` left in its folder.
+    pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
+        let file = dir.join("demo.json");
+        let text = fs::read(&file).with_context(|| {
+            format!("{} cannot be read: run `watchbell up`, or give --url and a key or token", file.display())
+        })?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not what `up` writes", file.display()))
+    }
+}
+
+/// Runs until a signal.
+pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
+    config.http.listen = args.listen.unwrap_or(config.http.listen);
+    let dir = args.data;
+    fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    // Bound before anything is written: two of them must not share one folder by accident.
+    let listener = bind(&config).await?;
+    let address = reachable(listener.local_addr()?);
+    let url = format!("http://{address}");
+
+    let secret = secret_in(&dir.join("auth.secret"))?;
+    config.auth.hs256_secret.get_or_insert(secret.clone());
+    config.auth.default_tenant.get_or_insert(TENANT.to_owned());
+    config.http.public_url.get_or_insert(url.clone());
+    config.http.leave_wait = Duration::ZERO;
+    config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
+    config.set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+
+    let simulator = start_simulator(&config, &dir).await?;
+    let simulator_url = format!("http://{}", simulator.addresses().listen);
+    send_to(&simulator, &mut config, &dir)?;
+
+    let store =
+        Store::open(&StoreConfig { url: Store::sqlite_url(&dir.join("watchbell.db")), connections_max: 1 })?;
+    store.migrate().await.context("the store in the data folder cannot be brought up to this version")?;
+    // Nobody else works on this store, so whoever held a timer is dead.
+    store.release_leases().await?;
+    let broker = EmbeddedBroker::open(Some(dir.clone()))?;
+
+    let demo = furnish(&store, &config, &dir, url.clone(), simulator_url).await?;
+    let mut process = Process::new(config)?;
+    process.add_routes(demo::routes(&demo, simulator.router())?);
+    process.add_simulator(simulator);
+    let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
+    process.add_workers(&roles, Seams { broker, store }).await?;
+
+    write_private(&dir.join("demo.json"), &serde_json::to_vec_pretty(&demo)?)?;
+    if !process.config().http.listen.ip().is_loopback() {
+        output::note("Others on this network can reach the demo page, and with it its keys.");
+    }
+    output::line(format!(
+        "\n  Watchbell is up: {url}\n\n  Everything is kept in {}. Ctrl-C stops it.\n",
+        dir.display()
+    ));
+    process.run(listener).await
+}
+
+/// An address that a browser can open.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], bound.port())),
+        false => bound,
+    }
+}
+
+async fn start_simulator(config: &Config, dir: &Path) -> anyhow::Result<Simulator> {
+    // Free ports unless configured: `up` promises one address, and these are found in demo.json.
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let defaults = watchbell::runtime::config::SimulatorSection::default();
+    let chosen = |given: SocketAddr, default: SocketAddr| if given == default { any } else { given };
+    Simulator::bind(SimulatorConfig {
+        listen: chosen(config.simulator.listen, defaults.listen),
+        push_listen: chosen(config.simulator.push_listen, defaults.push_listen),
+        smtp_listen: chosen(config.simulator.smtp_listen, defaults.smtp_listen),
+        state_dir: Some(dir.join("simulator")),
+        public_host: "localhost".to_owned(),
+    })
+    .await
+    .context("the simulator cannot start")
+}
+
+/// Points every provider that is not configured at the simulator.
+fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Result<()> {
+    let (addresses, credentials) = (simulator.addresses(), simulator.credentials());
+    let push = format!("https://localhost:{}", addresses.push.port());
+    let root = dir.join("simulator-ca.pem");
+    fs::write(&root, &credentials.ca_pem).with_context(|| format!("{} cannot be written", root.display()))?;
+    let trust_root_file: Option<PathBuf> = Some(root);
+    config.apns.get_or_insert_with(|| ApnsSection {
+        team_id: credentials.apns.team_id.clone(),
+        key_id: credentials.apns.key_id.clone(),
+        key: Secret::from(credentials.apns.key_pem.clone()),
+        topic: credentials.apns.topic.clone(),
+        endpoint: Some(push.clone()),
+        endpoint_sandbox: Some(push.clone()),
+        trust_root_file: trust_root_file.clone(),
+    });
+    config.fcm.get_or_insert_with(|| FcmSection {
+        service_account: Secret::from(credentials.fcm_service_account_json.clone()),
+        endpoint: Some(push.clone()),
+        trust_root_file: trust_root_file.clone(),
+    });
+    config.email.get_or_insert_with(|| EmailSection {
+        host: "localhost".to_owned(),
+        port: addresses.smtp.port(),
+        tls: "starttls".to_owned(),
+        username: None,
+        password: None,
+        from: "Watchbell <alerts@watchbell.test>".to_owned(),
+        connections_max: 2,
+        trust_root_file,
+    });
+    Ok(())
+}
+
+/// Demo users with a phone and a mailbox each, and a key to publish with.
+async fn furnish(
+    store: &Store,
+    config: &Config,
+    dir: &Path,
+    url: String,
+    simulator: String,
+) -> anyhow::Result<Demo> {
+    let now = Timestamp::now();
+    let tenant = Tenant::parse(TENANT)?;
+    let producer_key = match Demo::read(dir) {
+        Ok(earlier) => Secret::from(earlier.producer_key),
+        Err(_) => key::generate(&mut rand::rng()),
+    };
+    store.add_api_key(&key::hash(producer_key.expose()), &tenant, "demo", now).await?;
+    let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
+    let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
+    let mut users = Vec::new();
+    for (name, service) in [("ana", PushService::Apns), ("ben", PushService::Fcm)] {
+        let user = UserKey::new(tenant.clone(), UserId::parse(name)?);
+        let email = format!("{name}@watchbell.test");
+        let contact = Contact { email: Some(Secret::from(email.clone())), locale: Some("en".to_owned()) };
+        store.put_user(&user, &contact, now).await?;
+        // Apple's tokens are hexadecimal; Google's are not.
+        let token = match service {
+            PushService::Apns => {
+                format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
+            PushService::Fcm => format!("demo-{name}:phone"),
+        };
+        let device = Device {
+            id: DeviceId::parse(format!("{name}-phone"))?,
+            service,
+            token: Secret::from(token.clone()),
+            environment: PushEnvironment::Production,
+            registered_at: now,
+        };
+        store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
+        let session = watchbell_socket::token::mint(secret, &config.auth, &user, expires_at)?;
+        users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
+    }
+    Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
+}
+
+/// The secret in a file, made when it is not there.
+fn secret_in(file: &Path) -> anyhow::Result<Secret> {
+    if let Ok(text) = fs::read_to_string(file) {
+        return Ok(Secret::from(text.trim().to_owned()));
+    }
+    let secret = key::generate(&mut rand::rng());
+    write_private(file, secret.expose().as_bytes())?;
+    Ok(secret)
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+fn write_private(file: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let beside = file.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut out =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        std::io::Write::write_all(&mut out, content)?;
+        fs::rename(&beside, file)
+    };
+    write().with_context(|| format!("{} cannot be written", file.display()))
+}

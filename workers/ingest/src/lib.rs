@@ -1,0 +1,191 @@
+//! HTTP for producers: validates, authenticates, publishes with confirms, answers 202.
+//!
+//! What holds here:
+//! - 202 means that the broker confirmed every alert of the request (I1). Anything else means "nothing, or nobody
+//!   knows", and repeating it with the same ids is safe (I2).
+//! - All of a request is validated before any of it is published, by the parser dispatch will use (I11).
+//! - The tenant comes from the API key and from nowhere else (I8); a key is neither logged nor answered (I12).
+//! - Overload is 503, never 429: Alertmanager would not repeat that.
+//!
+//! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the routes in words in `openapi.json`.
+
+mod alertmanager;
+mod alerts;
+mod auth;
+pub mod key;
+mod limits;
+mod patch;
+mod people;
+mod publish;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    handler::Handler,
+    http::{Method, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use tokio::sync::Semaphore;
+use tracing::warn;
+use uuid::Uuid;
+use watchbell::{
+    broker::SharedBroker,
+    domain::policy::Policies,
+    runtime::Clock,
+    store::{Store, StoreError},
+    wire::Problem,
+};
+
+use limits::Limits;
+
+/// What this worker needs.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Where alerts go.
+    pub broker: SharedBroker,
+    /// Keys, people and stored alerts.
+    pub store: Store,
+    /// The names an alert may give as its policy.
+    pub policies: Arc<Policies>,
+    /// For alerts that do not say when they happened.
+    pub clock: Clock,
+    /// For alerts without an id.
+    pub new_id: NewId,
+}
+
+/// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
+pub type NewId = Arc<dyn Fn() -> Uuid + Send + Sync>;
+
+impl Ingest {
+    /// With UUIDv7 for alerts without an id: they sort by time, which databases like.
+    pub fn new(broker: SharedBroker, store: Store, policies: Arc<Policies>, clock: Clock) -> Self {
+        Self { broker, store, policies, clock, new_id: Arc::new(Uuid::now_v7) }
+    }
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The routes of this worker, to be served or merged with others'.
+pub fn router(ingest: Ingest) -> Router {
+    router_within(ingest, Limits::default())
+}
+
+fn router_within(ingest: Ingest, limits: Limits) -> Router {
+    let shared = Arc::new(Shared {
+        keys: auth::Keys::default(),
+        publishes: Semaphore::new(limits.publishes_in_flight_max),
+        body_bytes: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
+        publish_deadline: limits.publish_deadline,
+        ingest,
+    });
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in routes() {
+        // Outermost last: measured, then authenticated, then let in.
+        let handler = match access {
+            Access::Open => handler,
+            Access::ApiKey => handler
+                .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
+                .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter)),
+        };
+        router = router.route(path, handler.route_layer(from_fn(measure)));
+    }
+    router.method_not_allowed_fallback(request::wrong_method).with_state(shared)
+}
+
+/// What the handlers share.
+struct Shared {
+    ingest: Ingest,
+    keys: auth::Keys,
+    /// A permit for each alert that is being published.
+    publishes: Semaphore,
+    /// A permit for each byte of body that is being read or worked on.
+    body_bytes: Arc<Semaphore>,
+    publish_deadline: Duration,
+}
+
+type App = State<Arc<Shared>>;
+
+/// One route. `openapi.json` has the same ones; a test compares.
+struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "compared with openapi.json"))]
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<Arc<Shared>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// The producer's key, and so a tenant.
+    ApiKey,
+    /// Anybody.
+    Open,
+}
+
+/// Every route, once.
+fn routes() -> Vec<Route> {
+    vec![
+        keyed(Method::POST, "/v1/alerts", alerts::accept),
+        keyed(Method::GET, "/v1/alerts/{id}", alerts::show),
+        keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch),
+        keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline),
+        keyed(Method::POST, "/v1/hooks/alertmanager", alertmanager::accept),
+        keyed(Method::PUT, "/v1/users/{user}", people::put_user),
+        keyed(Method::GET, "/v1/groups/{group}/members", people::members),
+        keyed(Method::PUT, "/v1/groups/{group}/members", people::change_members),
+        keyed(Method::DELETE, "/v1/groups/{group}/members", people::remove_members),
+        Route { access: Access::Open, ..keyed(Method::GET, "/openapi.json", openapi) },
+    ]
+}
+
+fn keyed<H, T>(method: Method, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("a method HTTP itself defines");
+    Route { method, path, access: Access::ApiKey, handler: on(filter, handler) }
+}
+
+/// The contract of the routes, as OpenAPI 3.1.
+const OPENAPI: &str = include_str!("../openapi.json");
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// How long each request took. Labels of few values only: the route's pattern, never its address.
+async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str).to_owned();
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("watchbell_ingest_seconds", "route" => route, "status" => status)
+        .record(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// Alerts that were accepted or not, and why not.
+fn count(outcome: &'static str, alerts: usize) {
+    metrics::counter!("watchbell_ingest_alerts_total", "outcome" => outcome).increment(alerts as u64);
+}
+
+/// The producer comes back; the operator finds the cause in the log.
+fn store_problem(error: &StoreError) -> Problem {
+    warn!(%error, "A producer was sent away: {error}");
+    Problem::unavailable("The store does not answer: send the request again.", limits::RETRY_AFTER_S)
+}

@@ -1,0 +1,47 @@
+//! The bounds of this worker (I9). Those of an alert are in `watchbell::domain::alert::bounds`.
+
+use std::time::Duration;
+
+/// Alerts of one request.
+pub const ALERTS_MAX: usize = 1_000;
+/// The body of one request, in bytes.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a body may take to arrive.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Publishes that one request has under way at once.
+pub const PUBLISHES_PER_REQUEST_MAX: usize = 256;
+/// Reads of the store that one request has under way at once.
+pub const READS_PER_REQUEST_MAX: usize = 8;
+/// When a producer that was sent away comes back, in seconds.
+pub const RETRY_AFTER_S: u32 = 5;
+/// API keys that are remembered.
+pub const KEYS_MAX: usize = 1_024;
+/// How long an API key is remembered, and so how long a revoked one may still work.
+pub const KEY_TTL: Duration = Duration::from_secs(5);
+/// Names in one change of a group.
+pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
+/// Members on one page.
+pub const MEMBERS_PER_PAGE_MAX: usize = 1_000;
+/// Recipients in one timeline.
+pub const TIMELINE_RECIPIENTS_MAX: usize = 100;
+
+/// The bounds that all requests share; a test sets them lower.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Alerts being published. Every request fits: it is more than [`ALERTS_MAX`].
+    pub publishes_in_flight_max: usize,
+    /// Bytes of bodies being read or worked on. Every request fits: it is more than [`BODY_BYTES_MAX`].
+    pub body_bytes_in_flight_max: usize,
+    /// How long the broker has to confirm a whole request.
+    pub publish_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            publishes_in_flight_max: 8_192,
+            body_bytes_in_flight_max: 256 * 1024 * 1024,
+            publish_deadline: Duration::from_secs(5),
+        }
+    }
+}

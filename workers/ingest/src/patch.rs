@@ -1,0 +1,170 @@
+//! `PATCH /v1/alerts/{id}`: a later version of a stored alert, for everybody who holds it.
+//!
+//! Versions are numbers that the producers of an alert agree on, and publishing is asynchronous: two changes made at
+//! once may take the same number, of which dispatch keeps one. So after the confirm this looks whether its own was
+//! recorded, and answers 409 to the other. When nothing was recorded within [`RECORDED_WAIT`] it answers 202 as
+//! for any alert; the conflict, should there be one, then shows in `GET`.
+
+use std::time::Duration;
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
+use watchbell::{
+    domain::{Alert, AlertId, Tenant},
+    store::{LatestAlert, Store, StoreError},
+    wire::{Problem, alert::Defaults, content_of, parse_alert},
+};
+
+use crate::{App, alerts, count, publish, request, request::RawPath, store_problem};
+
+const TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
+const FIELDS: [&str; 8] =
+    ["status", "severity", "title", "body", "url", "expires_at", "dismissed_until", "version"];
+/// Fields that `null` takes away; the others always have a value.
+const CLEARABLE: [&str; 4] = ["body", "url", "expires_at", "dismissed_until"];
+/// How long to look for the record of what was confirmed.
+const RECORDED_WAIT: Duration = Duration::from_secs(1);
+const FIRST_LOOK_AFTER: Duration = Duration::from_millis(5);
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(100);
+
+/// Publishes the stored alert with these fields changed.
+pub async fn patch(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = request::path("id", path, |text| AlertId::parse(text))?;
+    let trace = publish::trace_of(request.headers()).map(str::to_owned);
+    let change = request::object(request, &TYPES, &FIELDS).await?;
+    let store = &shared.ingest.store;
+    let stored = store.latest(&tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let stored = stored.ok_or_else(alerts::unknown)?;
+    let defaults = Defaults { tenant: Some(tenant), id: Some(id), now: shared.ingest.clock.now() };
+    let alert = merged(&stored, &change, &defaults).inspect_err(|_| count("invalid", 1))?;
+    let message = publish::ready(&alert, trace.as_deref()).inspect_err(|_| count("invalid", 1))?;
+    publish::publish(&shared, vec![message]).await?;
+    if !is_recorded(store, &alert, &change).await {
+        count("conflict", 1);
+        return Err(taken(alert.version));
+    }
+    let answer = json!({"id": alert.id.as_str(), "version": alert.version, "status": "accepted"});
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// The stored alert with the change in it, checked as if it had been published whole.
+fn merged(stored: &LatestAlert, change: &Map<String, Value>, defaults: &Defaults) -> Result<Alert, Problem> {
+    let version = next_version(stored.version, change.get("version"))?;
+    let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
+        .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
+    for (field, value) in change {
+        match value {
+            Value::Null if CLEARABLE.contains(&field.as_str()) => drop(whole.remove(field)),
+            Value::Null => return Err(Problem::invalid(field, "must not be null: leave it out to keep it")),
+            value => drop(whole.insert(field.clone(), value.clone())),
+        }
+    }
+    whole.insert("version".into(), version.into());
+    whole.insert("to".into(), json!({})); // Dispatch adds everybody who holds it.
+    if let Some(policy) = &stored.policy {
+        whole.insert("policy".into(), policy.as_str().into());
+    }
+    let whole = Value::Object(whole).to_string();
+    parse_alert(whole.as_bytes(), defaults).map_err(|error| Problem::invalid(error.field, error.problem))
+}
+
+/// The version that follows `stored`, or the given one if it is higher.
+fn next_version(stored: u32, given: Option<&Value>) -> Result<u32, Problem> {
+    let number = || Problem::invalid("version", format!("must be a number from 1 to {}", u32::MAX));
+    let last = || Problem::conflict("The alert has had its last version: publish another one.");
+    match given {
+        None => stored.checked_add(1).ok_or_else(last),
+        Some(given) => match given.as_u64().and_then(|given| u32::try_from(given).ok()).ok_or_else(number)? {
+            0 => Err(number()),
+            given if given <= stored => Err(taken(given)),
+            given => Ok(given),
+        },
+    }
+}
+
+fn taken(version: u32) -> Problem {
+    let detail =
+        format!("Version {version} is taken by another change: read the alert and send what still applies.");
+    Problem { field: Some("version".into()), ..Problem::conflict(detail) }
+}
+
+/// Whether this change is in the store, or may still come there. `false`: another one took its version.
+async fn is_recorded(store: &Store, alert: &Alert, change: &Map<String, Value>) -> bool {
+    let until = Instant::now() + RECORDED_WAIT;
+    let mut wait = FIRST_LOOK_AFTER;
+    while Instant::now() < until {
+        // What was confirmed is durable, so a store that does not answer now changes nothing.
+        let Ok(Some(stored)) = store.latest(&alert.tenant, &alert.id).await else { return true };
+        if stored.version >= alert.version {
+            return stored.version > alert.version || agrees(&stored.content, alert, change);
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LOOK_EVERY_MAX);
+    }
+    true
+}
+
+/// Whether every changed field is as this change wanted it.
+fn agrees(stored: &str, alert: &Alert, change: &Map<String, Value>) -> bool {
+    let [Ok(stored), Ok(wanted)] =
+        [stored, &content_of(alert)].map(serde_json::from_str::<Map<String, Value>>)
+    else {
+        return true;
+    };
+    change.keys().all(|field| stored.get(field) == wanted.get(field))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_follows_the_stored_one() {
+        for (why, stored, given, expected) in [
+            ("none given", 3, None, Ok(4)),
+            ("the next", 3, Some(json!(4)), Ok(4)),
+            ("numbers may be left out", 3, Some(json!(9)), Ok(9)),
+            ("the same is taken", 3, Some(json!(3)), Err(409)),
+            ("a lower one is taken", 3, Some(json!(1)), Err(409)),
+            ("they count from 1", 3, Some(json!(0)), Err(422)),
+            ("not a number", 3, Some(json!("4")), Err(422)),
+            ("null is no number", 3, Some(json!(null)), Err(422)),
+            ("more than there are", 3, Some(json!(1_u64 << 32)), Err(422)),
+            ("none is left", u32::MAX, None, Err(409)),
+        ] {
+            let next = next_version(stored, given.as_ref()).map_err(|problem| problem.status);
+            assert_eq!(next, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn only_the_changed_fields_have_to_agree() {
+        let defaults = Defaults {
+            tenant: Tenant::parse("acme").ok(),
+            id: AlertId::parse("a").ok(),
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let alert = parse_alert(br#"{"to": {"users": ["ana"]}, "title": "mine"}"#, &defaults).unwrap();
+        let change = |change: Value| change.as_object().cloned().unwrap();
+        for (why, stored, changed, expected) in [
+            ("as wanted", r#"{"title": "mine"}"#, json!({"title": "mine"}), true),
+            ("somebody else's", r#"{"title": "theirs"}"#, json!({"title": "mine"}), false),
+            ("cleared, as wanted", r#"{"title": "theirs"}"#, json!({"body": null}), true),
+            ("cleared, but there", r#"{"body": "theirs"}"#, json!({"body": null}), false),
+        ] {
+            assert_eq!(agrees(stored, &alert, &change(changed)), expected, "{why}");
+        }
+    }
+}

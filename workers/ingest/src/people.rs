@@ -1,0 +1,175 @@
+//! Users and groups, as far as producers keep them.
+//!
+//! A group changes by difference: `PUT` with `add` and `remove`, `DELETE` with the users to take out. Nothing replaces a
+//! whole group, so two producers that each change a part do not undo each other. All of it is safe to repeat.
+
+use std::collections::HashSet;
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use watchbell::{
+    domain::{GroupId, Secret, Tenant, UserId, UserKey},
+    store::Contact,
+    wire::Problem,
+};
+
+use crate::{
+    App,
+    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
+    request,
+    request::RawPath,
+    store_problem,
+};
+
+/// The longest address, in bytes: <https://www.rfc-editor.org/errata/eid1690>.
+const EMAIL_BYTES_MAX: usize = 254;
+/// The longest language tag, in bytes: what RFC 5646, section 4.4.1, tells programs to expect.
+const LOCALE_BYTES_MAX: usize = 35;
+/// Members on a page when no limit is given.
+const MEMBERS_PER_PAGE: usize = 100;
+
+/// Makes a user known and replaces how they can be written to.
+pub async fn put_user(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let user = request::path("user", path, |text| UserId::parse(text))?;
+    let given = request::object(request, &["application/json"], &["email", "locale"]).await?;
+    let contact = Contact {
+        email: request::text(&given, "email")?.map(email_of).transpose()?,
+        locale: request::text(&given, "locale")?.map(locale_of).transpose()?,
+    };
+    let now = shared.ingest.clock.now();
+    let put = shared.ingest.store.put_user(&UserKey::new(tenant, user), &contact, now).await;
+    put.map_err(|error| store_problem(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Good enough to hand to a mail relay, which alone knows. Never repeated: it is somebody's address.
+fn email_of(text: &str) -> Result<Secret, Problem> {
+    let parts = text.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let clean = !text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;".contains(c));
+    match parts {
+        Some(_) if clean && text.len() <= EMAIL_BYTES_MAX => Ok(Secret::from(text)),
+        _ => {
+            let detail =
+                format!("must be one address such as ana@example.com, at most {EMAIL_BYTES_MAX} bytes");
+            Err(Problem::invalid("email", detail))
+        }
+    }
+}
+
+fn locale_of(text: &str) -> Result<String, Problem> {
+    let is_tag = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match is_tag && text.len() <= LOCALE_BYTES_MAX {
+        true => Ok(text.to_owned()),
+        false => Err(Problem::invalid("locale", "must be a language tag (BCP 47) such as en or pt-BR")),
+    }
+}
+
+/// A page of a group's members, in order.
+pub async fn members(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let group = request::path("group", path, |text| GroupId::parse(text))?;
+    let query = request::query(&uri, &["after", "limit"])?;
+    let limit = request::limit(&query, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
+    let after = query
+        .get("after")
+        .map(|after| request::name("after", after, |text| UserId::parse(text)))
+        .transpose()?;
+    // One more than asked for, to know whether there is another page.
+    let found = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await;
+    let mut members = found.map_err(|error| store_problem(&error))?;
+    let more = members.len() > limit;
+    members.truncate(limit);
+    let members: Vec<&str> = members.iter().map(UserId::as_str).collect();
+    let next = members.last().filter(|_| more);
+    Ok(Json(json!({"members": members, "next": next})).into_response())
+}
+
+/// Puts users into a group and takes others out.
+pub async fn change_members(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let group = request::path("group", path, |text| GroupId::parse(text))?;
+    let given = request::object(request, &["application/json"], &["add", "remove"]).await?;
+    let add = request::names(&given, "add", |text| UserId::parse(text))?;
+    let remove = request::names(&given, "remove", |text| UserId::parse(text))?;
+    if add.len() + remove.len() > MEMBERS_PER_CHANGE_MAX {
+        let detail =
+            format!("has with `remove` more than {MEMBERS_PER_CHANGE_MAX} names: send several requests");
+        return Err(Problem::invalid("add", detail));
+    }
+    let added: HashSet<&UserId> = add.iter().collect();
+    if let Some(both) = remove.iter().position(|user| added.contains(user)) {
+        return Err(Problem::invalid(format!("remove[{both}]"), "is in `add` as well: which of the two?"));
+    }
+    let changed = shared.ingest.store.change_members(&tenant, &group, &add, &remove).await;
+    changed.map_err(|error| store_problem(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Takes users out of a group. They are in the address, because bodies of `DELETE` get lost on the way.
+pub async fn remove_members(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let group = request::path("group", path, |text| GroupId::parse(text))?;
+    let query = request::query(&uri, &["users"])?;
+    let users = query.get("users").map(String::as_str).unwrap_or_default();
+    let users = request::list("users", users, |text| UserId::parse(text))?;
+    if users.is_empty() {
+        return Err(Problem::invalid("users", "must name whom to take out: ?users=ana,ben"));
+    }
+    let changed = shared.ingest.store.change_members(&tenant, &group, &[], &users).await;
+    changed.map_err(|error| store_problem(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_that_can_be_handed_to_a_relay() {
+        for (why, text, expected) in [
+            ("plain", "ana@example.com", true),
+            ("a quoted @ in front", "\"a@b\"@example.com", true),
+            ("letters of any script", "żółw@example.com", true),
+            ("no domain", "ana@", false),
+            ("no name", "@example.com", false),
+            ("no @", "ana", false),
+            ("a line break would add headers", "ana@example.com\r\nBcc: x@example.com", false),
+            ("two addresses", "ana@example.com,ben@example.com", false),
+        ] {
+            assert_eq!(email_of(text).is_ok(), expected, "{why}");
+        }
+        let long = format!("{}@example.com", "a".repeat(EMAIL_BYTES_MAX));
+        assert!(email_of(&long).is_err());
+    }
+
+    #[test]
+    fn a_locale_is_a_tag() {
+        for (text, expected) in
+            [("en", true), ("pt-BR", true), ("", false), ("en_US", false), ("en\n", false)]
+        {
+            assert_eq!(locale_of(text).is_ok(), expected, "{text}");
+        }
+    }
+}

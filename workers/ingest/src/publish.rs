@@ -1,0 +1,232 @@
+//! From an accepted alert to a confirmed one.
+//!
+//! What holds here:
+//! - [`ready`] reads back what it encoded, as dispatch will: what is accepted here is not rejected there (I1).
+//! - [`publish`] answers `Ok` only when all were confirmed. After anything else some may have been, which the same
+//!   ids make harmless (I2).
+
+use axum::http::HeaderMap;
+use futures_util::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use tracing::{error, warn};
+use watchbell::{
+    broker::{Address, Message, PublishError},
+    domain::{Alert, alert::bounds::ALERT_BYTES_MAX},
+    wire::{
+        Problem,
+        alert::{Defaults, encode_alert},
+        parse_alert,
+    },
+};
+
+use crate::{
+    Shared, count,
+    limits::{PUBLISHES_PER_REQUEST_MAX, RETRY_AFTER_S},
+};
+
+const TRACEPARENT: &str = "traceparent";
+/// AMQP carries a message id as a short string.
+const MESSAGE_ID_BYTES_MAX: usize = 255;
+
+/// The message of an alert that dispatch will accept.
+///
+/// # Errors
+/// 413 and 422, for what only shows once defaults are filled in.
+pub fn ready(alert: &Alert, trace: Option<&str>) -> Result<Message, Problem> {
+    let body = encode_alert(alert);
+    if body.len() > ALERT_BYTES_MAX {
+        return Err(alert_too_large(body.len()));
+    }
+    let defaults = Defaults { tenant: None, id: None, now: alert.occurred_at };
+    parse_alert(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
+    let mut message = Message::json(message_id(alert), body);
+    message.headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.to_owned())));
+    Ok(message)
+}
+
+/// The answer to one alert that is too long.
+pub fn alert_too_large(len: usize) -> Problem {
+    let detail = format!(
+        "The alert has {len} bytes of JSON, at most {ALERT_BYTES_MAX} are carried: shorten `data` or `body`, or name a group \
+         in place of its members."
+    );
+    Problem { field: Some("alert".into()), ..Problem::too_large(detail) }
+}
+
+/// What everything downstream dedups on: `tenant/id/version`, with the hash of an id that would not fit.
+fn message_id(alert: &Alert) -> String {
+    let Alert { tenant, id, version, .. } = alert;
+    let plain = format!("{tenant}/{id}/{version}");
+    match plain.len() {
+        0..=MESSAGE_ID_BYTES_MAX => plain,
+        _ => format!("{tenant}/sha256:{:x}/{version}", Sha256::digest(id.as_str())),
+    }
+}
+
+/// Publishes all of them within one deadline.
+///
+/// # Errors
+/// 503 when not all were confirmed, or when too many are under way already.
+pub async fn publish(shared: &Shared, messages: Vec<Message>) -> Result<(), Problem> {
+    let asked = messages.len();
+    let room = shared.publishes.try_acquire_many(u32::try_from(asked).unwrap_or(u32::MAX));
+    let Ok(_room) = room else {
+        count("busy", asked);
+        return Err(Problem::unavailable(
+            "Too many alerts are being published: none of these was. Send them again.",
+            RETRY_AFTER_S,
+        ));
+    };
+    let deadline = Instant::now() + shared.publish_deadline;
+    let publish_one = |message: Message| async move {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(PublishError::Unavailable(shared.publish_deadline));
+        }
+        shared.ingest.broker.publish(Address::Alerts, message, left).await
+    };
+    let outcomes: Vec<_> =
+        stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
+    answer(&outcomes)
+}
+
+/// What the producer hears. One that is not confirmed decides for all.
+fn answer(outcomes: &[Result<(), PublishError>]) -> Result<(), Problem> {
+    let confirmed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes.len() - confirmed;
+    count("accepted", confirmed);
+    let Some(worst) =
+        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).max_by_key(|error| rank(error))
+    else {
+        return Ok(());
+    };
+    let detail = match (confirmed, outcomes.len()) {
+        (_, 1) => "The broker did not confirm the alert in time, it may have arrived. Send it again with the same id or \
+                   `Idempotency-Key`: a copy changes nothing."
+            .to_owned(),
+        (confirmed, all) => format!(
+            "The broker confirmed {confirmed} of {all} alerts in time. Send all of them again with the same ids or \
+             `Idempotency-Key`: copies change nothing."
+        ),
+    };
+    match worst {
+        PublishError::Unavailable(_) => {
+            count("unavailable", refused);
+            warn!(refused, confirmed, "The broker did not confirm {refused} alerts in time");
+            Err(Problem::unavailable(detail, RETRY_AFTER_S))
+        }
+        PublishError::Unroutable => {
+            count("unroutable", refused);
+            error!(refused, "No queue takes alerts: run `watchbell topology apply`");
+            Err(Problem::unavailable(detail, RETRY_AFTER_S))
+        }
+        PublishError::TooLarge { len } => {
+            count("too_large", refused);
+            Err(alert_too_large(*len))
+        }
+    }
+}
+
+/// What will not get better by itself outranks what may.
+fn rank(error: &PublishError) -> u8 {
+    match error {
+        PublishError::Unavailable(_) => 0,
+        PublishError::Unroutable => 1,
+        PublishError::TooLarge { .. } => 2,
+    }
+}
+
+/// The producer's trace, if it is one: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+pub fn trace_of(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(TRACEPARENT)?.to_str().ok()?;
+    is_traceparent(given).then_some(given)
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts.as_slice() else { return false };
+    let hex =
+        |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let something = |part: &str| part.bytes().any(|b| b != b'0');
+    hex(version, 2)
+        && *version != "ff"
+        && hex(trace, 32)
+        && something(trace)
+        && hex(parent, 16)
+        && something(parent)
+        && hex(flags, 2)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use watchbell::domain::{AlertId, Tenant};
+
+    use super::*;
+
+    #[test]
+    fn one_that_is_not_confirmed_decides_for_all() {
+        let (ok, late) = (Ok(()), Err(PublishError::Unavailable(Duration::from_secs(5))));
+        let (lost, long) = (Err(PublishError::Unroutable), Err(PublishError::TooLarge { len: 9 }));
+        let one = "The broker did not confirm the alert in time";
+        for (why, outcomes, expected) in [
+            ("nothing to do", vec![], None),
+            ("all confirmed", vec![ok.clone(), ok.clone()], None),
+            ("one alone", vec![late.clone()], Some((503, one))),
+            (
+                "some",
+                vec![ok.clone(), late.clone()],
+                Some((503, "The broker confirmed 1 of 2 alerts in time")),
+            ),
+            ("no queue is 503 too", vec![lost], Some((503, one))),
+            ("never accepted", vec![ok, late, long], Some((413, "The alert has 9 bytes"))),
+        ] {
+            let answer = answer(&outcomes).err();
+            assert_eq!(
+                answer.as_ref().map(|problem| problem.status),
+                expected.map(|(status, _)| status),
+                "{why}"
+            );
+            if let (Some(problem), Some((_, detail))) = (answer, expected) {
+                assert!(problem.detail.unwrap().starts_with(detail), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trace_is_carried_only_if_it_is_one() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        for (why, bad) in [
+            ("empty", String::new()),
+            ("capital letters", good.to_uppercase()),
+            ("the forbidden version", good.replacen("00", "ff", 1)),
+            ("no trace", good.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32))),
+            ("no parent", good.replace("b7ad6b7169203331", &"0".repeat(16))),
+            ("a tail", format!("{good}-x")),
+        ] {
+            assert!(!is_traceparent(&bad), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_message_id_fits_an_amqp_short_string() {
+        let tenant = "t".repeat(Tenant::LEN_MAX);
+        let json = br#"{"to": {"users": ["ana"]}, "title": "t"}"#;
+        let id = |text: String| AlertId::parse(text).unwrap();
+        let with = |id| Defaults {
+            tenant: Tenant::parse(&tenant).ok(),
+            id: Some(id),
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let short = parse_alert(json, &with(id("a".into()))).unwrap();
+        assert_eq!(message_id(&short), format!("{tenant}/a/1"));
+        let long = parse_alert(json, &with(id("a".repeat(AlertId::LEN_MAX)))).unwrap();
+        assert!(message_id(&long).len() <= MESSAGE_ID_BYTES_MAX);
+        let other = parse_alert(json, &with(id(format!("{}b", "a".repeat(AlertId::LEN_MAX - 1))))).unwrap();
+        assert_ne!(message_id(&long), message_id(&other));
+    }
+}

@@ -1,0 +1,11 @@
+//! The routes as a producer meets them: the embedded broker, a real SQLite store, and a stand-in for dispatch.
+
+#![allow(clippy::unwrap_used)]
+
+mod alertmanager;
+mod alerts;
+mod answers;
+mod fixture;
+mod keys;
+mod patch;
+mod people;

@@ -1,0 +1,203 @@
+//! One ingest with everything around it.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+use watchbell::{
+    broker::{Broker as _, Message, WorkQueue, embedded::EmbeddedBroker},
+    domain::{Alert, Tenant, UserId, policy::Policies},
+    runtime::Clock,
+    store::{NewAlert, Store, StoreConfig},
+    wire::{alert::Defaults, content_of, parse_alert},
+};
+
+use crate::{Ingest, key, limits::Limits, router_within};
+
+/// Two tenants with a key each; the clock stands at [`NOW`] until a test moves it.
+pub struct Fixture {
+    pub router: Router,
+    pub store: Store,
+    pub clock: Clock,
+    pub key: String,
+    pub other_key: String,
+    published: Arc<Mutex<Vec<Message>>>,
+    dir: PathBuf,
+}
+
+pub const NOW: &str = "2026-11-21T12:00:00Z";
+
+/// What takes alerts from the broker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dispatch {
+    /// Records and acknowledges, as the worker does.
+    Records,
+    /// Acknowledges only.
+    Acks,
+    /// Nobody is there, so nothing is confirmed.
+    Absent,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// `status field: detail` of a problem document.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        let field = problem["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();
+        let index = problem["index"].as_u64().map(|index| format!("[{index}] ")).unwrap_or_default();
+        (self.status, format!("{index}{field}{}", problem["detail"].as_str().unwrap_or_default()))
+    }
+}
+
+impl Fixture {
+    pub async fn new(dispatch: Dispatch) -> Self {
+        Self::within(dispatch, Limits::default()).await
+    }
+
+    pub async fn within(dispatch: Dispatch, limits: Limits) -> Self {
+        let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", Uuid::new_v4()));
+        fs::create_dir(&dir).unwrap();
+        let url = Store::sqlite_url(&dir.join("store.sqlite"));
+        let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
+        store.migrate().await.unwrap();
+        let clock = Clock::at(NOW.parse().unwrap());
+        let mut rng = rand::rng();
+        let [key, other_key] = [(); 2].map(|()| key::generate(&mut rng).expose().to_owned());
+        for (key, tenant) in [(&key, "acme"), (&other_key, "globex")] {
+            let tenant = Tenant::parse(tenant).unwrap();
+            store.add_api_key(&key::hash(key), &tenant, "test", clock.now()).await.unwrap();
+        }
+        let broker = EmbeddedBroker::open(None).unwrap();
+        let published = Arc::default();
+        if dispatch != Dispatch::Absent {
+            let consumer = broker.consume(WorkQueue::Dispatch, 1_000).await;
+            tokio::spawn(consume(consumer, dispatch, store.clone(), Arc::clone(&published)));
+        }
+        let ids = AtomicU64::new(0);
+        let ingest = Ingest {
+            new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
+            ..Ingest::new(broker, store.clone(), Arc::new(Policies::with_defaults([].into())), clock.clone())
+        };
+        Self { router: router_within(ingest, limits), store, clock, key, other_key, published, dir }
+    }
+
+    /// A request with the key and a JSON body. Headers given here replace those.
+    pub async fn send(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(uri);
+        let authorization = format!("Bearer {}", self.key);
+        for (name, value) in [("authorization", authorization.as_str()), ("content-type", "application/json")]
+        {
+            if !headers.iter().any(|(given, _)| *given == name) {
+                request = request.header(name, value);
+            }
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        for key in [&self.key, &self.other_key] {
+            assert!(
+                !text.contains(key) && !format!("{:?}", parts.headers).contains(key),
+                "a key was answered"
+            );
+        }
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
+    pub async fn post(&self, uri: &str, body: impl ToString) -> Answer {
+        self.send("POST", uri, &[], body.to_string()).await
+    }
+
+    pub async fn get(&self, uri: &str) -> Answer {
+        self.send("GET", uri, &[], Body::empty()).await
+    }
+
+    /// What was published, in the order it was taken, as dispatch reads it.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.messages().iter().map(|message| read(message)).collect()
+    }
+
+    pub fn messages(&self) -> Vec<Message> {
+        self.published.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // A folder in the way of nobody; the test's own failure matters more.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn read(message: &Message) -> Alert {
+    let now = NOW.parse().unwrap();
+    parse_alert(&message.body, &Defaults { tenant: None, id: None, now }).unwrap()
+}
+
+async fn consume(
+    mut consumer: Box<dyn watchbell::broker::Consumer>,
+    dispatch: Dispatch,
+    store: Store,
+    published: Arc<Mutex<Vec<Message>>>,
+) {
+    while let Some(delivery) = consumer.next().await {
+        let alert = read(&delivery.message);
+        published.lock().unwrap().push(delivery.message);
+        if dispatch == Dispatch::Records {
+            record(&store, alert).await;
+        }
+        delivery.settle.ack().await;
+    }
+}
+
+/// As the worker does it, without groups: the named and, for a later version, those who hold it.
+pub async fn record(store: &Store, alert: Alert) {
+    let now: Timestamp = NOW.parse().unwrap();
+    let mut recipients: Vec<UserId> = alert.to.users.clone();
+    recipients.extend(store.recipients_after(&alert.tenant, &alert.id, None, 100).await.unwrap());
+    recipients.sort();
+    recipients.dedup();
+    let new = NewAlert {
+        content: content_of(&alert).into(),
+        alert: Arc::new(alert),
+        recipients,
+        first_due_at: Some(now + Duration::from_secs(30)),
+        expires_at: now + Duration::from_secs(3_600),
+    };
+    store.record(&[new], now).await.unwrap();
+}

@@ -1,0 +1,120 @@
+//! `PATCH /v1/alerts/{id}`.
+
+use serde_json::{Value, json};
+
+use super::fixture::{self, Answer, Dispatch, Fixture};
+
+async fn with_alert() -> Fixture {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    let alert = json!({
+        "id": "a", "to": {"users": ["ana"]}, "title": "Disk full", "body": "91 %", "policy": "critical",
+        "labels": {"env": "prod"}, "expires_at": "2026-11-22T12:00:00Z",
+    });
+    assert_eq!(fixture.post("/v1/alerts", alert).await.status, 202);
+    fixture
+}
+
+async fn patch(fixture: &Fixture, id: &str, change: Value) -> Answer {
+    fixture.send("PATCH", &format!("/v1/alerts/{id}"), &[], change.to_string()).await
+}
+
+#[tokio::test]
+async fn a_change_is_the_next_version_for_everybody_who_holds_it() {
+    let fixture = with_alert().await;
+    let answer = patch(&fixture, "a", json!({"status": "acknowledged", "body": null})).await;
+    assert_eq!((answer.status, answer.json()), (202, json!({"id": "a", "version": 2, "status": "accepted"})));
+    let published = fixture.alerts().remove(1);
+    assert!(published.to.is_empty(), "dispatch knows who holds it");
+    assert_eq!(published.policy.as_deref(), Some("critical"), "should it fire again");
+    let shown = fixture.get("/v1/alerts/a").await.json();
+    let alert = &shown["alert"];
+    assert_eq!((&alert["status"], &alert["version"]), (&json!("acknowledged"), &json!(2)));
+    assert_eq!(
+        (&alert["title"], &alert["labels"]),
+        (&json!("Disk full"), &json!({"env": "prod"})),
+        "the rest stays"
+    );
+    assert_eq!(alert.get("body"), None, "null takes away");
+    assert_eq!(shown["recipients"], 1);
+}
+
+#[tokio::test]
+async fn a_version_that_is_taken_is_a_conflict() {
+    let fixture = with_alert().await;
+    assert_eq!(patch(&fixture, "a", json!({"title": "t", "version": 5})).await.status, 202);
+    for taken in [1, 4, 5] {
+        let (status, problem) = patch(&fixture, "a", json!({"title": "u", "version": taken})).await.problem();
+        assert_eq!(status, 409);
+        assert!(problem.starts_with(&format!("version: Version {taken} is taken")), "{problem}");
+    }
+    assert_eq!(patch(&fixture, "a", json!({"title": "u"})).await.json()["version"], 6);
+}
+
+/// Both read version 1 and publish a version 2; the store keeps one of them, and the other producer is told.
+#[tokio::test]
+async fn of_two_changes_at_once_none_is_lost_in_silence() {
+    let fixture = with_alert().await;
+    let (one, two) = tokio::join!(
+        patch(&fixture, "a", json!({"title": "one"})),
+        patch(&fixture, "a", json!({"title": "two"}))
+    );
+    let shown = fixture.get("/v1/alerts/a").await.json()["alert"]["title"].clone();
+    match (one.status, two.status) {
+        (202, 409) => assert_eq!(shown, "one"),
+        (409, 202) => assert_eq!(shown, "two"),
+        // The second read after the first was recorded, so it built on it.
+        (202, 202) => assert_ne!(one.json()["version"], two.json()["version"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_nothing_is_a_version_too() {
+    let fixture = with_alert().await;
+    let answer = patch(&fixture, "a", json!({})).await;
+    assert_eq!((answer.status, answer.json()["version"].clone()), (202, json!(2)));
+}
+
+#[tokio::test]
+async fn what_is_confirmed_and_not_yet_recorded_is_accepted_as_any_alert() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ana"]}, "title": "t"})).await;
+    assert_eq!(
+        patch(&fixture, "a", json!({"title": "u"})).await.problem().0,
+        404,
+        "there is nothing to build on yet"
+    );
+    fixture::record(&fixture.store, fixture.alerts().remove(0)).await;
+    let answer = patch(&fixture, "a", json!({"title": "u"})).await;
+    assert_eq!((answer.status, answer.json()["version"].clone()), (202, json!(2)));
+}
+
+#[tokio::test]
+async fn a_refusal_is_exact() {
+    let fixture = with_alert().await;
+    for (change, expected) in [
+        (
+            json!({"titel": "t"}),
+            "titel: is not known here: accepted are status, severity, title, body, url, expires_at, dismissed_until, version",
+        ),
+        (json!({"title": " "}), "title: must not be empty"),
+        (json!({"title": null}), "title: must not be null: leave it out to keep it"),
+        (json!({"status": "gone"}), "status: must be one of firing, acknowledged, suppressed, resolved"),
+        (json!({"severity": 7}), "severity: has the wrong type: expected a string"),
+        (
+            json!({"dismissed_until": "tomorrow"}),
+            "dismissed_until: must be an RFC 3339 time such as 2026-11-21T12:00:00Z",
+        ),
+        (json!({"version": "2"}), "version: must be a number from 1 to 4294967295"),
+    ] {
+        assert_eq!(patch(&fixture, "a", change.clone()).await.problem(), (422, expected.into()), "{change}");
+    }
+    assert_eq!(
+        patch(&fixture, "a", json!([1])).await.problem(),
+        (400, "The body must be a JSON object.".into())
+    );
+    let theirs = format!("Bearer {}", fixture.other_key);
+    let other = fixture.send("PATCH", "/v1/alerts/a", &[("authorization", &theirs)], "{}").await;
+    assert_eq!(other.problem().0, 404);
+    assert_eq!(fixture.messages().len(), 1, "only the alert itself");
+}

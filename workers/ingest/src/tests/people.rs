@@ -1,0 +1,88 @@
+//! Users and groups.
+
+use serde_json::{Value, json};
+use watchbell::domain::{Secret, Tenant, UserId, UserKey};
+
+use super::fixture::{Answer, Dispatch, Fixture};
+
+async fn put(fixture: &Fixture, uri: &str, body: Value) -> Answer {
+    fixture.send("PUT", uri, &[], body.to_string()).await
+}
+
+#[tokio::test]
+async fn a_user_is_known_by_how_they_can_be_written_to() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+    let answer = put(&fixture, "/v1/users/ana", json!({"email": "ana@example.com", "locale": "pt-BR"})).await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    let contact = fixture.store.contact(&ana).await.unwrap().unwrap();
+    assert_eq!(contact.email, Some(Secret::from("ana@example.com")));
+    assert_eq!(contact.locale.as_deref(), Some("pt-BR"));
+    assert_eq!(put(&fixture, "/v1/users/ana", json!({"email": null})).await.status, 204);
+    assert_eq!(fixture.store.contact(&ana).await.unwrap().unwrap().email, None, "the whole is replaced");
+
+    for (uri, body, expected) in [
+        (
+            "/v1/users/ana",
+            json!({"email": "canary@"}),
+            "email: must be one address such as ana@example.com, at most 254 bytes",
+        ),
+        ("/v1/users/ana", json!({"email": 7}), "email: has the wrong type: expected a string"),
+        (
+            "/v1/users/ana",
+            json!({"locale": "pt_BR"}),
+            "locale: must be a language tag (BCP 47) such as en or pt-BR",
+        ),
+        ("/v1/users/ana", json!({"mail": "a@b"}), "mail: is not known here: accepted are email, locale"),
+        ("/v1/users/a%2Fb", json!({}), "user: must not contain '/': use letters, digits and . _ - : @ + ~ ="),
+    ] {
+        assert_eq!(put(&fixture, uri, body).await.problem(), (422, expected.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_group_changes_by_difference_and_is_read_by_page() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let uri = "/v1/groups/family:42/members";
+    assert_eq!(fixture.get(uri).await.json(), json!({"members": [], "next": null}));
+    assert_eq!(put(&fixture, uri, json!({"add": ["cem", "ana", "ben"]})).await.status, 204);
+    assert_eq!(put(&fixture, uri, json!({"add": ["dan", "ana"], "remove": ["ben"]})).await.status, 204);
+    let page = fixture.get(&format!("{uri}?limit=2")).await.json();
+    assert_eq!(page, json!({"members": ["ana", "cem"], "next": "cem"}));
+    let page = fixture.get(&format!("{uri}?limit=2&after=cem")).await.json();
+    assert_eq!(page, json!({"members": ["dan"], "next": null}));
+    let removed = fixture.send("DELETE", &format!("{uri}?users=ana,%20dan"), &[], "").await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(fixture.get(uri).await.json()["members"], json!(["cem"]));
+
+    let theirs = format!("Bearer {}", fixture.other_key);
+    let other = fixture.send("GET", uri, &[("authorization", &theirs)], "").await;
+    assert_eq!(other.json()["members"], json!([]), "a group of the same name behind another wall");
+}
+
+#[tokio::test]
+async fn a_refused_change_of_a_group_changes_nothing() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let uri = "/v1/groups/ops/members";
+    let many: Vec<String> = (0..=10_000).map(|n| n.to_string()).collect();
+    for (body, expected) in [
+        (json!({"add": many}), "add: has with `remove` more than 10000 names: send several requests"),
+        (
+            json!({"add": ["ana", "a/b"]}),
+            "add[1]: must not contain '/': use letters, digits and . _ - : @ + ~ =",
+        ),
+        (json!({"add": [1]}), "add[0]: has the wrong type: expected a string"),
+        (json!({"remove": "ana"}), "remove: has the wrong type: expected a list of names"),
+        (
+            json!({"add": ["ana"], "remove": ["ben", "ana"]}),
+            "remove[1]: is in `add` as well: which of the two?",
+        ),
+        (json!({"members": ["ana"]}), "members: is not known here: accepted are add, remove"),
+    ] {
+        assert_eq!(put(&fixture, uri, body).await.problem(), (422, expected.into()));
+    }
+    let nobody = fixture.send("DELETE", uri, &[], "").await.problem();
+    assert_eq!(nobody, (422, "users: must name whom to take out: ?users=ana,ben".into()));
+    assert_eq!(fixture.get(uri).await.json()["members"], json!([]));
+    assert_eq!(fixture.get(&format!("{uri}?limit=1001")).await.problem().0, 422);
+}

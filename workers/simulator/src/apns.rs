@@ -1,0 +1,316 @@
+//! Apple: `POST /3/device/{token}` over HTTP/2, with the checks and answers of APNs.
+//!
+//! What holds here:
+//! - A request that Apple would refuse is refused, with Apple's status and reason, before any
+//!   `status` fault is looked at: a fault cannot hide a mistake of the sender.
+//! - [`check`] decides and does nothing; `push` carries out what it and the fault say.
+//!
+//! Rules: <https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns>.
+//! A missing push type is refused (Apple demands it of some devices only), and a body that is not a
+//! JSON object counts as empty. Too frequent provider tokens are not policed: ask for it with a fault.
+//!
+//! Elsewhere: what a phone shows, in `arrivals`; the keys, in `tls`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::Shared;
+use crate::arrivals::{Ids, Incoming, Kind};
+use crate::faults::{Fault, Provider};
+use crate::http::{html_page, read_body, with_retry_after};
+use crate::serve::Connection;
+use crate::tls::{ApnsCredentials, Keys};
+
+const PAYLOAD_MAX: usize = 4096;
+const PAYLOAD_VOIP_MAX: usize = 5120;
+const COLLAPSE_ID_MAX: usize = 64;
+/// Hex digits. Real ones have 64 today.
+const DEVICE_TOKEN_LEN_MAX: usize = 200;
+const TOKEN_AGE_S_MAX: i64 = 3600;
+/// How far the sender's clock may be ahead.
+const CLOCK_SKEW_S_MAX: i64 = 60;
+const PUSH_TYPES: [&str; 11] = [
+    "alert",
+    "background",
+    "location",
+    "voip",
+    "complication",
+    "fileprovider",
+    "mdm",
+    "liveactivity",
+    "pushtotalk",
+    "widgets",
+    "controls",
+];
+
+/// Apple's side of the credentials.
+pub(crate) struct Apple {
+    key: DecodingKey,
+    expected: ApnsCredentials,
+}
+
+impl Apple {
+    pub(crate) fn new(keys: &Keys) -> anyhow::Result<Self> {
+        let key = DecodingKey::from_ec_pem(keys.apns_public_pem.as_bytes())?;
+        Ok(Self { key, expected: keys.credentials.apns.clone() })
+    }
+}
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let missing = || async { Refusal::bad("MissingDeviceToken").answer(None) };
+    let method = || async { Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed").answer(None) };
+    Router::new()
+        .route("/3/device", post(missing).fallback(method))
+        .route("/3/device/", post(missing).fallback(method))
+        .route("/3/device/{token}", post(push).fallback(method))
+        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "BadPath").answer(None) })
+        .with_state(shared)
+}
+
+async fn push(
+    State(shared): State<Arc<Shared>>,
+    Extension(connection): Extension<Connection>,
+    Path(token): Path<String>,
+    request: Request,
+) -> Response {
+    if request.version() != Version::HTTP_2 {
+        return StatusCode::HTTP_VERSION_NOT_SUPPORTED.into_response();
+    }
+    let fault = shared.faults.take(Provider::Apns, |fault| fault.is_for(&token));
+    connection.before(&fault).await;
+
+    let (head, body) = request.into_parts();
+    let apns_id = head.headers.get("apns-id").cloned();
+    let checked = match read_body(body).await {
+        Some(body) => check(&shared.apple, &head.headers, &token, &body, Timestamp::now()),
+        None => Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge")),
+    };
+    let response = match checked {
+        Err(refusal) => refusal.answer(apns_id),
+        Ok(push) => match failure(&fault, apns_id) {
+            Some(answer) => answer,
+            None => {
+                let incoming = Incoming { connection: connection.number, ..push };
+                let id = incoming.ids.apns_id.clone().unwrap_or_default();
+                shared.record(incoming);
+                ([("apns-id", id)], StatusCode::OK).into_response()
+            }
+        },
+    };
+    connection.after(&fault).await;
+    response
+}
+
+/// What of a payload the simulator reads.
+#[derive(Debug, Default, Deserialize)]
+struct Payload {
+    #[serde(default)]
+    aps: Aps,
+    #[serde(default)]
+    watchbell: Ours,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Aps {
+    alert: Option<Shown>,
+    content_available: Option<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Shown {
+    Text(String),
+    Parts { title: Option<String>, body: Option<String> },
+}
+
+/// The key our senders add.
+#[derive(Debug, Default, Deserialize)]
+struct Ours {
+    alert: Option<String>,
+    user: Option<String>,
+    #[serde(default)]
+    withdraw: Vec<String>,
+}
+
+/// What Apple makes of a request at `now`: the push it takes in, or why it does not. No I/O.
+fn check(
+    apple: &Apple,
+    headers: &HeaderMap,
+    token: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Incoming, Refusal> {
+    if headers
+        .keys()
+        .any(|name| name.as_str().starts_with("apns-") && headers.get_all(name).iter().count() > 1)
+    {
+        return Err(Refusal::bad("DuplicateHeaders"));
+    }
+    check_provider_token(apple, headers, now)?;
+    let is_hex = token.len().is_multiple_of(2) && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hex || token.len() > DEVICE_TOKEN_LEN_MAX {
+        return Err(Refusal::bad("BadDeviceToken"));
+    }
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"));
+    match text("apns-topic") {
+        None | Some("") => return Err(Refusal::bad("MissingTopic")),
+        Some(topic) if topic != apple.expected.topic => return Err(Refusal::bad("TopicDisallowed")),
+        Some(_) => {}
+    }
+    let push_type = text("apns-push-type").unwrap_or_default();
+    if !PUSH_TYPES.contains(&push_type) {
+        return Err(Refusal::bad("InvalidPushType"));
+    }
+    let priority = text("apns-priority").unwrap_or("10"); // Apple's default.
+    if !["1", "5", "10"].contains(&priority) || (push_type == "background" && priority == "10") {
+        return Err(Refusal::bad("BadPriority"));
+    }
+    if text("apns-expiration").is_some_and(|seconds| seconds.parse::<u64>().is_err()) {
+        return Err(Refusal::bad("BadExpirationDate"));
+    }
+    if text("apns-id").is_some_and(|id| !is_lowercase_uuid(id)) {
+        return Err(Refusal::bad("BadMessageId"));
+    }
+    if text("apns-collapse-id").is_some_and(|id| id.is_empty() || id.len() > COLLAPSE_ID_MAX) {
+        return Err(Refusal::bad("BadCollapseId"));
+    }
+    if body.len() > if push_type == "voip" { PAYLOAD_VOIP_MAX } else { PAYLOAD_MAX } {
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"));
+    }
+    let payload: Payload = serde_json::from_slice(body).map_err(|_| Refusal::bad("PayloadEmpty"))?;
+
+    let is_withdrawal = (push_type, priority, payload.aps.content_available) == ("background", "5", Some(1));
+    let (title, text_shown) = match payload.aps.alert {
+        None => (None, None),
+        Some(Shown::Text(text)) => (Some(text), None),
+        Some(Shown::Parts { title, body }) => (title, body),
+    };
+    let ours = headers.iter().filter(|(name, _)| name.as_str().starts_with("apns-"));
+    let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Ok(Incoming {
+        kind: Kind::Apns,
+        user: payload.watchbell.user,
+        to: token.to_owned(),
+        alert: payload.watchbell.alert,
+        title: title.unwrap_or_default(),
+        body: text_shown.unwrap_or_default(),
+        ids: Ids {
+            apns_id: Some(text("apns-id").map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)),
+            collapse_id: text("apns-collapse-id").map(str::to_owned),
+            ..Ids::default()
+        },
+        headers: ours.map(|(name, value)| (name.to_string(), lossy(value))).collect::<BTreeMap<_, _>>(),
+        payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
+        withdraws: if is_withdrawal { payload.watchbell.withdraw } else { Vec::new() },
+        connection: 0,
+    })
+}
+
+fn check_provider_token(apple: &Apple, headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+        iat: i64,
+    }
+    let invalid = Refusal::new(StatusCode::FORBIDDEN, "InvalidProviderToken");
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(("bearer", token)) = given.split_once(' ').map(|(scheme, rest)| (scheme, rest.trim())) else {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "MissingProviderToken"));
+    };
+    // Apple's tokens have no `exp` and no `aud`; their age is judged below.
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    let decoded = jsonwebtoken::decode::<Claims>(token, &apple.key, &rules).map_err(|_| invalid)?;
+    let (kid, Claims { iss, iat }) = (decoded.header.kid, decoded.claims);
+    let age_s = now.as_second().saturating_sub(iat);
+    if kid.as_ref() != Some(&apple.expected.key_id)
+        || iss != apple.expected.team_id
+        || age_s < -CLOCK_SKEW_S_MAX
+    {
+        return Err(invalid);
+    }
+    if age_s > TOKEN_AGE_S_MAX {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "ExpiredProviderToken"));
+    }
+    Ok(())
+}
+
+fn is_lowercase_uuid(id: &str) -> bool {
+    id.len() == 36 && Uuid::try_parse(id).is_ok() && !id.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+/// The answer that a fault gives in place of 200, if it gives one.
+fn failure(fault: &Fault, apns_id: Option<HeaderValue>) -> Option<Response> {
+    if fault.html {
+        return Some(html_page(fault));
+    }
+    let status = StatusCode::from_u16(fault.status?).ok()?;
+    let usual = match status.as_u16() {
+        400 => "BadDeviceToken",
+        403 => "InvalidProviderToken",
+        404 => "BadPath",
+        405 => "MethodNotAllowed",
+        410 => "Unregistered",
+        413 => "PayloadTooLarge",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        _ => "InternalServerError",
+    };
+    let reason = fault.reason.as_deref().unwrap_or(usual);
+    let since = || fault.timestamp.unwrap_or_else(|| Timestamp::now().as_millisecond());
+    let timestamp = (status == StatusCode::GONE || fault.timestamp.is_some()).then(since);
+    Some(with_retry_after(fault, answer(status, reason, timestamp, apns_id)))
+}
+
+/// Why Apple does not take a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    status: StatusCode,
+    reason: &'static str,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    fn bad(reason: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    fn answer(self, apns_id: Option<HeaderValue>) -> Response {
+        answer(self.status, self.reason, None, apns_id)
+    }
+}
+
+fn answer(
+    status: StatusCode,
+    reason: &str,
+    timestamp: Option<i64>,
+    apns_id: Option<HeaderValue>,
+) -> Response {
+    let body = match timestamp {
+        Some(timestamp) => json!({"reason": reason, "timestamp": timestamp}),
+        None => json!({"reason": reason}),
+    };
+    let mut response = (status, Json(body)).into_response();
+    if let Some(apns_id) = apns_id {
+        response.headers_mut().insert("apns-id", apns_id);
+    }
+    response
+}

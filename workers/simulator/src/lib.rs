@@ -1,0 +1,209 @@
+//! Stands in for Apple, Google and a mail relay, with a page of what arrived and faults to inject.
+//!
+//! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
+//! differ. [`Simulator::bind`] opens three listeners: plain HTTP for `/arrivals`, `/faults` and the
+//! page; TLS for APNs, FCM and Google's token endpoint; SMTP with STARTTLS.
+//!
+//! What holds here:
+//! - Whoever is refused by the simulator would be refused by the real host, for the same reason.
+//! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
+//!   own interface has no authentication.
+//!
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `smtp` with `line` and `mime`), what
+//! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`.
+
+mod apns;
+mod arrivals;
+mod faults;
+mod fcm;
+mod http;
+mod line;
+mod mime;
+mod oauth;
+mod serve;
+mod smtp;
+mod tls;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use axum::Router;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use crate::tls::{ApnsCredentials, Credentials};
+
+/// Where the simulator listens and what it keeps.
+#[derive(Debug, Clone)]
+pub struct SimulatorConfig {
+    /// The JSON interface and the page, plain HTTP. Port 0 takes a free one, here and below.
+    pub listen: SocketAddr,
+    /// APNs, FCM and the OAuth token endpoint: TLS, HTTP/2 and HTTP/1.1.
+    pub push_listen: SocketAddr,
+    /// The mail relay.
+    pub smtp_listen: SocketAddr,
+    /// Keeps the authority and the senders' keys across restarts, readable by their owner only.
+    pub state_dir: Option<PathBuf>,
+    /// The name in the certificate and in URLs. The certificate covers `localhost` and 127.0.0.1 as well.
+    pub public_host: String,
+}
+
+impl Default for SimulatorConfig {
+    /// Free ports of this machine, `localhost`, nothing kept.
+    fn default() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            listen: any,
+            push_listen: any,
+            smtp_listen: any,
+            state_dir: None,
+            public_host: "localhost".into(),
+        }
+    }
+}
+
+/// The addresses that were bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The JSON interface and the page.
+    pub listen: SocketAddr,
+    /// APNs, FCM and the token endpoint.
+    pub push: SocketAddr,
+    /// The mail relay.
+    pub smtp: SocketAddr,
+}
+
+/// What the listeners share.
+pub(crate) struct Shared {
+    arrivals: Mutex<arrivals::Arrivals>,
+    faults: faults::Faults,
+    apple: apns::Apple,
+    oauth: oauth::OAuth,
+    fcm_project: String,
+}
+
+impl Shared {
+    fn record(&self, incoming: arrivals::Incoming) {
+        self.arrivals().record(incoming, Timestamp::now());
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, arrivals::Arrivals> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The simulator, bound and not yet serving.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    credentials: Credentials,
+    acceptor: TlsAcceptor,
+    public_host: String,
+    addresses: Addresses,
+    listener: TcpListener,
+    push_listener: TcpListener,
+    smtp_listener: TcpListener,
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Simulator {
+    /// Binds the three listeners and makes the keys, or reads those kept in the state directory.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, or a state directory that cannot be read or written.
+    pub async fn bind(config: SimulatorConfig) -> anyhow::Result<Self> {
+        let SimulatorConfig { listen, push_listen, smtp_listen, state_dir, public_host } = config;
+        let listener = bind(listen).await?;
+        let push_listener = bind(push_listen).await?;
+        let smtp_listener = bind(smtp_listen).await?;
+        let addresses = Addresses {
+            listen: listener.local_addr()?,
+            push: push_listener.local_addr()?,
+            smtp: smtp_listener.local_addr()?,
+        };
+        let (host, port) = (public_host.clone(), addresses.push.port());
+        let make = move || tls::Keys::load_or_make(state_dir.as_deref(), &host, port);
+        let keys = tokio::task::spawn_blocking(make).await??;
+        let shared = Shared {
+            arrivals: Mutex::default(),
+            faults: faults::Faults::default(),
+            apple: apns::Apple::new(&keys)?,
+            oauth: oauth::OAuth::new(&keys)?,
+            fcm_project: keys.credentials.fcm_project.clone(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            credentials: keys.credentials,
+            acceptor: keys.acceptor,
+            public_host,
+            addresses,
+            listener,
+            push_listener,
+            smtp_listener,
+        })
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What a sender needs to be let in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The JSON interface and the page, to be served under another address as well, at any prefix.
+    pub fn router(&self) -> Router {
+        http::router(Arc::clone(&self.shared))
+    }
+
+    /// Serves until `shutdown`, then waits for what is in flight, for a few seconds at most.
+    ///
+    /// # Errors
+    /// None so far: what goes wrong on one connection ends that connection.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Addresses { listen, push, smtp } = self.addresses;
+        info!(%listen, %push, %smtp, "The simulator listens on {listen}, for pushes on {push}, for email on {smtp}");
+        let own = self.router();
+        let providers = apns::router(Arc::clone(&self.shared))
+            .merge(fcm::router(Arc::clone(&self.shared)))
+            .merge(oauth::router(Arc::clone(&self.shared)));
+        let relay = Arc::new(smtp::Relay {
+            shared: self.shared,
+            acceptor: self.acceptor.clone(),
+            host: self.public_host,
+            shutdown: shutdown.clone(),
+        });
+
+        let tasks = serve::Tasks::default();
+        let serve_own = serve::accept(self.listener, &shutdown, &tasks, |stream, number| {
+            serve::serve_http(stream, number, own.clone(), tasks.clone(), shutdown.clone())
+        });
+        let push_tasks = serve::Tasks::default();
+        let serve_push = serve::accept(self.push_listener, &shutdown, &push_tasks, |stream, number| {
+            let (acceptor, router) = (self.acceptor.clone(), providers.clone());
+            serve::serve_tls(stream, number, acceptor, router, push_tasks.clone(), shutdown.clone())
+        });
+        let smtp_tasks = serve::Tasks::default();
+        let serve_smtp = serve::accept(self.smtp_listener, &shutdown, &smtp_tasks, |stream, number| {
+            smtp::serve(Arc::clone(&relay), stream, number)
+        });
+        tokio::join!(serve_own, serve_push, serve_smtp);
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("the simulator cannot listen on {address}"))
+}

@@ -1,0 +1,224 @@
+//! The user's HTTP API: inbox, receipts, devices. Keyed by the token's user, so nobody reaches anybody else's (I8).
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Path, Query, State},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+use watchbell::{
+    domain::{
+        Device, PushEnvironment, Secret,
+        device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
+    },
+    store::StoreError,
+    wire::{Problem, frame::ReceiptFrame},
+};
+
+use crate::{Identity, Socket, device_id, session::receipt_of, upgrade::token_of};
+
+/// Rows of a page when none is asked for, and at the most.
+const PAGE_DEFAULT: usize = 50;
+const PAGE_MAX: usize = 200;
+/// Seconds after which to come back when the store does not answer.
+const RETRY_AFTER_S: u32 = 2;
+
+impl FromRequestParts<Socket> for Identity {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
+        let token = token_of(&parts.headers);
+        let token =
+            token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
+        let now = socket.0.clock.now();
+        socket
+            .0
+            .authenticator
+            .verify(token.expose(), now)
+            .map_err(|error| Problem::unauthorized(error.to_string()))
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct PageQuery {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    seq: u64,
+    state: &'a str,
+    recorded_at: String,
+    alert: &'a RawValue,
+}
+
+/// `GET /v1/inbox?before=&limit=`: newest change first.
+pub(crate) async fn inbox(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Query(page): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let (head, rows) =
+        socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(unavailable)?;
+    let alerts: Vec<Row<'_>> = rows
+        .iter()
+        .filter_map(|row| {
+            let alert = serde_json::from_str(&row.content).ok()?; // `content_of` wrote it.
+            Some(Row {
+                seq: row.seq,
+                state: row.state.as_str(),
+                recorded_at: row.recorded_at.to_string(),
+                alert,
+            })
+        })
+        .collect();
+    let next_before = (rows.len() == limit).then(|| rows.last().map(|row| row.seq)).flatten();
+    let body = json!({
+        "seq": head.seq,
+        "cursor": socket.cursor(head.seq),
+        "unread": head.unread,
+        "next_before": next_before,
+        "alerts": alerts,
+    });
+    Ok(Json(body).into_response())
+}
+
+/// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
+pub(crate) async fn receipts(
+    State(socket): State<Socket>,
+    identity: Identity,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let frame: ReceiptFrame = read(&body)?;
+    let state = frame.state.clone();
+    let receipt =
+        receipt_of(&identity, "http", frame).map_err(|(field, problem)| Problem::invalid(field, problem))?;
+    let said = socket.0.receipts.say_and_wait(receipt).await;
+    let said =
+        said.ok_or_else(|| Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S))?;
+    let body = match said {
+        Some(said) => {
+            let alerts: Vec<String> = said.alerts.iter().map(ToString::to_string).collect();
+            json!({"seq": said.seq, "unread": said.unread, "alerts": alerts, "state": state})
+        }
+        None => json!({"alerts": [], "state": state}),
+    };
+    Ok(Json(body).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceBody {
+    service: String,
+    token: String,
+    #[serde(default)]
+    environment: Option<String>,
+}
+
+/// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
+pub(crate) async fn put_device(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<StatusCode, Problem> {
+    let body: DeviceBody = read(&body)?;
+    if body.token.is_empty() || body.token.len() > TOKEN_BYTES_MAX || body.token.chars().any(char::is_control)
+    {
+        return Err(Problem::invalid(
+            "token",
+            format!("must have 1 to {TOKEN_BYTES_MAX} bytes, as the device gave it"),
+        ));
+    }
+    let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
+    let device = Device {
+        id: device_id(&device)?,
+        service: body.service.parse().map_err(|error: watchbell::domain::alert::UnknownWord| {
+            Problem::invalid("service", error.to_string())
+        })?,
+        token: Secret::from(body.token),
+        environment: environment.map_err(|error| Problem::invalid("environment", error.to_string()))?,
+        registered_at: socket.0.clock.now(),
+    };
+    let kept = socket
+        .0
+        .store
+        .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
+        .await
+        .map_err(unavailable)?;
+    match kept {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::conflict(format!(
+            "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
+        ))),
+    }
+}
+
+/// `GET /v1/devices`: the user's devices, without their tokens.
+pub(crate) async fn devices(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
+    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    let devices: Vec<_> = devices.iter().map(shown).collect();
+    Ok(Json(json!({"devices": devices})).into_response())
+}
+
+/// `GET /v1/devices/{device}`
+pub(crate) async fn device(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<Response, Problem> {
+    let id = device_id(&device)?;
+    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    match devices.iter().find(|device| device.id == id) {
+        Some(device) => Ok(Json(shown(device)).into_response()),
+        None => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+/// `DELETE /v1/devices/{device}`
+pub(crate) async fn delete_device(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let gone =
+        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(unavailable)?;
+    match gone {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+fn shown(device: &Device) -> serde_json::Value {
+    json!({
+        "device": device.id.as_str(),
+        "service": device.service.as_str(),
+        "environment": device.environment.as_str(),
+        "registered_at": device.registered_at.to_string(),
+    })
+}
+
+/// A JSON body. The parser's message is left out where it would repeat a value (I12).
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            let text = error.to_string();
+            let missing = text.starts_with("missing field") || text.starts_with("unknown field");
+            Problem::malformed(if missing { text } else { "a field has the wrong type".to_owned() })
+        }
+        _ => Problem::malformed(format!(
+            "the body is not JSON: line {}, column {}",
+            error.line(),
+            error.column()
+        )),
+    })
+}
+
+fn unavailable(error: StoreError) -> Problem {
+    tracing::warn!(%error, "The user's API has to turn somebody away");
+    Problem::unavailable("the store does not answer", RETRY_AFTER_S)
+}

@@ -1,0 +1,125 @@
+//! Frames in order: what to do with a live frame, given what the session has. Pure.
+//!
+//! Two dispatchers may publish neighbouring numbers in either order, so a frame whose predecessor is missing is held
+//! for a moment. If the predecessor does not come, the session is healed from the store.
+
+use std::collections::BTreeMap;
+
+use watchbell::domain::Seq;
+
+/// Frames held at the most; one more means that a real hole is there.
+pub(crate) const HELD_MAX: usize = 64;
+
+/// Where one session stands.
+pub(crate) struct Order<F> {
+    /// The last change number the client was given.
+    last: Seq,
+    held: BTreeMap<Seq, F>,
+}
+
+/// What to do with a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken<F> {
+    /// Send these, in this order.
+    Send(Vec<F>),
+    /// It waits for its predecessor.
+    Held,
+    /// The client has it already.
+    Old,
+    /// Too much is held: heal now.
+    Heal,
+}
+
+impl<F> Order<F> {
+    pub(crate) fn after(last: Seq) -> Self {
+        Self { last, held: BTreeMap::new() }
+    }
+
+    pub(crate) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Whether frames wait for a predecessor.
+    pub(crate) fn has_hole(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A live frame arrived.
+    pub(crate) fn take(&mut self, seq: Seq, frame: F) -> Taken<F> {
+        if seq <= self.last {
+            return Taken::Old;
+        }
+        self.held.insert(seq, frame);
+        let ready = self.release();
+        match (ready.is_empty(), self.held.len() > HELD_MAX) {
+            (false, _) => Taken::Send(ready),
+            (true, false) => Taken::Held,
+            (true, true) => Taken::Heal,
+        }
+    }
+
+    /// The client was brought up to `seq` from the store. Returns the frames that follow on directly.
+    pub(crate) fn healed_to(&mut self, seq: Seq) -> Vec<F> {
+        self.last = self.last.max(seq);
+        self.held = self.held.split_off(&(self.last + 1));
+        self.release()
+    }
+
+    /// Everything before `seq` is given up: the client was told to fetch the inbox.
+    pub(crate) fn jump_to(&mut self, seq: Seq) {
+        self.last = seq;
+        self.held.clear();
+    }
+
+    fn release(&mut self) -> Vec<F> {
+        let mut ready = Vec::new();
+        while let Some(frame) = self.held.remove(&(self.last + 1)) {
+            self.last += 1;
+            ready.push(frame);
+        }
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_leave_in_order_whatever_order_they_come_in() {
+        let mut order = Order::after(4);
+        for (why, seq, expected) in [
+            ("the next one", 5, Taken::Send(vec![5])),
+            ("again", 5, Taken::Old),
+            ("long known", 1, Taken::Old),
+            ("its predecessor is missing", 8, Taken::Held),
+            ("and still", 7, Taken::Held),
+            ("here it is, and what waited for it", 6, Taken::Send(vec![6, 7, 8])),
+        ] {
+            assert_eq!(order.take(seq, seq), expected, "{why}");
+        }
+        assert!(!order.has_hole());
+    }
+
+    #[test]
+    fn what_the_store_told_is_not_told_again() {
+        let mut order = Order::after(0);
+        assert_eq!(order.take(3, 3), Taken::Held);
+        assert_eq!(order.take(5, 5), Taken::Held);
+        assert_eq!(order.healed_to(4), vec![5], "3 was in the store's answer, 5 follows on");
+        assert_eq!(order.last(), 5);
+        assert_eq!(order.healed_to(2), Vec::<u64>::new(), "an older answer takes nothing back");
+        assert_eq!(order.last(), 5);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut order = Order::after(0);
+        for seq in 2..2 + HELD_MAX as u64 {
+            assert_eq!(order.take(seq, ()), Taken::Held);
+        }
+        assert_eq!(order.take(1_000, ()), Taken::Heal);
+        order.jump_to(1_000);
+        assert!(!order.has_hole());
+    }
+}

@@ -1,0 +1,87 @@
+//! Live messages to sessions: decoded once, encoded once a user, put into outboxes without waiting.
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use watchbell::{
+    broker::{LiveEvent, LiveSource},
+    domain::{Tenant, UserId, UserKey},
+    wire::{
+        frame::{AlertFrame, Cursor, ReceiptSaid, ServerFrame},
+        live::{LiveAlert, LiveReceipt, LiveV1},
+    },
+};
+
+use crate::{Socket, outbox::Item};
+
+impl Socket {
+    pub(crate) async fn pump(self, mut live: Box<dyn LiveSource>, stop: CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return,
+                event = live.next() => event,
+            };
+            match event {
+                Some(LiveEvent::Frame(message)) => self.deliver(&message.body),
+                Some(LiveEvent::Gap) => {
+                    info!("Live frames may have been missed: every session is compared with the store");
+                    metrics::counter!("watchbell_socket_gaps_total").increment(1);
+                    let socket = self.clone();
+                    // Beside the pump, so that live frames do not wait for it; ends with the pod.
+                    let stop = stop.clone();
+                    self.0.sessions.spawn(async move { socket.ping_everybody(&stop).await });
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn deliver(&self, body: &[u8]) {
+        match serde_json::from_slice::<LiveV1<'_>>(body) {
+            Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
+            Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
+            // Of a newer version, perhaps: sessions learn of it by its number.
+            Err(error) => warn!(%error, "A live message could not be read"),
+        }
+    }
+
+    fn deliver_alert(&self, live: &LiveAlert<'_>) {
+        let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
+        for to in &live.to {
+            let Ok(user) = UserId::parse(&to.user) else { continue };
+            self.0.hub.give(&UserKey::new(tenant.clone(), user), || {
+                metrics::counter!("watchbell_socket_frames_total", "type" => "alert").increment(1);
+                let cursor = self.cursor(to.seq);
+                let frame = AlertFrame {
+                    seq: to.seq,
+                    cursor: &cursor,
+                    unread: to.unread,
+                    state: &to.state,
+                    alert: live.content,
+                };
+                Item::Frame { seq: to.seq, text: ServerFrame::Alert(frame).encode().into() }
+            });
+        }
+    }
+
+    fn deliver_receipt(&self, live: &LiveReceipt) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "receipt").increment(1);
+            let frame = ReceiptSaid {
+                seq: live.seq,
+                cursor: &self.cursor(live.seq),
+                unread: live.unread,
+                alerts: &live.alerts,
+                state: &live.state,
+                by: &live.by,
+                op: live.op.as_deref(),
+            };
+            Item::Frame { seq: live.seq, text: ServerFrame::Receipt(frame).encode().into() }
+        });
+    }
+
+    /// A place in somebody's inbox, as clients are given it.
+    pub(crate) fn cursor(&self, seq: u64) -> String {
+        Cursor { epoch: &self.0.epoch, seq }.encode()
+    }
+}
