@@ -78,7 +78,7 @@ impl Engine {
     /// `columns` are written `name type, name type` with the types `text` and `bigint`.
     pub(super) fn rows(self, columns: &str) -> String {
         match self {
-            Self::Postgres => format!("jsonb_to_recordset($1::jsonb) AS batch({columns})"),
+            Self::Postgres => format!("json_to_recordset($1::json) AS batch({columns})"),
             Self::Sqlite => {
                 let picked: Vec<String> = columns
                     .split(',')
@@ -96,7 +96,7 @@ fn a_batch_is_a_table_in_both_dialects() {
     let columns = "user_id text, seq bigint";
     assert_eq!(
         Engine::Postgres.rows(columns),
-        "jsonb_to_recordset($1::jsonb) AS batch(user_id text, seq bigint)"
+        "json_to_recordset($1::json) AS batch(user_id text, seq bigint)"
     );
     assert_eq!(
         Engine::Sqlite.rows(columns),

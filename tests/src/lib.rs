@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alertmanager;
+pub mod fleet;
 pub mod guard;
 pub mod ports;
 pub mod postgres;
@@ -23,4 +24,5 @@ pub mod rabbit;
 pub mod scratch;
 mod service;
 pub mod services;
+pub mod session;
 pub mod until;

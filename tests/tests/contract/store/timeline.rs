@@ -4,11 +4,15 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
     ReceiptState, Timestamp,
 };
-use watchbell::store::{Answer, Decision, Holder, NewAttempt, Stepped, Store};
+use watchbell::store::{Answer, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store};
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt, tenant, user};
+use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, receipt, tenant, then, user};
 
-on_both_engines!(a_whole_walk_can_be_told, an_alert_for_many_is_told_for_some);
+on_both_engines!(
+    a_whole_walk_can_be_told,
+    an_alert_for_many_is_told_for_some,
+    a_later_version_can_build_on_the_latest,
+);
 
 /// Takes ana's one due row at `now`, begins `attempt`, gives it `state` a second later and rests until `due_at`.
 async fn call(
@@ -100,5 +104,22 @@ async fn an_alert_for_many_is_told_for_some(Bed { store, .. }: &Bed) -> anyhow::
     assert_eq!(store.timeline(&acme, &a, Some(&user("dan")), 9).await?, []);
     assert_eq!(store.timeline(&acme, &alert_id("b"), None, 9).await?, []);
     assert_eq!(store.alert(&acme, &alert_id("b")).await?, None);
+    Ok(())
+}
+
+async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (acme, a) = (tenant("acme"), alert_id("a"));
+    assert_eq!(store.latest(&acme, &a).await?, None);
+    let first = but(&firing("a", &["ana", "ben"]), |alert| alert.policy = Some("critical".to_owned()));
+    let second = then(&first, Status::Firing);
+    store.record(&[first], at(0)).await?;
+    store.record(std::slice::from_ref(&second), at(1)).await?;
+    let content = second.content.to_string();
+    let expected = LatestAlert { version: 2, content, policy: Some("critical".to_owned()) };
+    assert_eq!(store.latest(&acme, &a).await?, Some(expected));
+    store.record(&[NewAlert { first_due_at: None, ..firing("quiet", &["ana"]) }], at(0)).await?;
+    let quiet = store.latest(&acme, &alert_id("quiet")).await?;
+    assert_eq!(quiet.and_then(|latest| latest.policy), None, "nobody walks");
+    assert_eq!(store.latest(&tenant("other"), &a).await?, None, "another tenant's is not ours (I8)");
     Ok(())
 }

@@ -17,30 +17,14 @@ const REQUEST_TIMEOUT_MS = 8_000;
 const SHOWN_MAX = 60;
 const ON_SCREEN_SHARE = 0.6;
 
-const EXAMPLES = [
-  { severity: "warning", title: "Your password was found in a breach", body: "It was leaked with 2 million others from a shop you used. Change it there, and wherever else you used it.", url: "https://example.com/exposures/42" },
-  { severity: "critical", title: "Checkout is down", body: "Payments have failed for 3 minutes in eu-west.", url: "https://example.com/monitors/7" },
-  { severity: "info", title: "Your weekly report is ready", body: "2 monitors were slower than the week before.", url: "" },
-  { severity: "warning", title: "Certificate expires in 3 days", body: "shop.example.com has not renewed by itself.", url: "https://example.com/certificates" },
-];
-
 const state = {
-  demo: null,
-  user: "",
+  demo: null, user: "", session: "",
   /** What the connection is doing: connecting, live, waiting {until} or closed {why}. One value, so nothing can disagree. */
   link: { kind: "connecting" },
-  session: "",
   alerts: new Map(), // id → {alert, state, seq}
-  seq: 0,
-  unread: 0,
-  filled: false,
-  autoSeen: false,
-  arrivals: [],
-  selected: null,
-  told: null,
-  lastSent: null,
-  sent: "",
-  example: 0,
+  seq: 0, unread: 0, filled: false, autoSeen: false,
+  arrivals: [], selected: null, told: null,
+  lastSent: null, sent: "",
   clockAheadMs: 0, // of the server's
 };
 
@@ -194,8 +178,7 @@ function upsert({ alert, state: said, seq }) {
 function takeAlert(frame) {
   advance(frame);
   if (upsert(frame)) {
-    state.selected = frame.alert.id;
-    state.told = null;
+    select(frame.alert.id);
     byId("announce").textContent = `New ${frame.alert.severity} alert: ${frame.alert.title}`;
   }
   if (frame.state === "new") say([frame.alert.id], "delivered");
@@ -293,7 +276,6 @@ async function send() {
   }
   const { id } = await asProducer("POST", "/v1/alerts", alert);
   state.lastSent = { id, title: alert.title };
-  nextExample();
   return "Accepted: it will reach them.";
 }
 
@@ -304,21 +286,15 @@ async function resolve() {
   return `“${title}” is resolved (version ${version}).`;
 }
 
-const fillForm = (example) => {
-  for (const [field, value] of Object.entries(example)) byId(field).value = value;
-};
-
-/** Another example for the next send, unless the person wrote something of their own. */
-function nextExample() {
-  if (byId("title").value !== EXAMPLES[state.example].title) return;
-  state.example = (state.example + 1) % EXAMPLES.length;
-  fillForm(EXAMPLES[state.example]);
-}
-
 // ---- What a person does.
 
 function setLink(link) {
   state.link = link;
+  changed();
+}
+
+function select(id) {
+  Object.assign(state, { selected: id, told: null });
   changed();
 }
 
@@ -336,6 +312,12 @@ function become(user) {
 
 function listen() {
   byId("send").addEventListener("submit", (event) => { event.preventDefault(); tell(send); });
+  byId("users").addEventListener("click", ({ target }) => target.matches("button") && become(target.textContent));
+  byId("alerts").addEventListener("click", ({ target }) => {
+    const id = target.closest("li")?.dataset.key;
+    if (target.dataset.say) say([id], target.dataset.say);
+    else if (target.matches(".title")) select(id);
+  });
   byId("resolve").addEventListener("click", () => tell(resolve));
   byId("toggle").addEventListener("click", () => (state.link.kind === "closed" ? renew() : disconnect()));
   byId("auto-seen").addEventListener("change", ({ target }) => { state.autoSeen = target.checked; });
@@ -361,9 +343,153 @@ async function begin() {
   }
   const asked = new URLSearchParams(location.search).get("user");
   const { user } = state.demo.users.find(({ user }) => user === asked) ?? state.demo.users[0];
-  byId("users").replaceChildren(...state.demo.users.map(({ user }) => button(user, () => become(user))));
-  fillForm(EXAMPLES[0]);
+  byId("users").replaceChildren(...state.demo.users.map(({ user }) => build(["button", "", user, { type: "button" }])));
   listen();
   become(user);
   everySecond();
 }
+
+// ---- Drawing: each column from the state alone.
+
+/** `[tag, className, text or parts, attributes]` as a node. */
+function build([tag, className, content = "", attributes = {}]) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (Array.isArray(content)) made.append(...content.map(build));
+  else made.textContent = content;
+  return made;
+}
+
+/** Makes a list show these cards in this order. Items are kept by key, and with them focus, scrolling and what is in view. */
+function draw(list, cards, empty) {
+  const had = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  const keys = new Set(cards.map(({ key }) => key));
+  for (const [key, item] of had) if (!keys.has(key)) item.remove();
+  cards.forEach(({ key, look, parts }, at) => {
+    const item = had.get(key) ?? build(["li", "", "", { "data-key": key }]);
+    const shown = JSON.stringify(parts);
+    item.className = look;
+    if (item.shown !== shown) {
+      const focused = item.contains(document.activeElement);
+      item.replaceChildren(...parts.map(build));
+      item.shown = shown;
+      if (focused) item.querySelector("button")?.focus();
+    }
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
+  });
+  list.dataset.empty = empty;
+}
+
+const put = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
+const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const isWeb = (url) => /^https?:\/\//.test(url ?? "") && URL.canParse(url);
+
+let isDirty = false;
+function changed() {
+  if (isDirty || !state.demo) return;
+  isDirty = true;
+  queueMicrotask(() => {
+    isDirty = false;
+    for (const column of [drawFrame, drawLink, drawScreen, drawArrivals, drawTimeline]) column();
+  });
+}
+
+function drawFrame() {
+  for (const name of document.querySelectorAll(".name")) name.textContent = state.user;
+  for (const one of byId("users").children) one.setAttribute("aria-pressed", one.textContent === state.user);
+  put("address", me().email);
+  byId("resolve").disabled = !state.lastSent;
+  put("sent", state.sent);
+  document.title = `${state.unread ? `(${state.unread}) ` : ""}Watchbell · ${state.user}`;
+}
+
+function drawLink() {
+  const { kind, until, why } = state.link;
+  const left = Math.max(1, Math.ceil((until - Date.now()) / 1_000));
+  const texts = { live: "live", connecting: "connecting", waiting: `reconnecting in ${left} s`, closed: "offline" };
+  byId("link").dataset.kind = kind;
+  put("link-text", texts[kind]);
+  put("toggle", kind === "closed" ? "Open again" : "Close this screen");
+  byId("cover").hidden = kind !== "closed";
+  put("cover-text", why ?? "This screen is closed. What is sent now goes to the phone.");
+}
+
+const newestFirst = () =>
+  [...state.alerts.values()].sort((a, b) => b.alert.occurred_at.localeCompare(a.alert.occurred_at)).slice(0, SHOWN_MAX);
+
+function alertCard({ alert, state: said }) {
+  const can = (states) => (state.link.kind === "live" && states.includes(said) ? {} : { disabled: "" });
+  const button = (receipt, label, states) => ["button", "", label, { type: "button", "data-say": receipt, ...can(states) }];
+  const isSelected = alert.id === state.selected;
+  const parts = [
+    ["div", "line", [["button", "title", alert.title, { type: "button", "aria-pressed": isSelected, title: "Show what happened" }], ["span", "chip", said]]],
+    ["p", "text", alert.body ?? ""],
+    ["p", "more", [
+      ["span", "", `${alert.severity} · ${clock(alert.occurred_at)}`],
+      ...(alert.status === "firing" ? [] : [["span", "status", alert.status]]),
+      ...(isWeb(alert.url) ? [["a", "", new URL(alert.url).host, { href: alert.url, target: "_blank", rel: "noopener noreferrer" }]] : []),
+    ]],
+    ["div", "buttons", [button("seen", "Seen", ["new"]), button("read", "Read", ["new", "seen"]), button("dismissed", "Dismiss", ["new", "seen", "read"])]],
+  ];
+  return { key: alert.id, look: `card alert ${alert.severity} ${said} ${alert.status}${isSelected ? " selected" : ""}`, parts };
+}
+
+function drawScreen() {
+  put("unread", String(state.unread));
+  byId("unread").hidden = state.unread === 0;
+  byId("unread").setAttribute("aria-label", `${state.unread} unread`);
+  draw(byId("alerts"), newestFirst().map(alertCard), state.filled ? "Nothing yet. Send an alert." : "");
+  for (const item of byId("alerts").children) watcher.observe(item); // Once more is no more than once.
+}
+
+/** The newest of each name: a copy takes the place of the one before it. */
+function arrivalsOf(isWanted) {
+  const shown = new Map();
+  for (const one of state.arrivals.filter(isWanted)) {
+    const { collapse_id, tag, message_id, apns_id } = one.ids;
+    shown.set(`${one.kind} ${collapse_id ?? tag ?? message_id ?? apns_id ?? one.alert}`, one);
+  }
+  return [...shown].sort(([, a], [, b]) => b.last_at.localeCompare(a.last_at));
+}
+
+function drawArrivals() {
+  const card = (look) => ([key, { title, body, at, withdrawn }]) => {
+    const line = ["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(at)]]];
+    return { key, look: `card ${look}${withdrawn ? " withdrawn" : ""}`, parts: [line, ["strong", "", title], ["p", "text", body]] };
+  };
+  draw(byId("pushes"), arrivalsOf(({ kind }) => kind !== "email").map(card("push")), "No notifications");
+  draw(byId("mails"), arrivalsOf(({ kind }) => kind === "email").map(card("letter")), "No mail");
+  put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  put("date", new Date().toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" }));
+}
+
+/** What comes next, from what has happened. Every step leaves a note when it is done. */
+function whatIsNext({ stopped, due_at, entries }) {
+  const has = (start) => entries.some(({ what }) => what.startsWith(start));
+  if (stopped) return `Over: ${stopped}`;
+  if (has("email step")) return "Every channel was used";
+  const channel = has("push step") ? "email" : "push";
+  if (has(`${channel} alert`)) return `${channel} under way`;
+  const left = Math.ceil((Date.parse(due_at) - now()) / 1_000);
+  return left > 0 ? `${channel} in ${left} s unless seen` : `${channel} now`;
+}
+
+function entryCard({ at, what }, index, entries) {
+  const after = (Date.parse(at) - Date.parse(entries[0].at)) / 1_000;
+  const kind = /^(push|email|seen|read|dismissed|escalation)/.exec(what)?.[0] ?? "other";
+  const text = what
+    .replace(/: attempt [0-9a-f-]{36} begun$/, ": begun")
+    .replace(/last by ([0-9a-f]{32})/, (_, session) => (session === state.session ? "by this window" : "by another window"));
+  return { key: `${at} ${what}`, look: `entry did-${kind}`, parts: [["span", "more", `+${after.toFixed(1)} s`], ["span", "what", text, { title: what }]] };
+}
+
+function drawTimeline() {
+  const told = state.told;
+  put("told-alert", state.alerts.get(state.selected)?.alert.title ?? "");
+  put("next", told ? whatIsNext(told) : "");
+  byId("next").classList.toggle("over", Boolean(told?.stopped));
+  draw(byId("timeline"), (told?.entries ?? []).map(entryCard), "Every step of an alert, with its time and its reason.");
+}
+
+begin();

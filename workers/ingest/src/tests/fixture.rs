@@ -149,7 +149,7 @@ impl Fixture {
 
     /// What was published, in the order it was taken, as dispatch reads it.
     pub fn alerts(&self) -> Vec<Alert> {
-        self.messages().iter().map(|message| read(message)).collect()
+        self.messages().iter().map(read).collect()
     }
 
     pub fn messages(&self) -> Vec<Message> {

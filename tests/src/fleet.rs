@@ -1,0 +1,453 @@
+//! A whole fleet for a test: `up` in one process, or every worker in its own on real RabbitMQ and PostgreSQL.
+//!
+//! Both are driven by the same calls, so that one test runs on both.
+
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use watchbell::{
+    domain::{Secret, Tenant, UserId, UserKey},
+    runtime::config::AuthConfig,
+};
+
+use crate::{
+    ports,
+    process::{WatchbellProcess, binary},
+    scratch::Scratch,
+    services,
+    session::Session,
+    until::until,
+};
+
+/// How long a fleet may take to start.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the fleet may take to become ready again after a restart of a worker.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// The secret of tokens in a fleet of services.
+const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
+
+/// What a fleet runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// `watchbell up`: embedded broker, SQLite, one process.
+    Embedded,
+    /// RabbitMQ, PostgreSQL, a process a worker, two socket pods.
+    Services,
+}
+
+/// Where a fleet of services finds its broker and store.
+#[derive(Debug, Clone)]
+pub struct Urls {
+    /// `amqp://…`
+    pub broker: String,
+    /// `postgres://…`
+    pub store: String,
+}
+
+/// A running fleet. Dropped, it is killed.
+pub struct Fleet {
+    /// What it runs on.
+    pub engine: Engine,
+    /// Its broker and store, for a fleet of services.
+    pub urls: Option<Urls>,
+    scratch: Scratch,
+    env: Vec<(String, String)>,
+    workers: BTreeMap<&'static str, (WatchbellProcess, Vec<&'static str>, Vec<(String, String)>)>,
+    ports: BTreeMap<&'static str, u16>,
+    http: reqwest::Client,
+    key: String,
+    auth: AuthConfig,
+    tenant: Tenant,
+    simulator: String,
+}
+
+impl Fleet {
+    /// Starts a fleet whose default policy waits so long before push and then before email (in milliseconds).
+    /// `env` is added to every process.
+    ///
+    /// # Errors
+    /// It did not become ready; the log is in the error.
+    pub async fn start(engine: Engine, waits_ms: (u64, u64), env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        match engine {
+            Engine::Embedded => Self::start_embedded(waits_ms, env).await,
+            Engine::Services => {
+                let urls = Urls {
+                    broker: services::rabbit().await?.fresh_vhost("fleet").await?,
+                    store: services::postgres().await?.fresh_database("fleet").await?,
+                };
+                Self::start_services(urls, waits_ms, env).await
+            }
+        }
+    }
+
+    async fn start_embedded(waits_ms: (u64, u64), env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("fleet")?;
+        let mut fleet = Self::empty(Engine::Embedded, scratch, waits_ms, env)?;
+        let port = ports::free()?;
+        fleet.ports.insert("up", port);
+        fleet.env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
+        fleet.start_worker("up", vec!["up", "--data", "data"], Vec::new())?;
+        fleet.ready("up").await?;
+        fleet.read_demo()?;
+        Ok(fleet)
+    }
+
+    fn read_demo(&mut self) -> anyhow::Result<()> {
+        let demo: Value = serde_json::from_slice(&std::fs::read(self.dir().join("data/demo.json"))?)?;
+        let text = |name: &str| demo[name].as_str().unwrap_or_default().to_owned();
+        self.key = text("producer_key");
+        self.simulator = text("simulator");
+        let secret = std::fs::read_to_string(self.dir().join("data/auth.secret"))?;
+        self.auth.hs256_secret = Some(Secret::from(secret.trim().to_owned()));
+        self.tenant = Tenant::parse("demo")?;
+        Ok(())
+    }
+
+    /// Starts a fleet of services on these.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub async fn start_services(
+        urls: Urls,
+        waits_ms: (u64, u64),
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("fleet")?;
+        let mut fleet = Self::empty(Engine::Services, scratch, waits_ms, env)?;
+        fleet.auth.hs256_secret = Some(Secret::from(HS256_SECRET));
+        fleet.tenant = Tenant::parse("acme")?;
+        let [page, push, smtp] = [ports::free()?, ports::free()?, ports::free()?];
+        fleet.simulator = format!("http://127.0.0.1:{page}");
+        let set = [
+            ("STORE__URL", urls.store.clone()),
+            ("BROKER__URL", urls.broker.clone()),
+            ("AUTH__HS256_SECRET", HS256_SECRET.to_owned()),
+            ("SIMULATOR__LISTEN", format!("127.0.0.1:{page}")),
+            ("SIMULATOR__PUSH_LISTEN", format!("127.0.0.1:{push}")),
+            ("SIMULATOR__SMTP_LISTEN", format!("127.0.0.1:{smtp}")),
+            ("SIMULATOR__DIR", "simulator".to_owned()),
+            ("HTTP__LEAVE_WAIT", "0s".to_owned()),
+        ];
+        fleet.env.extend(set.map(|(name, value)| (format!("WATCHBELL__{name}"), value)));
+        fleet.urls = Some(urls);
+        fleet.command(&["migrate"])?;
+        fleet.command(&["topology", "apply"])?;
+        fleet.key =
+            fleet.command(&["key", "create", "--tenant", "acme", "--name", "tests"])?.trim().to_owned();
+
+        fleet.start_role("simulator", &["run", "simulator"], &[])?;
+        fleet.ready("simulator").await?;
+        let senders = [
+            ("APNS__TEAM_ID", "WATCHBELL1".to_owned()),
+            ("APNS__KEY_ID", "SIMULATED1".to_owned()),
+            ("APNS__TOPIC", "dev.watchbell.simulator".to_owned()),
+            ("APNS__KEY_FILE", "simulator/apns.p8".to_owned()),
+            ("APNS__ENDPOINT", format!("https://localhost:{push}")),
+            ("APNS__ENDPOINT_SANDBOX", format!("https://localhost:{push}")),
+            ("APNS__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
+            ("FCM__SERVICE_ACCOUNT_FILE", "simulator/fcm-service-account.json".to_owned()),
+            ("FCM__ENDPOINT", format!("https://localhost:{push}")),
+            ("FCM__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
+            ("EMAIL__HOST", "localhost".to_owned()),
+            ("EMAIL__PORT", smtp.to_string()),
+            ("EMAIL__FROM", "Watchbell <alerts@watchbell.test>".to_owned()),
+            ("EMAIL__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
+        ];
+        let senders: Vec<(String, String)> =
+            senders.into_iter().map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect();
+        fleet.start_role("ingest", &["run", "ingest"], &[])?;
+        fleet.start_role("dispatch", &["run", "dispatch"], &[])?;
+        fleet.start_role("socket-1", &["run", "socket"], &[])?;
+        fleet.start_role("socket-2", &["run", "socket"], &[])?;
+        fleet.start_role("fallback", &["run", "fallback"], &senders)?;
+        for name in ["ingest", "dispatch", "socket-1", "socket-2", "fallback"] {
+            fleet.ready(name).await?;
+        }
+        Ok(fleet)
+    }
+
+    fn empty(
+        engine: Engine,
+        scratch: Scratch,
+        waits_ms: (u64, u64),
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let (push, email) = waits_ms;
+        let policy = format!(
+            "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n"
+        );
+        std::fs::write(scratch.path().join("watchbell.toml"), policy)?;
+        Ok(Self {
+            engine,
+            urls: None,
+            scratch,
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            workers: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?,
+            key: String::new(),
+            auth: AuthConfig::default(),
+            tenant: Tenant::parse("none")?,
+            simulator: String::new(),
+        })
+    }
+
+    /// The fleet's folder.
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The API key of the fleet's tenant.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The fleet's tenant.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Names of the processes that can be killed.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.workers.keys().copied().collect()
+    }
+
+    /// Everything every process has logged, by name.
+    pub fn logs(&self) -> Vec<(&'static str, String)> {
+        let read =
+            |process: &WatchbellProcess| std::fs::read_to_string(process.log_file()).unwrap_or_default();
+        self.workers.iter().map(|(name, (process, _, _))| (*name, read(process))).collect()
+    }
+
+    /// A process, to signal it.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn worker(&mut self, name: &str) -> anyhow::Result<&mut WatchbellProcess> {
+        self.workers.get_mut(name).map(|(process, _, _)| process).with_context(|| format!("no worker {name}"))
+    }
+
+    /// kill -9, and started again with the same arguments. Does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn crash(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let (mut process, args, env) =
+            self.workers.remove(name).with_context(|| format!("no worker {name}"))?;
+        process.kill9();
+        drop(process);
+        self.start_worker(name, args, env)
+    }
+
+    /// Waits until a process is ready.
+    ///
+    /// # Errors
+    /// It is not, within the deadline.
+    pub async fn ready(&self, name: &'static str) -> anyhow::Result<()> {
+        let url = format!("{}/readyz", self.url(name)?);
+        let deadline = START_DEADLINE.max(READY_DEADLINE);
+        let is_ready = async || {
+            let response = self.http.get(&url).send().await.ok()?;
+            response.status().is_success().then_some(())
+        };
+        until(&format!("{name} to be ready"), deadline, is_ready).await.with_context(|| {
+            self.logs().into_iter().filter(|(log, _)| *log == name).map(|(_, text)| text).collect::<String>()
+        })
+    }
+
+    fn start_role(
+        &mut self,
+        name: &'static str,
+        args: &[&'static str],
+        env: &[(String, String)],
+    ) -> anyhow::Result<()> {
+        let port = ports::free()?;
+        self.ports.insert(name, port);
+        let mut env = env.to_vec();
+        env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
+        self.start_worker(name, args.to_vec(), env)
+    }
+
+    fn start_worker(
+        &mut self,
+        name: &'static str,
+        args: Vec<&'static str>,
+        env: Vec<(String, String)>,
+    ) -> anyhow::Result<()> {
+        let all: Vec<(&str, &str)> =
+            self.env.iter().chain(&env).map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let process = WatchbellProcess::start(name, self.dir(), &args, &all)?;
+        self.workers.insert(name, (process, args, env));
+        Ok(())
+    }
+
+    /// Runs a command of the binary with the fleet's configuration, and gives what it printed.
+    ///
+    /// # Errors
+    /// It failed; what it said is in the error.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(binary()?);
+        command.current_dir(self.dir()).args(args);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
+            command.env_remove(name);
+        }
+        let done = command.envs(self.env.iter().map(|(name, value)| (name, value))).output()?;
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        ensure!(done.status.success(), "watchbell {args:?}: {said}");
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
+    /// The HTTP address of a process; of `up`, when that is all there is.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn url(&self, name: &str) -> anyhow::Result<String> {
+        let port = self
+            .ports
+            .get(name)
+            .or_else(|| self.ports.get("up"))
+            .with_context(|| format!("no worker {name}"))?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// A token of a user, good for an hour.
+    ///
+    /// # Errors
+    /// The name is not one.
+    pub fn token(&self, user: &str) -> anyhow::Result<String> {
+        let secret = self.auth.hs256_secret.as_ref().context("no secret")?;
+        let user = UserKey::new(self.tenant.clone(), UserId::parse(user)?);
+        let expires_at = Timestamp::now() + SignedDuration::from_hours(1);
+        watchbell_socket::token::mint(secret, &self.auth, &user, expires_at)
+    }
+
+    /// Opens a user's session on a pod (`socket-1` or `socket-2`; the same one when embedded).
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn session(&self, pod: &str, user: &str, cursor: Option<&str>) -> anyhow::Result<Session> {
+        Session::open(&self.ws_url(pod)?, &self.token(user)?, cursor).await
+    }
+
+    /// Where sessions of a pod are opened.
+    ///
+    /// # Errors
+    /// There is no such pod.
+    pub fn ws_url(&self, pod: &str) -> anyhow::Result<String> {
+        Ok(format!("{}/v1/ws", self.url(pod)?.replacen("http", "ws", 1)))
+    }
+
+    /// Publishes over HTTP, with whatever answer.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn publish(&self, body: &Value) -> anyhow::Result<(u16, Value)> {
+        self.producer(reqwest::Method::POST, "/v1/alerts", Some(body)).await
+    }
+
+    /// Publishes over HTTP and insists on 202; gives the id.
+    ///
+    /// # Errors
+    /// Another answer.
+    pub async fn send(&self, alert: &Value) -> anyhow::Result<String> {
+        let (status, answer) = self.publish(alert).await?;
+        ensure!(status == 202, "answered {status}: {answer}");
+        Ok(answer["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// A request with the producer's key.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn producer(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let request =
+            self.http.request(method, format!("{}{path}", self.url("ingest")?)).bearer_auth(&self.key);
+        answer(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// A request with a user's token.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn user(
+        &self,
+        user: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.url("socket-1")?))
+            .bearer_auth(self.token(user)?);
+        answer(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Makes a user known, with a mailbox and an iPhone.
+    ///
+    /// # Errors
+    /// One of the calls was refused.
+    pub async fn furnish(&self, user: &str) -> anyhow::Result<()> {
+        let contact = json!({"email": format!("{user}@watchbell.test")});
+        let (status, problem) =
+            self.producer(reqwest::Method::PUT, &format!("/v1/users/{user}"), Some(&contact)).await?;
+        ensure!(status == 204, "{problem}");
+        let hex: String = format!("{user}-phone").bytes().map(|byte| format!("{byte:02x}")).collect();
+        let device = json!({"service": "apns", "token": format!("{hex:0>64}")});
+        let path = format!("/v1/devices/{user}-phone");
+        let (status, problem) = self.user(user, reqwest::Method::PUT, &path, Some(&device)).await?;
+        ensure!(status == 204, "{problem}");
+        Ok(())
+    }
+
+    /// What arrived at the simulator for one user: pushes and emails.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn arrivals(&self, user: &str) -> anyhow::Result<Vec<Value>> {
+        let (_, body) = answer(self.http.get(format!("{}/arrivals?user={user}", self.simulator))).await?;
+        Ok(body.as_array().cloned().unwrap_or_default())
+    }
+
+    /// What arrived at the simulator for everybody.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn all_arrivals(&self) -> anyhow::Result<Vec<Value>> {
+        let (_, body) = answer(self.http.get(format!("{}/arrivals", self.simulator))).await?;
+        Ok(body.as_array().cloned().unwrap_or_default())
+    }
+
+    /// Injects faults into the simulator.
+    ///
+    /// # Errors
+    /// It refused them.
+    pub async fn faults(&self, faults: &Value) -> anyhow::Result<()> {
+        let (status, problem) =
+            answer(self.http.put(format!("{}/faults", self.simulator)).json(faults)).await?;
+        ensure!(status < 300, "{problem}");
+        Ok(())
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}

@@ -1,0 +1,5 @@
+//! The whole fleet, driven as its users drive it, on both engines.
+
+#![allow(clippy::unwrap_used)]
+
+mod walk;
