@@ -93,7 +93,7 @@ fn the_walk_climbs_one_step_at_a_time() {
         (
             "no phone: the next at once",
             fresh(),
-            no_device.clone(),
+            no_device,
             5,
             Step::Advance { due_at: at(5), because: Because::NobodyToReach },
         ),
@@ -126,7 +126,7 @@ fn the_walk_climbs_one_step_at_a_time() {
         (
             "no address",
             at_email(vec![]),
-            no_email.clone(),
+            no_email,
             30,
             Step::Advance { due_at: at(30), because: Because::NobodyToReach },
         ),

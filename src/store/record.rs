@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, int, stored_name, text, word};
+use super::{Failure, Store, StoreError, Tx, int, maybe_text, stored_name, text, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
     inbox::{Escalation, Recorded, Row, record},
@@ -24,6 +24,8 @@ pub struct NewAlert {
     pub first_due_at: Option<Timestamp>,
     /// When nobody is told any more.
     pub expires_at: Timestamp,
+    /// Where in a large audience these recipients begin, for [`Store::reached`]; opaque here.
+    pub reached: Option<String>,
 }
 
 /// What became of one alert for one recipient.
@@ -182,7 +184,7 @@ impl Store {
         let mut latest: std::collections::BTreeMap<(&Tenant, &AlertId), &NewAlert> = Default::default();
         for new in batch {
             let held = latest.entry((&new.alert.tenant, &new.alert.id)).or_insert(new);
-            if held.alert.version < new.alert.version {
+            if held.alert.version <= new.alert.version {
                 *held = new;
             }
         }
@@ -191,16 +193,22 @@ impl Store {
             .map(|new| {
                 json!({
                     "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(),
-                    "version": new.alert.version, "content": &*new.content,
+                    "version": new.alert.version, "content": &*new.content, "policy": new.alert.policy,
+                    "reached": new.reached,
                 })
             })
             .collect();
         let sql = format!(
-            "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms)
-             SELECT tenant, alert_id, version, content, $2 FROM {} WHERE true
-             ON CONFLICT (tenant, alert_id) DO UPDATE SET version = excluded.version, content = excluded.content
-             WHERE alerts.version < excluded.version",
-            self.engine.rows("tenant text, alert_id text, version bigint, content text")
+            "INSERT INTO alerts (tenant, alert_id, version, content, policy, reached, recorded_at_ms)
+             SELECT tenant, alert_id, version, content, policy, reached, $2 FROM {} WHERE true
+             ON CONFLICT (tenant, alert_id) DO UPDATE SET version = excluded.version, reached = excluded.reached,
+                 content = CASE WHEN alerts.version < excluded.version THEN excluded.content ELSE alerts.content END,
+                 policy = CASE WHEN alerts.version < excluded.version THEN excluded.policy ELSE alerts.policy END
+             WHERE alerts.version < excluded.version
+                 OR (alerts.version = excluded.version AND excluded.reached IS NOT NULL)",
+            self.engine.rows(
+                "tenant text, alert_id text, version bigint, content text, policy text, reached text"
+            )
         );
         sqlx::query(AssertSqlSafe(sql))
             .bind(json!(values).to_string())
@@ -398,6 +406,25 @@ impl Store {
         );
         sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Where the recording of this version of an alert was when it was last heard of, if its audience is a large one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn reached(&self, alert: &Alert) -> Result<Option<String>, StoreError> {
+        self.in_time("reached", async {
+            let row = sqlx::query(
+                "SELECT reached FROM alerts WHERE tenant = $1 AND alert_id = $2 AND version = $3",
+            )
+            .bind(alert.tenant.as_str())
+            .bind(alert.id.as_str())
+            .bind(i64::from(alert.version))
+            .fetch_optional(&self.read)
+            .await?;
+            Ok(row.as_ref().map(|row| maybe_text(row, "reached")).transpose()?.flatten())
+        })
+        .await
     }
 
     /// The people an alert reached already, in order, after `after`: a later version goes to them as well.

@@ -20,7 +20,7 @@ pub struct InvalidAlert {
 
 impl InvalidAlert {
     /// A refusal of one field.
-    pub fn new(field: impl Into<String>, problem: impl ToString) -> Self {
+    pub fn new(field: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         Self { field: field.into(), problem: problem.to_string() }
     }
 }
@@ -232,7 +232,7 @@ fn text(field: &str, value: Option<String>, chars_max: usize) -> Result<Option<S
     }
 }
 
-fn word<T: std::str::FromStr<Err: ToString>>(
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     field: &str,
     value: Option<String>,
 ) -> Result<Option<T>, InvalidAlert> {

@@ -1,7 +1,7 @@
 //! Frames of the session protocol `watchbell.v1` (design.md, section 6). JSON objects with a `type`.
 //!
 //! Several frames may share one WebSocket message, one a line. Unknown types and fields are ignored.
-//! `tests/fixtures/frames.json` holds one of each, read by the Rust and the TypeScript tests alike.
+//! `tests/fixtures` holds one of each, for the Rust tests and for clients in other languages alike.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

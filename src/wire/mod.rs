@@ -8,6 +8,8 @@
 
 pub mod alert;
 pub mod close;
+#[cfg(test)]
+mod fixture_tests;
 pub mod frame;
 pub mod live;
 pub mod problem;

@@ -17,7 +17,7 @@ use crate::{
     process::{WatchbellProcess, binary},
     scratch::Scratch,
     services,
-    session::Session,
+    session::{Follower, Session},
     until::until,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the fleet may take to become ready again after a restart of a worker.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a worker may take to leave.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(30);
 /// The secret of tokens in a fleet of services.
 const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
 
@@ -54,7 +56,7 @@ pub struct Fleet {
     pub urls: Option<Urls>,
     scratch: Scratch,
     env: Vec<(String, String)>,
-    workers: BTreeMap<&'static str, (WatchbellProcess, Vec<&'static str>, Vec<(String, String)>)>,
+    workers: BTreeMap<&'static str, Worker>,
     ports: BTreeMap<&'static str, u16>,
     http: reqwest::Client,
     key: String,
@@ -62,6 +64,9 @@ pub struct Fleet {
     tenant: Tenant,
     simulator: String,
 }
+
+/// A process, with the arguments and variables it is started again with.
+type Worker = (WatchbellProcess, Vec<&'static str>, Vec<(String, String)>);
 
 impl Fleet {
     /// Starts a fleet whose default policy waits so long before push and then before email (in milliseconds).
@@ -229,6 +234,19 @@ impl Fleet {
         self.workers.get_mut(name).map(|(process, _, _)| process).with_context(|| format!("no worker {name}"))
     }
 
+    /// SIGTERM, and started again with the same arguments when it has left in order. Does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It does not leave, or not with success, or cannot be started.
+    pub async fn restart(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let process = self.worker(name)?;
+        process.terminate();
+        let left = process.wait_exit(LEAVE_DEADLINE).await?;
+        ensure!(left.success(), "{name} left with {left}");
+        let (_, args, env) = self.workers.remove(name).with_context(|| format!("no worker {name}"))?;
+        self.start_worker(name, args, env)
+    }
+
     /// kill -9, and started again with the same arguments. Does not wait until it is ready.
     ///
     /// # Errors
@@ -288,12 +306,21 @@ impl Fleet {
     /// # Errors
     /// It failed; what it said is in the error.
     pub fn command(&self, args: &[&str]) -> anyhow::Result<String> {
+        self.command_with(args, &[])
+    }
+
+    /// [`Self::command`] with more in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn command_with(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<String> {
         let mut command = Command::new(binary()?);
         command.current_dir(self.dir()).args(args);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
             command.env_remove(name);
         }
-        let done = command.envs(self.env.iter().map(|(name, value)| (name, value))).output()?;
+        command.envs(self.env.iter().map(|(name, value)| (name, value))).envs(env.iter().copied());
+        let done = command.output()?;
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         ensure!(done.status.success(), "watchbell {args:?}: {said}");
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
@@ -317,10 +344,27 @@ impl Fleet {
     /// # Errors
     /// The name is not one.
     pub fn token(&self, user: &str) -> anyhow::Result<String> {
+        self.mint(self.tenant.as_str(), user, SignedDuration::from_hours(1))
+    }
+
+    /// A token of anybody for any time, properly signed.
+    ///
+    /// # Errors
+    /// A name is not one.
+    pub fn mint(&self, tenant: &str, user: &str, good_for: SignedDuration) -> anyhow::Result<String> {
         let secret = self.auth.hs256_secret.as_ref().context("no secret")?;
-        let user = UserKey::new(self.tenant.clone(), UserId::parse(user)?);
-        let expires_at = Timestamp::now() + SignedDuration::from_hours(1);
-        watchbell_socket::token::mint(secret, &self.auth, &user, expires_at)
+        let user = UserKey::new(Tenant::parse(tenant)?, UserId::parse(user)?);
+        watchbell_socket::token::mint(secret, &self.auth, &user, Timestamp::now() + good_for)
+    }
+
+    /// The secret its tokens are signed with.
+    pub fn secret(&self) -> &str {
+        self.auth.hs256_secret.as_ref().map_or("", |secret| secret.expose())
+    }
+
+    /// A client for requests that have no method here.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Opens a user's session on a pod (`socket-1` or `socket-2`; the same one when embedded).
@@ -329,6 +373,15 @@ impl Fleet {
     /// As [`Session::open`].
     pub async fn session(&self, pod: &str, user: &str, cursor: Option<&str>) -> anyhow::Result<Session> {
         Session::open(&self.ws_url(pod)?, &self.token(user)?, cursor).await
+    }
+
+    /// Follows a user's inbox over both pods, beginning on the first.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn follower(&self, user: &str) -> anyhow::Result<Follower> {
+        let pods = vec![self.ws_url("socket-1")?, self.ws_url("socket-2")?];
+        Follower::start(pods, self.token(user)?).await
     }
 
     /// Where sessions of a pod are opened.
@@ -398,6 +451,35 @@ impl Fleet {
         .await
     }
 
+    /// A user's whole inbox, newest change first.
+    ///
+    /// # Errors
+    /// No answer, or another than 200.
+    pub async fn inbox(&self, user: &str) -> anyhow::Result<Vec<Value>> {
+        let (mut rows, mut before) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/inbox?limit=200{before}");
+            let (status, page) = self.user(user, reqwest::Method::GET, &path, None).await?;
+            ensure!(status == 200, "answered {status}: {page}");
+            rows.extend(page["alerts"].as_array().cloned().unwrap_or_default());
+            match page["next_before"].as_u64() {
+                Some(seq) => before = format!("&before={seq}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// What happened to an alert for one user, as producers are told; `null` for somebody who did not get it.
+    ///
+    /// # Errors
+    /// No answer, or another than 200.
+    pub async fn timeline(&self, alert: &str, user: &str) -> anyhow::Result<Value> {
+        let path = format!("/v1/alerts/{alert}/timeline?user={user}");
+        let (status, mut timeline) = self.producer(reqwest::Method::GET, &path, None).await?;
+        ensure!(status == 200, "answered {status}: {timeline}");
+        Ok(timeline["recipients"][0].take())
+    }
+
     /// Makes a user known, with a mailbox and an iPhone.
     ///
     /// # Errors
@@ -445,7 +527,11 @@ impl Fleet {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
+/// The status and the body of whatever answer: JSON, or else text.
+///
+/// # Errors
+/// No answer.
+pub async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let text = response.text().await?;

@@ -1,15 +1,24 @@
-//! A client of the session protocol for tests: keeps every frame it was given.
+//! Clients of the session protocol for tests: [`Session`] is one connection, [`Follower`] comes back when it ends.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    task::JoinHandle,
+    time::{interval, timeout},
+};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
 /// How long one frame may take.
 const FRAME_DEADLINE: Duration = Duration::from_secs(20);
+/// How soon a [`Follower`] comes back. A real client takes its time; a test has none.
+const COME_BACK: Duration = Duration::from_millis(100);
 
 /// A session that was opened with an `auth` frame.
 pub struct Session {
@@ -46,7 +55,15 @@ impl Session {
     /// # Errors
     /// The connection is gone.
     pub async fn say(&mut self, frame: &Value) -> anyhow::Result<()> {
-        Ok(self.socket.send(Message::text(frame.to_string())).await?)
+        self.say_raw(Message::text(frame.to_string())).await
+    }
+
+    /// Says anything at all.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn say_raw(&mut self, message: Message) -> anyhow::Result<()> {
+        Ok(self.socket.send(message).await?)
     }
 
     /// The next frame that is not a `ping`; those are answered.
@@ -90,6 +107,26 @@ impl Session {
         }
     }
 
+    /// The frames that changed the inbox (alerts and receipts), up to the first with this number.
+    ///
+    /// # Errors
+    /// As [`Session::next`]; or told to fetch the inbox instead.
+    pub async fn up_to(&mut self, seq: u64) -> anyhow::Result<Vec<Value>> {
+        let mut changes = Vec::new();
+        loop {
+            let frame = self.next().await.with_context(|| format!("waiting for change {seq}"))?;
+            anyhow::ensure!(frame["type"] != "resync", "waiting for change {seq}: {frame}");
+            if !is_change(&frame) {
+                continue;
+            }
+            let reached = frame["seq"].as_u64() >= Some(seq);
+            changes.push(frame);
+            if reached {
+                return Ok(changes);
+            }
+        }
+    }
+
     /// What the server closed the session with.
     ///
     /// # Errors
@@ -106,4 +143,80 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a frame changed the inbox, and so has a number of its own.
+pub fn is_change(frame: &Value) -> bool {
+    frame["type"] == "alert" || frame["type"] == "receipt"
+}
+
+/// A client that always comes back: when its session ends, however, it goes on from its cursor on the next pod.
+/// Dropped, it stays away.
+pub struct Follower {
+    told: Arc<Mutex<Told>>,
+    task: JoinHandle<()>,
+}
+
+/// What a [`Follower`] was told.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Every frame of every session but `hello`, in order.
+    pub frames: Vec<Value>,
+    /// How its sessions ended: a close code with its reason, or the error.
+    pub ends: Vec<String>,
+}
+
+impl Follower {
+    /// Opens a session, and follows from there.
+    ///
+    /// # Errors
+    /// The first session cannot be opened.
+    pub async fn start(pods: Vec<String>, token: String) -> anyhow::Result<Self> {
+        let first = Session::open(pods.first().context("no pod")?, &token, None).await?;
+        let told = Arc::default();
+        let task = tokio::spawn(follow(first, pods, token, Arc::clone(&told)));
+        Ok(Self { told, task })
+    }
+
+    /// Everything until now.
+    pub fn told(&self) -> Told {
+        locked(&self.told).clone()
+    }
+
+    /// The frames of alerts and receipts until now.
+    pub fn changes(&self) -> Vec<Value> {
+        locked(&self.told).frames.iter().filter(|frame| is_change(frame)).cloned().collect()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(first: Session, pods: Vec<String>, token: String, told: Arc<Mutex<Told>>) {
+    let mut cursor = first.hello["cursor"].as_str().map(str::to_owned);
+    let mut session = Some(first);
+    let mut come_back = interval(COME_BACK);
+    for pod in pods.iter().cycle().skip(1) {
+        while let Some(open) = &mut session {
+            match open.next().await {
+                Ok(frame) => {
+                    cursor = frame["cursor"].as_str().map(str::to_owned).or(cursor);
+                    locked(&told).frames.push(frame);
+                }
+                Err(error) => {
+                    locked(&told).ends.push(format!("{error:#}"));
+                    session = None;
+                }
+            }
+        }
+        come_back.tick().await;
+        session = Session::open(pod, &token, cursor.as_deref()).await.ok();
+    }
+}
+
+fn locked(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -55,6 +55,9 @@ CREATE TABLE alerts (
     alert_id       TEXT NOT NULL,
     version        BIGINT NOT NULL,
     content        TEXT NOT NULL,
+    policy         TEXT,
+    -- The page of a large audience that was recorded last, so that a crash goes on from there.
+    reached        TEXT,
     recorded_at_ms BIGINT NOT NULL,
     PRIMARY KEY (tenant, alert_id)
 );

@@ -9,7 +9,6 @@
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
-//! | `load.rs` | how fast it is: printed, not judged |
 
 /// Runs each test on each engine, with a store of its own.
 macro_rules! on_both_engines {
@@ -35,7 +34,6 @@ macro_rules! on_both_engines {
 
 mod bed;
 mod crashes;
-mod load;
 mod reading;
 mod receipts;
 mod recording;

@@ -12,7 +12,11 @@ use watchbell::{
     store::{NewAlert, ROWS_PER_COMMIT_MAX, StoreError},
 };
 
-use crate::{Dispatch, audience::Audience, intake::Taken};
+use crate::{
+    Dispatch,
+    audience::{Audience, NotAPosition},
+    intake::Taken,
+};
 
 /// The first wait for a store that is down, doubling up to [`STORE_WAIT_MAX`].
 const STORE_WAIT_MIN: Duration = Duration::from_millis(50);
@@ -62,27 +66,29 @@ impl Dispatch {
         let mut commit = Commit::default();
         let mut pause = Pause::default();
         for one in taken {
-            let mut audience = Audience::of(&one.alert);
+            let mut audience = self.audience(one, &mut pause, shutdown).await?;
             loop {
-                let recipients = match audience.next(&self.store).await {
-                    Ok(Some(recipients)) => recipients,
+                let page = match audience.next(&self.store).await {
+                    Ok(Some(page)) => page,
                     Ok(None) => break,
                     Err(error) => {
                         pause.after(error, shutdown).await?;
                         continue; // The page that failed comes again.
                     }
                 };
-                if commit.rows + recipients.len() > ROWS_PER_COMMIT_MAX {
+                if commit.rows + page.recipients.len() > ROWS_PER_COMMIT_MAX {
                     self.record(std::mem::take(&mut commit), now, shutdown).await?;
                 }
-                commit.rows += recipients.len();
+                commit.rows += page.recipients.len();
                 commit.redelivered.push(one.delivery.redelivered);
                 commit.alerts.push(NewAlert {
                     alert: one.alert.clone(),
                     content: one.content.clone(),
-                    recipients,
+                    recipients: page.recipients,
                     first_due_at: self.first_due(&one.alert, now),
                     expires_at: one.alert.expires_at.unwrap_or(now + self.config.expires_after),
+                    // Worth a note only where there is something to skip next time.
+                    reached: page.is_full.then(|| page.begins.to_string()),
                 });
             }
             // Nobody (an empty group): the alert itself is kept, so that `explain` can say so.
@@ -94,10 +100,31 @@ impl Dispatch {
                     recipients: Vec::new(),
                     first_due_at: None,
                     expires_at: now,
+                    reached: None,
                 });
             }
         }
         self.record(commit, now, shutdown).await
+    }
+
+    /// The audience of an alert, from the page that was recorded last when somebody held this delivery before.
+    async fn audience<'a>(
+        &self,
+        one: &'a Taken,
+        pause: &mut Pause,
+        shutdown: &CancellationToken,
+    ) -> Result<Audience<'a>, NotRecorded> {
+        while one.delivery.redelivered {
+            match self.store.reached(&one.alert).await {
+                Ok(None) => break,
+                Ok(Some(reached)) => match reached.parse() {
+                    Ok(position) => return Ok(Audience::from(&one.alert, position)),
+                    Err(NotAPosition) => break, // Of another version of this program: recording again is harmless.
+                },
+                Err(error) => pause.after(error, shutdown).await?,
+            }
+        }
+        Ok(Audience::of(&one.alert))
     }
 
     async fn record(

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Alerts to screens, then phones, then mailboxes, once, until they are seen.
 #[derive(Parser)]
@@ -244,28 +244,38 @@ pub(crate) enum ConfigCommand {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<BenchCommand>,
     #[command(flatten)]
     pub(crate) producer: ProducerArgs,
-    /// Alerts to publish.
-    #[arg(long, default_value_t = 5_000)]
-    pub(crate) alerts: usize,
-    /// Users to spread them over.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) users: usize,
+    /// Where sessions are opened, like `ws://host:7700` (repeat to spread them over socket pods); otherwise at the
+    /// fleet's address.
+    #[arg(long, value_name = "URL")]
+    pub(crate) ws_url: Vec<String>,
+    /// Alerts to publish at full speed, three times over.
+    #[arg(long, default_value_t = 5_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) alerts: u32,
+    /// Users to spread them over, with a session each.
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub(crate) users: u32,
     /// Alerts in one request.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) batch: usize,
+    #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=1_000))]
+    pub(crate) batch: u32,
     /// Requests under way at once.
-    #[arg(long, default_value_t = 8)]
-    pub(crate) concurrency: usize,
-    /// Alerts a second in the latency part; it follows the part at full speed.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
+    pub(crate) concurrency: u32,
+    /// Alerts a second in the latency part, one in a request.
+    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) rate: u32,
-    /// Idle sessions to open for the memory part; 0 leaves it out.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) sessions: usize,
-    /// The process whose memory is measured (`up`, or a socket pod).
+    /// How long the latency part takes, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// Idle sessions to open for the memory part, all at the first address; 0 leaves it out.
+    #[arg(long, default_value_t = 0, requires = "pid", value_parser = value_parser!(u32).range(0..=250_000))]
+    pub(crate) sessions: u32,
+    /// The process whose memory is measured (`up`, or the first address's socket pod).
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
     /// The HS256 secret of the fleet, for tokens of bench users; by default that of `up`.
@@ -274,6 +284,16 @@ pub(crate) struct BenchArgs {
     /// The tenant of the key.
     #[arg(long, default_value = "demo")]
     pub(crate) tenant: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BenchCommand {
+    /// The bare server that `bench` compares with, and starts by itself. Ends with its standard input.
+    #[command(hide = true)]
+    Floor,
 }
 
 #[derive(Args)]

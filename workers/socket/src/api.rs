@@ -218,6 +218,7 @@ fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
+#[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.
 fn unavailable(error: StoreError) -> Problem {
     tracing::warn!(%error, "The user's API has to turn somebody away");
     Problem::unavailable("the store does not answer", RETRY_AFTER_S)

@@ -101,9 +101,8 @@ async fn authenticate(
 }
 
 async fn live(socket: &Socket, ws: &mut WebSocket, identity: Identity, cursor: Option<String>) -> End {
-    let place = match socket.join(&identity.user).await {
-        Ok(place) => place,
-        Err(_) => return End::Close(CloseCode::TooManyConnections),
+    let Ok(place) = socket.join(&identity.user).await else {
+        return End::Close(CloseCode::TooManyConnections);
     };
     let id = Uuid::new_v4().simple().to_string();
     debug!(session = %id, user = %identity.user.user, "A session begins");
@@ -143,7 +142,7 @@ impl Session<'_> {
     /// `hello`, and what changed since the cursor.
     async fn greet(&mut self, cursor: Option<&str>) -> Result<(), End> {
         let head = head(self.socket, &self.identity).await?;
-        let from = cursor.map(|raw| self.from_cursor(raw, head));
+        let from = cursor.map(|raw| self.number_of(raw, head));
         let resumed = matches!(from, Some(Ok(_)));
         let start = match from {
             Some(Ok(seq)) => seq,
@@ -170,7 +169,7 @@ impl Session<'_> {
     }
 
     /// The number a cursor stands for here, or why it stands for none.
-    fn from_cursor(&self, raw: &str, head: Head) -> Result<Seq, &'static str> {
+    fn number_of(&self, raw: &str, head: Head) -> Result<Seq, &'static str> {
         match Cursor::parse(raw) {
             None => Err("cursor not understood"),
             Some(cursor) if cursor.epoch != self.socket.0.epoch => Err("cursor of another store"),

@@ -101,6 +101,7 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         recipients: users(to),
         first_due_at: Some(at(30)),
         expires_at: at(3600),
+        reached: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
-    ReceiptState, Timestamp,
+    ReceiptState, Status, Timestamp,
 };
 use watchbell::store::{Answer, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store};
 
@@ -119,7 +119,7 @@ async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> any
     assert_eq!(store.latest(&acme, &a).await?, Some(expected));
     store.record(&[NewAlert { first_due_at: None, ..firing("quiet", &["ana"]) }], at(0)).await?;
     let quiet = store.latest(&acme, &alert_id("quiet")).await?;
-    assert_eq!(quiet.and_then(|latest| latest.policy), None, "nobody walks");
+    assert_eq!(quiet.and_then(|latest| latest.policy), None, "its producer named none");
     assert_eq!(store.latest(&tenant("other"), &a).await?, None, "another tenant's is not ours (I8)");
     Ok(())
 }

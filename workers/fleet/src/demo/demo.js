@@ -5,31 +5,25 @@
 // - What came from elsewhere goes on screen through textContent only, and links only when they are http or https.
 // - Nothing is shown before the server said it: a pressed button waits for its receipt, so all windows agree.
 // - A frame that is not newer than what is shown of its alert changes nothing, so replays and two sockets do no harm.
-"use strict";
 
-const RETRY_FIRST_MS = 1_000;
-const RETRY_MAX_MS = 30_000;
-/** A session this old was healthy: the next trouble starts again at the first wait. */
-const HEALTHY_AFTER_MS = 30_000;
-const HELLO_WAIT_MS = 10_000;
-const POLL_MS = 1_000;
-const REQUEST_TIMEOUT_MS = 8_000;
+/** Full jitter, doubling. A session that lived for `healthyMs` was healthy: the next trouble starts at the first wait again. */
+const RETRY = { firstMs: 1_000, maxMs: 30_000, healthyMs: 30_000 };
+const [HELLO_WAIT_MS, REQUEST_TIMEOUT_MS, LOOK_EVERY_MS] = [10_000, 8_000, 500];
 const SHOWN_MAX = 60;
-const ON_SCREEN_SHARE = 0.6;
+/** Seen is what has this share of itself in view, in a visible page, for this long. */
+const ON_SCREEN = { share: 0.6, ms: 1_000 };
 
 const state = {
   demo: null, user: "", session: "",
-  /** What the connection is doing: connecting, live, waiting {until} or closed {why}. One value, so nothing can disagree. */
+  /** What the connection is doing: connecting, live, waiting or closed {why}. One value, so nothing can disagree. */
   link: { kind: "connecting" },
   alerts: new Map(), // id → {alert, state, seq}
-  seq: 0, unread: 0, filled: false, autoSeen: false,
+  seq: 0, unread: 0, filled: false,
   arrivals: [], selected: null, told: null,
   lastSent: null, sent: "",
-  clockAheadMs: 0, // of the server's
 };
 
 const byId = (id) => document.getElementById(id);
-const now = () => Date.now() + state.clockAheadMs;
 const me = () => state.demo.users.find(({ user }) => user === state.user);
 
 // ---- The session: one socket that is believed, and at times one that is about to replace it.
@@ -38,7 +32,7 @@ const net = { current: null, next: null, attempt: 0, timer: 0, windowMs: 0, hear
 
 /** What to do after a close with `code`. The range decides, so that codes of later servers are understood. Pure. */
 function afterClose(code, reason, attempt, windowMs, random) {
-  const backOff = random * Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempt);
+  const backOff = random * Math.min(RETRY.maxMs, RETRY.firstMs * 2 ** attempt);
   if (code < 4000 || (code >= 4100 && code < 4200)) return { kind: "retry", inMs: backOff };
   if (code >= 4200 && code < 4300) return { kind: "retry", inMs: windowMs ? random * windowMs : backOff };
   if (code >= 4300 && code < 4400) return { kind: "renew", inMs: backOff };
@@ -47,6 +41,7 @@ function afterClose(code, reason, attempt, windowMs, random) {
 
 function connect() {
   clearTimeout(net.timer);
+  net.next?.close();
   const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/ws`);
   socket.begunAt = Date.now();
   net.next = socket;
@@ -57,23 +52,28 @@ function connect() {
   socket.onmessage = ({ data }) => {
     if (socket !== net.current && socket !== net.next) return;
     net.heardAt = Date.now();
-    for (const line of data.split("\n")) if (line.trim()) obey(socket, JSON.parse(line));
+    for (const frame of data.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line))) {
+      if (Object.hasOwn(OBEYED, frame.type)) OBEYED[frame.type](frame, socket); // What a later server adds is passed over.
+    }
   };
   socket.onclose = ({ code, reason }) => closed(socket, code, reason);
 }
 
 function closed(socket, code, reason) {
   if (socket !== net.current && socket !== net.next) return; // We let it go ourselves.
-  if (socket === net.current) net.current = null;
-  if (socket === net.next) net.next = null;
-  if (Date.now() - socket.begunAt > HEALTHY_AFTER_MS) net.attempt = 0;
+  net[socket === net.current ? "current" : "next"] = null;
+  if (Date.now() - socket.begunAt > RETRY.healthyMs) net.attempt = 0;
+  comeBack(code, reason);
+}
+
+function comeBack(code, reason) {
   const then = afterClose(code, reason, net.attempt, net.windowMs, Math.random());
-  if (net.next && then.kind === "retry") return setLink({ kind: "connecting" }); // Its successor is on the way.
   if (then.kind === "stop") return disconnect(then.why);
-  net.attempt += 1;
-  net.windowMs = 0;
-  if (!net.current) setLink({ kind: "waiting", until: Date.now() + then.inMs });
+  if (net.next) return setLink({ kind: "connecting" }); // The successor is on the way already.
+  clearTimeout(net.timer);
   net.timer = setTimeout(then.kind === "renew" ? renew : connect, then.inMs);
+  Object.assign(net, { attempt: net.attempt + 1, windowMs: 0 });
+  if (!net.current) setLink({ kind: "waiting" });
 }
 
 /** Closes for good, until somebody opens again. No `why`: the person closed it. */
@@ -88,44 +88,35 @@ function disconnect(why) {
 /** Tokens are made anew when the server starts, so they are fetched again. */
 async function renew() {
   const user = state.user;
-  setLink({ kind: "connecting" });
-  try {
-    state.demo = await request("/demo.json");
-    if (user === state.user && state.link.kind === "connecting") connect();
-  } catch {
-    if (user === state.user) closed((net.next = { begunAt: Date.now() }), 1006);
-  }
+  if (!net.current) setLink({ kind: "connecting" });
+  const demo = await request("/demo.json").catch(() => null);
+  if (user !== state.user || state.link.kind === "closed") return;
+  if (!demo) return comeBack(4300);
+  state.demo = demo;
+  connect();
 }
 
-/** Silence is judged here, once a second, rather than by a timer that a sleeping machine would fire late anyway. */
+/** Silence is judged here, now and then, rather than by a timer that a sleeping machine would fire late anyway. */
 function listenForSilence() {
-  const silent = net.current && Date.now() - net.heardAt > 2.5 * net.heartbeatMs;
-  const stuck = net.next?.close && Date.now() - net.next.begunAt > HELLO_WAIT_MS;
-  for (const socket of [silent && net.current, stuck && net.next]) {
-    if (!socket) continue;
+  const isSilent = net.current && Date.now() - net.heardAt > 2.5 * net.heartbeatMs;
+  const isStuck = net.next && Date.now() - net.next.begunAt > HELLO_WAIT_MS;
+  for (const socket of [isSilent && net.current, isStuck && net.next].filter(Boolean)) {
     closed(socket, 1006);
     socket.close();
   }
 }
 
-function obey(socket, frame) {
-  switch (frame.type) {
-    case "hello": return welcome(socket, frame);
-    case "alert": return takeAlert(frame);
-    case "receipt": return takeReceipt(frame);
-    case "ping": return socket.send(JSON.stringify({ type: "pong", seq: frame.seq }));
-    case "resync": return startOver(frame);
-    case "goaway": return move(frame);
-    case "error": console.warn("The server did not accept a frame:", frame.title);
-  }
-}
+const OBEYED = {
+  hello: welcome, alert: takeAlert, receipt: takeReceipt, resync: startOver, goaway: move,
+  ping: ({ seq }, socket) => socket.send(JSON.stringify({ type: "pong", seq })),
+  error: ({ title }) => console.warn("The server did not accept a frame:", title),
+};
 
-function welcome(socket, hello) {
+function welcome(hello, socket) {
   const before = net.current;
   Object.assign(net, { current: socket, next: null, windowMs: 0, heartbeatMs: hello.heartbeat_ms });
   if (before && before !== socket) before.close(1000); // Made before broken: nothing was missed in between.
   state.session = hello.session;
-  state.clockAheadMs = Date.parse(hello.server_time) - Date.now();
   state.unread = hello.unread;
   if (!hello.resumed) startOver(hello);
   else if (!state.filled) fill();
@@ -142,23 +133,21 @@ function move({ after_ms, within_ms }) {
 /** What is known may be of another history: drop it and take the inbox as it is. */
 function startOver({ seq, cursor, unread }) {
   state.alerts.clear();
-  Object.assign(state, { seq, unread, filled: false });
+  Object.assign(state, { seq, unread, filled: false, selected: null, told: null });
   sessionStorage.setItem(`cursor ${state.user}`, cursor);
   fill();
 }
 
 async function fill() {
   const { user, token } = me();
-  try {
-    const inbox = await request(`/v1/inbox?limit=${SHOWN_MAX}`, { headers: { authorization: `Bearer ${token}` } });
-    if (user !== state.user) return;
-    for (const row of inbox.alerts) upsert(row);
-    state.filled = true;
-    state.selected ??= newestFirst()[0]?.alert.id ?? null;
-    changed();
-  } catch {
-    if (user === state.user && state.link.kind === "live") setTimeout(fill, RETRY_FIRST_MS);
-  }
+  const headers = { authorization: `Bearer ${token}` };
+  const inbox = await request(`/v1/inbox?limit=${SHOWN_MAX}`, { headers }).catch(() => null);
+  if (user !== state.user || (!inbox && state.link.kind !== "live")) return; // The next `hello` asks again.
+  if (!inbox) return setTimeout(fill, RETRY.firstMs);
+  for (const row of inbox.alerts) upsert(row);
+  state.filled = true;
+  state.selected ??= newestFirst()[0]?.alert.id ?? null;
+  changed();
 }
 
 /** Remembers from where to go on. Two sockets may overlap for a moment, so it never goes back. */
@@ -168,10 +157,10 @@ function advance({ seq, cursor, unread }) {
   sessionStorage.setItem(`cursor ${state.user}`, cursor);
 }
 
+/** Whether the alert was not known before. What is not newer than what is known changes nothing. */
 function upsert({ alert, state: said, seq }) {
   const known = state.alerts.get(alert.id);
-  if (known && seq <= known.seq) return false;
-  state.alerts.set(alert.id, { alert, state: said, seq });
+  if (!known || seq > known.seq) state.alerts.set(alert.id, { alert, state: said, seq });
   return !known;
 }
 
@@ -179,19 +168,17 @@ function takeAlert(frame) {
   advance(frame);
   if (upsert(frame)) {
     select(frame.alert.id);
-    byId("announce").textContent = `New ${frame.alert.severity} alert: ${frame.alert.title}`;
+    put("announce", `New ${frame.alert.severity} alert: ${frame.alert.title}`);
+    if (frame.state === "new") say([frame.alert.id], "delivered");
   }
-  if (frame.state === "new") say([frame.alert.id], "delivered");
   changed();
 }
 
 function takeReceipt(frame) {
   advance(frame);
-  for (const id of frame.alerts) {
-    const known = state.alerts.get(id);
-    if (!known || frame.seq <= known.seq) continue;
-    const said = frame.state === "unread" ? "seen" : frame.state; // What was seen cannot be unseen.
-    state.alerts.set(id, { ...known, state: said, seq: frame.seq });
+  const said = frame.state === "unread" ? "seen" : frame.state; // What was seen cannot be unseen.
+  for (const { alert } of frame.alerts.map((id) => state.alerts.get(id)).filter(Boolean)) {
+    upsert({ alert, state: said, seq: frame.seq });
   }
   changed();
 }
@@ -201,20 +188,17 @@ function say(alerts, receipt) {
   net.current.send(JSON.stringify({ type: "receipt", alerts, state: receipt }));
 }
 
-// ---- Really on screen: in view, in a visible page, for a full second.
-
 const inView = new Map(); // id → since when
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) inView.set(target.dataset.key, Date.now());
-    else inView.delete(target.dataset.key);
+    isIntersecting ? inView.set(target.dataset.key, Date.now()) : inView.delete(target.dataset.key);
   }
-}, { threshold: ON_SCREEN_SHARE });
+}, { threshold: ON_SCREEN.share });
 
 function sayWhatIsSeen() {
-  if (!state.autoSeen || state.link.kind !== "live" || document.visibilityState !== "visible") return;
-  const seen = [...inView].filter(([id, since]) => Date.now() - since >= 1_000 && state.alerts.get(id)?.state === "new");
-  say(seen.map(([id]) => id), "seen");
+  if (!byId("auto-seen").checked || state.link.kind !== "live" || document.visibilityState !== "visible") return;
+  const isSeen = ([id, since]) => Date.now() - since >= ON_SCREEN.ms && state.alerts.get(id)?.state === "new";
+  say([...inView].filter(isSeen).map(([id]) => id), "seen");
 }
 
 // ---- Requests: the simulator, the timeline, the producer's form.
@@ -227,55 +211,45 @@ async function request(path, options) {
   return body;
 }
 
-const asProducer = (method, path, body) =>
-  request(path, {
-    method,
-    headers: { authorization: `Bearer ${state.demo.producer_key}`, "content-type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
+function asProducer(method, path, body) {
+  const headers = { authorization: `Bearer ${state.demo.producer_key}`, "content-type": "application/json" };
+  return request(path, { method, headers, body: body && JSON.stringify(body) });
+}
 
 async function lookAround() {
   const { user, selected } = state;
-  const about = selected && `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${encodeURIComponent(user)}`;
-  const [arrivals, told] = await Promise.allSettled([
-    request(`/simulator/arrivals?user=${encodeURIComponent(user)}&limit=${SHOWN_MAX}`),
-    about ? asProducer("GET", about) : { recipients: [] },
-  ]);
+  const told = selected && asProducer("GET", `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${user}`);
+  const answers = [request(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), told];
+  const [arrived, happened] = await Promise.allSettled(answers);
   if (user !== state.user) return;
-  if (arrivals.status === "fulfilled") state.arrivals = arrivals.value;
-  if (told.status === "fulfilled" && selected === state.selected) state.told = told.value.recipients[0] ?? null;
+  state.arrivals = arrived.value ?? state.arrivals;
+  if (selected === state.selected) state.told = happened.value?.recipients[0] ?? state.told;
 }
 
-/** Once a second while somebody looks; the next round begins when this one has answered. */
-async function everySecond() {
+/** Again and again while somebody looks; each round begins when the one before it has been answered. */
+async function keepLooking() {
   if (document.visibilityState === "visible") await lookAround();
   listenForSilence();
   sayWhatIsSeen();
   changed();
-  setTimeout(everySecond, POLL_MS);
+  setTimeout(keepLooking, state.link.kind === "waiting" ? 4 * LOOK_EVERY_MS : LOOK_EVERY_MS);
 }
 
 async function tell(work) {
-  try {
-    state.sent = await work();
-  } catch (error) {
-    state.sent = `Not accepted. ${error.message}`;
-  }
+  state.sent = await work().catch((error) => `Not accepted. ${error.message}`);
   changed();
 }
 
-function audience(to) {
-  if (to === "everyone") return { everyone: true };
-  return { users: to === "both" ? state.demo.users.map(({ user }) => user) : [to] };
-}
-
 async function send() {
-  const alert = { to: audience(byId("to").value), source: "demo page" };
+  const { user, demo } = state;
+  const to = { both: demo.users.map((one) => one.user), everyone: [] }[byId("to").value] ?? [byId("to").value];
+  const alert = { to: to.length ? { users: to } : { everyone: true }, source: "demo page" };
   for (const field of ["severity", "title", "body", "url"]) {
     if (byId(field).value.trim()) alert[field] = byId(field).value.trim();
   }
   const { id } = await asProducer("POST", "/v1/alerts", alert);
   state.lastSent = { id, title: alert.title };
+  if (user === state.user && (to.includes(user) || alert.to.everyone)) select(id); // Also when the screen is closed.
   return "Accepted: it will reach them.";
 }
 
@@ -288,12 +262,10 @@ async function resolve() {
 
 // ---- What a person does.
 
-function setLink(link) {
-  state.link = link;
-  changed();
-}
+const setLink = (link) => { state.link = link; changed(); };
 
 function select(id) {
+  if (id === state.selected) return;
   Object.assign(state, { selected: id, told: null });
   changed();
 }
@@ -302,8 +274,7 @@ function become(user) {
   disconnect();
   Object.assign(state, { user, seq: 0, unread: 0, filled: false, arrivals: [], selected: null, told: null });
   state.alerts.clear();
-  const address = new URL(location.href);
-  address.searchParams.set("user", user);
+  const address = `?user=${encodeURIComponent(user)}`;
   history.replaceState(null, "", address);
   byId("to").value = user;
   byId("second").href = address;
@@ -320,33 +291,24 @@ function listen() {
   });
   byId("resolve").addEventListener("click", () => tell(resolve));
   byId("toggle").addEventListener("click", () => (state.link.kind === "closed" ? renew() : disconnect()));
-  byId("auto-seen").addEventListener("change", ({ target }) => { state.autoSeen = target.checked; });
-  byId("clear").addEventListener("click", () => tell(async () => {
-    await request("/simulator/arrivals", { method: "DELETE" });
-    state.arrivals = [];
-    return "Phone and mailbox are empty.";
-  }));
-  for (const [target, event] of [[window, "online"], [document, "visibilitychange"]]) {
-    target.addEventListener(event, () => {
-      if (state.link.kind === "waiting" && document.visibilityState === "visible") connect();
-    });
-  }
+  byId("clear").addEventListener("click", () => request("/simulator/arrivals", { method: "DELETE" }).catch(console.warn));
+  const hurry = () => state.link.kind === "waiting" && document.visibilityState === "visible" && connect();
+  window.addEventListener("online", hurry);
+  document.addEventListener("visibilitychange", hurry);
 }
 
 async function begin() {
-  try {
-    state.demo = await request("/demo.json");
-  } catch (error) {
-    setLink({ kind: "closed", why: `The server does not answer: ${error.message}` });
-    setTimeout(begin, 2_000);
-    return;
+  state.demo = await request("/demo.json").catch(() => null);
+  if (!state.demo) {
+    put("link-text", "the server does not answer");
+    return setTimeout(begin, RETRY.firstMs);
   }
   const asked = new URLSearchParams(location.search).get("user");
-  const { user } = state.demo.users.find(({ user }) => user === asked) ?? state.demo.users[0];
-  byId("users").replaceChildren(...state.demo.users.map(({ user }) => build(["button", "", user, { type: "button" }])));
+  const users = state.demo.users.map(({ user }) => user);
+  byId("users").append(...users.map((user) => build(["button", "", user, { type: "button" }])));
   listen();
-  become(user);
-  everySecond();
+  become(users.includes(asked) ? asked : users[0]);
+  keepLooking();
 }
 
 // ---- Drawing: each column from the state alone.
@@ -356,8 +318,7 @@ function build([tag, className, content = "", attributes = {}]) {
   const made = document.createElement(tag);
   if (className) made.className = className;
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (Array.isArray(content)) made.append(...content.map(build));
-  else made.textContent = content;
+  made.append(...(Array.isArray(content) ? content.map(build) : [content])); // A string becomes a text node.
   return made;
 }
 
@@ -383,15 +344,14 @@ function draw(list, cards, empty) {
 
 const put = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
 const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const isWeb = (url) => /^https?:\/\//.test(url ?? "") && URL.canParse(url);
+const isWeb = (url = "") => /^https?:\/\//.test(url) && URL.canParse(url);
 
-let isDirty = false;
+let drawing = null;
+/** Draws everything, once for all that changes in one go. */
 function changed() {
-  if (isDirty || !state.demo) return;
-  isDirty = true;
-  queueMicrotask(() => {
-    isDirty = false;
-    for (const column of [drawFrame, drawLink, drawScreen, drawArrivals, drawTimeline]) column();
+  drawing ??= Promise.resolve().then(() => {
+    drawing = null;
+    for (const column of [drawFrame, drawScreen, drawArrivals, drawTimeline]) column();
   });
 }
 
@@ -399,20 +359,9 @@ function drawFrame() {
   for (const name of document.querySelectorAll(".name")) name.textContent = state.user;
   for (const one of byId("users").children) one.setAttribute("aria-pressed", one.textContent === state.user);
   put("address", me().email);
-  byId("resolve").disabled = !state.lastSent;
   put("sent", state.sent);
+  byId("resolve").disabled = !state.lastSent;
   document.title = `${state.unread ? `(${state.unread}) ` : ""}Watchbell · ${state.user}`;
-}
-
-function drawLink() {
-  const { kind, until, why } = state.link;
-  const left = Math.max(1, Math.ceil((until - Date.now()) / 1_000));
-  const texts = { live: "live", connecting: "connecting", waiting: `reconnecting in ${left} s`, closed: "offline" };
-  byId("link").dataset.kind = kind;
-  put("link-text", texts[kind]);
-  put("toggle", kind === "closed" ? "Open again" : "Close this screen");
-  byId("cover").hidden = kind !== "closed";
-  put("cover-text", why ?? "This screen is closed. What is sent now goes to the phone.");
 }
 
 const newestFirst = () =>
@@ -424,7 +373,7 @@ function alertCard({ alert, state: said }) {
   const isSelected = alert.id === state.selected;
   const parts = [
     ["div", "line", [["button", "title", alert.title, { type: "button", "aria-pressed": isSelected, title: "Show what happened" }], ["span", "chip", said]]],
-    ["p", "text", alert.body ?? ""],
+    ["p", "text", alert.body],
     ["p", "more", [
       ["span", "", `${alert.severity} · ${clock(alert.occurred_at)}`],
       ...(alert.status === "firing" ? [] : [["span", "status", alert.status]]),
@@ -436,10 +385,15 @@ function alertCard({ alert, state: said }) {
 }
 
 function drawScreen() {
-  put("unread", String(state.unread));
-  byId("unread").hidden = state.unread === 0;
-  byId("unread").setAttribute("aria-label", `${state.unread} unread`);
-  draw(byId("alerts"), newestFirst().map(alertCard), state.filled ? "Nothing yet. Send an alert." : "");
+  const { link, unread, session, filled } = state;
+  const texts = { live: "live", connecting: session ? "reconnecting" : "connecting", waiting: "reconnecting", closed: "offline" };
+  byId("link").dataset.kind = link.kind;
+  put("link-text", texts[link.kind]);
+  put("toggle", link.kind === "closed" ? "Open again" : "Close this screen");
+  byId("cover").hidden = link.kind !== "closed";
+  put("cover-text", link.why ?? "This screen is closed. What is sent now goes to the phone.");
+  put("unread", unread ? `${unread} unread` : "");
+  draw(byId("alerts"), newestFirst().map(alertCard), filled ? "Nothing yet. Send an alert." : "");
   for (const item of byId("alerts").children) watcher.observe(item); // Once more is no more than once.
 }
 
@@ -447,8 +401,7 @@ function drawScreen() {
 function arrivalsOf(isWanted) {
   const shown = new Map();
   for (const one of state.arrivals.filter(isWanted)) {
-    const { collapse_id, tag, message_id, apns_id } = one.ids;
-    shown.set(`${one.kind} ${collapse_id ?? tag ?? message_id ?? apns_id ?? one.alert}`, one);
+    shown.set(`${one.kind} ${one.ids.collapse_id ?? one.ids.tag ?? one.ids.message_id ?? one.ids.apns_id}`, one);
   }
   return [...shown].sort(([, a], [, b]) => b.last_at.localeCompare(a.last_at));
 }
@@ -471,22 +424,23 @@ function whatIsNext({ stopped, due_at, entries }) {
   if (has("email step")) return "Every channel was used";
   const channel = has("push step") ? "email" : "push";
   if (has(`${channel} alert`)) return `${channel} under way`;
-  const left = Math.ceil((Date.parse(due_at) - now()) / 1_000);
+  const left = Math.ceil((Date.parse(due_at) - Date.now()) / 1_000);
   return left > 0 ? `${channel} in ${left} s unless seen` : `${channel} now`;
 }
 
 function entryCard({ at, what }, index, entries) {
   const after = (Date.parse(at) - Date.parse(entries[0].at)) / 1_000;
-  const kind = /^(push|email|seen|read|dismissed|escalation)/.exec(what)?.[0] ?? "other";
+  const [kind] = /^(push|email|seen|read|dismissed)|/.exec(what);
   const text = what
-    .replace(/: attempt [0-9a-f-]{36} begun$/, ": begun")
-    .replace(/last by ([0-9a-f]{32})/, (_, session) => (session === state.session ? "by this window" : "by another window"));
-  return { key: `${at} ${what}`, look: `entry did-${kind}`, parts: [["span", "more", `+${after.toFixed(1)} s`], ["span", "what", text, { title: what }]] };
+    .replace(/last by ([0-9a-f]{32})/, (_, session) => (session === state.session ? "by this window" : "by another window"))
+    .replace(/:? (attempt |2.0.0 Queued as )?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, ""); // In the title, for who wants it.
+  const parts = [["span", "more", `+${after.toFixed(1)} s`], ["span", "", text, { title: what }]];
+  return { key: `${at} ${what}`, look: `entry did-${kind || "other"}`, parts };
 }
 
 function drawTimeline() {
-  const told = state.told;
-  put("told-alert", state.alerts.get(state.selected)?.alert.title ?? "");
+  const { told, selected, lastSent } = state;
+  put("told-alert", state.alerts.get(selected)?.alert.title ?? (selected && selected === lastSent?.id ? lastSent.title : ""));
   put("next", told ? whatIsNext(told) : "");
   byId("next").classList.toggle("over", Boolean(told?.stopped));
   draw(byId("timeline"), (told?.entries ?? []).map(entryCard), "Every step of an alert, with its time and its reason.");

@@ -1,24 +1,22 @@
-//! How fast it is: printed, not judged. `cargo test -p watchbell-tests --test contract load -- --ignored --nocapture`.
+//! How fast the store is on both engines: printed, not judged. `cargo bench -p watchbell-tests --bench store`.
+
+#[path = "../tests/contract/store/bed.rs"]
+#[allow(dead_code, reason = "the contract suite uses the rest")]
+mod bed;
 
 use std::time::Instant;
 
 use watchbell::domain::ReceiptState;
 use watchbell::store::{NewAlert, ROWS_PER_COMMIT_MAX};
 
-use super::bed::{Bed, LEASE, acme, at, firing, receipt};
+use bed::{Bed, LEASE, acme, at, firing, receipt};
 
 /// Rows that are there when it is measured: what a small customer has after a year.
 const ROWS: usize = 200_000;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for a minute"]
-async fn sqlite() -> anyhow::Result<()> {
-    measure("SQLite", &Bed::sqlite().await?).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for a minute"]
-async fn postgres() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    measure("SQLite", &Bed::sqlite().await?).await?;
     measure("PostgreSQL", &Bed::postgres().await?).await
 }
 

@@ -1,0 +1,163 @@
+//! Wire types against `tests/fixtures`, one of each: what other processes and the browser client rely on.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    alert::{Defaults, encode_alert, parse_alert},
+    close::{CloseClass, CloseCode},
+    frame::{AlertFrame, Auth, ClientFrame, Hello, ReceiptFrame, ReceiptSaid, ServerFrame},
+    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveV1},
+    undelivered::UndeliveredV1,
+};
+use crate::domain::Timestamp;
+
+fn fixtures(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn value(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap()
+}
+
+#[test]
+fn close_codes_are_the_table_that_the_browser_reads() {
+    let table: Vec<Value> = CloseCode::ALL
+        .iter()
+        .map(|close| {
+            let (code, reason) = close.parts();
+            let class = match close.class() {
+                CloseClass::Stop => "stop",
+                CloseClass::BackOff => "back_off",
+                CloseClass::Resume => "resume",
+                CloseClass::NewToken => "new_token",
+            };
+            json!({"code": code, "reason": reason, "class": class})
+        })
+        .collect();
+    assert_eq!(Value::Array(table), value(include_bytes!("../../tests/fixtures/close_codes.json")));
+}
+
+#[test]
+fn each_server_frame_is_written_as_its_fixture() {
+    let fixtures = fixtures(include_str!("../../tests/fixtures/server_frames.json"));
+    let alert = RawValue::from_string(fixtures["alert"]["alert"].to_string()).unwrap();
+    let frames = [
+        (
+            "hello",
+            ServerFrame::Hello(Hello {
+                session: "5f1c",
+                user: "ana",
+                seq: 7,
+                cursor: "ab12cd34.5",
+                unread: 2,
+                resumed: true,
+                heartbeat_ms: 30_000,
+                server_time: "2026-11-21T12:00:00Z",
+            }),
+        ),
+        (
+            "alert",
+            ServerFrame::Alert(AlertFrame {
+                seq: 6,
+                cursor: "ab12cd34.6",
+                unread: 2,
+                state: "new",
+                alert: &alert,
+            }),
+        ),
+        (
+            "receipt",
+            ServerFrame::Receipt(ReceiptSaid {
+                seq: 7,
+                cursor: "ab12cd34.7",
+                unread: 1,
+                alerts: &["disk-db-1".to_owned()],
+                state: "read",
+                by: "5f1c",
+                op: Some("op-1"),
+            }),
+        ),
+        ("ping", ServerFrame::Ping { seq: 7 }),
+        (
+            "resync",
+            ServerFrame::Resync {
+                reason: "your backlog was dropped",
+                seq: 9,
+                cursor: "ab12cd34.9",
+                unread: 3,
+            },
+        ),
+        ("goaway", ServerFrame::Goaway { after_ms: 0, within_ms: 16_000, reason: "drain" }),
+        ("error", ServerFrame::Error { code: "invalid_receipt", title: "must name 1 to 500 alerts" }),
+    ];
+    assert_eq!(frames.len(), fixtures.len(), "one fixture a frame");
+    for (name, frame) in frames {
+        let text = frame.encode();
+        assert!(!text.contains('\n'), "{name} is one line, because frames are told apart by lines");
+        assert_eq!(value(text.as_bytes()), fixtures[name], "{name}");
+    }
+}
+
+#[test]
+fn each_client_frame_is_read_as_meant() {
+    let auth = |cursor: Option<&str>| {
+        ClientFrame::Auth(Auth { token: Some("a.b.c".into()), cursor: cursor.map(str::to_owned) })
+    };
+    let receipt = |alerts: &[&str], state: &str, op: Option<&str>| {
+        ClientFrame::Receipt(ReceiptFrame {
+            alerts: alerts.iter().map(|&alert| alert.to_owned()).collect(),
+            state: state.to_owned(),
+            op: op.map(str::to_owned),
+        })
+    };
+    let meant = [
+        ("auth", auth(Some("ab12cd34.5"))),
+        ("auth, first visit", auth(None)),
+        ("auth, of a later client", auth(None)),
+        ("receipt", receipt(&["disk-db-1"], "seen", Some("op-1"))),
+        ("receipt, unnamed", receipt(&["disk-db-1", "disk-db-2"], "dismissed", None)),
+        ("pong", ClientFrame::Pong {}),
+        ("a type of a later client", ClientFrame::Unknown),
+    ];
+    let fixtures = fixtures(include_str!("../../tests/fixtures/client_frames.json"));
+    assert_eq!(meant.len(), fixtures.len(), "one meaning a fixture");
+    for (name, meant) in meant {
+        let read: ClientFrame = serde_json::from_value(fixtures[name].clone()).unwrap();
+        assert!(read == meant, "{name}");
+    }
+}
+
+#[test]
+fn each_message_between_workers_is_written_as_its_fixture() {
+    let fixtures = fixtures(include_str!("../../tests/fixtures/broker_messages.json"));
+
+    let alert = &fixtures["watchbell.alerts"];
+    let defaults = Defaults { tenant: None, id: None, now: Timestamp::UNIX_EPOCH };
+    let parsed = parse_alert(alert.to_string().as_bytes(), &defaults).unwrap();
+    assert_eq!(&value(&encode_alert(&parsed)), alert);
+
+    let content = RawValue::from_string(r#"{"id":"disk-db-1"}"#.to_owned()).unwrap();
+    let to = vec![LiveRecipient { user: "ana".into(), seq: 6, unread: 2, state: "new".into() }];
+    let live = LiveV1::Alert(LiveAlert { tenant: "acme".into(), to, content: &content });
+    assert_eq!(value(&live.encode()), fixtures["watchbell.live, an alert"]);
+
+    let live = LiveV1::Receipt(LiveReceipt {
+        tenant: "acme".into(),
+        user: "ana".into(),
+        seq: 7,
+        unread: 1,
+        alerts: vec!["disk-db-1".into()],
+        state: "read".into(),
+        by: "5f1c".into(),
+        op: Some("op-1".into()),
+    });
+    assert_eq!(value(&live.encode()), fixtures["watchbell.live, a receipt"]);
+
+    let work = &fixtures["watchbell.undelivered"];
+    let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();
+    assert_eq!(&value(&read.encode()), work);
+    let (user, alert) = read.names().unwrap();
+    assert_eq!(UndeliveredV1::new(&user, &alert, read.claim), read);
+}
