@@ -198,6 +198,7 @@ pub async fn record(store: &Store, alert: Alert) {
         recipients,
         first_due_at: Some(now + Duration::from_secs(30)),
         expires_at: now + Duration::from_secs(3_600),
+        reached: None,
     };
     store.record(&[new], now).await.unwrap();
 }
