@@ -1,6 +1,7 @@
 //! How fast the store is on both engines: printed, not judged. `cargo bench -p watchbell-tests --bench store`.
 
 #[path = "../tests/contract/store/bed.rs"]
+#[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
 mod bed;
 

@@ -114,17 +114,21 @@ impl Dispatch {
         pause: &mut Pause,
         shutdown: &CancellationToken,
     ) -> Result<Audience<'a>, NotRecorded> {
-        while one.delivery.redelivered {
+        if !one.delivery.redelivered {
+            return Ok(Audience::of(&one.alert));
+        }
+        loop {
             match self.store.reached(&one.alert).await {
-                Ok(None) => break,
-                Ok(Some(reached)) => match reached.parse() {
-                    Ok(position) => return Ok(Audience::from(&one.alert, position)),
-                    Err(NotAPosition) => break, // Of another version of this program: recording again is harmless.
-                },
+                Ok(reached) => {
+                    return Ok(match reached.map(|reached| reached.parse()) {
+                        Some(Ok(position)) => Audience::from(&one.alert, position),
+                        // None, or of another version of this program: recording again is harmless.
+                        None | Some(Err(NotAPosition)) => Audience::of(&one.alert),
+                    });
+                }
                 Err(error) => pause.after(error, shutdown).await?,
             }
         }
-        Ok(Audience::of(&one.alert))
     }
 
     async fn record(
