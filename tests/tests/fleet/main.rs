@@ -2,10 +2,4 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod commands;
-mod outages;
-mod producers;
-mod refused;
-mod resume;
-mod secrets;
 mod walk;

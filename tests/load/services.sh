@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Measures a fleet on real RabbitMQ and PostgreSQL, beside the floor. Arguments go on to `watchbell bench`:
+#
+#   tests/load/services.sh                          throughput and latency
+#   tests/load/services.sh --sessions 10000 --json  memory as well, for scripts
+#
+# Everything runs on private ports and folders, and is gone afterwards. Close to 10 minutes of compiling the first time.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+tests/services/install.sh
+export CARGO_TERM_QUIET=true
+target=${CARGO_TARGET_DIR:-$PWD/target}
+cargo build --release --package watchbell-fleet
+export WATCHBELL_BIN=${WATCHBELL_BIN:-$target/release/watchbell}
+cargo run --package watchbell-tests --example services -- "$@"
