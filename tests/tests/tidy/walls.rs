@@ -79,6 +79,8 @@ const ONLY_FLEET: &str =
     "The command line is workers/fleet's. Take a checked configuration as an argument instead.";
 const ONLY_FALLBACK: &str = "Providers are reached from workers/fallback alone, behind its one seam a channel. \
                              Publish to watchbell.undelivered instead.";
+/// Where they may be: the worker, and the bare server that `watchbell bench` takes its floor from.
+const WEBSOCKET_PLACES: [&str; 2] = ["workers/socket", "workers/fleet/src/commands/bench/floor.rs"];
 /// Parts of axum that make a WebSocket server.
 const WEBSOCKET_SERVER: [&str; 2] = ["axum::extract::ws", "WebSocketUpgrade"];
 const ONLY_SOCKET: &str = "Only workers/socket upgrades connections: limits, draining and close codes are there. \
@@ -105,7 +107,7 @@ pub fn vendors(sources: &[Source]) -> Vec<Finding> {
                     found.push(Finding { place: place(), what, because: vendor.because });
                 }
             }
-            if !file.path.starts_with("workers/socket/") {
+            if !allowed(&file.path, &WEBSOCKET_PLACES) {
                 for name in WEBSOCKET_SERVER.iter().filter(|name| line.contains(**name)) {
                     let what = format!("uses {name}, whose place is workers/socket");
                     found.push(Finding { place: place(), what, because: ONLY_SOCKET });
