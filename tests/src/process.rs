@@ -104,7 +104,7 @@ impl WatchbellProcess {
 
     /// Freezes it; its connections stay open.
     pub fn pause(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.pause();
     }
 
     /// Lets a paused one go on.

@@ -137,7 +137,7 @@ impl RabbitNode {
 
     /// Freezes the node: its connections stay open and nothing answers. The nastiest fault.
     pub fn pause(&self) {
-        self.node.signal(Signal::STOP);
+        self.node.pause();
     }
 
     /// Lets a paused node go on.

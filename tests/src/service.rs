@@ -59,6 +59,16 @@ impl Service {
         }
     }
 
+    /// Freezes the process; returns when every thread of it stands still. `SIGSTOP` alone does not wait for that:
+    /// on a busy machine a thread on another core still answers a request or two.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        while fs::read_dir(&tasks).into_iter().flatten().flatten().any(|task| runs(&task.path())) {
+            std::thread::yield_now();
+        }
+    }
+
     /// How it ended, or `None` while it runs.
     pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
@@ -115,6 +125,14 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+/// Whether a thread, by its folder in `/proc`, is neither stopped nor over.
+fn runs(task: &Path) -> bool {
+    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    // The state follows the name, which is in brackets and may itself contain any.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, None | Some('T' | 't' | 'Z' | 'X'))
 }
 
 /// The children of `pid`, theirs, and so on, as Linux lists them at this moment, thread by thread.
