@@ -20,6 +20,8 @@ pub(crate) struct Order<F> {
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken<F> {
+    /// Send it: by far the most frequent.
+    Next(F),
     /// Send these, in this order.
     Send(Vec<F>),
     /// It waits for its predecessor.
@@ -48,6 +50,10 @@ impl<F> Order<F> {
     pub(crate) fn take(&mut self, seq: Seq, frame: F) -> Taken<F> {
         if seq <= self.last {
             return Taken::Old;
+        }
+        if seq == self.last + 1 && self.held.is_empty() {
+            self.last = seq;
+            return Taken::Next(frame);
         }
         self.held.insert(seq, frame);
         let ready = self.release();
@@ -89,7 +95,7 @@ mod tests {
     fn frames_leave_in_order_whatever_order_they_come_in() {
         let mut order = Order::after(4);
         for (why, seq, expected) in [
-            ("the next one", 5, Taken::Send(vec![5])),
+            ("the next one", 5, Taken::Next(5)),
             ("again", 5, Taken::Old),
             ("long known", 1, Taken::Old),
             ("its predecessor is missing", 8, Taken::Held),
