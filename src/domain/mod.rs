@@ -6,7 +6,7 @@
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], the inbox and
-//! its change number in [`inbox`], when the next channel is due in [`policy`] and [`next_step`].
+//! its change number in [`inbox`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and [`next_step`].
 
 pub mod alert;
 pub mod attempt;
@@ -17,6 +17,7 @@ pub mod next_step;
 pub mod policy;
 pub mod receipt;
 pub mod secret;
+pub mod topic;
 
 pub use alert::{Alert, Audience, Severity, Status};
 pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};
@@ -28,3 +29,4 @@ pub use next_step::{Progress, Reach, Step, StopReason, next_step};
 pub use policy::{Channel, Policy, PolicyStep};
 pub use receipt::{Receipt, ReceiptState};
 pub use secret::Secret;
+pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};

@@ -24,7 +24,7 @@ pub enum InvalidName {
     },
 }
 
-fn check(raw: &str, max: usize) -> Result<(), InvalidName> {
+pub(super) fn check(raw: &str, max: usize) -> Result<(), InvalidName> {
     if raw.is_empty() {
         return Err(InvalidName::Empty);
     }
@@ -76,6 +76,7 @@ macro_rules! name {
         }
     };
 }
+pub(super) use name;
 
 name! {
     /// One customer of the installation; nothing crosses between two of them (I8).
@@ -116,12 +117,17 @@ impl UserKey {
     /// Which of `partitions` live exchanges carries this user's frames: CRC-32 of `tenant/user`, so that
     /// every worker in every language agrees.
     pub fn partition(&self, partitions: u16) -> u16 {
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(self.tenant.as_str().as_bytes());
-        crc.update(b"/");
-        crc.update(self.user.as_str().as_bytes());
-        (crc.finalize() % u32::from(partitions)) as u16
+        partition_of(&self.tenant, self.user.as_str(), partitions)
     }
+}
+
+/// CRC-32 of `tenant/name`, the same for users and topics.
+pub(super) fn partition_of(tenant: &Tenant, name: &str, partitions: u16) -> u16 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(tenant.as_str().as_bytes());
+    crc.update(b"/");
+    crc.update(name.as_bytes());
+    (crc.finalize() % u32::from(partitions)) as u16
 }
 
 #[cfg(test)]

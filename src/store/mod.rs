@@ -20,6 +20,7 @@
 //! | `registry.rs` | users, groups, API keys |
 //! | `devices.rs` | push registrations |
 //! | `timeline.rs` | what happened to an alert |
+//! | `topics.rs` | the last events of each topic |
 
 /// Runs `work` in a transaction, again when it lost a race for locks, and within [`OPERATION_TIMEOUT`].
 ///
@@ -55,6 +56,7 @@ mod receipts;
 mod record;
 mod registry;
 mod timeline;
+mod topics;
 
 use std::{future::Future, path::Path, time::Duration};
 
@@ -74,6 +76,7 @@ pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
 pub use timeline::{LatestAlert, Recipient, StoredAlert, TimelineEntry};
+pub use topics::NewEvent;
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
 
-/// Why an alert was refused: which field, and what to do about it.
+/// Why an alert or an event was refused: which field, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidAlert {
@@ -85,14 +85,19 @@ pub fn parse_alert(json: &[u8], defaults: &Defaults) -> Result<Alert, InvalidAle
             format!("is {} bytes of JSON, at most {} are accepted", json.len(), bounds::ALERT_BYTES_MAX);
         return Err(InvalidAlert::new("alert", problem));
     }
+    checked(read("alert", json)?, defaults)
+}
+
+/// Reads JSON of a known shape; a refusal of the whole names it `whole`.
+pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let raw: AlertV1 = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "alert".to_owned() } else { path };
+        let field = if path == "." { whole.to_owned() } else { path };
         InvalidAlert::new(field, describe(error.inner()))
     })?;
-    reader.end().map_err(|error| InvalidAlert::new("alert", describe(&error)))?;
-    checked(raw, defaults)
+    reader.end().map_err(|error| InvalidAlert::new(whole, describe(&error)))?;
+    Ok(raw)
 }
 
 /// serde's message, without the values it likes to quote.
@@ -114,7 +119,7 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
     if raw.kind.as_deref().is_some_and(|kind| kind != "alert") {
         return Err(InvalidAlert::new("kind", "must be `alert` or left out"));
     }
-    let tenant = tenant_of(raw.tenant, defaults)?;
+    let tenant = tenant_of(raw.tenant, defaults.tenant.as_ref())?;
     let id = match raw.id {
         Some(id) => AlertId::parse(id).map_err(|error| InvalidAlert::new("id", error))?,
         None => defaults.id.clone().ok_or_else(|| {
@@ -165,9 +170,9 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
     })
 }
 
-fn tenant_of(stated: Option<String>, defaults: &Defaults) -> Result<Tenant, InvalidAlert> {
+pub(super) fn tenant_of(stated: Option<String>, own: Option<&Tenant>) -> Result<Tenant, InvalidAlert> {
     let stated = stated.map(Tenant::parse).transpose().map_err(|error| InvalidAlert::new("tenant", error))?;
-    match (stated, &defaults.tenant) {
+    match (stated, own) {
         (Some(stated), Some(own)) if stated != *own => {
             Err(InvalidAlert::new("tenant", "is not the tenant of this API key: leave it out"))
         }
@@ -206,7 +211,7 @@ fn audience_of(raw: AudienceV1, version: u32) -> Result<Audience, InvalidAlert> 
     Ok(audience)
 }
 
-fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidAlert> {
+pub(super) fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidAlert> {
     if labels.len() > bounds::LABELS_MAX {
         return Err(InvalidAlert::new("labels", format!("has more than {} entries", bounds::LABELS_MAX)));
     }
@@ -219,7 +224,11 @@ fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String
     Ok(labels)
 }
 
-fn text(field: &str, value: Option<String>, chars_max: usize) -> Result<Option<String>, InvalidAlert> {
+pub(super) fn text(
+    field: &str,
+    value: Option<String>,
+    chars_max: usize,
+) -> Result<Option<String>, InvalidAlert> {
     match value {
         Some(value) if value.chars().count() > chars_max => {
             Err(InvalidAlert::new(field, format!("has more than {chars_max} characters")))
@@ -232,14 +241,14 @@ fn text(field: &str, value: Option<String>, chars_max: usize) -> Result<Option<S
     }
 }
 
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     field: &str,
     value: Option<String>,
 ) -> Result<Option<T>, InvalidAlert> {
     value.map(|value| value.parse()).transpose().map_err(|error: T::Err| InvalidAlert::new(field, error))
 }
 
-fn time(field: &str, value: Option<String>) -> Result<Option<Timestamp>, InvalidAlert> {
+pub(super) fn time(field: &str, value: Option<String>) -> Result<Option<Timestamp>, InvalidAlert> {
     value
         .map(|value| value.parse())
         .transpose()

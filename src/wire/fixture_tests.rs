@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     alert::{Defaults, encode_alert, parse_alert},
     close::{CloseClass, CloseCode},
+    event::{EventDefaults, encode_event, parse_event},
     frame::{AlertFrame, Auth, ClientFrame, Hello, ReceiptFrame, ReceiptSaid, ServerFrame},
-    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveV1},
+    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveTopicEvent, LiveV1},
     undelivered::UndeliveredV1,
 };
 use crate::domain::Timestamp;
@@ -154,6 +155,23 @@ fn each_message_between_workers_is_written_as_its_fixture() {
         op: Some("op-1".into()),
     });
     assert_eq!(value(&live.encode()), fixtures["watchbell.live, a receipt"]);
+
+    let event = &fixtures["watchbell.alerts, an event"];
+    let defaults = EventDefaults { tenant: None, topic: None, id: None, now: Timestamp::UNIX_EPOCH };
+    let parsed = parse_event(event.to_string().as_bytes(), &defaults).unwrap();
+    assert_eq!(&value(&encode_event(&parsed)), event);
+
+    let content = RawValue::from_string(r#"{"id":"e-1"}"#.to_owned()).unwrap();
+    let live = LiveV1::Event(LiveTopicEvent {
+        tenant: "acme".into(),
+        topic: "monitor:7".into(),
+        kind: "status_change".into(),
+        source: Some("probe".into()),
+        severity: Some("critical".into()),
+        labels: [("env".to_owned(), "prod".to_owned())].into(),
+        event: &content,
+    });
+    assert_eq!(value(&live.encode()), fixtures["watchbell.live, an event"]);
 
     let work = &fixtures["watchbell.undelivered"];
     let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();

@@ -1,6 +1,9 @@
 //! Live messages: what dispatch and the pods tell all pods, so that screens light up at once.
 //!
-//! They are hints. One that is lost is healed from the store, because every frame made of it carries its `seq`.
+//! They are hints. One that is lost is healed from the store, because every frame made of it carries its `seq`. Events
+//! have no number: a lost one is gone, or found among the topic's kept ones.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,6 +20,9 @@ pub enum LiveV1<'a> {
     Alert(LiveAlert<'a>),
     /// What one user said about their alerts.
     Receipt(LiveReceipt),
+    /// An event, for whoever subscribed to its topic.
+    #[serde(borrow)]
+    Event(LiveTopicEvent<'a>),
 }
 
 /// An alert for some users of one partition.
@@ -64,6 +70,31 @@ pub struct LiveReceipt {
     /// The client's own name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
+}
+
+/// An event on its way to the subscribers of its topic, on the topic's partition. What filters look at stands beside
+/// what clients are given, so that a pod need not look inside.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LiveTopicEvent<'a> {
+    /// Whose wall it is behind.
+    pub tenant: String,
+    /// The topic.
+    pub topic: String,
+    /// The type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The system that noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How bad, as a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What clients are given.
+    #[serde(borrow)]
+    pub event: &'a RawValue,
 }
 
 impl LiveV1<'_> {

@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod close;
+pub mod event;
 #[cfg(test)]
 mod fixture_tests;
 pub mod frame;
@@ -17,6 +18,7 @@ pub mod undelivered;
 
 pub use alert::{InvalidAlert, content_of, parse_alert};
 pub use close::CloseCode;
+pub use event::{Kind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
 
 /// Headers of a message that was refused (I11).

@@ -8,6 +8,7 @@
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `timeline.rs` | what happened can be told afterwards |
+//! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 
 /// Runs each test on each engine, with a store of its own.
@@ -40,3 +41,4 @@ mod recording;
 mod registry;
 mod timeline;
 mod timers;
+mod topics;

@@ -1,4 +1,5 @@
-//! A batch of alerts: recorded in commits of bounded size, told to the pods, acknowledged.
+//! A batch of deliveries: events told first, then alerts recorded in commits of bounded size, told to the pods,
+//! acknowledged.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use watchbell::{
 use crate::{
     Dispatch,
     audience::{Audience, NotAPosition},
-    intake::Taken,
+    intake::{Intake, Taken},
 };
 
 /// The first wait for a store that is down, doubling up to [`STORE_WAIT_MAX`].
@@ -23,7 +24,7 @@ const STORE_WAIT_MIN: Duration = Duration::from_millis(50);
 const STORE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Why a batch was not recorded.
-enum NotRecorded {
+pub(crate) enum NotRecorded {
     /// Shutdown came first. Unsettled deliveries go back to the queue.
     Leaving,
     /// This cannot be recorded, however often it is tried.
@@ -34,10 +35,9 @@ impl Dispatch {
     /// Sees a batch through to its acknowledgements.
     pub(crate) async fn handle(&self, deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
         let now = self.clock.now();
-        let mut taken = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            taken.extend(self.take_in(delivery, now).await);
-        }
+        let Intake { alerts: taken, events } = self.take_in(deliveries, now).await;
+        // Events first: they age, and most of them need no commit.
+        self.handle_events(events, now, shutdown).await;
         match self.record_all(&taken, now, shutdown).await {
             Ok(()) => settle(taken).await,
             Err(NotRecorded::Leaving) => {}
@@ -167,7 +167,7 @@ impl Dispatch {
 
 /// Waits for a store that does not answer, longer each time: it may be restarting, and the alerts are safe in the
 /// queue meanwhile.
-struct Pause(Duration);
+pub(crate) struct Pause(Duration);
 
 impl Default for Pause {
     fn default() -> Self {
@@ -176,7 +176,11 @@ impl Default for Pause {
 }
 
 impl Pause {
-    async fn after(&mut self, error: StoreError, shutdown: &CancellationToken) -> Result<(), NotRecorded> {
+    pub(crate) async fn after(
+        &mut self,
+        error: StoreError,
+        shutdown: &CancellationToken,
+    ) -> Result<(), NotRecorded> {
         if matches!(error, StoreError::Unreadable { .. }) {
             return Err(NotRecorded::Impossible(error));
         }

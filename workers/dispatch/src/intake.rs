@@ -1,4 +1,4 @@
-//! A delivery becomes an alert, or is parked with the reason why it cannot.
+//! A delivery becomes an alert or an event, or is parked with the reason why it cannot.
 
 use std::sync::Arc;
 
@@ -6,8 +6,12 @@ use jiff::Timestamp;
 use tracing::warn;
 use watchbell::{
     broker::{Address, Delivery, Message},
-    domain::{Alert, AlertId},
-    wire::{InvalidAlert, alert::Defaults, content_of, parse_alert, refused},
+    domain::{Alert, AlertId, EventId},
+    store::NewEvent,
+    wire::{
+        InvalidAlert, Kind, alert::Defaults, content_of, event::EventDefaults, event_content_of, kind_of,
+        parse_alert, parse_event, refused,
+    },
 };
 
 use crate::{Dispatch, PUBLISH_DEADLINE};
@@ -19,26 +23,44 @@ pub(crate) struct Taken {
     pub(crate) delivery: Delivery,
 }
 
+/// An event in hand, with the delivery that is settled when it is told.
+pub(crate) struct TakenEvent {
+    pub(crate) new: NewEvent,
+    pub(crate) delivery: Delivery,
+}
+
+/// What a batch of deliveries holds.
+#[derive(Default)]
+pub(crate) struct Intake {
+    pub(crate) alerts: Vec<Taken>,
+    pub(crate) events: Vec<TakenEvent>,
+}
+
 impl Dispatch {
-    /// Reads one delivery. `None`: it was refused and is parked, or back in the queue when it could not be parked.
-    pub(crate) async fn take_in(&self, delivery: Delivery, now: Timestamp) -> Option<Taken> {
-        match self.read(&delivery.message, now) {
-            Ok(alert) => {
-                let content = content_of(&alert).into();
-                Some(Taken { alert: Arc::new(alert), content, delivery })
-            }
-            Err(refusal) => {
-                self.park(delivery, &refusal).await;
-                None
+    /// Reads deliveries. One that is refused is parked, or back in the queue when it could not be parked.
+    pub(crate) async fn take_in(&self, deliveries: Vec<Delivery>, now: Timestamp) -> Intake {
+        let mut intake = Intake::default();
+        for delivery in deliveries {
+            let message = &delivery.message;
+            match kind_of(&message.body) {
+                Kind::Alert => match self.read_alert(message, now) {
+                    Ok(alert) => {
+                        let content = content_of(&alert).into();
+                        intake.alerts.push(Taken { alert: Arc::new(alert), content, delivery });
+                    }
+                    Err(refusal) => self.park(delivery, &refusal).await,
+                },
+                Kind::Event => match read_event(message, now) {
+                    Ok(new) => intake.events.push(TakenEvent { new, delivery }),
+                    Err(refusal) => self.park(delivery, &refusal).await,
+                },
             }
         }
+        intake
     }
 
-    fn read(&self, message: &Message, now: Timestamp) -> Result<Alert, InvalidAlert> {
-        if message.content_type.starts_with("application/cloudevents") {
-            let problem = "CloudEvents are not read yet: publish the alert itself as application/json";
-            return Err(InvalidAlert::new("content_type", problem));
-        }
+    fn read_alert(&self, message: &Message, now: Timestamp) -> Result<Alert, InvalidAlert> {
+        expect_plain(message)?;
         // Without an id of its own, the alert is told from its redeliveries by the message's.
         let id = AlertId::parse(&message.message_id).ok();
         let alert = parse_alert(&message.body, &Defaults { tenant: None, id, now })?;
@@ -56,7 +78,7 @@ impl Dispatch {
         metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "rejected").increment(1);
         warn!(
             message.id = %delivery.message.message_id, field = %refusal.field, problem = %refusal.problem,
-            "Refused an alert; it is kept in watchbell.rejected"
+            "Refused a message; it is kept in watchbell.rejected"
         );
         let mut message = delivery.message.clone();
         message.headers.insert(refused::REASON.into(), refusal.to_string());
@@ -64,9 +86,24 @@ impl Dispatch {
         match self.broker.publish(Address::Rejected, message, PUBLISH_DEADLINE).await {
             Ok(()) => delivery.settle.ack().await,
             Err(error) => {
-                warn!(%error, "A refused alert could not be parked; it goes back to the queue");
+                warn!(%error, "A refused message could not be parked; it goes back to the queue");
                 delivery.settle.requeue().await;
             }
         }
     }
+}
+
+fn read_event(message: &Message, now: Timestamp) -> Result<NewEvent, InvalidAlert> {
+    expect_plain(message)?;
+    let id = EventId::parse(&message.message_id).ok();
+    let event = parse_event(&message.body, &EventDefaults { tenant: None, topic: None, id, now })?;
+    Ok(NewEvent { content: event_content_of(&event).into(), event: Arc::new(event) })
+}
+
+fn expect_plain(message: &Message) -> Result<(), InvalidAlert> {
+    if message.content_type.starts_with("application/cloudevents") {
+        let problem = "CloudEvents are not read yet: publish the alert itself as application/json";
+        return Err(InvalidAlert::new("content_type", problem));
+    }
+    Ok(())
 }

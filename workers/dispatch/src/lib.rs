@@ -9,11 +9,13 @@
 //! - What cannot be understood is parked with its reason before it is acknowledged (I11).
 //! - A store that is down is waited for with the batch in hand. Giving it back would use up its delivery limit.
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
+//! - An event on a topic is told to the pods, after it is stored when it is one to be kept.
 //!
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
 mod audience;
 mod batch;
+mod events;
 mod intake;
 mod live;
 

@@ -14,8 +14,8 @@ use watchbell::{
 
 use crate::{Dispatch, PUBLISH_DEADLINE};
 
-/// Live messages of one commit that wait for their confirm at once.
-const IN_FLIGHT_MAX: usize = 64;
+/// Live messages of one batch that wait for their confirm at once.
+pub(crate) const IN_FLIGHT_MAX: usize = 64;
 
 impl Dispatch {
     /// Publishes what was recorded. A frame that gets lost is only late: its number tells the pod, or the next ping.
@@ -25,7 +25,7 @@ impl Dispatch {
         stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(std::future::ready).await;
     }
 
-    async fn tell_one(&self, partition: u16, message: Message) {
+    pub(crate) async fn tell_one(&self, partition: u16, message: Message) {
         let sent = self.broker.publish(Address::Live(partition), message, PUBLISH_DEADLINE).await;
         if let Err(error) = sent {
             metrics::counter!("watchbell_dispatch_live_lost_total").increment(1);

@@ -32,7 +32,8 @@ use watchbell::{
 };
 
 use crate::{
-    App, Shared, alerts, count,
+    App, Shared, alerts,
+    count::What,
     limits::{ALERTS_MAX, READS_PER_REQUEST_MAX},
     publish, request, store_problem,
 };
@@ -51,14 +52,14 @@ pub async fn accept(
     let trace = publish::trace_of(&parts.headers);
     let messages = messages_of(&shared, &tenant, &uri, &body, trace).await.inspect_err(|problem| {
         if problem.status < 500 {
-            count("invalid", 1);
+            What::Alert.count("invalid", 1);
             let (field, reason) = (problem.field.as_deref(), problem.detail.as_deref());
             // It comes again with the next group interval and no earlier: somebody has to mend the configuration.
             warn!(%tenant, field, reason, "A post of Alertmanager was refused");
         }
     })?;
     let accepted = messages.len();
-    publish::publish(&shared, messages).await?;
+    publish::publish(&shared, What::Alert, messages).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
 }
 

@@ -1,9 +1,6 @@
 //! `POST /v1/alerts`, and what became of an alert.
 //!
-//! One alert, an array or NDJSON go the same way: split, validate all, publish all. An alert without an id gets one
-//! from the `Idempotency-Key` (`key`, or `key.0`, `key.1`, … for several), else a new UUIDv7.
-
-use std::{fmt, ops::ControlFlow};
+//! One alert, an array or NDJSON go the same way: split, validate all, publish all.
 
 use axum::{
     Extension, Json,
@@ -11,14 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use serde::{
-    Deserialize,
-    de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
-};
-use serde_json::{
-    json,
-    value::{RawValue, Value},
-};
+use serde_json::{json, value::Value};
 use watchbell::{
     domain::{Alert, AlertId, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     store::{Recipient, StoreError},
@@ -26,16 +16,15 @@ use watchbell::{
 };
 
 use crate::{
-    App, Shared, count,
-    limits::{ALERTS_MAX, TIMELINE_RECIPIENTS_MAX},
+    App, Shared,
+    batch::{self, Batch, Form, at_index},
+    count::What,
+    limits::TIMELINE_RECIPIENTS_MAX,
     publish, request,
     request::RawPath,
     store_problem,
 };
 
-const JSON: &str = "application/json";
-const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Recipients in a timeline when no limit is given.
 const TIMELINE_RECIPIENTS: usize = 20;
 
@@ -46,22 +35,20 @@ pub async fn accept(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let by_line = NDJSON.contains(&request::media_type(&parts.headers).as_str());
-    if !by_line {
-        request::expect_type(&parts.headers, &[JSON, NDJSON[0]])?;
-    }
+    let form = Form::of(&parts.headers)?;
     let body = request::body(body).await?;
-    let read = || {
-        let batch = if by_line { split_lines(&body)? } else { split_json(&body)? };
-        alerts_of(&shared, &tenant, &parts.headers, &batch).map(|alerts| (batch.is_one, alerts))
-    };
-    let (is_one, alerts) = read().inspect_err(|_| count("invalid", 1))?;
     let trace = publish::trace_of(&parts.headers);
-    let ready = |(alert, index): &(Alert, Option<usize>)| {
-        publish::ready(alert, trace).map_err(|problem| at_index(problem, *index))
+    let read = || {
+        let batch = Batch::read(What::Alert, form, &body)?;
+        let alerts = alerts_of(&shared, &tenant, &parts.headers, &batch)?;
+        let ready = |(alert, index): &(Alert, Option<usize>)| {
+            publish::ready(alert, trace).map_err(|problem| at_index(problem, *index))
+        };
+        let messages = alerts.iter().map(ready).collect::<Result<_, _>>()?;
+        Ok((batch.is_one, alerts, messages))
     };
-    let messages = alerts.iter().map(ready).collect::<Result<_, _>>().inspect_err(|_| count("invalid", 1))?;
-    publish::publish(&shared, messages).await?;
+    let (is_one, alerts, messages) = read().inspect_err(|_: &Problem| What::Alert.count("invalid", 1))?;
+    publish::publish(&shared, What::Alert, messages).await?;
 
     let named = |alert: &Alert| json!({"id": alert.id.as_str(), "version": alert.version});
     let answer = match alerts.as_slice() {
@@ -76,89 +63,6 @@ pub async fn accept(
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
-/// What a body holds, each with its place: the element of the array, or the line.
-#[derive(Debug)]
-struct Batch<'a> {
-    alerts: Vec<(usize, &'a RawValue)>,
-    /// A single object, which is answered as one. An array of one is several.
-    is_one: bool,
-}
-
-fn split_json(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    if !body.trim_ascii_start().starts_with(b"[") {
-        let one = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
-        return Ok(Batch { alerts: vec![(0, one)], is_one: true });
-    }
-    let Elements(elements) = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
-    match elements {
-        ControlFlow::Continue(elements) => {
-            Ok(Batch { alerts: elements.into_iter().enumerate().collect(), is_one: false })
-        }
-        ControlFlow::Break(TooMany) => Err(too_many()),
-    }
-}
-
-fn split_lines(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    let mut alerts = Vec::new();
-    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue; // A line break at the end, or one too many.
-        }
-        if alerts.len() == ALERTS_MAX {
-            return Err(too_many());
-        }
-        alerts.push((
-            at,
-            serde_json::from_slice(line).map_err(|error| request::not_json(&error).at_index(at))?,
-        ));
-    }
-    match alerts.is_empty() {
-        true => Err(Problem::malformed("The body has no line with an alert.")),
-        false => Ok(Batch { alerts, is_one: false }),
-    }
-}
-
-fn too_many() -> Problem {
-    Problem::too_large(format!("A request has at most {ALERTS_MAX} alerts: send several."))
-}
-
-/// The elements of an array, unread. Beyond [`ALERTS_MAX`] they are not even kept.
-struct Elements<'a>(ControlFlow<TooMany, Vec<&'a RawValue>>);
-struct TooMany;
-
-impl<'de> Deserialize<'de> for Elements<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Elements<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of alerts")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-                let mut kept = Vec::new();
-                while kept.len() < ALERTS_MAX {
-                    match array.next_element()? {
-                        Some(element) => kept.push(element),
-                        None => return Ok(Elements(ControlFlow::Continue(kept))),
-                    }
-                }
-                let mut more = 0_usize;
-                while array.next_element::<IgnoredAny>()?.is_some() {
-                    more += 1;
-                }
-                Ok(Elements(if more == 0 {
-                    ControlFlow::Continue(kept)
-                } else {
-                    ControlFlow::Break(TooMany)
-                }))
-            }
-        }
-        from.deserialize_seq(Collect)
-    }
-}
-
 /// Validates all. An alert of several keeps its place, for the problem that names it.
 fn alerts_of(
     shared: &Shared,
@@ -166,16 +70,12 @@ fn alerts_of(
     headers: &HeaderMap,
     batch: &Batch<'_>,
 ) -> Result<Vec<(Alert, Option<usize>)>, Problem> {
-    let key = idempotency_key(headers)?;
+    let key = batch::idempotency_key(headers)?;
     let now = shared.ingest.clock.now();
-    let mut alerts = Vec::with_capacity(batch.alerts.len());
-    for &(at, raw) in &batch.alerts {
+    let mut alerts = Vec::with_capacity(batch.items.len());
+    for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
-        let id = match (key, index) {
-            (Some(key), None) => id_of(key)?,
-            (Some(key), Some(at)) => id_of(&format!("{key}.{at}"))?,
-            (None, _) => id_of(&(shared.ingest.new_id)().to_string())?,
-        };
+        let id = batch::id_of(key, index, &shared.ingest.new_id, |text| AlertId::parse(text))?;
         let defaults = Defaults { tenant: Some(tenant.clone()), id: Some(id), now };
         let alert = alert_of(raw.get(), &defaults, &shared.ingest.policies);
         alerts.push((alert.map_err(|problem| at_index(problem, index))?, index));
@@ -201,24 +101,6 @@ pub fn check_policy(name: Option<&str>, policies: &Policies) -> Result<(), Probl
             Err(Problem::invalid("policy", format!("must be one of {}", known.join(", "))))
         }
         _ => Ok(()),
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(given) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    // The draft standard writes it as a string in quotes; most clients do not.
-    let text = given.to_str().map(|text| text.trim().trim_matches('"'));
-    text.map(Some).map_err(|_| Problem::invalid("Idempotency-Key", "must be ASCII"))
-}
-
-fn id_of(text: &str) -> Result<AlertId, Problem> {
-    request::name("Idempotency-Key", text, |text| AlertId::parse(text))
-}
-
-fn at_index(problem: Problem, index: Option<usize>) -> Problem {
-    match index {
-        Some(index) => problem.at_index(index),
-        None => problem,
     }
 }
 

@@ -12,6 +12,9 @@
 mod alertmanager;
 mod alerts;
 mod auth;
+mod batch;
+mod count;
+mod events;
 pub mod key;
 mod limits;
 mod patch;
@@ -143,6 +146,7 @@ fn routes() -> Vec<Route> {
         keyed(Method::GET, "/v1/alerts/{id}", alerts::show),
         keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch),
         keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline),
+        keyed(Method::POST, "/v1/topics/{topic}/events", events::accept),
         keyed(Method::POST, "/v1/hooks/alertmanager", alertmanager::accept),
         keyed(Method::PUT, "/v1/users/{user}", people::put_user),
         keyed(Method::GET, "/v1/groups/{group}/members", people::members),
@@ -177,11 +181,6 @@ async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Re
     metrics::histogram!("watchbell_ingest_seconds", "route" => route, "status" => status)
         .record(begun.elapsed().as_secs_f64());
     response
-}
-
-/// Alerts that were accepted or not, and why not.
-fn count(outcome: &'static str, alerts: usize) {
-    metrics::counter!("watchbell_ingest_alerts_total", "outcome" => outcome).increment(alerts as u64);
 }
 
 /// The producer comes back; the operator finds the cause in the log.

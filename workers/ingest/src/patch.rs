@@ -21,7 +21,7 @@ use watchbell::{
     wire::{Problem, alert::Defaults, content_of, parse_alert},
 };
 
-use crate::{App, alerts, count, publish, request, request::RawPath, store_problem};
+use crate::{App, alerts, count::What, publish, request, request::RawPath, store_problem};
 
 const TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
 const FIELDS: [&str; 8] =
@@ -47,11 +47,12 @@ pub async fn patch(
     let stored = store.latest(&tenant, &id).await.map_err(|error| store_problem(&error))?;
     let stored = stored.ok_or_else(alerts::unknown)?;
     let defaults = Defaults { tenant: Some(tenant), id: Some(id), now: shared.ingest.clock.now() };
-    let alert = merged(&stored, &change, &defaults).inspect_err(|_| count("invalid", 1))?;
-    let message = publish::ready(&alert, trace.as_deref()).inspect_err(|_| count("invalid", 1))?;
-    publish::publish(&shared, vec![message]).await?;
+    let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    let message =
+        publish::ready(&alert, trace.as_deref()).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    publish::publish(&shared, What::Alert, vec![message]).await?;
     if !is_recorded(store, &alert, &change).await {
-        count("conflict", 1);
+        What::Alert.count("conflict", 1);
         return Err(taken(alert.version));
     }
     let answer = json!({"id": alert.id.as_str(), "version": alert.version, "status": "accepted"});

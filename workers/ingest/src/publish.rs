@@ -1,7 +1,8 @@
-//! From an accepted alert to a confirmed one.
+//! From an accepted alert or event to a confirmed one.
 //!
 //! What holds here:
-//! - [`ready`] reads back what it encoded, as dispatch will: what is accepted here is not rejected there (I1).
+//! - [`ready`] and [`ready_event`] read back what they encoded, as dispatch will: what is accepted here is not
+//!   rejected there (I1).
 //! - [`publish`] answers `Ok` only when all were confirmed. After anything else some may have been, which the same
 //!   ids make harmless (I2).
 
@@ -12,16 +13,18 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 use watchbell::{
     broker::{Address, Message, PublishError},
-    domain::{Alert, alert::bounds::ALERT_BYTES_MAX},
+    domain::{Alert, Event, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
     wire::{
         Problem,
         alert::{Defaults, encode_alert},
-        parse_alert,
+        event::{EventDefaults, encode_event},
+        parse_alert, parse_event,
     },
 };
 
 use crate::{
-    Shared, count,
+    Shared,
+    count::What,
     limits::{PUBLISHES_PER_REQUEST_MAX, RETRY_AFTER_S},
 };
 
@@ -40,9 +43,38 @@ pub fn ready(alert: &Alert, trace: Option<&str>) -> Result<Message, Problem> {
     }
     let defaults = Defaults { tenant: None, id: None, now: alert.occurred_at };
     parse_alert(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
-    let mut message = Message::json(message_id(alert), body);
+    Ok(traced(Message::json(message_id(alert), body), trace))
+}
+
+/// The message of an event that dispatch will accept.
+///
+/// # Errors
+/// 413 and 422, as for an alert.
+pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<Message, Problem> {
+    let body = encode_event(event);
+    if body.len() > EVENT_BYTES_MAX {
+        return Err(event_too_large(body.len()));
+    }
+    let defaults = EventDefaults { tenant: None, topic: None, id: None, now: event.occurred_at };
+    parse_event(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
+    let plain = format!("{}/{}/{}", event.key.tenant, event.key.topic, event.id);
+    let message_id = match plain.len() {
+        0..=MESSAGE_ID_BYTES_MAX => plain,
+        _ => format!("{}/sha256:{:x}", event.key.tenant, Sha256::digest(plain)),
+    };
+    Ok(traced(Message::json(message_id, body), trace))
+}
+
+fn traced(mut message: Message, trace: Option<&str>) -> Message {
     message.headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.to_owned())));
-    Ok(message)
+    message
+}
+
+/// The answer to one event that is too long.
+pub fn event_too_large(len: usize) -> Problem {
+    let detail =
+        format!("The event has {len} bytes of JSON, at most {EVENT_BYTES_MAX} are carried: shorten `data`.");
+    Problem { field: Some("event".into()), ..Problem::too_large(detail) }
 }
 
 /// The answer to one alert that is too long.
@@ -68,13 +100,13 @@ fn message_id(alert: &Alert) -> String {
 ///
 /// # Errors
 /// 503 when not all were confirmed, or when too many are under way already.
-pub async fn publish(shared: &Shared, messages: Vec<Message>) -> Result<(), Problem> {
+pub async fn publish(shared: &Shared, what: What, messages: Vec<Message>) -> Result<(), Problem> {
     let asked = messages.len();
     let room = shared.publishes.try_acquire_many(u32::try_from(asked).unwrap_or(u32::MAX));
     let Ok(_room) = room else {
-        count("busy", asked);
+        what.count("busy", asked);
         return Err(Problem::unavailable(
-            "Too many alerts are being published: none of these was. Send them again.",
+            format!("Too many {what}s are being published: none of these was. Send them again."),
             RETRY_AFTER_S,
         ));
     };
@@ -88,42 +120,43 @@ pub async fn publish(shared: &Shared, messages: Vec<Message>) -> Result<(), Prob
     };
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
-    answer(&outcomes)
+    answer(what, &outcomes)
 }
 
 /// What the producer hears. One that is not confirmed decides for all.
-fn answer(outcomes: &[Result<(), PublishError>]) -> Result<(), Problem> {
+fn answer(what: What, outcomes: &[Result<(), PublishError>]) -> Result<(), Problem> {
     let confirmed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused = outcomes.len() - confirmed;
-    count("accepted", confirmed);
+    what.count("accepted", confirmed);
     let Some(worst) =
         outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).max_by_key(|error| rank(error))
     else {
         return Ok(());
     };
     let detail = match (confirmed, outcomes.len()) {
-        (_, 1) => "The broker did not confirm the alert in time, it may have arrived. Send it again with the same id or \
-                   `Idempotency-Key`: a copy changes nothing."
-            .to_owned(),
+        (_, 1) => format!(
+            "The broker did not confirm the {what} in time, it may have arrived. Send it again with the same id or \
+             `Idempotency-Key`: a copy changes nothing."
+        ),
         (confirmed, all) => format!(
-            "The broker confirmed {confirmed} of {all} alerts in time. Send all of them again with the same ids or \
+            "The broker confirmed {confirmed} of {all} {what}s in time. Send all of them again with the same ids or \
              `Idempotency-Key`: copies change nothing."
         ),
     };
     match worst {
         PublishError::Unavailable(_) => {
-            count("unavailable", refused);
-            warn!(refused, confirmed, "The broker did not confirm {refused} alerts in time");
+            what.count("unavailable", refused);
+            warn!(refused, confirmed, "The broker did not confirm {refused} {what}s in time");
             Err(Problem::unavailable(detail, RETRY_AFTER_S))
         }
         PublishError::Unroutable => {
-            count("unroutable", refused);
-            error!(refused, "No queue takes alerts: run `watchbell topology apply`");
+            what.count("unroutable", refused);
+            error!(refused, "No queue takes {what}s: run `watchbell topology apply`");
             Err(Problem::unavailable(detail, RETRY_AFTER_S))
         }
         PublishError::TooLarge { len } => {
-            count("too_large", refused);
-            Err(alert_too_large(*len))
+            what.count("too_large", refused);
+            Err(what.too_large(*len))
         }
     }
 }
@@ -184,7 +217,7 @@ mod tests {
             ("no queue is 503 too", vec![lost], Some((503, one))),
             ("never accepted", vec![ok, late, long], Some((413, "The alert has 9 bytes"))),
         ] {
-            let answer = answer(&outcomes).err();
+            let answer = answer(What::Alert, &outcomes).err();
             assert_eq!(
                 answer.as_ref().map(|problem| problem.status),
                 expected.map(|(status, _)| status),

@@ -5,6 +5,7 @@
 mod alertmanager;
 mod alerts;
 mod answers;
+mod events;
 mod fixture;
 mod keys;
 mod patch;

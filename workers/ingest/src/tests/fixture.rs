@@ -176,10 +176,9 @@ async fn consume(
     published: Arc<Mutex<Vec<Message>>>,
 ) {
     while let Some(delivery) = consumer.next().await {
-        let alert = read(&delivery.message);
-        published.lock().unwrap().push(delivery.message);
+        published.lock().unwrap().push(delivery.message.clone());
         if dispatch == Dispatch::Records {
-            record(&store, alert).await;
+            record(&store, read(&delivery.message)).await;
         }
         delivery.settle.ack().await;
     }

@@ -1,0 +1,107 @@
+//! The last events of each topic.
+//!
+//! They stand in the order in which they happened, so a late one does not pass for the latest state. An event of
+//! the future happened when it came: a wrong clock must not hold a place for ever.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use super::{Failure, Store, StoreError, Tx, int, text};
+use crate::domain::{Event, EventId, Timestamp, TopicKey};
+
+/// An event to be kept.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What decides.
+    pub event: Arc<Event>,
+    /// What subscribers are given, encoded.
+    pub content: Arc<str>,
+}
+
+/// One statement's worth: the newest event says how many are kept.
+const TRIM: &str = "DELETE FROM topic_events WHERE (tenant, topic, event_id) IN (
+    SELECT tenant, topic, event_id FROM (
+        SELECT e.tenant, e.topic, e.event_id, row_number() OVER newest_first AS place,
+            first_value(e.keep) OVER newest_first AS keep_max
+        FROM {batch} JOIN topic_events e USING (tenant, topic)
+        WINDOW newest_first AS (PARTITION BY e.tenant, e.topic ORDER BY e.at_us DESC, e.recorded_us DESC, e.event_id DESC)
+    ) AS ranked WHERE place > keep_max)";
+
+impl Store {
+    /// Keeps these events, and of each of their topics no more than its newest event says. An event that is there
+    /// already stays as it is. Those with `keep` 0 are passed over.
+    ///
+    /// # Errors
+    /// [`StoreError`]; none of them was kept, or nobody knows: record them again.
+    pub async fn record_events(&self, batch: &[NewEvent], now: Timestamp) -> Result<(), StoreError> {
+        if batch.iter().all(|new| new.event.keep == 0) {
+            return Ok(());
+        }
+        writing!(self, "record_events", |tx| self.record_events_in(tx, batch, now).await).await
+    }
+
+    async fn record_events_in(&self, tx: &mut Tx, batch: &[NewEvent], now: Timestamp) -> Result<(), Failure> {
+        let now_us = now.as_microsecond();
+        // Each event once, in one order everywhere, so that no two transactions wait for each other.
+        let mut events: BTreeMap<(&TopicKey, &EventId), serde_json::Value> = BTreeMap::new();
+        let mut topics: BTreeSet<&TopicKey> = BTreeSet::new();
+        for (recorded_us, new) in (now_us..).zip(batch).filter(|(_, new)| new.event.keep > 0) {
+            let Event { key, id, keep, occurred_at, .. } = &*new.event;
+            topics.insert(key);
+            events.entry((key, id)).or_insert_with(|| {
+                json!({
+                    "tenant": key.tenant.as_str(), "topic": key.topic.as_str(), "event_id": id.as_str(),
+                    "keep": keep, "content": &*new.content,
+                    "at_us": occurred_at.as_microsecond().min(now_us), "recorded_us": recorded_us,
+                })
+            });
+        }
+        let insert = format!(
+            "INSERT INTO topic_events (tenant, topic, event_id, keep, content, at_us, recorded_us)
+             SELECT tenant, topic, event_id, keep, content, at_us, recorded_us FROM {} WHERE true
+             ON CONFLICT (tenant, topic, event_id) DO NOTHING",
+            self.engine.rows(
+                "tenant text, topic text, event_id text, keep bigint, content text, at_us bigint, recorded_us bigint"
+            )
+        );
+        let events: Vec<_> = events.into_values().collect();
+        sqlx::query(AssertSqlSafe(insert)).bind(json!(events).to_string()).execute(&mut **tx).await?;
+
+        let topics: Vec<_> = topics
+            .into_iter()
+            .map(|key| json!({"tenant": key.tenant.as_str(), "topic": key.topic.as_str()}))
+            .collect();
+        let trim = TRIM.replace("{batch}", &self.engine.rows("tenant text, topic text"));
+        sqlx::query(AssertSqlSafe(trim)).bind(json!(topics).to_string()).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// The last kept events of a topic, at most `limit`, oldest first, each as its subscribers are given it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn topic_events(&self, key: &TopicKey, limit: usize) -> Result<Vec<Arc<str>>, StoreError> {
+        self.in_time("topic_events", async {
+            let store = self;
+            let rows = sqlx::query(
+                "SELECT keep, content FROM topic_events WHERE tenant = $1 AND topic = $2
+                 ORDER BY at_us DESC, recorded_us DESC, event_id DESC LIMIT $3",
+            )
+            .bind(key.tenant.as_str())
+            .bind(key.topic.as_str())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&store.read)
+            .await?;
+            // Two writers at once do not see each other's events and may leave one too many until the next.
+            let keep = rows.first().map(|newest| int(newest, "keep")).transpose()?.unwrap_or_default();
+            let kept = rows.iter().take(usize::try_from(keep).unwrap_or_default()).rev();
+            kept.map(|row| Ok(text(row, "content")?.into())).collect()
+        })
+        .await
+    }
+}

@@ -1,0 +1,169 @@
+//! An event on a topic as a producer writes it (design.md, section 4), and as a subscriber is shown it.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::alert::{self, InvalidAlert};
+use crate::domain::{
+    Event, EventId, Tenant, Topic, TopicKey,
+    alert::bounds::TITLE_CHARS_MAX,
+    topic::bounds::{EVENT_BYTES_MAX, KEEP_MAX, TYPE_CHARS_MAX},
+};
+
+/// What a message on `watchbell.alerts` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Said, or nothing said.
+    Alert,
+    /// `"kind": "event"`.
+    Event,
+}
+
+/// Which of the two a message says it is. Whatever cannot be read is taken for an alert, whose parser says why.
+pub fn kind_of(json: &[u8]) -> Kind {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        kind: Option<Cow<'a, str>>,
+    }
+    match serde_json::from_slice::<Said<'_>>(json) {
+        Ok(Said { kind: Some(kind) }) if kind == "event" => Kind::Event,
+        Ok(_) | Err(_) => Kind::Alert,
+    }
+}
+
+/// What a producer writes. An unknown field is refused, as for an alert.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct EventV1 {
+    /// `event`; over HTTP it may be left out.
+    kind: Option<String>,
+    id: Option<String>,
+    tenant: Option<String>,
+    topic: Option<String>,
+    r#type: String,
+    source: Option<String>,
+    severity: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    data: Map<String, Value>,
+    keep: Option<u64>,
+    occurred_at: Option<String>,
+}
+
+/// What the edge knows that the event may leave out.
+#[derive(Debug, Clone)]
+pub struct EventDefaults {
+    /// From the API key. `None`: the event has to state it (AMQP).
+    pub tenant: Option<Tenant>,
+    /// From the address. `None`: the event has to state it (AMQP).
+    pub topic: Option<Topic>,
+    /// The id when the event has none. `None`: it has to have one.
+    pub id: Option<EventId>,
+    /// When it reached us. An event that does not say when it happened happened now; delivered again, again now.
+    pub now: Timestamp,
+}
+
+/// Reads one event.
+///
+/// # Errors
+/// [`InvalidAlert`] names the first field at fault.
+pub fn parse_event(json: &[u8], defaults: &EventDefaults) -> Result<Event, InvalidAlert> {
+    if json.len() > EVENT_BYTES_MAX {
+        let problem = format!("is {} bytes of JSON, at most {EVENT_BYTES_MAX} are accepted", json.len());
+        return Err(InvalidAlert::new("event", problem));
+    }
+    checked(alert::read("event", json)?, defaults)
+}
+
+fn checked(raw: EventV1, defaults: &EventDefaults) -> Result<Event, InvalidAlert> {
+    if raw.kind.as_deref().is_some_and(|kind| kind != "event") {
+        return Err(InvalidAlert::new("kind", "must be `event`"));
+    }
+    let tenant = alert::tenant_of(raw.tenant, defaults.tenant.as_ref())?;
+    let topic = topic_of(raw.topic, defaults.topic.as_ref())?;
+    let id = match raw.id {
+        Some(id) => EventId::parse(id).map_err(|error| InvalidAlert::new("id", error))?,
+        None => defaults.id.clone().ok_or_else(|| {
+            let problem = "is missing: give the event an id or the message a message_id, or a redelivery looks like a second event";
+            InvalidAlert::new("id", problem)
+        })?,
+    };
+    let kind = alert::text("type", Some(raw.r#type), TYPE_CHARS_MAX)?.unwrap_or_default();
+    if kind.trim().is_empty() {
+        return Err(InvalidAlert::new("type", "must not be empty"));
+    }
+    let keep = u16::try_from(raw.keep.unwrap_or(0)).ok().filter(|keep| *keep <= KEEP_MAX);
+    Ok(Event {
+        key: TopicKey::new(tenant, topic),
+        id,
+        kind,
+        source: alert::text("source", raw.source, TITLE_CHARS_MAX)?,
+        severity: alert::word("severity", raw.severity)?,
+        labels: alert::labels_of(raw.labels)?,
+        data: raw.data,
+        keep: keep.ok_or_else(|| InvalidAlert::new("keep", format!("must be from 0 to {KEEP_MAX}")))?,
+        occurred_at: alert::time("occurred_at", raw.occurred_at)?.unwrap_or(defaults.now),
+    })
+}
+
+fn topic_of(stated: Option<String>, own: Option<&Topic>) -> Result<Topic, InvalidAlert> {
+    let stated = stated.map(Topic::parse).transpose().map_err(|error| InvalidAlert::new("topic", error))?;
+    match (stated, own) {
+        (Some(stated), Some(own)) if stated != *own => {
+            Err(InvalidAlert::new("topic", "is not the topic of the address: leave it out"))
+        }
+        (_, Some(own)) => Ok(own.clone()),
+        (Some(stated), None) => Ok(stated),
+        (None, None) => Err(InvalidAlert::new("topic", "must be stated by a producer on AMQP")),
+    }
+}
+
+/// The event as subscribers see it. Its topic is on the frame around it; the tenant stays inside (I8).
+#[derive(Serialize)]
+struct EventContentV1<'a> {
+    id: &'a str,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    data: &'a Map<String, Value>,
+    occurred_at: String,
+}
+
+/// Encodes an event once, for the store and every session it goes to.
+pub fn event_content_of(event: &Event) -> String {
+    let content = EventContentV1 {
+        id: event.id.as_str(),
+        r#type: &event.kind,
+        source: event.source.as_deref(),
+        severity: event.severity.map(|severity| severity.as_str()),
+        labels: &event.labels,
+        data: &event.data,
+        occurred_at: event.occurred_at.to_string(),
+    };
+    // Text and numbers under text keys always serialize.
+    serde_json::to_string(&content).unwrap_or_default()
+}
+
+/// The event as a message to `watchbell.alerts`, the form every producer publishes.
+pub fn encode_event(event: &Event) -> Vec<u8> {
+    // `event_content_of` writes an object, so this reads back as one.
+    let mut value: Map<String, Value> = serde_json::from_str(&event_content_of(event)).unwrap_or_default();
+    value.insert("kind".into(), "event".into());
+    value.insert("tenant".into(), event.key.tenant.as_str().into());
+    value.insert("topic".into(), event.key.topic.as_str().into());
+    value.insert("keep".into(), event.keep.into());
+    Value::Object(value).to_string().into_bytes()
+}
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

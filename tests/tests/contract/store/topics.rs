@@ -1,0 +1,152 @@
+//! The last events of a topic: in the order they happened, each once, no more than were asked for.
+
+use std::sync::Arc;
+
+use watchbell::domain::{Event, EventId, Tenant, Topic, TopicKey};
+use watchbell::store::{NewEvent, Store};
+
+use super::bed::{Bed, at, tenant};
+
+on_both_engines!(
+    the_last_events_are_kept_oldest_first,
+    an_event_is_kept_once,
+    the_newest_event_says_how_many_are_kept,
+    an_event_stands_where_it_happened,
+    topics_and_tenants_are_apart,
+    writers_of_one_topic_do_not_lose_each_others_events,
+);
+
+fn topic(tenant: &Tenant, name: &str) -> TopicKey {
+    TopicKey::new(tenant.clone(), Topic::parse(name).unwrap())
+}
+
+/// An event on `acme`'s topic `monitor:7` that happened at 0 s.
+fn event(id: &str, keep: u16) -> NewEvent {
+    let event = Event {
+        key: topic(&tenant("acme"), "monitor:7"),
+        id: EventId::parse(id).unwrap(),
+        kind: "status_change".to_owned(),
+        source: None,
+        severity: None,
+        labels: Default::default(),
+        data: Default::default(),
+        keep,
+        occurred_at: at(0),
+    };
+    // What a format in between could trip over.
+    let content = format!("{id} {{\"\\u0000\\n\": 'żółw' $1 %s}}").into();
+    NewEvent { event: Arc::new(event), content }
+}
+
+fn but(new: NewEvent, change: impl FnOnce(&mut Event)) -> NewEvent {
+    let mut event = Event::clone(&new.event);
+    change(&mut event);
+    NewEvent { event: Arc::new(event), ..new }
+}
+
+/// The ids of the topic's kept events.
+async fn kept(store: &Store, key: &TopicKey, limit: usize) -> anyhow::Result<Vec<String>> {
+    let events = store.topic_events(key, limit).await?;
+    Ok(events.iter().map(|content| content.split(' ').next().unwrap().to_owned()).collect())
+}
+
+async fn the_last_events_are_kept_oldest_first(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let key = topic(&tenant("acme"), "monitor:7");
+    assert!(store.topic_events(&key, 10).await?.is_empty(), "nobody published");
+    let first = [event("e0", 3), event("e1", 3)];
+    store.record_events(&first, at(0)).await?;
+    assert_eq!(store.topic_events(&key, 10).await?, [first[0].content.clone(), first[1].content.clone()]);
+    store.record_events(&[event("e2", 3), event("passing", 0), event("e3", 3)], at(1)).await?;
+    for (why, limit, expected) in [
+        ("the last three", 10, &["e1", "e2", "e3"][..]),
+        ("the newest of them", 2, &["e2", "e3"]),
+        ("none asked for", 0, &[]),
+        ("any number may be asked for", usize::MAX, &["e1", "e2", "e3"]),
+    ] {
+        assert_eq!(kept(store, &key, limit).await?, expected, "{why}");
+    }
+    store.record_events(&[event("passing", 0)], at(2)).await?;
+    store.record_events(&[], at(2)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["e1", "e2", "e3"], "what is not kept changes nothing");
+    Ok(())
+}
+
+async fn an_event_is_kept_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let key = topic(&tenant("acme"), "monitor:7");
+    let batch = [event("e0", 5), event("e1", 5), event("e0", 5)];
+    for secs in [0, 1] {
+        store.record_events(&batch, at(secs)).await?;
+    }
+    let other = NewEvent { content: "e1 otherwise".into(), ..event("e1", 5) };
+    store.record_events(&[other], at(2)).await?;
+    let expected = [batch[0].content.clone(), batch[1].content.clone()];
+    assert_eq!(store.topic_events(&key, 10).await?, expected, "the first one stays as it is");
+    Ok(())
+}
+
+async fn the_newest_event_says_how_many_are_kept(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let key = topic(&tenant("acme"), "monitor:7");
+    let many: Vec<NewEvent> = (0..1_200).map(|n| event(&format!("e{n:04}"), 1_000)).collect();
+    store.record_events(&many, at(0)).await?;
+    assert_eq!(kept(store, &key, 2_000).await?.len(), 1_000);
+    assert_eq!(kept(store, &key, 1).await?, ["e1199"]);
+    store.record_events(&[event("few", 2)], at(1)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["e1199", "few"]);
+    store.record_events(&[event("many", 10)], at(2)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["e1199", "few", "many"], "what is gone is gone");
+    Ok(())
+}
+
+async fn an_event_stands_where_it_happened(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let key = topic(&tenant("acme"), "monitor:7");
+    let happened = |id: &str, secs: i64| but(event(id, 2), |event| event.occurred_at = at(secs));
+    store.record_events(&[happened("down", 20)], at(20)).await?;
+    store.record_events(&[happened("up-late", 10)], at(30)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["up-late", "down"], "it came later and happened before");
+    store.record_events(&[happened("up", 40)], at(40)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["down", "up"]);
+    store.record_events(&[happened("tomorrow", 86_400)], at(50)).await?;
+    store.record_events(&[happened("now", 60)], at(60)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["tomorrow", "now"], "a wrong clock holds no place");
+    Ok(())
+}
+
+async fn topics_and_tenants_are_apart(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let keys = [
+        topic(&tenant("acme"), "monitor:7"),
+        topic(&tenant("acme"), "monitor:71"),
+        topic(&tenant("globex"), "monitor:7"),
+    ];
+    let everywhere = |id: &str| -> Vec<NewEvent> {
+        keys.iter().map(|key| but(event(id, 1), |event| event.key = key.clone())).collect()
+    };
+    store.record_events(&everywhere("e0"), at(0)).await?;
+    store.record_events(&everywhere("e1")[1..], at(1)).await?;
+    for (key, expected) in keys.iter().zip(["e0", "e1", "e1"]) {
+        assert_eq!(kept(store, key, 10).await?, [expected], "{key:?}");
+    }
+    Ok(())
+}
+
+async fn writers_of_one_topic_do_not_lose_each_others_events(bed: &Bed) -> anyhow::Result<()> {
+    let key = topic(&tenant("acme"), "monitor:7");
+    let writers = (0..4).map(|writer| {
+        let store = bed.another_handle();
+        async move {
+            for n in 0..10 {
+                let (mine, shared) =
+                    (event(&format!("w{writer}-{n}"), 100), event(&format!("shared-{n}"), 100));
+                // In an order that differs from writer to writer.
+                let batch = if writer % 2 == 0 { [mine, shared] } else { [shared, mine] };
+                store.record_events(&batch, at(n)).await?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    futures_util::future::try_join_all(writers).await?;
+    let mut ids = kept(&bed.store, &key, 1_000).await?;
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 50, "four times ten and ten that all of them wrote: {ids:?}");
+    Ok(())
+}

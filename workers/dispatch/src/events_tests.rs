@@ -1,0 +1,140 @@
+//! Events through the whole worker, on the embedded broker and SQLite.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::timeout};
+use watchbell::{
+    broker::{Address, LiveEvent, LiveSource, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
+    domain::{Tenant, Timestamp, Topic, TopicKey, policy::Policies},
+    runtime::{Clock, config::DispatchConfig},
+    store::{Store, StoreConfig},
+    wire::refused,
+};
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A running dispatch, and a pod that follows the topic's partition.
+struct Bed {
+    broker: SharedBroker,
+    store: Store,
+    live: Box<dyn LiveSource>,
+    running: JoinHandle<()>,
+    stop: CancellationToken,
+    file: std::path::PathBuf,
+}
+
+fn key() -> TopicKey {
+    TopicKey::new(Tenant::parse("acme").unwrap(), Topic::parse("monitor:7").unwrap())
+}
+
+impl Bed {
+    async fn start(name: &str) -> Self {
+        let file = std::env::temp_dir().join(format!("watchbell-events-{name}-{}.db", std::process::id()));
+        let _ = std::fs::remove_file(&file);
+        let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+        store.migrate().await.unwrap();
+        let broker: SharedBroker = EmbeddedBroker::open(None).unwrap();
+        let live = broker.live().await;
+        live.control().follow(key().partition(PARTITIONS)).await;
+        let dispatch = Dispatch {
+            broker: broker.clone(),
+            store: store.clone(),
+            policies: Arc::new(Policies::with_defaults([].into())),
+            clock: Clock::at(Timestamp::UNIX_EPOCH),
+            config: DispatchConfig::default(),
+        };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(dispatch.run(stop.clone()));
+        Self { broker, store, live, running, stop, file }
+    }
+
+    /// Publishes as a producer on AMQP does; returns when dispatch has settled it.
+    async fn publish(&self, id: &str, mut event: Value) {
+        event["kind"] = "event".into();
+        let message = Message::json(id.to_owned(), event.to_string());
+        self.broker.publish(Address::Alerts, message, DEADLINE).await.unwrap();
+    }
+
+    /// The next event that pods are told.
+    async fn told(&mut self) -> Value {
+        loop {
+            match timeout(DEADLINE, self.live.next()).await.expect("a live message") {
+                Some(LiveEvent::Frame(message)) => {
+                    let live: Value = serde_json::from_slice(&message.body).unwrap();
+                    return live["event"].clone();
+                }
+                Some(LiveEvent::Gap) => {}
+                None => panic!("the broker is there"),
+            }
+        }
+    }
+
+    async fn kept(&self) -> Vec<Value> {
+        let kept = self.store.topic_events(&key(), 10).await.unwrap();
+        kept.iter().map(|content| serde_json::from_str(content).unwrap()).collect()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(DEADLINE, self.running).await.expect("dispatch stops").unwrap();
+        std::fs::remove_file(self.file).unwrap();
+    }
+}
+
+fn event(kind: &str, keep: u16) -> Value {
+    json!({"tenant": "acme", "topic": "monitor:7", "type": kind, "data": {"up": false}, "keep": keep,
+           "severity": "critical", "labels": {"env": "prod"}, "source": "probe"})
+}
+
+#[tokio::test]
+async fn a_kept_event_is_stored_and_told_and_another_only_told() {
+    let mut bed = Bed::start("kept").await;
+    bed.publish("m-1", event("status_change", 1)).await;
+    let content = json!({
+        "id": "m-1", "type": "status_change", "source": "probe", "severity": "critical",
+        "labels": {"env": "prod"}, "data": {"up": false}, "occurred_at": "1970-01-01T00:00:00Z",
+    });
+    assert_eq!(
+        bed.told().await,
+        json!({
+            "tenant": "acme", "topic": "monitor:7", "type": "status_change", "source": "probe",
+            "severity": "critical", "labels": {"env": "prod"}, "event": content,
+        })
+    );
+    assert_eq!(bed.kept().await, [content.clone()]);
+    bed.publish("m-2", event("tick", 0)).await;
+    assert_eq!(bed.told().await["event"]["id"], "m-2");
+    assert_eq!(bed.kept().await, [content], "the passing one is not among them");
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn an_event_delivered_twice_is_kept_once() {
+    let mut bed = Bed::start("twice").await;
+    for id in ["m-1", "m-1", "m-2"] {
+        bed.publish(id, event("status_change", 5)).await;
+        assert_eq!(bed.told().await["event"]["id"], id, "told each time: its id tells subscribers");
+    }
+    let ids: Vec<Value> = bed.kept().await.into_iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(ids, ["m-1", "m-2"]);
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_an_event_is_parked_with_its_reason() {
+    let mut bed = Bed::start("parked").await;
+    bed.publish("m-1", json!({"tenant": "acme", "topic": "monitor:*", "type": "t"})).await;
+    bed.publish("m-2", event("next", 0)).await;
+    assert_eq!(bed.told().await["event"]["id"], "m-2", "the next one is not held up");
+    let mut rejected = bed.broker.consume(WorkQueue::Rejected, 1).await;
+    let parked = timeout(DEADLINE, rejected.next()).await.expect("it is parked").unwrap();
+    assert_eq!(
+        (parked.message.message_id.as_str(), parked.message.headers[refused::FIELD].as_str()),
+        ("m-1", "topic")
+    );
+    parked.settle.ack().await;
+    bed.end().await;
+}

@@ -1,0 +1,175 @@
+//! One, an array or NDJSON: a body taken apart, and the ids of what has none.
+//!
+//! What has no id gets one from the `Idempotency-Key` (`key`, or `key.0`, `key.1`, … for several), else a new UUIDv7.
+
+use std::{fmt, ops::ControlFlow};
+
+use axum::http::HeaderMap;
+use serde::{
+    Deserialize,
+    de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use watchbell::{domain::InvalidName, wire::Problem};
+
+use crate::{NewId, count::What, limits::ALERTS_MAX, request};
+
+const JSON: &str = "application/json";
+const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An object, or an array of them.
+    Json,
+    /// An object a line.
+    Lines,
+}
+
+impl Form {
+    /// What the headers say.
+    ///
+    /// # Errors
+    /// 415 for anything else.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        if NDJSON.contains(&request::media_type(headers).as_str()) {
+            return Ok(Self::Lines);
+        }
+        request::expect_type(headers, &[JSON, NDJSON[0]])?;
+        Ok(Self::Json)
+    }
+}
+
+/// What a body holds, each with its place: the element of the array, or the line.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    pub items: Vec<(usize, &'a RawValue)>,
+    /// A single object, which is answered as one. An array of one is several.
+    pub is_one: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Takes a body apart. The parts are JSON and not looked into.
+    ///
+    /// # Errors
+    /// It is not JSON, or there are more than [`ALERTS_MAX`].
+    pub fn read(what: What, form: Form, body: &'a [u8]) -> Result<Self, Problem> {
+        match form {
+            Form::Json => split_json(what, body),
+            Form::Lines => split_lines(what, body),
+        }
+    }
+}
+
+fn split_json(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
+    if !body.trim_ascii_start().starts_with(b"[") {
+        let one = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
+        return Ok(Batch { items: vec![(0, one)], is_one: true });
+    }
+    let Elements(elements) = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
+    match elements {
+        ControlFlow::Continue(elements) => {
+            Ok(Batch { items: elements.into_iter().enumerate().collect(), is_one: false })
+        }
+        ControlFlow::Break(TooMany) => Err(too_many(what)),
+    }
+}
+
+fn split_lines(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
+    let mut items = Vec::new();
+    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue; // A line break at the end, or one too many.
+        }
+        if items.len() == ALERTS_MAX {
+            return Err(too_many(what));
+        }
+        items.push((
+            at,
+            serde_json::from_slice(line).map_err(|error| request::not_json(&error).at_index(at))?,
+        ));
+    }
+    match items.is_empty() {
+        true => Err(Problem::malformed(format!("The body has no line with an {what}."))),
+        false => Ok(Batch { items, is_one: false }),
+    }
+}
+
+fn too_many(what: What) -> Problem {
+    Problem::too_large(format!("A request has at most {ALERTS_MAX} {what}s: send several."))
+}
+
+/// The elements of an array, unread. Beyond [`ALERTS_MAX`] they are not even kept.
+struct Elements<'a>(ControlFlow<TooMany, Vec<&'a RawValue>>);
+struct TooMany;
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() < ALERTS_MAX {
+                    match array.next_element()? {
+                        Some(element) => kept.push(element),
+                        None => return Ok(Elements(ControlFlow::Continue(kept))),
+                    }
+                }
+                let mut more = 0_usize;
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    more += 1;
+                }
+                Ok(Elements(if more == 0 {
+                    ControlFlow::Continue(kept)
+                } else {
+                    ControlFlow::Break(TooMany)
+                }))
+            }
+        }
+        from.deserialize_seq(Collect)
+    }
+}
+
+/// What the request as a whole is called.
+///
+/// # Errors
+/// 422 when it is not text.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(given) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    // The draft standard writes it as a string in quotes; most clients do not.
+    let text = given.to_str().map(|text| text.trim().trim_matches('"'));
+    text.map(Some).map_err(|_| Problem::invalid("Idempotency-Key", "must be ASCII"))
+}
+
+/// The id of one that has none; `index` when it is one of several.
+///
+/// # Errors
+/// 422 when the key does not make an id.
+pub fn id_of<T>(
+    key: Option<&str>,
+    index: Option<usize>,
+    new_id: &NewId,
+    parse: fn(&str) -> Result<T, InvalidName>,
+) -> Result<T, Problem> {
+    let text = match (key, index) {
+        (Some(key), None) => key.to_owned(),
+        (Some(key), Some(at)) => format!("{key}.{at}"),
+        (None, _) => new_id().to_string(),
+    };
+    request::name("Idempotency-Key", &text, parse)
+}
+
+/// The same problem, with its place when it is one of several.
+pub fn at_index(problem: Problem, index: Option<usize>) -> Problem {
+    match index {
+        Some(index) => problem.at_index(index),
+        None => problem,
+    }
+}

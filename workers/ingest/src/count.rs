@@ -1,0 +1,44 @@
+//! How many were accepted or not, and why not.
+
+use std::fmt;
+
+use watchbell::wire::Problem;
+
+use crate::publish;
+
+/// What a request publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// For people.
+    Alert,
+    /// For the subscribers of a topic.
+    Event,
+}
+
+impl What {
+    /// Adds to the metric of this kind. Outcomes are few words.
+    pub fn count(self, outcome: &'static str, number: usize) {
+        let metric = match self {
+            Self::Alert => "watchbell_ingest_alerts_total",
+            Self::Event => "watchbell_ingest_events_total",
+        };
+        metrics::counter!(metric, "outcome" => outcome).increment(number as u64);
+    }
+
+    /// The answer to one that is too long.
+    pub fn too_large(self, len: usize) -> Problem {
+        match self {
+            Self::Alert => publish::alert_too_large(len),
+            Self::Event => publish::event_too_large(len),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alert => "alert",
+            Self::Event => "event",
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! `POST /v1/topics/{topic}/events`: short-lived facts for whoever subscribed.
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use watchbell::{
+    broker::Message,
+    domain::{Event, EventId, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
+    wire::{Problem, event::EventDefaults, parse_event},
+};
+
+use crate::{
+    App, Shared,
+    batch::{self, Batch, Form, at_index},
+    count::What,
+    publish, request,
+    request::RawPath,
+};
+
+/// Accepts one event, an array or NDJSON for one topic. 202 when the broker has confirmed all of them.
+pub async fn accept(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let topic = request::path("topic", path, |text| Topic::parse(text))?;
+    let (parts, body) = request.into_parts();
+    let form = Form::of(&parts.headers)?;
+    let body = request::body(body).await?;
+    let read = || {
+        let batch = Batch::read(What::Event, form, &body)?;
+        let defaults = EventDefaults {
+            tenant: Some(tenant),
+            topic: Some(topic),
+            id: None,
+            now: shared.ingest.clock.now(),
+        };
+        Ok((batch.is_one, events_of(&shared, &parts.headers, &batch, &defaults)?))
+    };
+    let (is_one, events) = read().inspect_err(|_: &Problem| What::Event.count("invalid", 1))?;
+    let (events, messages): (Vec<Event>, Vec<Message>) = events.into_iter().unzip();
+    publish::publish(&shared, What::Event, messages).await?;
+
+    let answer = match events.as_slice() {
+        [event] if is_one => json!({"id": event.id.as_str(), "status": "accepted"}),
+        _ => {
+            let all: Vec<Value> = events.iter().map(|event| json!({"id": event.id.as_str()})).collect();
+            json!({"accepted": all.len(), "events": all})
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Validates all, each with the message it becomes.
+fn events_of(
+    shared: &Shared,
+    headers: &HeaderMap,
+    batch: &Batch<'_>,
+    defaults: &EventDefaults,
+) -> Result<Vec<(Event, Message)>, Problem> {
+    let key = batch::idempotency_key(headers)?;
+    let trace = publish::trace_of(headers);
+    let mut events = Vec::with_capacity(batch.items.len());
+    for &(at, raw) in &batch.items {
+        let index = (!batch.is_one).then_some(at);
+        let id = batch::id_of(key, index, &shared.ingest.new_id, |text| EventId::parse(text))?;
+        let event = event_of(raw.get(), &EventDefaults { id: Some(id), ..defaults.clone() });
+        let event = event.map_err(|problem| at_index(problem, index))?;
+        let message = publish::ready_event(&event, trace).map_err(|problem| at_index(problem, index))?;
+        events.push((event, message));
+    }
+    Ok(events)
+}
+
+fn event_of(json: &str, defaults: &EventDefaults) -> Result<Event, Problem> {
+    if json.len() > EVENT_BYTES_MAX {
+        return Err(publish::event_too_large(json.len()));
+    }
+    parse_event(json.as_bytes(), defaults).map_err(|error| Problem::invalid(error.field, error.problem))
+}
