@@ -80,7 +80,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 op: Some("op-1"),
             }),
         ),
-        ("ping", ServerFrame::Ping { seq: 7 }),
+        ("ping", ServerFrame::Ping { seq: 7, cursor: None }),
         (
             "resync",
             ServerFrame::Resync {

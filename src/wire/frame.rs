@@ -156,6 +156,9 @@ pub enum ServerFrame<'a> {
     Ping {
         /// The head of the inbox.
         seq: u64,
+        /// The same as a cursor, in the answer to a poll that has nothing else to tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<&'a str>,
     },
     /// The backlog was dropped: fetch the inbox, go on from `seq`.
     Resync {

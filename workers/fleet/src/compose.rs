@@ -212,6 +212,7 @@ impl Process {
                 authenticator,
                 clock: self.clock.clone(),
                 config,
+                mounts: self.config.mount.clone(),
             };
             wait_for(&store).await;
             let started = watchbell_socket::start(parts, self.leaving.clone()).await?;
@@ -232,7 +233,8 @@ impl Process {
         let health = Health::new(self.checks);
         let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
-        let serving = tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
+        let serving =
+            tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
         let tracker = TaskTracker::new();
         for (name, work) in self.work {
             let leaving = leaving.clone();

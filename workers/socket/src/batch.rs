@@ -70,7 +70,7 @@ mod tests {
     fn a_message_goes_when_it_is_full_or_has_waited() {
         let mut batcher = Batcher::of(Batch { max: 2, wait_ms: 100 });
         let now = Instant::now();
-        let frame = Frame::new(&ServerFrame::Ping { seq: 1 }, None);
+        let frame = Frame::new(&ServerFrame::Ping { seq: 1, cursor: None }, None);
         assert_eq!(batcher.add(&frame, now), None);
         let expected = frame::text("{\"type\":\"ping\",\"seq\":1}\n{\"type\":\"ping\",\"seq\":1}");
         assert_eq!(batcher.add(&frame, now), Some(expected), "full");

@@ -66,7 +66,8 @@ impl Decoder {
         }
         let begin = cursor.position() as usize;
         let Some(payload) = bytes.get(begin..begin + len as usize) else { return Ok(None) };
-        let payload: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let payload: Vec<u8> =
+            payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         self.understand(header.opcode, header.is_final, payload, said)?;
         Ok(Some(begin + len as usize))
     }
@@ -142,14 +143,26 @@ mod tests {
             ("two at once", [frame(0x81, b"a"), frame(0x81, b"b")].concat(), vec![text("a"), text("b")]),
             ("empty", frame(0x81, b""), vec![text("")]),
             ("long", frame(0x81, &[b'x'; 1_000]), vec![text(&"x".repeat(1_000))]),
-            ("fragments", [frame(0x01, b"he"), frame(0x00, b"ll"), frame(0x80, b"o")].concat(), vec![text("hello")]),
+            (
+                "fragments",
+                [frame(0x01, b"he"), frame(0x00, b"ll"), frame(0x80, b"o")].concat(),
+                vec![text("hello")],
+            ),
             (
                 "a ping between fragments",
                 [frame(0x01, b"he"), frame(0x89, b"p"), frame(0x80, b"y")].concat(),
                 vec![Said::Ping(b"p".to_vec()), text("hey")],
             ),
-            ("a character cut by a fragment", [frame(0x01, &[0xc3]), frame(0x80, &[0xb6])].concat(), vec![text("ö")]),
-            ("pong and close", [frame(0x8a, b""), frame(0x88, b"\x03\xe8")].concat(), vec![Said::Pong, Said::Close]),
+            (
+                "a character cut by a fragment",
+                [frame(0x01, &[0xc3]), frame(0x80, &[0xb6])].concat(),
+                vec![text("ö")],
+            ),
+            (
+                "pong and close",
+                [frame(0x8a, b""), frame(0x88, b"\x03\xe8")].concat(),
+                vec![Said::Pong, Said::Close],
+            ),
         ] {
             for step in [1, 3, 7, bytes.len()] {
                 assert_eq!(read(&bytes, step).as_ref(), Ok(&expected), "{why}, {step} bytes at a time");
@@ -172,7 +185,10 @@ mod tests {
             ("a long ping", frame(0x89, &[b'x'; 126])),
             ("over 16 KiB", frame(0x81, &[b'x'; CLIENT_FRAME_BYTES_MAX + 1])),
             ("over 16 KiB in fragments", [long, frame(0x80, b"x")].concat()),
-            ("a length that lies", vec![0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+            (
+                "a length that lies",
+                vec![0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+            ),
             ("not UTF-8", frame(0x81, &[0xff])),
         ] {
             assert_eq!(read(&bytes, bytes.len()), Err(NotTheProtocol), "{why}");

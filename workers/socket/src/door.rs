@@ -10,7 +10,7 @@ use axum::{
     Extension,
     extract::{Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -23,14 +23,7 @@ use watchbell::{
     },
 };
 
-use crate::{
-    Identity, Socket,
-    frame::Form,
-    limits::AddressPlace,
-    mount::Mount,
-    session,
-    token::TokenError,
-};
+use crate::{Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, session, token::TokenError};
 
 /// The name of the cookie a team's page may keep the token in.
 const COOKIE: &str = "watchbell_token";
@@ -62,9 +55,14 @@ impl StreamQuery {
     /// What the query asks for, in the words of an `auth` frame.
     pub(crate) fn auth(self) -> Auth {
         let list = |text: Option<String>| -> Vec<String> {
-            text.iter().flat_map(|text| text.split(',')).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+            text.iter()
+                .flat_map(|text| text.split(','))
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
-        let label = |pair: String| pair.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let label =
+            |pair: String| pair.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let filter = Filter {
             types: list(self.types),
             sources: list(self.sources),
@@ -189,8 +187,11 @@ pub(crate) fn identity_of(socket: &Socket, token: Option<&str>) -> Result<Identi
 fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
     let is_version_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-    let (Some(key), true, true) = (key, is_version_13, has_token(headers, header::UPGRADE, "websocket")) else {
-        return Err(Problem::malformed("this address speaks WebSocket, version 13: send an opening handshake"));
+    let (Some(key), true, true) = (key, is_version_13, has_token(headers, header::UPGRADE, "websocket"))
+    else {
+        return Err(Problem::malformed(
+            "this address speaks WebSocket, version 13: send an opening handshake",
+        ));
     };
     let accept = derive_accept_key(key.as_bytes());
     let protocol = match has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
@@ -206,7 +207,8 @@ fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
 fn server_sent_head(socket: &Socket, headers: &HeaderMap) -> String {
     // Other pages than our own may read it when they are named; `check_room` let nobody else in.
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let origin = origin.filter(|origin| socket.0.config.allowed_origins.iter().any(|allowed| allowed == origin));
+    let origin =
+        origin.filter(|origin| socket.0.config.allowed_origins.iter().any(|allowed| allowed == origin));
     let cors = origin.map_or(String::new(), |origin| {
         format!("Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n")
     });
@@ -230,7 +232,8 @@ pub(crate) fn token_of(headers: &HeaderMap) -> Option<Secret> {
 /// Whether a header that is a list has an item.
 fn has_token(headers: &HeaderMap, name: HeaderName, item: &str) -> bool {
     let values = headers.get_all(name);
-    let mut items = values.iter().filter_map(|value: &HeaderValue| value.to_str().ok()).flat_map(|line| line.split(','));
+    let mut items =
+        values.iter().filter_map(|value: &HeaderValue| value.to_str().ok()).flat_map(|line| line.split(','));
     items.any(|found| found.trim().eq_ignore_ascii_case(item))
 }
 

@@ -33,7 +33,9 @@ impl Filter {
         one_of(&self.asked.types, [&facets.kind, &facets.category])
             && one_of(&self.asked.sources, [&facets.source, &None])
             && self.asked.labels.iter().all(|(name, value)| facets.labels.get(name) == Some(value))
-            && self.min_severity.is_none_or(|least| facets.severity().is_some_and(|severity| severity >= least))
+            && self
+                .min_severity
+                .is_none_or(|least| facets.severity().is_some_and(|severity| severity >= least))
     }
 }
 

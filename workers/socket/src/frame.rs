@@ -103,9 +103,9 @@ impl Frame {
             Form::Sse => self.sse.get_or_init(|| server_sent(self.kind, self.seq, epoch, self.json())),
             Form::BareWs | Form::BareSse if self.kind != "event" => return None,
             Form::BareWs => self.bare_ws.get_or_init(|| text(self.inner())),
-            Form::BareSse => self
-                .bare_sse
-                .get_or_init(|| server_sent(self.facets().kind.as_deref().unwrap_or("event"), None, epoch, self.inner())),
+            Form::BareSse => self.bare_sse.get_or_init(|| {
+                server_sent(self.facets().kind.as_deref().unwrap_or("event"), None, epoch, self.inner())
+            }),
         };
         Some(bytes.clone())
     }
@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn a_frame_looks_right_in_every_form() {
         let alert = RawValue::from_string(r#"{"id":"a","severity":"critical"}"#.into()).unwrap();
-        let alert = ServerFrame::Alert(AlertFrame { seq: 7, cursor: "e.7", unread: 1, state: "new", alert: &alert });
+        let alert =
+            ServerFrame::Alert(AlertFrame { seq: 7, cursor: "e.7", unread: 1, state: "new", alert: &alert });
         let alert = Frame::new(&alert, Some(7));
         let json = r#"{"type":"alert","seq":7,"cursor":"e.7","unread":1,"state":"new","alert":{"id":"a","severity":"critical"}}"#;
         assert_eq!(alert.json(), json);
@@ -211,7 +212,10 @@ mod tests {
 
         let event = RawValue::from_string(r#"{"type":"status_change","data":{"up":false}}"#.into()).unwrap();
         let event = Frame::new(&ServerFrame::Event(EventFrame { topic: "monitor:7", event: &event }), None);
-        assert_eq!(event.bytes(Form::BareWs, "e").unwrap()[2..], *br#"{"type":"status_change","data":{"up":false}}"#);
+        assert_eq!(
+            event.bytes(Form::BareWs, "e").unwrap()[2..],
+            *br#"{"type":"status_change","data":{"up":false}}"#
+        );
         assert_eq!(
             event.bytes(Form::BareSse, "e").unwrap(),
             "event: status_change\ndata: {\"type\":\"status_change\",\"data\":{\"up\":false}}\n\n"

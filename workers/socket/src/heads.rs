@@ -66,7 +66,9 @@ impl Socket {
                     }
                 }
                 // Their answers are dropped, which tells them.
-                Err(error) => warn!(%error, sessions = users.len(), "Sessions are turned away: the store does not answer"),
+                Err(error) => {
+                    warn!(%error, sessions = users.len(), "Sessions are turned away: the store does not answer")
+                }
             }
         }
     }

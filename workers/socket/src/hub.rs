@@ -96,7 +96,9 @@ impl Hub {
     /// Gives an item to every subscriber of a topic. `item` is made only when there is one.
     pub(crate) fn give_subscribers(&self, topic: &TopicKey, item: impl FnOnce() -> Item) {
         let topics = self.topics(topic);
-        let Some(subscribers) = topics.get(topic).filter(|subscribers| !subscribers.is_empty()) else { return };
+        let Some(subscribers) = topics.get(topic).filter(|subscribers| !subscribers.is_empty()) else {
+            return;
+        };
         let item = item();
         for mailbox in subscribers {
             mailbox.put(item.clone());
@@ -239,7 +241,8 @@ impl Drop for Subscription {
         {
             let mut topics = hub.topics(&self.topic);
             if let Some(subscribers) = topics.get_mut(&self.topic) {
-                let found = subscribers.find_entry(hub.address(&self.mailbox), |other| Arc::ptr_eq(other, &self.mailbox));
+                let found = subscribers
+                    .find_entry(hub.address(&self.mailbox), |other| Arc::ptr_eq(other, &self.mailbox));
                 if let Ok(entry) = found {
                     entry.remove();
                 }

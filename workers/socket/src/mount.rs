@@ -33,7 +33,9 @@ pub(crate) struct Mount {
 impl Mount {
     fn of(config: &MountConfig, parameters: &HashMap<String, String>) -> Self {
         let fill = |topic: &String| {
-            parameters.iter().fold(topic.clone(), |topic, (name, value)| topic.replace(&format!("{{{name}}}"), value))
+            parameters
+                .iter()
+                .fold(topic.clone(), |topic, (name, value)| topic.replace(&format!("{{{name}}}"), value))
         };
         Self { topics: config.topics.iter().map(fill).collect(), shape: config.shape }
     }
@@ -58,7 +60,9 @@ impl Mount {
         let said: Value = serde_json::from_str(line).unwrap_or_default();
         line == "refresh"
             || said == "refresh"
-            || ["type", "command", "action"].iter().any(|field| said.get(field).is_some_and(|word| word == "refresh"))
+            || ["type", "command", "action"]
+                .iter()
+                .any(|field| said.get(field).is_some_and(|word| word == "refresh"))
     }
 }
 
@@ -68,10 +72,13 @@ pub(crate) fn routes(mounts: &[MountConfig]) -> Router<Socket> {
         let config = Arc::new(config.clone());
         let path = config.path.clone();
         match config.shape {
-            MountShape::History => routes.route(&path, get(move |state, path, query, who| history(config, state, path, query, who))),
+            MountShape::History => routes
+                .route(&path, get(move |state, path, query, who| history(config, state, path, query, who))),
             MountShape::Frames | MountShape::Bare => routes.route(
                 &path,
-                get(move |state, client, path, query, headers| stream(config, state, client, path, query, headers)),
+                get(move |state, client, path, query, headers| {
+                    stream(config, state, client, path, query, headers)
+                }),
             ),
         }
     })

@@ -78,7 +78,8 @@ pub(crate) async fn poll(
         Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
         Some(Ok(cursor)) => poll.wait(cursor, Instant::now() + wait).await?,
     };
-    let frames: Vec<&RawValue> = frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
+    let frames: Vec<&RawValue> =
+        frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
 }
 
@@ -183,6 +184,7 @@ impl Poll<'_> {
     /// Nothing for the client, and yet its cursor may have moved: what a filter left out is behind it.
     fn ping(&self, order: &Order<Arc<Frame>>) -> Arc<Frame> {
         let seq = order.last();
-        Arc::new(Frame::new(&ServerFrame::Ping { seq }, Some(seq)))
+        let cursor = self.socket.cursor(seq);
+        Arc::new(Frame::new(&ServerFrame::Ping { seq, cursor: Some(&cursor) }, Some(seq)))
     }
 }

@@ -138,7 +138,8 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
         None => authenticate(socket, connection, &mut auth).await?,
     };
     socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
-    let place = socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
+    let place =
+        socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
     let now = Instant::now();
     let mut state = State {
         order: Order::after(0),
@@ -164,7 +165,11 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
 }
 
 /// Waits for the `auth` frame of a client whose request had no token, and believes it or not.
-async fn authenticate(socket: &Socket, connection: &mut Connection, auth: &mut Auth) -> Result<Identity, End> {
+async fn authenticate(
+    socket: &Socket,
+    connection: &mut Connection,
+    auth: &mut Auth,
+) -> Result<Identity, End> {
     let deadline = socket.0.config.auth_timeout;
     let asked = async {
         write(connection).await?;
@@ -423,7 +428,7 @@ impl Session<'_> {
             Box::pin(self.catch_up()).await?;
         }
         let seq = self.state.order.last();
-        self.put(&Frame::new(&ServerFrame::Ping { seq }, Some(seq)));
+        self.put(&Frame::new(&ServerFrame::Ping { seq, cursor: None }, Some(seq)));
         if answers {
             self.connection.put_bytes(frame::ping());
         }

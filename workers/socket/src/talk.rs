@@ -105,7 +105,10 @@ impl Session<'_> {
         let topics = &self.extras().topics;
         if topics.iter().all(|subscription| subscription.topic != key) {
             if topics.len() >= TOPICS_MAX {
-                self.complain("too_many_topics", &format!("a session has at most {TOPICS_MAX} topics: unsubscribe first"));
+                self.complain(
+                    "too_many_topics",
+                    &format!("a session has at most {TOPICS_MAX} topics: unsubscribe first"),
+                );
                 return Ok(());
             }
             let subscription = self.socket.subscribe(&self.state.place.mailbox, key.clone()).await;
@@ -124,7 +127,8 @@ impl Session<'_> {
     pub(crate) async fn refresh(&mut self, topic: Option<&str>) -> Result<(), End> {
         let Some(extras) = &self.state.extras else { return Ok(()) };
         let keys = extras.topics.iter().map(|subscription| subscription.topic.clone());
-        let keys: Vec<TopicKey> = keys.filter(|key| topic.is_none_or(|topic| topic == key.topic.as_str())).collect();
+        let keys: Vec<TopicKey> =
+            keys.filter(|key| topic.is_none_or(|topic| topic == key.topic.as_str())).collect();
         for key in &keys {
             self.snapshot(key).await?;
         }
@@ -145,8 +149,10 @@ impl Session<'_> {
         // `encode_event` wrote them, so they are JSON.
         let events: Vec<&RawValue> = kept.iter().filter_map(|kept| serde_json::from_str(kept).ok()).collect();
         let topic = key.topic.as_str();
-        let frames: Vec<Arc<Frame>> =
-            events.iter().map(|event| Arc::new(Frame::new(&ServerFrame::Event(EventFrame { topic, event }), None))).collect();
+        let frames: Vec<Arc<Frame>> = events
+            .iter()
+            .map(|event| Arc::new(Frame::new(&ServerFrame::Event(EventFrame { topic, event }), None)))
+            .collect();
         let ids: Vec<String> = frames.iter().filter_map(|frame| frame.facets().id.clone()).collect();
         if self.connection.form().is_bare() {
             frames.iter().for_each(|frame| self.put_filtered(frame));

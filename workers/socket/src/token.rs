@@ -27,6 +27,12 @@ pub struct Identity {
     pub expires_at: Timestamp,
 }
 
+impl Identity {
+    pub(crate) fn may_read(&self, _: &watchbell::domain::Topic) -> bool {
+        true
+    }
+}
+
 /// Why a token is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -32,6 +32,15 @@ pub(crate) async fn events(
     Ok(Json(json!({"topic": topic, "events": events})).into_response())
 }
 
+/// A topic that this person may read.
+pub(crate) fn key(identity: &Identity, topic: &str) -> Result<TopicKey, Problem> {
+    let topic = Topic::parse(topic).map_err(|error| Problem::invalid("topic", error.to_string()))?;
+    match identity.may_read(&topic) {
+        true => Ok(TopicKey::new(identity.user.tenant.clone(), topic)),
+        false => Err(Problem::forbidden("your token does not allow this topic")),
+    }
+}
+
 /// The last events of a topic, oldest first, for whoever may read it (I8).
 pub(crate) async fn kept(
     socket: &Socket,
@@ -39,12 +48,8 @@ pub(crate) async fn kept(
     topic: &str,
     page: &Page,
 ) -> Result<Vec<Box<RawValue>>, Problem> {
-    let topic = Topic::parse(topic).map_err(|error| Problem::invalid("topic", error.to_string()))?;
-    if !identity.may_read(&topic) {
-        return Err(Problem::forbidden("your token does not allow this topic"));
-    }
+    let key = key(identity, topic)?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
-    let key = TopicKey::new(identity.user.tenant.clone(), topic);
     let kept = socket.0.store.topic_events(&key, limit).await.map_err(unavailable)?;
     // `encode_event` wrote them, so they are JSON.
     Ok(kept.iter().filter_map(|event| serde_json::from_str(event).ok()).collect())

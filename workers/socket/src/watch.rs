@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use watchbell::domain::UserKey;
 
-use crate::{Socket, outbox::Item};
+use crate::{Socket, mailbox::Item};
 
 /// Heads read in one statement.
 const HEADS_MAX: usize = 500;
