@@ -67,7 +67,7 @@ impl Session<'_> {
     async fn receipt(&mut self, frame: ReceiptFrame) {
         match receipt_of(&self.state.identity, &self.state.id.simple().to_string(), frame) {
             Ok(receipt) => self.socket.0.receipts.say(receipt).await,
-            Err((_, title)) => self.complain("invalid_receipt", &title),
+            Err((field, problem)) => self.complain("invalid_receipt", &format!("{field}: {problem}")),
         }
     }
 
