@@ -39,7 +39,7 @@ impl Socket {
         match serde_json::from_slice::<LiveV1<'_>>(body) {
             Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
-            Ok(LiveV1::Event(_)) => {} // Nobody can subscribe yet.
+            Ok(LiveV1::Event(_) | LiveV1::Revoke(_)) => {} // No session asks for them yet.
             // Of a newer version, perhaps: sessions learn of it by its number.
             Err(error) => warn!(%error, "A live message could not be read"),
         }
