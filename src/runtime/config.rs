@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::http::Network;
 use crate::domain::{
     Channel, Policy, PolicyStep, Secret,
     policy::{Policies, STEPS_MAX},
@@ -67,6 +68,16 @@ pub struct HttpConfig {
     /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
     #[serde(deserialize_with = "duration")]
     pub leave_wait: Duration,
+    /// Proxies whose `Forwarded`, `X-Forwarded-For` and PROXY protocol headers are believed: addresses or ranges
+    /// (`10.0.0.0/8`). Empty: nobody's, and the client is whoever connects.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether connections of trusted proxies begin with a PROXY protocol v2 header.
+    pub proxy_protocol: bool,
+    /// How long the first request head of a connection may take.
+    #[serde(deserialize_with = "duration")]
+    pub head_timeout: Duration,
+    /// Connections that speak HTTP at once; more wait. Open sessions do not count.
+    pub connections_max: usize,
 }
 
 /// `[store]`
@@ -124,8 +135,18 @@ pub struct SocketConfig {
     pub drain_window: Duration,
     /// Sessions of this process at the most; more are refused with 503.
     pub sessions_max: usize,
-    /// Sessions of one user at the most.
+    /// Sessions of one user on this pod at the most.
     pub sessions_per_user_max: usize,
+    /// Sessions from one public address on this pod at the most; 0: any number. Loopback and private addresses are
+    /// not counted: they are proxies more often than people (see `http.trusted_proxies`).
+    pub sessions_per_address_max: usize,
+    /// Sessions that begin each second at the most; more wait their turn.
+    pub accepts_per_second: u32,
+    /// Messages a client may send each second, on average.
+    pub messages_per_second: u32,
+    /// How old a session gets before it is asked to connect anew, give or take a fifth, so that load spreads again.
+    #[serde(deserialize_with = "duration")]
+    pub age_max: Duration,
     /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
     pub allowed_origins: Vec<String>,
 }
@@ -285,7 +306,15 @@ struct StepSection {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: local(7700), public_url: None, leave_wait: Duration::from_secs(3) }
+        Self {
+            listen: local(7700),
+            public_url: None,
+            leave_wait: Duration::from_secs(3),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            head_timeout: Duration::from_secs(5),
+            connections_max: 4_096,
+        }
     }
 }
 
@@ -309,6 +338,10 @@ impl Default for SocketConfig {
             drain_window: Duration::from_secs(20),
             sessions_max: 50_000,
             sessions_per_user_max: 20,
+            sessions_per_address_max: 10,
+            accepts_per_second: 2_000,
+            messages_per_second: 10,
+            age_max: Duration::from_secs(45 * 60),
             allowed_origins: Vec::new(),
         }
     }
@@ -382,6 +415,7 @@ impl Config {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
+            .with_list_parse_key("http.trusted_proxies")
             .with_list_parse_key("socket.allowed_origins")
             .with_list_parse_key("auth.public_key_files")
             .source(Some(env.into_iter().collect()));
@@ -390,12 +424,19 @@ impl Config {
     }
 
     fn check(self) -> anyhow::Result<Self> {
+        ensure!(self.http.connections_max > 0, "http.connections_max must be at least 1");
+        ensure!(
+            !self.http.proxy_protocol || !self.http.trusted_proxies.is_empty(),
+            "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
+        );
         for (name, policy) in &self.policies {
             policy.check().with_context(|| format!("policies.{name}"))?;
         }
         if let Some(secret) = &self.auth.hs256_secret {
             ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
         }
+        ensure!(self.socket.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
+        ensure!(self.socket.messages_per_second > 0, "socket.messages_per_second must be at least 1");
         ensure!(self.fallback.in_flight_max > 0, "fallback.in_flight_max must be at least 1");
         ensure!(self.fallback.claim_max > 0, "fallback.claim_max must be at least 1");
         ensure!(self.dispatch.batch_max > 0, "dispatch.batch_max must be at least 1");

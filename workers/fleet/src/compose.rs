@@ -24,7 +24,7 @@ use watchbell::{
     runtime::{
         Clock, Config, Health,
         health::Check,
-        http,
+        http::{self, Listening},
         telemetry::{self, PrometheusHandle},
     },
     store::{Store, StoreConfig},
@@ -232,7 +232,7 @@ impl Process {
         let health = Health::new(self.checks);
         let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
-        let serving = tokio::spawn(http::serve(listener, routes, stop.clone()));
+        let serving = tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
         let tracker = TaskTracker::new();
         for (name, work) in self.work {
             let leaving = leaving.clone();

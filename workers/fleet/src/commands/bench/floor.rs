@@ -53,7 +53,7 @@ pub(super) async fn serve() -> anyhow::Result<()> {
         let _ = copy(&mut stdin(), &mut sink());
         stopping.cancel();
     });
-    Ok(http::serve(listener, routes, stop).await?)
+    Ok(http::serve(listener, routes, http::Listening::default(), stop).await?)
 }
 
 #[derive(Default)]
