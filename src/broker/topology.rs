@@ -121,7 +121,7 @@ pub fn describe() -> String {
         "bindings\n  watchbell.alerts -> watchbell.dispatch\n  watchbell.dead -> watchbell.dead\n\
          permissions (configure / write / read); with `broker.declare = false` no worker needs `configure` but for its own queue\n  \
          producer                 '' / ^watchbell\\.alerts$ / ''\n  \
-         ingest                   '' / ^watchbell\\.alerts$ / ''\n  \
+         ingest                   '' / ^watchbell\\.(alerts|live\\..*)$ / ''\n  \
          dispatch                 '' / ^(watchbell\\.live\\..*|amq\\.default)$ / ^watchbell\\.dispatch$\n  \
          socket                   ^watchbell\\.pod\\..* / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*|amq\\.default)$ / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*)$\n  \
          fallback                 '' / ^amq\\.default$ / ^watchbell\\.undelivered$\n  \

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Failure, Store, StoreError, int, stored_name, text, time, word};
+use super::{Failure, Store, StoreError, int, maybe_time, stored_name, text, time, word};
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
 
 /// Where a user's inbox stands.
@@ -15,6 +15,17 @@ pub struct Head {
     pub seq: Seq,
     /// Its badge.
     pub unread: u64,
+    /// When its sessions were last revoked, if ever.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Head {
+    /// Whether a token is refused: it was issued before its user's sessions were revoked, or does not say when.
+    /// Tokens count in whole seconds, so one of the same second is refused as well.
+    pub fn refuses(&self, issued_at: Option<Timestamp>) -> bool {
+        let Some(revoked_at) = self.revoked_at else { return false };
+        issued_at.is_none_or(|issued_at| issued_at.as_second() <= revoked_at.as_second())
+    }
 }
 
 /// One row with what it says.
@@ -43,6 +54,9 @@ pub struct Changes {
     pub complete: bool,
 }
 
+/// The head of one user, as [`head_of`] reads it.
+const HEAD: &str = "SELECT seq, unread, sessions_revoked_at_ms FROM users WHERE tenant = $1 AND user_id = $2";
+
 impl Store {
     /// The heads of these users; the unknown ones are left out.
     ///
@@ -56,7 +70,8 @@ impl Store {
                 .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
                 .collect();
             let sql = format!(
-                "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {} JOIN users u USING (tenant, user_id)",
+                "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms
+                 FROM {} JOIN users u USING (tenant, user_id)",
                 store.engine.rows("tenant text, user_id text")
             );
             let rows =
@@ -86,7 +101,7 @@ impl Store {
     ) -> Result<Changes, StoreError> {
         self.in_time("changes_after", async {
             let store = self;
-            let head = sqlx::query("SELECT seq, unread FROM users WHERE tenant = $1 AND user_id = $2")
+            let head = sqlx::query(HEAD)
                 .bind(user.tenant.as_str())
                 .bind(user.user.as_str())
                 .fetch_optional(&store.read)
@@ -131,7 +146,7 @@ impl Store {
     ) -> Result<(Head, Vec<InboxRow>), StoreError> {
         self.in_time("inbox_page", async {
             let store = self;
-            let head = sqlx::query("SELECT seq, unread FROM users WHERE tenant = $1 AND user_id = $2")
+            let head = sqlx::query(HEAD)
                 .bind(user.tenant.as_str())
                 .bind(user.user.as_str())
                 .fetch_optional(&store.read)
@@ -158,7 +173,11 @@ impl Store {
 }
 
 fn head_of(row: &AnyRow) -> Result<Head, Failure> {
-    Ok(Head { seq: int(row, "seq")? as Seq, unread: int(row, "unread")?.max(0) as u64 })
+    Ok(Head {
+        seq: int(row, "seq")? as Seq,
+        unread: int(row, "unread")?.max(0) as u64,
+        revoked_at: maybe_time(row, "sessions_revoked_at_ms")?,
+    })
 }
 
 fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
@@ -169,4 +188,21 @@ fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
         content: text(row, "content")?.into(),
         recorded_at: time(row, "recorded_at_ms")?,
     })
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn a_token_older_than_the_revocation_is_refused() {
+    let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+    let revoked = Head { revoked_at: Some(at(10_500)), ..Head::default() };
+    for (why, head, issued_at, expected) in [
+        ("nothing was revoked", Head::default(), Some(at(0)), false),
+        ("nothing was revoked, and it does not say", Head::default(), None, false),
+        ("issued before", revoked, Some(at(9_000)), true),
+        ("in the same second, of which nobody knows the order", revoked, Some(at(10_000)), true),
+        ("issued after", revoked, Some(at(11_000)), false),
+        ("it does not say", revoked, None, true),
+    ] {
+        assert_eq!(head.refuses(issued_at), expected, "{why}");
+    }
 }

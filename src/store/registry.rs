@@ -149,6 +149,31 @@ impl Store {
         .await
     }
 
+    /// Refuses tokens of this user that were issued up to now, and returns up to when: the latest of all revocations.
+    /// Makes the user known, because the refusal has to outlast the process that asked for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_sessions(&self, user: &UserKey, now: Timestamp) -> Result<Timestamp, StoreError> {
+        writing!(self, "revoke_sessions", |tx| {
+            let row = sqlx::query(
+                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, sessions_revoked_at_ms)
+                 VALUES ($1, $2, 0, 0, $3, $3)
+                 ON CONFLICT (tenant, user_id) DO UPDATE SET sessions_revoked_at_ms =
+                     CASE WHEN users.sessions_revoked_at_ms > excluded.sessions_revoked_at_ms
+                     THEN users.sessions_revoked_at_ms ELSE excluded.sessions_revoked_at_ms END
+                 RETURNING sessions_revoked_at_ms",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(now.as_millisecond())
+            .fetch_one(&mut **tx)
+            .await?;
+            time(&row, "sessions_revoked_at_ms")
+        })
+        .await
+    }
+
     /// How a user can be written to; `None` for somebody unknown.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{
     close::{CloseClass, CloseCode},
     event::{EventDefaults, encode_event, parse_event},
     frame::{AlertFrame, Auth, ClientFrame, Hello, ReceiptFrame, ReceiptSaid, ServerFrame},
-    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveTopicEvent, LiveV1},
+    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
     undelivered::UndeliveredV1,
 };
 use crate::domain::Timestamp;
@@ -172,6 +172,14 @@ fn each_message_between_workers_is_written_as_its_fixture() {
         event: &content,
     });
     assert_eq!(value(&live.encode()), fixtures["watchbell.live, an event"]);
+
+    let until = "2026-11-21T12:00:00Z".parse::<Timestamp>().unwrap();
+    let live = LiveV1::Revoke(LiveRevoke {
+        tenant: "acme".into(),
+        user: "ana".into(),
+        issued_until_ms: until.as_millisecond(),
+    });
+    assert_eq!(value(&live.encode()), fixtures["watchbell.live, a revocation"]);
 
     let work = &fixtures["watchbell.undelivered"];
     let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();

@@ -23,6 +23,8 @@ pub enum LiveV1<'a> {
     /// An event, for whoever subscribed to its topic.
     #[serde(borrow)]
     Event(LiveTopicEvent<'a>),
+    /// One user's sessions end now.
+    Revoke(LiveRevoke),
 }
 
 /// An alert for some users of one partition.
@@ -95,6 +97,17 @@ pub struct LiveTopicEvent<'a> {
     /// What clients are given.
     #[serde(borrow)]
     pub event: &'a RawValue,
+}
+
+/// The end of one user's sessions, on the user's partition. A pod that misses it finds the same in the user's head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRevoke {
+    /// Whose wall.
+    pub tenant: String,
+    /// Whose sessions.
+    pub user: String,
+    /// Those of tokens issued up to then, milliseconds since 1970.
+    pub issued_until_ms: i64,
 }
 
 impl LiveV1<'_> {

@@ -170,6 +170,12 @@ pub(crate) struct TokenArgs {
     /// How long it is good, in seconds.
     #[arg(long, default_value_t = 3_600)]
     pub(crate) seconds: u32,
+    /// Topics it may read: `monitor:7`, `monitor:*` or `*`. Several with commas, or given again.
+    #[arg(long, value_delimiter = ',', value_name = "PATTERN")]
+    pub(crate) topics: Vec<String>,
+    /// Groups its user belongs to. Several with commas, or given again.
+    #[arg(long, value_delimiter = ',', value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
 }
 
 #[derive(Args)]

@@ -149,6 +149,7 @@ fn routes() -> Vec<Route> {
         keyed(Method::POST, "/v1/topics/{topic}/events", events::accept),
         keyed(Method::POST, "/v1/hooks/alertmanager", alertmanager::accept),
         keyed(Method::PUT, "/v1/users/{user}", people::put_user),
+        keyed(Method::DELETE, "/v1/users/{user}/sessions", people::revoke_sessions),
         keyed(Method::GET, "/v1/groups/{group}/members", people::members),
         keyed(Method::PUT, "/v1/groups/{group}/members", people::change_members),
         keyed(Method::DELETE, "/v1/groups/{group}/members", people::remove_members),

@@ -12,15 +12,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use tracing::warn;
 use watchbell::{
+    broker::{Address, Message, topology::PARTITIONS},
     domain::{GroupId, Secret, Tenant, UserId, UserKey},
     store::Contact,
-    wire::Problem,
+    wire::{
+        Problem,
+        live::{LiveRevoke, LiveV1},
+    },
 };
 
 use crate::{
     App,
-    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
+    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX, RETRY_AFTER_S},
     request,
     request::RawPath,
     store_problem,
@@ -50,6 +55,35 @@ pub async fn put_user(
     let put = shared.ingest.store.put_user(&UserKey::new(tenant, user), &contact, now).await;
     put.map_err(|error| store_problem(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Ends a user's sessions and refuses the tokens they were opened with: those issued up to now.
+///
+/// The store is told first, so a pod that misses the live message finds the same when it compares, or when one of
+/// the sessions comes back.
+pub async fn revoke_sessions(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    path: RawPath,
+) -> Result<Response, Problem> {
+    let user = UserKey::new(tenant, request::path("user", path, |text| UserId::parse(text))?);
+    let revoked = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await;
+    let revoked_at = revoked.map_err(|error| store_problem(&error))?;
+    let live = LiveV1::Revoke(LiveRevoke {
+        tenant: user.tenant.to_string(),
+        user: user.user.to_string(),
+        issued_until_ms: revoked_at.as_millisecond(),
+    });
+    let message = Message::json((shared.ingest.new_id)().to_string(), live.encode());
+    let to = Address::Live(user.partition(PARTITIONS));
+    if let Err(error) = shared.ingest.broker.publish(to, message, shared.publish_deadline).await {
+        warn!(%error, "Sessions were revoked, but the pods may not know yet");
+        return Err(Problem::unavailable(
+            "No new session is let in with the old tokens, but open ones may not have ended: send the request again.",
+            RETRY_AFTER_S,
+        ));
+    }
+    Ok(Json(json!({"revoked_at": revoked_at.to_string()})).into_response())
 }
 
 /// Good enough to hand to a mail relay, which alone knows. Never repeated: it is somebody's address.

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watchbell::{
     domain::Secret,
     runtime::http::{ClientAddress, Taken, take_over},
+    store::Head,
     wire::{
         Problem,
         frame::{Auth, Filter},
@@ -181,6 +182,14 @@ pub(crate) fn identity_of(socket: &Socket, token: Option<&str>) -> Result<Identi
     let token = token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
     let verified = socket.0.authenticator.verify(token, socket.0.clock.now());
     verified.map_err(|error: TokenError| Problem::unauthorized(error.to_string()))
+}
+
+/// A token that was issued before its user's sessions were revoked opens nothing any more.
+pub(crate) fn check_revoked(identity: &Identity, head: &Head) -> Result<(), Problem> {
+    match head.refuses(identity.issued_at) {
+        true => Err(Problem::unauthorized("the sessions of this user were revoked: sign in again")),
+        false => Ok(()),
+    }
 }
 
 /// The answer to an opening handshake (RFC 6455, section 4.2.2).

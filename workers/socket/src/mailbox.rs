@@ -7,10 +7,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use watchbell::{
-    domain::{Seq, UserKey},
-    wire::CloseCode,
-};
+use watchbell::{domain::UserKey, store::Head};
 
 use crate::frame::Frame;
 
@@ -25,11 +22,11 @@ pub(crate) enum Item {
     /// Send this, in its order when it is numbered.
     Frame(Arc<Frame>),
     /// Ping, and heal when the store's head is further than the session.
-    Ping { head: Seq },
+    Ping { head: Head },
     /// Ask the client to connect elsewhere, in that window from now (milliseconds).
     Leave { after_ms: u32, within_ms: u32 },
-    /// End.
-    Close(CloseCode),
+    /// Some of the user's tokens are not believed any more.
+    Revoked,
 }
 
 /// A session's mailbox. Anybody puts in; the session takes out.
@@ -68,10 +65,10 @@ impl Mailbox {
             let is_full = queue.items.len() >= FRAMES_MAX || queue.bytes + bytes > BYTES_MAX;
             match (is_full, &item) {
                 // There are few of these, and a resync does not make up for them.
-                (_, Item::Leave { .. } | Item::Close(_)) => queue.items.push_back(item),
+                (_, Item::Leave { .. } | Item::Revoked) => queue.items.push_back(item),
                 (true, _) => {
                     metrics::counter!("watchbell_socket_overflows_total").increment(1);
-                    queue.items.retain(|item| matches!(item, Item::Leave { .. } | Item::Close(_)));
+                    queue.items.retain(|item| matches!(item, Item::Leave { .. } | Item::Revoked));
                     queue.bytes = 0;
                     queue.overflowed = true;
                 }
@@ -156,9 +153,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_close_is_not_lost_in_an_overflow() {
+    async fn a_revocation_is_not_lost_in_an_overflow() {
         let mailbox = mailbox();
-        mailbox.put(Item::Close(CloseCode::Kicked));
+        mailbox.put(Item::Revoked);
         for _ in 0..=FRAMES_MAX {
             mailbox.put(frame(1));
         }

@@ -71,6 +71,7 @@ pub(crate) async fn poll(
     }
     let head = socket.0.heads.of(&identity.user).await;
     let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+    door::check_revoked(&identity, &head)?;
 
     let poll = Poll { socket: &socket, user: &identity.user, place, filter, frames: Vec::new() };
     let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
@@ -152,8 +153,8 @@ impl Poll<'_> {
                     Taken::Old => {}
                 },
             },
-            Item::Ping { head } if head > order.last() => *heal_at = Instant::now(),
-            Item::Ping { .. } | Item::Leave { .. } | Item::Close(_) => {}
+            Item::Ping { head } if head.seq > order.last() => *heal_at = Instant::now(),
+            Item::Ping { .. } | Item::Leave { .. } | Item::Revoked => {}
         }
     }
 

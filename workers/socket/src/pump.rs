@@ -9,7 +9,7 @@ use watchbell::{
     domain::{Tenant, Topic, TopicKey, UserId, UserKey},
     wire::{
         frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
-        live::{LiveAlert, LiveReceipt, LiveTopicEvent, LiveV1},
+        live::{LiveAlert, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
     },
 };
 
@@ -42,6 +42,7 @@ impl Socket {
             Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
             Ok(LiveV1::Event(event)) => self.deliver_event(&event),
+            Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
             // Of a newer version, perhaps: sessions learn of it by its number.
             Err(error) => warn!(%error, "A live message could not be read"),
         }
@@ -92,5 +93,10 @@ impl Socket {
             let frame = EventFrame { topic: &live.topic, event: live.event };
             Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
         });
+    }
+
+    fn deliver_revoke(&self, live: &LiveRevoke) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || Item::Revoked);
     }
 }

@@ -232,6 +232,7 @@ impl Session<'_> {
     /// `hello`, what changed since the cursor, and the topics that were asked for.
     async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
         let head = self.head().await?;
+        self.check_revoked(&head)?;
         let from = auth.cursor.as_deref().map(|raw| self.socket.number_of(raw, head));
         let start = match from {
             Some(Ok(seq)) => seq,
@@ -382,7 +383,10 @@ impl Session<'_> {
                     self.state.leaves_by = Some((at, CloseCode::Drain));
                     self.ask_to_leave(after_ms, within_ms, "drain");
                 }
-                Item::Close(code) => return Err(End::Close(code)),
+                Item::Revoked => {
+                    let head = Box::pin(self.head()).await?;
+                    self.check_revoked(&head)?;
+                }
             }
         }
         if !self.state.order.has_hole() {
@@ -417,14 +421,15 @@ impl Session<'_> {
         }
     }
 
-    async fn ping(&mut self, head: Seq) -> Result<(), End> {
+    async fn ping(&mut self, head: Head) -> Result<(), End> {
         let silence_max = self.socket.0.config.ping_every.mul_f64(2.5);
         // Who cannot answer is found by the write that fails.
         let answers = self.connection.form().is_websocket();
         if answers && self.state.heard_at.elapsed() > silence_max {
             return Err(End::Close(CloseCode::NoPong));
         }
-        if head > self.state.order.last() {
+        self.check_revoked(&head)?;
+        if head.seq > self.state.order.last() {
             Box::pin(self.catch_up()).await?;
         }
         let seq = self.state.order.last();
@@ -481,6 +486,13 @@ impl Session<'_> {
             self.state.heal_at = Some(Instant::now() + HOLE_WAIT);
         }
         Ok(())
+    }
+
+    fn check_revoked(&self, head: &Head) -> Result<(), End> {
+        match head.refuses(self.state.identity.issued_at) {
+            true => Err(End::Close(CloseCode::Kicked)),
+            false => Ok(()),
+        }
     }
 
     async fn head(&self) -> Result<Head, End> {

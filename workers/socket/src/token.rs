@@ -2,14 +2,14 @@
 //!
 //! The key decides the algorithm, never the token's header, so that nobody can have an RSA key taken for a secret.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use watchbell::{
-    domain::{Secret, Tenant, UserId, UserKey},
+    domain::{GroupId, Secret, Tenant, Topic, TopicPattern, UserId, UserKey},
     runtime::config::AuthConfig,
 };
 
@@ -18,18 +18,54 @@ const LEEWAY_S: i64 = 30;
 /// The longest token looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// Who a token says it is, and until when.
+/// Who a token says it is, until when, and what else they may read. Cheap to clone: one a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The person.
     pub user: UserKey,
     /// The token's time is over then.
     pub expires_at: Timestamp,
+    /// When it was made, in whole seconds; none when it does not say, and then no revocation is older than it.
+    pub issued_at: Option<Timestamp>,
+    /// None for most people, who have only their inbox.
+    pub grants: Option<Arc<Grants>>,
+}
+
+/// What a token allows beyond the inbox of its user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Topics of the tenant that may be read (I8).
+    pub topics: Box<[TopicPattern]>,
+    /// Groups the user belongs to.
+    pub groups: Box<[GroupId]>,
 }
 
 impl Identity {
-    pub(crate) fn may_read(&self, _: &watchbell::domain::Topic) -> bool {
-        true
+    /// Whether this topic, of their own tenant, may be read.
+    pub fn may_read(&self, topic: &Topic) -> bool {
+        self.topics().iter().any(|pattern| pattern.allows(topic))
+    }
+
+    /// The topics that may be read.
+    pub fn topics(&self) -> &[TopicPattern] {
+        self.grants.as_ref().map_or(&[], |grants| &grants.topics)
+    }
+
+    /// The groups they belong to, as far as the token says.
+    pub fn groups(&self) -> &[GroupId] {
+        self.grants.as_ref().map_or(&[], |grants| &grants.groups)
+    }
+}
+
+impl Grants {
+    /// Those of a token. A word that is not a pattern or a group of ours allows nothing and is passed over, because
+    /// sign-in services put their own under the same names.
+    fn of(claims: &Claims) -> Option<Arc<Self>> {
+        let topics: Box<[_]> =
+            claims.topics.words().filter_map(|word| TopicPattern::parse(word).ok()).collect();
+        let groups: Box<[_]> = claims.groups.words().filter_map(|word| GroupId::parse(word).ok()).collect();
+        let any = !topics.is_empty() || !groups.is_empty();
+        any.then(|| Arc::new(Self { topics, groups }))
     }
 }
 
@@ -53,6 +89,9 @@ struct Claims {
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
+    /// Seconds since 1970; some sign-in services write a fraction.
+    #[serde(default, deserialize_with = "whole_seconds", skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
     /// The tenant's id; the configured one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
@@ -60,6 +99,47 @@ struct Claims {
     aud: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    topics: Words,
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    groups: Words,
+}
+
+/// A claim of several words: a list, or a text with blanks between them as `scope` has it (RFC 8693, section 4.2).
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Words {
+    List(Vec<String>),
+    Text(String),
+    /// Somebody else's claim of the same name.
+    #[serde(skip_serializing)]
+    Other(IgnoredAny),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl Words {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let (list, text): (&[String], &str) = match self {
+            Self::List(list) => (list, ""),
+            Self::Text(text) => (&[], text),
+            Self::Other(_) => (&[], ""),
+        };
+        list.iter().map(String::as_str).chain(text.split_whitespace())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.words().next().is_none()
+    }
+}
+
+fn whole_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    // Saturates, which makes nonsense very old or very new, and then a revocation or the expiry decides.
+    Ok(Option::<f64>::deserialize(from)?.map(|seconds| seconds.floor() as i64))
 }
 
 /// Knows the keys.
@@ -121,6 +201,8 @@ impl Authenticator {
         if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(LEEWAY_S) > now.as_second()) {
             return Err(TokenError::Invalid);
         }
+        let grants = Grants::of(&claims);
+        let issued_at = claims.iat.and_then(|second| Timestamp::from_second(second).ok());
         let tenant = match claims.tenant {
             Some(tenant) => Tenant::parse(tenant).map_err(|_| TokenError::Invalid)?,
             None => self.default_tenant.clone().ok_or(TokenError::Invalid)?,
@@ -128,7 +210,7 @@ impl Authenticator {
         let user = UserId::parse(claims.sub).map_err(|_| TokenError::Invalid)?;
         let expires_at =
             Timestamp::from_second(claims.exp.saturating_add(LEEWAY_S)).unwrap_or(Timestamp::MAX);
-        Ok(Identity { user: UserKey::new(tenant, user), expires_at })
+        Ok(Identity { user: UserKey::new(tenant, user), expires_at, issued_at, grants })
     }
 }
 
@@ -165,7 +247,7 @@ fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validation {
     validation
 }
 
-/// Makes a token, for `watchbell token`, demos and tests. A team's own sign-in makes them in production.
+/// A token of somebody's inbox, issued now, for demos and tests.
 ///
 /// # Errors
 /// The secret cannot sign.
@@ -175,16 +257,43 @@ pub fn mint(
     user: &UserKey,
     expires_at: Timestamp,
 ) -> anyhow::Result<String> {
-    let claims = Claims {
-        sub: user.user.to_string(),
-        exp: expires_at.as_second(),
-        nbf: None,
-        tenant: Some(user.tenant.to_string()),
-        aud: config.audience.clone(),
-        iss: config.issuer.clone(),
-    };
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+    NewToken { user, issued_at: Timestamp::now(), expires_at, grants: &Grants::default() }
+        .sign(secret, config)
+}
+
+/// A token to be made, for `watchbell token`. A team's own sign-in makes them in production.
+#[derive(Debug, Clone, Copy)]
+pub struct NewToken<'a> {
+    /// Whose.
+    pub user: &'a UserKey,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// When its time is over.
+    pub expires_at: Timestamp,
+    /// What it allows beyond the inbox.
+    pub grants: &'a Grants,
+}
+
+impl NewToken<'_> {
+    /// Signs it with HS256, for the audience and by the issuer that are configured.
+    ///
+    /// # Errors
+    /// The secret cannot sign.
+    pub fn sign(&self, secret: &Secret, config: &AuthConfig) -> anyhow::Result<String> {
+        let claims = Claims {
+            sub: self.user.user.to_string(),
+            exp: self.expires_at.as_second(),
+            nbf: None,
+            iat: Some(self.issued_at.as_second()),
+            tenant: Some(self.user.tenant.to_string()),
+            aud: config.audience.clone(),
+            iss: config.issuer.clone(),
+            topics: Words::List(self.grants.topics.iter().map(TopicPattern::to_string).collect()),
+            groups: Words::List(self.grants.groups.iter().map(GroupId::to_string).collect()),
+        };
+        let key = EncodingKey::from_secret(secret.expose().as_bytes());
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+    }
 }
 
 #[cfg(test)]

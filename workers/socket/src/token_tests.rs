@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use serde_json::json;
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -58,6 +60,75 @@ fn a_token_is_believed_by_this_table() {
             assert_eq!(identity.user, ana(), "{why}");
         });
         assert_eq!(verified, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_token_allows_what_its_claims_say() {
+    let authenticator = Authenticator::new(&config()).unwrap();
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    for (why, topics, groups, topics_of, groups_of) in [
+        ("nothing but the inbox", json!(null), json!(null), &[][..], &[][..]),
+        ("lists", json!(["monitor:*", "stats"]), json!(["ops"]), &["monitor:*", "stats"], &["ops"]),
+        (
+            "words, as in a scope",
+            json!("monitor:* stats"),
+            json!("ops dev"),
+            &["monitor:*", "stats"],
+            &["ops", "dev"],
+        ),
+        ("empty", json!([]), json!(""), &[], &[]),
+        (
+            "some are somebody else's",
+            json!(["a*b", "stats"]),
+            json!(["/realm/ops", "ops"]),
+            &["stats"],
+            &["ops"],
+        ),
+        ("all of it is", json!({"a": 1}), json!(7), &[], &[]),
+        ("so is part of it", json!([1, "stats"]), json!(null), &[], &[]),
+    ] {
+        let claims =
+            json!({"sub": "ana", "tenant": "acme", "exp": 1_000, "topics": topics, "groups": groups});
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+        let identity = authenticator.verify(&token, at(0)).expect(why);
+        let texts = |all: Vec<String>, expected: &[&str]| assert_eq!(all, expected, "{why}");
+        texts(identity.topics().iter().map(TopicPattern::to_string).collect(), topics_of);
+        texts(identity.groups().iter().map(GroupId::to_string).collect(), groups_of);
+        assert_eq!(identity.grants.is_none(), topics_of.is_empty() && groups_of.is_empty(), "{why}");
+        assert!(!identity.may_read(&Topic::parse("other").unwrap()), "{why}");
+        assert_eq!(identity.may_read(&Topic::parse("stats").unwrap()), topics_of.contains(&"stats"), "{why}");
+    }
+}
+
+#[test]
+fn a_token_says_when_it_was_issued() {
+    let authenticator = Authenticator::new(&config()).unwrap();
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    for (why, iat, expected) in [
+        ("whole seconds", json!(500), Some(at(500))),
+        ("a fraction is cut", json!(500.9), Some(at(500))),
+        ("it does not say", json!(null), None),
+        ("before all time", json!(-1e300), None),
+    ] {
+        let claims = json!({"sub": "ana", "tenant": "acme", "exp": 1_000, "iat": iat});
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+        assert_eq!(authenticator.verify(&token, at(0)).expect(why).issued_at, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_token_made_here_is_read_back() {
+    let ops = Grants {
+        topics: [TopicPattern::parse("monitor:*").unwrap()].into(),
+        groups: [GroupId::parse("ops").unwrap()].into(),
+    };
+    for grants in [ops, Grants::default()] {
+        let new = NewToken { user: &ana(), issued_at: at(500), expires_at: at(1_000), grants: &grants };
+        let token = new.sign(&Secret::from(SECRET), &config()).unwrap();
+        let identity = Authenticator::new(&config()).unwrap().verify(&token, at(600)).unwrap();
+        assert_eq!((&identity.user, identity.issued_at), (&ana(), Some(at(500))));
+        assert_eq!(identity.grants.as_deref().cloned().unwrap_or_default(), grants);
     }
 }
 

@@ -10,6 +10,7 @@ use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, recei
 use super::timers::look;
 
 on_both_engines!(
+    revoked_sessions_stay_revoked,
     a_key_works_until_it_is_revoked,
     a_contact_is_replaced_as_a_whole,
     an_address_that_refuses_mail_is_left_alone_until_it_is_given_again,
@@ -62,7 +63,11 @@ async fn a_contact_is_replaced_as_a_whole(Bed { store, .. }: &Bed) -> anyhow::Re
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     store.put_user(&ana, &Contact::default(), at(1)).await?;
     assert_eq!(store.contact(&ana).await?, Some(Contact::default()));
-    assert_eq!(head(store, &ana).await?, Head { seq: 1, unread: 1 }, "the inbox is another matter");
+    assert_eq!(
+        head(store, &ana).await?,
+        Head { seq: 1, unread: 1, ..Head::default() },
+        "the inbox is another matter"
+    );
     Ok(())
 }
 
@@ -232,8 +237,8 @@ async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::
     assert_eq!(store.inbox_page(&there, None, 9).await?.1.len(), 1);
 
     store.apply_receipts(&[receipt(&here, &["a", "b"], ReceiptState::Read)], at(1)).await?;
-    assert_eq!(head(store, &here).await?, Head { seq: 3, unread: 0 });
-    assert_eq!(head(store, &there).await?, Head { seq: 1, unread: 1 });
+    assert_eq!(head(store, &here).await?, Head { seq: 3, unread: 0, ..Head::default() });
+    assert_eq!(head(store, &there).await?, Head { seq: 1, unread: 1, ..Head::default() });
     assert!(inbox(store, &there).await?.iter().all(|(_, _, state)| state.is_unread()));
 
     store.put_device(&here, &device("phone", "t1", 0), 5).await?;
@@ -246,5 +251,30 @@ async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::
     assert_eq!(store.timeline(&tenant("other"), &alert_id("b"), None, 9).await?, []);
     let counted = store.alert(&tenant("acme"), &alert_id("a")).await?.unwrap();
     assert_eq!((counted.version, counted.recipients, counted.seen), (1, 1, 1));
+    Ok(())
+}
+
+async fn revoked_sessions_stay_revoked(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    assert_eq!(store.revoke_sessions(&ana, at(20)).await?, at(20));
+    assert_eq!(store.revoke_sessions(&ana, at(10)).await?, at(20), "a late one does not take it back");
+    let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)) };
+    assert_eq!(head(store, &ana).await?, expected, "the inbox is another matter");
+    assert_eq!(store.changes_after(&ana, 0, 10).await?.head, expected);
+    assert_eq!(store.inbox_page(&ana, None, 10).await?.0, expected);
+    assert_eq!(head(store, &ben).await?.revoked_at, None, "nobody else is meant");
+
+    store.record(&[firing("b", &["ana"])], at(30)).await?;
+    store.put_user(&ana, &Contact::default(), at(30)).await?;
+    assert_eq!(
+        head(store, &ana).await?,
+        Head { seq: 2, unread: 2, ..expected },
+        "it outlasts what comes later"
+    );
+
+    let unknown = UserKey::new(tenant("globex"), user("ana"));
+    store.revoke_sessions(&unknown, at(5)).await?;
+    assert_eq!(head(store, &unknown).await?, Head { revoked_at: Some(at(5)), ..Head::default() });
     Ok(())
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use watchbell::{
-    broker::{Broker as _, Message, WorkQueue, embedded::EmbeddedBroker},
+    broker::{Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
     domain::{Alert, Tenant, UserId, policy::Policies},
     runtime::Clock,
     store::{NewAlert, Store, StoreConfig},
@@ -33,6 +33,7 @@ use crate::{Ingest, key, limits::Limits, router_within};
 pub struct Fixture {
     pub router: Router,
     pub store: Store,
+    pub broker: SharedBroker,
     pub clock: Clock,
     pub key: String,
     pub other_key: String,
@@ -93,7 +94,7 @@ impl Fixture {
             let tenant = Tenant::parse(tenant).unwrap();
             store.add_api_key(&key::hash(key), &tenant, "test", clock.now()).await.unwrap();
         }
-        let broker = EmbeddedBroker::open(None).unwrap();
+        let broker: SharedBroker = EmbeddedBroker::open(None).unwrap();
         let published = Arc::default();
         if dispatch != Dispatch::Absent {
             let consumer = broker.consume(WorkQueue::Dispatch, 1_000).await;
@@ -102,9 +103,14 @@ impl Fixture {
         let ids = AtomicU64::new(0);
         let ingest = Ingest {
             new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
-            ..Ingest::new(broker, store.clone(), Arc::new(Policies::with_defaults([].into())), clock.clone())
+            ..Ingest::new(
+                broker.clone(),
+                store.clone(),
+                Arc::new(Policies::with_defaults([].into())),
+                clock.clone(),
+            )
         };
-        Self { router: router_within(ingest, limits), store, clock, key, other_key, published, dir }
+        Self { router: router_within(ingest, limits), store, broker, clock, key, other_key, published, dir }
     }
 
     /// A request with the key and a JSON body. Headers given here replace those.

@@ -1,9 +1,12 @@
 //! Users and groups.
 
 use serde_json::{Value, json};
-use watchbell::domain::{Secret, Tenant, UserId, UserKey};
+use watchbell::{
+    broker::{LiveEvent, topology::PARTITIONS},
+    domain::{Secret, Tenant, Timestamp, UserId, UserKey},
+};
 
-use super::fixture::{Answer, Dispatch, Fixture};
+use super::fixture::{Answer, Dispatch, Fixture, NOW};
 
 async fn put(fixture: &Fixture, uri: &str, body: Value) -> Answer {
     fixture.send("PUT", uri, &[], body.to_string()).await
@@ -85,4 +88,30 @@ async fn a_refused_change_of_a_group_changes_nothing() {
     assert_eq!(nobody, (422, "users: must name whom to take out: ?users=ana,ben".into()));
     assert_eq!(fixture.get(uri).await.json()["members"], json!([]));
     assert_eq!(fixture.get(&format!("{uri}?limit=1001")).await.problem().0, 422);
+}
+
+#[tokio::test]
+async fn revoked_sessions_are_stored_and_every_pod_is_told() {
+    let fixture = Fixture::new(Dispatch::Absent).await;
+    let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+    let mut pod = fixture.broker.live().await;
+    pod.control().follow(ana.partition(PARTITIONS)).await;
+    let answer = fixture.send("DELETE", "/v1/users/ana/sessions", &[], "").await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"revoked_at": NOW})));
+
+    let now: Timestamp = NOW.parse().unwrap();
+    assert_eq!(fixture.store.heads(std::slice::from_ref(&ana)).await.unwrap()[&ana].revoked_at, Some(now));
+    let told = async {
+        loop {
+            if let Some(LiveEvent::Frame(message)) = pod.next().await {
+                return serde_json::from_slice::<Value>(&message.body).unwrap();
+            }
+        }
+    };
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), told).await.expect("the pod is told");
+    let expected = json!({"tenant": "acme", "user": "ana", "issued_until_ms": now.as_millisecond()});
+    assert_eq!(told, json!({"revoke": expected}));
+
+    let nobody = fixture.send("DELETE", "/v1/users/a%2Fb/sessions", &[], "").await.problem();
+    assert_eq!(nobody.0, 422);
 }

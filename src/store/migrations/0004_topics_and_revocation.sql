@@ -12,3 +12,6 @@ CREATE TABLE topic_events (
     PRIMARY KEY (tenant, topic, event_id)
 );
 CREATE INDEX topic_events_by_time ON topic_events (tenant, topic, at_us, recorded_us);
+
+-- Tokens issued up to then let nobody in as this user any more.
+ALTER TABLE users ADD COLUMN sessions_revoked_at_ms BIGINT;
