@@ -88,8 +88,9 @@ pub fn parse_alert(json: &[u8], defaults: &Defaults) -> Result<Alert, InvalidAle
     let mut reader = serde_json::Deserializer::from_slice(json);
     let raw: AlertV1 = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "alert".to_owned() } else { path };
-        InvalidAlert::new(field, describe(error.inner()))
+        // Text that is no JSON is wrong as a whole, wherever reading it ended.
+        let is_whole = path == "." || !error.inner().is_data();
+        InvalidAlert::new(if is_whole { "alert".to_owned() } else { path }, describe(error.inner()))
     })?;
     reader.end().map_err(|error| InvalidAlert::new("alert", describe(&error)))?;
     checked(raw, defaults)

@@ -35,8 +35,8 @@ impl Dispatch {
     }
 
     fn read(&self, message: &Message, now: Timestamp) -> Result<Alert, InvalidAlert> {
-        if message.content_type.starts_with("application/cloudevents") {
-            let problem = "CloudEvents are not read yet: publish the alert itself as application/json";
+        if !may_be_alert(&message.content_type) {
+            let problem = "must be application/json or left out; CloudEvents are not read yet";
             return Err(InvalidAlert::new("content_type", problem));
         }
         // Without an id of its own, the alert is told from its redeliveries by the message's.
@@ -67,6 +67,27 @@ impl Dispatch {
                 warn!(%error, "A refused alert could not be parked; it goes back to the queue");
                 delivery.settle.requeue().await;
             }
+        }
+    }
+}
+
+/// Whether a body of this type is read as an alert. Many producers state no type; none states another by accident.
+fn may_be_alert(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.is_empty() || essence.eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_json_or_says_nothing_of_its_type() {
+        for accepted in ["", "application/json", "Application/JSON", "application/json; charset=utf-8"] {
+            assert!(may_be_alert(accepted), "{accepted}");
+        }
+        for refused in ["text/plain", "application/cloudevents+json", "application/jsonl", "json"] {
+            assert!(!may_be_alert(refused), "{refused}");
         }
     }
 }
