@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod producers;
+mod resume;
 mod walk;
