@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod outages;
 mod producers;
 mod resume;
 mod walk;
