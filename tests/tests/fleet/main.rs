@@ -6,4 +6,5 @@ mod commands;
 mod outages;
 mod producers;
 mod resume;
+mod secrets;
 mod walk;

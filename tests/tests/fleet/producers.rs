@@ -189,7 +189,7 @@ async fn what_is_refused_is_parked_with_its_reason(fleet: &Fleet) -> anyhow::Res
     Ok(())
 }
 
-async fn publish(fleet: &Fleet, messages: &[Value]) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn publish(fleet: &Fleet, messages: &[Value]) -> anyhow::Result<Vec<String>> {
     let lines: String = messages.iter().map(|message| format!("{message}\n")).collect();
     python(fleet, &["publish"], &lines).await
 }
