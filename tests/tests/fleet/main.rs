@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
+mod outages;
+mod producers;
+mod resume;
+mod secrets;
 mod walk;

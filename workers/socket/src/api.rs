@@ -73,7 +73,8 @@ pub(crate) async fn inbox(
             })
         })
         .collect();
-    let next_before = (rows.len() == limit).then(|| rows.last().map(|row| row.seq)).flatten();
+    // A page is longer when the last change is about many alerts.
+    let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
     let body = json!({
         "seq": head.seq,
         "cursor": socket.cursor(head.seq),
