@@ -1,12 +1,21 @@
 //! What will happen in one run, from its seed. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use watchbell_tests::fleet::Engine;
 
 use crate::chance::Chance;
 
+/// The first kill waits until pushes flow as well.
+const CALM: Duration = Duration::from_secs(2);
+/// The longest time between a worker's start and the next kill.
+const BETWEEN_MAX_MS: usize = 1_200;
+/// Every other killed worker stays dead for up to this long: longer than from push to email.
+const DEAD_MAX_MS: usize = 4_000;
 /// Members of each group.
 const GROUP_SIZE: usize = 6;
 
@@ -23,8 +32,8 @@ impl Size {
     /// The whole proof with `WATCHBELL_CHAOS=full`, a short one without.
     pub fn of_this_run() -> Self {
         match std::env::var("WATCHBELL_CHAOS").as_deref() {
-            Ok("full") => Self { users: 200, alerts: 2_000, rounds: 2 },
-            _ => Self { users: 60, alerts: 400, rounds: 1 },
+            Ok("full") => Self { users: 200, alerts: 2_000, rounds: 4 },
+            _ => Self { users: 60, alerts: 500, rounds: 2 },
         }
     }
 }
@@ -36,8 +45,19 @@ pub struct Plan {
     pub users: Vec<String>,
     pub groups: BTreeMap<String, Vec<String>>,
     pub alerts: Vec<Planned>,
-    /// Who is killed, in order.
-    pub kills: Vec<&'static str>,
+    /// In this order.
+    pub kills: Vec<Kill>,
+}
+
+/// One kill -9.
+#[derive(Debug)]
+pub struct Kill {
+    /// Whom.
+    pub name: &'static str,
+    /// How long after the last one was started again.
+    pub after: Duration,
+    /// How long it stays dead.
+    pub dead: Duration,
 }
 
 /// One alert.
@@ -72,17 +92,23 @@ impl Plan {
             .collect();
         let alerts = (0..size.alerts).map(|number| planned(number, &users, &groups, &mut chance)).collect();
         let names: &[&'static str] = match engine {
-            Engine::Embedded => &["up", "up"],
+            Engine::Embedded => &["up"; 3],
             Engine::Services => &["ingest", "dispatch", "socket-1", "socket-2", "fallback"],
         };
         let mut kills = Vec::new();
         for _ in 0..size.rounds {
             let mut turn = names.to_vec();
             while !turn.is_empty() {
-                kills.push(turn.swap_remove(chance.below(turn.len())));
+                let name = turn.swap_remove(chance.below(turn.len()));
+                kills.push(kill(name, kills.is_empty(), &mut chance));
             }
         }
         Self { seed, users, groups, alerts, kills }
+    }
+
+    /// How long all of it takes, but for starting again.
+    pub fn lasts(&self) -> Duration {
+        self.kills.iter().map(|kill| kill.after + kill.dead).sum()
     }
 
     /// Whether this person looks at that alert.
@@ -96,6 +122,13 @@ pub fn is_seen(seed: u64, user: &str, alert: &str) -> bool {
     let name = user.bytes().chain(*b"/").chain(alert.bytes());
     let mixed = name.fold(seed, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     Chance::of(mixed).percent(50)
+}
+
+fn kill(name: &'static str, is_first: bool, chance: &mut Chance) -> Kill {
+    let after = chance.below(BETWEEN_MAX_MS) as u64;
+    let dead = if chance.percent(50) { chance.below(DEAD_MAX_MS) as u64 } else { 0 };
+    let calm = if is_first { CALM } else { Duration::ZERO };
+    Kill { name, after: calm + Duration::from_millis(after), dead: Duration::from_millis(dead) }
 }
 
 fn planned(

@@ -8,8 +8,8 @@
 //!   told is one that a replay made needless, because its row changed again: in the end the screen shows every row
 //!   and the badge exactly as the store has them. Two screens never knew one number by different alerts.
 //! - **Everything unseen escalated**: one push and one email, each accepted, and still on the phone.
-//! - **Nothing seen escalated after its receipt**: no attempt began after the person's own screen was told that the
-//!   receipt is written. (The receipt's own time is a little before it was committed, and an attempt committed
+//! - **Nothing seen escalated after its receipt**, nor anything resolved: no attempt began after one of the person's
+//!   screens was told. (The receipt's own time is a little before it was committed, and an attempt committed
 //!   meanwhile came first.) A push that was out by then was withdrawn.
 //! - **A duplicate replaces**: one entry at the simulator for each push and email, with the attempt's own id.
 //!   Embedded, the simulator dies with the rest and forgets, so there the attempts are the proof.
@@ -131,12 +131,15 @@ async fn settle(fleet: &Fleet, plan: &Plan) -> anyhow::Result<()> {
 }
 
 fn is_at_rest(plan: &Plan, planned: &Planned, walk: &Walk) -> bool {
+    if walk.version < planned.versions() {
+        return false;
+    }
     let is_over = walk.stopped.is_some() && !walk.is_due;
     match planned.then {
         Then::Resolve => is_over && (walk.state == "seen") == plan.is_seen(&walk.user, &walk.alert),
         Then::Nothing | Then::Update if plan.is_seen(&walk.user, &walk.alert) => is_over,
         // What is on a phone stays until the alert expires, so it remains due then.
-        Then::Nothing | Then::Update => walk.accepted("email alert") > 0,
+        Then::Nothing | Then::Update => walk.accepted("push alert") > 0 && walk.accepted("email alert") > 0,
     }
 }
 
@@ -263,12 +266,12 @@ fn judge_walk(plan: &Plan, planned: &Planned, walk: &Walk, screens: &[Screen], v
         format!("over, and its push not withdrawn: {walk:?}")
     });
     let told = screens.iter().filter(|screen| screen.user == walk.user);
-    let told = told.filter_map(|screen| screen.heard().seen_at.get(&walk.alert).copied()).min();
+    let told = told.filter_map(|screen| screen.heard().over_at.get(&walk.alert).copied()).min();
     let Some(told) = told else {
-        return violations.demand(!is_seen, || format!("seen, and no screen was told: {walk:?}"));
+        return violations.demand(false, || format!("over, and no screen was told: {walk:?}"));
     };
     for late in walk.attempts.iter().filter(|attempt| attempt.kind.ends_with("alert") && attempt.at > told) {
-        violations.demand(false, || format!("seen by {told}, and then {late:?}: {walk:?}"));
+        violations.demand(false, || format!("over by {told}, and then {late:?}: {walk:?}"));
     }
 }
 

@@ -41,8 +41,8 @@ pub struct Heard {
     pub changes: BTreeMap<u64, String>,
     /// By alert.
     pub shown: BTreeMap<String, Shown>,
-    /// When this screen learned that an alert had been seen.
-    pub seen_at: BTreeMap<String, Timestamp>,
+    /// When this screen learned that an alert had been seen, or was over.
+    pub over_at: BTreeMap<String, Timestamp>,
     /// What it was told against the protocol.
     pub faults: Vec<String>,
 }
@@ -134,14 +134,15 @@ impl Heard {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let (alert, state) = (text(&frame["alert"]["id"]), text(&frame["state"]));
                 let version = frame["alert"]["version"].as_u64().unwrap_or_default();
-                self.changed(seq, &alert, &state);
+                let is_over = state != "new" || frame["alert"]["status"] == "resolved";
+                self.changed(seq, &alert, is_over);
                 self.shown.insert(alert, Shown { seq, version, state });
             }
             Some("receipt") => {
                 let seq = self.advance(frame);
                 for alert in frame["alerts"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                     let state = frame["state"].as_str().unwrap_or_default();
-                    self.changed(seq, alert, state);
+                    self.changed(seq, alert, state != "new");
                     match self.shown.get_mut(alert) {
                         Some(shown) => (shown.seq, shown.state) = (seq, state.to_owned()),
                         None => self.faults.push(format!("a receipt for {alert}, which is not shown")),
@@ -164,10 +165,10 @@ impl Heard {
         seq
     }
 
-    fn changed(&mut self, seq: u64, alert: &str, state: &str) {
+    fn changed(&mut self, seq: u64, alert: &str, is_over: bool) {
         self.changes.insert(seq, alert.to_owned());
-        if state != "new" {
-            self.seen_at.entry(alert.to_owned()).or_insert_with(Timestamp::now);
+        if is_over {
+            self.over_at.entry(alert.to_owned()).or_insert_with(Timestamp::now);
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Walk {
     pub alert: String,
     pub user: String,
     pub state: String,
+    /// The version shown.
+    pub version: u32,
     pub stopped: Option<String>,
     /// Whether somebody will look at it again.
     pub is_due: bool,
@@ -41,6 +43,7 @@ impl Walk {
             alert: alert.to_owned(),
             user: text(&recipient["user"]).context("user")?,
             state: text(&recipient["state"]).context("state")?,
+            version: 0,
             stopped: text(&recipient["stopped"]),
             is_due: !recipient["due_at"].is_null(),
             attempts: Vec::new(),
@@ -53,8 +56,12 @@ impl Walk {
         Ok(walk)
     }
 
-    /// `push alert to ana-phone: attempt 0198… begun`, `email alert: accepted by the provider: 250 …`.
+    /// `recorded in the inbox; version 2 is shown`, `push alert to ana-phone: attempt 0198… begun`,
+    /// `email alert: accepted by the provider: 250 …`.
     fn read(&mut self, what: &str, at: Timestamp) {
+        if let Some(version) = what.strip_prefix("recorded in the inbox; version ") {
+            self.version = version.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        }
         let Some((who, said)) = what.split_once(": ") else { return };
         let kind: String = who.split(' ').take(2).collect::<Vec<_>>().join(" ");
         if let Some(id) = said.strip_prefix("attempt ").and_then(|said| said.strip_suffix(" begun")) {
