@@ -1,6 +1,6 @@
 //! Chance from a seed: SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A stream of numbers that its seed decides.
 #[derive(Debug, Clone)]
@@ -30,6 +30,11 @@ impl Chance {
     /// A number from 0 to `bound - 1`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
+    }
+
+    /// A time shorter than `max`, to the millisecond.
+    pub fn up_to(&mut self, max: Duration) -> Duration {
+        Duration::from_millis(self.below(max.as_millis() as usize) as u64)
     }
 
     /// True `percent` times in a hundred.

@@ -1,6 +1,6 @@
 //! kill -9 between the attempt's row, the provider's call and its outcome (I6).
 //!
-//! Twenty times, each time with a burst of alerts. Every other time the provider takes long, and fallback is killed
+//! Twenty times (with `WATCHBELL_CHAOS=full` a hundred), each time with a burst of alerts. Every other time the provider takes long, and fallback is killed
 //! while the calls are under way: the rows are there, the pushes are not. The other times the provider is quick, and
 //! fallback is killed as soon as the first push has arrived: some outcomes are not recorded, so those pushes are
 //! repeated. None may be lost, and a repeated one has the id it had, so it replaces: one entry on the phone.
@@ -15,9 +15,8 @@ use watchbell_tests::{
     until::until,
 };
 
-use crate::walk::Walk;
+use crate::{plan::is_full, walk::Walk};
 
-const ROUNDS: usize = 20;
 /// Alerts of one burst, a user each.
 const BURST: usize = 12;
 /// An unseen alert is pushed at once. Mail is not what this is about.
@@ -25,6 +24,11 @@ const WAITS_MS: (u64, u64) = (50, 3_600_000);
 /// Far longer than it takes to see that a call is under way and to kill.
 const SLOW_MS: u64 = 3_000;
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Kills.
+fn rounds() -> usize {
+    if is_full() { 100 } else { 20 }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_cut_off_by_a_kill_is_repeated_with_its_id() {
@@ -37,7 +41,7 @@ async fn cut_off_and_repeated() -> anyhow::Result<()> {
     for user in &users {
         fleet.furnish(user).await?;
     }
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let is_slow = round % 2 == 0;
         let faults = if is_slow { json!([{"delay_ms": SLOW_MS}]) } else { json!([]) };
         fleet.faults(&json!({"apns": faults})).await?;
@@ -87,7 +91,7 @@ async fn walk(fleet: &Fleet, alert: &str) -> anyhow::Result<Walk> {
 
 async fn judge(fleet: &Fleet, users: &[String]) -> anyhow::Result<()> {
     let alerts: Vec<String> =
-        (0..ROUNDS).flat_map(|round| users.iter().map(move |user| format!("{round}-{user}"))).collect();
+        (0..rounds()).flat_map(|round| users.iter().map(move |user| format!("{round}-{user}"))).collect();
     for alert in &alerts {
         let recorded = async || walk(fleet, alert).await.ok().filter(|walk| walk.accepted("push alert") == 1);
         until("every outcome to be recorded", DEADLINE, recorded).await.with_context(|| alert.clone())?;

@@ -13,11 +13,18 @@ use crate::chance::Chance;
 /// The first kill waits until pushes flow as well.
 const CALM: Duration = Duration::from_secs(2);
 /// The longest time between a worker's start and the next kill.
-const BETWEEN_MAX_MS: usize = 1_200;
-/// Every other killed worker stays dead for up to this long: longer than from push to email.
-const DEAD_MAX_MS: usize = 4_000;
+const BETWEEN_MAX: Duration = Duration::from_millis(1_200);
+/// In every other round a killed worker stays dead for this long, and up to so much more. It is longer than from
+/// push to email, so that whatever it had begun is overdue when it comes back.
+const DEAD: Duration = Duration::from_millis(3_300);
+const DEAD_MORE: Duration = Duration::from_secs(1);
 /// Members of each group.
 const GROUP_SIZE: usize = 6;
+
+/// Whether the whole proof is asked for, not the short one.
+pub fn is_full() -> bool {
+    std::env::var("WATCHBELL_CHAOS").is_ok_and(|size| size == "full")
+}
 
 /// How much happens.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +36,11 @@ pub struct Size {
 }
 
 impl Size {
-    /// The whole proof with `WATCHBELL_CHAOS=full`, a short one without.
+    /// The whole proof, or a short one.
     pub fn of_this_run() -> Self {
-        match std::env::var("WATCHBELL_CHAOS").as_deref() {
-            Ok("full") => Self { users: 200, alerts: 2_000, rounds: 4 },
-            _ => Self { users: 60, alerts: 500, rounds: 2 },
+        match is_full() {
+            true => Self { users: 200, alerts: 2_000, rounds: 4 },
+            false => Self { users: 60, alerts: 500, rounds: 2 },
         }
     }
 }
@@ -96,11 +103,14 @@ impl Plan {
             Engine::Services => &["ingest", "dispatch", "socket-1", "socket-2", "fallback"],
         };
         let mut kills = Vec::new();
-        for _ in 0..size.rounds {
+        for round in 0..size.rounds {
             let mut turn = names.to_vec();
             while !turn.is_empty() {
                 let name = turn.swap_remove(chance.below(turn.len()));
-                kills.push(kill(name, kills.is_empty(), &mut chance));
+                let calm = if kills.is_empty() { CALM } else { Duration::ZERO };
+                let after = calm + chance.up_to(BETWEEN_MAX);
+                let dead = if round % 2 == 1 { DEAD + chance.up_to(DEAD_MORE) } else { Duration::ZERO };
+                kills.push(Kill { name, after, dead });
             }
         }
         Self { seed, users, groups, alerts, kills }
@@ -122,13 +132,6 @@ pub fn is_seen(seed: u64, user: &str, alert: &str) -> bool {
     let name = user.bytes().chain(*b"/").chain(alert.bytes());
     let mixed = name.fold(seed, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     Chance::of(mixed).percent(50)
-}
-
-fn kill(name: &'static str, is_first: bool, chance: &mut Chance) -> Kill {
-    let after = chance.below(BETWEEN_MAX_MS) as u64;
-    let dead = if chance.percent(50) { chance.below(DEAD_MAX_MS) as u64 } else { 0 };
-    let calm = if is_first { CALM } else { Duration::ZERO };
-    Kill { name, after: calm + Duration::from_millis(after), dead: Duration::from_millis(dead) }
 }
 
 fn planned(

@@ -123,5 +123,5 @@ async fn kill_in_turn(fleet: &mut Fleet, plan: &Plan) -> anyhow::Result<()> {
 
 async fn pass(what: &str, wait: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
-    until(what, wait * 2 + PASS_MAX, async || (began.elapsed() >= wait).then_some(())).await
+    until(what, wait + PASS_MAX, async || (began.elapsed() >= wait).then_some(())).await
 }
