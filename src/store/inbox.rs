@@ -89,7 +89,8 @@ impl Store {
 
     /// What changed in this inbox after `after`, at most about `limit` rows (never splitting a change number).
     ///
-    /// The head is read first: a change between the two reads shows up as a row beyond the head, never as a hole.
+    /// The head is read first, and nothing beyond it is given: the badge of a head belongs to its number. What changes
+    /// between the two reads is part of the next answer, like everything after the head.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -115,7 +116,7 @@ impl Store {
                 "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
                  FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
                  WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq > $3 AND i.seq <= coalesce(
-                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3
+                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3 AND seq <= $5
                       ORDER BY seq LIMIT 1 OFFSET $4), $5)
                  ORDER BY i.seq, i.alert_id",
             )
@@ -123,7 +124,7 @@ impl Store {
             .bind(user.user.as_str())
             .bind(after as i64)
             .bind(limit.saturating_sub(1) as i64)
-            .bind(i64::MAX)
+            .bind(head.seq as i64)
             .fetch_all(&store.read)
             .await?;
             let rows: Vec<InboxRow> = rows.iter().map(row_of).collect::<Result<_, _>>()?;
