@@ -38,7 +38,7 @@ pub enum ClientFrame {
 }
 
 /// Who it is, and from where to go on.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Auth {
     /// A JWT. Not printed: `ClientFrame` has no `Debug`.
     pub token: Option<String>,
@@ -314,14 +314,7 @@ impl<'a> Cursor<'a> {
 fn what_a_later_client_says_is_ignored_and_what_it_adds_as_well() {
     let read = |text: &str| serde_json::from_str::<ClientFrame>(text).unwrap();
     assert!(read(r#"{"type":"holograms","on":true}"#) == ClientFrame::Unknown);
-    let auth = Auth {
-        token: Some("t".into()),
-        cursor: None,
-        visibility: None,
-        topics: vec![],
-        filter: None,
-        batch: None,
-    };
+    let auth = Auth { token: Some("t".into()), ..Auth::default() };
     assert!(read(r#"{"type":"auth","token":"t","mood":"fine"}"#) == ClientFrame::Auth(auth));
     assert!(read(r#"{"type":"pong","seq":3}"#) == ClientFrame::Pong {});
 }

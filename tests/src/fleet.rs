@@ -493,7 +493,7 @@ impl Fleet {
         let path = format!("/v1/alerts/{alert}/timeline?user={user}");
         let (status, mut timeline) = self.producer(reqwest::Method::GET, &path, None).await?;
         ensure!(status == 200, "answered {status}: {timeline}");
-        Ok(timeline["recipients"][0].take())
+        Ok(timeline["recipients"].get_mut(0).map(Value::take).unwrap_or_default())
     }
 
     /// Makes a user known, with a mailbox and an iPhone.

@@ -5,6 +5,7 @@
 mod commands;
 mod outages;
 mod producers;
+mod refused;
 mod resume;
 mod secrets;
 mod walk;

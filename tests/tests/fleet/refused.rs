@@ -24,7 +24,7 @@ const SESSIONS_MAX: usize = 3;
 async fn every_refusal(engine: Engine) -> anyhow::Result<()> {
     let env =
         [("WATCHBELL__SOCKET__AUTH_TIMEOUT", "500ms"), ("WATCHBELL__SOCKET__SESSIONS_PER_USER_MAX", "3")];
-    let fleet = Fleet::start(engine, (60_000, 60_000), &env).await?;
+    let fleet = Fleet::start(engine, (1_000, 1_000), &env).await?;
     what_producers_hear(&fleet).await?;
     keys_and_walls(&fleet).await?;
     what_users_hear(&fleet).await?;
@@ -386,11 +386,11 @@ async fn somebody_elses_alert(fleet: &Fleet) -> anyhow::Result<()> {
 /// Whoever is addressed has an inbox from then on, even if nobody ever told us of them.
 async fn somebody_unknown(fleet: &Fleet) -> anyhow::Result<()> {
     let id =
-        fleet.send(&json!({"to": {"users": ["greta"]}, "title": "Disk full", "policy": "critical"})).await?;
+        fleet.send(&json!({"to": {"users": ["greta"]}, "title": "Disk full"})).await?;
     until("greta's inbox", DEADLINE, async || fleet.inbox("greta").await.ok()?.pop()).await?;
     let explained = until("the walk to find nobody", DEADLINE, async || {
         let told = fleet.timeline(&id, "greta").await.ok()?;
-        told["stopped"].is_string().then_some(told)
+        told.to_string().contains("escalation ended").then_some(told)
     })
     .await?;
     let data =

@@ -65,7 +65,7 @@ impl Cage {
         Ok(Self { canaries, said: Vec::new() })
     }
 
-    fn hears(&mut self, what: impl Into<String>, text: impl ToString) {
+    fn hears(&mut self, what: impl Into<String>, text: &impl ToString) {
         self.said.push((what.into(), text.to_string()));
     }
 
@@ -102,12 +102,12 @@ async fn keeps_its_secrets(fleet: Fleet) -> anyhow::Result<()> {
             let metrics =
                 fleet.http().get(format!("{}/metrics", fleet.url(name)?)).send().await?.text().await?;
             assert!(metrics.contains("watchbell_"), "{name} counts nothing: {metrics}");
-            cage.hears(format!("metrics of {name}"), metrics);
+            cage.hears(format!("metrics of {name}"), &metrics);
         }
     }
     for (name, log) in fleet.logs() {
         assert!(log.contains("DEBUG"), "{name} does not log at debug level:\n{log}");
-        cage.hears(format!("log of {name}"), log);
+        cage.hears(format!("log of {name}"), &log);
     }
     let songs = cage.songs();
     assert!(songs.is_empty(), "{} canaries sang:\n{}", songs.len(), songs.join("\n"));
@@ -149,7 +149,7 @@ async fn people_are_reached(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result<()
     }
     let receipt = json!({"type": "receipt", "alerts": [BODY, "unheard-of"], "state": ASTRAY});
     first.say(&receipt).await?;
-    cage.hears("the answer to a receipt", first.next_of("error").await?);
+    cage.hears("the answer to a receipt", &first.next_of("error").await?);
     Ok(())
 }
 
@@ -180,7 +180,7 @@ async fn providers_refuse(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result<()> 
                 .then_some(told)
         })
         .await?;
-        cage.hears("a timeline", told);
+        cage.hears("a timeline", &told);
     }
     Ok(())
 }
@@ -191,14 +191,14 @@ async fn strangers_are_refused(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result
     let publish = fleet.http().post(format!("{}/v1/alerts", fleet.url("ingest")?)).bearer_auth(FORGED_KEY);
     let (status, problem) = answer(publish.json(&alert())).await?;
     assert_eq!(status, 401);
-    cage.hears("the answer to a forged key", problem);
+    cage.hears("the answer to a forged key", &problem);
     for (what, token) in [("forged", FORGED_TOKEN), ("expired", &expired)] {
         let get = fleet.http().get(format!("{}/v1/inbox", fleet.url("socket-1")?)).bearer_auth(token);
         let (status, problem) = answer(get).await?;
         assert_eq!(status, 401, "{what}");
-        cage.hears(format!("the answer to a token that is {what}"), problem);
+        cage.hears(format!("the answer to a token that is {what}"), &problem);
         let mut session = Session::connect(&format!("{}?token={token}", fleet.ws_url("socket-1")?)).await?;
-        cage.hears(format!("the close of a token that is {what}"), session.closed().await?);
+        cage.hears(format!("the close of a token that is {what}"), &session.closed().await?);
     }
     Ok(())
 }
@@ -232,16 +232,16 @@ async fn mistakes_are_answered(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result
             false => fleet.producer(method, path, Some(&body)).await?,
         };
         assert_eq!(status, expected, "{path}: {problem}");
-        cage.hears(format!("the answer of {path}"), problem);
+        cage.hears(format!("the answer of {path}"), &problem);
     }
     let torn = format!("{{\"title\": \"{TITLE}\", \"body\": \"{BODY}");
     let post = fleet.http().post(format!("{}{alerts}", fleet.url("ingest")?)).bearer_auth(fleet.key());
     let (status, problem) = answer(post.header("content-type", "application/json").body(torn)).await?;
     assert_eq!(status, 400);
-    cage.hears("the answer to what is no JSON", problem);
+    cage.hears("the answer to what is no JSON", &problem);
     for worker in ["ingest", "socket-1"] {
         let get = fleet.http().get(format!("{}/v1/{ASTRAY}?token={ASTRAY}", fleet.url(worker)?));
-        cage.hears("the answer to an unknown address", answer(get).await?.1);
+        cage.hears("the answer to an unknown address", &answer(get).await?.1);
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ async fn amqp_is_refused(fleet: &Fleet) -> anyhow::Result<()> {
     until("both to be refused", DEADLINE, async || {
         let logs = fleet.logs();
         let (_, log) = logs.iter().find(|(name, _)| *name == "dispatch")?;
-        (log.matches("Refused an alert").count() == 2).then_some(())
+        (log.matches("Refused").count() == 2).then_some(())
     })
     .await
 }
@@ -276,9 +276,9 @@ async fn commands_fail(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result<()> {
         let Err(error) = fleet.command_with(args, &[(name, &url)]) else {
             anyhow::bail!("watchbell {args:?} succeeds with a {name} that leads nowhere");
         };
-        cage.hears(format!("watchbell {args:?}"), format!("{error:#}"));
+        cage.hears(format!("watchbell {args:?}"), &format!("{error:#}"));
     }
-    cage.hears("watchbell config show", fleet.command(&["config", "show"])?);
+    cage.hears("watchbell config show", &fleet.command(&["config", "show"])?);
 
     let nowhere = [broker("@127.0.0.1:9/%2f"), store("@127.0.0.1:9/w")];
     let nowhere = nowhere.each_ref().map(|(name, url)| (*name, url.as_str()));
@@ -287,7 +287,7 @@ async fn commands_fail(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result<()> {
             .concat();
     let mut lost = WatchbellProcess::start("lost", fleet.dir(), &["run", "dispatch"], &env)?;
     lost.wait_log("127.0.0.1:9", DEADLINE).await?;
-    cage.hears("the log of a worker without services", lost.log());
+    cage.hears("the log of a worker without services", &lost.log());
     Ok(())
 }
 

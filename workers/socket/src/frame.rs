@@ -124,9 +124,9 @@ impl Frame {
 fn server_sent(kind: &str, seq: Option<Seq>, epoch: &str, json: &str) -> Bytes {
     let mut bytes = Vec::with_capacity(json.len() + kind.len() + 64);
     // Writing into memory does not fail. JSON as serde_json writes it has no line break.
-    let _ = write!(bytes, "event: {kind}\n");
+    let _ = writeln!(bytes, "event: {kind}");
     if let Some(seq) = seq {
-        let _ = write!(bytes, "id: {epoch}.{seq}\n");
+        let _ = writeln!(bytes, "id: {epoch}.{seq}");
     }
     let _ = write!(bytes, "data: {json}\n\n");
     bytes.into()

@@ -67,7 +67,8 @@ impl Socket {
                 }
                 // Their answers are dropped, which tells them.
                 Err(error) => {
-                    warn!(%error, sessions = users.len(), "Sessions are turned away: the store does not answer")
+                    let sessions = users.len();
+                    warn!(%error, sessions, "Sessions are turned away: the store does not answer");
                 }
             }
         }

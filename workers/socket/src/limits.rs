@@ -16,13 +16,15 @@ const TURNS_AT_ONCE: Duration = Duration::from_millis(100);
 /// How many messages a client may send at once, as seconds of its rate.
 const BURST_S: u32 = 3;
 
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// Sessions by address.
 #[derive(Debug, Default)]
-pub(crate) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(crate) struct Addresses(Counts);
 
 /// One session's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct AddressPlace(Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>);
+pub(crate) struct AddressPlace(Option<(Counts, IpAddr)>);
 
 impl Addresses {
     /// `None`: the address has its `max` sessions. 0 is no limit, and private addresses are not counted.
