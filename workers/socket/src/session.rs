@@ -348,12 +348,12 @@ impl Session<'_> {
             }
             self.send_all(frames).await?;
             let reached = changes.rows.last().map_or(after, |row| row.seq);
-            let reached = if changes.complete { reached.max(changes.head.seq) } else { reached };
-            let ready = self.order.healed_to(reached);
-            self.send_all(ready).await?;
             if changes.complete {
+                let ready = self.order.healed_to(reached.max(changes.head.seq));
+                self.send_all(ready).await?;
                 break;
             }
+            self.order.paged_to(reached);
         }
         if self.order.has_hole() {
             self.heal_at = Some(Instant::now() + HOLE_WAIT);
