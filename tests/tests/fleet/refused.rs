@@ -385,8 +385,7 @@ async fn somebody_elses_alert(fleet: &Fleet) -> anyhow::Result<()> {
 
 /// Whoever is addressed has an inbox from then on, even if nobody ever told us of them.
 async fn somebody_unknown(fleet: &Fleet) -> anyhow::Result<()> {
-    let id =
-        fleet.send(&json!({"to": {"users": ["greta"]}, "title": "Disk full"})).await?;
+    let id = fleet.send(&json!({"to": {"users": ["greta"]}, "title": "Disk full"})).await?;
     until("greta's inbox", DEADLINE, async || fleet.inbox("greta").await.ok()?.pop()).await?;
     let explained = until("the walk to find nobody", DEADLINE, async || {
         let told = fleet.timeline(&id, "greta").await.ok()?;

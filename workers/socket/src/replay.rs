@@ -54,8 +54,10 @@ impl Socket {
             frames.push(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(row.seq))));
         }
         let reached = changes.rows.last().map_or(after, |row| row.seq);
-        let reached = if changes.complete { reached.max(changes.head.seq) } else { reached };
-        frames.extend(order.healed_to(reached));
+        match changes.complete {
+            true => frames.extend(order.healed_to(reached.max(changes.head.seq))),
+            false => order.paged_to(reached),
+        }
         Ok(Replayed::Frames { frames, complete: changes.complete })
     }
 
