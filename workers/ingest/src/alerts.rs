@@ -89,16 +89,15 @@ fn alert_of(json: &str, defaults: &Defaults, policies: &Policies) -> Result<Aler
     }
     let alert = parse_alert(json.as_bytes(), defaults)
         .map_err(|error| Problem::invalid(error.field, error.problem))?;
-    check_policy(alert.policy.as_deref(), policies)?;
+    check_policy(&alert.tenant, alert.policy.as_deref(), policies)?;
     Ok(alert)
 }
 
 /// Refuses a policy that does not exist: under another one people would be told too late.
-pub fn check_policy(name: Option<&str>, policies: &Policies) -> Result<(), Problem> {
+pub fn check_policy(tenant: &Tenant, name: Option<&str>, policies: &Policies) -> Result<(), Problem> {
     match name {
-        Some(name) if policies.get(name).is_none() => {
-            let known: Vec<&str> = policies.names().collect();
-            Err(Problem::invalid("policy", format!("must be one of {}", known.join(", "))))
+        Some(name) if policies.get(tenant, name).is_none() => {
+            Err(Problem::invalid("policy", format!("must be one of {}", policies.names(tenant).join(", "))))
         }
         _ => Ok(()),
     }
