@@ -51,3 +51,29 @@ impl Store {
         .await
     }
 }
+
+/// Nothing we have writes such a row, so the tests of the seam cannot; this one breaks it by hand.
+#[cfg(test)]
+#[tokio::test]
+#[allow(clippy::unwrap_used)]
+async fn an_open_walk_without_a_timer_is_found_and_due() {
+    let file = std::env::temp_dir().join(format!("watchbell-audit-{}.db", uuid::Uuid::new_v4()));
+    let url = Store::sqlite_url(&file);
+    let store = Store::open(&super::StoreConfig { url, connections_max: 1 }).unwrap();
+    store.migrate().await.unwrap();
+    let now = Timestamp::from_second(1_900_000_000).unwrap();
+    let insert =
+        "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
+             leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed)
+         VALUES ('acme', 'ana', $1, 1, 'default', 1, 0, NULL, 0, 1, 1, 0, 0, $2, 0)";
+    for (alert, stopped) in [("lost", None), ("seen", Some("seen"))] {
+        sqlx::query(insert).bind(alert).bind(stopped).execute(&store.write).await.unwrap();
+    }
+    let audit = store.audit(now, Duration::from_secs(60)).await.unwrap();
+    let lost: Vec<&str> = audit.lost.iter().map(|key| key.alert.as_str()).collect();
+    assert_eq!((lost, audit.late), (vec!["lost"], 0));
+    assert_eq!(store.next_due().await.unwrap(), Some(now));
+    assert_eq!(store.audit(now, Duration::from_secs(60)).await.unwrap(), Audit::default(), "mended");
+    store.close().await;
+    std::fs::remove_file(file).unwrap();
+}

@@ -88,7 +88,7 @@ pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
-pub use timeline::{LatestAlert, Recipient, StoredAlert, TimelineEntry};
+pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
 pub use topics::NewEvent;
 pub use walk::Walk;
 
