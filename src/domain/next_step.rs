@@ -215,7 +215,9 @@ fn begin(
     };
     let holds = |unless: &&Unless| is_met(**unless, progress, person, silence_ends.is_some());
     if let Some(unless) = step.unless.iter().find(holds) {
-        return skip(Because::Unless(*unless));
+        // Left out on purpose, so the next one waits its turn all the same.
+        let following = policy.steps.get(progress.step + 1).map_or(Duration::ZERO, |next| next.after);
+        return Step::Advance { due_at: now + following, because: Because::Unless(*unless) };
     }
     if !policy.mandatory && person.preferences.opted_out(step.channel, person.category) {
         return skip(Because::OptedOut);

@@ -51,7 +51,7 @@ impl PolicyStep {
 /// Steps a policy may have.
 pub const STEPS_MAX: usize = 16;
 
-/// When a step is left out. Presence is not among them: a screen that is on may stand in an empty room (I4).
+/// When a step is left out; the next one waits as long as ever. Presence is not among them: a screen that is on may stand in an empty room (I4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unless {
     /// A push of this walk was accepted.
