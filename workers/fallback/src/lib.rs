@@ -1,6 +1,6 @@
 //! Fallback: what nobody looked at goes to the phone, then to the mailbox, once, and stops when it is seen.
 //!
-//! Two loops, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
+//! Two loops and an auditor, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
 //! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
 //!
 //! What holds here:
@@ -8,15 +8,19 @@
 //! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
 //!   is called (I6).
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
+//! - The auditor alarms when an open walk has no timer, which must never be (I4).
 //! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
 //!
 //! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
 
+mod audit;
 mod call;
 mod decide;
 mod escalator;
 pub mod provider;
+mod rates;
 mod senders;
+mod told;
 
 use std::sync::Arc;
 
@@ -24,12 +28,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::{
     broker::SharedBroker,
-    domain::policy::Policies,
+    domain::{policy::Policies, restraint::Restraint},
     runtime::{Clock, config::FallbackConfig},
     store::Store,
 };
 
 pub use call::Providers;
+pub use rates::Rates;
 
 /// The worker's parts. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +51,10 @@ pub struct Fallback {
     pub clock: Clock,
     /// Bounds.
     pub config: FallbackConfig,
+    /// How much one person gets at once.
+    pub restraint: Restraint,
+    /// How much one tenant may send.
+    pub rates: Arc<Rates>,
     /// Ids of attempts and the jitter of retries.
     pub chance: Chance,
 }
@@ -70,6 +79,7 @@ impl Fallback {
     /// Runs the escalator and the senders until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
         let escalator = self.clone().escalate(shutdown.clone());
-        tokio::join!(escalator, self.send(shutdown));
+        let auditor = self.clone().audit(shutdown.clone());
+        tokio::join!(escalator, auditor, self.send(shutdown));
     }
 }

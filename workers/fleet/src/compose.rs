@@ -30,7 +30,7 @@ use watchbell::{
     store::{Store, StoreConfig},
 };
 use watchbell_dispatch::Dispatch;
-use watchbell_fallback::{Chance, Fallback};
+use watchbell_fallback::{Chance, Fallback, Rates};
 use watchbell_ingest::Ingest;
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::{Authenticator, SocketParts};
@@ -192,6 +192,8 @@ impl Process {
                 providers: Arc::new(providers::from_config(&self.config)?),
                 clock: self.clock.clone(),
                 config: self.config.fallback.clone(),
+                restraint: self.config.restraint.bounds(),
+                rates: Arc::new(Rates::new(self.config.restraint.tenant_per_s_max)),
                 chance: Chance::real(),
             };
             let leaving = self.leaving.clone();

@@ -40,6 +40,8 @@ pub(crate) const TENANT: &str = "demo";
 /// Waits of the default policy: the whole walk is watched in half a minute.
 const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
+/// How long a demo's emails wait for others.
+const DIGEST_WINDOW: Duration = Duration::from_secs(1);
 /// How long a demo token is good. Made anew at each start.
 const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
@@ -94,6 +96,8 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
     config.http.leave_wait = Duration::ZERO;
     config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
     config.set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config.set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config.restraint.digest_window = config.restraint.digest_window.min(DIGEST_WINDOW);
 
     let simulator = start_simulator(&config, &dir).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);

@@ -201,7 +201,7 @@ fn shown(device: &Device) -> serde_json::Value {
 }
 
 /// A JSON body. The parser's message is left out where it would repeat a value (I12).
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             let text = error.to_string();

@@ -24,6 +24,8 @@
 //! | `heads.rs` | where inboxes are, asked of the store for many at once |
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
+//! | `presence.rs` | who is here, told to the store while the pod lives |
+//! | `preferences.rs` | what the user wants, over HTTP |
 //! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
 
 mod api;
@@ -40,6 +42,8 @@ mod mailbox;
 mod mount;
 mod order;
 mod poll;
+mod preferences;
+mod presence;
 mod pump;
 mod receipts;
 mod replay;
@@ -73,6 +77,7 @@ use heads::Heads;
 use hub::Hub;
 use limits::{Addresses, Turns};
 use mailbox::Item;
+use presence::Presence;
 use receipts::Receipts;
 pub use token::{Authenticator, Identity};
 
@@ -108,6 +113,7 @@ pub(crate) struct Inner {
     pub(crate) receipts: Receipts,
     pub(crate) addresses: Addresses,
     pub(crate) turns: Turns,
+    pub(crate) presence: Presence,
     /// The store's epoch: part of every cursor.
     pub(crate) epoch: String,
     /// Fires when the pod begins to leave.
@@ -146,6 +152,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         receipts,
         addresses: Addresses::default(),
         turns,
+        presence: Presence::default(),
         epoch,
         leaving: shutdown.clone(),
         sessions: TaskTracker::new(),
@@ -159,6 +166,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
                 socket.clone().watch(stop.clone()),
                 socket.clone().read_heads(heads_queue, stop.clone()),
                 socket.clone().write_receipts(receipt_queue, stop.clone()),
+                socket.clone().tell_presence(stop.clone()),
                 socket.clone().let_go_of_partitions(stop.clone()),
             );
         };
@@ -181,6 +189,7 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/topics/{topic}/events", get(topics::events))
         .route("/v1/inbox", get(api::inbox))
         .route("/v1/inbox/receipts", post(api::receipts))
+        .route("/v1/preferences", get(preferences::get).put(preferences::put))
         .route("/v1/devices", get(api::devices))
         .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
         .merge(mount::routes(&socket.0.mounts))
