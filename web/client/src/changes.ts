@@ -5,7 +5,7 @@
  * ahead of us, the inbox is fetched back to the last number that is known to be complete, once for all that is missing.
  */
 import { type Inbox, reached, take, takePage } from "./inbox.ts";
-import type { AlertFrame, HelloFrame, Page, ReceiptFrame, ReceiptState, ServerFrame } from "./protocol.ts";
+import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, ReceiptState, ServerFrame } from "./protocol.ts";
 import type { Link, State, Step } from "./state.ts";
 
 /** How long a missing change may still come by itself, and over which time clients spread their fetches. */
@@ -42,6 +42,8 @@ export function takeFrames(
         break;
       case "resync":
         flush();
+        // A poll has no greeting that would say that its cursor was of another history.
+        if (link.transport === "poll") { startOver(c, frame); break; }
         s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, frame.seq), unread: frame.unread };
         link.replayTo = Math.max(link.replayTo, frame.seq);
         if (frame.seq > s.inbox.seq) miss(c, false, 0);
@@ -66,11 +68,13 @@ function welcome(c: Step, link: Link, hello: HelloFrame): void {
     else miss(c, true, 0);
     return;
   }
-  // From the head, or of another history: what is known may be wrong, what this person said is not.
-  s.inbox = {
-    ...s.inbox, rows: new Map(), loaded: false, nextBefore: null,
-    seq: hello.seq, cursor: hello.cursor, top: hello.seq, unread: hello.unread,
-  };
+  startOver(c, hello);
+}
+
+/** From the head, or of another history: what is known may be wrong, what this person said is not. */
+function startOver(c: Step, { seq, cursor, unread }: Place): void {
+  const { s } = c;
+  s.inbox = { ...s.inbox, rows: new Map(), loaded: false, nextBefore: null, seq, cursor, top: seq, unread };
   Object.assign(s, { need: null, fetch: null, ahead: null });
   miss(c, true, 0);
 }

@@ -68,7 +68,7 @@ function hear(c: Step, event: Event): void {
     case "visibility":
       if (event.visibility === s.visibility) return;
       s.visibility = event.visibility;
-      if (s.current?.transport === "ws") c.out.push({ do: "send", link: s.current.id, frame: { type: "visibility", visibility: event.visibility } });
+      if (s.current?.transport === "ws") c.out.push({ do: "send", link: s.current.id, frame: { type: "visibility", state: event.visibility } });
       if (event.visibility === "visible") hurry(c);
       return;
     case "online": s.online = true; hurry(c); return;

@@ -31,7 +31,7 @@ export interface TopicEvent {
 }
 
 /** A place in the inbox and the badge there: carried by every frame that changes it. */
-interface Place {
+export interface Place {
   seq: number;
   cursor: string;
   unread: number;
@@ -66,7 +66,7 @@ export type ClientFrame =
   | { type: "auth"; token: string; cursor?: string; visibility?: Visibility; topics?: string[] }
   | { type: "receipt"; alerts: string[]; state: ReceiptState; op?: string }
   | { type: "subscribe" | "unsubscribe" | "refresh"; topic: string }
-  | { type: "visibility"; visibility: Visibility }
+  | { type: "visibility"; state: Visibility }
   | { type: "pong"; seq: number };
 
 export type Visibility = "visible" | "hidden";
