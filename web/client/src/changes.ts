@@ -60,7 +60,7 @@ export function takeFrames(
 
 function welcome(c: Step, link: Link, hello: HelloFrame): void {
   const { s } = c;
-  Object.assign(s, { user: hello.user, session: hello.session, heartbeatMs: hello.heartbeat_ms });
+  Object.assign(s, { user: hello.user, heartbeatMs: hello.heartbeat_ms });
   if (hello.resumed) {
     link.replayTo = hello.seq;
     s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, hello.seq), unread: hello.unread };

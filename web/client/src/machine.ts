@@ -98,14 +98,14 @@ function hear(c: Step, event: Event): void {
       c.out.push({ do: "fetch", before: s.inbox.nextBefore, more: true });
       return;
     case "say":
-      if (s.inbox.pending.length >= PENDING_MAX) c.out.push({ do: "refused", title: "too many receipts wait for the server" });
+      if (s.inbox.pending.length >= PENDING_MAX) c.out.push({ do: "refused", title: "too many receipts wait" });
       else s.inbox = { ...s.inbox, pending: [...s.inbox.pending, { op: event.op, alerts: event.alerts, state: event.state, sentAt: null }] };
       return;
     case "posted": takePosted(c, event.op, event.said); return;
     case "post-failed":
       if (!event.refused) return; // Said again when its time is over.
       s.inbox = { ...s.inbox, pending: s.inbox.pending.filter(({ op }) => op !== event.op) };
-      c.out.push({ do: "refused", title: "the server did not take a receipt" });
+      c.out.push({ do: "refused", title: "the receipt" });
       return;
     case "topics": setTopics(c, event.topics); return;
     case "told":

@@ -71,7 +71,6 @@ export interface State {
 
   topics: readonly string[];
   user: string | null;
-  session: string | null;
   /** A follower shows what its leader says. */
   remote: { status: Status; transport: Transport | null } | null;
 }
@@ -124,7 +123,7 @@ export const initial: State = {
   current: null, next: null, links: 0, attempt: 0, aliveSince: 0, retryAt: null, moveAt: null,
   tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, everLive: false,
   inbox: empty, need: null, fetch: null, ahead: null, paging: false,
-  topics: [], user: null, session: null, remote: null,
+  topics: [], user: null, remote: null,
 };
 
 /** Dials that failed before the indicator says offline. */
