@@ -3,7 +3,7 @@
  *
  *     document.querySelector("watchbell-inbox").client = new Watchbell({ token });
  *
- * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `push-worker` and
+ * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `manual-seen` (nothing is seen by itself), `push-worker` and
  * `push-key` (Web Push). Event: `watchbell-open` with the alert; prevent it to open the alert's address yourself.
  */
 import { type Row, type Snapshot, type Watchbell, isUnread } from "@watchbell/client";
@@ -22,7 +22,7 @@ const AGES_EVERY_MS = 30_000;
 const BELL = "M12 3a6 6 0 0 0-6 6c0 5-1.6 6.6-2.4 7.4-.5.5-.2 1.6.7 1.6h15.4c.9 0 1.2-1.1.7-1.6C19.6 15.6 18 14 18 9a6 6 0 0 0-6-6Zm-2.4 17a2.5 2.5 0 0 0 4.8 0";
 
 export class WatchbellInbox extends HTMLElement {
-  static observedAttributes = ["lang", "inline", "toasts"];
+  static observedAttributes = ["lang", "inline", "toasts", "manual-seen"];
   #client: Watchbell | null = null;
   #settings: Settings | null = null;
   #seen: SeenWatcher | null = null;
@@ -61,6 +61,7 @@ export class WatchbellInbox extends HTMLElement {
     this.#detach();
   }
   attributeChangedCallback(): void {
+    this.#watchSeen();
     for (const list of [this.#ui.list, this.#toasts.element]) list.replaceChildren();
     this.#draw();
   }
@@ -78,7 +79,7 @@ export class WatchbellInbox extends HTMLElement {
   #attach(): void {
     const client = this.#client;
     if (!client || this.#left.length) return;
-    this.#seen = watchSeen(client);
+    this.#watchSeen();
     const ages = setInterval(() => this.#drawAges(), AGES_EVERY_MS);
     const outside = (event: Event) => {
       if (this.#isOpen && !event.composedPath().includes(this)) this.toggle(false);
@@ -93,6 +94,11 @@ export class WatchbellInbox extends HTMLElement {
       () => document.removeEventListener("pointerdown", outside),
     ];
     this.#changed();
+  }
+
+  #watchSeen(): void {
+    this.#seen?.close();
+    this.#seen = this.#client && !this.hasAttribute("manual-seen") ? watchSeen(this.#client) : null;
   }
 
   #detach(): void {
