@@ -4,7 +4,7 @@ import { build } from "vite";
 import { join } from "node:path";
 import type { Watchbell } from "@watchbell/client";
 import { Network } from "./network.ts";
-import { Server } from "./server.ts";
+import { Fleet, type Server, Up } from "./server.ts";
 import { until } from "./until.ts";
 
 const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
@@ -25,14 +25,22 @@ declare global {
   }
 }
 
-export class Bed {
-  private constructor(readonly server: Server, readonly network: Network, readonly browser: Browser) {}
+/** `services`: RabbitMQ, PostgreSQL and two socket pods in place of `watchbell up`. */
+export const ENGINE = process.env["WATCHBELL_ENGINE"] ?? "embedded";
 
-  static async start(): Promise<Bed> {
-    const [server, files] = await Promise.all([Server.start(), bundlePage()]);
+export class Bed<S extends Server = Server> {
+  private constructor(readonly server: S, readonly network: Network, readonly browser: Browser) {}
+
+  /** On the engine that the tests are run for. */
+  static start(): Promise<Bed> {
+    return Bed.on<Server>(ENGINE === "services" ? Fleet.start() : Up.start());
+  }
+
+  static async on<S extends Server>(starting: Promise<S>): Promise<Bed<S>> {
+    const [server, files] = await Promise.all([starting, bundlePage()]);
     const network = await Network.start(server.address, files);
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-    return new Bed(server, network, browser);
+    return new Bed<S>(server, network, browser);
   }
 
   async close(): Promise<void> {

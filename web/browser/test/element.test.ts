@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
-import { Bed, states, unread } from "../bed/bed.ts";
+import { Bed, ENGINE, states, unread } from "../bed/bed.ts";
 import { until } from "../bed/until.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -170,13 +170,13 @@ describe("the service worker", () => {
   });
 });
 
-describe("the demo page", () => {
+describe.runIf(ENGINE === "embedded")("the demo page", () => {
   it("sends an alert, shows its timeline and the topic, and is clean for axe", async () => {
     const page = await browser.newPage();
     await page.emulateMedia({ reducedMotion: "reduce" });
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
-    await page.goto(bed.server.demo.url);
+    await page.goto(`http://${bed.server.address}`);
     await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
     await page.locator("#title").fill("From the demo page");
     await page.getByRole("button", { name: "Send", exact: true }).click();

@@ -25,7 +25,7 @@ describe("outages", () => {
     await has(page, before);
     await bed.server.end("SIGKILL");
     await until("it says so", async () => ["reconnecting", "offline"].includes(String(await shownStatus(page))));
-    await bed.server.start();
+    await bed.server.again();
     const after = await bed.server.send({ title: "After the crash" });
     await bed.status(page, "live");
     await has(page, after);
@@ -36,7 +36,7 @@ describe("outages", () => {
   it("the server leaves (SIGTERM) and comes back: nothing is missed", async () => {
     const page = await bed.page(browser);
     await bed.server.end("SIGTERM");
-    await bed.server.start();
+    await bed.server.again();
     const id = await bed.server.send({ title: "After the drain" });
     await has(page, id);
     await bed.status(page, "live");

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { afterReceipt, closeClass, type InboxState, type ReceiptState } from "../src/protocol.ts";
-import { initial } from "../src/state.ts";
+import { type Event, initial } from "../src/state.ts";
 import { step } from "../src/machine.ts";
 import { fullJitter, steps, tenAttempts } from "../src/backoff.ts";
 
@@ -37,11 +37,44 @@ describe("frames", () => {
       resync: () => expect(after.need).toMatchObject({ from: greeted.inbox.seq, at: 1 }),
       goaway: () => expect(after.moveAt).toBe(1 + 8_000),
       error: () => expect(effects).toContainEqual({ do: "refused", title: "must name 1 to 500 alerts" }),
+      event: () => expect(effects).toContainEqual({ do: "topic", frame: frames["event"] }),
+      snapshot: () => expect(effects).toContainEqual({ do: "topic", frame: frames["snapshot"] }),
+      close: () => expect(after.current?.id).toBe(1), // Over HTTP only, where the wire reads it: wire.test.ts.
+      "ping, of a poll": () => expect(after.need).toBeNull(),
     };
-    (did[name] ?? (() => undefined))();
+    expect(Object.keys(did)).toContain(name);
+    did[name]?.();
   });
   it("of a later server are passed over", () => {
     expect(() => step(live(), { kind: "frames", link: 1, frames: [{ type: "hologram" } as never] }, env)).not.toThrow();
+  });
+});
+
+describe("what the client says", () => {
+  const env = { now: 1, random: () => 0.5, transports: ["ws" as const], backoff: fullJitter };
+  const said = fixture("client_frames") as Record<string, object>;
+  it("is as in the fixtures that the server reads", () => {
+    const events: Event[] = [
+      { kind: "start" },
+      { kind: "token", token: "a.b.c", expiresAt: null },
+      { kind: "frames", link: 1, frames: [(fixture("server_frames") as Record<string, never>)["hello"] as never] },
+      { kind: "topics", topics: ["monitor:7"] },
+      { kind: "topics", topics: [] },
+      { kind: "visibility", visibility: "hidden" },
+      { kind: "visibility", visibility: "visible" },
+      { kind: "say", op: "op-1", alerts: ["disk-db-1"], state: "seen" },
+      { kind: "frames", link: 1, frames: [{ type: "ping", seq: 7 }] },
+      { kind: "token", token: "d.e.f", expiresAt: null },
+    ];
+    let state = initial;
+    const sent: object[] = [];
+    for (const event of events) {
+      const [next, effects] = step(state, event, env);
+      state = next;
+      for (const effect of effects) if (effect.do === "send") sent.push(effect.frame);
+    }
+    for (const name of ["subscribe", "unsubscribe", "visibility", "receipt", "pong"]) expect(sent).toContainEqual(said[name]);
+    expect(sent).toContainEqual({ ...said["auth, first visit"], token: "d.e.f" });
   });
 });
 
