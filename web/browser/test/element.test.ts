@@ -161,12 +161,34 @@ describe("the service worker", () => {
     const push = (data: unknown) => devtools.send("ServiceWorker.deliverPushMessage", { origin: bed.network.url, registrationId, data: JSON.stringify(data) });
     const shown = () => page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, tag }) => [title, tag]));
     const shows = (expected: string[][]) => until(`shows ${JSON.stringify(expected)}`, async () => JSON.stringify(await shown()) === JSON.stringify(expected));
-    await push({ alert: "a1", title: "Disk full", body: "2 % left" });
-    await shows([["Disk full", "a1"]]);
-    await push({ alert: "a1", title: "Disk fuller" });
-    await shows([["Disk fuller", "a1"]]);
-    await push({ withdraw: ["a1"] });
+    await push({ alert: "a1", tag: "t1", title: "Disk full", body: "2 % left", url: null });
+    await shows([["Disk full", "t1"]]);
+    await push({ alert: "a1", tag: "t1", title: "Disk fuller", body: null });
+    await shows([["Disk fuller", "t1"]]);
+    await push({ alert: "a2", tag: "t2", title: "Another" });
+    await push({ withdraw: ["a1"], more: false });
+    await shows([["Another", "t2"]]);
+    await push({ withdraw: ["a2"], more: false });
     await shows([]);
+
+    const [worker] = browser.serviceWorkers();
+    const click = (alert: string) => worker?.evaluate(async (alert) => {
+      const { registration } = self as unknown as { registration: ServiceWorkerRegistration };
+      await registration.showNotification("Click me", { tag: alert, data: { alert } });
+      const [notification] = await registration.getNotifications({ tag: alert });
+      const Click = (globalThis as unknown as { NotificationEvent: new (name: string, of: object) => Event }).NotificationEvent;
+      self.dispatchEvent(new Click("notificationclick", { notification }));
+    }, alert);
+    const here = await bed.server.send({ title: "Opened with a page" });
+    await hasState(page, here, "new");
+    await click(here);
+    await hasState(page, here, "read");
+
+    await page.goto(`${bed.network.url}/healthz`); // No page of ours is open.
+    const away = await bed.server.send({ title: "Opened without a page" });
+    await click(away);
+    await page.goBack();
+    await hasState(page, away, "read");
   });
 });
 

@@ -3,8 +3,8 @@
  *
  *     document.querySelector("watchbell-inbox").client = new Watchbell({ token });
  *
- * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `manual-seen` (nothing is seen by itself), `push-worker` and
- * `push-key` (Web Push). Event: `watchbell-open` with the alert; prevent it to open the alert's address yourself.
+ * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `manual-seen` (nothing is seen by itself), `push-worker`
+ * (where the service worker is: offers Web Push). Event: `watchbell-open` with the alert; prevent it to open the alert's address yourself.
  */
 import { type Row, type Snapshot, type Watchbell, isUnread } from "@watchbell/client";
 import { type SeenWatcher, watchSeen } from "@watchbell/client/seen";
@@ -232,9 +232,9 @@ export class WatchbellInbox extends HTMLElement {
   }
 
   async #allowPush(): Promise<void> {
-    const [worker, key] = [this.getAttribute("push-worker"), this.getAttribute("push-key")];
-    if (!this.#client || !worker || !key) return;
-    await enablePush(this.#client, worker, key).catch((error: unknown) => { this.#note = fill(this.#words.pushFailed, { why: String((error as Error).message) }); });
+    const worker = this.getAttribute("push-worker");
+    if (!this.#client || !worker) return;
+    await enablePush(this.#client, worker).catch((error: unknown) => { this.#note = fill(this.#words.pushFailed, { why: String((error as Error).message) }); });
     this.#draw();
   }
 
@@ -304,7 +304,7 @@ export class WatchbellInbox extends HTMLElement {
       ...(mine.onServer === false ? [el("p", { class: "note" }, words.dndHere)] : []),
       check("sound", words.sound, mine.sound),
       ...("Notification" in window ? [check("desktop", words.desktop, mine.desktop)] : []),
-      ...(this.hasAttribute("push-key") ? [check("push", words.push, false)] : []),
+      ...(this.hasAttribute("push-worker") ? [check("push", words.push, false)] : []),
       ...(this.#note ? [el("p", { class: "note", role: "status" }, this.#note)] : []),
     );
   }

@@ -1,19 +1,22 @@
 /**
  * The service worker for Web Push: shows, replaces and withdraws by tag; a click opens the alert and marks it read.
  *
- * The payload is `{alert, title, body, url, token_url?}` to show, or `{withdraw: [ids]}` to take back. The tag is the alert's id, so a
- * repeated push replaces and does not add (design, I6). A browser shows a notice of its own when a push shows nothing,
- * so a withdrawal for which nothing is shown any more shows nothing and relies on the browser's allowance.
+ * What comes (workers/fallback/src/provider/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
+ * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
+ * add (design, I6).
  */
+import { OPENED_CACHE } from "./push.ts";
+
 const worker = self as unknown as {
   addEventListener(name: string, heard: (event: never) => void): void;
   registration: ServiceWorkerRegistration;
   clients: { matchAll(options: object): Promise<PageClient[]>; openWindow(url: string): Promise<unknown> };
   location: Location;
 };
-interface PageClient { url: string; focus(): Promise<unknown>; postMessage(message: unknown): void }
+interface PageClient { focus(): Promise<unknown>; postMessage(message: unknown): void }
 interface Extendable { waitUntil(done: Promise<unknown>): void }
-type PushSaid = { alert: string; title: string; body?: string; url?: string; severity?: string } | { withdraw: string[] };
+interface Shown { alert: string; url?: string | null }
+type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
 
 worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
   if (event.data) event.waitUntil(obey(event.data.json()));
@@ -21,29 +24,28 @@ worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid 
 
 worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification }) => {
   event.notification.close();
-  event.waitUntil(open(event.notification.data as { alert: string; url?: string }));
+  event.waitUntil(open(event.notification.data as Shown));
 });
 
 async function obey(said: PushSaid): Promise<void> {
   if ("withdraw" in said) {
-    for (const tag of said.withdraw) for (const shown of await worker.registration.getNotifications({ tag })) shown.close();
+    for (const shown of await worker.registration.getNotifications()) {
+      if (said.withdraw.includes((shown.data as Shown).alert)) shown.close();
+    }
     return;
   }
-  const { alert, title, body, url, severity } = said;
-  const options = { tag: alert, renotify: false, requireInteraction: severity === "critical", data: { alert, url } };
-  await worker.registration.showNotification(title, body === undefined ? options : { ...options, body });
+  const { alert, title, body, url, severity, tag } = said;
+  const options = { tag, requireInteraction: severity === "critical", data: { alert, url } };
+  await worker.registration.showNotification(title, body ? { ...options, body } : options);
 }
 
-/** A page of ours that is open is asked to mark it read; without one, the page that is opened is told by its address. */
-async function open({ alert, url }: { alert: string; url?: string }): Promise<void> {
+/** It is noted as opened; a page of ours says so to the server, now or when one is next open. */
+async function open({ alert, url }: Shown): Promise<void> {
+  const cache = await caches.open(OPENED_CACHE);
+  await cache.put(`/${encodeURIComponent(alert)}`, new Response());
   const pages = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  pages[0]?.postMessage({ watchbell: "opened", alert });
-  if (url && /^https?:/i.test(url)) {
-    await worker.clients.openWindow(url);
-    if (pages[0]) return;
-  } else if (pages[0]) {
-    await pages[0].focus();
-    return;
-  }
-  await worker.clients.openWindow(`${worker.location.origin}/?watchbell-read=${encodeURIComponent(alert)}`);
+  for (const page of pages) page.postMessage({ watchbell: "opened" });
+  if (url && /^https?:/i.test(url)) await worker.clients.openWindow(url);
+  else if (pages[0]) await pages[0].focus();
+  else await worker.clients.openWindow(worker.location.origin);
 }

@@ -1,14 +1,18 @@
 /** Web Push: this browser as one of the person's devices. */
 import type { Watchbell } from "@watchbell/client";
 
-/** Registers the service worker at `worker` and the browser's subscription as a device. `key`: the server's VAPID key. */
-export async function enablePush(client: Watchbell, worker: string, key: string): Promise<void> {
-  if (!("serviceWorker" in navigator) || !("PushManager" in window)) throw new Error("this browser has no Web Push");
+/** Where the service worker notes what was opened while no page was there to say so. */
+export const OPENED_CACHE = "watchbell-opened";
+
+/** Registers the service worker at `worker`, and the browser's subscription as a device. */
+export async function enablePush(client: Watchbell, worker: string): Promise<void> {
+  if (!("serviceWorker" in navigator) || !("PushManager" in window)) throw new Error("no Web Push here");
+  const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
   if ((await Notification.requestPermission()) !== "granted") throw new Error("notifications are blocked");
   await navigator.serviceWorker.register(worker);
-  const registration = await navigator.serviceWorker.ready;
-  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-  await client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", token: JSON.stringify(subscription) });
+  const { pushManager } = await navigator.serviceWorker.ready;
+  const subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+  await client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscription.toJSON() });
 }
 
 /** The same device as before, when this browser registers again. */
@@ -19,11 +23,22 @@ function deviceId(): string {
   return id;
 }
 
-/** Notifications that the service worker asks the page to mark read. */
+/** Says `read` of the alerts whose notifications were opened, now and while no page was there. */
 export function hearPushWorker(client: Watchbell): () => void {
   const heard = ({ data }: MessageEvent) => {
-    if (data?.watchbell === "opened") client.say([data.alert], "read");
+    if (data?.watchbell === "opened") void readOpened(client);
   };
   navigator.serviceWorker?.addEventListener("message", heard);
+  void readOpened(client);
   return () => navigator.serviceWorker?.removeEventListener("message", heard);
+}
+
+async function readOpened(client: Watchbell): Promise<void> {
+  if (!("caches" in globalThis)) return; // Only in secure contexts, as service workers are.
+  const cache = await caches.open(OPENED_CACHE);
+  for (const request of await cache.keys()) {
+    const alert = decodeURIComponent(new URL(request.url).pathname.split("/").pop() ?? "");
+    // Whoever deletes it says it: two tabs may be here.
+    if (await cache.delete(request)) client.say([alert], "read");
+  }
 }

@@ -4,16 +4,28 @@
  */
 import { HttpError, type Watchbell } from "@watchbell/client";
 
-/** Do Not Disturb without an end. */
-export const ALWAYS = "9999-12-31T00:00:00Z";
+/** Do Not Disturb without an end that anybody will see. */
+export const ALWAYS = "2999-12-31T00:00:00Z";
 
-/** The part of `GET /v1/preferences` that is used here; the rest is sent back as it came. */
+/** The part of `GET /v1/preferences` that is used here (src/wire/preferences.rs); the rest is sent back as it came. */
 interface Preferences {
-  do_not_disturb_until?: string | null;
+  quiet?: Quiet;
+}
+interface Quiet {
+  until?: string | null;
+  zone?: string;
+  windows?: QuietWindow[];
+}
+interface QuietWindow {
+  days: string[];
+  from: string;
+  to: string;
 }
 
 export class Settings {
   dndUntil: string | null = null;
+  #windows: QuietWindow[] = [];
+  #zone: string | undefined;
   /** Whether the server keeps it. Null: not known yet. */
   onServer: boolean | null = null;
   #store: string;
@@ -25,9 +37,11 @@ export class Settings {
 
   async load(): Promise<void> {
     try {
-      const { do_not_disturb_until } = await this.client.request<Preferences>("GET", "/v1/preferences");
+      const { quiet } = await this.client.request<Preferences>("GET", "/v1/preferences");
       this.onServer = true;
-      this.dndUntil = do_not_disturb_until ?? null;
+      this.dndUntil = quiet?.until ?? null;
+      this.#windows = quiet?.windows ?? [];
+      this.#zone = quiet?.zone;
     } catch (error) {
       if (!(error instanceof HttpError) || error.status !== 404) return; // Not known: asked again when it is live again.
       this.onServer = false;
@@ -42,11 +56,12 @@ export class Settings {
     if (this.onServer === false) return;
     // What another client wrote meanwhile is kept.
     const now = await this.client.request<Preferences>("GET", "/v1/preferences");
-    await this.client.request("PUT", "/v1/preferences", { ...now, do_not_disturb_until: until });
+    await this.client.request("PUT", "/v1/preferences", { ...now, quiet: { ...now.quiet, until } });
   }
 
   isQuiet(now = Date.now()): boolean {
-    return this.dndUntil !== null && Date.parse(this.dndUntil) > now;
+    const isUntil = this.dndUntil !== null && Date.parse(this.dndUntil) > now;
+    return isUntil || this.#windows.some((window) => isWithin(window, this.#zone ?? "UTC", now));
   }
 
   get sound(): boolean {
@@ -85,6 +100,19 @@ export class Settings {
       localStorage.setItem(this.#store + name, JSON.stringify(value));
     } catch { /* As above: kept until the page is left. */ }
   }
+}
+
+/** Whether a window of the week holds at `now`. One that ends at or before its beginning ends on the day after. */
+export function isWithin({ days, from, to }: QuietWindow, zone: string, now: number): boolean {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZone: zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).formatToParts(now);
+  const part = (type: string) => parts.find((one) => one.type === type)?.value ?? "";
+  const week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+  const today = week.indexOf(part("weekday").toLowerCase());
+  const time = `${part("hour")}:${part("minute")}`;
+  const begins = (day: number) => days.includes(week[(day + 7) % 7] ?? "");
+  const [start, end] = [from.slice(0, 5), to.slice(0, 5)];
+  if (start < end) return begins(today) && start <= time && time < end;
+  return (begins(today) && start <= time) || (begins(today - 1) && time < end);
 }
 
 /** Two soft notes. Browsers allow them only after the person has done something on the page. */
