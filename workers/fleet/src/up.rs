@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, UserId, UserKey,
-        device::DEVICES_PER_USER_MAX,
+        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, TopicPattern, UserId,
+        UserKey, device::DEVICES_PER_USER_MAX,
     },
     runtime::{
         Config,
@@ -28,6 +28,7 @@ use watchbell::{
 };
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig};
+use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
@@ -224,7 +225,10 @@ async fn furnish(
             registered_at: now,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
-        let session = watchbell_socket::token::mint(secret, &config.auth, &user, expires_at)?;
+        // The page shows a monitor.
+        let grants = Grants { topics: [TopicPattern::parse("monitor:*")?].into(), groups: Box::default() };
+        let session = NewToken { user: &user, issued_at: now, expires_at, grants: &grants }
+            .sign(secret, &config.auth)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
     Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
