@@ -176,8 +176,9 @@ async fn authenticate(
 ) -> Result<Identity, End> {
     let deadline = socket.0.config.auth_timeout;
     let asked = async {
-        write(connection).await?;
         while auth.token.is_none() {
+            // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
+            write(connection).await?;
             for said in connection.read().await? {
                 match said {
                     Said::Text(text) => {
