@@ -122,12 +122,15 @@ describe("quiet", () => {
     await page.getByRole("button", { name: "Settings" }).click();
     await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("hour");
     await page.getByText("Alerts are counted, not announced.").waitFor();
+    const kept = () => page.evaluate(async () => (await window.client.request<{ quiet?: { until?: string } }>("GET", "/v1/preferences")).quiet?.until);
+    await until("the server keeps it", kept);
     const before = await unread(page);
     const quiet = await bed.server.send({ title: "In silence" });
     await hasState(page, quiet, "new");
     expect(await unread(page)).toBe(before + 1);
     expect(await toast(page, "In silence").count()).toBe(0);
     await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("off");
+    await until("the server has forgotten it", async () => (await kept()) === undefined);
     await bed.server.send({ title: "Aloud again" });
     await toast(page, "Aloud again").waitFor();
     expect(await toast(page, "In silence").count()).toBe(0);
