@@ -8,6 +8,6 @@ for (const [name, options] of Object.entries(PACKAGES)) await bundle(options, jo
 for (const name of ["client", "react", "inbox"]) {
   const flags = ["--ignoreConfig", "--declaration", "--emitDeclarationOnly", "--rewriteRelativeImportExtensions", "--skipLibCheck"];
   const options = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "watchbell-source", "--lib", "es2023,dom,dom.iterable"];
-  execFileSync("npx", ["tsc", ...flags, ...options, "--rootDir", `${name}/src`, "--outDir", `${name}/dist`, `${name}/src/index.ts`], { cwd: root, stdio: "inherit" });
+  execFileSync("npx", ["tsc", ...flags, ...options, "--rootDir", `${name}/src`, "--outDir", `${name}/dist`, ...Object.values(PACKAGES[name].entry)], { cwd: root, stdio: "inherit" });
 }
 for (const file of await buildDemo()) console.log(file);

@@ -82,6 +82,14 @@ describe("the panel", () => {
     expect(await violations(page)).toEqual([]);
   });
 
+  it("fits a phone's screen, whatever the page around it does", async () => {
+    const page = await bed.page(browser);
+    await page.setViewportSize({ width: 360, height: 640 });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    const { left, right, bottom } = await page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".panel")?.getBoundingClientRect().toJSON());
+    expect([left >= 0, right <= 360, bottom <= 640]).toEqual([true, true, true]);
+  });
+
   it("speaks German", async () => {
     const page = await bed.page(browser, { query: "lang=de" });
     await page.getByRole("button", { name: /^Meldungen, \d+ ungelesen, live/ }).click();
@@ -122,12 +130,16 @@ describe("quiet", () => {
     await page.getByRole("button", { name: "Settings" }).click();
     await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("hour");
     await page.getByText("Alerts are counted, not announced.").waitFor();
+    const kept = () => page.evaluate(async () => (await window.client.request<{ quiet?: { until?: string } }>("GET", "/v1/preferences")).quiet?.until);
+    await until("the server keeps it", kept);
     const before = await unread(page);
     const quiet = await bed.server.send({ title: "In silence" });
     await hasState(page, quiet, "new");
     expect(await unread(page)).toBe(before + 1);
     expect(await toast(page, "In silence").count()).toBe(0);
     await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("off");
+    await until("the server has forgotten it", async () => (await kept()) === undefined);
+    await page.keyboard.press("Escape");
     await bed.server.send({ title: "Aloud again" });
     await toast(page, "Aloud again").waitFor();
     expect(await toast(page, "In silence").count()).toBe(0);

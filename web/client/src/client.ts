@@ -282,11 +282,10 @@ export class Watchbell {
 
   #join(): void {
     const { tabs } = this.#options;
-    if (this.#tabs || !tabs) return;
-    this.#tabs = joinTabs(`watchbell ${this.#url} ${tabs}`, (message) => this.#hearTab(message), () => this.#lead());
-    if (!this.#tabs) return;
-    this.#hear({ kind: "role", role: "follower" });
-    this.#present(true);
+    if (this.#tabs) return;
+    this.#tabs = tabs ? joinTabs(`watchbell ${this.#url} ${tabs}`, (message) => this.#hearTab(message), () => this.#lead()) : null;
+    this.#hear({ kind: "role", role: this.#tabs ? "follower" : "solo" });
+    if (this.#tabs) this.#present(true);
   }
 
   #leave(): void {

@@ -69,6 +69,7 @@ export class WatchbellInbox extends HTMLElement {
   /** Opens or closes the panel. */
   toggle(open = !this.#isOpen): void {
     this.#isOpen = open;
+    if (open) this.#toasts.clear(); // The panel shows them.
     this.#draw();
     if (open) this.#ui.panel.focus();
     else if (this.#ui.panel.contains(this.shadowRoot?.activeElement ?? null)) this.#ui.bell.focus();
@@ -146,7 +147,7 @@ export class WatchbellInbox extends HTMLElement {
   #news(row: Row, here: boolean): void {
     this.#settings?.snooze(row.alert.id, null);
     if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || this.#settings?.isQuiet()) return;
-    this.#toasts.show(row);
+    if (!this.#isOpen) this.#toasts.show(row);
     this.#say(`${this.#words[row.alert.severity]}: ${row.alert.title}`);
     if (this.#settings?.sound) ring();
     if (this.#settings?.desktop && document.visibilityState === "hidden") this.#notify(row);

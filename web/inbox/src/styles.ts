@@ -12,7 +12,7 @@ export const STYLES = `
   --good: var(--watchbell-good, light-dark(#166b3e, #6fd3a0));
   --warn: var(--watchbell-warn, light-dark(#8a5000, #ffbd6b));
   --bad: var(--watchbell-bad, light-dark(#b3261e, #ff8f87));
-  color: var(--ink);
+  color: var(--ink); text-align: start;
 }
 :host([theme="light"]) { color-scheme: light; }
 :host([theme="dark"]) { color-scheme: dark; }
@@ -66,6 +66,9 @@ ul { list-style: none; padding: 0; display: grid; gap: .5rem; align-content: sta
 .toasts > * { pointer-events: auto; background: var(--panel); box-shadow: 0 6px 24px #0005; }
 .toasts .rest { justify-self: end; padding: .1rem .7rem; border-radius: 1rem; font-size: .8rem; color: var(--quiet); border: 1px solid var(--line); }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+@media (max-width: 30rem) {
+  :host(:not([inline])) .panel { position: fixed; inset: auto .5rem .5rem; width: auto; max-height: 80vh; }
+}
 @keyframes pulse { from { box-shadow: 0 0 0 0 color-mix(in srgb, var(--good) 55%, transparent); } 70%, to { box-shadow: 0 0 0 .5rem transparent; } }
 @keyframes blink { to { opacity: .35; } }
 @keyframes arrive { from { opacity: 0; translate: 0 -.4rem; } }
