@@ -36,7 +36,7 @@ use bed::{Bed, acme, firing};
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;
 /// Walks that come due, evenly over this time.
-const DUE: usize = 12_000;
+const DUE: usize = 3_000;
 const OVER: Duration = Duration::from_secs(60);
 
 /// When each alert is due; filled in before the walk begins.
@@ -112,7 +112,7 @@ async fn main() -> anyhow::Result<()> {
         store.record(batch, Timestamp::now()).await?;
     }
 
-    // Six pushes a person come due in a minute; none is to wait for others.
+    // Some people get several; none is to wait for others.
     let mut restraint = Restraint::default();
     restraint.push.window = Duration::ZERO;
     let fallback = Fallback {

@@ -4,6 +4,7 @@
 
 mod commands;
 mod outages;
+mod presence;
 mod producers;
 mod refused;
 mod resume;

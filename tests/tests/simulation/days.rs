@@ -27,7 +27,7 @@ impl Dice {
 
 #[tokio::test]
 async fn three_days_of_chance_break_no_promise() -> anyhow::Result<()> {
-    for seed in 1..=4 {
+    for seed in 1..=3 {
         let begun = std::time::Instant::now();
         days_of(seed).await.map_err(|error| error.context(format!("seed {seed}")))?;
         eprintln!("seed {seed}: five simulated days in {:?}", begun.elapsed());
