@@ -15,7 +15,7 @@ use axum::{
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use watchbell::{
-    domain::{TopicKey, UserKey},
+    domain::TopicKey,
     runtime::http::ClientAddress,
     store::Head,
     wire::{
@@ -25,7 +25,7 @@ use watchbell::{
 };
 
 use crate::{
-    Socket,
+    Identity, Socket,
     api::unavailable,
     door::{self, RETRY_AFTER_S, StreamQuery},
     filter::Filter,
@@ -34,6 +34,7 @@ use crate::{
     mailbox::{Item, Mail},
     order::{Order, Taken},
     replay::Replayed,
+    session::token_ends_at,
 };
 
 /// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
@@ -69,24 +70,34 @@ pub(crate) async fn poll(
     for topic in topics {
         subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
     }
-    let head = socket.0.heads.of(&identity.user).await;
-    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
-    door::check_revoked(&identity, &head)?;
+    let head = head_of(&socket, &identity).await?;
 
-    let poll = Poll { socket: &socket, user: &identity.user, place, filter, frames: Vec::new() };
+    let poll = Poll { socket: &socket, identity: &identity, place, filter, frames: Vec::new() };
     let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
         None => vec![poll.hello(head)],
         Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
-        Some(Ok(cursor)) => poll.wait(cursor, Instant::now() + wait).await?,
+        // Not longer than the token: the next poll is refused.
+        Some(Ok(cursor)) => {
+            let until = token_ends_at(&socket, &identity).min(Instant::now() + wait);
+            poll.wait(cursor, until).await?
+        }
     };
     let frames: Vec<&RawValue> =
         frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
 }
 
+/// Where the inbox is, for whoever's sessions were not revoked.
+async fn head_of(socket: &Socket, identity: &Identity) -> Result<Head, Problem> {
+    let head = socket.0.heads.of(&identity.user).await;
+    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+    door::check_revoked(identity, &head)?;
+    Ok(head)
+}
+
 struct Poll<'a> {
     socket: &'a Socket,
-    user: &'a UserKey,
+    identity: &'a Identity,
     place: Place,
     filter: Option<Filter>,
     frames: Vec<Arc<Frame>>,
@@ -96,7 +107,7 @@ impl Poll<'_> {
     fn hello(&self, head: Head) -> Arc<Frame> {
         let hello = ServerFrame::Hello(Hello {
             session: "poll",
-            user: self.user.user.as_str(),
+            user: self.identity.user.user.as_str(),
             seq: head.seq,
             cursor: &self.socket.cursor(head.seq),
             unread: head.unread,
@@ -131,6 +142,9 @@ impl Poll<'_> {
             match mail {
                 Ok(Mail::Items(items)) => {
                     for item in items {
+                        if matches!(item, Item::Revoked) {
+                            head_of(self.socket, self.identity).await?;
+                        }
                         self.take(item, &mut order, &mut heal_at);
                     }
                 }
@@ -160,7 +174,7 @@ impl Poll<'_> {
 
     async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
-            match self.socket.replay(self.user, order).await.map_err(unavailable)? {
+            match self.socket.replay(&self.identity.user, order).await.map_err(unavailable)? {
                 Replayed::Resync(head) => {
                     let reason = "more changed than is replayed";
                     return Ok(Some(Arc::new(self.socket.resync_frame(reason, head))));
