@@ -1,8 +1,11 @@
 //! A session over polls: a request at a time, each from the cursor that the one before led to.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use crate::{
@@ -82,13 +85,13 @@ impl PollSession {
 }
 
 impl Frames for PollSession {
-    /// The next frame that is not a `ping`, asking as often as it takes.
+    /// The next frame that is not a `ping`, asking as often as the deadline allows.
     async fn next(&mut self) -> anyhow::Result<Value> {
-        loop {
-            if let Some(frame) = self.waiting.pop_front() {
-                return Ok(frame);
-            }
+        let until = Instant::now() + FRAME_DEADLINE;
+        while self.waiting.is_empty() {
+            ensure!(Instant::now() < until, "no frame came");
             self.poll().await?;
         }
+        self.waiting.pop_front().context("no frame came")
     }
 }

@@ -99,6 +99,15 @@ impl Session {
         Ok(self.socket.send(message).await?)
     }
 
+    /// The next message as it came, whatever it is.
+    ///
+    /// # Errors
+    /// None within the deadline, or the connection ended.
+    pub async fn raw(&mut self) -> anyhow::Result<Message> {
+        let message = timeout(FRAME_DEADLINE, self.socket.next()).await.context("no message came")?;
+        Ok(message.context("the connection ended")??)
+    }
+
     /// The next frame that is not a `ping`; those are answered.
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod commands;
 mod outages;
 mod producers;
 mod refused;
 mod resume;
+mod scenarios;
 mod secrets;
+mod topics;
+mod transports;
 mod walk;

@@ -25,8 +25,10 @@
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
 //! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
+//! | `asyncapi.rs` | the protocol for machines |
 
 mod api;
+mod asyncapi;
 mod batch;
 mod connection;
 mod decoder;
@@ -40,6 +42,8 @@ mod mailbox;
 mod mount;
 mod order;
 mod poll;
+#[cfg(test)]
+mod properties;
 mod pump;
 mod receipts;
 mod replay;
@@ -183,6 +187,7 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/inbox/receipts", post(api::receipts))
         .route("/v1/devices", get(api::devices))
         .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
+        .route("/asyncapi.json", get(asyncapi::document))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

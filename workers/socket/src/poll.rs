@@ -2,7 +2,8 @@
 //!
 //! Each answer is an array of frames. Without a cursor it is `hello`, whose cursor the first real poll sends; with one,
 //! what changed since, as soon as something did, or a `ping` after the wait. Nothing is kept between two polls: the
-//! cursor is all there is, so the next one may come to any pod.
+//! cursor is all there is, so the next one may come to any pod. Topics: the kept events come with `hello`; an event
+//! between two polls is not told, because events have no number.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use axum::{
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use watchbell::{
-    domain::TopicKey,
+    domain::{TopicKey, topic::bounds::KEEP_MAX},
     runtime::http::ClientAddress,
     store::Head,
     wire::{
@@ -29,7 +30,7 @@ use crate::{
     api::unavailable,
     door::{self, RETRY_AFTER_S, StreamQuery},
     filter::Filter,
-    frame::Frame,
+    frame::{Facets, Frame},
     hub::{Place, Subscription},
     mailbox::{Item, Mail},
     order::{Order, Taken},
@@ -74,7 +75,7 @@ pub(crate) async fn poll(
 
     let poll = Poll { socket: &socket, identity: &identity, place, filter, frames: Vec::new() };
     let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
-        None => vec![poll.hello(head)],
+        None => poll.begin(head, &subscriptions).await?,
         Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
         // Not longer than the token: the next poll is refused.
         Some(Ok(cursor)) => {
@@ -104,6 +105,24 @@ struct Poll<'a> {
 }
 
 impl Poll<'_> {
+    /// `hello`, and what was kept of the topics.
+    async fn begin(&self, head: Head, topics: &[Subscription]) -> Result<Vec<Arc<Frame>>, Problem> {
+        let mut frames = vec![self.hello(head)];
+        for Subscription { topic: key, .. } in topics {
+            let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(unavailable)?;
+            // `encode_event` wrote them, so they are JSON.
+            let events = kept.iter().filter_map(|kept| serde_json::from_str::<&RawValue>(kept).ok());
+            let wanted = |event: &&RawValue| {
+                let facets: Facets = serde_json::from_str(event.get()).unwrap_or_default();
+                self.filter.as_ref().is_none_or(|filter| filter.lets_through(&facets))
+            };
+            let events: Vec<&RawValue> = events.filter(wanted).collect();
+            let snapshot = ServerFrame::Snapshot { topic: key.topic.as_str(), events: &events };
+            frames.push(Arc::new(Frame::new(&snapshot, None)));
+        }
+        Ok(frames)
+    }
+
     fn hello(&self, head: Head) -> Arc<Frame> {
         let hello = ServerFrame::Hello(Hello {
             session: "poll",
