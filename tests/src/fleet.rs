@@ -60,7 +60,7 @@ pub struct Fleet {
     ports: BTreeMap<&'static str, u16>,
     http: reqwest::Client,
     key: String,
-    auth: AuthConfig,
+    pub(crate) auth: AuthConfig,
     tenant: Tenant,
     simulator: String,
 }
@@ -75,21 +75,29 @@ impl Fleet {
     /// # Errors
     /// It did not become ready; the log is in the error.
     pub async fn start(engine: Engine, waits_ms: (u64, u64), env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_configured(engine, &policy(waits_ms), env).await
+    }
+
+    /// Starts a fleet with this as its `watchbell.toml`.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub async fn start_configured(engine: Engine, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         match engine {
-            Engine::Embedded => Self::start_embedded(waits_ms, env).await,
+            Engine::Embedded => Self::start_embedded(toml, env).await,
             Engine::Services => {
                 let urls = Urls {
                     broker: services::rabbit().await?.fresh_vhost("fleet").await?,
                     store: services::postgres().await?.fresh_database("fleet").await?,
                 };
-                Self::start_services(urls, waits_ms, env).await
+                Self::start_on(urls, toml, env).await
             }
         }
     }
 
-    async fn start_embedded(waits_ms: (u64, u64), env: &[(&str, &str)]) -> anyhow::Result<Self> {
+    async fn start_embedded(toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let scratch = Scratch::new("fleet")?;
-        let mut fleet = Self::empty(Engine::Embedded, scratch, waits_ms, env)?;
+        let mut fleet = Self::empty(Engine::Embedded, scratch, toml, env)?;
         let port = ports::free()?;
         fleet.ports.insert("up", port);
         fleet.env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
@@ -119,8 +127,12 @@ impl Fleet {
         waits_ms: (u64, u64),
         env: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        Self::start_on(urls, &policy(waits_ms), env).await
+    }
+
+    async fn start_on(urls: Urls, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let scratch = Scratch::new("fleet")?;
-        let mut fleet = Self::empty(Engine::Services, scratch, waits_ms, env)?;
+        let mut fleet = Self::empty(Engine::Services, scratch, toml, env)?;
         fleet.auth.hs256_secret = Some(Secret::from(HS256_SECRET));
         fleet.tenant = Tenant::parse("acme")?;
         let [page, push, smtp] = [ports::free()?, ports::free()?, ports::free()?];
@@ -173,17 +185,8 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn empty(
-        engine: Engine,
-        scratch: Scratch,
-        waits_ms: (u64, u64),
-        env: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
-        let (push, email) = waits_ms;
-        let policy = format!(
-            "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n[restraint]\ndigest_window = \"0s\"\n"
-        );
-        std::fs::write(scratch.path().join("watchbell.toml"), policy)?;
+    fn empty(engine: Engine, scratch: Scratch, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        std::fs::write(scratch.path().join("watchbell.toml"), toml)?;
         Ok(Self {
             engine,
             urls: None,
@@ -541,6 +544,13 @@ impl Fleet {
         ensure!(status < 300, "{problem}");
         Ok(())
     }
+}
+
+/// A default policy that waits so long before push and then before email (in milliseconds).
+fn policy((push, email): (u64, u64)) -> String {
+    format!(
+        "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n[restraint]\ndigest_window = \"0s\"\n"
+    )
 }
 
 /// The status and the body of whatever answer: JSON, or else text.

@@ -15,8 +15,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alertmanager;
+pub mod chance;
+pub mod client;
 pub mod fleet;
 pub mod guard;
+pub mod poll;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -25,4 +28,5 @@ pub mod scratch;
 mod service;
 pub mod services;
 pub mod session;
+pub mod sse;
 pub mod until;

@@ -1,4 +1,5 @@
-//! Clients of the session protocol for tests: [`Session`] is one connection, [`Follower`] comes back when it ends.
+//! WebSocket clients of the session protocol for tests: [`Session`] is one connection, [`Follower`] comes back when it
+//! ends. [`Frames`] is what sessions over all transports have in common.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,10 +14,15 @@ use tokio::{
     task::JoinHandle,
     time::{interval, timeout},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest as _},
+};
+
+use crate::client::{Asks, parts_of};
 
 /// How long one frame may take.
-const FRAME_DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const FRAME_DEADLINE: Duration = Duration::from_secs(20);
 /// How soon a [`Follower`] comes back. A real client takes its time; a test has none.
 const COME_BACK: Duration = Duration::from_millis(100);
 
@@ -36,9 +42,18 @@ impl Session {
     pub async fn open(url: &str, token: &str, cursor: Option<&str>) -> anyhow::Result<Self> {
         let mut session = Self::connect(url).await?;
         session.say(&json!({"type": "auth", "token": token, "cursor": cursor})).await?;
-        session.hello = session.next().await?;
-        anyhow::ensure!(session.hello["type"] == "hello", "greeted with {}", session.hello);
+        session.greeted().await?;
         Ok(session)
+    }
+
+    /// Takes the `hello`.
+    ///
+    /// # Errors
+    /// Closed instead of greeted: the close code is in the error.
+    pub async fn greeted(&mut self) -> anyhow::Result<()> {
+        self.hello = self.next().await?;
+        anyhow::ensure!(self.hello["type"] == "hello", "greeted with {}", self.hello);
+        Ok(())
     }
 
     /// Connects and says nothing yet.
@@ -47,6 +62,24 @@ impl Session {
     /// No connection.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let (socket, _) = timeout(FRAME_DEADLINE, connect_async(url)).await??;
+        Ok(Self { socket, waiting: Vec::new(), hello: Value::Null })
+    }
+
+    /// Connects to any address (`http://…`) as it is asked, and says nothing yet.
+    ///
+    /// # Errors
+    /// No connection, or `answered STATUS` when it was refused at the door.
+    pub async fn connect_as(url: &str, asks: &Asks) -> anyhow::Result<Self> {
+        let (authority, _) = parts_of(url)?;
+        let mut request = url.replacen("http", "ws", 1).into_client_request()?;
+        for (name, value) in &asks.headers {
+            request.headers_mut().insert(*name, value.parse()?);
+        }
+        let stream = MaybeTlsStream::Plain(asks.connect(authority).await?);
+        let (socket, _) = match timeout(FRAME_DEADLINE, client_async(request, stream)).await? {
+            Err(Error::Http(answer)) => bail!("answered {}", answer.status().as_u16()),
+            opened => opened?,
+        };
         Ok(Self { socket, waiting: Vec::new(), hello: Value::Null })
     }
 
@@ -64,6 +97,15 @@ impl Session {
     /// The connection is gone.
     pub async fn say_raw(&mut self, message: Message) -> anyhow::Result<()> {
         Ok(self.socket.send(message).await?)
+    }
+
+    /// The next message as it came, whatever it is.
+    ///
+    /// # Errors
+    /// None within the deadline, or the connection ended.
+    pub async fn raw(&mut self) -> anyhow::Result<Message> {
+        let message = timeout(FRAME_DEADLINE, self.socket.next()).await.context("no message came")?;
+        Ok(message.context("the connection ended")??)
     }
 
     /// The next frame that is not a `ping`; those are answered.
@@ -93,12 +135,22 @@ impl Session {
             }
         }
     }
+}
+
+/// A stream of frames, whatever its transport.
+#[expect(async_fn_in_trait, reason = "the tests of this package are its only users")]
+pub trait Frames {
+    /// The next frame that is not a `ping`.
+    ///
+    /// # Errors
+    /// None within the deadline, or the session ended: `closed CODE REASON`.
+    async fn next(&mut self) -> anyhow::Result<Value>;
 
     /// The next frame of a type; others are passed over.
     ///
     /// # Errors
-    /// As [`Session::next`].
-    pub async fn next_of(&mut self, kind: &str) -> anyhow::Result<Value> {
+    /// As [`Frames::next`].
+    async fn next_of(&mut self, kind: &str) -> anyhow::Result<Value> {
         loop {
             let frame = self.next().await.with_context(|| format!("waiting for {kind}"))?;
             if frame["type"] == kind {
@@ -110,8 +162,8 @@ impl Session {
     /// The frames that changed the inbox (alerts and receipts), up to the first with this number.
     ///
     /// # Errors
-    /// As [`Session::next`]; or told to fetch the inbox instead.
-    pub async fn up_to(&mut self, seq: u64) -> anyhow::Result<Vec<Value>> {
+    /// As [`Frames::next`]; or told to fetch the inbox instead.
+    async fn up_to(&mut self, seq: u64) -> anyhow::Result<Vec<Value>> {
         let mut changes = Vec::new();
         loop {
             let frame = self.next().await.with_context(|| format!("waiting for change {seq}"))?;
@@ -131,7 +183,7 @@ impl Session {
     ///
     /// # Errors
     /// It did not.
-    pub async fn closed(&mut self) -> anyhow::Result<String> {
+    async fn closed(&mut self) -> anyhow::Result<String> {
         loop {
             match self.next().await {
                 Ok(_) => {}
@@ -142,6 +194,12 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+impl Frames for Session {
+    async fn next(&mut self) -> anyhow::Result<Value> {
+        Self::next(self).await
     }
 }
 

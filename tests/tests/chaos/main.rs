@@ -10,7 +10,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `plan.rs` `chance.rs` | what will happen, from the seed: pure |
+//! | `plan.rs` | what will happen, from the seed: pure |
 //! | `storm.rs` | makes it happen: producers, screens, kills |
 //! | `producer.rs` | publishes until it hears 202 |
 //! | `screen.rs` | a session that comes back with its cursor, and keeps what it was told |
@@ -19,7 +19,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod chance;
 mod cut_off;
 mod plan;
 mod producer;

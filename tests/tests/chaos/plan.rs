@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use watchbell_tests::fleet::Engine;
 
-use crate::chance::Chance;
+use watchbell_tests::chance::Chance;
 
 /// The first kill waits until pushes flow as well.
 const CALM: Duration = Duration::from_secs(2);

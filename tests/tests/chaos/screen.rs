@@ -8,9 +8,9 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use watchbell_tests::{session::Session, until::until};
+use watchbell_tests::{chance::Chance, session::Session, until::until};
 
-use crate::{chance::Chance, plan::is_seen};
+use crate::plan::is_seen;
 
 /// How long a screen may be without any pod.
 const RECONNECT_DEADLINE: Duration = Duration::from_secs(90);

@@ -10,12 +10,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::Method;
 use serde_json::json;
 use watchbell_tests::{
+    chance::seed,
     fleet::{Engine, Fleet},
     until::until,
 };
 
 use crate::{
-    chance::seed,
     plan::{Plan, Size},
     producer::Producers,
     proof,

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod commands;
 mod outages;
 mod presence;
 mod producers;
 mod refused;
 mod resume;
+mod scenarios;
 mod secrets;
+mod topics;
+mod transports;
 mod walk;

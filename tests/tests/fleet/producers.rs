@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use watchbell_tests::{
     alertmanager::Alertmanager,
     fleet::{Engine, Fleet},
+    session::Frames as _,
     until::until,
 };
 

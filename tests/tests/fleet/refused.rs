@@ -13,7 +13,7 @@ use watchbell::{
 };
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
-    session::Session,
+    session::{Frames as _, Session},
     until::until,
 };
 

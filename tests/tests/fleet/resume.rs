@@ -10,7 +10,7 @@ use watchbell_tests::{
     rabbit::RabbitNode,
     scratch::Scratch,
     services,
-    session::Session,
+    session::{Frames as _, Session},
     until::until,
 };
 

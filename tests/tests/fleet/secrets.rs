@@ -12,7 +12,7 @@ use watchbell_tests::{
     fleet::{Engine, Fleet, Urls, answer},
     process::WatchbellProcess,
     services,
-    session::Session,
+    session::{Frames as _, Session},
     until::until,
 };
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use watchbell_tests::{
     fleet::{Engine, Fleet},
+    session::Frames as _,
     until::until,
 };
 

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use watchbell::wire::{CloseCode, frame::ServerFrame};
+use watchbell::wire::frame::ServerFrame;
 
 use crate::{
     decoder::{Decoder, Said},
@@ -147,8 +147,7 @@ impl Connection {
     }
 
     /// Says why it ends, and lets the client end its side, so that the last word is not lost to a reset.
-    pub(crate) async fn close(mut self, code: CloseCode) {
-        let (code, reason) = code.parts();
+    pub(crate) async fn close(mut self, (code, reason): (u16, &'static str)) {
         match self.form {
             Form::Ws | Form::BareWs => self.put_bytes(frame::close(code, reason)),
             Form::Sse => self.put(&Frame::new(&ServerFrame::Close { code, reason }, None), ""),

@@ -52,6 +52,12 @@ impl Decoder {
         Ok(())
     }
 
+    /// Bytes that wait for the rest of a frame or message.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.rest.len() + self.fragments.as_ref().map_or(0, Vec::len)
+    }
+
     /// Reads one frame; gives its length, or `None` when it is not complete.
     fn frame(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<Option<usize>, NotTheProtocol> {
         let mut cursor = Cursor::new(bytes);

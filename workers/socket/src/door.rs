@@ -154,7 +154,11 @@ fn enter(
         let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         // What the browser saw last is newer than what the page once put into the address.
         auth.cursor = last_id.or(auth.cursor);
-        (server_sent_head(socket, headers), Some(identity_of(socket, auth.token.as_deref())?))
+        let identity = identity_of(socket, auth.token.as_deref())?;
+        if mount.as_ref().is_some_and(|mount| mount.is_bare() && !mount.may_be_read_by(&identity)) {
+            return Err(Problem::forbidden("your token does not allow this topic"));
+        }
+        (server_sent_head(socket, headers), Some(identity))
     };
     let visitor = Visitor { form, auth, identity, address, mount, head };
     let socket = socket.clone();

@@ -16,6 +16,9 @@ use watchbell::{
 /// The longest head of a WebSocket frame without a mask, in bytes (RFC 6455, section 5.2).
 const HEAD_BYTES_MAX: usize = 10;
 
+/// The answer to a client that closes (RFC 6455, section 7.4.1).
+pub(crate) const CLOSED: (u16, &str) = (1000, "");
+
 /// How a session's bytes look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {

@@ -27,8 +27,10 @@
 //! | `presence.rs` | who is here, told to the store while the pod lives |
 //! | `preferences.rs` | what the user wants, over HTTP |
 //! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
+//! | `asyncapi.rs` | the protocol for machines |
 
 mod api;
+mod asyncapi;
 mod batch;
 mod connection;
 mod decoder;
@@ -44,6 +46,8 @@ mod order;
 mod poll;
 mod preferences;
 mod presence;
+#[cfg(test)]
+mod properties;
 mod pump;
 mod receipts;
 mod replay;
@@ -192,6 +196,7 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/preferences", get(preferences::get).put(preferences::put))
         .route("/v1/devices", get(api::devices))
         .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
+        .route("/asyncapi.json", get(asyncapi::document))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -11,6 +11,7 @@ use axum::{
 };
 use serde_json::Value;
 use watchbell::{
+    domain::Topic,
     runtime::{
         config::{MountConfig, MountShape},
         http::ClientAddress,
@@ -48,6 +49,11 @@ impl Mount {
     /// Whether events go out as they were published, without our envelope.
     pub(crate) fn is_bare(&self) -> bool {
         self.shape == MountShape::Bare
+    }
+
+    /// Whether this person may read all of its topics (I8).
+    pub(crate) fn may_be_read_by(&self, identity: &Identity) -> bool {
+        self.topics.iter().all(|topic| Topic::parse(topic).is_ok_and(|topic| identity.may_read(&topic)))
     }
 
     /// Old clients ask for the present state in words of their own: `refresh`, or an object whose `type`, `command` or

@@ -2,7 +2,8 @@
 //!
 //! Each answer is an array of frames. Without a cursor it is `hello`, whose cursor the first real poll sends; with one,
 //! what changed since, as soon as something did, or a `ping` after the wait. Nothing is kept between two polls: the
-//! cursor is all there is, so the next one may come to any pod.
+//! cursor is all there is, so the next one may come to any pod. Topics: the kept events come with `hello`; an event
+//! between two polls is not told, because events have no number.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use axum::{
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use watchbell::{
-    domain::{TopicKey, UserKey},
+    domain::{TopicKey, topic::bounds::KEEP_MAX},
     runtime::http::ClientAddress,
     store::Head,
     wire::{
@@ -25,15 +26,16 @@ use watchbell::{
 };
 
 use crate::{
-    Socket,
+    Identity, Socket,
     api::unavailable,
     door::{self, RETRY_AFTER_S, StreamQuery},
     filter::Filter,
-    frame::Frame,
+    frame::{Facets, Frame},
     hub::{Place, Subscription},
     mailbox::{Item, Mail},
     order::{Order, Taken},
     replay::Replayed,
+    session::token_ends_at,
 };
 
 /// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
@@ -69,34 +71,62 @@ pub(crate) async fn poll(
     for topic in topics {
         subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
     }
-    let head = socket.0.heads.of(&identity.user).await;
-    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
-    door::check_revoked(&identity, &head)?;
+    let head = head_of(&socket, &identity).await?;
 
-    let poll = Poll { socket: &socket, user: &identity.user, place, filter, frames: Vec::new() };
+    let poll = Poll { socket: &socket, identity: &identity, place, filter, frames: Vec::new() };
     let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
-        None => vec![poll.hello(head)],
+        None => poll.begin(head, &subscriptions).await?,
         Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
-        Some(Ok(cursor)) => poll.wait(cursor, Instant::now() + wait).await?,
+        // Not longer than the token: the next poll is refused.
+        Some(Ok(cursor)) => {
+            let until = token_ends_at(&socket, &identity).min(Instant::now() + wait);
+            poll.wait(cursor, until).await?
+        }
     };
     let frames: Vec<&RawValue> =
         frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
 }
 
+/// Where the inbox is, for whoever's sessions were not revoked.
+async fn head_of(socket: &Socket, identity: &Identity) -> Result<Head, Problem> {
+    let head = socket.0.heads.of(&identity.user).await;
+    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+    door::check_revoked(identity, &head)?;
+    Ok(head)
+}
+
 struct Poll<'a> {
     socket: &'a Socket,
-    user: &'a UserKey,
+    identity: &'a Identity,
     place: Place,
     filter: Option<Filter>,
     frames: Vec<Arc<Frame>>,
 }
 
 impl Poll<'_> {
+    /// `hello`, and what was kept of the topics.
+    async fn begin(&self, head: Head, topics: &[Subscription]) -> Result<Vec<Arc<Frame>>, Problem> {
+        let mut frames = vec![self.hello(head)];
+        for Subscription { topic: key, .. } in topics {
+            let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(unavailable)?;
+            // `encode_event` wrote them, so they are JSON.
+            let events = kept.iter().filter_map(|kept| serde_json::from_str::<&RawValue>(kept).ok());
+            let wanted = |event: &&RawValue| {
+                let facets: Facets = serde_json::from_str(event.get()).unwrap_or_default();
+                self.filter.as_ref().is_none_or(|filter| filter.lets_through(&facets))
+            };
+            let events: Vec<&RawValue> = events.filter(wanted).collect();
+            let snapshot = ServerFrame::Snapshot { topic: key.topic.as_str(), events: &events };
+            frames.push(Arc::new(Frame::new(&snapshot, None)));
+        }
+        Ok(frames)
+    }
+
     fn hello(&self, head: Head) -> Arc<Frame> {
         let hello = ServerFrame::Hello(Hello {
             session: "poll",
-            user: self.user.user.as_str(),
+            user: self.identity.user.user.as_str(),
             seq: head.seq,
             cursor: &self.socket.cursor(head.seq),
             unread: head.unread,
@@ -131,6 +161,9 @@ impl Poll<'_> {
             match mail {
                 Ok(Mail::Items(items)) => {
                     for item in items {
+                        if matches!(item, Item::Revoked) {
+                            head_of(self.socket, self.identity).await?;
+                        }
                         self.take(item, &mut order, &mut heal_at);
                     }
                 }
@@ -160,7 +193,7 @@ impl Poll<'_> {
 
     async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
-            match self.socket.replay(self.user, order).await.map_err(unavailable)? {
+            match self.socket.replay(&self.identity.user, order).await.map_err(unavailable)? {
                 Replayed::Resync(head) => {
                     let reason = "more changed than is replayed";
                     return Ok(Some(Arc::new(self.socket.resync_frame(reason, head))));

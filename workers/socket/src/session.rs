@@ -60,6 +60,8 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) enum End {
     /// We close it.
     Close(CloseCode),
+    /// The client closes it, and is owed an answer (RFC 6455, section 5.5.1).
+    Closed,
     /// The client is gone.
     Gone,
 }
@@ -87,11 +89,14 @@ pub(crate) async fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) {
     };
     let label = match &end {
         End::Close(code) => code.parts().1,
+        End::Closed => "closed",
         End::Gone => "gone",
     };
     metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
-    if let End::Close(code) = end {
-        Box::pin(connection.close(code)).await;
+    match end {
+        End::Close(code) => Box::pin(connection.close(code.parts())).await,
+        End::Closed => Box::pin(connection.close(frame::CLOSED)).await,
+        End::Gone => {}
     }
 }
 
@@ -127,8 +132,8 @@ pub(crate) struct Extras {
     pub(crate) batcher: Option<Batcher>,
     pub(crate) topics: Vec<Subscription>,
     pub(crate) mount: Option<Arc<Mount>>,
-    /// Events of snapshots that were just sent, which may come live as well.
-    pub(crate) known_events: HashSet<String>,
+    /// Events of snapshots that were just sent, which may come live as well until then.
+    pub(crate) known_events: Option<(Instant, HashSet<String>)>,
     pub(crate) is_hidden: bool,
 }
 
@@ -193,7 +198,7 @@ async fn authenticate(
                     }
                     Said::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
                     Said::Pong => {}
-                    Said::Close => return Err(End::Gone),
+                    Said::Close => return Err(End::Closed),
                 }
             }
         }
@@ -280,6 +285,13 @@ impl Session<'_> {
         self.see(auth.visibility);
         let mounted = mount.iter().flat_map(|mount| mount.topics().iter().cloned());
         let topics: Vec<String> = mounted.chain(auth.topics).collect();
+        if let Some(mount) = &mount
+            && mount.is_bare()
+            && !mount.may_be_read_by(&self.state.identity)
+        {
+            // Its clients know no `error` frame, and would wait for ever.
+            return Err(End::Close(CloseCode::Forbidden));
+        }
         if mount.is_some() {
             self.extras().mount = mount;
         }
@@ -336,8 +348,9 @@ impl Session<'_> {
     fn next_deadline(&self) -> Instant {
         let state = &self.state;
         let batch = state.extras.as_ref().and_then(|extras| extras.batcher.as_ref()?.due_at());
+        let forget = state.extras.as_ref().and_then(|extras| Some(extras.known_events.as_ref()?.0));
         let leaves_by = state.leaves_by.map_or(state.old_at, |(at, _)| at);
-        let optional = [state.write_by, state.heal_at, batch].into_iter().flatten();
+        let optional = [state.write_by, state.heal_at, batch, forget].into_iter().flatten();
         optional.chain([leaves_by]).fold(state.token_ends_at, Instant::min)
     }
 
@@ -362,6 +375,9 @@ impl Session<'_> {
             self.state.token_ends_at = token_ends_at(self.socket, &self.state.identity);
         }
         self.send_batch(now);
+        if let Some(extras) = &mut self.state.extras {
+            extras.known_events = extras.known_events.take().filter(|(until, _)| *until > now);
+        }
         if self.state.heal_at.is_some_and(|at| at <= now) {
             metrics::counter!("watchbell_socket_heals_total").increment(1);
             Box::pin(self.catch_up()).await?;
@@ -394,12 +410,6 @@ impl Session<'_> {
                 }
             }
         }
-        if !self.state.order.has_hole() {
-            self.state.heal_at = None;
-        }
-        if let Some(extras) = &mut self.state.extras {
-            extras.known_events = HashSet::new();
-        }
         Ok(())
     }
 
@@ -407,7 +417,12 @@ impl Session<'_> {
     fn order(&mut self, seq: Seq, frame: Arc<Frame>) {
         match self.state.order.take(seq, frame) {
             Ordered::Next(frame) => self.put_filtered(&frame),
-            Ordered::Send(frames) => frames.iter().for_each(|frame| self.put_filtered(frame)),
+            Ordered::Send(frames) => {
+                frames.iter().for_each(|frame| self.put_filtered(frame));
+                if !self.state.order.has_hole() {
+                    self.state.heal_at = None;
+                }
+            }
             Ordered::Old => {}
             Ordered::Held => self.state.heal_at = self.state.heal_at.or(Some(Instant::now() + HOLE_WAIT)),
             Ordered::Heal => self.state.heal_at = Some(Instant::now()),
@@ -416,11 +431,9 @@ impl Session<'_> {
 
     /// An event of a topic.
     fn event(&mut self, frame: &Frame) {
-        let extras = self.state.extras.as_ref();
-        let is_known = extras.is_some_and(|extras| {
-            !extras.known_events.is_empty()
-                && frame.facets().id.as_ref().is_some_and(|id| extras.known_events.contains(id))
-        });
+        let known = self.state.extras.as_ref().and_then(|extras| extras.known_events.as_ref());
+        let is_known =
+            known.is_some_and(|(_, ids)| frame.facets().id.as_ref().is_some_and(|id| ids.contains(id)));
         if !is_known {
             self.put_filtered(frame);
         }

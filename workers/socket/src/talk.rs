@@ -1,6 +1,6 @@
 //! What a client says, and what comes of it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ use crate::{
     session::{End, Session, token_ends_at, verify, write},
 };
 
+/// How long an event that was stored may still be on its way through the broker, so that a snapshot has it first.
+const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// Topics one session may subscribe to.
 const TOPICS_MAX: usize = 64;
 
@@ -40,7 +42,7 @@ impl Session<'_> {
                 }
                 Said::Ping(payload) => self.connection.put_bytes(frame::pong(&payload)),
                 Said::Pong => {}
-                Said::Close => return Err(End::Gone),
+                Said::Close => return Err(End::Closed),
             }
         }
         Ok(())
@@ -136,7 +138,7 @@ impl Session<'_> {
     }
 
     /// What was kept of a topic. Events that come live meanwhile wait in the mailbox, and those among them that are
-    /// in the snapshot are told by their id.
+    /// in the snapshot are known by their id.
     async fn snapshot(&mut self, key: &TopicKey) -> Result<(), End> {
         let kept = match self.socket.0.store.topic_events(key, KEEP_MAX.into()).await {
             Ok(kept) => kept,
@@ -165,7 +167,12 @@ impl Session<'_> {
                 .collect();
             self.put(&Frame::new(&ServerFrame::Snapshot { topic, events: &told }, None));
         }
-        self.extras().known_events.extend(ids);
+        if !ids.is_empty() {
+            let until = Instant::now() + KNOWN_FOR;
+            let known = self.extras().known_events.get_or_insert_with(|| (until, HashSet::new()));
+            known.0 = until;
+            known.1.extend(ids);
+        }
         write(self.connection).await
     }
 }

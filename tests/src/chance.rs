@@ -15,6 +15,7 @@ pub fn seed() -> anyhow::Result<u64> {
 }
 
 impl Chance {
+    /// The stream of a seed.
     pub fn of(seed: u64) -> Self {
         Self(seed)
     }

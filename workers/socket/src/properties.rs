@@ -1,0 +1,387 @@
+//! What must hold whatever happens, tried with many seeds: order and replay against live traffic, the decoder, the
+//! mailbox. A failure names its seed; the same seed fails again.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use watchbell::{
+    domain::{Tenant, UserId, UserKey},
+    wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame, ServerFrame},
+};
+
+use crate::{
+    decoder::{Decoder, Said},
+    frame::Frame,
+    mailbox::{BYTES_MAX, FRAMES_MAX, Item, Mail, Mailbox},
+    order::{HELD_MAX, Order, Taken},
+};
+
+const SEEDS: u64 = 400;
+
+/// What a client is told: alerts as they are, or a receipt about some.
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Alert { seq: u64, id: u64, state: u32 },
+    Receipt { seq: u64, ids: Vec<u64>, state: u32 },
+}
+
+/// An inbox as the store keeps it: where each alert changed last, and to what.
+#[derive(Default)]
+struct Inbox {
+    seq: u64,
+    rows: BTreeMap<u64, (u64, u32)>,
+}
+
+impl Inbox {
+    /// One change, and the live frame of it.
+    fn change(&mut self, chance: &mut StdRng) -> Told {
+        self.seq += 1;
+        let seq = self.seq;
+        let state = chance.random_range(0..1_000);
+        if self.rows.is_empty() || chance.random_bool(0.6) {
+            // New, or a later version of one that is there.
+            let id = chance.random_range(0..=self.rows.len() as u64);
+            self.rows.insert(id, (seq, state));
+            return Told::Alert { seq, id, state };
+        }
+        let mut ids: Vec<u64> =
+            (0..chance.random_range(1..5)).map(|_| chance.random_range(0..self.rows.len() as u64)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in &ids {
+            self.rows.insert(*id, (seq, state));
+        }
+        Told::Receipt { seq, ids, state }
+    }
+
+    /// As `Store::changes_after`: by number, a page longer when the last change is about many; and whether that is all.
+    fn after(&self, seq: u64, limit: usize) -> (Vec<Told>, bool) {
+        let mut rows: Vec<(u64, u64, u32)> = self
+            .rows
+            .iter()
+            .map(|(id, (seq, state))| (*seq, *id, *state))
+            .filter(|row| row.0 > seq)
+            .collect();
+        rows.sort_unstable();
+        let last = rows.get(limit - 1).map_or(u64::MAX, |row| row.0);
+        let page: Vec<_> = rows.iter().take_while(|row| row.0 <= last).collect();
+        let complete = page.len() == rows.len();
+        (page.into_iter().map(|&(seq, id, state)| Told::Alert { seq, id, state }).collect(), complete)
+    }
+}
+
+/// What a client has on its screen, and that it was told in order.
+#[derive(Default)]
+struct Screen {
+    shown: BTreeMap<u64, u32>,
+    last: u64,
+    /// Alerts told with the number `last`: a replayed receipt about several is several alerts of one number.
+    of_last: Vec<u64>,
+}
+
+impl Screen {
+    fn tell(&mut self, told: &Told) {
+        let (seq, ids, state) = match told {
+            Told::Alert { seq, id, state } => (*seq, std::slice::from_ref(id), *state),
+            Told::Receipt { seq, ids, state } => {
+                assert!(
+                    ids.iter().all(|id| self.shown.contains_key(id)),
+                    "{told:?} is of an alert it never saw"
+                );
+                assert!(*seq > self.last, "{told:?} after {}", self.last);
+                (*seq, ids.as_slice(), *state)
+            }
+        };
+        assert!(seq >= self.last, "{told:?} after {}", self.last);
+        if seq > self.last {
+            self.of_last.clear();
+        }
+        self.last = seq;
+        for id in ids {
+            assert!(!self.of_last.contains(id), "{told:?} twice");
+            self.of_last.push(*id);
+            self.shown.insert(*id, state);
+        }
+    }
+}
+
+/// A session's side, as `session.rs` does it: live frames through the order, holes healed from the store by pages.
+struct Client {
+    order: Order<Told>,
+    screen: Screen,
+}
+
+impl Client {
+    fn live(&mut self, told: Told, inbox: &mut Inbox, chance: &mut StdRng) {
+        let seq = match told {
+            Told::Alert { seq, .. } | Told::Receipt { seq, .. } => seq,
+        };
+        match self.order.take(seq, told) {
+            Taken::Next(told) => self.screen.tell(&told),
+            Taken::Send(all) => all.iter().for_each(|told| self.screen.tell(told)),
+            Taken::Held | Taken::Old => {}
+            Taken::Heal => self.heal(inbox, chance),
+        }
+    }
+
+    /// The world goes on between two pages.
+    fn heal(&mut self, inbox: &mut Inbox, chance: &mut StdRng) {
+        loop {
+            let head = inbox.seq;
+            let (page, complete) = inbox.after(self.order.last(), chance.random_range(1..6));
+            page.iter().for_each(|told| self.screen.tell(told));
+            let reached = match page.last() {
+                Some(Told::Alert { seq, .. }) => *seq,
+                _ => self.order.last(),
+            };
+            if complete {
+                for told in self.order.healed_to(reached.max(head)) {
+                    self.screen.tell(&told);
+                }
+                return;
+            }
+            self.order.paged_to(reached);
+            if chance.random_bool(0.3) {
+                inbox.change(chance);
+            }
+        }
+    }
+
+    /// The backlog was dropped: the client fetches its inbox.
+    fn resync(&mut self, inbox: &Inbox) {
+        self.order.jump_to(inbox.seq);
+        self.screen.shown = inbox.rows.iter().map(|(id, (_, state))| (*id, *state)).collect();
+        self.screen.last = inbox.seq;
+        self.screen.of_last.clear();
+    }
+}
+
+/// I3, against live frames that are late, early, twice or never, and a backlog that is dropped.
+#[test]
+fn what_a_client_sees_is_in_order_complete_and_ends_level() {
+    for seed in 0..SEEDS {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let mut inbox = Inbox::default();
+        let mut client = Client { order: Order::after(0), screen: Screen::default() };
+        let mut on_its_way: Vec<Told> = Vec::new();
+        for _ in 0..300 {
+            match chance.random_range(0..100) {
+                0..45 => {
+                    let told = inbox.change(chance);
+                    match chance.random_range(0..10) {
+                        0 => {} // Lost.
+                        1 => on_its_way.extend([told.clone(), told]),
+                        _ => on_its_way.push(told),
+                    }
+                }
+                45..90 if !on_its_way.is_empty() => {
+                    let which = chance.random_range(0..on_its_way.len().min(4));
+                    client.live(on_its_way.remove(which), &mut inbox, chance);
+                }
+                90..95 if client.order.has_hole() => client.heal(&mut inbox, chance),
+                95..97 if inbox.seq > client.order.last() => client.heal(&mut inbox, chance), // A ping told.
+                97 => {
+                    on_its_way.clear();
+                    client.resync(&inbox);
+                }
+                _ => {}
+            }
+        }
+        client.heal(&mut inbox, chance);
+        for late in on_its_way {
+            client.live(late, &mut inbox, chance);
+        }
+        let level = (client.order.last(), client.order.has_hole());
+        assert_eq!(level, (inbox.seq, false), "seed {seed}: level with the store");
+        let has: BTreeMap<u64, u32> = inbox.rows.iter().map(|(id, (_, state))| (*id, *state)).collect();
+        assert_eq!(client.screen.shown, has, "seed {seed}: nothing is missing and nothing is old");
+    }
+}
+
+#[test]
+fn what_is_held_is_never_more_than_its_bound() {
+    for seed in 0..SEEDS {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let mut order = Order::after(0);
+        let mut held = 0;
+        for _ in 0..500 {
+            match order.take(chance.random_range(2..1_000), ()) {
+                Taken::Held => held += 1,
+                Taken::Heal => {
+                    assert!(held <= HELD_MAX * 2, "seed {seed}: repetitions are held once");
+                    order.jump_to(order.last());
+                    held = 0;
+                }
+                Taken::Next(()) | Taken::Send(_) | Taken::Old => {}
+            }
+        }
+    }
+}
+
+/// A client's WebSocket frame, with a mask.
+fn masked(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..126 => bytes.push(0x80 | len as u8),
+        len => bytes.extend([&[0x80 | 126][..], &(len as u16).to_be_bytes()].concat()),
+    }
+    bytes.extend(mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// Messages in fragments with control frames between them: the bytes, and what they mean.
+fn spoken(chance: &mut StdRng) -> (Vec<u8>, Vec<Said>) {
+    let (mut bytes, mut meant) = (Vec::new(), Vec::new());
+    for _ in 0..chance.random_range(1..6) {
+        let text: String = (0..chance.random_range(0..300)).map(|_| chance.random::<char>()).collect();
+        let mut rest = text.as_bytes();
+        let mut opcode = 0x01;
+        while chance.random_bool(0.5) {
+            let (now, later) = rest.split_at(chance.random_range(0..=rest.len()));
+            bytes.extend(masked(opcode, now, chance.random()));
+            (rest, opcode) = (later, 0x00);
+            if chance.random_bool(0.3) {
+                bytes.extend(masked(0x89, b"p", chance.random()));
+                meant.push(Said::Ping(b"p".to_vec()));
+            }
+        }
+        bytes.extend(masked(0x80 | opcode, rest, chance.random()));
+        meant.push(Said::Text(text));
+    }
+    (bytes, meant)
+}
+
+#[test]
+fn a_decoder_understands_the_same_wherever_the_bytes_are_cut() {
+    for seed in 0..SEEDS {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let (bytes, meant) = spoken(chance);
+        let (mut decoder, mut said, mut rest) = (Decoder::default(), Vec::new(), bytes.as_slice());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(chance.random_range(1..=rest.len().min(600)));
+            assert_eq!(decoder.take(now, &mut said), Ok(()), "seed {seed}");
+            rest = later;
+        }
+        assert_eq!(said, meant, "seed {seed}");
+        assert_eq!(decoder.kept(), 0, "seed {seed}: nothing is kept of what was understood");
+    }
+}
+
+/// Good bytes, with some changed, cut out and put in: refused or understood, never more kept than one message may have.
+#[test]
+fn a_decoder_survives_anything() {
+    const CHUNK: usize = 4_096;
+    for seed in 0..SEEDS * 10 {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let (mut bytes, _) = spoken(chance);
+        mutate(&mut bytes, chance);
+        let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+        for chunk in bytes.chunks(chance.random_range(1..=CHUNK)) {
+            if decoder.take(chunk, &mut said).is_err() {
+                break;
+            }
+            assert!(decoder.kept() <= 2 * CLIENT_FRAME_BYTES_MAX + CHUNK, "seed {seed}");
+        }
+        let longest = said.iter().map(|said| if let Said::Text(text) = said { text.len() } else { 0 }).max();
+        assert!(longest.unwrap_or(0) <= CLIENT_FRAME_BYTES_MAX, "seed {seed}");
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, chance: &mut StdRng) {
+    for _ in 0..chance.random_range(1..8) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = chance.random_range(0..bytes.len());
+        match chance.random_range(0..5) {
+            0 => bytes[at] = chance.random(),
+            1 => bytes[at] ^= 1 << chance.random_range(0..8),
+            2 => bytes.truncate(at),
+            3 => bytes.insert(at, chance.random()),
+            _ => bytes.extend_from_within(at..bytes.len().min(at + 40)),
+        }
+    }
+}
+
+/// Every fixture, damaged: it is a frame or it is not, and reading it ends.
+#[test]
+fn reading_what_a_client_says_never_fails_in_another_way_than_no() {
+    const FIXTURES: &str = include_str!("../../../tests/fixtures/client_frames.json");
+    let fixtures: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(FIXTURES).expect("fixtures are JSON");
+    let (mut good, mut bad) = (0, 0);
+    for seed in 0..SEEDS {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        for frame in fixtures.values() {
+            let mut bytes = frame.to_string().into_bytes();
+            mutate(&mut bytes, chance);
+            match serde_json::from_slice::<ClientFrame>(&bytes) {
+                Ok(_) => good += 1,
+                Err(_) => bad += 1,
+            }
+        }
+    }
+    assert!(good > 0 && bad > good, "most damage is seen, some changes nothing: {good} and {bad}");
+}
+
+/// I9: never more than its bounds, in order, and whatever is dropped is said.
+#[test]
+fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
+    let mut context = Context::from_waker(Waker::noop());
+    for seed in 0..SEEDS / 10 {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let user =
+            UserKey::new(Tenant::parse("acme").expect("a tenant"), UserId::parse("ana").expect("a user"));
+        let mailbox = Mailbox::new(user);
+        let (mut put, mut taken, mut leaves) = (0, 0, 0);
+        let length = if chance.random_bool(0.5) { 1..100 } else { 1..8_000 };
+        for _ in 0..2_000 {
+            match chance.random_range(0..1_000) {
+                0..985 => {
+                    put += 1;
+                    let title = "x".repeat(chance.random_range(length.clone()));
+                    let frame = Frame::new(&ServerFrame::Error { code: "", title: &title }, Some(put));
+                    mailbox.put(Item::Frame(Arc::new(frame)));
+                }
+                985..990 => {
+                    leaves += 1;
+                    mailbox.put(Item::Leave { after_ms: 0, within_ms: 0 });
+                }
+                _ => match mailbox.poll_take(&mut context) {
+                    Poll::Pending => {
+                        assert_eq!(taken, put, "seed {seed}: something waits and nobody is told")
+                    }
+                    // The client fetches its inbox, which has all that was put until now.
+                    Poll::Ready(Mail::Overflowed) => taken = put,
+                    Poll::Ready(Mail::Items(items)) => {
+                        let frames: Vec<_> = items
+                            .iter()
+                            .filter_map(|item| if let Item::Frame(frame) = item { Some(frame) } else { None })
+                            .collect();
+                        assert!(frames.len() <= FRAMES_MAX, "seed {seed}");
+                        assert!(
+                            frames.iter().map(|frame| frame.len()).sum::<usize>() <= BYTES_MAX,
+                            "seed {seed}"
+                        );
+                        for frame in &frames {
+                            taken += 1;
+                            assert_eq!(frame.seq, Some(taken), "seed {seed}: in order, none left out");
+                        }
+                        leaves -= items.len() - frames.len();
+                    }
+                },
+            }
+        }
+        while let Poll::Ready(mail) = mailbox.poll_take(&mut context) {
+            if let Mail::Items(items) = mail {
+                leaves -= items.iter().filter(|item| matches!(item, Item::Leave { .. })).count();
+            }
+        }
+        assert_eq!(leaves, 0, "seed {seed}: nobody misses that the pod leaves");
+    }
+}
