@@ -232,7 +232,8 @@ impl Process {
         let health = Health::new(self.checks);
         let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
-        let serving = tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
+        let serving =
+            tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
         let tracker = TaskTracker::new();
         for (name, work) in self.work {
             let leaving = leaving.clone();
