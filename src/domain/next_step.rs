@@ -127,6 +127,10 @@ words!(Because {
     NextIsDue = "next_is_due",
 });
 
+/// Tries of one attempt that a crash cut off before the next channel no longer waits for it: a call that kills its
+/// caller each time must not hold the email back (I4).
+const CUT_OFF_TRIES_MAX: u32 = 3;
+
 /// The next thing to do for an alert. Does nothing itself: no clock, no I/O.
 /// Times are wall-clock, because they are stored and outlive the process.
 pub fn next_step(progress: &Progress, policy: &Policy, reach: &Reach, now: Timestamp) -> Step {
@@ -174,7 +178,11 @@ fn carry_on(
         };
     }
     let deadline = following.map(|after| progress.step_due_at + after);
-    if deadline.is_some_and(|deadline| deadline <= now) {
+    // A call that a crash cut off is made again first (I6): fallback may have been away for longer than the wait.
+    let is_cut_off = begun
+        .iter()
+        .any(|attempt| attempt.state == AttemptState::Pending && attempt.tries < CUT_OFF_TRIES_MAX);
+    if deadline.is_some_and(|deadline| deadline <= now) && !is_cut_off {
         return Step::Advance { due_at: now, because: Because::NextIsDue };
     }
     match due_again(begun.iter().copied(), now) {

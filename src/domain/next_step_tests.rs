@@ -108,6 +108,20 @@ fn the_walk_climbs_one_step_at_a_time() {
             Step::Advance { due_at: at(25), because: Because::NextIsDue },
         ),
         (
+            "a call that was cut off is made again first, however long nobody was there",
+            pushed(Pending),
+            everything(),
+            25,
+            push_to_phone(),
+        ),
+        (
+            "but one that kills its caller each time does not hold the email back",
+            with(vec![Attempt { tries: 3, ..attempt(Alert, 0, Pending) }]),
+            everything(),
+            25,
+            Step::Advance { due_at: at(25), because: Because::NextIsDue },
+        ),
+        (
             "accepted: wait for eyes, then email",
             pushed(Accepted),
             everything(),

@@ -53,6 +53,8 @@ pub struct Config {
     pub simulator: SimulatorSection,
     /// Logs.
     pub log: LogConfig,
+    /// Streams under a team's existing addresses.
+    pub mount: Vec<MountConfig>,
     /// Escalation policies by name.
     policies: BTreeMap<String, PolicySection>,
 }
@@ -149,6 +151,33 @@ pub struct SocketConfig {
     pub age_max: Duration,
     /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
     pub allowed_origins: Vec<String>,
+}
+
+/// `[[mount]]`: one of our streams under another address, so that clients a team has already need not change.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountConfig {
+    /// The address, with parameters in braces: `/api/v1/ws/{monitor_id}`.
+    pub path: String,
+    /// Topics that whoever connects there is subscribed to. Parameters are filled in: `monitor:{monitor_id}`.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// What goes out there.
+    #[serde(default)]
+    pub shape: MountShape,
+}
+
+/// What goes out at a mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountShape {
+    /// Frames of `watchbell.v1`, over WebSocket or SSE.
+    #[default]
+    Frames,
+    /// Only the topics' events, each as it was published, over WebSocket or SSE.
+    Bare,
+    /// The topics' kept events as one JSON array; `?limit=`.
+    History,
 }
 
 /// `[dispatch]`
@@ -304,6 +333,24 @@ struct StepSection {
     after: Duration,
 }
 
+impl MountConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.path.starts_with('/'), "path must begin with /");
+        let in_braces = |text: &str| -> Vec<String> {
+            text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
+        };
+        let parameters = in_braces(&self.path);
+        for name in self.topics.iter().flat_map(|topic| in_braces(topic)) {
+            ensure!(parameters.contains(&name), "topics names {{{name}}}, which is no parameter of the path");
+        }
+        ensure!(
+            self.shape == MountShape::Frames || !self.topics.is_empty(),
+            "topics must name at least one topic: this shape shows nothing else"
+        );
+        Ok(())
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -434,6 +481,9 @@ impl Config {
         }
         if let Some(secret) = &self.auth.hs256_secret {
             ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
+        }
+        for mount in &self.mount {
+            mount.check().with_context(|| format!("mount {}", mount.path))?;
         }
         ensure!(self.socket.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
         ensure!(self.socket.messages_per_second > 0, "socket.messages_per_second must be at least 1");

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Failure, Store, StoreError, int, maybe_time, stored_name, text, time, word};
+use super::{Failure, Store, StoreError, int, maybe_int, maybe_time, stored_name, text, time, word};
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
 
 /// Where a user's inbox stands.
@@ -89,7 +89,8 @@ impl Store {
 
     /// What changed in this inbox after `after`, at most about `limit` rows (never splitting a change number).
     ///
-    /// The head is read first: a change between the two reads shows up as a row beyond the head, never as a hole.
+    /// Head and rows are of one moment, so they are read in one statement: the badge of a head belongs to its number,
+    /// and whatever is told live from then on is about a row that was given here or before.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -101,22 +102,18 @@ impl Store {
     ) -> Result<Changes, StoreError> {
         self.in_time("changes_after", async {
             let store = self;
-            let head = sqlx::query(HEAD)
-                .bind(user.tenant.as_str())
-                .bind(user.user.as_str())
-                .fetch_optional(&store.read)
-                .await?;
-            let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
-            if head.seq <= after {
-                return Ok(Changes { rows: Vec::new(), head, complete: true });
-            }
             // The last number read may be shared by more rows than fit: read it whole.
-            let rows = sqlx::query(
-                "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
-                 FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                 WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq > $3 AND i.seq <= coalesce(
-                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3
-                      ORDER BY seq LIMIT 1 OFFSET $4), $5)
+            let found = sqlx::query(
+                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, i.seq, i.alert_id, i.state,
+                        i.recorded_at_ms, i.content
+                 FROM users u LEFT JOIN (
+                     SELECT i.tenant, i.user_id, i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                     FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                     WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq > $3 AND i.seq <= coalesce(
+                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3
+                          ORDER BY seq LIMIT 1 OFFSET $4), $5)
+                 ) i ON i.tenant = u.tenant AND i.user_id = u.user_id
+                 WHERE u.tenant = $1 AND u.user_id = $2
                  ORDER BY i.seq, i.alert_id",
             )
             .bind(user.tenant.as_str())
@@ -126,7 +123,22 @@ impl Store {
             .bind(i64::MAX)
             .fetch_all(&store.read)
             .await?;
-            let rows: Vec<InboxRow> = rows.iter().map(row_of).collect::<Result<_, _>>()?;
+            let Some(first) = found.first() else {
+                // Nobody that is known.
+                return Ok(Changes { rows: Vec::new(), head: Head::default(), complete: true });
+            };
+            let head = Head {
+                seq: int(first, "head")? as Seq,
+                unread: int(first, "unread")?.max(0) as u64,
+                revoked_at: maybe_time(first, "sessions_revoked_at_ms")?,
+            };
+            let mut rows = Vec::with_capacity(found.len());
+            // A head without changes is one row with nothing of an alert in it.
+            for row in &found {
+                if maybe_int(row, "seq")?.is_some() {
+                    rows.push(row_of(row)?);
+                }
+            }
             let complete = rows.len() < limit || rows.last().is_some_and(|row| row.seq >= head.seq);
             Ok(Changes { rows, head, complete })
         })

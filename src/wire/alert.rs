@@ -93,8 +93,9 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> 
     let mut reader = serde_json::Deserializer::from_slice(json);
     let raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { whole.to_owned() } else { path };
-        InvalidAlert::new(field, describe(error.inner()))
+        // Text that is no JSON is wrong as a whole, wherever reading it ended.
+        let is_whole = path == "." || !error.inner().is_data();
+        InvalidAlert::new(if is_whole { whole.to_owned() } else { path }, describe(error.inner()))
     })?;
     reader.end().map_err(|error| InvalidAlert::new(whole, describe(&error)))?;
     Ok(raw)

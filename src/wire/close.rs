@@ -22,6 +22,8 @@ pub enum CloseCode {
     NoPong,
     /// 4103: the client does not read.
     Slow,
+    /// 4104: the client says more than it may.
+    TooManyMessages,
     /// 4200: this pod is leaving.
     Drain,
     /// 4201: another pod is better placed.
@@ -45,7 +47,7 @@ pub enum CloseClass {
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Protocol,
         Self::BadToken,
         Self::Forbidden,
@@ -55,6 +57,7 @@ impl CloseCode {
         Self::TooManyConnections,
         Self::NoPong,
         Self::Slow,
+        Self::TooManyMessages,
         Self::Drain,
         Self::Rebalance,
         Self::TokenExpired,
@@ -72,6 +75,7 @@ impl CloseCode {
             Self::TooManyConnections => (4101, "too many connections"),
             Self::NoPong => (4102, "no pong"),
             Self::Slow => (4103, "slow"),
+            Self::TooManyMessages => (4104, "too many messages"),
             Self::Drain => (4200, "drain"),
             Self::Rebalance => (4201, "rebalance"),
             Self::TokenExpired => (4300, "token expired"),

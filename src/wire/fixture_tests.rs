@@ -8,7 +8,10 @@ use super::{
     alert::{Defaults, encode_alert, parse_alert},
     close::{CloseClass, CloseCode},
     event::{EventDefaults, encode_event, parse_event},
-    frame::{AlertFrame, Auth, ClientFrame, Hello, ReceiptFrame, ReceiptSaid, ServerFrame},
+    frame::{
+        AlertFrame, Auth, Batch, ClientFrame, EventFrame, Filter, Hello, ReceiptFrame, ReceiptSaid,
+        ServerFrame, TopicMaybe, TopicNamed, Visibility,
+    },
     live::{LiveAlert, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
     undelivered::UndeliveredV1,
 };
@@ -44,6 +47,7 @@ fn close_codes_are_the_table_that_the_browser_reads() {
 fn each_server_frame_is_written_as_its_fixture() {
     let fixtures = fixtures(include_str!("../../tests/fixtures/server_frames.json"));
     let alert = RawValue::from_string(fixtures["alert"]["alert"].to_string()).unwrap();
+    let event = RawValue::from_string(fixtures["event"]["event"].to_string()).unwrap();
     let frames = [
         (
             "hello",
@@ -80,7 +84,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 op: Some("op-1"),
             }),
         ),
-        ("ping", ServerFrame::Ping { seq: 7 }),
+        ("ping", ServerFrame::Ping { seq: 7, cursor: None }),
         (
             "resync",
             ServerFrame::Resync {
@@ -90,6 +94,10 @@ fn each_server_frame_is_written_as_its_fixture() {
                 unread: 3,
             },
         ),
+        ("event", ServerFrame::Event(EventFrame { topic: "monitor:7", event: &event })),
+        ("snapshot", ServerFrame::Snapshot { topic: "monitor:7", events: &[&event] }),
+        ("close", ServerFrame::Close { code: 4200, reason: "drain" }),
+        ("ping, of a poll", ServerFrame::Ping { seq: 7, cursor: Some("ab12cd34.7") }),
         ("goaway", ServerFrame::Goaway { after_ms: 0, within_ms: 16_000, reason: "drain" }),
         ("error", ServerFrame::Error { code: "invalid_receipt", title: "must name 1 to 500 alerts" }),
     ];
@@ -104,7 +112,8 @@ fn each_server_frame_is_written_as_its_fixture() {
 #[test]
 fn each_client_frame_is_read_as_meant() {
     let auth = |cursor: Option<&str>| {
-        ClientFrame::Auth(Auth { token: Some("a.b.c".into()), cursor: cursor.map(str::to_owned) })
+        let cursor = cursor.map(str::to_owned);
+        ClientFrame::Auth(Auth { token: Some("a.b.c".into()), cursor, ..Auth::default() })
     };
     let receipt = |alerts: &[&str], state: &str, op: Option<&str>| {
         ClientFrame::Receipt(ReceiptFrame {
@@ -117,6 +126,35 @@ fn each_client_frame_is_read_as_meant() {
         ("auth", auth(Some("ab12cd34.5"))),
         ("auth, first visit", auth(None)),
         ("auth, of a later client", auth(None)),
+        (
+            "auth, with all there is to ask",
+            ClientFrame::Auth(Auth {
+                token: Some("a.b.c".into()),
+                cursor: None,
+                visibility: Some(Visibility::Hidden),
+                topics: vec!["monitor:7".into()],
+                filter: Some(Filter {
+                    types: vec!["status_change".into()],
+                    sources: vec!["probe".into()],
+                    labels: [("env".to_owned(), "prod".to_owned())].into(),
+                    min_severity: Some("warning".into()),
+                }),
+                batch: Some(Batch { max: 20, wait_ms: 250 }),
+            }),
+        ),
+        (
+            "auth, batched as is usual",
+            ClientFrame::Auth(Auth {
+                token: Some("a.b.c".into()),
+                batch: Some(Batch { max: 10, wait_ms: 100 }),
+                ..Auth::default()
+            }),
+        ),
+        ("subscribe", ClientFrame::Subscribe(TopicNamed { topic: "monitor:7".into() })),
+        ("unsubscribe", ClientFrame::Unsubscribe(TopicNamed { topic: "monitor:7".into() })),
+        ("refresh", ClientFrame::Refresh(TopicMaybe { topic: Some("monitor:7".into()) })),
+        ("refresh, all topics", ClientFrame::Refresh(TopicMaybe { topic: None })),
+        ("visibility", ClientFrame::Visibility { state: Visibility::Visible }),
         ("receipt", receipt(&["disk-db-1"], "seen", Some("op-1"))),
         ("receipt, unnamed", receipt(&["disk-db-1", "disk-db-2"], "dismissed", None)),
         ("pong", ClientFrame::Pong {}),

@@ -3,6 +3,8 @@
 //! Several frames may share one WebSocket message, one a line. Unknown types and fields are ignored.
 //! `tests/fixtures` holds one of each, for the Rust tests and for clients in other languages alike.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,18 +21,97 @@ pub enum ClientFrame {
     Receipt(ReceiptFrame),
     /// The answer to `ping`.
     Pong {},
+    /// From now on, tell me of this topic's events; its kept ones first.
+    Subscribe(TopicNamed),
+    /// No more of this topic.
+    Unsubscribe(TopicNamed),
+    /// This topic's kept events once more; without a topic, of all that are subscribed.
+    Refresh(TopicMaybe),
+    /// Whether the person can see the page.
+    Visibility {
+        /// `visible` or `hidden`.
+        state: Visibility,
+    },
     /// A frame of a later protocol: ignored.
     #[serde(other)]
     Unknown,
 }
 
 /// Who it is, and from where to go on.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Auth {
     /// A JWT. Not printed: `ClientFrame` has no `Debug`.
     pub token: Option<String>,
     /// From where to go on; absent: from now.
+    #[serde(default)]
     pub cursor: Option<String>,
+    /// Whether the person can see the page.
+    #[serde(default)]
+    pub visibility: Option<Visibility>,
+    /// Topics to subscribe to from the start.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// What to leave out.
+    #[serde(default)]
+    pub filter: Option<Filter>,
+    /// Several frames in one message.
+    #[serde(default)]
+    pub batch: Option<Batch>,
+}
+
+/// Whether the person can see the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// It is in front.
+    Visible,
+    /// In another tab, minimised, behind a lock screen.
+    Hidden,
+}
+
+/// Frames about a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TopicNamed {
+    /// Which.
+    pub topic: String,
+}
+
+/// A frame that may name a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TopicMaybe {
+    /// Which; absent: all.
+    #[serde(default)]
+    pub topic: Option<String>,
+}
+
+/// Which alerts and events a session is told of: those that meet every condition. An empty one asks nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// An event's `type` or an alert's `category` is one of these.
+    pub types: Vec<String>,
+    /// Its `source` is one of these.
+    pub sources: Vec<String>,
+    /// It has all of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// It is at least so severe: info, warning or critical.
+    pub min_severity: Option<String>,
+}
+
+/// Frames are gathered and sent together, one a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Batch {
+    /// Frames of one message at the most, 1 to 256.
+    pub max: u16,
+    /// Milliseconds a frame waits for others at the most, 1 to 10,000.
+    pub wait_ms: u16,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { max: 10, wait_ms: 100 }
+    }
 }
 
 /// A receipt as a client writes it.
@@ -55,10 +136,29 @@ pub enum ServerFrame<'a> {
     Alert(AlertFrame<'a>),
     /// Somebody (another tab, the phone) did something with alerts.
     Receipt(ReceiptSaid<'a>),
+    /// Something happened on a topic.
+    Event(EventFrame<'a>),
+    /// A topic's kept events, oldest first: on subscribing, on `refresh` and after a `resync`.
+    Snapshot {
+        /// Which topic.
+        topic: &'a str,
+        /// What was kept.
+        events: &'a [&'a RawValue],
+    },
+    /// The session ends: what a WebSocket says with its close code, for SSE and poll.
+    Close {
+        /// As in the table of close codes.
+        code: u16,
+        /// The same in words.
+        reason: &'a str,
+    },
     /// An idle client learns that it missed something.
     Ping {
         /// The head of the inbox.
         seq: u64,
+        /// The same as a cursor, in the answer to a poll that has nothing else to tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<&'a str>,
     },
     /// The backlog was dropped: fetch the inbox, go on from `seq`.
     Resync {
@@ -125,6 +225,15 @@ pub struct AlertFrame<'a> {
     pub alert: &'a RawValue,
 }
 
+/// An event of a topic.
+#[derive(Debug, Serialize)]
+pub struct EventFrame<'a> {
+    /// Which topic.
+    pub topic: &'a str,
+    /// What was published.
+    pub event: &'a RawValue,
+}
+
 /// A receipt that changed the inbox.
 #[derive(Debug, Serialize)]
 pub struct ReceiptSaid<'a> {
@@ -150,6 +259,31 @@ impl ServerFrame<'_> {
     pub fn encode(&self) -> String {
         // Text, numbers and JSON that was read as JSON always serialize.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Alert(_) => "alert",
+            Self::Receipt(_) => "receipt",
+            Self::Event(_) => "event",
+            Self::Snapshot { .. } => "snapshot",
+            Self::Close { .. } => "close",
+            Self::Ping { .. } => "ping",
+            Self::Resync { .. } => "resync",
+            Self::Goaway { .. } => "goaway",
+            Self::Error { .. } => "error",
+        }
+    }
+
+    /// How many bytes the alert or event has that ends it, before the last brace; 0 for other frames.
+    pub fn inner_len(&self) -> usize {
+        match self {
+            Self::Alert(frame) => frame.alert.get().len(),
+            Self::Event(frame) => frame.event.get().len(),
+            _ => 0,
+        }
     }
 }
 
@@ -180,7 +314,7 @@ impl<'a> Cursor<'a> {
 fn what_a_later_client_says_is_ignored_and_what_it_adds_as_well() {
     let read = |text: &str| serde_json::from_str::<ClientFrame>(text).unwrap();
     assert!(read(r#"{"type":"holograms","on":true}"#) == ClientFrame::Unknown);
-    let auth = Auth { token: Some("t".into()), cursor: None };
+    let auth = Auth { token: Some("t".into()), ..Auth::default() };
     assert!(read(r#"{"type":"auth","token":"t","mood":"fine"}"#) == ClientFrame::Auth(auth));
     assert!(read(r#"{"type":"pong","seq":3}"#) == ClientFrame::Pong {});
 }

@@ -68,6 +68,12 @@ impl Problem {
         Self { field: Some(field.into()), ..problem }
     }
 
+    /// 429: this client has enough of it. Not for load in general.
+    pub fn too_many(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let problem = Self::new(429, "too-many", "Too many at once", Some(detail.into()));
+        Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
     /// 503: nothing was accepted, come back. Never 429 for load: Alertmanager would not retry that.
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
         let problem = Self::new(503, "unavailable", "Not available at the moment", Some(detail.into()));

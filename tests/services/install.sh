@@ -61,7 +61,8 @@ apt_install() {
 if [ "${#missing[@]}" -gt 0 ]; then apt_install "${missing[@]}"; fi
 
 # Debian's pika is for Debian's Python; another python3 first in PATH needs pip's.
-if ! has_pika && [ "$(command -v python3)" = /usr/bin/python3 ]; then apt_install python3-pika; fi
+is_debians_python() { [ "$(readlink -f "$(command -v python3)")" = "$(readlink -f /usr/bin/python3)" ]; }
+if ! has_pika && is_debians_python; then apt_install python3-pika; fi
 if ! has_pika; then
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
   say "installing pika with pip for $(command -v python3)"

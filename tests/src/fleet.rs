@@ -252,9 +252,25 @@ impl Fleet {
     /// # Errors
     /// It cannot be started.
     pub fn crash(&mut self, name: &'static str) -> anyhow::Result<()> {
-        let (mut process, args, env) =
-            self.workers.remove(name).with_context(|| format!("no worker {name}"))?;
-        process.kill9();
+        self.kill(name)?;
+        self.revive(name)
+    }
+
+    /// kill -9; it stays dead until [`Self::revive`].
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        self.worker(name)?.kill9();
+        Ok(())
+    }
+
+    /// Starts a killed process again with the same arguments. Does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn revive(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let (process, args, env) = self.workers.remove(name).with_context(|| format!("no worker {name}"))?;
         drop(process);
         self.start_worker(name, args, env)
     }
@@ -477,7 +493,7 @@ impl Fleet {
         let path = format!("/v1/alerts/{alert}/timeline?user={user}");
         let (status, mut timeline) = self.producer(reqwest::Method::GET, &path, None).await?;
         ensure!(status == 200, "answered {status}: {timeline}");
-        Ok(timeline["recipients"][0].take())
+        Ok(timeline["recipients"].get_mut(0).map(Value::take).unwrap_or_default())
     }
 
     /// Makes a user known, with a mailbox and an iPhone.

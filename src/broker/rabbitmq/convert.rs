@@ -26,9 +26,15 @@ pub(super) fn properties(message: &Message, route: &Route) -> BasicProperties {
         }
     }
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
-    BasicProperties::default()
-        .with_message_id(short(&message.message_id))
-        .with_content_type(short(&message.content_type))
+    // What a producer left out stays left out when its message is parked.
+    let mut properties = BasicProperties::default();
+    if !message.message_id.is_empty() {
+        properties = properties.with_message_id(short(&message.message_id));
+    }
+    if !message.content_type.is_empty() {
+        properties = properties.with_content_type(short(&message.content_type));
+    }
+    properties
         .with_delivery_mode(if route.persistent { 2 } else { 1 })
         .with_type(short(kind))
         .with_timestamp(now.as_secs())
@@ -116,6 +122,12 @@ mod tests {
         sent.headers.insert(TYPE_HEADER.into(), "alert.v2".into());
         let own = super::properties(&sent, &Route::to(Address::Dead));
         assert_eq!(received(own).headers[TYPE_HEADER], "alert.v2", "a replayed message keeps its type");
+    }
+
+    #[test]
+    fn what_a_producer_left_out_stays_left_out() {
+        let properties = properties(&received(BasicProperties::default()), &Route::to(Address::Rejected));
+        assert_eq!((properties.message_id(), properties.content_type()), (&None, &None));
     }
 
     #[test]

@@ -37,7 +37,11 @@ pub async fn check_topology(config: &RabbitConfig) -> anyhow::Result<()> {
     let missing = missing(&connection).await;
     connect::close(&connection).await;
     let missing = missing?;
-    ensure!(missing.is_empty(), "missing in the broker: {}", missing.join(", "));
+    ensure!(
+        missing.is_empty(),
+        "missing in the broker: {}; `watchbell topology apply` declares them",
+        missing.join(", ")
+    );
     Ok(())
 }
 

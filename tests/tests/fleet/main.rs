@@ -2,4 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
+mod outages;
+mod producers;
+mod refused;
+mod resume;
+mod secrets;
 mod walk;

@@ -101,9 +101,30 @@ fn read_event(message: &Message, now: Timestamp) -> Result<NewEvent, InvalidAler
 }
 
 fn expect_plain(message: &Message) -> Result<(), InvalidAlert> {
-    if message.content_type.starts_with("application/cloudevents") {
-        let problem = "CloudEvents are not read yet: publish the alert itself as application/json";
-        return Err(InvalidAlert::new("content_type", problem));
+    if may_be_json(&message.content_type) {
+        return Ok(());
     }
-    Ok(())
+    let problem = "must be application/json or left out; CloudEvents are not read yet";
+    Err(InvalidAlert::new("content_type", problem))
+}
+
+/// Whether a body of this type is read at all. Many producers state no type; none states another by accident.
+fn may_be_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.is_empty() || essence.eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_json_or_says_nothing_of_its_type() {
+        for accepted in ["", "application/json", "Application/JSON", "application/json; charset=utf-8"] {
+            assert!(may_be_json(accepted), "{accepted}");
+        }
+        for refused in ["text/plain", "application/cloudevents+json", "application/jsonl", "json"] {
+            assert!(!may_be_json(refused), "{refused}");
+        }
+    }
 }

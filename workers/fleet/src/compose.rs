@@ -212,6 +212,7 @@ impl Process {
                 authenticator,
                 clock: self.clock.clone(),
                 config,
+                mounts: self.config.mount.clone(),
             };
             wait_for(&store).await;
             let started = watchbell_socket::start(parts, self.leaving.clone()).await?;

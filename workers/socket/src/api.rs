@@ -17,7 +17,7 @@ use watchbell::{
     wire::{Problem, frame::ReceiptFrame},
 };
 
-use crate::{Identity, Socket, device_id, session::receipt_of, upgrade::token_of};
+use crate::{Identity, Socket, device_id, door, talk::receipt_of};
 
 /// Rows of a page when none is asked for, and at the most.
 const PAGE_DEFAULT: usize = 50;
@@ -29,15 +29,12 @@ impl FromRequestParts<Socket> for Identity {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
-        let token = token_of(&parts.headers);
-        let token =
-            token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
-        let now = socket.0.clock.now();
-        socket
-            .0
-            .authenticator
-            .verify(token.expose(), now)
-            .map_err(|error| Problem::unauthorized(error.to_string()))
+        let token = door::token_of(&parts.headers);
+        let identity = door::identity_of(socket, token.as_ref().map(Secret::expose))?;
+        let head = socket.0.heads.of(&identity.user).await;
+        let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+        door::check_revoked(&identity, &head)?;
+        Ok(identity)
     }
 }
 
@@ -76,7 +73,8 @@ pub(crate) async fn inbox(
             })
         })
         .collect();
-    let next_before = (rows.len() == limit).then(|| rows.last().map(|row| row.seq)).flatten();
+    // A page is longer when the last change is about many alerts.
+    let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
     let body = json!({
         "seq": head.seq,
         "cursor": socket.cursor(head.seq),
@@ -219,7 +217,7 @@ fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 #[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.
-fn unavailable(error: StoreError) -> Problem {
+pub(crate) fn unavailable(error: StoreError) -> Problem {
     tracing::warn!(%error, "The user's API has to turn somebody away");
     Problem::unavailable("the store does not answer", RETRY_AFTER_S)
 }

@@ -8,44 +8,71 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `door.rs` | what a request must have to become a session: origin, room, token, handshake |
 //! | `token.rs` | whose token is believed |
-//! | `upgrade.rs` | the handshake: origin, limits, where the token may be |
-//! | `session.rs` | one session, from `auth` to close |
-//! | `order.rs` | frames in order: pure |
-//! | `outbox.rs` | what waits for one session, bounded |
-//! | `hub.rs` | who is connected here, and which partitions that needs |
+//! | `limits.rs` | how much anybody may ask of a pod |
+//! | `mount.rs` | streams under a team's own addresses |
+//! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |
+//! | `talk.rs` | what a client says: receipts, topics, a newer token |
+//! | `poll.rs` | the same session in single requests |
+//! | `order.rs` `filter.rs` `batch.rs` | frames in order, frames left out, frames gathered: pure |
+//! | `replay.rs` | what changed since a cursor, from the store |
+//! | `frame.rs` `decoder.rs` `connection.rs` | bytes out, bytes in, and the socket between |
+//! | `mailbox.rs` | what waits for one session, bounded |
+//! | `hub.rs` | who is connected here, who subscribes to what, and which partitions that needs |
 //! | `pump.rs` | live messages to sessions |
+//! | `heads.rs` | where inboxes are, asked of the store for many at once |
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
-//! | `api.rs` | inbox, receipts and devices over HTTP |
+//! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
 
 mod api;
+mod batch;
+mod connection;
+mod decoder;
+mod door;
+mod filter;
+mod frame;
+mod heads;
 mod hub;
+mod limits;
+mod mailbox;
+mod mount;
 mod order;
-mod outbox;
+mod poll;
 mod pump;
 mod receipts;
+mod replay;
 mod session;
+mod talk;
 pub mod token;
-mod upgrade;
+mod topics;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    http::{Method, header},
     routing::{get, post},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{info, warn};
 use watchbell::{
     broker::SharedBroker,
     domain::DeviceId,
-    runtime::{Clock, config::SocketConfig},
+    runtime::{
+        Clock,
+        config::{MountConfig, SocketConfig},
+    },
     store::{Store, StoreError},
 };
 
+use heads::Heads;
 use hub::Hub;
+use limits::{Addresses, Turns};
+use mailbox::Item;
 use receipts::Receipts;
 pub use token::{Authenticator, Identity};
 
@@ -61,6 +88,8 @@ pub struct SocketParts {
     pub clock: Clock,
     /// Bounds.
     pub config: SocketConfig,
+    /// Streams under other addresses.
+    pub mounts: Vec<MountConfig>,
 }
 
 /// The worker. Cheap to clone.
@@ -73,8 +102,12 @@ pub(crate) struct Inner {
     pub(crate) authenticator: Authenticator,
     pub(crate) clock: Clock,
     pub(crate) config: SocketConfig,
+    pub(crate) mounts: Vec<MountConfig>,
     pub(crate) hub: Hub,
+    pub(crate) heads: Heads,
     pub(crate) receipts: Receipts,
+    pub(crate) addresses: Addresses,
+    pub(crate) turns: Turns,
     /// The store's epoch: part of every cursor.
     pub(crate) epoch: String,
     /// Fires when the pod begins to leave.
@@ -99,6 +132,8 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
     let epoch = parts.store.epoch().await?;
     let live = parts.broker.live().await;
     let (receipts, receipt_queue) = Receipts::new();
+    let (heads, heads_queue) = Heads::new();
+    let turns = Turns::per_second(parts.config.accepts_per_second);
     let socket = Socket(Arc::new(Inner {
         hub: Hub::new(live.control()),
         broker: parts.broker,
@@ -106,7 +141,11 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         authenticator: parts.authenticator,
         clock: parts.clock,
         config: parts.config,
+        mounts: parts.mounts,
+        heads,
         receipts,
+        addresses: Addresses::default(),
+        turns,
         epoch,
         leaving: shutdown.clone(),
         sessions: TaskTracker::new(),
@@ -118,6 +157,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
             tokio::join!(
                 socket.clone().pump(live, stop.clone()),
                 socket.clone().watch(stop.clone()),
+                socket.clone().read_heads(heads_queue, stop.clone()),
                 socket.clone().write_receipts(receipt_queue, stop.clone()),
                 socket.clone().let_go_of_partitions(stop.clone()),
             );
@@ -135,15 +175,33 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
 
 fn routes(socket: Socket) -> Router {
     Router::new()
-        .route("/v1/ws", get(upgrade::ws))
+        .route("/v1/ws", get(door::ws))
+        .route("/v1/sse", get(door::sse))
+        .route("/v1/poll", get(poll::poll))
+        .route("/v1/topics/{topic}/events", get(topics::events))
         .route("/v1/inbox", get(api::inbox))
         .route("/v1/inbox/receipts", post(api::receipts))
         .route("/v1/devices", get(api::devices))
         .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
+        .merge(mount::routes(&socket.0.mounts))
+        .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(socket)
 }
 
+/// Which pages may read our answers: those that may connect.
+fn cors(config: &SocketConfig) -> CorsLayer {
+    let origins = config.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// How long a browser may remember what it may ask.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 /// The longest request body of the user's API, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -152,9 +210,17 @@ impl Socket {
     async fn drain(&self) {
         let inner = &self.0;
         inner.sessions.close();
-        info!(sessions = inner.sessions.len(), "Leaving: sessions are asked to move");
+        let (window, sessions) = (inner.config.drain_window, inner.hub.sessions().max(1));
+        info!(sessions = inner.hub.sessions(), "Leaving: sessions are asked to move");
+        // Each gets its own slice of the window, so that the other pods see a stream of arrivals and not a wave.
+        let slice_ms = (window.as_millis() as u32 / 5).max(1);
+        let spread_ms = (window.as_millis() as u64 * 3 / 5) as usize;
+        inner.hub.give_everybody(|number| Item::Leave {
+            after_ms: (spread_ms * number.min(sessions) / sessions) as u32,
+            within_ms: slice_ms,
+        });
         // Sessions close themselves at the end of the window; a second more for the close to be written.
-        let limit = inner.config.drain_window + std::time::Duration::from_secs(2);
+        let limit = inner.config.drain_window + Duration::from_secs(2);
         if tokio::time::timeout(limit, inner.sessions.wait()).await.is_err() {
             warn!(sessions = inner.sessions.len(), "Sessions were still open at the end of the drain window");
         }

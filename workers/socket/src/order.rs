@@ -20,6 +20,8 @@ pub(crate) struct Order<F> {
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken<F> {
+    /// Send it: by far the most frequent.
+    Next(F),
     /// Send these, in this order.
     Send(Vec<F>),
     /// It waits for its predecessor.
@@ -49,6 +51,10 @@ impl<F> Order<F> {
         if seq <= self.last {
             return Taken::Old;
         }
+        if seq == self.last + 1 && self.held.is_empty() {
+            self.last = seq;
+            return Taken::Next(frame);
+        }
         self.held.insert(seq, frame);
         let ready = self.release();
         match (ready.is_empty(), self.held.len() > HELD_MAX) {
@@ -60,9 +66,15 @@ impl<F> Order<F> {
 
     /// The client was brought up to `seq` from the store. Returns the frames that follow on directly.
     pub(crate) fn healed_to(&mut self, seq: Seq) -> Vec<F> {
+        self.paged_to(seq);
+        self.release()
+    }
+
+    /// The client was brought up to `seq`, and more of the store's answer is to come. Nothing is let go yet: what
+    /// follows on may be the receipt of an alert that moved to a later page.
+    pub(crate) fn paged_to(&mut self, seq: Seq) {
         self.last = self.last.max(seq);
         self.held = self.held.split_off(&(self.last + 1));
-        self.release()
     }
 
     /// Everything before `seq` is given up: the client was told to fetch the inbox.
@@ -89,7 +101,7 @@ mod tests {
     fn frames_leave_in_order_whatever_order_they_come_in() {
         let mut order = Order::after(4);
         for (why, seq, expected) in [
-            ("the next one", 5, Taken::Send(vec![5])),
+            ("the next one", 5, Taken::Next(5)),
             ("again", 5, Taken::Old),
             ("long known", 1, Taken::Old),
             ("its predecessor is missing", 8, Taken::Held),
@@ -110,6 +122,15 @@ mod tests {
         assert_eq!(order.last(), 5);
         assert_eq!(order.healed_to(2), Vec::<u64>::new(), "an older answer takes nothing back");
         assert_eq!(order.last(), 5);
+    }
+
+    #[test]
+    fn nothing_is_let_go_between_two_pages() {
+        let mut order = Order::after(0);
+        assert_eq!(order.take(3, 3), Taken::Held);
+        order.paged_to(2);
+        assert_eq!((order.last(), order.has_hole()), (2, true), "3 may be about an alert of the next page");
+        assert_eq!(order.healed_to(2), vec![3], "that was the last page");
     }
 
     #[test]

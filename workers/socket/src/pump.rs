@@ -1,17 +1,19 @@
-//! Live messages to sessions: decoded once, encoded once a user, put into outboxes without waiting.
+//! Live messages to sessions: decoded once, encoded once a user or topic, put into mailboxes without waiting.
+
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use watchbell::{
     broker::{LiveEvent, LiveSource},
-    domain::{Tenant, UserId, UserKey},
+    domain::{Tenant, Topic, TopicKey, UserId, UserKey},
     wire::{
-        frame::{AlertFrame, Cursor, ReceiptSaid, ServerFrame},
-        live::{LiveAlert, LiveReceipt, LiveV1},
+        frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
+        live::{LiveAlert, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
     },
 };
 
-use crate::{Socket, outbox::Item};
+use crate::{Socket, frame::Frame, mailbox::Item};
 
 impl Socket {
     pub(crate) async fn pump(self, mut live: Box<dyn LiveSource>, stop: CancellationToken) {
@@ -39,7 +41,8 @@ impl Socket {
         match serde_json::from_slice::<LiveV1<'_>>(body) {
             Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
-            Ok(LiveV1::Event(_) | LiveV1::Revoke(_)) => {} // No session asks for them yet.
+            Ok(LiveV1::Event(event)) => self.deliver_event(&event),
+            Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
             // Of a newer version, perhaps: sessions learn of it by its number.
             Err(error) => warn!(%error, "A live message could not be read"),
         }
@@ -59,7 +62,7 @@ impl Socket {
                     state: &to.state,
                     alert: live.content,
                 };
-                Item::Frame { seq: to.seq, text: ServerFrame::Alert(frame).encode().into() }
+                Item::Frame(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(to.seq))))
             });
         }
     }
@@ -77,12 +80,23 @@ impl Socket {
                 by: &live.by,
                 op: live.op.as_deref(),
             };
-            Item::Frame { seq: live.seq, text: ServerFrame::Receipt(frame).encode().into() }
+            Item::Frame(Arc::new(Frame::new(&ServerFrame::Receipt(frame), Some(live.seq))))
         });
     }
 
-    /// A place in somebody's inbox, as clients are given it.
-    pub(crate) fn cursor(&self, seq: u64) -> String {
-        Cursor { epoch: &self.0.epoch, seq }.encode()
+    fn deliver_event(&self, live: &LiveTopicEvent<'_>) {
+        let (Ok(tenant), Ok(topic)) = (Tenant::parse(&live.tenant), Topic::parse(&live.topic)) else {
+            return;
+        };
+        self.0.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "event").increment(1);
+            let frame = EventFrame { topic: &live.topic, event: live.event };
+            Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
+        });
+    }
+
+    fn deliver_revoke(&self, live: &LiveRevoke) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || Item::Revoked);
     }
 }

@@ -1,65 +1,84 @@
-//! One session, from its first frame to its close. One task; everything it waits for is in one `select`.
+//! One session, from its first byte to its close. One task; everything it waits for is polled in one place.
 //!
 //! Join order: register, read the head, replay what changed since the cursor, then let go the live frames that came
 //! meanwhile. A frame that comes twice is told by its number.
+//!
+//! What an idle session costs is this task, its mailbox and a pointer in the hub. Whatever happens rarely (greeting,
+//! healing, topics) is boxed where it is awaited, so that its memory is not part of every task.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt as _;
-use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 use uuid::Uuid;
 use watchbell::{
-    domain::{AlertId, Receipt, Seq, receipt::RECEIPT_ALERTS_MAX},
+    domain::Seq,
+    runtime::http::Taken,
     store::Head,
     wire::{
         CloseCode,
-        frame::{AlertFrame, ClientFrame, Cursor, Hello, ReceiptFrame, ServerFrame},
+        frame::{Auth, ClientFrame, Hello, ServerFrame, Visibility},
     },
 };
 
 use crate::{
     Identity, Socket,
-    hub::Place,
-    order::{Order, Taken},
-    outbox::{Item, Out},
+    batch::Batcher,
+    connection::{Broken, Connection},
+    decoder::Said,
+    door::Visitor,
+    filter::Filter,
+    frame::{self, Frame},
+    hub::{Place, Subscription},
+    limits::{AddressPlace, Allowance},
+    mailbox::{Item, Mail},
+    mount::Mount,
+    order::{Order, Taken as Ordered},
+    replay::Replayed,
     token::TokenError,
-    upgrade::Greeting,
 };
 
 /// How long a frame waits for its predecessor before the session is healed from the store.
 const HOLE_WAIT: Duration = Duration::from_millis(150);
-/// Changes replayed at the most; a client that missed more is told to fetch its inbox.
-const REPLAY_MAX: u64 = 1_000;
-/// Rows read at a time while replaying.
-const REPLAY_PAGE: usize = 200;
 /// The wait before the store is asked again.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// A client that takes nothing for this long is slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a close may take to be written.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client that is asked to leave because of its age may take.
+const REBALANCE_WINDOW: Duration = Duration::from_secs(10);
+/// A token that never ends is looked at again after this.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a session ends.
-enum End {
+pub(crate) enum End {
     /// We close it.
     Close(CloseCode),
     /// The client is gone.
     Gone,
 }
 
-impl From<axum::Error> for End {
-    fn from(_: axum::Error) -> Self {
-        Self::Gone
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Gone => Self::Gone,
+            Broken::NotTheProtocol => Self::Close(CloseCode::Protocol),
+        }
     }
 }
 
 /// Runs one session to its end.
-pub(crate) async fn run(socket: Socket, mut ws: WebSocket, greeting: Greeting) {
-    let end = match authenticate(&socket, &mut ws, greeting).await {
-        Ok((identity, cursor)) => live(&socket, &mut ws, identity, cursor).await,
+pub(crate) async fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) {
+    let mut connection = Connection::new(taken.stream, taken.read_ahead, visitor.form);
+    let begun = Box::pin(begin(&socket, &mut connection, visitor)).await;
+    let end = match begun {
+        Ok(state) => Session { socket: &socket, connection: &mut connection, state }.run().await,
         Err(end) => end,
     };
     let label = match &end {
@@ -68,124 +87,210 @@ pub(crate) async fn run(socket: Socket, mut ws: WebSocket, greeting: Greeting) {
     };
     metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
     if let End::Close(code) = end {
-        let (number, reason) = code.parts();
-        let frame = CloseFrame { code: number, reason: reason.into() };
-        // Whoever does not take even that is gone.
-        let _ = timeout(CLOSE_TIMEOUT, ws.send(Message::Close(Some(frame)))).await;
+        Box::pin(connection.close(code)).await;
     }
 }
 
-async fn authenticate(
-    socket: &Socket,
-    ws: &mut WebSocket,
-    greeting: Greeting,
-) -> Result<(Identity, Option<String>), End> {
-    let (token, cursor) = match greeting.token {
-        Some(token) => (token.expose().to_owned(), greeting.cursor),
-        None => {
-            let first = timeout(socket.0.config.auth_timeout, ws.recv()).await;
-            let Ok(Some(Ok(Message::Text(text)))) = first else { return Err(End::Close(CloseCode::NoAuth)) };
-            match serde_json::from_str(&text) {
-                Ok(ClientFrame::Auth(auth)) => {
-                    (auth.token.unwrap_or_default(), auth.cursor.or(greeting.cursor))
-                }
-                _ => return Err(End::Close(CloseCode::Protocol)),
-            }
-        }
-    };
-    match socket.0.authenticator.verify(&token, socket.0.clock.now()) {
-        Ok(identity) => Ok((identity, cursor)),
-        Err(TokenError::Expired) => Err(End::Close(CloseCode::TokenExpired)),
-        Err(TokenError::Invalid) => Err(End::Close(CloseCode::BadToken)),
-    }
+/// A session that stands.
+pub(crate) struct State {
+    pub(crate) identity: Identity,
+    pub(crate) place: Place,
+    pub(crate) _address: AddressPlace,
+    pub(crate) id: Uuid,
+    pub(crate) order: Order<Arc<Frame>>,
+    /// What few sessions have.
+    pub(crate) extras: Option<Box<Extras>>,
+    pub(crate) allowance: Allowance,
+    pub(crate) timer: Pin<Box<Sleep>>,
+    /// When something was last heard from the client.
+    pub(crate) heard_at: Instant,
+    /// When the client has to have taken what is being written.
+    pub(crate) write_by: Option<Instant>,
+    /// When a hole is healed from the store, if there is one.
+    pub(crate) heal_at: Option<Instant>,
+    /// When the token is over.
+    pub(crate) token_ends_at: Instant,
+    /// When the session is old enough to be asked to connect anew.
+    pub(crate) old_at: Instant,
+    /// When it is closed, once it was asked to leave.
+    pub(crate) leaves_by: Option<(Instant, CloseCode)>,
 }
 
-async fn live(socket: &Socket, ws: &mut WebSocket, identity: Identity, cursor: Option<String>) -> End {
-    let Ok(place) = socket.join(&identity.user).await else {
-        return End::Close(CloseCode::TooManyConnections);
+/// What few sessions have.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) batcher: Option<Batcher>,
+    pub(crate) topics: Vec<Subscription>,
+    pub(crate) mount: Option<Arc<Mount>>,
+    /// Events of snapshots that were just sent, which may come live as well.
+    pub(crate) known_events: HashSet<String>,
+    pub(crate) is_hidden: bool,
+}
+
+/// From the first byte to `hello` and what was missed.
+async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visitor>) -> Result<State, End> {
+    let Visitor { mut auth, identity, address, mount, head, .. } = *visitor;
+    connection.put_bytes(head.into());
+    let address = address.ok_or(End::Close(CloseCode::TooManyConnections))?;
+    let identity = match identity {
+        Some(identity) => identity,
+        None => authenticate(socket, connection, &mut auth).await?,
     };
-    let id = Uuid::new_v4().simple().to_string();
-    debug!(session = %id, user = %identity.user.user, "A session begins");
-    let mut session = Session {
-        heard_at: Instant::now(),
-        heal_at: None,
-        ends_at: None,
+    socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
+    let place =
+        socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
+    let now = Instant::now();
+    let mut state = State {
         order: Order::after(0),
-        socket,
-        ws,
+        id: Uuid::new_v4(),
+        extras: None,
+        allowance: Allowance::new(now),
+        timer: Box::pin(sleep_until(now)),
+        heard_at: now,
+        write_by: None,
+        heal_at: None,
+        token_ends_at: token_ends_at(socket, &identity),
+        old_at: now + socket.0.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
+        leaves_by: None,
         identity,
         place,
-        id,
+        _address: address,
     };
-    match session.greet(cursor.as_deref()).await {
-        Ok(()) => session.run().await,
-        Err(end) => end,
-    }
+    debug!(session = %state.id.simple(), user = %state.identity.user.user, "A session begins");
+    let mut session = Session { socket, connection, state };
+    session.greet(auth, mount).await?;
+    state = session.state;
+    Ok(state)
 }
 
-struct Session<'a> {
-    socket: &'a Socket,
-    ws: &'a mut WebSocket,
-    identity: Identity,
-    place: Place,
-    id: String,
-    order: Order<Utf8Bytes>,
-    /// When something was last heard from the client.
-    heard_at: Instant,
-    /// When a hole is healed from the store, if there is one.
-    heal_at: Option<Instant>,
-    /// When the drain window ends, once the pod is leaving.
-    ends_at: Option<Instant>,
+/// Waits for the `auth` frame of a client whose request had no token, and believes it or not.
+async fn authenticate(
+    socket: &Socket,
+    connection: &mut Connection,
+    auth: &mut Auth,
+) -> Result<Identity, End> {
+    let deadline = socket.0.config.auth_timeout;
+    let asked = async {
+        write(connection).await?;
+        while auth.token.is_none() {
+            for said in connection.read().await? {
+                match said {
+                    Said::Text(text) => {
+                        let Ok(ClientFrame::Auth(frame)) = serde_json::from_str(&text) else {
+                            return Err(End::Close(CloseCode::Protocol));
+                        };
+                        let cursor = auth.cursor.take();
+                        *auth = Auth { cursor: frame.cursor.or(cursor), ..frame };
+                        if auth.token.is_none() {
+                            return Err(End::Close(CloseCode::BadToken));
+                        }
+                    }
+                    Said::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
+                    Said::Pong => {}
+                    Said::Close => return Err(End::Gone),
+                }
+            }
+        }
+        Ok(())
+    };
+    timeout(deadline, asked).await.map_err(|_| End::Close(CloseCode::NoAuth))??;
+    verify(socket, auth.token.as_deref().unwrap_or_default())
+}
+
+pub(crate) fn verify(socket: &Socket, token: &str) -> Result<Identity, End> {
+    socket.0.authenticator.verify(token, socket.0.clock.now()).map_err(|error| match error {
+        TokenError::Expired => End::Close(CloseCode::TokenExpired),
+        TokenError::Invalid => End::Close(CloseCode::BadToken),
+    })
+}
+
+pub(crate) fn token_ends_at(socket: &Socket, identity: &Identity) -> Instant {
+    let left = identity.expires_at.duration_since(socket.0.clock.now());
+    Instant::now() + Duration::try_from(left).unwrap_or_default().min(FAR)
+}
+
+pub(crate) async fn write(connection: &mut Connection) -> Result<(), End> {
+    Ok(connection.write(WRITE_TIMEOUT).await.ok_or(End::Close(CloseCode::Slow))??)
+}
+
+/// A session at work: its state, with its connection.
+pub(crate) struct Session<'a> {
+    pub(crate) socket: &'a Socket,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) state: State,
+}
+
+/// What a session wakes up for.
+enum Event {
+    Said(Vec<Said>),
+    Mail(Mail),
+    Deadline,
 }
 
 impl Session<'_> {
-    /// `hello`, and what changed since the cursor.
-    async fn greet(&mut self, cursor: Option<&str>) -> Result<(), End> {
-        let head = head(self.socket, &self.identity).await?;
-        let from = cursor.map(|raw| self.number_of(raw, head));
-        let resumed = matches!(from, Some(Ok(_)));
+    /// `hello`, what changed since the cursor, and the topics that were asked for.
+    async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
+        let head = self.head().await?;
+        self.check_revoked(&head)?;
+        let from = auth.cursor.as_deref().map(|raw| self.socket.number_of(raw, head));
         let start = match from {
             Some(Ok(seq)) => seq,
             Some(Err(_)) | None => head.seq,
         };
         let hello = ServerFrame::Hello(Hello {
-            session: &self.id,
-            user: self.identity.user.user.as_str(),
+            session: &self.state.id.simple().to_string(),
+            user: self.state.identity.user.user.as_str(),
             seq: head.seq,
             cursor: &self.socket.cursor(start),
             unread: head.unread,
-            resumed,
+            resumed: matches!(from, Some(Ok(_))),
             heartbeat_ms: self.socket.0.config.ping_every.mul_f64(1.2).as_millis() as u64,
             server_time: &self.socket.0.clock.now().to_string(),
-        })
-        .encode();
-        self.order = Order::after(start);
-        self.send(hello.into()).await?;
+        });
+        self.state.order = Order::after(start);
+        self.put(&Frame::new(&hello, Some(start)));
+        self.configure(auth, mount).await?;
         if let Some(Err(reason)) = from {
-            self.resync(reason, head).await?;
+            self.resync(reason, head);
         }
-        // With no cursor as well: something may have changed since the head was read.
-        self.catch_up().await
+        if start < head.seq {
+            self.catch_up().await?;
+        }
+        // A change since the head was read is in the mailbox.
+        write(self.connection).await
     }
 
-    /// The number a cursor stands for here, or why it stands for none.
-    fn number_of(&self, raw: &str, head: Head) -> Result<Seq, &'static str> {
-        match Cursor::parse(raw) {
-            None => Err("cursor not understood"),
-            Some(cursor) if cursor.epoch != self.socket.0.epoch => Err("cursor of another store"),
-            Some(cursor) if cursor.seq > head.seq => Err("cursor from the future"),
-            Some(cursor) => Ok(cursor.seq),
+    /// What the session asked for beyond its inbox.
+    async fn configure(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
+        if let Some(asked) = auth.filter {
+            match Filter::read(asked) {
+                Ok(filter) => self.extras().filter = Some(filter),
+                Err(title) => self.complain("invalid_filter", &title),
+            }
         }
+        if let Some(asked) = auth.batch {
+            self.extras().batcher = Some(Batcher::of(asked));
+        }
+        self.see(auth.visibility);
+        let mounted = mount.iter().flat_map(|mount| mount.topics().iter().cloned());
+        let topics: Vec<String> = mounted.chain(auth.topics).collect();
+        if mount.is_some() {
+            self.extras().mount = mount;
+        }
+        for topic in topics {
+            self.subscribe(&topic).await?;
+        }
+        Ok(())
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(mut self) -> End {
         loop {
-            let deadline = self.next_deadline();
-            let step = tokio::select! {
-                out = self.place.outbox.take() => self.put_out(out).await,
-                said = self.ws.recv() => self.hear(said).await,
-                () = sleep_until(deadline) => self.deadline().await,
-                () = self.socket.0.leaving.cancelled(), if self.ends_at.is_none() => self.announce_leaving().await,
+            let step = match poll_fn(|context| self.poll(context)).await {
+                Ok(Event::Said(said)) => self.hear(said).await,
+                Ok(Event::Mail(mail)) => self.take(mail).await,
+                Ok(Event::Deadline) => self.deadline().await,
+                Err(end) => Err(end),
             };
             if let Err(end) = step {
                 return end;
@@ -193,244 +298,252 @@ impl Session<'_> {
         }
     }
 
-    async fn put_out(&mut self, out: Out) -> Result<(), End> {
-        let items = match out {
-            Out::Items(items) => items,
-            Out::Overflowed => {
-                let head = head(self.socket, &self.identity).await?;
-                return self.resync("your backlog was dropped", head).await;
-            }
-        };
-        let mut frames = Vec::new();
-        for item in items {
-            match item {
-                Item::Frame { seq, text } => match self.order.take(seq, text) {
-                    Taken::Send(ready) => frames.extend(ready),
-                    Taken::Old => {}
-                    Taken::Held => self.heal_at = self.heal_at.or(Some(Instant::now() + HOLE_WAIT)),
-                    Taken::Heal => self.heal_at = Some(Instant::now()),
-                },
-                Item::Ping { head } => {
-                    self.send_all(std::mem::take(&mut frames)).await?;
-                    self.ping(head).await?;
+    /// Writes first; reads, and takes mail, only when nothing is left to write: a slow client's backlog stays in its
+    /// mailbox, which is bounded.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, End>> {
+        if self.connection.has_unwritten() {
+            match self.connection.poll_write(context) {
+                Poll::Ready(Ok(())) => self.state.write_by = None,
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
+                Poll::Pending => {
+                    self.state.write_by.get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
                 }
             }
         }
-        if !self.order.has_hole() {
-            self.heal_at = None;
-        }
-        self.send_all(frames).await
-    }
-
-    async fn ping(&mut self, head: Seq) -> Result<(), End> {
-        if self.heard_at.elapsed() > self.socket.0.config.ping_every.mul_f64(2.5) {
-            return Err(End::Close(CloseCode::NoPong));
-        }
-        if head > self.order.last() {
-            self.catch_up().await?;
-        }
-        self.send(ServerFrame::Ping { seq: self.order.last() }.encode().into()).await?;
-        // A browser answers this one by itself, whatever its page does.
-        self.write(Message::Ping(Default::default())).await
-    }
-
-    /// What the client says.
-    async fn hear(&mut self, said: Option<Result<Message, axum::Error>>) -> Result<(), End> {
-        let message = said.ok_or(End::Gone)??;
-        self.heard_at = Instant::now();
-        match message {
-            Message::Text(text) if text.as_str() == "ping" => self.send("pong".into()).await,
-            Message::Text(text) => {
-                for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                    self.obey(line).await?;
-                }
-                Ok(())
+        if self.state.write_by.is_none() {
+            match self.connection.poll_read(context) {
+                Poll::Ready(Ok(said)) => return Poll::Ready(Ok(Event::Said(said))),
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
+                Poll::Pending => {}
             }
-            Message::Binary(_) => Err(End::Close(CloseCode::Protocol)),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(End::Gone),
-        }
-    }
-
-    async fn obey(&mut self, line: &str) -> Result<(), End> {
-        match serde_json::from_str(line) {
-            Ok(ClientFrame::Receipt(frame)) => self.receipt(frame).await,
-            Ok(ClientFrame::Auth(auth)) => {
-                let token = auth.token.unwrap_or_default();
-                match self.socket.0.authenticator.verify(&token, self.socket.0.clock.now()) {
-                    Ok(identity) if identity.user == self.identity.user => {
-                        self.identity = identity;
-                        Ok(())
-                    }
-                    Ok(_) => Err(End::Close(CloseCode::Forbidden)),
-                    Err(TokenError::Expired) => Err(End::Close(CloseCode::TokenExpired)),
-                    Err(TokenError::Invalid) => Err(End::Close(CloseCode::BadToken)),
-                }
-            }
-            Ok(ClientFrame::Pong {} | ClientFrame::Unknown) => Ok(()),
-            Err(_) => Err(End::Close(CloseCode::Protocol)),
-        }
-    }
-
-    async fn receipt(&mut self, frame: ReceiptFrame) -> Result<(), End> {
-        match receipt_of(&self.identity, &self.id, frame) {
-            Ok(receipt) => {
-                self.socket.0.receipts.say(receipt).await;
-                Ok(())
-            }
-            Err((_, title)) => {
-                self.send(ServerFrame::Error { code: "invalid_receipt", title: &title }.encode().into()).await
+            if let Poll::Ready(mail) = self.state.place.mailbox.poll_take(context) {
+                return Poll::Ready(Ok(Event::Mail(mail)));
             }
         }
+        let deadline = self.next_deadline();
+        if self.state.timer.deadline() != deadline {
+            self.state.timer.as_mut().reset(deadline);
+        }
+        self.state.timer.as_mut().poll(context).map(|()| Ok(Event::Deadline))
     }
 
-    /// The earliest of: a hole to heal, the token's end, the drain window's end.
+    /// The earliest of all that is to be done at a time.
     fn next_deadline(&self) -> Instant {
-        const FAR: Duration = Duration::from_secs(24 * 60 * 60);
-        let left = self.identity.expires_at.duration_since(self.socket.0.clock.now());
-        let expires = Instant::now() + Duration::try_from(left).unwrap_or_default().min(FAR);
-        [self.heal_at, self.ends_at].into_iter().flatten().fold(expires, Instant::min)
+        let state = &self.state;
+        let batch = state.extras.as_ref().and_then(|extras| extras.batcher.as_ref()?.due_at());
+        let leaves_by = state.leaves_by.map_or(state.old_at, |(at, _)| at);
+        let optional = [state.write_by, state.heal_at, batch].into_iter().flatten();
+        optional.chain([leaves_by]).fold(state.token_ends_at, Instant::min)
     }
 
     async fn deadline(&mut self) -> Result<(), End> {
-        if self.ends_at.is_some_and(|at| at <= Instant::now()) {
-            return Err(End::Close(CloseCode::Drain));
+        let now = Instant::now();
+        let state = &mut self.state;
+        if state.write_by.is_some_and(|at| at <= now) {
+            return Err(End::Close(CloseCode::Slow));
         }
-        if self.identity.expires_at <= self.socket.0.clock.now() {
-            return Err(End::Close(CloseCode::TokenExpired));
+        match state.leaves_by {
+            Some((at, code)) if at <= now => return Err(End::Close(code)),
+            None if state.old_at <= now => {
+                state.leaves_by = Some((now + REBALANCE_WINDOW, CloseCode::Rebalance));
+                self.ask_to_leave(0, REBALANCE_WINDOW.mul_f64(0.8).as_millis() as u32, "rebalance");
+            }
+            _ => {}
         }
-        if self.heal_at.is_some_and(|at| at <= Instant::now()) {
+        if self.state.token_ends_at <= now {
+            if self.state.identity.expires_at <= self.socket.0.clock.now() {
+                return Err(End::Close(CloseCode::TokenExpired));
+            }
+            self.state.token_ends_at = token_ends_at(self.socket, &self.state.identity);
+        }
+        self.send_batch(now);
+        if self.state.heal_at.is_some_and(|at| at <= now) {
             metrics::counter!("watchbell_socket_heals_total").increment(1);
-            self.catch_up().await?;
+            Box::pin(self.catch_up()).await?;
         }
         Ok(())
     }
 
-    /// The pod leaves: the client may move within the window and gets everything until it does (I10).
-    async fn announce_leaving(&mut self) -> Result<(), End> {
-        let window = self.socket.0.config.drain_window;
-        self.ends_at = Some(Instant::now() + window);
-        // The last fifth is for those whose clock or network is slow.
-        let within_ms = window.mul_f64(0.8).as_millis() as u64;
-        self.send(ServerFrame::Goaway { after_ms: 0, within_ms, reason: "drain" }.encode().into()).await
+    async fn take(&mut self, mail: Mail) -> Result<(), End> {
+        let items = match mail {
+            Mail::Items(items) => items,
+            Mail::Overflowed => return Box::pin(self.start_over()).await,
+        };
+        for item in items {
+            match item {
+                Item::Frame(frame) => match frame.seq {
+                    Some(seq) => self.order(seq, frame),
+                    None => self.event(&frame),
+                },
+                Item::Ping { head } => self.ping(head).await?,
+                Item::Leave { after_ms, within_ms } => {
+                    let window = Duration::from_millis(u64::from(after_ms) + u64::from(within_ms));
+                    // A fifth more for those whose clock or network is slow.
+                    let at = Instant::now() + window.mul_f64(1.2);
+                    self.state.leaves_by = Some((at, CloseCode::Drain));
+                    self.ask_to_leave(after_ms, within_ms, "drain");
+                }
+                Item::Revoked => {
+                    let head = Box::pin(self.head()).await?;
+                    self.check_revoked(&head)?;
+                }
+            }
+        }
+        if !self.state.order.has_hole() {
+            self.state.heal_at = None;
+        }
+        if let Some(extras) = &mut self.state.extras {
+            extras.known_events = HashSet::new();
+        }
+        Ok(())
+    }
+
+    /// A numbered frame: now, later or never.
+    fn order(&mut self, seq: Seq, frame: Arc<Frame>) {
+        match self.state.order.take(seq, frame) {
+            Ordered::Next(frame) => self.put_filtered(&frame),
+            Ordered::Send(frames) => frames.iter().for_each(|frame| self.put_filtered(frame)),
+            Ordered::Old => {}
+            Ordered::Held => self.state.heal_at = self.state.heal_at.or(Some(Instant::now() + HOLE_WAIT)),
+            Ordered::Heal => self.state.heal_at = Some(Instant::now()),
+        }
+    }
+
+    /// An event of a topic.
+    fn event(&mut self, frame: &Frame) {
+        let extras = self.state.extras.as_ref();
+        let is_known = extras.is_some_and(|extras| {
+            !extras.known_events.is_empty()
+                && frame.facets().id.as_ref().is_some_and(|id| extras.known_events.contains(id))
+        });
+        if !is_known {
+            self.put_filtered(frame);
+        }
+    }
+
+    async fn ping(&mut self, head: Head) -> Result<(), End> {
+        let silence_max = self.socket.0.config.ping_every.mul_f64(2.5);
+        // Who cannot answer is found by the write that fails.
+        let answers = self.connection.form().is_websocket();
+        if answers && self.state.heard_at.elapsed() > silence_max {
+            return Err(End::Close(CloseCode::NoPong));
+        }
+        self.check_revoked(&head)?;
+        if head.seq > self.state.order.last() {
+            Box::pin(self.catch_up()).await?;
+        }
+        let seq = self.state.order.last();
+        self.put(&Frame::new(&ServerFrame::Ping { seq, cursor: None }, Some(seq)));
+        if answers {
+            self.connection.put_bytes(frame::ping());
+        }
+        Ok(())
+    }
+
+    fn ask_to_leave(&mut self, after_ms: u32, within_ms: u32, reason: &'static str) {
+        let goaway = ServerFrame::Goaway { after_ms: after_ms.into(), within_ms: within_ms.into(), reason };
+        self.put(&Frame::new(&goaway, None));
+    }
+
+    /// The backlog was dropped: the inbox is fetched by the client, and topics are told afresh.
+    async fn start_over(&mut self) -> Result<(), End> {
+        let head = self.head().await?;
+        self.resync("your backlog was dropped", head);
+        self.refresh(None).await
+    }
+
+    fn resync(&mut self, reason: &str, head: Head) {
+        self.state.order.jump_to(head.seq);
+        self.state.heal_at = None;
+        self.put(&self.socket.resync_frame(reason, head));
     }
 
     /// Sends everything that changed since what the client has, from the store.
     async fn catch_up(&mut self) -> Result<(), End> {
-        self.heal_at = None;
+        self.state.heal_at = None;
         loop {
-            let after = self.order.last();
-            let changes =
-                match self.socket.0.store.changes_after(&self.identity.user, after, REPLAY_PAGE).await {
-                    Ok(changes) => changes,
-                    Err(error) => {
-                        // Not the client's trouble: it keeps what it has, and is healed when the store is back.
-                        warn!(%error, session = %self.id, "A session could not be healed yet");
-                        self.heal_at = Some(Instant::now() + STORE_WAIT);
-                        return Ok(());
+            match self.socket.replay(&self.state.identity.user, &mut self.state.order).await {
+                Ok(Replayed::Resync(head)) => {
+                    self.resync("more changed than is replayed", head);
+                    return Ok(());
+                }
+                Ok(Replayed::Frames { frames, complete }) => {
+                    frames.iter().for_each(|frame| self.put_filtered(frame));
+                    if complete {
+                        break;
                     }
-                };
-            if changes.head.seq.saturating_sub(after) > REPLAY_MAX {
-                return self.resync("more changed than is replayed", changes.head).await;
-            }
-            let mut frames = Vec::with_capacity(changes.rows.len());
-            for row in &changes.rows {
-                // `content_of` wrote it, so it is JSON.
-                let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
-                let frame = AlertFrame {
-                    seq: row.seq,
-                    cursor: &self.socket.cursor(row.seq),
-                    unread: changes.head.unread,
-                    state: row.state.as_str(),
-                    alert,
-                };
-                frames.push(Utf8Bytes::from(ServerFrame::Alert(frame).encode()));
-            }
-            self.send_all(frames).await?;
-            let reached = changes.rows.last().map_or(after, |row| row.seq);
-            let reached = if changes.complete { reached.max(changes.head.seq) } else { reached };
-            let ready = self.order.healed_to(reached);
-            self.send_all(ready).await?;
-            if changes.complete {
-                break;
+                    write(self.connection).await?;
+                }
+                Err(error) => {
+                    // Not the client's trouble: it keeps what it has, and is healed when the store is back.
+                    warn!(%error, session = %self.state.id.simple(), "A session could not be healed yet");
+                    self.state.heal_at = Some(Instant::now() + STORE_WAIT);
+                    return Ok(());
+                }
             }
         }
-        if self.order.has_hole() {
-            self.heal_at = Some(Instant::now() + HOLE_WAIT);
+        if self.state.order.has_hole() {
+            self.state.heal_at = Some(Instant::now() + HOLE_WAIT);
         }
         Ok(())
     }
 
-    async fn resync(&mut self, reason: &str, head: Head) -> Result<(), End> {
-        metrics::counter!("watchbell_socket_resyncs_total").increment(1);
-        self.order.jump_to(head.seq);
-        let cursor = self.socket.cursor(head.seq);
-        let frame = ServerFrame::Resync { reason, seq: head.seq, cursor: &cursor, unread: head.unread };
-        self.send(frame.encode().into()).await
-    }
-
-    async fn send(&mut self, text: Utf8Bytes) -> Result<(), End> {
-        self.write(Message::Text(text)).await
-    }
-
-    /// Several frames with one flush: a third of the cost of one each.
-    async fn send_all(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), End> {
-        if frames.is_empty() {
-            return Ok(());
+    fn check_revoked(&self, head: &Head) -> Result<(), End> {
+        match head.refuses(self.state.identity.issued_at) {
+            true => Err(End::Close(CloseCode::Kicked)),
+            false => Ok(()),
         }
-        let writing = async {
-            for text in frames {
-                self.ws.feed(Message::Text(text)).await?;
+    }
+
+    async fn head(&self) -> Result<Head, End> {
+        self.socket.0.heads.of(&self.state.identity.user).await.map_err(|_| End::Close(CloseCode::Overloaded))
+    }
+
+    /// Sends an alert or event unless the session asked not to be told of its like.
+    pub(crate) fn put_filtered(&mut self, frame: &Frame) {
+        if self.lets_through(frame) {
+            self.put(frame);
+        }
+    }
+
+    pub(crate) fn lets_through(&self, frame: &Frame) -> bool {
+        let filter = self.state.extras.as_ref().and_then(|extras| extras.filter.as_ref());
+        filter.is_none_or(|filter| !frame.can_be_filtered() || filter.lets_through(frame.facets()))
+    }
+
+    pub(crate) fn put(&mut self, frame: &Frame) {
+        let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
+        match batcher.filter(|_| self.connection.form() == frame::Form::Ws) {
+            None => self.connection.put(frame, &self.socket.0.epoch),
+            Some(batcher) => {
+                if let Some(bytes) = batcher.add(frame, Instant::now()) {
+                    self.connection.put_bytes(bytes);
+                }
             }
-            self.ws.flush().await
-        };
-        in_time(writing).await
-    }
-
-    async fn write(&mut self, message: Message) -> Result<(), End> {
-        in_time(self.ws.send(message)).await
-    }
-}
-
-/// Not a method: a `&Session` cannot cross an await, because a WebSocket is not `Sync`.
-async fn head(socket: &Socket, identity: &Identity) -> Result<Head, End> {
-    match socket.0.store.heads(std::slice::from_ref(&identity.user)).await {
-        Ok(heads) => Ok(heads.get(&identity.user).copied().unwrap_or_default()),
-        Err(error) => {
-            warn!(%error, "A session was turned away: the store does not answer");
-            Err(End::Close(CloseCode::Overloaded))
         }
     }
-}
 
-async fn in_time(writing: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
-    match timeout(WRITE_TIMEOUT, writing).await {
-        Ok(written) => Ok(written?),
-        Err(_) => Err(End::Close(CloseCode::Slow)),
+    fn send_batch(&mut self, now: Instant) {
+        let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
+        if let Some(bytes) = batcher.and_then(|batcher| batcher.due(now)) {
+            self.connection.put_bytes(bytes);
+        }
     }
-}
 
-/// Reads a receipt. The error names the field and the remedy.
-pub(crate) fn receipt_of(
-    identity: &Identity,
-    by: &str,
-    frame: ReceiptFrame,
-) -> Result<Receipt, (&'static str, String)> {
-    if frame.alerts.is_empty() || frame.alerts.len() > RECEIPT_ALERTS_MAX {
-        return Err(("alerts", format!("must name 1 to {RECEIPT_ALERTS_MAX} alerts")));
+    pub(crate) fn complain(&mut self, code: &str, title: &str) {
+        self.put(&Frame::new(&ServerFrame::Error { code, title }, None));
     }
-    if frame.op.as_ref().is_some_and(|op| op.len() > AlertId::LEN_MAX) {
-        return Err(("op", format!("must have at most {} bytes", AlertId::LEN_MAX)));
+
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.state.extras.get_or_insert_default()
     }
-    let alerts = frame.alerts.iter().map(AlertId::parse).collect::<Result<Vec<_>, _>>();
-    Ok(Receipt {
-        user: identity.user.clone(),
-        alerts: alerts.map_err(|error| ("alerts", error.to_string()))?,
-        state: frame
-            .state
-            .parse()
-            .map_err(|error: watchbell::domain::alert::UnknownWord| ("state", error.to_string()))?,
-        op: frame.op,
-        by: by.to_owned(),
-    })
+
+    pub(crate) fn see(&mut self, visibility: Option<Visibility>) {
+        if let Some(visibility) = visibility {
+            let is_hidden = visibility == Visibility::Hidden;
+            if is_hidden || self.state.extras.is_some() {
+                self.extras().is_hidden = is_hidden;
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use watchbell::domain::UserKey;
 
-use crate::{Socket, outbox::Item};
+use crate::{Socket, mailbox::Item};
 
 /// Heads read in one statement.
 const HEADS_MAX: usize = 500;
@@ -57,7 +57,7 @@ impl Socket {
             };
             for user in slice {
                 let head = heads.get(user).copied().unwrap_or_default();
-                self.0.hub.give(user, || Item::Ping { head: head.seq });
+                self.0.hub.give(user, || Item::Ping { head });
             }
             if let Some(until) = until {
                 sleep(until.saturating_duration_since(Instant::now()) / slices).await;

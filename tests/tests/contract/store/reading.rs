@@ -11,6 +11,7 @@ on_both_engines!(
     changes_come_in_order_and_say_whether_that_is_all,
     a_number_is_never_split,
     pages_of_an_inbox_are_the_inbox,
+    changes_are_of_one_moment,
     heads_are_of_those_who_are_known,
     replay_from_any_cursor_is_a_full_read,
 );
@@ -81,6 +82,35 @@ async fn pages_of_an_inbox_are_the_inbox(Bed { store, .. }: &Bed) -> anyhow::Res
         let expected = ["a2", "a3", "a4", "a5", "a9", "a8", "a7", "a6", "a1", "a0"];
         assert_eq!(alerts, expected, "newest change first, in pages of {limit}");
     }
+    Ok(())
+}
+
+/// Head and rows are of one moment. Once, a change between the reading of the two was replayed with the badge from
+/// before it. With the rows cut at the head instead, an alert whose receipt came in between was in neither: its screen
+/// was told of the receipt of an alert that it had never shown.
+async fn changes_are_of_one_moment(bed: &Bed) -> anyhow::Result<()> {
+    const ALERTS: u64 = 100;
+    let ana = acme("ana");
+    let writer = bed.another_handle();
+    let write = async {
+        for n in 0..ALERTS {
+            let id = format!("a{n}");
+            writer.record(&[firing(&id, &["ana"])], at(0)).await?;
+            writer.apply_receipts(&[receipt(&ana, &[&id], ReceiptState::Seen)], at(1)).await?;
+        }
+        anyhow::Ok(())
+    };
+    let read = async {
+        loop {
+            let changes = bed.store.changes_after(&ana, 0, 1_000).await?;
+            let last = changes.rows.last().map_or(0, |row| row.seq);
+            assert_eq!((last, changes.rows.len() as u64), (changes.head.seq, changes.head.unread));
+            if last == 2 * ALERTS {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::try_join!(write, read)?;
     Ok(())
 }
 

@@ -25,7 +25,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
-use watchbell::runtime::http;
 
 use crate::output;
 
@@ -53,7 +52,8 @@ pub(super) async fn serve() -> anyhow::Result<()> {
         let _ = copy(&mut stdin(), &mut sink());
         stopping.cancel();
     });
-    Ok(http::serve(listener, routes, http::Listening::default(), stop).await?)
+    let serving = axum::serve(listener, routes);
+    Ok(serving.with_graceful_shutdown(async move { stop.cancelled().await }).await?)
 }
 
 #[derive(Default)]

@@ -1,0 +1,81 @@
+//! What happened to one alert for one user, read from the timeline that producers are given.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One recipient of `GET /v1/alerts/{id}/timeline`.
+#[derive(Debug, Clone)]
+pub struct Walk {
+    pub alert: String,
+    pub user: String,
+    pub state: String,
+    /// The version shown.
+    pub version: u32,
+    pub stopped: Option<String>,
+    /// Whether somebody will look at it again.
+    pub is_due: bool,
+    pub attempts: Vec<Begun>,
+    /// How often each kind of attempt (`push alert`, `email alert`, `push withdrawal`) was accepted.
+    accepted: BTreeMap<String, usize>,
+}
+
+/// An attempt as the timeline has it.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    pub kind: String,
+    pub id: String,
+    pub at: Timestamp,
+}
+
+impl Walk {
+    /// Every recipient's walk.
+    pub fn all_of(alert: &str, timeline: &Value) -> anyhow::Result<Vec<Self>> {
+        let recipients = timeline["recipients"].as_array().context("no recipients")?;
+        recipients.iter().map(|recipient| Self::of(alert, recipient)).collect()
+    }
+
+    fn of(alert: &str, recipient: &Value) -> anyhow::Result<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let mut walk = Self {
+            alert: alert.to_owned(),
+            user: text(&recipient["user"]).context("user")?,
+            state: text(&recipient["state"]).context("state")?,
+            version: 0,
+            stopped: text(&recipient["stopped"]),
+            is_due: !recipient["due_at"].is_null(),
+            attempts: Vec::new(),
+            accepted: BTreeMap::new(),
+        };
+        for entry in recipient["entries"].as_array().into_iter().flatten() {
+            let what = entry["what"].as_str().context("what")?;
+            walk.read(what, entry["at"].as_str().context("at")?.parse()?);
+        }
+        Ok(walk)
+    }
+
+    /// `recorded in the inbox; version 2 is shown`, `push alert to ana-phone: attempt 0198… begun`,
+    /// `email alert: accepted by the provider: 250 …`.
+    fn read(&mut self, what: &str, at: Timestamp) {
+        if let Some(version) = what.strip_prefix("recorded in the inbox; version ") {
+            self.version = version.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        }
+        let Some((who, said)) = what.split_once(": ") else { return };
+        let kind: String = who.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        if let Some(id) = said.strip_prefix("attempt ").and_then(|said| said.strip_suffix(" begun")) {
+            self.attempts.push(Begun { kind, id: id.to_owned(), at });
+        } else if said.starts_with("accepted by the provider") {
+            *self.accepted.entry(kind).or_default() += 1;
+        }
+    }
+
+    pub fn begun(&self, kind: &str) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.kind == kind).count()
+    }
+
+    pub fn accepted(&self, kind: &str) -> usize {
+        self.accepted.get(kind).copied().unwrap_or_default()
+    }
+}

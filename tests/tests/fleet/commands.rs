@@ -1,0 +1,329 @@
+//! The command line as a user drives it: what it prints, where, and how it ends.
+
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    process::{WatchbellProcess, binary},
+    scratch::Scratch,
+    until::until,
+};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Nobody is pushed to while these tests look.
+const QUIET: (u64, u64) = (600_000, 600_000);
+
+/// Waits until a user's inbox holds an alert in a state.
+async fn is_in(fleet: &Fleet, user: &str, id: &str, state: &str) -> anyhow::Result<Value> {
+    until(&format!("{id} to be {state} for {user}"), DEADLINE, async || {
+        let inbox = fleet.inbox(user).await.ok()?;
+        inbox.into_iter().find(|row| row["alert"]["id"] == id && row["state"] == state)
+    })
+    .await
+}
+
+/// What a command that fails says, on standard error.
+fn refusal(fleet: &Fleet, args: &[&str], env: &[(&str, &str)]) -> String {
+    match fleet.command_with(args, env) {
+        Ok(printed) => panic!("watchbell {args:?} succeeded and printed {printed:?}"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+/// `watchbell ARGS…` in a folder of its own, with nothing configured but this.
+fn bare(dir: &Scratch, args: &[&str], env: &[(&str, &str)], input: &str) -> anyhow::Result<Output> {
+    let mut command = Command::new(binary()?);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
+        command.env_remove(name);
+    }
+    command.current_dir(dir.path()).args(args).envs(env.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    Ok(child.wait_with_output()?)
+}
+
+/// A person who tries it out: `up` runs, its folder says the rest.
+#[tokio::test]
+async fn send_tail_and_explain_find_their_way_by_the_folder_of_up() {
+    let fleet = Fleet::start(Engine::Embedded, QUIET, &[]).await.unwrap();
+    tail_shows_what_send_sends(&fleet).await.unwrap();
+    a_file_is_sent_line_by_line(&fleet).await.unwrap();
+    explain_tells_the_story(&fleet).await.unwrap();
+    what_send_refuses(&fleet);
+}
+
+async fn tail_shows_what_send_sends(fleet: &Fleet) -> anyhow::Result<()> {
+    let tail = |name: &str, args: &[&str]| {
+        let args = [&["tail", "--data", "data", "--user", "ana"], args].concat();
+        WatchbellProcess::start(name, fleet.dir(), &args, &[])
+    };
+    let mut looking = tail("tail-looking", &["--count", "2"])?;
+    looking.wait_log("signed in as ana, change 0, 0 unread", DEADLINE).await?;
+    let id = fleet.command(&["send", "--data", "data", "--to", "ana,ben", "Disk full"])?.trim().to_owned();
+    looking.wait_log(&format!("warning  firing    Disk full [new, {id}]"), DEADLINE).await?;
+    is_in(fleet, "ana", &id, "new").await?;
+
+    // Another one goes on from a cursor, says `seen` of what it shows, prints frames as they are, and ends.
+    let row = is_in(fleet, "ana", &id, "new").await?;
+    let from = format!("{}.0", epoch(fleet).await?);
+    let mut seeing = tail("tail-seeing", &["--json", "--seen", "--count", "1", "--cursor", &from])?;
+    let line = seeing.wait_log(&id, DEADLINE).await?;
+    let frame: Value = serde_json::from_str(&line)?;
+    assert_eq!(
+        (&frame["type"], &frame["seq"], &frame["alert"]["title"]),
+        (&json!("alert"), &row["seq"], &json!("Disk full"))
+    );
+    assert!(seeing.wait_exit(DEADLINE).await?.success());
+    is_in(fleet, "ana", &id, "seen").await?;
+    looking.wait_log(&format!("seen [\"{id}\"]"), DEADLINE).await?;
+
+    let update =
+        ["send", "--data", "data", "--to", "ana", "--id", &id, "--version", "2", "--status", "resolved"];
+    fleet.command(&[&update[..], &["--severity", "critical", "--body", "Swept", "Disk swept"]].concat())?;
+    looking.wait_log("critical resolved  Disk swept", DEADLINE).await?;
+    assert!(looking.wait_exit(DEADLINE).await?.success(), "two alerts were asked for");
+
+    let error = refusal(fleet, &["tail", "--data", "data", "--user", "zoe"], &[]);
+    assert_says(&error, &["demo.json has no user zoe", "--url and --token"]);
+    let error = refusal(fleet, &["tail", "--url", &fleet.url("up")?, "--token", "forged"], &[]);
+    assert_says(&error, &["closed the session for good: 4001"]);
+    Ok(())
+}
+
+async fn epoch(fleet: &Fleet) -> anyhow::Result<String> {
+    let session = fleet.session("up", "ana", None).await?;
+    let cursor = session.hello["cursor"].as_str().unwrap_or_default();
+    Ok(cursor.split('.').next().unwrap_or_default().to_owned())
+}
+
+async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
+    let line = |number: usize| {
+        json!({"to": {"users": ["ben"]}, "title": "From a file", "id": format!("line-{number}")}).to_string()
+    };
+    let lines: Vec<String> = (1..=250).map(line).collect();
+    std::fs::write(fleet.dir().join("alerts.ndjson"), lines.join("\n\n"))?;
+    let printed = fleet.command(&["send", "--data", "data", "--file", "alerts.ndjson"])?;
+    assert_eq!(printed, "Everything was accepted.\n");
+    for id in ["line-1", "line-250"] {
+        is_in(fleet, "ben", id, "new").await?;
+    }
+
+    std::fs::write(fleet.dir().join("torn.ndjson"), format!("{}\n{{\"to\": ", line(251)))?;
+    let error = refusal(fleet, &["send", "--data", "data", "--file", "torn.ndjson"], &[]);
+    assert_says(&error, &["line 2 is not JSON"]);
+    std::fs::write(
+        fleet.dir().join("wrong.ndjson"),
+        format!("{}\n{{\"to\": {{\"users\": [\"ben\"]}}}}", line(252)),
+    )?;
+    let error = refusal(fleet, &["send", "--data", "data", "--file", "wrong.ndjson"], &[]);
+    assert_says(&error, &["422", "alert 1: ", "missing field `title`"]);
+    let error = refusal(fleet, &["send", "--data", "data", "--file", "nowhere.ndjson"], &[]);
+    assert_says(&error, &["nowhere.ndjson cannot be read"]);
+    Ok(())
+}
+
+async fn explain_tells_the_story(fleet: &Fleet) -> anyhow::Result<()> {
+    let id =
+        fleet.command(&["send", "--data", "data", "--to", "ana,ben", "To be explained"])?.trim().to_owned();
+    is_in(fleet, "ana", &id, "new").await?;
+    let printed = fleet.command(&["explain", &id, "--data", "data"])?;
+    assert_says(&printed, &["version 1: To be explained", "for 2 recipients", "\nana (new;", "\nben (new;"]);
+    let printed = fleet.command(&["explain", &id, "--user", "ben", "--data", "data"])?;
+    assert_says(&printed, &["\nben (new; looked at again at"]);
+    assert!(!printed.contains("\nana ("), "{printed}");
+    let error = refusal(fleet, &["explain", &id, "--user", "zoe", "--data", "data"], &[]);
+    assert_says(&error, &["zoe is not among its recipients"]);
+    let error = refusal(fleet, &["explain", "unheard-of", "--data", "data"], &[]);
+    assert_says(&error, &["no alert of tenant demo has this id"]);
+    Ok(())
+}
+
+fn what_send_refuses(fleet: &Fleet) {
+    let send = |args: &[&str]| refusal(fleet, &[&["send", "--data", "data"], args].concat(), &[]);
+    assert_says(&send(&["To nobody"]), &["give --to, --group or --everyone"]);
+    assert_says(&send(&["--to", "ana", "--severity", "loud", "t"]), &["422", "severity"]);
+    assert_says(&send(&["--to", "ana", "--policy", "nightly", "t"]), &["422", "policy"]);
+    assert_says(
+        &send(&["--to", "ana", "--url", "http://127.0.0.1:9", "t"]),
+        &["--url and --key go together"],
+    );
+    let elsewhere = [("WATCHBELL_URL", "http://127.0.0.1:9"), ("WATCHBELL_KEY", "wb_canary-key")];
+    let away = refusal(fleet, &["send", "--to", "ana", "t"], &elsewhere);
+    assert_says(&away, &["http://127.0.0.1:9 cannot be reached"]);
+    assert!(!away.contains("canary"), "{away}");
+    assert_says(
+        &refusal(fleet, &["send", "--data", "elsewhere", "--to", "ana", "t"], &[]),
+        &["run `watchbell up`"],
+    );
+}
+
+/// An operator with real services.
+#[tokio::test]
+async fn an_operator_has_keys_tokens_migrations_and_topology() {
+    let fleet = Fleet::start(Engine::Services, QUIET, &[]).await.unwrap();
+    for _ in 0..2 {
+        // `Fleet::start` has done it already: each of these is one more.
+        assert_eq!(fleet.command(&["migrate"]).unwrap(), "The store is up to this version.\n");
+    }
+    keys_open_and_close(&fleet).await.unwrap();
+    tokens_open_sessions(&fleet).await.unwrap();
+    topology_is_shown_checked_and_applied(&fleet).await.unwrap();
+}
+
+async fn keys_open_and_close(fleet: &Fleet) -> anyhow::Result<()> {
+    let key =
+        fleet.command(&["key", "create", "--tenant", "acme", "--name", "nightly job"])?.trim().to_owned();
+    let url = fleet.url("ingest")?;
+    let send = |title: &str| {
+        let env = [("WATCHBELL_URL", url.as_str()), ("WATCHBELL_KEY", key.as_str())];
+        fleet.command_with(&["send", "--to", "ana", title], &env)
+    };
+    let id = send("With a new key")?.trim().to_owned();
+    is_in(fleet, "ana", &id, "new").await?;
+
+    let list = fleet.command(&["key", "list"])?;
+    assert!(!list.contains(&key), "a key is shown once");
+    let line = list.lines().find(|line| line.contains("nightly job")).expect("the key is listed");
+    assert_says(line, &["acme", "works"]);
+    let hash = line.split_whitespace().next().unwrap_or_default().to_owned();
+    assert_says(&refusal(fleet, &["key", "revoke", &hash[..7]], &[]), &["at least 8 characters"]);
+    assert_says(
+        &refusal(fleet, &["key", "revoke", "00000000"], &[]),
+        &["no working key has a hash that begins so"],
+    );
+    assert_says(&fleet.command(&["key", "revoke", &hash])?, &["1 revoked"]);
+    assert_says(&refusal(fleet, &["key", "revoke", &hash], &[]), &["no working key"]);
+    let refused =
+        until("the key to stop working", DEADLINE, async || send("With a revoked key").err()).await?;
+    assert_says(&format!("{refused:#}"), &["401"]);
+    let list = fleet.command(&["key", "list"])?;
+    assert_says(list.lines().find(|line| line.starts_with(&hash)).unwrap_or_default(), &["revoked 20"]);
+    assert_says(&refusal(fleet, &["key", "create", "--tenant", "no good"], &[]), &["--tenant"]);
+    Ok(())
+}
+
+async fn tokens_open_sessions(fleet: &Fleet) -> anyhow::Result<()> {
+    let token = fleet.command(&["token", "--user", "ana", "--tenant", "acme"])?.trim().to_owned();
+    let url = fleet.url("socket-2")?;
+    let tail = ["tail", "--url", &url, "--token", &token, "--json", "--count", "1"];
+    let mut tail = WatchbellProcess::start("tail", fleet.dir(), &tail, &[])?;
+    let hello: Value = serde_json::from_str(&tail.wait_log("hello", DEADLINE).await?)?;
+    assert_eq!(hello["user"], "ana");
+    let id = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "To a token"})).await?;
+    tail.wait_log(&id, DEADLINE).await?;
+    assert!(tail.wait_exit(DEADLINE).await?.success());
+
+    let other = fleet.command(&["token", "--user", "ana", "--tenant", "other", "--seconds", "60"])?;
+    let get = fleet.http().get(format!("{url}/v1/inbox")).bearer_auth(other.trim());
+    let page: Value = serde_json::from_str(&get.send().await?.text().await?)?;
+    assert_eq!((&page["seq"], &page["alerts"]), (&json!(0), &json!([])), "another tenant's ana");
+    let short = [("WATCHBELL__AUTH__HS256_SECRET", "canary")];
+    let error = refusal(fleet, &["token", "--user", "ana"], &short);
+    assert_says(&error, &["auth.hs256_secret must have at least 32 bytes"]);
+    Ok(())
+}
+
+async fn topology_is_shown_checked_and_applied(fleet: &Fleet) -> anyhow::Result<()> {
+    let shown = fleet.command(&["topology", "show"])?;
+    assert_says(&shown, &["watchbell.alerts", "watchbell.dispatch", "watchbell.rejected", "permissions"]);
+    assert_eq!(fleet.command(&["topology", "check"])?, "Every exchange and queue is there.\n");
+
+    // A vhost with nothing in it.
+    let empty = watchbell_tests::services::rabbit().await?.fresh_vhost("empty").await?;
+    let empty = [("WATCHBELL__BROKER__URL", empty.as_str())];
+    assert_says(
+        &refusal(fleet, &["topology", "check"], &empty),
+        &["watchbell.alerts", "watchbell topology apply"],
+    );
+    for _ in 0..2 {
+        let applied = fleet.command_with(&["topology", "apply"], &empty)?;
+        assert_eq!(applied, "Every exchange, queue and binding is there.\n");
+    }
+    fleet.command_with(&["topology", "check"], &empty)?;
+    Ok(())
+}
+
+#[test]
+fn a_configuration_is_checked_before_it_runs() {
+    let dir = Scratch::new("config").unwrap();
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let done = bare(&dir, args, env, "").unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8(text).unwrap())
+    };
+    let (ok, said) = run(&["config", "check"], &[]);
+    assert!(ok, "{said}");
+    assert_says(
+        &said,
+        &["holds together", "run (any worker): no, store.url must be given", "email: no, [email]"],
+    );
+    let enough = [
+        ("WATCHBELL__STORE__URL", "postgres://ana:canary-password@db/w"),
+        ("WATCHBELL__BROKER__URL", "amqp://ana:canary-password@mq/w"),
+        ("WATCHBELL__AUTH__HS256_SECRET", "canary-secret-of-more-than-32-bytes"),
+    ];
+    let (ok, said) = run(&["config", "check"], &enough);
+    assert!(ok, "{said}");
+    assert_says(&said, &["run (any worker): yes", "run socket: yes"]);
+
+    let (ok, said) = run(&["config", "show"], &enough);
+    assert!(ok && !said.contains("canary"), "{said}");
+    assert_says(&said, &["redacted", "batch_max: 256"]);
+
+    // Each says which key it is and what it should be.
+    for (name, value, parts) in [
+        ("WATCHBELL__HTTP__LSTEN", "127.0.0.1:1", &["lsten", "listen"][..]),
+        ("WATCHBELL__HTPP__LISTEN", "127.0.0.1:1", &["htpp", "http"]),
+        ("WATCHBELL__HTTP__LISTEN", "nowhere", &["http.listen", "address"]),
+        ("WATCHBELL__SOCKET__PING_EVERY", "soon", &["socket.ping_every", "30s"]),
+        ("WATCHBELL__DISPATCH__BATCH_MAX", "many", &["dispatch.batch_max", "integer"]),
+        ("WATCHBELL__FALLBACK__LEASE", "1s", &["fallback.lease", "at least 30s"]),
+        ("WATCHBELL__STORE__URL_FILE", "no-such-file", &["WATCHBELL__STORE__URL_FILE", "cannot be read"]),
+        ("WATCHBELL__AUTH__PUBLIC_KEY_FILES", "no-such.pem", &["no-such.pem"]),
+    ] {
+        for args in [&["config", "check"][..], &["run", "ingest"]] {
+            if name.ends_with("KEY_FILES") && args[0] == "run" {
+                continue; // Only sockets read keys.
+            }
+            let (ok, said) = run(args, &[(name, value)]);
+            assert!(!ok, "{name}={value}: {said}");
+            assert_says(&said, parts);
+        }
+    }
+    std::fs::write(
+        dir.path().join("watchbell.toml"),
+        "[policies.page]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
+    )
+    .unwrap();
+    let (ok, said) = run(&["config", "check"], &[]);
+    assert!(!ok, "{said}");
+    assert_says(&said, &["policies.page: steps[0].channel must be push or email"]);
+}
+
+#[tokio::test]
+async fn alerts_come_through_a_pipe_as_well() {
+    let fleet = Fleet::start(Engine::Embedded, QUIET, &[]).await.unwrap();
+    let dir = Scratch::new("pipe").unwrap();
+    let url = fleet.url("up").unwrap();
+    let line = json!({"to": {"users": ["ana"]}, "title": "From a pipe", "id": "piped"}).to_string();
+    let args = ["send", "--url", &url, "--key", fleet.key(), "--file", "-"];
+    let done = bare(&dir, &args, &[], &line).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "Everything was accepted.\n");
+    is_in(&fleet, "ana", "piped", "new").await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! What a client sends over a WebSocket, from bytes to messages (RFC 6455). Pure; keeps memory only for what has begun.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+use watchbell::wire::frame::CLIENT_FRAME_BYTES_MAX;
+
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+
+/// One complete thing that was said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Text(String),
+    Ping(Vec<u8>),
+    Pong,
+    Close,
+}
+
+/// The client does not speak the protocol: binary, not masked, too long, not UTF-8, and so on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotTheProtocol;
+
+/// Reads one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    /// A frame that has begun and not ended.
+    rest: Vec<u8>,
+    /// Fragments of a message that has begun and not ended.
+    fragments: Option<Vec<u8>>,
+}
+
+impl Decoder {
+    /// Takes what was read, and adds what is complete to `said`.
+    pub(crate) fn take(&mut self, read: &[u8], said: &mut Vec<Said>) -> Result<(), NotTheProtocol> {
+        let mut rest = std::mem::take(&mut self.rest);
+        // Mostly a whole frame arrives at once, and nothing is copied.
+        let bytes = if rest.is_empty() {
+            read
+        } else {
+            rest.extend_from_slice(read);
+            &rest
+        };
+        let mut at = 0;
+        while let Some(len) = self.frame(&bytes[at..], said)? {
+            at += len;
+        }
+        self.rest = bytes[at..].to_vec();
+        Ok(())
+    }
+
+    /// Reads one frame; gives its length, or `None` when it is not complete.
+    fn frame(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<Option<usize>, NotTheProtocol> {
+        let mut cursor = Cursor::new(bytes);
+        let Some((header, len)) = FrameHeader::parse(&mut cursor).map_err(|_| NotTheProtocol)? else {
+            return Ok(None);
+        };
+        let Some(mask) = header.mask else { return Err(NotTheProtocol) };
+        let is_control = matches!(header.opcode, OpCode::Control(_));
+        let too_long = len > CLIENT_FRAME_BYTES_MAX as u64 || is_control && len > CONTROL_BYTES_MAX;
+        if header.rsv1 || header.rsv2 || header.rsv3 || too_long || is_control && !header.is_final {
+            return Err(NotTheProtocol);
+        }
+        let begin = cursor.position() as usize;
+        let Some(payload) = bytes.get(begin..begin + len as usize) else { return Ok(None) };
+        let payload: Vec<u8> =
+            payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        self.understand(header.opcode, header.is_final, payload, said)?;
+        Ok(Some(begin + len as usize))
+    }
+
+    fn understand(
+        &mut self,
+        opcode: OpCode,
+        is_final: bool,
+        payload: Vec<u8>,
+        said: &mut Vec<Said>,
+    ) -> Result<(), NotTheProtocol> {
+        let whole = match (opcode, self.fragments.take()) {
+            (OpCode::Control(control), fragments) => {
+                self.fragments = fragments; // Control frames may come between fragments.
+                said.push(match control {
+                    Control::Ping => Said::Ping(payload),
+                    Control::Pong => Said::Pong,
+                    Control::Close => Said::Close,
+                    Control::Reserved(_) => return Err(NotTheProtocol),
+                });
+                return Ok(());
+            }
+            (OpCode::Data(Data::Text), None) => payload,
+            (OpCode::Data(Data::Continue), Some(mut fragments)) => {
+                fragments.extend_from_slice(&payload);
+                fragments
+            }
+            _ => return Err(NotTheProtocol),
+        };
+        if whole.len() > CLIENT_FRAME_BYTES_MAX {
+            return Err(NotTheProtocol);
+        }
+        if is_final {
+            said.push(Said::Text(String::from_utf8(whole).map_err(|_| NotTheProtocol)?));
+        } else {
+            self.fragments = Some(whole);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..126 => bytes.push(0x80 | len as u8),
+            len => bytes.extend([&[0x80 | 126][..], &(len as u16).to_be_bytes()].concat()),
+        }
+        bytes.extend(mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    /// What is understood of bytes that arrive `step` at a time.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<Said>, NotTheProtocol> {
+        let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+        for chunk in bytes.chunks(step) {
+            decoder.take(chunk, &mut said)?;
+        }
+        assert!(decoder.rest.is_empty() && decoder.rest.capacity() == 0, "an idle connection keeps nothing");
+        Ok(said)
+    }
+
+    #[test]
+    fn messages_are_read_however_they_arrive() {
+        let text = |text: &str| Said::Text(text.to_owned());
+        for (why, bytes, expected) in [
+            ("one", frame(0x81, b"hello"), vec![text("hello")]),
+            ("two at once", [frame(0x81, b"a"), frame(0x81, b"b")].concat(), vec![text("a"), text("b")]),
+            ("empty", frame(0x81, b""), vec![text("")]),
+            ("long", frame(0x81, &[b'x'; 1_000]), vec![text(&"x".repeat(1_000))]),
+            (
+                "fragments",
+                [frame(0x01, b"he"), frame(0x00, b"ll"), frame(0x80, b"o")].concat(),
+                vec![text("hello")],
+            ),
+            (
+                "a ping between fragments",
+                [frame(0x01, b"he"), frame(0x89, b"p"), frame(0x80, b"y")].concat(),
+                vec![Said::Ping(b"p".to_vec()), text("hey")],
+            ),
+            (
+                "a character cut by a fragment",
+                [frame(0x01, &[0xc3]), frame(0x80, &[0xb6])].concat(),
+                vec![text("ö")],
+            ),
+            (
+                "pong and close",
+                [frame(0x8a, b""), frame(0x88, b"\x03\xe8")].concat(),
+                vec![Said::Pong, Said::Close],
+            ),
+        ] {
+            for step in [1, 3, 7, bytes.len()] {
+                assert_eq!(read(&bytes, step).as_ref(), Ok(&expected), "{why}, {step} bytes at a time");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_protocol_is_refused() {
+        let long = frame(0x01, &[b'x'; CLIENT_FRAME_BYTES_MAX]);
+        for (why, bytes) in [
+            ("binary", frame(0x82, b"x")),
+            ("not masked", vec![0x81, 1, b'x']),
+            ("a reserved bit", frame(0xc1, b"x")),
+            ("a reserved opcode", frame(0x83, b"x")),
+            ("a reserved control opcode", frame(0x8b, b"x")),
+            ("a continuation of nothing", frame(0x80, b"x")),
+            ("a message inside a message", [frame(0x01, b"x"), frame(0x81, b"x")].concat()),
+            ("a fragmented ping", frame(0x09, b"x")),
+            ("a long ping", frame(0x89, &[b'x'; 126])),
+            ("over 16 KiB", frame(0x81, &[b'x'; CLIENT_FRAME_BYTES_MAX + 1])),
+            ("over 16 KiB in fragments", [long, frame(0x80, b"x")].concat()),
+            (
+                "a length that lies",
+                vec![0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+            ),
+            ("not UTF-8", frame(0x81, &[0xff])),
+        ] {
+            assert_eq!(read(&bytes, bytes.len()), Err(NotTheProtocol), "{why}");
+        }
+    }
+}

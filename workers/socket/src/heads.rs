@@ -1,0 +1,76 @@
+//! Heads of inboxes for those who join. Whoever asks while the store is busy shares the next question with all the
+//! others: a stampede of ten thousand is a few dozen statements.
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use watchbell::{domain::UserKey, store::Head};
+
+use crate::Socket;
+
+/// Who waits to be told at the most; more are turned away as overload.
+const WAITING_MAX: usize = 65_536;
+/// Users of one question.
+const BATCH_MAX: usize = 500;
+/// Questions under way at once.
+const QUESTIONS_MAX: usize = 2;
+
+type Asked = (UserKey, oneshot::Sender<Head>);
+
+/// Asks.
+pub(crate) struct Heads {
+    queue: mpsc::Sender<Asked>,
+}
+
+/// What is asked.
+pub(crate) type HeadsQueue = mpsc::Receiver<Asked>;
+
+/// The store does not answer, or too many ask.
+#[derive(Debug)]
+pub(crate) struct NotNow;
+
+impl Heads {
+    pub(crate) fn new() -> (Self, HeadsQueue) {
+        let (queue, asked) = mpsc::channel(WAITING_MAX);
+        (Self { queue }, asked)
+    }
+
+    /// Where somebody's inbox is.
+    pub(crate) async fn of(&self, user: &UserKey) -> Result<Head, NotNow> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send((user.clone(), answer)).map_err(|_| NotNow)?;
+        answered.await.map_err(|_| NotNow)
+    }
+}
+
+impl Socket {
+    /// Answers until `stop`.
+    pub(crate) async fn read_heads(self, asked: HeadsQueue, stop: CancellationToken) {
+        let asked = Mutex::new(asked);
+        let questions = (0..QUESTIONS_MAX).map(|_| self.answer(&asked));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = futures_util::future::join_all(questions) => {}
+        }
+    }
+
+    async fn answer(&self, asked: &Mutex<HeadsQueue>) {
+        let mut batch = Vec::new();
+        while asked.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
+            match self.0.store.heads(&users).await {
+                Ok(heads) => {
+                    for (user, answer) in users.iter().zip(answers) {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(heads.get(user).copied().unwrap_or_default());
+                    }
+                }
+                // Their answers are dropped, which tells them.
+                Err(error) => {
+                    let sessions = users.len();
+                    warn!(%error, sessions, "Sessions are turned away: the store does not answer");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `GET /v1/poll?cursor=&wait=`: the same session in single requests, for networks that let nothing else through.
+//!
+//! Each answer is an array of frames. Without a cursor it is `hello`, whose cursor the first real poll sends; with one,
+//! what changed since, as soon as something did, or a `ping` after the wait. Nothing is kept between two polls: the
+//! cursor is all there is, so the next one may come to any pod.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{Query, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
+use watchbell::{
+    domain::{TopicKey, UserKey},
+    runtime::http::ClientAddress,
+    store::Head,
+    wire::{
+        Problem,
+        frame::{Hello, ServerFrame},
+    },
+};
+
+use crate::{
+    Socket,
+    api::unavailable,
+    door::{self, RETRY_AFTER_S, StreamQuery},
+    filter::Filter,
+    frame::Frame,
+    hub::{Place, Subscription},
+    mailbox::{Item, Mail},
+    order::{Order, Taken},
+    replay::Replayed,
+};
+
+/// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
+const WAIT_S_DEFAULT: u64 = 25;
+const WAIT_S_MAX: u64 = 50;
+/// How long a frame waits for its predecessor before the store is asked.
+const HOLE_WAIT: Duration = Duration::from_millis(150);
+
+pub(crate) async fn poll(
+    State(socket): State<Socket>,
+    Extension(client): Extension<ClientAddress>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    door::check_room(&socket, &headers)?;
+    let wait = Duration::from_secs(query.wait.unwrap_or(WAIT_S_DEFAULT).min(WAIT_S_MAX));
+    let mut auth = query.auth();
+    auth.token = door::token_of(&headers).map(|token| token.expose().to_owned()).or(auth.token);
+    let identity = door::identity_of(&socket, auth.token.as_deref())?;
+    let too_many = |what| Problem::too_many(what, RETRY_AFTER_S);
+    let _address = socket.0.addresses.enter(client.0, socket.0.config.sessions_per_address_max);
+    let _address = _address.ok_or_else(|| too_many("this address has enough sessions"))?;
+    let filter = auth.filter.map(Filter::read).transpose();
+    let filter = filter.map_err(|problem| Problem::invalid("filter", problem))?;
+    let busy = |_| Problem::unavailable("this pod has enough to do", RETRY_AFTER_S);
+    socket.0.turns.take().await.map_err(busy)?;
+
+    let place = socket.join(identity.user.clone()).await;
+    let place = place.map_err(|_| too_many("this user has enough sessions"))?;
+    let topics = auth.topics.iter().map(|topic| crate::topics::key(&identity, topic));
+    let topics: Vec<TopicKey> = topics.collect::<Result<_, _>>()?;
+    let mut subscriptions: Vec<Subscription> = Vec::new();
+    for topic in topics {
+        subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
+    }
+    let head = socket.0.heads.of(&identity.user).await;
+    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+    door::check_revoked(&identity, &head)?;
+
+    let poll = Poll { socket: &socket, user: &identity.user, place, filter, frames: Vec::new() };
+    let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
+        None => vec![poll.hello(head)],
+        Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
+        Some(Ok(cursor)) => poll.wait(cursor, Instant::now() + wait).await?,
+    };
+    let frames: Vec<&RawValue> =
+        frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
+}
+
+struct Poll<'a> {
+    socket: &'a Socket,
+    user: &'a UserKey,
+    place: Place,
+    filter: Option<Filter>,
+    frames: Vec<Arc<Frame>>,
+}
+
+impl Poll<'_> {
+    fn hello(&self, head: Head) -> Arc<Frame> {
+        let hello = ServerFrame::Hello(Hello {
+            session: "poll",
+            user: self.user.user.as_str(),
+            seq: head.seq,
+            cursor: &self.socket.cursor(head.seq),
+            unread: head.unread,
+            resumed: false,
+            heartbeat_ms: WAIT_S_DEFAULT * 1_000,
+            server_time: &self.socket.0.clock.now().to_string(),
+        });
+        Arc::new(Frame::new(&hello, Some(head.seq)))
+    }
+
+    /// What changed since, at once when something did; otherwise the next that does, until `until`.
+    async fn wait(mut self, cursor: u64, until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
+        let mut order = Order::after(cursor);
+        let mut heal_at = Instant::now();
+        loop {
+            if heal_at <= Instant::now() {
+                heal_at = until + Duration::from_secs(1); // Not again, unless a hole appears.
+                if let Some(resync) = self.replay(&mut order).await? {
+                    return Ok(vec![resync]);
+                }
+            }
+            if !self.frames.is_empty() {
+                return Ok(self.frames);
+            }
+            let leaving = self.socket.0.leaving.cancelled();
+            let mail = poll_fn(|context| self.place.mailbox.poll_take(context));
+            let mail = tokio::select! {
+                mail = timeout_at(until.min(heal_at), mail) => mail,
+                // The pod leaves: the next poll goes elsewhere.
+                () = leaving => return Ok(vec![self.ping(&order)]),
+            };
+            match mail {
+                Ok(Mail::Items(items)) => {
+                    for item in items {
+                        self.take(item, &mut order, &mut heal_at);
+                    }
+                }
+                Ok(Mail::Overflowed) => heal_at = Instant::now(),
+                Err(_) if Instant::now() >= until => return Ok(vec![self.ping(&order)]),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item, order: &mut Order<Arc<Frame>>, heal_at: &mut Instant) {
+        match item {
+            Item::Frame(frame) => match frame.seq {
+                None => self.tell(frame),
+                Some(seq) => match order.take(seq, frame) {
+                    Taken::Next(frame) => self.tell(frame),
+                    Taken::Send(frames) => frames.into_iter().for_each(|frame| self.tell(frame)),
+                    Taken::Held => *heal_at = (*heal_at).min(Instant::now() + HOLE_WAIT),
+                    Taken::Heal => *heal_at = Instant::now(),
+                    Taken::Old => {}
+                },
+            },
+            Item::Ping { head } if head.seq > order.last() => *heal_at = Instant::now(),
+            Item::Ping { .. } | Item::Leave { .. } | Item::Revoked => {}
+        }
+    }
+
+    async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
+        loop {
+            match self.socket.replay(self.user, order).await.map_err(unavailable)? {
+                Replayed::Resync(head) => {
+                    let reason = "more changed than is replayed";
+                    return Ok(Some(Arc::new(self.socket.resync_frame(reason, head))));
+                }
+                Replayed::Frames { frames, complete } => {
+                    frames.into_iter().for_each(|frame| self.tell(frame));
+                    if complete {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, frame: Arc<Frame>) {
+        let filter = self.filter.as_ref();
+        if filter.is_none_or(|filter| !frame.can_be_filtered() || filter.lets_through(frame.facets())) {
+            self.frames.push(frame);
+        }
+    }
+
+    /// Nothing for the client, and yet its cursor may have moved: what a filter left out is behind it.
+    fn ping(&self, order: &Order<Arc<Frame>>) -> Arc<Frame> {
+        let seq = order.last();
+        let cursor = self.socket.cursor(seq);
+        Arc::new(Frame::new(&ServerFrame::Ping { seq, cursor: Some(&cursor) }, Some(seq)))
+    }
+}
