@@ -23,6 +23,8 @@ use crate::domain::{
 
 /// The prefix of every environment variable.
 const ENV_PREFIX: &str = "WATCHBELL";
+/// More than this is no difference between clocks: a token that is over would be believed for long.
+const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Everything, checked. Made once, in `main`; trusted after.
 #[derive(Debug, Clone, Deserialize)]
@@ -106,7 +108,7 @@ pub struct BrokerSection {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// The secret of HS256 tokens. At least 32 bytes (RFC 7518, section 3.2).
@@ -114,6 +116,11 @@ pub struct AuthConfig {
     pub hs256_secret: Option<Secret>,
     /// PEM files of public keys: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     pub public_key_files: Vec<PathBuf>,
+    /// Where a sign-in service shows its public keys (a JWK set, RFC 7517). Must be https, but for this machine.
+    pub jwks_url: Option<String>,
+    /// How far clocks may differ when a token's times are judged.
+    #[serde(deserialize_with = "duration")]
+    pub leeway: Duration,
     /// Required in `aud` when given.
     pub audience: Option<String>,
     /// Required in `iss` when given.
@@ -377,6 +384,20 @@ impl Default for BrokerSection {
     }
 }
 
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            hs256_secret: None,
+            public_key_files: Vec::new(),
+            jwks_url: None,
+            leeway: Duration::from_secs(30),
+            audience: None,
+            issuer: None,
+            default_tenant: None,
+        }
+    }
+}
+
 impl Default for SocketConfig {
     fn default() -> Self {
         Self {
@@ -482,6 +503,7 @@ impl Config {
         if let Some(secret) = &self.auth.hs256_secret {
             ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
         }
+        ensure!(self.auth.leeway <= AUTH_LEEWAY_MAX, "auth.leeway must be at most 5m");
         for mount in &self.mount {
             mount.check().with_context(|| format!("mount {}", mount.path))?;
         }

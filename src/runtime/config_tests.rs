@@ -50,6 +50,7 @@ fn a_refusal_names_the_key() {
         ),
         ("[fallback]\nlease = \"1s\"\n", &[], "fallback.lease must be at least 30s"),
         ("[auth]\nhs256_secret = \"short\"\n", &[], "auth.hs256_secret must have at least 32 bytes"),
+        ("[auth]\nleeway = \"6m\"\n", &[], "auth.leeway must be at most 5m"),
         (
             "",
             &[("WATCHBELL__STORE__URL_FILE", "no-such-file")],
