@@ -13,13 +13,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
+use self::values::{duration, maybe_secret, secret, with_files};
 use super::http::Network;
 use crate::domain::{
     Channel, Policy, PolicyStep, Secret,
     policy::{Policies, STEPS_MAX},
 };
+
+mod values;
 
 /// The prefix of every environment variable.
 const ENV_PREFIX: &str = "WATCHBELL";
@@ -41,6 +44,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Sessions.
     pub socket: SocketConfig,
+    /// HTTP for producers.
+    pub ingest: IngestConfig,
     /// Taking alerts in.
     pub dispatch: DispatchConfig,
     /// Escalation.
@@ -187,6 +192,15 @@ pub enum MountShape {
     History,
 }
 
+/// `[ingest]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestConfig {
+    /// Alerts and events that one tenant may publish each second on this pod, on average; 0: any number. Beyond it the
+    /// answer is 503 with `Retry-After`.
+    pub rate_per_tenant: u32,
+}
+
 /// `[dispatch]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -199,6 +213,9 @@ pub struct DispatchConfig {
     /// When an alert without `expires_at` expires.
     #[serde(deserialize_with = "duration")]
     pub expires_after: Duration,
+    /// How long the kept events of a topic stay after the last one was published there.
+    #[serde(deserialize_with = "duration")]
+    pub topics_kept: Duration,
 }
 
 /// `[fallback]`
@@ -421,6 +438,7 @@ impl Default for DispatchConfig {
             batch_max: 256,
             batch_wait: Duration::from_millis(5),
             expires_after: Duration::from_secs(7 * 24 * 60 * 60),
+            topics_kept: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }
@@ -558,55 +576,6 @@ impl PolicySection {
         }
         Ok(Policy { steps })
     }
-}
-
-/// Replaces each `…_FILE` variable by the content of the file it names, without its last line break.
-fn with_files(env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut resolved = BTreeMap::new();
-    let ours = env.into_iter().filter(|(name, _)| name.starts_with("WATCHBELL__"));
-    for (name, value) in ours {
-        // Keys that are paths by nature end in `_file` themselves.
-        let is_path = ["__TRUST_ROOT_FILE", "__PUBLIC_KEY_FILES"].iter().any(|end| name.ends_with(end));
-        match name.strip_suffix("_FILE").filter(|_| !is_path) {
-            Some(key) => {
-                let text = std::fs::read_to_string(&value)
-                    .with_context(|| format!("{name}: its file cannot be read"))?;
-                resolved.insert(key.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
-            }
-            None => {
-                resolved.insert(name, value);
-            }
-        }
-    }
-    Ok(resolved)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
-        .ok_or_else(|| D::Error::custom("must be a duration with its unit, such as 250ms, 30s, 5m or 24h"))
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..split].parse().ok()?;
-    let ms = match &text[split..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(ms).map(Duration::from_millis)
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::from)
-}
-
-fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }
 
 /// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.

@@ -94,6 +94,6 @@ fn a_duration_says_its_unit() {
         ("1.5s", None),
         ("", None),
     ] {
-        assert_eq!(parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
+        assert_eq!(values::parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
     }
 }

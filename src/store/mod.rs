@@ -76,7 +76,7 @@ pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
 pub use timeline::{LatestAlert, Recipient, StoredAlert, TimelineEntry};
-pub use topics::NewEvent;
+pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;
