@@ -13,8 +13,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
+pub(super) use self::values::{duration, maybe_duration, maybe_secret};
+use self::values::{secret, with_files};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
@@ -23,8 +25,12 @@ use crate::domain::{Channel, Secret, policy::Policies};
 
 pub use super::escalation_config::RestraintSection;
 
+mod values;
+
 /// The prefix of every environment variable.
 const ENV_PREFIX: &str = "WATCHBELL";
+/// More than this is no difference between clocks: a token that is over would be believed for long.
+const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Everything, checked. Made once, in `main`; trusted after.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +47,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Sessions.
     pub socket: SocketConfig,
+    /// HTTP for producers.
+    pub ingest: IngestConfig,
     /// Taking alerts in.
     pub dispatch: DispatchConfig,
     /// Escalation.
@@ -114,7 +122,7 @@ pub struct BrokerSection {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// The secret of HS256 tokens. At least 32 bytes (RFC 7518, section 3.2).
@@ -122,6 +130,11 @@ pub struct AuthConfig {
     pub hs256_secret: Option<Secret>,
     /// PEM files of public keys: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     pub public_key_files: Vec<PathBuf>,
+    /// Where a sign-in service shows its public keys (a JWK set, RFC 7517). Must be https, but for this machine.
+    pub jwks_url: Option<String>,
+    /// How far clocks may differ when a token's times are judged.
+    #[serde(deserialize_with = "duration")]
+    pub leeway: Duration,
     /// Required in `aud` when given.
     pub audience: Option<String>,
     /// Required in `iss` when given.
@@ -188,6 +201,15 @@ pub enum MountShape {
     History,
 }
 
+/// `[ingest]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestConfig {
+    /// Alerts and events that one tenant may publish each second on this pod, on average; 0: any number. Beyond it the
+    /// answer is 503 with `Retry-After`.
+    pub rate_per_tenant: u32,
+}
+
 /// `[dispatch]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -201,6 +223,9 @@ pub struct DispatchConfig {
     /// When an alert without `expires_at` expires.
     #[serde(deserialize_with = "duration")]
     pub expires_after: Duration,
+    /// How long the kept events of a topic stay after the last one was published there.
+    #[serde(deserialize_with = "duration")]
+    pub topics_kept: Duration,
 }
 
 /// `[fallback]`
@@ -372,6 +397,20 @@ impl Default for BrokerSection {
     }
 }
 
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            hs256_secret: None,
+            public_key_files: Vec::new(),
+            jwks_url: None,
+            leeway: Duration::from_secs(30),
+            audience: None,
+            issuer: None,
+            default_tenant: None,
+        }
+    }
+}
+
 impl Default for SocketConfig {
     fn default() -> Self {
         Self {
@@ -395,6 +434,7 @@ impl Default for DispatchConfig {
             batch_max: 256,
             batch_wait: Duration::ZERO,
             expires_after: Duration::from_secs(7 * 24 * 60 * 60),
+            topics_kept: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }
@@ -476,6 +516,7 @@ impl Config {
         if let Some(secret) = &self.auth.hs256_secret {
             ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
         }
+        ensure!(self.auth.leeway <= AUTH_LEEWAY_MAX, "auth.leeway must be at most 5m");
         for mount in &self.mount {
             mount.check().with_context(|| format!("mount {}", mount.path))?;
         }
@@ -516,61 +557,6 @@ impl Config {
     pub fn set_policy_if_absent(&mut self, name: &str, steps: &[(Channel, Duration)]) {
         self.policies.entry(name.to_owned()).or_insert_with(|| PolicySection::with_steps(steps));
     }
-}
-
-/// Replaces each `…_FILE` variable by the content of the file it names, without its last line break.
-fn with_files(env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut resolved = BTreeMap::new();
-    let ours = env.into_iter().filter(|(name, _)| name.starts_with("WATCHBELL__"));
-    for (name, value) in ours {
-        // Keys that are paths by nature end in `_file` themselves.
-        let is_path = ["__TRUST_ROOT_FILE", "__PUBLIC_KEY_FILES"].iter().any(|end| name.ends_with(end));
-        match name.strip_suffix("_FILE").filter(|_| !is_path) {
-            Some(key) => {
-                let text = std::fs::read_to_string(&value)
-                    .with_context(|| format!("{name}: its file cannot be read"))?;
-                resolved.insert(key.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
-            }
-            None => {
-                resolved.insert(name, value);
-            }
-        }
-    }
-    Ok(resolved)
-}
-
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
-        .ok_or_else(|| D::Error::custom("must be a duration with its unit, such as 250ms, 30s, 5m or 24h"))
-}
-
-pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..split].parse().ok()?;
-    let ms = match &text[split..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(ms).map(Duration::from_millis)
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::from)
-}
-
-fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }
 
 /// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.

@@ -69,6 +69,7 @@ fn a_refusal_names_the_key() {
         ("[restraint]\npushes_per_hour_max = 0\n", &[], "restraint.pushes_per_hour_max must be at least 1"),
         ("[fallback]\nlease = \"1s\"\n", &[], "fallback.lease must be at least 30s"),
         ("[auth]\nhs256_secret = \"short\"\n", &[], "auth.hs256_secret must have at least 32 bytes"),
+        ("[auth]\nleeway = \"6m\"\n", &[], "auth.leeway must be at most 5m"),
         (
             "",
             &[("WATCHBELL__STORE__URL_FILE", "no-such-file")],
@@ -147,6 +148,6 @@ fn a_duration_says_its_unit() {
         ("1.5s", None),
         ("", None),
     ] {
-        assert_eq!(parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
+        assert_eq!(values::parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
     }
 }

@@ -89,7 +89,7 @@ pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
 pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
-pub use topics::NewEvent;
+pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
 pub use walk::Walk;
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.

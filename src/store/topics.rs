@@ -23,6 +23,9 @@ pub struct NewEvent {
     pub content: Arc<str>,
 }
 
+/// Topics that one sweep forgets at the most, so that it holds nobody up.
+pub const SWEEP_TOPICS_MAX: i64 = 100;
+
 /// One statement's worth: the newest event says how many are kept.
 const TRIM: &str = "DELETE FROM topic_events WHERE (tenant, topic, event_id) IN (
     SELECT tenant, topic, event_id FROM (
@@ -79,6 +82,27 @@ impl Store {
         let trim = TRIM.replace("{batch}", &self.engine.rows("tenant text, topic text"));
         sqlx::query(AssertSqlSafe(trim)).bind(json!(topics).to_string()).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Forgets the kept events of topics that nobody has published to since `before`, at most [`SWEEP_TOPICS_MAX`]
+    /// topics at a time; answers how many events those were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep_topics(&self, before: Timestamp) -> Result<u64, StoreError> {
+        writing!(self, "sweep_topics", |tx| {
+            let swept = sqlx::query(
+                "DELETE FROM topic_events WHERE (tenant, topic) IN (
+                    SELECT tenant, topic FROM topic_events GROUP BY tenant, topic
+                    HAVING max(recorded_us) < $1 LIMIT $2)",
+            )
+            .bind(before.as_microsecond())
+            .bind(SWEEP_TOPICS_MAX)
+            .execute(&mut **tx)
+            .await?;
+            Ok(swept.rows_affected())
+        })
+        .await
     }
 
     /// The last kept events of a topic, at most `limit`, oldest first, each as its subscribers are given it.

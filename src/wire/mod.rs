@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod close;
+pub mod cloudevent;
 pub mod event;
 #[cfg(test)]
 mod fixture_tests;

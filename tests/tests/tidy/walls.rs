@@ -63,9 +63,15 @@ const VENDORS: [Vendor; 9] = [
     Vendor { name: "apns_h2", places: &["workers/fallback"], because: ONLY_FALLBACK },
     Vendor {
         name: "reqwest",
-        places: &["workers/fallback", "workers/fleet"],
+        places: &[
+            "workers/fallback",
+            "workers/fleet",
+            "workers/socket/Cargo.toml",
+            "workers/socket/src/jwks.rs",
+        ],
         because: "Calls to providers live in workers/fallback, each behind its bulkhead and breaker; the operator's \
-                  commands in workers/fleet. Nobody else calls out over HTTP.",
+                  commands in workers/fleet; a sign-in service's keys in workers/socket/src/jwks.rs. Nobody else \
+                  calls out over HTTP.",
     },
     Vendor {
         name: "tokio_tungstenite",

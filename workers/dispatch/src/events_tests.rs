@@ -138,3 +138,35 @@ async fn what_is_not_an_event_is_parked_with_its_reason() {
     parked.settle.ack().await;
     bed.end().await;
 }
+
+#[tokio::test]
+async fn cloudevents_come_in_both_modes_or_are_parked_with_their_reason() {
+    let mut bed = Bed::start("cloudevents").await;
+    let id = "0198f3c2-7c1f-7d2e-8a46-5f0c6f9e41d2";
+    let attributes = json!({"specversion": "1.0", "id": id, "source": "probe", "type": "status_change",
+        "tenant": "acme", "topic": "monitor:7", "kind": "event"});
+    let mut structured = attributes.clone();
+    structured["data"] = json!({"up": false});
+    let headers = attributes.as_object().unwrap().iter();
+    let headers =
+        headers.map(|(name, value)| (format!("cloudEvents:{name}"), value.as_str().unwrap().to_owned()));
+    let message = |content_type: &str, body: &Value| Message {
+        content_type: content_type.into(),
+        ..Message::json("m-1".into(), body.to_string())
+    };
+    let binary = Message { headers: headers.collect(), ..message("application/json", &json!({"up": false})) };
+    let structured = message("application/cloudevents+json", &structured);
+    for (why, message) in [("binary", binary), ("structured", structured)] {
+        bed.broker.publish(Address::Alerts, message, DEADLINE).await.unwrap();
+        let event = bed.told().await["event"].clone();
+        assert_eq!((&event["id"], &event["data"]), (&json!(id), &json!({"up": false})), "{why}");
+    }
+    let unreadable = message("application/cloudevents+json", &json!({"specversion": "1.0"}));
+    bed.broker.publish(Address::Alerts, unreadable, DEADLINE).await.unwrap();
+    let mut rejected = bed.broker.consume(WorkQueue::Rejected, 1).await;
+    let parked = timeout(DEADLINE, rejected.next()).await.expect("it is parked").unwrap();
+    assert_eq!(parked.message.headers[refused::REASON], "id: is missing: a CloudEvent has it, as text");
+    assert_eq!(parked.message.content_type, "application/cloudevents+json", "as it came");
+    parked.settle.ack().await;
+    bed.end().await;
+}

@@ -18,6 +18,7 @@ mod batch;
 mod events;
 mod intake;
 mod live;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,6 +53,10 @@ pub struct Dispatch {
 impl Dispatch {
     /// Works until `shutdown`; a batch in hand is finished first, if the store lets it.
     pub async fn run(self, shutdown: CancellationToken) {
+        tokio::join!(self.take(&shutdown), self.sweep(&shutdown));
+    }
+
+    async fn take(&self, shutdown: &CancellationToken) {
         // Twice the batch: the next one is on its way while this one is committed.
         let prefetch = u16::try_from(self.config.batch_max * 2).unwrap_or(u16::MAX);
         let mut consumer = self.broker.consume(WorkQueue::Dispatch, prefetch).await;
@@ -66,7 +71,7 @@ impl Dispatch {
                 },
             };
             let deliveries = self.fill(first, consumer.as_mut()).await;
-            self.handle(deliveries, &shutdown).await;
+            self.handle(deliveries, shutdown).await;
         }
         info!("Dispatch has stopped");
     }

@@ -3,7 +3,7 @@
 //! Leaving (I10): not ready; workers stop taking work and sessions are asked to move, while HTTP is still served; then
 //! HTTP stops; then connections close.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -168,7 +168,10 @@ impl Process {
             })
         }));
         if roles.contains(&Role::Ingest) {
-            let ingest = Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone());
+            let ingest = Ingest {
+                rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
+                ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
+            };
             self.add_routes(watchbell_ingest::router(ingest));
         }
         if roles.contains(&Role::Dispatch) {

@@ -34,6 +34,7 @@ use watchbell::{
 use crate::{
     App, Shared, alerts,
     count::What,
+    hook::Query,
     limits::{ALERTS_MAX, READS_PER_REQUEST_MAX},
     publish, request, store_problem,
 };
@@ -59,7 +60,7 @@ pub async fn accept(
         }
     })?;
     let accepted = messages.len();
-    publish::publish(&shared, What::Alert, messages).await?;
+    publish::publish(&shared, &tenant, What::Alert, messages).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
 }
 
@@ -153,28 +154,6 @@ impl Hook {
             return Err(Problem::invalid("alerts", detail));
         }
         Ok(hook)
-    }
-}
-
-/// What the operator wrote behind the address in `webhook_config`.
-#[derive(Debug, Default)]
-struct Query {
-    audience: Audience,
-    policy: Option<String>,
-}
-
-impl Query {
-    fn of(uri: &Uri) -> Result<Self, Problem> {
-        let given = request::query(uri, &["users", "groups", "everyone", "policy"])?;
-        let text = |name: &str| given.get(name).map(String::as_str).unwrap_or_default();
-        let everyone = match text("everyone") {
-            "" | "false" => false,
-            "true" => true,
-            _ => return Err(Problem::invalid("everyone", "must be true or false")),
-        };
-        let users = request::list("users", text("users"), |text| UserId::parse(text))?;
-        let groups = request::list("groups", text("groups"), |text| GroupId::parse(text))?;
-        Ok(Self { audience: Audience { users, groups, everyone }, policy: given.get("policy").cloned() })
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{json, value::Value};
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     store::{Counts, Recipient, StoreError},
-    wire::{Problem, alert::Defaults, parse_alert},
+    wire::{Kind, Problem, alert::Defaults, parse_alert},
 };
 
 use crate::{
@@ -42,7 +42,7 @@ pub async fn accept(
     let trace = publish::trace_of(&parts.headers);
     let read = || {
         let batch = Batch::read(What::Alert, form, &body)?;
-        let alerts = alerts_of(&shared, &tenant, &parts.headers, &batch)?;
+        let alerts = alerts_of(&shared, &tenant, &parts.headers, form, &batch)?;
         let ready = |(alert, index): &(Alert, Option<usize>)| {
             publish::ready(alert, trace).map_err(|problem| at_index(problem, *index))
         };
@@ -50,7 +50,7 @@ pub async fn accept(
         Ok((batch.is_one, alerts, messages))
     };
     let (is_one, alerts, messages) = read().inspect_err(|_: &Problem| What::Alert.count("invalid", 1))?;
-    publish::publish(&shared, What::Alert, messages).await?;
+    publish::publish(&shared, &tenant, What::Alert, messages).await?;
 
     let named = |alert: &Alert| json!({"id": alert.id.as_str(), "version": alert.version});
     let answer = match alerts.as_slice() {
@@ -70,6 +70,7 @@ fn alerts_of(
     shared: &Shared,
     tenant: &Tenant,
     headers: &HeaderMap,
+    form: Form,
     batch: &Batch<'_>,
 ) -> Result<Vec<(Alert, Option<usize>)>, Problem> {
     let key = batch::idempotency_key(headers)?;
@@ -79,7 +80,8 @@ fn alerts_of(
         let index = (!batch.is_one).then_some(at);
         let id = batch::id_of(key, index, &shared.ingest.new_id, |text| AlertId::parse(text))?;
         let defaults = Defaults { tenant: Some(tenant.clone()), id: Some(id), now };
-        let alert = alert_of(raw.get(), &defaults, &shared.ingest.policies);
+        let plain = form.plain(raw.get(), Kind::Alert).map_err(|problem| at_index(problem, index))?;
+        let alert = alert_of(&plain, &defaults, &shared.ingest.policies);
         alerts.push((alert.map_err(|problem| at_index(problem, index))?, index));
     }
     Ok(alerts)

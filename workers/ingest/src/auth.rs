@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use axum::{
@@ -41,8 +41,20 @@ pub async fn enter(State(shared): App, mut request: Request, next: Next) -> Resu
     Ok(next.run(request).await)
 }
 
-async fn tenant_of(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Tenant, Problem> {
-    let Some(given) = credential(headers) else {
+async fn tenant_of(shared: &Shared, headers: &HeaderMap) -> Result<Tenant, Problem> {
+    tenant_of_either(shared, headers, None).await
+}
+
+/// The tenant of the key in the headers, or else of the one the body gave.
+///
+/// # Errors
+/// 401 for no key, and for one that does not work.
+pub async fn tenant_of_either(
+    shared: &Shared,
+    headers: &HeaderMap,
+    in_body: Option<Secret>,
+) -> Result<Tenant, Problem> {
+    let Some(given) = credential(headers).or(in_body) else {
         return Err(Problem::unauthorized(
             "Give an API key: `Authorization: Bearer wbk_…`, `X-Api-Key: wbk_…`, or as the password of HTTP basic.",
         ));

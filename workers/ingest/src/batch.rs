@@ -2,7 +2,7 @@
 //!
 //! What has no id gets one from the `Idempotency-Key` (`key`, or `key.0`, `key.1`, … for several), else a new UUIDv7.
 
-use std::{fmt, ops::ControlFlow};
+use std::{borrow::Cow, fmt, ops::ControlFlow};
 
 use axum::http::HeaderMap;
 use serde::{
@@ -10,7 +10,10 @@ use serde::{
     de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use watchbell::{domain::InvalidName, wire::Problem};
+use watchbell::{
+    domain::InvalidName,
+    wire::{Kind, Problem, cloudevent},
+};
 
 use crate::{NewId, count::What, limits::ALERTS_MAX, request};
 
@@ -25,6 +28,8 @@ pub enum Form {
     Json,
     /// An object a line.
     Lines,
+    /// A CloudEvent, or an array of them.
+    CloudEvents,
 }
 
 impl Form {
@@ -36,8 +41,27 @@ impl Form {
         if NDJSON.contains(&request::media_type(headers).as_str()) {
             return Ok(Self::Lines);
         }
-        request::expect_type(headers, &[JSON, NDJSON[0]])?;
+        if [cloudevent::STRUCTURED, cloudevent::BATCH].contains(&request::media_type(headers).as_str()) {
+            return Ok(Self::CloudEvents);
+        }
+        request::expect_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED])?;
         Ok(Self::Json)
+    }
+
+    /// One of the body's items in the plain form. `kind` is what a CloudEvent is when it does not say.
+    ///
+    /// # Errors
+    /// 422 for what is no CloudEvent.
+    pub fn plain(self, raw: &str, kind: Kind) -> Result<Cow<'_, str>, Problem> {
+        match self {
+            Self::Json | Self::Lines => Ok(Cow::Borrowed(raw)),
+            Self::CloudEvents => {
+                let plain = cloudevent::plain_of_structured(raw.as_bytes(), kind);
+                let plain = plain.map_err(|error| Problem::invalid(error.field, error.problem))?;
+                // It is JSON that was just written, so it is UTF-8.
+                Ok(Cow::Owned(String::from_utf8_lossy(&plain).into_owned()))
+            }
+        }
     }
 }
 
@@ -56,7 +80,7 @@ impl<'a> Batch<'a> {
     /// It is not JSON, or there are more than [`ALERTS_MAX`].
     pub fn read(what: What, form: Form, body: &'a [u8]) -> Result<Self, Problem> {
         match form {
-            Form::Json => split_json(what, body),
+            Form::Json | Form::CloudEvents => split_json(what, body),
             Form::Lines => split_lines(what, body),
         }
     }

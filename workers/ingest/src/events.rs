@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use watchbell::{
     broker::Message,
     domain::{Event, EventId, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
-    wire::{Problem, event::EventDefaults, parse_event},
+    wire::{Kind, Problem, event::EventDefaults, parse_event},
 };
 
 use crate::{
@@ -35,16 +35,16 @@ pub async fn accept(
     let read = || {
         let batch = Batch::read(What::Event, form, &body)?;
         let defaults = EventDefaults {
-            tenant: Some(tenant),
+            tenant: Some(tenant.clone()),
             topic: Some(topic),
             id: None,
             now: shared.ingest.clock.now(),
         };
-        Ok((batch.is_one, events_of(&shared, &parts.headers, &batch, &defaults)?))
+        Ok((batch.is_one, events_of(&shared, &parts.headers, form, &batch, &defaults)?))
     };
     let (is_one, events) = read().inspect_err(|_: &Problem| What::Event.count("invalid", 1))?;
     let (events, messages): (Vec<Event>, Vec<Message>) = events.into_iter().unzip();
-    publish::publish(&shared, What::Event, messages).await?;
+    publish::publish(&shared, &tenant, What::Event, messages).await?;
 
     let answer = match events.as_slice() {
         [event] if is_one => json!({"id": event.id.as_str(), "status": "accepted"}),
@@ -60,6 +60,7 @@ pub async fn accept(
 fn events_of(
     shared: &Shared,
     headers: &HeaderMap,
+    form: Form,
     batch: &Batch<'_>,
     defaults: &EventDefaults,
 ) -> Result<Vec<(Event, Message)>, Problem> {
@@ -69,7 +70,8 @@ fn events_of(
     for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
         let id = batch::id_of(key, index, &shared.ingest.new_id, |text| EventId::parse(text))?;
-        let event = event_of(raw.get(), &EventDefaults { id: Some(id), ..defaults.clone() });
+        let plain = form.plain(raw.get(), Kind::Event).map_err(|problem| at_index(problem, index))?;
+        let event = event_of(&plain, &EventDefaults { id: Some(id), ..defaults.clone() });
         let event = event.map_err(|problem| at_index(problem, index))?;
         let message = publish::ready_event(&event, trace).map_err(|problem| at_index(problem, index))?;
         events.push((event, message));

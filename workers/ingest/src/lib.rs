@@ -15,16 +15,20 @@ mod auth;
 mod batch;
 mod count;
 mod events;
+mod hook;
 pub mod key;
 mod limits;
+mod pagerduty;
 mod patch;
 mod people;
 mod publish;
+mod rate;
 mod request;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +54,7 @@ use watchbell::{
 };
 
 use limits::Limits;
+use rate::Rate;
 
 /// What this worker needs.
 #[derive(Clone)]
@@ -64,6 +69,8 @@ pub struct Ingest {
     pub clock: Clock,
     /// For alerts without an id.
     pub new_id: NewId,
+    /// Alerts and events that one tenant may publish each second; `None`: any number.
+    pub rate_per_tenant: Option<NonZeroU32>,
 }
 
 /// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
@@ -72,7 +79,7 @@ pub type NewId = Arc<dyn Fn() -> Uuid + Send + Sync>;
 impl Ingest {
     /// With UUIDv7 for alerts without an id: they sort by time, which databases like.
     pub fn new(broker: SharedBroker, store: Store, policies: Arc<Policies>, clock: Clock) -> Self {
-        Self { broker, store, policies, clock, new_id: Arc::new(Uuid::now_v7) }
+        Self { broker, store, policies, clock, new_id: Arc::new(Uuid::now_v7), rate_per_tenant: None }
     }
 }
 
@@ -91,15 +98,17 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let shared = Arc::new(Shared {
         keys: auth::Keys::default(),
         publishes: Semaphore::new(limits.publishes_in_flight_max),
+        hook_bodies: Semaphore::new(limits::HOOK_BODIES_MAX),
         body_bytes: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
         publish_deadline: limits.publish_deadline,
+        rate: Rate::new(ingest.rate_per_tenant),
         ingest,
     });
     let mut router = Router::new();
     for Route { path, access, handler, .. } in routes() {
         // Outermost last: measured, then authenticated, then let in.
         let handler = match access {
-            Access::Open => handler,
+            Access::Open | Access::RoutingKey => handler,
             Access::ApiKey => handler
                 .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
                 .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter)),
@@ -113,8 +122,11 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
 struct Shared {
     ingest: Ingest,
     keys: auth::Keys,
+    rate: Rate,
     /// A permit for each alert that is being published.
     publishes: Semaphore,
+    /// A permit for each body that is read before its key is known.
+    hook_bodies: Semaphore,
     /// A permit for each byte of body that is being read or worked on.
     body_bytes: Arc<Semaphore>,
     publish_deadline: Duration,
@@ -135,6 +147,8 @@ struct Route {
 enum Access {
     /// The producer's key, and so a tenant.
     ApiKey,
+    /// The same, or the key is in the body: the handler looks.
+    RoutingKey,
     /// Anybody.
     Open,
 }
@@ -148,6 +162,7 @@ fn routes() -> Vec<Route> {
         keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline),
         keyed(Method::POST, "/v1/topics/{topic}/events", events::accept),
         keyed(Method::POST, "/v1/hooks/alertmanager", alertmanager::accept),
+        Route { access: Access::RoutingKey, ..keyed(Method::POST, "/v1/hooks/pagerduty", pagerduty::accept) },
         keyed(Method::PUT, "/v1/users/{user}", people::put_user),
         keyed(Method::DELETE, "/v1/users/{user}/sessions", people::revoke_sessions),
         keyed(Method::GET, "/v1/groups/{group}/members", people::members),

@@ -18,6 +18,10 @@ pub const RETRY_AFTER_S: u32 = 5;
 pub const KEYS_MAX: usize = 1_024;
 /// How long an API key is remembered, and so how long a revoked one may still work.
 pub const KEY_TTL: Duration = Duration::from_secs(5);
+/// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.
+pub const HOOK_BODY_BYTES_MAX: usize = 512 * 1024;
+/// Such bodies being read at once: nobody knows yet whose they are, so they take no room of those who have shown a key.
+pub const HOOK_BODIES_MAX: usize = 64;
 /// Names in one change of a group.
 pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
 /// Members on one page.

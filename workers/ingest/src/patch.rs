@@ -50,7 +50,7 @@ pub async fn patch(
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let message =
         publish::ready(&alert, trace.as_deref()).inspect_err(|_| What::Alert.count("invalid", 1))?;
-    publish::publish(&shared, What::Alert, vec![message]).await?;
+    publish::publish(&shared, &alert.tenant, What::Alert, vec![message]).await?;
     if !is_recorded(store, &alert, &change).await {
         What::Alert.count("conflict", 1);
         return Err(taken(alert.version));
@@ -60,7 +60,11 @@ pub async fn patch(
 }
 
 /// The stored alert with the change in it, checked as if it had been published whole.
-fn merged(stored: &LatestAlert, change: &Map<String, Value>, defaults: &Defaults) -> Result<Alert, Problem> {
+pub fn merged(
+    stored: &LatestAlert,
+    change: &Map<String, Value>,
+    defaults: &Defaults,
+) -> Result<Alert, Problem> {
     let version = next_version(stored.version, change.get("version"))?;
     let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
         .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
@@ -102,18 +106,26 @@ fn taken(version: u32) -> Problem {
 
 /// Whether this change is in the store, or may still come there. `false`: another one took its version.
 async fn is_recorded(store: &Store, alert: &Alert, change: &Map<String, Value>) -> bool {
+    match recorded(store, alert).await {
+        Some(stored) => stored.version > alert.version || agrees(&stored.content, alert, change),
+        None => true,
+    }
+}
+
+/// What is stored once this version, or a later one, is. `None` when it was not within [`RECORDED_WAIT`], or the store
+/// does not answer: what was confirmed is durable all the same.
+pub async fn recorded(store: &Store, alert: &Alert) -> Option<LatestAlert> {
     let until = Instant::now() + RECORDED_WAIT;
     let mut wait = FIRST_LOOK_AFTER;
     while Instant::now() < until {
-        // What was confirmed is durable, so a store that does not answer now changes nothing.
-        let Ok(Some(stored)) = store.latest(&alert.tenant, &alert.id).await else { return true };
-        if stored.version >= alert.version {
-            return stored.version > alert.version || agrees(&stored.content, alert, change);
+        let stored = store.latest(&alert.tenant, &alert.id).await.ok()?;
+        if let Some(stored) = stored.filter(|stored| stored.version >= alert.version) {
+            return Some(stored);
         }
         sleep(wait).await;
         wait = (wait * 2).min(LOOK_EVERY_MAX);
     }
-    true
+    None
 }
 
 /// Whether every changed field is as this change wanted it.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 use watchbell::{
     broker::{Address, Message, PublishError},
-    domain::{Alert, Event, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
+    domain::{Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
     wire::{
         Problem,
         alert::{Defaults, encode_alert},
@@ -99,9 +99,23 @@ fn message_id(alert: &Alert) -> String {
 /// Publishes all of them within one deadline.
 ///
 /// # Errors
-/// 503 when not all were confirmed, or when too many are under way already.
-pub async fn publish(shared: &Shared, what: What, messages: Vec<Message>) -> Result<(), Problem> {
+/// 503 when not all were confirmed, when too many are under way already, or when this tenant has published too many.
+pub async fn publish(
+    shared: &Shared,
+    tenant: &Tenant,
+    what: What,
+    messages: Vec<Message>,
+) -> Result<(), Problem> {
     let asked = messages.len();
+    if let Err(wait) = shared.rate.take(tenant, asked, Instant::now()) {
+        what.count("rate", asked);
+        return Err(Problem::unavailable(
+            format!(
+                "Your tenant publishes more {what}s than it may (`ingest.rate_per_tenant`): none of these was."
+            ),
+            u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
+        ));
+    }
     let room = shared.publishes.try_acquire_many(u32::try_from(asked).unwrap_or(u32::MAX));
     let Ok(_room) = room else {
         what.count("busy", asked);
@@ -196,7 +210,7 @@ fn is_traceparent(text: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use watchbell::domain::{AlertId, Tenant};
+    use watchbell::domain::AlertId;
 
     use super::*;
 

@@ -36,7 +36,7 @@ pub async fn admit(State(shared): App, request: Request, next: Next) -> Result<R
         .upper()
         .map_or(BODY_BYTES_MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
     if len > BODY_BYTES_MAX {
-        return Err(body_too_large());
+        return Err(body_too_large(BODY_BYTES_MAX));
     }
     let permits = u32::try_from(len).unwrap_or(u32::MAX);
     let Ok(_room) = Arc::clone(&shared.body_bytes).try_acquire_many_owned(permits) else {
@@ -76,13 +76,18 @@ pub fn expect_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem
 
 /// The whole body, within [`BODY_BYTES_MAX`] and [`BODY_TIMEOUT`].
 pub async fn body(body: Body) -> Result<Bytes, Problem> {
+    body_within(body, BODY_BYTES_MAX).await
+}
+
+/// The whole body, within so many bytes and [`BODY_TIMEOUT`].
+pub async fn body_within(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let read = async {
         let mut stream = body.into_data_stream();
         let mut whole = Vec::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| Problem::malformed("The body ended before its end."))?;
-            if whole.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(body_too_large());
+            if whole.len() + chunk.len() > bytes_max {
+                return Err(body_too_large(bytes_max));
             }
             whole.extend_from_slice(&chunk);
         }
@@ -97,8 +102,8 @@ pub async fn body(body: Body) -> Result<Bytes, Problem> {
     timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(late()))
 }
 
-fn body_too_large() -> Problem {
-    Problem::too_large(format!("A body has at most {BODY_BYTES_MAX} bytes: send several requests."))
+fn body_too_large(bytes_max: usize) -> Problem {
+    Problem::too_large(format!("A body has at most {bytes_max} bytes: send several requests."))
 }
 
 /// A body that is a JSON object of these fields. What is misspelt is refused, or it would be lost in silence.

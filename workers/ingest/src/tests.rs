@@ -8,5 +8,7 @@ mod answers;
 mod events;
 mod fixture;
 mod keys;
+mod metrics;
+mod pagerduty;
 mod patch;
 mod people;

@@ -30,7 +30,7 @@ impl FromRequestParts<Socket> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
         let token = door::token_of(&parts.headers);
-        let identity = door::identity_of(socket, token.as_ref().map(Secret::expose))?;
+        let identity = door::identity_of(socket, token.as_ref().map(Secret::expose)).await?;
         let head = socket.0.heads.of(&identity.user).await;
         let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
         door::check_revoked(&identity, &head)?;

@@ -102,7 +102,7 @@ pub(crate) async fn ws(
     query: Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    enter(&socket, *client, query.0.auth(), &headers, Form::Ws, None)
+    enter(&socket, *client, query.0.auth(), &headers, Form::Ws, None).await
 }
 
 /// `GET /v1/sse`
@@ -112,11 +112,11 @@ pub(crate) async fn sse(
     query: Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    enter(&socket, *client, query.0.auth(), &headers, Form::Sse, None)
+    enter(&socket, *client, query.0.auth(), &headers, Form::Sse, None).await
 }
 
 /// A stream under a team's own address: WebSocket when that is asked for, SSE otherwise.
-pub(crate) fn mounted(
+pub(crate) async fn mounted(
     socket: &Socket,
     client: ClientAddress,
     query: StreamQuery,
@@ -130,10 +130,10 @@ pub(crate) fn mounted(
         (false, false) => Form::Sse,
         (false, true) => Form::BareSse,
     };
-    enter(socket, client, query.auth(), headers, form, Some(mount))
+    enter(socket, client, query.auth(), headers, form, Some(mount)).await
 }
 
-fn enter(
+async fn enter(
     socket: &Socket,
     client: ClientAddress,
     mut auth: Auth,
@@ -154,7 +154,7 @@ fn enter(
         let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         // What the browser saw last is newer than what the page once put into the address.
         auth.cursor = last_id.or(auth.cursor);
-        let identity = identity_of(socket, auth.token.as_deref())?;
+        let identity = identity_of(socket, auth.token.as_deref()).await?;
         if mount.as_ref().is_some_and(|mount| mount.is_bare() && !mount.may_be_read_by(&identity)) {
             return Err(Problem::forbidden("your token does not allow this topic"));
         }
@@ -182,10 +182,13 @@ pub(crate) fn check_room(socket: &Socket, headers: &HeaderMap) -> Result<(), Pro
 }
 
 /// Whose token it is; a problem for whoever has none that is good.
-pub(crate) fn identity_of(socket: &Socket, token: Option<&str>) -> Result<Identity, Problem> {
+pub(crate) async fn identity_of(socket: &Socket, token: Option<&str>) -> Result<Identity, Problem> {
     let token = token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
-    let verified = socket.0.authenticator.verify(token, socket.0.clock.now());
-    verified.map_err(|error: TokenError| Problem::unauthorized(error.to_string()))
+    let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
+    identified.map_err(|error| match error {
+        TokenError::Expired | TokenError::Invalid => Problem::unauthorized(error.to_string()),
+        TokenError::UnknownKey => Problem::unavailable(error.to_string(), RETRY_AFTER_S),
+    })
 }
 
 /// A token that was issued before its user's sessions were revoked opens nothing any more.

@@ -9,7 +9,7 @@
 //! | file | what |
 //! |---|---|
 //! | `door.rs` | what a request must have to become a session: origin, room, token, handshake |
-//! | `token.rs` | whose token is believed |
+//! | `token.rs` `jwks.rs` | whose token is believed; keys read from an address |
 //! | `limits.rs` | how much anybody may ask of a pod |
 //! | `mount.rs` | streams under a team's own addresses |
 //! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |
@@ -39,6 +39,7 @@ mod filter;
 mod frame;
 mod heads;
 mod hub;
+mod jwks;
 mod limits;
 mod mailbox;
 mod mount;
@@ -83,7 +84,7 @@ use limits::{Addresses, Turns};
 use mailbox::Item;
 use presence::Presence;
 use receipts::Receipts;
-pub use token::{Authenticator, Identity};
+pub use token::{Authenticator, Identity, TokenError};
 
 /// What the worker is made of.
 pub struct SocketParts {
@@ -172,6 +173,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
                 socket.clone().write_receipts(receipt_queue, stop.clone()),
                 socket.clone().tell_presence(stop.clone()),
                 socket.clone().let_go_of_partitions(stop.clone()),
+                socket.0.authenticator.keep_keys(&stop),
             );
         };
         let drain = async {

@@ -99,7 +99,7 @@ async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mount = Arc::new(Mount::of(&config, &parameters));
-    door::mounted(&socket, client, query, &headers, mount)
+    door::mounted(&socket, client, query, &headers, mount).await
 }
 
 /// The kept events of a mount's topics, as a JSON array, oldest first.

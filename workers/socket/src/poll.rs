@@ -54,7 +54,7 @@ pub(crate) async fn poll(
     let wait = Duration::from_secs(query.wait.unwrap_or(WAIT_S_DEFAULT).min(WAIT_S_MAX));
     let mut auth = query.auth();
     auth.token = door::token_of(&headers).map(|token| token.expose().to_owned()).or(auth.token);
-    let identity = door::identity_of(&socket, auth.token.as_deref())?;
+    let identity = door::identity_of(&socket, auth.token.as_deref()).await?;
     let too_many = |what| Problem::too_many(what, RETRY_AFTER_S);
     let _address = socket.0.addresses.enter(client.0, socket.0.config.sessions_per_address_max);
     let _address = _address.ok_or_else(|| too_many("this address has enough sessions"))?;

@@ -205,13 +205,16 @@ async fn authenticate(
         Ok(())
     };
     timeout(deadline, asked).await.map_err(|_| End::Close(CloseCode::NoAuth))??;
-    verify(socket, auth.token.as_deref().unwrap_or_default())
+    identify(socket, auth.token.as_deref().unwrap_or_default()).await
 }
 
-pub(crate) fn verify(socket: &Socket, token: &str) -> Result<Identity, End> {
-    socket.0.authenticator.verify(token, socket.0.clock.now()).map_err(|error| match error {
+pub(crate) async fn identify(socket: &Socket, token: &str) -> Result<Identity, End> {
+    let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
+    identified.map_err(|error| match error {
         TokenError::Expired => End::Close(CloseCode::TokenExpired),
         TokenError::Invalid => End::Close(CloseCode::BadToken),
+        // Come back later: the keys cannot be read just now.
+        TokenError::UnknownKey => End::Close(CloseCode::Overloaded),
     })
 }
 

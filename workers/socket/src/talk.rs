@@ -17,7 +17,7 @@ use crate::{
     Identity,
     decoder::Said,
     frame::{self, Frame},
-    session::{End, Session, token_ends_at, verify, write},
+    session::{End, Session, identify, token_ends_at, write},
 };
 
 /// How long an event that was stored may still be on its way through the broker, so that a snapshot has it first.
@@ -55,7 +55,7 @@ impl Session<'_> {
         }
         match serde_json::from_str(line) {
             Ok(ClientFrame::Receipt(frame)) => self.receipt(frame).await,
-            Ok(ClientFrame::Auth(auth)) => return self.renew(&auth),
+            Ok(ClientFrame::Auth(auth)) => return self.renew(&auth).await,
             Ok(ClientFrame::Subscribe(named)) => return self.subscribe(&named.topic).await,
             Ok(ClientFrame::Unsubscribe(named)) => self.unsubscribe(&named.topic),
             Ok(ClientFrame::Refresh(named)) => return self.refresh(named.topic.as_deref()).await,
@@ -74,8 +74,8 @@ impl Session<'_> {
     }
 
     /// A newer token of the same person: the session goes on until that one ends.
-    fn renew(&mut self, auth: &Auth) -> Result<(), End> {
-        let identity = verify(self.socket, auth.token.as_deref().unwrap_or_default())?;
+    async fn renew(&mut self, auth: &Auth) -> Result<(), End> {
+        let identity = identify(self.socket, auth.token.as_deref().unwrap_or_default()).await?;
         if identity.user != self.state.identity.user {
             return Err(End::Close(CloseCode::Forbidden));
         }

@@ -8,13 +8,14 @@ use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use tokio_util::sync::CancellationToken;
 use watchbell::{
     domain::{GroupId, Secret, Tenant, Topic, TopicPattern, UserId, UserKey},
     runtime::config::AuthConfig,
 };
 
-/// Clocks may differ by this much, in seconds.
-const LEEWAY_S: i64 = 30;
+use crate::jwks::{self, Jwks, Key, Refreshed};
+
 /// The longest token looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
@@ -78,6 +79,9 @@ pub enum TokenError {
     /// It is not one of ours: forged, garbled, for somebody else, or without what is needed.
     #[error("the token is not valid here")]
     Invalid,
+    /// Its key is not known, and the keys have not been read since it came: it may be good a little later.
+    #[error("the token's key is not known yet: try again")]
+    UnknownKey,
 }
 
 /// What a token has to say. Anything else is passed over.
@@ -145,6 +149,8 @@ fn whole_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::E
 /// Knows the keys.
 pub struct Authenticator {
     keys: Vec<(DecodingKey, Validation)>,
+    pub(crate) jwks: Option<Jwks>,
+    leeway_s: i64,
     default_tenant: Option<Tenant>,
 }
 
@@ -173,15 +179,42 @@ impl Authenticator {
             })?);
         }
         ensure!(
-            !keys.is_empty(),
-            "auth.hs256_secret or auth.public_key_files must be given, or nobody could sign in"
+            !keys.is_empty() || config.jwks_url.is_some(),
+            "auth.hs256_secret, auth.public_key_files or auth.jwks_url must be given, or nobody could sign in"
         );
+        let jwks = config.jwks_url.as_deref().map(|url| Jwks::new(url, config)).transpose();
         let keys = keys.into_iter().map(|(key, algorithm)| (key, validation(config, algorithm))).collect();
         let default_tenant = config.default_tenant.as_deref().map(Tenant::parse).transpose();
-        Ok(Self { keys, default_tenant: default_tenant.context("auth.default_tenant")? })
+        Ok(Self {
+            keys,
+            jwks: jwks.context("auth.jwks_url")?,
+            leeway_s: config.leeway.as_secs() as i64,
+            default_tenant: default_tenant.context("auth.default_tenant")?,
+        })
     }
 
-    /// Checks a token at a moment.
+    /// Reads `auth.jwks_url`, if there is one, whenever it is time to or a token names a new key, until `stop`.
+    pub async fn keep_keys(&self, stop: &CancellationToken) {
+        if let Some(jwks) = &self.jwks {
+            jwks.keep(stop).await;
+        }
+    }
+
+    /// Checks a token at a moment, with a look at `auth.jwks_url` when its key is not known yet.
+    ///
+    /// # Errors
+    /// [`TokenError`], and [`TokenError::UnknownKey`] only when the keys could not be read or were read just before.
+    pub async fn identify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        let verified = self.verify(token, now);
+        let (Some(jwks), Err(TokenError::UnknownKey)) = (&self.jwks, &verified) else { return verified };
+        let refreshed = jwks.refresh().await;
+        match self.verify(token, now) {
+            Err(TokenError::UnknownKey) if refreshed == Refreshed::Since => Err(TokenError::Invalid),
+            verified => verified,
+        }
+    }
+
+    /// Checks a token at a moment, with the keys that are known.
     ///
     /// # Errors
     /// [`TokenError`]. Which part was wrong is not told to whoever forged it.
@@ -189,16 +222,11 @@ impl Authenticator {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
-        let claims = self
-            .keys
-            .iter()
-            .find_map(|(key, validation)| jsonwebtoken::decode::<Claims>(token, key, validation).ok())
-            .ok_or(TokenError::Invalid)?
-            .claims;
-        if claims.exp.saturating_add(LEEWAY_S) <= now.as_second() {
+        let claims = self.claims_of(token)?;
+        if claims.exp.saturating_add(self.leeway_s) <= now.as_second() {
             return Err(TokenError::Expired);
         }
-        if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(LEEWAY_S) > now.as_second()) {
+        if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(self.leeway_s) > now.as_second()) {
             return Err(TokenError::Invalid);
         }
         let grants = Grants::of(&claims);
@@ -209,9 +237,30 @@ impl Authenticator {
         };
         let user = UserId::parse(claims.sub).map_err(|_| TokenError::Invalid)?;
         let expires_at =
-            Timestamp::from_second(claims.exp.saturating_add(LEEWAY_S)).unwrap_or(Timestamp::MAX);
+            Timestamp::from_second(claims.exp.saturating_add(self.leeway_s)).unwrap_or(Timestamp::MAX);
         Ok(Identity { user: UserKey::new(tenant, user), expires_at, issued_at, grants })
     }
+
+    /// What the token says, once a key of ours has signed it.
+    fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
+        if let Some(claims) = self.keys.iter().find_map(|(key, validation)| signed(token, key, validation)) {
+            return Ok(claims);
+        }
+        let Some(jwks) = &self.jwks else { return Err(TokenError::Invalid) };
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let keys = jwks.keys();
+        // A token without `kid` may be of any key.
+        let named = |key: &&Key| header.kid.is_none() || key.kid == header.kid;
+        let mut candidates = keys.iter().filter(named).peekable();
+        let is_known = header.kid.is_some() && candidates.peek().is_some();
+        let claims = candidates.find_map(|key| signed(token, &key.key, &key.validation));
+        let may_be_new = !is_known && jwks::ALGORITHMS.contains(&header.alg);
+        claims.ok_or(if may_be_new { TokenError::UnknownKey } else { TokenError::Invalid })
+    }
+}
+
+fn signed(token: &str, key: &DecodingKey, validation: &Validation) -> Option<Claims> {
+    Some(jsonwebtoken::decode::<Claims>(token, key, validation).ok()?.claims)
 }
 
 fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
@@ -228,7 +277,7 @@ fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
 }
 
 /// Signature, audience and issuer; times are checked by [`Authenticator::verify`], against its own clock.
-fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validation {
+pub(crate) fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.validate_exp = false;
     validation.validate_nbf = false;
@@ -298,4 +347,4 @@ impl NewToken<'_> {
 
 #[cfg(test)]
 #[path = "token_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -12,11 +14,11 @@ fn config() -> AuthConfig {
     AuthConfig { hs256_secret: Some(Secret::from(SECRET)), ..AuthConfig::default() }
 }
 
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn ana() -> UserKey {
+pub(crate) fn ana() -> UserKey {
     UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap())
 }
 
@@ -29,6 +31,7 @@ fn a_token_is_believed_by_this_table() {
     let plain = config();
     let for_app = AuthConfig { audience: Some("app".into()), issuer: Some("acme".into()), ..config() };
     let for_other = AuthConfig { audience: Some("other".into()), issuer: Some("acme".into()), ..config() };
+    let strict = AuthConfig { leeway: Duration::ZERO, ..config() };
     let good = token(&plain, SECRET, 1_000);
     let unsigned = {
         let claims = good.split('.').nth(1).unwrap();
@@ -39,6 +42,7 @@ fn a_token_is_believed_by_this_table() {
     for (why, config, token, now, expected) in [
         ("ours, in time", &plain, good.clone(), 999, Ok(())),
         ("clocks may differ a little", &plain, good.clone(), 1_029, Ok(())),
+        ("or not at all, where that is wished", &strict, good.clone(), 1_000, Err(TokenError::Expired)),
         ("its time is over", &plain, good.clone(), 1_030, Err(TokenError::Expired)),
         (
             "signed by somebody else",
@@ -161,7 +165,7 @@ fn public_keys_of_each_kind_are_taken_from_files() {
 }
 
 /// Makes a pair of each kind with `openssl`, which the test set-up has.
-fn key_pairs(dir: &std::path::Path) -> Vec<(&'static str, Algorithm, EncodingKey)> {
+pub(crate) fn key_pairs(dir: &std::path::Path) -> Vec<(&'static str, Algorithm, EncodingKey)> {
     let run = |args: &[&str]| {
         let done = std::process::Command::new("openssl").args(args).current_dir(dir).output().unwrap();
         assert!(done.status.success(), "openssl {args:?}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use watchbell::domain::{Event, EventId, Tenant, Topic, TopicKey};
-use watchbell::store::{NewEvent, Store};
+use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store};
 
 use super::bed::{Bed, at, tenant};
 
@@ -14,6 +14,7 @@ on_both_engines!(
     an_event_stands_where_it_happened,
     topics_and_tenants_are_apart,
     writers_of_one_topic_do_not_lose_each_others_events,
+    abandoned_topics_are_forgotten,
 );
 
 fn topic(tenant: &Tenant, name: &str) -> TopicKey {
@@ -148,5 +149,27 @@ async fn writers_of_one_topic_do_not_lose_each_others_events(bed: &Bed) -> anyho
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 50, "four times ten and ten that all of them wrote: {ids:?}");
+    Ok(())
+}
+
+async fn abandoned_topics_are_forgotten(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let key = |name: &str| topic(&tenant("acme"), name);
+    let of = |name: &str, id: &str| but(event(id, 5), |event| event.key = key(name));
+    store.record_events(&[of("quiet", "q1"), of("busy", "b1")], at(0)).await?;
+    store.record_events(&[of("busy", "b2")], at(10)).await?;
+    // What happened long ago may have been told just now.
+    assert_eq!(store.sweep_topics(at(0)).await?, 0, "nothing is older");
+    assert_eq!(store.sweep_topics(at(10)).await?, 1, "a topic that lives keeps all of its own");
+    assert!(kept(store, &key("quiet"), 10).await?.is_empty());
+    assert_eq!(kept(store, &key("busy"), 10).await?, ["b1", "b2"]);
+
+    let many: Vec<NewEvent> = (0..=SWEEP_TOPICS_MAX).map(|n| of(&format!("t{n}"), "e")).collect();
+    store.record_events(&many, at(0)).await?;
+    let bound = u64::try_from(SWEEP_TOPICS_MAX)?;
+    assert_eq!(
+        (store.sweep_topics(at(5)).await?, store.sweep_topics(at(5)).await?),
+        (bound, 1),
+        "in bounded steps"
+    );
     Ok(())
 }

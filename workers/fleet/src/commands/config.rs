@@ -20,7 +20,8 @@ pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
 fn check(config: &Config) -> anyhow::Result<()> {
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
     providers::from_config(config)?;
-    if config.auth.hs256_secret.is_some() || !config.auth.public_key_files.is_empty() {
+    let auth = &config.auth;
+    if auth.hs256_secret.is_some() || !auth.public_key_files.is_empty() || auth.jwks_url.is_some() {
         Authenticator::new(&config.auth)?;
     }
     output::line("The configuration holds together.");

@@ -11,6 +11,7 @@ use watchbell::{
 };
 
 use super::{Hook, HookAlert};
+use crate::hook::{self, clip, escaped_len};
 
 /// What every id is made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_6f9e_41d2_4c1e_9b0a_7c1f_3d2e_8a46);
@@ -128,11 +129,7 @@ fn url_of(one: &HookAlert) -> Option<String> {
     let annotation = |name: &str| one.annotations.get(name).map(String::as_str);
     let candidates =
         [Some(one.generator_url.as_str()), annotation("runbook_url"), annotation("dashboard_url")];
-    let usable = |url: &&str| {
-        let web = url.starts_with("https://") || url.starts_with("http://");
-        web && url.len() <= bounds::URL_BYTES_MAX && !url.chars().any(char::is_control)
-    };
-    candidates.into_iter().flatten().find(usable).map(str::to_owned)
+    candidates.into_iter().flatten().find(|url| hook::is_usable_url(url)).map(str::to_owned)
 }
 
 /// The labels that fit, and how many do not. Where to send an alert is not what it is about, so those are not kept.
@@ -151,38 +148,6 @@ fn labels_of(labels: &BTreeMap<String, String>) -> (BTreeMap<String, String>, us
         kept.insert(name.clone(), value);
     }
     (kept, left_out)
-}
-
-/// `text` without NUL (which PostgreSQL cannot store), cut between characters with `…` when it is longer than
-/// `chars_max` characters or `bytes_max` bytes of JSON.
-fn clip(text: &str, chars_max: usize, bytes_max: usize) -> String {
-    const CUT: char = '…';
-    let text = text.replace('\0', "");
-    if text.chars().nth(chars_max).is_none() && escaped_len(&text) <= bytes_max {
-        return text;
-    }
-    let mut room = bytes_max.saturating_sub(CUT.len_utf8());
-    let fits = |c: &char| match room.checked_sub(escaped_char_len(*c)) {
-        Some(left) => {
-            room = left;
-            true
-        }
-        None => false,
-    };
-    text.chars().take(chars_max.saturating_sub(1)).take_while(fits).chain([CUT]).collect()
-}
-
-fn escaped_len(text: &str) -> usize {
-    text.chars().map(escaped_char_len).sum()
-}
-
-/// Bytes of a character inside a JSON string, at most.
-fn escaped_char_len(c: char) -> usize {
-    match c {
-        '"' | '\\' => 2,
-        c if c.is_ascii_control() => 6,
-        c => c.len_utf8(),
-    }
 }
 
 #[cfg(test)]
@@ -299,20 +264,6 @@ mod tests {
         ] {
             let one = HookAlert { generator_url: generator.into(), ..one(&[], &runbook) };
             assert_eq!(url_of(&one).as_deref(), Some(expected), "{why}");
-        }
-    }
-
-    #[test]
-    fn what_is_too_long_is_cut_between_characters() {
-        for (why, text, chars_max, bytes_max, expected) in [
-            ("fits to the character", "żółw", 4, usize::MAX, "żółw"),
-            ("one character too many", "żółwi", 4, usize::MAX, "żół…"),
-            ("fits to the byte", "żó", usize::MAX, 4, "żó"),
-            ("cut inside a character", "żółw", usize::MAX, 6, "ż…"),
-            ("escapes count", "\"\"\"", usize::MAX, 5, "\"…"),
-            ("NUL goes", "a\0b", 9, 9, "ab"),
-        ] {
-            assert_eq!(clip(text, chars_max, bytes_max), expected, "{why}");
         }
     }
 

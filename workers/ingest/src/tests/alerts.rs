@@ -144,7 +144,7 @@ async fn a_refusal_is_exact_and_nothing_is_published() {
             &[("content-type", "text/plain")],
             alert("a").to_string(),
             415,
-            "Send the body with `Content-Type: application/json` or `application/x-ndjson`.",
+            "Send the body with `Content-Type: application/json` or `application/x-ndjson` or `application/cl",
         ),
         ("no content type", &[("content-type", "")], alert("a").to_string(), 415, "Send the body with"),
         (
@@ -279,5 +279,40 @@ async fn a_timeline_tells_what_happened_to_whom() {
     ] {
         let answer = fixture.get(&format!("/v1/alerts/a/timeline?{query}")).await;
         assert_eq!(answer.problem(), (422, expected.into()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn cloudevents_become_alerts() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let id = "0198f3c2-7c1f-7d2e-8a46-5f0c6f9e41d2";
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "/disks", "type": "full",
+        "data": {"to": {"users": ["ana"]}, "title": "Disk full"},
+    });
+    let one = [("content-type", "application/cloudevents+json; charset=utf-8")];
+    let answer = fixture.send("POST", "/v1/alerts", &one, event.to_string()).await;
+    assert_eq!((answer.status, answer.json()), (202, json!({"id": id, "version": 1, "status": "accepted"})));
+    let alert = fixture.alerts().remove(0);
+    assert_eq!((alert.source.as_deref(), alert.category.as_deref()), (Some("/disks"), Some("full")));
+
+    let several = [("content-type", "application/cloudevents-batch+json")];
+    let mut other = event.clone();
+    other["id"] = json!("7");
+    let answer = fixture.send("POST", "/v1/alerts", &several, json!([event, other]).to_string()).await;
+    assert_eq!((answer.status, answer.json()["accepted"].clone()), (202, json!(2)));
+    other["specversion"] = json!("0.3");
+    let plain = json!({"to": {"users": ["ana"]}, "title": "t"});
+    for (why, headers, body, expected) in [
+        ("its place is named", &several, json!([event, other]), (422, "[1] specversion: must be 1.0")),
+        (
+            "a plain alert is none",
+            &one,
+            plain,
+            (422, "specversion: is missing: a CloudEvent has it, as text"),
+        ),
+    ] {
+        let answer = fixture.send("POST", "/v1/alerts", headers, body.to_string()).await;
+        assert_eq!(answer.problem(), (expected.0, expected.1.into()), "{why}");
     }
 }

@@ -108,3 +108,23 @@ async fn an_event_that_nobody_confirms_is_not_accepted() {
     assert_eq!(status, 503);
     assert!(detail.starts_with("The broker did not confirm the event in time"), "{detail}");
 }
+
+#[tokio::test]
+async fn a_cloudevents_data_is_the_events() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let event = json!({
+        "specversion": "1.0", "id": "0198f3c2-7c1f-7d2e-8a46-5f0c6f9e41d2", "source": "/probes/7",
+        "type": "status_change", "time": "2026-11-21T11:00:00Z", "keep": 1, "data": {"up": false},
+    });
+    let answer = fixture
+        .send("POST", URI, &[("content-type", "application/cloudevents+json")], event.to_string())
+        .await;
+    assert_eq!((answer.status, answer.json()["id"].clone()), (202, event["id"].clone()));
+    let event = published(&fixture).remove(0);
+    assert_eq!(
+        (event.kind.as_str(), event.source.as_deref(), event.keep),
+        ("status_change", Some("/probes/7"), 1)
+    );
+    assert_eq!((event.key.topic.as_str(), event.data["up"].clone()), ("monitor:7", json!(false)));
+    assert_eq!(event.occurred_at.to_string(), "2026-11-21T11:00:00Z");
+}

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -82,6 +83,11 @@ impl Fixture {
     }
 
     pub async fn within(dispatch: Dispatch, limits: Limits) -> Self {
+        Self::at_rate(dispatch, limits, None).await
+    }
+
+    /// With a bound of so many a second for each tenant.
+    pub async fn at_rate(dispatch: Dispatch, limits: Limits, rate_per_tenant: Option<NonZeroU32>) -> Self {
         let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();
         let url = Store::sqlite_url(&dir.join("store.sqlite"));
@@ -102,6 +108,7 @@ impl Fixture {
         }
         let ids = AtomicU64::new(0);
         let ingest = Ingest {
+            rate_per_tenant,
             new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
             ..Ingest::new(
                 broker.clone(),

@@ -1,0 +1,146 @@
+//! `POST /v1/hooks/pagerduty`.
+
+use std::{
+    future::{Future as _, poll_fn},
+    task::Poll,
+};
+
+use serde_json::{Value, json};
+use watchbell::domain::{Severity, Status};
+
+use super::fixture::{Answer, Dispatch, Fixture};
+use crate::limits::{HOOK_BODIES_MAX, HOOK_BODY_BYTES_MAX};
+
+const TO_ANA: &str = "/v1/hooks/pagerduty?users=ana";
+
+fn trigger(dedup_key: &str) -> Value {
+    json!({
+        "routing_key": "0123456789abcdef0123456789abcdef", "event_action": "trigger", "dedup_key": dedup_key,
+        "payload": {"summary": "Disk full", "source": "db-1", "severity": "error"},
+    })
+}
+
+fn event(action: &str, dedup_key: &str) -> Value {
+    json!({"routing_key": "x", "event_action": action, "dedup_key": dedup_key})
+}
+
+fn processed(dedup_key: &str) -> Value {
+    json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key})
+}
+
+/// As PagerDuty's clients post it: no header says who they are.
+async fn post_without_header(fixture: &Fixture, body: &Value) -> Answer {
+    fixture.send("POST", TO_ANA, &[("authorization", "")], body.to_string()).await
+}
+
+#[tokio::test]
+async fn a_trigger_becomes_an_alert_and_is_answered_as_pagerduty_does() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let answer = fixture.post("/v1/hooks/pagerduty?groups=ops&policy=critical", trigger("disk-7")).await;
+    assert_eq!((answer.status, answer.json()), (202, processed("disk-7")));
+    let alert = fixture.alerts().remove(0);
+    assert_eq!((alert.id.as_str(), alert.version, alert.severity), ("disk-7", 1, Severity::Critical));
+    assert_eq!((alert.to.groups[0].as_str(), alert.policy.as_deref()), ("ops", Some("critical")));
+
+    let mut nameless = trigger("");
+    nameless.as_object_mut().unwrap().remove("dedup_key");
+    let answer = fixture.post(TO_ANA, nameless).await;
+    let key = answer.json()["dedup_key"].as_str().unwrap().to_owned();
+    assert_eq!(fixture.alerts().pop().unwrap().id.as_str(), key, "it gets a key, and hears it");
+}
+
+#[tokio::test]
+async fn an_alert_is_acknowledged_resolved_and_triggered_anew() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    for (why, body, expected) in [
+        ("the first", trigger("disk-7"), (1, Status::Firing)),
+        ("somebody is at it", event("acknowledge", "disk-7"), (2, Status::Acknowledged)),
+        ("its end", event("resolve", "disk-7"), (3, Status::Resolved)),
+        ("anew", trigger("disk-7"), (4, Status::Firing)),
+    ] {
+        let before = fixture.alerts().len();
+        for _ in 0..2 {
+            let answer = fixture.post(TO_ANA, &body).await;
+            assert_eq!((answer.status, answer.json()), (202, processed("disk-7")), "{why}");
+        }
+        let alerts = fixture.alerts();
+        let alert = alerts.last().unwrap();
+        assert_eq!(alerts.len(), before + 1, "{why}: said twice it is published once");
+        assert_eq!(
+            (alert.version, alert.status, alert.title.as_str()),
+            (expected.0, expected.1, "Disk full"),
+            "{why}"
+        );
+    }
+    let answer = fixture.post(TO_ANA, event("resolve", "overtook its trigger")).await;
+    assert_eq!(answer.status, 202);
+    let alert = fixture.alerts().pop().unwrap();
+    assert_eq!((alert.version, alert.status), (2, Status::Resolved), "so that the trigger is the older one");
+}
+
+#[tokio::test]
+async fn the_key_may_stand_in_the_body() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let with_key = |key: Value| {
+        let mut body = trigger("disk-7");
+        body["routing_key"] = key;
+        body
+    };
+    let unknown = "The API key is not known, or was revoked: make one with `watchbell key`.";
+    for (why, key, expected) in [
+        ("ours", json!(fixture.key), Ok("acme")),
+        ("another tenant's", json!(fixture.other_key), Ok("globex")),
+        ("one of PagerDuty's", json!("0123456789abcdef0123456789abcdef"), Err(unknown)),
+    ] {
+        let answer = post_without_header(&fixture, &with_key(key)).await;
+        match expected {
+            Ok(tenant) => {
+                assert_eq!(answer.status, 202, "{why}");
+                assert_eq!(fixture.alerts().pop().unwrap().tenant.as_str(), tenant, "{why}");
+            }
+            Err(detail) => assert_eq!(answer.problem(), (401, detail.into()), "{why}"),
+        }
+    }
+    assert_eq!(post_without_header(&fixture, &with_key(Value::Null)).await.problem().0, 401, "none");
+    let answer = fixture.post(TO_ANA, with_key(json!(fixture.other_key))).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(fixture.alerts().pop().unwrap().tenant.as_str(), "acme", "the header wins");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_named() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let not_there = "is not what an event of the Events API, version 2, has there, or is missing";
+    for (why, uri, body, expected) in [
+        ("not JSON", TO_ANA, "{".to_owned(), (400, "The body is not JSON: EOF while parsing an object at line 1 column 1".to_owned())),
+        ("a list", TO_ANA, "[]".to_owned(), (400, "The body must be an event: a JSON object, whose routing_key is text.".to_owned())),
+        ("no action", TO_ANA, json!({}).to_string(), (422, format!("event_action: {not_there}"))),
+        ("another action", TO_ANA, event("close", "a").to_string(), (422, format!("event_action: {not_there}"))),
+        ("which one", TO_ANA, event("resolve", "").to_string(), (422, "dedup_key: is missing: it says which trigger is meant".to_owned())),
+        ("no payload", TO_ANA, event("trigger", "a").to_string(), (422, "payload.summary: is missing: a trigger has it".to_owned())),
+        ("nobody", "/v1/hooks/pagerduty", trigger("a").to_string(), (422,
+            "to: Nobody is named. Add ?users=ana,ben, ?groups=ops or ?everyone=true to the address of the hook.".to_owned())),
+        ("too long", TO_ANA, "x".repeat(HOOK_BODY_BYTES_MAX + 1), (413, "A body has at most 524288 bytes: send several requests.".to_owned())),
+    ] {
+        let answer = fixture.send("POST", uri, &[], body).await;
+        assert_eq!(answer.problem(), expected, "{why}");
+    }
+    assert!(fixture.alerts().is_empty());
+}
+
+#[tokio::test]
+async fn bodies_of_nobody_known_have_a_bound() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let mut waiting = Vec::new();
+    for _ in 0..HOOK_BODIES_MAX {
+        let endless =
+            axum::body::Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let mut request = Box::pin(fixture.send("POST", TO_ANA, &[], endless));
+        let is_pending = poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending())).await;
+        assert!(is_pending);
+        waiting.push(request);
+    }
+    assert_eq!(fixture.post(TO_ANA, trigger("a")).await.problem().0, 503);
+    drop(waiting);
+    assert_eq!(fixture.post(TO_ANA, trigger("a")).await.status, 202);
+}
