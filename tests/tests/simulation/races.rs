@@ -3,6 +3,10 @@
 
 use std::{future::Future, time::Duration};
 
+use async_trait::async_trait;
+use watchbell::broker::{
+    Address, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, embedded::EmbeddedBroker,
+};
 use watchbell::domain::{PushService, ReceiptState, Status};
 use watchbell_fallback::provider::{Accepted, SendError};
 
@@ -322,6 +326,47 @@ async fn r20_put_away_anywhere_is_put_away_and_over_is_over() -> anyhow::Result<
     let bens: Vec<What> =
         world.sent().iter().filter(|sent| sent.user == "ben").map(|sent| sent.what).collect();
     assert_eq!(bens, [What::Fcm, What::Mail], "it was ana's to put away, not ben's");
+    Ok(())
+}
+
+/// A broker that nobody reaches.
+struct Away(std::sync::Arc<EmbeddedBroker>);
+
+#[async_trait]
+impl Broker for Away {
+    async fn publish(&self, _: Address, _: Message, deadline: Duration) -> Result<(), PublishError> {
+        Err(PublishError::Unavailable(deadline))
+    }
+
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
+        self.0.consume(queue, prefetch).await
+    }
+
+    async fn live(&self) -> Box<dyn LiveSource> {
+        self.0.live().await
+    }
+
+    async fn depth(&self, _: WorkQueue) -> Result<u64, PublishError> {
+        Err(PublishError::Unavailable(secs(1)))
+    }
+
+    fn is_ready(&self) -> bool {
+        false
+    }
+}
+
+/// Case 8 of our notes, the part of it that is fallback's.
+#[tokio::test]
+async fn timers_fire_on_time_while_the_broker_is_away() -> anyhow::Result<()> {
+    let mut world = World::new().await?;
+    world.fallback.broker = std::sync::Arc::new(Away(EmbeddedBroker::open(None)?));
+    world.open_session("pod", "ana").await?;
+    world.publish(alert("a"), &["ana"]).await?;
+    for _ in 0..40 {
+        world.fallback.escalate_once().await?;
+        world.clock.advance(secs(1));
+    }
+    assert_eq!(world.told(), [(What::Apns, 30)]);
     Ok(())
 }
 

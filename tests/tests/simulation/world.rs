@@ -97,7 +97,6 @@ impl World {
         let providers = Providers {
             push: HashMap::from([push(PushService::Apns), push(PushService::Fcm)]),
             email: Some(Arc::new(Mailboxes(script.clone()))),
-            ..Providers::default()
         };
         let fallback = Fallback {
             broker: EmbeddedBroker::open(None)?,

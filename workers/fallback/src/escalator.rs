@@ -1,6 +1,7 @@
 //! The escalator: claims what is due and publishes it as work.
 //!
-//! A claim is a lease. When its message is lost, or its sender dies, the lease ends and the row is claimed again.
+//! A claim is a lease. When its message is lost, or its sender dies, the lease ends and the row is claimed again. While
+//! the broker is away, the escalator does the work itself, a few at a time.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use watchbell::{
     broker::{Address, Message, WorkQueue},
-    store::Claim,
+    store::{Claim, StoreError},
     wire::undelivered::UndeliveredV1,
 };
 
@@ -43,20 +44,36 @@ impl Fallback {
         info!("The escalator has stopped");
     }
 
-    /// Claims and publishes what is due now. Returns how many rows that were.
-    async fn escalate_once(&self) -> anyhow::Result<usize> {
+    /// Claims what is due now and hands it out. Returns how many rows that were.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn escalate_once(&self) -> Result<usize, StoreError> {
         // A lease that ends while its work still waits in the queue would hand it out twice: claim no more than
         // senders can take up.
-        let backlog = self.broker.depth(WorkQueue::Undelivered).await?;
-        metrics::gauge!("watchbell_fallback_backlog").set(backlog as f64);
-        if backlog >= self.config.backlog_max {
+        let (limit, broker_is_up) = match self.broker.depth(WorkQueue::Undelivered).await {
+            Ok(backlog) => {
+                metrics::gauge!("watchbell_fallback_backlog").set(backlog as f64);
+                (if backlog < self.config.backlog_max { self.config.claim_max } else { 0 }, true)
+            }
+            Err(error) => {
+                warn!(%error, "The broker does not answer: what is due is done here");
+                (usize::from(self.config.in_flight_max), false)
+            }
+        };
+        if limit == 0 {
             return Ok(0);
         }
-        let now = self.clock.now();
-        let claims = self.store.claim_due(now, self.config.lease, self.config.claim_max).await?;
+        let claims = self.store.claim_due(self.clock.now(), self.config.lease, limit).await?;
         let claimed = claims.len();
-        stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, |claim| self.publish(claim)).await;
         metrics::counter!("watchbell_fallback_claims_total").increment(claimed as u64);
+        let hand_out = |claim| async move {
+            match broker_is_up {
+                true => self.publish(claim).await,
+                false => self.do_here(&claim).await,
+            }
+        };
+        stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, hand_out).await;
         Ok(claimed)
     }
 
@@ -69,7 +86,16 @@ impl Fallback {
             .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
             .await;
         if let Err(error) = sent {
-            warn!(%error, alert.id = %claim.key.alert, "Due work was not confirmed; it is claimed again when its lease ends");
+            warn!(%error, alert.id = %claim.key.alert, "Due work was not confirmed: it is done here");
+            // It may still arrive. Then it is done twice, with the same ids (I6).
+            self.do_here(&claim).await;
+        }
+    }
+
+    /// The timer stands whatever the broker does (I4).
+    async fn do_here(&self, claim: &Claim) {
+        if let Err(error) = self.walk(&claim.key, claim.number).await {
+            warn!(%error, alert.id = %claim.key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
         }
     }
 }
