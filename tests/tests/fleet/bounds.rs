@@ -15,6 +15,8 @@ use watchbell_tests::{
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const QUIET: (u64, u64) = (600_000, 600_000);
+/// Alerts of 60 KB that nobody reads.
+const LARGE: u64 = 300;
 /// A page of another host that may connect.
 const PAGE: &str = "https://app.example.com";
 
@@ -174,7 +176,11 @@ async fn a_balancer_that_passes_bytes_through_is_believed() {
 async fn leaves_gracefully(engine: Engine) -> anyhow::Result<()> {
     let env = [("WATCHBELL__SOCKET__DRAIN_WINDOW", "4s"), ("WATCHBELL__HTTP__LEAVE_WAIT", "0s")];
     let mut fleet = Fleet::start(engine, QUIET, &env).await?;
-    let pod = if engine == Engine::Embedded { "up" } else { "socket-1" };
+    // One process alone has no other pod to move people to, so it leaves in half a second.
+    let (pod, slice_ms) = match engine {
+        Engine::Embedded => ("up", 100),
+        Engine::Services => ("socket-1", 800),
+    };
     let mut sessions: Vec<Session> = Vec::new();
     for number in 0..6 {
         sessions.push(fleet.session("socket-1", &format!("user-{number}"), None).await?);
@@ -186,7 +192,7 @@ async fn leaves_gracefully(engine: Engine) -> anyhow::Result<()> {
     let windows: HashSet<u64> = goaways.iter().filter_map(|goaway| goaway["after_ms"].as_u64()).collect();
     assert_eq!(windows.len(), sessions.len(), "each its own slice: {goaways:?}");
     assert!(
-        goaways.iter().all(|goaway| goaway["reason"] == "drain" && goaway["within_ms"] == 800),
+        goaways.iter().all(|goaway| goaway["reason"] == "drain" && goaway["within_ms"] == slice_ms),
         "{goaways:?}"
     );
 
@@ -231,4 +237,41 @@ async fn a_pod_that_leaves_asks_each_to_move_and_tells_them_everything_until_the
         tokio::join!(leaves_gracefully(Engine::Embedded), leaves_gracefully(Engine::Services));
     embedded.unwrap();
     services.unwrap();
+}
+
+/// What a pod has counted under this line of its metrics.
+async fn counted(fleet: &Fleet, line: &str) -> Option<f64> {
+    let text = fleet
+        .http()
+        .get(format!("{}/metrics", fleet.url("socket-1").ok()?))
+        .send()
+        .await
+        .ok()?
+        .text()
+        .await
+        .ok()?;
+    text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+}
+
+/// A laptop that was shut, and a page that is open and does not read.
+#[tokio::test]
+async fn who_neither_answers_nor_reads_is_closed() {
+    let env = [("WATCHBELL__SOCKET__PING_EVERY", "500ms")];
+    let fleet = Fleet::start(Engine::Embedded, QUIET, &env).await.unwrap();
+    let _silent = fleet.session("socket-1", "ana", None).await.unwrap();
+    let _deaf = fleet.client(Transport::Sse, "socket-1", &fleet.asks("ben", &[]).unwrap()).await.unwrap();
+    // More than the buffers of both systems take.
+    let large = json!({"to": {"users": ["ben"]}, "title": "t", "data": {"filler": "x".repeat(60_000)}});
+    for _ in 0..LARGE {
+        fleet.send(&large).await.unwrap();
+    }
+    for (reason, line) in [
+        ("no pong", "watchbell_socket_closes_total{reason=\"no pong\"}"),
+        ("slow", "watchbell_socket_closes_total{reason=\"slow\"}"),
+        ("a backlog that was dropped", "watchbell_socket_overflows_total"),
+    ] {
+        until(reason, DEADLINE, async || (counted(&fleet, line).await? >= 1.0).then_some(())).await.unwrap();
+    }
+    let back = fleet.session("socket-1", "ben", None).await.unwrap();
+    assert_eq!(back.hello["seq"], LARGE, "and nothing is lost");
 }

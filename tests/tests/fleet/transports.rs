@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use watchbell_tests::{
     chance::{Chance, seed},
     client::{Asks, Client, Transport},
-    fleet::{Engine, Fleet},
+    fleet::{Engine, Fleet, answer},
     session::{Frames as _, Session, is_change},
     until::until,
 };
@@ -35,6 +35,7 @@ async fn speaks_one_protocol(engine: Engine) -> anyhow::Result<()> {
         believes_no_bad_token(&fleet, transport).await?;
         ends_when_it_is_revoked(&fleet, transport).await?;
     }
+    describes_itself(&fleet).await?;
     ends_with_its_token(&fleet).await?;
     what_only_a_websocket_can_say(&fleet).await?;
     batches(&fleet).await
@@ -48,6 +49,13 @@ async fn every_transport_speaks_one_protocol_in_one_process() {
 #[tokio::test]
 async fn every_transport_speaks_one_protocol_through_real_services() {
     speaks_one_protocol(Engine::Services).await.unwrap();
+}
+
+async fn describes_itself(fleet: &Fleet) -> anyhow::Result<()> {
+    let url = format!("{}/asyncapi.json", fleet.url("socket-1")?);
+    let (status, document) = answer(fleet.http().get(url)).await?;
+    assert_eq!((status, &document["asyncapi"]), (200, &json!("3.0.0")));
+    Ok(())
 }
 
 async fn greets_tells_and_resumes(fleet: &Fleet, transport: Transport) -> anyhow::Result<()> {

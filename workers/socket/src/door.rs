@@ -200,7 +200,7 @@ pub(crate) fn check_revoked(identity: &Identity, head: &Head) -> Result<(), Prob
 }
 
 /// The answer to an opening handshake (RFC 6455, section 4.2.2).
-fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
+pub(crate) fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
     let is_version_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let (Some(key), true, true) = (key, is_version_13, has_token(headers, header::UPGRADE, "websocket"))

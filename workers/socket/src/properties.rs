@@ -7,6 +7,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use axum::{
+    extract::Query,
+    http::{HeaderMap, HeaderValue, Uri},
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use watchbell::{
     domain::{Tenant, UserId, UserKey},
@@ -15,12 +19,13 @@ use watchbell::{
 
 use crate::{
     decoder::{Decoder, Said},
+    door,
     frame::Frame,
     mailbox::{BYTES_MAX, FRAMES_MAX, Item, Mail, Mailbox},
     order::{HELD_MAX, Order, Taken},
 };
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 
 /// What a client is told: alerts as they are, or a receipt about some.
 #[derive(Debug, Clone, PartialEq)]
@@ -329,10 +334,58 @@ fn reading_what_a_client_says_never_fails_in_another_way_than_no() {
     assert!(good > 0 && bad > good, "most damage is seen, some changes nothing: {good} and {bad}");
 }
 
+/// A good handshake, damaged: refused, or answered with a head that nothing of it leaks into.
+#[test]
+fn a_handshake_is_answered_or_refused_whatever_it_says() {
+    let good = [
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-protocol", "chat, watchbell.v1"),
+        ("authorization", "Bearer a.b.c"),
+        ("cookie", "a=b; watchbell_token=a.b.c"),
+        ("origin", "https://app.example.com"),
+        ("host", "app.example.com"),
+    ];
+    let (mut answered, mut refused) = (0, 0);
+    for seed in 0..SEEDS * 5 {
+        let chance = &mut StdRng::seed_from_u64(seed);
+        let mut headers = HeaderMap::new();
+        for (name, value) in good {
+            let mut value = value.as_bytes().to_vec();
+            if chance.random_bool(0.3) {
+                mutate(&mut value, chance);
+            }
+            // Others do not come through the parser of HTTP.
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.append(name, value);
+            }
+        }
+        door::token_of(&headers);
+        door::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+        match door::websocket_head(&headers) {
+            Ok(head) => {
+                answered += 1;
+                let lines = head.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n").count();
+                assert!((4..=5).contains(&lines), "seed {seed}: {head}");
+            }
+            Err(_) => refused += 1,
+        }
+        let mut query = b"token=a.b&cursor=e.7&topics=a,b&labels=env:prod&min_severity=info&wait=5".to_vec();
+        mutate(&mut query, chance);
+        if let Ok(uri) = Uri::try_from(format!("/v1/sse?{}", String::from_utf8_lossy(&query)))
+            && let Ok(Query(query)) = Query::<door::StreamQuery>::try_from_uri(&uri)
+        {
+            query.auth();
+        }
+    }
+    assert!(answered > 100 && refused > 100, "both are seen: {answered} and {refused}");
+}
+
 /// I9: never more than its bounds, in order, and whatever is dropped is said.
 #[test]
 fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
-    let mut context = Context::from_waker(Waker::noop());
+    let context = Context::from_waker(Waker::noop());
     for seed in 0..SEEDS / 10 {
         let chance = &mut StdRng::seed_from_u64(seed);
         let user =
@@ -352,9 +405,9 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
                     leaves += 1;
                     mailbox.put(Item::Leave { after_ms: 0, within_ms: 0 });
                 }
-                _ => match mailbox.poll_take(&mut context) {
+                _ => match mailbox.poll_take(&context) {
                     Poll::Pending => {
-                        assert_eq!(taken, put, "seed {seed}: something waits and nobody is told")
+                        assert_eq!(taken, put, "seed {seed}: something waits and nobody is told");
                     }
                     // The client fetches its inbox, which has all that was put until now.
                     Poll::Ready(Mail::Overflowed) => taken = put,
@@ -377,7 +430,7 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
                 },
             }
         }
-        while let Poll::Ready(mail) = mailbox.poll_take(&mut context) {
+        while let Poll::Ready(mail) = mailbox.poll_take(&context) {
             if let Mail::Items(items) = mail {
                 leaves -= items.iter().filter(|item| matches!(item, Item::Leave { .. })).count();
             }
