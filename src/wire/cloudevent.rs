@@ -69,7 +69,7 @@ pub fn plain_of<'a>(
         .filter_map(|(name, value)| Some((attribute_of(name)?, Value::from(value.as_str()))))
         .collect();
     match attributes.contains_key("specversion") {
-        true => plain(attributes, alert::read("data", body)?, Kind::Alert).map(Cow::Owned),
+        true => plain(&attributes, alert::read("data", body)?, Kind::Alert).map(Cow::Owned),
         false => Ok(Cow::Borrowed(body)),
     }
 }
@@ -97,11 +97,11 @@ pub fn plain_of_structured(json: &[u8], kind: Kind) -> Result<Vec<u8>, InvalidAl
         Some(_) => return Err(InvalidAlert::new("data", "has the wrong type: expected an object")),
         None => Map::new(),
     };
-    plain(attributes, data, kind)
+    plain(&attributes, data, kind)
 }
 
 fn plain(
-    attributes: Map<String, Value>,
+    attributes: &Map<String, Value>,
     data: Map<String, Value>,
     kind: Kind,
 ) -> Result<Vec<u8>, InvalidAlert> {

@@ -1,6 +1,6 @@
 //! What a CloudEvent becomes, and the exact answer to one that is none.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)] // `json!` is handed over.
 
 use serde_json::json;
 

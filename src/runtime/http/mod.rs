@@ -2,10 +2,12 @@
 
 mod client_address;
 mod listener;
+mod openapi;
 mod proxy_protocol;
 
 pub use client_address::{ClientAddress, Network};
 pub use listener::{Listening, Taken, serve, take_over};
+pub use openapi::{merged as merged_openapi, routes as openapi};
 
 use axum::{
     Router,

@@ -21,7 +21,7 @@ impl Dispatch {
                 match self.sweep_once(self.clock.now()).await {
                     Ok(0) => {}
                     Ok(events) => {
-                        info!(events, "Forgot {events} kept events of topics that nobody publishes to")
+                        info!(events, "Forgot {events} kept events of topics that nobody publishes to");
                     }
                     // The next look finds the same.
                     Err(error) => warn!(%error, "Kept events could not be swept"),

@@ -52,6 +52,8 @@ pub(crate) struct Process {
     clock: Clock,
     metrics: PrometheusHandle,
     routes: Router,
+    /// What the workers answer, each in OpenAPI.
+    documents: Vec<&'static str>,
     checks: Vec<Check>,
     work: Vec<Work>,
     /// Fires when the process begins to leave.
@@ -130,6 +132,7 @@ impl Process {
             config,
             clock: Clock::system(),
             routes: Router::new(),
+            documents: Vec::new(),
             checks: Vec::new(),
             work: Vec::new(),
             leaving: CancellationToken::new(),
@@ -173,6 +176,7 @@ impl Process {
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));
+            self.documents.push(watchbell_ingest::OPENAPI);
         }
         if roles.contains(&Role::Dispatch) {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
@@ -222,6 +226,7 @@ impl Process {
             wait_for(&store).await;
             let started = watchbell_socket::start(parts, self.leaving.clone()).await?;
             self.add_routes(started.routes);
+            self.documents.push(watchbell_socket::OPENAPI);
             self.work.push((
                 "socket",
                 Box::pin(async move {
@@ -237,6 +242,10 @@ impl Process {
     pub(crate) async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
         let health = Health::new(self.checks);
         let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
+        let routes = match self.documents.as_slice() {
+            [] => routes,
+            documents => routes.merge(http::openapi(documents)),
+        };
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
         let serving =
             tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
@@ -291,6 +300,50 @@ async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_documents_of_the_workers_fit_together() {
+        let documents = [watchbell_ingest::OPENAPI, watchbell_socket::OPENAPI];
+        let whole = http::merged_openapi(&documents);
+        let mut operations = BTreeSet::new();
+        for operation in
+            whole["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+        {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(operations.insert(id), "{id} is there twice");
+            for way in operation["security"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|way| way.as_object().unwrap().keys())
+            {
+                assert!(whole["components"]["securitySchemes"].get(way).is_some(), "{id}: {way}");
+            }
+        }
+        assert!(
+            ["publishAlerts", "pagerduty", "listInbox", "getOpenApi"]
+                .iter()
+                .all(|id| operations.contains(id))
+        );
+        for document in documents {
+            let document: Value = serde_json::from_str(document).unwrap();
+            for (section, named) in document["components"].as_object().unwrap() {
+                for (name, component) in named.as_object().unwrap() {
+                    assert_eq!(&whole["components"][section][name], component, "{name} has two meanings");
+                }
+            }
         }
     }
 }

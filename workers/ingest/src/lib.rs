@@ -37,9 +37,9 @@ use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     handler::Handler,
-    http::{Method, header},
+    http::Method,
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
 use tokio::sync::Semaphore;
@@ -108,7 +108,7 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     for Route { path, access, handler, .. } in routes() {
         // Outermost last: measured, then authenticated, then let in.
         let handler = match access {
-            Access::Open | Access::RoutingKey => handler,
+            Access::RoutingKey => handler,
             Access::ApiKey => handler
                 .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
                 .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter)),
@@ -149,8 +149,6 @@ enum Access {
     ApiKey,
     /// The same, or the key is in the body: the handler looks.
     RoutingKey,
-    /// Anybody.
-    Open,
 }
 
 /// Every route, once.
@@ -168,7 +166,6 @@ fn routes() -> Vec<Route> {
         keyed(Method::GET, "/v1/groups/{group}/members", people::members),
         keyed(Method::PUT, "/v1/groups/{group}/members", people::change_members),
         keyed(Method::DELETE, "/v1/groups/{group}/members", people::remove_members),
-        Route { access: Access::Open, ..keyed(Method::GET, "/openapi.json", openapi) },
     ]
 }
 
@@ -182,11 +179,7 @@ where
 }
 
 /// The contract of the routes, as OpenAPI 3.1.
-const OPENAPI: &str = include_str!("../openapi.json");
-
-async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
-}
+pub const OPENAPI: &str = include_str!("../openapi.json");
 
 /// How long each request took. Labels of few values only: the route's pattern, never its address.
 async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Response {

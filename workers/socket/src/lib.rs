@@ -43,6 +43,8 @@ mod jwks;
 mod limits;
 mod mailbox;
 mod mount;
+#[cfg(test)]
+mod openapi_tests;
 mod order;
 mod poll;
 mod preferences;
@@ -63,7 +65,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     http::{Method, header},
-    routing::{get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -187,18 +189,32 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
     Ok(Started { routes, run: Box::pin(run) })
 }
 
+/// What this worker answers, as OpenAPI 3.1; mounts are an operator's own.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+/// Every route but the mounts, once. `openapi.json` has the same ones; a test compares.
+fn table() -> Vec<(Method, &'static str, MethodRouter<Socket>)> {
+    vec![
+        (Method::GET, "/v1/ws", get(door::ws)),
+        (Method::GET, "/v1/sse", get(door::sse)),
+        (Method::GET, "/v1/poll", get(poll::poll)),
+        (Method::GET, "/v1/topics/{topic}/events", get(topics::events)),
+        (Method::GET, "/v1/inbox", get(api::inbox)),
+        (Method::POST, "/v1/inbox/receipts", post(api::receipts)),
+        (Method::GET, "/v1/preferences", get(preferences::get)),
+        (Method::PUT, "/v1/preferences", put(preferences::put)),
+        (Method::GET, "/v1/devices", get(api::devices)),
+        (Method::GET, "/v1/devices/{device}", get(api::device)),
+        (Method::PUT, "/v1/devices/{device}", put(api::put_device)),
+        (Method::DELETE, "/v1/devices/{device}", delete(api::delete_device)),
+        (Method::GET, "/asyncapi.json", get(asyncapi::document)),
+    ]
+}
+
 fn routes(socket: Socket) -> Router {
-    Router::new()
-        .route("/v1/ws", get(door::ws))
-        .route("/v1/sse", get(door::sse))
-        .route("/v1/poll", get(poll::poll))
-        .route("/v1/topics/{topic}/events", get(topics::events))
-        .route("/v1/inbox", get(api::inbox))
-        .route("/v1/inbox/receipts", post(api::receipts))
-        .route("/v1/preferences", get(preferences::get).put(preferences::put))
-        .route("/v1/devices", get(api::devices))
-        .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
-        .route("/asyncapi.json", get(asyncapi::document))
+    table()
+        .into_iter()
+        .fold(Router::new(), |routes, (_, path, handler)| routes.route(path, handler))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -98,13 +98,10 @@ pub fn next_version(action: Action, stored: Option<(u32, Status)>) -> Option<u32
         // The trigger, should it be on its way, is older.
         return Some(if action == Action::Trigger { 1 } else { 2 });
     };
-    let changes = match (action, status) {
-        (Action::Trigger, Status::Resolved) => true,
-        (Action::Trigger, Status::Firing | Status::Acknowledged | Status::Suppressed) => false,
-        (Action::Acknowledge, Status::Firing) => true,
-        (Action::Acknowledge, Status::Acknowledged | Status::Suppressed | Status::Resolved) => false,
-        (Action::Resolve, Status::Resolved) => false,
-        (Action::Resolve, Status::Firing | Status::Acknowledged | Status::Suppressed) => true,
+    let changes = match action {
+        Action::Trigger => status == Status::Resolved,
+        Action::Acknowledge => status == Status::Firing,
+        Action::Resolve => status != Status::Resolved,
     };
     changes.then_some(version).and_then(|version| version.checked_add(1))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fixture::{Dispatch, Fixture};
 use crate::{Access, OPENAPI, routes};
@@ -24,15 +24,16 @@ fn the_contract_has_every_route_and_no_other() {
     assert_eq!(written, routed);
     for route in routes() {
         let method = &contract["paths"][route.path][route.method.as_str().to_lowercase()];
-        let open = method["security"] == serde_json::json!([]);
-        assert_eq!(open, route.access == Access::Open, "{}", route.path);
+        // Those without a header may give the key in the body.
+        let may_be_without = method["security"].as_array().is_some_and(|ways| ways.contains(&json!({})));
+        assert_eq!(may_be_without, route.access == Access::RoutingKey, "{}", route.path);
         let answers = method["responses"].as_object().unwrap();
         let problems = answers.iter().filter(|(status, _)| status.as_str() >= "400");
         for (status, answer) in problems {
             let schema = &answer["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{} {status}", route.path);
         }
-        assert!(open || answers.contains_key("401") && answers.contains_key("503"), "{}", route.path);
+        assert!(answers.contains_key("401") && answers.contains_key("503"), "{}", route.path);
     }
 }
 
@@ -72,14 +73,6 @@ fn the_contract_describes_a_problem_as_it_is() {
     let full = serde_json::to_value(full).unwrap();
     let fields: BTreeSet<&String> = full.as_object().unwrap().keys().collect();
     assert_eq!(written.keys().collect::<BTreeSet<_>>(), fields);
-}
-
-#[tokio::test]
-async fn the_contract_is_served() {
-    let fixture = Fixture::new(Dispatch::Absent).await;
-    let answer = fixture.get("/openapi.json").await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, OPENAPI));
-    assert_eq!(answer.headers["content-type"], "application/json");
 }
 
 #[tokio::test]
