@@ -47,6 +47,8 @@ pub struct Config {
     pub apns: Option<ApnsSection>,
     /// Google.
     pub fcm: Option<FcmSection>,
+    /// Browsers.
+    pub webpush: Option<WebPushSection>,
     /// The mail relay.
     pub email: Option<EmailSection>,
     /// The stand-in for all three.
@@ -215,17 +217,22 @@ pub struct FallbackConfig {
     pub drain_timeout: Duration,
 }
 
-/// `[apns]`: token authentication.
+/// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApnsSection {
     /// The ten-character team id.
-    pub team_id: String,
+    #[serde(default)]
+    pub team_id: Option<String>,
     /// The ten-character key id.
-    pub key_id: String,
+    #[serde(default)]
+    pub key_id: Option<String>,
     /// The `.p8` key as PEM.
-    #[serde(deserialize_with = "secret")]
-    pub key: Secret,
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub key: Option<Secret>,
+    /// In place of the three above: a client certificate and its private key as PEM.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub certificate: Option<Secret>,
     /// The app's bundle id.
     pub topic: String,
     /// Apple's production host, or a stand-in.
@@ -245,7 +252,30 @@ pub struct FcmSection {
     pub service_account: Secret,
     /// Google's host, or a stand-in.
     pub endpoint: Option<String>,
+    /// Google judges every push and shows none: for trying a configuration out.
+    #[serde(default)]
+    pub validate_only: bool,
     /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[webpush]`: browsers. `watchbell key vapid` makes the keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebPushSection {
+    /// What browsers subscribe with; `GET /v1/webpush/key` gives it to them.
+    pub public_key: String,
+    /// Its other half, which only fallback needs.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    pub private_key: Option<Secret>,
+    /// Whom push services may write to about us: `mailto:…` or `https://…`.
+    pub subject: String,
+    /// Whether browsers may name push services in private networks. Only for one of your own: whoever may register a
+    /// device can otherwise make fallback call any address that it reaches.
+    #[serde(default)]
+    pub private_endpoints: bool,
+    /// A PEM file of further trust roots.
+    #[serde(default)]
     pub trust_root_file: Option<PathBuf>,
 }
 
@@ -494,6 +524,14 @@ impl Config {
             self.fallback.lease >= Duration::from_secs(30),
             "fallback.lease must be at least 30s: a provider may take 10s a call"
         );
+        if let Some(apns) = &self.apns {
+            let by_key = apns.team_id.is_some() && apns.key_id.is_some() && apns.key.is_some();
+            let by_any = apns.team_id.is_some() || apns.key_id.is_some() || apns.key.is_some();
+            ensure!(
+                if apns.certificate.is_some() { !by_any } else { by_key },
+                "apns needs either team_id, key_id and key, or certificate"
+            );
+        }
         if let Some(email) = &self.email {
             ensure!(
                 ["none", "starttls", "implicit"].contains(&email.tls.as_str()),

@@ -61,6 +61,8 @@ pub struct Walk {
     pub email: Option<Secret>,
     /// The language they read, as a BCP 47 tag.
     pub locale: Option<String>,
+    /// What their badge shows.
+    pub unread: u64,
 }
 
 impl Walk {
@@ -347,19 +349,19 @@ async fn read_walk(tx: &mut Tx, key: &EscalationKey, row: &AnyRow) -> Result<Opt
         .fetch_all(&mut **tx)
         .await?;
     let contact = sqlx::query(
-        "SELECT email, email_refused_at_ms, locale FROM users WHERE tenant = $1 AND user_id = $2",
+        "SELECT email, email_refused_at_ms, locale, unread FROM users WHERE tenant = $1 AND user_id = $2",
     )
     .bind(key.user.tenant.as_str())
     .bind(key.user.user.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    let (email, locale) = match &contact {
+    let (email, locale, unread) = match &contact {
         Some(contact) => {
             let refused = maybe_int(contact, "email_refused_at_ms")?.is_some();
             let email = maybe_text(contact, "email")?.filter(|_| !refused).map(Secret::from);
-            (email, maybe_text(contact, "locale")?)
+            (email, maybe_text(contact, "locale")?, int(contact, "unread")? as u64)
         }
-        None => (None, None),
+        None => (None, None, 0),
     };
     let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
     let progress = Progress {
@@ -377,5 +379,6 @@ async fn read_walk(tx: &mut Tx, key: &EscalationKey, row: &AnyRow) -> Result<Opt
         devices: devices.iter().map(device_of).collect::<Result<_, _>>()?,
         email,
         locale,
+        unread,
     }))
 }

@@ -76,7 +76,7 @@ impl Fallback {
                 let (user, alert) = (key.user.user.to_string(), key.alert.to_string());
                 let content = match content {
                     Some(content) => PushContent::Alert(content),
-                    None => PushContent::Withdrawal { user, alerts: vec![alert] },
+                    None => PushContent::Withdrawal { user, alerts: vec![alert], unread: walk.unread },
                 };
                 let target = PushTarget { token: device.token.clone(), environment: device.environment };
                 Ok(sender.send(&PushJob { attempt: attempt.id, target, content }, now).await?)
@@ -170,6 +170,7 @@ fn content_of(key: &EscalationKey, walk: &Walk) -> Result<AlertContent, NotSent>
         category: shown.category,
         expires_at: walk.progress.expires_at,
         occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        unread: walk.unread,
     })
 }
 

@@ -135,6 +135,7 @@ mod tests {
             devices: devices.iter().map(device).collect(),
             email: email.then(|| Secret::from("ana@example.com")),
             locale: None,
+            unread: 1,
         }
     }
 

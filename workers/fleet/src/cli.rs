@@ -195,6 +195,8 @@ pub(crate) enum KeyCommand {
         #[arg(long, default_value = "")]
         name: String,
     },
+    /// Make the key pair that browsers subscribe with, for `[webpush]`.
+    Vapid,
     /// List keys by the beginning of their hash.
     List,
     /// Make a key stop working, by the beginning of its hash (at least 8 characters).

@@ -33,7 +33,7 @@ use watchbell_dispatch::Dispatch;
 use watchbell_fallback::{Chance, Fallback};
 use watchbell_ingest::Ingest;
 use watchbell_simulator::{Simulator, SimulatorConfig};
-use watchbell_socket::{Authenticator, SocketParts};
+use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{cli::Role, providers};
 
@@ -213,6 +213,10 @@ impl Process {
                 clock: self.clock.clone(),
                 config,
                 mounts: self.config.mount.clone(),
+                webpush: self.config.webpush.as_ref().map(|webpush| BrowserPush {
+                    public_key: webpush.public_key.clone(),
+                    private_endpoints: webpush.private_endpoints,
+                }),
             };
             wait_for(&store).await;
             let started = watchbell_socket::start(parts, self.leaving.clone()).await?;

@@ -22,10 +22,11 @@ use watchbell::{
     },
     runtime::{
         Config,
-        config::{ApnsSection, EmailSection, FcmSection},
+        config::{ApnsSection, EmailSection, FcmSection, WebPushSection},
     },
     store::{Contact, Store, StoreConfig},
 };
+use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig};
 
@@ -156,9 +157,10 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     fs::write(&root, &credentials.ca_pem).with_context(|| format!("{} cannot be written", root.display()))?;
     let trust_root_file: Option<PathBuf> = Some(root);
     config.apns.get_or_insert_with(|| ApnsSection {
-        team_id: credentials.apns.team_id.clone(),
-        key_id: credentials.apns.key_id.clone(),
-        key: Secret::from(credentials.apns.key_pem.clone()),
+        team_id: Some(credentials.apns.team_id.clone()),
+        key_id: Some(credentials.apns.key_id.clone()),
+        key: Some(Secret::from(credentials.apns.key_pem.clone())),
+        certificate: None,
         topic: credentials.apns.topic.clone(),
         endpoint: Some(push.clone()),
         endpoint_sandbox: Some(push.clone()),
@@ -167,6 +169,15 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     config.fcm.get_or_insert_with(|| FcmSection {
         service_account: Secret::from(credentials.fcm_service_account_json.clone()),
         endpoint: Some(push.clone()),
+        validate_only: false,
+        trust_root_file: trust_root_file.clone(),
+    });
+    let vapid = vapid_key_in(&dir.join("vapid.key"))?;
+    config.webpush.get_or_insert_with(|| WebPushSection {
+        public_key: vapid.public(),
+        private_key: Some(vapid.private().clone()),
+        subject: "mailto:alerts@watchbell.test".to_owned(),
+        private_endpoints: true,
         trust_root_file: trust_root_file.clone(),
     });
     config.email.get_or_insert_with(|| EmailSection {
@@ -210,7 +221,7 @@ async fn furnish(
             PushService::Apns => {
                 format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
-            PushService::Fcm => format!("demo-{name}:phone"),
+            PushService::Fcm | PushService::WebPush => format!("demo-{name}:phone"),
         };
         let device = Device {
             id: DeviceId::parse(format!("{name}-phone"))?,
@@ -234,6 +245,16 @@ fn secret_in(file: &Path) -> anyhow::Result<Secret> {
     let secret = key::generate(&mut rand::rng());
     write_private(file, secret.expose().as_bytes())?;
     Ok(secret)
+}
+
+/// The key in a file, made when it is not there: browsers that have subscribed hold on to it.
+fn vapid_key_in(file: &Path) -> anyhow::Result<VapidKey> {
+    if let Ok(text) = fs::read_to_string(file) {
+        return VapidKey::parse(&Secret::from(text)).with_context(|| format!("{}", file.display()));
+    }
+    let key = VapidKey::generate()?;
+    write_private(file, key.private().expose().as_bytes())?;
+    Ok(key)
 }
 
 /// Writes a file that only its owner may read, whole or not at all.

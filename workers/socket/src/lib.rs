@@ -24,12 +24,14 @@
 //! | `heads.rs` | where inboxes are, asked of the store for many at once |
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
-//! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
+//! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
+//! | `devices.rs` | push registrations over HTTP: phones and browsers |
 
 mod api;
 mod batch;
 mod connection;
 mod decoder;
+mod devices;
 mod door;
 mod filter;
 mod frame;
@@ -90,6 +92,17 @@ pub struct SocketParts {
     pub config: SocketConfig,
     /// Streams under other addresses.
     pub mounts: Vec<MountConfig>,
+    /// For browsers that subscribe to pushes; none when they cannot.
+    pub webpush: Option<BrowserPush>,
+}
+
+/// What browsers subscribe with, and where their push services may be.
+#[derive(Debug, Clone)]
+pub struct BrowserPush {
+    /// The VAPID public key in base64url: `applicationServerKey`.
+    pub public_key: String,
+    /// Whether a push service may be in a private network.
+    pub private_endpoints: bool,
 }
 
 /// The worker. Cheap to clone.
@@ -103,6 +116,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) config: SocketConfig,
     pub(crate) mounts: Vec<MountConfig>,
+    pub(crate) webpush: Option<BrowserPush>,
     pub(crate) hub: Hub,
     pub(crate) heads: Heads,
     pub(crate) receipts: Receipts,
@@ -143,6 +157,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         config: parts.config,
         mounts: parts.mounts,
         heads,
+        webpush: parts.webpush,
         receipts,
         addresses: Addresses::default(),
         turns,
@@ -181,8 +196,9 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/topics/{topic}/events", get(topics::events))
         .route("/v1/inbox", get(api::inbox))
         .route("/v1/inbox/receipts", post(api::receipts))
-        .route("/v1/devices", get(api::devices))
-        .route("/v1/devices/{device}", get(api::device).put(api::put_device).delete(api::delete_device))
+        .route("/v1/devices", get(devices::list))
+        .route("/v1/devices/{device}", get(devices::one).put(devices::put).delete(devices::delete))
+        .route("/v1/webpush/key", get(devices::webpush_key))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

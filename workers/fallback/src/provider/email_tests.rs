@@ -36,6 +36,7 @@ fn job() -> EmailJob {
             collapse_key: "a-1".into(),
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
+            unread: 3,
         },
         locale: Some("de-AT".into()),
     }
