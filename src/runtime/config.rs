@@ -120,6 +120,10 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Required in `iss` when given.
     pub issuer: Option<String>,
+    /// Signs the unsubscribe links of emails. Fallback writes them and socket reads them; without it (or without
+    /// `http.public_url`), mails have none. At least 32 bytes.
+    #[serde(deserialize_with = "maybe_secret")]
+    pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.
     pub default_tenant: Option<String>,
 }
@@ -301,6 +305,10 @@ pub struct EmailSection {
     /// Connections to the relay at the most.
     #[serde(default = "four")]
     pub connections_max: usize,
+    /// A folder of templates in place of the built-in ones: `subject.txt`, `email.txt`, `email.html`, each also for one
+    /// language (`email.de.html`). workers/fallback/README.md says what they see.
+    #[serde(default)]
+    pub templates_dir: Option<PathBuf>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
 }
@@ -517,6 +525,9 @@ impl Config {
         }
         ensure!(self.socket.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
         ensure!(self.socket.messages_per_second > 0, "socket.messages_per_second must be at least 1");
+        if let Some(secret) = &self.auth.unsubscribe_secret {
+            ensure!(secret.expose().len() >= 32, "auth.unsubscribe_secret must have at least 32 bytes");
+        }
         ensure!(self.fallback.in_flight_max > 0, "fallback.in_flight_max must be at least 1");
         ensure!(self.fallback.claim_max > 0, "fallback.claim_max must be at least 1");
         ensure!(self.dispatch.batch_max > 0, "dispatch.batch_max must be at least 1");

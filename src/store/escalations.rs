@@ -130,6 +130,8 @@ pub struct Answer {
     pub maybe_shown: bool,
     /// What was said.
     pub reason: Option<String>,
+    /// Whether the provider was called at all: a try that was put off before it does not count.
+    pub was_called: bool,
 }
 
 /// What a step came to.

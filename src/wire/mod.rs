@@ -15,6 +15,7 @@ pub mod frame;
 pub mod live;
 pub mod problem;
 pub mod undelivered;
+pub mod unsubscribe;
 pub mod webpush;
 
 pub use alert::{InvalidAlert, content_of, parse_alert};

@@ -126,6 +126,8 @@ impl Bed {
             password: Some(Secret::from("c4nary-password")),
             from: "Watchbell <alerts@watchbell.test>".into(),
             link_base: Some("https://alerts.watchbell.test".into()),
+            unsubscribe_secret: Some(Secret::from("a-secret-of-tests")),
+            templates_dir: None,
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             timeout: TIMEOUT,
             connections_max: 2,

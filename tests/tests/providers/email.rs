@@ -1,6 +1,7 @@
 //! A mail relay, over SMTP with STARTTLS.
 
 use serde_json::json;
+use watchbell::{domain::Secret, wire::unsubscribe::Unsubscribe};
 use watchbell_fallback::provider::{Disposition, EmailSender as _, SendError, SmtpSender};
 
 use crate::bed::{Bed, mail, now, told};
@@ -48,6 +49,31 @@ async fn a_reply_that_never_came_is_ambiguous_and_the_repetition_is_the_same_mai
     sender.send(&job, now()).await.unwrap();
     let arrivals = bed.arrivals().await;
     assert_eq!((arrivals.len(), &arrivals[0]["copies"]), (1, &json!(2)), "the same Message-ID");
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_can_be_unsubscribed_threaded_and_not_injected() {
+    let bed = Bed::start().await;
+    let mut job = mail("ana@watchbell.test", "x");
+    job.locale = Some("de".into());
+    job.content.title = "Disk\r\nBcc: eve@evil.test\r\n\r\nis full\u{2028}".into();
+    bed.email().send(&job, now()).await.unwrap();
+    let arrivals = bed.arrivals().await;
+    assert_eq!(arrivals.len(), 1, "nobody else got one");
+    let headers = &arrivals[0]["headers"];
+    let header = |name: &str| headers[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(header("subject"), "[Kritisch] Disk Bcc: eve@evil.test is full");
+    assert!(headers["bcc"].is_null(), "{headers}");
+    assert_eq!(header("message-id"), format!("<{}@watchbell.test>", job.attempt));
+    assert!(header("references").starts_with("<alert-"), "{headers}");
+    assert_eq!(header("list-unsubscribe-post"), "List-Unsubscribe=One-Click");
+    assert_eq!(header("auto-submitted"), "auto-generated");
+    let link = header("list-unsubscribe");
+    let token =
+        link.strip_prefix("<https://alerts.watchbell.test/v1/unsubscribe/").unwrap().trim_end_matches('>');
+    let read = Unsubscribe::new(&Secret::from("a-secret-of-tests")).read(token).unwrap();
+    assert!(read.is_for(&job.to) && read.user.user.as_str() == "ana");
     bed.stop().await;
 }
 

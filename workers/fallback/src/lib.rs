@@ -9,14 +9,17 @@
 //!   is called (I6).
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
 //! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
+//! - A provider in trouble is left alone and taken up slowly (`guard`), and the others notice nothing.
 //!
 //! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
 
 mod call;
 mod decide;
 mod escalator;
+mod guard;
 pub mod provider;
 mod senders;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -30,6 +33,8 @@ use watchbell::{
 };
 
 pub use call::Providers;
+pub use guard::Guard;
+pub use withdrawals::Withdrawals;
 
 /// The worker's parts. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +47,10 @@ pub struct Fallback {
     pub policies: Arc<Policies>,
     /// Who sends.
     pub providers: Arc<Providers>,
+    /// Who may be called now.
+    pub guard: Arc<Guard>,
+    /// Gathers what is to be taken off one phone.
+    pub withdrawals: Arc<Withdrawals>,
     /// The time.
     pub clock: Clock,
     /// Bounds.

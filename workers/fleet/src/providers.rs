@@ -74,6 +74,8 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Providers> {
             password: email.password.clone(),
             from: email.from.clone(),
             link_base: config.http.public_url.clone(),
+            unsubscribe_secret: config.auth.unsubscribe_secret.clone(),
+            templates_dir: email.templates_dir.clone(),
             trust_root_pem: pem(email.trust_root_file.as_deref())?,
             timeout: CALL_TIMEOUT * 2,
             connections_max: email.connections_max,

@@ -90,6 +90,7 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
 
     let secret = secret_in(&dir.join("auth.secret"))?;
     config.auth.hs256_secret.get_or_insert(secret.clone());
+    config.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.auth.default_tenant.get_or_insert(TENANT.to_owned());
     config.http.public_url.get_or_insert(url.clone());
     config.http.leave_wait = Duration::ZERO;
@@ -188,6 +189,7 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         password: None,
         from: "Watchbell <alerts@watchbell.test>".to_owned(),
         connections_max: 2,
+        templates_dir: None,
         trust_root_file,
     });
     Ok(())

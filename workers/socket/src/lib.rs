@@ -25,6 +25,7 @@
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
 //! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
+//! | `unsubscribe.rs` | the links of emails, which need no login |
 //! | `devices.rs` | push registrations over HTTP: phones and browsers |
 
 mod api;
@@ -49,6 +50,7 @@ mod session;
 mod talk;
 pub mod token;
 mod topics;
+mod unsubscribe;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -69,6 +71,7 @@ use watchbell::{
         config::{MountConfig, SocketConfig},
     },
     store::{Store, StoreError},
+    wire::unsubscribe::Unsubscribe,
 };
 
 use heads::Heads;
@@ -94,6 +97,8 @@ pub struct SocketParts {
     pub mounts: Vec<MountConfig>,
     /// For browsers that subscribe to pushes; none when they cannot.
     pub webpush: Option<BrowserPush>,
+    /// Reads the unsubscribe links of emails; none when emails have none.
+    pub unsubscribe: Option<Unsubscribe>,
 }
 
 /// What browsers subscribe with, and where their push services may be.
@@ -117,6 +122,7 @@ pub(crate) struct Inner {
     pub(crate) config: SocketConfig,
     pub(crate) mounts: Vec<MountConfig>,
     pub(crate) webpush: Option<BrowserPush>,
+    pub(crate) unsubscribe: Option<Unsubscribe>,
     pub(crate) hub: Hub,
     pub(crate) heads: Heads,
     pub(crate) receipts: Receipts,
@@ -158,6 +164,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         mounts: parts.mounts,
         heads,
         webpush: parts.webpush,
+        unsubscribe: parts.unsubscribe,
         receipts,
         addresses: Addresses::default(),
         turns,
@@ -201,6 +208,7 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/webpush/key", get(devices::webpush_key))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
+        .route("/v1/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::end))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(socket)
 }

@@ -13,8 +13,8 @@
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
 //! | `public_only` | keeps endpoints that browsers name out of our own network |
-//! | [`email`], `smtp`, `smtp_reply` | mail: the message, the connections to the relay, what replies mean |
-//! | `render` | payloads fitted into a push, and the text and HTML of an email |
+//! | [`email`], `email_template`, `smtp`, `smtp_reply` | mail: the message, its text, the connections to the relay, what replies mean |
+//! | `render` | payloads fitted into a push |
 //! | `http`, `reason` | what Apple's and Google's clients share; what may be said of a refusal |
 //!
 //! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
@@ -32,6 +32,7 @@ pub mod apns;
 mod apns_reply;
 mod apns_token;
 pub mod email;
+mod email_template;
 pub mod fcm;
 mod fcm_reply;
 mod fcm_token;
@@ -354,6 +355,14 @@ pub enum SetupError {
     /// The sender of our emails.
     #[error("`from` of email is not an address such as `Watchbell <alerts@example.org>`")]
     From,
+    /// A template of the team's folder.
+    #[error("the email template {name} cannot be used: {why}")]
+    Template {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The domain of our message ids.
     #[error("`message_id_domain` of email is not a domain")]
     MessageIdDomain,

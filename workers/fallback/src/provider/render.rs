@@ -1,16 +1,12 @@
-//! What a phone and a mailbox are shown: push payloads that fit, and the text and HTML of an email.
+//! What a phone and a browser are shown: push payloads that fit.
 //!
 //! What holds here:
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
 //!   link. Ids never do, so the app can always fetch the rest.
 //! - A text is shortened between characters, with an ellipsis.
-//! - Everything in the HTML is escaped, and only `http` and `https` links are made.
-
-use std::sync::LazyLock;
 
 use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
 use jiff::Timestamp;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -280,55 +276,6 @@ fn fit_ids(ids: &[String], bytes_max: usize, make: impl Fn(&[String], bool) -> S
 fn does_not_fit() -> SendError {
     SendError::Rejected { reason: "the ids alone are larger than a push may be".to_owned() }
 }
-
-/// The text and the HTML of an email.
-pub(super) struct EmailParts {
-    pub text: String,
-    pub html: String,
-}
-
-/// Both are rendered from the same values. `lang` is a checked language tag.
-///
-/// # Errors
-/// [`SendError::Rejected`] when a template fails, which the tests of this file rule out.
-pub(super) fn email_parts(
-    alert: &AlertContent,
-    link: Option<&str>,
-    lang: &str,
-) -> Result<EmailParts, SendError> {
-    let (word, color) = match alert.severity {
-        Severity::Info => ("Info", "#2563eb"),
-        Severity::Warning => ("Warning", "#b45309"),
-        Severity::Critical => ("Critical", "#b91c1c"),
-    };
-    let values = context! {
-        title => &alert.title, body => &alert.body, link, lang, color, severity => word,
-        category => &alert.category, tenant => &alert.tenant, user => &alert.user,
-        occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    };
-    let render = |name| {
-        let rendered = TEMPLATES.get_template(name).and_then(|template| template.render(&values));
-        // The error may quote what it was rendering.
-        rendered.map_err(|_| SendError::Rejected { reason: format!("{name} does not render") })
-    };
-    Ok(EmailParts { text: render("email.txt")?, html: render("email.html")? })
-}
-
-static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    // By the file's name alone, minijinja leaves some unescaped; here all are but the one that is plain text.
-    templates.set_auto_escape_callback(|name| match name {
-        "email.txt" => AutoEscape::None,
-        _ => AutoEscape::Html,
-    });
-    for (name, source) in
-        [("email.txt", include_str!("email.txt")), ("email.html", include_str!("email.html"))]
-    {
-        templates.add_template(name, source).expect("the templates are compiled in, and tested");
-    }
-    templates
-});
 
 #[cfg(test)]
 #[path = "render_tests.rs"]
