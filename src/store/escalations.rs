@@ -202,6 +202,28 @@ impl Store {
         .await
     }
 
+    /// Lets a walk rest that cannot be carried on, until its work is replayed or the alert changes. Only by whoever
+    /// holds this claim.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rest_escalation(
+        &self,
+        key: &EscalationKey,
+        claim: u64,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "rest_escalation", |tx| {
+            let rest = "UPDATE escalations SET due_at_ms = NULL, leased_until_ms = 0
+                 WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 AND claim = $4";
+            keyed(sqlx::query(rest), key).bind(claim as i64).execute(&mut **tx).await?;
+            write_notes(tx, key, &[format!("set aside: {why}")], now).await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// When the next row may be handed out, if any ever: it is due then, or the lease on it ends.
     ///
     /// # Errors

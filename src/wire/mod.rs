@@ -27,6 +27,8 @@ pub use problem::Problem;
 pub mod refused {
     /// Why, in a sentence.
     pub const REASON: &str = "watchbell-reason";
+    /// The queue it was taken from, for what is set aside by a worker.
+    pub const FROM: &str = "watchbell-from";
     /// The field at fault, where one is.
     pub const FIELD: &str = "watchbell-field";
 }

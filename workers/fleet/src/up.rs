@@ -33,7 +33,7 @@ use watchbell_simulator::{Simulator, SimulatorConfig};
 use crate::{
     cli::{Role, UpArgs},
     compose::{Process, Seams, bind},
-    demo, output,
+    dead, demo, output,
 };
 
 /// The tenant of everything that `up` makes.
@@ -111,6 +111,7 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
     let demo = furnish(&store, &config, &dir, url.clone(), simulator_url).await?;
     let mut process = Process::new(config)?;
     process.add_routes(demo::routes(&demo, simulator.router())?);
+    process.add_routes(dead::routes(broker.clone(), Secret::from(demo.producer_key.clone())));
     process.add_simulator(simulator);
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
