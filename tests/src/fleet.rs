@@ -513,6 +513,14 @@ impl Fleet {
         Ok(())
     }
 
+    /// The subscription that a simulated browser would give to a page.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn subscription(&self, browser: &str) -> anyhow::Result<Value> {
+        Ok(answer(self.http.get(format!("{}/webpush/{browser}", self.simulator))).await?.1)
+    }
+
     /// What arrived at the simulator for one user: pushes and emails.
     ///
     /// # Errors

@@ -8,4 +8,6 @@ mod producers;
 mod refused;
 mod resume;
 mod secrets;
+mod dead;
+mod devices;
 mod walk;
