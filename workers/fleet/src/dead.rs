@@ -70,18 +70,18 @@ pub(crate) struct Request {
 pub(crate) async fn look(broker: &SharedBroker, limit: u64) -> anyhow::Result<(Vec<Letter>, u64)> {
     let total = broker.depth(WorkQueue::Dead).await?;
     let wanted = total.min(limit).min(LOOK_MAX);
+    if wanted == 0 {
+        return Ok((Vec::new(), total));
+    }
     let mut held = Vec::new();
-    if wanted > 0 {
-        let mut letters = broker.consume(WorkQueue::Dead, u16::try_from(wanted).unwrap_or(u16::MAX)).await;
-        while (held.len() as u64) < wanted {
-            let Ok(Some(delivery)) = timeout(SILENCE_MAX, letters.next()).await else { break };
-            held.push(delivery);
-        }
+    let mut letters = broker.consume(WorkQueue::Dead, u16::try_from(wanted).unwrap_or(u16::MAX)).await;
+    while (held.len() as u64) < wanted {
+        let Ok(Some(delivery)) = timeout(SILENCE_MAX, letters.next()).await else { break };
+        held.push(delivery);
     }
     let shown = held.iter().map(letter_of).collect();
-    for delivery in held {
-        delivery.settle.requeue().await;
-    }
+    drop(held); // Back to the queue.
+    letters.close().await;
     Ok((shown, total))
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn act(
         return Ok(0);
     }
     let mut letters = broker.consume(WorkQueue::Dead, u16::try_from(total).unwrap_or(u16::MAX)).await;
-    let (mut acted, mut others) = (0, Vec::new());
+    let (mut acted, mut others, mut failed) = (0, Vec::new(), None);
     for _ in 0..total {
         let Ok(Some(delivery)) = timeout(SILENCE_MAX, letters.next()).await else { break };
         let is_meant = request.ids.as_ref().is_none_or(|ids| ids.contains(&delivery.message.message_id));
@@ -105,17 +105,19 @@ pub(crate) async fn act(
             others.push(delivery);
             continue;
         }
-        if request.action == Action::Replay {
-            replay(broker, &delivery).await?;
+        if request.action == Action::Replay
+            && let Err(error) = replay(broker, &delivery).await
+        {
+            failed = Some(error);
+            break;
         }
         delivery.settle.ack().await;
         acted += 1;
         done(acted);
     }
-    for delivery in others {
-        delivery.settle.requeue().await;
-    }
-    Ok(acted)
+    drop(others); // Back to the queue.
+    letters.close().await;
+    failed.map_or(Ok(acted), Err)
 }
 
 async fn replay(broker: &SharedBroker, delivery: &Delivery) -> anyhow::Result<()> {

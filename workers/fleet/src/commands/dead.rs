@@ -1,11 +1,16 @@
 //! `watchbell dead list|show|replay|drop`: what could not be delivered, and what becomes of it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use watchbell::{broker::SharedBroker, broker::rabbitmq::RabbitBroker, domain::Secret, runtime::Config};
+use watchbell::{
+    broker::{Broker as _, SharedBroker, rabbitmq::RabbitBroker},
+    domain::Secret,
+    runtime::Config,
+};
 
 use crate::{
     cli::{DeadArgs, DeadCommand, DeadWhich},
@@ -15,11 +20,14 @@ use crate::{
     up::Demo,
 };
 
+/// How long the broker may take to be there, and how often that is looked at.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+const CONNECT_LOOK: Duration = Duration::from_millis(50);
 /// Ids of one request to a running `up`.
 const BATCH: usize = 50;
 
 pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
-    let letters = Letters::of(config, &args.data)?;
+    let letters = Letters::of(config, &args.data).await?;
     let done = match args.command {
         DeadCommand::List { limit } => list(&letters, limit).await,
         DeadCommand::Show { id } => show(&letters, &id).await,
@@ -78,16 +86,23 @@ enum Letters {
 }
 
 impl Letters {
-    fn of(config: &Config, data: &Path) -> anyhow::Result<Self> {
+    async fn of(config: &Config, data: &Path) -> anyhow::Result<Self> {
         if config.broker.url.is_some() {
             let rabbit = compose::rabbit_config(config, &[])?;
             rabbit.check().context("broker.url")?;
             let leaving = CancellationToken::new();
-            return Ok(Self::Broker { broker: RabbitBroker::connect(rabbit, leaving.clone()), leaving });
+            let broker = RabbitBroker::connect(rabbit, leaving.clone());
+            let connected = async {
+                while !broker.is_ready() {
+                    sleep(CONNECT_LOOK).await;
+                }
+            };
+            timeout(CONNECT_MAX, connected).await.context("the broker cannot be reached")?;
+            return Ok(Self::Broker { broker, leaving });
         }
         let demo =
             Demo::read(data).context("broker.url is not configured, so a running `up` is looked for")?;
-        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let url = format!("{}/operations/dead", demo.url);
         Ok(Self::Up { http, url, key: Secret::from(demo.producer_key) })
     }
