@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::http::Network;
+pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use crate::domain::{
     Channel, Policy, PolicyStep, Secret,
     policy::{Policies, STEPS_MAX},
@@ -219,106 +220,6 @@ pub struct FallbackConfig {
     /// How long shutdown waits for calls that have begun.
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
-}
-
-/// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApnsSection {
-    /// The ten-character team id.
-    #[serde(default)]
-    pub team_id: Option<String>,
-    /// The ten-character key id.
-    #[serde(default)]
-    pub key_id: Option<String>,
-    /// The `.p8` key as PEM.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub key: Option<Secret>,
-    /// In place of the three above: a client certificate and its private key as PEM.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub certificate: Option<Secret>,
-    /// The app's bundle id.
-    pub topic: String,
-    /// Apple's production host, or a stand-in.
-    pub endpoint: Option<String>,
-    /// Apple's sandbox host, or a stand-in.
-    pub endpoint_sandbox: Option<String>,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-/// `[fcm]`: HTTP v1 with a service account.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FcmSection {
-    /// The service account's JSON.
-    #[serde(deserialize_with = "secret")]
-    pub service_account: Secret,
-    /// Google's host, or a stand-in.
-    pub endpoint: Option<String>,
-    /// Google judges every push and shows none: for trying a configuration out.
-    #[serde(default)]
-    pub validate_only: bool,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-/// `[webpush]`: browsers. `watchbell key vapid` makes the keys.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebPushSection {
-    /// What browsers subscribe with; `GET /v1/webpush/key` gives it to them.
-    pub public_key: String,
-    /// Its other half, which only fallback needs.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub private_key: Option<Secret>,
-    /// Whom push services may write to about us: `mailto:…` or `https://…`.
-    pub subject: String,
-    /// Whether browsers may name push services in private networks. Only for one of your own: whoever may register a
-    /// device can otherwise make fallback call any address that it reaches.
-    #[serde(default)]
-    pub private_endpoints: bool,
-    /// A PEM file of further trust roots.
-    #[serde(default)]
-    pub trust_root_file: Option<PathBuf>,
-}
-
-/// `[email]`: a mail relay.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmailSection {
-    /// The relay.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// `none`, `starttls` or `implicit`.
-    #[serde(default = "starttls")]
-    pub tls: String,
-    /// To sign in, with `password`.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub username: Option<Secret>,
-    /// To sign in, with `username`.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub password: Option<Secret>,
-    /// `Watchbell <alerts@example.com>`.
-    pub from: String,
-    /// Connections to the relay at the most.
-    #[serde(default = "four")]
-    pub connections_max: usize,
-    /// A folder of templates in place of the built-in ones: `subject.txt`, `email.txt`, `email.html`, each also for one
-    /// language (`email.de.html`). workers/fallback/README.md says what they see.
-    #[serde(default)]
-    pub templates_dir: Option<PathBuf>,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-fn starttls() -> String {
-    "starttls".into()
-}
-
-fn four() -> usize {
-    4
 }
 
 /// `[simulator]`
@@ -535,23 +436,11 @@ impl Config {
             self.fallback.lease >= Duration::from_secs(30),
             "fallback.lease must be at least 30s: a provider may take 10s a call"
         );
-        if let Some(apns) = &self.apns {
-            let by_key = apns.team_id.is_some() && apns.key_id.is_some() && apns.key.is_some();
-            let by_any = apns.team_id.is_some() || apns.key_id.is_some() || apns.key.is_some();
-            ensure!(
-                if apns.certificate.is_some() { !by_any } else { by_key },
-                "apns needs either team_id, key_id and key, or certificate"
-            );
-        }
-        if let Some(email) = &self.email {
-            ensure!(
-                ["none", "starttls", "implicit"].contains(&email.tls.as_str()),
-                "email.tls must be none, starttls or implicit"
-            );
-            ensure!(
-                email.username.is_some() == email.password.is_some(),
-                "email.username and email.password go together"
-            );
+        for (section, checked) in [
+            ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
+            ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
+        ] {
+            checked.with_context(|| section.to_owned())?;
         }
         Ok(self)
     }
@@ -628,11 +517,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(ms).map(Duration::from_millis)
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::from)
 }
 
-fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+pub(super) fn maybe_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }
 

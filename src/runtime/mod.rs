@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod http;
+mod provider_config;
 pub mod telemetry;
 
 pub use clock::Clock;

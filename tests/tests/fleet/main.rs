@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod dead;
+mod devices;
 mod outages;
 mod producers;
 mod refused;
 mod resume;
 mod secrets;
-mod dead;
-mod devices;
 mod walk;
