@@ -18,6 +18,7 @@ mod decide;
 mod escalator;
 mod guard;
 pub mod provider;
+mod pruning;
 mod senders;
 mod withdrawals;
 
@@ -79,6 +80,7 @@ impl Fallback {
     /// Runs the escalator and the senders until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
         let escalator = self.clone().escalate(shutdown.clone());
-        tokio::join!(escalator, self.send(shutdown));
+        let pruning = self.clone().prune(shutdown.clone());
+        tokio::join!(escalator, pruning, self.send(shutdown));
     }
 }
