@@ -53,7 +53,7 @@ pub struct Alert {
     pub labels: BTreeMap<String, String>,
     /// Anything the team's own client understands; never looked into.
     pub data: serde_json::Map<String, serde_json::Value>,
-    /// The escalation policy by name; `default` when absent.
+    /// The escalation policy by name; when absent, the rules of [`super::policy::Policies::name_for`] decide.
     pub policy: Option<String>,
     /// Pushes with the same key replace each other on a phone; the id when absent.
     pub collapse_key: Option<String>,
@@ -63,13 +63,6 @@ pub struct Alert {
     pub expires_at: Option<Timestamp>,
     /// Hidden until then, for a suppressed alert.
     pub dismissed_until: Option<Timestamp>,
-}
-
-impl Alert {
-    /// The policy's name.
-    pub fn policy_name(&self) -> &str {
-        self.policy.as_deref().unwrap_or("default")
-    }
 }
 
 /// Whom an alert is for. The union of its parts, each person once.

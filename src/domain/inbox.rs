@@ -135,11 +135,11 @@ fn stop_of(status: Status) -> Option<StopReason> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::{AlertId, Audience, Tenant, Timestamp};
 
-    fn alert(version: u32, severity: Severity, status: Status) -> Alert {
+    pub(in crate::domain) fn alert(version: u32, severity: Severity, status: Status) -> Alert {
         Alert {
             id: AlertId::parse("a").unwrap(),
             version,

@@ -6,7 +6,8 @@
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], the inbox and
-//! its change number in [`inbox`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and [`next_step`].
+//! its change number in [`inbox`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
+//! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
 
 pub mod alert;
 pub mod attempt;
@@ -16,7 +17,9 @@ pub mod internet;
 pub mod names;
 pub mod next_step;
 pub mod policy;
+pub mod preferences;
 pub mod receipt;
+pub mod restraint;
 pub mod secret;
 pub mod topic;
 
@@ -26,8 +29,9 @@ pub use device::{Device, PushEnvironment, PushService};
 pub use inbox::{InboxState, Seq};
 pub use jiff::Timestamp;
 pub use names::{AlertId, DeviceId, GroupId, InvalidName, Tenant, UserId, UserKey};
-pub use next_step::{Progress, Reach, Step, StopReason, next_step};
-pub use policy::{Channel, Policy, PolicyStep};
+pub use next_step::{Person, Progress, Reach, Step, StopReason, next_step};
+pub use policy::{Channel, GroupRule, Policy, PolicyStep};
+pub use preferences::Preferences;
 pub use receipt::{Receipt, ReceiptState};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};

@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use super::{Attempt, AttemptKind, AttemptState, Channel, DeviceId, Policy, Timestamp, alert::words};
+use super::{
+    Attempt, AttemptKind, AttemptState, Channel, DeviceId, Policy, PolicyStep, Severity, Timestamp,
+    alert::words,
+    policy::Unless,
+    preferences::{Preferences, released_at},
+    restraint::{Gate, Held, Lately, Restraint},
+};
 
 /// How far the walk of one alert for one user has come, as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Why it ended, once it has.
     pub stopped: Option<StopReason>,
+    /// When this walk began.
+    pub opened_at: Timestamp,
     /// Nobody is told after this.
     pub expires_at: Timestamp,
     /// The version of the alert that opened this walk.
@@ -19,6 +27,8 @@ pub struct Progress {
     pub step_due_at: Timestamp,
     /// Every attempt of this alert for this user, of every round.
     pub attempts: Vec<Attempt>,
+    /// The channels by which a summary told of it.
+    pub told_by: Vec<Channel>,
 }
 
 /// By what the user can be reached at this moment.
@@ -28,6 +38,39 @@ pub struct Reach {
     pub devices: Vec<DeviceId>,
     /// Whether there is an address that takes mail.
     pub email: bool,
+}
+
+/// What is known of the person at this moment, and of what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Person<'a> {
+    /// By what they can be reached.
+    pub reach: Reach,
+    /// What they want.
+    pub preferences: &'a Preferences,
+    /// What they were pushed lately.
+    pub push: Lately,
+    /// What they were mailed lately.
+    pub email: Lately,
+    /// How much they may get.
+    pub restraint: &'a Restraint,
+    /// The alert's category.
+    pub category: Option<&'a str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whether this is the walk of their summary, which held back long enough.
+    pub is_summary: bool,
+    /// In 0..1, the same for everything that waits for one silence of theirs, so that it comes as one.
+    pub chance: f64,
+}
+
+impl Person<'_> {
+    fn lately(&self, channel: Channel) -> Lately {
+        match channel {
+            Channel::Push => self.push,
+            Channel::Email => self.email,
+            Channel::Live => Lately::default(),
+        }
+    }
 }
 
 /// Why nobody needs to be chased any more.
@@ -47,6 +90,8 @@ pub enum StopReason {
     Resolved,
     /// Its time has passed.
     Expired,
+    /// Every channel was used.
+    Exhausted,
 }
 
 words!(StopReason {
@@ -57,6 +102,7 @@ words!(StopReason {
     Suppressed = "suppressed",
     Resolved = "resolved",
     Expired = "expired",
+    Exhausted = "exhausted",
 });
 
 impl StopReason {
@@ -79,6 +125,17 @@ pub enum Step {
         channel: Channel,
         /// To whom.
         targets: Vec<Target>,
+        /// What the person got lately once this went out; none for a retry and a withdrawal.
+        lately: Option<Lately>,
+    },
+    /// The step is due, but it is not the moment.
+    Hold {
+        /// Why.
+        held: Held,
+        /// Until when.
+        until: Timestamp,
+        /// What to remember of what the person got lately.
+        lately: Option<Lately>,
     },
     /// This step is done with; the next is due then.
     Advance {
@@ -88,7 +145,7 @@ pub enum Step {
         because: Because,
     },
     /// Nothing will ever be done again, unless a later version or a receipt says so.
-    Finish(Outcome),
+    Finish(StopReason),
 }
 
 /// Whom one attempt is for.
@@ -109,23 +166,13 @@ pub enum Because {
     Failed,
     /// Attempts are still being retried, but the next channel's time has come (I4).
     NextIsDue,
+    /// The policy leaves it out.
+    Unless(Unless),
+    /// The person wants nothing of the kind by this channel.
+    OptedOut,
+    /// It comes due so late that it is no news any more.
+    TooOld,
 }
-
-/// How a walk ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It was stopped.
-    Stopped(StopReason),
-    /// Every channel was used.
-    Exhausted,
-}
-
-words!(Because {
-    Accepted = "accepted",
-    NobodyToReach = "nobody_to_reach",
-    Failed = "failed",
-    NextIsDue = "next_is_due",
-});
 
 /// Tries of one attempt that a crash cut off before the next channel no longer waits for it: a call that kills its
 /// caller each time must not hold the email back (I4).
@@ -133,7 +180,7 @@ const CUT_OFF_TRIES_MAX: u32 = 3;
 
 /// The next thing to do for an alert. Does nothing itself: no clock, no I/O.
 /// Times are wall-clock, because they are stored and outlive the process.
-pub fn next_step(progress: &Progress, policy: &Policy, reach: &Reach, now: Timestamp) -> Step {
+pub fn next_step(progress: &Progress, policy: &Policy, person: &Person<'_>, now: Timestamp) -> Step {
     let expired = (progress.expires_at <= now).then_some(StopReason::Expired);
     if let Some(reason) = progress.stopped.or(expired) {
         return withdraw(progress, reason, now);
@@ -144,21 +191,84 @@ pub fn next_step(progress: &Progress, policy: &Policy, reach: &Reach, now: Times
     if now < progress.step_due_at {
         return Step::WaitUntil(progress.step_due_at);
     }
-    let following = policy.steps.get(progress.step + 1).map(|next| next.after);
     let begun: Vec<&Attempt> =
         attempts_of(progress, AttemptKind::Alert).filter(|attempt| attempt.step == progress.step).collect();
     if begun.is_empty() {
-        let targets = match step.channel {
-            Channel::Push => reach.devices.iter().map(|d| Target { device: Some(d.clone()) }).collect(),
-            Channel::Email if reach.email => vec![Target { device: None }],
-            Channel::Email | Channel::Live => Vec::new(),
-        };
-        return match targets.is_empty() {
-            true => Step::Advance { due_at: now, because: Because::NobodyToReach },
-            false => Step::Attempt { kind: AttemptKind::Alert, channel: step.channel, targets },
-        };
+        return begin(progress, policy, step, person, now);
     }
+    let following = policy.steps.get(progress.step + 1).map(|next| next.after);
     carry_on(progress, step.channel, &begun, following, now)
+}
+
+/// A step that has come due: left out, held, or sent.
+fn begin(
+    progress: &Progress,
+    policy: &Policy,
+    step: &PolicyStep,
+    person: &Person<'_>,
+    now: Timestamp,
+) -> Step {
+    let skip = |because| Step::Advance { due_at: now, because };
+    let silence_ends = match policy.mandatory {
+        true => None,
+        false => person.preferences.quiet.ends_at(now),
+    };
+    let holds = |unless: &&Unless| is_met(**unless, progress, person, silence_ends.is_some());
+    if let Some(unless) = step.unless.iter().find(holds) {
+        // Left out on purpose, so the next one waits its turn all the same.
+        let following = policy.steps.get(progress.step + 1).map_or(Duration::ZERO, |next| next.after);
+        return Step::Advance { due_at: now + following, because: Because::Unless(*unless) };
+    }
+    if !policy.mandatory && person.preferences.opted_out(step.channel, person.category) {
+        return skip(Because::OptedOut);
+    }
+    let targets: Vec<Target> = match step.channel {
+        Channel::Push => person.reach.devices.iter().map(|id| Target { device: Some(id.clone()) }).collect(),
+        Channel::Email if person.reach.email => vec![Target { device: None }],
+        Channel::Email | Channel::Live => Vec::new(),
+    };
+    let Some(bounds) = person.restraint.of(step.channel).filter(|_| !targets.is_empty()) else {
+        return skip(Because::NobodyToReach);
+    };
+    if !person.is_summary && progress.opened_at + bounds.age_max <= now {
+        return skip(Because::TooOld);
+    }
+    // Deferred, not dropped. When it expires meanwhile, that is recorded when it does.
+    let by_expiry = |until: Timestamp| until.min(progress.expires_at);
+    if let Some(ends) = silence_ends {
+        let until = by_expiry(released_at(ends, person.chance));
+        return Step::Hold { held: Held::Quiet, until, lately: None };
+    }
+    let send = |lately| Step::Attempt {
+        kind: AttemptKind::Alert,
+        channel: step.channel,
+        targets,
+        lately: Some(lately),
+    };
+    let lately = person.lately(step.channel);
+    if person.is_summary {
+        return send(lately.after_summary(bounds, now));
+    }
+    match (lately.gate(bounds, policy.mandatory, now), Held::for_summary(step.channel)) {
+        (Gate::Hold(until, lately), Some(held)) => {
+            Step::Hold { held, until: by_expiry(until), lately: Some(lately) }
+        }
+        (Gate::Alone(lately) | Gate::Hold(_, lately), _) => send(lately),
+    }
+}
+
+fn is_met(unless: Unless, progress: &Progress, person: &Person<'_>, is_quiet: bool) -> bool {
+    let accepted = |channel| {
+        attempts_of(progress, AttemptKind::Alert)
+            .any(|attempt| attempt.channel == channel && attempt.state == AttemptState::Accepted)
+    };
+    match unless {
+        Unless::Pushed => progress.told_by.contains(&Channel::Push) || accepted(Channel::Push),
+        Unless::Mailed => progress.told_by.contains(&Channel::Email) || accepted(Channel::Email),
+        Unless::Quiet => is_quiet,
+        Unless::Info => person.severity <= Severity::Info,
+        Unless::Warning => person.severity <= Severity::Warning,
+    }
 }
 
 /// The step under way: send what is due again, wait, or move on.
@@ -177,7 +287,9 @@ fn carry_on(
             false => Step::Advance { due_at: now, because: Because::Failed },
         };
     }
-    let deadline = following.map(|after| progress.step_due_at + after);
+    // From when it went out: a step that was deferred began later than it was due.
+    let began_at = begun.iter().map(|attempt| attempt.created_at).min().unwrap_or(now);
+    let deadline = following.map(|after| progress.step_due_at.max(began_at) + after);
     // A call that a crash cut off is made again first (I6): fallback may have been away for longer than the wait.
     let is_cut_off = begun
         .iter()
@@ -186,7 +298,7 @@ fn carry_on(
         return Step::Advance { due_at: now, because: Because::NextIsDue };
     }
     match due_again(begun.iter().copied(), now) {
-        Due::Now(targets) => Step::Attempt { kind: AttemptKind::Alert, channel, targets },
+        Due::Now(targets) => Step::Attempt { kind: AttemptKind::Alert, channel, targets, lately: None },
         Due::At(at) => Step::WaitUntil(deadline.map_or(at, |deadline| deadline.min(at))),
     }
 }
@@ -194,14 +306,14 @@ fn carry_on(
 /// Every channel was used. What is on a phone stays until the alert expires.
 fn exhausted(progress: &Progress) -> Step {
     match shown_on(progress).is_empty() {
-        true => Step::Finish(Outcome::Exhausted),
+        true => Step::Finish(StopReason::Exhausted),
         false => Step::WaitUntil(progress.expires_at),
     }
 }
 
 /// The walk has ended: take away what may be on a phone, once a device, and be done.
 fn withdraw(progress: &Progress, reason: StopReason, now: Timestamp) -> Step {
-    let finish = Step::Finish(Outcome::Stopped(reason));
+    let finish = Step::Finish(reason);
     if !reason.withdraws() {
         return finish;
     }
@@ -216,10 +328,15 @@ fn withdraw(progress: &Progress, reason: StopReason, now: Timestamp) -> Step {
         Due::At(at) if fresh.is_empty() && !open.is_empty() => Step::WaitUntil(at),
         Due::Now(mut targets) => {
             targets.extend(fresh);
-            Step::Attempt { kind: AttemptKind::Withdrawal, channel: Channel::Push, targets }
+            Step::Attempt { kind: AttemptKind::Withdrawal, channel: Channel::Push, targets, lately: None }
         }
         Due::At(_) if fresh.is_empty() => finish,
-        Due::At(_) => Step::Attempt { kind: AttemptKind::Withdrawal, channel: Channel::Push, targets: fresh },
+        Due::At(_) => Step::Attempt {
+            kind: AttemptKind::Withdrawal,
+            channel: Channel::Push,
+            targets: fresh,
+            lately: None,
+        },
     }
 }
 

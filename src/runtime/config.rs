@@ -12,15 +12,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::http::Network;
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
-use crate::domain::{
-    Channel, Policy, PolicyStep, Secret,
-    policy::{Policies, STEPS_MAX},
+use super::{
+    escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
+    http::Network,
 };
+use crate::domain::{Channel, Secret, policy::Policies};
+
+pub use super::escalation_config::RestraintSection;
 
 /// The prefix of every environment variable.
 const ENV_PREFIX: &str = "WATCHBELL";
@@ -58,8 +60,14 @@ pub struct Config {
     pub log: LogConfig,
     /// Streams under a team's existing addresses.
     pub mount: Vec<MountConfig>,
+    /// How much one person gets at once.
+    pub restraint: RestraintSection,
     /// Escalation policies by name.
     policies: BTreeMap<String, PolicySection>,
+    /// Which alerts have which policy.
+    policy_for: PolicyForSection,
+    /// Tenants with policies of their own.
+    tenants: BTreeMap<String, PolicySections>,
 }
 
 /// `[http]`
@@ -193,7 +201,8 @@ pub enum MountShape {
 pub struct DispatchConfig {
     /// Alerts of one commit at the most.
     pub batch_max: usize,
-    /// How long a batch waits for more.
+    /// How long a batch waits for more. Without a wait a batch is what has come while the one before was committed:
+    /// one alert on a quiet day, which is then on its screens a commit later, and hundreds under load.
     #[serde(deserialize_with = "duration")]
     pub batch_wait: Duration,
     /// When an alert without `expires_at` expires.
@@ -256,20 +265,6 @@ pub enum LogFormat {
     Text,
     /// For machines: one object a line.
     Json,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PolicySection {
-    steps: Vec<StepSection>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepSection {
-    channel: String,
-    #[serde(deserialize_with = "duration")]
-    after: Duration,
 }
 
 impl MountConfig {
@@ -337,7 +332,7 @@ impl Default for DispatchConfig {
     fn default() -> Self {
         Self {
             batch_max: 256,
-            batch_wait: Duration::from_millis(5),
+            batch_wait: Duration::ZERO,
             expires_after: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
@@ -415,9 +410,8 @@ impl Config {
             !self.http.proxy_protocol || !self.http.trusted_proxies.is_empty(),
             "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
         );
-        for (name, policy) in &self.policies {
-            policy.check().with_context(|| format!("policies.{name}"))?;
-        }
+        self.read_policies()?;
+        self.restraint.check()?;
         if let Some(secret) = &self.auth.hs256_secret {
             ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
         }
@@ -448,31 +442,17 @@ impl Config {
     /// The policies, with `default` and `critical` among them.
     pub fn policies(&self) -> Policies {
         // `load` has checked them.
-        let given =
-            self.policies.iter().filter_map(|(name, policy)| Some((name.clone(), policy.check().ok()?)));
-        Policies::with_defaults(given.collect())
+        self.read_policies().unwrap_or_else(|_| Policies::with_defaults(BTreeMap::new()))
+    }
+
+    fn read_policies(&self) -> anyhow::Result<Policies> {
+        let (policies, policy_for) = (self.policies.clone(), self.policy_for.clone());
+        escalation_config::policies(&PolicySections { policies, policy_for }, &self.tenants)
     }
 
     /// Replaces a policy: for `watchbell up`, whose walk is to be watched in half a minute.
     pub fn set_policy_if_absent(&mut self, name: &str, steps: &[(Channel, Duration)]) {
-        let steps =
-            steps.iter().map(|(channel, after)| StepSection { channel: channel.to_string(), after: *after });
-        self.policies.entry(name.to_owned()).or_insert(PolicySection { steps: steps.collect() });
-    }
-}
-
-impl PolicySection {
-    fn check(&self) -> anyhow::Result<Policy> {
-        ensure!(self.steps.len() <= STEPS_MAX, "has more than {STEPS_MAX} steps");
-        let mut steps = Vec::with_capacity(self.steps.len());
-        for (at, step) in self.steps.iter().enumerate() {
-            let channel = match step.channel.parse() {
-                Ok(channel @ (Channel::Push | Channel::Email)) => channel,
-                Ok(Channel::Live) | Err(_) => bail!("steps[{at}].channel must be push or email"),
-            };
-            steps.push(PolicyStep { channel, after: step.after });
-        }
-        Ok(Policy { steps })
+        self.policies.entry(name.to_owned()).or_insert_with(|| PolicySection::with_steps(steps));
     }
 }
 
@@ -497,10 +477,16 @@ fn with_files(env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result
     Ok(resolved)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
         .ok_or_else(|| D::Error::custom("must be a duration with its unit, such as 250ms, 30s, 5m or 24h"))
+}
+
+pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

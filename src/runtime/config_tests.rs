@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::domain::policy::{GroupRule, Unless};
 
 fn load(toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Config> {
     let dir = std::env::temp_dir().join(format!("watchbell-config-{}", uuid::Uuid::new_v4()));
@@ -48,6 +49,24 @@ fn a_refusal_names_the_key() {
             &[],
             "policies.p: steps[0].channel must be push or email",
         ),
+        (
+            "[policies.p]\nsteps = [{channel = \"push\", after = \"1s\", unless = [\"raining\"]}]\n",
+            &[],
+            "steps[0].unless must be one of pushed, mailed, quiet, info, warning",
+        ),
+        ("[policies.p]\nsteps = []\ngroup = \"some\"\n", &[], "group must be one of each, first_stops_all"),
+        ("[policy_for]\ncategory = {billing = \"slwo\"}\n", &[], "there is no policy `slwo`"),
+        (
+            "[policy_for]\nseverity = {urgent = \"default\"}\n",
+            &[],
+            "policy_for.severity.urgent: must be one of",
+        ),
+        (
+            "[tenants.acme.policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
+            &[],
+            "tenants.acme: policies.p: steps[0]",
+        ),
+        ("[restraint]\npushes_per_hour_max = 0\n", &[], "restraint.pushes_per_hour_max must be at least 1"),
         ("[fallback]\nlease = \"1s\"\n", &[], "fallback.lease must be at least 30s"),
         ("[auth]\nhs256_secret = \"short\"\n", &[], "auth.hs256_secret must have at least 32 bytes"),
         (
@@ -75,8 +94,43 @@ fn a_secret_may_come_from_a_file_and_does_not_print() {
 fn policies_are_added_to_the_ones_that_are_always_there() {
     let config = load("[policies.page]\nsteps = [{channel = \"push\", after = \"0s\"}]\n", &[]).unwrap();
     let policies = config.policies();
-    assert_eq!(policies.names().collect::<Vec<_>>(), ["critical", "default", "page"]);
-    assert_eq!(policies.get("page").unwrap().steps[0].channel, Channel::Push);
+    let acme = crate::domain::Tenant::parse("acme").unwrap();
+    assert_eq!(policies.names(&acme), ["critical", "default", "page"]);
+    assert_eq!(policies.get(&acme, "page").unwrap().steps[0].channel, Channel::Push);
+}
+
+#[test]
+fn a_policy_says_all_it_may_say() {
+    let config = load(
+        r#"
+        [policies.critical]
+        steps = [{channel = "push", after = "0s"}]
+        [policies.page]
+        steps = [{channel = "push", after = "1s"}, {channel = "email", after = "2m", unless = ["pushed", "quiet"]}]
+        mandatory = true
+        expires_after = "12h"
+        group = "first_stops_all"
+        [policy_for]
+        category = {outage = "page"}
+        [tenants.acme.policies.page]
+        steps = []
+        [restraint]
+        digest_window = "0s"
+        bundle_after = 3
+        "#,
+        &[],
+    )
+    .unwrap();
+    let policies = config.policies();
+    let [acme, other] = ["acme", "other"].map(|name| crate::domain::Tenant::parse(name).unwrap());
+    let page = policies.get(&other, "page").unwrap();
+    assert_eq!(page.steps[1].unless, [Unless::Pushed, Unless::Quiet]);
+    assert_eq!((page.mandatory, page.expires_after), (true, Some(Duration::from_secs(12 * 3600))));
+    assert_eq!(page.group, GroupRule::FirstStopsAll);
+    assert_eq!(policies.get(&acme, "page").unwrap().steps, []);
+    assert!(policies.get(&acme, "critical").unwrap().mandatory, "critical is, unless it says that it is not");
+    let bounds = config.restraint.bounds();
+    assert_eq!((bounds.email.window, bounds.push.alone_max), (Duration::ZERO, 3));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+mod escalation_config;
 pub mod health;
 pub mod http;
 mod provider_config;

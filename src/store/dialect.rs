@@ -66,6 +66,14 @@ impl Engine {
         }
     }
 
+    /// Waits for the lock of number `$1` and holds it until the commit. SQLite has one writer, who needs none.
+    pub(super) fn lock_by_number(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock($1)"),
+            Self::Sqlite => None,
+        }
+    }
+
     /// The same, passing over rows that somebody else has locked.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {

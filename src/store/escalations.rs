@@ -4,19 +4,20 @@
 //! it calls [`Store::step`], which reads everything again in the same transaction that writes the attempts (I5, I6).
 //! A holder with an old claim or fence gets [`Stepped::Lost`]; what its provider answered is kept all the same.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Failure, Store, StoreError, Tx,
-    attempts::{attempt_of, small, write_notes},
-    devices::device_of,
-    int, maybe_int, maybe_text, maybe_time, stored_name, text, time,
+    attempts::write_notes,
+    int, maybe_time, stored_name,
+    summaries::{Hold, Told},
+    walk::{Walk, read_walk},
 };
 use crate::domain::{
-    AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Progress, Reach, Secret,
-    Tenant, Timestamp, UserId, UserKey,
+    AlertId, AttemptId, AttemptKind, AttemptState, Channel, DeviceId, StopReason, Tenant, Timestamp, UserId,
+    UserKey, restraint::Lately,
 };
 
 /// The walk of one alert for one user.
@@ -46,60 +47,42 @@ pub enum Holder {
     Fence(u64),
 }
 
-/// Everything a decision looks at, read under the row's lock.
-#[derive(Debug, Clone)]
-pub struct Walk {
-    /// How far it has come.
-    pub progress: Progress,
-    /// The policy's name.
-    pub policy: String,
-    /// What clients are given; opaque here.
-    pub content: Arc<str>,
-    /// The user's devices.
-    pub devices: Vec<Device>,
-    /// Their address, if it takes mail.
-    pub email: Option<Secret>,
-    /// The language they read, as a BCP 47 tag.
-    pub locale: Option<String>,
-    /// What their badge shows.
-    pub unread: u64,
-}
-
-impl Walk {
-    /// By what the user can be reached.
-    pub fn reach(&self) -> Reach {
-        Reach {
-            devices: self.devices.iter().map(|device| device.id.clone()).collect(),
-            email: self.email.is_some(),
-        }
-    }
-}
-
 /// What to do about a walk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Write these attempts and hold the row for `lease` while the providers are called.
-    Attempt {
-        /// New rows, and rows whose next try begins.
-        attempts: Vec<NewAttempt>,
-        /// The step they belong to, when skipping led to a later one.
-        step: usize,
-        /// When that step became due.
-        step_due_at: Timestamp,
-        /// For the timeline.
-        notes: Vec<String>,
-    },
-    /// Nothing to call now: look again at `due_at`, or never.
-    Rest {
-        /// The step that is next.
-        step: usize,
-        /// When it is due.
-        step_due_at: Timestamp,
-        /// When to look again; `None` when nothing is left to do.
-        due_at: Option<Timestamp>,
-        /// For the timeline.
-        notes: Vec<String>,
-    },
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The step that is next, or under way.
+    pub step: usize,
+    /// When that step is, or became, due.
+    pub step_due_at: Timestamp,
+    /// What to do about it.
+    pub act: Act,
+    /// What the person got lately, when that changes.
+    pub lately: Option<(Channel, Lately)>,
+    /// For the timeline.
+    pub notes: Vec<String>,
+    /// For the walks that waited for this summary, once it was answered.
+    pub told: Option<Told>,
+}
+
+/// What to do about a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// Write these attempts, new ones and ones whose next try begins, and hold the row for the lease while the
+    /// providers are called.
+    Attempt(Vec<NewAttempt>),
+    /// It is due, but has to wait; nothing to call.
+    Hold(Hold),
+    /// Nothing to call now: look again then.
+    Rest(Timestamp),
+    /// Nothing is left to do; why, unless the row says so already.
+    End(StopReason),
+}
+
+impl Decision {
+    /// To do so about a step, and nothing besides.
+    pub fn new(step: usize, step_due_at: Timestamp, act: Act) -> Self {
+        Self { step, step_due_at, act, lately: None, notes: Vec::new(), told: None }
+    }
 }
 
 /// An attempt to begin.
@@ -256,63 +239,83 @@ impl Store {
         decide: &(dyn Fn(&Walk) -> Decision + Send + Sync),
     ) -> Result<Stepped, StoreError> {
         writing!(self, "step", |tx| {
-            // The lock comes before the answers, in every step, so that no two steps wait for each other.
+            // The locks come before the answers, in every step, so that no two steps wait for each other.
+            self.lock_person(tx, key).await?;
             let locked = self.lock_escalation(tx, key).await?;
             let held = locked.filter(|locked| locked.is_held_by(holder));
             self.write_answers(tx, answers, held.is_some(), now).await?;
             let Some(locked) = held else { return Ok(Stepped::Lost) };
             let Some(walk) = read_walk(tx, key, &locked.row).await? else { return Ok(Stepped::Lost) };
-            match decide(&walk) {
-                Decision::Attempt { attempts, step, step_due_at, notes } => {
-                    write_notes(tx, key, &notes, now).await?;
-                    self.write_attempts(tx, key, walk.progress.round, step, &attempts, now).await?;
-                    let pushed = i64::from(attempts.iter().any(|attempt| attempt.channel == Channel::Push));
-                    let fence = locked.fence + 1;
-                    sqlx::query(
-                        "UPDATE escalations SET fence = $4, leased_until_ms = $5, step = $6, step_due_at_ms = $7,
-                             due_at_ms = $8, pushed = CASE WHEN $9 = 1 THEN 1 ELSE pushed END
-                         WHERE tenant = $1 AND user_id = $2 AND alert_id = $3",
-                    )
-                    .bind(key.user.tenant.as_str())
-                    .bind(key.user.user.as_str())
-                    .bind(key.alert.as_str())
-                    .bind(fence as i64)
-                    .bind((now + lease).as_millisecond())
-                    .bind(step as i64)
-                    .bind(step_due_at.as_millisecond())
-                    .bind(now.as_millisecond())
-                    .bind(pushed)
-                    .execute(&mut **tx)
-                    .await?;
-                    Ok(Stepped::Call { fence, walk: Box::new(walk), attempts })
+            let decision = decide(&walk);
+            write_notes(tx, key, &decision.notes, now).await?;
+            if let Some((channel, lately)) = decision.lately {
+                self.write_lately(tx, &key.user, channel, lately).await?;
+            }
+            self.write_step(tx, key, &decision, now, lease).await?;
+            let round = walk.progress.round;
+            if let (Some(channel), Some(told)) = (key.alert.summary(), &decision.told) {
+                self.release(tx, key, channel, round, told, now).await?;
+            }
+            match decision.act {
+                Act::Attempt(attempts) => {
+                    self.write_attempts(tx, key, round, decision.step, &attempts, now).await?;
+                    if let Some(channel) = key.alert.summary().filter(|_| decision.step == 0) {
+                        self.count_in(tx, key, channel, round).await?;
+                    }
+                    Ok(Stepped::Call { fence: locked.fence + 1, walk: Box::new(walk), attempts })
                 }
-                Decision::Rest { step, step_due_at, due_at, notes } => {
-                    write_notes(tx, key, &notes, now).await?;
-                    sqlx::query(
-                        "UPDATE escalations SET fence = fence + 1, leased_until_ms = 0, step = $4, step_due_at_ms = $5,
-                             due_at_ms = $6, stopped = CASE WHEN stopped IS NULL AND $6 IS NULL AND expires_at_ms <= $7
-                                 THEN 'expired' ELSE stopped END
-                         WHERE tenant = $1 AND user_id = $2 AND alert_id = $3",
-                    )
-                    .bind(key.user.tenant.as_str())
-                    .bind(key.user.user.as_str())
-                    .bind(key.alert.as_str())
-                    .bind(step as i64)
-                    .bind(step_due_at.as_millisecond())
-                    .bind(due_at.map(Timestamp::as_millisecond))
-                    .bind(now.as_millisecond())
-                    .execute(&mut **tx)
-                    .await?;
+                Act::Hold(hold) => {
+                    self.hold(tx, key, &hold, now).await?;
                     Ok(Stepped::Rested)
                 }
+                Act::Rest(_) | Act::End(_) => Ok(Stepped::Rested),
             }
         })
         .await
     }
 
+    /// The walk's own row after a decision; what a hold adds is written by [`Store::hold`].
+    async fn write_step(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        decision: &Decision,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<(), Failure> {
+        let (due_at, leased_until, pushed, stopped) = match &decision.act {
+            Act::Attempt(attempts) => {
+                let pushed = attempts.iter().any(|attempt| attempt.channel == Channel::Push);
+                (Some(now), (now + lease).as_millisecond(), pushed, None)
+            }
+            Act::Hold(hold) => (Some(hold.until), 0, false, None),
+            Act::Rest(at) => (Some(*at), 0, false, None),
+            Act::End(reason) => (None, 0, false, Some(reason.as_str())),
+        };
+        keyed(
+            sqlx::query(
+                "UPDATE escalations SET fence = fence + 1, leased_until_ms = $4, step = $5, step_due_at_ms = $6,
+                     due_at_ms = $7, pushed = CASE WHEN $8 = 1 THEN 1 ELSE pushed END,
+                     stopped = coalesce(stopped, $9), held = NULL
+                 WHERE tenant = $1 AND user_id = $2 AND alert_id = $3",
+            ),
+            key,
+        )
+        .bind(leased_until)
+        .bind(decision.step as i64)
+        .bind(decision.step_due_at.as_millisecond())
+        .bind(due_at.map(Timestamp::as_millisecond))
+        .bind(i64::from(pushed))
+        .bind(stopped)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
     async fn lock_escalation(&self, tx: &mut Tx, key: &EscalationKey) -> Result<Option<Locked>, Failure> {
         let sql = format!(
-            "SELECT e.round, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.expires_at_ms, e.stopped
+            "SELECT e.round, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms, e.expires_at_ms,
+                 e.stopped, e.held, e.told_push, e.told_email
              FROM escalations e WHERE e.tenant = $1 AND e.user_id = $2 AND e.alert_id = $3 {}",
             self.engine.lock("e")
         );
@@ -349,60 +352,10 @@ pub(super) fn keyed(query: Query, key: &EscalationKey) -> Query {
 }
 
 fn claim_of(row: &AnyRow) -> Result<Claim, Failure> {
-    let user = UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-    let key = EscalationKey { user, alert: stored_name!(row, "alert_id", AlertId) };
-    Ok(Claim { key, number: int(row, "claim")? as u64 })
+    Ok(Claim { key: key_of(row)?, number: int(row, "claim")? as u64 })
 }
 
-async fn read_walk(tx: &mut Tx, key: &EscalationKey, row: &AnyRow) -> Result<Option<Walk>, Failure> {
-    let content = sqlx::query("SELECT content FROM alerts WHERE tenant = $1 AND alert_id = $2")
-        .bind(key.user.tenant.as_str())
-        .bind(key.alert.as_str())
-        .fetch_optional(&mut **tx)
-        .await?;
-    let Some(content) = content else { return Ok(None) };
-    let attempts = keyed(
-        sqlx::query("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY created_at_ms, attempt_id"),
-        key,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let devices = sqlx::query("SELECT * FROM devices WHERE tenant = $1 AND user_id = $2 ORDER BY device_id")
-        .bind(key.user.tenant.as_str())
-        .bind(key.user.user.as_str())
-        .fetch_all(&mut **tx)
-        .await?;
-    let contact = sqlx::query(
-        "SELECT email, email_refused_at_ms, locale, unread FROM users WHERE tenant = $1 AND user_id = $2",
-    )
-    .bind(key.user.tenant.as_str())
-    .bind(key.user.user.as_str())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let (email, locale, unread) = match &contact {
-        Some(contact) => {
-            let refused = maybe_int(contact, "email_refused_at_ms")?.is_some();
-            let email = maybe_text(contact, "email")?.filter(|_| !refused).map(Secret::from);
-            (email, maybe_text(contact, "locale")?, int(contact, "unread")? as u64)
-        }
-        None => (None, None, 0),
-    };
-    let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
-    let progress = Progress {
-        stopped: stopped.map_err(|_| Failure::Unreadable("stopped"))?,
-        expires_at: time(row, "expires_at_ms")?,
-        round: small(row, "round")?,
-        step: small(row, "step")? as usize,
-        step_due_at: time(row, "step_due_at_ms")?,
-        attempts: attempts.iter().map(attempt_of).collect::<Result<_, _>>()?,
-    };
-    Ok(Some(Walk {
-        progress,
-        policy: text(row, "policy")?,
-        content: text(&content, "content")?.into(),
-        devices: devices.iter().map(device_of).collect::<Result<_, _>>()?,
-        email,
-        locale,
-        unread,
-    }))
+pub(super) fn key_of(row: &AnyRow) -> Result<EscalationKey, Failure> {
+    let user = UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
+    Ok(EscalationKey { user, alert: stored_name!(row, "alert_id", AlertId) })
 }

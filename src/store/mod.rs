@@ -15,7 +15,12 @@
 //! | `record.rs` | alerts into inboxes, with `seq`, badge and timers, in one commit |
 //! | `receipts.rs` | what people did with them; ends escalations |
 //! | `escalations.rs` | due timers: claimed, stepped, answered |
+//! | `walk.rs` | everything a decision looks at |
 //! | `attempts.rs` | what a step leaves behind: attempts, their answers, notes |
+//! | `summaries.rs` | walks that wait to be told of together, and the walk that tells of them |
+//! | `presence.rs` | who has a session somewhere, while their pod renews its lease |
+//! | `preferences.rs` | what people want |
+//! | `audit.rs` | walks that nobody would ever look at |
 //! | `inbox.rs` | heads, replay and pages |
 //! | `registry.rs` | users, groups, API keys |
 //! | `devices.rs` | push registrations |
@@ -48,15 +53,20 @@ macro_rules! writing {
 }
 
 mod attempts;
+mod audit;
 mod devices;
 mod dialect;
 mod escalations;
 mod inbox;
+mod preferences;
+mod presence;
 mod receipts;
 mod record;
 mod registry;
+mod summaries;
 mod timeline;
 mod topics;
+mod walk;
 
 use std::{future::Future, path::Path, time::Duration};
 
@@ -70,13 +80,17 @@ use tokio::time::timeout;
 use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
 
-pub use escalations::{Answer, Claim, Decision, EscalationKey, Holder, NewAttempt, Stepped, Walk};
+pub use audit::Audit;
+pub use escalations::{Act, Answer, Claim, Decision, EscalationKey, Holder, NewAttempt, Stepped};
 pub use inbox::{Changes, Head, InboxRow};
+pub use presence::PRESENCE_BATCH_MAX;
 pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
-pub use timeline::{LatestAlert, Recipient, StoredAlert, TimelineEntry};
+pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
+pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
 pub use topics::NewEvent;
+pub use walk::Walk;
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;

@@ -99,7 +99,24 @@ impl Store {
             })
             .collect();
         self.stop_timers(tx, &stopped, now).await?;
+        if !stopped.is_empty() {
+            self.take(tx, &stopped).await?;
+            self.wake_summaries(tx, heads.keys(), now).await?;
+        }
         Ok(said)
+    }
+
+    /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' walks find
+    /// that out when they come due.
+    async fn take(&self, tx: &mut Tx, stopped: &[serde_json::Value]) -> Result<(), Failure> {
+        let sql = format!(
+            "UPDATE alerts SET taken_by = batch.user_id, taken_version = alerts.version
+             FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
+                 AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version",
+            self.engine.rows("tenant text, user_id text, alert_id text")
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(stopped).to_string()).execute(&mut **tx).await?;
+        Ok(())
     }
 
     async fn states(

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, int, maybe_text, stored_name, text, word};
+use super::{Failure, Store, StoreError, Tx, int, maybe_text, presence::is_present, stored_name, text, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
     inbox::{Escalation, Recorded, Row, record},
@@ -20,8 +20,14 @@ pub struct NewAlert {
     pub content: Arc<str>,
     /// Whom it is for, each once.
     pub recipients: Vec<UserId>,
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// Whether the first who sees it stops it for all.
+    pub first_stops_all: bool,
     /// When the policy's first step is due; none for a policy without steps.
     pub first_due_at: Option<Timestamp>,
+    /// When it is due for somebody without a session anywhere; the same when none.
+    pub absent_due_at: Option<Timestamp>,
     /// When nobody is told any more.
     pub expires_at: Timestamp,
     /// Where in a large audience these recipients begin, for [`Store::reached`]; opaque here.
@@ -194,20 +200,21 @@ impl Store {
                 json!({
                     "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(),
                     "version": new.alert.version, "content": &*new.content, "policy": new.alert.policy,
-                    "reached": new.reached,
+                    "reached": new.reached, "first_stops_all": i64::from(new.first_stops_all),
                 })
             })
             .collect();
         let sql = format!(
-            "INSERT INTO alerts (tenant, alert_id, version, content, policy, reached, recorded_at_ms)
-             SELECT tenant, alert_id, version, content, policy, reached, $2 FROM {} WHERE true
+            "INSERT INTO alerts (tenant, alert_id, version, content, policy, reached, first_stops_all, recorded_at_ms)
+             SELECT tenant, alert_id, version, content, policy, reached, first_stops_all, $2 FROM {} WHERE true
              ON CONFLICT (tenant, alert_id) DO UPDATE SET version = excluded.version, reached = excluded.reached,
+                 first_stops_all = excluded.first_stops_all,
                  content = CASE WHEN alerts.version < excluded.version THEN excluded.content ELSE alerts.content END,
                  policy = CASE WHEN alerts.version < excluded.version THEN excluded.policy ELSE alerts.policy END
              WHERE alerts.version < excluded.version
                  OR (alerts.version = excluded.version AND excluded.reached IS NOT NULL)",
             self.engine.rows(
-                "tenant text, alert_id text, version bigint, content text, policy text, reached text"
+                "tenant text, alert_id text, version bigint, content text, policy text, reached text, first_stops_all bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -275,7 +282,8 @@ impl Store {
             match (timer.change, new.first_due_at) {
                 (Escalation::Open, Some(due_at)) => opened.push(json!({
                     "tenant": key.0, "user_id": key.1, "alert_id": key.2, "round": new.alert.version,
-                    "policy": new.alert.policy_name(), "due_at_ms": due_at.as_millisecond(),
+                    "policy": &*new.policy, "due_at_ms": due_at.as_millisecond(),
+                    "absent_due_at_ms": new.absent_due_at.unwrap_or(due_at).as_millisecond(),
                     "expires_at_ms": new.expires_at.as_millisecond(),
                 })),
                 (Escalation::Stop(reason), _) => {
@@ -289,18 +297,26 @@ impl Store {
             }
         }
         if !opened.is_empty() {
+            // Presence only ever shortens the first wait; it does not matter when the policy has none.
             let sql = format!(
                 "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
-                     leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed)
-                 SELECT tenant, user_id, alert_id, round, policy, 0, due_at_ms, due_at_ms, 0, 0, 0, $2, expires_at_ms, NULL, 0
-                 FROM {} WHERE true
+                     leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed, absent)
+                 SELECT tenant, user_id, alert_id, round, policy, 0, first_due_ms, first_due_ms, 0, 0, 0, $2, expires_at_ms,
+                     NULL, 0, CASE WHEN first_due_ms < due_at_ms THEN 1 ELSE 0 END
+                 FROM (SELECT batch.tenant, batch.user_id, batch.alert_id, batch.round, batch.policy, batch.due_at_ms,
+                           batch.expires_at_ms, CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT {}
+                               THEN batch.absent_due_at_ms ELSE batch.due_at_ms END AS first_due_ms
+                       FROM {}) AS opened WHERE true
                  ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                      round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
                      due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
                      fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
-                     expires_at_ms = excluded.expires_at_ms, stopped = NULL",
+                     expires_at_ms = excluded.expires_at_ms, stopped = NULL, absent = excluded.absent, held = NULL,
+                     told_push = 0, told_email = 0",
+                is_present("batch"),
                 self.engine.rows(
-                    "tenant text, user_id text, alert_id text, round bigint, policy text, due_at_ms bigint, expires_at_ms bigint"
+                    "tenant text, user_id text, alert_id text, round bigint, policy text, due_at_ms bigint,
+                     absent_due_at_ms bigint, expires_at_ms bigint"
                 )
             );
             sqlx::query(AssertSqlSafe(sql))
@@ -309,11 +325,16 @@ impl Store {
                 .execute(&mut **tx)
                 .await?;
         }
-        self.stop_timers(tx, &stopped, now).await
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        self.stop_timers(tx, &stopped, now).await?;
+        self.wake_summaries(tx, timers.iter().map(|timer| &timer.user), now).await
     }
 
-    /// Ends escalations (I5); the first reason stays, but what was only acknowledged can still end for good. One whose push may be on a phone becomes due at once, so that it is taken away;
-    /// a lease stays, so that a push under way is answered before it is withdrawn.
+    /// Ends escalations (I5); the first reason stays, but what was only acknowledged or had nothing left to do can still
+    /// end for good. One whose push may be on a phone becomes due at once, so that it is taken away; a lease stays, so
+    /// that a push under way is answered before it is withdrawn.
     pub(super) async fn stop_timers(
         &self,
         tx: &mut Tx,
@@ -324,11 +345,12 @@ impl Store {
             return Ok(());
         }
         let sql = format!(
-            "UPDATE escalations SET stopped = batch.stopped,
+            "UPDATE escalations SET stopped = batch.stopped, held = NULL,
                  due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $2 ELSE NULL END
              FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id
-                 AND (escalations.stopped IS NULL OR escalations.stopped = 'acknowledged' AND batch.withdraws = 1)",
+                 AND (escalations.stopped IS NULL OR escalations.stopped = 'exhausted'
+                     OR escalations.stopped = 'acknowledged' AND batch.withdraws = 1)",
             self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
         );
         sqlx::query(AssertSqlSafe(sql))

@@ -1,10 +1,14 @@
 //! What happened to an alert: pieced together from the rows that the work left behind.
 
+use sqlx::any::AnyRow;
+
 use super::{
     Failure, Store, StoreError, attempts::attempt_of, int, maybe_text, maybe_time, stored_name, text, time,
     word,
 };
-use crate::domain::{AlertId, Attempt, AttemptState, InboxState, Seq, Tenant, Timestamp, UserId};
+use crate::domain::{
+    AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Tenant, Timestamp, UserId, restraint::Held,
+};
 
 /// An alert as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,27 @@ pub struct LatestAlert {
     pub content: String,
     /// The policy its producer named, if they did.
     pub policy: Option<String>,
+}
+
+/// How an alert fares with all its recipients. Delivery and engagement are two axes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Inboxes that hold it.
+    pub recipients: u64,
+    /// People of whom a screen said that it has it.
+    pub delivered: u64,
+    /// People who saw it.
+    pub seen: u64,
+    /// People who opened it.
+    pub read: u64,
+    /// People who put it away.
+    pub dismissed: u64,
+    /// People by channel and by where the attempts to tell them stand; one with two phones may count in two states.
+    pub attempts: Vec<(Channel, AttemptState, u64)>,
+    /// People whom a summary told of it, by channel.
+    pub in_summary: Vec<(Channel, u64)>,
+    /// People whose walk waits, by why.
+    pub held: Vec<(Held, u64)>,
 }
 
 /// What happened to one alert for one user.
@@ -141,6 +166,64 @@ impl Store {
         Ok(recipients)
     }
 
+    /// How an alert fares with all its recipients.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn counts(&self, tenant: &Tenant, alert: &AlertId) -> Result<Counts, StoreError> {
+        self.in_time("counts", async {
+            let store = self;
+            let ask = |sql: &'static str| sqlx::query(sql).bind(tenant.as_str()).bind(alert.as_str());
+            let inbox = ask(
+                "SELECT count(*) AS recipients, count(delivered_at_ms) AS delivered, count(seen_at_ms) AS seen,
+                     count(read_at_ms) AS was_read, count(dismissed_at_ms) AS dismissed
+                 FROM inbox WHERE tenant = $1 AND alert_id = $2",
+            )
+            .fetch_one(&store.read)
+            .await?;
+            let attempts = ask(
+                "SELECT channel, state, count(DISTINCT user_id) AS people FROM attempts
+                 WHERE tenant = $1 AND alert_id = $2 AND kind = 'alert' GROUP BY channel, state ORDER BY channel, state",
+            )
+            .fetch_all(&store.read)
+            .await?;
+            let walks = ask(
+                "SELECT e.held AS held, count(*) AS people, count(CASE WHEN e.told_push > 0 THEN 1 END) AS push,
+                     count(CASE WHEN e.told_email > 0 THEN 1 END) AS email
+                 FROM inbox i JOIN escalations e USING (tenant, user_id, alert_id)
+                 WHERE i.tenant = $1 AND i.alert_id = $2 GROUP BY e.held ORDER BY e.held",
+            )
+            .fetch_all(&store.read)
+            .await?;
+            let count = |row: &AnyRow, column| Ok::<_, Failure>(int(row, column)? as u64);
+            let mut counts = Counts {
+                recipients: count(&inbox, "recipients")?,
+                delivered: count(&inbox, "delivered")?,
+                seen: count(&inbox, "seen")?,
+                read: count(&inbox, "was_read")?,
+                dismissed: count(&inbox, "dismissed")?,
+                ..Counts::default()
+            };
+            for row in &attempts {
+                counts.attempts.push((word(row, "channel")?, word(row, "state")?, count(row, "people")?));
+            }
+            for (channel, column) in [(Channel::Push, "push"), (Channel::Email, "email")] {
+                let mut people = 0;
+                for row in &walks {
+                    people += count(row, column)?;
+                }
+                counts.in_summary.extend((people > 0).then_some((channel, people)));
+            }
+            for row in &walks {
+                if maybe_text(row, "held")?.is_some() {
+                    counts.held.push((word(row, "held")?, count(row, "people")?));
+                }
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
     async fn recipient(
         &self,
         tenant: &Tenant,
@@ -180,15 +263,19 @@ impl Store {
             for note in &notes {
                 entries.push(TimelineEntry { at: time(note, "at_ms")?, what: text(note, "what")? });
             }
-            entries.sort_by_key(|entry| entry.at);
             let escalation =
-                ask("SELECT stopped, due_at_ms FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                ask("SELECT stopped, due_at_ms, opened_at_ms, absent FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                     .fetch_optional(&store.read)
                     .await?;
             let (stopped, due_at) = match &escalation {
                 Some(row) => (maybe_text(row, "stopped")?, maybe_time(row, "due_at_ms")?),
                 None => (None, None),
             };
+            if let Some(row) = escalation.as_ref().filter(|row| int(row, "absent").is_ok_and(|absent| absent == 1)) {
+                let what = "no session anywhere: the first wait is skipped".to_owned();
+                entries.push(TimelineEntry { at: time(row, "opened_at_ms")?, what });
+            }
+            entries.sort_by_key(|entry| entry.at);
             Ok::<_, Failure>(Some(Recipient {
                 user: stored_name!(&row, "user_id", UserId),
                 state: word(&row, "state")?,

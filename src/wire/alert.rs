@@ -128,6 +128,10 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
             InvalidAlert::new("id", problem)
         })?,
     };
+    if id.as_str().starts_with(AlertId::OWN_PREFIX) {
+        let problem = format!("must not begin with {}: such ids are Watchbell's own", AlertId::OWN_PREFIX);
+        return Err(InvalidAlert::new("id", problem));
+    }
     let version = raw.version.unwrap_or(1);
     if version == 0 {
         return Err(InvalidAlert::new("version", "counts from 1"));

@@ -53,6 +53,7 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (with("body", json!("a\0b")), "body: must not contain a NUL character"),
         (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
         (with("version", json!(0)), "version: counts from 1"),
+        (with("id", json!("~push")), "id: must not begin with ~: such ids are Watchbell's own"),
         (
             with("to", json!({"users": ["ok", "a/b"]})),
             "to.users[1]: must not contain '/': use letters, digits and . _ - : @ + ~ =",

@@ -13,6 +13,7 @@ pub mod event;
 mod fixture_tests;
 pub mod frame;
 pub mod live;
+pub mod preferences;
 pub mod problem;
 pub mod undelivered;
 pub mod unsubscribe;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Python's pika and venv.
+# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Chromium (where npm is), Python's pika
+# and venv.
 #
 # Run it as often as you like: where everything is there it only looks, in well under a second.
 # What holds here:
@@ -22,6 +23,8 @@ command -v python3 >/dev/null || missing+=(python3)
 has_rabbitmq || missing+=(rabbitmq-server)
 has_postgres || missing+=(postgresql)
 has_alertmanager || missing+=(prometheus-alertmanager)
+# web/check.sh drives it; without npm there is nothing to drive.
+if command -v npm >/dev/null && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 # Debian takes ensurepip out of its Python; k8s/check.sh makes a venv.
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 

@@ -181,7 +181,7 @@ impl Fleet {
     ) -> anyhow::Result<Self> {
         let (push, email) = waits_ms;
         let policy = format!(
-            "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n"
+            "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n[restraint]\ndigest_window = \"0s\"\n"
         );
         std::fs::write(scratch.path().join("watchbell.toml"), policy)?;
         Ok(Self {

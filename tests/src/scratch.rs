@@ -23,9 +23,22 @@ impl Scratch {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(name: &str) -> anyhow::Result<Self> {
+        Self::made_in(&env::temp_dir(), name)
+    }
+
+    /// The same in memory, where the system has a folder there: for tests that are not about what a disk keeps, and
+    /// would otherwise wait for it at every commit.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn in_memory(name: &str) -> anyhow::Result<Self> {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::made_in(memory, name) } else { Self::new(name) }
+    }
+
+    fn made_in(parent: &Path, name: &str) -> anyhow::Result<Self> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("watchbell-{}-{number}-{name}", process::id());
-        let path = env::temp_dir().join(folder);
+        let path = parent.join(format!("watchbell-{}-{number}-{name}", process::id()));
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         if !keep() {
             guard::remove(&path);

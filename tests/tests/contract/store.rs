@@ -7,6 +7,8 @@
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
+//! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
+//! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
@@ -35,10 +37,12 @@ macro_rules! on_both_engines {
 
 mod bed;
 mod crashes;
+mod presence;
 mod reading;
 mod receipts;
 mod recording;
 mod registry;
+mod restraint;
 mod timeline;
 mod timers;
 mod topics;

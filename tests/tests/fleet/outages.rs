@@ -28,6 +28,8 @@ use watchbell_tests::{
 const OUTAGE: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(40);
 const USERS: [&str; 4] = ["ana", "ben", "cleo", "dan"];
+/// Alerts of one run at the least, however slow the machine is: fewer are no load.
+const ACCEPTED_MIN: usize = 100;
 /// One alert in this time.
 const PACE: Duration = Duration::from_millis(20);
 /// Nobody is pushed to in the time of a test.
@@ -60,6 +62,7 @@ impl Producer {
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // An alert that was begun is seen through, so that those accepted are numbered without a gap.
             while !stopped.load(Ordering::Relaxed)
+                || accepted < ACCEPTED_MIN
                 || answers.last().is_some_and(|last: &Answer| last.status != 202)
             {
                 pace.tick().await;
@@ -104,7 +107,7 @@ async fn everybody_got_everything_once(
     answers: &[Answer],
 ) -> anyhow::Result<()> {
     let accepted = answers.iter().filter(|answer| answer.status == 202).count();
-    assert!(accepted > 100, "only {accepted} alerts were accepted: that is no load");
+    assert!(accepted >= ACCEPTED_MIN, "only {accepted} alerts were accepted: that is no load");
     let ids: BTreeSet<String> = (0..accepted).map(|number| format!("load-{number}")).collect();
     for (user, follower) in USERS.iter().zip(followers) {
         let changes = until(&format!("{user} to be told of {accepted} alerts"), DEADLINE, async || {

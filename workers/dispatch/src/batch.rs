@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use watchbell::{
     broker::Delivery,
-    domain::Alert,
+    domain::{GroupRule, UserId},
     store::{NewAlert, ROWS_PER_COMMIT_MAX, StoreError},
 };
 
@@ -81,27 +81,14 @@ impl Dispatch {
                 }
                 commit.rows += page.recipients.len();
                 commit.redelivered.push(one.delivery.redelivered);
-                commit.alerts.push(NewAlert {
-                    alert: one.alert.clone(),
-                    content: one.content.clone(),
-                    recipients: page.recipients,
-                    first_due_at: self.first_due(&one.alert, now),
-                    expires_at: one.alert.expires_at.unwrap_or(now + self.config.expires_after),
-                    // Worth a note only where there is something to skip next time.
-                    reached: page.is_full.then(|| page.begins.to_string()),
-                });
+                // Worth a note only where there is something to skip next time.
+                let reached = page.is_full.then(|| page.begins.to_string());
+                commit.alerts.push(NewAlert { reached, ..self.new_alert(one, page.recipients, now) });
             }
             // Nobody (an empty group): the alert itself is kept, so that `explain` can say so.
             if !commit.alerts.iter().any(|new| std::sync::Arc::ptr_eq(&new.alert, &one.alert)) {
                 commit.redelivered.push(false);
-                commit.alerts.push(NewAlert {
-                    alert: one.alert.clone(),
-                    content: one.content.clone(),
-                    recipients: Vec::new(),
-                    first_due_at: None,
-                    expires_at: now,
-                    reached: None,
-                });
+                commit.alerts.push(self.new_alert(one, Vec::new(), now));
             }
         }
         self.record(commit, now, shutdown).await
@@ -160,8 +147,24 @@ impl Dispatch {
         Ok(())
     }
 
-    fn first_due(&self, alert: &Alert, now: Timestamp) -> Option<Timestamp> {
-        self.policies.get_or_default(alert.policy_name()).steps.first().map(|step| now + step.after)
+    /// The alert for these people, under its policy.
+    fn new_alert(&self, one: &Taken, recipients: Vec<UserId>, now: Timestamp) -> NewAlert {
+        let name = self.policies.name_for(&one.alert);
+        let policy = self.policies.get_or_default(&one.alert.tenant, name);
+        let first = policy.steps.first();
+        let expires_after = policy.expires_after.unwrap_or(self.config.expires_after);
+        NewAlert {
+            alert: one.alert.clone(),
+            content: one.content.clone(),
+            recipients,
+            policy: name.into(),
+            first_stops_all: policy.group == GroupRule::FirstStopsAll,
+            first_due_at: first.map(|step| now + step.after),
+            // There is no screen to wait for.
+            absent_due_at: first.map(|_| now),
+            expires_at: one.alert.expires_at.unwrap_or(now + expires_after),
+            reached: None,
+        }
     }
 }
 

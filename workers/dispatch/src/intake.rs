@@ -64,12 +64,9 @@ impl Dispatch {
         // Without an id of its own, the alert is told from its redeliveries by the message's.
         let id = AlertId::parse(&message.message_id).ok();
         let alert = parse_alert(&message.body, &Defaults { tenant: None, id, now })?;
-        if self.policies.get(alert.policy_name()).is_none() {
-            let known: Vec<&str> = self.policies.names().collect();
-            return Err(InvalidAlert::new(
-                "policy",
-                format!("is not one of the configured ones: {}", known.join(", ")),
-            ));
+        if self.policies.get(&alert.tenant, self.policies.name_for(&alert)).is_none() {
+            let known = self.policies.names(&alert.tenant).join(", ");
+            return Err(InvalidAlert::new("policy", format!("is not one of the configured ones: {known}")));
         }
         Ok(alert)
     }

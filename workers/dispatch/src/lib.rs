@@ -71,7 +71,7 @@ impl Dispatch {
         info!("Dispatch has stopped");
     }
 
-    /// Waits a moment for more, because a commit costs the same for one alert as for many.
+    /// Takes what is there already, or comes within the configured wait: a commit costs the same for one as for many.
     async fn fill(&self, first: Delivery, consumer: &mut dyn Consumer) -> Vec<Delivery> {
         let until = Instant::now() + self.config.batch_wait;
         let mut deliveries = vec![first];

@@ -6,11 +6,10 @@ use jiff::Timestamp;
 use tracing::{error, info, warn};
 use watchbell::{
     domain::{
-        AttemptKind, AttemptState, Channel, Device, PushService, Severity,
+        AttemptKind, AttemptState, Channel, Device, PushService,
         next_step::{is_too_old, retry_wait},
     },
     store::{Answer, EscalationKey, NewAttempt, Walk},
-    wire::alert::ShownAlert,
 };
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         Accepted, AlertContent, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
         PushTarget, SendError, ThrottleScope,
     },
+    told,
     withdrawals::Gathered,
 };
 
@@ -68,7 +68,7 @@ impl Fallback {
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
         let content = match attempt.kind {
-            AttemptKind::Alert => Some(content_of(key, walk)?),
+            AttemptKind::Alert => Some(content_of(key, walk, attempt.channel)?),
             AttemptKind::Withdrawal => None,
         };
         match (attempt.channel, device_of(walk, attempt), content) {
@@ -232,23 +232,13 @@ fn device_of<'a>(walk: &'a Walk, attempt: &NewAttempt) -> Option<&'a Device> {
     walk.devices.iter().find(|device| Some(&device.id) == attempt.device.as_ref())
 }
 
-fn content_of(key: &EscalationKey, walk: &Walk) -> Result<AlertContent, NotSent> {
-    let unreadable = |_| NotSent::Nowhere("the stored alert cannot be read by this version".to_owned());
-    let shown: ShownAlert = serde_json::from_str(&walk.content).map_err(unreadable)?;
-    Ok(AlertContent {
-        alert: key.alert.to_string(),
-        user: key.user.user.to_string(),
-        tenant: key.user.tenant.to_string(),
-        collapse_key: shown.collapse_key.unwrap_or_else(|| key.alert.to_string()),
-        title: shown.title,
-        body: shown.body,
-        url: shown.url,
-        severity: shown.severity.parse().unwrap_or(Severity::Warning),
-        category: shown.category,
-        expires_at: walk.progress.expires_at,
-        occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
-        unread: walk.unread,
-    })
+/// What a provider is to show: one alert, or several in one.
+fn content_of(key: &EscalationKey, walk: &Walk, channel: Channel) -> Result<AlertContent, NotSent> {
+    let content = match &walk.bundle {
+        Some(bundle) => told::summary_of(key, bundle, channel, walk),
+        None => told::content_of(key.alert.to_string(), key, &walk.content, walk),
+    };
+    content.ok_or_else(|| NotSent::Nowhere("the stored alert cannot be read by this version".to_owned()))
 }
 
 /// What to record of a result. Pure; `chance` in 0..1 jitters the next try.

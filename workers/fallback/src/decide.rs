@@ -1,57 +1,142 @@
-//! What a sender does about one walk: skips steps that reach nobody, then attempts, rests or finishes. Pure.
+//! What a sender does about one walk: skips steps that reach nobody, then attempts, holds, rests or finishes. Pure but
+//! for the ids and the tenant's rate, which are given.
 
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use watchbell::{
     domain::{
-        Attempt, AttemptKind, Channel, Step, Timestamp,
-        next_step::{Because, Outcome, Target, next_step},
+        Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Severity, Step, StopReason, Timestamp,
+        UserKey,
+        next_step::{Because, Target, next_step},
         policy::Policies,
+        restraint::{Held, Restraint},
     },
-    store::{Decision, NewAttempt, Walk},
+    store::{Act, Decision, EscalationKey, Hold, NewAttempt, Told, Walk},
+    wire::{alert::ShownAlert, preferences::stored_preferences},
 };
 
-/// Decides on a walk as it stands in the store. `attempt_id` makes ids for attempts that have none yet.
-pub(crate) fn decide(
-    walk: &Walk,
-    policies: &Policies,
-    now: Timestamp,
-    attempt_id: &dyn Fn() -> Uuid,
-) -> Decision {
-    let policy = policies.get_or_default(&walk.policy);
-    let reach = walk.reach();
-    let mut progress = walk.progress.clone();
-    let mut notes = Vec::new();
-    loop {
-        let (step, step_due_at) = (progress.step, progress.step_due_at);
-        match next_step(&progress, policy, &reach, now) {
-            Step::WaitUntil(at) => return Decision::Rest { step, step_due_at, due_at: Some(at), notes },
-            Step::Finish(outcome) => {
-                notes.push(finished(outcome));
-                return Decision::Rest { step, step_due_at, due_at: None, notes };
+use crate::told;
+
+/// What decisions are made by.
+pub(crate) struct Decider<'a> {
+    pub(crate) policies: &'a Policies,
+    pub(crate) restraint: &'a Restraint,
+    /// Makes ids for attempts that have none yet.
+    pub(crate) attempt_id: &'a (dyn Fn() -> Uuid + Send + Sync),
+    /// How long the tenant's next alert has to wait, if it does; the same answer for the whole step.
+    pub(crate) over_rate: &'a (dyn Fn() -> Option<Duration> + Send + Sync),
+}
+
+impl Decider<'_> {
+    /// Decides on a walk as it stands in the store.
+    pub(crate) fn decide(&self, key: &EscalationKey, walk: &Walk, now: Timestamp) -> Decision {
+        let own;
+        let policy = match key.alert.summary() {
+            None => self.policies.get_or_default(&key.user.tenant, &walk.policy),
+            Some(channel) => {
+                own = policy_of_summary(channel, walk);
+                &own
             }
-            Step::Advance { due_at, because } => {
-                notes.extend(policy.steps.get(step).map(|step| advanced(step.channel, because)));
-                progress.step += 1;
-                progress.step_due_at = due_at;
-            }
-            Step::Attempt { kind, channel, targets } => {
-                let attempts = targets
-                    .into_iter()
-                    .map(|target| {
+        };
+        let shown: Option<ShownAlert> = serde_json::from_str(&walk.content).ok();
+        let preferences = stored_preferences(walk.preferences.as_deref());
+        let person = Person {
+            reach: walk.reach(),
+            preferences: &preferences,
+            push: walk.push_lately,
+            email: walk.email_lately,
+            restraint: self.restraint,
+            category: shown.as_ref().and_then(|shown| shown.category.as_deref()),
+            severity: shown
+                .as_ref()
+                .and_then(|shown| shown.severity.parse().ok())
+                .unwrap_or(Severity::Warning),
+            is_summary: key.alert.summary().is_some(),
+            chance: chance_of(&key.user),
+        };
+        self.walk_on(key, walk, policy, &person, now)
+    }
+
+    fn walk_on(
+        &self,
+        key: &EscalationKey,
+        walk: &Walk,
+        policy: &Policy,
+        person: &Person<'_>,
+        now: Timestamp,
+    ) -> Decision {
+        let mut progress = walk.progress.clone();
+        let mut notes = Vec::new();
+        let mut told = None;
+        loop {
+            let (step, step_due_at) = (progress.step, progress.step_due_at);
+            let decision = |act| Decision::new(step, step_due_at, act);
+            return match next_step(&progress, policy, person, now) {
+                Step::Advance { due_at, because } => {
+                    if let Some(channel) = key.alert.summary() {
+                        let note = told::summary_done(channel, because, walk);
+                        told = Some(Told { reached: because == Because::Accepted, note });
+                    }
+                    notes.extend(policy.steps.get(step).map(|step| told::advanced(step.channel, because)));
+                    progress.step += 1;
+                    progress.step_due_at = due_at;
+                    continue;
+                }
+                Step::WaitUntil(at) => Decision { notes, told, ..decision(Act::Rest(at)) },
+                Step::Finish(reason) => {
+                    let taken_by = walk.taken_by.as_ref().filter(|_| reason == StopReason::Acknowledged);
+                    notes.push(told::finished(reason, taken_by));
+                    Decision { notes, told, ..decision(Act::End(reason)) }
+                }
+                Step::Hold { held, until, lately } => {
+                    let following = policy.steps.get(step + 1).map(|next| next.after);
+                    // Said once, however often it is looked at meanwhile.
+                    notes.extend((walk.held != Some(held)).then(|| told::held(held, until)));
+                    let hold = Hold { held, until, following, mandatory: policy.mandatory };
+                    let lately = lately.and_then(|lately| Some((held.summary()?, lately)));
+                    Decision { notes, told, lately, ..decision(Act::Hold(hold)) }
+                }
+                Step::Attempt { kind, channel, targets, lately } => {
+                    // A withdrawal is never too much, and whoever waited has had their turn.
+                    let is_counted = kind == AttemptKind::Alert && walk.held != Some(Held::Rate);
+                    let wait = is_counted.then(|| (self.over_rate)()).flatten();
+                    if let Some(wait) = wait {
+                        let (held, until) = (Held::Rate, now + wait);
+                        notes.push(told::held(held, until));
+                        let hold = Hold { held, until, following: None, mandatory: policy.mandatory };
+                        return Decision { notes, told, ..decision(Act::Hold(hold)) };
+                    }
+                    let attempts = targets.into_iter().map(|target| {
                         let open = open_attempt(&progress.attempts, kind, progress.round, step, &target);
                         NewAttempt {
-                            id: open.map_or_else(attempt_id, |attempt| attempt.id),
+                            id: open.map_or_else(self.attempt_id, |attempt| attempt.id),
                             kind,
                             channel,
                             device: target.device,
                             tries: open.map_or(0, |attempt| attempt.tries) + 1,
                         }
-                    })
-                    .collect();
-                return Decision::Attempt { attempts, step, step_due_at, notes };
-            }
+                    });
+                    let lately = lately.map(|lately| (channel, lately));
+                    Decision { notes, told, lately, ..decision(Act::Attempt(attempts.collect())) }
+                }
+            };
         }
     }
+}
+
+/// A summary has waited already: it goes out at once, and into a silence only with something that may.
+fn policy_of_summary(channel: Channel, walk: &Walk) -> Policy {
+    let mandatory = walk.bundle.as_ref().is_some_and(|bundle| bundle.mandatory);
+    Policy { steps: vec![PolicyStep::new(channel, Duration::ZERO)], mandatory, ..Policy::default() }
+}
+
+/// A number in 0..1 that is always the same for one person, so that what waited for one silence of theirs is released
+/// as one, and two people's are not.
+fn chance_of(user: &UserKey) -> f64 {
+    let hash = Sha256::digest(format!("{}/{}", user.tenant, user.user));
+    f64::from(u16::from_be_bytes([hash[0], hash[1]])) / 65_536.0
 }
 
 /// The attempt that stands for this target and is not over: its id is used again (I6).
@@ -71,131 +156,6 @@ fn open_attempt<'a>(
     })
 }
 
-fn advanced(channel: Channel, because: Because) -> String {
-    match (because, channel) {
-        (Because::Accepted, _) => format!("{channel} step done; the next channel waits its turn"),
-        (Because::NobodyToReach, Channel::Push) => "push step skipped: the user has no device".to_owned(),
-        (Because::NobodyToReach, _) => {
-            "email step skipped: the user has no address that takes mail".to_owned()
-        }
-        (Because::Failed, _) => format!("{channel} step failed for good: on to the next at once"),
-        (Because::NextIsDue, _) => format!("{channel} step still being retried, but the next channel is due"),
-    }
-}
-
-fn finished(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Stopped(reason) => format!("escalation ended: {reason}"),
-        Outcome::Exhausted => "escalation ended: every channel was used".to_owned(),
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
-    use watchbell::domain::{
-        AttemptState, Device, DeviceId, Policy, PolicyStep, Progress, PushEnvironment, PushService, Secret,
-        StopReason,
-    };
-
-    use super::*;
-
-    fn at(secs: i64) -> Timestamp {
-        Timestamp::from_second(secs).unwrap()
-    }
-
-    fn policies() -> Policies {
-        let step = |channel, after| PolicyStep { channel, after: Duration::from_secs(after) };
-        let walk = Policy { steps: vec![step(Channel::Push, 5), step(Channel::Email, 20)] };
-        Policies::with_defaults(BTreeMap::from([("default".to_owned(), walk)]))
-    }
-
-    fn walk(devices: &[&str], email: bool) -> Walk {
-        let progress = Progress {
-            stopped: None,
-            expires_at: at(1000),
-            round: 1,
-            step: 0,
-            step_due_at: at(5),
-            attempts: Vec::new(),
-        };
-        let device = |id: &&str| Device {
-            id: DeviceId::parse(id).unwrap(),
-            service: PushService::Apns,
-            token: Secret::from("t"),
-            environment: PushEnvironment::Production,
-            registered_at: at(0),
-        };
-        Walk {
-            progress,
-            policy: "default".into(),
-            content: "{}".into(),
-            devices: devices.iter().map(device).collect(),
-            email: email.then(|| Secret::from("ana@example.com")),
-            locale: None,
-            unread: 1,
-        }
-    }
-
-    fn fresh_id() -> Uuid {
-        Uuid::from_u128(7)
-    }
-
-    #[test]
-    fn nobody_on_the_phone_means_mail_at_once_and_the_timeline_says_why() {
-        let Decision::Attempt { attempts, step, notes, .. } =
-            decide(&walk(&[], true), &policies(), at(5), &fresh_id)
-        else {
-            panic!("an attempt")
-        };
-        assert_eq!((attempts[0].channel, step, notes.len()), (Channel::Email, 1, 1));
-        assert_eq!(notes[0], "push step skipped: the user has no device");
-    }
-
-    #[test]
-    fn nobody_anywhere_is_an_end_with_its_reasons() {
-        let Decision::Rest { due_at, notes, .. } = decide(&walk(&[], false), &policies(), at(5), &fresh_id)
-        else {
-            panic!("rest")
-        };
-        assert_eq!((due_at, notes.len()), (None, 3));
-        assert_eq!(notes[2], "escalation ended: every channel was used");
-    }
-
-    #[test]
-    fn an_attempt_cut_off_by_a_crash_keeps_its_id_and_counts_its_tries() {
-        let mut cut_off = walk(&["phone"], true);
-        let first = Uuid::from_u128(1);
-        cut_off.progress.attempts.push(Attempt {
-            id: first,
-            kind: AttemptKind::Alert,
-            round: 1,
-            step: 0,
-            channel: Channel::Push,
-            device: Some(DeviceId::parse("phone").unwrap()),
-            state: AttemptState::Pending,
-            tries: 1,
-            next_try_at: None,
-            maybe_shown: true,
-            reason: None,
-            created_at: at(5),
-            answered_at: None,
-        });
-        let Decision::Attempt { attempts, .. } = decide(&cut_off, &policies(), at(6), &fresh_id) else {
-            panic!("again")
-        };
-        assert_eq!((attempts[0].id, attempts[0].tries), (first, 2));
-
-        cut_off.progress.stopped = Some(StopReason::Seen);
-        let Decision::Attempt { attempts, .. } = decide(&cut_off, &policies(), at(6), &fresh_id) else {
-            panic!("away")
-        };
-        assert_eq!(
-            (attempts[0].kind, attempts[0].id),
-            (AttemptKind::Withdrawal, fresh_id()),
-            "a withdrawal is another attempt"
-        );
-    }
-}
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Fallback: what nobody looked at goes to the phone, then to the mailbox, once, and stops when it is seen.
 //!
-//! Two loops, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
+//! Two loops and an auditor, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
 //! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
 //!
 //! What holds here:
@@ -8,18 +8,22 @@
 //! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
 //!   is called (I6).
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
+//! - The auditor alarms when an open walk has no timer, which must never be (I4).
 //! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
 //! - A provider in trouble is left alone and taken up slowly (`guard`), and the others notice nothing.
 //!
 //! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
 
+mod audit;
 mod call;
 mod decide;
 mod escalator;
 mod guard;
 pub mod provider;
 mod pruning;
+mod rates;
 mod senders;
+mod told;
 mod withdrawals;
 
 use std::sync::Arc;
@@ -28,13 +32,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::{
     broker::SharedBroker,
-    domain::policy::Policies,
+    domain::{policy::Policies, restraint::Restraint},
     runtime::{Clock, config::FallbackConfig},
     store::Store,
 };
 
 pub use call::Providers;
 pub use guard::Guard;
+pub use rates::Rates;
 pub use withdrawals::Withdrawals;
 
 /// The worker's parts. Cheap to clone.
@@ -56,6 +61,10 @@ pub struct Fallback {
     pub clock: Clock,
     /// Bounds.
     pub config: FallbackConfig,
+    /// How much one person gets at once.
+    pub restraint: Restraint,
+    /// How much one tenant may send.
+    pub rates: Arc<Rates>,
     /// Ids of attempts and the jitter of retries.
     pub chance: Chance,
 }
@@ -80,7 +89,8 @@ impl Fallback {
     /// Runs the escalator and the senders until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
         let escalator = self.clone().escalate(shutdown.clone());
+        let auditor = self.clone().audit(shutdown.clone());
         let pruning = self.clone().prune(shutdown.clone());
-        tokio::join!(escalator, pruning, self.send(shutdown));
+        tokio::join!(escalator, auditor, pruning, self.send(shutdown));
     }
 }

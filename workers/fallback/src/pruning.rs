@@ -17,7 +17,7 @@ const BATCH_MAX: usize = 1_000;
 
 /// How long a device may stay silent. None: its service tells by itself when it is gone.
 fn silent_max(service: PushService) -> Option<SignedDuration> {
-    let days = |days| Some(SignedDuration::from_hours(24 * days));
+    let days = |days: i64| Some(SignedDuration::from_hours(24 * days));
     match service {
         // Apple answers 410.
         PushService::Apns => None,
@@ -34,7 +34,9 @@ impl Fallback {
             for service in [PushService::Apns, PushService::Fcm, PushService::WebPush] {
                 match self.prune_service(service).await {
                     Ok(0) => {}
-                    Ok(dropped) => info!(%service, dropped, "Dropped devices that were not heard of for months"),
+                    Ok(dropped) => {
+                        info!(%service, dropped, "Dropped devices that were not heard of for months");
+                    }
                     Err(error) => warn!(%error, "Old devices could not be looked for"),
                 }
             }

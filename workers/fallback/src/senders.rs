@@ -11,11 +11,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 use watchbell::{
     broker::{Address, Delivery, WorkQueue},
-    store::{Answer, EscalationKey, Holder, Stepped, StoreError},
+    store::{Answer, EscalationKey, Holder, Stepped, StoreError, Walk},
     wire::{refused, undelivered::UndeliveredV1},
 };
 
-use crate::{Fallback, decide::decide};
+use crate::{Fallback, decide::Decider};
 
 /// The wait between two tries to reach the store.
 const STORE_WAIT: Duration = Duration::from_millis(200);
@@ -76,8 +76,11 @@ impl Fallback {
         delivery.settle.ack().await;
     }
 
-    /// Steps one walk until it rests or somebody else holds it.
-    async fn walk(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
+    /// Steps one walk, by a claim on it, until it rests or somebody else holds it.
+    ///
+    /// # Errors
+    /// The store did not answer; the walk is claimed again when its lease ends.
+    pub async fn walk(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
         let lease_ends = Instant::now() + self.config.lease;
         let mut holder = Holder::Claim(claim);
         let mut answers: Vec<Answer> = Vec::new();
@@ -106,13 +109,16 @@ impl Fallback {
     ) -> Result<Stepped, StoreError> {
         loop {
             let now = self.clock.now();
-            let attempt_id = || (self.chance.attempt_id)();
-            let result = self
-                .store
-                .step(key, holder, answers, now, self.config.lease, &|walk| {
-                    decide(walk, &self.policies, now, &attempt_id)
-                })
-                .await;
+            // Once a step, however often the store runs the decision.
+            let over_rate = std::sync::OnceLock::new();
+            let decider = Decider {
+                policies: &self.policies,
+                restraint: &self.restraint,
+                attempt_id: &*self.chance.attempt_id,
+                over_rate: &|| *over_rate.get_or_init(|| self.rates.wait(&key.user.tenant, now)),
+            };
+            let decide = |walk: &Walk| decider.decide(key, walk, now);
+            let result = self.store.step(key, holder, answers, now, self.config.lease, &decide).await;
             match result {
                 Err(StoreError::Unavailable(why)) if Instant::now() + STORE_WAIT < lease_ends => {
                     warn!(%why, alert.id = %key.alert, "The store does not answer; the step is repeated");

@@ -34,8 +34,8 @@ type Outcome = Result<Accepted, NotSent>;
 type Phone = (UserKey, DeviceId);
 
 /// What is being gathered in this process.
-#[derive(Default)]
 pub struct Withdrawals {
+    gather: Duration,
     open: Mutex<HashMap<Phone, Batch>>,
     batches: AtomicU64,
 }
@@ -53,7 +53,18 @@ struct Batch {
     waiting: Vec<oneshot::Sender<Outcome>>,
 }
 
+impl Default for Withdrawals {
+    fn default() -> Self {
+        Self::gathering_for(GATHER)
+    }
+}
+
 impl Withdrawals {
+    /// Waits so long for others.
+    pub fn gathering_for(gather: Duration) -> Self {
+        Self { gather, open: Mutex::default(), batches: AtomicU64::new(0) }
+    }
+
     /// Takes `alert` off a phone, together with others that are asked for meanwhile. One of those who ask calls `send`.
     pub(crate) async fn send<F: Future<Output = Outcome>>(
         &self,
@@ -63,12 +74,13 @@ impl Withdrawals {
         send: impl FnOnce(Gathered) -> F,
     ) -> Outcome {
         match self.join(phone, alert, unread) {
-            Joined::Follow(outcome) => outcome.await.unwrap_or_else(|_| {
-                Err(NotSent::Later(Later { wait: AGAIN, why: "who gathered withdrawals is gone" }))
-            }),
+            Joined::Follow(outcome) => {
+                let gone = Later { wait: AGAIN, why: "who gathered withdrawals is gone" };
+                outcome.await.unwrap_or(Err(NotSent::Later(gone)))
+            }
             Joined::Alone(gathered) => send(gathered).await,
             Joined::Lead(lead) => {
-                sleep(GATHER).await;
+                sleep(self.gather).await;
                 let Some(Batch { gathered, waiting, .. }) = lead.take() else {
                     // Taken by nobody but its lead.
                     return Err(NotSent::Later(Later { wait: AGAIN, why: "the withdrawals are gone" }));

@@ -31,7 +31,7 @@ use watchbell::{
     wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::Dispatch;
-use watchbell_fallback::{Chance, Fallback, Guard};
+use watchbell_fallback::{Chance, Fallback, Guard, Rates};
 use watchbell_ingest::Ingest;
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
@@ -195,6 +195,8 @@ impl Process {
                 withdrawals: Arc::default(),
                 clock: self.clock.clone(),
                 config: self.config.fallback.clone(),
+                restraint: self.config.restraint.bounds(),
+                rates: Arc::new(Rates::new(self.config.restraint.tenant_per_s_max)),
                 chance: Chance::real(),
             };
             let leaving = self.leaving.clone();

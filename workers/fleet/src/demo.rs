@@ -1,4 +1,6 @@
-//! The page that `up` serves: a demo user's screen, phone and mailbox side by side, and a form that sends an alert.
+//! The page that `up` serves: people, a screen, a phone and a mailbox side by side, and a form that sends an alert.
+//!
+//! Its source is `web/demo`; what is in `demo/` is built from it and committed, so that a checkout without Node builds.
 
 use axum::{
     Router,

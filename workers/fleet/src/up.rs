@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, UserId, UserKey,
-        device::DEVICES_PER_USER_MAX,
+        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, TopicPattern, UserId,
+        UserKey, device::DEVICES_PER_USER_MAX,
     },
     runtime::{
         Config,
@@ -29,6 +29,7 @@ use watchbell::{
 use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig};
+use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
@@ -41,6 +42,8 @@ pub(crate) const TENANT: &str = "demo";
 /// Waits of the default policy: the whole walk is watched in half a minute.
 const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
+/// How long a demo's emails wait for others.
+const DIGEST_WINDOW: Duration = Duration::from_secs(1);
 /// How long a demo token is good. Made anew at each start.
 const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
@@ -96,6 +99,8 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
     config.http.leave_wait = Duration::ZERO;
     config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
     config.set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config.set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config.restraint.digest_window = config.restraint.digest_window.min(DIGEST_WINDOW);
 
     let simulator = start_simulator(&config, &dir).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
@@ -234,7 +239,10 @@ async fn furnish(
             registered_at: now,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
-        let session = watchbell_socket::token::mint(secret, &config.auth, &user, expires_at)?;
+        // The page shows a monitor.
+        let grants = Grants { topics: [TopicPattern::parse("monitor:*")?].into(), groups: Box::default() };
+        let session = NewToken { user: &user, issued_at: now, expires_at, grants: &grants }
+            .sign(secret, &config.auth)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
     Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })

@@ -71,7 +71,7 @@ async fn messages_of(
     trace: Option<&str>,
 ) -> Result<Vec<Message>, Problem> {
     let query = Query::of(uri)?;
-    alerts::check_policy(query.policy.as_deref(), &shared.ingest.policies)?;
+    alerts::check_policy(tenant, query.policy.as_deref(), &shared.ingest.policies)?;
     let hook = Hook::parse(body)?;
     if hook.truncated_alerts > 0 {
         let missing = hook.truncated_alerts;

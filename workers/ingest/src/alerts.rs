@@ -2,6 +2,8 @@
 //!
 //! One alert, an array or NDJSON go the same way: split, validate all, publish all.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Extension, Json,
     extract::{Request, State},
@@ -10,8 +12,8 @@ use axum::{
 };
 use serde_json::{json, value::Value};
 use watchbell::{
-    domain::{Alert, AlertId, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
-    store::{Recipient, StoreError},
+    domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
+    store::{Counts, Recipient, StoreError},
     wire::{Problem, alert::Defaults, parse_alert},
 };
 
@@ -89,16 +91,15 @@ fn alert_of(json: &str, defaults: &Defaults, policies: &Policies) -> Result<Aler
     }
     let alert = parse_alert(json.as_bytes(), defaults)
         .map_err(|error| Problem::invalid(error.field, error.problem))?;
-    check_policy(alert.policy.as_deref(), policies)?;
+    check_policy(&alert.tenant, alert.policy.as_deref(), policies)?;
     Ok(alert)
 }
 
 /// Refuses a policy that does not exist: under another one people would be told too late.
-pub fn check_policy(name: Option<&str>, policies: &Policies) -> Result<(), Problem> {
+pub fn check_policy(tenant: &Tenant, name: Option<&str>, policies: &Policies) -> Result<(), Problem> {
     match name {
-        Some(name) if policies.get(name).is_none() => {
-            let known: Vec<&str> = policies.names().collect();
-            Err(Problem::invalid("policy", format!("must be one of {}", known.join(", "))))
+        Some(name) if policies.get(tenant, name).is_none() => {
+            Err(Problem::invalid("policy", format!("must be one of {}", policies.names(tenant).join(", "))))
         }
         _ => Ok(()),
     }
@@ -150,8 +151,34 @@ pub async fn timeline(
     stored.ok_or_else(unknown)?;
     let recipients =
         store.timeline(&tenant, &id, user.as_ref(), limit).await.map_err(|error| store_problem(&error))?;
+    let counts = store.counts(&tenant, &id).await.map_err(|error| store_problem(&error))?;
     let recipients: Vec<Value> = recipients.iter().map(recipient_json).collect();
-    Ok(Json(json!({ "recipients": recipients })).into_response())
+    Ok(Json(json!({ "counts": counts_json(&counts), "recipients": recipients })).into_response())
+}
+
+/// Delivery is what providers and screens said, engagement what people did.
+fn counts_json(counts: &Counts) -> Value {
+    let by_channel = |channel: Channel| {
+        let told = counts
+            .in_summary
+            .iter()
+            .filter(|(by, _)| *by == channel)
+            .map(|(_, people)| ("in_summary", *people));
+        let of_channel = counts.attempts.iter().filter(|(by, ..)| *by == channel);
+        of_channel.map(|(_, state, people)| (state.as_str(), *people)).chain(told).collect::<BTreeMap<_, _>>()
+    };
+    let waiting: BTreeMap<&str, u64> =
+        counts.held.iter().map(|(held, people)| (held.as_str(), *people)).collect();
+    json!({
+        "recipients": counts.recipients,
+        "delivery": {
+            "live": {"delivered": counts.delivered},
+            "push": by_channel(Channel::Push),
+            "email": by_channel(Channel::Email),
+        },
+        "engagement": {"seen": counts.seen, "read": counts.read, "dismissed": counts.dismissed},
+        "waiting": waiting,
+    })
 }
 
 fn recipient_json(recipient: &Recipient) -> Value {

@@ -244,7 +244,7 @@ fn decrypt(browser: &Browser, body: &[u8]) -> Option<Vec<u8>> {
     let theirs = UnparsedPublicKey::new(&ECDH_P256, sender);
     let info = [b"WebPush: info\0", &browser.public[..], sender].concat();
     let ikm: [u8; 32] =
-        agree(&browser.private, &theirs, (), |shared| derive(&browser.auth, shared, &info).ok_or(())).ok()?;
+        agree(&browser.private, theirs, (), |shared| derive(&browser.auth, shared, &info).ok_or(())).ok()?;
     let key: [u8; 16] = derive(salt, &ikm, b"Content-Encoding: aes128gcm\0")?;
     let nonce: [u8; 12] = derive(salt, &ikm, b"Content-Encoding: nonce\0")?;
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).ok()?);

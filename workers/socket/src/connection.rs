@@ -56,6 +56,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, form: Form) -> Self {
+        // Even an empty slice keeps the whole buffer that it was cut from.
+        let read_ahead = if read_ahead.is_empty() { Bytes::new() } else { read_ahead };
         Self { stream, form, decoder: Decoder::default(), read_ahead, out: VecDeque::new() }
     }
 

@@ -127,6 +127,12 @@ impl Hub {
         users
     }
 
+    /// Whether this user has a session here.
+    pub(crate) fn has(&self, user: &UserKey) -> bool {
+        let (hash, shard) = self.shard(user);
+        shard.iter_hash(hash).any(|other| other.user == *user)
+    }
+
     fn shard(&self, user: &UserKey) -> (u64, MutexGuard<'_, HashTable<Arc<Mailbox>>>) {
         let hash = self.hasher.hash_one(user);
         (hash, lock(&self.sessions[hash as usize % SHARDS]))
@@ -169,18 +175,23 @@ impl Socket {
         let hub = &self.0.hub;
         let partition = user.partition(PARTITIONS);
         let mailbox = Arc::new(Mailbox::new(user));
+        let is_first;
         {
             let (hash, mut shard) = hub.shard(&mailbox.user);
             let have = shard.iter_hash(hash).filter(|other| other.user == mailbox.user).count();
             if have >= self.0.config.sessions_per_user_max {
                 return Err(UserIsFull);
             }
+            is_first = have == 0;
             shard.insert_unique(hash, mailbox.clone(), |other| hub.hasher.hash_one(&other.user));
         }
         hub.count.fetch_add(1, Ordering::Relaxed);
         // Before the wait, so that whoever is dropped while waiting gives back what it took.
         let place = Place { socket: self.clone(), mailbox };
         hub.need(partition).await;
+        if is_first {
+            self.0.presence.arrived(&place.mailbox.user).await;
+        }
         Ok(place)
     }
 
@@ -229,6 +240,9 @@ impl Drop for Place {
                 entry.remove();
             }
             give_memory_back(&mut shard, |other| hub.hasher.hash_one(&other.user));
+            if !shard.iter_hash(hash).any(|other| other.user == self.mailbox.user) {
+                self.socket.0.presence.left(self.mailbox.user.clone());
+            }
         }
         hub.count.fetch_sub(1, Ordering::Relaxed);
         hub.release(self.mailbox.user.partition(PARTITIONS));

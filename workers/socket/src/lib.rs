@@ -27,6 +27,8 @@
 //! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
 //! | `unsubscribe.rs` | the links of emails, which need no login |
 //! | `devices.rs` | push registrations over HTTP: phones and browsers |
+//! | `presence.rs` | who is here, told to the store while the pod lives |
+//! | `preferences.rs` | what the user wants, over HTTP |
 
 mod api;
 mod batch;
@@ -43,6 +45,8 @@ mod mailbox;
 mod mount;
 mod order;
 mod poll;
+mod preferences;
+mod presence;
 mod pump;
 mod receipts;
 mod replay;
@@ -78,6 +82,7 @@ use heads::Heads;
 use hub::Hub;
 use limits::{Addresses, Turns};
 use mailbox::Item;
+use presence::Presence;
 use receipts::Receipts;
 pub use token::{Authenticator, Identity};
 
@@ -128,6 +133,7 @@ pub(crate) struct Inner {
     pub(crate) receipts: Receipts,
     pub(crate) addresses: Addresses,
     pub(crate) turns: Turns,
+    pub(crate) presence: Presence,
     /// The store's epoch: part of every cursor.
     pub(crate) epoch: String,
     /// Fires when the pod begins to leave.
@@ -168,6 +174,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         receipts,
         addresses: Addresses::default(),
         turns,
+        presence: Presence::default(),
         epoch,
         leaving: shutdown.clone(),
         sessions: TaskTracker::new(),
@@ -181,6 +188,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
                 socket.clone().watch(stop.clone()),
                 socket.clone().read_heads(heads_queue, stop.clone()),
                 socket.clone().write_receipts(receipt_queue, stop.clone()),
+                socket.clone().tell_presence(stop.clone()),
                 socket.clone().let_go_of_partitions(stop.clone()),
             );
         };
@@ -206,6 +214,7 @@ fn routes(socket: Socket) -> Router {
         .route("/v1/devices", get(devices::list))
         .route("/v1/devices/{device}", get(devices::one).put(devices::put).delete(devices::delete))
         .route("/v1/webpush/key", get(devices::webpush_key))
+        .route("/v1/preferences", get(preferences::get).put(preferences::put))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .route("/v1/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::end))

@@ -78,7 +78,11 @@ pub(crate) async fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) {
     let mut connection = Connection::new(taken.stream, taken.read_ahead, visitor.form);
     let begun = Box::pin(begin(&socket, &mut connection, visitor)).await;
     let end = match begun {
-        Ok(state) => Session { socket: &socket, connection: &mut connection, state }.run().await,
+        Ok(state) => {
+            let mut session = Session { socket: &socket, connection: &mut connection, state };
+            // By reference: taken by value, it would stand in the task's memory twice.
+            session.run().await
+        }
         Err(end) => end,
     };
     let label = match &end {
@@ -284,7 +288,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn run(mut self) -> End {
+    async fn run(&mut self) -> End {
         loop {
             let step = match poll_fn(|context| self.poll(context)).await {
                 Ok(Event::Said(said)) => self.hear(said).await,

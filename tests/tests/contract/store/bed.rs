@@ -99,7 +99,10 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         content: content_of(&alert).into(),
         alert: Arc::new(alert),
         recipients: users(to),
+        policy: "default".into(),
+        first_stops_all: false,
         first_due_at: Some(at(30)),
+        absent_due_at: None,
         expires_at: at(3600),
         reached: None,
     }

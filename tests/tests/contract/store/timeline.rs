@@ -2,9 +2,9 @@
 
 use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
-    ReceiptState, Status, Timestamp,
+    ReceiptState, Status, StopReason, Timestamp,
 };
-use watchbell::store::{Answer, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store};
+use watchbell::store::{Act, Answer, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store};
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, receipt, tenant, then, user};
 
@@ -33,11 +33,13 @@ async fn call(
     };
     let begin = |_: &_| {
         let attempts = vec![attempt.clone()];
-        Decision::Attempt { attempts, step: 0, step_due_at: at(now), notes: vec!["taken up".to_owned()] }
+        let notes = vec!["taken up".to_owned()];
+        Decision { notes, ..Decision::new(0, at(now), Act::Attempt(attempts)) }
     };
     let begun = store.step(&claim.key, Holder::Claim(claim.number), &[], at(now), LEASE, &begin).await?;
     let Stepped::Call { fence, .. } = begun else { panic!("{begun:?}") };
-    let rest = |_: &_| Decision::Rest { step: 1, step_due_at: at(now), due_at, notes: Vec::new() };
+    let act = due_at.map_or(Act::End(StopReason::Exhausted), Act::Rest);
+    let rest = |_: &_| Decision::new(1, at(now), act.clone());
     store.step(&claim.key, Holder::Fence(fence), &[answer], at(now + 1), LEASE, &rest).await?;
     Ok(())
 }

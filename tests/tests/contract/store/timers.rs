@@ -8,7 +8,7 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, StopReason, Timestamp,
 };
 use watchbell::store::{
-    Answer, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, Stepped, Store, Walk,
+    Act, Answer, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, Stepped, Store, Walk,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt};
@@ -54,11 +54,12 @@ fn answer(number: u128, state: AttemptState) -> Answer {
 }
 
 fn call(attempts: Vec<NewAttempt>) -> Decision {
-    Decision::Attempt { attempts, step: 0, step_due_at: at(30), notes: Vec::new() }
+    Decision::new(0, at(30), Act::Attempt(attempts))
 }
 
 fn rest(due_at: Option<Timestamp>) -> Decision {
-    Decision::Rest { step: 1, step_due_at: due_at.unwrap_or(at(60)), due_at, notes: Vec::new() }
+    let act = due_at.map_or(Act::End(StopReason::Exhausted), Act::Rest);
+    Decision::new(1, due_at.unwrap_or(at(60)), act)
 }
 
 async fn step(
@@ -93,8 +94,7 @@ pub async fn look(store: &Store, claim: &Claim, now: Timestamp) -> anyhow::Resul
         *seen.lock().unwrap() = Some(walk.clone());
         let due_at = now + std::time::Duration::from_secs(1);
         let progress = &walk.progress;
-        let (step, step_due_at) = (progress.step, progress.step_due_at);
-        Decision::Rest { step, step_due_at, due_at: Some(due_at), notes: Vec::new() }
+        Decision::new(progress.step, progress.step_due_at, Act::Rest(due_at))
     };
     let stepped = store.step(&claim.key, Holder::Claim(claim.number), &[], now, LEASE, &decide).await?;
     anyhow::ensure!(matches!(stepped, Stepped::Rested), "{stepped:?}");

@@ -83,11 +83,10 @@ impl Gate {
         self.pass_time(now);
         let spread = |over: Duration| Some(over.mul_f64(chance.clamp(0.0, 1.0)));
         let wait = match &self.state {
-            State::Closed => None,
+            State::Closed | State::Probing { since: None } => None,
             State::Open { until, lasts } => {
                 Some(until.duration_since(now)).zip(spread(*lasts)).map(|(rest, spread)| rest + spread)
             }
-            State::Probing { since: None } => None,
             State::Probing { since: Some(_) } => {
                 spread(OPEN_FIRST).map(|spread| spread + Duration::from_secs(1))
             }
@@ -134,8 +133,7 @@ impl Gate {
             (Health::Brake(wait), _) => self.open(wait.max(OPEN_FIRST), now, chance),
             // What was under way when the gate shut is late news.
             (_, State::Open { .. }) => {}
-            (Health::Broken, _) => self.open_longer(now, chance),
-            (Health::Trouble, State::Probing { .. }) => self.open_longer(now, chance),
+            (Health::Broken, _) | (Health::Trouble, State::Probing { .. }) => self.open_longer(now, chance),
             (Health::Fine, State::Probing { .. }) => {
                 self.forget_calls(now);
                 self.state = State::Ramping { since: now, tokens: 1.0, at: now };

@@ -28,7 +28,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tracing::{error, info};
-use watchbell::domain::{PushService, Tenant};
+use watchbell::{
+    domain::{PushService, Tenant},
+    runtime::Clock,
+};
 
 use drops::Drops;
 use gate::Gate;
@@ -73,6 +76,8 @@ struct Place {
 
 /// The gates of this process.
 pub struct Guard {
+    /// The time that gates go by.
+    now: Box<dyn Fn() -> Instant + Send + Sync>,
     /// Calls of one provider at once.
     provider_calls_max: usize,
     tenant_calls_max: usize,
@@ -92,9 +97,23 @@ pub(crate) struct Later {
 impl Guard {
     /// For a process with so many senders at once.
     pub fn new(in_flight_max: u16) -> Self {
+        Self::by(in_flight_max, Instant::now)
+    }
+
+    /// The same by a clock that is set by hand, where days pass in milliseconds. A real one may step; then
+    /// [`Self::new`] is right.
+    pub fn by_clock(in_flight_max: u16, clock: &Clock) -> Self {
+        let (clock, begun, begun_at) = (clock.clone(), Instant::now(), clock.now());
+        Self::by(in_flight_max, move || {
+            begun + Duration::try_from(clock.now().duration_since(begun_at)).unwrap_or_default()
+        })
+    }
+
+    fn by(in_flight_max: u16, now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         let share = |all: usize, percent: usize| (all * percent / 100).max(1);
         let provider_calls_max = share(usize::from(in_flight_max), PROVIDER_PERCENT);
         Self {
+            now: Box::new(now),
             provider_calls_max,
             tenant_calls_max: share(provider_calls_max, TENANT_PERCENT),
             gates: Mutex::default(),
@@ -130,7 +149,7 @@ impl Guard {
         }
         // And again after it: the gate may have shut meanwhile.
         self.ask(&keys, is_retry, chance)?;
-        let now = Instant::now();
+        let now = (self.now)();
         let mut gates = self.gates();
         for key in &keys {
             if let Some(place) = gates.get_mut(key) {
@@ -142,7 +161,7 @@ impl Guard {
 
     /// The places of both gates, when both would let a call go.
     fn ask(&self, keys: &[Key; 2], is_retry: bool, chance: f64) -> Result<Vec<Arc<Semaphore>>, Later> {
-        let now = Instant::now();
+        let now = (self.now)();
         let mut gates = self.gates();
         let mut places = Vec::with_capacity(keys.len());
         let mut wait = None;
@@ -172,7 +191,7 @@ impl Guard {
     }
 
     fn end(&self, keys: &[Key; 2], health: Option<Health>, chance: f64) {
-        let now = Instant::now();
+        let now = (self.now)();
         let mut gates = self.gates();
         for key in keys {
             let Some(place) = gates.get_mut(key) else { continue };
@@ -195,7 +214,7 @@ impl Guard {
 
     /// Takes note of what a push service said of a token. Says whether dead ones may be dropped now.
     pub(crate) fn may_drop(&self, service: PushService, is_dead: bool) -> bool {
-        let now = Instant::now();
+        let now = (self.now)();
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         let may = drops.entry(service).or_insert_with(|| Drops::new(now)).note(is_dead, now);
         let suspended =

@@ -215,8 +215,10 @@ fn templates_of(folder: &Path) -> Result<Vec<(String, String)>, SetupError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let parts: Vec<&str> = name.split('.').collect();
         let is_ours = match parts.as_slice() {
-            ["subject" | "email", "txt"] | ["email", "html"] => true,
-            ["subject" | "email", _, "txt"] | ["email", _, "html"] => true,
+            ["subject" | "email", "txt"]
+            | ["email", "html"]
+            | ["subject" | "email", _, "txt"]
+            | ["email", _, "html"] => true,
             _ => false, // A README, a picture: somebody else's business.
         };
         if !is_ours {

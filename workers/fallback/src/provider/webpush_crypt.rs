@@ -54,7 +54,7 @@ impl Receiver {
         let sender_public = sender_public.as_ref();
         let theirs = UnparsedPublicKey::new(&ECDH_P256, self.public);
         let info = [b"WebPush: info\0", &self.public[..], sender_public].concat();
-        let ikm: [u8; 32] = agree(sender, &theirs, BadKeys, |shared| derive(&self.auth, shared, &info))?;
+        let ikm: [u8; 32] = agree(sender, theirs, BadKeys, |shared| derive(&self.auth, shared, &info))?;
         let key: [u8; KEY_BYTES] = derive(&salt, &ikm, b"Content-Encoding: aes128gcm\0")?;
         let nonce: [u8; NONCE_LEN] = derive(&salt, &ikm, b"Content-Encoding: nonce\0")?;
 

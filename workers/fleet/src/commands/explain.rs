@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use watchbell::{
     domain::{AlertId, UserId},
     runtime::Config,
-    store::Recipient,
+    store::{Counts, Recipient},
     wire::alert::ShownAlert,
 };
 
@@ -31,6 +31,7 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
         "recorded {} for {} recipients, seen by {}",
         stored.recorded_at, stored.recipients, stored.seen
     ));
+    output::line(fares(&store.counts(&tenant, &alert).await?));
     let recipients = store.timeline(&tenant, &alert, user.as_ref(), RECIPIENTS_SHOWN).await?;
     if let (Some(user), true) = (&user, recipients.is_empty()) {
         bail!(
@@ -48,6 +49,18 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
     }
     store.close().await;
     Ok(())
+}
+
+/// How it fares with everybody, in one line.
+fn fares(counts: &Counts) -> String {
+    let mut parts = vec![format!("on a screen {}", counts.delivered)];
+    parts
+        .extend(counts.attempts.iter().map(|(channel, state, people)| format!("{channel} {state} {people}")));
+    parts
+        .extend(counts.in_summary.iter().map(|(channel, people)| format!("{channel} in a summary {people}")));
+    parts.extend(counts.held.iter().map(|(held, people)| format!("waiting ({held}) {people}")));
+    parts.push(format!("read {}, dismissed {}", counts.read, counts.dismissed));
+    parts.join("; ")
 }
 
 fn show(recipient: &Recipient) {

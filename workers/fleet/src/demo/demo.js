@@ -1,449 +1,76 @@
-// The page of `watchbell up`: a small client of `watchbell.v1`, and views of the simulator and the timeline.
-//
-// What holds here:
-// - One state object; a column is drawn from it by one function, and nothing else draws.
-// - What came from elsewhere goes on screen through textContent only, and links only when they are http or https.
-// - Nothing is shown before the server said it: a pressed button waits for its receipt, so all windows agree.
-// - A frame that is not newer than what is shown of its alert changes nothing, so replays and two sockets do no harm.
+var e=Object.defineProperty,t=(e,t,n)=>()=>{if(n)throw n[0];try{return e&&(t=e(e=0)),t}catch(e){throw n=[e],e}},n=(t,n)=>{let r={};for(var i in t)e(r,i,{get:t[i],enumerable:!0});return n||e(r,Symbol.toStringTag,{value:`Module`}),r},r=1e4,i=class extends Error{status;constructor(e,t){super(t),this.status=e}};async function a(e,t,n,a,o){let s=AbortSignal.timeout(r),c=await fetch(e,{method:n,headers:{authorization:`Bearer ${t}`,"content-type":`application/json`},body:a===void 0?null:JSON.stringify(a),signal:o?AbortSignal.any([s,o]):s}),l=await c.text(),u=l.startsWith(`{`)?JSON.parse(l):{};if(!c.ok)throw new i(c.status,u.detail??u.title??`HTTP ${c.status}`);return u}var o={attemptsMax:1/0,waitMs:(e,t)=>t()*Math.min(e<10?6e4:6e5,1e3*2**Math.min(e,20))};function s(e){return e<4e3||e>=4100&&e<4200?`back_off`:e>=4200&&e<4300?`resume`:e>=4300&&e<4400?`new_token`:`stop`}var c=e=>e===`new`||e===`seen`,l=[`new`,`seen`,`read`,`dismissed`];function u(e,t){return t===`delivered`?e:t===`unread`?c(e)?e:`seen`:l.indexOf(t)>l.indexOf(e)?t:e}var d=2e3,f={rows:new Map,seq:0,cursor:null,top:0,unread:0,pending:[],nextBefore:null,loaded:!1};function p(e,t){let n=new Map(e.rows),r=new Map,i={...e,rows:n},a=new Set;for(let e of t){if(e.type===`alert`){let{alert:t,state:i,seq:a}=e,o=n.get(t.id);(!o||a>=o.seq)&&(n.set(t.id,{alert:t,state:i,seq:a}),i===`new`&&o?.state!==`new`&&r.set(t.id,{alert:t,state:i,seq:a}))}else{e.op&&a.add(e.op);for(let t of e.alerts){let i=n.get(t);!i||e.seq<=i.seq||(n.set(t,{...i,state:u(i.state,e.state),seq:e.seq}),e.state!==`unread`&&r.delete(t))}}e.seq>=i.top&&Object.assign(i,{top:e.seq,unread:e.unread})}return i.pending=i.pending.filter(({op:e})=>!a.has(e)),{inbox:y(b(i)),news:[...r.values()]}}function m(e,t){let n=new Map(e.rows),r=[];for(let i of t.alerts){let t=n.get(i.alert.id);t&&t.seq>i.seq||(n.set(i.alert.id,{alert:i.alert,state:i.state,seq:i.seq}),i.state===`new`&&!t&&i.seq>e.seq&&r.push(i))}let i={...e,rows:n,loaded:!0};return t.seq>=i.top&&Object.assign(i,{top:t.seq,unread:t.unread}),{inbox:y(i),news:r}}function h(e,t,n){return t>e.seq||!e.cursor?{...e,seq:t,cursor:n}:e}function g(e){return{...e,pending:e.pending.map(e=>({...e,sentAt:null}))}}function _(e){let t=e.unread,n=new Map;for(let{alerts:r,state:i}of e.pending)for(let a of r){let r=n.get(a)??e.rows.get(a)?.state;if(!r)continue;let o=u(r,i);n.set(a,o),t+=Number(c(o))-Number(c(r))}return{alerts:[...e.rows.values()].map(e=>{let t=n.get(e.alert.id);return t&&t!==e.state?{...e,state:t}:e}).sort(v),unread:Math.max(0,t)}}function v(e,t){return Date.parse(t.alert.occurred_at)-Date.parse(e.alert.occurred_at)||(e.alert.id<t.alert.id?1:-1)}function y(e){let t=new Set,n=e.pending.filter(({alerts:n,state:r,sentAt:i})=>{let a=i!==null&&n.every(n=>{let i=e.rows.get(n);return i&&!t.has(n)&&u(i.state,r)===i.state});return a||n.forEach(e=>t.add(e)),!a});return n.length===e.pending.length?e:{...e,pending:n}}function b(e){if(e.rows.size<=2e3)return e;let t=[...e.rows.values()].sort((e,t)=>t.seq-e.seq).slice(0,d/2),n=new Map(t.map(e=>[e.alert.id,e]));return{...e,rows:n,nextBefore:t[t.length-1]?.seq??null}}var x=400,S=3e3,C=5;function ee(e,t,n,r,i){let{s:a}=e,o=[],s=()=>{o.length&&te(e,o),o=[]};for(let c of n)switch(c.type){case`hello`:r(e,t),w(e,t,c);break;case`alert`:case`receipt`:o.push(c),ne(e,t,c);break;case`ping`:t.transport===`ws`&&e.out.push({do:`send`,link:t.id,frame:{type:`pong`,seq:c.seq}}),t.held&&c.seq>=t.held.seq&&re(a,t),c.seq>ie(a,t)&&E(e,!1);break;case`resync`:if(s(),t.transport===`poll`){T(e,c);break}a.inbox={...a.inbox,top:Math.max(a.inbox.top,c.seq),unread:c.unread},t.replayTo=Math.max(t.replayTo,c.seq),c.seq>a.inbox.seq&&E(e,!1,0);break;case`goaway`:t.id===a.current?.id&&i(e,c.after_ms,c.within_ms);break;case`event`:case`snapshot`:e.out.push({do:`topic`,frame:c});break;case`error`:e.out.push({do:`refused`,title:c.title})}s()}function w(e,t,n){let{s:r}=e;Object.assign(r,{user:n.user,heartbeatMs:n.heartbeat_ms}),n.resumed?(t.replayTo=n.seq,r.inbox={...r.inbox,top:Math.max(r.inbox.top,n.seq),unread:n.unread},r.inbox.loaded?Object.assign(r,{need:null,ahead:null}):E(e,!0,0)):T(e,n)}function T(e,{seq:t,cursor:n,unread:r}){let{s:i}=e;i.inbox={...i.inbox,rows:new Map,loaded:!1,nextBefore:null,seq:t,cursor:n,top:t,unread:r},Object.assign(i,{need:null,fetch:null,ahead:null}),E(e,!0,0)}function te(e,t){let{inbox:n,news:r}=p(e.s.inbox,t);e.s.inbox=n,r.length&&e.out.push({do:`news`,rows:r})}function ne(e,t,n){let{s:r}=e,{seq:i,cursor:a}=n;if(i<=ie(r,t)+1||t.transport===`poll`||E(e,!1),r.need||r.fetch){let e=r.ahead;!e||i>e.to+1?r.ahead={from:i,to:i,cursor:a}:i===e.to+1&&(r.ahead={...e,to:i,cursor:a})}else t.held&&i>t.held.seq&&re(r,t),n.type===`alert`?t.held={seq:i,cursor:a}:r.inbox=h(r.inbox,i,a)}function re(e,t){t.held&&!e.need&&!e.fetch&&(e.inbox=h(e.inbox,t.held.seq,t.held.cursor)),t.held=null}function ie(e,t){let n=e.need||e.fetch?e.ahead?.to??0:0;return Math.max(e.inbox.seq,t.held?.seq??0,t.replayTo,n)}function E(e,t,n=x*(.5+e.random()/2)){let{s:r}=e,i=Math.min(r.need?.at??1/0,e.now+n);r.need={from:r.inbox.seq,at:i,quiet:t&&(r.need?.quiet??!0)}}function ae(e){let{s:t}=e;!t.need||t.fetch||!t.current||e.now<t.need.at||(t.fetch={from:t.need.from,quiet:t.need.quiet,pages:0,head:null},t.need=null,e.out.push({do:`fetch`,before:null,more:!1}))}function oe(e,t,n){let{s:r}=e;if(n){r.paging=!1,r.inbox={...m(r.inbox,t).inbox,nextBefore:t.next_before};return}let{fetch:i}=r;if(!i)return;let a=i.head??{seq:t.seq,cursor:t.cursor},o=r.inbox.loaded,{inbox:s,news:c}=m(r.inbox,t);r.inbox=s,c.length&&!i.quiet&&e.out.push({do:`news`,rows:c});let l=t.alerts[t.alerts.length-1]?.seq??0,u=t.next_before===null||l<=i.from,d=i.pages+1;!u&&d<C&&o?(r.fetch={...i,pages:d,head:a},e.out.push({do:`fetch`,before:t.next_before,more:!1})):(u&&o||(r.inbox={...ce(r.inbox,l),nextBefore:t.next_before}),r.fetch=null,r.inbox=h(r.inbox,a.seq,a.cursor),r.need?r.need={...r.need,from:r.inbox.seq}:r.ahead&&r.ahead.from<=r.inbox.seq+1&&(r.inbox=h(r.inbox,r.ahead.to,r.ahead.cursor)),r.need||(r.ahead=null))}function se(e,t){let{s:n}=e;t?n.paging=!1:n.fetch&&=(n.need={from:n.fetch.from,at:e.now+S,quiet:n.fetch.quiet},null)}function ce(e,t){return{...e,rows:new Map([...e.rows].filter(([,e])=>e.seq>=t))}}function le(e,t,n){let{s:r}=e;n.seq!==void 0&&n.unread!==void 0&&te(e,[{type:`receipt`,seq:n.seq,unread:n.unread,cursor:``,alerts:n.alerts,state:n.state,by:`http`,op:t}]),r.inbox={...r.inbox,pending:r.inbox.pending.filter(e=>e.op!==t)}}function ue(e,t){let{s:n}=e,r=n.current;if(!r)return;let i=({sentAt:n})=>n===null||e.now-n>=t;if(!n.inbox.pending.some(i))return;let a=n.inbox.pending.map(t=>{if(!i(t))return t;let{op:n,alerts:a,state:o,sentAt:s}=t;return r.transport===`ws`&&s===null?e.out.push({do:`send`,link:r.id,frame:{type:`receipt`,alerts:a,state:o,op:n}}):e.out.push({do:`post`,op:n,alerts:a,state:o}),{...t,sentAt:e.now}});n.inbox={...n.inbox,pending:a}}var de=8e3,fe=3e3,pe=2.2,me=2e3,he=3e4,ge={firstMs:5e3,maxMs:3e5},_e=5e3,ve=5e3;function ye(e,t,n){let r={...n,s:{...e},out:[]};return xe(r,t),D(r),[r.s,r.out]}function be(e){if(!e.wanted||e.ended||e.role===`follower`)return null;let t=[e.current,e.next].map(t=>t&&ke(t,e));if(!e.next&&!e.asking&&t.push(...e.current?[e.climbAt,e.moveAt]:[e.retryAt]),e.asking||t.push(e.refreshAt),e.current&&!e.fetch&&t.push(e.need?.at??null),e.current)for(let{sentAt:n}of e.inbox.pending)t.push(n&&n+5e3);let n=t.filter(e=>e!==null);return n.length?Math.min(...n):null}function xe(e,t){let{s:n,now:r}=e;switch(t.kind){case`start`:if(n.wanted&&!n.ended)return;Object.assign(n,{wanted:!0,ended:null,attempt:0,retryAt:r,stale:n.stale||n.ended!==null});return;case`stop`:n.wanted=!1;return;case`tick`:return;case`role`:n.role=t.role,n.remote=null,n.inbox=g(n.inbox),t.role!==`follower`&&!n.current&&!n.next&&(n.retryAt=r);return;case`visibility`:if(t.visibility===n.visibility)return;n.visibility=t.visibility,n.current?.transport===`ws`&&e.out.push({do:`send`,link:n.current.id,frame:{type:`visibility`,state:t.visibility}}),t.visibility===`visible`&&Oe(e);return;case`online`:n.online=!0,Oe(e);return;case`offline`:n.online=!1,n.current&&n.current.probedAt===null&&P(e,n.current);return;case`token`:Ee(e,t);return;case`token-failed`:n.asking=!1,n.current&&n.token?n.refreshAt=r+e.backoff.waitMs(3,e.random):j(e);return;case`open`:{let n=F(e,t.link);n&&!n.greeted&&Se(e,n);return}case`heard`:F(e,t.link);return;case`frames`:{let n=F(e,t.link);n&&ee(e,n,t.frames,k,Ce);return}case`ended`:{let r=je(n,t.link);r&&A(e,r,t.code,t.reason,t.waitMs);return}case`page`:oe(e,t.page,t.more);return;case`page-failed`:se(e,t.more);return;case`more`:if(n.paging||n.inbox.nextBefore===null)return;n.paging=!0,e.out.push({do:`fetch`,before:n.inbox.nextBefore,more:!0});return;case`say`:n.inbox.pending.length>=1e3?e.out.push({do:`refused`,title:`too many receipts wait`}):n.inbox={...n.inbox,pending:[...n.inbox.pending,{op:t.op,alerts:t.alerts,state:t.state,sentAt:null}]};return;case`posted`:le(e,t.op,t.said);return;case`post-failed`:if(!t.refused)return;n.inbox={...n.inbox,pending:n.inbox.pending.filter(({op:e})=>e!==t.op)},e.out.push({do:`refused`,title:`the receipt`});return;case`topics`:De(e,t.topics);return;case`told`:if(n.role!==`follower`)return;Object.assign(n,{inbox:t.inbox,user:t.user,remote:{status:t.status,transport:t.transport}})}}function D(e){let{s:t,now:n}=e;if(!t.wanted||t.ended||t.role===`follower`){for(let n of[t.next,t.current])n&&I(e,n);Object.assign(t,{retryAt:null,moveAt:null,climbAt:null});return}for(let r of[t.next,t.current])r&&n>=ke(r,t)&&Ae(e,r);if(t.ended)return D(e);let r=e=>e!==null&&n>=e;!t.asking&&(t.token?r(t.refreshAt):t.current||r(t.retryAt))&&(t.asking=!0,e.out.push({do:`ask-token`,fresh:t.stale||t.token!==null})),t.token&&!t.next&&(!t.current&&r(t.retryAt)?O(e,t.tier):t.current&&r(t.moveAt)?O(e,t.home):t.current&&t.home>0&&r(t.climbAt)&&O(e,t.climbs%t.home)),ae(e),ue(e,ve)}function O(e,t){let{s:n,now:r}=e,i=e.transports[t]??`ws`;n.links+=1,n.next={id:n.links,transport:i,dialedAt:r,heardAt:r,probedAt:null,greeted:!1,replayTo:0,held:null},Object.assign(n,{tier:t,retryAt:null}),e.out.push({do:`dial`,link:n.links,transport:i,token:n.token??``,cursor:n.inbox.cursor,topics:n.topics,visibility:n.visibility})}function k(e,t){let{s:n,now:r}=e;t.greeted=!0,t===n.next&&(n.current&&I(e,n.current),n.home=e.transports.indexOf(t.transport),n.home===0&&(n.climbs=0),Object.assign(n,{current:t,next:null,retryAt:null,moveAt:null,aliveSince:r,tier:n.home,everLive:!0,online:!0}),n.climbAt=n.home>0?r+M(e):null)}function Se(e,t){k(e,t),e.s.inbox.loaded||(e.s.need??={from:e.s.inbox.seq,at:e.now,quiet:!0})}function Ce(e,t,n){e.s.moveAt=e.now+t+e.random()*n}function A(e,t,n,r,i=0){let{s:a,now:o}=e,c=t===a.current;I(e,t),c&&(o-a.aliveSince>=he&&(a.attempt=0),a.inbox=g(a.inbox));let l=s(n);if(l===`stop`)return N(e,{why:`refused`,code:n,reason:r});if(l===`new_token`&&Object.assign(a,{token:null,stale:!0}),!a.next){if(a.current)return a.moveAt===null?Te(e):we(e);!t.greeted&&n<4e3&&(a.tier=(a.tier+1)%e.transports.length),l===`resume`?a.retryAt=Math.max(o,a.moveAt??o+e.random()*_e):l===`new_token`&&a.attempt===0?Object.assign(a,{attempt:1,retryAt:o}):j(e,i),a.moveAt=null}}function j(e,t=0){let{s:n}=e;if(n.attempt>=e.backoff.attemptsMax)return N(e,{why:`gave-up`});n.retryAt=e.now+t+e.backoff.waitMs(n.attempt,e.random),n.attempt+=1}function we(e){e.s.attempt+=1,e.s.moveAt=e.now+e.backoff.waitMs(e.s.attempt,e.random)}function Te(e){e.s.climbs+=1,e.s.climbAt=e.now+M(e)}function M(e){return Math.min(ge.maxMs,ge.firstMs*2**Math.min(e.s.climbs,10))*(.5+e.random()/2)}function N(e,t){e.s.ended=t}function Ee(e,t){let{s:n,now:r}=e;if(n.asking=!1,t.token===null)return N(e,{why:`signed-out`});let{current:i}=n,a=i!==null&&t.token!==n.token,o=t.expiresAt===null?null:Math.max(1e4,t.expiresAt-r);Object.assign(n,{token:t.token,stale:!1,refreshAt:o&&r+o*(.7+.2*e.random())}),!i&&!n.next&&(n.retryAt??=r),a&&(i.transport===`ws`?e.out.push({do:`send`,link:i.id,frame:{type:`auth`,token:t.token}}):n.moveAt=r)}function De(e,t){let{current:n}=e.s,r=new Set(e.s.topics),i=new Set(t),a=[...t.filter(e=>!r.has(e)),...e.s.topics.filter(e=>!i.has(e))];if(e.s.topics=t,n&&a.length!==0){if(n.transport!==`ws`)e.s.moveAt=e.now;else for(let t of a)e.out.push({do:`send`,link:n.id,frame:{type:i.has(t)?`subscribe`:`unsubscribe`,topic:t}})}}function Oe(e){let{s:t,now:n}=e;t.ended?.why===`gave-up`&&Object.assign(t,{ended:null,attempt:0,retryAt:n}),t.retryAt!==null&&(t.retryAt=Math.min(t.retryAt,n+e.random()*500)),t.current&&t.current.probedAt===null&&n-t.current.heardAt>me&&P(e,t.current)}function ke(e,t){return e.greeted?e.probedAt===null?e.heardAt+t.heartbeatMs*pe:e.probedAt+(e.transport===`ws`?fe:de):e.dialedAt+de}function Ae(e,t){t.greeted&&t.probedAt===null?P(e,t):A(e,t,1006,`silent`)}function P(e,t){Me(e.s,{...t,probedAt:e.now}),t.transport===`ws`?e.out.push({do:`probe`,link:t.id}):e.s.moveAt=e.now}function F(e,t){let n=je(e.s,t);return n&&Me(e.s,{...n,heardAt:e.now,probedAt:null})}function I(e,t){e.s.current?.id===t.id&&(e.s.current=null),e.s.next?.id===t.id&&(e.s.next=null),e.out.push({do:`hang-up`,link:t.id})}function je(e,t){return[e.current,e.next].find(e=>e?.id===t)??null}function Me(e,t){return e.current?.id===t.id?e.current=t:e.next=t,t}var Ne={role:`solo`,wanted:!1,ended:null,online:!0,visibility:`visible`,token:null,asking:!1,stale:!1,refreshAt:null,current:null,next:null,links:0,attempt:0,aliveSince:0,retryAt:null,moveAt:null,tier:0,home:0,climbAt:null,climbs:0,heartbeatMs:3e4,everLive:!1,inbox:f,need:null,fetch:null,ahead:null,paging:!1,topics:[],user:null,remote:null},Pe=3;function L(e){return e.ended?`closed`:e.wanted?e.role===`follower`?e.remote?.status??`connecting`:e.current&&(e.online||e.current.probedAt===null)?`live`:!e.current&&(!e.online||e.attempt>Pe)?`offline`:e.everLive?`reconnecting`:`connecting`:`idle`}function Fe(e,t,n){if(typeof BroadcastChannel>`u`||typeof navigator>`u`||!navigator.locks)return null;let r=new BroadcastChannel(e),i=new AbortController,a=new Promise(e=>i.signal.addEventListener(`abort`,()=>e()));return r.onmessage=({data:e})=>t(e),navigator.locks.request(e,{signal:i.signal},()=>(i.signal.aborted||n(),a)).catch(e=>{i.signal.aborted||console.warn(`Watchbell: this tab cannot be a leader.`,e)}),{post:e=>{i.signal.aborted||r.postMessage(e)},leave:()=>{r.onmessage=null,i.abort(),r.close()}}}var Ie=(function(){let e=typeof document<`u`&&document.createElement(`link`).relList;return e&&e.supports&&e.supports(`modulepreload`)?`modulepreload`:`preload`})(),Le=function(e){return`/demo/`+e},Re={},ze=function(e){return e.pathname.endsWith(`.css`)},Be=function(e,t,n){if(t in e)return e[t];let r=n();if(!r){e[t]=void 0;return}let i=r.then(()=>{e[t]=void 0},n=>{throw e[t]=void 0,n});return e[t]=i,i},Ve=function(e,t,n){let r=Promise.resolve();if(t&&t.length>0){let e,i=document.querySelector(`meta[property=csp-nonce]`),a=i?.nonce||i?.getAttribute(`nonce`);function o(e){return Promise.all(e.map(e=>Promise.resolve(e).then(e=>({status:`fulfilled`,value:e}),e=>({status:`rejected`,reason:e}))))}function s(e){return import.meta.resolve?new URL(import.meta.resolve(e)):new URL(e,import.meta.url)}r=o(t.map(t=>{t=Le(t,n);let r=s(t),i=ze(r);return Be(Re,r.href,()=>{if(e===void 0){e={all:new Set,styles:new Set};let t=document.getElementsByTagName(`link`);for(let n=t.length-1;n>=0;n--){let r=t[n];e.all.add(r.href),r.rel===`stylesheet`&&e.styles.add(r.href)}}if((i?e.styles:e.all).has(r.href))return;let t=document.createElement(`link`);if(t.rel=i?`stylesheet`:Ie,i||(t.as=`script`),t.crossOrigin=``,t.href=r.href,a&&t.setAttribute(`nonce`,a),document.head.appendChild(t),i)return new Promise((e,n)=>{let i=a=>{t.removeEventListener(`load`,i),t.removeEventListener(`error`,i),a.type===`error`?n(Error(`Unable to preload CSS for ${r}`)):e(a)};t.addEventListener(`load`,i),t.addEventListener(`error`,i)})})}).filter(e=>e!==void 0))}function i(e){let t=new Event(`vite:preloadError`,{cancelable:!0});if(t.payload=e,window.dispatchEvent(t),!t.defaultPrevented)throw e}return r.then(t=>{for(let e of t||[])e.status===`rejected`&&i(e.reason);return e().catch(i)})},He=n({dialHttp:()=>Ue});function Ue(e,t){return e.transport===`sse`?We(e,t):Ge(e,t)}function We(e,t){return qe(t,async n=>{let r=await Je(e,`/v1/sse`,e.cursor,n);if(!r.ok||!r.body)return Ye(r);let i=r.body.pipeThrough(new TextDecoderStream).getReader(),a=``;for(;;){let{value:e,done:n}=await i.read();if(n)return{code:1006,reason:`the stream ended`};let r=(a+e).replace(/\r/g,``).split(`
 
-/** Full jitter, doubling. A session that lived for `healthyMs` was healthy: the next trouble starts at the first wait again. */
-const RETRY = { firstMs: 1_000, maxMs: 30_000, healthyMs: 30_000 };
-const [HELLO_WAIT_MS, REQUEST_TIMEOUT_MS, LOOK_EVERY_MS] = [10_000, 8_000, 500];
-const SHOWN_MAX = 60;
-/** Seen is what has this share of itself in view, in a visible page, for this long. */
-const ON_SCREEN = { share: 0.6, ms: 1_000 };
-
-const state = {
-  demo: null, user: "", session: "",
-  /** What the connection is doing: connecting, live, waiting or closed {why}. One value, so nothing can disagree. */
-  link: { kind: "connecting" },
-  alerts: new Map(), // id → {alert, state, seq}
-  seq: 0, unread: 0, filled: false,
-  arrivals: [], selected: null, told: null,
-  lastSent: null, sent: "",
-};
-
-const byId = (id) => document.getElementById(id);
-const me = () => state.demo.users.find(({ user }) => user === state.user);
-
-// ---- The session: one socket that is believed, and at times one that is about to replace it.
-
-const net = { current: null, next: null, attempt: 0, timer: 0, windowMs: 0, heardAt: 0, heartbeatMs: 30_000 };
-
-/** What to do after a close with `code`. The range decides, so that codes of later servers are understood. Pure. */
-function afterClose(code, reason, attempt, windowMs, random) {
-  const backOff = random * Math.min(RETRY.maxMs, RETRY.firstMs * 2 ** attempt);
-  if (code < 4000 || (code >= 4100 && code < 4200)) return { kind: "retry", inMs: backOff };
-  if (code >= 4200 && code < 4300) return { kind: "retry", inMs: windowMs ? random * windowMs : backOff };
-  if (code >= 4300 && code < 4400) return { kind: "renew", inMs: backOff };
-  return { kind: "stop", why: `The server ended the session: ${reason || "no reason given"} (${code}).` };
+`);a=r.pop()??``;let o=Ke(r.flatMap(e=>e.split(`
+`)).filter(e=>e.startsWith(`data:`)).map(e=>JSON.parse(e.slice(5))),t);if(o)return o}})}function Ge(e,t){return qe(t,async n=>{let{cursor:r}=e;for(let i=0;;i++){let a=await Je(e,`/v1/poll`,r,n,`&wait=${i?Xe:0}`);if(!a.ok)return Ye(a);let o=await a.json();if(n.aborted)return null;!i&&o[0]?.type!==`hello`&&t.open();let s=Ke(o,t);if(s)return s;r=o.findLast(e=>e.cursor)?.cursor??r,o.length&&await $e(Ze)}})}function Ke(e,t){let n=e.find(e=>`type`in e&&e.type===`close`),r=e.filter(e=>e!==n);return r.length?t.frames(r):t.heard(),n??null}function qe(e,t){let n=new AbortController,r=({code:t,reason:r,waitMs:i})=>{n.signal.aborted||e.ended(t,r,i)};return t(n.signal).then(e=>e&&r(e),e=>r({code:1006,reason:String(e)})),{send:()=>void 0,close:()=>n.abort()}}function Je(e,t,n,r,i=``){let a=n===null?``:`cursor=${encodeURIComponent(n)}`,o=e.topics.length?`&topics=${encodeURIComponent(e.topics.join(`,`))}`:``,s={authorization:`Bearer ${e.token}`};return fetch(`${e.url}${t}?${a}${o}${i}`,{headers:s,signal:r,cache:`no-store`})}function Ye(e){let t=Number(e.headers.get(`retry-after`))*1e3||0;return{code:Qe[e.status]??1006,reason:`HTTP ${e.status}`,waitMs:t}}var Xe,Ze,Qe,$e,et=t((()=>{Xe=25,Ze=200,Qe={401:4300,403:4003,429:4101,503:4100},$e=e=>new Promise(t=>setTimeout(t,e))}));function tt(e,t){if(e.transport===`ws`)return nt(e,t);let n=null,r=!1;return Ve(async()=>{let{dialHttp:e}=await Promise.resolve().then(()=>(et(),He));return{dialHttp:e}},void 0).then(({dialHttp:i})=>{r||(n=i(e,t))},e=>{r||t.ended(1006,String(e))}),{send:()=>void 0,close:()=>{r=!0,n?.close()}}}function nt({url:e,token:t,cursor:n,topics:r,visibility:i},a){let o=new WebSocket(`${e.replace(/^http/,`ws`)}/v1/ws`),s={type:`auth`,token:t,cursor:n??void 0,visibility:i,topics:r.length?r:void 0};return o.onopen=()=>o.send(JSON.stringify(s)),o.onmessage=({data:e})=>{let t=String(e).split(`
+`).filter(e=>e.startsWith(`{`));t.length?a.frames(t.map(e=>JSON.parse(e))):a.heard()},o.onclose=({code:e,reason:t})=>a.ended(e,t),{send:e=>{o.readyState===WebSocket.OPEN&&o.send(e)},close:()=>{o.onopen=o.onmessage=o.onclose=null,o.close(1e3)}}}var rt=50,it=2**31-1,at=class{#e;#t;#n=crypto.randomUUID().slice(0,8);#r=new Map;#i=new Set;#a=new Map;#o=new Map;#s=new Map;#c=new Set;#l=[];#u=Ne;#d=null;#f;#p=null;#m=null;#h=``;#g=new Map;#_=0;#v=null;constructor(e){this.#e=e,this.#t=(e.url??location.origin).replace(/\/$/,``);for(let t of e.topics??[])this.#o.set(t,1)}start(){if(this.#v)return this.#y({kind:`start`});this.#v=new AbortController;let{signal:e}=this.#v,t=(t,n,r)=>t.addEventListener(n,r,{signal:e});t(window,`online`,()=>this.#y({kind:`online`})),t(window,`offline`,()=>this.#y({kind:`offline`})),t(document,`visibilitychange`,()=>this.#M()),t(window,`pagehide`,()=>this.#k()),t(window,`pageshow`,e=>e.persisted&&this.#O()),this.#O(),this.#M(),this.#y({kind:`start`})}stop(){this.#v?.abort(),this.#v=null,this.#y({kind:`stop`}),this.#k()}get snapshot(){let e=this.#u;return this.#d??={..._(e.inbox),status:L(e),transport:e.remote?e.remote.transport:e.current?.transport??null,ended:e.ended,user:e.user,loaded:e.inbox.loaded,hasMore:e.inbox.nextBefore!==null,leads:e.role!==`follower`},this.#d}subscribe=e=>(this.#i.add(e),()=>this.#i.delete(e));on(e,t){let n=this.#a.get(e)??new Set;return this.#a.set(e,n.add(t)),()=>n.delete(t)}say(e,t){for(let n=0;n<e.length;n+=500){let r=`${this.#n}-${++this.#_}`,i={kind:`say`,op:r,alerts:e.slice(n,n+500),state:t};this.#u.role===`follower`&&(this.#c.add(r),this.#m?.post(i)),this.#y(i)}}async readAll(){let e=new Set(this.snapshot.alerts.filter(e=>c(e.state)).map(e=>e.alert.id)),t=this.#u.inbox.nextBefore;for(let n=0;t!==null&&n<100&&e.size<this.snapshot.unread;n++){let n=await this.#T(t);for(let t of n.alerts)c(t.state)&&e.add(t.alert.id);t=n.next_before}e.size&&this.say([...e],`read`)}more(){this.#u.role===`follower`?this.#m?.post({kind:`more`}):this.#y({kind:`more`})}topic(e,t){this.#o.set(e,(this.#o.get(e)??0)+1),this.#N();let n=this.on(`topic`,n=>n.topic===e&&t(n));return()=>{n();let t=(this.#o.get(e)??1)-1;t?this.#o.set(e,t):this.#o.delete(e),this.#N()}}async request(e,t,n,r){let i=this.#u.token??await this.#e.token({fresh:!1})??``;return a(this.#t+t,i,e,n,r)}#y(e){if(this.#l.push(e),!(this.#l.length>1))for(let e;e=this.#l[0];this.#l.shift())this.#b(e)}#b(e){let t=this.#u,[n,r]=ye(t,e,{now:Date.now(),random:Math.random,transports:this.#e.transports??[`ws`,`sse`,`poll`],backoff:this.#e.backoff??o});this.#u=n;for(let e of r)this.#S(e);if(this.#x(),this.#F(),t.inbox!==n.inbox||L(t)!==L(n)||t.role!==n.role||t.user!==n.user){this.#d=null;for(let e of this.#i)e()}}#x(){clearTimeout(this.#f);let e=be(this.#u);e!==null&&(this.#f=setTimeout(()=>this.#y({kind:`tick`}),Math.min(it,Math.max(0,e-Date.now()))))}#S(e){switch(e.do){case`dial`:{let{link:t}=e;this.#r.set(t,tt({...e,url:this.#t},{frames:e=>this.#y({kind:`frames`,link:t,frames:e}),open:()=>this.#y({kind:`open`,link:t}),heard:()=>this.#y({kind:`heard`,link:t}),ended:(e,n,r)=>this.#y({kind:`ended`,link:t,code:e,reason:n,...r?{waitMs:r}:{}})}));return}case`hang-up`:this.#r.get(e.link)?.close(),this.#r.delete(e.link);return;case`send`:this.#r.get(e.link)?.send(JSON.stringify(e.frame));return;case`probe`:this.#r.get(e.link)?.send(`ping`);return;case`ask-token`:this.#C(e.fresh);return;case`fetch`:this.#w(e.before,e.more);return;case`post`:this.#E(e.op,e.alerts,e.state);return;case`news`:this.#R(e.rows);return;case`topic`:this.#m?.post({kind:`topic`,frame:e.frame}),this.#D(`topic`,e.frame);return;case`refused`:this.#D(`refused`,{title:e.title})}}async#C(e){try{let t=await this.#e.token({fresh:e});this.#y({kind:`token`,token:t,expiresAt:t?ot(t):null})}catch{this.#y({kind:`token-failed`})}}async#w(e,t){t||this.#p?.abort();let n=new AbortController;t||(this.#p=n);try{let r=await this.#T(e,n.signal);n.signal.aborted||this.#y({kind:`page`,more:t,page:r})}catch{n.signal.aborted||this.#y({kind:`page-failed`,more:t})}}#T(e,t){return this.request(`GET`,`/v1/inbox?limit=${rt}${e===null?``:`&before=${e}`}`,void 0,t)}async#E(e,t,n){try{let r=await this.request(`POST`,`/v1/inbox/receipts`,{alerts:t,state:n,op:e});this.#y({kind:`posted`,op:e,said:{...r,state:n}})}catch(t){let n=t instanceof i&&[400,413,422].includes(t.status);this.#y({kind:`post-failed`,op:e,refused:n})}}#D(e,t){for(let n of this.#a.get(e)??[])n(t)}#O(){let{tabs:e}=this.#e;this.#m||!e||(this.#m=Fe(`watchbell ${this.#t} ${e}`,e=>this.#P(e),()=>this.#A()),this.#m&&(this.#y({kind:`role`,role:`follower`}),this.#j(!0)))}#k(){this.#m?.post({kind:`leave`,tab:this.#n}),this.#m?.leave(),this.#m=null,this.#s.clear(),this.#y({kind:`role`,role:this.#v?`follower`:`solo`})}#A(){this.#c.clear(),this.#g=new Map,this.#m?.post({kind:`who`}),this.#y({kind:`role`,role:`leader`}),this.#N()}#j(e){this.#m?.post({kind:`join`,tab:this.#n,visibility:document.visibilityState,topics:[...this.#o.keys()],asks:e})}#M(){let e=document.visibilityState===`visible`||[...this.#s.values()].some(({visibleAt:e})=>e);this.#y({kind:`visibility`,visibility:e?`visible`:`hidden`}),this.#u.role===`follower`&&this.#j(!1)}#N(){if(this.#u.role===`follower`)return this.#j(!1);let e=[...this.#s.values()].flatMap(({topics:e})=>e);this.#y({kind:`topics`,topics:[...new Set([...this.#o.keys(),...e])].sort()})}#P(e){let t=this.#u.role===`leader`;switch(e.kind){case`join`:return this.#s.set(e.tab,{visibleAt:e.visibility===`visible`?Date.now():0,topics:e.topics}),t?(e.asks&&this.#F(!0),this.#M(),this.#N()):void 0;case`leave`:this.#s.delete(e.tab),t&&this.#M(),t&&this.#N();return;case`who`:return this.#j(!0);case`say`:t&&this.#y(e);return;case`more`:t&&this.#y({kind:`more`});return;case`told`:return this.#L(e);case`news`:for(let t of e.rows)this.#D(`alert`,{row:t,here:e.to===this.#n});return;case`topic`:return this.#D(`topic`,e.frame)}}#F(e=!1){let t=this.#u;if(t.role!==`leader`||!this.#m)return;let{rows:n,...r}=t.inbox,i=this.#g,a=e||[...i.keys()].some(e=>!n.has(e)),o=a?[...n.values()]:[...n].filter(([e,t])=>i.get(e)!==t).map(([,e])=>e);this.#g=n;let s={kind:`told`,leader:this.#n,whole:a,rows:o,inbox:r,status:L(t),transport:t.current?.transport??null,user:t.user},c=JSON.stringify([s.inbox,s.status,s.transport,s.user]);(a||o.length!==0||c!==this.#I)&&(this.#I=c,this.#m.post(s))}#I=``;#L(e){if(this.#u.role!==`follower`)return;let t=new Map(e.whole?[]:this.#u.inbox.rows);for(let n of e.rows)t.set(n.alert.id,n);let{pending:n}=this.#u.inbox;for(let{op:t}of e.inbox.pending)this.#c.delete(t);let r=n.filter(({op:e})=>this.#c.has(e));if(e.leader!==this.#h)for(let e of r)this.#m?.post({kind:`say`,op:e.op,alerts:e.alerts,state:e.state});this.#h=e.leader;let{status:i,transport:a,user:o}=e;this.#y({kind:`told`,inbox:{...e.inbox,rows:t,pending:[...e.inbox.pending,...r]},status:i,transport:a,user:o})}#R(e){let t=[...this.#s].filter(([,{visibleAt:e}])=>e).sort(([,e],[,t])=>t.visibleAt-e.visibleAt)[0],n=document.visibilityState===`visible`||!t?this.#n:t[0];for(let t of e)this.#D(`alert`,{row:t,here:n===this.#n});this.#m?.post({kind:`news`,rows:e,to:n});let r=e.filter(e=>e.state===`new`).map(e=>e.alert.id),{current:i}=this.#u;if(!i||r.length===0)return;let a={alerts:r.slice(0,500),state:`delivered`};i.transport===`ws`?this.#r.get(i.id)?.send(JSON.stringify({type:`receipt`,...a})):this.request(`POST`,`/v1/inbox/receipts`,a).catch(()=>void 0)}};function ot(e){try{let{exp:t}=JSON.parse(atob((e.split(`.`)[1]??``).replace(/-/g,`+`).replace(/_/g,`/`)));return typeof t==`number`?t*1e3:null}catch{return null}}var st=.6,ct=1e3;function lt(e){let t=new Map,n=new Map,r=new Set,i=e=>{clearTimeout(n.get(e)),n.delete(e)},a=e=>{if(!(r.has(e)&&document.visibilityState===`visible`))return i(e);n.has(e)||n.set(e,setTimeout(()=>o(e),ct))},o=r=>{let i=t.get(r),a=e.snapshot.alerts.find(e=>e.alert.id===i);n.delete(r),a?.state===`new`&&e.say([a.alert.id],`seen`)},s=new IntersectionObserver(e=>{for(let{target:t,isIntersecting:n}of e)n?r.add(t):r.delete(t),a(t)},{threshold:st}),c=()=>r.forEach(a);return document.addEventListener(`visibilitychange`,c),{observe(e,n){if(t.get(e)===n)return a(e);t.set(e,n),s.observe(e)},unobserve(e){s.unobserve(e),r.delete(e),i(e),t.delete(e)},close(){s.disconnect(),document.removeEventListener(`visibilitychange`,c);for(let e of n.keys())i(e)}}}function R(e,t={},...n){let r=document.createElement(e);for(let[e,n]of Object.entries(t))typeof n==`function`?r.addEventListener(e.slice(2),n):n!==void 0&&n!==!1&&r.setAttribute(e,n===!0?``:n);return r.append(...n),r}function ut(e,t,n,r,i){let a=new Map([...e.children].map(e=>[e.dataset.key??``,e])),o=new Set(t.map(n));for(let[e,t]of a)o.has(e)||t.remove();t.forEach((t,o)=>{let s=n(t),c=a.get(s);if(!c||c.dataset.look!==r(t)){let e=i(t);Object.assign(e.dataset,{key:s,look:r(t)});let n=c?.querySelector(`:focus`)?.dataset.do;c&&c.replaceWith(e),n&&(e.querySelector(`[data-do="${n}"]`)??e.querySelector(`[data-do]`))?.focus(),c=e}e.children[o]!==c&&e.insertBefore(c,e.children[o]??null)})}function z(e,t){e.textContent!==t&&(e.textContent=t)}function dt(e){return e&&/^https?:\/\//i.test(e)&&URL.canParse(e)?e:void 0}var ft=`watchbell-opened`;async function pt(e,t){if(!(`serviceWorker`in navigator)||!(`PushManager`in window))throw Error(`no Web Push here`);let{key:n}=await e.request(`GET`,`/v1/webpush/key`);if(await Notification.requestPermission()!==`granted`)throw Error(`notifications are blocked`);await navigator.serviceWorker.register(t);let{pushManager:r}=await navigator.serviceWorker.ready,i=await r.subscribe({userVisibleOnly:!0,applicationServerKey:n});await e.request(`PUT`,`/v1/devices/${mt()}`,{service:`webpush`,...i.toJSON()})}function mt(){let e=`watchbell device`,t=localStorage.getItem(e)??`web-${crypto.randomUUID()}`;return localStorage.setItem(e,t),t}function ht(e){let t=({data:t})=>{t?.watchbell===`opened`&&gt(e)};return navigator.serviceWorker?.addEventListener(`message`,t),gt(e),()=>navigator.serviceWorker?.removeEventListener(`message`,t)}async function gt(e){if(!(`caches`in globalThis))return;let t=await caches.open(ft);for(let n of await t.keys()){let r=decodeURIComponent(new URL(n.url).pathname.split(`/`).pop()??``);await t.delete(n)&&e.say([r],`read`)}}var _t=class{client;changed;dndUntil=null;#e=[];#t;onServer=null;#n;constructor(e,t,n){this.client=e,this.changed=n,this.#n=`watchbell ${t} `,this.dndUntil=this.#r(`dnd`)}async load(){try{let{quiet:e}=await this.client.request(`GET`,`/v1/preferences`);this.onServer=!0,this.dndUntil=e?.until??null,this.#e=e?.windows??[],this.#t=e?.zone}catch(e){if(!(e instanceof i)||e.status!==404)return;this.onServer=!1}this.changed()}async setDnd(e){if(this.dndUntil=e,this.#i(`dnd`,e),this.changed(),this.onServer===!1)return;let t=await this.client.request(`GET`,`/v1/preferences`);await this.client.request(`PUT`,`/v1/preferences`,{...t,quiet:{...t.quiet,until:e}})}isQuiet(e=Date.now()){return this.dndUntil!==null&&Date.parse(this.dndUntil)>e||this.#e.some(t=>vt(t,this.#t??`UTC`,e))}get sound(){return this.#r(`sound`)??!matchMedia(`(prefers-reduced-motion: reduce)`).matches}set sound(e){this.#i(`sound`,e)}get desktop(){return(this.#r(`desktop`)??!1)&&`Notification`in window&&Notification.permission===`granted`}set desktop(e){this.#i(`desktop`,e)}get snoozed(){return this.#r(`snoozed`)??{}}snooze(e,t){let n=Object.fromEntries(Object.entries(this.snoozed).filter(([t])=>t!==e));this.#i(`snoozed`,t===null?n:{...n,[e]:t}),this.changed()}#r(e){try{return JSON.parse(localStorage.getItem(this.#n+e)??`null`)}catch{return null}}#i(e,t){try{localStorage.setItem(this.#n+e,JSON.stringify(t))}catch{}}};function vt({days:e,from:t,to:n},r,i){let a=new Intl.DateTimeFormat(`en-GB`,{timeZone:r,weekday:`short`,hour:`2-digit`,minute:`2-digit`,hourCycle:`h23`}).formatToParts(i),o=e=>a.find(t=>t.type===e)?.value??``,s=[`mon`,`tue`,`wed`,`thu`,`fri`,`sat`,`sun`],c=s.indexOf(o(`weekday`).toLowerCase()),l=`${o(`hour`)}:${o(`minute`)}`,u=t=>e.includes(s[(t+7)%7]??``),[d,f]=[t.slice(0,5),n.slice(0,5)];return d<f?u(c)&&d<=l&&l<f:u(c)&&d<=l||u(c-1)&&l<f}function yt(){if(!navigator.userActivation?.hasBeenActive)return;let e=new AudioContext,t=new GainNode(e,{gain:.08});t.connect(e.destination),[880,1320].forEach((n,r)=>{let i=new OscillatorNode(e,{frequency:n});i.connect(t),i.start(e.currentTime+r*.12),i.stop(e.currentTime+r*.12+.1),r&&(i.onended=()=>void e.close())})}var bt=`
+:host {
+  color-scheme: light dark; display: inline-block; position: relative; font: 14px/1.45 system-ui, sans-serif;
+  --accent: var(--watchbell-accent, light-dark(#2456c5, #8db0ff));
+  --on-accent: var(--watchbell-on-accent, light-dark(#fff, #10141c));
+  --panel: var(--watchbell-panel, light-dark(#fff, #1c2028));
+  --card: var(--watchbell-card, light-dark(#f6f7fa, #262b35));
+  --ink: var(--watchbell-ink, light-dark(#1b1f27, #eceef3));
+  --quiet: var(--watchbell-quiet, light-dark(#566072, #a9b3c4));
+  --line: var(--watchbell-line, light-dark(#dce0e8, #3a4150));
+  --good: var(--watchbell-good, light-dark(#166b3e, #6fd3a0));
+  --warn: var(--watchbell-warn, light-dark(#8a5000, #ffbd6b));
+  --bad: var(--watchbell-bad, light-dark(#b3261e, #ff8f87));
+  color: var(--ink);
 }
-
-function connect() {
-  clearTimeout(net.timer);
-  net.next?.close();
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/ws`);
-  socket.begunAt = Date.now();
-  net.next = socket;
-  if (!net.current) setLink({ kind: "connecting" });
-  const { user, token } = me();
-  const cursor = sessionStorage.getItem(`cursor ${user}`) ?? undefined;
-  socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, cursor, visibility: document.visibilityState }));
-  socket.onmessage = ({ data }) => {
-    if (socket !== net.current && socket !== net.next) return;
-    net.heardAt = Date.now();
-    for (const frame of data.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line))) {
-      if (Object.hasOwn(OBEYED, frame.type)) OBEYED[frame.type](frame, socket); // What a later server adds is passed over.
-    }
-  };
-  socket.onclose = ({ code, reason }) => closed(socket, code, reason);
-}
-
-function closed(socket, code, reason) {
-  if (socket !== net.current && socket !== net.next) return; // We let it go ourselves.
-  net[socket === net.current ? "current" : "next"] = null;
-  if (Date.now() - socket.begunAt > RETRY.healthyMs) net.attempt = 0;
-  comeBack(code, reason);
-}
-
-function comeBack(code, reason) {
-  const then = afterClose(code, reason, net.attempt, net.windowMs, Math.random());
-  if (then.kind === "stop") return disconnect(then.why);
-  if (net.next) return setLink({ kind: "connecting" }); // The successor is on the way already.
-  clearTimeout(net.timer);
-  net.timer = setTimeout(then.kind === "renew" ? renew : connect, then.inMs);
-  Object.assign(net, { attempt: net.attempt + 1, windowMs: 0 });
-  if (!net.current) setLink({ kind: "waiting" });
-}
-
-/** Closes for good, until somebody opens again. No `why`: the person closed it. */
-function disconnect(why) {
-  const sockets = [net.current, net.next];
-  Object.assign(net, { current: null, next: null, attempt: 0, windowMs: 0 });
-  clearTimeout(net.timer);
-  for (const socket of sockets) socket?.close(1000);
-  setLink({ kind: "closed", why });
-}
-
-/** Tokens are made anew when the server starts, so they are fetched again. */
-async function renew() {
-  const user = state.user;
-  if (!net.current) setLink({ kind: "connecting" });
-  const demo = await request("/demo.json").catch(() => null);
-  if (user !== state.user || state.link.kind === "closed") return;
-  if (!demo) return comeBack(4300);
-  state.demo = demo;
-  connect();
-}
-
-/** Silence is judged here, now and then, rather than by a timer that a sleeping machine would fire late anyway. */
-function listenForSilence() {
-  const isSilent = net.current && Date.now() - net.heardAt > 2.5 * net.heartbeatMs;
-  const isStuck = net.next && Date.now() - net.next.begunAt > HELLO_WAIT_MS;
-  for (const socket of [isSilent && net.current, isStuck && net.next].filter(Boolean)) {
-    closed(socket, 1006);
-    socket.close();
-  }
-}
-
-const OBEYED = {
-  hello: welcome, alert: takeAlert, receipt: takeReceipt, resync: startOver, goaway: move,
-  ping: ({ seq }, socket) => socket.send(JSON.stringify({ type: "pong", seq })),
-  error: ({ title }) => console.warn("The server did not accept a frame:", title),
-};
-
-function welcome(hello, socket) {
-  const before = net.current;
-  Object.assign(net, { current: socket, next: null, windowMs: 0, heartbeatMs: hello.heartbeat_ms });
-  if (before && before !== socket) before.close(1000); // Made before broken: nothing was missed in between.
-  state.session = hello.session;
-  state.unread = hello.unread;
-  if (!hello.resumed) startOver(hello);
-  else if (!state.filled) fill();
-  setLink({ kind: "live" });
-}
-
-/** Connects anew somewhere in the announced window and keeps reading until then. */
-function move({ after_ms, within_ms }) {
-  net.windowMs = within_ms;
-  clearTimeout(net.timer);
-  net.timer = setTimeout(connect, after_ms + Math.random() * within_ms);
-}
-
-/** What is known may be of another history: drop it and take the inbox as it is. */
-function startOver({ seq, cursor, unread }) {
-  state.alerts.clear();
-  Object.assign(state, { seq, unread, filled: false, selected: null, told: null });
-  sessionStorage.setItem(`cursor ${state.user}`, cursor);
-  fill();
-}
-
-async function fill() {
-  const { user, token } = me();
-  const headers = { authorization: `Bearer ${token}` };
-  const inbox = await request(`/v1/inbox?limit=${SHOWN_MAX}`, { headers }).catch(() => null);
-  if (user !== state.user || (!inbox && state.link.kind !== "live")) return; // The next `hello` asks again.
-  if (!inbox) return setTimeout(fill, RETRY.firstMs);
-  for (const row of inbox.alerts) upsert(row);
-  state.filled = true;
-  state.selected ??= newestFirst()[0]?.alert.id ?? null;
-  changed();
-}
-
-/** Remembers from where to go on. Two sockets may overlap for a moment, so it never goes back. */
-function advance({ seq, cursor, unread }) {
-  if (seq < state.seq) return;
-  Object.assign(state, { seq, unread });
-  sessionStorage.setItem(`cursor ${state.user}`, cursor);
-}
-
-/** Whether the alert was not known before. What is not newer than what is known changes nothing. */
-function upsert({ alert, state: said, seq }) {
-  const known = state.alerts.get(alert.id);
-  if (!known || seq > known.seq) state.alerts.set(alert.id, { alert, state: said, seq });
-  return !known;
-}
-
-function takeAlert(frame) {
-  advance(frame);
-  if (upsert(frame)) {
-    select(frame.alert.id);
-    put("announce", `New ${frame.alert.severity} alert: ${frame.alert.title}`);
-    if (frame.state === "new") say([frame.alert.id], "delivered");
-  }
-  changed();
-}
-
-function takeReceipt(frame) {
-  advance(frame);
-  const said = frame.state === "unread" ? "seen" : frame.state; // What was seen cannot be unseen.
-  for (const { alert } of frame.alerts.map((id) => state.alerts.get(id)).filter(Boolean)) {
-    upsert({ alert, state: said, seq: frame.seq });
-  }
-  changed();
-}
-
-function say(alerts, receipt) {
-  if (net.current?.readyState !== WebSocket.OPEN || alerts.length === 0) return;
-  net.current.send(JSON.stringify({ type: "receipt", alerts, state: receipt }));
-}
-
-const inView = new Map(); // id → since when
-const watcher = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    isIntersecting ? inView.set(target.dataset.key, Date.now()) : inView.delete(target.dataset.key);
-  }
-}, { threshold: ON_SCREEN.share });
-
-function sayWhatIsSeen() {
-  if (!byId("auto-seen").checked || state.link.kind !== "live" || document.visibilityState !== "visible") return;
-  const isSeen = ([id, since]) => Date.now() - since >= ON_SCREEN.ms && state.alerts.get(id)?.state === "new";
-  say([...inView].filter(isSeen).map(([id]) => id), "seen");
-}
-
-// ---- Requests: the simulator, the timeline, the producer's form.
-
-async function request(path, options) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS), ...options });
-  const text = await response.text();
-  const body = text && /json/.test(response.headers.get("content-type")) ? JSON.parse(text) : {};
-  if (!response.ok) throw new Error([body.field, body.detail || body.title || `HTTP ${response.status}`].filter(Boolean).join(": "));
-  return body;
-}
-
-function asProducer(method, path, body) {
-  const headers = { authorization: `Bearer ${state.demo.producer_key}`, "content-type": "application/json" };
-  return request(path, { method, headers, body: body && JSON.stringify(body) });
-}
-
-async function lookAround() {
-  const { user, selected } = state;
-  const told = selected && asProducer("GET", `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${user}`);
-  const answers = [request(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), told];
-  const [arrived, happened] = await Promise.allSettled(answers);
-  if (user !== state.user) return;
-  state.arrivals = arrived.value ?? state.arrivals;
-  if (selected === state.selected) state.told = happened.value?.recipients[0] ?? state.told;
-}
-
-/** Again and again while somebody looks; each round begins when the one before it has been answered. */
-async function keepLooking() {
-  if (document.visibilityState === "visible") await lookAround();
-  listenForSilence();
-  sayWhatIsSeen();
-  changed();
-  setTimeout(keepLooking, state.link.kind === "waiting" ? 4 * LOOK_EVERY_MS : LOOK_EVERY_MS);
-}
-
-async function tell(work) {
-  state.sent = await work().catch((error) => `Not accepted. ${error.message}`);
-  changed();
-}
-
-async function send() {
-  const { user, demo } = state;
-  const to = { both: demo.users.map((one) => one.user), everyone: [] }[byId("to").value] ?? [byId("to").value];
-  const alert = { to: to.length ? { users: to } : { everyone: true }, source: "demo page" };
-  for (const field of ["severity", "title", "body", "url"]) {
-    if (byId(field).value.trim()) alert[field] = byId(field).value.trim();
-  }
-  const { id } = await asProducer("POST", "/v1/alerts", alert);
-  state.lastSent = { id, title: alert.title };
-  if (user === state.user && (to.includes(user) || alert.to.everyone)) select(id); // Also when the screen is closed.
-  return "Accepted: it will reach them.";
-}
-
-async function resolve() {
-  const { id, title } = state.lastSent;
-  const { version } = await asProducer("PATCH", `/v1/alerts/${encodeURIComponent(id)}`, { status: "resolved" });
-  state.lastSent = null;
-  return `“${title}” is resolved (version ${version}).`;
-}
-
-// ---- What a person does.
-
-const setLink = (link) => { state.link = link; changed(); };
-
-function select(id) {
-  if (id === state.selected) return;
-  Object.assign(state, { selected: id, told: null });
-  changed();
-}
-
-function become(user) {
-  disconnect();
-  Object.assign(state, { user, seq: 0, unread: 0, filled: false, arrivals: [], selected: null, told: null });
-  state.alerts.clear();
-  const address = `?user=${encodeURIComponent(user)}`;
-  history.replaceState(null, "", address);
-  byId("to").value = user;
-  byId("second").href = address;
-  connect();
-}
-
-function listen() {
-  byId("send").addEventListener("submit", (event) => { event.preventDefault(); tell(send); });
-  byId("users").addEventListener("click", ({ target }) => target.matches("button") && become(target.textContent));
-  byId("alerts").addEventListener("click", ({ target }) => {
-    const id = target.closest("li")?.dataset.key;
-    if (target.dataset.say) say([id], target.dataset.say);
-    else if (target.matches(".title")) select(id);
-  });
-  byId("resolve").addEventListener("click", () => tell(resolve));
-  byId("toggle").addEventListener("click", () => (state.link.kind === "closed" ? renew() : disconnect()));
-  byId("clear").addEventListener("click", () => request("/simulator/arrivals", { method: "DELETE" }).catch(console.warn));
-  const hurry = () => state.link.kind === "waiting" && document.visibilityState === "visible" && connect();
-  window.addEventListener("online", hurry);
-  document.addEventListener("visibilitychange", hurry);
-}
-
-async function begin() {
-  state.demo = await request("/demo.json").catch(() => null);
-  if (!state.demo) {
-    put("link-text", "the server does not answer");
-    return setTimeout(begin, RETRY.firstMs);
-  }
-  const asked = new URLSearchParams(location.search).get("user");
-  const users = state.demo.users.map(({ user }) => user);
-  byId("users").append(...users.map((user) => build(["button", "", user, { type: "button" }])));
-  listen();
-  become(users.includes(asked) ? asked : users[0]);
-  keepLooking();
-}
-
-// ---- Drawing: each column from the state alone.
-
-/** `[tag, className, text or parts, attributes]` as a node. */
-function build([tag, className, content = "", attributes = {}]) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...(Array.isArray(content) ? content.map(build) : [content])); // A string becomes a text node.
-  return made;
-}
-
-/** Makes a list show these cards in this order. Items are kept by key, and with them focus, scrolling and what is in view. */
-function draw(list, cards, empty) {
-  const had = new Map([...list.children].map((item) => [item.dataset.key, item]));
-  const keys = new Set(cards.map(({ key }) => key));
-  for (const [key, item] of had) if (!keys.has(key)) item.remove();
-  cards.forEach(({ key, look, parts }, at) => {
-    const item = had.get(key) ?? build(["li", "", "", { "data-key": key }]);
-    const shown = JSON.stringify(parts);
-    item.className = look;
-    if (item.shown !== shown) {
-      const focused = item.contains(document.activeElement);
-      item.replaceChildren(...parts.map(build));
-      item.shown = shown;
-      if (focused) item.querySelector("button")?.focus();
-    }
-    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
-  });
-  list.dataset.empty = empty;
-}
-
-const put = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
-const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const isWeb = (url = "") => /^https?:\/\//.test(url) && URL.canParse(url);
-
-let drawing = null;
-/** Draws everything, once for all that changes in one go. */
-function changed() {
-  drawing ??= Promise.resolve().then(() => {
-    drawing = null;
-    for (const column of [drawFrame, drawScreen, drawArrivals, drawTimeline]) column();
-  });
-}
-
-function drawFrame() {
-  for (const name of document.querySelectorAll(".name")) name.textContent = state.user;
-  for (const one of byId("users").children) one.setAttribute("aria-pressed", one.textContent === state.user);
-  put("address", me().email);
-  put("sent", state.sent);
-  byId("resolve").disabled = !state.lastSent;
-  document.title = `${state.unread ? `(${state.unread}) ` : ""}Watchbell · ${state.user}`;
-}
-
-const newestFirst = () =>
-  [...state.alerts.values()].sort((a, b) => b.alert.occurred_at.localeCompare(a.alert.occurred_at)).slice(0, SHOWN_MAX);
-
-function alertCard({ alert, state: said }) {
-  const can = (states) => (state.link.kind === "live" && states.includes(said) ? {} : { disabled: "" });
-  const button = (receipt, label, states) => ["button", "", label, { type: "button", "data-say": receipt, ...can(states) }];
-  const isSelected = alert.id === state.selected;
-  const parts = [
-    ["div", "line", [["button", "title", alert.title, { type: "button", "aria-pressed": isSelected, title: "Show what happened" }], ["span", "chip", said]]],
-    ["p", "text", alert.body],
-    ["p", "more", [
-      ["span", "", `${alert.severity} · ${clock(alert.occurred_at)}`],
-      ...(alert.status === "firing" ? [] : [["span", "status", alert.status]]),
-      ...(isWeb(alert.url) ? [["a", "", new URL(alert.url).host, { href: alert.url, target: "_blank", rel: "noopener noreferrer" }]] : []),
-    ]],
-    ["div", "buttons", [button("seen", "Seen", ["new"]), button("read", "Read", ["new", "seen"]), button("dismissed", "Dismiss", ["new", "seen", "read"])]],
-  ];
-  return { key: alert.id, look: `card alert ${alert.severity} ${said} ${alert.status}${isSelected ? " selected" : ""}`, parts };
-}
-
-function drawScreen() {
-  const { link, unread, session, filled } = state;
-  const texts = { live: "live", connecting: session ? "reconnecting" : "connecting", waiting: "reconnecting", closed: "offline" };
-  byId("link").dataset.kind = link.kind;
-  put("link-text", texts[link.kind]);
-  put("toggle", link.kind === "closed" ? "Open again" : "Close this screen");
-  byId("cover").hidden = link.kind !== "closed";
-  put("cover-text", link.why ?? "This screen is closed. What is sent now goes to the phone.");
-  put("unread", unread ? `${unread} unread` : "");
-  draw(byId("alerts"), newestFirst().map(alertCard), filled ? "Nothing yet. Send an alert." : "");
-  for (const item of byId("alerts").children) watcher.observe(item); // Once more is no more than once.
-}
-
-/** The newest of each name: a copy takes the place of the one before it. */
-function arrivalsOf(isWanted) {
-  const shown = new Map();
-  for (const one of state.arrivals.filter(isWanted)) {
-    shown.set(`${one.kind} ${one.ids.collapse_id ?? one.ids.tag ?? one.ids.message_id ?? one.ids.apns_id}`, one);
-  }
-  return [...shown].sort(([, a], [, b]) => b.last_at.localeCompare(a.last_at));
-}
-
-function drawArrivals() {
-  const card = (look) => ([key, { title, body, at, withdrawn }]) => {
-    const line = ["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(at)]]];
-    return { key, look: `card ${look}${withdrawn ? " withdrawn" : ""}`, parts: [line, ["strong", "", title], ["p", "text", body]] };
-  };
-  draw(byId("pushes"), arrivalsOf(({ kind }) => kind !== "email").map(card("push")), "No notifications");
-  draw(byId("mails"), arrivalsOf(({ kind }) => kind === "email").map(card("letter")), "No mail");
-  put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  put("date", new Date().toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" }));
-}
-
-/** What comes next, from what has happened. Every step leaves a note when it is done. */
-function whatIsNext({ stopped, due_at, entries }) {
-  const has = (start) => entries.some(({ what }) => what.startsWith(start));
-  if (stopped) return `Over: ${stopped}`;
-  if (has("email step")) return "Every channel was used";
-  const channel = has("push step") ? "email" : "push";
-  if (has(`${channel} alert`)) return `${channel} under way`;
-  const left = Math.ceil((Date.parse(due_at) - Date.now()) / 1_000);
-  return left > 0 ? `${channel} in ${left} s unless seen` : `${channel} now`;
-}
-
-function entryCard({ at, what }, index, entries) {
-  const after = (Date.parse(at) - Date.parse(entries[0].at)) / 1_000;
-  const [kind] = /^(push|email|seen|read|dismissed)|/.exec(what);
-  const text = what
-    .replace(/last by ([0-9a-f]{32})/, (_, session) => (session === state.session ? "by this window" : "by another window"))
-    .replace(/:? (attempt |2.0.0 Queued as )?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, ""); // In the title, for who wants it.
-  const parts = [["span", "more", `+${after.toFixed(1)} s`], ["span", "", text, { title: what }]];
-  return { key: `${at} ${what}`, look: `entry did-${kind || "other"}`, parts };
-}
-
-function drawTimeline() {
-  const { told, selected, lastSent } = state;
-  put("told-alert", state.alerts.get(selected)?.alert.title ?? (selected && selected === lastSent?.id ? lastSent.title : ""));
-  put("next", told ? whatIsNext(told) : "");
-  byId("next").classList.toggle("over", Boolean(told?.stopped));
-  draw(byId("timeline"), (told?.entries ?? []).map(entryCard), "Every step of an alert, with its time and its reason.");
-}
-
-begin();
+:host([theme="light"]) { color-scheme: light; }
+:host([theme="dark"]) { color-scheme: dark; }
+:host([inline]) { display: flex; flex-direction: column; min-height: 0; }
+* { box-sizing: border-box; margin: 0; }
+[hidden] { display: none !important; }
+button, select, a.action { font: inherit; font-size: .82rem; color: var(--ink); background: var(--panel); border: 1px solid var(--line); border-radius: .5rem; padding: .15rem .6rem; cursor: pointer; text-decoration: none; }
+button:hover, a.action:hover { border-color: var(--accent); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.bell { position: relative; display: inline-grid; place-items: center; width: 2.6rem; height: 2.6rem; border-radius: 50%; padding: 0; }
+.bell svg { width: 1.4rem; height: 1.4rem; }
+.badge { position: absolute; top: -.25rem; right: -.35rem; min-width: 1.25rem; padding: 0 .3rem; border-radius: 1rem; background: var(--bad); color: light-dark(#fff, #10141c); font-size: .75rem; line-height: 1.25rem; font-weight: 700; text-align: center; }
+.dot { width: .6rem; height: .6rem; border-radius: 50%; background: var(--quiet); flex: none; }
+.bell .dot { position: absolute; right: .1rem; bottom: .1rem; box-shadow: 0 0 0 2px var(--panel); }
+[data-status="live"] .dot { background: var(--good); animation: pulse 2s ease-out infinite; }
+[data-status="connecting"] .dot, [data-status="reconnecting"] .dot { background: var(--warn); animation: blink 1s ease-in-out infinite alternate; }
+[data-status="offline"] .dot, [data-status="closed"] .dot { background: var(--bad); }
+.status { display: inline-flex; align-items: center; gap: .4rem; font-size: .8rem; color: var(--quiet); white-space: nowrap; }
+.status[data-status="live"] { color: var(--good); }
+.status[data-status="connecting"], .status[data-status="reconnecting"] { color: var(--warn); }
+.status[data-status="offline"], .status[data-status="closed"] { color: var(--bad); }
+.panel { display: flex; flex-direction: column; background: var(--panel); color: var(--ink); }
+:host(:not([inline])) .panel { position: absolute; z-index: 1000; top: calc(100% + .5rem); inset-inline-end: 0; width: min(25rem, calc(100vw - 1rem)); max-height: min(36rem, 80vh); padding: .8rem; border: 1px solid var(--line); border-radius: .9rem; box-shadow: 0 8px 30px #0004; }
+:host([inline]) .panel { flex: 1; min-height: 0; }
+:host([inline]) .bell { display: none; }
+header { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .5rem; padding-bottom: .5rem; }
+h2 { font-size: 1rem; }
+header .count { padding: 0 .5rem; border-radius: 1rem; background: var(--bad); color: light-dark(#fff, #10141c); font-size: .78rem; font-weight: 700; }
+header .end { margin-inline-start: auto; display: flex; gap: .35rem; }
+.settings { display: grid; gap: .5rem; padding: .6rem; margin-bottom: .5rem; border: 1px solid var(--line); border-radius: .6rem; font-size: .85rem; }
+.settings label { display: flex; align-items: center; justify-content: space-between; gap: .5rem; }
+.note { color: var(--quiet); font-size: .8rem; padding-bottom: .4rem; }
+ul { list-style: none; padding: 0; display: grid; gap: .5rem; align-content: start; overflow-y: auto; flex: 1; min-height: 0; }
+.alert { background: var(--card); border: 1px solid var(--line); border-inline-start: 4px solid var(--accent); border-radius: .6rem; padding: .5rem .65rem; overflow-wrap: anywhere; animation: arrive .25s ease-out; }
+.alert.warning { border-inline-start-color: var(--warn); }
+.alert.critical { border-inline-start-color: var(--bad); }
+.line { display: flex; align-items: baseline; gap: .5rem; justify-content: space-between; }
+.alert .title { border: 0; background: none; padding: 0; font-size: .92rem; font-weight: 500; text-align: start; cursor: pointer; }
+.unread .title { font-weight: 700; }
+.unread .title::before { content: ""; display: inline-block; width: .5rem; height: .5rem; border-radius: 50%; background: var(--accent); margin-inline-end: .4rem; }
+.alert .title:hover { text-decoration: underline; }
+.alert p { white-space: pre-line; font-size: .87rem; }
+.alert .meta { display: flex; flex-wrap: wrap; gap: .1rem .6rem; color: var(--quiet); font-size: .8rem; }
+.alert .meta b { color: var(--good); font-weight: 600; }
+.actions { display: flex; flex-wrap: wrap; gap: .35rem; padding-top: .35rem; }
+.empty { text-align: center; padding: 1.2rem .5rem; color: var(--quiet); }
+.older { margin-top: .5rem; }
+.undo { display: flex; gap: .5rem; align-items: center; justify-content: space-between; padding-top: .5rem; font-size: .85rem; }
+.undo span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.toasts { position: fixed; z-index: 1001; inset-block-end: 1rem; inset-inline-end: 1rem; display: grid; gap: .5rem; width: min(22rem, calc(100vw - 2rem)); pointer-events: none; }
+.toasts > * { pointer-events: auto; background: var(--panel); box-shadow: 0 6px 24px #0005; }
+.toasts .rest { justify-self: end; padding: .1rem .7rem; border-radius: 1rem; font-size: .8rem; color: var(--quiet); border: 1px solid var(--line); }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+@keyframes pulse { from { box-shadow: 0 0 0 0 color-mix(in srgb, var(--good) 55%, transparent); } 70%, to { box-shadow: 0 0 0 .5rem transparent; } }
+@keyframes blink { to { opacity: .35; } }
+@keyframes arrive { from { opacity: 0; translate: 0 -.4rem; } }
+@media (prefers-reduced-motion: reduce) { *, ::before, ::after { animation: none !important; transition: none !important; } }
+`,xt={title:`Alerts`,bell:`Alerts, {n} unread, {status}`,live:`live`,connecting:`connecting`,reconnecting:`reconnecting`,offline:`offline`,idle:`signed out`,closed:`signed out`,empty:`Nothing here. New alerts appear by themselves.`,loading:`Loading…`,readAll:`Read all`,settings:`Settings`,older:`Show older`,close:`Close`,read:`Read`,unread:`Unread`,dismiss:`Dismiss`,snooze:`Snooze 1 h`,open:`Open`,dismissed:`Dismissed: {title}`,undo:`Undo`,snoozed:`{n} snoozed`,wake:`Show now`,dnd:`Do not disturb`,dndOff:`Off`,dndHour:`For an hour`,dndTomorrow:`Until tomorrow, 8:00`,dndAlways:`Until I turn it off`,dndHere:`On this device only: the server keeps no preferences.`,dndOn:`Do not disturb is on. Alerts are counted, not announced.`,sound:`Sound`,desktop:`Desktop notifications`,desktopBlocked:`Blocked in the browser's settings.`,push:`Notify me when this page is closed`,pushFailed:`This server or browser offers no push: {why}`,region:`New alerts`,more:`and {n} more`,info:`info`,warning:`warning`,critical:`critical`,acknowledged:`acknowledged`,suppressed:`suppressed`,resolved:`resolved`,firing:``,refused:`Not accepted: {title}`},St={en:xt,de:{title:`Meldungen`,bell:`Meldungen, {n} ungelesen, {status}`,live:`live`,connecting:`verbinde`,reconnecting:`verbinde neu`,offline:`offline`,idle:`abgemeldet`,closed:`abgemeldet`,empty:`Nichts da. Neue Meldungen erscheinen von selbst.`,loading:`Lädt…`,readAll:`Alle gelesen`,settings:`Einstellungen`,older:`Ältere zeigen`,close:`Schließen`,read:`Gelesen`,unread:`Ungelesen`,dismiss:`Verwerfen`,snooze:`In 1 h wieder`,open:`Öffnen`,dismissed:`Verworfen: {title}`,undo:`Rückgängig`,snoozed:`{n} zurückgestellt`,wake:`Jetzt zeigen`,dnd:`Nicht stören`,dndOff:`Aus`,dndHour:`Eine Stunde lang`,dndTomorrow:`Bis morgen, 8:00`,dndAlways:`Bis ich es ausschalte`,dndHere:`Nur auf diesem Gerät: Der Server speichert keine Einstellungen.`,dndOn:`„Nicht stören“ ist an. Meldungen werden gezählt, aber nicht angekündigt.`,sound:`Ton`,desktop:`Desktop-Benachrichtigungen`,desktopBlocked:`In den Einstellungen des Browsers gesperrt.`,push:`Auch benachrichtigen, wenn diese Seite zu ist`,pushFailed:`Dieser Server oder Browser bietet keinen Push: {why}`,region:`Neue Meldungen`,more:`und {n} weitere`,info:`Info`,warning:`Warnung`,critical:`kritisch`,acknowledged:`bestätigt`,suppressed:`unterdrückt`,resolved:`behoben`,firing:``,refused:`Nicht angenommen: {title}`}};function Ct(e){return St[e.toLowerCase()]??St[e.slice(0,2).toLowerCase()]??xt}function B(e,t){return e.replace(/\{(\w+)\}/g,(e,n)=>String(t[n]??e))}function wt(e,t,n){let r=Math.round((Date.parse(e)-t)/1e3),[i,a]=[[`day`,86400],[`hour`,3600],[`minute`,60]].find(([,e])=>Math.abs(r)>=e)??[`second`,1],o=new Intl.RelativeTimeFormat(n,{numeric:`auto`,style:`short`});return i===`second`&&Math.abs(r)<10?o.format(0,`second`):o.format(Math.round(r/a),i)}var Tt=3,Et=8e3,Dt=class{make;words;element=R(`div`,{class:`toasts`,part:`toasts`,role:`region`});#e=new Map;#t;constructor(e,t){this.make=e,this.words=t,this.element.addEventListener(`pointerenter`,()=>clearTimeout(this.#t)),this.element.addEventListener(`pointerleave`,()=>this.draw())}show(e){this.#e.set(e.alert.id,{row:e,until:e.alert.severity===`critical`?1/0:Date.now()+Et}),this.draw()}hide(e){this.#e.delete(e)&&this.draw()}clear(){this.#e.clear(),this.draw()}follow(e){if(this.#e.size!==0){for(let t of e){let e=this.#e.get(t.alert.id);e&&(t.state===`read`||t.state===`dismissed`||t.alert.status!==`firing`?this.#e.delete(t.alert.id):e.row=t)}this.draw()}}draw(){clearTimeout(this.#t);let e=Date.now();for(let[t,{until:n}]of this.#e)n<=e&&this.#e.delete(t);let t=[...this.#e.values()].map(({row:e})=>e).reverse(),n=t.length-Tt,r=[...t.slice(0,Tt),...n>0?[n]:[]];ut(this.element,r,e=>typeof e==`number`?`rest`:e.alert.id,e=>typeof e==`number`?String(e):`${e.alert.version}`,e=>typeof e==`number`?R(`div`,{class:`rest`},B(this.words().more,{n:e})):this.make(e));let i=Math.min(...[...this.#e.values()].map(({until:e})=>e));Number.isFinite(i)&&(this.#t=setTimeout(()=>this.draw(),i-e))}},Ot=36e5,kt=6e3,At=3e4,jt=`M12 3a6 6 0 0 0-6 6c0 5-1.6 6.6-2.4 7.4-.5.5-.2 1.6.7 1.6h15.4c.9 0 1.2-1.1.7-1.6C19.6 15.6 18 14 18 9a6 6 0 0 0-6-6Zm-2.4 17a2.5 2.5 0 0 0 4.8 0`,Mt=class extends HTMLElement{static observedAttributes=[`lang`,`inline`,`toasts`,`manual-seen`];#e=null;#t=null;#n=null;#r=[];#i=!1;#a=!1;#o=null;#s=new Map;#c=``;#l;#u=new Dt(e=>this.#j(e,!0),()=>this.#h);#d=Nt(this);constructor(){super();let e=this.attachShadow({mode:`open`,delegatesFocus:!1}),t=new CSSStyleSheet;t.replaceSync(bt),e.adoptedStyleSheets=[t],e.append(this.#d.bell,this.#d.panel,this.#u.element,this.#d.announce)}get client(){return this.#e}set client(e){this.#m(),this.#e=e,this.isConnected&&this.#f()}connectedCallback(){this.#f()}disconnectedCallback(){this.#m()}attributeChangedCallback(){this.#p();for(let e of[this.#d.list,this.#u.element])e.replaceChildren();this.#E()}toggle(e=!this.#i){this.#i=e,this.#E(),e?this.#d.panel.focus():this.#d.panel.contains(this.shadowRoot?.activeElement??null)&&this.#d.bell.focus()}#f(){let e=this.#e;if(!e||this.#r.length)return;this.#p();let t=setInterval(()=>this.#A(),At),n=e=>{this.#i&&!e.composedPath().includes(this)&&this.toggle(!1)};document.addEventListener(`pointerdown`,n),this.#r=[e.subscribe(()=>this.#v()),e.on(`alert`,({row:e,here:t})=>this.#y(e,t)),e.on(`refused`,({title:e})=>this.#x(B(this.#h.refused,{title:e}))),ht(e),()=>clearInterval(t),()=>document.removeEventListener(`pointerdown`,n)],this.#v()}#p(){this.#n?.close(),this.#n=this.#e&&!this.hasAttribute(`manual-seen`)?lt(this.#e):null}#m(){for(let e of this.#r)e();this.#n?.close(),this.#u.clear(),this.#d.list.replaceChildren(),clearTimeout(this.#l),this.#r=[],this.#n=null,this.#t=null,this.#a=!1,this.#o=null}get#h(){return Ct(this.#g)}get#g(){return this.getAttribute(`lang`)??(document.documentElement.lang||navigator.language)}get#_(){return this.#e?.snapshot??null}#v(){let e=this.#_;if(e?.user&&this.#e&&!this.#t&&(this.#t=new _t(this.#e,e.user,()=>this.#E())),e?.status===`live`&&this.#t&&!this.#a&&(this.#a=!0,this.#t.load().finally(()=>this.#E())),e){this.#u.follow(e.alerts);for(let[t,n]of this.#s){let r=e.alerts.find(e=>e.alert.id===t);r&&r.state!==`new`&&n.close()}}this.#E()}#y(e,t){this.#t?.snooze(e.alert.id,null),t&&this.getAttribute(`toasts`)!==`off`&&e.alert.status===`firing`&&!this.#t?.isQuiet()&&(this.#u.show(e),this.#x(`${this.#h[e.alert.severity]}: ${e.alert.title}`),this.#t?.sound&&yt(),this.#t?.desktop&&document.visibilityState===`hidden`&&this.#b(e))}#b({alert:e}){let t=new Notification(e.title,{tag:e.id,...e.body===void 0?{}:{body:e.body}});t.onclick=()=>{window.focus(),this.#S(e.id),t.close()},t.onclose=()=>this.#s.delete(e.id),this.#s.set(e.id,t)}#x(e){z(this.#d.announce,e)}#S(e){let t=this.#C(e);if(!t)return;this.#e?.say([e],`read`);let n=new CustomEvent(`watchbell-open`,{detail:t.alert,bubbles:!0,composed:!0,cancelable:!0}),r=dt(t.alert.url);this.dispatchEvent(n)&&r&&window.open(r,`_blank`,`noopener,noreferrer`)}#C(e){return this.#_?.alerts.find(t=>t.alert.id===e)}act(e,t){let n=this.#e,r=this.#C(t);if(n&&r)switch(this.#u.hide(t),e){case`open`:return this.#S(t);case`read`:case`unread`:return n.say([t],e);case`dismiss`:return n.say([t],`dismissed`),this.#o={row:r,until:Date.now()+kt},setTimeout(()=>this.#E(),6010),this.#x(B(this.#h.dismissed,{title:r.alert.title})),this.#E();case`snooze`:return n.say([t],`seen`),this.#t?.snooze(t,Date.now()+Ot)}}control(e,t){let n=this.#t,r=e=>{this.#c=B(this.#h.refused,{title:String(e.message)}),this.#E()};switch(e){case`bell`:return this.toggle();case`close`:return this.toggle(!1);case`settings`:return this.#d.settings.hidden=!this.#d.settings.hidden,this.#E();case`read-all`:this.#e?.readAll().catch(r);return;case`older`:return this.#e?.more();case`undo`:return this.#o&&this.#e?.say([this.#o.row.alert.id],`unread`),this.#o=null,this.#E();case`wake`:for(let e of Object.keys(n?.snoozed??{}))n?.snooze(e,null);return;case`dnd`:n?.setDnd(Lt(String(t))).catch(r),n?.isQuiet()&&this.#u.clear();return;case`sound`:n&&(n.sound=!!t);return;case`desktop`:this.#w(!!t);return;case`push`:t&&this.#T();return}}async#w(e){e&&await Notification.requestPermission()!==`granted`&&(this.#c=this.#h.desktopBlocked),this.#t&&(this.#t.desktop=e),this.#E()}async#T(){let e=this.getAttribute(`push-worker`);this.#e&&e&&(await pt(this.#e,e).catch(e=>{this.#c=B(this.#h.pushFailed,{why:String(e.message)})}),this.#E())}#E(){let{bell:e,panel:t,list:n}=this.#d,r=this.#h,i=this.#_,a=i?.status??`idle`,o=i?.unread??0,s=this.hasAttribute(`inline`)||this.#i;if(e.dataset.status=a,e.setAttribute(`aria-expanded`,String(this.#i)),e.setAttribute(`aria-label`,B(r.bell,{n:o,status:r[a]})),this.#d.badge.hidden=o===0,z(this.#d.badge,o>99?`99+`:String(o)),t.hidden=!s,this.#u.element.setAttribute(`aria-label`,r.region),!s)return;z(this.#d.heading,r.title),z(this.#d.count,o?String(o):``),this.#d.count.hidden=o===0,this.#d.status.dataset.status=a,z(this.#d.statusText,r[a]),this.#D(r);let c=this.#k(),l=(i?.alerts??[]).filter(e=>e.state!==`dismissed`&&!c.has(e.alert.id));for(let e of n.children)l.some(t=>t.alert.id===e.dataset.key)||this.#n?.unobserve(e);ut(n,l,e=>e.alert.id,e=>`${e.alert.version} ${e.state}`,e=>this.#j(e,!1));for(let e of n.children)this.#n?.observe(e,e.dataset.key??``);n.setAttribute(`aria-label`,r.title),this.#d.empty.hidden=l.length>0,z(this.#d.empty,i?.loaded?r.empty:r.loading),this.#d.older.hidden=!i?.hasMore,z(this.#d.older,r.older),this.#d.snoozed.hidden=c.size===0,z(this.#d.snoozedText,B(r.snoozed,{n:c.size})),z(this.#d.wake,r.wake),this.#O(r)}#D(e){let{settingsButton:t,settings:n,readAll:r,close:i}=this.#d;z(r,e.readAll),r.hidden=!this.#_?.unread,i.hidden=this.hasAttribute(`inline`),i.setAttribute(`aria-label`,e.close),t.setAttribute(`aria-label`,e.settings),t.setAttribute(`aria-expanded`,String(!n.hidden));let a=this.#t,o=a?.isQuiet()??!1;if(this.#d.quiet.hidden=!o,z(this.#d.quiet,e.dndOn),n.hidden||!a)return;let s=(e,t,n)=>R(`label`,{},t,R(`input`,{type:`checkbox`,"data-control":e,checked:n})),c=o?a.dndUntil===`2999-12-31T00:00:00Z`?`always`:`until`:`off`,l=[[`off`,e.dndOff],[`hour`,e.dndHour],[`tomorrow`,e.dndTomorrow],[`always`,e.dndAlways]];c===`until`&&a.dndUntil&&l.push([`until`,new Date(a.dndUntil).toLocaleString(this.#g,{weekday:`short`,hour:`2-digit`,minute:`2-digit`})]);let u=JSON.stringify([c,a.dndUntil,a.sound,a.desktop,a.onServer,this.#c,e.title]);n.dataset.look!==u&&(n.dataset.look=u,n.replaceChildren(R(`label`,{},e.dnd,R(`select`,{"data-control":`dnd`},...l.map(([e,t])=>R(`option`,{value:e,selected:e===c},t)))),...a.onServer===!1?[R(`p`,{class:`note`},e.dndHere)]:[],s(`sound`,e.sound,a.sound),...`Notification`in window?[s(`desktop`,e.desktop,a.desktop)]:[],...this.hasAttribute(`push-worker`)?[s(`push`,e.push,!1)]:[],...this.#c?[R(`p`,{class:`note`,role:`status`},this.#c)]:[]))}#O(e){this.#o&&this.#o.until<=Date.now()&&(this.#o=null),this.#d.undo.hidden=!this.#o,z(this.#d.undoText,this.#o?B(e.dismissed,{title:this.#o.row.alert.title}):``),z(this.#d.undoButton,e.undo)}#k(){let e=Date.now(),t=Object.entries(this.#t?.snoozed??{});clearTimeout(this.#l);for(let[n,r]of t){if(r>e)continue;this.#t?.snooze(n,null);let t=this.#C(n);t&&c(t.state)&&!this.#t?.isQuiet()&&this.#u.show(t)}let n=t.filter(([,t])=>t>e);return n.length&&(this.#l=setTimeout(()=>this.#E(),Math.min(...n.map(([,e])=>e))-e+10)),new Set(n.map(([e])=>e))}#A(){for(let e of this.shadowRoot?.querySelectorAll(`time`)??[])z(e,wt(e.dateTime,Date.now(),this.#g))}#j({alert:e,state:t},n){let r=this.#h,i=(t,n)=>R(`button`,{type:`button`,part:`action`,"data-do":t,"data-id":e.id,"aria-label":`${n}: ${e.title}`},n),a=R(`button`,{type:`button`,class:`title`,part:`title`,"data-do":`open`,"data-id":e.id},e.title),o=R(`time`,{datetime:e.occurred_at,title:new Date(e.occurred_at).toLocaleString(this.#g)},wt(e.occurred_at,Date.now(),this.#g)),s=R(`p`,{class:`meta`},R(`span`,{},r[e.severity]),o,...e.source?[R(`span`,{},e.source)]:[]);e.status!==`firing`&&s.append(R(`b`,{},r[e.status]));let l=R(`div`,{class:`actions`},c(t)?i(`read`,r.read):i(`unread`,r.unread),i(`dismiss`,r.dismiss));c(t)&&l.append(i(`snooze`,r.snooze));let u=`alert ${e.severity} ${c(t)?`unread`:``}`,d=R(n?`div`:`li`,{class:u,part:n?`toast`:`alert`,"data-state":t},a,...e.body?[R(`p`,{},e.body)]:[],s,l);return n&&this.#n?.observe(d,e.id),d}};function Nt(e){let t=e=>({type:`button`,"data-control":e}),n=()=>R(`span`,{class:`dot`,part:`dot`,"aria-hidden":`true`}),r=R(`span`,{class:`badge`,part:`badge`,"aria-hidden":`true`}),i=R(`button`,{...t(`bell`),class:`bell`,part:`bell`,"aria-haspopup":`dialog`},It(jt),r,n()),a=R(`h2`,{id:`heading`}),o=R(`span`,{class:`count`,part:`count`}),s=R(`span`),c=R(`span`,{class:`status`,part:`status`,role:`status`},n(),s),l=R(`button`,t(`read-all`)),u=R(`button`,{...t(`settings`),"aria-controls":`settings`},`⚙`),d=R(`button`,t(`close`),`✕`),f=R(`div`,{id:`settings`,class:`settings`,part:`settings`,hidden:!0}),p=R(`p`,{class:`note`,hidden:!0}),m=R(`ul`,{part:`list`,tabindex:`0`}),h=R(`p`,{class:`empty`}),g=R(`button`,{...t(`older`),class:`older`,hidden:!0}),[_,v]=[R(`span`),R(`button`,t(`undo`))],y=R(`div`,{class:`undo`,hidden:!0},_,v),[b,x]=[R(`span`),R(`button`,t(`wake`))],S=R(`div`,{class:`undo`,hidden:!0},b,x),C=R(`section`,{class:`panel`,part:`panel`,"aria-labelledby":`heading`,tabindex:`-1`,hidden:!0},R(`header`,{},a,o,c,R(`span`,{class:`end`},l,u,d)),f,p,h,m,g,S,y),ee=R(`p`,{class:`unseen`,"aria-live":`polite`}),w=[i,C];for(let t of w)t.addEventListener(`click`,t=>Pt(e,t));return C.addEventListener(`change`,({target:t})=>{let{dataset:n,value:r,type:i,checked:a}=t;n.control&&e.control(n.control,i===`checkbox`?a:r)}),C.addEventListener(`keydown`,t=>Ft(e,m,t)),queueMicrotask(()=>e.shadowRoot?.querySelector(`.toasts`)?.addEventListener(`click`,t=>Pt(e,t))),{bell:i,badge:r,panel:C,heading:a,count:o,status:c,statusText:s,readAll:l,settingsButton:u,close:d,settings:f,quiet:p,list:m,empty:h,older:g,undo:y,undoText:_,undoButton:v,snoozed:S,snoozedText:b,wake:x,announce:ee}}function Pt(e,t){let n=t.target.closest(`button`);if(!n)return;let{control:r,do:i,id:a}=n.dataset;r?e.control(r,!0):i&&a&&e.act(i,a)}function Ft(e,t,n){if(n.key===`Escape`&&!e.hasAttribute(`inline`))return e.toggle(!1);let r=e.shadowRoot?.activeElement,i=[...t.children],a=i.findIndex(e=>e.contains(r??null)),o={ArrowDown:1,ArrowUp:-1}[n.key];if(o!==void 0&&t.contains(r??null)){n.preventDefault(),i[Math.max(0,Math.min(i.length-1,a+o))]?.querySelector(`.title`)?.focus();return}let s={r:`read`,Delete:`dismiss`}[n.key],c=i[a]?.dataset.key;s&&c&&(n.preventDefault(),e.act(s,c),s===`dismiss`&&((i[a+1]??i[a-1])?.querySelector(`.title`)??t).focus())}function It(e){let t=`http://www.w3.org/2000/svg`,n=document.createElementNS(t,`svg`);n.setAttribute(`viewBox`,`0 0 24 24`),n.setAttribute(`aria-hidden`,`true`);let r=document.createElementNS(t,`path`);return r.setAttribute(`d`,e),r.setAttribute(`fill`,`currentColor`),n.append(r),n}function Lt(e){let t=new Date;return t.setDate(t.getDate()+1),t.setHours(8,0,0,0),{hour:new Date(Date.now()+36e5).toISOString(),tomorrow:t.toISOString(),always:`2999-12-31T00:00:00Z`}[e]??null}customElements.get(`watchbell-inbox`)||customElements.define(`watchbell-inbox`,Mt);function V(e){let t=document.getElementById(e);if(!t)throw Error(`the page has no #${e}`);return t}function H(e,t){let n=V(e);n.textContent!==t&&(n.textContent=t)}function U([e,t,n=``,r={}]){let i=document.createElement(e);t&&(i.className=t);for(let[e,t]of Object.entries(r))i.setAttribute(e,t);return i.append(...Array.isArray(n)?n.map(U):[n]),i}function W(e,t,n){let r=V(e),i=new Map([...r.children].map(e=>[e.dataset.key??``,e])),a=new Set(t.map(({key:e})=>e));for(let[e,t]of i)a.has(e)||t.remove();t.forEach(({key:e,look:t,parts:n},a)=>{let o=i.get(e)??U([`li`,``,``,{"data-key":e}]),s=JSON.stringify(n);if(o.className=t,o.dataset.shown!==s){let e=o.contains(document.activeElement);o.replaceChildren(...n.map(U)),o.dataset.shown=s,e&&o.querySelector(`button`)?.focus()}r.children[a]!==o&&r.insertBefore(o,r.children[a]??null)}),r.dataset.empty=n}var Rt=e=>new Date(e).toLocaleTimeString([],{hour:`2-digit`,minute:`2-digit`,second:`2-digit`}),zt=`monitor:shop`;async function G(e,t={}){let n=await fetch(e,{signal:AbortSignal.timeout(8e3),...t}),r=await n.text(),i=/json/.test(n.headers.get(`content-type`)??``),a=r&&i?JSON.parse(r):{};if(!n.ok)throw Error([a.field,a.detail??a.title??`HTTP ${n.status}`].filter(Boolean).join(`: `));return a}function Bt(e){return new at({tabs:e.user,token:async({fresh:t})=>t?(await G(`/demo.json`)).users.find(({user:t})=>t===e.user)?.token??null:e.token})}function Vt({stopped:e,due_at:t,entries:n},r){let i=e=>n.some(({what:t})=>t.startsWith(e));if(e)return`Over: ${e}`;if(i(`email step`))return`Every channel was used`;let a=i(`push step`)?`email`:`push`;if(i(`${a} alert`))return`${a} under way`;if(!t)return``;let o=Math.ceil((Date.parse(t)-r)/1e3);return o>0?`${a} in ${o} s unless seen`:`${a} now`}function Ht(e){let t=Date.parse(e[0]?.at??``);return e.map(({at:e,what:n})=>{let r=(Date.parse(e)-t)/1e3,i=/^(push|email|seen|read|dismissed)/.exec(n)?.[1]??`other`,a=n.replace(/last by [0-9a-f]{32}/,`by a window`).replace(/:? (attempt |2.0.0 Queued as )?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/,``);return{key:`${e} ${n}`,look:`entry did-${i}`,parts:[[`span`,`more`,`+${r.toFixed(1)} s`],[`span`,``,a,{title:n}]]}})}var Ut=500,Wt=60,Gt=20,K={demo:null,sessions:new Map,user:``,isClosed:!1,selected:null,told:null,arrivals:[],events:[],lastSent:null,sent:``},Kt=()=>K.demo?.users.find(({user:e})=>e===K.user),q=()=>K.sessions.get(K.user),J=V(`inbox`),Y=()=>{};async function qt(){if(K.demo=await G(`/demo.json`).catch(()=>null),!K.demo){H(`carried`,`the server does not answer`),setTimeout(()=>void qt(),1e3);return}for(let e of K.demo.users){let t=Bt(e);K.sessions.set(e.user,t),t.subscribe($),t.start()}tn();let e=new URLSearchParams(location.search).get(`user`)??``;Jt(K.sessions.has(e)?e:K.demo.users[0]?.user??``),Q()}function Jt(e){Y(),Object.assign(K,{user:e,arrivals:[],selected:null,told:null,events:[]}),history.replaceState(null,``,`?user=${encodeURIComponent(e)}`),V(`to`).value=e,V(`second`).href=location.search,J.client=q()??null,Y=q()?.topic(`monitor:shop`,e=>{K.events=(e.type===`snapshot`?e.events:[...K.events,e.event]).slice(-20),$()})??Y,Yt(!0)}function Yt(e){K.isClosed=!e,e?q()?.start():q()?.stop(),$()}function Xt(e){Object.assign(K,{selected:e,told:null}),$()}function X(e,t,n){return G(t,{method:e,headers:{authorization:`Bearer ${K.demo?.producer_key}`,"content-type":`application/json`},body:n===void 0?null:JSON.stringify(n)})}async function Zt(){let e=e=>V(e).value.trim(),t={both:K.demo?.users.map(({user:e})=>e)??[],everyone:[]}[e(`to`)]??[e(`to`)],n=[`severity`,`title`,`body`,`url`].map(t=>[t,e(t)]).filter(([,e])=>e),{id:r}=await X(`POST`,`/v1/alerts`,{to:t.length?{users:t}:{everyone:!0},source:`demo page`,...Object.fromEntries(n)});return K.lastSent={id:r,title:e(`title`)},(t.length===0||t.includes(K.user))&&Xt(r),`Accepted: it will reach them.`}async function Qt(){let e=K.lastSent;if(!e)return``;let{version:t}=await X(`PATCH`,`/v1/alerts/${encodeURIComponent(e.id)}`,{status:`resolved`});return K.lastSent=null,`“${e.title}” is resolved (version ${t}).`}var $t=e=>async()=>{let t=e?`restarted the checkout service`:`checkout does not answer`;return await X(`POST`,`/v1/topics/${zt}/events`,{type:`status_change`,data:{up:e,text:t},keep:Gt}),``};async function Z(e){K.sent=await e().catch(e=>`Not accepted. ${e.message}`),$()}async function en(){let{user:e,selected:t}=K,n=t&&X(`GET`,`/v1/alerts/${encodeURIComponent(t)}/timeline?user=${e}`),[r,i]=await Promise.allSettled([G(`/simulator/arrivals?user=${e}&limit=${Wt}`),n]);e===K.user&&(r.status===`fulfilled`&&(K.arrivals=r.value),t===K.selected&&i.status===`fulfilled`&&i.value&&(K.told=i.value.recipients[0]??K.told))}async function Q(){document.visibilityState===`visible`&&await en(),$(),setTimeout(()=>void Q(),q()?.snapshot.status===`live`?Ut:4*Ut)}function tn(){V(`send`).addEventListener(`submit`,e=>{e.preventDefault(),Z(Zt)}),V(`users`).addEventListener(`click`,({target:e})=>{let t=e.closest(`button`)?.dataset.user;t&&Jt(t)}),J.addEventListener(`watchbell-open`,e=>{e.preventDefault(),Xt(e.detail.id)}),V(`resolve`).addEventListener(`click`,()=>void Z(Qt)),V(`fail`).addEventListener(`click`,()=>void Z($t(!1))),V(`mend`).addEventListener(`click`,()=>void Z($t(!0))),V(`toggle`).addEventListener(`click`,()=>Yt(K.isClosed)),V(`auto-seen`).addEventListener(`change`,({target:e})=>J.toggleAttribute(`manual-seen`,!e.checked)),V(`clear`).addEventListener(`click`,()=>G(`/simulator/arrivals`,{method:`DELETE`}).catch(console.warn))}var nn=null;function $(){nn??=Promise.resolve().then(()=>{nn=null;for(let e of[rn,on,cn,ln,un])e()})}function rn(){W(`users`,(K.demo?.users??[]).map(({user:e,email:t})=>{let n=K.sessions.get(e)?.snapshot.unread??0,r=n?[[`span`,`badge`,String(n),{"aria-label":`${n} unread`}]]:[];return{key:e,look:``,parts:[[`button`,``,[[`span`,`face`,e.slice(0,1),{"aria-hidden":`true`}],[`b`,``,e],[`small`,``,t],...r],{type:`button`,"data-user":e,"aria-pressed":String(e===K.user)}]]}}),``);for(let e of document.querySelectorAll(`.name`))e.textContent=K.user;H(`address`,Kt()?.email??``),H(`sent`,K.sent),V(`resolve`).disabled=!K.lastSent;let e=q()?.snapshot.unread??0;document.title=`${e?`(${e}) `:``}Watchbell · ${K.user}`}var an={ws:`over WebSocket`,sse:`over SSE`,poll:`by poll`};function on(){let e=q()?.snapshot,t=e?.transport;H(`carried`,t?`${an[t]}${e.leads?``:`, held by another window`}`:``),H(`toggle`,K.isClosed?`Open again`:`Close this screen`),V(`cover`).hidden=!K.isClosed}function sn(e){let t=new Map;for(let n of K.arrivals.filter(e))t.set(`${n.kind} ${n.ids.collapse_id??n.ids.tag??n.ids.message_id??n.ids.apns_id}`,n);return[...t].sort(([,e],[,t])=>t.last_at.localeCompare(e.last_at))}function cn(){let e=e=>([t,{title:n,body:r,at:i,withdrawn:a}])=>({key:t,look:`card ${e}${a?` withdrawn`:``}`,parts:[[`div`,`line`,[[`span`,`from`,`Watchbell`],[`span`,`more`,a?`withdrawn`:Rt(i)]]],[`strong`,``,n],[`p`,`text`,r]]});W(`pushes`,sn(({kind:e})=>e!==`email`).map(e(`push`)),`No notifications`),W(`mails`,sn(({kind:e})=>e===`email`).map(e(`letter`)),`No mail`),H(`clock`,new Date().toLocaleTimeString([],{hour:`2-digit`,minute:`2-digit`})),H(`date`,new Date().toLocaleDateString([],{weekday:`long`,day:`numeric`,month:`long`}))}function ln(){let{told:e,selected:t,lastSent:n}=K,r=q()?.snapshot.alerts.find(({alert:e})=>e.id===t);H(`told-alert`,r?.alert.title??(t&&t===n?.id?n.title:``)),H(`next`,e?Vt(e,Date.now()):``),V(`next`).classList.toggle(`over`,!!e?.stopped),W(`timeline`,Ht(e?.entries??[]),`Every step of an alert, with its time and its reason.`)}function un(){let e=K.events.map(({data:e,occurred_at:t})=>({...e,at:t})),t=e[e.length-1];V(`lamp`).dataset.up=String(t?.up??``),H(`monitor-text`,t?t.up?`The shop is up`:`The shop is down`:`no state yet`),H(`figure-checks`,String(e.length)),H(`figure-up`,e.length?`${Math.round(100*e.filter(({up:e})=>e).length/e.length)} %`:`–`);let n=[...e].reverse().map(({up:e,text:t,at:n})=>U([`li`,``,`${n?`${Rt(n)} `:``}${e?`✓`:`✗`} ${t??``}`]));V(`history`).replaceChildren(...n)}qt();

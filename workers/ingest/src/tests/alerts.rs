@@ -251,6 +251,12 @@ async fn a_timeline_tells_what_happened_to_whom() {
     let fixture = Fixture::new(Dispatch::Records).await;
     fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ben", "ana"]}, "title": "t"})).await;
     let all = fixture.get("/v1/alerts/a/timeline").await.json();
+    let counts = json!({
+        "recipients": 2, "waiting": {},
+        "delivery": {"live": {"delivered": 0}, "push": {}, "email": {}},
+        "engagement": {"seen": 0, "read": 0, "dismissed": 0},
+    });
+    assert_eq!(all["counts"], counts);
     let users: Vec<&Value> = all["recipients"].as_array().unwrap().iter().map(|one| &one["user"]).collect();
     assert_eq!(users, ["ana", "ben"]);
     let first = fixture.get("/v1/alerts/a/timeline?limit=1").await.json();

@@ -201,7 +201,10 @@ pub async fn record(store: &Store, alert: Alert) {
         content: content_of(&alert).into(),
         alert: Arc::new(alert),
         recipients,
+        policy: "default".into(),
+        first_stops_all: false,
         first_due_at: Some(now + Duration::from_secs(30)),
+        absent_due_at: None,
         expires_at: now + Duration::from_secs(3_600),
         reached: None,
     };

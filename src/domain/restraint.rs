@@ -1,0 +1,264 @@
+//! Restraint: what keeps ten thousand alerts from being ten thousand pushes.
+//!
+//! A person gets so many pushes of their own within a window; what comes beyond waits for the window's end and is
+//! told in one. Emails always wait for their window, so that an evening's trouble is one mail.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{AlertId, Channel, alert::words};
+
+/// Bounds on what one person gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restraint {
+    /// Of pushes.
+    pub push: ChannelBounds,
+    /// Of emails.
+    pub email: ChannelBounds,
+}
+
+/// Bounds on what one person gets by one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelBounds {
+    /// How long a window is. Zero: nothing is gathered.
+    pub window: Duration,
+    /// How many go out alone within a window.
+    pub alone_max: u32,
+    /// How many more do, of those that are mandatory.
+    pub mandatory_alone_max: u32,
+    /// How many go out within an hour, summaries included. The rest waits for the hour to end.
+    pub per_hour_max: u32,
+    /// An alert that became due so long after it was recorded is not sent by this channel any more.
+    pub age_max: Duration,
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+impl Default for Restraint {
+    fn default() -> Self {
+        let window = Duration::from_secs(120);
+        Self {
+            push: ChannelBounds {
+                window,
+                alone_max: 5,
+                mandatory_alone_max: 5,
+                per_hour_max: 60,
+                age_max: 24 * HOUR,
+            },
+            email: ChannelBounds {
+                window,
+                alone_max: 0,
+                mandatory_alone_max: 1,
+                per_hour_max: 20,
+                age_max: 72 * HOUR,
+            },
+        }
+    }
+}
+
+impl Restraint {
+    /// The bounds of a channel. Sessions have none of these: the inbox is always whole.
+    pub fn of(&self, channel: Channel) -> Option<&ChannelBounds> {
+        match channel {
+            Channel::Push => Some(&self.push),
+            Channel::Email => Some(&self.email),
+            Channel::Live => None,
+        }
+    }
+}
+
+/// What one person got by one channel lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lately {
+    /// When the window began, once there was one.
+    pub window_began: Option<Timestamp>,
+    /// What went out in it.
+    pub sent: u32,
+    /// When the hour began.
+    pub hour_began: Option<Timestamp>,
+    /// What went out in it.
+    pub sent_in_hour: u32,
+}
+
+/// Whether something may go out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Alone, and then this is what they got lately.
+    Alone(Lately),
+    /// With others, then; and this is what to remember meanwhile.
+    Hold(Timestamp, Lately),
+}
+
+impl Lately {
+    /// Whether one more may go out alone at `now`.
+    pub fn gate(self, bounds: &ChannelBounds, mandatory: bool, now: Timestamp) -> Gate {
+        let lately = self.rolled(bounds, now);
+        let alone_max = bounds.alone_max + if mandatory { bounds.mandatory_alone_max } else { 0 };
+        let hour_is_full = lately.sent_in_hour >= bounds.per_hour_max;
+        if !hour_is_full && (bounds.window.is_zero() || lately.sent < alone_max) {
+            return Gate::Alone(lately.and_one());
+        }
+        let window_ends = lately.window_began.unwrap_or(now) + bounds.window;
+        let hour_ends = lately.hour_began.unwrap_or(now) + HOUR;
+        Gate::Hold(if hour_is_full { window_ends.max(hour_ends) } else { window_ends }, lately)
+    }
+
+    /// What they got lately once a summary went out at `now`: it begins a window, and is the first in it.
+    pub fn after_summary(self, bounds: &ChannelBounds, now: Timestamp) -> Self {
+        Self { window_began: Some(now), sent: 0, ..self.rolled(bounds, now) }.and_one()
+    }
+
+    /// The window and the hour that hold at `now`.
+    fn rolled(self, bounds: &ChannelBounds, now: Timestamp) -> Self {
+        let mut lately = self;
+        if lately.window_began.is_none_or(|began| began + bounds.window <= now) {
+            (lately.window_began, lately.sent) = (Some(now), 0);
+        }
+        if lately.hour_began.is_none_or(|began| began + HOUR <= now) {
+            (lately.hour_began, lately.sent_in_hour) = (Some(now), 0);
+        }
+        lately
+    }
+
+    fn and_one(mut self) -> Self {
+        self.sent += 1;
+        self.sent_in_hour += 1;
+        self
+    }
+}
+
+/// Why a walk that is due waits all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// The person wants to be left alone.
+    Quiet,
+    /// It is told in the next summary push.
+    Bundle,
+    /// It is told in the next digest mail.
+    Digest,
+    /// The tenant sends more than it may.
+    Rate,
+}
+
+words!(Held { Quiet = "quiet", Bundle = "bundle", Digest = "digest", Rate = "rate" });
+
+impl Held {
+    /// In whose summary it is told, if it waits for one.
+    pub fn summary(self) -> Option<Channel> {
+        match self {
+            Self::Bundle => Some(Channel::Push),
+            Self::Digest => Some(Channel::Email),
+            Self::Quiet | Self::Rate => None,
+        }
+    }
+
+    /// How something waits for a channel's summary.
+    pub fn for_summary(channel: Channel) -> Option<Self> {
+        match channel {
+            Channel::Push => Some(Self::Bundle),
+            Channel::Email => Some(Self::Digest),
+            Channel::Live => None,
+        }
+    }
+}
+
+/// A person's summary is a walk of its own, under an id that no producer can use.
+const SUMMARIES: [(Channel, &str); 2] = [(Channel::Push, "~push"), (Channel::Email, "~email")];
+
+impl AlertId {
+    /// What the ids that are Watchbell's own begin with.
+    pub const OWN_PREFIX: char = '~';
+
+    /// The id of the walk that tells of several alerts at once by `channel`.
+    pub fn summary_by(channel: Channel) -> Option<Self> {
+        let (_, id) = SUMMARIES.iter().find(|(by, _)| *by == channel)?;
+        Self::parse(id).ok()
+    }
+
+    /// By which channel this summary tells, if it is one.
+    pub fn summary(&self) -> Option<Channel> {
+        SUMMARIES.iter().find(|(_, id)| *id == self.as_str()).map(|(channel, _)| *channel)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000 + secs)
+    }
+
+    /// Sends what comes at these seconds; says which went alone and when the others go.
+    fn walk(bounds: &ChannelBounds, mandatory: bool, arrivals: &[u64]) -> Vec<Result<u64, u64>> {
+        let mut lately = Lately::default();
+        let decide = |&secs: &u64| match lately.gate(bounds, mandatory, at(secs)) {
+            Gate::Alone(next) => {
+                lately = next;
+                Ok(secs)
+            }
+            Gate::Hold(until, next) => {
+                lately = next;
+                Err(until.duration_since(at(0)).as_secs() as u64)
+            }
+        };
+        arrivals.iter().map(decide).collect()
+    }
+
+    #[test]
+    fn more_than_five_pushes_in_two_minutes_wait_for_the_end_of_them() {
+        let push = Restraint::default().push;
+        let arrivals = [0, 1, 2, 3, 4, 5, 119, 120];
+        let expected = [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4), Err(120), Err(120), Ok(120)];
+        assert_eq!(walk(&push, false, &arrivals), expected);
+        assert_eq!(
+            walk(&push, true, &arrivals)[5..7],
+            [Ok(5), Ok(119)],
+            "critical ones have room of their own"
+        );
+        assert_eq!(walk(&push, true, &[0; 11])[10], Err(120), "but not without end");
+    }
+
+    #[test]
+    fn every_mail_waits_two_minutes_from_the_first() {
+        let email = Restraint::default().email;
+        assert_eq!(walk(&email, false, &[0, 60, 119]), [Err(120), Err(120), Err(120)]);
+        assert_eq!(walk(&email, true, &[0, 1]), [Ok(0), Err(120)], "the first critical one does not wait");
+        let none = ChannelBounds { window: Duration::ZERO, ..email };
+        assert_eq!(walk(&none, false, &[0, 0]), [Ok(0), Ok(0)], "no window, no digest");
+    }
+
+    #[test]
+    fn an_hour_has_its_own_bound() {
+        let push = ChannelBounds { per_hour_max: 2, ..Restraint::default().push };
+        assert_eq!(
+            walk(&push, false, &[0, 10, 20, 3599, 3600]),
+            [Ok(0), Ok(10), Err(3600), Err(3719), Ok(3600)]
+        );
+    }
+
+    #[test]
+    fn a_summary_counts_as_the_first_of_the_next_window() {
+        let push = Restraint::default().push;
+        let mut lately = Lately::default().after_summary(&push, at(120));
+        assert_eq!((lately.sent, lately.sent_in_hour), (1, 1));
+        for _ in 0..4 {
+            let Gate::Alone(next) = lately.gate(&push, false, at(121)) else { panic!("room for four") };
+            lately = next;
+        }
+        assert!(matches!(lately.gate(&push, false, at(121)), Gate::Hold(until, _) if until == at(240)));
+    }
+
+    #[test]
+    fn a_summary_is_told_by_its_id() {
+        for channel in [Channel::Push, Channel::Email] {
+            let id = AlertId::summary_by(channel).unwrap();
+            assert_eq!((id.summary(), id.as_str().starts_with(AlertId::OWN_PREFIX)), (Some(channel), true));
+            assert_eq!(Held::for_summary(channel).and_then(Held::summary), Some(channel));
+        }
+        assert_eq!(AlertId::parse("push").unwrap().summary(), None);
+        assert_eq!(AlertId::summary_by(Channel::Live), None);
+    }
+}

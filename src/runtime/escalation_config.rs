@@ -1,0 +1,208 @@
+//! The part of the configuration that is about escalation: policies, who has which, tenants of their own, restraint.
+//!
+//! ```toml
+//! [policies.default]
+//! steps = [{channel = "push", after = "30s"}, {channel = "email", after = "5m", unless = ["pushed"]}]
+//! [policy_for]
+//! category = {billing = "slow"}
+//! severity = {info = "slow"}
+//! [tenants.acme.policies.slow]
+//! steps = [{channel = "email", after = "1h"}]
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde::Deserialize;
+
+use super::config::{duration, maybe_duration};
+use crate::domain::{
+    Channel, Policy, PolicyStep, Severity, Tenant,
+    policy::{Policies, PolicySet, STEPS_MAX},
+    restraint::{ChannelBounds, Restraint},
+};
+
+/// `[policies]`, `[policy_for]`, `[tenants]`: parts of [`super::Config`], which checks them when it is loaded.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PolicySections {
+    /// By name.
+    pub(super) policies: BTreeMap<String, PolicySection>,
+    /// Who has which.
+    pub(super) policy_for: PolicyForSection,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicySection {
+    steps: Vec<StepSection>,
+    /// `critical` is, unless it says that it is not.
+    mandatory: Option<bool>,
+    #[serde(default, deserialize_with = "maybe_duration")]
+    expires_after: Option<Duration>,
+    group: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepSection {
+    channel: String,
+    #[serde(deserialize_with = "duration")]
+    after: Duration,
+    #[serde(default)]
+    unless: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PolicyForSection {
+    category: BTreeMap<String, String>,
+    severity: BTreeMap<String, String>,
+}
+
+/// `[restraint]`: how much one person gets at once.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestraintSection {
+    /// Pushes within this time count together. Zero: none are bundled.
+    #[serde(deserialize_with = "duration")]
+    pub bundle_window: Duration,
+    /// Pushes beyond this many within a window become one.
+    pub bundle_after: u32,
+    /// Pushes a person and hour.
+    pub pushes_per_hour_max: u32,
+    /// Emails wait so long for others from the first. Zero: each is a mail of its own.
+    #[serde(deserialize_with = "duration")]
+    pub digest_window: Duration,
+    /// Emails a person and hour.
+    pub emails_per_hour_max: u32,
+    /// What comes due later than this after it was recorded is not pushed any more.
+    #[serde(deserialize_with = "duration")]
+    pub push_age_max: Duration,
+    /// The same for email.
+    #[serde(deserialize_with = "duration")]
+    pub email_age_max: Duration,
+    /// Alerts that one process of fallback sends for one tenant a second. The rest waits for its turn.
+    pub tenant_per_s_max: u32,
+}
+
+impl Default for RestraintSection {
+    fn default() -> Self {
+        let Restraint { push, email } = Restraint::default();
+        Self {
+            bundle_window: push.window,
+            bundle_after: push.alone_max,
+            pushes_per_hour_max: push.per_hour_max,
+            digest_window: email.window,
+            emails_per_hour_max: email.per_hour_max,
+            push_age_max: push.age_max,
+            email_age_max: email.age_max,
+            tenant_per_s_max: 1_000,
+        }
+    }
+}
+
+impl RestraintSection {
+    /// What the domain decides by.
+    pub fn bounds(&self) -> Restraint {
+        let Restraint { push, email } = Restraint::default();
+        Restraint {
+            push: ChannelBounds {
+                window: self.bundle_window,
+                alone_max: self.bundle_after,
+                per_hour_max: self.pushes_per_hour_max,
+                age_max: self.push_age_max,
+                ..push
+            },
+            email: ChannelBounds {
+                window: self.digest_window,
+                per_hour_max: self.emails_per_hour_max,
+                age_max: self.email_age_max,
+                ..email
+            },
+        }
+    }
+
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for (key, bound) in [
+            ("pushes_per_hour_max", self.pushes_per_hour_max),
+            ("emails_per_hour_max", self.emails_per_hour_max),
+            ("tenant_per_s_max", self.tenant_per_s_max),
+        ] {
+            ensure!(bound > 0, "restraint.{key} must be at least 1, or nobody is ever told");
+        }
+        // A window that never ends within an hour would hold more than the hour's bound knows of.
+        for (key, window) in [("bundle_window", self.bundle_window), ("digest_window", self.digest_window)] {
+            ensure!(window <= Duration::from_secs(60 * 60), "restraint.{key} must be at most 1h");
+        }
+        Ok(())
+    }
+}
+
+/// Reads the sections into policies.
+///
+/// # Errors
+/// Names the key and says what is accepted.
+pub(super) fn policies(
+    everybody: &PolicySections,
+    tenants: &BTreeMap<String, PolicySections>,
+) -> anyhow::Result<Policies> {
+    let mut own = BTreeMap::new();
+    for (name, sections) in tenants {
+        let tenant = Tenant::parse(name).with_context(|| format!("tenants.{name}"))?;
+        own.insert(tenant, set_of(sections).with_context(|| format!("tenants.{name}"))?);
+    }
+    let policies = Policies::new(set_of(everybody)?, own);
+    match policies.dangling() {
+        Some(name) => bail!("policy_for: there is no policy `{name}`"),
+        None => Ok(policies),
+    }
+}
+
+fn set_of(sections: &PolicySections) -> anyhow::Result<PolicySet> {
+    let mut set = PolicySet::default();
+    for (name, section) in &sections.policies {
+        let policy = section.read(name).with_context(|| format!("policies.{name}"))?;
+        set.by_name.insert(name.clone(), policy);
+    }
+    set.by_category.clone_from(&sections.policy_for.category);
+    for (severity, name) in &sections.policy_for.severity {
+        let severity: Severity =
+            severity.parse().map_err(|error| anyhow!("policy_for.severity.{severity}: {error}"))?;
+        set.by_severity.insert(severity.as_str(), name.clone());
+    }
+    Ok(set)
+}
+
+impl PolicySection {
+    /// A policy with these steps and nothing else said.
+    pub(super) fn with_steps(steps: &[(Channel, Duration)]) -> Self {
+        let step = |(channel, after): &(Channel, Duration)| StepSection {
+            channel: channel.to_string(),
+            after: *after,
+            unless: Vec::new(),
+        };
+        Self { steps: steps.iter().map(step).collect(), mandatory: None, expires_after: None, group: None }
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<Policy> {
+        ensure!(self.steps.len() <= STEPS_MAX, "has more than {STEPS_MAX} steps");
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for (at, step) in self.steps.iter().enumerate() {
+            let channel = match step.channel.parse() {
+                Ok(channel @ (Channel::Push | Channel::Email)) => channel,
+                Ok(Channel::Live) | Err(_) => bail!("steps[{at}].channel must be push or email"),
+            };
+            let unless: Result<Vec<_>, _> = step.unless.iter().map(|word| word.parse()).collect();
+            let unless = unless.map_err(|error| anyhow!("steps[{at}].unless {error}"))?;
+            steps.push(PolicyStep { channel, after: step.after, unless });
+        }
+        let group = self.group.as_deref().map(str::parse).transpose();
+        Ok(Policy {
+            steps,
+            mandatory: self.mandatory.unwrap_or(name == "critical"),
+            expires_after: self.expires_after,
+            group: group.map_err(|error| anyhow!("group {error}"))?.unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Presence: who has a session somewhere. It shortens waits and does nothing else (I4).
+//!
+//! A row says that a user has a session on a pod, and counts while that pod renews its lease. So a pod that vanishes
+//! takes its rows with it, and whoever notices ([`Store::sweep_pods`]) treats its users as if they had left.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use super::{Failure, Store, StoreError, Tx, maybe_int, stored_name};
+use crate::domain::{Tenant, Timestamp, UserId, UserKey};
+
+/// Users of one call at the most.
+pub const PRESENCE_BATCH_MAX: usize = 1_000;
+
+/// True where `escalations` or `batch` names somebody with a session on a living pod; `$2` is now.
+pub(super) fn is_present(of: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM presence JOIN pods ON pods.pod = presence.pod
+             WHERE presence.tenant = {of}.tenant AND presence.user_id = {of}.user_id AND pods.leased_until_ms > $2)"
+    )
+}
+
+impl Store {
+    /// Says that a pod lives, for the length of `lease`. `false`: it was thought dead, and its users with it, so say
+    /// again who is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn renew_pod(&self, pod: &str, now: Timestamp, lease: Duration) -> Result<bool, StoreError> {
+        writing!(self, "renew_pod", |tx| {
+            let before = sqlx::query("SELECT leased_until_ms FROM pods WHERE pod = $1")
+                .bind(pod.to_owned())
+                .fetch_optional(&mut **tx)
+                .await?;
+            sqlx::query(
+                "INSERT INTO pods (pod, leased_until_ms) VALUES ($1, $2)
+                 ON CONFLICT (pod) DO UPDATE SET leased_until_ms = excluded.leased_until_ms",
+            )
+            .bind(pod.to_owned())
+            .bind((now + lease).as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            let leased_until = before.map(|row| maybe_int(&row, "leased_until_ms")).transpose()?.flatten();
+            Ok(leased_until.is_some_and(|until| until > now.as_millisecond()))
+        })
+        .await
+    }
+
+    /// These users have a session on this pod now.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn arrive(&self, pod: &str, users: &[UserKey]) -> Result<(), StoreError> {
+        writing!(self, "arrive", |tx| {
+            let sql = format!(
+                "INSERT INTO presence (tenant, user_id, pod) SELECT tenant, user_id, $2 FROM {} WHERE true
+                 ON CONFLICT (tenant, user_id, pod) DO NOTHING",
+                self.engine.rows("tenant text, user_id text")
+            );
+            sqlx::query(AssertSqlSafe(sql)).bind(keys(users)).bind(pod.to_owned()).execute(&mut **tx).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// These users have no session on this pod any more. Whoever has none anywhere waits no longer for a screen: their
+    /// first waits end now.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn leave(&self, pod: &str, users: &[UserKey], now: Timestamp) -> Result<(), StoreError> {
+        writing!(self, "leave", |tx| self.leave_in(tx, pod, users, now).await).await
+    }
+
+    async fn leave_in(
+        &self,
+        tx: &mut Tx,
+        pod: &str,
+        users: &[UserKey],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut users = users.to_vec();
+        users.sort();
+        users.dedup();
+        // As everybody does who changes several walks of one person.
+        self.lock_users(tx, &users, None).await?;
+        let columns = self.engine.rows("tenant text, user_id text");
+        let delete = format!(
+            "DELETE FROM presence WHERE pod = $2 AND EXISTS (SELECT 1 FROM {columns}
+                 WHERE batch.tenant = presence.tenant AND batch.user_id = presence.user_id)"
+        );
+        sqlx::query(AssertSqlSafe(delete)).bind(keys(&users)).bind(pod.to_owned()).execute(&mut **tx).await?;
+        let waiting = format!(
+            "escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+             AND escalations.step = 0 AND escalations.stopped IS NULL AND escalations.held IS NULL
+             AND escalations.step_due_at_ms > $2 AND escalations.due_at_ms > $2
+             AND escalations.policy <> '' AND NOT {}",
+            is_present("escalations")
+        );
+        for sql in [
+            format!(
+                "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+                 SELECT escalations.tenant, escalations.user_id, escalations.alert_id, $2,
+                     'the last session closed: the first wait ends' FROM {columns}, escalations WHERE {waiting}"
+            ),
+            format!("UPDATE escalations SET step_due_at_ms = $2, due_at_ms = $2 FROM {columns} WHERE {waiting}"),
+        ] {
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(keys(&users))
+                .bind(now.as_millisecond())
+                .execute(&mut **tx)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the users of dead pods leave, up to [`PRESENCE_BATCH_MAX`] of one pod. Returns how many; call it until
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn sweep_pods(&self, now: Timestamp) -> Result<usize, StoreError> {
+        writing!(self, "sweep_pods", |tx| {
+            let dead = sqlx::query(
+                "SELECT pod FROM pods WHERE leased_until_ms <= $1 ORDER BY leased_until_ms LIMIT 1",
+            )
+            .bind(now.as_millisecond())
+            .fetch_optional(&mut **tx)
+            .await?;
+            let Some(dead) = dead else { return Ok(0) };
+            let pod = super::text(&dead, "pod")?;
+            let rows = sqlx::query("SELECT tenant, user_id FROM presence WHERE pod = $1 LIMIT $2")
+                .bind(pod.clone())
+                .bind(PRESENCE_BATCH_MAX as i64)
+                .fetch_all(&mut **tx)
+                .await?;
+            let mut users = Vec::with_capacity(rows.len());
+            for row in &rows {
+                users.push(UserKey::new(
+                    stored_name!(row, "tenant", Tenant),
+                    stored_name!(row, "user_id", UserId),
+                ));
+            }
+            match users.is_empty() {
+                true => {
+                    // Only if it is still dead: it may have come back and be about to say who is there.
+                    sqlx::query("DELETE FROM pods WHERE pod = $1 AND leased_until_ms <= $2")
+                        .bind(pod)
+                        .bind(now.as_millisecond())
+                        .execute(&mut **tx)
+                        .await?;
+                }
+                false => self.leave_in(tx, &pod, &users, now).await?,
+            }
+            Ok(users.len())
+        })
+        .await
+    }
+}
+
+fn keys(users: &[UserKey]) -> String {
+    let keys: Vec<_> = users
+        .iter()
+        .map(|user| json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str()}))
+        .collect();
+    json!(keys).to_string()
+}

@@ -1,0 +1,349 @@
+//! Summaries: one push, or one mail, that tells of several alerts.
+//!
+//! A person's summary is a walk of its own, under [`AlertId::summary_by`], with attempts, retries and a fence like any
+//! other. The walks that wait for it (`held`) keep their own timers a little later, so that they go on when it does
+//! not come (I4). When it was answered, they go on as if it had been theirs.
+//!
+//! Lock order of a step: the person ([`Store::lock_person`]), their inbox for a summary, the walk, other walks of theirs.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{EscalationKey, Failure, Store, Tx, int, maybe_int, stored_name, text};
+use crate::domain::{
+    AlertId, Channel, StopReason, Timestamp, UserKey,
+    restraint::{Held, Lately},
+};
+
+/// Alerts that a summary shows by name; it counts the rest.
+pub const BUNDLE_SHOWN_MAX: usize = 20;
+/// How long after its summary was due a held walk looks after itself.
+const SUMMARY_SLACK: Duration = Duration::from_secs(60);
+/// The numbers of our advisory locks begin so, apart from what else uses the database.
+const PERSON_LOCKS: i64 = 0x7762;
+/// How long a summary may be tried and shown.
+const SUMMARY_EXPIRES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What a summary tells of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Alerts it tells of, or told of, that nobody has seen yet.
+    pub open: u64,
+    /// Whether one of them may break a silence.
+    pub mandatory: bool,
+    /// The newest of those that wait for it, at most [`BUNDLE_SHOWN_MAX`].
+    pub shown: Vec<(AlertId, Arc<str>)>,
+}
+
+/// What became of a summary, for the walks that waited for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Whether a provider took it. If not, they go on to their next step at once.
+    pub reached: bool,
+    /// For their timelines.
+    pub note: String,
+}
+
+/// How a walk is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub held: Held,
+    /// Until when.
+    pub until: Timestamp,
+    /// How long after being told the next step is due; none when this is the last.
+    pub following: Option<Duration>,
+    /// Whether it may break a silence.
+    pub mandatory: bool,
+}
+
+/// What a summary has to tell: what waits for it before it was sent, what it told of after.
+pub(super) async fn read(
+    tx: &mut Tx,
+    key: &EscalationKey,
+    channel: Channel,
+    round: u32,
+    step: usize,
+) -> Result<Bundle, Failure> {
+    let Some(held) = Held::for_summary(channel) else { return Ok(Bundle::default()) };
+    if step > 0 {
+        let sql = format!(
+            "SELECT count(*) AS open FROM escalations WHERE tenant = $1 AND user_id = $2 AND {} = $3
+                 AND (stopped IS NULL OR stopped IN ('exhausted', 'acknowledged'))",
+            told_column(channel)
+        );
+        let row = of_user(sqlx::query(AssertSqlSafe(sql)), &key.user)
+            .bind(i64::from(round))
+            .fetch_one(&mut **tx)
+            .await?;
+        return Ok(Bundle { open: int(&row, "open")? as u64, ..Bundle::default() });
+    }
+    let counts = of_user(
+        sqlx::query(
+            "SELECT count(*) AS open, max(held_mandatory) AS mandatory FROM escalations
+             WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+        ),
+        &key.user,
+    )
+    .bind(held.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    let shown = of_user(
+        sqlx::query(
+            "SELECT e.alert_id, a.content FROM escalations e JOIN alerts a ON a.tenant = e.tenant AND a.alert_id = e.alert_id
+             WHERE e.tenant = $1 AND e.user_id = $2 AND e.held = $3 AND e.stopped IS NULL
+             ORDER BY e.opened_at_ms DESC, e.alert_id LIMIT $4",
+        ),
+        &key.user,
+    )
+    .bind(held.as_str())
+    .bind(BUNDLE_SHOWN_MAX as i64)
+    .fetch_all(&mut **tx)
+    .await?;
+    let shown_of = |row: &AnyRow| {
+        Ok::<_, Failure>((stored_name!(row, "alert_id", AlertId), text(row, "content")?.into()))
+    };
+    Ok(Bundle {
+        open: int(&counts, "open")? as u64,
+        mandatory: maybe_int(&counts, "mandatory")? == Some(1),
+        shown: shown.iter().map(shown_of).collect::<Result<_, _>>()?,
+    })
+}
+
+impl Store {
+    /// One decision a person at a time, so that two senders cannot both send "the fifth push".
+    pub(super) async fn lock_person(&self, tx: &mut Tx, key: &EscalationKey) -> Result<(), Failure> {
+        if let Some(sql) = self.engine.lock_by_number() {
+            let name = format!("{}/{}", key.user.tenant, key.user.user);
+            // Two people with one number wait for each other now and then; nothing else.
+            let number = PERSON_LOCKS << 32 | i64::from(crc32fast::hash(name.as_bytes()));
+            sqlx::query(sql).bind(number).execute(&mut **tx).await?;
+        }
+        if key.alert.summary().is_some() {
+            // A summary ends many walks, as a receipt does: in the same order, behind the same lock.
+            self.lock_users(tx, std::slice::from_ref(&key.user), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what the person got lately.
+    pub(super) async fn write_lately(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        channel: Channel,
+        lately: Lately,
+    ) -> Result<(), Failure> {
+        of_user(
+            sqlx::query(
+                "INSERT INTO lately (tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (tenant, user_id, channel) DO UPDATE SET window_began_ms = excluded.window_began_ms,
+                     sent = excluded.sent, hour_began_ms = excluded.hour_began_ms, sent_in_hour = excluded.sent_in_hour",
+            ),
+            user,
+        )
+        .bind(channel.as_str())
+        .bind(lately.window_began.map(Timestamp::as_millisecond))
+        .bind(i64::from(lately.sent))
+        .bind(lately.hour_began.map(Timestamp::as_millisecond))
+        .bind(i64::from(lately.sent_in_hour))
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts a walk aside, and sees to it that the summary it waits for comes.
+    pub(super) async fn hold(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        hold: &Hold,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let summary = hold.held.summary();
+        let look_again = hold.until + summary.map_or(Duration::ZERO, |_| SUMMARY_SLACK);
+        of_user(
+            sqlx::query(
+                "UPDATE escalations SET held = $4, held_after_ms = $5, held_mandatory = $6, bundled_round = 0, due_at_ms = $7
+                 WHERE tenant = $1 AND user_id = $2 AND alert_id = $3",
+            ),
+            &key.user,
+        )
+        .bind(key.alert.as_str())
+        .bind(hold.held.as_str())
+        .bind(hold.following.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2)))
+        .bind(i64::from(hold.mandatory))
+        .bind(look_again.as_millisecond())
+        .execute(&mut **tx)
+        .await?;
+        match summary.and_then(AlertId::summary_by) {
+            Some(summary) => self.open_summary(tx, &key.user, &summary, hold.until, now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the summary due at `due_at`, unless one is already on its way.
+    async fn open_summary(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        summary: &AlertId,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        of_user(
+            sqlx::query(
+                "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
+                     leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed)
+                 VALUES ($1, $2, $3, 1, '', 0, $4, $4, 0, 0, 0, $5, $6, NULL, 0)
+                 ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
+                     round = escalations.round + 1, step = 0, step_due_at_ms = excluded.due_at_ms,
+                     due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
+                     fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
+                     expires_at_ms = excluded.expires_at_ms, stopped = NULL, held = NULL
+                 WHERE escalations.stopped IS NOT NULL OR escalations.step > 0",
+            ),
+            user,
+        )
+        .bind(summary.as_str())
+        .bind(due_at.as_millisecond())
+        .bind(now.as_millisecond())
+        .bind((due_at + SUMMARY_EXPIRES).as_millisecond())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Counts in what waits for a summary that is about to be sent: what comes later is for the next.
+    pub(super) async fn count_in(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        channel: Channel,
+        round: u32,
+    ) -> Result<(), Failure> {
+        let Some(held) = Held::for_summary(channel) else { return Ok(()) };
+        of_user(
+            sqlx::query(
+                "UPDATE escalations SET bundled_round = $4
+                 WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+            ),
+            &key.user,
+        )
+        .bind(held.as_str())
+        .bind(i64::from(round))
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets the walks go on that a summary told of, or could not tell of. What came after it was sent gets a summary of
+    /// its own.
+    pub(super) async fn release(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        channel: Channel,
+        round: u32,
+        told: &Told,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        const COUNTED: &str =
+            "tenant = $1 AND user_id = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL";
+        let Some(held) = Held::for_summary(channel) else { return Ok(()) };
+        let notes = format!(
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT tenant, user_id, alert_id, $5, $6 FROM escalations WHERE {COUNTED}"
+        );
+        of_user(sqlx::query(AssertSqlSafe(notes)), &key.user)
+            .bind(held.as_str())
+            .bind(i64::from(round))
+            .bind(now.as_millisecond())
+            .bind(told.note.clone())
+            .execute(&mut **tx)
+            .await?;
+        let go_on = match told.reached {
+            // As after an accepted attempt: the next step waits its turn. After the last, what is on a phone stays
+            // until it expires.
+            true => format!(
+                "{} = $4, step_due_at_ms = $5 + coalesce(held_after_ms, 0),
+                 due_at_ms = CASE WHEN held_after_ms IS NOT NULL THEN $5 + held_after_ms WHEN pushed = 1 THEN expires_at_ms END,
+                 stopped = CASE WHEN held_after_ms IS NULL AND pushed = 0 THEN '{}' END",
+                told_column(channel),
+                StopReason::Exhausted
+            ),
+            false => "step_due_at_ms = $5, due_at_ms = $5".to_owned(),
+        };
+        let update = format!(
+            "UPDATE escalations SET held = NULL, step = step + 1, claim = claim + 1, fence = fence + 1,
+                 leased_until_ms = 0, {go_on} WHERE {COUNTED}"
+        );
+        of_user(sqlx::query(AssertSqlSafe(update)), &key.user)
+            .bind(held.as_str())
+            .bind(i64::from(round))
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        let rest = of_user(
+            sqlx::query(
+                "SELECT min(due_at_ms) AS due FROM escalations
+                 WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+            ),
+            &key.user,
+        )
+        .bind(held.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
+        match maybe_int(&rest, "due")?.map(Timestamp::from_millisecond).transpose() {
+            Ok(Some(due)) => {
+                self.open_summary(tx, &key.user, &key.alert, (due - SUMMARY_SLACK).max(now), now).await
+            }
+            Ok(None) => Ok(()),
+            Err(_) => Err(Failure::Unreadable("due_at_ms")),
+        }
+    }
+
+    /// Has the summary pushes of these people looked at: what they told of may all be seen now. After the walks
+    /// themselves are stopped, so that nobody who holds a summary waits for whoever is here.
+    pub(super) async fn wake_summaries<'a>(
+        &self,
+        tx: &mut Tx,
+        users: impl Iterator<Item = &'a UserKey>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let Some(summary) = AlertId::summary_by(Channel::Push) else { return Ok(()) };
+        let keys: Vec<_> = users
+            .map(|user| json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str()}))
+            .collect();
+        let sql = format!(
+            "UPDATE escalations SET due_at_ms = $2 FROM {}
+             WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 AND escalations.alert_id = $3 AND escalations.pushed = 1 AND escalations.step > 0
+                 AND escalations.stopped IS NULL AND escalations.due_at_ms > $2",
+            self.engine.rows("tenant text, user_id text")
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(keys).to_string())
+            .bind(now.as_millisecond())
+            .bind(summary.as_str().to_owned())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+fn told_column(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Push => "told_push",
+        Channel::Email | Channel::Live => "told_email",
+    }
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+pub(super) fn of_user(query: Query, user: &UserKey) -> Query {
+    query.bind(user.tenant.as_str().to_owned()).bind(user.user.as_str().to_owned())
+}

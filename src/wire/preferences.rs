@@ -1,0 +1,280 @@
+//! Preferences as people's clients write and read them, and as the store keeps them.
+//!
+//! ```json
+//! {"channels": {"email": false},
+//!  "categories": {"news": {"push": false}},
+//!  "quiet": {"until": "2026-06-01T10:00:00Z", "zone": "Europe/Warsaw",
+//!            "windows": [{"days": ["mon", "tue"], "from": "23:00", "to": "07:00"}]}}
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{
+    Timestamp,
+    civil::{Time, Weekday},
+    tz::TimeZone,
+};
+use serde::{Deserialize, Serialize};
+
+use super::alert::InvalidAlert;
+use crate::domain::{
+    Channel,
+    preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
+};
+
+/// A category's name, in bytes.
+const CATEGORY_BYTES_MAX: usize = 256;
+/// The days as they are written, from Monday.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// What a person wants. What is left out is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreferencesV1 {
+    /// Whether they want anything by a channel.
+    #[serde(skip_serializing_if = "ChannelsV1::is_empty")]
+    pub channels: ChannelsV1,
+    /// Whether they want a category by a channel.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, ChannelsV1>,
+    /// When they want to be left alone.
+    #[serde(skip_serializing_if = "QuietV1::is_empty")]
+    pub quiet: QuietV1,
+}
+
+/// Yes or no for each channel that can be turned off. The inbox cannot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelsV1 {
+    /// Their devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<bool>,
+    /// Their mailbox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<bool>,
+}
+
+impl ChannelsV1 {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn off(self) -> BTreeSet<Channel> {
+        let by = [(Channel::Push, self.push), (Channel::Email, self.email)];
+        by.into_iter().filter(|(_, wanted)| *wanted == Some(false)).map(|(channel, _)| channel).collect()
+    }
+
+    fn without(off: &BTreeSet<Channel>) -> Self {
+        let say = |channel| off.contains(&channel).then_some(false);
+        Self { push: say(Channel::Push), email: say(Channel::Email) }
+    }
+}
+
+/// When somebody wants to be left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuietV1 {
+    /// Do not disturb until then, as RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Where their days are, by its IANA name; UTC when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Every week.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowV1>,
+}
+
+impl QuietV1 {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A window of the day; one that ends at or before its beginning ends on the day after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowV1 {
+    /// On which days it begins: `mon` to `sun`; every day when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<String>,
+    /// `23:00`
+    pub from: String,
+    /// `07:00`
+    pub to: String,
+}
+
+impl PreferencesV1 {
+    /// What it says, checked.
+    ///
+    /// # Errors
+    /// Names the first field at fault.
+    pub fn read(&self) -> Result<Preferences, InvalidAlert> {
+        if self.categories.len() > CATEGORIES_MAX {
+            return Err(InvalidAlert::new("categories", format!("at most {CATEGORIES_MAX} are accepted")));
+        }
+        if let Some(name) =
+            self.categories.keys().find(|name| name.is_empty() || name.len() > CATEGORY_BYTES_MAX)
+        {
+            let problem = format!("must have 1 to {CATEGORY_BYTES_MAX} bytes, has {}", name.len());
+            return Err(InvalidAlert::new("categories", problem));
+        }
+        Ok(Preferences {
+            channels_off: self.channels.off(),
+            categories_off: self
+                .categories
+                .iter()
+                .map(|(name, wanted)| (name.clone(), wanted.off()))
+                .collect(),
+            quiet: self.quiet.read()?,
+        })
+    }
+
+    /// What somebody wants, as it is written.
+    pub fn write(preferences: &Preferences) -> Self {
+        let categories = preferences.categories_off.iter();
+        Self {
+            channels: ChannelsV1::without(&preferences.channels_off),
+            categories: categories.map(|(name, off)| (name.clone(), ChannelsV1::without(off))).collect(),
+            quiet: QuietV1::write(&preferences.quiet),
+        }
+    }
+
+    /// What the store keeps.
+    pub fn encode(&self) -> String {
+        // Text, numbers and maps with text keys always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What the store kept. `None` for what a newer version wrote: the person is then told everything.
+    pub fn decode(stored: &str) -> Option<Self> {
+        serde_json::from_str(stored).ok()
+    }
+}
+
+/// What the store keeps of somebody's preferences, read; the default for nobody's and for what cannot be read.
+pub fn stored_preferences(stored: Option<&str>) -> Preferences {
+    stored.and_then(PreferencesV1::decode).and_then(|written| written.read().ok()).unwrap_or_default()
+}
+
+impl QuietV1 {
+    fn read(&self) -> Result<QuietHours, InvalidAlert> {
+        let until = self.until.as_deref().map(str::parse::<Timestamp>).transpose();
+        let zone = self.zone.as_deref().map(TimeZone::get).transpose();
+        if self.windows.len() > WINDOWS_MAX {
+            return Err(InvalidAlert::new("quiet.windows", format!("at most {WINDOWS_MAX} are accepted")));
+        }
+        let windows: Result<_, _> = self
+            .windows
+            .iter()
+            .enumerate()
+            .map(|(at, window)| window.read(&format!("quiet.windows[{at}]")))
+            .collect();
+        Ok(QuietHours {
+            until: until
+                .map_err(|_| InvalidAlert::new("quiet.until", "must be a time as RFC 3339 writes it"))?,
+            zone: zone.map_err(|_| {
+                InvalidAlert::new("quiet.zone", "must be the name of a time zone, such as Europe/Warsaw")
+            })?,
+            windows: windows?,
+        })
+    }
+
+    fn write(quiet: &QuietHours) -> Self {
+        Self {
+            until: quiet.until.map(|until| until.to_string()),
+            zone: quiet.zone.as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
+            windows: quiet.windows.iter().map(WindowV1::write).collect(),
+        }
+    }
+}
+
+impl WindowV1 {
+    fn read(&self, field: &str) -> Result<QuietWindow, InvalidAlert> {
+        let time = |name: &str, text: &str| {
+            let time = Time::strptime("%H:%M", text);
+            time.map_err(|_| {
+                InvalidAlert::new(format!("{field}.{name}"), "must be a time of day, such as 23:00")
+            })
+        };
+        let day = |day: &String| {
+            let number = DAYS
+                .iter()
+                .position(|known| known == day)
+                .map(|at| Weekday::from_monday_zero_offset(at as i8));
+            number.and_then(Result::ok).ok_or_else(|| {
+                InvalidAlert::new(format!("{field}.days"), format!("must be of {}", DAYS.join(", ")))
+            })
+        };
+        let every_day = || Weekday::Monday.cycle_forward().take(DAYS.len()).collect();
+        let days = match self.days.is_empty() {
+            true => every_day(),
+            false => self.days.iter().map(day).collect::<Result<_, _>>()?,
+        };
+        Ok(QuietWindow { days, from: time("from", &self.from)?, to: time("to", &self.to)? })
+    }
+
+    fn write(window: &QuietWindow) -> Self {
+        let days = window.days.iter().map(|day| DAYS[day.to_monday_zero_offset() as usize].to_owned());
+        let time = |time: Time| time.strftime("%H:%M").to_string();
+        Self { days: days.collect(), from: time(window.from), to: time(window.to) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Preferences, String> {
+        let written: PreferencesV1 = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        written.read().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let json = r#"{"channels":{"email":false},"categories":{"news":{"push":false}},"quiet":{"until":"2026-06-01T10:00:00Z","zone":"Europe/Warsaw","windows":[{"days":["sat","sun"],"from":"22:30","to":"09:00"}]}}"#;
+        let preferences = parse(json).unwrap();
+        assert!(
+            preferences.opted_out(Channel::Email, None) && preferences.opted_out(Channel::Push, Some("news"))
+        );
+        assert_eq!(preferences.quiet.windows[0].days, [Weekday::Saturday, Weekday::Sunday]);
+        assert_eq!(PreferencesV1::write(&preferences).encode(), json);
+        assert_eq!(stored_preferences(Some(json)), preferences);
+        assert_eq!(parse("{}").unwrap(), Preferences::default());
+        assert_eq!(PreferencesV1::write(&Preferences::default()).encode(), "{}");
+    }
+
+    #[test]
+    fn every_day_is_what_is_meant_by_no_day() {
+        let quiet = parse(r#"{"quiet":{"windows":[{"from":"00:00","to":"06:00"}]}}"#).unwrap().quiet;
+        assert_eq!(quiet.windows[0].days.len(), 7);
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        for (json, expected) in [
+            (r#"{"quiet":{"zone":"Mars/Olympus"}}"#, "quiet.zone: must be the name of a time zone"),
+            (r#"{"quiet":{"until":"tomorrow"}}"#, "quiet.until: must be a time"),
+            (
+                r#"{"quiet":{"windows":[{"from":"25:00","to":"06:00"}]}}"#,
+                "quiet.windows[0].from: must be a time of day",
+            ),
+            (
+                r#"{"quiet":{"windows":[{"days":["someday"],"from":"22:00","to":"06:00"}]}}"#,
+                "quiet.windows[0].days: must be of mon",
+            ),
+            (r#"{"categories":{"":{"push":false}}}"#, "categories: must have 1 to 256 bytes"),
+            (r#"{"channels":{"fax":false}}"#, "unknown field `fax`"),
+        ] {
+            let refusal = parse(json).unwrap_err();
+            assert!(refusal.contains(expected), "{json}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_everything_wanted() {
+        assert_eq!(stored_preferences(Some(r#"{"of":"the future"}"#)), Preferences::default());
+        assert_eq!(stored_preferences(None), Preferences::default());
+    }
+}

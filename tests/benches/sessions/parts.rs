@@ -1,0 +1,194 @@
+//! What is measured.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+use watchbell_tests::fleet::{Engine, Fleet};
+
+use super::{
+    client::{Client, Kind, open_many},
+    floor::Floor,
+    server::{self, TOPIC},
+};
+
+/// Sessions that are opened at a time, where it is not the opening that is measured.
+const GENTLY: usize = 64;
+/// The same, where it is.
+const AT_ONCE: usize = 512;
+/// Events of which the one in the middle counts.
+const ROUNDS: usize = 21;
+/// Bytes of an event beside its envelope.
+const PADDING: usize = 200;
+
+/// Bytes that an idle session costs the server's process: WebSocket, SSE, and a bare socket.
+pub async fn memory(sessions: usize) -> anyhow::Result<()> {
+    let floor = Floor::start()?;
+    let nobody = vec![String::new(); sessions];
+    let bare = per_session(&floor.address, floor.pid(), Kind::Bare, &nobody).await?;
+    println!("memory: bare socket {bare:.0} bytes each, {sessions} of them");
+    for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
+        let mut fleet = server::start(Engine::Embedded).await?;
+        let pid = fleet.worker("up")?.pid();
+        let bytes =
+            per_session(&server::address(&fleet, "up")?, pid, kind, &server::tokens(&fleet, sessions)?)
+                .await?;
+        println!("memory: {name} session {bytes:.0} bytes each, {:.2} times a bare socket", bytes / bare);
+    }
+    Ok(())
+}
+
+async fn per_session(address: &str, pid: u32, kind: Kind, tokens: &[String]) -> anyhow::Result<f64> {
+    // What is made once, is made.
+    drop(open_many(address, kind, &tokens[..tokens.len().min(500)], "", GENTLY).await?);
+    let before = server::resident(pid).await?;
+    let open = open_many(address, kind, tokens, "", GENTLY).await?;
+    let after = server::resident(pid).await?;
+    Ok((after as f64 - before as f64) / open.len() as f64)
+}
+
+/// Sessions a second, from connecting to `hello`, authenticated and level.
+pub async fn accepts(sessions: usize) -> anyhow::Result<()> {
+    let floor = Floor::start()?;
+    let began = Instant::now();
+    let open = open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", AT_ONCE).await?;
+    let bare = per_second(open.len(), began.elapsed());
+    drop(open);
+    let fleet = server::start(Engine::Embedded).await?;
+    let (address, tokens) = (server::address(&fleet, "up")?, server::tokens(&fleet, sessions)?);
+    drop(open_many(&address, Kind::Ws, &tokens[..500.min(sessions)], "", GENTLY).await?);
+    let began = Instant::now();
+    let open = open_many(&address, Kind::Ws, &tokens, "", AT_ONCE).await?;
+    let ours = per_second(open.len(), began.elapsed());
+    println!("accepts: {ours:.0} sessions/s authenticated and level; connections alone {bare:.0}/s");
+    Ok(())
+}
+
+/// One event to everybody, again and again.
+pub async fn fanout(sessions: usize) -> anyhow::Result<()> {
+    let (bare, bare_p99) = bare_fanout(sessions).await?;
+    println!("fanout: bare loop {bare:.0} deliveries/s to {sessions} sockets, p99 {bare_p99:.1} ms");
+    for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
+        let fleet = server::start(Engine::Embedded).await?;
+        let mut clients = subscribed(&fleet, kind, sessions).await?;
+        let (ours, p99) = rounds(&fleet, &mut clients).await?;
+        println!(
+            "fanout: {name} {ours:.0} deliveries/s, p99 {p99:.1} ms: {:.0} % of the loop",
+            100.0 * ours / bare
+        );
+    }
+    Ok(())
+}
+
+async fn bare_fanout(sessions: usize) -> anyhow::Result<(f64, f64)> {
+    let mut floor = Floor::start()?;
+    let mut clients =
+        open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", GENTLY).await?;
+    let mut taken = Vec::new();
+    for round in 0..ROUNDS {
+        let mark = format!("mark-{round}-");
+        // As long as Watchbell's frame of the same event.
+        floor.write(&format!("{mark}{}", "x".repeat(PADDING + 150)))?;
+        taken.push(arrivals(&mut clients, &mark).await?);
+    }
+    Ok(middle(taken))
+}
+
+async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize) -> anyhow::Result<Vec<Client>> {
+    let tokens = server::tokens(fleet, sessions)?;
+    let mut clients =
+        open_many(&server::address(fleet, "socket-1")?, kind, &tokens, &format!("topics={TOPIC}"), GENTLY)
+            .await?;
+    try_join_all(clients.iter_mut().map(|client| client.until("snapshot"))).await?;
+    Ok(clients)
+}
+
+async fn rounds(fleet: &Fleet, clients: &mut [Client]) -> anyhow::Result<(f64, f64)> {
+    let mut taken = Vec::new();
+    for round in 0..ROUNDS {
+        let mark = format!("mark-{round}-");
+        let published = server::publish(fleet, &mark, PADDING);
+        let (published, arrived) = tokio::join!(published, arrivals(clients, &mark));
+        published?;
+        taken.push(arrived?);
+    }
+    Ok(middle(taken))
+}
+
+/// When it arrived at each, counted from the first.
+async fn arrivals(clients: &mut [Client], mark: &str) -> anyhow::Result<Vec<Duration>> {
+    let mut at = try_join_all(clients.iter_mut().map(|client| client.until(mark))).await?;
+    at.sort_unstable();
+    Ok(at.iter().map(|arrived| *arrived - at[0]).collect())
+}
+
+/// Deliveries a second and p99 in milliseconds, of the round in the middle.
+fn middle(mut rounds: Vec<Vec<Duration>>) -> (f64, f64) {
+    rounds.sort_by_key(|round| round.last().copied());
+    let round = &rounds[rounds.len() / 2];
+    let all = round.last().copied().unwrap_or_default();
+    (per_second(round.len(), all), round[round.len() * 99 / 100].as_secs_f64() * 1_000.0)
+}
+
+/// The same with one in a hundred that never reads.
+pub async fn slow(sessions: usize) -> anyhow::Result<()> {
+    let mut fleet = server::start(Engine::Embedded).await?;
+    let pid = fleet.worker("up")?.pid();
+    let mut clients = subscribed(&fleet, Kind::Ws, sessions).await?;
+    let (without, _) = rounds(&fleet, &mut clients).await?;
+    let slow = subscribed(&fleet, Kind::Ws, sessions / 100).await?;
+    let before = server::resident_now(pid)?;
+    let (with, _) = rounds(&fleet, &mut clients).await?;
+    let after = server::resident_now(pid)?;
+    println!(
+        "slow: {with:.0} deliveries/s beside {} sessions that never read, {without:.0} without: {:.0} %; memory {:+.1} MB",
+        slow.len(),
+        100.0 * with / without,
+        (after as f64 - before as f64) / 1e6
+    );
+    Ok(())
+}
+
+/// Memory after many have come and gone.
+pub async fn churn(sessions: usize) -> anyhow::Result<()> {
+    let mut fleet = server::start(Engine::Embedded).await?;
+    let pid = fleet.worker("up")?.pid();
+    let (address, tokens) = (server::address(&fleet, "up")?, server::tokens(&fleet, 100)?);
+    let mut sizes = Vec::new();
+    for cycle in 1..=(sessions / 100).max(2) {
+        for client in open_many(&address, Kind::Ws, &tokens, "", GENTLY).await? {
+            client.leave().await?;
+        }
+        if cycle == 1 || cycle == 2 || cycle == (sessions / 100).max(2) {
+            sizes.push((cycle * 100, server::resident(pid).await?));
+        }
+    }
+    for (cycles, bytes) in sizes {
+        println!("churn: {:.1} MB after {cycles} sessions have come and gone", bytes as f64 / 1e6);
+    }
+    Ok(())
+}
+
+/// A pod is killed, and everybody comes back at once to another.
+pub async fn stampede(sessions: usize) -> anyhow::Result<()> {
+    let mut fleet = server::start(Engine::Services).await?;
+    let tokens = server::tokens(&fleet, sessions)?;
+    let (one, other) = (server::address(&fleet, "socket-1")?, server::address(&fleet, "socket-2")?);
+    let open = open_many(&one, Kind::Ws, &tokens, "", GENTLY).await?;
+    fleet.worker("socket-1")?.kill9();
+    let began = Instant::now();
+    drop(open);
+    let back = open_many(&other, Kind::Ws, &tokens, "", sessions).await?;
+    ensure!(back.len() == sessions, "{} of {sessions} came back", back.len());
+    let took = began.elapsed();
+    println!(
+        "stampede: {sessions} sessions of a killed pod level again on another after {:.1} s, none refused",
+        took.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn per_second(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}

@@ -1,0 +1,155 @@
+//! How late the fallback worker is with a million timers pending on PostgreSQL: printed, not judged.
+//! `cargo bench -p watchbell-tests --bench timers`. Lateness is from when a walk was due to when its provider is
+//! called: the escalator's poll, the claim, the broker (embedded here), the sender's queue and its commit.
+
+#[path = "../tests/contract/store/bed.rs"]
+#[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
+#[allow(dead_code, reason = "the contract suite uses the rest")]
+mod bed;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use watchbell::{
+    broker::embedded::EmbeddedBroker,
+    domain::{
+        Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
+        policy::Policies, restraint::Restraint,
+    },
+    runtime::{Clock, config::FallbackConfig},
+    store::{NewAlert, ROWS_PER_COMMIT_MAX},
+};
+use watchbell_fallback::{
+    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
+    provider::{Accepted, PushContent, PushJob, PushSender, SendError},
+};
+use watchbell_tests::until::until;
+
+use bed::{Bed, acme, firing};
+
+/// Timers that stand while it is measured.
+const PENDING: usize = 1_000_000;
+/// Walks that come due, evenly over this time.
+const DUE: usize = 12_000;
+const OVER: Duration = Duration::from_secs(60);
+
+/// When each alert is due; filled in before the walk begins.
+#[derive(Default)]
+struct Measured {
+    due: Mutex<HashMap<String, Timestamp>>,
+    late_ms: Mutex<Vec<i64>>,
+}
+
+struct Phone(Arc<Measured>);
+
+#[async_trait]
+impl PushSender for Phone {
+    async fn send(&self, job: &PushJob, _: Timestamp) -> Result<Accepted, SendError> {
+        if let PushContent::Alert(alert) = &job.content {
+            let due = locked(&self.0.due).get(&alert.alert).copied();
+            let late = due.map(|due| Timestamp::now().duration_since(due).as_millis() as i64);
+            locked(&self.0.late_ms).extend(late);
+        }
+        Ok(Accepted::default())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Bed { store, .. } = &Bed::postgres().await?;
+    let names: Vec<String> = (0..ROWS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
+    let everybody: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        let device = Device {
+            id: DeviceId::parse("phone")?,
+            service: PushService::Apns,
+            token: Secret::from(name.as_str()),
+            environment: PushEnvironment::Production,
+            registered_at: Timestamp::now(),
+        };
+        store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?;
+    }
+    let begun = Instant::now();
+    let now = Timestamp::now();
+    for commit in 0..PENDING / ROWS_PER_COMMIT_MAX {
+        let first_due_at = Some(now + Duration::from_secs(86_400 + commit as u64));
+        let pending = NewAlert {
+            first_due_at,
+            expires_at: now + Duration::from_secs(900_000),
+            ..firing(&format!("pending-{commit}"), &everybody)
+        };
+        store.record(&[pending], now).await?;
+    }
+    eprintln!("{PENDING} timers recorded in {:.0} s", begun.elapsed().as_secs_f64());
+
+    let measured = Arc::new(Measured::default());
+    let first = Timestamp::now() + Duration::from_secs(10);
+    let due: Vec<NewAlert> = (0..DUE)
+        .map(|n| {
+            let id = format!("due-{n}");
+            let at = first + OVER.mul_f64(n as f64 / DUE as f64);
+            locked(&measured.due).insert(id.clone(), at);
+            let content = format!(r#"{{"id":"{id}","severity":"warning","title":"t","occurred_at":"{at}"}}"#);
+            NewAlert {
+                content: content.into(),
+                first_due_at: Some(at),
+                expires_at: at + Duration::from_secs(900_000),
+                ..firing(&id, &[everybody[n % everybody.len()]])
+            }
+        })
+        .collect();
+    for batch in due.chunks(ROWS_PER_COMMIT_MAX) {
+        store.record(batch, Timestamp::now()).await?;
+    }
+
+    // Six pushes a person come due in a minute; none is to wait for others.
+    let mut restraint = Restraint::default();
+    restraint.push.window = Duration::ZERO;
+    let fallback = Fallback {
+        broker: EmbeddedBroker::open(None)?,
+        store: store.clone(),
+        policies: Arc::new(Policies::with_defaults(BTreeMap::new())),
+        providers: Arc::new(Providers {
+            push: HashMap::from([(
+                PushService::Apns,
+                Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>,
+            )]),
+            ..Providers::default()
+        }),
+        guard: Arc::new(Guard::new(FallbackConfig::default().in_flight_max)),
+        withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
+        clock: Clock::system(),
+        config: FallbackConfig::default(),
+        restraint,
+        rates: Arc::new(Rates::new(100_000)),
+        chance: Chance::real(),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(fallback.run(stop.clone()));
+    let all = || async { (locked(&measured.late_ms).len() >= DUE).then_some(()) };
+    until("everything due is sent", OVER * 4, async || all().await).await?;
+    stop.cancel();
+    running.await?;
+
+    let mut late = locked(&measured.late_ms).clone();
+    late.sort_unstable();
+    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
+    eprintln!(
+        "{DUE} walks due over {} s, {PENDING} more pending: late by p50 {} ms, p99 {} ms, most {} ms",
+        OVER.as_secs(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    Ok(())
+}

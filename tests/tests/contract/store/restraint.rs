@@ -1,0 +1,270 @@
+//! Walks that wait, summaries that tell of several, one seen for all, and timers that must not be missing.
+
+use std::time::Duration;
+
+use watchbell::domain::{
+    AlertId, AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, Status, StopReason,
+    Timestamp,
+    restraint::{Held, Lately},
+};
+use watchbell::store::{
+    Act, Answer, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, Stepped, Store, Told,
+    Walk,
+};
+
+use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt, tenant, then, user};
+use super::timers::look;
+
+on_both_engines!(
+    what_is_held_is_told_in_one_and_goes_on,
+    what_could_not_be_told_goes_on_at_once,
+    what_comes_while_a_summary_is_sent_is_for_the_next,
+    seen_leaves_the_bundle_and_an_empty_one_says_nothing,
+    a_summary_push_goes_when_the_last_it_told_of_is_seen,
+    a_held_walk_looks_after_itself_when_no_summary_comes,
+    what_they_got_lately_is_remembered,
+    the_first_who_sees_it_stops_it_for_all,
+    whoever_is_late_is_counted_and_an_end_is_not_a_loss,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn summary() -> AlertId {
+    AlertId::summary_by(Channel::Push).unwrap()
+}
+
+fn hold(until: i64, following: Option<u64>) -> Decision {
+    let following = following.map(Duration::from_secs);
+    let hold = Hold { held: Held::Bundle, until: at(until), following, mandatory: false };
+    Decision::new(0, at(30), Act::Hold(hold))
+}
+
+fn push(number: u128) -> Decision {
+    let attempt = NewAttempt {
+        id: AttemptId::from_u128(number),
+        kind: AttemptKind::Alert,
+        channel: Channel::Push,
+        device: Some(DeviceId::parse("phone").unwrap()),
+        tries: 1,
+    };
+    Decision::new(0, at(30), Act::Attempt(vec![attempt]))
+}
+
+fn told(reached: bool, rest: i64) -> Decision {
+    let told = Told { reached, note: "told in one".into() };
+    Decision { told: Some(told), ..Decision::new(1, at(rest), Act::Rest(at(rest))) }
+}
+
+fn accepted(number: u128) -> [Answer; 1] {
+    let id = AttemptId::from_u128(number);
+    [Answer {
+        id,
+        state: AttemptState::Accepted,
+        next_try_at: None,
+        maybe_shown: true,
+        reason: None,
+        was_called: true,
+    }]
+}
+
+async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
+    let decide = |_: &Walk| decision.clone();
+    Ok(store.step(&claim.key, Holder::Claim(claim.number), &[], at(now), LEASE, &decide).await?)
+}
+
+async fn answer(
+    store: &Store,
+    called: &Stepped,
+    key: &EscalationKey,
+    now: i64,
+    decision: &Decision,
+) -> anyhow::Result<()> {
+    let Stepped::Call { fence, attempts, .. } = called else { panic!("{called:?}") };
+    let decide = |_: &Walk| decision.clone();
+    let answers = accepted(attempts[0].id.as_u128());
+    store.step(key, Holder::Fence(*fence), &answers, at(now), LEASE, &decide).await?;
+    Ok(())
+}
+
+/// Records these alerts for ana and holds each until 150 s, with `following` until the next step.
+async fn held(store: &Store, ids: &[&str], following: Option<u64>) -> anyhow::Result<()> {
+    let batch: Vec<NewAlert> = ids.iter().map(|id| firing(id, &["ana"])).collect();
+    store.record(&batch, at(0)).await?;
+    for claim in store.claim_due(at(30), LEASE, 100).await? {
+        step(store, &claim, 30, &hold(150, following)).await?;
+    }
+    Ok(())
+}
+
+async fn the_one_due(store: &Store, now: i64) -> anyhow::Result<Claim> {
+    let mut due = store.claim_due(at(now), LEASE, 100).await?;
+    anyhow::ensure!(due.len() == 1, "one is due at {now}: {due:?}");
+    Ok(due.remove(0))
+}
+
+async fn due_at(store: &Store, alert: &str) -> anyhow::Result<(Option<Timestamp>, Option<String>)> {
+    let told = store.timeline(&tenant("acme"), &alert_id(alert), Some(&user("ana")), 1).await?.remove(0);
+    Ok((told.due_at, told.stopped))
+}
+
+async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a", "b", "c"], Some(300)).await?;
+    assert_eq!(store.next_due().await?, Some(at(150)), "nothing before the summary");
+    let claim = the_one_due(store, 150).await?;
+    assert_eq!(claim.key.alert, summary());
+    let called = step(store, &claim, 150, &push(1)).await?;
+    let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
+    let bundle = walk.bundle.as_ref().unwrap();
+    let shown: Vec<&str> = bundle.shown.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!((bundle.open, shown), (3, vec!["a", "b", "c"]));
+    answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
+
+    for id in ["a", "b", "c"] {
+        assert_eq!(due_at(store, id).await?, (Some(at(451)), None), "{id} goes on after its wait");
+    }
+    let next = store.claim_due(at(451), LEASE, 100).await?;
+    assert_eq!(next.len(), 3);
+    let walk = look(store, &next[0], at(451)).await?;
+    assert_eq!((walk.progress.step, walk.progress.told_by, walk.held), (1, vec![Channel::Push], None));
+    let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
+    assert!(told.entries.iter().any(|entry| entry.what == "told in one"), "{:?}", told.entries);
+    Ok(())
+}
+
+async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a", "b"], Some(300)).await?;
+    let claim = the_one_due(store, 150).await?;
+    let called = step(store, &claim, 150, &push(1)).await?;
+    answer(store, &called, &claim.key, 151, &told(false, 9000)).await?;
+    let next = store.claim_due(at(151), LEASE, 100).await?;
+    assert_eq!(next.len(), 2);
+    let walk = look(store, &next[0], at(151)).await?;
+    assert_eq!((walk.progress.step, walk.progress.told_by), (1, vec![]));
+    Ok(())
+}
+
+async fn what_comes_while_a_summary_is_sent_is_for_the_next(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a"], None).await?;
+    let claim = the_one_due(store, 150).await?;
+    let called = step(store, &claim, 150, &push(1)).await?;
+    // While the provider is asked, another is held.
+    store.record(&[firing("late", &["ana"])], at(140)).await?;
+    let late = the_one_due(store, 150).await?;
+    step(store, &late, 150, &hold(270, None)).await?;
+    answer(store, &called, &claim.key, 152, &told(true, 9000)).await?;
+
+    assert_eq!(
+        due_at(store, "a").await?,
+        (None, Some("exhausted".into())),
+        "told, and there is no next step"
+    );
+    assert_eq!(due_at(store, "late").await?, (Some(at(270) + MINUTE), None), "not told yet");
+    let next = the_one_due(store, 270).await?;
+    assert_eq!(next.key.alert, summary());
+    let walk = look(store, &next, at(270)).await?;
+    assert_eq!((walk.progress.round, walk.progress.step, walk.bundle.unwrap().open), (2, 0, 1));
+    Ok(())
+}
+
+async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a", "b"], None).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(100)).await?;
+    let walk = look(store, &the_one_due(store, 150).await?, at(150)).await?;
+    assert_eq!((walk.bundle.unwrap().open, walk.progress.stopped), (1, None));
+    store.record(&[then(&firing("b", &["ana"]), Status::Resolved)], at(150)).await?;
+    let walk = look(store, &the_one_due(store, 151).await?, at(151)).await?;
+    assert_eq!(
+        (walk.bundle.unwrap().open, walk.progress.stopped),
+        (0, Some(StopReason::Seen)),
+        "nothing to say"
+    );
+    Ok(())
+}
+
+async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a", "b"], Some(3000)).await?;
+    let claim = the_one_due(store, 150).await?;
+    let called = step(store, &claim, 150, &push(1)).await?;
+    answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
+    assert_eq!(store.claim_due(at(200), LEASE, 100).await?, []);
+
+    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(200)).await?;
+    let woken = the_one_due(store, 200).await?;
+    let walk = look(store, &woken, at(200)).await?;
+    assert_eq!((walk.bundle.unwrap().open, walk.progress.stopped), (1, None), "b is still to be seen");
+    store.apply_receipts(&[receipt(&acme("ana"), &["b"], ReceiptState::Read)], at(201)).await?;
+    let walk = look(store, &the_one_due(store, 201).await?, at(201)).await?;
+    assert_eq!(walk.progress.stopped, Some(StopReason::Seen));
+    assert_eq!(walk.progress.attempts.len(), 1, "the push that is to be withdrawn");
+    Ok(())
+}
+
+async fn a_held_walk_looks_after_itself_when_no_summary_comes(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a"], None).await?;
+    let summary = the_one_due(store, 150).await?;
+    assert_eq!(
+        store.claim_due(at(150), LEASE, 10).await?,
+        [],
+        "the summary is in somebody's hands, who dies"
+    );
+    let due = store.claim_due(at(210), Duration::from_secs(3600), 10).await?;
+    let keys: Vec<_> = due.iter().map(|claim| claim.key.alert.as_str()).collect();
+    assert!(keys.contains(&"a") && due.iter().any(|claim| claim.key == summary.key), "{keys:?}");
+    Ok(())
+}
+
+async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    let lately = Lately { window_began: Some(at(30)), sent: 3, hour_began: Some(at(10)), sent_in_hour: 9 };
+    for claim in store.claim_due(at(30), LEASE, 10).await? {
+        let walk = look(store, &claim, at(30)).await?;
+        assert_eq!((walk.push_lately, walk.email_lately), (Lately::default(), Lately::default()));
+    }
+    for claim in store.claim_due(at(31), LEASE, 10).await? {
+        if claim.key.user == acme("ana") {
+            let decision = Decision { lately: Some((Channel::Push, lately)), ..hold(60, None) };
+            step(store, &claim, 31, &decision).await?;
+        }
+    }
+    store.record(&[firing("b", &["ana"])], at(31)).await?;
+    let walk = look(store, &the_one_due(store, 31).await?, at(31)).await?;
+    assert_eq!((walk.push_lately, walk.email_lately), (lately, Lately::default()));
+    Ok(())
+}
+
+async fn the_first_who_sees_it_stops_it_for_all(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let for_all = NewAlert { first_stops_all: true, ..firing("a", &["ana", "ben"]) };
+    let for_each = firing("b", &["ana", "ben"]);
+    store.record(&[for_all.clone(), for_each], at(0)).await?;
+    store.apply_receipts(&[receipt(&acme("ben"), &["a", "b"], ReceiptState::Seen)], at(10)).await?;
+    for claim in store.claim_due(at(30), LEASE, 10).await? {
+        let walk = look(store, &claim, at(30)).await?;
+        let expected = match claim.key.alert.as_str() {
+            "a" => (Some(StopReason::Acknowledged), Some(user("ben"))),
+            _ => (None, None),
+        };
+        assert_eq!((walk.progress.stopped, walk.taken_by), expected, "{:?}", claim.key);
+    }
+    // It was ben's; when it fires again, it is anybody's.
+    let over = then(&for_all, Status::Resolved);
+    store.record(std::slice::from_ref(&over), at(40)).await?;
+    store.record(&[then(&over, Status::Firing)], at(41)).await?;
+    let walks = store.claim_due(at(60), LEASE, 10).await?;
+    let again: Vec<_> = walks.iter().filter(|claim| claim.key.alert.as_str() == "a").collect();
+    assert_eq!(again.len(), 2);
+    assert_eq!(look(store, again[0], at(60)).await?.progress.stopped, None);
+    Ok(())
+}
+
+async fn whoever_is_late_is_counted_and_an_end_is_not_a_loss(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[firing("a", &["ana"]), firing("b", &["ana"])], at(0)).await?;
+    assert_eq!(store.audit(at(31), MINUTE).await?, Default::default(), "all is well");
+    let late = store.audit(at(91), MINUTE).await?;
+    assert_eq!((late.lost.len(), late.late), (0, 2));
+    // An end says why; only a row that says nothing is lost (src/store/audit.rs finds one).
+    for claim in store.claim_due(at(91), LEASE, 10).await? {
+        step(store, &claim, 91, &Decision::new(2, at(91), Act::End(StopReason::Exhausted))).await?;
+    }
+    assert_eq!(store.audit(at(92), MINUTE).await?, Default::default());
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Escalation on a clock set by hand: the real store, the real decisions and senders, scripted providers. Whole days
+//! pass in milliseconds, and every race happens when the test says so.
+//!
+//! | file | what |
+//! |---|---|
+//! | `world.rs` | the clock, the providers, and what people do |
+//! | `races.rs` | the races that others had to fix (R1 to R20 of our notes), those that belong to deciding |
+//! | `restraint.rs` | floods, quiet nights, policies |
+//! | `days.rs` | whole days of chance, with what must hold at every moment |
+
+#![allow(clippy::unwrap_used)]
+
+mod days;
+mod races;
+mod restraint;
+mod world;

@@ -1,0 +1,341 @@
+//! The clock, the providers, and what people do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+use watchbell::{
+    broker::embedded::EmbeddedBroker,
+    domain::{
+        Alert, AlertId, Audience, Device, DeviceId, GroupRule, PushEnvironment, PushService, Receipt,
+        ReceiptState, Secret, Severity, Status, Tenant, UserId, UserKey, device::DEVICES_PER_USER_MAX,
+        policy::Policies, restraint::Restraint,
+    },
+    runtime::{Clock, config::FallbackConfig},
+    store::{Claim, Contact, NewAlert, Recipient, Store, StoreConfig},
+    wire::content_of,
+};
+use watchbell_fallback::{
+    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
+    provider::{Accepted, EmailJob, EmailSender, PushContent, PushJob, PushSender, SendError},
+};
+use watchbell_tests::scratch::Scratch;
+
+/// A Monday morning.
+pub const BEGIN: &str = "2026-06-01T08:00:00Z";
+/// Claims taken at once.
+const CLAIMS: usize = 500;
+
+/// What a provider was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub at: Timestamp,
+    pub user: String,
+    pub what: What,
+    /// The alert shown, or the alerts taken away.
+    pub alerts: Vec<String>,
+    pub title: String,
+    pub id: Uuid,
+    pub accepted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    Apns,
+    Fcm,
+    Withdrawal,
+    Mail,
+}
+
+type Answer = dyn Fn(&Sent) -> Result<Accepted, SendError> + Send + Sync;
+type During = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Providers that say what the test says, and remember what they were asked.
+struct Script {
+    clock: Clock,
+    sent: Mutex<Vec<Sent>>,
+    answer: Mutex<Arc<Answer>>,
+    /// Happens in the middle of the next call.
+    during: Mutex<Option<During>>,
+}
+
+pub struct World {
+    pub store: Store,
+    pub clock: Clock,
+    pub fallback: Fallback,
+    script: Arc<Script>,
+    critical: Mutex<BTreeSet<String>>,
+    _dir: Scratch,
+}
+
+impl World {
+    /// Ana and ben with a phone each (Apple's, Google's) and a mailbox.
+    pub async fn new() -> anyhow::Result<Self> {
+        Self::with(Policies::with_defaults(BTreeMap::new()), Restraint::default()).await
+    }
+
+    pub async fn with(policies: Policies, restraint: Restraint) -> anyhow::Result<Self> {
+        let dir = Scratch::in_memory("simulation")?;
+        let url = Store::sqlite_url(&dir.path().join("store.db"));
+        let store = Store::open(&StoreConfig { url, connections_max: 2 })?;
+        store.migrate().await?;
+        let clock = Clock::at(BEGIN.parse()?);
+        let script = Arc::new(Script {
+            clock: clock.clone(),
+            sent: Mutex::default(),
+            answer: Mutex::new(Arc::new(|_: &Sent| Ok(Accepted::default()))),
+            during: Mutex::default(),
+        });
+        let push = |service| (service, Arc::new(Phones(service, script.clone())) as Arc<dyn PushSender>);
+        let providers = Providers {
+            push: HashMap::from([push(PushService::Apns), push(PushService::Fcm)]),
+            email: Some(Arc::new(Mailboxes(script.clone()))),
+            ..Providers::default()
+        };
+        let fallback = Fallback {
+            broker: EmbeddedBroker::open(None)?,
+            store: store.clone(),
+            policies: Arc::new(policies),
+            providers: Arc::new(providers),
+            guard: Arc::new(Guard::by_clock(FallbackConfig::default().in_flight_max, &clock)),
+            withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
+            clock: clock.clone(),
+            config: FallbackConfig::default(),
+            restraint,
+            rates: Arc::new(Rates::new(1_000)),
+            chance: Chance { jitter: Arc::new(|| 0.5), ..Chance::real() },
+        };
+        let world = Self { store, clock, fallback, script, critical: Mutex::default(), _dir: dir };
+        world.furnish("ana", PushService::Apns).await?;
+        world.furnish("ben", PushService::Fcm).await?;
+        Ok(world)
+    }
+
+    pub async fn furnish(&self, name: &str, service: PushService) -> anyhow::Result<()> {
+        let contact = Contact { email: Some(format!("{name}@example.com").as_str().into()), locale: None };
+        self.store.put_user(&user(name), &contact, self.now()).await?;
+        let device = Device {
+            id: DeviceId::parse("phone")?,
+            service,
+            token: Secret::from(name),
+            environment: PushEnvironment::Production,
+            registered_at: self.now(),
+        };
+        self.store.put_device(&user(name), &device, DEVICES_PER_USER_MAX).await?;
+        Ok(())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What providers say from now on.
+    pub fn answer(&self, answer: impl Fn(&Sent) -> Result<Accepted, SendError> + Send + Sync + 'static) {
+        *self.script.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// What happens in the middle of the next call to a provider.
+    pub fn during_next_call(&self, during: impl Future<Output = ()> + Send + 'static) {
+        *self.script.during.lock().unwrap() = Some(Box::pin(during));
+    }
+
+    /// Everything that was sent so far.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.script.sent.lock().unwrap().clone()
+    }
+
+    /// What was sent, as `what` with seconds since the beginning.
+    pub fn told(&self) -> Vec<(What, i64)> {
+        let begin: Timestamp = BEGIN.parse().unwrap();
+        self.sent().iter().map(|sent| (sent.what, sent.at.duration_since(begin).as_secs())).collect()
+    }
+
+    /// Publishes an alert, as dispatch records it.
+    pub async fn publish(&self, alert: Alert, to: &[&str]) -> anyhow::Result<()> {
+        self.publish_all(vec![alert], to).await
+    }
+
+    pub async fn publish_all(&self, alerts: Vec<Alert>, to: &[&str]) -> anyhow::Result<()> {
+        let policies = &self.fallback.policies;
+        let new = |alert: Alert| {
+            let name = policies.name_for(&alert);
+            let policy = policies.get_or_default(&alert.tenant, name);
+            NewAlert {
+                content: content_of(&alert).into(),
+                recipients: to.iter().map(|name| user(name).user).collect(),
+                policy: name.into(),
+                first_stops_all: policy.group == GroupRule::FirstStopsAll,
+                first_due_at: policy.steps.first().map(|step| self.now() + step.after),
+                absent_due_at: Some(self.now()),
+                expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
+                reached: None,
+                alert: Arc::new(alert),
+            }
+        };
+        let critical = alerts.iter().filter(|alert| alert.severity == Severity::Critical);
+        self.critical.lock().unwrap().extend(critical.map(|alert| alert.id.to_string()));
+        let batch: Vec<NewAlert> = alerts.into_iter().map(new).collect();
+        self.store.record(&batch, self.now()).await?;
+        Ok(())
+    }
+
+    /// The critical alerts so far.
+    pub fn critical(&self) -> BTreeSet<String> {
+        self.critical.lock().unwrap().clone()
+    }
+
+    /// Opens a session on `pod`, whose lease is good for a day.
+    pub async fn open_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
+        self.store.renew_pod(pod, self.now(), DAY).await?;
+        Ok(self.store.arrive(pod, &[user(who)]).await?)
+    }
+
+    pub async fn close_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
+        Ok(self.store.leave(pod, &[user(who)], self.now()).await?)
+    }
+
+    pub async fn say(&self, who: &str, alert: &str, state: ReceiptState) -> anyhow::Result<()> {
+        self.store.apply_receipts(&[receipt(who, alert, state)], self.now()).await?;
+        Ok(())
+    }
+
+    pub async fn prefer(&self, who: &str, json: &'static str) -> anyhow::Result<()> {
+        Ok(self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?)
+    }
+
+    /// Lets time pass, and does everything that comes due on the way.
+    pub async fn pass(&self, time: Duration) -> anyhow::Result<()> {
+        let end = self.now() + time;
+        loop {
+            for claim in self.claim().await? {
+                self.fallback.walk(&claim.key, claim.number).await?;
+            }
+            match self.store.next_due().await?.filter(|due| *due <= end) {
+                Some(due) => self.advance_to(due),
+                None => break,
+            }
+        }
+        self.advance_to(end);
+        Ok(())
+    }
+
+    pub async fn claim(&self) -> anyhow::Result<Vec<Claim>> {
+        Ok(self.store.claim_due(self.now(), self.fallback.config.lease, CLAIMS).await?)
+    }
+
+    pub fn advance_to(&self, at: Timestamp) {
+        let by = at.duration_since(self.now());
+        self.clock.advance(Duration::from_millis(by.as_millis().max(0) as u64));
+    }
+
+    pub async fn timeline(&self, who: &str, alert: &str) -> anyhow::Result<Recipient> {
+        let (tenant, user) = (user(who).tenant, user(who).user);
+        Ok(self.store.timeline(&tenant, &AlertId::parse(alert)?, Some(&user), 1).await?.remove(0))
+    }
+
+    /// Whether a line of the timeline contains this.
+    pub async fn says(&self, who: &str, alert: &str, text: &str) -> anyhow::Result<bool> {
+        Ok(self.timeline(who, alert).await?.entries.iter().any(|entry| entry.what.contains(text)))
+    }
+}
+
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub fn user(name: &str) -> UserKey {
+    UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap())
+}
+
+pub fn receipt(who: &str, alert: &str, state: ReceiptState) -> Receipt {
+    let alerts = vec![AlertId::parse(alert).unwrap()];
+    Receipt { user: user(who), alerts, state, op: None, by: "tab".to_owned() }
+}
+
+/// A firing warning.
+pub fn alert(id: &str) -> Alert {
+    Alert {
+        id: AlertId::parse(id).unwrap(),
+        version: 1,
+        tenant: Tenant::parse("acme").unwrap(),
+        to: Audience::default(),
+        source: None,
+        category: None,
+        severity: Severity::Warning,
+        status: Status::Firing,
+        title: format!("about {id}"),
+        body: None,
+        url: None,
+        labels: BTreeMap::new(),
+        data: serde_json::Map::new(),
+        policy: None,
+        collapse_key: None,
+        occurred_at: BEGIN.parse().unwrap(),
+        expires_at: None,
+        dismissed_until: None,
+    }
+}
+
+pub fn unreachable() -> SendError {
+    SendError::Unreachable { reason: "no answer".to_owned() }
+}
+
+impl Script {
+    async fn take(&self, mut sent: Sent) -> Result<Accepted, SendError> {
+        let during = self.during.lock().unwrap().take();
+        if let Some(during) = during {
+            during.await;
+        }
+        let answer = self.answer.lock().unwrap().clone();
+        let result = answer(&sent);
+        sent.accepted = result.is_ok();
+        self.sent.lock().unwrap().push(sent);
+        result
+    }
+}
+
+struct Phones(PushService, Arc<Script>);
+
+#[async_trait]
+impl PushSender for Phones {
+    async fn send(&self, job: &PushJob, _: Timestamp) -> Result<Accepted, SendError> {
+        let (what, alerts, title) = match &job.content {
+            PushContent::Withdrawal { alerts, .. } => (What::Withdrawal, alerts.clone(), String::new()),
+            PushContent::Alert(alert) if self.0 == PushService::Apns => {
+                (What::Apns, vec![alert.alert.clone()], alert.title.clone())
+            }
+            PushContent::Alert(alert) => (What::Fcm, vec![alert.alert.clone()], alert.title.clone()),
+        };
+        let user = job.target.token.expose().to_owned();
+        let sent =
+            Sent { at: self.1.clock.now(), user, what, alerts, title, id: job.attempt, accepted: false };
+        self.1.take(sent).await
+    }
+}
+
+struct Mailboxes(Arc<Script>);
+
+#[async_trait]
+impl EmailSender for Mailboxes {
+    async fn send(&self, job: &EmailJob, _: Timestamp) -> Result<Accepted, SendError> {
+        let sent = Sent {
+            at: self.0.clock.now(),
+            user: job.content.user.clone(),
+            what: What::Mail,
+            alerts: vec![job.content.alert.clone()],
+            title: job.content.title.clone(),
+            id: job.attempt,
+            accepted: false,
+        };
+        self.0.take(sent).await
+    }
+}

@@ -1,0 +1,92 @@
+/** What a test stands on: a server, a network before it, a Chromium. */
+import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
+import { build } from "vite";
+import { join } from "node:path";
+import type { Watchbell } from "@watchbell/client";
+import { Network } from "./network.ts";
+import { Fleet, type Server, Up } from "./server.ts";
+import { until } from "./until.ts";
+
+const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+declare global {
+  interface Window {
+    client: Watchbell;
+    /** Every status there was, every toast assigned to this tab, every change with its time. */
+    statuses: string[];
+    toasts: string[];
+    changes: { at: number; states: Record<string, string> }[];
+    events: unknown[];
+    mount(): void;
+  }
+}
+
+/** `services`: RabbitMQ, PostgreSQL and two socket pods in place of `watchbell up`. */
+export const ENGINE = process.env["WATCHBELL_ENGINE"] ?? "embedded";
+
+export class Bed<S extends Server = Server> {
+  private constructor(readonly server: S, readonly network: Network, readonly browser: Browser) {}
+
+  /** On the engine that the tests are run for. */
+  static start(): Promise<Bed> {
+    return Bed.on<Server>(ENGINE === "services" ? Fleet.start() : Up.start());
+  }
+
+  static async on<S extends Server>(starting: Promise<S>): Promise<Bed<S>> {
+    const [server, files] = await Promise.all([starting, bundlePage()]);
+    const network = await Network.start(server.address, files);
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    return new Bed<S>(server, network, browser);
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    await this.network.close();
+    await this.server.close();
+  }
+
+  /** A page with `<watchbell-inbox>` over a session of `user`, live unless `wait` is false. */
+  async page(context: BrowserContext, { user = "ana", query = "", wait = true } = {}): Promise<Page> {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => { throw error; });
+    await page.goto(`${this.network.url}/test/?user=${user}&token=${this.server.token(user)}&${query}`);
+    if (wait) await this.status(page, "live");
+    return page;
+  }
+
+  async status(page: Page, wanted: string, withinMs = 20_000): Promise<void> {
+    await until(`the indicator says ${wanted}`, async () => (await shownStatus(page)) === wanted, withinMs);
+  }
+}
+
+export const shownStatus = (page: Page): Promise<string | undefined> =>
+  page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector<HTMLElement>(".bell")?.dataset["status"]);
+
+export const unread = (page: Page): Promise<number> => page.evaluate(() => window.client.snapshot.unread);
+
+export const states = (page: Page): Promise<Record<string, string>> =>
+  page.evaluate(() => Object.fromEntries(window.client.snapshot.alerts.map((row) => [row.alert.id, row.state])));
+
+/** The test page and the service worker, by the path they are served under. */
+async function bundlePage(): Promise<Map<string, { type: string; body: string }>> {
+  const root = join(import.meta.dirname, "..");
+  const files = new Map([["/test/", { type: "text/html", body: PAGE }]]);
+  for (const [path, entry] of [["/test/page.js", "page/page.tsx"], ["/push-worker.js", "../inbox/src/push-worker.ts"]] as const) {
+    const result = await build({
+      root, configFile: false, logLevel: "warn", mode: "production", oxc: { jsx: { runtime: "automatic", development: false } },
+      resolve: { conditions: ["watchbell-source"] },
+      define: { "process.env.NODE_ENV": '"production"' },
+      build: { write: false, minify: false, target: "es2022", rolldownOptions: { input: join(root, entry), output: { codeSplitting: false } } },
+    });
+    const [chunk] = [result].flat().flatMap((one) => ("output" in one ? one.output : []));
+    files.set(path, { type: "text/javascript", body: chunk?.type === "chunk" ? chunk.code : "" });
+  }
+  return files;
+}
+
+const PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Test</title><meta name="viewport" content="width=device-width"></head>
+<body style="margin:2rem;text-align:right"><main><h1>Test</h1><watchbell-inbox></watchbell-inbox><div id="react"></div></main><script type="module" src="/test/page.js"></script></body></html>`;

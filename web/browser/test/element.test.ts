@@ -1,0 +1,214 @@
+/** `<watchbell-inbox>` as a person meets it: mouse, keyboard, screen reader, quiet, languages; and the service worker. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { BrowserContext, Page } from "playwright-core";
+import { Bed, ENGINE, states, unread } from "../bed/bed.ts";
+import { until } from "../bed/until.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let bed: Bed;
+let browser: BrowserContext;
+beforeAll(async () => { bed = await Bed.start(); });
+afterAll(() => bed.close());
+beforeEach(async () => {
+  await browser?.close();
+  browser = await bed.browser.newContext();
+});
+
+const toast = (page: Page, title: string) => page.locator("watchbell-inbox .toasts .alert", { hasText: title });
+const row = (page: Page, title: string) => page.locator("watchbell-inbox .panel li", { hasText: title });
+const hasState = (page: Page, id: string, state: string) => until(`${id} is ${state}`, async () => (await states(page))[id] === state);
+
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  });
+}
+
+describe("the panel", () => {
+  it("opens, reads, dismisses, takes back, snoozes and reads all", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    const ids = [];
+    for (const title of ["Alpha", "Beta", "Gamma"]) ids.push(await bed.server.send({ title, body: `${title} in more words` }));
+    await until("all are counted", async () => (await unread(page)) === 3);
+    await page.getByRole("button", { name: /^Alerts, 3 unread, live/ }).click();
+    await row(page, "Alpha").getByRole("button", { name: "Read" }).click();
+    await hasState(page, ids[0] as string, "read");
+    await row(page, "Beta").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "Beta").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Undo" }).click();
+    await row(page, "Beta").waitFor();
+    await row(page, "Gamma").getByRole("button", { name: "Snooze" }).click();
+    await row(page, "Gamma").waitFor({ state: "detached" });
+    expect(await unread(page)).toBe(2);
+    await page.getByRole("button", { name: "Show now" }).click();
+    await row(page, "Gamma").waitFor();
+    await page.getByRole("button", { name: "Read all" }).click();
+    await until("the server counts none", async () => (await bed.server.inbox()).unread === 0);
+  });
+
+  it("is worked by the keyboard alone", async () => {
+    const page = await bed.page(browser, { user: "ben", query: "manual-seen=" });
+    const ids = [await bed.server.send({ users: ["ben"], title: "First" }), await bed.server.send({ users: ["ben"], title: "Second" })];
+    await until("both are there", async () => (await unread(page)) === 2);
+    const focused = () => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.textContent ?? "");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    while ((await focused()) !== "Second") await page.keyboard.press("Tab");
+    await page.keyboard.press("ArrowDown");
+    expect(await focused()).toBe("First");
+    await page.keyboard.press("r");
+    await hasState(page, ids[0] as string, "read");
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("Delete");
+    await hasState(page, ids[1] as string, "dismissed");
+    expect(await focused()).toBe("First");
+    await page.keyboard.press("Escape");
+    expect(await page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.className)).toBe("bell");
+  });
+
+  it.each(["light", "dark"])("has nothing that axe objects to, %s", async (theme) => {
+    const page = await bed.page(browser, { query: `theme=${theme}&manual-seen=` });
+    await page.emulateMedia({ colorScheme: theme as "light" | "dark", reducedMotion: "reduce" });
+    await page.evaluate((theme) => { document.body.style.background = theme === "dark" ? "#14161b" : "#fff"; document.body.style.color = theme === "dark" ? "#fff" : "#000"; }, theme);
+    for (const severity of ["info", "warning", "critical"]) await bed.server.send({ title: `A ${severity} of ${theme}`, severity, body: "With words", source: "axe" });
+    await toast(page, `A critical of ${theme}`).waitFor();
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    expect(await violations(page)).toEqual([]);
+  });
+
+  it("speaks German", async () => {
+    const page = await bed.page(browser, { query: "lang=de" });
+    await page.getByRole("button", { name: /^Meldungen, \d+ ungelesen, live/ }).click();
+    await page.getByRole("heading", { name: "Meldungen" }).waitFor();
+  });
+
+  it("pages through what is older", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    for (let at = 0; at < 70; at++) await bed.server.send({ title: `Old ${at}` });
+    await page.reload();
+    await bed.status(page, "live");
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await row(page, "Old 69").waitFor();
+    expect(Object.keys(await states(page)).length).toBe(50);
+    await page.getByRole("button", { name: "Show older" }).click();
+    await until("more are there", async () => Object.keys(await states(page)).length >= 70);
+  });
+});
+
+describe("quiet", () => {
+  it("reports seen what was really on screen, and not what was hidden", async () => {
+    const page = await bed.page(browser);
+    const id = await bed.server.send({ title: "On screen" });
+    await hasState(page, id, "seen"); // Its toast was.
+    await page.evaluate(() => document.querySelector("watchbell-inbox")?.setAttribute("toasts", "off"));
+    const hidden = await bed.server.send({ title: "Behind the bell" });
+    await hasState(page, hidden, "new");
+    const next = await bed.server.send({ title: "Another, later" });
+    await hasState(page, next, "new");
+    expect((await states(page))[hidden]).toBe("new");
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await hasState(page, hidden, "seen");
+  });
+
+  it("do not disturb: no toast, but the badge counts", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("hour");
+    await page.getByText("Alerts are counted, not announced.").waitFor();
+    const before = await unread(page);
+    const quiet = await bed.server.send({ title: "In silence" });
+    await hasState(page, quiet, "new");
+    expect(await unread(page)).toBe(before + 1);
+    expect(await toast(page, "In silence").count()).toBe(0);
+    await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("off");
+    await bed.server.send({ title: "Aloud again" });
+    await toast(page, "Aloud again").waitFor();
+    expect(await toast(page, "In silence").count()).toBe(0);
+  });
+
+  it("pulses when live, and not under reduced motion", async () => {
+    const page = await bed.page(browser);
+    const animation = () => page.evaluate(() => getComputedStyle(document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".bell .dot") as Element).animationName);
+    expect(await animation()).toBe("pulse");
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    expect(await animation()).toBe("none");
+  });
+
+  it("does not run what an alert says, and links only to the web", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await bed.server.send({ title: "<img src=x onerror=window.hacked=1>", body: "<script>window.hacked=1</script>" });
+    await toast(page, "<img src=x").waitFor();
+    expect(await page.evaluate(() => "hacked" in window)).toBe(false);
+  });
+});
+
+describe("the service worker", () => {
+  it("shows a push, replaces it by tag, withdraws it", async () => {
+    await browser.grantPermissions(["notifications"], { origin: bed.network.url });
+    const page = await bed.page(browser);
+    const devtools = await browser.newCDPSession(page);
+    const registered = new Promise<string>((resolve) => devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => registrations[0] && resolve(registrations[0].registrationId)));
+    await devtools.send("ServiceWorker.enable");
+    await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
+    const registrationId = await registered;
+    const push = (data: unknown) => devtools.send("ServiceWorker.deliverPushMessage", { origin: bed.network.url, registrationId, data: JSON.stringify(data) });
+    const shown = () => page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, tag }) => [title, tag]));
+    const shows = (expected: string[][]) => until(`shows ${JSON.stringify(expected)}`, async () => JSON.stringify(await shown()) === JSON.stringify(expected));
+    await push({ alert: "a1", tag: "t1", title: "Disk full", body: "2 % left", url: null });
+    await shows([["Disk full", "t1"]]);
+    await push({ alert: "a1", tag: "t1", title: "Disk fuller", body: null });
+    await shows([["Disk fuller", "t1"]]);
+    await push({ alert: "a2", tag: "t2", title: "Another" });
+    await push({ withdraw: ["a1"], more: false });
+    await shows([["Another", "t2"]]);
+    await push({ withdraw: ["a2"], more: false });
+    await shows([]);
+
+    const [worker] = browser.serviceWorkers();
+    const click = (alert: string) => worker?.evaluate(async (alert) => {
+      const { registration } = self as unknown as { registration: ServiceWorkerRegistration };
+      await registration.showNotification("Click me", { tag: alert, data: { alert } });
+      const [notification] = await registration.getNotifications({ tag: alert });
+      const Click = (globalThis as unknown as { NotificationEvent: new (name: string, of: object) => Event }).NotificationEvent;
+      self.dispatchEvent(new Click("notificationclick", { notification }));
+    }, alert);
+    const here = await bed.server.send({ title: "Opened with a page" });
+    await hasState(page, here, "new");
+    await click(here);
+    await hasState(page, here, "read");
+
+    await page.goto(`${bed.network.url}/healthz`); // No page of ours is open.
+    const away = await bed.server.send({ title: "Opened without a page" });
+    await click(away);
+    await page.goBack();
+    await hasState(page, away, "read");
+  });
+});
+
+describe.runIf(ENGINE === "embedded")("the demo page", () => {
+  it("sends an alert, shows its timeline and the topic, and is clean for axe", async () => {
+    const page = await browser.newPage();
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    const errors: string[] = [];
+    page.on("pageerror", (error) => errors.push(String(error)));
+    await page.goto(`http://${bed.server.address}`);
+    await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
+    await page.locator("#title").fill("From the demo page");
+    await page.getByRole("button", { name: "Send", exact: true }).click();
+    await row(page, "From the demo page").waitFor();
+    await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
+    await page.getByRole("button", { name: "Let it fail" }).click();
+    await page.getByText("The shop is down").waitFor();
+    await page.getByRole("button", { name: "Mend it" }).click();
+    await page.getByText("The shop is up").waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(errors).toEqual([]);
+  });
+});

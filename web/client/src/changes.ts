@@ -1,0 +1,202 @@
+/**
+ * What frames and pages do to the session: rows, the place to resume from, and what is missing.
+ *
+ * The server sends changes in the order of their numbers. Where a number is skipped outside of a replay, or a ping is
+ * ahead of us, the inbox is fetched back to the last number that is known to be complete, once for all that is missing.
+ */
+import { type Inbox, reached, take, takePage } from "./inbox.ts";
+import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, ReceiptState, ServerFrame } from "./protocol.ts";
+import type { Link, State, Step } from "./state.ts";
+
+/** How long a missing change may still come by itself, and over which time clients spread their fetches. */
+const HEAL_WAIT_MS = 400;
+/** The wait after a fetch that failed. */
+const FETCH_RETRY_MS = 3_000;
+/** Pages fetched back at the most; what is older is dropped and paged in again when asked for. */
+const HEAL_PAGES_MAX = 5;
+
+type Change = AlertFrame | ReceiptFrame;
+
+export function takeFrames(
+  c: Step,
+  link: Link,
+  frames: readonly ServerFrame[],
+  greeted: (c: Step, link: Link) => void,
+  goaway: (c: Step, afterMs: number, withinMs: number) => void,
+): void {
+  const { s } = c;
+  let changes: Change[] = [];
+  const flush = () => {
+    if (changes.length) takeChanges(c, changes);
+    changes = [];
+  };
+  for (const frame of frames) {
+    switch (frame.type) {
+      case "hello": greeted(c, link); welcome(c, link, frame); break;
+      case "alert":
+      case "receipt": changes.push(frame); placed(c, link, frame); break;
+      case "ping":
+        if (link.transport === "ws") c.out.push({ do: "send", link: link.id, frame: { type: "pong", seq: frame.seq } });
+        if (link.held && frame.seq >= link.held.seq) completed(s, link);
+        if (frame.seq > tip(s, link)) miss(c, false);
+        break;
+      case "resync":
+        flush();
+        // A poll has no greeting that would say that its cursor was of another history.
+        if (link.transport === "poll") { startOver(c, frame); break; }
+        s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, frame.seq), unread: frame.unread };
+        link.replayTo = Math.max(link.replayTo, frame.seq);
+        if (frame.seq > s.inbox.seq) miss(c, false, 0);
+        break;
+      case "goaway": if (link.id === s.current?.id) goaway(c, frame.after_ms, frame.within_ms); break;
+      case "event":
+      case "snapshot": c.out.push({ do: "topic", frame }); break;
+      case "error": c.out.push({ do: "refused", title: frame.title }); break;
+      case "preferences": break;
+    }
+  }
+  flush();
+}
+
+function welcome(c: Step, link: Link, hello: HelloFrame): void {
+  const { s } = c;
+  Object.assign(s, { user: hello.user, heartbeatMs: hello.heartbeat_ms });
+  if (hello.resumed) {
+    link.replayTo = hello.seq;
+    s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, hello.seq), unread: hello.unread };
+    if (s.inbox.loaded) Object.assign(s, { need: null, ahead: null }); // The replay begins where something was missing.
+    else miss(c, true, 0);
+    return;
+  }
+  startOver(c, hello);
+}
+
+/** From the head, or of another history: what is known may be wrong, what this person said is not. */
+function startOver(c: Step, { seq, cursor, unread }: Place): void {
+  const { s } = c;
+  s.inbox = { ...s.inbox, rows: new Map(), loaded: false, nextBefore: null, seq, cursor, top: seq, unread };
+  Object.assign(s, { need: null, fetch: null, ahead: null });
+  miss(c, true, 0);
+}
+
+function takeChanges(c: Step, changes: readonly Change[]): void {
+  const { inbox, news } = take(c.s.inbox, changes);
+  c.s.inbox = inbox;
+  if (news.length) c.out.push({ do: "news", rows: news });
+}
+
+/** Moves the place to resume from, or notes that something before this frame is missing. */
+function placed(c: Step, link: Link, frame: Change): void {
+  const { s } = c;
+  const { seq, cursor } = frame;
+  const isNext = seq <= tip(s, link) + 1 || link.transport === "poll";
+  if (!isNext) miss(c, false);
+  if (s.need || s.fetch) {
+    const run = s.ahead;
+    if (!run || seq > run.to + 1) s.ahead = { from: seq, to: seq, cursor };
+    else if (seq === run.to + 1) s.ahead = { ...run, to: seq, cursor };
+    return;
+  }
+  if (link.held && seq > link.held.seq) completed(s, link);
+  if (frame.type === "alert") link.held = { seq, cursor };
+  else s.inbox = reached(s.inbox, seq, cursor);
+}
+
+function completed(s: State, link: Link): void {
+  if (link.held && !s.need && !s.fetch) s.inbox = reached(s.inbox, link.held.seq, link.held.cursor);
+  link.held = null;
+}
+
+/** The number up to which this connection has given us everything. */
+function tip(s: State, link: Link): number {
+  const ahead = s.need || s.fetch ? (s.ahead?.to ?? 0) : 0;
+  return Math.max(s.inbox.seq, link.held?.seq ?? 0, link.replayTo, ahead);
+}
+
+function miss(c: Step, quiet: boolean, waitMs = HEAL_WAIT_MS * (0.5 + c.random() / 2)): void {
+  const { s } = c;
+  const at = Math.min(s.need?.at ?? Infinity, c.now + waitMs);
+  s.need = { from: s.inbox.seq, at, quiet: quiet && (s.need?.quiet ?? true) };
+}
+
+export function fetchMissing(c: Step): void {
+  const { s } = c;
+  if (!s.need || s.fetch || !s.current || c.now < s.need.at) return;
+  s.fetch = { from: s.need.from, quiet: s.need.quiet, pages: 0, head: null };
+  s.need = null;
+  c.out.push({ do: "fetch", before: null, more: false });
+}
+
+export function pageTaken(c: Step, page: Page, more: boolean): void {
+  const { s } = c;
+  if (more) {
+    s.paging = false;
+    s.inbox = { ...takePage(s.inbox, page).inbox, nextBefore: page.next_before };
+    return;
+  }
+  const { fetch } = s;
+  if (!fetch) return; // A greeting in between made it pointless.
+  const head = fetch.head ?? { seq: page.seq, cursor: page.cursor };
+  const wasLoaded = s.inbox.loaded;
+  const { inbox, news } = takePage(s.inbox, page);
+  s.inbox = inbox;
+  if (news.length && !fetch.quiet) c.out.push({ do: "news", rows: news });
+  const lowest = page.alerts[page.alerts.length - 1]?.seq ?? 0;
+  const isBack = page.next_before === null || lowest <= fetch.from;
+  const pages = fetch.pages + 1;
+  if (!isBack && pages < HEAL_PAGES_MAX && wasLoaded) {
+    s.fetch = { ...fetch, pages, head };
+    c.out.push({ do: "fetch", before: page.next_before, more: false });
+    return;
+  }
+  if (!isBack || !wasLoaded) s.inbox = { ...since(s.inbox, lowest), nextBefore: page.next_before };
+  s.fetch = null;
+  s.inbox = reached(s.inbox, head.seq, head.cursor);
+  if (s.need) s.need = { ...s.need, from: s.inbox.seq };
+  else if (s.ahead && s.ahead.from <= s.inbox.seq + 1) s.inbox = reached(s.inbox, s.ahead.to, s.ahead.cursor);
+  if (!s.need) s.ahead = null;
+}
+
+export function pageFailed(c: Step, more: boolean): void {
+  const { s } = c;
+  if (more) s.paging = false;
+  else if (s.fetch) {
+    s.need = { from: s.fetch.from, at: c.now + FETCH_RETRY_MS, quiet: s.fetch.quiet };
+    s.fetch = null;
+  }
+}
+
+/** Without the rows that may have changed unnoticed. */
+function since(inbox: Inbox, lowest: number): Inbox {
+  return { ...inbox, rows: new Map([...inbox.rows].filter(([, row]) => row.seq >= lowest)) };
+}
+
+/** What HTTP answered to a receipt: as good as the frame, which comes as well. */
+export function takePosted(
+  c: Step,
+  op: string,
+  said: { seq?: number; unread?: number; alerts: string[]; state: ReceiptState },
+): void {
+  const { s } = c;
+  if (said.seq !== undefined && said.unread !== undefined) {
+    takeChanges(c, [{ type: "receipt", seq: said.seq, unread: said.unread, cursor: "", alerts: said.alerts, state: said.state, by: "http", op }]);
+  }
+  s.inbox = { ...s.inbox, pending: s.inbox.pending.filter((one) => one.op !== op) };
+}
+
+/** Says what was not said on this connection yet, and again what it did not answer. */
+export function sendPending(c: Step, waitMs: number): void {
+  const { s } = c;
+  const link = s.current;
+  if (!link) return;
+  const isDue = ({ sentAt }: { sentAt: number | null }) => sentAt === null || c.now - sentAt >= waitMs;
+  if (!s.inbox.pending.some(isDue)) return;
+  const pending = s.inbox.pending.map((one) => {
+    if (!isDue(one)) return one;
+    const { op, alerts, state, sentAt } = one;
+    if (link.transport === "ws" && sentAt === null) c.out.push({ do: "send", link: link.id, frame: { type: "receipt", alerts, state, op } });
+    else c.out.push({ do: "post", op, alerts, state });
+    return { ...one, sentAt: c.now };
+  });
+  s.inbox = { ...s.inbox, pending };
+}

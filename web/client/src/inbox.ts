@@ -1,0 +1,150 @@
+/**
+ * The inbox as this client knows it. Pure: every function answers a new value.
+ *
+ * What holds here:
+ * - A row takes nothing that has a lower change number, so repeats, replays and two connections at once do no harm.
+ * - `cursor` never passes a change that may be missing: whoever resumes from it is told everything that is not here.
+ * - What this person said shows at once (`pending`) and is folded over what the server said, never into it.
+ */
+import {
+  type AlertFrame,
+  type InboxState,
+  type Page,
+  type ReceiptFrame,
+  type ReceiptState,
+  type Row,
+  afterReceipt,
+  isUnread,
+} from "./protocol.ts";
+
+/** Rows kept; beyond it the oldest changes go, and are paged in again when asked for. */
+export const ROWS_MAX = 2_000;
+/** Receipts that may wait for the server's word. */
+export const PENDING_MAX = 1_000;
+
+/** A receipt that the server is not known to have written. */
+export interface Pending {
+  op: string;
+  alerts: string[];
+  state: ReceiptState;
+  /** When it was last sent; null: not yet on this connection. */
+  sentAt: number | null;
+}
+
+export interface Inbox {
+  rows: ReadonlyMap<string, Row>;
+  /** Everything up to here is known, and the same as a cursor. */
+  seq: number;
+  cursor: string | null;
+  /** The highest number heard of, and the server's badge there. */
+  top: number;
+  unread: number;
+  pending: readonly Pending[];
+  /** Where the next older page begins; null when there is none, or nothing was loaded yet. */
+  nextBefore: number | null;
+  loaded: boolean;
+}
+
+export const empty: Inbox = {
+  rows: new Map(), seq: 0, cursor: null, top: 0, unread: 0, pending: [], nextBefore: null, loaded: false,
+};
+
+/** Takes what the server said. `news` are the alerts that are new to the person, or new again. */
+export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[]): { inbox: Inbox; news: Row[] } {
+  const rows = new Map(inbox.rows);
+  const news = new Map<string, Row>();
+  const next = { ...inbox, rows };
+  const ops = new Set<string>();
+  for (const frame of frames) {
+    if (frame.type === "alert") {
+      const { alert, state, seq } = frame;
+      const known = rows.get(alert.id);
+      if (!known || seq >= known.seq) {
+        rows.set(alert.id, { alert, state, seq });
+        if (state === "new" && known?.state !== "new") news.set(alert.id, { alert, state, seq });
+      }
+    } else {
+      if (frame.op) ops.add(frame.op);
+      for (const id of frame.alerts) {
+        const row = rows.get(id);
+        if (!row || frame.seq <= row.seq) continue;
+        rows.set(id, { ...row, state: afterReceipt(row.state, frame.state), seq: frame.seq });
+        if (frame.state !== "unread") news.delete(id);
+      }
+    }
+    if (frame.seq >= next.top) Object.assign(next, { top: frame.seq, unread: frame.unread });
+  }
+  next.pending = next.pending.filter(({ op }) => !ops.has(op));
+  return { inbox: settle(trim(next)), news: [...news.values()] };
+}
+
+/** Takes a page of the inbox. `news` are alerts from after the place we knew everything up to. */
+export function takePage(inbox: Inbox, page: Page): { inbox: Inbox; news: Row[] } {
+  const rows = new Map(inbox.rows);
+  const news: Row[] = [];
+  for (const row of page.alerts) {
+    const known = rows.get(row.alert.id);
+    // An equal number is taken: a receipt may have come here without the update before it.
+    if (known && known.seq > row.seq) continue;
+    rows.set(row.alert.id, { alert: row.alert, state: row.state, seq: row.seq });
+    if (row.state === "new" && !known && row.seq > inbox.seq) news.push(row);
+  }
+  const next: Inbox = { ...inbox, rows, loaded: true };
+  if (page.seq >= next.top) Object.assign(next, { top: page.seq, unread: page.unread });
+  return { inbox: settle(next), news };
+}
+
+/** Everything up to `seq` is here. */
+export function reached(inbox: Inbox, seq: number, cursor: string): Inbox {
+  return seq > inbox.seq || !inbox.cursor ? { ...inbox, seq, cursor } : inbox;
+}
+
+/** What was said on a connection that is gone is said again on the next: a receipt may be repeated. */
+export function unsent(inbox: Inbox): Inbox {
+  return { ...inbox, pending: inbox.pending.map((one) => ({ ...one, sentAt: null })) };
+}
+
+/** What the person sees: rows as they will be, newest first, and the badge. */
+export function view(inbox: Inbox): { alerts: Row[]; unread: number } {
+  let unread = inbox.unread;
+  const said = new Map<string, InboxState>();
+  for (const { alerts, state } of inbox.pending) {
+    for (const id of alerts) {
+      const before = said.get(id) ?? inbox.rows.get(id)?.state;
+      if (!before) continue;
+      const after = afterReceipt(before, state);
+      said.set(id, after);
+      unread += Number(isUnread(after)) - Number(isUnread(before));
+    }
+  }
+  const shown = [...inbox.rows.values()].map((row) => {
+    const state = said.get(row.alert.id);
+    return state && state !== row.state ? { ...row, state } : row;
+  });
+  return { alerts: shown.sort(newestFirst), unread: Math.max(0, unread) };
+}
+
+function newestFirst(a: Row, b: Row): number {
+  return Date.parse(b.alert.occurred_at) - Date.parse(a.alert.occurred_at) || (a.alert.id < b.alert.id ? 1 : -1);
+}
+
+/** Lets go of what came true: a receipt that changes nothing is answered by no frame, so it is judged by the rows. */
+function settle(inbox: Inbox): Inbox {
+  const touched = new Set<string>();
+  const pending = inbox.pending.filter(({ alerts, state, sentAt }) => {
+    const isDone = sentAt !== null && alerts.every((id) => {
+      const row = inbox.rows.get(id);
+      return row && !touched.has(id) && afterReceipt(row.state, state) === row.state;
+    });
+    if (!isDone) alerts.forEach((id) => touched.add(id));
+    return !isDone;
+  });
+  return pending.length === inbox.pending.length ? inbox : { ...inbox, pending };
+}
+
+function trim(inbox: Inbox): Inbox {
+  if (inbox.rows.size <= ROWS_MAX) return inbox;
+  const kept = [...inbox.rows.values()].sort((a, b) => b.seq - a.seq).slice(0, ROWS_MAX / 2);
+  const rows = new Map(kept.map((row) => [row.alert.id, row]));
+  return { ...inbox, rows, nextBefore: kept[kept.length - 1]?.seq ?? null };
+}

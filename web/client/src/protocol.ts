@@ -1,0 +1,112 @@
+/**
+ * Frames of `watchbell.v1` and what they mean. The Rust side is src/wire/frame.rs and src/wire/close.rs;
+ * tests/fixtures holds one of each frame for both. What a later server adds is ignored.
+ */
+
+export type InboxState = "new" | "seen" | "read" | "dismissed";
+export type ReceiptState = "delivered" | "seen" | "read" | "dismissed" | "unread";
+export type Transport = "ws" | "sse" | "poll";
+
+export interface Alert {
+  id: string;
+  version: number;
+  severity: "info" | "warning" | "critical";
+  status: "firing" | "acknowledged" | "suppressed" | "resolved";
+  title: string;
+  body?: string;
+  url?: string;
+  source?: string;
+  category?: string;
+  labels?: Record<string, string>;
+  data?: unknown;
+  occurred_at: string;
+  expires_at?: string;
+}
+
+export interface TopicEvent {
+  topic: string;
+  type?: string;
+  data?: unknown;
+  occurred_at?: string;
+}
+
+/** A place in the inbox and the badge there: carried by every frame that changes it. */
+export interface Place {
+  seq: number;
+  cursor: string;
+  unread: number;
+}
+
+export type AlertFrame = Place & { type: "alert"; alert: Alert; state: InboxState };
+export type ReceiptFrame = Place & { type: "receipt"; alerts: string[]; state: ReceiptState; by: string; op?: string };
+export type HelloFrame = Place & {
+  type: "hello";
+  session: string;
+  user: string;
+  resumed: boolean;
+  heartbeat_ms: number;
+  server_time: string;
+};
+export type TopicFrame =
+  | { type: "event"; topic: string; event: TopicEvent }
+  | { type: "snapshot"; topic: string; events: TopicEvent[] };
+
+export type ServerFrame =
+  | HelloFrame
+  | AlertFrame
+  | ReceiptFrame
+  | TopicFrame
+  | (Place & { type: "resync"; reason: string })
+  | { type: "ping"; seq: number }
+  | { type: "goaway"; after_ms: number; within_ms: number; reason: string }
+  | { type: "error"; code: string; title: string }
+  | { type: "preferences" };
+
+export type ClientFrame =
+  | { type: "auth"; token: string; cursor?: string; visibility?: Visibility; topics?: string[] }
+  | { type: "receipt"; alerts: string[]; state: ReceiptState; op?: string }
+  | { type: "subscribe" | "unsubscribe" | "refresh"; topic: string }
+  | { type: "visibility"; state: Visibility }
+  | { type: "pong"; seq: number };
+
+export type Visibility = "visible" | "hidden";
+
+/** A page of `GET /v1/inbox`, newest change first. */
+export interface Page {
+  seq: number;
+  cursor: string;
+  unread: number;
+  next_before: number | null;
+  alerts: Row[];
+}
+
+/** An alert in the inbox, with the number of its last change. */
+export interface Row {
+  seq: number;
+  state: InboxState;
+  alert: Alert;
+}
+
+/** Alerts that one receipt may name (src/domain/receipt.rs). */
+export const RECEIPT_ALERTS_MAX = 500;
+
+export type CloseClass = "stop" | "back_off" | "resume" | "new_token";
+
+/** What to do after a close. The range decides, so that codes of later servers are understood. */
+export function closeClass(code: number): CloseClass {
+  if (code < 4000 || (code >= 4100 && code < 4200)) return "back_off";
+  if (code >= 4200 && code < 4300) return "resume";
+  if (code >= 4300 && code < 4400) return "new_token";
+  return "stop";
+}
+
+export const isUnread = (state: InboxState): boolean => state === "new" || state === "seen";
+
+const ORDER: InboxState[] = ["new", "seen", "read", "dismissed"];
+
+/** The state after a receipt: the server's table (src/domain/inbox.rs), so that what is shown at once is what comes. */
+export function afterReceipt(state: InboxState, said: ReceiptState): InboxState {
+  if (said === "delivered") return state;
+  if (said === "unread") return isUnread(state) ? state : "seen";
+  return ORDER.indexOf(said) > ORDER.indexOf(state) ? said : state;
+}

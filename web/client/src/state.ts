@@ -1,0 +1,139 @@
+/** What the machine in machine.ts holds, hears and asks for. */
+import type { Backoff } from "./backoff.ts";
+import { type Inbox, empty } from "./inbox.ts";
+import type {
+  ClientFrame, Page, ReceiptState, Row, ServerFrame, TopicFrame, Transport, Visibility,
+} from "./protocol.ts";
+
+/** One connection, from its dial to its end. */
+export interface Link {
+  id: number;
+  transport: Transport;
+  dialedAt: number;
+  heardAt: number;
+  /** When it was asked for a sign of life that has not come. */
+  probedAt: number | null;
+  /** Whether the server greeted us: until then it is not believed. */
+  greeted: boolean;
+  /** Frames up to here are a replay, whose numbers may jump. */
+  replayTo: number;
+  /** The last alert's number: complete when something later comes, because alerts of one receipt share a number. */
+  held: { seq: number; cursor: string } | null;
+}
+
+export type Ended =
+  | { why: "refused"; code: number; reason: string }
+  | { why: "signed-out" }
+  | { why: "gave-up" };
+
+/** What the indicator shows. */
+export type Status = "idle" | "connecting" | "live" | "reconnecting" | "offline" | "closed";
+
+export interface State {
+  /** Followers hold no connection: the leader among the tabs tells them. */
+  role: "solo" | "leader" | "follower";
+  wanted: boolean;
+  ended: Ended | null;
+  online: boolean;
+  visibility: Visibility;
+
+  token: string | null;
+  asking: boolean;
+  /** The next token has to be a new one. */
+  stale: boolean;
+  refreshAt: number | null;
+
+  /** The connection that is believed, and one that is about to take its place. */
+  current: Link | null;
+  next: Link | null;
+  links: number;
+  attempt: number;
+  aliveSince: number;
+  retryAt: number | null;
+  /** When to move, because the server said goaway or the token changed. */
+  moveAt: number | null;
+  /** Index into the transports: of the next dial, and of what worked last. */
+  tier: number;
+  home: number;
+  climbAt: number | null;
+  climbs: number;
+  heartbeatMs: number;
+  everLive: boolean;
+
+  inbox: Inbox;
+  /** Changes after `from` are missing; fetched from the inbox at `at`. */
+  need: { from: number; at: number; quiet: boolean } | null;
+  /** The fetch under way, with the head of its first page. */
+  fetch: { from: number; quiet: boolean; pages: number; head: { seq: number; cursor: string } | null } | null;
+  /** Numbers without holes among themselves that came while something before them was missing. */
+  ahead: { from: number; to: number; cursor: string } | null;
+  paging: boolean;
+
+  topics: readonly string[];
+  user: string | null;
+  /** A follower shows what its leader says. */
+  remote: { status: Status; transport: Transport | null } | null;
+}
+
+export type Event =
+  | { kind: "start" | "stop" | "tick" | "online" | "offline" | "more" }
+  | { kind: "visibility"; visibility: Visibility }
+  | { kind: "role"; role: State["role"] }
+  | { kind: "token"; token: string | null; expiresAt: number | null }
+  | { kind: "token-failed" }
+  | { kind: "open" | "heard"; link: number }
+  | { kind: "frames"; link: number; frames: readonly ServerFrame[] }
+  | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number }
+  | { kind: "page"; more: boolean; page: Page }
+  | { kind: "page-failed"; more: boolean }
+  | { kind: "say"; op: string; alerts: string[]; state: ReceiptState }
+  | { kind: "posted"; op: string; said: { seq?: number; unread?: number; alerts: string[]; state: ReceiptState } }
+  | { kind: "post-failed"; op: string; refused: boolean }
+  | { kind: "topics"; topics: readonly string[] }
+  | { kind: "told"; inbox: Inbox; status: Status; transport: Transport | null; user: string | null };
+
+export type Effect =
+  | { do: "dial"; link: number; transport: Transport; token: string; cursor: string | null; topics: readonly string[]; visibility: Visibility }
+  | { do: "hang-up" | "probe"; link: number }
+  | { do: "send"; link: number; frame: ClientFrame }
+  | { do: "post"; op: string; alerts: string[]; state: ReceiptState }
+  | { do: "ask-token"; fresh: boolean }
+  | { do: "fetch"; before: number | null; more: boolean }
+  | { do: "news"; rows: Row[] }
+  | { do: "topic"; frame: TopicFrame }
+  | { do: "refused"; title: string };
+
+/** Time and chance, as arguments. */
+export interface Env {
+  now: number;
+  random: () => number;
+  transports: readonly Transport[];
+  backoff: Backoff;
+}
+
+/** One step in the making: the state is its own copy, the effects gather. */
+export interface Step extends Env {
+  s: State;
+  out: Effect[];
+}
+
+export const initial: State = {
+  role: "solo", wanted: false, ended: null, online: true, visibility: "visible",
+  token: null, asking: false, stale: false, refreshAt: null,
+  current: null, next: null, links: 0, attempt: 0, aliveSince: 0, retryAt: null, moveAt: null,
+  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, everLive: false,
+  inbox: empty, need: null, fetch: null, ahead: null, paging: false,
+  topics: [], user: null, remote: null,
+};
+
+/** Dials that failed before the indicator says offline. */
+const OFFLINE_AFTER = 3;
+
+export function status(s: State): Status {
+  if (s.ended) return "closed";
+  if (!s.wanted) return "idle";
+  if (s.role === "follower") return s.remote?.status ?? "connecting";
+  if (s.current && (s.online || s.current.probedAt === null)) return "live";
+  if (!s.current && (!s.online || s.attempt > OFFLINE_AFTER)) return "offline";
+  return s.everLive ? "reconnecting" : "connecting";
+}

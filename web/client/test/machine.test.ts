@@ -1,0 +1,290 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { view } from "../src/inbox.ts";
+import { status } from "../src/state.ts";
+import { type Fault, World } from "./world.ts";
+
+function live(seed = 7): World {
+  const world = new World(seed);
+  world.keepPinging();
+  world.hear({ kind: "start" });
+  world.pass(1_000);
+  expect(status(world.state)).toBe("live");
+  return world;
+}
+
+/** What the server has is what is shown, of all that is loaded; and nothing still waits. */
+function expectSettled(world: World): void {
+  expect(status(world.state)).toBe("live");
+  expect(world.state.current?.transport).toBe(world.transports.find((transport) => !world.blocked.has(transport)));
+  expect(world.state.inbox.pending).toEqual([]);
+  const shown = view(world.state.inbox);
+  expect(shown.unread).toBe(world.unread);
+  for (const row of shown.alerts) {
+    const { seq, state, alert } = world.rows.get(row.alert.id) ?? {};
+    expect([row.seq, row.state, row.alert.version]).toEqual([seq, state, alert?.version]);
+  }
+  const lowest = world.state.inbox.nextBefore ?? 0;
+  const expected = [...world.rows.values()].filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort();
+  expect(shown.alerts.filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort()).toEqual(expected);
+}
+
+describe("a session", () => {
+  it("shows an alert once, however often it comes, and counts it", () => {
+    const world = live();
+    world.publish("a", "twice");
+    world.pass(100);
+    expect(world.news.get("a")).toBe(1);
+    expect(view(world.state.inbox).unread).toBe(1);
+  });
+
+  it("shows what was said at once, before the server answers", () => {
+    const world = live();
+    world.publish("a");
+    world.pass(100);
+    world.say(["a"], "dismissed");
+    expect(view(world.state.inbox)).toMatchObject({ unread: 0, alerts: [{ state: "dismissed" }] });
+    expect(world.rows.get("a")?.state).toBe("new");
+    world.pass(100);
+    expect(world.rows.get("a")?.state).toBe("dismissed");
+    expectSettled(world);
+  });
+
+  it("says again what a broken connection swallowed", () => {
+    const world = live();
+    world.publish("a");
+    world.pass(100);
+    world.freeze();
+    world.say(["a"], "read");
+    world.pass(10_000);
+    expect(world.rows.get("a")?.state).toBe("read");
+  });
+
+  it("heals a gap from the inbox, and toasts what it missed", () => {
+    const world = live();
+    world.publish("a", "lost");
+    world.publish("b");
+    world.pass(2_000);
+    expect([...world.news.keys()].sort()).toEqual(["a", "b"]);
+    expectSettled(world);
+  });
+
+  it("learns from a ping that it missed the last one", () => {
+    const world = live();
+    world.publish("a", "lost");
+    world.pass(100);
+    expect(world.news.size).toBe(0);
+    world.pass(27_000);
+    expect(world.news.get("a")).toBe(1);
+  });
+
+  it("resumes from before a gap that was not healed yet", () => {
+    const world = live();
+    const { cursor } = world.state.inbox;
+    world.publish("a", "lost");
+    world.publish("b");
+    world.pass(50);
+    expect(world.state.inbox.cursor).toBe(cursor);
+  });
+
+  it("notices a server that fell silent, asks, and dials anew", () => {
+    const world = live();
+    world.freeze();
+    world.publish("a");
+    world.pass(65_000);
+    expect(status(world.state)).toBe("live");
+    world.pass(10_000);
+    expect(world.news.get("a")).toBe(1);
+    expectSettled(world);
+  });
+
+  it("does not take its own sleep for the server's silence", () => {
+    const world = live();
+    const dials = world.dials.length;
+    world.now += 3_600_000; // The machine slept: no timer ran, nothing was read.
+    world.hear({ kind: "visibility", visibility: "hidden" });
+    world.hear({ kind: "visibility", visibility: "visible" });
+    world.pass(1_000);
+    expect(world.dials.length).toBe(dials);
+    expectSettled(world);
+  });
+
+  it("makes before it breaks, and is never other than live", () => {
+    const world = live();
+    world.believed.length = 0;
+    world.goaway();
+    world.pass(1);
+    world.publish("a");
+    for (let at = 0; at < 6_000; at += 100) {
+      world.pass(100);
+      expect(world.conns.size).toBeGreaterThan(0);
+    }
+    expect(world.dials.length).toBe(2);
+    expect(world.believed).toEqual(["live"]);
+    expect(world.news.get("a")).toBe(1);
+    expectSettled(world);
+  });
+
+  it("gets a new token when the old one is over", () => {
+    const world = live();
+    world.expireToken();
+    world.pass(500);
+    expect(world.state.token).toBe("t2");
+    expectSettled(world);
+  });
+
+  it("renews a token before it is over, without a new connection", () => {
+    const world = live();
+    world.hear({ kind: "token", token: "t1", expiresAt: world.now + 60_000 });
+    world.token = "t2";
+    world.pass(55_000);
+    expect(world.state.token).toBe("t2");
+    expect(world.dials.length).toBe(1);
+  });
+
+  it("stops for good where coming back would end the same", () => {
+    const world = live();
+    world.kill(4001);
+    world.pass(3_600_000);
+    expect(status(world.state)).toBe("closed");
+    expect(world.dials.length).toBe(1);
+    expect(world.state.ended).toMatchObject({ why: "refused", code: 4001 });
+  });
+
+  it("falls back, stays there without flapping, and climbs back", () => {
+    const world = new World(3);
+    world.keepPinging();
+    world.blocked.add("ws").add("sse");
+    world.hear({ kind: "start" });
+    world.pass(20_000);
+    expect(world.state.current?.transport).toBe("poll");
+    world.publish("a");
+    world.pass(100);
+    expect(world.news.get("a")).toBe(1);
+    const before = world.dials.length;
+    world.believed.length = 0;
+    world.pass(3_600_000);
+    expect(world.believed).toEqual(["live"]);
+    expect(world.dials.length - before).toBeLessThan(40);
+    world.blocked.clear();
+    world.pass(700_000);
+    expectSettled(world);
+  });
+
+  it("forgets another history, and keeps what was said", () => {
+    const world = live();
+    world.publish("a");
+    world.pass(100);
+    world.newHistory();
+    world.publish("b");
+    world.pass(10_000);
+    expect([...world.state.inbox.rows.keys()]).toEqual(["b"]);
+    expectSettled(world);
+  });
+
+  it("does not dial when nobody asked, or after stop", () => {
+    const world = new World(1);
+    world.hear({ kind: "online" });
+    world.pass(60_000);
+    expect(world.dials).toEqual([]);
+    world.hear({ kind: "start" });
+    world.pass(1_000);
+    world.hear({ kind: "stop" });
+    world.pass(600_000);
+    expect([world.dials.length, world.conns.size]).toEqual([1, 0]);
+  });
+
+  it("tells the truth without a network, and comes back at once with it", () => {
+    const world = live();
+    world.up = false;
+    world.freeze();
+    world.hear({ kind: "offline" });
+    expect(status(world.state)).toBe("reconnecting");
+    world.pass(4_000);
+    expect(status(world.state)).toBe("offline");
+    world.pass(300_000);
+    world.publish("a");
+    world.up = true;
+    world.hear({ kind: "online" });
+    world.pass(1_000);
+    expect(status(world.state)).toBe("live");
+    expect(world.news.get("a")).toBe(1);
+    world.pass(700_000);
+    expectSettled(world);
+  });
+});
+
+type Act =
+  | { act: "publish"; id: number; fault: Fault }
+  | { act: "receive" | "say"; ids: number[]; state: "seen" | "read" | "dismissed" | "unread"; fault: Fault }
+  | { act: "kill"; code: number }
+  | { act: "block"; transport: "ws" | "sse" | "poll" }
+  | { act: "freeze" | "goaway" | "expire" | "ping" | "down" | "up" | "unblock" | "offline" | "online" | "hide" | "show" | "history" | "more" }
+  | { act: "pass"; ms: number };
+
+const fault = fc.constantFrom<Fault>("none", "none", "lost", "late", "twice");
+const said = fc.constantFrom<"seen" | "read" | "dismissed" | "unread">("seen", "read", "dismissed", "unread");
+const acts: fc.Arbitrary<Act>[] = [
+  fc.record({ act: fc.constant("publish" as const), id: fc.nat(20), fault }),
+  fc.record({ act: fc.constant("publish" as const), id: fc.nat(20), fault }),
+  fc.record({ act: fc.constantFrom("receive" as const, "say" as const), ids: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }), state: said, fault }),
+  fc.record({ act: fc.constant("kill" as const), code: fc.constantFrom(1006, 1000, 4100, 4102, 4103, 4200) }),
+  fc.record({ act: fc.constant("block" as const), transport: fc.constantFrom("ws" as const, "sse" as const, "poll" as const) }),
+  fc.record({ act: fc.constantFrom("freeze" as const, "goaway" as const, "expire" as const, "ping" as const, "down" as const, "up" as const, "unblock" as const, "offline" as const, "online" as const, "hide" as const, "show" as const, "history" as const, "more" as const) }),
+  fc.record({ act: fc.constant("pass" as const), ms: fc.constantFrom(1, 7, 30, 300, 3_000, 40_000) }),
+];
+
+function play(world: World, act: Act): void {
+  switch (act.act) {
+    case "publish": return world.publish(`a${act.id}`, act.fault);
+    case "receive": return world.receive(act.ids.map((id) => `a${id}`), act.state, undefined, act.fault);
+    case "say": return world.say(act.ids.map((id) => `a${id}`).filter((id) => world.state.inbox.rows.has(id)), act.state);
+    case "kill": return world.kill(act.code);
+    case "block": world.blocked.add(act.transport); return;
+    case "unblock": world.blocked.clear(); return;
+    case "freeze": return world.freeze();
+    case "goaway": return world.goaway();
+    case "expire": return world.expireToken();
+    case "ping": return world.ping();
+    case "down": world.up = false; return world.kill(1006);
+    case "up": world.up = true; return;
+    case "offline": return world.hear({ kind: "offline" });
+    case "online": return world.hear({ kind: "online" });
+    case "hide": return world.hear({ kind: "visibility", visibility: "hidden" });
+    case "show": return world.hear({ kind: "visibility", visibility: "visible" });
+    case "history": return world.newHistory();
+    case "more": return world.hear({ kind: "more" });
+    case "pass": return world.pass(act.ms);
+  }
+}
+
+describe("whatever happens", () => {
+  it("the inbox is exact once the faults are over, and no alert is toasted twice or missed", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.array(fc.oneof(...acts), { maxLength: 60 }), (seed, script) => {
+        const world = new World(seed);
+        world.keepPinging();
+        world.hear({ kind: "start" });
+        world.pass(500);
+        let isOneHistory = true;
+        for (const act of script) {
+          play(world, act);
+          isOneHistory &&= act.act !== "history";
+          expect(world.conns.size).toBeLessThanOrEqual(2);
+        }
+        world.up = true;
+        world.blocked.clear();
+        world.hear({ kind: "online" });
+        world.pass(1_500_000);
+        expectSettled(world);
+        if (!isOneHistory) return;
+        for (const [id, count] of world.news) expect([id, count]).toEqual([id, 1]);
+        // Up to the five rows of a page everything that nobody has touched was said to be new.
+        for (const { alert, state } of world.rows.values()) {
+          if (state === "new" && world.rows.size <= 5) expect(world.news.has(alert.id)).toBe(true);
+        }
+      }),
+      { numRuns: Number(process.env["RUNS"] ?? 500) },
+    );
+  }, 120_000);
+});

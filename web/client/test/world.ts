@@ -1,0 +1,236 @@
+/**
+ * A scripted server, a network with faults, a virtual clock, and one machine between them. Everything that can be
+ * chance comes from one seed. `tick` events come when the machine asked for them; a run that asks for ever is an error.
+ */
+import { fullJitter } from "../src/backoff.ts";
+import { step, wakeAt } from "../src/machine.ts";
+import { afterReceipt, isUnread, type ClientFrame, type Page, type Row, type ServerFrame, type Transport } from "../src/protocol.ts";
+import { type Effect, type Event, type State, initial, status } from "../src/state.ts";
+
+interface Conn { id: number; transport: Transport; sent: number; open: boolean; frozen: boolean; token: string; slot: ServerFrame[] }
+
+export class World {
+  now = 1_000_000;
+  state: State = initial;
+  rows = new Map<string, Row>();
+  seq = 0;
+  epoch = "e1";
+  token = "t1";
+  up = true;
+  blocked = new Set<Transport>();
+  conns = new Map<number, Conn>();
+  news = new Map<string, number>();
+  dials: Transport[] = [];
+  believed: string[] = [];
+  #due: { at: number; order: number; run: () => void }[] = [];
+  #order = 0;
+  #ops = 0;
+  #seed: number;
+
+  constructor(seed: number, readonly transports: readonly Transport[] = ["ws", "sse", "poll"]) {
+    this.#seed = seed | 1;
+  }
+
+  random = (): number => {
+    this.#seed = (Math.imul(this.#seed ^ (this.#seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0;
+    return (this.#seed >>> 0) / 2 ** 32;
+  };
+
+  get unread(): number {
+    return [...this.rows.values()].filter((row) => isUnread(row.state)).length;
+  }
+
+  hear(event: Event): void {
+    const before = this.state;
+    const frozenCopy = JSON.stringify([before.current, before.next, before.attempt, before.inbox.seq]);
+    const [state, effects] = step(before, event, { now: this.now, random: this.random, transports: this.transports, backoff: fullJitter });
+    if (JSON.stringify([before.current, before.next, before.attempt, before.inbox.seq]) !== frozenCopy) throw new Error("the step changed its argument");
+    this.state = state;
+    const look = status(state);
+    if (this.believed[this.believed.length - 1] !== look) this.believed.push(look);
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  /** Lets time pass, with everything that falls due in it. */
+  pass(ms: number): void {
+    const until = this.now + ms;
+    for (let steps = 0; ; steps++) {
+      if (steps > 20_000) throw new Error("the machine never rests");
+      this.#due.sort((a, b) => a.at - b.at || a.order - b.order);
+      const next = this.#due[0];
+      const wake = wakeAt(this.state);
+      const at = Math.min(next?.at ?? Infinity, wake === null ? Infinity : Math.max(wake, this.now));
+      if (at > until) break;
+      this.now = at;
+      if (next && next.at <= at) {
+        this.#due.shift();
+        next.run();
+      } else {
+        this.hear({ kind: "tick" });
+        const again = wakeAt(this.state);
+        if (again !== null && again <= this.now) throw new Error(`the machine wants to be woken at once, again: ${event(this.state)}`);
+      }
+    }
+    this.now = until;
+  }
+
+  // ---- What the server does.
+
+  publish(id: string, fault: Fault = "none"): void {
+    this.seq += 1;
+    const known = this.rows.get(id);
+    const version = (known?.alert.version ?? 0) + 1;
+    const alert = { id, version, severity: "info" as const, status: "firing" as const, title: id, occurred_at: new Date(this.seq * 1000).toISOString() };
+    const row: Row = { seq: this.seq, state: known?.state ?? "new", alert };
+    this.rows.set(id, row);
+    this.#live({ type: "alert", ...this.#place(), alert, state: row.state }, fault);
+  }
+
+  receive(alerts: string[], said: "seen" | "read" | "dismissed" | "unread", op?: string, fault: Fault = "none"): void {
+    const changed = alerts.filter((id) => {
+      const row = this.rows.get(id);
+      return row && afterReceipt(row.state, said) !== row.state;
+    });
+    if (changed.length === 0) return;
+    this.seq += 1;
+    for (const id of changed) {
+      const row = this.rows.get(id);
+      if (row) this.rows.set(id, { ...row, seq: this.seq, state: afterReceipt(row.state, said) });
+    }
+    this.#live({ type: "receipt", ...this.#place(), alerts: changed, state: said, by: "x", ...(op ? { op } : {}) }, fault);
+  }
+
+  say(alerts: string[], state: "seen" | "read" | "dismissed" | "unread"): void {
+    this.hear({ kind: "say", op: `op-${++this.#ops}`, alerts, state });
+  }
+
+  kill(code: number): void {
+    for (const conn of this.conns.values()) this.#close(conn, code);
+  }
+
+  freeze(): void {
+    for (const conn of this.conns.values()) conn.frozen = true;
+  }
+
+  goaway(): void {
+    for (const conn of this.conns.values()) this.#send(conn, { type: "goaway", after_ms: 0, within_ms: 5_000, reason: "drain" });
+  }
+
+  ping(): void {
+    for (const conn of this.conns.values()) if (conn.open) this.#send(conn, { type: "ping", seq: this.seq });
+  }
+
+  expireToken(): void {
+    this.token = `t${Number(this.token.slice(1)) + 1}`;
+    this.kill(4300);
+  }
+
+  newHistory(): void {
+    this.epoch = `e${Number(this.epoch.slice(1)) + 1}`;
+    this.rows.clear();
+    this.seq = 0;
+    this.kill(1006);
+  }
+
+  /** Pings go on as a real server's do. */
+  keepPinging(): void {
+    this.#later(25_000, () => { this.ping(); this.keepPinging(); });
+  }
+
+  #place() {
+    return { seq: this.seq, cursor: `${this.epoch}.${this.seq}`, unread: this.unread };
+  }
+
+  #live(frame: ServerFrame, fault: Fault): void {
+    for (const conn of this.conns.values()) {
+      if (fault === "lost") continue;
+      if (fault === "late") this.#later(300, () => this.#send(conn, frame));
+      else this.#send(conn, frame);
+      if (fault === "twice") this.#send(conn, frame);
+    }
+  }
+
+  #send(conn: Conn, frame: ServerFrame): void {
+    if (!conn.open || conn.frozen) return;
+    this.#later(5, () => this.hear({ kind: "frames", link: conn.id, frames: [frame] }));
+  }
+
+  #close(conn: Conn, code: number): void {
+    this.conns.delete(conn.id);
+    this.#later(5, () => this.hear({ kind: "ended", link: conn.id, code, reason: "" }));
+  }
+
+  #greet(conn: Conn, cursor: string | null): void {
+    if (!this.conns.has(conn.id)) return;
+    if (conn.token !== this.token) return this.#close(conn, 4300);
+    const [epoch, from] = (cursor ?? "").split(".");
+    const resumed = cursor !== null && epoch === this.epoch && Number(from) <= this.seq;
+    const hello = { type: "hello" as const, ...this.#place(), session: "s", user: "ana", resumed, heartbeat_ms: 30_000, server_time: "" };
+    conn.open = true;
+    this.#send(conn, resumed ? { ...hello, cursor } : hello);
+    if (cursor !== null && !resumed) this.#send(conn, { type: "resync", reason: "another store", ...this.#place() });
+    const replay = resumed ? [...this.rows.values()].filter((row) => row.seq > Number(from)).sort((a, b) => a.seq - b.seq) : [];
+    for (const row of replay) this.#send(conn, { type: "alert", ...row, cursor: `${this.epoch}.${row.seq}`, unread: this.unread });
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.do) {
+      case "ask-token": this.#later(10, () => this.up ? this.hear({ kind: "token", token: this.token, expiresAt: null }) : this.hear({ kind: "token-failed" })); return;
+      case "dial": {
+        const { link, transport, token, cursor } = effect;
+        this.dials.push(transport);
+        const conn: Conn = { id: link, transport, sent: 0, open: false, frozen: false, token, slot: [] };
+        this.conns.set(link, conn);
+        if (!this.up || this.blocked.has(transport)) this.#close(conn, 1006);
+        else this.#later(20, () => this.#greet(conn, cursor));
+        return;
+      }
+      case "hang-up": this.conns.delete(effect.link); return;
+      case "probe": {
+        const conn = this.conns.get(effect.link);
+        if (conn?.open && !conn.frozen) this.#later(5, () => this.hear({ kind: "heard", link: effect.link }));
+        return;
+      }
+      case "send": this.#obey(effect.link, effect.frame); return;
+      case "post":
+        this.#later(10, () => {
+          if (!this.up) return this.hear({ kind: "post-failed", op: effect.op, refused: false });
+          this.receive(effect.alerts, effect.state as "seen", effect.op);
+          this.hear({ kind: "posted", op: effect.op, said: { seq: this.seq, unread: this.unread, alerts: [], state: effect.state } });
+        });
+        return;
+      case "fetch":
+        this.#later(15, () => {
+          if (!this.up) return this.hear({ kind: "page-failed", more: effect.more });
+          const page = this.#page(effect.before);
+          this.#later(15, () => this.hear({ kind: "page", more: effect.more, page }));
+        });
+        return;
+      case "news": for (const row of effect.rows) this.news.set(row.alert.id, (this.news.get(row.alert.id) ?? 0) + 1); return;
+      case "topic":
+      case "refused": return;
+    }
+  }
+
+  #obey(link: number, frame: ClientFrame): void {
+    const conn = this.conns.get(link);
+    if (!conn?.open || conn.frozen || frame.type !== "receipt") return;
+    this.#later(5, () => this.receive(frame.alerts, frame.state as "seen", frame.op));
+  }
+
+  #page(before: number | null): Page {
+    const limit = 5;
+    const rows = [...this.rows.values()].filter((row) => before === null || row.seq < before).sort((a, b) => b.seq - a.seq);
+    const last = rows[limit - 1]?.seq;
+    const alerts = last === undefined ? rows : rows.filter((row) => row.seq >= last);
+    return { ...this.#place(), alerts, next_before: alerts.length < rows.length ? (last ?? null) : null };
+  }
+
+  #later(ms: number, run: () => void): void {
+    this.#due.push({ at: this.now + ms, order: ++this.#order, run });
+  }
+}
+
+export type Fault = "none" | "lost" | "late" | "twice";
+
+const event = (state: State): string => JSON.stringify({ ...state, inbox: undefined });

@@ -1,0 +1,229 @@
+/**
+ * The page of `watchbell up`: people, and one person's screen, phone and mailbox; a form that sends an alert, its
+ * timeline as it happens, and a topic. The screen is `<watchbell-inbox>`; phone and mailbox are read from the simulator.
+ */
+import "./demo.css";
+import "@watchbell/inbox";
+import type { TopicEvent, Watchbell } from "@watchbell/client";
+import { type Card, build, byId, clock, draw, put } from "./draw.ts";
+import { type Demo, type Person, TOPIC, request, sessionOf } from "./people.ts";
+import { type Told, entryCards, whatIsNext } from "./timeline.ts";
+
+const LOOK_EVERY_MS = 500;
+const SHOWN_MAX = 60;
+const KEPT_EVENTS = 20;
+
+interface Arrival { kind: string; user: string | null; title: string; body: string; at: string; last_at: string; withdrawn: boolean; ids: Record<string, string | undefined> }
+
+const state = {
+  demo: null as Demo | null,
+  sessions: new Map<string, Watchbell>(),
+  user: "",
+  isClosed: false,
+  selected: null as string | null,
+  told: null as Told | null,
+  arrivals: [] as Arrival[],
+  events: [] as readonly TopicEvent[],
+  lastSent: null as { id: string; title: string } | null,
+  sent: "",
+};
+
+const person = (): Person | undefined => state.demo?.users.find(({ user }) => user === state.user);
+const session = (): Watchbell | undefined => state.sessions.get(state.user);
+const inbox = byId<HTMLElementTagNameMap["watchbell-inbox"]>("inbox");
+let stopTopic = () => {};
+
+async function begin(): Promise<void> {
+  state.demo = await request<Demo>("/demo.json").catch(() => null);
+  if (!state.demo) {
+    put("carried", "the server does not answer");
+    setTimeout(() => void begin(), 1_000);
+    return;
+  }
+  for (const one of state.demo.users) {
+    const made = sessionOf(one);
+    state.sessions.set(one.user, made);
+    made.subscribe(changed);
+    made.start();
+  }
+  listen();
+  const asked = new URLSearchParams(location.search).get("user") ?? "";
+  become(state.sessions.has(asked) ? asked : (state.demo.users[0]?.user ?? ""));
+  void keepLooking();
+}
+
+function become(user: string): void {
+  stopTopic();
+  Object.assign(state, { user, arrivals: [], selected: null, told: null, events: [] });
+  history.replaceState(null, "", `?user=${encodeURIComponent(user)}`);
+  byId<HTMLSelectElement>("to").value = user;
+  byId<HTMLAnchorElement>("second").href = location.search;
+  inbox.client = session() ?? null;
+  stopTopic = session()?.topic(TOPIC, (frame) => {
+    state.events = (frame.type === "snapshot" ? frame.events : [...state.events, frame.event]).slice(-KEPT_EVENTS);
+    changed();
+  }) ?? stopTopic;
+  open(true);
+}
+
+function open(isOpen: boolean): void {
+  state.isClosed = !isOpen;
+  if (isOpen) session()?.start();
+  else session()?.stop();
+  changed();
+}
+
+function select(id: string | null): void {
+  Object.assign(state, { selected: id, told: null });
+  changed();
+}
+
+// ---- The producer's side, and the simulator.
+
+function asProducer<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const headers = { authorization: `Bearer ${state.demo?.producer_key}`, "content-type": "application/json" };
+  return request<T>(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+}
+
+async function send(): Promise<string> {
+  const field = (id: string) => byId<HTMLInputElement>(id).value.trim();
+  const everybody = state.demo?.users.map(({ user }) => user) ?? [];
+  const users: string[] = { both: everybody, everyone: [] }[field("to")] ?? [field("to")];
+  const words = ["severity", "title", "body", "url"].map((id) => [id, field(id)]).filter(([, text]) => text);
+  const alert = { to: users.length ? { users } : { everyone: true }, source: "demo page", ...Object.fromEntries(words) };
+  const { id } = await asProducer<{ id: string }>("POST", "/v1/alerts", alert);
+  state.lastSent = { id, title: field("title") };
+  if (users.length === 0 || users.includes(state.user)) select(id);
+  return "Accepted: it will reach them.";
+}
+
+async function resolve(): Promise<string> {
+  const last = state.lastSent;
+  if (!last) return "";
+  const { version } = await asProducer<{ version: number }>("PATCH", `/v1/alerts/${encodeURIComponent(last.id)}`, { status: "resolved" });
+  state.lastSent = null;
+  return `“${last.title}” is resolved (version ${version}).`;
+}
+
+const report = (up: boolean) => async (): Promise<string> => {
+  const text = up ? "restarted the checkout service" : "checkout does not answer";
+  await asProducer("POST", `/v1/topics/${TOPIC}/events`, { type: "status_change", data: { up, text }, keep: KEPT_EVENTS });
+  return "";
+};
+
+async function tell(work: () => Promise<string>): Promise<void> {
+  state.sent = await work().catch((error: unknown) => `Not accepted. ${(error as Error).message}`);
+  changed();
+}
+
+async function lookAround(): Promise<void> {
+  const { user, selected } = state;
+  const timeline = selected && asProducer<{ recipients: Told[] }>("GET", `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${user}`);
+  const [arrived, happened] = await Promise.allSettled([request<Arrival[]>(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), timeline]);
+  if (user !== state.user) return;
+  if (arrived.status === "fulfilled") state.arrivals = arrived.value;
+  if (selected === state.selected && happened.status === "fulfilled" && happened.value) state.told = happened.value.recipients[0] ?? state.told;
+}
+
+/** Again and again while somebody looks; each round begins when the one before it has been answered. */
+async function keepLooking(): Promise<void> {
+  if (document.visibilityState === "visible") await lookAround();
+  changed();
+  setTimeout(() => void keepLooking(), session()?.snapshot.status === "live" ? LOOK_EVERY_MS : 4 * LOOK_EVERY_MS);
+}
+
+// ---- What a person does.
+
+function listen(): void {
+  byId("send").addEventListener("submit", (event) => { event.preventDefault(); void tell(send); });
+  byId("users").addEventListener("click", ({ target }) => {
+    const user = (target as Element).closest("button")?.dataset["user"];
+    if (user) become(user);
+  });
+  inbox.addEventListener("watchbell-open", (event) => {
+    event.preventDefault(); // The page shows its timeline in place of its address.
+    select((event as CustomEvent<{ id: string }>).detail.id);
+  });
+  byId("resolve").addEventListener("click", () => void tell(resolve));
+  byId("fail").addEventListener("click", () => void tell(report(false)));
+  byId("mend").addEventListener("click", () => void tell(report(true)));
+  byId("toggle").addEventListener("click", () => open(state.isClosed));
+  byId("auto-seen").addEventListener("change", ({ target }) => inbox.toggleAttribute("manual-seen", !(target as HTMLInputElement).checked));
+  byId("clear").addEventListener("click", () => request("/simulator/arrivals", { method: "DELETE" }).catch(console.warn));
+}
+
+// ---- Drawing: each panel from the state alone, once for all that changes in one go.
+
+let drawing: Promise<void> | null = null;
+function changed(): void {
+  drawing ??= Promise.resolve().then(() => {
+    drawing = null;
+    for (const panel of [drawPeople, drawScreen, drawArrivals, drawTimeline, drawTopic]) panel();
+  });
+}
+
+function drawPeople(): void {
+  const cards = (state.demo?.users ?? []).map(({ user, email }): Card => {
+    const unread = state.sessions.get(user)?.snapshot.unread ?? 0;
+    const badge: Card["parts"] = unread ? [["span", "badge", String(unread), { "aria-label": `${unread} unread` }]] : [];
+    return { key: user, look: "", parts: [["button", "", [["span", "face", user.slice(0, 1), { "aria-hidden": "true" }], ["b", "", user], ["small", "", email], ...badge], { type: "button", "data-user": user, "aria-pressed": String(user === state.user) }]] };
+  });
+  draw("users", cards, "");
+  for (const name of document.querySelectorAll(".name")) name.textContent = state.user;
+  put("address", person()?.email ?? "");
+  put("sent", state.sent);
+  byId<HTMLButtonElement>("resolve").disabled = !state.lastSent;
+  const unread = session()?.snapshot.unread ?? 0;
+  document.title = `${unread ? `(${unread}) ` : ""}Watchbell · ${state.user}`;
+}
+
+const CARRIED = { ws: "over WebSocket", sse: "over SSE", poll: "by poll" };
+function drawScreen(): void {
+  const now = session()?.snapshot;
+  const transport = now?.transport;
+  put("carried", transport ? `${CARRIED[transport]}${now.leads ? "" : ", held by another window"}` : "");
+  put("toggle", state.isClosed ? "Open again" : "Close this screen");
+  byId("cover").hidden = !state.isClosed;
+}
+
+/** The newest of each name: a copy takes the place of the one before it. */
+function arrivalsOf(isWanted: (one: Arrival) => boolean): [string, Arrival][] {
+  const shown = new Map<string, Arrival>();
+  for (const one of state.arrivals.filter(isWanted)) {
+    shown.set(`${one.kind} ${one.ids["collapse_id"] ?? one.ids["tag"] ?? one.ids["message_id"] ?? one.ids["apns_id"]}`, one);
+  }
+  return [...shown].sort(([, a], [, b]) => b.last_at.localeCompare(a.last_at));
+}
+
+function drawArrivals(): void {
+  const card = (look: string) => ([key, { title, body, at, withdrawn }]: [string, Arrival]): Card => ({
+    key, look: `card ${look}${withdrawn ? " withdrawn" : ""}`,
+    parts: [["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(at)]]], ["strong", "", title], ["p", "text", body]],
+  });
+  draw("pushes", arrivalsOf(({ kind }) => kind !== "email").map(card("push")), "No notifications");
+  draw("mails", arrivalsOf(({ kind }) => kind === "email").map(card("letter")), "No mail");
+  put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  put("date", new Date().toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" }));
+}
+
+function drawTimeline(): void {
+  const { told, selected, lastSent } = state;
+  const row = session()?.snapshot.alerts.find(({ alert }) => alert.id === selected);
+  put("told-alert", row?.alert.title ?? (selected && selected === lastSent?.id ? lastSent.title : ""));
+  put("next", told ? whatIsNext(told, Date.now()) : "");
+  byId("next").classList.toggle("over", Boolean(told?.stopped));
+  draw("timeline", entryCards(told?.entries ?? []), "Every step of an alert, with its time and its reason.");
+}
+
+function drawTopic(): void {
+  const said = state.events.map(({ data, occurred_at }) => ({ ...(data as { up?: boolean; text?: string }), at: occurred_at }));
+  const last = said[said.length - 1];
+  byId("lamp").dataset["up"] = String(last?.up ?? "");
+  put("monitor-text", last ? (last.up ? "The shop is up" : "The shop is down") : "no state yet");
+  put("figure-checks", String(said.length));
+  put("figure-up", said.length ? `${Math.round((100 * said.filter(({ up }) => up).length) / said.length)} %` : "–");
+  const lines = [...said].reverse().map(({ up, text, at }): HTMLElement => build(["li", "", `${at ? `${clock(at)} ` : ""}${up ? "✓" : "✗"} ${text ?? ""}`]));
+  byId("history").replaceChildren(...lines);
+}
+
+void begin();

@@ -1,0 +1,28 @@
+/** The people of the demo, each with a session of their own: the one who is looked at, and the badges of the others. */
+import { Watchbell } from "@watchbell/client";
+
+export interface Person { user: string; token: string; email: string; device: string }
+export interface Demo { url: string; simulator: string; producer_key: string; users: Person[] }
+
+export const TOPIC = "monitor:shop";
+
+export async function request<T>(path: string, options: RequestInit = {}): Promise<T> {
+  const response = await fetch(path, { signal: AbortSignal.timeout(8_000), ...options });
+  const text = await response.text();
+  const isJson = /json/.test(response.headers.get("content-type") ?? "");
+  const body = text && isJson ? JSON.parse(text) : {};
+  if (!response.ok) throw new Error([body.field, body.detail ?? body.title ?? `HTTP ${response.status}`].filter(Boolean).join(": "));
+  return body as T;
+}
+
+/** A session for one person. Tokens are made anew when the server starts, so a new one is read from the server. */
+export function sessionOf(person: Person): Watchbell {
+  return new Watchbell({
+    tabs: person.user,
+    token: async ({ fresh }) => {
+      if (!fresh) return person.token;
+      const demo = await request<Demo>("/demo.json");
+      return demo.users.find(({ user }) => user === person.user)?.token ?? null;
+    },
+  });
+}

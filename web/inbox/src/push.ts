@@ -1,0 +1,44 @@
+/** Web Push: this browser as one of the person's devices. */
+import type { Watchbell } from "@watchbell/client";
+
+/** Where the service worker notes what was opened while no page was there to say so. */
+export const OPENED_CACHE = "watchbell-opened";
+
+/** Registers the service worker at `worker`, and the browser's subscription as a device. */
+export async function enablePush(client: Watchbell, worker: string): Promise<void> {
+  if (!("serviceWorker" in navigator) || !("PushManager" in window)) throw new Error("no Web Push here");
+  const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
+  if ((await Notification.requestPermission()) !== "granted") throw new Error("notifications are blocked");
+  await navigator.serviceWorker.register(worker);
+  const { pushManager } = await navigator.serviceWorker.ready;
+  const subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+  await client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscription.toJSON() });
+}
+
+/** The same device as before, when this browser registers again. */
+function deviceId(): string {
+  const name = "watchbell device";
+  const id = localStorage.getItem(name) ?? `web-${crypto.randomUUID()}`;
+  localStorage.setItem(name, id);
+  return id;
+}
+
+/** Says `read` of the alerts whose notifications were opened, now and while no page was there. */
+export function hearPushWorker(client: Watchbell): () => void {
+  const heard = ({ data }: MessageEvent) => {
+    if (data?.watchbell === "opened") void readOpened(client);
+  };
+  navigator.serviceWorker?.addEventListener("message", heard);
+  void readOpened(client);
+  return () => navigator.serviceWorker?.removeEventListener("message", heard);
+}
+
+async function readOpened(client: Watchbell): Promise<void> {
+  if (!("caches" in globalThis)) return; // Only in secure contexts, as service workers are.
+  const cache = await caches.open(OPENED_CACHE);
+  for (const request of await cache.keys()) {
+    const alert = decodeURIComponent(new URL(request.url).pathname.split("/").pop() ?? "");
+    // Whoever deletes it says it: two tabs may be here.
+    if (await cache.delete(request)) client.say([alert], "read");
+  }
+}

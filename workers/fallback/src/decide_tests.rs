@@ -1,0 +1,209 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use watchbell::{
+    domain::{
+        AlertId, AttemptState, Device, DeviceId, Progress, PushEnvironment, PushService, Secret, Tenant,
+        UserId, restraint::Lately,
+    },
+    store::Bundle,
+};
+
+use super::*;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_second(secs).unwrap()
+}
+
+fn policies() -> Policies {
+    let step = |channel, after| PolicyStep::new(channel, Duration::from_secs(after));
+    let steps = vec![step(Channel::Push, 5), step(Channel::Email, 20)];
+    Policies::with_defaults(BTreeMap::from([("default".to_owned(), Policy { steps, ..Policy::default() })]))
+}
+
+fn walk(devices: &[&str], email: bool) -> Walk {
+    let progress = Progress {
+        stopped: None,
+        opened_at: at(0),
+        expires_at: at(1000),
+        round: 1,
+        step: 0,
+        step_due_at: at(5),
+        attempts: Vec::new(),
+        told_by: Vec::new(),
+    };
+    let device = |id: &&str| Device {
+        id: DeviceId::parse(id).unwrap(),
+        service: PushService::Apns,
+        token: Secret::from("t"),
+        environment: PushEnvironment::Production,
+        registered_at: at(0),
+    };
+    Walk {
+        progress,
+        policy: "default".into(),
+        content: "{}".into(),
+        devices: devices.iter().map(device).collect(),
+        email: email.then(|| Secret::from("ana@example.com")),
+        locale: None,
+        unread: 1,
+        preferences: None,
+        push_lately: Lately::default(),
+        email_lately: Lately::default(),
+        held: None,
+        taken_by: None,
+        bundle: None,
+    }
+}
+
+fn key(alert: &str) -> EscalationKey {
+    let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+    EscalationKey { user, alert: AlertId::parse(alert).unwrap() }
+}
+
+fn decide_with(alert: &str, walk: &Walk, over_rate: Option<Duration>, now: i64) -> Decision {
+    let mut restraint = Restraint::default();
+    restraint.email.window = Duration::ZERO;
+    let decider = Decider {
+        policies: &policies(),
+        restraint: &restraint,
+        attempt_id: &fresh_id,
+        over_rate: &|| over_rate,
+    };
+    decider.decide(&key(alert), walk, at(now))
+}
+
+fn decide(walk: &Walk, now: i64) -> Decision {
+    decide_with("a", walk, None, now)
+}
+
+fn fresh_id() -> Uuid {
+    Uuid::from_u128(7)
+}
+
+fn attempts(decision: &Decision) -> &[NewAttempt] {
+    match &decision.act {
+        Act::Attempt(attempts) => attempts,
+        act => panic!("attempts, not {act:?}"),
+    }
+}
+
+fn cut_off(step: usize) -> Attempt {
+    Attempt {
+        id: Uuid::from_u128(1),
+        kind: AttemptKind::Alert,
+        round: 1,
+        step,
+        channel: Channel::Push,
+        device: Some(DeviceId::parse("phone").unwrap()),
+        state: AttemptState::Pending,
+        tries: 1,
+        next_try_at: None,
+        maybe_shown: true,
+        reason: None,
+        created_at: at(5),
+        answered_at: None,
+    }
+}
+
+#[test]
+fn nobody_on_the_phone_means_mail_at_once_and_the_timeline_says_why() {
+    let decision = decide(&walk(&[], true), 5);
+    assert_eq!((attempts(&decision)[0].channel, decision.step), (Channel::Email, 1));
+    assert_eq!(decision.notes, ["push step skipped: the user has no device"]);
+}
+
+#[test]
+fn nobody_anywhere_is_an_end_with_its_reasons() {
+    let decision = decide(&walk(&[], false), 5);
+    assert_eq!(decision.act, Act::End(StopReason::Exhausted));
+    assert_eq!(
+        (decision.notes.len(), decision.notes[2].as_str()),
+        (3, "escalation ended: every channel was used")
+    );
+}
+
+#[test]
+fn an_attempt_cut_off_by_a_crash_keeps_its_id_and_counts_its_tries() {
+    let mut crashed = walk(&["phone"], true);
+    crashed.progress.attempts.push(cut_off(0));
+    let again = decide(&crashed, 6);
+    assert_eq!((attempts(&again)[0].id, attempts(&again)[0].tries), (Uuid::from_u128(1), 2));
+
+    crashed.progress.stopped = Some(StopReason::Seen);
+    let away = decide(&crashed, 6);
+    assert_eq!(
+        (attempts(&away)[0].kind, attempts(&away)[0].id),
+        (AttemptKind::Withdrawal, fresh_id()),
+        "a withdrawal is another attempt"
+    );
+}
+
+#[test]
+fn what_a_person_wants_is_looked_up_and_said_once() {
+    let mut night = walk(&["phone"], true);
+    night.progress.expires_at = at(100_000);
+    night.preferences = Some(r#"{"quiet":{"until":"1970-01-01T06:00:00Z"}}"#.into());
+    let deferred = decide(&night, 5);
+    let Act::Hold(hold) = &deferred.act else { panic!("{deferred:?}") };
+    assert_eq!((hold.held, hold.following), (Held::Quiet, Some(Duration::from_secs(20))));
+    assert!(deferred.notes[0].contains("the user's quiet hours"), "{:?}", deferred.notes);
+    night.held = Some(Held::Quiet);
+    assert_eq!(decide(&night, 6).notes, Vec::<String>::new(), "said already");
+    // A preference that this version cannot read is everything wanted.
+    night.preferences = Some("what is this".into());
+    assert_eq!(attempts(&decide(&night, 6)).len(), 1);
+}
+
+#[test]
+fn a_tenant_over_its_rate_waits_with_its_reason_but_withdrawals_do_not() {
+    let slow = Some(Duration::from_secs(3));
+    let mut push = walk(&["phone"], true);
+    let held = decide_with("a", &push, slow, 5);
+    assert!(
+        matches!(&held.act, Act::Hold(hold) if (hold.held, hold.until) == (Held::Rate, at(8))),
+        "{held:?}"
+    );
+    assert_eq!(held.lately, None, "it did not go out");
+    push.held = Some(Held::Rate);
+    assert_eq!(attempts(&decide_with("a", &push, slow, 8)).len(), 1, "it has had its turn to wait");
+    push.progress.attempts.push(cut_off(0));
+    push.progress.stopped = Some(StopReason::Seen);
+    assert_eq!(attempts(&decide_with("a", &push, slow, 6))[0].kind, AttemptKind::Withdrawal);
+}
+
+#[test]
+fn whoever_saw_it_first_is_named() {
+    let mut taken = walk(&["phone"], true);
+    taken.progress.stopped = Some(StopReason::Acknowledged);
+    taken.taken_by = Some(UserId::parse("ben").unwrap());
+    let end = decide(&taken, 5);
+    assert_eq!(end.act, Act::End(StopReason::Acknowledged));
+    assert_eq!(end.notes, ["escalation ended: ben saw it first"]);
+}
+
+#[test]
+fn a_summary_tells_those_it_was_about_how_it_went() {
+    let mut summary = walk(&["phone"], true);
+    summary.bundle = Some(Bundle { open: 7, ..Bundle::default() });
+    let sent = decide_with("~push", &summary, None, 5);
+    assert_eq!((attempts(&sent).len(), sent.told.clone()), (1, None));
+    assert_eq!(sent.lately.map(|(channel, lately)| (channel, lately.sent)), Some((Channel::Push, 1)));
+
+    for (state, reached, next) in [
+        (AttemptState::Accepted, true, Act::Rest(at(1000))),
+        (AttemptState::Failed, false, Act::End(StopReason::Exhausted)),
+    ] {
+        let mut answered = summary.clone();
+        let maybe_shown = state == AttemptState::Accepted;
+        answered.progress.attempts.push(Attempt { state, maybe_shown, ..cut_off(0) });
+        let done = decide_with("~push", &answered, None, 6);
+        assert_eq!(
+            (done.told.as_ref().map(|told| told.reached), &done.act),
+            (Some(reached), &next),
+            "{state}"
+        );
+        assert!(done.told.unwrap().note.contains("attempt 00000000-0000-0000-0000-000000000001"));
+    }
+}

@@ -1,0 +1,145 @@
+//! What a timeline says of a decision, and what a summary says of its alerts.
+
+use jiff::Timestamp;
+use watchbell::{
+    domain::{Channel, Severity, StopReason, UserId, next_step::Because, policy::Unless, restraint::Held},
+    store::{Bundle, EscalationKey, Walk},
+    wire::alert::ShownAlert,
+};
+
+use crate::provider::AlertContent;
+
+/// Alerts that a summary names.
+const NAMED_MAX: usize = 10;
+
+/// Why a step is done with.
+pub(crate) fn advanced(channel: Channel, because: Because) -> String {
+    match because {
+        Because::Accepted => format!("{channel} step done; the next channel waits its turn"),
+        Because::NobodyToReach if channel == Channel::Push => {
+            "push step skipped: the user has no device".to_owned()
+        }
+        Because::NobodyToReach => "email step skipped: the user has no address that takes mail".to_owned(),
+        Because::Failed => format!("{channel} step failed for good: on to the next at once"),
+        Because::NextIsDue => format!("{channel} step still being retried, but the next channel is due"),
+        Because::OptedOut => format!("{channel} step skipped: the user has turned it off"),
+        Because::TooOld => format!("{channel} step skipped: it came due too late to be news"),
+        Because::Unless(unless) => format!("{channel} step skipped by its policy: {}", reason_of(unless)),
+    }
+}
+
+fn reason_of(unless: Unless) -> &'static str {
+    match unless {
+        Unless::Pushed => "a push was accepted",
+        Unless::Mailed => "an email was accepted",
+        Unless::Quiet => "these are the user's quiet hours",
+        Unless::Info => "it is only for information",
+        Unless::Warning => "it is a warning or less",
+    }
+}
+
+/// Why a step waits, and until when.
+pub(crate) fn held(held: Held, until: Timestamp) -> String {
+    match held {
+        Held::Quiet => format!("deferred until {until}: these are the user's quiet hours"),
+        Held::Bundle => {
+            format!("held until {until}: the user got enough pushes; it is told in one with others")
+        }
+        Held::Digest => format!("held until {until}: it is told in one mail with others"),
+        Held::Rate => format!("held until {until}: the tenant sends more than it may"),
+    }
+}
+
+/// How a walk ended.
+pub(crate) fn finished(reason: StopReason, taken_by: Option<&UserId>) -> String {
+    match (reason, taken_by) {
+        (StopReason::Exhausted, _) => "escalation ended: every channel was used".to_owned(),
+        (StopReason::Acknowledged, Some(user)) => format!("escalation ended: {user} saw it first"),
+        (reason, _) => format!("escalation ended: {reason}"),
+    }
+}
+
+/// What a summary did, for the timelines of the alerts it was about.
+pub(crate) fn summary_done(channel: Channel, because: Because, walk: &Walk) -> String {
+    let last = walk.progress.attempts.iter().rev().find(|attempt| attempt.round == walk.progress.round);
+    let attempt = last.map(|attempt| format!(", attempt {}", attempt.id)).unwrap_or_default();
+    let what = match channel {
+        Channel::Push => "summary push",
+        Channel::Email | Channel::Live => "digest mail",
+    };
+    match because {
+        Because::Accepted => format!("told in a {what}{attempt}: accepted by the provider"),
+        because => format!("not told in a {what}{attempt}: {}", advanced(channel, because)),
+    }
+}
+
+/// What one alert says.
+pub(crate) fn content_of(
+    alert: String,
+    key: &EscalationKey,
+    content: &str,
+    walk: &Walk,
+) -> Option<AlertContent> {
+    let shown: ShownAlert = serde_json::from_str(content).ok()?;
+    Some(AlertContent {
+        user: key.user.user.to_string(),
+        tenant: key.user.tenant.to_string(),
+        collapse_key: shown.collapse_key.unwrap_or_else(|| alert.clone()),
+        alert,
+        title: shown.title,
+        body: shown.body,
+        url: shown.url,
+        severity: shown.severity.parse().unwrap_or(Severity::Warning),
+        category: shown.category,
+        expires_at: walk.progress.expires_at,
+        occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        unread: walk.unread,
+    })
+}
+
+/// What a summary says: how many, and the newest by name. One alone is said as it is.
+pub(crate) fn summary_of(
+    key: &EscalationKey,
+    bundle: &Bundle,
+    channel: Channel,
+    walk: &Walk,
+) -> Option<AlertContent> {
+    // A push is withdrawn by the id it was shown under, a mail never is.
+    let own = key.alert.to_string();
+    let (newest, content) = bundle.shown.first()?;
+    if bundle.open == 1 {
+        let alert = if channel == Channel::Push { own.clone() } else { newest.to_string() };
+        let single = content_of(alert, key, content, walk)?;
+        return Some(match channel {
+            Channel::Push => AlertContent { collapse_key: own, ..single },
+            Channel::Email | Channel::Live => single,
+        });
+    }
+    let named: Vec<AlertContent> = bundle
+        .shown
+        .iter()
+        .filter_map(|(id, content)| content_of(id.to_string(), key, content, walk))
+        .take(NAMED_MAX)
+        .collect();
+    let mut lines: Vec<String> =
+        named.iter().map(|alert| format!("{}: {}", alert.severity, alert.title)).collect();
+    let more = bundle.open.saturating_sub(named.len() as u64);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let newest = named.first()?;
+    Some(AlertContent {
+        alert: own.clone(),
+        user: newest.user.clone(),
+        tenant: newest.tenant.clone(),
+        title: format!("{} new alerts", bundle.open),
+        body: Some(lines.join("\n")),
+        url: None,
+        severity: named.iter().map(|alert| alert.severity).max()?,
+        category: None,
+        collapse_key: own,
+        expires_at: walk.progress.expires_at,
+        occurred_at: newest.occurred_at,
+        unread: walk.unread,
+    })
+}
