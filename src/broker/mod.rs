@@ -147,6 +147,12 @@ pub trait Consumer: Send {
     /// The next delivery. Cancel-safe: dropped early, it takes nothing. `None` when the broker was closed for
     /// good by this process's shutdown.
     async fn next(&mut self) -> Option<Delivery>;
+
+    /// Takes no more, and waits until the broker was told of everything that was settled, for a few seconds at most.
+    /// For a process that ends right after; deliveries that are still held go back.
+    async fn close(self: Box<Self>) {
+        // Where settling needs no more than its own `await`, there is nothing to wait for.
+    }
 }
 
 /// One delivery, to be settled once. Dropped unsettled, it goes back to the queue.

@@ -125,6 +125,7 @@ pub fn describe() -> String {
          dispatch                 '' / ^(watchbell\\.live\\..*|amq\\.default)$ / ^watchbell\\.dispatch$\n  \
          socket                   ^watchbell\\.pod\\..* / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*|amq\\.default)$ / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*)$\n  \
          fallback                 '' / ^amq\\.default$ / ^watchbell\\.undelivered$\n  \
+         dead                     '' / ^(watchbell\\.alerts|amq\\.default)$ / ^watchbell\\.dead$\n  \
          topology apply           ^watchbell\\..* / ^watchbell\\..* / ^watchbell\\..*\n",
     );
     out

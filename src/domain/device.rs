@@ -30,6 +30,8 @@ pub enum PushService {
     Apns,
     /// Firebase Cloud Messaging.
     Fcm,
+    /// The push service of the browser that subscribed (RFC 8030).
+    WebPush,
 }
 
 /// Which of Apple's two worlds a token lives in.
@@ -41,5 +43,5 @@ pub enum PushEnvironment {
     Sandbox,
 }
 
-words!(PushService { Apns = "apns", Fcm = "fcm" });
+words!(PushService { Apns = "apns", Fcm = "fcm", WebPush = "webpush" });
 words!(PushEnvironment { Production = "production", Sandbox = "sandbox" });

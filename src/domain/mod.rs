@@ -13,6 +13,7 @@ pub mod alert;
 pub mod attempt;
 pub mod device;
 pub mod inbox;
+pub mod internet;
 pub mod names;
 pub mod next_step;
 pub mod policy;

@@ -15,8 +15,9 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-pub(super) use self::values::{duration, maybe_duration, maybe_secret};
-use self::values::{secret, with_files};
+use self::values::with_files;
+pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
+pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
@@ -57,6 +58,8 @@ pub struct Config {
     pub apns: Option<ApnsSection>,
     /// Google.
     pub fcm: Option<FcmSection>,
+    /// Browsers.
+    pub webpush: Option<WebPushSection>,
     /// The mail relay.
     pub email: Option<EmailSection>,
     /// The stand-in for all three.
@@ -139,6 +142,10 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Required in `iss` when given.
     pub issuer: Option<String>,
+    /// Signs the unsubscribe links of emails. Fallback writes them and socket reads them; without it (or without
+    /// `http.public_url`), mails have none. At least 32 bytes.
+    #[serde(deserialize_with = "maybe_secret")]
+    pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.
     pub default_tenant: Option<String>,
 }
@@ -249,74 +256,6 @@ pub struct FallbackConfig {
     pub drain_timeout: Duration,
 }
 
-/// `[apns]`: token authentication.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApnsSection {
-    /// The ten-character team id.
-    pub team_id: String,
-    /// The ten-character key id.
-    pub key_id: String,
-    /// The `.p8` key as PEM.
-    #[serde(deserialize_with = "secret")]
-    pub key: Secret,
-    /// The app's bundle id.
-    pub topic: String,
-    /// Apple's production host, or a stand-in.
-    pub endpoint: Option<String>,
-    /// Apple's sandbox host, or a stand-in.
-    pub endpoint_sandbox: Option<String>,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-/// `[fcm]`: HTTP v1 with a service account.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FcmSection {
-    /// The service account's JSON.
-    #[serde(deserialize_with = "secret")]
-    pub service_account: Secret,
-    /// Google's host, or a stand-in.
-    pub endpoint: Option<String>,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-/// `[email]`: a mail relay.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmailSection {
-    /// The relay.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// `none`, `starttls` or `implicit`.
-    #[serde(default = "starttls")]
-    pub tls: String,
-    /// To sign in, with `password`.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub username: Option<Secret>,
-    /// To sign in, with `username`.
-    #[serde(default, deserialize_with = "maybe_secret")]
-    pub password: Option<Secret>,
-    /// `Watchbell <alerts@example.com>`.
-    pub from: String,
-    /// Connections to the relay at the most.
-    #[serde(default = "four")]
-    pub connections_max: usize,
-    /// A PEM file of further trust roots.
-    pub trust_root_file: Option<PathBuf>,
-}
-
-fn starttls() -> String {
-    "starttls".into()
-}
-
-fn four() -> usize {
-    4
-}
-
 /// `[simulator]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -406,6 +345,7 @@ impl Default for AuthConfig {
             leeway: Duration::from_secs(30),
             audience: None,
             issuer: None,
+            unsubscribe_secret: None,
             default_tenant: None,
         }
     }
@@ -522,6 +462,9 @@ impl Config {
         }
         ensure!(self.socket.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
         ensure!(self.socket.messages_per_second > 0, "socket.messages_per_second must be at least 1");
+        if let Some(secret) = &self.auth.unsubscribe_secret {
+            ensure!(secret.expose().len() >= 32, "auth.unsubscribe_secret must have at least 32 bytes");
+        }
         ensure!(self.fallback.in_flight_max > 0, "fallback.in_flight_max must be at least 1");
         ensure!(self.fallback.claim_max > 0, "fallback.claim_max must be at least 1");
         ensure!(self.dispatch.batch_max > 0, "dispatch.batch_max must be at least 1");
@@ -529,15 +472,11 @@ impl Config {
             self.fallback.lease >= Duration::from_secs(30),
             "fallback.lease must be at least 30s: a provider may take 10s a call"
         );
-        if let Some(email) = &self.email {
-            ensure!(
-                ["none", "starttls", "implicit"].contains(&email.tls.as_str()),
-                "email.tls must be none, starttls or implicit"
-            );
-            ensure!(
-                email.username.is_some() == email.password.is_some(),
-                "email.username and email.password go together"
-            );
+        for (section, checked) in [
+            ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
+            ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
+        ] {
+            checked.with_context(|| section.to_owned())?;
         }
         Ok(self)
     }

@@ -5,6 +5,7 @@ pub mod config;
 mod escalation_config;
 pub mod health;
 pub mod http;
+mod provider_config;
 pub mod telemetry;
 
 pub use clock::Clock;

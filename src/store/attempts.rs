@@ -32,16 +32,17 @@ impl Store {
                     "next_try_at_ms": answer.next_try_at.map(Timestamp::as_millisecond),
                     "maybe_shown": i64::from(answer.maybe_shown),
                     "reason": answer.reason.as_deref().map(storable),
+                    "put_off": i64::from(!answer.was_called),
                 })
             })
             .collect();
         let sql = format!(
             "UPDATE attempts SET state = batch.state, next_try_at_ms = batch.next_try_at_ms,
                  maybe_shown = CASE WHEN $3 = 0 AND attempts.maybe_shown = 1 THEN 1 ELSE batch.maybe_shown END,
-                 reason = batch.reason, answered_at_ms = $2
+                 reason = batch.reason, answered_at_ms = $2, tries = attempts.tries - batch.put_off
              FROM {} WHERE attempts.attempt_id = batch.attempt_id AND attempts.state NOT IN ('accepted', 'failed')",
             self.engine.rows(
-                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text"
+                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text, put_off bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql))

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use super::{
     EscalationKey, Failure, Store, StoreError, attempts::write_notes, int, stored_name, text, time, word,
 };
-use crate::domain::{Device, DeviceId, Secret, Timestamp, UserKey};
+use crate::domain::{Device, DeviceId, PushService, Secret, Timestamp, UserKey};
 
 impl Store {
     /// Registers a device or registers it again, which always renews `registered_at` (I7). A token belongs to one
@@ -101,6 +101,32 @@ impl Store {
                     .execute(&mut **tx)
                     .await?;
             Ok(done.rows_affected() > 0)
+        })
+        .await
+    }
+
+    /// Drops the devices of one service that were last registered before that, `limit` at the most. Says how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prune_devices(
+        &self,
+        service: PushService,
+        registered_before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        writing!(self, "prune_devices", |tx| {
+            // Judged again where it is deleted: one that registers meanwhile stays.
+            let done = sqlx::query(
+                "DELETE FROM devices WHERE registered_at_ms < $2 AND (service, token_hash) IN
+                 (SELECT service, token_hash FROM devices WHERE service = $1 AND registered_at_ms < $2 LIMIT $3)",
+            )
+            .bind(service.as_str())
+            .bind(registered_before.as_millisecond())
+            .bind(limit as i64)
+            .execute(&mut **tx)
+            .await?;
+            Ok(done.rows_affected())
         })
         .await
     }

@@ -113,6 +113,8 @@ pub struct Answer {
     pub maybe_shown: bool,
     /// What was said.
     pub reason: Option<String>,
+    /// Whether the provider was called at all: a try that was put off before it does not count.
+    pub was_called: bool,
 }
 
 /// What a step came to.
@@ -178,6 +180,28 @@ impl Store {
             sqlx::query("UPDATE escalations SET leased_until_ms = 0 WHERE leased_until_ms > 0 AND due_at_ms IS NOT NULL")
                 .execute(&mut **tx)
                 .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets a walk rest that cannot be carried on, until its work is replayed or the alert changes. Only by whoever
+    /// holds this claim.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rest_escalation(
+        &self,
+        key: &EscalationKey,
+        claim: u64,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "rest_escalation", |tx| {
+            let rest = "UPDATE escalations SET due_at_ms = NULL, leased_until_ms = 0
+                 WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 AND claim = $4";
+            keyed(sqlx::query(rest), key).bind(claim as i64).execute(&mut **tx).await?;
+            write_notes(tx, key, &[format!("set aside: {why}")], now).await?;
             Ok(())
         })
         .await

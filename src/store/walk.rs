@@ -33,6 +33,8 @@ pub struct Walk {
     pub email: Option<Secret>,
     /// The language they read, as a BCP 47 tag.
     pub locale: Option<String>,
+    /// What their badge shows.
+    pub unread: u64,
     /// What they want; opaque here.
     pub preferences: Option<String>,
     /// What they were pushed lately.
@@ -108,6 +110,7 @@ pub(super) async fn read_walk(
         devices: devices.iter().map(device_of).collect::<Result<_, _>>()?,
         email: person.email,
         locale: person.locale,
+        unread: person.unread,
         preferences: person.preferences,
         push_lately: person.push,
         email_lately: person.mail,
@@ -157,6 +160,7 @@ async fn read_alert(tx: &mut Tx, key: &EscalationKey, round: u32) -> Result<Opti
 struct StoredPerson {
     email: Option<Secret>,
     locale: Option<String>,
+    unread: u64,
     preferences: Option<String>,
     push: Lately,
     mail: Lately,
@@ -164,7 +168,7 @@ struct StoredPerson {
 
 async fn read_person(tx: &mut Tx, key: &EscalationKey) -> Result<StoredPerson, Failure> {
     let row = sqlx::query(
-        "SELECT u.email, u.email_refused_at_ms, u.locale, u.preferences,
+        "SELECT u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
              p.window_began_ms AS push_window, p.sent AS push_sent, p.hour_began_ms AS push_hour, p.sent_in_hour AS push_in_hour,
              e.window_began_ms AS mail_window, e.sent AS mail_sent, e.hour_began_ms AS mail_hour, e.sent_in_hour AS mail_in_hour
          FROM users u
@@ -181,6 +185,7 @@ async fn read_person(tx: &mut Tx, key: &EscalationKey) -> Result<StoredPerson, F
     Ok(StoredPerson {
         email: maybe_text(&row, "email")?.filter(|_| !refused).map(Secret::from),
         locale: maybe_text(&row, "locale")?,
+        unread: int(&row, "unread")? as u64,
         preferences: maybe_text(&row, "preferences")?,
         push: lately_of(&row, ["push_window", "push_sent", "push_hour", "push_in_hour"])?,
         mail: lately_of(&row, ["mail_window", "mail_sent", "mail_hour", "mail_in_hour"])?,

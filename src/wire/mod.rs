@@ -17,6 +17,8 @@ pub mod live;
 pub mod preferences;
 pub mod problem;
 pub mod undelivered;
+pub mod unsubscribe;
+pub mod webpush;
 
 pub use alert::{InvalidAlert, content_of, parse_alert};
 pub use close::CloseCode;
@@ -27,6 +29,8 @@ pub use problem::Problem;
 pub mod refused {
     /// Why, in a sentence.
     pub const REASON: &str = "watchbell-reason";
+    /// The queue it was taken from, for what is set aside by a worker.
+    pub const FROM: &str = "watchbell-from";
     /// The field at fault, where one is.
     pub const FIELD: &str = "watchbell-field";
 }

@@ -26,7 +26,7 @@ use watchbell::{
     store::{NewAlert, ROWS_PER_COMMIT_MAX},
 };
 use watchbell_fallback::{
-    Chance, Fallback, Providers, Rates,
+    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
     provider::{Accepted, PushContent, PushJob, PushSender, SendError},
 };
 use watchbell_tests::until::until;
@@ -126,6 +126,8 @@ async fn main() -> anyhow::Result<()> {
             )]),
             ..Providers::default()
         }),
+        guard: Arc::new(Guard::new(FallbackConfig::default().in_flight_max)),
+        withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
         clock: Clock::system(),
         config: FallbackConfig::default(),
         restraint,

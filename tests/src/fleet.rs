@@ -516,6 +516,14 @@ impl Fleet {
         Ok(())
     }
 
+    /// The subscription that a simulated browser would give to a page.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn subscription(&self, browser: &str) -> anyhow::Result<Value> {
+        Ok(answer(self.http.get(format!("{}/webpush/{browser}", self.simulator))).await?.1)
+    }
+
     /// What arrived at the simulator for one user: pushes and emails.
     ///
     /// # Errors
@@ -546,10 +554,13 @@ impl Fleet {
     }
 }
 
-/// A default policy that waits so long before push and then before email (in milliseconds).
+/// A default policy that waits so long before push and then before email (in milliseconds), and no restraint: each
+/// alert is a push and a mail of its own, however many a test sends. Restraint has tests of its own.
 fn policy((push, email): (u64, u64)) -> String {
     format!(
-        "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n[restraint]\ndigest_window = \"0s\"\n"
+        "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n\
+         [restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n\
+         pushes_per_hour_max = 1000000\nemails_per_hour_max = 1000000\n"
     )
 }
 

@@ -16,7 +16,7 @@ use lapin::{
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
     types::FieldTable,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -33,6 +33,7 @@ const SETTLE_BATCH_MAX: usize = 256;
 pub(super) struct RabbitConsumer {
     taken: mpsc::Receiver<Taken>,
     shutdown: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 struct Taken {
@@ -52,8 +53,9 @@ impl RabbitConsumer {
         let prefetch = prefetch.max(1);
         let (to_worker, taken) = mpsc::channel(usize::from(prefetch));
         let connector = Connector::new(config, queue.name());
-        tokio::spawn(Task { queue, prefetch, to_worker, shutdown: shutdown.clone() }.run(connector));
-        Self { taken, shutdown }
+        let task = Task { queue, prefetch, to_worker, shutdown: shutdown.clone() };
+        let task = tokio::spawn(task.run(connector));
+        Self { taken, shutdown, task }
     }
 }
 
@@ -76,6 +78,14 @@ impl Consumer for RabbitConsumer {
                 return Some(Delivery { message, redelivered, settle: Box::new(unsettled) });
             }
             // Its connection was lost before anybody began with it: it comes again.
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        let Self { taken, task, .. } = *self;
+        drop(taken);
+        if timeout(CALL_MAX, task).await.is_err() {
+            warn!("A consumer was left before everything was settled; what was not comes again");
         }
     }
 }

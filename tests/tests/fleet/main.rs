@@ -4,6 +4,8 @@
 
 mod bounds;
 mod commands;
+mod dead;
+mod devices;
 mod outages;
 mod presence;
 mod producers;

@@ -23,7 +23,7 @@ use watchbell::{
     wire::content_of,
 };
 use watchbell_fallback::{
-    Chance, Fallback, Providers, Rates,
+    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
     provider::{Accepted, EmailJob, EmailSender, PushContent, PushJob, PushSender, SendError},
 };
 use watchbell_tests::scratch::Scratch;
@@ -103,6 +103,8 @@ impl World {
             store: store.clone(),
             policies: Arc::new(policies),
             providers: Arc::new(providers),
+            guard: Arc::new(Guard::by_clock(FallbackConfig::default().in_flight_max, &clock)),
+            withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
             clock: clock.clone(),
             config: FallbackConfig::default(),
             restraint,

@@ -14,11 +14,13 @@ use watchbell::{
 
 use crate::{
     Fallback,
+    guard::{Health, Later, Provider},
     provider::{
         Accepted, AlertContent, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
-        PushTarget, SendError,
+        PushTarget, SendError, ThrottleScope,
     },
     told,
+    withdrawals::Gathered,
 };
 
 /// How long an attempt waits when a provider refuses our configuration: an operator has to act.
@@ -43,6 +45,7 @@ impl Fallback {
             Ok(_) => "accepted",
             Err(NotSent::Refused(error)) => error.code(),
             Err(NotSent::Nowhere(_)) => "nowhere",
+            Err(NotSent::Later(_)) => "put_off",
         };
         let labels =
             [("channel", attempt.channel.as_str()), ("kind", attempt.kind.as_str()), ("outcome", outcome)];
@@ -73,13 +76,22 @@ impl Fallback {
                 let Some(sender) = self.providers.push.get(&device.service) else {
                     return Err(NotSent::Nowhere(format!("{} is not configured", device.service)));
                 };
-                let (user, alert) = (key.user.user.to_string(), key.alert.to_string());
-                let content = match content {
-                    Some(content) => PushContent::Alert(content),
-                    None => PushContent::Withdrawal { user, alerts: vec![alert] },
-                };
                 let target = PushTarget { token: device.token.clone(), environment: device.environment };
-                Ok(sender.send(&PushJob { attempt: attempt.id, target, content }, now).await?)
+                let push = async |content| {
+                    let job = PushJob { attempt: attempt.id, target, content };
+                    self.push(key, attempt, device, sender.as_ref(), &job, now).await
+                };
+                match content {
+                    Some(content) => push(PushContent::Alert(content)).await,
+                    None => {
+                        let (phone, user) =
+                            ((key.user.clone(), device.id.clone()), key.user.user.to_string());
+                        let withdraw = async |Gathered { alerts, unread }| {
+                            push(PushContent::Withdrawal { user, alerts, unread }).await
+                        };
+                        self.withdrawals.send(phone, key.alert.to_string(), walk.unread, withdraw).await
+                    }
+                }
             }
             (Channel::Push, None, _) => {
                 Err(NotSent::Nowhere("the device was unregistered meanwhile".to_owned()))
@@ -94,12 +106,39 @@ impl Fallback {
                     return Err(NotSent::Nowhere("email is not configured".to_owned()));
                 };
                 let job = EmailJob { attempt: attempt.id, to, content, locale: walk.locale.clone() };
-                Ok(sender.send(&job, now).await?)
+                let chance = (self.chance.jitter)();
+                let tenant = &key.user.tenant;
+                let pass = self.guard.enter(Provider::Email, tenant, attempt.tries > 1, chance).await?;
+                let sent = sender.send(&job, now).await;
+                pass.end(health_of(&sent));
+                Ok(sent?)
             }
             (Channel::Live, _, _) | (Channel::Email, _, None) => {
                 Err(NotSent::Nowhere(format!("nothing is sent by {}", attempt.channel)))
             }
         }
+    }
+
+    /// One push, past the gates of its provider.
+    async fn push(
+        &self,
+        key: &EscalationKey,
+        attempt: &NewAttempt,
+        device: &Device,
+        sender: &dyn PushSender,
+        job: &PushJob,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let provider = Provider::Push(device.service, sender.authority(job));
+        let chance = (self.chance.jitter)();
+        let pass = self.guard.enter(provider, &key.user.tenant, attempt.tries > 1, chance).await?;
+        let sent = sender.send(job, now).await;
+        let is_dead =
+            sent.as_ref().is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
+        let may_drop = self.guard.may_drop(device.service, is_dead);
+        let sent = sent.map_err(|error| if may_drop { error } else { spared(error) });
+        pass.end(health_of(&sent));
+        Ok(sent?)
     }
 
     /// What a refusal means beyond its attempt: dead tokens and addresses, and faults that an operator has to see.
@@ -136,13 +175,51 @@ impl Fallback {
     }
 }
 
+/// What a refused token is while so many are refused that ours is the fault: it is kept. One that was never good here
+/// waits for an operator; for one that is gone, the next channel is not held up.
+fn spared(error: SendError) -> SendError {
+    let kept = |reason: &str| format!("{reason}; so many tokens are refused that none is dropped");
+    match error {
+        SendError::BadToken { reason } => SendError::ConfigFault { reason: kept(&reason) },
+        SendError::Unregistered { reason, .. } => SendError::Rejected { reason: kept(&reason) },
+        other => other,
+    }
+}
+
+/// What an answer says of the provider, rather than of the message.
+fn health_of(sent: &Result<Accepted, SendError>) -> Health {
+    match sent {
+        Err(SendError::Unavailable { .. } | SendError::Unreachable { .. }) => Health::Trouble,
+        Err(SendError::Throttled { scope: ThrottleScope::Provider, retry_after, .. }) => {
+            Health::Brake(retry_after.unwrap_or_default())
+        }
+        Err(SendError::ConfigFault { .. }) => Health::Broken,
+        Ok(_)
+        | Err(
+            SendError::Throttled { scope: ThrottleScope::Device, .. }
+            | SendError::Unregistered { .. }
+            | SendError::BadToken { .. }
+            | SendError::Rejected { .. }
+            | SendError::AddressRefused { .. },
+        ) => Health::Fine,
+    }
+}
+
 /// Why nothing was accepted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum NotSent {
     /// A provider said so, or did not answer.
     Refused(SendError),
     /// There is nobody to ask.
     Nowhere(String),
+    /// Nobody was asked: the provider is in trouble, or busy.
+    Later(Later),
+}
+
+impl From<Later> for NotSent {
+    fn from(later: Later) -> Self {
+        Self::Later(later)
+    }
 }
 
 impl From<SendError> for NotSent {
@@ -176,16 +253,25 @@ fn answer_of(
     // An earlier try that nobody answered may have arrived, whatever is said now.
     let maybe_before = earlier.is_some_and(|earlier| earlier.maybe_shown);
     let shows = attempt.kind == AttemptKind::Alert && attempt.channel == Channel::Push;
+    let was_called = !matches!(result, Err(NotSent::Later(_)));
     let answer = |state, next_try_at, maybe_shown: bool, reason| Answer {
         id: attempt.id,
         state,
         next_try_at,
         maybe_shown: shows && (maybe_shown || maybe_before),
         reason,
+        was_called,
     };
+    let created_at = earlier.map_or(now, |earlier| earlier.created_at);
     let refused = match result {
         Ok(accepted) => return answer(AttemptState::Accepted, None, true, accepted.provider_id),
         Err(NotSent::Nowhere(why)) => return answer(AttemptState::Failed, None, false, Some(why)),
+        Err(NotSent::Later(Later { why, .. })) if is_too_old(attempt.channel, created_at, now) => {
+            return answer(AttemptState::Failed, None, false, Some(format!("given up after waiting: {why}")));
+        }
+        Err(NotSent::Later(Later { wait, why })) => {
+            return answer(AttemptState::Retrying, Some(now + wait), false, Some(format!("put off: {why}")));
+        }
         Err(NotSent::Refused(refused)) => refused,
     };
     let reason = Some(format!("{}: {}", refused.code(), refused.reason()));
@@ -197,7 +283,6 @@ fn answer_of(
             return answer(AttemptState::Failed, None, false, reason);
         }
     };
-    let created_at = earlier.map_or(now, |earlier| earlier.created_at);
     match is_too_old(attempt.channel, created_at, now) {
         true => answer(
             AttemptState::Failed,

@@ -47,6 +47,7 @@ fn walk(devices: &[&str], email: bool) -> Walk {
         devices: devices.iter().map(device).collect(),
         email: email.then(|| Secret::from("ana@example.com")),
         locale: None,
+        unread: 1,
         preferences: None,
         push_lately: Lately::default(),
         email_lately: Lately::default(),

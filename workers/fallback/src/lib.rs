@@ -10,6 +10,7 @@
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
 //! - The auditor alarms when an open walk has no timer, which must never be (I4).
 //! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
+//! - A provider in trouble is left alone and taken up slowly (`guard`), and the others notice nothing.
 //!
 //! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
 
@@ -17,10 +18,13 @@ mod audit;
 mod call;
 mod decide;
 mod escalator;
+mod guard;
 pub mod provider;
+mod pruning;
 mod rates;
 mod senders;
 mod told;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -34,7 +38,9 @@ use watchbell::{
 };
 
 pub use call::Providers;
+pub use guard::Guard;
 pub use rates::Rates;
+pub use withdrawals::Withdrawals;
 
 /// The worker's parts. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +53,10 @@ pub struct Fallback {
     pub policies: Arc<Policies>,
     /// Who sends.
     pub providers: Arc<Providers>,
+    /// Who may be called now.
+    pub guard: Arc<Guard>,
+    /// Gathers what is to be taken off one phone.
+    pub withdrawals: Arc<Withdrawals>,
     /// The time.
     pub clock: Clock,
     /// Bounds.
@@ -80,6 +90,7 @@ impl Fallback {
     pub async fn run(self, shutdown: CancellationToken) {
         let escalator = self.clone().escalate(shutdown.clone());
         let auditor = self.clone().audit(shutdown.clone());
-        tokio::join!(escalator, auditor, self.send(shutdown));
+        let pruning = self.clone().prune(shutdown.clone());
+        tokio::join!(escalator, auditor, pruning, self.send(shutdown));
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use watchbell::{
     broker::{Address, Delivery, WorkQueue},
     store::{Answer, EscalationKey, Holder, Stepped, StoreError, Walk},
@@ -19,6 +19,8 @@ use crate::{Fallback, decide::Decider};
 
 /// The wait between two tries to reach the store.
 const STORE_WAIT: Duration = Duration::from_millis(200);
+/// How long the broker may take to confirm what is set aside.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Fallback {
     /// Sends until `shutdown`, then waits for what has begun, up to the drain timeout. What is unsettled after that is
@@ -64,6 +66,9 @@ impl Fallback {
         };
         let key = EscalationKey { user, alert };
         if let Err(error) = self.walk(&key, claim).await {
+            if let StoreError::Unreadable { what } = error {
+                return self.set_aside(&key, claim, what, delivery).await;
+            }
             // The lease ends by itself and the row is claimed again; giving the message back would only count
             // against its delivery limit.
             warn!(%error, alert.id = %key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
@@ -124,11 +129,35 @@ impl Fallback {
         }
     }
 
+    /// A walk that cannot be read will not be readable in a minute either: its work goes to the dead letters, and
+    /// its timer rests, so that it does not come round for ever (R12). Replayed, the work goes on with the same claim.
+    async fn set_aside(&self, key: &EscalationKey, claim: u64, what: &'static str, delivery: Delivery) {
+        let mut message = delivery.message.clone();
+        let reason = format!("the store holds a {what} that this version cannot read");
+        message.headers.insert(refused::REASON.into(), reason.clone());
+        message.headers.insert(refused::FROM.into(), WorkQueue::Undelivered.name().into());
+        metrics::counter!("watchbell_fallback_set_aside_total").increment(1);
+        let set_aside = match self.broker.publish(Address::Dead, message, PUBLISH_DEADLINE).await {
+            Ok(()) => self
+                .store
+                .rest_escalation(key, claim, &reason, self.clock.now())
+                .await
+                .map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
+        match set_aside {
+            Ok(()) => error!(alert.id = %key.alert, "{reason}: look at `watchbell dead list`"),
+            // Its lease ends, and it comes here again.
+            Err(error) => warn!(%error, alert.id = %key.alert, "A walk could not be set aside yet"),
+        }
+        delivery.settle.ack().await;
+    }
+
     /// Work that cannot be read is kept for the operator (I11).
     async fn park(&self, delivery: Delivery) {
         let mut message = delivery.message.clone();
         message.headers.insert(refused::REASON.into(), "not a piece of undelivered work of version 1".into());
-        match self.broker.publish(Address::Rejected, message, Duration::from_secs(5)).await {
+        match self.broker.publish(Address::Rejected, message, PUBLISH_DEADLINE).await {
             Ok(()) => delivery.settle.ack().await,
             Err(error) => {
                 warn!(%error, "Unreadable work could not be parked; it goes back to the queue");

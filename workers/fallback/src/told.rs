@@ -93,6 +93,7 @@ pub(crate) fn content_of(
         category: shown.category,
         expires_at: walk.progress.expires_at,
         occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        unread: walk.unread,
     })
 }
 
@@ -139,5 +140,6 @@ pub(crate) fn summary_of(
         collapse_key: own,
         expires_at: walk.progress.expires_at,
         occurred_at: newest.occurred_at,
+        unread: walk.unread,
     })
 }

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Key(KeyArgs),
     /// What happened to an alert, step by step, and why.
     Explain(ExplainArgs),
+    /// What was delivered too often: look at it, send it again, throw it away.
+    Dead(DeadArgs),
     /// Bring the store's schema up to this version.
     Migrate,
     /// The broker's exchanges and queues.
@@ -195,6 +197,8 @@ pub(crate) enum KeyCommand {
         #[arg(long, default_value = "")]
         name: String,
     },
+    /// Make the key pair that browsers subscribe with, for `[webpush]`.
+    Vapid,
     /// List keys by the beginning of their hash.
     List,
     /// Make a key stop working, by the beginning of its hash (at least 8 characters).
@@ -217,6 +221,43 @@ pub(crate) struct ExplainArgs {
     /// The data folder of `watchbell up`, when no store is configured.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct DeadArgs {
+    #[command(subcommand)]
+    pub(crate) command: DeadCommand,
+    /// The data folder of `watchbell up`, when no broker is configured.
+    #[arg(long, global = true, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DeadCommand {
+    /// One line each, oldest first. Changes nothing.
+    List {
+        /// So many at the most.
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+    },
+    /// Print one whole, with its body.
+    Show {
+        /// As `list` prints it.
+        id: String,
+    },
+    /// Send it to where it came from. Whatever was done already is not done twice.
+    Replay(DeadWhich),
+    /// Throw it away for good.
+    Drop(DeadWhich),
+}
+
+#[derive(Args)]
+pub(crate) struct DeadWhich {
+    /// As `list` prints them.
+    pub(crate) ids: Vec<String>,
+    /// All that are there now.
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
 }
 
 #[derive(Args)]

@@ -28,12 +28,13 @@ use watchbell::{
         telemetry::{self, PrometheusHandle},
     },
     store::{Store, StoreConfig},
+    wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::Dispatch;
-use watchbell_fallback::{Chance, Fallback, Rates};
+use watchbell_fallback::{Chance, Fallback, Guard, Rates};
 use watchbell_ingest::Ingest;
 use watchbell_simulator::{Simulator, SimulatorConfig};
-use watchbell_socket::{Authenticator, SocketParts};
+use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{cli::Role, providers};
 
@@ -197,6 +198,8 @@ impl Process {
                 store: store.clone(),
                 policies,
                 providers: Arc::new(providers::from_config(&self.config)?),
+                guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
+                withdrawals: Arc::default(),
                 clock: self.clock.clone(),
                 config: self.config.fallback.clone(),
                 restraint: self.config.restraint.bounds(),
@@ -222,6 +225,11 @@ impl Process {
                 clock: self.clock.clone(),
                 config,
                 mounts: self.config.mount.clone(),
+                unsubscribe: self.config.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
+                webpush: self.config.webpush.as_ref().map(|webpush| BrowserPush {
+                    public_key: webpush.public_key.clone(),
+                    private_endpoints: webpush.private_endpoints,
+                }),
             };
             wait_for(&store).await;
             let started = watchbell_socket::start(parts, self.leaving.clone()).await?;

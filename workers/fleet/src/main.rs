@@ -5,6 +5,7 @@
 //! | `cli.rs` | the commands and their arguments |
 //! | `compose.rs` | chosen workers in one process, from start to drain |
 //! | `up.rs` | everything in one process, with demo users and the simulator |
+//! | `dead.rs` | what is done about dead letters, for the command and for `up` |
 //! | `demo.rs` | the page that `up` serves |
 //! | `providers.rs` | senders from configuration |
 //! | `client.rs` | HTTP for the commands that talk to a running fleet |
@@ -14,6 +15,7 @@ mod cli;
 mod client;
 mod commands;
 mod compose;
+mod dead;
 mod demo;
 mod output;
 mod providers;
@@ -48,6 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => commands::token::run(&config()?, &args),
         Command::Key(args) => commands::key::run(&config()?, args).await,
         Command::Explain(args) => commands::explain::run(&config()?, args).await,
+        Command::Dead(args) => commands::dead::run(&config()?, args).await,
         Command::Migrate => commands::migrate::run(&config()?).await,
         Command::Topology(args) => commands::topology::run(args, config).await,
         Command::Config(args) => commands::config::run(&args, &config()?),

@@ -2,11 +2,17 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-use watchbell::{domain::PushService, runtime::Config};
+use anyhow::{Context as _, bail, ensure};
+use watchbell::{
+    domain::PushService,
+    runtime::{Config, config::ApnsSection},
+};
 use watchbell_fallback::{
     Providers,
-    provider::{ApnsConfig, ApnsSender, EmailConfig, EmailTls, FcmConfig, FcmSender, SmtpSender},
+    provider::{
+        ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailTls, FcmConfig, FcmSender, SmtpSender, VapidKey,
+        WebPushConfig, WebPushSender,
+    },
 };
 
 /// For one call to a provider.
@@ -20,9 +26,7 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Providers> {
         let sender = ApnsSender::new(&ApnsConfig {
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
             endpoint_production: production,
-            team_id: apns.team_id.clone(),
-            key_id: apns.key_id.clone(),
-            key_pem: apns.key.clone(),
+            auth: apns_auth(apns)?,
             topic: apns.topic.clone(),
             trust_root_pem: pem(apns.trust_root_file.as_deref())?,
             request_timeout: CALL_TIMEOUT,
@@ -36,8 +40,25 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Providers> {
             trust_root_pem: pem(fcm.trust_root_file.as_deref())?,
             request_timeout: FcmConfig::REQUEST_TIMEOUT,
             http1: false,
+            validate_only: fcm.validate_only,
         });
         providers.push.insert(PushService::Fcm, Arc::new(sender.context("[fcm]")?));
+    }
+    if let Some(webpush) = &config.webpush {
+        let private = webpush.private_key.as_ref().context("[webpush] private_key must be given")?;
+        let key = VapidKey::parse(private).context("[webpush]")?;
+        ensure!(
+            key.public() == webpush.public_key.trim_end_matches('='),
+            "[webpush] public_key and private_key are not a pair"
+        );
+        let sender = WebPushSender::new(&WebPushConfig {
+            key,
+            subject: webpush.subject.clone(),
+            private_endpoints: webpush.private_endpoints,
+            trust_root_pem: pem(webpush.trust_root_file.as_deref())?,
+            request_timeout: CALL_TIMEOUT,
+        });
+        providers.push.insert(PushService::WebPush, Arc::new(sender.context("[webpush]")?));
     }
     if let Some(email) = &config.email {
         let domain = email.from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
@@ -53,6 +74,8 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Providers> {
             password: email.password.clone(),
             from: email.from.clone(),
             link_base: config.http.public_url.clone(),
+            unsubscribe_secret: config.auth.unsubscribe_secret.clone(),
+            templates_dir: email.templates_dir.clone(),
             trust_root_pem: pem(email.trust_root_file.as_deref())?,
             timeout: CALL_TIMEOUT * 2,
             connections_max: email.connections_max,
@@ -61,6 +84,17 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Providers> {
         providers.email = Some(Arc::new(sender.context("[email]")?));
     }
     Ok(providers)
+}
+
+fn apns_auth(apns: &ApnsSection) -> anyhow::Result<ApnsAuth> {
+    let (team_id, key_id, key_pem) = (apns.team_id.clone(), apns.key_id.clone(), apns.key.clone());
+    match (apns.certificate.clone(), team_id, key_id, key_pem) {
+        (Some(pem), ..) => Ok(ApnsAuth::Certificate { pem }),
+        (None, Some(team_id), Some(key_id), Some(key_pem)) => {
+            Ok(ApnsAuth::Token { team_id, key_id, key_pem })
+        }
+        _ => bail!("[apns] needs either team_id, key_id and key, or certificate"),
+    }
 }
 
 fn pem(file: Option<&Path>) -> anyhow::Result<Option<String>> {

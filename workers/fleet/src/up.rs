@@ -22,10 +22,11 @@ use watchbell::{
     },
     runtime::{
         Config,
-        config::{ApnsSection, EmailSection, FcmSection},
+        config::{ApnsSection, EmailSection, FcmSection, WebPushSection},
     },
     store::{Contact, Store, StoreConfig},
 };
+use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::token::{Grants, NewToken};
@@ -33,7 +34,7 @@ use watchbell_socket::token::{Grants, NewToken};
 use crate::{
     cli::{Role, UpArgs},
     compose::{Process, Seams, bind},
-    demo, output,
+    dead, demo, output,
 };
 
 /// The tenant of everything that `up` makes.
@@ -92,6 +93,7 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
 
     let secret = secret_in(&dir.join("auth.secret"))?;
     config.auth.hs256_secret.get_or_insert(secret.clone());
+    config.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.auth.default_tenant.get_or_insert(TENANT.to_owned());
     config.http.public_url.get_or_insert(url.clone());
     config.http.leave_wait = Duration::ZERO;
@@ -114,6 +116,7 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
     let demo = furnish(&store, &config, &dir, url.clone(), simulator_url).await?;
     let mut process = Process::new(config)?;
     process.add_routes(demo::routes(&demo, simulator.router())?);
+    process.add_routes(dead::routes(broker.clone(), Secret::from(demo.producer_key.clone())));
     process.add_simulator(simulator);
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
@@ -161,9 +164,10 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     fs::write(&root, &credentials.ca_pem).with_context(|| format!("{} cannot be written", root.display()))?;
     let trust_root_file: Option<PathBuf> = Some(root);
     config.apns.get_or_insert_with(|| ApnsSection {
-        team_id: credentials.apns.team_id.clone(),
-        key_id: credentials.apns.key_id.clone(),
-        key: Secret::from(credentials.apns.key_pem.clone()),
+        team_id: Some(credentials.apns.team_id.clone()),
+        key_id: Some(credentials.apns.key_id.clone()),
+        key: Some(Secret::from(credentials.apns.key_pem.clone())),
+        certificate: None,
         topic: credentials.apns.topic.clone(),
         endpoint: Some(push.clone()),
         endpoint_sandbox: Some(push.clone()),
@@ -172,6 +176,15 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     config.fcm.get_or_insert_with(|| FcmSection {
         service_account: Secret::from(credentials.fcm_service_account_json.clone()),
         endpoint: Some(push.clone()),
+        validate_only: false,
+        trust_root_file: trust_root_file.clone(),
+    });
+    let vapid = vapid_key_in(&dir.join("vapid.key"))?;
+    config.webpush.get_or_insert_with(|| WebPushSection {
+        public_key: vapid.public(),
+        private_key: Some(vapid.private().clone()),
+        subject: "mailto:alerts@watchbell.test".to_owned(),
+        private_endpoints: true,
         trust_root_file: trust_root_file.clone(),
     });
     config.email.get_or_insert_with(|| EmailSection {
@@ -182,6 +195,7 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         password: None,
         from: "Watchbell <alerts@watchbell.test>".to_owned(),
         connections_max: 2,
+        templates_dir: None,
         trust_root_file,
     });
     Ok(())
@@ -215,7 +229,7 @@ async fn furnish(
             PushService::Apns => {
                 format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
-            PushService::Fcm => format!("demo-{name}:phone"),
+            PushService::Fcm | PushService::WebPush => format!("demo-{name}:phone"),
         };
         let device = Device {
             id: DeviceId::parse(format!("{name}-phone"))?,
@@ -242,6 +256,16 @@ fn secret_in(file: &Path) -> anyhow::Result<Secret> {
     let secret = key::generate(&mut rand::rng());
     write_private(file, secret.expose().as_bytes())?;
     Ok(secret)
+}
+
+/// The key in a file, made when it is not there: browsers that have subscribed hold on to it.
+fn vapid_key_in(file: &Path) -> anyhow::Result<VapidKey> {
+    if let Ok(text) = fs::read_to_string(file) {
+        return VapidKey::parse(&Secret::from(text)).with_context(|| format!("{}", file.display()));
+    }
+    let key = VapidKey::generate()?;
+    write_private(file, key.private().expose().as_bytes())?;
+    Ok(key)
 }
 
 /// Writes a file that only its owner may read, whole or not at all.

@@ -94,7 +94,10 @@ async fn push(
     let (head, body) = request.into_parts();
     let apns_id = head.headers.get("apns-id").cloned();
     let checked = match read_body(body).await {
-        Some(body) => check(&shared.apple, &head.headers, &token, &body, Timestamp::now()),
+        Some(body) => {
+            let sender = if connection.is_certified { None } else { Some(&shared.apple) };
+            check(&shared.apple, sender, &head.headers, &token, &body)
+        }
         None => Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge")),
     };
     let response = match checked {
@@ -145,13 +148,14 @@ struct Ours {
     withdraw: Vec<String>,
 }
 
-/// What Apple makes of a request at `now`: the push it takes in, or why it does not. No I/O.
+/// What Apple makes of a request: the push it takes in, or why it does not. `prove_to` is none for a sender that its
+/// connection's certificate has proved already.
 fn check(
     apple: &Apple,
+    prove_to: Option<&Apple>,
     headers: &HeaderMap,
     token: &str,
     body: &[u8],
-    now: Timestamp,
 ) -> Result<Incoming, Refusal> {
     if headers
         .keys()
@@ -159,7 +163,9 @@ fn check(
     {
         return Err(Refusal::bad("DuplicateHeaders"));
     }
-    check_provider_token(apple, headers, now)?;
+    if let Some(apple) = prove_to {
+        check_provider_token(apple, headers, Timestamp::now())?;
+    }
     let is_hex = token.len().is_multiple_of(2) && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || token.len() > DEVICE_TOKEN_LEN_MAX {
         return Err(Refusal::bad("BadDeviceToken"));

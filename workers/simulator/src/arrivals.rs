@@ -28,6 +28,7 @@ pub(crate) const ARRIVALS_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) enum Kind {
     Apns,
     Fcm,
+    Webpush,
     Email,
 }
 
@@ -40,6 +41,8 @@ pub(crate) struct Ids {
     pub(crate) collapse_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) topic: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message_id: Option<String>,
 }
@@ -74,7 +77,8 @@ impl Incoming {
         match self.kind {
             Kind::Apns => self.ids.collapse_id.as_ref(),
             // A collapse key merges only what still waits at Google; what is shown goes by tag.
-            Kind::Fcm => self.ids.tag.as_ref(),
+            // The same at a browser: a topic merges what waits, the tag what is shown.
+            Kind::Fcm | Kind::Webpush => self.ids.tag.as_ref(),
             Kind::Email => self.ids.message_id.as_ref(),
         }
     }

@@ -5,7 +5,7 @@
 //!   then, so two requests at once never share one.
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
 //!
-//! Elsewhere: carrying them out, in `apns`, `fcm` and `smtp`; closing connections, in `serve`.
+//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush` and `smtp`; closing connections, in `serve`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +25,8 @@ pub(crate) enum Provider {
     Fcm,
     /// Google's token endpoint. Its own list, so that `fcm` faults hit sends only.
     Oauth,
+    /// Push services of browsers.
+    Webpush,
     Email,
 }
 
@@ -129,6 +131,7 @@ pub(crate) struct FaultLists {
     apns: Option<Vec<Fault>>,
     fcm: Option<Vec<Fault>>,
     oauth: Option<Vec<Fault>>,
+    webpush: Option<Vec<Fault>>,
     email: Option<Vec<Fault>>,
 }
 
@@ -150,6 +153,7 @@ impl Faults {
             ("apns", Provider::Apns, &lists.apns),
             ("fcm", Provider::Fcm, &lists.fcm),
             ("oauth", Provider::Oauth, &lists.oauth),
+            ("webpush", Provider::Webpush, &lists.webpush),
             ("email", Provider::Email, &lists.email),
         ];
         for (name, provider, list) in named {
@@ -162,10 +166,11 @@ impl Faults {
             }
         }
         let mut current = self.lock();
-        let FaultLists { apns, fcm, oauth, email } = lists;
+        let FaultLists { apns, fcm, oauth, webpush, email } = lists;
         current.apns = apns.or(current.apns.take());
         current.fcm = fcm.or(current.fcm.take());
         current.oauth = oauth.or(current.oauth.take());
+        current.webpush = webpush.or(current.webpush.take());
         current.email = email.or(current.email.take());
         Ok(())
     }
@@ -178,6 +183,7 @@ impl Faults {
             apns: shown(&current.apns),
             fcm: shown(&current.fcm),
             oauth: shown(&current.oauth),
+            webpush: shown(&current.webpush),
             email: shown(&current.email),
         }
     }
@@ -189,6 +195,7 @@ impl Faults {
             Provider::Apns => &mut current.apns,
             Provider::Fcm => &mut current.fcm,
             Provider::Oauth => &mut current.oauth,
+            Provider::Webpush => &mut current.webpush,
             Provider::Email => &mut current.email,
         };
         let list = list.get_or_insert_default();

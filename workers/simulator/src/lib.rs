@@ -1,15 +1,15 @@
-//! Stands in for Apple, Google and a mail relay, with a page of what arrived and faults to inject.
+//! Stands in for Apple, Google, push services of browsers and a mail relay, with a page of what arrived and faults to inject.
 //!
 //! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
 //! differ. [`Simulator::bind`] opens three listeners: plain HTTP for `/arrivals`, `/faults` and the
-//! page; TLS for APNs, FCM and Google's token endpoint; SMTP with STARTTLS.
+//! page; TLS for APNs, FCM, Google's token endpoint and Web Push; SMTP with STARTTLS.
 //!
 //! What holds here:
 //! - Whoever is refused by the simulator would be refused by the real host, for the same reason.
 //! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
 //!   own interface has no authentication.
 //!
-//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `smtp` with `line` and `mime`), what
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `smtp` with `line` and `mime`), what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`.
 
 mod apns;
@@ -23,6 +23,7 @@ mod oauth;
 mod serve;
 mod smtp;
 mod tls;
+mod webpush;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -86,6 +87,7 @@ pub(crate) struct Shared {
     apple: apns::Apple,
     oauth: oauth::OAuth,
     fcm_project: String,
+    browsers: webpush::Browsers,
 }
 
 impl Shared {
@@ -140,6 +142,7 @@ impl Simulator {
             apple: apns::Apple::new(&keys)?,
             oauth: oauth::OAuth::new(&keys)?,
             fcm_project: keys.credentials.fcm_project.clone(),
+            browsers: webpush::Browsers::new(&keys)?,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -178,7 +181,8 @@ impl Simulator {
         let own = self.router();
         let providers = apns::router(Arc::clone(&self.shared))
             .merge(fcm::router(Arc::clone(&self.shared)))
-            .merge(oauth::router(Arc::clone(&self.shared)));
+            .merge(oauth::router(Arc::clone(&self.shared)))
+            .merge(webpush::router(Arc::clone(&self.shared)));
         let relay = Arc::new(smtp::Relay {
             shared: self.shared,
             acceptor: self.acceptor.clone(),
@@ -188,7 +192,7 @@ impl Simulator {
 
         let tasks = serve::Tasks::default();
         let serve_own = serve::accept(self.listener, &shutdown, &tasks, |stream, number| {
-            serve::serve_http(stream, number, own.clone(), tasks.clone(), shutdown.clone())
+            serve::serve_http(stream, (number, false), own.clone(), tasks.clone(), shutdown.clone())
         });
         let push_tasks = serve::Tasks::default();
         let serve_push = serve::accept(self.push_listener, &shutdown, &push_tasks, |stream, number| {

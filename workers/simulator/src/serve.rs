@@ -46,6 +46,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Connection {
     /// Counted from 1 for each listener.
     pub(crate) number: u64,
+    /// The client showed a certificate of the simulator's authority.
+    pub(crate) is_certified: bool,
     /// No new requests; those in flight are answered. Cancelled by shutdown too.
     leave: CancellationToken,
     /// Closed now, whatever is in flight.
@@ -154,7 +156,10 @@ pub(crate) async fn serve_tls(
     shutdown: CancellationToken,
 ) {
     match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve_http(stream, number, router, tasks, shutdown).await,
+        Ok(Ok(stream)) => {
+            let is_certified = stream.get_ref().1.peer_certificates().is_some();
+            serve_http(stream, (number, is_certified), router, tasks, shutdown).await;
+        }
         Ok(Err(error)) => {
             debug!(%error, "A TLS handshake failed: does the sender trust the simulator's authority?");
         }
@@ -165,12 +170,13 @@ pub(crate) async fn serve_tls(
 /// Serves HTTP on an open stream. Requests carry their [`Connection`] as an extension.
 pub(crate) async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    number: u64,
+    (number, is_certified): (u64, bool),
     router: Router,
     tasks: Tasks,
     shutdown: CancellationToken,
 ) {
-    let connection = Connection { number, leave: shutdown.child_token(), cut: CancellationToken::new() };
+    let connection =
+        Connection { number, is_certified, leave: shutdown.child_token(), cut: CancellationToken::new() };
     let with_connection = {
         let connection = connection.clone();
         service_fn(move |mut request: Request<Incoming>| {

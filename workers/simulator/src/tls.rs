@@ -15,9 +15,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::json;
 use tokio_rustls::TlsAcceptor;
 
@@ -52,6 +58,8 @@ pub struct ApnsCredentials {
     pub team_id: String,
     /// The only `apns-topic` served.
     pub topic: String,
+    /// A client certificate and its key, in place of provider tokens.
+    pub certificate_pem: String,
 }
 
 impl fmt::Debug for Credentials {
@@ -65,7 +73,7 @@ impl fmt::Debug for Credentials {
 
 impl fmt::Debug for ApnsCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key_id, team_id, topic, key_pem: _ } = self;
+        let Self { key_id, team_id, topic, key_pem: _, certificate_pem: _ } = self;
         let mut all = f.debug_struct("ApnsCredentials");
         all.field("key_id", key_id).field("team_id", team_id).field("topic", topic).finish_non_exhaustive()
     }
@@ -79,6 +87,10 @@ pub(crate) struct Keys {
     pub(crate) fcm_public_pem: String,
     pub(crate) fcm_client_email: String,
     pub(crate) token_uri: String,
+    /// What every simulated browser's keys are made of.
+    pub(crate) push_service_key: String,
+    /// Where pushes are taken, as `https://host:port`.
+    pub(crate) origin: String,
 }
 
 impl Keys {
@@ -96,13 +108,20 @@ impl Keys {
         let ca_key = KeyPair::from_pem(&ca_key)?;
         let ca_pem = keep(state_dir, "ca.pem", || Ok(ca_params()?.self_signed(&ca_key)?.pem()))?;
         let apns_pem = keep(state_dir, "apns.p8", || Ok(KeyPair::generate_for(ec)?.serialize_pem()))?;
+        let certificate = keep(state_dir, "apns-client.pem", || client_certificate(&ca_key))?;
+        let push_service_key = keep(state_dir, "webpush.key", || {
+            let mut bytes = [0; 32];
+            aws_lc_rs::rand::fill(&mut bytes).context("no random numbers")?;
+            Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+        })?;
         let fcm_pem = keep(state_dir, "fcm.key", || {
             Ok(KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?.serialize_pem())
         })?;
 
         let host =
             if public_host.contains(':') { format!("[{public_host}]") } else { public_host.to_owned() };
-        let token_uri = format!("https://{host}:{push_port}/token");
+        let origin = format!("https://{host}:{push_port}");
+        let token_uri = format!("{origin}/token");
         let account = json!({
             "type": "service_account",
             "project_id": FCM_PROJECT,
@@ -118,7 +137,9 @@ impl Keys {
             write_whole(dir, "fcm-service-account.json", &account)?;
         }
         Ok(Self {
-            acceptor: acceptor(&ca_key, public_host)?,
+            acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
+            push_service_key,
+            origin,
             apns_public_pem: KeyPair::from_pem(&apns_pem)?.public_key_pem(),
             fcm_public_pem: KeyPair::from_pem(&fcm_pem)?.public_key_pem(),
             fcm_client_email: FCM_CLIENT_EMAIL.into(),
@@ -130,6 +151,7 @@ impl Keys {
                     key_id: APNS_KEY_ID.into(),
                     team_id: APNS_TEAM_ID.into(),
                     topic: APNS_TOPIC.into(),
+                    certificate_pem: certificate,
                 },
                 fcm_service_account_json: account,
                 fcm_project: FCM_PROJECT.into(),
@@ -139,7 +161,8 @@ impl Keys {
 }
 
 /// A certificate for `public_host` and this machine, in the hands of a TLS acceptor that offers both HTTPs.
-fn acceptor(ca_key: &KeyPair, public_host: &str) -> anyhow::Result<TlsAcceptor> {
+/// Clients may show a certificate of the same authority, and need not.
+fn acceptor(ca_key: &KeyPair, ca_pem: &str, public_host: &str) -> anyhow::Result<TlsAcceptor> {
     let mut names = vec![public_host.to_owned(), "localhost".into(), "127.0.0.1".into()];
     names.dedup(); // Only the first two can be equal, or a client meets 127.0.0.1 twice: harmless.
     let mut params = CertificateParams::new(names).context("public_host is not a host name")?;
@@ -148,12 +171,27 @@ fn acceptor(ca_key: &KeyPair, public_host: &str) -> anyhow::Result<TlsAcceptor> 
     let certificate = params.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).context("ca.pem")?)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate.der().clone()], private)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What a developer downloads from Apple: a certificate for one app, and its key.
+fn client_certificate(ca_key: &KeyPair) -> anyhow::Result<String> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, format!("Apple Push Services: {APNS_TOPIC}"));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
+    Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
 }
 
 /// The same at each start, so that a kept authority can go on signing.

@@ -1,23 +1,20 @@
-//! The user's HTTP API: inbox, receipts, devices. Keyed by the token's user, so nobody reaches anybody else's (I8).
+//! The user's HTTP API: inbox and receipts. Keyed by the token's user, so nobody reaches anybody else's (I8).
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, Query, State},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequestParts, Query, State},
+    http::request::Parts,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use watchbell::{
-    domain::{
-        Device, PushEnvironment, Secret,
-        device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
-    },
+    domain::Secret,
     store::StoreError,
     wire::{Problem, frame::ReceiptFrame},
 };
 
-use crate::{Identity, Socket, device_id, door, talk::receipt_of};
+use crate::{Identity, Socket, door, talk::receipt_of};
 
 /// Rows of a page when none is asked for, and at the most.
 const PAGE_DEFAULT: usize = 50;
@@ -106,98 +103,6 @@ pub(crate) async fn receipts(
         None => json!({"alerts": [], "state": state}),
     };
     Ok(Json(body).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeviceBody {
-    service: String,
-    token: String,
-    #[serde(default)]
-    environment: Option<String>,
-}
-
-/// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
-pub(crate) async fn put_device(
-    State(socket): State<Socket>,
-    identity: Identity,
-    Path(device): Path<String>,
-    body: axum::body::Bytes,
-) -> Result<StatusCode, Problem> {
-    let body: DeviceBody = read(&body)?;
-    if body.token.is_empty() || body.token.len() > TOKEN_BYTES_MAX || body.token.chars().any(char::is_control)
-    {
-        return Err(Problem::invalid(
-            "token",
-            format!("must have 1 to {TOKEN_BYTES_MAX} bytes, as the device gave it"),
-        ));
-    }
-    let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
-    let device = Device {
-        id: device_id(&device)?,
-        service: body.service.parse().map_err(|error: watchbell::domain::alert::UnknownWord| {
-            Problem::invalid("service", error.to_string())
-        })?,
-        token: Secret::from(body.token),
-        environment: environment.map_err(|error| Problem::invalid("environment", error.to_string()))?,
-        registered_at: socket.0.clock.now(),
-    };
-    let kept = socket
-        .0
-        .store
-        .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
-        .await
-        .map_err(unavailable)?;
-    match kept {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::conflict(format!(
-            "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
-        ))),
-    }
-}
-
-/// `GET /v1/devices`: the user's devices, without their tokens.
-pub(crate) async fn devices(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
-    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
-    let devices: Vec<_> = devices.iter().map(shown).collect();
-    Ok(Json(json!({"devices": devices})).into_response())
-}
-
-/// `GET /v1/devices/{device}`
-pub(crate) async fn device(
-    State(socket): State<Socket>,
-    identity: Identity,
-    Path(device): Path<String>,
-) -> Result<Response, Problem> {
-    let id = device_id(&device)?;
-    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
-    match devices.iter().find(|device| device.id == id) {
-        Some(device) => Ok(Json(shown(device)).into_response()),
-        None => Err(Problem::not_found("there is no device of that name")),
-    }
-}
-
-/// `DELETE /v1/devices/{device}`
-pub(crate) async fn delete_device(
-    State(socket): State<Socket>,
-    identity: Identity,
-    Path(device): Path<String>,
-) -> Result<StatusCode, Problem> {
-    let gone =
-        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(unavailable)?;
-    match gone {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("there is no device of that name")),
-    }
-}
-
-fn shown(device: &Device) -> serde_json::Value {
-    json!({
-        "device": device.id.as_str(),
-        "service": device.service.as_str(),
-        "environment": device.environment.as_str(),
-        "registered_at": device.registered_at.to_string(),
-    })
 }
 
 /// A JSON body. The parser's message is left out where it would repeat a value (I12).

@@ -24,9 +24,11 @@
 //! | `heads.rs` | where inboxes are, asked of the store for many at once |
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
+//! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
+//! | `unsubscribe.rs` | the links of emails, which need no login |
+//! | `devices.rs` | push registrations over HTTP: phones and browsers |
 //! | `presence.rs` | who is here, told to the store while the pod lives |
 //! | `preferences.rs` | what the user wants, over HTTP |
-//! | `api.rs` `topics.rs` | inbox, receipts, devices and kept events over HTTP |
 //! | `asyncapi.rs` | the protocol for machines |
 
 mod api;
@@ -34,6 +36,7 @@ mod asyncapi;
 mod batch;
 mod connection;
 mod decoder;
+mod devices;
 mod door;
 mod filter;
 mod frame;
@@ -58,6 +61,7 @@ mod session;
 mod talk;
 pub mod token;
 mod topics;
+mod unsubscribe;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -78,6 +82,7 @@ use watchbell::{
         config::{MountConfig, SocketConfig},
     },
     store::{Store, StoreError},
+    wire::unsubscribe::Unsubscribe,
 };
 
 use heads::Heads;
@@ -102,6 +107,19 @@ pub struct SocketParts {
     pub config: SocketConfig,
     /// Streams under other addresses.
     pub mounts: Vec<MountConfig>,
+    /// For browsers that subscribe to pushes; none when they cannot.
+    pub webpush: Option<BrowserPush>,
+    /// Reads the unsubscribe links of emails; none when emails have none.
+    pub unsubscribe: Option<Unsubscribe>,
+}
+
+/// What browsers subscribe with, and where their push services may be.
+#[derive(Debug, Clone)]
+pub struct BrowserPush {
+    /// The VAPID public key in base64url: `applicationServerKey`.
+    pub public_key: String,
+    /// Whether a push service may be in a private network.
+    pub private_endpoints: bool,
 }
 
 /// The worker. Cheap to clone.
@@ -115,6 +133,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) config: SocketConfig,
     pub(crate) mounts: Vec<MountConfig>,
+    pub(crate) webpush: Option<BrowserPush>,
+    pub(crate) unsubscribe: Option<Unsubscribe>,
     pub(crate) hub: Hub,
     pub(crate) heads: Heads,
     pub(crate) receipts: Receipts,
@@ -156,6 +176,8 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         config: parts.config,
         mounts: parts.mounts,
         heads,
+        webpush: parts.webpush,
+        unsubscribe: parts.unsubscribe,
         receipts,
         addresses: Addresses::default(),
         turns,
@@ -203,10 +225,13 @@ fn table() -> Vec<(Method, &'static str, MethodRouter<Socket>)> {
         (Method::POST, "/v1/inbox/receipts", post(api::receipts)),
         (Method::GET, "/v1/preferences", get(preferences::get)),
         (Method::PUT, "/v1/preferences", put(preferences::put)),
-        (Method::GET, "/v1/devices", get(api::devices)),
-        (Method::GET, "/v1/devices/{device}", get(api::device)),
-        (Method::PUT, "/v1/devices/{device}", put(api::put_device)),
-        (Method::DELETE, "/v1/devices/{device}", delete(api::delete_device)),
+        (Method::GET, "/v1/devices", get(devices::list)),
+        (Method::GET, "/v1/devices/{device}", get(devices::one)),
+        (Method::PUT, "/v1/devices/{device}", put(devices::put)),
+        (Method::DELETE, "/v1/devices/{device}", delete(devices::delete)),
+        (Method::GET, "/v1/webpush/key", get(devices::webpush_key)),
+        (Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask)),
+        (Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end)),
         (Method::GET, "/asyncapi.json", get(asyncapi::document)),
     ]
 }

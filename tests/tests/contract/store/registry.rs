@@ -18,6 +18,7 @@ on_both_engines!(
     members_come_and_go_and_are_walked_in_pages,
     recipients_are_walked_in_pages,
     a_token_belongs_to_one_phone,
+    devices_not_heard_of_for_long_are_dropped_by_service,
     a_user_has_a_bounded_number_of_devices,
     devices_at_once_keep_the_bound_and_one_owner_a_token,
     a_token_is_dropped_only_on_proof,
@@ -167,6 +168,25 @@ async fn a_token_belongs_to_one_phone(Bed { store, .. }: &Bed) -> anyhow::Result
     assert!(!store.delete_device(&ana, &named("phone-2")).await?, "nobody deletes another's");
     assert!(store.delete_device(&ben, &named("phone-2")).await?);
     assert!(!store.delete_device(&ben, &named("phone-2")).await?);
+    Ok(())
+}
+
+async fn devices_not_heard_of_for_long_are_dropped_by_service(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    for (id, service, registered) in [
+        ("old-laptop", PushService::WebPush, 1),
+        ("older-laptop", PushService::WebPush, 0),
+        ("laptop", PushService::WebPush, 9),
+        ("phone", PushService::Apns, 0),
+    ] {
+        let device = Device { service, ..device(id, id, registered) };
+        assert!(store.put_device(&ana, &device, 9).await?);
+    }
+    assert_eq!(store.prune_devices(PushService::WebPush, at(9), 1).await?, 1, "no more than the limit");
+    assert_eq!(store.prune_devices(PushService::WebPush, at(9), 10).await?, 1);
+    assert_eq!(store.prune_devices(PushService::WebPush, at(9), 10).await?, 0);
+    let left: Vec<String> = store.devices(&ana).await?.iter().map(|device| device.id.to_string()).collect();
+    assert_eq!(left, ["laptop", "phone"]);
     Ok(())
 }
 

@@ -57,7 +57,14 @@ fn told(reached: bool, rest: i64) -> Decision {
 
 fn accepted(number: u128) -> [Answer; 1] {
     let id = AttemptId::from_u128(number);
-    [Answer { id, state: AttemptState::Accepted, next_try_at: None, maybe_shown: true, reason: None }]
+    [Answer {
+        id,
+        state: AttemptState::Accepted,
+        next_try_at: None,
+        maybe_shown: true,
+        reason: None,
+        was_called: true,
+    }]
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {

@@ -29,6 +29,7 @@ async fn call(
         next_try_at: None,
         maybe_shown: state == AttemptState::Accepted,
         reason: (state == AttemptState::Failed).then(|| "Unregistered".to_owned()),
+        was_called: true,
     };
     let begin = |_: &_| {
         let attempts = vec![attempt.clone()];

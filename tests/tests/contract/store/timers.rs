@@ -43,7 +43,14 @@ fn attempt(number: u128, tries: u32) -> NewAttempt {
 fn answer(number: u128, state: AttemptState) -> Answer {
     let maybe_shown = state == AttemptState::Accepted;
     let reason = Some("as the provider said\0".to_owned());
-    Answer { id: AttemptId::from_u128(number), state, next_try_at: None, maybe_shown, reason }
+    Answer {
+        id: AttemptId::from_u128(number),
+        state,
+        next_try_at: None,
+        maybe_shown,
+        reason,
+        was_called: true,
+    }
 }
 
 fn call(attempts: Vec<NewAttempt>) -> Decision {

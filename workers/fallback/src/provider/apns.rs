@@ -32,7 +32,7 @@ use super::{
         CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
     },
     apns_token::TokenMint,
-    http::{self, Protocol},
+    http::{self, Calls, Protocol},
     render,
 };
 
@@ -51,18 +51,33 @@ pub struct ApnsConfig {
     pub endpoint_production: String,
     /// For apps from a developer's machine. See [`ApnsConfig::SANDBOX`].
     pub endpoint_sandbox: String,
-    /// `iss` of the provider token: ten characters from Apple.
-    pub team_id: String,
-    /// `kid` of the provider token.
-    pub key_id: String,
-    /// The content of the `.p8` file.
-    pub key_pem: Secret,
+    /// As whom.
+    pub auth: ApnsAuth,
     /// The app's bundle id.
     pub topic: String,
     /// A root certificate trusted besides the system's, for the simulator and for proxies.
     pub trust_root_pem: Option<String>,
     /// From the first byte sent to the last received.
     pub request_timeout: Duration,
+}
+
+/// Apple knows a sender by a token that it signs, or by the certificate of its connections.
+#[derive(Debug, Clone)]
+pub enum ApnsAuth {
+    /// Good for every app of a team; the recommended way.
+    Token {
+        /// `iss` of the provider token: ten characters from Apple.
+        team_id: String,
+        /// `kid` of the provider token.
+        key_id: String,
+        /// The content of the `.p8` file.
+        key_pem: Secret,
+    },
+    /// Good for one app, for a year.
+    Certificate {
+        /// The certificate and its private key, one after the other.
+        pem: Secret,
+    },
 }
 
 impl ApnsConfig {
@@ -77,7 +92,8 @@ pub struct ApnsSender {
     production: Url,
     sandbox: Url,
     topic: String,
-    token: TokenMint,
+    /// None with a certificate: then the connection says who we are.
+    token: Option<TokenMint>,
     connections: Connections,
 }
 
@@ -88,33 +104,42 @@ impl ApnsSender {
     /// [`SetupError`] names the setting.
     pub fn new(config: &ApnsConfig) -> Result<Self, SetupError> {
         HeaderValue::from_str(&config.topic).map_err(|_| SetupError::HeaderText("`topic` of apns"))?;
+        let (token, identity) = match &config.auth {
+            ApnsAuth::Token { team_id, key_id, key_pem } => {
+                (Some(TokenMint::new(key_pem, key_id, team_id)?), None)
+            }
+            ApnsAuth::Certificate { pem } => (None, Some(pem.clone())),
+        };
+        let (timeout, trust_root_pem) = (config.request_timeout, config.trust_root_pem.clone());
         Ok(Self {
             production: http::origin(&config.endpoint_production, "`endpoint_production` of apns")?,
             sandbox: http::origin(&config.endpoint_sandbox, "`endpoint_sandbox` of apns")?,
             topic: config.topic.clone(),
-            token: TokenMint::new(&config.key_pem, &config.key_id, &config.team_id)?,
-            connections: Connections::open(config.request_timeout, config.trust_root_pem.clone())?,
+            token,
+            connections: Connections::open(Reach { timeout, trust_root_pem, identity })?,
         })
     }
 
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let mut push = Push::of(job, &self.topic)?;
-        let mut bearer = self.token.current(now)?;
-        let mut outcome = self.exchange(job, &push, &bearer, now).await;
-        if refused_with(&outcome, EXPIRED_PROVIDER_TOKEN) {
+        let mut bearer = self.token.as_ref().map(|token| token.current(now)).transpose()?;
+        let mut outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
+        if let (Some(token), Some(refused), true) =
+            (&self.token, &bearer, refused_with(&outcome, EXPIRED_PROVIDER_TOKEN))
+        {
             warn!("Apple calls our provider token expired; trying once with another on a new connection");
             self.connections.renew(now);
-            if let Some(next) = self.token.after_expired(&bearer, now) {
-                bearer = next?;
-                outcome = self.exchange(job, &push, &bearer, now).await;
+            if let Some(next) = token.after_expired(refused, now) {
+                bearer = Some(next?);
+                outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
             }
         }
         if let (true, PushContent::Alert(alert)) = (refused_with(&outcome, PAYLOAD_TOO_LARGE), &job.content) {
             push.body = render::apns_payload_bare(alert);
-            outcome = self.exchange(job, &push, &bearer, now).await;
+            outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
         }
-        if refused_with(&outcome, TOO_MANY_TOKEN_UPDATES) {
-            self.token.after_too_many(now);
+        if let (Some(token), true) = (&self.token, refused_with(&outcome, TOO_MANY_TOKEN_UPDATES)) {
+            token.after_too_many(now);
         }
         if CONNECTION_IS_OVER.iter().any(|reason| refused_with(&outcome, reason)) {
             self.connections.renew(now);
@@ -126,7 +151,7 @@ impl ApnsSender {
         &self,
         job: &PushJob,
         push: &Push,
-        bearer: &HeaderValue,
+        bearer: Option<&HeaderValue>,
         now: Timestamp,
     ) -> Result<Accepted, SendError> {
         let mut url = match job.target.environment {
@@ -135,7 +160,11 @@ impl ApnsSender {
         };
         url.set_path(&format!("/3/device/{}", job.target.token.expose()));
         let request = self.connections.client().post(url);
-        let request = request.headers(push.headers.clone()).header(AUTHORIZATION, bearer);
+        let mut headers = push.headers.clone();
+        if let Some(bearer) = bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
+        }
+        let request = request.headers(headers);
         let answer = http::exchange(request.body(push.body.clone())).await?;
         classify(answer.status, &answer.body, &answer.headers, now)
     }
@@ -216,18 +245,36 @@ fn headers(options: &NotificationOptions<'_>) -> Result<HeaderMap, SendError> {
     Ok(headers)
 }
 
+/// What every connection is made with.
+struct Reach {
+    timeout: Duration,
+    trust_root_pem: Option<String>,
+    identity: Option<Secret>,
+}
+
+impl Reach {
+    fn client(&self) -> Result<Client, SetupError> {
+        http::client(Calls {
+            protocol: Protocol::Http2,
+            timeout: self.timeout,
+            trust_root_pem: self.trust_root_pem.as_deref(),
+            identity_pem: self.identity.as_ref(),
+            resolver: None,
+        })
+    }
+}
+
 /// The connections to both hosts, as one client that can be replaced. Requests under way on
 /// the old one finish there.
 struct Connections {
-    timeout: Duration,
-    trust_root_pem: Option<String>,
+    reach: Reach,
     current: Mutex<(Client, Option<Timestamp>)>,
 }
 
 impl Connections {
-    fn open(timeout: Duration, trust_root_pem: Option<String>) -> Result<Self, SetupError> {
-        let client = http::client(Protocol::Http2, timeout, trust_root_pem.as_deref())?;
-        Ok(Self { timeout, trust_root_pem, current: Mutex::new((client, None)) })
+    fn open(reach: Reach) -> Result<Self, SetupError> {
+        let client = reach.client()?;
+        Ok(Self { reach, current: Mutex::new((client, None)) })
     }
 
     fn client(&self) -> Client {
@@ -240,7 +287,7 @@ impl Connections {
         if current.1.is_some_and(|renewed_at| now < renewed_at + RENEW_PAUSE) {
             return;
         }
-        match http::client(Protocol::Http2, self.timeout, self.trust_root_pem.as_deref()) {
+        match self.reach.client() {
             Ok(client) => {
                 info!("Opening a new connection to APNs");
                 *current = (client, Some(now));

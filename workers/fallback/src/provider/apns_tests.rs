@@ -82,9 +82,11 @@ fn sender(endpoint: String, trust_root_pem: Option<String>) -> ApnsSender {
     let config = ApnsConfig {
         endpoint_production: endpoint.clone(),
         endpoint_sandbox: endpoint,
-        team_id: "TEAM".into(),
-        key_id: "KEY".into(),
-        key_pem: Secret::from(key.serialize_pem()),
+        auth: ApnsAuth::Token {
+            team_id: "TEAM".into(),
+            key_id: "KEY".into(),
+            key_pem: Secret::from(key.serialize_pem()),
+        },
         topic: "org.example.app".into(),
         trust_root_pem,
         request_timeout: Duration::from_secs(5),
@@ -110,6 +112,7 @@ fn alert() -> PushContent {
         collapse_key: "disk-7".into(),
         expires_at: at(60),
         occurred_at: at(0),
+        unread: 3,
     })
 }
 
@@ -147,7 +150,7 @@ async fn an_alert_is_sent_as_apple_wants_it() {
 #[tokio::test]
 async fn a_withdrawal_is_a_background_push_that_is_not_stored() {
     let (sender, script) = apple(&[]).await;
-    let content = PushContent::Withdrawal { user: "ana".into(), alerts: vec!["a-1".into()] };
+    let content = PushContent::Withdrawal { user: "ana".into(), alerts: vec!["a-1".into()], unread: 2 };
     sender.send(&job(content), at(0)).await.unwrap();
     let script = script.lock().unwrap();
     for (name, value) in [
@@ -203,6 +206,43 @@ async fn fifty_pushes_at_once_share_one_tls_connection() {
     let sent = futures_util::future::join_all((0..50).map(|_| sender.send(&job, at(0)))).await;
     assert!(sent.iter().all(Result::is_ok), "{:?}", sent.first());
     assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+/// Apple opens a connection with room for one push, and gives more once it believes in the sender.
+#[tokio::test]
+async fn no_more_pushes_are_under_way_than_apple_allows() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let app = {
+        let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
+        axum::Router::new().route(
+            "/3/device/{token}",
+            post(async move || {
+                most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // Long enough for whoever may to come in as well.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                under_way.fetch_sub(1, Ordering::SeqCst);
+            }),
+        )
+    };
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let app = app.clone();
+            tokio::spawn(async move {
+                let mut server = auto::Builder::new(TokioExecutor::new());
+                server.http2().max_concurrent_streams(3);
+                server.serve_connection(TokioIo::new(socket), TowerToHyperService::new(app)).await
+            });
+        }
+    });
+    let (sender, job) = (sender(endpoint, None), job(alert()));
+    sender.send(&job, at(0)).await.unwrap();
+    let sent = futures_util::future::join_all((0..30).map(|_| sender.send(&job, at(0)))).await;
+    assert!(sent.iter().all(Result::is_ok), "{:?}", sent.first());
+    assert_eq!(most.load(Ordering::SeqCst), 3, "all the room is used, and no more");
 }
 
 #[tokio::test]

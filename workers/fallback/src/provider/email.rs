@@ -6,9 +6,12 @@
 //! - No header value carries a line break or another control character, whoever wrote it.
 //! - Automatic answers are asked not to come (RFC 3834), and nobody else's address is in the message.
 //!
-//! Elsewhere: connections in `smtp`, what replies mean in `smtp_reply`, text and HTML in `render`.
+//! Elsewhere: connections in `smtp`, what replies mean in `smtp_reply`, text and HTML in `email_template`.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,10 +28,15 @@ use lettre::{
 };
 use reqwest::Url;
 use uuid::Uuid;
-use watchbell::domain::Secret;
+use watchbell::{
+    domain::{Secret, Tenant, UserId, UserKey},
+    wire::unsubscribe::Unsubscribe,
+};
 
 use super::{
-    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError, Severity, reason, render,
+    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError,
+    email_template::{Links, Templates},
+    reason, render,
     smtp::{Connections, Encryption, Envelope, Relay},
 };
 
@@ -66,6 +74,10 @@ pub struct EmailConfig {
     pub from: String,
     /// Where relative links of alerts lead, and the button of an alert without a link.
     pub link_base: Option<String>,
+    /// For one-click unsubscribing under `link_base`; without it, mails do not offer it.
+    pub unsubscribe_secret: Option<Secret>,
+    /// A team's own templates: see `email_template`.
+    pub templates_dir: Option<PathBuf>,
     /// A root certificate trusted besides the system's.
     pub trust_root_pem: Option<String>,
     /// For one email: from asking for a connection to the relay's last reply.
@@ -82,6 +94,8 @@ pub struct SmtpSender {
     from: Mailbox,
     domain: String,
     link_base: Option<Url>,
+    unsubscribe: Option<Unsubscribe>,
+    templates: Templates,
 }
 
 impl SmtpSender {
@@ -122,7 +136,9 @@ impl SmtpSender {
             timeout: config.timeout,
             connections: Connections::at_most(config.connections_max),
         };
-        Ok(Self { relay, from, domain, link_base })
+        let unsubscribe = config.unsubscribe_secret.as_ref().map(Unsubscribe::new);
+        let templates = Templates::load(config.templates_dir.as_deref())?;
+        Ok(Self { relay, from, domain, link_base, unsubscribe, templates })
     }
 
     async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
@@ -137,14 +153,18 @@ impl SmtpSender {
     fn compose(&self, job: &EmailJob, to: &Address, now: Timestamp) -> Result<String, SendError> {
         let alert = &job.content;
         let lang = job.locale.as_deref().filter(|tag| is_language_tag(tag)).unwrap_or("en");
-        let link = self.link(alert.url.as_deref());
-        let parts = render::email_parts(alert, link.as_ref().map(Url::as_str), lang)?;
+        let (open, unsubscribe) = (self.link(alert.url.as_deref()), self.unsubscribe_link(job));
+        let links = Links {
+            open: open.as_ref().map(Url::as_str),
+            unsubscribe: unsubscribe.as_ref().map(Url::as_str),
+        };
+        let parts = self.templates.render(alert, links, lang)?;
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let mut builder = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.clone()))
-            .subject(subject(alert))
+            .subject(header_text(&parts.subject, SUBJECT_BYTES_MAX))
             .date(SystemTime::from(now))
             .message_id(Some(format!("<{}@{domain}>", job.attempt.hyphenated())))
             .in_reply_to(thread.clone())
@@ -159,10 +179,26 @@ impl SmtpSender {
         ] {
             builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
         }
+        if let Some(link) = unsubscribe {
+            // RFC 8058: a program presses the button with one POST; a GET, as scanners make it, changes nothing.
+            for (name, value) in [
+                ("List-Unsubscribe", format!("<{link}>")),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
+            ] {
+                builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+            }
+        }
         // Clients show the last part they understand, so the text comes first.
         let message = builder.multipart(MultiPart::alternative_plain_html(parts.text, parts.html));
         let message = message.ok().and_then(|message| String::from_utf8(message.formatted()).ok());
         message.ok_or_else(|| SendError::Rejected { reason: "the message cannot be composed".to_owned() })
+    }
+
+    fn unsubscribe_link(&self, job: &EmailJob) -> Option<Url> {
+        let tenant = Tenant::parse(&job.content.tenant).ok()?;
+        let user = UserKey::new(tenant, UserId::parse(&job.content.user).ok()?);
+        let token = self.unsubscribe.as_ref()?.token(&user, &job.to);
+        self.link_base.as_ref()?.join(&format!("/v1/unsubscribe/{token}")).ok()
     }
 
     /// Where the button leads: only to the web, and by a relative link only to our own.
@@ -201,15 +237,6 @@ pub(super) fn tls_parameters(host: &str, trust_root_pem: Option<&str>) -> Result
 
 fn web_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
-}
-
-fn subject(alert: &AlertContent) -> String {
-    let mark = match alert.severity {
-        Severity::Info => "",
-        Severity::Warning => "[Warning] ",
-        Severity::Critical => "[Critical] ",
-    };
-    header_text(&format!("{mark}{}", alert.title), SUBJECT_BYTES_MAX)
 }
 
 /// The same for every email about one alert, and not to be guessed wrong by another tenant's ids.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::provider::Severity;
 
 fn config() -> EmailConfig {
     EmailConfig {
@@ -13,6 +14,8 @@ fn config() -> EmailConfig {
         password: None,
         from: "Watchbell <alerts@example.org>".into(),
         link_base: Some("https://app.example.org/inbox/".into()),
+        unsubscribe_secret: Some(Secret::from("a-secret-of-tests")),
+        templates_dir: None,
         trust_root_pem: None,
         timeout: Duration::from_secs(5),
         connections_max: 2,
@@ -27,7 +30,7 @@ fn job() -> EmailJob {
         content: AlertContent {
             alert: "a-1".into(),
             user: "ana".into(),
-            tenant: "Acme Inc".into(),
+            tenant: "Acme-Inc".into(),
             title: "Disk is full".into(),
             body: Some(".hidden\nsecond line".into()),
             url: None,
@@ -36,6 +39,7 @@ fn job() -> EmailJob {
             collapse_key: "a-1".into(),
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
+            unread: 3,
         },
         locale: Some("de-AT".into()),
     }
@@ -58,7 +62,7 @@ fn the_head_identifies_the_attempt_and_the_alert() {
     for line in [
         "From: Watchbell <alerts@example.org>".to_owned(),
         "To: ana@example.net".to_owned(),
-        "Subject: [Critical] Disk is full".to_owned(),
+        "Subject: [Kritisch] Disk is full".to_owned(),
         "Date: Thu, 01 Jan 1970 00:00:00 +0000".to_owned(),
         "Message-ID: <0198f3c2-0000-7000-8000-00000000000a@example.org>".to_owned(),
         format!("In-Reply-To: <alert-{thread}@example.org>"),
@@ -69,9 +73,12 @@ fn the_head_identifies_the_attempt_and_the_alert() {
         "Content-Language: de-AT".to_owned(),
         "X-Watchbell-Alert: a-1".to_owned(),
         "X-Watchbell-User: ana".to_owned(),
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click".to_owned(),
     ] {
         assert!(head.contains(&line), "{line} is missing in {head:#?}");
     }
+    let link = head.iter().find_map(|line| line.strip_prefix("List-Unsubscribe: <")).unwrap();
+    assert!(link.starts_with("https://app.example.org/v1/unsubscribe/"), "{link}");
     assert!(message.contains("multipart/alternative"));
     let (text, html) = (message.find("text/plain").unwrap(), message.find("text/html").unwrap());
     assert!(text < html, "the text comes first");
@@ -108,14 +115,17 @@ fn no_value_breaks_out_of_its_header() {
     let names = |head: &[String]| -> Vec<String> {
         head.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
     };
-    assert_eq!(names(&head), names(&plain), "{head:#?}");
+    // Names that cannot be get no link for unsubscribing either.
+    let mut expected = names(&plain);
+    expected.retain(|name| !name.starts_with("List-Unsubscribe"));
+    assert_eq!(names(&head), expected, "{head:#?}");
     assert_eq!(header_text(evil, 100), "x Bcc: eve@example.org <h1> Y");
 }
 
 #[test]
 fn a_long_subject_is_shortened() {
     let title = "ü".repeat(300);
-    let subject = subject(&AlertContent { title, ..job().content });
+    let subject = header_text(&title, SUBJECT_BYTES_MAX);
     assert!(subject.len() <= SUBJECT_BYTES_MAX + '…'.len_utf8() && subject.ends_with('…'));
 }
 

@@ -77,6 +77,7 @@ async fn google(http1: bool) -> (FcmSender, Shared) {
         trust_root_pem: None,
         request_timeout: FcmConfig::REQUEST_TIMEOUT,
         http1,
+        validate_only: false,
     };
     (FcmSender::new(&config).unwrap(), script)
 }
@@ -97,6 +98,7 @@ fn job() -> PushJob {
             collapse_key: "disk-7".into(),
             expires_at: at(60),
             occurred_at: at(0),
+            unread: 3,
         }),
     }
 }

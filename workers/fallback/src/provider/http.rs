@@ -1,14 +1,15 @@
 //! What the clients of Apple and Google share: one exchange, bounded in time and size.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
-    Certificate, Client, RequestBuilder, Url,
+    Certificate, Client, Identity, RequestBuilder, Url,
     header::{HeaderMap, RETRY_AFTER},
 };
+use watchbell::domain::Secret;
 
-use super::{SendError, SetupError};
+use super::{SendError, SetupError, public_only::PublicOnly};
 
 /// An answer is an id or a short JSON; more than this is not read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -24,20 +25,35 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Idle connections kept to one host whose protocol is negotiated.
+const IDLE_PER_HOST_MAX: usize = 4;
+
 /// Which HTTP a client speaks. It is known beforehand, because a client that waits for ALPN opens a
 /// connection for every request that waits with it (hyperium/hyper#1485).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
     Http2,
+    /// Whatever the host offers: browsers name hosts that we know nothing of.
+    Negotiated,
 }
 
-/// An HTTP client for one provider, trusting the system's roots and `trust_root_pem`.
-pub(super) fn client(
-    protocol: Protocol,
-    timeout: Duration,
-    trust_root_pem: Option<&str>,
-) -> Result<Client, SetupError> {
+/// How one provider is called.
+pub(super) struct Calls<'a> {
+    pub protocol: Protocol,
+    /// From the first byte sent to the last received.
+    pub timeout: Duration,
+    /// Trusted besides the system's roots.
+    pub trust_root_pem: Option<&'a str>,
+    /// A certificate and its key, to be known by.
+    pub identity_pem: Option<&'a Secret>,
+    /// Names that lead to private networks are not followed.
+    pub resolver: Option<Arc<PublicOnly>>,
+}
+
+/// An HTTP client for one provider.
+pub(super) fn client(calls: Calls<'_>) -> Result<Client, SetupError> {
+    let Calls { protocol, timeout, trust_root_pem, identity_pem, resolver } = calls;
     let builder = Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
@@ -46,6 +62,10 @@ pub(super) fn client(
         .referer(false);
     let builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
+        Protocol::Negotiated => builder
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX),
         // An idle connection is kept: Apple takes frequent reconnecting for an attack.
         Protocol::Http2 => builder
             .http2_prior_knowledge()
@@ -60,6 +80,16 @@ pub(super) fn client(
             Ok(roots) if !roots.is_empty() => roots,
             _ => return Err(SetupError::TrustRoot),
         },
+    };
+    let builder = match identity_pem {
+        None => builder,
+        Some(pem) => builder.identity(
+            Identity::from_pem(pem.expose().as_bytes()).map_err(|_| SetupError::ClientCertificate)?,
+        ),
+    };
+    let builder = match resolver {
+        None => builder,
+        Some(resolver) => builder.dns_resolver(resolver).no_proxy(),
     };
     let built = builder.tls_certs_merge(roots).build();
     built.map_err(|error| SetupError::Client(innermost(&error)))

@@ -1,4 +1,4 @@
-//! Providers: Apple and Google for push, a mail relay for email, behind two small seams.
+//! Providers: Apple, Google and browsers for push, a mail relay for email, behind two small seams.
 //!
 //! What holds here:
 //! - `Ok` means that the provider accepted, which is neither "shown" nor "seen".
@@ -11,8 +11,10 @@
 //! |---|---|
 //! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
-//! | [`email`], `smtp`, `smtp_reply` | mail: the message, the connections to the relay, what replies mean |
-//! | `render` | payloads fitted into a push, and the text and HTML of an email |
+//! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
+//! | `public_only` | keeps endpoints that browsers name out of our own network |
+//! | [`email`], `email_template`, `smtp`, `smtp_reply` | mail: the message, its text, the connections to the relay, what replies mean |
+//! | `render` | payloads fitted into a push |
 //! | `http`, `reason` | what Apple's and Google's clients share; what may be said of a refusal |
 //!
 //! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
@@ -30,18 +32,24 @@ pub mod apns;
 mod apns_reply;
 mod apns_token;
 pub mod email;
+mod email_template;
 pub mod fcm;
 mod fcm_reply;
 mod fcm_token;
 mod http;
+mod public_only;
 mod reason;
 mod render;
 mod smtp;
 mod smtp_reply;
+pub mod webpush;
+mod webpush_crypt;
+mod webpush_reply;
 
-pub use apns::{ApnsConfig, ApnsSender};
+pub use apns::{ApnsAuth, ApnsConfig, ApnsSender};
 pub use email::{EmailConfig, EmailTls, SmtpSender};
 pub use fcm::{FcmConfig, FcmSender};
+pub use webpush::{VapidKey, WebPushConfig, WebPushSender};
 
 /// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.
 pub const WITHDRAWN_ALERTS_MAX: usize = 200;
@@ -78,6 +86,8 @@ pub enum PushContent {
         /// Ids, at most [`WITHDRAWN_ALERTS_MAX`]. When they do not all fit, the push carries the
         /// first ones and `more`, which tells the app to fetch the inbox.
         alerts: Vec<String>,
+        /// What the badge shows without them.
+        unread: u64,
     },
 }
 
@@ -106,6 +116,8 @@ pub struct AlertContent {
     pub expires_at: Timestamp,
     /// When the thing happened.
     pub occurred_at: Timestamp,
+    /// The user's unread alerts, this one included: what the badge shows.
+    pub unread: u64,
 }
 
 /// Names only: a title or a body in a log would be somebody's private matter (I12).
@@ -141,6 +153,12 @@ pub struct EmailJob {
 pub trait PushSender: Send + Sync {
     /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError>;
+
+    /// Which of several hosts takes this job, where its health is its own; `None` when there is but one provider.
+    fn authority(&self, job: &PushJob) -> Option<String> {
+        let _ = job;
+        None
+    }
 }
 
 /// Sends one email to one address, under the same contract as [`PushSender`].
@@ -316,6 +334,12 @@ pub enum SetupError {
     /// `key_pem` of APNs.
     #[error("the APNs key is not a PEM of a PKCS#8 EC private key (the .p8 file from Apple)")]
     ApnsKey,
+    /// `certificate` of APNs.
+    #[error("the client certificate is not a PEM of a certificate and its private key")]
+    ClientCertificate,
+    /// The keys of Web Push.
+    #[error("the VAPID key cannot be used: {0}")]
+    Vapid(&'static str),
     /// The JSON file from Google.
     #[error("the FCM service account cannot be used: {0}")]
     ServiceAccount(&'static str),
@@ -331,6 +355,14 @@ pub enum SetupError {
     /// The sender of our emails.
     #[error("`from` of email is not an address such as `Watchbell <alerts@example.org>`")]
     From,
+    /// A template of the team's folder.
+    #[error("the email template {name} cannot be used: {why}")]
+    Template {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The domain of our message ids.
     #[error("`message_id_domain` of email is not a domain")]
     MessageIdDomain,

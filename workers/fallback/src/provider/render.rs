@@ -1,16 +1,12 @@
-//! What a phone and a mailbox are shown: push payloads that fit, and the text and HTML of an email.
+//! What a phone and a browser are shown: push payloads that fit.
 //!
 //! What holds here:
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
 //!   link. Ids never do, so the app can always fetch the rest.
 //! - A text is shortened between characters, with an ellipsis.
-//! - Everything in the HTML is escaped, and only `http` and `https` links are made.
-
-use std::sync::LazyLock;
 
 use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
 use jiff::Timestamp;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -20,6 +16,10 @@ use super::{AlertContent, PushContent, SendError, Severity, WITHDRAWN_ALERTS_MAX
 /// <https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification>,
 /// <https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>
 pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// What is left of a Web Push message of 4,096 bytes after its header of 86, a padding delimiter and the tag
+/// (RFC 8291, section 4).
+pub(super) const WEBPUSH_BYTES_MAX: usize = 4096 - 86 - 1 - 16;
 
 /// Apple's bound for `apns-collapse-id`; Google's tag gets the same text.
 const COLLAPSE_ID_BYTES_MAX: usize = 64;
@@ -36,15 +36,20 @@ const TTL_S_MAX: i64 = 28 * 24 * 60 * 60;
 /// [`SendError::Rejected`] when not even the ids fit.
 pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
     match content {
-        PushContent::Alert(alert) => fit(alert, |text| apns_alert(alert, text)).ok_or_else(does_not_fit),
-        PushContent::Withdrawal { user, alerts } => fit_ids(alerts, |ids, more| {
-            let mut data = json!({"withdraw": ids, "user": user});
-            if more {
-                data["more"] = json!(true);
-            }
-            apns_json(DefaultNotificationBuilder::new().content_available(), &data)
-        })
-        .ok_or_else(does_not_fit),
+        PushContent::Alert(alert) => {
+            fit(alert, PAYLOAD_BYTES_MAX, |text| apns_alert(alert, text)).ok_or_else(does_not_fit)
+        }
+        // Apple wants no `badge` beside `content-available`, so the app sets it.
+        PushContent::Withdrawal { user, alerts, unread } => {
+            fit_ids(alerts, PAYLOAD_BYTES_MAX, |ids, more| {
+                let mut data = json!({"withdraw": ids, "user": user, "unread": unread});
+                if more {
+                    data["more"] = json!(true);
+                }
+                apns_json(DefaultNotificationBuilder::new().content_available(), &data)
+            })
+            .ok_or_else(does_not_fit)
+        }
     }
 }
 
@@ -69,6 +74,8 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
         Severity::Warning => builder.active_interruption_level().sound("default"),
         Severity::Critical => builder.time_sensitive_interruption_level().sound("default"),
     };
+    // The server's count, never "one more": pushes may be lost, and other devices read too.
+    builder = builder.badge(u32::try_from(alert.unread).unwrap_or(u32::MAX));
     let mut data = json!({"alert": alert.alert, "user": alert.user});
     if let Some(url) = text.url {
         data["url"] = json!(url);
@@ -91,16 +98,21 @@ fn apns_json(builder: DefaultNotificationBuilder<'_>, data: &Value) -> String {
 /// [`SendError::Rejected`] when not even the ids fit.
 pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value, SendError> {
     let text = match content {
-        PushContent::Alert(alert) => fit(alert, |text| fcm_alert(alert, text, now).to_string()),
-        PushContent::Withdrawal { user, alerts } => fit_ids(alerts, |ids, more| {
-            let mut data = json!({"withdraw": json!(ids).to_string(), "user": user});
-            if more {
-                data["more"] = json!("true");
-            }
-            // Nothing is shown, and Google punishes urgent messages that show nothing.
-            let android = json!({"priority": "NORMAL", "ttl": format!("{WITHDRAWAL_TTL_S}s")});
-            json!({"data": data, "android": android}).to_string()
-        }),
+        PushContent::Alert(alert) => {
+            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, now).to_string())
+        }
+        PushContent::Withdrawal { user, alerts, unread } => {
+            fit_ids(alerts, PAYLOAD_BYTES_MAX, |ids, more| {
+                let ids = json!(ids).to_string();
+                let mut data = json!({"withdraw": ids, "user": user, "unread": unread.to_string()});
+                if more {
+                    data["more"] = json!("true");
+                }
+                // Nothing is shown, and Google punishes urgent messages that show nothing.
+                let android = json!({"priority": "NORMAL", "ttl": format!("{WITHDRAWAL_TTL_S}s")});
+                json!({"data": data, "android": android}).to_string()
+            })
+        }
     };
     let text = text.ok_or_else(does_not_fit)?;
     Ok(serde_json::from_str(&text).expect("it was JSON a moment ago"))
@@ -126,9 +138,50 @@ fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
         "android": {
             "priority": "HIGH",
             "ttl": format!("{ttl_s}s"),
-            "notification": {"tag": collapse_id(&alert.collapse_key)},
+            "notification": {
+                "tag": collapse_id(&alert.collapse_key),
+                "notification_count": i32::try_from(alert.unread).unwrap_or(i32::MAX),
+            },
         },
     })
+}
+
+/// The JSON for a browser's service worker, to be encrypted.
+///
+/// # Errors
+/// [`SendError::Rejected`] when not even the ids fit.
+pub(super) fn webpush_payload(content: &PushContent) -> Result<String, SendError> {
+    let json = match content {
+        PushContent::Alert(alert) => fit(alert, WEBPUSH_BYTES_MAX, |text| webpush_alert(alert, text)),
+        PushContent::Withdrawal { user, alerts, unread } => {
+            fit_ids(alerts, WEBPUSH_BYTES_MAX, |ids, more| {
+                json!({"withdraw": ids, "user": user, "unread": unread, "more": more}).to_string()
+            })
+        }
+    };
+    json.ok_or_else(does_not_fit)
+}
+
+fn webpush_alert(alert: &AlertContent, text: Text<'_>) -> String {
+    json!({
+        "alert": alert.alert,
+        "user": alert.user,
+        "title": text.title,
+        "body": text.body,
+        "url": text.url,
+        "severity": alert.severity.as_str(),
+        "tag": collapse_id(&alert.collapse_key),
+        "unread": alert.unread,
+    })
+    .to_string()
+}
+
+/// How long a push service keeps a push for a browser that is not there, in seconds.
+pub(super) fn webpush_ttl_s(content: &PushContent, now: Timestamp) -> i64 {
+    match content {
+        PushContent::Alert(alert) => alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX),
+        PushContent::Withdrawal { .. } => WITHDRAWAL_TTL_S,
+    }
 }
 
 /// `key`, or a UUID made of it when it is too long or not plain enough for a header.
@@ -150,8 +203,8 @@ struct Text<'a> {
 }
 
 /// The payload that `make` writes of as much of the alert's text as fits; `None` when the ids alone do not.
-fn fit(alert: &AlertContent, make: impl Fn(Text<'_>) -> String) -> Option<String> {
-    let fitting = |text: Text<'_>| Some(make(text)).filter(|json| json.len() <= PAYLOAD_BYTES_MAX);
+fn fit(alert: &AlertContent, bytes_max: usize, make: impl Fn(Text<'_>) -> String) -> Option<String> {
+    let fitting = |text: Text<'_>| Some(make(text)).filter(|json| json.len() <= bytes_max);
     let whole = Text { title: &alert.title, body: alert.body.as_deref(), url: alert.url.as_deref() };
     let shortened = |text: Text<'_>| {
         let body =
@@ -210,68 +263,19 @@ fn may_part(before: char, after: char) -> bool {
 }
 
 /// What `make` writes of the first ids that fit, told whether there are more.
-fn fit_ids(ids: &[String], make: impl Fn(&[String], bool) -> String) -> Option<String> {
+fn fit_ids(ids: &[String], bytes_max: usize, make: impl Fn(&[String], bool) -> String) -> Option<String> {
     let payload = |count: usize| make(&ids[..count], count < ids.len());
     let (mut fits, mut too_many) = (0, ids.len().min(WITHDRAWN_ALERTS_MAX) + 1);
     while too_many - fits > 1 {
         let middle = fits + (too_many - fits) / 2;
-        if payload(middle).len() <= PAYLOAD_BYTES_MAX { fits = middle } else { too_many = middle }
+        if payload(middle).len() <= bytes_max { fits = middle } else { too_many = middle }
     }
-    Some(payload(fits)).filter(|json| json.len() <= PAYLOAD_BYTES_MAX)
+    Some(payload(fits)).filter(|json| json.len() <= bytes_max)
 }
 
 fn does_not_fit() -> SendError {
-    SendError::Rejected { reason: format!("the ids alone exceed {PAYLOAD_BYTES_MAX} bytes") }
+    SendError::Rejected { reason: "the ids alone are larger than a push may be".to_owned() }
 }
-
-/// The text and the HTML of an email.
-pub(super) struct EmailParts {
-    pub text: String,
-    pub html: String,
-}
-
-/// Both are rendered from the same values. `lang` is a checked language tag.
-///
-/// # Errors
-/// [`SendError::Rejected`] when a template fails, which the tests of this file rule out.
-pub(super) fn email_parts(
-    alert: &AlertContent,
-    link: Option<&str>,
-    lang: &str,
-) -> Result<EmailParts, SendError> {
-    let (word, color) = match alert.severity {
-        Severity::Info => ("Info", "#2563eb"),
-        Severity::Warning => ("Warning", "#b45309"),
-        Severity::Critical => ("Critical", "#b91c1c"),
-    };
-    let values = context! {
-        title => &alert.title, body => &alert.body, link, lang, color, severity => word,
-        category => &alert.category, tenant => &alert.tenant, user => &alert.user,
-        occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    };
-    let render = |name| {
-        let rendered = TEMPLATES.get_template(name).and_then(|template| template.render(&values));
-        // The error may quote what it was rendering.
-        rendered.map_err(|_| SendError::Rejected { reason: format!("{name} does not render") })
-    };
-    Ok(EmailParts { text: render("email.txt")?, html: render("email.html")? })
-}
-
-static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    // By the file's name alone, minijinja leaves some unescaped; here all are but the one that is plain text.
-    templates.set_auto_escape_callback(|name| match name {
-        "email.txt" => AutoEscape::None,
-        _ => AutoEscape::Html,
-    });
-    for (name, source) in
-        [("email.txt", include_str!("email.txt")), ("email.html", include_str!("email.html"))]
-    {
-        templates.add_template(name, source).expect("the templates are compiled in, and tested");
-    }
-    templates
-});
 
 #[cfg(test)]
 #[path = "render_tests.rs"]

@@ -58,6 +58,7 @@ fn a_job_does_not_print_its_secrets() {
         collapse_key: "a-1".into(),
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
+        unread: 3,
     };
     let target = PushTarget { token: Secret::from(CANARY), environment: PushEnvironment::Sandbox };
     let attempt = Uuid::nil();

@@ -1,8 +1,9 @@
-//! `watchbell key create|list|revoke`
+//! `watchbell key create|list|revoke|vapid`
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use watchbell::{domain::Tenant, runtime::Config, store::Store};
+use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 
 use crate::{
@@ -14,6 +15,16 @@ use crate::{
 const HASH_SHOWN: usize = 12;
 
 pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
+    if matches!(args.command, KeyCommand::Vapid) {
+        let key = VapidKey::generate()?;
+        output::note("For [webpush]. Keep both: with another pair, every browser has to subscribe again.");
+        output::line(format!(
+            "public_key = \"{}\"\nprivate_key = \"{}\"",
+            key.public(),
+            key.private().expose()
+        ));
+        return Ok(());
+    }
     let store = Store::open(&compose::store_config(config)?)?;
     match args.command {
         KeyCommand::Create { tenant, name } => {
@@ -23,6 +34,7 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
             output::note("Keep it: only its hash is stored, and it is not shown again.");
             output::line(made.expose());
         }
+        KeyCommand::Vapid => {} // Needs no store: done above.
         KeyCommand::List => {
             for key in store.api_keys().await? {
                 let state = key.revoked_at.map_or("works".to_owned(), |at| format!("revoked {at}"));

@@ -1,0 +1,103 @@
+//! The token of a one-click unsubscribe link (RFC 8058): whose mail shall end, signed, so that the link needs no login
+//! and nobody makes one for somebody else.
+//!
+//! Fallback writes it into emails, socket reads it at `POST /v1/unsubscribe/{token}`.
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{Secret, Tenant, UserId, UserKey};
+
+/// Bytes of the signature that are kept: enough for a link that opens nothing.
+const TAG_BYTES: usize = 16;
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 1_024;
+/// Signs for this purpose only, in case the secret is used for another one too.
+const PURPOSE: &str = "watchbell unsubscribe v1";
+
+/// Signs and reads tokens with one secret.
+#[derive(Clone)]
+pub struct Unsubscribe(hmac::Key);
+
+/// Whose mail shall end, and to which address: a link to an address that is no longer theirs is void.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsubscription {
+    /// Whose.
+    pub user: UserKey,
+    address_digest: String,
+}
+
+impl Unsubscribe {
+    /// The secret should have 32 bytes or more.
+    pub fn new(secret: &Secret) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()))
+    }
+
+    /// For a link to one person's one address. Always the same, so that old mails' links go on working.
+    pub fn token(&self, user: &UserKey, address: &Secret) -> String {
+        let digest = digest_of(address);
+        // A name has no space (`Tenant::parse`), so the parts cannot run together.
+        let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user));
+        let tag = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
+        format!("{claim}.{}", BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..TAG_BYTES]))
+    }
+
+    /// What a token says, if it is ours.
+    pub fn read(&self, token: &str) -> Option<Unsubscription> {
+        let (claim, tag) = token.split_once('.').filter(|_| token.len() <= TOKEN_BYTES_MAX)?;
+        let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).ok()?;
+        let expected = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
+        aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..TAG_BYTES], &tag).ok()?;
+        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
+        let mut parts = text.split(' ');
+        let user = UserKey::new(Tenant::parse(parts.next()?).ok()?, UserId::parse(parts.next()?).ok()?);
+        Some(Unsubscription { user, address_digest: parts.next()?.to_owned() })
+    }
+}
+
+impl Unsubscription {
+    /// Whether it is about this address.
+    pub fn is_for(&self, address: &Secret) -> bool {
+        self.address_digest == digest_of(address)
+    }
+}
+
+/// Enough to tell a person's addresses apart, too little to find one by.
+fn digest_of(address: &Secret) -> String {
+    let digest = Sha256::digest(address.expose());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_good_for_its_person_and_address_and_cannot_be_made_up() {
+        let unsubscribe = Unsubscribe::new(&Secret::from("a-secret-of-tests"));
+        let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+        let address = Secret::from("ana@example.org");
+        let token = unsubscribe.token(&ana, &address);
+        assert_eq!(unsubscribe.token(&ana, &address), token, "old links go on working");
+        assert!(!token.contains("ana@"), "{token}");
+        let read = unsubscribe.read(&token).unwrap();
+        assert_eq!(read.user, ana);
+        assert!(read.is_for(&address) && !read.is_for(&Secret::from("ben@example.org")));
+
+        let (claim, tag) = token.split_once('.').unwrap();
+        let other = BASE64_URL_SAFE_NO_PAD.encode("acme ben 00000000");
+        for (why, token) in [
+            ("another's claim", format!("{other}.{tag}")),
+            ("no signature", format!("{claim}.")),
+            ("half a signature", format!("{claim}.{}", &tag[..10])),
+            ("no parts", claim.to_owned()),
+            ("nothing", String::new()),
+            ("too long", format!("{}.{tag}", "a".repeat(TOKEN_BYTES_MAX))),
+            ("another secret", Unsubscribe::new(&Secret::from("another")).token(&ana, &address)),
+        ] {
+            assert_eq!(unsubscribe.read(&token), None, "{why}");
+        }
+    }
+}

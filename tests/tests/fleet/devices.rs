@@ -1,0 +1,114 @@
+//! A browser as a device, and a mailbox that wants no more: registered, reached, withdrawn from, unsubscribed.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use watchbell_fallback::provider::VapidKey;
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    until::until,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Signs links of emails in a fleet of services; `up` has its own.
+const SECRET: &str = "a-secret-of-tests-that-unsubscribes-nobody-else";
+
+/// A fleet whose fallback sends to browsers.
+async fn with_browsers(engine: Engine) -> anyhow::Result<Fleet> {
+    let vapid = VapidKey::generate()?;
+    let (public, private) = (vapid.public(), vapid.private().expose().to_owned());
+    let env = [
+        ("WATCHBELL__WEBPUSH__PUBLIC_KEY", public.as_str()),
+        ("WATCHBELL__WEBPUSH__PRIVATE_KEY", private.as_str()),
+        ("WATCHBELL__WEBPUSH__SUBJECT", "mailto:ops@watchbell.test"),
+        ("WATCHBELL__WEBPUSH__PRIVATE_ENDPOINTS", "true"),
+        ("WATCHBELL__WEBPUSH__TRUST_ROOT_FILE", "simulator/ca.pem"),
+        ("WATCHBELL__AUTH__UNSUBSCRIBE_SECRET", SECRET),
+        ("WATCHBELL__HTTP__PUBLIC_URL", "https://alerts.watchbell.test"),
+    ];
+    match engine {
+        Engine::Embedded => Fleet::start(engine, (1_000, 1_500), &[]).await,
+        Engine::Services => Fleet::start(engine, (1_000, 1_500), &env).await,
+    }
+}
+
+async fn a_browser_is_a_device(engine: Engine) -> anyhow::Result<()> {
+    let fleet = with_browsers(engine).await?;
+    for user in ["ana", "ben"] {
+        fleet.furnish(user).await?;
+    }
+    let (status, key) = fleet.user("ana", Method::GET, "/v1/webpush/key", None).await?;
+    assert_eq!((status, key["key"].as_str().unwrap_or_default().len()), (200, 87), "{key}");
+
+    let mut subscription = fleet.subscription("ana-laptop").await?;
+    subscription["service"] = json!("webpush");
+    let put = async |body: &Value| fleet.user("ana", Method::PUT, "/v1/devices/laptop", Some(body)).await;
+    let mut open = subscription.clone();
+    open["endpoint"] = json!("http://localhost/x");
+    let (status, problem) = put(&open).await?;
+    assert_eq!((status, &problem["field"]), (422, &json!("endpoint")), "{problem}");
+    assert_eq!(put(&subscription).await?.0, 204);
+    let (_, devices) = fleet.user("ana", Method::GET, "/v1/devices", None).await?;
+    assert!(!devices.to_string().contains("endpoint"), "a subscription is not shown: {devices}");
+
+    let id = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full"})).await?;
+    let arrived = async |user: &'static str, kind: &'static str| {
+        until(kind, DEADLINE, async || {
+            fleet.arrivals(user).await.ok()?.into_iter().rev().find(|arrival| arrival["kind"] == kind)
+        })
+        .await
+    };
+    let push = arrived("ana", "webpush").await?;
+    assert_eq!((&push["alert"], &push["title"]), (&json!(id), &json!("Disk full")));
+    assert_eq!(push["payload"]["unread"], 1, "the server's count: {push}");
+    let phone = arrived("ana", "apns").await?;
+    assert_eq!(phone["payload"]["aps"]["badge"], 1, "the same on the phone: {phone}");
+    let mail = arrived("ana", "email").await?;
+
+    // Unsubscribing: looking at the link changes nothing, pressing the button does.
+    let link = mail["headers"]["list-unsubscribe"].as_str().unwrap_or_default();
+    let path = link.trim_matches(['<', '>']).split_once("/v1/").map(|(_, rest)| format!("/v1/{rest}"));
+    let url = format!("{}{}", fleet.url("socket-1")?, path.unwrap_or_default());
+    let post = async |url: &str| {
+        let form = [("List-Unsubscribe", "One-Click")];
+        fleet.http().post(url).form(&form).send().await.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(fleet.http().get(&url).send().await?.status(), 200);
+    assert_eq!(post(&format!("{url}x")).await?, 404, "a link that was cut or made up");
+    let everybody = json!({"to": {"users": ["ana", "ben"]}, "title": "Again"});
+    let second = fleet.send(&everybody).await?;
+    let mails = async |user: &str, alert: &str| -> anyhow::Result<usize> {
+        let arrivals = fleet.arrivals(user).await?;
+        Ok(arrivals.iter().filter(|a| a["kind"] == "email" && a["alert"] == alert).count())
+    };
+    until("ana's second mail", DEADLINE, async || (mails("ana", &second).await.ok()? == 1).then_some(()))
+        .await?;
+    assert_eq!([post(&url).await?, post(&url).await?], [200, 200], "harmless to repeat");
+    let third = fleet.send(&everybody).await?;
+    // Ben's mail is the clock: when it is there, ana's would be.
+    until("ben's mail", DEADLINE, async || (mails("ben", &third).await.ok()? == 1).then_some(())).await?;
+    assert_eq!(mails("ana", &third).await?, 0, "she wants no more");
+
+    // Seen: what is on the phone and in the browser goes, with one push each.
+    let mut session = fleet.session("socket-1", "ana", None).await?;
+    let alerts = json!([id, second, third]);
+    session.say(&json!({"type": "receipt", "alerts": alerts, "state": "seen"})).await?;
+    until("every push to be withdrawn", DEADLINE, async || {
+        let arrivals = fleet.arrivals("ana").await.ok()?;
+        let mut pushes = arrivals.iter().filter(|arrival| arrival["kind"] != "email");
+        pushes.all(|push| push["withdrawn"] == true).then_some(())
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_browser_is_a_device_in_one_process() {
+    a_browser_is_a_device(Engine::Embedded).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_is_a_device_through_real_services() {
+    a_browser_is_a_device(Engine::Services).await.unwrap();
+}

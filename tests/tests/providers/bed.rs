@@ -1,0 +1,198 @@
+//! A simulator, senders that talk to it, and the jobs they are given.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use watchbell::domain::{Secret, Severity};
+use watchbell_fallback::provider::{
+    AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
+    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, VapidKey, WebPushConfig,
+    WebPushSender,
+};
+use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
+
+/// A token that both Apple and Google take.
+pub const TOKEN: &str = "a1b2c3";
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A simulator that serves.
+pub struct Bed {
+    pub addresses: Addresses,
+    pub credentials: Credentials,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Bed {
+    pub async fn start() -> Self {
+        let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
+        let (addresses, credentials) = (simulator.addresses(), simulator.credentials().clone());
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(simulator.run(shutdown.clone()));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { addresses, credentials, http, shutdown, running }
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+
+    fn own(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.addresses.listen)
+    }
+
+    /// Replaces the faults of the providers named.
+    pub async fn faults(&self, lists: Value) {
+        let answer = self.http.put(self.own("faults")).json(&lists).send().await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+    }
+
+    pub async fn arrivals(&self) -> Vec<Value> {
+        self.http.get(self.own("arrivals?all=1")).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The subscription of a simulated browser, as it is kept for a device.
+    pub async fn subscription(&self, browser: &str) -> Secret {
+        let answer = self.http.get(self.own(&format!("webpush/{browser}"))).send().await.unwrap();
+        let subscription: watchbell::wire::webpush::SubscriptionV1 = answer.json().await.unwrap();
+        subscription.to_token()
+    }
+
+    fn push_origin(&self) -> String {
+        format!("https://localhost:{}", self.addresses.push.port())
+    }
+
+    pub fn apns(&self) -> ApnsSender {
+        let apns = &self.credentials.apns;
+        self.apns_as(ApnsAuth::Token {
+            team_id: apns.team_id.clone(),
+            key_id: apns.key_id.clone(),
+            key_pem: Secret::from(apns.key_pem.clone()),
+        })
+    }
+
+    pub fn apns_as(&self, auth: ApnsAuth) -> ApnsSender {
+        ApnsSender::new(&ApnsConfig {
+            endpoint_production: self.push_origin(),
+            endpoint_sandbox: self.push_origin(),
+            auth,
+            topic: self.credentials.apns.topic.clone(),
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            request_timeout: TIMEOUT,
+        })
+        .unwrap()
+    }
+
+    pub fn fcm(&self, validate_only: bool) -> FcmSender {
+        FcmSender::new(&FcmConfig {
+            service_account_json: Secret::from(self.credentials.fcm_service_account_json.clone()),
+            endpoint: self.push_origin(),
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            request_timeout: TIMEOUT,
+            http1: false,
+            validate_only,
+        })
+        .unwrap()
+    }
+
+    pub fn webpush(&self) -> WebPushSender {
+        WebPushSender::new(&WebPushConfig {
+            key: VapidKey::generate().unwrap(),
+            subject: "mailto:ops@watchbell.test".into(),
+            private_endpoints: true,
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            request_timeout: TIMEOUT,
+        })
+        .unwrap()
+    }
+
+    pub fn email(&self) -> SmtpSender {
+        SmtpSender::new(&self.email_config()).unwrap()
+    }
+
+    pub fn email_config(&self) -> EmailConfig {
+        EmailConfig {
+            host: "localhost".into(),
+            port: self.addresses.smtp.port(),
+            tls: EmailTls::StartTls,
+            username: Some(Secret::from("watchbell")),
+            password: Some(Secret::from("c4nary-password")),
+            from: "Watchbell <alerts@watchbell.test>".into(),
+            link_base: Some("https://alerts.watchbell.test".into()),
+            unsubscribe_secret: Some(Secret::from("a-secret-of-tests")),
+            templates_dir: None,
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            timeout: TIMEOUT,
+            connections_max: 2,
+            message_id_domain: "watchbell.test".into(),
+        }
+    }
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+pub fn alert(id: &str) -> AlertContent {
+    AlertContent {
+        alert: id.into(),
+        user: "ana".into(),
+        tenant: "acme".into(),
+        title: "Disk is full".into(),
+        body: Some("2 % left".into()),
+        url: None,
+        severity: Severity::Critical,
+        category: Some("disk".into()),
+        collapse_key: id.into(),
+        expires_at: now() + SignedDuration::from_hours(1),
+        occurred_at: now(),
+        unread: 3,
+    }
+}
+
+pub fn push_to(token: Secret, content: PushContent) -> PushJob {
+    let target = PushTarget { token, environment: PushEnvironment::Production };
+    PushJob { attempt: Uuid::now_v7(), target, content }
+}
+
+pub fn push(id: &str) -> PushJob {
+    push_to(Secret::from(TOKEN), PushContent::Alert(alert(id)))
+}
+
+pub fn withdrawal(alerts: &[&str]) -> PushContent {
+    let alerts = alerts.iter().map(|alert| (*alert).to_owned()).collect();
+    PushContent::Withdrawal { user: "ana".into(), alerts, unread: 2 }
+}
+
+pub fn mail(to: &str, id: &str) -> EmailJob {
+    EmailJob { attempt: Uuid::now_v7(), to: Secret::from(to), content: alert(id), locale: None }
+}
+
+/// A fault that answers once with a status and the provider's word.
+pub fn once(status: u16, reason: &str) -> Value {
+    json!([{"status": status, "reason": reason, "count": 1}])
+}
+
+/// What a refusal is, and that it keeps the provider's word and gives nothing away.
+pub fn told<T: std::fmt::Debug>(
+    why: &str,
+    outcome: Result<T, SendError>,
+    code: &str,
+    reason: &str,
+) -> SendError {
+    let error = outcome.expect_err(why);
+    assert_eq!(error.code(), code, "{why}: {error}");
+    assert!(error.reason().contains(reason), "{why}: {error}");
+    let printed = format!("{error} {error:?}");
+    for secret in [TOKEN, "c4nary", "Disk is full"] {
+        assert!(!printed.contains(secret), "{why}: {printed}");
+    }
+    error
+}

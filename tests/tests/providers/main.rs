@@ -1,0 +1,11 @@
+//! Senders against the simulator, over real HTTP/2 and SMTP: every row of the providers' reaction tables.
+//!
+//! The tables in the senders' own files say what an answer means; these say that it comes through the wire.
+
+#![allow(clippy::unwrap_used)]
+
+mod apns;
+mod bed;
+mod email;
+mod fcm;
+mod webpush;

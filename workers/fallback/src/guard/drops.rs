@@ -1,0 +1,74 @@
+//! Dead tokens: when suddenly very many are, it is not the phones that are wrong but we (I7).
+//!
+//! A sandbox key on a production host makes Apple call every token bad. So when refusals of tokens spike, dropping is
+//! suspended, an alarm is raised, and tokens stay until somebody has looked or the spike is over. Pure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Refused tokens within the window, and their share of all answers in percent, from which on it is a spike.
+const DEAD_MIN: u32 = 20;
+const DEAD_PERCENT_MIN: u32 = 30;
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long dropping stays suspended after the last sign of a spike.
+const SUSPENDED_FOR: Duration = Duration::from_secs(600);
+
+/// The token drops of one push service.
+#[derive(Debug)]
+pub(super) struct Drops {
+    window_began: Instant,
+    answers: u32,
+    dead: u32,
+    suspended_until: Option<Instant>,
+}
+
+impl Drops {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { window_began: now, answers: 0, dead: 0, suspended_until: None }
+    }
+
+    /// Takes note of an answer. Says whether tokens may be dropped now.
+    pub(super) fn note(&mut self, is_dead: bool, now: Instant) -> bool {
+        if now.duration_since(self.window_began) >= WINDOW {
+            (self.window_began, self.answers, self.dead) = (now, 0, 0);
+        }
+        self.answers += 1;
+        self.dead += u32::from(is_dead);
+        if self.dead >= DEAD_MIN && self.dead * 100 >= self.answers * DEAD_PERCENT_MIN {
+            self.suspended_until = Some(now + SUSPENDED_FOR);
+        }
+        self.suspended_until.is_none_or(|until| until <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: answers as (seconds, how many, dead?), then whether the last one may be dropped.
+    #[test]
+    fn a_spike_suspends_and_everyday_life_does_not() {
+        for (why, answers, expected) in [
+            ("the first one", vec![(0, 1, true)], true),
+            ("nineteen in a row", vec![(0, 19, true)], true),
+            ("the twentieth", vec![(0, 20, true)], false),
+            ("a few among many", vec![(0, 100, false), (0, 30, true)], true),
+            ("many among many", vec![(0, 50, false), (0, 30, true)], false),
+            ("slowly, over days", vec![(0, 15, true), (60, 15, true), (120, 15, true)], true),
+            ("suspended for ten minutes", vec![(0, 20, true), (599, 1, true)], false),
+            ("and then no longer", vec![(0, 20, true), (600, 1, true)], true),
+            ("unless it goes on", vec![(0, 20, true), (599, 20, true), (900, 1, true)], false),
+        ] {
+            let begun = Instant::now();
+            let mut drops = Drops::new(begun);
+            let mut last = true;
+            for (secs, count, is_dead) in answers {
+                for _ in 0..count {
+                    last = drops.note(is_dead, begun + Duration::from_secs(secs));
+                }
+            }
+            assert_eq!(last, expected, "{why}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One gate before one provider: a circuit breaker, a ramp after it, and a budget for retries. Pure: time and chance
+//! are arguments.
+//!
+//! ```text
+//! Closed ──much trouble, or our configuration is refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
+//!                                                            ▲               │ it does not                │ much trouble
+//!                                                            └───────────────┴────────────────────────────┘
+//! ```
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Answers after which a share of trouble means something, and the time within which they count.
+const CALLS_MIN: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(30);
+/// How long a gate is shut for the first time; doubled with each opening that follows, up to the longest.
+const OPEN_FIRST: Duration = Duration::from_secs(5);
+const OPEN_LONGEST: Duration = Duration::from_secs(60);
+/// How long a call that tries the water may stay unanswered before another one is sent.
+const PROBE_MAX: Duration = Duration::from_secs(30);
+/// From the first call after an outage to full speed, as Google asks for:
+/// <https://firebase.google.com/docs/cloud-messaging/scale-fcm>.
+pub(super) const RAMP: Duration = Duration::from_secs(60);
+/// Calls a second at the beginning and at the end of the ramp.
+const RAMP_FROM_PER_S: f64 = 5.0;
+const RAMP_TO_PER_S: f64 = 500.0;
+/// What a first try adds to the budget, so that retries are a tenth of the traffic; what it may hold; and what it gets
+/// a second in any case, so that the last ones of a quiet night go out.
+const BUDGET_PER_CALL: f64 = 0.1;
+const BUDGET_MAX: f64 = 100.0;
+const BUDGET_PER_S: f64 = 2.0;
+
+/// What an answer says of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It works, whatever it thinks of this message.
+    Fine,
+    /// It did not answer, or said that it cannot now.
+    Trouble,
+    /// It wants nothing more from us for so long.
+    Brake(Duration),
+    /// It does not take us at all: an operator has to act.
+    Broken,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    Open { until: Instant, lasts: Duration },
+    Probing { since: Option<Instant> },
+    Ramping { since: Instant, tokens: f64, at: Instant },
+}
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: State,
+    /// Openings since it was last closed.
+    openings: u32,
+    window_began: Instant,
+    calls: u32,
+    troubles: u32,
+    budget: f64,
+    budget_at: Instant,
+}
+
+impl Gate {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            state: State::Closed,
+            openings: 0,
+            window_began: now,
+            calls: 0,
+            troubles: 0,
+            budget: BUDGET_MAX / 2.0,
+            budget_at: now,
+        }
+    }
+
+    /// How long a call has to wait before it asks again; `None` when it may go now. `chance` in 0..1 spreads those who
+    /// wait, so that they do not come back together.
+    pub(super) fn wait(&mut self, is_retry: bool, now: Instant, chance: f64) -> Option<Duration> {
+        self.pass_time(now);
+        let spread = |over: Duration| Some(over.mul_f64(chance.clamp(0.0, 1.0)));
+        let wait = match &self.state {
+            State::Closed | State::Probing { since: None } => None,
+            State::Open { until, lasts } => {
+                Some(until.duration_since(now)).zip(spread(*lasts)).map(|(rest, spread)| rest + spread)
+            }
+            State::Probing { since: Some(_) } => {
+                spread(OPEN_FIRST).map(|spread| spread + Duration::from_secs(1))
+            }
+            State::Ramping { tokens, .. } if *tokens >= 1.0 => None,
+            State::Ramping { since, .. } => {
+                let rest = (*since + RAMP).duration_since(now).max(Duration::from_secs(2));
+                spread(rest).map(|spread| spread.max(Duration::from_millis(500)))
+            }
+        };
+        match wait {
+            // Waiting for the budget alone: others need the provider more.
+            None if is_retry && self.budget < 1.0 => {
+                spread(Duration::from_secs(10)).map(|spread| spread + Duration::from_secs(1))
+            }
+            wait => wait,
+        }
+    }
+
+    /// A call that [`Self::wait`] let go begins.
+    pub(super) fn begin(&mut self, is_retry: bool, now: Instant) {
+        match &mut self.state {
+            State::Probing { since } => *since = Some(now),
+            State::Ramping { tokens, .. } => *tokens -= 1.0,
+            State::Closed | State::Open { .. } => {}
+        }
+        self.budget = match is_retry {
+            true => (self.budget - 1.0).max(0.0),
+            false => (self.budget + BUDGET_PER_CALL).min(BUDGET_MAX),
+        };
+    }
+
+    /// A call ended. `None`: it was given up by ourselves, and says nothing.
+    pub(super) fn end(&mut self, health: Option<Health>, now: Instant, chance: f64) {
+        self.pass_time(now);
+        let Some(health) = health else {
+            if let State::Probing { since } = &mut self.state {
+                *since = None;
+            }
+            return;
+        };
+        self.calls += 1;
+        self.troubles += u32::from(health != Health::Fine);
+        match (health, &self.state) {
+            (Health::Brake(wait), _) => self.open(wait.max(OPEN_FIRST), now, chance),
+            // What was under way when the gate shut is late news.
+            (_, State::Open { .. }) => {}
+            (Health::Broken, _) | (Health::Trouble, State::Probing { .. }) => self.open_longer(now, chance),
+            (Health::Fine, State::Probing { .. }) => {
+                self.forget_calls(now);
+                self.state = State::Ramping { since: now, tokens: 1.0, at: now };
+            }
+            (Health::Trouble, _) if self.is_mostly_trouble() => self.open_longer(now, chance),
+            (Health::Trouble | Health::Fine, State::Closed | State::Ramping { .. }) => {}
+        }
+    }
+
+    /// Nothing is remembered here that a new gate would not know.
+    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+        self.pass_time(now);
+        matches!(self.state, State::Closed) && self.troubles == 0 && self.budget >= BUDGET_MAX / 2.0
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        matches!(self.state, State::Open { .. } | State::Probing { .. })
+    }
+
+    fn pass_time(&mut self, now: Instant) {
+        let idle = now.duration_since(self.budget_at).as_secs_f64();
+        self.budget = (self.budget + idle * BUDGET_PER_S).min(BUDGET_MAX);
+        self.budget_at = now;
+        if now.duration_since(self.window_began) >= WINDOW {
+            self.forget_calls(now);
+        }
+        match &mut self.state {
+            State::Open { until, .. } if *until <= now => self.state = State::Probing { since: None },
+            State::Probing { since: Some(since) } if now.duration_since(*since) >= PROBE_MAX => {
+                self.state = State::Probing { since: None };
+            }
+            State::Ramping { since, .. } if now.duration_since(*since) >= RAMP => {
+                self.openings = 0;
+                self.state = State::Closed;
+            }
+            State::Ramping { since, tokens, at } => {
+                let rate = ramp_rate(now.duration_since(*since));
+                *tokens =
+                    (*tokens + rate * now.duration_since(*at).as_secs_f64()).min((rate / 10.0).max(1.0));
+                *at = now;
+            }
+            State::Closed | State::Open { .. } | State::Probing { .. } => {}
+        }
+    }
+
+    fn is_mostly_trouble(&self) -> bool {
+        self.calls >= CALLS_MIN && self.troubles * 2 > self.calls
+    }
+
+    fn open_longer(&mut self, now: Instant, chance: f64) {
+        let lasts = OPEN_FIRST.saturating_mul(1 << self.openings.min(8)).min(OPEN_LONGEST);
+        self.open(lasts, now, chance);
+    }
+
+    fn open(&mut self, lasts: Duration, now: Instant, chance: f64) {
+        self.openings = self.openings.saturating_add(1);
+        self.forget_calls(now);
+        // A tenth more or less, so that pods do not all ask at once.
+        let until = now + lasts.mul_f64(1.0 + 0.1 * chance.clamp(0.0, 1.0));
+        self.state = State::Open { until, lasts: lasts.min(OPEN_LONGEST) };
+    }
+
+    fn forget_calls(&mut self, now: Instant) {
+        (self.window_began, self.calls, self.troubles) = (now, 0, 0);
+    }
+}
+
+/// Calls a second, so long after the first one that worked.
+pub(super) fn ramp_rate(since: Duration) -> f64 {
+    let share = since.as_secs_f64() / RAMP.as_secs_f64();
+    RAMP_FROM_PER_S + (RAMP_TO_PER_S - RAMP_FROM_PER_S) * share.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happens to a gate, in a table: `+ms` lets time pass, `f`ine, `t`rouble, `x` broken, `b` a brake of 100 s,
+    /// `?` asks whether a call may go and begins it if so.
+    fn play(script: &str) -> String {
+        let mut now = Instant::now();
+        let mut gate = Gate::new(now);
+        let mut said = String::new();
+        for step in script.split_whitespace() {
+            let (what, times) = step.split_at(1);
+            if what == "+" {
+                now += Duration::from_millis(times.parse().unwrap_or(0));
+                continue;
+            }
+            for _ in 0..times.parse().unwrap_or(1) {
+                match what {
+                    "?" => {
+                        let goes = gate.wait(false, now, 0.0).is_none();
+                        if goes {
+                            gate.begin(false, now);
+                        }
+                        said.push(if goes { 'g' } else { '-' });
+                    }
+                    "f" => gate.end(Some(Health::Fine), now, 0.0),
+                    "t" => gate.end(Some(Health::Trouble), now, 0.0),
+                    "x" => gate.end(Some(Health::Broken), now, 0.0),
+                    "b" => gate.end(Some(Health::Brake(Duration::from_secs(100))), now, 0.0),
+                    "n" => gate.end(None, now, 0.0),
+                    other => panic!("{other}"),
+                }
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn a_gate_shuts_and_opens_as_the_table_says() {
+        for (why, script, expected) in [
+            ("open at first", "?3", "ggg"),
+            ("a little trouble is nothing", "t10 ?", "g"),
+            ("twenty answers, half of them trouble, is not more than half", "f10 t10 ?", "g"),
+            ("more than half is", "f9 t11 ?", "-"),
+            ("trouble long ago does not count", "t19 +30000 t1 ?", "g"),
+            ("our configuration is refused: at once", "x ?", "-"),
+            ("it stays shut for 5 s", "x +4999 ? +1 ?", "-g"),
+            ("then one call tries the water", "x +5000 ?3", "g--"),
+            ("which may get lost: another one after 30 s", "x +5000 ?2 +30000 ?2", "g-g-"),
+            ("or be given up by ourselves", "x +5000 ? n ?", "gg"),
+            ("it fails: shut for 10 s", "x +5000 ? t ? +9999 ? +1 ?", "g--g"),
+            ("and again: 20 s", "x +5000 ? t +10000 ? t +19999 ? +1 ?", "gg-g"),
+            ("it works: slowly at first", "x +5000 ? f ?3", "gg--"),
+            ("5 a second to begin with", "x +5000 ? f ?2 +200 ?2", "gg-g-"),
+            ("at full speed after a minute", "x +5000 ? f +60000 ?50", &format!("g{}", "g".repeat(50))),
+            ("trouble on the ramp shuts it for longer", "x +5000 ? f t20 ? +9999 ? +1 ?", "g--g"),
+            ("late news does not count", "x t50 +5000 ?", "g"),
+            ("a brake lasts as long as was asked", "b +99999 ? +1 ?", "-g"),
+        ] {
+            assert_eq!(play(script), expected, "{why}: {script}");
+        }
+    }
+
+    #[test]
+    fn retries_are_a_tenth_of_the_traffic() {
+        let now = Instant::now();
+        let mut gate = Gate::new(now);
+        let mut retried = 0;
+        for _ in 0..1_000 {
+            gate.begin(false, now);
+            if gate.wait(true, now, 0.0).is_none() {
+                gate.begin(true, now);
+                retried += 1;
+            }
+        }
+        assert_eq!(retried, 150, "what was saved up, and a tenth of what went out");
+        assert!(gate.wait(false, now, 0.0).is_none(), "a first try does not wait for it");
+        assert!(gate.wait(true, now + Duration::from_secs(1), 0.0).is_none(), "two a second in any case");
+    }
+
+    #[test]
+    fn those_who_wait_do_not_come_back_together() {
+        let now = Instant::now();
+        let mut gate = Gate::new(now);
+        gate.end(Some(Health::Broken), now, 0.0);
+        let waits: Vec<_> = (0..10).map(|n| gate.wait(false, now, f64::from(n) / 10.0)).collect();
+        assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        assert_eq!(waits[0], Some(OPEN_FIRST), "and nobody before it opens");
+    }
+}

@@ -1,0 +1,258 @@
+//! What a mailbox is shown: subject, text and HTML, from templates that a team may replace.
+//!
+//! What holds here:
+//! - A team's folder may hold any of `subject.txt`, `email.txt` and `email.html`, and any of them for one language
+//!   (`email.de.html`); what it does not hold is built in. They are read and tried out once, at the start.
+//! - Everything in the HTML is escaped, whatever its file is called.
+//! - A language without words of its own gets English ones; the alert's own text is never translated.
+//!
+//! A template sees: `title`, `body`, `link`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
+//! `user`, `occurred_at`, `lang` and `words` (`open`, `unsubscribe`, `because`).
+
+use std::{io::ErrorKind, path::Path};
+
+use jiff::Timestamp;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+
+use super::{AlertContent, SendError, SetupError, Severity};
+
+const SUBJECT: &str = "subject.txt";
+const TEXT: &str = "email.txt";
+const HTML: &str = "email.html";
+const BUILT_IN: [(&str, &str); 3] = [
+    (SUBJECT, "{% if severity != 'info' %}[{{ severity_word }}] {% endif %}{{ title }}"),
+    (TEXT, include_str!("email.txt")),
+    (HTML, include_str!("email.html")),
+];
+
+/// The largest template, in bytes.
+const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
+/// The most work one rendering may be: a loop without end is an error at the start, not a hang.
+const FUEL_MAX: u64 = 200_000;
+
+/// The fixed words of one language.
+#[derive(Debug, Clone, Copy)]
+struct Words {
+    info: &'static str,
+    warning: &'static str,
+    critical: &'static str,
+    open: &'static str,
+    unsubscribe: &'static str,
+    because: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    info: "Info",
+    warning: "Warning",
+    critical: "Critical",
+    open: "Open",
+    unsubscribe: "Unsubscribe",
+    because: "You get this email because the alert was not seen on a screen or a phone.",
+};
+
+const LANGUAGES: [(&str, Words); 4] = [
+    ("en", ENGLISH),
+    (
+        "de",
+        Words {
+            info: "Hinweis",
+            warning: "Warnung",
+            critical: "Kritisch",
+            open: "Öffnen",
+            unsubscribe: "Abbestellen",
+            because: "Diese E-Mail kommt, weil die Meldung auf keinem Bildschirm und keinem Telefon gesehen wurde.",
+        },
+    ),
+    (
+        "es",
+        Words {
+            info: "Información",
+            warning: "Advertencia",
+            critical: "Crítico",
+            open: "Abrir",
+            unsubscribe: "Cancelar la suscripción",
+            because: "Recibe este correo porque la alerta no se vio en ninguna pantalla ni teléfono.",
+        },
+    ),
+    (
+        "fr",
+        Words {
+            info: "Information",
+            warning: "Avertissement",
+            critical: "Critique",
+            open: "Ouvrir",
+            unsubscribe: "Se désabonner",
+            because: "Vous recevez cet e-mail parce que l’alerte n’a été vue ni à l’écran ni sur un téléphone.",
+        },
+    ),
+];
+
+/// One email's parts, rendered from the same values.
+pub(super) struct EmailParts {
+    /// Not fit for a header yet: it may hold whatever the alert holds.
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// Where an email leads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Links<'a> {
+    pub open: Option<&'a str>,
+    pub unsubscribe: Option<&'a str>,
+}
+
+/// The templates in force.
+pub(super) struct Templates(Environment<'static>);
+
+impl Templates {
+    /// Reads what `folder` holds, and tries everything out.
+    ///
+    /// # Errors
+    /// [`SetupError::Template`] names the file.
+    pub(super) fn load(folder: Option<&Path>) -> Result<Self, SetupError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL_MAX));
+        environment.set_auto_escape_callback(|name| match name.ends_with(".txt") {
+            true => AutoEscape::None,
+            false => AutoEscape::Html,
+        });
+        for (name, source) in BUILT_IN {
+            environment.add_template(name, source).expect("built in, and tested");
+        }
+        let mut given = Vec::new();
+        if let Some(folder) = folder {
+            for (name, source) in templates_of(folder)? {
+                let fault = |_| SetupError::Template { name: name.clone(), why: "it is not a template" };
+                environment.add_template_owned(name.clone(), source).map_err(fault)?;
+                given.push(name);
+            }
+        }
+        let templates = Self(environment);
+        for name in given {
+            templates.try_out(&name)?;
+        }
+        Ok(templates)
+    }
+
+    /// `lang` is a checked language tag.
+    ///
+    /// # Errors
+    /// [`SendError::Rejected`] when a template fails on this alert.
+    pub(super) fn render(
+        &self,
+        alert: &AlertContent,
+        links: Links<'_>,
+        lang: &str,
+    ) -> Result<EmailParts, SendError> {
+        let part = |base: &str| {
+            let name = self.named(base, lang);
+            // The error may quote what it was rendering.
+            self.one(&name, alert, links, lang)
+                .map_err(|_| SendError::Rejected { reason: format!("{name} does not render") })
+        };
+        Ok(EmailParts { subject: part(SUBJECT)?, text: part(TEXT)?, html: part(HTML)? })
+    }
+
+    /// The file for a language: `email.de-AT.html`, else `email.de.html`, else `email.html`.
+    fn named(&self, base: &str, lang: &str) -> String {
+        let (stem, extension) = base.split_once('.').unwrap_or((base, ""));
+        let language = lang.split('-').next().unwrap_or(lang);
+        let candidates = [lang, language].map(|tag| format!("{stem}.{tag}.{extension}"));
+        let mut found = candidates.into_iter().filter(|name| self.0.get_template(name).is_ok());
+        found.next().unwrap_or_else(|| base.to_owned())
+    }
+
+    fn one(
+        &self,
+        name: &str,
+        alert: &AlertContent,
+        links: Links<'_>,
+        lang: &str,
+    ) -> Result<String, minijinja::Error> {
+        let words = words_of(lang);
+        let (severity_word, color) = match alert.severity {
+            Severity::Info => (words.info, "#2563eb"),
+            Severity::Warning => (words.warning, "#b45309"),
+            Severity::Critical => (words.critical, "#b91c1c"),
+        };
+        self.0.get_template(name)?.render(context! {
+            title => &alert.title, body => &alert.body, category => &alert.category,
+            tenant => &alert.tenant, user => &alert.user,
+            link => links.open, unsubscribe => links.unsubscribe,
+            severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because => words.because },
+            occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        })
+    }
+
+    /// With everything there is, and with as little as there may be.
+    fn try_out(&self, name: &str) -> Result<(), SetupError> {
+        let full = sample(Some("b".to_owned()));
+        let links = Links { open: Some("https://example.org/"), unsubscribe: Some("https://example.org/u") };
+        for (alert, links) in [(full, links), (sample(None), Links::default())] {
+            if self.one(name, &alert, links, "en").is_err() {
+                return Err(SetupError::Template { name: name.to_owned(), why: "it does not render" });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A word in a language nobody wrote down is English.
+fn words_of(lang: &str) -> Words {
+    let language = lang.split('-').next().unwrap_or(lang);
+    let known = LANGUAGES.iter().find(|(tag, _)| tag.eq_ignore_ascii_case(language));
+    known.map_or(ENGLISH, |(_, words)| *words)
+}
+
+fn templates_of(folder: &Path) -> Result<Vec<(String, String)>, SetupError> {
+    let unreadable = |name: &str| SetupError::Template { name: name.to_owned(), why: "it cannot be read" };
+    let shown = folder.display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|_| unreadable(&shown))? {
+        let entry = entry.map_err(|_| unreadable(&shown))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let parts: Vec<&str> = name.split('.').collect();
+        let is_ours = match parts.as_slice() {
+            ["subject" | "email", "txt"]
+            | ["email", "html"]
+            | ["subject" | "email", _, "txt"]
+            | ["email", _, "html"] => true,
+            _ => false, // A README, a picture: somebody else's business.
+        };
+        if !is_ours {
+            continue;
+        }
+        if entry.metadata().map_err(|_| unreadable(&name))?.len() > TEMPLATE_BYTES_MAX {
+            return Err(SetupError::Template { name, why: "it is larger than 256 KiB" });
+        }
+        let source = std::fs::read_to_string(entry.path()).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => SetupError::Template { name: name.clone(), why: "it is not UTF-8" },
+            _ => unreadable(&name),
+        })?;
+        found.push((name, source));
+    }
+    Ok(found)
+}
+
+fn sample(optional: Option<String>) -> AlertContent {
+    AlertContent {
+        alert: "a".to_owned(),
+        user: "u".to_owned(),
+        tenant: "t".to_owned(),
+        title: "t".to_owned(),
+        body: optional.clone(),
+        url: None,
+        severity: Severity::Info,
+        category: optional,
+        collapse_key: "a".to_owned(),
+        expires_at: Timestamp::UNIX_EPOCH,
+        occurred_at: Timestamp::UNIX_EPOCH,
+        unread: 1,
+    }
+}
+
+#[cfg(test)]
+#[path = "email_template_tests.rs"]
+mod tests;

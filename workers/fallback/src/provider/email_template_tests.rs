@@ -1,0 +1,145 @@
+//! Tests of `email_template`: what is said, in which words, and what a team's folder changes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::PathBuf};
+
+use super::*;
+
+fn alert() -> AlertContent {
+    AlertContent {
+        title: "Disk is full".into(),
+        user: "ana".into(),
+        tenant: "acme".into(),
+        severity: Severity::Critical,
+        occurred_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+        ..sample(Some("Node 7 has 2 % left".into()))
+    }
+}
+
+fn built_in() -> Templates {
+    Templates::load(None).unwrap()
+}
+
+fn links(open: &str) -> Links<'_> {
+    Links { open: Some(open), unsubscribe: None }
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("watchbell-templates-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&path).unwrap();
+        for (name, text) in files {
+            fs::write(path.join(name), text).unwrap();
+        }
+        Self(path)
+    }
+
+    fn load(&self) -> Result<Templates, SetupError> {
+        Templates::load(Some(&self.0))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn an_email_says_the_same_in_text_and_html() {
+    let parts = built_in().render(&alert(), links("https://example.org/nodes/7"), "de-AT").unwrap();
+    for text in [&parts.text, &parts.html] {
+        for part in ["Disk is full", "Node 7 has 2 % left", "Kritisch", "2026-11-21 10:00 UTC", "ana", "acme"]
+        {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+    assert_eq!(parts.subject, "[Kritisch] Disk is full");
+    assert!(parts.text.contains("https://example.org/nodes/7"));
+    assert!(parts.html.contains(r#"<html lang="de-AT">"#), "{}", parts.html);
+    let least = AlertContent { body: None, category: None, ..alert() };
+    let parts = built_in().render(&least, Links::default(), "en").unwrap();
+    assert!(!parts.html.contains("<a ") && !parts.html.to_lowercase().contains("none"), "{}", parts.html);
+    assert!(!parts.text.to_lowercase().contains("none"), "{}", parts.text);
+}
+
+#[test]
+fn a_language_without_words_is_english_and_an_info_has_no_mark() {
+    for (lang, severity, subject) in [
+        ("en", Severity::Critical, "[Critical] Disk is full"),
+        ("DE", Severity::Warning, "[Warnung] Disk is full"),
+        ("fr-CA", Severity::Warning, "[Avertissement] Disk is full"),
+        ("es", Severity::Critical, "[Crítico] Disk is full"),
+        ("tlh", Severity::Warning, "[Warning] Disk is full"),
+        ("en", Severity::Info, "Disk is full"),
+    ] {
+        let parts = built_in().render(&AlertContent { severity, ..alert() }, Links::default(), lang).unwrap();
+        assert_eq!(parts.subject, subject, "{lang}");
+    }
+}
+
+#[test]
+fn what_producers_write_is_not_html() {
+    let evil = "<script>alert('&')</script>\" onload=\"x";
+    let content = AlertContent {
+        title: evil.into(),
+        body: Some(evil.into()),
+        category: Some(evil.into()),
+        tenant: evil.into(),
+        user: evil.into(),
+        ..alert()
+    };
+    // A team's own file is escaped too, whatever language it is for.
+    let folder = Folder::with(&[("email.de.html", "<p>{{ title }}</p>{{ body }}")]);
+    let theirs = folder.load().unwrap();
+    for (templates, lang) in [(&built_in(), "en"), (&theirs, "de")] {
+        let parts = templates.render(&content, links("https://x/?a=\"><script>"), lang).unwrap();
+        assert!(!parts.html.contains("<script"), "{}", parts.html);
+        assert!(!parts.html.contains("\" onload"), "{}", parts.html);
+        assert!(parts.text.contains(evil), "plain text stays as it is");
+    }
+}
+
+#[test]
+fn a_team_replaces_what_it_likes_for_everybody_or_for_one_language() {
+    let folder = Folder::with(&[
+        ("subject.txt", "ACME: {{ title }}"),
+        ("subject.de.txt", "ACME meldet: {{ title }}"),
+        ("subject.de-AT.txt", "Servus: {{ title }}"),
+        ("README.md", "{{ not a template"),
+    ]);
+    let templates = folder.load().unwrap();
+    for (lang, subject) in [
+        ("en", "ACME: Disk is full"),
+        ("de", "ACME meldet: Disk is full"),
+        ("de-CH", "ACME meldet: Disk is full"),
+        ("de-AT", "Servus: Disk is full"),
+    ] {
+        let parts = templates.render(&alert(), Links::default(), lang).unwrap();
+        assert_eq!(parts.subject, subject, "{lang}");
+        assert!(parts.html.contains("Node 7"), "the rest is built in");
+    }
+}
+
+#[test]
+fn a_template_that_does_not_work_is_told_of_at_the_start() {
+    for (why, name, source) in [
+        ("not a template", "email.html", "{% if title %}"),
+        ("a name that there is not", "email.txt", "{{ titel }}"),
+        ("only without a body", "email.txt", "{{ body.upper() }}"),
+        (
+            "without end",
+            "email.html",
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}",
+        ),
+        ("far too large", "email.html", &"x".repeat(300 * 1024)),
+    ] {
+        let Err(error) = Folder::with(&[(name, source)]).load() else { panic!("{why}") };
+        assert!(error.to_string().contains(name), "{why}: {error}");
+    }
+    assert!(Templates::load(Some(Path::new("/nowhere/at/all"))).is_err());
+}

@@ -1,0 +1,40 @@
+//! Where the addresses that browsers name may lead: to the public internet, and nowhere else.
+//!
+//! A Web Push endpoint is whatever a client says it is, so calling it would let that client reach into our own
+//! network. A name is looked up by ourselves and its private addresses are thrown away, at the moment of connecting:
+//! a check at registration alone is undone by the next answer of the name's owner.
+
+use std::{io, net::SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use watchbell::domain::internet::is_public;
+
+/// Looks names up and keeps their public addresses only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(io::Error::other("the name has no public address").into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_home_is_not_followed() {
+        let found = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        assert!(found.is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! Browsers and their push service: `POST /webpush/{browser}`, with the checks of the standards, decrypted as the
+//! browser would.
+//!
+//! What holds here:
+//! - A browser is a name. Its keys are made of the name and one kept key, so that a subscription outlives a restart
+//!   and nothing is stored: `GET /webpush/{browser}` on the simulator's own address gives it.
+//! - As in `apns`, a mistake of the sender is answered before a `status` fault is.
+//!
+//! Rules: RFC 8030 (requests), RFC 8188 and 8291 (encryption), RFC 8292 (VAPID). Which key a browser subscribed with
+//! is not asked, so every sender's is taken.
+//!
+//! Elsewhere: what a browser shows, in `arrivals`; the kept key, in `tls`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::Shared;
+use crate::arrivals::{Ids, Incoming, Kind};
+use crate::faults::{Fault, Provider};
+use crate::http::{html_page, read_body, with_retry_after};
+use crate::serve::Connection;
+use crate::tls::Keys;
+
+/// What push services take at least, and most of them at most.
+const MESSAGE_MAX: usize = 4096;
+const TOPIC_MAX: usize = 32;
+const TOKEN_LIFE_S_MAX: i64 = 24 * 60 * 60;
+const URGENCIES: [&str; 4] = ["very-low", "low", "normal", "high"];
+const SALT_BYTES: usize = 16;
+const POINT_BYTES: usize = 65;
+/// Salt, record size, length of the key, key.
+const HEADER_BYTES: usize = SALT_BYTES + 4 + 1 + POINT_BYTES;
+const TAG_BYTES: usize = 16;
+
+/// Every browser there could be.
+pub(crate) struct Browsers {
+    key: hmac::Key,
+    origin: String,
+}
+
+impl Browsers {
+    pub(crate) fn new(keys: &Keys) -> anyhow::Result<Self> {
+        let key = BASE64_URL_SAFE_NO_PAD.decode(&keys.push_service_key).context("webpush.key")?;
+        Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), origin: keys.origin.clone() })
+    }
+
+    fn browser(&self, name: &str) -> Option<Browser> {
+        let made = |what: &str| hmac::sign(&self.key, format!("{what} {name}").as_bytes());
+        let private = PrivateKey::from_private_key(&ECDH_P256, made("key").as_ref()).ok()?;
+        let public = private.compute_public_key().ok()?.as_ref().try_into().ok()?;
+        let auth = made("auth").as_ref()[..16].try_into().ok()?;
+        Some(Browser { private, public, auth })
+    }
+}
+
+struct Browser {
+    private: PrivateKey,
+    public: [u8; POINT_BYTES],
+    auth: [u8; 16],
+}
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new().route("/webpush/{browser}", post(push)).with_state(shared)
+}
+
+/// `PushSubscription.toJSON()` of the browser of that name.
+pub(crate) async fn subscription(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let Some(browser) = shared.browsers.browser(&name).filter(|_| plain) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    Json(json!({
+        "endpoint": format!("{}/webpush/{name}", shared.browsers.origin),
+        "expirationTime": null,
+        "keys": {
+            "p256dh": BASE64_URL_SAFE_NO_PAD.encode(browser.public),
+            "auth": BASE64_URL_SAFE_NO_PAD.encode(browser.auth),
+        },
+    }))
+    .into_response()
+}
+
+async fn push(
+    State(shared): State<Arc<Shared>>,
+    Extension(connection): Extension<Connection>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let fault = shared.faults.take(Provider::Webpush, |fault| fault.is_for(&name));
+    connection.before(&fault).await;
+    let (head, body) = request.into_parts();
+    let checked = match read_body(body).await {
+        Some(body) => check(&shared.browsers, &head.headers, &name, &body, Timestamp::now()),
+        None => Err((StatusCode::PAYLOAD_TOO_LARGE, "too large")),
+    };
+    let response = match checked {
+        Err((status, why)) => (status, Json(json!({"error": why}))).into_response(),
+        Ok(push) => match failure(&fault) {
+            Some(answer) => answer,
+            None => {
+                shared.record(Incoming { connection: connection.number, ..push });
+                let receipt = format!("/webpush/{name}/{}", Uuid::now_v7());
+                (StatusCode::CREATED, [(header::LOCATION, receipt)]).into_response()
+            }
+        },
+    };
+    connection.after(&fault).await;
+    response
+}
+
+fn failure(fault: &Fault) -> Option<Response> {
+    if fault.html {
+        return Some(html_page(fault));
+    }
+    let status = StatusCode::from_u16(fault.status?).ok()?;
+    let body = Json(json!({"reason": fault.reason.as_deref().unwrap_or("Simulated")}));
+    Some(with_retry_after(fault, (status, body).into_response()))
+}
+
+type Refusal = (StatusCode, &'static str);
+
+/// What the service worker is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Payload {
+    alert: Option<String>,
+    user: Option<String>,
+    title: Option<String>,
+    body: Option<String>,
+    tag: Option<String>,
+    withdraw: Vec<String>,
+}
+
+/// What a push service and the browser behind it make of a request: the push they take in, or why not.
+fn check(
+    browsers: &Browsers,
+    headers: &HeaderMap,
+    name: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Incoming, Refusal> {
+    let bad = |why| (StatusCode::BAD_REQUEST, why);
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    check_vapid(browsers, text("authorization").unwrap_or_default(), now)?;
+    if text("ttl").is_none_or(|ttl| ttl.parse::<u32>().is_err()) {
+        return Err(bad("TTL is missing or not a number of seconds"));
+    }
+    let topic = text("topic").map(str::to_owned);
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if topic.as_ref().is_some_and(|topic| topic.len() > TOPIC_MAX || !topic.bytes().all(is_base64url)) {
+        return Err(bad("Topic is not at most 32 characters of base64url"));
+    }
+    if text("urgency").is_some_and(|urgency| !URGENCIES.contains(&urgency)) {
+        return Err(bad("Urgency is not one of four"));
+    }
+    if text("content-encoding") != Some("aes128gcm") {
+        return Err(bad("Content-Encoding is not aes128gcm"));
+    }
+    if body.len() > MESSAGE_MAX {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "more than 4096 bytes"));
+    }
+    let browser = browsers.browser(name).ok_or((StatusCode::NOT_FOUND, "no such subscription"))?;
+    let json = decrypt(&browser, body).ok_or(bad("the browser cannot decrypt it"))?;
+    let payload: Payload =
+        serde_json::from_slice(&json).map_err(|_| bad("the service worker cannot read it"))?;
+    let shown = ["ttl", "urgency", "topic"];
+    Ok(Incoming {
+        kind: Kind::Webpush,
+        user: payload.user,
+        to: name.to_owned(),
+        alert: payload.alert,
+        title: payload.title.unwrap_or_default(),
+        body: payload.body.unwrap_or_default(),
+        ids: Ids { tag: payload.tag, topic, ..Ids::default() },
+        headers: shown
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), text(*name)?.to_owned())))
+            .collect::<BTreeMap<_, _>>(),
+        payload: serde_json::from_slice::<Box<RawValue>>(&json).ok(),
+        withdraws: payload.withdraw,
+        connection: 0,
+    })
+}
+
+/// `vapid t=JWT, k=KEY`: signed by that key, for this origin, for a day at most, with somebody to write to.
+fn check_vapid(browsers: &Browsers, given: &str, now: Timestamp) -> Result<(), Refusal> {
+    #[derive(Deserialize)]
+    struct Claims {
+        aud: String,
+        exp: i64,
+        sub: String,
+    }
+    let missing = (StatusCode::UNAUTHORIZED, "MissingVapid");
+    let bad = (StatusCode::FORBIDDEN, "BadJwtToken");
+    let parameters = given.strip_prefix("vapid ").ok_or(missing)?;
+    let parameters: BTreeMap<&str, &str> =
+        parameters.split(',').filter_map(|pair| pair.trim().split_once('=')).collect();
+    let (Some(token), Some(key)) = (parameters.get("t"), parameters.get("k")) else { return Err(missing) };
+    let point = BASE64_URL_SAFE_NO_PAD.decode(key).map_err(|_| bad)?;
+    if point.len() != POINT_BYTES {
+        return Err(bad);
+    }
+    let (x, y) = point[1..].split_at(32);
+    let part = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let key = DecodingKey::from_ec_components(&part(x), &part(y)).map_err(|_| bad)?;
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| bad)?.claims;
+    let left_s = claims.exp - now.as_second();
+    let has_contact = claims.sub.starts_with("mailto:") || claims.sub.starts_with("https://");
+    match claims.aud == browsers.origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
+        true => Ok(()),
+        false => Err(bad),
+    }
+}
+
+/// One record of `aes128gcm`, as RFC 8188 and 8291 have it.
+fn decrypt(browser: &Browser, body: &[u8]) -> Option<Vec<u8>> {
+    let (header, record) = body.split_at_checked(HEADER_BYTES)?;
+    let (salt, sender) = (&header[..SALT_BYTES], &header[HEADER_BYTES - POINT_BYTES..]);
+    if usize::from(header[SALT_BYTES + 4]) != POINT_BYTES || record.len() <= TAG_BYTES {
+        return None;
+    }
+    let theirs = UnparsedPublicKey::new(&ECDH_P256, sender);
+    let info = [b"WebPush: info\0", &browser.public[..], sender].concat();
+    let ikm: [u8; 32] =
+        agree(&browser.private, theirs, (), |shared| derive(&browser.auth, shared, &info).ok_or(())).ok()?;
+    let key: [u8; 16] = derive(salt, &ikm, b"Content-Encoding: aes128gcm\0")?;
+    let nonce: [u8; 12] = derive(salt, &ikm, b"Content-Encoding: nonce\0")?;
+    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).ok()?);
+    let mut record = record.to_vec();
+    let plain = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut record).ok()?;
+    // The last record ends in 2 and padding of zeros.
+    let end = plain.iter().rposition(|byte| *byte != 0)?;
+    (plain[end] == 2).then(|| plain[..end].to_vec())
+}
+
+fn derive<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> Option<[u8; N]> {
+    struct Len(usize);
+    impl KeyType for Len {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let mut out = [0; N];
+    Salt::new(HKDF_SHA256, salt).extract(ikm).expand(&[info], Len(N)).ok()?.fill(&mut out).ok()?;
+    Some(out)
+}

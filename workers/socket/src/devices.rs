@@ -1,0 +1,247 @@
+//! The user's devices over HTTP: phones with a token of Apple or Google, browsers with a subscription.
+//! Keyed by the token's user, so nobody reaches anybody else's (I8).
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use watchbell::{
+    domain::{
+        Device, PushEnvironment, PushService, Secret,
+        alert::UnknownWord,
+        device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
+        internet::is_public,
+    },
+    wire::{
+        Problem,
+        webpush::{SubscriptionKeysV1, SubscriptionV1},
+    },
+};
+
+use crate::{
+    BrowserPush, Identity, Socket,
+    api::{read, unavailable},
+    device_id,
+};
+
+/// A phone gives `token`; a browser gives what `PushSubscription.toJSON()` holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceBody {
+    service: String,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    endpoint: Option<String>,
+    #[serde(default)]
+    keys: Option<SubscriptionKeysV1>,
+    /// Browsers give it and it says nothing: the push service tells when a subscription is over.
+    #[serde(default, rename = "expirationTime")]
+    _expiration_time: Option<serde::de::IgnoredAny>,
+}
+
+/// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
+pub(crate) async fn put(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<StatusCode, Problem> {
+    let body: DeviceBody = read(&body)?;
+    let service: PushService =
+        body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
+    let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
+    let token = match service {
+        PushService::Apns | PushService::Fcm => phone_token(body.token)?,
+        PushService::WebPush => browser_token(body.endpoint, body.keys, socket.0.webpush.as_ref())?,
+    };
+    let device = Device {
+        id: device_id(&device)?,
+        service,
+        token,
+        environment: environment
+            .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
+        registered_at: socket.0.clock.now(),
+    };
+    let kept = socket
+        .0
+        .store
+        .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
+        .await
+        .map_err(unavailable)?;
+    match kept {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::conflict(format!(
+            "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
+        ))),
+    }
+}
+
+/// `GET /v1/devices`: the user's devices, without their tokens.
+pub(crate) async fn list(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
+    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    let devices: Vec<_> = devices.iter().map(shown).collect();
+    Ok(Json(json!({"devices": devices})).into_response())
+}
+
+/// `GET /v1/devices/{device}`
+pub(crate) async fn one(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<Response, Problem> {
+    let id = device_id(&device)?;
+    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    match devices.iter().find(|device| device.id == id) {
+        Some(device) => Ok(Json(shown(device)).into_response()),
+        None => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+/// `DELETE /v1/devices/{device}`
+pub(crate) async fn delete(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let gone =
+        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(unavailable)?;
+    match gone {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+/// `GET /v1/webpush/key`: what a page gives as `applicationServerKey` to `pushManager.subscribe`. Public, as the key is.
+pub(crate) async fn webpush_key(State(socket): State<Socket>) -> Result<Response, Problem> {
+    match &socket.0.webpush {
+        Some(webpush) => Ok(Json(json!({"key": webpush.public_key})).into_response()),
+        None => Err(Problem::not_found("browsers are not sent to here: [webpush] is not configured")),
+    }
+}
+
+fn shown(device: &Device) -> serde_json::Value {
+    json!({
+        "device": device.id.as_str(),
+        "service": device.service.as_str(),
+        "environment": device.environment.as_str(),
+        "registered_at": device.registered_at.to_string(),
+    })
+}
+
+fn phone_token(token: Option<String>) -> Result<Secret, Problem> {
+    let token = token.unwrap_or_default();
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || token.chars().any(char::is_control) {
+        let bounds = format!("must have 1 to {TOKEN_BYTES_MAX} bytes, as the device gave it");
+        return Err(Problem::invalid("token", bounds));
+    }
+    Ok(Secret::from(token))
+}
+
+fn browser_token(
+    endpoint: Option<String>,
+    keys: Option<SubscriptionKeysV1>,
+    webpush: Option<&BrowserPush>,
+) -> Result<Secret, Problem> {
+    let Some(webpush) = webpush else {
+        return Err(Problem::invalid(
+            "service",
+            "browsers are not sent to here: [webpush] is not configured",
+        ));
+    };
+    let endpoint = endpoint.unwrap_or_default();
+    check_endpoint(&endpoint, webpush.private_endpoints).map_err(|why| Problem::invalid("endpoint", why))?;
+    let keys = keys.ok_or_else(|| Problem::invalid("keys", "must be given, as the browser gave them"))?;
+    // 65 and 16 bytes in base64url; whether they are a point of the curve shows when they are used.
+    for (field, text, chars) in [("keys.p256dh", &keys.p256dh, 87), ("keys.auth", &keys.auth, 22)] {
+        let text = text.trim_end_matches('=');
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if text.len() != chars || !plain {
+            return Err(Problem::invalid(field, format!("must be {chars} characters of base64url")));
+        }
+    }
+    let token = SubscriptionV1 { endpoint, keys }.to_token();
+    match token.expose().len() {
+        0..=TOKEN_BYTES_MAX => Ok(token),
+        _ => Err(Problem::invalid("endpoint", format!("is too long: {TOKEN_BYTES_MAX} bytes with its keys"))),
+    }
+}
+
+/// An endpoint is a client's word for where fallback shall call: `https`, and no address of a private network.
+/// A name that leads there is found out when it is looked up, in fallback.
+fn check_endpoint(endpoint: &str, private_allowed: bool) -> Result<(), &'static str> {
+    let uri: Uri = endpoint.parse().map_err(|_| "must be the address that the browser gave")?;
+    let authority = uri.authority().ok_or("must be the address that the browser gave")?;
+    if uri.scheme_str() != Some("https") {
+        return Err("must be https");
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not hold a name or a password");
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let private = match host.parse::<IpAddr>() {
+        Ok(address) => !is_public(address),
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || !host.contains('.'),
+    };
+    match private && !private_allowed {
+        true => Err("must be on the public internet"),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_on_the_public_internet() {
+        for (why, endpoint, private_allowed, expected) in [
+            ("a push service", "https://fcm.googleapis.com/fcm/send/abc:def", false, true),
+            ("with a port", "https://updates.push.services.mozilla.com:443/wpush/v2/x", false, true),
+            ("a public address", "https://93.184.215.14/x", false, true),
+            ("not encrypted", "http://push.example.org/x", false, false),
+            ("loopback", "https://127.0.0.1/x", false, false),
+            ("loopback, allowed", "https://127.0.0.1/x", true, true),
+            ("loopback, version 6", "https://[::1]:8443/x", false, false),
+            ("the cloud's metadata", "https://169.254.169.254/latest", false, false),
+            ("a name for ourselves", "https://localhost/x", false, false),
+            ("a name of the cluster", "https://postgres/x", false, false),
+            ("with a name", "https://user@push.example.org/x", false, false),
+            ("a path", "/wpush/v2/x", false, false),
+            ("nothing", "", false, false),
+            ("not encrypted, although private", "http://127.0.0.1/x", true, false),
+        ] {
+            assert_eq!(check_endpoint(endpoint, private_allowed).is_ok(), expected, "{why}: {endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_checked_by_field() {
+        let open = BrowserPush { public_key: String::new(), private_endpoints: false };
+        let endpoint = || Some("https://push.example.org/x".to_owned());
+        let keys = |p256dh: usize, auth: usize| {
+            Some(SubscriptionKeysV1 { p256dh: "B".repeat(p256dh), auth: "a".repeat(auth) })
+        };
+        let long = Some(format!("https://push.example.org/{}", "x".repeat(TOKEN_BYTES_MAX)));
+        for (why, endpoint, keys, webpush, expected) in [
+            ("as it should be", endpoint(), keys(87, 22), Some(&open), true),
+            ("no endpoint", None, keys(87, 22), Some(&open), false),
+            ("no keys", endpoint(), None, Some(&open), false),
+            ("half a key", endpoint(), keys(43, 22), Some(&open), false),
+            ("no secret", endpoint(), keys(87, 0), Some(&open), false),
+            ("too long", long, keys(87, 22), Some(&open), false),
+            ("not configured", endpoint(), keys(87, 22), None, false),
+        ] {
+            assert_eq!(browser_token(endpoint, keys, webpush).is_ok(), expected, "{why}");
+        }
+    }
+}

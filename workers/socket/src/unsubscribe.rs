@@ -1,0 +1,68 @@
+//! The unsubscribe links of emails: without a login, by the token in the address (RFC 8058).
+//!
+//! What holds here: only a POST ends anything. Programs that look for harm fetch every link of a mail, and people were
+//! unsubscribed by them (Notifuse/notifuse#136); so a GET asks.
+
+use axum::{
+    extract::{Path, State},
+    http::header,
+    response::{Html, IntoResponse as _, Response},
+};
+use tracing::info;
+use watchbell::wire::{Problem, unsubscribe::Unsubscription};
+
+use crate::{Socket, api::unavailable};
+
+/// The page holds a form and a style, and nothing else may run.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+
+/// `GET /v1/unsubscribe/{token}`: asks, and changes nothing.
+pub(crate) async fn ask(
+    State(socket): State<Socket>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    read(&socket, &token)?;
+    Ok(page(
+        "No more alerts by email?",
+        "<form method=post><button name=List-Unsubscribe value=One-Click>Unsubscribe</button></form>",
+    ))
+}
+
+/// `POST /v1/unsubscribe/{token}`: no more email to the address that the link was sent to. Harmless to repeat; an
+/// address that is no longer the user's is left alone.
+pub(crate) async fn end(
+    State(socket): State<Socket>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let unsubscription = read(&socket, &token)?;
+    let user = &unsubscription.user;
+    let contact = socket.0.store.contact(user).await.map_err(unavailable)?;
+    let address = contact.and_then(|contact| contact.email).filter(|email| unsubscription.is_for(email));
+    if let Some(address) = address {
+        let now = socket.0.clock.now();
+        socket.0.store.suppress_email(user, &address, now).await.map_err(unavailable)?;
+        metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
+        info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
+    }
+    Ok(page("You are unsubscribed.", "<p>Alerts still come to your screens and phones.</p>"))
+}
+
+fn read(socket: &Socket, token: &str) -> Result<Unsubscription, Problem> {
+    let read = socket.0.unsubscribe.as_ref().and_then(|unsubscribe| unsubscribe.read(token));
+    read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
+}
+
+/// `title` and `content` are ours.
+fn page(title: &str, content: &str) -> Response {
+    let style = "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}button{font:inherit;padding:.5rem 1rem}";
+    let html = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title><style>{style}</style><h1>{title}</h1>{content}</html>"
+    );
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, Html(html)).into_response()
+}
