@@ -66,7 +66,7 @@ async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
 }
 
 async fn act(letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Result<()> {
-    ensure!(which.all != !which.ids.is_empty(), "give ids, or --all");
+    ensure!(which.all == which.ids.is_empty(), "give ids, or --all");
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} letters, {per_sec}, {eta} to go")?);
     let acted = letters.act(action, which, &bar).await?;
