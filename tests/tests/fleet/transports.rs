@@ -249,6 +249,9 @@ async fn wanders(engine: Engine) -> anyhow::Result<()> {
     let seed = seed()?;
     println!("WATCHBELL_SEED={seed}");
     let mut chance = Chance::of(seed);
+    // Greeted before the first is published, so that all of them are changes since.
+    let asks = fleet.asks("ana", &[])?;
+    let mut client = fleet.client(Transport::WebSocket, "socket-1", &asks).await?;
     let publish = async {
         for number in 1..=WANDERED {
             let id = fleet.send(&to("ana", &format!("Alert {number}"))).await?;
@@ -265,8 +268,6 @@ async fn wanders(engine: Engine) -> anyhow::Result<()> {
     };
     let head = WANDERED + WANDERED / 4;
     let wander = async {
-        let asks = fleet.asks("ana", &[])?;
-        let mut client = fleet.client(Transport::WebSocket, "socket-1", &asks).await?;
         let (mut cursor, mut last) = (client.hello()["cursor"].clone(), 0);
         let mut shown = BTreeMap::new();
         while last < head {
