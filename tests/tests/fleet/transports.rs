@@ -197,9 +197,9 @@ async fn ends_with_its_token(fleet: &Fleet) -> anyhow::Result<()> {
         clients.push((transport, fleet.client(transport, "socket-1", &asks).await?));
     }
     let renewed = Asks { token: brief("dora")?, ..Asks::default() };
-    let mut renewed = match fleet.client(Transport::WebSocket, "socket-1", &renewed).await? {
-        Client::WebSocket(session) => session,
-        _ => anyhow::bail!("a WebSocket was asked for"),
+    let Client::WebSocket(mut renewed) = fleet.client(Transport::WebSocket, "socket-1", &renewed).await?
+    else {
+        anyhow::bail!("a WebSocket was asked for")
     };
     renewed.say(&json!({"type": "auth", "token": fleet.token("dora")?})).await?;
     let asks = Asks { token: brief("dora")?, ..Asks::default() };
@@ -247,7 +247,7 @@ async fn batches(fleet: &Fleet) -> anyhow::Result<()> {
 async fn wanders(engine: Engine) -> anyhow::Result<()> {
     let fleet = quiet(engine).await?;
     let seed = seed()?;
-    println!("WATCHBELL_SEED={seed}");
+    eprintln!("WATCHBELL_SEED={seed}");
     let mut chance = Chance::of(seed);
     // Greeted before the first is published, so that all of them are changes since.
     let asks = fleet.asks("ana", &[])?;
