@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::Context as _;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -197,10 +198,15 @@ async fn ends_with_its_token(fleet: &Fleet) -> anyhow::Result<()> {
         clients.push((transport, fleet.client(transport, "socket-1", &asks).await?));
     }
     let renewed = Asks { token: brief("dora")?, ..Asks::default() };
+<<<<<<< HEAD
     let Client::WebSocket(mut renewed) = fleet.client(Transport::WebSocket, "socket-1", &renewed).await?
     else {
         anyhow::bail!("a WebSocket was asked for")
     };
+=======
+    let renewed = fleet.client(Transport::WebSocket, "socket-1", &renewed).await?;
+    let Client::WebSocket(mut renewed) = renewed else { anyhow::bail!("a WebSocket was asked for") };
+>>>>>>> fleet
     renewed.say(&json!({"type": "auth", "token": fleet.token("dora")?})).await?;
     let asks = Asks { token: brief("dora")?, ..Asks::default() };
     let mut poll = fleet.client(Transport::Poll, "socket-1", &asks).await?;
@@ -247,7 +253,10 @@ async fn batches(fleet: &Fleet) -> anyhow::Result<()> {
 async fn wanders(engine: Engine) -> anyhow::Result<()> {
     let fleet = quiet(engine).await?;
     let seed = seed()?;
+<<<<<<< HEAD
     eprintln!("WATCHBELL_SEED={seed}");
+=======
+>>>>>>> fleet
     let mut chance = Chance::of(seed);
     // Greeted before the first is published, so that all of them are changes since.
     let asks = fleet.asks("ana", &[])?;
@@ -299,10 +308,11 @@ async fn wanders(engine: Engine) -> anyhow::Result<()> {
     };
     let (published, shown) = tokio::join!(publish, wander);
     published?;
+    let shown = shown.with_context(|| format!("WATCHBELL_SEED={seed}"))?;
     let inbox = fleet.inbox("ana").await?;
     let expected: BTreeMap<String, Value> =
         inbox.iter().map(|row| (row["alert"]["id"].to_string(), row["state"].clone())).collect();
-    assert_eq!(shown?, expected, "the screen shows what the inbox has (seed {seed})");
+    assert_eq!(shown, expected, "the screen shows what the inbox has (seed {seed})");
     Ok(())
 }
 

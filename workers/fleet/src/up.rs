@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use watchbell::{
@@ -81,12 +81,30 @@ impl Demo {
     }
 }
 
+/// Makes the folder this process's own for as long as the file is open: two brokers in memory on one database would each
+/// know half of what happens. The system lets go of it however the process ends.
+fn claim(dir: &Path) -> anyhow::Result<fs::File> {
+    let path = dir.join("up.lock");
+    let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "{} is in use by another `watchbell up`: stop that one, or give this one a folder of its own with --data",
+            dir.display()
+        ),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
+}
+
 /// Runs until a signal.
 pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
     config.http.listen = args.listen.unwrap_or(config.http.listen);
     let dir = args.data;
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    // Bound before anything is written: two of them must not share one folder by accident.
+    let _claim = claim(&dir)?;
     let listener = bind(&config).await?;
     let address = reachable(listener.local_addr()?);
     let url = format!("http://{address}");
@@ -278,4 +296,17 @@ fn write_private(file: &Path, content: &[u8]) -> anyhow::Result<()> {
         fs::rename(&beside, file)
     };
     write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn a_folder_is_of_one_process_at_a_time() {
+    let dir = std::env::temp_dir().join(format!("watchbell-claim-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let first = claim(&dir).unwrap();
+    let refused = claim(&dir).unwrap_err().to_string();
+    assert!(refused.contains("in use by another `watchbell up`"), "{refused}");
+    drop(first);
+    claim(&dir).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
 }
