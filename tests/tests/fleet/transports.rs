@@ -198,15 +198,8 @@ async fn ends_with_its_token(fleet: &Fleet) -> anyhow::Result<()> {
         clients.push((transport, fleet.client(transport, "socket-1", &asks).await?));
     }
     let renewed = Asks { token: brief("dora")?, ..Asks::default() };
-<<<<<<< HEAD
-    let Client::WebSocket(mut renewed) = fleet.client(Transport::WebSocket, "socket-1", &renewed).await?
-    else {
-        anyhow::bail!("a WebSocket was asked for")
-    };
-=======
     let renewed = fleet.client(Transport::WebSocket, "socket-1", &renewed).await?;
     let Client::WebSocket(mut renewed) = renewed else { anyhow::bail!("a WebSocket was asked for") };
->>>>>>> fleet
     renewed.say(&json!({"type": "auth", "token": fleet.token("dora")?})).await?;
     let asks = Asks { token: brief("dora")?, ..Asks::default() };
     let mut poll = fleet.client(Transport::Poll, "socket-1", &asks).await?;
@@ -253,10 +246,6 @@ async fn batches(fleet: &Fleet) -> anyhow::Result<()> {
 async fn wanders(engine: Engine) -> anyhow::Result<()> {
     let fleet = quiet(engine).await?;
     let seed = seed()?;
-<<<<<<< HEAD
-    eprintln!("WATCHBELL_SEED={seed}");
-=======
->>>>>>> fleet
     let mut chance = Chance::of(seed);
     // Greeted before the first is published, so that all of them are changes since.
     let asks = fleet.asks("ana", &[])?;

@@ -113,15 +113,12 @@ impl Allowance {
         Self { full_at: now }
     }
 
-    /// Takes one message out; false when there is none.
-    pub(crate) fn take(&mut self, now: Instant, per_second: u32) -> bool {
+    /// Takes one message out. When that was more than there was: from when on the client may be heard again.
+    pub(crate) fn take(&mut self, now: Instant, per_second: u32) -> Option<Instant> {
         let each = Duration::from_secs(1) / per_second.max(1);
-        let full_at = self.full_at.max(now) + each;
-        if full_at.saturating_duration_since(now) > Duration::from_secs(BURST_S.into()) {
-            return false;
-        }
-        self.full_at = full_at;
-        true
+        self.full_at = self.full_at.max(now) + each;
+        let burst = Duration::from_secs(BURST_S.into());
+        (self.full_at.saturating_duration_since(now) > burst).then(|| self.full_at - burst)
     }
 }
 
@@ -155,10 +152,15 @@ mod tests {
     fn a_client_may_say_so_much() {
         let began = Instant::now();
         let mut allowance = Allowance::new(began);
-        let said = (0..100).filter(|_| allowance.take(began, 10)).count();
+        let said = (0..30).filter(|_| allowance.take(began, 10).is_none()).count();
         assert_eq!(said, 30, "three seconds' worth at once");
-        assert!(!allowance.take(began + Duration::from_millis(50), 10));
-        let later = began + Duration::from_secs(1);
-        assert_eq!((0..100).filter(|_| allowance.take(later, 10)).count(), 10, "and then its rate");
+        let tenth = Duration::from_millis(100);
+        assert_eq!(allowance.take(began, 10), Some(began + tenth), "then it has to wait");
+        assert_eq!(
+            allowance.take(began, 10),
+            Some(began + 2 * tenth),
+            "longer for each that was read with it"
+        );
+        assert_eq!(allowance.take(began + 3 * tenth, 10), None, "and goes on at its rate");
     }
 }

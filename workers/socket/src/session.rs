@@ -110,6 +110,10 @@ pub(crate) struct State {
     /// What few sessions have.
     pub(crate) extras: Option<Box<Extras>>,
     pub(crate) allowance: Allowance,
+    /// Until when nothing is read, because the client says more than it may.
+    pub(crate) deaf_until: Option<Instant>,
+    /// Since when it says more than it may.
+    pub(crate) loud_since: Option<Instant>,
     pub(crate) timer: Pin<Box<Sleep>>,
     /// When something was last heard from the client.
     pub(crate) heard_at: Instant,
@@ -155,6 +159,8 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
         id: Uuid::new_v4(),
         extras: None,
         allowance: Allowance::new(now),
+        deaf_until: None,
+        loud_since: None,
         timer: Box::pin(sleep_until(now)),
         heard_at: now,
         write_by: None,
@@ -331,7 +337,12 @@ impl Session<'_> {
             }
         }
         if self.state.write_by.is_none() {
-            match self.connection.poll_read(context) {
+            self.state.deaf_until = self.state.deaf_until.filter(|until| *until > Instant::now());
+            let read = match self.state.deaf_until {
+                None => self.connection.poll_read(context),
+                Some(_) => Poll::Pending,
+            };
+            match read {
                 Poll::Ready(Ok(said)) => return Poll::Ready(Ok(Event::Said(said))),
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
                 Poll::Pending => {}
@@ -353,7 +364,7 @@ impl Session<'_> {
         let batch = state.extras.as_ref().and_then(|extras| extras.batcher.as_ref()?.due_at());
         let forget = state.extras.as_ref().and_then(|extras| Some(extras.known_events.as_ref()?.0));
         let leaves_by = state.leaves_by.map_or(state.old_at, |(at, _)| at);
-        let optional = [state.write_by, state.heal_at, batch, forget].into_iter().flatten();
+        let optional = [state.write_by, state.heal_at, state.deaf_until, batch, forget].into_iter().flatten();
         optional.chain([leaves_by]).fold(state.token_ends_at, Instant::min)
     }
 

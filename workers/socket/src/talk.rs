@@ -22,6 +22,8 @@ use crate::{
 
 /// How long an event that was stored may still be on its way through the broker, so that a snapshot has it first.
 const KNOWN_FOR: Duration = Duration::from_secs(5);
+/// A client that says more than it may for so long is closed.
+const LOUD_MAX: Duration = Duration::from_secs(10);
 /// Topics one session may subscribe to.
 const TOPICS_MAX: usize = 64;
 
@@ -30,9 +32,8 @@ impl Session<'_> {
         let now = Instant::now();
         self.state.heard_at = now;
         for said in said {
-            if !self.state.allowance.take(now, self.socket.0.config.messages_per_second) {
-                return Err(End::Close(CloseCode::TooManyMessages));
-            }
+            let rate = self.socket.0.config.messages_per_second;
+            self.state.deaf_until = self.state.allowance.take(now, rate).or(self.state.deaf_until);
             match said {
                 Said::Text(text) if text.trim() == "ping" => self.connection.put_bytes(frame::text("pong")),
                 Said::Text(text) => {
@@ -45,7 +46,21 @@ impl Session<'_> {
                 Said::Close => return Err(End::Closed),
             }
         }
-        Ok(())
+        self.bear_with(now)
+    }
+
+    /// A client that says more than it may is read more slowly, which loses nothing; one that does not stop is closed.
+    fn bear_with(&mut self, now: Instant) -> Result<(), End> {
+        if self.state.deaf_until.is_none() {
+            self.state.loud_since = None;
+            return Ok(());
+        }
+        metrics::counter!("watchbell_socket_throttled_total").increment(1);
+        let since = *self.state.loud_since.get_or_insert(now);
+        match now.duration_since(since) > LOUD_MAX {
+            true => Err(End::Close(CloseCode::TooManyMessages)),
+            false => Ok(()),
+        }
     }
 
     async fn obey(&mut self, line: &str) -> Result<(), End> {
