@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, lazy};
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 use watchbell::{
@@ -138,7 +138,7 @@ async fn what_is_told_is_what_is_stored() {
             let stop = CancellationToken::new();
             // What waits when dispatch starts is one batch.
             let running = if one_batch {
-                tokio::join!(bed.publish(&alerts), async { bed.start(&stop) }).1
+                tokio::join!(bed.publish(&alerts), lazy(|_| bed.start(&stop))).1
             } else {
                 let running = bed.start(&stop);
                 bed.publish(&alerts[..1]).await;
@@ -146,7 +146,8 @@ async fn what_is_told_is_what_is_stored() {
                 bed.publish(&alerts[1..]).await;
                 running
             };
-            let people: &[&str] = if one_batch || why == "later version" { &["ana", "ben"] } else { &["ben"] };
+            let people: &[&str] =
+                if one_batch || why == "later version" { &["ana", "ben"] } else { &["ben"] };
             bed.agree(&format!("{why}, one batch: {one_batch}"), people, title).await;
             let due = bed.dispatch.store.next_due().await.unwrap();
             assert_eq!(due.is_some(), title == "one", "{why}: what is over starts no escalation");
@@ -165,9 +166,8 @@ async fn an_audience_cut_off_halfway_is_completed() {
         let bed = Bed::new(&format!("halfway-{redelivered}")).await;
         let store = bed.dispatch.store.clone();
         let ops = GroupId::parse("ops").unwrap();
-        let members: Vec<UserId> = (0..2 * ROWS_PER_COMMIT_MAX + 7)
-            .map(|n| UserId::parse(format!("m{n:05}")).unwrap())
-            .collect();
+        let members: Vec<UserId> =
+            (0..2 * ROWS_PER_COMMIT_MAX + 7).map(|n| UserId::parse(format!("m{n:05}")).unwrap()).collect();
         store.change_members(&tenant(), &ops, &members, &[]).await.unwrap();
         let json = json!({"tenant": "acme", "id": "big", "title": "t", "to": {"groups": ["ops"]}});
         let publishing = tokio::spawn(bed.publish(std::slice::from_ref(&json)));

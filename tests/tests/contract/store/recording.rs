@@ -177,7 +177,8 @@ async fn of_two_contents_of_one_version_the_first_is_everybodys(
             alert.severity = Severity::Critical;
             alert.policy = Some("other".into());
         });
-        two = NewAlert { content: "two".into(), recipients: users(&["ben"]), reached: Some("p".into()), ..two };
+        two =
+            NewAlert { content: "two".into(), recipients: users(&["ben"]), reached: Some("p".into()), ..two };
         let rows = if one_batch {
             record(store, &[one.clone(), two.clone()]).await?
         } else {
@@ -195,7 +196,9 @@ async fn of_two_contents_of_one_version_the_first_is_everybodys(
         assert_eq!(stored.policy, None, "{why}");
         // Worse than the first, not than the second: so the row holds what the first says.
         let worse = but(&then(&one, Status::Firing), |alert| alert.severity = Severity::Critical);
-        store.apply_receipts(&[receipt(&acme("ben"), &[one.alert.id.as_str()], ReceiptState::Read)], at(1)).await?;
+        store
+            .apply_receipts(&[receipt(&acme("ben"), &[one.alert.id.as_str()], ReceiptState::Read)], at(1))
+            .await?;
         let rows = record(store, &[NewAlert { recipients: users(&["ben"]), ..worse }]).await?;
         assert_eq!(rows[0].state, InboxState::New, "{why}");
     }
