@@ -1,6 +1,9 @@
 //! What each alert says: the content that came first of its highest version. Every recipient's row says the same (I2).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -67,7 +70,7 @@ impl Store {
             .fetch_all(&mut **tx)
             .await?;
         if inserted.len() < held.len() {
-            let mut known: std::collections::BTreeSet<_> = held.keys().cloned().collect();
+            let mut known: BTreeSet<_> = held.keys().cloned().collect();
             for row in &inserted {
                 known.remove(&(stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
             }
@@ -79,7 +82,7 @@ impl Store {
     async fn lock_known(
         &self,
         tx: &mut Tx,
-        known: &std::collections::BTreeSet<(Tenant, AlertId)>,
+        known: &BTreeSet<(Tenant, AlertId)>,
         held: &mut HeldAlerts,
     ) -> Result<(), Failure> {
         let keys: Vec<_> = known

@@ -159,7 +159,7 @@ async fn who_is_named_too_late_gets_what_is_stored(Bed { store, .. }: &Bed) -> a
         let again = record(store, std::slice::from_ref(&over)).await?;
         assert!(!again[0].changed, "{why}");
         let third = NewAlert { recipients: users(&["ben"]), ..then(&over, Status::Firing) };
-        let rows = record(store, &[third.clone()]).await?;
+        let rows = record(store, std::slice::from_ref(&third)).await?;
         assert_eq!((rows[0].version, rows[0].changed), (3, true), "{why}: it fires again");
         assert_eq!(rows[0].content, third.content, "{why}");
         record(store, &[then(&third, Status::Resolved)]).await?;
