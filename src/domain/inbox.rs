@@ -58,6 +58,24 @@ pub struct Row {
     pub status: Status,
 }
 
+/// What an alert says, as far as it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Which version says it.
+    pub version: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it stands.
+    pub status: Status,
+}
+
+impl Stand {
+    /// What this alert says.
+    pub fn of(alert: &Alert) -> Self {
+        Self { version: alert.version, severity: alert.severity, status: alert.status }
+    }
+}
+
 /// What an incoming alert does to one inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
@@ -89,7 +107,7 @@ pub enum Escalation {
 ///
 /// A later version is shown in place and keeps what the person did, so that nobody sees two toasts for one
 /// alert. It counts as new again only when it fires again after it was over, or when it is worse than before.
-pub fn record(existing: Option<Row>, incoming: &Alert) -> Recorded {
+pub fn record(existing: Option<Row>, incoming: Stand) -> Recorded {
     let shown = |state| Row {
         version: incoming.version,
         state,
@@ -223,7 +241,7 @@ pub(super) mod tests {
                 Some((New, 0, Keep)),
             ),
         ] {
-            let got = match record(existing, &incoming) {
+            let got = match record(existing, Stand::of(&incoming)) {
                 Recorded::Unchanged => None,
                 Recorded::Changed { row, unread_by, escalation } => {
                     assert_eq!((row.version, row.status), (incoming.version, incoming.status), "{why}");

@@ -52,6 +52,7 @@ macro_rules! writing {
     }};
 }
 
+mod alerts;
 mod attempts;
 mod audit;
 mod devices;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, int, maybe_text, presence::is_present, stored_name, text, word};
+use super::{Failure, Store, StoreError, Tx, int, presence::is_present, stored_name, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
     inbox::{Escalation, Recorded, Row, record},
@@ -47,6 +47,10 @@ pub struct RecordedRow {
     pub unread: u64,
     /// What the user did with it.
     pub state: InboxState,
+    /// The version their inbox holds: a later one than the batch's when that came too late.
+    pub version: u32,
+    /// What clients are given of that version; of two contents of one version, the one that came first.
+    pub content: Arc<str>,
     /// False when it was there before: published twice, or delivered twice.
     pub changed: bool,
 }
@@ -60,14 +64,20 @@ struct Write {
 struct TimerWrite {
     user: UserKey,
     alert: AlertId,
-    /// The place in the batch of the alert that opens or stops it.
+    /// The place in the batch of the alert under whose policy it opens.
     by: usize,
+    /// The version that opens or stops it.
+    round: u32,
     change: Escalation,
 }
 
 impl Store {
     /// Records a batch. Rows come back in the order of the batch and its recipients, the unchanged ones too (with
     /// the number they stand under), so that a caller who lost the answer can publish again.
+    ///
+    /// An alert whose version or content did not win is recorded for its recipients as what did. Recipients of an earlier
+    /// version get the later one only if it names them: record it in a later batch, then [`Store::recipients_after`]
+    /// finds them.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch was recorded, or nobody knows: record it again.
@@ -83,11 +93,16 @@ impl Store {
     ) -> Result<Vec<RecordedRow>, Failure> {
         let mut heads = self.lock_heads(tx, batch, now).await?;
         let mut rows = self.existing_rows(tx, batch).await?;
+        let mut alerts = self.lock_alerts(tx, batch, now).await?;
 
         let mut recorded = Vec::new();
         let mut written: HashMap<(UserKey, AlertId), Write> = HashMap::new();
         let mut timers: Vec<TimerWrite> = Vec::new();
         for (by, new) in batch.iter().enumerate() {
+            let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
+                return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
+            };
+            held.meet(by, new);
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
                 let Some(head) = heads.get_mut(&user_key) else {
@@ -95,7 +110,7 @@ impl Store {
                 };
                 let key = (user_key.clone(), new.alert.id.clone());
                 let existing = rows.get(&key).copied();
-                let (state, seq, changed) = match record(existing.map(|(row, _)| row), &new.alert) {
+                let (state, seq, changed) = match record(existing.map(|(row, _)| row), held.stand) {
                     Recorded::Unchanged => {
                         let (row, seq) = existing.ok_or(Failure::Unreadable("inbox"))?;
                         (row.state, seq, false)
@@ -107,8 +122,13 @@ impl Store {
                         rows.insert(key.clone(), (row, head.seq));
                         written.insert(key, Write { row, seq: head.seq });
                         if escalation != Escalation::Keep {
-                            let alert = new.alert.id.clone();
-                            timers.push(TimerWrite { user: user_key, alert, by, change: escalation });
+                            timers.push(TimerWrite {
+                                user: user_key,
+                                alert: new.alert.id.clone(),
+                                by: held.by.unwrap_or(by),
+                                round: held.stand.version,
+                                change: escalation,
+                            });
                         }
                         (row.state, head.seq, true)
                     }
@@ -120,12 +140,14 @@ impl Store {
                     seq: seq as Seq,
                     unread,
                     state,
+                    version: held.stand.version,
+                    content: held.content.clone(),
                     changed,
                 });
             }
         }
 
-        self.write_alerts(tx, batch, now).await?;
+        self.write_alerts(tx, batch, &alerts).await?;
         self.write_rows(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
         self.write_timers(tx, batch, &timers, now).await?;
@@ -185,46 +207,6 @@ impl Store {
         Ok(rows)
     }
 
-    async fn write_alerts(&self, tx: &mut Tx, batch: &[NewAlert], now: Timestamp) -> Result<(), Failure> {
-        // One statement must not write one row twice: keep the highest version of each id, in a fixed order.
-        let mut latest: std::collections::BTreeMap<(&Tenant, &AlertId), &NewAlert> = Default::default();
-        for new in batch {
-            let held = latest.entry((&new.alert.tenant, &new.alert.id)).or_insert(new);
-            if held.alert.version <= new.alert.version {
-                *held = new;
-            }
-        }
-        let values: Vec<_> = latest
-            .values()
-            .map(|new| {
-                json!({
-                    "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(),
-                    "version": new.alert.version, "content": &*new.content, "policy": new.alert.policy,
-                    "reached": new.reached, "first_stops_all": i64::from(new.first_stops_all),
-                })
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO alerts (tenant, alert_id, version, content, policy, reached, first_stops_all, recorded_at_ms)
-             SELECT tenant, alert_id, version, content, policy, reached, first_stops_all, $2 FROM {} WHERE true
-             ON CONFLICT (tenant, alert_id) DO UPDATE SET version = excluded.version, reached = excluded.reached,
-                 first_stops_all = excluded.first_stops_all,
-                 content = CASE WHEN alerts.version < excluded.version THEN excluded.content ELSE alerts.content END,
-                 policy = CASE WHEN alerts.version < excluded.version THEN excluded.policy ELSE alerts.policy END
-             WHERE alerts.version < excluded.version
-                 OR (alerts.version = excluded.version AND excluded.reached IS NOT NULL)",
-            self.engine.rows(
-                "tenant text, alert_id text, version bigint, content text, policy text, reached text, first_stops_all bigint"
-            )
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
-    }
-
     async fn write_rows(
         &self,
         tx: &mut Tx,
@@ -281,7 +263,7 @@ impl Store {
             let key = (timer.user.tenant.as_str(), timer.user.user.as_str(), timer.alert.as_str());
             match (timer.change, new.first_due_at) {
                 (Escalation::Open, Some(due_at)) => opened.push(json!({
-                    "tenant": key.0, "user_id": key.1, "alert_id": key.2, "round": new.alert.version,
+                    "tenant": key.0, "user_id": key.1, "alert_id": key.2, "round": timer.round,
                     "policy": &*new.policy, "due_at_ms": due_at.as_millisecond(),
                     "absent_due_at_ms": new.absent_due_at.unwrap_or(due_at).as_millisecond(),
                     "expires_at_ms": new.expires_at.as_millisecond(),
@@ -428,52 +410,6 @@ impl Store {
         );
         sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
         Ok(())
-    }
-
-    /// Where the recording of this version of an alert was when it was last heard of, if its audience is a large one.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn reached(&self, alert: &Alert) -> Result<Option<String>, StoreError> {
-        self.in_time("reached", async {
-            let row = sqlx::query(
-                "SELECT reached FROM alerts WHERE tenant = $1 AND alert_id = $2 AND version = $3",
-            )
-            .bind(alert.tenant.as_str())
-            .bind(alert.id.as_str())
-            .bind(i64::from(alert.version))
-            .fetch_optional(&self.read)
-            .await?;
-            Ok(row.as_ref().map(|row| maybe_text(row, "reached")).transpose()?.flatten())
-        })
-        .await
-    }
-
-    /// The people an alert reached already, in order, after `after`: a later version goes to them as well.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn recipients_after(
-        &self,
-        tenant: &Tenant,
-        alert: &AlertId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<UserId>, StoreError> {
-        self.in_time("recipients_after", async {
-            let store = self;
-            let found = sqlx::query(
-                "SELECT user_id FROM inbox WHERE tenant = $1 AND alert_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
-            )
-            .bind(tenant.as_str())
-            .bind(alert.as_str())
-            .bind(after.map_or("", UserId::as_str))
-            .bind(limit as i64)
-            .fetch_all(&store.read)
-            .await?;
-            found.iter().map(|row| UserId::parse(text(row, "user_id")?).map_err(|_| Failure::Unreadable("user_id"))).collect()
-        })
-        .await
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use watchbell::{
     broker::Delivery,
-    domain::{GroupRule, UserId},
+    domain::{Alert, GroupRule, UserId},
     store::{NewAlert, ROWS_PER_COMMIT_MAX, StoreError},
 };
 
@@ -66,6 +66,10 @@ impl Dispatch {
         let mut commit = Commit::default();
         let mut pause = Pause::default();
         for one in taken {
+            // Its audience takes in those whom the earlier version reached, so they have to be recorded first.
+            if commit.has_earlier(one) {
+                self.record(std::mem::take(&mut commit), now, shutdown).await?;
+            }
             let mut audience = self.audience(one, &mut pause, shutdown).await?;
             loop {
                 let page = match audience.next(&self.store).await {
@@ -205,6 +209,16 @@ struct Commit {
     rows: usize,
 }
 
+impl Commit {
+    /// Whether it holds an earlier version of this alert.
+    fn has_earlier(&self, one: &Taken) -> bool {
+        let is_earlier = |alert: &Alert| {
+            alert.id == one.alert.id && alert.tenant == one.alert.tenant && alert.version < one.alert.version
+        };
+        one.alert.version > 1 && self.alerts.iter().any(|new| is_earlier(&new.alert))
+    }
+}
+
 async fn settle(taken: Vec<Taken>) {
     metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "recorded")
         .increment(taken.len() as u64);
@@ -212,3 +226,7 @@ async fn settle(taken: Vec<Taken>) {
         one.delivery.settle.ack().await;
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

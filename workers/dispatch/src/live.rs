@@ -35,11 +35,13 @@ impl Dispatch {
 }
 
 fn messages(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<(u16, Message)> {
-    let mut groups: BTreeMap<(usize, u16), Vec<LiveRecipient>> = BTreeMap::new();
+    // What the inboxes hold is told, not what came: a later version may have come before (I2).
+    let mut groups: BTreeMap<(usize, u16), (&RecordedRow, Vec<LiveRecipient>)> = BTreeMap::new();
     for row in rows {
         let tenant = alerts[row.alert].alert.tenant.clone();
         let partition = UserKey::new(tenant, row.user.clone()).partition(PARTITIONS);
-        groups.entry((row.alert, partition)).or_default().push(LiveRecipient {
+        let (_, recipients) = groups.entry((row.alert, partition)).or_insert((row, Vec::new()));
+        recipients.push(LiveRecipient {
             user: row.user.to_string(),
             seq: row.seq,
             unread: row.unread,
@@ -47,14 +49,14 @@ fn messages(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<(u16, Message)> {
         });
     }
     let mut messages = Vec::with_capacity(groups.len());
-    for ((alert, partition), recipients) in groups {
+    for ((alert, partition), (shown, recipients)) in groups {
         let new = &alerts[alert];
         // `content_of` wrote it, so it is JSON.
-        let Ok(content) = serde_json::from_str::<&RawValue>(&new.content) else { continue };
+        let Ok(content) = serde_json::from_str::<&RawValue>(&shown.content) else { continue };
         for to in recipients.chunks(LIVE_RECIPIENTS_MAX) {
             let body =
                 LiveV1::Alert(LiveAlert { tenant: new.alert.tenant.to_string(), to: to.to_vec(), content });
-            let id = format!("{}/{}/{}", new.alert.tenant, new.alert.id, new.alert.version);
+            let id = format!("{}/{}/{}", new.alert.tenant, new.alert.id, shown.version);
             messages.push((partition, Message::json(id, body.encode())));
         }
     }

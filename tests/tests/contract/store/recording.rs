@@ -8,7 +8,7 @@ use watchbell::store::{NewAlert, RecordedRow, Store};
 use watchbell_tests::services;
 
 use super::bed::{
-    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, tenant, then,
+    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, tenant, then, users,
 };
 
 on_both_engines!(
@@ -17,6 +17,8 @@ on_both_engines!(
     what_was_recorded_before_is_not_a_change,
     a_later_version_updates_in_place_and_an_earlier_one_does_nothing,
     versions_of_one_alert_in_one_batch_end_as_the_last,
+    who_is_named_too_late_gets_what_is_stored,
+    of_two_contents_of_one_version_the_first_is_everybodys,
     alerts_of_one_batch_get_neighbouring_numbers,
     the_end_of_an_alert_ends_its_escalation,
     what_was_acknowledged_can_still_be_resolved_or_seen,
@@ -135,6 +137,79 @@ async fn versions_of_one_alert_in_one_batch_end_as_the_last(Bed { store, .. }: &
     }
     assert_eq!(store.next_due().await?, None, "nobody is chased for what is over");
     Ok(())
+}
+
+/// The answer used to tell what came, and the inbox what was stored: ben saw "firing" for what was over.
+async fn who_is_named_too_late_gets_what_is_stored(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    for (why, one_batch) in [("two batches", false), ("one batch", true)] {
+        let late = firing(&why.replace(' ', "-"), &["ben"]);
+        let over = NewAlert { recipients: users(&["ana"]), ..then(&late, Status::Resolved) };
+        let rows = if one_batch {
+            record(store, &[over.clone(), late.clone()]).await?
+        } else {
+            record(store, std::slice::from_ref(&over)).await?;
+            record(store, std::slice::from_ref(&late)).await?
+        };
+        let row = rows.last().unwrap();
+        assert_eq!((row.user.as_str(), row.version, row.changed), ("ben", 2, true), "{why}");
+        assert_eq!(row.content, over.content, "{why}");
+        assert_eq!(shown(store, "ben", &late).await?, over.content, "{why}");
+        assert_eq!(store.next_due().await?, None, "{why}: nobody is chased for what is over");
+
+        let again = record(store, std::slice::from_ref(&over)).await?;
+        assert!(!again[0].changed, "{why}");
+        let third = NewAlert { recipients: users(&["ben"]), ..then(&over, Status::Firing) };
+        let rows = record(store, std::slice::from_ref(&third)).await?;
+        assert_eq!((rows[0].version, rows[0].changed), (3, true), "{why}: it fires again");
+        assert_eq!(rows[0].content, third.content, "{why}");
+        record(store, &[then(&third, Status::Resolved)]).await?;
+    }
+    Ok(())
+}
+
+/// Within one batch the last used to win.
+async fn of_two_contents_of_one_version_the_first_is_everybodys(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    for (why, one_batch) in [("two batches", false), ("one batch", true)] {
+        let one = firing(&why.replace(' ', "-"), &["ana"]);
+        let mut two = but(&one, |alert| {
+            alert.severity = Severity::Critical;
+            alert.policy = Some("other".into());
+        });
+        two =
+            NewAlert { content: "two".into(), recipients: users(&["ben"]), reached: Some("p".into()), ..two };
+        let rows = if one_batch {
+            record(store, &[one.clone(), two.clone()]).await?
+        } else {
+            let mut rows = record(store, std::slice::from_ref(&one)).await?;
+            rows.extend(record(store, std::slice::from_ref(&two)).await?);
+            rows
+        };
+        assert_eq!(rows.len(), 2, "{why}: both get it");
+        for row in rows {
+            assert_eq!((&row.content, row.version, row.changed), (&one.content, 1, true), "{why}");
+            assert_eq!(shown(store, row.user.as_str(), &one).await?, one.content, "{why}");
+        }
+        assert_eq!(store.reached(&one.alert).await?.as_deref(), Some("p"), "{why}: the place is kept");
+        let stored = store.latest(&tenant("acme"), &one.alert.id).await?.unwrap();
+        assert_eq!(stored.policy, None, "{why}");
+        // Worse than the first, not than the second: so the row holds what the first says.
+        let worse = but(&then(&one, Status::Firing), |alert| alert.severity = Severity::Critical);
+        store
+            .apply_receipts(&[receipt(&acme("ben"), &[one.alert.id.as_str()], ReceiptState::Read)], at(1))
+            .await?;
+        let rows = record(store, &[NewAlert { recipients: users(&["ben"]), ..worse }]).await?;
+        assert_eq!(rows[0].state, InboxState::New, "{why}");
+    }
+    Ok(())
+}
+
+/// What `user`'s inbox says of the alert.
+async fn shown(store: &Store, user: &str, new: &NewAlert) -> anyhow::Result<std::sync::Arc<str>> {
+    let changes = store.changes_after(&acme(user), 0, 10).await?;
+    let row = changes.rows.into_iter().find(|row| row.alert == new.alert.id);
+    Ok(row.ok_or_else(|| anyhow::anyhow!("{user} has no {}", new.alert.id))?.content)
 }
 
 async fn alerts_of_one_batch_get_neighbouring_numbers(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
