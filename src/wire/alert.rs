@@ -238,12 +238,17 @@ pub(super) fn text(
         Some(value) if value.chars().count() > chars_max => {
             Err(InvalidAlert::new(field, format!("has more than {chars_max} characters")))
         }
-        // PostgreSQL cannot store it, and no screen can show it.
-        Some(value) if value.contains('\0') => {
-            Err(InvalidAlert::new(field, "must not contain a NUL character"))
+        Some(value) if value.chars().any(|c| c.is_control() && !is_layout(field, c)) => {
+            let but = if field == "body" { " other than newlines and tabs" } else { "" };
+            Err(InvalidAlert::new(field, format!("must not contain control characters{but}")))
         }
         value => Ok(value),
     }
+}
+
+/// PostgreSQL cannot store NUL, screens cannot show the others, and terminals obey them. A body may have lines.
+fn is_layout(field: &str, c: char) -> bool {
+    field == "body" && matches!(c, '\n' | '\r' | '\t')
 }
 
 pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
