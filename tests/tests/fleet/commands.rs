@@ -327,3 +327,15 @@ async fn alerts_come_through_a_pipe_as_well() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "Everything was accepted.\n");
     is_in(&fleet, "ana", "piped", "new").await.unwrap();
 }
+
+/// `| head -1`: the reader has enough, and that is nothing to complain about.
+#[test]
+fn a_reader_that_leaves_ends_a_command_quietly() {
+    let dir = Scratch::new("closed-pipe").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(binary().unwrap());
+    let ended = command.current_dir(dir.path()).args(["topology", "show"]).stdout(writer).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}

@@ -41,7 +41,9 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
                 let hash = key.hash.get(..HASH_SHOWN).unwrap_or(&key.hash);
                 output::line(format!(
                     "{hash}  {:<16} {:<20} made {}  {state}",
-                    key.tenant, key.name, key.created_at
+                    key.tenant,
+                    output::inline(&key.name),
+                    key.created_at
                 ));
             }
         }
