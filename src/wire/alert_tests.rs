@@ -36,6 +36,26 @@ fn a_body_may_have_lines_and_a_title_any_script() {
 }
 
 #[test]
+fn the_last_second_that_can_be_written_is_the_last_there_is() {
+    let last = "9999-12-30T22:00:00Z";
+    for (written, expected) in [
+        ("9999-12-31T23:59:59Z", last),
+        ("9999-12-31T23:59:59.999-08:00", last),
+        (last, last),
+        ("9999-12-30T21:00:00Z", "9999-12-30T21:00:00Z"),
+    ] {
+        let value = json!({"to": {"users": ["ana"]}, "title": "t", "expires_at": written});
+        let alert = parse_alert(value.to_string().as_bytes(), &defaults()).unwrap();
+        assert_eq!(alert.expires_at.unwrap().to_string(), expected, "{written}");
+        let again = parse_alert(&encode_alert(&alert), &defaults()).unwrap();
+        assert_eq!(again.expires_at, alert.expires_at);
+    }
+    for wrong in ["9999-12-31", "9999-12-31T23:59:59", "10000-01-01T00:00:00Z", "9999-13-31T00:00:00Z"] {
+        refusal(&json!({"to": {"users": ["ana"]}, "title": "t", "expires_at": wrong}));
+    }
+}
+
+#[test]
 fn a_later_version_need_not_name_anybody() {
     let alert = parse_alert(br#"{"version":2,"to":{},"title":"Disk full"}"#, &defaults()).unwrap();
     assert!(alert.to.is_empty(), "it goes to whoever holds the alert");
