@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::Response,
 };
@@ -24,7 +24,10 @@ use watchbell::{
     },
 };
 
-use crate::{Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, session, token::TokenError};
+use crate::{
+    Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, query::Query, session,
+    token::TokenError,
+};
 
 /// The name of the cookie a team's page may keep the token in.
 const COOKIE: &str = "watchbell_token";
