@@ -78,7 +78,7 @@ pub fn alert_of(context: &Context<'_>, one: &HookAlert, to: Audience) -> Result<
         tenant: tenant.clone(),
         to,
         source: Some("alertmanager".into()),
-        category: name.map(|name| one_line(name)),
+        category: name.map(one_line),
         severity: severity_of(one.labels.get("severity").map(String::as_str)),
         status: status_of(one, now),
         title: if title.is_empty() { "An alert of Alertmanager".into() } else { title },
