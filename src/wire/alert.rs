@@ -238,12 +238,17 @@ pub(super) fn text(
         Some(value) if value.chars().count() > chars_max => {
             Err(InvalidAlert::new(field, format!("has more than {chars_max} characters")))
         }
-        // PostgreSQL cannot store it, and no screen can show it.
-        Some(value) if value.contains('\0') => {
-            Err(InvalidAlert::new(field, "must not contain a NUL character"))
+        Some(value) if value.chars().any(|c| c.is_control() && !is_layout(field, c)) => {
+            let but = if field == "body" { " other than newlines and tabs" } else { "" };
+            Err(InvalidAlert::new(field, format!("must not contain control characters{but}")))
         }
         value => Ok(value),
     }
+}
+
+/// PostgreSQL cannot store NUL, screens cannot show the others, and terminals obey them. A body may have lines.
+fn is_layout(field: &str, c: char) -> bool {
+    field == "body" && matches!(c, '\n' | '\r' | '\t')
 }
 
 pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
@@ -254,10 +259,22 @@ pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
 }
 
 pub(super) fn time(field: &str, value: Option<String>) -> Result<Option<Timestamp>, InvalidAlert> {
+    let read = |value: String| value.parse().ok().or_else(|| end_of_time(&value));
     value
-        .map(|value| value.parse())
+        .map(|value| {
+            let problem = "must be an RFC 3339 time such as 2026-11-21T12:00:00Z";
+            read(value).ok_or_else(|| InvalidAlert::new(field, problem))
+        })
         .transpose()
-        .map_err(|_| InvalidAlert::new(field, "must be an RFC 3339 time such as 2026-11-21T12:00:00Z"))
+}
+
+/// Many write the last second of the year 9999 for `never`, which is a day more than a [`Timestamp`] goes: it is the
+/// last second there is. <https://docs.rs/jiff/0.2/jiff/struct.Timestamp.html#associatedconstant.MAX>
+fn end_of_time(value: &str) -> Option<Timestamp> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(value).ok()?;
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    let is_late = pieces.date() >= jiff::civil::date(9999, 12, 30);
+    (is_whole && is_late).then(|| Timestamp::from_second(Timestamp::MAX.as_second()).ok()).flatten()
 }
 
 /// The alert as clients see it. The audience, the tenant and the policy stay inside (I8).

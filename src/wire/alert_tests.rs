@@ -28,6 +28,34 @@ fn only_to_and_title_are_required() {
 }
 
 #[test]
+fn a_body_may_have_lines_and_a_title_any_script() {
+    let body = "first\r\n\tsecond\n";
+    let value = json!({"to": {"users": ["ana"]}, "title": "Dysk pełny 🔔 مرحبا\u{200f}", "body": body});
+    let alert = parse_alert(value.to_string().as_bytes(), &defaults()).unwrap();
+    assert_eq!(alert.body.as_deref(), Some(body));
+}
+
+#[test]
+fn the_last_second_that_can_be_written_is_the_last_there_is() {
+    let last = "9999-12-30T22:00:00Z";
+    for (written, expected) in [
+        ("9999-12-31T23:59:59Z", last),
+        ("9999-12-31T23:59:59.999-08:00", last),
+        (last, last),
+        ("9999-12-30T21:00:00Z", "9999-12-30T21:00:00Z"),
+    ] {
+        let value = json!({"to": {"users": ["ana"]}, "title": "t", "expires_at": written});
+        let alert = parse_alert(value.to_string().as_bytes(), &defaults()).unwrap();
+        assert_eq!(alert.expires_at.unwrap().to_string(), expected, "{written}");
+        let again = parse_alert(&encode_alert(&alert), &defaults()).unwrap();
+        assert_eq!(again.expires_at, alert.expires_at);
+    }
+    for wrong in ["9999-12-31", "9999-12-31T23:59:59", "10000-01-01T00:00:00Z", "9999-13-31T00:00:00Z"] {
+        refusal(&json!({"to": {"users": ["ana"]}, "title": "t", "expires_at": wrong}));
+    }
+}
+
+#[test]
 fn a_later_version_need_not_name_anybody() {
     let alert = parse_alert(br#"{"version":2,"to":{},"title":"Disk full"}"#, &defaults()).unwrap();
     assert!(alert.to.is_empty(), "it goes to whoever holds the alert");
@@ -50,7 +78,13 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (with("title", json!("  ")), "title: must not be empty"),
         (with("title", json!(7)), "title: has the wrong type: expected a string"),
         (with("title", json!("x".repeat(257))), "title: has more than 256 characters"),
-        (with("body", json!("a\0b")), "body: must not contain a NUL character"),
+        (with("title", json!("a\nb")), "title: must not contain control characters"),
+        (with("title", json!("a\u{9b}2Jb")), "title: must not contain control characters"),
+        (with("source", json!("\u{1b}[31m")), "source: must not contain control characters"),
+        (
+            with("body", json!("a\0b")),
+            "body: must not contain control characters other than newlines and tabs",
+        ),
         (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
         (with("version", json!(0)), "version: counts from 1"),
         (with("id", json!("~push")), "id: must not begin with ~: such ids are Watchbell's own"),

@@ -53,7 +53,7 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (with("keep", json!(-1)), "keep: has the wrong type: expected u64"),
         (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
         (with("data", json!(7)), "data: has the wrong type: expected a map"),
-        (with("source", json!("a\0b")), "source: must not contain a NUL character"),
+        (with("source", json!("a\0b")), "source: must not contain control characters"),
         (
             with("occurred_at", json!("now")),
             "occurred_at: must be an RFC 3339 time such as 2026-11-21T12:00:00Z",

@@ -52,6 +52,11 @@ impl Problem {
         Self::new(404, "not-found", "Not found", Some(detail.into()))
     }
 
+    /// 405: the address is there, and does not have this method.
+    pub fn wrong_method(detail: impl Into<String>) -> Self {
+        Self::new(405, "method-not-allowed", "The address does not have this method", Some(detail.into()))
+    }
+
     /// 409: it would contradict what is there.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(409, "conflict", "Contradicts what is stored", Some(detail.into()))

@@ -37,6 +37,14 @@ pub fn operations(health: Health, metrics: PrometheusHandle) -> Router {
         .route("/metrics", get(move || async move { metrics.render() }))
 }
 
+/// Routes with an answer for everything else: what is not there is a problem document too.
+pub fn with_fallbacks(routes: Router) -> Router {
+    let address = || async { Problem::not_found("nothing is served at this address by this process") };
+    let method = || async { Problem::wrong_method("the `Allow` header of this answer names those it has") };
+    // Only where a worker did not choose an answer of its own.
+    routes.method_not_allowed_fallback(method).fallback(address)
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -51,5 +59,31 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_there_is_a_problem_document() {
+        let routes = Router::new().route("/there", get(|| async { "yes" }));
+        for (method, path, status, allow) in [
+            ("GET", "/there", 200, None),
+            ("GET", "/elsewhere", 404, None),
+            ("PUT", "/there", 405, Some("GET,HEAD")),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let answer = with_fallbacks(routes.clone()).oneshot(request).await.unwrap();
+            let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((answer.status().as_u16(), header(header::ALLOW)), (status, allow), "{method} {path}");
+            let is_problem = header(header::CONTENT_TYPE) == Some("application/problem+json");
+            assert_eq!(is_problem, status != 200, "{method} {path}");
+        }
     }
 }

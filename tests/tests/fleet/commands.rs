@@ -64,6 +64,7 @@ async fn send_tail_and_explain_find_their_way_by_the_folder_of_up() {
     tail_shows_what_send_sends(&fleet).await.unwrap();
     a_file_is_sent_line_by_line(&fleet).await.unwrap();
     explain_tells_the_story(&fleet).await.unwrap();
+    keys_and_tokens_are_made_beside_up(&fleet).await.unwrap();
     what_send_refuses(&fleet);
 }
 
@@ -170,6 +171,25 @@ fn what_send_refuses(fleet: &Fleet) {
         &refusal(fleet, &["send", "--data", "elsewhere", "--to", "ana", "t"], &[]),
         &["run `watchbell up`"],
     );
+}
+
+/// Nothing is configured: the store and the secret are those in the folder, the tenant is `demo`.
+async fn keys_and_tokens_are_made_beside_up(fleet: &Fleet) -> anyhow::Result<()> {
+    let dir = Scratch::new("beside-up")?;
+    let data = fleet.dir().join("data").display().to_string();
+    let print = |args: &[&str]| -> anyhow::Result<String> {
+        let done = bare(&dir, &[args, &["--data", &data]].concat(), &[], "")?;
+        anyhow::ensure!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+    };
+    let url = fleet.url("up")?;
+    let token = print(&["token", "--user", "ana"])?;
+    assert_eq!(fleet.http().get(format!("{url}/v1/inbox")).bearer_auth(token).send().await?.status(), 200);
+    let key = print(&["key", "create", "--name", "a\u{1b}[31mred\nkey"])?;
+    let sent = bare(&dir, &["send", "--url", &url, "--key", &key, "--to", "ana", "t"], &[], "")?;
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_says(&print(&["key", "list"])?, &["demo", "a\\u001b[31mred\\u000akey"]);
+    Ok(())
 }
 
 /// An operator with real services.
@@ -326,4 +346,16 @@ async fn alerts_come_through_a_pipe_as_well() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(String::from_utf8_lossy(&done.stdout), "Everything was accepted.\n");
     is_in(&fleet, "ana", "piped", "new").await.unwrap();
+}
+
+/// `| head -1`: the reader has enough, and that is nothing to complain about.
+#[test]
+fn a_reader_that_leaves_ends_a_command_quietly() {
+    let dir = Scratch::new("closed-pipe").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(binary().unwrap());
+    let ended = command.current_dir(dir.path()).args(["topology", "show"]).stdout(writer).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }

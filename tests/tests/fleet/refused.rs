@@ -95,6 +95,7 @@ async fn what_producers_hear(fleet: &Fleet) -> anyhow::Result<()> {
         ("nothing", String::new(), json!([400, "malformed", null, null])),
         ("a misspelt field", with("severty", json!("info")), json!([422, "invalid", "severty", null])),
         ("no title", json!({"to": {"users": ["ana"]}}).to_string(), json!([422, "invalid", "alert", null])),
+        ("a title that steers", with("title", json!("\u{1b}[2J")), json!([422, "invalid", "title", null])),
         ("an empty title", with("title", json!(" ")), json!([422, "invalid", "title", null])),
         ("for nobody", with("to", json!({})), json!([422, "invalid", "to", null])),
         (
@@ -200,7 +201,20 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
         |path: &str, body: Value| fleet.http().put(format!("{base}{path}")).bearer_auth(&token).json(&body);
     let receipt =
         |body: Value| fleet.http().post(format!("{base}/v1/inbox/receipts")).bearer_auth(&token).json(&body);
+    let get = |path: &str| fleet.http().get(format!("{base}{path}")).bearer_auth(&token);
     let mut report = Report::default();
+    for (path, expected) in [
+        ("/v1/inbox?before=-5", json!([422, "invalid", "before", null])),
+        ("/v1/poll?wait=-1", json!([422, "invalid", "wait", null])),
+        ("/v1/topics/x/events?limit=-1", json!([422, "invalid", "limit", null])),
+        ("/v1/sse?cursor=a&cursor=b", json!([422, "invalid", "cursor", null])),
+        ("/v1/ws?wait=long", json!([422, "invalid", "wait", null])),
+        ("/v1/ws", json!([400, "malformed", null, null])),
+        ("/v1/inboxes", json!([404, "not-found", null, null])),
+        ("/v1/inbox/receipts", json!([405, "method-not-allowed", null, null])),
+    ] {
+        report.expect(path, &problem(get(path)).await?, &expected);
+    }
     for (why, request, expected) in [
         ("no token", fleet.http().get(format!("{base}/v1/inbox")), json!([401, "unauthorized", null, null])),
         ("an expired token", inbox(&expired), json!([401, "unauthorized", null, null])),

@@ -141,7 +141,7 @@ pub(crate) struct TailArgs {
     /// A token; otherwise `demo.json` has one for `--user`.
     #[arg(long, env = "WATCHBELL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Whose session, by `demo.json`.
+    /// Whose session, by `demo.json`; `ana` when there is no `--token` either.
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// Go on after this cursor.
@@ -166,7 +166,7 @@ pub(crate) struct TokenArgs {
     /// Whose.
     #[arg(long)]
     pub(crate) user: String,
-    /// Behind which wall; `auth.default_tenant` otherwise.
+    /// Behind which wall; `auth.default_tenant` otherwise, and `demo` for `up`.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// How long it is good, in seconds.
@@ -178,21 +178,27 @@ pub(crate) struct TokenArgs {
     /// Groups its user belongs to. Several with commas, or given again.
     #[arg(long, value_delimiter = ',', value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
+    /// The data folder of `watchbell up`, when no secret is configured.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct KeyArgs {
     #[command(subcommand)]
     pub(crate) command: KeyCommand,
+    /// The data folder of `watchbell up`, when no store is configured.
+    #[arg(long, global = true, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key. It is printed once and only its hash is kept.
     Create {
-        /// Whose alerts it may publish.
+        /// Whose alerts it may publish; `auth.default_tenant` otherwise, and `demo` for `up`.
         #[arg(long)]
-        tenant: String,
+        tenant: Option<String>,
         /// What it is for.
         #[arg(long, default_value = "")]
         name: String,

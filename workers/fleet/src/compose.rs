@@ -254,6 +254,7 @@ impl Process {
             [] => routes,
             documents => routes.merge(http::openapi(documents)),
         };
+        let routes = http::with_fallbacks(routes);
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
         let serving =
             tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));

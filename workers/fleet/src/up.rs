@@ -266,6 +266,13 @@ async fn furnish(
     Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
 }
 
+/// What the tokens of an `up` in this folder are signed with.
+pub(crate) fn secret_of(dir: &Path) -> anyhow::Result<Secret> {
+    let file = dir.join("auth.secret");
+    let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(Secret::from(text.trim().to_owned()))
+}
+
 /// The secret in a file, made when it is not there.
 fn secret_in(file: &Path) -> anyhow::Result<Secret> {
     if let Ok(text) = fs::read_to_string(file) {

@@ -40,11 +40,17 @@ pub fn is_usable_url(url: &str) -> bool {
     web && url.len() <= bounds::URL_BYTES_MAX && !url.chars().any(char::is_control)
 }
 
-/// `text` without NUL (which PostgreSQL cannot store), cut between characters with `…` when it is longer than
-/// `chars_max` characters or `bytes_max` bytes of JSON.
+/// A text for one line: blanks in place of newlines and control characters, which a title must not have.
+pub fn one_line(text: &str) -> String {
+    let words: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clip(words.trim(), bounds::TITLE_CHARS_MAX, usize::MAX)
+}
+
+/// `text` without control characters other than newlines and tabs, cut between characters with `…` when it
+/// is longer than `chars_max` characters or `bytes_max` bytes of JSON.
 pub fn clip(text: &str, chars_max: usize, bytes_max: usize) -> String {
     const CUT: char = '…';
-    let text = text.replace('\0', "");
+    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "");
     if text.chars().nth(chars_max).is_none() && escaped_len(&text) <= bytes_max {
         return text;
     }
@@ -85,9 +91,14 @@ mod tests {
             ("fits to the byte", "żó", usize::MAX, 4, "żó"),
             ("cut inside a character", "żółw", usize::MAX, 6, "ż…"),
             ("escapes count", "\"\"\"", usize::MAX, 5, "\"…"),
-            ("NUL goes", "a\0b", 9, 9, "ab"),
+            ("control characters go, lines stay", "a\0\u{1b}b\n\tc", 9, usize::MAX, "ab\n\tc"),
         ] {
             assert_eq!(clip(text, chars_max, bytes_max), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn a_title_of_several_lines_becomes_one() {
+        assert_eq!(one_line(" Disk full\non db-1\u{7}\n"), "Disk full on db-1");
     }
 }

@@ -47,12 +47,7 @@ pub async fn admit(State(shared): App, request: Request, next: Next) -> Result<R
 
 /// The answer to a method that the address does not have; axum adds `Allow`.
 pub async fn wrong_method() -> Problem {
-    Problem {
-        kind: "urn:watchbell:problem:method-not-allowed".into(),
-        title: "The address does not have this method",
-        status: 405,
-        ..Problem::malformed("`/openapi.json` lists what there is.")
-    }
+    Problem::wrong_method("`/openapi.json` lists what there is.")
 }
 
 /// The type of the body, without parameters, in small letters. Empty when it is not given.

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Query, State},
+    extract::{FromRequestParts, State},
     http::request::Parts,
     response::{IntoResponse as _, Response},
 };
@@ -14,7 +14,7 @@ use watchbell::{
     wire::{Problem, frame::ReceiptFrame},
 };
 
-use crate::{Identity, Socket, door, talk::receipt_of};
+use crate::{Identity, Socket, door, query::Query, talk::receipt_of};
 
 /// Rows of a page when none is asked for, and at the most.
 const PAGE_DEFAULT: usize = 50;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::Response,
 };
@@ -24,7 +24,10 @@ use watchbell::{
     },
 };
 
-use crate::{Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, session, token::TokenError};
+use crate::{
+    Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, query::Query, session,
+    token::TokenError,
+};
 
 /// The name of the cookie a team's page may keep the token in.
 const COOKIE: &str = "watchbell_token";
@@ -201,7 +204,7 @@ pub(crate) fn check_revoked(identity: &Identity, head: &Head) -> Result<(), Prob
 
 /// The answer to an opening handshake (RFC 6455, section 4.2.2).
 pub(crate) fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_16_bytes(key.as_bytes()));
     let is_version_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let (Some(key), true, true) = (key, is_version_13, has_token(headers, header::UPGRADE, "websocket"))
     else {
@@ -218,6 +221,13 @@ pub(crate) fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
     ))
+}
+
+/// Whether it is 16 bytes in base64 (RFC 6455, section 4.1): 22 characters, the last of which has four bits to spare,
+/// and `==`. A client that leaves rubbish in those bits is let in.
+fn is_16_bytes(key: &[u8]) -> bool {
+    let digit = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/');
+    key.len() == 24 && key.strip_suffix(b"==").is_some_and(|digits| digits.iter().all(digit))
 }
 
 fn server_sent_head(socket: &Socket, headers: &HeaderMap) -> String {
@@ -285,6 +295,21 @@ mod tests {
                 request.insert(header::ORIGIN, header::HeaderValue::from_static(origin));
             }
             assert_eq!(origin_is_allowed(&request, allowed), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_handshake_is_16_bytes() {
+        for (why, key, expected) in [
+            ("the one of RFC 6455", "dGhlIHNhbXBsZSBub25jZQ==", true),
+            ("no base64", "!!!!!!!!!!!!!!!!!!!!!!!!", false),
+            ("18 bytes", "dGhlIHNhbXBsZSBub25jZSEh", false),
+            ("17 bytes", "dGhlIHNhbXBsZSBub25jZSE=", false),
+            ("padded in the middle", "dGhlIHNhbXBs==Bub25jZQ==", false),
+            ("the other alphabet", "dGhlIHNhbXBsZSBub25jZ_==", false),
+            ("15 bytes", "dGhlIHNhbXBsZSBub25j", false),
+        ] {
+            assert_eq!(is_16_bytes(key.as_bytes()), expected, "{why}");
         }
     }
 

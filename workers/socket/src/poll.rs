@@ -9,7 +9,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
@@ -34,6 +34,7 @@ use crate::{
     hub::{Place, Subscription},
     mailbox::{Item, Mail},
     order::{Order, Taken},
+    query::Query,
     replay::Replayed,
     session::token_ends_at,
 };

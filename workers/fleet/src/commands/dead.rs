@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
 async fn list(letters: &Letters, limit: u64) -> anyhow::Result<()> {
     let Listed { total, letters } = letters.look(limit).await?;
     for Letter { id, from, reason, body, .. } in &letters {
+        let (id, reason) = (output::inline(id), output::inline(reason));
         output::line(format!("{id:<40} {from:<24} {:>7} bytes  {reason}", body.len()));
     }
     match (total, letters.len() as u64) {
@@ -56,9 +57,10 @@ async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
     let found: Vec<_> = found.collect();
     ensure!(!found.is_empty(), "no dead letter has this id");
     for letter in found {
-        output::line(format!("{}\nfrom {}: {}", letter.id, letter.from, letter.reason));
+        let (id, reason) = (output::inline(&letter.id), output::inline(&letter.reason));
+        output::line(format!("{id}\nfrom {}: {reason}", letter.from));
         for (name, value) in &letter.headers {
-            output::line(format!("  {name}: {value}"));
+            output::line(format!("  {}: {}", output::inline(name), output::inline(value)));
         }
         output::line(letter.body);
     }

@@ -26,7 +26,7 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
     };
     let title =
         serde_json::from_str::<ShownAlert>(&stored.content).map(|shown| shown.title).unwrap_or_default();
-    output::line(format!("{alert} version {}: {title}", stored.version));
+    output::line(format!("{alert} version {}: {}", stored.version, output::inline(&title)));
     output::line(format!(
         "recorded {} for {} recipients, seen by {}",
         stored.recorded_at, stored.recipients, stored.seen
@@ -65,13 +65,13 @@ fn fares(counts: &Counts) -> String {
 
 fn show(recipient: &Recipient) {
     let ahead = match (&recipient.stopped, recipient.due_at) {
-        (Some(reason), _) => format!("ended: {reason}"),
+        (Some(reason), _) => format!("ended: {}", output::inline(reason)),
         (None, Some(due_at)) => format!("looked at again at {due_at}{}", overdue(due_at)),
         (None, None) => "nothing more will be sent".to_owned(),
     };
     output::line(format!("\n{} ({}; {ahead})", recipient.user, recipient.state));
     for entry in &recipient.entries {
-        output::line(format!("  {:<30} {}", entry.at.to_string(), entry.what));
+        output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
     }
 }
 

@@ -1,14 +1,14 @@
 //! `watchbell key create|list|revoke|vapid`
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use jiff::Timestamp;
-use watchbell::{domain::Tenant, runtime::Config, store::Store};
+use watchbell::runtime::Config;
 use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 
 use crate::{
     cli::{KeyArgs, KeyCommand},
-    compose, output,
+    output,
 };
 
 /// Characters of a hash that are shown, and that name a key.
@@ -25,10 +25,12 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    let store = Store::open(&compose::store_config(config)?)?;
+    let store = super::store(config, &args.data)?;
     match args.command {
         KeyCommand::Create { tenant, name } => {
-            let tenant = Tenant::parse(tenant).context("--tenant")?;
+            let is_known = config.auth.default_tenant.is_some() || config.store.url.is_none();
+            ensure!(tenant.is_some() || is_known, "give --tenant: whose alerts may be published with it?");
+            let tenant = super::tenant(tenant.as_deref(), config)?;
             let made = key::generate(&mut rand::rng());
             store.add_api_key(&key::hash(made.expose()), &tenant, &name, Timestamp::now()).await?;
             output::note("Keep it: only its hash is stored, and it is not shown again.");
@@ -41,7 +43,9 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
                 let hash = key.hash.get(..HASH_SHOWN).unwrap_or(&key.hash);
                 output::line(format!(
                     "{hash}  {:<16} {:<20} made {}  {state}",
-                    key.tenant, key.name, key.created_at
+                    key.tenant,
+                    output::inline(&key.name),
+                    key.created_at
                 ));
             }
         }

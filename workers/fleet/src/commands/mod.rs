@@ -23,12 +23,14 @@ use watchbell::{
 
 use crate::{
     cli::{Cli, CompletionsArgs},
-    compose, up,
+    compose, output, up,
 };
 
 /// Prints a completion script.
 pub(crate) fn completions(args: &CompletionsArgs) {
-    clap_complete::generate(args.shell, &mut Cli::command(), "watchbell", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "watchbell", &mut script);
+    output::line(String::from_utf8_lossy(&script).trim_end());
 }
 
 /// The configured store, or that of `up` in its folder.

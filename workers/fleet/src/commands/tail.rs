@@ -127,7 +127,7 @@ impl Tail {
 }
 
 fn describe(kind: &str, frame: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| output::inline(value.as_str().unwrap_or_default()).into_owned();
     match kind {
         "hello" => format!(
             "signed in as {}, change {}, {} unread",

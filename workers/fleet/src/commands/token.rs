@@ -8,12 +8,14 @@ use watchbell::{
 };
 use watchbell_socket::token::{Grants, NewToken};
 
-use crate::{cli::TokenArgs, output};
+use crate::{cli::TokenArgs, output, up};
 
 pub(crate) fn run(config: &Config, args: &TokenArgs) -> anyhow::Result<()> {
-    let secret = config.auth.hs256_secret.as_ref();
-    let secret =
-        secret.context("auth.hs256_secret is not configured, and tokens can only be made with it")?;
+    let secret = match &config.auth.hs256_secret {
+        Some(secret) => secret.clone(),
+        None => up::secret_of(&args.data)
+            .context("auth.hs256_secret is not configured, so that of `up` is looked for")?,
+    };
     let tenant = super::tenant(args.tenant.as_deref(), config)?;
     let user = UserKey::new(tenant, UserId::parse(&args.user).context("--user")?);
     let issued_at = Timestamp::now();
@@ -28,6 +30,6 @@ pub(crate) fn run(config: &Config, args: &TokenArgs) -> anyhow::Result<()> {
         groups: args.groups.iter().map(GroupId::parse).collect::<Result<_, _>>().context("--groups")?,
     };
     let token = NewToken { user: &user, issued_at, expires_at, grants: &grants };
-    output::line(token.sign(secret, &config.auth)?);
+    output::line(token.sign(&secret, &config.auth)?);
     Ok(())
 }

@@ -11,7 +11,7 @@ use watchbell::{
 };
 
 use super::{Hook, HookAlert};
-use crate::hook::{self, clip, escaped_len};
+use crate::hook::{self, clip, escaped_len, one_line};
 
 /// What every id is made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_6f9e_41d2_4c1e_9b0a_7c1f_3d2e_8a46);
@@ -64,7 +64,7 @@ pub fn alert_of(context: &Context<'_>, one: &HookAlert, to: Audience) -> Result<
         names.iter().find_map(|name| one.annotations.get(*name).filter(|text| !text.trim().is_empty()))
     };
     let title = first(&["summary", "title"]).map(String::as_str).or(name).unwrap_or_default();
-    let title = clip(title.trim(), bounds::TITLE_CHARS_MAX, usize::MAX);
+    let title = one_line(title);
     let mut data = Map::from_iter([
         ("receiver".to_owned(), json!(clip(&hook.receiver, bounds::TITLE_CHARS_MAX, usize::MAX))),
         ("externalURL".to_owned(), json!(clip(&hook.external_url, usize::MAX, bounds::URL_BYTES_MAX))),
@@ -78,7 +78,7 @@ pub fn alert_of(context: &Context<'_>, one: &HookAlert, to: Audience) -> Result<
         tenant: tenant.clone(),
         to,
         source: Some("alertmanager".into()),
-        category: name.map(|name| clip(name, bounds::TITLE_CHARS_MAX, usize::MAX)),
+        category: name.map(one_line),
         severity: severity_of(one.labels.get("severity").map(String::as_str)),
         status: status_of(one, now),
         title: if title.is_empty() { "An alert of Alertmanager".into() } else { title },

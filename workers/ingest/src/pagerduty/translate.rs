@@ -11,7 +11,7 @@ use watchbell::{
     wire::Problem,
 };
 
-use crate::hook::{self, Query, clip};
+use crate::hook::{self, Query, clip, one_line};
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
@@ -135,11 +135,11 @@ pub fn alert_of(context: &Context<'_>, event: &Event, id: AlertId) -> Result<Ale
         version: 1,
         tenant: context.tenant.clone(),
         to: context.query.audience.clone(),
-        source: given(&event.client).or_else(|| source.clone()).map(|text| short(&text)),
-        category: given(&payload.class).map(|text| short(&text)),
+        source: given(&event.client).or_else(|| source.clone()).map(|text| one_line(&text)),
+        category: given(&payload.class).map(|text| one_line(&text)),
         severity: severity_of(event.action, payload.severity.as_deref())?,
         status: event.action.status(),
-        title: short(title.trim()),
+        title: one_line(&title),
         body: body.map(|text| clip(&text, bounds::BODY_CHARS_MAX, BODY_BYTES_MAX)),
         url: url_of(event),
         labels: labels_of([
@@ -155,10 +155,6 @@ pub fn alert_of(context: &Context<'_>, event: &Event, id: AlertId) -> Result<Ale
         expires_at: None,
         dismissed_until: None,
     })
-}
-
-fn short(text: &str) -> String {
-    clip(text, bounds::TITLE_CHARS_MAX, usize::MAX)
 }
 
 /// PagerDuty wakes people for `critical` and `error`, and not for the others, unless told otherwise.

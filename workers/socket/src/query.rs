@@ -1,0 +1,82 @@
+//! Query strings: what is wrong with one is told as a problem document that names the parameter.
+
+use std::error::Error as _;
+
+use axum::{
+    extract::{self, FromRequestParts, rejection::QueryRejection},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+use watchbell::wire::Problem;
+
+/// The parameters of a request. Those that are not known are passed over.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let read = extract::Query::try_from_uri(&parts.uri);
+        read.map(|extract::Query(query)| Self(query)).map_err(|rejection| problem_of(&rejection))
+    }
+}
+
+/// The message is read for the parameter only, and only one of ours: it is never repeated, people put keys into
+/// addresses (I12). Every parameter that is not a text is a number.
+fn problem_of(rejection: &QueryRejection) -> Problem {
+    let told = rejection.source().map(ToString::to_string).unwrap_or_default();
+    let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+    let twice = told.split_once("duplicate field `").and_then(|(_, rest)| rest.split('`').next());
+    let wrong = told.split_once(": ").map(|(name, _)| name);
+    match (twice.filter(is_name), wrong.filter(is_name)) {
+        (Some(name), _) => Problem::invalid(name, "is given more than once"),
+        (None, Some(name)) => Problem::invalid(name, "must be a whole number, 0 or more"),
+        (None, None) => Problem::malformed("the query string cannot be read"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::http::Request;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Parameters {
+        before: Option<u64>,
+        token: Option<String>,
+    }
+
+    async fn read(query: &str) -> Result<Parameters, Problem> {
+        let uri = format!("/v1/inbox?{query}");
+        let (mut parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
+        Query::from_request_parts(&mut parts, &()).await.map(|Query(read)| read)
+    }
+
+    /// Also that axum's message still begins with the parameter.
+    #[tokio::test]
+    async fn a_problem_names_the_parameter() {
+        let number = |name| Problem::invalid(name, "must be a whole number, 0 or more");
+        for (why, query, expected) in [
+            ("negative", "before=-5", number("before")),
+            ("no number", "token=a&before=x:y", number("before")),
+            ("nothing", "before=", number("before")),
+            ("too many digits", "before=99999999999999999999", number("before")),
+            ("two of them", "token=canary&token=b", Problem::invalid("token", "is given more than once")),
+        ] {
+            assert_eq!(read(query).await.err(), Some(expected), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_else_is_there_is_passed_over() {
+        for query in ["", "before=5&later=1", "token=%ff&before=5", "&&=&"] {
+            let read = read(query).await.unwrap();
+            assert!(
+                read.before.is_none_or(|before| before == 5) && read.token.is_none_or(|token| token != "5")
+            );
+        }
+    }
+}
