@@ -158,6 +158,7 @@ async fn what_is_refused_is_parked_with_its_reason(fleet: &Fleet) -> anyhow::Res
         ("too long", with("body", json!("x".repeat(65_536))), Some("m-6"), json_type, "alert"),
         ("for nobody", with("to", json!({})), Some("m-7"), json_type, "to"),
         ("a policy that does not exist", with("policy", json!("nightly")), Some("m-8"), json_type, "policy"),
+        ("a title that steers", with("title", json!("\u{1b}[2J")), Some("m-9"), json_type, "title"),
     ];
     let mut ana = fleet.session("socket-1", "ana", None).await?;
     let messages: Vec<Value> = table
