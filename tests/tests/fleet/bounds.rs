@@ -30,7 +30,6 @@ async fn bounds(engine: Engine) -> anyhow::Result<()> {
     let fleet = Fleet::start(engine, QUIET, &env).await?;
     grows_old(&fleet).await?;
     an_address_has_its_share(&fleet).await?;
-    who_talks_too_much_is_closed(&fleet).await?;
     pages_of_other_hosts(&fleet).await
 }
 
@@ -89,7 +88,13 @@ async fn an_address_has_its_share(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten a second, thirty at once.
+/// Ten a second, thirty at once. Embedded alone: no engine has a part in it, and it takes its ten seconds.
+#[tokio::test]
+async fn who_talks_too_much_is_heard_slowly_and_then_closed() {
+    let fleet = Fleet::start(Engine::Embedded, (60_000, 60_000), &[]).await.unwrap();
+    who_talks_too_much_is_closed(&fleet).await.unwrap();
+}
+
 async fn who_talks_too_much_is_closed(fleet: &Fleet) -> anyhow::Result<()> {
     let mut session = fleet.session("socket-1", "dora", None).await?;
     for _ in 0..28 {

@@ -66,12 +66,12 @@ mod topics;
 mod unsubscribe;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    http::{Method, header},
-    routing::{MethodRouter, delete, get, post, put},
+    http::{Method, StatusCode, header},
+    routing::{MethodRouter, delete, get, options, post, put},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -239,9 +239,14 @@ fn table() -> Vec<(Method, &'static str, MethodRouter<Socket>)> {
 }
 
 fn routes(socket: Socket) -> Router {
-    table()
+    let paths: BTreeSet<&str> = table().into_iter().map(|(_, path, _)| path).collect();
+    let routes =
+        table().into_iter().fold(Router::new(), |routes, (_, path, handler)| routes.route(path, handler));
+    // `OPTIONS` is a method of each, so that CORS, which answers it, is asked before any answer to a wrong method.
+    let preflight = || options(|| async { StatusCode::NO_CONTENT });
+    paths
         .into_iter()
-        .fold(Router::new(), |routes, (_, path, handler)| routes.route(path, handler))
+        .fold(routes, |routes, path| routes.route(path, preflight()))
         .merge(mount::routes(&socket.0.mounts))
         .layer(cors(&socket.0.config))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
