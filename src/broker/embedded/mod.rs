@@ -124,4 +124,5 @@ impl Broker for EmbeddedBroker {
 }
 
 #[cfg(test)]
+#[path = "embedded_tests.rs"]
 mod tests;

@@ -112,7 +112,8 @@ pub fn machine_paths(sources: &[Source]) -> Vec<Finding> {
 /// Sleeps in tests: too short on a slow machine, too long on a fast one.
 pub fn sleeps(sources: &[Source]) -> Vec<Finding> {
     let excused = |path: &str| SLEEPS.iter().any(|(file, _)| *file == path);
-    let tests = sources.iter().filter(|file| file.is_rust() && file.path.starts_with("tests/"));
+    let is_test = |path: &str| path.starts_with("tests/") || path.ends_with("_tests.rs");
+    let tests = sources.iter().filter(|file| file.is_rust() && is_test(&file.path));
     in_code(tests.filter(|file| !excused(&file.path)), |line| {
         let sleeps = line.contains("sleep(") || line.contains("::sleep;") || line.contains("sleep_until(");
         sleeps.then(|| Finding {

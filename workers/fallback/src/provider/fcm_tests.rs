@@ -34,7 +34,6 @@ async fn give_token(State(script): State<Shared>, form: String) -> (StatusCode, 
     assert!(
         form.starts_with("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=ey")
     );
-    tokio::time::sleep(Duration::from_millis(50)).await; // So that others come meanwhile.
     let mut script = script.lock().unwrap();
     script.tokens += 1;
     let status = script.token_answers.pop_front().unwrap_or(200);

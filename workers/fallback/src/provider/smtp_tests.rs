@@ -164,7 +164,12 @@ async fn waiting_for_a_connection_ends_with_the_timeout() {
     let (relay, seen) = relay(usize::MAX).await;
     let silent = || send(&relay, "silent@example.net");
     let (_, _, third) = tokio::join!(silent(), silent(), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let both_are_taken = async {
+            while seen.lock().unwrap().connections < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), both_are_taken).await.expect("two connect");
         // The slots come free only when the first two give up, too late to be of use to all.
         tokio::time::timeout(Duration::from_secs(2), send(&relay, "silent2@example.net")).await
     });
