@@ -47,11 +47,24 @@ impl Store {
             if int(&others, "others")? >= devices_max as i64 {
                 return Ok(false);
             }
+            // Its old token goes first. Then two users who register one token at the same time meet at its index
+            // and the later one takes the row over; a delete alone does not see what is not committed yet.
+            sqlx::query(
+                "DELETE FROM devices WHERE tenant = $1 AND user_id = $2 AND device_id = $3
+                 AND NOT (service = $4 AND token_hash = $5)",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(device.id.as_str())
+            .bind(device.service.as_str())
+            .bind(&token_hash)
+            .execute(&mut **tx)
+            .await?;
             sqlx::query(
                 "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                 ON CONFLICT (tenant, user_id, device_id) DO UPDATE SET service = excluded.service,
-                     environment = excluded.environment, token = excluded.token, token_hash = excluded.token_hash,
+                 ON CONFLICT (service, token_hash) DO UPDATE SET tenant = excluded.tenant, user_id = excluded.user_id,
+                     device_id = excluded.device_id, environment = excluded.environment, token = excluded.token,
                      registered_at_ms = excluded.registered_at_ms",
             )
             .bind(user.tenant.as_str())

@@ -202,9 +202,10 @@ async fn a_user_has_a_bounded_number_of_devices(Bed { store, .. }: &Bed) -> anyh
 }
 
 async fn devices_at_once_keep_the_bound_and_one_owner_a_token(bed: &Bed) -> anyhow::Result<()> {
+    const AT_ONCE: usize = 48;
     let handles = [bed.store.clone(), bed.another_handle()];
     let mut registering = JoinSet::new();
-    for n in 0..12 {
+    for n in 0..AT_ONCE {
         let store = handles[n % 2].clone();
         registering.spawn(async move {
             store.put_device(&acme("ana"), &device(&format!("d{n}"), &format!("t{n}"), 1), 5).await?;
@@ -216,7 +217,7 @@ async fn devices_at_once_keep_the_bound_and_one_owner_a_token(bed: &Bed) -> anyh
     }
     assert_eq!(bed.store.devices(&acme("ana")).await?.len(), 5);
     let mut owners = 0;
-    for n in 0..12 {
+    for n in 0..AT_ONCE {
         owners += bed.store.devices(&acme(&format!("u{n}"))).await?.len();
     }
     assert_eq!(owners, 1, "the last to register it has it");
