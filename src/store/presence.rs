@@ -88,8 +88,7 @@ impl Store {
         self.lock_users(tx, &users, None).await?;
         let columns = self.engine.rows("tenant text, user_id text");
         let delete = format!(
-            "DELETE FROM presence WHERE pod = $2 AND EXISTS (SELECT 1 FROM {columns}
-                 WHERE batch.tenant = presence.tenant AND batch.user_id = presence.user_id)"
+            "DELETE FROM presence WHERE pod = $2 AND (tenant, user_id) IN (SELECT tenant, user_id FROM {columns})"
         );
         sqlx::query(AssertSqlSafe(delete)).bind(keys(&users)).bind(pod.to_owned()).execute(&mut **tx).await?;
         let waiting = format!(

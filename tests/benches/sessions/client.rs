@@ -21,7 +21,7 @@ const READ_BYTES: usize = 4 * 1024;
 pub enum Kind {
     Ws,
     Sse,
-    /// To the floor, which sends WebSocket frames and asks nothing.
+    /// To the floor, which greets, sends WebSocket frames and asks nothing.
     Bare,
 }
 
@@ -48,7 +48,7 @@ impl Client {
             "Host: {address}\r\nAuthorization: Bearer {token}\r\nUser-Agent: Mozilla/5.0 (bench)\r\n"
         );
         let head = match kind {
-            Kind::Bare => return Ok(client),
+            Kind::Bare => return client.hello().await,
             Kind::Sse => format!("GET /v1/sse?{query} HTTP/1.1\r\n{common}Accept: text/event-stream\r\n\r\n"),
             Kind::Ws => format!(
                 "GET /v1/ws?{query} HTTP/1.1\r\n{common}Connection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -59,12 +59,16 @@ impl Client {
         let answer = client.through(b"\r\n\r\n").await?;
         let expected: &[u8] = if kind == Kind::Ws { b"HTTP/1.1 101" } else { b"HTTP/1.1 200" };
         ensure!(answer.starts_with(expected), "answered {}", String::from_utf8_lossy(&answer));
-        let mut first = client.frame().await?;
-        if kind == Kind::Sse && first.starts_with(b"retry:") {
-            first = client.frame().await?;
+        client.hello().await
+    }
+
+    async fn hello(mut self) -> anyhow::Result<Self> {
+        let mut first = self.frame().await?;
+        if self.kind == Kind::Sse && first.starts_with(b"retry:") {
+            first = self.frame().await?;
         }
         ensure!(has(&first, br#""type":"hello""#), "greeted with {}", String::from_utf8_lossy(&first));
-        Ok(client)
+        Ok(self)
     }
 
     /// Waits for a frame that contains `word`.

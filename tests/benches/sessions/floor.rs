@@ -3,18 +3,25 @@
 
 use std::{
     io::{BufRead as _, Write as _, stdin},
-    net::TcpListener,
+    net::SocketAddr,
     process::{Child, ChildStdin, Command, Stdio},
     thread,
 };
 
 use anyhow::Context as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpSocket},
+};
 
 use super::server::{SERVER_CORE, stay_on_core};
 
 /// What tells the process that it is the floor.
 pub const ARGUMENT: &str = "floor-process";
+
+const HELLO: &str = r#"{"type":"hello"}"#;
+/// Connections that wait to be accepted, as many as Watchbell's listener lets wait.
+const BACKLOG: u32 = 4_096;
 
 /// The process.
 pub struct Floor {
@@ -53,13 +60,24 @@ impl Drop for Floor {
     }
 }
 
+/// A text message of less than 64 KiB.
+fn message(text: &str) -> Vec<u8> {
+    let mut message = vec![0x81, 126];
+    message.extend((text.len() as u16).to_be_bytes());
+    message.extend(text.as_bytes());
+    message
+}
+
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(BACKLOG)
+}
+
 /// Runs the floor until its standard input ends. A task a connection, as any server has that waits for its clients.
 pub fn serve() -> anyhow::Result<()> {
     stay_on_core(SERVER_CORE)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
-    listener.set_nonblocking(true)?;
     let (lines, mut read) = tokio::sync::mpsc::unbounded_channel();
     thread::spawn(move || {
         for line in stdin().lock().lines().map_while(Result::ok) {
@@ -69,20 +87,21 @@ pub fn serve() -> anyhow::Result<()> {
         }
     });
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = listen()?;
+        println!("{}", listener.local_addr()?);
         let mut clients = Vec::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let (stream, _) = accepted?;
+                    let (mut stream, _) = accepted?;
                     stream.set_nodelay(true)?;
+                    // So that a client knows that it was accepted.
+                    stream.write_all(&message(HELLO)).await?;
                     clients.push(stream);
                 }
                 line = read.recv() => {
                     let Some(line) = line else { return Ok(()) };
-                    let mut frame = vec![0x81, 126];
-                    frame.extend((line.len() as u16).to_be_bytes());
-                    frame.extend(line.as_bytes());
+                    let frame = message(&line);
                     for client in &mut clients {
                         // A client that has left is not missed here.
                         let _ = client.write_all(&frame).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, future::try_join_all, stream};
 use tokio::time::Instant;
 use watchbell_tests::fleet::{Engine, Fleet};
 
@@ -59,40 +59,57 @@ pub async fn accepts(sessions: usize) -> anyhow::Result<()> {
     let (address, tokens) = (server::address(&fleet, "up")?, server::tokens(&fleet, sessions)?);
     drop(open_many(&address, Kind::Ws, &tokens[..500.min(sessions)], "", GENTLY).await?);
     let began = Instant::now();
-    let open = open_many(&address, Kind::Ws, &tokens, "", AT_ONCE).await?;
+    let mut waits = Vec::with_capacity(sessions);
+    let opening = tokens.iter().map(async |token| {
+        let from = Instant::now();
+        let client = Client::open(&address, Kind::Ws, token, "").await;
+        (client, from.elapsed())
+    });
+    let mut opening = std::pin::pin!(stream::iter(opening).buffer_unordered(AT_ONCE));
+    let mut open = Vec::with_capacity(sessions);
+    while let Some((client, wait)) = opening.next().await {
+        open.push(client?);
+        waits.push(wait);
+    }
     let ours = per_second(open.len(), began.elapsed());
-    println!("accepts: {ours:.0} sessions/s authenticated and level; connections alone {bare:.0}/s");
+    waits.sort_unstable();
+    println!(
+        "accepts: {ours:.0} sessions/s authenticated and level, each in {:?} (p50), {:?} (p99), {AT_ONCE} at once; connections alone {bare:.0}/s",
+        waits[waits.len() / 2],
+        waits[waits.len() * 99 / 100],
+    );
     Ok(())
 }
 
 /// One event to everybody, again and again.
 pub async fn fanout(sessions: usize) -> anyhow::Result<()> {
-    let (bare, bare_p99) = bare_fanout(sessions).await?;
-    println!("fanout: bare loop {bare:.0} deliveries/s to {sessions} sockets, p99 {bare_p99:.1} ms");
+    let bare = bare_fanout(sessions).await?;
+    println!("fanout: bare loop {bare} to {sessions} sockets");
     for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
-        let fleet = server::start(Engine::Embedded).await?;
+        let mut fleet = server::start(Engine::Embedded).await?;
         let mut clients = subscribed(&fleet, kind, sessions).await?;
-        let (ours, p99) = rounds(&fleet, &mut clients).await?;
+        let ours = rounds(&mut fleet, &mut clients).await?;
         println!(
-            "fanout: {name} {ours:.0} deliveries/s, p99 {p99:.1} ms: {:.0} % of the loop",
-            100.0 * ours / bare
+            "fanout: {name} {ours}: {:.0} % of the loop's deliveries/s, {:.0} % by processor time",
+            100.0 * ours.per_second / bare.per_second,
+            100.0 * bare.cpu.as_secs_f64() / ours.cpu.as_secs_f64()
         );
     }
     Ok(())
 }
 
-async fn bare_fanout(sessions: usize) -> anyhow::Result<(f64, f64)> {
+async fn bare_fanout(sessions: usize) -> anyhow::Result<Fanout> {
     let mut floor = Floor::start()?;
     let mut clients =
         open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", GENTLY).await?;
-    let mut taken = Vec::new();
+    let (mut taken, before) = (Vec::new(), server::cpu(floor.pid())?);
     for round in 0..ROUNDS {
         let mark = format!("mark-{round}-");
         // As long as Watchbell's frame of the same event.
         floor.write(&format!("{mark}{}", "x".repeat(PADDING + 150)))?;
         taken.push(arrivals(&mut clients, &mark).await?);
     }
-    Ok(middle(taken))
+    Ok(Fanout::of(taken, server::cpu(floor.pid())? - before))
 }
 
 async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize) -> anyhow::Result<Vec<Client>> {
@@ -104,8 +121,9 @@ async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize) -> anyhow::Resul
     Ok(clients)
 }
 
-async fn rounds(fleet: &Fleet, clients: &mut [Client]) -> anyhow::Result<(f64, f64)> {
-    let mut taken = Vec::new();
+async fn rounds(fleet: &mut Fleet, clients: &mut [Client]) -> anyhow::Result<Fanout> {
+    let pid = fleet.worker("up")?.pid();
+    let (mut taken, before) = (Vec::new(), server::cpu(pid)?);
     for round in 0..ROUNDS {
         let mark = format!("mark-{round}-");
         let published = server::publish(fleet, &mark, PADDING);
@@ -113,7 +131,7 @@ async fn rounds(fleet: &Fleet, clients: &mut [Client]) -> anyhow::Result<(f64, f
         published?;
         taken.push(arrived?);
     }
-    Ok(middle(taken))
+    Ok(Fanout::of(taken, server::cpu(pid)? - before))
 }
 
 /// When it arrived at each, counted from the first.
@@ -123,12 +141,39 @@ async fn arrivals(clients: &mut [Client], mark: &str) -> anyhow::Result<Vec<Dura
     Ok(at.iter().map(|arrived| *arrived - at[0]).collect())
 }
 
-/// Deliveries a second and p99 in milliseconds, of the round in the middle.
-fn middle(mut rounds: Vec<Vec<Duration>>) -> (f64, f64) {
-    rounds.sort_by_key(|round| round.last().copied());
-    let round = &rounds[rounds.len() / 2];
-    let all = round.last().copied().unwrap_or_default();
-    (per_second(round.len(), all), round[round.len() * 99 / 100].as_secs_f64() * 1_000.0)
+/// What the rounds came to.
+struct Fanout {
+    /// Deliveries a second of the round in the middle, from the first to the last.
+    per_second: f64,
+    /// When 99 of 100 had it in that round.
+    p99: Duration,
+    /// The server's processor time for one delivery. Says the same on a busy machine.
+    cpu: Duration,
+}
+
+impl Fanout {
+    fn of(mut rounds: Vec<Vec<Duration>>, cpu: Duration) -> Self {
+        let deliveries: usize = rounds.iter().map(Vec::len).sum();
+        rounds.sort_by_key(|round| round.last().copied());
+        let round = &rounds[rounds.len() / 2];
+        let all = round.last().copied().unwrap_or_default();
+        Self {
+            per_second: per_second(round.len(), all),
+            p99: round[round.len() * 99 / 100],
+            cpu: cpu / deliveries as u32,
+        }
+    }
+}
+
+impl std::fmt::Display for Fanout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { per_second, p99, cpu } = self;
+        write!(
+            f,
+            "{per_second:.0} deliveries/s, p99 {:.1} ms, {cpu:.1?} of processor each",
+            p99.as_secs_f64() * 1_000.0
+        )
+    }
 }
 
 /// The same with one in a hundred that never reads.
@@ -136,10 +181,10 @@ pub async fn slow(sessions: usize) -> anyhow::Result<()> {
     let mut fleet = server::start(Engine::Embedded).await?;
     let pid = fleet.worker("up")?.pid();
     let mut clients = subscribed(&fleet, Kind::Ws, sessions).await?;
-    let (without, _) = rounds(&fleet, &mut clients).await?;
+    let without = rounds(&mut fleet, &mut clients).await?.per_second;
     let slow = subscribed(&fleet, Kind::Ws, sessions / 100).await?;
     let before = server::resident_now(pid)?;
-    let (with, _) = rounds(&fleet, &mut clients).await?;
+    let with = rounds(&mut fleet, &mut clients).await?.per_second;
     let after = server::resident_now(pid)?;
     println!(
         "slow: {with:.0} deliveries/s beside {} sessions that never read, {without:.0} without: {:.0} %; memory {:+.1} MB",

@@ -1,6 +1,6 @@
 //! The fleet that is measured.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -90,4 +90,16 @@ pub fn resident_now(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// The processor time that a process has used, all its threads together.
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let mut spent = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // Nanoseconds on a processor, then two more numbers: proc(5).
+        let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanoseconds = times.split(' ').next().context("no schedstat")?.parse()?;
+        spent += Duration::from_nanos(nanoseconds);
+    }
+    Ok(spent)
 }

@@ -3,13 +3,13 @@
 //! Leaving (I10): not ready; workers stop taking work and sessions are asked to move, while HTTP is still served; then
 //! HTTP stops; then connections close.
 
-use std::{future::Future, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
@@ -37,6 +37,10 @@ use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{cli::Role, providers};
+
+/// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
+/// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
+const BACKLOG: u32 = 4_096;
 
 /// How long metrics are folded together at a time.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -91,7 +95,15 @@ pub(crate) async fn run_roles(config: Config, roles: &[Role]) -> anyhow::Result<
 /// Binds `http.listen`, with an error that says which address it was.
 pub(crate) async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.http.listen;
-    TcpListener::bind(address).await.with_context(|| format!("http.listen: {address} cannot be bound"))
+    listen(address).with_context(|| format!("http.listen: {address} cannot be bound"))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As `TcpListener::bind` does: a restart does not wait for connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// RabbitMQ and the store that are configured.

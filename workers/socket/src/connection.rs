@@ -80,15 +80,20 @@ impl Connection {
 
     /// Writes what is in line, with as few system calls as possible.
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while !self.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(&self.out) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
+        while let Some(first) = self.out.front() {
             let stream = Pin::new(&mut self.stream);
-            let mut written = ready!(stream.poll_write_vectored(context, &slices[..count]))?;
+            let mut written = if self.out.len() == 1 {
+                // Nearly always; and a plain send costs the kernel less than a vectored write.
+                ready!(stream.poll_write(context, first))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let mut count = 0;
+                for (slice, bytes) in slices.iter_mut().zip(&self.out) {
+                    *slice = IoSlice::new(bytes);
+                    count += 1;
+                }
+                ready!(stream.poll_write_vectored(context, &slices[..count]))?
+            };
             if written == 0 {
                 return Poll::Ready(Err(Broken::Gone));
             }
