@@ -59,6 +59,23 @@ pub struct Auth {
     pub batch: Option<Batch>,
 }
 
+impl Auth {
+    /// What this frame says, and what the request said where the frame does not. Topics of both.
+    #[must_use]
+    pub fn over(self, request: Self) -> Self {
+        let mut topics = request.topics;
+        topics.extend(self.topics);
+        Self {
+            token: self.token.or(request.token),
+            cursor: self.cursor.or(request.cursor),
+            visibility: self.visibility.or(request.visibility),
+            topics,
+            filter: self.filter.or(request.filter),
+            batch: self.batch.or(request.batch),
+        }
+    }
+}
+
 /// Whether the person can see the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

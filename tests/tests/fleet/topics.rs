@@ -19,6 +19,7 @@ const PUBLISHED: u64 = 120;
 async fn topics(engine: Engine) -> anyhow::Result<()> {
     let fleet = Fleet::start(engine, QUIET, &[]).await?;
     kept_and_live(&fleet).await?;
+    asked_in_the_address(&fleet).await?;
     for transport in Transport::ALL {
         over(&fleet, transport).await?;
     }
@@ -103,6 +104,28 @@ async fn kept_and_live(fleet: &Fleet) -> anyhow::Result<()> {
     fleet.event("monitor:7", &event(6, 0)).await?;
     fleet.event("monitor:8", &event(7, 0)).await?;
     assert_eq!(ana.next().await?["event"]["id"], "e-7", "no more of monitor:7");
+    Ok(())
+}
+
+/// What an address asks for holds although the token, and more, come with the first frame.
+async fn asked_in_the_address(fleet: &Fleet) -> anyhow::Result<()> {
+    for topic in ["asked:a", "asked:b"] {
+        fleet.event(topic, &event(1, 1)).await?;
+        kept(fleet, topic, &[1]).await?;
+    }
+    let url = fleet.url("socket-1")?.replacen("http", "ws", 1);
+    let mut ana = Session::connect(&format!("{url}/v1/ws?topics=asked:a&types=other")).await?;
+    let token = fleet.asks("ana", &["asked:*"])?.token;
+    ana.say(&json!({"type": "auth", "token": token, "topics": ["asked:b"]})).await?;
+    ana.greeted().await?;
+    for topic in ["asked:a", "asked:b"] {
+        let snapshot = ana.next().await?;
+        assert_eq!(
+            json!([snapshot["topic"], snapshot["events"]]),
+            json!([topic, []]),
+            "only `other` is wanted"
+        );
+    }
     Ok(())
 }
 

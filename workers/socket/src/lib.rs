@@ -14,6 +14,7 @@
 //! | `mount.rs` | streams under a team's own addresses |
 //! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |
 //! | `talk.rs` | what a client says: receipts, topics, a newer token |
+//! | `deadlines.rs` | when a session does something by itself, and what: pure |
 //! | `poll.rs` | the same session in single requests |
 //! | `order.rs` `filter.rs` `batch.rs` | frames in order, frames left out, frames gathered: pure |
 //! | `replay.rs` | what changed since a cursor, from the store |
@@ -36,6 +37,7 @@ mod api;
 mod asyncapi;
 mod batch;
 mod connection;
+mod deadlines;
 mod decoder;
 mod devices;
 mod door;

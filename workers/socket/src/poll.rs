@@ -16,7 +16,7 @@ use axum::{
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use watchbell::{
-    domain::{TopicKey, topic::bounds::KEEP_MAX},
+    domain::{Seq, TopicKey, topic::bounds::KEEP_MAX},
     runtime::http::ClientAddress,
     store::Head,
     wire::{
@@ -44,6 +44,9 @@ const WAIT_S_DEFAULT: u64 = 25;
 const WAIT_S_MAX: u64 = 50;
 /// How long a frame waits for its predecessor before the store is asked.
 const HOLE_WAIT: Duration = Duration::from_millis(150);
+
+/// Bytes of what was missed in one answer, unless a single change has more; the next poll goes on from there.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) async fn poll(
     State(socket): State<Socket>,
@@ -201,7 +204,7 @@ impl Poll<'_> {
                 }
                 Replayed::Frames { frames, complete } => {
                     frames.into_iter().for_each(|frame| self.tell(frame));
-                    if complete {
+                    if cut(&mut self.frames, |frame| (frame.seq, frame.len())) || complete {
                         return Ok(None);
                     }
                 }
@@ -221,5 +224,40 @@ impl Poll<'_> {
         let seq = order.last();
         let cursor = self.socket.cursor(seq);
         Arc::new(Frame::new(&ServerFrame::Ping { seq, cursor: Some(&cursor) }, Some(seq)))
+    }
+}
+
+/// Cuts an answer that is too long, between two changes: a receipt is told as several alerts with one number, and a
+/// cursor in the middle of them would pass over the rest. Says whether it did.
+fn cut<T>(frames: &mut Vec<T>, of: impl Fn(&T) -> (Option<Seq>, usize)) -> bool {
+    let (mut bytes, mut change) = (0, 0);
+    for at in 0..frames.len() {
+        let (seq, len) = of(&frames[at]);
+        if at > 0 && seq != of(&frames[at - 1]).0 {
+            change = at;
+        }
+        bytes += len;
+        if bytes > ANSWER_BYTES_MAX && change > 0 {
+            frames.truncate(change);
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn an_answer_is_cut_between_two_changes() {
+    const HALF: usize = ANSWER_BYTES_MAX / 2;
+    for (why, changes, expected) in [
+        ("it fits", vec![(1, HALF), (2, HALF)], 2),
+        ("the third is too much", vec![(1, HALF), (2, HALF), (3, 1), (4, 1)], 2),
+        ("one alone is told", vec![(1, HALF * 3)], 1),
+        ("and what follows comes with the next", vec![(1, HALF * 3), (2, 1)], 1),
+        ("a receipt stays whole", vec![(1, HALF), (2, HALF), (2, 1), (2, 1), (3, 1)], 1),
+        ("even when it is too much", vec![(1, HALF), (1, HALF), (1, 1)], 3),
+    ] {
+        let mut frames = changes.clone();
+        let was_cut = cut(&mut frames, |&(seq, len)| (Some(seq), len));
+        assert_eq!((frames.len(), was_cut), (expected, expected < changes.len()), "{why}");
     }
 }

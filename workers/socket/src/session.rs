@@ -32,6 +32,7 @@ use crate::{
     Identity, Socket,
     batch::Batcher,
     connection::{Broken, Connection},
+    deadlines::{Deadlines, Due, REBALANCE_WINDOW, WRITE_TIMEOUT},
     decoder::Said,
     door::Visitor,
     filter::Filter,
@@ -45,14 +46,8 @@ use crate::{
     token::TokenError,
 };
 
-/// How long a frame waits for its predecessor before the session is healed from the store.
-const HOLE_WAIT: Duration = Duration::from_millis(150);
-/// The wait before the store is asked again.
-const STORE_WAIT: Duration = Duration::from_secs(1);
-/// A client that takes nothing for this long is slow.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client that is asked to leave because of its age may take.
-const REBALANCE_WINDOW: Duration = Duration::from_secs(10);
+/// The wait before a token is looked at again that should be over by one clock and is not by the other.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A token that never ends is looked at again after this.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -115,18 +110,7 @@ pub(crate) struct State {
     /// Since when it says more than it may.
     pub(crate) loud_since: Option<Instant>,
     pub(crate) timer: Pin<Box<Sleep>>,
-    /// When something was last heard from the client.
-    pub(crate) heard_at: Instant,
-    /// When the client has to have taken what is being written.
-    pub(crate) write_by: Option<Instant>,
-    /// When a hole is healed from the store, if there is one.
-    pub(crate) heal_at: Option<Instant>,
-    /// When the token is over.
-    pub(crate) token_ends_at: Instant,
-    /// When the session is old enough to be asked to connect anew.
-    pub(crate) old_at: Instant,
-    /// When it is closed, once it was asked to leave.
-    pub(crate) leaves_by: Option<(Instant, CloseCode)>,
+    pub(crate) deadlines: Deadlines,
 }
 
 /// What few sessions have.
@@ -162,12 +146,11 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
         deaf_until: None,
         loud_since: None,
         timer: Box::pin(sleep_until(now)),
-        heard_at: now,
-        write_by: None,
-        heal_at: None,
-        token_ends_at: token_ends_at(socket, &identity),
-        old_at: now + socket.0.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
-        leaves_by: None,
+        deadlines: Deadlines::new(
+            now,
+            token_ends_at(socket, &identity),
+            now + socket.0.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
+        ),
         identity,
         place,
         _address: address,
@@ -196,8 +179,7 @@ async fn authenticate(
                         let Ok(ClientFrame::Auth(frame)) = serde_json::from_str(&text) else {
                             return Err(End::Close(CloseCode::Protocol));
                         };
-                        let cursor = auth.cursor.take();
-                        *auth = Auth { cursor: frame.cursor.or(cursor), ..frame };
+                        *auth = frame.over(std::mem::take(auth));
                         if auth.token.is_none() {
                             return Err(End::Close(CloseCode::BadToken));
                         }
@@ -329,14 +311,12 @@ impl Session<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, End>> {
         if self.connection.has_unwritten() {
             match self.connection.poll_write(context) {
-                Poll::Ready(Ok(())) => self.state.write_by = None,
+                Poll::Ready(Ok(())) => self.state.deadlines.written(),
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
-                Poll::Pending => {
-                    self.state.write_by.get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
-                }
+                Poll::Pending => self.state.deadlines.writing(Instant::now()),
             }
         }
-        if self.state.write_by.is_none() {
+        if !self.state.deadlines.is_writing() {
             self.state.deaf_until = self.state.deaf_until.filter(|until| *until > Instant::now());
             let read = match self.state.deaf_until {
                 None => self.connection.poll_read(context),
@@ -363,38 +343,35 @@ impl Session<'_> {
         let state = &self.state;
         let batch = state.extras.as_ref().and_then(|extras| extras.batcher.as_ref()?.due_at());
         let forget = state.extras.as_ref().and_then(|extras| Some(extras.known_events.as_ref()?.0));
-        let leaves_by = state.leaves_by.map_or(state.old_at, |(at, _)| at);
-        let optional = [state.write_by, state.heal_at, state.deaf_until, batch, forget].into_iter().flatten();
-        optional.chain([leaves_by]).fold(state.token_ends_at, Instant::min)
+        let optional = [state.deaf_until, batch, forget].into_iter().flatten();
+        optional.fold(state.deadlines.next(), Instant::min)
     }
 
     async fn deadline(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        let state = &mut self.state;
-        if state.write_by.is_some_and(|at| at <= now) {
-            return Err(End::Close(CloseCode::Slow));
-        }
-        match state.leaves_by {
-            Some((at, code)) if at <= now => return Err(End::Close(code)),
-            None if state.old_at <= now => {
-                state.leaves_by = Some((now + REBALANCE_WINDOW, CloseCode::Rebalance));
-                self.ask_to_leave(0, REBALANCE_WINDOW.mul_f64(0.8).as_millis() as u32, "rebalance");
+        while let Some(due) = self.state.deadlines.due(now) {
+            match due {
+                Due::Close(code) => return Err(End::Close(code)),
+                Due::AskToLeave => {
+                    self.ask_to_leave(0, REBALANCE_WINDOW.mul_f64(0.8).as_millis() as u32, "rebalance");
+                }
+                Due::Token if self.state.identity.expires_at <= self.socket.0.clock.now() => {
+                    return Err(End::Close(CloseCode::TokenExpired));
+                }
+                Due::Token => {
+                    let ends_at = token_ends_at(self.socket, &self.state.identity);
+                    // A clock that was set back a little must not be asked again and again in one turn.
+                    self.state.deadlines.token_ends(ends_at.max(now + LOOK_AGAIN));
+                }
+                Due::Heal => {
+                    metrics::counter!("watchbell_socket_heals_total").increment(1);
+                    Box::pin(self.catch_up()).await?;
+                }
             }
-            _ => {}
-        }
-        if self.state.token_ends_at <= now {
-            if self.state.identity.expires_at <= self.socket.0.clock.now() {
-                return Err(End::Close(CloseCode::TokenExpired));
-            }
-            self.state.token_ends_at = token_ends_at(self.socket, &self.state.identity);
         }
         self.send_batch(now);
         if let Some(extras) = &mut self.state.extras {
             extras.known_events = extras.known_events.take().filter(|(until, _)| *until > now);
-        }
-        if self.state.heal_at.is_some_and(|at| at <= now) {
-            metrics::counter!("watchbell_socket_heals_total").increment(1);
-            Box::pin(self.catch_up()).await?;
         }
         Ok(())
     }
@@ -413,9 +390,7 @@ impl Session<'_> {
                 Item::Ping { head } => self.ping(head).await?,
                 Item::Leave { after_ms, within_ms } => {
                     let window = Duration::from_millis(u64::from(after_ms) + u64::from(within_ms));
-                    // A fifth more for those whose clock or network is slow.
-                    let at = Instant::now() + window.mul_f64(1.2);
-                    self.state.leaves_by = Some((at, CloseCode::Drain));
+                    self.state.deadlines.leave(Instant::now(), window);
                     self.ask_to_leave(after_ms, within_ms, "drain");
                 }
                 Item::Revoked => {
@@ -434,12 +409,12 @@ impl Session<'_> {
             Ordered::Send(frames) => {
                 frames.iter().for_each(|frame| self.put_filtered(frame));
                 if !self.state.order.has_hole() {
-                    self.state.heal_at = None;
+                    self.state.deadlines.whole();
                 }
             }
             Ordered::Old => {}
-            Ordered::Held => self.state.heal_at = self.state.heal_at.or(Some(Instant::now() + HOLE_WAIT)),
-            Ordered::Heal => self.state.heal_at = Some(Instant::now()),
+            Ordered::Held => self.state.deadlines.hole(Instant::now()),
+            Ordered::Heal => self.state.deadlines.heal_now(Instant::now()),
         }
     }
 
@@ -454,10 +429,9 @@ impl Session<'_> {
     }
 
     async fn ping(&mut self, head: Head) -> Result<(), End> {
-        let silence_max = self.socket.0.config.ping_every.mul_f64(2.5);
         // Who cannot answer is found by the write that fails.
         let answers = self.connection.form().is_websocket();
-        if answers && self.state.heard_at.elapsed() > silence_max {
+        if answers && self.state.deadlines.is_silent(Instant::now(), self.socket.0.config.ping_every) {
             return Err(End::Close(CloseCode::NoPong));
         }
         self.check_revoked(&head)?;
@@ -486,13 +460,13 @@ impl Session<'_> {
 
     fn resync(&mut self, reason: &str, head: Head) {
         self.state.order.jump_to(head.seq);
-        self.state.heal_at = None;
+        self.state.deadlines.whole();
         self.put(&self.socket.resync_frame(reason, head));
     }
 
     /// Sends everything that changed since what the client has, from the store.
     async fn catch_up(&mut self) -> Result<(), End> {
-        self.state.heal_at = None;
+        self.state.deadlines.whole();
         loop {
             match self.socket.replay(&self.state.identity.user, &mut self.state.order).await {
                 Ok(Replayed::Resync(head)) => {
@@ -509,13 +483,13 @@ impl Session<'_> {
                 Err(error) => {
                     // Not the client's trouble: it keeps what it has, and is healed when the store is back.
                     warn!(%error, session = %self.state.id.simple(), "A session could not be healed yet");
-                    self.state.heal_at = Some(Instant::now() + STORE_WAIT);
+                    self.state.deadlines.heal_later(Instant::now());
                     return Ok(());
                 }
             }
         }
         if self.state.order.has_hole() {
-            self.state.heal_at = Some(Instant::now() + HOLE_WAIT);
+            self.state.deadlines.hole(Instant::now());
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ const TOPICS_MAX: usize = 64;
 impl Session<'_> {
     pub(crate) async fn hear(&mut self, said: Vec<Said>) -> Result<(), End> {
         let now = Instant::now();
-        self.state.heard_at = now;
+        self.state.deadlines.heard(now);
         for said in said {
             let rate = self.socket.0.config.messages_per_second;
             self.state.deaf_until = self.state.allowance.take(now, rate).or(self.state.deaf_until);
@@ -94,7 +94,7 @@ impl Session<'_> {
         if identity.user != self.state.identity.user {
             return Err(End::Close(CloseCode::Forbidden));
         }
-        self.state.token_ends_at = token_ends_at(self.socket, &identity);
+        self.state.deadlines.token_ends(token_ends_at(self.socket, &identity));
         self.state.identity = identity;
         self.see(auth.visibility);
         // What the new token does not allow any more is no longer told.
