@@ -93,12 +93,23 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> 
     let mut reader = serde_json::Deserializer::from_slice(json);
     let raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
+        if let Some(field) = missing(error.inner()) {
+            let field = if path == "." { field } else { format!("{path}.{field}") };
+            return InvalidAlert::new(field, "is missing, and must be given");
+        }
         // Text that is no JSON is wrong as a whole, wherever reading it ended.
         let is_whole = path == "." || !error.inner().is_data();
         InvalidAlert::new(if is_whole { whole.to_owned() } else { path }, describe(error.inner()))
     })?;
     reader.end().map_err(|error| InvalidAlert::new(whole, describe(&error)))?;
     Ok(raw)
+}
+
+/// The field that serde's message says is not there.
+fn missing(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let (field, _) = text.strip_prefix("missing field `")?.split_once('`')?;
+    Some(field.to_owned())
 }
 
 /// serde's message, without the values it likes to quote.

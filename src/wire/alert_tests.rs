@@ -72,8 +72,8 @@ fn a_refusal_names_the_field_and_the_remedy() {
     };
     let labels: Map<String, Value> = (0..65).map(|n| (n.to_string(), "x".into())).collect();
     for (value, expected) in [
-        (json!({"to": {"users": ["ana"]}}), "alert: missing field `title`"),
-        (json!({"title": "t"}), "alert: missing field `to`"),
+        (json!({"to": {"users": ["ana"]}}), "title: is missing, and must be given"),
+        (json!({"title": "t"}), "to: is missing, and must be given"),
         (json!({"to": {}, "title": "t"}), "to: names nobody: give users, groups or everyone"),
         (with("title", json!("  ")), "title: must not be empty"),
         (with("title", json!(7)), "title: has the wrong type: expected a string"),

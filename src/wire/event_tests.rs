@@ -37,7 +37,7 @@ fn a_refusal_names_the_field_and_the_remedy() {
         event
     };
     for (value, expected) in [
-        (json!({}), "event: missing field `type`"),
+        (json!({}), "type: is missing, and must be given"),
         (json!("t"), "event: has the wrong type: expected an object"),
         (with("type", json!(" ")), "type: must not be empty"),
         (with("type", json!("x".repeat(129))), "type: has more than 128 characters"),

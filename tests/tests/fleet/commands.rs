@@ -132,7 +132,7 @@ async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
         format!("{}\n{{\"to\": {{\"users\": [\"ben\"]}}}}", line(252)),
     )?;
     let error = refusal(fleet, &["send", "--data", "data", "--file", "wrong.ndjson"], &[]);
-    assert_says(&error, &["422", "alert 1: ", "missing field `title`"]);
+    assert_says(&error, &["422", "alert 1: ", "title", "is missing"]);
     let error = refusal(fleet, &["send", "--data", "data", "--file", "nowhere.ndjson"], &[]);
     assert_says(&error, &["nowhere.ndjson cannot be read"]);
     Ok(())

@@ -94,7 +94,7 @@ async fn what_producers_hear(fleet: &Fleet) -> anyhow::Result<()> {
         ("not JSON", "{\"title\"".to_owned(), json!([400, "malformed", null, null])),
         ("nothing", String::new(), json!([400, "malformed", null, null])),
         ("a misspelt field", with("severty", json!("info")), json!([422, "invalid", "severty", null])),
-        ("no title", json!({"to": {"users": ["ana"]}}).to_string(), json!([422, "invalid", "alert", null])),
+        ("no title", json!({"to": {"users": ["ana"]}}).to_string(), json!([422, "invalid", "title", null])),
         ("a title that steers", with("title", json!("\u{1b}[2J")), json!([422, "invalid", "title", null])),
         ("an empty title", with("title", json!(" ")), json!([422, "invalid", "title", null])),
         ("for nobody", with("to", json!({})), json!([422, "invalid", "to", null])),
@@ -114,11 +114,7 @@ async fn what_producers_hear(fleet: &Fleet) -> anyhow::Result<()> {
             json!([413, "too-large", "alert", null]),
         ),
         ("1,001 alerts", many(1_001), json!([413, "too-large", null, null])),
-        (
-            "one bad one among good ones",
-            format!("[{good}, {good}, {{}}]"),
-            json!([422, "invalid", "alert", 2]),
-        ),
+        ("one bad one among good ones", format!("[{good}, {good}, {{}}]"), json!([422, "invalid", "to", 2])),
     ] {
         let request = fleet.http().post(&url).bearer_auth(fleet.key());
         let found = problem(request.header(header::CONTENT_TYPE, "application/json").body(body)).await?;
@@ -210,6 +206,8 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
         ("/v1/sse?cursor=a&cursor=b", json!([422, "invalid", "cursor", null])),
         ("/v1/ws?wait=long", json!([422, "invalid", "wait", null])),
         ("/v1/ws", json!([400, "malformed", null, null])),
+        ("/v1/devices/%FF", json!([400, "malformed", null, null])),
+        ("/v1/topics/%FF/events", json!([400, "malformed", null, null])),
         ("/v1/inboxes", json!([404, "not-found", null, null])),
         ("/v1/inbox/receipts", json!([405, "method-not-allowed", null, null])),
     ] {
@@ -234,6 +232,11 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
             "an unknown field",
             put("/v1/devices/d", json!({"service": "apns", "token": "t", "x": 1})),
             json!([400, "malformed", null, null]),
+        ),
+        (
+            "too much",
+            put("/v1/preferences", json!({"timezone": "x".repeat(70_000)})),
+            json!([413, "too-large", null, null]),
         ),
         (
             "a device that is not there",

@@ -14,7 +14,11 @@ use watchbell::{
     wire::{Problem, frame::ReceiptFrame},
 };
 
-use crate::{Identity, Socket, door, query::Query, talk::receipt_of};
+use crate::{
+    Identity, Socket, door,
+    extract::{Body, Query},
+    talk::receipt_of,
+};
 
 /// Rows of a page when none is asked for, and at the most.
 const PAGE_DEFAULT: usize = 50;
@@ -86,9 +90,8 @@ pub(crate) async fn inbox(
 pub(crate) async fn receipts(
     State(socket): State<Socket>,
     identity: Identity,
-    body: axum::body::Bytes,
+    Body(frame): Body<ReceiptFrame>,
 ) -> Result<Response, Problem> {
-    let frame: ReceiptFrame = read(&body)?;
     let state = frame.state.clone();
     let receipt =
         receipt_of(&identity, "http", frame).map_err(|(field, problem)| Problem::invalid(field, problem))?;
@@ -103,22 +106,6 @@ pub(crate) async fn receipts(
         None => json!({"alerts": [], "state": state}),
     };
     Ok(Json(body).into_response())
-}
-
-/// A JSON body. The parser's message is left out where it would repeat a value (I12).
-pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            let text = error.to_string();
-            let missing = text.starts_with("missing field") || text.starts_with("unknown field");
-            Problem::malformed(if missing { text } else { "a field has the wrong type".to_owned() })
-        }
-        _ => Problem::malformed(format!(
-            "the body is not JSON: line {}, column {}",
-            error.line(),
-            error.column()
-        )),
-    })
 }
 
 #[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
@@ -26,8 +26,9 @@ use watchbell::{
 
 use crate::{
     BrowserPush, Identity, Socket,
-    api::{read, unavailable},
+    api::unavailable,
     device_id,
+    extract::{Body, Path},
 };
 
 /// A phone gives `token`; a browser gives what `PushSubscription.toJSON()` holds.
@@ -53,9 +54,8 @@ pub(crate) async fn put(
     State(socket): State<Socket>,
     identity: Identity,
     Path(device): Path<String>,
-    body: axum::body::Bytes,
+    Body(body): Body<DeviceBody>,
 ) -> Result<StatusCode, Problem> {
-    let body: DeviceBody = read(&body)?;
     let service: PushService =
         body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
     let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);

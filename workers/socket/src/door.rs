@@ -25,7 +25,7 @@ use watchbell::{
 };
 
 use crate::{
-    Identity, Socket, frame::Form, limits::AddressPlace, mount::Mount, query::Query, session,
+    Identity, Socket, extract::Query, frame::Form, limits::AddressPlace, mount::Mount, session,
     token::TokenError,
 };
 

@@ -26,7 +26,7 @@
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
 //! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
-//! | `query.rs` | query strings, and what is wrong with one |
+//! | `extract.rs` | query strings, paths and bodies, and what is wrong with one |
 //! | `unsubscribe.rs` | the links of emails, which need no login |
 //! | `devices.rs` | push registrations over HTTP: phones and browsers |
 //! | `presence.rs` | who is here, told to the store while the pod lives |
@@ -41,6 +41,7 @@ mod deadlines;
 mod decoder;
 mod devices;
 mod door;
+mod extract;
 mod filter;
 mod frame;
 mod heads;
@@ -58,7 +59,6 @@ mod presence;
 #[cfg(test)]
 mod properties;
 mod pump;
-mod query;
 mod receipts;
 mod replay;
 mod session;

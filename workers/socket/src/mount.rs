@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::HeaderMap,
     response::{IntoResponse as _, Response},
     routing::get,
@@ -22,7 +22,7 @@ use watchbell::{
 use crate::{
     Identity, Socket,
     door::{self, StreamQuery},
-    query::Query,
+    extract::{Path, Query},
     topics,
 };
 

@@ -29,12 +29,12 @@ use crate::{
     Identity, Socket,
     api::unavailable,
     door::{self, RETRY_AFTER_S, StreamQuery},
+    extract::Query,
     filter::Filter,
     frame::{Facets, Frame},
     hub::{Place, Subscription},
     mailbox::{Item, Mail},
     order::{Order, Taken},
-    query::Query,
     replay::Replayed,
     session::token_ends_at,
 };

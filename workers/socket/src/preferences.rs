@@ -7,10 +7,7 @@ use axum::{
 };
 use watchbell::wire::{Problem, preferences::PreferencesV1};
 
-use crate::{
-    Identity, Socket,
-    api::{read, unavailable},
-};
+use crate::{Identity, Socket, api::unavailable, extract::Body};
 
 /// What the user wants; `{}` for everything, always.
 pub(crate) async fn get(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
@@ -23,9 +20,8 @@ pub(crate) async fn get(State(socket): State<Socket>, identity: Identity) -> Res
 pub(crate) async fn put(
     State(socket): State<Socket>,
     identity: Identity,
-    body: axum::body::Bytes,
+    Body(written): Body<PreferencesV1>,
 ) -> Result<Response, Problem> {
-    let written: PreferencesV1 = read(&body)?;
     let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
     let written = PreferencesV1::write(&checked);
     let (encoded, now) = (written.encode(), socket.0.clock.now());

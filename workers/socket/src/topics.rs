@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
@@ -12,7 +12,11 @@ use watchbell::{
     wire::Problem,
 };
 
-use crate::{Identity, Socket, api::unavailable, query::Query};
+use crate::{
+    Identity, Socket,
+    api::unavailable,
+    extract::{Path, Query},
+};
 
 /// Events given when no number is asked for.
 const LIMIT_DEFAULT: usize = 50;

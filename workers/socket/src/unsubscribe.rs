@@ -4,14 +4,14 @@
 //! unsubscribed by them (Notifuse/notifuse#136); so a GET asks.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{Html, IntoResponse as _, Response},
 };
 use tracing::info;
 use watchbell::wire::{Problem, unsubscribe::Unsubscription};
 
-use crate::{Socket, api::unavailable};
+use crate::{Socket, api::unavailable, extract::Path};
 
 /// The page holds a form and a style, and nothing else may run.
 const PAGE_POLICY: &str =

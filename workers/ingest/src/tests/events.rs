@@ -63,7 +63,7 @@ async fn what_is_refused_names_its_place_and_nothing_is_published() {
             json!({"type": "t"}),
             (422, "topic: must not contain '*': use letters, digits and . _ - : @ + ~ ="),
         ),
-        ("no type", URI, json!({}), (422, "event: missing field `type`")),
+        ("no type", URI, json!({}), (422, "type: is missing, and must be given")),
         (
             "one of several",
             URI,

@@ -1,18 +1,21 @@
-//! Query strings: what is wrong with one is told as a problem document that names the parameter.
+//! What a request brings: query, path and body. What is wrong with one is told as a problem document that names it.
 
 use std::error::Error as _;
 
 use axum::{
-    extract::{self, FromRequestParts, rejection::QueryRejection},
-    http::request::Parts,
+    body::Bytes,
+    extract::{self, FromRequest, FromRequestParts, Request, rejection::QueryRejection},
+    http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use watchbell::wire::Problem;
 
+use crate::BODY_BYTES_MAX;
+
 /// The parameters of a request. Those that are not known are passed over.
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -33,6 +36,49 @@ fn problem_of(rejection: &QueryRejection) -> Problem {
         (None, Some(name)) => Problem::invalid(name, "must be a whole number, 0 or more"),
         (None, None) => Problem::malformed("the query string cannot be read"),
     }
+}
+
+/// The parameters of an address's path.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Its parameters are all texts, so there is one thing that can be wrong with them.
+        let read = extract::Path::from_request_parts(parts, state).await;
+        let read = read.map_err(|_| Problem::malformed("the address is not UTF-8 after decoding"));
+        read.map(|extract::Path(parameters)| Self(parameters))
+    }
+}
+
+/// A JSON body, whatever its content type says.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let read =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    Problem::too_large(format!("a body has at most {BODY_BYTES_MAX} bytes"))
+                }
+                _ => Problem::malformed("the body did not arrive whole"),
+            })?;
+        serde_json::from_slice(&read).map(Self).map_err(|error| problem_of_json(&error))
+    }
+}
+
+/// The parser's message is left out where it would repeat a value (I12).
+fn problem_of_json(error: &serde_json::Error) -> Problem {
+    if error.classify() != serde_json::error::Category::Data {
+        let (line, column) = (error.line(), error.column());
+        return Problem::malformed(format!("the body is not JSON: line {line}, column {column}"));
+    }
+    let told = error.to_string();
+    let names_a_field = told.starts_with("missing field") || told.starts_with("unknown field");
+    Problem::malformed(if names_a_field { told } else { "a field has the wrong type".to_owned() })
 }
 
 #[cfg(test)]
