@@ -88,6 +88,9 @@ pub fn parse_alert(json: &[u8], defaults: &Defaults) -> Result<Alert, InvalidAle
     checked(read("alert", json)?, defaults)
 }
 
+/// The longest path of a field that is repeated to whoever wrote it, in bytes.
+const PATH_BYTES_MAX: usize = 256;
+
 /// Reads JSON of a known shape; a refusal of the whole names it `whole`.
 pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
     let mut reader = serde_json::Deserializer::from_slice(json);
@@ -97,12 +100,17 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> 
             let field = if path == "." { field } else { format!("{path}.{field}") };
             return InvalidAlert::new(field, "is missing, and must be given");
         }
-        // Text that is no JSON is wrong as a whole, wherever reading it ended.
-        let is_whole = path == "." || !error.inner().is_data();
+        // Text that is no JSON is wrong as a whole, wherever reading it ended; and a name may be of no use as one.
+        let is_whole = path == "." || !error.inner().is_data() || !is_printable(&path);
         InvalidAlert::new(if is_whole { whole.to_owned() } else { path }, describe(error.inner()))
     })?;
     reader.end().map_err(|error| InvalidAlert::new(whole, describe(&error)))?;
     Ok(raw)
+}
+
+/// Whether the path of a field, which may be of the sender's making, can stand in an answer and in a log.
+fn is_printable(path: &str) -> bool {
+    (1..=PATH_BYTES_MAX).contains(&path.len()) && !path.chars().any(char::is_control)
 }
 
 /// The field that serde's message says is not there.
@@ -119,6 +127,12 @@ fn describe(error: &serde_json::Error) -> String {
         return text; // Not JSON: the line and column are the help.
     }
     let text = text.split(" at line ").next().unwrap_or_default();
+    if let Some((name, expected)) =
+        text.strip_prefix("unknown field `").and_then(|text| text.split_once("`, "))
+        && !is_printable(name)
+    {
+        return format!("has a field of a name that is not known, {expected}");
+    }
     match text.starts_with("invalid ") {
         true => {
             format!("has the wrong type: expected {}", text.split("expected ").nth(1).unwrap_or("another"))

@@ -109,6 +109,11 @@ fn a_refusal_names_the_field_and_the_remedy() {
     }
     let misspelt = refusal(&with("titel", json!("t")));
     assert!(misspelt.starts_with("titel: unknown field `titel`, expected one of"), "{misspelt}");
+    for unspeakable in [String::new(), "\u{1b}[2J".to_owned(), "x".repeat(5_000)] {
+        let refused = refusal(&with(&unspeakable, json!("t")));
+        let expected = "alert: has a field of a name that is not known, expected one of `kind`";
+        assert!(refused.starts_with(expected) && refused.len() < 400, "{refused}");
+    }
 }
 
 #[test]

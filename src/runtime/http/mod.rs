@@ -3,7 +3,8 @@
 mod client_address;
 mod listener;
 mod openapi;
-mod proxy_protocol;
+#[doc(hidden)] // For `fuzz/`.
+pub mod proxy_protocol;
 
 pub use client_address::{ClientAddress, Network};
 pub use listener::{Listening, Taken, serve, take_over};

@@ -13,7 +13,10 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const LENGTH_MAX: u16 = 1024;
 
 /// Reads the header. `None` when the balancer speaks for itself (a health check) or of a family we do not know.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<IpAddr>> {
+///
+/// # Errors
+/// No header of version 2, or the connection ended in the middle of it.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<IpAddr>> {
     let mut head = [0; 16];
     stream.read_exact(&mut head).await?;
     let length = u16::from_be_bytes([head[14], head[15]]);

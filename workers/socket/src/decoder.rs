@@ -53,7 +53,6 @@ impl Decoder {
     }
 
     /// Bytes that wait for the rest of a frame or message.
-    #[cfg(test)]
     pub(crate) fn kept(&self) -> usize {
         self.rest.len() + self.fragments.as_ref().map_or(0, Vec::len)
     }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use axum::{
     body::Bytes,
     extract::{self, FromRequest, FromRequestParts, Request, rejection::QueryRejection},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, Uri, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use watchbell::wire::Problem;
@@ -19,7 +19,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let read = extract::Query::try_from_uri(&parts.uri);
+        Self::of(&parts.uri)
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let read = extract::Query::try_from_uri(uri);
         read.map(|extract::Query(query)| Self(query)).map_err(|rejection| problem_of(&rejection))
     }
 }

@@ -32,6 +32,7 @@
 //! | `presence.rs` | who is here, told to the store while the pod lives |
 //! | `preferences.rs` | what the user wants, over HTTP |
 //! | `asyncapi.rs` | the protocol for machines |
+//! | `fuzzing.rs` | ways in for `fuzz/` |
 
 mod api;
 mod asyncapi;
@@ -44,6 +45,8 @@ mod door;
 mod extract;
 mod filter;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod hub;
 mod jwks;

@@ -1,0 +1,62 @@
+//! Ways in for [fuzz](../../../fuzz), which sees only what is public: what a stranger's bytes reach before anybody is
+//! believed. They panic where something does not hold.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use watchbell::wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame};
+
+use crate::{
+    decoder::{Decoder, Said},
+    door::{self, StreamQuery},
+    extract::Query,
+};
+
+/// What a client sends after the handshake, in reads of `chunk` bytes.
+pub fn client_bytes(bytes: &[u8], chunk: usize) {
+    let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+    for read in bytes.chunks(chunk.max(1)) {
+        if decoder.take(read, &mut said).is_err() {
+            break;
+        }
+        assert!(
+            decoder.kept() <= 2 * CLIENT_FRAME_BYTES_MAX + chunk,
+            "more is kept than one message may have"
+        );
+    }
+    for said in said {
+        if let Said::Text(text) = said {
+            assert!(text.len() <= CLIENT_FRAME_BYTES_MAX, "a message longer than it may be");
+            for line in text.lines() {
+                // Understood or refused.
+                let _ = serde_json::from_str::<ClientFrame>(line);
+            }
+        }
+    }
+}
+
+/// A request for a session: lines of `name: value`, and before them its query.
+pub fn handshake(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let query = String::from_utf8_lossy(lines.next().unwrap_or_default());
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
+        // What these do not take does not come through the parser of HTTP either.
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value.trim_ascii()))
+        {
+            headers.append(name, value);
+        }
+    }
+    door::token_of(&headers);
+    door::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+    if let Ok(head) = door::websocket_head(&headers) {
+        let lines = head.strip_suffix("\r\n\r\n").map(|head| head.split("\r\n").count());
+        assert!(matches!(lines, Some(4 | 5)), "something of the request came into the answer: {head}");
+    }
+    if let Ok(uri) = Uri::try_from(format!("/v1/ws?{query}"))
+        && let Ok(Query(query)) = Query::<StreamQuery>::of(&uri)
+    {
+        query.auth();
+    }
+}
