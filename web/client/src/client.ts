@@ -65,11 +65,11 @@ export class Watchbell {
   #state: State = initial;
   #snapshot: Snapshot | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #fetch: AbortController | null = null;
   #tabs: Tabs | null = null;
   #leader = "";
   #toldRows: Inbox["rows"] = new Map();
   #ops = 0;
+  #fetches = 0;
   #stop: AbortController | null = null;
 
   constructor(options: Options) {
@@ -171,10 +171,10 @@ export class Watchbell {
   }
 
   /** Asks the user's HTTP API, such as `/v1/preferences` or `/v1/devices`. A refusal is an `HttpError`. */
-  async request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     // A follower has no connection and so no token yet.
     const token = this.#state.token ?? (await this.#options.token({ fresh: false })) ?? "";
-    return request(this.#url + path, token, method, body, signal);
+    return request(this.#url + path, token, method, body);
   }
 
   // ---- The machine.
@@ -183,7 +183,7 @@ export class Watchbell {
   #hear(event: Event): void {
     this.#queue.push(event);
     if (this.#queue.length > 1) return;
-    for (let next: Event | undefined; (next = this.#queue[0]); this.#queue.shift()) this.#step(next);
+    for (; this.#queue[0]; this.#queue.shift()) this.#step(this.#queue[0]);
   }
 
   #step(event: Event): void {
@@ -205,7 +205,7 @@ export class Watchbell {
   #wake(): void {
     clearTimeout(this.#timer);
     const at = wakeAt(this.#state);
-    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, Math.max(0, at - Date.now())));
+    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, at - Date.now()));
   }
 
   #carryOut(effect: Effect): void {
@@ -228,12 +228,9 @@ export class Watchbell {
       case "probe": this.#wires.get(effect.link)?.send("ping"); return;
       case "ask-token": void this.#askToken(effect.fresh); return;
       case "fetch": void this.#fetchPage(effect.before, effect.more); return;
-      case "post": void this.#post(effect.op, effect.alerts, effect.state); return;
+      case "post": void this.#post(effect); return;
       case "news": this.#news(effect.rows); return;
-      case "topic":
-        this.#tabs?.post({ kind: "topic", frame: effect.frame });
-        this.#emit("topic", effect.frame);
-        return;
+      case "topic": this.#share({ kind: "topic", frame: effect.frame }); return;
       case "refused": this.#emit("refused", { title: effect.title });
     }
   }
@@ -248,22 +245,17 @@ export class Watchbell {
   }
 
   async #fetchPage(before: number | null, more: boolean): Promise<void> {
-    if (!more) this.#fetch?.abort();
-    const abort = new AbortController();
-    if (!more) this.#fetch = abort;
-    try {
-      const page = await this.#page(before, abort.signal);
-      if (!abort.signal.aborted) this.#hear({ kind: "page", more, page });
-    } catch {
-      if (!abort.signal.aborted) this.#hear({ kind: "page-failed", more });
-    }
+    const nth = more ? 0 : ++this.#fetches;
+    const page = await this.#page(before).catch(() => null);
+    if (nth && nth !== this.#fetches) return; // Another has taken its place.
+    this.#hear(page ? { kind: "page", more, page } : { kind: "page-failed", more });
   }
 
-  #page(before: number | null, signal?: AbortSignal): Promise<Page> {
-    return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`, undefined, signal);
+  #page(before: number | null): Promise<Page> {
+    return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`);
   }
 
-  async #post(op: string, alerts: string[], state: ReceiptState): Promise<void> {
+  async #post({ op, alerts, state }: Extract<Effect, { do: "post" }>): Promise<void> {
     try {
       const said = await this.request<{ seq?: number; unread?: number; alerts: string[] }>("POST", "/v1/inbox/receipts", { alerts, state, op });
       this.#hear({ kind: "posted", op, said: { ...said, state } });
@@ -327,15 +319,9 @@ export class Watchbell {
     switch (message.kind) {
       case "join":
         this.#others.set(message.tab, { visibleAt: message.visibility === "visible" ? Date.now() : 0, topics: message.topics });
-        if (!leads) return;
-        if (message.asks) this.#tell(true);
-        this.#visibility();
-        return this.#tellTopics();
-      case "leave":
-        this.#others.delete(message.tab);
-        if (leads) this.#visibility();
-        if (leads) this.#tellTopics();
-        return;
+        if (leads && message.asks) this.#tell(true);
+        break;
+      case "leave": this.#others.delete(message.tab); break;
       case "who": return this.#present(true);
       case "say": if (leads) this.#hear(message); return;
       case "more": if (leads) this.#hear({ kind: "more" }); return;
@@ -343,6 +329,9 @@ export class Watchbell {
       case "news": for (const row of message.rows) this.#emit("alert", { row, here: message.to === this.#id }); return;
       case "topic": return this.#emit("topic", message.frame);
     }
+    if (!leads) return;
+    this.#visibility();
+    this.#tellTopics();
   }
 
   /** The leader's part: the others are told what changed. */
@@ -355,8 +344,8 @@ export class Watchbell {
     const changed = isWhole ? [...rows.values()] : [...rows].filter(([id, row]) => before.get(id) !== row).map(([, row]) => row);
     this.#toldRows = rows;
     const told: Message = { kind: "told", leader: this.#id, whole: isWhole, rows: changed, inbox, status: status(s), transport: s.current?.transport ?? null, user: s.user };
-    const look = JSON.stringify([told.inbox, told.status, told.transport, told.user]);
-    if (!isWhole && changed.length === 0 && look === this.#toldLook) return;
+    const look = JSON.stringify({ ...told, rows: 0 });
+    if (!isWhole && !changed.length && look === this.#toldLook) return;
     this.#toldLook = look;
     this.#tabs.post(told);
   }
@@ -372,22 +361,20 @@ export class Watchbell {
     // A new leader has not heard what the last one did not live to hear.
     if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ kind: "say", op: one.op, alerts: one.alerts, state: one.state });
     this.#leader = message.leader;
-    const { status, transport, user } = message;
-    this.#hear({ kind: "told", inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] }, status, transport, user });
+    this.#hear({ ...message, inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] } });
   }
 
   /** One tab shows each alert: one that is being looked at, or else the leader. */
   #news(rows: Row[]): void {
     const visible = [...this.#others].filter(([, { visibleAt }]) => visibleAt).sort(([, a], [, b]) => b.visibleAt - a.visibleAt)[0];
     const to = document.visibilityState === "visible" || !visible ? this.#id : visible[0];
-    for (const row of rows) this.#emit("alert", { row, here: to === this.#id });
-    this.#tabs?.post({ kind: "news", rows, to });
-    const isNew = rows.filter((row) => row.state === "new").map((row) => row.alert.id);
-    const { current } = this.#state;
-    if (!current || isNew.length === 0) return;
-    const said = { alerts: isNew.slice(0, RECEIPT_ALERTS_MAX), state: "delivered" };
-    if (current.transport === "ws") this.#wires.get(current.id)?.send(JSON.stringify({ type: "receipt", ...said }));
-    else void this.request("POST", "/v1/inbox/receipts", said).catch(() => undefined); // A hint for the timeline.
+    this.#share({ kind: "news", rows, to });
+  }
+
+  /** Said in every tab, this one as well. */
+  #share(message: Message): void {
+    this.#tabs?.post(message);
+    this.#hearTab(message);
   }
 }
 

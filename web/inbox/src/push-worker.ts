@@ -18,8 +18,15 @@ interface Extendable { waitUntil(done: Promise<unknown>): void }
 interface Shown { alert: string; url?: string | null }
 type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
 
+/**
+ * One push after the other. Chromium forgets a notification that is being shown while `getNotifications` runs, and it
+ * could not be withdrawn any more.
+ */
+let last: Promise<void> = Promise.resolve();
+
 worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
-  if (event.data) event.waitUntil(obey(event.data.json()));
+  const said = event.data?.json();
+  if (said) event.waitUntil(last = last.catch(() => undefined).then(() => obey(said)));
 });
 
 worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification }) => {

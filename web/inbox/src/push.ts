@@ -28,9 +28,15 @@ export function hearPushWorker(client: Watchbell): () => void {
   const heard = ({ data }: MessageEvent) => {
     if (data?.watchbell === "opened") void readOpened(client);
   };
+  // A page that the back button brings back was no page when the worker spoke.
+  const back = () => void readOpened(client);
   navigator.serviceWorker?.addEventListener("message", heard);
+  window.addEventListener("pageshow", back);
   void readOpened(client);
-  return () => navigator.serviceWorker?.removeEventListener("message", heard);
+  return () => {
+    navigator.serviceWorker?.removeEventListener("message", heard);
+    window.removeEventListener("pageshow", back);
+  };
 }
 
 async function readOpened(client: Watchbell): Promise<void> {
