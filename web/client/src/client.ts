@@ -2,7 +2,7 @@
  * The session in a browser: carries out what the machine asks for, and tells the machine what happens.
  * Nothing is decided here. Nothing is dialed before `start`.
  */
-import { HttpError, request } from "./api.ts";
+import { type HttpError, request } from "./api.ts";
 import { type Backoff, fullJitter } from "./backoff.ts";
 import { type Inbox, view } from "./inbox.ts";
 import { step, wakeAt } from "./machine.ts";
@@ -140,11 +140,13 @@ export class Watchbell {
 
   /** Marks all that is unread as read, also what was not paged in. */
   async readAll(): Promise<void> {
-    const unread = new Set(this.snapshot.alerts.filter((row) => isUnread(row.state)).map((row) => row.alert.id));
+    const unread = new Set<string>();
+    const look = (rows: readonly Row[]) => rows.forEach((row) => isUnread(row.state) && unread.add(row.alert.id));
+    look(this.snapshot.alerts);
     let before = this.#state.inbox.nextBefore;
     for (let pages = 0; before !== null && pages < 100 && unread.size < this.snapshot.unread; pages++) {
       const page = await this.#page(before);
-      for (const row of page.alerts) if (isUnread(row.state)) unread.add(row.alert.id);
+      look(page.alerts);
       before = page.next_before;
     }
     if (unread.size) this.say([...unread], "read");
@@ -261,7 +263,7 @@ export class Watchbell {
       this.#hear({ kind: "posted", op, said: { ...said, state } });
     } catch (error) {
       // What is wrong in itself (400, 413, 422) is wrong the next time as well.
-      const refused = error instanceof HttpError && [400, 413, 422].includes(error.status);
+      const refused = [400, 413, 422].includes((error as Partial<HttpError>).status ?? 0);
       this.#hear({ kind: "post-failed", op, refused });
     }
   }
@@ -310,8 +312,8 @@ export class Watchbell {
 
   #tellTopics(): void {
     if (this.#state.role === "follower") return this.#present(false);
-    const all = [...this.#others.values()].flatMap(({ topics }) => topics);
-    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...all])].sort() });
+    const theirs = [...this.#others.values()].flatMap(({ topics }) => topics);
+    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...theirs])] });
   }
 
   #hearTab(message: Message): void {

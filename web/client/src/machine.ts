@@ -58,7 +58,6 @@ function hear(c: Step, event: Event): void {
       Object.assign(s, { wanted: true, ended: null, attempt: 0, retryAt: now, stale: s.stale || s.ended !== null });
       return;
     case "stop": s.wanted = false; return;
-    case "tick": return;
     case "role":
       s.role = event.role;
       s.remote = null;
@@ -125,7 +124,7 @@ function plan(c: Step): void {
   if (s.token && !s.next) {
     if (!s.current && isDue(s.retryAt)) dial(c, s.tier);
     else if (s.current && isDue(s.moveAt)) dial(c, s.home);
-    else if (s.current && s.home > 0 && isDue(s.climbAt)) dial(c, s.climbs % s.home);
+    else if (s.current && s.home && isDue(s.climbAt)) dial(c, s.climbs % s.home);
   }
   fetchMissing(c);
   sendDue(c);
@@ -135,7 +134,7 @@ function dial(c: Step, tier: number): void {
   const { s, now } = c;
   const transport = c.transports[tier] ?? "ws";
   s.links += 1;
-  s.next = { id: s.links, transport, dialedAt: now, heardAt: now, probedAt: null, greeted: false, replayTo: 0, held: null };
+  s.next = { id: s.links, transport, heardAt: now, probedAt: null, greeted: false, replayTo: 0, held: null };
   Object.assign(s, { tier, retryAt: null });
   c.out.push({
     do: "dial", link: s.links, transport, token: s.token ?? "", cursor: s.inbox.cursor, topics: s.topics, visibility: s.visibility,
@@ -149,9 +148,9 @@ function greeted(c: Step, link: Link): void {
   if (link !== s.next) return;
   if (s.current) hangUp(c, s.current);
   s.home = c.transports.indexOf(link.transport);
-  if (s.home === 0) s.climbs = 0;
+  if (!s.home) s.climbs = 0;
   Object.assign(s, { current: link, next: null, retryAt: null, moveAt: null, aliveSince: now, tier: s.home, online: true });
-  s.climbAt = s.home > 0 ? now + climbWait(c) : null;
+  s.climbAt = s.home ? now + climbWait(c) : null;
 }
 
 /** A greeting without words: a poll with a cursor was answered. */
@@ -212,7 +211,7 @@ function takeToken(c: Step, event: { token: string | null; expiresAt: number | n
   if (event.token === null) return end(c, { why: "signed-out" });
   const { current } = s;
   const isNew = current !== null && event.token !== s.token;
-  const lifeMs = event.expiresAt === null ? null : Math.max(10_000, event.expiresAt - now);
+  const lifeMs = event.expiresAt && Math.max(10_000, event.expiresAt - now);
   Object.assign(s, { token: event.token, stale: false, refreshAt: lifeMs && now + lifeMs * (0.7 + 0.2 * c.random()) });
   if (!current && !s.next) s.retryAt ??= now;
   if (!isNew) return;
@@ -240,7 +239,7 @@ function hurry(c: Step): void {
 }
 
 function deadline(link: Link, s: State): number {
-  if (!link.greeted) return link.dialedAt + GREETING_WAIT_MS;
+  if (!link.greeted) return link.heardAt + GREETING_WAIT_MS;
   if (link.probedAt === null) return link.heardAt + s.heartbeatMs * SILENCE_HEARTBEATS;
   return link.probedAt + (link.transport === "ws" ? PROBE_WAIT_MS : GREETING_WAIT_MS);
 }

@@ -12,26 +12,31 @@ import type { State, Step } from "./state.ts";
 
 /** A receipt that the socket did not echo is said again over HTTP, which answers. */
 const ANSWER_WAIT_MS = 5_000;
-/** Messages that may go out at once, and how soon each is followed by another: nine in a second at the most. */
-const AT_ONCE = 3;
-const EVERY_MS = 150;
+/** Messages in any second; of those that are only a hint, only where little else is said. */
+const MESSAGES_MAX = 9;
+const HINTS_MAX = 4;
+/** Hints that may wait for that. */
+const HINTS_WAITING_MAX = 100;
 
 /** Whether there was room. */
 export function say({ s }: Step, { op, alerts, state }: Pick<Pending, "op" | "alerts" | "state">): boolean {
   const { pending } = s.inbox;
-  const hasRoom = pending.length < PENDING_MAX;
+  const hasRoom = pending.length < (state === "delivered" ? HINTS_WAITING_MAX : PENDING_MAX);
   if (hasRoom) s.inbox = { ...s.inbox, pending: [...pending, { op, alerts, state, sentAt: null, sentAs: "" }] };
   return hasRoom;
 }
 
 /** When it is to be said, or said again. */
-export function dueAt({ sayAt }: State, { sentAt }: Pending): number {
-  return Math.max(sayAt, sentAt === null ? 0 : sentAt + ANSWER_WAIT_MS);
+export function dueAt({ said }: State, { state, sentAt }: Pending): number {
+  const paceAt = (said.at(state === "delivered" ? -HINTS_MAX : -MESSAGES_MAX) ?? -1_000) + 1_000;
+  return Math.max(paceAt, sentAt === null ? 0 : sentAt + ANSWER_WAIT_MS);
 }
 
 /** Says what was not said on this connection yet, and again what it did not answer. */
 export function sendDue(c: Step): void {
   const { s, now } = c;
+  // What changed nothing is not answered, and must not be said again after something else was said of the alert.
+  s.inbox = settle(s.inbox);
   for (const link = s.current; link; ) {
     const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)));
     if (!some[0]) return;
@@ -41,7 +46,7 @@ export function sendDue(c: Step): void {
     const alerts = [...new Set(some.flatMap((one) => one.alerts))];
     if (link.transport === "ws" && sentAt === null) c.out.push({ do: "send", link: link.id, frame: { type: "receipt", alerts, state, op } });
     else c.out.push({ do: "post", op, alerts, state });
-    s.sayAt = Math.max(s.sayAt, now - EVERY_MS * (AT_ONCE - 1)) + EVERY_MS;
+    s.said = [...s.said, now].slice(-MESSAGES_MAX);
     // Nothing answers that an alert was delivered.
     change(s, (one) => (!some.includes(one) ? one : state === "delivered" ? [] : { ...one, sentAt: now, sentAs: op }));
   }
@@ -74,6 +79,5 @@ export function refused({ s, out }: Step, op: string): void {
 }
 
 function change(s: State, to: (one: Pending) => Pending | Pending[]): void {
-  // What the server has no reason to answer must not be said again after something else was said of the alert.
-  s.inbox = settle({ ...s.inbox, pending: s.inbox.pending.flatMap(to) });
+  s.inbox = { ...s.inbox, pending: s.inbox.pending.flatMap(to) };
 }

@@ -9,7 +9,7 @@ import type {
 export interface Link {
   id: number;
   transport: Transport;
-  dialedAt: number;
+  /** When it was dialed, or last gave a sign of life. */
   heardAt: number;
   /** When it was asked for a sign of life that has not come. */
   probedAt: number | null;
@@ -59,8 +59,8 @@ export interface State {
   climbAt: number | null;
   climbs: number;
   heartbeatMs: number;
-  /** When the next receipt may go out. */
-  sayAt: number;
+  /** When the last receipts went out, oldest first. */
+  said: readonly number[];
 
   inbox: Inbox;
   /** Changes after `from` are missing; fetched from the inbox at `at`. */
@@ -123,7 +123,7 @@ export const initial: State = {
   role: "solo", wanted: false, ended: null, online: true, visibility: "visible",
   token: null, asking: false, stale: false, refreshAt: null,
   current: null, next: null, links: 0, attempt: 0, aliveSince: 0, retryAt: null, moveAt: null,
-  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, sayAt: 0,
+  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, said: [],
   inbox: empty, need: null, fetch: null, ahead: null, paging: false,
   topics: [], user: null, remote: null,
 };

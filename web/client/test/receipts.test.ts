@@ -50,30 +50,31 @@ describe("receipts on their way", () => {
     expect(world.messages.map(({ alerts }) => alerts)).toEqual([["a0"], ["a1"], ["a2"]]);
   });
 
-  it("go together where they are many: 1,000 within half a second, in messages of 500 alerts at the most", () => {
+  it("go together where they are many: 1,000 within a second, in messages of 500 alerts at the most", () => {
     const world = withAlerts(1_000);
     for (const id of names(1_000)) world.say([id], "read");
-    world.pass(500);
-    expect(world.messages.map(({ alerts }) => alerts.length)).toEqual([1, 1, 1, 500, 497]);
+    world.pass(1_010);
+    expect(world.messages.map(({ alerts }) => alerts.length)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 500, 491]);
     expect([...states(world).values()].every((state) => state === "read")).toBe(true);
   });
 
   it("do not pass one another about the same alert", () => {
     const world = withAlerts(4);
-    for (const id of names(3)) world.say([id], "seen"); // From here on they wait.
+    for (let at = 0; at < 9; at++) world.say([`a${at % 3}`], "seen"); // From here on they wait.
     world.say(["a3"], "read");
     world.say(["a3"], "unread");
     world.say(["a0", "a3"], "read");
     world.say(["a1"], "read");
-    world.pass(1_000);
-    expect(world.messages.slice(3).map(({ alerts, state }) => [state, ...alerts])).toEqual([["read", "a3", "a1"], ["unread", "a3"], ["read", "a0", "a3"]]);
+    world.pass(1_100);
+    expect(world.messages.slice(9).map(({ alerts, state }) => [state, ...alerts])).toEqual([["read", "a3", "a1"], ["unread", "a3"], ["read", "a0", "a3"]]);
     expect(Object.fromEntries(states(world))).toEqual({ a0: "read", a1: "read", a2: "seen", a3: "read" });
   });
 
   it("say that alerts came, merged as well, and do not wait for an answer to that", () => {
     const world = withAlerts(0);
-    for (const id of names(40)) world.publish(id);
-    world.pass(1_000);
+    for (const id of names(40)) { world.publish(id); world.pass(10); }
+    world.pass(1_100);
+    expect(world.messages.length).toBeLessThan(8);
     expect(world.messages.flatMap(({ alerts }) => alerts).sort()).toEqual(names(40).sort());
     expect(world.messages.every(({ state }) => state === "delivered")).toBe(true);
     expectPaced(world);
@@ -88,6 +89,7 @@ describe("receipts on their way", () => {
     world.kill(1006);
     world.pass(20_000);
     world.refuses = "a4";
+    for (let at = 0; at < 9; at++) world.say(["a5"], "seen");
     for (const id of names(6)) world.say([id], "read");
     world.pass(20_000);
     expect(Object.fromEntries(states(world))).toEqual({ a0: "read", a1: "read", a2: "read", a3: "read", a4: "new", a5: "read" });
