@@ -12,6 +12,7 @@ export class PushService {
   #registration = "";
   #delivered = 0;
   #completed = 0;
+  #displayed = 0;
 
   private constructor(readonly page: Page, readonly devtools: CDPSession) {
     devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
@@ -19,13 +20,16 @@ export class PushService {
     });
     devtools.on("BackgroundService.backgroundServiceEventReceived", ({ backgroundServiceEvent }) => {
       if (backgroundServiceEvent.eventName === "Push event completed") this.#completed += 1;
+      if (backgroundServiceEvent.eventName === "Notification displayed") this.#displayed += 1;
     });
   }
 
   static async of(page: Page): Promise<PushService> {
     const made = new PushService(page, await page.context().newCDPSession(page));
-    await made.devtools.send("BackgroundService.setRecording", { service: "pushMessaging", shouldRecord: true });
-    await made.devtools.send("BackgroundService.startObserving", { service: "pushMessaging" });
+    for (const service of ["pushMessaging", "notifications"] as const) {
+      await made.devtools.send("BackgroundService.setRecording", { service, shouldRecord: true });
+      await made.devtools.send("BackgroundService.startObserving", { service });
+    }
     await made.devtools.send("ServiceWorker.enable");
     return made;
   }
@@ -39,13 +43,14 @@ export class PushService {
     await until("the push is completed", () => this.#completed >= nth);
   }
 
+  /** Resolves when so many notifications were displayed, whoever asked for it. */
+  async displayed(count: number): Promise<void> {
+    await until(`${count} notifications are displayed`, () => this.#displayed >= count);
+  }
+
   /** Title and tag of what is on screen. */
   shown(): Promise<string[][]> {
-    return this.page.evaluate(async () => {
-      const { active } = await navigator.serviceWorker.ready;
-      if (!active) throw new Error("no worker is active");
-      return (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, tag }) => [title, tag]);
-    });
+    return this.page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, tag }) => [title, tag]));
   }
 
   /**

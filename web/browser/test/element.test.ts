@@ -162,7 +162,7 @@ describe("quiet", () => {
 });
 
 describe.runIf(ENGINE === "embedded")("the demo page", () => {
-  it("sends an alert, shows its timeline and the topic, and is clean for axe", async () => {
+  it("sends an alert, shows its timeline and three topics, and is clean for axe", async () => {
     const page = await browser.newPage();
     await page.emulateMedia({ reducedMotion: "reduce" });
     const errors: string[] = [];
@@ -173,10 +173,29 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
     await page.getByRole("button", { name: "Send", exact: true }).click();
     await row(page, "From the demo page").waitFor();
     await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
+    const widget = (name: string) => page.getByRole("region", { name, exact: true });
+    await widget("Remediation").locator("ol:empty").waitFor();
     await page.getByRole("button", { name: "Let it fail" }).click();
-    await page.getByText("The shop is down").waitFor();
+    await widget("Monitor").getByText("The shop is down").waitFor();
+    await widget("Monitor").getByText("checkout answers 503").waitFor();
     await page.getByRole("button", { name: "Mend it" }).click();
-    await page.getByText("The shop is up").waitFor();
+    await widget("Monitor").getByText("The shop is up").waitFor();
+    const done = () => widget("Remediation").locator("li").allInnerTexts();
+    await until("both are in the history, the newest first", async () => {
+      const [first = "", second = "", ...more] = await done();
+      return first.includes("restarted checkout") && second.includes("asked checkout three times more") && more.length === 0;
+    });
+    const figures = () => page.evaluate(() => document.getElementById("spark")?.getAttribute("points")?.split(" ").length ?? 0);
+    await until("two figures are drawn", async () => (await figures()) === 2);
+    expect(await widget("Figures").locator("b").allInnerTexts()).toEqual([expect.stringMatching(/^\d+$/), "0 %", expect.stringMatching(/^\d+ ms$/)]);
+    await page.getByRole("switch", { name: "Figures" }).check();
+    await until("they go on by themselves", async () => (await figures()) >= 4);
+    await page.getByRole("switch", { name: "Figures" }).uncheck();
+    // Who comes later sees the same, from what the topics keep.
+    await page.locator("#users [data-user=ben]").click();
+    await widget("Monitor").getByText("The shop is up").waitFor();
+    await until("ben sees the history", async () => (await done()).length === 2);
+    expect(await figures()).toBeGreaterThanOrEqual(4);
     expect(await violations(page)).toEqual([]);
     expect(errors).toEqual([]);
   });

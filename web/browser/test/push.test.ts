@@ -1,7 +1,7 @@
-/** Web Push: what our service worker makes of it. */
+/** Web Push: what our service worker makes of it, and the whole way there. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
-import { Bed, states } from "../bed/bed.ts";
+import { Bed, ENGINE, states } from "../bed/bed.ts";
 import { PushService } from "../bed/push.ts";
 import { until } from "../bed/until.ts";
 
@@ -58,5 +58,89 @@ describe("the service worker", () => {
     await page.goBack();
     await hasState(page, away, "read");
     expect(await pushes.shown()).toEqual([]);
+  });
+});
+
+// `up` sends to browsers by its simulator, which takes in only what it can decrypt with the keys that the browser gave.
+describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
+  const toBrowser = async (alert: string, name: string, withdrawal = false) =>
+    until(`a ${withdrawal ? "withdrawal" : "push"} arrives`, async () => (await bed.server.arrivals(alert)).find((one) => one.kind === "webpush" && one.to === name && one.withdrawal === withdrawal));
+
+  it("an alert that nobody saw is sent encrypted, shown, replaced by tag, opened with a click, and withdrawn", async () => {
+    // No vendor's push service is there: the browser subscribes with the simulator's instead. All else is as it is.
+    await browser.addInitScript(() => {
+      PushManager.prototype.subscribe = async (options) => {
+        Object.assign(window, { subscribedWith: options?.applicationServerKey });
+        const subscription = await (await fetch("/simulator/webpush/chromium")).json();
+        return { toJSON: () => subscription } as PushSubscription;
+      };
+    });
+    const page = await bed.page(browser, { query: "manual-seen=&push-worker=/push-worker.js" });
+    const pushes = await PushService.of(page);
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("checkbox", { name: "Notify me when this page is closed" }).check();
+    const devices = () => page.evaluate(async () => (await window.client.request<{ devices: { service: string }[] }>("GET", "/v1/devices")).devices.map(({ service }) => service));
+    await until("the browser is a device", async () => (await devices()).includes("webpush"));
+    expect(await page.evaluate(async () => (await window.client.request<{ key: string }>("GET", "/v1/webpush/key")).key)).toBe(await page.evaluate(() => (window as { subscribedWith?: unknown }).subscribedWith));
+
+    const first = await bed.server.send({ title: "Disk full", body: "2 % left", severity: "critical", collapse_key: "disk" });
+    const push = await toBrowser(first, "chromium");
+    expect(push.headers["content-encoding"]).toBe("aes128gcm");
+    expect(push.headers["urgency"]).toBe("high");
+    await pushes.deliver(push.payload);
+    expect(await pushes.shown()).toEqual([["Disk full", "disk"]]);
+
+    const second = await bed.server.send({ title: "Disk fuller", severity: "critical", collapse_key: "disk" });
+    await pushes.deliver((await toBrowser(second, "chromium")).payload);
+    expect(await pushes.shown()).toEqual([["Disk fuller", "disk"]]);
+
+    const opened = await bed.server.send({ title: "Click me", url: "https://example.com/42" });
+    await pushes.deliver((await toBrowser(opened, "chromium")).payload);
+    expect(await pushes.click(opened)).toEqual(["https://example.com/42"]);
+    await until("the server has it as read", async () => (await bed.server.inbox()).alerts.find(({ alert }) => alert.id === opened)?.state === "read");
+
+    await page.evaluate((second) => window.client.say([second], "seen"), second);
+    await pushes.deliver((await toBrowser(second, "chromium", true)).payload);
+    expect(await pushes.shown()).toEqual([]);
+
+    await page.getByRole("checkbox", { name: "Notify me when this page is closed" }).uncheck();
+    await until("the browser is no device", async () => !(await devices()).includes("webpush"));
+  });
+
+  it("a click on an alert without an address shows it in the page", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    const pushes = await PushService.of(page);
+    await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
+    const id = await bed.server.send({ title: "Here it is" });
+    await hasState(page, id, "new");
+    await pushes.deliver({ alert: id, tag: id, title: "Here it is", url: null });
+    expect(await pushes.click(id)).toEqual([]);
+    await hasState(page, id, "read");
+    await until("it has the focus", () => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.textContent === "Here it is"));
+  });
+
+  it("the demo page registers this browser, and shows and withdraws what the server sends it", async () => {
+    const origin = `http://${bed.server.address}`;
+    await browser.grantPermissions(["notifications"], { origin });
+    const page = await browser.newPage();
+    await page.goto(origin);
+    await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
+    const pushes = await PushService.of(page);
+    await page.getByRole("switch", { name: "Push to this browser as well as to the phone" }).check();
+    await until("the worker is active", () => page.evaluate(async () => Boolean((await navigator.serviceWorker.ready).active)));
+    const name = await page.evaluate(() => `ana.${localStorage.getItem("watchbell device")}`);
+
+    const id = await bed.server.send({ title: "To this browser too" });
+    await toBrowser(id, name);
+    await pushes.displayed(1);
+    expect(await pushes.shown()).toEqual([["To this browser too", id]]);
+    const row = page.locator("watchbell-inbox .panel li", { hasText: "To this browser too" });
+    await row.getByRole("button", { name: "Read" }).click();
+    await toBrowser(id, name, true);
+    await until("it is withdrawn", async () => (await pushes.shown()).length === 0);
+
+    await page.getByRole("switch", { name: "Push to this browser as well as to the phone" }).uncheck();
+    await until("it is off", () => page.evaluate(() => localStorage.getItem("watchbell demo pushed ana") === null));
   });
 });
