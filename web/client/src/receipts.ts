@@ -12,8 +12,9 @@ import type { State, Step } from "./state.ts";
 
 /** A receipt that the socket did not echo is said again over HTTP, which answers. */
 const ANSWER_WAIT_MS = 5_000;
-/** Messages in any second; of those that are only a hint, only where little else is said. */
+/** Messages in any second; the tenth is left for what is no receipt, such as a pong. */
 const MESSAGES_MAX = 9;
+/** A mere hint goes out where fewer than these were. */
 const HINTS_MAX = 4;
 /** Hints that may wait for that. */
 const HINTS_WAITING_MAX = 100;
