@@ -7,8 +7,14 @@ import { root } from "./packages.mjs";
 /** Relative to the repository. */
 export const DEMO = "workers/fleet/src/demo";
 
-/** Builds it into `outDir`; answers its files. */
+/** Builds the page and its service worker into `outDir`; answers their files. */
 export async function buildDemo(outDir = join(root, "..", DEMO)) {
+  const page = await bundle(outDir, "demo.js", {});
+  const worker = await bundle(outDir, "push-worker.js", { input: join(root, "demo/src/push-worker.ts") });
+  return [...page, ...worker];
+}
+
+async function bundle(outDir, entryFileNames, options) {
   const { output } = await build({
     root: join(root, "demo"),
     base: "/demo/",
@@ -22,7 +28,8 @@ export async function buildDemo(outDir = join(root, "..", DEMO)) {
       modulePreload: false,
       assetsInlineLimit: 0,
       rolldownOptions: {
-        output: { entryFileNames: "demo.js", chunkFileNames: "[name].js", assetFileNames: "demo[extname]", codeSplitting: false },
+        ...options,
+        output: { entryFileNames, chunkFileNames: "[name].js", assetFileNames: "demo[extname]", codeSplitting: false },
       },
     },
   });

@@ -14,6 +14,14 @@ const LOG_CHARS_MAX = 20_000;
 
 interface Address { producers: string; users: string; key: string; tokens: { user: string; token: string }[] }
 
+export interface Arrival {
+  kind: string;
+  to: string;
+  headers: Record<string, string>;
+  payload: { alert?: string; title?: string; tag?: string; withdraw?: string[] };
+  withdrawal: boolean;
+}
+
 /** A server that tests can publish to, crash and restart. */
 export abstract class Server {
   protected at: Address = { producers: "", users: "", key: "", tokens: [] };
@@ -48,6 +56,11 @@ export abstract class Server {
   async inbox(user = "ana"): Promise<{ unread: number; seq: number; alerts: { state: string; alert: { id: string } }[] }> {
     const response = await fetch(`${this.at.users}/v1/inbox?limit=200`, { headers: { authorization: `Bearer ${this.token(user)}` } });
     return response.json();
+  }
+
+  /** What the simulator took in of one alert, as it decrypted it; withdrawals as well. Only where `up` brings one. */
+  async arrivals(alert: string): Promise<Arrival[]> {
+    return (await fetch(`${this.at.users}/simulator/arrivals?all=1&alert=${alert}`)).json();
   }
 
   async #post(path: string, body: unknown): Promise<Record<string, unknown>> {

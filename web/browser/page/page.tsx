@@ -25,7 +25,7 @@ client.on("alert", ({ row, here }) => here && window.toasts.push(row.alert.id));
 
 const inbox = document.querySelector("watchbell-inbox");
 if (inbox) {
-  for (const name of ["lang", "theme", "manual-seen"]) if (asked.has(name)) inbox.setAttribute(name, asked.get(name) ?? "");
+  for (const name of ["lang", "theme", "manual-seen", "push-worker"]) if (asked.has(name)) inbox.setAttribute(name, asked.get(name) ?? "");
   inbox.client = client;
 }
 client.start();

@@ -9,13 +9,12 @@ export class HttpError extends Error {
 }
 
 /** Asks and reads the answer. A problem document's words become the error's. */
-export async function request<T>(address: string, token: string, method: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+export async function request<T>(address: string, token: string, method: string, body?: unknown): Promise<T> {
   const response = await fetch(address, {
     method,
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: body === undefined ? null : JSON.stringify(body),
-    signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   const text = await response.text();
   const answer = text.startsWith("{") ? JSON.parse(text) : {};

@@ -4,8 +4,10 @@
  * The server sends changes in the order of their numbers. Where a number is skipped outside of a replay, or a ping is
  * ahead of us, the inbox is fetched back to the last number that is known to be complete, once for all that is missing.
  */
-import { type Inbox, reached, take, takePage } from "./inbox.ts";
-import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, ReceiptState, ServerFrame } from "./protocol.ts";
+import { counted, reached, take, takePage } from "./inbox.ts";
+import { RECEIPT_ALERTS_MAX } from "./protocol.ts";
+import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, Row, ServerFrame } from "./protocol.ts";
+import { say } from "./receipts.ts";
 import type { Link, State, Step } from "./state.ts";
 
 /** How long a missing change may still come by itself, and over which time clients spread their fetches. */
@@ -22,7 +24,6 @@ export function takeFrames(
   link: Link,
   frames: readonly ServerFrame[],
   greeted: (c: Step, link: Link) => void,
-  goaway: (c: Step, afterMs: number, withinMs: number) => void,
 ): void {
   const { s } = c;
   let changes: Change[] = [];
@@ -38,17 +39,17 @@ export function takeFrames(
       case "ping":
         if (link.transport === "ws") c.out.push({ do: "send", link: link.id, frame: { type: "pong", seq: frame.seq } });
         if (link.held && frame.seq >= link.held.seq) completed(s, link);
-        if (frame.seq > tip(s, link)) miss(c, false);
+        if (frame.seq > tip(s, link)) miss(c);
         break;
       case "resync":
         flush();
         // A poll has no greeting that would say that its cursor was of another history.
         if (link.transport === "poll") { startOver(c, frame); break; }
-        s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, frame.seq), unread: frame.unread };
+        s.inbox = counted(s.inbox, frame);
         link.replayTo = Math.max(link.replayTo, frame.seq);
         if (frame.seq > s.inbox.seq) miss(c, false, 0);
         break;
-      case "goaway": if (link.id === s.current?.id) goaway(c, frame.after_ms, frame.within_ms); break;
+      case "goaway": if (link.id === s.current?.id) s.moveAt = c.now + frame.after_ms + c.random() * frame.within_ms; break;
       case "event":
       case "snapshot": c.out.push({ do: "topic", frame }); break;
       case "error": c.out.push({ do: "refused", title: frame.title }); break;
@@ -63,7 +64,7 @@ function welcome(c: Step, link: Link, hello: HelloFrame): void {
   Object.assign(s, { user: hello.user, heartbeatMs: hello.heartbeat_ms });
   if (hello.resumed) {
     link.replayTo = hello.seq;
-    s.inbox = { ...s.inbox, top: Math.max(s.inbox.top, hello.seq), unread: hello.unread };
+    s.inbox = counted(s.inbox, hello);
     if (s.inbox.loaded) Object.assign(s, { need: null, ahead: null }); // The replay begins where something was missing.
     else miss(c, true, 0);
     return;
@@ -82,7 +83,15 @@ function startOver(c: Step, { seq, cursor, unread }: Place): void {
 function takeChanges(c: Step, changes: readonly Change[]): void {
   const { inbox, news } = take(c.s.inbox, changes);
   c.s.inbox = inbox;
-  if (news.length) c.out.push({ do: "news", rows: news });
+  announce(c, news);
+}
+
+/** The person is shown what is new, and the server is told that it came: a hint for the timeline. */
+function announce(c: Step, rows: Row[]): void {
+  if (!rows.length) return;
+  c.out.push({ do: "news", rows });
+  const alerts = rows.filter((row) => row.state === "new").map((row) => row.alert.id).slice(0, RECEIPT_ALERTS_MAX);
+  if (alerts.length) say(c, { op: "delivered", alerts, state: "delivered" });
 }
 
 /** Moves the place to resume from, or notes that something before this frame is missing. */
@@ -90,11 +99,12 @@ function placed(c: Step, link: Link, frame: Change): void {
   const { s } = c;
   const { seq, cursor } = frame;
   const isNext = seq <= tip(s, link) + 1 || link.transport === "poll";
-  if (!isNext) miss(c, false);
+  if (!isNext) miss(c);
+  // A page that is on its way may show the row as it was before this receipt.
+  if ((s.fetch || s.paging) && frame.type === "receipt" && !frame.alerts.every((id) => s.inbox.rows.has(id))) miss(c, s.fetch?.quiet, 0);
   if (s.need || s.fetch) {
     const run = s.ahead;
-    if (!run || seq > run.to + 1) s.ahead = { from: seq, to: seq, cursor };
-    else if (seq === run.to + 1) s.ahead = { ...run, to: seq, cursor };
+    if (!run || seq > run.to) s.ahead = { from: run && seq === run.to + 1 ? run.from : seq, to: seq, cursor };
     return;
   }
   if (link.held && seq > link.held.seq) completed(s, link);
@@ -113,7 +123,7 @@ function tip(s: State, link: Link): number {
   return Math.max(s.inbox.seq, link.held?.seq ?? 0, link.replayTo, ahead);
 }
 
-function miss(c: Step, quiet: boolean, waitMs = HEAL_WAIT_MS * (0.5 + c.random() / 2)): void {
+function miss(c: Step, quiet = false, waitMs = HEAL_WAIT_MS * (0.5 + c.random() / 2)): void {
   const { s } = c;
   const at = Math.min(s.need?.at ?? Infinity, c.now + waitMs);
   s.need = { from: s.inbox.seq, at, quiet: quiet && (s.need?.quiet ?? true) };
@@ -122,7 +132,7 @@ function miss(c: Step, quiet: boolean, waitMs = HEAL_WAIT_MS * (0.5 + c.random()
 export function fetchMissing(c: Step): void {
   const { s } = c;
   if (!s.need || s.fetch || !s.current || c.now < s.need.at) return;
-  s.fetch = { from: s.need.from, quiet: s.need.quiet, pages: 0, head: null };
+  s.fetch = { ...s.need, pages: 0, head: null };
   s.need = null;
   c.out.push({ do: "fetch", before: null, more: false });
 }
@@ -136,11 +146,11 @@ export function pageTaken(c: Step, page: Page, more: boolean): void {
   }
   const { fetch } = s;
   if (!fetch) return; // A greeting in between made it pointless.
-  const head = fetch.head ?? { seq: page.seq, cursor: page.cursor };
+  const head = fetch.head ?? page;
   const wasLoaded = s.inbox.loaded;
   const { inbox, news } = takePage(s.inbox, page);
   s.inbox = inbox;
-  if (news.length && !fetch.quiet) c.out.push({ do: "news", rows: news });
+  if (!fetch.quiet) announce(c, news);
   const lowest = page.alerts[page.alerts.length - 1]?.seq ?? 0;
   const isBack = page.next_before === null || lowest <= fetch.from;
   const pages = fetch.pages + 1;
@@ -149,7 +159,8 @@ export function pageTaken(c: Step, page: Page, more: boolean): void {
     c.out.push({ do: "fetch", before: page.next_before, more: false });
     return;
   }
-  if (!isBack || !wasLoaded) s.inbox = { ...since(s.inbox, lowest), nextBefore: page.next_before };
+  // Rows that may have changed unnoticed go.
+  if (!isBack || !wasLoaded) s.inbox = { ...s.inbox, rows: new Map([...inbox.rows].filter(([, row]) => row.seq >= lowest)), nextBefore: page.next_before };
   s.fetch = null;
   s.inbox = reached(s.inbox, head.seq, head.cursor);
   if (s.need) s.need = { ...s.need, from: s.inbox.seq };
@@ -161,42 +172,7 @@ export function pageFailed(c: Step, more: boolean): void {
   const { s } = c;
   if (more) s.paging = false;
   else if (s.fetch) {
-    s.need = { from: s.fetch.from, at: c.now + FETCH_RETRY_MS, quiet: s.fetch.quiet };
+    s.need = { ...s.fetch, at: c.now + FETCH_RETRY_MS };
     s.fetch = null;
   }
-}
-
-/** Without the rows that may have changed unnoticed. */
-function since(inbox: Inbox, lowest: number): Inbox {
-  return { ...inbox, rows: new Map([...inbox.rows].filter(([, row]) => row.seq >= lowest)) };
-}
-
-/** What HTTP answered to a receipt: as good as the frame, which comes as well. */
-export function takePosted(
-  c: Step,
-  op: string,
-  said: { seq?: number; unread?: number; alerts: string[]; state: ReceiptState },
-): void {
-  const { s } = c;
-  if (said.seq !== undefined && said.unread !== undefined) {
-    takeChanges(c, [{ type: "receipt", seq: said.seq, unread: said.unread, cursor: "", alerts: said.alerts, state: said.state, by: "http", op }]);
-  }
-  s.inbox = { ...s.inbox, pending: s.inbox.pending.filter((one) => one.op !== op) };
-}
-
-/** Says what was not said on this connection yet, and again what it did not answer. */
-export function sendPending(c: Step, waitMs: number): void {
-  const { s } = c;
-  const link = s.current;
-  if (!link) return;
-  const isDue = ({ sentAt }: { sentAt: number | null }) => sentAt === null || c.now - sentAt >= waitMs;
-  if (!s.inbox.pending.some(isDue)) return;
-  const pending = s.inbox.pending.map((one) => {
-    if (!isDue(one)) return one;
-    const { op, alerts, state, sentAt } = one;
-    if (link.transport === "ws" && sentAt === null) c.out.push({ do: "send", link: link.id, frame: { type: "receipt", alerts, state, op } });
-    else c.out.push({ do: "post", op, alerts, state });
-    return { ...one, sentAt: c.now };
-  });
-  s.inbox = { ...s.inbox, pending };
 }

@@ -2,7 +2,7 @@
  * The session in a browser: carries out what the machine asks for, and tells the machine what happens.
  * Nothing is decided here. Nothing is dialed before `start`.
  */
-import { HttpError, request } from "./api.ts";
+import { type HttpError, request } from "./api.ts";
 import { type Backoff, fullJitter } from "./backoff.ts";
 import { type Inbox, view } from "./inbox.ts";
 import { step, wakeAt } from "./machine.ts";
@@ -54,7 +54,8 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 export class Watchbell {
   readonly #options: Options;
   readonly #url: string;
-  readonly #id = crypto.randomUUID().slice(0, 8);
+  /** By chance alone: what makes better ones is missing on a page that came over plain HTTP. */
+  readonly #id = Math.random().toString(36).slice(2);
   readonly #wires = new Map<number, Wire>();
   readonly #changed = new Set<() => void>();
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
@@ -65,11 +66,11 @@ export class Watchbell {
   #state: State = initial;
   #snapshot: Snapshot | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #fetch: AbortController | null = null;
   #tabs: Tabs | null = null;
   #leader = "";
   #toldRows: Inbox["rows"] = new Map();
   #ops = 0;
+  #fetches = 0;
   #stop: AbortController | null = null;
 
   constructor(options: Options) {
@@ -140,11 +141,13 @@ export class Watchbell {
 
   /** Marks all that is unread as read, also what was not paged in. */
   async readAll(): Promise<void> {
-    const unread = new Set(this.snapshot.alerts.filter((row) => isUnread(row.state)).map((row) => row.alert.id));
+    const unread = new Set<string>();
+    const look = (rows: readonly Row[]) => rows.forEach((row) => isUnread(row.state) && unread.add(row.alert.id));
+    look(this.snapshot.alerts);
     let before = this.#state.inbox.nextBefore;
     for (let pages = 0; before !== null && pages < 100 && unread.size < this.snapshot.unread; pages++) {
       const page = await this.#page(before);
-      for (const row of page.alerts) if (isUnread(row.state)) unread.add(row.alert.id);
+      look(page.alerts);
       before = page.next_before;
     }
     if (unread.size) this.say([...unread], "read");
@@ -171,10 +174,10 @@ export class Watchbell {
   }
 
   /** Asks the user's HTTP API, such as `/v1/preferences` or `/v1/devices`. A refusal is an `HttpError`. */
-  async request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     // A follower has no connection and so no token yet.
     const token = this.#state.token ?? (await this.#options.token({ fresh: false })) ?? "";
-    return request(this.#url + path, token, method, body, signal);
+    return request(this.#url + path, token, method, body);
   }
 
   // ---- The machine.
@@ -183,7 +186,7 @@ export class Watchbell {
   #hear(event: Event): void {
     this.#queue.push(event);
     if (this.#queue.length > 1) return;
-    for (let next: Event | undefined; (next = this.#queue[0]); this.#queue.shift()) this.#step(next);
+    for (; this.#queue[0]; this.#queue.shift()) this.#step(this.#queue[0]);
   }
 
   #step(event: Event): void {
@@ -205,7 +208,7 @@ export class Watchbell {
   #wake(): void {
     clearTimeout(this.#timer);
     const at = wakeAt(this.#state);
-    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, Math.max(0, at - Date.now())));
+    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, at - Date.now()));
   }
 
   #carryOut(effect: Effect): void {
@@ -228,12 +231,9 @@ export class Watchbell {
       case "probe": this.#wires.get(effect.link)?.send("ping"); return;
       case "ask-token": void this.#askToken(effect.fresh); return;
       case "fetch": void this.#fetchPage(effect.before, effect.more); return;
-      case "post": void this.#post(effect.op, effect.alerts, effect.state); return;
+      case "post": void this.#post(effect); return;
       case "news": this.#news(effect.rows); return;
-      case "topic":
-        this.#tabs?.post({ kind: "topic", frame: effect.frame });
-        this.#emit("topic", effect.frame);
-        return;
+      case "topic": this.#share({ kind: "topic", frame: effect.frame }); return;
       case "refused": this.#emit("refused", { title: effect.title });
     }
   }
@@ -248,28 +248,23 @@ export class Watchbell {
   }
 
   async #fetchPage(before: number | null, more: boolean): Promise<void> {
-    if (!more) this.#fetch?.abort();
-    const abort = new AbortController();
-    if (!more) this.#fetch = abort;
-    try {
-      const page = await this.#page(before, abort.signal);
-      if (!abort.signal.aborted) this.#hear({ kind: "page", more, page });
-    } catch {
-      if (!abort.signal.aborted) this.#hear({ kind: "page-failed", more });
-    }
+    const nth = more ? 0 : ++this.#fetches;
+    const page = await this.#page(before).catch(() => null);
+    if (nth && nth !== this.#fetches) return; // Another has taken its place.
+    this.#hear(page ? { kind: "page", more, page } : { kind: "page-failed", more });
   }
 
-  #page(before: number | null, signal?: AbortSignal): Promise<Page> {
-    return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`, undefined, signal);
+  #page(before: number | null): Promise<Page> {
+    return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`);
   }
 
-  async #post(op: string, alerts: string[], state: ReceiptState): Promise<void> {
+  async #post({ op, alerts, state }: Extract<Effect, { do: "post" }>): Promise<void> {
     try {
       const said = await this.request<{ seq?: number; unread?: number; alerts: string[] }>("POST", "/v1/inbox/receipts", { alerts, state, op });
       this.#hear({ kind: "posted", op, said: { ...said, state } });
     } catch (error) {
       // What is wrong in itself (400, 413, 422) is wrong the next time as well.
-      const refused = error instanceof HttpError && [400, 413, 422].includes(error.status);
+      const refused = [400, 413, 422].includes((error as Partial<HttpError>).status ?? 0);
       this.#hear({ kind: "post-failed", op, refused });
     }
   }
@@ -318,8 +313,8 @@ export class Watchbell {
 
   #tellTopics(): void {
     if (this.#state.role === "follower") return this.#present(false);
-    const all = [...this.#others.values()].flatMap(({ topics }) => topics);
-    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...all])].sort() });
+    const theirs = [...this.#others.values()].flatMap(({ topics }) => topics);
+    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...theirs])] });
   }
 
   #hearTab(message: Message): void {
@@ -327,15 +322,9 @@ export class Watchbell {
     switch (message.kind) {
       case "join":
         this.#others.set(message.tab, { visibleAt: message.visibility === "visible" ? Date.now() : 0, topics: message.topics });
-        if (!leads) return;
-        if (message.asks) this.#tell(true);
-        this.#visibility();
-        return this.#tellTopics();
-      case "leave":
-        this.#others.delete(message.tab);
-        if (leads) this.#visibility();
-        if (leads) this.#tellTopics();
-        return;
+        if (leads && message.asks) this.#tell(true);
+        break;
+      case "leave": this.#others.delete(message.tab); break;
       case "who": return this.#present(true);
       case "say": if (leads) this.#hear(message); return;
       case "more": if (leads) this.#hear({ kind: "more" }); return;
@@ -343,6 +332,9 @@ export class Watchbell {
       case "news": for (const row of message.rows) this.#emit("alert", { row, here: message.to === this.#id }); return;
       case "topic": return this.#emit("topic", message.frame);
     }
+    if (!leads) return;
+    this.#visibility();
+    this.#tellTopics();
   }
 
   /** The leader's part: the others are told what changed. */
@@ -355,8 +347,8 @@ export class Watchbell {
     const changed = isWhole ? [...rows.values()] : [...rows].filter(([id, row]) => before.get(id) !== row).map(([, row]) => row);
     this.#toldRows = rows;
     const told: Message = { kind: "told", leader: this.#id, whole: isWhole, rows: changed, inbox, status: status(s), transport: s.current?.transport ?? null, user: s.user };
-    const look = JSON.stringify([told.inbox, told.status, told.transport, told.user]);
-    if (!isWhole && changed.length === 0 && look === this.#toldLook) return;
+    const look = JSON.stringify({ ...told, rows: 0 });
+    if (!isWhole && !changed.length && look === this.#toldLook) return;
     this.#toldLook = look;
     this.#tabs.post(told);
   }
@@ -372,22 +364,20 @@ export class Watchbell {
     // A new leader has not heard what the last one did not live to hear.
     if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ kind: "say", op: one.op, alerts: one.alerts, state: one.state });
     this.#leader = message.leader;
-    const { status, transport, user } = message;
-    this.#hear({ kind: "told", inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] }, status, transport, user });
+    this.#hear({ ...message, inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] } });
   }
 
   /** One tab shows each alert: one that is being looked at, or else the leader. */
   #news(rows: Row[]): void {
     const visible = [...this.#others].filter(([, { visibleAt }]) => visibleAt).sort(([, a], [, b]) => b.visibleAt - a.visibleAt)[0];
     const to = document.visibilityState === "visible" || !visible ? this.#id : visible[0];
-    for (const row of rows) this.#emit("alert", { row, here: to === this.#id });
-    this.#tabs?.post({ kind: "news", rows, to });
-    const isNew = rows.filter((row) => row.state === "new").map((row) => row.alert.id);
-    const { current } = this.#state;
-    if (!current || isNew.length === 0) return;
-    const said = { alerts: isNew.slice(0, RECEIPT_ALERTS_MAX), state: "delivered" };
-    if (current.transport === "ws") this.#wires.get(current.id)?.send(JSON.stringify({ type: "receipt", ...said }));
-    else void this.request("POST", "/v1/inbox/receipts", said).catch(() => undefined); // A hint for the timeline.
+    this.#share({ kind: "news", rows, to });
+  }
+
+  /** Said in every tab, this one as well. */
+  #share(message: Message): void {
+    this.#tabs?.post(message);
+    this.#hearTab(message);
   }
 }
 

@@ -29,6 +29,8 @@ export interface Pending {
   state: ReceiptState;
   /** When it was last sent; null: not yet on this connection. */
   sentAt: number | null;
+  /** The message that it went in: several that say the same go together. */
+  sentAs: string;
 }
 
 export interface Inbox {
@@ -53,15 +55,16 @@ export const empty: Inbox = {
 export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[]): { inbox: Inbox; news: Row[] } {
   const rows = new Map(inbox.rows);
   const news = new Map<string, Row>();
-  const next = { ...inbox, rows };
+  let next: Inbox = { ...inbox, rows };
   const ops = new Set<string>();
   for (const frame of frames) {
     if (frame.type === "alert") {
       const { alert, state, seq } = frame;
       const known = rows.get(alert.id);
       if (!known || seq >= known.seq) {
-        rows.set(alert.id, { alert, state, seq });
-        if (state === "new" && known?.state !== "new") news.set(alert.id, { alert, state, seq });
+        const row = { alert, state, seq };
+        rows.set(alert.id, row);
+        if (state === "new" && known?.state !== "new") news.set(alert.id, row);
       }
     } else {
       if (frame.op) ops.add(frame.op);
@@ -72,10 +75,10 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
         if (frame.state !== "unread") news.delete(id);
       }
     }
-    if (frame.seq >= next.top) Object.assign(next, { top: frame.seq, unread: frame.unread });
+    next = counted(next, frame);
   }
-  next.pending = next.pending.filter(({ op }) => !ops.has(op));
-  return { inbox: settle(trim(next)), news: [...news.values()] };
+  const pending = next.pending.filter(({ sentAs }) => !ops.has(sentAs));
+  return { inbox: settle(trim({ ...next, pending })), news: [...news.values()] };
 }
 
 /** Takes a page of the inbox. `news` are alerts from after the place we knew everything up to. */
@@ -86,12 +89,15 @@ export function takePage(inbox: Inbox, page: Page): { inbox: Inbox; news: Row[] 
     const known = rows.get(row.alert.id);
     // An equal number is taken: a receipt may have come here without the update before it.
     if (known && known.seq > row.seq) continue;
-    rows.set(row.alert.id, { alert: row.alert, state: row.state, seq: row.seq });
+    rows.set(row.alert.id, row);
     if (row.state === "new" && !known && row.seq > inbox.seq) news.push(row);
   }
-  const next: Inbox = { ...inbox, rows, loaded: true };
-  if (page.seq >= next.top) Object.assign(next, { top: page.seq, unread: page.unread });
-  return { inbox: settle(next), news };
+  return { inbox: settle(counted({ ...inbox, rows, loaded: true }, page)), news };
+}
+
+/** The badge, as of the highest number heard of. */
+export function counted(inbox: Inbox, { seq, unread }: { seq: number; unread: number }): Inbox {
+  return seq >= inbox.top ? { ...inbox, top: seq, unread } : inbox;
 }
 
 /** Everything up to `seq` is here. */
@@ -114,7 +120,7 @@ export function view(inbox: Inbox): { alerts: Row[]; unread: number } {
       if (!before) continue;
       const after = afterReceipt(before, state);
       said.set(id, after);
-      unread += Number(isUnread(after)) - Number(isUnread(before));
+      unread += +isUnread(after) - +isUnread(before);
     }
   }
   const shown = [...inbox.rows.values()].map((row) => {
@@ -129,7 +135,7 @@ function newestFirst(a: Row, b: Row): number {
 }
 
 /** Lets go of what came true: a receipt that changes nothing is answered by no frame, so it is judged by the rows. */
-function settle(inbox: Inbox): Inbox {
+export function settle(inbox: Inbox): Inbox {
   const touched = new Set<string>();
   const pending = inbox.pending.filter(({ alerts, state, sentAt }) => {
     const isDone = sentAt !== null && alerts.every((id) => {

@@ -7,11 +7,13 @@
  *   so a move loses nothing (make before break).
  * - Silence is judged when we look, never by the lateness of a timer: after a sleep the server is asked first.
  *
- * Elsewhere: what frames do to the inbox in changes.ts and inbox.ts, the browser's side in client.ts.
+ * Elsewhere: what frames do to the inbox in changes.ts and inbox.ts, what the person said in receipts.ts, the browser's
+ * side in client.ts.
  */
-import { fetchMissing, pageFailed, pageTaken, sendPending, takeFrames, takePosted } from "./changes.ts";
-import { PENDING_MAX, unsent } from "./inbox.ts";
+import { fetchMissing, pageFailed, pageTaken, takeFrames } from "./changes.ts";
+import { unsent } from "./inbox.ts";
 import { closeClass } from "./protocol.ts";
+import { dueAt, refused, say, sendDue, takePosted } from "./receipts.ts";
 import type { Effect, Ended, Env, Event, Link, State, Step } from "./state.ts";
 
 /** How long a dial may take until the server's greeting. */
@@ -28,8 +30,6 @@ const HEALTHY_MS = 30_000;
 const CLIMB = { firstMs: 5_000, maxMs: 300_000 };
 /** The window for a server that closed with `resume` and had announced none. */
 const RESUME_WINDOW_MS = 5_000;
-/** A receipt that the socket did not echo is said again over HTTP, which answers. */
-export const RECEIPT_WAIT_MS = 5_000;
 
 export function step(before: State, event: Event, env: Env): [State, Effect[]] {
   const c: Step = { ...env, s: { ...before }, out: [] };
@@ -45,7 +45,7 @@ export function wakeAt(s: State): number | null {
   if (!s.next && !s.asking) at.push(...(s.current ? [s.climbAt, s.moveAt] : [s.retryAt]));
   if (!s.asking) at.push(s.refreshAt);
   if (s.current && !s.fetch) at.push(s.need?.at ?? null);
-  if (s.current) for (const { sentAt } of s.inbox.pending) at.push(sentAt && sentAt + RECEIPT_WAIT_MS);
+  if (s.current) for (const one of s.inbox.pending) at.push(dueAt(s, one));
   const due = at.filter((time) => time !== null);
   return due.length ? Math.min(...due) : null;
 }
@@ -58,7 +58,6 @@ function hear(c: Step, event: Event): void {
       Object.assign(s, { wanted: true, ended: null, attempt: 0, retryAt: now, stale: s.stale || s.ended !== null });
       return;
     case "stop": s.wanted = false; return;
-    case "tick": return;
     case "role":
       s.role = event.role;
       s.remote = null;
@@ -84,7 +83,7 @@ function hear(c: Step, event: Event): void {
       return;
     case "open": { const link = heard(c, event.link); if (link && !link.greeted) resumed(c, link); return; }
     case "heard": heard(c, event.link); return;
-    case "frames": { const link = heard(c, event.link); if (link) takeFrames(c, link, event.frames, greeted, goaway); return; }
+    case "frames": { const link = heard(c, event.link); if (link) takeFrames(c, link, event.frames, greeted); return; }
     case "ended": {
       const link = linkOf(s, event.link);
       if (link) lost(c, link, event.code, event.reason, event.waitMs);
@@ -97,16 +96,9 @@ function hear(c: Step, event: Event): void {
       s.paging = true;
       c.out.push({ do: "fetch", before: s.inbox.nextBefore, more: true });
       return;
-    case "say":
-      if (s.inbox.pending.length >= PENDING_MAX) c.out.push({ do: "refused", title: "too many receipts wait" });
-      else s.inbox = { ...s.inbox, pending: [...s.inbox.pending, { op: event.op, alerts: event.alerts, state: event.state, sentAt: null }] };
-      return;
+    case "say": if (!say(c, event)) c.out.push({ do: "refused", title: "too many receipts wait" }); return;
     case "posted": takePosted(c, event.op, event.said); return;
-    case "post-failed":
-      if (!event.refused) return; // Said again when its time is over.
-      s.inbox = { ...s.inbox, pending: s.inbox.pending.filter(({ op }) => op !== event.op) };
-      c.out.push({ do: "refused", title: "the receipt" });
-      return;
+    case "post-failed": if (event.refused) refused(c, event.op); return; // Otherwise it is said again when its time is over.
     case "topics": setTopics(c, event.topics); return;
     case "told":
       if (s.role !== "follower") return;
@@ -132,17 +124,17 @@ function plan(c: Step): void {
   if (s.token && !s.next) {
     if (!s.current && isDue(s.retryAt)) dial(c, s.tier);
     else if (s.current && isDue(s.moveAt)) dial(c, s.home);
-    else if (s.current && s.home > 0 && isDue(s.climbAt)) dial(c, s.climbs % s.home);
+    else if (s.current && s.home && isDue(s.climbAt)) dial(c, s.climbs % s.home);
   }
   fetchMissing(c);
-  sendPending(c, RECEIPT_WAIT_MS);
+  sendDue(c);
 }
 
 function dial(c: Step, tier: number): void {
   const { s, now } = c;
   const transport = c.transports[tier] ?? "ws";
   s.links += 1;
-  s.next = { id: s.links, transport, dialedAt: now, heardAt: now, probedAt: null, greeted: false, replayTo: 0, held: null };
+  s.next = { id: s.links, transport, heardAt: now, probedAt: null, greeted: false, replayTo: 0, held: null };
   Object.assign(s, { tier, retryAt: null });
   c.out.push({
     do: "dial", link: s.links, transport, token: s.token ?? "", cursor: s.inbox.cursor, topics: s.topics, visibility: s.visibility,
@@ -156,19 +148,15 @@ function greeted(c: Step, link: Link): void {
   if (link !== s.next) return;
   if (s.current) hangUp(c, s.current);
   s.home = c.transports.indexOf(link.transport);
-  if (s.home === 0) s.climbs = 0;
-  Object.assign(s, { current: link, next: null, retryAt: null, moveAt: null, aliveSince: now, tier: s.home, everLive: true, online: true });
-  s.climbAt = s.home > 0 ? now + climbWait(c) : null;
+  if (!s.home) s.climbs = 0;
+  Object.assign(s, { current: link, next: null, retryAt: null, moveAt: null, aliveSince: now, tier: s.home, online: true });
+  s.climbAt = s.home ? now + climbWait(c) : null;
 }
 
 /** A greeting without words: a poll with a cursor was answered. */
 function resumed(c: Step, link: Link): void {
   greeted(c, link);
   if (!c.s.inbox.loaded) c.s.need ??= { from: c.s.inbox.seq, at: c.now, quiet: true };
-}
-
-function goaway(c: Step, afterMs: number, withinMs: number): void {
-  c.s.moveAt = c.now + afterMs + c.random() * withinMs;
 }
 
 /** A connection is gone, or will not come. */
@@ -184,7 +172,7 @@ function lost(c: Step, link: Link, code: number, reason: string, waitMs = 0): vo
   if (then === "stop") return end(c, { why: "refused", code, reason });
   if (then === "new_token") Object.assign(s, { token: null, stale: true });
   if (s.next) return; // Its successor is on the way already.
-  if (s.current) return s.moveAt !== null ? moveAgain(c) : climbAgain(c);
+  if (s.current) return again(c);
   if (!link.greeted && code < 4000) s.tier = (s.tier + 1) % c.transports.length;
   if (then === "resume") s.retryAt = Math.max(now, s.moveAt ?? now + c.random() * RESUME_WINDOW_MS);
   else if (then === "new_token" && s.attempt === 0) Object.assign(s, { attempt: 1, retryAt: now });
@@ -199,22 +187,22 @@ function backOff(c: Step, waitMs = 0): void {
   s.attempt += 1;
 }
 
-function moveAgain(c: Step): void {
-  c.s.attempt += 1;
-  c.s.moveAt = c.now + c.backoff.waitMs(c.s.attempt, c.random);
-}
-
-function climbAgain(c: Step): void {
-  c.s.climbs += 1;
-  c.s.climbAt = c.now + climbWait(c);
+/** A move or a climb failed, and what we have still holds. */
+function again(c: Step): void {
+  const { s } = c;
+  if (s.moveAt !== null) s.moveAt = c.now + c.backoff.waitMs(++s.attempt, c.random);
+  else {
+    s.climbs += 1;
+    s.climbAt = c.now + climbWait(c);
+  }
 }
 
 function climbWait(c: Step): number {
   return Math.min(CLIMB.maxMs, CLIMB.firstMs * 2 ** Math.min(c.s.climbs, 10)) * (0.5 + c.random() / 2);
 }
 
-function end(c: Step, ended: Ended): void {
-  c.s.ended = ended;
+function end({ s }: Step, ended: Ended): void {
+  s.ended = ended;
 }
 
 function takeToken(c: Step, event: { token: string | null; expiresAt: number | null }): void {
@@ -223,7 +211,7 @@ function takeToken(c: Step, event: { token: string | null; expiresAt: number | n
   if (event.token === null) return end(c, { why: "signed-out" });
   const { current } = s;
   const isNew = current !== null && event.token !== s.token;
-  const lifeMs = event.expiresAt === null ? null : Math.max(10_000, event.expiresAt - now);
+  const lifeMs = event.expiresAt && Math.max(10_000, event.expiresAt - now);
   Object.assign(s, { token: event.token, stale: false, refreshAt: lifeMs && now + lifeMs * (0.7 + 0.2 * c.random()) });
   if (!current && !s.next) s.retryAt ??= now;
   if (!isNew) return;
@@ -251,7 +239,7 @@ function hurry(c: Step): void {
 }
 
 function deadline(link: Link, s: State): number {
-  if (!link.greeted) return link.dialedAt + GREETING_WAIT_MS;
+  if (!link.greeted) return link.heardAt + GREETING_WAIT_MS;
   if (link.probedAt === null) return link.heardAt + s.heartbeatMs * SILENCE_HEARTBEATS;
   return link.probedAt + (link.transport === "ws" ? PROBE_WAIT_MS : GREETING_WAIT_MS);
 }

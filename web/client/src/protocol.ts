@@ -94,10 +94,8 @@ export type CloseClass = "stop" | "back_off" | "resume" | "new_token";
 
 /** What to do after a close. The range decides, so that codes of later servers are understood. */
 export function closeClass(code: number): CloseClass {
-  if (code < 4000 || (code >= 4100 && code < 4200)) return "back_off";
-  if (code >= 4200 && code < 4300) return "resume";
-  if (code >= 4300 && code < 4400) return "new_token";
-  return "stop";
+  if (code < 4000) return "back_off";
+  return ([, "back_off", "resume", "new_token"] as const)[Math.floor(code / 100) - 40] ?? "stop";
 }
 
 export const isUnread = (state: InboxState): boolean => state === "new" || state === "seen";

@@ -9,7 +9,7 @@ import type {
 export interface Link {
   id: number;
   transport: Transport;
-  dialedAt: number;
+  /** When it was dialed, or last gave a sign of life. */
   heardAt: number;
   /** When it was asked for a sign of life that has not come. */
   probedAt: number | null;
@@ -48,6 +48,7 @@ export interface State {
   next: Link | null;
   links: number;
   attempt: number;
+  /** When the last connection was greeted; 0: none was yet. */
   aliveSince: number;
   retryAt: number | null;
   /** When to move, because the server said goaway or the token changed. */
@@ -58,7 +59,8 @@ export interface State {
   climbAt: number | null;
   climbs: number;
   heartbeatMs: number;
-  everLive: boolean;
+  /** When the last receipts went out, oldest first. */
+  said: readonly number[];
 
   inbox: Inbox;
   /** Changes after `from` are missing; fetched from the inbox at `at`. */
@@ -121,7 +123,7 @@ export const initial: State = {
   role: "solo", wanted: false, ended: null, online: true, visibility: "visible",
   token: null, asking: false, stale: false, refreshAt: null,
   current: null, next: null, links: 0, attempt: 0, aliveSince: 0, retryAt: null, moveAt: null,
-  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, everLive: false,
+  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, said: [],
   inbox: empty, need: null, fetch: null, ahead: null, paging: false,
   topics: [], user: null, remote: null,
 };
@@ -135,5 +137,5 @@ export function status(s: State): Status {
   if (s.role === "follower") return s.remote?.status ?? "connecting";
   if (s.current && (s.online || s.current.probedAt === null)) return "live";
   if (!s.current && (!s.online || s.attempt > OFFLINE_AFTER)) return "offline";
-  return s.everLive ? "reconnecting" : "connecting";
+  return s.aliveSince ? "reconnecting" : "connecting";
 }

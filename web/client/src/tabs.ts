@@ -27,7 +27,7 @@ export interface Tabs {
 
 /** Joins the tabs of this name, or answers null when this browser cannot. */
 export function joinTabs(name: string, hear: (message: Message) => void, lead: () => void): Tabs | null {
-  if (typeof BroadcastChannel === "undefined" || typeof navigator === "undefined" || !navigator.locks) return null;
+  if (typeof BroadcastChannel === "undefined" || !navigator.locks) return null;
   const channel = new BroadcastChannel(name);
   const leave = new AbortController();
   const left = new Promise<void>((resolve) => leave.signal.addEventListener("abort", () => resolve()));
@@ -37,9 +37,9 @@ export function joinTabs(name: string, hear: (message: Message) => void, lead: (
       if (!leave.signal.aborted) lead();
       return left;
     })
-    .catch((error: unknown) => { if (!leave.signal.aborted) console.warn("Watchbell: this tab cannot be a leader.", error); });
+    .catch((error: unknown) => { if (!leave.signal.aborted) console.warn("Watchbell: this tab cannot lead.", error); });
   return {
-    post: (message) => { if (!leave.signal.aborted) channel.postMessage(message); },
-    leave: () => { channel.onmessage = null; leave.abort(); channel.close(); },
+    post: (message) => channel.postMessage(message),
+    leave: () => { leave.abort(); channel.close(); },
   };
 }

@@ -39,8 +39,7 @@ export function dialWire(dial: Dial, heard: Heard): Wire {
 
 function dialWebSocket({ url, token, cursor, topics, visibility }: Dial, heard: Heard): Wire {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`);
-  const auth = { type: "auth", token, cursor: cursor ?? undefined, visibility, topics: topics.length ? topics : undefined };
-  socket.onopen = () => socket.send(JSON.stringify(auth));
+  socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, cursor, visibility, topics }));
   socket.onmessage = ({ data }) => {
     const lines = String(data).split("\n").filter((line) => line.startsWith("{"));
     if (lines.length) heard.frames(lines.map((line) => JSON.parse(line)));

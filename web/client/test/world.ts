@@ -4,7 +4,7 @@
  */
 import { fullJitter } from "../src/backoff.ts";
 import { step, wakeAt } from "../src/machine.ts";
-import { afterReceipt, isUnread, type ClientFrame, type Page, type Row, type ServerFrame, type Transport } from "../src/protocol.ts";
+import { afterReceipt, isUnread, type ClientFrame, type Page, type ReceiptState, type Row, type ServerFrame, type Transport } from "../src/protocol.ts";
 import { type Effect, type Event, type State, initial, status } from "../src/state.ts";
 
 interface Conn { id: number; transport: Transport; sent: number; open: boolean; frozen: boolean; token: string; slot: ServerFrame[] }
@@ -22,6 +22,11 @@ export class World {
   news = new Map<string, number>();
   dials: Transport[] = [];
   believed: string[] = [];
+  /** Receipt messages that went out. */
+  messages: { at: number; state: ReceiptState; alerts: readonly string[] }[] = [];
+  /** An alert that the server takes no receipt of, as of a name that is no name. */
+  refuses = "";
+  refusals: string[] = [];
   #due: { at: number; order: number; run: () => void }[] = [];
   #order = 0;
   #ops = 0;
@@ -193,7 +198,9 @@ export class World {
       }
       case "send": this.#obey(effect.link, effect.frame); return;
       case "post":
+        this.messages.push({ at: this.now, state: effect.state, alerts: effect.alerts });
         this.#later(10, () => {
+          if (effect.alerts.includes(this.refuses)) return this.hear({ kind: "post-failed", op: effect.op, refused: true });
           if (!this.up) return this.hear({ kind: "post-failed", op: effect.op, refused: false });
           this.receive(effect.alerts, effect.state as "seen", effect.op);
           this.hear({ kind: "posted", op: effect.op, said: { seq: this.seq, unread: this.unread, alerts: [], state: effect.state } });
@@ -207,14 +214,16 @@ export class World {
         });
         return;
       case "news": for (const row of effect.rows) this.news.set(row.alert.id, (this.news.get(row.alert.id) ?? 0) + 1); return;
-      case "topic":
-      case "refused": return;
+      case "refused": this.refusals.push(effect.title); return;
+      case "topic": return;
     }
   }
 
   #obey(link: number, frame: ClientFrame): void {
     const conn = this.conns.get(link);
-    if (!conn?.open || conn.frozen || frame.type !== "receipt") return;
+    if (frame.type !== "receipt") return;
+    this.messages.push({ at: this.now, state: frame.state, alerts: frame.alerts });
+    if (!conn?.open || conn.frozen || frame.alerts.includes(this.refuses)) return;
     this.#later(5, () => this.receive(frame.alerts, frame.state as "seen", frame.op));
   }
 
@@ -234,3 +243,12 @@ export class World {
 export type Fault = "none" | "lost" | "late" | "twice";
 
 const event = (state: State): string => JSON.stringify({ ...state, inbox: undefined });
+
+/** In no second more messages than a server reads at full speed (`socket.messages_per_second`), and none too long. */
+export function expectPaced({ messages }: World): void {
+  messages.forEach(({ at, alerts }, first) => {
+    const inASecond = messages.slice(first, first + 11).filter((one) => one.at - at < 1_000).length;
+    if (inASecond > 10) throw new Error(`more than 10 messages in the second after ${at}`);
+    if (alerts.length === 0 || alerts.length > 500) throw new Error(`a message names ${alerts.length} alerts`);
+  });
+}

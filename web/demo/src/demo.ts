@@ -1,17 +1,19 @@
 /**
  * The page of `watchbell up`: people, and one person's screen, phone and mailbox; a form that sends an alert, its
- * timeline as it happens, and a topic. The screen is `<watchbell-inbox>`; phone and mailbox are read from the simulator.
+ * timeline as it happens, and three topics. The screen is `<watchbell-inbox>`; phone and mailbox are read from the simulator.
  */
 import "./demo.css";
 import "@watchbell/inbox";
-import type { TopicEvent, Watchbell } from "@watchbell/client";
-import { type Card, build, byId, clock, draw, put } from "./draw.ts";
-import { type Demo, type Person, TOPIC, request, sessionOf } from "./people.ts";
+import type { Watchbell } from "@watchbell/client";
+import { handOver, isPushOn, pushHere } from "./browser-push.ts";
+import { type Card, byId, clock, draw, put } from "./draw.ts";
+import { type Demo, type Person, request, sessionOf } from "./people.ts";
+import { fail, keepPublishing, mend } from "./publish.ts";
 import { type Told, entryCards, whatIsNext } from "./timeline.ts";
+import { drawWidgets, follow } from "./widgets.ts";
 
 const LOOK_EVERY_MS = 500;
 const SHOWN_MAX = 60;
-const KEPT_EVENTS = 20;
 
 interface Arrival { kind: string; user: string | null; title: string; body: string; at: string; last_at: string; withdrawn: boolean; ids: Record<string, string | undefined> }
 
@@ -23,15 +25,15 @@ const state = {
   selected: null as string | null,
   told: null as Told | null,
   arrivals: [] as Arrival[],
-  events: [] as readonly TopicEvent[],
   lastSent: null as { id: string; title: string } | null,
   sent: "",
+  topicNote: "",
 };
 
 const person = (): Person | undefined => state.demo?.users.find(({ user }) => user === state.user);
 const session = (): Watchbell | undefined => state.sessions.get(state.user);
 const inbox = byId<HTMLElementTagNameMap["watchbell-inbox"]>("inbox");
-let stopTopic = () => {};
+let stopTopics = () => {};
 
 async function begin(): Promise<void> {
   state.demo = await request<Demo>("/demo.json").catch(() => null);
@@ -53,17 +55,17 @@ async function begin(): Promise<void> {
 }
 
 function become(user: string): void {
-  stopTopic();
-  Object.assign(state, { user, arrivals: [], selected: null, told: null, events: [] });
+  stopTopics();
+  Object.assign(state, { user, arrivals: [], selected: null, told: null });
   history.replaceState(null, "", `?user=${encodeURIComponent(user)}`);
   byId<HTMLSelectElement>("to").value = user;
   byId<HTMLAnchorElement>("second").href = location.search;
   inbox.client = session() ?? null;
-  stopTopic = session()?.topic(TOPIC, (frame) => {
-    state.events = (frame.type === "snapshot" ? frame.events : [...state.events, frame.event]).slice(-KEPT_EVENTS);
-    changed();
-  }) ?? stopTopic;
+  const made = session();
+  if (made) stopTopics = follow(made, changed);
   open(true);
+  byId<HTMLInputElement>("push").checked = isPushOn(user);
+  if (isPushOn(user)) void push(true); // Again: this server may be a new one.
 }
 
 function open(isOpen: boolean): void {
@@ -105,11 +107,22 @@ async function resolve(): Promise<string> {
   return `“${last.title}” is resolved (version ${version}).`;
 }
 
-const report = (up: boolean) => async (): Promise<string> => {
-  const text = up ? "restarted the checkout service" : "checkout does not answer";
-  await asProducer("POST", `/v1/topics/${TOPIC}/events`, { type: "status_change", data: { up, text }, keep: KEPT_EVENTS });
-  return "";
-};
+/** Events of the widgets. What goes wrong is said where they are. */
+async function publish(work: (post: (path: string, body: unknown) => Promise<unknown>) => Promise<void>): Promise<void> {
+  state.topicNote = "";
+  await work((path, body) => asProducer("POST", path, body)).catch((error: unknown) => {
+    state.topicNote = `Not accepted. ${(error as Error).message}`;
+    byId<HTMLInputElement>("figures").checked = false;
+  });
+  changed();
+}
+
+async function push(on: boolean): Promise<void> {
+  const [made, user] = [session(), state.user];
+  put("push-note", "");
+  await (made && pushHere(made, user, on))?.catch((error: unknown) => put("push-note", `Not possible: ${(error as Error).message}`));
+  byId<HTMLInputElement>("push").checked = isPushOn(state.user);
+}
 
 async function tell(work: () => Promise<string>): Promise<void> {
   state.sent = await work().catch((error: unknown) => `Not accepted. ${(error as Error).message}`);
@@ -120,14 +133,15 @@ async function lookAround(): Promise<void> {
   const { user, selected } = state;
   const timeline = selected && asProducer<{ recipients: Told[] }>("GET", `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${user}`);
   const [arrived, happened] = await Promise.allSettled([request<Arrival[]>(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), timeline]);
+  if (session()?.snapshot.leads && isPushOn(user)) await handOver(user).catch(console.warn);
   if (user !== state.user) return;
   if (arrived.status === "fulfilled") state.arrivals = arrived.value;
   if (selected === state.selected && happened.status === "fulfilled" && happened.value) state.told = happened.value.recipients[0] ?? state.told;
 }
 
-/** Again and again while somebody looks; each round begins when the one before it has been answered. */
+/** Again and again while somebody looks, or pushes are wanted; each round begins when the one before it has been answered. */
 async function keepLooking(): Promise<void> {
-  if (document.visibilityState === "visible") await lookAround();
+  if (document.visibilityState === "visible" || isPushOn(state.user)) await lookAround();
   changed();
   setTimeout(() => void keepLooking(), session()?.snapshot.status === "live" ? LOOK_EVERY_MS : 4 * LOOK_EVERY_MS);
 }
@@ -145,8 +159,11 @@ function listen(): void {
     select((event as CustomEvent<{ id: string }>).detail.id);
   });
   byId("resolve").addEventListener("click", () => void tell(resolve));
-  byId("fail").addEventListener("click", () => void tell(report(false)));
-  byId("mend").addEventListener("click", () => void tell(report(true)));
+  byId("fail").addEventListener("click", () => void publish(fail));
+  byId("mend").addEventListener("click", () => void publish(mend));
+  const figures = byId<HTMLInputElement>("figures");
+  figures.addEventListener("change", () => void publish((post) => keepPublishing(post, () => figures.checked)));
+  byId("push").addEventListener("change", ({ target }) => void push((target as HTMLInputElement).checked));
   byId("toggle").addEventListener("click", () => open(state.isClosed));
   byId("auto-seen").addEventListener("change", ({ target }) => inbox.toggleAttribute("manual-seen", !(target as HTMLInputElement).checked));
   byId("clear").addEventListener("click", () => request("/simulator/arrivals", { method: "DELETE" }).catch(console.warn));
@@ -158,7 +175,8 @@ let drawing: Promise<void> | null = null;
 function changed(): void {
   drawing ??= Promise.resolve().then(() => {
     drawing = null;
-    for (const panel of [drawPeople, drawScreen, drawArrivals, drawTimeline, drawTopic]) panel();
+    for (const panel of [drawPeople, drawScreen, drawArrivals, drawTimeline, drawWidgets]) panel();
+    put("topic-note", state.topicNote);
   });
 }
 
@@ -200,7 +218,8 @@ function drawArrivals(): void {
     key, look: `card ${look}${withdrawn ? " withdrawn" : ""}`,
     parts: [["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(at)]]], ["strong", "", title], ["p", "text", body]],
   });
-  draw("pushes", arrivalsOf(({ kind }) => kind !== "email").map(card("push")), "No notifications");
+  // What browsers were sent, they show themselves.
+  draw("pushes", arrivalsOf(({ kind }) => kind === "apns" || kind === "fcm").map(card("push")), "No notifications");
   draw("mails", arrivalsOf(({ kind }) => kind === "email").map(card("letter")), "No mail");
   put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   put("date", new Date().toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" }));
@@ -213,17 +232,6 @@ function drawTimeline(): void {
   put("next", told ? whatIsNext(told, Date.now()) : "");
   byId("next").classList.toggle("over", Boolean(told?.stopped));
   draw("timeline", entryCards(told?.entries ?? []), "Every step of an alert, with its time and its reason.");
-}
-
-function drawTopic(): void {
-  const said = state.events.map(({ data, occurred_at }) => ({ ...(data as { up?: boolean; text?: string }), at: occurred_at }));
-  const last = said[said.length - 1];
-  byId("lamp").dataset["up"] = String(last?.up ?? "");
-  put("monitor-text", last ? (last.up ? "The shop is up" : "The shop is down") : "no state yet");
-  put("figure-checks", String(said.length));
-  put("figure-up", said.length ? `${Math.round((100 * said.filter(({ up }) => up).length) / said.length)} %` : "–");
-  const lines = [...said].reverse().map(({ up, text, at }): HTMLElement => build(["li", "", `${at ? `${clock(at)} ` : ""}${up ? "✓" : "✗"} ${text ?? ""}`]));
-  byId("history").replaceChildren(...lines);
 }
 
 void begin();

@@ -4,8 +4,6 @@ import { Watchbell } from "@watchbell/client";
 export interface Person { user: string; token: string; email: string; device: string }
 export interface Demo { url: string; simulator: string; producer_key: string; users: Person[] }
 
-export const TOPIC = "monitor:shop";
-
 export async function request<T>(path: string, options: RequestInit = {}): Promise<T> {
   const response = await fetch(path, { signal: AbortSignal.timeout(8_000), ...options });
   const text = await response.text();

@@ -9,7 +9,7 @@
 import { type Row, type Snapshot, type Watchbell, isUnread } from "@watchbell/client";
 import { type SeenWatcher, watchSeen } from "@watchbell/client/seen";
 import { el, keyed, setText, webAddress } from "./dom.ts";
-import { enablePush, hearPushWorker } from "./push.ts";
+import { disablePush, enablePush, hearPushWorker } from "./push.ts";
 import { ALWAYS, Settings, ring } from "./settings.ts";
 import { STYLES } from "./styles.ts";
 import { Toasts } from "./toasts.ts";
@@ -90,7 +90,7 @@ export class WatchbellInbox extends HTMLElement {
       client.subscribe(() => this.#changed()),
       client.on("alert", ({ row, here }) => this.#news(row, here)),
       client.on("refused", ({ title }) => this.#say(fill(this.#words.refused, { title }))),
-      hearPushWorker(client),
+      hearPushWorker(client, (alert) => this.#show(alert)),
       () => clearInterval(ages),
       () => document.removeEventListener("pointerdown", outside),
     ];
@@ -178,6 +178,14 @@ export class WatchbellInbox extends HTMLElement {
     if (this.dispatchEvent(opened) && address) window.open(address, "_blank", "noopener,noreferrer");
   }
 
+  /** A push of this alert was clicked, and it has no address of its own. */
+  #show(id: string): void {
+    if (!this.hasAttribute("inline")) this.toggle(true);
+    const card = [...this.#ui.list.children].find((child) => (child as HTMLElement).dataset["key"] === id);
+    card?.scrollIntoView({ block: "nearest" });
+    card?.querySelector<HTMLElement>(".title")?.focus();
+  }
+
   #row(id: string): Row | undefined {
     return this.#now?.alerts.find((row) => row.alert.id === id);
   }
@@ -222,7 +230,7 @@ export class WatchbellInbox extends HTMLElement {
       case "dnd": void settings?.setDnd(dndUntil(String(value))).catch(failed); if (settings?.isQuiet()) this.#toasts.clear(); return;
       case "sound": if (settings) settings.sound = Boolean(value); return;
       case "desktop": void this.#allowDesktop(Boolean(value)); return;
-      case "push": if (value) void this.#allowPush(); return;
+      case "push": void this.#allowPush(Boolean(value)); return;
     }
   }
 
@@ -232,10 +240,17 @@ export class WatchbellInbox extends HTMLElement {
     this.#draw();
   }
 
-  async #allowPush(): Promise<void> {
-    const worker = this.getAttribute("push-worker");
-    if (!this.#client || !worker) return;
-    await enablePush(this.#client, worker).catch((error: unknown) => { this.#note = fill(this.#words.pushFailed, { why: String((error as Error).message) }); });
+  async #allowPush(on: boolean): Promise<void> {
+    const [client, settings, worker] = [this.#client, this.#settings, this.getAttribute("push-worker")];
+    if (!client || !settings || !worker) return;
+    this.#note = "";
+    this.#draw(); // The same note, said again, is a new one.
+    try {
+      await (on ? enablePush(client, worker) : disablePush(client));
+      settings.push = on;
+    } catch (error) {
+      this.#note = fill(this.#words.pushFailed, { why: String((error as Error).message) });
+    }
     this.#draw();
   }
 
@@ -297,7 +312,7 @@ export class WatchbellInbox extends HTMLElement {
     const until = !isQuiet ? "off" : mine.dndUntil === ALWAYS ? "always" : "until";
     const options: [string, string][] = [["off", words.dndOff], ["hour", words.dndHour], ["tomorrow", words.dndTomorrow], ["always", words.dndAlways]];
     if (until === "until" && mine.dndUntil) options.push(["until", new Date(mine.dndUntil).toLocaleString(this.#lang, { weekday: "short", hour: "2-digit", minute: "2-digit" })]);
-    const look = JSON.stringify([until, mine.dndUntil, mine.sound, mine.desktop, mine.onServer, this.#note, words.title]);
+    const look = JSON.stringify([until, mine.dndUntil, mine.sound, mine.desktop, this.hasAttribute("push-worker") && mine.push, mine.onServer, this.#note, words.title]);
     if (settings.dataset["look"] === look) return;
     settings.dataset["look"] = look;
     settings.replaceChildren(
@@ -305,7 +320,7 @@ export class WatchbellInbox extends HTMLElement {
       ...(mine.onServer === false ? [el("p", { class: "note" }, words.dndHere)] : []),
       check("sound", words.sound, mine.sound),
       ...("Notification" in window ? [check("desktop", words.desktop, mine.desktop)] : []),
-      ...(this.hasAttribute("push-worker") ? [check("push", words.push, false)] : []),
+      ...(this.hasAttribute("push-worker") ? [check("push", words.push, mine.push)] : []),
       ...(this.#note ? [el("p", { class: "note", role: "status" }, this.#note)] : []),
     );
   }

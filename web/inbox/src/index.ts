@@ -2,7 +2,7 @@
 import { WatchbellInbox } from "./element.ts";
 
 export { WatchbellInbox };
-export { enablePush } from "./push.ts";
+export { type Subscribe, deviceId, disablePush, enablePush } from "./push.ts";
 export { LANGUAGES, type Words } from "./words.ts";
 
 if (!customElements.get("watchbell-inbox")) customElements.define("watchbell-inbox", WatchbellInbox);

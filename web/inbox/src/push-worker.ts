@@ -1,51 +1,11 @@
-/**
- * The service worker for Web Push: shows, replaces and withdraws by tag; a click opens the alert and marks it read.
- *
- * What comes (workers/fallback/src/provider/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
- * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
- * add (design, I6).
- */
-import { OPENED_CACHE } from "./push.ts";
-
-const worker = self as unknown as {
-  addEventListener(name: string, heard: (event: never) => void): void;
-  registration: ServiceWorkerRegistration;
-  clients: { matchAll(options: object): Promise<PageClient[]>; openWindow(url: string): Promise<unknown> };
-  location: Location;
-};
-interface PageClient { focus(): Promise<unknown>; postMessage(message: unknown): void }
-interface Extendable { waitUntil(done: Promise<unknown>): void }
-interface Shown { alert: string; url?: string | null }
-type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
+/** The service worker for Web Push. What it does is in pushed.ts. */
+import { type Extendable, type PushSaid, type Shown, inTurn, open, worker } from "./pushed.ts";
 
 worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
-  if (event.data) event.waitUntil(obey(event.data.json()));
+  if (event.data) event.waitUntil(inTurn(event.data.json()));
 });
 
 worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification }) => {
   event.notification.close();
   event.waitUntil(open(event.notification.data as Shown));
 });
-
-async function obey(said: PushSaid): Promise<void> {
-  if ("withdraw" in said) {
-    for (const shown of await worker.registration.getNotifications()) {
-      if (said.withdraw.includes((shown.data as Shown).alert)) shown.close();
-    }
-    return;
-  }
-  const { alert, title, body, url, severity, tag } = said;
-  const options = { tag, requireInteraction: severity === "critical", data: { alert, url } };
-  await worker.registration.showNotification(title, body ? { ...options, body } : options);
-}
-
-/** It is noted as opened; a page of ours says so to the server, now or when one is next open. */
-async function open({ alert, url }: Shown): Promise<void> {
-  const cache = await caches.open(OPENED_CACHE);
-  await cache.put(`/${encodeURIComponent(alert)}`, new Response());
-  const pages = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  for (const page of pages) page.postMessage({ watchbell: "opened" });
-  if (url && /^https?:/i.test(url)) await worker.clients.openWindow(url);
-  else if (pages[0]) await pages[0].focus();
-  else await worker.clients.openWindow(worker.location.origin);
-}

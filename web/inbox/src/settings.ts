@@ -78,6 +78,14 @@ export class Settings {
     this.#put("desktop", on);
   }
 
+  /** Whether this browser is one of the person's devices. */
+  get push(): boolean {
+    return (this.#get<boolean>("push") ?? false) && Notification.permission === "granted";
+  }
+  set push(on: boolean) {
+    this.#put("push", on);
+  }
+
   /** Alerts that were put aside: id → until when, in milliseconds since 1970. */
   get snoozed(): Record<string, number> {
     return this.#get<Record<string, number>>("snoozed") ?? {};

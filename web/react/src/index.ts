@@ -1,6 +1,25 @@
 /** React hooks over one session. The client is made and started by the app, and given by `<WatchbellProvider>`. */
 import type { Row, Snapshot, TopicEvent, Watchbell } from "@watchbell/client";
-import { type ReactNode, createContext, createElement, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { type HTMLAttributes, type ReactNode, type Ref, createContext, createElement, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+
+/** `<watchbell-inbox client={client} />`, of @watchbell/inbox. Its properties are set by React 19 and newer. */
+interface InboxAttributes extends HTMLAttributes<HTMLElement> {
+  client?: Watchbell;
+  inline?: boolean;
+  theme?: "light" | "dark";
+  toasts?: "off";
+  "manual-seen"?: boolean;
+  "push-worker"?: string;
+  ref?: Ref<HTMLElement>;
+}
+declare module "react" {
+  // eslint-disable-next-line @typescript-eslint/no-namespace -- React's own way to name an element.
+  namespace JSX {
+    interface IntrinsicElements {
+      "watchbell-inbox": InboxAttributes;
+    }
+  }
+}
 
 const Context = createContext<Watchbell | null>(null);
 

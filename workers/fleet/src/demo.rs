@@ -15,7 +15,7 @@ use crate::up::Demo;
 const POLICY: &str =
     "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
 
-/// `/`, its files, `/demo.json`, and the simulator under `/simulator`.
+/// `/`, its files, its service worker (at the root, which it is to serve), `/demo.json`, and the simulator under `/simulator`.
 pub(crate) fn routes(demo: &Demo, simulator: Router) -> anyhow::Result<Router> {
     let demo = serde_json::to_string(demo)?;
     let page = |content_type: &'static str, text: &'static str| {
@@ -25,6 +25,7 @@ pub(crate) fn routes(demo: &Demo, simulator: Router) -> anyhow::Result<Router> {
         .route("/", page("text/html; charset=utf-8", include_str!("demo/index.html")))
         .route("/demo/demo.css", page("text/css; charset=utf-8", include_str!("demo/demo.css")))
         .route("/demo/demo.js", page("text/javascript; charset=utf-8", include_str!("demo/demo.js")))
+        .route("/push-worker.js", page("text/javascript; charset=utf-8", include_str!("demo/push-worker.js")))
         .route("/demo.json", get(move || async move { file("application/json", demo) }))
         .route("/favicon.ico", get(|| async { axum::http::StatusCode::NO_CONTENT }))
         .route("/simulator", get(|| async { Redirect::permanent("/simulator/") }))

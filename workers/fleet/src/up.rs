@@ -257,8 +257,10 @@ async fn furnish(
             registered_at: now,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
-        // The page shows a monitor.
-        let grants = Grants { topics: [TopicPattern::parse("monitor:*")?].into(), groups: Box::default() };
+        // The page shows a monitor, what was done about it, and figures.
+        let topics = ["monitor:*", "remediation:*", "figures:*"].map(TopicPattern::parse);
+        let topics = topics.into_iter().collect::<Result<_, _>>()?;
+        let grants = Grants { topics, groups: Box::default() };
         let session = NewToken { user: &user, issued_at: now, expires_at, grants: &grants }
             .sign(secret, &config.auth)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });

@@ -181,7 +181,7 @@ fn check(
     let json = decrypt(&browser, body).ok_or(bad("the browser cannot decrypt it"))?;
     let payload: Payload =
         serde_json::from_slice(&json).map_err(|_| bad("the service worker cannot read it"))?;
-    let shown = ["ttl", "urgency", "topic"];
+    let shown = ["ttl", "urgency", "topic", "content-encoding"];
     Ok(Incoming {
         kind: Kind::Webpush,
         user: payload.user,

@@ -1,0 +1,146 @@
+/** Web Push: what our service worker makes of it, and the whole way there. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { BrowserContext, Page } from "playwright-core";
+import { Bed, ENGINE, states } from "../bed/bed.ts";
+import { PushService } from "../bed/push.ts";
+import { until } from "../bed/until.ts";
+
+let bed: Bed;
+let browser: BrowserContext;
+beforeAll(async () => { bed = await Bed.start(); });
+afterAll(() => bed.close());
+beforeEach(async () => {
+  await browser?.close();
+  browser = await bed.browser.newContext();
+  await browser.grantPermissions(["notifications"], { origin: bed.network.url });
+});
+
+const hasState = (page: Page, id: string, state: string) => until(`${id} is ${state}`, async () => (await states(page))[id] === state);
+
+describe("the service worker", () => {
+  let page: Page;
+  let pushes: PushService;
+  beforeEach(async () => {
+    page = await bed.page(browser, { query: "manual-seen=" });
+    pushes = await PushService.of(page);
+    await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
+  });
+
+  it("shows a push, replaces it by tag, withdraws it", async () => {
+    await pushes.deliver({ alert: "a1", tag: "t1", title: "Disk full", body: "2 % left", url: null });
+    expect(await pushes.shown()).toEqual([["Disk full", "t1"]]);
+    await pushes.deliver({ alert: "a1", tag: "t1", title: "Disk fuller", body: null });
+    expect(await pushes.shown()).toEqual([["Disk fuller", "t1"]]);
+    await pushes.deliver({ withdraw: ["a1"], more: false });
+    expect(await pushes.shown()).toEqual([]);
+  });
+
+  it("takes pushes that come at once in their order", async () => {
+    const alerts = Array.from({ length: 10 }, (_, at) => `a${at}`);
+    await Promise.all(alerts.flatMap((alert, at) => [
+      pushes.deliver({ alert, tag: alert, title: `Number ${at}` }),
+      ...(at % 2 ? [pushes.deliver({ withdraw: [alert], more: false })] : []),
+    ]));
+    expect((await pushes.shown()).sort()).toEqual([0, 2, 4, 6, 8].map((at) => [`Number ${at}`, `a${at}`]));
+  });
+
+  it("a click opens the alert's address and marks it read, with a page of ours open and without", async () => {
+    const here = await bed.server.send({ title: "Opened with a page" });
+    await hasState(page, here, "new");
+    await pushes.deliver({ alert: here, tag: "here", title: "Opened with a page", url: "https://example.com/42" });
+    expect(await pushes.click("here")).toEqual(["https://example.com/42"]);
+    await hasState(page, here, "read");
+
+    await page.goto(`${bed.network.url}/healthz`); // No page of ours is open.
+    const away = await bed.server.send({ title: "Opened without a page" });
+    await pushes.deliver({ alert: away, tag: "away", title: "Opened without a page", url: "javascript:alert(1)" });
+    expect(await pushes.click("away")).toEqual([]);
+    await page.goBack();
+    await hasState(page, away, "read");
+    expect(await pushes.shown()).toEqual([]);
+  });
+});
+
+// `up` sends to browsers by its simulator, which takes in only what it can decrypt with the keys that the browser gave.
+describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
+  const toBrowser = async (alert: string, name: string, withdrawal = false) =>
+    until(`a ${withdrawal ? "withdrawal" : "push"} arrives`, async () => (await bed.server.arrivals(alert)).find((one) => one.kind === "webpush" && one.to === name && one.withdrawal === withdrawal));
+
+  it("an alert that nobody saw is sent encrypted, shown, replaced by tag, opened with a click, and withdrawn", async () => {
+    // No vendor's push service is there: the browser subscribes with the simulator's instead. All else is as it is.
+    await browser.addInitScript(() => {
+      PushManager.prototype.subscribe = async (options) => {
+        Object.assign(window, { subscribedWith: options?.applicationServerKey });
+        const subscription = await (await fetch("/simulator/webpush/chromium")).json();
+        return { toJSON: () => subscription } as PushSubscription;
+      };
+    });
+    const page = await bed.page(browser, { query: "manual-seen=&push-worker=/push-worker.js" });
+    const pushes = await PushService.of(page);
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("checkbox", { name: "Notify me when this page is closed" }).check();
+    const devices = () => page.evaluate(async () => (await window.client.request<{ devices: { service: string }[] }>("GET", "/v1/devices")).devices.map(({ service }) => service));
+    await until("the browser is a device", async () => (await devices()).includes("webpush"));
+    expect(await page.evaluate(async () => (await window.client.request<{ key: string }>("GET", "/v1/webpush/key")).key)).toBe(await page.evaluate(() => (window as { subscribedWith?: unknown }).subscribedWith));
+
+    const first = await bed.server.send({ title: "Disk full", body: "2 % left", severity: "critical", collapse_key: "disk" });
+    const push = await toBrowser(first, "chromium");
+    expect(push.headers["content-encoding"]).toBe("aes128gcm");
+    expect(push.headers["urgency"]).toBe("high");
+    await pushes.deliver(push.payload);
+    expect(await pushes.shown()).toEqual([["Disk full", "disk"]]);
+
+    const second = await bed.server.send({ title: "Disk fuller", severity: "critical", collapse_key: "disk" });
+    await pushes.deliver((await toBrowser(second, "chromium")).payload);
+    expect(await pushes.shown()).toEqual([["Disk fuller", "disk"]]);
+
+    const opened = await bed.server.send({ title: "Click me", url: "https://example.com/42" });
+    await pushes.deliver((await toBrowser(opened, "chromium")).payload);
+    expect(await pushes.click(opened)).toEqual(["https://example.com/42"]);
+    await until("the server has it as read", async () => (await bed.server.inbox()).alerts.find(({ alert }) => alert.id === opened)?.state === "read");
+
+    await page.evaluate((second) => window.client.say([second], "seen"), second);
+    await pushes.deliver((await toBrowser(second, "chromium", true)).payload);
+    expect(await pushes.shown()).toEqual([]);
+
+    await page.getByRole("checkbox", { name: "Notify me when this page is closed" }).uncheck();
+    await until("the browser is no device", async () => !(await devices()).includes("webpush"));
+  });
+
+  it("a click on an alert without an address shows it in the page", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    const pushes = await PushService.of(page);
+    await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
+    const id = await bed.server.send({ title: "Here it is" });
+    await hasState(page, id, "new");
+    await pushes.deliver({ alert: id, tag: id, title: "Here it is", url: null });
+    expect(await pushes.click(id)).toEqual([]);
+    await hasState(page, id, "read");
+    await until("it has the focus", () => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.textContent === "Here it is"));
+  });
+
+  it("the demo page registers this browser, and shows and withdraws what the server sends it", async () => {
+    const origin = `http://${bed.server.address}`;
+    await browser.grantPermissions(["notifications"], { origin });
+    const page = await browser.newPage();
+    await page.goto(origin);
+    await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
+    const pushes = await PushService.of(page);
+    await page.getByRole("switch", { name: "Push to this browser as well as to the phone" }).check();
+    await until("the worker is active", () => page.evaluate(async () => Boolean((await navigator.serviceWorker.ready).active)));
+    const name = await page.evaluate(() => `ana.${localStorage.getItem("watchbell device")}`);
+
+    const id = await bed.server.send({ title: "To this browser too" });
+    await toBrowser(id, name);
+    await pushes.displayed(1);
+    expect(await pushes.shown()).toEqual([["To this browser too", id]]);
+    const row = page.locator("watchbell-inbox .panel li", { hasText: "To this browser too" });
+    await row.getByRole("button", { name: "Read" }).click();
+    await toBrowser(id, name, true);
+    await until("it is withdrawn", async () => (await pushes.shown()).length === 0);
+
+    await page.getByRole("switch", { name: "Push to this browser as well as to the phone" }).uncheck();
+    await until("it is off", () => page.evaluate(() => localStorage.getItem("watchbell demo pushed ana") === null));
+  });
+});

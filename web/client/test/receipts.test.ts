@@ -1,0 +1,100 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type InboxState, afterReceipt } from "../src/protocol.ts";
+import { World, expectPaced } from "./world.ts";
+
+const said = fc.constantFrom<"seen" | "read" | "dismissed" | "unread">("seen", "read", "dismissed", "unread");
+const names = (count: number) => Array.from({ length: count }, (_, at) => `a${at}`);
+
+/** A live session with alerts, whose `delivered` has gone out. */
+function withAlerts(count: number): World {
+  const world = new World(5);
+  world.hear({ kind: "start" });
+  world.pass(1_000);
+  for (const id of names(count)) world.publish(id);
+  world.pass(10_000);
+  world.messages.length = 0;
+  return world;
+}
+
+const states = (world: World) => new Map([...world.rows].map(([id, row]) => [id, row.state]));
+
+describe("receipts on their way", () => {
+  it("end as they were said, whatever went together, and are never more than ten messages a second", () => {
+    const act = fc.record({ ids: fc.array(fc.nat(14), { minLength: 1, maxLength: 5 }), state: said, pauseMs: fc.constantFrom(0, 0, 0, 1, 40, 200, 2_000) });
+    fc.assert(
+      fc.property(fc.array(act, { maxLength: 120 }), fc.constantFrom("ws" as const, "poll" as const), (acts, transport) => {
+        const world = withAlerts(15);
+        if (transport === "poll") world.blocked.add("ws").add("sse");
+        world.kill(1006);
+        world.pass(20_000);
+        const expected = states(world);
+        for (const { ids, state, pauseMs } of acts) {
+          const alerts = ids.map((id) => `a${id}`);
+          for (const id of alerts) expected.set(id, afterReceipt(expected.get(id) as InboxState, state));
+          world.say(alerts, state);
+          world.pass(pauseMs);
+        }
+        world.pass(60_000);
+        expect(states(world)).toEqual(expected);
+        expect(world.state.inbox.pending).toEqual([]);
+        expectPaced(world);
+      }),
+      { numRuns: Number(process.env["RUNS"] ?? 300) },
+    );
+  }, 120_000);
+
+  it("go at once where they are few", () => {
+    const world = withAlerts(3);
+    for (const id of names(3)) world.say([id], "dismissed");
+    expect(world.messages.map(({ alerts }) => alerts)).toEqual([["a0"], ["a1"], ["a2"]]);
+  });
+
+  it("go together where they are many: 1,000 within a second, in messages of 500 alerts at the most", () => {
+    const world = withAlerts(1_000);
+    for (const id of names(1_000)) world.say([id], "read");
+    world.pass(1_010);
+    expect(world.messages.map(({ alerts }) => alerts.length)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 500, 491]);
+    expect([...states(world).values()].every((state) => state === "read")).toBe(true);
+  });
+
+  it("do not pass one another about the same alert", () => {
+    const world = withAlerts(4);
+    for (let at = 0; at < 9; at++) world.say([`a${at % 3}`], "seen"); // From here on they wait.
+    world.say(["a3"], "read");
+    world.say(["a3"], "unread");
+    world.say(["a0", "a3"], "read");
+    world.say(["a1"], "read");
+    world.pass(1_100);
+    expect(world.messages.slice(9).map(({ alerts, state }) => [state, ...alerts])).toEqual([["read", "a3", "a1"], ["unread", "a3"], ["read", "a0", "a3"]]);
+    expect(Object.fromEntries(states(world))).toEqual({ a0: "read", a1: "read", a2: "seen", a3: "read" });
+  });
+
+  it("say that alerts came, merged as well, and do not wait for an answer to that", () => {
+    const world = withAlerts(0);
+    for (const id of names(40)) { world.publish(id); world.pass(10); }
+    world.pass(1_100);
+    expect(world.messages.length).toBeLessThan(8);
+    expect(world.messages.flatMap(({ alerts }) => alerts).sort()).toEqual(names(40).sort());
+    expect(world.messages.every(({ state }) => state === "delivered")).toBe(true);
+    expectPaced(world);
+    const { length } = world.messages;
+    world.pass(20_000);
+    expect(world.messages.length).toBe(length);
+  });
+
+  it.each(["ws", "poll"] as const)("one that the server refuses takes no other along, by %s", (transport) => {
+    const world = withAlerts(6);
+    if (transport === "poll") world.blocked.add("ws").add("sse");
+    world.kill(1006);
+    world.pass(20_000);
+    world.refuses = "a4";
+    for (let at = 0; at < 9; at++) world.say(["a5"], "seen");
+    for (const id of names(6)) world.say([id], "read");
+    world.pass(20_000);
+    expect(Object.fromEntries(states(world))).toEqual({ a0: "read", a1: "read", a2: "read", a3: "read", a4: "new", a5: "read" });
+    expect(world.refusals).toEqual(["the receipt"]);
+    expect(world.state.inbox.pending).toEqual([]);
+    expectPaced(world);
+  });
+});
