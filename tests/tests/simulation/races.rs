@@ -1,5 +1,5 @@
 //! The races that others had to fix (their numbers are those of our notes on providers), where deciding is what gets
-//! them right. Tokens (R7, R8) and breakers (R19) are the providers' own.
+//! them right. Tokens (R7, R8) are in `tokens.rs`, the breaker (R19) is tested beside it, in `workers/fallback/src/guard`.
 
 use std::{future::Future, time::Duration};
 
