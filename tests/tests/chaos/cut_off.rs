@@ -163,6 +163,15 @@ fn judge(
     Ok(())
 }
 
+/// Until the first row is written.
+async fn begun(fleet: &Fleet, alert: &str) -> anyhow::Result<()> {
+    until("a row", DEADLINE, async || {
+        let walks = walks(fleet, alert).await.ok()?;
+        walks.iter().any(|walk| walk.begun("push alert") > 0).then_some(())
+    })
+    .await
+}
+
 /// Until so many phones show the alert.
 async fn arrived(fleet: &Fleet, count: usize) -> anyhow::Result<()> {
     until("pushes to arrive", DEADLINE, async || {

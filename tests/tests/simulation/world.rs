@@ -104,6 +104,7 @@ impl World {
             policies: Arc::new(policies),
             providers: Arc::new(providers),
             guard: Arc::new(Guard::by_clock(FallbackConfig::default().in_flight_max, &clock)),
+            steps: Arc::default(),
             withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
             clock: clock.clone(),
             config: FallbackConfig::default(),

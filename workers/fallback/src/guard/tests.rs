@@ -160,7 +160,7 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
     const FLAPS_FOR: Duration = Duration::from_secs((FLAPS_EVERY * FLAPS) as u64);
     let begun = Instant::now();
     let (guard, tenant) = (Guard::new(64), acme());
-    let is_down = |at: Duration| at < FLAPS_FOR && at.as_secs() / u64::from(FLAPS_EVERY) % 2 == 0;
+    let is_down = |at: Duration| at < FLAPS_FOR && (at.as_secs() / u64::from(FLAPS_EVERY)).is_multiple_of(2);
     let (mut openings, mut was_shut, mut passed) = (0, false, 0_u32);
     // Ten calls a second that ask whether they may, for as long as it flaps and a ramp and a breaker's time longer.
     while begun.elapsed() < FLAPS_FOR + gate::RAMP * 3 {
