@@ -4,7 +4,10 @@
 //! Many walks are stepped in one commit with the statements of one ([`Store::steps`]). It waits for nobody: what is
 //! locked, what is a summary, and what cannot be read is left out, to be stepped alone ([`Store::step`]).
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
@@ -154,17 +157,17 @@ impl Store {
         .await
     }
 
-    /// The same for many walks in one commit, at most one a person and [`STEPS_PER_COMMIT_MAX`]. Waits for nobody.
-    /// `None` is a step that was not taken: take it with [`Self::step`].
+    /// The same for many walks in one commit, [`STEPS_PER_COMMIT_MAX`] at the most and each once; those of one person
+    /// follow each other. Waits for nobody. `None` is a step that was not taken: take it with [`Self::step`].
     ///
     /// # Errors
     /// [`StoreError`]; repeat it, or take each step alone.
     pub async fn steps(&self, asks: &[Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
-        let mut people = HashSet::new();
+        let mut walks = HashSet::new();
         let mut plain = Vec::with_capacity(asks.len());
         for (at, ask) in asks.iter().enumerate() {
             let fits = plain.len() < STEPS_PER_COMMIT_MAX && ask.key.alert.summary().is_none();
-            if fits && people.insert(&ask.key.user) {
+            if fits && walks.insert(ask.key) {
                 plain.push((at, ask));
             }
         }
@@ -217,17 +220,22 @@ impl Store {
         let rows: Vec<_> = held.iter().flatten().map(|locked| (asks[locked.at].key, &locked.row)).collect();
         let walks = read_walks(self.engine, tx, &rows).await?;
         let mut moves = Vec::with_capacity(asks.len());
+        let mut lately = HashMap::new();
         for (locked, walk) in held.iter().flatten().zip(walks) {
             match walk {
-                Ok(Some(walk)) => {
+                Ok(Some(mut walk)) => {
                     let ask = asks[locked.at];
-                    moves.push(Move {
-                        at: locked.at,
-                        ask,
-                        fence: locked.fence + 1,
-                        decision: (ask.decide)(&walk),
-                        walk,
-                    });
+                    // What an earlier walk of the same person is about to send counts for this one.
+                    let (push, mail) =
+                        lately.entry(&ask.key.user).or_insert((walk.push_lately, walk.email_lately));
+                    (walk.push_lately, walk.email_lately) = (*push, *mail);
+                    let decision = (ask.decide)(&walk);
+                    match decision.lately {
+                        Some((Channel::Push, now)) => *push = now,
+                        Some((Channel::Email, now)) => *mail = now,
+                        Some((Channel::Live, _)) | None => {}
+                    }
+                    moves.push(Move { at: locked.at, ask, fence: locked.fence + 1, decision, walk });
                 }
                 Ok(None) => {} // Its alert is gone.
                 Err(failure) => done[locked.at] = Err(failure),
@@ -341,13 +349,15 @@ fn notes<'a>(moves: &'a [Move<'_>]) -> Vec<Note<'a>> {
     .collect()
 }
 
+/// What people got lately, as their last walk leaves it.
 fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
-    let all = moves.iter();
-    all.filter_map(|moved| {
-        let (channel, lately) = moved.decision.lately?;
-        Some((&moved.ask.key.user, channel, lately))
-    })
-    .collect()
+    let mut last = BTreeMap::new();
+    for moved in moves {
+        if let Some((channel, lately)) = moved.decision.lately {
+            last.insert((&moved.ask.key.user, channel.as_str()), (channel, lately));
+        }
+    }
+    last.into_iter().map(|((user, _), (channel, lately))| (user, channel, lately)).collect()
 }
 
 /// Walks as rows of a batch, each with its place in it.

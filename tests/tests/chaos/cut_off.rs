@@ -98,13 +98,7 @@ async fn cut_off(fleet: &mut Fleet, round: usize, users: &[String], cuts: &mut C
         fleet.publish(&json!({"id": alert, "to": {"users": users}, "title": "Disk full"})).await?;
     ensure!(status == 202, "answered {status}: {answer}");
     match moment {
-        Moment::Calling => {
-            until("a row", DEADLINE, async || {
-                let walks = walks(fleet, &alert).await.ok()?;
-                walks.iter().any(|walk| walk.begun("push alert") > 0).then_some(())
-            })
-            .await?
-        }
+        Moment::Calling => begun(fleet, &alert).await?,
         Moment::FirstArrived => arrived(fleet, 1).await?,
         Moment::HalfArrived => arrived(fleet, BURST / 2).await?,
     }

@@ -207,7 +207,8 @@ impl World {
     }
 
     pub async fn prefer(&self, who: &str, json: &'static str) -> anyhow::Result<()> {
-        Ok(self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?)
+        self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?;
+        Ok(())
     }
 
     /// Lets time pass, and does everything that comes due on the way.

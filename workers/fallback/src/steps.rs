@@ -7,7 +7,6 @@
 //!   does not answer) is taken alone, where it waits its turn or hears why not.
 
 use std::{
-    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -124,15 +123,11 @@ impl Step {
     }
 }
 
-/// The first of each person, as many as fit into a commit. The others wait for the next.
+/// Those who came first, as many as fit into a commit.
 fn take_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
-    let (mut people, mut batch, mut rest) = (HashSet::new(), Vec::new(), Vec::new());
-    for one in waiting.drain(..).filter(|one| !one.done.is_closed()) {
-        let fits = batch.len() < STEPS_PER_COMMIT_MAX && people.insert(one.step.key.user.clone());
-        if fits { batch.push(one) } else { rest.push(one) }
-    }
-    *waiting = rest;
-    batch
+    waiting.retain(|one| !one.done.is_closed());
+    let fit = waiting.len().min(STEPS_PER_COMMIT_MAX);
+    waiting.drain(..fit).collect()
 }
 
 #[cfg(test)]

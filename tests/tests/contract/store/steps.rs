@@ -1,8 +1,10 @@
 //! Many walks are stepped in one commit, each as it would be alone, and nobody is waited for (I5, I6).
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
-use watchbell::domain::{AttemptId, AttemptKind, AttemptState, Channel, ReceiptState, StopReason, Timestamp};
+use watchbell::domain::{
+    AttemptId, AttemptKind, AttemptState, Channel, ReceiptState, StopReason, Timestamp, restraint::Lately,
+};
 use watchbell::store::{
     Act, Answer, Ask, Claim, Decision, Holder, NewAttempt, STEPS_PER_COMMIT_MAX, Stepped, Store, Walk,
 };
@@ -12,7 +14,8 @@ use super::bed::{Bed, LEASE, acme, ask, at, firing, receipt};
 on_both_engines!(
     many_walks_go_their_ways_in_one_commit,
     what_was_seen_meanwhile_is_found_for_each,
-    one_walk_a_person_and_no_more_than_fit,
+    the_walks_of_one_person_follow_each_other,
+    no_walk_twice_and_no_more_than_fit,
     whoever_lost_a_row_is_told_and_heard,
 );
 
@@ -130,23 +133,40 @@ async fn what_was_seen_meanwhile_is_found_for_each(Bed { store, .. }: &Bed) -> a
     Ok(())
 }
 
-async fn one_walk_a_person_and_no_more_than_fit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_walks_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let all: Vec<_> = (0..4).map(|n| firing(&format!("a{n}"), &["ana"])).collect();
+    store.record(&all, at(0)).await?;
+    let claims = store.claim_due(at(30), LEASE, 10).await?;
+    let seen = Mutex::new(Vec::new());
+    // Each counts itself as one more push.
+    let count = |walk: &Walk| {
+        seen.lock().unwrap().push(walk.push_lately.sent);
+        let lately = Lately { sent: walk.push_lately.sent + 1, ..walk.push_lately };
+        Decision { lately: Some((Channel::Push, lately)), ..Decision::new(1, at(60), Act::Rest(at(60))) }
+    };
+    let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &count)).collect();
+    let stepped = store.steps(&asks, LEASE).await?;
+    assert!(stepped.iter().all(|stepped| matches!(stepped, Some(Stepped::Rested))), "{stepped:?}");
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 3], "no two of them are both the first");
+    let again = store.claim_due(at(60), LEASE, 1).await?;
+    store.step(&ask(&again[0], at(60), &count), LEASE).await?;
+    assert_eq!(seen.lock().unwrap().last(), Some(&4), "and it is kept");
+    Ok(())
+}
+
+async fn no_walk_twice_and_no_more_than_fit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let names: Vec<String> = (0..=STEPS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let people: Vec<&str> = names.iter().map(String::as_str).collect();
-    let all = firing("a", &people);
-    store.record(&[all, firing("b", &[people[0]])], at(0)).await?;
+    store.record(&[firing("a", &people)], at(0)).await?;
     let mut claims = store.claim_due(at(30), LEASE, 1_000).await?;
-    // Both of the first person's come first.
-    claims.sort_by_key(|claim| claim.key.user.user.as_str() != people[0]);
+    claims.insert(1, claims[0].clone());
     let rest = |_: &Walk| Decision::new(1, at(60), Act::Rest(at(60)));
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &rest)).collect();
     let stepped = store.steps(&asks, LEASE).await?;
     assert_eq!(stepped.len(), asks.len(), "an answer for each");
     let left: Vec<usize> = (0..asks.len()).filter(|at| stepped[*at].is_none()).collect();
-    assert_eq!(left, [1, asks.len() - 1], "the person's second, and the one too many");
-    for at in left {
-        assert!(matches!(store.step(&asks[at], LEASE).await?, Stepped::Rested), "alone, it goes");
-    }
+    assert_eq!(left, [1, asks.len() - 1], "the second time, and the one too many");
+    assert!(matches!(store.step(&asks[asks.len() - 1], LEASE).await?, Stepped::Rested), "alone, it goes");
     Ok(())
 }
 
@@ -173,7 +193,7 @@ async fn nobody_who_is_being_worked_on_is_waited_for() -> anyhow::Result<()> {
     let claims = claims(&bed.store, &["ana", "ben"]).await?;
     let (deciding, is_deciding) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
-    let may_go_on = std::sync::Mutex::new(may_go_on);
+    let may_go_on = Mutex::new(may_go_on);
     let (other, claim) = (bed.another_handle(), claims[0].clone());
     // Somebody holds ana's row in the middle of a step.
     let holder = std::thread::spawn(move || {
