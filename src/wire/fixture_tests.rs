@@ -224,6 +224,15 @@ fn each_message_between_workers_is_written_as_its_fixture() {
     });
     assert_eq!(value(&live.encode()), fixtures["watchbell.live, a revocation"]);
 
+    let preferences = &fixtures["watchbell.live, preferences"];
+    let wanted = RawValue::from_string(preferences["preferences"]["preferences"].to_string()).unwrap();
+    let live = LiveV1::Preferences(LivePreferences {
+        tenant: "acme".into(),
+        user: "ana".into(),
+        preferences: &wanted,
+    });
+    assert_eq!(&value(&live.encode()), preferences);
+
     let work = &fixtures["watchbell.undelivered"];
     let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();
     assert_eq!(&value(&read.encode()), work);
