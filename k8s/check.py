@@ -76,7 +76,7 @@ def check_pods(place, items):
 def check_references(place, items):
     """What is named is there, and every worker has what a worker has."""
     there = {(item["kind"], item["metadata"]["name"]) for item in items}
-    made_beforehand = {("Secret", "watchbell"), ("Secret", "watchbell-auth"), ("Secret", "watchbell-providers")}
+    made_beforehand = {("Secret", "watchbell"), ("Secret", "watchbell-auth"), ("Secret", "watchbell-links"), ("Secret", "watchbell-providers")}
     for worker in WORKERS:
         for kind in ["Deployment", "Service", "PodDisruptionBudget"]:
             if (kind, worker) not in there:

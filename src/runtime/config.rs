@@ -386,7 +386,7 @@ impl Default for FallbackConfig {
             claim_max: 500,
             lease: Duration::from_secs(60),
             backlog_max: 2_000,
-            in_flight_max: 64,
+            in_flight_max: 256,
             drain_timeout: Duration::from_secs(15),
         }
     }

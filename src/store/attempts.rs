@@ -6,115 +6,119 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use uuid::Uuid;
 
 use super::{
-    Answer, EscalationKey, Failure, NewAttempt, Store, Tx, escalations::keyed, int, maybe_text, maybe_time,
+    Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, int, maybe_text, maybe_time, steps::Move,
     text, time, word,
 };
 use crate::domain::{Attempt, AttemptKind, Channel, DeviceId, Timestamp};
 
 impl Store {
     /// Keeps what providers answered. A final answer stays: a late one does not undo it. Answers of somebody who no
-    /// longer holds the row (`is_held`) count too, but cannot tell that a later try is not on the phone.
-    pub(super) async fn write_answers(
-        &self,
-        tx: &mut Tx,
-        answers: &[Answer],
-        is_held: bool,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
+    /// longer holds the row count too, but cannot tell that a later try is not on the phone.
+    pub(super) async fn write_answers(&self, tx: &mut Tx, answers: &[Answered<'_>]) -> Result<(), Failure> {
         if answers.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = answers
-            .iter()
-            .map(|answer| {
-                json!({
-                    "attempt_id": answer.id.to_string(), "state": answer.state.as_str(),
-                    "next_try_at_ms": answer.next_try_at.map(Timestamp::as_millisecond),
-                    "maybe_shown": i64::from(answer.maybe_shown),
-                    "reason": answer.reason.as_deref().map(storable),
-                    "put_off": i64::from(!answer.was_called),
-                })
-            })
-            .collect();
+        let values: Vec<_> = answers.iter().map(Answered::row).collect();
         let sql = format!(
             "UPDATE attempts SET state = batch.state, next_try_at_ms = batch.next_try_at_ms,
-                 maybe_shown = CASE WHEN $3 = 0 AND attempts.maybe_shown = 1 THEN 1 ELSE batch.maybe_shown END,
-                 reason = batch.reason, answered_at_ms = $2, tries = attempts.tries - batch.put_off
+                 maybe_shown = CASE WHEN batch.is_held = 0 AND attempts.maybe_shown = 1 THEN 1 ELSE batch.maybe_shown END,
+                 reason = batch.reason, answered_at_ms = batch.answered_at_ms, tries = attempts.tries - batch.put_off
              FROM {} WHERE attempts.attempt_id = batch.attempt_id AND attempts.state NOT IN ('accepted', 'failed')",
             self.engine.rows(
-                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text, put_off bigint"
+                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text, put_off bigint,
+                 is_held bigint, answered_at_ms bigint"
             )
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
-            .bind(now.as_millisecond())
-            .bind(i64::from(is_held))
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
         Ok(())
     }
 
-    pub(super) async fn write_attempts(
-        &self,
-        tx: &mut Tx,
-        key: &EscalationKey,
-        round: u32,
-        step: usize,
-        attempts: &[NewAttempt],
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        if attempts.is_empty() {
+    /// Writes the attempts that these walks are about to make.
+    pub(super) async fn write_attempts(&self, tx: &mut Tx, moves: &[Move<'_>]) -> Result<(), Failure> {
+        let values: Vec<_> = moves.iter().flat_map(attempt_rows).collect();
+        if values.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = attempts
+        let sql = format!(
+            "INSERT INTO attempts (tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, state,
+                 tries, maybe_shown, created_at_ms)
+             SELECT tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, 'pending', tries,
+                 maybe_shown, created_at_ms
+             FROM {} WHERE true
+             ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries, maybe_shown = excluded.maybe_shown",
+            self.engine.rows(
+                "tenant text, user_id text, alert_id text, attempt_id text, kind text, round bigint, step bigint,
+                 channel text, device_id text, tries bigint, maybe_shown bigint, created_at_ms bigint"
+            )
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Lines for timelines.
+    pub(super) async fn write_notes(&self, tx: &mut Tx, notes: &[Note<'_>]) -> Result<(), Failure> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<_> = notes
             .iter()
-            .map(|attempt| {
-                let shows = attempt.channel == Channel::Push && attempt.kind == AttemptKind::Alert;
+            .map(|(key, what, at)| {
                 json!({
-                    "attempt_id": attempt.id.to_string(), "kind": attempt.kind.as_str(),
-                    "channel": attempt.channel.as_str(), "device_id": attempt.device.as_ref().map(DeviceId::as_str),
-                    "tries": attempt.tries, "maybe_shown": i64::from(shows),
+                    "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(),
+                    "alert_id": key.alert.as_str(), "at_ms": at.as_millisecond(), "what": storable(what),
                 })
             })
             .collect();
         let sql = format!(
-            "INSERT INTO attempts (tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, state,
-                 tries, maybe_shown, created_at_ms)
-             SELECT $2, $3, $4, attempt_id, kind, $5, $6, channel, device_id, 'pending', tries, maybe_shown, $7
-             FROM {} WHERE true
-             ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries, maybe_shown = excluded.maybe_shown",
-            self.engine.rows(
-                "attempt_id text, kind text, channel text, device_id text, tries bigint, maybe_shown bigint"
-            )
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT tenant, user_id, alert_id, at_ms, what FROM {}",
+            self.engine.rows("tenant text, user_id text, alert_id text, at_ms bigint, what text")
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
-            .bind(key.user.tenant.as_str())
-            .bind(key.user.user.as_str())
-            .bind(key.alert.as_str())
-            .bind(i64::from(round))
-            .bind(step as i64)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
         Ok(())
     }
 }
 
-/// A walk has a handful of notes, so they are written one by one.
-pub(super) async fn write_notes(
-    tx: &mut Tx,
-    key: &EscalationKey,
-    notes: &[String],
-    now: Timestamp,
-) -> Result<(), Failure> {
-    const INSERT: &str =
-        "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what) VALUES ($1, $2, $3, $4, $5)";
-    for what in notes {
-        let insert = keyed(sqlx::query(INSERT), key);
-        insert.bind(now.as_millisecond()).bind(storable(what)).execute(&mut **tx).await?;
+/// A line for the timeline of a walk.
+pub(super) type Note<'a> = (&'a EscalationKey, &'a str, Timestamp);
+
+/// What a provider answered, to somebody who may still hold the walk.
+pub(super) struct Answered<'a> {
+    pub(super) answer: &'a Answer,
+    pub(super) is_held: bool,
+    pub(super) at: Timestamp,
+}
+
+impl Answered<'_> {
+    fn row(&self) -> serde_json::Value {
+        json!({
+            "attempt_id": self.answer.id.to_string(), "state": self.answer.state.as_str(),
+            "next_try_at_ms": self.answer.next_try_at.map(Timestamp::as_millisecond),
+            "maybe_shown": i64::from(self.answer.maybe_shown),
+            "reason": self.answer.reason.as_deref().map(storable),
+            "put_off": i64::from(!self.answer.was_called),
+            "is_held": i64::from(self.is_held), "answered_at_ms": self.at.as_millisecond(),
+        })
     }
-    Ok(())
+}
+
+fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = serde_json::Value> + use<'a> {
+    let attempts: &[NewAttempt] = match &moved.decision.act {
+        Act::Attempt(attempts) => attempts,
+        Act::Hold(_) | Act::Rest(_) | Act::End(_) => &[],
+    };
+    let key = moved.ask.key;
+    attempts.iter().map(move |attempt| {
+        let shows = attempt.channel == Channel::Push && attempt.kind == AttemptKind::Alert;
+        json!({
+            "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(), "alert_id": key.alert.as_str(),
+            "attempt_id": attempt.id.to_string(), "kind": attempt.kind.as_str(),
+            "round": moved.walk.progress.round, "step": moved.decision.step,
+            "channel": attempt.channel.as_str(), "device_id": attempt.device.as_ref().map(DeviceId::as_str),
+            "tries": attempt.tries, "maybe_shown": i64::from(shows),
+            "created_at_ms": moved.ask.now.as_millisecond(),
+        })
+    })
 }
 
 /// A text from outside without its NUL characters, which PostgreSQL does not store.

@@ -3,9 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
-use super::{
-    EscalationKey, Failure, Store, StoreError, attempts::write_notes, int, stored_name, text, time, word,
-};
+use super::{EscalationKey, Failure, Store, StoreError, int, stored_name, text, time, word};
 use crate::domain::{Device, DeviceId, PushService, Secret, Timestamp, UserKey};
 
 impl Store {
@@ -176,7 +174,7 @@ impl Store {
                     device.id
                 ),
             };
-            write_notes(tx, key, &[note], now).await?;
+            self.write_notes(tx, &[(key, &note, now)]).await?;
             Ok::<_, Failure>(forgotten)
         })
         .await

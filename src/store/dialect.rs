@@ -74,7 +74,23 @@ impl Engine {
         }
     }
 
-    /// The same, passing over rows that somebody else has locked.
+    /// True where the lock of number `number` was free, which is then held until the commit. `None`: everything is.
+    pub(super) fn try_lock_by_number(self, number: &str) -> Option<String> {
+        match self {
+            Self::Postgres => Some(format!("pg_try_advisory_xact_lock({number})")),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// Locks the rows of `table`, passing over those that somebody else has locked.
+    pub(super) fn skip_locked_of(self, table: &str) -> String {
+        match self {
+            Self::Postgres => format!("FOR UPDATE OF {table} SKIP LOCKED"),
+            Self::Sqlite => String::new(),
+        }
+    }
+
+    /// Locks the rows a SELECT returns, passing over those that somebody else has locked.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {
             Self::Postgres => "FOR UPDATE SKIP LOCKED",

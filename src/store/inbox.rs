@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Failure, Store, StoreError, int, maybe_int, maybe_time, stored_name, text, time, word};
+use super::{
+    Failure, Store, StoreError, int, maybe_int, maybe_text, maybe_time, stored_name, text, time, word,
+};
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
 
 /// Where a user's inbox stands.
@@ -63,6 +65,26 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heads(&self, users: &[UserKey]) -> Result<HashMap<UserKey, Head>, StoreError> {
+        let heads = self.read_heads(users, "NULL").await?;
+        Ok(heads.into_iter().map(|(user, (head, _))| (user, head)).collect())
+    }
+
+    /// The same for those who join, with what they want, as JSON that is not looked into here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn heads_and_preferences(
+        &self,
+        users: &[UserKey],
+    ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
+        self.read_heads(users, "u.preferences").await
+    }
+
+    async fn read_heads(
+        &self,
+        users: &[UserKey],
+        preferences: &'static str,
+    ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
         self.in_time("heads", async {
             let store = self;
             let keys: Vec<_> = users
@@ -70,7 +92,7 @@ impl Store {
                 .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
                 .collect();
             let sql = format!(
-                "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms
+                "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, {preferences} AS preferences
                  FROM {} JOIN users u USING (tenant, user_id)",
                 store.engine.rows("tenant text, user_id text")
             );
@@ -80,7 +102,7 @@ impl Store {
             for row in &rows {
                 let user =
                     UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-                heads.insert(user, head_of(row)?);
+                heads.insert(user, (head_of(row)?, maybe_text(row, "preferences")?));
             }
             Ok(heads)
         })

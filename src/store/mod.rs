@@ -14,7 +14,8 @@
 //! |---|---|
 //! | `record.rs` | alerts into inboxes, with `seq`, badge and timers, in one commit |
 //! | `receipts.rs` | what people did with them; ends escalations |
-//! | `escalations.rs` | due timers: claimed, stepped, answered |
+//! | `escalations.rs` | due timers, claimed |
+//! | `steps.rs` | claimed ones, stepped: answers kept, a decision made, its attempts written, many in one commit |
 //! | `walk.rs` | everything a decision looks at |
 //! | `attempts.rs` | what a step leaves behind: attempts, their answers, notes |
 //! | `summaries.rs` | walks that wait to be told of together, and the walk that tells of them |
@@ -64,6 +65,7 @@ mod presence;
 mod receipts;
 mod record;
 mod registry;
+mod steps;
 mod summaries;
 mod timeline;
 mod topics;
@@ -82,12 +84,13 @@ use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
 
 pub use audit::Audit;
-pub use escalations::{Act, Answer, Claim, Decision, EscalationKey, Holder, NewAttempt, Stepped};
+pub use escalations::{Claim, EscalationKey};
 pub use inbox::{Changes, Head, InboxRow};
 pub use presence::PRESENCE_BATCH_MAX;
 pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
+pub use steps::{Act, Answer, Ask, Decision, Holder, NewAttempt, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
 pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX};

@@ -22,7 +22,8 @@ impl Store {
     }
 
     /// Replaces what this person wants by what `change` makes of it, under their lock, and has everything looked at
-    /// again that waits for the end of a silence: it may be over, or have moved. `change` is pure and may run again.
+    /// again that waits for the end of a silence: it may be over, or have moved. Returns what they want now. `change` is
+    /// pure and may run again.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
@@ -31,7 +32,7 @@ impl Store {
         user: &UserKey,
         now: Timestamp,
         change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
-    ) -> Result<(), StoreError> {
+    ) -> Result<String, StoreError> {
         writing!(self, "change_preferences", |tx| self.change_in(tx, user, now, change).await).await
     }
 
@@ -41,7 +42,7 @@ impl Store {
         user: &UserKey,
         now: Timestamp,
         change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
-    ) -> Result<(), Failure> {
+    ) -> Result<String, Failure> {
         self.lock_users(tx, std::slice::from_ref(user), Some(now)).await?;
         let before =
             of_user(sqlx::query("SELECT preferences FROM users WHERE tenant = $1 AND user_id = $2"), user)
@@ -49,7 +50,7 @@ impl Store {
                 .await?;
         let after = change(maybe_text(&before, "preferences")?.as_deref());
         of_user(sqlx::query("UPDATE users SET preferences = $3 WHERE tenant = $1 AND user_id = $2"), user)
-            .bind(after)
+            .bind(after.clone())
             .execute(&mut **tx)
             .await?;
         of_user(
@@ -63,6 +64,6 @@ impl Store {
         .bind(Held::Quiet.as_str())
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(after)
     }
 }

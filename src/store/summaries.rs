@@ -116,10 +116,7 @@ impl Store {
     /// One decision a person at a time, so that two senders cannot both send "the fifth push".
     pub(super) async fn lock_person(&self, tx: &mut Tx, key: &EscalationKey) -> Result<(), Failure> {
         if let Some(sql) = self.engine.lock_by_number() {
-            let name = format!("{}/{}", key.user.tenant, key.user.user);
-            // Two people with one number wait for each other now and then; nothing else.
-            let number = PERSON_LOCKS << 32 | i64::from(crc32fast::hash(name.as_bytes()));
-            sqlx::query(sql).bind(number).execute(&mut **tx).await?;
+            sqlx::query(sql).bind(lock_of(&key.user)).execute(&mut **tx).await?;
         }
         if key.alert.summary().is_some() {
             // A summary ends many walks, as a receipt does: in the same order, behind the same lock.
@@ -128,30 +125,37 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers what the person got lately.
+    /// Remembers what people got lately.
     pub(super) async fn write_lately(
         &self,
         tx: &mut Tx,
-        user: &UserKey,
-        channel: Channel,
-        lately: Lately,
+        lately: &[(&UserKey, Channel, Lately)],
     ) -> Result<(), Failure> {
-        of_user(
-            sqlx::query(
-                "INSERT INTO lately (tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
-                 ON CONFLICT (tenant, user_id, channel) DO UPDATE SET window_began_ms = excluded.window_began_ms,
-                     sent = excluded.sent, hour_began_ms = excluded.hour_began_ms, sent_in_hour = excluded.sent_in_hour",
-            ),
-            user,
-        )
-        .bind(channel.as_str())
-        .bind(lately.window_began.map(Timestamp::as_millisecond))
-        .bind(i64::from(lately.sent))
-        .bind(lately.hour_began.map(Timestamp::as_millisecond))
-        .bind(i64::from(lately.sent_in_hour))
-        .execute(&mut **tx)
-        .await?;
+        if lately.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<_> = lately
+            .iter()
+            .map(|(user, channel, lately)| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "channel": channel.as_str(),
+                    "window_began_ms": lately.window_began.map(Timestamp::as_millisecond), "sent": lately.sent,
+                    "hour_began_ms": lately.hour_began.map(Timestamp::as_millisecond),
+                    "sent_in_hour": lately.sent_in_hour,
+                })
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO lately (tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour)
+             SELECT tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour FROM {} WHERE true
+             ON CONFLICT (tenant, user_id, channel) DO UPDATE SET window_began_ms = excluded.window_began_ms,
+                 sent = excluded.sent, hour_began_ms = excluded.hour_began_ms, sent_in_hour = excluded.sent_in_hour",
+            self.engine.rows(
+                "tenant text, user_id text, channel text, window_began_ms bigint, sent bigint, hour_began_ms bigint,
+                 sent_in_hour bigint"
+            )
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -333,6 +337,12 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// The number of a person's lock. Two people with one number wait for each other now and then; nothing else.
+pub(super) fn lock_of(user: &UserKey) -> i64 {
+    let name = format!("{}/{}", user.tenant, user.user);
+    PERSON_LOCKS << 32 | i64::from(crc32fast::hash(name.as_bytes()))
 }
 
 fn told_column(channel: Channel) -> &'static str {

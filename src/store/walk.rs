@@ -1,15 +1,16 @@
-//! Everything a decision looks at, read under the walk's lock.
+//! Everything a decision looks at, read under the walk's lock, for many walks at once.
 
 use std::sync::Arc;
 
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     EscalationKey, Failure, Tx,
     attempts::{attempt_of, small},
     devices::device_of,
-    escalations::keyed,
+    dialect::Engine,
     int, maybe_int, maybe_text, maybe_time,
+    steps::numbered,
     summaries::{self, Bundle},
     text, time,
 };
@@ -59,33 +60,64 @@ impl Walk {
     }
 }
 
-/// Reads the walk whose row is `row`. `None`: its alert is gone.
-pub(super) async fn read_walk(
+/// Reads the walks with these rows, in their order, with one statement for each kind of thing. `None`: its alert is gone.
+pub(super) async fn read_walks(
+    engine: Engine,
     tx: &mut Tx,
-    key: &EscalationKey,
+    rows: &[(&EscalationKey, &AnyRow)],
+) -> Result<Vec<Result<Option<Walk>, Failure>>, Failure> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+    let batch = numbered(&keys);
+    let batch_rows = engine.rows("place bigint, tenant text, user_id text, alert_id text");
+    let alerts = format!(
+        "SELECT batch.place, a.content, a.first_stops_all, a.taken_by, a.taken_version
+         FROM {batch_rows} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id"
+    );
+    let attempts = format!(
+        "SELECT batch.place, a.* FROM {batch_rows} CROSS JOIN attempts a
+         WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id AND a.alert_id = batch.alert_id
+         ORDER BY a.created_at_ms, a.attempt_id"
+    );
+    let devices = format!(
+        "SELECT batch.place, d.* FROM {batch_rows} CROSS JOIN devices d
+         WHERE d.tenant = batch.tenant AND d.user_id = batch.user_id ORDER BY d.device_id"
+    );
+    let alerts = fetch(tx, alerts, &batch, rows.len()).await?;
+    let attempts = fetch(tx, attempts, &batch, rows.len()).await?;
+    let devices = fetch(tx, devices, &batch, rows.len()).await?;
+    let people = fetch(tx, people(&batch_rows), &batch, rows.len()).await?;
+    let mut walks = Vec::with_capacity(rows.len());
+    for (place, (key, row)) in rows.iter().enumerate() {
+        let about = match key.alert.summary() {
+            Some(channel) => read_summary(tx, key, channel, row).await.map(Some),
+            None => alerts[place].first().map(|alert| about_alert(alert, row)).transpose(),
+        };
+        let parts = (&*attempts[place], &*devices[place], people[place].first());
+        walks.push(about.and_then(|about| about.map(|about| walk_of(row, about, parts)).transpose()));
+    }
+    Ok(walks)
+}
+
+/// The rows of each walk of the batch, which is `$1`.
+async fn fetch(tx: &mut Tx, sql: String, batch: &str, walks: usize) -> Result<Vec<Vec<AnyRow>>, Failure> {
+    let found = sqlx::query(AssertSqlSafe(sql)).bind(batch.to_owned()).fetch_all(&mut **tx).await?;
+    let mut rows: Vec<Vec<AnyRow>> = (0..walks).map(|_| Vec::new()).collect();
+    for row in found {
+        let place = int(&row, "place")? as usize;
+        rows[place].push(row);
+    }
+    Ok(rows)
+}
+
+fn walk_of(
     row: &AnyRow,
-) -> Result<Option<Walk>, Failure> {
-    let round: u32 = small(row, "round")?;
-    let step = small(row, "step")? as usize;
-    let about = match key.alert.summary() {
-        Some(channel) => About::summary(summaries::read(tx, key, channel, round, step).await?),
-        None => match read_alert(tx, key, round).await? {
-            Some(about) => about,
-            None => return Ok(None),
-        },
-    };
-    let attempts = keyed(
-        sqlx::query("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY created_at_ms, attempt_id"),
-        key,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let devices = sqlx::query("SELECT * FROM devices WHERE tenant = $1 AND user_id = $2 ORDER BY device_id")
-        .bind(key.user.tenant.as_str())
-        .bind(key.user.user.as_str())
-        .fetch_all(&mut **tx)
-        .await?;
-    let person = read_person(tx, key).await?;
+    about: About,
+    (attempts, devices, person): (&[AnyRow], &[AnyRow], Option<&AnyRow>),
+) -> Result<Walk, Failure> {
+    let person = person.map(person_of).transpose()?.unwrap_or_default();
     let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
     let stopped: Option<StopReason> = stopped.map_err(|_| Failure::Unreadable("stopped"))?;
     let held = maybe_text(row, "held")?.map(|word| word.parse()).transpose();
@@ -94,8 +126,8 @@ pub(super) async fn read_walk(
         stopped: stopped.or(about.stopped),
         opened_at: time(row, "opened_at_ms")?,
         expires_at: time(row, "expires_at_ms")?,
-        round,
-        step,
+        round: small(row, "round")?,
+        step: small(row, "step")? as usize,
         step_due_at: time(row, "step_due_at_ms")?,
         attempts: attempts.iter().map(attempt_of).collect::<Result<_, _>>()?,
         told_by: [told("told_push", Channel::Push)?, told("told_email", Channel::Email)?]
@@ -103,7 +135,7 @@ pub(super) async fn read_walk(
             .flatten()
             .collect(),
     };
-    Ok(Some(Walk {
+    Ok(Walk {
         progress,
         policy: text(row, "policy")?,
         content: about.content,
@@ -117,7 +149,7 @@ pub(super) async fn read_walk(
         held: held.map_err(|_| Failure::Unreadable("held"))?,
         taken_by: about.taken_by,
         bundle: about.bundle,
-    }))
+    })
 }
 
 /// What a walk is about.
@@ -137,23 +169,26 @@ impl About {
     }
 }
 
-async fn read_alert(tx: &mut Tx, key: &EscalationKey, round: u32) -> Result<Option<About>, Failure> {
-    let row = sqlx::query(
-        "SELECT content, first_stops_all, taken_by, taken_version FROM alerts WHERE tenant = $1 AND alert_id = $2",
-    )
-    .bind(key.user.tenant.as_str())
-    .bind(key.alert.as_str())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let counts = int(&row, "first_stops_all")? == 1
-        && maybe_int(&row, "taken_version")?.is_some_and(|version| version >= i64::from(round));
-    let taken_by = match maybe_text(&row, "taken_by")?.filter(|_| counts) {
+async fn read_summary(
+    tx: &mut Tx,
+    key: &EscalationKey,
+    channel: Channel,
+    row: &AnyRow,
+) -> Result<About, Failure> {
+    let (round, step) = (small(row, "round")?, small(row, "step")? as usize);
+    Ok(About::summary(summaries::read(tx, key, channel, round, step).await?))
+}
+
+fn about_alert(alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
+    let round = int(row, "round")?;
+    let counts = int(alert, "first_stops_all")? == 1
+        && maybe_int(alert, "taken_version")?.is_some_and(|version| version >= round);
+    let taken_by = match maybe_text(alert, "taken_by")?.filter(|_| counts) {
         Some(user) => Some(UserId::parse(user).map_err(|_| Failure::Unreadable("taken_by"))?),
         None => None,
     };
     let stopped = taken_by.as_ref().map(|_| StopReason::Acknowledged);
-    Ok(Some(About { content: text(&row, "content")?.into(), bundle: None, taken_by, stopped }))
+    Ok(About { content: text(alert, "content")?.into(), bundle: None, taken_by, stopped })
 }
 
 #[derive(Default)]
@@ -166,29 +201,27 @@ struct StoredPerson {
     mail: Lately,
 }
 
-async fn read_person(tx: &mut Tx, key: &EscalationKey) -> Result<StoredPerson, Failure> {
-    let row = sqlx::query(
-        "SELECT u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
+fn people(batch_rows: &str) -> String {
+    format!(
+        "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
              p.window_began_ms AS push_window, p.sent AS push_sent, p.hour_began_ms AS push_hour, p.sent_in_hour AS push_in_hour,
              e.window_began_ms AS mail_window, e.sent AS mail_sent, e.hour_began_ms AS mail_hour, e.sent_in_hour AS mail_in_hour
-         FROM users u
+         FROM {batch_rows} CROSS JOIN users u
          LEFT JOIN lately p ON p.tenant = u.tenant AND p.user_id = u.user_id AND p.channel = 'push'
          LEFT JOIN lately e ON e.tenant = u.tenant AND e.user_id = u.user_id AND e.channel = 'email'
-         WHERE u.tenant = $1 AND u.user_id = $2",
+         WHERE u.tenant = batch.tenant AND u.user_id = batch.user_id"
     )
-    .bind(key.user.tenant.as_str())
-    .bind(key.user.user.as_str())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(StoredPerson::default()) };
-    let refused = maybe_int(&row, "email_refused_at_ms")?.is_some();
+}
+
+fn person_of(row: &AnyRow) -> Result<StoredPerson, Failure> {
+    let refused = maybe_int(row, "email_refused_at_ms")?.is_some();
     Ok(StoredPerson {
-        email: maybe_text(&row, "email")?.filter(|_| !refused).map(Secret::from),
-        locale: maybe_text(&row, "locale")?,
-        unread: int(&row, "unread")? as u64,
-        preferences: maybe_text(&row, "preferences")?,
-        push: lately_of(&row, ["push_window", "push_sent", "push_hour", "push_in_hour"])?,
-        mail: lately_of(&row, ["mail_window", "mail_sent", "mail_hour", "mail_in_hour"])?,
+        email: maybe_text(row, "email")?.filter(|_| !refused).map(Secret::from),
+        locale: maybe_text(row, "locale")?,
+        unread: int(row, "unread")? as u64,
+        preferences: maybe_text(row, "preferences")?,
+        push: lately_of(row, ["push_window", "push_sent", "push_hour", "push_in_hour"])?,
+        mail: lately_of(row, ["mail_window", "mail_sent", "mail_hour", "mail_in_hour"])?,
     })
 }
 

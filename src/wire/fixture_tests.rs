@@ -12,7 +12,8 @@ use super::{
         AlertFrame, Auth, Batch, ClientFrame, EventFrame, Filter, Hello, ReceiptFrame, ReceiptSaid,
         ServerFrame, TopicMaybe, TopicNamed, Visibility,
     },
-    live::{LiveAlert, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
+    live::{LiveAlert, LivePreferences, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
+    preferences::PreferencesV1,
     undelivered::UndeliveredV1,
 };
 use crate::domain::Timestamp;
@@ -48,6 +49,8 @@ fn each_server_frame_is_written_as_its_fixture() {
     let fixtures = fixtures(include_str!("../../tests/fixtures/server_frames.json"));
     let alert = RawValue::from_string(fixtures["alert"]["alert"].to_string()).unwrap();
     let event = RawValue::from_string(fixtures["event"]["event"].to_string()).unwrap();
+    let preferences = RawValue::from_string(fixtures["preferences"]["preferences"].to_string()).unwrap();
+    let wanted = PreferencesV1::decode(preferences.get()).unwrap();
     let frames = [
         (
             "hello",
@@ -59,6 +62,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 unread: 2,
                 resumed: true,
                 heartbeat_ms: 30_000,
+                preferences: &wanted,
                 server_time: "2026-11-21T12:00:00Z",
             }),
         ),
@@ -95,6 +99,7 @@ fn each_server_frame_is_written_as_its_fixture() {
             },
         ),
         ("event", ServerFrame::Event(EventFrame { topic: "monitor:7", event: &event })),
+        ("preferences", ServerFrame::Preferences { preferences: &preferences }),
         ("snapshot", ServerFrame::Snapshot { topic: "monitor:7", events: &[&event] }),
         ("close", ServerFrame::Close { code: 4200, reason: "drain" }),
         ("ping, of a poll", ServerFrame::Ping { seq: 7, cursor: Some("ab12cd34.7") }),
@@ -218,6 +223,15 @@ fn each_message_between_workers_is_written_as_its_fixture() {
         issued_until_ms: until.as_millisecond(),
     });
     assert_eq!(value(&live.encode()), fixtures["watchbell.live, a revocation"]);
+
+    let preferences = &fixtures["watchbell.live, preferences"];
+    let wanted = RawValue::from_string(preferences["preferences"]["preferences"].to_string()).unwrap();
+    let live = LiveV1::Preferences(LivePreferences {
+        tenant: "acme".into(),
+        user: "ana".into(),
+        preferences: &wanted,
+    });
+    assert_eq!(&value(&live.encode()), preferences);
 
     let work = &fixtures["watchbell.undelivered"];
     let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::preferences::PreferencesV1;
+
 /// The longest frame a client may send, in bytes.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
 
@@ -155,6 +157,11 @@ pub enum ServerFrame<'a> {
     Receipt(ReceiptSaid<'a>),
     /// Something happened on a topic.
     Event(EventFrame<'a>),
+    /// What the user wants has changed, here or elsewhere.
+    Preferences {
+        /// All of it, as `GET /v1/preferences` answers.
+        preferences: &'a RawValue,
+    },
     /// A topic's kept events, oldest first: on subscribing, on `refresh` and after a `resync`.
     Snapshot {
         /// Which topic.
@@ -223,6 +230,8 @@ pub struct Hello<'a> {
     pub resumed: bool,
     /// How often the server pings, at the most.
     pub heartbeat_ms: u64,
+    /// What the user wants, as `GET /v1/preferences` answers.
+    pub preferences: &'a PreferencesV1,
     /// The server's clock, RFC 3339.
     pub server_time: &'a str,
 }
@@ -285,6 +294,7 @@ impl ServerFrame<'_> {
             Self::Alert(_) => "alert",
             Self::Receipt(_) => "receipt",
             Self::Event(_) => "event",
+            Self::Preferences { .. } => "preferences",
             Self::Snapshot { .. } => "snapshot",
             Self::Close { .. } => "close",
             Self::Ping { .. } => "ping",

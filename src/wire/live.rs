@@ -25,6 +25,9 @@ pub enum LiveV1<'a> {
     Event(LiveTopicEvent<'a>),
     /// One user's sessions end now.
     Revoke(LiveRevoke),
+    /// One user wants something else now.
+    #[serde(borrow)]
+    Preferences(LivePreferences<'a>),
 }
 
 /// An alert for some users of one partition.
@@ -108,6 +111,19 @@ pub struct LiveRevoke {
     pub user: String,
     /// Those of tokens issued up to then, milliseconds since 1970.
     pub issued_until_ms: i64,
+}
+
+/// What one user wants from now on, on the user's partition. Not numbered: a screen that misses it, or is told of two
+/// changes of one moment in the wrong order, has it right with its next `hello`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LivePreferences<'a> {
+    /// Whose wall.
+    pub tenant: String,
+    /// Whose.
+    pub user: String,
+    /// What clients are given.
+    #[serde(borrow)]
+    pub preferences: &'a RawValue,
 }
 
 impl LiveV1<'_> {

@@ -1,6 +1,7 @@
-//! How late the fallback worker is with a million timers pending on PostgreSQL: printed, not judged.
-//! `cargo bench -p watchbell-tests --bench timers`. Lateness is from when a walk was due to when its provider is
-//! called: the escalator's poll, the claim, the broker (embedded here), the sender's queue and its commit.
+//! How late the fallback worker is with a million timers pending on PostgreSQL, and how many walks a second it carries:
+//! printed, not judged. `cargo bench -p watchbell-tests --bench timers`; `WATCHBELL_PENDING=100000` for a quick look.
+//! Lateness is from when a walk was due to when its provider is called: the escalator's poll, the claim, the broker
+//! (embedded here), the sender's queue and its commit.
 
 #[path = "../tests/contract/store/bed.rs"]
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
@@ -23,7 +24,7 @@ use watchbell::{
         policy::Policies, restraint::Restraint,
     },
     runtime::{Clock, config::FallbackConfig},
-    store::{NewAlert, ROWS_PER_COMMIT_MAX},
+    store::{NewAlert, ROWS_PER_COMMIT_MAX, Store},
 };
 use watchbell_fallback::{
     Chance, Fallback, Guard, Providers, Rates, Withdrawals,
@@ -35,9 +36,14 @@ use bed::{Bed, acme, firing};
 
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;
-/// Walks that come due, evenly over this time.
-const DUE: usize = 3_000;
-const OVER: Duration = Duration::from_secs(60);
+/// Walks that come due evenly, a second, and for how long.
+const DUE_PER_S: usize = 200;
+const OVER: Duration = Duration::from_secs(30);
+/// Walks that come due at one moment.
+const BURST: usize = 20_000;
+/// From recording them to the first one that is due.
+const AHEAD: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// When each alert is due; filled in before the walk begins.
 #[derive(Default)]
@@ -81,7 +87,11 @@ async fn main() -> anyhow::Result<()> {
     }
     let begun = Instant::now();
     let now = Timestamp::now();
-    for commit in 0..PENDING / ROWS_PER_COMMIT_MAX {
+    let pending = match std::env::var("WATCHBELL_PENDING") {
+        Ok(pending) => pending.parse()?,
+        Err(_) => PENDING,
+    };
+    for commit in 0..pending / ROWS_PER_COMMIT_MAX {
         let first_due_at = Some(now + Duration::from_secs(86_400 + commit as u64));
         let pending = NewAlert {
             first_due_at,
@@ -90,28 +100,9 @@ async fn main() -> anyhow::Result<()> {
         };
         store.record(&[pending], now).await?;
     }
-    eprintln!("{PENDING} timers recorded in {:.0} s", begun.elapsed().as_secs_f64());
+    eprintln!("{pending} timers recorded in {:.0} s", begun.elapsed().as_secs_f64());
 
     let measured = Arc::new(Measured::default());
-    let first = Timestamp::now() + Duration::from_secs(10);
-    let due: Vec<NewAlert> = (0..DUE)
-        .map(|n| {
-            let id = format!("due-{n}");
-            let at = first + OVER.mul_f64(n as f64 / DUE as f64);
-            locked(&measured.due).insert(id.clone(), at);
-            let content = format!(r#"{{"id":"{id}","severity":"warning","title":"t","occurred_at":"{at}"}}"#);
-            NewAlert {
-                content: content.into(),
-                first_due_at: Some(at),
-                expires_at: at + Duration::from_secs(900_000),
-                ..firing(&id, &[everybody[n % everybody.len()]])
-            }
-        })
-        .collect();
-    for batch in due.chunks(ROWS_PER_COMMIT_MAX) {
-        store.record(batch, Timestamp::now()).await?;
-    }
-
     // Some people get several; none is to wait for others.
     let mut restraint = Restraint::default();
     restraint.push.window = Duration::ZERO;
@@ -127,6 +118,7 @@ async fn main() -> anyhow::Result<()> {
             ..Providers::default()
         }),
         guard: Arc::new(Guard::new(FallbackConfig::default().in_flight_max)),
+        steps: Arc::default(),
         withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
         clock: Clock::system(),
         config: FallbackConfig::default(),
@@ -136,20 +128,56 @@ async fn main() -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     let running = tokio::spawn(fallback.run(stop.clone()));
-    let all = || async { (locked(&measured.late_ms).len() >= DUE).then_some(()) };
-    until("everything due is sent", OVER * 4, async || all().await).await?;
+    let evenly = |n: usize| Duration::from_secs_f64(n as f64 / DUE_PER_S as f64);
+    let steady = DUE_PER_S * OVER.as_secs() as usize;
+    let (late, _) = measured.walks(store, "steady", steady, &everybody, evenly).await?;
+    eprintln!("{DUE_PER_S} walks due a second, {pending} more pending: late by {late}");
+    let (late, took) = measured.walks(store, "burst", BURST, &everybody, |_| Duration::ZERO).await?;
+    let per_s = BURST as f64 / took.as_secs_f64();
+    eprintln!("{BURST} walks due at once: {per_s:.0} a second, late by {late}");
     stop.cancel();
     running.await?;
-
-    let mut late = locked(&measured.late_ms).clone();
-    late.sort_unstable();
-    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
-    eprintln!(
-        "{DUE} walks due over {} s, {PENDING} more pending: late by p50 {} ms, p99 {} ms, most {} ms",
-        OVER.as_secs(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
     Ok(())
+}
+
+impl Measured {
+    /// Records walks, each due so long after the first, and waits until all of them are sent. Gives how late they were,
+    /// and how long it took from the moment the first was due.
+    async fn walks(
+        &self,
+        store: &Store,
+        name: &str,
+        count: usize,
+        everybody: &[&str],
+        after: impl Fn(usize) -> Duration,
+    ) -> anyhow::Result<(String, Duration)> {
+        locked(&self.late_ms).clear();
+        let first = Timestamp::now() + AHEAD;
+        let walk = |n: usize| {
+            let id = format!("{name}-{n}");
+            let at = first + after(n);
+            locked(&self.due).insert(id.clone(), at);
+            let content = format!(r#"{{"id":"{id}","severity":"warning","title":"t","occurred_at":"{at}"}}"#);
+            NewAlert {
+                content: content.into(),
+                first_due_at: Some(at),
+                expires_at: at + Duration::from_secs(900_000),
+                ..firing(&id, &[everybody[n % everybody.len()]])
+            }
+        };
+        for batch in (0..count).map(walk).collect::<Vec<_>>().chunks(ROWS_PER_COMMIT_MAX) {
+            store.record(batch, Timestamp::now()).await?;
+        }
+        anyhow::ensure!(
+            Timestamp::now() < first,
+            "they were due before they were recorded: this machine is too busy"
+        );
+        let all = async || (locked(&self.late_ms).len() >= count).then_some(());
+        until("everything due is sent", DEADLINE, all).await?;
+        let took = Timestamp::now().duration_since(first).unsigned_abs();
+        let mut late = locked(&self.late_ms).clone();
+        late.sort_unstable();
+        let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
+        Ok((format!("p50 {} ms, p99 {} ms, most {} ms", at(0.5), at(0.99), at(1.0)), took))
+    }
 }

@@ -542,6 +542,16 @@ impl Fleet {
         Ok(body.as_array().cloned().unwrap_or_default())
     }
 
+    /// Clears every phone and mailbox of the simulator.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub async fn forget_arrivals(&self) -> anyhow::Result<()> {
+        let (status, problem) = answer(self.http.delete(format!("{}/arrivals", self.simulator))).await?;
+        ensure!(status < 300, "{problem}");
+        Ok(())
+    }
+
     /// Injects faults into the simulator.
     ///
     /// # Errors

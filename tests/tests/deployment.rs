@@ -13,7 +13,8 @@ use watchbell_tests::scratch::Scratch;
 #[test]
 fn every_setting_of_the_deployment_files_is_known() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
-    let base = ["k8s/base/config.yaml", "k8s/base/socket/deployment.yaml"];
+    let base =
+        ["k8s/base/config.yaml", "k8s/base/socket/deployment.yaml", "k8s/base/fallback/deployment.yaml"];
     for (fleet, own) in [
         ("compose", &["docker-compose.yml"][..]),
         ("local", &["k8s/overlays/local/providers.yaml", "k8s/overlays/local/kustomization.yaml"]),

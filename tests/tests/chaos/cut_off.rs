@@ -1,11 +1,14 @@
 //! kill -9 between the attempt's row, the provider's call and its outcome (I6).
 //!
-//! Twenty times (with `WATCHBELL_CHAOS=full` a hundred), each time with a burst of alerts. Every other time the provider takes long, and fallback is killed
-//! while the calls are under way: the rows are there, the pushes are not. The other times the provider is quick, and
-//! fallback is killed as soon as the first push has arrived: some outcomes are not recorded, so those pushes are
-//! repeated. None may be lost, and a repeated one has the id it had, so it replaces: one entry on the phone.
+//! Fallback is killed twenty times (with `WATCHBELL_CHAOS=full` a thousand), each time with a burst of pushes under way,
+//! and in turn at one of three [`Moment`]s. What the store and the phones have is looked at while it is dead, so that it
+//! is known where each push was cut. Then it is started again: none may be lost, and each push has one id from its row
+//! to its last copy, so that a repeated one replaces, it does not add.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use reqwest::Method;
@@ -17,17 +20,51 @@ use watchbell_tests::{
 
 use crate::{plan::is_full, walk::Walk};
 
-/// Alerts of one burst, a user each.
+/// Whom each alert is for: so many pushes are under way at once. No more than one timeline shows.
 const BURST: usize = 12;
 /// An unseen alert is pushed at once. Mail is not what this is about.
 const WAITS_MS: (u64, u64) = (50, 3_600_000);
+/// The escalator's wait is most of a round otherwise.
+const SETTINGS: [(&str, &str); 1] = [("WATCHBELL__FALLBACK__POLL_EVERY", "20ms")];
 /// Far longer than it takes to see that a call is under way and to kill.
 const SLOW_MS: u64 = 3_000;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Kills.
-fn rounds() -> usize {
-    if is_full() { 100 } else { 20 }
+fn kills() -> usize {
+    if is_full() { 1_000 } else { 20 }
+}
+
+/// When fallback is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// The provider takes long, and the first row is written: the calls are under way.
+    Calling,
+    /// The provider is quick, and the first push has arrived.
+    FirstArrived,
+    /// The provider is quick, and half of the pushes have arrived.
+    HalfArrived,
+}
+
+impl Moment {
+    fn of(round: usize) -> Self {
+        [Self::Calling, Self::FirstArrived, Self::HalfArrived][round % 3]
+    }
+}
+
+/// Where the kills cut pushes, counted.
+#[derive(Debug, Default)]
+struct Cuts {
+    before_the_row: usize,
+    /// The row is written, and the provider has not taken it.
+    before_the_call: usize,
+    /// The provider has taken it, and nobody wrote that down.
+    before_the_outcome: usize,
+    after_the_outcome: usize,
+    /// Kills that fell between a row and its outcome.
+    kills_between: usize,
+    /// Pushes that were sent twice or more.
+    repeated: usize,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,47 +73,100 @@ async fn a_push_cut_off_by_a_kill_is_repeated_with_its_id() {
 }
 
 async fn cut_off_and_repeated() -> anyhow::Result<()> {
-    let mut fleet = Fleet::start(Engine::Services, WAITS_MS, &[]).await?;
+    let mut fleet = Fleet::start(Engine::Services, WAITS_MS, &SETTINGS).await?;
     let users: Vec<String> = (0..BURST).map(|number| format!("user-{number}")).collect();
     for user in &users {
         fleet.furnish(user).await?;
     }
-    for round in 0..rounds() {
-        let is_slow = round % 2 == 0;
-        let faults = if is_slow { json!([{"delay_ms": SLOW_MS}]) } else { json!([]) };
-        fleet.faults(&json!({"apns": faults})).await?;
-        let before = fleet.all_arrivals().await?.len();
-        let burst: Vec<Value> = users
-            .iter()
-            .map(|user| json!({"id": format!("{round}-{user}"), "to": {"users": [user]}, "title": "Disk full"}))
-            .collect();
-        let (status, answer) = fleet.publish(&json!(burst)).await?;
-        ensure!(status == 202, "answered {status}: {answer}");
-        match is_slow {
-            true => under_way(&fleet, round, &users).await?,
-            false => arrived(&fleet, before + 1).await?,
-        }
-        fleet.crash("fallback")?;
-        fleet.faults(&json!({"apns": []})).await?;
-        arrived(&fleet, before + BURST).await.with_context(|| format!("round {round}"))?;
+    let (began, mut cuts) = (Instant::now(), Cuts::default());
+    for round in 0..kills() {
+        cut_off(&mut fleet, round, &users, &mut cuts).await.with_context(|| format!("round {round}"))?;
     }
-    judge(&fleet, &users).await
+    eprintln!("{} kills, {} pushes, {:?}: {cuts:?}", kills(), kills() * BURST, began.elapsed());
+    ensure!(cuts.before_the_call > 0 && cuts.before_the_outcome > 0, "the test proves nothing: {cuts:?}");
+    ensure!(cuts.repeated >= cuts.before_the_outcome, "nobody knew that they had arrived: {cuts:?}");
+    Ok(())
 }
 
-/// Until an attempt of the round has begun. Its call takes long, so it is under way.
-async fn under_way(fleet: &Fleet, round: usize, users: &[String]) -> anyhow::Result<()> {
-    until("a call to be under way", DEADLINE, async || {
-        for user in users {
-            let walk = walk(fleet, &format!("{round}-{user}")).await.ok()?;
-            if walk.begun("push alert") > 0 {
-                return Some(());
-            }
+/// One burst, one kill, and the judgement of it.
+async fn cut_off(fleet: &mut Fleet, round: usize, users: &[String], cuts: &mut Cuts) -> anyhow::Result<()> {
+    let (alert, moment) = (format!("alert-{round}"), Moment::of(round));
+    fleet.forget_arrivals().await?;
+    let slow = json!({"apns": [{"delay_ms": SLOW_MS}]});
+    fleet.faults(&if matches!(moment, Moment::Calling) { slow } else { json!({"apns": []}) }).await?;
+    let (status, answer) =
+        fleet.publish(&json!({"id": alert, "to": {"users": users}, "title": "Disk full"})).await?;
+    ensure!(status == 202, "answered {status}: {answer}");
+    match moment {
+        Moment::Calling => begun(fleet, &alert).await?,
+        Moment::FirstArrived => arrived(fleet, 1).await?,
+        Moment::HalfArrived => arrived(fleet, BURST / 2).await?,
+    }
+    fleet.kill("fallback")?;
+    let (then, there) = (walks(fleet, &alert).await?, arrivals(fleet).await?);
+    cuts.count(&then, &there);
+    fleet.faults(&json!({"apns": []})).await?;
+    fleet.revive("fallback")?;
+    arrived(fleet, BURST).await?;
+    let all = async || {
+        let walks = walks(fleet, &alert).await.ok()?;
+        walks.iter().all(|walk| walk.accepted("push alert") == 1).then_some(walks)
+    };
+    let walks = until("every outcome to be recorded", DEADLINE, all).await?;
+    judge(&walks, &there, &arrivals(fleet).await?, cuts)
+}
+
+impl Cuts {
+    fn count(&mut self, walks: &[Walk], there: &BTreeMap<String, Value>) {
+        let mut is_between = false;
+        for walk in walks {
+            let row = walk.attempts.first();
+            let (cut, between) = match (row, walk.accepted("push alert"), there.contains_key(&walk.user)) {
+                (None, ..) => (&mut self.before_the_row, false),
+                (Some(_), 0, false) => (&mut self.before_the_call, true),
+                (Some(_), 0, true) => (&mut self.before_the_outcome, true),
+                (Some(_), _, _) => (&mut self.after_the_outcome, false),
+            };
+            *cut += 1;
+            is_between |= between;
         }
-        None
+        self.kills_between += usize::from(is_between);
+    }
+}
+
+/// Nobody was left out, nobody has two, and there is one id in the row and in whatever arrived, before the kill and
+/// after it.
+fn judge(
+    walks: &[Walk],
+    before: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+    cuts: &mut Cuts,
+) -> anyhow::Result<()> {
+    ensure!(walks.len() == BURST && after.len() == BURST, "{} walks, {} pushes", walks.len(), after.len());
+    for walk in walks {
+        let came = after.get(&walk.user).with_context(|| format!("lost: {walk:?}"))?;
+        ensure!(walk.attempts.len() == 1, "one attempt, tried again or not: {walk:?}");
+        for copy in [before.get(&walk.user), Some(came)].into_iter().flatten() {
+            ensure!(
+                copy["alert"] == walk.alert && copy["ids"]["apns_id"] == walk.attempts[0].id,
+                "{copy}, {walk:?}"
+            );
+        }
+        cuts.repeated += usize::from(came["copies"].as_u64() > Some(1));
+    }
+    Ok(())
+}
+
+/// Until the first row is written.
+async fn begun(fleet: &Fleet, alert: &str) -> anyhow::Result<()> {
+    until("a row", DEADLINE, async || {
+        let walks = walks(fleet, alert).await.ok()?;
+        walks.iter().any(|walk| walk.begun("push alert") > 0).then_some(())
     })
     .await
 }
 
+/// Until so many phones show the alert.
 async fn arrived(fleet: &Fleet, count: usize) -> anyhow::Result<()> {
     until("pushes to arrive", DEADLINE, async || {
         (fleet.all_arrivals().await.ok()?.len() >= count).then_some(())
@@ -84,34 +174,18 @@ async fn arrived(fleet: &Fleet, count: usize) -> anyhow::Result<()> {
     .await
 }
 
-async fn walk(fleet: &Fleet, alert: &str) -> anyhow::Result<Walk> {
-    let (_, timeline) = fleet.producer(Method::GET, &format!("/v1/alerts/{alert}/timeline"), None).await?;
-    Walk::all_of(alert, &timeline)?.pop().context("not recorded yet")
+/// What each phone shows. Its token says whose it is.
+async fn arrivals(fleet: &Fleet) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut by_user = BTreeMap::new();
+    for arrival in fleet.all_arrivals().await? {
+        let user = arrival["user"].as_str().context("user")?.to_owned();
+        ensure!(by_user.insert(user, arrival.clone()).is_none(), "two on one phone: {arrival}");
+    }
+    Ok(by_user)
 }
 
-async fn judge(fleet: &Fleet, users: &[String]) -> anyhow::Result<()> {
-    let alerts: Vec<String> =
-        (0..rounds()).flat_map(|round| users.iter().map(move |user| format!("{round}-{user}"))).collect();
-    for alert in &alerts {
-        let recorded = async || walk(fleet, alert).await.ok().filter(|walk| walk.accepted("push alert") == 1);
-        until("every outcome to be recorded", DEADLINE, recorded).await.with_context(|| alert.clone())?;
-    }
-    let arrivals = fleet.all_arrivals().await?;
-    let mut by_alert: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for arrival in &arrivals {
-        by_alert.entry(arrival["alert"].as_str().unwrap_or_default()).or_default().push(arrival);
-    }
-    let mut repeated = 0;
-    for alert in &alerts {
-        let walk = walk(fleet, alert).await?;
-        let came = by_alert.remove(alert.as_str()).unwrap_or_default();
-        ensure!(came.len() == 1 && walk.attempts.len() == 1, "one push, replaced or not: {came:?}, {walk:?}");
-        // The entry has the id of its latest copy; the attempt's is the only one there ever was.
-        ensure!(came[0]["ids"]["apns_id"] == walk.attempts[0].id, "{}, {walk:?}", came[0]);
-        repeated += usize::from(came[0]["copies"].as_u64() > Some(1));
-    }
-    ensure!(by_alert.is_empty(), "arrived, and nobody asked for it: {by_alert:?}");
-    eprintln!("{} pushes, {repeated} of them sent twice", alerts.len());
-    ensure!(repeated > 0, "no kill fell between a call and its outcome: the test proves nothing");
-    Ok(())
+async fn walks(fleet: &Fleet, alert: &str) -> anyhow::Result<Vec<Walk>> {
+    let path = format!("/v1/alerts/{alert}/timeline?limit={BURST}");
+    let (_, timeline) = fleet.producer(Method::GET, &path, None).await?;
+    Walk::all_of(alert, &timeline)
 }

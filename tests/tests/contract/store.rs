@@ -6,6 +6,7 @@
 //! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
+//! | `steps.rs` | many walks stepped in one commit, each as it would be alone (I5, I6) |
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
@@ -43,6 +44,7 @@ mod receipts;
 mod recording;
 mod registry;
 mod restraint;
+mod steps;
 mod timeline;
 mod timers;
 mod topics;

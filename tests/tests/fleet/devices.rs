@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_fallback::provider::VapidKey;
 use watchbell_tests::{
-    fleet::{Engine, Fleet},
+    fleet::{Engine, Fleet, answer},
     until::until,
 };
 
@@ -85,6 +85,14 @@ async fn a_browser_is_a_device(engine: Engine) -> anyhow::Result<()> {
     until("ana's second mail", DEADLINE, async || (mails("ana", &second).await.ok()? == 1).then_some(()))
         .await?;
     assert_eq!([post(&url).await?, post(&url).await?], [200, 200], "harmless to repeat");
+    let asked = answer(
+        fleet
+            .http()
+            .get(format!("{}/v1/preferences", fleet.url("socket-1")?))
+            .bearer_auth(fleet.token("ana")?),
+    )
+    .await?;
+    assert_eq!(asked, (200, json!({"channels": {"email": false}})), "where she can turn it on again");
     let third = fleet.send(&everybody).await?;
     // Ben's mail is the clock: when it is there, ana's would be.
     until("ben's mail", DEADLINE, async || (mails("ben", &third).await.ok()? == 1).then_some(())).await?;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
+    client::Transport,
     fleet::{Engine, Fleet},
+    session::Frames as _,
     until::until,
 };
 
@@ -76,4 +79,42 @@ async fn what_a_person_wants_is_kept_and_holds() -> anyhow::Result<()> {
     ask(fleet.http().put(&url).json(&json!({}))).await?;
     first_arrival(&fleet, "ana").await?;
     Ok(())
+}
+
+/// Whatever the user changes on one screen, every other one is told, on whichever pod.
+async fn preferences_are_told(engine: Engine) -> anyhow::Result<()> {
+    let fleet = Fleet::start(engine, (600_000, 600_000), &[]).await?;
+    let asks = fleet.asks("ana", &[])?;
+    let mut clients = Vec::new();
+    for (transport, pod) in [(Transport::WebSocket, "socket-1"), (Transport::Sse, "socket-2")] {
+        clients.push(fleet.client(transport, pod, &asks).await?);
+    }
+    let mut ben = fleet.session("socket-2", "ben", None).await?;
+    for client in &clients {
+        assert_eq!(client.hello()["preferences"], json!({}), "everything, always");
+    }
+    let wanted = json!({"channels": {"email": false}, "quiet": {"until": "2999-01-01T00:00:00Z"}});
+    let (status, _) = fleet.user("ana", Method::PUT, "/v1/preferences", Some(&wanted)).await?;
+    assert_eq!(status, 200);
+    for client in &mut clients {
+        assert_eq!(client.next().await?, json!({"type": "preferences", "preferences": wanted}));
+    }
+    let late = fleet.session("socket-1", "ana", None).await?;
+    assert_eq!(late.hello["preferences"], wanted, "and whoever comes later");
+    let polling = fleet.client(Transport::Poll, "socket-2", &asks).await?;
+    assert_eq!(polling.hello()["preferences"], wanted);
+    // What comes to ben next is his own.
+    fleet.send(&json!({"to": {"users": ["ben"]}, "title": "Disk full"})).await?;
+    assert_eq!(ben.next().await?["type"], "alert");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_person_wants_is_told_to_every_screen_in_one_process() {
+    preferences_are_told(Engine::Embedded).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_person_wants_is_told_to_every_screen_through_real_services() {
+    preferences_are_told(Engine::Services).await.unwrap();
 }

@@ -5,12 +5,17 @@
 //! |---|---|
 //! | `world.rs` | the clock, the providers, and what people do |
 //! | `races.rs` | the races that others had to fix (R1 to R20 of our notes), those that belong to deciding |
+//! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../providers/bed.rs"]
+#[allow(dead_code, reason = "the tests of providers use the rest")]
+mod bed;
 mod days;
 mod races;
 mod restraint;
+mod tokens;
 mod world;

@@ -1,14 +1,21 @@
 //! The races that others had to fix (their numbers are those of our notes on providers), where deciding is what gets
-//! them right. Tokens (R7, R8) and breakers (R19) are the providers' own.
+//! them right. Tokens (R7, R8) are in `tokens.rs`, the breaker (R19) is tested beside it, in `workers/fallback/src/guard`.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 use watchbell::broker::{
     Address, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, embedded::EmbeddedBroker,
 };
-use watchbell::domain::{PushService, ReceiptState, Status};
-use watchbell_fallback::provider::{Accepted, SendError};
+use watchbell::domain::{
+    AlertId, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
+};
+use watchbell_fallback::{
+    Withdrawals,
+    provider::{Accepted, SendError},
+};
+use watchbell_tests::until::until;
 
 use super::world::{DAY, Sent, What, World, alert, receipt, secs, unreachable};
 
@@ -390,6 +397,38 @@ async fn a_withdrawal_is_for_what_was_pushed_and_once_a_device() -> anyhow::Resu
         .map(|sent| sent.alerts)
         .collect();
     assert_eq!(withdrawn, [["pushed"]]);
+    Ok(())
+}
+
+/// Case 12, the batch: as many as senders work on at once, through the loops that run in production.
+#[tokio::test]
+async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() -> anyhow::Result<()> {
+    const ALERTS: usize = 150;
+    let mut restraint = Restraint::default();
+    (restraint.push.window, restraint.push.per_hour_max) = (Duration::ZERO, u32::MAX);
+    let mut world = World::with(Policies::with_defaults(BTreeMap::new()), restraint).await?;
+    // Longer than the slowest machine takes to claim and step them.
+    world.fallback.withdrawals = Arc::new(Withdrawals::gathering_for(secs(3)));
+    let ids: Vec<String> = (0..ALERTS).map(|n| format!("a{n}")).collect();
+    world.publish_all(ids.iter().map(|id| alert(id)).collect(), &["ana"]).await?;
+    world.pass(secs(1)).await?;
+    assert_eq!(world.sent().len(), ALERTS);
+    let alerts = ids.iter().map(|id| AlertId::parse(id.as_str())).collect::<Result<_, _>>()?;
+    let all = Receipt { alerts, ..receipt("ana", "a0", ReceiptState::Read) };
+    world.store.apply_receipts(&[all], world.now()).await?;
+
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(world.fallback.clone().run(stop.clone()));
+    until("the phone is cleared", secs(30), async || (world.sent().len() > ALERTS).then_some(())).await?;
+    stop.cancel();
+    running.await?;
+    let mut withdrawn = world.sent().split_off(ALERTS);
+    assert_eq!(withdrawn.len(), 1, "one push for all of them");
+    let mut gone = withdrawn.remove(0).alerts;
+    gone.sort();
+    let mut expected = ids;
+    expected.sort();
+    assert_eq!(gone, expected);
     Ok(())
 }
 

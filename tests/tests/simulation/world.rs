@@ -104,6 +104,7 @@ impl World {
             policies: Arc::new(policies),
             providers: Arc::new(providers),
             guard: Arc::new(Guard::by_clock(FallbackConfig::default().in_flight_max, &clock)),
+            steps: Arc::default(),
             withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
             clock: clock.clone(),
             config: FallbackConfig::default(),
@@ -206,7 +207,8 @@ impl World {
     }
 
     pub async fn prefer(&self, who: &str, json: &'static str) -> anyhow::Result<()> {
-        Ok(self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?)
+        self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?;
+        Ok(())
     }
 
     /// Lets time pass, and does everything that comes due on the way.

@@ -5,6 +5,7 @@
 //! sample, which proves that it can fail.
 
 mod files;
+mod proofs;
 mod source;
 mod walls;
 
@@ -87,4 +88,9 @@ fn no_path_of_one_machine_is_written_down() {
 #[test]
 fn tests_wait_for_conditions() {
     expect_none(&files::sleeps(&sources()));
+}
+
+#[test]
+fn every_race_and_case_of_escalation_has_its_test() {
+    expect_none(&proofs::unproved(&sources()));
 }

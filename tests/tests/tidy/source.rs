@@ -58,7 +58,7 @@ fn collect(root: &Path, below: &str, into: &mut Vec<Source>) {
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
             collect(root, &path, into);
-        } else if kind.is_file() && !GENERATED.contains(&name.as_str()) {
+        } else if kind.is_file() && !GENERATED.iter().chain(&NOT_OURS).any(|other| *other == name) {
             // What is not UTF-8 is a picture or the like.
             if let Ok(text) = fs::read_to_string(entry.path()) {
                 into.push(Source { path, text });

@@ -2,6 +2,9 @@
 //!
 //! A claim is a lease. When its message is lost, or its sender dies, the lease ends and the row is claimed again. While
 //! the broker is away, the escalator does the work itself, a few at a time.
+//!
+//! It looks again when the next timer is due, and at the latest after `poll_every`: another process may have recorded
+//! one that is due sooner.
 
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ use crate::Fallback;
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 /// Pieces of work that wait for their confirm at once.
 const IN_FLIGHT_MAX: usize = 128;
+/// The shortest wait between two looks: what comes due meanwhile is claimed together.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(25);
 /// The wait after the store or the broker did not answer.
 const TROUBLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -30,7 +35,7 @@ impl Fallback {
         while !shutdown.is_cancelled() {
             let wait = match self.escalate_once().await {
                 Ok(claimed) if claimed == self.config.claim_max => Duration::ZERO,
-                Ok(_) => self.config.poll_every,
+                Ok(claimed) => self.until_next_due(claimed).await,
                 Err(error) => {
                     warn!(%error, "The escalator has to wait");
                     TROUBLE_WAIT
@@ -75,6 +80,20 @@ impl Fallback {
         };
         stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, hand_out).await;
         Ok(claimed)
+    }
+
+    /// How long nothing is due that is known of.
+    async fn until_next_due(&self, claimed: usize) -> Duration {
+        let poll_every = self.config.poll_every;
+        // A store in trouble is found out by the next look.
+        let Ok(Some(due)) = self.store.next_due().await else { return poll_every };
+        match Duration::try_from(due.duration_since(self.clock.now())) {
+            Ok(wait) if !wait.is_zero() => wait.clamp(LOOK_AGAIN_MIN.min(poll_every), poll_every),
+            // It came due meanwhile.
+            _ if claimed > 0 => LOOK_AGAIN_MIN.min(poll_every),
+            // It was due and not taken: somebody else has it, or the senders have enough.
+            _ => poll_every,
+        }
     }
 
     async fn publish(&self, claim: Claim) {

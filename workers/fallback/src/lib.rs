@@ -23,6 +23,7 @@ pub mod provider;
 mod pruning;
 mod rates;
 mod senders;
+mod steps;
 mod told;
 mod withdrawals;
 
@@ -40,6 +41,7 @@ use watchbell::{
 pub use call::Providers;
 pub use guard::Guard;
 pub use rates::Rates;
+pub use steps::Steps;
 pub use withdrawals::Withdrawals;
 
 /// The worker's parts. Cheap to clone.
@@ -49,6 +51,8 @@ pub struct Fallback {
     pub broker: SharedBroker,
     /// The timers and attempts.
     pub store: Store,
+    /// Steps on their way into the store.
+    pub steps: Arc<Steps>,
     /// The walks.
     pub policies: Arc<Policies>,
     /// Who sends.

@@ -1,6 +1,9 @@
 //! The senders: take due work, step its walk, call providers, record the answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -11,11 +14,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 use watchbell::{
     broker::{Address, Delivery, WorkQueue},
-    store::{Answer, EscalationKey, Holder, Stepped, StoreError, Walk},
+    domain::Timestamp,
+    store::{Answer, Decision, EscalationKey, Holder, Stepped, StoreError, Walk},
     wire::{refused, undelivered::UndeliveredV1},
 };
 
-use crate::{Fallback, decide::Decider};
+use crate::{Fallback, decide::Decider, steps::Step};
 
 /// The wait between two tries to reach the store.
 const STORE_WAIT: Duration = Duration::from_millis(200);
@@ -83,7 +87,7 @@ impl Fallback {
     pub async fn walk(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
         let lease_ends = Instant::now() + self.config.lease;
         let mut holder = Holder::Claim(claim);
-        let mut answers: Vec<Answer> = Vec::new();
+        let mut answers: Arc<[Answer]> = Arc::default();
         loop {
             match self.step(key, holder, &answers, lease_ends).await? {
                 Stepped::Rested => return Ok(()),
@@ -92,7 +96,8 @@ impl Fallback {
                     return Ok(());
                 }
                 Stepped::Call { fence, walk, attempts } => {
-                    answers = join_all(attempts.iter().map(|attempt| self.call(key, &walk, attempt))).await;
+                    answers =
+                        join_all(attempts.iter().map(|attempt| self.call(key, &walk, attempt))).await.into();
                     holder = Holder::Fence(fence);
                 }
             }
@@ -104,29 +109,35 @@ impl Fallback {
         &self,
         key: &EscalationKey,
         holder: Holder,
-        answers: &[Answer],
+        answers: &Arc<[Answer]>,
         lease_ends: Instant,
     ) -> Result<Stepped, StoreError> {
         loop {
             let now = self.clock.now();
-            // Once a step, however often the store runs the decision.
-            let over_rate = std::sync::OnceLock::new();
-            let decider = Decider {
-                policies: &self.policies,
-                restraint: &self.restraint,
-                attempt_id: &*self.chance.attempt_id,
-                over_rate: &|| *over_rate.get_or_init(|| self.rates.wait(&key.user.tenant, now)),
-            };
-            let decide = |walk: &Walk| decider.decide(key, walk, now);
-            let result = self.store.step(key, holder, answers, now, self.config.lease, &decide).await;
-            match result {
+            let (key, answers) = (key.clone(), Arc::clone(answers));
+            let step = Step { decide: self.decider(&key, now), key, holder, answers, now };
+            match self.steps.take(&self.store, step, self.config.lease).await {
                 Err(StoreError::Unavailable(why)) if Instant::now() + STORE_WAIT < lease_ends => {
-                    warn!(%why, alert.id = %key.alert, "The store does not answer; the step is repeated");
+                    warn!(%why, "The store does not answer; the step is repeated");
                     sleep(STORE_WAIT).await;
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Decides on a walk, as often as the store likes: the tenant's rate is asked once.
+    fn decider(&self, key: &EscalationKey, now: Timestamp) -> Arc<dyn Fn(&Walk) -> Decision + Send + Sync> {
+        let (fallback, key, over_rate) = (self.clone(), key.clone(), OnceLock::new());
+        Arc::new(move |walk| {
+            let decider = Decider {
+                policies: &fallback.policies,
+                restraint: &fallback.restraint,
+                attempt_id: &*fallback.chance.attempt_id,
+                over_rate: &|| *over_rate.get_or_init(|| fallback.rates.wait(&key.user.tenant, now)),
+            };
+            decider.decide(&key, walk, now)
+        })
     }
 
     /// A walk that cannot be read will not be readable in a minute either: its work goes to the dead letters, and

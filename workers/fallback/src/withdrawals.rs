@@ -36,7 +36,8 @@ type Phone = (UserKey, DeviceId);
 /// What is being gathered in this process.
 pub struct Withdrawals {
     gather: Duration,
-    open: Mutex<HashMap<Phone, Batch>>,
+    /// Of each phone the batches that gather; all but the last are full.
+    open: Mutex<HashMap<Phone, Vec<Batch>>>,
     batches: AtomicU64,
 }
 
@@ -78,7 +79,6 @@ impl Withdrawals {
                 let gone = Later { wait: AGAIN, why: "who gathered withdrawals is gone" };
                 outcome.await.unwrap_or(Err(NotSent::Later(gone)))
             }
-            Joined::Alone(gathered) => send(gathered).await,
             Joined::Lead(lead) => {
                 sleep(self.gather).await;
                 let Some(Batch { gathered, waiting, .. }) = lead.take() else {
@@ -97,7 +97,8 @@ impl Withdrawals {
 
     fn join(&self, phone: Phone, alert: String, unread: u64) -> Joined<'_> {
         let mut open = self.open();
-        match open.get_mut(&phone) {
+        let batches = open.entry(phone.clone()).or_default();
+        match batches.last_mut() {
             Some(batch) if batch.gathered.alerts.len() < WITHDRAWN_ALERTS_MAX => {
                 let (tell, outcome) = oneshot::channel();
                 batch.gathered.alerts.push(alert);
@@ -105,25 +106,22 @@ impl Withdrawals {
                 batch.waiting.push(tell);
                 Joined::Follow(outcome)
             }
-            Some(_) => Joined::Alone(Gathered { alerts: vec![alert], unread }),
-            None => {
+            _ => {
                 let number = self.batches.fetch_add(1, Ordering::Relaxed);
                 let gathered = Gathered { alerts: vec![alert], unread };
-                open.insert(phone.clone(), Batch { number, gathered, waiting: Vec::new() });
+                batches.push(Batch { number, gathered, waiting: Vec::new() });
                 Joined::Lead(Lead { withdrawals: self, phone, number })
             }
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Phone, Batch>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<Phone, Vec<Batch>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 enum Joined<'a> {
     Follow(oneshot::Receiver<Outcome>),
-    /// The batch of this phone is full.
-    Alone(Gathered),
     Lead(Lead<'a>),
 }
 
@@ -137,10 +135,13 @@ struct Lead<'a> {
 impl Lead<'_> {
     fn take(&self) -> Option<Batch> {
         let mut open = self.withdrawals.open();
-        match open.get(&self.phone) {
-            Some(batch) if batch.number == self.number => open.remove(&self.phone),
-            _ => None,
+        let batches = open.get_mut(&self.phone)?;
+        let own = batches.iter().position(|batch| batch.number == self.number)?;
+        let batch = batches.remove(own);
+        if batches.is_empty() {
+            open.remove(&self.phone);
         }
+        Some(batch)
     }
 }
 
@@ -188,7 +189,7 @@ mod tests {
     async fn what_goes_off_one_phone_goes_in_one_push() {
         assert_eq!(pushes(&[("ana", 1)]).await, [1]);
         assert_eq!(pushes(&[("ana", 50), ("ben", 20)]).await, [20, 50], "each phone its own");
-        assert_eq!(pushes(&[("ana", 203)]).await, [1, 1, 1, 200], "no more than 200 ids");
+        assert_eq!(pushes(&[("ana", 203)]).await, [3, 200], "no more than 200 ids");
     }
 
     #[tokio::test(start_paused = true)]

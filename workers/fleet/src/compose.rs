@@ -208,6 +208,7 @@ impl Process {
             let fallback = Fallback {
                 broker: broker.clone(),
                 store: store.clone(),
+                steps: Arc::default(),
                 policies,
                 providers: Arc::new(providers::from_config(&self.config)?),
                 guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),

@@ -126,6 +126,7 @@ mod tests {
             ("watchbell.live, a receipt", "live_receipt"),
             ("watchbell.live, an event", "live_event"),
             ("watchbell.live, a revocation", "live_revoke"),
+            ("watchbell.live, preferences", "live_preferences"),
             ("watchbell.undelivered", "undelivered"),
         ];
         assert_eq!(written.len(), described.len(), "a row a fixture");

@@ -1,10 +1,10 @@
-//! Heads of inboxes for those who join. Whoever asks while the store is busy shares the next question with all the
+//! Heads of inboxes for those who join, and what they want. Whoever asks while the store is busy shares the next question with all the
 //! others: a stampede of ten thousand is a few dozen statements.
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use watchbell::{domain::UserKey, store::Head};
+use watchbell::{domain::UserKey, store::Head, wire::preferences::PreferencesV1};
 
 use crate::Socket;
 
@@ -15,7 +15,8 @@ const BATCH_MAX: usize = 500;
 /// Questions under way at once.
 const QUESTIONS_MAX: usize = 2;
 
-type Asked = (UserKey, oneshot::Sender<Head>);
+type Asked = (UserKey, oneshot::Sender<Answer>);
+type Answer = (Head, Option<String>);
 
 /// Asks.
 pub(crate) struct Heads {
@@ -37,6 +38,16 @@ impl Heads {
 
     /// Where somebody's inbox is.
     pub(crate) async fn of(&self, user: &UserKey) -> Result<Head, NotNow> {
+        Ok(self.ask(user).await?.0)
+    }
+
+    /// The same, with what they want: what `hello` says.
+    pub(crate) async fn welcome(&self, user: &UserKey) -> Result<(Head, PreferencesV1), NotNow> {
+        let (head, stored) = self.ask(user).await?;
+        Ok((head, stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default()))
+    }
+
+    async fn ask(&self, user: &UserKey) -> Result<Answer, NotNow> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send((user.clone(), answer)).map_err(|_| NotNow)?;
         answered.await.map_err(|_| NotNow)
@@ -58,11 +69,11 @@ impl Socket {
         let mut batch = Vec::new();
         while asked.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
-            match self.0.store.heads(&users).await {
-                Ok(heads) => {
+            match self.0.store.heads_and_preferences(&users).await {
+                Ok(mut heads) => {
                     for (user, answer) in users.iter().zip(answers) {
                         // Whoever asked may have gone.
-                        let _ = answer.send(heads.get(user).copied().unwrap_or_default());
+                        let _ = answer.send(heads.remove(user).unwrap_or_default());
                     }
                 }
                 // Their answers are dropped, which tells them.

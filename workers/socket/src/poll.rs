@@ -22,6 +22,7 @@ use watchbell::{
     wire::{
         Problem,
         frame::{Hello, ServerFrame},
+        preferences::PreferencesV1,
     },
 };
 
@@ -75,11 +76,11 @@ pub(crate) async fn poll(
     for topic in topics {
         subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
     }
-    let head = head_of(&socket, &identity).await?;
+    let (head, preferences) = head_of(&socket, &identity).await?;
 
     let poll = Poll { socket: &socket, identity: &identity, place, filter, frames: Vec::new() };
     let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
-        None => poll.begin(head, &subscriptions).await?,
+        None => poll.begin(head, &preferences, &subscriptions).await?,
         Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
         // Not longer than the token: the next poll is refused.
         Some(Ok(cursor)) => {
@@ -92,12 +93,13 @@ pub(crate) async fn poll(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
 }
 
-/// Where the inbox is, for whoever's sessions were not revoked.
-async fn head_of(socket: &Socket, identity: &Identity) -> Result<Head, Problem> {
-    let head = socket.0.heads.of(&identity.user).await;
-    let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+/// Where the inbox is and what its owner wants, for whoever's sessions were not revoked.
+async fn head_of(socket: &Socket, identity: &Identity) -> Result<(Head, PreferencesV1), Problem> {
+    let welcome = socket.0.heads.welcome(&identity.user).await;
+    let (head, preferences) =
+        welcome.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
     door::check_revoked(identity, &head)?;
-    Ok(head)
+    Ok((head, preferences))
 }
 
 struct Poll<'a> {
@@ -110,8 +112,13 @@ struct Poll<'a> {
 
 impl Poll<'_> {
     /// `hello`, and what was kept of the topics.
-    async fn begin(&self, head: Head, topics: &[Subscription]) -> Result<Vec<Arc<Frame>>, Problem> {
-        let mut frames = vec![self.hello(head)];
+    async fn begin(
+        &self,
+        head: Head,
+        preferences: &PreferencesV1,
+        topics: &[Subscription],
+    ) -> Result<Vec<Arc<Frame>>, Problem> {
+        let mut frames = vec![self.hello(head, preferences)];
         for Subscription { topic: key, .. } in topics {
             let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(unavailable)?;
             // `encode_event` wrote them, so they are JSON.
@@ -127,7 +134,7 @@ impl Poll<'_> {
         Ok(frames)
     }
 
-    fn hello(&self, head: Head) -> Arc<Frame> {
+    fn hello(&self, head: Head, preferences: &PreferencesV1) -> Arc<Frame> {
         let hello = ServerFrame::Hello(Hello {
             session: "poll",
             user: self.identity.user.user.as_str(),
@@ -136,6 +143,7 @@ impl Poll<'_> {
             unread: head.unread,
             resumed: false,
             heartbeat_ms: WAIT_S_DEFAULT * 1_000,
+            preferences,
             server_time: &self.socket.0.clock.now().to_string(),
         });
         Arc::new(Frame::new(&hello, Some(head.seq)))

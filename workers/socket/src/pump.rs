@@ -9,7 +9,7 @@ use watchbell::{
     domain::{Tenant, Topic, TopicKey, UserId, UserKey},
     wire::{
         frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
-        live::{LiveAlert, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
+        live::{LiveAlert, LivePreferences, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
     },
 };
 
@@ -43,6 +43,7 @@ impl Socket {
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
             Ok(LiveV1::Event(event)) => self.deliver_event(&event),
             Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
+            Ok(LiveV1::Preferences(preferences)) => self.deliver_preferences(&preferences),
             // Of a newer version, perhaps: sessions learn of it by its number.
             Err(error) => warn!(%error, "A live message could not be read"),
         }
@@ -92,6 +93,15 @@ impl Socket {
             metrics::counter!("watchbell_socket_frames_total", "type" => "event").increment(1);
             let frame = EventFrame { topic: &live.topic, event: live.event };
             Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
+        });
+    }
+
+    fn deliver_preferences(&self, live: &LivePreferences<'_>) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "preferences").increment(1);
+            let frame = ServerFrame::Preferences { preferences: live.preferences };
+            Item::Frame(Arc::new(Frame::new(&frame, None)))
         });
     }
 

@@ -232,7 +232,8 @@ enum Event {
 impl Session<'_> {
     /// `hello`, what changed since the cursor, and the topics that were asked for.
     async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
-        let head = self.head().await?;
+        let welcome = self.socket.0.heads.welcome(&self.state.identity.user).await;
+        let (head, preferences) = welcome.map_err(|_| End::Close(CloseCode::Overloaded))?;
         self.check_revoked(&head)?;
         let from = auth.cursor.as_deref().map(|raw| self.socket.number_of(raw, head));
         let start = match from {
@@ -247,6 +248,7 @@ impl Session<'_> {
             unread: head.unread,
             resumed: matches!(from, Some(Ok(_))),
             heartbeat_ms: self.socket.0.config.ping_every.mul_f64(1.2).as_millis() as u64,
+            preferences: &preferences,
             server_time: &self.socket.0.clock.now().to_string(),
         });
         self.state.order = Order::after(start);
@@ -418,7 +420,7 @@ impl Session<'_> {
         }
     }
 
-    /// An event of a topic.
+    /// An event of a topic, or what the user wants.
     fn event(&mut self, frame: &Frame) {
         let known = self.state.extras.as_ref().and_then(|extras| extras.known_events.as_ref());
         let is_known =

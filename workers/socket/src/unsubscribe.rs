@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
 };
 use tracing::info;
-use watchbell::wire::{Problem, unsubscribe::Unsubscription};
+use watchbell::wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription};
 
 use crate::{Socket, api::unavailable, extract::Path};
 
@@ -29,8 +29,8 @@ pub(crate) async fn ask(
     ))
 }
 
-/// `POST /v1/unsubscribe/{token}`: no more email to the address that the link was sent to. Harmless to repeat; an
-/// address that is no longer the user's is left alone.
+/// `POST /v1/unsubscribe/{token}`: the user of the link turns email off, as if in their preferences, where they may turn
+/// it on again. Harmless to repeat. A link that was sent to an address which is no longer theirs changes nothing.
 pub(crate) async fn end(
     State(socket): State<Socket>,
     Path(token): Path<String>,
@@ -39,13 +39,24 @@ pub(crate) async fn end(
     let user = &unsubscription.user;
     let contact = socket.0.store.contact(user).await.map_err(unavailable)?;
     let address = contact.and_then(|contact| contact.email).filter(|email| unsubscription.is_for(email));
-    if let Some(address) = address {
+    if address.is_some() {
         let now = socket.0.clock.now();
-        socket.0.store.suppress_email(user, &address, now).await.map_err(unavailable)?;
+        let wanted =
+            socket.0.store.change_preferences(user, now, &without_email).await.map_err(unavailable)?;
+        socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
         metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
         info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
     }
-    Ok(page("You are unsubscribed.", "<p>Alerts still come to your screens and phones.</p>"))
+    Ok(page(
+        "You are unsubscribed.",
+        "<p>Alerts still come to your screens and phones, and those that cannot be turned off by email as well. In your settings you can turn email on again.</p>",
+    ))
+}
+
+fn without_email(stored: Option<&str>) -> String {
+    let mut wanted = stored.and_then(PreferencesV1::decode).unwrap_or_default();
+    wanted.channels.email = Some(false);
+    wanted.encode()
 }
 
 fn read(socket: &Socket, token: &str) -> Result<Unsubscription, Problem> {

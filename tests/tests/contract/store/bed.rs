@@ -6,7 +6,7 @@ use watchbell::domain::{
     Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
     Timestamp, UserId, UserKey,
 };
-use watchbell::store::{Head, NewAlert, Store, StoreConfig};
+use watchbell::store::{Ask, Claim, Decision, Head, Holder, NewAlert, Store, StoreConfig, Walk};
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::services;
 
@@ -166,4 +166,13 @@ impl Dice {
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.roll(from.len())]
     }
+}
+
+/// The first step of a claim.
+pub fn ask<'a>(
+    claim: &'a Claim,
+    now: Timestamp,
+    decide: &'a (dyn Fn(&Walk) -> Decision + Send + Sync),
+) -> Ask<'a> {
+    Ask { key: &claim.key, holder: Holder::Claim(claim.number), answers: &[], now, decide }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use watchbell::domain::{Status, Timestamp, restraint::Held};
-use watchbell::store::{Act, Decision, Hold, Holder, NewAlert, Store, Walk};
+use watchbell::store::{Act, Decision, Hold, NewAlert, Store, Walk};
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, tenant, then, user};
+use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(
@@ -102,9 +102,7 @@ async fn only_the_first_wait_is_shortened(Bed { store, .. }: &Bed) -> anyhow::Re
     store.record(&[then(&over, Status::Resolved)], at(1)).await?;
     let claim = store.claim_due(at(30), LEASE, 10).await?.remove(0);
     let second = Decision::new(1, at(300), Act::Rest(at(300)));
-    store
-        .step(&claim.key, Holder::Claim(claim.number), &[], at(30), LEASE, &|_: &Walk| second.clone())
-        .await?;
+    store.step(&ask(&claim, at(30), &|_: &Walk| second.clone()), LEASE).await?;
     store.leave("one", &[acme("ana")], at(31)).await?;
     assert_eq!(due(store, "later", "ana").await?, Some(at(300)), "the email waits its turn");
     assert_eq!(due(store, "over", "ana").await?, None, "what is over stays over");
@@ -135,9 +133,7 @@ async fn a_silence_that_moves_is_looked_at_again(Bed { store, .. }: &Bed) -> any
         let held = if claim.key.alert.as_str() == "quiet" { Held::Quiet } else { Held::Rate };
         let hold = Hold { held, until: at(3000), following: None, mandatory: false };
         let decision = Decision::new(0, at(30), Act::Hold(hold));
-        store
-            .step(&claim.key, Holder::Claim(claim.number), &[], at(30), LEASE, &|_: &Walk| decision.clone())
-            .await?;
+        store.step(&ask(&claim, at(30), &|_: &Walk| decision.clone()), LEASE).await?;
     }
     store.change_preferences(&acme("ana"), at(40), &|_| "{}".to_owned()).await?;
     assert_eq!(due(store, "quiet", "ana").await?, Some(at(40)));

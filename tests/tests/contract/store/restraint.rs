@@ -8,11 +8,11 @@ use watchbell::domain::{
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Answer, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, Stepped, Store, Told,
-    Walk,
+    Act, Answer, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, Stepped, Store,
+    Told, Walk,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt, tenant, then, user};
+use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(
@@ -69,7 +69,7 @@ fn accepted(number: u128) -> [Answer; 1] {
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
     let decide = |_: &Walk| decision.clone();
-    Ok(store.step(&claim.key, Holder::Claim(claim.number), &[], at(now), LEASE, &decide).await?)
+    Ok(store.step(&ask(claim, at(now), &decide), LEASE).await?)
 }
 
 async fn answer(
@@ -82,7 +82,8 @@ async fn answer(
     let Stepped::Call { fence, attempts, .. } = called else { panic!("{called:?}") };
     let decide = |_: &Walk| decision.clone();
     let answers = accepted(attempts[0].id.as_u128());
-    store.step(key, Holder::Fence(*fence), &answers, at(now), LEASE, &decide).await?;
+    let holder = Holder::Fence(*fence);
+    store.step(&Ask { key, holder, answers: &answers, now: at(now), decide: &decide }, LEASE).await?;
     Ok(())
 }
 

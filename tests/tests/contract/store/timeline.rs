@@ -4,9 +4,11 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
     ReceiptState, Status, StopReason, Timestamp,
 };
-use watchbell::store::{Act, Answer, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store};
+use watchbell::store::{
+    Act, Answer, Ask, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store,
+};
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, receipt, tenant, then, user};
+use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
 
 on_both_engines!(
     a_whole_walk_can_be_told,
@@ -36,11 +38,12 @@ async fn call(
         let notes = vec!["taken up".to_owned()];
         Decision { notes, ..Decision::new(0, at(now), Act::Attempt(attempts)) }
     };
-    let begun = store.step(&claim.key, Holder::Claim(claim.number), &[], at(now), LEASE, &begin).await?;
+    let begun = store.step(&ask(&claim, at(now), &begin), LEASE).await?;
     let Stepped::Call { fence, .. } = begun else { panic!("{begun:?}") };
     let act = due_at.map_or(Act::End(StopReason::Exhausted), Act::Rest);
     let rest = |_: &_| Decision::new(1, at(now), act.clone());
-    store.step(&claim.key, Holder::Fence(fence), &[answer], at(now + 1), LEASE, &rest).await?;
+    let (holder, answers) = (Holder::Fence(fence), &[answer]);
+    store.step(&Ask { key: &claim.key, holder, answers, now: at(now + 1), decide: &rest }, LEASE).await?;
     Ok(())
 }
 

@@ -8,10 +8,10 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, StopReason, Timestamp,
 };
 use watchbell::store::{
-    Act, Answer, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, Stepped, Store, Walk,
+    Act, Answer, Ask, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, Stepped, Store, Walk,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, receipt};
+use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
 
 on_both_engines!(
     a_row_is_handed_out_when_it_is_due,
@@ -71,7 +71,7 @@ async fn step(
     decision: Decision,
 ) -> anyhow::Result<Stepped> {
     let decide = move |_: &Walk| decision.clone();
-    Ok(store.step(key, holder, answers, now, LEASE, &decide).await?)
+    Ok(store.step(&Ask { key, holder, answers, now, decide: &decide }, LEASE).await?)
 }
 
 fn fence_of(stepped: &Stepped) -> Holder {
@@ -96,7 +96,7 @@ pub async fn look(store: &Store, claim: &Claim, now: Timestamp) -> anyhow::Resul
         let progress = &walk.progress;
         Decision::new(progress.step, progress.step_due_at, Act::Rest(due_at))
     };
-    let stepped = store.step(&claim.key, Holder::Claim(claim.number), &[], now, LEASE, &decide).await?;
+    let stepped = store.step(&ask(claim, now, &decide), LEASE).await?;
     anyhow::ensure!(matches!(stepped, Stepped::Rested), "{stepped:?}");
     Ok(seen.into_inner().unwrap().unwrap())
 }
@@ -316,7 +316,18 @@ async fn seen_between_the_call_and_its_answer_is_found_by_the_next_step(
         rest(Some(at(33)))
     };
     let Holder::Fence(fence) = fence_of(&called) else { unreachable!() };
-    let rested = store.step(&claim.key, Holder::Fence(fence), &accepted, at(33), LEASE, &decide).await?;
+    let rested = store
+        .step(
+            &Ask {
+                key: &claim.key,
+                holder: Holder::Fence(fence),
+                answers: &accepted,
+                now: at(33),
+                decide: &decide,
+            },
+            LEASE,
+        )
+        .await?;
     assert!(matches!(rested, Stepped::Rested));
     let now_due = store.claim_due(at(33), LEASE, 10).await?;
     assert_eq!(now_due.len(), 1, "due at once, to be taken away");

@@ -44,6 +44,9 @@ const PLACE_RETRY: Duration = Duration::from_secs(1);
 /// Of all senders, the share (in percent) that one provider may keep busy; of those, the share of one tenant.
 const PROVIDER_PERCENT: usize = 75;
 const TENANT_PERCENT: usize = 75;
+/// Calls of the mail relay at once, however many senders there are: a relay takes one mail a connection, and who waits
+/// for a connection waits within the call's own deadline.
+const EMAIL_CALLS_MAX: usize = 48;
 /// Gates that are remembered. A client that names many push services wins nothing: beyond it, a call passes its
 /// provider's gate alone.
 const GATES_MAX: usize = 10_000;
@@ -133,7 +136,7 @@ impl Guard {
         let keys = [(provider.clone(), None), (provider.clone(), Some(tenant.clone()))];
         // Asked before a place is waited for, so that nobody waits for nothing.
         let places = self.ask(&keys, is_retry, chance)?;
-        let kind = self.kind(provider.label());
+        let kind = self.kind(&provider);
         let deadline = Instant::now() + PLACE_WAIT_MAX;
         let mut held = Vec::with_capacity(places.len() + 1);
         for places in places.into_iter().chain([kind]) {
@@ -172,7 +175,7 @@ impl Guard {
             if gates.len() >= GATES_MAX && !gates.contains_key(key) {
                 continue;
             }
-            let calls_max = if key.1.is_some() { self.tenant_calls_max } else { self.provider_calls_max };
+            let calls_max = self.calls_max(&key.0, key.1.is_some());
             let place = gates.entry(key.clone()).or_insert_with(|| Place {
                 gate: Gate::new(now),
                 places: Arc::new(Semaphore::new(calls_max)),
@@ -228,9 +231,19 @@ impl Guard {
         may
     }
 
-    fn kind(&self, label: &'static str) -> Arc<Semaphore> {
+    fn kind(&self, provider: &Provider) -> Arc<Semaphore> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(kinds.entry(label).or_insert_with(|| Arc::new(Semaphore::new(self.provider_calls_max))))
+        let places = || Arc::new(Semaphore::new(self.calls_max(provider, false)));
+        Arc::clone(kinds.entry(provider.label()).or_insert_with(places))
+    }
+
+    fn calls_max(&self, provider: &Provider, of_tenant: bool) -> usize {
+        let calls_max = if of_tenant { self.tenant_calls_max } else { self.provider_calls_max };
+        match provider {
+            Provider::Push(..) => calls_max,
+            Provider::Email if of_tenant => calls_max.min(EMAIL_CALLS_MAX * TENANT_PERCENT / 100),
+            Provider::Email => calls_max.min(EMAIL_CALLS_MAX),
+        }
     }
 
     fn gates(&self) -> MutexGuard<'_, HashMap<Key, Place>> {

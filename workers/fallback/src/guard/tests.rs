@@ -151,6 +151,41 @@ async fn a_provider_down_for_ten_minutes_leaves_the_other_untouched_and_recovers
     }
 }
 
+/// A provider that works and does not in turn is not given up, and not believed at once either: each time it shuts
+/// sooner and for longer, until a whole ramp went well. Nothing is switched off that somebody has to switch on.
+#[tokio::test(start_paused = true)]
+async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_again_by_itself() {
+    const FLAPS_EVERY: u32 = 7;
+    const FLAPS: u32 = 86;
+    const FLAPS_FOR: Duration = Duration::from_secs((FLAPS_EVERY * FLAPS) as u64);
+    let begun = Instant::now();
+    let (guard, tenant) = (Guard::new(64), acme());
+    let is_down = |at: Duration| at < FLAPS_FOR && (at.as_secs() / u64::from(FLAPS_EVERY)).is_multiple_of(2);
+    let (mut openings, mut was_shut, mut passed) = (0, false, 0_u32);
+    // Ten calls a second that ask whether they may, for as long as it flaps and a ramp and a breaker's time longer.
+    while begun.elapsed() < FLAPS_FOR + gate::RAMP * 3 {
+        let is_shut = match guard.enter(apns(), &tenant, false, 0.5).await {
+            Ok(pass) => {
+                pass.end(if is_down(begun.elapsed()) { Health::Trouble } else { Health::Fine });
+                passed += 1;
+                false
+            }
+            // On the ramp a call may wait for its turn; that is not shut.
+            Err(_) => guard.gates()[&(apns(), None)].gate.is_shut(),
+        };
+        openings += u32::from(is_shut && !was_shut);
+        was_shut = is_shut;
+        sleep(SECOND / 10).await;
+    }
+    assert!((3..=FLAPS / 4).contains(&openings), "{openings} times shut in {FLAPS} flaps");
+    assert!(passed > 100, "it was used when it worked: {passed} calls");
+    for _ in 0..100 {
+        let pass = guard.enter(apns(), &tenant, false, 0.5).await;
+        assert!(pass.is_ok(), "nobody had to do anything for it to be at full speed again");
+        pass.unwrap().end(Health::Fine);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_hangs_leaves_room_for_the_others() {
     let guard = Guard::new(8);

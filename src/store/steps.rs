@@ -1,0 +1,417 @@
+//! Steps of walks: what was answered is kept, the rows are read again under their locks, a decision is made on them and
+//! carried into the store, all in one commit (I5, I6).
+//!
+//! Many walks are stepped in one commit with the statements of one ([`Store::steps`]). It waits for nobody: what is
+//! locked, what is a summary, and what cannot be read is left out, to be stepped alone ([`Store::step`]).
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{
+    EscalationKey, Failure, Store, StoreError, Tx,
+    attempts::{Answered, Note},
+    int,
+    summaries::{Hold, Told, lock_of},
+    walk::{Walk, read_walks},
+};
+use crate::domain::{
+    AttemptId, AttemptKind, AttemptState, Channel, DeviceId, StopReason, Timestamp, UserKey,
+    restraint::Lately,
+};
+
+/// Walks that one commit of [`Store::steps`] steps at the most.
+pub const STEPS_PER_COMMIT_MAX: usize = 128;
+
+/// By what right a step is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A claim just received.
+    Claim(u64),
+    /// The fence of the step before.
+    Fence(u64),
+}
+
+/// A step to take.
+pub struct Ask<'a> {
+    /// Of which walk.
+    pub key: &'a EscalationKey,
+    /// By what right.
+    pub holder: Holder,
+    /// What providers answered to the attempts of the step before.
+    pub answers: &'a [Answer],
+    /// The time it is taken at.
+    pub now: Timestamp,
+    /// Decides on what the rows say. Pure, and may run again when the commit lost a race.
+    pub decide: &'a (dyn Fn(&Walk) -> Decision + Send + Sync),
+}
+
+/// What to do about a walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The step that is next, or under way.
+    pub step: usize,
+    /// When that step is, or became, due.
+    pub step_due_at: Timestamp,
+    /// What to do about it.
+    pub act: Act,
+    /// What the person got lately, when that changes.
+    pub lately: Option<(Channel, Lately)>,
+    /// For the timeline.
+    pub notes: Vec<String>,
+    /// For the walks that waited for this summary, once it was answered.
+    pub told: Option<Told>,
+}
+
+/// What to do about a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// Write these attempts, new ones and ones whose next try begins, and hold the row for the lease while the
+    /// providers are called.
+    Attempt(Vec<NewAttempt>),
+    /// It is due, but has to wait; nothing to call.
+    Hold(Hold),
+    /// Nothing to call now: look again then.
+    Rest(Timestamp),
+    /// Nothing is left to do; why, unless the row says so already.
+    End(StopReason),
+}
+
+impl Decision {
+    /// To do so about a step, and nothing besides.
+    pub fn new(step: usize, step_due_at: Timestamp, act: Act) -> Self {
+        Self { step, step_due_at, act, lately: None, notes: Vec::new(), told: None }
+    }
+}
+
+/// An attempt to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// The id it had, or a new one.
+    pub id: AttemptId,
+    /// To show, or to take away.
+    pub kind: AttemptKind,
+    /// By which channel.
+    pub channel: Channel,
+    /// To which device.
+    pub device: Option<DeviceId>,
+    /// Which try this is, from 1.
+    pub tries: u32,
+}
+
+/// What a provider answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// To which attempt.
+    pub id: AttemptId,
+    /// Where it stands now.
+    pub state: AttemptState,
+    /// Not before then, when it is to be tried again.
+    pub next_try_at: Option<Timestamp>,
+    /// Whether it may be on the phone.
+    pub maybe_shown: bool,
+    /// What was said.
+    pub reason: Option<String>,
+    /// Whether the provider was called at all: a try that was put off before it does not count.
+    pub was_called: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone)]
+pub enum Stepped {
+    /// The attempts are committed: call the providers, then step again with the answers and this fence.
+    Call {
+        /// The right to the next step.
+        fence: u64,
+        /// What it was decided on.
+        walk: Box<Walk>,
+        /// What to call.
+        attempts: Vec<NewAttempt>,
+    },
+    /// Nothing to call; the row is released.
+    Rested,
+    /// Somebody else holds it now.
+    Lost,
+}
+
+impl Store {
+    /// Keeps the answers, then decides on what the row says now and carries the decision into the store, all in one
+    /// commit. Waits for whoever has the person or the row locked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it with the same arguments.
+    pub async fn step(&self, ask: &Ask<'_>, lease: Duration) -> Result<Stepped, StoreError> {
+        writing!(self, "step", |tx| {
+            // The locks come before the answers, in every step, so that no two steps wait for each other.
+            self.lock_person(tx, ask.key).await?;
+            let locked = self.lock_walks(tx, &[ask], self.engine.lock("e")).await?;
+            match self.step_locked(tx, &[ask], locked, lease).await?.pop() {
+                Some(stepped) => stepped,
+                None => Ok(Stepped::Lost),
+            }
+        })
+        .await
+    }
+
+    /// The same for many walks in one commit, [`STEPS_PER_COMMIT_MAX`] at the most and each once; those of one person
+    /// follow each other. Waits for nobody. `None` is a step that was not taken: take it with [`Self::step`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it, or take each step alone.
+    pub async fn steps(&self, asks: &[Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
+        let mut walks = HashSet::new();
+        let mut plain = Vec::with_capacity(asks.len());
+        for (at, ask) in asks.iter().enumerate() {
+            let fits = plain.len() < STEPS_PER_COMMIT_MAX && ask.key.alert.summary().is_none();
+            if fits && walks.insert(ask.key) {
+                plain.push((at, ask));
+            }
+        }
+        let mut all: Vec<Option<Stepped>> = asks.iter().map(|_| None).collect();
+        let taken: Vec<&Ask<'_>> = plain.iter().map(|(_, ask)| *ask).collect();
+        for ((at, _), stepped) in plain.iter().zip(self.steps_of(&taken, lease).await?) {
+            all[*at] = stepped;
+        }
+        Ok(all)
+    }
+
+    async fn steps_of(&self, asks: &[&Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
+        writing!(self, "steps", |tx| {
+            let free = self.try_lock_people(tx, asks).await?;
+            let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
+            let locked = self.lock_walks(tx, &open, self.engine.skip_locked_of("e")).await?;
+            // A row that is not there and one that somebody has locked look the same: both are looked at alone.
+            let here: Vec<usize> = locked.iter().map(|locked| locked.at).collect();
+            let held: Vec<&Ask<'_>> = here.iter().map(|at| open[*at]).collect();
+            let locked = locked.into_iter().enumerate().map(|(at, locked)| Locked { at, ..locked }).collect();
+            let mut all: Vec<Option<Stepped>> = asks.iter().map(|_| None).collect();
+            let done = self.step_locked(tx, &held, locked, lease).await?;
+            for (at, stepped) in here.into_iter().zip(done) {
+                // One that cannot be read says so when it is stepped alone.
+                all[free[at]] = stepped.ok();
+            }
+            Ok(all)
+        })
+        .await
+    }
+
+    /// The steps of rows that are locked, with one statement for each kind of thing to read or write. In the order of
+    /// the asks; one without a row is lost.
+    async fn step_locked(
+        &self,
+        tx: &mut Tx,
+        asks: &[&Ask<'_>],
+        locked: Vec<Locked>,
+        lease: Duration,
+    ) -> Result<Vec<Result<Stepped, Failure>>, Failure> {
+        let mut held: Vec<Option<Locked>> = asks.iter().map(|_| None).collect();
+        for locked in locked {
+            if locked.is_held_by(asks[locked.at].holder) {
+                let at = locked.at;
+                held[at] = Some(locked);
+            }
+        }
+        self.write_answers(tx, &answered(asks, &held)).await?;
+        let mut done: Vec<Result<Stepped, Failure>> = asks.iter().map(|_| Ok(Stepped::Lost)).collect();
+        let rows: Vec<_> = held.iter().flatten().map(|locked| (asks[locked.at].key, &locked.row)).collect();
+        let walks = read_walks(self.engine, tx, &rows).await?;
+        let mut moves = Vec::with_capacity(asks.len());
+        let mut lately = HashMap::new();
+        for (locked, walk) in held.iter().flatten().zip(walks) {
+            match walk {
+                Ok(Some(mut walk)) => {
+                    let ask = asks[locked.at];
+                    // What an earlier walk of the same person is about to send counts for this one.
+                    let (push, mail) =
+                        lately.entry(&ask.key.user).or_insert((walk.push_lately, walk.email_lately));
+                    (walk.push_lately, walk.email_lately) = (*push, *mail);
+                    let decision = (ask.decide)(&walk);
+                    match decision.lately {
+                        Some((Channel::Push, now)) => *push = now,
+                        Some((Channel::Email, now)) => *mail = now,
+                        Some((Channel::Live, _)) | None => {}
+                    }
+                    moves.push(Move { at: locked.at, ask, fence: locked.fence + 1, decision, walk });
+                }
+                Ok(None) => {} // Its alert is gone.
+                Err(failure) => done[locked.at] = Err(failure),
+            }
+        }
+        self.write_moves(tx, &moves, lease).await?;
+        for Move { at, fence, walk, decision, .. } in moves {
+            done[at] = Ok(match decision.act {
+                Act::Attempt(attempts) => Stepped::Call { fence, walk: Box::new(walk), attempts },
+                Act::Hold(_) | Act::Rest(_) | Act::End(_) => Stepped::Rested,
+            });
+        }
+        Ok(done)
+    }
+
+    async fn write_moves(&self, tx: &mut Tx, moves: &[Move<'_>], lease: Duration) -> Result<(), Failure> {
+        self.write_notes(tx, &notes(moves)).await?;
+        self.write_lately(tx, &lately(moves)).await?;
+        self.write_steps(tx, moves, lease).await?;
+        for Move { ask, walk, decision, .. } in moves {
+            if let (Some(channel), Some(told)) = (ask.key.alert.summary(), &decision.told) {
+                self.release(tx, ask.key, channel, walk.progress.round, told, ask.now).await?;
+            }
+        }
+        self.write_attempts(tx, moves).await?;
+        for Move { ask, walk, decision, .. } in moves {
+            match (&decision.act, ask.key.alert.summary()) {
+                (Act::Hold(hold), _) => self.hold(tx, ask.key, hold, ask.now).await?,
+                (Act::Attempt(_), Some(channel)) if decision.step == 0 => {
+                    self.count_in(tx, ask.key, channel, walk.progress.round).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The walks' own rows after a decision; what a hold adds is written by [`Store::hold`].
+    async fn write_steps(&self, tx: &mut Tx, moves: &[Move<'_>], lease: Duration) -> Result<(), Failure> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE escalations SET fence = escalations.fence + 1, leased_until_ms = batch.leased_until_ms,
+                 step = batch.step, step_due_at_ms = batch.step_due_at_ms, due_at_ms = batch.due_at_ms,
+                 pushed = CASE WHEN batch.pushed = 1 THEN 1 ELSE escalations.pushed END,
+                 stopped = coalesce(escalations.stopped, batch.stopped), held = NULL
+             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 AND escalations.alert_id = batch.alert_id",
+            self.engine.rows(
+                "tenant text, user_id text, alert_id text, leased_until_ms bigint, step bigint, step_due_at_ms bigint,
+                 due_at_ms bigint, pushed bigint, stopped text"
+            )
+        );
+        let rows: Vec<_> = moves.iter().map(|moved| moved.row(lease)).collect();
+        sqlx::query(AssertSqlSafe(sql)).bind(json!(rows).to_string()).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Which of them nobody else works on.
+    async fn try_lock_people(&self, tx: &mut Tx, asks: &[&Ask<'_>]) -> Result<Vec<usize>, Failure> {
+        let Some(try_lock) = self.engine.try_lock_by_number("batch.lock") else {
+            return Ok((0..asks.len()).collect());
+        };
+        let locks =
+            asks.iter().enumerate().map(|(at, ask)| json!({"place": at, "lock": lock_of(&ask.key.user)}));
+        let sql = format!(
+            "SELECT batch.place FROM {} WHERE {try_lock}",
+            self.engine.rows("place bigint, lock bigint")
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(json!(locks.collect::<Vec<_>>()).to_string())
+            .fetch_all(&mut **tx)
+            .await?;
+        rows.iter().map(|row| Ok(int(row, "place")? as usize)).collect()
+    }
+
+    async fn lock_walks(&self, tx: &mut Tx, asks: &[&Ask<'_>], lock: String) -> Result<Vec<Locked>, Failure> {
+        let sql = format!(
+            "SELECT batch.place, e.round, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
+                 e.expires_at_ms, e.stopped, e.held, e.told_push, e.told_email
+             FROM {} CROSS JOIN escalations e
+             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock}",
+            self.engine.rows("place bigint, tenant text, user_id text, alert_id text")
+        );
+        let keys: Vec<_> = asks.iter().map(|ask| ask.key).collect();
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(numbered(&keys)).fetch_all(&mut **tx).await?;
+        rows.into_iter()
+            .map(|row| {
+                let (claim, fence) = (int(&row, "claim")? as u64, int(&row, "fence")? as u64);
+                Ok(Locked { at: int(&row, "place")? as usize, claim, fence, row })
+            })
+            .collect()
+    }
+}
+
+fn answered<'a>(asks: &'a [&Ask<'_>], held: &[Option<Locked>]) -> Vec<Answered<'a>> {
+    let all = asks.iter().zip(held);
+    all.flat_map(|(ask, held)| {
+        let (is_held, at) = (held.is_some(), ask.now);
+        ask.answers.iter().map(move |answer| Answered { answer, is_held, at })
+    })
+    .collect()
+}
+
+fn notes<'a>(moves: &'a [Move<'_>]) -> Vec<Note<'a>> {
+    let all = moves.iter();
+    all.flat_map(|moved| {
+        moved.decision.notes.iter().map(move |note| (moved.ask.key, note.as_str(), moved.ask.now))
+    })
+    .collect()
+}
+
+/// What people got lately, as their last walk leaves it.
+fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
+    let mut last = BTreeMap::new();
+    for moved in moves {
+        if let Some((channel, lately)) = moved.decision.lately {
+            last.insert((&moved.ask.key.user, channel.as_str()), (channel, lately));
+        }
+    }
+    last.into_iter().map(|((user, _), (channel, lately))| (user, channel, lately)).collect()
+}
+
+/// Walks as rows of a batch, each with its place in it.
+pub(super) fn numbered(keys: &[&EscalationKey]) -> String {
+    let rows = keys.iter().enumerate().map(|(at, key)| {
+        json!({"place": at, "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(),
+            "alert_id": key.alert.as_str()})
+    });
+    json!(rows.collect::<Vec<_>>()).to_string()
+}
+
+/// A walk's row, locked. `at` is the place of its ask.
+struct Locked {
+    at: usize,
+    row: AnyRow,
+    claim: u64,
+    fence: u64,
+}
+
+impl Locked {
+    fn is_held_by(&self, holder: Holder) -> bool {
+        match holder {
+            Holder::Claim(number) => self.claim == number,
+            Holder::Fence(number) => self.fence == number,
+        }
+    }
+}
+
+/// A decision on its way into the store.
+pub(super) struct Move<'a> {
+    at: usize,
+    pub(super) ask: &'a Ask<'a>,
+    fence: u64,
+    pub(super) walk: Walk,
+    pub(super) decision: Decision,
+}
+
+impl Move<'_> {
+    fn row(&self, lease: Duration) -> serde_json::Value {
+        let now = self.ask.now;
+        let (due_at, leased_until, pushed, stopped) = match &self.decision.act {
+            Act::Attempt(attempts) => {
+                let pushed = attempts.iter().any(|attempt| attempt.channel == Channel::Push);
+                (Some(now), (now + lease).as_millisecond(), pushed, None)
+            }
+            Act::Hold(hold) => (Some(hold.until), 0, false, None),
+            Act::Rest(at) => (Some(*at), 0, false, None),
+            Act::End(reason) => (None, 0, false, Some(reason.as_str())),
+        };
+        json!({
+            "tenant": self.ask.key.user.tenant.as_str(), "user_id": self.ask.key.user.user.as_str(),
+            "alert_id": self.ask.key.alert.as_str(), "leased_until_ms": leased_until,
+            "step": self.decision.step, "step_due_at_ms": self.decision.step_due_at.as_millisecond(),
+            "due_at_ms": due_at.map(Timestamp::as_millisecond), "pushed": i64::from(pushed), "stopped": stopped,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! Tokens are dropped only on proof (I7): the real senders read what the simulator says, and the store compares.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use watchbell::domain::{
+    Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
+};
+use watchbell_fallback::provider::{Accepted, PushJob, PushSender, SendError};
+
+use super::{
+    bed::{Bed, TOKEN},
+    world::{What, World, alert, secs, user},
+};
+
+/// A sender in the simulator's time, which is the real one: it checks how old a provider token is.
+struct InRealTime<S>(S);
+
+#[async_trait]
+impl<S: PushSender> PushSender for InRealTime<S> {
+    async fn send(&self, job: &PushJob, _: Timestamp) -> Result<Accepted, SendError> {
+        self.0.send(job, Timestamp::now()).await
+    }
+}
+
+/// Ana's phone, at the simulator.
+async fn world_with(bed: &Bed, service: PushService) -> anyhow::Result<World> {
+    let mut world = World::new().await?;
+    let providers = Arc::get_mut(&mut world.fallback.providers).expect("nobody sends yet");
+    providers.push.insert(PushService::Apns, Arc::new(InRealTime(bed.apns())));
+    providers.push.insert(PushService::Fcm, Arc::new(InRealTime(bed.fcm(false))));
+    register(&world, service).await?;
+    Ok(world)
+}
+
+async fn register(world: &World, service: PushService) -> anyhow::Result<()> {
+    let device = Device {
+        id: DeviceId::parse("phone")?,
+        service,
+        token: Secret::from(TOKEN),
+        environment: PushEnvironment::Production,
+        registered_at: world.now(),
+    };
+    assert!(world.store.put_device(&user("ana"), &device, DEVICES_PER_USER_MAX).await?);
+    Ok(())
+}
+
+async fn is_registered(world: &World) -> anyhow::Result<bool> {
+    Ok(!world.store.devices(&user("ana")).await?.is_empty())
+}
+
+#[tokio::test]
+async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() -> anyhow::Result<()> {
+    let bed = Bed::start().await;
+    let world = world_with(&bed, PushService::Apns).await?;
+    let first = world.now();
+    let gone = async |since: Timestamp| {
+        let since = since.as_millisecond();
+        bed.faults(
+            json!({"apns": [{"status": 410, "reason": "Unregistered", "timestamp": since, "count": 1}]}),
+        )
+        .await;
+    };
+    // The app comes back and registers the token it had: the same, but newer than Apple's news of it.
+    world.pass(secs(60)).await?;
+    register(&world, PushService::Apns).await?;
+    for (id, since, stays) in [
+        ("before", first, true),
+        ("in-between", first + secs(59), true),
+        ("at-once", first + secs(60), true),
+        ("after", first + secs(61), false),
+    ] {
+        gone(since).await;
+        world.publish(alert(id), &["ana"]).await?;
+        world.pass(secs(1)).await?;
+        assert_eq!(is_registered(&world).await?, stays, "Apple said so {id}");
+    }
+    assert!(world.says("ana", "before", "the newer one stays").await?);
+    bed.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn r8_what_is_wrong_with_a_payload_does_not_drop_the_token() -> anyhow::Result<()> {
+    let bed = Bed::start().await;
+    let world = world_with(&bed, PushService::Fcm).await?;
+    let wrong =
+        |field: &str| json!({"status": 400, "reason": "INVALID_ARGUMENT", "field": field, "count": 1});
+    let unnamed = json!({"status": 400, "reason": "INVALID_ARGUMENT", "count": 1});
+    let cases: [(&str, Value, &str, bool); 5] = [
+        ("the-payload", wrong("message.android.ttl"), "INVALID_ARGUMENT", true),
+        ("nothing-named", unnamed, "INVALID_ARGUMENT", true),
+        ("the-project", json!({"status": 404, "reason": "NOT_FOUND", "count": 1}), "NOT_FOUND", true),
+        ("a-page-of-html", json!({"html": true, "count": 1}), "HTTP 502", true),
+        ("the-token", wrong("message.token"), "its token is gone; it was dropped", false),
+    ];
+    for (id, fault, said, stays) in cases {
+        bed.faults(json!({"fcm": [fault]})).await;
+        world.publish(alert(id), &["ana"]).await?;
+        world.pass(secs(1)).await?;
+        assert!(world.says("ana", id, said).await?, "{id}: {:?}", world.timeline("ana", id).await?);
+        // Long enough for the breaker to have opened again after a fault of ours.
+        world.pass(secs(600)).await?;
+        assert_eq!(is_registered(&world).await?, stays, "Google's words are about {id}");
+        world.say("ana", id, watchbell::domain::ReceiptState::Seen).await?;
+        world.pass(secs(60)).await?;
+    }
+    let mails = world.sent().iter().filter(|sent| sent.what == What::Mail).count();
+    assert!(mails > 0, "and what no phone shows is mailed (I4)");
+    bed.stop().await;
+    Ok(())
+}
