@@ -2,23 +2,31 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use futures_util::{StreamExt as _, future::try_join_all, stream};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use watchbell_tests::fleet::{Engine, Fleet};
 
 use super::{
     client::{Client, Kind, open_many},
     floor::Floor,
-    server::{self, TOPIC},
+    server::{self, STUFFED, TOPIC},
 };
 
 /// Sessions that are opened at a time, where it is not the opening that is measured.
 const GENTLY: usize = 64;
 /// The same, where it is.
 const AT_ONCE: usize = 512;
+/// Events that are not counted: Linux acknowledges each of the first 16 segments of a connection at once, which the
+/// sender's core pays for, and later ones together.
+const WARM_UP: usize = 20;
 /// Events of which the one in the middle counts.
 const ROUNDS: usize = 21;
+/// How often a client of a killed pod comes again, and after what.
+const AGAIN_MAX: usize = 5;
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Events that only those get who never read, and their bytes: more than the kernel takes for anybody.
+const STUFFING: usize = 100;
+const STUFFING_BYTES: usize = 60_000;
 /// Bytes of an event beside its envelope.
 const PADDING: usize = 200;
 
@@ -87,7 +95,7 @@ pub async fn fanout(sessions: usize) -> anyhow::Result<()> {
     println!("fanout: bare loop {bare} to {sessions} sockets");
     for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
         let mut fleet = server::start(Engine::Embedded).await?;
-        let mut clients = subscribed(&fleet, kind, sessions).await?;
+        let mut clients = subscribed(&fleet, kind, sessions, TOPIC).await?;
         let ours = rounds(&mut fleet, &mut clients).await?;
         println!(
             "fanout: {name} {ours}: {:.0} % of the loop's deliveries/s, {:.0} % by processor time",
@@ -102,8 +110,12 @@ async fn bare_fanout(sessions: usize) -> anyhow::Result<Fanout> {
     let mut floor = Floor::start()?;
     let mut clients =
         open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", GENTLY).await?;
-    let (mut taken, before) = (Vec::new(), server::cpu(floor.pid())?);
-    for round in 0..ROUNDS {
+    let (mut taken, mut before) = (Vec::new(), Duration::ZERO);
+    for round in 0..WARM_UP + ROUNDS {
+        if round == WARM_UP {
+            taken.clear();
+            before = server::cpu(floor.pid())?;
+        }
         let mark = format!("mark-{round}-");
         // As long as Watchbell's frame of the same event.
         floor.write(&format!("{mark}{}", "x".repeat(PADDING + 150)))?;
@@ -112,10 +124,10 @@ async fn bare_fanout(sessions: usize) -> anyhow::Result<Fanout> {
     Ok(Fanout::of(taken, server::cpu(floor.pid())? - before))
 }
 
-async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize) -> anyhow::Result<Vec<Client>> {
+async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize, topics: &str) -> anyhow::Result<Vec<Client>> {
     let tokens = server::tokens(fleet, sessions)?;
     let mut clients =
-        open_many(&server::address(fleet, "socket-1")?, kind, &tokens, &format!("topics={TOPIC}"), GENTLY)
+        open_many(&server::address(fleet, "socket-1")?, kind, &tokens, &format!("topics={topics}"), GENTLY)
             .await?;
     try_join_all(clients.iter_mut().map(|client| client.until("snapshot"))).await?;
     Ok(clients)
@@ -123,10 +135,14 @@ async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize) -> anyhow::Resul
 
 async fn rounds(fleet: &mut Fleet, clients: &mut [Client]) -> anyhow::Result<Fanout> {
     let pid = fleet.worker("up")?.pid();
-    let (mut taken, before) = (Vec::new(), server::cpu(pid)?);
-    for round in 0..ROUNDS {
+    let (mut taken, mut before) = (Vec::new(), Duration::ZERO);
+    for round in 0..WARM_UP + ROUNDS {
+        if round == WARM_UP {
+            taken.clear();
+            before = server::cpu(pid)?;
+        }
         let mark = format!("mark-{round}-");
-        let published = server::publish(fleet, &mark, PADDING);
+        let published = server::publish(fleet, TOPIC, &mark, PADDING);
         let (published, arrived) = tokio::join!(published, arrivals(clients, &mark));
         published?;
         taken.push(arrived?);
@@ -180,16 +196,20 @@ impl std::fmt::Display for Fanout {
 pub async fn slow(sessions: usize) -> anyhow::Result<()> {
     let mut fleet = server::start(Engine::Embedded).await?;
     let pid = fleet.worker("up")?.pid();
-    let mut clients = subscribed(&fleet, Kind::Ws, sessions).await?;
+    let mut clients = subscribed(&fleet, Kind::Ws, sessions, TOPIC).await?;
     let without = rounds(&mut fleet, &mut clients).await?.per_second;
-    let slow = subscribed(&fleet, Kind::Ws, sessions / 100).await?;
+    let slow = subscribed(&fleet, Kind::Ws, sessions / 100, &format!("{TOPIC},{STUFFED}")).await?;
+    for _ in 0..STUFFING {
+        server::publish(&fleet, STUFFED, "", STUFFING_BYTES).await?;
+    }
     let before = server::resident_now(pid)?;
     let with = rounds(&mut fleet, &mut clients).await?.per_second;
     let after = server::resident_now(pid)?;
     println!(
-        "slow: {with:.0} deliveries/s beside {} sessions that never read, {without:.0} without: {:.0} %; memory {:+.1} MB",
+        "slow: {with:.0} deliveries/s beside {} sessions that never read, {without:.0} without: {:.0} %; {} backlogs were dropped; memory {:+.1} MB",
         slow.len(),
         100.0 * with / without,
+        server::counted(&fleet, "watchbell_socket_overflows_total").await?,
         (after as f64 - before as f64) / 1e6
     );
     Ok(())
@@ -224,14 +244,29 @@ pub async fn stampede(sessions: usize) -> anyhow::Result<()> {
     fleet.worker("socket-1")?.kill9();
     let began = Instant::now();
     drop(open);
-    let back = open_many(&other, Kind::Ws, &tokens, "", sessions).await?;
-    ensure!(back.len() == sessions, "{} of {sessions} came back", back.len());
+    let back = try_join_all(tokens.iter().map(|token| come_back(&other, token))).await?;
     let took = began.elapsed();
+    let again: usize = back.iter().map(|(_, again)| again).sum();
     println!(
-        "stampede: {sessions} sessions of a killed pod level again on another after {:.1} s, none refused",
+        "stampede: {sessions} sessions of a killed pod level again on another after {:.1} s; {again} had to connect again",
         took.as_secs_f64()
     );
     Ok(())
+}
+
+/// As a client does: whoever the kernel turned away, because thousands came in one millisecond, comes again.
+async fn come_back(address: &str, token: &str) -> anyhow::Result<(Client, usize)> {
+    let mut again = 0;
+    loop {
+        match Client::open(address, Kind::Ws, token, "").await {
+            Ok(client) => return Ok((client, again)),
+            Err(error) if again >= AGAIN_MAX => return Err(error),
+            Err(_) => {
+                again += 1;
+                sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
 }
 
 fn per_second(count: usize, took: Duration) -> f64 {

@@ -22,6 +22,8 @@ pub const SERVER_CORE: usize = 0;
 pub const CLIENT_CORE: usize = 1;
 /// What every session here subscribes to.
 pub const TOPIC: &str = "bench";
+/// What those also subscribe to who never read.
+pub const STUFFED: &str = "bench-stuffed";
 /// Escalations are not what this is about.
 const WAITS_MS: (u64, u64) = (3_600_000, 3_600_000);
 
@@ -55,7 +57,7 @@ pub fn address(fleet: &Fleet, pod: &str) -> anyhow::Result<String> {
 pub fn tokens(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<String>> {
     let secret = Secret::from(fleet.secret().to_owned());
     let now = Timestamp::now();
-    let grants = Grants { topics: [TopicPattern::parse(TOPIC)?].into(), groups: Box::default() };
+    let grants = Grants { topics: [TopicPattern::parse("bench*")?].into(), groups: Box::default() };
     let token = |number| {
         let user = UserKey::new(fleet.tenant().clone(), UserId::parse(format!("bench-{number}"))?);
         let expires_at = now + SignedDuration::from_hours(2);
@@ -65,10 +67,10 @@ pub fn tokens(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<String>> {
     (0..count).map(token).collect()
 }
 
-/// Publishes one event to everybody.
-pub async fn publish(fleet: &Fleet, mark: &str, padding: usize) -> anyhow::Result<()> {
+/// Publishes one event to everybody who subscribed.
+pub async fn publish(fleet: &Fleet, topic: &str, mark: &str, padding: usize) -> anyhow::Result<()> {
     let event = json!({"type": "tick", "data": {"mark": mark, "padding": "x".repeat(padding)}});
-    let path = format!("/v1/topics/{TOPIC}/events");
+    let path = format!("/v1/topics/{topic}/events");
     let (status, answer) = fleet.producer(reqwest::Method::POST, &path, Some(&event)).await?;
     anyhow::ensure!(status == 202, "answered {status}: {answer}");
     Ok(())
@@ -102,4 +104,11 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
         spent += Duration::from_nanos(nanoseconds);
     }
     Ok(spent)
+}
+
+/// What a counter without labels is at.
+pub async fn counted(fleet: &Fleet, name: &str) -> anyhow::Result<u64> {
+    let metrics = fleet.http().get(format!("{}/metrics", fleet.url("up")?)).send().await?.text().await?;
+    let counter = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    counter.map_or(Ok(0), |value| Ok(value.trim().parse()?))
 }
