@@ -32,6 +32,12 @@ mod values;
 const ENV_PREFIX: &str = "WATCHBELL";
 /// More than this is no difference between clocks: a token that is over would be believed for long.
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
+/// A client's first message has its token in it, which may have 8 KiB.
+const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
+/// The longest message a pod should gather for anybody.
+const MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
+/// The longest alert, with what a frame adds.
+const BACKLOG_BYTES_MIN: usize = 2 * crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
 /// Everything, checked. Made once, in `main`; trusted after.
 #[derive(Debug, Clone, Deserialize)]
@@ -174,11 +180,38 @@ pub struct SocketConfig {
     pub accepts_per_second: u32,
     /// Messages a client may send each second, on average.
     pub messages_per_second: u32,
+    /// Bytes of one message of a client at the most; a longer one ends its session.
+    pub message_bytes_max: u32,
+    /// Frames that wait for one session at the most; beyond it they are dropped, and it is told once to fetch its inbox.
+    pub backlog_frames_max: usize,
+    /// The same in bytes.
+    pub backlog_bytes_max: usize,
+    /// How long a client may take nothing of what is written before its session ends as slow.
+    #[serde(deserialize_with = "duration")]
+    pub write_timeout: Duration,
     /// How old a session gets before it is asked to connect anew, give or take a fifth, so that load spreads again.
     #[serde(deserialize_with = "duration")]
     pub age_max: Duration,
     /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
     pub allowed_origins: Vec<String>,
+}
+
+impl SocketConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
+        ensure!(self.messages_per_second > 0, "socket.messages_per_second must be at least 1");
+        ensure!(
+            (MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&self.message_bytes_max),
+            "socket.message_bytes_max must be {MESSAGE_BYTES_MIN} (a token has to fit) to {MESSAGE_BYTES_MAX}"
+        );
+        ensure!(self.backlog_frames_max > 0, "socket.backlog_frames_max must be at least 1");
+        ensure!(
+            self.backlog_bytes_max >= BACKLOG_BYTES_MIN,
+            "socket.backlog_bytes_max must be at least {BACKLOG_BYTES_MIN}, or the longest alert never fits"
+        );
+        ensure!(!self.write_timeout.is_zero(), "socket.write_timeout must be longer than 0 s");
+        Ok(())
+    }
 }
 
 /// `[[mount]]`: one of our streams under another address, so that clients a team has already need not change.
@@ -362,6 +395,10 @@ impl Default for SocketConfig {
             sessions_per_address_max: 10,
             accepts_per_second: 2_000,
             messages_per_second: 10,
+            message_bytes_max: 16 * 1024,
+            backlog_frames_max: 256,
+            backlog_bytes_max: 256 * 1024,
+            write_timeout: Duration::from_secs(10),
             age_max: Duration::from_secs(45 * 60),
             allowed_origins: Vec::new(),
         }
@@ -460,8 +497,7 @@ impl Config {
         for mount in &self.mount {
             mount.check().with_context(|| format!("mount {}", mount.path))?;
         }
-        ensure!(self.socket.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
-        ensure!(self.socket.messages_per_second > 0, "socket.messages_per_second must be at least 1");
+        self.socket.check()?;
         if let Some(secret) = &self.auth.unsubscribe_secret {
             ensure!(secret.expose().len() >= 32, "auth.unsubscribe_secret must have at least 32 bytes");
         }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::try_join_all, stream};
-use tokio::time::{Instant, sleep};
-use watchbell_tests::fleet::{Engine, Fleet};
+use tokio::time::Instant;
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    until::until,
+};
 
 use super::{
-    client::{Client, Kind, open_many},
+    client::{Client, Kind, PATIENCE, open_many},
     floor::Floor,
     server::{self, STUFFED, TOPIC},
 };
@@ -21,9 +24,6 @@ const AT_ONCE: usize = 512;
 const WARM_UP: usize = 20;
 /// Events of which the one in the middle counts.
 const ROUNDS: usize = 21;
-/// How often a client of a killed pod comes again, and after what.
-const AGAIN_MAX: usize = 5;
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Events that only those get who never read, and their bytes: more than the kernel takes for anybody.
 const STUFFING: usize = 100;
 const STUFFING_BYTES: usize = 60_000;
@@ -256,17 +256,13 @@ pub async fn stampede(sessions: usize) -> anyhow::Result<()> {
 
 /// As a client does: whoever the kernel turned away, because thousands came in one millisecond, comes again.
 async fn come_back(address: &str, token: &str) -> anyhow::Result<(Client, usize)> {
-    let mut again = 0;
-    loop {
-        match Client::open(address, Kind::Ws, token, "").await {
-            Ok(client) => return Ok((client, again)),
-            Err(error) if again >= AGAIN_MAX => return Err(error),
-            Err(_) => {
-                again += 1;
-                sleep(AGAIN_AFTER).await;
-            }
-        }
-    }
+    let mut tries = 0;
+    let back = until("a client to be level again", PATIENCE, async || {
+        tries += 1;
+        Client::open(address, Kind::Ws, token, "").await.ok()
+    });
+    let client = back.await?;
+    Ok((client, tries - 1))
 }
 
 fn per_second(count: usize, took: Duration) -> f64 {

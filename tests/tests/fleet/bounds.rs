@@ -267,8 +267,17 @@ async fn counted(fleet: &Fleet, line: &str) -> Option<f64> {
 /// A laptop that was shut, and a page that is open and does not read.
 #[tokio::test]
 async fn who_neither_answers_nor_reads_is_closed() {
-    let env = [("WATCHBELL__SOCKET__PING_EVERY", "500ms")];
+    let env = [
+        ("WATCHBELL__SOCKET__PING_EVERY", "500ms"),
+        ("WATCHBELL__SOCKET__WRITE_TIMEOUT", "2s"),
+        ("WATCHBELL__SOCKET__BACKLOG_FRAMES_MAX", "3"),
+        ("WATCHBELL__SOCKET__MESSAGE_BYTES_MAX", "12288"),
+    ];
     let fleet = Fleet::start(Engine::Embedded, QUIET, &env).await.unwrap();
+    let mut long = fleet.session("socket-1", "cai", None).await.unwrap();
+    long.say(&json!({"type": "of a later version", "filler": "x".repeat(12_000)})).await.unwrap();
+    long.say(&json!({"type": "of a later version", "filler": "x".repeat(12_288)})).await.unwrap();
+    assert!(long.closed().await.unwrap().starts_with("closed 4000"), "longer than a message may be here");
     let _silent = fleet.session("socket-1", "ana", None).await.unwrap();
     let _deaf = fleet.client(Transport::Sse, "socket-1", &fleet.asks("ben", &[]).unwrap()).await.unwrap();
     // More than the buffers of both systems take.

@@ -39,6 +39,7 @@ describe("frames", () => {
       error: () => expect(effects).toContainEqual({ do: "refused", title: "must name 1 to 500 alerts" }),
       event: () => expect(effects).toContainEqual({ do: "topic", frame: frames["event"] }),
       snapshot: () => expect(effects).toContainEqual({ do: "topic", frame: frames["snapshot"] }),
+      preferences: () => expect([after.inbox, effects]).toEqual([greeted.inbox, []]), // Asked for where they are shown.
       close: () => expect(after.current?.id).toBe(1), // Over HTTP only, where the wire reads it: wire.test.ts.
       "ping, of a poll": () => expect(after.need).toBeNull(),
     };

@@ -47,6 +47,8 @@ impl From<io::Error> for Broken {
 pub(crate) struct Connection {
     stream: TcpStream,
     form: Form,
+    /// Bytes of a client's message at the most.
+    message_bytes_max: u32,
     decoder: Decoder,
     /// What was read with the request, and is decoded first.
     read_ahead: Bytes,
@@ -55,10 +57,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, form: Form) -> Self {
+    pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, form: Form, message_bytes_max: u32) -> Self {
         // Even an empty slice keeps the whole buffer that it was cut from.
         let read_ahead = if read_ahead.is_empty() { Bytes::new() } else { read_ahead };
-        Self { stream, form, decoder: Decoder::default(), read_ahead, out: VecDeque::new() }
+        Self {
+            stream,
+            form,
+            message_bytes_max,
+            decoder: Decoder::default(),
+            read_ahead,
+            out: VecDeque::new(),
+        }
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -136,7 +145,10 @@ impl Connection {
 
     fn understand(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<(), Broken> {
         match self.form.is_websocket() {
-            true => self.decoder.take(bytes, said).map_err(|_| Broken::NotTheProtocol),
+            true => self
+                .decoder
+                .take(bytes, self.message_bytes_max as usize, said)
+                .map_err(|_| Broken::NotTheProtocol),
             false => Ok(()), // A client of SSE has nothing to say after its request.
         }
     }

@@ -10,8 +10,6 @@ use watchbell::wire::CloseCode;
 const HOLE_WAIT: Duration = Duration::from_millis(150);
 /// The wait before the store is asked again.
 const STORE_WAIT: Duration = Duration::from_secs(1);
-/// A client that takes nothing for this long is slow.
-pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client that is asked to leave because of its age may take.
 pub(crate) const REBALANCE_WINDOW: Duration = Duration::from_secs(10);
 /// How much longer than it was told a client may take to leave: its clock or its network may be slow.
@@ -87,9 +85,9 @@ impl Deadlines {
         now.duration_since(self.heard_at) > ping_every.mul_f64(SILENCE_PINGS)
     }
 
-    /// The client did not take all of it yet.
-    pub(crate) fn writing(&mut self, now: Instant) {
-        self.write_by.get_or_insert(now + WRITE_TIMEOUT);
+    /// The client did not take all of it yet, and has until `timeout` from when that began.
+    pub(crate) fn writing(&mut self, now: Instant, timeout: Duration) {
+        self.write_by.get_or_insert(now + timeout);
     }
 
     /// It has taken all.
@@ -140,6 +138,7 @@ mod tests {
 
     const SEEDS: u64 = 2_000;
     const PING_EVERY: Duration = Duration::from_secs(25);
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// What happened to a session, kept as plainly as it can be told.
     struct Account {
@@ -248,7 +247,7 @@ mod tests {
                     account.heard_at = now;
                 }
                 40..50 => {
-                    deadlines.writing(now);
+                    deadlines.writing(now, WRITE_TIMEOUT);
                     account.stalled_at.get_or_insert(now);
                 }
                 50..75 => {

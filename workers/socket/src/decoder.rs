@@ -6,8 +6,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
 };
-use watchbell::wire::frame::CLIENT_FRAME_BYTES_MAX;
-
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -34,8 +32,13 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Takes what was read, and adds what is complete to `said`.
-    pub(crate) fn take(&mut self, read: &[u8], said: &mut Vec<Said>) -> Result<(), NotTheProtocol> {
+    /// Takes what was read, and adds what is complete to `said`. A message has `max` bytes at the most.
+    pub(crate) fn take(
+        &mut self,
+        read: &[u8],
+        max: usize,
+        said: &mut Vec<Said>,
+    ) -> Result<(), NotTheProtocol> {
         let mut rest = std::mem::take(&mut self.rest);
         // Mostly a whole frame arrives at once, and nothing is copied.
         let bytes = if rest.is_empty() {
@@ -45,7 +48,7 @@ impl Decoder {
             &rest
         };
         let mut at = 0;
-        while let Some(len) = self.frame(&bytes[at..], said)? {
+        while let Some(len) = self.frame(&bytes[at..], max, said)? {
             at += len;
         }
         self.rest = bytes[at..].to_vec();
@@ -58,14 +61,19 @@ impl Decoder {
     }
 
     /// Reads one frame; gives its length, or `None` when it is not complete.
-    fn frame(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<Option<usize>, NotTheProtocol> {
+    fn frame(
+        &mut self,
+        bytes: &[u8],
+        max: usize,
+        said: &mut Vec<Said>,
+    ) -> Result<Option<usize>, NotTheProtocol> {
         let mut cursor = Cursor::new(bytes);
         let Some((header, len)) = FrameHeader::parse(&mut cursor).map_err(|_| NotTheProtocol)? else {
             return Ok(None);
         };
         let Some(mask) = header.mask else { return Err(NotTheProtocol) };
         let is_control = matches!(header.opcode, OpCode::Control(_));
-        let too_long = len > CLIENT_FRAME_BYTES_MAX as u64 || is_control && len > CONTROL_BYTES_MAX;
+        let too_long = len > max as u64 || is_control && len > CONTROL_BYTES_MAX;
         if header.rsv1 || header.rsv2 || header.rsv3 || too_long || is_control && !header.is_final {
             return Err(NotTheProtocol);
         }
@@ -73,18 +81,18 @@ impl Decoder {
         let Some(payload) = bytes.get(begin..begin + len as usize) else { return Ok(None) };
         let payload: Vec<u8> =
             payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-        self.understand(header.opcode, header.is_final, payload, said)?;
+        self.understand(&header, payload, max, said)?;
         Ok(Some(begin + len as usize))
     }
 
     fn understand(
         &mut self,
-        opcode: OpCode,
-        is_final: bool,
+        header: &FrameHeader,
         payload: Vec<u8>,
+        max: usize,
         said: &mut Vec<Said>,
     ) -> Result<(), NotTheProtocol> {
-        let whole = match (opcode, self.fragments.take()) {
+        let whole = match (header.opcode, self.fragments.take()) {
             (OpCode::Control(control), fragments) => {
                 self.fragments = fragments; // Control frames may come between fragments.
                 said.push(match control {
@@ -102,10 +110,10 @@ impl Decoder {
             }
             _ => return Err(NotTheProtocol),
         };
-        if whole.len() > CLIENT_FRAME_BYTES_MAX {
+        if whole.len() > max {
             return Err(NotTheProtocol);
         }
-        if is_final {
+        if header.is_final {
             said.push(Said::Text(String::from_utf8(whole).map_err(|_| NotTheProtocol)?));
         } else {
             self.fragments = Some(whole);
@@ -116,6 +124,9 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+
+    use watchbell::wire::frame::CLIENT_FRAME_BYTES_MAX;
+
     use super::*;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -134,7 +145,7 @@ mod tests {
     fn read(bytes: &[u8], step: usize) -> Result<Vec<Said>, NotTheProtocol> {
         let (mut decoder, mut said) = (Decoder::default(), Vec::new());
         for chunk in bytes.chunks(step) {
-            decoder.take(chunk, &mut said)?;
+            decoder.take(chunk, CLIENT_FRAME_BYTES_MAX, &mut said)?;
         }
         assert!(decoder.rest.is_empty() && decoder.rest.capacity() == 0, "an idle connection keeps nothing");
         Ok(said)

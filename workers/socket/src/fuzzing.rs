@@ -14,7 +14,7 @@ use crate::{
 pub fn client_bytes(bytes: &[u8], chunk: usize) {
     let (mut decoder, mut said) = (Decoder::default(), Vec::new());
     for read in bytes.chunks(chunk.max(1)) {
-        if decoder.take(read, &mut said).is_err() {
+        if decoder.take(read, CLIENT_FRAME_BYTES_MAX, &mut said).is_err() {
             break;
         }
         assert!(

@@ -20,7 +20,7 @@ use watchbell::{
 
 use crate::{
     Socket,
-    mailbox::{Item, Mailbox},
+    mailbox::{Backlog, Item, Mailbox},
 };
 
 /// Locks that sessions are spread over, so that connecting does not wait for delivering.
@@ -38,6 +38,8 @@ pub(crate) struct Hub {
     count: AtomicUsize,
     partitions: Vec<Partition>,
     control: Arc<dyn LiveControl>,
+    /// Of each session.
+    backlog: Backlog,
 }
 
 #[derive(Default)]
@@ -66,7 +68,7 @@ pub(crate) struct Subscription {
 pub(crate) struct UserIsFull;
 
 impl Hub {
-    pub(crate) fn new(control: Arc<dyn LiveControl>) -> Self {
+    pub(crate) fn new(control: Arc<dyn LiveControl>, backlog: Backlog) -> Self {
         Self {
             sessions: (0..SHARDS).map(|_| Mutex::default()).collect(),
             subscribers: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -74,6 +76,7 @@ impl Hub {
             count: AtomicUsize::new(0),
             partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
             control,
+            backlog,
         }
     }
 
@@ -88,9 +91,9 @@ impl Hub {
         let Some(first) = sessions.next() else { return };
         let item = item();
         for mailbox in sessions {
-            mailbox.put(item.clone());
+            mailbox.put(item.clone(), self.backlog);
         }
-        first.put(item);
+        first.put(item, self.backlog);
     }
 
     /// Gives an item to every subscriber of a topic. `item` is made only when there is one.
@@ -101,7 +104,7 @@ impl Hub {
         };
         let item = item();
         for mailbox in subscribers {
-            mailbox.put(item.clone());
+            mailbox.put(item.clone(), self.backlog);
         }
     }
 
@@ -110,7 +113,7 @@ impl Hub {
         let mut number = 0;
         for shard in &self.sessions {
             for mailbox in lock(shard).iter() {
-                mailbox.put(item(number));
+                mailbox.put(item(number), self.backlog);
                 number += 1;
             }
         }

@@ -95,7 +95,7 @@ use watchbell::{
 use heads::Heads;
 use hub::Hub;
 use limits::{Addresses, Turns};
-use mailbox::Item;
+use mailbox::{Backlog, Item};
 use presence::Presence;
 use receipts::Receipts;
 pub use token::{Authenticator, Identity, TokenError};
@@ -175,7 +175,13 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
     let (heads, heads_queue) = Heads::new();
     let turns = Turns::per_second(parts.config.accepts_per_second);
     let socket = Socket(Arc::new(Inner {
-        hub: Hub::new(live.control()),
+        hub: Hub::new(
+            live.control(),
+            Backlog {
+                frames_max: parts.config.backlog_frames_max,
+                bytes_max: parts.config.backlog_bytes_max,
+            },
+        ),
         broker: parts.broker,
         store: parts.store,
         authenticator: parts.authenticator,

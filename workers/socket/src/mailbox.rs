@@ -11,10 +11,12 @@ use watchbell::{domain::UserKey, store::Head};
 
 use crate::frame::Frame;
 
-/// Frames that wait for one session at the most.
-pub(crate) const FRAMES_MAX: usize = 256;
-/// Bytes that wait for one session at the most.
-pub(crate) const BYTES_MAX: usize = 256 * 1024;
+/// What may wait for one session at the most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backlog {
+    pub(crate) frames_max: usize,
+    pub(crate) bytes_max: usize,
+}
 
 /// Something for a session to do.
 #[derive(Clone)]
@@ -58,11 +60,11 @@ impl Mailbox {
     }
 
     /// Never waits and never grows beyond the bounds.
-    pub(crate) fn put(&self, item: Item) {
+    pub(crate) fn put(&self, item: Item, backlog: Backlog) {
         {
             let mut queue = self.lock();
             let bytes = if let Item::Frame(frame) = &item { frame.len() } else { 0 };
-            let is_full = queue.items.len() >= FRAMES_MAX || queue.bytes + bytes > BYTES_MAX;
+            let is_full = queue.items.len() >= backlog.frames_max || queue.bytes + bytes > backlog.bytes_max;
             match (is_full, &item) {
                 // There are few of these, and a resync does not make up for them.
                 (_, Item::Leave { .. } | Item::Revoked) => queue.items.push_back(item),
@@ -116,6 +118,8 @@ mod tests {
 
     use super::*;
 
+    const BACKLOG: Backlog = Backlog { frames_max: 256, bytes_max: 256 * 1024 };
+
     fn mailbox() -> Mailbox {
         Mailbox::new(UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap()))
     }
@@ -135,29 +139,29 @@ mod tests {
     #[tokio::test]
     async fn a_backlog_is_dropped_once_and_said_so() {
         let mailbox = mailbox();
-        for _ in 0..=FRAMES_MAX {
-            mailbox.put(frame(1));
+        for _ in 0..=BACKLOG.frames_max {
+            mailbox.put(frame(1), BACKLOG);
         }
-        mailbox.put(frame(1));
+        mailbox.put(frame(1), BACKLOG);
         assert_eq!(taken(&mailbox).await, None, "one resync for all of it");
-        mailbox.put(frame(1));
+        mailbox.put(frame(1), BACKLOG);
         assert_eq!(taken(&mailbox).await, Some(1), "and it goes on after that");
     }
 
     #[tokio::test]
     async fn bytes_are_bounded_as_well() {
         let mailbox = mailbox();
-        mailbox.put(frame(BYTES_MAX / 2));
-        mailbox.put(frame(BYTES_MAX / 2));
+        mailbox.put(frame(BACKLOG.bytes_max / 2), BACKLOG);
+        mailbox.put(frame(BACKLOG.bytes_max / 2), BACKLOG);
         assert_eq!(taken(&mailbox).await, None);
     }
 
     #[tokio::test]
     async fn a_revocation_is_not_lost_in_an_overflow() {
         let mailbox = mailbox();
-        mailbox.put(Item::Revoked);
-        for _ in 0..=FRAMES_MAX {
-            mailbox.put(frame(1));
+        mailbox.put(Item::Revoked, BACKLOG);
+        for _ in 0..=BACKLOG.frames_max {
+            mailbox.put(frame(1), BACKLOG);
         }
         assert_eq!(taken(&mailbox).await, None);
         assert_eq!(taken(&mailbox).await, Some(1));

@@ -21,7 +21,7 @@ use crate::{
     decoder::{Decoder, Said},
     door,
     frame::Frame,
-    mailbox::{BYTES_MAX, FRAMES_MAX, Item, Mail, Mailbox},
+    mailbox::{Backlog, Item, Mail, Mailbox},
     order::{HELD_MAX, Order, Taken},
 };
 
@@ -269,7 +269,7 @@ fn a_decoder_understands_the_same_wherever_the_bytes_are_cut() {
         let (mut decoder, mut said, mut rest) = (Decoder::default(), Vec::new(), bytes.as_slice());
         while !rest.is_empty() {
             let (now, later) = rest.split_at(chance.random_range(1..=rest.len().min(600)));
-            assert_eq!(decoder.take(now, &mut said), Ok(()), "seed {seed}");
+            assert_eq!(decoder.take(now, CLIENT_FRAME_BYTES_MAX, &mut said), Ok(()), "seed {seed}");
             rest = later;
         }
         assert_eq!(said, meant, "seed {seed}");
@@ -287,7 +287,7 @@ fn a_decoder_survives_anything() {
         mutate(&mut bytes, chance);
         let (mut decoder, mut said) = (Decoder::default(), Vec::new());
         for chunk in bytes.chunks(chance.random_range(1..=CHUNK)) {
-            if decoder.take(chunk, &mut said).is_err() {
+            if decoder.take(chunk, CLIENT_FRAME_BYTES_MAX, &mut said).is_err() {
                 break;
             }
             assert!(decoder.kept() <= 2 * CLIENT_FRAME_BYTES_MAX + CHUNK, "seed {seed}");
@@ -391,6 +391,10 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
         let user =
             UserKey::new(Tenant::parse("acme").expect("a tenant"), UserId::parse("ana").expect("a user"));
         let mailbox = Mailbox::new(user);
+        let backlog = Backlog {
+            frames_max: chance.random_range(1..300),
+            bytes_max: chance.random_range(1_000..300_000),
+        };
         let (mut put, mut taken, mut leaves) = (0, 0, 0);
         let length = if chance.random_bool(0.5) { 1..100 } else { 1..8_000 };
         for _ in 0..2_000 {
@@ -399,11 +403,11 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
                     put += 1;
                     let title = "x".repeat(chance.random_range(length.clone()));
                     let frame = Frame::new(&ServerFrame::Error { code: "", title: &title }, Some(put));
-                    mailbox.put(Item::Frame(Arc::new(frame)));
+                    mailbox.put(Item::Frame(Arc::new(frame)), backlog);
                 }
                 985..990 => {
                     leaves += 1;
-                    mailbox.put(Item::Leave { after_ms: 0, within_ms: 0 });
+                    mailbox.put(Item::Leave { after_ms: 0, within_ms: 0 }, backlog);
                 }
                 _ => match mailbox.poll_take(&context) {
                     Poll::Pending => {
@@ -416,9 +420,9 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
                             .iter()
                             .filter_map(|item| if let Item::Frame(frame) = item { Some(frame) } else { None })
                             .collect();
-                        assert!(frames.len() <= FRAMES_MAX, "seed {seed}");
+                        assert!(frames.len() <= backlog.frames_max, "seed {seed}");
                         assert!(
-                            frames.iter().map(|frame| frame.len()).sum::<usize>() <= BYTES_MAX,
+                            frames.iter().map(|frame| frame.len()).sum::<usize>() <= backlog.bytes_max,
                             "seed {seed}"
                         );
                         for frame in &frames {

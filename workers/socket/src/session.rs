@@ -32,7 +32,7 @@ use crate::{
     Identity, Socket,
     batch::Batcher,
     connection::{Broken, Connection},
-    deadlines::{Deadlines, Due, REBALANCE_WINDOW, WRITE_TIMEOUT},
+    deadlines::{Deadlines, Due, REBALANCE_WINDOW},
     decoder::Said,
     door::Visitor,
     filter::Filter,
@@ -72,7 +72,8 @@ impl From<Broken> for End {
 
 /// Runs one session to its end.
 pub(crate) async fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) {
-    let mut connection = Connection::new(taken.stream, taken.read_ahead, visitor.form);
+    let mut connection =
+        Connection::new(taken.stream, taken.read_ahead, visitor.form, socket.0.config.message_bytes_max);
     let begun = Box::pin(begin(&socket, &mut connection, visitor)).await;
     let end = match begun {
         Ok(state) => {
@@ -172,7 +173,7 @@ async fn authenticate(
     let asked = async {
         while auth.token.is_none() {
             // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
-            write(connection).await?;
+            write(socket, connection).await?;
             for said in connection.read().await? {
                 match said {
                     Said::Text(text) => {
@@ -211,8 +212,8 @@ pub(crate) fn token_ends_at(socket: &Socket, identity: &Identity) -> Instant {
     Instant::now() + Duration::try_from(left).unwrap_or_default().min(FAR)
 }
 
-pub(crate) async fn write(connection: &mut Connection) -> Result<(), End> {
-    Ok(connection.write(WRITE_TIMEOUT).await.ok_or(End::Close(CloseCode::Slow))??)
+pub(crate) async fn write(socket: &Socket, connection: &mut Connection) -> Result<(), End> {
+    Ok(connection.write(socket.0.config.write_timeout).await.ok_or(End::Close(CloseCode::Slow))??)
 }
 
 /// A session at work: its state, with its connection.
@@ -261,7 +262,7 @@ impl Session<'_> {
             self.catch_up().await?;
         }
         // A change since the head was read is in the mailbox.
-        write(self.connection).await
+        write(self.socket, self.connection).await
     }
 
     /// What the session asked for beyond its inbox.
@@ -315,7 +316,9 @@ impl Session<'_> {
             match self.connection.poll_write(context) {
                 Poll::Ready(Ok(())) => self.state.deadlines.written(),
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
-                Poll::Pending => self.state.deadlines.writing(Instant::now()),
+                Poll::Pending => {
+                    self.state.deadlines.writing(Instant::now(), self.socket.0.config.write_timeout);
+                }
             }
         }
         if !self.state.deadlines.is_writing() {
@@ -480,7 +483,7 @@ impl Session<'_> {
                     if complete {
                         break;
                     }
-                    write(self.connection).await?;
+                    write(self.socket, self.connection).await?;
                 }
                 Err(error) => {
                     // Not the client's trouble: it keeps what it has, and is healed when the store is back.

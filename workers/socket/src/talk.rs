@@ -188,7 +188,7 @@ impl Session<'_> {
             known.0 = until;
             known.1.extend(ids);
         }
-        write(self.connection).await
+        write(self.socket, self.connection).await
     }
 }
 
