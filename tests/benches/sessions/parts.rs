@@ -24,6 +24,8 @@ const AT_ONCE: usize = 512;
 const WARM_UP: usize = 20;
 /// Events of which the one in the middle counts.
 const ROUNDS: usize = 21;
+/// Sessions that a pod lets begin a second in a stampede: as if not said.
+const ACCEPTS_PER_SECOND: &str = "2000";
 /// Events that only those get who never read, and their bytes: more than the kernel takes for anybody.
 const STUFFING: usize = 100;
 const STUFFING_BYTES: usize = 60_000;
@@ -237,7 +239,7 @@ pub async fn churn(sessions: usize) -> anyhow::Result<()> {
 
 /// A pod is killed, and everybody comes back at once to another.
 pub async fn stampede(sessions: usize) -> anyhow::Result<()> {
-    let mut fleet = server::start(Engine::Services).await?;
+    let mut fleet = server::rationed(Engine::Services, ACCEPTS_PER_SECOND).await?;
     let tokens = server::tokens(&fleet, sessions)?;
     let (one, other) = (server::address(&fleet, "socket-1")?, server::address(&fleet, "socket-2")?);
     let open = open_many(&one, Kind::Ws, &tokens, "", GENTLY).await?;
@@ -248,7 +250,7 @@ pub async fn stampede(sessions: usize) -> anyhow::Result<()> {
     let took = began.elapsed();
     let again: usize = back.iter().map(|(_, again)| again).sum();
     println!(
-        "stampede: {sessions} sessions of a killed pod level again on another after {:.1} s; {again} had to connect again",
+        "stampede: {sessions} sessions of a killed pod level again on another, which takes {ACCEPTS_PER_SECOND} a second, after {:.1} s; {again} had to connect again",
         took.as_secs_f64()
     );
     Ok(())

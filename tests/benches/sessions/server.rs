@@ -24,6 +24,8 @@ pub const CLIENT_CORE: usize = 1;
 pub const TOPIC: &str = "bench";
 /// What those also subscribe to who never read.
 pub const STUFFED: &str = "bench-stuffed";
+/// A limit that is none.
+const ANY: &str = "1000000";
 /// Escalations are not what this is about.
 const WAITS_MS: (u64, u64) = (3_600_000, 3_600_000);
 
@@ -34,12 +36,16 @@ pub fn stay_on_core(core: usize) -> anyhow::Result<()> {
     rustix::thread::sched_setaffinity(None, &only).context("choosing a core")
 }
 
-/// Starts a fleet on the server's core.
+/// Starts a fleet on the server's core, where sessions begin as fast as they can.
 pub async fn start(engine: Engine) -> anyhow::Result<Fleet> {
-    let any = "1000000";
+    rationed(engine, ANY).await
+}
+
+/// The same, with so many that may begin a second.
+pub async fn rationed(engine: Engine, accepts_per_second: &str) -> anyhow::Result<Fleet> {
     let env = [
-        ("WATCHBELL__SOCKET__ACCEPTS_PER_SECOND", any),
-        ("WATCHBELL__SOCKET__SESSIONS_PER_USER_MAX", any),
+        ("WATCHBELL__SOCKET__ACCEPTS_PER_SECOND", accepts_per_second),
+        ("WATCHBELL__SOCKET__SESSIONS_PER_USER_MAX", ANY),
         ("WATCHBELL__LOG__FILTER", "warn"),
     ];
     stay_on_core(SERVER_CORE)?;

@@ -1,5 +1,7 @@
-//! Heads of inboxes for those who join, and what they want. Whoever asks while the store is busy shares the next question with all the
-//! others: a stampede of ten thousand is a few dozen statements.
+//! Heads of inboxes for those who join, and what they want. Whoever asks while the store is busy shares the next question
+//! with all the others: a stampede of ten thousand is a few dozen statements.
+
+use std::collections::HashMap;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -70,10 +72,9 @@ impl Socket {
         while asked.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
             match self.0.store.heads_and_preferences(&users).await {
-                Ok(mut heads) => {
-                    for (user, answer) in users.iter().zip(answers) {
-                        // Whoever asked may have gone.
-                        let _ = answer.send(heads.remove(user).unwrap_or_default());
+                Ok(heads) => {
+                    for (answer, head) in answers.into_iter().zip(each(&users, &heads)) {
+                        let _ = answer.send(head); // Whoever asked may have gone.
                     }
                 }
                 // Their answers are dropped, which tells them.
@@ -84,4 +85,21 @@ impl Socket {
             }
         }
     }
+}
+
+/// What each of them is told. Two sessions of one user may have asked together.
+fn each(users: &[UserKey], heads: &HashMap<UserKey, Answer>) -> impl Iterator<Item = Answer> {
+    users.iter().map(|user| heads.get(user).cloned().unwrap_or_default())
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn two_sessions_of_one_user_are_told_the_same() {
+    use watchbell::domain::{Tenant, UserId};
+
+    let user = |name| UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap());
+    let known = (Head { seq: 7, unread: 2, revoked_at: None }, Some("{}".to_owned()));
+    let heads = HashMap::from([(user("ana"), known.clone())]);
+    let told: Vec<Answer> = each(&[user("ana"), user("new"), user("ana")], &heads).collect();
+    assert_eq!(told, [known.clone(), Answer::default(), known]);
 }

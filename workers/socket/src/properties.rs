@@ -18,11 +18,13 @@ use watchbell::{
 };
 
 use crate::{
+    connection,
     decoder::{Decoder, Said},
     door,
     frame::Frame,
     mailbox::{Backlog, Item, Mail, Mailbox},
     order::{HELD_MAX, Order, Taken},
+    session,
 };
 
 const SEEDS: u64 = 200;
@@ -441,4 +443,22 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
         }
         assert_eq!(leaves, 0, "seed {seed}: nobody misses that the pod leaves");
     }
+}
+
+/// What an idle session keeps in memory, beside what tokio and the kernel keep for it (README.md, Sizing). A future that
+/// grew by accident is seen here: whatever happens rarely is boxed where it is awaited.
+#[test]
+fn an_idle_session_is_small() {
+    fn future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+    let parts = [
+        ("task", future(session::run), 720),
+        ("state, within the task", size_of::<session::State>(), 360),
+        ("connection, within the task", size_of::<connection::Connection>(), 168),
+        ("timer", size_of::<tokio::time::Sleep>(), 120),
+        ("mailbox", size_of::<Mailbox>(), 120),
+    ];
+    let too_large: Vec<_> = parts.iter().filter(|(_, bytes, most)| bytes > most).collect();
+    assert!(too_large.is_empty(), "of {parts:?}, these are larger than they were: {too_large:?}");
 }

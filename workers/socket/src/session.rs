@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashSet,
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -70,30 +70,33 @@ impl From<Broken> for End {
     }
 }
 
-/// Runs one session to its end.
-pub(crate) async fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) {
-    let mut connection =
-        Connection::new(taken.stream, taken.read_ahead, visitor.form, socket.0.config.message_bytes_max);
-    let begun = Box::pin(begin(&socket, &mut connection, visitor)).await;
-    let end = match begun {
-        Ok(state) => {
-            let mut session = Session { socket: &socket, connection: &mut connection, state };
-            // By reference: taken by value, it would stand in the task's memory twice.
-            session.run().await
+/// One session, to its end. What it holds for as long as it lives is captured once: a parameter or a local that is moved
+/// would stand in the task's memory twice.
+pub(crate) fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) -> impl Future<Output = ()> + Send {
+    let message_bytes_max = socket.0.config.message_bytes_max;
+    let mut connection = Connection::new(taken.stream, taken.read_ahead, visitor.form, message_bytes_max);
+    async move {
+        let end = live(&socket, &mut connection, visitor).await;
+        let label = match &end {
+            End::Close(code) => code.parts().1,
+            End::Closed => "closed",
+            End::Gone => "gone",
+        };
+        metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
+        match end {
+            End::Close(code) => Box::pin(connection.close(code.parts())).await,
+            End::Closed => Box::pin(connection.close(frame::CLOSED)).await,
+            End::Gone => {}
         }
-        Err(end) => end,
-    };
-    let label = match &end {
-        End::Close(code) => code.parts().1,
-        End::Closed => "closed",
-        End::Gone => "gone",
-    };
-    metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
-    match end {
-        End::Close(code) => Box::pin(connection.close(code.parts())).await,
-        End::Closed => Box::pin(connection.close(frame::CLOSED)).await,
-        End::Gone => {}
     }
+}
+
+async fn live(socket: &Socket, connection: &mut Connection, visitor: Box<Visitor>) -> End {
+    let mut session = match Box::pin(begin(socket, connection, visitor)).await {
+        Ok(state) => Session { socket, connection, state },
+        Err(end) => return end,
+    };
+    session.run().await
 }
 
 /// A session that stands.
@@ -298,9 +301,12 @@ impl Session<'_> {
     async fn run(&mut self) -> End {
         loop {
             let step = match poll_fn(|context| self.poll(context)).await {
-                Ok(Event::Said(said)) => self.hear(said).await,
-                Ok(Event::Mail(mail)) => self.take(mail).await,
-                Ok(Event::Deadline) => self.deadline().await,
+                Ok(Event::Said(said)) => Box::pin(self.hear(said)).await,
+                Ok(Event::Mail(mail)) => match self.take_frames(mail) {
+                    Some(rest) => Box::pin(self.take(rest)).await,
+                    None => Ok(()),
+                },
+                Ok(Event::Deadline) => Box::pin(self.deadline()).await,
                 Err(end) => Err(end),
             };
             if let Err(end) = step {
@@ -381,6 +387,26 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Frames, which are nearly all that comes, wait for nothing. Gives back what does, and what comes after it.
+    fn take_frames(&mut self, mail: Mail) -> Option<Mail> {
+        let Mail::Items(mut items) = mail else { return Some(mail) };
+        while let Some(item) = items.pop_front() {
+            let Item::Frame(frame) = item else {
+                items.push_front(item);
+                return Some(Mail::Items(items));
+            };
+            self.tell(frame);
+        }
+        None
+    }
+
+    fn tell(&mut self, frame: Arc<Frame>) {
+        match frame.seq {
+            Some(seq) => self.order(seq, frame),
+            None => self.event(&frame),
+        }
+    }
+
     async fn take(&mut self, mail: Mail) -> Result<(), End> {
         let items = match mail {
             Mail::Items(items) => items,
@@ -388,10 +414,7 @@ impl Session<'_> {
         };
         for item in items {
             match item {
-                Item::Frame(frame) => match frame.seq {
-                    Some(seq) => self.order(seq, frame),
-                    None => self.event(&frame),
-                },
+                Item::Frame(frame) => self.tell(frame),
                 Item::Ping { head } => self.ping(head).await?,
                 Item::Leave { after_ms, within_ms } => {
                     let window = Duration::from_millis(u64::from(after_ms) + u64::from(within_ms));
