@@ -91,8 +91,15 @@ pub fn parse_alert(json: &[u8], defaults: &Defaults) -> Result<Alert, InvalidAle
 /// The longest path of a field that is repeated to whoever wrote it, in bytes.
 const PATH_BYTES_MAX: usize = 256;
 
-/// Reads JSON of a known shape; a refusal of the whole names it `whole`.
-pub(super) fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
+/// Reads a JSON object of a known shape; a refusal of the whole names it `whole`.
+///
+/// # Errors
+/// [`InvalidAlert`] names the first field at fault, and repeats no value (I12).
+pub fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        // serde would take a list for the fields in their order.
+        return Err(InvalidAlert::new(whole, "has the wrong type: expected an object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(json);
     let raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

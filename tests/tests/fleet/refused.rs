@@ -198,11 +198,14 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
     let receipt =
         |body: Value| fleet.http().post(format!("{base}/v1/inbox/receipts")).bearer_auth(&token).json(&body);
     let get = |path: &str| fleet.http().get(format!("{base}{path}")).bearer_auth(&token);
+    let many_topics = format!("/v1/poll?topics={}", (0..65).map(|n| format!("t:{n},")).collect::<String>());
     let mut report = Report::default();
     for (path, expected) in [
         ("/v1/inbox?before=-5", json!([422, "invalid", "before", null])),
         ("/v1/poll?wait=-1", json!([422, "invalid", "wait", null])),
         ("/v1/topics/x/events?limit=-1", json!([422, "invalid", "limit", null])),
+        ("/v1/poll?labels=env", json!([422, "invalid", "filter", null])),
+        (&many_topics, json!([422, "invalid", "topics", null])),
         ("/v1/sse?cursor=a&cursor=b", json!([422, "invalid", "cursor", null])),
         ("/v1/ws?wait=long", json!([422, "invalid", "wait", null])),
         ("/v1/ws", json!([400, "malformed", null, null])),
@@ -231,7 +234,27 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
         (
             "an unknown field",
             put("/v1/devices/d", json!({"service": "apns", "token": "t", "x": 1})),
-            json!([400, "malformed", null, null]),
+            json!([422, "invalid", "x", null]),
+        ),
+        (
+            "a list in place of an object",
+            put("/v1/preferences", json!([])),
+            json!([422, "invalid", "body", null]),
+        ),
+        (
+            "a field of the wrong type",
+            put("/v1/preferences", json!({"channels": {"email": "no"}})),
+            json!([422, "invalid", "channels.email", null]),
+        ),
+        (
+            "a page of another host, with the cookie",
+            fleet
+                .http()
+                .post(format!("{base}/v1/inbox/receipts"))
+                .header("cookie", format!("watchbell_token={token}"))
+                .header("origin", "https://evil.example")
+                .body(r#"{"alerts": ["a"], "state": "dismissed"}"#),
+            json!([403, "forbidden", null, null]),
         ),
         (
             "too much",
@@ -377,6 +400,22 @@ async fn what_a_session_survives(fleet: &Fleet) -> anyhow::Result<()> {
             let title = frame["title"].as_str().unwrap_or_default();
             report.expect(why, &json!(title.contains(field)), &json!(true));
         }
+    }
+    for (why, said, title) in [
+        ("a receipt of nothing", json!({"type": "receipt", "state": "seen"}), "alerts: is missing"),
+        (
+            "a list that is a text",
+            json!({"type": "receipt", "alerts": "x", "state": "seen"}),
+            "has the wrong type",
+        ),
+        ("no topic", json!({"type": "subscribe"}), "topic: is missing"),
+        ("a word that is none", json!({"type": "visibility", "state": "half"}), "visible"),
+    ] {
+        dora.say(&said).await?;
+        let frame = dora.next_of("error").await?;
+        report.expect(why, &frame["code"], &json!("invalid_frame"));
+        let told = frame["title"].as_str().unwrap_or_default();
+        report.expect(&format!("{why}: {told}"), &json!(told.contains(title)), &json!(true));
     }
     let id = fleet.send(&json!({"to": {"users": ["dora"]}, "title": "t"})).await?;
     report.expect("it goes on", &dora.next_of("alert").await?["alert"]["id"], &json!(id));

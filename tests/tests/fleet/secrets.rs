@@ -224,7 +224,7 @@ async fn mistakes_are_answered(fleet: &Fleet, cage: &mut Cage) -> anyhow::Result
         (false, Method::POST, "/v1/hooks/alertmanager?users=ana", json!({"alerts": [{"status": BODY}]}), 422),
         (true, Method::PUT, device, json!({"service": "pager", "token": APNS_TOKEN}), 422),
         (true, Method::PUT, device, json!({"service": "apns", "token": APNS_TOKEN.repeat(100)}), 422),
-        (true, Method::PUT, device, json!({"service": "apns", "token": {"is": APNS_TOKEN}}), 400),
+        (true, Method::PUT, device, json!({"service": "apns", "token": {"is": APNS_TOKEN}}), 422),
         (true, Method::POST, "/v1/inbox/receipts", json!({"alerts": ["x"], "state": BODY}), 422),
     ] {
         let (status, problem) = match by_user {

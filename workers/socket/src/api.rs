@@ -30,6 +30,7 @@ impl FromRequestParts<Socket> for Identity {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
+        door::check_origin(socket, &parts.headers)?;
         let token = door::token_of(&parts.headers);
         let identity = door::identity_of(socket, token.as_ref().map(Secret::expose)).await?;
         let head = socket.0.heads.of(&identity.user).await;

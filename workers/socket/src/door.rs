@@ -65,12 +65,15 @@ impl StreamQuery {
                 .map(str::to_owned)
                 .collect()
         };
-        let label =
-            |pair: String| pair.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        // One without a name is refused where the filter is read.
+        let label = |pair: String| {
+            pair.split_once(':')
+                .map_or_else(Default::default, |(name, value)| (name.to_owned(), value.to_owned()))
+        };
         let filter = Filter {
             types: list(self.types),
             sources: list(self.sources),
-            labels: list(self.labels).into_iter().filter_map(label).collect(),
+            labels: list(self.labels).into_iter().map(label).collect(),
             min_severity: self.min_severity,
         };
         Auth {
@@ -173,15 +176,21 @@ async fn enter(
 
 /// Refuses foreign pages, and everybody when the pod is full or leaving.
 pub(crate) fn check_room(socket: &Socket, headers: &HeaderMap) -> Result<(), Problem> {
-    if !origin_is_allowed(headers, &socket.0.config.allowed_origins) {
-        metrics::counter!("watchbell_socket_refused_total", "reason" => "origin").increment(1);
-        return Err(Problem::forbidden("this page's origin is not in socket.allowed_origins"));
-    }
+    check_origin(socket, headers)?;
     if socket.0.leaving.is_cancelled() || socket.0.hub.sessions() >= socket.0.config.sessions_max {
         metrics::counter!("watchbell_socket_refused_total", "reason" => "overload").increment(1);
         return Err(Problem::unavailable("this pod takes no more sessions", RETRY_AFTER_S));
     }
     Ok(())
+}
+
+/// Fails closed: a browser sends the cookie with the requests of any page, some of which CORS does not ask about.
+pub(crate) fn check_origin(socket: &Socket, headers: &HeaderMap) -> Result<(), Problem> {
+    if origin_is_allowed(headers, &socket.0.config.allowed_origins) {
+        return Ok(());
+    }
+    metrics::counter!("watchbell_socket_refused_total", "reason" => "origin").increment(1);
+    Err(Problem::forbidden("this page's origin is not in socket.allowed_origins"))
 }
 
 /// Whose token it is; a problem for whoever has none that is good.

@@ -7,8 +7,8 @@ use axum::{
     extract::{self, FromRequest, FromRequestParts, Request, rejection::QueryRejection},
     http::{StatusCode, Uri, request::Parts},
 };
-use serde::de::DeserializeOwned;
-use watchbell::wire::Problem;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use watchbell::wire::{Problem, alert::read as read_object};
 
 use crate::BODY_BYTES_MAX;
 
@@ -72,19 +72,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 }
                 _ => Problem::malformed("the body did not arrive whole"),
             })?;
-        serde_json::from_slice(&read).map(Self).map_err(|error| problem_of_json(&error))
+        match read_object("body", &read) {
+            Ok(read) => Ok(Self(read)),
+            Err(error) if serde_json::from_slice::<IgnoredAny>(&read).is_err() => {
+                Err(Problem::malformed(format!("the body is not JSON: {}", error.problem)))
+            }
+            Err(error) => Err(Problem::invalid(error.field, error.problem)),
+        }
     }
-}
-
-/// The parser's message is left out where it would repeat a value (I12).
-fn problem_of_json(error: &serde_json::Error) -> Problem {
-    if error.classify() != serde_json::error::Category::Data {
-        let (line, column) = (error.line(), error.column());
-        return Problem::malformed(format!("the body is not JSON: line {line}, column {column}"));
-    }
-    let told = error.to_string();
-    let names_a_field = told.starts_with("missing field") || told.starts_with("unknown field");
-    Problem::malformed(if names_a_field { told } else { "a field has the wrong type".to_owned() })
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ impl Filter {
         if asked.types.len() + asked.sources.len() + asked.labels.len() > ENTRIES_MAX {
             return Err(format!("filter: must have at most {ENTRIES_MAX} entries"));
         }
+        if asked.labels.contains_key("") {
+            return Err(
+                "filter.labels: each must have a name and a value, in an address as name:value".to_owned()
+            );
+        }
         let min_severity = asked.min_severity.as_deref().map(str::parse::<Severity>).transpose();
         let min_severity = min_severity.map_err(|error| format!("filter.min_severity: {error}"))?;
         Ok(Self { asked, min_severity })

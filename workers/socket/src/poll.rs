@@ -38,6 +38,7 @@ use crate::{
     order::{Order, Taken},
     replay::Replayed,
     session::token_ends_at,
+    talk::TOPICS_MAX,
 };
 
 /// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
@@ -65,6 +66,9 @@ pub(crate) async fn poll(
     let _address = _address.ok_or_else(|| too_many("this address has enough sessions"))?;
     let filter = auth.filter.map(Filter::read).transpose();
     let filter = filter.map_err(|problem| Problem::invalid("filter", problem))?;
+    if auth.topics.len() > TOPICS_MAX {
+        return Err(Problem::invalid("topics", format!("must be {TOPICS_MAX} at the most")));
+    }
     let busy = |_| Problem::unavailable("this pod has enough to do", RETRY_AFTER_S);
     socket.0.turns.take().await.map_err(busy)?;
 

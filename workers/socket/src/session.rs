@@ -43,6 +43,7 @@ use crate::{
     mount::Mount,
     order::{Order, Taken as Ordered},
     replay::Replayed,
+    talk::read_frame,
     token::TokenError,
 };
 
@@ -180,8 +181,15 @@ async fn authenticate(
             for said in connection.read().await? {
                 match said {
                     Said::Text(text) => {
-                        let Ok(ClientFrame::Auth(frame)) = serde_json::from_str(&text) else {
-                            return Err(End::Close(CloseCode::Protocol));
+                        let frame = match serde_json::from_str(&text) {
+                            Ok(ClientFrame::Auth(frame)) => frame,
+                            Err(error) if error.is_data() => {
+                                let title = read_frame(&text);
+                                let said = ServerFrame::Error { code: "invalid_frame", title: &title };
+                                connection.put(&Frame::new(&said, None), &socket.0.epoch);
+                                return Err(End::Close(CloseCode::Protocol));
+                            }
+                            Ok(_) | Err(_) => return Err(End::Close(CloseCode::Protocol)),
                         };
                         *auth = frame.over(std::mem::take(auth));
                         if auth.token.is_none() {

@@ -9,6 +9,7 @@ use watchbell::{
     domain::{AlertId, Receipt, Topic, TopicKey, receipt::RECEIPT_ALERTS_MAX, topic::bounds::KEEP_MAX},
     wire::{
         CloseCode,
+        alert::read as read_object,
         frame::{Auth, ClientFrame, EventFrame, ReceiptFrame, ServerFrame},
     },
 };
@@ -25,7 +26,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// A client that says more than it may for so long is closed.
 const LOUD_MAX: Duration = Duration::from_secs(10);
 /// Topics one session may subscribe to.
-const TOPICS_MAX: usize = 64;
+pub(crate) const TOPICS_MAX: usize = 64;
 
 impl Session<'_> {
     pub(crate) async fn hear(&mut self, said: Vec<Said>) -> Result<(), End> {
@@ -76,6 +77,7 @@ impl Session<'_> {
             Ok(ClientFrame::Refresh(named)) => return self.refresh(named.topic.as_deref()).await,
             Ok(ClientFrame::Visibility { state }) => self.see(Some(state)),
             Ok(ClientFrame::Pong {} | ClientFrame::Unknown) => {}
+            Err(error) if error.is_data() => self.complain("invalid_frame", &read_frame(line)),
             Err(_) => return Err(End::Close(CloseCode::Protocol)),
         }
         Ok(())
@@ -189,6 +191,14 @@ impl Session<'_> {
             known.1.extend(ids);
         }
         write(self.socket, self.connection).await
+    }
+}
+
+/// What is wrong with a frame that is JSON and cannot be understood: the field and the remedy.
+pub(crate) fn read_frame(line: &str) -> String {
+    match read_object::<ClientFrame>("frame", line.as_bytes()) {
+        Err(error) => format!("{}: {}", error.field, error.problem),
+        Ok(_) => String::new(), // Not asked then.
     }
 }
 

@@ -39,14 +39,17 @@ pub(crate) async fn end(
     let user = &unsubscription.user;
     let contact = socket.0.store.contact(user).await.map_err(unavailable)?;
     let address = contact.and_then(|contact| contact.email).filter(|email| unsubscription.is_for(email));
-    if address.is_some() {
-        let now = socket.0.clock.now();
-        let wanted =
-            socket.0.store.change_preferences(user, now, &without_email).await.map_err(unavailable)?;
-        socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
-        metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
-        info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
+    if address.is_none() {
+        return Ok(page(
+            "This link is of an older address.",
+            "<p>It was sent to an address that alerts do not go to any more. Nothing was changed.</p>",
+        ));
     }
+    let now = socket.0.clock.now();
+    let wanted = socket.0.store.change_preferences(user, now, &without_email).await.map_err(unavailable)?;
+    socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
+    metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
+    info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
     Ok(page(
         "You are unsubscribed.",
         "<p>Alerts still come to your screens and phones, and those that cannot be turned off by email as well. In your settings you can turn email on again.</p>",
