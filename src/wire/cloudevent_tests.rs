@@ -151,7 +151,7 @@ fn a_refusal_names_the_attribute() {
             changed(json!({"datacontenttype": "text/xml"})),
             "datacontenttype: must be application/json or left out",
         ),
-        ("a list", json!([attributes()]).to_string(), "cloudevent: has the wrong type: expected a map"),
+        ("a list", json!([attributes()]).to_string(), "cloudevent: has the wrong type: expected an object"),
         (
             "too long",
             format!("\"{}\"", "x".repeat(ALERT_BYTES_MAX + ATTRIBUTES_BYTES_MAX)),
