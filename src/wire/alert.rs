@@ -140,6 +140,12 @@ fn describe(error: &serde_json::Error) -> String {
     {
         return format!("has a field of a name that is not known, {expected}");
     }
+    // A word of a known few: which are they, and not what stood there.
+    if let Some((_, expected)) =
+        text.strip_prefix("unknown variant `").and_then(|text| text.split_once("`, expected "))
+    {
+        return format!("is not known, expected {expected}");
+    }
     match text.starts_with("invalid ") {
         true => {
             format!("has the wrong type: expected {}", text.split("expected ").nth(1).unwrap_or("another"))

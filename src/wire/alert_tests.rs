@@ -5,6 +5,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::wire::frame::Auth;
 
 fn defaults() -> Defaults {
     Defaults {
@@ -127,6 +128,8 @@ fn a_refusal_does_not_repeat_values() {
     ] {
         assert!(!refusal(&value).contains(canary), "{}", refusal(&value));
     }
+    let refused = read::<Auth>("frame", json!({"visibility": canary}).to_string().as_bytes()).err().unwrap();
+    assert_eq!(refused.to_string(), "visibility: is not known, expected `visible` or `hidden`");
 }
 
 #[test]
