@@ -161,8 +161,31 @@ pub struct Delivery {
     pub message: Message,
     /// Somebody took it before and did not settle it.
     pub redelivered: bool,
+    /// Its properties or its routing could not be read as they came, so [`Self::message`] has a replacement in
+    /// their place: such a delivery is parked, whatever its body says (I11). Always `None` from the embedded broker.
+    pub unreadable: Option<Unreadable>,
     /// Gives the answer to the broker.
     pub settle: Box<dyn Settle>,
+}
+
+/// What about a delivery could not be read, for whoever parks it. The broker takes what our parser refuses: a short
+/// string that is not UTF-8, for example.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// In plain words, without what anybody wrote in it.
+    pub reason: String,
+    /// The message's content header (class, weight, body size, property flags, properties) as the broker sent it.
+    pub raw: Bytes,
+}
+
+/// Headers hold what people wrote: they do not print (I12).
+impl std::fmt::Debug for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unreadable")
+            .field("reason", &self.reason)
+            .field("raw_bytes", &self.raw.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Delivery {

@@ -194,7 +194,8 @@ impl Consumer for QueueConsumer {
                     let message = entry.message.clone();
                     let settle =
                         Unsettled { entry: Some(entry), queue: Arc::clone(&self.queue), _prefetch: prefetch };
-                    return Some(Delivery { message, redelivered, settle: Box::new(settle) });
+                    let settle = Box::new(settle);
+                    return Some(Delivery { message, redelivered, unreadable: None, settle });
                 }
             }
         }

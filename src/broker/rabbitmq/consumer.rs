@@ -75,7 +75,8 @@ impl Consumer for RabbitConsumer {
                 return None;
             };
             if !unsettled.answers.is_closed() {
-                return Some(Delivery { message, redelivered, settle: Box::new(unsettled) });
+                let settle = Box::new(unsettled);
+                return Some(Delivery { message, redelivered, unreadable: None, settle });
             }
             // Its connection was lost before anybody began with it: it comes again.
         }

@@ -41,6 +41,11 @@ impl Dispatch {
     pub(crate) async fn take_in(&self, deliveries: Vec<Delivery>, now: Timestamp) -> Intake {
         let mut intake = Intake::default();
         for delivery in deliveries {
+            if let Some(unreadable) = &delivery.unreadable {
+                let refusal = InvalidAlert::new("properties", unreadable.reason.clone());
+                self.park(delivery, &refusal).await;
+                continue;
+            }
             let Message { message_id, content_type, headers, body } = &delivery.message;
             let plain = match plain_of(content_type, headers, body) {
                 Ok(plain) => plain,
