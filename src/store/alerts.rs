@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, NewAlert, Store, StoreError, Tx, int, maybe_text, stored_name, text, word};
+use super::{Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_text, stored_name, text, word};
 use crate::domain::{Alert, AlertId, Tenant, Timestamp, UserId, inbox::Stand};
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
@@ -65,7 +65,7 @@ impl Store {
             self.engine.rows(COLUMNS)
         );
         let inserted = sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
+            .bind(batch_of(values)?)
             .bind(now.as_millisecond())
             .fetch_all(&mut **tx)
             .await?;
@@ -95,8 +95,7 @@ impl Store {
             self.engine.rows("tenant text, alert_id text"),
             self.engine.lock("a")
         );
-        let found =
-            sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&mut **tx).await?;
+        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
         for row in &found {
             let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
             let stand = Stand { version, severity: word(row, "severity")?, status: word(row, "status")? };
@@ -141,7 +140,7 @@ impl Store {
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
             self.engine.rows(COLUMNS)
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use uuid::Uuid;
 
 use super::{
-    Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, int, maybe_text, maybe_time, steps::Move,
-    text, time, word,
+    Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, batch_of, int, maybe_text, maybe_time,
+    steps::Move, text, time, word,
 };
 use crate::domain::{Attempt, AttemptKind, Channel, DeviceId, Timestamp};
 
@@ -29,7 +29,7 @@ impl Store {
                  is_held bigint, answered_at_ms bigint"
             )
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Store {
                  channel text, device_id text, tries bigint, maybe_shown bigint, created_at_ms bigint"
             )
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Store {
              SELECT tenant, user_id, alert_id, at_ms, what FROM {}",
             self.engine.rows("tenant text, user_id text, alert_id text, at_ms bigint, what text")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 }

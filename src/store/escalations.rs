@@ -7,9 +7,13 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, any::AnyRow};
+use tracing::warn;
 
 use super::{Failure, Store, StoreError, int, maybe_time, stored_name};
 use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey};
+
+/// Due rows that cannot be handed out, tried at the most in one look.
+const PASSED_OVER_MAX: i64 = 100;
 
 /// The walk of one alert for one user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,22 +34,62 @@ pub struct Claim {
 }
 
 impl Store {
-    /// Hands out up to `limit` due rows, each for the length of `lease`.
+    /// Hands out up to `limit` due rows, each for the length of `lease`. One that cannot be handed out is passed over: it
+    /// holds up nobody else's.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; nothing was handed out.
     pub async fn claim_due(
         &self,
         now: Timestamp,
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Claim>, StoreError> {
+        match self.claim(now, lease, limit, 0).await {
+            Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) => {
+                self.claim_one_by_one(now, lease, limit).await
+            }
+            claimed => claimed,
+        }
+    }
+
+    async fn claim_one_by_one(
+        &self,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let (mut claims, mut passed_over) = (Vec::new(), 0);
+        while claims.len() < limit && passed_over < PASSED_OVER_MAX {
+            match self.claim(now, lease, 1, passed_over).await {
+                Ok(claimed) if claimed.is_empty() => break,
+                Ok(claimed) => claims.extend(claimed),
+                Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
+                    warn!(%error, "A due walk cannot be handed out; it is passed over");
+                    passed_over += 1;
+                }
+                Err(error @ StoreError::Unavailable { .. }) if claims.is_empty() => return Err(error),
+                // Those that were handed out are carried on.
+                Err(StoreError::Unavailable { .. }) => break,
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Hands out due rows, but for the first few, `passed_over`, which were tried before.
+    async fn claim(
+        &self,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+        passed_over: i64,
+    ) -> Result<Vec<Claim>, StoreError> {
         writing!(self, "claim_due", |tx| {
             // MATERIALIZED: the rows are picked once, however the planner joins them.
             let sql = format!(
                 "WITH ready AS MATERIALIZED (
                      SELECT tenant, user_id, alert_id FROM escalations
-                     WHERE ready_at_ms <= $1 ORDER BY ready_at_ms LIMIT $3 {})
+                     WHERE ready_at_ms <= $1 ORDER BY ready_at_ms LIMIT $3 OFFSET $4 {})
                  UPDATE escalations SET claim = claim + 1, leased_until_ms = $2
                  FROM ready WHERE escalations.tenant = ready.tenant AND escalations.user_id = ready.user_id
                      AND escalations.alert_id = ready.alert_id
@@ -57,6 +101,7 @@ impl Store {
                 .bind(now.as_millisecond())
                 .bind((now + lease).as_millisecond())
                 .bind(limit as i64)
+                .bind(passed_over)
                 .fetch_all(&mut **tx)
                 .await?;
             rows.iter().map(claim_of).collect()

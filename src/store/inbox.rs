@@ -6,7 +6,8 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
-    Failure, Store, StoreError, int, maybe_int, maybe_text, maybe_time, stored_name, text, time, word,
+    Failure, Store, StoreError, batch_of, int, maybe_int, maybe_text, maybe_time, stored_name, text, time,
+    word,
 };
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
 
@@ -97,7 +98,7 @@ impl Store {
                 store.engine.rows("tenant text, user_id text")
             );
             let rows =
-                sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&store.read).await?;
+                sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&store.read).await?;
             let mut heads = HashMap::with_capacity(rows.len());
             for row in &rows {
                 let user =

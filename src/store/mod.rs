@@ -27,6 +27,7 @@
 //! | `devices.rs` | push registrations |
 //! | `timeline.rs` | what happened to an alert |
 //! | `topics.rs` | the last events of each topic |
+//! | `error.rs` | what went wrong, by what the caller can do about it |
 
 /// Runs `work` in a transaction, again when it lost a race for locks, and within [`OPERATION_TIMEOUT`].
 ///
@@ -58,6 +59,7 @@ mod attempts;
 mod audit;
 mod devices;
 mod dialect;
+mod error;
 mod escalations;
 mod inbox;
 mod preferences;
@@ -82,8 +84,10 @@ use tokio::time::timeout;
 
 use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
+use error::{Failure, is_conflict};
 
 pub use audit::Audit;
+pub use error::{Refusal, StoreError};
 pub use escalations::{Claim, EscalationKey};
 pub use inbox::{Changes, Head, InboxRow};
 pub use presence::PRESENCE_BATCH_MAX;
@@ -119,28 +123,6 @@ pub struct Store {
     /// SQLite has one writer; PostgreSQL has the same pool for both.
     write: AnyPool,
     read: AnyPool,
-}
-
-/// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It cannot be reached, or not in time. Nothing was done, or nobody knows: repeat it.
-    #[error("the store is not available: {0}")]
-    Unavailable(String),
-    /// A row holds what this version of Watchbell cannot read.
-    #[error(
-        "the store holds a {what} that this version cannot read: run `watchbell migrate`, or a newer Watchbell"
-    )]
-    Unreadable {
-        /// Which field.
-        what: &'static str,
-    },
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
 }
 
 impl std::fmt::Debug for Store {
@@ -222,7 +204,7 @@ impl Store {
             let store = self;
             let row =
                 sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&store.read).await?;
-            Ok(text(&row, "value")?)
+            text(&row, "value")
         })
         .await
     }
@@ -272,50 +254,54 @@ impl Store {
         let begun = std::time::Instant::now();
         let result = match timeout(OPERATION_TIMEOUT, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Failure::Sql(error))) => Err(StoreError::from(error)),
-            Ok(Err(Failure::Unreadable(what))) => Err(StoreError::Unreadable { what }),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {OPERATION_TIMEOUT:?}"))),
+            Ok(Err(failure)) => Err(StoreError::from(failure)),
+            Err(_) => Err(StoreError::too_slow()),
         };
-        let outcome = if result.is_ok() { "ok" } else { "error" };
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(StoreError::Unavailable { .. }) => "unavailable",
+            Err(StoreError::Refused { .. }) => "refused",
+            Err(StoreError::Unreadable { .. }) => "unreadable",
+        };
         metrics::histogram!("watchbell_store_seconds", "operation" => what, "outcome" => outcome)
             .record(begun.elapsed().as_secs_f64());
         result
     }
 }
 
-/// What goes wrong inside a transaction.
-enum Failure {
-    Sql(sqlx::Error),
-    Unreadable(&'static str),
+fn text(row: &AnyRow, column: &'static str) -> Result<String, Failure> {
+    sqlx::Row::try_get(row, column).map_err(|_| Failure::Unreadable(column))
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
+fn int(row: &AnyRow, column: &'static str) -> Result<i64, Failure> {
+    sqlx::Row::try_get(row, column).map_err(|_| Failure::Unreadable(column))
+}
+
+fn maybe_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, Failure> {
+    sqlx::Row::try_get(row, column).map_err(|_| Failure::Unreadable(column))
+}
+
+fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, Failure> {
+    sqlx::Row::try_get(row, column).map_err(|_| Failure::Unreadable(column))
+}
+
+/// A batch of rows, as the parameter that [`Engine::rows`] unfolds.
+fn batch_of(rows: impl serde::Serialize) -> Result<String, Failure> {
+    // Text and numbers under text keys always serialize.
+    let json = serde_json::to_string(&rows).map_err(|_| Failure::Unreadable("batch"))?;
+    match has_nul(&json) {
+        true => Err(Failure::Refused(Refusal::nul())),
+        false => Ok(json),
     }
 }
 
-/// Two transactions wanted the same rows and this one has to begin again: deadlock, serialization failure and unique
-/// violation of PostgreSQL (its statements do not see what another is just inserting), busy of SQLite.
-fn is_conflict(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40P01" | "40001" | "23505" | "5" | "261" | "517"))
-}
-
-fn text(row: &AnyRow, column: &'static str) -> Result<String, sqlx::Error> {
-    sqlx::Row::try_get(row, column)
-}
-
-fn int(row: &AnyRow, column: &'static str) -> Result<i64, sqlx::Error> {
-    sqlx::Row::try_get(row, column)
-}
-
-fn maybe_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, sqlx::Error> {
-    sqlx::Row::try_get(row, column)
-}
-
-fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::Row::try_get(row, column)
+/// Whether a text in this JSON has a NUL in it, which is written as an escape of its own. A backslash before it belongs to
+/// it only where the number of backslashes is odd.
+fn has_nul(json: &str) -> bool {
+    json.match_indices("u0000").any(|(at, _)| {
+        let backslashes = json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        backslashes % 2 == 1
+    })
 }
 
 /// A stored word or name, read back into the type that wrote it.
@@ -340,3 +326,17 @@ macro_rules! stored_name {
     };
 }
 use stored_name;
+
+#[test]
+fn a_nul_is_told_from_the_text_that_names_one() {
+    use serde_json::json;
+    for (why, value, expected) in [
+        ("none", json!({"title": "u0000"}), false),
+        ("a NUL", json!({"title": "a\0b"}), true),
+        ("JSON that has one, kept as a text", json!({"content": r#"{"title": "\u0000"}"#}), false),
+        ("a backslash, then a NUL", json!({"title": "\\\0"}), true),
+        ("a name of a field", json!({"a\0b": 1}), true),
+    ] {
+        assert_eq!(has_nul(&value.to_string()), expected, "{why}: {value}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, maybe_int, stored_name};
+use super::{Failure, Store, StoreError, Tx, batch_of, maybe_int, stored_name};
 use crate::domain::{Tenant, Timestamp, UserId, UserKey};
 
 /// Users of one call at the most.
@@ -59,7 +59,11 @@ impl Store {
                  ON CONFLICT (tenant, user_id, pod) DO NOTHING",
                 self.engine.rows("tenant text, user_id text")
             );
-            sqlx::query(AssertSqlSafe(sql)).bind(keys(users)).bind(pod.to_owned()).execute(&mut **tx).await?;
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(keys(users)?)
+                .bind(pod.to_owned())
+                .execute(&mut **tx)
+                .await?;
             Ok(())
         })
         .await
@@ -90,7 +94,11 @@ impl Store {
         let delete = format!(
             "DELETE FROM presence WHERE pod = $2 AND (tenant, user_id) IN (SELECT tenant, user_id FROM {columns})"
         );
-        sqlx::query(AssertSqlSafe(delete)).bind(keys(&users)).bind(pod.to_owned()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(delete))
+            .bind(keys(&users)?)
+            .bind(pod.to_owned())
+            .execute(&mut **tx)
+            .await?;
         let waiting = format!(
             "escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
              AND escalations.step = 0 AND escalations.stopped IS NULL AND escalations.held IS NULL
@@ -107,7 +115,7 @@ impl Store {
             format!("UPDATE escalations SET step_due_at_ms = $2, due_at_ms = $2 FROM {columns} WHERE {waiting}"),
         ] {
             sqlx::query(AssertSqlSafe(sql))
-                .bind(keys(&users))
+                .bind(keys(&users)?)
                 .bind(now.as_millisecond())
                 .execute(&mut **tx)
                 .await?;
@@ -159,10 +167,10 @@ impl Store {
     }
 }
 
-fn keys(users: &[UserKey]) -> String {
+fn keys(users: &[UserKey]) -> Result<String, Failure> {
     let keys: Vec<_> = users
         .iter()
         .map(|user| json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str()}))
         .collect();
-    json!(keys).to_string()
+    batch_of(keys)
 }

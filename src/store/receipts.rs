@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, stored_name, word};
+use super::{Failure, Store, StoreError, Tx, batch_of, stored_name, word};
 use crate::domain::{
     AlertId, InboxState, Receipt, ReceiptState, Seq, StopReason, Tenant, Timestamp, UserId, UserKey,
 };
@@ -115,7 +115,7 @@ impl Store {
                  AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(stopped).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(stopped)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -136,8 +136,7 @@ impl Store {
             "SELECT i.tenant, i.user_id, i.alert_id, i.state FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        let found =
-            sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&mut **tx).await?;
+        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
         let mut states = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -187,7 +186,7 @@ impl Store {
             )
         );
         sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
+            .bind(batch_of(values)?)
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, int, presence::is_present, stored_name, word};
+use super::{Failure, Store, StoreError, Tx, batch_of, int, presence::is_present, stored_name, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
     inbox::{Escalation, Recorded, Row, record},
@@ -189,8 +189,7 @@ impl Store {
              FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        let found =
-            sqlx::query(AssertSqlSafe(sql)).bind(json!(keys).to_string()).fetch_all(&mut **tx).await?;
+        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
         let mut rows = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -237,7 +236,7 @@ impl Store {
             )
         );
         sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(values).to_string())
+            .bind(batch_of(values)?)
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;
@@ -302,7 +301,7 @@ impl Store {
                 )
             );
             sqlx::query(AssertSqlSafe(sql))
-                .bind(json!(opened).to_string())
+                .bind(batch_of(opened)?)
                 .bind(now.as_millisecond())
                 .execute(&mut **tx)
                 .await?;
@@ -336,7 +335,7 @@ impl Store {
             self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
         );
         sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(stopped).to_string())
+            .bind(batch_of(stopped)?)
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;
@@ -355,7 +354,7 @@ impl Store {
             .iter()
             .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
             .collect();
-        let keys = json!(keys).to_string();
+        let keys = batch_of(keys)?;
         let columns = self.engine.rows("tenant text, user_id text");
         if let Some(now) = create_at {
             // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
@@ -408,7 +407,7 @@ impl Store {
              FROM {} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id",
             self.engine.rows("tenant text, user_id text, seq bigint, unread bigint")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Store, StoreError, maybe_text, maybe_time, stored_name, text, time};
+use super::{Store, StoreError, batch_of, maybe_text, maybe_time, stored_name, text, time};
 use crate::domain::{GroupId, Secret, Tenant, Timestamp, UserId, UserKey};
 
 /// How a user can be written to.
@@ -277,7 +277,7 @@ impl Store {
                     continue;
                 }
                 sqlx::query(AssertSqlSafe(sql))
-                    .bind(list(users).to_string())
+                    .bind(batch_of(list(users))?)
                     .bind(tenant.as_str())
                     .bind(group.as_str())
                     .execute(&mut **tx)

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     attempts::{Answered, Note},
-    int,
+    batch_of, int,
     summaries::{Hold, Told, lock_of},
     walk::{Walk, read_walks},
 };
@@ -291,7 +291,7 @@ impl Store {
             )
         );
         let rows: Vec<_> = moves.iter().map(|moved| moved.row(lease)).collect();
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(rows).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Store {
             self.engine.rows("place bigint, lock bigint")
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(locks.collect::<Vec<_>>()).to_string())
+            .bind(batch_of(locks.collect::<Vec<_>>())?)
             .fetch_all(&mut **tx)
             .await?;
         rows.iter().map(|row| Ok(int(row, "place")? as usize)).collect()
@@ -322,7 +322,7 @@ impl Store {
             self.engine.rows("place bigint, tenant text, user_id text, alert_id text")
         );
         let keys: Vec<_> = asks.iter().map(|ask| ask.key).collect();
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(numbered(&keys)).fetch_all(&mut **tx).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(numbered(&keys)?).fetch_all(&mut **tx).await?;
         rows.into_iter()
             .map(|row| {
                 let (claim, fence) = (int(&row, "claim")? as u64, int(&row, "fence")? as u64);
@@ -361,12 +361,12 @@ fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
 }
 
 /// Walks as rows of a batch, each with its place in it.
-pub(super) fn numbered(keys: &[&EscalationKey]) -> String {
+pub(super) fn numbered(keys: &[&EscalationKey]) -> Result<String, Failure> {
     let rows = keys.iter().enumerate().map(|(at, key)| {
         json!({"place": at, "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(),
             "alert_id": key.alert.as_str()})
     });
-    json!(rows.collect::<Vec<_>>()).to_string()
+    batch_of(rows.collect::<Vec<_>>())
 }
 
 /// A walk's row, locked. `at` is the place of its ask.

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{EscalationKey, Failure, Store, Tx, int, maybe_int, stored_name, text};
+use super::{EscalationKey, Failure, Store, Tx, batch_of, int, maybe_int, stored_name, text};
 use crate::domain::{
     AlertId, Channel, StopReason, Timestamp, UserKey,
     restraint::{Held, Lately},
@@ -155,7 +155,7 @@ impl Store {
                  sent_in_hour bigint"
             )
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(json!(values).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl Store {
             self.engine.rows("tenant text, user_id text")
         );
         sqlx::query(AssertSqlSafe(sql))
-            .bind(json!(keys).to_string())
+            .bind(batch_of(keys)?)
             .bind(now.as_millisecond())
             .bind(summary.as_str().to_owned())
             .execute(&mut **tx)

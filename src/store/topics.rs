@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, int, text};
+use super::{Failure, Store, StoreError, Tx, batch_of, int, text};
 use crate::domain::{Event, EventId, Timestamp, TopicKey};
 
 /// An event to be kept.
@@ -73,14 +73,14 @@ impl Store {
             )
         );
         let events: Vec<_> = events.into_values().collect();
-        sqlx::query(AssertSqlSafe(insert)).bind(json!(events).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(insert)).bind(batch_of(events)?).execute(&mut **tx).await?;
 
         let topics: Vec<_> = topics
             .into_iter()
             .map(|key| json!({"tenant": key.tenant.as_str(), "topic": key.topic.as_str()}))
             .collect();
         let trim = TRIM.replace("{batch}", &self.engine.rows("tenant text, topic text"));
-        sqlx::query(AssertSqlSafe(trim)).bind(json!(topics).to_string()).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(trim)).bind(batch_of(topics)?).execute(&mut **tx).await?;
         Ok(())
     }
 

@@ -70,7 +70,7 @@ pub(super) async fn read_walks(
         return Ok(Vec::new());
     }
     let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
-    let batch = numbered(&keys);
+    let batch = numbered(&keys)?;
     let batch_rows = engine.rows("place bigint, tenant text, user_id text, alert_id text");
     let alerts = format!(
         "SELECT batch.place, a.content, a.first_stops_all, a.taken_by, a.taken_version

@@ -263,6 +263,9 @@ pub(super) fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<Str
             let problem = format!("names and values have 1 to {} bytes", bounds::LABEL_BYTES_MAX);
             return Err(InvalidAlert::new("labels", problem));
         }
+        if name.contains('\0') || value.contains('\0') {
+            return Err(InvalidAlert::new("labels", "names and values must not contain NUL"));
+        }
     }
     Ok(labels)
 }

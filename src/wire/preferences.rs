@@ -119,6 +119,9 @@ impl PreferencesV1 {
             let problem = format!("must have 1 to {CATEGORY_BYTES_MAX} bytes, has {}", name.len());
             return Err(InvalidAlert::new("categories", problem));
         }
+        if self.categories.keys().any(|name| name.contains('\0')) {
+            return Err(InvalidAlert::new("categories", "must not contain NUL"));
+        }
         Ok(Preferences {
             channels_off: self.channels.off(),
             categories_off: self

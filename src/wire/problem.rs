@@ -73,6 +73,16 @@ impl Problem {
         Self { field: Some(field.into()), ..problem }
     }
 
+    /// 422: every field is acceptable by itself, and yet it cannot be stored. Sending it again changes nothing.
+    pub fn not_storable(detail: impl Into<String>) -> Self {
+        Self::new(422, "not-storable", "The request cannot be stored", Some(detail.into()))
+    }
+
+    /// 500: ours to mend. Sending it again changes nothing until somebody has.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(500, "internal", "The fault is on this side", Some(detail.into()))
+    }
+
     /// 429: this client has enough of it. Not for load in general.
     pub fn too_many(detail: impl Into<String>, retry_after_s: u32) -> Self {
         let problem = Self::new(429, "too-many", "Too many at once", Some(detail.into()));

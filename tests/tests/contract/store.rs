@@ -7,6 +7,7 @@
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `steps.rs` | many walks stepped in one commit, each as it would be alone (I5, I6) |
+//! | `refusals.rs` | what cannot be stored is refused, with its code and alone; what is only away is waited for |
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
@@ -42,6 +43,7 @@ mod presence;
 mod reading;
 mod receipts;
 mod recording;
+mod refusals;
 mod registry;
 mod restraint;
 mod steps;

@@ -188,8 +188,11 @@ impl Pause {
         error: StoreError,
         shutdown: &CancellationToken,
     ) -> Result<(), NotRecorded> {
-        if matches!(error, StoreError::Unreadable { .. }) {
-            return Err(NotRecorded::Impossible(error));
+        match error {
+            StoreError::Unavailable { .. } => {}
+            StoreError::Refused { .. } | StoreError::Unreadable { .. } => {
+                return Err(NotRecorded::Impossible(error));
+            }
         }
         warn!(%error, "The store does not answer; the batch waits");
         tokio::select! {

@@ -69,13 +69,16 @@ impl Fallback {
             return self.park(delivery).await;
         };
         let key = EscalationKey { user, alert };
-        if let Err(error) = self.walk(&key, claim).await {
-            if let StoreError::Unreadable { what } = error {
-                return self.set_aside(&key, claim, what, delivery).await;
+        match self.walk(&key, claim).await {
+            Ok(()) => {}
+            Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
+                return self.set_aside(&key, claim, &error.to_string(), delivery).await;
             }
             // The lease ends by itself and the row is claimed again; giving the message back would only count
             // against its delivery limit.
-            warn!(%error, alert.id = %key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
+            Err(error @ StoreError::Unavailable { .. }) => {
+                warn!(%error, alert.id = %key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
+            }
         }
         delivery.settle.ack().await;
     }
@@ -117,8 +120,8 @@ impl Fallback {
             let (key, answers) = (key.clone(), Arc::clone(answers));
             let step = Step { decide: self.decider(&key, now), key, holder, answers, now };
             match self.steps.take(&self.store, step, self.config.lease).await {
-                Err(StoreError::Unavailable(why)) if Instant::now() + STORE_WAIT < lease_ends => {
-                    warn!(%why, "The store does not answer; the step is repeated");
+                Err(error @ StoreError::Unavailable { .. }) if Instant::now() + STORE_WAIT < lease_ends => {
+                    warn!(%error, "The store does not answer; the step is repeated");
                     sleep(STORE_WAIT).await;
                 }
                 result => return result,
@@ -140,18 +143,18 @@ impl Fallback {
         })
     }
 
-    /// A walk that cannot be read will not be readable in a minute either: its work goes to the dead letters, and
-    /// its timer rests, so that it does not come round for ever (R12). Replayed, the work goes on with the same claim.
-    async fn set_aside(&self, key: &EscalationKey, claim: u64, what: &'static str, delivery: Delivery) {
+    /// A walk that cannot be read, or whose step the store refuses, will not go on in a minute either: its work goes to
+    /// the dead letters, and its timer rests, so that it does not come round for ever (R12). Replayed, the work goes on
+    /// with the same claim.
+    async fn set_aside(&self, key: &EscalationKey, claim: u64, reason: &str, delivery: Delivery) {
         let mut message = delivery.message.clone();
-        let reason = format!("the store holds a {what} that this version cannot read");
-        message.headers.insert(refused::REASON.into(), reason.clone());
+        message.headers.insert(refused::REASON.into(), reason.to_owned());
         message.headers.insert(refused::FROM.into(), WorkQueue::Undelivered.name().into());
         metrics::counter!("watchbell_fallback_set_aside_total").increment(1);
         let set_aside = match self.broker.publish(Address::Dead, message, PUBLISH_DEADLINE).await {
             Ok(()) => self
                 .store
-                .rest_escalation(key, claim, &reason, self.clock.now())
+                .rest_escalation(key, claim, reason, self.clock.now())
                 .await
                 .map_err(anyhow::Error::from),
             Err(error) => Err(error.into()),

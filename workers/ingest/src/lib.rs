@@ -192,8 +192,16 @@ async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Re
     response
 }
 
-/// The producer comes back; the operator finds the cause in the log.
+/// The producer comes back where that helps; the operator finds the cause in the log.
 fn store_problem(error: &StoreError) -> Problem {
     warn!(%error, "A producer was sent away: {error}");
-    Problem::unavailable("The store does not answer: send the request again.", limits::RETRY_AFTER_S)
+    match error {
+        StoreError::Unavailable { .. } => {
+            Problem::unavailable("The store does not answer: send the request again.", limits::RETRY_AFTER_S)
+        }
+        StoreError::Refused { .. } => Problem::not_storable("The store cannot hold a value of this request."),
+        StoreError::Unreadable { .. } => {
+            Problem::internal("What is stored cannot be read; the operator finds the cause in the log.")
+        }
+    }
 }

@@ -17,6 +17,7 @@ use watchbell::{
 use crate::{
     Identity, Socket, door,
     extract::{Body, Query},
+    receipts::NotSaid,
     talk::receipt_of,
 };
 
@@ -62,7 +63,7 @@ pub(crate) async fn inbox(
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let (head, rows) =
-        socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(unavailable)?;
+        socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
     let alerts: Vec<Row<'_>> = rows
         .iter()
         .filter_map(|row| {
@@ -96,9 +97,10 @@ pub(crate) async fn receipts(
     let state = frame.state.clone();
     let receipt =
         receipt_of(&identity, "http", frame).map_err(|(field, problem)| Problem::invalid(field, problem))?;
-    let said = socket.0.receipts.say_and_wait(receipt).await;
-    let said =
-        said.ok_or_else(|| Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S))?;
+    let said = socket.0.receipts.say_and_wait(receipt).await.map_err(|why| match why {
+        NotSaid::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
+        NotSaid::Impossible => Problem::internal("the store does not take this receipt"),
+    })?;
     let body = match said {
         Some(said) => {
             let alerts: Vec<String> = said.alerts.iter().map(ToString::to_string).collect();
@@ -109,8 +111,13 @@ pub(crate) async fn receipts(
     Ok(Json(body).into_response())
 }
 
+/// The person comes back where that helps; the operator finds the cause in the log.
 #[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.
-pub(crate) fn unavailable(error: StoreError) -> Problem {
+pub(crate) fn store_problem(error: StoreError) -> Problem {
     tracing::warn!(%error, "The user's API has to turn somebody away");
-    Problem::unavailable("the store does not answer", RETRY_AFTER_S)
+    match error {
+        StoreError::Unavailable { .. } => Problem::unavailable("the store does not answer", RETRY_AFTER_S),
+        StoreError::Refused { .. } => Problem::not_storable("the store cannot hold a value of this request"),
+        StoreError::Unreadable { .. } => Problem::internal("what is stored cannot be read"),
+    }
 }

@@ -26,7 +26,7 @@ use watchbell::{
 
 use crate::{
     BrowserPush, Identity, Socket,
-    api::unavailable,
+    api::store_problem,
     device_id,
     extract::{Body, Path},
 };
@@ -76,7 +76,7 @@ pub(crate) async fn put(
         .store
         .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
         .await
-        .map_err(unavailable)?;
+        .map_err(store_problem)?;
     match kept {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::conflict(format!(
@@ -87,7 +87,7 @@ pub(crate) async fn put(
 
 /// `GET /v1/devices`: the user's devices, without their tokens.
 pub(crate) async fn list(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
-    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
     let devices: Vec<_> = devices.iter().map(shown).collect();
     Ok(Json(json!({"devices": devices})).into_response())
 }
@@ -99,7 +99,7 @@ pub(crate) async fn one(
     Path(device): Path<String>,
 ) -> Result<Response, Problem> {
     let id = device_id(&device)?;
-    let devices = socket.0.store.devices(&identity.user).await.map_err(unavailable)?;
+    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
     match devices.iter().find(|device| device.id == id) {
         Some(device) => Ok(Json(shown(device)).into_response()),
         None => Err(Problem::not_found("there is no device of that name")),
@@ -113,7 +113,7 @@ pub(crate) async fn delete(
     Path(device): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let gone =
-        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(unavailable)?;
+        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(store_problem)?;
     match gone {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("there is no device of that name")),

@@ -6,7 +6,11 @@ use std::collections::HashMap;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use watchbell::{domain::UserKey, store::Head, wire::preferences::PreferencesV1};
+use watchbell::{
+    domain::UserKey,
+    store::{Head, StoreError},
+    wire::preferences::PreferencesV1,
+};
 
 use crate::Socket;
 
@@ -72,19 +76,36 @@ impl Socket {
         while asked.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
             match self.0.store.heads_and_preferences(&users).await {
-                Ok(heads) => {
-                    for (answer, head) in answers.into_iter().zip(each(&users, &heads)) {
-                        let _ = answer.send(head); // Whoever asked may have gone.
+                Ok(heads) => tell(&users, &heads, answers),
+                // One of them has a row that cannot be read: the others are told all the same.
+                Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if users.len() > 1 => {
+                    for (user, answer) in users.iter().zip(answers) {
+                        self.answer_one(user, answer).await;
                     }
                 }
-                // Their answers are dropped, which tells them.
-                Err(error) => {
-                    let sessions = users.len();
-                    warn!(%error, sessions, "Sessions are turned away: the store does not answer");
-                }
+                Err(error) => turn_away(&error, users.len()),
             }
         }
     }
+
+    async fn answer_one(&self, user: &UserKey, answer: oneshot::Sender<Answer>) {
+        let users = std::slice::from_ref(user);
+        match self.0.store.heads_and_preferences(users).await {
+            Ok(heads) => tell(users, &heads, vec![answer]),
+            Err(error) => turn_away(&error, 1),
+        }
+    }
+}
+
+fn tell(users: &[UserKey], heads: &HashMap<UserKey, Answer>, answers: Vec<oneshot::Sender<Answer>>) {
+    for (answer, head) in answers.into_iter().zip(each(users, heads)) {
+        let _ = answer.send(head); // Whoever asked may have gone.
+    }
+}
+
+/// Their answers are dropped, which tells them.
+fn turn_away(error: &StoreError, sessions: usize) {
+    warn!(%error, sessions, "Sessions are turned away: their heads cannot be read");
 }
 
 /// What each of them is told. Two sessions of one user may have asked together.

@@ -28,7 +28,7 @@ use watchbell::{
 
 use crate::{
     Identity, Socket,
-    api::unavailable,
+    api::store_problem,
     door::{self, RETRY_AFTER_S, StreamQuery},
     extract::Query,
     filter::Filter,
@@ -124,7 +124,7 @@ impl Poll<'_> {
     ) -> Result<Vec<Arc<Frame>>, Problem> {
         let mut frames = vec![self.hello(head, preferences)];
         for Subscription { topic: key, .. } in topics {
-            let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(unavailable)?;
+            let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(store_problem)?;
             // `encode_event` wrote them, so they are JSON.
             let events = kept.iter().filter_map(|kept| serde_json::from_str::<&RawValue>(kept).ok());
             let wanted = |event: &&RawValue| {
@@ -209,7 +209,7 @@ impl Poll<'_> {
 
     async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
-            match self.socket.replay(&self.identity.user, order).await.map_err(unavailable)? {
+            match self.socket.replay(&self.identity.user, order).await.map_err(store_problem)? {
                 Replayed::Resync(head) => {
                     let reason = "more changed than is replayed";
                     return Ok(Some(Arc::new(self.socket.resync_frame(reason, head))));

@@ -20,14 +20,14 @@ use watchbell::{
     },
 };
 
-use crate::{Identity, Socket, api::unavailable, extract::Body};
+use crate::{Identity, Socket, api::store_problem, extract::Body};
 
 /// How long the broker may take to confirm a live message.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What the user wants; `{}` for everything, always.
 pub(crate) async fn get(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
-    let stored = socket.0.store.preferences(&identity.user).await.map_err(unavailable)?;
+    let stored = socket.0.store.preferences(&identity.user).await.map_err(store_problem)?;
     let written = stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default();
     Ok(Json(written).into_response())
 }
@@ -42,7 +42,7 @@ pub(crate) async fn put(
     let written = PreferencesV1::write(&checked);
     let (encoded, now) = (written.encode(), socket.0.clock.now());
     let change = |_: Option<&str>| encoded.clone();
-    socket.0.store.change_preferences(&identity.user, now, &change).await.map_err(unavailable)?;
+    socket.0.store.change_preferences(&identity.user, now, &change).await.map_err(store_problem)?;
     socket.tell_preferences(&identity.user, &written).await;
     Ok(Json(written).into_response())
 }

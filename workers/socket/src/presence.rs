@@ -123,7 +123,7 @@ impl Socket {
                 self.tell_of(&self.0.hub.users()).await?;
             }
             // Other pods' dead are everybody's: one call a renewal keeps up with any number of them.
-            store.sweep_pods(self.0.clock.now()).await?;
+            pass_over_refused(store.sweep_pods(self.0.clock.now()).await.map(drop))?;
             *renewal = Renewal { at: Instant::now() + RENEW_EVERY, tell_everybody: false };
         }
         let arrived = std::mem::take(&mut presence.changes().arrived);
@@ -137,7 +137,16 @@ impl Socket {
 
     async fn tell_of(&self, users: &[UserKey]) -> Result<(), StoreError> {
         for batch in users.chunks(PRESENCE_BATCH_MAX) {
-            self.0.store.arrive(&self.0.presence.pod, batch).await?;
+            match self.0.store.arrive(&self.0.presence.pod, batch).await {
+                Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if batch.len() > 1 => {
+                    for user in batch {
+                        let told =
+                            self.0.store.arrive(&self.0.presence.pod, std::slice::from_ref(user)).await;
+                        pass_over_refused(told)?;
+                    }
+                }
+                told => pass_over_refused(told)?,
+            }
         }
         Ok(())
     }
@@ -154,11 +163,35 @@ impl Socket {
         while !gone.is_empty() {
             let batch = gone.split_off(gone.len().saturating_sub(PRESENCE_BATCH_MAX));
             let users: Vec<UserKey> = batch.iter().map(|(user, _)| user.clone()).collect();
-            if let Err(error) = self.0.store.leave(&presence.pod, &users, self.0.clock.now()).await {
+            if let Err(error) = self.let_go(&users).await {
                 presence.changes().left.extend(gone.into_iter().chain(batch));
                 return Err(error);
             }
         }
         Ok(())
+    }
+    async fn let_go(&self, users: &[UserKey]) -> Result<(), StoreError> {
+        let (store, pod, now) = (&self.0.store, &self.0.presence.pod, self.0.clock.now());
+        match store.leave(pod, users, now).await {
+            Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if users.len() > 1 => {
+                for user in users {
+                    pass_over_refused(store.leave(pod, std::slice::from_ref(user), now).await)?;
+                }
+                Ok(())
+            }
+            told => pass_over_refused(told),
+        }
+    }
+}
+
+/// Presence is a hint: one person's that the store refuses is let go, so that nobody else's waits for it.
+fn pass_over_refused(told: Result<(), StoreError>) -> Result<(), StoreError> {
+    match told {
+        Ok(()) => Ok(()),
+        Err(error @ StoreError::Unavailable { .. }) => Err(error),
+        Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
+            warn!(%error, "Somebody's presence cannot be stored; their first waits are kept");
+            Ok(())
+        }
     }
 }

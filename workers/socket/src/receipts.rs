@@ -38,7 +38,19 @@ pub(crate) struct Receipts {
 /// A receipt on its way, with whoever waits for what came of it.
 pub(crate) struct Waiting {
     receipt: Receipt,
-    answer: Option<oneshot::Sender<Option<Said>>>,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+/// What came of a receipt: what it changed, if anything.
+type Answer = Result<Option<Said>, NotSaid>;
+
+/// Why a receipt was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSaid {
+    /// The pod stopped first: say it to another one.
+    Leaving,
+    /// The store refuses it, and would refuse it again.
+    Impossible,
 }
 
 impl Receipts {
@@ -53,11 +65,12 @@ impl Receipts {
         let _ = self.queue.send(Waiting { receipt, answer: None }).await;
     }
 
-    /// Takes a receipt and waits for what came of it; `None` when the pod stopped before it was written.
-    pub(crate) async fn say_and_wait(&self, receipt: Receipt) -> Option<Option<Said>> {
+    /// Takes a receipt and waits for what came of it.
+    pub(crate) async fn say_and_wait(&self, receipt: Receipt) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Waiting { receipt, answer: Some(answer) }).await.ok()?;
-        answered.await.ok()
+        let queued = self.queue.send(Waiting { receipt, answer: Some(answer) }).await;
+        queued.map_err(|_| NotSaid::Leaving)?;
+        answered.await.unwrap_or(Err(NotSaid::Leaving))
     }
 }
 
@@ -96,9 +109,11 @@ impl Socket {
         }
         let (receipts, answers): (Vec<Receipt>, Vec<_>) =
             batch.into_iter().map(|said| (said.receipt, said.answer)).unzip();
-        let Some(said) = self.apply(&receipts, give_up).await else { return };
-        metrics::counter!("watchbell_socket_receipts_total").increment(receipts.len() as u64);
-        let told = receipts.iter().zip(&said).filter_map(|(receipt, said)| Some((receipt, said.as_ref()?)));
+        let said = self.apply(&receipts, give_up).await;
+        let written = said.iter().filter(|said| said.is_ok()).count();
+        metrics::counter!("watchbell_socket_receipts_total").increment(written as u64);
+        let changed = |said: &'_ Answer| said.as_ref().ok().and_then(Option::as_ref).cloned();
+        let told = receipts.iter().zip(&said).filter_map(|(receipt, said)| Some((receipt, changed(said)?)));
         futures_util::future::join_all(told.map(|(receipt, said)| self.tell(receipt, said))).await;
         for (answer, said) in answers.into_iter().zip(said) {
             if let Some(answer) = answer {
@@ -107,24 +122,48 @@ impl Socket {
         }
     }
 
+    /// What came of each. One that the store refuses does not take the others of its batch with it.
+    async fn apply(&self, receipts: &[Receipt], give_up: Option<Instant>) -> Vec<Answer> {
+        match self.insist(receipts, give_up).await {
+            Ok(said) => said.into_iter().map(Ok).collect(),
+            Err(NotSaid::Impossible) if receipts.len() > 1 => {
+                let mut said = Vec::with_capacity(receipts.len());
+                for receipt in receipts {
+                    let one = self.insist(std::slice::from_ref(receipt), give_up).await;
+                    said.push(one.map(|mut one| one.pop().flatten()));
+                }
+                said
+            }
+            Err(why) => vec![Err(why); receipts.len()],
+        }
+    }
+
     /// Insists: a receipt that was said stops an escalation, so it must not be lost to a store that restarts.
-    async fn apply(&self, receipts: &[Receipt], give_up: Option<Instant>) -> Option<Vec<Option<Said>>> {
+    async fn insist(
+        &self,
+        receipts: &[Receipt],
+        give_up: Option<Instant>,
+    ) -> Result<Vec<Option<Said>>, NotSaid> {
         loop {
             match self.0.store.apply_receipts(receipts, self.0.clock.now()).await {
-                Ok(said) => return Some(said),
-                Err(StoreError::Unavailable(why)) if give_up.is_none_or(|until| Instant::now() < until) => {
-                    warn!(%why, receipts = receipts.len(), "Receipts wait for the store");
+                Ok(said) => return Ok(said),
+                Err(error @ StoreError::Unavailable { .. }) => {
+                    if give_up.is_some_and(|until| Instant::now() >= until) {
+                        warn!(%error, receipts = receipts.len(), "Receipts could not be written before the end");
+                        return Err(NotSaid::Leaving);
+                    }
+                    warn!(%error, receipts = receipts.len(), "Receipts wait for the store");
                     sleep(STORE_WAIT).await;
                 }
-                Err(error) => {
+                Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
                     warn!(%error, receipts = receipts.len(), "Receipts could not be written");
-                    return None;
+                    return Err(NotSaid::Impossible);
                 }
             }
         }
     }
 
-    async fn tell(&self, receipt: &Receipt, said: &Said) {
+    async fn tell(&self, receipt: &Receipt, said: Said) {
         let live = LiveV1::Receipt(LiveReceipt {
             tenant: receipt.user.tenant.to_string(),
             user: receipt.user.user.to_string(),

@@ -14,7 +14,7 @@ use watchbell::{
 
 use crate::{
     Identity, Socket,
-    api::unavailable,
+    api::store_problem,
     extract::{Path, Query},
 };
 
@@ -54,7 +54,7 @@ pub(crate) async fn kept(
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let key = key(identity, topic)?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
-    let kept = socket.0.store.topic_events(&key, limit).await.map_err(unavailable)?;
+    let kept = socket.0.store.topic_events(&key, limit).await.map_err(store_problem)?;
     // `encode_event` wrote them, so they are JSON.
     Ok(kept.iter().filter_map(|event| serde_json::from_str(event).ok()).collect())
 }

@@ -11,7 +11,7 @@ use axum::{
 use tracing::info;
 use watchbell::wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription};
 
-use crate::{Socket, api::unavailable, extract::Path};
+use crate::{Socket, api::store_problem, extract::Path};
 
 /// The page holds a form and a style, and nothing else may run.
 const PAGE_POLICY: &str =
@@ -37,7 +37,7 @@ pub(crate) async fn end(
 ) -> Result<Response, Problem> {
     let unsubscription = read(&socket, &token)?;
     let user = &unsubscription.user;
-    let contact = socket.0.store.contact(user).await.map_err(unavailable)?;
+    let contact = socket.0.store.contact(user).await.map_err(store_problem)?;
     let address = contact.and_then(|contact| contact.email).filter(|email| unsubscription.is_for(email));
     if address.is_none() {
         return Ok(page(
@@ -46,7 +46,7 @@ pub(crate) async fn end(
         ));
     }
     let now = socket.0.clock.now();
-    let wanted = socket.0.store.change_preferences(user, now, &without_email).await.map_err(unavailable)?;
+    let wanted = socket.0.store.change_preferences(user, now, &without_email).await.map_err(store_problem)?;
     socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
     metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
     info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use watchbell::domain::UserKey;
+use watchbell::{domain::UserKey, store::StoreError};
 
 use crate::{Socket, mailbox::Item};
 
@@ -48,13 +48,18 @@ impl Socket {
         for slice in users.chunks(HEADS_MAX) {
             let heads = loop {
                 match self.0.store.heads(slice).await {
-                    Ok(heads) => break heads,
-                    Err(error) => {
+                    Ok(heads) => break Some(heads),
+                    Err(error @ StoreError::Unavailable { .. }) => {
                         warn!(%error, "Heads could not be read; pings wait");
                         sleep(TROUBLE_WAIT).await;
                     }
+                    Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
+                        warn!(%error, users = slice.len(), "Heads cannot be read; their sessions are not pinged");
+                        break None;
+                    }
                 }
             };
+            let Some(heads) = heads else { continue };
             for user in slice {
                 let head = heads.get(user).copied().unwrap_or_default();
                 self.0.hub.give(user, || Item::Ping { head });

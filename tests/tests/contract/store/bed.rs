@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sqlx::Connection as _;
 use watchbell::domain::{
     Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
     Timestamp, UserId, UserKey,
@@ -33,6 +34,18 @@ impl Bed {
         let store = open(&url)?;
         store.migrate().await?;
         Ok(Self { store, url, _dir: dir })
+    }
+
+    /// Runs a statement of the test's own, behind the store's back.
+    pub async fn execute(&self, sql: &'static str) -> anyhow::Result<()> {
+        let mut connection = sqlx::AnyConnection::connect(self.url.expose()).await?;
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Which of two texts is for this engine.
+    pub fn dialect<T>(&self, postgres: T, sqlite: T) -> T {
+        if self.url.expose().starts_with("postgres") { postgres } else { sqlite }
     }
 
     /// A handle with connections of its own, as another process has.
