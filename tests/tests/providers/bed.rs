@@ -60,13 +60,23 @@ impl Bed {
 
     /// The subscription of a simulated browser, as it is kept for a device.
     pub async fn subscription(&self, browser: &str) -> Secret {
-        let answer = self.http.get(self.own(&format!("webpush/{browser}"))).send().await.unwrap();
+        self.subscription_at(browser, "localhost").await
+    }
+
+    /// The same at a push service of this host.
+    pub async fn subscription_at(&self, browser: &str, host: &str) -> Secret {
+        let address = self.own(&format!("webpush/{browser}?host={host}"));
+        let answer = self.http.get(address).send().await.unwrap();
         let subscription: watchbell::wire::webpush::SubscriptionV1 = answer.json().await.unwrap();
         subscription.to_token()
     }
 
     fn push_origin(&self) -> String {
         format!("https://localhost:{}", self.addresses.push.port())
+    }
+
+    fn sandbox_origin(&self) -> String {
+        format!("https://localhost:{}", self.addresses.sandbox.port())
     }
 
     pub fn apns(&self) -> ApnsSender {
@@ -81,7 +91,7 @@ impl Bed {
     pub fn apns_as(&self, auth: ApnsAuth) -> ApnsSender {
         ApnsSender::new(&ApnsConfig {
             endpoint_production: self.push_origin(),
-            endpoint_sandbox: self.push_origin(),
+            endpoint_sandbox: self.sandbox_origin(),
             auth,
             topic: self.credentials.apns.topic.clone(),
             trust_root_pem: Some(self.credentials.ca_pem.clone()),

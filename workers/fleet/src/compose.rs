@@ -78,6 +78,8 @@ pub(crate) async fn run_roles(config: Config, roles: &[Role]) -> anyhow::Result<
             smtp_listen: section.smtp_listen,
             state_dir: Some(section.dir.clone()),
             public_host: section.host.clone(),
+            // Its sandbox is for tests that start it themselves: here both environments share one listener.
+            ..SimulatorConfig::default()
         })
         .await
         .context("simulator")?;

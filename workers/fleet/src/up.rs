@@ -168,6 +168,7 @@ async fn start_simulator(config: &Config, dir: &Path) -> anyhow::Result<Simulato
         push_listen: chosen(config.simulator.push_listen, defaults.push_listen),
         smtp_listen: chosen(config.simulator.smtp_listen, defaults.smtp_listen),
         state_dir: Some(dir.join("simulator")),
+        sandbox_listen: any,
         public_host: "localhost".to_owned(),
     })
     .await
@@ -188,7 +189,7 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         certificate: None,
         topic: credentials.apns.topic.clone(),
         endpoint: Some(push.clone()),
-        endpoint_sandbox: Some(push.clone()),
+        endpoint_sandbox: Some(format!("https://localhost:{}", addresses.sandbox.port())),
         trust_root_file: trust_root_file.clone(),
     });
     config.fcm.get_or_insert_with(|| FcmSection {

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::Shared;
 use crate::arrivals::{Ids, Incoming, Kind};
-use crate::faults::{Fault, Provider};
+use crate::faults::{Environment, Fault, Provider};
 use crate::http::{html_page, read_body, with_retry_after};
 use crate::serve::Connection;
 use crate::tls::{ApnsCredentials, Keys};
@@ -82,13 +82,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 async fn push(
     State(shared): State<Arc<Shared>>,
     Extension(connection): Extension<Connection>,
+    Extension(environment): Extension<Environment>,
     Path(token): Path<String>,
     request: Request,
 ) -> Response {
     if request.version() != Version::HTTP_2 {
         return StatusCode::HTTP_VERSION_NOT_SUPPORTED.into_response();
     }
-    let fault = shared.faults.take(Provider::Apns, |fault| fault.is_for(&token));
+    let hits = |fault: &Fault| fault.is_for(&token) && fault.is_for_environment(environment);
+    let fault = shared.faults.take(Provider::Apns, hits);
     connection.before(&fault).await;
 
     let (head, body) = request.into_parts();

@@ -4,6 +4,7 @@
 //! - A request is hit by the first fault of its provider's list that is for it; `count` is taken
 //!   then, so two requests at once never share one.
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
+//! - Its selectors (`to`, `environment`, `origin`) have to hold together; what names none hits every request.
 //!
 //! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush` and `smtp`; closing connections, in `serve`.
 
@@ -64,9 +65,23 @@ pub(crate) struct Fault {
     /// Only this token or address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<String>,
+    /// APNs: only this one of Apple's two hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) environment: Option<Environment>,
+    /// Web Push: only what is sent to this host, without its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
     /// Answers with an HTML page, as Google's front end does; status 502 unless given.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) html: bool,
+}
+
+/// Which of Apple's two hosts a request came to: each has a listener here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Environment {
+    Production,
+    Sandbox,
 }
 
 /// Whether the arrival was recorded when the connection closed: what the sender cannot know.
@@ -81,6 +96,16 @@ impl Fault {
     /// Whether it is for `to`. An address matches in any case.
     pub(crate) fn is_for(&self, to: &str) -> bool {
         self.to.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(to))
+    }
+
+    /// Whether it is for requests to this host of Apple's.
+    pub(crate) fn is_for_environment(&self, environment: Environment) -> bool {
+        self.environment.is_none_or(|only| only == environment)
+    }
+
+    /// Whether it is for requests to this host.
+    pub(crate) fn is_for_origin(&self, host: &str) -> bool {
+        self.origin.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(host))
     }
 
     fn check(&self, provider: Provider) -> Result<(), &'static str> {
@@ -115,6 +140,11 @@ impl Fault {
             (email && self.html, "html: is HTTP's"),
             (email && self.retry_after.is_some(), "retry_after: is HTTP's"),
             (provider == Provider::Oauth && self.to.is_some(), "to: a token request is for no device"),
+            (self.environment.is_some() && !apns, "environment: only Apple has two"),
+            (
+                self.origin.is_some() && provider != Provider::Webpush,
+                "origin: only browsers name the host of their push service",
+            ),
         ] {
             if wrong {
                 return Err(why);
@@ -252,6 +282,21 @@ mod tests {
                 r#"{"email": [{"status": 550, "reason": "a\r\nb"}]}"#,
                 "email[0].reason",
             ),
+            (
+                "Google has one environment",
+                r#"{"fcm": [{"status": 500, "environment": "sandbox"}]}"#,
+                "fcm[0].environment",
+            ),
+            (
+                "Apple has two",
+                r#"{"apns": [{"status": 500, "environment": "staging"}]}"#,
+                "apns[0].environment",
+            ),
+            (
+                "Apple's host is not a browser's choice",
+                r#"{"apns": [{"status": 500, "origin": "localhost"}]}"#,
+                "apns[0].origin",
+            ),
             ("SMTP has no GOAWAY", r#"{"email": [{"goaway": true}]}"#, "email[0].goaway"),
             ("never hits", r#"{"apns": [{"status": 500, "count": 0}]}"#, "apns[0].count"),
             ("for ever", r#"{"apns": [{"delay_ms": 600001}]}"#, "apns[0].delay_ms"),
@@ -280,5 +325,20 @@ mod tests {
         faults.put(br#"{"email": []}"#).unwrap();
         assert_eq!(status("bo@x.org"), None, "cleared");
         assert_eq!(faults.take(Provider::Apns, |_| true).drop, Some(DropAt::Before));
+    }
+
+    #[test]
+    fn a_fault_hits_only_what_all_its_selectors_name() {
+        let faults = Faults::default();
+        faults.put(br#"{"apns": [{"status": 403, "to": "a1", "environment": "sandbox"}], "webpush": [{"status": 403, "origin": "Push.example"}]}"#).unwrap();
+        let apns = |to: &str, environment| {
+            let hits = |fault: &Fault| fault.is_for(to) && fault.is_for_environment(environment);
+            faults.take(Provider::Apns, hits).status
+        };
+        assert_eq!(apns("a1", Environment::Sandbox), Some(403));
+        assert_eq!(apns("a1", Environment::Production), None, "the other environment");
+        assert_eq!(apns("b2", Environment::Sandbox), None, "another phone");
+        let webpush = |host: &str| faults.take(Provider::Webpush, |fault| fault.is_for_origin(host)).status;
+        assert_eq!((webpush("push.example"), webpush("localhost")), (Some(403), None));
     }
 }

@@ -1,8 +1,9 @@
 //! Stands in for Apple, Google, push services of browsers and a mail relay, with a page of what arrived and faults to inject.
 //!
 //! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
-//! differ. [`Simulator::bind`] opens three listeners: plain HTTP for `/arrivals`, `/faults` and the
-//! page; TLS for APNs, FCM, Google's token endpoint and Web Push; SMTP with STARTTLS.
+//! differ. [`Simulator::bind`] opens four listeners: plain HTTP for `/arrivals`, `/faults` and the
+//! page; TLS for APNs, FCM, Google's token endpoint and Web Push, and the same once more as Apple's
+//! sandbox; SMTP with STARTTLS.
 //!
 //! What holds here:
 //! - Whoever is refused by the simulator would be refused by the real host, for the same reason.
@@ -31,13 +32,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::faults::Environment;
 pub use crate::tls::{ApnsCredentials, Credentials};
 
 /// Where the simulator listens and what it keeps.
@@ -47,6 +49,8 @@ pub struct SimulatorConfig {
     pub listen: SocketAddr,
     /// APNs, FCM and the OAuth token endpoint: TLS, HTTP/2 and HTTP/1.1.
     pub push_listen: SocketAddr,
+    /// The same once more: what comes here is for Apple's sandbox.
+    pub sandbox_listen: SocketAddr,
     /// The mail relay.
     pub smtp_listen: SocketAddr,
     /// Keeps the authority and the senders' keys across restarts, readable by their owner only.
@@ -62,6 +66,7 @@ impl Default for SimulatorConfig {
         Self {
             listen: any,
             push_listen: any,
+            sandbox_listen: any,
             smtp_listen: any,
             state_dir: None,
             public_host: "localhost".into(),
@@ -76,6 +81,8 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// APNs, FCM and the token endpoint.
     pub push: SocketAddr,
+    /// Apple's sandbox.
+    pub sandbox: SocketAddr,
     /// The mail relay.
     pub smtp: SocketAddr,
 }
@@ -109,6 +116,7 @@ pub struct Simulator {
     addresses: Addresses,
     listener: TcpListener,
     push_listener: TcpListener,
+    sandbox_listener: TcpListener,
     smtp_listener: TcpListener,
 }
 
@@ -119,18 +127,21 @@ impl fmt::Debug for Simulator {
 }
 
 impl Simulator {
-    /// Binds the three listeners and makes the keys, or reads those kept in the state directory.
+    /// Binds the four listeners and makes the keys, or reads those kept in the state directory.
     ///
     /// # Errors
     /// An address that cannot be bound, or a state directory that cannot be read or written.
     pub async fn bind(config: SimulatorConfig) -> anyhow::Result<Self> {
-        let SimulatorConfig { listen, push_listen, smtp_listen, state_dir, public_host } = config;
+        let SimulatorConfig { listen, push_listen, sandbox_listen, smtp_listen, state_dir, public_host } =
+            config;
         let listener = bind(listen).await?;
         let push_listener = bind(push_listen).await?;
+        let sandbox_listener = bind(sandbox_listen).await?;
         let smtp_listener = bind(smtp_listen).await?;
         let addresses = Addresses {
             listen: listener.local_addr()?,
             push: push_listener.local_addr()?,
+            sandbox: sandbox_listener.local_addr()?,
             smtp: smtp_listener.local_addr()?,
         };
         let (host, port) = (public_host.clone(), addresses.push.port());
@@ -152,6 +163,7 @@ impl Simulator {
             addresses,
             listener,
             push_listener,
+            sandbox_listener,
             smtp_listener,
         })
     }
@@ -176,8 +188,8 @@ impl Simulator {
     /// # Errors
     /// None so far: what goes wrong on one connection ends that connection.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Addresses { listen, push, smtp } = self.addresses;
-        info!(%listen, %push, %smtp, "The simulator listens on {listen}, for pushes on {push}, for email on {smtp}");
+        let Addresses { listen, push, sandbox, smtp } = self.addresses;
+        info!(%listen, %push, %sandbox, %smtp, "The simulator listens on {listen}, for pushes on {push}, for email on {smtp}");
         let own = self.router();
         let providers = apns::router(Arc::clone(&self.shared))
             .merge(fcm::router(Arc::clone(&self.shared)))
@@ -195,15 +207,24 @@ impl Simulator {
             serve::serve_http(stream, (number, false), own.clone(), tasks.clone(), shutdown.clone())
         });
         let push_tasks = serve::Tasks::default();
+        let in_environment = |environment: Environment| providers.clone().layer(Extension(environment));
+        let production = in_environment(Environment::Production);
         let serve_push = serve::accept(self.push_listener, &shutdown, &push_tasks, |stream, number| {
-            let (acceptor, router) = (self.acceptor.clone(), providers.clone());
+            let (acceptor, router) = (self.acceptor.clone(), production.clone());
             serve::serve_tls(stream, number, acceptor, router, push_tasks.clone(), shutdown.clone())
         });
+        let sandbox_tasks = serve::Tasks::default();
+        let sandbox = in_environment(Environment::Sandbox);
+        let serve_sandbox =
+            serve::accept(self.sandbox_listener, &shutdown, &sandbox_tasks, |stream, number| {
+                let (acceptor, router) = (self.acceptor.clone(), sandbox.clone());
+                serve::serve_tls(stream, number, acceptor, router, sandbox_tasks.clone(), shutdown.clone())
+            });
         let smtp_tasks = serve::Tasks::default();
         let serve_smtp = serve::accept(self.smtp_listener, &shutdown, &smtp_tasks, |stream, number| {
             smtp::serve(Arc::clone(&relay), stream, number)
         });
-        tokio::join!(serve_own, serve_push, serve_smtp);
+        tokio::join!(serve_own, serve_push, serve_sandbox, serve_smtp);
         Ok(())
     }
 }

@@ -6,6 +6,8 @@
 //!   and nothing is stored: `GET /webpush/{browser}` on the simulator's own address gives it.
 //! - As in `apns`, a mistake of the sender is answered before a `status` fault is.
 //!
+//! - A push service is known by the host that a request names, so that one simulator is several.
+//!
 //! Rules: RFC 8030 (requests), RFC 8188 and 8291 (encryption), RFC 8292 (VAPID). Which key a browser subscribed with
 //! is not asked, so every sender's is taken.
 //!
@@ -19,8 +21,8 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
@@ -56,6 +58,13 @@ pub(crate) struct Browsers {
     origin: String,
 }
 
+/// Which of its own hosts a browser's push service is to be at; the certificate covers each of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct At {
+    host: Option<String>,
+}
+
 impl Browsers {
     pub(crate) fn new(keys: &Keys) -> anyhow::Result<Self> {
         let key = BASE64_URL_SAFE_NO_PAD.decode(&keys.push_service_key).context("webpush.key")?;
@@ -82,13 +91,22 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// `PushSubscription.toJSON()` of the browser of that name.
-pub(crate) async fn subscription(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+pub(crate) async fn subscription(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(at): Query<At>,
+) -> Response {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let Some(browser) = shared.browsers.browser(&name).filter(|_| plain) else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    let own = &shared.browsers.origin;
+    let origin = match (at.host, own.rsplit_once(':')) {
+        (Some(host), Some((_, port))) => format!("https://{host}:{port}"),
+        _ => own.clone(),
+    };
     Json(json!({
-        "endpoint": format!("{}/webpush/{name}", shared.browsers.origin),
+        "endpoint": format!("{origin}/webpush/{name}"),
         "expirationTime": null,
         "keys": {
             "p256dh": BASE64_URL_SAFE_NO_PAD.encode(browser.public),
@@ -104,11 +122,15 @@ async fn push(
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
-    let fault = shared.faults.take(Provider::Webpush, |fault| fault.is_for(&name));
-    connection.before(&fault).await;
     let (head, body) = request.into_parts();
+    let authority = authority_of(&head.uri, &head.headers);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let hits = |fault: &Fault| fault.is_for(&name) && fault.is_for_origin(host);
+    let fault = shared.faults.take(Provider::Webpush, hits);
+    connection.before(&fault).await;
+    let sent_to = format!("https://{authority}");
     let checked = match read_body(body).await {
-        Some(body) => check(&shared.browsers, &head.headers, &name, &body, Timestamp::now()),
+        Some(body) => check(&shared.browsers, &sent_to, &head.headers, &name, &body, Timestamp::now()),
         None => Err((StatusCode::PAYLOAD_TOO_LARGE, "too large")),
     };
     let response = match checked {
@@ -124,6 +146,12 @@ async fn push(
     };
     connection.after(&fault).await;
     response
+}
+
+/// Host and port as the sender names them: HTTP/2 in the address, HTTP/1.1 in a header.
+fn authority_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let in_header = || headers.get(header::HOST)?.to_str().ok();
+    uri.authority().map(Authority::as_str).or_else(in_header).unwrap_or_default()
 }
 
 fn failure(fault: &Fault) -> Option<Response> {
@@ -152,6 +180,7 @@ struct Payload {
 /// What a push service and the browser behind it make of a request: the push they take in, or why not.
 fn check(
     browsers: &Browsers,
+    sent_to: &str,
     headers: &HeaderMap,
     name: &str,
     body: &[u8],
@@ -159,7 +188,7 @@ fn check(
 ) -> Result<Incoming, Refusal> {
     let bad = |why| (StatusCode::BAD_REQUEST, why);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    check_vapid(browsers, text("authorization").unwrap_or_default(), now)?;
+    check_vapid(sent_to, text("authorization").unwrap_or_default(), now)?;
     if text("ttl").is_none_or(|ttl| ttl.parse::<u32>().is_err()) {
         return Err(bad("TTL is missing or not a number of seconds"));
     }
@@ -201,7 +230,7 @@ fn check(
 }
 
 /// `vapid t=JWT, k=KEY`: signed by that key, for this origin, for a day at most, with somebody to write to.
-fn check_vapid(browsers: &Browsers, given: &str, now: Timestamp) -> Result<(), Refusal> {
+fn check_vapid(origin: &str, given: &str, now: Timestamp) -> Result<(), Refusal> {
     #[derive(Deserialize)]
     struct Claims {
         aud: String,
@@ -228,7 +257,7 @@ fn check_vapid(browsers: &Browsers, given: &str, now: Timestamp) -> Result<(), R
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| bad)?.claims;
     let left_s = claims.exp - now.as_second();
     let has_contact = claims.sub.starts_with("mailto:") || claims.sub.starts_with("https://");
-    match claims.aud == browsers.origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
+    match claims.aud == origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
         true => Ok(()),
         false => Err(bad),
     }
