@@ -39,6 +39,19 @@ pub struct Attempt {
     pub answered_at: Option<Timestamp>,
 }
 
+/// How the reason of an attempt begins that waits because its provider is in trouble, or refuses our configuration: it
+/// may take long, and a mandatory alert goes on by its next channel ([`Attempt::is_put_off`]). Written with the answer
+/// and read in decisions, so it stays as it is.
+pub const PUT_OFF: &str = "put off: ";
+
+impl Attempt {
+    /// Whether it waits for a provider that is in trouble, rather than for its own next try.
+    pub fn is_put_off(&self) -> bool {
+        let is_marked = self.reason.as_ref().is_some_and(|reason| reason.starts_with(PUT_OFF));
+        self.state == AttemptState::Retrying && is_marked
+    }
+}
+
 /// What an attempt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptKind {

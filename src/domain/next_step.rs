@@ -1,6 +1,6 @@
 //! What to do next for one alert of one user. Decides; carries nothing out.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Attempt, AttemptKind, AttemptState, Channel, DeviceId, Policy, PolicyStep, Severity, Timestamp,
@@ -123,6 +123,8 @@ pub enum Step {
         kind: AttemptKind,
         /// By which channel.
         channel: Channel,
+        /// The policy's step that they belong to: an earlier one than the walk's when that still stands.
+        step: usize,
         /// To whom.
         targets: Vec<Target>,
         /// What the person got lately once this went out; none for a retry and a withdrawal.
@@ -172,6 +174,8 @@ pub enum Because {
     OptedOut,
     /// It comes due so late that it is no news any more.
     TooOld,
+    /// Its provider is in trouble and the alert is mandatory: the next channel is used at once, and this step stands.
+    PutOff,
 }
 
 /// Tries of one attempt that a crash cut off before the next channel no longer waits for it: a call that kills its
@@ -180,11 +184,20 @@ const CUT_OFF_TRIES_MAX: u32 = 3;
 
 /// The next thing to do for an alert. Does nothing itself: no clock, no I/O.
 /// Times are wall-clock, because they are stored and outlive the process.
+///
+/// A mandatory alert does not wait for a provider in trouble: its next channel is used at once, and what was put off
+/// stands and is sent when it can be, as long as nobody saw the alert. So a person gets what the policy would have sent
+/// them, in another order, and nobody is missed when the next channel is in trouble too.
 pub fn next_step(progress: &Progress, policy: &Policy, person: &Person<'_>, now: Timestamp) -> Step {
     let expired = (progress.expires_at <= now).then_some(StopReason::Expired);
     if let Some(reason) = progress.stopped.or(expired) {
         return withdraw(progress, reason, now);
     }
+    with_standing(progress, policy, own_step(progress, policy, person, now), now)
+}
+
+/// What to do about the step that is next or under way.
+fn own_step(progress: &Progress, policy: &Policy, person: &Person<'_>, now: Timestamp) -> Step {
     let Some(step) = policy.steps.get(progress.step) else {
         return exhausted(progress);
     };
@@ -193,11 +206,71 @@ pub fn next_step(progress: &Progress, policy: &Policy, person: &Person<'_>, now:
     }
     let begun: Vec<&Attempt> =
         attempts_of(progress, AttemptKind::Alert).filter(|attempt| attempt.step == progress.step).collect();
-    if begun.is_empty() {
-        return begin(progress, policy, step, person, now);
+    match begun.is_empty() {
+        true => begin(progress, policy, step, person, now),
+        false => {
+            let goes_on = policy.mandatory && is_next_free(progress, policy, person, now);
+            carry_on(progress, policy, step.channel, &begun, goes_on, now)
+        }
     }
-    let following = policy.steps.get(progress.step + 1).map(|next| next.after);
-    carry_on(progress, step.channel, &begun, following, now)
+}
+
+/// Whether there is a next step that would not be held back for a summary if it began now.
+fn is_next_free(progress: &Progress, policy: &Policy, person: &Person<'_>, now: Timestamp) -> bool {
+    let next = Progress { step: progress.step + 1, step_due_at: now, ..progress.clone() };
+    let step = policy.steps.get(next.step);
+    step.is_some_and(|step| !matches!(begin(&next, policy, step, person, now), Step::Hold { .. }))
+}
+
+/// The same, with what earlier steps of a mandatory alert still have to send: it goes out while there is nothing else
+/// to do.
+fn with_standing(progress: &Progress, policy: &Policy, own: Step, now: Timestamp) -> Step {
+    let until = match own {
+        Step::WaitUntil(at) | Step::Hold { until: at, .. } => at,
+        Step::Finish(StopReason::Exhausted) => progress.expires_at,
+        Step::Attempt { .. } | Step::Advance { .. } | Step::Finish(_) => return own,
+    };
+    let standing = standing(progress, policy);
+    let steps: BTreeSet<usize> = standing.iter().map(|attempt| attempt.step).collect();
+    let mut next = until;
+    for step in steps {
+        let of_step = standing.iter().copied().filter(|attempt| attempt.step == step);
+        match due_again(of_step, now) {
+            Due::Now(targets) => {
+                let channel = policy.steps[step].channel;
+                return Step::Attempt { kind: AttemptKind::Alert, channel, step, targets, lately: None };
+            }
+            Due::At(at) => next = next.min(at),
+        }
+    }
+    match own {
+        // A hold keeps its own time, which a summary goes by.
+        Step::Hold { .. } => own,
+        own if standing.is_empty() => own,
+        _ => Step::WaitUntil(next),
+    }
+}
+
+/// What earlier steps of a mandatory alert still have to send: until a later step used the same channel, or was taken
+/// that the policy leaves out when this one was. One that a crash cut off time and again is let go.
+fn standing<'a>(progress: &'a Progress, policy: &Policy) -> Vec<&'a Attempt> {
+    if !policy.mandatory {
+        return Vec::new();
+    }
+    let begun: Vec<&Attempt> = attempts_of(progress, AttemptKind::Alert).collect();
+    let is_replaced = |earlier: &Attempt| {
+        begun.iter().filter(|later| later.step > earlier.step).any(|later| {
+            let unless = policy.steps.get(later.step).map_or(&[][..], |step| &step.unless);
+            let instead = unless.iter().any(|unless| unless.channel() == Some(earlier.channel));
+            later.channel == earlier.channel || (instead && later.state == AttemptState::Accepted)
+        })
+    };
+    let open = begun.iter().copied().filter(|attempt| {
+        attempt.step < progress.step.min(policy.steps.len())
+            && !attempt.state.is_final()
+            && (attempt.state == AttemptState::Retrying || attempt.tries < CUT_OFF_TRIES_MAX)
+    });
+    open.filter(|attempt| !is_replaced(attempt)).collect()
 }
 
 /// A step that has come due: left out, held, or sent.
@@ -242,6 +315,7 @@ fn begin(
     let send = |lately| Step::Attempt {
         kind: AttemptKind::Alert,
         channel: step.channel,
+        step: progress.step,
         targets,
         lately: Some(lately),
     };
@@ -271,14 +345,16 @@ fn is_met(unless: Unless, progress: &Progress, person: &Person<'_>, is_quiet: bo
     }
 }
 
-/// The step under way: send what is due again, wait, or move on.
+/// The step under way: send what is due again, wait, or move on; when it `goes_on`, also before its time.
 fn carry_on(
     progress: &Progress,
+    policy: &Policy,
     channel: Channel,
     begun: &[&Attempt],
-    following: Option<Duration>,
+    goes_on: bool,
     now: Timestamp,
 ) -> Step {
+    let following = policy.steps.get(progress.step + 1).map(|next| next.after);
     if begun.iter().all(|attempt| attempt.state.is_final()) {
         let accepted = begun.iter().any(|attempt| attempt.state == AttemptState::Accepted);
         return match accepted {
@@ -286,6 +362,11 @@ fn carry_on(
             true => Step::Advance { due_at: now + following.unwrap_or_default(), because: Because::Accepted },
             false => Step::Advance { due_at: now, because: Because::Failed },
         };
+    }
+    let open = || begun.iter().filter(|attempt| !attempt.state.is_final());
+    let is_accepted = begun.iter().any(|attempt| attempt.state == AttemptState::Accepted);
+    if goes_on && !is_accepted && open().all(|attempt| attempt.is_put_off()) {
+        return Step::Advance { due_at: now, because: Because::PutOff };
     }
     // From when it went out: a step that was deferred began later than it was due.
     let began_at = begun.iter().map(|attempt| attempt.created_at).min().unwrap_or(now);
@@ -298,7 +379,10 @@ fn carry_on(
         return Step::Advance { due_at: now, because: Because::NextIsDue };
     }
     match due_again(begun.iter().copied(), now) {
-        Due::Now(targets) => Step::Attempt { kind: AttemptKind::Alert, channel, targets, lately: None },
+        Due::Now(targets) => {
+            let (kind, step) = (AttemptKind::Alert, progress.step);
+            Step::Attempt { kind, channel, step, targets, lately: None }
+        }
         Due::At(at) => Step::WaitUntil(deadline.map_or(at, |deadline| deadline.min(at))),
     }
 }
@@ -324,19 +408,21 @@ fn withdraw(progress: &Progress, reason: StopReason, now: Timestamp) -> Step {
         .map(|device| Target { device: Some(device) })
         .collect();
     let open: Vec<&Attempt> = begun.into_iter().filter(|attempt| !attempt.state.is_final()).collect();
+    let take_away = |targets| Step::Attempt {
+        kind: AttemptKind::Withdrawal,
+        channel: Channel::Push,
+        step: progress.step,
+        targets,
+        lately: None,
+    };
     match due_again(open.iter().copied(), now) {
         Due::At(at) if fresh.is_empty() && !open.is_empty() => Step::WaitUntil(at),
         Due::Now(mut targets) => {
             targets.extend(fresh);
-            Step::Attempt { kind: AttemptKind::Withdrawal, channel: Channel::Push, targets, lately: None }
+            take_away(targets)
         }
         Due::At(_) if fresh.is_empty() => finish,
-        Due::At(_) => Step::Attempt {
-            kind: AttemptKind::Withdrawal,
-            channel: Channel::Push,
-            targets: fresh,
-            lately: None,
-        },
+        Due::At(_) => take_away(fresh),
     }
 }
 

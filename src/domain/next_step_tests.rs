@@ -7,6 +7,9 @@ use uuid::Uuid;
 use super::{super::PolicyStep, *};
 use crate::domain::preferences::{QuietHours, QuietWindow};
 
+#[path = "next_step_mandatory_tests.rs"]
+mod mandatory;
+
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(secs).unwrap()
 }
@@ -47,8 +50,8 @@ fn counted(now: i64) -> Option<Lately> {
 fn plain_step(progress: &Progress, reach: Reach, now: i64) -> Step {
     let (preferences, restraint) = (Preferences::default(), unrestrained());
     match next_step(progress, &policy(), &person(reach, &preferences, &restraint), at(now)) {
-        Step::Attempt { kind, channel, targets, .. } => {
-            Step::Attempt { kind, channel, targets, lately: None }
+        Step::Attempt { kind, channel, step, targets, .. } => {
+            Step::Attempt { kind, channel, step, targets, lately: None }
         }
         step => step,
     }
@@ -98,6 +101,7 @@ fn push_to_phone() -> Step {
     Step::Attempt {
         kind: AttemptKind::Alert,
         channel: Channel::Push,
+        step: 0,
         targets: vec![Target { device: Some(phone()) }],
         lately: None,
     }
@@ -107,6 +111,7 @@ fn withdraw_from_phone() -> Step {
     Step::Attempt {
         kind: AttemptKind::Withdrawal,
         channel: Channel::Push,
+        step: 0,
         targets: vec![Target { device: Some(phone()) }],
         lately: None,
     }
@@ -116,6 +121,7 @@ fn mail() -> Step {
     Step::Attempt {
         kind: AttemptKind::Alert,
         channel: Channel::Email,
+        step: 1,
         targets: vec![Target { device: None }],
         lately: None,
     }
@@ -281,7 +287,7 @@ fn two_devices_are_two_attempts_and_one_may_wait_for_the_other() {
     let both = vec![Target { device: Some(phone()) }, Target { device: Some(tablet.clone()) }];
     let first = plain_step(&fresh(), reach.clone(), 5);
     let kind = AttemptKind::Alert;
-    assert_eq!(first, Step::Attempt { kind, channel: Channel::Push, targets: both, lately: None });
+    assert_eq!(first, Step::Attempt { kind, channel: Channel::Push, step: 0, targets: both, lately: None });
 
     let mut one_of_two = fresh();
     one_of_two.attempts = vec![
@@ -313,8 +319,8 @@ fn what_the_person_wants_decides_by_this_table() {
     let mandatory = Policy { mandatory: true, ..policy() };
     let late = Progress { expires_at: at(100_000), ..fresh() };
     let counting = |step: Step, now| match step {
-        Step::Attempt { kind, channel, targets, .. } => {
-            Step::Attempt { kind, channel, targets, lately: counted(now) }
+        Step::Attempt { kind, channel, step, targets, .. } => {
+            Step::Attempt { kind, channel, step, targets, lately: counted(now) }
         }
         step => step,
     };
@@ -444,8 +450,8 @@ fn restraint_holds_by_this_table() {
     let at_email = Progress { step: 1, step_due_at: at(30), ..fresh() };
     let hold = |held, until, lately| Step::Hold { held, until: at(until), lately: Some(lately) };
     let sent = |step: Step, lately| match step {
-        Step::Attempt { kind, channel, targets, .. } => {
-            Step::Attempt { kind, channel, targets, lately: Some(lately) }
+        Step::Attempt { kind, channel, step, targets, .. } => {
+            Step::Attempt { kind, channel, step, targets, lately: Some(lately) }
         }
         step => step,
     };

@@ -74,6 +74,17 @@ words!(Unless {
     Warning = "warning",
 });
 
+impl Unless {
+    /// The channel in whose place the step stands, if it is left out because that one was taken.
+    pub fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Pushed => Some(Channel::Push),
+            Self::Mailed => Some(Channel::Email),
+            Self::Quiet | Self::Info | Self::Warning => None,
+        }
+    }
+}
+
 /// What it means for the other recipients that one of them saw an alert.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum GroupRule {

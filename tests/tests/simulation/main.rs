@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `world.rs` | the clock, the providers, and what people do |
 //! | `races.rs` | the races that others had to fix (R1 to R20 of our notes), those that belong to deciding |
+//! | `gates.rs` | who is held back when one, or everybody, is refused: real senders, and what the simulator says |
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
@@ -15,6 +16,7 @@
 #[allow(dead_code, reason = "the tests of providers use the rest")]
 mod bed;
 mod days;
+mod gates;
 mod races;
 mod restraint;
 mod tokens;

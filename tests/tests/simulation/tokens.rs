@@ -16,12 +16,16 @@ use super::{
 };
 
 /// A sender in the simulator's time, which is the real one: it checks how old a provider token is.
-struct InRealTime<S>(S);
+pub struct InRealTime<S>(pub S);
 
 #[async_trait]
 impl<S: PushSender> PushSender for InRealTime<S> {
     async fn send(&self, job: &PushJob, _: Timestamp) -> Result<Accepted, SendError> {
         self.0.send(job, Timestamp::now()).await
+    }
+
+    fn authority(&self, job: &PushJob) -> Option<String> {
+        self.0.authority(job)
     }
 }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tracing::{error, info, warn};
 use watchbell::{
     domain::{
-        AttemptKind, AttemptState, Channel, Device, PushService,
+        AttemptKind, AttemptState, Channel, Device, DeviceId, PushService,
+        attempt::PUT_OFF,
         next_step::{is_too_old, retry_wait},
     },
     store::{Answer, EscalationKey, NewAttempt, Walk},
@@ -14,9 +15,9 @@ use watchbell::{
 
 use crate::{
     Fallback,
-    guard::{Health, Later, Provider},
+    guard::{Later, Provider, Said},
     provider::{
-        Accepted, AlertContent, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
+        Accepted, AlertContent, Blame, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
         PushTarget, SendError, ThrottleScope,
     },
     told,
@@ -107,10 +108,10 @@ impl Fallback {
                 };
                 let job = EmailJob { attempt: attempt.id, to, content, locale: walk.locale.clone() };
                 let chance = (self.chance.jitter)();
-                let tenant = &key.user.tenant;
-                let pass = self.guard.enter(Provider::Email, tenant, attempt.tries > 1, chance).await?;
+                let call = self.guard.call(Provider::Email, &key.user, &job.to);
+                let pass = self.guard.enter(call, attempt.tries > 1, chance).await?;
                 let sent = sender.send(&job, now).await;
-                pass.end(health_of(&sent));
+                pass.end(said_of(&sent));
                 Ok(sent?)
             }
             (Channel::Live, _, _) | (Channel::Email, _, None) => {
@@ -129,15 +130,20 @@ impl Fallback {
         job: &PushJob,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
-        let provider = Provider::Push(device.service, sender.authority(job));
+        let provider = Provider::Push {
+            service: device.service,
+            environment: (device.service == PushService::Apns).then_some(device.environment),
+            origin: sender.authority(job),
+        };
         let chance = (self.chance.jitter)();
-        let pass = self.guard.enter(provider, &key.user.tenant, attempt.tries > 1, chance).await?;
+        let call = self.guard.call(provider, &key.user, &device.token);
+        let pass = self.guard.enter(call.clone(), attempt.tries > 1, chance).await?;
         let sent = sender.send(job, now).await;
         let is_dead =
             sent.as_ref().is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
-        let may_drop = self.guard.may_drop(device.service, is_dead);
+        let may_drop = self.guard.may_drop(device.service, &call, is_dead);
         let sent = sent.map_err(|error| if may_drop { error } else { spared(error) });
-        pass.end(health_of(&sent));
+        pass.end(said_of(&sent));
         Ok(sent?)
     }
 
@@ -162,8 +168,7 @@ impl Fallback {
                 None => Ok(()),
             },
             Disposition::ConfigFault => {
-                metrics::counter!("watchbell_fallback_config_faults_total", "channel" => attempt.channel.as_str()).increment(1);
-                error!(channel = %attempt.channel, reason = refused.reason(), "A provider refuses our configuration: nothing passes until an operator mends it");
+                report_config_fault(attempt, refused);
                 Ok(())
             }
             Disposition::Retry { .. } | Disposition::DropMessage => Ok(()),
@@ -175,33 +180,56 @@ impl Fallback {
     }
 }
 
+/// An operator has to see it, also where there is but one device and nobody who could agree.
+fn report_config_fault(attempt: &NewAttempt, refused: &SendError) {
+    let is_everybodys = matches!(refused, SendError::ConfigFault { blame: Blame::Everybody, .. });
+    let blame = if is_everybodys { "everybody" } else { "device" };
+    let labels = [("channel", attempt.channel.as_str()), ("blame", blame)];
+    metrics::counter!("watchbell_fallback_config_faults_total", &labels).increment(1);
+    let (channel, reason) = (attempt.channel, refused.reason());
+    match is_everybodys {
+        true => {
+            error!(%channel, reason, "A provider refuses our configuration: nothing passes until an operator mends it");
+        }
+        false => {
+            error!(%channel, reason, device = attempt.device.as_ref().map(DeviceId::as_str), "A provider refuses our configuration for one device, which rests: is this the right key, topic and environment? Others are sent to until several are refused");
+        }
+    }
+}
+
 /// What a refused token is while so many are refused that ours is the fault: it is kept. One that was never good here
 /// waits for an operator; for one that is gone, the next channel is not held up.
 fn spared(error: SendError) -> SendError {
     let kept = |reason: &str| format!("{reason}; so many tokens are refused that none is dropped");
     match error {
-        SendError::BadToken { reason } => SendError::ConfigFault { reason: kept(&reason) },
+        SendError::BadToken { reason } => {
+            SendError::ConfigFault { blame: Blame::Device, reason: kept(&reason) }
+        }
         SendError::Unregistered { reason, .. } => SendError::Rejected { reason: kept(&reason) },
         other => other,
     }
 }
 
 /// What an answer says of the provider, rather than of the message.
-fn health_of(sent: &Result<Accepted, SendError>) -> Health {
+fn said_of(sent: &Result<Accepted, SendError>) -> Said {
     match sent {
-        Err(SendError::Unavailable { .. } | SendError::Unreachable { .. }) => Health::Trouble,
-        Err(SendError::Throttled { scope: ThrottleScope::Provider, retry_after, .. }) => {
-            Health::Brake(retry_after.unwrap_or_default())
+        Ok(_) => Said::Served,
+        Err(SendError::Unavailable { .. } | SendError::Unreachable { .. }) => Said::Trouble,
+        Err(SendError::Throttled { scope, retry_after, .. }) => {
+            match (scope, retry_after.unwrap_or_default()) {
+                (ThrottleScope::Provider, wait) => Said::Brake(wait),
+                (ThrottleScope::Unnamed, wait) => Said::Throttled(wait),
+                (ThrottleScope::Device, _) => Said::Answered,
+            }
         }
-        Err(SendError::ConfigFault { .. }) => Health::Broken,
-        Ok(_)
-        | Err(
-            SendError::Throttled { scope: ThrottleScope::Device, .. }
-            | SendError::Unregistered { .. }
+        Err(SendError::ConfigFault { blame: Blame::Everybody, .. }) => Said::Broken,
+        Err(SendError::ConfigFault { blame: Blame::Device, .. }) => Said::Refused,
+        Err(
+            SendError::Unregistered { .. }
             | SendError::BadToken { .. }
             | SendError::Rejected { .. }
             | SendError::AddressRefused { .. },
-        ) => Health::Fine,
+        ) => Said::Answered,
     }
 }
 
@@ -269,14 +297,17 @@ fn answer_of(
         Err(NotSent::Later(Later { why, .. })) if is_too_old(attempt.channel, created_at, now) => {
             return answer(AttemptState::Failed, None, false, Some(format!("given up after waiting: {why}")));
         }
-        Err(NotSent::Later(Later { wait, why })) => {
-            return answer(AttemptState::Retrying, Some(now + wait), false, Some(format!("put off: {why}")));
+        Err(NotSent::Later(Later { wait, why, is_trouble })) => {
+            let mark = if is_trouble { PUT_OFF } else { "waits: " };
+            return answer(AttemptState::Retrying, Some(now + wait), false, Some(format!("{mark}{why}")));
         }
         Err(NotSent::Refused(refused)) => refused,
     };
-    let reason = Some(format!("{}: {}", refused.code(), refused.reason()));
+    let disposition = refused.disposition();
+    let mark = if disposition == Disposition::ConfigFault { PUT_OFF } else { "" };
+    let reason = Some(format!("{mark}{}: {}", refused.code(), refused.reason()));
     let ambiguous = matches!(refused, SendError::Unreachable { .. });
-    let wait = match refused.disposition() {
+    let wait = match disposition {
         Disposition::Retry { wait_min } => retry_wait(attempt.tries, wait_min, chance),
         Disposition::ConfigFault => retry_wait(attempt.tries, CONFIG_FAULT_WAIT, chance),
         Disposition::ForgetToken { .. } | Disposition::DropMessage | Disposition::SuppressAddress => {

@@ -92,13 +92,15 @@ impl Decider<'_> {
                 }
                 Step::Hold { held, until, lately } => {
                     let following = policy.steps.get(step + 1).map(|next| next.after);
+                    // What is told in a summary at its last step may still have a push that was put off.
+                    let following = following.or(policy.mandatory.then_some(Duration::ZERO));
                     // Said once, however often it is looked at meanwhile.
                     notes.extend((walk.held != Some(held)).then(|| told::held(held, until)));
                     let hold = Hold { held, until, following, mandatory: policy.mandatory };
                     let lately = lately.and_then(|lately| Some((held.summary()?, lately)));
                     Decision { notes, told, lately, ..decision(Act::Hold(hold)) }
                 }
-                Step::Attempt { kind, channel, targets, lately } => {
+                Step::Attempt { kind, channel, step: of_step, targets, lately } => {
                     // A withdrawal is never too much, and whoever waited has had their turn.
                     let is_counted = kind == AttemptKind::Alert && walk.held != Some(Held::Rate);
                     let wait = is_counted.then(|| (self.over_rate)()).flatten();
@@ -109,7 +111,7 @@ impl Decider<'_> {
                         return Decision { notes, told, ..decision(Act::Hold(hold)) };
                     }
                     let attempts = targets.into_iter().map(|target| {
-                        let open = open_attempt(&progress.attempts, kind, progress.round, step, &target);
+                        let open = open_attempt(&progress.attempts, kind, progress.round, of_step, &target);
                         NewAttempt {
                             id: open.map_or_else(self.attempt_id, |attempt| attempt.id),
                             kind,

@@ -23,6 +23,11 @@ pub(crate) fn advanced(channel: Channel, because: Because) -> String {
         Because::Failed => format!("{channel} step failed for good: on to the next at once"),
         Because::NextIsDue => format!("{channel} step still being retried, but the next channel is due"),
         Because::OptedOut => format!("{channel} step skipped: the user has turned it off"),
+        Because::PutOff => {
+            format!(
+                "{channel} step put off, for its provider is in trouble: the next channel is used at once, and what was put off is sent when it can be"
+            )
+        }
         Because::TooOld => format!("{channel} step skipped: it came due too late to be news"),
         Because::Unless(unless) => format!("{channel} step skipped by its policy: {}", reason_of(unless)),
     }

@@ -76,14 +76,14 @@ impl Withdrawals {
     ) -> Outcome {
         match self.join(phone, alert, unread) {
             Joined::Follow(outcome) => {
-                let gone = Later { wait: AGAIN, why: "who gathered withdrawals is gone" };
+                let gone = Later::busy(AGAIN, "who gathered withdrawals is gone");
                 outcome.await.unwrap_or(Err(NotSent::Later(gone)))
             }
             Joined::Lead(lead) => {
                 sleep(self.gather).await;
                 let Some(Batch { gathered, waiting, .. }) = lead.take() else {
                     // Taken by nobody but its lead.
-                    return Err(NotSent::Later(Later { wait: AGAIN, why: "the withdrawals are gone" }));
+                    return Err(NotSent::Later(Later::busy(AGAIN, "the withdrawals are gone")));
                 };
                 let outcome = send(gathered).await;
                 for other in waiting {

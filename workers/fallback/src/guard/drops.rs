@@ -3,13 +3,17 @@
 //! A sandbox key on a production host makes Apple call every token bad. So when refusals of tokens spike, dropping is
 //! suspended, an alarm is raised, and tokens stay until somebody has looked or the spike is over. Pure.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
 /// Refused tokens within the window, and their share of all answers in percent, from which on it is a spike.
 const DEAD_MIN: u32 = 20;
 const DEAD_PERCENT_MIN: u32 = 30;
+/// How many dead tokens of one person count within a window, and people who are counted: with all their old phones,
+/// nobody makes a spike alone.
+const DEAD_OF_ONE_MAX: u32 = 3;
+const PEOPLE_MAX: usize = 64;
 const WINDOW: Duration = Duration::from_secs(60);
 /// How long dropping stays suspended after the last sign of a spike.
 const SUSPENDED_FOR: Duration = Duration::from_secs(600);
@@ -20,25 +24,39 @@ pub(super) struct Drops {
     window_began: Instant,
     answers: u32,
     dead: u32,
+    dead_of: HashMap<u64, u32>,
     suspended_until: Option<Instant>,
 }
 
 impl Drops {
     pub(super) fn new(now: Instant) -> Self {
-        Self { window_began: now, answers: 0, dead: 0, suspended_until: None }
+        Self { window_began: now, answers: 0, dead: 0, dead_of: HashMap::new(), suspended_until: None }
     }
 
-    /// Takes note of an answer. Says whether tokens may be dropped now.
-    pub(super) fn note(&mut self, is_dead: bool, now: Instant) -> bool {
+    /// Takes note of an answer to a person's push. Says whether tokens may be dropped now.
+    pub(super) fn note(&mut self, is_dead: bool, person: u64, now: Instant) -> bool {
         if now.duration_since(self.window_began) >= WINDOW {
             (self.window_began, self.answers, self.dead) = (now, 0, 0);
+            self.dead_of.clear();
         }
         self.answers += 1;
-        self.dead += u32::from(is_dead);
+        self.dead += u32::from(is_dead && self.counts(person));
         if self.dead >= DEAD_MIN && self.dead * 100 >= self.answers * DEAD_PERCENT_MIN {
             self.suspended_until = Some(now + SUSPENDED_FOR);
         }
         self.suspended_until.is_none_or(|until| until <= now)
+    }
+
+    fn counts(&mut self, person: u64) -> bool {
+        let is_full = self.dead_of.len() >= PEOPLE_MAX;
+        match self.dead_of.get_mut(&person) {
+            Some(dead) => {
+                *dead += 1;
+                *dead <= DEAD_OF_ONE_MAX
+            }
+            None if is_full => true,
+            None => self.dead_of.insert(person, 1).is_none(),
+        }
     }
 }
 
@@ -64,11 +82,18 @@ mod tests {
             let mut drops = Drops::new(begun);
             let mut last = true;
             for (secs, count, is_dead) in answers {
-                for _ in 0..count {
-                    last = drops.note(is_dead, begun + Duration::from_secs(secs));
+                for person in 0..count {
+                    last = drops.note(is_dead, person, begun + Duration::from_secs(secs));
                 }
             }
             assert_eq!(last, expected, "{why}");
         }
+    }
+
+    #[test]
+    fn one_person_with_many_dead_tokens_is_no_spike() {
+        let begun = Instant::now();
+        let mut drops = Drops::new(begun);
+        assert!((0..100).all(|_| drops.note(true, 1, begun)));
     }
 }

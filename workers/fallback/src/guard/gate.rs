@@ -1,19 +1,23 @@
 //! One gate before one provider: a circuit breaker, a ramp after it, and a budget for retries. Pure: time and chance
-//! are arguments.
+//! are arguments. Whether a refusal is everybody's was weighed before (`evidence.rs`).
 //!
 //! ```text
-//! Closed ──much trouble, or our configuration is refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
-//!                                                            ▲               │ it does not                │ much trouble
-//!                                                            └───────────────┴────────────────────────────┘
+//! Closed ──much trouble, or several are refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
+//!                                                   ▲               │ it does not                │ much trouble
+//!                                                   └───────────────┴────────────────────────────┘
 //! ```
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
 /// Answers after which a share of trouble means something, and the time within which they count.
 const CALLS_MIN: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(30);
+/// How much trouble of one person counts within a window: it takes three of them to make [`CALLS_MIN`] answers. And
+/// people whose trouble is counted so; that of more is not one person's.
+const TROUBLES_OF_ONE_MAX: u32 = 7;
+const TROUBLED_MAX: usize = 64;
 /// How long a gate is shut for the first time; doubled with each opening that follows, up to the longest.
 const OPEN_FIRST: Duration = Duration::from_secs(5);
 const OPEN_LONGEST: Duration = Duration::from_secs(60);
@@ -33,7 +37,7 @@ const BUDGET_PER_S: f64 = 2.0;
 
 /// What an answer says of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
+pub(super) enum Health {
     /// It works, whatever it thinks of this message.
     Fine,
     /// It did not answer, or said that it cannot now.
@@ -42,6 +46,8 @@ pub(crate) enum Health {
     Brake(Duration),
     /// It does not take us at all: an operator has to act.
     Broken,
+    /// One was refused whose refusal is known: as a probe, it proves neither that it works nor that it does not.
+    Unproven,
 }
 
 #[derive(Debug)]
@@ -60,6 +66,9 @@ pub(super) struct Gate {
     window_began: Instant,
     calls: u32,
     troubles: u32,
+    troubled: HashMap<u64, u32>,
+    /// Whose probe failed last.
+    probed_by: Option<u64>,
     budget: f64,
     budget_at: Instant,
 }
@@ -72,6 +81,8 @@ impl Gate {
             window_began: now,
             calls: 0,
             troubles: 0,
+            troubled: HashMap::new(),
+            probed_by: None,
             budget: BUDGET_MAX / 2.0,
             budget_at: now,
         }
@@ -118,8 +129,8 @@ impl Gate {
         };
     }
 
-    /// A call ended. `None`: it was given up by ourselves, and says nothing.
-    pub(super) fn end(&mut self, health: Option<Health>, now: Instant, chance: f64) {
+    /// A call of `person` ended. `None`: it was given up by ourselves, or says nothing of the provider.
+    pub(super) fn end(&mut self, health: Option<Health>, person: u64, now: Instant, chance: f64) {
         self.pass_time(now);
         let Some(health) = health else {
             if let State::Probing { since } = &mut self.state {
@@ -127,19 +138,50 @@ impl Gate {
             }
             return;
         };
-        self.calls += 1;
-        self.troubles += u32::from(health != Health::Fine);
+        self.count(health, person);
         match (health, &self.state) {
             (Health::Brake(wait), _) => self.open(wait.max(OPEN_FIRST), now, chance),
             // What was under way when the gate shut is late news.
             (_, State::Open { .. }) => {}
-            (Health::Broken, _) | (Health::Trouble, State::Probing { .. }) => self.open_longer(now, chance),
+            (Health::Broken, _) => self.open_longer(now, chance),
+            // The same one once more: it may be theirs alone, so others do not wait longer for it.
+            (Health::Trouble, State::Probing { .. }) if self.probed_by == Some(person) => {
+                self.open_again(now, chance);
+            }
+            (Health::Trouble, State::Probing { .. }) => {
+                self.probed_by = Some(person);
+                self.open_longer(now, chance);
+            }
+            (Health::Unproven, State::Probing { .. }) => self.open_again(now, chance),
             (Health::Fine, State::Probing { .. }) => {
                 self.forget_calls(now);
                 self.state = State::Ramping { since: now, tokens: 1.0, at: now };
             }
             (Health::Trouble, _) if self.is_mostly_trouble() => self.open_longer(now, chance),
-            (Health::Trouble | Health::Fine, State::Closed | State::Ramping { .. }) => {}
+            (Health::Trouble | Health::Fine | Health::Unproven, State::Closed | State::Ramping { .. }) => {}
+        }
+    }
+
+    fn count(&mut self, health: Health, person: u64) {
+        match health {
+            Health::Fine => self.calls += 1,
+            Health::Trouble if self.counts(person) => {
+                (self.calls, self.troubles) = (self.calls + 1, self.troubles + 1);
+            }
+            Health::Trouble | Health::Brake(_) | Health::Broken | Health::Unproven => {}
+        }
+    }
+
+    /// Whether one more trouble of this person counts.
+    fn counts(&mut self, person: u64) -> bool {
+        let is_full = self.troubled.len() >= TROUBLED_MAX;
+        match self.troubled.get_mut(&person) {
+            Some(troubles) => {
+                *troubles += 1;
+                *troubles <= TROUBLES_OF_ONE_MAX
+            }
+            None if is_full => true,
+            None => self.troubled.insert(person, 1).is_none(),
         }
     }
 
@@ -166,7 +208,7 @@ impl Gate {
                 self.state = State::Probing { since: None };
             }
             State::Ramping { since, .. } if now.duration_since(*since) >= RAMP => {
-                self.openings = 0;
+                (self.openings, self.probed_by) = (0, None);
                 self.state = State::Closed;
             }
             State::Ramping { since, tokens, at } => {
@@ -188,6 +230,13 @@ impl Gate {
         self.open(lasts, now, chance);
     }
 
+    /// Shut for as short as the first time, without counting as an opening.
+    fn open_again(&mut self, now: Instant, chance: f64) {
+        let openings = self.openings;
+        self.open(OPEN_FIRST, now, chance);
+        self.openings = openings;
+    }
+
     fn open(&mut self, lasts: Duration, now: Instant, chance: f64) {
         self.openings = self.openings.saturating_add(1);
         self.forget_calls(now);
@@ -198,6 +247,7 @@ impl Gate {
 
     fn forget_calls(&mut self, now: Instant) {
         (self.window_began, self.calls, self.troubles) = (now, 0, 0);
+        self.troubled.clear();
     }
 }
 
@@ -211,12 +261,13 @@ pub(super) fn ramp_rate(since: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// What happens to a gate, in a table: `+ms` lets time pass, `f`ine, `t`rouble, `x` broken, `b` a brake of 100 s,
-    /// `?` asks whether a call may go and begins it if so.
+    /// What happens to a gate, in a table: `+ms` lets time pass, `f`ine, `t`rouble (each of another person), `o`: trouble
+    /// of always the same one, `x` broken, `u`nproven, `b` a brake of 100 s, `n` given up by ourselves, `?` asks whether
+    /// a call may go and begins it if so.
     fn play(script: &str) -> String {
         let mut now = Instant::now();
         let mut gate = Gate::new(now);
-        let mut said = String::new();
+        let (mut said, mut person) = (String::new(), 1);
         for step in script.split_whitespace() {
             let (what, times) = step.split_at(1);
             if what == "+" {
@@ -224,6 +275,7 @@ mod tests {
                 continue;
             }
             for _ in 0..times.parse().unwrap_or(1) {
+                person += 1;
                 match what {
                     "?" => {
                         let goes = gate.wait(false, now, 0.0).is_none();
@@ -232,11 +284,13 @@ mod tests {
                         }
                         said.push(if goes { 'g' } else { '-' });
                     }
-                    "f" => gate.end(Some(Health::Fine), now, 0.0),
-                    "t" => gate.end(Some(Health::Trouble), now, 0.0),
-                    "x" => gate.end(Some(Health::Broken), now, 0.0),
-                    "b" => gate.end(Some(Health::Brake(Duration::from_secs(100))), now, 0.0),
-                    "n" => gate.end(None, now, 0.0),
+                    "f" => gate.end(Some(Health::Fine), person, now, 0.0),
+                    "t" => gate.end(Some(Health::Trouble), person, now, 0.0),
+                    "o" => gate.end(Some(Health::Trouble), 0, now, 0.0),
+                    "u" => gate.end(Some(Health::Unproven), person, now, 0.0),
+                    "x" => gate.end(Some(Health::Broken), person, now, 0.0),
+                    "b" => gate.end(Some(Health::Brake(Duration::from_secs(100))), person, now, 0.0),
+                    "n" => gate.end(None, person, now, 0.0),
                     other => panic!("{other}"),
                 }
             }
@@ -263,6 +317,13 @@ mod tests {
             ("5 a second to begin with", "x +5000 ? f ?2 +200 ?2", "gg-g-"),
             ("at full speed after a minute", "x +5000 ? f +60000 ?50", &format!("g{}", "g".repeat(50))),
             ("trouble on the ramp shuts it for longer", "x +5000 ? f t20 ? +9999 ? +1 ?", "g--g"),
+            ("one person's trouble is theirs, however much", "o100 ?", "g"),
+            (
+                "the same one fails as probe: others do not wait longer for it",
+                "x +5000 ? o +10000 ? o +4999 ? +1 ?",
+                "gg-g",
+            ),
+            ("a suspect as probe: shut for 5 s again", "x +5000 ? u +4999 ? +1 ?", "g-g"),
             ("late news does not count", "x t50 +5000 ?", "g"),
             ("a brake lasts as long as was asked", "b +99999 ? +1 ?", "-g"),
         ] {
@@ -291,7 +352,7 @@ mod tests {
     fn those_who_wait_do_not_come_back_together() {
         let now = Instant::now();
         let mut gate = Gate::new(now);
-        gate.end(Some(Health::Broken), now, 0.0);
+        gate.end(Some(Health::Broken), 1, now, 0.0);
         let waits: Vec<_> = (0..10).map(|n| gate.wait(false, now, f64::from(n) / 10.0)).collect();
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
         assert_eq!(waits[0], Some(OPEN_FIRST), "and nobody before it opens");

@@ -3,22 +3,32 @@
 //! What holds here:
 //! - A call needs a place at its provider and in its tenant's share of it (bulkhead), so that a provider that hangs or
 //!   a tenant that floods leaves room for the others.
-//! - It passes two gates: its provider's and its tenant's at that provider. A gate shuts when there is much trouble, and
-//!   opens by a probe and a ramp.
+//! - It passes two gates: its provider's and its tenant's at that provider. Apple's two environments and every push
+//!   service that a browser names are providers of their own. A gate shuts when there is much trouble, and opens by a
+//!   probe and a ramp.
+//! - What is said of one device is that device's fault, which rests alone, until several people agree (`evidence.rs`).
 //! - Whoever may not go is told when to ask again. That is a time in the store: nothing waits in memory longer than
 //!   [`PLACE_WAIT_MAX`].
-//! - Every browser names its own push service, so each of those is a provider of its own.
 //!
 //! | file | what |
 //! |---|---|
+//! | `scope.rs` | what answers mean for one gate: pure |
+//! | `evidence.rs` | whether a refusal is one device's or everybody's: pure |
 //! | `gate.rs` | breaker, ramp, retry budget: pure |
+//! | `suspects.rs` | devices that rest alone: pure |
+//! | `table.rs` | the gates there are, and their bounds: pure |
 //! | `drops.rs` | whether dead tokens may be dropped: pure |
 
 mod drops;
+mod evidence;
 mod gate;
+mod scope;
+mod suspects;
+mod table;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,35 +37,45 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use watchbell::{
-    domain::{PushService, Tenant},
+    domain::{PushEnvironment, PushService, Secret, Tenant, UserKey},
     runtime::Clock,
 };
 
 use drops::Drops;
-use gate::Gate;
-pub(crate) use gate::Health;
+use evidence::Witness;
+pub(crate) use scope::Said;
+use suspects::Suspects;
+use table::{Gates, Key};
 
 /// How long a call waits for a place; then it is put off.
 const PLACE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// When one asks again who got no place.
 const PLACE_RETRY: Duration = Duration::from_secs(1);
-/// Of all senders, the share (in percent) that one provider may keep busy; of those, the share of one tenant.
+/// Of all senders, the share (in percent) that one provider may keep busy; of those, the share of one tenant, and that
+/// of one origin.
 const PROVIDER_PERCENT: usize = 75;
 const TENANT_PERCENT: usize = 75;
+const ORIGIN_PERCENT: usize = 75;
 /// Calls of the mail relay at once, however many senders there are: a relay takes one mail a connection, and who waits
 /// for a connection waits within the call's own deadline.
 const EMAIL_CALLS_MAX: usize = 48;
-/// Gates that are remembered. A client that names many push services wins nothing: beyond it, a call passes its
-/// provider's gate alone.
-const GATES_MAX: usize = 10_000;
+/// Bulkheads after which those that nobody uses are forgotten.
+const BULKHEADS_MAX: usize = 1_000;
 
 /// Who is called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Provider {
-    /// A push service; for browsers, the host of the one that took the subscription.
-    Push(PushService, Option<String>),
+    /// A push service.
+    Push {
+        /// Whose.
+        service: PushService,
+        /// Which of Apple's two worlds; other services have but one.
+        environment: Option<PushEnvironment>,
+        /// The host that took a browser's subscription.
+        origin: Option<String>,
+    },
     /// The mail relay.
     Email,
 }
@@ -63,30 +83,38 @@ pub(crate) enum Provider {
 impl Provider {
     fn label(&self) -> &'static str {
         match self {
-            Self::Push(service, _) => service.as_str(),
+            Self::Push { service, .. } => service.as_str(),
             Self::Email => "email",
         }
     }
 }
 
-/// A gate is a provider's, or a tenant's at a provider.
-type Key = (Provider, Option<Tenant>);
-
-struct Place {
-    gate: Gate,
-    places: Arc<Semaphore>,
+/// Who is called for whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    provider: Provider,
+    tenant: Tenant,
+    who: Witness,
+    /// The token or address, as a number.
+    device: u64,
 }
+
+/// Places by the label of a provider, for all tenants or for one.
+type Bulkheads = HashMap<(&'static str, Option<Tenant>), Arc<Semaphore>>;
 
 /// The gates of this process.
 pub struct Guard {
     /// The time that gates go by.
     now: Box<dyn Fn() -> Instant + Send + Sync>,
+    /// Makes the numbers that people and devices are known by, others in each process.
+    numbers: RandomState,
     /// Calls of one provider at once.
     provider_calls_max: usize,
     tenant_calls_max: usize,
-    gates: Mutex<HashMap<Key, Place>>,
-    /// A bulkhead a kind of provider: hosts of browsers share one.
-    kinds: Mutex<HashMap<&'static str, Arc<Semaphore>>>,
+    gates: Mutex<Gates>,
+    suspects: Mutex<Suspects>,
+    /// A bulkhead for each kind of provider, whatever its environment or origin, and for each tenant's share of it.
+    bulkheads: Mutex<Bulkheads>,
     drops: Mutex<HashMap<PushService, Drops>>,
 }
 
@@ -95,6 +123,19 @@ pub struct Guard {
 pub(crate) struct Later {
     pub(crate) wait: Duration,
     pub(crate) why: &'static str,
+    /// The provider is in trouble, or was with this device, so that it may take long; otherwise it is only busy.
+    pub(crate) is_trouble: bool,
+}
+
+impl Later {
+    /// There is much to do.
+    pub(crate) fn busy(wait: Duration, why: &'static str) -> Self {
+        Self { wait, why, is_trouble: false }
+    }
+
+    fn trouble(wait: Duration, why: &'static str) -> Self {
+        Self { wait, why, is_trouble: true }
+    }
 }
 
 impl Guard {
@@ -117,109 +158,131 @@ impl Guard {
         let provider_calls_max = share(usize::from(in_flight_max), PROVIDER_PERCENT);
         Self {
             now: Box::new(now),
+            numbers: RandomState::new(),
             provider_calls_max,
             tenant_calls_max: share(provider_calls_max, TENANT_PERCENT),
             gates: Mutex::default(),
-            kinds: Mutex::default(),
+            suspects: Mutex::default(),
+            bulkheads: Mutex::default(),
             drops: Mutex::default(),
         }
     }
 
+    /// A call for one person, to the device or mailbox that the provider knows by `address`.
+    pub(crate) fn call(&self, provider: Provider, user: &UserKey, address: &Secret) -> Call {
+        let person = self.numbers.hash_one((user.tenant.as_str(), user.user.as_str()));
+        let who = Witness { person, tenant: self.numbers.hash_one(user.tenant.as_str()) };
+        let device = self.numbers.hash_one((&provider, address.expose()));
+        Call { provider, tenant: user.tenant.clone(), who, device }
+    }
+
     /// A pass for one call, which has to be ended with what the provider answered.
-    pub(crate) async fn enter(
-        &self,
-        provider: Provider,
-        tenant: &Tenant,
-        is_retry: bool,
-        chance: f64,
-    ) -> Result<Pass<'_>, Later> {
-        let keys = [(provider.clone(), None), (provider.clone(), Some(tenant.clone()))];
+    pub(crate) async fn enter(&self, call: Call, is_retry: bool, chance: f64) -> Result<Pass<'_>, Later> {
+        let keys = [(call.provider.clone(), None), (call.provider.clone(), Some(call.tenant.clone()))];
         // Asked before a place is waited for, so that nobody waits for nothing.
-        let places = self.ask(&keys, is_retry, chance)?;
-        let kind = self.kind(&provider);
+        let places = self.ask(&call, &keys, is_retry, chance)?;
+        let bulkheads =
+            [self.bulkhead(&call.provider, None), self.bulkhead(&call.provider, Some(&call.tenant))];
         let deadline = Instant::now() + PLACE_WAIT_MAX;
-        let mut held = Vec::with_capacity(places.len() + 1);
-        for places in places.into_iter().chain([kind]) {
+        let mut held = Vec::with_capacity(places.len() + bulkheads.len());
+        for places in places.into_iter().chain(bulkheads) {
             match timeout_at(deadline, places.acquire_owned()).await {
                 Ok(Ok(place)) => held.push(place),
                 _ => {
-                    metrics::counter!("watchbell_fallback_put_off_total", "provider" => provider.label(), "why" => "busy")
-                        .increment(1);
+                    note_put_off(&call.provider, "busy");
                     let wait = PLACE_RETRY.mul_f64(1.0 + chance);
-                    return Err(Later { wait, why: "every place at this provider is taken" });
+                    return Err(Later::busy(wait, "every place at this provider is taken"));
                 }
             }
         }
         // And again after it: the gate may have shut meanwhile.
-        self.ask(&keys, is_retry, chance)?;
+        self.ask(&call, &keys, is_retry, chance)?;
         let now = (self.now)();
+        self.suspects().begin(call.device, now);
         let mut gates = self.gates();
         for key in &keys {
             if let Some(place) = gates.get_mut(key) {
-                place.gate.begin(is_retry, now);
+                place.scope.begin(is_retry, now);
             }
         }
-        Ok(Pass { guard: self, keys, chance, is_ended: false, _places: held })
+        Ok(Pass { guard: self, call, keys, chance, is_ended: false, _places: held })
     }
 
-    /// The places of both gates, when both would let a call go.
-    fn ask(&self, keys: &[Key; 2], is_retry: bool, chance: f64) -> Result<Vec<Arc<Semaphore>>, Later> {
+    /// The places of both gates, when both would let a call go and its device does not rest.
+    fn ask(
+        &self,
+        call: &Call,
+        keys: &[Key; 2],
+        is_retry: bool,
+        chance: f64,
+    ) -> Result<Vec<Arc<Semaphore>>, Later> {
         let now = (self.now)();
+        if let Some(rest) = self.suspects().wait(call.device, now) {
+            note_put_off(&call.provider, "suspect");
+            let wait = rest + PLACE_RETRY.mul_f64(chance.clamp(0.0, 1.0));
+            return Err(Later::trouble(wait, "the provider refused this device, and it rests"));
+        }
         let mut gates = self.gates();
         let mut places = Vec::with_capacity(keys.len());
         let mut wait = None;
         for key in keys {
-            if gates.len() >= GATES_MAX && !gates.contains_key(key) {
-                gates.retain(|_, place| !place.gate.is_idle(now) || place.places.available_permits() == 0);
+            if let Some(place) = gates.find(key, self.calls_max(&key.0, key.1.is_some()), now) {
+                wait = wait.max(place.scope.wait(is_retry, now, chance));
+                places.push(Arc::clone(&place.calls));
             }
-            if gates.len() >= GATES_MAX && !gates.contains_key(key) {
-                continue;
-            }
-            let calls_max = self.calls_max(&key.0, key.1.is_some());
-            let place = gates.entry(key.clone()).or_insert_with(|| Place {
-                gate: Gate::new(now),
-                places: Arc::new(Semaphore::new(calls_max)),
-            });
-            wait = wait.max(place.gate.wait(is_retry, now, chance));
-            places.push(Arc::clone(&place.places));
         }
         match wait {
             None => Ok(places),
             Some(wait) => {
-                metrics::counter!("watchbell_fallback_put_off_total", "provider" => keys[0].0.label(), "why" => "gate")
-                    .increment(1);
-                Err(Later { wait, why: "the provider is in trouble, or recovering from it" })
+                note_put_off(&call.provider, "gate");
+                Err(Later::trouble(wait, "the provider is in trouble, or recovering from it"))
             }
         }
     }
 
-    fn end(&self, keys: &[Key; 2], health: Option<Health>, chance: f64) {
+    fn end(&self, call: &Call, keys: &[Key; 2], said: Option<Said>, chance: f64) {
         let now = (self.now)();
+        let is_news = self.note_suspect(call, said, now, chance);
         let mut gates = self.gates();
-        for key in keys {
-            let Some(place) = gates.get_mut(key) else { continue };
-            let was_shut = place.gate.is_shut();
-            place.gate.end(health, now, chance);
-            if key.1.is_none() && was_shut != place.gate.is_shut() {
-                let (provider, shut) = (key.0.label(), place.gate.is_shut());
-                metrics::gauge!("watchbell_fallback_gate_shut", "provider" => provider).set(if shut {
-                    1.0
-                } else {
-                    0.0
-                });
-                match shut {
-                    true => error!(provider, ?health, "Calls to {provider} are held back: it is in trouble"),
-                    false => info!(provider, "Calls to {provider} begin again"),
-                }
+        for (provider, tenant) in keys {
+            let Some(place) = gates.get_mut(&(provider.clone(), tenant.clone())) else { continue };
+            let changed = place.scope.end(said, call.who, is_news, now, chance);
+            if changed.is_mended {
+                let mut suspects = self.suspects();
+                suspects.mended(provider, tenant.as_ref().map(|_| call.who.tenant));
+                tell_suspects(&suspects, provider.label());
+            }
+            if let Some(is_shut) = changed.shut {
+                tell_gate(&gates, provider, tenant.as_ref(), is_shut, said);
             }
         }
+    }
+
+    /// Keeps what was said of a device. Says whether it is news: the first refusal, or none.
+    fn note_suspect(&self, call: &Call, said: Option<Said>, now: Instant, chance: f64) -> bool {
+        let mut suspects = self.suspects();
+        let (is_news, has_changed) = match said {
+            Some(Said::Refused) => {
+                let is_news = suspects.refused(call.device, &call.provider, call.who.tenant, now, chance);
+                (is_news, is_news)
+            }
+            Some(Said::Served | Said::Answered) => (true, suspects.cleared(call.device)),
+            Some(Said::Trouble | Said::Brake(_) | Said::Throttled(_) | Said::Broken) | None => {
+                suspects.unheard(call.device, now);
+                (true, false)
+            }
+        };
+        if has_changed {
+            tell_suspects(&suspects, call.provider.label());
+        }
+        is_news
     }
 
     /// Takes note of what a push service said of a token. Says whether dead ones may be dropped now.
-    pub(crate) fn may_drop(&self, service: PushService, is_dead: bool) -> bool {
+    pub(crate) fn may_drop(&self, service: PushService, call: &Call, is_dead: bool) -> bool {
         let now = (self.now)();
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = drops.entry(service).or_insert_with(|| Drops::new(now)).note(is_dead, now);
+        let may = drops.entry(service).or_insert_with(|| Drops::new(now)).note(is_dead, call.who.person, now);
         let suspended =
             metrics::gauge!("watchbell_fallback_token_drops_suspended", "service" => service.as_str());
         suspended.set(if may { 0.0 } else { 1.0 });
@@ -231,29 +294,78 @@ impl Guard {
         may
     }
 
-    fn kind(&self, provider: &Provider) -> Arc<Semaphore> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = || Arc::new(Semaphore::new(self.calls_max(provider, false)));
-        Arc::clone(kinds.entry(provider.label()).or_insert_with(places))
+    fn bulkhead(&self, provider: &Provider, tenant: Option<&Tenant>) -> Arc<Semaphore> {
+        let mut bulkheads = self.bulkheads.lock().unwrap_or_else(PoisonError::into_inner);
+        if bulkheads.len() >= BULKHEADS_MAX {
+            bulkheads.retain(|_, calls| Arc::strong_count(calls) > 1);
+        }
+        let calls_max = self.kind_calls_max(provider, tenant.is_some());
+        let calls = || Arc::new(Semaphore::new(calls_max));
+        Arc::clone(bulkheads.entry((provider.label(), tenant.cloned())).or_insert_with(calls))
     }
 
+    /// Calls at once past one gate.
     fn calls_max(&self, provider: &Provider, of_tenant: bool) -> usize {
+        let calls_max = self.kind_calls_max(provider, of_tenant);
+        match provider {
+            // One that hangs leaves room for the others.
+            Provider::Push { origin: Some(_), .. } => (calls_max * ORIGIN_PERCENT / 100).max(1),
+            Provider::Push { .. } | Provider::Email => calls_max,
+        }
+    }
+
+    fn kind_calls_max(&self, provider: &Provider, of_tenant: bool) -> usize {
         let calls_max = if of_tenant { self.tenant_calls_max } else { self.provider_calls_max };
         match provider {
-            Provider::Push(..) => calls_max,
+            Provider::Push { .. } => calls_max,
             Provider::Email if of_tenant => calls_max.min(EMAIL_CALLS_MAX * TENANT_PERCENT / 100),
             Provider::Email => calls_max.min(EMAIL_CALLS_MAX),
         }
     }
 
-    fn gates(&self) -> MutexGuard<'_, HashMap<Key, Place>> {
+    fn gates(&self) -> MutexGuard<'_, Gates> {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, Suspects> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_put_off(provider: &Provider, why: &'static str) {
+    metrics::counter!("watchbell_fallback_put_off_total", "provider" => provider.label(), "why" => why)
+        .increment(1);
+}
+
+fn tell_suspects(suspects: &Suspects, label: &'static str) {
+    metrics::gauge!("watchbell_fallback_suspects", "provider" => label).set(suspects.count(label) as f64);
+}
+
+/// Says that a gate shut or opened, and counts those that are shut. An origin is named by whoever has a browser, so it is
+/// in the log and not in a label.
+fn tell_gate(gates: &Gates, provider: &Provider, tenant: Option<&Tenant>, is_shut: bool, said: Option<Said>) {
+    let label = provider.label();
+    let of = if tenant.is_some() { "tenant" } else { "everybody" };
+    metrics::gauge!("watchbell_fallback_gates_shut", "provider" => label, "of" => of)
+        .set(gates.shut(label, tenant.is_some()) as f64);
+    let tenant = tenant.map_or("all", Tenant::as_str);
+    match (is_shut, said) {
+        (true, Some(Said::Refused | Said::Broken)) => {
+            error!(
+                ?provider,
+                tenant,
+                "Calls to {label} are held back: it refuses our configuration, and an operator has to mend it"
+            );
+        }
+        (true, said) => warn!(?provider, tenant, ?said, "Calls to {label} are held back: it is in trouble"),
+        (false, _) => info!(?provider, tenant, "Calls to {label} begin again"),
     }
 }
 
 /// The right to one call, and its place.
 pub(crate) struct Pass<'a> {
     guard: &'a Guard,
+    call: Call,
     keys: [Key; 2],
     chance: f64,
     is_ended: bool,
@@ -262,9 +374,9 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     /// The provider has answered, or did not in time.
-    pub(crate) fn end(mut self, health: Health) {
+    pub(crate) fn end(mut self, said: Said) {
         self.is_ended = true;
-        self.guard.end(&self.keys, Some(health), self.chance);
+        self.guard.end(&self.call, &self.keys, Some(said), self.chance);
     }
 }
 
@@ -272,7 +384,7 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
-            self.guard.end(&self.keys, None, self.chance);
+            self.guard.end(&self.call, &self.keys, None, self.chance);
         }
     }
 }

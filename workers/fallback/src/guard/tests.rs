@@ -9,6 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::time::{sleep, sleep_until};
+use watchbell::domain::UserId;
 
 use super::{gate::RAMP, *};
 
@@ -20,8 +21,18 @@ fn acme() -> Tenant {
     Tenant::parse("acme").unwrap()
 }
 
+fn push(service: PushService) -> Provider {
+    Provider::Push { service, environment: None, origin: None }
+}
+
 fn apns() -> Provider {
-    Provider::Push(PushService::Apns, None)
+    push(PushService::Apns)
+}
+
+/// A call for a person who has one device there.
+fn call(guard: &Guard, provider: Provider, tenant: &Tenant, person: u32) -> Call {
+    let user = UserKey::new(tenant.clone(), UserId::parse(format!("user-{person}")).unwrap());
+    guard.call(provider, &user, &Secret::from(format!("token-{person}")))
 }
 
 /// The same numbers in each run.
@@ -47,14 +58,14 @@ impl Scripted {
         Self { is_down: AtomicBool::new(false), begun, calls: Mutex::default() }
     }
 
-    async fn call(&self) -> Health {
+    async fn call(&self) -> Said {
         *self.calls.lock().unwrap().entry(self.begun.elapsed().as_secs()).or_default() += 1;
         if self.is_down.load(Ordering::Relaxed) {
             sleep(CALL_TIMEOUT).await;
-            return Health::Trouble;
+            return Said::Trouble;
         }
         sleep(Duration::from_millis(20)).await;
-        Health::Fine
+        Said::Served
     }
 
     fn calls_in(&self, secs: std::ops::Range<u64>) -> u32 {
@@ -69,7 +80,7 @@ impl Scripted {
 /// One push, put off and repeated as the store would have it; how long it took until it was taken.
 async fn deliver(
     guard: &Guard,
-    provider: Provider,
+    call: Call,
     scripted: &Scripted,
     senders: &Semaphore,
     chance: &Chance,
@@ -80,12 +91,12 @@ async fn deliver(
         // A walk that waits is a row in the store and holds no sender.
         let wait = {
             let _sender = senders.acquire().await.unwrap();
-            match guard.enter(provider.clone(), &acme(), tries > 0, chance.next()).await {
+            match guard.enter(call.clone(), tries > 0, chance.next()).await {
                 Err(later) => later.wait,
                 Ok(pass) => {
-                    let health = scripted.call().await;
-                    pass.end(health);
-                    if health == Health::Fine {
+                    let said = scripted.call().await;
+                    pass.end(said);
+                    if said == Said::Served {
                         return begun.elapsed();
                     }
                     tries += 1;
@@ -116,14 +127,14 @@ async fn a_provider_down_for_ten_minutes_leaves_the_other_untouched_and_recovers
     let load = |provider: Provider, scripted| {
         let (guard, senders, chance) = (&guard, &senders, &chance);
         join_all((0..3_600_u32).map(move |n| {
-            let provider = provider.clone();
+            let call = call(guard, provider.clone(), &acme(), n % 500);
             async move {
                 sleep(Duration::from_millis(200) * n).await;
-                deliver(guard, provider, scripted, senders, chance).await
+                deliver(guard, call, scripted, senders, chance).await
             }
         }))
     };
-    let android = Provider::Push(PushService::Fcm, None);
+    let android = push(PushService::Fcm);
     let ((), to_apple, to_google) = tokio::join!(outage, load(apns(), &apple), load(android, &google));
 
     let slowest = to_google.iter().max().unwrap();
@@ -162,16 +173,21 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
     let (guard, tenant) = (Guard::new(64), acme());
     let is_down = |at: Duration| at < FLAPS_FOR && (at.as_secs() / u64::from(FLAPS_EVERY)).is_multiple_of(2);
     let (mut openings, mut was_shut, mut passed) = (0, false, 0_u32);
+    let mut person = 0;
+    let mut next = || {
+        person += 1;
+        call(&guard, apns(), &tenant, person % 50)
+    };
     // Ten calls a second that ask whether they may, for as long as it flaps and a ramp and a breaker's time longer.
     while begun.elapsed() < FLAPS_FOR + gate::RAMP * 3 {
-        let is_shut = match guard.enter(apns(), &tenant, false, 0.5).await {
+        let is_shut = match guard.enter(next(), false, 0.5).await {
             Ok(pass) => {
-                pass.end(if is_down(begun.elapsed()) { Health::Trouble } else { Health::Fine });
+                pass.end(if is_down(begun.elapsed()) { Said::Trouble } else { Said::Served });
                 passed += 1;
                 false
             }
             // On the ramp a call may wait for its turn; that is not shut.
-            Err(_) => guard.gates()[&(apns(), None)].gate.is_shut(),
+            Err(_) => guard.gates().get_mut(&(apns(), None)).unwrap().scope.is_shut(),
         };
         openings += u32::from(is_shut && !was_shut);
         was_shut = is_shut;
@@ -180,9 +196,9 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
     assert!((3..=FLAPS / 4).contains(&openings), "{openings} times shut in {FLAPS} flaps");
     assert!(passed > 100, "it was used when it worked: {passed} calls");
     for _ in 0..100 {
-        let pass = guard.enter(apns(), &tenant, false, 0.5).await;
+        let pass = guard.enter(next(), false, 0.5).await;
         assert!(pass.is_ok(), "nobody had to do anything for it to be at full speed again");
-        pass.unwrap().end(Health::Fine);
+        pass.unwrap().end(Said::Served);
     }
 }
 
@@ -194,68 +210,181 @@ async fn a_provider_that_hangs_leaves_room_for_the_others() {
     for n in 0..8 {
         // Many tenants, so that no share of one is what fills up.
         let tenant = Tenant::parse(format!("t{n}")).unwrap();
-        match guard.enter(apns(), &tenant, false, 0.0).await {
+        match guard.enter(call(&guard, apns(), &tenant, 1), false, 0.0).await {
             Ok(pass) => held.push(pass),
             Err(later) => put_off = Some(later),
         }
     }
     assert_eq!(held.len(), 6, "three quarters of eight");
-    assert_eq!(put_off.unwrap().wait, PLACE_RETRY);
-    assert!(guard.enter(Provider::Email, &acme(), false, 0.0).await.is_ok(), "another one has places");
+    assert_eq!(put_off.map(|later| (later.wait, later.is_trouble)), Some((PLACE_RETRY, false)));
+    let mail = call(&guard, Provider::Email, &acme(), 1);
+    assert!(guard.enter(mail, false, 0.0).await.is_ok(), "another one has places");
     drop(held);
-    assert!(guard.enter(apns(), &acme(), false, 0.0).await.is_ok(), "places are given back");
+    let pass = guard.enter(call(&guard, apns(), &acme(), 1), false, 0.0).await;
+    assert!(pass.is_ok(), "places are given back");
+}
+
+fn origin(name: &str) -> Provider {
+    Provider::Push { service: PushService::WebPush, environment: None, origin: Some(name.to_owned()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_hangs_leaves_room_for_the_others() {
+    let guard = Guard::new(8);
+    let mut held = Vec::new();
+    for n in 0..8 {
+        let tenant = Tenant::parse(format!("t{n}")).unwrap();
+        held.extend(guard.enter(call(&guard, origin("slow.example"), &tenant, 1), false, 0.0).await.ok());
+    }
+    assert_eq!(held.len(), 4, "three quarters of what Web Push may have");
+    let other = guard.enter(call(&guard, origin("push.example"), &acme(), 1), false, 0.0).await;
+    assert!(other.is_ok(), "another origin has places");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_that_floods_leaves_room_for_the_others() {
-    let guard = Guard::new(8);
-    let mut held = Vec::new();
-    while let Ok(pass) = guard.enter(apns(), &acme(), false, 0.0).await {
-        held.push(pass);
-    }
-    assert_eq!(held.len(), 4, "three quarters of six");
     let other = Tenant::parse("other").unwrap();
-    assert!(guard.enter(apns(), &other, false, 0.0).await.is_ok());
+    for (why, many) in [("one service", false), ("many origins", true)] {
+        let guard = Guard::new(8);
+        let at = |n: u32| if many { origin(&format!("h{n}.example")) } else { apns() };
+        let mut held = Vec::new();
+        for n in 0..8 {
+            held.extend(guard.enter(call(&guard, at(n), &acme(), n), false, 0.0).await.ok());
+        }
+        assert_eq!(held.len(), 4, "three quarters of six, by {why}");
+        assert!(guard.enter(call(&guard, at(1), &other, 1), false, 0.0).await.is_ok(), "{why}");
+    }
+}
+
+/// Who said what, and who is held back: everything that one device, origin, environment or tenant can say.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
+    let apple = |environment| Provider::Push {
+        service: PushService::Apns,
+        environment: Some(environment),
+        origin: None,
+    };
+    let (sandbox, production) = (apple(PushEnvironment::Sandbox), apple(PushEnvironment::Production));
+    let other = Tenant::parse("other").unwrap();
+    let (own, theirs) = (acme(), other);
+    let fcm = || push(PushService::Fcm);
+    let (sick, well) = (|| origin("sick.example"), || origin("well.example"));
+    // Each of them says `said`, one after the other; then it is asked who may go.
+    for (why, said, by, held, free) in [
+        (
+            "one token of Google's: that device",
+            Said::Refused,
+            vec![(fcm(), &own, 1); 8],
+            vec![(fcm(), &own, 1)],
+            vec![(fcm(), &own, 2), (fcm(), &theirs, 3)],
+        ),
+        (
+            "three people of a tenant: that tenant",
+            Said::Refused,
+            vec![(fcm(), &own, 1), (fcm(), &own, 2), (fcm(), &own, 3)],
+            vec![(fcm(), &own, 4)],
+            vec![(fcm(), &theirs, 5), (apns(), &own, 4)],
+        ),
+        (
+            "people of several tenants: everybody there",
+            Said::Refused,
+            vec![(fcm(), &own, 1), (fcm(), &own, 2), (fcm(), &theirs, 3)],
+            vec![(fcm(), &theirs, 4), (fcm(), &own, 5)],
+            vec![(apns(), &own, 4), (Provider::Email, &theirs, 4)],
+        ),
+        (
+            "three browsers of one origin: that origin",
+            Said::Refused,
+            vec![(sick(), &own, 1), (sick(), &own, 2), (sick(), &theirs, 3)],
+            vec![(sick(), &own, 4)],
+            vec![(well(), &own, 4), (well(), &theirs, 5)],
+        ),
+        (
+            "three phones of Apple's sandbox: the sandbox",
+            Said::Refused,
+            vec![(sandbox.clone(), &own, 1), (sandbox.clone(), &own, 2), (sandbox.clone(), &theirs, 3)],
+            vec![(sandbox.clone(), &own, 4)],
+            vec![(production.clone(), &own, 4), (production.clone(), &own, 1)],
+        ),
+        (
+            "our own credentials, before a device was named: everybody there",
+            Said::Broken,
+            vec![(Provider::Email, &own, 1)],
+            vec![(Provider::Email, &own, 2), (Provider::Email, &theirs, 3)],
+            vec![(fcm(), &own, 2)],
+        ),
+        (
+            "one browser is asked to slow down: nobody else",
+            Said::Throttled(SECOND * 600),
+            vec![(sick(), &own, 1); 5],
+            vec![],
+            vec![(sick(), &own, 2), (sick(), &theirs, 3)],
+        ),
+        (
+            "one device is in trouble: nobody else",
+            Said::Trouble,
+            vec![(fcm(), &own, 1); 100],
+            vec![],
+            vec![(fcm(), &own, 2), (fcm(), &theirs, 3)],
+        ),
+    ] {
+        let guard = Guard::new(64);
+        for (provider, tenant, person) in by {
+            if let Ok(pass) = guard.enter(call(&guard, provider, tenant, person), false, 0.0).await {
+                pass.end(said);
+            }
+        }
+        for (is_held, asked) in [(true, held), (false, free)] {
+            for (provider, tenant, person) in asked {
+                let asked = format!("{why}: {provider:?} {tenant} {person}");
+                let later = guard.enter(call(&guard, provider, tenant, person), false, 0.0).await.err();
+                assert_eq!(later.is_some_and(|later| later.is_trouble), is_held, "{asked}");
+            }
+        }
+    }
+}
+
+/// Fleets of one device: nobody can agree with it, so it rests by itself, and is called again when that is over.
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_alone_rests_and_is_taken_up_again_by_itself() {
+    let (guard, begun) = (Guard::new(64), Instant::now());
+    let mut called = Vec::new();
+    // An alert a second for an hour; what refuses it is mended after half of that.
+    while begun.elapsed() < SECOND * 3_600 {
+        if let Ok(pass) = guard.enter(call(&guard, apns(), &acme(), 1), false, 0.0).await {
+            called.push(begun.elapsed().as_secs());
+            pass.end(if begun.elapsed() < SECOND * 1_800 { Said::Refused } else { Said::Served });
+        }
+        sleep(SECOND).await;
+    }
+    assert_eq!(called[..6], [0, 60, 180, 420, 900, 1_500], "it is left alone for longer each time");
+    assert_eq!(called[6], 2_100, "and is at full speed when it is mended");
+    assert_eq!(called.len(), 6 + 1_500);
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_of_one_tenant_or_push_service_is_its_own() {
-    let guard = Guard::new(64);
-    let host = |name: &str| Provider::Push(PushService::WebPush, Some(name.to_owned()));
-    guard.enter(host("evil.example"), &acme(), false, 0.0).await.unwrap().end(Health::Broken);
-    assert!(guard.enter(host("evil.example"), &acme(), false, 0.0).await.is_err());
-    assert!(guard.enter(host("push.example"), &acme(), false, 0.0).await.is_ok(), "another host");
-
+async fn trouble_of_one_tenant_is_its_own() {
+    let (guard, other) = (Guard::new(64), Tenant::parse("other").unwrap());
+    let mail = |tenant: &Tenant, person| call(&guard, Provider::Email, tenant, person);
     // One tenant's mails bring nothing but trouble, among ten times as many that are fine.
-    let other = Tenant::parse("other").unwrap();
-    for _ in 0..25 {
-        if let Ok(pass) = guard.enter(Provider::Email, &acme(), false, 0.0).await {
-            pass.end(Health::Trouble);
+    for n in 0..25 {
+        if let Ok(pass) = guard.enter(mail(&acme(), n), false, 0.0).await {
+            pass.end(Said::Trouble);
         }
         for _ in 0..10 {
-            guard.enter(Provider::Email, &other, false, 0.0).await.unwrap().end(Health::Fine);
+            guard.enter(mail(&other, n), false, 0.0).await.unwrap().end(Said::Served);
         }
     }
-    assert!(guard.enter(Provider::Email, &acme(), false, 0.0).await.is_err(), "theirs is shut");
-    assert!(guard.enter(Provider::Email, &other, false, 0.0).await.is_ok(), "the relay's is open");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_remembered_is_bounded() {
-    let guard = Guard::new(64);
-    for n in 0..GATES_MAX + 100 {
-        let host = Provider::Push(PushService::WebPush, Some(format!("h{n}.example")));
-        if let Ok(pass) = guard.enter(host, &acme(), false, 0.0).await {
-            pass.end(Health::Broken); // None of them is idle, so none can be forgotten.
-        }
-    }
-    assert!(guard.gates().len() <= GATES_MAX);
+    assert!(guard.enter(mail(&acme(), 1), false, 0.0).await.is_err(), "theirs is shut");
+    assert!(guard.enter(mail(&other, 1), false, 0.0).await.is_ok(), "the relay's is open");
 }
 
 #[tokio::test]
 async fn dead_tokens_of_one_service_do_not_stop_the_others() {
     let guard = Guard::new(64);
-    let dropped = (0..50).filter(|_| guard.may_drop(PushService::Apns, true)).count();
+    let may_drop =
+        |service, person| guard.may_drop(service, &call(&guard, push(service), &acme(), person), true);
+    let dropped = (0..50).filter(|person| may_drop(PushService::Apns, *person)).count();
     assert_eq!(dropped, 19, "then it is a spike");
-    assert!(guard.may_drop(PushService::Fcm, true));
+    assert!(may_drop(PushService::Fcm, 1));
 }

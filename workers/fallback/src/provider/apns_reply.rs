@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Accepted, SendError, ThrottleScope, http, reason};
+use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
 
 /// Reasons after which the client itself does something before it reports.
 pub(super) const EXPIRED_PROVIDER_TOKEN: &str = "ExpiredProviderToken";
@@ -45,13 +45,14 @@ pub(super) fn classify(
         None => format!("HTTP {status}"),
     };
     let retry_after = http::retry_after(headers, now);
+    let config_fault = |reason| SendError::ConfigFault { blame: Blame::Device, reason };
     let error = match (status, reason.as_str()) {
         (410, "Unregistered" | "ExpiredToken") => {
             let since = refusal.timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok());
             SendError::Unregistered { since, reason }
         }
         (400, "BadDeviceToken" | "DeviceTokenNotForTopic") => SendError::BadToken { reason },
-        (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => SendError::ConfigFault { reason },
+        (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => config_fault(reason),
         (400, "IdleTimeout") => SendError::Unavailable { retry_after, reason },
         (
             403,
@@ -65,12 +66,15 @@ pub(super) fn classify(
             | "BadEnvironmentKeyIdInToken"
             // Not in Apple's list, yet seen in answers.
             | "BadEnvironmentKeyInToken",
-        ) => SendError::ConfigFault { reason },
-        // Theirs to name the device; anything else with this status is about all of us.
-        (429, "TooManyRequests") => {
-            SendError::Throttled { retry_after, scope: ThrottleScope::Device, reason }
+        ) => config_fault(reason),
+        (429, word) => {
+            let scope = match word {
+                "TooManyRequests" => ThrottleScope::Device,
+                TOO_MANY_TOKEN_UPDATES => ThrottleScope::Provider,
+                _ => ThrottleScope::Unnamed,
+            };
+            SendError::Throttled { retry_after, scope, reason }
         }
-        (429, _) => SendError::Throttled { retry_after, scope: ThrottleScope::Provider, reason },
         // Covers the faults of our own making (BadCollapseId, BadExpirationDate, BadMessageId, BadPriority,
         // DuplicateHeaders, InvalidPushType, PayloadEmpty, MissingDeviceToken, BadPath, MethodNotAllowed,
         // PayloadTooLarge) and what we do not know.
@@ -180,7 +184,7 @@ mod tests {
         for (body, expected) in [
             (r#"{"reason":"TooManyRequests"}"#, ThrottleScope::Device),
             (r#"{"reason":"TooManyProviderTokenUpdates"}"#, ThrottleScope::Provider),
-            ("", ThrottleScope::Provider),
+            ("", ThrottleScope::Unnamed),
         ] {
             match answer(429, body, &seven).unwrap_err() {
                 SendError::Throttled { retry_after, scope, .. } => {

@@ -20,7 +20,7 @@ use reqwest::header::HeaderValue;
 use serde::Serialize;
 use watchbell::domain::Secret;
 
-use super::{SendError, SetupError, ThrottleScope};
+use super::{Blame, SendError, SetupError, ThrottleScope};
 
 /// When a token is replaced.
 const REFRESH_AGE: SignedDuration = SignedDuration::from_mins(50);
@@ -142,7 +142,10 @@ impl TokenMint {
     }
 
     fn sign(&self, now: Timestamp) -> Result<HeaderValue, SendError> {
-        let fault = || SendError::ConfigFault { reason: "the APNs key cannot sign".to_owned() };
+        let fault = || SendError::ConfigFault {
+            blame: Blame::Everybody,
+            reason: "the APNs key cannot sign".to_owned(),
+        };
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key_id.clone());
         let claims = Claims { iss: &self.team_id, iat: now.as_second() };

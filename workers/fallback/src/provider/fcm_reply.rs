@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Accepted, SendError, ThrottleScope, http, reason};
+use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
 
 /// The wait after a quota is used up, when none is named.
 const QUOTA_WAIT: Duration = Duration::from_secs(60);
@@ -41,11 +41,10 @@ pub(super) fn classify(
     let message = error["message"].as_str().unwrap_or_default().to_ascii_lowercase();
     let asked = http::retry_after(headers, now);
     let unavailable = |reason| SendError::Unavailable { retry_after: asked.or(Some(RETRY_WAIT)), reason };
-    let throttled = |reason| {
-        // The quota of one device is 240 a minute, that of a project 600,000; the text tells which.
-        let device = message.contains("device");
-        let scope = if device { ThrottleScope::Device } else { ThrottleScope::Provider };
-        SendError::Throttled { retry_after: asked.or(Some(QUOTA_WAIT)), scope, reason }
+    let throttled = |reason| SendError::Throttled {
+        retry_after: asked.or(Some(QUOTA_WAIT)),
+        scope: whose_quota(&message),
+        reason,
     };
     let invalid = |reason| {
         if blames_the_token(details, &message) {
@@ -54,17 +53,18 @@ pub(super) fn classify(
             SendError::Rejected { reason }
         }
     };
+    let config_fault = |reason| SendError::ConfigFault { blame: Blame::Device, reason };
     Err(match (code, status) {
         (Some("UNREGISTERED"), _) => SendError::Unregistered { since: None, reason },
         (Some("INVALID_ARGUMENT"), _) => invalid(reason),
         (Some("SENDER_ID_MISMATCH"), _) => SendError::BadToken { reason },
         (Some("QUOTA_EXCEEDED"), _) => throttled(reason),
         (Some("UNAVAILABLE" | "INTERNAL"), _) => unavailable(reason),
-        (Some("THIRD_PARTY_AUTH_ERROR"), _) => SendError::ConfigFault { reason },
+        (Some("THIRD_PARTY_AUTH_ERROR"), _) => config_fault(reason),
         // UNSPECIFIED_ERROR, a code yet to come, or none: the status decides.
         (_, 400) => invalid(reason),
         // Our credentials (after the one refresh), our rights, or our project's name in the path.
-        (_, 401 | 403 | 404) => SendError::ConfigFault { reason },
+        (_, 401 | 403 | 404) => config_fault(reason),
         (_, 429) => throttled(reason),
         (_, 402..=499) => SendError::Rejected { reason },
         (_, _) => unavailable(reason),
@@ -74,6 +74,15 @@ pub(super) fn classify(
 /// Whether the access token was refused, for which there is a remedy: another one.
 pub(super) fn wants_new_access_token(outcome: &Result<Accepted, SendError>, status: u16) -> bool {
     status == 401 && outcome.as_ref().is_err_and(|error| error.reason() != "THIRD_PARTY_AUTH_ERROR")
+}
+
+/// The quota of one device is 240 a minute, that of a project 600,000; the text may tell which.
+fn whose_quota(message: &str) -> ThrottleScope {
+    match message {
+        device if device.contains("device") => ThrottleScope::Device,
+        project if project.contains("project") || project.contains("quota metric") => ThrottleScope::Provider,
+        _ => ThrottleScope::Unnamed,
+    }
 }
 
 fn blames_the_token(details: &[Value], message: &str) -> bool {
@@ -188,10 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_brakes_the_device_or_all() {
+    fn a_quota_brakes_the_device_or_all_as_its_text_says() {
         for (message, expected) in [
             ("Device message rate exceeded", ThrottleScope::Device),
             ("Quota exceeded for quota metric 'Send requests'", ThrottleScope::Provider),
+            ("The project sends too much", ThrottleScope::Provider),
+            ("Slow down", ThrottleScope::Unnamed),
+            ("", ThrottleScope::Unnamed),
         ] {
             match answer(429, &refusal(Some("QUOTA_EXCEEDED"), "RESOURCE_EXHAUSTED", message, None)) {
                 SendError::Throttled { scope, .. } => assert_eq!(scope, expected, "{message}"),

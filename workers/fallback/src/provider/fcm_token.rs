@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tracing::debug;
 use watchbell::domain::Secret;
 
-use super::{SendError, SetupError, ThrottleScope, http, reason};
+use super::{Blame, SendError, SetupError, ThrottleScope, http, reason};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -81,6 +81,7 @@ impl ServiceAccount {
         let (iat, exp) = (now.as_second(), (now + ASSERTION_LIFE).as_second());
         let claims = Claims { iss: &self.email, scope: SCOPE, aud: self.token_uri.as_str(), iat, exp };
         jsonwebtoken::encode(&header, &claims, &self.key).map_err(|_| SendError::ConfigFault {
+            blame: Blame::Everybody,
             reason: "the service account's key cannot sign".to_owned(),
         })
     }
@@ -171,7 +172,7 @@ fn read_token(
     let reason = format!("access token: {}", word.map_or_else(|| format!("HTTP {status}"), str::to_owned));
     Err(match status {
         429 => SendError::Throttled { retry_after, scope: ThrottleScope::Provider, reason },
-        400..=499 => SendError::ConfigFault { reason },
+        400..=499 => SendError::ConfigFault { blame: Blame::Everybody, reason },
         _ => SendError::Unavailable { retry_after, reason },
     })
 }

@@ -182,6 +182,18 @@ pub enum ThrottleScope {
     Device,
     /// Everything we send there.
     Provider,
+    /// The provider did not say: that device's, until it tells others the same.
+    Unnamed,
+}
+
+/// Whom a refusal of our configuration is about, as far as the provider can have known when it refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The request named a device or an address, which may be what does not fit us: a token of another app, a
+    /// subscription by an older key, a phone of Apple's other environment.
+    Device,
+    /// No device had been named yet: our credentials, or our own address.
+    Everybody,
 }
 
 /// Why the provider did not accept. `reason` is the provider's own word where it is known to be safe to
@@ -226,9 +238,12 @@ pub enum SendError {
         /// What broke.
         reason: String,
     },
-    /// Our keys, topic or endpoint are wrong: every message would fail, and an operator is needed.
+    /// Our keys, topic or endpoint are wrong, at least for this device: when it is so for all, every message would
+    /// fail, and an operator is needed.
     #[error("the provider refused our configuration: {reason}")]
     ConfigFault {
+        /// For whom.
+        blame: Blame,
         /// The provider's word.
         reason: String,
     },
@@ -261,7 +276,8 @@ pub enum Disposition {
     },
     /// This message will never pass here; go on to the next channel.
     DropMessage,
-    /// Every message is affected: open the breaker and tell an operator. The message itself waits.
+    /// What refused it may be mended: the message waits, its device rests, and an operator is told. Whether everybody's
+    /// messages wait is decided by what others are told (`guard`).
     ConfigFault,
     /// Never write to this address again, until the user gives it anew.
     SuppressAddress,
@@ -278,7 +294,6 @@ impl SendError {
             Self::Unregistered { since, .. } => Disposition::ForgetToken { unless_registered_after: *since },
             Self::BadToken { .. } => Disposition::ForgetToken { unless_registered_after: None },
             Self::Rejected { .. } => Disposition::DropMessage,
-            // Moving on to the next channel would only hide it.
             Self::ConfigFault { .. } => Disposition::ConfigFault,
             Self::AddressRefused { .. } => Disposition::SuppressAddress,
         }
@@ -292,7 +307,7 @@ impl SendError {
             | Self::Throttled { reason, .. }
             | Self::Unavailable { reason, .. }
             | Self::Unreachable { reason }
-            | Self::ConfigFault { reason }
+            | Self::ConfigFault { reason, .. }
             | Self::Rejected { reason }
             | Self::AddressRefused { reason } => reason,
         }
@@ -320,7 +335,7 @@ impl SendError {
         | Self::Throttled { reason, .. }
         | Self::Unavailable { reason, .. }
         | Self::Unreachable { reason }
-        | Self::ConfigFault { reason }
+        | Self::ConfigFault { reason, .. }
         | Self::Rejected { reason }
         | Self::AddressRefused { reason }) = &mut self;
         *reason = reason::tidy(reason, secrets);

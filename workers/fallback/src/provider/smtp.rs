@@ -145,7 +145,7 @@ impl From<Failure> for SendError {
         match how {
             How::Refused { code, text } => smtp_reply::classify(stage, code, &text),
             How::Lost(cause) => smtp_reply::lost(stage, &cause),
-            How::Unable(reason) => Self::ConfigFault { reason },
+            How::Unable(reason) => Self::ConfigFault { blame: smtp_reply::blame_at(stage), reason },
         }
     }
 }

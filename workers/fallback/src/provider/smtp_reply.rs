@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{SendError, ThrottleScope};
+use super::{Blame, SendError, ThrottleScope};
 
 /// The first wait after a temporary refusal; greylists let pass those who come back later than that.
 const RETRY_WAIT: Duration = Duration::from_secs(60);
@@ -35,16 +35,18 @@ pub(super) fn classify(stage: Stage, code: u16, text: &str) -> SendError {
     let reason = format!("{code} {text}");
     match (code, enhanced) {
         // Our name and password, wherever the relay thinks of asking for them.
-        (530 | 535 | 538, _) => SendError::ConfigFault { reason },
+        (530 | 535 | 538, _) => SendError::ConfigFault { blame: blame_at(stage), reason },
         // A mailbox's trouble is its own: it must not open the relay's breaker.
         (400..=499, Some([4, 2 | 7, _])) | (450, _) if stage == Stage::Recipient => {
             SendError::Throttled { retry_after: Some(RETRY_WAIT), scope: ThrottleScope::Device, reason }
         }
         (400..=499, _) => SendError::Unavailable { retry_after: Some(RETRY_WAIT), reason },
+        // About this message, whenever it is said: its size, or an address that only it has (SMTPUTF8).
+        (_, Some([5, 3, 4] | [5, 6, _])) => SendError::Rejected { reason },
         // Refused before there is a message, or for our own address: so will be every other one.
-        _ if stage <= Stage::Sender => SendError::ConfigFault { reason },
+        _ if stage <= Stage::Sender => SendError::ConfigFault { blame: blame_at(stage), reason },
         // The sender's address is wrong; relays tell that as late as here.
-        (_, Some([5, 1, 7 | 8])) => SendError::ConfigFault { reason },
+        (_, Some([5, 1, 7 | 8])) => SendError::ConfigFault { blame: blame_at(stage), reason },
         (550 | 551 | 553, Some([5, 1, _])) => SendError::AddressRefused { reason },
         (552, None) | (_, Some([5, 2, 2])) => SendError::Throttled {
             retry_after: Some(MAILBOX_FULL_WAIT),
@@ -54,6 +56,11 @@ pub(super) fn classify(stage: Stage, code: u16, text: &str) -> SendError {
         // Too large (5.3.4, 5.2.3), policy, spam and DMARC (5.7.x), and what we do not know.
         _ => SendError::Rejected { reason },
     }
+}
+
+/// Until the relay has heard an address, what it says is about us; afterwards one domain may say it for itself.
+pub(super) fn blame_at(stage: Stage) -> Blame {
+    if stage <= Stage::Sender { Blame::Everybody } else { Blame::Device }
 }
 
 /// What a lost connection means, `cause` saying how it was lost.
@@ -118,6 +125,27 @@ mod tests {
             let error = classify(stage, code, text);
             assert_eq!(error.disposition(), expected, "{why}");
             assert_eq!(error.reason(), format!("{code} {text}"), "{why}: the text is kept");
+        }
+    }
+
+    #[test]
+    fn everybody_is_blamed_only_before_an_address_was_named() {
+        for (stage, code, text, expected) in [
+            (Stage::Connect, 535, "5.7.8 bad credentials", Some(Blame::Everybody)),
+            (Stage::Connect, 554, "5.7.1 no service for you", Some(Blame::Everybody)),
+            (Stage::Sender, 553, "5.7.1 not owned by user", Some(Blame::Everybody)),
+            (Stage::Sender, 550, "5.6.7 no addresses beyond ASCII", None),
+            (Stage::Sender, 552, "5.3.4 too big", None),
+            (Stage::Recipient, 530, "5.7.0 authenticate first", Some(Blame::Device)),
+            (Stage::Recipient, 550, "5.1.8 sender domain unknown", Some(Blame::Device)),
+            (Stage::Recipient, 550, "5.7.1 this domain blocks you", None),
+            (Stage::Message, 550, "5.7.26 unauthenticated mail", None),
+        ] {
+            let blame = match classify(stage, code, text) {
+                SendError::ConfigFault { blame, .. } => Some(blame),
+                _ => None,
+            };
+            assert_eq!(blame, expected, "{code} {text}");
         }
     }
 

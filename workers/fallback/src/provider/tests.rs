@@ -26,7 +26,7 @@ fn every_error() -> Vec<SendError> {
         SendError::Throttled { retry_after: None, scope: ThrottleScope::Device, reason: reason() },
         SendError::Unavailable { retry_after: None, reason: reason() },
         SendError::Unreachable { reason: reason() },
-        SendError::ConfigFault { reason: reason() },
+        SendError::ConfigFault { blame: Blame::Everybody, reason: reason() },
         SendError::Rejected { reason: reason() },
         SendError::AddressRefused { reason: reason() },
     ]
@@ -107,7 +107,7 @@ fn each_error_has_one_consequence() {
         ),
         (
             "email would hide it",
-            SendError::ConfigFault { reason: reason() },
+            SendError::ConfigFault { blame: Blame::Everybody, reason: reason() },
             "config_fault",
             Disposition::ConfigFault,
         ),

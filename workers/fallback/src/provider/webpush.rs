@@ -38,7 +38,7 @@ use watchbell::{
 };
 
 use super::{
-    Accepted, PushContent, PushJob, PushSender, SendError, SetupError, Severity,
+    Accepted, Blame, PushContent, PushJob, PushSender, SendError, SetupError, Severity,
     http::{self, Calls, Protocol},
     public_only::PublicOnly,
     render,
@@ -229,7 +229,10 @@ impl WebPushSender {
     }
 
     fn sign(&self, origin: &str, now: Timestamp) -> Result<HeaderValue, SendError> {
-        let fault = || SendError::ConfigFault { reason: "the VAPID key cannot sign".to_owned() };
+        let fault = || SendError::ConfigFault {
+            blame: Blame::Everybody,
+            reason: "the VAPID key cannot sign".to_owned(),
+        };
         let part = |json: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
         let exp = (now + TOKEN_LIFE).as_second();
         let claims = json!({"aud": origin, "exp": exp, "sub": self.subject});

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Accepted, SendError, ThrottleScope, http, reason};
+use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
 
 /// What an answer means. A subscription is dropped for 404 and 410 only (I7): the standard says so of no other.
 #[expect(clippy::match_same_arms, reason = "an arm is a row of the standard's table")]
@@ -24,9 +24,10 @@ pub(super) fn classify(
         200..=204 => return Ok(Accepted::default()),
         404 | 410 => SendError::Unregistered { since: None, reason },
         // Our VAPID key is not the one that the browser subscribed with, or our token is wrong.
-        401 | 403 => SendError::ConfigFault { reason },
+        401 | 403 => SendError::ConfigFault { blame: Blame::Device, reason },
         413 => SendError::Rejected { reason },
-        429 => SendError::Throttled { retry_after, scope: ThrottleScope::Provider, reason },
+        // The standard does not say of whom: this subscription, or all that we send there.
+        429 => SendError::Throttled { retry_after, scope: ThrottleScope::Unnamed, reason },
         // 400 is a header of ours that this service does not like, or a subscription it cannot read: nobody can tell.
         400..=499 => SendError::Rejected { reason },
         // A redirect is not followed: it would take the push out of what was checked.

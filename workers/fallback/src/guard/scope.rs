@@ -1,0 +1,210 @@
+//! What one gate stands before, and what its people say of it: evidence in, gate state out. Pure: time and chance are
+//! arguments.
+//!
+//! A scope is a provider with its environment (Apple's) or origin (a push service's host), for all tenants or for one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    evidence::{Evidence, Opinion, Witness},
+    gate::{Gate, Health},
+};
+
+/// Tenants that have to agree before all tenants are held back.
+const TENANTS_MIN: usize = 2;
+/// A scope that nobody called for so long is forgotten, whatever was wrong with it.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// What a call came to, as far as it says something of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The provider took it.
+    Served,
+    /// The provider works, and does not want this message, token or address.
+    Answered,
+    /// It did not answer, or said that it cannot now.
+    Trouble,
+    /// It wants nothing more from any of us for so long.
+    Brake(Duration),
+    /// It wants nothing more for so long, and did not say from whom.
+    Throttled(Duration),
+    /// It refuses us, in a request that named a device: that device's trouble, until others agree.
+    Refused,
+    /// It refuses us, before any device was named: everybody's trouble.
+    Broken,
+}
+
+/// What a call changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// The gate shut (true) or opened (false).
+    pub(super) shut: Option<bool>,
+    /// What several had agreed on is over.
+    pub(super) is_mended: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Scope {
+    gate: Gate,
+    refusals: Evidence,
+    throttles: Evidence,
+    used_at: Instant,
+}
+
+impl Scope {
+    pub(super) fn new(of_one_tenant: bool, now: Instant) -> Self {
+        let tenants_min = if of_one_tenant { 1 } else { TENANTS_MIN };
+        let evidence = || Evidence::new(tenants_min);
+        Self { gate: Gate::new(now), refusals: evidence(), throttles: evidence(), used_at: now }
+    }
+
+    /// How long a call has to wait before it asks again; `None` when it may go now.
+    pub(super) fn wait(&mut self, is_retry: bool, now: Instant, chance: f64) -> Option<Duration> {
+        self.used_at = now;
+        self.gate.wait(is_retry, now, chance)
+    }
+
+    pub(super) fn begin(&mut self, is_retry: bool, now: Instant) {
+        self.gate.begin(is_retry, now);
+    }
+
+    /// A call ended; `None` when we gave it up ourselves. `is_news` unless this device was refused before.
+    pub(super) fn end(
+        &mut self,
+        said: Option<Said>,
+        who: Witness,
+        is_news: bool,
+        now: Instant,
+        chance: f64,
+    ) -> Changed {
+        let was_shut = self.gate.is_shut();
+        let mut is_mended = false;
+        let health = match said {
+            None => None,
+            Some(Said::Served) => {
+                self.throttles.served(now);
+                is_mended = self.refusals.served(now);
+                Some(Health::Fine)
+            }
+            Some(Said::Answered) => Some(Health::Fine),
+            Some(Said::Trouble) => Some(Health::Trouble),
+            Some(Said::Broken) => Some(Health::Broken),
+            Some(Said::Brake(wait)) => Some(Health::Brake(wait)),
+            Some(Said::Refused) => health_of(self.refusals.refused(who, is_news, now), Health::Broken),
+            Some(Said::Throttled(wait)) => {
+                health_of(self.throttles.refused(who, true, now), Health::Brake(wait))
+            }
+        };
+        self.gate.end(health, who.person, now, chance);
+        let is_shut = self.gate.is_shut();
+        Changed { shut: (is_shut != was_shut).then_some(is_shut), is_mended }
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.gate.is_shut()
+    }
+
+    /// Nothing is remembered here that a new one would not know, or that anybody has asked for in a long time.
+    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+        let is_quiet = self.refusals.is_idle(now) && self.throttles.is_idle(now) && self.gate.is_idle(now);
+        is_quiet || now.duration_since(self.used_at) >= FORGOTTEN_AFTER
+    }
+}
+
+/// What a gate is told of a refusal: one alone says nothing of the provider.
+fn health_of(opinion: Opinion, of_all: Health) -> Option<Health> {
+    match opinion {
+        Opinion::Alone => None,
+        Opinion::Agreed => Some(of_all),
+        Opinion::Repeated => Some(Health::Unproven),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to the gate of one tenant, in a table: a letter for each answer, by the person whose number follows.
+    /// `s`erved, `a`nswered, `t`rouble, `b`rake of 100 s, `h`alted for 100 s without saying who, `r`efused, `r1'` once
+    /// more, `x` refused before a device was named; `+s` lets seconds pass; `?` asks whether a call may go.
+    fn play(script: &str) -> String {
+        let mut now = Instant::now();
+        let (mut scope, mut heard) = (Scope::new(true, now), String::new());
+        for word in script.split_whitespace() {
+            let (what, number) = word.trim_end_matches('\'').split_at(1);
+            let number: u64 = number.parse().unwrap_or(1);
+            let hundred = Duration::from_secs(100);
+            let said = match what {
+                "+" => {
+                    now += Duration::from_secs(number);
+                    continue;
+                }
+                "?" => {
+                    let goes = scope.wait(false, now, 0.0).is_none();
+                    if goes {
+                        scope.begin(false, now);
+                    }
+                    heard.push(if goes { 'g' } else { '-' });
+                    continue;
+                }
+                "s" => Said::Served,
+                "a" => Said::Answered,
+                "t" => Said::Trouble,
+                "b" => Said::Brake(hundred),
+                "h" => Said::Throttled(hundred),
+                "r" => Said::Refused,
+                "x" => Said::Broken,
+                other => panic!("{other}"),
+            };
+            let who = Witness { person: number, tenant: 1 };
+            scope.end(Some(said), who, !word.ends_with('\''), now, 0.0);
+        }
+        heard
+    }
+
+    #[test]
+    fn who_said_what_holds_everybody_back_or_nobody() {
+        let many = |what: &str, people: u64, times: usize| -> String {
+            (0..times as u64).map(|n| format!("{what}{} ", n % people)).collect()
+        };
+        for (why, script, expected) in [
+            ("one device is refused", "r1 ?".to_owned(), "g"),
+            ("again and again", "r1 r1' r1' r1' r1' r1' r1' ?".to_owned(), "g"),
+            ("three people are", "r1 r2 r3 ?".to_owned(), "-"),
+            ("three people are, with one served between", "r1 r2 s4 r3 ?".to_owned(), "g"),
+            ("a token that is gone says nothing on that", "r1 a2 r3 r4 ?".to_owned(), "-"),
+            ("refused before a device was named", "x1 ?".to_owned(), "-"),
+            ("one device in trouble, a hundred times", format!("{} ?", many("t", 1, 100)), "g"),
+            ("two are, twenty times", format!("{} ?", many("t", 2, 20)), "g"),
+            ("four are, twenty times", format!("{} ?", many("t", 4, 20)), "-"),
+            ("asked to brake for all", "b1 ?".to_owned(), "-"),
+            ("one is asked to slow down", "h1 h1 h1 ?".to_owned(), "g"),
+            ("three are", "h1 h2 h3 ? +99 ? +1 ?".to_owned(), "--g"),
+            ("three are, with one served between", "h1 h2 s1 h3 ?".to_owned(), "g"),
+            ("mended: the probe, then the ramp", "r1 r2 r3 +5 ? s4 ? ?".to_owned(), "gg-"),
+            ("a new one is refused as probe: longer", "r1 r2 r3 +5 ? r4 +9 ? +1 ?".to_owned(), "g-g"),
+            ("a suspect as probe does not make it longer", "r1 r2 r3 +5 ? r1' +4 ? +1 ?".to_owned(), "g-g"),
+            ("nor the second time", "r1 r2 r3 +5 ? r1' +5 ? r1' +5 ?".to_owned(), "ggg"),
+            (
+                "refused alone as probe after an outage: the next one tries",
+                format!("{} +5 ? r9 ?", many("t", 4, 20)),
+                "gg",
+            ),
+        ] {
+            assert_eq!(play(&script), expected, "{why}: {script}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_calls_any_more_is_forgotten() {
+        let now = Instant::now();
+        let mut scope = Scope::new(true, now);
+        let who = Witness { person: 1, tenant: 1 };
+        scope.end(Some(Said::Broken), who, true, now, 0.0);
+        scope.wait(false, now, 0.0);
+        assert!(!scope.is_idle(now + FORGOTTEN_AFTER / 2));
+        assert!(scope.is_idle(now + FORGOTTEN_AFTER), "though it never opened again");
+    }
+}

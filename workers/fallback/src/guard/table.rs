@@ -1,0 +1,139 @@
+//! The gates of one process, found by whom they stand before, and how many there may be.
+//!
+//! What holds here:
+//! - Nobody's gate makes room for another's: what is full is full, and only what remembers nothing is forgotten.
+//! - A tenant whose people name many origins fills its own share, and what it adds to all tenants' gates.
+//! - A call for which there is no gate passes those there are, and its bulkheads.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, time::Instant};
+use watchbell::domain::Tenant;
+
+use super::{Provider, scope::Scope};
+
+/// Gates that are remembered, and those of one tenant.
+pub(super) const GATES_MAX: usize = 10_000;
+pub(super) const GATES_OF_TENANT_MAX: usize = 256;
+/// Gates that all tenants share: each stands before one provider, environment or origin.
+pub(super) const SHARED_GATES_MAX: usize = 1_000;
+/// How often those that remember nothing are looked for when there is no room.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A gate is a provider's, or a tenant's at a provider.
+pub(super) type Key = (Provider, Option<Tenant>);
+
+pub(super) struct Place {
+    pub(super) scope: Scope,
+    pub(super) calls: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+pub(super) struct Gates {
+    places: HashMap<Key, Place>,
+    /// By tenant; those of `None` are everybody's.
+    counts: HashMap<Option<Tenant>, usize>,
+    swept_at: Option<Instant>,
+}
+
+impl Gates {
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Place> {
+        self.places.get_mut(key)
+    }
+
+    /// The gate of that key, made when there is room for it. `calls_max` is for a new one.
+    pub(super) fn find(&mut self, key: &Key, calls_max: usize, now: Instant) -> Option<&mut Place> {
+        if !self.places.contains_key(key) {
+            if !self.has_room(&key.1) {
+                self.sweep(now);
+            }
+            if !self.has_room(&key.1) {
+                return None;
+            }
+            let calls = Arc::new(Semaphore::new(calls_max));
+            let place = Place { scope: Scope::new(key.1.is_some(), now), calls };
+            self.places.insert(key.clone(), place);
+            *self.counts.entry(key.1.clone()).or_default() += 1;
+        }
+        self.places.get_mut(key)
+    }
+
+    /// How many stand shut before providers with this label: all tenants' (false) or those of single tenants (true).
+    pub(super) fn shut(&self, label: &str, of_tenants: bool) -> usize {
+        let is_meant = |key: &Key| key.0.label() == label && key.1.is_some() == of_tenants;
+        self.places.iter().filter(|(key, place)| is_meant(key) && place.scope.is_shut()).count()
+    }
+
+    fn has_room(&self, tenant: &Option<Tenant>) -> bool {
+        let own_max = if tenant.is_some() { GATES_OF_TENANT_MAX } else { SHARED_GATES_MAX };
+        self.places.len() < GATES_MAX && self.counts.get(tenant).is_none_or(|own| *own < own_max)
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.swept_at.is_some_and(|at| now.duration_since(at) < SWEEP_EVERY) {
+            return;
+        }
+        self.swept_at = Some(now);
+        let counts = &mut self.counts;
+        self.places.retain(|key, place| {
+            let is_used = Arc::strong_count(&place.calls) > 1;
+            let stays = is_used || !place.scope.is_idle(now);
+            if !stays {
+                match counts.get_mut(&key.1) {
+                    Some(own) if *own > 1 => *own -= 1,
+                    _ => drop(counts.remove(&key.1)),
+                }
+            }
+            stays
+        });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use watchbell::domain::PushService;
+
+    use super::{
+        super::{evidence::Witness, scope::Said},
+        *,
+    };
+
+    fn origin(name: &str, tenant: Option<&str>) -> Key {
+        let provider = Provider::Push {
+            service: PushService::WebPush,
+            environment: None,
+            origin: Some(format!("{name}.example")),
+        };
+        (provider, tenant.map(|name| Tenant::parse(name).unwrap()))
+    }
+
+    fn shut(place: &mut Place, now: Instant) {
+        let who = Witness { person: 1, tenant: 1 };
+        place.scope.end(Some(Said::Broken), who, true, now, 0.0);
+    }
+
+    #[test]
+    fn a_stranger_who_names_many_origins_takes_no_gate_from_anybody() {
+        let (begun, mut gates) = (Instant::now(), Gates::default());
+        let (shared, own) = (origin("push", None), origin("push", Some("acme")));
+        for key in [&shared, &own] {
+            shut(gates.find(key, 1, begun).unwrap(), begun);
+        }
+        for n in 0..20_000 {
+            for tenant in [None, Some("mallory")] {
+                if let Some(place) = gates.find(&origin(&format!("h{n}"), tenant), 1, begun) {
+                    shut(place, begun); // None of them is idle, so none can be forgotten.
+                }
+            }
+        }
+        assert_eq!(gates.places.len(), SHARED_GATES_MAX + GATES_OF_TENANT_MAX + 1);
+        for key in [&shared, &own] {
+            assert!(gates.get_mut(key).unwrap().scope.is_shut(), "it is still there, and shut");
+        }
+        assert!(gates.find(&origin("new", Some("acme")), 1, begun).is_some(), "and there is room for more");
+        let later = begun + Duration::from_secs(3_600);
+        assert!(gates.find(&origin("later", None), 1, later).is_some(), "what nobody calls is forgotten");
+        assert_eq!((gates.places.len(), gates.counts.values().sum::<usize>()), (1, 1));
+    }
+}
