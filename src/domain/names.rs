@@ -1,6 +1,12 @@
 //! The names by which everything is addressed. A value that exists is well formed.
+//!
+//! There are two kinds. What operators and producers choose (tenants, alerts, devices) is written in an alphabet that
+//! needs no quoting anywhere. What a team's own product and its sign-in service choose (users and groups) is any text,
+//! because nobody can ask Auth0 for ids without `|`; it is percent-encoded in addresses.
 
 use std::{fmt, sync::Arc};
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 /// Why a text is not a name. Names are shown (they are not secrets), so the reason can be precise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,29 +22,72 @@ pub enum InvalidName {
         /// Bytes allowed.
         max: usize,
     },
-    /// A character that would not survive a URL, a header or a log line.
+    /// A character outside the alphabet of this kind of name.
     #[error("must not contain {found:?}: use letters, digits and . _ - : @ + ~ =")]
     Character {
         /// The first one found.
         found: char,
     },
+    /// A character that breaks lines or changes the direction of text: it would forge a log line or disguise a name.
+    #[error("must not contain the control character {found:?}")]
+    Control {
+        /// The first one found.
+        found: char,
+    },
+    /// A blank that nobody sees, so that two names would look alike.
+    #[error("must not begin or end with a blank")]
+    Blank,
 }
 
+/// Whether every character is of the alphabet that needs no quoting in addresses, headers and logs.
 pub(super) fn check(raw: &str, max: usize) -> Result<(), InvalidName> {
-    if raw.is_empty() {
-        return Err(InvalidName::Empty);
-    }
-    if raw.len() > max {
-        return Err(InvalidName::TooLong { len: raw.len(), max });
-    }
+    check_len(raw, max)?;
     match raw.chars().find(|c| !(c.is_alphanumeric() || ".-_:@+~=".contains(*c))) {
         Some(found) => Err(InvalidName::Character { found }),
         None => Ok(()),
     }
 }
 
+/// The name in Unicode's form NFC, so that one word typed on two keyboards is one name.
+fn any_text(raw: &str, max: usize) -> Result<Arc<str>, InvalidName> {
+    // Composing never makes a text more than three times shorter, so this bounds what is normalized.
+    check_len(raw, max * 3)?;
+    let name: Arc<str> = match is_nfc_quick(raw.chars()) {
+        IsNormalized::Yes => raw.into(),
+        IsNormalized::No | IsNormalized::Maybe => raw.nfc().collect::<String>().into(),
+    };
+    check_len(&name, max)?;
+    if let Some(found) = name.chars().find(|c| is_control(*c)) {
+        return Err(InvalidName::Control { found });
+    }
+    match name.trim().len() == name.len() {
+        true => Ok(name),
+        false => Err(InvalidName::Blank),
+    }
+}
+
+fn check_len(raw: &str, max: usize) -> Result<(), InvalidName> {
+    match raw.len() {
+        0 => Err(InvalidName::Empty),
+        len if len > max => Err(InvalidName::TooLong { len, max }),
+        _ => Ok(()),
+    }
+}
+
+/// Control characters, line and paragraph separators, and the marks that override the direction of text.
+fn is_control(c: char) -> bool {
+    let changes_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') || changes_direction
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:expr) => {
+        $crate::domain::names::name!(
+            $(#[$doc])* $name, $max, "letters, digits and `. _ - : @ + ~ =`",
+            |raw: &str| $crate::domain::names::check(raw, $max).map(|()| raw.into())
+        );
+    };
+    ($(#[$doc:meta])* $name:ident, $max:expr, $accepted:literal, $parse:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
@@ -47,14 +96,13 @@ macro_rules! name {
             /// The longest accepted, in bytes.
             pub const LEN_MAX: usize = $max;
 
-            /// Accepts 1 to [`Self::LEN_MAX`] bytes of letters, digits and `. _ - : @ + ~ =`.
+            #[doc = concat!("Accepts 1 to [`Self::LEN_MAX`] bytes of ", $accepted, ".")]
             ///
             /// # Errors
             /// [`InvalidName`] says what is wrong and what is allowed.
             pub fn parse(raw: impl AsRef<str>) -> Result<Self, InvalidName> {
-                let raw = raw.as_ref();
-                check(raw, Self::LEN_MAX)?;
-                Ok(Self(raw.into()))
+                let parse: fn(&str) -> Result<Arc<str>, InvalidName> = $parse;
+                parse(raw.as_ref()).map(Self)
             }
 
             /// The name as text.
@@ -84,11 +132,13 @@ name! {
 }
 name! {
     /// A person within a tenant, by the id the team's own product gives them.
-    UserId, 128
+    UserId, 256, "any text, kept in Unicode's form NFC, without control characters and without blanks at its ends",
+    |raw| any_text(raw, 256)
 }
 name! {
     /// A named set of users within a tenant.
-    GroupId, 128
+    GroupId, 256, "any text, kept in Unicode's form NFC, without control characters and without blanks at its ends",
+    |raw| any_text(raw, 256)
 }
 name! {
     /// An alert within a tenant: the idempotency key (I2). Any text of the alphabet; a UUIDv7 when we make it.
@@ -135,18 +185,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_where_they_are_made() {
-        let long = "x".repeat(129);
+    fn names_of_our_own_keep_to_the_alphabet() {
+        let long = "x".repeat(65);
         for (why, raw, expected) in [
-            ("an address is a fine user id", "ana@example.com", Ok(())),
-            ("so is a scoped id", "family:42", Ok(())),
             ("letters of any script are letters", "żółw", Ok(())),
+            ("a scoped id", "family:42", Ok(())),
             ("empty is nobody", "", Err(InvalidName::Empty)),
             ("a slash would split a URL path", "a/b", Err(InvalidName::Character { found: '/' })),
             ("a line break would forge a log line", "a\nb", Err(InvalidName::Character { found: '\n' })),
-            ("longer than the bound", long.as_str(), Err(InvalidName::TooLong { len: 129, max: 128 })),
+            ("longer than the bound", long.as_str(), Err(InvalidName::TooLong { len: 65, max: 64 })),
         ] {
-            assert_eq!(UserId::parse(raw).map(|_| ()), expected, "{why}");
+            assert_eq!(Tenant::parse(raw).map(|_| ()), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn names_of_others_are_any_text() {
+        let longest = "x".repeat(256);
+        let long = "x".repeat(257);
+        for (why, raw, expected) in [
+            ("Auth0", "auth0|5f7c8ec7c33c6c004bbafe82", Ok("auth0|5f7c8ec7c33c6c004bbafe82")),
+            ("an address", "ana@example.com", Ok("ana@example.com")),
+            ("a path of Keycloak's", "/realm/ops", Ok("/realm/ops")),
+            ("a distinguished name", "cn=Ana O'Brien, ou=ops", Ok("cn=Ana O'Brien, ou=ops")),
+            ("a Windows account", "CORP\\ana", Ok("CORP\\ana")),
+            ("percent signs are characters like others", "a%2Fb", Ok("a%2Fb")),
+            ("composed and decomposed are one name", "Zoe\u{308}", Ok("Zo\u{eb}")),
+            ("the longest", longest.as_str(), Ok(longest.as_str())),
+            ("longer than the bound", long.as_str(), Err(InvalidName::TooLong { len: 257, max: 256 })),
+            ("empty is nobody", "", Err(InvalidName::Empty)),
+            ("only blanks", "  ", Err(InvalidName::Blank)),
+            ("a blank before", " ana", Err(InvalidName::Blank)),
+            ("another kind of blank behind", "ana\u{a0}", Err(InvalidName::Blank)),
+            ("a line break would forge a log line", "a\nb", Err(InvalidName::Control { found: '\n' })),
+            ("NUL cannot be stored", "a\0b", Err(InvalidName::Control { found: '\0' })),
+            ("Unicode's own line break", "a\u{2028}b", Err(InvalidName::Control { found: '\u{2028}' })),
+            ("text that runs backwards", "a\u{202e}b", Err(InvalidName::Control { found: '\u{202e}' })),
+        ] {
+            let parsed = UserId::parse(raw);
+            assert_eq!(parsed.as_ref().map(UserId::as_str), expected.as_ref().copied(), "{why}");
+            let group = GroupId::parse(raw);
+            assert_eq!(group.as_ref().map(GroupId::as_str), expected.as_ref().copied(), "{why}: as a group");
         }
     }
 

@@ -154,6 +154,13 @@ pub struct AuthConfig {
     pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.
     pub default_tenant: Option<String>,
+    /// The claim that holds the user's id. Here and below, a name that begins with `/` is a JSON pointer into claims that
+    /// are objects (`/resource_access/watchbell/user`).
+    pub user_claim: String,
+    /// The claim that holds the tenant's id.
+    pub tenant_claim: String,
+    /// The claim that holds the topics that may be read: a list, or a text with blanks between the words.
+    pub topics_claim: String,
 }
 
 /// `[socket]`
@@ -380,6 +387,9 @@ impl Default for AuthConfig {
             issuer: None,
             unsubscribe_secret: None,
             default_tenant: None,
+            user_claim: "sub".into(),
+            tenant_claim: "tenant".into(),
+            topics_claim: "topics".into(),
         }
     }
 }

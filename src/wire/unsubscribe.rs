@@ -37,7 +37,7 @@ impl Unsubscribe {
     /// For a link to one person's one address. Always the same, so that old mails' links go on working.
     pub fn token(&self, user: &UserKey, address: &Secret) -> String {
         let digest = digest_of(address);
-        // A name has no space (`Tenant::parse`), so the parts cannot run together.
+        // Neither a tenant nor a digest has a blank, so whatever is between the first and the last is the user.
         let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user));
         let tag = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
         format!("{claim}.{}", BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..TAG_BYTES]))
@@ -50,9 +50,10 @@ impl Unsubscribe {
         let expected = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
         aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..TAG_BYTES], &tag).ok()?;
         let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
-        let mut parts = text.split(' ');
-        let user = UserKey::new(Tenant::parse(parts.next()?).ok()?, UserId::parse(parts.next()?).ok()?);
-        Some(Unsubscription { user, address_digest: parts.next()?.to_owned() })
+        let (tenant, rest) = text.split_once(' ')?;
+        let (user, digest) = rest.rsplit_once(' ')?;
+        let user = UserKey::new(Tenant::parse(tenant).ok()?, UserId::parse(user).ok()?);
+        Some(Unsubscription { user, address_digest: digest.to_owned() })
     }
 }
 
@@ -85,6 +86,10 @@ mod tests {
         let read = unsubscribe.read(&token).unwrap();
         assert_eq!(read.user, ana);
         assert!(read.is_for(&address) && !read.is_for(&Secret::from("ben@example.org")));
+
+        let spaced = UserKey::new(ana.tenant.clone(), UserId::parse("cn=Ana O'Brien, ou=ops").unwrap());
+        let read_back = unsubscribe.read(&unsubscribe.token(&spaced, &address)).unwrap();
+        assert_eq!(read_back.user, spaced, "a name with blanks");
 
         let (claim, tag) = token.split_once('.').unwrap();
         let other = BASE64_URL_SAFE_NO_PAD.encode("acme ben 00000000");

@@ -198,7 +198,7 @@ pub(crate) async fn identity_of(socket: &Socket, token: Option<&str>) -> Result<
     let token = token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
     let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
     identified.map_err(|error| match error {
-        TokenError::Expired | TokenError::Invalid => Problem::unauthorized(error.to_string()),
+        TokenError::Expired | TokenError::Invalid(_) => Problem::unauthorized(error.to_string()),
         TokenError::UnknownKey => Problem::unavailable(error.to_string(), RETRY_AFTER_S),
     })
 }

@@ -12,7 +12,10 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     Authenticator, TokenError,
-    token::tests::{ana, at, key_pairs},
+    token::{
+        Refusal,
+        tests::{ana, at, key_pairs},
+    },
 };
 
 /// A sign-in service: what its address answers, and how often it was asked.
@@ -143,7 +146,13 @@ async fn keys_of_each_kind_are_believed_and_others_are_not() {
             Ok(()),
         ),
         ("beside keys of a kind nobody knows", vec![&json!({"kty": "new"}), &ec], "ec", Some("ec"), Ok(())),
-        ("signed by another than it names", vec![&rsa, &ec], "ec", Some("rsa"), Err(TokenError::Invalid)),
+        (
+            "signed by another than it names",
+            vec![&rsa, &ec],
+            "ec",
+            Some("rsa"),
+            Err(TokenError::Invalid(Refusal::Signature)),
+        ),
         (
             "a key for encrypting",
             vec![&with(&ec, "use", json!("enc")), &rsa],
@@ -187,11 +196,15 @@ async fn rotated_keys_are_read_when_a_token_names_them_and_no_more_often() {
     assert_eq!(scene.sign_in.asked(), 2, "cost one request");
 
     Scene::pass(READ_EVERY_MIN).await;
-    assert_eq!(scene.identify(&old).await, Err(TokenError::Invalid), "it was taken back");
+    assert_eq!(scene.identify(&old).await, Err(TokenError::Invalid(Refusal::Signature)), "it was taken back");
     assert_eq!(scene.sign_in.asked(), 3);
     Scene::pass(READ_EVERY_MIN).await;
     let forged = format!("{}.{}", "eyJhbGciOiJIUzI1NiIsImtpZCI6Im5ld2VyIn0", new.split_once('.').unwrap().1);
-    assert_eq!(scene.identify(&forged).await, Err(TokenError::Invalid), "an algorithm of no public key");
+    assert_eq!(
+        scene.identify(&forged).await,
+        Err(TokenError::Invalid(Refusal::Signature)),
+        "an algorithm of no public key"
+    );
     assert_eq!(scene.sign_in.asked(), 3, "costs no request either");
 }
 

@@ -9,7 +9,7 @@
 //! | file | what |
 //! |---|---|
 //! | `door.rs` | what a request must have to become a session: origin, room, token, handshake |
-//! | `token.rs` `jwks.rs` | whose token is believed; keys read from an address |
+//! | `token.rs` `token/` `jwks.rs` | whose token is believed; keys read from an address |
 //! | `limits.rs` | how much anybody may ask of a pod |
 //! | `mount.rs` | streams under a team's own addresses |
 //! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |

@@ -212,7 +212,7 @@ pub(crate) async fn identify(socket: &Socket, token: &str) -> Result<Identity, E
     let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
     identified.map_err(|error| match error {
         TokenError::Expired => End::Close(CloseCode::TokenExpired),
-        TokenError::Invalid => End::Close(CloseCode::BadToken),
+        TokenError::Invalid(_) => End::Close(CloseCode::BadToken),
         // Come back later: the keys cannot be read just now.
         TokenError::UnknownKey => End::Close(CloseCode::Overloaded),
     })

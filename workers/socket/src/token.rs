@@ -1,20 +1,33 @@
 //! Whose token is believed: JWTs (RFC 7519) signed with HS256, RS256, ES256 or EdDSA.
 //!
 //! The key decides the algorithm, never the token's header, so that nobody can have an RSA key taken for a secret.
+//!
+//! | file | what |
+//! |---|---|
+//! | `token/claims.rs` | what a token says, and under which names: pure |
+//! | `token/refusal.rs` | why one is not believed, without its content, and how often that is logged |
+//! | `token/mint.rs` | tokens made here, for demos and tests |
+
+mod claims;
+mod mint;
+mod refusal;
 
 use std::{fmt, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
-    domain::{GroupId, Secret, Tenant, Topic, TopicPattern, UserId, UserKey},
+    domain::{GroupId, Tenant, Topic, TopicPattern, UserId, UserKey},
     runtime::config::AuthConfig,
 };
 
 use crate::jwks::{self, Jwks, Key, Refreshed};
+use claims::{ClaimName, ClaimNames, Claims};
+pub use mint::{NewToken, mint};
+use refusal::RefusalLog;
+pub use refusal::{Problem, Refusal, TokenError};
 
 /// The longest token looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -61,97 +74,24 @@ impl Identity {
 impl Grants {
     /// Those of a token. A word that is not a pattern or a group of ours allows nothing and is passed over, because
     /// sign-in services put their own under the same names.
-    fn of(claims: &Claims) -> Option<Arc<Self>> {
-        let topics: Box<[_]> =
-            claims.topics.words().filter_map(|word| TopicPattern::parse(word).ok()).collect();
-        let groups: Box<[_]> = claims.groups.words().filter_map(|word| GroupId::parse(word).ok()).collect();
+    fn of(claims: &Claims, names: &ClaimNames) -> Option<Arc<Self>> {
+        let patterns = claims.words(&names.topics).into_iter();
+        let topics: Box<[_]> = patterns.filter_map(|word| TopicPattern::parse(word).ok()).collect();
+        let words = claims.words(&ClaimName::new("groups".into())).into_iter();
+        let groups: Box<[_]> = words.filter_map(|word| GroupId::parse(word).ok()).collect();
         let any = !topics.is_empty() || !groups.is_empty();
         any.then(|| Arc::new(Self { topics, groups }))
     }
-}
-
-/// Why a token is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// It was good once: get a new one.
-    #[error("the token has expired")]
-    Expired,
-    /// It is not one of ours: forged, garbled, for somebody else, or without what is needed.
-    #[error("the token is not valid here")]
-    Invalid,
-    /// Its key is not known, and the keys have not been read since it came: it may be good a little later.
-    #[error("the token's key is not known yet: try again")]
-    UnknownKey,
-}
-
-/// What a token has to say. Anything else is passed over.
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    /// The user's id.
-    sub: String,
-    /// Seconds since 1970.
-    exp: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nbf: Option<i64>,
-    /// Seconds since 1970; some sign-in services write a fraction.
-    #[serde(default, deserialize_with = "whole_seconds", skip_serializing_if = "Option::is_none")]
-    iat: Option<i64>,
-    /// The tenant's id; the configured one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    iss: Option<String>,
-    #[serde(default, skip_serializing_if = "Words::is_empty")]
-    topics: Words,
-    #[serde(default, skip_serializing_if = "Words::is_empty")]
-    groups: Words,
-}
-
-/// A claim of several words: a list, or a text with blanks between them as `scope` has it (RFC 8693, section 4.2).
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Words {
-    List(Vec<String>),
-    Text(String),
-    /// Somebody else's claim of the same name.
-    #[serde(skip_serializing)]
-    Other(IgnoredAny),
-}
-
-impl Default for Words {
-    fn default() -> Self {
-        Self::List(Vec::new())
-    }
-}
-
-impl Words {
-    fn words(&self) -> impl Iterator<Item = &str> {
-        let (list, text): (&[String], &str) = match self {
-            Self::List(list) => (list, ""),
-            Self::Text(text) => (&[], text),
-            Self::Other(_) => (&[], ""),
-        };
-        list.iter().map(String::as_str).chain(text.split_whitespace())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.words().next().is_none()
-    }
-}
-
-fn whole_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    // Saturates, which makes nonsense very old or very new, and then a revocation or the expiry decides.
-    Ok(Option::<f64>::deserialize(from)?.map(|seconds| seconds.floor() as i64))
 }
 
 /// Knows the keys.
 pub struct Authenticator {
     keys: Vec<(DecodingKey, Validation)>,
     pub(crate) jwks: Option<Jwks>,
+    names: ClaimNames,
     leeway_s: i64,
     default_tenant: Option<Tenant>,
+    refusals: RefusalLog,
 }
 
 impl fmt::Debug for Authenticator {
@@ -188,8 +128,10 @@ impl Authenticator {
         Ok(Self {
             keys,
             jwks: jwks.context("auth.jwks_url")?,
+            names: ClaimNames::new(config)?,
             leeway_s: config.leeway.as_secs() as i64,
             default_tenant: default_tenant.context("auth.default_tenant")?,
+            refusals: RefusalLog::default(),
         })
     }
 
@@ -200,16 +142,24 @@ impl Authenticator {
         }
     }
 
-    /// Checks a token at a moment, with a look at `auth.jwks_url` when its key is not known yet.
+    /// Checks a token at a moment, with a look at `auth.jwks_url` when its key is not known yet. A refusal is logged.
     ///
     /// # Errors
     /// [`TokenError`], and [`TokenError::UnknownKey`] only when the keys could not be read or were read just before.
     pub async fn identify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        let identified = self.verify_with_new_keys(token, now).await;
+        if let Err(error) = &identified {
+            self.refusals.tell(error, now);
+        }
+        identified
+    }
+
+    async fn verify_with_new_keys(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
         let verified = self.verify(token, now);
         let (Some(jwks), Err(TokenError::UnknownKey)) = (&self.jwks, &verified) else { return verified };
         let refreshed = jwks.refresh().await;
         match self.verify(token, now) {
-            Err(TokenError::UnknownKey) if refreshed == Refreshed::Since => Err(TokenError::Invalid),
+            Err(TokenError::UnknownKey) if refreshed == Refreshed::Since => Err(Refusal::Signature.into()),
             verified => verified,
         }
     }
@@ -217,50 +167,95 @@ impl Authenticator {
     /// Checks a token at a moment, with the keys that are known.
     ///
     /// # Errors
-    /// [`TokenError`]. Which part was wrong is not told to whoever forged it.
+    /// [`TokenError`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::Invalid);
+            return Err(Refusal::TooLong { max: TOKEN_BYTES_MAX }.into());
         }
         let claims = self.claims_of(token)?;
-        if claims.exp.saturating_add(self.leeway_s) <= now.as_second() {
+        let expires_at = self.check_times(&claims, now)?;
+        let issued_at = claims.seconds("iat")?.and_then(|second| Timestamp::from_second(second).ok());
+        let grants = Grants::of(&claims, &self.names);
+        Ok(Identity { user: self.user_of(&claims)?, expires_at, issued_at, grants })
+    }
+
+    /// When the token's time is over, if it is not over now and has begun.
+    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenError> {
+        let expires = claims.seconds("exp")?.ok_or_else(|| missing("exp"))?;
+        let over = expires.saturating_add(self.leeway_s);
+        if over <= now.as_second() {
             return Err(TokenError::Expired);
         }
-        if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(self.leeway_s) > now.as_second()) {
-            return Err(TokenError::Invalid);
+        let begins_later = |second: i64| second.saturating_sub(self.leeway_s) > now.as_second();
+        if claims.seconds("nbf")?.is_some_and(begins_later) {
+            return Err(Refusal::NotYet.into());
         }
-        let grants = Grants::of(&claims);
-        let issued_at = claims.iat.and_then(|second| Timestamp::from_second(second).ok());
-        let tenant = match claims.tenant {
-            Some(tenant) => Tenant::parse(tenant).map_err(|_| TokenError::Invalid)?,
-            None => self.default_tenant.clone().ok_or(TokenError::Invalid)?,
+        // It would outlive every revocation until then.
+        if claims.seconds("iat")?.is_some_and(begins_later) {
+            return Err(Refusal::FromTheFuture.into());
+        }
+        Ok(Timestamp::from_second(over).unwrap_or(Timestamp::MAX))
+    }
+
+    fn user_of(&self, claims: &Claims) -> Result<UserKey, Refusal> {
+        let ClaimNames { user, tenant, .. } = &self.names;
+        let name = claims.name(user)?.ok_or_else(|| Refusal::claim(user, Problem::Missing))?;
+        let id = UserId::parse(name).map_err(|_| Refusal::claim(user, Problem::NotAUser))?;
+        let tenant = match claims.name(tenant)? {
+            Some(name) => Tenant::parse(name).map_err(|_| Refusal::claim(tenant, Problem::NotATenant))?,
+            None => {
+                let default = self.default_tenant.clone();
+                default.ok_or_else(|| Refusal::claim(tenant, Problem::NoTenant))?
+            }
         };
-        let user = UserId::parse(claims.sub).map_err(|_| TokenError::Invalid)?;
-        let expires_at =
-            Timestamp::from_second(claims.exp.saturating_add(self.leeway_s)).unwrap_or(Timestamp::MAX);
-        Ok(Identity { user: UserKey::new(tenant, user), expires_at, issued_at, grants })
+        Ok(UserKey::new(tenant, id))
     }
 
     /// What the token says, once a key of ours has signed it.
     fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
-        if let Some(claims) = self.keys.iter().find_map(|(key, validation)| signed(token, key, validation)) {
-            return Ok(claims);
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::NotAToken)?;
+        let keys = self.keys.iter().map(|(key, validation)| (key, validation));
+        if let Some(done) = first_signed(token, keys) {
+            return Ok(understood(done?, &header)?);
         }
-        let Some(jwks) = &self.jwks else { return Err(TokenError::Invalid) };
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let Some(jwks) = &self.jwks else { return Err(Refusal::Signature.into()) };
         let keys = jwks.keys();
         // A token without `kid` may be of any key.
         let named = |key: &&Key| header.kid.is_none() || key.kid == header.kid;
         let mut candidates = keys.iter().filter(named).peekable();
         let is_known = header.kid.is_some() && candidates.peek().is_some();
-        let claims = candidates.find_map(|key| signed(token, &key.key, &key.validation));
-        let may_be_new = !is_known && jwks::ALGORITHMS.contains(&header.alg);
-        claims.ok_or(if may_be_new { TokenError::UnknownKey } else { TokenError::Invalid })
+        match first_signed(token, candidates.map(|key| (&key.key, &key.validation))) {
+            Some(done) => Ok(understood(done?, &header)?),
+            None if !is_known && jwks::ALGORITHMS.contains(&header.alg) => Err(TokenError::UnknownKey),
+            None => Err(Refusal::Signature.into()),
+        }
     }
 }
 
-fn signed(token: &str, key: &DecodingKey, validation: &Validation) -> Option<Claims> {
-    Some(jsonwebtoken::decode::<Claims>(token, key, validation).ok()?.claims)
+/// What the first key makes of a token that it has signed; `None` when no key has.
+fn first_signed<'a>(
+    token: &str,
+    keys: impl Iterator<Item = (&'a DecodingKey, &'a Validation)>,
+) -> Option<Result<Claims, Refusal>> {
+    keys.map(|(key, validation)| signed(token, key, validation))
+        .find(|signed| signed.as_ref().err().is_none_or(Refusal::is_behind_the_signature))
+}
+
+fn signed(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Claims, Refusal> {
+    let decoded = jsonwebtoken::decode(token, key, validation);
+    decoded.map(|token| Claims(token.claims)).map_err(|error| Refusal::of(error.kind()))
+}
+
+/// Refuses extensions that have to be understood: we know none (RFC 7515, section 4.1.11).
+fn understood(claims: Claims, header: &jsonwebtoken::Header) -> Result<Claims, Refusal> {
+    match header.crit {
+        Some(_) => Err(Refusal::Critical),
+        None => Ok(claims),
+    }
+}
+
+fn missing(claim: &str) -> Refusal {
+    Refusal::Claim { claim: claim.to_owned(), problem: Problem::Missing }
 }
 
 fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
@@ -281,7 +276,8 @@ pub(crate) fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validatio
     let mut validation = Validation::new(algorithm);
     validation.validate_exp = false;
     validation.validate_nbf = false;
-    validation.required_spec_claims = ["exp", "sub"].into_iter().map(str::to_owned).collect();
+    // What has to be there is asked for by name, so that the refusal can say it.
+    validation.required_spec_claims.clear();
     match &config.audience {
         Some(audience) => {
             validation.set_audience(&[audience]);
@@ -296,55 +292,5 @@ pub(crate) fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validatio
     validation
 }
 
-/// A token of somebody's inbox, issued now, for demos and tests.
-///
-/// # Errors
-/// The secret cannot sign.
-pub fn mint(
-    secret: &Secret,
-    config: &AuthConfig,
-    user: &UserKey,
-    expires_at: Timestamp,
-) -> anyhow::Result<String> {
-    NewToken { user, issued_at: Timestamp::now(), expires_at, grants: &Grants::default() }
-        .sign(secret, config)
-}
-
-/// A token to be made, for `watchbell token`. A team's own sign-in makes them in production.
-#[derive(Debug, Clone, Copy)]
-pub struct NewToken<'a> {
-    /// Whose.
-    pub user: &'a UserKey,
-    /// When it was made.
-    pub issued_at: Timestamp,
-    /// When its time is over.
-    pub expires_at: Timestamp,
-    /// What it allows beyond the inbox.
-    pub grants: &'a Grants,
-}
-
-impl NewToken<'_> {
-    /// Signs it with HS256, for the audience and by the issuer that are configured.
-    ///
-    /// # Errors
-    /// The secret cannot sign.
-    pub fn sign(&self, secret: &Secret, config: &AuthConfig) -> anyhow::Result<String> {
-        let claims = Claims {
-            sub: self.user.user.to_string(),
-            exp: self.expires_at.as_second(),
-            nbf: None,
-            iat: Some(self.issued_at.as_second()),
-            tenant: Some(self.user.tenant.to_string()),
-            aud: config.audience.clone(),
-            iss: config.issuer.clone(),
-            topics: Words::List(self.grants.topics.iter().map(TopicPattern::to_string).collect()),
-            groups: Words::List(self.grants.groups.iter().map(GroupId::to_string).collect()),
-        };
-        let key = EncodingKey::from_secret(secret.expose().as_bytes());
-        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
-    }
-}
-
 #[cfg(test)]
-#[path = "token_tests.rs"]
 pub(crate) mod tests;

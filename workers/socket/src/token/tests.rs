@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+use watchbell::domain::Secret;
 
 use super::*;
 
@@ -23,7 +25,9 @@ pub(crate) fn ana() -> UserKey {
 }
 
 fn token(config: &AuthConfig, secret: &str, expires: i64) -> String {
-    mint(&Secret::from(secret), config, &ana(), at(expires)).unwrap()
+    let grants = Grants::default();
+    let new = NewToken { user: &ana(), issued_at: at(0), expires_at: at(expires), grants: &grants };
+    new.sign(&Secret::from(secret), config).unwrap()
 }
 
 #[test]
@@ -49,16 +53,28 @@ fn a_token_is_believed_by_this_table() {
             &plain,
             token(&plain, "another-secret-another-secret-xx", 1_000),
             0,
-            Err(TokenError::Invalid),
+            Err(Refusal::Signature.into()),
         ),
-        ("the signature is cut", &plain, forged, 0, Err(TokenError::Invalid)),
-        ("not signed at all", &plain, unsigned, 0, Err(TokenError::Invalid)),
-        ("not a token", &plain, "hello".into(), 0, Err(TokenError::Invalid)),
-        ("nothing", &plain, String::new(), 0, Err(TokenError::Invalid)),
-        ("longer than any token", &plain, "x".repeat(TOKEN_BYTES_MAX + 1), 0, Err(TokenError::Invalid)),
+        ("the signature is cut", &plain, forged, 0, Err(Refusal::Signature.into())),
+        ("not signed at all", &plain, unsigned, 0, Err(Refusal::NotAToken.into())),
+        ("not a token", &plain, "hello".into(), 0, Err(Refusal::NotAToken.into())),
+        ("nothing", &plain, String::new(), 0, Err(Refusal::NotAToken.into())),
+        (
+            "longer than any token",
+            &plain,
+            "x".repeat(TOKEN_BYTES_MAX + 1),
+            0,
+            Err(Refusal::TooLong { max: TOKEN_BYTES_MAX }.into()),
+        ),
         ("for this audience", &for_app, token(&for_app, SECRET, 1_000), 0, Ok(())),
-        ("for another audience", &for_app, token(&for_other, SECRET, 1_000), 0, Err(TokenError::Invalid)),
-        ("for nobody in particular", &for_app, good, 0, Err(TokenError::Invalid)),
+        (
+            "for another audience",
+            &for_app,
+            token(&for_other, SECRET, 1_000),
+            0,
+            Err(Refusal::Audience.into()),
+        ),
+        ("for nobody in particular", &for_app, good, 0, Err(missing("aud").into())),
     ] {
         let verified = Authenticator::new(config).unwrap().verify(&token, at(now)).map(|identity| {
             assert_eq!(identity.user, ana(), "{why}");
@@ -87,10 +103,10 @@ fn a_token_allows_what_its_claims_say() {
             json!(["a*b", "stats"]),
             json!(["/realm/ops", "ops"]),
             &["stats"],
-            &["ops"],
+            &["/realm/ops", "ops"],
         ),
         ("all of it is", json!({"a": 1}), json!(7), &[], &[]),
-        ("so is part of it", json!([1, "stats"]), json!(null), &[], &[]),
+        ("part of it is", json!([1, "stats"]), json!(null), &["stats"], &[]),
     ] {
         let claims =
             json!({"sub": "ana", "tenant": "acme", "exp": 1_000, "topics": topics, "groups": groups});
@@ -105,10 +121,114 @@ fn a_token_allows_what_its_claims_say() {
     }
 }
 
+/// A token of these claims, signed with the configured secret.
+fn signed_with(header: &Header, claims: &Value) -> String {
+    jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+/// What sign-in services send, and what is wrong with some of it. The configuration asks for audience `app` and issuer
+/// `https://id.example`; it is second 600.
+#[test]
+fn claims_are_read_as_rfc_7519_defines_them() {
+    let config = AuthConfig {
+        audience: Some("app".into()),
+        issuer: Some("https://id.example".into()),
+        default_tenant: Some("acme".into()),
+        ..config()
+    };
+    let authenticator = Authenticator::new(&config).unwrap();
+    let claim = |claim: &str, problem| Err(Refusal::Claim { claim: claim.to_owned(), problem }.into());
+    for (why, changed, expected) in [
+        ("an audience alone", json!({}), Ok(())),
+        ("a list of audiences that has ours (Keycloak, Auth0)", json!({"aud": ["account", "app"]}), Ok(())),
+        ("a list without ours", json!({"aud": ["account"]}), Err(Refusal::Audience.into())),
+        ("an empty list", json!({"aud": []}), Err(Refusal::Audience.into())),
+        ("no audience", json!({"aud": null}), claim("aud", Problem::Missing)),
+        ("another issuer", json!({"iss": "https://evil.example"}), Err(Refusal::Issuer.into())),
+        ("no issuer", json!({"iss": null}), claim("iss", Problem::Missing)),
+        ("an expiry with a fraction", json!({"exp": 1_000.25}), Ok(())),
+        ("an expiry as text", json!({"exp": "1000"}), claim("exp", Problem::NotATime)),
+        ("no expiry", json!({"exp": null}), claim("exp", Problem::Missing)),
+        ("over", json!({"exp": 500}), Err(TokenError::Expired)),
+        ("begun", json!({"nbf": 599.5}), Ok(())),
+        ("begins within the leeway", json!({"nbf": 630}), Ok(())),
+        ("not begun", json!({"nbf": 631}), Err(Refusal::NotYet.into())),
+        ("made by a clock that is a little fast", json!({"iat": 630}), Ok(())),
+        ("made in the future, after any revocation", json!({"iat": 631}), Err(Refusal::FromTheFuture.into())),
+        ("Auth0's users", json!({"sub": "auth0|5f7c8ec7c33c6c004bbafe82"}), Ok(())),
+        ("users that are counted", json!({"sub": 42}), Ok(())),
+        ("no user", json!({"sub": null}), claim("sub", Problem::Missing)),
+        ("an empty user", json!({"sub": ""}), claim("sub", Problem::NotAUser)),
+        ("a user with a line break", json!({"sub": "a\nb"}), claim("sub", Problem::NotAUser)),
+        ("a user that is a list", json!({"sub": ["ana"]}), Err(Refusal::NotAToken.into())),
+        ("a tenant of its own", json!({"tenant": "globex"}), Ok(())),
+        ("a tenant that cannot be one", json!({"tenant": "a/b"}), claim("tenant", Problem::NotATenant)),
+        ("claims that nobody knows", json!({"azp": "app", "amr": ["pwd"], "cnf": {"jkt": "x"}}), Ok(())),
+    ] {
+        let mut claims = json!({"sub": "ana", "exp": 1_000, "aud": "app", "iss": "https://id.example"});
+        for (name, value) in changed.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let token = signed_with(&Header::new(Algorithm::HS256), &claims);
+        assert_eq!(authenticator.verify(&token, at(600)).map(|_| ()), expected, "{why}");
+    }
+}
+
+#[test]
+fn an_extension_that_has_to_be_understood_is_refused() {
+    let claims = json!({"sub": "ana", "tenant": "acme", "exp": 1_000});
+    let authenticator = Authenticator::new(&config()).unwrap();
+    for (why, crit, expected) in [
+        ("none", None, Ok(())),
+        ("one that nobody here knows", Some(vec!["exp-policy".to_owned()]), Err(Refusal::Critical.into())),
+        ("an empty list, which RFC 7515 forbids", Some(Vec::new()), Err(Refusal::Critical.into())),
+    ] {
+        let header = Header { crit, ..Header::new(Algorithm::HS256) };
+        let verified = authenticator.verify(&signed_with(&header, &claims), at(0));
+        assert_eq!(verified.map(|_| ()), expected, "{why}");
+    }
+}
+
+#[test]
+fn other_claims_can_name_the_user_the_tenant_and_the_topics() {
+    let config = AuthConfig {
+        user_claim: "email".into(),
+        tenant_claim: "https://acme.example/org".into(),
+        topics_claim: "/realm_access/roles".into(),
+        ..config()
+    };
+    let authenticator = Authenticator::new(&config).unwrap();
+    let claims = json!({
+        "sub": "5f7c8ec7", "email": "ana@example.com", "https://acme.example/org": "acme", "tenant": "evil",
+        "topics": ["secret:*"], "realm_access": {"roles": ["monitor:*", "not a topic"]}, "exp": 1_000,
+    });
+    let identity = authenticator.verify(&signed_with(&Header::default(), &claims), at(0)).unwrap();
+    let named = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana@example.com").unwrap());
+    assert_eq!(identity.user, named);
+    let topics: Vec<_> = identity.topics().iter().map(TopicPattern::to_string).collect();
+    assert_eq!(topics, ["monitor:*"]);
+
+    let unnamed = json!({"sub": "5f7c8ec7", "https://acme.example/org": "acme", "exp": 1_000});
+    let refused = authenticator.verify(&signed_with(&Header::default(), &unnamed), at(0)).unwrap_err();
+    assert_eq!(refused.to_string(), "the token is not valid here: its claim `email` is missing");
+}
+
+#[test]
+fn a_refusal_repeats_nothing_of_the_token() {
+    let authenticator = Authenticator::new(&config()).unwrap();
+    for (claim, value) in [("sub", json!("canary\n")), ("tenant", json!("canary/")), ("exp", json!("canary"))]
+    {
+        let mut claims = json!({"sub": "ana", "tenant": "acme", "exp": 1_000});
+        claims[claim] = value;
+        let token = signed_with(&Header::default(), &claims);
+        let refused = authenticator.verify(&token, at(0)).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("canary"), "{claim}: {refused:?}");
+    }
+}
+
 #[test]
 fn a_token_says_when_it_was_issued() {
     let authenticator = Authenticator::new(&config()).unwrap();
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
     for (why, iat, expected) in [
         ("whole seconds", json!(500), Some(at(500))),
         ("a fraction is cut", json!(500.9), Some(at(500))),
@@ -116,8 +236,8 @@ fn a_token_says_when_it_was_issued() {
         ("before all time", json!(-1e300), None),
     ] {
         let claims = json!({"sub": "ana", "tenant": "acme", "exp": 1_000, "iat": iat});
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
-        assert_eq!(authenticator.verify(&token, at(0)).expect(why).issued_at, expected, "{why}");
+        let token = signed_with(&Header::new(Algorithm::HS256), &claims);
+        assert_eq!(authenticator.verify(&token, at(600)).expect(why).issued_at, expected, "{why}");
     }
 }
 
@@ -159,7 +279,7 @@ fn public_keys_of_each_kind_are_taken_from_files() {
         let confused =
             jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(&public))
                 .unwrap();
-        assert_eq!(authenticator.verify(&confused, at(0)), Err(TokenError::Invalid), "{kind}");
+        assert_eq!(authenticator.verify(&confused, at(0)), Err(Refusal::Signature.into()), "{kind}");
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
