@@ -6,6 +6,7 @@ mod bounds;
 mod commands;
 mod dead;
 mod devices;
+mod identities;
 mod outages;
 mod presence;
 mod producers;
