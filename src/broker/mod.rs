@@ -20,8 +20,14 @@ use bytes::Bytes;
 pub mod embedded;
 mod frames;
 mod meter;
+mod parking;
 pub mod rabbitmq;
 pub mod topology;
+
+pub use self::{
+    parking::{Refusal, parked},
+    rabbitmq::Envelope,
+};
 
 /// The broker's half that every worker shares: cheap to clone, one per process.
 pub type SharedBroker = Arc<dyn Broker>;
@@ -38,6 +44,12 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Takes deliveries from a work queue, at most `prefetch` unsettled at a time.
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer>;
+
+    /// Looks through a queue for an operator. Competes with nobody for long: what is held goes back when it ends.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`] when the broker cannot be reached.
+    async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError>;
 
     /// This pod's own source of live frames. It follows no partition yet.
     async fn live(&self) -> Box<dyn LiveSource>;
@@ -81,7 +93,7 @@ pub enum WorkQueue {
 }
 
 /// A message as it crosses the broker.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Message {
     /// What everything downstream dedups on.
     pub message_id: String,
@@ -89,8 +101,20 @@ pub struct Message {
     pub content_type: String,
     /// Flat text headers only, so that streams and AMQP 1.0 can carry them.
     pub headers: BTreeMap<String, String>,
-    /// At most [`BODY_BYTES_MAX`].
+    /// At most [`BODY_BYTES_MAX`] when it is published; a producer's may be longer.
     pub body: Bytes,
+    /// What else it came with, which goes along when it is published again.
+    pub envelope: Envelope,
+}
+
+/// What is read of them is the same; envelopes are not looked into.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.message_id == other.message_id
+            && self.content_type == other.content_type
+            && self.headers == other.headers
+            && self.body == other.body
+    }
 }
 
 /// The longest body carried, in bytes: a live frame holds an alert and up to a thousand recipients.
@@ -110,6 +134,7 @@ impl Message {
             content_type: "application/json".into(),
             headers: BTreeMap::new(),
             body: body.into(),
+            envelope: Envelope::default(),
         }
     }
 }
@@ -153,6 +178,20 @@ pub trait Consumer: Send {
     async fn close(self: Box<Self>) {
         // Where settling needs no more than its own `await`, there is nothing to wait for.
     }
+}
+
+/// Takes one message after the other, as long as there are any. Unlike a [`Consumer`]'s, what is dropped unsettled is
+/// held until the browser has ended, so that each is seen once, wherever in its queue a broker puts what comes back.
+#[async_trait]
+pub trait Browser: Send {
+    /// The next one, or `None` when no other waits. At most one body is on its way at a time.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`] when the broker does not answer. Everything unsettled is back in the queue then.
+    async fn take(&mut self) -> Result<Option<Delivery>, PublishError>;
+
+    /// Ends it: the broker was told of everything that was settled, and all else is back in the queue.
+    async fn close(self: Box<Self>);
 }
 
 /// One delivery, to be settled once. Dropped unsettled, it goes back to the queue.

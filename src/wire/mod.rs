@@ -25,12 +25,36 @@ pub use close::CloseCode;
 pub use event::{Kind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
 
-/// Headers of a message that was refused (I11).
+/// Headers of a message that was refused, or set aside otherwise (I11).
 pub mod refused {
+    /// What they all begin with.
+    pub const PREFIX: &str = "watchbell-";
     /// Why, in a sentence.
     pub const REASON: &str = "watchbell-reason";
     /// The queue it was taken from, for what is set aside by a worker.
     pub const FROM: &str = "watchbell-from";
     /// The field at fault, where one is.
     pub const FIELD: &str = "watchbell-field";
+    /// How long the body was, in bytes, where only its beginning is kept.
+    pub const SIZE: &str = "watchbell-size";
+    /// The SHA-256 of the whole body, in hexadecimal, where only its beginning is kept.
+    pub const SHA256: &str = "watchbell-sha256";
+    /// Which headers were left out, because they were too long to be carried on.
+    pub const CUT: &str = "watchbell-cut";
+    /// Properties that cannot be read, as they came, in hexadecimal: the content header of AMQP.
+    pub const RAW: &str = "watchbell-raw-header";
+    /// How long they were, in bytes, where only their beginning is kept.
+    pub const RAW_SIZE: &str = "watchbell-raw-header-size";
+    /// Properties that a broker would act on, as they came.
+    pub const EXPIRATION: &str = "watchbell-expiration";
+    /// See [`EXPIRATION`].
+    pub const USER: &str = "watchbell-user-id";
+    /// See [`EXPIRATION`]; a header of RabbitMQ's.
+    pub const CC: &str = "watchbell-cc";
+    /// See [`CC`].
+    pub const BCC: &str = "watchbell-bcc";
+    /// The longest text of ours in one of them, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 4096;
+    /// What says why and from where it was set aside. Whoever publishes it again leaves them out.
+    pub const NOTES: [&str; 8] = [REASON, FROM, FIELD, SIZE, SHA256, CUT, RAW, RAW_SIZE];
 }

@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alertmanager;
+pub mod amqp;
 pub mod chance;
 pub mod client;
 pub mod fleet;

@@ -6,7 +6,7 @@
 //! - Every queue is bounded: a publish waits for room within its deadline, a live source drops (I9).
 //! - No pulse: in one process there is no connection to be deaf on.
 //!
-//! Elsewhere: one queue in `queue`, its file in `parked`, live frames in `live`.
+//! Elsewhere: one queue in `queue`, an operator's look through it in `browse`, its file in `parked`, live frames in `live`.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,9 +15,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{live::Fanout, parked::ParkedFile, queue::Queue};
 use super::{
-    Address, BODY_BYTES_MAX, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, meter, topology,
+    Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
+    topology,
 };
 
+mod browse;
 mod live;
 mod parked;
 mod queue;
@@ -108,6 +110,10 @@ impl Broker for EmbeddedBroker {
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
         Box::new(self.queue(queue).consumer(prefetch))
+    }
+
+    async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
+        Ok(Box::new(self.queue(queue).browser()))
     }
 
     async fn live(&self) -> Box<dyn LiveSource> {

@@ -17,7 +17,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::Message;
+use crate::broker::{Envelope, Message};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,7 +125,8 @@ fn read(text: &[u8]) -> anyhow::Result<BTreeMap<u64, Message>> {
             Line::Settled { settled } => drop(parked.remove(&settled)),
             Line::Parked { number, message_id, content_type, headers, body } => {
                 let body = body.bytes().with_context(|| format!("line {}", index + 1))?;
-                parked.insert(number, Message { message_id, content_type, headers, body });
+                let envelope = Envelope::default();
+                parked.insert(number, Message { message_id, content_type, headers, body, envelope });
             }
         }
     }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
-use super::parked::ParkedFile;
+use super::{browse::QueueBrowser, parked::ParkedFile};
 use crate::broker::{Consumer, Delivery, Message, PublishError, Settle, WorkQueue};
 
 /// How long to wait before trying again to park a message when the disk refused.
@@ -104,9 +104,22 @@ impl Queue {
         self.waiting().entries.len() as u64
     }
 
+    pub(super) fn browser(self: &Arc<Self>) -> QueueBrowser {
+        QueueBrowser::new(Arc::clone(self))
+    }
+
     pub(super) fn consumer(self: &Arc<Self>, prefetch: u16) -> QueueConsumer {
         let prefetch = Arc::new(Semaphore::new(usize::from(prefetch.max(1))));
         QueueConsumer { queue: Arc::clone(self), prefetch }
+    }
+
+    /// The first that waits: its message, whether somebody had it before, and what settles it.
+    pub(super) fn take(self: &Arc<Self>) -> Option<(Message, bool, Unsettled)> {
+        let mut entry = self.waiting().entries.pop_front()?;
+        let redelivered = entry.deliveries > 0;
+        entry.deliveries += 1;
+        let message = entry.message.clone();
+        Some((message, redelivered, Unsettled { entry: Some(entry), queue: Arc::clone(self) }))
     }
 
     async fn write(&self, message: &Message) -> std::io::Result<Option<u64>> {
@@ -185,16 +198,10 @@ impl Consumer for QueueConsumer {
         loop {
             // Registered before looking, so that what arrives in between wakes us.
             let arrived = self.queue.arrived.notified();
-            let taken = self.queue.waiting().entries.pop_front();
-            match taken {
+            match self.queue.take() {
                 None => arrived.await,
-                Some(mut entry) => {
-                    let redelivered = entry.deliveries > 0;
-                    entry.deliveries += 1;
-                    let message = entry.message.clone();
-                    let settle =
-                        Unsettled { entry: Some(entry), queue: Arc::clone(&self.queue), _prefetch: prefetch };
-                    let settle = Box::new(settle);
+                Some((message, redelivered, unsettled)) => {
+                    let settle = Box::new(Prefetched { unsettled, _prefetch: prefetch });
                     return Some(Delivery { message, redelivered, unreadable: None, settle });
                 }
             }
@@ -202,16 +209,32 @@ impl Consumer for QueueConsumer {
     }
 }
 
-struct Unsettled {
-    /// Taken when it is settled.
-    entry: Option<Entry>,
-    queue: Arc<Queue>,
+/// One of as many as its consumer may hold.
+struct Prefetched {
+    unsettled: Unsettled,
     _prefetch: OwnedSemaphorePermit,
 }
 
 #[async_trait]
-impl Settle for Unsettled {
+impl Settle for Prefetched {
     async fn ack(mut self: Box<Self>) {
+        self.unsettled.ack().await;
+    }
+
+    async fn requeue(self: Box<Self>) {
+        // Dropping is going back.
+    }
+}
+
+/// Taken from the queue. Dropped, it goes back.
+pub(super) struct Unsettled {
+    /// Taken when it is settled.
+    entry: Option<Entry>,
+    queue: Arc<Queue>,
+}
+
+impl Unsettled {
+    pub(super) async fn ack(&mut self) {
         let Some(entry) = self.entry.take() else { return };
         if let (Some(number), Some(file)) = (entry.parked_as, self.queue.file.get())
             && let Err(error) = file.settle(number).await
@@ -222,10 +245,6 @@ impl Settle for Unsettled {
             // Nobody listens if the publisher's deadline has passed.
             let _ = settled.send(());
         }
-    }
-
-    async fn requeue(self: Box<Self>) {
-        // Dropping is going back.
     }
 }
 

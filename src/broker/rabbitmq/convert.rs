@@ -1,33 +1,42 @@
 //! Between our messages and AMQP's properties and headers.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use lapin::{
     BasicProperties,
     message::Delivery,
-    types::{AMQPValue, FieldTable, LongString, ShortString},
+    types::{AMQPValue, LongString, ShortString},
 };
 
-use super::route::Route;
+use super::{
+    envelope::{self, Envelope},
+    route::Route,
+};
 use crate::broker::{Message, topology::TYPE_HEADER};
 
 /// The broker's own count on a redelivered message: somebody who publishes it anew starts anew.
 const DELIVERY_COUNT_HEADER: &str = "x-delivery-count";
 
 pub(super) fn properties(message: &Message, route: &Route) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    let mut kind = route.message_type;
-    for (name, value) in &message.headers {
-        match name.as_str() {
-            TYPE_HEADER => kind = value,
-            DELIVERY_COUNT_HEADER => {}
-            name => drop(headers.insert(short(name), AMQPValue::LongString(value.as_str().into()))),
+    let mut headers = headers(message);
+    headers.remove(DELIVERY_COUNT_HEADER);
+    let mut properties = match message.envelope.properties() {
+        Some(sent) if route.sets_aside => envelope::set_aside(sent, &mut headers),
+        Some(sent) => envelope::sent_again(sent, &mut headers),
+        None => {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
+            BasicProperties::default().with_type(short(route.message_type)).with_timestamp(now.as_secs())
         }
+    };
+    if let Some(kind) = own_type(message) {
+        properties = properties.with_type(short(kind));
     }
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
     // What a producer left out stays left out when its message is parked.
-    let mut properties = BasicProperties::default();
     if !message.message_id.is_empty() {
         properties = properties.with_message_id(short(&message.message_id));
     }
@@ -36,32 +45,59 @@ pub(super) fn properties(message: &Message, route: &Route) -> BasicProperties {
     }
     properties
         .with_delivery_mode(if route.persistent { 2 } else { 1 })
-        .with_type(short(kind))
-        .with_timestamp(now.as_secs())
-        .with_headers(headers)
+        .with_headers(envelope::bounded(headers))
 }
 
-/// Whatever a producer sent becomes a message; what is not text is left out.
-pub(super) fn message(delivery: &mut Delivery) -> Message {
-    let properties = &delivery.properties;
-    let plain = |text: &Option<ShortString>| text.as_ref().map(ShortString::to_string).unwrap_or_default();
-    let mut headers: std::collections::BTreeMap<String, String> = properties
-        .headers()
-        .iter()
-        .flat_map(|table| table.inner())
-        .filter_map(|(name, value)| Some((name.to_string(), text(value)?)))
+/// The type that the message states by itself, unlike the one it came with.
+fn own_type(message: &Message) -> Option<&String> {
+    let sent = message.envelope.properties().map(flat).unwrap_or_default();
+    message.headers.get(TYPE_HEADER).filter(|kind| sent.get(TYPE_HEADER) != Some(kind))
+}
+
+/// The headers as they came, but for those flat ones that were changed, added or taken off since.
+fn headers(message: &Message) -> BTreeMap<ShortString, AMQPValue> {
+    let sent = message.envelope.properties();
+    let was = sent.map(flat).unwrap_or_default();
+    let table = sent.and_then(|sent| sent.headers().as_ref()).into_iter().flat_map(|table| table.inner());
+    let stays = |name: &str| !was.contains_key(name) || message.headers.contains_key(name);
+    let mut headers: BTreeMap<ShortString, AMQPValue> = table
+        .filter(|(name, _)| stays(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    if let Some(kind) = properties.kind() {
-        headers.insert(TYPE_HEADER.into(), kind.to_string());
+    for (name, value) in &message.headers {
+        if name != TYPE_HEADER && was.get(name) != Some(value) {
+            headers.insert(short(name), AMQPValue::LongString(value.as_str().into()));
+        }
     }
+    headers
+}
+
+/// Whatever a producer sent becomes a message. What is not text stays in its envelope.
+pub(super) fn message(delivery: &mut Delivery) -> Message {
+    let properties = std::mem::take(&mut delivery.properties);
+    let plain = |text: &Option<ShortString>| text.as_ref().map(ShortString::to_string).unwrap_or_default();
     Message {
         message_id: plain(properties.message_id()),
         content_type: plain(properties.content_type()),
-        headers,
+        headers: flat(&properties),
         body: Bytes::from(std::mem::take(&mut delivery.data)),
+        envelope: Envelope::of(properties),
     }
 }
 
+/// The headers that can be said as text, and the property `type` among them.
+fn flat(properties: &BasicProperties) -> BTreeMap<String, String> {
+    let table = properties.headers().iter().flat_map(|table| table.inner());
+    let mut headers: BTreeMap<String, String> =
+        table.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect();
+    if let Some(kind) = properties.kind() {
+        headers.insert(TYPE_HEADER.into(), kind.to_string());
+    }
+    headers
+}
+
+/// A value in the text form that CloudEvents gives it, so that a producer may send a time as a time and a number as a
+/// number (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system>).
 fn text(value: &AMQPValue) -> Option<String> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some(match value {
@@ -75,18 +111,29 @@ fn text(value: &AMQPValue) -> Option<String> {
         AMQPValue::LongInt(number) => number.to_string(),
         AMQPValue::LongUInt(number) => number.to_string(),
         AMQPValue::LongLongInt(number) => number.to_string(),
-        AMQPValue::Timestamp(seconds) => seconds.to_string(),
-        AMQPValue::Float(number) => number.to_string(),
-        AMQPValue::Double(number) => number.to_string(),
+        AMQPValue::Timestamp(seconds) => time(*seconds),
+        // `Debug` keeps the `.0` of a whole number: a version of 1.0 is not the text 1.
+        AMQPValue::Float(number) => format!("{number:?}"),
+        AMQPValue::Double(number) => format!("{number:?}"),
+        AMQPValue::DecimalValue(number) => decimal(number.value, usize::from(number.scale)),
         AMQPValue::ByteArray(bytes) => lossy(bytes.as_slice()),
         // Tables and arrays do not survive AMQP 1.0 and streams, so nothing of ours is in them.
-        AMQPValue::DecimalValue(_)
-        | AMQPValue::FieldArray(_)
-        | AMQPValue::FieldTable(_)
-        | AMQPValue::Void => {
-            return None;
-        }
+        AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) | AMQPValue::Void => return None,
     })
+}
+
+/// RFC 3339, or the bare number where there is no such time.
+fn time(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| seconds.to_string(), |at| at.to_string())
+}
+
+fn decimal(value: u32, scale: usize) -> String {
+    let digits = format!("{value:0>width$}", width = scale + 1);
+    match digits.split_at(digits.len() - scale) {
+        (whole, "") => whole.to_owned(),
+        (whole, part) => format!("{whole}.{part}"),
+    }
 }
 
 /// AMQP's short strings hold 255 bytes. Ours are names and ids that are checked where they are made; a longer one
@@ -98,6 +145,8 @@ pub(super) fn short(text: &str) -> ShortString {
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::{DecimalValue, FieldTable};
+
     use super::*;
     use crate::broker::Address;
 
@@ -141,6 +190,25 @@ mod tests {
         let headers: Vec<(&str, &str)> = got.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(headers, [("count", "-3"), ("flag", "true"), ("text", "ä")]);
         assert_eq!((got.message_id.as_str(), got.content_type.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn each_type_has_the_text_that_a_cloudevent_would_give_it() {
+        let decimal = |scale, value| AMQPValue::DecimalValue(DecimalValue { scale, value });
+        for (why, value, expected) in [
+            ("a time", AMQPValue::Timestamp(1_795_262_400), Some("2026-11-21T12:00:00Z")),
+            ("a time that no clock shows", AMQPValue::Timestamp(u64::MAX), Some("18446744073709551615")),
+            ("a number", AMQPValue::LongUInt(7), Some("7")),
+            ("a whole number that is none", AMQPValue::Double(1.0), Some("1.0")),
+            ("a decimal", decimal(2, 1234), Some("12.34")),
+            ("a small one", decimal(3, 5), Some("0.005")),
+            ("one without a part", decimal(0, 5), Some("5")),
+            ("one beyond any number", decimal(255, 1), Some(format!("0.{:0>255}", 1).as_str())),
+            ("binary text", AMQPValue::ByteArray(b"abc".as_slice().into()), Some("abc")),
+            ("nothing", AMQPValue::Void, None),
+        ] {
+            assert_eq!(text(&value).as_deref(), expected, "{why}");
+        }
     }
 
     #[test]

@@ -8,9 +8,9 @@
 //!   an alarm blocks whole connections, and a hung pod's queue stalls whoever publishes to it.
 //! - No URL, and so no password, is ever printed: logs name nodes as `host:port` (I12).
 //!
-//! Elsewhere: finding a node in `connect`, confirms in `publisher`, work in `consumer`, live frames and the
+//! Elsewhere: finding a node in `connect`, confirms in `publisher`, work in `consumer`, an operator's look in `browse`, live frames and the
 //! pulse in `live` and `hearing`, the topology in `declare`, addresses, properties and headers
-//! in `route` and `convert`.
+//! in `route` and `convert`, all that a producer's message carries besides in `envelope`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,17 +19,25 @@ use lapin::options::QueueDeclareOptions;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::declare::{apply_topology, check_topology};
-use self::{consumer::RabbitConsumer, live::RabbitLive, publisher::Publisher, route::Route};
+use self::{
+    browse::RabbitBrowser, consumer::RabbitConsumer, live::RabbitLive, publisher::Publisher, route::Route,
+};
+pub use self::{
+    declare::{apply_topology, check_topology},
+    envelope::Envelope,
+};
 use super::{
-    Address, BODY_BYTES_MAX, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, meter, topology,
+    Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
+    topology,
 };
 use crate::domain::Secret;
 
+mod browse;
 mod connect;
 mod consumer;
 mod convert;
 mod declare;
+mod envelope;
 mod hearing;
 mod live;
 mod publisher;
@@ -110,6 +118,10 @@ impl Broker for RabbitBroker {
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
         let config = Arc::clone(&self.config);
         Box::new(RabbitConsumer::start(config, queue, prefetch, self.shutdown.clone()))
+    }
+
+    async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
+        Ok(Box::new(RabbitBrowser::open(&self.config, queue).await?))
     }
 
     async fn live(&self) -> Box<dyn LiveSource> {

@@ -18,6 +18,8 @@ pub(super) struct Route {
     /// Kept, and confirmed by every queue; otherwise it is a live message, which its exchange confirms.
     pub(super) persistent: bool,
     pub(super) message_type: &'static str,
+    /// Waits there for an operator, so it keeps what it came with and goes nowhere by itself.
+    pub(super) sets_aside: bool,
 }
 
 impl Route {
@@ -29,8 +31,8 @@ impl Route {
             Address::Alerts => Self::durable(ALERTS_EXCHANGE.to_owned(), "", kind),
             Address::Live(partition) => Self::transient(live_exchange(partition), "", kind),
             Address::Undelivered => queue(WorkQueue::Undelivered),
-            Address::Rejected => queue(WorkQueue::Rejected),
-            Address::Dead => queue(WorkQueue::Dead),
+            Address::Rejected => Self { sets_aside: true, ..queue(WorkQueue::Rejected) },
+            Address::Dead => Self { sets_aside: true, ..queue(WorkQueue::Dead) },
         }
     }
 
@@ -45,10 +47,24 @@ impl Route {
     }
 
     fn durable(exchange: String, key: &str, message_type: &'static str) -> Self {
-        Self { exchange, key: key.to_owned(), mandatory: true, persistent: true, message_type }
+        Self {
+            exchange,
+            key: key.to_owned(),
+            mandatory: true,
+            persistent: true,
+            message_type,
+            sets_aside: false,
+        }
     }
 
     fn transient(exchange: String, key: &str, message_type: &'static str) -> Self {
-        Self { exchange, key: key.to_owned(), mandatory: false, persistent: false, message_type }
+        Self {
+            exchange,
+            key: key.to_owned(),
+            mandatory: false,
+            persistent: false,
+            message_type,
+            sets_aside: false,
+        }
     }
 }

@@ -44,6 +44,7 @@ contract! {
     next_can_be_dropped_and_takes_nothing
     what_is_delivered_too_often_is_parked
     what_operators_browse_is_not_lost_by_looking
+    a_browser_is_shown_each_once_and_gives_back_what_it_did_not_settle
     too_long_a_message_is_refused_for_good
     depth_counts_what_waits
     live_frames_follow_interest
@@ -242,6 +243,43 @@ async fn what_operators_browse_is_not_lost_by_looking(broker: SharedBroker) {
         delivery.settle.requeue().await;
     }
     next(&mut consumer).await.settle.ack().await;
+}
+
+async fn a_browser_is_shown_each_once_and_gives_back_what_it_did_not_settle(broker: SharedBroker) {
+    let ids: Vec<String> = (0..50).map(|id| id.to_string()).collect();
+    for id in &ids {
+        put(&broker, Address::Rejected, id).await;
+    }
+    for round in 0..3 {
+        let mut browser = broker.browse(WorkQueue::Rejected).await.unwrap();
+        let mut seen = BTreeSet::new();
+        while let Some(delivery) = timeout(SOON, browser.take()).await.unwrap().unwrap() {
+            assert!(seen.insert(delivery.message.message_id.clone()), "round {round}: seen again");
+            // Dropped: what is given back too early would come again.
+        }
+        assert_eq!(seen.len(), ids.len(), "round {round}: and then it is over");
+        assert_eq!(broker.depth(WorkQueue::Rejected).await, Ok(0), "held until the end");
+        browser.close().await;
+        let back = async || (broker.depth(WorkQueue::Rejected).await == Ok(50)).then_some(());
+        until("all are back", SOON, back).await.unwrap();
+    }
+    let mut browser = broker.browse(WorkQueue::Rejected).await.unwrap();
+    let mut settled = BTreeSet::new();
+    while let Some(delivery) = browser.take().await.unwrap() {
+        if settled.len() < 30 {
+            settled.insert(delivery.message.message_id.clone());
+            delivery.settle.ack().await;
+        }
+    }
+    browser.close().await;
+    let back = async || (broker.depth(WorkQueue::Rejected).await == Ok(20)).then_some(());
+    until("the rest is back", SOON, back).await.unwrap();
+    let mut consumer = broker.consume(WorkQueue::Rejected, 20).await;
+    for _ in 0..20 {
+        let delivery = next(&mut consumer).await;
+        assert!(!settled.contains(&delivery.message.message_id), "what was settled is gone");
+        delivery.settle.ack().await;
+    }
 }
 
 async fn too_long_a_message_is_refused_for_good(broker: SharedBroker) {

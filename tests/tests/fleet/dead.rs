@@ -75,7 +75,7 @@ async fn dead_letters_are_replayed_and_dropped_in_one_process() {
     fleet.furnish("ana").await.unwrap();
     let lines: String = (["first", "second", "third"].iter().enumerate())
         .map(|(number, id)| {
-            let Message { message_id, content_type, headers, body } = letter("demo", id);
+            let Message { message_id, content_type, headers, body, .. } = letter("demo", id);
             let body = String::from_utf8_lossy(&body);
             let line = json!({"number": number, "message_id": message_id, "content_type": content_type, "headers": headers, "body": body});
             format!("{line}\n")

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod amqp;
 mod bounds;
 mod commands;
 mod dead;

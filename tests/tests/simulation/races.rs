@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use watchbell::broker::{
-    Address, Broker, Consumer, LiveSource, Message, PublishError, WorkQueue, embedded::EmbeddedBroker,
+    Address, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue,
+    embedded::EmbeddedBroker,
 };
 use watchbell::domain::{
     AlertId, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
@@ -347,6 +348,10 @@ impl Broker for Away {
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
         self.0.consume(queue, prefetch).await
+    }
+
+    async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
+        self.0.browse(queue).await
     }
 
     async fn live(&self) -> Box<dyn LiveSource> {

@@ -35,9 +35,16 @@ impl Dispatch {
     /// Sees a batch through to its acknowledgements.
     pub(crate) async fn handle(&self, deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
         let now = self.clock.now();
-        let Intake { alerts: taken, events } = self.take_in(deliveries, now).await;
-        // Events first: they age, and most of them need no commit.
-        self.handle_events(events, now, shutdown).await;
+        let Intake { alerts, events, refused } = self.take_in(deliveries, now);
+        // The good ones do not wait for the bad ones to be parked.
+        tokio::join!(self.park(refused), async {
+            // Events first: they age, and most of them need no commit.
+            self.handle_events(events, now, shutdown).await;
+            self.handle_alerts(alerts, now, shutdown).await;
+        });
+    }
+
+    async fn handle_alerts(&self, taken: Vec<Taken>, now: Timestamp, shutdown: &CancellationToken) {
         match self.record_all(&taken, now, shutdown).await {
             Ok(()) => settle(taken).await,
             Err(NotRecorded::Leaving) => {}

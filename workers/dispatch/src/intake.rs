@@ -1,20 +1,28 @@
 //! A delivery becomes an alert or an event, or is parked with the reason why it cannot.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
+use tokio::time::sleep;
 use tracing::warn;
 use watchbell::{
-    broker::{Address, Delivery, Message},
+    broker::{Address, BODY_BYTES_MAX, Delivery, Message, Refusal, parked},
     domain::{Alert, AlertId, EventId},
     store::NewEvent,
     wire::{
         InvalidAlert, Kind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
-        event_content_of, kind_of, parse_alert, parse_event, refused,
+        event_content_of, kind_of, parse_alert, parse_event,
     },
 };
 
 use crate::{Dispatch, PUBLISH_DEADLINE};
+
+/// Refused messages on their way to where they are parked, at once: as many as a publisher has unconfirmed.
+const PARKING_MAX: usize = 256;
+
+/// Before one that could not be parked goes back to the queue.
+const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// An alert in hand, with the delivery that is settled when it is recorded.
 pub(crate) struct Taken {
@@ -29,46 +37,65 @@ pub(crate) struct TakenEvent {
     pub(crate) delivery: Delivery,
 }
 
+/// A delivery that is no use to anybody here, with the reason: it is parked, and settled after that.
+pub(crate) struct Refused {
+    pub(crate) delivery: Delivery,
+    pub(crate) refusal: InvalidAlert,
+}
+
 /// What a batch of deliveries holds.
 #[derive(Default)]
 pub(crate) struct Intake {
     pub(crate) alerts: Vec<Taken>,
     pub(crate) events: Vec<TakenEvent>,
+    /// For [`Dispatch::park`], which nobody else has to wait for.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// What a delivery is.
+enum Read {
+    Alert(Box<Alert>),
+    Event(NewEvent),
 }
 
 impl Dispatch {
-    /// Reads deliveries. One that is refused is parked, or back in the queue when it could not be parked.
-    pub(crate) async fn take_in(&self, deliveries: Vec<Delivery>, now: Timestamp) -> Intake {
+    /// Reads deliveries. Waits for nothing.
+    pub(crate) fn take_in(&self, deliveries: Vec<Delivery>, now: Timestamp) -> Intake {
         let mut intake = Intake::default();
         for delivery in deliveries {
-            if let Some(unreadable) = &delivery.unreadable {
-                let refusal = InvalidAlert::new("properties", unreadable.reason.clone());
-                self.park(delivery, &refusal).await;
-                continue;
-            }
-            let Message { message_id, content_type, headers, body } = &delivery.message;
-            let plain = match plain_of(content_type, headers, body) {
-                Ok(plain) => plain,
-                Err(refusal) => {
-                    self.park(delivery, &refusal).await;
-                    continue;
+            match self.read(&delivery, now) {
+                Ok(Read::Alert(alert)) => {
+                    let content = content_of(&alert).into();
+                    intake.alerts.push(Taken { alert: Arc::new(*alert), content, delivery });
                 }
-            };
-            match kind_of(&plain) {
-                Kind::Alert => match self.read_alert(&plain, message_id, now) {
-                    Ok(alert) => {
-                        let content = content_of(&alert).into();
-                        intake.alerts.push(Taken { alert: Arc::new(alert), content, delivery });
-                    }
-                    Err(refusal) => self.park(delivery, &refusal).await,
-                },
-                Kind::Event => match read_event(&plain, message_id, now) {
-                    Ok(new) => intake.events.push(TakenEvent { new, delivery }),
-                    Err(refusal) => self.park(delivery, &refusal).await,
-                },
+                Ok(Read::Event(new)) => intake.events.push(TakenEvent { new, delivery }),
+                Err(refusal) => intake.refused.push(Refused { delivery, refusal }),
             }
         }
         intake
+    }
+
+    /// Parks what was refused, up to [`PARKING_MAX`] at once, and settles each once it is parked (I11): a confirm takes
+    /// milliseconds, and thousands one after the other would be many seconds. One that could not be parked goes back.
+    pub(crate) async fn park(&self, refused: Vec<Refused>) {
+        let parking = refused.into_iter().map(|refused| self.park_one(refused));
+        stream::iter(parking).buffer_unordered(PARKING_MAX).collect::<()>().await;
+    }
+
+    fn read(&self, delivery: &Delivery, now: Timestamp) -> Result<Read, InvalidAlert> {
+        if let Some(unreadable) = &delivery.unreadable {
+            return Err(InvalidAlert::new("properties", unreadable.reason.clone()));
+        }
+        let Message { message_id, content_type, headers, body, .. } = &delivery.message;
+        if body.len() > BODY_BYTES_MAX {
+            let problem = format!("is {} bytes long, at most {BODY_BYTES_MAX} are carried", body.len());
+            return Err(InvalidAlert::new("body", problem));
+        }
+        let plain = plain_of(content_type, headers, body)?;
+        match kind_of(&plain) {
+            Kind::Alert => self.read_alert(&plain, message_id, now).map(|alert| Read::Alert(Box::new(alert))),
+            Kind::Event => read_event(&plain, message_id, now).map(Read::Event),
+        }
     }
 
     fn read_alert(&self, json: &[u8], message_id: &str, now: Timestamp) -> Result<Alert, InvalidAlert> {
@@ -82,19 +109,21 @@ impl Dispatch {
         Ok(alert)
     }
 
-    async fn park(&self, delivery: Delivery, refusal: &InvalidAlert) {
+    async fn park_one(&self, Refused { delivery, refusal }: Refused) {
         metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "rejected").increment(1);
+        // Outside text is escaped, so that it cannot look like a line of its own.
         warn!(
-            message.id = %delivery.message.message_id, field = %refusal.field, problem = %refusal.problem,
+            message.id = ?delivery.message.message_id, field = ?refusal.field, problem = ?refusal.problem,
             "Refused a message; it is kept in watchbell.rejected"
         );
-        let mut message = delivery.message.clone();
-        message.headers.insert(refused::REASON.into(), refusal.to_string());
-        message.headers.insert(refused::FIELD.into(), refusal.field.clone());
-        match self.broker.publish(Address::Rejected, message, PUBLISH_DEADLINE).await {
+        let refusal = Refusal { reason: refusal.to_string(), field: Some(refusal.field.clone()), from: None };
+        let copy = parked(&delivery, &refusal);
+        match self.broker.publish(Address::Rejected, copy, PUBLISH_DEADLINE).await {
             Ok(()) => delivery.settle.ack().await,
             Err(error) => {
                 warn!(%error, "A refused message could not be parked; it goes back to the queue");
+                // Not at once: the same would happen again, and each time counts towards its delivery limit.
+                sleep(PARK_AGAIN_AFTER).await;
                 delivery.settle.requeue().await;
             }
         }
@@ -106,3 +135,7 @@ fn read_event(json: &[u8], message_id: &str, now: Timestamp) -> Result<NewEvent,
     let event = parse_event(json, &EventDefaults { tenant: None, topic: None, id, now })?;
     Ok(NewEvent { content: event_content_of(&event).into(), event: Arc::new(event) })
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

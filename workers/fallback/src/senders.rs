@@ -13,10 +13,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 use watchbell::{
-    broker::{Address, Delivery, WorkQueue},
+    broker::{Address, Delivery, Refusal, WorkQueue, parked},
     domain::Timestamp,
     store::{Answer, Decision, EscalationKey, Holder, Stepped, StoreError, Walk},
-    wire::{refused, undelivered::UndeliveredV1},
+    wire::undelivered::UndeliveredV1,
 };
 
 use crate::{Fallback, decide::Decider, steps::Step};
@@ -63,7 +63,9 @@ impl Fallback {
     }
 
     async fn handle(&self, delivery: Delivery) {
-        let work = serde_json::from_slice::<UndeliveredV1>(&delivery.message.body).ok();
+        let is_readable = delivery.unreadable.is_none();
+        let work =
+            serde_json::from_slice::<UndeliveredV1>(&delivery.message.body).ok().filter(|_| is_readable);
         let names = work.as_ref().and_then(|work| Some((work.names().ok()?, work.claim)));
         let Some(((user, alert), claim)) = names else {
             return self.park(delivery).await;
@@ -147,9 +149,8 @@ impl Fallback {
     /// the dead letters, and its timer rests, so that it does not come round for ever (R12). Replayed, the work goes on
     /// with the same claim.
     async fn set_aside(&self, key: &EscalationKey, claim: u64, reason: &str, delivery: Delivery) {
-        let mut message = delivery.message.clone();
-        message.headers.insert(refused::REASON.into(), reason.to_owned());
-        message.headers.insert(refused::FROM.into(), WorkQueue::Undelivered.name().into());
+        let refusal = Refusal { reason: reason.to_owned(), field: None, from: Some(WorkQueue::Undelivered) };
+        let message = parked(&delivery, &refusal);
         metrics::counter!("watchbell_fallback_set_aside_total").increment(1);
         let set_aside = match self.broker.publish(Address::Dead, message, PUBLISH_DEADLINE).await {
             Ok(()) => self
@@ -169,8 +170,8 @@ impl Fallback {
 
     /// Work that cannot be read is kept for the operator (I11).
     async fn park(&self, delivery: Delivery) {
-        let mut message = delivery.message.clone();
-        message.headers.insert(refused::REASON.into(), "not a piece of undelivered work of version 1".into());
+        let reason = "not a piece of undelivered work of version 1".into();
+        let message = parked(&delivery, &Refusal { reason, field: None, from: None });
         match self.broker.publish(Address::Rejected, message, PUBLISH_DEADLINE).await {
             Ok(()) => delivery.settle.ack().await,
             Err(error) => {
