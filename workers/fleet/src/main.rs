@@ -5,7 +5,7 @@
 //! | `cli.rs` | the commands and their arguments |
 //! | `compose.rs` | chosen workers in one process, from start to drain |
 //! | `up.rs` | everything in one process, with demo users and the simulator |
-//! | `dead.rs` | what is done about dead letters, for the command and for `up` |
+//! | `dead/` | what is done about dead letters, for the command and for `up` |
 //! | `demo.rs` | the page that `up` serves |
 //! | `providers.rs` | senders from configuration |
 //! | `client.rs` | HTTP for the commands that talk to a running fleet |

@@ -15,7 +15,7 @@ use watchbell::{
 use crate::{
     cli::{DeadArgs, DeadCommand, DeadWhich},
     compose,
-    dead::{self, Action, LOOK_MAX, Letter, Listed, Request},
+    dead::{self, Action, Done, Letter, Listed, Request, SHOW_MAX, Skipped, Wanted},
     output,
     up::Demo,
 };
@@ -23,8 +23,8 @@ use crate::{
 /// How long the broker may take to be there, and how often that is looked at.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 const CONNECT_LOOK: Duration = Duration::from_millis(50);
-/// Ids of one request to a running `up`.
-const BATCH: usize = 50;
+/// How long a running `up` may take over all of its letters.
+const UP_MAX: Duration = Duration::from_secs(600);
 
 pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
     let letters = Letters::of(config, &args.data).await?;
@@ -40,29 +40,35 @@ pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
 
 async fn list(letters: &Letters, limit: u64) -> anyhow::Result<()> {
     let Listed { total, letters } = letters.look(limit).await?;
-    for Letter { id, from, reason, body, .. } in &letters {
-        let (id, reason) = (output::inline(id), output::inline(reason));
-        output::line(format!("{id:<40} {from:<24} {:>7} bytes  {reason}", body.len()));
+    for letter in &letters {
+        let (id, reason) = (output::inline(letter.name()), output::inline(&letter.reason));
+        output::line(format!("{id:<40} {:<24} {:>7} bytes  {reason}", letter.from, letter.bytes));
     }
     match (total, letters.len() as u64) {
         (0, _) => output::note("Nothing is dead."),
         (total, shown) if shown < total => output::note(format!("… and {} more.", total - shown)),
-        _ => output::note(format!("{total} in all. `dead show ID` prints one whole.")),
+        (total, _) => output::note(format!("{total} in all. `dead show ID` prints one whole.")),
     }
     Ok(())
 }
 
 async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
-    let found = letters.look(LOOK_MAX).await?.letters.into_iter().filter(|letter| letter.id == id);
-    let found: Vec<_> = found.collect();
+    let found = letters.show(id).await?.letters;
     ensure!(!found.is_empty(), "no dead letter has this id");
-    for letter in found {
-        let (id, reason) = (output::inline(&letter.id), output::inline(&letter.reason));
-        output::line(format!("{id}\nfrom {}: {reason}", letter.from));
-        for (name, value) in &letter.headers {
+    for letter in &found {
+        let Letter { from, headers, body, .. } = letter;
+        output::line(format!(
+            "{}\nfrom {from}: {}",
+            output::inline(letter.name()),
+            output::inline(&letter.reason)
+        ));
+        for (name, value) in headers {
             output::line(format!("  {}: {}", output::inline(name), output::inline(value)));
         }
-        output::line(letter.body);
+        output::line(body.clone().unwrap_or_default());
+    }
+    if found.len() == SHOW_MAX {
+        output::note(format!("There may be more of this id: the first {SHOW_MAX} are shown."));
     }
     Ok(())
 }
@@ -71,14 +77,38 @@ async fn act(letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Re
     ensure!(which.all == which.ids.is_empty(), "give ids, or --all");
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} letters, {per_sec}, {eta} to go")?);
-    let acted = letters.act(action, which, &bar).await?;
+    let request = Request { action, ids: (!which.all).then(|| which.ids.clone()) };
+    let done = letters.act(&request, &bar).await?;
     bar.finish_and_clear();
-    ensure!(acted > 0 || which.all, "no dead letter has one of these ids");
-    output::line(match action {
-        Action::Replay => format!("{acted} replayed."),
-        Action::Drop => format!("{acted} dropped."),
-    });
-    Ok(())
+    let word = match action {
+        Action::Replay => "replayed",
+        Action::Drop => "dropped",
+    };
+    ensure!(
+        which.all || done.acted + done.skipped > 0 || done.failed.is_some(),
+        "no dead letter has one of these ids"
+    );
+    output::line(summary(&done, word));
+    match done.failed {
+        Some(why) => bail!("{why}; what is left can be {word} later"),
+        None => Ok(()),
+    }
+}
+
+/// What was done, and what was not, with the reason.
+fn summary(done: &Done, word: &str) -> String {
+    if done.skipped == 0 {
+        return format!("{} {word}.", done.acted);
+    }
+    let mut text = format!("{} {word}, {} skipped:", done.acted, done.skipped);
+    for Skipped { letter, bytes, why } in &done.named {
+        text.push_str(&format!("\n  {} ({bytes} bytes): {}", output::inline(letter), output::inline(why)));
+    }
+    match done.skipped - done.named.len() as u64 {
+        0 => {}
+        more => text.push_str(&format!("\n  … and {more} more")),
+    }
+    text
 }
 
 /// Where the letters are: on RabbitMQ, or in a running `up`.
@@ -104,7 +134,7 @@ impl Letters {
         }
         let demo =
             Demo::read(data).context("broker.url is not configured, so a running `up` is looked for")?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let http = reqwest::Client::builder().timeout(UP_MAX).build()?;
         let url = format!("{}/operations/dead", demo.url);
         Ok(Self::Up { http, url, key: Secret::from(demo.producer_key) })
     }
@@ -117,53 +147,38 @@ impl Letters {
 
     async fn look(&self, limit: u64) -> anyhow::Result<Listed> {
         match self {
-            Self::Broker { broker, .. } => {
-                let (letters, total) = dead::look(broker, limit).await?;
-                Ok(Listed { total, letters })
-            }
+            Self::Broker { broker, .. } => dead::look(broker, limit).await,
+            Self::Up { http, url, key } => get(http, url, key, Wanted { limit: Some(limit), id: None }).await,
+        }
+    }
+
+    async fn show(&self, id: &str) -> anyhow::Result<Listed> {
+        match self {
+            Self::Broker { broker, .. } => dead::show(broker, id).await,
             Self::Up { http, url, key } => {
-                let answer = http.get(url).bearer_auth(key.expose()).send().await;
-                let mut listed: Listed = read(answer).await?;
-                listed.letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                Ok(listed)
+                get(http, url, key, Wanted { id: Some(id.to_owned()), limit: None }).await
             }
         }
     }
 
-    async fn act(&self, action: Action, which: &DeadWhich, bar: &ProgressBar) -> anyhow::Result<u64> {
+    async fn act(&self, request: &Request, bar: &ProgressBar) -> anyhow::Result<Done> {
         match self {
             Self::Broker { broker, .. } => {
-                let ids = (!which.all).then(|| which.ids.clone());
-                let total = dead::look(broker, 0).await?.1;
-                bar.set_length(ids.as_ref().map_or(total, |ids| ids.len() as u64));
-                let request = Request { action, ids };
-                let mut acted = 0;
-                loop {
-                    let before = acted;
-                    acted += dead::act(broker, &request, |done| bar.set_position(before + done)).await?;
-                    // Only what was there at the beginning: a letter that comes back at once would go round for ever.
-                    if !which.all || acted == before || acted >= total {
-                        return Ok(acted);
-                    }
-                }
+                let passed = |looked, of| {
+                    bar.set_length(of);
+                    bar.set_position(looked);
+                };
+                dead::act(broker, request, passed).await
             }
             Self::Up { http, url, key } => {
-                let ids = match which.all {
-                    true => self.look(LOOK_MAX).await?.letters.into_iter().map(|letter| letter.id).collect(),
-                    false => which.ids.clone(),
-                };
-                bar.set_length(ids.len() as u64);
-                let mut acted = 0;
-                for batch in ids.chunks(BATCH) {
-                    let request = Request { action, ids: Some(batch.to_vec()) };
-                    let answer = http.post(url).bearer_auth(key.expose()).json(&request).send().await;
-                    acted += read::<u64>(answer).await?;
-                    bar.inc(batch.len() as u64);
-                }
-                Ok(acted)
+                read(http.post(url).bearer_auth(key.expose()).json(request).send().await).await
             }
         }
     }
+}
+
+async fn get(http: &reqwest::Client, url: &str, key: &Secret, wanted: Wanted) -> anyhow::Result<Listed> {
+    read(http.get(url).query(&wanted).bearer_auth(key.expose()).send().await).await
 }
 
 async fn read<T: serde::de::DeserializeOwned>(

@@ -1,0 +1,243 @@
+//! The dead letters: what was delivered too often, or cannot be carried on, waits on `watchbell.dead` for a person.
+//!
+//! What holds here:
+//! - Each letter that was there at the beginning is looked at once, whatever it is, and then it is over: what is not
+//!   acted on is held until the end, so that it cannot be given out again, and what comes meanwhile is left alone.
+//! - A letter is taken off only after its replay is confirmed, so a crash costs a second replay, not the letter.
+//! - A letter that cannot be sent again is named, with the reason, and stays; it keeps no other from being sent.
+//! - At most [`REPLAYS_MAX`] bodies are in memory, of at most [`BODY_BYTES_MAX`]; a longer one comes alone.
+//!
+//! `watchbell dead` uses it on RabbitMQ directly; `up`, whose broker is in its own process, serves it (`routes`) at
+//! `/operations/dead` to whoever has its producer key. What a letter is, is in `letter`.
+//!
+//! [`BODY_BYTES_MAX`]: watchbell::broker::BODY_BYTES_MAX
+
+use std::{ops::ControlFlow, time::Duration};
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
+use watchbell::broker::{Address, Delivery, Message, Settle, SharedBroker, WorkQueue};
+
+pub(crate) use self::{
+    letter::Letter,
+    routes::{Wanted, routes},
+};
+
+mod letter;
+mod routes;
+
+/// The longest list in one look.
+pub(crate) const LOOK_MAX: u64 = 10_000;
+/// The most letters of one name that are shown whole.
+pub(crate) const SHOW_MAX: usize = 10;
+/// Letters on their way back at once.
+const REPLAYS_MAX: usize = 64;
+/// The most skipped letters that are named; all are counted.
+const NAMED_MAX: usize = 100;
+const CONFIRM_MAX: Duration = Duration::from_secs(10);
+const BROKEN_OFF: &str = "the letters could not be looked through to the end";
+
+/// What to do with letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    /// Back to where it came from.
+    Replay,
+    /// Away for good.
+    Drop,
+}
+
+/// Which of them, and what: the body of `POST /operations/dead`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) action: Action,
+    /// By id or mark; absent, all.
+    pub(crate) ids: Option<Vec<String>>,
+}
+
+/// What a look found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    /// How many there are.
+    pub(crate) total: u64,
+    /// Some of them, oldest first.
+    pub(crate) letters: Vec<Letter>,
+}
+
+/// What was done.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// Letters that were acted on.
+    pub(crate) acted: u64,
+    /// Letters that were meant and stay.
+    pub(crate) skipped: u64,
+    /// The first of those, with the reason.
+    pub(crate) named: Vec<Skipped>,
+    /// Why it ended early, when it did: all else stays too.
+    pub(crate) failed: Option<String>,
+}
+
+/// A letter that stays.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    pub(crate) letter: String,
+    pub(crate) bytes: u64,
+    pub(crate) why: String,
+}
+
+/// How many there are.
+pub(crate) async fn count(broker: &SharedBroker) -> anyhow::Result<u64> {
+    Ok(broker.depth(WorkQueue::Dead).await?)
+}
+
+/// The first letters, without their bodies.
+pub(crate) async fn look(broker: &SharedBroker, limit: u64) -> anyhow::Result<Listed> {
+    let total = count(broker).await?;
+    let mut letters = Vec::new();
+    walk(broker, total.min(limit).min(LOOK_MAX), |delivery| {
+        letters.push(Letter::of(delivery));
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(Listed { total, letters })
+}
+
+/// The letters of this name, at most [`SHOW_MAX`], with their bodies.
+pub(crate) async fn show(broker: &SharedBroker, name: &str) -> anyhow::Result<Listed> {
+    let total = count(broker).await?;
+    let (names, mut letters) = ([name.to_owned()], Vec::new());
+    walk(broker, total, |delivery| {
+        if letter::is_named(&delivery.message, &names) {
+            letters.push(Letter::with_body(delivery));
+        }
+        match letters.len() < SHOW_MAX {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    })
+    .await?;
+    Ok(Listed { total, letters })
+}
+
+/// Looks at each of the first letters once, and changes nothing.
+async fn walk(
+    broker: &SharedBroker,
+    letters: u64,
+    mut look: impl FnMut(&Delivery) -> ControlFlow<()>,
+) -> anyhow::Result<()> {
+    if letters == 0 {
+        return Ok(());
+    }
+    let mut browser = broker.browse(WorkQueue::Dead).await?;
+    let mut outcome = Ok(());
+    for _ in 0..letters {
+        match browser.take().await {
+            Ok(Some(delivery)) if look(&delivery).is_continue() => {}
+            // Enough was seen, or another operator holds the rest.
+            Ok(_) => break,
+            Err(error) => {
+                outcome = Err(error).context(BROKEN_OFF);
+                break;
+            }
+        }
+    }
+    browser.close().await;
+    outcome
+}
+
+/// Acts on the letters that are there now. `passed` is told how many were looked at, and of how many.
+pub(crate) async fn act(
+    broker: &SharedBroker,
+    request: &Request,
+    mut passed: impl FnMut(u64, u64),
+) -> anyhow::Result<Done> {
+    let total = count(broker).await?;
+    let mut done = Done::default();
+    if total == 0 {
+        return Ok(done);
+    }
+    let mut browser = broker.browse(WorkQueue::Dead).await?;
+    let mut replays = FuturesUnordered::new();
+    let mut looked = 0;
+    while done.failed.is_none() && looked < total {
+        if replays.len() >= REPLAYS_MAX
+            && let Some(replayed) = replays.next().await
+        {
+            done.note(replayed).await;
+            continue;
+        }
+        let delivery = match browser.take().await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => break,
+            Err(error) => {
+                done.failed = Some(format!("{BROKEN_OFF}: {error}"));
+                break;
+            }
+        };
+        looked += 1;
+        passed(looked, total);
+        if !request.ids.as_ref().is_none_or(|names| letter::is_named(&delivery.message, names)) {
+            continue; // Held until the end.
+        }
+        match request.action {
+            Action::Drop => {
+                delivery.settle.ack().await;
+                done.acted += 1;
+            }
+            Action::Replay => match letter::replay_of(&delivery) {
+                Ok((to, message)) => replays.push(replay(broker, to, message, delivery)),
+                Err(why) => done.skip(&delivery, why),
+            },
+        }
+    }
+    while let Some(replayed) = replays.next().await {
+        done.note(replayed).await;
+    }
+    browser.close().await;
+    Ok(done)
+}
+
+/// A letter whose replay was confirmed, to be taken off; or why it was not.
+type Replayed = Result<Box<dyn Settle>, String>;
+
+fn replay(
+    broker: &SharedBroker,
+    to: Address,
+    message: Message,
+    delivery: Delivery,
+) -> BoxFuture<'static, Replayed> {
+    let broker = broker.clone();
+    Box::pin(async move {
+        match broker.publish(to, message, CONFIRM_MAX).await {
+            Ok(()) => Ok(delivery.settle),
+            Err(error) => Err(format!("{} was not replayed: {error}", Letter::of(&delivery).name())),
+        }
+    })
+}
+
+impl Done {
+    async fn note(&mut self, replayed: Replayed) {
+        match replayed {
+            Ok(settle) => {
+                settle.ack().await;
+                self.acted += 1;
+            }
+            // The first tells it; those that were on their way with it may yet succeed.
+            Err(why) => drop(self.failed.get_or_insert(why)),
+        }
+    }
+
+    fn skip(&mut self, delivery: &Delivery, why: String) {
+        self.skipped += 1;
+        if self.named.len() < NAMED_MAX {
+            let letter = Letter::of(delivery);
+            self.named.push(Skipped { letter: letter.name().to_owned(), bytes: letter.bytes, why });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
