@@ -20,6 +20,11 @@ pub const DELIVERY_LIMIT: i64 = 20;
 /// Frames kept for a pod that does not read. More are dropped, oldest first, and healed from the store.
 pub const POD_QUEUE_MESSAGES_MAX: i64 = 100_000;
 
+/// How long a delivery may be held before the broker takes it back, milliseconds. The broker's own 30 minutes are
+/// long when somebody holds deliveries who will never settle them. Much less would be wrong: a store that is away
+/// makes dispatch hold what it has, and each taking back counts against the delivery limit.
+pub const CONSUMER_TIMEOUT_MS: u32 = 300_000;
+
 /// Where a delivery's AMQP property `type` is found among its headers, and what sets it when publishing.
 pub const TYPE_HEADER: &str = "type";
 
@@ -117,6 +122,18 @@ pub fn describe() -> String {
         "watchbell.pod.<uuid>",
         format!("classic, at most {POD_QUEUE_MESSAGES_MAX}")
     );
+    let held: Vec<&str> =
+        WorkQueue::ALL.into_iter().filter(|queue| queue.dead_letters()).map(short_name).collect();
+    let _ = writeln!(
+        out,
+        "policy, for an operator to set: what is held for {} minutes without an answer goes back\n  \
+         RabbitMQ 3.11.15, 3.12 or later:\n    \
+         rabbitmqctl set_policy --apply-to queues watchbell-consumer-timeout '^watchbell\\.({})$' '{{\"consumer-timeout\": {CONSUMER_TIMEOUT_MS}}}'\n  \
+         before that, in rabbitmq.conf, for all queues of the node:\n    \
+         consumer_timeout = {CONSUMER_TIMEOUT_MS}",
+        CONSUMER_TIMEOUT_MS / 60_000,
+        held.join("|"),
+    );
     out.push_str(
         "bindings\n  watchbell.alerts -> watchbell.dispatch\n  watchbell.dead -> watchbell.dead\n\
          permissions (configure / write / read); with `broker.declare = false` no worker needs `configure` but for its own queue\n  \
@@ -131,9 +148,16 @@ pub fn describe() -> String {
     out
 }
 
+/// Its name without what all have in common.
+fn short_name(queue: WorkQueue) -> &'static str {
+    queue.name().trim_start_matches("watchbell.")
+}
+
 #[test]
-fn the_description_names_every_queue() {
+fn the_description_names_every_queue_and_the_policy() {
     let text = describe();
+    let policy = r#"'^watchbell\.(dispatch|undelivered)$' '{"consumer-timeout": 300000}'"#;
+    assert!(text.contains(policy), "{text}");
     for queue in WorkQueue::ALL {
         assert!(text.contains(queue.name()), "{}", queue.name());
     }

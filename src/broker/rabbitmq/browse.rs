@@ -11,24 +11,20 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use lapin::{
-    Acker, Channel, Connection,
+    Acker, Channel,
     options::{BasicAckOptions, BasicGetOptions, BasicNackOptions},
 };
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{
-    CALL_MAX, RabbitConfig,
-    connect::{self, call},
-    convert,
-};
+use super::{CALL_MAX, RabbitConfig, connect, convert, owned::Owned};
 use crate::broker::{Browser, Delivery, PublishError, Settle, WorkQueue};
 
 /// The longest wait for one message: RabbitMQ takes up to 128 MiB, and an operator's network may be slow.
 const FETCH_MAX: Duration = Duration::from_secs(60);
 
 pub(super) struct RabbitBrowser {
-    connection: Connection,
+    connection: Owned,
     channel: Channel,
     queue: WorkQueue,
 }
@@ -36,13 +32,8 @@ pub(super) struct RabbitBrowser {
 impl RabbitBrowser {
     pub(super) async fn open(config: &RabbitConfig, queue: WorkQueue) -> Result<Self, PublishError> {
         let connection = connect::once(config, queue.name()).await.map_err(|error| unavailable(&error))?;
-        match call("opening a channel", connection.create_channel()).await {
-            Ok(channel) => Ok(Self { connection, channel, queue }),
-            Err(error) => {
-                connect::close(&connection).await;
-                Err(unavailable(&error))
-            }
-        }
+        let channel = connection.channel().await.map_err(|error| unavailable(&error))?;
+        Ok(Self { connection, channel, queue })
     }
 }
 
@@ -58,13 +49,15 @@ impl Browser for RabbitBrowser {
         Ok(got.map(|mut got| {
             let message = convert::message(&mut got.delivery);
             let (acker, redelivered) = (got.delivery.acker.clone(), got.delivery.redelivered);
-            Delivery { message, redelivered, unreadable: None, settle: Box::new(Held(acker)) }
+            let tag = got.delivery.delivery_tag;
+            let unreadable = self.connection.ledger().lock().take_unreadable(self.channel.id(), tag);
+            Delivery { message, redelivered, unreadable, settle: Box::new(Held(acker)) }
         }))
     }
 
     async fn close(self: Box<Self>) {
         // The broker works in order: when it has answered, it has read the answers that were written before.
-        connect::close(&self.connection).await;
+        self.connection.close().await;
     }
 }
 

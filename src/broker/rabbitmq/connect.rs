@@ -1,17 +1,17 @@
 //! Finding a node that answers: shuffled order, bounded waits, growing pauses.
+//!
+//! An attempt that takes too long is ended with its socket ([`Owned`]), and the thread that the client library has
+//! for it ends with that: a node that hangs costs nothing but the wait.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use lapin::{Connection, ConnectionProperties, tcp::OwnedTLSConfig, uri::AMQPUri};
+use lapin::uri::AMQPUri;
 use rand::{Rng, seq::SliceRandom};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::{CALL_MAX, CONNECT_MAX, RabbitConfig};
+use super::{CONNECT_MAX, RabbitConfig, owned::Owned};
 
 /// The pause after a first failure, without its jitter, which doubles it at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -29,20 +29,17 @@ pub(super) struct Connector {
     tried: usize,
     failures: u32,
     last: Option<Instant>,
-    /// Attempts that outlasted [`CONNECT_MAX`]. A hung node never answers, and each attempt costs a thread until
-    /// it does, so a node has one at most; when it wakes up, this is the connection.
-    pending: BTreeMap<usize, JoinHandle<lapin::Result<Connection>>>,
 }
 
 impl Connector {
     pub(super) fn new(config: Arc<RabbitConfig>, part: &'static str) -> Self {
         let mut order: Vec<usize> = (0..config.urls.len()).collect();
         order.shuffle(&mut rand::rng());
-        Self { config, part, order, tried: 0, failures: 0, last: None, pending: BTreeMap::new() }
+        Self { config, part, order, tried: 0, failures: 0, last: None }
     }
 
     /// The next connection, to the next node. Waits and tries until there is one. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Connection {
+    pub(super) async fn next(&mut self) -> Owned {
         let part = self.part;
         if let Some(last) = self.last.take() {
             metrics::counter!("watchbell_broker_reconnects_total", "part" => part).increment(1);
@@ -65,27 +62,15 @@ impl Connector {
         }
     }
 
-    async fn attempt(&mut self) -> anyhow::Result<(Connection, String)> {
+    async fn attempt(&mut self) -> anyhow::Result<(Owned, String)> {
         let Some(&number) = self.order.get(self.tried % self.order.len().max(1)) else {
             bail!("no broker URL is given");
         };
         self.tried += 1;
         let uri = uri(&self.config, number)?;
-        let node = format!("{}:{}", uri.authority.host, uri.authority.port);
-        let config = Arc::clone(&self.config);
-        let part = self.part;
-        let pending = self
-            .pending
-            .entry(number)
-            .or_insert_with(|| tokio::spawn(async move { open(&config, part, uri).await }));
-        let Ok(connected) = timeout(CONNECT_MAX, &mut *pending).await else {
-            bail!("{node} does not answer");
-        };
-        self.pending.remove(&number);
-        if matches!(connected, Ok(Ok(_))) {
-            self.give_up_pending();
-        }
-        Ok((connected?.with_context(|| node.clone())?, node))
+        let node = node(&uri);
+        let connection = open(&self.config, self.part, uri).await?;
+        Ok((connection, node))
     }
 
     async fn pause(&self) {
@@ -93,41 +78,31 @@ impl Connector {
         let jitter = rand::rng().random_range(1.0..2.0);
         sleep(base.mul_f64(jitter)).await;
     }
-
-    fn give_up_pending(&mut self) {
-        for attempt in std::mem::take(&mut self.pending).into_values() {
-            attempt.abort();
-        }
-    }
-}
-
-impl Drop for Connector {
-    fn drop(&mut self) {
-        self.give_up_pending();
-    }
 }
 
 /// Connects once, to the first node that answers.
-pub(super) async fn once(config: &RabbitConfig, part: &'static str) -> anyhow::Result<Connection> {
+pub(super) async fn once(config: &RabbitConfig, part: &'static str) -> anyhow::Result<Owned> {
     let mut failed = anyhow::anyhow!("no broker URL is given");
     for number in 0..config.urls.len() {
-        let uri = uri(config, number)?;
-        let node = format!("{}:{}", uri.authority.host, uri.authority.port);
-        match timeout(CONNECT_MAX, open(config, part, uri)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => failed = anyhow::Error::new(error).context(node),
-            Err(_) => failed = anyhow::anyhow!("{node} does not answer"),
+        match open(config, part, uri(config, number)?).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => failed = error,
         }
     }
     Err(failed)
 }
 
-async fn open(config: &RabbitConfig, part: &str, uri: AMQPUri) -> lapin::Result<Connection> {
-    let properties = ConnectionProperties::default()
-        .with_connection_name(format!("{} {part}", config.name).into())
-        .with_client_property("product".into(), "watchbell".into());
-    let tls = OwnedTLSConfig { identity: None, cert_chain: config.ca_pem.clone() };
-    Connection::connect_uri_with_config(uri, properties, tls, lapin::runtime::default_runtime()?).await
+async fn open(config: &RabbitConfig, part: &'static str, uri: AMQPUri) -> anyhow::Result<Owned> {
+    let node = node(&uri);
+    match timeout(CONNECT_MAX, Owned::open(config, part, uri)).await {
+        Ok(connected) => connected.context(node),
+        Err(_) => bail!("{node} does not answer"),
+    }
+}
+
+/// How logs name a node.
+fn node(uri: &AMQPUri) -> String {
+    format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 
 /// Reads one of the URLs. The parser's own message may quote the URL, so it is not passed on.
@@ -138,25 +113,6 @@ pub(super) fn uri(config: &RabbitConfig, number: usize) -> anyhow::Result<AMQPUr
     })?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     Ok(uri)
-}
-
-/// One AMQP call, time-boxed.
-pub(super) async fn call<T>(
-    what: &'static str,
-    answer: impl Future<Output = lapin::Result<T>>,
-) -> anyhow::Result<T> {
-    match timeout(CALL_MAX, answer).await {
-        Ok(answer) => answer.context(what),
-        Err(_) => bail!("{what}: no answer within {CALL_MAX:?}"),
-    }
-}
-
-/// Closes politely, so that the broker's log has no complaint; a broker that does not answer is left.
-pub(super) async fn close(connection: &Connection) {
-    if connection.status().connected() && !connection.status().blocked() {
-        // There is nothing to do about a failure: it is over either way.
-        let _ = timeout(CALL_MAX, connection.close(200, "done".into())).await;
-    }
 }
 
 #[test]

@@ -4,31 +4,19 @@
 //! - Settling never waits for the broker: the answer goes to the task, which writes many at once.
 //! - A delivery dropped unsettled is given back by the same way, so `Drop` does not block either.
 //! - Answers belong to one connection. Those of a lost one go nowhere, because the broker delivers again.
-//! - At the end consuming stops first; the connection stays until what was begun is settled.
+//!
+//! Elsewhere: what happens on one connection, in [`super::session`].
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt, future::join_all};
-use lapin::{
-    Acker, Connection,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
-    types::FieldTable,
-};
+use lapin::Acker;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{
-    CALL_MAX, RabbitConfig,
-    connect::{self, Connector, call},
-    convert,
-};
-use crate::broker::{Consumer, Delivery, Message, Settle, WorkQueue};
-
-/// Answers written to the socket at once.
-const SETTLE_BATCH_MAX: usize = 256;
+use super::{CALL_MAX, CLOSE_MAX, RabbitConfig, connect::Connector, ramp::Ramp, session::Session};
+use crate::broker::{Consumer, Delivery, Message, Settle, Unreadable, WorkQueue};
 
 pub(super) struct RabbitConsumer {
     taken: mpsc::Receiver<Taken>,
@@ -36,10 +24,12 @@ pub(super) struct RabbitConsumer {
     task: JoinHandle<()>,
 }
 
-struct Taken {
-    message: Message,
-    redelivered: bool,
-    unsettled: Unsettled,
+/// A delivery on its way to the worker.
+pub(super) struct Taken {
+    pub(super) message: Message,
+    pub(super) redelivered: bool,
+    pub(super) unreadable: Option<Unreadable>,
+    pub(super) unsettled: Unsettled,
 }
 
 impl RabbitConsumer {
@@ -52,8 +42,8 @@ impl RabbitConsumer {
         // Zero would mean without bound.
         let prefetch = prefetch.max(1);
         let (to_worker, taken) = mpsc::channel(usize::from(prefetch));
-        let connector = Connector::new(config, queue.name());
-        let task = Task { queue, prefetch, to_worker, shutdown: shutdown.clone() };
+        let connector = Connector::new(Arc::clone(&config), queue.name());
+        let task = Task { config, queue, prefetch, to_worker, shutdown: shutdown.clone() };
         let task = tokio::spawn(task.run(connector));
         Self { taken, shutdown, task }
     }
@@ -68,7 +58,7 @@ impl Consumer for RabbitConsumer {
                 () = self.shutdown.cancelled() => None,
                 taken = self.taken.recv() => taken,
             };
-            let Some(Taken { message, redelivered, unsettled }) = taken else {
+            let Some(Taken { message, redelivered, unreadable, unsettled }) = taken else {
                 // What nobody has begun goes back at once.
                 self.taken.close();
                 while self.taken.try_recv().is_ok() {}
@@ -76,40 +66,52 @@ impl Consumer for RabbitConsumer {
             };
             if !unsettled.answers.is_closed() {
                 let settle = Box::new(unsettled);
-                return Some(Delivery { message, redelivered, unreadable: None, settle });
+                return Some(Delivery { message, redelivered, unreadable, settle });
             }
             // Its connection was lost before anybody began with it: it comes again.
         }
     }
 
     async fn close(self: Box<Self>) {
-        let Self { taken, task, .. } = *self;
+        let Self { taken, mut task, .. } = *self;
         drop(taken);
-        if timeout(CALL_MAX, task).await.is_err() {
+        if timeout(CALL_MAX + CLOSE_MAX, &mut task).await.is_err() {
+            // Its connection ends with it.
+            task.abort();
             warn!("A consumer was left before everything was settled; what was not comes again");
         }
     }
 }
 
-enum Answer {
+/// What becomes of a delivery.
+pub(super) enum Answer {
     Ack,
     Requeue,
 }
 
-/// Unbounded, and yet at most `prefetch` long: there are no more unsettled deliveries than that.
-type Answers = mpsc::UnboundedSender<(Acker, Answer)>;
+/// An answer on its way to the broker: the delivery's tag, what gives the answer, and which it is.
+pub(super) type Answered = (u64, Acker, Answer);
 
-struct Unsettled {
+/// Unbounded, and yet at most `prefetch` long: there are no more unsettled deliveries than that.
+pub(super) type Answers = mpsc::UnboundedSender<Answered>;
+
+/// Settles one delivery, once.
+pub(super) struct Unsettled {
+    tag: u64,
     /// Taken when it is settled.
     acker: Option<Acker>,
     answers: Answers,
 }
 
 impl Unsettled {
+    pub(super) fn new(tag: u64, acker: Acker, answers: Answers) -> Self {
+        Self { tag, acker: Some(acker), answers }
+    }
+
     fn answer(&mut self, answer: Answer) {
         if let Some(acker) = self.acker.take() {
             // Fails when the connection is lost: then it is delivered again.
-            let _ = self.answers.send((acker, answer));
+            let _ = self.answers.send((self.tag, acker, answer));
         }
     }
 }
@@ -131,97 +133,47 @@ impl Drop for Unsettled {
     }
 }
 
-struct Task {
-    queue: WorkQueue,
-    prefetch: u16,
-    to_worker: mpsc::Sender<Taken>,
-    shutdown: CancellationToken,
+/// Consumes one queue, connection after connection.
+pub(super) struct Task {
+    pub(super) config: Arc<RabbitConfig>,
+    pub(super) queue: WorkQueue,
+    pub(super) prefetch: u16,
+    pub(super) to_worker: mpsc::Sender<Taken>,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl Task {
     async fn run(self, mut connector: Connector) {
         let queue = self.queue.name();
+        let mut ramp = Ramp::new(self.prefetch, self.queue.dead_letters());
         loop {
             let connection = tokio::select! {
                 biased;
                 () = self.stopped() => return,
                 connection = connector.next() => connection,
             };
-            match self.session(&connection).await {
-                Ok(()) => return connect::close(&connection).await,
-                Err(error) => warn!(queue, "Consuming {queue} begins anew on another node: {error:#}"),
+            let mut session = match Session::open(&self, &connection).await {
+                Ok(session) => session,
+                Err(error) => {
+                    warn!(queue, "Consuming {queue} begins anew on another node: {error:#}");
+                    continue;
+                }
+            };
+            match session.run(&mut ramp).await {
+                Ok(()) => return connection.close().await,
+                Err(error) => {
+                    ramp.lost(session.held());
+                    warn!(queue, "Consuming {queue} begins anew on another node: {error:#}");
+                }
             }
         }
     }
 
     /// Nobody wants more deliveries.
-    async fn stopped(&self) {
+    pub(super) async fn stopped(&self) {
         tokio::select! {
             () = self.shutdown.cancelled() => {}
             () = self.to_worker.closed() => {}
         }
     }
-
-    /// Consumes on one connection until it fails, or, `Ok`, until it was told to stop and all is settled.
-    async fn session(&self, connection: &Connection) -> anyhow::Result<()> {
-        let channel = call("opening a channel", connection.create_channel()).await?;
-        call("limiting deliveries", channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
-        let queue = self.queue.name().into();
-        let consume =
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
-        let mut stream = call("consuming", consume).await?;
-
-        let (answers, mut answered) = mpsc::unbounded_channel();
-        // Ours is gone while stopping, so that the channel closes with the last unsettled delivery.
-        let mut answers: Option<Answers> = Some(answers);
-        let mut taken: Option<Taken> = None;
-        let mut batch = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stopped(), if answers.is_some() => {
-                    answers = None;
-                    taken = None;
-                    let cancel = channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
-                    call("stopping to consume", cancel).await?;
-                    while let Some(Some(Ok(delivery))) = stream.next().now_or_never() {
-                        batch.push((delivery.acker, Answer::Requeue));
-                    }
-                    settle(&mut batch).await?;
-                }
-                count = answered.recv_many(&mut batch, SETTLE_BATCH_MAX) => match count {
-                    0 => return Ok(()),
-                    _ => settle(&mut batch).await?,
-                },
-                room = self.to_worker.reserve(), if taken.is_some() => {
-                    if let (Ok(room), Some(taken)) = (room, taken.take()) {
-                        room.send(taken);
-                    }
-                }
-                delivery = stream.next(), if taken.is_none() && answers.is_some() => {
-                    // The broker cancels a consumer by ending the stream: the queue was deleted or has moved.
-                    let mut delivery = delivery.context("the broker ended the consumer")??;
-                    if let Some(answers) = &answers {
-                        let unsettled = Unsettled { acker: Some(delivery.acker.clone()), answers: answers.clone() };
-                        let message = convert::message(&mut delivery);
-                        taken = Some(Taken { message, redelivered: delivery.redelivered, unsettled });
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Writes the answers. Waits for the socket, not for the broker, which does not answer an answer.
-async fn settle(batch: &mut Vec<(Acker, Answer)>) -> anyhow::Result<()> {
-    let written = join_all(batch.drain(..).map(async |(acker, answer)| match answer {
-        Answer::Ack => acker.ack(BasicAckOptions::default()).await,
-        Answer::Requeue => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
-    }));
-    let Ok(written) = timeout(CALL_MAX, written).await else {
-        bail!("settling: the socket takes nothing");
-    };
-    // `false` says that the channel is gone or the delivery was settled, which is no error.
-    written.into_iter().collect::<Result<Vec<bool>, _>>().context("settling")?;
-    Ok(())
 }

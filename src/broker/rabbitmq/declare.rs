@@ -2,14 +2,14 @@
 
 use anyhow::ensure;
 use lapin::{
-    Channel, Connection, ExchangeKind,
+    Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 
 use super::{
-    RabbitConfig,
-    connect::{self, call},
+    RabbitConfig, connect,
+    owned::{Owned, call},
 };
 use crate::broker::{
     WorkQueue,
@@ -24,7 +24,7 @@ use crate::broker::{
 pub async fn apply_topology(config: &RabbitConfig) -> anyhow::Result<()> {
     let connection = connect::once(config, "topology").await?;
     let applied = apply(&connection).await;
-    connect::close(&connection).await;
+    connection.close().await;
     applied
 }
 
@@ -35,7 +35,7 @@ pub async fn apply_topology(config: &RabbitConfig) -> anyhow::Result<()> {
 pub async fn check_topology(config: &RabbitConfig) -> anyhow::Result<()> {
     let connection = connect::once(config, "topology").await?;
     let missing = missing(&connection).await;
-    connect::close(&connection).await;
+    connection.close().await;
     let missing = missing?;
     ensure!(
         missing.is_empty(),
@@ -46,8 +46,8 @@ pub async fn check_topology(config: &RabbitConfig) -> anyhow::Result<()> {
 }
 
 /// On a channel of its own, which a refusal costs.
-pub(super) async fn apply(connection: &Connection) -> anyhow::Result<()> {
-    let channel = call("opening a channel", connection.create_channel()).await?;
+pub(super) async fn apply(connection: &Owned) -> anyhow::Result<()> {
+    let channel = connection.channel().await?;
     for exchange in exchanges() {
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         exchange_declare(&channel, &exchange, durable).await?;
@@ -71,18 +71,18 @@ pub(super) async fn apply(connection: &Connection) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn missing(connection: &Connection) -> anyhow::Result<Vec<String>> {
+async fn missing(connection: &Owned) -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();
     // Each question on its own channel, because "not found" closes it.
     for exchange in exchanges() {
-        let channel = call("opening a channel", connection.create_channel()).await?;
+        let channel = connection.channel().await?;
         let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         if exchange_declare(&channel, &exchange, passive).await.is_err() {
             missing.push(exchange);
         }
     }
     for queue in WorkQueue::ALL {
-        let channel = call("opening a channel", connection.create_channel()).await?;
+        let channel = connection.channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let asked = channel.queue_declare(queue.name().into(), passive, FieldTable::default());
         if call("asking for a queue", asked).await.is_err() {

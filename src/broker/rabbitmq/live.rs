@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
-    Channel, Connection,
+    Channel,
     message::Delivery,
     options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
@@ -33,9 +33,10 @@ use uuid::Uuid;
 
 use super::{
     RabbitConfig,
-    connect::{Connector, call},
+    connect::Connector,
     convert,
     hearing::{Hearing, PROBE_EVERY, Probe},
+    owned::{Owned, call},
     publisher::Publisher,
     route::{PULSE_TYPE, Route},
 };
@@ -72,9 +73,10 @@ impl RabbitLive {
         let shared = Arc::new(Shared::default());
         let (changes, wanted) = mpsc::channel(CHANGES_MAX);
         let alive = CancellationToken::new();
-        let task = Task { shared: Arc::clone(&shared), wanted, publisher, connected_before: false };
+        let consumer = convert::short(&format!("{} / live", config.name));
+        let task = Task { shared: Arc::clone(&shared), wanted, publisher, consumer, connected_before: false };
         let connector = Connector::new(config, "live");
-        tokio::spawn(alive.clone().run_until_cancelled_owned(task.run(connector)));
+        tokio::spawn(task.run(connector, alive.clone()));
         Self { shared, changes, _alive: alive.drop_guard() }
     }
 }
@@ -133,21 +135,27 @@ struct Task {
     shared: Arc<Shared>,
     wanted: mpsc::Receiver<Change>,
     publisher: Arc<Publisher>,
+    /// The tag of its consumer.
+    consumer: ShortString,
     connected_before: bool,
 }
 
 type Asked = FuturesUnordered<BoxFuture<'static, (Probe, Instant, Result<(), PublishError>)>>;
 
 impl Task {
-    async fn run(mut self, mut connector: Connector) {
+    async fn run(mut self, mut connector: Connector, alive: CancellationToken) {
         loop {
-            let connection = self.connect(&mut connector).await;
-            let Err(error) = self.session(&connection).await;
+            let Some(connection) = alive.run_until_cancelled(self.connect(&mut connector)).await else {
+                return;
+            };
+            let Some(Err(error)) = alive.run_until_cancelled(self.session(&connection)).await else {
+                return connection.close().await;
+            };
             warn!("Live frames begin anew on another node, and with a gap: {error:#}");
         }
     }
 
-    async fn connect(&mut self, connector: &mut Connector) -> Connection {
+    async fn connect(&mut self, connector: &mut Connector) -> Owned {
         let mut connection = std::pin::pin!(connector.next());
         loop {
             tokio::select! {
@@ -159,8 +167,8 @@ impl Task {
     }
 
     /// Receives on one connection until it fails.
-    async fn session(&mut self, connection: &Connection) -> anyhow::Result<std::convert::Infallible> {
-        let channel = call("opening a channel", connection.create_channel()).await?;
+    async fn session(&mut self, connection: &Owned) -> anyhow::Result<std::convert::Infallible> {
+        let channel = connection.channel().await?;
         let queue = format!("watchbell.pod.{}", Uuid::now_v7());
         declare(&channel, &queue).await?;
         let mut bound = self.shared.followed().clone();
@@ -169,7 +177,12 @@ impl Task {
         }
         // Without acks: the truth is in the store, and a frame that comes twice helps nobody.
         let no_ack = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let consume = channel.basic_consume(queue.as_str().into(), "".into(), no_ack, FieldTable::default());
+        let consume = channel.basic_consume(
+            queue.as_str().into(),
+            self.consumer.clone(),
+            no_ack,
+            FieldTable::default(),
+        );
         let mut frames = call("consuming", consume).await?;
         if self.connected_before || !bound.is_empty() {
             self.shared.frames.gap();
@@ -184,7 +197,13 @@ impl Task {
         loop {
             tokio::select! {
                 delivery = frames.next() => {
-                    self.receive(delivery.context("the broker ended the consumer")??, &mut hearing);
+                    let delivery = delivery.context("the broker ended the consumer")??;
+                    let (channel, tag) = (channel.id(), delivery.delivery_tag);
+                    // A frame of ours can always be read; a stranger's is shown to nobody.
+                    match connection.ledger().lock().take_unreadable(channel, tag) {
+                        None => self.receive(delivery, &mut hearing),
+                        Some(unreadable) => warn!(reason = unreadable.reason, "A live message cannot be read"),
+                    }
                 }
                 Some(Change { partition, done }) = self.wanted.recv() => {
                     let wanted = self.shared.followed().contains(&partition);

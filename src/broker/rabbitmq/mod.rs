@@ -3,14 +3,20 @@
 //! What holds here, besides the contract of [`super`]:
 //! - The connections are ours to supervise: lapin's own recovery hangs or loses consumers (4 of 22 and 6 of 12
 //!   restarts, measured), so it stays off. Any error, silence or time-out means a new connection to the next node.
-//! - Every call is time-boxed. A broker that hangs keeps its sockets open and says nothing.
+//! - Every call is time-boxed. A broker that hangs keeps its sockets open and says nothing. Beginning to consume has
+//!   more time than the others, as long as the node answers them: a queue without a leader is being elected one.
 //! - Consuming, live frames, alerts and live publishing have a connection each, so that none can hold up another:
 //!   an alarm blocks whole connections, and a hung pod's queue stalls whoever publishes to it.
 //! - No URL, and so no password, is ever printed: logs name nodes as `host:port` (I12).
 //!
-//! Elsewhere: finding a node in `connect`, confirms in `publisher`, work in `consumer`, an operator's look in `browse`, live frames and the
-//! pulse in `live` and `hearing`, the topology in `declare`, addresses, properties and headers
-//! in `route` and `convert`, all that a producer's message carries besides in `envelope`.
+//! - A connection has one owner (`owned`), and ends with it for certain: its socket is shut down, so nothing is
+//!   delivered to nobody. The broker's bytes are checked before lapin reads them (`amqp`).
+//!
+//! Elsewhere: finding a node in `connect`; a connection's owner, socket and stream in `owned`, `gate`, `stream`;
+//! confirms in `publisher`; work in `consumer` and, on one connection, `session`, with how much at a time in `ramp`
+//! and whether it adds up in `watchdog`; an operator's look in `browse`; live frames and the pulse in `live` and
+//! `hearing`; the topology in `declare`; addresses, properties and headers in `route` and `convert`; all that a
+//! producer's message carries besides in `envelope`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,22 +38,32 @@ use super::{
 };
 use crate::domain::Secret;
 
+mod amqp;
 mod browse;
 mod connect;
 mod consumer;
 mod convert;
 mod declare;
 mod envelope;
+mod gate;
 mod hearing;
 mod live;
+mod owned;
 mod publisher;
+mod ramp;
 mod route;
+mod session;
+mod stream;
+mod watchdog;
 
 /// The longest wait for a node to take a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// The longest wait for an answer to one AMQP call, and for a publisher's confirm.
 const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// The longest wait for the broker to agree that a connection ends. Then it ends without that.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How to reach the cluster.
 #[derive(Debug, Clone)]
@@ -131,7 +147,7 @@ impl Broker for RabbitBroker {
     async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError> {
         let asked = timeout(CALL_MAX, async {
             // A channel of its own: a queue that is missing costs the channel it is asked on.
-            let channel = self.alerts.connection()?.create_channel().await.ok()?;
+            let channel = self.alerts.connection()?.channel().await.ok()?;
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let queue = channel.queue_declare(queue.name().into(), passive, Default::default()).await.ok()?;
             Some(u64::from(queue.message_count()))

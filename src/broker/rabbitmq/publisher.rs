@@ -19,20 +19,21 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use lapin::{
-    Channel, Confirmation, Connection, ConnectionStatus, Event,
+    Channel, Confirmation, ConnectionStatus, Event,
     options::{BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions},
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{interval, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use super::{
     CALL_MAX, RabbitConfig,
-    connect::{self, Connector, call},
+    connect::Connector,
     convert, declare,
+    owned::{Owned, call},
     route::Route,
 };
 use crate::broker::{Message, PublishError};
@@ -45,6 +46,11 @@ const WINDOW: usize = 256;
 
 /// Between two tries of a message that the broker refused: a queue was full, or its leader is just moving.
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
+
+/// When nothing but refusals came for this long, another connection is tried. RabbitMQ 3.10 refuses everything on
+/// a channel that first publishes to a quorum queue while its leader's node is down, until that node is back: such a
+/// channel asks the node that it remembers, and a new one asks the new leader.
+const REFUSED_MAX: Duration = Duration::from_secs(3);
 
 /// After this long without a confirm, a live message is settled by asking the channel instead.
 const LIVE_CONFIRM_MAX: Duration = Duration::from_secs(1);
@@ -69,7 +75,7 @@ pub(super) struct Publisher {
 }
 
 /// The connection in use, for whoever else has a question to the broker.
-type Current = Arc<Mutex<Option<Arc<Connection>>>>;
+type Current = Arc<Mutex<Option<Arc<Owned>>>>;
 
 #[derive(Debug)]
 struct Request {
@@ -89,9 +95,10 @@ impl Publisher {
             waiting,
             unconfirmed: BTreeMap::new(),
             numbers: 0,
+            refused_since: None,
             current: Arc::clone(&current),
         };
-        tokio::spawn(alive.clone().run_until_cancelled_owned(task.run()));
+        tokio::spawn(task.run(alive.clone()));
         Self { requests, current, _alive: alive.drop_guard() }
     }
 
@@ -110,7 +117,7 @@ impl Publisher {
         published.await.ok().flatten().unwrap_or(Err(PublishError::Unavailable(deadline)))
     }
 
-    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+    pub(super) fn connection(&self) -> Option<Arc<Owned>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -134,6 +141,8 @@ struct Task {
     /// At most [`WINDOW`], in the order they were taken.
     unconfirmed: BTreeMap<u64, Request>,
     numbers: u64,
+    /// Since when this connection has only refused.
+    refused_since: Option<Instant>,
     current: Current,
 }
 
@@ -151,20 +160,22 @@ enum Fate {
 type Fates = FuturesUnordered<BoxFuture<'static, (u64, Fate)>>;
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self, alive: CancellationToken) {
         let part = self.part.name();
         if self.part == Part::Live {
-            let Some(first) = self.waiting.recv().await else { return };
+            let first = alive.run_until_cancelled(self.waiting.recv()).await;
+            let Some(Some(first)) = first else { return };
             self.take(first);
         }
         let mut connector = Connector::new(Arc::clone(&self.config), part);
         loop {
-            let connection = Arc::new(connector.next().await);
-            let Err(error) = self.session(&connection).await else {
-                connect::close(&connection).await;
-                return;
-            };
+            let Some(connection) = alive.run_until_cancelled(connector.next()).await else { return };
+            let connection = Arc::new(connection);
+            let ended = alive.run_until_cancelled(self.session(&connection)).await;
             self.set_current(None);
+            let Some(Err(error)) = ended else { return connection.close().await };
+            // Somebody may still have a question on it.
+            connection.give_up();
             warn!(
                 part,
                 unconfirmed = self.unconfirmed.len(),
@@ -174,7 +185,7 @@ impl Task {
     }
 
     /// Publishes on one connection until it fails. `Ok` when there is nobody left to publish for.
-    async fn session(&mut self, connection: &Arc<Connection>) -> anyhow::Result<()> {
+    async fn session(&mut self, connection: &Arc<Owned>) -> anyhow::Result<()> {
         if self.config.declare
             && self.part == Part::Alerts
             && let Err(error) = declare::apply(connection).await
@@ -182,12 +193,13 @@ impl Task {
             // What is there may still do: publishing finds out.
             warn!("The topology could not be declared: {error:#}");
         }
-        let channel = call("opening a channel", connection.create_channel()).await?;
+        let channel = connection.channel().await?;
         call("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let status = connection.status().clone();
-        let mut events = std::pin::pin!(connection.events_listener());
+        let mut events = std::pin::pin!(connection.connection().events_listener());
         let mut look = interval(LOOK_EVERY);
         self.set_current(Some(Arc::clone(connection)));
+        self.refused_since = None;
 
         self.unconfirmed.retain(|_, request| !request.answer.is_closed());
         let mut fates: Fates = self
@@ -234,9 +246,16 @@ impl Task {
         fates: &mut Fates,
     ) -> anyhow::Result<()> {
         match fate {
-            Fate::Confirmed => self.answer(number, Ok(())),
+            Fate::Confirmed => {
+                self.refused_since = None;
+                self.answer(number, Ok(()));
+            }
             Fate::Returned => self.answer(number, Err(PublishError::Unroutable)),
             Fate::Refused => {
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > REFUSED_MAX {
+                    bail!("the broker has refused everything for {REFUSED_MAX:?}");
+                }
                 debug!("The broker refused a message; trying again");
                 fates.push(sleep(REFUSED_PAUSE).map(move |()| (number, Fate::Again)).boxed());
             }
@@ -288,7 +307,7 @@ impl Task {
         }
     }
 
-    fn set_current(&self, connection: Option<Arc<Connection>>) {
+    fn set_current(&self, connection: Option<Arc<Owned>>) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 }

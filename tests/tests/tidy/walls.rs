@@ -44,12 +44,17 @@ struct Vendor {
     because: &'static str,
 }
 
-const VENDORS: [Vendor; 9] = [
+const VENDORS: [Vendor; 10] = [
     Vendor {
         name: "lapin",
         places: &["src/broker/rabbitmq"],
         because: "The client supervises itself wrongly (rabbitmq.md, the nine rules), so one module supervises it. \
                   Use the seam in watchbell::broker.",
+    },
+    Vendor {
+        name: "async_rs",
+        places: &["src/broker/rabbitmq"],
+        because: "It is how lapin is given a stream of ours. Everything else runs on tokio.",
     },
     Vendor {
         name: "sqlx",

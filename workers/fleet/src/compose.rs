@@ -134,9 +134,15 @@ pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<R
     Ok(RabbitConfig {
         urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect(),
         declare: config.broker.declare,
-        name: format!("watchbell {}", names.join("+")),
+        name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
         ca_pem: None,
     })
+}
+
+/// This machine's name, or its pod's: what an operator finds it by.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 impl Process {

@@ -1,0 +1,23 @@
+//! AMQP 0-9-1 as it goes by, between the socket and the client library.
+//!
+//! The stream that lapin is given ([`super::stream`]) passes every byte through here. Inwards, deliveries are made
+//! safe for lapin's parser; in both directions, what was delivered and what was settled is written down.
+//!
+//! | | |
+//! |---|---|
+//! | `inbound` | frames from the broker: held until they are whole, checked, handed on |
+//! | `outbound` | frames to the broker: looked at |
+//! | `repair` | the grammar of methods and properties; what in them is broken |
+//! | `ledger` | what is delivered and not settled; which deliveries were broken |
+
+mod inbound;
+mod ledger;
+mod outbound;
+mod repair;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use inbound::Inbound;
+pub(super) use ledger::Ledger;
+pub(super) use outbound::Outbound;

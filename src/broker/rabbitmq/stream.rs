@@ -1,0 +1,191 @@
+//! The stream that lapin is given in place of one that it opens itself.
+//!
+//! Plain TCP or TLS, as the URL says, with our reader in between ([`super::amqp`]). lapin takes the stream's type
+//! from its runtime, so [`Runtime`] is tokio in everything but that type.
+
+use std::{
+    future::ready,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use async_rs::{
+    Tokio,
+    traits::{Executor, Reactor, RuntimeKit},
+    util::Task,
+};
+use futures_util::{
+    Stream,
+    io::{AsyncRead, AsyncWrite},
+};
+use lapin::{
+    AsyncTcpStream,
+    tcp::OwnedTLSConfig,
+    uri::{AMQPScheme, AMQPUri},
+};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::{
+    amqp::{Inbound, Ledger, Outbound},
+    gate::Gate,
+};
+
+/// Reader and writer note in it, the connection's owner asks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SharedLedger(Arc<Mutex<Ledger>>);
+
+impl SharedLedger {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's bytes, followed in both directions.
+pub(super) struct Followed {
+    stream: AsyncTcpStream<Compat<TcpStream>>,
+    inbound: Inbound,
+    outbound: Outbound,
+    ledger: SharedLedger,
+}
+
+impl Followed {
+    /// Dials one node. The socket belongs to the gate before anything is said on it.
+    pub(super) async fn dial(
+        uri: &AMQPUri,
+        tls: &OwnedTLSConfig,
+        gate: &Gate,
+        ledger: SharedLedger,
+    ) -> io::Result<Self> {
+        let host = uri.authority.host.as_str();
+        let socket = TcpStream::connect((host, uri.authority.port)).await?;
+        socket.set_nodelay(true)?;
+        gate.admit(&socket)?;
+        let plain = AsyncTcpStream::Plain(socket.compat());
+        let stream = match uri.scheme {
+            AMQPScheme::AMQP => plain,
+            AMQPScheme::AMQPS => plain.into_tls(host, tls.as_ref()).await?,
+        };
+        Ok(Self { stream, inbound: Inbound::default(), outbound: Outbound::default(), ledger })
+    }
+}
+
+impl AsyncRead for Followed {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if into.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            let ready = this.inbound.ready();
+            if !ready.is_empty() {
+                let len = ready.len().min(into.len());
+                into[..len].copy_from_slice(&ready[..len]);
+                this.inbound.handed_on(len);
+                return Poll::Ready(Ok(len));
+            }
+            match Pin::new(&mut this.stream).poll_read(cx, this.inbound.space()) {
+                Poll::Ready(Ok(0)) => {
+                    this.inbound.ended();
+                    if this.inbound.ready().is_empty() {
+                        return Poll::Ready(Ok(0));
+                    }
+                }
+                Poll::Ready(Ok(len)) => this.inbound.read(len, &mut this.ledger.lock()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Followed {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(len)) = written {
+            this.outbound.sent(&bytes[..len], &mut this.ledger.lock());
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_close(cx)
+    }
+}
+
+/// Tokio, with [`Followed`] as its stream.
+#[derive(Debug, Clone)]
+pub(super) struct Runtime(Tokio);
+
+impl Runtime {
+    /// The runtime that this is called in.
+    pub(super) fn current() -> async_rs::Runtime<Self> {
+        async_rs::Runtime::new(Self(Tokio::current()))
+    }
+}
+
+impl RuntimeKit for Runtime {}
+
+impl Executor for Runtime {
+    type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
+
+    fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
+        self.0.block_on(future)
+    }
+
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> Task<Self::Task<T>> {
+        self.0.spawn(future)
+    }
+
+    fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: F,
+    ) -> Task<Self::Task<T>> {
+        self.0.spawn_blocking(work)
+    }
+}
+
+impl Reactor for Runtime {
+    type TcpStream = Followed;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        Err::<Followed, _>(not_by_lapin())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        ready(Err(not_by_lapin()))
+    }
+}
+
+/// lapin never gets to open a socket of its own: it would have no owner.
+fn not_by_lapin() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "sockets are opened by their owner")
+}
