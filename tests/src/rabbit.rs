@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -32,14 +33,27 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// One node. Dropped, it and its epmd are killed; its folder is the caller's.
 #[derive(Debug)]
 pub struct RabbitNode {
-    dir: PathBuf,
-    amqp_port: u16,
-    epmd_port: u16,
-    dist_port: u16,
+    place: Place,
     vhosts: AtomicU32,
     // Fields are dropped in order, and the node goes before its epmd.
     node: Service,
-    _epmd: Service,
+    _epmd: Arc<Service>,
+}
+
+/// Where a node lives, and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    /// Where clients connect, on 127.0.0.1.
+    pub(crate) amqp_port: u16,
+    pub(crate) epmd_port: u16,
+    /// Where other nodes connect, and on which address.
+    pub(crate) dist_port: u16,
+    pub(crate) address: [u8; 4],
+    /// With its host; a host with dots is a long name.
+    pub(crate) name: String,
+    /// Further lines of `rabbitmq.conf`.
+    pub(crate) configuration: String,
 }
 
 impl RabbitNode {
@@ -52,30 +66,38 @@ impl RabbitNode {
     /// # Errors
     /// When RabbitMQ is not installed or does not start; the end of its log is in the message.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let (amqp_port, epmd_port, dist_port) = (ports::free()?, ports::free()?, ports::free()?);
-        write_configuration(dir, amqp_port)?;
-        let mut epmd = Command::new("epmd");
-        epmd.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
-        let epmd = Service::start("epmd", &mut epmd, &dir.join("epmd.log"))?;
-        until("epmd listens", Duration::from_secs(10), async || connects(epmd_port).await).await?;
-
-        let mut script = command(dir, amqp_port, epmd_port, dist_port, "rabbitmq-server");
-        let node = Service::start("rabbitmq", &mut script, &dir.join("stdout.log"))?;
-        let vhosts = AtomicU32::new(0);
-        let dir = dir.to_owned();
-        let mut started = Self { dir, amqp_port, epmd_port, dist_port, vhosts, node, _epmd: epmd };
+        let (amqp_port, epmd_port) = (ports::free()?, ports::free()?);
+        let epmd = epmd(dir, epmd_port, "127.0.0.1").await?;
+        let place = Place {
+            dir: dir.to_owned(),
+            amqp_port,
+            epmd_port,
+            dist_port: ports::free()?,
+            address: [127, 0, 0, 1],
+            name: format!("watchbell-{amqp_port}@localhost"),
+            configuration: String::new(),
+        };
+        let mut started = Self::begin(place, epmd)?;
         started.speaks_amqp().await?;
         Ok(started)
     }
 
+    /// Starts a node there, and does not wait for it.
+    pub(crate) fn begin(place: Place, epmd: Arc<Service>) -> anyhow::Result<Self> {
+        write_configuration(&place)?;
+        let mut script = place.command("rabbitmq-server");
+        let node = Service::start("rabbitmq", &mut script, &place.dir.join("stdout.log"))?;
+        Ok(Self { place, vhosts: AtomicU32::new(0), node, _epmd: epmd })
+    }
+
     /// Where clients connect, to the vhost `/`, as guest.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.amqp_port)
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.place.amqp_port)
     }
 
     /// The port of [`Self::url`].
     pub fn port(&self) -> u16 {
-        self.amqp_port
+        self.place.amqp_port
     }
 
     /// Makes a vhost that nobody else has, and gives the URL that connects to it.
@@ -92,7 +114,7 @@ impl RabbitNode {
             rabbit_auth_backend_internal:set_permissions(<<"guest">>, V, All, All, All, By)."#
         );
         self.ctl(&["eval", &expression]).await?;
-        Ok(format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.amqp_port))
+        Ok(format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.place.amqp_port))
     }
 
     /// Runs `rabbitmqctl` with `args` against this node (about half a second) and gives its output.
@@ -100,7 +122,7 @@ impl RabbitNode {
     /// # Errors
     /// When it fails; the message has what it printed.
     pub async fn ctl(&self, args: &[&str]) -> anyhow::Result<String> {
-        let mut ctl = self.command("rabbitmqctl");
+        let mut ctl = self.place.command("rabbitmqctl");
         ctl.args(["--quiet"]).args(args);
         let what = format!("rabbitmqctl {}", args.join(" "));
         let output = tokio::task::spawn_blocking(move || ctl.output()).await?;
@@ -125,8 +147,8 @@ impl RabbitNode {
     /// When it still runs, or does not start.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.node.try_wait().is_some(), "the node still runs");
-        let mut script = self.command("rabbitmq-server");
-        self.node = Service::start("rabbitmq", &mut script, &self.dir.join("stdout.log"))?;
+        let mut script = self.place.command("rabbitmq-server");
+        self.node = Service::start("rabbitmq", &mut script, &self.place.dir.join("stdout.log"))?;
         self.speaks_amqp().await
     }
 
@@ -145,18 +167,18 @@ impl RabbitNode {
         self.node.signal(Signal::CONT);
     }
 
-    /// A program of RabbitMQ's, with the environment that points it at this node.
-    fn command(&self, program: &str) -> Command {
-        command(&self.dir, self.amqp_port, self.epmd_port, self.dist_port, program)
+    /// The node's name in its cluster.
+    pub fn name(&self) -> &str {
+        &self.place.name
     }
 
-    async fn speaks_amqp(&mut self) -> anyhow::Result<()> {
-        let (port, node) = (self.amqp_port, &mut self.node);
+    pub(crate) async fn speaks_amqp(&mut self) -> anyhow::Result<()> {
+        let (port, node) = (self.place.amqp_port, &mut self.node);
         let ready = until("RabbitMQ speaks AMQP", START_MAX, async || match node.try_wait() {
             Some(status) => Some(Err(status)),
             None => greeted(port).await.then_some(Ok(())),
         });
-        let log = || log_tail(&self.dir.join("log/node.log"));
+        let log = || log_tail(&self.place.dir.join("log/node.log"));
         match ready.await.with_context(log)? {
             Ok(()) => Ok(()),
             Err(status) => Err(anyhow::anyhow!("rabbitmq-server ended with {status}; {}", log())),
@@ -164,14 +186,16 @@ impl RabbitNode {
     }
 }
 
-fn write_configuration(dir: &Path, amqp_port: u16) -> anyhow::Result<()> {
-    let in_dir = |name: &str| dir.join(name);
+fn write_configuration(place: &Place) -> anyhow::Result<()> {
+    let in_dir = |name: &str| place.dir.join(name);
+    let (amqp_port, more) = (place.amqp_port, &place.configuration);
     let conf = format!(
         "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
          loopback_users = none\n\
          log.console = false\n\
          log.file.level = info\n\
-         disk_free_limit.absolute = 500MB\n"
+         disk_free_limit.absolute = 500MB\n\
+         {more}"
     );
     fs::write(in_dir("rabbitmq.conf"), conf).context("writing rabbitmq.conf")?;
     // No plugins: management alone costs about 30 MB and a second of starting.
@@ -182,38 +206,62 @@ fn write_configuration(dir: &Path, amqp_port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn command(dir: &Path, amqp_port: u16, epmd_port: u16, dist_port: u16, program: &str) -> Command {
-    let in_dir = |name: &str| dir.join(name);
-    let mut command = Command::new(Path::new(BIN).join(program));
-    command
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", format!("{BIN}:/usr/local/bin:/usr/bin:/bin"))
-        .env("LANG", "C.UTF-8")
-        .env("HOME", dir)
-        // Makes the script become the Erlang VM, so that our child is the node itself.
-        .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_NODENAME", format!("watchbell-{amqp_port}@localhost"))
-        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODE_PORT", amqp_port.to_string())
-        .env("RABBITMQ_DIST_PORT", dist_port.to_string())
-        .env("ERL_EPMD_PORT", epmd_port.to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_MNESIA_BASE", in_dir("mnesia"))
-        .env("RABBITMQ_LOG_BASE", in_dir("log"))
-        .env("RABBITMQ_LOGS", in_dir("log/node.log"))
-        .env("RABBITMQ_PID_FILE", in_dir("node.pid"))
-        .env("RABBITMQ_CONFIG_FILE", in_dir("rabbitmq.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", in_dir("enabled_plugins"))
-        .env("RABBITMQ_GENERATED_CONFIG_DIR", in_dir("gen"))
-        .env("RABBITMQ_PLUGINS_EXPAND_DIR", in_dir("expand"))
-        // Without +sbwt an idle node spins for a while after each message, on cores the tests need.
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+impl Place {
+    /// A program of RabbitMQ's, with the environment that points it at this node.
+    fn command(&self, program: &str) -> Command {
+        let dir = &self.dir;
+        let in_dir = |name: &str| dir.join(name);
+        let [a, b, c, d] = self.address;
+        let mut erlang = format!(
+            "-kernel inet_dist_use_interface {{{a},{b},{c},{d}}} +sbwt none +sbwtdcpu none +sbwtdio none"
         );
-    command
+        let is_long = self.name.contains('.');
+        if is_long {
+            // A node that dies is missed after 8 s, not after a minute.
+            erlang.push_str(&format!(
+                " -kernel inet_dist_connect_options [{{ip,{{{a},{b},{c},{d}}}}}] -kernel net_ticktime 8"
+            ));
+        }
+        let mut command = Command::new(Path::new(BIN).join(program));
+        command
+            .current_dir(dir)
+            .env_clear()
+            .env("PATH", format!("{BIN}:/usr/local/bin:/usr/bin:/bin"))
+            .env("LANG", "C.UTF-8")
+            .env("HOME", dir)
+            // Makes the script become the Erlang VM, so that our child is the node itself.
+            .env("RUNNING_UNDER_SYSTEMD", "true")
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.amqp_port.to_string())
+            .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_MNESIA_BASE", in_dir("mnesia"))
+            .env("RABBITMQ_LOG_BASE", in_dir("log"))
+            .env("RABBITMQ_LOGS", in_dir("log/node.log"))
+            .env("RABBITMQ_PID_FILE", in_dir("node.pid"))
+            .env("RABBITMQ_CONFIG_FILE", in_dir("rabbitmq.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", in_dir("enabled_plugins"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", in_dir("gen"))
+            .env("RABBITMQ_PLUGINS_EXPAND_DIR", in_dir("expand"))
+            // Without +sbwt an idle node spins for a while after each message, on cores the tests need.
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", erlang);
+        if is_long {
+            command.env("RABBITMQ_USE_LONGNAME", "true");
+        }
+        command
+    }
+}
+
+/// Starts an epmd of our own, and waits for it.
+pub(crate) async fn epmd(dir: &Path, port: u16, addresses: &str) -> anyhow::Result<Arc<Service>> {
+    let mut epmd = Command::new("epmd");
+    epmd.args(["-port", &port.to_string(), "-address", addresses]);
+    let epmd = Service::start("epmd", &mut epmd, &dir.join("epmd.log"))?;
+    until("epmd listens", Duration::from_secs(10), async || connects(port).await).await?;
+    Ok(Arc::new(epmd))
 }
 
 /// Whether the node answers the AMQP 0-9-1 header with `connection.start`: a method frame of

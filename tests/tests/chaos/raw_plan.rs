@@ -25,28 +25,19 @@ pub(crate) struct Planned {
     pub(crate) message: RawMessage,
 }
 
-/// Which kinds of bad messages are among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kinds {
-    /// Those whose properties are AMQP by the letter.
-    Readable,
-    /// And those with short strings that are no text, tables as deep as a frame, and encodings that are none.
-    All,
-}
-
-pub(crate) fn plan(seed: u64, count: usize, kinds: Kinds) -> Vec<Planned> {
+pub(crate) fn plan(seed: u64, count: usize) -> Vec<Planned> {
     let mut chance = Chance::of(seed);
-    (0..count).map(|number| planned(&mut chance, number, kinds)).collect()
+    (0..count).map(|number| planned(&mut chance, number)).collect()
 }
 
-fn planned(chance: &mut Chance, number: usize, kinds: Kinds) -> Planned {
+fn planned(chance: &mut Chance, number: usize) -> Planned {
     if chance.percent(40) {
         return good(chance, number);
     }
     let marker = format!("bad-{number:06}");
     let no_alert = [b"no alert ", marker.as_bytes()].concat();
     let alert = alert(&marker, 0);
-    let (kind, properties, body) = match chance.below(if kinds == Kinds::All { 14 } else { 9 }) {
+    let (kind, properties, body) = match chance.below(14) {
         0 => ("a body that is no JSON", usual(chance), text_body(chance, &marker, 4 * KIB)),
         1 => ("a long body", usual(chance), text_body(chance, &marker, 512 * KIB)),
         2 => ("a body too long to be carried", usual(chance), giant_body(chance, &marker)),
@@ -312,9 +303,9 @@ fn exactly(chance: &mut Chance, len: usize) -> Vec<u8> {
 
 #[test]
 fn the_same_seed_plans_the_same_and_every_message_can_be_told_from_all_others() {
-    let (one, other) = (plan(7, 500, Kinds::All), plan(7, 500, Kinds::All));
+    let (one, other) = (plan(7, 500), plan(7, 500));
     assert_eq!(one, other);
-    assert_ne!(one, plan(8, 500, Kinds::All));
+    assert_ne!(one, plan(8, 500));
     for planned in one {
         let marker = planned.marker.as_bytes();
         let stands_in = |bytes: &[u8]| bytes.windows(marker.len()).any(|window| window == marker);

@@ -18,15 +18,12 @@ use watchbell_tests::{
     until::until,
 };
 
-use crate::raw_plan::{Kinds, Planned, USERS, name_of, plan};
+use crate::raw_plan::{Planned, USERS, name_of, plan};
 
 /// Publishes of a short run and of a whole one.
 const SHORT: usize = 400;
 const FULL: usize = 5_000;
 const DEADLINE: Duration = Duration::from_secs(300);
-/// The parser of the client library refuses the others, and the connection with them. To be `All` when deliveries are
-/// read before it.
-const KINDS: Kinds = Kinds::Readable;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_can_be_published_stops_the_queue() {
@@ -40,7 +37,7 @@ async fn survives(seed: u64, count: usize) -> anyhow::Result<()> {
     let fleet = Fleet::start(Engine::Services, (600_000, 600_000), &[]).await?;
     let url = fleet.urls.as_ref().context("a fleet of services")?.broker.clone();
     eprintln!("WATCHBELL_SEED={seed}, {count} publishes");
-    let planned = plan(seed, count, KINDS);
+    let planned = plan(seed, count);
     let taken = publish(&url, &planned).await?;
     let refused = count - taken.len();
     let good = taken.iter().filter(|one| one.user.is_some()).count();

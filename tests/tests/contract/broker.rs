@@ -16,7 +16,10 @@ use watchbell::broker::{
 use watchbell_tests::services;
 use watchbell_tests::until::until;
 
+mod cluster;
 mod faults;
+mod ghosts;
+mod unreadable;
 
 /// Longer than anything takes that is going to happen.
 const SOON: Duration = Duration::from_secs(30);
