@@ -16,7 +16,7 @@ use super::{SOON, message};
 
 /// Kills in a whole proof. A short run stops after [`SHORT_MAX`].
 const ROUNDS: usize = 10;
-const SHORT_MAX: Duration = Duration::from_secs(100);
+const SHORT_MAX: Duration = Duration::from_secs(60);
 /// Alerts published while a leader dies and another is elected.
 const MESSAGES: usize = 150;
 /// Longer than a node takes to come back and a consumer to begin, with more to do.
