@@ -47,8 +47,9 @@ impl Owned {
         let (end, ledger) = (End::default(), SharedLedger::default());
         let (gate, noted) = (end.0.clone(), ledger.clone());
         let dial = async move |uri: AMQPUri, _| {
-            let dial = gate.while_open(Followed::dial(&uri, &tls, &gate, noted.clone()));
-            Ok(AsyncTcpStream::Plain(dial.await?))
+            // A TLS handshake is a large future.
+            let dial = Box::pin(Followed::dial(&uri, &tls, &gate, noted.clone()));
+            Ok(AsyncTcpStream::Plain(gate.while_open(dial).await?))
         };
         let connection = Connection::connector(uri, Runtime::current(), dial, properties).await?;
         Ok(Self { connection, ledger, end })
