@@ -17,6 +17,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::runtime::health::Fault;
+
 pub mod embedded;
 mod frames;
 mod meter;
@@ -60,8 +62,13 @@ pub trait Broker: Send + Sync + 'static {
     /// [`PublishError::Unavailable`] when the broker cannot be asked.
     async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError>;
 
-    /// Whether the broker can be reached and takes publishes at the moment: what `/readyz` shows.
+    /// Whether the broker can be reached and takes publishes at the moment.
     fn is_ready(&self) -> bool;
+
+    /// Why it does not, when it does not: what `/readyz` shows.
+    fn obstacle(&self) -> Option<Fault> {
+        (!self.is_ready()).then(|| Fault::passing("the broker takes no publishes"))
+    }
 }
 
 /// Where a message goes.
@@ -259,6 +266,10 @@ pub trait LiveControl: Send + Sync {
     async fn follow(&self, partition: u16);
     /// Follows it no longer.
     async fn unfollow(&self, partition: u16);
+    /// Why nothing is heard at the moment, when nothing is. Whoever relies on frames heals from the store meanwhile.
+    fn obstacle(&self) -> Option<Fault> {
+        None
+    }
 }
 
 /// What a live source tells.

@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+pub use self::values::parse_duration;
 use self::values::with_files;
 pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};

@@ -58,6 +58,36 @@ impl Engine {
         }
     }
 
+    /// One row when the table of migrations is there.
+    pub(super) fn has_migrations(self) -> &'static str {
+        match self {
+            Self::Postgres => "SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
+            Self::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        }
+    }
+
+    /// Says in `read_only` whether writes are refused. SQLite says so at the first write only.
+    pub(super) fn read_only(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some("SELECT current_setting('transaction_read_only') AS read_only"),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// Says in `missing` how many tables we may not work with. SQLite has no rights.
+    pub(super) fn missing_rights(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some(
+                "SELECT count(*) AS missing FROM pg_class
+                 WHERE relname IN ('users', 'inbox', 'alerts', 'escalations', 'attempts') AND relkind = 'r'
+                   AND pg_table_is_visible(oid)
+                   AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+                        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))",
+            ),
+            Self::Sqlite => None,
+        }
+    }
+
     /// Locks the rows a SELECT returns until the commit. SQLite has one writer, so they are locked already.
     pub(super) fn lock(self, table: &str) -> String {
         match self {

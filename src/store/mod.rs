@@ -28,6 +28,9 @@
 //! | `timeline.rs` | what happened to an alert |
 //! | `topics.rs` | the last events of each topic |
 //! | `error.rs` | what went wrong, by what the caller can do about it |
+//! | `schema.rs` | the tables, brought up to this version and compared with it |
+//! | `history.rs` | which history this store tells, for cursors |
+//! | `look.rs` `fault.rs` | what `/readyz` says of it, and why it does not work |
 
 /// Runs `work` in a transaction, again when it lost a race for locks, and within [`OPERATION_TIMEOUT`].
 ///
@@ -61,24 +64,35 @@ mod devices;
 mod dialect;
 mod error;
 mod escalations;
+mod fault;
+mod history;
 mod inbox;
+mod look;
 mod preferences;
 mod presence;
 mod receipts;
 mod record;
 mod registry;
+mod schema;
 mod steps;
 mod summaries;
 mod timeline;
 mod topics;
 mod walk;
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{
+    future::Future,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     Any, AnyPool, Transaction,
     any::{AnyPoolOptions, AnyRow},
-    migrate::MigrateError,
 };
 use tokio::time::timeout;
 
@@ -89,11 +103,14 @@ use error::{Failure, is_conflict};
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
 pub use escalations::{Claim, EscalationKey};
+pub use history::History;
 pub use inbox::{Changes, Head, InboxRow};
+pub use look::Look;
 pub use presence::PRESENCE_BATCH_MAX;
 pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};
+pub use schema::MigrationError;
 pub use steps::{Act, Answer, Ask, Decision, Holder, NewAttempt, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
 pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
@@ -123,6 +140,10 @@ pub struct Store {
     /// SQLite has one writer; PostgreSQL has the same pool for both.
     write: AnyPool,
     read: AnyPool,
+    /// For a connection beside the pool.
+    url: Secret,
+    /// Made so far, by the pool.
+    connections: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -142,13 +163,16 @@ impl Store {
         sqlx::any::install_default_drivers();
         let url = config.url.expose();
         let engine = Engine::of_url(url)?;
+        let made = Arc::new(AtomicU64::new(0));
         let pool = |connections: u32| {
+            let made = Arc::clone(&made);
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(5))
                 // A pool of a database that restarted holds dead connections: ask before use.
                 .test_before_acquire(true)
                 .after_connect(move |connection, _| {
+                    made.fetch_add(1, Ordering::Relaxed);
                     Box::pin(async move {
                         for statement in engine.session_settings() {
                             sqlx::query(*statement).execute(&mut *connection).await?;
@@ -168,51 +192,12 @@ impl Store {
                 (pool(1).connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
             }
         };
-        Ok(Self { engine, write, read })
+        Ok(Self { engine, write, read, url: config.url.clone(), connections: made })
     }
 
     /// The address of a SQLite store in a file, made when it is not there.
     pub fn sqlite_url(file: &Path) -> Secret {
         Secret::from(format!("sqlite:{}?mode=rwc", file.display()))
-    }
-
-    /// Brings the schema up to this version. Safe while other processes run, and to run twice.
-    ///
-    /// # Errors
-    /// The store cannot be reached, or was migrated by a newer version.
-    pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut tx = self.write.begin_with(self.engine.begin_write()).await?;
-        for statement in self.engine.migration_settings() {
-            sqlx::query(*statement).execute(&mut *tx).await?;
-        }
-        // Our lock holds until the commit, on both engines; sqlx's would be let go before it. `run` is the same as
-        // `run_direct`, but the compiler does not see that its future is `Send`.
-        sqlx::migrate!("src/store/migrations").set_locking(false).run_direct(None, &mut *tx, false).await?;
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
-            .bind(uuid::Uuid::new_v4().simple().to_string()[..8].to_owned())
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// The name of this store's history, part of every cursor: another one after a restore from elsewhere.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn epoch(&self) -> Result<String, StoreError> {
-        self.in_time("epoch", async {
-            let store = self;
-            let row =
-                sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&store.read).await?;
-            text(&row, "value")
-        })
-        .await
-    }
-
-    /// Whether the store answers: what `/readyz` shows.
-    pub async fn is_ready(&self) -> bool {
-        let ask = sqlx::query("SELECT 1 FROM meta WHERE name = 'epoch'").fetch_optional(&self.read);
-        matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(Some(_))))
     }
 
     /// Closes every connection.

@@ -11,7 +11,11 @@ use rand::{Rng, seq::SliceRandom};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::{CONNECT_MAX, RabbitConfig, owned::Owned};
+use super::{
+    CONNECT_MAX, RabbitConfig,
+    fault::{Trouble, fault_of},
+    owned::Owned,
+};
 
 /// The pause after a first failure, without its jitter, which doubles it at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -29,13 +33,21 @@ pub(super) struct Connector {
     tried: usize,
     failures: u32,
     last: Option<Instant>,
+    /// Where the cause is told while there is no connection.
+    trouble: Trouble,
 }
 
 impl Connector {
     pub(super) fn new(config: Arc<RabbitConfig>, part: &'static str) -> Self {
         let mut order: Vec<usize> = (0..config.urls.len()).collect();
         order.shuffle(&mut rand::rng());
-        Self { config, part, order, tried: 0, failures: 0, last: None }
+        Self { config, part, order, tried: 0, failures: 0, last: None, trouble: Trouble::default() }
+    }
+
+    /// Tells here why there is no connection.
+    pub(super) fn telling(mut self, trouble: Trouble) -> Self {
+        self.trouble = trouble;
+        self
     }
 
     /// The next connection, to the next node. Waits and tries until there is one. Cancel-safe.
@@ -47,7 +59,9 @@ impl Connector {
             self.pause().await;
         }
         loop {
-            match self.attempt().await {
+            let attempt = self.attempt().await;
+            self.trouble.set(attempt.as_ref().err().map(fault_of));
+            match attempt {
                 Ok((connection, node)) => {
                     info!(part, node, "Connected to the broker at {node}");
                     self.last = Some(Instant::now());

@@ -10,7 +10,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context, bail};
@@ -35,15 +38,19 @@ use super::{
     RabbitConfig,
     connect::Connector,
     convert,
+    fault::Trouble,
     hearing::{Hearing, PROBE_EVERY, Probe},
     owned::{Owned, call},
     publisher::Publisher,
     route::{PULSE_TYPE, Route},
 };
-use crate::broker::{
-    DEAF_AFTER, LiveControl, LiveEvent, LiveSource, Message, PULSE_EVERY, PublishError,
-    frames::Frames,
-    topology::{PARTITIONS, POD_QUEUE_MESSAGES_MAX, live_exchange},
+use crate::{
+    broker::{
+        DEAF_AFTER, LiveControl, LiveEvent, LiveSource, Message, PULSE_EVERY, PublishError,
+        frames::Frames,
+        topology::{PARTITIONS, POD_QUEUE_MESSAGES_MAX, live_exchange},
+    },
+    runtime::health::Fault,
 };
 
 /// Changes of what is followed that wait for the task. More wait with their callers.
@@ -59,6 +66,9 @@ pub(super) struct RabbitLive {
 struct Shared {
     frames: Frames,
     followed: Mutex<BTreeSet<u16>>,
+    /// Whether frames are being received.
+    hears: AtomicBool,
+    trouble: Trouble,
 }
 
 /// One partition is to be bound or not: as [`Shared::followed`] says when the task comes to it. Two callers may be
@@ -75,7 +85,7 @@ impl RabbitLive {
         let alive = CancellationToken::new();
         let consumer = convert::short(&format!("{} / live", config.name));
         let task = Task { shared: Arc::clone(&shared), wanted, publisher, consumer, connected_before: false };
-        let connector = Connector::new(config, "live");
+        let connector = Connector::new(config, "live").telling(task.shared.trouble.clone());
         tokio::spawn(task.run(connector, alive.clone()));
         Self { shared, changes, _alive: alive.drop_guard() }
     }
@@ -110,6 +120,10 @@ impl LiveControl for Control {
     async fn unfollow(&self, partition: u16) {
         self.shared.followed().remove(&partition);
         self.changed(partition).await;
+    }
+
+    fn obstacle(&self) -> Option<Fault> {
+        (!self.shared.hears.load(Ordering::Relaxed)).then(|| self.shared.trouble.cause())
     }
 }
 
@@ -148,9 +162,9 @@ impl Task {
             let Some(connection) = alive.run_until_cancelled(self.connect(&mut connector)).await else {
                 return;
             };
-            let Some(Err(error)) = alive.run_until_cancelled(self.session(&connection)).await else {
-                return connection.close().await;
-            };
+            let ended = alive.run_until_cancelled(self.session(&connection)).await;
+            self.shared.hears.store(false, Ordering::Relaxed);
+            let Some(Err(error)) = ended else { return connection.close().await };
             warn!("Live frames begin anew on another node, and with a gap: {error:#}");
         }
     }
@@ -188,6 +202,7 @@ impl Task {
             self.shared.frames.gap();
         }
         self.connected_before = true;
+        self.shared.hears.store(true, Ordering::Relaxed);
 
         let jitter = PROBE_EVERY.mul_f64(rand::rng().random_range(0.0..0.5));
         let mut hearing = Hearing::new(bound.iter().copied(), jitter, Instant::now());

@@ -16,7 +16,7 @@
 //! confirms in `publisher`; work in `consumer` and, on one connection, `session`, with how much at a time in `ramp`
 //! and whether it adds up in `watchdog`; an operator's look in `browse`; live frames and the pulse in `live` and
 //! `hearing`; the topology in `declare`; addresses, properties and headers in `route` and `convert`; all that a
-//! producer's message carries besides in `envelope`.
+//! producer's message carries besides in `envelope`; why there is no connection in `fault`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ use super::{
     Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
     topology,
 };
-use crate::domain::Secret;
+use crate::{domain::Secret, runtime::health::Fault};
 
 mod amqp;
 mod browse;
@@ -45,6 +45,7 @@ mod consumer;
 mod convert;
 mod declare;
 mod envelope;
+mod fault;
 mod gate;
 mod hearing;
 mod live;
@@ -157,5 +158,9 @@ impl Broker for RabbitBroker {
 
     fn is_ready(&self) -> bool {
         self.alerts.is_ready()
+    }
+
+    fn obstacle(&self) -> Option<Fault> {
+        self.alerts.obstacle()
     }
 }

@@ -33,10 +33,14 @@ use super::{
     CALL_MAX, RabbitConfig,
     connect::Connector,
     convert, declare,
+    fault::Trouble,
     owned::{Owned, call},
     route::Route,
 };
-use crate::broker::{Message, PublishError};
+use crate::{
+    broker::{Message, PublishError},
+    runtime::health::Fault,
+};
 
 /// Publishes that wait for the window, or for a connection. More wait with their callers.
 const REQUESTS_MAX: usize = 1024;
@@ -71,6 +75,7 @@ pub(super) enum Part {
 pub(super) struct Publisher {
     requests: mpsc::Sender<Request>,
     current: Current,
+    trouble: Trouble,
     _alive: DropGuard,
 }
 
@@ -87,7 +92,7 @@ struct Request {
 impl Publisher {
     pub(super) fn start(config: Arc<RabbitConfig>, part: Part) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        let current = Current::default();
+        let (current, trouble) = (Current::default(), Trouble::default());
         let alive = CancellationToken::new();
         let task = Task {
             config,
@@ -97,9 +102,10 @@ impl Publisher {
             numbers: 0,
             refused_since: None,
             current: Arc::clone(&current),
+            trouble: trouble.clone(),
         };
         tokio::spawn(task.run(alive.clone()));
-        Self { requests, current, _alive: alive.drop_guard() }
+        Self { requests, current, trouble, _alive: alive.drop_guard() }
     }
 
     pub(super) async fn publish(
@@ -128,6 +134,17 @@ impl Publisher {
         })
     }
 
+    /// Why it takes no publishes at the moment.
+    pub(super) fn obstacle(&self) -> Option<Fault> {
+        if self.is_blocked() {
+            return Some(Fault::new(
+                "RabbitMQ takes no publishes: it is short of memory or of disk",
+                "give it more, or let its queues be consumed",
+            ));
+        }
+        (!self.is_ready()).then(|| self.trouble.cause())
+    }
+
     /// The broker said that it takes no publishes at the moment.
     pub(super) fn is_blocked(&self) -> bool {
         self.connection().is_some_and(|connection| connection.status().blocked())
@@ -144,6 +161,7 @@ struct Task {
     /// Since when this connection has only refused.
     refused_since: Option<Instant>,
     current: Current,
+    trouble: Trouble,
 }
 
 /// What became of one publish.
@@ -167,7 +185,7 @@ impl Task {
             let Some(Some(first)) = first else { return };
             self.take(first);
         }
-        let mut connector = Connector::new(Arc::clone(&self.config), part);
+        let mut connector = Connector::new(Arc::clone(&self.config), part).telling(self.trouble.clone());
         loop {
             let Some(connection) = alive.run_until_cancelled(connector.next()).await else { return };
             let connection = Arc::new(connection);

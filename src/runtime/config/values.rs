@@ -42,7 +42,8 @@ pub(in crate::runtime) fn maybe_duration<'de, D: Deserializer<'de>>(
     duration(deserializer).map(Some)
 }
 
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration with its unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..split].parse().ok()?;
     let ms = match &text[split..] {

@@ -11,31 +11,31 @@ pub use listener::{Listening, Taken, serve, take_over};
 pub use openapi::{merged as merged_openapi, routes as openapi};
 
 use axum::{
-    Router,
+    Json, Router,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::Health;
+use super::health::{Health, Report, Standing};
 use crate::wire::Problem;
 
-/// `/healthz`: the process runs. `/readyz`: it should get traffic. `/metrics`: Prometheus text.
+/// `/healthz`: the process runs. `/readyz`: it should get traffic, and if not, why (JSON). `/metrics`: Prometheus text.
 pub fn operations(health: Health, metrics: PrometheusHandle) -> Router {
-    let ready = move || {
-        let health = health.clone();
-        async move {
-            match health.obstacles().await.as_slice() {
-                [] => (StatusCode::OK, "ready\n".to_owned()),
-                obstacles => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", obstacles.join("\n"))),
-            }
-        }
-    };
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(move || async move { ready(&health.report()) }))
         .route("/metrics", get(move || async move { metrics.render() }))
+}
+
+/// 200 for whoever should get traffic, which a process that is degraded should.
+fn ready(report: &Report) -> Response {
+    let status = match report.status {
+        Standing::Ready | Standing::Degraded => StatusCode::OK,
+        Standing::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()
 }
 
 /// Routes with an answer for everything else: what is not there is a problem document too.

@@ -1,8 +1,9 @@
 //! The commands and their arguments.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use watchbell::runtime::{config::parse_duration, health};
 
 /// Alerts to screens, then phones, then mailboxes, once, until they are seen.
 #[derive(Parser)]
@@ -34,7 +35,9 @@ pub(crate) enum Command {
     /// What was delivered too often: look at it, send it again, throw it away.
     Dead(DeadArgs),
     /// Bring the store's schema up to this version.
-    Migrate,
+    Migrate(MigrateArgs),
+    /// After a backup was restored: begin a new history, so that every client fetches its inbox.
+    Restored(RestoredArgs),
     /// The broker's exchanges and queues.
     Topology(TopologyArgs),
     /// The configuration.
@@ -53,6 +56,27 @@ pub(crate) struct UpArgs {
     /// Where everything is kept.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct MigrateArgs {
+    /// Change nothing: succeed when the schema is what this version needs.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Wait so long for it (30s, 10m), as a pod does that starts beside the one that migrates. With --check.
+    #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Args)]
+pub(crate) struct RestoredArgs {
+    /// The data folder of `watchbell up`, when no store is configured.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a duration with its unit, such as 30s or 10m".to_owned())
 }
 
 #[derive(Args)]
@@ -75,6 +99,19 @@ pub(crate) enum Role {
     Fallback,
     /// In place of Apple, Google and a mail relay.
     Simulator,
+}
+
+impl Role {
+    /// The role as readiness sees it; the simulator needs nothing.
+    pub(crate) fn standing(self) -> Option<health::Role> {
+        match self {
+            Self::Ingest => Some(health::Role::Ingest),
+            Self::Dispatch => Some(health::Role::Dispatch),
+            Self::Socket => Some(health::Role::Socket),
+            Self::Fallback => Some(health::Role::Fallback),
+            Self::Simulator => None,
+        }
+    }
 }
 
 /// A running fleet and the right to publish to it. Without them: the fleet that `up` left its address of.

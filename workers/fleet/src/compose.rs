@@ -7,7 +7,7 @@ use std::{future::Future, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc,
 
 use anyhow::Context as _;
 use axum::Router;
-
+use futures_util::future::BoxFuture;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -17,13 +17,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 use watchbell::{
     broker::{
-        SharedBroker,
+        LiveControl, SharedBroker,
         rabbitmq::{RabbitBroker, RabbitConfig},
     },
     domain::Secret,
     runtime::{
         Clock, Config, Health,
-        health::Check,
+        health::{Check, Part, Seen},
         http::{self, Listening},
         telemetry::{self, PrometheusHandle},
     },
@@ -59,7 +59,7 @@ pub(crate) struct Process {
     routes: Router,
     /// What the workers answer, each in OpenAPI.
     documents: Vec<&'static str>,
-    checks: Vec<Check>,
+    health: Health,
     work: Vec<Work>,
     /// Fires when the process begins to leave.
     leaving: CancellationToken,
@@ -151,10 +151,10 @@ impl Process {
         Ok(Self {
             metrics: telemetry::start_metrics()?,
             config,
+            health: Health::new(Clock::system()),
             clock: Clock::system(),
             routes: Router::new(),
             documents: Vec::new(),
-            checks: Vec::new(),
             work: Vec::new(),
             leaving: CancellationToken::new(),
         })
@@ -180,17 +180,9 @@ impl Process {
     pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
         let Seams { broker, store } = seams;
         let policies = Arc::new(self.config.policies());
-        let (for_broker, for_store) = (broker.clone(), store.clone());
-        self.checks.push(Arc::new(move || {
-            let ready = for_broker.is_ready();
-            Box::pin(async move { (!ready).then_some("the broker cannot be reached") })
-        }));
-        self.checks.push(Arc::new(move || {
-            let store = for_store.clone();
-            Box::pin(async move {
-                (!store.is_ready().await).then_some("the store cannot be reached, or is not migrated")
-            })
-        }));
+        self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
+        self.health.add_check(broker_check(broker.clone()));
+        self.health.add_check(store_check(store.clone()));
         if roles.contains(&Role::Ingest) {
             let ingest = Ingest {
                 rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
@@ -203,11 +195,13 @@ impl Process {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
             let config = self.config.dispatch.clone();
             let dispatch = Dispatch { broker, store, policies, clock: self.clock.clone(), config };
-            let leaving = self.leaving.clone();
+            let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "dispatch",
                 Box::pin(async move {
-                    dispatch.run(leaving).await;
+                    if health.works(Part::Schema, &leaving).await {
+                        dispatch.run(leaving).await;
+                    }
                     Ok(())
                 }),
             ));
@@ -227,11 +221,13 @@ impl Process {
                 rates: Arc::new(Rates::new(self.config.restraint.tenant_per_s_max)),
                 chance: Chance::real(),
             };
-            let leaving = self.leaving.clone();
+            let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "fallback",
                 Box::pin(async move {
-                    fallback.run(leaving).await;
+                    if health.works(Part::Schema, &leaving).await {
+                        fallback.run(leaving).await;
+                    }
                     Ok(())
                 }),
             ));
@@ -252,8 +248,8 @@ impl Process {
                     private_endpoints: webpush.private_endpoints,
                 }),
             };
-            wait_for(&store).await;
-            let started = watchbell_socket::start(parts, self.leaving.clone()).await?;
+            let started = watchbell_socket::start(parts, self.leaving.clone()).await;
+            self.health.add_check(live_check(started.live));
             self.add_routes(started.routes);
             self.documents.push(watchbell_socket::OPENAPI);
             self.work.push((
@@ -269,7 +265,7 @@ impl Process {
 
     /// Serves and works until a signal or a failure, then leaves in order.
     pub(crate) async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let health = Health::new(self.checks);
+        let health = self.health.clone();
         let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
         let routes = match self.documents.as_slice() {
             [] => routes,
@@ -292,6 +288,7 @@ impl Process {
         }
         tracker.close();
         let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
+        let watching = tokio::spawn(health.clone().watch(stop.clone()));
 
         tokio::select! {
             signal = signalled() => info!("{} received: leaving", signal?),
@@ -302,19 +299,39 @@ impl Process {
         tokio::join!(tracker.wait(), sleep(self.config.http.leave_wait));
         stop.cancel();
         upkeep.await?;
+        watching.await?;
         serving.await?.context("HTTP")
     }
 }
 
-/// Workers may start before their store does, or before it is migrated.
-async fn wait_for(store: &Store) {
-    let mut told = false;
-    while !store.is_ready().await {
-        if !std::mem::replace(&mut told, true) {
-            info!("Waiting for the store: it cannot be reached, or `watchbell migrate` has not been run");
-        }
-        sleep(Duration::from_millis(500)).await;
-    }
+/// What readiness sees of the broker.
+fn broker_check(broker: SharedBroker) -> Check {
+    let look = move || {
+        let seen = broker.obstacle().map_or(Seen::Ok, Seen::Failing);
+        Box::pin(async { vec![(Part::Broker, seen)] }) as BoxFuture<'static, _>
+    };
+    Check { parts: &[Part::Broker], look: Arc::new(look) }
+}
+
+/// What readiness sees of the store and its schema.
+fn store_check(store: Store) -> Check {
+    let look = move || {
+        let store = store.clone();
+        Box::pin(async move {
+            let look = store.look().await;
+            vec![(Part::Store, look.store), (Part::Schema, look.schema)]
+        }) as BoxFuture<'static, _>
+    };
+    Check { parts: &[Part::Store, Part::Schema], look: Arc::new(look) }
+}
+
+/// What readiness sees of this pod's live frames.
+fn live_check(live: Arc<dyn LiveControl>) -> Check {
+    let look = move || {
+        let seen = live.obstacle().map_or(Seen::Ok, Seen::Failing);
+        Box::pin(async { vec![(Part::Live, seen)] }) as BoxFuture<'static, _>
+    };
+    Check { parts: &[Part::Live], look: Arc::new(look) }
 }
 
 async fn signalled() -> std::io::Result<&'static str> {

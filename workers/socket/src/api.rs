@@ -62,6 +62,7 @@ pub(crate) async fn inbox(
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let epoch = socket.epoch();
     let (head, rows) =
         socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
     let alerts: Vec<Row<'_>> = rows
@@ -80,7 +81,7 @@ pub(crate) async fn inbox(
     let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
     let body = json!({
         "seq": head.seq,
-        "cursor": socket.cursor(head.seq),
+        "cursor": epoch.cursor(head.seq),
         "unread": head.unread,
         "next_before": next_before,
         "alerts": alerts,

@@ -13,6 +13,8 @@ use watchbell::{
     wire::frame::ServerFrame,
 };
 
+use crate::epoch::Epoch;
+
 /// The longest head of a WebSocket frame without a mask, in bytes (RFC 6455, section 5.2).
 const HEAD_BYTES_MAX: usize = 10;
 
@@ -47,6 +49,8 @@ pub(crate) struct Frame {
     kind: &'static str,
     /// The change number it brings, for frames that bring one.
     pub(crate) seq: Option<Seq>,
+    /// For a numbered one that came live: the epoch its number is of.
+    pub(crate) epoch: u32,
     /// A WebSocket frame: head and JSON.
     ws: Bytes,
     /// Where the JSON begins in `ws`.
@@ -71,6 +75,7 @@ impl Frame {
         Self {
             kind: frame.name(),
             seq,
+            epoch: 0,
             ws: Bytes::from(bytes).slice(begin..),
             json_at: head.len() as u8,
             inner_len: frame.inner_len() as u32,
@@ -79,6 +84,11 @@ impl Frame {
             bare_sse: OnceLock::new(),
             facets: OnceLock::new(),
         }
+    }
+
+    /// The same for a live frame with a number, which only sessions of this epoch take.
+    pub(crate) fn live(frame: &ServerFrame<'_>, seq: Seq, epoch: &Epoch) -> Self {
+        Self { epoch: epoch.number, ..Self::new(frame, Some(seq)) }
     }
 
     /// The frame as JSON.

@@ -22,6 +22,7 @@
 //! | `mailbox.rs` | what waits for one session, bounded |
 //! | `hub.rs` | who is connected here, who subscribes to what, and which partitions that needs |
 //! | `pump.rs` | live messages to sessions |
+//! | `epoch.rs` | which of the store's histories cursors are of |
 //! | `heads.rs` | where inboxes are, asked of the store for many at once |
 //! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
 //! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
@@ -42,6 +43,7 @@ mod deadlines;
 mod decoder;
 mod devices;
 mod door;
+mod epoch;
 mod extract;
 mod filter;
 mod frame;
@@ -82,16 +84,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{info, warn};
 use watchbell::{
-    broker::SharedBroker,
+    broker::{LiveControl, SharedBroker},
     domain::DeviceId,
     runtime::{
         Clock,
         config::{MountConfig, SocketConfig},
     },
-    store::{Store, StoreError},
+    store::Store,
     wire::unsubscribe::Unsubscribe,
 };
 
+use epoch::Epochs;
 use heads::Heads;
 use hub::Hub;
 use limits::{Addresses, Turns};
@@ -148,8 +151,8 @@ pub(crate) struct Inner {
     pub(crate) addresses: Addresses,
     pub(crate) turns: Turns,
     pub(crate) presence: Presence,
-    /// The store's epoch: part of every cursor.
-    pub(crate) epoch: String,
+    /// Which of the store's histories cursors are of.
+    pub(crate) epochs: Epochs,
     /// Fires when the pod begins to leave.
     pub(crate) leaving: CancellationToken,
     /// Every session's task.
@@ -162,15 +165,14 @@ pub struct Started {
     pub routes: Router,
     /// Its work: runs until the token given to [`start`] fires and the drain is over.
     pub run: futures_util::future::BoxFuture<'static, ()>,
+    /// Knows whether it hears live frames.
+    pub live: Arc<dyn LiveControl>,
 }
 
-/// Starts the worker.
-///
-/// # Errors
-/// The store's epoch cannot be read.
-pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<Started, StoreError> {
-    let epoch = parts.store.epoch().await?;
+/// Starts the worker. It needs nothing of the store yet: sessions that begin before the store is there are turned away.
+pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Started {
     let live = parts.broker.live().await;
+    let control = live.control();
     let (receipts, receipt_queue) = Receipts::new();
     let (heads, heads_queue) = Heads::new();
     let turns = Turns::per_second(parts.config.accepts_per_second);
@@ -195,7 +197,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         addresses: Addresses::default(),
         turns,
         presence: Presence::default(),
-        epoch,
+        epochs: Epochs::default(),
         leaving: shutdown.clone(),
         sessions: TaskTracker::new(),
     }));
@@ -206,6 +208,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
             tokio::join!(
                 socket.clone().pump(live, stop.clone()),
                 socket.clone().watch(stop.clone()),
+                socket.clone().watch_epoch(stop.clone()),
                 socket.clone().read_heads(heads_queue, stop.clone()),
                 socket.clone().write_receipts(receipt_queue, stop.clone()),
                 socket.clone().tell_presence(stop.clone()),
@@ -221,7 +224,7 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Result<St
         };
         tokio::join!(helpers, drain);
     };
-    Ok(Started { routes, run: Box::pin(run) })
+    Started { routes, run: Box::pin(run), live: control }
 }
 
 /// What this worker answers, as OpenAPI 3.1; mounts are an operator's own.

@@ -9,7 +9,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use watchbell::{domain::UserKey, store::Head};
 
-use crate::frame::Frame;
+use crate::{epoch::Epoch, frame::Frame};
 
 /// What may wait for one session at the most.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,8 @@ pub(crate) struct Backlog {
 pub(crate) enum Item {
     /// Send this, in its order when it is numbered.
     Frame(Arc<Frame>),
-    /// Ping, and heal when the store's head is further than the session.
-    Ping { head: Head },
+    /// Ping, heal when the store's head is further than the session, and start over when its epoch is another.
+    Ping { head: Head, epoch: Arc<Epoch> },
     /// Ask the client to connect elsewhere, in that window from now (milliseconds).
     Leave { after_ms: u32, within_ms: u32 },
     /// Some of the user's tokens are not believed any more.

@@ -30,6 +30,7 @@ use crate::{
     Identity, Socket,
     api::store_problem,
     door::{self, RETRY_AFTER_S, StreamQuery},
+    epoch::Epoch,
     extract::Query,
     filter::Filter,
     frame::{Facets, Frame},
@@ -80,12 +81,15 @@ pub(crate) async fn poll(
     for topic in topics {
         subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
     }
+    let unseen = || Problem::unavailable("the store does not answer", RETRY_AFTER_S);
+    let epoch = socket.0.epochs.known().await.ok_or_else(unseen)?;
     let (head, preferences) = head_of(&socket, &identity).await?;
 
-    let poll = Poll { socket: &socket, identity: &identity, place, filter, frames: Vec::new() };
-    let frames = match auth.cursor.as_deref().map(|raw| socket.number_of(raw, head)) {
+    let from = auth.cursor.as_deref().map(|raw| epoch.number_of(raw, head));
+    let poll = Poll { socket: &socket, identity: &identity, epoch, place, filter, frames: Vec::new() };
+    let frames = match from {
         None => poll.begin(head, &preferences, &subscriptions).await?,
-        Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, head))],
+        Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, &poll.epoch, head))],
         // Not longer than the token: the next poll is refused.
         Some(Ok(cursor)) => {
             let until = token_ends_at(&socket, &identity).min(Instant::now() + wait);
@@ -109,6 +113,8 @@ async fn head_of(socket: &Socket, identity: &Identity) -> Result<(Head, Preferen
 struct Poll<'a> {
     socket: &'a Socket,
     identity: &'a Identity,
+    /// What its cursor and its frames are of.
+    epoch: Arc<Epoch>,
     place: Place,
     filter: Option<Filter>,
     frames: Vec<Arc<Frame>>,
@@ -143,7 +149,7 @@ impl Poll<'_> {
             session: "poll",
             user: self.identity.user.user.as_str(),
             seq: head.seq,
-            cursor: &self.socket.cursor(head.seq),
+            cursor: &self.epoch.cursor(head.seq),
             unread: head.unread,
             resumed: false,
             heartbeat_ms: WAIT_S_DEFAULT * 1_000,
@@ -180,6 +186,12 @@ impl Poll<'_> {
                         if matches!(item, Item::Revoked) {
                             head_of(self.socket, self.identity).await?;
                         }
+                        if let Item::Ping { head, epoch } = &item
+                            && epoch.number > self.epoch.number
+                        {
+                            let reason = "the store tells another history";
+                            return Ok(vec![Arc::new(self.socket.resync_frame(reason, epoch, *head))]);
+                        }
                         self.take(item, &mut order, &mut heal_at);
                     }
                 }
@@ -194,6 +206,7 @@ impl Poll<'_> {
         match item {
             Item::Frame(frame) => match frame.seq {
                 None => self.tell(frame),
+                Some(_) if frame.epoch != self.epoch.number => {}
                 Some(seq) => match order.take(seq, frame) {
                     Taken::Next(frame) => self.tell(frame),
                     Taken::Send(frames) => frames.into_iter().for_each(|frame| self.tell(frame)),
@@ -202,17 +215,17 @@ impl Poll<'_> {
                     Taken::Old => {}
                 },
             },
-            Item::Ping { head } if head.seq > order.last() => *heal_at = Instant::now(),
+            Item::Ping { head, .. } if head.seq > order.last() => *heal_at = Instant::now(),
             Item::Ping { .. } | Item::Leave { .. } | Item::Revoked => {}
         }
     }
 
     async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
-            match self.socket.replay(&self.identity.user, order).await.map_err(store_problem)? {
+            match self.socket.replay(&self.identity.user, &self.epoch, order).await.map_err(store_problem)? {
                 Replayed::Resync(head) => {
                     let reason = "more changed than is replayed";
-                    return Ok(Some(Arc::new(self.socket.resync_frame(reason, head))));
+                    return Ok(Some(Arc::new(self.socket.resync_frame(reason, &self.epoch, head))));
                 }
                 Replayed::Frames { frames, complete } => {
                     frames.into_iter().for_each(|frame| self.tell(frame));
@@ -234,7 +247,7 @@ impl Poll<'_> {
     /// Nothing for the client, and yet its cursor may have moved: what a filter left out is behind it.
     fn ping(&self, order: &Order<Arc<Frame>>) -> Arc<Frame> {
         let seq = order.last();
-        let cursor = self.socket.cursor(seq);
+        let cursor = self.epoch.cursor(seq);
         Arc::new(Frame::new(&ServerFrame::Ping { seq, cursor: Some(&cursor) }, Some(seq)))
     }
 }

@@ -51,11 +51,12 @@ impl Socket {
 
     fn deliver_alert(&self, live: &LiveAlert<'_>) {
         let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
+        let epoch = self.epoch();
         for to in &live.to {
             let Ok(user) = UserId::parse(&to.user) else { continue };
             self.0.hub.give(&UserKey::new(tenant.clone(), user), || {
                 metrics::counter!("watchbell_socket_frames_total", "type" => "alert").increment(1);
-                let cursor = self.cursor(to.seq);
+                let cursor = epoch.cursor(to.seq);
                 let frame = AlertFrame {
                     seq: to.seq,
                     cursor: &cursor,
@@ -63,25 +64,26 @@ impl Socket {
                     state: &to.state,
                     alert: live.content,
                 };
-                Item::Frame(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(to.seq))))
+                Item::Frame(Arc::new(Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch)))
             });
         }
     }
 
     fn deliver_receipt(&self, live: &LiveReceipt) {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        let epoch = self.epoch();
         self.0.hub.give(&UserKey::new(tenant, user), || {
             metrics::counter!("watchbell_socket_frames_total", "type" => "receipt").increment(1);
             let frame = ReceiptSaid {
                 seq: live.seq,
-                cursor: &self.cursor(live.seq),
+                cursor: &epoch.cursor(live.seq),
                 unread: live.unread,
                 alerts: &live.alerts,
                 state: &live.state,
                 by: &live.by,
                 op: live.op.as_deref(),
             };
-            Item::Frame(Arc::new(Frame::new(&ServerFrame::Receipt(frame), Some(live.seq))))
+            Item::Frame(Arc::new(Frame::live(&ServerFrame::Receipt(frame), live.seq, &epoch)))
         });
     }
 

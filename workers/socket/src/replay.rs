@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use watchbell::{
-    domain::{Seq, UserKey},
+    domain::UserKey,
     store::{Head, StoreError},
-    wire::frame::{AlertFrame, Cursor, ServerFrame},
+    wire::frame::{AlertFrame, ServerFrame},
 };
 
-use crate::{Socket, frame::Frame, order::Order};
+use crate::{Socket, epoch::Epoch, frame::Frame, order::Order};
 
 /// Changes replayed at the most; a client that missed more is told to fetch its inbox.
 const REPLAY_MAX: u64 = 1_000;
@@ -33,6 +33,7 @@ impl Socket {
     pub(crate) async fn replay(
         &self,
         user: &UserKey,
+        epoch: &Epoch,
         order: &mut Order<Arc<Frame>>,
     ) -> Result<Replayed, StoreError> {
         let after = order.last();
@@ -46,7 +47,7 @@ impl Socket {
             let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
             let frame = AlertFrame {
                 seq: row.seq,
-                cursor: &self.cursor(row.seq),
+                cursor: &epoch.cursor(row.seq),
                 unread: changes.head.unread,
                 state: row.state.as_str(),
                 alert,
@@ -62,25 +63,10 @@ impl Socket {
     }
 
     /// The frame that says: fetch the inbox, go on from here.
-    pub(crate) fn resync_frame(&self, reason: &str, head: Head) -> Frame {
+    pub(crate) fn resync_frame(&self, reason: &str, epoch: &Epoch, head: Head) -> Frame {
         metrics::counter!("watchbell_socket_resyncs_total").increment(1);
-        let cursor = self.cursor(head.seq);
+        let cursor = epoch.cursor(head.seq);
         let frame = ServerFrame::Resync { reason, seq: head.seq, cursor: &cursor, unread: head.unread };
         Frame::new(&frame, Some(head.seq))
-    }
-
-    /// The number a cursor stands for here, or why it stands for none.
-    pub(crate) fn number_of(&self, raw: &str, head: Head) -> Result<Seq, &'static str> {
-        match Cursor::parse(raw) {
-            None => Err("cursor not understood"),
-            Some(cursor) if cursor.epoch != self.0.epoch => Err("cursor of another store"),
-            Some(cursor) if cursor.seq > head.seq => Err("cursor from the future"),
-            Some(cursor) => Ok(cursor.seq),
-        }
-    }
-
-    /// A place in somebody's inbox, as clients are given it.
-    pub(crate) fn cursor(&self, seq: u64) -> String {
-        Cursor { epoch: &self.0.epoch, seq }.encode()
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     deadlines::{Deadlines, Due, REBALANCE_WINDOW},
     decoder::Said,
     door::Visitor,
+    epoch::Epoch,
     filter::Filter,
     frame::{self, Frame},
     hub::{Place, Subscription},
@@ -107,6 +108,8 @@ pub(crate) struct State {
     pub(crate) _address: AddressPlace,
     pub(crate) id: Uuid,
     pub(crate) order: Order<Arc<Frame>>,
+    /// What the numbers of `order` are of.
+    pub(crate) epoch: Arc<Epoch>,
     /// What few sessions have.
     pub(crate) extras: Option<Box<Extras>>,
     pub(crate) allowance: Allowance,
@@ -145,6 +148,7 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
     let now = Instant::now();
     let mut state = State {
         order: Order::after(0),
+        epoch: socket.epoch(),
         id: Uuid::new_v4(),
         extras: None,
         allowance: Allowance::new(now),
@@ -186,7 +190,7 @@ async fn authenticate(
                             Err(error) if error.is_data() => {
                                 let title = read_frame(&text);
                                 let said = ServerFrame::Error { code: "invalid_frame", title: &title };
-                                connection.put(&Frame::new(&said, None), &socket.0.epoch);
+                                connection.put(&Frame::new(&said, None), socket.epoch().name());
                                 return Err(End::Close(CloseCode::Protocol));
                             }
                             Ok(_) | Err(_) => return Err(End::Close(CloseCode::Protocol)),
@@ -244,10 +248,12 @@ enum Event {
 impl Session<'_> {
     /// `hello`, what changed since the cursor, and the topics that were asked for.
     async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
+        let epoch = self.socket.0.epochs.known().await.ok_or(End::Close(CloseCode::Overloaded))?;
+        self.state.epoch = epoch;
         let welcome = self.socket.0.heads.welcome(&self.state.identity.user).await;
         let (head, preferences) = welcome.map_err(|_| End::Close(CloseCode::Overloaded))?;
         self.check_revoked(&head)?;
-        let from = auth.cursor.as_deref().map(|raw| self.socket.number_of(raw, head));
+        let from = auth.cursor.as_deref().map(|raw| self.state.epoch.number_of(raw, head));
         let start = match from {
             Some(Ok(seq)) => seq,
             Some(Err(_)) | None => head.seq,
@@ -256,7 +262,7 @@ impl Session<'_> {
             session: &self.state.id.simple().to_string(),
             user: self.state.identity.user.user.as_str(),
             seq: head.seq,
-            cursor: &self.socket.cursor(start),
+            cursor: &self.state.epoch.cursor(start),
             unread: head.unread,
             resumed: matches!(from, Some(Ok(_))),
             heartbeat_ms: self.socket.0.config.ping_every.mul_f64(1.2).as_millis() as u64,
@@ -410,6 +416,8 @@ impl Session<'_> {
 
     fn tell(&mut self, frame: Arc<Frame>) {
         match frame.seq {
+            // Of an epoch that is over, or that this session has yet to begin with a resync.
+            Some(_) if frame.epoch != self.state.epoch.number => {}
             Some(seq) => self.order(seq, frame),
             None => self.event(&frame),
         }
@@ -423,7 +431,7 @@ impl Session<'_> {
         for item in items {
             match item {
                 Item::Frame(frame) => self.tell(frame),
-                Item::Ping { head } => self.ping(head).await?,
+                Item::Ping { head, epoch } => self.ping(head, epoch).await?,
                 Item::Leave { after_ms, within_ms } => {
                     let window = Duration::from_millis(u64::from(after_ms) + u64::from(within_ms));
                     self.state.deadlines.leave(Instant::now(), window);
@@ -464,14 +472,18 @@ impl Session<'_> {
         }
     }
 
-    async fn ping(&mut self, head: Head) -> Result<(), End> {
+    async fn ping(&mut self, head: Head, epoch: Arc<Epoch>) -> Result<(), End> {
         // Who cannot answer is found by the write that fails.
         let answers = self.connection.form().is_websocket();
         if answers && self.state.deadlines.is_silent(Instant::now(), self.socket.0.config.ping_every) {
             return Err(End::Close(CloseCode::NoPong));
         }
         self.check_revoked(&head)?;
-        if head.seq > self.state.order.last() {
+        if epoch.number > self.state.epoch.number {
+            self.state.epoch = epoch;
+            self.resync("the store tells another history", head);
+            Box::pin(self.refresh(None)).await?;
+        } else if head.seq > self.state.order.last() {
             Box::pin(self.catch_up()).await?;
         }
         let seq = self.state.order.last();
@@ -489,7 +501,9 @@ impl Session<'_> {
 
     /// The backlog was dropped: the inbox is fetched by the client, and topics are told afresh.
     async fn start_over(&mut self) -> Result<(), End> {
+        let epoch = self.socket.epoch();
         let head = self.head().await?;
+        self.state.epoch = epoch;
         self.resync("your backlog was dropped", head);
         self.refresh(None).await
     }
@@ -497,14 +511,15 @@ impl Session<'_> {
     fn resync(&mut self, reason: &str, head: Head) {
         self.state.order.jump_to(head.seq);
         self.state.deadlines.whole();
-        self.put(&self.socket.resync_frame(reason, head));
+        self.put(&self.socket.resync_frame(reason, &self.state.epoch, head));
     }
 
     /// Sends everything that changed since what the client has, from the store.
     async fn catch_up(&mut self) -> Result<(), End> {
         self.state.deadlines.whole();
         loop {
-            match self.socket.replay(&self.state.identity.user, &mut self.state.order).await {
+            let State { identity, epoch, order, .. } = &mut self.state;
+            match self.socket.replay(&identity.user, epoch, order).await {
                 Ok(Replayed::Resync(head)) => {
                     self.resync("more changed than is replayed", head);
                     return Ok(());
@@ -556,7 +571,7 @@ impl Session<'_> {
     pub(crate) fn put(&mut self, frame: &Frame) {
         let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
         match batcher.filter(|_| self.connection.form() == frame::Form::Ws) {
-            None => self.connection.put(frame, &self.socket.0.epoch),
+            None => self.connection.put(frame, self.state.epoch.name()),
             Some(batcher) => {
                 if let Some(bytes) = batcher.add(frame, Instant::now()) {
                     self.connection.put_bytes(bytes);

@@ -43,12 +43,14 @@ impl Socket {
         }
     }
 
-    async fn ping_slices(&self, users: Vec<UserKey>, until: Option<Instant>) {
+    /// Within the time until `until`, when given.
+    pub(crate) async fn ping_slices(&self, users: Vec<UserKey>, until: Option<Instant>) {
         let slices = users.len().div_ceil(HEADS_MAX).max(1) as u32;
         for slice in users.chunks(HEADS_MAX) {
-            let heads = loop {
+            let read = loop {
+                let epoch = self.epoch();
                 match self.0.store.heads(slice).await {
-                    Ok(heads) => break Some(heads),
+                    Ok(heads) => break Some((epoch, heads)),
                     Err(error @ StoreError::Unavailable { .. }) => {
                         warn!(%error, "Heads could not be read; pings wait");
                         sleep(TROUBLE_WAIT).await;
@@ -59,10 +61,10 @@ impl Socket {
                     }
                 }
             };
-            let Some(heads) = heads else { continue };
+            let Some((epoch, heads)) = read else { continue };
             for user in slice {
                 let head = heads.get(user).copied().unwrap_or_default();
-                self.0.hub.give(user, || Item::Ping { head });
+                self.0.hub.give(user, || Item::Ping { head, epoch: epoch.clone() });
             }
             if let Some(until) = until {
                 sleep(until.saturating_duration_since(Instant::now()) / slices).await;

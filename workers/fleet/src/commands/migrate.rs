@@ -1,13 +1,66 @@
-//! `watchbell migrate`
+//! `watchbell migrate`, and `migrate --check --wait`: what a pod waits for before it starts.
 
-use watchbell::{runtime::Config, store::Store};
+use std::time::Duration;
 
-use crate::{compose, output};
+use anyhow::bail;
+use tokio::time::{Instant, sleep};
+use watchbell::{
+    runtime::{
+        Config,
+        health::{Fault, Seen},
+    },
+    store::{Look, Store},
+};
 
-pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
+use crate::{cli::MigrateArgs, compose, output};
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(config: &Config, args: &MigrateArgs) -> anyhow::Result<()> {
     let store = Store::open(&compose::store_config(config)?)?;
+    if args.check {
+        let outcome = wait(&store, args.wait.unwrap_or_default()).await;
+        store.close().await;
+        return outcome;
+    }
     store.migrate().await?;
     store.close().await;
     output::line("The store is up to this version.");
     Ok(())
+}
+
+/// Waits until a worker of this version can work on the store; says each cause once.
+async fn wait(store: &Store, wait_max: Duration) -> anyhow::Result<()> {
+    let until = Instant::now() + wait_max;
+    let mut told: Option<Fault> = None;
+    loop {
+        let Some(fault) = obstacle(store.look().await) else {
+            output::line("The store is what this version needs.");
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            bail!("{}", in_words(&fault));
+        }
+        if told.as_ref() != Some(&fault) {
+            output::note(format!("Waiting: {}", in_words(&fault)));
+            told = Some(fault);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What keeps a worker from working.
+fn obstacle(look: Look) -> Option<Fault> {
+    [look.store, look.schema].into_iter().find_map(|seen| match seen {
+        Seen::Failing(fault) => Some(fault),
+        Seen::Ok | Seen::Degraded(_) | Seen::Hidden => None,
+    })
+}
+
+fn in_words(Fault { cause, remedy }: &Fault) -> String {
+    match remedy {
+        Some(remedy) => format!("{cause}: {remedy}"),
+        None => cause.clone().into_owned(),
+    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod dead;
 pub(crate) mod explain;
 pub(crate) mod key;
 pub(crate) mod migrate;
+pub(crate) mod restored;
 pub(crate) mod send;
 pub(crate) mod tail;
 pub(crate) mod token;
