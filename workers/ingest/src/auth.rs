@@ -3,11 +3,14 @@
 //! What holds here:
 //! - A key lives as a [`Secret`] between its header and its hash, and the headers are taken off the request, so that
 //!   nothing after this module can print one (I12).
-//! - A revoked key stops working within [`KEY_TTL`]. Only keys that work are remembered.
+//! - A revoked key stops working within [`KEY_TTL`], as long as the store answers. Only keys that work are remembered.
+//! - While the store does not answer, a key that worked within [`KEY_BELIEVED_MAX`] is believed: what needs only the
+//!   broker goes on (I14). A key that is not known is answered 503, because nobody knows whether it is wrong.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -18,15 +21,17 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
+use tokio::time::timeout;
+use tracing::warn;
 use watchbell::{
     domain::{Secret, Tenant},
-    store::Store,
+    store::{Store, StoreError},
     wire::Problem,
 };
 
 use crate::{
     App, Shared, key,
-    limits::{KEY_TTL, KEYS_MAX},
+    limits::{KEY_ASK_MAX, KEY_BELIEVED_MAX, KEY_TTL, KEYS_MAX, STORE_AWAY},
     store_problem,
 };
 
@@ -89,10 +94,17 @@ fn credential(headers: &HeaderMap) -> Option<Secret> {
     }
 }
 
-/// The keys that worked a moment ago, by their hash: one look into the store a key and [`KEY_TTL`].
+/// The keys that worked, by their hash: one look into the store a key and [`KEY_TTL`]. At most [`KEYS_MAX`].
 #[derive(Debug, Default)]
 pub struct Keys {
-    known: Mutex<HashMap<String, Known>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    known: HashMap<String, Known>,
+    /// When the store did not answer about a key last.
+    away_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,43 +113,105 @@ struct Known {
     since: Timestamp,
 }
 
-impl Known {
-    /// Not after the TTL, and not when the clock was set back: then nobody knows how old it is.
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        let ttl_ms = i64::try_from(KEY_TTL.as_millis()).unwrap_or(i64::MAX);
-        let age_ms = now.as_millisecond() - self.since.as_millisecond();
-        (0..ttl_ms).contains(&age_ms)
-    }
+/// What is remembered of a key.
+#[derive(Debug, PartialEq, Eq)]
+enum Remembered {
+    /// It worked a moment ago: the store need not be asked.
+    Fresh(Tenant),
+    /// It worked within the hour, and the store did not answer a moment ago.
+    Believed(Tenant),
+    /// It worked within the hour: believed if the store does not answer.
+    Old(Tenant),
+    /// Nothing.
+    Unknown,
+}
+
+/// Whether `since` is less than `max` ago. Not when the clock was set back: then nobody knows how long ago it is.
+fn is_within(max: Duration, since: Timestamp, now: Timestamp) -> bool {
+    let max_ms = i64::try_from(max.as_millis()).unwrap_or(i64::MAX);
+    (0..max_ms).contains(&(now.as_millisecond() - since.as_millisecond()))
 }
 
 impl Keys {
     async fn tenant(&self, store: &Store, hash: String, now: Timestamp) -> Result<Option<Tenant>, Problem> {
-        if let Some(tenant) = self.remembered(&hash, now) {
-            return Ok(Some(tenant));
+        let old = match self.remembered(&hash, now) {
+            Remembered::Fresh(tenant) => return Ok(Some(tenant)),
+            Remembered::Believed(tenant) => return Ok(Some(believed(tenant))),
+            Remembered::Old(tenant) => Some(tenant),
+            Remembered::Unknown => None,
+        };
+        let asked = match old {
+            // A request whose key may be believed does not wait for as long as the store has patience with itself.
+            Some(_) => timeout(KEY_ASK_MAX, store.tenant_of_key(&hash)).await.ok(),
+            None => Some(store.tenant_of_key(&hash).await),
+        };
+        match (asked, old) {
+            (Some(Ok(Some(tenant))), _) => {
+                self.remember(hash, tenant.clone(), now);
+                Ok(Some(tenant))
+            }
+            (Some(Ok(None)), _) => {
+                self.forget(&hash);
+                Ok(None)
+            }
+            (None | Some(Err(StoreError::Unavailable { .. })), Some(tenant)) => {
+                self.store_is_away(now);
+                Ok(Some(believed(tenant)))
+            }
+            (Some(Err(error)), _) => Err(store_problem(&error)),
+            // Only a key that may be believed is asked about with a deadline.
+            (None, None) => Ok(None),
         }
-        let tenant = store.tenant_of_key(&hash).await.map_err(|error| store_problem(&error))?;
-        if let Some(tenant) = &tenant {
-            self.remember(hash, tenant.clone(), now);
-        }
-        Ok(tenant)
     }
 
-    fn remembered(&self, hash: &str, now: Timestamp) -> Option<Tenant> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(hash).filter(|known| known.is_fresh(now)).map(|known| known.tenant.clone())
+    fn remembered(&self, hash: &str, now: Timestamp) -> Remembered {
+        let memory = self.memory();
+        let Some(known) = memory.known.get(hash) else { return Remembered::Unknown };
+        let tenant = known.tenant.clone();
+        let is_away = memory.away_since.is_some_and(|since| is_within(STORE_AWAY, since, now));
+        match () {
+            () if is_within(KEY_TTL, known.since, now) => Remembered::Fresh(tenant),
+            () if !is_within(KEY_BELIEVED_MAX, known.since, now) => Remembered::Unknown,
+            () if is_away => Remembered::Believed(tenant),
+            () => Remembered::Old(tenant),
+        }
     }
 
     fn remember(&self, hash: String, tenant: Tenant, now: Timestamp) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
+        let known = &mut memory.known;
         if known.len() >= KEYS_MAX {
-            known.retain(|_, known| known.is_fresh(now));
+            known.retain(|_, known| is_within(KEY_BELIEVED_MAX, known.since, now));
         }
-        if known.len() >= KEYS_MAX {
+        if known.len() >= KEYS_MAX && !known.contains_key(&hash) {
             let oldest = known.iter().min_by_key(|(_, known)| known.since).map(|(hash, _)| hash.clone());
             oldest.and_then(|hash| known.remove(&hash));
         }
         known.insert(hash, Known { tenant, since: now });
+        memory.away_since = None;
     }
+
+    /// A key that was revoked must not be believed later.
+    fn forget(&self, hash: &str) {
+        self.memory().known.remove(hash);
+    }
+
+    fn store_is_away(&self, now: Timestamp) {
+        let before = self.memory().away_since.replace(now);
+        if before.is_none() {
+            warn!("The store does not answer: API keys that worked within {KEY_BELIEVED_MAX:?} are believed");
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Nothing panics while it is held.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn believed(tenant: Tenant) -> Tenant {
+    metrics::counter!("watchbell_ingest_keys_believed_total").increment(1);
+    tenant
 }
 
 #[cfg(test)]
@@ -150,17 +224,24 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_remembered_for_its_ttl_and_no_longer() {
-        let keys = Keys::default();
-        let acme = Tenant::parse("acme").unwrap();
-        keys.remember("h".into(), acme.clone(), at(10_000));
-        for (why, now, expected) in [
-            ("at once", 10_000, Some(&acme)),
-            ("to the last millisecond", 14_999, Some(&acme)),
-            ("not from the end of the TTL", 15_000, None),
-            ("not when the clock was set back", 9_999, None),
+    fn a_key_is_remembered_for_its_ttl_and_believed_for_an_hour() {
+        let hour = i64::try_from(KEY_BELIEVED_MAX.as_millis()).unwrap();
+        let acme = || Tenant::parse("acme").unwrap();
+        for (why, away_since, now, expected) in [
+            ("at once", None, 10_000, Remembered::Fresh(acme())),
+            ("to the last millisecond", None, 14_999, Remembered::Fresh(acme())),
+            ("from the end of the TTL the store is asked", None, 15_000, Remembered::Old(acme())),
+            ("not for a moment after it did not answer", Some(14_000), 15_000, Remembered::Believed(acme())),
+            ("and then again", Some(14_000), 16_000, Remembered::Old(acme())),
+            ("for an hour", None, 10_000 + hour - 1, Remembered::Old(acme())),
+            ("not longer", None, 10_000 + hour, Remembered::Unknown),
+            ("however long the store is away", Some(9_999 + hour), 10_000 + hour, Remembered::Unknown),
+            ("not when the clock was set back", None, 9_999, Remembered::Unknown),
         ] {
-            assert_eq!(keys.remembered("h", at(now)).as_ref(), expected, "{why}");
+            let keys = Keys::default();
+            keys.remember("h".into(), acme(), at(10_000));
+            keys.memory().away_since = away_since.map(at);
+            assert_eq!(keys.remembered("h", at(now)), expected, "{why}");
         }
     }
 
@@ -170,9 +251,11 @@ mod tests {
         for n in 0..=KEYS_MAX {
             keys.remember(n.to_string(), Tenant::parse("acme").unwrap(), at(n as i64));
         }
-        assert_eq!(keys.known.lock().unwrap().len(), KEYS_MAX);
-        assert_eq!(keys.remembered("0", at(1_024)), None);
-        assert!(keys.remembered("1", at(1_024)).is_some());
+        assert_eq!(keys.memory().known.len(), KEYS_MAX);
+        assert_eq!(keys.remembered("0", at(1_024)), Remembered::Unknown);
+        assert_ne!(keys.remembered("1", at(1_024)), Remembered::Unknown);
+        keys.remember("1".into(), Tenant::parse("acme").unwrap(), at(1_024));
+        assert_eq!(keys.memory().known.len(), KEYS_MAX, "one that is there already takes nobody's room");
     }
 
     #[test]

@@ -16,8 +16,14 @@ pub const READS_PER_REQUEST_MAX: usize = 8;
 pub const RETRY_AFTER_S: u32 = 5;
 /// API keys that are remembered.
 pub const KEYS_MAX: usize = 1_024;
-/// How long an API key is remembered, and so how long a revoked one may still work.
+/// How long an API key is remembered, and so how long a revoked one may still work while the store answers.
 pub const KEY_TTL: Duration = Duration::from_secs(5);
+/// How long after it was last seen to work a key is believed while the store does not answer.
+pub const KEY_BELIEVED_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long the store may take to answer about a key that it knew within that time.
+pub const KEY_ASK_MAX: Duration = Duration::from_secs(1);
+/// How long after the store did not answer such keys are believed without asking, so that a request does not wait.
+pub const STORE_AWAY: Duration = Duration::from_secs(2);
 /// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.
 pub const HOOK_BODY_BYTES_MAX: usize = 512 * 1024;
 /// Such bodies being read at once: nobody knows yet whose they are, so they take no room of those who have shown a key.

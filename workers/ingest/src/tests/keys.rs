@@ -3,7 +3,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::fixture::{Dispatch, Fixture};
-use crate::{key, limits::KEY_TTL, routes};
+use crate::{
+    key,
+    limits::{KEY_BELIEVED_MAX, KEY_TTL},
+    routes,
+};
 
 #[tokio::test]
 async fn a_key_is_taken_wherever_clients_put_it() {
@@ -55,6 +59,50 @@ async fn a_revoked_key_stops_working_within_its_ttl() {
     let (status, detail) = fixture.get(uri).await.problem();
     assert_eq!(status, 401);
     assert_eq!(detail, "The API key is not known, or was revoked: make one with `watchbell key`.");
+}
+
+/// I14: what needs only the broker goes on while the store is away.
+#[tokio::test]
+async fn a_key_that_worked_is_believed_while_the_store_is_away() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let alert = r#"{"to":{"users":["ana"]},"title":"t"}"#;
+    let publish = async || fixture.send("POST", "/v1/alerts", &[], alert).await.status;
+    assert_eq!(publish().await, 202);
+    let other = format!("Bearer {}", fixture.other_key);
+    let headers = [("authorization", other.as_str())];
+    assert_eq!(fixture.send("POST", "/v1/alerts", &headers, alert).await.status, 202);
+    fixture.store.revoke_api_key(&key::hash(&fixture.other_key), fixture.clock.now()).await.unwrap();
+    fixture.clock.advance(KEY_TTL);
+    assert_eq!(
+        fixture.send("POST", "/v1/alerts", &headers, alert).await.status,
+        401,
+        "it is known to be revoked"
+    );
+
+    fixture.store.close().await;
+    assert_eq!(publish().await, 202, "it worked a moment ago");
+    assert_eq!(
+        fixture.send("POST", "/v1/alerts", &headers, alert).await.status,
+        503,
+        "nobody knows what it is now"
+    );
+    let stranger = format!("Bearer {}", key::generate(&mut rand::rng()).expose());
+    let headers = [("authorization", stranger.as_str())];
+    assert_eq!(
+        fixture.send("POST", "/v1/alerts", &headers, alert).await.status,
+        503,
+        "not 401: it may be good"
+    );
+    for (why, method, uri, body) in [
+        ("people are the store's", "PUT", "/v1/users/ana", r#"{"email":"a@b.test"}"#),
+        ("groups", "GET", "/v1/groups/ops/members", ""),
+        ("what is stored", "GET", "/v1/alerts/a/timeline", ""),
+        ("a change is made of what is stored", "PATCH", "/v1/alerts/a", r#"{"status":"resolved"}"#),
+    ] {
+        assert_eq!(fixture.send(method, uri, &[], body).await.status, 503, "{why}");
+    }
+    fixture.clock.advance(KEY_BELIEVED_MAX - KEY_TTL);
+    assert_eq!(publish().await, 503, "not longer than an hour");
 }
 
 /// Each answer of every other test is searched for keys by the fixture; here are the places people put them by mistake.
