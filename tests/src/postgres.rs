@@ -92,14 +92,114 @@ impl Postgres {
     /// # Errors
     /// When it fails; the message has what the server said.
     pub async fn psql(&self, statement: &str) -> anyhow::Result<String> {
-        let mut psql = Command::new(self.programs.bin.join("psql"));
-        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator=\t"]).args([
-            "--set=ON_ERROR_STOP=1",
-            "--command",
-            statement,
-            &self.url(),
-        ]);
+        self.psql_on(&self.url(), statement).await
+    }
+
+    /// Runs statements in the database of this URL, in one transaction when there are several.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub async fn psql_on(&self, url: &str, statements: &str) -> anyhow::Result<String> {
+        let mut psql = self.client();
+        psql.args(["--tuples-only", "--no-align", "--field-separator=\t", "--command", statements, url]);
         run(psql, "psql").await
+    }
+
+    /// Everything in a database, as `pg_dump` writes it with these options.
+    ///
+    /// # Errors
+    /// When it fails; the message has what it said.
+    pub async fn dump(&self, url: &str, options: &[&str]) -> anyhow::Result<String> {
+        let mut dump = Command::new(self.programs.bin.join("pg_dump"));
+        dump.args(options).arg(url);
+        run(dump, "pg_dump").await
+    }
+
+    /// Reads what [`Self::dump`] wrote into the database of this URL.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub async fn load(&self, url: &str, dump: &str) -> anyhow::Result<()> {
+        let file = self.dir.join("restore.sql");
+        fs::write(&file, dump)?;
+        let mut psql = self.client();
+        psql.arg("--file").arg(&file).arg(url);
+        run(psql, "psql --file").await.map(drop)
+    }
+
+    /// Throws a database away, with everybody who is connected to it, and makes it again from a dump.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub async fn restore(&self, url: &str, dump: &str) -> anyhow::Result<()> {
+        let name = url.rsplit('/').next().context("a URL ends with its database")?;
+        self.psql(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+        self.psql(&format!("CREATE DATABASE {name}")).await?;
+        self.load(url, dump).await
+    }
+
+    /// From now on this user exists and has to show this password.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub async fn add_user_with_password(&self, user: &str, password: &str) -> anyhow::Result<()> {
+        self.psql(&format!("CREATE USER {user} PASSWORD '{password}'")).await?;
+        let rules = self.dir.join("data/pg_hba.conf");
+        let others = fs::read_to_string(&rules)?;
+        fs::write(&rules, format!("host all {user} 127.0.0.1/32 scram-sha-256\n{others}"))?;
+        self.psql("SELECT pg_reload_conf()").await.map(drop)
+    }
+
+    /// A standby in `dir` that follows this server.
+    ///
+    /// # Errors
+    /// When it cannot be made or does not start.
+    pub async fn standby(&self, dir: &Path) -> anyhow::Result<Self> {
+        let (programs, port) = (Programs::find()?, ports::free()?);
+        programs.own(dir)?;
+        let mut copy = programs.command("pg_basebackup", dir);
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--host=127.0.0.1"]);
+        copy.args(["--username=postgres", "--port", &self.port.to_string(), "--pgdata"])
+            .arg(dir.join("data"));
+        run(copy, "pg_basebackup").await?;
+        let server = programs.serve(dir, port, self.fsync)?;
+        let (dir, databases) = (dir.to_owned(), AtomicU32::new(0));
+        let mut started = Self { programs, dir, port, fsync: self.fsync, databases, server };
+        started.takes_connections().await?;
+        Ok(started)
+    }
+
+    /// A standby hears nothing more of its primary.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub async fn fall_behind(&self) -> anyhow::Result<()> {
+        self.psql("ALTER SYSTEM SET primary_conninfo = ''").await?;
+        self.psql("SELECT pg_reload_conf()").await?;
+        let alone = async || {
+            let receivers = self.psql("SELECT count(*) FROM pg_stat_wal_receiver").await.ok()?;
+            (receivers == "0").then_some(())
+        };
+        until("the standby hears nothing more", START_MAX, alone).await
+    }
+
+    /// A standby becomes the primary, at the address of the one that is dead.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn take_over(&mut self, dead: &mut Self) -> anyhow::Result<()> {
+        ensure!(dead.server.try_wait().is_some(), "the primary still runs");
+        self.psql("SELECT pg_promote()").await?;
+        self.stop().await?;
+        std::mem::swap(&mut self.port, &mut dead.port);
+        self.start_again().await
+    }
+
+    /// `psql` as every use here wants it.
+    fn client(&self) -> Command {
+        let mut psql = Command::new(self.programs.bin.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
+        psql
     }
 
     /// Stops the server as an operator would ("fast": open sessions are ended), and waits for it.

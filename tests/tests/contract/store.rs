@@ -13,6 +13,7 @@
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
+//! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 
 /// Runs each test on each engine, with a store of its own.
@@ -39,6 +40,7 @@ macro_rules! on_both_engines {
 
 mod bed;
 mod crashes;
+mod history;
 mod presence;
 mod reading;
 mod receipts;
