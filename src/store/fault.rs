@@ -60,7 +60,9 @@ fn of_postgres(code: &str) -> Fault {
             "raise its max_connections, or lower store.connections_max",
         ),
         "53100" => Fault::new("PostgreSQL's disk is full", "give it room"),
-        "57P03" => Fault::passing("PostgreSQL is starting, or recovers"),
+        "57P03" => Fault::passing(
+            "PostgreSQL takes no connections yet, or no more: it is starting, recovering or shutting down",
+        ),
         "57P01" | "57P02" => Fault::passing("PostgreSQL is shutting down"),
         code => Fault::passing(format!("PostgreSQL refuses what it is asked (SQLSTATE {code})")),
     }
@@ -86,7 +88,7 @@ fn a_cause_is_told_from_its_code_and_holds_no_name() {
         ("3D000", "does not exist"),
         ("42501", "may not read and write"),
         ("53300", "no connection left"),
-        ("57P03", "is starting"),
+        ("57P03", "it is starting"),
         ("XX000", "SQLSTATE XX000"),
     ] {
         assert!(of_postgres(code).cause.contains(expected), "{code}: {}", of_postgres(code).cause);
