@@ -69,6 +69,9 @@ def check_pods(place, items):
                     problem(name, f"its {probe} does not ask {path}")
             if pod.get("terminationGracePeriodSeconds", 30) < DRAIN_S_MAX + MARGIN_S:
                 problem(name, f"may be killed while it drains: the grace is at least {DRAIN_S_MAX + MARGIN_S} s")
+            waits = [c for c in pod.get("initContainers", []) if c.get("args", [])[:2] == ["migrate", "--check"]]
+            if item["metadata"]["name"] in WORKERS and not waits:
+                problem(name, "may start before the schema is there: see the other workers' init container")
             if not pod.get("topologySpreadConstraints"):
                 problem(name, "may run all on one node: set topologySpreadConstraints")
 
@@ -201,6 +204,7 @@ def check_the_checks(items, compose, schema):
         ("a root user", check_pods, lambda _, __, pod: pod["securityContext"].pop("runAsNonRoot")),
         ("a short grace", check_pods, lambda _, __, pod: pod.update(terminationGracePeriodSeconds=30)),
         ("no readiness", check_pods, lambda _, __, pod: pod["containers"][0].pop("readinessProbe")),
+        ("no wait for the schema", check_pods, lambda _, __, pod: pod.pop("initContainers")),
         ("no memory limit", check_pods, lambda _, __, pod: pod["containers"][0]["resources"].pop("limits")),
         ("a plain secret", check_pods, lambda _, __, pod: pod["containers"][0].update(env=[plain])),
         ("a missing worker", check_references, lambda sample, socket, _: sample.remove(socket)),

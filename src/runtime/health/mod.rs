@@ -56,13 +56,16 @@ pub enum Seen {
     Hidden,
 }
 
+/// What one look tells: each part once.
+pub type Looked = Vec<(Part, Seen)>;
+
 /// A look at some parts.
 #[derive(Clone)]
 pub struct Check {
     /// Which parts it tells of.
     pub parts: &'static [Part],
-    /// Looks, and tells of each of them once.
-    pub look: Arc<dyn Fn() -> BoxFuture<'static, Vec<(Part, Seen)>> + Send + Sync>,
+    /// Looks.
+    pub look: Arc<dyn Fn() -> BoxFuture<'static, Looked> + Send + Sync>,
 }
 
 /// The readiness of a process. Cheap to clone.

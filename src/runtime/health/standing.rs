@@ -92,16 +92,16 @@ enum Need {
 }
 
 fn need(role: Role, part: Part) -> Need {
-    match (role, part) {
-        (_, Part::Leaving | Part::Schema) => Need::Must,
-        (Role::Dispatch | Role::Fallback, Part::Broker | Part::Store) => Need::Must,
-        // Accepted is durable in the broker (I1); keys that are known are believed for a while without the store.
-        (Role::Ingest, Part::Broker) => Need::Must,
-        (Role::Ingest, Part::Store) => Need::Helps,
-        // Sessions, inbox and receipts are the store's; live frames that did not come are healed from it (I3).
-        (Role::Socket, Part::Store) => Need::Must,
-        (Role::Socket, Part::Broker | Part::Live) => Need::Helps,
-        (Role::Ingest | Role::Dispatch | Role::Fallback, Part::Live) => Need::Not,
+    match (part, role) {
+        (Part::Leaving | Part::Schema, _)
+        | (Part::Broker | Part::Store, Role::Dispatch | Role::Fallback)
+        | (Part::Broker, Role::Ingest)
+        | (Part::Store, Role::Socket) => Need::Must,
+        // Accepted is durable in the broker (I1), and keys that are known are believed for a while without the store.
+        (Part::Store, Role::Ingest)
+        // Sessions, inbox and receipts are the store's, and live frames that did not come are healed from it (I3).
+        | (Part::Broker | Part::Live, Role::Socket) => Need::Helps,
+        (Part::Live, Role::Ingest | Role::Dispatch | Role::Fallback) => Need::Not,
     }
 }
 
