@@ -270,6 +270,9 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     let refused = command(&["migrate", "--check", "--wait", "1s"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("migration 4 is applied"), "{said}");
+    let refused = command(&["key", "create", "--tenant", "acme", "--name", "late"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("run `watchbell migrate`"), "{said}");
     assert!(command(&["migrate"]).status.success());
     assert!(command(&["migrate", "--check"]).status.success());
     for role in ["ingest", "dispatch", "socket", "fallback"] {

@@ -37,7 +37,8 @@ impl Fallback {
                 Ok(claimed) if claimed == self.config.claim_max => Duration::ZERO,
                 Ok(claimed) => self.until_next_due(claimed).await,
                 Err(error) => {
-                    warn!(%error, "The escalator has to wait");
+                    // Readiness tells of it, once.
+                    debug!(%error, "The escalator has to wait");
                     TROUBLE_WAIT
                 }
             };
@@ -62,7 +63,8 @@ impl Fallback {
                 (if backlog < self.config.backlog_max { self.config.claim_max } else { 0 }, true)
             }
             Err(error) => {
-                warn!(%error, "The broker does not answer: what is due is done here");
+                // Readiness tells of it, once.
+                debug!(%error, "The broker does not answer: what is due is done here");
                 (usize::from(self.config.in_flight_max), false)
             }
         };

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error};
 use watchbell::{
     broker::{Address, Message, PublishError},
     domain::{Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
@@ -160,7 +160,8 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>]) -> Result<(), Probl
     match worst {
         PublishError::Unavailable(_) => {
             what.count("unavailable", refused);
-            warn!(refused, confirmed, "The broker did not confirm {refused} {what}s in time");
+            // Readiness tells of it once, and metrics count.
+            debug!(refused, confirmed, "The broker did not confirm {refused} {what}s in time");
             Err(Problem::unavailable(detail, RETRY_AFTER_S))
         }
         PublishError::Unroutable => {

@@ -15,7 +15,7 @@ use crate::{cli::ExplainArgs, output};
 const RECIPIENTS_SHOWN: usize = 20;
 
 pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()> {
-    let store = super::store(config, &args.data)?;
+    let store = super::store(config, &args.data).await?;
     let tenant = super::tenant(args.tenant.as_deref(), config)?;
     let alert = AlertId::parse(&args.alert).context("ALERT")?;
     let user = args.user.as_deref().map(UserId::parse).transpose().context("--user")?;

@@ -25,7 +25,7 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    let store = super::store(config, &args.data)?;
+    let store = super::store(config, &args.data).await?;
     match args.command {
         KeyCommand::Create { tenant, name } => {
             let is_known = config.auth.default_tenant.is_some() || config.store.url.is_none();

@@ -5,13 +5,11 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    runtime::{
-        Config,
-        health::{Fault, Seen},
-    },
-    store::{Look, Store},
+    runtime::{Config, health::Fault},
+    store::Store,
 };
 
+use super::{in_words, obstacle};
 use crate::{cli::MigrateArgs, compose, output};
 
 /// Between two looks.
@@ -47,20 +45,5 @@ async fn wait(store: &Store, wait_max: Duration) -> anyhow::Result<()> {
             told = Some(fault);
         }
         sleep(LOOK_EVERY).await;
-    }
-}
-
-/// What keeps a worker from working.
-fn obstacle(look: Look) -> Option<Fault> {
-    [look.store, look.schema].into_iter().find_map(|seen| match seen {
-        Seen::Failing(fault) => Some(fault),
-        Seen::Ok | Seen::Degraded(_) | Seen::Hidden => None,
-    })
-}
-
-fn in_words(Fault { cause, remedy }: &Fault) -> String {
-    match remedy {
-        Some(remedy) => format!("{cause}: {remedy}"),
-        None => cause.clone().into_owned(),
     }
 }

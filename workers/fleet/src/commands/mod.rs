@@ -14,12 +14,15 @@ pub(crate) mod topology;
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
 use watchbell::{
     domain::Tenant,
-    runtime::Config,
-    store::{Store, StoreConfig},
+    runtime::{
+        Config,
+        health::{Fault, Seen},
+    },
+    store::{Look, Store, StoreConfig},
 };
 
 use crate::{
@@ -34,10 +37,14 @@ pub(crate) fn completions(args: &CompletionsArgs) {
     output::line(String::from_utf8_lossy(&script).trim_end());
 }
 
-/// The configured store, or that of `up` in its folder.
-pub(crate) fn store(config: &Config, data: &Path) -> anyhow::Result<Store> {
+/// The configured store, in a state to work with, or that of `up` in its folder.
+pub(crate) async fn store(config: &Config, data: &Path) -> anyhow::Result<Store> {
     if config.store.url.is_some() {
-        return Store::open(&compose::store_config(config)?);
+        let store = Store::open(&compose::store_config(config)?)?;
+        return match obstacle(store.look().await) {
+            Some(fault) => bail!("{}", in_words(&fault)),
+            None => Ok(store),
+        };
     }
     let file = data.join("watchbell.db");
     anyhow::ensure!(file.exists(), "store.url is not configured, and {} is not there", file.display());
@@ -48,4 +55,20 @@ pub(crate) fn store(config: &Config, data: &Path) -> anyhow::Result<Store> {
 pub(crate) fn tenant(asked: Option<&str>, config: &Config) -> anyhow::Result<Tenant> {
     let name = asked.or(config.auth.default_tenant.as_deref()).unwrap_or(up::TENANT);
     Tenant::parse(name).context("--tenant")
+}
+
+/// What keeps a worker from working.
+pub(crate) fn obstacle(look: Look) -> Option<Fault> {
+    [look.store, look.schema].into_iter().find_map(|seen| match seen {
+        Seen::Failing(fault) => Some(fault),
+        Seen::Ok | Seen::Degraded(_) | Seen::Hidden => None,
+    })
+}
+
+/// For a person at a terminal.
+pub(crate) fn in_words(Fault { cause, remedy }: &Fault) -> String {
+    match remedy {
+        Some(remedy) => format!("{cause}: {remedy}"),
+        None => cause.clone().into_owned(),
+    }
 }

@@ -5,7 +5,7 @@ use watchbell::runtime::Config;
 use crate::{cli::RestoredArgs, output};
 
 pub(crate) async fn run(config: &Config, args: &RestoredArgs) -> anyhow::Result<()> {
-    let store = super::store(config, &args.data)?;
+    let store = super::store(config, &args.data).await?;
     store.begin_history(None).await?;
     let history = store.history().await?;
     store.close().await;
