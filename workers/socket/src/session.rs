@@ -24,7 +24,7 @@ use watchbell::{
     store::Head,
     wire::{
         CloseCode,
-        frame::{Auth, ClientFrame, Hello, ServerFrame, Visibility},
+        frame::{Auth, ClientFrame, Hello, ServerFrame},
     },
 };
 
@@ -593,14 +593,5 @@ impl Session<'_> {
 
     pub(crate) fn extras(&mut self) -> &mut Extras {
         self.state.extras.get_or_insert_default()
-    }
-
-    pub(crate) fn see(&mut self, visibility: Option<Visibility>) {
-        if let Some(visibility) = visibility {
-            let is_hidden = visibility == Visibility::Hidden;
-            if is_hidden || self.state.extras.is_some() {
-                self.extras().is_hidden = is_hidden;
-            }
-        }
     }
 }

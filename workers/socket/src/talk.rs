@@ -29,6 +29,15 @@ const LOUD_MAX: Duration = Duration::from_secs(10);
 pub(crate) const TOPICS_MAX: usize = 64;
 
 impl Session<'_> {
+    pub(crate) fn see(&mut self, visibility: Option<watchbell::wire::frame::Visibility>) {
+        if let Some(visibility) = visibility {
+            let is_hidden = visibility == watchbell::wire::frame::Visibility::Hidden;
+            if is_hidden || self.state.extras.is_some() {
+                self.extras().is_hidden = is_hidden;
+            }
+        }
+    }
+
     pub(crate) async fn hear(&mut self, said: Vec<Said>) -> Result<(), End> {
         let now = Instant::now();
         self.state.deadlines.heard(now);
