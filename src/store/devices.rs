@@ -130,7 +130,8 @@ impl Store {
             // Judged again where it is deleted: one that registers meanwhile stays.
             let done = sqlx::query(
                 "DELETE FROM devices WHERE registered_at_ms < $2 AND (service, token_hash) IN
-                 (SELECT service, token_hash FROM devices WHERE service = $1 AND registered_at_ms < $2 LIMIT $3)",
+                 (SELECT service, token_hash FROM devices
+                  WHERE service = $1 AND registered_at_ms < $2 AND registered_at_ms > 0 LIMIT $3)",
             )
             .bind(service.as_str())
             .bind(registered_before.as_millisecond())

@@ -116,9 +116,12 @@ impl Store {
     /// [`StoreError`].
     pub async fn release_leases(&self) -> Result<(), StoreError> {
         writing!(self, "release_leases", |tx| {
-            sqlx::query("UPDATE escalations SET leased_until_ms = 0 WHERE leased_until_ms > 0 AND due_at_ms IS NOT NULL")
-                .execute(&mut **tx)
-                .await?;
+            // What has a timer is in the index of what is ready.
+            sqlx::query(
+                "UPDATE escalations SET leased_until_ms = 0 WHERE leased_until_ms > 0 AND ready_at_ms IS NOT NULL",
+            )
+            .execute(&mut **tx)
+            .await?;
             Ok(())
         })
         .await

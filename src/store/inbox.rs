@@ -125,19 +125,20 @@ impl Store {
     ) -> Result<Changes, StoreError> {
         self.in_time("changes_after", async {
             let store = self;
-            // The last number read may be shared by more rows than fit: read it whole.
+            // The last number read may be shared by more rows than fit: read it whole. `user_id || ''` and
+            // `seq > 0` name the index `inbox_by_change` (migration 6), and a join by user would name another.
             let found = sqlx::query(
-                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, i.seq, i.alert_id, i.state,
-                        i.recorded_at_ms, i.content
+                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, changes.seq, changes.alert_id,
+                        changes.state, changes.recorded_at_ms, changes.content
                  FROM users u LEFT JOIN (
-                     SELECT i.tenant, i.user_id, i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                     SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
                      FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                     WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq > $3 AND i.seq <= coalesce(
-                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq > $3
+                     WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq > $3 AND i.seq <= coalesce(
+                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq > $3
                           ORDER BY seq LIMIT 1 OFFSET $4), $5)
-                 ) i ON i.tenant = u.tenant AND i.user_id = u.user_id
+                 ) changes ON 1 = 1
                  WHERE u.tenant = $1 AND u.user_id = $2
-                 ORDER BY i.seq, i.alert_id",
+                 ORDER BY changes.seq, changes.alert_id",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -189,8 +190,8 @@ impl Store {
             let rows = sqlx::query(
                 "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
                  FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                 WHERE i.tenant = $1 AND i.user_id = $2 AND i.seq < $3 AND i.seq >= coalesce(
-                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id = $2 AND seq < $3
+                 WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq < $3 AND i.seq >= coalesce(
+                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq < $3
                       ORDER BY seq DESC LIMIT 1 OFFSET $4), 0)
                  ORDER BY i.seq DESC, i.alert_id",
             )

@@ -55,7 +55,7 @@ impl Store {
             .await?;
         of_user(
             sqlx::query(
-                "UPDATE escalations SET due_at_ms = $3 WHERE tenant = $1 AND user_id = $2 AND held = $4
+                "UPDATE escalations SET due_at_ms = $3 WHERE tenant = $1 AND user_id || '' = $2 AND held = $4
                      AND stopped IS NULL AND due_at_ms > $3",
             ),
             user,

@@ -8,17 +8,22 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, batch_of, maybe_int, stored_name};
+use super::{
+    EscalationKey, Failure, Store, StoreError, Tx, attempts::Note, batch_of, escalations::key_of, maybe_int,
+    stored_name,
+};
 use crate::domain::{Tenant, Timestamp, UserId, UserKey};
 
 /// Users of one call at the most.
 pub const PRESENCE_BATCH_MAX: usize = 1_000;
 
-/// True where `escalations` or `batch` names somebody with a session on a living pod; `$2` is now.
+/// True where `of` names somebody with a session on a living pod; `$2` is now.
 pub(super) fn is_present(of: &str) -> String {
+    // Asked for each row: as an EXISTS, a planner may read everybody's presence for it.
     format!(
-        "EXISTS (SELECT 1 FROM presence JOIN pods ON pods.pod = presence.pod
-             WHERE presence.tenant = {of}.tenant AND presence.user_id = {of}.user_id AND pods.leased_until_ms > $2)"
+        "(SELECT 1 FROM presence JOIN pods ON pods.pod = presence.pod
+             WHERE presence.tenant = {of}.tenant AND presence.user_id = {of}.user_id AND pods.leased_until_ms > $2
+             LIMIT 1) IS NOT NULL"
     )
 }
 
@@ -99,28 +104,36 @@ impl Store {
             .bind(pod.to_owned())
             .execute(&mut **tx)
             .await?;
-        let waiting = format!(
-            "escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
-             AND escalations.step = 0 AND escalations.stopped IS NULL AND escalations.held IS NULL
-             AND escalations.step_due_at_ms > $2 AND escalations.due_at_ms > $2
-             AND escalations.policy <> '' AND NOT {}",
-            is_present("escalations")
+        // Found by the index `escalations_first_wait` (migration 6): only what is open is looked at, not what ever was. Then
+        // those whose people are gone, and only then the rows: each step by key, and judged again where it is written. A
+        // LEFT JOIN begins at its left, whatever a planner believes of the right.
+        let end = format!(
+            "WITH waiting AS MATERIALIZED (
+                 SELECT e.tenant, e.user_id, e.alert_id FROM {columns} LEFT JOIN escalations e
+                     ON e.tenant = batch.tenant AND e.user_id || '' = batch.user_id
+                     AND coalesce(e.stopped, '') <= '' AND e.step <= 0 AND coalesce(e.held, '') <= ''
+                     AND e.due_at_ms > $2),
+             ended AS MATERIALIZED (
+                 SELECT waiting.tenant, waiting.user_id, waiting.alert_id FROM waiting
+                 WHERE waiting.alert_id IS NOT NULL AND NOT ({}))
+             UPDATE escalations SET step_due_at_ms = $2, due_at_ms = $2 FROM ended
+             WHERE escalations.tenant = ended.tenant AND escalations.user_id = ended.user_id
+                 AND escalations.alert_id = ended.alert_id AND escalations.stopped IS NULL AND escalations.step = 0
+                 AND escalations.held IS NULL AND escalations.step_due_at_ms > $2 AND escalations.due_at_ms > $2
+                 AND escalations.policy <> ''
+             RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id,
+                 escalations.alert_id AS alert_id",
+            is_present("waiting")
         );
-        for sql in [
-            format!(
-                "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
-                 SELECT escalations.tenant, escalations.user_id, escalations.alert_id, $2,
-                     'the last session closed: the first wait ends' FROM {columns}, escalations WHERE {waiting}"
-            ),
-            format!("UPDATE escalations SET step_due_at_ms = $2, due_at_ms = $2 FROM {columns} WHERE {waiting}"),
-        ] {
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(keys(&users)?)
-                .bind(now.as_millisecond())
-                .execute(&mut **tx)
-                .await?;
-        }
-        Ok(())
+        let ended = sqlx::query(AssertSqlSafe(end))
+            .bind(keys(&users)?)
+            .bind(now.as_millisecond())
+            .fetch_all(&mut **tx)
+            .await?;
+        let ended: Vec<EscalationKey> = ended.iter().map(key_of).collect::<Result<_, _>>()?;
+        let notes: Vec<Note<'_>> =
+            ended.iter().map(|key| (key, "the last session closed: the first wait ends", now)).collect();
+        self.write_notes(tx, &notes).await
     }
 
     /// Lets the users of dead pods leave, up to [`PRESENCE_BATCH_MAX`] of one pod. Returns how many; call it until
@@ -138,11 +151,12 @@ impl Store {
             .await?;
             let Some(dead) = dead else { return Ok(0) };
             let pod = super::text(&dead, "pod")?;
-            let rows = sqlx::query("SELECT tenant, user_id FROM presence WHERE pod = $1 LIMIT $2")
-                .bind(pod.clone())
-                .bind(PRESENCE_BATCH_MAX as i64)
-                .fetch_all(&mut **tx)
-                .await?;
+            let rows =
+                sqlx::query("SELECT tenant, user_id FROM presence WHERE pod = $1 AND user_id <> '' LIMIT $2")
+                    .bind(pod.clone())
+                    .bind(PRESENCE_BATCH_MAX as i64)
+                    .fetch_all(&mut **tx)
+                    .await?;
             let mut users = Vec::with_capacity(rows.len());
             for row in &rows {
                 users.push(UserKey::new(

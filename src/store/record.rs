@@ -285,7 +285,7 @@ impl Store {
                  SELECT tenant, user_id, alert_id, round, policy, 0, first_due_ms, first_due_ms, 0, 0, 0, $2, expires_at_ms,
                      NULL, 0, CASE WHEN first_due_ms < due_at_ms THEN 1 ELSE 0 END
                  FROM (SELECT batch.tenant, batch.user_id, batch.alert_id, batch.round, batch.policy, batch.due_at_ms,
-                           batch.expires_at_ms, CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT {}
+                           batch.expires_at_ms, CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT ({})
                                THEN batch.absent_due_at_ms ELSE batch.due_at_ms END AS first_due_ms
                        FROM {}) AS opened WHERE true
                  ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET

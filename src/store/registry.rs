@@ -260,28 +260,26 @@ impl Store {
         remove: &[UserId],
     ) -> Result<(), StoreError> {
         let list = |users: &[UserId]| {
-            json!(users.iter().map(|user| json!({"user_id": user.as_str()})).collect::<Vec<_>>())
+            let member = |user: &UserId| json!({"tenant": tenant.as_str(), "group_id": group.as_str(), "user_id": user.as_str()});
+            json!(users.iter().map(member).collect::<Vec<_>>())
         };
         writing!(self, "change_members", |tx| {
-            let batch = self.engine.rows("user_id text");
+            // All three columns of a key come from the batch: with two of them given, a planner without statistics would
+            // go through the whole group.
+            let batch = self.engine.rows("tenant text, group_id text, user_id text");
             let delete = format!(
-                "DELETE FROM group_members WHERE tenant = $2 AND group_id = $3 AND user_id IN (SELECT user_id FROM {batch})"
+                "DELETE FROM group_members WHERE (tenant, group_id, user_id) IN
+                 (SELECT tenant, group_id, user_id FROM {batch})"
             );
             let insert = format!(
                 "INSERT INTO group_members (tenant, group_id, user_id)
-                 SELECT $2, $3, user_id FROM {batch} WHERE true ORDER BY user_id
+                 SELECT tenant, group_id, user_id FROM {batch} WHERE true ORDER BY user_id
                  ON CONFLICT (tenant, group_id, user_id) DO NOTHING"
             );
             for (sql, users) in [(delete, remove), (insert, add)] {
-                if users.is_empty() {
-                    continue;
+                if !users.is_empty() {
+                    sqlx::query(AssertSqlSafe(sql)).bind(batch_of(list(users))?).execute(&mut **tx).await?;
                 }
-                sqlx::query(AssertSqlSafe(sql))
-                    .bind(batch_of(list(users))?)
-                    .bind(tenant.as_str())
-                    .bind(group.as_str())
-                    .execute(&mut **tx)
-                    .await?;
             }
             Ok(())
         })

@@ -4,6 +4,9 @@
 //! other. The walks that wait for it (`held`) keep their own timers a little later, so that they go on when it does
 //! not come (I4). When it was answered, they go on as if it had been theirs.
 //!
+//! `user_id || ''` is what the indexes of what waits and of what was told of are by (migration 6): a person's walks are
+//! many, and those few.
+//!
 //! Lock order of a step: the person ([`Store::lock_person`]), their inbox for a summary, the walk, other walks of theirs.
 
 use std::{sync::Arc, time::Duration};
@@ -70,9 +73,9 @@ pub(super) async fn read(
     let Some(held) = Held::for_summary(channel) else { return Ok(Bundle::default()) };
     if step > 0 {
         let sql = format!(
-            "SELECT count(*) AS open FROM escalations WHERE tenant = $1 AND user_id = $2 AND {} = $3
+            "SELECT count(*) AS open FROM escalations WHERE tenant = $1 AND user_id || '' = $2 AND {told} = $3 AND {told} > 0
                  AND (stopped IS NULL OR stopped IN ('exhausted', 'acknowledged'))",
-            told_column(channel)
+            told = told_column(channel)
         );
         let row = of_user(sqlx::query(AssertSqlSafe(sql)), &key.user)
             .bind(i64::from(round))
@@ -83,7 +86,7 @@ pub(super) async fn read(
     let counts = of_user(
         sqlx::query(
             "SELECT count(*) AS open, max(held_mandatory) AS mandatory FROM escalations
-             WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+             WHERE tenant = $1 AND user_id || '' = $2 AND held = $3 AND stopped IS NULL",
         ),
         &key.user,
     )
@@ -93,7 +96,7 @@ pub(super) async fn read(
     let shown = of_user(
         sqlx::query(
             "SELECT e.alert_id, a.content FROM escalations e JOIN alerts a ON a.tenant = e.tenant AND a.alert_id = e.alert_id
-             WHERE e.tenant = $1 AND e.user_id = $2 AND e.held = $3 AND e.stopped IS NULL
+             WHERE e.tenant = $1 AND e.user_id || '' = $2 AND e.held = $3 AND e.stopped IS NULL
              ORDER BY e.opened_at_ms DESC, e.alert_id LIMIT $4",
         ),
         &key.user,
@@ -233,7 +236,7 @@ impl Store {
         of_user(
             sqlx::query(
                 "UPDATE escalations SET bundled_round = $4
-                 WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+                 WHERE tenant = $1 AND user_id || '' = $2 AND held = $3 AND stopped IS NULL",
             ),
             &key.user,
         )
@@ -256,7 +259,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         const COUNTED: &str =
-            "tenant = $1 AND user_id = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL";
+            "tenant = $1 AND user_id || '' = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL";
         let Some(held) = Held::for_summary(channel) else { return Ok(()) };
         let notes = format!(
             "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
@@ -294,7 +297,7 @@ impl Store {
         let rest = of_user(
             sqlx::query(
                 "SELECT min(due_at_ms) AS due FROM escalations
-                 WHERE tenant = $1 AND user_id = $2 AND held = $3 AND stopped IS NULL",
+                 WHERE tenant = $1 AND user_id || '' = $2 AND held = $3 AND stopped IS NULL",
             ),
             &key.user,
         )

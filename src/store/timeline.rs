@@ -190,7 +190,8 @@ impl Store {
             let walks = ask(
                 "SELECT e.held AS held, count(*) AS people, count(CASE WHEN e.told_push > 0 THEN 1 END) AS push,
                      count(CASE WHEN e.told_email > 0 THEN 1 END) AS email
-                 FROM inbox i JOIN escalations e USING (tenant, user_id, alert_id)
+                 FROM inbox i LEFT JOIN escalations e
+                     ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
                  WHERE i.tenant = $1 AND i.alert_id = $2 GROUP BY e.held ORDER BY e.held",
             )
             .fetch_all(&store.read)

@@ -113,7 +113,7 @@ impl Store {
         self.in_time("topic_events", async {
             let store = self;
             let rows = sqlx::query(
-                "SELECT keep, content FROM topic_events WHERE tenant = $1 AND topic = $2
+                "SELECT keep, content FROM topic_events WHERE tenant = $1 AND topic = $2 AND recorded_us > 0
                  ORDER BY at_us DESC, recorded_us DESC, event_id DESC LIMIT $3",
             )
             .bind(key.tenant.as_str())

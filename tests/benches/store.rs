@@ -1,79 +1,136 @@
-//! How fast the store is on both engines: printed, not judged. `cargo bench -p watchbell-tests --bench store`.
+//! How fast the store is on both engines, beside how much is behind it: printed, not judged.
+//!
+//!     cargo bench -p watchbell-tests --bench store
+//!
+//! Stores with 100, 10,000 and 1,000,000 rows of history, of which half are one person's, with and without statistics.
+//! That no statement reads more of a larger one is a test (`tests/contract/store/plans.rs`).
 
-#[path = "../tests/contract/store/bed.rs"]
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
+#[path = "../tests/contract/store/bed.rs"]
 mod bed;
+#[path = "../tests/contract/store/plans/history.rs"]
+mod history;
+/// Where the contract suite has them.
+mod store {
+    pub(crate) use crate::bed;
+}
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use watchbell::domain::ReceiptState;
-use watchbell::store::{NewAlert, ROWS_PER_COMMIT_MAX};
+use watchbell::domain::{ReceiptState, UserKey};
+use watchbell::store::{NewAlert, Store};
 
 use bed::{Bed, LEASE, acme, at, firing, receipt};
 
-/// Rows that are there when it is measured: what a small customer has after a year.
-const ROWS: usize = 200_000;
+/// Rows of history.
+const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
+/// Alerts of a commit, which is what dispatch takes at once under load.
+const COMMIT: usize = 256;
+/// Commits that are timed; the first of them are not.
+const COMMITS: usize = 24;
+const COMMITS_COLD: usize = 4;
+/// People who are told; one of them has half of the history.
+const PEOPLE: usize = 100;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    measure("SQLite", &Bed::sqlite().await?).await?;
-    measure("PostgreSQL", &Bed::postgres().await?).await
+    eprintln!(
+        "{:11}{:>10} {:11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "µs a row", "history", "statistics", "record", "receipts", "replay", "claim", "leave"
+    );
+    for rows in SIZES {
+        measure("PostgreSQL", &Bed::postgres().await?, rows).await?;
+    }
+    for rows in SIZES {
+        measure("SQLite", &Bed::sqlite().await?, rows).await?;
+    }
+    Ok(())
 }
 
-async fn measure(engine: &str, Bed { store, .. }: &Bed) -> anyhow::Result<()> {
-    let names: Vec<String> = (0..ROWS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
-    let everybody: Vec<&str> = names.iter().map(String::as_str).collect();
-    for _ in 0..2 {
-        let begun = Instant::now();
-        for commit in 0..ROWS / 2 / ROWS_PER_COMMIT_MAX {
-            let id = format!("{}-{commit}", begun.elapsed().as_nanos());
-            store.record(&[firing(&id, &everybody)], at(0)).await?;
+async fn measure(engine: &str, bed: &Bed, rows: usize) -> anyhow::Result<()> {
+    history::load(bed, rows).await?;
+    for (run, statistics) in ["without", "with"].into_iter().enumerate() {
+        if statistics == "with" {
+            history::analyze(bed).await?;
         }
-        let rate = (ROWS / 2) as f64 / begun.elapsed().as_secs_f64();
-        eprintln!("{engine}: record, one alert for {ROWS_PER_COMMIT_MAX} people: {rate:.0} rows/s");
+        let took = took(&bed.another_handle(), run).await?;
+        let took = took.map(|micros| format!("{micros:>10.1}")).concat();
+        eprintln!("{engine:11}{rows:>10} {statistics:11}{took}");
     }
-    let begun = Instant::now();
-    const COMMITS: usize = 10;
-    for commit in 0..COMMITS {
-        let batch: Vec<NewAlert> = (0..ROWS_PER_COMMIT_MAX)
-            .map(|n| firing(&format!("single-{commit}-{n}"), &[everybody[n]]))
-            .collect();
-        store.record(&batch, at(0)).await?;
-    }
-    let rate = (COMMITS * ROWS_PER_COMMIT_MAX) as f64 / begun.elapsed().as_secs_f64();
-    eprintln!("{engine}: record, {ROWS_PER_COMMIT_MAX} alerts for one each: {rate:.0} rows/s");
-
-    let begun = Instant::now();
-    for n in 0..200 {
-        store.record(&[firing(&format!("alone-{n}"), &["user-1"])], at(0)).await?;
-    }
-    eprintln!("{engine}: record, one row a commit: {:.0} commits/s", 200.0 / begun.elapsed().as_secs_f64());
-
-    let begun = Instant::now();
-    for name in names.iter().step_by(10) {
-        let changes = store.changes_after(&acme(name), 50, 20).await?;
-        assert_eq!(changes.rows.len(), 20);
-    }
-    eprintln!("{engine}: changes_after, 20 rows: {:.2} ms", begun.elapsed().as_secs_f64() * 1_000.0 / 200.0);
-
-    let begun = Instant::now();
-    for name in names.iter().step_by(10) {
-        store
-            .apply_receipts(&[receipt(&acme(name), &["single-0-1"], ReceiptState::Delivered)], at(1))
-            .await?;
-    }
-    eprintln!("{engine}: apply_receipts, one: {:.2} ms", begun.elapsed().as_secs_f64() * 1_000.0 / 200.0);
-
-    let begun = Instant::now();
-    for _ in 0..100 {
-        assert_eq!(store.claim_due(at(30), LEASE, 100).await?.len(), 100);
-    }
-    eprintln!("{engine}: claim_due, 100 of {ROWS}: {:.2} ms", begun.elapsed().as_secs_f64() * 10.0);
-    let begun = Instant::now();
-    for _ in 0..100 {
-        store.next_due().await?;
-    }
-    eprintln!("{engine}: next_due: {:.2} ms", begun.elapsed().as_secs_f64() * 10.0);
     Ok(())
+}
+
+/// Microseconds a row, in the order of the heading.
+async fn took(store: &Store, run: usize) -> anyhow::Result<[f64; 5]> {
+    let mut people: Vec<String> = (1..PEOPLE).map(|n| format!("p{n}")).collect();
+    people.push("ana".into());
+    let keys: Vec<UserKey> = people.iter().map(|name| acme(name)).collect();
+    let id = |commit: usize, n: usize| format!("b{run}-{commit}-{n}");
+    let day = run as i64 * 100_000;
+
+    let mut recorded = Timed::default();
+    for commit in 0..COMMITS {
+        let new = |n: usize| {
+            let new = firing(&id(commit, n), &[&people[n % PEOPLE]]);
+            let due = Some(at(day + 30));
+            NewAlert { first_due_at: due, absent_due_at: due, expires_at: at(day + 50_000), ..new }
+        };
+        let batch: Vec<NewAlert> = (0..COMMIT).map(new).collect();
+        let begun = Instant::now();
+        store.record(&batch, at(day)).await?;
+        recorded.add(commit, begun, COMMIT);
+    }
+    let mut said = Timed::default();
+    for commit in 0..COMMITS {
+        let seen = |n: usize| receipt(&keys[n % PEOPLE], &[&id(commit, n)], ReceiptState::Seen);
+        // Every other one is left to be claimed.
+        let batch: Vec<_> = (0..COMMIT).step_by(2).map(seen).collect();
+        let begun = Instant::now();
+        store.apply_receipts(&batch, at(day + 1)).await?;
+        said.add(commit, begun, batch.len());
+    }
+    let heads = store.heads(&keys).await?;
+    let mut replayed = Timed::default();
+    for (n, key) in keys.iter().rev().enumerate() {
+        let after = heads[key].seq.saturating_sub(20);
+        let begun = Instant::now();
+        let changes = store.changes_after(key, after, 20).await?;
+        replayed.add(n, begun, changes.rows.len());
+    }
+    store.renew_pod("bench", at(day), Duration::from_secs(100)).await?;
+    store.arrive("bench", &keys).await?;
+    let begun = Instant::now();
+    store.leave("bench", &keys, at(day + 2)).await?;
+    let mut left = Timed::default();
+    left.add(COMMITS_COLD, begun, keys.len());
+    let mut claimed = Timed::default();
+    for n in 0.. {
+        let begun = Instant::now();
+        let claims = store.claim_due(at(day + 30), LEASE, COMMIT).await?.len();
+        if claims == 0 {
+            break;
+        }
+        claimed.add(n, begun, claims);
+    }
+    Ok([recorded, said, replayed, claimed, left].map(|timed| timed.micros()))
+}
+
+#[derive(Default)]
+struct Timed {
+    time: Duration,
+    rows: usize,
+}
+
+impl Timed {
+    fn add(&mut self, number: usize, begun: Instant, rows: usize) {
+        if number >= COMMITS_COLD {
+            self.time += begun.elapsed();
+            self.rows += rows;
+        }
+    }
+
+    fn micros(&self) -> f64 {
+        self.time.as_secs_f64() * 1e6 / self.rows.max(1) as f64
+    }
 }

@@ -12,6 +12,7 @@
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `timeline.rs` | what happened can be told afterwards |
+//! | `plans.rs` | what a statement reads does not grow with what is behind it (I15) |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
@@ -41,6 +42,7 @@ macro_rules! on_both_engines {
 mod bed;
 mod crashes;
 mod history;
+mod plans;
 mod presence;
 mod reading;
 mod receipts;

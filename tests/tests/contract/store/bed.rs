@@ -37,10 +37,15 @@ impl Bed {
     }
 
     /// Runs a statement of the test's own, behind the store's back.
-    pub async fn execute(&self, sql: &'static str) -> anyhow::Result<()> {
-        let mut connection = sqlx::AnyConnection::connect(self.url.expose()).await?;
-        sqlx::raw_sql(sql).execute(&mut connection).await?;
+    pub async fn execute(&self, sql: impl Into<String>) -> anyhow::Result<()> {
+        let mut connection = self.connection().await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(&mut connection).await?;
         Ok(connection.close().await?)
+    }
+
+    /// A connection of the test's own.
+    pub async fn connection(&self) -> anyhow::Result<sqlx::AnyConnection> {
+        Ok(sqlx::AnyConnection::connect(self.url.expose()).await?)
     }
 
     /// Which of two texts is for this engine.

@@ -1,0 +1,86 @@
+//! What SQLite says about a statement: by which index each table is searched.
+//!
+//! It makes its plan from the text and, where there are any, from statistics; never from the parameters. So the plan of
+//! a text is how it is always carried out, and it is by key, or it is not.
+
+use super::history::GROWS;
+
+/// Searches that read a bounded number of rows, by the index and how many of its columns have to be known. An index of a
+/// part of its table is named by itself: whoever is in it is few.
+const BOUNDED: &[(&str, usize, &str)] = &[
+    ("sqlite_autoindex_alerts_1", 2, "one alert"),
+    ("sqlite_autoindex_api_keys_1", 1, "one key"),
+    ("sqlite_autoindex_attempts_1", 1, "one attempt"),
+    ("sqlite_autoindex_devices_1", 2, "the devices of one person, at most 20"),
+    ("sqlite_autoindex_escalations_1", 3, "one walk"),
+    ("sqlite_autoindex_group_members_1", 2, "a page of a group: every such statement has a LIMIT, or a user"),
+    ("sqlite_autoindex_inbox_1", 3, "one row"),
+    ("sqlite_autoindex_lately_1", 3, "one person and channel"),
+    ("sqlite_autoindex_pods_1", 1, "one pod"),
+    ("sqlite_autoindex_presence_1", 2, "one person's pods"),
+    ("sqlite_autoindex_topic_events_1", 2, "one topic, which keeps 1,000 at the most"),
+    (
+        "sqlite_autoindex_users_1",
+        1,
+        "a page of a tenant's users: every such statement has a LIMIT, or a user",
+    ),
+    ("attempts_by_alert", 2, "one alert's attempts, which grow with its audience only"),
+    ("notes_by_alert", 3, "one walk's notes"),
+    ("inbox_by_alert", 2, "a page of one alert's audience"),
+    ("sqlite_autoindex_meta_1", 1, "one fact"),
+    ("inbox_by_change", 3, "a page of one inbox, from a number"),
+    ("devices_by_token", 2, "one token"),
+    ("devices_by_registration", 2, "the oldest ones, LIMIT"),
+    ("presence_of_pod", 1, "the people of a dead pod, LIMIT"),
+    ("topic_events_in_order", 2, "one topic"),
+    ("escalations_ready", 1, "what is due, LIMIT"),
+    ("escalations_waiting", 3, "what one person's next summary waits for"),
+    ("escalations_first_wait", 2, "what one person's screens are waited for"),
+    ("escalations_told_push", 3, "what one summary told of"),
+    ("escalations_told_email", 3, "what one summary told of"),
+];
+
+/// Statements that may walk; `tour.rs` says why.
+const MAY_WALK: &[&str] = &[
+    "SELECT * FROM api_keys",
+    "UPDATE api_keys SET revoked_at_ms",
+    "WITH lost AS",
+    "SELECT count(*) AS late FROM",
+    "UPDATE escalations SET leased_until_ms = 0",
+    "DELETE FROM topic_events WHERE (tenant, topic) IN ( SELECT tenant, topic FROM topic_events GROUP BY",
+];
+
+/// Other tests of this process run statements of their own, and on PostgreSQL.
+pub fn is_of_sqlite(sql: &str) -> bool {
+    let ours = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|verb| sql.starts_with(verb));
+    let theirs = ["json_to_recordset", "pg_", "FOR UPDATE", "LATERAL", "_sqlx_migrations", "sqlite_master"];
+    ours && !theirs.iter().any(|word| sql.contains(word))
+}
+
+pub fn faults(sql: &str, steps: &[String]) -> impl Iterator<Item = String> {
+    let may_walk = MAY_WALK.iter().any(|begins| sql.starts_with(begins));
+    let all = steps.iter().filter(move |_| !may_walk);
+    all.filter_map(|step| fault(step)).collect::<Vec<_>>().into_iter()
+}
+
+/// `SCAN table`, `SEARCH alias USING COVERING INDEX name (a=? AND b>?)`.
+fn fault(step: &str) -> Option<String> {
+    let words: Vec<&str> = step.split_whitespace().collect();
+    match words.first() {
+        Some(&"SCAN") => {
+            // An alias does not say its table, and no alias of ours is longer than one letter.
+            let name = words[1];
+            let grows = GROWS.contains(&name) || name.len() == 1;
+            let is_first_by_order = step.contains("USING INDEX escalations_ready")
+                || step.contains("USING COVERING INDEX escalations_ready");
+            (grows && !is_first_by_order).then(|| format!("scans a table that grows: {step}"))
+        }
+        Some(&"SEARCH") => {
+            let index = words.iter().position(|word| *word == "INDEX").map(|at| words[at + 1])?;
+            let known = step.matches("=?").count() + usize::from(step.contains(">?") || step.contains("<?"));
+            let bounded = BOUNDED.iter().any(|(name, columns, _)| *name == index && known >= *columns);
+            (!bounded).then(|| format!("reads more than it needs: {step}"))
+        }
+        _ => step.contains("AUTOMATIC").then(|| format!("makes an index to use it once: {step}")),
+    }
+}

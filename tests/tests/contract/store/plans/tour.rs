@@ -1,0 +1,415 @@
+//! Everything a store can be asked, once each, about people with a long history and about newcomers.
+//!
+//! A statement that no stop of the tour reaches is found by `plans.rs`, which looks through the sources. Every tour asks
+//! for the same number of things, so what it reads can be compared between a small store and a large one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use watchbell::domain::{
+    AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId,
+    PushEnvironment, PushService, ReceiptState, Secret, Status, StopReason, Timestamp, Topic, TopicKey,
+    UserKey,
+    restraint::{Held, Lately},
+    topic::EventId,
+};
+use watchbell::store::{
+    Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, NewEvent,
+    Stepped, Store, Told, Walk,
+};
+
+use super::super::bed::{LEASE, acme, alert_id, but, firing, receipt, tenant, then, user, users};
+
+/// Hears that a stop is over, by its name.
+pub type Heard<'a> = &'a mut dyn FnMut(&'static str);
+
+/// One tour through a store. Each has alerts and a time of its own, so that it finds nothing of the one before.
+pub struct Tour<'a> {
+    pub store: &'a Store,
+    /// The number of the tour.
+    pub number: i64,
+    pub heard: Heard<'a>,
+}
+
+const POD: &str = "pod-1";
+
+impl Tour<'_> {
+    pub async fn go(mut self) -> anyhow::Result<()> {
+        self.record().await?;
+        self.read().await?;
+        self.receipts().await?;
+        self.presence().await?;
+        self.walks().await?;
+        self.summaries(Channel::Push).await?;
+        self.summaries(Channel::Email).await?;
+        self.people().await?;
+        self.devices().await?;
+        self.topics().await?;
+        self.keys().await?;
+        self.upkeep().await
+    }
+
+    fn at(&self, secs: i64) -> Timestamp {
+        super::super::bed::at(self.number * 100_000 + secs)
+    }
+
+    fn id(&self, name: &str) -> String {
+        format!("{name}-{}", self.number)
+    }
+
+    /// An alert of this tour, whose first step is due when it is 30 s old.
+    fn alert(&self, name: &str, to: &[&str]) -> NewAlert {
+        let due = Some(self.at(30));
+        let new = firing(&self.id(name), to);
+        NewAlert { first_due_at: due, absent_due_at: due, expires_at: self.at(50_000), ..new }
+    }
+
+    async fn record(&mut self) -> anyhow::Result<()> {
+        let names: Vec<String> = (0..10).map(|n| format!("r{n}")).collect();
+        let batch: Vec<NewAlert> =
+            names.iter().map(|name| self.alert(name, &["ana", "p1", "p2", "p3", "newcomer"])).collect();
+        self.store.record(&batch, self.at(0)).await?;
+        (self.heard)("record: new alerts");
+        self.store.record(&batch, self.at(0)).await?;
+        (self.heard)("record: the same again");
+        let later: Vec<NewAlert> = batch[..5].iter().map(|new| then(new, Status::Firing)).collect();
+        self.store.record(&later, self.at(1)).await?;
+        (self.heard)("record: a later version");
+        let over: Vec<NewAlert> = later.iter().map(|new| then(new, Status::Resolved)).collect();
+        self.store.record(&over, self.at(2)).await?;
+        (self.heard)("record: resolved");
+        let paged = NewAlert { reached: Some("page 2".into()), ..over[0].clone() };
+        self.store.record(std::slice::from_ref(&paged), self.at(2)).await?;
+        self.store.reached(&paged.alert).await?;
+        (self.heard)("reached");
+        self.store.recipients_after(&tenant("acme"), &paged.alert.id, Some(&user("b")), 3).await?;
+        (self.heard)("recipients_after");
+        Ok(())
+    }
+
+    async fn read(&mut self) -> anyhow::Result<()> {
+        let people = [acme("ana"), acme("p1"), acme("p2"), acme("stranger")];
+        let heads = self.store.heads(&people).await?;
+        (self.heard)("heads");
+        self.store.heads_and_preferences(&people).await?;
+        (self.heard)("heads_and_preferences");
+        self.store.changes_after(&people[0], heads[&people[0]].seq.saturating_sub(7), 5).await?;
+        (self.heard)("changes_after: the last ones");
+        self.store.changes_after(&people[0], 0, 5).await?;
+        (self.heard)("changes_after: the first ones");
+        self.store.inbox_page(&people[0], None, 5).await?;
+        (self.heard)("inbox_page: the newest");
+        self.store.inbox_page(&people[0], Some(40), 5).await?;
+        (self.heard)("inbox_page: old ones");
+        let alert = alert_id(&self.id("r9"));
+        self.store.alert(&tenant("acme"), &alert).await?;
+        self.store.latest(&tenant("acme"), &alert).await?;
+        (self.heard)("alert, latest");
+        self.store.timeline(&tenant("acme"), &alert, None, 5).await?;
+        self.store.timeline(&tenant("acme"), &alert, Some(&user("ana")), 1).await?;
+        (self.heard)("timeline");
+        self.store.counts(&tenant("acme"), &alert).await?;
+        (self.heard)("counts");
+        Ok(())
+    }
+
+    async fn receipts(&mut self) -> anyhow::Result<()> {
+        let shared = NewAlert { first_stops_all: true, ..self.alert("shared", &["ana", "p1", "p2"]) };
+        self.store.record(std::slice::from_ref(&shared), self.at(2)).await?;
+        (self.heard)("record: a group's");
+        let (r5, shared) = (self.id("r5"), self.id("shared"));
+        let said = [
+            receipt(&acme("ana"), &["h2", "h3", &r5, &shared], ReceiptState::Read),
+            receipt(&acme("p1"), &[&r5], ReceiptState::Seen),
+            receipt(&acme("p2"), &[&r5], ReceiptState::Delivered),
+            receipt(&acme("stranger"), &[&r5], ReceiptState::Dismissed),
+        ];
+        self.store.apply_receipts(&said, self.at(3)).await?;
+        (self.heard)("apply_receipts");
+        Ok(())
+    }
+
+    async fn presence(&mut self) -> anyhow::Result<()> {
+        let people = [acme("ana"), acme("p1"), acme("guest")];
+        self.store.renew_pod(POD, self.at(0), Duration::from_secs(1_000_000_000)).await?;
+        (self.heard)("renew_pod");
+        self.store.arrive(POD, &people).await?;
+        (self.heard)("arrive");
+        // So that there is a first wait to end.
+        self.store.record(&[self.alert("closing", &["ana", "p1", "guest"])], self.at(4)).await?;
+        (self.heard)("record: to somebody who is there");
+        self.store.leave(POD, &people, self.at(5)).await?;
+        (self.heard)("leave");
+        let dead = self.id("dead");
+        self.store.renew_pod(&dead, self.at(0), Duration::from_secs(1)).await?;
+        self.store.arrive(&dead, &people).await?;
+        (self.heard)("arrive on a pod that dies");
+        while self.store.sweep_pods(self.at(6)).await? > 0 {}
+        (self.heard)("sweep_pods");
+        Ok(())
+    }
+
+    async fn due(&mut self, secs: i64) -> anyhow::Result<Vec<Claim>> {
+        let claims = self.store.claim_due(self.at(secs), LEASE, 1_000).await?;
+        (self.heard)("claim_due");
+        Ok(claims)
+    }
+
+    async fn walks(&mut self) -> anyhow::Result<()> {
+        let claims = self.due(30).await?;
+        anyhow::ensure!(claims.len() > 20, "the tour's alerts are due: {}", claims.len());
+        let now = self.at(30);
+        let decisions: Vec<Decision> = (0..claims.len()).map(|n| self.push(n as u128)).collect();
+        let decides: Vec<_> = decisions.iter().map(|decision| |_: &Walk| decision.clone()).collect();
+        let asks: Vec<Ask<'_>> = claims
+            .iter()
+            .zip(&decides)
+            .map(|(claim, decide)| Ask {
+                key: &claim.key,
+                holder: Holder::Claim(claim.number),
+                answers: &[],
+                now,
+                decide,
+            })
+            .collect();
+        let stepped = self.store.steps(&asks, LEASE).await?;
+        (self.heard)("steps: attempts");
+        let end = |_: &Walk| Decision {
+            notes: vec!["nothing is left".into()],
+            lately: Some((Channel::Push, Lately { sent: 2, ..Lately::default() })),
+            ..Decision::new(1, now, Act::End(StopReason::Exhausted))
+        };
+        let called: Vec<(&Claim, u64, [Answer; 1])> = claims
+            .iter()
+            .zip(&stepped)
+            .filter_map(|(claim, stepped)| match stepped {
+                Some(Stepped::Call { fence, attempts, .. }) => {
+                    Some((claim, *fence, [accepted(attempts[0].id)]))
+                }
+                _ => None,
+            })
+            .collect();
+        let asks: Vec<Ask<'_>> = called
+            .iter()
+            .map(|(claim, fence, answers)| Ask {
+                key: &claim.key,
+                holder: Holder::Fence(*fence),
+                answers,
+                now,
+                decide: &end,
+            })
+            .collect();
+        self.store.steps(&asks, LEASE).await?;
+        (self.heard)("steps: answers");
+        Ok(())
+    }
+
+    /// Several alerts held for one summary, told in it, and then seen.
+    async fn summaries(&mut self, channel: Channel) -> anyhow::Result<()> {
+        let summary = AlertId::summary_by(channel).unwrap();
+        let held = Held::for_summary(channel).unwrap();
+        let names: Vec<String> = (0..3).map(|n| format!("{channel}{n}")).collect();
+        let batch: Vec<NewAlert> = names.iter().map(|name| self.alert(name, &["ana"])).collect();
+        self.store.record(&batch, self.at(40)).await?;
+        (self.heard)("record: to be held");
+        for claim in self.due(70).await? {
+            let hold = Hold { held, until: self.at(150), following: None, mandatory: false };
+            let decision = Decision::new(0, self.at(70), Act::Hold(hold));
+            self.step(&claim.key, Holder::Claim(claim.number), &[], 70, decision).await?;
+            (self.heard)("step: hold");
+        }
+        let claims = self.due(150).await?;
+        let claim = claims.iter().find(|claim| claim.key.alert == summary);
+        let claim = claim.ok_or_else(|| anyhow::anyhow!("a summary by {channel} is due"))?;
+        let push = self.push(1_000 + channel as u128);
+        let called = self.step(&claim.key, Holder::Claim(claim.number), &[], 150, push).await?;
+        (self.heard)("step: a summary is sent");
+        let Stepped::Call { fence, attempts, .. } = called else { anyhow::bail!("{called:?}") };
+        let told = Told { reached: true, note: "told in one".into() };
+        let rest = Decision::new(1, self.at(151), Act::Rest(self.at(40_000)));
+        let decision = Decision { told: Some(told), ..rest };
+        let answers = [accepted(attempts[0].id)];
+        self.step(&claim.key, Holder::Fence(fence), &answers, 151, decision).await?;
+        (self.heard)("step: a summary was answered");
+        let ids: Vec<String> = names.iter().map(|name| self.id(name)).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let seen = receipt(&acme("ana"), &ids, ReceiptState::Seen);
+        self.store.apply_receipts(&[seen], self.at(152)).await?;
+        (self.heard)("apply_receipts: to what a summary told of");
+        // Its turn comes once more: nothing of it is open, and it goes.
+        for claim in self.due(153).await? {
+            let end = Decision::new(1, self.at(153), Act::End(StopReason::Seen));
+            self.step(&claim.key, Holder::Claim(claim.number), &[], 153, end).await?;
+            (self.heard)("step: an end");
+        }
+        for claim in self.due(40_001).await? {
+            let end = Decision::new(1, self.at(40_001), Act::End(StopReason::Seen));
+            self.step(&claim.key, Holder::Claim(claim.number), &[], 40_001, end).await?;
+            (self.heard)("step: an end");
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &self,
+        key: &EscalationKey,
+        holder: Holder,
+        answers: &[Answer],
+        now: i64,
+        decision: Decision,
+    ) -> anyhow::Result<Stepped> {
+        let decide = |_: &Walk| decision.clone();
+        Ok(self.store.step(&Ask { key, holder, answers, now: self.at(now), decide: &decide }, LEASE).await?)
+    }
+
+    fn push(&self, number: u128) -> Decision {
+        let attempt = NewAttempt {
+            id: AttemptId::from_u128((self.number as u128 + 1) << 64 | number),
+            kind: AttemptKind::Alert,
+            channel: Channel::Push,
+            device: Some(DeviceId::parse("phone").unwrap()),
+            tries: 1,
+        };
+        Decision::new(0, self.at(30), Act::Attempt(vec![attempt]))
+    }
+
+    async fn people(&mut self) -> anyhow::Result<()> {
+        let (acme_, ana): (_, UserKey) = (tenant("acme"), acme("ana"));
+        let email = Secret::from("ana@example.com".to_owned());
+        let contact = Contact { email: Some(email.clone()), locale: None };
+        self.store.put_user(&ana, &contact, self.at(0)).await?;
+        (self.heard)("put_user");
+        self.store.contact(&ana).await?;
+        self.store.suppress_email(&ana, &email, self.at(0)).await?;
+        (self.heard)("contact, suppress_email");
+        self.store.revoke_sessions(&ana, self.at(0)).await?;
+        (self.heard)("revoke_sessions");
+        self.store.users_after(&acme_, Some(&user("p1")), 10).await?;
+        (self.heard)("users_after");
+        let group = GroupId::parse("everyone").unwrap();
+        self.store.change_members(&acme_, &group, &users(&["ana", "p1"]), &users(&["p3", "p4"])).await?;
+        (self.heard)("change_members");
+        self.store.members_after(&acme_, &group, Some(&user("p1")), 10).await?;
+        (self.heard)("members_after");
+        self.store.preferences(&ana).await?;
+        self.store.change_preferences(&ana, self.at(0), &|_| "{}".into()).await?;
+        (self.heard)("preferences");
+        Ok(())
+    }
+
+    async fn devices(&mut self) -> anyhow::Result<()> {
+        let phone = |token: String| Device {
+            id: DeviceId::parse("phone").unwrap(),
+            service: PushService::Fcm,
+            token: Secret::from(token),
+            environment: PushEnvironment::Production,
+            registered_at: self.at(0),
+        };
+        let (first, second) = (phone(self.id("first")), phone(self.id("second")));
+        for (who, device) in [("ana", &first), ("ana", &second), ("newcomer", &second), ("ana", &first)] {
+            self.store.put_device(&acme(who), device, 20).await?;
+        }
+        (self.heard)("put_device");
+        self.store.devices(&acme("ana")).await?;
+        (self.heard)("devices");
+        let key = EscalationKey { user: acme("ana"), alert: alert_id(&self.id("r9")) };
+        self.store.forget_token(&key, &first, None, self.at(1)).await?;
+        (self.heard)("forget_token");
+        self.store.delete_device(&acme("newcomer"), &second.id).await?;
+        (self.heard)("delete_device");
+        let old = Timestamp::from_second(1_800_000_000).unwrap();
+        self.store.prune_devices(PushService::Fcm, old, 2).await?;
+        (self.heard)("prune_devices");
+        Ok(())
+    }
+
+    async fn topics(&mut self) -> anyhow::Result<()> {
+        let topics = ["topic-1", "topic-2", "a-new-one"]
+            .map(|topic| TopicKey::new(tenant("acme"), Topic::parse(topic).unwrap()));
+        let new = |key: &TopicKey| {
+            let event = Event {
+                key: key.clone(),
+                id: EventId::parse(self.id("e")).unwrap(),
+                kind: "t".into(),
+                source: None,
+                severity: None,
+                labels: Default::default(),
+                data: Default::default(),
+                keep: 5,
+                occurred_at: self.at(0),
+            };
+            NewEvent { content: "{}".into(), event: Arc::new(event) }
+        };
+        let events: Vec<NewEvent> = topics.iter().map(new).collect();
+        self.store.record_events(&events, self.at(0)).await?;
+        (self.heard)("record_events");
+        self.store.topic_events(&topics[0], 100).await?;
+        (self.heard)("topic_events");
+        Ok(())
+    }
+
+    async fn keys(&mut self) -> anyhow::Result<()> {
+        let hash = self.id("0123456789");
+        self.store.add_api_key(&hash, &tenant("acme"), "ci", self.at(0)).await?;
+        (self.heard)("add_api_key");
+        self.store.tenant_of_key(&hash).await?;
+        (self.heard)("tenant_of_key");
+        self.store.revoke_api_key(&hash, self.at(0)).await?;
+        self.store.api_keys().await?;
+        (self.heard)(KEYS);
+        Ok(())
+    }
+
+    async fn upkeep(&mut self) -> anyhow::Result<()> {
+        self.store.epoch().await?;
+        self.store.is_ready().await;
+        (self.heard)("epoch, is_ready");
+        let new = self.alert("aside", &["ana"]);
+        self.store.record(std::slice::from_ref(&new), self.at(0)).await?;
+        (self.heard)("record: to be set aside");
+        let key = EscalationKey { user: acme("ana"), alert: new.alert.id.clone() };
+        self.store.rest_escalation(&key, 0, "for the tour", self.at(1)).await?;
+        (self.heard)("rest_escalation");
+        self.store.next_due().await?;
+        (self.heard)("next_due");
+        let again = but(&new, |alert| alert.version = 2);
+        self.store.record(&[NewAlert { first_due_at: None, ..again }], self.at(2)).await?;
+        (self.heard)("record: under a policy without steps");
+        self.store.audit(self.at(3), LEASE).await?;
+        (self.heard)(AUDIT);
+        // What the audit made due is over as well, so that the next tour does not find it.
+        for claim in self.store.claim_due(self.at(4), LEASE, 1_000).await? {
+            let end = Decision::new(0, self.at(4), Act::End(StopReason::Exhausted));
+            self.step(&claim.key, Holder::Claim(claim.number), &[], 4, end).await?;
+        }
+        (self.heard)("claim_due, step");
+        self.store.release_leases().await?;
+        (self.heard)(RELEASE);
+        self.store.sweep_topics(Timestamp::UNIX_EPOCH).await?;
+        (self.heard)(SWEEP);
+        Ok(())
+    }
+}
+
+/// The stops that may walk, each with why that holds nobody up.
+pub const MAY_WALK: &[(&str, &str)] = &[
+    (KEYS, "an operator's own commands, about as many rows as there are producers"),
+    (AUDIT, "once a minute, over an index of what must not exist and 10,000 late rows at the most"),
+    (RELEASE, "once, when `watchbell up` starts, over what still has a timer"),
+    (SWEEP, "once an hour, to find up to 100 topics that nobody publishes to any more"),
+];
+const KEYS: &str = "revoke_api_key, api_keys";
+const AUDIT: &str = "audit";
+const RELEASE: &str = "release_leases";
+const SWEEP: &str = "sweep_topics";
+
+fn accepted(id: AttemptId) -> Answer {
+    Answer {
+        id,
+        state: AttemptState::Accepted,
+        next_try_at: None,
+        maybe_shown: true,
+        reason: None,
+        was_called: true,
+    }
+}
