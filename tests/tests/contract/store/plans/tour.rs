@@ -361,9 +361,11 @@ impl Tour<'_> {
     }
 
     async fn upkeep(&mut self) -> anyhow::Result<()> {
-        self.store.epoch().await?;
-        self.store.is_ready().await;
-        (self.heard)("epoch, is_ready");
+        let history = self.store.history().await?;
+        self.store.begin_history(Some(&history)).await?;
+        self.store.begin_history(None).await?;
+        self.store.look().await;
+        (self.heard)("history, begin_history, look");
         let new = self.alert("aside", &["ana"]);
         self.store.record(std::slice::from_ref(&new), self.at(0)).await?;
         (self.heard)("record: to be set aside");
