@@ -6,10 +6,10 @@ use std::{
 };
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_text, stored_name, text, word};
-use crate::domain::{Alert, AlertId, Tenant, Timestamp, UserId, inbox::Stand};
+use super::{Failure, NewAlert, Store, StoreError, Tx, batch_of, int, stored_name, text, word};
+use crate::domain::{AlertId, Tenant, Timestamp, UserId, inbox::Stand};
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
 pub(super) type HeldAlerts = BTreeMap<(Tenant, AlertId), Held>;
@@ -20,8 +20,6 @@ pub(super) struct Held {
     pub(super) content: Arc<str>,
     /// The place in the batch of the alert that says it; none when it was stored before.
     pub(super) by: Option<usize>,
-    /// Where a large audience of this version was, if the batch tells.
-    reached: Option<String>,
     /// Whether the batch changed what is stored.
     changed: bool,
 }
@@ -29,16 +27,13 @@ pub(super) struct Held {
 impl Held {
     fn of(by: usize, new: &NewAlert, changed: bool) -> Self {
         let (stand, content) = (Stand::of(&new.alert), new.content.clone());
-        Self { stand, content, by: Some(by), reached: new.reached.clone(), changed }
+        Self { stand, content, by: Some(by), changed }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing.
     pub(super) fn meet(&mut self, by: usize, new: &NewAlert) {
         if new.alert.version > self.stand.version {
             *self = Self::of(by, new, true);
-        } else if new.alert.version == self.stand.version && new.reached.is_some() && self.by != Some(by) {
-            self.reached.clone_from(&new.reached);
-            self.changed = true;
         }
     }
 }
@@ -58,9 +53,9 @@ impl Store {
         }
         let values: Vec<_> = held.values().filter_map(|held| held.by).map(|by| value(&batch[by])).collect();
         let sql = format!(
-            "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, reached, first_stops_all,
+            "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, first_stops_all,
                  recorded_at_ms)
-             SELECT tenant, alert_id, version, severity, status, content, policy, reached, first_stops_all, $2
+             SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, $2
              FROM {} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -102,7 +97,7 @@ impl Store {
             let content = text(row, "content")?.into();
             held.insert(
                 (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)),
-                Held { stand, content, by: None, reached: None, changed: false },
+                Held { stand, content, by: None, changed: false },
             );
         }
         Ok(())
@@ -115,28 +110,14 @@ impl Store {
         batch: &[NewAlert],
         held: &HeldAlerts,
     ) -> Result<(), Failure> {
-        let values: Vec<_> = held
-            .iter()
-            .filter(|(_, held)| held.changed)
-            .map(|((tenant, alert), held)| {
-                let mut value = held.by.map_or_else(
-                    || json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}),
-                    |by| value(&batch[by]),
-                );
-                value["reached"] = json!(held.reached);
-                value
-            })
-            .collect();
+        let changed = held.values().filter(|held| held.changed).filter_map(|held| held.by);
+        let values: Vec<_> = changed.map(|by| value(&batch[by])).collect();
         if values.is_empty() {
             return Ok(());
         }
-        // Without a version only the place in the audience changed.
         let sql = format!(
-            "UPDATE alerts SET reached = batch.reached, version = COALESCE(batch.version, alerts.version),
-                 severity = COALESCE(batch.severity, alerts.severity), status = COALESCE(batch.status, alerts.status),
-                 content = COALESCE(batch.content, alerts.content),
-                 policy = CASE WHEN batch.version IS NULL THEN alerts.policy ELSE batch.policy END,
-                 first_stops_all = COALESCE(batch.first_stops_all, alerts.first_stops_all)
+            "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
+                 content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -144,26 +125,7 @@ impl Store {
         Ok(())
     }
 
-    /// Where the recording of this version of an alert was when it was last heard of, if its audience is a large one.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn reached(&self, alert: &Alert) -> Result<Option<String>, StoreError> {
-        self.in_time("reached", async {
-            let row = sqlx::query(
-                "SELECT reached FROM alerts WHERE tenant = $1 AND alert_id = $2 AND version = $3",
-            )
-            .bind(alert.tenant.as_str())
-            .bind(alert.id.as_str())
-            .bind(i64::from(alert.version))
-            .fetch_optional(&self.read)
-            .await?;
-            Ok(row.as_ref().map(|row| maybe_text(row, "reached")).transpose()?.flatten())
-        })
-        .await
-    }
-
-    /// The people an alert reached already, in order, after `after`: a later version goes to them as well.
+    /// The people an alert reached already, in order, after `after`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -174,18 +136,39 @@ impl Store {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<UserId>, StoreError> {
-        self.in_time("recipients_after", async {
-            let store = self;
+        let holders = self.holders_after(tenant, alert, after, limit).await?;
+        Ok(holders.into_iter().map(|(user, _)| user).collect())
+    }
+
+    /// The people an alert reached already, in order, after `after`, each with the version they hold: a later one goes to
+    /// them as well.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn holders_after(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, u32)>, StoreError> {
+        self.in_time("holders_after", async {
             let found = sqlx::query(
-                "SELECT user_id FROM inbox WHERE tenant = $1 AND alert_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
+                "SELECT user_id, version FROM inbox
+                 WHERE tenant = $1 AND alert_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())
             .bind(after.map_or("", UserId::as_str))
             .bind(limit as i64)
-            .fetch_all(&store.read)
+            .fetch_all(&self.read)
             .await?;
-            found.iter().map(|row| UserId::parse(text(row, "user_id")?).map_err(|_| Failure::Unreadable("user_id"))).collect()
+            let holder = |row: &AnyRow| {
+                let version =
+                    u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
+                Ok((stored_name!(row, "user_id", UserId), version))
+            };
+            found.iter().map(holder).collect()
         })
         .await
     }
@@ -196,9 +179,9 @@ fn value(new: &NewAlert) -> serde_json::Value {
     json!({
         "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
         "severity": new.alert.severity.as_str(), "status": new.alert.status.as_str(), "content": &*new.content,
-        "policy": new.alert.policy, "reached": new.reached, "first_stops_all": i64::from(new.first_stops_all),
+        "policy": new.alert.policy, "first_stops_all": i64::from(new.first_stops_all),
     })
 }
 
 const COLUMNS: &str = "tenant text, alert_id text, version bigint, severity text, status text, content text,
-    policy text, reached text, first_stops_all bigint";
+    policy text, first_stops_all bigint";

@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `record.rs` | alerts into inboxes, with `seq`, badge and timers, in one commit |
+//! | `expansions.rs` | what is left of large audiences, page by page |
 //! | `receipts.rs` | what people did with them; ends escalations |
 //! | `escalations.rs` | due timers, claimed |
 //! | `steps.rs` | claimed ones, stepped: answers kept, a decision made, its attempts written, many in one commit |
@@ -66,6 +67,7 @@ mod error;
 mod escalations;
 mod fault;
 mod history;
+mod expansions;
 mod inbox;
 mod look;
 mod preferences;
@@ -104,6 +106,7 @@ pub use audit::Audit;
 pub use error::{Refusal, StoreError};
 pub use escalations::{Claim, EscalationKey};
 pub use history::History;
+pub use expansions::{Expansion, Rest, Step};
 pub use inbox::{Changes, Head, InboxRow};
 pub use look::Look;
 pub use presence::PRESENCE_BATCH_MAX;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, batch_of, int, presence::is_present, stored_name, word};
+use super::{Failure, Rest, Store, StoreError, Tx, batch_of, int, presence::is_present, stored_name, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
     inbox::{Escalation, Recorded, Row, record},
@@ -30,8 +30,8 @@ pub struct NewAlert {
     pub absent_due_at: Option<Timestamp>,
     /// When nobody is told any more.
     pub expires_at: Timestamp,
-    /// Where in a large audience these recipients begin, for [`Store::reached`]; opaque here.
-    pub reached: Option<String>,
+    /// What is left of a large audience, for whoever takes the next turn: [`Store::claim_expansion`].
+    pub rest: Option<Rest>,
 }
 
 /// What became of one alert for one recipient.
@@ -76,8 +76,8 @@ impl Store {
     /// the number they stand under), so that a caller who lost the answer can publish again.
     ///
     /// An alert whose version or content did not win is recorded for its recipients as what did. Recipients of an earlier
-    /// version get the later one only if it names them: record it in a later batch, then [`Store::recipients_after`]
-    /// finds them.
+    /// version get the later one only if it names them: [`Store::holders_after`] finds the others. Asked for after this
+    /// returned, it finds them all: nobody is reached by the earlier version any more, whoever else is recording.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch was recorded, or nobody knows: record it again.
@@ -85,7 +85,7 @@ impl Store {
         writing!(self, "record", |tx| self.record_in(tx, batch, now).await).await
     }
 
-    async fn record_in(
+    pub(super) async fn record_in(
         &self,
         tx: &mut Tx,
         batch: &[NewAlert],
@@ -148,6 +148,7 @@ impl Store {
         }
 
         self.write_alerts(tx, batch, &alerts).await?;
+        self.open_expansions(tx, batch, now).await?;
         self.write_rows(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
         self.write_timers(tx, batch, &timers, now).await?;

@@ -43,6 +43,7 @@ mod bed;
 mod crashes;
 mod history;
 mod plans;
+mod expansions;
 mod presence;
 mod reading;
 mod receipts;

@@ -175,7 +175,7 @@ impl World {
                 first_due_at: policy.steps.first().map(|step| self.now() + step.after),
                 absent_due_at: Some(self.now()),
                 expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
-                reached: None,
+                rest: None,
                 alert: Arc::new(alert),
             }
         };

@@ -3,20 +3,21 @@
 //!
 //! A person may come up on more than one page (named, and in a group): recording them twice changes nothing (I2).
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use watchbell::{
     domain::{Alert, UserId},
-    store::{ROWS_PER_COMMIT_MAX, Store, StoreError},
+    store::{Store, StoreError},
 };
 
-/// Walks an audience: people named, then groups, then everyone, then those an earlier version reached.
-pub(crate) struct Audience<'a> {
-    alert: &'a Alert,
-    at: Position,
-}
+/// People of one page. An audience that fits is recorded with its alert; a larger one goes on behind others' alerts.
+/// A commit of this many holds up nobody for long.
+pub(crate) const PAGE_ROWS_MAX: usize = 500;
+/// Groups and pages that are read for one page: an alert may name thousands of empty groups.
+const PAGE_READS_MAX: usize = 8;
 
-/// Where a page begins. Stored as text with the page, and read back after a crash.
+/// Where in an audience a page begins: people named, then groups, then everyone, then those an earlier version reached.
+/// Stored as text beside the alert, and read back by whoever goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
     part: Part,
@@ -32,79 +33,97 @@ enum Part {
     Done,
 }
 
-/// Some of the people, and where they begin.
+/// Some of the people, each once, and where the others begin.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) recipients: Vec<UserId>,
-    pub(crate) begins: Position,
-    /// Whether there may be more.
-    pub(crate) is_full: bool,
+    pub(crate) next: Position,
 }
 
-impl<'a> Audience<'a> {
-    /// From the beginning.
-    pub(crate) fn of(alert: &'a Alert) -> Self {
-        Self { alert, at: Position { part: Part::Named { from: 0 }, after: None } }
+impl Position {
+    /// Before everybody.
+    pub(crate) const BEGINNING: Self = Self { part: Part::Named { from: 0 }, after: None };
+
+    /// Behind those whom the alert itself is for, at those whom an earlier version reached.
+    pub(crate) const EARLIER: Self = Self { part: Part::Earlier, after: None };
+
+    /// Whether nobody is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.part == Part::Done
     }
 
-    /// From a page that may have been recorded, and must be repeated because it may not have been told.
-    pub(crate) fn from(alert: &'a Alert, at: Position) -> Self {
-        Self { alert, at }
+    /// Whether whoever is left was reached by an earlier version.
+    pub(crate) fn is_earlier(&self) -> bool {
+        self.part == Part::Earlier
     }
+}
 
-    /// The next page, at most [`ROWS_PER_COMMIT_MAX`] people, each once; `None` after the last.
-    pub(crate) async fn next(&mut self, store: &Store) -> Result<Option<Page>, StoreError> {
-        loop {
-            let begins = self.at.clone();
-            let recipients = match begins.part {
-                Part::Done => return Ok(None),
-                Part::Named { from } => self.named(from),
-                Part::Group { .. } | Part::Everyone | Part::Earlier => self.stored(&begins, store).await?,
-            };
-            let is_full = recipients.len() == ROWS_PER_COMMIT_MAX;
-            self.at = match (begins.part, is_full) {
-                (Part::Named { from }, true) => {
-                    Position { part: Part::Named { from: from + ROWS_PER_COMMIT_MAX }, after: None }
-                }
-                (part, true) => Position { part, after: recipients.last().cloned() },
-                (part, false) => Position { part: self.part_after(part), after: None },
-            };
-            if !recipients.is_empty() {
-                return Ok(Some(Page { recipients, begins, is_full }));
-            }
+/// The page of `alert`'s audience that begins at `at`: about [`PAGE_ROWS_MAX`] people, fewer than twice as many.
+///
+/// Whom an earlier version reached comes on pages of their own. Such a page is to be read when this version was
+/// recorded for somebody already: from then on nobody is reached by an earlier one any more.
+pub(crate) async fn page(alert: &Alert, at: &Position, store: &Store) -> Result<Page, StoreError> {
+    if at.is_earlier() {
+        return earlier(alert, at.after.as_ref(), store).await;
+    }
+    let (mut recipients, mut known, mut next) = (Vec::new(), HashSet::new(), at.clone());
+    let mut reads = 0;
+    while !next.is_done() && !next.is_earlier() && recipients.len() < PAGE_ROWS_MAX && reads < PAGE_READS_MAX
+    {
+        reads += usize::from(!matches!(next.part, Part::Named { .. }));
+        let found = people(alert, &next, store).await?;
+        next = following(alert, &next, &found);
+        recipients.extend(found.into_iter().filter(|user| known.insert(user.clone())));
+    }
+    Ok(Page { recipients, next })
+}
+
+/// Who holds an older version than this, of the next holders. Whoever holds this one or a later is passed over.
+async fn earlier(alert: &Alert, after: Option<&UserId>, store: &Store) -> Result<Page, StoreError> {
+    let holders = store.holders_after(&alert.tenant, &alert.id, after, PAGE_ROWS_MAX).await?;
+    let next = match holders.last() {
+        Some((last, _)) if holders.len() == PAGE_ROWS_MAX => {
+            Position { part: Part::Earlier, after: Some(last.clone()) }
         }
-    }
+        _ => Position { part: Part::Done, after: None },
+    };
+    let older = holders.into_iter().filter(|(_, version)| *version < alert.version);
+    Ok(Page { recipients: older.map(|(user, _)| user).collect(), next })
+}
 
-    fn named(&self, from: usize) -> Vec<UserId> {
-        self.alert.to.users.iter().skip(from).take(ROWS_PER_COMMIT_MAX).cloned().collect()
+async fn people(alert: &Alert, at: &Position, store: &Store) -> Result<Vec<UserId>, StoreError> {
+    let (tenant, after) = (&alert.tenant, at.after.as_ref());
+    match at.part {
+        Part::Named { from } => Ok(alert.to.users.iter().skip(from).take(PAGE_ROWS_MAX).cloned().collect()),
+        Part::Group { number } => match alert.to.groups.get(number) {
+            Some(group) => store.members_after(tenant, group, after, PAGE_ROWS_MAX).await,
+            None => Ok(Vec::new()),
+        },
+        Part::Everyone => store.users_after(tenant, after, PAGE_ROWS_MAX).await,
+        Part::Earlier | Part::Done => Ok(Vec::new()),
     }
+}
 
-    async fn stored(&self, begins: &Position, store: &Store) -> Result<Vec<UserId>, StoreError> {
-        let (tenant, after) = (&self.alert.tenant, begins.after.as_ref());
-        match begins.part {
-            Part::Group { number } => match self.alert.to.groups.get(number) {
-                Some(group) => store.members_after(tenant, group, after, ROWS_PER_COMMIT_MAX).await,
-                None => Ok(Vec::new()),
-            },
-            Part::Everyone => store.users_after(tenant, after, ROWS_PER_COMMIT_MAX).await,
-            Part::Earlier => store.recipients_after(tenant, &self.alert.id, after, ROWS_PER_COMMIT_MAX).await,
-            Part::Named { .. } | Part::Done => Ok(Vec::new()),
+/// Where to go on after these people, who begin at `at`.
+fn following(alert: &Alert, at: &Position, found: &[UserId]) -> Position {
+    match (at.part, found.len() == PAGE_ROWS_MAX) {
+        (Part::Named { from }, true) => {
+            Position { part: Part::Named { from: from + PAGE_ROWS_MAX }, after: None }
         }
+        (part, true) => Position { part, after: found.last().cloned() },
+        (part, false) => Position { part: part_after(alert, part), after: None },
     }
+}
 
-    fn part_after(&self, part: Part) -> Part {
-        let groups = self.alert.to.groups.len();
-        match part {
-            Part::Named { .. } if groups > 0 => Part::Group { number: 0 },
-            Part::Group { number } if number + 1 < groups => Part::Group { number: number + 1 },
-            Part::Named { .. } | Part::Group { .. } if self.alert.to.everyone => Part::Everyone,
-            // A first version has no earlier readers to look for.
-            Part::Named { .. } | Part::Group { .. } | Part::Everyone if self.alert.version > 1 => {
-                Part::Earlier
-            }
-            Part::Named { .. } | Part::Group { .. } | Part::Everyone | Part::Earlier | Part::Done => {
-                Part::Done
-            }
-        }
+fn part_after(alert: &Alert, part: Part) -> Part {
+    let groups = alert.to.groups.len();
+    match part {
+        Part::Named { .. } if groups > 0 => Part::Group { number: 0 },
+        Part::Group { number } if number + 1 < groups => Part::Group { number: number + 1 },
+        Part::Named { .. } | Part::Group { .. } if alert.to.everyone => Part::Everyone,
+        // A first version has no earlier readers to look for.
+        Part::Named { .. } | Part::Group { .. } | Part::Everyone if alert.version > 1 => Part::Earlier,
+        Part::Named { .. } | Part::Group { .. } | Part::Everyone | Part::Earlier | Part::Done => Part::Done,
     }
 }
 

@@ -37,17 +37,21 @@ fn alert(to: To) -> Alert {
 }
 
 async fn store() -> (Store, std::path::PathBuf) {
-    let file = std::env::temp_dir().join(format!("watchbell-audience-{}.db", std::process::id()));
+    let name = std::thread::current().name().unwrap_or_default().replace("::", "-");
+    let file = std::env::temp_dir().join(format!("watchbell-audience-{name}-{}.db", std::process::id()));
     let _ = std::fs::remove_file(&file);
     let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
     store.migrate().await.unwrap();
     (store, file)
 }
 
-async fn pages(mut audience: Audience<'_>, store: &Store) -> Vec<Page> {
-    let mut pages = Vec::new();
-    while let Some(page) = audience.next(store).await.unwrap() {
-        pages.push(page);
+async fn pages(alert: &Alert, from: &Position, store: &Store) -> Vec<Vec<UserId>> {
+    let (mut pages, mut at) = (Vec::new(), from.clone());
+    while !at.is_done() {
+        let page = page(alert, &at, store).await.unwrap();
+        assert_eq!(page.next.to_string().parse(), Ok(page.next.clone()), "it reads back");
+        pages.push(page.recipients);
+        at = page.next;
     }
     pages
 }
@@ -56,29 +60,42 @@ async fn pages(mut audience: Audience<'_>, store: &Store) -> Vec<Page> {
 async fn an_audience_is_walked_in_pages_and_taken_up_at_any_of_them() {
     let (store, file) = store().await;
     let tenant = Tenant::parse("acme").unwrap();
-    let members: Vec<UserId> = (0..ROWS_PER_COMMIT_MAX + 7).map(|n| user(&format!("m{n:05}"))).collect();
+    let members: Vec<UserId> = (0..PAGE_ROWS_MAX + 7).map(|n| user(&format!("m{n:05}"))).collect();
     let ops = GroupId::parse("ops").unwrap();
     store.change_members(&tenant, &ops, &members, &[]).await.unwrap();
     let zoe = UserKey::new(tenant.clone(), user("zoe"));
     store.put_user(&zoe, &Contact::default(), Timestamp::UNIX_EPOCH).await.unwrap();
 
-    let named: Vec<UserId> = (0..ROWS_PER_COMMIT_MAX + 3).map(|n| user(&format!("n{n:05}"))).collect();
-    let empty = GroupId::parse("empty").unwrap();
-    let alert = alert(To { users: named.clone(), groups: vec![empty, ops], everyone: true });
+    let named: Vec<UserId> = (0..PAGE_ROWS_MAX + 3).map(|n| user(&format!("n{n:05}"))).collect();
+    let empty = || (0..2 * PAGE_READS_MAX).map(|n| GroupId::parse(format!("empty{n}")).unwrap());
+    let alert = alert(To {
+        users: named.clone(),
+        groups: [ops].into_iter().chain(empty()).collect(),
+        everyone: true,
+    });
 
-    let whole = pages(Audience::of(&alert), &store).await;
-    let sizes: Vec<usize> = whole.iter().map(|page| page.recipients.len()).collect();
-    assert_eq!(sizes, [ROWS_PER_COMMIT_MAX, 3, ROWS_PER_COMMIT_MAX, 7, 1], "named, group, everyone");
-    let everybody: Vec<UserId> = whole.iter().flat_map(|page| page.recipients.clone()).collect();
-    assert_eq!(everybody, [named, members, vec![user("zoe")]].concat());
+    let whole = pages(&alert, &Position::BEGINNING, &store).await;
+    let sizes: Vec<usize> = whole.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [PAGE_ROWS_MAX, PAGE_ROWS_MAX + 3, 7, 0, 1], "bounded by people and by what is read");
+    assert_eq!(whole.concat(), [named, members, vec![user("zoe")]].concat());
 
-    for (number, page) in whole.iter().enumerate() {
-        let stored: Position = page.begins.to_string().parse().unwrap();
-        assert_eq!(stored, page.begins, "it reads back");
-        let rest = pages(Audience::from(&alert, stored), &store).await;
-        assert_eq!(rest.len(), whole.len() - number, "page {number} and what follows");
-        assert_eq!(rest[0].recipients, page.recipients);
+    let (mut at, mut rest) = (Position::BEGINNING, whole.as_slice());
+    while !at.is_done() {
+        assert_eq!(pages(&alert, &at, &store).await, rest, "from {at} on");
+        at = page(&alert, &at, &store).await.unwrap().next;
+        rest = &rest[1..];
     }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_person_comes_once_on_a_page() {
+    let (store, file) = store().await;
+    let tenant = Tenant::parse("acme").unwrap();
+    let ops = GroupId::parse("ops").unwrap();
+    store.change_members(&tenant, &ops, &[user("ana"), user("ben")], &[]).await.unwrap();
+    let alert = alert(To { users: vec![user("ben")], groups: vec![ops.clone(), ops], everyone: false });
+    assert_eq!(pages(&alert, &Position::BEGINNING, &store).await, [[user("ben"), user("ana")]]);
     std::fs::remove_file(file).unwrap();
 }
 

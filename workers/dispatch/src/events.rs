@@ -1,13 +1,12 @@
 //! Events: those that are to be kept are stored, then all are told to the pods, then acknowledged.
 //!
 //! An event that nobody keeps is worth no commit and waits for none. One that is delivered twice is told twice; its id
-//! tells subscribers.
+//! tells subscribers. Events of a topic are told in the order they came.
 
 use futures_util::{StreamExt as _, stream};
-use jiff::Timestamp;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 use watchbell::{
     broker::{Message, topology::PARTITIONS},
     store::NewEvent,
@@ -16,54 +15,60 @@ use watchbell::{
 
 use crate::{
     Dispatch,
-    batch::{NotRecorded, Pause},
-    intake::TakenEvent,
-    live::IN_FLIGHT_MAX,
+    intake::{Refused, TakenEvent},
+    patience::{NotStored, patiently},
+    search::Parts,
+    take::next_batch,
+    tell::{IN_FLIGHT_MAX, Teller},
 };
 
-impl Dispatch {
-    /// Sees events through to their acknowledgements.
-    pub(crate) async fn handle_events(
-        &self,
-        events: Vec<TakenEvent>,
-        now: Timestamp,
-        shutdown: &CancellationToken,
-    ) {
-        let (kept, passing): (Vec<_>, Vec<_>) = events.into_iter().partition(|one| one.new.event.keep > 0);
-        self.tell_events(passing, "told").await;
-        match self.keep(&kept, now, shutdown).await {
-            Ok(()) => self.tell_events(kept, "kept").await,
-            Err(NotRecorded::Leaving) => {} // Unsettled, they go back to the queue.
-            Err(NotRecorded::Impossible(error)) => {
-                error!(%error, events = kept.len(), "Events cannot be stored; they go back to the queue");
-                for one in kept {
-                    one.delivery.settle.requeue().await;
-                }
+/// The stage of events.
+pub(crate) struct Keeper<'a> {
+    pub(crate) dispatch: &'a Dispatch,
+    pub(crate) teller: &'a Teller,
+    pub(crate) refused: mpsc::Sender<Refused>,
+}
+
+impl Keeper<'_> {
+    /// Until no event comes any more, or, the store being down, until `shutdown`.
+    pub(crate) async fn run(self, mut events: mpsc::Receiver<TakenEvent>, shutdown: &CancellationToken) {
+        let config = &self.dispatch.config;
+        loop {
+            let batch = next_batch(&mut events, config.batch_max, config.batch_wait).await;
+            if batch.is_empty() || self.see_through(batch, shutdown).await.is_none() {
+                return;
             }
         }
     }
 
-    async fn keep(
-        &self,
-        events: &[TakenEvent],
-        now: Timestamp,
-        shutdown: &CancellationToken,
-    ) -> Result<(), NotRecorded> {
-        let batch: Vec<NewEvent> = events.iter().map(|one| one.new.clone()).collect();
-        let mut pause = Pause::default();
-        while let Err(error) = self.store.record_events(&batch, now).await {
-            pause.after(error, shutdown).await?;
+    /// `None`: shutdown came while the store was waited for. What is unsettled goes back to the queue.
+    async fn see_through(&self, events: Vec<TakenEvent>, shutdown: &CancellationToken) -> Option<()> {
+        let (kept, passing): (Vec<_>, Vec<_>) = events.into_iter().partition(|one| one.new.event.keep > 0);
+        self.tell(passing, "told").await;
+        let mut parts = Parts::of(kept);
+        while let Some(part) = parts.next() {
+            let batch: Vec<NewEvent> = part.iter().map(|one| one.new.clone()).collect();
+            let now = self.dispatch.clock.now();
+            match patiently(shutdown, || self.dispatch.store.record_events(&batch, now)).await {
+                Ok(()) => self.tell(part, "kept").await,
+                Err(NotStored::Leaving) => return None,
+                Err(NotStored::Refused(error)) => {
+                    if let Some(culprit) = parts.refused(part) {
+                        self.refused.send(Refused::by_store(culprit.delivery, &error)).await.ok()?;
+                    }
+                }
+            }
         }
-        Ok(())
+        Some(())
     }
 
     /// Publishes them in the order they came, and acknowledges each.
-    async fn tell_events(&self, events: Vec<TakenEvent>, outcome: &'static str) {
+    async fn tell(&self, events: Vec<TakenEvent>, outcome: &'static str) {
         metrics::counter!("watchbell_dispatch_events_total", "outcome" => outcome)
             .increment(events.len() as u64);
         let telling = events.into_iter().map(|TakenEvent { new, delivery }| async move {
             if let Some(message) = live_message(&new) {
-                self.tell_one(new.event.key.partition(PARTITIONS), message).await;
+                self.teller.tell_one(new.event.key.partition(PARTITIONS), message).await;
             }
             delivery.settle.ack().await;
         });

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
 use tracing::warn;
 use watchbell::{
     broker::{Address, BODY_BYTES_MAX, Delivery, Message, Refusal, parked},
     domain::{Alert, AlertId, EventId},
-    store::NewEvent,
+    store::{NewEvent, StoreError},
     wire::{
         InvalidAlert, Kind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
         event_content_of, kind_of, parse_alert, parse_event,
@@ -75,11 +75,13 @@ impl Dispatch {
         intake
     }
 
-    /// Parks what was refused, up to [`PARKING_MAX`] at once, and settles each once it is parked (I11): a confirm takes
-    /// milliseconds, and thousands one after the other would be many seconds. One that could not be parked goes back.
-    pub(crate) async fn park(&self, refused: Vec<Refused>) {
-        let parking = refused.into_iter().map(|refused| self.park_one(refused));
-        stream::iter(parking).buffer_unordered(PARKING_MAX).collect::<()>().await;
+    /// Parks what is refused, up to [`PARKING_MAX`] at once, and settles each once it is parked (I11), until nothing more
+    /// can come: a confirm takes milliseconds, and thousands one after the other would be many seconds. One that could not
+    /// be parked goes back.
+    pub(crate) async fn park(&self, refused: mpsc::Receiver<Refused>) {
+        let refused =
+            stream::unfold(refused, |mut refused| async { refused.recv().await.map(|one| (one, refused)) });
+        refused.for_each_concurrent(PARKING_MAX, |one| self.park_one(one)).await;
     }
 
     fn read(&self, delivery: &Delivery, now: Timestamp) -> Result<Read, InvalidAlert> {
@@ -128,6 +130,18 @@ impl Dispatch {
             }
         }
     }
+}
+
+impl Refused {
+    /// What the store refuses. The operator reads by which rule, and nothing of what the message holds.
+    pub(crate) fn by_store(delivery: Delivery, error: &StoreError) -> Self {
+        Self { delivery, refusal: refusal_of(error) }
+    }
+}
+
+/// The reason for what the store refuses.
+pub(crate) fn refusal_of(error: &StoreError) -> InvalidAlert {
+    InvalidAlert::new("store", error)
 }
 
 fn read_event(json: &[u8], message_id: &str, now: Timestamp) -> Result<NewEvent, InvalidAlert> {

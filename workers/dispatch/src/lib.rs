@@ -1,39 +1,60 @@
 //! Dispatch: every alert once, into the inboxes of everybody it is for, and onto their screens.
 //!
-//! Takes alerts from the durable queue in batches, records each batch in few commits, then tells the pods, then
-//! acknowledges.
+//! Alerts are **taken** from the durable queue in batches and **prepared** (read, checked, their people looked up); each
+//! batch is **committed**; then the pods are **told**, then the deliveries are **settled**. Each of these works on a
+//! batch of its own, so that none waits for another:
+//!
+//! ```text
+//!  queue ─▶ take, prepare ─┬─ alerts ─▶ commit ──▶ tell, settle
+//!          (`take.rs`)     │          (`commit.rs`) (`tell.rs`)
+//!                          ├─ events ─▶ keep, tell, settle (`events.rs`)
+//!                          └─ what is refused, here or by the store ─▶ park, settle (`intake.rs`)
+//!  the rest of large audiences, chunk by chunk ─▶ commit, tell (`expand.rs`)
+//! ```
 //!
 //! What holds here:
-//! - An alert is acknowledged only after every recipient's row is committed (I1). A crash before that repeats the
-//!   batch, and recording twice changes nothing (I2).
-//! - What cannot be understood is parked with its reason before it is acknowledged (I11).
-//! - A store that is down is waited for with the batch in hand. Giving it back would use up its delivery limit.
+//! - An alert is acknowledged only after it is committed: the rows of its people, or of its first people together with
+//!   what is left of its audience (I1). A crash before that repeats the batch, and recording twice changes nothing (I2).
+//! - One batch commits at a time, in the order the alerts came, so that one person's changes come in that order.
+//! - What cannot be understood, and what the store refuses, is parked with its reason before it is acknowledged (I11).
+//! - A store that is down is waited for with the batches in hand. Giving them back would use up their delivery limit.
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
 //! - An event on a topic is told to the pods, after it is stored when it is one to be kept.
 //!
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
 mod audience;
-mod batch;
+mod commit;
 mod events;
+mod expand;
 mod intake;
-mod live;
+mod patience;
+mod rules;
+mod search;
 mod sweep;
+mod take;
+mod tell;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
-    broker::{Consumer, Delivery, SharedBroker, WorkQueue},
+    broker::{SharedBroker, WorkQueue},
     domain::policy::Policies,
     runtime::{Clock, config::DispatchConfig},
     store::Store,
 };
 
+use crate::{commit::Recorder, events::Keeper, expand::Expander, rules::Rules, take::Taker, tell::Teller};
+
 /// How long a confirm of a parked or live message may take.
 pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Batches under way: one being taken, one waiting, one being committed, one being told. The broker hands out no more
+/// than these hold.
+pub(crate) const BATCHES_MAX: usize = 4;
 
 /// The worker's parts. Cheap to clone.
 #[derive(Clone)]
@@ -51,41 +72,50 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Works until `shutdown`; a batch in hand is finished first, if the store lets it.
+    /// Works until `shutdown`; what is in hand is finished first, if the store lets it, or goes back to the queue.
     pub async fn run(self, shutdown: CancellationToken) {
-        tokio::join!(self.take(&shutdown), self.sweep(&shutdown));
-    }
-
-    async fn take(&self, shutdown: &CancellationToken) {
-        // Twice the batch: the next one is on its way while this one is committed.
-        let prefetch = u16::try_from(self.config.batch_max * 2).unwrap_or(u16::MAX);
-        let mut consumer = self.broker.consume(WorkQueue::Dispatch, prefetch).await;
-        info!(batch_max = self.config.batch_max, "Dispatch takes alerts");
-        loop {
-            let first = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                first = consumer.next() => match first {
-                    Some(first) => first,
-                    None => break,
-                },
-            };
-            let deliveries = self.fill(first, consumer.as_mut()).await;
-            self.handle(deliveries, shutdown).await;
-        }
+        tokio::join!(self.work(&shutdown), self.sweep(&shutdown));
         info!("Dispatch has stopped");
     }
 
-    /// Takes what is there already, or comes within the configured wait: a commit costs the same for one as for many.
-    async fn fill(&self, first: Delivery, consumer: &mut dyn Consumer) -> Vec<Delivery> {
-        let until = Instant::now() + self.config.batch_wait;
-        let mut deliveries = vec![first];
-        while deliveries.len() < self.config.batch_max {
-            match timeout_at(until, consumer.next()).await {
-                Ok(Some(delivery)) => deliveries.push(delivery),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        deliveries
+    async fn work(&self, shutdown: &CancellationToken) {
+        let batch_max = self.config.batch_max;
+        let prefetch = u16::try_from(batch_max * BATCHES_MAX).unwrap_or(u16::MAX);
+        let mut consumer = self.broker.consume(WorkQueue::Dispatch, prefetch).await;
+        info!(batch_max, "Dispatch takes alerts");
+
+        let (prepared, to_commit) = mpsc::channel(batch_max);
+        let (events, to_keep) = mpsc::channel(batch_max);
+        let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
+        let (refused, to_park) = mpsc::channel(batch_max);
+        let opened = Arc::new(Notify::new());
+        let teller = Teller { broker: self.broker.clone() };
+        let taker = Taker { dispatch: self, prepared, events, refused: refused.clone() };
+        let recorder = Recorder {
+            dispatch: self,
+            rules: self.rules(),
+            committed,
+            refused: refused.clone(),
+            opened: opened.clone(),
+        };
+        let keeper = Keeper { dispatch: self, teller: &teller, refused };
+        let expander = Expander { dispatch: self, rules: self.rules(), teller: &teller, opened };
+        // Each ends when the one before it has ended and everything handed over is done with.
+        tokio::join!(
+            taker.run(consumer.as_mut(), shutdown),
+            recorder.run(to_commit, shutdown),
+            teller.run(to_tell),
+            keeper.run(to_keep, shutdown),
+            self.park(to_park),
+            expander.run(shutdown),
+        );
+        consumer.close().await;
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { policies: self.policies.clone(), expires_after: self.config.expires_after }
     }
 }
+
+#[cfg(test)]
+mod tests;

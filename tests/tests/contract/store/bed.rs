@@ -122,7 +122,7 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         first_due_at: Some(at(30)),
         absent_due_at: None,
         expires_at: at(3600),
-        reached: None,
+        rest: None,
     }
 }
 

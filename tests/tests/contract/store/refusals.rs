@@ -2,13 +2,13 @@
 //!
 //! A caller that hears `Unavailable` repeats, for ever if need be, so nothing that depends on the value may be called so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use watchbell::domain::{
     Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, topic::TopicKey,
 };
 use watchbell::domain::{Event, Topic, topic::EventId};
-use watchbell::store::{Contact, EscalationKey, NewAlert, NewEvent, Store, StoreConfig, StoreError};
+use watchbell::store::{Contact, EscalationKey, NewAlert, NewEvent, Rest, Store, StoreConfig, StoreError};
 use watchbell_tests::scratch::Scratch;
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant};
@@ -137,11 +137,13 @@ const INPUTS: &[Input] = &[
             Ok(kept.and_then(|kept| kept.policy).unwrap_or_default())
         })
     }),
-    ("the place in an audience", |store, text, n| {
+    ("an alert that is left for the rest of its audience", |store, text, n| {
         Box::pin(async move {
-            let new = NewAlert { reached: Some(text), ..named(n) };
-            store.record(std::slice::from_ref(&new), at(0)).await?;
-            Ok(store.reached(&new.alert).await?.unwrap_or_default())
+            let rest = Rest { published: text.into(), next_page: "p".to_owned() };
+            store.record(&[NewAlert { rest: Some(rest), ..named(n) }], at(0)).await?;
+            let for_good = Duration::from_secs(1_000_000);
+            let held = store.claim_expansion(None, at(0), for_good).await?;
+            Ok(held.map(|held| held.published.to_string()).unwrap_or_default())
         })
     }),
     ("an address", |store, text, _| {

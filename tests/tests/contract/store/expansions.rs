@@ -1,0 +1,185 @@
+//! What is left of large audiences: walked in turns, followed up, forgotten at the end, never mixed up.
+
+use std::time::Duration;
+
+use watchbell::domain::{Audience, GroupId, Status, Tenant, Timestamp};
+use watchbell::store::{Expansion, NewAlert, Rest, Step, Store};
+
+use super::bed::{Bed, acme, at, but, firing, head, tenant, then, users};
+
+on_both_engines!(
+    an_audience_is_walked_page_by_page_and_forgotten_at_its_end,
+    a_holder_that_vanishes_is_followed_and_moves_nothing_any_more,
+    of_several_who_claim_at_once_one_holds_it,
+    tenants_take_turns_and_within_one_whoever_waits_longest,
+    what_is_open_already_stays_where_it_is,
+    a_later_version_ends_the_walk_of_the_same_audience_alone,
+    a_page_and_the_place_after_it_are_one_commit,
+);
+
+const LEASE: Duration = Duration::from_secs(15);
+
+/// `new`, with more people in this group than come with it.
+fn large(new: &NewAlert, group: &str) -> NewAlert {
+    let to = Audience { groups: vec![GroupId::parse(group).unwrap()], ..Audience::default() };
+    let rest = Rest { published: format!("{} to {group}", new.alert.id).into(), next_page: "p1".into() };
+    NewAlert { rest: Some(rest), ..but(new, |alert| alert.to = to) }
+}
+
+fn of_tenant(new: &NewAlert, name: &str) -> NewAlert {
+    but(new, |alert| alert.tenant = tenant(name))
+}
+
+async fn claim(store: &Store, after: Option<&Tenant>, now: Timestamp) -> anyhow::Result<Option<Expansion>> {
+    Ok(store.claim_expansion(after, now, LEASE).await?)
+}
+
+async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    assert_eq!(claim(store, None, at(0)).await?, None);
+    let big = large(&firing("big", &["ana"]), "ops");
+    store.record(std::slice::from_ref(&big), at(0)).await?;
+
+    let held = claim(store, None, at(1)).await?.unwrap();
+    assert_eq!((held.alert.as_str(), held.version, &*held.published), ("big", 1, "big to ops"));
+    assert_eq!((held.next_page.as_deref(), held.untold_page.as_deref()), (Some("p1"), None));
+    assert_eq!(held.began_at, at(0));
+    assert_eq!(claim(store, None, at(2)).await?, None, "it is in somebody's hands");
+
+    let page = NewAlert { recipients: users(&["ben", "cleo"]), rest: None, ..big.clone() };
+    let rows = store.record_page(&held, &page, Step { page: "p1", next_page: Some("p2") }, at(2)).await?;
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.changed));
+    store.release_expansion(&held, at(3)).await?;
+
+    let held = claim(store, None, at(3)).await?.unwrap();
+    assert_eq!((held.next_page.as_deref(), held.untold_page.as_deref()), (Some("p2"), None));
+    let page = NewAlert { recipients: users(&["dan"]), ..page };
+    store.record_page(&held, &page, Step { page: "p2", next_page: None }, at(4)).await?;
+    store.release_expansion(&held, at(4)).await?;
+    assert_eq!(claim(store, None, at(9_999)).await?, None, "nobody is left");
+    for name in ["ana", "ben", "cleo", "dan"] {
+        assert_eq!(head(store, &acme(name)).await?.seq, 1, "{name}");
+    }
+    Ok(())
+}
+
+async fn a_holder_that_vanishes_is_followed_and_moves_nothing_any_more(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let big = large(&firing("big", &["ana"]), "ops");
+    store.record(std::slice::from_ref(&big), at(0)).await?;
+    let page = |names: &[&str]| NewAlert { recipients: users(names), rest: None, ..big.clone() };
+    let gone = claim(store, None, at(0)).await?.unwrap();
+    store.record_page(&gone, &page(&["ben"]), Step { page: "p1", next_page: Some("p2") }, at(1)).await?;
+    assert_eq!(claim(store, None, at(14)).await?, None, "the lease still runs");
+
+    let held = claim(store, None, at(15)).await?.unwrap();
+    assert_eq!(held.untold_page.as_deref(), Some("p1"), "nobody knows whether it was told");
+    let again =
+        store.record_page(&held, &page(&["ben"]), Step { page: "p1", next_page: Some("p2") }, at(16)).await?;
+    assert!(!again[0].changed, "recorded once");
+
+    store.record_page(&gone, &page(&["cleo"]), Step { page: "p7", next_page: Some("p8") }, at(17)).await?;
+    store.release_expansion(&gone, at(17)).await?;
+    assert_eq!(claim(store, None, at(18)).await?, None, "whoever is gone lets go of nothing");
+    store.release_expansion(&held, at(18)).await?;
+    let next = claim(store, None, at(18)).await?.unwrap();
+    assert_eq!((next.next_page.as_deref(), next.untold_page.as_deref()), (Some("p2"), None));
+    Ok(())
+}
+
+async fn of_several_who_claim_at_once_one_holds_it(bed: &Bed) -> anyhow::Result<()> {
+    bed.store.record(&[large(&firing("big", &["ana"]), "ops")], at(0)).await?;
+    let (one, two, three) = (bed.another_handle(), bed.another_handle(), bed.another_handle());
+    let claims = tokio::try_join!(
+        one.claim_expansion(None, at(1), LEASE),
+        two.claim_expansion(None, at(1), LEASE),
+        three.claim_expansion(None, at(1), LEASE),
+    )?;
+    let held = [claims.0, claims.1, claims.2].into_iter().flatten().count();
+    assert_eq!(held, 1);
+    Ok(())
+}
+
+async fn tenants_take_turns_and_within_one_whoever_waits_longest(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    for (second, id) in ["a1", "a2", "a3"].into_iter().enumerate() {
+        store.record(&[large(&firing(id, &["ana"]), "ops")], at(second as i64)).await?;
+    }
+    store.record(&[large(&of_tenant(&firing("g1", &["ana"]), "globex"), "ops")], at(9)).await?;
+    let (mut order, mut last) = (Vec::new(), None);
+    for turn in 0..8 {
+        let held = claim(store, last.as_ref(), at(10 + turn)).await?.unwrap();
+        store.release_expansion(&held, at(10 + turn)).await?;
+        order.push(held.alert.to_string());
+        last = Some(held.tenant);
+    }
+    assert_eq!(order, ["a1", "g1", "a2", "g1", "a3", "g1", "a1", "g1"]);
+    Ok(())
+}
+
+/// Delivered twice, or published twice.
+async fn what_is_open_already_stays_where_it_is(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let big = large(&firing("big", &["ana"]), "ops");
+    store.record(std::slice::from_ref(&big), at(0)).await?;
+    let held = claim(store, None, at(0)).await?.unwrap();
+    let nobody = NewAlert { recipients: Vec::new(), rest: None, ..big.clone() };
+    store.record_page(&held, &nobody, Step { page: "p1", next_page: Some("p2") }, at(1)).await?;
+    store.record(std::slice::from_ref(&big), at(1)).await?;
+    store.release_expansion(&held, at(2)).await?;
+    let held = claim(store, None, at(2)).await?.unwrap();
+    assert_eq!(held.next_page.as_deref(), Some("p2"));
+
+    // The same alert for others is another audience, and begins at its beginning.
+    store.record(&[large(&big, "dev")], at(3)).await?;
+    let other = claim(store, None, at(3)).await?.unwrap();
+    assert_eq!((&*other.published, other.next_page.as_deref()), ("big to dev", Some("p1")));
+    Ok(())
+}
+
+async fn a_later_version_ends_the_walk_of_the_same_audience_alone(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let first = firing("big", &["ana"]);
+    store.record(&[large(&first, "ops")], at(0)).await?;
+    store.record(&[large(&first, "dev")], at(1)).await?;
+    let gone = claim(store, None, at(2)).await?.unwrap();
+    assert_eq!(&*gone.published, "big to ops");
+    let over = large(&then(&first, Status::Resolved), "ops");
+    store.record(std::slice::from_ref(&over), at(3)).await?;
+
+    // Whoever is in the middle of the earlier one tells what is stored, and ends there.
+    let page = NewAlert { recipients: users(&["ben"]), rest: None, ..large(&first, "ops") };
+    let rows = store.record_page(&gone, &page, Step { page: "p1", next_page: Some("p2") }, at(4)).await?;
+    assert_eq!((rows[0].version, &rows[0].content), (2, &over.content));
+    store.release_expansion(&gone, at(4)).await?;
+    let mut left = Vec::new();
+    while let Some(held) = claim(store, None, at(5)).await? {
+        left.push((held.version, held.published.to_string()));
+    }
+    left.sort();
+    assert_eq!(left, [(1, "big to dev".to_owned()), (2, "big to ops".to_owned())]);
+    Ok(())
+}
+
+async fn a_page_and_the_place_after_it_are_one_commit(bed: &Bed) -> anyhow::Result<()> {
+    let big = large(&firing("big", &["ana"]), "ops");
+    bed.store.record(std::slice::from_ref(&big), at(0)).await?;
+    let names: Vec<String> = (0..200).map(|n| format!("u{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let page = NewAlert { recipients: users(&names), rest: None, ..big };
+    for given_up_after in [0, 1, 2, 4, 8, 16, 32, 64] {
+        let held = claim(&bed.store, None, at(1_000 * (given_up_after + 1))).await?.unwrap();
+        let step = Step { page: "p1", next_page: Some("p2") };
+        let recording = bed.store.record_page(&held, &page, step, at(1));
+        let waited = Duration::from_millis(given_up_after as u64);
+        let answered = tokio::time::timeout(waited, recording).await;
+        let place = claim(&bed.store, None, at(1_000 * (given_up_after + 1) + 500)).await?.unwrap();
+        let recorded = head(&bed.store, &acme("u199")).await?.seq;
+        assert_eq!(place.next_page.as_deref(), if recorded == 1 { Some("p2") } else { Some("p1") });
+        assert!(answered.is_err() || recorded == 1, "what was answered is there");
+    }
+    Ok(())
+}

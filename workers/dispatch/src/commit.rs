@@ -1,0 +1,203 @@
+//! Commits what is prepared, one batch at a time, each in as few commits as its rows need.
+//!
+//! What holds here:
+//! - Alerts are committed in the order they came. Which version an alert shows does not depend on it: the store decides
+//!   under a lock, for every dispatcher alike.
+//! - Whom an earlier version reached is looked for after the later one is committed. From then on nobody is reached by an
+//!   earlier one any more, so nobody is overlooked, whichever batch or process held the earlier one.
+//! - An alert is handed on to be settled when it is recorded for everybody, or for its first people together with what is
+//!   left of its audience.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use watchbell::{
+    store::{NewAlert, ROWS_PER_COMMIT_MAX, RecordedRow, Rest, StoreError},
+    wire::alert::encode_alert,
+};
+
+use crate::{
+    Dispatch,
+    audience::{self, Page, Position},
+    intake::Refused,
+    patience::{NotStored, patiently},
+    rules::Rules,
+    search::Parts,
+    take::{Prepared, Then, next_batch, then},
+    tell::Committed,
+};
+
+/// Alerts whose earlier readers are looked for at once.
+const EARLIER_READS_MAX: usize = 4;
+
+/// Shutdown came while the store was waited for. What is unsettled goes back to the queue.
+struct Leaving;
+
+/// The second stage.
+pub(crate) struct Recorder<'a> {
+    pub(crate) dispatch: &'a Dispatch,
+    pub(crate) rules: Rules,
+    pub(crate) committed: mpsc::Sender<Committed>,
+    pub(crate) refused: mpsc::Sender<Refused>,
+    /// Told when there is something left of an audience.
+    pub(crate) opened: Arc<Notify>,
+}
+
+impl Recorder<'_> {
+    /// Until nothing is prepared any more, or, the store being down, until `shutdown`.
+    pub(crate) async fn run(self, mut prepared: mpsc::Receiver<Prepared>, shutdown: &CancellationToken) {
+        let config = &self.dispatch.config;
+        loop {
+            let batch = next_batch(&mut prepared, config.batch_max, config.batch_wait).await;
+            if batch.is_empty() {
+                return;
+            }
+            for part in by_rows(batch, |one| one.recipients.len()) {
+                if self.commit(part, shutdown).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sees alerts through to being handed on; parks those that the store refuses.
+    async fn commit(&self, batch: Vec<Prepared>, shutdown: &CancellationToken) -> Result<(), Leaving> {
+        let mut parts = Parts::of(batch);
+        while let Some(part) = parts.next() {
+            match self.record(&part, shutdown).await {
+                Ok((alerts, rows)) => {
+                    let (later, done): (Vec<_>, Vec<_>) =
+                        part.into_iter().partition(|one| one.then == Then::Earlier);
+                    let settled = done.into_iter().map(|one| one.taken.delivery).collect();
+                    self.hand_on(Committed { alerts, rows, settled }).await?;
+                    parts.add(self.whom_earlier_ones_reached(later, shutdown).await?);
+                }
+                Err(NotStored::Leaving) => return Err(Leaving),
+                Err(NotStored::Refused(error)) => {
+                    if let Some(culprit) = parts.refused(part) {
+                        self.park(culprit, &error).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One commit. Answers which of its rows the pods are to be told of.
+    async fn record(
+        &self,
+        part: &[Prepared],
+        shutdown: &CancellationToken,
+    ) -> Result<(Vec<NewAlert>, Vec<RecordedRow>), NotStored> {
+        let now = self.dispatch.clock.now();
+        let alerts: Vec<NewAlert> = part.iter().map(|one| self.new_alert(one, now)).collect();
+        let begun = std::time::Instant::now();
+        let mut rows = patiently(shutdown, || self.dispatch.store.record(&alerts, now)).await?;
+        metrics::histogram!("watchbell_dispatch_commit_seconds").record(begun.elapsed().as_secs_f64());
+        if alerts.iter().any(|new| new.rest.is_some()) {
+            self.opened.notify_one();
+        }
+        count(&rows);
+        // An unchanged row is told again only after a crash between commit and publish; a producer's repetition is not.
+        rows.retain(|row| row.changed || part[row.alert].taken.delivery.redelivered);
+        Ok((alerts, rows))
+    }
+
+    fn new_alert(&self, one: &Prepared, now: jiff::Timestamp) -> NewAlert {
+        let rest = match &one.then {
+            Then::Settle | Then::Earlier => None,
+            Then::Expand(next) => Some(Rest {
+                published: String::from_utf8_lossy(&encode_alert(&one.taken.alert)).into(),
+                next_page: next.to_string(),
+            }),
+        };
+        let (alert, content) = (&one.taken.alert, &one.taken.content);
+        NewAlert { rest, ..self.rules.apply(alert, content, one.recipients.clone(), now, now) }
+    }
+
+    /// Alerts that were recorded for whom they name: each once more, for whom only an earlier version reached. Those that
+    /// nobody else holds are handed on.
+    async fn whom_earlier_ones_reached(
+        &self,
+        recorded: Vec<Prepared>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<Prepared>, Leaving> {
+        let look = |one: Prepared| async move {
+            let (alert, store) = (&one.taken.alert, &self.dispatch.store);
+            let page = patiently(shutdown, || audience::page(alert, &Position::EARLIER, store)).await;
+            (one, page)
+        };
+        let looked: Vec<_> = stream::iter(recorded).map(look).buffered(EARLIER_READS_MAX).collect().await;
+        let (mut again, mut settled) = (Vec::new(), Vec::new());
+        for (one, page) in looked {
+            match page {
+                Ok(Page { recipients, next }) if recipients.is_empty() && next.is_done() => {
+                    settled.push(one.taken.delivery);
+                }
+                Ok(Page { recipients, next }) => {
+                    again.push(Prepared { recipients, then: then(next), ..one });
+                }
+                Err(NotStored::Leaving) => return Err(Leaving),
+                Err(NotStored::Refused(error)) => {
+                    self.park(one, &error).await?;
+                }
+            }
+        }
+        self.hand_on(Committed { alerts: Vec::new(), rows: Vec::new(), settled }).await?;
+        Ok(again)
+    }
+
+    async fn park(&self, culprit: Prepared, error: &StoreError) -> Result<(), Leaving> {
+        let refused = Refused::by_store(culprit.taken.delivery, error);
+        self.refused.send(refused).await.map_err(|_| Leaving)
+    }
+
+    async fn hand_on(&self, committed: Committed) -> Result<(), Leaving> {
+        if committed.rows.is_empty() && committed.settled.is_empty() {
+            return Ok(());
+        }
+        // The next stage ends only after this one.
+        self.committed.send(committed).await.map_err(|_| Leaving)
+    }
+}
+
+pub(crate) fn count(rows: &[RecordedRow]) {
+    let changed = rows.iter().filter(|row| row.changed).count();
+    metrics::counter!("watchbell_dispatch_rows_total", "outcome" => "recorded").increment(changed as u64);
+    metrics::counter!("watchbell_dispatch_rows_total", "outcome" => "duplicate")
+        .increment((rows.len() - changed) as u64);
+}
+
+/// In parts of at most [`ROWS_PER_COMMIT_MAX`] rows, in their order. One that has more rows by itself is a part of its own.
+fn by_rows<T>(batch: Vec<T>, rows: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut parts: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for one in batch {
+        match parts.last_mut() {
+            Some(part) if rows(&one) <= room => {
+                room -= rows(&one);
+                part.push(one);
+            }
+            _ => {
+                room = ROWS_PER_COMMIT_MAX.saturating_sub(rows(&one));
+                parts.push(vec![one]);
+            }
+        }
+    }
+    parts
+}
+
+#[test]
+fn a_batch_is_committed_in_parts_that_keep_its_order() {
+    const MAX: usize = ROWS_PER_COMMIT_MAX;
+    for (why, rows, expected) in [
+        ("nothing", vec![], vec![]),
+        ("everything fits", vec![1, 2, 0, 3], vec![vec![1, 2, 0, 3]]),
+        ("to the last row", vec![MAX - 1, 1, 1], vec![vec![MAX - 1, 1], vec![1]]),
+        ("one too many by itself", vec![1, MAX + 1, 1], vec![vec![1], vec![MAX + 1], vec![1]]),
+    ] {
+        assert_eq!(by_rows(rows, |rows| *rows), expected, "{why}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Alerts through the whole worker, on the embedded broker and SQLite.
+
+mod bed;
+mod expansions;
+mod flow;
+mod versions;
