@@ -185,6 +185,15 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Starts one more dispatcher of a fleet of services, under this name, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It did not become ready; the log is in the error.
+    pub async fn add_dispatcher(&mut self, name: &'static str) -> anyhow::Result<()> {
+        self.start_role(name, &["run", "dispatch"], &[])?;
+        self.ready(name).await
+    }
+
     fn empty(engine: Engine, scratch: Scratch, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         std::fs::write(scratch.path().join("watchbell.toml"), toml)?;
         Ok(Self {

@@ -41,9 +41,9 @@ macro_rules! on_both_engines {
 
 mod bed;
 mod crashes;
+mod expansions;
 mod history;
 mod plans;
-mod expansions;
 mod presence;
 mod reading;
 mod receipts;

@@ -7,6 +7,7 @@ mod bounds;
 mod commands;
 mod dead;
 mod devices;
+mod dispatching;
 mod identities;
 mod outages;
 mod presence;

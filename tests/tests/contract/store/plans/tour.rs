@@ -15,7 +15,7 @@ use watchbell::domain::{
 };
 use watchbell::store::{
     Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, NewEvent,
-    Stepped, Store, Told, Walk,
+    Rest, Step, Stepped, Store, Told, Walk,
 };
 
 use super::super::bed::{LEASE, acme, alert_id, but, firing, receipt, tenant, then, user, users};
@@ -78,12 +78,31 @@ impl Tour<'_> {
         let over: Vec<NewAlert> = later.iter().map(|new| then(new, Status::Resolved)).collect();
         self.store.record(&over, self.at(2)).await?;
         (self.heard)("record: resolved");
-        let paged = NewAlert { reached: Some("page 2".into()), ..over[0].clone() };
-        self.store.record(std::slice::from_ref(&paged), self.at(2)).await?;
-        self.store.reached(&paged.alert).await?;
-        (self.heard)("reached");
-        self.store.recipients_after(&tenant("acme"), &paged.alert.id, Some(&user("b")), 3).await?;
+        self.expansions().await?;
+        self.store.recipients_after(&tenant("acme"), &over[0].alert.id, Some(&user("b")), 3).await?;
         (self.heard)("recipients_after");
+        Ok(())
+    }
+
+    /// What is left of a large audience.
+    async fn expansions(&mut self) -> anyhow::Result<()> {
+        let rest = Rest { published: "as published".into(), next_page: "page 1".to_owned() };
+        let first = NewAlert { rest: Some(rest), ..self.alert("large", &["ana", "p1", "newcomer"]) };
+        self.store.record(std::slice::from_ref(&first), self.at(2)).await?;
+        (self.heard)("record: the first of many");
+        let later = then(&first, Status::Firing);
+        self.store.record(std::slice::from_ref(&later), self.at(2)).await?;
+        (self.heard)("record: the first of many, a later version");
+        for next_page in [Some("page 2"), None] {
+            let held = self.store.claim_expansion(Some(&tenant("zzz")), self.at(3), LEASE).await?;
+            (self.heard)("claim_expansion");
+            let held = held.ok_or_else(|| anyhow::anyhow!("there is one"))?;
+            let page = NewAlert { recipients: users(&["p2", "p3"]), rest: None, ..later.clone() };
+            self.store.record_page(&held, &page, Step { page: "page 1", next_page }, self.at(3)).await?;
+            (self.heard)("record_page");
+            self.store.release_expansion(&held, self.at(3)).await?;
+            (self.heard)("release_expansion");
+        }
         Ok(())
     }
 
