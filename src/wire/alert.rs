@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
@@ -42,9 +42,9 @@ struct AlertV1 {
     title: String,
     body: Option<String>,
     url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "labels_without_null")]
     labels: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     data: Map<String, Value>,
     policy: Option<String>,
     collapse_key: Option<String>,
@@ -56,12 +56,30 @@ struct AlertV1 {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AudienceV1 {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     users: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     groups: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     everyone: bool,
+}
+
+/// Many languages write `null` for a field that has no value.
+pub(super) fn null_is_absent<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// The same, for each label, too.
+pub(super) fn labels_without_null<'de, D>(from: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let labels: BTreeMap<String, Option<String>> = null_is_absent(from)?;
+    Ok(labels.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// What the edge knows that the alert may leave out.
@@ -96,6 +114,7 @@ const PATH_BYTES_MAX: usize = 256;
 /// # Errors
 /// [`InvalidAlert`] names the first field at fault, and repeats no value (I12).
 pub fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
+    let json = super::without_bom(json);
     if json.trim_ascii_start().first() == Some(&b'[') {
         // serde would take a list for the fields in their order.
         return Err(InvalidAlert::new(whole, "has the wrong type: expected an object"));

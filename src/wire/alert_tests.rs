@@ -156,3 +156,44 @@ fn what_is_encoded_reads_back_as_the_same_alert() {
     let content = content_of(&alert);
     assert!(!content.contains("acme") && !content.contains("users"), "the audience stays inside: {content}");
 }
+
+#[test]
+fn null_is_absent_and_a_byte_order_mark_is_passed_over() {
+    let defaults = Defaults {
+        tenant: Tenant::parse("acme").ok(),
+        id: AlertId::parse("a").ok(),
+        now: "2026-11-21T12:00:00Z".parse().unwrap(),
+    };
+    let plain = parse_alert(br#"{"to": {"users": ["ana"]}, "title": "t"}"#, &defaults).unwrap();
+    let every = [
+        "id",
+        "version",
+        "tenant",
+        "source",
+        "category",
+        "severity",
+        "status",
+        "body",
+        "url",
+        "labels",
+        "data",
+        "policy",
+        "collapse_key",
+        "occurred_at",
+        "expires_at",
+        "dismissed_until",
+        "kind",
+    ];
+    for field in every {
+        let json = format!(
+            r#"{{"to": {{"users": ["ana"], "groups": null, "everyone": null}}, "title": "t", "{field}": null}}"#
+        );
+        assert_eq!(parse_alert(json.as_bytes(), &defaults).as_ref(), Ok(&plain), "{field}");
+    }
+    let labels = br#"{"to": {"users": ["ana"]}, "title": "t", "labels": {"a": null}}"#;
+    assert_eq!(parse_alert(labels, &defaults).as_ref(), Ok(&plain));
+    let marked = b"\xef\xbb\xbf{\"to\": {\"users\": [\"ana\"]}, \"title\": \"t\"}";
+    assert_eq!(parse_alert(marked, &defaults), Ok(plain));
+    let event = b"\xef\xbb\xbf{\"kind\": \"event\"}";
+    assert_eq!(crate::wire::kind_of(event), crate::wire::Kind::Event);
+}

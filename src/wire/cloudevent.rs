@@ -74,6 +74,29 @@ pub fn plain_of<'a>(
     }
 }
 
+/// An event in binary mode over HTTP in the plain form: its attributes apart, by their names, and its data as `body`. An
+/// empty body is an event without data.
+///
+/// # Errors
+/// As for [`plain_of`].
+pub fn plain_of_binary(
+    attributes: &BTreeMap<String, String>,
+    body: &[u8],
+    kind: Kind,
+) -> Result<Vec<u8>, InvalidAlert> {
+    if body.len() > ALERT_BYTES_MAX {
+        let problem = format!("is {} bytes of JSON, at most {ALERT_BYTES_MAX} are accepted", body.len());
+        return Err(InvalidAlert::new("data", problem));
+    }
+    let data = match body.trim_ascii().is_empty() {
+        true => Map::new(),
+        false => alert::read("data", body)?,
+    };
+    let attributes =
+        attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    plain(&attributes, data, kind)
+}
+
 /// An event with its attributes around it in the plain form. `kind` is what it is when it does not say.
 ///
 /// # Errors
@@ -94,8 +117,8 @@ pub fn plain_of_structured(json: &[u8], kind: Kind) -> Result<Vec<u8>, InvalidAl
     }
     let data = match attributes.remove("data") {
         Some(Value::Object(data)) => data,
+        None | Some(Value::Null) => Map::new(),
         Some(_) => return Err(InvalidAlert::new("data", "has the wrong type: expected an object")),
-        None => Map::new(),
     };
     plain(&attributes, data, kind)
 }

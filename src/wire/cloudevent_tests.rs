@@ -174,3 +174,43 @@ fn what_is_no_cloudevent_stays_as_it_is() {
         assert_eq!(refusal.field, "content_type", "{refused}");
     }
 }
+
+#[test]
+fn binary_mode_over_http_is_the_same_event() {
+    let attributes: BTreeMap<String, String> = [
+        ("specversion", "1.0"),
+        ("id", ID),
+        ("source", "/disks"),
+        ("type", "full"),
+        ("time", "2026-11-21T12:00:00Z"),
+        ("severity", "critical"),
+        ("version", "3"),
+        ("other", "x"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let plain = plain_of_binary(&attributes, alert().to_string().as_bytes(), Kind::Alert).unwrap();
+    let plain: Value = serde_json::from_slice(&plain).unwrap();
+    let expected = with(
+        alert(),
+        json!({"id": ID, "source": "/disks", "category": "full", "occurred_at": "2026-11-21T12:00:00Z",
+            "severity": "critical", "version": 3}),
+    );
+    assert_eq!(plain, expected);
+    let event = plain_of_binary(&attributes, b"", Kind::Event).unwrap();
+    let event: Value = serde_json::from_slice(&event).unwrap();
+    assert_eq!(
+        (&event["kind"], &event["data"], &event["type"]),
+        (&json!("event"), &json!({}), &json!("full"))
+    );
+    let without = |name: &str| {
+        let mut attributes = attributes.clone();
+        attributes.remove(name);
+        plain_of_binary(&attributes, b"{}", Kind::Alert).unwrap_err().field
+    };
+    assert_eq!(
+        (without("id").as_str(), without("source").as_str(), without("type").as_str()),
+        ("id", "source", "type")
+    );
+    assert_eq!(plain_of_binary(&attributes, b"[1]", Kind::Alert).unwrap_err().field, "data");
+}

@@ -29,7 +29,7 @@ pub fn kind_of(json: &[u8]) -> Kind {
         #[serde(borrow)]
         kind: Option<Cow<'a, str>>,
     }
-    match serde_json::from_slice::<Said<'_>>(json) {
+    match serde_json::from_slice::<Said<'_>>(super::without_bom(json)) {
         Ok(Said { kind: Some(kind) }) if kind == "event" => Kind::Event,
         Ok(_) | Err(_) => Kind::Alert,
     }
@@ -47,9 +47,9 @@ struct EventV1 {
     r#type: String,
     source: Option<String>,
     severity: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "alert::labels_without_null")]
     labels: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "alert::null_is_absent")]
     data: Map<String, Value>,
     keep: Option<u64>,
     occurred_at: Option<String>,

@@ -25,6 +25,11 @@ pub use close::CloseCode;
 pub use event::{Kind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
 
+/// Text without the byte-order mark that some editors and languages begin UTF-8 with.
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// Headers of a message that was refused, or set aside otherwise (I11).
 pub mod refused {
     /// What they all begin with.
