@@ -165,6 +165,11 @@ impl Policies {
         own.or_else(|| self.everybody.by_name.get(name))
     }
 
+    /// Whether every tenant has a policy of that name.
+    pub fn is_for_everybody(&self, name: &str) -> bool {
+        self.everybody.by_name.contains_key(name)
+    }
+
     /// The tenant's policy of that name, or `default` when it was removed after alerts were recorded under it.
     pub fn get_or_default(&self, tenant: &Tenant, name: &str) -> &Policy {
         // `new` put `default` in, and nothing takes one out.

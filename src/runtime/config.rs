@@ -21,11 +21,15 @@ pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
+    hook_config,
     http::Network,
 };
 use crate::domain::{Channel, Secret, policy::Policies};
 
-pub use super::escalation_config::RestraintSection;
+pub use super::{
+    escalation_config::RestraintSection,
+    hook_config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig},
+};
 
 mod values;
 
@@ -75,6 +79,10 @@ pub struct Config {
     pub log: LogConfig,
     /// Streams under a team's existing addresses.
     pub mount: Vec<MountConfig>,
+    /// Other products' alerts, read by expressions.
+    pub hook: Vec<HookConfig>,
+    /// Whom the alerts of hooks are for, by their labels. The first that matches decides.
+    pub route: Vec<RouteConfig>,
     /// How much one person gets at once.
     pub restraint: RestraintSection,
     /// Escalation policies by name.
@@ -508,6 +516,7 @@ impl Config {
         for mount in &self.mount {
             mount.check().with_context(|| format!("mount {}", mount.path))?;
         }
+        hook_config::check(&self.hook)?;
         self.socket.check()?;
         if let Some(secret) = &self.auth.unsubscribe_secret {
             ensure!(secret.expose().len() >= 32, "auth.unsubscribe_secret must have at least 32 bytes");

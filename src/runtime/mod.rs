@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 mod escalation_config;
 pub mod health;
+mod hook_config;
 pub mod http;
 mod provider_config;
 pub mod telemetry;

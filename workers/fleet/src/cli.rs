@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Topology(TopologyArgs),
     /// The configuration.
     Config(ConfigArgs),
+    /// What a hook would make of another product's payload.
+    Hook(HookArgs),
     /// Measure a running fleet.
     Bench(BenchArgs),
     /// Print a completion script for a shell.
@@ -328,9 +330,39 @@ pub(crate) struct ConfigArgs {
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say whether it holds together, and what it would not let you run.
-    Check,
+    Check {
+        /// An alert as JSON, or only its labels: say which `[[route]]` it takes and why.
+        #[arg(long, value_name = "FILE")]
+        sample: Option<PathBuf>,
+        /// Whose alert the sample is; `auth.default_tenant` otherwise, and `demo` for `up`.
+        #[arg(long, requires = "sample")]
+        tenant: Option<String>,
+    },
     /// Print everything that holds. Secrets print as `redacted`.
     Show,
+}
+
+#[derive(Args)]
+pub(crate) struct HookArgs {
+    #[command(subcommand)]
+    pub(crate) command: HookCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HookCommand {
+    /// Print the alerts that a payload would become, whom they are for and why. Nothing is published.
+    Try {
+        /// Which: `alertmanager`, `grafana`, …, or the path of a `[[hook]]`.
+        name: String,
+        /// The payload, as JSON; `-` reads standard input.
+        file: PathBuf,
+        /// What stands behind the address: `users=ana&policy=critical`.
+        #[arg(long, default_value = "", value_name = "QUERY")]
+        query: String,
+        /// Whose alerts; `auth.default_tenant` otherwise, and `demo` for `up`.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
 }
 
 #[derive(Args)]

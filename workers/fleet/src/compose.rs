@@ -32,7 +32,7 @@ use watchbell::{
 };
 use watchbell_dispatch::Dispatch;
 use watchbell_fallback::{Chance, Fallback, Guard, Rates};
-use watchbell_ingest::Ingest;
+use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
@@ -185,6 +185,8 @@ impl Process {
         self.health.add_check(store_check(store.clone()));
         if roles.contains(&Role::Ingest) {
             let ingest = Ingest {
+                hooks: Arc::new(ConfiguredHooks::new(&self.config.hook)?),
+                routes: Arc::new(Routes::new(&self.config.route, &policies)?),
                 rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };

@@ -55,6 +55,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Restored(args) => commands::restored::run(&config()?, &args).await,
         Command::Topology(args) => commands::topology::run(args, config).await,
         Command::Config(args) => commands::config::run(&args, &config()?),
+        Command::Hook(args) => commands::hook::run(&args, &config()?),
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Completions(args) => {
             commands::completions(&args);

@@ -21,6 +21,7 @@ use crate::{
     App, Shared,
     batch::{self, Batch, Form, at_index},
     count::What,
+    hooks,
     limits::TIMELINE_RECIPIENTS_MAX,
     publish, request,
     request::RawPath,
@@ -39,6 +40,8 @@ pub async fn accept(
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let body = request::body(body).await?;
+    let (form, body) =
+        form.unwrapped(&parts.headers, body, Kind::Alert).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let trace = publish::trace_of(&parts.headers);
     let read = || {
         let batch = Batch::read(What::Alert, form, &body)?;
@@ -150,12 +153,22 @@ pub async fn timeline(
         query.get("user").map(|user| request::name("user", user, |text| UserId::parse(text))).transpose()?;
     let store = &shared.ingest.store;
     let stored = store.latest(&tenant, &id).await.map_err(|error| store_problem(&error))?;
-    stored.ok_or_else(unknown)?;
+    let notes = notes_of(&stored.ok_or_else(unknown)?.content);
     let recipients =
         store.timeline(&tenant, &id, user.as_ref(), limit).await.map_err(|error| store_problem(&error))?;
     let counts = store.counts(&tenant, &id).await.map_err(|error| store_problem(&error))?;
     let recipients: Vec<Value> = recipients.iter().map(recipient_json).collect();
-    Ok(Json(json!({ "counts": counts_json(&counts), "recipients": recipients })).into_response())
+    let mut answer = json!({ "counts": counts_json(&counts), "recipients": recipients });
+    if !notes.is_null() {
+        answer["notes"] = notes;
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// What a hook noted about how it read the alert; `null` for any other alert.
+fn notes_of(content: &str) -> Value {
+    let content: Value = serde_json::from_str(content).unwrap_or_default();
+    content["data"][hooks::NOTES].clone()
 }
 
 /// Delivery is what providers and screens said, engagement what people did.

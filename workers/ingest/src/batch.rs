@@ -5,6 +5,8 @@
 use std::{borrow::Cow, fmt, ops::ControlFlow};
 
 use axum::http::HeaderMap;
+use bytes::Bytes;
+use percent_encoding::percent_decode;
 use serde::{
     Deserialize,
     de::{Deserializer, IgnoredAny, SeqAccess, Visitor},
@@ -12,13 +14,18 @@ use serde::{
 use serde_json::value::RawValue;
 use watchbell::{
     domain::InvalidName,
-    wire::{Kind, Problem, cloudevent},
+    wire::{Kind, Problem, cloudevent, without_bom},
 };
 
 use crate::{NewId, count::What, limits::ALERTS_MAX, request};
 
 const JSON: &str = "application/json";
 const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
+/// What attributes among headers begin with
+/// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, section 3.1.3).
+const ATTRIBUTE: &str = "ce-";
+/// The one that says that it is a CloudEvent.
+const SPECVERSION: &str = "ce-specversion";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How a body is written.
@@ -30,6 +37,8 @@ pub enum Form {
     Lines,
     /// A CloudEvent, or an array of them.
     CloudEvents,
+    /// The data of a CloudEvent, whose attributes are headers.
+    Binary,
 }
 
 impl Form {
@@ -44,8 +53,33 @@ impl Form {
         if [cloudevent::STRUCTURED, cloudevent::BATCH].contains(&request::media_type(headers).as_str()) {
             return Ok(Self::CloudEvents);
         }
+        if headers.contains_key(SPECVERSION) {
+            // A producer may leave out what type its data has.
+            if !request::media_type(headers).is_empty() {
+                request::expect_type(headers, &[JSON])?;
+            }
+            return Ok(Self::Binary);
+        }
         request::expect_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED])?;
         Ok(Self::Json)
+    }
+
+    /// The body without what is around it: of a CloudEvent in binary mode the plain form, of any other what it was.
+    ///
+    /// # Errors
+    /// 422 for attributes that are none.
+    pub fn unwrapped(self, headers: &HeaderMap, body: Bytes, kind: Kind) -> Result<(Self, Bytes), Problem> {
+        if self != Self::Binary {
+            return Ok((self, body));
+        }
+        let attributes = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().strip_prefix(ATTRIBUTE)?, value)))
+            .map(|(name, value)| (name.to_owned(), attribute_of(value.as_bytes())))
+            .collect();
+        let plain = cloudevent::plain_of_binary(&attributes, &body, kind);
+        let plain = plain.map_err(|error| Problem::invalid(error.field, error.problem))?;
+        Ok((Self::Json, plain.into()))
     }
 
     /// One of the body's items in the plain form. `kind` is what a CloudEvent is when it does not say.
@@ -54,7 +88,7 @@ impl Form {
     /// 422 for what is no CloudEvent.
     pub fn plain(self, raw: &str, kind: Kind) -> Result<Cow<'_, str>, Problem> {
         match self {
-            Self::Json | Self::Lines => Ok(Cow::Borrowed(raw)),
+            Self::Json | Self::Lines | Self::Binary => Ok(Cow::Borrowed(raw)),
             Self::CloudEvents => {
                 let plain = cloudevent::plain_of_structured(raw.as_bytes(), kind);
                 let plain = plain.map_err(|error| Problem::invalid(error.field, error.problem))?;
@@ -80,10 +114,16 @@ impl<'a> Batch<'a> {
     /// It is not JSON, or there are more than [`ALERTS_MAX`].
     pub fn read(what: What, form: Form, body: &'a [u8]) -> Result<Self, Problem> {
         match form {
-            Form::Json | Form::CloudEvents => split_json(what, body),
+            Form::Json | Form::CloudEvents | Form::Binary => split_json(what, body),
             Form::Lines => split_lines(what, body),
         }
     }
+}
+
+/// The text of an attribute: a header has it in quotes, or percent-encoded where it is not ASCII.
+fn attribute_of(value: &[u8]) -> String {
+    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    percent_decode(quoted.unwrap_or(value)).decode_utf8_lossy().into_owned()
 }
 
 fn split_json(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
@@ -103,6 +143,8 @@ fn split_json(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
 fn split_lines(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
     let mut items = Vec::new();
     for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        // Files that were put together have a mark in their midst.
+        let line = without_bom(line);
         if line.trim_ascii().is_empty() {
             continue; // A line break at the end, or one too many.
         }

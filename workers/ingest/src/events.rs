@@ -32,6 +32,8 @@ pub async fn accept(
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let body = request::body(body).await?;
+    let (form, body) =
+        form.unwrapped(&parts.headers, body, Kind::Event).inspect_err(|_| What::Event.count("invalid", 1))?;
     let read = || {
         let batch = Batch::read(What::Event, form, &body)?;
         let defaults = EventDefaults {

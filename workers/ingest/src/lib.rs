@@ -9,16 +9,14 @@
 //!
 //! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the routes in words in `openapi.json`.
 
-mod alertmanager;
 mod alerts;
 mod auth;
 mod batch;
 mod count;
 mod events;
-mod hook;
+mod hooks;
 pub mod key;
 mod limits;
-mod pagerduty;
 mod patch;
 mod people;
 mod publish;
@@ -53,6 +51,9 @@ use watchbell::{
     wire::Problem,
 };
 
+pub use hooks::{ConfiguredHooks, NOTES, Routes, Setting, routes_of_sample, try_out};
+
+use hooks::HOOKS;
 use limits::Limits;
 use rate::Rate;
 
@@ -69,6 +70,10 @@ pub struct Ingest {
     pub clock: Clock,
     /// For alerts without an id.
     pub new_id: NewId,
+    /// Other products' alerts, read by an operator's expressions.
+    pub hooks: Arc<ConfiguredHooks>,
+    /// Whom the alerts of hooks are for, by their labels.
+    pub routes: Arc<Routes>,
     /// Alerts and events that one tenant may publish each second; `None`: any number.
     pub rate_per_tenant: Option<NonZeroU32>,
 }
@@ -79,7 +84,16 @@ pub type NewId = Arc<dyn Fn() -> Uuid + Send + Sync>;
 impl Ingest {
     /// With UUIDv7 for alerts without an id: they sort by time, which databases like.
     pub fn new(broker: SharedBroker, store: Store, policies: Arc<Policies>, clock: Clock) -> Self {
-        Self { broker, store, policies, clock, new_id: Arc::new(Uuid::now_v7), rate_per_tenant: None }
+        Self {
+            broker,
+            store,
+            policies,
+            clock,
+            new_id: Arc::new(Uuid::now_v7),
+            hooks: Arc::default(),
+            routes: Arc::default(),
+            rate_per_tenant: None,
+        }
     }
 }
 
@@ -107,11 +121,15 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let mut router = Router::new();
     for Route { path, access, handler, .. } in routes() {
         // Outermost last: measured, then authenticated, then let in.
-        let handler = match access {
-            Access::RoutingKey => handler,
-            Access::ApiKey => handler
+        let with_key = |handler: MethodRouter<Arc<Shared>>| {
+            handler
                 .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
-                .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter)),
+                .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter))
+        };
+        let handler = match access {
+            Access::ApiKey => with_key(handler),
+            Access::InAddress => with_key(handler).route_layer(from_fn(hooks::accept::key_from_address)),
+            Access::RoutingKey => handler.route_layer(from_fn(hooks::accept::key_from_address)),
         };
         router = router.route(path, handler.route_layer(from_fn(measure)));
     }
@@ -147,26 +165,44 @@ struct Route {
 enum Access {
     /// The producer's key, and so a tenant.
     ApiKey,
+    /// The same, or the key is in the address.
+    InAddress,
     /// The same, or the key is in the body: the handler looks.
     RoutingKey,
 }
 
 /// Every route, once.
 fn routes() -> Vec<Route> {
-    vec![
+    let of_product = |product: &'static hooks::Hook| {
+        let accept =
+            move |shared, tenant, uri, request| hooks::accept::accept(product, shared, tenant, uri, request);
+        hook(Access::InAddress, product.path, accept)
+    };
+    let others = vec![
         keyed(Method::POST, "/v1/alerts", alerts::accept),
         keyed(Method::GET, "/v1/alerts/{id}", alerts::show),
         keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch),
         keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline),
         keyed(Method::POST, "/v1/topics/{topic}/events", events::accept),
-        keyed(Method::POST, "/v1/hooks/alertmanager", alertmanager::accept),
-        Route { access: Access::RoutingKey, ..keyed(Method::POST, "/v1/hooks/pagerduty", pagerduty::accept) },
+        hook(Access::RoutingKey, "/v1/hooks/pagerduty", hooks::pagerduty::accept),
+        hook(Access::RoutingKey, "/v1/hooks/pagerduty/v2/enqueue", hooks::pagerduty::accept),
+        hook(Access::InAddress, "/v1/hooks/{hook}", hooks::accept::accept_configured),
         keyed(Method::PUT, "/v1/users/{user}", people::put_user),
         keyed(Method::DELETE, "/v1/users/{user}/sessions", people::revoke_sessions),
         keyed(Method::GET, "/v1/groups/{group}/members", people::members),
         keyed(Method::PUT, "/v1/groups/{group}/members", people::change_members),
         keyed(Method::DELETE, "/v1/groups/{group}/members", people::remove_members),
-    ]
+    ];
+    others.into_iter().chain(HOOKS.iter().map(of_product)).collect()
+}
+
+/// A route of a hook, where the key may stand elsewhere than in a header.
+fn hook<H, T>(access: Access, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { access, ..keyed(Method::POST, path, handler) }
 }
 
 fn keyed<H, T>(method: Method, path: &'static str, handler: H) -> Route

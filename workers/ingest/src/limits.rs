@@ -4,6 +4,12 @@ use std::time::Duration;
 
 /// Alerts of one request.
 pub const ALERTS_MAX: usize = 1_000;
+/// Alerts of one post to a hook that are told one by one; the rest become one that says how many they are.
+pub const HOOK_ALERTS_TOLD_MAX: usize = ALERTS_MAX;
+/// Alerts of one post to a hook that are looked at. Those beyond it are only counted.
+pub const HOOK_ALERTS_READ_MAX: usize = 10_000;
+/// Alerts of one post that are over and come after those that are told: they end what was told before.
+pub const HOOK_ENDS_MAX: usize = 4_000;
 /// The body of one request, in bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.

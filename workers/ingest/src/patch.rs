@@ -16,7 +16,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{Alert, AlertId, Tenant},
+    domain::{Alert, AlertId, Audience, Tenant},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, parse_alert},
 };
@@ -26,7 +26,7 @@ use crate::{App, alerts, count::What, publish, request, request::RawPath, store_
 const TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
 const FIELDS: [&str; 8] =
     ["status", "severity", "title", "body", "url", "expires_at", "dismissed_until", "version"];
-/// Fields that `null` takes away; the others always have a value.
+/// Fields that `null` takes away; the others always have a value, and `null` leaves it as it is.
 const CLEARABLE: [&str; 4] = ["body", "url", "expires_at", "dismissed_until"];
 /// How long to look for the record of what was confirmed.
 const RECORDED_WAIT: Duration = Duration::from_secs(1);
@@ -66,17 +66,31 @@ pub fn merged(
     defaults: &Defaults,
 ) -> Result<Alert, Problem> {
     let version = next_version(stored.version, change.get("version"))?;
+    // Dispatch adds everybody who holds it.
+    with(stored, change, version, &Audience::default(), defaults)
+}
+
+/// The stored alert with the change in it, as this version, for those who hold it and for `to`.
+pub fn with(
+    stored: &LatestAlert,
+    change: &Map<String, Value>,
+    version: u32,
+    to: &Audience,
+    defaults: &Defaults,
+) -> Result<Alert, Problem> {
     let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
         .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
     for (field, value) in change {
         match value {
             Value::Null if CLEARABLE.contains(&field.as_str()) => drop(whole.remove(field)),
-            Value::Null => return Err(Problem::invalid(field, "must not be null: leave it out to keep it")),
+            Value::Null => {}
             value => drop(whole.insert(field.clone(), value.clone())),
         }
     }
     whole.insert("version".into(), version.into());
-    whole.insert("to".into(), json!({})); // Dispatch adds everybody who holds it.
+    let users: Vec<&str> = to.users.iter().map(|user| user.as_str()).collect();
+    let groups: Vec<&str> = to.groups.iter().map(|group| group.as_str()).collect();
+    whole.insert("to".into(), json!({"users": users, "groups": groups, "everyone": to.everyone}));
     if let Some(policy) = &stored.policy {
         whole.insert("policy".into(), policy.as_str().into());
     }
@@ -88,7 +102,7 @@ pub fn merged(
 fn next_version(stored: u32, given: Option<&Value>) -> Result<u32, Problem> {
     let number = || Problem::invalid("version", format!("must be a number from 1 to {}", u32::MAX));
     let last = || Problem::conflict("The alert has had its last version: publish another one.");
-    match given {
+    match given.filter(|given| !given.is_null()) {
         None => stored.checked_add(1).ok_or_else(last),
         Some(given) => match given.as_u64().and_then(|given| u32::try_from(given).ok()).ok_or_else(number)? {
             0 => Err(number()),
@@ -153,7 +167,7 @@ mod tests {
             ("a lower one is taken", 3, Some(json!(1)), Err(409)),
             ("they count from 1", 3, Some(json!(0)), Err(422)),
             ("not a number", 3, Some(json!("4")), Err(422)),
-            ("null is no number", 3, Some(json!(null)), Err(422)),
+            ("null is absent", 3, Some(json!(null)), Ok(4)),
             ("more than there are", 3, Some(json!(1_u64 << 32)), Err(422)),
             ("none is left", u32::MAX, None, Err(409)),
         ] {

@@ -17,7 +17,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
-use watchbell::{domain::InvalidName, wire::Problem};
+use watchbell::{
+    domain::InvalidName,
+    wire::{Problem, without_bom},
+};
 
 use crate::{
     App,
@@ -86,7 +89,8 @@ pub async fn body_within(body: Body, bytes_max: usize) -> Result<Bytes, Problem>
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(Bytes::from(whole))
+        let begin = whole.len() - without_bom(&whole).len();
+        Ok(Bytes::from(whole).slice(begin..))
     };
     let late = || Problem {
         kind: "urn:watchbell:problem:timeout".into(),
@@ -143,7 +147,7 @@ pub fn names<T>(
     parse: fn(&str) -> Result<T, InvalidName>,
 ) -> Result<Vec<T>, Problem> {
     let list = match object.get(field) {
-        None => return Ok(Vec::new()),
+        None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
         Some(_) => return Err(Problem::invalid(field, "has the wrong type: expected a list of names")),
     };

@@ -7,6 +7,7 @@ mod alerts;
 mod answers;
 mod events;
 mod fixture;
+mod hooks;
 mod keys;
 mod metrics;
 mod pagerduty;

@@ -1,6 +1,10 @@
 //! `watchbell config check|show`
 
+use std::path::Path;
+
+use jiff::Timestamp;
 use watchbell::runtime::Config;
+use watchbell_ingest::{ConfiguredHooks, Routes, Setting, routes_of_sample};
 use watchbell_socket::Authenticator;
 
 use crate::{
@@ -9,9 +13,29 @@ use crate::{
 };
 
 pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
-    match args.command {
+    match &args.command {
         ConfigCommand::Show => output::line(config),
-        ConfigCommand::Check => check(config)?,
+        ConfigCommand::Check { sample: None, .. } => check(config)?,
+        ConfigCommand::Check { sample: Some(sample), tenant } => explain(config, sample, tenant.as_deref())?,
+    }
+    Ok(())
+}
+
+/// Which route an alert takes, and why.
+fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Result<()> {
+    let policies = config.policies();
+    let tenant = super::tenant(tenant, config)?;
+    let setting = Setting {
+        hooks: &ConfiguredHooks::default(),
+        routes: &Routes::new(&config.route, &policies)?,
+        policies: &policies,
+        tenant: &tenant,
+        query: "",
+        now: Timestamp::now(),
+    };
+    let lines = routes_of_sample(&super::hook::read(sample)?, setting);
+    for line in lines.map_err(|problem| super::hook::refused(&problem))? {
+        output::line(output::inline(&line));
     }
     Ok(())
 }
@@ -20,6 +44,8 @@ pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
 fn check(config: &Config) -> anyhow::Result<()> {
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
     providers::from_config(config)?;
+    ConfiguredHooks::new(&config.hook)?;
+    Routes::new(&config.route, &config.policies())?;
     let auth = &config.auth;
     if auth.hs256_secret.is_some() || !auth.public_key_files.is_empty() || auth.jwks_url.is_some() {
         Authenticator::new(&config.auth)?;

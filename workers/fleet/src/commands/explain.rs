@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use serde_json::Value;
 use watchbell::{
     domain::{AlertId, UserId},
     runtime::Config,
@@ -31,6 +32,9 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
         "recorded {} for {} recipients, seen by {}",
         stored.recorded_at, stored.recipients, stored.seen
     ));
+    for note in notes(&stored.content) {
+        output::line(format!("note: {}", output::inline(&note)));
+    }
     output::line(fares(&store.counts(&tenant, &alert).await?));
     let recipients = store.timeline(&tenant, &alert, user.as_ref(), RECIPIENTS_SHOWN).await?;
     if let (Some(user), true) = (&user, recipients.is_empty()) {
@@ -49,6 +53,13 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
     }
     store.close().await;
     Ok(())
+}
+
+/// What a hook noted about how it read the alert.
+fn notes(content: &str) -> Vec<String> {
+    let content: Value = serde_json::from_str(content).unwrap_or_default();
+    let notes = content["data"][watchbell_ingest::NOTES].as_array().cloned().unwrap_or_default();
+    notes.iter().filter_map(|note| note.as_str().map(str::to_owned)).collect()
 }
 
 /// How it fares with everybody, in one line.

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod explain;
+pub(crate) mod hook;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod restored;

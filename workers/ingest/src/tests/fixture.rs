@@ -23,12 +23,12 @@ use uuid::Uuid;
 use watchbell::{
     broker::{Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
     domain::{Alert, Tenant, UserId, policy::Policies},
-    runtime::Clock,
+    runtime::{Clock, Config},
     store::{NewAlert, Store, StoreConfig},
     wire::{alert::Defaults, content_of, parse_alert},
 };
 
-use crate::{Ingest, key, limits::Limits, router_within};
+use crate::{ConfiguredHooks, Ingest, Routes, key, limits::Limits, router_within};
 
 /// Two tenants with a key each; the clock stands at [`NOW`] until a test moves it.
 pub struct Fixture {
@@ -88,6 +88,20 @@ impl Fixture {
 
     /// With a bound of so many a second for each tenant.
     pub async fn at_rate(dispatch: Dispatch, limits: Limits, rate_per_tenant: Option<NonZeroU32>) -> Self {
+        Self::made(dispatch, limits, rate_per_tenant, &Config::default()).await
+    }
+
+    /// With the hooks and routes of a configuration.
+    pub async fn configured(dispatch: Dispatch, config: &Config) -> Self {
+        Self::made(dispatch, Limits::default(), None, config).await
+    }
+
+    async fn made(
+        dispatch: Dispatch,
+        limits: Limits,
+        rate_per_tenant: Option<NonZeroU32>,
+        config: &Config,
+    ) -> Self {
         let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();
         let url = Store::sqlite_url(&dir.join("store.sqlite"));
@@ -107,15 +121,13 @@ impl Fixture {
             tokio::spawn(consume(consumer, dispatch, store.clone(), Arc::clone(&published)));
         }
         let ids = AtomicU64::new(0);
+        let policies = Arc::new(Policies::with_defaults([].into()));
         let ingest = Ingest {
+            hooks: Arc::new(ConfiguredHooks::new(&config.hook).unwrap()),
+            routes: Arc::new(Routes::new(&config.route, &policies).unwrap()),
             rate_per_tenant,
             new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
-            ..Ingest::new(
-                broker.clone(),
-                store.clone(),
-                Arc::new(Policies::with_defaults([].into())),
-                clock.clone(),
-            )
+            ..Ingest::new(broker.clone(), store.clone(), policies, clock.clone())
         };
         Self { router: router_within(ingest, limits), store, broker, clock, key, other_key, published, dir }
     }

@@ -1,0 +1,57 @@
+//! `watchbell hook try`
+
+use std::{
+    fs,
+    io::{Read as _, stdin},
+    path::Path,
+};
+
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
+use watchbell::{runtime::Config, wire::Problem};
+use watchbell_ingest::{ConfiguredHooks, Routes, Setting, try_out};
+
+use crate::{
+    cli::{HookArgs, HookCommand},
+    output,
+};
+
+/// A payload is read up to this many bytes, as the hook itself does.
+const PAYLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+pub(crate) fn run(args: &HookArgs, config: &Config) -> anyhow::Result<()> {
+    let HookCommand::Try { name, file, query, tenant } = &args.command;
+    let tenant = super::tenant(tenant.as_deref(), config)?;
+    let policies = config.policies();
+    let setting = Setting {
+        hooks: &ConfiguredHooks::new(&config.hook)?,
+        routes: &Routes::new(&config.route, &policies)?,
+        policies: &policies,
+        tenant: &tenant,
+        query: query.strip_prefix('?').unwrap_or(query),
+        now: Timestamp::now(),
+    };
+    for alert in try_out(name, &read(file)?, setting).map_err(|problem| refused(&problem))? {
+        output::line(serde_json::to_string_pretty(&alert)?);
+    }
+    Ok(())
+}
+
+/// A file, or standard input for `-`.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    match file.as_os_str() == "-" {
+        true => stdin().take(PAYLOAD_BYTES_MAX).read_to_end(&mut text).map(drop),
+        false => fs::File::open(file)
+            .and_then(|file| file.take(PAYLOAD_BYTES_MAX).read_to_end(&mut text))
+            .map(drop),
+    }
+    .with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(text)
+}
+
+/// The answer of the hook, in one line.
+pub(super) fn refused(problem: &Problem) -> anyhow::Error {
+    let field = problem.field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default();
+    anyhow!("{field}{}", problem.detail.as_deref().unwrap_or(problem.title))
+}

@@ -1,0 +1,246 @@
+//! `POST /v1/hooks/…`: HTTP for every hook.
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use percent_encoding::percent_decode;
+use serde_json::{Map, Value, json};
+use watchbell::{domain::Tenant, wire::Problem};
+
+use super::{
+    Hook,
+    plan::{Place, plan},
+    query::Query,
+    report::Post,
+    tell::{Answered, Became, tell},
+};
+use crate::{App, Shared, publish, request};
+
+/// The parameter that may hold the API key: some products let nothing be set but an address.
+const KEY_PARAMETER: &str = "key=";
+/// The header that it moves to.
+const KEY_HEADER: &str = "x-api-key";
+/// What clients put behind an address that they take for a base address.
+const APPENDED: &str = "/v2/enqueue";
+
+/// Accepts what one of the known products posts.
+pub async fn accept(
+    hook: &'static Hook,
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    uri: Uri,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (headers, body) = parts_of(request).await?;
+    let post = (hook.read)(&json_of(&headers, &body)?, shared.ingest.clock.now())?;
+    answer(&tell_of(&shared, &tenant, hook.name, &uri, &headers, post).await?)
+}
+
+/// Accepts what is posted to a configured hook.
+pub async fn accept_configured(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    Path(name): Path<String>,
+    uri: Uri,
+    request: Request,
+) -> Result<Response, Problem> {
+    let hooks = &shared.ingest.hooks;
+    let unknown =
+        || Problem::not_found("There is no hook of this name: `[[hook]]` of the configuration makes one.");
+    let hook = hooks.get(&name, &tenant).ok_or_else(unknown)?;
+    let (headers, body) = parts_of(request).await?;
+    let post = hooks.read(hook, &json_of(&headers, &body)?)?;
+    answer(&tell_of(&shared, &tenant, &name, &uri, &headers, post).await?)
+}
+
+async fn parts_of(request: Request) -> Result<(HeaderMap, bytes::Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    expect_json(&parts.headers)?;
+    Ok((parts.headers, request::body(body).await?))
+}
+
+/// Tells what a post says, whom the address or the routes name.
+pub async fn tell_of(
+    shared: &Shared,
+    tenant: &Tenant,
+    hook: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    post: Post,
+) -> Result<Vec<Answered>, Problem> {
+    let ingest = &shared.ingest;
+    let query = Query::of(uri, tenant, &ingest.policies)?;
+    let place = Place {
+        hook,
+        tenant,
+        query: &query,
+        routes: &ingest.routes,
+        policies: &ingest.policies,
+        new_id: &ingest.new_id,
+        now: ingest.clock.now(),
+    };
+    tell(shared, tenant, plan(post, place), publish::trace_of(headers)).await
+}
+
+/// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.
+fn answer(answers: &[Answered]) -> Result<Response, Problem> {
+    let is_refused = |answer: &&Answered| matches!(answer.became, Became::Refused(_));
+    if let Some((first, problem)) = answers.iter().find_map(|answer| match &answer.became {
+        Became::Refused(problem) => Some((answer, problem)),
+        _ => None,
+    }) && answers.iter().filter(|answer| answer.index.is_some()).all(|answer| is_refused(&answer))
+    {
+        let problem = problem.clone();
+        return Err(match first.index {
+            Some(index) => problem.at_index(index),
+            None => problem,
+        });
+    }
+    let accepted = answers.iter().filter(|answer| matches!(answer.became, Became::Accepted(..))).count();
+    let alerts: Vec<Value> = answers.iter().filter_map(entry).collect();
+    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted, "alerts": alerts }))).into_response())
+}
+
+fn entry(answer: &Answered) -> Option<Value> {
+    let mut entry = Map::new();
+    if let Some(index) = answer.index {
+        entry.insert("index".into(), index.into());
+    }
+    let mut known = |result: &str, id: &str, version: u32, status: &str| {
+        let fields = [
+            ("result", json!(result)),
+            ("id", json!(id)),
+            ("version", json!(version)),
+            ("status", json!(status)),
+        ];
+        entry.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    };
+    match &answer.became {
+        Became::Accepted(id, version, status) => known("accepted", id.as_str(), *version, status.as_str()),
+        Became::Unchanged(id, version, status) => known("unchanged", id.as_str(), *version, status.as_str()),
+        // The one about the rest, when there is no rest.
+        Became::Passed(_) if answer.index.is_none() => return None,
+        Became::Passed(why) => {
+            entry.insert("result".into(), "passed".into());
+            entry.insert("detail".into(), (*why).into());
+        }
+        Became::Refused(problem) => {
+            entry.insert("result".into(), "refused".into());
+            entry.insert("field".into(), json!(problem.field));
+            entry.insert("detail".into(), json!(problem.detail));
+        }
+    }
+    if !answer.notes.is_empty() {
+        entry.insert("notes".into(), json!(answer.notes));
+    }
+    Some(entry.into())
+}
+
+/// Refuses what says that it is something else than JSON. Many senders say nothing, or `text/plain`; GitHub puts JSON
+/// into a form unless told otherwise.
+pub fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = request::media_type(headers);
+    match given.as_str() {
+        "" | "text/plain" | FORM => Ok(()),
+        given if given.ends_with("+json") => Ok(()),
+        _ => request::expect_type(headers, &["application/json"]),
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The JSON of a body.
+///
+/// # Errors
+/// 400 when it is none.
+pub fn json_of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
+    let in_form = match request::media_type(headers).as_str() {
+        FORM => body.split(|b| *b == b'&').find_map(|field| field.strip_prefix(b"payload=")),
+        _ => None,
+    };
+    let json = match in_form {
+        Some(encoded) => {
+            let spaced: Vec<u8> = encoded.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+            serde_json::from_slice(&percent_decode(&spaced).collect::<Vec<u8>>())
+        }
+        None => serde_json::from_slice(body),
+    };
+    json.map_err(|error| request::not_json(&error))
+}
+
+/// Lets the API key stand in the address of a hook, as `?key=`, where no header has one. It goes no further than here.
+pub async fn key_from_address(mut request: Request<Body>, next: Next) -> Response {
+    let (query, key) = without_key(request.uri().query().unwrap_or_default());
+    if let Some(key) = key {
+        let path = request.uri().path().to_owned();
+        let path = if query.is_empty() { path } else { format!("{path}?{query}") };
+        // It was an address before a part was taken out, so it still is one.
+        if let Ok(path) = PathAndQuery::try_from(path) {
+            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            parts.path_and_query = Some(path);
+            *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        }
+        let headers = request.headers_mut();
+        let is_given = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(KEY_HEADER);
+        if let (false, Ok(mut value)) = (is_given, HeaderValue::try_from(key)) {
+            value.set_sensitive(true);
+            headers.insert(KEY_HEADER, value);
+        }
+    }
+    next.run(request).await
+}
+
+/// A query string without the key, and the key.
+fn without_key(query: &str) -> (String, Option<String>) {
+    let query = query.strip_suffix(APPENDED).unwrap_or(query);
+    let (mut rest, mut key) = (Vec::new(), None);
+    for part in query.split('&') {
+        match part.strip_prefix(KEY_PARAMETER) {
+            Some(given) => key = Some(given.to_owned()),
+            None => rest.push(part),
+        }
+    }
+    (rest.join("&"), key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_out_of_the_address() {
+        for (given, rest, key) in [
+            ("", "", None),
+            ("users=ana", "users=ana", None),
+            ("key=wbk_x", "", Some("wbk_x")),
+            ("users=ana&key=wbk_x&policy=p", "users=ana&policy=p", Some("wbk_x")),
+            ("users=ana&key=wbk_x/v2/enqueue", "users=ana", Some("wbk_x")),
+        ] {
+            assert_eq!(without_key(given), (rest.to_owned(), key.map(str::to_owned)), "{given}");
+        }
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn json_is_read_from_a_form_too() {
+        let of = |kind: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+        };
+        for (why, kind, body) in [
+            ("plain", "application/json", r#"{"a": "b c+d"}"#),
+            ("no type that fits", "text/plain", r#"{"a": "b c+d"}"#),
+            ("curl's default", FORM, r#"{"a": "b c+d"}"#),
+            ("GitHub's default", FORM, "payload=%7B%22a%22%3A+%22b+c%2Bd%22%7D"),
+        ] {
+            assert!(expect_json(&of(kind)).is_ok(), "{why}");
+            assert_eq!(json_of(&of(kind), body.as_bytes()).unwrap(), json!({"a": "b c+d"}), "{why}");
+        }
+        assert_eq!(expect_json(&of("application/xml")).unwrap_err().status, 415);
+        assert_eq!(json_of(&of("application/json"), b"{").unwrap_err().status, 400);
+    }
+}

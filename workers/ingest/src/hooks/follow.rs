@@ -1,0 +1,158 @@
+//! What follows from a report, given what is stored of the same alert. Pure: one table.
+//!
+//! Versions are what everybody downstream tells changes by: what is not news has none, what is worse or says something
+//! else is the next one, and nobody is chased for less.
+
+use serde_json::{Map, Value};
+use watchbell::domain::{Severity, Status};
+
+/// What is stored of the alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Before {
+    pub version: u32,
+    pub status: Status,
+    pub severity: Severity,
+    /// As [`super::report::says`] has it.
+    pub says: Map<String, Value>,
+}
+
+/// What the report says.
+#[derive(Debug, Clone, Copy)]
+pub struct Now<'a> {
+    pub status: Status,
+    pub severity: Severity,
+    pub says: &'a Map<String, Value>,
+    pub is_change: bool,
+    pub needs_stored: bool,
+}
+
+/// What is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it is known.
+    Unchanged,
+    /// Nothing: there is nothing that it could change.
+    Unknown,
+    /// What is stored, under its own version: those who hold it hear nothing, those who joined the audience do.
+    Again,
+    /// The report, as this version and with this status.
+    Told(u32, Status),
+    /// What is stored with this status, as this version.
+    Changed(u32, Status),
+}
+
+/// What follows.
+#[allow(clippy::match_same_arms)] // A table: a row for each case, in the order they are thought of.
+pub fn next(now: Now<'_>, before: Option<&Before>) -> Next {
+    let Some(before) = before else {
+        return match now.status {
+            _ if now.needs_stored => Next::Unknown,
+            Status::Firing => Next::Told(1, Status::Firing),
+            // What it ends may be on its way, and then is the older.
+            status => Next::Told(2, status),
+        };
+    };
+    let Some(version) = before.version.checked_add(1) else { return Next::Unchanged };
+    let told = |status| match now.is_change {
+        true => Next::Changed(version, status),
+        false => Next::Told(version, status),
+    };
+    match (now.status, before.status) {
+        // It is over, it is in somebody's hands: known, or too late.
+        (Status::Resolved, Status::Resolved)
+        | (Status::Acknowledged, Status::Acknowledged | Status::Suppressed | Status::Resolved)
+        | (Status::Suppressed, Status::Suppressed | Status::Resolved) => Next::Unchanged,
+        (Status::Resolved, _) | (Status::Acknowledged | Status::Suppressed, _) => told(now.status),
+        (Status::Firing, Status::Resolved) => told(Status::Firing),
+        (Status::Firing, Status::Firing) if now.is_change || now.says == &before.says => Next::Again,
+        (Status::Firing, Status::Firing) => told(Status::Firing),
+        // Somebody took it on, or it was put off, and it goes on; when it is worse, that no longer holds.
+        (Status::Firing, _) if now.severity > before.severity => told(Status::Firing),
+        (Status::Firing, _) if now.is_change || now.says == &before.says => Next::Unchanged,
+        (Status::Firing, held) => told(held),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn says(text: &str, severity: Severity) -> Map<String, Value> {
+        Map::from_iter([("title".to_owned(), json!(text)), ("severity".to_owned(), json!(severity.as_str()))])
+    }
+
+    #[test]
+    fn a_report_is_the_next_version_or_nothing_by_this_table() {
+        use Next::{Again, Changed, Told, Unchanged, Unknown};
+        use Severity::{Critical, Warning};
+        use Status::{Acknowledged, Firing, Resolved, Suppressed};
+        let (same, other) = ("disk 80 %", "disk 99 %");
+        for (why, now, before, expected) in [
+            ("the first", (Firing, Warning, same), None, Told(1, Firing)),
+            ("its end, before it was recorded", (Resolved, Warning, same), None, Told(2, Resolved)),
+            ("in hand, before it was recorded", (Acknowledged, Warning, same), None, Told(2, Acknowledged)),
+            ("again", (Firing, Warning, same), Some((1, Firing, Warning)), Again),
+            ("something else", (Firing, Warning, other), Some((1, Firing, Warning)), Told(2, Firing)),
+            ("worse", (Firing, Critical, same), Some((1, Firing, Warning)), Told(2, Firing)),
+            ("less", (Firing, Warning, other), Some((1, Firing, Critical)), Told(2, Firing)),
+            ("its end", (Resolved, Warning, same), Some((1, Firing, Warning)), Told(2, Resolved)),
+            ("its end again", (Resolved, Warning, other), Some((2, Resolved, Warning)), Unchanged),
+            ("anew", (Firing, Warning, same), Some((2, Resolved, Warning)), Told(3, Firing)),
+            (
+                "somebody is at it",
+                (Acknowledged, Warning, same),
+                Some((1, Firing, Warning)),
+                Told(2, Acknowledged),
+            ),
+            ("said twice", (Acknowledged, Warning, same), Some((2, Acknowledged, Warning)), Unchanged),
+            ("in hand, too late", (Acknowledged, Warning, same), Some((2, Resolved, Warning)), Unchanged),
+            ("in hand, it goes on", (Firing, Warning, same), Some((2, Acknowledged, Warning)), Unchanged),
+            (
+                "in hand, it says something else",
+                (Firing, Warning, other),
+                Some((2, Acknowledged, Warning)),
+                Told(3, Acknowledged),
+            ),
+            (
+                "in hand, and worse",
+                (Firing, Critical, other),
+                Some((2, Acknowledged, Warning)),
+                Told(3, Firing),
+            ),
+            ("put off, it goes on", (Firing, Warning, same), Some((2, Suppressed, Warning)), Unchanged),
+            ("put off, and worse", (Firing, Critical, same), Some((2, Suppressed, Warning)), Told(3, Firing)),
+            ("put off, over", (Resolved, Warning, same), Some((2, Suppressed, Warning)), Told(3, Resolved)),
+            (
+                "silenced at the source",
+                (Suppressed, Warning, same),
+                Some((1, Firing, Warning)),
+                Told(2, Suppressed),
+            ),
+            ("no number is left", (Resolved, Warning, same), Some((u32::MAX, Firing, Warning)), Unchanged),
+        ] {
+            let before = before.map(|(version, status, severity)| Before {
+                version,
+                status,
+                severity,
+                says: says(same, severity),
+            });
+            let (status, severity, text) = now;
+            let said = says(text, severity);
+            let now = Now { status, severity, says: &said, is_change: false, needs_stored: false };
+            assert_eq!(next(now, before.as_ref()), expected, "{why}");
+
+            // The same by a report that only says what happened.
+            let kept = match expected {
+                Told(version, status) if before.is_some() => Changed(version, status),
+                other => other,
+            };
+            if text == same && severity == Warning {
+                assert_eq!(next(Now { is_change: true, ..now }, before.as_ref()), kept, "{why}");
+            }
+            let unknown = if before.is_none() { Unknown } else { expected };
+            assert_eq!(next(Now { needs_stored: true, ..now }, before.as_ref()), unknown, "{why}");
+        }
+    }
+}

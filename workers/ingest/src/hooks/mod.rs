@@ -1,0 +1,62 @@
+//! Hooks: addresses that take other products' alerts in those products' own form.
+//!
+//! A hook is one pure function from a payload to a [`Post`](report::Post), in a file of its own, and one line in
+//! [`HOOKS`]. Everything else is the same for all of them: leniency in [`lenient`] and [`fit`], whom an alert is for in
+//! [`plan`] and [`route`], what is news in [`follow`], HTTP in [`accept`].
+//!
+//! What holds here:
+//! - What can be taken is taken, the rest is told, and the answer says so for each alert (I13). 4xx is only for a post of
+//!   which nothing can be told to anybody.
+//! - An alert is what its source says it is, however it was posted: a second post of it is a repetition, a change or its
+//!   end, never a second alert (I2).
+
+pub mod accept;
+mod alertmanager;
+mod configured;
+mod datadog;
+mod fit;
+mod follow;
+mod github;
+mod grafana;
+mod lenient;
+mod matcher;
+pub mod pagerduty;
+mod plan;
+mod query;
+mod report;
+mod route;
+mod sentry;
+mod tell;
+mod try_out;
+mod uptime_kuma;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use watchbell::wire::Problem;
+
+pub use configured::ConfiguredHooks;
+pub use report::NOTES;
+pub use route::Routes;
+pub use try_out::{Setting, routes_of_sample, try_out};
+
+use report::Post;
+
+/// A product whose alerts are read here.
+pub struct Hook {
+    /// The last part of its address.
+    pub name: &'static str,
+    /// Its address.
+    pub path: &'static str,
+    /// What a payload says.
+    read: fn(&Value, Timestamp) -> Result<Post, Problem>,
+}
+
+/// Every product with a hook of this shape. PagerDuty's has a key in its body and an answer of its own.
+pub static HOOKS: [Hook; 6] = [
+    Hook { name: "alertmanager", path: "/v1/hooks/alertmanager", read: alertmanager::read },
+    Hook { name: "grafana", path: "/v1/hooks/grafana", read: grafana::read },
+    Hook { name: "sentry", path: "/v1/hooks/sentry", read: sentry::read },
+    Hook { name: "uptime-kuma", path: "/v1/hooks/uptime-kuma", read: uptime_kuma::read },
+    Hook { name: "datadog", path: "/v1/hooks/datadog", read: datadog::read },
+    Hook { name: "github", path: "/v1/hooks/github", read: github::read },
+];

@@ -1,0 +1,161 @@
+//! `POST /v1/hooks/pagerduty`: PagerDuty's Events API, version 2
+//! (<https://developer.pagerduty.com/docs/events-api-v2/trigger-events/>).
+//!
+//! Programs that speak it know one secret, `routing_key`, and no headers; so our API key may stand there. One in the
+//! headers wins, and then `routing_key` says nothing. Many of them let only a base address be set and put `/v2/enqueue`
+//! behind it, so the hook has that address, too.
+//!
+//! What holds here:
+//! - `dedup_key` is the alert's id, or what the id is made from.
+//! - A `resolve` or an `acknowledge` needs only the key. Whatever stands in its payload never refuses it.
+//! - An event for a key that is not stored is published all the same: its trigger may still be on its way, and must
+//!   not fire for ever.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use watchbell::{
+    domain::{Secret, Severity, Status},
+    wire::Problem,
+};
+
+use super::{
+    accept::{expect_json, json_of, tell_of},
+    fit,
+    lenient::{self, at, first_text, first_time, text},
+    report::{Key, Post, Report},
+    tell::Became,
+};
+use crate::{
+    App, auth,
+    count::What,
+    limits::{HOOK_BODY_BYTES_MAX, RETRY_AFTER_S},
+    request,
+};
+
+/// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
+
+/// Accepts one event, and answers as PagerDuty does.
+pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    expect_json(&parts.headers)?;
+    let Ok(room) = shared.hook_bodies.try_acquire() else {
+        return Err(Problem::unavailable("Too many requests are being read: send it again.", RETRY_AFTER_S));
+    };
+    let body = request::body_within(body, HOOK_BODY_BYTES_MAX).await?;
+    drop(room);
+    let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
+    let tenant = auth::tenant_of_either(&shared, &parts.headers, in_body).await?;
+    let dedup_key = key_of(&event);
+    let made = || (shared.ingest.new_id)().to_string();
+    let post = read(&event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    let (dedup_key, report) = post;
+    let answers = tell_of(&shared, &tenant, "pagerduty", &uri, &parts.headers, Post::one(report)).await?;
+    let mut answer = json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key});
+    for answered in answers {
+        if let Became::Refused(problem) = answered.became {
+            return Err(problem);
+        }
+        if !answered.notes.is_empty() {
+            answer["notes"] = json!(answered.notes);
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// The event, and apart from it the key, so that nothing else can hold it.
+fn take_key(event: Value) -> Result<(Value, Option<Secret>), Problem> {
+    let Value::Object(mut event) = event else {
+        return Err(Problem::malformed("The body must be an event: a JSON object."));
+    };
+    let key = match event.remove("routing_key") {
+        Some(Value::String(key)) if !key.is_empty() => Some(Secret::from(key)),
+        _ => None,
+    };
+    Ok((Value::Object(event), key))
+}
+
+/// Any text is a key, blanks too; none is no key.
+pub(super) fn key_of(event: &Value) -> Option<String> {
+    match at(event, "dedup_key").or_else(|| at(event, "incident_key"))? {
+        Value::String(key) => (!key.is_empty()).then(|| key.clone()),
+        other => lenient::text_of(other),
+    }
+}
+
+/// What an event says, and the key of its alert; `made` makes one for a trigger without.
+///
+/// # Errors
+/// 422 for an event that says neither which alert it is about nor anything to tell.
+pub(super) fn read(
+    event: &Value,
+    dedup_key: Option<&str>,
+    made: impl FnOnce() -> String,
+) -> Result<(String, Report), Problem> {
+    let status = status_of(event)?;
+    let dedup_key = match (dedup_key, status) {
+        (Some(key), _) => key.to_owned(),
+        (None, Status::Firing) => made(),
+        (None, _) => return Err(Problem::invalid("dedup_key", "is missing: it says which trigger is meant")),
+    };
+    let key = Key::named(&dedup_key, &NAMESPACE);
+    let given = |name: &str| first_text(event, &[&format!("payload.{name}"), name]);
+    let summary = given("summary").or_else(|| text(event, "description"));
+    let (source, class) = (given("source"), given("class"));
+    let title = summary.or_else(|| class.clone()).or_else(|| source.clone());
+    let title = match (title, status) {
+        (Some(title), _) => title,
+        (None, Status::Firing) => {
+            return Err(Problem::invalid("payload.summary", "is missing: a trigger has it"));
+        }
+        (None, _) => dedup_key.clone(),
+    };
+    let severity = match (given("severity"), status) {
+        (Some(word), _) => lenient::severity(&word),
+        // PagerDuty calls people at once for a trigger that does not say.
+        (None, Status::Firing) => Severity::Critical,
+        (None, _) => Severity::Warning,
+    };
+    let mut report = Report::new(key, status, severity, title);
+    let client_url = fit::url(text(event, "client_url"));
+    let details = at(event, "payload.custom_details").or_else(|| at(event, "details"));
+    report.source = text(event, "client").or_else(|| source.clone());
+    report.category = class.clone();
+    report.occurred_at = first_time(event, &["payload.timestamp", "timestamp"]);
+    let links = lenient::list(event, "links").iter().filter_map(|link| fit::url(text(link, "href")));
+    report.url = links.chain(client_url.clone()).next();
+    report.body = details.and_then(lenient::text_of);
+    report.data = vec![
+        ("client_url", json!(client_url)),
+        ("custom_details", details.filter(|_| report.body.is_none()).cloned().unwrap_or_default()),
+    ];
+    for (label, value) in
+        [("source", source), ("component", given("component")), ("group", given("group")), ("class", class)]
+    {
+        if let Some(value) = value {
+            report.labels.insert(label.into(), value);
+        }
+    }
+    report.is_change = status != Status::Firing;
+    Ok((dedup_key, report))
+}
+
+/// A trigger is what says nothing else; a word that PagerDuty does not have is taken for the nearest.
+fn status_of(event: &Value) -> Result<Status, Problem> {
+    let word = first_text(event, &["event_action", "event_type"]);
+    match word {
+        Some(word) => Ok(lenient::status(&word)),
+        None if at(event, "payload").is_some() || at(event, "description").is_some() => Ok(Status::Firing),
+        None => Err(Problem::invalid("event_action", "must be trigger, acknowledge or resolve")),
+    }
+}
+
+#[cfg(test)]
+#[path = "pagerduty_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! What the operator wrote behind the address of a hook: whom its alerts are for when nothing else says so.
+//!
+//! What can be used of it is: a name that cannot be, or a parameter nobody knows, is a note and no refusal, because
+//! otherwise nobody would be told. Only an address that cannot be read at all is refused.
+
+use axum::{extract::Query as Parsed, http::Uri};
+use watchbell::{
+    domain::{Audience, GroupId, Tenant, UserId, policy::Policies},
+    wire::Problem,
+};
+
+use super::report::usable;
+
+/// What clients put behind an address that they take for a base address.
+const APPENDED: &str = "/v2/enqueue";
+
+/// What the address says.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    pub audience: Audience,
+    pub policy: Option<String>,
+    /// What could not be used of it.
+    pub notes: Vec<String>,
+}
+
+impl Query {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// 400 when it is no query string.
+    pub fn of(uri: &Uri, tenant: &Tenant, policies: &Policies) -> Result<Self, Problem> {
+        let text = uri.query().unwrap_or_default();
+        Self::read(text.strip_suffix(APPENDED).unwrap_or(text), tenant, policies)
+    }
+
+    /// Reads `users=ana,ben&groups=ops&everyone=true&policy=critical`.
+    ///
+    /// # Errors
+    /// As for [`Self::of`].
+    pub fn read(text: &str, tenant: &Tenant, policies: &Policies) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        for (name, value) in pairs(text)? {
+            let names: Vec<String> =
+                value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            let Self { audience, policy, notes } = &mut query;
+            match name.as_str() {
+                "users" => {
+                    audience.users.extend(usable(&names, "parameter users of the address", |name| UserId::parse(name), notes));
+                }
+                "groups" => {
+                    audience.groups.extend(usable(&names, "parameter groups of the address", |name| GroupId::parse(name), notes));
+                }
+                "everyone" => audience.everyone = is_yes(&value),
+                "policy" if value.is_empty() => {}
+                "policy" => match policies.get(tenant, &value) {
+                    Some(_) => *policy = Some(value),
+                    None => notes.push(format!(
+                        "the parameter policy of the address must be one of {}: the rules for all alerts held",
+                        policies.names(tenant).join(", ")
+                    )),
+                },
+                // The name is not repeated: people put keys into addresses.
+                _ => notes.push(
+                    "the address has a parameter that is not known: users, groups, everyone and policy are".into(),
+                ),
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn is_yes(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
+}
+
+/// The parameters of a query string, decoded.
+pub fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
+    let unreadable = || Problem::malformed("The query string cannot be read.");
+    let uri: Uri = format!("/?{text}").parse().map_err(|_| unreadable())?;
+    let Parsed(pairs) = Parsed::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|_| unreadable())?;
+    Ok(pairs)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_used_of_an_address_is_used_and_the_rest_is_noted() {
+        let tenant = Tenant::parse("acme").unwrap();
+        let policies = Policies::with_defaults(BTreeMap::new());
+        for (why, text, (users, groups, everyone), policy, notes) in [
+            ("nothing", "", (&[][..], &[][..], false), None, 0),
+            (
+                "all of it",
+                "users=ana,%20ben&groups=ops&everyone=true&policy=critical",
+                (&["ana", "ben"], &["ops"], true),
+                Some("critical"),
+                0,
+            ),
+            ("empty ones", "users=&policy=&groups=,", (&[], &[], false), None, 0),
+            ("a name that is none", "users=ana,%01", (&["ana"], &[], false), None, 1),
+            ("given twice", "users=ana&users=ben", (&["ana", "ben"], &[], false), None, 0),
+            ("no policy of that name", "users=ana&policy=urgent", (&["ana"], &[], false), None, 1),
+            ("a misspelt parameter", "users=ana&polcy=critical", (&["ana"], &[], false), None, 1),
+            ("yes in other words", "everyone=1", (&[], &[], true), None, 0),
+            ("not yes", "everyone=no", (&[], &[], false), None, 0),
+        ] {
+            let query = Query::read(text, &tenant, &policies).unwrap();
+            let found: Vec<&str> = query.audience.users.iter().map(UserId::as_str).collect();
+            assert_eq!(found, users, "{why}");
+            let found: Vec<&str> = query.audience.groups.iter().map(GroupId::as_str).collect();
+            assert_eq!((found.as_slice(), query.audience.everyone), (groups, everyone), "{why}");
+            assert_eq!((query.policy.as_deref(), query.notes.len()), (policy, notes), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_a_client_appended_is_no_part_of_the_last_name() {
+        let tenant = Tenant::parse("acme").unwrap();
+        let uri: Uri = "/v1/hooks/pagerduty?users=ana/v2/enqueue".parse().unwrap();
+        let query = Query::of(&uri, &tenant, &Policies::with_defaults(BTreeMap::new())).unwrap();
+        assert_eq!((query.audience.users[0].as_str(), query.notes.len()), ("ana", 0));
+    }
+}
