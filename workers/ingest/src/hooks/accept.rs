@@ -14,6 +14,7 @@ use watchbell::{domain::Tenant, wire::Problem};
 
 use super::{
     Hook,
+    mend::mended,
     plan::{Place, plan},
     query::Query,
     report::Post,
@@ -163,14 +164,22 @@ pub fn json_of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
         FORM => body.split(|b| *b == b'&').find_map(|field| field.strip_prefix(b"payload=")),
         _ => None,
     };
-    let json = match in_form {
+    match in_form {
         Some(encoded) => {
             let spaced: Vec<u8> = encoded.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-            serde_json::from_slice(&percent_decode(&spaced).collect::<Vec<u8>>())
+            read(&percent_decode(&spaced).collect::<Vec<u8>>())
         }
-        None => serde_json::from_slice(body),
-    };
-    json.map_err(|error| request::not_json(&error))
+        None => read(body),
+    }
+}
+
+/// Reads JSON, mended where it is almost JSON.
+///
+/// # Errors
+/// 400 when it is none. The place is that in what was sent.
+pub fn read(json: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(json)
+        .or_else(|error| serde_json::from_str(&mended(json)).map_err(|_| request::not_json(&error)))
 }
 
 /// Lets the API key stand in the address of a hook, as `?key=`, where no header has one. It goes no further than here.

@@ -20,6 +20,7 @@ mod github;
 mod grafana;
 mod lenient;
 mod matcher;
+mod mend;
 pub mod pagerduty;
 mod plan;
 mod query;

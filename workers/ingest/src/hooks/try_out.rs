@@ -12,7 +12,7 @@ use watchbell::{
 };
 
 use super::{
-    ConfiguredHooks, HOOKS, Routes, lenient, pagerduty,
+    ConfiguredHooks, HOOKS, Routes, accept, lenient, pagerduty,
     plan::{Outcome, Place, Planned, Telling, plan},
     query::Query,
     report::{Key, Post, Report},
@@ -43,8 +43,7 @@ pub struct Setting<'a> {
 /// # Errors
 /// As the hook would answer; 404 for one that is not there.
 pub fn try_out(name: &str, payload: &[u8], setting: Setting<'_>) -> Result<Vec<Value>, Problem> {
-    let payload: Value =
-        serde_json::from_slice(without_bom(payload)).map_err(|error| request::not_json(&error))?;
+    let payload: Value = accept::read(without_bom(payload))?;
     let post = read(name, &payload, setting)?;
     let query = Query::read(setting.query, setting.tenant, setting.policies)?;
     let new_id: NewId = Arc::new(Uuid::nil);

@@ -205,6 +205,23 @@ async fn one_bad_alert_never_silences_the_others() {
     }
 }
 
+/// A text that was cut inside an emoji, a value that is not a number: one annotation, and not the whole post.
+#[tokio::test]
+async fn almost_json_is_told() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let body = post(&[firing("f"), firing("g")]).to_string();
+    for broken in [r#""\ud83d""#, "NaN", "\"a\nb\""] {
+        let body = body.replacen("\"91 % used\"", broken, 1);
+        let answer = fixture.send("POST", TO_ANA, &[], body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["accepted"]),
+            (202, &json!(2)),
+            "{broken}: {}",
+            answer.text
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_audience_that_cannot_be_used_falls_back_to_the_address_with_a_note() {
     let fixture = Fixture::new(Dispatch::Records).await;
