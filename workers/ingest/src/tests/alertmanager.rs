@@ -62,7 +62,7 @@ async fn told(fixture: &Fixture, uri: &str, alerts: &[Value]) -> (Vec<String>, V
 
 #[tokio::test]
 async fn a_firing_alert_becomes_one_of_ours() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let uri = "/v1/hooks/alertmanager?users=ana,ben&groups=ops&everyone=true&policy=critical";
     let alert = accepted(&fixture, uri, &[firing("9f86d081884c7d65")]).await;
     let users: Vec<&str> = alert.to.users.iter().map(|user| user.as_str()).collect();
@@ -119,7 +119,7 @@ async fn a_pair_that_posts_twice_is_one_row() {
 
 #[tokio::test]
 async fn what_a_newer_alertmanager_adds_is_passed_over() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let mut body = post(&[with(firing("f"), "silencedBy", json!([]))]);
     body["notification_reason"] = json!("first notification");
     body["routeLabels"] = json!({"team": "x"});
@@ -130,7 +130,7 @@ async fn what_a_newer_alertmanager_adds_is_passed_over() {
 
 #[tokio::test]
 async fn the_labels_of_an_alert_say_whom_it_is_for_before_the_address_does() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let labels = json!({"alertname": "A", "watchbell_users": "cem, dan", "watchbell_groups": "db"});
     for uri in [HOOK, TO_ANA] {
         let alert = accepted(&fixture, uri, &[with(firing("f"), "labels", labels.clone())]).await;
@@ -208,7 +208,7 @@ async fn one_bad_alert_never_silences_the_others() {
 /// A text that was cut inside an emoji, a value that is not a number: one annotation, and not the whole post.
 #[tokio::test]
 async fn almost_json_is_told() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let body = post(&[firing("f"), firing("g")]).to_string();
     for broken in [r#""\ud83d""#, "NaN", "\"a\nb\""] {
         let body = body.replacen("\"91 % used\"", broken, 1);
@@ -325,7 +325,7 @@ async fn what_is_worse_or_says_something_else_is_the_next_version() {
 
 #[tokio::test]
 async fn a_link_is_the_best_there_is_and_a_runbook_is_never_lost() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let noted = |generator: &str| {
         let alert =
             with(firing("f"), "annotations", json!({"summary": "s", "runbook_url": "https://runbook"}));
@@ -380,7 +380,7 @@ async fn alerts_beyond_the_bound_become_one_that_says_how_many() {
 
 #[tokio::test]
 async fn what_can_be_told_to_nobody_is_refused_with_the_remedy() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     for (why, uri, body, status, begins) in [
         ("not JSON", TO_ANA, json!("x").to_string() + "}", 400, "The body is not JSON"),
         ("half", TO_ANA, "{".into(), 400, "The body is not JSON: EOF"),
@@ -409,7 +409,7 @@ async fn what_can_be_told_to_nobody_is_refused_with_the_remedy() {
 
 #[tokio::test]
 async fn what_cannot_be_used_of_the_address_is_noted() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     for (why, parameters, note) in [
         (
             "no policy of that name",

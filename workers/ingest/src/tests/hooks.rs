@@ -245,7 +245,7 @@ async fn labels_and_times_of_each_product_are_kept() {
             "2026-11-21T08:42:58.315Z",
         ),
     ] {
-        let fixture = Fixture::new(Dispatch::Acks).await;
+        let fixture = Fixture::new(Dispatch::Records).await;
         fixture.post(&format!("/v1/hooks/{product}?users=ana"), payload).await;
         let alert = fixture.alerts().remove(0);
         assert_eq!(
@@ -258,7 +258,7 @@ async fn labels_and_times_of_each_product_are_kept() {
 
 #[tokio::test]
 async fn what_is_no_payload_of_the_product_is_refused_with_the_remedy() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     for (product, begins) in [
         ("alertmanager", "alerts: is missing"),
         ("grafana", "alerts: is missing"),
@@ -280,7 +280,7 @@ async fn what_is_no_payload_of_the_product_is_refused_with_the_remedy() {
 /// Some products let nothing be set but an address.
 #[tokio::test]
 async fn the_key_may_stand_in_the_address_of_a_hook_and_only_there() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let body = payload!("github/failure.json");
     let post = |uri: String, headers: Vec<(&'static str, String)>| {
         let (fixture, body) = (&fixture, body);
@@ -306,7 +306,7 @@ async fn the_key_may_stand_in_the_address_of_a_hook_and_only_there() {
 
 #[tokio::test]
 async fn a_byte_order_mark_is_passed_over_in_every_body() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let alert = |id: &str| json!({"id": id, "to": {"users": ["ana"]}, "title": "t"}).to_string();
     let lines = format!("{}\n\u{feff}{}", alert("b"), alert("c"));
     let event = json!({"type": "t", "data": {}}).to_string();
@@ -334,7 +334,7 @@ async fn a_byte_order_mark_is_passed_over_in_every_body() {
 
 #[tokio::test]
 async fn a_cloudevent_in_binary_mode_is_an_alert() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let sample: Value = serde_json::from_str(payload!("cloudevents/binary.json")).unwrap();
     let headers: Vec<(&str, &str)> = sample["headers"]
         .as_object()
@@ -444,7 +444,7 @@ async fn routes_say_whom_an_alert_is_for_and_by_which_policy() {
         route(r#"hook="github",branch="main""#, "cem", None),
         route(r#"severity="critical""#, "dan", Some("critical")),
     ];
-    let fixture = Fixture::configured(Dispatch::Acks, &config).await;
+    let fixture = Fixture::configured(Dispatch::Records, &config).await;
     for (why, uri, payload, user, policy) in [
         (
             "a route goes before the address",

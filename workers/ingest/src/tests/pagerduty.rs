@@ -224,7 +224,7 @@ async fn a_trigger_that_is_worse_is_the_next_version() {
 
 #[tokio::test]
 async fn clients_that_know_only_a_base_address_find_it() {
-    let fixture = Fixture::new(Dispatch::Acks).await;
+    let fixture = Fixture::new(Dispatch::Records).await;
     let mut body = trigger("disk-7");
     body["routing_key"] = json!(fixture.key);
     for (why, uri, content_type) in [
