@@ -306,7 +306,7 @@ async fn the_key_may_stand_in_the_address_of_a_hook_and_only_there() {
 
 #[tokio::test]
 async fn a_byte_order_mark_is_passed_over_in_every_body() {
-    let fixture = Fixture::new(Dispatch::Records).await;
+    let fixture = Fixture::new(Dispatch::Acks).await;
     let alert = |id: &str| json!({"id": id, "to": {"users": ["ana"]}, "title": "t"}).to_string();
     let lines = format!("{}\n\u{feff}{}", alert("b"), alert("c"));
     let event = json!({"type": "t", "data": {}}).to_string();
@@ -334,7 +334,7 @@ async fn a_byte_order_mark_is_passed_over_in_every_body() {
 
 #[tokio::test]
 async fn a_cloudevent_in_binary_mode_is_an_alert() {
-    let fixture = Fixture::new(Dispatch::Records).await;
+    let fixture = Fixture::new(Dispatch::Acks).await;
     let sample: Value = serde_json::from_str(payload!("cloudevents/binary.json")).unwrap();
     let headers: Vec<(&str, &str)> = sample["headers"]
         .as_object()

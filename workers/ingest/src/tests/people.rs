@@ -37,7 +37,7 @@ async fn a_user_is_known_by_how_they_can_be_written_to() {
             "locale: must be a language tag (BCP 47) such as en or pt-BR",
         ),
         ("/v1/users/ana", json!({"mail": "a@b"}), "mail: is not known here: accepted are email, locale"),
-        ("/v1/users/a%2Fb", json!({}), "user: must not contain '/': use letters, digits and . _ - : @ + ~ ="),
+        ("/v1/users/a%01b", json!({}), "user: must not contain the control character '\\u{1}'"),
     ] {
         assert_eq!(put(&fixture, uri, body).await.problem(), (422, expected.into()));
     }
@@ -70,10 +70,7 @@ async fn a_refused_change_of_a_group_changes_nothing() {
     let many: Vec<String> = (0..=10_000).map(|n| n.to_string()).collect();
     for (body, expected) in [
         (json!({"add": many}), "add: has with `remove` more than 10000 names: send several requests"),
-        (
-            json!({"add": ["ana", "a/b"]}),
-            "add[1]: must not contain '/': use letters, digits and . _ - : @ + ~ =",
-        ),
+        (json!({"add": ["ana", "a\u{1}b"]}), "add[1]: must not contain the control character '\\u{1}'"),
         (json!({"add": [1]}), "add[0]: has the wrong type: expected a string"),
         (json!({"remove": "ana"}), "remove: has the wrong type: expected a list of names"),
         (
@@ -112,6 +109,6 @@ async fn revoked_sessions_are_stored_and_every_pod_is_told() {
     let expected = json!({"tenant": "acme", "user": "ana", "issued_until_ms": now.as_millisecond()});
     assert_eq!(told, json!({"revoke": expected}));
 
-    let nobody = fixture.send("DELETE", "/v1/users/a%2Fb/sessions", &[], "").await.problem();
+    let nobody = fixture.send("DELETE", "/v1/users/a%01b/sessions", &[], "").await.problem();
     assert_eq!(nobody.0, 422);
 }
