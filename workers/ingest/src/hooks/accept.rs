@@ -16,7 +16,7 @@ use super::{
     Hook,
     mend::mended,
     plan::{Place, plan},
-    query::Query,
+    query::{APPENDED, Query},
     report::Post,
     tell::{Answered, Became, tell},
 };
@@ -26,8 +26,6 @@ use crate::{App, Shared, publish, request};
 const KEY_PARAMETER: &str = "key=";
 /// The header that it moves to.
 const KEY_HEADER: &str = "x-api-key";
-/// What clients put behind an address that they take for a base address.
-const APPENDED: &str = "/v2/enqueue";
 
 /// Accepts what one of the known products posts.
 pub async fn accept(
@@ -90,14 +88,21 @@ pub async fn tell_of(
 
 /// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.
 fn answer(answers: &[Answered]) -> Result<Response, Problem> {
-    let is_refused = |answer: &&Answered| matches!(answer.became, Became::Refused(_));
-    if let Some((first, problem)) = answers.iter().find_map(|answer| match &answer.became {
-        Became::Refused(problem) => Some((answer, problem)),
-        _ => None,
-    }) && answers.iter().filter(|answer| answer.index.is_some()).all(|answer| is_refused(&answer))
+    let first = answers.iter().find_map(|answer| match &answer.became {
+        Became::Refused(problem) => Some((answer.index, problem)),
+        Became::Accepted(..) | Became::Unchanged(..) | Became::Passed(_) => None,
+    });
+    let is_told = |answer: &Answered| match answer.became {
+        Became::Accepted(..) | Became::Unchanged(..) => true,
+        // The one about the rest, when there is no rest, is no answer to anything.
+        Became::Passed(_) => answer.index.is_some(),
+        Became::Refused(_) => false,
+    };
+    if let Some((index, problem)) = first
+        && !answers.iter().any(is_told)
     {
         let problem = problem.clone();
-        return Err(match first.index {
+        return Err(match index {
             Some(index) => problem.at_index(index),
             None => problem,
         });

@@ -12,7 +12,7 @@ use watchbell::{
 use super::report::usable;
 
 /// What clients put behind an address that they take for a base address.
-const APPENDED: &str = "/v2/enqueue";
+pub const APPENDED: &str = "/v2/enqueue";
 
 /// What the address says.
 #[derive(Debug, Clone, Default)]

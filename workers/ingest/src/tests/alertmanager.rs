@@ -378,6 +378,19 @@ async fn alerts_beyond_the_bound_become_one_that_says_how_many() {
     assert_eq!((end.id, end.version, end.status), (id, 2, Status::Resolved));
 }
 
+/// Nothing of the post itself can be told, but that the sender left some out can.
+#[tokio::test]
+async fn what_the_sender_left_out_is_told_though_nothing_else_can_be() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    let mut body = post(&[json!("x")]);
+    body["truncatedAlerts"] = json!("7");
+    let answer = fixture.post(TO_ANA, body).await;
+    let results: Vec<Value> =
+        answer.json()["alerts"].as_array().unwrap().iter().map(|entry| entry["result"].clone()).collect();
+    assert_eq!((answer.status, results), (202, vec![json!("refused"), json!("accepted")]));
+    assert_eq!(fixture.alerts()[0].title, "and 7 more alerts of alertmanager");
+}
+
 #[tokio::test]
 async fn what_can_be_told_to_nobody_is_refused_with_the_remedy() {
     let fixture = Fixture::new(Dispatch::Records).await;
