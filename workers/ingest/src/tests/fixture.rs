@@ -225,7 +225,7 @@ pub async fn record(store: &Store, alert: Alert) {
         first_due_at: Some(now + Duration::from_secs(30)),
         absent_due_at: None,
         expires_at: now + Duration::from_secs(3_600),
-        reached: None,
+        rest: None,
     };
     store.record(&[new], now).await.unwrap();
 }
