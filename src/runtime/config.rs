@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,6 +42,10 @@ const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
 /// The longest message a pod should gather for anybody.
 const MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
+/// Bounds of `socket.rebalance_every`: time for sessions to move, and not so seldom that it is no help.
+const REBALANCE_EVERY: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(60 * 60);
+/// What moving the last sessions and answering the last requests may take after the drain.
+const LEAVE_MARGIN: Duration = Duration::from_secs(12);
 /// The longest alert, with what a frame adds.
 const BACKLOG_BYTES_MIN: usize = 2 * crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
@@ -104,6 +109,10 @@ pub struct HttpConfig {
     /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
     #[serde(deserialize_with = "duration")]
     pub leave_wait: Duration,
+    /// How long after SIGTERM this process is killed if it still runs, as Kubernetes' `terminationGracePeriodSeconds` or
+    /// Compose's `stop_grace_period` says. All of leaving has to fit, which is checked at start.
+    #[serde(deserialize_with = "duration")]
+    pub grace_period: Duration,
     /// Proxies whose `Forwarded`, `X-Forwarded-For` and PROXY protocol headers are believed: addresses or ranges
     /// (`10.0.0.0/8`). Empty: nobody's, and the client is whoever connects.
     pub trusted_proxies: Vec<Network>,
@@ -208,6 +217,16 @@ pub struct SocketConfig {
     /// How old a session gets before it is asked to connect anew, give or take a fifth, so that load spreads again.
     #[serde(deserialize_with = "duration")]
     pub age_max: Duration,
+    /// How often pods compare how many sessions they hold; one that holds more than its share asks some to move. `0s`:
+    /// never.
+    #[serde(deserialize_with = "duration")]
+    pub rebalance_every: Duration,
+    /// How far a pod may be from its share before sessions move, in percent of it.
+    pub rebalance_band_percent: u32,
+    /// The same in sessions, for small fleets: the larger of both holds.
+    pub rebalance_sessions_min: u32,
+    /// Sessions that one pod asks to move each minute at the most.
+    pub rebalance_per_minute_max: u32,
     /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
     pub allowed_origins: Vec<String>,
 }
@@ -226,6 +245,16 @@ impl SocketConfig {
             "socket.backlog_bytes_max must be at least {BACKLOG_BYTES_MIN}, or the longest alert never fits"
         );
         ensure!(!self.write_timeout.is_zero(), "socket.write_timeout must be longer than 0 s");
+        ensure!(
+            self.rebalance_every.is_zero() || REBALANCE_EVERY.contains(&self.rebalance_every),
+            "socket.rebalance_every must be 0s (never) or 2s to 1h"
+        );
+        ensure!(
+            (1..=100).contains(&self.rebalance_band_percent),
+            "socket.rebalance_band_percent must be 1 to 100"
+        );
+        ensure!(self.rebalance_sessions_min > 0, "socket.rebalance_sessions_min must be at least 1");
+        ensure!(self.rebalance_per_minute_max > 0, "socket.rebalance_per_minute_max must be at least 1");
         Ok(())
     }
 }
@@ -365,6 +394,7 @@ impl Default for HttpConfig {
             listen: local(7700),
             public_url: None,
             leave_wait: Duration::from_secs(3),
+            grace_period: Duration::from_secs(45),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             head_timeout: Duration::from_secs(5),
@@ -419,6 +449,10 @@ impl Default for SocketConfig {
             backlog_bytes_max: 256 * 1024,
             write_timeout: Duration::from_secs(10),
             age_max: Duration::from_secs(45 * 60),
+            rebalance_every: Duration::from_secs(30),
+            rebalance_band_percent: 10,
+            rebalance_sessions_min: 50,
+            rebalance_per_minute_max: 3_000,
             allowed_origins: Vec::new(),
         }
     }
@@ -507,6 +541,7 @@ impl Config {
             !self.http.proxy_protocol || !self.http.trusted_proxies.is_empty(),
             "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
         );
+        self.check_grace()?;
         self.read_policies()?;
         self.restraint.check()?;
         if let Some(secret) = &self.auth.hs256_secret {
@@ -535,6 +570,20 @@ impl Config {
             checked.with_context(|| section.to_owned())?;
         }
         Ok(self)
+    }
+
+    /// Whoever is killed while it leaves hands nothing over (I10).
+    fn check_grace(&self) -> anyhow::Result<()> {
+        let sessions = self.http.leave_wait + self.socket.drain_window;
+        let leaving = sessions.max(self.fallback.drain_timeout) + LEAVE_MARGIN;
+        ensure!(
+            leaving <= self.http.grace_period,
+            "http.grace_period must be at least {}s: http.leave_wait and socket.drain_window, or \
+             fallback.drain_timeout, and then {}s to end",
+            leaving.as_secs_f64().ceil(),
+            LEAVE_MARGIN.as_secs()
+        );
+        Ok(())
     }
 
     /// The policies, with `default` and `critical` among them.

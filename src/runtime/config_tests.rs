@@ -68,6 +68,18 @@ fn a_refusal_names_the_key() {
         ),
         ("[restraint]\npushes_per_hour_max = 0\n", &[], "restraint.pushes_per_hour_max must be at least 1"),
         ("[fallback]\nlease = \"1s\"\n", &[], "fallback.lease must be at least 30s"),
+        (
+            "[socket]\ndrain_window = \"600s\"\n",
+            &[],
+            "http.grace_period must be at least 615s: http.leave_wait and socket.drain_window",
+        ),
+        ("[http]\nleave_wait = \"30s\"\n", &[], "http.grace_period must be at least 62s"),
+        (
+            "[socket]\nrebalance_every = \"1s\"\n",
+            &[],
+            "socket.rebalance_every must be 0s (never) or 2s to 1h",
+        ),
+        ("[socket]\nrebalance_band_percent = 0\n", &[], "socket.rebalance_band_percent must be 1 to 100"),
         ("[auth]\nhs256_secret = \"short\"\n", &[], "auth.hs256_secret must have at least 32 bytes"),
         ("[auth]\nleeway = \"6m\"\n", &[], "auth.leeway must be at most 5m"),
         (

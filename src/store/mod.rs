@@ -109,7 +109,7 @@ pub use expansions::{Expansion, Rest, Step};
 pub use history::History;
 pub use inbox::{Changes, Head, InboxRow};
 pub use look::Look;
-pub use presence::PRESENCE_BATCH_MAX;
+pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::Said;
 pub use record::{NewAlert, RecordedRow};
 pub use registry::{ApiKeyInfo, Contact};

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
-    EscalationKey, Failure, Store, StoreError, Tx, attempts::Note, batch_of, escalations::key_of, maybe_int,
-    stored_name,
+    EscalationKey, Failure, Store, StoreError, Tx, attempts::Note, batch_of, escalations::key_of, int,
+    maybe_int, maybe_time, stored_name,
 };
 use crate::domain::{Tenant, Timestamp, UserId, UserKey};
 
@@ -179,6 +179,83 @@ impl Store {
         })
         .await
     }
+}
+
+/// What a pod holds, told with its lease so that pods can share sessions evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodLoad {
+    /// Sessions it has.
+    pub sessions: u64,
+    /// Sessions it may have.
+    pub sessions_max: u64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it said so.
+    pub told_at: Timestamp,
+    /// Whether it was told to leave.
+    pub leaving: bool,
+}
+
+impl Store {
+    /// Says what a pod holds. Counts for as long as its lease.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn tell_load(&self, pod: &str, load: &PodLoad) -> Result<(), StoreError> {
+        writing!(self, "tell_load", |tx| {
+            sqlx::query(
+                "UPDATE pods
+                 SET sessions = $2, sessions_max = $3, started_at_ms = $4, told_at_ms = $5, leaving = $6
+                 WHERE pod = $1",
+            )
+            .bind(pod.to_owned())
+            .bind(load.sessions as i64)
+            .bind(load.sessions_max as i64)
+            .bind(load.started_at.as_millisecond())
+            .bind(load.told_at.as_millisecond())
+            .bind(i64::from(load.leaving))
+            .execute(&mut **tx)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What every other living pod holds; `None` for one of an earlier version, which does not say.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn other_pods(&self, pod: &str, now: Timestamp) -> Result<Vec<Option<PodLoad>>, StoreError> {
+        self.in_time("other_pods", async {
+            let rows = sqlx::query(
+                "SELECT sessions, sessions_max, started_at_ms, told_at_ms, leaving FROM pods
+                 WHERE pod <> $1 AND leased_until_ms > $2",
+            )
+            .bind(pod.to_owned())
+            .bind(now.as_millisecond())
+            .fetch_all(&self.read)
+            .await?;
+            rows.iter().map(load).collect()
+        })
+        .await
+    }
+}
+
+fn load(row: &AnyRow) -> Result<Option<PodLoad>, Failure> {
+    let (sessions, sessions_max) = (maybe_int(row, "sessions")?, maybe_int(row, "sessions_max")?);
+    let (started_at, told_at) = (maybe_time(row, "started_at_ms")?, maybe_time(row, "told_at_ms")?);
+    let (Some(sessions), Some(sessions_max), Some(started_at), Some(told_at)) =
+        (sessions, sessions_max, started_at, told_at)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(PodLoad {
+        sessions: sessions.unsigned_abs(),
+        sessions_max: sessions_max.unsigned_abs(),
+        started_at,
+        told_at,
+        leaving: int(row, "leaving")? != 0,
+    }))
 }
 
 fn keys(users: &[UserKey]) -> Result<String, Failure> {

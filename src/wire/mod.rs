@@ -21,7 +21,7 @@ pub mod unsubscribe;
 pub mod webpush;
 
 pub use alert::{InvalidAlert, content_of, parse_alert};
-pub use close::CloseCode;
+pub use close::{CloseClass, CloseCode};
 pub use event::{Kind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
 

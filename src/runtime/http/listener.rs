@@ -20,7 +20,7 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{Request, StatusCode},
+    http::{HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -45,6 +45,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long a connection that has not asked anything yet may take to do so after the listener closed.
+const FIRST_REQUEST_WAIT: Duration = Duration::from_millis(500);
+/// Connections that the system took in before the listener closed and that are still served.
+const BACKLOG_TAKEN_MAX: usize = 4_096;
 /// The wait after the system refused to give us a connection (out of files).
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
 
@@ -79,6 +83,16 @@ impl Default for Listening {
     }
 }
 
+/// How the listener is told to end.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// From when this fires every answer is the last of its connection, so that balancers take theirs elsewhere while
+    /// everything is still served.
+    pub leaving: CancellationToken,
+    /// When this fires nothing more is taken in.
+    pub stop: CancellationToken,
+}
+
 /// A connection that a handler has taken over. Nothing of a response was written.
 #[derive(Debug)]
 pub struct Taken {
@@ -107,7 +121,7 @@ pub fn take_over(run: impl FnOnce(Taken) + Send + 'static) -> Response {
     response
 }
 
-/// Serves `routes` until `shutdown`, then lets open requests end within 5 s. Handlers may ask for
+/// Serves `routes` until `shutdown.stop`, then lets open requests end within 5 s. Handlers may ask for
 /// `ConnectInfo<SocketAddr>` and the extension [`ClientAddress`].
 ///
 /// # Errors
@@ -116,7 +130,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: Router,
     listening: Listening,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
     info!(%address, "HTTP listens on {address}");
@@ -125,7 +139,7 @@ pub async fn serve(
     loop {
         let place = Arc::clone(&places).acquire_owned();
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = shutdown.stop.cancelled() => break,
             accepted = async { (place.await, listener.accept().await) } => accepted,
         };
         let (Ok(place), accepted) = accepted else { break };
@@ -143,12 +157,28 @@ pub async fn serve(
             }
         }
     }
-    drop(listener);
+    // Connections that the system took in for us already would be reset with the listener, and what was asked on them lost.
+    for (stream, peer) in taken_already(listener) {
+        connections.spawn(connection(stream, peer, routes.clone(), listening.clone(), shutdown.clone()));
+    }
     connections.close();
     if timeout(CLOSE_TIMEOUT, connections.wait()).await.is_err() {
         warn!(requests = connections.len(), "Requests were still open and are cut off");
     }
     Ok(())
+}
+
+/// The connections that wait to be accepted; closes the listener.
+fn taken_already(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    // It does not block, so it ends with the last that waits.
+    let waiting = std::iter::from_fn(|| listener.accept().ok()).take(BACKLOG_TAKEN_MAX);
+    waiting
+        .filter_map(|(stream, peer)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, peer))
+        })
+        .collect()
 }
 
 /// One connection, until it closes or is taken over.
@@ -157,7 +187,7 @@ async fn connection(
     peer: SocketAddr,
     routes: Router,
     listening: Listening,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) {
     // Frames are small and late ones are worthless: never wait to fill a packet.
     if let Err(error) = stream.set_nodelay(true) {
@@ -183,10 +213,11 @@ async fn speak_http(
     (peer, client): (SocketAddr, IpAddr),
     routes: Router,
     listening: &Listening,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) -> Option<(Run, Taken)> {
     let shared = Arc::new(Mutex::new(Shared::default()));
     let (seen, proxies) = (Arc::clone(&shared), Arc::clone(&listening.trusted_proxies));
+    let leaving = shutdown.leaving;
     let service = service_fn(move |request: Request<Incoming>| -> Answer {
         locked(&seen).asked = true;
         let mut request = request.map(Body::new);
@@ -194,11 +225,15 @@ async fn speak_http(
         request.extensions_mut().insert(address);
         request.extensions_mut().insert(ConnectInfo(peer));
         let (answer, seen) = (routes.clone().oneshot(request), Arc::clone(&seen));
+        let leaving = leaving.clone();
         Box::pin(async move {
             let mut response = answer.await?;
             if let Some(take_over) = response.extensions_mut().remove::<TakeOver>() {
                 locked(&seen).taken = take_over.run();
                 return pending().await; // The connection is taken from under this answer.
+            }
+            if leaving.is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
         })
@@ -210,7 +245,13 @@ async fn speak_http(
         .serve_connection(TokioIo::new(stream), service);
 
     let mut head_is_due = std::pin::pin!(sleep(listening.head_timeout));
-    let mut stopping = std::pin::pin!(shutdown.cancelled());
+    // One that was opened a moment ago has something to ask.
+    let mut stopping = std::pin::pin!(async {
+        shutdown.stop.cancelled().await;
+        if !locked(&shared).asked {
+            sleep(FIRST_REQUEST_WAIT).await;
+        }
+    });
     let (mut waits_for_head, mut leaves) = (true, false);
     let taken = poll_fn(|context| {
         if !leaves && stopping.as_mut().poll(context).is_ready() {
@@ -258,9 +299,9 @@ mod tests {
 
     use super::*;
 
-    async fn serving(listening: Listening) -> (SocketAddr, CancellationToken) {
+    async fn serving(listening: Listening) -> (SocketAddr, Shutdown) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::default());
         let taken = || async {
             take_over(|mut taken: Taken| {
                 tokio::spawn(async move {
@@ -270,13 +311,13 @@ mod tests {
             })
         };
         let routes = Router::new().route("/plain", get(|| async { "plain" })).route("/taken", get(taken));
-        tokio::spawn(serve(listener, routes, listening, stop.clone()));
-        (address, stop)
+        tokio::spawn(serve(listener, routes, listening, shutdown.clone()));
+        (address, shutdown)
     }
 
     #[tokio::test]
     async fn a_kept_connection_can_be_taken_over_with_all_that_was_read() {
-        let (address, stop) = serving(Listening::default()).await;
+        let (address, shutdown) = serving(Listening::default()).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /plain HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 1024];
@@ -286,13 +327,13 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "mine: early words");
-        stop.cancel();
+        shutdown.stop.cancel();
     }
 
     #[tokio::test]
     async fn a_request_that_never_comes_does_not_hold_the_connection() {
         let brief = Listening { head_timeout: Duration::from_millis(50), ..Listening::default() };
-        let (address, _stop) = serving(brief).await;
+        let (address, _shutdown) = serving(brief).await;
         for said in [&b""[..], b"GET /plain HT"] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(said).await.unwrap();
@@ -302,12 +343,48 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_connection_does_not_hold_the_shutdown() {
-        let (address, stop) = serving(Listening::default()).await;
+        let (address, shutdown) = serving(Listening::default()).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /plain HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 1024];
         assert!(stream.read(&mut answer).await.unwrap() > 0);
-        stop.cancel();
+        shutdown.stop.cancel();
         assert_eq!(stream.read(&mut answer).await.unwrap(), 0, "closed between two requests");
+    }
+
+    #[tokio::test]
+    async fn while_the_process_leaves_an_answer_is_the_last_of_its_connection() {
+        let (address, shutdown) = serving(Listening::default()).await;
+        let mut before = TcpStream::connect(address).await.unwrap();
+        shutdown.leaving.cancel();
+        let mut after = TcpStream::connect(address).await.unwrap();
+        for stream in [&mut before, &mut after] {
+            stream.write_all(b"GET /plain HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "served all the same: {answer}");
+            assert!(answer.contains("connection: close\r\n") && answer.ends_with("plain"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_connected_before_the_listener_closed_is_answered() {
+        let (address, shutdown) = serving(Listening::default()).await;
+        // Nothing has run since, so the listener has not accepted them: the system has.
+        let waiting: Vec<std::net::TcpStream> = (0..5)
+            .map(|_| {
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                std::io::Write::write_all(&mut stream, b"GET /plain HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                stream.set_nonblocking(true).unwrap();
+                stream
+            })
+            .collect();
+        shutdown.stop.cancel();
+        for stream in waiting {
+            let mut stream = TcpStream::from_std(stream).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("plain"), "{answer}");
+        }
     }
 }

@@ -7,7 +7,7 @@ mod openapi;
 pub mod proxy_protocol;
 
 pub use client_address::{ClientAddress, Network};
-pub use listener::{Listening, Taken, serve, take_over};
+pub use listener::{Listening, Shutdown, Taken, serve, take_over};
 pub use openapi::{merged as merged_openapi, routes as openapi};
 
 use axum::{

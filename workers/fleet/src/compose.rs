@@ -1,13 +1,13 @@
 //! Chosen workers in one process, from start to drain.
 //!
-//! Leaving (I10): not ready; workers stop taking work and sessions are asked to move, while HTTP is still served; then
-//! HTTP stops; then connections close.
+//! Leaving (I10): not ready, and workers stop taking work; balancers learn of it for `http.leave_wait`; then sessions are
+//! asked to move, while HTTP is still served; then HTTP stops; then what it was served with; then connections close.
 
 use std::{future::Future, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -24,7 +24,7 @@ use watchbell::{
     runtime::{
         Clock, Config, Health,
         health::{Check, Part, Seen},
-        http::{self, Listening},
+        http::{self, Listening, Shutdown},
         telemetry::{self, PrometheusHandle},
     },
     store::{Store, StoreConfig},
@@ -61,8 +61,12 @@ pub(crate) struct Process {
     documents: Vec<&'static str>,
     health: Health,
     work: Vec<Work>,
+    /// What requests need until the last of them is answered.
+    beneath: Vec<Work>,
     /// Fires when the process begins to leave.
     leaving: CancellationToken,
+    /// Fires when no request is served any more.
+    served: CancellationToken,
 }
 
 type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
@@ -156,7 +160,9 @@ impl Process {
             routes: Router::new(),
             documents: Vec::new(),
             work: Vec::new(),
+            beneath: Vec::new(),
             leaving: CancellationToken::new(),
+            served: CancellationToken::new(),
         })
     }
 
@@ -243,6 +249,7 @@ impl Process {
                 authenticator,
                 clock: self.clock.clone(),
                 config,
+                leave_wait: self.config.http.leave_wait,
                 mounts: self.config.mount.clone(),
                 unsubscribe: self.config.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
                 webpush: self.config.webpush.as_ref().map(|webpush| BrowserPush {
@@ -250,17 +257,13 @@ impl Process {
                     private_endpoints: webpush.private_endpoints,
                 }),
             };
-            let started = watchbell_socket::start(parts, self.leaving.clone()).await;
+            let started = watchbell_socket::start(parts, self.leaving.clone(), self.served.clone()).await;
             self.health.add_check(live_check(started.live));
             self.add_routes(started.routes);
             self.documents.push(watchbell_socket::OPENAPI);
-            self.work.push((
-                "socket",
-                Box::pin(async move {
-                    started.run.await;
-                    Ok(())
-                }),
-            ));
+            let endless = |run: BoxFuture<'static, ()>| -> Work { ("socket", Box::pin(run.map(Ok))) };
+            self.work.push(endless(started.leave));
+            self.beneath.push(endless(started.run));
         }
         Ok(())
     }
@@ -275,20 +278,9 @@ impl Process {
         };
         let routes = http::with_fallbacks(routes);
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
-        let serving =
-            tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), stop.clone()));
-        let tracker = TaskTracker::new();
-        for (name, work) in self.work {
-            let leaving = leaving.clone();
-            tracker.spawn(async move {
-                if let Err(error) = work.await {
-                    error!("{name} failed: {error:#}");
-                }
-                // One worker that ended early takes the process with it: an orchestrator starts it again whole.
-                leaving.cancel();
-            });
-        }
-        tracker.close();
+        let shutdown = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
+        let serving = tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), shutdown));
+        let (workers, beneath) = (begun(self.work, &leaving), begun(self.beneath, &leaving));
         let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
         let watching = tokio::spawn(health.clone().watch(stop.clone()));
 
@@ -298,12 +290,31 @@ impl Process {
         }
         health.leave();
         leaving.cancel();
-        tokio::join!(tracker.wait(), sleep(self.config.http.leave_wait));
+        tokio::join!(workers.wait(), sleep(self.config.http.leave_wait));
         stop.cancel();
+        let served = serving.await?.context("HTTP");
+        self.served.cancel();
+        beneath.wait().await;
         upkeep.await?;
         watching.await?;
-        serving.await?.context("HTTP")
+        served
     }
+}
+
+/// Begins all of it. One that ends early takes the process with it: an orchestrator starts it again whole.
+fn begun(work: Vec<Work>, leaving: &CancellationToken) -> TaskTracker {
+    let tracker = TaskTracker::new();
+    for (name, work) in work {
+        let leaving = leaving.clone();
+        tracker.spawn(async move {
+            if let Err(error) = work.await {
+                error!("{name} failed: {error:#}");
+            }
+            leaving.cancel();
+        });
+    }
+    tracker.close();
+    tracker
 }
 
 /// What readiness sees of the broker.

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use watchbell::wire::frame::ServerFrame;
+use watchbell::wire::{CloseClass, frame::ServerFrame};
 
 use crate::{
     decoder::{Decoder, Said},
@@ -28,6 +28,9 @@ const READ_BYTES: usize = 4 * 1024;
 const SLICES_MAX: usize = 32;
 /// How long a last word may take, and how long a client may take to end its side after it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an `EventSource` waits before it comes back from a session that is to go on elsewhere, in milliseconds. Those
+/// that close are spread over a window already.
+const RESUME_RETRY_MS: u32 = 250;
 /// What a client may still send after we said the last word, in bytes.
 const AFTER_CLOSE_BYTES_MAX: usize = 256 * 1024;
 
@@ -164,11 +167,15 @@ impl Connection {
     }
 
     /// Says why it ends, and lets the client end its side, so that the last word is not lost to a reset.
-    pub(crate) async fn close(mut self, (code, reason): (u16, &'static str)) {
+    pub(crate) async fn close(mut self, (code, reason): (u16, &'static str), class: CloseClass) {
         match self.form {
             Form::Ws | Form::BareWs => self.put_bytes(frame::close(code, reason)),
             Form::Sse => self.put(&Frame::new(&ServerFrame::Close { code, reason }, None), ""),
             Form::BareSse => {}
+        }
+        if !self.form.is_websocket() && class == CloseClass::Resume {
+            // What no client of ours reads, an `EventSource` obeys: another pod takes it, so it need not wait long.
+            self.put_bytes(Bytes::from(format!("retry: {RESUME_RETRY_MS}\n\n")));
         }
         if !matches!(self.write(CLOSE_TIMEOUT).await, Some(Ok(()))) || self.stream.shutdown().await.is_err() {
             return;

@@ -12,8 +12,6 @@ const HOLE_WAIT: Duration = Duration::from_millis(150);
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// How long a client that is asked to leave because of its age may take.
 pub(crate) const REBALANCE_WINDOW: Duration = Duration::from_secs(10);
-/// How much longer than it was told a client may take to leave: its clock or its network may be slow.
-const LEAVE_GRACE: f64 = 1.2;
 /// Pings without a word from the client, after which it is gone.
 const SILENCE_PINGS: f64 = 2.5;
 
@@ -123,9 +121,9 @@ impl Deadlines {
         self.token_ends_at = at;
     }
 
-    /// The client is asked to leave within `window`, because the pod does.
-    pub(crate) fn leave(&mut self, now: Instant, window: Duration) {
-        self.leaves_by = Some((now + window.mul_f64(LEAVE_GRACE), CloseCode::Drain));
+    /// The client is asked to leave, and is closed with `code` at `by` if it did not.
+    pub(crate) fn leave(&mut self, by: Instant, code: CloseCode) {
+        self.leaves_by = Some((by, code));
     }
 }
 
@@ -267,9 +265,10 @@ mod tests {
                     deadlines.token_ends(account.token_ends_at);
                 }
                 96..98 => {
-                    let window = seconds(chance, 1.0..20.0);
-                    deadlines.leave(now, window);
-                    account.left_at = Some((now + window.mul_f64(LEAVE_GRACE), CloseCode::Drain));
+                    let code = if chance.random_bool(0.5) { CloseCode::Drain } else { CloseCode::Rebalance };
+                    let by = now + seconds(chance, 1.0..20.0);
+                    deadlines.leave(by, code);
+                    account.left_at = Some((by, code));
                 }
                 _ => {}
             }

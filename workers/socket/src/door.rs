@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watchbell::{
     domain::Secret,
@@ -25,8 +26,8 @@ use watchbell::{
 };
 
 use crate::{
-    Identity, Socket, extract::Query, frame::Form, limits::AddressPlace, mount::Mount, session,
-    token::TokenError,
+    Identity, Socket, extract::Query, frame::Form, leaving::Admission, limits::AddressPlace, mount::Mount,
+    session, token::TokenError,
 };
 
 /// The name of the cookie a team's page may keep the token in.
@@ -35,6 +36,8 @@ const COOKIE: &str = "watchbell_token";
 const SUBPROTOCOL: &str = "watchbell.v1";
 /// Seconds after which a refused client may come back.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
+/// The same, where only this pod refuses.
+const LEAVING_RETRY_AFTER_S: u32 = 1;
 /// How long an `EventSource` waits before it comes back by itself, in milliseconds.
 const SSE_RETRY_MS: u32 = 3_000;
 
@@ -148,6 +151,9 @@ async fn enter(
     mount: Option<Arc<Mount>>,
 ) -> Result<Response, Problem> {
     check_room(socket, headers)?;
+    // Counted before it is asked whether the pod takes anybody: a pod that leaves waits for whoever it took.
+    let counted = socket.0.sessions.token();
+    check_stays(socket)?;
     auth.token = token_of(headers).map(|token| token.expose().to_owned()).or(auth.token);
     let max = socket.0.config.sessions_per_address_max;
     let address = socket.0.addresses.enter(client.0, max);
@@ -171,13 +177,26 @@ async fn enter(
     Ok(take_over(move |taken: Taken| {
         let sessions = socket.0.sessions.clone();
         sessions.spawn(session::run(socket, taken, Box::new(visitor)));
+        drop(counted);
     }))
 }
 
-/// Refuses foreign pages, and everybody when the pod is full or leaving.
+/// Refuses whoever could not move in time before this pod is gone.
+fn check_stays(socket: &Socket) -> Result<(), Problem> {
+    match socket.0.leaving.admit(Instant::now()) {
+        Admission::Stay | Admission::Pass(_) => Ok(()),
+        Admission::Refuse => {
+            metrics::counter!("watchbell_socket_refused_total", "reason" => "leaving").increment(1);
+            // Another pod takes it now.
+            Err(Problem::unavailable("this pod is leaving: connect again, to another", LEAVING_RETRY_AFTER_S))
+        }
+    }
+}
+
+/// Refuses foreign pages, and everybody when the pod is full.
 pub(crate) fn check_room(socket: &Socket, headers: &HeaderMap) -> Result<(), Problem> {
     check_origin(socket, headers)?;
-    if socket.0.leaving.is_cancelled() || socket.0.hub.sessions() >= socket.0.config.sessions_max {
+    if socket.0.hub.sessions() >= socket.0.config.sessions_max {
         metrics::counter!("watchbell_socket_refused_total", "reason" => "overload").increment(1);
         return Err(Problem::unavailable("this pod takes no more sessions", RETRY_AFTER_S));
     }

@@ -108,6 +108,11 @@ impl Hub {
         }
     }
 
+    /// Gives one session an item.
+    pub(crate) fn put(&self, mailbox: &Mailbox, item: Item) {
+        mailbox.put(item, self.backlog);
+    }
+
     /// Gives every session an item of its own, made from its number among `sessions()`.
     pub(crate) fn give_everybody(&self, mut item: impl FnMut(usize) -> Item) {
         let mut number = 0;
@@ -117,6 +122,23 @@ impl Hub {
                 number += 1;
             }
         }
+    }
+
+    /// Gives some sessions, taken by chance, an item of their own, made from its number among them. Returns how many.
+    pub(crate) fn give_some(&self, wanted: usize, mut item: impl FnMut(usize) -> Item) -> usize {
+        // Each is taken with the chance that leaves exactly as many as are wanted (selection sampling).
+        let (mut left, mut given) = (self.sessions(), 0);
+        for shard in &self.sessions {
+            for mailbox in lock(shard).iter() {
+                let is_taken = given < wanted && rand::random_range(0..left.max(1)) < wanted - given;
+                if is_taken {
+                    mailbox.put(item(given), self.backlog);
+                    given += 1;
+                }
+                left = left.saturating_sub(1);
+            }
+        }
+        given
     }
 
     /// Everybody who is connected, each once.

@@ -14,6 +14,8 @@
 //! | `mount.rs` | streams under a team's own addresses |
 //! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |
 //! | `talk.rs` | what a client says: receipts, topics, a newer token |
+//! | `leaving.rs` | how a pod leaves: what becomes of who is here and of who arrives |
+//! | `rebalance.rs` | sessions shared evenly among pods again: pure, and the loop that looks |
 //! | `deadlines.rs` | when a session does something by itself, and what: pure |
 //! | `poll.rs` | the same session in single requests |
 //! | `order.rs` `filter.rs` `batch.rs` | frames in order, frames left out, frames gathered: pure |
@@ -52,6 +54,7 @@ pub mod fuzzing;
 mod heads;
 mod hub;
 mod jwks;
+mod leaving;
 mod limits;
 mod mailbox;
 mod mount;
@@ -64,6 +67,7 @@ mod presence;
 #[cfg(test)]
 mod properties;
 mod pump;
+mod rebalance;
 mod receipts;
 mod replay;
 mod session;
@@ -82,10 +86,9 @@ use axum::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tracing::{info, warn};
 use watchbell::{
     broker::{LiveControl, SharedBroker},
-    domain::DeviceId,
+    domain::{DeviceId, Timestamp},
     runtime::{
         Clock,
         config::{MountConfig, SocketConfig},
@@ -97,8 +100,9 @@ use watchbell::{
 use epoch::Epochs;
 use heads::Heads;
 use hub::Hub;
+use leaving::Leaving;
 use limits::{Addresses, Turns};
-use mailbox::{Backlog, Item};
+use mailbox::Backlog;
 use presence::Presence;
 use receipts::Receipts;
 pub use token::{Authenticator, Identity, TokenError};
@@ -115,6 +119,8 @@ pub struct SocketParts {
     pub clock: Clock,
     /// Bounds.
     pub config: SocketConfig,
+    /// How long after it is told to leave a pod is still sent new sessions by balancers.
+    pub leave_wait: Duration,
     /// Streams under other addresses.
     pub mounts: Vec<MountConfig>,
     /// For browsers that subscribe to pushes; none when they cannot.
@@ -153,9 +159,9 @@ pub(crate) struct Inner {
     pub(crate) presence: Presence,
     /// Which of the store's histories cursors are of.
     pub(crate) epochs: Epochs,
-    /// Fires when the pod begins to leave.
-    pub(crate) leaving: CancellationToken,
-    /// Every session's task.
+    pub(crate) started_at: Timestamp,
+    pub(crate) leaving: Leaving,
+    /// Every session's task, and every request that is to become one.
     pub(crate) sessions: TaskTracker,
 }
 
@@ -163,19 +169,23 @@ pub(crate) struct Inner {
 pub struct Started {
     /// Its routes.
     pub routes: Router,
-    /// Its work: runs until the token given to [`start`] fires and the drain is over.
+    /// Returns when the pod was told to leave and everybody has left. HTTP is to be served until then.
+    pub leave: futures_util::future::BoxFuture<'static, ()>,
+    /// What sessions and requests need: runs until HTTP is not served any more.
     pub run: futures_util::future::BoxFuture<'static, ()>,
     /// Knows whether it hears live frames.
     pub live: Arc<dyn LiveControl>,
 }
 
 /// Starts the worker. It needs nothing of the store yet: sessions that begin before the store is there are turned away.
-pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Started {
+/// `leaving` tells it to leave; `served` says that the last request was answered.
+pub async fn start(parts: SocketParts, leaving: CancellationToken, served: CancellationToken) -> Started {
     let live = parts.broker.live().await;
     let control = live.control();
     let (receipts, receipt_queue) = Receipts::new();
     let (heads, heads_queue) = Heads::new();
     let turns = Turns::per_second(parts.config.accepts_per_second);
+    let (started_at, leave_wait) = (parts.clock.now(), parts.leave_wait);
     let socket = Socket(Arc::new(Inner {
         hub: Hub::new(
             live.control(),
@@ -198,33 +208,27 @@ pub async fn start(parts: SocketParts, shutdown: CancellationToken) -> Started {
         turns,
         presence: Presence::default(),
         epochs: Epochs::default(),
-        leaving: shutdown.clone(),
+        started_at,
+        leaving: Leaving::when(leaving.clone()),
         sessions: TaskTracker::new(),
     }));
     let routes = routes(socket.clone());
+    let leaver = socket.clone();
+    let leave = async move { leaver.leave(leave_wait).await };
     let run = async move {
-        let stop = CancellationToken::new();
-        let helpers = async {
-            tokio::join!(
-                socket.clone().pump(live, stop.clone()),
-                socket.clone().watch(stop.clone()),
-                socket.clone().watch_epoch(stop.clone()),
-                socket.clone().read_heads(heads_queue, stop.clone()),
-                socket.clone().write_receipts(receipt_queue, stop.clone()),
-                socket.clone().tell_presence(stop.clone()),
-                socket.clone().let_go_of_partitions(stop.clone()),
-                socket.0.authenticator.keep_keys(&stop),
-            );
-        };
-        let drain = async {
-            shutdown.cancelled().await;
-            socket.drain().await;
-            // Only now: until the last session has left, frames and receipts go on.
-            stop.cancel();
-        };
-        tokio::join!(helpers, drain);
+        tokio::join!(
+            socket.clone().pump(live, served.clone()),
+            socket.clone().watch(served.clone()),
+            socket.clone().watch_epoch(served.clone()),
+            socket.clone().read_heads(heads_queue, served.clone()),
+            socket.clone().write_receipts(receipt_queue, served.clone()),
+            socket.clone().tell_presence(served.clone()),
+            socket.clone().let_go_of_partitions(served.clone()),
+            socket.clone().rebalance(leaving),
+            socket.0.authenticator.keep_keys(&served),
+        );
     };
-    Started { routes, run: Box::pin(run), live: control }
+    Started { routes, leave: Box::pin(leave), run: Box::pin(run), live: control }
 }
 
 /// What this worker answers, as OpenAPI 3.1; mounts are an operator's own.
@@ -282,28 +286,6 @@ fn cors(config: &SocketConfig) -> CorsLayer {
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 /// The longest request body of the user's API, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-
-impl Socket {
-    /// Waits until every session has moved to another pod, or the drain window has passed and they are closed.
-    async fn drain(&self) {
-        let inner = &self.0;
-        inner.sessions.close();
-        let (window, sessions) = (inner.config.drain_window, inner.hub.sessions().max(1));
-        info!(sessions = inner.hub.sessions(), "Leaving: sessions are asked to move");
-        // Each gets its own slice of the window, so that the other pods see a stream of arrivals and not a wave.
-        let slice_ms = (window.as_millis() as u32 / 5).max(1);
-        let spread_ms = (window.as_millis() as u64 * 3 / 5) as usize;
-        inner.hub.give_everybody(|number| Item::Leave {
-            after_ms: (spread_ms * number.min(sessions) / sessions) as u32,
-            within_ms: slice_ms,
-        });
-        // Sessions close themselves at the end of the window; a second more for the close to be written.
-        let limit = inner.config.drain_window + Duration::from_secs(2);
-        if tokio::time::timeout(limit, inner.sessions.wait()).await.is_err() {
-            warn!(sessions = inner.sessions.len(), "Sessions were still open at the end of the drain window");
-        }
-    }
-}
 
 /// A device's id from a path.
 pub(crate) fn device_id(raw: &str) -> Result<DeviceId, watchbell::wire::Problem> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use watchbell::{domain::UserKey, store::Head};
+use watchbell::{domain::UserKey, store::Head, wire::CloseCode};
 
 use crate::{epoch::Epoch, frame::Frame};
 
@@ -25,10 +25,23 @@ pub(crate) enum Item {
     Frame(Arc<Frame>),
     /// Ping, heal when the store's head is further than the session, and start over when its epoch is another.
     Ping { head: Head, epoch: Arc<Epoch> },
-    /// Ask the client to connect elsewhere, in that window from now (milliseconds).
-    Leave { after_ms: u32, within_ms: u32 },
+    /// Ask the client to connect anew.
+    Leave(Leave),
     /// Some of the user's tokens are not believed any more.
     Revoked,
+}
+
+/// A window from now in which a client connects anew, and when it is closed if it did not. In milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leave {
+    /// Not before that.
+    pub(crate) after_ms: u32,
+    /// But within so much more.
+    pub(crate) within_ms: u32,
+    /// How much longer its session stays: its clock or its network may be slow.
+    pub(crate) grace_ms: u32,
+    /// Why; its reason is the `goaway`'s as well.
+    pub(crate) code: CloseCode,
 }
 
 /// A session's mailbox. Anybody puts in; the session takes out.
@@ -67,10 +80,10 @@ impl Mailbox {
             let is_full = queue.items.len() >= backlog.frames_max || queue.bytes + bytes > backlog.bytes_max;
             match (is_full, &item) {
                 // There are few of these, and a resync does not make up for them.
-                (_, Item::Leave { .. } | Item::Revoked) => queue.items.push_back(item),
+                (_, Item::Leave(_) | Item::Revoked) => queue.items.push_back(item),
                 (true, _) => {
                     metrics::counter!("watchbell_socket_overflows_total").increment(1);
-                    queue.items.retain(|item| matches!(item, Item::Leave { .. } | Item::Revoked));
+                    queue.items.retain(|item| matches!(item, Item::Leave(_) | Item::Revoked));
                     queue.bytes = 0;
                     queue.overflowed = true;
                 }

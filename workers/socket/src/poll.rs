@@ -58,6 +58,8 @@ pub(crate) async fn poll(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     door::check_room(&socket, &headers)?;
+    // A pod that leaves waits for it. It is never refused: its answer is its end.
+    let _counted = socket.0.sessions.token();
     let wait = Duration::from_secs(query.wait.unwrap_or(WAIT_S_DEFAULT).min(WAIT_S_MAX));
     let mut auth = query.auth();
     auth.token = door::token_of(&headers).map(|token| token.expose().to_owned()).or(auth.token);
@@ -160,9 +162,11 @@ impl Poll<'_> {
     }
 
     /// What changed since, at once when something did; otherwise the next that does, until `until`.
-    async fn wait(mut self, cursor: u64, until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
+    async fn wait(mut self, cursor: u64, mut until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
         let mut order = Order::after(cursor);
         let mut heal_at = Instant::now();
+        let leaving = &self.socket.0.leaving;
+        let mut drains = false;
         loop {
             if heal_at <= Instant::now() {
                 heal_at = until + Duration::from_secs(1); // Not again, unless a hole appears.
@@ -173,12 +177,15 @@ impl Poll<'_> {
             if !self.frames.is_empty() {
                 return Ok(self.frames);
             }
-            let leaving = self.socket.0.leaving.cancelled();
             let mail = poll_fn(|context| self.place.mailbox.poll_take(context));
             let mail = tokio::select! {
                 mail = timeout_at(until.min(heal_at), mail) => mail,
-                // The pod leaves: the next poll goes elsewhere.
-                () = leaving => return Ok(vec![self.ping(&order)]),
+                // The pod leaves, and the next poll goes elsewhere: each at a time of its own.
+                () = leaving.drains(), if !drains => {
+                    drains = true;
+                    until = until.min(leaving.poll_until(Instant::now(), rand::random()));
+                    continue;
+                }
             };
             match mail {
                 Ok(Mail::Items(items)) => {
@@ -216,7 +223,8 @@ impl Poll<'_> {
                 },
             },
             Item::Ping { head, .. } if head.seq > order.last() => *heal_at = Instant::now(),
-            Item::Ping { .. } | Item::Leave { .. } | Item::Revoked => {}
+            // Its next request may go to any pod as it is.
+            Item::Ping { .. } | Item::Leave(_) | Item::Revoked => {}
         }
     }
 

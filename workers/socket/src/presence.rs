@@ -8,7 +8,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use watchbell::{
     store::{PRESENCE_BATCH_MAX, StoreError},
 };
 
-use crate::Socket;
+use crate::{Socket, rebalance::Rules};
 
 /// How long this pod's word counts, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(15);
@@ -40,9 +43,11 @@ const TROUBLE_WAIT: Duration = Duration::from_secs(1);
 
 /// Who came and who left, until the store is told. Bounded by the pod's sessions: each user waits in it once.
 pub(crate) struct Presence {
-    pod: String,
+    pub(crate) pod: String,
     changes: Mutex<Changes>,
     wake: Notify,
+    /// Something about the pod itself has changed, and others should know.
+    is_news: AtomicBool,
 }
 
 #[derive(Default)]
@@ -59,7 +64,12 @@ struct Renewal {
 
 impl Default for Presence {
     fn default() -> Self {
-        Self { pod: Uuid::new_v4().simple().to_string(), changes: Mutex::default(), wake: Notify::new() }
+        Self {
+            pod: Uuid::new_v4().simple().to_string(),
+            changes: Mutex::default(),
+            wake: Notify::new(),
+            is_news: AtomicBool::new(false),
+        }
     }
 }
 
@@ -83,6 +93,12 @@ impl Presence {
     /// A user's last session here has closed.
     pub(crate) fn left(&self, user: UserKey) {
         self.changes().left.insert(user, Instant::now());
+    }
+
+    /// Does not wait for the next renewal.
+    pub(crate) fn tell_now(&self) {
+        self.is_news.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -117,14 +133,19 @@ impl Socket {
 
     async fn tell_once(&self, renewal: &mut Renewal) -> Result<(), StoreError> {
         let (store, presence) = (&self.0.store, &self.0.presence);
-        if renewal.at <= Instant::now() {
+        let is_news = presence.is_news.swap(false, Ordering::SeqCst);
+        if is_news || renewal.at <= Instant::now() {
+            let told_every = Rules::told_every(&self.0.config, RENEW_EVERY);
+            let load = self.load();
+            metrics::gauge!("watchbell_socket_sessions").set(load.sessions as f64);
             let is_known = store.renew_pod(&presence.pod, self.0.clock.now(), LEASE).await?;
             if renewal.tell_everybody || !is_known {
                 self.tell_of(&self.0.hub.users()).await?;
             }
             // Other pods' dead are everybody's: one call a renewal keeps up with any number of them.
             pass_over_refused(store.sweep_pods(self.0.clock.now()).await.map(drop))?;
-            *renewal = Renewal { at: Instant::now() + RENEW_EVERY, tell_everybody: false };
+            store.tell_load(&presence.pod, &load).await?;
+            *renewal = Renewal { at: Instant::now() + told_every, tell_everybody: false };
         }
         let arrived = std::mem::take(&mut presence.changes().arrived);
         let (users, waiting): (Vec<UserKey>, Vec<oneshot::Sender<()>>) = arrived.into_iter().unzip();
@@ -170,6 +191,7 @@ impl Socket {
         }
         Ok(())
     }
+
     async fn let_go(&self, users: &[UserKey]) -> Result<(), StoreError> {
         let (store, pod, now) = (&self.0.store, &self.0.presence.pod, self.0.clock.now());
         match store.leave(pod, users, now).await {

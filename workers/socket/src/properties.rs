@@ -14,7 +14,10 @@ use axum::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use watchbell::{
     domain::{Tenant, UserId, UserKey},
-    wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame, ServerFrame},
+    wire::{
+        CloseCode,
+        frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame, ServerFrame},
+    },
 };
 
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     decoder::{Decoder, Said},
     door,
     frame::Frame,
-    mailbox::{Backlog, Item, Mail, Mailbox},
+    mailbox::{Backlog, Item, Leave, Mail, Mailbox},
     order::{HELD_MAX, Order, Taken},
     session,
 };
@@ -409,7 +412,8 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
                 }
                 985..990 => {
                     leaves += 1;
-                    mailbox.put(Item::Leave { after_ms: 0, within_ms: 0 }, backlog);
+                    let leave = Leave { after_ms: 0, within_ms: 0, grace_ms: 0, code: CloseCode::Drain };
+                    mailbox.put(Item::Leave(leave), backlog);
                 }
                 _ => match mailbox.poll_take(&context) {
                     Poll::Pending => {
@@ -438,7 +442,7 @@ fn a_mailbox_is_bounded_and_drops_nothing_in_silence() {
         }
         while let Poll::Ready(mail) = mailbox.poll_take(&context) {
             if let Mail::Items(items) = mail {
-                leaves -= items.iter().filter(|item| matches!(item, Item::Leave { .. })).count();
+                leaves -= items.iter().filter(|item| matches!(item, Item::Leave(_))).count();
             }
         }
         assert_eq!(leaves, 0, "seed {seed}: nobody misses that the pod leaves");

@@ -23,7 +23,7 @@ use watchbell::{
     runtime::http::Taken,
     store::Head,
     wire::{
-        CloseCode,
+        CloseClass, CloseCode,
         frame::{Auth, ClientFrame, Hello, ServerFrame},
     },
 };
@@ -39,8 +39,9 @@ use crate::{
     filter::Filter,
     frame::{self, Frame},
     hub::{Place, Subscription},
+    leaving::Admission,
     limits::{AddressPlace, Allowance},
-    mailbox::{Item, Mail},
+    mailbox::{Item, Leave, Mail},
     mount::Mount,
     order::{Order, Taken as Ordered},
     replay::Replayed,
@@ -86,8 +87,8 @@ pub(crate) fn run(socket: Socket, taken: Taken, visitor: Box<Visitor>) -> impl F
         };
         metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
         match end {
-            End::Close(code) => Box::pin(connection.close(code.parts())).await,
-            End::Closed => Box::pin(connection.close(frame::CLOSED)).await,
+            End::Close(code) => Box::pin(connection.close(code.parts(), code.class())).await,
+            End::Closed => Box::pin(connection.close(frame::CLOSED, CloseClass::Stop)).await,
             End::Gone => {}
         }
     }
@@ -145,6 +146,13 @@ async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visito
     socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
     let place =
         socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
+    // After it joined: a drain that begins now finds it in the hub, one that began before is seen here.
+    match socket.0.leaving.greet(Instant::now()) {
+        Admission::Stay => {}
+        Admission::Pass(leave) => socket.0.hub.put(&place.mailbox, Item::Leave(leave)),
+        // It was slow to say who it is. It was not greeted yet, so its client still believes the session it has.
+        Admission::Refuse => return Err(End::Close(CloseCode::Drain)),
+    }
     let now = Instant::now();
     let mut state = State {
         order: Order::after(0),
@@ -432,10 +440,10 @@ impl Session<'_> {
             match item {
                 Item::Frame(frame) => self.tell(frame),
                 Item::Ping { head, epoch } => self.ping(head, epoch).await?,
-                Item::Leave { after_ms, within_ms } => {
-                    let window = Duration::from_millis(u64::from(after_ms) + u64::from(within_ms));
-                    self.state.deadlines.leave(Instant::now(), window);
-                    self.ask_to_leave(after_ms, within_ms, "drain");
+                Item::Leave(Leave { after_ms, within_ms, grace_ms, code }) => {
+                    let all = [after_ms, within_ms, grace_ms].map(u64::from).iter().sum();
+                    self.state.deadlines.leave(Instant::now() + Duration::from_millis(all), code);
+                    self.ask_to_leave(after_ms, within_ms, code.parts().1);
                 }
                 Item::Revoked => {
                     let head = Box::pin(self.head()).await?;

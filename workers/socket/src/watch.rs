@@ -26,7 +26,6 @@ impl Socket {
                     sleep_until(round_ends).await;
                 } => {}
             }
-            metrics::gauge!("watchbell_socket_sessions").set(self.0.hub.sessions() as f64);
         }
     }
 

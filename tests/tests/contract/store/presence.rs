@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watchbell::domain::{Status, Timestamp, restraint::Held};
-use watchbell::store::{Act, Decision, Hold, NewAlert, Store, Walk};
+use watchbell::store::{Act, Decision, Hold, NewAlert, PodLoad, Store, Walk};
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
 use super::timers::look;
@@ -14,6 +14,7 @@ on_both_engines!(
     the_last_session_to_close_ends_the_first_wait,
     a_dead_pod_lets_its_users_leave,
     a_pod_thought_dead_is_told_so,
+    pods_know_what_the_others_hold,
     only_the_first_wait_is_shortened,
     preferences_are_kept_and_change_under_their_lock,
     a_silence_that_moves_is_looked_at_again,
@@ -91,6 +92,34 @@ async fn a_pod_thought_dead_is_told_so(Bed { store, .. }: &Bed) -> anyhow::Resul
     assert!(store.renew_pod("one", at(14), POD_LEASE).await?);
     assert!(!store.renew_pod("one", at(29), POD_LEASE).await?, "too late");
     assert!(store.renew_pod("one", at(30), POD_LEASE).await?);
+    Ok(())
+}
+
+async fn pods_know_what_the_others_hold(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let load = |sessions, leaving| PodLoad {
+        sessions,
+        sessions_max: 50_000,
+        started_at: at(-60),
+        told_at: at(0),
+        leaving,
+    };
+    for pod in ["one", "two", "three", "early"] {
+        store.renew_pod(pod, at(0), POD_LEASE).await?;
+    }
+    store.tell_load("one", &load(9, false)).await?;
+    store.tell_load("two", &load(5, false)).await?;
+    store.tell_load("three", &load(7, true)).await?;
+    // What it says last holds, and renewing the lease changes nothing about it.
+    store.tell_load("two", &load(6, false)).await?;
+    store.renew_pod("two", at(1), POD_LEASE).await?;
+    let mut others = store.other_pods("one", at(2)).await?;
+    others.sort_by_key(|pod| pod.map(|pod| pod.sessions));
+    assert_eq!(
+        others,
+        [None, Some(load(6, false)), Some(load(7, true))],
+        "one of an earlier version does not say"
+    );
+    assert_eq!(store.other_pods("one", at(15)).await?, [Some(load(6, false))], "the others are dead");
     Ok(())
 }
 
