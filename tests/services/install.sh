@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Chromium (where npm is), Python's pika
+# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, HAProxy, nginx, Chromium (where npm is), Python's pika
 # and venv.
 #
 # Run it as often as you like: where everything is there it only looks, in well under a second.
@@ -16,6 +16,8 @@ fail() { say "$*"; exit 1; }
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null; }
 has_alertmanager() { command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null; }
+# Debian keeps both where only root's PATH looks.
+has_balancers() { [ -x /usr/sbin/haproxy ] && [ -x /usr/sbin/nginx ]; }
 has_pika() { python3 -c 'import pika' 2>/dev/null; }
 
 missing=()
@@ -23,6 +25,7 @@ command -v python3 >/dev/null || missing+=(python3)
 has_rabbitmq || missing+=(rabbitmq-server)
 has_postgres || missing+=(postgresql)
 has_alertmanager || missing+=(prometheus-alertmanager)
+has_balancers || missing+=(haproxy nginx-light)
 # web/check.sh drives it; without npm there is nothing to drive.
 if command -v npm >/dev/null && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 # Debian takes ensurepip out of its Python; k8s/check.sh makes a venv.
@@ -76,4 +79,5 @@ fi
 has_rabbitmq || fail "rabbitmq-server is installed but /usr/lib/rabbitmq/bin or epmd is not where it should be"
 has_postgres || fail "postgresql is installed but /usr/lib/postgresql/*/bin/initdb is not there"
 has_alertmanager || fail "prometheus-alertmanager is installed but it or amtool is not in PATH"
+has_balancers || fail "haproxy and nginx-light are installed but not in /usr/sbin"
 has_pika || fail "pika is installed but python3 cannot import it"

@@ -26,7 +26,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the fleet may take to become ready again after a restart of a worker.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a worker may take to leave.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(30);
+const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
 /// The secret of tokens in a fleet of services.
 const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
 
@@ -147,7 +147,8 @@ impl Fleet {
             ("SIMULATOR__DIR", "simulator".to_owned()),
             ("HTTP__LEAVE_WAIT", "0s".to_owned()),
         ];
-        fleet.env.extend(set.map(|(name, value)| (format!("WATCHBELL__{name}"), value)));
+        // Before what the test sets, which holds where both say something.
+        fleet.env.splice(0..0, set.map(|(name, value)| (format!("WATCHBELL__{name}"), value)));
         fleet.urls = Some(urls);
         fleet.command(&["migrate"])?;
         fleet.command(&["topology", "apply"])?;
@@ -303,7 +304,7 @@ impl Fleet {
         })
     }
 
-    fn start_role(
+    pub(crate) fn start_role(
         &mut self,
         name: &'static str,
         args: &[&'static str],

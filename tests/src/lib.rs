@@ -16,11 +16,14 @@
 
 pub mod alertmanager;
 pub mod amqp;
+pub mod balancer;
 pub mod chance;
 pub mod client;
 pub mod cluster;
 pub mod fleet;
 pub mod guard;
+pub mod mover;
+mod pods;
 pub mod poll;
 pub mod ports;
 pub mod postgres;

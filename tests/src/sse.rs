@@ -27,6 +27,8 @@ pub struct ServerSent {
 /// A stream of server-sent events.
 pub struct SseSession {
     stream: BufReader<TcpStream>,
+    /// What was read of the body and not yet of a line, where the body comes in chunks (RFC 9112, section 7.1).
+    chunked: Option<Vec<u8>>,
     /// The head of the answer, for what it says.
     pub head: String,
     /// The first frame.
@@ -49,7 +51,8 @@ impl SseSession {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         stream.write_all(format!("{request}\r\n").as_bytes()).await?;
-        let mut session = Self { stream: BufReader::new(stream), head: String::new(), hello: Value::Null };
+        let stream = BufReader::new(stream);
+        let mut session = Self { stream, chunked: None, head: String::new(), hello: Value::Null };
         while !session.head.ends_with("\r\n\r\n") {
             let line = session.line().await.context("the head of the answer")?;
             session.head.push_str(&line);
@@ -60,6 +63,9 @@ impl SseSession {
             let mut body = vec![0; length];
             session.stream.read_exact(&mut body).await?;
             bail!("answered {status} {}", String::from_utf8_lossy(&body));
+        }
+        if session.header("transfer-encoding") == Some("chunked") {
+            session.chunked = Some(Vec::new());
         }
         ensure!(session.header("content-type") == Some("text/event-stream"), "no stream: {}", session.head);
         Ok(session)
@@ -98,7 +104,27 @@ impl SseSession {
         Ok(())
     }
 
+    /// The next line of the head, or of the body.
     async fn line(&mut self) -> anyhow::Result<String> {
+        let Some(mut read) = self.chunked.take() else { return self.raw_line().await };
+        while !read.contains(&b'\n') {
+            let size = self.raw_line().await?;
+            let size = usize::from_str_radix(size.trim(), 16).context("the size of a chunk")?;
+            ensure!(size > 0, "the connection ended");
+            let begun = read.len();
+            read.resize(begun + size, 0);
+            timeout(FRAME_DEADLINE, self.stream.read_exact(&mut read[begun..]))
+                .await
+                .context("half a chunk")??;
+            self.raw_line().await?;
+        }
+        let end = read.iter().position(|&byte| byte == b'\n').unwrap_or_default() + 1;
+        let rest = read.split_off(end);
+        self.chunked = Some(rest);
+        Ok(String::from_utf8(read)?)
+    }
+
+    async fn raw_line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         let read =
             timeout(FRAME_DEADLINE, self.stream.read_line(&mut line)).await.context("no frame came")??;

@@ -250,20 +250,6 @@ async fn a_pod_that_leaves_asks_each_to_move_and_tells_them_everything_until_the
     services.unwrap();
 }
 
-/// What a pod has counted under this line of its metrics.
-async fn counted(fleet: &Fleet, line: &str) -> Option<f64> {
-    let text = fleet
-        .http()
-        .get(format!("{}/metrics", fleet.url("socket-1").ok()?))
-        .send()
-        .await
-        .ok()?
-        .text()
-        .await
-        .ok()?;
-    text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
-}
-
 /// A laptop that was shut, and a page that is open and does not read.
 #[tokio::test]
 async fn who_neither_answers_nor_reads_is_closed() {
@@ -290,7 +276,9 @@ async fn who_neither_answers_nor_reads_is_closed() {
         ("slow", "watchbell_socket_closes_total{reason=\"slow\"}"),
         ("a backlog that was dropped", "watchbell_socket_overflows_total"),
     ] {
-        until(reason, DEADLINE, async || (counted(&fleet, line).await? >= 1.0).then_some(())).await.unwrap();
+        until(reason, DEADLINE, async || (fleet.metric("up", line).await? >= 1.0).then_some(()))
+            .await
+            .unwrap();
     }
     let back = fleet.session("socket-1", "ben", None).await.unwrap();
     assert_eq!(back.hello["seq"], LARGE, "and nothing is lost");

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod amqp;
+mod balancers;
 mod bounds;
 mod commands;
 mod dead;
 mod devices;
 mod dispatching;
 mod identities;
+mod leaving;
 mod outages;
 mod presence;
 mod producers;
