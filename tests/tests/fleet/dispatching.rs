@@ -83,18 +83,19 @@ async fn a_large_audience_outlives_the_one_process_and_holds_up_nobody() {
     a_large_audience(Engine::Embedded, "up").await.unwrap();
 }
 
-/// Makes the store refuse one alert and one event.
+/// Makes the store refuse one alert, one event and one person.
 async fn poison(fleet: &Fleet) -> anyhow::Result<()> {
     if let Some(urls) = &fleet.urls {
         let refuse = "ALTER TABLE alerts ADD CONSTRAINT no_poison CHECK (alert_id <> 'poison');
-                      ALTER TABLE topic_events ADD CONSTRAINT no_poison CHECK (event_id <> 'poison')";
+                      ALTER TABLE topic_events ADD CONSTRAINT no_poison CHECK (event_id <> 'poison');
+                      ALTER TABLE inbox ADD CONSTRAINT no_poison CHECK (user_id <> 'p00999')";
         services::postgres().await?.psql_on(&urls.store, refuse).await?;
         return Ok(());
     }
     let script = "import sqlite3
 base = sqlite3.connect('data/watchbell.db', timeout=30)
-for table, name in (('alerts', 'alert_id'), ('topic_events', 'event_id')):
-    base.execute(f\"CREATE TRIGGER no_poison_{table} BEFORE INSERT ON {table} WHEN NEW.{name} = 'poison' \"
+for table, name, refused in (('alerts', 'alert_id', 'poison'), ('topic_events', 'event_id', 'poison'), ('inbox', 'user_id', 'p00999')):
+    base.execute(f\"CREATE TRIGGER no_poison_{table} BEFORE INSERT ON {table} WHEN NEW.{name} = '{refused}' \"
                  \"BEGIN SELECT RAISE(ABORT, 'no poison'); END\")
 base.commit()";
     let done = Command::new("python3").args(["-c", script]).current_dir(fleet.dir()).output()?;
@@ -151,10 +152,17 @@ async fn a_poisonous_alert(engine: Engine) -> anyhow::Result<()> {
 
     let all = async || (fleet.inbox("ana").await.ok()?.len() == 40).then_some(());
     until("every innocent alert", DEADLINE, all).await?;
-    let mut parked = parked(&fleet, 2).await?;
-    parked.sort();
-    for (id, reason) in &parked {
-        ensure!(id.contains("poison"), "{parked:?}");
+    // On its second page there is somebody whom the store refuses.
+    let people: Vec<String> = (0..1_200).map(|n| format!("p{n:05}")).collect();
+    group(&fleet, &people).await?;
+    fleet.send(&json!({"id": "for-all", "to": {"groups": ["all"]}, "title": "t"})).await?;
+    let others = async || (reached(&fleet, "for-all").await? == 1_199).then_some(());
+    until("everybody but the one who is refused", DEADLINE, others).await?;
+
+    let parked = parked(&fleet, 3).await?;
+    let named = |name: &str| parked.iter().filter(|(id, _)| id.contains(name)).count();
+    ensure!((named("poison"), named("for-all")) == (2, 1), "{parked:?}");
+    for (_, reason) in &parked {
         ensure!(reason.contains("store"), "the reason says who refused it: {reason}");
         ensure!(!reason.contains("ana"), "and nothing of what it holds: {reason}");
     }

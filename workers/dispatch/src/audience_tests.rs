@@ -101,7 +101,7 @@ async fn a_person_comes_once_on_a_page() {
 
 #[test]
 fn what_is_not_a_position_is_told() {
-    for text in ["", "named", "named/x/", "nobody/0/", "group/0/a b"] {
+    for text in ["", "named", "named/x/", "nobody/0/", "group/0/a\u{1}b"] {
         assert_eq!(text.parse::<Position>(), Err(NotAPosition), "{text}");
     }
 }

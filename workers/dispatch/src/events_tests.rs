@@ -43,7 +43,7 @@ impl Bed {
             broker: broker.clone(),
             store: store.clone(),
             policies: Arc::new(Policies::with_defaults([].into())),
-            clock: Clock::at(Timestamp::UNIX_EPOCH),
+            clock: Clock::at(Timestamp::from_second(1).unwrap()),
             config: DispatchConfig::default(),
         };
         let stop = CancellationToken::new();
@@ -95,7 +95,7 @@ async fn a_kept_event_is_stored_and_told_and_another_only_told() {
     bed.publish("m-1", event("status_change", 1)).await;
     let content = json!({
         "id": "m-1", "type": "status_change", "source": "probe", "severity": "critical",
-        "labels": {"env": "prod"}, "data": {"up": false}, "occurred_at": "1970-01-01T00:00:00Z",
+        "labels": {"env": "prod"}, "data": {"up": false}, "occurred_at": "1970-01-01T00:00:01Z",
     });
     assert_eq!(
         bed.told().await,
