@@ -44,7 +44,7 @@ fn every_header() -> Vec<(&'static [u8], Vec<u8>)> {
         (b"not text", text(&[0xff, 0xfe, 0])),
         (b"bytes", value(b'x', &long(&[0, 1, 2]))),
         (b"nothing", value(b'V', b"")),
-        (b"x-death", list(&[death.clone()])),
+        (b"x-death", list(std::slice::from_ref(&death))),
         (b"deep", value(b'F', &table(&[(b"deeper", list(&[death, text(b"end")]))]))),
         (b"watchbell-reason", text(b"forged")),
     ]
