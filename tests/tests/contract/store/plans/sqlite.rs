@@ -13,6 +13,8 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("sqlite_autoindex_attempts_1", 1, "one attempt"),
     ("sqlite_autoindex_devices_1", 2, "the devices of one person, at most 20"),
     ("sqlite_autoindex_escalations_1", 3, "one walk"),
+    ("sqlite_autoindex_expansions_1", 4, "what is left of one audience"),
+    ("expansions_by_turn", 1, "whose turn it is, LIMIT; the table holds what is under way and no history"),
     ("sqlite_autoindex_group_members_1", 2, "a page of a group: every such statement has a LIMIT, or a user"),
     ("sqlite_autoindex_inbox_1", 3, "one row"),
     ("sqlite_autoindex_lately_1", 3, "one person and channel"),
