@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,9 +15,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-pub use self::values::parse_duration;
 use self::values::with_files;
 pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
+pub use self::{
+    socket::{MountConfig, MountShape, SocketConfig},
+    values::parse_duration,
+};
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
@@ -32,22 +34,15 @@ pub use super::{
     hook_config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig},
 };
 
+mod socket;
 mod values;
 
 /// The prefix of every environment variable.
 const ENV_PREFIX: &str = "WATCHBELL";
 /// More than this is no difference between clocks: a token that is over would be believed for long.
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
-/// A client's first message has its token in it, which may have 8 KiB.
-const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
-/// The longest message a pod should gather for anybody.
-const MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
-/// Bounds of `socket.rebalance_every`: time for sessions to move, and not so seldom that it is no help.
-const REBALANCE_EVERY: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(60 * 60);
 /// What moving the last sessions and answering the last requests may take after the drain.
 const LEAVE_MARGIN: Duration = Duration::from_secs(12);
-/// The longest alert, with what a frame adds.
-const BACKLOG_BYTES_MIN: usize = 2 * crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
 /// Everything, checked. Made once, in `main`; trusted after.
 #[derive(Debug, Clone, Deserialize)]
@@ -181,111 +176,6 @@ pub struct AuthConfig {
     pub topics_claim: String,
 }
 
-/// `[socket]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SocketConfig {
-    /// How often a session is pinged, give or take a fifth.
-    #[serde(deserialize_with = "duration")]
-    pub ping_every: Duration,
-    /// How long a session may take to authenticate.
-    #[serde(deserialize_with = "duration")]
-    pub auth_timeout: Duration,
-    /// Over how long clients are asked to leave after SIGTERM.
-    #[serde(deserialize_with = "duration")]
-    pub drain_window: Duration,
-    /// Sessions of this process at the most; more are refused with 503.
-    pub sessions_max: usize,
-    /// Sessions of one user on this pod at the most.
-    pub sessions_per_user_max: usize,
-    /// Sessions from one public address on this pod at the most; 0: any number. Loopback and private addresses are
-    /// not counted: they are proxies more often than people (see `http.trusted_proxies`).
-    pub sessions_per_address_max: usize,
-    /// Sessions that begin each second at the most; more wait their turn.
-    pub accepts_per_second: u32,
-    /// Messages a client may send each second, on average.
-    pub messages_per_second: u32,
-    /// Bytes of one message of a client at the most; a longer one ends its session.
-    pub message_bytes_max: u32,
-    /// Frames that wait for one session at the most; beyond it they are dropped, and it is told once to fetch its inbox.
-    pub backlog_frames_max: usize,
-    /// The same in bytes.
-    pub backlog_bytes_max: usize,
-    /// How long a client may take nothing of what is written before its session ends as slow.
-    #[serde(deserialize_with = "duration")]
-    pub write_timeout: Duration,
-    /// How old a session gets before it is asked to connect anew, give or take a fifth, so that load spreads again.
-    #[serde(deserialize_with = "duration")]
-    pub age_max: Duration,
-    /// How often pods compare how many sessions they hold; one that holds more than its share asks some to move. `0s`:
-    /// never.
-    #[serde(deserialize_with = "duration")]
-    pub rebalance_every: Duration,
-    /// How far a pod may be from its share before sessions move, in percent of it.
-    pub rebalance_band_percent: u32,
-    /// The same in sessions, for small fleets: the larger of both holds.
-    pub rebalance_sessions_min: u32,
-    /// Sessions that one pod asks to move each minute at the most.
-    pub rebalance_per_minute_max: u32,
-    /// Web pages that may connect, as origins (`https://app.example.com`). Empty: only pages of this same host.
-    pub allowed_origins: Vec<String>,
-}
-
-impl SocketConfig {
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
-        ensure!(self.messages_per_second > 0, "socket.messages_per_second must be at least 1");
-        ensure!(
-            (MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&self.message_bytes_max),
-            "socket.message_bytes_max must be {MESSAGE_BYTES_MIN} (a token has to fit) to {MESSAGE_BYTES_MAX}"
-        );
-        ensure!(self.backlog_frames_max > 0, "socket.backlog_frames_max must be at least 1");
-        ensure!(
-            self.backlog_bytes_max >= BACKLOG_BYTES_MIN,
-            "socket.backlog_bytes_max must be at least {BACKLOG_BYTES_MIN}, or the longest alert never fits"
-        );
-        ensure!(!self.write_timeout.is_zero(), "socket.write_timeout must be longer than 0 s");
-        ensure!(
-            self.rebalance_every.is_zero() || REBALANCE_EVERY.contains(&self.rebalance_every),
-            "socket.rebalance_every must be 0s (never) or 2s to 1h"
-        );
-        ensure!(
-            (1..=100).contains(&self.rebalance_band_percent),
-            "socket.rebalance_band_percent must be 1 to 100"
-        );
-        ensure!(self.rebalance_sessions_min > 0, "socket.rebalance_sessions_min must be at least 1");
-        ensure!(self.rebalance_per_minute_max > 0, "socket.rebalance_per_minute_max must be at least 1");
-        Ok(())
-    }
-}
-
-/// `[[mount]]`: one of our streams under another address, so that clients a team has already need not change.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MountConfig {
-    /// The address, with parameters in braces: `/api/v1/ws/{monitor_id}`.
-    pub path: String,
-    /// Topics that whoever connects there is subscribed to. Parameters are filled in: `monitor:{monitor_id}`.
-    #[serde(default)]
-    pub topics: Vec<String>,
-    /// What goes out there.
-    #[serde(default)]
-    pub shape: MountShape,
-}
-
-/// What goes out at a mount.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MountShape {
-    /// Frames of `watchbell.v1`, over WebSocket or SSE.
-    #[default]
-    Frames,
-    /// Only the topics' events, each as it was published, over WebSocket or SSE.
-    Bare,
-    /// The topics' kept events as one JSON array; `?limit=`.
-    History,
-}
-
 /// `[ingest]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -370,24 +260,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl MountConfig {
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.path.starts_with('/'), "path must begin with /");
-        let in_braces = |text: &str| -> Vec<String> {
-            text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
-        };
-        let parameters = in_braces(&self.path);
-        for name in self.topics.iter().flat_map(|topic| in_braces(topic)) {
-            ensure!(parameters.contains(&name), "topics names {{{name}}}, which is no parameter of the path");
-        }
-        ensure!(
-            self.shape == MountShape::Frames || !self.topics.is_empty(),
-            "topics must name at least one topic: this shape shows nothing else"
-        );
-        Ok(())
-    }
-}
-
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -429,31 +301,6 @@ impl Default for AuthConfig {
             user_claim: "sub".into(),
             tenant_claim: "tenant".into(),
             topics_claim: "topics".into(),
-        }
-    }
-}
-
-impl Default for SocketConfig {
-    fn default() -> Self {
-        Self {
-            ping_every: Duration::from_secs(25),
-            auth_timeout: Duration::from_secs(5),
-            drain_window: Duration::from_secs(20),
-            sessions_max: 50_000,
-            sessions_per_user_max: 20,
-            sessions_per_address_max: 10,
-            accepts_per_second: 2_000,
-            messages_per_second: 10,
-            message_bytes_max: 16 * 1024,
-            backlog_frames_max: 256,
-            backlog_bytes_max: 256 * 1024,
-            write_timeout: Duration::from_secs(10),
-            age_max: Duration::from_secs(45 * 60),
-            rebalance_every: Duration::from_secs(30),
-            rebalance_band_percent: 10,
-            rebalance_sessions_min: 50,
-            rebalance_per_minute_max: 3_000,
-            allowed_origins: Vec::new(),
         }
     }
 }
