@@ -9,7 +9,7 @@
 //! A pod that nobody is left on refuses as well, and closes its listener at once. What a balancer is told by a refusal
 //! (503) is to try another pod; README.md has the configurations.
 //!
-//! Decisions only, but for the waiting in [`Socket::leave`].
+//! [`Socket::leave`] waits, and a session asks its client; the rest decides.
 
 use std::{
     sync::{
@@ -22,11 +22,13 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use watchbell::wire::CloseCode;
+use watchbell::wire::{CloseCode, frame::ServerFrame};
 
 use crate::{
     Socket,
+    frame::Frame,
     mailbox::{Item, Leave},
+    session::Session,
 };
 
 /// The parts of the drain window after which nobody comes through the door, everybody should have begun to move, and nobody
@@ -192,6 +194,21 @@ impl Socket {
             warn!(sessions, "{sessions} sessions were still open at the end of the drain window");
         }
         leaving.closed.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Session<'_> {
+    /// Asks the client to connect anew, and closes the session when it did not.
+    pub(crate) fn leave(&mut self, Leave { after_ms, within_ms, grace_ms, code }: Leave) {
+        let all = [after_ms, within_ms, grace_ms].map(u64::from).iter().sum();
+        self.state.deadlines.leave(Instant::now() + Duration::from_millis(all), code);
+        self.ask_to_leave(after_ms, within_ms, code.parts().1);
+    }
+
+    /// Asks the client to connect anew in that window from now, and to read on until then.
+    pub(crate) fn ask_to_leave(&mut self, after_ms: u32, within_ms: u32, reason: &'static str) {
+        let goaway = ServerFrame::Goaway { after_ms: after_ms.into(), within_ms: within_ms.into(), reason };
+        self.put(&Frame::new(&goaway, None));
     }
 }
 

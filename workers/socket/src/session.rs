@@ -41,7 +41,7 @@ use crate::{
     hub::{Place, Subscription},
     leaving::Admission,
     limits::{AddressPlace, Allowance},
-    mailbox::{Item, Leave, Mail},
+    mailbox::{Item, Mail},
     mount::Mount,
     order::{Order, Taken as Ordered},
     replay::Replayed,
@@ -440,11 +440,7 @@ impl Session<'_> {
             match item {
                 Item::Frame(frame) => self.tell(frame),
                 Item::Ping { head, epoch } => self.ping(head, epoch).await?,
-                Item::Leave(Leave { after_ms, within_ms, grace_ms, code }) => {
-                    let all = [after_ms, within_ms, grace_ms].map(u64::from).iter().sum();
-                    self.state.deadlines.leave(Instant::now() + Duration::from_millis(all), code);
-                    self.ask_to_leave(after_ms, within_ms, code.parts().1);
-                }
+                Item::Leave(leave) => self.leave(leave),
                 Item::Revoked => {
                     let head = Box::pin(self.head()).await?;
                     self.check_revoked(&head)?;
@@ -500,11 +496,6 @@ impl Session<'_> {
             self.connection.put_bytes(frame::ping());
         }
         Ok(())
-    }
-
-    fn ask_to_leave(&mut self, after_ms: u32, within_ms: u32, reason: &'static str) {
-        let goaway = ServerFrame::Goaway { after_ms: after_ms.into(), within_ms: within_ms.into(), reason };
-        self.put(&Frame::new(&goaway, None));
     }
 
     /// The backlog was dropped: the inbox is fetched by the client, and topics are told afresh.

@@ -15,7 +15,7 @@ use watchbell::domain::{
 };
 use watchbell::store::{
     Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, NewEvent,
-    Rest, Step, Stepped, Store, Told, Walk,
+    PodLoad, Rest, Step, Stepped, Store, Told, Walk,
 };
 
 use super::super::bed::{LEASE, acme, alert_id, but, firing, receipt, tenant, then, user, users};
@@ -152,6 +152,17 @@ impl Tour<'_> {
         let people = [acme("ana"), acme("p1"), acme("guest")];
         self.store.renew_pod(POD, self.at(0), Duration::from_secs(1_000_000_000)).await?;
         (self.heard)("renew_pod");
+        let load = PodLoad {
+            sessions: 1,
+            sessions_max: 2,
+            started_at: self.at(0),
+            told_at: self.at(0),
+            leaving: false,
+        };
+        self.store.tell_load(POD, &load).await?;
+        (self.heard)("tell_load");
+        self.store.other_pods(POD, self.at(0)).await?;
+        (self.heard)("other_pods");
         self.store.arrive(POD, &people).await?;
         (self.heard)("arrive");
         // So that there is a first wait to end.
