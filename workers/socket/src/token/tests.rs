@@ -35,6 +35,7 @@ fn a_token_is_believed_by_this_table() {
     let plain = config();
     let for_app = AuthConfig { audience: Some("app".into()), issuer: Some("acme".into()), ..config() };
     let for_other = AuthConfig { audience: Some("other".into()), issuer: Some("acme".into()), ..config() };
+    let for_nobody = AuthConfig { issuer: Some("acme".into()), ..config() };
     let strict = AuthConfig { leeway: Duration::ZERO, ..config() };
     let good = token(&plain, SECRET, 1_000);
     let unsigned = {
@@ -74,7 +75,13 @@ fn a_token_is_believed_by_this_table() {
             0,
             Err(Refusal::Audience.into()),
         ),
-        ("for nobody in particular", &for_app, good, 0, Err(missing("aud").into())),
+        (
+            "for nobody in particular",
+            &for_app,
+            token(&for_nobody, SECRET, 1_000),
+            0,
+            Err(missing("aud").into()),
+        ),
     ] {
         let verified = Authenticator::new(config).unwrap().verify(&token, at(now)).map(|identity| {
             assert_eq!(identity.user, ana(), "{why}");
