@@ -22,4 +22,5 @@ mod scenarios;
 mod secrets;
 mod topics;
 mod transports;
+mod unstorable;
 mod walk;

@@ -243,6 +243,7 @@ impl Process {
         if roles.contains(&Role::Socket) {
             let authenticator = Authenticator::new(&self.config.auth)?;
             let config = self.config.socket.clone();
+            let (leaving, health) = (self.leaving.clone(), self.health.clone());
             let parts = SocketParts {
                 broker,
                 store: store.clone(),
@@ -250,6 +251,9 @@ impl Process {
                 clock: self.clock.clone(),
                 config,
                 leave_wait: self.config.http.leave_wait,
+                schema: Box::pin(async move {
+                    health.works(Part::Schema, &leaving).await;
+                }),
                 mounts: self.config.mount.clone(),
                 unsubscribe: self.config.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
                 webpush: self.config.webpush.as_ref().map(|webpush| BrowserPush {

@@ -84,6 +84,7 @@ use axum::{
     http::{Method, StatusCode, header},
     routing::{MethodRouter, delete, get, options, post, put},
 };
+use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use watchbell::{
@@ -127,6 +128,9 @@ pub struct SocketParts {
     pub webpush: Option<BrowserPush>,
     /// Reads the unsubscribe links of emails; none when emails have none.
     pub unsubscribe: Option<Unsubscribe>,
+    /// Ends when the store has the tables that this pod needs, or the process leaves. Until then the store is not told
+    /// who is here; whoever asks for a session is turned away as by any store that does not answer.
+    pub schema: BoxFuture<'static, ()>,
 }
 
 /// What browsers subscribe with, and where their push services may be.
@@ -170,9 +174,9 @@ pub struct Started {
     /// Its routes.
     pub routes: Router,
     /// Returns when the pod was told to leave and everybody has left. HTTP is to be served until then.
-    pub leave: futures_util::future::BoxFuture<'static, ()>,
+    pub leave: BoxFuture<'static, ()>,
     /// What sessions and requests need: runs until HTTP is not served any more.
-    pub run: futures_util::future::BoxFuture<'static, ()>,
+    pub run: BoxFuture<'static, ()>,
     /// Knows whether it hears live frames.
     pub live: Arc<dyn LiveControl>,
 }
@@ -185,7 +189,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     let (receipts, receipt_queue) = Receipts::new();
     let (heads, heads_queue) = Heads::new();
     let turns = Turns::per_second(parts.config.accepts_per_second);
-    let (started_at, leave_wait) = (parts.clock.now(), parts.leave_wait);
+    let (started_at, leave_wait, schema) = (parts.clock.now(), parts.leave_wait, parts.schema);
     let socket = Socket(Arc::new(Inner {
         hub: Hub::new(
             live.control(),
@@ -222,7 +226,10 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
             socket.clone().watch_epoch(served.clone()),
             socket.clone().read_heads(heads_queue, served.clone()),
             socket.clone().write_receipts(receipt_queue, served.clone()),
-            socket.clone().tell_presence(served.clone()),
+            async {
+                schema.await;
+                socket.clone().tell_presence(served.clone()).await;
+            },
             socket.clone().let_go_of_partitions(served.clone()),
             socket.clone().rebalance(leaving),
             socket.0.authenticator.keep_keys(&served),

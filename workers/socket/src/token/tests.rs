@@ -48,7 +48,7 @@ fn a_token_is_believed_by_this_table() {
         ("ours, in time", &plain, good.clone(), 999, Ok(())),
         ("clocks may differ a little", &plain, good.clone(), 1_029, Ok(())),
         ("or not at all, where that is wished", &strict, good.clone(), 1_000, Err(TokenError::Expired)),
-        ("its time is over", &plain, good.clone(), 1_030, Err(TokenError::Expired)),
+        ("its time is over", &plain, good, 1_030, Err(TokenError::Expired)),
         (
             "signed by somebody else",
             &plain,
