@@ -3,7 +3,7 @@
 //! The pool cannot say why it has no connection: it goes on trying until its time is over. So a pool that has none to give
 //! is passed by, and a connection of our own finds out why, or finds that the pool is only busy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::time::timeout;
@@ -28,7 +28,10 @@ impl Store {
     /// Looks, for two seconds at the most.
     pub async fn look(&self) -> Look {
         match self.seen().await {
-            Ok(look) => look,
+            Ok(look) => match self.writes.fault(Instant::now()) {
+                Some(fault) if look.store == Seen::Ok => Look { store: Seen::Failing(fault), ..look },
+                _ => look,
+            },
             Err(fault) => Look { store: Seen::Failing(fault), schema: Seen::Hidden },
         }
     }

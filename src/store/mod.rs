@@ -40,7 +40,7 @@
 macro_rules! writing {
     ($store:expr, $what:literal, |$tx:ident| $work:expr) => {{
         let store: &$crate::store::Store = $store;
-        store.in_time($what, async {
+        store.noting(store.in_time($what, async {
             let mut tries = 0;
             loop {
                 tries += 1;
@@ -54,7 +54,7 @@ macro_rules! writing {
                     return done;
                 }
             }
-        })
+        }))
     }};
 }
 
@@ -81,6 +81,7 @@ mod summaries;
 mod timeline;
 mod topics;
 mod walk;
+mod writing;
 
 use std::{
     future::Future,
@@ -101,6 +102,8 @@ use tokio::time::timeout;
 use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
 use error::{Failure, is_conflict};
+use fault::fault_of;
+use writing::Writes;
 
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
@@ -147,6 +150,8 @@ pub struct Store {
     url: Secret,
     /// Made so far, by the pool.
     connections: Arc<AtomicU64>,
+    /// Whether writes work.
+    writes: Arc<Writes>,
 }
 
 impl std::fmt::Debug for Store {
@@ -166,7 +171,7 @@ impl Store {
         sqlx::any::install_default_drivers();
         let url = config.url.expose();
         let engine = Engine::of_url(url)?;
-        let made = Arc::new(AtomicU64::new(0));
+        let (made, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(Writes::default()));
         let pool = |connections: u32| {
             let made = Arc::clone(&made);
             AnyPoolOptions::new()
@@ -192,10 +197,15 @@ impl Store {
                 (both.clone(), both)
             }
             Engine::Sqlite => {
-                (pool(1).connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
+                let noted = Arc::clone(&writes);
+                let write = pool(1).before_acquire(move |_, _| {
+                    let is_good = !noted.take_distrust();
+                    Box::pin(async move { Ok(is_good) })
+                });
+                (write.connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
             }
         };
-        Ok(Self { engine, write, read, url: config.url.clone(), connections: made })
+        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes })
     }
 
     /// The address of a SQLite store in a file, made when it is not there.
@@ -232,6 +242,17 @@ impl Store {
             }
             done => Some(done),
         }
+    }
+
+    /// Notes whether a write got through, for readiness and for the connection.
+    async fn noting<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let done = write.await;
+        let fault = match &done {
+            Err(StoreError::Unavailable { source }) => Some(fault_of(self.engine, source)),
+            Ok(_) | Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) => None,
+        };
+        self.writes.note(fault, std::time::Instant::now());
+        done
     }
 
     async fn in_time<T>(

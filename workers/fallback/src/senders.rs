@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use watchbell::{
     broker::{Address, Delivery, Refusal, WorkQueue, parked},
     domain::Timestamp,
@@ -123,7 +123,8 @@ impl Fallback {
             let step = Step { decide: self.decider(&key, now), key, holder, answers, now };
             match self.steps.take(&self.store, step, self.config.lease).await {
                 Err(error @ StoreError::Unavailable { .. }) if Instant::now() + STORE_WAIT < lease_ends => {
-                    warn!(%error, "The store does not answer; the step is repeated");
+                    // Each of many steps repeats it many times a second: readiness has told of the store, once.
+                    debug!(%error, "The store does not answer; the step is repeated");
                     sleep(STORE_WAIT).await;
                 }
                 result => return result,

@@ -57,22 +57,29 @@ impl Letter {
         Self { body: Some(body), ..Self::of(delivery) }
     }
 
-    /// What to call it: its id, or its mark where it has none that can be typed.
+    /// What to call it: its id, or its mark where it has none that can be typed as the name of one letter.
     pub(crate) fn name(&self) -> &str {
-        let can_be_typed =
-            |c: char| !c.is_control() && !c.is_whitespace() && c != char::REPLACEMENT_CHARACTER;
-        match !self.id.is_empty() && self.id.chars().all(can_be_typed) {
+        match is_name(&self.id) {
             true => &self.id,
             false => &self.mark,
         }
     }
 }
 
+/// Whether an id can be read off a list, typed on a command line, and is taken for a name there: not for an option such as
+/// `--all`, and not for a mark. Characters that nobody sees or that turn the text round are left to marks.
+fn is_name(id: &str) -> bool {
+    let is_seen = |c: char| c.is_alphanumeric() || c.is_ascii_punctuation();
+    !id.is_empty() && !id.starts_with(['-', MARK]) && id.chars().all(is_seen)
+}
+
 /// Whether one of these names means the letter.
 pub(crate) fn is_named(message: &Message, names: &[String]) -> bool {
     // The mark costs a hash of the body: it is made when somebody asks by one.
     let marks = names.iter().any(|name| name.starts_with(MARK)).then(|| mark_of(message));
-    names.iter().any(|name| *name == message.message_id || marks.as_ref() == Some(name))
+    let is_meant =
+        |name: &String| (is_name(name) && *name == message.message_id) || marks.as_ref() == Some(name);
+    names.iter().any(is_meant)
 }
 
 fn mark_of(message: &Message) -> String {
@@ -134,6 +141,27 @@ mod tests {
         message.headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         message
+    }
+
+    #[test]
+    fn a_letter_is_called_by_an_id_only_where_that_can_mean_nothing_else() {
+        for (why, id, expected) in [
+            ("a plain id", "disk-7", true),
+            ("letters of any script, and what ids are made of", "tenant/żółw:7@x", true),
+            ("an option that means all of them", "--all", false),
+            ("another option", "-1", false),
+            ("what looks like a mark", "~0123456789ab", false),
+            ("nothing: an unset variable of a shell", "", false),
+            ("text that is turned round", "\u{202e}gnp", false),
+            ("a character that nobody sees", "a\u{200b}b", false),
+            ("a blank", "a b", false),
+        ] {
+            let mut message = letter(&[]);
+            message.message_id = id.to_owned();
+            assert_eq!(is_name(id), expected, "{why}");
+            assert_eq!(is_named(&message, &[id.to_owned()]), expected, "{why}");
+            assert!(is_named(&message, &[mark_of(&message)]), "{why}: its mark always does");
+        }
     }
 
     #[test]

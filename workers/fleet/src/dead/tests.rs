@@ -97,7 +97,9 @@ async fn one_without_an_id_is_dropped_by_its_mark_and_twins_together() {
     let mark = look(&broker, 1).await.unwrap().letters[0].name().to_owned();
     let done = act(&broker, &request(Action::Drop, Some(&[mark.as_str(), "twin"])), |_, _| {}).await.unwrap();
     assert_eq!(done.acted, 3);
-    assert_eq!(show(&broker, "").await.unwrap().letters[0].body.as_deref(), Some("b"));
+    assert!(show(&broker, "").await.unwrap().letters.is_empty(), "nothing is no name");
+    let left = look(&broker, 1).await.unwrap().letters[0].name().to_owned();
+    assert_eq!(show(&broker, &left).await.unwrap().letters[0].body.as_deref(), Some("b"));
 }
 
 #[tokio::test]
