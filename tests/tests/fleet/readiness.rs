@@ -123,7 +123,7 @@ async fn a_role_goes_on_with_what_it_can_do() {
     let (status, problem) = answer(stranger).await.unwrap();
     assert_eq!(status, 503, "nobody knows whether it is a good key: {problem}");
     postgres.start_again().await.unwrap();
-    for name in ["ingest", "dispatch", "socket-1", "fallback"] {
+    for name in ["ingest", "dispatch", "socket-1", "socket-2", "fallback"] {
         is(&fleet, name, 200, "ready").await.unwrap();
     }
     until("what was accepted meanwhile", DEADLINE, async || (follower.changes().len() >= 20).then_some(()))
