@@ -40,21 +40,26 @@
 macro_rules! writing {
     ($store:expr, $what:literal, |$tx:ident| $work:expr) => {{
         let store: &$crate::store::Store = $store;
-        store.noting(store.in_time($what, async {
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                let mut transaction = store.begin().await?;
-                let done: Result<_, $crate::store::Failure> = async {
-                    let $tx = &mut transaction;
-                    $work
+        async {
+            let written = store.in_time($what, async {
+                let mut tries = 0;
+                loop {
+                    tries += 1;
+                    let mut transaction = store.begin().await?;
+                    let done: Result<_, $crate::store::Failure> = async {
+                        let $tx = &mut transaction;
+                        $work
+                    }
+                    .await;
+                    if let Some(done) = store.end($what, transaction, done, tries).await {
+                        return done;
+                    }
                 }
-                .await;
-                if let Some(done) = store.end($what, transaction, done, tries).await {
-                    return done;
-                }
-            }
-        }))
+            });
+            let written = written.await;
+            store.note(&written);
+            written
+        }
     }};
 }
 
@@ -245,14 +250,12 @@ impl Store {
     }
 
     /// Notes whether a write got through, for readiness and for the connection.
-    async fn noting<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let done = write.await;
-        let fault = match &done {
+    fn note<T>(&self, written: &Result<T, StoreError>) {
+        let fault = match written {
             Err(StoreError::Unavailable { source }) => Some(fault_of(self.engine, source)),
             Ok(_) | Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) => None,
         };
         self.writes.note(fault, std::time::Instant::now());
-        done
     }
 
     async fn in_time<T>(
