@@ -32,7 +32,11 @@ impl Store {
                 Some(fault) if look.store == Seen::Ok => Look { store: Seen::Failing(fault), ..look },
                 _ => look,
             },
-            Err(fault) => Look { store: Seen::Failing(fault), schema: Seen::Hidden },
+            Err(fault) => {
+                // What writes found meanwhile is the same, and over when it answers again.
+                self.writes.forget();
+                Look { store: Seen::Failing(fault), schema: Seen::Hidden }
+            }
         }
     }
 

@@ -38,6 +38,11 @@ impl Writes {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = fault.map(|fault| (now, fault));
     }
 
+    /// Forgets a failure that needs no explanation of its own: the store does not even answer questions.
+    pub(super) fn forget(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Why writes do not get through.
     pub(super) fn fault(&self, now: Instant) -> Option<Fault> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -71,6 +76,9 @@ mod tests {
         assert_eq!(writes.fault(now + FAILURE_COUNTS), None, "nobody has tried since");
         writes.note(None, now);
         assert_eq!(writes.fault(now), None, "one got through");
+        writes.note(Some(full()), now);
+        writes.forget();
+        assert_eq!(writes.fault(now), None, "the store was away as a whole, and is back");
     }
 
     /// A page limit stands for a full disk: SQLite answers both with the same code.
