@@ -220,7 +220,7 @@ async fn database_at(postgres: &Postgres, newest: i64) -> anyhow::Result<String>
     Ok(url)
 }
 
-/// F2 of our notes: it was ready, accepted, and dispatch went round in circles.
+/// It once was ready and accepted alerts, while dispatch failed at each of them.
 #[tokio::test]
 async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     let postgres = services::postgres().await.unwrap();
