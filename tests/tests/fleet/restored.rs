@@ -68,6 +68,25 @@ async fn refuses(fleet: &Fleet, pod: &str, cursor: &str) -> anyhow::Result<()> {
     .await
 }
 
+/// After a store that lost `lost-1` to `lost-3`: five new alerts, and both the client that comes back with its cursor of
+/// before and the one that stayed are told all that there is.
+///
+/// The numbers of the cursor are there again, and mean something else. A pod may learn of it a moment after the client is
+/// back: then the client resumes, and is told to start over all the same.
+async fn both_clients_start_over(fleet: &Fleet, cursor: &str, stays: &mut Session) {
+    for name in ALL {
+        fleet.ready(name).await.unwrap();
+    }
+    let news = ["new-1", "new-2", "new-3", "new-4", "new-5"];
+    publish(fleet, &news).await.unwrap();
+    let everything: Vec<String> = ["kept"].iter().chain(&news).map(|id| (*id).to_owned()).collect();
+    let mut back = fleet.session("socket-1", "u7", Some(cursor)).await.unwrap();
+    assert_eq!(told(fleet, &mut back, "new-5").await.unwrap(), everything, "the client that came back");
+    let stayed = told(fleet, stays, "new-5").await.unwrap();
+    assert_eq!(stayed, everything, "the one that was there all the time");
+    refuses(fleet, "socket-1", cursor).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_client_of_before_a_restore_is_told_everything() {
     let dir = Scratch::new("restored").unwrap();
@@ -86,20 +105,7 @@ async fn a_client_of_before_a_restore_is_told_everything() {
     let mut streams = fleet.client(Transport::Sse, "socket-2", &asks).await.unwrap();
 
     postgres.restore(&url, &dump).await.unwrap();
-    for name in ALL {
-        fleet.ready(name).await.unwrap();
-    }
-    let news = ["new-1", "new-2", "new-3", "new-4", "new-5"];
-    publish(&fleet, &news).await.unwrap();
-    let everything: Vec<String> = ["kept"].iter().chain(&news).map(|id| (*id).to_owned()).collect();
-
-    // The numbers of the cursor are there again, and mean something else. A pod may learn of it a moment after the client
-    // is back: then the client resumes, and is told to start over all the same.
-    let mut back = fleet.session("socket-1", "u7", Some(&cursor)).await.unwrap();
-    assert_eq!(told(&fleet, &mut back, "new-5").await.unwrap(), everything, "the client that came back");
-    let stayed = told(&fleet, &mut stays, "new-5").await.unwrap();
-    assert_eq!(stayed, everything, "the one that was there all the time");
-    refuses(&fleet, "socket-1", &cursor).await.unwrap();
+    both_clients_start_over(&fleet, &cursor, &mut stays).await;
     let resync = streams.next_of("resync").await.unwrap();
     assert_ne!(resync["cursor"].as_str().unwrap().split('.').next(), cursor.split('.').next());
 
@@ -134,17 +140,7 @@ async fn a_failover_to_a_standby_that_lagged_loses_nobody() {
 
     primary.kill9();
     standby.take_over(&mut primary).await.unwrap();
-    for name in ALL {
-        fleet.ready(name).await.unwrap();
-    }
-    let news = ["new-1", "new-2", "new-3", "new-4", "new-5"];
-    publish(&fleet, &news).await.unwrap();
-    let everything: Vec<String> = ["kept"].iter().chain(&news).map(|id| (*id).to_owned()).collect();
-    let mut back = fleet.session("socket-1", "u7", Some(&cursor)).await.unwrap();
-    assert_eq!(told(&fleet, &mut back, "new-5").await.unwrap(), everything, "the client that came back");
-    let stayed = told(&fleet, &mut stays, "new-5").await.unwrap();
-    assert_eq!(stayed, everything, "the one that was there all the time");
-    refuses(&fleet, "socket-1", &cursor).await.unwrap();
+    both_clients_start_over(&fleet, &cursor, &mut stays).await;
 }
 
 /// The same in one process: the folder is put back while it is stopped.

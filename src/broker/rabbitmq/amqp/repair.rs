@@ -10,7 +10,7 @@
 //!   nothing has to move.
 //! - A property list that cannot be read at all is reported as [`Finding::Unreadable`]; its caller puts an empty
 //!   one in its place.
-//! - Nothing recurses.
+//! - No function here calls itself, so that a table nested thousands of levels deep cannot end the stack.
 
 use std::ops::Range;
 
