@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::objects::Objects;
 use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
 
 /// Why an alert or an event was refused: which field, and what to do about it.
@@ -113,14 +114,10 @@ const PATH_BYTES_MAX: usize = 256;
 ///
 /// # Errors
 /// [`InvalidAlert`] names the first field at fault, and repeats no value (I12).
-pub fn read<T: serde::de::DeserializeOwned>(whole: &str, json: &[u8]) -> Result<T, InvalidAlert> {
+pub fn read<'de, T: Deserialize<'de>>(whole: &str, json: &'de [u8]) -> Result<T, InvalidAlert> {
     let json = super::without_bom(json);
-    if json.trim_ascii_start().first() == Some(&b'[') {
-        // serde would take a list for the fields in their order.
-        return Err(InvalidAlert::new(whole, "has the wrong type: expected an object"));
-    }
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let raw = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let raw = serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         if let Some(field) = missing(error.inner()) {
             let field = if path == "." { field } else { format!("{path}.{field}") };
@@ -167,7 +164,12 @@ fn describe(error: &serde_json::Error) -> String {
     }
     match text.starts_with("invalid ") {
         true => {
-            format!("has the wrong type: expected {}", text.split("expected ").nth(1).unwrap_or("another"))
+            let expected = match text.split("expected ").nth(1).unwrap_or("another") {
+                "a sequence" => "a list",
+                "a map" => "an object",
+                expected => expected,
+            };
+            format!("has the wrong type: expected {expected}")
         }
         false => text.to_owned(),
     }

@@ -97,6 +97,13 @@ fn a_refusal_names_the_field_and_the_remedy() {
             r"to.users[1]: must not contain the control character '\n'",
         ),
         (with("to", json!({"users": [1]})), "to.users[0]: has the wrong type: expected a string"),
+        (with("to", json!([["ana"]])), "to: has the wrong type: expected an object"),
+        (with("to", json!([])), "to: has the wrong type: expected an object"),
+        (with("to", json!("ana")), "to: has the wrong type: expected an object"),
+        (with("to", json!({"users": "ana"})), "to.users: has the wrong type: expected a list"),
+        (with("to", json!({"groups": {"ops": true}})), "to.groups: has the wrong type: expected a list"),
+        (with("data", json!([["a", 1]])), "data: has the wrong type: expected an object"),
+        (json!([null, "a", 1, null, {"users": ["ana"]}]), "alert: has the wrong type: expected an object"),
         (
             with("url", json!("javascript:alert(1)")),
             "url: must begin with https:// or http:// and have at most 2048 bytes",

@@ -52,7 +52,7 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (with("keep", json!(70_000)), "keep: must be from 0 to 1000"),
         (with("keep", json!(-1)), "keep: has the wrong type: expected u64"),
         (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
-        (with("data", json!(7)), "data: has the wrong type: expected a map"),
+        (with("data", json!(7)), "data: has the wrong type: expected an object"),
         (with("source", json!("a\0b")), "source: must not contain control characters"),
         (
             with("occurred_at", json!("now")),

@@ -168,7 +168,7 @@ fn each_client_frame_is_read_as_meant() {
     let fixtures = fixtures(include_str!("../../tests/fixtures/client_frames.json"));
     assert_eq!(meant.len(), fixtures.len(), "one meaning a fixture");
     for (name, meant) in meant {
-        let read: ClientFrame = serde_json::from_value(fixtures[name].clone()).unwrap();
+        let read = ClientFrame::read(&fixtures[name].to_string()).unwrap();
         assert!(read == meant, "{name}");
     }
 }

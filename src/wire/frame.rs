@@ -3,19 +3,21 @@
 //! Several frames may share one WebSocket message, one a line. Unknown types and fields are ignored.
 //! `tests/fixtures` holds one of each, for the Rust tests and for clients in other languages alike.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::preferences::PreferencesV1;
+use super::{
+    alert::{InvalidAlert, read},
+    preferences::PreferencesV1,
+};
 
 /// The longest frame a client may send, in bytes.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
 
-/// What a client says.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+/// What a client says: [`ClientFrame::read`].
+#[derive(Clone, PartialEq, Eq)]
 pub enum ClientFrame {
     /// The first frame of a session that did not authenticate in its request.
     Auth(Auth),
@@ -35,8 +37,60 @@ pub enum ClientFrame {
         state: Visibility,
     },
     /// A frame of a later protocol: ignored.
-    #[serde(other)]
     Unknown,
+}
+
+/// Why a line is not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is no JSON object, so nobody meant it for a frame of this protocol.
+    #[error("{0}")]
+    NoFrame(InvalidAlert),
+    /// A frame with a field that is missing or cannot be used.
+    #[error("{0}")]
+    Field(InvalidAlert),
+}
+
+impl ClientFrame {
+    /// Reads one line. Its type is read first and then the fields of that type, because a reader that does both at once
+    /// forgets which field was wrong and takes a list for an object.
+    ///
+    /// # Errors
+    /// [`Unreadable`] names the field and the remedy, and repeats no value (I12).
+    pub fn read(line: &str) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow)]
+            r#type: Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct See {
+            state: Visibility,
+        }
+        fn fields<T: DeserializeOwned>(line: &str) -> Result<T, Unreadable> {
+            read("frame", line.as_bytes()).map_err(Unreadable::Field)
+        }
+        let is_object = serde_json::from_str::<&RawValue>(line)
+            .map(|value| value.get().starts_with('{'))
+            .map_err(|error| error.to_string());
+        let no_frame = |problem: &str| Unreadable::NoFrame(InvalidAlert::new("frame", problem));
+        match is_object {
+            Ok(true) => {}
+            Ok(false) => return Err(no_frame("has the wrong type: expected an object")),
+            Err(error) => return Err(no_frame(&format!("is not JSON: {error}"))),
+        }
+        let typed: Typed<'_> = read("frame", line.as_bytes()).map_err(Unreadable::Field)?;
+        Ok(match &*typed.r#type {
+            "auth" => Self::Auth(fields(line)?),
+            "receipt" => Self::Receipt(fields(line)?),
+            "pong" => Self::Pong {},
+            "subscribe" => Self::Subscribe(fields(line)?),
+            "unsubscribe" => Self::Unsubscribe(fields(line)?),
+            "refresh" => Self::Refresh(fields(line)?),
+            "visibility" => Self::Visibility { state: fields::<See>(line)?.state },
+            _ => Self::Unknown,
+        })
+    }
 }
 
 /// Who it is, and from where to go on.
@@ -339,11 +393,53 @@ impl<'a> Cursor<'a> {
 #[test]
 #[allow(clippy::unwrap_used)]
 fn what_a_later_client_says_is_ignored_and_what_it_adds_as_well() {
-    let read = |text: &str| serde_json::from_str::<ClientFrame>(text).unwrap();
+    let read = |text: &str| ClientFrame::read(text).unwrap();
     assert!(read(r#"{"type":"holograms","on":true}"#) == ClientFrame::Unknown);
     let auth = Auth { token: Some("t".into()), ..Auth::default() };
     assert!(read(r#"{"type":"auth","token":"t","mood":"fine"}"#) == ClientFrame::Auth(auth));
     assert!(read(r#"{"type":"pong","seq":3}"#) == ClientFrame::Pong {});
+}
+
+#[test]
+fn what_is_no_frame_is_told_from_a_frame_with_a_wrong_field() {
+    for (why, line, is_frame, told) in [
+        ("text", "hello?", false, "frame: is not JSON"),
+        ("half a frame", r#"{"type":"receipt""#, false, "frame: is not JSON"),
+        ("two on a line", r#"{"type":"pong"}{"type":"pong"}"#, false, "frame: is not JSON"),
+        ("a number", "1", false, "frame: has the wrong type: expected an object"),
+        (
+            "fields by position",
+            r#"["receipt",["a"],"seen"]"#,
+            false,
+            "frame: has the wrong type: expected an object",
+        ),
+        ("no type", "{}", true, "type: is missing"),
+        ("a type that is no text", r#"{"type":["auth"]}"#, true, "type: has the wrong type"),
+        ("no alerts", r#"{"type":"receipt","state":"seen"}"#, true, "alerts: is missing"),
+        (
+            "one alert for a list",
+            r#"{"type":"receipt","alerts":"a","state":"seen"}"#,
+            true,
+            "alerts: has the wrong type",
+        ),
+        (
+            "a filter by position",
+            r#"{"type":"auth","token":"t","filter":[["a"]]}"#,
+            true,
+            "filter: has the wrong type: expected an object",
+        ),
+        (
+            "a batch by position",
+            r#"{"type":"auth","token":"t","batch":[10,100]}"#,
+            true,
+            "batch: has the wrong type: expected an object",
+        ),
+        ("a word that is none", r#"{"type":"visibility","state":"half"}"#, true, "state: is not known"),
+    ] {
+        let Err(unreadable) = ClientFrame::read(line) else { panic!("{why} is read") };
+        assert_eq!(matches!(unreadable, Unreadable::Field(_)), is_frame, "{why}");
+        assert!(unreadable.to_string().starts_with(told), "{why}: {unreadable}");
+    }
 }
 
 #[test]

@@ -113,6 +113,15 @@ async fn what_producers_hear(fleet: &Fleet) -> anyhow::Result<()> {
             with("body", json!("x".repeat(65_536))),
             json!([413, "too-large", "alert", null]),
         ),
+        ("people by position", with("to", json!([["ana"]])), json!([422, "invalid", "to", null])),
+        (
+            "one person for a list",
+            with("to", json!({"users": "ana"})),
+            json!([422, "invalid", "to.users", null]),
+        ),
+        ("a text for people", with("to", json!("ana")), json!([422, "invalid", "to", null])),
+        ("labels by position", with("labels", json!([["a", "b"]])), json!([422, "invalid", "labels", null])),
+        ("an alert by position", json!([["alert", "a", 1]]).to_string(), json!([422, "invalid", "alert", 0])),
         ("1,001 alerts", many(1_001), json!([413, "too-large", null, null])),
         ("one bad one among good ones", format!("[{good}, {good}, {{}}]"), json!([422, "invalid", "to", 2])),
     ] {
@@ -242,6 +251,25 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
             json!([422, "invalid", "body", null]),
         ),
         (
+            "channels by position",
+            put("/v1/preferences", json!({"channels": [false, false]})),
+            json!([422, "invalid", "channels", null]),
+        ),
+        (
+            "a window by position",
+            put("/v1/preferences", json!({"quiet": {"windows": [[["mon"], "23:00", "07:00"]]}})),
+            json!([422, "invalid", "quiet.windows[0]", null]),
+        ),
+        (
+            "a browser's keys by position",
+            put(
+                "/v1/devices/d",
+                json!({"service": "webpush", "endpoint": "https://push.example.org/x", "keys": ["p", "a"]}),
+            ),
+            json!([422, "invalid", "keys", null]),
+        ),
+        ("a receipt by position", receipt(json!([["a"], "seen"])), json!([422, "invalid", "body", null])),
+        (
             "a field of the wrong type",
             put("/v1/preferences", json!({"channels": {"email": "no"}})),
             json!([422, "invalid", "channels.email", null]),
@@ -322,8 +350,11 @@ async fn how_sessions_end(fleet: &Fleet) -> anyhow::Result<()> {
             vec![text(r#"{"type": "receipt", "alerts": ["a"], "state": "seen"}"#)],
             "closed 4000 protocol",
         ),
-        ("garbage later", vec![good.clone(), text("hello?")], "closed 4000 protocol"),
-        ("half a frame", vec![good.clone(), text(r#"{"type": "receipt""#)], "closed 4000 protocol"),
+        (
+            "ten lines that are no frames",
+            vec![good.clone(), text("hello?\n[\"receipt\"]\n1\n{"), text(&"a\n".repeat(5)), text("b")],
+            "closed 4000 protocol",
+        ),
         ("binary later", vec![good.clone(), binary()], "closed 4000 protocol"),
         ("over 16 KiB", vec![good.clone(), text(&"x".repeat(20_000))], "closed 4000 protocol"),
         ("refreshed as somebody else", vec![good.clone(), ben], "closed 4003 forbidden"),
@@ -416,6 +447,11 @@ async fn what_a_session_survives(fleet: &Fleet) -> anyhow::Result<()> {
         report.expect(why, &frame["code"], &json!("invalid_frame"));
         let told = frame["title"].as_str().unwrap_or_default();
         report.expect(&format!("{why}: {told}"), &json!(told.contains(title)), &json!(true));
+    }
+    for said in ["hello?", r#"{"type": "receipt""#, r#"["receipt", ["a"], "seen"]"#] {
+        dora.say_raw(Message::text(said.to_owned())).await?;
+        let frame = dora.next_of("error").await?;
+        report.expect(said, &frame["code"], &json!("invalid_frame"));
     }
     let id = fleet.send(&json!({"to": {"users": ["dora"]}, "title": "t"})).await?;
     report.expect("it goes on", &dora.next_of("alert").await?["alert"]["id"], &json!(id));

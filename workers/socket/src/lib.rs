@@ -12,7 +12,8 @@
 //! | `token.rs` `token/` `jwks.rs` | whose token is believed; keys read from an address |
 //! | `limits.rs` | how much anybody may ask of a pod |
 //! | `mount.rs` | streams under a team's own addresses |
-//! | `session.rs` | one session over WebSocket or SSE, from its first byte to its close |
+//! | `greeting.rs` | how a session begins: who it is, `hello`, what was missed |
+//! | `session.rs` | one session over WebSocket or SSE at work, to its close |
 //! | `talk.rs` | what a client says: receipts, topics, a newer token |
 //! | `leaving.rs` | how a pod leaves: what becomes of who is here and of who arrives |
 //! | `rebalance.rs` | sessions shared evenly among pods again: pure, and the loop that looks |
@@ -51,6 +52,7 @@ mod filter;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod greeting;
 mod heads;
 mod hub;
 mod jwks;

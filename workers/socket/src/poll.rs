@@ -34,11 +34,11 @@ use crate::{
     extract::Query,
     filter::Filter,
     frame::{Facets, Frame},
+    greeting::token_ends_at,
     hub::{Place, Subscription},
     mailbox::{Item, Mail},
     order::{Order, Taken},
     replay::Replayed,
-    session::token_ends_at,
     talk::TOPICS_MAX,
 };
 

@@ -330,9 +330,9 @@ fn reading_what_a_client_says_never_fails_in_another_way_than_no() {
         for frame in fixtures.values() {
             let mut bytes = frame.to_string().into_bytes();
             mutate(&mut bytes, chance);
-            match serde_json::from_slice::<ClientFrame>(&bytes) {
-                Ok(_) => good += 1,
-                Err(_) => bad += 1,
+            match std::str::from_utf8(&bytes).ok().map(ClientFrame::read) {
+                Some(Ok(_)) => good += 1,
+                Some(Err(_)) | None => bad += 1,
             }
         }
     }

@@ -15,17 +15,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, Sleep};
+use tracing::warn;
 use uuid::Uuid;
 use watchbell::{
     domain::Seq,
     runtime::http::Taken,
     store::Head,
-    wire::{
-        CloseClass, CloseCode,
-        frame::{Auth, ClientFrame, Hello, ServerFrame},
-    },
+    wire::{CloseClass, CloseCode, frame::ServerFrame},
 };
 
 use crate::{
@@ -38,21 +35,17 @@ use crate::{
     epoch::Epoch,
     filter::Filter,
     frame::{self, Frame},
+    greeting::{begin, token_ends_at},
     hub::{Place, Subscription},
-    leaving::Admission,
     limits::{AddressPlace, Allowance},
     mailbox::{Item, Mail},
     mount::Mount,
     order::{Order, Taken as Ordered},
     replay::Replayed,
-    talk::read_frame,
-    token::TokenError,
 };
 
 /// The wait before a token is looked at again that should be over by one clock and is not by the other.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// A token that never ends is looked at again after this.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a session ends.
 pub(crate) enum End {
@@ -118,6 +111,8 @@ pub(crate) struct State {
     pub(crate) deaf_until: Option<Instant>,
     /// Since when it says more than it may.
     pub(crate) loud_since: Option<Instant>,
+    /// Lines that were no frame at all.
+    pub(crate) malformed: u8,
     pub(crate) timer: Pin<Box<Sleep>>,
     pub(crate) deadlines: Deadlines,
 }
@@ -132,107 +127,6 @@ pub(crate) struct Extras {
     /// Events of snapshots that were just sent, which may come live as well until then.
     pub(crate) known_events: Option<(Instant, HashSet<String>)>,
     pub(crate) is_hidden: bool,
-}
-
-/// From the first byte to `hello` and what was missed.
-async fn begin(socket: &Socket, connection: &mut Connection, visitor: Box<Visitor>) -> Result<State, End> {
-    let Visitor { mut auth, identity, address, mount, head, .. } = *visitor;
-    connection.put_bytes(head.into());
-    let address = address.ok_or(End::Close(CloseCode::TooManyConnections))?;
-    let identity = match identity {
-        Some(identity) => identity,
-        None => authenticate(socket, connection, &mut auth).await?,
-    };
-    socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
-    let place =
-        socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
-    // After it joined: a drain that begins now finds it in the hub, one that began before is seen here.
-    match socket.0.leaving.greet(Instant::now()) {
-        Admission::Stay => {}
-        Admission::Pass(leave) => socket.0.hub.put(&place.mailbox, Item::Leave(leave)),
-        // It was slow to say who it is. It was not greeted yet, so its client still believes the session it has.
-        Admission::Refuse => return Err(End::Close(CloseCode::Drain)),
-    }
-    let now = Instant::now();
-    let mut state = State {
-        order: Order::after(0),
-        epoch: socket.epoch(),
-        id: Uuid::new_v4(),
-        extras: None,
-        allowance: Allowance::new(now),
-        deaf_until: None,
-        loud_since: None,
-        timer: Box::pin(sleep_until(now)),
-        deadlines: Deadlines::new(
-            now,
-            token_ends_at(socket, &identity),
-            now + socket.0.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
-        ),
-        identity,
-        place,
-        _address: address,
-    };
-    debug!(session = %state.id.simple(), user = %state.identity.user.user, "A session begins");
-    let mut session = Session { socket, connection, state };
-    session.greet(auth, mount).await?;
-    state = session.state;
-    Ok(state)
-}
-
-/// Waits for the `auth` frame of a client whose request had no token, and believes it or not.
-async fn authenticate(
-    socket: &Socket,
-    connection: &mut Connection,
-    auth: &mut Auth,
-) -> Result<Identity, End> {
-    let deadline = socket.0.config.auth_timeout;
-    let asked = async {
-        while auth.token.is_none() {
-            // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
-            write(socket, connection).await?;
-            for said in connection.read().await? {
-                match said {
-                    Said::Text(text) => {
-                        let frame = match serde_json::from_str(&text) {
-                            Ok(ClientFrame::Auth(frame)) => frame,
-                            Err(error) if error.is_data() => {
-                                let title = read_frame(&text);
-                                let said = ServerFrame::Error { code: "invalid_frame", title: &title };
-                                connection.put(&Frame::new(&said, None), socket.epoch().name());
-                                return Err(End::Close(CloseCode::Protocol));
-                            }
-                            Ok(_) | Err(_) => return Err(End::Close(CloseCode::Protocol)),
-                        };
-                        *auth = frame.over(std::mem::take(auth));
-                        if auth.token.is_none() {
-                            return Err(End::Close(CloseCode::BadToken));
-                        }
-                    }
-                    Said::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
-                    Said::Pong => {}
-                    Said::Close => return Err(End::Closed),
-                }
-            }
-        }
-        Ok(())
-    };
-    timeout(deadline, asked).await.map_err(|_| End::Close(CloseCode::NoAuth))??;
-    identify(socket, auth.token.as_deref().unwrap_or_default()).await
-}
-
-pub(crate) async fn identify(socket: &Socket, token: &str) -> Result<Identity, End> {
-    let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
-    identified.map_err(|error| match error {
-        TokenError::Expired => End::Close(CloseCode::TokenExpired),
-        TokenError::Invalid(_) => End::Close(CloseCode::BadToken),
-        // Come back later: the keys cannot be read just now.
-        TokenError::UnknownKey => End::Close(CloseCode::Overloaded),
-    })
-}
-
-pub(crate) fn token_ends_at(socket: &Socket, identity: &Identity) -> Instant {
-    let left = identity.expires_at.duration_since(socket.0.clock.now());
-    Instant::now() + Duration::try_from(left).unwrap_or_default().min(FAR)
 }
 
 pub(crate) async fn write(socket: &Socket, connection: &mut Connection) -> Result<(), End> {
@@ -254,72 +148,6 @@ enum Event {
 }
 
 impl Session<'_> {
-    /// `hello`, what changed since the cursor, and the topics that were asked for.
-    async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
-        let epoch = self.socket.0.epochs.known().await.ok_or(End::Close(CloseCode::Overloaded))?;
-        self.state.epoch = epoch;
-        let welcome = self.socket.0.heads.welcome(&self.state.identity.user).await;
-        let (head, preferences) = welcome.map_err(|_| End::Close(CloseCode::Overloaded))?;
-        self.check_revoked(&head)?;
-        let from = auth.cursor.as_deref().map(|raw| self.state.epoch.number_of(raw, head));
-        let start = match from {
-            Some(Ok(seq)) => seq,
-            Some(Err(_)) | None => head.seq,
-        };
-        let hello = ServerFrame::Hello(Hello {
-            session: &self.state.id.simple().to_string(),
-            user: self.state.identity.user.user.as_str(),
-            seq: head.seq,
-            cursor: &self.state.epoch.cursor(start),
-            unread: head.unread,
-            resumed: matches!(from, Some(Ok(_))),
-            heartbeat_ms: self.socket.0.config.ping_every.mul_f64(1.2).as_millis() as u64,
-            preferences: &preferences,
-            server_time: &self.socket.0.clock.now().to_string(),
-        });
-        self.state.order = Order::after(start);
-        self.put(&Frame::new(&hello, Some(start)));
-        self.configure(auth, mount).await?;
-        if let Some(Err(reason)) = from {
-            self.resync(reason, head);
-        }
-        if start < head.seq {
-            self.catch_up().await?;
-        }
-        // A change since the head was read is in the mailbox.
-        write(self.socket, self.connection).await
-    }
-
-    /// What the session asked for beyond its inbox.
-    async fn configure(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
-        if let Some(asked) = auth.filter {
-            match Filter::read(asked) {
-                Ok(filter) => self.extras().filter = Some(filter),
-                Err(title) => self.complain("invalid_filter", &title),
-            }
-        }
-        if let Some(asked) = auth.batch {
-            self.extras().batcher = Some(Batcher::of(asked));
-        }
-        self.see(auth.visibility);
-        let mounted = mount.iter().flat_map(|mount| mount.topics().iter().cloned());
-        let topics: Vec<String> = mounted.chain(auth.topics).collect();
-        if let Some(mount) = &mount
-            && mount.is_bare()
-            && !mount.may_be_read_by(&self.state.identity)
-        {
-            // Its clients know no `error` frame, and would wait for ever.
-            return Err(End::Close(CloseCode::Forbidden));
-        }
-        if mount.is_some() {
-            self.extras().mount = mount;
-        }
-        for topic in topics {
-            self.subscribe(&topic).await?;
-        }
-        Ok(())
-    }
-
     async fn run(&mut self) -> End {
         loop {
             let step = match poll_fn(|context| self.poll(context)).await {
@@ -507,14 +335,14 @@ impl Session<'_> {
         self.refresh(None).await
     }
 
-    fn resync(&mut self, reason: &str, head: Head) {
+    pub(crate) fn resync(&mut self, reason: &str, head: Head) {
         self.state.order.jump_to(head.seq);
         self.state.deadlines.whole();
         self.put(&self.socket.resync_frame(reason, &self.state.epoch, head));
     }
 
     /// Sends everything that changed since what the client has, from the store.
-    async fn catch_up(&mut self) -> Result<(), End> {
+    pub(crate) async fn catch_up(&mut self) -> Result<(), End> {
         self.state.deadlines.whole();
         loop {
             let State { identity, epoch, order, .. } = &mut self.state;
@@ -544,7 +372,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn check_revoked(&self, head: &Head) -> Result<(), End> {
+    pub(crate) fn check_revoked(&self, head: &Head) -> Result<(), End> {
         match head.refuses(self.state.identity.issued_at) {
             true => Err(End::Close(CloseCode::Kicked)),
             false => Ok(()),

@@ -9,8 +9,7 @@ use watchbell::{
     domain::{AlertId, Receipt, Topic, TopicKey, receipt::RECEIPT_ALERTS_MAX, topic::bounds::KEEP_MAX},
     wire::{
         CloseCode,
-        alert::read as read_object,
-        frame::{Auth, ClientFrame, EventFrame, ReceiptFrame, ServerFrame},
+        frame::{Auth, ClientFrame, EventFrame, ReceiptFrame, ServerFrame, Unreadable},
     },
 };
 
@@ -18,13 +17,16 @@ use crate::{
     Identity,
     decoder::Said,
     frame::{self, Frame},
-    session::{End, Session, identify, token_ends_at, write},
+    greeting::{identify, token_ends_at},
+    session::{End, Session, write},
 };
 
 /// How long an event that was stored may still be on its way through the broker, so that a snapshot has it first.
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// A client that says more than it may for so long is closed.
 const LOUD_MAX: Duration = Duration::from_secs(10);
+/// Lines that are no frame at all, each answered with an `error`, until the session is closed.
+const MALFORMED_LINES_MAX: u8 = 10;
 /// Topics one session may subscribe to.
 pub(crate) const TOPICS_MAX: usize = 64;
 
@@ -45,7 +47,7 @@ impl Session<'_> {
             let rate = self.socket.0.config.messages_per_second;
             self.state.deaf_until = self.state.allowance.take(now, rate).or(self.state.deaf_until);
             match said {
-                Said::Text(text) if text.trim() == "ping" => self.connection.put_bytes(frame::text("pong")),
+                Said::Text(text) if is_plain_ping(&text) => self.connection.put_bytes(frame::text("pong")),
                 Said::Text(text) => {
                     for line in text.lines().filter(|line| !line.trim().is_empty()) {
                         Box::pin(self.obey(line)).await?;
@@ -78,7 +80,7 @@ impl Session<'_> {
         if mount.is_some_and(|mount| mount.means_refresh(line)) {
             return self.refresh(None).await;
         }
-        match serde_json::from_str(line) {
+        match ClientFrame::read(line) {
             Ok(ClientFrame::Receipt(frame)) => self.receipt(frame).await,
             Ok(ClientFrame::Auth(auth)) => return self.renew(&auth).await,
             Ok(ClientFrame::Subscribe(named)) => return self.subscribe(&named.topic).await,
@@ -86,10 +88,21 @@ impl Session<'_> {
             Ok(ClientFrame::Refresh(named)) => return self.refresh(named.topic.as_deref()).await,
             Ok(ClientFrame::Visibility { state }) => self.see(Some(state)),
             Ok(ClientFrame::Pong {} | ClientFrame::Unknown) => {}
-            Err(error) if error.is_data() => self.complain("invalid_frame", &read_frame(line)),
-            Err(_) => return Err(End::Close(CloseCode::Protocol)),
+            Err(Unreadable::Field(wrong)) => self.complain("invalid_frame", &wrong.to_string()),
+            Err(no_frame @ Unreadable::NoFrame(_)) => return self.endure(&no_frame),
         }
         Ok(())
+    }
+
+    /// A line that is no frame loses nothing else: it is answered. A client that goes on with them does not speak this
+    /// protocol, and every answer costs more than its line.
+    fn endure(&mut self, no_frame: &Unreadable) -> Result<(), End> {
+        self.complain("invalid_frame", &no_frame.to_string());
+        self.state.malformed += 1;
+        match self.state.malformed < MALFORMED_LINES_MAX {
+            true => Ok(()),
+            false => Err(End::Close(CloseCode::Protocol)),
+        }
     }
 
     async fn receipt(&mut self, frame: ReceiptFrame) {
@@ -203,12 +216,9 @@ impl Session<'_> {
     }
 }
 
-/// What is wrong with a frame that is JSON and cannot be understood: the field and the remedy.
-pub(crate) fn read_frame(line: &str) -> String {
-    match read_object::<ClientFrame>("frame", line.as_bytes()) {
-        Err(error) => format!("{}: {}", error.field, error.problem),
-        Ok(_) => String::new(), // Not asked then.
-    }
+/// The text that clients send which cannot send WebSocket's own pings.
+pub(crate) fn is_plain_ping(text: &str) -> bool {
+    text.trim() == "ping"
 }
 
 /// Reads a receipt. The error names the field and the remedy.

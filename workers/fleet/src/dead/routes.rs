@@ -2,13 +2,14 @@
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use watchbell::{broker::SharedBroker, domain::Secret};
+use watchbell::{broker::SharedBroker, domain::Secret, wire::alert::read};
 
 use super::{LOOK_MAX, Request, act, look, show};
 
@@ -42,10 +43,14 @@ async fn list(State((broker, key)): Shared, headers: HeaderMap, Query(wanted): Q
     })
 }
 
-async fn post(State((broker, key)): Shared, headers: HeaderMap, Json(request): Json<Request>) -> Response {
+async fn post(State((broker, key)): Shared, headers: HeaderMap, body: Bytes) -> Response {
     if !is_operator(&headers, &key) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    let request: Request = match read("body", &body) {
+        Ok(request) => request,
+        Err(error) => return (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
+    };
     answer(act(&broker, &request, |_, _| {}).await)
 }
 
