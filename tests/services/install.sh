@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, HAProxy, nginx, Chromium (where npm is), Python's pika
-# and venv.
+# and venv, and Go with the two libraries that the examples in Go use.
 #
 # Run it as often as you like: where everything is there it only looks, in well under a second.
 # What holds here:
@@ -18,6 +18,9 @@ has_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd
 has_alertmanager() { command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null; }
 # Debian keeps both where only root's PATH looks.
 has_balancers() { [ -x /usr/sbin/haproxy ] && [ -x /usr/sbin/nginx ]; }
+# The worked examples are built with Debian's Go, from Debian's copies of their libraries: no network is needed.
+has_go() { command -v go >/dev/null; }
+has_go_libraries() { [ -d /usr/share/gocode/src/github.com/rabbitmq/amqp091-go ] && [ -d /usr/share/gocode/src/github.com/golang-jwt/jwt ]; }
 has_pika() { python3 -c 'import pika' 2>/dev/null; }
 
 missing=()
@@ -26,6 +29,8 @@ has_rabbitmq || missing+=(rabbitmq-server)
 has_postgres || missing+=(postgresql)
 has_alertmanager || missing+=(prometheus-alertmanager)
 has_balancers || missing+=(haproxy nginx-light)
+has_go || missing+=(golang-go)
+has_go_libraries || missing+=(golang-github-rabbitmq-amqp091-go-dev golang-github-golang-jwt-jwt-dev)
 # web/check.sh drives it; without npm there is nothing to drive.
 if command -v npm >/dev/null && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 # Debian takes ensurepip out of its Python; k8s/check.sh makes a venv.

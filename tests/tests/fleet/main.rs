@@ -9,6 +9,7 @@ mod commands;
 mod dead;
 mod devices;
 mod dispatching;
+mod examples;
 mod identities;
 mod leaving;
 mod outages;
