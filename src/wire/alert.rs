@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::objects::Objects;
+use super::{number::whole_or_null, objects::Objects};
 use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
 
 /// Why an alert or an event was refused: which field, and what to do about it.
@@ -33,6 +33,7 @@ struct AlertV1 {
     /// `alert`; a message of another kind is not for here.
     kind: Option<String>,
     id: Option<String>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     version: Option<u32>,
     tenant: Option<String>,
     to: AudienceV1,

@@ -65,6 +65,14 @@ fn a_later_version_need_not_name_anybody() {
 }
 
 #[test]
+fn a_version_may_be_written_with_a_point() {
+    for version in ["2", "2.0"] {
+        let json = format!(r#"{{"version": {version}, "to": {{}}, "title": "Disk full"}}"#);
+        assert_eq!(parse_alert(json.as_bytes(), &defaults()).unwrap().version, 2, "{version}");
+    }
+}
+
+#[test]
 fn a_refusal_names_the_field_and_the_remedy() {
     let with = |field: &str, value: Value| {
         let mut alert = json!({"to": {"users": ["ana"]}, "title": "t"});
@@ -91,6 +99,10 @@ fn a_refusal_names_the_field_and_the_remedy() {
         ),
         (with("severity", json!("urgent")), "severity: must be one of info, warning, critical"),
         (with("version", json!(0)), "version: counts from 1"),
+        (
+            with("version", json!(1_u64 << 32)),
+            "version: has the wrong type: expected a whole one of 32 bits, 0 or more",
+        ),
         (with("id", json!("~push")), "id: must not begin with ~: such ids are Watchbell's own"),
         (
             with("to", json!({"users": ["ok", "a\nb"]})),

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::alert::{self, InvalidAlert};
+use super::{
+    alert::{self, InvalidAlert},
+    number::whole_or_null,
+};
 use crate::domain::{
     Event, EventId, Tenant, Topic, TopicKey,
     alert::bounds::TITLE_CHARS_MAX,
@@ -51,6 +54,7 @@ struct EventV1 {
     labels: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "alert::null_is_absent")]
     data: Map<String, Value>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     keep: Option<u64>,
     occurred_at: Option<String>,
 }

@@ -14,6 +14,7 @@ pub mod event;
 mod fixture_tests;
 pub mod frame;
 pub mod live;
+pub mod number;
 mod objects;
 pub mod preferences;
 pub mod problem;

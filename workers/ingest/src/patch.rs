@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use watchbell::{
     domain::{Alert, AlertId, Audience, Tenant},
     store::{LatestAlert, Store, StoreError},
-    wire::{Problem, alert::Defaults, content_of, parse_alert},
+    wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
 };
 
 use crate::{App, alerts, count::What, publish, request, request::RawPath, store_problem};
@@ -104,7 +104,12 @@ fn next_version(stored: u32, given: Option<&Value>) -> Result<u32, Problem> {
     let last = || Problem::conflict("The alert has had its last version: publish another one.");
     match given.filter(|given| !given.is_null()) {
         None => stored.checked_add(1).ok_or_else(last),
-        Some(given) => match given.as_u64().and_then(|given| u32::try_from(given).ok()).ok_or_else(number)? {
+        Some(given) => match given
+            .as_number()
+            .and_then(whole)
+            .and_then(|given| u32::try_from(given).ok())
+            .ok_or_else(number)?
+        {
             0 => Err(number()),
             given if given <= stored => Err(taken(given)),
             given => Ok(given),
@@ -168,6 +173,8 @@ mod tests {
             ("they count from 1", 3, Some(json!(0)), Err(422)),
             ("not a number", 3, Some(json!("4")), Err(422)),
             ("null is absent", 3, Some(json!(null)), Ok(4)),
+            ("written with a point", 3, Some(json!(4.0)), Ok(4)),
+            ("not a whole one", 3, Some(json!(4.5)), Err(422)),
             ("more than there are", 3, Some(json!(1_u64 << 32)), Err(422)),
             ("none is left", u32::MAX, None, Err(409)),
         ] {
