@@ -11,7 +11,7 @@ const LONG: [(&str, &str); 0] = [];
 /// Files under `tests/` that may sleep, and why.
 const SLEEPS: [(&str, &str); 1] = [("tests/src/until.rs", "it is the one place")];
 /// Folders that must have a README.md.
-const MAPPED: [&str; 11] = [
+const MAPPED: [&str; 12] = [
     "src",
     "workers/ingest",
     "workers/dispatch",
@@ -21,6 +21,7 @@ const MAPPED: [&str; 11] = [
     "workers/fleet",
     "web",
     "tests",
+    "examples",
     "fuzz",
     "k8s",
 ];
