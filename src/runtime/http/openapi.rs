@@ -38,7 +38,8 @@ pub fn merged(documents: &[&str]) -> Value {
             "title": "Watchbell",
             "version": "1",
             "description": "Alerts for people: what producers and users may ask of this process. 202 means that an alert is \
-                            durable. Every error is a problem document (RFC 9457) that names what is at fault.",
+                            durable. Every error is a problem document (RFC 9457) that names what is at fault. A format \
+                            `watchbell-…` marks a text with a bound that JSON Schema cannot say; its description does.",
         },
         "paths": paths,
         "components": components,

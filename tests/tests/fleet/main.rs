@@ -12,6 +12,7 @@ mod dispatching;
 mod examples;
 mod identities;
 mod leaving;
+mod openapi;
 mod outages;
 mod presence;
 mod producers;
