@@ -1,5 +1,6 @@
 //! The names in docker-compose.yml and k8s/ are names the program knows: an unknown one would stop every
-//! worker at its start, in the cluster, where nobody wants to find out.
+//! worker at its start, in the cluster, where nobody wants to find out. And the image is built from every package of the
+//! workspace: cargo refuses to build one of them without the others' manifests.
 //!
 //! Elsewhere: whether those files are well-formed and hold our rules, in `k8s/check.sh`.
 
@@ -42,6 +43,23 @@ fn an_unknown_or_impossible_setting_is_found() {
     ] {
         assert!(load(settings_in(line)).is_err(), "{why} goes unnoticed");
     }
+}
+
+#[test]
+fn the_image_is_built_with_every_package_of_the_workspace() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let context = fs::read_to_string(root.join("Dockerfile.dockerignore"))?;
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).context("no members")?;
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    ensure!(members.len() > 1, "only {members:?} was found");
+    for member in members {
+        let folder = member.trim_end_matches("/*");
+        let is_let_in = |name: &str| name == folder || name.starts_with(&format!("{folder}/"));
+        let is_there = context.lines().filter_map(|line| line.strip_prefix('!')).any(is_let_in);
+        ensure!(is_there, "Dockerfile.dockerignore leaves out {folder}, so docker build fails");
+    }
+    Ok(())
 }
 
 /// `NAME: value` and `{name: NAME, value: value}`, one a line, as our files write them.
