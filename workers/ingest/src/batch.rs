@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use watchbell::{
-    domain::InvalidName,
+    domain::{AlertId, InvalidName},
     wire::{Kind, Problem, cloudevent, without_bom},
 };
 
@@ -206,12 +206,15 @@ impl<'de> Deserialize<'de> for Elements<'de> {
 /// What the request as a whole is called.
 ///
 /// # Errors
-/// 422 when it is not text.
+/// 422 when it is not one, or makes no id.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(given) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     // The draft standard writes it as a string in quotes; most clients do not.
     let text = given.to_str().map(|text| text.trim().trim_matches('"'));
-    text.map(Some).map_err(|_| Problem::invalid("Idempotency-Key", "must be ASCII"))
+    let text = text.map_err(|_| Problem::invalid("Idempotency-Key", "must be ASCII"))?;
+    // Also where nothing is named by it: the next request may be refused for what this one got away with.
+    request::name("Idempotency-Key", text, |text| AlertId::parse(text))?;
+    Ok(Some(text))
 }
 
 /// The id of one that has none; `index` when it is one of several.

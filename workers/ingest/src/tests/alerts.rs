@@ -57,6 +57,10 @@ async fn an_idempotency_key_names_what_has_no_name() {
     let answer =
         fixture.send("POST", "/v1/alerts", &[("idempotency-key", &long)], nameless.to_string()).await;
     assert_eq!(answer.problem(), (422, "Idempotency-Key: must be at most 200 bytes long, has 201".into()));
+    for uri in ["/v1/alerts", "/v1/topics/monitor:7/events"] {
+        let answer = fixture.send("POST", uri, &[("idempotency-key", "a b")], "[]".to_owned()).await;
+        assert_eq!(answer.status, 422, "{uri}: nothing is named by it, and it is still none");
+    }
 }
 
 #[tokio::test]
