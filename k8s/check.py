@@ -22,7 +22,7 @@ from render import render
 HERE = Path(__file__).resolve().parent
 # The oldest and the newest we say we run on: native sidecars (overlay local) came with 1.29.
 VERSIONS = ["1.29", "1.37"]
-# design.md, I10: what a worker may take to leave, and what it takes to hear of it and exit.
+# docs/architecture.md, "What must stay true", I10: what a worker may take to leave, and what it takes to hear of it and exit.
 DRAIN_S_MAX, MARGIN_S = 25, 10
 WORKERS = ["ingest", "dispatch", "socket", "fallback"]
 SECRET_KEYS = re.compile(r"(__URL|_SECRET|__KEY|_ACCOUNT|_USERNAME|_PASSWORD)$")

@@ -1,4 +1,4 @@
-//! An alert as a producer writes it (design.md, section 4), and as a client is shown it.
+//! An alert as a producer writes it (`docs/architecture.md`, "The alert"), and as a client is shown it.
 
 use std::collections::{BTreeMap, HashSet};
 

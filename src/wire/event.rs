@@ -1,4 +1,4 @@
-//! An event on a topic as a producer writes it (design.md, section 4), and as a subscriber is shown it.
+//! An event on a topic as a producer writes it (`docs/architecture.md`, "The alert"), and as a subscriber is shown it.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

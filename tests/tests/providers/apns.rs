@@ -10,7 +10,7 @@ use watchbell_fallback::provider::{ApnsAuth, Disposition, PushContent, PushSende
 
 use crate::bed::{Bed, TOKEN, alert, now, once, push, push_to, told, withdrawal};
 
-/// Every row of the reaction table (providers.md, 1.1), as the sender meets it.
+/// Every row of the reaction table (`docs/providers.md`, "APNs"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_apple_has_its_consequence() {
     let bed = Bed::start().await;
@@ -138,7 +138,7 @@ async fn the_phone_shows_the_alert_the_badge_and_its_urgency_and_gives_it_back()
     bed.stop().await;
 }
 
-/// Case 10 of providers.md: the connection ends while a hundred pushes are on it.
+/// Case 10 (`docs/providers.md`, "Races and cases"): the connection ends while a hundred pushes are on it.
 #[tokio::test]
 async fn goaway_in_flight_loses_none() {
     let bed = Bed::start().await;

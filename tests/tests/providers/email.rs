@@ -6,7 +6,7 @@ use watchbell_fallback::provider::{Disposition, EmailSender as _, SendError, Smt
 
 use crate::bed::{Bed, mail, now, told};
 
-/// Every row of the reaction table (providers.md, 1.4), as the sender meets it.
+/// Every row of the reaction table (`docs/providers.md`, "SMTP"), as the sender meets it.
 #[tokio::test]
 async fn every_reply_of_a_relay_has_its_consequence() {
     let bed = Bed::start().await;

@@ -9,7 +9,7 @@ use watchbell_fallback::provider::{Disposition, PushSender as _};
 
 use crate::bed::{Bed, TOKEN, now, push, push_to, told, withdrawal};
 
-/// Every row of the reaction table (providers.md, 1.2), as the sender meets it.
+/// Every row of the reaction table (`docs/providers.md`, "FCM"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_google_has_its_consequence() {
     let bed = Bed::start().await;

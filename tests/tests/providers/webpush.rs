@@ -7,7 +7,7 @@ use watchbell_fallback::provider::{Disposition, PushContent, PushSender as _};
 
 use crate::bed::{Bed, alert, now, once, push_to, told, withdrawal};
 
-/// Every row of the reaction table (providers.md, 1.3), as the sender meets it.
+/// Every row of the reaction table (`docs/providers.md`, "Web Push"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_a_push_service_has_its_consequence() {
     let bed = Bed::start().await;

@@ -1,5 +1,6 @@
 //! The architecture as a test: who may import whom, where each vendor's crate lives, and the hygiene
-//! that review forgets. Reads the sources as text; design.md, section 9, is what it holds them to.
+//! that review forgets. Reads the sources as text; `docs/architecture.md`, "Layout and imports", is what it
+//! holds them to.
 //!
 //! Every ban says why it is there and what to do instead, and every check has a test on a small bad
 //! sample, which proves that it can fail.

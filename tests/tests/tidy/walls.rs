@@ -1,4 +1,5 @@
-//! Who may import whom, and the one place of each vendor's crate. The tables are design.md, section 9.
+//! Who may import whom, and the one place of each vendor's crate. `docs/architecture.md`, "Layout and imports", has the
+//! same tables for people.
 
 use super::Finding;
 use super::source::{Source, code_of};
@@ -48,7 +49,7 @@ const VENDORS: [Vendor; 10] = [
     Vendor {
         name: "lapin",
         places: &["src/broker/rabbitmq"],
-        because: "The client supervises itself wrongly (rabbitmq.md, the nine rules), so one module supervises it. \
+        because: "The client supervises itself wrongly (docs/rabbitmq.md, \"The nine rules\"), so one module supervises it. \
                   Use the seam in watchbell::broker.",
     },
     Vendor {
@@ -96,8 +97,8 @@ const WEBSOCKET_PLACES: [&str; 2] = ["workers/socket", "workers/fleet/src/comman
 const WEBSOCKET_SERVER: [&str; 2] = ["axum::extract::ws", "WebSocketUpgrade"];
 const ONLY_SOCKET: &str = "Only workers/socket upgrades connections: limits, draining and close codes are there. \
                            Add the route to it.";
-const NO_OTHER_WORKER: &str =
-    "Workers are deployed apart. What two of them need moves to src/ (design.md, section 9).";
+const NO_OTHER_WORKER: &str = "Workers are deployed apart. What two of them need moves to src/ \
+                               (docs/architecture.md, \"Layout and imports\").";
 const WORKERS: [&str; 6] = ["ingest", "dispatch", "socket", "fallback", "simulator", "fleet"];
 
 /// Imports between our own parts, and between workers.

@@ -108,7 +108,7 @@ async fn deliver(
     }
 }
 
-/// Case 5 of providers.md, and R14 and R15: one provider hangs for ten minutes under load. The other notices nothing,
+/// Case 5, R14 and R15 (`docs/providers.md`, "Races and cases"): one provider hangs for ten minutes under load. The other notices nothing,
 /// the one that hangs is left alone, and when it is back it is taken up along the ramp, losing nothing.
 #[tokio::test(start_paused = true)]
 async fn a_provider_down_for_ten_minutes_leaves_the_other_untouched_and_recovers_along_the_ramp() {

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::provider::Disposition;
 
-    /// Every row of the table of providers.md, and what follows from it.
+    /// Every row of the table (`docs/providers.md`, "SMTP"), and what follows from it.
     #[test]
     fn every_reply_has_its_consequence() {
         let retry = |secs| Disposition::Retry { wait_min: Duration::from_secs(secs) };
