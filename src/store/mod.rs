@@ -10,28 +10,7 @@
 //! - A batch costs a fixed number of statements, never one a row.
 //! - What an alert says (`content`) is opaque here. So is every decision: they are made in `domain`.
 //!
-//! | file | what |
-//! |---|---|
-//! | `record.rs` | alerts into inboxes, with `seq`, badge and timers, in one commit |
-//! | `expansions.rs` | what is left of large audiences, page by page |
-//! | `receipts.rs` | what people did with them; ends escalations |
-//! | `escalations.rs` | due timers, claimed |
-//! | `steps.rs` | claimed ones, stepped: answers kept, a decision made, its attempts written, many in one commit |
-//! | `walk.rs` | everything a decision looks at |
-//! | `attempts.rs` | what a step leaves behind: attempts, their answers, notes |
-//! | `summaries.rs` | walks that wait to be told of together, and the walk that tells of them |
-//! | `presence.rs` | who has a session somewhere, while their pod renews its lease |
-//! | `preferences.rs` | what people want |
-//! | `audit.rs` | walks that nobody would ever look at |
-//! | `inbox.rs` | heads, replay and pages |
-//! | `registry.rs` | users, groups, API keys |
-//! | `devices.rs` | push registrations |
-//! | `timeline.rs` | what happened to an alert |
-//! | `topics.rs` | the last events of each topic |
-//! | `error.rs` | what went wrong, by what the caller can do about it |
-//! | `schema.rs` | the tables, brought up to this version and compared with it |
-//! | `history.rs` | which history this store tells, for cursors |
-//! | `look.rs` `fault.rs` | what `/readyz` says of it, and why it does not work |
+//! Elsewhere: the map of the files is in `README.md` beside this one.
 
 /// Runs `work` in a transaction, again when it lost a race for locks, and within [`OPERATION_TIMEOUT`].
 ///

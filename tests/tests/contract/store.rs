@@ -12,10 +12,12 @@
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `timeline.rs` | what happened can be told afterwards |
-//! | `plans.rs` | what a statement reads does not grow with what is behind it (I15) |
+//! | `plans.rs` `plans/` | what a statement reads does not grow with what is behind it (I15) |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
+//! | `expansions.rs` | what is left of large audiences is walked in turns, and never mixed up (I16) |
+//! | `bed.rs` | a store for one test, and short ways to say what the tests are about |
 
 /// Runs each test on each engine, with a store of its own.
 macro_rules! on_both_engines {

@@ -6,10 +6,14 @@
 //! sample, which proves that it can fail.
 
 mod files;
+mod maps;
+mod markdown;
+mod pages;
 mod proofs;
 mod source;
 mod walls;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +48,10 @@ fn sources() -> Vec<Source> {
     let found = source::read_all(&root());
     assert!(found.iter().any(|file| file.path == "src/lib.rs"), "the tree was not found");
     found
+}
+
+fn paths() -> BTreeSet<String> {
+    source::paths(&root())
 }
 
 #[test]
@@ -94,4 +102,24 @@ fn tests_wait_for_conditions() {
 #[test]
 fn every_race_and_case_of_escalation_has_its_test() {
     expect_none(&proofs::unproved(&sources()));
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    expect_none(&pages::broken_links(&sources(), &paths()));
+}
+
+#[test]
+fn every_path_that_a_page_names_is_there() {
+    expect_none(&pages::unknown_paths(&sources(), &paths()));
+}
+
+#[test]
+fn every_page_and_section_that_is_cited_is_there() {
+    expect_none(&pages::unknown_sections(&sources(), &paths()));
+}
+
+#[test]
+fn a_table_of_files_lists_its_folder() {
+    expect_none(&maps::untrue(&sources(), &paths()));
 }

@@ -1,5 +1,6 @@
 //! The files of the tree, and Rust code with its comments and string literals blanked out.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -42,27 +43,34 @@ impl Source {
     }
 }
 
-/// Every text file under `root`, sorted by path.
+/// Every text file under `root` that people write, sorted by path.
 pub fn read_all(root: &Path) -> Vec<Source> {
-    let mut found = Vec::new();
+    let written = |path: &String| !GENERATED.iter().any(|name| path.rsplit('/').next() == Some(name));
+    // What is not UTF-8 is a picture or the like.
+    let read = |path: String| fs::read_to_string(root.join(&path)).ok().map(|text| Source { path, text });
+    paths(root).into_iter().filter(written).filter_map(read).collect()
+}
+
+/// The path of every file under `root`, relative to it.
+pub fn paths(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     collect(root, "", &mut found);
-    found.sort_by(|a: &Source, b| a.path.cmp(&b.path));
     found
 }
 
-fn collect(root: &Path, below: &str, into: &mut Vec<Source>) {
+fn collect(root: &Path, below: &str, into: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(root.join(below)) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
         let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             collect(root, &path, into);
-        } else if kind.is_file() && !GENERATED.iter().chain(&NOT_OURS).any(|other| *other == name) {
-            // What is not UTF-8 is a picture or the like.
-            if let Ok(text) = fs::read_to_string(entry.path()) {
-                into.push(Source { path, text });
-            }
+        } else if kind.is_file() {
+            into.insert(path);
         }
     }
 }

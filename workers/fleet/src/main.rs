@@ -1,15 +1,5 @@
 //! The binary `watchbell`: composes workers in one process, and the operator's commands.
-//!
-//! | file | what |
-//! |---|---|
-//! | `cli.rs` | the commands and their arguments |
-//! | `compose.rs` | chosen workers in one process, from start to drain |
-//! | `up.rs` | everything in one process, with demo users and the simulator |
-//! | `dead/` | what is done about dead letters, for the command and for `up` |
-//! | `demo.rs` | the page that `up` serves |
-//! | `providers.rs` | senders from configuration |
-//! | `client.rs` | HTTP for the commands that talk to a running fleet |
-//! | `commands/` | one file a command |
+//! The map of the files is in `README.md` of this crate.
 
 mod cli;
 mod client;

@@ -37,6 +37,7 @@
 //! | `preferences.rs` | what the user wants, over HTTP |
 //! | `asyncapi.rs` | the protocol for machines |
 //! | `fuzzing.rs` | ways in for `fuzz/` |
+//! | `properties.rs` | what must hold whatever happens, tried with many seeds |
 
 mod api;
 mod asyncapi;

@@ -3,12 +3,12 @@
 //! The stream that lapin is given ([`super::stream`]) passes every byte through here. Inwards, deliveries are made
 //! safe for lapin's parser; in both directions, what was delivered and what was settled is written down.
 //!
-//! | | |
+//! | file | what |
 //! |---|---|
-//! | `inbound` | frames from the broker: held until they are whole, checked, handed on |
-//! | `outbound` | frames to the broker: looked at |
-//! | `repair` | the grammar of methods and properties; what in them is broken |
-//! | `ledger` | what is delivered and not settled; which deliveries were broken |
+//! | `inbound.rs` | frames from the broker: held until they are whole, checked, handed on |
+//! | `outbound.rs` | frames to the broker: looked at |
+//! | `repair.rs` | the grammar of methods and properties; what in them is broken |
+//! | `ledger.rs` | what is delivered and not settled; which deliveries were broken |
 
 mod inbound;
 mod ledger;
