@@ -1,7 +1,7 @@
 //! Frames of the session protocol `watchbell.v1` (`docs/architecture.md`, "The session protocol").
 //!
-//! A frame is a JSON object with a `type`. Several frames may share one WebSocket message, one a line. Unknown types and fields are ignored.
-//! `tests/fixtures` holds one of each, for the Rust tests and for clients in other languages alike.
+//! A frame is a JSON object with a `type`. Several frames may share one WebSocket message, one a line. Unknown types and
+//! fields are ignored. `tests/fixtures` holds one of each, for the Rust tests and for clients in other languages alike.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
