@@ -3,7 +3,7 @@
  *
  * What comes (workers/fallback/src/provider/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
  * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
- * add (docs/architecture.md, "What must stay true", I6).
+ * add (design, I6).
  */
 import { OPENED_CACHE } from "./push.ts";
 
