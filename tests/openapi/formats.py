@@ -60,10 +60,16 @@ register("watchbell-event-lines", lines(st.builds(lambda kind: {"type": kind}, w
 
 @schemathesis.hook
 def filter_case(context, case):
-    """An attribute of a CloudEvent fills what its data leaves out, and is passed over where the data says it itself. So a
-    wrong one is refused in some events and of no account in others, which no schema says: only right ones are sent."""
-    of_cloudevents = (case.media_type or "").startswith("application/cloudevents")
-    return not (of_cloudevents and case.meta is not None and case.meta.generation.mode.is_negative)
+    """Leaves out what is meant to be refused and rightly is not."""
+    if case.meta is None or not case.meta.generation.mode.is_negative:
+        return True
+    # An attribute of a CloudEvent fills what its data leaves out, and is passed over where the data says it itself. So a
+    # wrong one is refused in some events and of no account in others, which no schema says: only right ones are sent.
+    if (case.media_type or "").startswith("application/cloudevents"):
+        return False
+    # Of a list that may be null the tool makes one of wrong names, and then sends null in its place, which is right.
+    is_change = case.operation.label == "PUT /v1/groups/{group}/members" and isinstance(case.body, dict)
+    return not (is_change and None in case.body.values())
 
 
 @schemathesis.hook
