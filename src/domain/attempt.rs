@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Channel, DeviceId, Timestamp, alert::words};
+use super::{Channel, DeviceId, Severity, Timestamp, alert::words};
 
 /// The id a provider is given (`apns-id`, `Message-ID`).
 pub type AttemptId = Uuid;
@@ -33,6 +33,8 @@ pub struct Attempt {
     pub maybe_shown: bool,
     /// What the provider said last.
     pub reason: Option<String>,
+    /// How bad the alert was that it told of last; none in what was written before that was noted.
+    pub severity: Option<Severity>,
     /// When the row was written.
     pub created_at: Timestamp,
     /// When the last answer came.
@@ -45,6 +47,14 @@ pub struct Attempt {
 pub const PUT_OFF: &str = "put off: ";
 
 impl Attempt {
+    /// How bad an alert it told the person of, if it did or may have: a provider took it, or nobody knows.
+    pub fn told(&self) -> Option<Severity> {
+        let may_have =
+            matches!(self.state, AttemptState::Accepted | AttemptState::Pending) || self.maybe_shown;
+        // Of one that does not say it, the least: one is told once too often rather than once too rarely.
+        (self.kind == AttemptKind::Alert && may_have).then(|| self.severity.unwrap_or(Severity::Info))
+    }
+
     /// Whether it waits for a provider that is in trouble, rather than for its own next try.
     pub fn is_put_off(&self) -> bool {
         let is_marked = self.reason.as_ref().is_some_and(|reason| reason.starts_with(PUT_OFF));

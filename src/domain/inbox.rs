@@ -56,6 +56,19 @@ pub struct Row {
     pub severity: Severity,
     /// Where the version shown stands.
     pub status: Status,
+    /// How bad it was when the person last looked at it, since it last began to fire; none when they did not look.
+    pub looked: Option<Severity>,
+}
+
+/// What was sent of an alert to one person, and where its escalation stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chase {
+    /// The worst severity that was sent, since it last began to fire or the person last looked. What is on its way counts.
+    pub sent: Option<Severity>,
+    /// Whether the escalation is open and has sent nothing yet. False when it is over, and when there is none.
+    pub waits: bool,
+    /// Whether the incoming version's policy is another than the one it goes by.
+    pub is_other_policy: bool,
 }
 
 /// What an alert says, as far as it decides.
@@ -95,8 +108,14 @@ pub enum Recorded {
 /// What a change means for the escalation of that row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escalation {
-    /// The walk begins (again) at the policy's first step.
-    Open,
+    /// It begins at the first step of the version's policy, and nothing that was told before counts: the first version,
+    /// or one that fires again.
+    Begin,
+    /// It begins anew at the first step of the version's policy, because the version is worse than what the person was
+    /// told. Nobody waits longer than they would have without it.
+    Anew,
+    /// It has sent nothing and goes on under the version's policy. Nobody waits longer than they would have without it.
+    GoOn,
     /// It goes on as it was, or there is none.
     Keep,
     /// It ends.
@@ -105,41 +124,65 @@ pub enum Escalation {
 
 /// What an incoming alert does to an inbox that holds `existing` of it.
 ///
-/// A later version is shown in place and keeps what the person did, so that nobody sees two toasts for one
-/// alert. It counts as new again only when it fires again after it was over, or when it is worse than before.
-pub fn record(existing: Option<Row>, incoming: Stand) -> Recorded {
-    let shown = |state| Row {
+/// A later version is shown in place and keeps what the person did, so that nobody sees two toasts for one alert. What
+/// else follows (I13) is this table; the first line that holds is the one that counts. *Told* is the worse of what was
+/// sent and what the person last looked at:
+///
+/// | the version | the row, and what was told | what follows |
+/// |---|---|---|
+/// | is not later | | unchanged |
+/// | is over, or in somebody's hands | there is none | shown as new, nothing to stop |
+/// | is over, or in somebody's hands | | in place; the escalation stops |
+/// | fires | there is none, or it was over | new; the escalation begins, and what was told before is forgotten |
+/// | is worse than the one shown | told of less than that, or of nothing | new again; the escalation begins anew |
+/// | is not worse | looked at as much, and the escalation waits | in place; it stops: there is nothing left to tell |
+/// | has another policy | the escalation waits | in place; it goes on under the version's policy, no later |
+/// | anything else | | in place; the escalation goes on as it was |
+///
+/// So a fall never opens an escalation, and what fell and rises to what was told already rings nobody a second time.
+/// Whether an escalation may break a silence is asked of the version that is shown (`next_step`), in every line.
+pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
+    let shown = |state, looked| Row {
         version: incoming.version,
         state,
         severity: incoming.severity,
         status: incoming.status,
+        looked,
     };
-    let Some(row) = existing else {
+    let Some((row, chase)) = existing else {
         let escalation = match stop_of(incoming.status) {
-            None => Escalation::Open,
+            None => Escalation::Begin,
             Some(_) => Escalation::Keep, // Over before anybody was told: there is nothing to stop.
         };
-        return Recorded::Changed { row: shown(InboxState::New), unread_by: 1, escalation };
+        return Recorded::Changed { row: shown(InboxState::New, None), unread_by: 1, escalation };
+    };
+    let in_place =
+        |escalation| Recorded::Changed { row: shown(row.state, row.looked), unread_by: 0, escalation };
+    let new_again = |looked, escalation| {
+        let unread_by = i64::from(!row.state.is_unread());
+        Recorded::Changed { row: shown(InboxState::New, looked), unread_by, escalation }
     };
     if incoming.version <= row.version {
         return Recorded::Unchanged;
     }
     if let Some(reason) = stop_of(incoming.status) {
-        let escalation = Escalation::Stop(reason);
-        return Recorded::Changed { row: shown(row.state), unread_by: 0, escalation };
+        return in_place(Escalation::Stop(reason));
     }
-    let fires_again = row.status != Status::Firing;
+    if row.status != Status::Firing {
+        return new_again(None, Escalation::Begin);
+    }
     let is_worse = incoming.severity > row.severity;
-    if fires_again || is_worse {
-        let unread_by = i64::from(!row.state.is_unread());
-        // Still unseen and merely worse: the walk that is under way goes on, it does not start over.
-        let escalation = match (row.state, fires_again) {
-            (InboxState::New, false) => Escalation::Keep,
-            _ => Escalation::Open,
-        };
-        return Recorded::Changed { row: shown(InboxState::New), unread_by, escalation };
+    let says = Some(incoming.severity);
+    if is_worse && says > row.looked.max(chase.sent) {
+        return new_again(row.looked, Escalation::Anew);
     }
-    Recorded::Changed { row: shown(row.state), unread_by: 0, escalation: Escalation::Keep }
+    if chase.waits && !is_worse && says <= row.looked {
+        return in_place(Escalation::Stop(StopReason::Seen));
+    }
+    match chase.waits && chase.is_other_policy {
+        true => in_place(Escalation::GoOn),
+        false => in_place(Escalation::Keep),
+    }
 }
 
 fn stop_of(status: Status) -> Option<StopReason> {
@@ -152,130 +195,5 @@ fn stop_of(status: Status) -> Option<StopReason> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub(super) mod tests {
-    use super::*;
-    use crate::domain::{AlertId, Audience, Tenant, Timestamp};
-
-    pub(in crate::domain) fn alert(version: u32, severity: Severity, status: Status) -> Alert {
-        Alert {
-            id: AlertId::parse("a").unwrap(),
-            version,
-            tenant: Tenant::parse("acme").unwrap(),
-            to: Audience::default(),
-            source: None,
-            category: None,
-            severity,
-            status,
-            title: "t".into(),
-            body: None,
-            url: None,
-            labels: Default::default(),
-            data: Default::default(),
-            policy: None,
-            collapse_key: None,
-            occurred_at: Timestamp::UNIX_EPOCH,
-            expires_at: None,
-            dismissed_until: None,
-        }
-    }
-
-    #[test]
-    fn an_incoming_alert_changes_a_row_by_this_table() {
-        use Escalation::{Keep, Open, Stop};
-        use InboxState::{Dismissed, New, Read, Seen};
-        use Severity::{Critical, Warning};
-        use Status::{Acknowledged, Firing, Resolved, Suppressed};
-        let row = |version, state, status| Some(Row { version, state, severity: Warning, status });
-        for (why, existing, incoming, expected) in [
-            ("first sight", None, alert(1, Warning, Firing), Some((New, 1, Open))),
-            ("over before anybody was told", None, alert(2, Warning, Resolved), Some((New, 1, Keep))),
-            ("published twice", row(1, New, Firing), alert(1, Warning, Firing), None),
-            ("overtaken by a later version", row(2, New, Resolved), alert(1, Warning, Firing), None),
-            (
-                "a new wording keeps what was done",
-                row(1, Read, Firing),
-                alert(2, Warning, Firing),
-                Some((Read, 0, Keep)),
-            ),
-            (
-                "resolved ends it",
-                row(1, New, Firing),
-                alert(2, Warning, Resolved),
-                Some((New, 0, Stop(StopReason::Resolved))),
-            ),
-            (
-                "acknowledged ends it",
-                row(1, Seen, Firing),
-                alert(2, Warning, Acknowledged),
-                Some((Seen, 0, Stop(StopReason::Acknowledged))),
-            ),
-            (
-                "suppressed ends it",
-                row(1, New, Firing),
-                alert(2, Warning, Suppressed),
-                Some((New, 0, Stop(StopReason::Suppressed))),
-            ),
-            (
-                "fires again: new again",
-                row(2, Read, Resolved),
-                alert(3, Warning, Firing),
-                Some((New, 1, Open)),
-            ),
-            (
-                "fires again, was still unread",
-                row(2, Seen, Resolved),
-                alert(3, Warning, Firing),
-                Some((New, 0, Open)),
-            ),
-            (
-                "worse, and it was put away",
-                row(1, Dismissed, Firing),
-                alert(2, Critical, Firing),
-                Some((New, 1, Open)),
-            ),
-            (
-                "worse, but nobody looked yet",
-                row(1, New, Firing),
-                alert(2, Critical, Firing),
-                Some((New, 0, Keep)),
-            ),
-        ] {
-            let got = match record(existing, Stand::of(&incoming)) {
-                Recorded::Unchanged => None,
-                Recorded::Changed { row, unread_by, escalation } => {
-                    assert_eq!((row.version, row.status), (incoming.version, incoming.status), "{why}");
-                    Some((row.state, unread_by, escalation))
-                }
-            };
-            assert_eq!(got, expected, "{why}");
-        }
-    }
-
-    #[test]
-    fn a_receipt_changes_a_state_by_this_table() {
-        use InboxState::{Dismissed, New, Read, Seen};
-        use ReceiptState as R;
-        for (state, receipt, expected) in [
-            (New, R::Delivered, None),
-            (New, R::Seen, Some(Seen)),
-            (New, R::Read, Some(Read)),
-            (New, R::Dismissed, Some(Dismissed)),
-            (New, R::Unread, None),
-            (Seen, R::Seen, None),
-            (Seen, R::Read, Some(Read)),
-            (Seen, R::Dismissed, Some(Dismissed)),
-            (Seen, R::Unread, None),
-            (Read, R::Seen, None),
-            (Read, R::Read, None),
-            (Read, R::Dismissed, Some(Dismissed)),
-            (Read, R::Unread, Some(Seen)),
-            (Dismissed, R::Seen, None),
-            (Dismissed, R::Read, None),
-            (Dismissed, R::Dismissed, None),
-            (Dismissed, R::Unread, Some(Seen)),
-        ] {
-            assert_eq!(state.after(receipt), expected, "{state} after {receipt}");
-        }
-    }
-}
+#[path = "inbox_tests.rs"]
+pub(super) mod tests;

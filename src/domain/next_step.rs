@@ -29,6 +29,18 @@ pub struct Progress {
     pub attempts: Vec<Attempt>,
     /// The channels by which a summary told of it.
     pub told_by: Vec<Channel>,
+    /// The worst severity that a summary told of it in this round.
+    pub summarized: Option<Severity>,
+    /// The worst severity that earlier rounds sent, since it last began to fire or the person last looked.
+    pub sent_before: Option<Severity>,
+}
+
+impl Progress {
+    /// The worst severity that was sent, since it last began to fire or the person last looked. What is on its way counts.
+    pub fn sent(&self) -> Option<Severity> {
+        let own = attempts_of(self, AttemptKind::Alert).filter_map(Attempt::told).max();
+        own.max(self.summarized).max(self.sent_before)
+    }
 }
 
 /// By what the user can be reached at this moment.
@@ -172,6 +184,8 @@ pub enum Because {
     Unless(Unless),
     /// The person wants nothing of the kind by this channel.
     OptedOut,
+    /// An earlier round told as much or worse, and what is less rings nobody again.
+    ToldBefore,
     /// It comes due so late that it is no news any more.
     TooOld,
     /// Its provider is in trouble and the alert is mandatory: the next channel is used at once, and this step stands.
@@ -282,15 +296,21 @@ fn begin(
     now: Timestamp,
 ) -> Step {
     let skip = |because| Step::Advance { due_at: now, because };
+    // Left out on purpose, so the next one waits its turn all the same.
+    let leave_out = |because| {
+        let following = policy.steps.get(progress.step + 1).map_or(Duration::ZERO, |next| next.after);
+        Step::Advance { due_at: now + following, because }
+    };
     let silence_ends = match policy.mandatory {
         true => None,
         false => person.preferences.quiet.ends_at(now),
     };
     let holds = |unless: &&Unless| is_met(**unless, progress, person, silence_ends.is_some());
     if let Some(unless) = step.unless.iter().find(holds) {
-        // Left out on purpose, so the next one waits its turn all the same.
-        let following = policy.steps.get(progress.step + 1).map_or(Duration::ZERO, |next| next.after);
-        return Step::Advance { due_at: now + following, because: Because::Unless(*unless) };
+        return leave_out(Because::Unless(*unless));
+    }
+    if step.channel == Channel::Push && progress.sent_before >= Some(person.severity) {
+        return leave_out(Because::ToldBefore);
     }
     if !policy.mandatory && person.preferences.opted_out(step.channel, person.category) {
         return skip(Because::OptedOut);

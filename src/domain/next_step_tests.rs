@@ -9,6 +9,8 @@ use crate::domain::preferences::{QuietHours, QuietWindow};
 
 #[path = "next_step_mandatory_tests.rs"]
 mod mandatory;
+#[path = "next_step_told_tests.rs"]
+mod told;
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(secs).unwrap()
@@ -75,6 +77,8 @@ fn fresh() -> Progress {
         step_due_at: at(5),
         attempts: Vec::new(),
         told_by: Vec::new(),
+        summarized: None,
+        sent_before: None,
     }
 }
 
@@ -92,6 +96,7 @@ fn attempt(kind: AttemptKind, step: usize, state: AttemptState) -> Attempt {
         next_try_at: (state == AttemptState::Retrying).then(|| at(15)),
         maybe_shown: state != AttemptState::Failed,
         reason: None,
+        severity: Some(Severity::Warning),
         created_at: at(5),
         answered_at: None,
     }

@@ -3,12 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Failure, NewAlert, Store, StoreError, Tx, batch_of, int, stored_name, text, word};
+use super::{
+    Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_text, maybe_time, stored_name,
+    text, word,
+};
 use crate::domain::{AlertId, Tenant, Timestamp, UserId, inbox::Stand};
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
@@ -18,23 +22,64 @@ pub(super) type HeldAlerts = BTreeMap<(Tenant, AlertId), Held>;
 pub(super) struct Held {
     pub(super) stand: Stand,
     pub(super) content: Arc<str>,
+    /// By which rules people are chased for it.
+    pub(super) rules: Rules,
     /// The place in the batch of the alert that says it; none when it was stored before.
-    pub(super) by: Option<usize>,
+    by: Option<usize>,
     /// Whether the batch changed what is stored.
     changed: bool,
 }
 
 impl Held {
-    fn of(by: usize, new: &NewAlert, changed: bool) -> Self {
+    fn of(by: usize, new: &NewAlert, changed: bool, now: Timestamp) -> Self {
         let (stand, content) = (Stand::of(&new.alert), new.content.clone());
-        Self { stand, content, by: Some(by), changed }
+        Self { stand, content, rules: Rules::of(new, now), by: Some(by), changed }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing.
-    pub(super) fn meet(&mut self, by: usize, new: &NewAlert) {
+    pub(super) fn meet(&mut self, by: usize, new: &NewAlert, now: Timestamp) {
         if new.alert.version > self.stand.version {
-            *self = Self::of(by, new, true);
+            *self = Self::of(by, new, true, now);
         }
+    }
+}
+
+/// By which rules people are chased for what an alert says: those of the version that says it, whichever version names
+/// them (I13).
+#[derive(Clone)]
+pub(super) struct Rules {
+    /// The policy's name.
+    pub(super) policy: Arc<str>,
+    /// How long its first step waits; none for a policy without steps.
+    pub(super) first_wait: Option<Duration>,
+    /// How long it waits when nobody is there.
+    pub(super) absent_wait: Option<Duration>,
+    /// When nobody is told any more.
+    pub(super) expires_at: Timestamp,
+}
+
+impl Rules {
+    fn of(new: &NewAlert, now: Timestamp) -> Self {
+        let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let (policy, expires_at) = (new.policy.clone(), new.expires_at);
+        Self {
+            policy,
+            first_wait: new.first_due_at.map(wait),
+            absent_wait: new.absent_due_at.map(wait),
+            expires_at,
+        }
+    }
+
+    /// As they are stored. `None`: by a version of this program that did not store them.
+    fn stored(row: &AnyRow) -> Result<Option<Self>, Failure> {
+        let wait = |column| {
+            let wait = maybe_int(row, column)?;
+            Ok::<_, Failure>(wait.map(|ms| Duration::from_millis(ms.max(0) as u64)))
+        };
+        let (policy, expires_at) = (maybe_text(row, "chased_under")?, maybe_time(row, "expires_at_ms")?);
+        let (Some(policy), Some(expires_at)) = (policy, expires_at) else { return Ok(None) };
+        let (first_wait, absent_wait) = (wait("first_wait_ms")?, wait("absent_wait_ms")?);
+        Ok(Some(Self { policy: policy.into(), first_wait, absent_wait, expires_at }))
     }
 }
 
@@ -49,13 +94,15 @@ impl Store {
         let mut held = HeldAlerts::new();
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
-            held.entry(key).or_insert_with(|| Held::of(by, new, false));
+            held.entry(key).or_insert_with(|| Held::of(by, new, false, now));
         }
-        let values: Vec<_> = held.values().filter_map(|held| held.by).map(|by| value(&batch[by])).collect();
+        let values: Vec<_> =
+            held.values().filter_map(|held| held.by).map(|by| value(&batch[by], now)).collect();
         let sql = format!(
             "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, first_stops_all,
-                 recorded_at_ms)
-             SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, $2
+                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, recorded_at_ms)
+             SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, chased_under,
+                 first_wait_ms, absent_wait_ms, expires_at_ms, $2
              FROM {} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -85,7 +132,8 @@ impl Store {
             .map(|(tenant, alert)| json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}))
             .collect();
         let sql = format!(
-            "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content
+            "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.chased_under, a.first_wait_ms,
+                 a.absent_wait_ms, a.expires_at_ms
              FROM {} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {}",
             self.engine.rows("tenant text, alert_id text"),
             self.engine.lock("a")
@@ -95,10 +143,10 @@ impl Store {
             let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
             let stand = Stand { version, severity: word(row, "severity")?, status: word(row, "status")? };
             let content = text(row, "content")?.into();
-            held.insert(
-                (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)),
-                Held { stand, content, by: None, changed: false },
-            );
+            let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
+            let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
+            let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
+            held.insert(key, Held { stand, content, rules, by: None, changed: false });
         }
         Ok(())
     }
@@ -109,15 +157,18 @@ impl Store {
         tx: &mut Tx,
         batch: &[NewAlert],
         held: &HeldAlerts,
+        now: Timestamp,
     ) -> Result<(), Failure> {
         let changed = held.values().filter(|held| held.changed).filter_map(|held| held.by);
-        let values: Vec<_> = changed.map(|by| value(&batch[by])).collect();
+        let values: Vec<_> = changed.map(|by| value(&batch[by], now)).collect();
         if values.is_empty() {
             return Ok(());
         }
         let sql = format!(
             "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
-                 content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all
+                 content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
+                 chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
+                 absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -175,13 +226,19 @@ impl Store {
 }
 
 /// One row of `alerts`, in [`COLUMNS`].
-fn value(new: &NewAlert) -> serde_json::Value {
+fn value(new: &NewAlert, now: Timestamp) -> serde_json::Value {
+    let rules = Rules::of(new, now);
+    let ms =
+        |wait: Option<Duration>| wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2));
     json!({
         "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
         "severity": new.alert.severity.as_str(), "status": new.alert.status.as_str(), "content": &*new.content,
         "policy": new.alert.policy, "first_stops_all": i64::from(new.first_stops_all),
+        "chased_under": &*rules.policy, "first_wait_ms": ms(rules.first_wait),
+        "absent_wait_ms": ms(rules.absent_wait), "expires_at_ms": rules.expires_at.as_millisecond(),
     })
 }
 
 const COLUMNS: &str = "tenant text, alert_id text, version bigint, severity text, status text, content text,
-    policy text, first_stops_all bigint";
+    policy text, first_stops_all bigint, chased_under text, first_wait_ms bigint, absent_wait_ms bigint,
+    expires_at_ms bigint";

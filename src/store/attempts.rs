@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{
     Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, batch_of, int, maybe_text, maybe_time,
-    steps::Move, text, time, word,
+    maybe_word, steps::Move, text, time, word,
 };
-use crate::domain::{Attempt, AttemptKind, Channel, DeviceId, Timestamp};
+use crate::domain::{Attempt, AttemptKind, Channel, DeviceId, Severity, Timestamp};
 
 impl Store {
     /// Keeps what providers answered. A final answer stays: a late one does not undo it. Answers of somebody who no
@@ -41,14 +41,15 @@ impl Store {
         }
         let sql = format!(
             "INSERT INTO attempts (tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, state,
-                 tries, maybe_shown, created_at_ms)
+                 tries, maybe_shown, severity, created_at_ms)
              SELECT tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, 'pending', tries,
-                 maybe_shown, created_at_ms
+                 maybe_shown, severity, created_at_ms
              FROM {} WHERE true
-             ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries, maybe_shown = excluded.maybe_shown",
+             ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries,
+                 maybe_shown = excluded.maybe_shown, severity = excluded.severity",
             self.engine.rows(
                 "tenant text, user_id text, alert_id text, attempt_id text, kind text, round bigint, step bigint,
-                 channel text, device_id text, tries bigint, maybe_shown bigint, created_at_ms bigint"
+                 channel text, device_id text, tries bigint, maybe_shown bigint, severity text, created_at_ms bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
@@ -116,6 +117,7 @@ fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = serde_json::Val
             "round": moved.walk.progress.round, "step": moved.decision.step,
             "channel": attempt.channel.as_str(), "device_id": attempt.device.as_ref().map(DeviceId::as_str),
             "tries": attempt.tries, "maybe_shown": i64::from(shows),
+            "severity": moved.walk.severity.map(Severity::as_str),
             "created_at_ms": moved.ask.now.as_millisecond(),
         })
     })
@@ -140,6 +142,7 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<Attempt, Failure> {
         next_try_at: maybe_time(row, "next_try_at_ms")?,
         maybe_shown: int(row, "maybe_shown")? == 1,
         reason: maybe_text(row, "reason")?,
+        severity: maybe_word(row, "severity")?,
         created_at: time(row, "created_at_ms")?,
         answered_at: maybe_time(row, "answered_at_ms")?,
     })

@@ -45,6 +45,7 @@ macro_rules! writing {
 mod alerts;
 mod attempts;
 mod audit;
+mod chase;
 mod devices;
 mod dialect;
 mod error;
@@ -298,6 +299,11 @@ fn has_nul(json: &str) -> bool {
 /// A stored word or name, read back into the type that wrote it.
 fn word<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<T, Failure> {
     text(row, column)?.parse().map_err(|_| Failure::Unreadable(column))
+}
+
+fn maybe_word<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<Option<T>, Failure> {
+    let word = maybe_text(row, column)?.map(|word| word.parse());
+    word.transpose().map_err(|_| Failure::Unreadable(column))
 }
 
 fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, Failure> {

@@ -71,6 +71,7 @@ impl Store {
                 entry.by = Some(receipt.by.clone());
                 changed.push(alert.clone());
                 if let Some(reason) = stop_of(receipt.state) {
+                    entry.looks = true;
                     stopped.entry(key).or_insert(reason);
                 }
             }
@@ -163,6 +164,7 @@ impl Store {
                     "state": written.state.as_str(), "seq": written.seq, "said_by": written.by,
                     "delivered": i64::from(written.delivered), "seen": i64::from(written.seen),
                     "was_read": i64::from(written.read), "dismissed": i64::from(written.dismissed),
+                    "looks": i64::from(written.looks),
                 })
             })
             .collect();
@@ -174,7 +176,8 @@ impl Store {
         };
         let sql = format!(
             "UPDATE inbox SET state = batch.state, seq = coalesce(batch.seq, inbox.seq),
-                 said_by = coalesce(batch.said_by, inbox.said_by), {}, {}, {}, {}
+                 said_by = coalesce(batch.said_by, inbox.said_by),
+                 looked = CASE WHEN batch.looks = 1 THEN inbox.severity ELSE inbox.looked END, {}, {}, {}, {}
              FROM {} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
             first("delivered", "delivered_at_ms"),
             first("seen", "seen_at_ms"),
@@ -182,7 +185,7 @@ impl Store {
             first("dismissed", "dismissed_at_ms"),
             self.engine.rows(
                 "tenant text, user_id text, alert_id text, state text, seq bigint, said_by text,
-                 delivered bigint, seen bigint, was_read bigint, dismissed bigint"
+                 delivered bigint, seen bigint, was_read bigint, dismissed bigint, looks bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -203,11 +206,22 @@ struct Written {
     seen: bool,
     read: bool,
     dismissed: bool,
+    /// The person looked at what it says now.
+    looks: bool,
 }
 
 impl Written {
     fn of(state: InboxState) -> Self {
-        Self { state, seq: None, by: None, delivered: false, seen: false, read: false, dismissed: false }
+        Self {
+            state,
+            seq: None,
+            by: None,
+            delivered: false,
+            seen: false,
+            read: false,
+            dismissed: false,
+            looks: false,
+        }
     }
 
     /// Whoever read it has seen it, and whoever has seen it was delivered to.

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Rest, Store, StoreError, Tx, batch_of, int, presence::is_present, stored_name, word};
+use super::{Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word, stored_name, word};
 use crate::domain::{
-    Alert, AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
-    inbox::{Escalation, Recorded, Row, record},
+    Alert, AlertId, InboxState, Seq, Severity, Tenant, Timestamp, UserId, UserKey,
+    inbox::{Recorded, Row, record},
 };
 
 /// One alert with the people it goes to, at most [`super::ROWS_PER_COMMIT_MAX`] rows a call in all.
@@ -55,20 +55,13 @@ pub struct RecordedRow {
     pub changed: bool,
 }
 
+/// What inboxes hold of the alerts of a batch, each with its change number.
+pub(super) type Rows = HashMap<(UserKey, AlertId), (Row, i64)>;
+
 /// One inbox row to write, by its key.
 struct Write {
     row: Row,
     seq: i64,
-}
-
-struct TimerWrite {
-    user: UserKey,
-    alert: AlertId,
-    /// The place in the batch of the alert under whose policy it opens.
-    by: usize,
-    /// The version that opens or stops it.
-    round: u32,
-    change: Escalation,
 }
 
 impl Store {
@@ -95,22 +88,24 @@ impl Store {
         let mut rows = self.existing_rows(tx, batch).await?;
         let mut alerts = self.lock_alerts(tx, batch, now).await?;
 
+        let mut chases = self.lock_chases(tx, batch, &rows, &alerts, now).await?;
+
         let mut recorded = Vec::new();
         let mut written: HashMap<(UserKey, AlertId), Write> = HashMap::new();
-        let mut timers: Vec<TimerWrite> = Vec::new();
         for (by, new) in batch.iter().enumerate() {
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
                 return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
             };
-            held.meet(by, new);
+            held.meet(by, new, now);
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
                 let Some(head) = heads.get_mut(&user_key) else {
                     return Err(Failure::Unreadable("users")); // `lock_heads` made a row for each.
                 };
-                let key = (user_key.clone(), new.alert.id.clone());
+                let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
-                let (state, seq, changed) = match record(existing.map(|(row, _)| row), held.stand) {
+                let chase = chases.of(&key, &held.rules);
+                let (state, seq, changed) = match record(existing.map(|(row, _)| (row, chase)), held.stand) {
                     Recorded::Unchanged => {
                         let (row, seq) = existing.ok_or(Failure::Unreadable("inbox"))?;
                         (row.state, seq, false)
@@ -120,16 +115,8 @@ impl Store {
                         head.unread += unread_by;
                         head.changed = true;
                         rows.insert(key.clone(), (row, head.seq));
+                        chases.follow(&key, escalation, held.stand, &held.rules, now);
                         written.insert(key, Write { row, seq: head.seq });
-                        if escalation != Escalation::Keep {
-                            timers.push(TimerWrite {
-                                user: user_key,
-                                alert: new.alert.id.clone(),
-                                by: held.by.unwrap_or(by),
-                                round: held.stand.version,
-                                change: escalation,
-                            });
-                        }
                         (row.state, head.seq, true)
                     }
                 };
@@ -147,11 +134,11 @@ impl Store {
             }
         }
 
-        self.write_alerts(tx, batch, &alerts).await?;
+        self.write_alerts(tx, batch, &alerts, now).await?;
         self.open_expansions(tx, batch, now).await?;
         self.write_rows(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
-        self.write_timers(tx, batch, &timers, now).await?;
+        self.write_chases(tx, &chases, now).await?;
         Ok(recorded)
     }
 
@@ -172,11 +159,7 @@ impl Store {
         self.lock_users(tx, &users, Some(now)).await
     }
 
-    async fn existing_rows(
-        &self,
-        tx: &mut Tx,
-        batch: &[NewAlert],
-    ) -> Result<HashMap<(UserKey, AlertId), (Row, i64)>, Failure> {
+    async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
         let keys: Vec<_> = batch
             .iter()
             .flat_map(|new| {
@@ -186,7 +169,7 @@ impl Store {
             })
             .collect();
         let sql = format!(
-            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status
+            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked
              FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
@@ -196,12 +179,10 @@ impl Store {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
             let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
-            let value = Row {
-                version,
-                state: word(row, "state")?,
-                severity: word(row, "severity")?,
-                status: word(row, "status")?,
-            };
+            let (state, severity): (InboxState, Severity) = (word(row, "state")?, word(row, "severity")?);
+            // A row of a program that did not note it yet: whoever looked, looked at what it says.
+            let looked = maybe_word(row, "looked")?.or((state != InboxState::New).then_some(severity));
+            let value = Row { version, state, severity, status: word(row, "status")?, looked };
             rows.insert((user, stored_name!(row, "alert_id", AlertId)), (value, int(row, "seq")?));
         }
         Ok(rows)
@@ -223,120 +204,23 @@ impl Store {
                     "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
                     "seq": write.seq, "version": write.row.version, "state": write.row.state.as_str(),
                     "severity": write.row.severity.as_str(), "status": write.row.status.as_str(),
+                    "looked": write.row.looked.map(Severity::as_str),
                 })
             })
             .collect();
         let sql = format!(
-            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, recorded_at_ms)
-             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, $2 FROM {} WHERE true
+            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, looked, recorded_at_ms)
+             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, looked, $2 FROM {} WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                  seq = excluded.seq, version = excluded.version, state = excluded.state,
-                 severity = excluded.severity, status = excluded.status",
+                 severity = excluded.severity, status = excluded.status, looked = excluded.looked",
             self.engine.rows(
-                "tenant text, user_id text, alert_id text, seq bigint, version bigint, state text, severity text, status text"
+                "tenant text, user_id text, alert_id text, seq bigint, version bigint, state text, severity text, status text,
+                 looked text"
             )
         );
         sqlx::query(AssertSqlSafe(sql))
             .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
-    }
-
-    async fn write_timers(
-        &self,
-        tx: &mut Tx,
-        batch: &[NewAlert],
-        timers: &[TimerWrite],
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        // Several versions of one alert in one batch: the last word counts.
-        let mut last: HashMap<(&UserKey, &AlertId), &TimerWrite> = HashMap::new();
-        for timer in timers {
-            last.insert((&timer.user, &timer.alert), timer);
-        }
-        let mut opened = Vec::new();
-        let mut stopped = Vec::new();
-        for timer in last.into_values() {
-            let new = &batch[timer.by];
-            let key = (timer.user.tenant.as_str(), timer.user.user.as_str(), timer.alert.as_str());
-            match (timer.change, new.first_due_at) {
-                (Escalation::Open, Some(due_at)) => opened.push(json!({
-                    "tenant": key.0, "user_id": key.1, "alert_id": key.2, "round": timer.round,
-                    "policy": &*new.policy, "due_at_ms": due_at.as_millisecond(),
-                    "absent_due_at_ms": new.absent_due_at.unwrap_or(due_at).as_millisecond(),
-                    "expires_at_ms": new.expires_at.as_millisecond(),
-                })),
-                (Escalation::Stop(reason), _) => {
-                    let withdraws = i64::from(reason.withdraws());
-                    stopped.push(json!({
-                        "tenant": key.0, "user_id": key.1, "alert_id": key.2,
-                        "stopped": reason.as_str(), "withdraws": withdraws,
-                    }));
-                }
-                (Escalation::Open, None) | (Escalation::Keep, _) => {}
-            }
-        }
-        if !opened.is_empty() {
-            // Presence only ever shortens the first wait; it does not matter when the policy has none.
-            let sql = format!(
-                "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
-                     leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed, absent)
-                 SELECT tenant, user_id, alert_id, round, policy, 0, first_due_ms, first_due_ms, 0, 0, 0, $2, expires_at_ms,
-                     NULL, 0, CASE WHEN first_due_ms < due_at_ms THEN 1 ELSE 0 END
-                 FROM (SELECT batch.tenant, batch.user_id, batch.alert_id, batch.round, batch.policy, batch.due_at_ms,
-                           batch.expires_at_ms, CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT ({})
-                               THEN batch.absent_due_at_ms ELSE batch.due_at_ms END AS first_due_ms
-                       FROM {}) AS opened WHERE true
-                 ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
-                     round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
-                     due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
-                     fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
-                     expires_at_ms = excluded.expires_at_ms, stopped = NULL, absent = excluded.absent, held = NULL,
-                     told_push = 0, told_email = 0",
-                is_present("batch"),
-                self.engine.rows(
-                    "tenant text, user_id text, alert_id text, round bigint, policy text, due_at_ms bigint,
-                     absent_due_at_ms bigint, expires_at_ms bigint"
-                )
-            );
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(batch_of(opened)?)
-                .bind(now.as_millisecond())
-                .execute(&mut **tx)
-                .await?;
-        }
-        if stopped.is_empty() {
-            return Ok(());
-        }
-        self.stop_timers(tx, &stopped, now).await?;
-        self.wake_summaries(tx, timers.iter().map(|timer| &timer.user), now).await
-    }
-
-    /// Ends escalations (I5); the first reason stays, but what was only acknowledged or had nothing left to do can still
-    /// end for good. One whose push may be on a phone becomes due at once, so that it is taken away; a lease stays, so
-    /// that a push under way is answered before it is withdrawn.
-    pub(super) async fn stop_timers(
-        &self,
-        tx: &mut Tx,
-        stopped: &[serde_json::Value],
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        if stopped.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "UPDATE escalations SET stopped = batch.stopped, held = NULL,
-                 due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $2 ELSE NULL END
-             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
-                 AND escalations.alert_id = batch.alert_id
-                 AND (escalations.stopped IS NULL OR escalations.stopped = 'exhausted'
-                     OR escalations.stopped = 'acknowledged' AND batch.withdraws = 1)",
-            self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(stopped)?)
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;

@@ -20,7 +20,7 @@ use super::{
     walk::{Walk, read_walks},
 };
 use crate::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, DeviceId, StopReason, Timestamp, UserKey,
+    AttemptId, AttemptKind, AttemptState, Channel, DeviceId, Severity, StopReason, Timestamp, UserKey,
     restraint::Lately,
 };
 
@@ -282,12 +282,14 @@ impl Store {
             "UPDATE escalations SET fence = escalations.fence + 1, leased_until_ms = batch.leased_until_ms,
                  step = batch.step, step_due_at_ms = batch.step_due_at_ms, due_at_ms = batch.due_at_ms,
                  pushed = CASE WHEN batch.pushed = 1 THEN 1 ELSE escalations.pushed END,
+                 begun = CASE WHEN batch.begun = 1 THEN 1 ELSE escalations.begun END,
+                 sent = CASE WHEN batch.is_over = 1 THEN escalations.sent ELSE batch.sent END,
                  stopped = coalesce(escalations.stopped, batch.stopped), held = NULL
              FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id",
             self.engine.rows(
                 "tenant text, user_id text, alert_id text, leased_until_ms bigint, step bigint, step_due_at_ms bigint,
-                 due_at_ms bigint, pushed bigint, stopped text"
+                 due_at_ms bigint, pushed bigint, begun bigint, is_over bigint, sent text, stopped text"
             )
         );
         let rows: Vec<_> = moves.iter().map(|moved| moved.row(lease)).collect();
@@ -316,7 +318,7 @@ impl Store {
     async fn lock_walks(&self, tx: &mut Tx, asks: &[&Ask<'_>], lock: String) -> Result<Vec<Locked>, Failure> {
         let sql = format!(
             "SELECT batch.place, e.round, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
-                 e.expires_at_ms, e.stopped, e.held, e.told_push, e.told_email
+                 e.expires_at_ms, e.stopped, e.held, e.told_push, e.told_email, e.summarized, e.sent_before
              FROM {} CROSS JOIN escalations e
              WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock}",
             self.engine.rows("place bigint, tenant text, user_id text, alert_id text")
@@ -407,11 +409,17 @@ impl Move<'_> {
             Act::Rest(at) => (Some(*at), 0, false, None),
             Act::End(reason) => (None, 0, false, Some(reason.as_str())),
         };
+        let begins = matches!(&self.decision.act, Act::Attempt(attempts)
+            if attempts.iter().any(|attempt| attempt.kind == AttemptKind::Alert));
+        let progress = &self.walk.progress;
+        let sent = progress.sent().max(self.walk.severity.filter(|_| begins));
         json!({
             "tenant": self.ask.key.user.tenant.as_str(), "user_id": self.ask.key.user.user.as_str(),
             "alert_id": self.ask.key.alert.as_str(), "leased_until_ms": leased_until,
             "step": self.decision.step, "step_due_at_ms": self.decision.step_due_at.as_millisecond(),
             "due_at_ms": due_at.map(Timestamp::as_millisecond), "pushed": i64::from(pushed), "stopped": stopped,
+            "begun": i64::from(begins), "is_over": i64::from(progress.stopped.is_some()),
+            "sent": sent.map(Severity::as_str),
         })
     }
 }

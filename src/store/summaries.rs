@@ -224,7 +224,8 @@ impl Store {
         Ok(())
     }
 
-    /// Counts in what waits for a summary that is about to be sent: what comes later is for the next.
+    /// Counts in what waits for a summary that is about to be sent, as told of what it says now: what comes later is for
+    /// the next.
     pub(super) async fn count_in(
         &self,
         tx: &mut Tx,
@@ -235,7 +236,12 @@ impl Store {
         let Some(held) = Held::for_summary(channel) else { return Ok(()) };
         of_user(
             sqlx::query(
-                "UPDATE escalations SET bundled_round = $4
+                "UPDATE escalations SET bundled_round = $4, begun = 1,
+                     summarized = (SELECT a.severity FROM alerts a
+                         WHERE a.tenant = escalations.tenant AND a.alert_id = escalations.alert_id),
+                     sent = (SELECT CASE WHEN 'critical' IN (a.severity, coalesce(escalations.sent, '')) THEN 'critical'
+                             WHEN 'warning' IN (a.severity, coalesce(escalations.sent, '')) THEN 'warning' ELSE 'info' END
+                         FROM alerts a WHERE a.tenant = escalations.tenant AND a.alert_id = escalations.alert_id)
                  WHERE tenant = $1 AND user_id || '' = $2 AND held = $3 AND stopped IS NULL",
             ),
             &key.user,
@@ -282,7 +288,8 @@ impl Store {
                 told_column(channel),
                 StopReason::Exhausted
             ),
-            false => "step_due_at_ms = $5, due_at_ms = $5".to_owned(),
+            // What it told nobody of is taken back with their next step, which is now.
+            false => "step_due_at_ms = $5, due_at_ms = $5, summarized = NULL".to_owned(),
         };
         let update = format!(
             "UPDATE escalations SET held = NULL, step = step + 1, claim = claim + 1, fence = fence + 1,

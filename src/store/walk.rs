@@ -9,13 +9,13 @@ use super::{
     attempts::{attempt_of, small},
     devices::device_of,
     dialect::Engine,
-    int, maybe_int, maybe_text, maybe_time,
+    int, maybe_int, maybe_text, maybe_time, maybe_word,
     steps::numbered,
     summaries::{self, Bundle},
-    text, time,
+    text, time, word,
 };
 use crate::domain::{
-    Channel, Device, Progress, Reach, Secret, StopReason, UserId,
+    Channel, Device, Progress, Reach, Secret, Severity, StopReason, UserId,
     restraint::{Held, Lately},
 };
 
@@ -24,8 +24,12 @@ use crate::domain::{
 pub struct Walk {
     /// How far it has come.
     pub progress: Progress,
-    /// The policy's name.
+    /// The name of the policy whose steps it goes through.
     pub policy: String,
+    /// The name of the policy of the version that is shown, where that was noted.
+    pub policy_shown: Option<String>,
+    /// How bad the version is that is shown; none for a summary.
+    pub severity: Option<Severity>,
     /// What clients are given; opaque here, and empty for a summary.
     pub content: Arc<str>,
     /// The user's devices.
@@ -73,7 +77,7 @@ pub(super) async fn read_walks(
     let batch = numbered(&keys)?;
     let batch_rows = engine.rows("place bigint, tenant text, user_id text, alert_id text");
     let alerts = format!(
-        "SELECT batch.place, a.content, a.first_stops_all, a.taken_by, a.taken_version
+        "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version
          FROM {batch_rows} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id"
     );
     let attempts = format!(
@@ -134,10 +138,14 @@ fn walk_of(
             .into_iter()
             .flatten()
             .collect(),
+        summarized: maybe_word(row, "summarized")?,
+        sent_before: maybe_word(row, "sent_before")?,
     };
     Ok(Walk {
         progress,
         policy: text(row, "policy")?,
+        policy_shown: about.policy,
+        severity: about.severity,
         content: about.content,
         devices: devices.iter().map(device_of).collect::<Result<_, _>>()?,
         email: person.email,
@@ -155,6 +163,8 @@ fn walk_of(
 /// What a walk is about.
 struct About {
     content: Arc<str>,
+    severity: Option<Severity>,
+    policy: Option<String>,
     bundle: Option<Bundle>,
     taken_by: Option<UserId>,
     /// Why nobody needs to hear of it, for a reason that is not in the walk's own row.
@@ -165,7 +175,14 @@ impl About {
     fn summary(bundle: Bundle) -> Self {
         // Whatever it was to tell of is seen, or over: nothing is sent, and what is shown goes.
         let stopped = (bundle.open == 0).then_some(StopReason::Seen);
-        Self { content: "".into(), bundle: Some(bundle), taken_by: None, stopped }
+        Self {
+            content: "".into(),
+            severity: None,
+            policy: None,
+            bundle: Some(bundle),
+            taken_by: None,
+            stopped,
+        }
     }
 }
 
@@ -188,7 +205,8 @@ fn about_alert(alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
         None => None,
     };
     let stopped = taken_by.as_ref().map(|_| StopReason::Acknowledged);
-    Ok(About { content: text(alert, "content")?.into(), bundle: None, taken_by, stopped })
+    let (severity, policy) = (Some(word(alert, "severity")?), maybe_text(alert, "chased_under")?);
+    Ok(About { content: text(alert, "content")?.into(), severity, policy, bundle: None, taken_by, stopped })
 }
 
 #[derive(Default)]

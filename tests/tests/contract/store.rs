@@ -3,6 +3,7 @@
 //! | file | what the store promises there |
 //! |---|---|
 //! | `recording.rs` | alerts become inbox rows, once, under change numbers without gaps (I2, I3) |
+//! | `worse.rs` | a later version that is worse is told anew, one that is not rings nobody again (I13) |
 //! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
@@ -57,3 +58,4 @@ mod steps;
 mod timeline;
 mod timers;
 mod topics;
+mod worse;

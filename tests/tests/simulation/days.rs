@@ -42,14 +42,16 @@ async fn days_of(seed: u64) -> anyhow::Result<usize> {
     world.prefer("ana", NIGHTS).await?;
     let mut published: Vec<(Alert, u32)> = Vec::new();
     let mut seen: BTreeMap<(String, String), jiff::Timestamp> = BTreeMap::new();
+    let mut looks: Looks = Vec::new();
     let end = world.now() + 3 * DAY;
     while world.now() < end {
-        match dice.roll(10) {
+        match dice.roll(12) {
             0..=4 => {
                 let severity = [Severity::Info, Severity::Warning, Severity::Critical][dice.roll(3) as usize];
                 let burst = if dice.roll(12) == 0 { 12 } else { 1 };
                 for _ in 0..burst {
-                    let one = Alert { severity, ..alert(&format!("a{}", published.len())) };
+                    let id = format!("a{}", published.len());
+                    let one = Alert { severity, title: title(&id, severity), ..alert(&id) };
                     world.publish(one.clone(), &PEOPLE).await?;
                     published.push((one, 1));
                 }
@@ -58,7 +60,24 @@ async fn days_of(seed: u64) -> anyhow::Result<usize> {
                 let id = published[dice.roll(published.len() as u64) as usize].0.id.to_string();
                 let who = PEOPLE[dice.roll(2) as usize];
                 world.say(who, &id, ReceiptState::Seen).await?;
+                looks.push((who.to_owned(), id.clone(), world.now()));
                 seen.entry((who.to_owned(), id)).or_insert(world.now());
+            }
+            10 | 11 if !published.is_empty() => {
+                // Of late: nobody's days are about what is long over.
+                let back = dice.roll(published.len().min(5) as u64) as usize;
+                let at = published.len() - 1 - back;
+                let (one, version) = &mut published[at];
+                let severity = [Severity::Info, Severity::Warning, Severity::Critical][dice.roll(3) as usize];
+                let is_worse = severity > one.severity;
+                *version += 1;
+                (one.severity, one.title) = (severity, title(one.id.as_str(), severity));
+                world.publish(Alert { version: *version, ..one.clone() }, &PEOPLE).await?;
+                if is_worse {
+                    // What was seen of it is not what it is now.
+                    let id = one.id.to_string();
+                    seen.retain(|(_, seen), _| *seen != id);
+                }
             }
             7 => world.open_session("pod", PEOPLE[dice.roll(2) as usize]).await?,
             8 => world.close_session("pod", PEOPLE[dice.roll(2) as usize]).await?,
@@ -93,6 +112,7 @@ async fn days_of(seed: u64) -> anyhow::Result<usize> {
     nobody_was_woken(&world)?;
     nobody_was_flooded(&world)?;
     nothing_came_after_it_was_seen(&world, &seen)?;
+    nobody_was_rung_for_no_more_than_they_were_told(&world, &looks)?;
     everybody_was_told_or_it_says_why(&world, &published).await?;
     Ok(world.sent().len())
 }
@@ -130,6 +150,42 @@ fn nobody_was_flooded(world: &World) -> anyhow::Result<()> {
             let near =
                 first_tries.iter().filter(|(other, _)| *other >= *at && *other < *at + secs(120)).count();
             anyhow::ensure!(near <= 22, "{near} pushes to {who} in the two minutes from {at}");
+        }
+    }
+    Ok(())
+}
+
+/// Who looked at which alert, and when.
+type Looks = Vec<(String, String, jiff::Timestamp)>;
+
+fn title(id: &str, severity: Severity) -> String {
+    format!("{id} is {severity}")
+}
+
+/// Each push about an alert says something worse than every one before it that a provider took, unless they looked at it
+/// in between.
+fn nobody_was_rung_for_no_more_than_they_were_told(world: &World, looks: &Looks) -> anyhow::Result<()> {
+    let severity = |sent: &Sent| -> Option<Severity> { sent.title.rsplit(' ').next()?.parse().ok() };
+    let all = world.sent();
+    let pushes: Vec<&Sent> = all
+        .iter()
+        .filter(|sent| matches!(sent.what, What::Apns | What::Fcm) && !sent.alerts[0].starts_with('~'))
+        .collect();
+    for (at, push) in pushes.iter().enumerate() {
+        let earlier = pushes[..at].iter().filter(|earlier| {
+            earlier.user == push.user
+                && earlier.alerts == push.alerts
+                && earlier.id != push.id
+                && earlier.accepted
+        });
+        for earlier in earlier {
+            let looked = looks.iter().any(|(who, alert, when)| {
+                *who == push.user && *alert == push.alerts[0] && *when >= earlier.at && *when <= push.at
+            });
+            anyhow::ensure!(
+                looked || severity(push) > severity(earlier),
+                "rung for no more than {earlier:?} told: {push:?}"
+            );
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! | `gates.rs` | who is held back when one, or everybody, is refused: real senders, and what the simulator says |
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `restraint.rs` | floods, quiet nights, policies |
+//! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
 #![allow(clippy::unwrap_used)]
@@ -21,3 +22,4 @@ mod races;
 mod restraint;
 mod tokens;
 mod world;
+mod worse;

@@ -162,26 +162,28 @@ impl World {
         self.publish_all(vec![alert], to).await
     }
 
-    pub async fn publish_all(&self, alerts: Vec<Alert>, to: &[&str]) -> anyhow::Result<()> {
+    /// An alert as dispatch gives it to the store.
+    pub fn new_alert(&self, alert: Alert, to: &[&str]) -> NewAlert {
         let policies = &self.fallback.policies;
-        let new = |alert: Alert| {
-            let name = policies.name_for(&alert);
-            let policy = policies.get_or_default(&alert.tenant, name);
-            NewAlert {
-                content: content_of(&alert).into(),
-                recipients: to.iter().map(|name| user(name).user).collect(),
-                policy: name.into(),
-                first_stops_all: policy.group == GroupRule::FirstStopsAll,
-                first_due_at: policy.steps.first().map(|step| self.now() + step.after),
-                absent_due_at: Some(self.now()),
-                expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
-                rest: None,
-                alert: Arc::new(alert),
-            }
-        };
+        let name = policies.name_for(&alert);
+        let policy = policies.get_or_default(&alert.tenant, name);
+        NewAlert {
+            content: content_of(&alert).into(),
+            recipients: to.iter().map(|name| user(name).user).collect(),
+            policy: name.into(),
+            first_stops_all: policy.group == GroupRule::FirstStopsAll,
+            first_due_at: policy.steps.first().map(|step| self.now() + step.after),
+            absent_due_at: Some(self.now()),
+            expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
+            rest: None,
+            alert: Arc::new(alert),
+        }
+    }
+
+    pub async fn publish_all(&self, alerts: Vec<Alert>, to: &[&str]) -> anyhow::Result<()> {
         let critical = alerts.iter().filter(|alert| alert.severity == Severity::Critical);
         self.critical.lock().unwrap().extend(critical.map(|alert| alert.id.to_string()));
-        let batch: Vec<NewAlert> = alerts.into_iter().map(new).collect();
+        let batch: Vec<NewAlert> = alerts.into_iter().map(|alert| self.new_alert(alert, to)).collect();
         self.store.record(&batch, self.now()).await?;
         Ok(())
     }

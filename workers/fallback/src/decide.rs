@@ -1,7 +1,7 @@
 //! What a sender does about one walk: skips steps that reach nobody, then attempts, holds, rests or finishes. Pure but
 //! for the ids and the tenant's rate, which are given.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -34,11 +34,11 @@ impl Decider<'_> {
     pub(crate) fn decide(&self, key: &EscalationKey, walk: &Walk, now: Timestamp) -> Decision {
         let own;
         let policy = match key.alert.summary() {
-            None => self.policies.get_or_default(&key.user.tenant, &walk.policy),
-            Some(channel) => {
-                own = policy_of_summary(channel, walk);
-                &own
+            None => {
+                own = self.policy_of(key, walk);
+                &*own
             }
+            Some(channel) => &policy_of_summary(channel, walk),
         };
         let shown: Option<ShownAlert> = serde_json::from_str(&walk.content).ok();
         let preferences = stored_preferences(walk.preferences.as_deref());
@@ -57,6 +57,18 @@ impl Decider<'_> {
             chance: chance_of(&key.user),
         };
         self.walk_on(key, walk, policy, &person, now)
+    }
+
+    /// The steps it goes through, and whether they may break a silence by what it says now: what is less bad by now
+    /// wakes nobody, whatever it was.
+    fn policy_of(&self, key: &EscalationKey, walk: &Walk) -> Cow<'_, Policy> {
+        let tenant = &key.user.tenant;
+        let policy = self.policies.get_or_default(tenant, &walk.policy);
+        let shown = walk.policy_shown.as_ref().map(|name| self.policies.get_or_default(tenant, name));
+        match shown.filter(|shown| shown.mandatory != policy.mandatory) {
+            Some(shown) => Cow::Owned(Policy { mandatory: shown.mandatory, ..policy.clone() }),
+            None => Cow::Borrowed(policy),
+        }
     }
 
     fn walk_on(

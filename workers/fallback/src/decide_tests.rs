@@ -32,6 +32,8 @@ fn walk(devices: &[&str], email: bool) -> Walk {
         step_due_at: at(5),
         attempts: Vec::new(),
         told_by: Vec::new(),
+        summarized: None,
+        sent_before: None,
     };
     let device = |id: &&str| Device {
         id: DeviceId::parse(id).unwrap(),
@@ -41,6 +43,8 @@ fn walk(devices: &[&str], email: bool) -> Walk {
         registered_at: at(0),
     };
     Walk {
+        policy_shown: None,
+        severity: Some(Severity::Warning),
         progress,
         policy: "default".into(),
         content: "{}".into(),
@@ -102,6 +106,7 @@ fn cut_off(step: usize) -> Attempt {
         next_try_at: None,
         maybe_shown: true,
         reason: None,
+        severity: Some(Severity::Warning),
         created_at: at(5),
         answered_at: None,
     }
@@ -154,6 +159,25 @@ fn what_a_person_wants_is_looked_up_and_said_once() {
     // A preference that this version cannot read is everything wanted.
     night.preferences = Some("what is this".into());
     assert_eq!(attempts(&decide(&night, 6)).len(), 1);
+}
+
+#[test]
+fn only_what_it_says_now_breaks_a_silence() {
+    for (opened_under, shown_under, breaks) in [
+        ("default", Some("default"), false),
+        ("critical", Some("critical"), true),
+        ("critical", Some("default"), false),
+        ("default", Some("critical"), true),
+        ("critical", None, true), // Recorded by a version of this program that did not note it.
+    ] {
+        let mut night = walk(&["phone"], true);
+        night.progress.expires_at = at(100_000);
+        night.preferences = Some(r#"{"quiet":{"until":"1970-01-01T06:00:00Z"}}"#.into());
+        (night.policy, night.policy_shown) = (opened_under.into(), shown_under.map(str::to_owned));
+        let decision = decide(&night, 5);
+        let is_sent = matches!(decision.act, Act::Attempt(_));
+        assert_eq!(is_sent, breaks, "{opened_under}, now {shown_under:?}: {decision:?}");
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn advanced(channel: Channel, because: Because) -> String {
                 "{channel} step put off, for its provider is in trouble: the next channel is used at once, and what was put off is sent when it can be"
             )
         }
+        Because::ToldBefore => format!("{channel} step skipped: as much or worse was told before"),
         Because::TooOld => format!("{channel} step skipped: it came due too late to be news"),
         Because::Unless(unless) => format!("{channel} step skipped by its policy: {}", reason_of(unless)),
     }

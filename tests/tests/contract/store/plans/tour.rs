@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use watchbell::domain::{
     AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId,
-    PushEnvironment, PushService, ReceiptState, Secret, Status, StopReason, Timestamp, Topic, TopicKey,
-    UserKey,
+    PushEnvironment, PushService, ReceiptState, Secret, Severity, Status, StopReason, Timestamp, Topic,
+    TopicKey, UserKey,
     restraint::{Held, Lately},
     topic::EventId,
 };
@@ -78,6 +78,15 @@ impl Tour<'_> {
         let over: Vec<NewAlert> = later.iter().map(|new| then(new, Status::Resolved)).collect();
         self.store.record(&over, self.at(2)).await?;
         (self.heard)("record: resolved");
+        let silent = NewAlert { first_due_at: None, ..then(&over[0], Status::Firing) };
+        self.store.record(std::slice::from_ref(&silent), self.at(2)).await?;
+        (self.heard)("record: firing again, under a policy without steps");
+        let first = self.alert("worse", &["ana", "p1", "p2"]);
+        self.store.record(std::slice::from_ref(&first), self.at(2)).await?;
+        let worse = but(&then(&first, Status::Firing), |alert| alert.severity = Severity::Critical);
+        self.store.record(std::slice::from_ref(&worse), self.at(2)).await?;
+        (self.heard)("record: worse");
+        self.store.record(&[then(&worse, Status::Resolved)], self.at(2)).await?;
         self.expansions().await?;
         self.store.recipients_after(&tenant("acme"), &over[0].alert.id, Some(&user("b")), 3).await?;
         (self.heard)("recipients_after");
