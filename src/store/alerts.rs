@@ -3,9 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
+use jiff::SignedDuration;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
@@ -51,16 +51,16 @@ pub(super) struct Rules {
     /// The policy's name.
     pub(super) policy: Arc<str>,
     /// How long its first step waits; none for a policy without steps.
-    pub(super) first_wait: Option<Duration>,
+    pub(super) first_wait: Option<SignedDuration>,
     /// How long it waits when nobody is there.
-    pub(super) absent_wait: Option<Duration>,
+    pub(super) absent_wait: Option<SignedDuration>,
     /// When nobody is told any more.
     pub(super) expires_at: Timestamp,
 }
 
 impl Rules {
     fn of(new: &NewAlert, now: Timestamp) -> Self {
-        let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let wait = |at: Timestamp| at.duration_since(now);
         let (policy, expires_at) = (new.policy.clone(), new.expires_at);
         Self {
             policy,
@@ -74,7 +74,7 @@ impl Rules {
     fn stored(row: &AnyRow) -> Result<Option<Self>, Failure> {
         let wait = |column| {
             let wait = maybe_int(row, column)?;
-            Ok::<_, Failure>(wait.map(|ms| Duration::from_millis(ms.max(0) as u64)))
+            Ok::<_, Failure>(wait.map(SignedDuration::from_millis))
         };
         let (policy, expires_at) = (maybe_text(row, "chased_under")?, maybe_time(row, "expires_at_ms")?);
         let (Some(policy), Some(expires_at)) = (policy, expires_at) else { return Ok(None) };
@@ -228,8 +228,9 @@ impl Store {
 /// One row of `alerts`, in [`COLUMNS`].
 fn value(new: &NewAlert, now: Timestamp) -> serde_json::Value {
     let rules = Rules::of(new, now);
-    let ms =
-        |wait: Option<Duration>| wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2));
+    let ms = |wait: Option<SignedDuration>| {
+        wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2))
+    };
     json!({
         "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
         "severity": new.alert.severity.as_str(), "status": new.alert.status.as_str(), "content": &*new.content,

@@ -26,3 +26,4 @@ mod topics;
 mod transports;
 mod unstorable;
 mod walk;
+mod worse;
