@@ -219,12 +219,12 @@ async fn what_fires_again_is_told_anew_whatever_was_told_before(
     record(store, 1, Severity::Critical, 0).await?;
     push_it(store, 1, 5).await?;
     let over = then(&version(1, Severity::Critical, 10), Status::Resolved);
-    store.record(&[over.clone()], at(10)).await?;
+    store.record(std::slice::from_ref(&over), at(10)).await?;
     record(store, 3, Severity::Critical, 20).await?;
     assert_eq!(due(store).await?, Some(25));
 
     // Under a policy without steps, and then worse.
-    store.record(&[NewAlert { ..but(&over, |alert| alert.version = 4) }], at(30)).await?;
+    store.record(&[but(&over, |alert| alert.version = 4)], at(30)).await?;
     let silent = NewAlert { first_due_at: None, ..version(5, Severity::Info, 40) };
     store.record(&[silent], at(40)).await?;
     assert_eq!(due(store).await?, None);
