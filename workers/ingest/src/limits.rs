@@ -10,6 +10,8 @@ pub const HOOK_ALERTS_TOLD_MAX: usize = ALERTS_MAX;
 pub const HOOK_ALERTS_READ_MAX: usize = 10_000;
 /// Alerts of one post that are over and come after those that are told: they end what was told before.
 pub const HOOK_ENDS_MAX: usize = 4_000;
+/// Users and groups that one alert of a hook is told to, by their names. Those beyond it are left out, with a note.
+pub const HOOK_NAMES_MAX: usize = 10_000;
 /// The body of one request, in bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.

@@ -7,6 +7,7 @@ mod alerts;
 mod answers;
 mod events;
 mod fixture;
+mod hook_kinds;
 mod hooks;
 mod keys;
 mod metrics;

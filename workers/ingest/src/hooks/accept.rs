@@ -10,7 +10,10 @@ use axum::{
 };
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value, json};
-use watchbell::{domain::Tenant, wire::Problem};
+use watchbell::{
+    domain::{Status, Tenant},
+    wire::Problem,
+};
 
 use super::{
     Hook,
@@ -36,8 +39,8 @@ pub async fn accept(
     request: Request,
 ) -> Result<Response, Problem> {
     let (headers, body) = parts_of(request).await?;
-    let post = (hook.read)(&json_of(&headers, &body)?, shared.ingest.clock.now())?;
-    answer(&tell_of(&shared, &tenant, hook.name, &uri, &headers, post).await?)
+    let post = hook.read(&json_of(&headers, &body)?, shared.ingest.clock.now())?;
+    Ok(answer(&tell_of(&shared, &tenant, hook.name, &uri, &headers, post).await?))
 }
 
 /// Accepts what is posted to a configured hook.
@@ -54,7 +57,7 @@ pub async fn accept_configured(
     let hook = hooks.get(&name, &tenant).ok_or_else(unknown)?;
     let (headers, body) = parts_of(request).await?;
     let post = hooks.read(hook, &json_of(&headers, &body)?)?;
-    answer(&tell_of(&shared, &tenant, &name, &uri, &headers, post).await?)
+    Ok(answer(&tell_of(&shared, &tenant, &name, &uri, &headers, post).await?))
 }
 
 async fn parts_of(request: Request) -> Result<(HeaderMap, bytes::Bytes), Problem> {
@@ -87,29 +90,50 @@ pub async fn tell_of(
 }
 
 /// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.
-fn answer(answers: &[Answered]) -> Result<Response, Problem> {
-    let first = answers.iter().find_map(|answer| match &answer.became {
-        Became::Refused(problem) => Some((answer.index, problem)),
-        Became::Accepted(..) | Became::Unchanged(..) | Became::Passed(_) => None,
-    });
-    let is_told = |answer: &Answered| match answer.became {
-        Became::Accepted(..) | Became::Unchanged(..) => true,
-        // The one about the rest, when there is no rest, is no answer to anything.
-        Became::Passed(_) => answer.index.is_some(),
-        Became::Refused(_) => false,
-    };
-    if let Some((index, problem)) = first
-        && !answers.iter().any(is_told)
-    {
-        let problem = problem.clone();
-        return Err(match index {
-            Some(index) => problem.at_index(index),
-            None => problem,
-        });
-    }
-    let accepted = answers.iter().filter(|answer| matches!(answer.became, Became::Accepted(..))).count();
+fn answer(answers: &[Answered]) -> Response {
     let alerts: Vec<Value> = answers.iter().filter_map(entry).collect();
-    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted, "alerts": alerts }))).into_response())
+    let first = answers.iter().find_map(|answer| match &answer.became {
+        Became::Refused(problem) => Some((answer.index, problem.clone())),
+        _ => None,
+    });
+    match first {
+        Some((index, problem)) if !answers.iter().any(is_told) => {
+            refusal(index.into_iter().fold(problem, Problem::at_index), alerts)
+        }
+        _ => {
+            let accepted =
+                answers.iter().filter(|answer| matches!(answer.became, Became::Accepted(..))).count();
+            (StatusCode::ACCEPTED, Json(json!({ "accepted": accepted, "alerts": alerts }))).into_response()
+        }
+    }
+}
+
+/// Whether it is about something that the post said, and somebody can be told of it.
+fn is_told(answer: &Answered) -> bool {
+    match (&answer.became, answer.index) {
+        (Became::Accepted(..) | Became::Unchanged(..) | Became::Passed(_), Some(_)) => true,
+        // The one about the rest tells of the post only if there is a rest.
+        (Became::Accepted(_, _, status) | Became::Unchanged(_, _, status), None) => {
+            *status != Status::Resolved
+        }
+        (Became::Passed(_), None) | (Became::Counted(_) | Became::Refused(_), _) => false,
+    }
+}
+
+/// A problem document of the first that was refused, with what became of each where there are several.
+fn refusal(problem: Problem, alerts: Vec<Value>) -> Response {
+    let Ok(Value::Object(mut document)) = serde_json::to_value(&problem) else {
+        return problem.into_response();
+    };
+    let mut response = problem.into_response();
+    if alerts.len() > 1 {
+        document.insert("alerts".into(), alerts.into());
+        let body = Value::Object(document).to_string();
+        // It was the length of the other body.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = body.into();
+    }
+    response
 }
 
 fn entry(answer: &Answered) -> Option<Value> {
@@ -129,6 +153,10 @@ fn entry(answer: &Answered) -> Option<Value> {
     match &answer.became {
         Became::Accepted(id, version, status) => known("accepted", id.as_str(), *version, status.as_str()),
         Became::Unchanged(id, version, status) => known("unchanged", id.as_str(), *version, status.as_str()),
+        Became::Counted(id) => {
+            entry.insert("result".into(), "counted".into());
+            entry.insert("id".into(), id.as_str().into());
+        }
         // The one about the rest, when there is no rest.
         Became::Passed(_) if answer.index.is_none() => return None,
         Became::Passed(why) => {

@@ -74,8 +74,10 @@ fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
     let name = label(&["rulename", "alertname"]);
     let fingerprint = lenient::text(one, "fingerprint").unwrap_or_default();
     let start = starts_at.map(|at| at.to_string()).unwrap_or_default();
-    // The sender's fingerprint alone is not enough: relays fill it with one value, or with none.
-    let key = Key::of(REALM, [fingerprint.trim(), json!(labels).to_string().as_str(), start.as_str()]);
+    // The sender's fingerprint alone is not enough: relays fill it with one value, or with none. An alert without labels is
+    // known by what it says.
+    let told = if labels.is_empty() { &annotations } else { &labels };
+    let key = Key::of(REALM, [fingerprint.trim(), json!(told).to_string().as_str(), start.as_str()]);
     let severity = label(&["severity", "priority", "level"]);
     let title = annotation(&["summary", "title", "message", "description"]).or_else(|| name.clone());
     let link = |name: &str| fit::url(lenient::text(one, name));

@@ -32,7 +32,7 @@ use watchbell::{
 
 use super::{
     fit, lenient,
-    report::{Key, Post, Report},
+    report::{Key, Post, Report, name_for_list},
 };
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
@@ -144,15 +144,19 @@ impl ConfiguredHooks {
         }
         let everyone = value("audience.everyone", hook.audience.everyone.as_ref())
             .is_some_and(|is| is == Value::Bool(true));
-        if title.is_none() && notes.is_empty() {
+        let status = status.map_or(Status::Firing, |word| lenient::status(&word));
+        if title.is_none() && notes.is_empty() && status == Status::Firing {
             notes.push("the expression `title` of the hook found nothing".into());
         }
+        // An end needs no more than the id: what is stored keeps its text.
+        let is_change = status != Status::Firing && title.is_none();
         let mut report = Report::new(
             key_of(&hook.path, id.as_deref(), &labels, title.as_deref()),
-            status.map_or(Status::Firing, |word| lenient::status(&word)),
+            status,
             severity.map_or(Severity::Warning, |word| lenient::severity(&word)),
             title.unwrap_or_else(|| format!("An alert of {}", hook.path)),
         );
+        report.is_change = is_change;
         report.named.everyone = everyone;
         report.body = body;
         report.url = fit::url(url);
@@ -207,7 +211,10 @@ fn context(payload: &Value, item: Option<&Value>) -> minijinja::Value {
 
 fn names_of(value: &Value) -> Option<String> {
     match value {
-        Value::Array(names) => Some(names.iter().filter_map(lenient::text_of).collect::<Vec<_>>().join(",")),
+        Value::Array(names) => {
+            let names = names.iter().filter_map(lenient::text_of);
+            Some(names.map(|name| name_for_list(&name)).collect::<Vec<_>>().join(","))
+        }
         one => lenient::text_of(one),
     }
 }

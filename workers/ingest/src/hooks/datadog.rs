@@ -4,6 +4,7 @@
 //! What holds here:
 //! - An alert is known by its cycle, else by what Datadog aggregates by, else by the monitor and its scope, else by its
 //!   title without `[Triggered]` and the like. The `id` of an event is another one each time, so it does not count.
+//! - An end needs nothing but one of these.
 //! - A variable that Datadog did not fill in (`$LINK`) is absent.
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use super::{
 };
 
 const REALM: &str = "datadog";
+/// What an alert is called that is known and says nothing.
+const NAMELESS: &str = "An alert of Datadog";
 
 /// What Datadog posts.
 ///
@@ -29,28 +32,31 @@ const REALM: &str = "datadog";
 /// 422 for a payload with nothing to tell.
 pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
     let first = |paths: &[&str]| paths.iter().find_map(|path| filled(payload, path));
-    let Some(title) = first(&["title", "event_title", "alert_title", "event_msg", "body", "text_only_msg"])
-    else {
-        return Err(Problem::invalid(
-            "title",
-            "is missing: let the payload of the webhook have \"title\": \"$EVENT_TITLE\"",
-        ));
+    let key = key_of(payload);
+    let text = first(&["title", "event_title", "alert_title", "event_msg", "body", "text_only_msg"]);
+    let title = match (&text, &key) {
+        (Some(title), _) => title.clone(),
+        (None, Some(_)) => first(&["alert_status", "alert_query"]).unwrap_or_else(|| NAMELESS.to_owned()),
+        (None, None) => {
+            return Err(Problem::invalid(
+                "title",
+                "is missing: let the payload of the webhook have \"title\": \"$EVENT_TITLE\"",
+            ));
+        }
     };
-    let Tagged { transition, scope, bare } = tagged(&title);
-    let transition = first(&["alert_transition", "transition"]).or(transition);
+    let Tagged { state, scope, bare } = tagged(&title);
     let kind = first(&["alert_type", "type"]);
-    let org = first(&["org.id", "org_id", "org.name", "org_name"]).unwrap_or_default();
-    let status = match (&transition, &kind) {
-        (Some(transition), _) => lenient::status(transition),
-        (None, Some(kind)) if kind == "success" => Status::Resolved,
-        (None, _) => Status::Firing,
+    let said =
+        first(&["alert_transition", "transition"]).map(|word| state_of(&word).unwrap_or(State::Unclear));
+    let state = said.or(state).or((kind.as_deref() == Some("success")).then_some(State::Over));
+    let status = match state {
+        Some(State::Over) => Status::Resolved,
+        Some(State::InHand) => Status::Acknowledged,
+        Some(State::Alert | State::Warning | State::Unclear) | None => Status::Firing,
     };
-    let mut report = Report::new(
-        key_of(payload, &org, scope, bare),
-        status,
-        severity_of(payload, transition.as_deref(), kind.as_deref()),
-        title.clone(),
-    );
+    let org = first(&["org.id", "org_id", "org.name", "org_name"]).unwrap_or_default();
+    let key = key.unwrap_or_else(|| Key::of(REALM, ["title", org.as_str(), scope, bare]));
+    let mut report = Report::new(key, status, severity_of(payload, state, kind.as_deref()), title.clone());
     report.body = first(&["text_only_msg", "body", "event_msg", "message", "text"])
         .map(|text| shown(&text))
         .filter(|body| *body != title);
@@ -66,7 +72,7 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
         ("alert_status", json!(first(&["alert_status"]))),
         ("snapshot", json!(fit::url(first(&["snapshot"])))),
     ];
-    report.is_change = status == Status::Resolved;
+    report.is_change = status != Status::Firing;
     Ok(Post::one(report))
 }
 
@@ -81,56 +87,95 @@ fn filled(payload: &Value, path: &str) -> Option<String> {
     })
 }
 
-fn key_of(payload: &Value, org: &str, scope: &str, bare: &str) -> Key {
+/// By the names that Datadog gives, which are of no two organizations.
+fn key_of(payload: &Value) -> Option<Key> {
     let named = |name: &str| filled(payload, name);
     if let Some(cycle) = named("alert_cycle_key").or_else(|| named("aggreg_key")) {
-        return Key::of(REALM, ["cycle", org, cycle.as_str()]);
+        return Some(Key::of(REALM, ["cycle", cycle.as_str()]));
     }
-    match named("alert_id") {
-        Some(monitor) => {
-            let scope = named("alert_scope").unwrap_or_default();
-            Key::of(REALM, ["monitor", org, monitor.as_str(), scope.as_str()])
-        }
-        None => Key::of(REALM, ["title", org, scope, bare]),
+    let monitor = named("alert_id")?;
+    let scope = named("alert_scope").unwrap_or_default();
+    Some(Key::of(REALM, ["monitor", monitor.as_str(), scope.as_str()]))
+}
+
+/// Where a monitor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Alert,
+    Warning,
+    /// Somebody is at it.
+    InHand,
+    Over,
+    /// It goes on, and nothing says how bad it is: a reminder, or a word that nobody knows.
+    Unclear,
+}
+
+/// What a transition leads to: `Triggered`, `Warn`, `No Data`, `Renotify` and `Recovered`, with `Re-` before and whatever
+/// it recovers from behind; of `Alert to Warn` the latter. Other products' words are read, too.
+fn state_of(word: &str) -> Option<State> {
+    let lower = word.to_lowercase().replace("->", " to ").replace('→', " to ");
+    let last = lower.rsplit(" to ").next().unwrap_or_default();
+    let word: String = last.chars().filter(|c| c.is_alphabetic()).collect();
+    let word = word.strip_prefix("re").filter(|rest| known(rest).is_some()).unwrap_or(&word);
+    known(word)
+}
+
+fn known(word: &str) -> Option<State> {
+    match word {
+        word if word.contains("recover") => Some(State::Over),
+        "triggered" | "trigger" | "alert" | "alerting" | "firing" => Some(State::Alert),
+        "warn" | "warning" | "nodata" | "missingdata" => Some(State::Warning),
+        "renotify" | "renotified" | "notify" => Some(State::Unclear),
+        word => match lenient::status(word) {
+            Status::Resolved => Some(State::Over),
+            Status::Acknowledged => Some(State::InHand),
+            Status::Firing | Status::Suppressed => None,
+        },
     }
 }
 
 /// A title taken apart: `[P1] [Triggered on {host:a}] CPU is high`.
 struct Tagged<'a> {
-    transition: Option<String>,
+    state: Option<State>,
     /// Which of the groups of a monitor it is about.
     scope: &'a str,
     bare: &'a str,
 }
 
 fn tagged(title: &str) -> Tagged<'_> {
-    const TRANSITIONS: [&str; 5] = ["Triggered", "Recovered", "Warn", "No Data", "Renotify"];
-    let mut found = Tagged { transition: None, scope: "", bare: title.trim() };
+    let mut found = Tagged { state: None, scope: "", bare: title.trim() };
     while let Some((tag, after)) = found.bare.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let (word, scope) = tag.split_once(" on ").unwrap_or((tag, ""));
-        let is_transition = TRANSITIONS.contains(&word.trim().trim_start_matches("Re-"));
-        if is_transition {
-            found.transition = Some(word.trim().to_owned());
+        // `[FIRING:2]` is how others count.
+        let state = word.split(':').next().and_then(state_of);
+        if let Some(state) = state {
+            found.state = Some(state);
             found.scope = scope;
         }
         // A title may be nothing but tags.
-        if after.trim().is_empty() || !(is_transition || lenient::known_severity(word).is_some()) {
+        if after.trim().is_empty() || (state.is_none() && lenient::known_severity(word).is_none()) {
             break;
         }
+        found.bare = after.trim();
+    }
+    // `[Monitor Alert] Triggered: CPU is high`, as older mails have it.
+    if let (None, Some((word, after))) = (found.state, found.bare.split_once(": "))
+        && let Some(state @ (State::Over | State::Alert)) = state_of(word)
+    {
+        found.state = Some(state);
         found.bare = after.trim();
     }
     found
 }
 
-fn severity_of(payload: &Value, transition: Option<&str>, kind: Option<&str>) -> Severity {
+fn severity_of(payload: &Value, state: Option<State>, kind: Option<&str>) -> Severity {
     if let Some(priority) = filled(payload, "alert_priority").or_else(|| filled(payload, "severity")) {
         return lenient::severity(&priority);
     }
-    match (transition.map(|word| word.trim_start_matches("Re-")), kind) {
-        (Some("Warn" | "No Data"), _) => Severity::Warning,
+    match (state, kind) {
+        (Some(State::Alert), None) => Severity::Critical,
+        (Some(State::Warning), _) | (_, None) => Severity::Warning,
         (_, Some(kind)) => lenient::severity(kind),
-        (Some("Triggered"), None) => Severity::Critical,
-        _ => Severity::Warning,
     }
 }
 
@@ -159,3 +204,7 @@ fn labels_of(payload: &Value) -> BTreeMap<String, String> {
     }
     labels
 }
+
+#[cfg(test)]
+#[path = "datadog_tests.rs"]
+mod tests;

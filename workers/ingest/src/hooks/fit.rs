@@ -11,6 +11,8 @@ const BODY_BYTES_MAX: usize = 20 * 1024;
 const LABELS_BYTES_MAX: usize = 16 * 1024;
 /// Its `data`, likewise: with the body and the labels it fits an alert.
 const DATA_BYTES_MAX: usize = 16 * 1024;
+/// How deep a value of `data` may be nested: clients read the alert inside of other JSON, which has a bound as a whole.
+const DATA_DEPTH_MAX: usize = 32;
 /// Labels that say whom an alert is for begin with this. They are not what it is about, so they are not kept.
 pub const AUDIENCE_PREFIX: &str = "watchbell_";
 
@@ -46,7 +48,7 @@ pub fn data(
     for (name, value) in entries.into_iter().filter(|(_, value)| !is_nothing(value)) {
         let bytes = value.to_string().len();
         match room.checked_sub(bytes + name.len()) {
-            Some(rest) if !has_nul(&value) => {
+            Some(rest) if !has_nul(&value) && depth_of(&value) <= DATA_DEPTH_MAX => {
                 room = rest;
                 kept.insert(name.to_owned(), value);
             }
@@ -63,6 +65,15 @@ fn is_nothing(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         Value::Object(object) => object.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// How many lists and objects are inside of one another.
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth_of).max().unwrap_or_default(),
+        Value::Object(object) => 1 + object.values().map(depth_of).max().unwrap_or_default(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 
@@ -162,16 +173,21 @@ mod tests {
     #[test]
     fn data_that_is_too_long_is_left_out_and_its_length_is_said() {
         let long = "x".repeat(DATA_BYTES_MAX);
+        let deep = (0..=DATA_DEPTH_MAX).fold(json!(1), |inside, _| json!([inside]));
         let (kept, left_out) = data([
             ("a", json!("1")),
             ("long", json!(long)),
             ("none", Value::Null),
             ("blank", json!(" ")),
             ("nul", json!({"deep": ["\u{0}"]})),
+            ("deep", deep),
             ("b", json!({"c": 2})),
         ]);
         assert_eq!(Value::Object(kept), json!({"a": "1", "b": {"c": 2}}));
-        assert_eq!(Value::Object(left_out), json!({"long_bytes": DATA_BYTES_MAX + 2, "nul_bytes": 19}));
+        assert_eq!(
+            Value::Object(left_out),
+            json!({"long_bytes": DATA_BYTES_MAX + 2, "nul_bytes": 19, "deep_bytes": 2 * DATA_DEPTH_MAX + 3})
+        );
     }
 
     #[test]

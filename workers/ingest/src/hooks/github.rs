@@ -44,10 +44,6 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
     };
     let repository = first_text(payload, &["repository.full_name", "workflow_run.repository.full_name"])
         .unwrap_or_default();
-    // A fork may have a branch of the same name.
-    let head = text(run, "head_repository.full_name").unwrap_or_else(|| repository.clone());
-    let workflow = first_text(payload, &["workflow_run.workflow_id", "workflow.id", "workflow_run.name"])
-        .unwrap_or_default();
     let branch = text(run, "head_branch").unwrap_or_default();
     let name =
         first_text(payload, &["workflow_run.name", "workflow.name"]).unwrap_or_else(|| "A workflow".into());
@@ -58,7 +54,7 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
         _ => "failed",
     };
     let place = if branch.is_empty() { repository.clone() } else { format!("{repository} ({branch})") };
-    let key = Key::of(REALM, [repository.as_str(), workflow.as_str(), head.as_str(), branch.as_str()]);
+    let key = key_of(payload, run, &repository, &branch);
     let mut report = Report::new(key, status, Severity::Warning, format!("{name} {how} in {place}"));
     report.body = body_of(run);
     report.url = fit::url(text(run, "html_url"));
@@ -84,6 +80,21 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
     report.is_change = status == Status::Resolved;
     report.needs_stored = status == Status::Resolved;
     Ok(Post::one(report))
+}
+
+/// By the number of the workflow, which stays when it or its repository is renamed, and the branch.
+fn key_of(payload: &Value, run: &Value, repository: &str, branch: &str) -> Key {
+    let of = |object: &str| first_text(run, &[&format!("{object}.id"), &format!("{object}.full_name")]);
+    // A fork may have a branch of the same name.
+    let own = of("repository").or_else(|| first_text(payload, &["repository.id", "repository.full_name"]));
+    let fork = of("head_repository").filter(|head| Some(head) != own.as_ref()).unwrap_or_default();
+    match first_text(payload, &["workflow_run.workflow_id", "workflow.id"]) {
+        Some(workflow) => Key::of(REALM, ["workflow", workflow.as_str(), fork.as_str(), branch]),
+        None => {
+            let name = first_text(payload, &["workflow_run.name", "workflow.name"]).unwrap_or_default();
+            Key::of(REALM, ["named", repository, name.as_str(), fork.as_str(), branch])
+        }
+    }
 }
 
 /// Which commit, by whom.

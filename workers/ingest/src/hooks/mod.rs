@@ -27,6 +27,8 @@ mod query;
 mod report;
 mod route;
 mod sentry;
+mod shape;
+mod spread;
 mod tell;
 mod try_out;
 mod uptime_kuma;
@@ -50,6 +52,17 @@ pub struct Hook {
     pub path: &'static str,
     /// What a payload says.
     read: fn(&Value, Timestamp) -> Result<Post, Problem>,
+}
+
+impl Hook {
+    /// What was posted to it.
+    ///
+    /// # Errors
+    /// 422 for another product's payload, and for one that says nothing.
+    pub fn read(&self, payload: &Value, now: Timestamp) -> Result<Post, Problem> {
+        shape::expect(self.name, payload)?;
+        (self.read)(payload, now)
+    }
 }
 
 /// Every product with a hook of this shape. PagerDuty's has a key in its body and an answer of its own.

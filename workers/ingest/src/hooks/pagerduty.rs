@@ -29,6 +29,7 @@ use super::{
     fit,
     lenient::{self, at, first_text, first_time, text},
     report::{Key, Post, Report},
+    shape,
     tell::Became,
 };
 use crate::{
@@ -52,6 +53,7 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     drop(room);
     let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
     let tenant = auth::tenant_of_either(&shared, &parts.headers, in_body).await?;
+    shape::expect("pagerduty", &event)?;
     let dedup_key = key_of(&event);
     let made = || (shared.ingest.new_id)().to_string();
     let post = read(&event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;

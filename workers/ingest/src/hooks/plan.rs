@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Alert, Audience, Severity, Status, Tenant, policy::Policies},
+    domain::{Alert, AlertId, Audience, Severity, Status, Tenant, policy::Policies},
     wire::Problem,
 };
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     NewId,
-    limits::{HOOK_ALERTS_TOLD_MAX, HOOK_ENDS_MAX},
+    limits::{HOOK_ALERTS_TOLD_MAX, HOOK_ENDS_MAX, HOOK_NAMES_MAX},
 };
 
 /// Titles that the one alert about many names.
@@ -51,6 +51,8 @@ pub struct Planned {
 #[derive(Debug)]
 pub enum Outcome {
     Tell(Box<Telling>),
+    /// It is one of those that this alert counts.
+    Counted(AlertId),
     /// Nothing, and why.
     Passed(&'static str),
     /// It cannot be told to anybody.
@@ -84,15 +86,28 @@ pub fn plan(post: Post, place: Place<'_>) -> Vec<Planned> {
             },
         })
         .collect();
-    if let Some(key) = more {
-        let report = about_the_rest(key, &rest, left_out, place);
-        planned.push(Planned { index: None, outcome: telling(&report, place) });
+    // Of a post that cannot be used nothing follows, not even that there are no others any more.
+    let is_usable =
+        planned.is_empty() || planned.iter().any(|planned| !matches!(planned.outcome, Outcome::Refused(_)));
+    if let Some(key) = more.filter(|_| is_usable || !rest.is_empty() || left_out > 0) {
+        let (indices, rest): (Vec<usize>, Vec<Report>) = rest.into_iter().unzip();
+        let outcome = telling(&about_the_rest(key, &rest, left_out, place), place);
+        if let Outcome::Tell(telling) = &outcome {
+            let counted =
+                |index| Planned { index: Some(index), outcome: Outcome::Counted(telling.alert.id.clone()) };
+            planned.extend(indices.into_iter().map(counted));
+        }
+        planned.sort_by_key(|planned| planned.index);
+        planned.push(Planned { index: None, outcome });
     }
     planned
 }
 
+/// Some of a post, each with its place in it.
+type Each<T> = Vec<(usize, T)>;
+
 /// Those that are told one by one, in their order, and those that are too many.
-fn within_bound(heard: Vec<(usize, Heard)>) -> (Vec<(usize, Heard)>, Vec<Report>) {
+fn within_bound(heard: Each<Heard>) -> (Each<Heard>, Each<Report>) {
     if heard.len() <= HOOK_ALERTS_TOLD_MAX {
         return (heard, Vec::new());
     }
@@ -111,7 +126,7 @@ fn within_bound(heard: Vec<(usize, Heard)>) -> (Vec<(usize, Heard)>, Vec<Report>
                 ends += 1;
                 kept.push((index, Report { needs_stored: true, ..*report }.into()));
             }
-            Heard::Report(report) => rest.push(*report),
+            Heard::Report(report) => rest.push((index, *report)),
             other => kept.push((index, other)),
         }
     }
@@ -137,18 +152,22 @@ fn about_the_rest(key: Key, rest: &[Report], left_out: u64, place: Place<'_>) ->
     report.body = Some(std::iter::once(told.as_str()).chain(named).collect::<Vec<_>>().join("\n"));
     report.needs_stored = number == 0;
     report.is_change = number == 0;
-    if place.query.audience.is_empty() {
-        report.named =
-            rest.iter().fold(Audience::default(), |all, report| union(all, whom(report, place).audience));
+    // Whoever would have been told of one of them is told that there are more.
+    let mut named = Audience::default();
+    for report in rest {
+        add(&mut named, whom(report, place).audience);
     }
+    if left_out > 0 {
+        add(&mut named, place.query.audience.clone());
+    }
+    report.named = unique(named);
     report
 }
 
-fn union(mut all: Audience, more: Audience) -> Audience {
+fn add(all: &mut Audience, more: Audience) {
     all.users.extend(more.users);
     all.groups.extend(more.groups);
     all.everyone |= more.everyone;
-    unique(all)
 }
 
 /// Each person and group once, in the order they were named.
@@ -158,6 +177,15 @@ fn unique(mut audience: Audience) -> Audience {
     let mut seen = HashSet::new();
     audience.groups.retain(|group| seen.insert(group.clone()));
     audience
+}
+
+/// As many names as are told, and how many are not.
+fn bounded(mut audience: Audience) -> (Audience, usize) {
+    let named = audience.users.len() + audience.groups.len();
+    audience.users.truncate(HOOK_NAMES_MAX);
+    audience.groups.truncate(HOOK_NAMES_MAX - audience.users.len());
+    let kept = audience.users.len() + audience.groups.len();
+    (audience, named - kept)
 }
 
 /// Whom a report is for.
@@ -188,12 +216,13 @@ fn whom(report: &Report, place: Place<'_>) -> Whom {
         ));
     }
     notes.extend(query.notes.iter().cloned());
-    Whom {
-        audience: unique(audience),
-        policy: policy.or_else(|| query.policy.clone()),
-        notes,
-        considered: decision.considered,
+    let (audience, left_out) = bounded(unique(audience));
+    if left_out > 0 {
+        notes.push(format!(
+            "{left_out} of the names were left out: an alert is told to {HOOK_NAMES_MAX} at the most"
+        ));
     }
+    Whom { audience, policy: policy.or_else(|| query.policy.clone()), notes, considered: decision.considered }
 }
 
 fn telling(report: &Report, place: Place<'_>) -> Outcome {
@@ -202,7 +231,13 @@ fn telling(report: &Report, place: Place<'_>) -> Outcome {
     if audience.is_empty() && report.status == Status::Firing {
         return Outcome::Refused(nobody(&notes));
     }
-    let id = match report.key.id(place.new_id) {
+    if report.key == Key::Fresh && report.status != Status::Firing {
+        return Outcome::Refused(Problem::invalid(
+            "id",
+            "is missing: it says that something ended, and not what",
+        ));
+    }
+    let id = match report.key.clone().within(place.query.sender.as_deref()).id(place.new_id) {
         Ok(id) => id,
         Err(problem) => return Outcome::Refused(problem),
     };

@@ -3,7 +3,8 @@
 //! What can be used of it is: a name that cannot be, or a parameter nobody knows, is a note and no refusal, because
 //! otherwise nobody would be told. Only an address that cannot be read at all is refused.
 
-use axum::{extract::Query as Parsed, http::Uri};
+use axum::http::Uri;
+use percent_encoding::percent_decode_str;
 use watchbell::{
     domain::{Audience, GroupId, Tenant, UserId, policy::Policies},
     wire::Problem,
@@ -19,6 +20,8 @@ pub const APPENDED: &str = "/v2/enqueue";
 pub struct Query {
     pub audience: Audience,
     pub policy: Option<String>,
+    /// Which of several senders that count alike: two installations of Uptime Kuma both have a monitor 1.
+    pub sender: Option<String>,
     /// What could not be used of it.
     pub notes: Vec<String>,
 }
@@ -39,10 +42,14 @@ impl Query {
     /// As for [`Self::of`].
     pub fn read(text: &str, tenant: &Tenant, policies: &Policies) -> Result<Self, Problem> {
         let mut query = Self::default();
-        for (name, value) in pairs(text)? {
-            let names: Vec<String> =
-                value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            let Self { audience, policy, notes } = &mut query;
+        check(text)?;
+        for part in text.split('&').filter(|part| !part.is_empty()) {
+            let (name, raw) = part.split_once('=').unwrap_or((part, ""));
+            let (name, value) = (decoded(name), decoded(raw));
+            // A comma that is written as %2C is part of a name.
+            let names = raw.split(',').map(|name| decoded(name).trim().to_owned());
+            let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+            let Self { audience, policy, sender, notes } = &mut query;
             match name.as_str() {
                 "users" => {
                     audience.users.extend(usable(&names, "parameter users of the address", |name| UserId::parse(name), notes));
@@ -51,6 +58,7 @@ impl Query {
                     audience.groups.extend(usable(&names, "parameter groups of the address", |name| GroupId::parse(name), notes));
                 }
                 "everyone" => audience.everyone = is_yes(&value),
+                "from" => *sender = Some(value).filter(|sender| !sender.is_empty()),
                 "policy" if value.is_empty() => {}
                 "policy" => match policies.get(tenant, &value) {
                     Some(_) => *policy = Some(value),
@@ -61,7 +69,7 @@ impl Query {
                 },
                 // The name is not repeated: people put keys into addresses.
                 _ => notes.push(
-                    "the address has a parameter that is not known: users, groups, everyone and policy are".into(),
+                    "the address has a parameter that is not known: users, groups, everyone, policy and from are".into(),
                 ),
             }
         }
@@ -73,12 +81,15 @@ fn is_yes(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
 }
 
-/// The parameters of a query string, decoded.
-pub fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
-    let unreadable = || Problem::malformed("The query string cannot be read.");
-    let uri: Uri = format!("/?{text}").parse().map_err(|_| unreadable())?;
-    let Parsed(pairs) = Parsed::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|_| unreadable())?;
-    Ok(pairs)
+/// Refuses what is no query string.
+fn check(text: &str) -> Result<(), Problem> {
+    let uri: Result<Uri, _> = format!("/?{text}").parse();
+    uri.map(drop).map_err(|_| Problem::malformed("The query string cannot be read."))
+}
+
+/// A name or a value of a query string, decoded.
+fn decoded(part: &str) -> String {
+    percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -106,6 +117,14 @@ mod tests {
             ("given twice", "users=ana&users=ben", (&["ana", "ben"], &[], false), None, 0),
             ("no policy of that name", "users=ana&policy=urgent", (&["ana"], &[], false), None, 1),
             ("a misspelt parameter", "users=ana&polcy=critical", (&["ana"], &[], false), None, 1),
+            (
+                "a name with a comma",
+                "users=Smith%2C+Jane,ben",
+                (&["Smith, Jane", "ben"], &[], false),
+                None,
+                0,
+            ),
+            ("which sender", "users=ana&from=berlin", (&["ana"], &[], false), None, 0),
             ("yes in other words", "everyone=1", (&[], &[], true), None, 0),
             ("not yes", "everyone=no", (&[], &[], false), None, 0),
         ] {

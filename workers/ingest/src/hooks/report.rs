@@ -74,14 +74,7 @@ impl Report {
     /// that cannot be used are passed over, with a note that repeats none of them.
     pub fn own_audience(&self) -> (Audience, Vec<String>) {
         let mut notes = Vec::new();
-        let label = |name: &str| {
-            let text = self.labels.get(name).map(String::as_str).unwrap_or_default();
-            text.split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
+        let label = |name: &str| names_in(self.labels.get(name).map(String::as_str).unwrap_or_default());
         let (users, groups) = (label("watchbell_users"), label("watchbell_groups"));
         let mut audience = self.named.clone();
         audience.users.extend(usable(
@@ -146,6 +139,32 @@ impl Report {
     }
 }
 
+/// Names with commas between them. A comma that is part of a name is written `%2C`, and a `%` before `2C` or `25` is `%25`.
+pub fn names_in(text: &str) -> Vec<String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(decoded).collect()
+}
+
+fn decoded(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (c, rest) = match part.get(..2) {
+            Some("2C" | "2c") => (',', &part[2..]),
+            Some("25") => ('%', &part[2..]),
+            _ => ('%', part),
+        };
+        whole.push(c);
+        whole.push_str(rest);
+    }
+    whole
+}
+
+/// A name as [`names_in`] reads it.
+pub fn name_for_list(name: &str) -> String {
+    name.replace('%', "%25").replace(',', "%2C")
+}
+
 /// The names that are names, and a note about the others.
 pub fn usable<T>(
     names: &[String],
@@ -187,6 +206,15 @@ impl Key {
             // Such ids are Watchbell's own.
             Ok(id) if !name.starts_with(AlertId::OWN_PREFIX) => Self::Named(id),
             Ok(_) | Err(_) => Self::Made(Uuid::new_v5(namespace, name.as_bytes())),
+        }
+    }
+
+    /// The same of one of several senders that count alike. A name of the source itself stays what it is.
+    #[must_use]
+    pub fn within(self, sender: Option<&str>) -> Self {
+        match (self, sender) {
+            (Self::Made(uuid), Some(sender)) => Self::Made(Uuid::new_v5(&uuid, sender.as_bytes())),
+            (key, _) => key,
         }
     }
 
@@ -261,4 +289,21 @@ pub fn says(content: &Map<String, Value>) -> Map<String, Value> {
         news.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into(),
     );
     says
+}
+
+#[test]
+fn a_name_with_a_comma_is_one_name() {
+    for (text, expected) in [
+        ("ana, ben,,", &["ana", "ben"][..]),
+        ("Smith%2C Jane,ben", &["Smith, Jane", "ben"]),
+        ("a%2cb", &["a,b"]),
+        ("100%,50%25", &["100%", "50%"]),
+        ("a%252Cb", &["a%2Cb"]),
+        ("%E4", &["%E4"]),
+    ] {
+        assert_eq!(names_in(text), expected, "{text}");
+    }
+    for name in ["a,b", "100%", "a%2Cb", "%25"] {
+        assert_eq!(names_in(&name_for_list(name)), [name]);
+    }
 }

@@ -44,9 +44,8 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
 
 /// An alert rule was triggered by an event of an issue.
 fn event_alert(payload: &Value, event: &Value) -> Report {
-    let issue =
-        first_text(event, &["issue_id", "groupID", "issue_url", "event_id", "title"]).unwrap_or_default();
-    let mut report = of_event(event, Key::of(REALM, ["issue", issue.as_str()]));
+    let issue = first_text(event, &["issue_id", "groupID", "issue_url", "event_id", "title"]);
+    let mut report = of_event(event, of_issue(issue));
     report.category = text(payload, "data.triggered_rule");
     report.url = fit::url(first_text(event, &["web_url", "url"]));
     report
@@ -55,7 +54,7 @@ fn event_alert(payload: &Value, event: &Value) -> Report {
 /// The plugin "WebHooks", which older and self-hosted Sentrys have.
 fn plugin(payload: &Value, event: &Value) -> Report {
     let issue = first_text(payload, &["id"]).or_else(|| first_text(event, &["groupID", "event_id", "title"]));
-    let mut report = of_event(event, Key::of(REALM, ["issue", issue.unwrap_or_default().as_str()]));
+    let mut report = of_event(event, of_issue(issue));
     if let Some(level) = text(payload, "level") {
         report.severity = severity_of(Some(&level));
     }
@@ -68,6 +67,11 @@ fn plugin(payload: &Value, event: &Value) -> Report {
         report.labels.insert("project".into(), project);
     }
     report
+}
+
+/// The alert of an issue. What names no issue is one of its own each time.
+fn of_issue(issue: Option<String>) -> Key {
+    issue.map_or(Key::Fresh, |issue| Key::of(REALM, ["issue", issue.as_str()]))
 }
 
 fn of_event(event: &Value, key: Key) -> Report {
@@ -105,12 +109,11 @@ fn issue_change(payload: &Value, issue: &Value) -> Heard {
         "archived" | "ignored" => Status::Suppressed,
         _ => return Heard::Passed("nothing happened to the issue that people are told"),
     };
-    let id = first_text(issue, &["id", "shortId", "title"]).unwrap_or_default();
+    let key = of_issue(first_text(issue, &["id", "shortId", "title"]));
     let title = first_text(issue, &["title", "metadata.title", "culprit"])
         .unwrap_or_else(|| "An issue in Sentry".into());
     let level = text(issue, "level");
-    let mut report =
-        Report::new(Key::of(REALM, ["issue", id.as_str()]), status, severity_of(level.as_deref()), title);
+    let mut report = Report::new(key, status, severity_of(level.as_deref()), title);
     report.body = first_text(issue, &["metadata.value", "culprit"]).filter(|body| *body != report.title);
     report.source = Some("sentry".into());
     report.url = fit::url(first_text(issue, &["web_url", "permalink"]));
@@ -128,11 +131,19 @@ fn issue_change(payload: &Value, issue: &Value) -> Heard {
 
 fn metric_alert(payload: &Value, metric: &Value) -> Report {
     let action = text(payload, "action").unwrap_or_default();
-    let id = first_text(metric, &["id", "identifier", "title"]).unwrap_or_default();
+    let key = match (text(metric, "id"), first_text(metric, &["identifier", "title"])) {
+        (Some(id), _) => Key::of(REALM, ["metric", id.as_str()]),
+        // Only a number is of one organization alone.
+        (None, Some(named)) => {
+            let organization = text(metric, "organization_id").unwrap_or_default();
+            Key::of(REALM, ["metric", organization.as_str(), named.as_str()])
+        }
+        (None, None) => Key::Fresh,
+    };
     let title = first_text(payload, &["data.description_title"])
         .or_else(|| first_text(metric, &["title", "alert_rule.name"]));
     let mut report = Report::new(
-        Key::of(REALM, ["metric", text(metric, "organization_id").unwrap_or_default().as_str(), id.as_str()]),
+        key,
         lenient::status(&action),
         lenient::severity(&action),
         title.unwrap_or_else(|| "A metric alert of Sentry".into()),

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value};
 use tracing::warn;
 use watchbell::{
+    broker::Message,
     domain::{Alert, AlertId, Severity, Status, Tenant},
     store::LatestAlert,
     wire::{Problem, alert::Defaults, content_of},
@@ -15,6 +16,7 @@ use super::{
     follow::{self, Before, Next, Now},
     plan::{Outcome, Planned, Telling},
     report::says,
+    spread::spread,
 };
 use crate::{Shared, count::What, limits::READS_PER_REQUEST_MAX, patch, publish, store_problem};
 
@@ -34,6 +36,8 @@ pub enum Became {
     Accepted(AlertId, u32, Status),
     /// Known already, as this version.
     Unchanged(AlertId, u32, Status),
+    /// One of those that this alert counts.
+    Counted(AlertId),
     /// Nothing to tell.
     Passed(&'static str),
     /// Nobody can be told.
@@ -77,6 +81,10 @@ pub async fn tell(
     for Planned { index, outcome } in planned {
         let telling = match outcome {
             Outcome::Tell(telling) => *telling,
+            Outcome::Counted(id) => {
+                answers.push(Answered { index, became: Became::Counted(id), notes: Vec::new() });
+                continue;
+            }
             Outcome::Passed(why) => {
                 answers.push(Answered { index, became: Became::Passed(why), notes: Vec::new() });
                 continue;
@@ -88,9 +96,9 @@ pub async fn tell(
         };
         let (id, notes) = (telling.alert.id.clone(), telling.notes.clone());
         let became = match next_of(telling, stored.get(&id), shared) {
-            Ok(Step::Publish(alert)) => match publish::ready(&alert, trace) {
-                Ok(message) => {
-                    messages.push(message);
+            Ok(Step::Publish(alert)) => match ready(&alert, trace) {
+                Ok(ready) => {
+                    messages.extend(ready);
                     let became = Became::Accepted(id.clone(), alert.version, alert.status);
                     // The next one of the same post builds on this one.
                     let latest = LatestAlert {
@@ -111,6 +119,7 @@ pub async fn tell(
         };
         answers.push(Answered { index, became, notes });
     }
+    counted_by_what_was_told(&mut answers);
     if let Some(last) = last {
         publish::publish(shared, tenant, What::Alert, messages).await?;
         // The sender's next post then finds what this one did.
@@ -118,6 +127,25 @@ pub async fn tell(
     }
     count(tenant, &answers);
     Ok(answers)
+}
+
+/// Those that are only counted were told of only if the alert that counts them was.
+fn counted_by_what_was_told(answers: &mut [Answered]) {
+    let refused = answers.iter().find_map(|answer| match (&answer.became, answer.index) {
+        (Became::Refused(problem), None) => Some(problem.clone()),
+        _ => None,
+    });
+    let Some(problem) = refused else { return };
+    for answer in answers {
+        if matches!(answer.became, Became::Counted(_)) {
+            answer.became = Became::Refused(problem.clone());
+        }
+    }
+}
+
+/// The messages of an alert: one, or more where it is for more people than fit one.
+fn ready(alert: &Alert, trace: Option<&str>) -> Result<Vec<Message>, Problem> {
+    spread(alert.clone()).iter().map(|copy| publish::ready(copy, trace)).collect()
 }
 
 /// What is stored of every alert of a post, read once each.
@@ -130,7 +158,7 @@ async fn stored_of(
         .iter()
         .filter_map(|planned| match &planned.outcome {
             Outcome::Tell(telling) => Some(telling.alert.id.clone()),
-            Outcome::Passed(_) | Outcome::Refused(_) => None,
+            Outcome::Counted(_) | Outcome::Passed(_) | Outcome::Refused(_) => None,
         })
         .collect();
     let store = &shared.ingest.store;

@@ -17,6 +17,7 @@ use super::{
     query::Query,
     report::{Key, Post, Report},
     route::{self, Considered},
+    shape,
 };
 use crate::{NewId, request};
 
@@ -61,9 +62,10 @@ pub fn try_out(name: &str, payload: &[u8], setting: Setting<'_>) -> Result<Vec<V
 
 fn read(name: &str, payload: &Value, setting: Setting<'_>) -> Result<Post, Problem> {
     if let Some(hook) = HOOKS.iter().find(|hook| hook.name == name) {
-        return (hook.read)(payload, setting.now);
+        return hook.read(payload, setting.now);
     }
     if name == "pagerduty" {
+        shape::expect(name, payload)?;
         let dedup_key = pagerduty::key_of(payload);
         return pagerduty::read(payload, dedup_key.as_deref(), || Uuid::nil().to_string())
             .map(|(_, report)| Post::one(report));
@@ -89,6 +91,7 @@ fn shown(planned: Planned) -> Option<Value> {
             }
             of_telling(&telling)
         }
+        Outcome::Counted(id) => json!({"counted": {"id": id.as_str()}}),
         Outcome::Passed(why) => json!({"passed": why}),
         Outcome::Refused(problem) => json!({"refused": {"field": problem.field, "detail": problem.detail}}),
     })

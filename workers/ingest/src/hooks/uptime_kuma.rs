@@ -1,7 +1,9 @@
 //! Uptime Kuma's notification of the type "Webhook", as JSON (its `server/notification-providers/webhook.js` posts
 //! `{heartbeat, monitor, msg}`).
 //!
-//! A monitor is one alert: down fires it, up ends it, down again fires it anew.
+//! A monitor is one alert: down fires it, up ends it, down again fires it anew. It is known by its number, so that it may
+//! be renamed, and the number stands in the heartbeat, too: an end needs no `monitor`. Only where there is no number the name
+//! counts. Two installations count alike: `?from=` behind the address tells them apart.
 
 use std::collections::BTreeMap;
 
@@ -30,26 +32,27 @@ const MAINTENANCE: i64 = 3;
 /// 422 for a payload with nothing to read.
 pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
     let msg = text(payload, "msg");
-    let Some(monitor) = at(payload, "monitor") else {
-        // A test, or a certificate that is about to expire: news by itself, of a monitor that is not named.
-        let msg = msg.ok_or_else(|| {
-            Problem::invalid("msg", "is missing, and so is `monitor`: there is nothing to tell")
-        })?;
-        let mut report = Report::new(Key::Fresh, Status::Firing, Severity::Warning, msg);
-        report.source = Some("uptime-kuma".into());
-        return Ok(Post::one(report));
-    };
+    let monitor = at(payload, "monitor").unwrap_or(&Value::Null);
+    let id =
+        text(monitor, "id").or_else(|| first_text(payload, &["heartbeat.monitorID", "heartbeat.monitor_id"]));
     let name =
-        first_text(monitor, &["pathName", "name", "url", "hostname"]).unwrap_or_else(|| "A monitor".into());
-    let id = [text(monitor, "id"), first_text(monitor, &["name", "url", "hostname"])]
-        .map(Option::unwrap_or_default);
-    let key = Key::of(REALM, id.iter().map(String::as_str));
-    let (status, says) = match number(payload, "heartbeat.status") {
+        first_text(monitor, &["name", "url", "hostname"]).or_else(|| msg.as_deref().and_then(named_in));
+    let heartbeat = number(payload, "heartbeat.status");
+    if msg.is_none() && (heartbeat.is_none() || id.is_none()) && monitor.is_null() {
+        return Err(Problem::invalid("msg", "is missing, and so is `monitor`: there is nothing to tell"));
+    }
+    let key = match (&id, &name) {
+        (Some(id), _) => Key::of(REALM, ["monitor", id.as_str()]),
+        (None, Some(name)) => Key::of(REALM, ["name", name.as_str()]),
+        (None, None) => Key::Fresh,
+    };
+    let name = text(monitor, "pathName").or(name).unwrap_or_else(|| "A monitor".into());
+    let (status, says) = match heartbeat {
         Some(UP) => (Status::Resolved, "is up"),
         Some(MAINTENANCE) => (Status::Suppressed, "is under maintenance"),
         Some(PENDING) => (Status::Firing, "does not answer yet"),
         Some(_) => (Status::Firing, "is down"),
-        // No heartbeat: about the monitor, but not whether it is up.
+        // No heartbeat: a test, a certificate that is about to expire. News by itself.
         None => (Status::Firing, ""),
     };
     let key = if says.is_empty() { Key::Fresh } else { key };
@@ -70,12 +73,21 @@ pub fn read(payload: &Value, _now: Timestamp) -> Result<Post, Problem> {
     report.occurred_at = first_time(payload, &["heartbeat.time"]);
     report.labels = labels_of(monitor);
     report.data = vec![
-        ("monitor_id", at(monitor, "id").cloned().unwrap_or_default()),
+        (
+            "monitor_id",
+            json!(id.as_deref().map(|id| id.parse::<i64>().map_or_else(|_| json!(id), |id| json!(id)))),
+        ),
         ("description", json!(text(monitor, "description"))),
     ];
     report.is_change = matches!(status, Status::Resolved | Status::Suppressed);
     report.needs_stored = status == Status::Suppressed;
     Ok(Post::one(report))
+}
+
+/// The name of the monitor in `[Shop] [✅ Up] 200 - OK`.
+fn named_in(msg: &str) -> Option<String> {
+    let (name, _) = msg.strip_prefix('[')?.split_once("] [")?;
+    Some(name.to_owned()).filter(|name| !name.trim().is_empty())
 }
 
 /// Its tags, and what it watches.
