@@ -139,9 +139,17 @@ pub enum Held {
     Digest,
     /// The tenant sends more than it may.
     Rate,
+    /// It cannot be carried on: its work is among the dead letters, until somebody replays it or the alert changes.
+    SetAside,
 }
 
-words!(Held { Quiet = "quiet", Bundle = "bundle", Digest = "digest", Rate = "rate" });
+words!(Held {
+    Quiet = "quiet",
+    Bundle = "bundle",
+    Digest = "digest",
+    Rate = "rate",
+    SetAside = "set_aside",
+});
 
 impl Held {
     /// In whose summary it is told, if it waits for one.
@@ -149,7 +157,7 @@ impl Held {
         match self {
             Self::Bundle => Some(Channel::Push),
             Self::Digest => Some(Channel::Email),
-            Self::Quiet | Self::Rate => None,
+            Self::Quiet | Self::Rate | Self::SetAside => None,
         }
     }
 

@@ -25,21 +25,23 @@ pub(super) struct Held {
     /// By which rules people are chased for it.
     pub(super) rules: Rules,
     /// The place in the batch of the alert that says it; none when it was stored before.
-    by: Option<usize>,
-    /// Whether the batch changed what is stored.
-    changed: bool,
+    pub(super) by: Option<usize>,
+    /// What the batch changed of what is stored: before and after, a pair a version.
+    changes: Vec<(Stand, Stand)>,
 }
 
 impl Held {
-    fn of(by: usize, new: &NewAlert, changed: bool, now: Timestamp) -> Self {
+    fn of(by: usize, new: &NewAlert, now: Timestamp) -> Self {
         let (stand, content) = (Stand::of(&new.alert), new.content.clone());
-        Self { stand, content, rules: Rules::of(new, now), by: Some(by), changed }
+        Self { stand, content, rules: Rules::of(new, now), by: Some(by), changes: Vec::new() }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing.
     pub(super) fn meet(&mut self, by: usize, new: &NewAlert, now: Timestamp) {
         if new.alert.version > self.stand.version {
-            *self = Self::of(by, new, true, now);
+            let mut changes = std::mem::take(&mut self.changes);
+            changes.push((self.stand, Stand::of(&new.alert)));
+            *self = Self { changes, ..Self::of(by, new, now) };
         }
     }
 }
@@ -94,7 +96,7 @@ impl Store {
         let mut held = HeldAlerts::new();
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
-            held.entry(key).or_insert_with(|| Held::of(by, new, false, now));
+            held.entry(key).or_insert_with(|| Held::of(by, new, now));
         }
         let values: Vec<_> =
             held.values().filter_map(|held| held.by).map(|by| value(&batch[by], now)).collect();
@@ -146,7 +148,7 @@ impl Store {
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            held.insert(key, Held { stand, content, rules, by: None, changed: false });
+            held.insert(key, Held { stand, content, rules, by: None, changes: Vec::new() });
         }
         Ok(())
     }
@@ -159,7 +161,7 @@ impl Store {
         held: &HeldAlerts,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let changed = held.values().filter(|held| held.changed).filter_map(|held| held.by);
+        let changed = held.values().filter(|held| !held.changes.is_empty()).filter_map(|held| held.by);
         let values: Vec<_> = changed.map(|by| value(&batch[by], now)).collect();
         if values.is_empty() {
             return Ok(());
@@ -173,6 +175,36 @@ impl Store {
             self.engine.rows(COLUMNS)
         );
         sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
+        self.write_versions(tx, held, now).await
+    }
+
+    /// Notes when each later version arrived, and what it changed. Nothing is decided by it.
+    async fn write_versions(&self, tx: &mut Tx, held: &HeldAlerts, now: Timestamp) -> Result<(), Failure> {
+        let version = |(tenant, alert): &(Tenant, AlertId), (before, after): &(Stand, Stand)| {
+            json!({
+                "tenant": tenant.as_str(), "alert_id": alert.as_str(), "version": after.version,
+                "severity": after.severity.as_str(), "status": after.status.as_str(),
+                "severity_before": before.severity.as_str(), "status_before": before.status.as_str(),
+            })
+        };
+        let values: Vec<_> = held
+            .iter()
+            .flat_map(|(key, held)| held.changes.iter().map(move |change| version(key, change)))
+            .collect();
+        let sql = format!(
+            "INSERT INTO versions (tenant, alert_id, version, severity, status, severity_before, status_before, recorded_at_ms)
+             SELECT tenant, alert_id, version, severity, status, severity_before, status_before, $2
+             FROM {} WHERE true ON CONFLICT (tenant, alert_id, version) DO NOTHING",
+            self.engine.rows(
+                "tenant text, alert_id text, version bigint, severity text, status text, severity_before text,
+                 status_before text"
+            )
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(batch_of(values)?)
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 

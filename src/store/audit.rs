@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{EscalationKey, Store, StoreError, escalations::key_of, int};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, restraint::Held};
 
 /// Lost walks mended by one audit.
 const MENDED_MAX: i64 = 100;
@@ -11,7 +11,8 @@ const MENDED_MAX: i64 = 100;
 /// What an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Open walks without a timer, at most the bound of one audit. There must be none (I4). They are due now.
+    /// Open walks without a timer that nobody set aside, at most the bound of one audit. There must be none (I4). They
+    /// are due now.
     pub lost: Vec<EscalationKey>,
     /// Walks that could have been handed out longer ago than it ever takes: fallback is down, or too small.
     pub late: u64,
@@ -27,11 +28,13 @@ impl Store {
             let sql = format!(
                 "WITH lost AS (
                      SELECT tenant, user_id, alert_id FROM escalations
-                     WHERE stopped IS NULL AND due_at_ms IS NULL ORDER BY opened_at_ms LIMIT $2 {})
+                     WHERE stopped IS NULL AND due_at_ms IS NULL AND coalesce(held, '') <> '{}'
+                     ORDER BY opened_at_ms LIMIT $2 {})
                  UPDATE escalations SET due_at_ms = $1, step_due_at_ms = $1, leased_until_ms = 0 FROM lost
                  WHERE escalations.tenant = lost.tenant AND escalations.user_id = lost.user_id
                      AND escalations.alert_id = lost.alert_id
                  RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id, escalations.alert_id AS alert_id",
+                Held::SetAside.as_str(),
                 self.engine.skip_locked()
             );
             let lost = sqlx::query(sqlx::AssertSqlSafe(sql))

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use tracing::warn;
 
 use super::{Failure, Store, StoreError, int, maybe_time, stored_name};
-use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey, restraint::Held};
 
 /// Due rows that cannot be handed out, tried at the most in one look.
 const PASSED_OVER_MAX: i64 = 100;
@@ -127,8 +127,8 @@ impl Store {
         .await
     }
 
-    /// Lets a walk rest that cannot be carried on, until its work is replayed or the alert changes. Only by whoever
-    /// holds this claim.
+    /// Lets a walk rest that cannot be carried on, until its work is replayed or the alert changes. It is set aside, not
+    /// lost: the auditor passes it over. Only by whoever holds this claim.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -140,9 +140,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         writing!(self, "rest_escalation", |tx| {
-            let rest = "UPDATE escalations SET due_at_ms = NULL, leased_until_ms = 0
+            let rest = "UPDATE escalations SET due_at_ms = NULL, leased_until_ms = 0, held = $5
                  WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 AND claim = $4";
-            keyed(sqlx::query(rest), key).bind(claim as i64).execute(&mut **tx).await?;
+            let rest = keyed(sqlx::query(rest), key).bind(claim as i64).bind(Held::SetAside.as_str());
+            rest.execute(&mut **tx).await?;
             self.write_notes(tx, &[(key, &format!("set aside: {why}"), now)]).await?;
             Ok(())
         })

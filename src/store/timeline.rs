@@ -7,7 +7,8 @@ use super::{
     word,
 };
 use crate::domain::{
-    AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Tenant, Timestamp, UserId, restraint::Held,
+    AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
+    restraint::Held,
 };
 
 /// An alert as it is stored.
@@ -70,6 +71,8 @@ pub struct Recipient {
     pub stopped: Option<String>,
     /// When somebody looks at it next.
     pub due_at: Option<Timestamp>,
+    /// Why it waits, if it does.
+    pub held: Option<Held>,
     /// Everything, in order.
     pub entries: Vec<TimelineEntry>,
 }
@@ -82,6 +85,9 @@ pub struct TimelineEntry {
     /// What, in one line.
     pub what: String,
 }
+
+/// Versions of an alert that are told of, the newest.
+const VERSIONS_TOLD_MAX: i64 = 100;
 
 impl Store {
     /// The alert, if it is stored.
@@ -159,11 +165,35 @@ impl Store {
             Some(user) => vec![user.clone()],
             None => self.recipients_after(tenant, alert, None, limit).await?,
         };
+        let versions = self.versions(tenant, alert).await?;
         let mut recipients = Vec::with_capacity(users.len());
         for user in users {
-            recipients.extend(self.recipient(tenant, alert, user).await?);
+            recipients.extend(self.recipient(tenant, alert, user, &versions).await?);
         }
         Ok(recipients)
+    }
+
+    /// When each later version arrived, and what it changed.
+    async fn versions(&self, tenant: &Tenant, alert: &AlertId) -> Result<Vec<TimelineEntry>, StoreError> {
+        self.in_time("versions", async {
+            let rows = sqlx::query(
+                "SELECT version, severity, status, severity_before, status_before, recorded_at_ms FROM versions
+                 WHERE tenant = $1 AND alert_id = $2 ORDER BY version DESC LIMIT $3",
+            )
+            .bind(tenant.as_str())
+            .bind(alert.as_str())
+            .bind(VERSIONS_TOLD_MAX)
+            .fetch_all(&self.read)
+            .await?;
+            let entry = |row: &AnyRow| {
+                let stand = |severity, status| Ok::<_, Failure>((word(row, severity)?, word(row, status)?));
+                let (before, after) = (stand("severity_before", "status_before")?, stand("severity", "status")?);
+                let what = arrival(int(row, "version")?, before, after);
+                Ok(TimelineEntry { at: time(row, "recorded_at_ms")?, what })
+            };
+            rows.iter().rev().map(entry).collect()
+        })
+        .await
     }
 
     /// How an alert fares with all its recipients.
@@ -230,6 +260,7 @@ impl Store {
         tenant: &Tenant,
         alert: &AlertId,
         user: UserId,
+        versions: &[TimelineEntry],
     ) -> Result<Option<Recipient>, StoreError> {
         self.in_time("timeline", async {
             let store = self;
@@ -252,6 +283,9 @@ impl Store {
             ] {
                 entries.extend(maybe_time(&row, column)?.map(|at| TimelineEntry { at, what }));
             }
+            // What came before this person was among its recipients did not come to them.
+            let recorded_at = time(&row, "recorded_at_ms")?;
+            entries.extend(versions.iter().filter(|entry| entry.at >= recorded_at).cloned());
             let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                 .fetch_all(&store.read)
                 .await?;
@@ -265,12 +299,16 @@ impl Store {
                 entries.push(TimelineEntry { at: time(note, "at_ms")?, what: text(note, "what")? });
             }
             let escalation =
-                ask("SELECT stopped, due_at_ms, opened_at_ms, absent FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                     .fetch_optional(&store.read)
                     .await?;
-            let (stopped, due_at) = match &escalation {
-                Some(row) => (maybe_text(row, "stopped")?, maybe_time(row, "due_at_ms")?),
-                None => (None, None),
+            let (stopped, due_at, held) = match &escalation {
+                Some(row) => (
+                    maybe_text(row, "stopped")?,
+                    maybe_time(row, "due_at_ms")?,
+                    maybe_text(row, "held")?.map(|_| word(row, "held")).transpose()?,
+                ),
+                None => (None, None, None),
             };
             if let Some(row) = escalation.as_ref().filter(|row| int(row, "absent").is_ok_and(|absent| absent == 1)) {
                 let what = "no session anywhere: the first wait is skipped".to_owned();
@@ -283,10 +321,30 @@ impl Store {
                 seq: int(&row, "seq")? as Seq,
                 stopped,
                 due_at,
+                held,
                 entries,
             }))
         })
         .await
+    }
+}
+
+/// That a later version came, and what it changed.
+fn arrival(version: i64, before: (Severity, Status), after: (Severity, Status)) -> String {
+    let changed = |what: &str, before: &str, after: &str| match before == after {
+        true => None,
+        false => Some(format!("{what} {before} → {after}")),
+    };
+    let changes: Vec<String> = [
+        changed("severity", before.0.as_str(), after.0.as_str()),
+        changed("status", before.1.as_str(), after.1.as_str()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match changes.is_empty() {
+        true => format!("version {version} arrived: {} and {} as before", after.0.as_str(), after.1.as_str()),
+        false => format!("version {version} arrived: {}", changes.join(", ")),
     }
 }
 

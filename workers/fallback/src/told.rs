@@ -53,6 +53,7 @@ pub(crate) fn held(held: Held, until: Timestamp) -> String {
         }
         Held::Digest => format!("held until {until}: it is told in one mail with others"),
         Held::Rate => format!("held until {until}: the tenant sends more than it may"),
+        Held::SetAside => "set aside: it cannot be carried on".to_owned(),
     }
 }
 

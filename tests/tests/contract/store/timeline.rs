@@ -2,10 +2,11 @@
 
 use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
-    ReceiptState, Status, StopReason, Timestamp,
+    ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store,
+    Act, Answer, Ask, Audit, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store,
+    TimelineEntry,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
@@ -13,6 +14,8 @@ use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tena
 on_both_engines!(
     a_whole_walk_can_be_told,
     an_alert_for_many_is_told_for_some,
+    each_version_is_told_with_what_it_changed,
+    a_walk_that_is_set_aside_is_told_and_is_not_lost,
     a_later_version_can_build_on_the_latest,
 );
 
@@ -110,6 +113,71 @@ async fn an_alert_for_many_is_told_for_some(Bed { store, .. }: &Bed) -> anyhow::
     assert_eq!(store.timeline(&acme, &a, Some(&user("dan")), 9).await?, []);
     assert_eq!(store.timeline(&acme, &alert_id("b"), None, 9).await?, []);
     assert_eq!(store.alert(&acme, &alert_id("b")).await?, None);
+    Ok(())
+}
+
+/// What happened to an alert for one person, a line each, with the seconds since the beginning.
+async fn lines(store: &Store, alert: &str, of: &str) -> anyhow::Result<Vec<String>> {
+    let told = store.timeline(&tenant("acme"), &alert_id(alert), Some(&user(of)), 1).await?.remove(0);
+    let line =
+        |entry: &TimelineEntry| format!("{:>2} {}", entry.at.as_second() - at(0).as_second(), entry.what);
+    Ok(told.entries.iter().map(line).collect())
+}
+
+async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let of = |version: u32, severity: Severity, status: Status, to: &[&str]| {
+        but(&firing("a", to), |alert| {
+            (alert.version, alert.severity, alert.status) = (version, severity, status)
+        })
+    };
+    let (critical, firing, resolved) = (Severity::Critical, Status::Firing, Status::Resolved);
+    store.record(&[of(1, Severity::Warning, firing, &["ana"])], at(0)).await?;
+    store.record(&[of(1, critical, firing, &["ana"])], at(1)).await?;
+    let two_at_once = [of(2, critical, firing, &["ana"]), of(3, critical, firing, &["ana"])];
+    store.record(&two_at_once, at(10)).await?;
+    store.record(&[of(2, Severity::Info, firing, &["ana"])], at(11)).await?;
+    store.record(&[of(5, Severity::Info, resolved, &["ana", "ben"])], at(20)).await?;
+    store.record(&[of(5, Severity::Info, resolved, &["ana", "ben"])], at(21)).await?;
+    store.record(&[of(6, critical, firing, &["ben"])], at(30)).await?;
+    let expected = [
+        " 0 recorded in the inbox; version 5 is shown",
+        "10 version 2 arrived: severity warning → critical",
+        "10 version 3 arrived: critical and firing as before",
+        "20 version 5 arrived: severity critical → info, status firing → resolved",
+        "30 version 6 arrived: severity info → critical, status resolved → firing",
+    ];
+    assert_eq!(lines(store, "a", "ana").await?, expected);
+    let of_ben = lines(store, "a", "ben").await?;
+    assert_eq!(of_ben.len(), 3, "what came before him did not come to him: {of_ben:?}");
+    Ok(())
+}
+
+/// It used to come round every minute, with a dead letter each time.
+async fn a_walk_that_is_set_aside_is_told_and_is_not_lost(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let new = firing("a", &["ana"]);
+    store.record(std::slice::from_ref(&new), at(0)).await?;
+    let claim = store.claim_due(at(30), LEASE, 1).await?.remove(0);
+    store.rest_escalation(&claim.key, claim.number, "it cannot be read", at(31)).await?;
+    let late = std::time::Duration::from_secs(60);
+    assert_eq!(store.audit(at(1_000), late).await?, Audit::default());
+    assert_eq!(store.claim_due(at(1_000), LEASE, 10).await?, []);
+    let (acme, a) = (tenant("acme"), alert_id("a"));
+    let told = store.timeline(&acme, &a, Some(&user("ana")), 1).await?.remove(0);
+    assert_eq!((told.stopped, told.due_at, told.held), (None, None, Some(Held::SetAside)));
+    assert_eq!(store.counts(&acme, &a).await?.held, [(Held::SetAside, 1)]);
+    assert_eq!(lines(store, "a", "ana").await?[1], "31 set aside: it cannot be read");
+
+    // Its work was replayed: it goes on by the same claim, and waits like any other.
+    let rest = |_: &_| Decision::new(0, at(1_001), Act::Rest(at(1_010)));
+    store.step(&ask(&claim, at(1_001), &rest), LEASE).await?;
+    let told = store.timeline(&acme, &a, Some(&user("ana")), 1).await?.remove(0);
+    assert_eq!((told.due_at, told.held), (Some(at(1_010)), None));
+    let claim = store.claim_due(at(1_010), LEASE, 1).await?.remove(0);
+    store.rest_escalation(&claim.key, claim.number, "again", at(1_011)).await?;
+    // Or the alert is over.
+    store.record(&[then(&new, Status::Resolved)], at(1_020)).await?;
+    let told = store.timeline(&acme, &a, Some(&user("ana")), 1).await?.remove(0);
+    assert_eq!((told.stopped.as_deref(), told.held), (Some("resolved"), None));
     Ok(())
 }
 

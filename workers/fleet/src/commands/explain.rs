@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 use watchbell::{
-    domain::{AlertId, UserId},
+    domain::{AlertId, UserId, restraint::Held},
     runtime::Config,
     store::{Counts, Recipient},
     wire::alert::ShownAlert,
@@ -76,6 +76,9 @@ fn fares(counts: &Counts) -> String {
 
 fn show(recipient: &Recipient) {
     let ahead = match (&recipient.stopped, recipient.due_at) {
+        (None, None) if recipient.held == Some(Held::SetAside) => {
+            "set aside: look at `watchbell dead list`, and replay it once its cause is mended".to_owned()
+        }
         (Some(reason), _) => format!("ended: {}", output::inline(reason)),
         (None, Some(due_at)) => format!("looked at again at {due_at}{}", overdue(due_at)),
         (None, None) => "nothing more will be sent".to_owned(),

@@ -3,7 +3,7 @@
 use crate::store::bed::Bed;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
-pub const GROWS: [&str; 12] = [
+pub const GROWS: [&str; 13] = [
     "alerts",
     "api_keys",
     "attempts",
@@ -16,6 +16,7 @@ pub const GROWS: [&str; 12] = [
     "presence",
     "topic_events",
     "users",
+    "versions",
 ];
 
 /// Fills a migrated, empty store: half of `rows` alerts were ana's and are over; of the others, ten went to each person,

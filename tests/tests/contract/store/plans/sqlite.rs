@@ -26,6 +26,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
         1,
         "a page of a tenant's users: every such statement has a LIMIT, or a user",
     ),
+    ("sqlite_autoindex_versions_1", 2, "the versions of one alert, LIMIT"),
     ("attempts_by_alert", 2, "one alert's attempts, which grow with its audience only"),
     ("notes_by_alert", 3, "one walk's notes"),
     ("inbox_by_alert", 2, "a page of one alert's audience"),
