@@ -65,6 +65,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Whether the broker can be reached and takes publishes at the moment.
     fn is_ready(&self) -> bool;
 
+    /// Whether a publish is confirmed only when its alert is in the store. Then the store is what it waits for.
+    fn confirms_what_is_recorded(&self) -> bool {
+        false
+    }
+
     /// Why it does not, when it does not: what `/readyz` shows.
     fn obstacle(&self) -> Option<Fault> {
         (!self.is_ready()).then(|| Fault::passing("the broker takes no publishes"))

@@ -2,7 +2,9 @@
 //!
 //! A database's own message may name the user, the host or a value, so none is passed on (I12).
 
-use super::dialect::Engine;
+use std::io;
+
+use super::{dialect::Engine, place::moved};
 use crate::runtime::health::{Fault, chain};
 
 /// The cause of `error`, with its remedy.
@@ -16,6 +18,7 @@ pub(super) fn fault_of(engine: Engine, error: &sqlx::Error) -> Fault {
         (Engine::Postgres, sqlx::Error::Database(error)) => {
             of_postgres(error.code().as_deref().unwrap_or_default())
         }
+        (Engine::Sqlite, sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => moved(),
         (Engine::Sqlite, sqlx::Error::Database(error)) => {
             of_sqlite(error.code().and_then(|code| code.parse().ok()).unwrap_or_default())
         }

@@ -55,6 +55,7 @@ mod fault;
 mod history;
 mod inbox;
 mod look;
+mod place;
 mod preferences;
 mod presence;
 mod receipts;
@@ -88,6 +89,7 @@ use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
+use place::Place;
 use writing::Writes;
 
 pub use audit::Audit;
@@ -137,6 +139,8 @@ pub struct Store {
     connections: Arc<AtomicU64>,
     /// Whether writes work.
     writes: Arc<Writes>,
+    /// Whether SQLite's file is still where it was.
+    place: Arc<Place>,
 }
 
 impl std::fmt::Debug for Store {
@@ -157,8 +161,9 @@ impl Store {
         let url = config.url.expose();
         let engine = Engine::of_url(url)?;
         let (made, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(Writes::default()));
+        let place = Arc::new(Place::of(engine, url));
         let pool = |connections: u32| {
-            let made = Arc::clone(&made);
+            let (made, place) = (Arc::clone(&made), Arc::clone(&place));
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(5))
@@ -166,6 +171,7 @@ impl Store {
                 .test_before_acquire(true)
                 .after_connect(move |connection, _| {
                     made.fetch_add(1, Ordering::Relaxed);
+                    place.remember();
                     Box::pin(async move {
                         for statement in engine.session_settings() {
                             sqlx::query(*statement).execute(&mut *connection).await?;
@@ -190,7 +196,7 @@ impl Store {
                 (write.connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
             }
         };
-        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes })
+        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes, place })
     }
 
     /// The address of a SQLite store in a file, made when it is not there.
@@ -205,6 +211,7 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Tx, Failure> {
+        self.place.check()?;
         Ok(self.write.begin_with(self.engine.begin_write()).await?)
     }
 
@@ -217,7 +224,10 @@ impl Store {
         tries: u32,
     ) -> Option<Result<T, Failure>> {
         let done = match done {
-            Ok(value) => tx.commit().await.map(|()| value).map_err(Failure::from),
+            // What is committed to a file that nobody will find again is not stored (I1).
+            Ok(value) => {
+                tx.commit().await.and_then(|()| self.place.check()).map(|()| value).map_err(Failure::from)
+            }
             Err(failure) => Err(failure), // Dropping a transaction rolls it back.
         };
         match done {

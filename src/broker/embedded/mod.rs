@@ -44,7 +44,7 @@ impl EmbeddedBroker {
     /// Reads what is parked in `dir`, which has to exist. Without a folder nothing outlives the process.
     ///
     /// # Errors
-    /// When a file of parked messages cannot be read or written; the message says which line.
+    /// When a file of parked messages cannot be read or written. A line of it that cannot be read is moved to another file.
     pub fn open(dir: Option<PathBuf>) -> anyhow::Result<Arc<Self>> {
         let parked = |queue| Queue::new(queue, PARKED_MESSAGES_MAX, None);
         let (rejected, dead) = (parked(WorkQueue::Rejected), parked(WorkQueue::Dead));
@@ -122,6 +122,10 @@ impl Broker for EmbeddedBroker {
 
     async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError> {
         Ok(self.queue(queue).depth())
+    }
+
+    fn confirms_what_is_recorded(&self) -> bool {
+        true
     }
 
     fn is_ready(&self) -> bool {

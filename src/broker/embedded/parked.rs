@@ -3,7 +3,8 @@
 //! What holds here:
 //! - A line is synced to disk before its writer hears `Ok`.
 //! - Settling appends a line too; opening the file writes it anew without what was settled.
-//! - A line that a crash cut short was never confirmed, and is dropped when the file is opened.
+//! - A line that a crash cut short was never confirmed, and is dropped when the file is opened. Any other that cannot be
+//!   read, because somebody edited the file or a newer version wrote it, is moved to a file beside it, and the rest is read.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::broker::{Envelope, Message};
 
@@ -62,11 +64,12 @@ impl ParkedFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
-        let parked = read(&text).with_context(|| format!("reading {}", path.display()))?;
-        let next_number = parked.keys().next_back().map_or(0, |last| last + 1);
+        let Parked { messages: parked, unreadable } = read(&text);
+        keep(path, &unreadable)?;
+        let next_number = parked.len() as u64;
         let (file, len) = write_anew(path, &parked).with_context(|| format!("writing {}", path.display()))?;
         let open = Open { file, len, next_number };
-        Ok((Self(Arc::new(Mutex::new(open))), parked.into_iter().collect()))
+        Ok((Self(Arc::new(Mutex::new(open))), (0..).zip(parked).collect()))
     }
 
     /// Gives the number to settle it by.
@@ -111,34 +114,71 @@ impl Open {
     }
 }
 
-/// Everything parked and not settled, by number.
-fn read(text: &[u8]) -> anyhow::Result<BTreeMap<u64, Message>> {
-    let mut parked = BTreeMap::new();
-    // What follows the last line's end is empty, or was cut short by a crash.
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
+/// What a file holds.
+struct Parked<'a> {
+    /// Everything that is not settled, in the order of its numbers.
+    messages: Vec<Message>,
+    /// The lines that cannot be read, each with its number.
+    unreadable: Vec<(usize, &'a [u8])>,
+}
+
+fn read(text: &[u8]) -> Parked<'_> {
+    let (mut parked, mut unreadable) = (BTreeMap::new(), Vec::new());
+    // What follows the last line's end is empty, or was cut short by a crash. An editor may have left the end out.
+    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let is_whole = serde_json::from_slice::<Line>(&text[end..]).is_ok();
+    let whole = if is_whole { text } else { &text[..end] };
     for (index, line) in whole.split(|byte| *byte == b'\n').enumerate() {
-        if line.is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let line: Line = serde_json::from_slice(line).with_context(|| format!("line {}", index + 1))?;
-        match line {
-            Line::Settled { settled } => drop(parked.remove(&settled)),
-            Line::Parked { number, message_id, content_type, headers, body } => {
-                let body = body.bytes().with_context(|| format!("line {}", index + 1))?;
+        match serde_json::from_slice(line) {
+            Ok(Line::Settled { settled }) => drop(parked.remove(&settled)),
+            Ok(Line::Parked { number, message_id, content_type, headers, body }) => {
                 let envelope = Envelope::default();
-                parked.insert(number, Message { message_id, content_type, headers, body, envelope });
+                let message =
+                    body.bytes().map(|body| Message { message_id, content_type, headers, body, envelope });
+                match message {
+                    // Two of one number are two messages: somebody put files together.
+                    Ok(message) => parked.entry(number).or_insert_with(Vec::new).push(message),
+                    Err(_) => unreadable.push((index + 1, line)),
+                }
             }
+            Err(_) => unreadable.push((index + 1, line)),
         }
     }
-    Ok(parked)
+    Parked { messages: parked.into_values().flatten().collect(), unreadable }
+}
+
+/// Moves lines that cannot be read to a file beside it, where they wait for somebody: nothing is thrown away.
+fn keep(path: &Path, lines: &[(usize, &[u8])]) -> anyhow::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let beside = path.with_extension("ndjson.unreadable");
+    let mut text = Vec::new();
+    for (number, line) in lines {
+        warn!(
+            line = number, file = %path.display(), kept_in = %beside.display(),
+            "A line of the parked messages cannot be read: it is kept in another file, and the rest is read"
+        );
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    let written = File::options()
+        .create(true)
+        .append(true)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+    written.with_context(|| format!("writing {}", beside.display()))
 }
 
 /// Into a file beside it, which then takes its place: a crash leaves the old one or the new one.
-fn write_anew(path: &Path, parked: &BTreeMap<u64, Message>) -> anyhow::Result<(File, u64)> {
+fn write_anew(path: &Path, parked: &[Message]) -> anyhow::Result<(File, u64)> {
     let beside = path.with_extension("ndjson.new");
     let mut text = Vec::new();
-    for (number, message) in parked {
-        serde_json::to_writer(&mut text, &Line::parked(*number, message))?;
+    for (number, message) in (0..).zip(parked) {
+        serde_json::to_writer(&mut text, &Line::parked(number, message))?;
         text.push(b'\n');
     }
     let mut file = File::create(&beside)?;
@@ -172,6 +212,8 @@ impl Body {
         match self {
             Self::Body(text) => Ok(Bytes::from(text)),
             Self::BodyHex(hex) => {
+                let is_hex = hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+                anyhow::ensure!(is_hex, "body_hex");
                 let pairs = hex.as_bytes().chunks(2);
                 let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair)?, 16).context("body_hex");
                 pairs.map(byte).collect::<anyhow::Result<Vec<u8>>>().map(Bytes::from)

@@ -6,6 +6,8 @@
 //! - [`publish`] answers `Ok` only when all were confirmed. After anything else some may have been, which the same
 //!   ids make harmless (I2).
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
@@ -14,6 +16,7 @@ use tracing::{debug, error};
 use watchbell::{
     broker::{Address, Message, PublishError},
     domain::{Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
+    runtime::health::Seen,
     wire::{
         Problem,
         alert::{Defaults, encode_alert},
@@ -134,11 +137,23 @@ pub async fn publish(
     };
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
-    answer(what, &outcomes)
+    answer(what, &outcomes, &waits_for(shared, &outcomes).await)
+}
+
+/// What did not answer in time. Where a publish is confirmed only once it is recorded, that is the store.
+async fn waits_for(shared: &Shared, outcomes: &[Result<(), PublishError>]) -> Cow<'static, str> {
+    let is_late = outcomes.iter().any(|outcome| matches!(outcome, Err(PublishError::Unavailable(_))));
+    if !is_late || !shared.ingest.broker.confirms_what_is_recorded() {
+        return "The broker".into();
+    }
+    match shared.ingest.store.look().await.store {
+        Seen::Failing(fault) => format!("The store does not work ({}) and", fault.cause).into(),
+        _ => "The store".into(),
+    }
 }
 
 /// What the producer hears. One that is not confirmed decides for all.
-fn answer(what: What, outcomes: &[Result<(), PublishError>]) -> Result<(), Problem> {
+fn answer(what: What, outcomes: &[Result<(), PublishError>], who: &str) -> Result<(), Problem> {
     let confirmed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused = outcomes.len() - confirmed;
     what.count("accepted", confirmed);
@@ -149,11 +164,11 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>]) -> Result<(), Probl
     };
     let detail = match (confirmed, outcomes.len()) {
         (_, 1) => format!(
-            "The broker did not confirm the {what} in time, it may have arrived. Send it again with the same id or \
+            "{who} did not confirm the {what} in time, it may have arrived. Send it again with the same id or \
              `Idempotency-Key`: a copy changes nothing."
         ),
         (confirmed, all) => format!(
-            "The broker confirmed {confirmed} of {all} {what}s in time. Send all of them again with the same ids or \
+            "{who} confirmed {confirmed} of {all} {what}s in time. Send all of them again with the same ids or \
              `Idempotency-Key`: copies change nothing."
         ),
     };
@@ -161,7 +176,7 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>]) -> Result<(), Probl
         PublishError::Unavailable(_) => {
             what.count("unavailable", refused);
             // Readiness tells of it once, and metrics count.
-            debug!(refused, confirmed, "The broker did not confirm {refused} {what}s in time");
+            debug!(refused, confirmed, "{who} did not confirm {refused} {what}s in time");
             Err(Problem::unavailable(detail, RETRY_AFTER_S))
         }
         PublishError::Unroutable => {
@@ -232,7 +247,7 @@ mod tests {
             ("no queue is 503 too", vec![lost], Some((503, one))),
             ("never accepted", vec![ok, late, long], Some((413, "The alert has 9 bytes"))),
         ] {
-            let answer = answer(What::Alert, &outcomes).err();
+            let answer = answer(What::Alert, &outcomes, "The broker").err();
             assert_eq!(
                 answer.as_ref().map(|problem| problem.status),
                 expected.map(|(status, _)| status),

@@ -127,7 +127,7 @@ async fn lines(store: &Store, alert: &str, of: &str) -> anyhow::Result<Vec<Strin
 async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let of = |version: u32, severity: Severity, status: Status, to: &[&str]| {
         but(&firing("a", to), |alert| {
-            (alert.version, alert.severity, alert.status) = (version, severity, status)
+            (alert.version, alert.severity, alert.status) = (version, severity, status);
         })
     };
     let (critical, firing, resolved) = (Severity::Critical, Status::Firing, Status::Resolved);

@@ -1,11 +1,14 @@
 //! `watchbell tail`: a real client of the session protocol, in a terminal.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
 use crate::{cli::TailArgs, output, up::Demo};
@@ -13,6 +16,8 @@ use crate::{cli::TailArgs, output, up::Demo};
 /// The first wait before coming back, doubling up to [`WAIT_MAX`], each with full jitter.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long saying goodbye may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -22,6 +27,8 @@ enum End {
     Enough,
     /// A close code and its reason, or a lost connection.
     Closed(Option<(u16, String)>),
+    /// The server is leaving, and it was this session's turn to move.
+    Moves,
 }
 
 pub(crate) async fn run(args: TailArgs) -> anyhow::Result<()> {
@@ -33,6 +40,10 @@ pub(crate) async fn run(args: TailArgs) -> anyhow::Result<()> {
         match connect_async(&url).await {
             Ok((socket, _)) => match tail.follow(socket).await? {
                 End::Enough => return Ok(()),
+                End::Moves => {
+                    wait = WAIT_MIN;
+                    continue;
+                }
                 End::Closed(Some((code @ 4000..4100, reason))) => {
                     bail!("the server closed the session for good: {code} {reason}")
                 }
@@ -79,7 +90,23 @@ impl Tail {
     async fn follow(&mut self, mut socket: Socket) -> anyhow::Result<End> {
         let auth = json!({"type": "auth", "token": self.token, "cursor": self.cursor});
         socket.send(Message::text(auth.to_string())).await?;
-        while let Some(message) = socket.next().await {
+        let mut moves_at: Option<Instant> = None;
+        loop {
+            let move_on = async {
+                match moves_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            let message = tokio::select! {
+                message = socket.next() => message,
+                () = move_on => {
+                    // It leaves either way, so it does not matter how the farewell goes.
+                    let _ = timeout(FAREWELL_MAX, socket.close(None)).await;
+                    return Ok(End::Moves);
+                }
+            };
+            let Some(message) = message else { break };
             let text = match message {
                 Ok(Message::Text(text)) => text,
                 Ok(Message::Close(frame)) => {
@@ -90,6 +117,10 @@ impl Tail {
             };
             for line in text.lines() {
                 let frame: Value = serde_json::from_str(line).context("the server sent what is not JSON")?;
+                if frame["type"] == "goaway" {
+                    // Until then it goes on reading.
+                    moves_at = Some(Instant::now() + wait_before_moving(&frame, rand::random()));
+                }
                 if let Some(answer) = self.take(line, &frame) {
                     socket.send(Message::text(answer.to_string())).await?;
                 }
@@ -126,6 +157,12 @@ impl Tail {
     }
 }
 
+/// How long a session that is told to move stays: spread over the window that the server gives, by `spread` from 0 to 1.
+fn wait_before_moving(goaway: &Value, spread: f64) -> Duration {
+    let ms = |field: &str| Duration::from_millis(goaway[field].as_u64().unwrap_or_default()).min(WAIT_MAX);
+    ms("after_ms") + ms("within_ms").mul_f64(spread)
+}
+
 fn describe(kind: &str, frame: &Value) -> String {
     let text = |value: &Value| output::inline(value.as_str().unwrap_or_default()).into_owned();
     match kind {
@@ -151,8 +188,68 @@ fn describe(kind: &str, frame: &Value) -> String {
             format!("{:>6}  {} {}", frame["seq"].to_string(), text(&frame["state"]), frame["alerts"])
         }
         "resync" => format!("told to fetch the inbox: {}", text(&frame["reason"])),
-        "goaway" => "the server is leaving; moving".to_owned(),
+        "goaway" => "the server is leaving; moving when it is this session's turn".to_owned(),
         "error" => format!("refused: {}", text(&frame["title"])),
         other => format!("{other} {frame}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    use super::*;
+
+    #[test]
+    fn a_session_moves_within_the_window_it_was_given() {
+        let secs = Duration::from_secs;
+        for (why, frame, spread, expected) in [
+            ("at once", json!({"after_ms": 0, "within_ms": 0}), 0.5, secs(0)),
+            ("at the beginning", json!({"after_ms": 2_000, "within_ms": 16_000}), 0.0, secs(2)),
+            ("in the midst", json!({"after_ms": 2_000, "within_ms": 16_000}), 0.5, secs(10)),
+            ("not said", json!({}), 1.0, secs(0)),
+            ("without end", json!({"after_ms": u64::MAX, "within_ms": u64::MAX}), 1.0, 2 * WAIT_MAX),
+        ] {
+            assert_eq!(wait_before_moving(&frame, spread), expected, "{why}");
+        }
+    }
+
+    /// A server that is leaving and never closes the connection itself.
+    #[tokio::test]
+    async fn a_session_that_is_told_to_move_moves_and_goes_on_from_its_cursor() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (first, _) = listener.accept().await.unwrap();
+            let mut first = accept_async(first).await.unwrap();
+            first.next().await.unwrap().unwrap();
+            let frames = [
+                json!({"type": "hello", "cursor": "c-7"}),
+                json!({"type": "goaway", "after_ms": 0, "within_ms": 0, "reason": "drain"}),
+            ];
+            for frame in frames {
+                first.send(Message::text(frame.to_string())).await.unwrap();
+            }
+            let (second, _) = listener.accept().await.unwrap();
+            let mut second = accept_async(second).await.unwrap();
+            let auth = second.next().await.unwrap().unwrap().into_text().unwrap();
+            let alert = json!({"type": "alert", "cursor": "c-8", "state": "seen", "alert": {"id": "a"}});
+            second.send(Message::text(alert.to_string())).await.unwrap();
+            serde_json::from_str::<Value>(&auth).unwrap()["cursor"].clone()
+        });
+        let args = TailArgs {
+            url: Some(format!("http://{address}")),
+            token: Some("token".into()),
+            user: None,
+            cursor: None,
+            seen: false,
+            json: true,
+            count: Some(1),
+            data: "unused".into(),
+        };
+        timeout(Duration::from_secs(30), run(args)).await.expect("it moves").unwrap();
+        assert_eq!(server.await.unwrap(), "c-7");
     }
 }

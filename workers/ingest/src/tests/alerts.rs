@@ -192,7 +192,7 @@ async fn what_the_broker_does_not_confirm_is_not_accepted() {
     assert_eq!(begun.elapsed().as_secs(), 5, "one deadline for all of a request");
     let (status, detail) = answer.problem();
     assert_eq!(status, 503);
-    assert!(detail.starts_with("The broker confirmed 0 of 600 alerts in time."), "{detail}");
+    assert!(detail.starts_with("The store confirmed 0 of 600 alerts in time."), "{detail}");
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn an_event_that_nobody_confirms_is_not_accepted() {
     let fixture = Fixture::within(Dispatch::Absent, limits).await;
     let (status, detail) = fixture.post(URI, json!({"type": "t"})).await.problem();
     assert_eq!(status, 503);
-    assert!(detail.starts_with("The broker did not confirm the event in time"), "{detail}");
+    assert!(detail.starts_with("The store did not confirm the event in time"), "{detail}");
 }
 
 #[tokio::test]
