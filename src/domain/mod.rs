@@ -8,19 +8,23 @@
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], the inbox and
 //! its change number in [`inbox`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
+//! What is checked once, where it enters: [`names`], [`push_token`], [`email`], and how a [`text`] looks.
 
 pub mod alert;
 pub mod attempt;
 pub mod device;
+pub mod email;
 pub mod inbox;
 pub mod internet;
 pub mod names;
 pub mod next_step;
 pub mod policy;
 pub mod preferences;
+pub mod push_token;
 pub mod receipt;
 pub mod restraint;
 pub mod secret;
+pub mod text;
 pub mod topic;
 
 pub use alert::{Alert, Audience, Severity, Status};

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use serde::Deserialize;
 
 use super::config::{maybe_secret, secret};
-use crate::domain::Secret;
+use crate::domain::{Secret, email::email_address};
 
 /// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
 #[derive(Debug, Clone, Deserialize)]
@@ -127,6 +127,12 @@ impl EmailSection {
             "tls must be none, starttls or implicit"
         );
         ensure!(self.username.is_some() == self.password.is_some(), "username and password go together");
+        // fallback, which writes it, parses it whole.
+        let address = self.from.rsplit_once('<').map_or(&*self.from, |(_, rest)| rest.trim_end_matches('>'));
+        ensure!(!self.from.contains(char::is_control), "from must be one line");
+        if let Err(why) = email_address(address) {
+            bail!("from, such as `Watchbell <alerts@example.org>`: its address {why}");
+        }
         Ok(())
     }
 }

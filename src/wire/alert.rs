@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{number::whole_or_null, objects::Objects};
-use crate::domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds};
+use crate::domain::{
+    Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds, text::is_invisible,
+};
 
 /// Why an alert or an event was refused: which field, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -197,8 +199,9 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         return Err(InvalidAlert::new("version", "counts from 1"));
     }
     let title = text("title", Some(raw.title), bounds::TITLE_CHARS_MAX)?.unwrap_or_default();
-    if title.trim().is_empty() {
-        return Err(InvalidAlert::new("title", "must not be empty"));
+    if is_invisible(&title) {
+        let but = if title.trim().is_empty() { "" } else { ": it has no character that can be seen" };
+        return Err(InvalidAlert::new("title", format!("must not be empty{but}")));
     }
     if let Some(url) = &raw.url {
         let web = url.starts_with("https://") || url.starts_with("http://");

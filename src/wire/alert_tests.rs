@@ -85,6 +85,14 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (json!({"title": "t"}), "to: is missing, and must be given"),
         (json!({"to": {}, "title": "t"}), "to: names nobody: give users, groups or everyone"),
         (with("title", json!("  ")), "title: must not be empty"),
+        (
+            with("title", json!("\u{200b}\u{2060} \u{3164}\u{fe0f}")),
+            "title: must not be empty: it has no character that can be seen",
+        ),
+        (
+            with("title", json!("\u{301}\u{202e}")),
+            "title: must not be empty: it has no character that can be seen",
+        ),
         (with("title", json!(7)), "title: has the wrong type: expected a string"),
         (with("title", json!("x".repeat(257))), "title: has more than 256 characters"),
         (with("title", json!("a\0b")), "title: must not contain control characters"),

@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{
     Event, EventId, Tenant, Topic, TopicKey,
     alert::bounds::TITLE_CHARS_MAX,
+    text::is_invisible,
     topic::bounds::{EVENT_BYTES_MAX, KEEP_MAX, TYPE_CHARS_MAX},
 };
 
@@ -98,7 +99,7 @@ fn checked(raw: EventV1, defaults: &EventDefaults) -> Result<Event, InvalidAlert
         })?,
     };
     let kind = alert::text("type", Some(raw.r#type), TYPE_CHARS_MAX)?.unwrap_or_default();
-    if kind.trim().is_empty() {
+    if is_invisible(&kind) {
         return Err(InvalidAlert::new("type", "must not be empty"));
     }
     let keep = u16::try_from(raw.keep.unwrap_or(0)).ok().filter(|keep| *keep <= KEEP_MAX);

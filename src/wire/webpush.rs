@@ -2,9 +2,19 @@
 //!
 //! Source: <https://www.w3.org/TR/push-api/#dom-pushsubscription-tojson>.
 
+use aws_lc_rs::agreement::{ECDH_P256, ParsedPublicKey, UnparsedPublicKey};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
+use super::InvalidAlert;
 use crate::domain::Secret;
+
+/// Bytes of an uncompressed point on P-256 (RFC 8291, section 3.1).
+const POINT_BYTES: usize = 65;
+/// What an uncompressed point begins with (SEC 1, section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
+/// Bytes of the secret of a subscription (RFC 8291, section 3.2).
+const AUTH_BYTES: usize = 16;
 
 /// Where a browser's push service takes pushes for it, and how they are encrypted for that browser.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +32,33 @@ pub struct SubscriptionKeysV1 {
     pub p256dh: String,
     /// 16 bytes that only it and the sender know.
     pub auth: String,
+}
+
+impl SubscriptionKeysV1 {
+    /// The keys in their one form, base64url without padding: what browsers give. The other alphabet of base64 and
+    /// padding, which pages make that encode them by themselves, are taken.
+    ///
+    /// # Errors
+    /// Names the key that cannot be one, without repeating it (I12).
+    pub fn checked(&self) -> Result<Self, InvalidAlert> {
+        let point = decode("keys.p256dh", &self.p256dh, POINT_BYTES)?;
+        let is_point = point.first() == Some(&UNCOMPRESSED)
+            && ParsedPublicKey::try_from(UnparsedPublicKey::new(&ECDH_P256, &point)).is_ok();
+        if !is_point {
+            let problem = "is no point of the curve P-256: send what PushSubscription.toJSON() gives";
+            return Err(InvalidAlert::new("keys.p256dh", problem));
+        }
+        let auth = decode("keys.auth", &self.auth, AUTH_BYTES)?;
+        let encode = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        Ok(Self { p256dh: encode(point), auth: encode(auth) })
+    }
+}
+
+fn decode(field: &str, text: &str, len: usize) -> Result<Vec<u8>, InvalidAlert> {
+    let text = text.trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == len);
+    let problem = || format!("must be {len} bytes in base64url, as PushSubscription.toJSON() gives them");
+    bytes.ok_or_else(|| InvalidAlert::new(field, problem()))
 }
 
 /// It does not print (I12).
@@ -52,4 +89,45 @@ fn a_subscription_is_a_token_and_does_not_print() {
     assert_eq!(SubscriptionV1::of_token(&subscription.to_token()).unwrap(), subscription);
     assert!(!format!("{subscription:?}").contains("c4nary"));
     assert_eq!(SubscriptionV1::of_token(&Secret::from("740f")), None);
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn keys_have_one_form() {
+    // The subscription of RFC 8291, appendix A.
+    const POINT: &str =
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+    let (padded, other) = (format!("{POINT}="), POINT.replace('-', "+").replace('_', "/"));
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let point = BASE64_URL_SAFE_NO_PAD.decode(POINT).unwrap();
+    let off_curve = encode(&[&[4][..], &[7; 64]].concat());
+    let compressed = encode(&[&[2 + (point[64] & 1)][..], &point[1..33]].concat());
+    let hybrid = encode(&[&[6 + (point[64] & 1)][..], &point[1..]].concat());
+    let (longer, shorter, zeros) =
+        (encode(&[point.clone(), vec![0]].concat()), encode(&point[..64]), encode(&[0; 65]));
+    for (why, p256dh, auth, wrong) in [
+        ("as a browser gives them", POINT, AUTH, None),
+        ("padded", &*padded, "BTBZMqHH6r4Tts7J_aSIgg==", None),
+        ("in the other alphabet", &*other, "BTBZMqHH6r4Tts7J/aSIgg==", None),
+        ("a point beside the curve", &*off_curve, AUTH, Some("keys.p256dh")),
+        ("a compressed point", &*compressed, AUTH, Some("keys.p256dh")),
+        ("a hybrid point", &*hybrid, AUTH, Some("keys.p256dh")),
+        ("the point at infinity", &*zeros, AUTH, Some("keys.p256dh")),
+        ("a byte too many", &*longer, AUTH, Some("keys.p256dh")),
+        ("a byte too few", &*shorter, AUTH, Some("keys.p256dh")),
+        ("the keys swapped", AUTH, POINT, Some("keys.p256dh")),
+        ("nothing", "", AUTH, Some("keys.p256dh")),
+        ("not base64", "not base64!", AUTH, Some("keys.p256dh")),
+        ("a secret too short", POINT, "BTBZ", Some("keys.auth")),
+        ("no secret", POINT, "", Some("keys.auth")),
+    ] {
+        let given = SubscriptionKeysV1 { p256dh: p256dh.into(), auth: auth.into() };
+        let expected = SubscriptionKeysV1 { p256dh: POINT.into(), auth: AUTH.into() };
+        match (given.checked(), wrong) {
+            (Ok(keys), None) => assert!(keys == expected, "{why}"),
+            (Err(error), Some(field)) => assert_eq!(error.field, field, "{why}"),
+            (found, _) => panic!("{why}: {:?}", found.err()),
+        }
+    }
 }

@@ -48,7 +48,8 @@ fn inputs(number: usize) -> Vec<Input> {
         "labels": {"env": "prod"}, "data": {"note": "n"},
     });
     let event = json!({"type": "t", "data": {"note": "n"}, "keep": 1});
-    let device = json!({"service": "fcm", "token": format!("token-{number}-0123456789abcdef")});
+    let device =
+        json!({"service": "fcm", "token": format!("token-{number}:0123456789abcdef0123456789abcdef")});
     let preferences = json!({"quiet": {"zone": "UTC", "windows": [{"from": "00:00", "to": "01:00"}]}});
     let by_user = |method, path: String, body, texts| Input { method, path, by_user: true, body, texts };
     vec![

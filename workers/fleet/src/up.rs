@@ -248,7 +248,7 @@ async fn furnish(
             PushService::Apns => {
                 format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
-            PushService::Fcm | PushService::WebPush => format!("demo-{name}:phone"),
+            PushService::Fcm | PushService::WebPush => format!("demo-{name}:phone-{}", "0".repeat(32)),
         };
         let device = Device {
             id: DeviceId::parse(format!("{name}-phone"))?,

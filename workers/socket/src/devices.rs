@@ -17,6 +17,7 @@ use watchbell::{
         alert::UnknownWord,
         device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
         internet::is_public,
+        push_token::{UnusableToken, apns_token, fcm_token},
     },
     wire::{
         Problem,
@@ -60,7 +61,8 @@ pub(crate) async fn put(
         body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
     let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
     let token = match service {
-        PushService::Apns | PushService::Fcm => phone_token(body.token)?,
+        PushService::Apns => phone_token(body.token, apns_token)?,
+        PushService::Fcm => phone_token(body.token, fcm_token)?,
         PushService::WebPush => browser_token(body.endpoint, body.keys, socket.0.webpush.as_ref())?,
     };
     let device = Device {
@@ -137,13 +139,12 @@ fn shown(device: &Device) -> serde_json::Value {
     })
 }
 
-fn phone_token(token: Option<String>) -> Result<Secret, Problem> {
-    let token = token.unwrap_or_default();
-    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || token.chars().any(char::is_control) {
-        let bounds = format!("must have 1 to {TOKEN_BYTES_MAX} bytes, as the device gave it");
-        return Err(Problem::invalid("token", bounds));
-    }
-    Ok(Secret::from(token))
+fn phone_token(
+    token: Option<String>,
+    check: fn(&str) -> Result<String, UnusableToken>,
+) -> Result<Secret, Problem> {
+    let token = check(&token.unwrap_or_default());
+    token.map(Secret::from).map_err(|why| Problem::invalid("token", why.to_string()))
 }
 
 fn browser_token(
@@ -157,17 +158,10 @@ fn browser_token(
             "browsers are not sent to here: [webpush] is not configured",
         ));
     };
-    let endpoint = endpoint.unwrap_or_default();
-    check_endpoint(&endpoint, webpush.private_endpoints).map_err(|why| Problem::invalid("endpoint", why))?;
+    let endpoint = endpoint_of(&endpoint.unwrap_or_default(), webpush.private_endpoints)
+        .map_err(|why| Problem::invalid("endpoint", why))?;
     let keys = keys.ok_or_else(|| Problem::invalid("keys", "must be given, as the browser gave them"))?;
-    // 65 and 16 bytes in base64url; whether they are a point of the curve shows when they are used.
-    for (field, text, chars) in [("keys.p256dh", &keys.p256dh, 87), ("keys.auth", &keys.auth, 22)] {
-        let text = text.trim_end_matches('=');
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        if text.len() != chars || !plain {
-            return Err(Problem::invalid(field, format!("must be {chars} characters of base64url")));
-        }
-    }
+    let keys = keys.checked().map_err(|wrong| Problem::invalid(wrong.field, wrong.problem))?;
     let token = SubscriptionV1 { endpoint, keys }.to_token();
     match token.expose().len() {
         0..=TOKEN_BYTES_MAX => Ok(token),
@@ -176,25 +170,43 @@ fn browser_token(
 }
 
 /// An endpoint is a client's word for where fallback shall call: `https`, and no address of a private network.
-/// A name that leads there is found out when it is looked up, in fallback.
-fn check_endpoint(endpoint: &str, private_allowed: bool) -> Result<(), &'static str> {
-    let uri: Uri = endpoint.parse().map_err(|_| "must be the address that the browser gave")?;
-    let authority = uri.authority().ok_or("must be the address that the browser gave")?;
+/// A name that leads there is found out when it is looked up, in fallback. Gives its one form: scheme and host in lower
+/// case, without the port that is meant anyway.
+fn endpoint_of(endpoint: &str, private_allowed: bool) -> Result<String, &'static str> {
+    const AS_GIVEN: &str = "must be the address that the browser gave";
+    // An address has no characters outside ASCII and no blanks; some parsers mend both in silence.
+    if !endpoint.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return Err(AS_GIVEN);
+    }
+    let uri: Uri = endpoint.parse().map_err(|_| AS_GIVEN)?;
+    let authority = uri.authority().ok_or(AS_GIVEN)?;
     if uri.scheme_str() != Some("https") {
         return Err("must be https");
     }
     if authority.as_str().contains('@') {
         return Err("must not hold a name or a password");
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let private = match host.parse::<IpAddr>() {
+    let host = authority.host().to_ascii_lowercase();
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    // A name that ends in a number is an address in other words (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+    let ends_in_a_number =
+        name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
+    let private = match name.parse::<IpAddr>() {
         Ok(address) => !is_public(address),
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || !host.contains('.'),
+        Err(_) => {
+            name == "localhost" || name.ends_with(".localhost") || !name.contains('.') || ends_in_a_number
+        }
     };
-    match private && !private_allowed {
-        true => Err("must be on the public internet"),
-        false => Ok(()),
+    if private && !private_allowed {
+        return Err("must be on the public internet");
     }
+    let port = authority.port_u16().filter(|port| *port != 443).map(|port| format!(":{port}"));
+    // A fragment, which says nothing to a server, is not part of it.
+    Ok(format!(
+        "https://{host}{}{}",
+        port.unwrap_or_default(),
+        uri.path_and_query().map_or("/", |path| path.as_str())
+    ))
 }
 
 #[cfg(test)]
@@ -219,8 +231,26 @@ mod tests {
             ("a path", "/wpush/v2/x", false, false),
             ("nothing", "", false, false),
             ("not encrypted, although private", "http://127.0.0.1/x", true, false),
+            ("a blank", "https://push.example.org/a b", false, false),
+            ("a line break", "https://push.example.org/\nx", false, false),
+            ("another script", "https://push.example.org/ż", false, false),
+            ("loopback in other words", "https://0x7f.1/x", false, false),
         ] {
-            assert_eq!(check_endpoint(endpoint, private_allowed).is_ok(), expected, "{why}: {endpoint}");
+            assert_eq!(endpoint_of(endpoint, private_allowed).is_ok(), expected, "{why}: {endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_one_form() {
+        for (why, endpoint, expected) in [
+            ("as it should be", "https://push.example.org/x/Ab?c=D", "https://push.example.org/x/Ab?c=D"),
+            ("capitals in the host", "HTTPS://Push.Example.Org/x", "https://push.example.org/x"),
+            ("the port that is meant anyway", "https://push.example.org:443/x", "https://push.example.org/x"),
+            ("another port", "https://push.example.org:8443/x", "https://push.example.org:8443/x"),
+            ("a fragment", "https://push.example.org/x#y", "https://push.example.org/x"),
+            ("what is encoded stays so", "https://push.example.org/a%3Ab", "https://push.example.org/a%3Ab"),
+        ] {
+            assert_eq!(endpoint_of(endpoint, false).as_deref(), Ok(expected), "{why}");
         }
     }
 
@@ -228,8 +258,12 @@ mod tests {
     fn a_subscription_is_checked_by_field() {
         let open = BrowserPush { public_key: String::new(), private_endpoints: false };
         let endpoint = || Some("https://push.example.org/x".to_owned());
-        let keys = |p256dh: usize, auth: usize| {
-            Some(SubscriptionKeysV1 { p256dh: "B".repeat(p256dh), auth: "a".repeat(auth) })
+        // Of RFC 8291, appendix A.
+        const POINT: &str =
+            "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+        const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+        let keys = |point: usize, secret: usize| {
+            Some(SubscriptionKeysV1 { p256dh: POINT[..point].into(), auth: AUTH[..secret].into() })
         };
         let long = Some(format!("https://push.example.org/{}", "x".repeat(TOKEN_BYTES_MAX)));
         for (why, endpoint, keys, webpush, expected) in [

@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use watchbell::{
-    domain::{Severity, Status},
+    domain::{Severity, Status, text::is_invisible},
     wire::Problem,
 };
 
@@ -66,10 +66,10 @@ fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
     let (annotations, _) = lenient::texts(lenient::at(one, "annotations"));
     let starts_at = lenient::first_time(one, &["startsAt"]);
     let annotation = |names: &[&str]| {
-        names.iter().find_map(|name| annotations.get(*name).filter(|text| !text.trim().is_empty()).cloned())
+        names.iter().find_map(|name| annotations.get(*name).filter(|text| !is_invisible(text)).cloned())
     };
     let label = |names: &[&str]| {
-        names.iter().find_map(|name| labels.get(*name).filter(|text| !text.trim().is_empty()).cloned())
+        names.iter().find_map(|name| labels.get(*name).filter(|text| !is_invisible(text)).cloned())
     };
     let name = label(&["rulename", "alertname"]);
     let fingerprint = lenient::text(one, "fingerprint").unwrap_or_default();

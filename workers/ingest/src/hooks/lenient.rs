@@ -1,7 +1,7 @@
 //! How every hook reads what other products send: taking what can be taken.
 //!
 //! What holds here:
-//! - `null` is absent, and so is a text of blanks. Numbers and booleans become texts where a text is wanted.
+//! - `null` is absent, and so is a text in which nothing can be seen. Numbers and booleans become texts where a text is wanted.
 //! - Whatever cannot be read is absent; no reader fails. What has to be there is asked for by the hook itself.
 //! - A word for how bad something is becomes the nearest of ours, and never silently less.
 
@@ -14,7 +14,7 @@ use jiff::{
     tz::TimeZone,
 };
 use serde_json::Value;
-use watchbell::domain::{Severity, Status};
+use watchbell::domain::{Severity, Status, text::is_invisible};
 
 /// What stands at a path such as `data.event.title`; none where something on the way is not there or is `null`.
 pub fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
@@ -40,7 +40,7 @@ pub fn text_of(value: &Value) -> Option<String> {
         Value::Bool(is) => is.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
-    (!text.trim().is_empty()).then_some(text)
+    (!is_invisible(&text)).then_some(text)
 }
 
 /// The texts of an object by their names, and how many values were no texts. An empty text is one: labels have them.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchbell::{
-    domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId},
+    domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, text::is_invisible},
     wire::Problem,
 };
 
@@ -115,7 +115,7 @@ impl Report {
         }
         let title = fit::one_line(&self.title);
         let is_cut = title.ends_with('…') && !self.title.trim_end().ends_with('…');
-        let body = self.body.clone().filter(|body| !body.trim().is_empty());
+        let body = self.body.clone().filter(|body| !is_invisible(body));
         Alert {
             id,
             version: 1,
@@ -125,7 +125,7 @@ impl Report {
             category: self.category.as_deref().map(fit::one_line).filter(|text| !text.is_empty()),
             severity: self.severity,
             status: self.status,
-            title: if title.is_empty() { "An alert without a text".into() } else { title },
+            title: if is_invisible(&title) { "An alert without a text".into() } else { title },
             body: body.or_else(|| is_cut.then(|| self.title.clone())).map(|body| fit::body(&body)),
             url: self.url.clone(),
             labels,
