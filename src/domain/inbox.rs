@@ -185,6 +185,22 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
     }
 }
 
+/// What an alert does that had expired when it came: late from a queue that stood, or from a clock that is wrong.
+///
+/// It is kept, for whoever looks, and nobody is told: it adds nothing to the badge, shows as read, and its escalation
+/// opens only to end as expired, which the timeline says and which takes away what an earlier version showed on phones.
+pub fn record_expired(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
+    let Recorded::Changed { row, escalation, .. } = record(existing, incoming) else {
+        return Recorded::Unchanged;
+    };
+    let state = existing.map_or(InboxState::Read, |(existing, _)| existing.state);
+    let escalation = match stop_of(incoming.status) {
+        None => Escalation::Begin,
+        Some(_) => escalation,
+    };
+    Recorded::Changed { row: Row { state, ..row }, unread_by: 0, escalation }
+}
+
 fn stop_of(status: Status) -> Option<StopReason> {
     match status {
         Status::Firing => None,

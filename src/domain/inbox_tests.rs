@@ -329,3 +329,31 @@ fn a_receipt_changes_a_state_by_this_table() {
         assert_eq!(state.after(receipt), expected, "{state} after {receipt}");
     }
 }
+
+#[test]
+fn an_alert_that_had_expired_is_kept_and_told_nobody() {
+    use Escalation::{Begin, Keep, Stop};
+    use InboxState::{New, Read, Seen};
+    use Severity::{Critical, Warning};
+    use Status::{Firing, Resolved};
+    let row = |version, state, status| {
+        Some((Row { version, state, severity: Warning, status, looked: None }, Chase::default()))
+    };
+    for (why, existing, incoming, expected) in [
+        ("first sight", None, alert(1, Warning, Firing), Some((Read, 0, Begin))),
+        ("over as well", None, alert(1, Warning, Resolved), Some((Read, 0, Keep))),
+        ("published twice", row(1, New, Firing), alert(1, Warning, Firing), None),
+        ("a version that is late", row(2, New, Firing), alert(1, Warning, Firing), None),
+        ("one that nobody saw ends", row(1, New, Firing), alert(2, Warning, Firing), Some((New, 0, Begin))),
+        ("worse, and too late", row(1, Seen, Firing), alert(2, Critical, Firing), Some((Seen, 0, Begin))),
+        ("fires again, and too late", row(1, Read, Resolved), alert(2, Warning, Firing), Some((Read, 0, Begin))),
+        (
+            "resolved ends it as such",
+            row(1, New, Firing),
+            alert(2, Warning, Resolved),
+            Some((New, 0, Stop(StopReason::Resolved))),
+        ),
+    ] {
+        assert_eq!(brief(record_expired(existing, Stand::of(&incoming))), expected, "{why}");
+    }
+}

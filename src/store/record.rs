@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::{Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word, stored_name, word};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Severity, Tenant, Timestamp, UserId, UserKey,
-    inbox::{Recorded, Row, record},
+    inbox::{Recorded, Row, record, record_expired},
 };
 
 /// One alert with the people it goes to, at most [`super::ROWS_PER_COMMIT_MAX`] rows a call in all.
@@ -105,7 +105,9 @@ impl Store {
                 let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
                 let chase = chases.of(&key, &held.rules);
-                let (state, seq, changed) = match record(existing.map(|(row, _)| (row, chase)), held.stand) {
+                let has_expired = held.rules.expires_at <= now;
+                let decide = if has_expired { record_expired } else { record };
+                let (state, seq, changed) = match decide(existing.map(|(row, _)| (row, chase)), held.stand) {
                     Recorded::Unchanged => {
                         let (row, seq) = existing.ok_or(Failure::Unreadable("inbox"))?;
                         (row.state, seq, false)

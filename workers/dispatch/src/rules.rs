@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Alert, GroupRule, UserId, policy::Policies},
+    domain::{Alert, GroupRule, PolicyStep, UserId, policy::Policies},
     store::NewAlert,
 };
 
@@ -30,16 +30,19 @@ impl Rules {
         let policy = self.policies.get_or_default(&alert.tenant, name);
         let first = policy.steps.first();
         let expires_after = policy.expires_after.unwrap_or(self.expires_after);
+        let expires_at = alert.expires_at.unwrap_or(began + expires_after);
+        // What had expired before it came waits for nothing: its escalation ends, and says so.
+        let due_at = |step: &PolicyStep| if expires_at <= now { now } else { now + step.after };
         NewAlert {
             alert: alert.clone(),
             content: content.clone(),
             recipients,
             policy: name.into(),
             first_stops_all: policy.group == GroupRule::FirstStopsAll,
-            first_due_at: first.map(|step| now + step.after),
+            first_due_at: first.map(due_at),
             // There is no screen to wait for.
             absent_due_at: first.map(|_| now),
-            expires_at: alert.expires_at.unwrap_or(began + expires_after),
+            expires_at,
             rest: None,
         }
     }

@@ -24,6 +24,7 @@ on_both_engines!(
     what_was_acknowledged_can_still_be_resolved_or_seen,
     firing_again_opens_a_new_round,
     an_alert_without_steps_has_no_timer,
+    an_alert_that_had_expired_is_kept_and_told_nobody,
     a_batch_of_nothing_is_nothing,
     numbers_have_no_gaps_whoever_writes_at_once,
 );
@@ -271,6 +272,28 @@ async fn firing_again_opens_a_new_round(Bed { store, .. }: &Bed) -> anyhow::Resu
     assert!(claims[0].number > held[0].number, "whoever held the old round holds nothing now");
     let walk = super::timers::look(store, &claims[0], at(90)).await?;
     assert_eq!((walk.progress.round, walk.progress.step, walk.progress.stopped), (3, 0, None));
+    Ok(())
+}
+
+/// Late from a queue that stood still: whoever looks finds it, and nobody is rung.
+async fn an_alert_that_had_expired_is_kept_and_told_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let expired =
+        |new: NewAlert| NewAlert { expires_at: at(0), first_due_at: Some(at(0)), absent_due_at: None, ..new };
+    let (late, open) = (expired(firing("late", &["ana"])), firing("open", &["ana"]));
+    let rows = record(store, &[late.clone(), open.clone(), late]).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 1, 0, true), (1, "ana", 2, 1, true), (2, "ana", 1, 1, false)]);
+    assert_eq!(rows[0].state, InboxState::Read, "no toast, and no badge");
+
+    let claims = store.claim_due(at(0), LEASE, 10).await?;
+    assert_eq!(claims.len(), 1, "its escalation is due at once, to end");
+    let walk = super::timers::look(store, &claims[0], at(0)).await?;
+    assert_eq!(walk.progress.expires_at, at(0));
+
+    let rows = record(store, &[expired(then(&open, Status::Firing))]).await?;
+    assert_eq!(brief(&rows), [(0, "ana", 3, 1, true)], "what was new before is not read by that");
+    assert_eq!(rows[0].state, InboxState::New);
+    let claims = store.claim_due(at(0), LEASE, 10).await?;
+    assert_eq!(claims.len(), 1, "and its escalation ends too");
     Ok(())
 }
 
