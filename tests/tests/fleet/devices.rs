@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use watchbell_fallback::provider::VapidKey;
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
+    session::Frames as _,
     until::until,
 };
 
@@ -119,4 +120,121 @@ async fn a_browser_is_a_device_in_one_process() {
 #[tokio::test]
 async fn a_browser_is_a_device_through_real_services() {
     a_browser_is_a_device(Engine::Services).await.unwrap();
+}
+
+/// A phone has one spelling of its token and a person one of their address, and what is no use is refused at once.
+async fn what_is_registered_is_checked(engine: Engine) -> anyhow::Result<()> {
+    const APNS: &str = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad";
+    let fleet = with_browsers(engine).await?;
+    let put = async |device: &str, body: Value| {
+        fleet.user("ana", Method::PUT, &format!("/v1/devices/{device}"), Some(&body)).await
+    };
+    let apns = |token: &str| json!({"service": "apns", "token": token});
+    for (why, device, token) in [
+        ("as it should be", "a", APNS.to_owned()),
+        ("the same in capitals, under another name", "b", APNS.to_uppercase()),
+        ("the same as old systems print it", "c", format!("<{} {}>", &APNS[..8], &APNS[8..])),
+    ] {
+        let (status, problem) = put(device, apns(&token)).await?;
+        assert_eq!(status, 204, "{why}: {problem}");
+        let (_, listed) = fleet.user("ana", Method::GET, "/v1/devices", None).await?;
+        // `up` made a phone of its own.
+        let devices = listed["devices"].as_array().into_iter().flatten().map(|one| &one["device"]);
+        let names: Vec<&Value> = devices.filter(|name| *name != "ana-phone").collect();
+        assert_eq!(names, [device], "{why}: one phone");
+    }
+    let subscription = fleet.subscription("ana-laptop").await?;
+    let with_key = |key: &str, value: &str| {
+        let mut body = subscription.clone();
+        body["service"] = json!("webpush");
+        body["keys"][key] = json!(value);
+        body
+    };
+    for (why, body, field, remedy) in [
+        ("Apple's token to Google", json!({"service": "fcm", "token": APNS}), "token", "service apns"),
+        ("half a token", apns(&APNS[..20]), "token", "a part of it is missing"),
+        ("no hexadecimal", apns("dA9HB7689U+bfCXUjjNYlF9qoB2l3bOHRix+r2G7eK0="), "token", "hexadecimal"),
+        ("what is no token", json!({"service": "fcm", "token": "undefined"}), "token", "missing"),
+        ("no token", json!({"service": "fcm"}), "token", "must be given"),
+        (
+            "a point beside the curve",
+            with_key("p256dh", &format!("BA{}", "c".repeat(85))),
+            "keys.p256dh",
+            "P-256",
+        ),
+        ("a secret cut short", with_key("auth", "BTBZ"), "keys.auth", "16 bytes"),
+    ] {
+        let (status, problem) = put("d", body).await?;
+        assert_eq!((status, &problem["field"]), (422, &json!(field)), "{why}: {problem}");
+        assert!(problem["detail"].as_str().unwrap_or_default().contains(remedy), "{why}: {problem}");
+    }
+    let contact = async |email: &str| {
+        fleet.producer(Method::PUT, "/v1/users/ana", Some(&json!({"email": email}))).await
+    };
+    for (email, expected) in [
+        ("Ana@Watchbell.TEST", 204),
+        ("ana@bücher.test", 204),
+        ("Ana <ana@watchbell.test>", 422),
+        ("ana@watchbell..test", 422),
+        ("ana@watchbell.test\r\nBcc: eve@watchbell.test", 422),
+    ] {
+        let (status, problem) = contact(email).await?;
+        assert_eq!(status, expected, "{email:?}: {problem}");
+        if status == 422 {
+            assert_eq!(problem["field"], "email", "{problem}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_registered_is_checked_in_one_process() {
+    what_is_registered_is_checked(Engine::Embedded).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_registered_is_checked_through_real_services() {
+    what_is_registered_is_checked(Engine::Services).await.unwrap();
+}
+
+/// An alert that comes too late is in the inbox for whoever looks, and rings nobody.
+async fn what_came_too_late_rings_nobody(engine: Engine) -> anyhow::Result<()> {
+    let fleet = Fleet::start(engine, (0, 0), &[]).await?;
+    fleet.furnish("ana").await?;
+    let mut session = fleet.session("socket-1", "ana", None).await?;
+    let late = json!({
+        "to": {"users": ["ana"]}, "title": "Too late", "severity": "critical", "expires_at": "2026-01-01T00:00:00Z",
+    });
+    let id = fleet.send(&late).await?;
+    let frame = session.next_of("alert").await?;
+    assert_eq!(
+        (&frame["alert"]["id"], &frame["state"], &frame["unread"]),
+        (&json!(id), &json!("read"), &json!(0))
+    );
+    let told = until("its escalation to have ended", DEADLINE, async || {
+        let told = fleet.timeline(&id, "ana").await.ok()?;
+        (told["stopped"] == "expired").then_some(told)
+    })
+    .await?;
+    assert!(told.to_string().contains("escalation ended: expired"), "{told}");
+    assert_eq!(fleet.inbox("ana").await?[0]["alert"]["title"], "Too late");
+    // Whoever is told after it shows that nothing of it is on its way.
+    let next = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "In time"})).await?;
+    until("the next push", DEADLINE, async || {
+        fleet.arrivals("ana").await.ok()?.into_iter().find(|arrival| arrival["alert"] == next)
+    })
+    .await?;
+    let of_late = fleet.arrivals("ana").await?.into_iter().filter(|arrival| arrival["alert"] == id).count();
+    assert_eq!(of_late, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_came_too_late_rings_nobody_in_one_process() {
+    what_came_too_late_rings_nobody(Engine::Embedded).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_came_too_late_rings_nobody_through_real_services() {
+    what_came_too_late_rings_nobody(Engine::Services).await.unwrap();
 }

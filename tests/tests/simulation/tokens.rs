@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use watchbell::domain::{
     Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
 };
+use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
 use watchbell_fallback::provider::{Accepted, PushJob, PushSender, SendError};
 
 use super::{
     bed::{Bed, TOKEN},
-    world::{What, World, alert, secs, user},
+    world::{DAY, What, World, alert, secs, user},
 };
 
 /// A sender in the simulator's time, which is the real one: it checks how old a provider token is.
@@ -40,10 +41,14 @@ async fn world_with(bed: &Bed, service: PushService) -> anyhow::Result<World> {
 }
 
 async fn register(world: &World, service: PushService) -> anyhow::Result<()> {
+    register_as(world, service, Secret::from(TOKEN)).await
+}
+
+async fn register_as(world: &World, service: PushService, token: Secret) -> anyhow::Result<()> {
     let device = Device {
         id: DeviceId::parse("phone")?,
         service,
-        token: Secret::from(TOKEN),
+        token,
         environment: PushEnvironment::Production,
         registered_at: world.now(),
     };
@@ -83,6 +88,56 @@ async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() 
     }
     assert!(world.says("ana", "before", "the newer one stays").await?);
     bed.stop().await;
+    Ok(())
+}
+
+/// Registered before tokens were checked. What is no token at all proves nothing, so it stays (I7), and what is wrong with it is
+/// not put into Apple's mouth, who was never asked.
+#[tokio::test]
+async fn what_was_registered_unchecked_is_kept_and_blamed_on_nobody() -> anyhow::Result<()> {
+    let bed = Bed::start().await;
+    let world = world_with(&bed, PushService::Apns).await?;
+    for (id, token, said) in [
+        ("a-path", "../740f".to_owned(), "unusable: the device's token must be hexadecimal"),
+        ("a-sentence", "not a token".to_owned(), "it is kept until the app registers again"),
+        (
+            "printed-by-old-systems",
+            format!("<{} {}>", "740F4707".repeat(4), "bebcf74f".repeat(4)),
+            "accepted",
+        ),
+    ] {
+        register_as(&world, PushService::Apns, Secret::from(token)).await?;
+        world.publish(alert(id), &["ana"]).await?;
+        world.pass(secs(31)).await?;
+        assert!(world.says("ana", id, said).await?, "{id}: {:?}", world.timeline("ana", id).await?);
+        assert!(!world.says("ana", id, "the provider says").await?, "{id}");
+        assert!(is_registered(&world).await?, "{id}");
+        world.say("ana", id, watchbell::domain::ReceiptState::Seen).await?;
+    }
+    bed.stop().await;
+    Ok(())
+}
+
+/// Three pushes that show nothing end a subscription in Safari, so what is seen elsewhere is not withdrawn there.
+#[tokio::test]
+async fn safari_gets_no_push_that_shows_nothing() -> anyhow::Result<()> {
+    for (endpoint, withdrawals) in [
+        ("https://web.push.apple.com/QGVsbG8", 0),
+        ("https://updates.push.services.mozilla.com/wpush/v2/a", 1),
+    ] {
+        let world = World::new().await?;
+        let keys = SubscriptionKeysV1 { p256dh: "p".into(), auth: "a".into() };
+        let subscription = SubscriptionV1 { endpoint: endpoint.into(), keys };
+        register_as(&world, PushService::WebPush, subscription.to_token()).await?;
+        world.publish(alert("a"), &["ana"]).await?;
+        world.pass(secs(31)).await?;
+        world.say("ana", "a", watchbell::domain::ReceiptState::Seen).await?;
+        world.pass(DAY).await?;
+        let sent = world.sent();
+        let withdrawn = sent.iter().filter(|sent| sent.what == What::Withdrawal).count();
+        assert_eq!((sent.len() - withdrawn, withdrawn), (1, withdrawals), "{endpoint}");
+        assert_eq!(world.says("ana", "a", "not withdrawn: Safari").await?, withdrawals == 0, "{endpoint}");
+    }
     Ok(())
 }
 

@@ -95,7 +95,11 @@ impl World {
         });
         let push = |service| (service, Arc::new(Phones(service, script.clone())) as Arc<dyn PushSender>);
         let providers = Providers {
-            push: HashMap::from([push(PushService::Apns), push(PushService::Fcm)]),
+            push: HashMap::from([
+                push(PushService::Apns),
+                push(PushService::Fcm),
+                push(PushService::WebPush),
+            ]),
             email: Some(Arc::new(Mailboxes(script.clone()))),
         };
         let fallback = Fallback {

@@ -53,6 +53,14 @@ export class PushService {
     return this.page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, tag }) => [title, tag]));
   }
 
+  /** Whether what is shown under this tag rang when it replaced what was there. */
+  renotifies(tag: string): Promise<boolean | undefined> {
+    return this.page.evaluate(async (tag) => {
+      const [shown] = await (await navigator.serviceWorker.ready).getNotifications({ tag });
+      return (shown as { renotify?: boolean } | undefined)?.renotify;
+    }, tag);
+  }
+
   /**
    * Clicks what is shown under this tag; answers the addresses that the worker opened. A click made by a script may
    * neither hold the worker nor open windows, so both are stood in for.

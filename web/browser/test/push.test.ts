@@ -35,6 +35,21 @@ describe("the service worker", () => {
     expect(await pushes.shown()).toEqual([]);
   });
 
+  it("rings again for another alert under the same tag and for one grown worse, and for nothing else", async () => {
+    for (const [why, alert, severity, rings] of [
+      ["the first", "a1", "warning", false],
+      ["the same, sent again", "a1", "warning", false],
+      ["worse", "a1", "critical", true],
+      ["better", "a1", "info", false],
+      ["another alert that is no worse", "a2", "info", true],
+      ["a new wording of that", "a2", "info", false],
+    ] as const) {
+      await pushes.deliver({ alert, tag: "disk", title: why, severity });
+      expect(await pushes.renotifies("disk"), why).toBe(rings);
+    }
+    expect(await pushes.shown()).toEqual([["a new wording of that", "disk"]]);
+  });
+
   it("takes pushes that come at once in their order", async () => {
     const alerts = Array.from({ length: 10 }, (_, at) => `a${at}`);
     await Promise.all(alerts.flatMap((alert, at) => [

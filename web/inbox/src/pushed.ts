@@ -3,7 +3,7 @@
  *
  * What comes (workers/fallback/src/provider/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
  * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
- * add (design, I6).
+ * add (design, I6) and does not ring again. Another alert under the same tag, or the same one grown worse, rings.
  */
 import { OPENED_CACHE } from "./push.ts";
 
@@ -15,7 +15,7 @@ export const worker = self as unknown as {
 };
 interface PageClient { focus(): Promise<unknown>; postMessage(message: unknown): void }
 export interface Extendable { waitUntil(done: Promise<unknown>): void }
-export interface Shown { alert: string; url?: string | null }
+export interface Shown { alert: string; url?: string | null; severity?: string }
 export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
 
 /**
@@ -36,8 +36,21 @@ async function obey(said: PushSaid): Promise<void> {
     return;
   }
   const { alert, title, body, url, severity, tag } = said;
-  const options = { tag, requireInteraction: severity === "critical", data: { alert, url } };
+  const shown = (await worker.registration.getNotifications({ tag })).map(({ data }) => data as Shown);
+  const options = { tag, renotify: rings({ alert, severity }, shown), requireInteraction: severity === "critical", data: { alert, url, severity } };
   await worker.registration.showNotification(title, body ? { ...options, body } : options);
+}
+
+/** From the least to the worst, as the server names them. */
+const SEVERITIES = ["info", "warning", "critical"];
+
+/**
+ * Whether replacing what is shown under its tag makes a sound: for another alert, and for one that is worse than it was.
+ * Browsers are silent about a replacement unless they are told.
+ */
+export function rings(said: { alert: string; severity?: string }, shown: Shown[]): boolean {
+  const rank = (severity = "warning") => SEVERITIES.indexOf(severity);
+  return shown.some((before) => before.alert !== said.alert || rank(before.severity) < rank(said.severity));
 }
 
 /**

@@ -15,10 +15,10 @@ use watchbell::{
 
 use crate::{
     Fallback,
-    guard::{Later, Provider, Said},
+    guard::{Later, Pass, Provider, Said},
     provider::{
         Accepted, AlertContent, Blame, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
-        PushTarget, SendError, ThrottleScope,
+        PushTarget, SendError, ThrottleScope, webpush::must_show_every_push,
     },
     told,
     withdrawals::Gathered,
@@ -84,6 +84,9 @@ impl Fallback {
                 };
                 match content {
                     Some(content) => push(PushContent::Alert(content)).await,
+                    None if must_show_every_push(&device.token) => Err(NotSent::Nowhere(
+                        "not withdrawn: Safari ends a subscription whose pushes show nothing; what is shown there stays until the person puts it away".to_owned(),
+                    )),
                     None => {
                         let (phone, user) =
                             ((key.user.clone(), device.id.clone()), key.user.user.to_string());
@@ -111,7 +114,7 @@ impl Fallback {
                 let call = self.guard.call(Provider::Email, &key.user, &job.to);
                 let pass = self.guard.enter(call, attempt.tries > 1, chance).await?;
                 let sent = sender.send(&job, now).await;
-                pass.end(said_of(&sent));
+                end(pass, &sent);
                 Ok(sent?)
             }
             (Channel::Live, _, _) | (Channel::Email, _, None) => {
@@ -143,7 +146,7 @@ impl Fallback {
             sent.as_ref().is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
         let may_drop = self.guard.may_drop(device.service, &call, is_dead);
         let sent = sent.map_err(|error| if may_drop { error } else { spared(error) });
-        pass.end(said_of(&sent));
+        end(pass, &sent);
         Ok(sent?)
     }
 
@@ -210,9 +213,18 @@ fn spared(error: SendError) -> SendError {
     }
 }
 
+/// A call is over. One that was never made says nothing of the provider.
+fn end(pass: Pass<'_>, sent: &Result<Accepted, SendError>) {
+    match said_of(sent) {
+        Some(said) => pass.end(said),
+        None => drop(pass),
+    }
+}
+
 /// What an answer says of the provider, rather than of the message.
-fn said_of(sent: &Result<Accepted, SendError>) -> Said {
-    match sent {
+fn said_of(sent: &Result<Accepted, SendError>) -> Option<Said> {
+    let said = match sent {
+        Err(SendError::Unusable { .. }) => return None,
         Ok(_) => Said::Served,
         Err(SendError::Unavailable { .. } | SendError::Unreachable { .. }) => Said::Trouble,
         Err(SendError::Throttled { scope, retry_after, .. }) => {
@@ -230,7 +242,8 @@ fn said_of(sent: &Result<Accepted, SendError>) -> Said {
             | SendError::Rejected { .. }
             | SendError::AddressRefused { .. },
         ) => Said::Answered,
-    }
+    };
+    Some(said)
 }
 
 /// Why nothing was accepted.

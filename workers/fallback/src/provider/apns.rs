@@ -24,7 +24,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tracing::{info, warn};
-use watchbell::domain::Secret;
+use watchbell::domain::{Secret, push_token::apns_token};
 
 use super::{
     Accepted, PushContent, PushEnvironment, PushJob, PushSender, SendError, SetupError,
@@ -39,9 +39,18 @@ use super::{
 /// The least time between two connections that replace each other.
 const RENEW_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
-/// Apple's tokens are hexadecimal. This much is certain, and keeps a token from being another path.
-fn is_path_safe(token: &str) -> bool {
-    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+/// The token as Apple is asked for it. One that was registered before tokens were checked may be anything: what could be
+/// another path than a token's is not sent, and whatever else it is, Apple judges.
+fn in_path(token: &str) -> Result<String, SendError> {
+    let is_safe =
+        !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    match apns_token(token) {
+        Ok(token) => Ok(token),
+        Err(_) if is_safe => Ok(token.to_owned()),
+        Err(why) => Err(SendError::Unusable {
+            reason: format!("the device's token {why}; it is kept until the app registers again"),
+        }),
+    }
 }
 
 /// How to reach Apple, and as whom.
@@ -158,7 +167,7 @@ impl ApnsSender {
             PushEnvironment::Production => self.production.clone(),
             PushEnvironment::Sandbox => self.sandbox.clone(),
         };
-        url.set_path(&format!("/3/device/{}", job.target.token.expose()));
+        url.set_path(&format!("/3/device/{}", in_path(job.target.token.expose())?));
         let request = self.connections.client().post(url);
         let mut headers = push.headers.clone();
         if let Some(bearer) = bearer {
@@ -174,9 +183,7 @@ impl ApnsSender {
 impl PushSender for ApnsSender {
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let token = job.target.token.expose();
-        if !is_path_safe(token) {
-            return Err(SendError::BadToken { reason: "not the form of a device token".to_owned() });
-        }
+        in_path(token)?;
         self.deliver(job, now).await.map_err(|error| error.without(&[token]))
     }
 }

@@ -258,7 +258,7 @@ async fn no_error_names_the_token() {
     garbled.target.token = Secret::from("../c4nary5ecret");
     errors.push(sender.send(&garbled, at(0)).await.unwrap_err());
     let codes: Vec<_> = errors.iter().map(SendError::code).collect();
-    assert_eq!(codes, ["rejected", "unregistered", "unavailable", "unreachable", "bad_token"]);
+    assert_eq!(codes, ["rejected", "unregistered", "unavailable", "unreachable", "unusable"]);
     for error in errors {
         assert!(!format!("{error} {error:?}").contains("c4nary"), "{error:?}");
     }

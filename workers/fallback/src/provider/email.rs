@@ -3,12 +3,15 @@
 //! What holds here:
 //! - `Message-ID` is made of the attempt, so a repeated email is the same email (I6); `References` name a
 //!   root made of the alert, so what concerns one alert is one thread.
-//! - No header value carries a line break or another control character, whoever wrote it.
+//! - No header value carries a line break or another control character, whoever wrote it, and each reads in a mail program
+//!   as it was written (`email_header`).
 //! - Automatic answers are asked not to come (RFC 3834), and nobody else's address is in the message.
 //!
-//! Elsewhere: connections in `smtp`, what replies mean in `smtp_reply`, text and HTML in `email_template`.
+//! Elsewhere: how headers are written in `email_header`, connections in `smtp`, what replies mean in `smtp_reply`, text
+//! and HTML in `email_template`.
 
 use std::{
+    fmt,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -17,10 +20,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use lettre::{
     Address, Message,
-    message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
-    },
+    message::{Mailbox, MultiPart},
     transport::smtp::{
         authentication::Credentials,
         client::{Certificate, TlsParameters},
@@ -29,19 +29,21 @@ use lettre::{
 use reqwest::Url;
 use uuid::Uuid;
 use watchbell::{
-    domain::{Secret, Tenant, UserId, UserKey},
+    domain::{
+        Secret, Tenant, UserId, UserKey, alert::bounds::TITLE_CHARS_MAX, email::email_address, text::closed,
+    },
     wire::unsubscribe::Unsubscribe,
 };
 
 use super::{
-    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError,
+    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError, email_header,
     email_template::{Links, Templates},
     reason, render,
     smtp::{Connections, Encryption, Envelope, Relay},
 };
 
-/// A subject line, in bytes. Phones show the first 40.
-const SUBJECT_BYTES_MAX: usize = 200;
+/// A subject line, in bytes: the longest title there can be, whatever its script, and what a template writes around it.
+const SUBJECT_BYTES_MAX: usize = 4 * TITLE_CHARS_MAX + 256;
 
 /// Any other header's value, in bytes.
 const HEADER_BYTES_MAX: usize = 500;
@@ -104,7 +106,7 @@ impl SmtpSender {
     /// # Errors
     /// [`SetupError`] names the setting.
     pub fn new(config: &EmailConfig) -> Result<Self, SetupError> {
-        let from = config.from.parse().map_err(|_| SetupError::From)?;
+        let from = sender_of(&config.from)?;
         let domain = config.message_id_domain.clone();
         if domain.is_empty() || !domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b)) {
             return Err(SetupError::MessageIdDomain);
@@ -142,8 +144,7 @@ impl SmtpSender {
     }
 
     async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
-        let refused = || SendError::AddressRefused { reason: "not an email address".to_owned() };
-        let to: Address = job.to.expose().parse().map_err(|_| refused())?;
+        let to = address_of(&job.to)?;
         let message = self.compose(job, &to, now)?;
         let from = &self.from.email;
         self.relay.deliver(Envelope { from, to: &to, message: &message }).await
@@ -162,9 +163,9 @@ impl SmtpSender {
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let mut builder = Message::builder()
-            .from(self.from.clone())
+            .raw_header(email_header::mailbox("From", &self.from))
             .to(Mailbox::new(None, to.clone()))
-            .subject(header_text(&parts.subject, SUBJECT_BYTES_MAX))
+            .raw_header(email_header::text("Subject", &subject_of(&parts.subject)))
             .date(SystemTime::from(now))
             .message_id(Some(format!("<{}@{domain}>", job.attempt.hyphenated())))
             .in_reply_to(thread.clone())
@@ -174,10 +175,12 @@ impl SmtpSender {
             ("X-Auto-Response-Suppress", "All".to_owned()),
             ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
             ("Content-Language", lang.to_owned()),
-            ("X-Watchbell-Alert", header_text(&alert.alert, HEADER_BYTES_MAX)),
-            ("X-Watchbell-User", header_text(&alert.user, HEADER_BYTES_MAX)),
         ] {
-            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+            builder = builder.raw_header(email_header::verbatim(name, value));
+        }
+        for (name, id) in [("X-Watchbell-Alert", &alert.alert), ("X-Watchbell-User", &alert.user)] {
+            let id = render::shorten(&email_header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
+            builder = builder.raw_header(email_header::text(name, &id));
         }
         if let Some(link) = unsubscribe {
             // RFC 8058: a program presses the button with one POST; a GET, as scanners make it, changes nothing.
@@ -185,7 +188,7 @@ impl SmtpSender {
                 ("List-Unsubscribe", format!("<{link}>")),
                 ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
             ] {
-                builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+                builder = builder.raw_header(email_header::verbatim(name, value));
             }
         }
         // Clients show the last part they understand, so the text comes first.
@@ -226,6 +229,24 @@ impl EmailSender for SmtpSender {
     }
 }
 
+/// Our own mailbox, its address in its one form.
+fn sender_of(from: &str) -> Result<Mailbox, SetupError> {
+    let mailbox: Mailbox = from.parse().map_err(|_| SetupError::From)?;
+    let address = email_address(&mailbox.email.to_string()).map_err(|_| SetupError::From)?;
+    let address = address.expose().parse().map_err(|_| SetupError::From)?;
+    Ok(Mailbox::new(mailbox.name, address))
+}
+
+/// The address in its one form. One that was registered before addresses were checked may be anything; the relay is not
+/// asked about what is none, so nobody refused it and it is kept.
+fn address_of(to: &Secret) -> Result<Address, SendError> {
+    let unusable = |why: &dyn fmt::Display| SendError::Unusable {
+        reason: format!("the user's email address {why}; it is kept until another is given"),
+    };
+    let to = email_address(to.expose()).map_err(|why| unusable(&why))?;
+    to.expose().parse().map_err(|_| unusable(&"cannot be written to"))
+}
+
 pub(super) fn tls_parameters(host: &str, trust_root_pem: Option<&str>) -> Result<TlsParameters, SetupError> {
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(pem) = trust_root_pem {
@@ -244,12 +265,10 @@ fn thread_id(alert: &AlertContent) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}\n{}", alert.tenant, alert.alert).as_bytes())
 }
 
-/// `text` as a header's value: one line, no control characters, of bounded length.
-fn header_text(text: &str, bytes_max: usize) -> String {
-    let line_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let words = text.split(|c: char| line_break(c) || c == ' ').filter(|word| !word.is_empty());
-    let line = words.collect::<Vec<_>>().join(" ");
-    render::shorten(&line, bytes_max).unwrap_or_default()
+/// A subject of bounded length that changes the direction of nothing beside it.
+fn subject_of(rendered: &str) -> String {
+    let line = render::shorten(&email_header::one_line(rendered), SUBJECT_BYTES_MAX).unwrap_or_default();
+    closed(&line).into_owned()
 }
 
 /// `text` as one label of a domain name.

@@ -13,6 +13,7 @@ use std::{io::ErrorKind, path::Path};
 
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use watchbell::domain::text::isolated;
 
 use super::{AlertContent, SendError, SetupError, Severity};
 
@@ -178,7 +179,7 @@ impl Templates {
             Severity::Critical => (words.critical, "#b91c1c"),
         };
         self.0.get_template(name)?.render(context! {
-            title => &alert.title, body => &alert.body, category => &alert.category,
+            title => isolated(&alert.title), body => alert.body.as_deref().map(isolated), category => &alert.category,
             tenant => &alert.tenant, user => &alert.user,
             link => links.open, unsubscribe => links.unsubscribe,
             severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because => words.because },

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::provider::Severity;
+use crate::provider::{Disposition, Severity};
 
 fn config() -> EmailConfig {
     EmailConfig {
@@ -119,14 +119,51 @@ fn no_value_breaks_out_of_its_header() {
     let mut expected = names(&plain);
     expected.retain(|name| !name.starts_with("List-Unsubscribe"));
     assert_eq!(names(&head), expected, "{head:#?}");
-    assert_eq!(header_text(evil, 100), "x Bcc: eve@example.org <h1> Y");
 }
 
 #[test]
-fn a_long_subject_is_shortened() {
-    let title = "ü".repeat(300);
-    let subject = header_text(&title, SUBJECT_BYTES_MAX);
+fn a_subject_is_the_whole_title_and_bounded_all_the_same() {
+    let longest = "🔔".repeat(TITLE_CHARS_MAX);
+    assert_eq!(subject_of(&longest), longest);
+    let subject = subject_of(&"ü".repeat(SUBJECT_BYTES_MAX));
     assert!(subject.len() <= SUBJECT_BYTES_MAX + '…'.len_utf8() && subject.ends_with('…'));
+}
+
+/// A title that runs backwards changes neither the words before it nor what a list of mails shows behind it.
+#[test]
+fn a_title_that_changes_directions_stays_within_itself() {
+    let mut job = job();
+    job.content.title = "disk \u{202e}lluf".into();
+    let (message, _) = compose(&job);
+    let read = mail_parser::MessageParser::default().parse(message.as_bytes()).unwrap();
+    let isolated = "\u{2068}disk \u{202e}lluf\u{202c}\u{2069}";
+    assert_eq!(read.subject(), Some(&*format!("[Kritisch] {isolated}")));
+    assert!(read.body_text(0).unwrap().contains(isolated));
+    assert!(read.body_html(0).unwrap().contains(isolated));
+}
+
+/// The whole mail as somebody else's parser reads it.
+#[test]
+fn a_mail_reads_as_it_was_written() {
+    let mut job = job();
+    job.content.title = "  =?utf-8?Q?x?=  🔔 \"Disk\"  full ".into();
+    job.content.user = "Żółw|=?x?=@auth0, Inc.".into();
+    job.content.alert = "żółw:1".into();
+    let (message, _) = compose(&job);
+    let read = mail_parser::MessageParser::default().parse(message.as_bytes()).unwrap();
+    // The parser decodes headers that it knows to be text, so ours are read under such a name.
+    let header = |name: &str| {
+        let renamed = message.replace("Subject:", "X-Other:").replace(&format!("{name}:"), "Subject:");
+        let read = mail_parser::MessageParser::default().parse(renamed.as_bytes()).unwrap();
+        read.subject().unwrap_or_default().to_owned()
+    };
+    assert_eq!(read.subject(), Some("[Kritisch]   =?utf-8?Q?x?=  🔔 \"Disk\"  full"));
+    assert_eq!(header("X-Watchbell-User"), job.content.user);
+    assert_eq!(header("X-Watchbell-Alert"), job.content.alert);
+    let links = read.header_raw("List-Unsubscribe").unwrap().trim().to_owned();
+    assert!(links.starts_with("<https://app.example.org/v1/unsubscribe/") && links.ends_with('>'), "{links}");
+    assert!(!links.contains([' ', '\r']), "{links}");
+    assert_eq!(read.message_id(), Some("0198f3c2-0000-7000-8000-00000000000a@example.org"));
 }
 
 #[test]
@@ -168,12 +205,36 @@ fn a_wrong_setting_is_named() {
     }
 }
 
+/// What can be registered can be handed to a relay: the domain's parser takes nothing that lettre's does not.
+#[test]
+fn every_address_that_is_taken_can_be_written_to() {
+    for address in [
+        "ana@example.com",
+        "Ana.B+ops@Example.COM",
+        "ana@bücher.example",
+        "żółw@example.com",
+        "o'brien/ops=x@example.com",
+        "!#$%&'*+-/=?^_`{|}~@example.com",
+        "\"a@b\"@example.com",
+        "\"a b\\\"c\"@example.com",
+        "ana@mailhost",
+        "ana@a.b",
+        "ana@1.example",
+        "ana@xn--bcher-kva.example",
+        "ana@[192.0.2.1]",
+        "ana@[IPv6:2001:db8::1]",
+    ] {
+        let to = address_of(&Secret::from(address));
+        assert!(to.is_ok(), "{address}: {to:?}");
+    }
+}
+
 #[tokio::test]
-async fn what_is_no_address_is_refused_without_a_relay() {
+async fn what_is_no_address_is_not_blamed_on_a_relay() {
     let sender = SmtpSender::new(&config()).unwrap();
     for to in ["", "ana", "ana@example.net\r\nRCPT TO:<eve@example.org>", "a b@c"] {
         let job = EmailJob { to: Secret::from(to), ..job() };
         let error = sender.send(&job, Timestamp::UNIX_EPOCH).await.unwrap_err();
-        assert_eq!(error.code(), "address_refused", "{to:?}");
+        assert_eq!((error.code(), error.disposition()), ("unusable", Disposition::DropMessage), "{to:?}");
     }
 }

@@ -13,7 +13,7 @@
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
 //! | `public_only` | keeps endpoints that browsers name out of our own network |
-//! | [`email`], `email_template`, `smtp`, `smtp_reply` | mail: the message, its text, the connections to the relay, what replies mean |
+//! | [`email`], `email_header`, `email_template`, `smtp`, `smtp_reply` | mail: the message, its headers and text, the connections to the relay, what replies mean |
 //! | `render` | payloads fitted into a push |
 //! | `http`, `reason` | what Apple's and Google's clients share; what may be said of a refusal |
 //!
@@ -32,6 +32,7 @@ pub mod apns;
 mod apns_reply;
 mod apns_token;
 pub mod email;
+mod email_header;
 mod email_template;
 pub mod fcm;
 mod fcm_reply;
@@ -214,6 +215,12 @@ pub enum SendError {
         /// The provider's word.
         reason: String,
     },
+    /// What was registered cannot be sent to. We say so; the provider was not asked, so it proves nothing (I7).
+    #[error("what was registered cannot be used: {reason}")]
+    Unusable {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// We were asked to slow down.
     #[error("the provider asked us to slow down: {reason}")]
     Throttled {
@@ -293,7 +300,7 @@ impl SendError {
             Self::Unreachable { .. } => Disposition::Retry { wait_min: Duration::ZERO },
             Self::Unregistered { since, .. } => Disposition::ForgetToken { unless_registered_after: *since },
             Self::BadToken { .. } => Disposition::ForgetToken { unless_registered_after: None },
-            Self::Rejected { .. } => Disposition::DropMessage,
+            Self::Rejected { .. } | Self::Unusable { .. } => Disposition::DropMessage,
             Self::ConfigFault { .. } => Disposition::ConfigFault,
             Self::AddressRefused { .. } => Disposition::SuppressAddress,
         }
@@ -304,6 +311,7 @@ impl SendError {
         match self {
             Self::Unregistered { reason, .. }
             | Self::BadToken { reason }
+            | Self::Unusable { reason }
             | Self::Throttled { reason, .. }
             | Self::Unavailable { reason, .. }
             | Self::Unreachable { reason }
@@ -318,6 +326,7 @@ impl SendError {
         match self {
             Self::Unregistered { .. } => "unregistered",
             Self::BadToken { .. } => "bad_token",
+            Self::Unusable { .. } => "unusable",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",
             Self::Unreachable { .. } => "unreachable",
@@ -332,6 +341,7 @@ impl SendError {
     fn without(mut self, secrets: &[&str]) -> Self {
         let (Self::Unregistered { reason, .. }
         | Self::BadToken { reason }
+        | Self::Unusable { reason }
         | Self::Throttled { reason, .. }
         | Self::Unavailable { reason, .. }
         | Self::Unreachable { reason }

@@ -4,11 +4,13 @@
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
 //!   link. Ids never do, so the app can always fetch the rest.
 //! - A text is shortened between characters, with an ellipsis.
+//! - A text that changes the direction of writing is isolated, so that it cannot reorder what a phone shows beside it.
 
 use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use watchbell::domain::text::isolated;
 
 use super::{AlertContent, PushContent, SendError, Severity, WITHDRAWN_ALERTS_MAX};
 
@@ -56,7 +58,7 @@ pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
 /// The payload for Apple when the whole one was too large after all: the title's beginning and the ids.
 pub(super) fn apns_payload_bare(alert: &AlertContent) -> String {
     let title = shorten(&alert.title, 100).unwrap_or_default();
-    apns_alert(alert, Text { title: &title, body: None, url: None })
+    apns_alert(alert, Text { title: &isolated(&title), body: None, url: None })
 }
 
 fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
@@ -204,7 +206,12 @@ struct Text<'a> {
 
 /// The payload that `make` writes of as much of the alert's text as fits; `None` when the ids alone do not.
 fn fit(alert: &AlertContent, bytes_max: usize, make: impl Fn(Text<'_>) -> String) -> Option<String> {
-    let fitting = |text: Text<'_>| Some(make(text)).filter(|json| json.len() <= bytes_max);
+    // Isolated last: a text that was shortened may have lost the end of what it began.
+    let fitting = |text: Text<'_>| {
+        let (title, body) = (isolated(text.title), text.body.map(isolated));
+        let shown = Text { title: &title, body: body.as_deref(), ..text };
+        Some(make(shown)).filter(|json| json.len() <= bytes_max)
+    };
     let whole = Text { title: &alert.title, body: alert.body.as_deref(), url: alert.url.as_deref() };
     let shortened = |text: Text<'_>| {
         let body =

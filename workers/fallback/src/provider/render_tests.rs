@@ -39,6 +39,39 @@ fn fcm(content: &PushContent) -> Value {
     message
 }
 
+/// A title that turns the order of writing around, whole and cut, beside what a phone shows with it.
+#[test]
+fn a_text_that_changes_directions_is_isolated_in_every_push() {
+    let closed = |text: &str| {
+        let count = |c: char| text.matches(c).count();
+        text.starts_with('\u{2068}')
+            && text.ends_with('\u{2069}')
+            && count('\u{202e}') == count('\u{202c}')
+            && count('\u{2067}') + 1 == count('\u{2069}')
+    };
+    let long = "\u{2067}\u{202e}abc\u{202c}\u{2069}".repeat(2_000);
+    for (why, title, body) in [
+        ("an override never closed", "disk \u{202e}lluf", "at\u{202e}once"),
+        ("too long to be told whole", "disk \u{2067}\u{202e}lluf", &*long),
+    ] {
+        let content =
+            PushContent::Alert(AlertContent { title: title.into(), body: Some(body.into()), ..alert() });
+        let (apns, fcm) = (apns(&content), fcm(&content));
+        let webpush: Value = serde_json::from_str(&webpush_payload(&content).unwrap()).unwrap();
+        for shown in [&apns["aps"]["alert"], &fcm["notification"], &webpush] {
+            for field in ["title", "body"] {
+                let text = shown[field].as_str().unwrap();
+                assert!(closed(text), "{why}: {field} {text:?}");
+            }
+        }
+    }
+    let plain = AlertContent { title: "القرص ممتلئ".into(), ..alert() };
+    let title = apns(&PushContent::Alert(plain))["aps"]["alert"]["title"].clone();
+    assert_eq!(title, "القرص ممتلئ", "a script of its own direction is left as it is");
+    let bare = apns_payload_bare(&AlertContent { title: "disk \u{202e}lluf".into(), ..alert() });
+    assert!(bare.contains("\u{2068}disk \u{202e}lluf\u{202c}\u{2069}"), "{bare}");
+}
+
 #[test]
 fn apple_gets_the_alert_and_the_ids() {
     assert_eq!(

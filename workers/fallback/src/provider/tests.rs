@@ -23,6 +23,7 @@ fn every_error() -> Vec<SendError> {
     vec![
         SendError::Unregistered { since: None, reason: reason() },
         SendError::BadToken { reason: reason() },
+        SendError::Unusable { reason: reason() },
         SendError::Throttled { retry_after: None, scope: ThrottleScope::Device, reason: reason() },
         SendError::Unavailable { retry_after: None, reason: reason() },
         SendError::Unreachable { reason: reason() },
@@ -86,6 +87,12 @@ fn each_error_has_one_consequence() {
             SendError::BadToken { reason: reason() },
             "bad_token",
             Disposition::ForgetToken { unless_registered_after: None },
+        ),
+        (
+            "nobody was asked, so nothing is proved and the token stays",
+            SendError::Unusable { reason: reason() },
+            "unusable",
+            Disposition::DropMessage,
         ),
         (
             "their wait is our minimum",

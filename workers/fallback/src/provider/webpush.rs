@@ -174,7 +174,7 @@ impl WebPushSender {
         now: Timestamp,
     ) -> Result<Accepted, SendError> {
         let url = self.endpoint(&subscription.endpoint)?;
-        let garbled = |_| SendError::BadToken { reason: "its keys are not keys".to_owned() };
+        let garbled = |_| unusable("its keys are not keys");
         let payload = render::webpush_payload(&job.content)?;
         let body =
             Receiver::parse(&subscription.keys).and_then(|to| to.encrypt(&payload)).map_err(garbled)?;
@@ -196,16 +196,15 @@ impl WebPushSender {
 
     /// The endpoint as an address that may be called.
     fn endpoint(&self, text: &str) -> Result<Url, SendError> {
-        let refused = |reason: &str| SendError::BadToken { reason: reason.to_owned() };
-        let url = Url::parse(text).map_err(|_| refused("its endpoint is not an address"))?;
+        let url = Url::parse(text).map_err(|_| unusable("its endpoint is not an address"))?;
         if url.scheme() != "https" {
-            return Err(refused("its endpoint is not https"));
+            return Err(unusable("its endpoint is not https"));
         }
         // Names are judged when they are looked up; addresses are not looked up.
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let private = host.parse().is_ok_and(|address| !is_public(address));
         match private && !self.private_endpoints {
-            true => Err(refused("its endpoint is in a private network")),
+            true => Err(unusable("its endpoint is in a private network")),
             false => Ok(url),
         }
     }
@@ -250,7 +249,7 @@ impl WebPushSender {
 impl PushSender for WebPushSender {
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let Some(subscription) = SubscriptionV1::of_token(&job.target.token) else {
-            return Err(SendError::BadToken { reason: "not a subscription".to_owned() });
+            return Err(unusable("it is not a subscription"));
         };
         let outcome = self.deliver(job, &subscription, now).await;
         outcome.map_err(|error| error.without(&[&subscription.endpoint, &subscription.keys.auth]))
@@ -261,6 +260,20 @@ impl PushSender for WebPushSender {
         let subscription = SubscriptionV1::of_token(&job.target.token)?;
         Some(Url::parse(&subscription.endpoint).ok()?.host_str()?.to_owned())
     }
+}
+
+/// What a browser registered before subscriptions were checked, or what may not be called from here.
+fn unusable(what: &str) -> SendError {
+    SendError::Unusable { reason: format!("{what}; it is kept until the page subscribes again") }
+}
+
+/// Whether the browser's push service demands that every push shows something. Safari ends a subscription after three
+/// that did not, and says nothing of it: <https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers>.
+pub(crate) fn must_show_every_push(token: &Secret) -> bool {
+    let url =
+        SubscriptionV1::of_token(token).and_then(|subscription| Url::parse(&subscription.endpoint).ok());
+    let is_apples = |host: &str| host == "push.apple.com" || host.ends_with(".push.apple.com");
+    url.is_some_and(|url| url.host_str().is_some_and(is_apples))
 }
 
 fn urgency(content: &PushContent) -> &'static str {

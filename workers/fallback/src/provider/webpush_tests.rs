@@ -40,13 +40,13 @@ fn now() -> Timestamp {
 #[tokio::test]
 async fn what_a_browser_names_leads_to_the_internet_or_nowhere() {
     for (why, endpoint, code) in [
-        ("not encrypted", "http://push.example/c4nary", "bad_token"),
-        ("a file", "file:///etc/passwd", "bad_token"),
-        ("not an address", "c4nary", "bad_token"),
-        ("ourselves", "https://127.0.0.1:1/c4nary", "bad_token"),
-        ("ourselves, version 6", "https://[::1]:1/c4nary", "bad_token"),
-        ("ourselves as one number", "https://2130706433/c4nary", "bad_token"),
-        ("the cloud's metadata", "https://169.254.169.254/c4nary", "bad_token"),
+        ("not encrypted", "http://push.example/c4nary", "unusable"),
+        ("a file", "file:///etc/passwd", "unusable"),
+        ("not an address", "c4nary", "unusable"),
+        ("ourselves", "https://127.0.0.1:1/c4nary", "unusable"),
+        ("ourselves, version 6", "https://[::1]:1/c4nary", "unusable"),
+        ("ourselves as one number", "https://2130706433/c4nary", "unusable"),
+        ("the cloud's metadata", "https://169.254.169.254/c4nary", "unusable"),
         ("a name that leads home", "https://localhost:1/c4nary", "unreachable"),
     ] {
         let error = sender(false).send(&job(endpoint), now()).await.unwrap_err();
@@ -58,10 +58,26 @@ async fn what_a_browser_names_leads_to_the_internet_or_nowhere() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_subscription_is_bad() {
+async fn a_token_that_is_no_subscription_is_kept_and_not_sent_to() {
     let mut garbled = job("https://push.example/x");
     garbled.target.token = Secret::from("740f4707");
-    assert_eq!(sender(false).send(&garbled, now()).await.unwrap_err().code(), "bad_token");
+    assert_eq!(sender(false).send(&garbled, now()).await.unwrap_err().code(), "unusable");
+}
+
+#[test]
+fn safari_is_known_by_its_push_service() {
+    for (why, endpoint, expected) in [
+        ("Safari", "https://web.push.apple.com/QGVsbG8", true),
+        ("in capitals, as an older registration may have it", "https://WEB.Push.Apple.com/QGVsbG8", true),
+        ("another of Apple's", "https://eu.web.push.apple.com/QGVsbG8", true),
+        ("Chromium", "https://fcm.googleapis.com/fcm/send/a", false),
+        ("Firefox", "https://updates.push.services.mozilla.com/wpush/v2/a", false),
+        ("a name that only ends like it", "https://notpush.apple.com.example.org/a", false),
+        ("a name before it", "https://evilpush.apple.com/a", false),
+    ] {
+        assert_eq!(must_show_every_push(&job(endpoint).target.token), expected, "{why}");
+    }
+    assert!(!must_show_every_push(&Secret::from("740f4707")), "a phone");
 }
 
 #[test]

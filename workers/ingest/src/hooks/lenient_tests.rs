@@ -16,6 +16,7 @@ fn a_text_is_a_text_a_number_or_a_boolean() {
         (json!(null), None),
         (json!(" \n"), None),
         (json!(""), None),
+        (json!("\u{200b}\u{3164}\u{fe0f}\u{202e}"), None),
         (json!(["disk"]), None),
         (json!({"a": 1}), None),
     ] {
