@@ -346,7 +346,12 @@ fn an_alert_that_had_expired_is_kept_and_told_nobody() {
         ("a version that is late", row(2, New, Firing), alert(1, Warning, Firing), None),
         ("one that nobody saw ends", row(1, New, Firing), alert(2, Warning, Firing), Some((New, 0, Begin))),
         ("worse, and too late", row(1, Seen, Firing), alert(2, Critical, Firing), Some((Seen, 0, Begin))),
-        ("fires again, and too late", row(1, Read, Resolved), alert(2, Warning, Firing), Some((Read, 0, Begin))),
+        (
+            "fires again, and too late",
+            row(1, Read, Resolved),
+            alert(2, Warning, Firing),
+            Some((Read, 0, Begin)),
+        ),
         (
             "resolved ends it as such",
             row(1, New, Firing),

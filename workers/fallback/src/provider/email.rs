@@ -232,7 +232,7 @@ impl EmailSender for SmtpSender {
 /// Our own mailbox, its address in its one form.
 fn sender_of(from: &str) -> Result<Mailbox, SetupError> {
     let mailbox: Mailbox = from.parse().map_err(|_| SetupError::From)?;
-    let address = email_address(&mailbox.email.to_string()).map_err(|_| SetupError::From)?;
+    let address = email_address(mailbox.email.as_ref()).map_err(|_| SetupError::From)?;
     let address = address.expose().parse().map_err(|_| SetupError::From)?;
     Ok(Mailbox::new(mailbox.name, address))
 }
