@@ -57,8 +57,10 @@ pub struct Alert {
     pub policy: Option<String>,
     /// Pushes with the same key replace each other on a phone; the id when absent.
     pub collapse_key: Option<String>,
-    /// When the thing happened.
+    /// When the thing happened; when it reached us, for one that is not dated.
     pub occurred_at: Timestamp,
+    /// Whether the producer said when it happened.
+    pub is_dated: bool,
     /// After this nobody is told any more.
     pub expires_at: Option<Timestamp>,
     /// Hidden until then, for a suppressed alert.
@@ -72,7 +74,7 @@ pub struct Audience {
     pub users: Vec<UserId>,
     /// Every member of these, as of when dispatch records the alert.
     pub groups: Vec<GroupId>,
-    /// Every known user of the tenant.
+    /// Everybody of the tenant who was registered or has ever signed in.
     pub everyone: bool,
 }
 

@@ -23,6 +23,7 @@ pub(in crate::domain) fn alert(version: u32, severity: Severity, status: Status)
         policy: None,
         collapse_key: None,
         occurred_at: Timestamp::UNIX_EPOCH,
+        is_dated: true,
         expires_at: None,
         dismissed_until: None,
     }

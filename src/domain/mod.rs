@@ -6,7 +6,7 @@
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], the inbox and
-//! its change number in [`inbox`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
+//! its change number in [`inbox`], whether an alert was said before in [`publication`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], and how a [`text`] looks.
 
@@ -20,6 +20,7 @@ pub mod names;
 pub mod next_step;
 pub mod policy;
 pub mod preferences;
+pub mod publication;
 pub mod push_token;
 pub mod receipt;
 pub mod restraint;

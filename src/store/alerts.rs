@@ -10,10 +10,14 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
-    Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_text, maybe_time, stored_name,
-    text, word,
+    Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_text, maybe_time,
+    publications::known_of, stored_name, text, word,
 };
-use crate::domain::{AlertId, Tenant, Timestamp, UserId, inbox::Stand};
+use crate::domain::{
+    AlertId, Tenant, Timestamp, UserId,
+    inbox::Stand,
+    publication::{Known, Meets, Said, meets},
+};
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
 pub(super) type HeldAlerts = BTreeMap<(Tenant, AlertId), Held>;
@@ -26,23 +30,58 @@ pub(super) struct Held {
     pub(super) rules: Rules,
     /// The place in the batch of the alert that says it; none when it was stored before.
     pub(super) by: Option<usize>,
+    /// What its versions said, and who made it.
+    pub(super) known: Known,
     /// What the batch changed of what is stored: before and after, a pair a version.
     changes: Vec<(Stand, Stand)>,
+    /// Whether the batch told what an earlier version said, and nothing else.
+    pub(super) said_more: bool,
 }
 
 impl Held {
-    fn of(by: usize, new: &NewAlert, now: Timestamp) -> Self {
-        let (stand, content) = (Stand::of(&new.alert), new.content.clone());
-        Self { stand, content, rules: Rules::of(new, now), by: Some(by), changes: Vec::new() }
+    /// An alert that is new to the store.
+    fn new(by: usize, new: &NewAlert, now: Timestamp) -> Self {
+        let stand = Stand::of(&new.alert);
+        let maker = new.publication.as_ref().and_then(|publication| publication.by.as_ref());
+        let maker = maker.map(|maker| maker.key.clone());
+        let mut known = Known { version: stand.version, said: Said::default(), maker };
+        say(&mut known, new);
+        let (content, rules) = (new.content.clone(), Rules::of(new, now));
+        Self { stand, content, rules, by: Some(by), known, changes: Vec::new(), said_more: false }
     }
 
-    /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing.
-    pub(super) fn meet(&mut self, by: usize, new: &NewAlert, now: Timestamp) {
-        if new.alert.version > self.stand.version {
-            let mut changes = std::mem::take(&mut self.changes);
-            changes.push((self.stand, Stand::of(&new.alert)));
-            *self = Self { changes, ..Self::of(by, new, now) };
+    /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing of
+    /// what is shown.
+    pub(super) fn meet(&mut self, by: usize, new: &NewAlert, now: Timestamp) -> Meets {
+        let version = new.alert.version;
+        let met = match &new.publication {
+            Some(_) if self.by == Some(by) => Meets::Nothing,
+            Some(publication) => meets(Some(&self.known), version, publication),
+            None if version > self.stand.version => Meets::Earlier,
+            None => Meets::Same,
+        };
+        match met {
+            Meets::Earlier => {
+                self.known.version = version;
+                say(&mut self.known, new);
+                self.changes.push((self.stand, Stand::of(&new.alert)));
+                (self.stand, self.content) = (Stand::of(&new.alert), new.content.clone());
+                (self.rules, self.by) = (Rules::of(new, now), Some(by));
+            }
+            Meets::Later => {
+                let before = self.known.said.clone();
+                say(&mut self.known, new);
+                self.said_more |= self.known.said != before;
+            }
+            Meets::Nothing | Meets::Same | Meets::Conflict | Meets::NotItsOwn => {}
         }
+        met
+    }
+}
+
+fn say(known: &mut Known, new: &NewAlert) {
+    if let Some(publication) = &new.publication {
+        known.said.add(new.alert.version, publication.fingerprint.clone());
     }
 }
 
@@ -96,15 +135,14 @@ impl Store {
         let mut held = HeldAlerts::new();
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
-            held.entry(key).or_insert_with(|| Held::of(by, new, now));
+            held.entry(key).or_insert_with(|| Held::new(by, new, now));
         }
-        let values: Vec<_> =
-            held.values().filter_map(|held| held.by).map(|by| value(&batch[by], now)).collect();
+        let values: Vec<_> = held.values().filter_map(|held| value(batch, held, now)).collect();
         let sql = format!(
             "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, first_stops_all,
-                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, recorded_at_ms)
+                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, recorded_at_ms)
              SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, chased_under,
-                 first_wait_ms, absent_wait_ms, expires_at_ms, $2
+                 first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, $2
              FROM {} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -134,21 +172,26 @@ impl Store {
             .map(|(tenant, alert)| json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}))
             .collect();
         let sql = format!(
-            "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.chased_under, a.first_wait_ms,
-                 a.absent_wait_ms, a.expires_at_ms
+            "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
+                 a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker
              FROM {} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {}",
             self.engine.rows("tenant text, alert_id text"),
             self.engine.lock("a")
         );
         let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
         for row in &found {
-            let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
-            let stand = Stand { version, severity: word(row, "severity")?, status: word(row, "status")? };
+            let known = known_of(row)?;
+            let stand = Stand {
+                version: known.version,
+                severity: word(row, "severity")?,
+                status: word(row, "status")?,
+            };
             let content = text(row, "content")?.into();
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            held.insert(key, Held { stand, content, rules, by: None, changes: Vec::new() });
+            let stored = Held { stand, content, rules, by: None, known, changes: Vec::new(), said_more: false };
+            held.insert(key, stored);
         }
         Ok(())
     }
@@ -161,8 +204,8 @@ impl Store {
         held: &HeldAlerts,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let changed = held.values().filter(|held| !held.changes.is_empty()).filter_map(|held| held.by);
-        let values: Vec<_> = changed.map(|by| value(&batch[by], now)).collect();
+        let changed = held.values().filter(|held| !held.changes.is_empty());
+        let values: Vec<_> = changed.filter_map(|held| value(batch, held, now)).collect();
         if values.is_empty() {
             return Ok(());
         }
@@ -170,7 +213,7 @@ impl Store {
             "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
-                 absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms
+                 absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -257,21 +300,23 @@ impl Store {
     }
 }
 
-/// One row of `alerts`, in [`COLUMNS`].
-fn value(new: &NewAlert, now: Timestamp) -> serde_json::Value {
+/// One row of `alerts`, in [`COLUMNS`], of an alert that says what the batch said last.
+fn value(batch: &[NewAlert], held: &Held, now: Timestamp) -> Option<serde_json::Value> {
+    let new = &batch[held.by?];
     let rules = Rules::of(new, now);
     let ms = |wait: Option<SignedDuration>| {
         wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2))
     };
-    json!({
+    Some(json!({
         "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
         "severity": new.alert.severity.as_str(), "status": new.alert.status.as_str(), "content": &*new.content,
         "policy": new.alert.policy, "first_stops_all": i64::from(new.first_stops_all),
         "chased_under": &*rules.policy, "first_wait_ms": ms(rules.first_wait),
         "absent_wait_ms": ms(rules.absent_wait), "expires_at_ms": rules.expires_at.as_millisecond(),
-    })
+        "said": held.known.said.to_string(), "maker": held.known.maker.as_deref(),
+    }))
 }
 
 const COLUMNS: &str = "tenant text, alert_id text, version bigint, severity text, status text, content text,
     policy text, first_stops_all bigint, chased_under text, first_wait_ms bigint, absent_wait_ms bigint,
-    expires_at_ms bigint";
+    expires_at_ms bigint, said text, maker text";

@@ -21,7 +21,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         writing!(self, "put_device", |tx| {
             // The user's row is the lock: two of their phones at once do not both become the last one allowed.
-            self.lock_users(tx, std::slice::from_ref(user), Some(device.registered_at)).await?;
+            self.make_known(tx, std::slice::from_ref(user), device.registered_at).await?;
+            self.lock_users(tx, std::slice::from_ref(user), None).await?;
             let token_hash = hash_of(&device.token);
             sqlx::query(
                 "DELETE FROM devices WHERE service = $1 AND token_hash = $2

@@ -66,7 +66,7 @@ impl Store {
     pub(super) async fn open_expansions(
         &self,
         tx: &mut Tx,
-        batch: &[NewAlert],
+        batch: impl Iterator<Item = &NewAlert>,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let value = |(new, rest): (&NewAlert, &Rest)| {
@@ -75,7 +75,7 @@ impl Store {
                 "audience": audience_of(&new.alert), "published": &*rest.published, "next_page": rest.next_page,
             })
         };
-        let rests = batch.iter().filter_map(|new| new.rest.as_ref().map(|rest| (new, rest)));
+        let rests = batch.filter_map(|new| new.rest.as_ref().map(|rest| (new, rest)));
         let values: Vec<_> = rests.map(value).collect();
         if values.is_empty() {
             return Ok(());
@@ -151,7 +151,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<RecordedRow>, StoreError> {
         writing!(self, "record_page", |tx| {
-            let rows = self.record_in(tx, std::slice::from_ref(new), now).await?;
+            let rows = self.record_in(tx, std::slice::from_ref(new), now).await?.rows;
             sqlx::query(
                 "UPDATE expansions SET next_page = $6, untold_page = $7
                  WHERE tenant = $1 AND alert_id = $2 AND version = $3 AND audience = $4 AND claim = $5",

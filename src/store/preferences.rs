@@ -43,7 +43,8 @@ impl Store {
         now: Timestamp,
         change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
     ) -> Result<String, Failure> {
-        self.lock_users(tx, std::slice::from_ref(user), Some(now)).await?;
+        self.make_known(tx, std::slice::from_ref(user), now).await?;
+        self.lock_users(tx, std::slice::from_ref(user), None).await?;
         let before =
             of_user(sqlx::query("SELECT preferences FROM users WHERE tenant = $1 AND user_id = $2"), user)
                 .fetch_one(&mut **tx)

@@ -53,12 +53,13 @@ impl Store {
         .await
     }
 
-    /// These users have a session on this pod now.
+    /// These users have a session on this pod now, and so are known from here on.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
-    pub async fn arrive(&self, pod: &str, users: &[UserKey]) -> Result<(), StoreError> {
+    pub async fn arrive(&self, pod: &str, users: &[UserKey], now: Timestamp) -> Result<(), StoreError> {
         writing!(self, "arrive", |tx| {
+            self.make_known(tx, users, now).await?;
             let sql = format!(
                 "INSERT INTO presence (tenant, user_id, pod) SELECT tenant, user_id, $2 FROM {} WHERE true
                  ON CONFLICT (tenant, user_id, pod) DO NOTHING",

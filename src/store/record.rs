@@ -5,10 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word, stored_name, word};
+use super::{
+    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word, publications::Late, stored_name, word,
+};
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Severity, Tenant, Timestamp, UserId, UserKey,
     inbox::{Recorded, Row, record, record_expired},
+    publication::{Meets, Publication},
 };
 
 /// One alert with the people it goes to, at most [`super::ROWS_PER_COMMIT_MAX`] rows a call in all.
@@ -32,6 +35,17 @@ pub struct NewAlert {
     pub expires_at: Timestamp,
     /// What is left of a large audience, for whoever takes the next turn: [`Store::claim_expansion`].
     pub rest: Option<Rest>,
+    /// What is compared with what is recorded; none for more people of an alert that was compared before.
+    pub publication: Option<Publication>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedBatch {
+    /// The rows of its recipients, in the order of the batch. An alert that was refused has none.
+    pub rows: Vec<RecordedRow>,
+    /// How each of its alerts met what was recorded.
+    pub met: Vec<Meets>,
 }
 
 /// What became of one alert for one recipient.
@@ -65,16 +79,29 @@ struct Write {
 }
 
 impl Store {
+    /// [`Store::record_batch`], for whom only the rows matter.
+    ///
+    /// # Errors
+    /// As for [`Store::record_batch`].
+    pub async fn record(&self, batch: &[NewAlert], now: Timestamp) -> Result<Vec<RecordedRow>, StoreError> {
+        Ok(self.record_batch(batch, now).await?.rows)
+    }
+
     /// Records a batch. Rows come back in the order of the batch and its recipients, the unchanged ones too (with
     /// the number they stand under), so that a caller who lost the answer can publish again.
     ///
-    /// An alert whose version or content did not win is recorded for its recipients as what did. Recipients of an earlier
-    /// version get the later one only if it names them: [`Store::holders_after`] finds the others. Asked for after this
-    /// returned, it finds them all: nobody is reached by the earlier version any more, whoever else is recording.
+    /// An alert whose version is older than the recorded one is recorded for its recipients as that. One that says something
+    /// else under the same version is recorded for nobody. Recipients of an earlier version get the later one only if it
+    /// names them: [`Store::holders_after`] finds the others. Asked for after this returned, it finds them all: nobody is
+    /// reached by the earlier version any more, whoever else is recording.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch was recorded, or nobody knows: record it again.
-    pub async fn record(&self, batch: &[NewAlert], now: Timestamp) -> Result<Vec<RecordedRow>, StoreError> {
+    pub async fn record_batch(
+        &self,
+        batch: &[NewAlert],
+        now: Timestamp,
+    ) -> Result<RecordedBatch, StoreError> {
         writing!(self, "record", |tx| self.record_in(tx, batch, now).await).await
     }
 
@@ -83,7 +110,7 @@ impl Store {
         tx: &mut Tx,
         batch: &[NewAlert],
         now: Timestamp,
-    ) -> Result<Vec<RecordedRow>, Failure> {
+    ) -> Result<RecordedBatch, Failure> {
         let mut heads = self.lock_heads(tx, batch, now).await?;
         let mut rows = self.existing_rows(tx, batch).await?;
         let mut alerts = self.lock_alerts(tx, batch, now).await?;
@@ -91,14 +118,25 @@ impl Store {
         let mut chases = self.lock_chases(tx, batch, &rows, &alerts, now).await?;
 
         let mut recorded = Vec::new();
+        let (mut met, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut written: HashMap<(UserKey, AlertId), Write> = HashMap::new();
         for (by, new) in batch.iter().enumerate() {
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
                 return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
             };
-            held.meet(by, new, now);
+            let meets = held.meet(by, new, now);
+            met.push(meets);
+            let is_redelivered =
+                new.publication.as_ref().is_some_and(|publication| publication.is_redelivered);
+            if meets.is_refused() {
+                continue;
+            }
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
+                if meets == Meets::Later && !is_redelivered {
+                    let (version, shown) = (new.alert.version, held.stand.version);
+                    late.push(Late { user: user_key.clone(), alert: &new.alert.id, version, shown });
+                }
                 let Some(head) = heads.get_mut(&user_key) else {
                     return Err(Failure::Unreadable("users")); // `lock_heads` made a row for each.
                 };
@@ -137,11 +175,14 @@ impl Store {
         }
 
         self.write_alerts(tx, batch, &alerts, now).await?;
-        self.open_expansions(tx, batch, now).await?;
+        self.write_said(tx, &alerts).await?;
+        self.note_late(tx, &late, now).await?;
+        let told = batch.iter().zip(&met).filter(|(_, met)| !met.is_refused()).map(|(new, _)| new);
+        self.open_expansions(tx, told, now).await?;
         self.write_rows(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
         self.write_chases(tx, &chases, now).await?;
-        Ok(recorded)
+        Ok(RecordedBatch { rows: recorded, met })
     }
 
     async fn lock_heads(
@@ -230,7 +271,8 @@ impl Store {
     }
 
     /// Locks the heads of these users (sorted, each once), in one order everywhere so that no two transactions wait
-    /// for each other. Unknown users become known when `create_at` is given; otherwise they are left out.
+    /// for each other. Users who are not there are added when `create_at` is given, as those who are only named
+    /// (`known.rs`); otherwise they are left out.
     pub(super) async fn lock_users(
         &self,
         tx: &mut Tx,
@@ -246,8 +288,8 @@ impl Store {
         if let Some(now) = create_at {
             // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
             let insert = format!(
-                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms)
-                 SELECT tenant, user_id, 0, 0, $2 FROM {columns} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING"
+                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, named_only)
+                 SELECT tenant, user_id, 0, 0, $2, 1 FROM {columns} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING"
             );
             sqlx::query(AssertSqlSafe(insert))
                 .bind(&keys)

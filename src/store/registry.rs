@@ -1,9 +1,9 @@
 //! Who there is: API keys of producers; users with their addresses and groups. Their devices are in `devices`.
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Store, StoreError, batch_of, maybe_text, maybe_time, stored_name, text, time};
+use super::{Store, StoreError, batch_of, int, maybe_text, maybe_time, stored_name, text, time};
 use crate::domain::{GroupId, Secret, Tenant, Timestamp, UserId, UserKey};
 
 /// How a user can be written to.
@@ -28,6 +28,24 @@ pub struct ApiKeyInfo {
     pub created_at: Timestamp,
     /// When it stopped working, if it did.
     pub revoked_at: Option<Timestamp>,
+    /// Whether it may change only alerts that it made.
+    pub own_alerts: bool,
+}
+
+/// What a working key is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRights {
+    /// Whose alerts it may publish.
+    pub tenant: Tenant,
+    /// Whether it may change only alerts that it made.
+    pub own_alerts: bool,
+}
+
+impl KeyRights {
+    /// To publish alerts of this tenant, and to change any of them.
+    pub fn of(tenant: Tenant) -> Self {
+        Self { tenant, own_alerts: false }
+    }
 }
 
 impl Store {
@@ -38,19 +56,20 @@ impl Store {
     pub async fn add_api_key(
         &self,
         hash: &str,
-        tenant: &Tenant,
+        rights: &KeyRights,
         name: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         writing!(self, "add_api_key", |tx| {
             sqlx::query(
-                "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms) VALUES ($1, $2, $3, $4)
+                "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms, own_alerts) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (key_hash) DO NOTHING",
             )
             .bind(hash)
-            .bind(tenant.as_str())
+            .bind(rights.tenant.as_str())
             .bind(name)
             .bind(now.as_millisecond())
+            .bind(i64::from(rights.own_alerts))
             .execute(&mut **tx)
             .await?;
             Ok(())
@@ -58,19 +77,26 @@ impl Store {
         .await
     }
 
-    /// Whose key has this hash, while it works.
+    /// What the key with this hash is for, while it works.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn tenant_of_key(&self, hash: &str) -> Result<Option<Tenant>, StoreError> {
-        self.in_time("tenant_of_key", async {
-            let store = self;
-            let row =
-                sqlx::query("SELECT tenant FROM api_keys WHERE key_hash = $1 AND revoked_at_ms IS NULL")
-                    .bind(hash)
-                    .fetch_optional(&store.read)
-                    .await?;
-            row.map(|row| Ok(stored_name!(&row, "tenant", Tenant))).transpose()
+    pub async fn rights_of_key(&self, hash: &str) -> Result<Option<KeyRights>, StoreError> {
+        self.in_time("rights_of_key", async {
+            // All columns: in a store that is behind, alerts are accepted too, and no key there has the narrower right.
+            let row = sqlx::query("SELECT * FROM api_keys WHERE key_hash = $1 AND revoked_at_ms IS NULL")
+                .bind(hash)
+                .fetch_optional(&self.read)
+                .await?;
+            row.map(|row| {
+                let tenant = stored_name!(&row, "tenant", Tenant);
+                let own_alerts = match row.try_column("own_alerts") {
+                    Ok(_) => int(&row, "own_alerts")? != 0,
+                    Err(_) => false,
+                };
+                Ok(KeyRights { tenant, own_alerts })
+            })
+            .transpose()
         })
         .await
     }
@@ -93,6 +119,7 @@ impl Store {
                         name: text(row, "name")?,
                         created_at: time(row, "created_at_ms")?,
                         revoked_at: maybe_time(row, "revoked_at_ms")?,
+                        own_alerts: int(row, "own_alerts")? != 0,
                     })
                 })
                 .collect()
@@ -134,7 +161,7 @@ impl Store {
             sqlx::query(
                 "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms)
                  VALUES ($1, $2, 0, 0, $3, $4, $5)
-                 ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale,
+                 ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale, named_only = 0,
                      email_refused_at_ms = CASE WHEN users.email = excluded.email THEN users.email_refused_at_ms END",
             )
             .bind(user.tenant.as_str())
@@ -223,32 +250,7 @@ impl Store {
         .await
     }
 
-    /// Known users of a tenant in order, after `after`: how `everyone` is walked.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn users_after(
-        &self,
-        tenant: &Tenant,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<UserId>, StoreError> {
-        self.in_time("users_after", async {
-            let store = self;
-            let rows = sqlx::query(
-                "SELECT user_id FROM users WHERE tenant = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
-            )
-            .bind(tenant.as_str())
-            .bind(after.map_or("", UserId::as_str))
-            .bind(limit as i64)
-            .fetch_all(&store.read)
-            .await?;
-            rows.iter().map(|row| Ok(stored_name!(row, "user_id", UserId))).collect()
-        })
-        .await
-    }
-
-    /// Adds members to a group and takes others out.
+    /// Adds members to a group, who are known from here on, and takes others out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -258,12 +260,15 @@ impl Store {
         group: &GroupId,
         add: &[UserId],
         remove: &[UserId],
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let list = |users: &[UserId]| {
             let member = |user: &UserId| json!({"tenant": tenant.as_str(), "group_id": group.as_str(), "user_id": user.as_str()});
             json!(users.iter().map(member).collect::<Vec<_>>())
         };
         writing!(self, "change_members", |tx| {
+            let members: Vec<_> = add.iter().map(|user| UserKey::new(tenant.clone(), user.clone())).collect();
+            self.make_known(tx, &members, now).await?;
             // All three columns of a key come from the batch: with two of them given, a planner without statistics would
             // go through the whole group.
             let batch = self.engine.rows("tenant text, group_id text, user_id text");

@@ -1,5 +1,7 @@
 //! What happened to an alert: pieced together from the rows that the work left behind.
 
+use std::sync::Arc;
+
 use sqlx::any::AnyRow;
 
 use super::{
@@ -35,6 +37,8 @@ pub struct LatestAlert {
     pub content: String,
     /// The policy its producer named, if they did.
     pub policy: Option<String>,
+    /// The API key that made it, by the beginning of its hash, if that is known.
+    pub maker: Option<Arc<str>>,
 }
 
 /// How an alert fares with all its recipients. Delivery and engagement are two axes.
@@ -132,7 +136,7 @@ impl Store {
         self.in_time("latest", async {
             let store = self;
             let row = sqlx::query(
-                "SELECT version, content, policy FROM alerts WHERE tenant = $1 AND alert_id = $2",
+                "SELECT version, content, policy, maker FROM alerts WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())
@@ -143,6 +147,7 @@ impl Store {
                     version: int(&row, "version")? as u32,
                     content: text(&row, "content")?,
                     policy: maybe_text(&row, "policy")?,
+                    maker: maybe_text(&row, "maker")?.map(Into::into),
                 })
             })
             .transpose()

@@ -62,7 +62,7 @@ mod tests {
     use crate::{
         domain::{Tenant, Timestamp},
         runtime::health::Seen,
-        store::{Store, StoreConfig, StoreError},
+        store::{KeyRights, Store, StoreConfig, StoreError},
     };
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         let url = Store::sqlite_url(&file);
         let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
-        let (acme, at) = (Tenant::parse("acme").unwrap(), Timestamp::UNIX_EPOCH);
+        let (acme, at) = (KeyRights::of(Tenant::parse("acme").unwrap()), Timestamp::UNIX_EPOCH);
         sqlx::query("PRAGMA max_page_count = 1").execute(&store.write).await.unwrap();
         let long = "x".repeat(1 << 20);
         let refused = store.add_api_key(&long, &acme, "ci", at).await;

@@ -216,6 +216,7 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
     if let Some(key) = &raw.collapse_key {
         AlertId::parse(key).map_err(|error| InvalidAlert::new("collapse_key", error))?;
     }
+    let occurred_at = time("occurred_at", raw.occurred_at)?;
     Ok(Alert {
         id,
         version,
@@ -232,7 +233,8 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         data: raw.data,
         policy: text("policy", raw.policy, bounds::TITLE_CHARS_MAX)?,
         collapse_key: raw.collapse_key,
-        occurred_at: time("occurred_at", raw.occurred_at)?.unwrap_or(defaults.now),
+        occurred_at: occurred_at.unwrap_or(defaults.now),
+        is_dated: occurred_at.is_some(),
         expires_at: time("expires_at", raw.expires_at)?,
         dismissed_until: time("dismissed_until", raw.dismissed_until)?,
     })

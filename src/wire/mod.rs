@@ -32,6 +32,47 @@ pub fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
+/// Names separated by commas, as they stand in addresses and on command lines. `\,` is a comma in a name, and `\\` a
+/// backslash.
+pub fn names_of(list: &str) -> Vec<String> {
+    let (mut names, mut name) = (Vec::new(), String::new());
+    let mut chars = list.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if matches!(chars.peek(), Some(',' | '\\')) => name.extend(chars.next()),
+            ',' => names.push(std::mem::take(&mut name)),
+            c => name.push(c),
+        }
+    }
+    names.push(name);
+    names
+}
+
+#[test]
+fn names_are_separated_by_commas_that_are_not_escaped() {
+    for (list, expected) in [
+        ("ana", &["ana"][..]),
+        ("ana,ben", &["ana", "ben"]),
+        (r"Doe\, Jane,ben", &["Doe, Jane", "ben"]),
+        (r"a\\,b", &[r"a\", "b"]),
+        (r"corp\ana", &[r"corp\ana"]),
+        ("ana,", &["ana", ""]),
+    ] {
+        assert_eq!(names_of(list), expected, "{list}");
+    }
+}
+
+/// Headers of an alert that ingest publishes: what dispatch cannot read in the alert itself. A program that does not know
+/// them does without.
+pub mod published {
+    /// The alert came without a time, and was given that of its arrival.
+    pub const UNDATED: &str = "watchbell-undated";
+    /// The beginning of the hash of the API key it came with.
+    pub const KEY: &str = "watchbell-key";
+    /// That key may change only alerts that it made.
+    pub const OWN_ALERTS: &str = "watchbell-own-alerts";
+}
+
 /// Headers of a message that was refused, or set aside otherwise (I11).
 pub mod refused {
     /// What they all begin with.

@@ -99,7 +99,7 @@ async fn took(store: &Store, run: usize) -> anyhow::Result<[f64; 5]> {
         replayed.add(n, begun, changes.rows.len());
     }
     store.renew_pod("bench", at(day), Duration::from_secs(100)).await?;
-    store.arrive("bench", &keys).await?;
+    store.arrive("bench", &keys, at(day + 1)).await?;
     let begun = Instant::now();
     store.leave("bench", &keys, at(day + 2)).await?;
     let mut left = Timed::default();

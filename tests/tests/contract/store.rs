@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `recording.rs` | alerts become inbox rows, once, under change numbers without gaps (I2, I3) |
 //! | `worse.rs` | a later version that is worse is told anew, one that is not rings nobody again (I13) |
+//! | `publications.rs` | one id and version is one text; who makes what; who was known before |
 //! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
@@ -48,6 +49,7 @@ mod expansions;
 mod history;
 mod plans;
 mod presence;
+mod publications;
 mod reading;
 mod receipts;
 mod recording;

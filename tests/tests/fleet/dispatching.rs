@@ -104,7 +104,7 @@ base.commit()";
 }
 
 /// What is parked: message id and reason.
-async fn parked(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) async fn parked(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<(String, String)>> {
     let reason_of = |headers: &Value| headers["watchbell-reason"].as_str().unwrap_or_default().to_owned();
     let Some(urls) = &fleet.urls else {
         let file = fleet.dir().join("data/rejected.ndjson");

@@ -6,6 +6,7 @@ mod amqp;
 mod balancers;
 mod bounds;
 mod commands;
+mod conflicts;
 mod dead;
 mod devices;
 mod dispatching;

@@ -180,6 +180,7 @@ impl World {
             absent_due_at: Some(self.now()),
             expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
             rest: None,
+            publication: None,
             alert: Arc::new(alert),
         }
     }
@@ -200,7 +201,7 @@ impl World {
     /// Opens a session on `pod`, whose lease is good for a day.
     pub async fn open_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
         self.store.renew_pod(pod, self.now(), DAY).await?;
-        Ok(self.store.arrive(pod, &[user(who)]).await?)
+        Ok(self.store.arrive(pod, &[user(who)], self.now()).await?)
     }
 
     pub async fn close_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
@@ -287,6 +288,7 @@ pub fn alert(id: &str) -> Alert {
         policy: None,
         collapse_key: None,
         occurred_at: BEGIN.parse().unwrap(),
+        is_dated: true,
         expires_at: None,
         dismissed_until: None,
     }

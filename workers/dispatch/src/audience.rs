@@ -99,7 +99,7 @@ async fn people(alert: &Alert, at: &Position, store: &Store) -> Result<Vec<UserI
             Some(group) => store.members_after(tenant, group, after, PAGE_ROWS_MAX).await,
             None => Ok(Vec::new()),
         },
-        Part::Everyone => store.users_after(tenant, after, PAGE_ROWS_MAX).await,
+        Part::Everyone => store.everyone_after(tenant, after, PAGE_ROWS_MAX).await,
         Part::Earlier | Part::Done => Ok(Vec::new()),
     }
 }

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 use watchbell::{
-    store::{NewAlert, ROWS_PER_COMMIT_MAX, RecordedRow, Rest, StoreError},
+    domain::publication::Meets,
+    store::{NewAlert, ROWS_PER_COMMIT_MAX, RecordedBatch, RecordedRow, Rest, StoreError},
     wire::alert::encode_alert,
 };
 
@@ -67,7 +69,8 @@ impl Recorder<'_> {
         let mut parts = Parts::of(batch);
         while let Some(part) = parts.next() {
             match self.record(&part, shutdown).await {
-                Ok((alerts, rows)) => {
+                Ok((alerts, RecordedBatch { rows, met })) => {
+                    let part = self.without_refused(part, &met).await?;
                     let (later, done): (Vec<_>, Vec<_>) =
                         part.into_iter().partition(|one| one.then == Then::Earlier);
                     let settled = done.into_iter().map(|one| one.taken.delivery).collect();
@@ -85,24 +88,24 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// One commit. Answers which of its rows the pods are to be told of.
+    /// One commit. Of its rows those come back that the pods are to be told of.
     async fn record(
         &self,
         part: &[Prepared],
         shutdown: &CancellationToken,
-    ) -> Result<(Vec<NewAlert>, Vec<RecordedRow>), NotStored> {
+    ) -> Result<(Vec<NewAlert>, RecordedBatch), NotStored> {
         let now = self.dispatch.clock.now();
         let alerts: Vec<NewAlert> = part.iter().map(|one| self.new_alert(one, now)).collect();
         let begun = std::time::Instant::now();
-        let mut rows = patiently(shutdown, || self.dispatch.store.record(&alerts, now)).await?;
+        let mut recorded = patiently(shutdown, || self.dispatch.store.record_batch(&alerts, now)).await?;
         metrics::histogram!("watchbell_dispatch_commit_seconds").record(begun.elapsed().as_secs_f64());
         if alerts.iter().any(|new| new.rest.is_some()) {
             self.opened.notify_one();
         }
-        count(&rows);
+        count(&recorded.rows);
         // An unchanged row is told again only after a crash between commit and publish; a producer's repetition is not.
-        rows.retain(|row| row.changed || part[row.alert].taken.delivery.redelivered);
-        Ok((alerts, rows))
+        recorded.rows.retain(|row| row.changed || part[row.alert].taken.delivery.redelivered);
+        Ok((alerts, recorded))
     }
 
     fn new_alert(&self, one: &Prepared, now: jiff::Timestamp) -> NewAlert {
@@ -114,7 +117,28 @@ impl Recorder<'_> {
             }),
         };
         let (alert, content) = (&one.taken.alert, &one.taken.content);
-        NewAlert { rest, ..self.rules.apply(alert, content, one.recipients.clone(), now, now) }
+        let publication = Some(one.taken.publication.clone());
+        NewAlert { rest, publication, ..self.rules.apply(alert, content, one.recipients.clone(), now, now) }
+    }
+
+    /// Those that were recorded. What contradicts what is recorded is parked; what came too late is counted.
+    async fn without_refused(&self, part: Vec<Prepared>, met: &[Meets]) -> Result<Vec<Prepared>, Leaving> {
+        let mut recorded = Vec::with_capacity(part.len());
+        for (one, met) in part.into_iter().zip(met) {
+            if *met == Meets::Later && !one.taken.delivery.redelivered {
+                metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "stale").increment(1);
+                let alert = &one.taken.alert;
+                info!(alert.id = %alert.id, alert.version, "Version {} of {} came too late", alert.version, alert.id);
+            }
+            if !met.is_refused() {
+                recorded.push(one);
+                continue;
+            }
+            if let Some(refused) = Refused::by_meeting(one.taken.delivery, *met) {
+                self.refused.send(refused).await.map_err(|_| Leaving)?;
+            }
+        }
+        Ok(recorded)
     }
 
     /// Alerts that were recorded for whom they name: each once more, for whom only an earlier version reached. Those that

@@ -8,11 +8,14 @@ use tokio::{sync::mpsc, time::sleep};
 use tracing::warn;
 use watchbell::{
     broker::{Address, BODY_BYTES_MAX, Delivery, Message, Refusal, parked},
-    domain::{Alert, AlertId, EventId},
+    domain::{
+        Alert, AlertId, EventId,
+        publication::{Maker, Meets, Publication},
+    },
     store::{NewEvent, StoreError},
     wire::{
         InvalidAlert, Kind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
-        event_content_of, kind_of, parse_alert, parse_event,
+        event_content_of, kind_of, parse_alert, parse_event, published,
     },
 };
 
@@ -28,6 +31,7 @@ const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Taken {
     pub(crate) alert: Arc<Alert>,
     pub(crate) content: Arc<str>,
+    pub(crate) publication: Publication,
     pub(crate) delivery: Delivery,
 }
 
@@ -65,8 +69,12 @@ impl Dispatch {
         for delivery in deliveries {
             match self.read(&delivery, now) {
                 Ok(Read::Alert(alert)) => {
-                    let content = content_of(&alert).into();
-                    intake.alerts.push(Taken { alert: Arc::new(*alert), content, delivery });
+                    let content: Arc<str> = content_of(&alert).into();
+                    let publication = Publication {
+                        is_redelivered: delivery.redelivered,
+                        ..Publication::of(&alert, &content, maker_of(&delivery.message))
+                    };
+                    intake.alerts.push(Taken { alert: Arc::new(*alert), content, publication, delivery });
                 }
                 Ok(Read::Event(new)) => intake.events.push(TakenEvent { new, delivery }),
                 Err(refusal) => intake.refused.push(Refused { delivery, refusal }),
@@ -95,7 +103,11 @@ impl Dispatch {
         }
         let plain = plain_of(content_type, headers, body)?;
         match kind_of(&plain) {
-            Kind::Alert => self.read_alert(&plain, message_id, now).map(|alert| Read::Alert(Box::new(alert))),
+            Kind::Alert => {
+                let mut alert = self.read_alert(&plain, message_id, now)?;
+                alert.is_dated &= !headers.contains_key(published::UNDATED);
+                Ok(Read::Alert(Box::new(alert)))
+            }
             Kind::Event => read_event(&plain, message_id, now).map(Read::Event),
         }
     }
@@ -133,10 +145,32 @@ impl Dispatch {
 }
 
 impl Refused {
+    /// What contradicts what is recorded; `None` for what does not.
+    pub(crate) fn by_meeting(delivery: Delivery, met: Meets) -> Option<Self> {
+        let (reason, problem) = match met {
+            Meets::Conflict => (
+                "conflict",
+                "an alert of this id and version is recorded, and says something else: nobody was shown this one",
+            ),
+            Meets::NotItsOwn => (
+                "forbidden",
+                "the alert of this id was made by another producer, and the API key may change only its own",
+            ),
+            Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later => return None,
+        };
+        Some(Self { delivery, refusal: InvalidAlert::new(reason, problem) })
+    }
+
     /// What the store refuses. The operator reads by which rule, and nothing of what the message holds.
     pub(crate) fn by_store(delivery: Delivery, error: &StoreError) -> Self {
         Self { delivery, refusal: refusal_of(error) }
     }
+}
+
+/// Which API key a message came with.
+fn maker_of(message: &Message) -> Option<Maker> {
+    let key = message.headers.get(published::KEY)?.as_str().into();
+    Some(Maker { key, own_alerts: message.headers.contains_key(published::OWN_ALERTS) })
 }
 
 /// The reason for what the store refuses.

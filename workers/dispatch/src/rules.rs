@@ -44,6 +44,7 @@ impl Rules {
             absent_due_at: first.map(|_| now),
             expires_at,
             rest: None,
+            publication: None,
         }
     }
 }

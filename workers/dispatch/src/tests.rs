@@ -1,6 +1,7 @@
 //! Alerts through the whole worker, on the embedded broker and SQLite.
 
 mod bed;
+mod conflicts;
 mod expansions;
 mod flow;
 mod versions;

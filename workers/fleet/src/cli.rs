@@ -241,6 +241,9 @@ pub(crate) enum KeyCommand {
         /// What it is for.
         #[arg(long, default_value = "")]
         name: String,
+        /// It may change only alerts that it made itself; otherwise any of its tenant.
+        #[arg(long)]
+        own_alerts: bool,
     },
     /// Make the key pair that browsers subscribe with, for `[webpush]`.
     Vapid,

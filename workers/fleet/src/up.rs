@@ -24,7 +24,7 @@ use watchbell::{
         Config,
         config::{ApnsSection, EmailSection, FcmSection, WebPushSection},
     },
-    store::{Contact, Store, StoreConfig},
+    store::{Contact, KeyRights, Store, StoreConfig},
 };
 use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
@@ -234,7 +234,7 @@ async fn furnish(
         Ok(earlier) => Secret::from(earlier.producer_key),
         Err(_) => key::generate(&mut rand::rng()),
     };
-    store.add_api_key(&key::hash(producer_key.expose()), &tenant, "demo", now).await?;
+    store.add_api_key(&key::hash(producer_key.expose()), &KeyRights::of(tenant.clone()), "demo", now).await?;
     let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
     let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
     let mut users = Vec::new();

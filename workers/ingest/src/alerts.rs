@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use serde_json::{json, value::Value};
+use serde_json::{Map, Value, json};
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     store::{Counts, Recipient, StoreError},
@@ -19,9 +19,11 @@ use watchbell::{
 
 use crate::{
     App, Shared,
+    auth::Producer,
     batch::{self, Batch, Form, at_index},
     count::What,
     hooks,
+    known::{self, Verdict},
     limits::TIMELINE_RECIPIENTS_MAX,
     publish, request,
     request::RawPath,
@@ -31,10 +33,11 @@ use crate::{
 /// Recipients in a timeline when no limit is given.
 const TIMELINE_RECIPIENTS: usize = 20;
 
-/// Accepts one alert, an array or NDJSON. 202 when the broker has confirmed all of them.
+/// Accepts one alert, an array or NDJSON. 202 when the broker has confirmed all that were published: each of several that
+/// contradicts what is recorded answers for itself.
 pub async fn accept(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -45,27 +48,58 @@ pub async fn accept(
     let trace = publish::trace_of(&parts.headers);
     let read = || {
         let batch = Batch::read(What::Alert, form, &body)?;
-        let alerts = alerts_of(&shared, &tenant, &parts.headers, form, &batch)?;
+        let alerts = alerts_of(&shared, &producer.tenant, &parts.headers, form, &batch)?;
         let ready = |(alert, index): &(Alert, Option<usize>)| {
-            publish::ready(alert, trace).map_err(|problem| at_index(problem, *index))
+            publish::ready(alert, &producer.maker, trace).map_err(|problem| at_index(problem, *index))
         };
-        let messages = alerts.iter().map(ready).collect::<Result<_, _>>()?;
+        let messages = alerts.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
         Ok((batch.is_one, alerts, messages))
     };
     let (is_one, alerts, messages) = read().inspect_err(|_: &Problem| What::Alert.count("invalid", 1))?;
-    publish::publish(&shared, &tenant, What::Alert, messages).await?;
+    let asked: Vec<&Alert> = alerts.iter().map(|(alert, _)| alert).collect();
+    let mut known = known::ask(&shared, &producer, &asked).await;
+    let verdicts: Vec<Verdict> = asked.iter().map(|alert| known.verdict(&producer, alert)).collect();
+    let refused: Vec<_> = alerts
+        .iter()
+        .zip(&verdicts)
+        .filter_map(|((_, at), verdict)| Some((at, verdict.refused.as_ref()?)))
+        .collect();
+    for (_, problem) in &refused {
+        What::Alert.count(if problem.status == 409 { "conflict" } else { "forbidden" }, 1);
+    }
+    if let Some((index, problem)) = refused.first()
+        && refused.len() == alerts.len()
+    {
+        return Err(at_index((*problem).clone(), **index));
+    }
+    let messages = messages.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.refused.is_none());
+    let messages = messages.map(|(message, _)| message).collect();
+    publish::publish(&shared, &producer.tenant, What::Alert, messages).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer(is_one, &asked, &verdicts))).into_response())
+}
 
-    let named = |alert: &Alert| json!({"id": alert.id.as_str(), "version": alert.version});
-    let answer = match alerts.as_slice() {
-        [(alert, _)] if is_one => {
-            json!({"id": alert.id.as_str(), "version": alert.version, "status": "accepted"})
+/// What the producer hears when something was published.
+fn answer(is_one: bool, alerts: &[&Alert], verdicts: &[Verdict]) -> Value {
+    let named = |(alert, verdict): (&&Alert, &Verdict)| {
+        let mut named = Map::new();
+        named.insert("id".into(), alert.id.as_str().into());
+        named.insert("version".into(), alert.version.into());
+        if is_one {
+            named.insert("status".into(), "accepted".into());
         }
-        _ => {
-            let all: Vec<Value> = alerts.iter().map(|(alert, _)| named(alert)).collect();
-            json!({"accepted": all.len(), "alerts": all})
-        }
+        verdict.add_to(&mut named);
+        Value::Object(named)
     };
-    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+    let mut all: Vec<Value> = alerts.iter().zip(verdicts).map(named).collect();
+    if is_one {
+        return all.pop().unwrap_or_default();
+    }
+    let refused = verdicts.iter().filter(|verdict| verdict.refused.is_some()).count();
+    let mut answer = json!({"accepted": all.len() - refused, "alerts": all});
+    if refused > 0 {
+        answer["refused"] = refused.into();
+    }
+    answer
 }
 
 /// Validates all. An alert of several keeps its place, for the problem that names it.

@@ -9,7 +9,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,8 +24,8 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::warn;
 use watchbell::{
-    domain::{Secret, Tenant},
-    store::{Store, StoreError},
+    domain::{Secret, Tenant, publication::Maker},
+    store::{KeyRights, Store, StoreError},
     wire::Problem,
 };
 
@@ -36,29 +36,48 @@ use crate::{
 };
 
 const KEY_HEADER: &str = "x-api-key";
+/// Characters of a key's hash by which alerts remember who made them: no two keys share so many.
+const MAKER_CHARS: usize = 32;
 
-/// Lets a request with a working key pass, with its [`Tenant`] as an extension.
+/// Whose request it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Producer {
+    pub tenant: Tenant,
+    /// The key, as alerts remember it.
+    pub maker: Maker,
+}
+
+impl Producer {
+    fn new(hash: &str, rights: KeyRights) -> Self {
+        let key = hash.get(..MAKER_CHARS).unwrap_or(hash).into();
+        Self { tenant: rights.tenant, maker: Maker { key, own_alerts: rights.own_alerts } }
+    }
+
+    /// Whether this producer may change an alert that `maker` made.
+    pub fn may_change(&self, maker: Option<&Arc<str>>) -> bool {
+        !self.maker.own_alerts || maker == Some(&self.maker.key)
+    }
+}
+
+/// Lets a request with a working key pass, with its [`Producer`], and their [`Tenant`], as extensions.
 pub async fn enter(State(shared): App, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let tenant = tenant_of(&shared, request.headers()).await?;
+    let producer = producer_of(&shared, request.headers(), None).await?;
     request.headers_mut().remove(header::AUTHORIZATION);
     request.headers_mut().remove(KEY_HEADER);
-    request.extensions_mut().insert(tenant);
+    request.extensions_mut().insert(producer.tenant.clone());
+    request.extensions_mut().insert(producer);
     Ok(next.run(request).await)
 }
 
-async fn tenant_of(shared: &Shared, headers: &HeaderMap) -> Result<Tenant, Problem> {
-    tenant_of_either(shared, headers, None).await
-}
-
-/// The tenant of the key in the headers, or else of the one the body gave.
+/// The producer with the key in the headers, or else with the one the body gave.
 ///
 /// # Errors
 /// 401 for no key, and for one that does not work.
-pub async fn tenant_of_either(
+pub async fn producer_of(
     shared: &Shared,
     headers: &HeaderMap,
     in_body: Option<Secret>,
-) -> Result<Tenant, Problem> {
+) -> Result<Producer, Problem> {
     let Some(given) = credential(headers).or(in_body) else {
         return Err(Problem::unauthorized(
             "Give an API key: `Authorization: Bearer wbk_…`, `X-Api-Key: wbk_…`, or as the password of HTTP basic.",
@@ -71,8 +90,8 @@ pub async fn tenant_of_either(
     }
     let hash = key::hash(given.expose());
     let now = shared.ingest.clock.now();
-    match shared.keys.tenant(&shared.ingest.store, hash, now).await? {
-        Some(tenant) => Ok(tenant),
+    match shared.keys.rights(&shared.ingest.store, &hash, now).await? {
+        Some(rights) => Ok(Producer::new(&hash, rights)),
         None => Err(unknown()),
     }
 }
@@ -109,19 +128,25 @@ struct Memory {
 
 #[derive(Debug, Clone)]
 struct Known {
-    tenant: Tenant,
+    rights: KeyRights,
     since: Timestamp,
+}
+
+impl Memory {
+    fn is_store_away(&self, now: Timestamp) -> bool {
+        self.away_since.is_some_and(|since| is_within(STORE_AWAY, since, now))
+    }
 }
 
 /// What is remembered of a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Remembered {
     /// It worked a moment ago: the store need not be asked.
-    Fresh(Tenant),
+    Fresh(KeyRights),
     /// It worked within the hour, and the store did not answer a moment ago.
-    Believed(Tenant),
+    Believed(KeyRights),
     /// It worked within the hour: believed if the store does not answer.
-    Old(Tenant),
+    Old(KeyRights),
     /// Nothing.
     Unknown,
 }
@@ -133,30 +158,30 @@ fn is_within(max: Duration, since: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Keys {
-    async fn tenant(&self, store: &Store, hash: String, now: Timestamp) -> Result<Option<Tenant>, Problem> {
-        let old = match self.remembered(&hash, now) {
-            Remembered::Fresh(tenant) => return Ok(Some(tenant)),
-            Remembered::Believed(tenant) => return Ok(Some(believed(tenant))),
-            Remembered::Old(tenant) => Some(tenant),
+    async fn rights(&self, store: &Store, hash: &str, now: Timestamp) -> Result<Option<KeyRights>, Problem> {
+        let old = match self.remembered(hash, now) {
+            Remembered::Fresh(rights) => return Ok(Some(rights)),
+            Remembered::Believed(rights) => return Ok(Some(believed(rights))),
+            Remembered::Old(rights) => Some(rights),
             Remembered::Unknown => None,
         };
         let asked = match old {
             // A request whose key may be believed does not wait for as long as the store has patience with itself.
-            Some(_) => timeout(KEY_ASK_MAX, store.tenant_of_key(&hash)).await.ok(),
-            None => Some(store.tenant_of_key(&hash).await),
+            Some(_) => timeout(KEY_ASK_MAX, store.rights_of_key(hash)).await.ok(),
+            None => Some(store.rights_of_key(hash).await),
         };
         match (asked, old) {
-            (Some(Ok(Some(tenant))), _) => {
-                self.remember(hash, tenant.clone(), now);
-                Ok(Some(tenant))
+            (Some(Ok(Some(rights))), _) => {
+                self.remember(hash.to_owned(), rights.clone(), now);
+                Ok(Some(rights))
             }
             (Some(Ok(None)), _) => {
-                self.forget(&hash);
+                self.forget(hash);
                 Ok(None)
             }
-            (None | Some(Err(StoreError::Unavailable { .. })), Some(tenant)) => {
+            (None | Some(Err(StoreError::Unavailable { .. })), Some(rights)) => {
                 self.store_is_away(now);
-                Ok(Some(believed(tenant)))
+                Ok(Some(believed(rights)))
             }
             (Some(Err(error)), _) => Err(store_problem(&error)),
             // Only a key that may be believed is asked about with a deadline.
@@ -167,17 +192,17 @@ impl Keys {
     fn remembered(&self, hash: &str, now: Timestamp) -> Remembered {
         let memory = self.memory();
         let Some(known) = memory.known.get(hash) else { return Remembered::Unknown };
-        let tenant = known.tenant.clone();
-        let is_away = memory.away_since.is_some_and(|since| is_within(STORE_AWAY, since, now));
+        let rights = known.rights.clone();
+        let is_away = memory.is_store_away(now);
         match () {
-            () if is_within(KEY_TTL, known.since, now) => Remembered::Fresh(tenant),
+            () if is_within(KEY_TTL, known.since, now) => Remembered::Fresh(rights),
             () if !is_within(KEY_BELIEVED_MAX, known.since, now) => Remembered::Unknown,
-            () if is_away => Remembered::Believed(tenant),
-            () => Remembered::Old(tenant),
+            () if is_away => Remembered::Believed(rights),
+            () => Remembered::Old(rights),
         }
     }
 
-    fn remember(&self, hash: String, tenant: Tenant, now: Timestamp) {
+    fn remember(&self, hash: String, rights: KeyRights, now: Timestamp) {
         let mut memory = self.memory();
         let known = &mut memory.known;
         if known.len() >= KEYS_MAX {
@@ -187,7 +212,7 @@ impl Keys {
             let oldest = known.iter().min_by_key(|(_, known)| known.since).map(|(hash, _)| hash.clone());
             oldest.and_then(|hash| known.remove(&hash));
         }
-        known.insert(hash, Known { tenant, since: now });
+        known.insert(hash, Known { rights, since: now });
         memory.away_since = None;
     }
 
@@ -196,7 +221,13 @@ impl Keys {
         self.memory().known.remove(hash);
     }
 
-    fn store_is_away(&self, now: Timestamp) {
+    /// Whether the store did not answer a moment ago.
+    pub fn is_store_away(&self, now: Timestamp) -> bool {
+        self.memory().is_store_away(now)
+    }
+
+    /// The store did not answer just now.
+    pub fn store_is_away(&self, now: Timestamp) {
         let before = self.memory().away_since.replace(now);
         if before.is_none() {
             warn!("The store does not answer: API keys that worked within {KEY_BELIEVED_MAX:?} are believed");
@@ -209,15 +240,19 @@ impl Keys {
     }
 }
 
-fn believed(tenant: Tenant) -> Tenant {
+fn believed(rights: KeyRights) -> KeyRights {
     metrics::counter!("watchbell_ingest_keys_believed_total").increment(1);
-    tenant
+    rights
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn acme() -> KeyRights {
+        KeyRights::of(Tenant::parse("acme").unwrap())
+    }
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(ms).unwrap()
@@ -226,7 +261,6 @@ mod tests {
     #[test]
     fn a_key_is_remembered_for_its_ttl_and_believed_for_an_hour() {
         let hour = i64::try_from(KEY_BELIEVED_MAX.as_millis()).unwrap();
-        let acme = || Tenant::parse("acme").unwrap();
         for (why, away_since, now, expected) in [
             ("at once", None, 10_000, Remembered::Fresh(acme())),
             ("to the last millisecond", None, 14_999, Remembered::Fresh(acme())),
@@ -249,12 +283,12 @@ mod tests {
     fn the_oldest_key_makes_room() {
         let keys = Keys::default();
         for n in 0..=KEYS_MAX {
-            keys.remember(n.to_string(), Tenant::parse("acme").unwrap(), at(n as i64));
+            keys.remember(n.to_string(), acme(), at(n as i64));
         }
         assert_eq!(keys.memory().known.len(), KEYS_MAX);
         assert_eq!(keys.remembered("0", at(1_024)), Remembered::Unknown);
         assert_ne!(keys.remembered("1", at(1_024)), Remembered::Unknown);
-        keys.remember("1".into(), Tenant::parse("acme").unwrap(), at(1_024));
+        keys.remember("1".into(), acme(), at(1_024));
         assert_eq!(keys.memory().known.len(), KEYS_MAX, "one that is there already takes nobody's room");
     }
 
@@ -265,7 +299,7 @@ mod tests {
             HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {text}").parse().unwrap())]);
         let given = credential(&headers).unwrap();
         let keys = Keys::default();
-        keys.remember(key::hash(given.expose()), Tenant::parse("acme").unwrap(), at(0));
+        keys.remember(key::hash(given.expose()), acme(), at(0));
         assert!(!format!("{given:?} {keys:?}").contains("canary"));
     }
 

@@ -16,6 +16,7 @@ mod count;
 mod events;
 mod hooks;
 pub mod key;
+mod known;
 mod limits;
 mod patch;
 mod people;

@@ -30,6 +30,13 @@ pub const KEY_TTL: Duration = Duration::from_secs(5);
 pub const KEY_BELIEVED_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long the store may take to answer about a key that it knew within that time.
 pub const KEY_ASK_MAX: Duration = Duration::from_secs(1);
+/// How long the store may take to say what it has of the alerts of a request. Without an answer they are published, and
+/// dispatch finds out.
+pub const KNOWN_ASK_MAX: Duration = Duration::from_millis(500);
+/// Different names in one request that are looked for among the known users: the first ones.
+pub const USERS_LOOKED_FOR_MAX: usize = 10_000;
+/// Unknown users of one alert that are named in the answer. The others are counted.
+pub const USERS_UNKNOWN_NAMED_MAX: usize = 20;
 /// How long after the store did not answer such keys are believed without asking, so that a request does not wait.
 pub const STORE_AWAY: Duration = Duration::from_secs(2);
 /// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.

@@ -16,12 +16,14 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{Alert, AlertId, Audience, Tenant},
+    domain::{Alert, AlertId, Audience},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
 };
 
-use crate::{App, alerts, count::What, publish, request, request::RawPath, store_problem};
+use crate::{
+    App, alerts, auth::Producer, count::What, known, publish, request, request::RawPath, store_problem,
+};
 
 const TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
 const FIELDS: [&str; 8] =
@@ -36,7 +38,7 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(100);
 /// Publishes the stored alert with these fields changed.
 pub async fn patch(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     path: RawPath,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -44,12 +46,16 @@ pub async fn patch(
     let trace = publish::trace_of(request.headers()).map(str::to_owned);
     let change = request::object(request, &TYPES, &FIELDS).await?;
     let store = &shared.ingest.store;
-    let stored = store.latest(&tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let stored = store.latest(&producer.tenant, &id).await.map_err(|error| store_problem(&error))?;
     let stored = stored.ok_or_else(alerts::unknown)?;
-    let defaults = Defaults { tenant: Some(tenant), id: Some(id), now: shared.ingest.clock.now() };
+    if !producer.may_change(stored.maker.as_ref()) {
+        What::Alert.count("forbidden", 1);
+        return Err(known::not_its_own());
+    }
+    let defaults = Defaults { tenant: Some(producer.tenant), id: Some(id), now: shared.ingest.clock.now() };
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
-    let message =
-        publish::ready(&alert, trace.as_deref()).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    let message = publish::ready(&alert, &producer.maker, trace.as_deref())
+        .inspect_err(|_| What::Alert.count("invalid", 1))?;
     publish::publish(&shared, &alert.tenant, What::Alert, vec![message]).await?;
     if !is_recorded(store, &alert, &change).await {
         What::Alert.count("conflict", 1);
@@ -160,6 +166,8 @@ fn agrees(stored: &str, alert: &Alert, change: &Map<String, Value>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use watchbell::domain::Tenant;
+
     use super::*;
 
     #[test]

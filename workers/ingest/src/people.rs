@@ -140,7 +140,8 @@ pub async fn change_members(
     if let Some(both) = remove.iter().position(|user| added.contains(user)) {
         return Err(Problem::invalid(format!("remove[{both}]"), "is in `add` as well: which of the two?"));
     }
-    let changed = shared.ingest.store.change_members(&tenant, &group, &add, &remove).await;
+    let changed =
+        shared.ingest.store.change_members(&tenant, &group, &add, &remove, shared.ingest.clock.now()).await;
     changed.map_err(|error| store_problem(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -159,7 +160,8 @@ pub async fn remove_members(
     if users.is_empty() {
         return Err(Problem::invalid("users", "must name whom to take out: ?users=ana,ben"));
     }
-    let changed = shared.ingest.store.change_members(&tenant, &group, &[], &users).await;
+    let changed =
+        shared.ingest.store.change_members(&tenant, &group, &[], &users, shared.ingest.clock.now()).await;
     changed.map_err(|error| store_problem(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

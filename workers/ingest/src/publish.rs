@@ -15,13 +15,16 @@ use tokio::time::Instant;
 use tracing::{debug, error};
 use watchbell::{
     broker::{Address, Message, PublishError},
-    domain::{Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
+    domain::{
+        Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, publication::Maker,
+        topic::bounds::EVENT_BYTES_MAX,
+    },
     runtime::health::Seen,
     wire::{
         Problem,
         alert::{Defaults, encode_alert},
         event::{EventDefaults, encode_event},
-        parse_alert, parse_event,
+        parse_alert, parse_event, published,
     },
 };
 
@@ -39,14 +42,23 @@ const MESSAGE_ID_BYTES_MAX: usize = 255;
 ///
 /// # Errors
 /// 413 and 422, for what only shows once defaults are filled in.
-pub fn ready(alert: &Alert, trace: Option<&str>) -> Result<Message, Problem> {
+pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<Message, Problem> {
     let body = encode_alert(alert);
     if body.len() > ALERT_BYTES_MAX {
         return Err(alert_too_large(body.len()));
     }
     let defaults = Defaults { tenant: None, id: None, now: alert.occurred_at };
     parse_alert(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
-    Ok(traced(Message::json(message_id(alert), body), trace))
+    let mut message = Message::json(message_id(alert), body);
+    let mut say = |name: &str, value: &str| message.headers.insert(name.to_owned(), value.to_owned());
+    say(published::KEY, &by.key);
+    if by.own_alerts {
+        say(published::OWN_ALERTS, "true");
+    }
+    if !alert.is_dated {
+        say(published::UNDATED, "true");
+    }
+    Ok(traced(message, trace))
 }
 
 /// The message of an event that dispatch will accept.

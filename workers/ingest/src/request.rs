@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use watchbell::{
     domain::InvalidName,
-    wire::{Problem, without_bom},
+    wire::{Problem, names_of, without_bom},
 };
 
 use crate::{
@@ -194,13 +194,14 @@ pub fn limit(query: &BTreeMap<String, String>, default: usize, max: usize) -> Re
     }
 }
 
-/// Names separated by commas. Blanks around them and empty ones do not count.
+/// Names separated by commas, as `watchbell::wire::names_of` reads them. Blanks around them and empty ones do not count.
 pub fn list<T>(
     field: &str,
     text: &str,
     parse: fn(&str) -> Result<T, InvalidName>,
 ) -> Result<Vec<T>, Problem> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names = names_of(text);
+    let names = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     names.map(|name| self::name(field, name, parse)).collect()
 }
 

@@ -5,6 +5,7 @@
 mod alertmanager;
 mod alerts;
 mod answers;
+mod answers_again;
 mod events;
 mod fixture;
 mod hook_kinds;

@@ -157,12 +157,13 @@ impl Socket {
     }
 
     async fn tell_of(&self, users: &[UserKey]) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
         for batch in users.chunks(PRESENCE_BATCH_MAX) {
-            match self.0.store.arrive(&self.0.presence.pod, batch).await {
+            match self.0.store.arrive(&self.0.presence.pod, batch, now).await {
                 Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if batch.len() > 1 => {
                     for user in batch {
                         let told =
-                            self.0.store.arrive(&self.0.presence.pod, std::slice::from_ref(user)).await;
+                            self.0.store.arrive(&self.0.presence.pod, std::slice::from_ref(user), now).await;
                         pass_over_refused(told)?;
                     }
                 }

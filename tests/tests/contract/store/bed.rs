@@ -6,6 +6,7 @@ use sqlx::Connection as _;
 use watchbell::domain::{
     Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
     Timestamp, UserId, UserKey,
+    publication::{Maker, Publication},
 };
 use watchbell::store::{Ask, Claim, Decision, Head, Holder, NewAlert, Store, StoreConfig, Walk};
 use watchbell_tests::scratch::Scratch;
@@ -110,6 +111,7 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         policy: None,
         collapse_key: None,
         occurred_at: at(0),
+        is_dated: true,
         expires_at: None,
         dismissed_until: None,
     };
@@ -123,6 +125,7 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         absent_due_at: None,
         expires_at: at(3600),
         rest: None,
+        publication: None,
     }
 }
 
@@ -130,7 +133,15 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
 pub fn but(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
     let mut alert = Alert::clone(&new.alert);
     change(&mut alert);
-    NewAlert { content: content_of(&alert).into(), alert: Arc::new(alert), ..new.clone() }
+    let content = content_of(&alert);
+    let by = |publication: &Publication| publication.by.clone();
+    let publication = new.publication.as_ref().map(|before| Publication::of(&alert, &content, by(before)));
+    NewAlert { content: content.into(), alert: Arc::new(alert), publication, ..new.clone() }
+}
+
+/// The same, to be compared with what is recorded; `by` is who published it.
+pub fn published(new: &NewAlert, by: Option<Maker>) -> NewAlert {
+    NewAlert { publication: Some(Publication::of(&new.alert, &new.content, by)), ..new.clone() }
 }
 
 /// The same, a version later and in another status.

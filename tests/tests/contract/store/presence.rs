@@ -33,7 +33,7 @@ async fn due(store: &Store, alert: &str, who: &str) -> anyhow::Result<Option<Tim
 
 async fn nobody_there_means_no_wait(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     store.renew_pod("one", at(0), POD_LEASE).await?;
-    store.arrive("one", &[acme("ana")]).await?;
+    store.arrive("one", &[acme("ana")], at(0)).await?;
     store.record(&[waiting("a", &["ana", "ben"])], at(0)).await?;
     assert_eq!(due(store, "a", "ana").await?, Some(at(30)));
     assert_eq!(due(store, "a", "ben").await?, Some(at(0)));
@@ -46,8 +46,8 @@ async fn nobody_there_means_no_wait(Bed { store, .. }: &Bed) -> anyhow::Result<(
 async fn a_session_anywhere_on_a_living_pod_is_a_screen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     for (pod, who) in [("one", "ana"), ("two", "ana"), ("two", "ben")] {
         store.renew_pod(pod, at(0), POD_LEASE).await?;
-        store.arrive(pod, &[acme(who)]).await?;
-        store.arrive(pod, &[acme(who)]).await?;
+        store.arrive(pod, &[acme(who)], at(0)).await?;
+        store.arrive(pod, &[acme(who)], at(0)).await?;
     }
     store.leave("one", &[acme("ana")], at(1)).await?;
     store.record(&[waiting("a", &["ana", "ben"])], at(2)).await?;
@@ -61,7 +61,7 @@ async fn a_session_anywhere_on_a_living_pod_is_a_screen(Bed { store, .. }: &Bed)
 async fn the_last_session_to_close_ends_the_first_wait(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     for pod in ["one", "two"] {
         store.renew_pod(pod, at(0), POD_LEASE).await?;
-        store.arrive(pod, &[acme("ana")]).await?;
+        store.arrive(pod, &[acme("ana")], at(0)).await?;
     }
     store.record(&[waiting("a", &["ana"])], at(1)).await?;
     store.leave("one", &[acme("ana")], at(5)).await?;
@@ -76,8 +76,8 @@ async fn the_last_session_to_close_ends_the_first_wait(Bed { store, .. }: &Bed) 
 async fn a_dead_pod_lets_its_users_leave(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     store.renew_pod("dead", at(0), POD_LEASE).await?;
     store.renew_pod("alive", at(10), POD_LEASE).await?;
-    store.arrive("dead", &[acme("ana"), acme("ben")]).await?;
-    store.arrive("alive", &[acme("ben")]).await?;
+    store.arrive("dead", &[acme("ana"), acme("ben")], at(0)).await?;
+    store.arrive("alive", &[acme("ben")], at(0)).await?;
     store.record(&[waiting("a", &["ana", "ben"])], at(1)).await?;
     assert_eq!(store.sweep_pods(at(14)).await?, 0, "its lease holds");
     assert_eq!(store.sweep_pods(at(15)).await?, 2);
@@ -125,7 +125,7 @@ async fn pods_know_what_the_others_hold(Bed { store, .. }: &Bed) -> anyhow::Resu
 
 async fn only_the_first_wait_is_shortened(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     store.renew_pod("one", at(0), POD_LEASE).await?;
-    store.arrive("one", &[acme("ana")]).await?;
+    store.arrive("one", &[acme("ana")], at(0)).await?;
     let over = waiting("over", &["ana"]);
     store.record(&[waiting("later", &["ana"]), over.clone()], at(0)).await?;
     store.record(&[then(&over, Status::Resolved)], at(1)).await?;

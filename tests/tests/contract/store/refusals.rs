@@ -8,7 +8,9 @@ use watchbell::domain::{
     Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, topic::TopicKey,
 };
 use watchbell::domain::{Event, Topic, topic::EventId};
-use watchbell::store::{Contact, EscalationKey, NewAlert, NewEvent, Rest, Store, StoreConfig, StoreError};
+use watchbell::store::{
+    Contact, EscalationKey, KeyRights, NewAlert, NewEvent, Rest, Store, StoreConfig, StoreError,
+};
 use watchbell_tests::scratch::Scratch;
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant};
@@ -225,7 +227,7 @@ const INPUTS: &[Input] = &[
     ("what an API key is for", |store, text, n| {
         Box::pin(async move {
             let hash = format!("hash-{n}");
-            store.add_api_key(&hash, &tenant("acme"), &text, at(0)).await?;
+            store.add_api_key(&hash, &KeyRights::of(tenant("acme")), &text, at(0)).await?;
             let kept = store.api_keys().await?.into_iter().find(|key| key.hash == hash);
             Ok(kept.map(|key| key.name).unwrap_or_default())
         })
@@ -233,8 +235,8 @@ const INPUTS: &[Input] = &[
     ("the hash of an API key", |store, text, n| {
         Box::pin(async move {
             let hash = format!("{text}{n}");
-            store.add_api_key(&hash, &tenant("acme"), "ci", at(0)).await?;
-            assert!(store.tenant_of_key(&hash).await?.is_some());
+            store.add_api_key(&hash, &KeyRights::of(tenant("acme")), "ci", at(0)).await?;
+            assert!(store.rights_of_key(&hash).await?.is_some());
             Ok(text)
         })
     }),
@@ -242,7 +244,7 @@ const INPUTS: &[Input] = &[
         Box::pin(async move {
             let pod = format!("{text}{n}");
             store.renew_pod(&pod, at(0), LEASE).await?;
-            store.arrive(&pod, &[acme("ana")]).await?;
+            store.arrive(&pod, &[acme("ana")], at(0)).await?;
             store.leave(&pod, &[acme("ana")], at(1)).await?;
             Ok(text)
         })

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 use watchbell::domain::{
     Device, DeviceId, GroupId, PushEnvironment, PushService, ReceiptState, Secret, UserId, UserKey,
 };
-use watchbell::store::{Contact, EscalationKey, Head};
+use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users};
 use super::timers::look;
@@ -14,7 +14,7 @@ on_both_engines!(
     a_key_works_until_it_is_revoked,
     a_contact_is_replaced_as_a_whole,
     an_address_that_refuses_mail_is_left_alone_until_it_is_given_again,
-    users_are_walked_in_pages,
+    everyone_is_walked_in_pages,
     members_come_and_go_and_are_walked_in_pages,
     recipients_are_walked_in_pages,
     a_token_belongs_to_one_phone,
@@ -37,21 +37,24 @@ fn device(id: &str, token: &str, secs: i64) -> Device {
 
 async fn a_key_works_until_it_is_revoked(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let (acme, other) = (tenant("acme"), tenant("other"));
+    let acme = KeyRights { tenant: acme, own_alerts: true };
+    let other = KeyRights::of(other);
     store.add_api_key("aa11", &acme, "ci", at(1)).await?;
     store.add_api_key("aa22", &other, "hooks", at(2)).await?;
     store.add_api_key("aa11", &other, "the same hash again changes nothing", at(3)).await?;
-    assert_eq!(store.tenant_of_key("aa11").await?, Some(acme.clone()));
-    assert_eq!(store.tenant_of_key("aa").await?, None, "a prefix is no key");
+    assert_eq!(store.rights_of_key("aa11").await?, Some(acme));
+    assert_eq!(store.rights_of_key("aa").await?, None, "a prefix is no key");
 
     assert_eq!(store.revoke_api_key("", at(5)).await?, 0, "no prefix is not every key");
     assert_eq!(store.revoke_api_key("bb", at(5)).await?, 0);
     assert_eq!(store.revoke_api_key("aa1", at(5)).await?, 1);
     assert_eq!(store.revoke_api_key("aa1", at(6)).await?, 0, "it is revoked already");
-    assert_eq!(store.tenant_of_key("aa11").await?, None);
-    assert_eq!(store.tenant_of_key("aa22").await?, Some(other));
+    assert_eq!(store.rights_of_key("aa11").await?, None);
+    assert_eq!(store.rights_of_key("aa22").await?, Some(other));
     let keys = store.api_keys().await?;
-    let brief: Vec<_> = keys.iter().map(|key| (key.name.as_str(), key.created_at, key.revoked_at)).collect();
-    assert_eq!(brief, [("ci", at(1), Some(at(5))), ("hooks", at(2), None)]);
+    let brief: Vec<_> =
+        keys.iter().map(|key| (key.name.as_str(), key.created_at, key.revoked_at, key.own_alerts)).collect();
+    assert_eq!(brief, [("ci", at(1), Some(at(5)), true), ("hooks", at(2), None, false)]);
     Ok(())
 }
 
@@ -111,27 +114,45 @@ async fn walked(
     }
 }
 
-async fn users_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+/// A name that a producer once mistyped used to be somebody for ever, and was told whatever was for everyone.
+async fn everyone_is_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let everyone = async || {
+        walked(async |after, limit| Ok(store.everyone_after(&tenant("acme"), after, limit).await?)).await
+    };
+    let named = ["ana", "ben", "cas", "dan", "eve", "nobody-known", "żółw"];
+    store.record(&[firing("a", &named)], at(0)).await?;
+    assert_eq!(everyone().await?, [], "a name is nobody yet");
     store.put_user(&acme("ben"), &Contact::default(), at(0)).await?;
     store.put_device(&acme("dan"), &device("phone", "t", 0), 5).await?;
-    store.record(&[firing("a", &["żółw", "ana", "cas"])], at(0)).await?;
-    let all =
-        walked(async |after, limit| Ok(store.users_after(&tenant("acme"), after, limit).await?)).await?;
-    assert_eq!(all, users(&["ana", "ben", "cas", "dan", "żółw"]), "however they became known");
-    assert_eq!(store.users_after(&tenant("other"), None, 9).await?, []);
+    let ops = GroupId::parse("ops").unwrap();
+    store.change_members(&tenant("acme"), &ops, &users(&["cas", "fay"]), &[], at(0)).await?;
+    store.arrive("pod", &[acme("żółw"), acme("ana"), acme("gil")], at(0)).await?;
+    store.change_preferences(&acme("eve"), at(0), &|_| "{}".into()).await?;
+    let known = users(&["ana", "ben", "cas", "dan", "eve", "fay", "gil", "żółw"]);
+    assert_eq!(everyone().await?, known, "however they became known");
+    store.record(&[firing("b", &["ana", "fay", "nobody-known"])], at(1)).await?;
+    assert_eq!(everyone().await?, known, "and being named changes nothing of it");
+    let asked = store.known_users(&tenant("acme"), &users(&["fay", "nobody-known", "never-named"])).await?;
+    assert_eq!(asked, users(&["fay"]).into_iter().collect());
+    assert_eq!(store.everyone_after(&tenant("other"), None, 9).await?, []);
+    assert_eq!(
+        head(store, &acme("nobody-known")).await?.unread,
+        2,
+        "their alerts wait for them all the same"
+    );
     Ok(())
 }
 
 async fn members_come_and_go_and_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let (acme, family) = (tenant("acme"), GroupId::parse("family:42").unwrap());
-    store.change_members(&acme, &family, &users(&["cas", "ana", "ben", "ana"]), &[]).await?;
-    store.change_members(&acme, &family, &users(&["dan", "cas"]), &users(&["ben", "nobody"])).await?;
+    store.change_members(&acme, &family, &users(&["cas", "ana", "ben", "ana"]), &[], at(0)).await?;
+    store.change_members(&acme, &family, &users(&["dan", "cas"]), &users(&["ben", "nobody"]), at(0)).await?;
     let all =
         walked(async |after, limit| Ok(store.members_after(&acme, &family, after, limit).await?)).await?;
     assert_eq!(all, users(&["ana", "cas", "dan"]));
-    store.change_members(&acme, &family, &users(&["ana"]), &users(&["ana"])).await?;
+    store.change_members(&acme, &family, &users(&["ana"]), &users(&["ana"]), at(0)).await?;
     assert!(store.members_after(&acme, &family, None, 9).await?.contains(&user("ana")), "adding wins");
-    store.change_members(&acme, &family, &[], &[]).await?;
+    store.change_members(&acme, &family, &[], &[], at(0)).await?;
     assert_eq!(store.members_after(&tenant("other"), &family, None, 9).await?, []);
     Ok(())
 }

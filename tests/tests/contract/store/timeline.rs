@@ -189,7 +189,7 @@ async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> any
     store.record(&[first], at(0)).await?;
     store.record(std::slice::from_ref(&second), at(1)).await?;
     let content = second.content.to_string();
-    let expected = LatestAlert { version: 2, content, policy: Some("critical".to_owned()) };
+    let expected = LatestAlert { version: 2, content, policy: Some("critical".to_owned()), maker: None };
     assert_eq!(store.latest(&acme, &a).await?, Some(expected));
     store.record(&[NewAlert { first_due_at: None, ..firing("quiet", &["ana"]) }], at(0)).await?;
     let quiet = store.latest(&acme, &alert_id("quiet")).await?;

@@ -164,7 +164,7 @@ impl Bed {
         let members: Vec<UserId> = (0..size).map(|n| user(&format!("m{n:05}"))).collect();
         self.dispatch
             .store
-            .change_members(&tenant(), &GroupId::parse(name).unwrap(), &members, &[])
+            .change_members(&tenant(), &GroupId::parse(name).unwrap(), &members, &[], Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
         members

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use watchbell::{domain::UserId, store::Head};
@@ -88,7 +89,11 @@ async fn a_place_in_one_audience_is_not_used_for_another() {
     let members = bed.group("ops", SIZE).await;
     let others: Vec<UserId> = (0..SIZE).map(|n| user(&format!("a{n:05}"))).collect();
     let ops = watchbell::domain::GroupId::parse("all-as").unwrap();
-    bed.dispatch.store.change_members(&super::bed::tenant(), &ops, &others, &[]).await.unwrap();
+    bed.dispatch
+        .store
+        .change_members(&super::bed::tenant(), &ops, &others, &[], Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
     let to = |group: &str| alert("big", 1, "t", json!({"groups": [group]}));
     bed.run_without_expander(&[to("ops"), to("all-as"), to("ops")]).await;
     let stop = CancellationToken::new();

@@ -10,7 +10,7 @@ use super::bed::{Bed, alert, user};
 #[tokio::test]
 async fn what_is_told_is_what_is_stored() {
     let to = |names: &[&str]| json!({"users": names});
-    let same = [alert("s", 1, "one", to(&["ana"])), alert("s", 1, "two", to(&["ben"]))];
+    let same = [alert("s", 1, "one", to(&["ana"])), alert("s", 1, "one", to(&["ben"]))];
     let stale = [alert("s", 2, "over", to(&["ana"])), alert("s", 1, "fire!", to(&["ben"]))];
     let later = [alert("s", 1, "fire!", to(&["ana"])), alert("s", 2, "over", to(&["ben"]))];
     let nobody = [alert("s", 1, "fire!", to(&["ana", "ben"])), alert("s", 2, "over", to(&[]))];

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use jiff::Timestamp;
-use watchbell::runtime::Config;
+use watchbell::{runtime::Config, store::KeyRights};
 use watchbell_fallback::provider::VapidKey;
 use watchbell_ingest::key;
 
@@ -27,12 +27,13 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
     }
     let store = super::store(config, &args.data).await?;
     match args.command {
-        KeyCommand::Create { tenant, name } => {
+        KeyCommand::Create { tenant, name, own_alerts } => {
             let is_known = config.auth.default_tenant.is_some() || config.store.url.is_none();
             ensure!(tenant.is_some() || is_known, "give --tenant: whose alerts may be published with it?");
             let tenant = super::tenant(tenant.as_deref(), config)?;
             let made = key::generate(&mut rand::rng());
-            store.add_api_key(&key::hash(made.expose()), &tenant, &name, Timestamp::now()).await?;
+            let rights = KeyRights { tenant, own_alerts };
+            store.add_api_key(&key::hash(made.expose()), &rights, &name, Timestamp::now()).await?;
             output::note("Keep it: only its hash is stored, and it is not shown again.");
             output::line(made.expose());
         }
@@ -42,10 +43,11 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
                 let state = key.revoked_at.map_or("works".to_owned(), |at| format!("revoked {at}"));
                 let hash = key.hash.get(..HASH_SHOWN).unwrap_or(&key.hash);
                 output::line(format!(
-                    "{hash}  {:<16} {:<20} made {}  {state}",
+                    "{hash}  {:<16} {:<20} made {}  {state}{}",
                     key.tenant,
                     output::inline(&key.name),
-                    key.created_at
+                    key.created_at,
+                    if key.own_alerts { ", its own alerts only" } else { "" }
                 ));
             }
         }

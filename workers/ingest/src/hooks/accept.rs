@@ -10,10 +10,7 @@ use axum::{
 };
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value, json};
-use watchbell::{
-    domain::{Status, Tenant},
-    wire::Problem,
-};
+use watchbell::{domain::Status, wire::Problem};
 
 use super::{
     Hook,
@@ -23,7 +20,7 @@ use super::{
     report::Post,
     tell::{Answered, Became, tell},
 };
-use crate::{App, Shared, publish, request};
+use crate::{App, Shared, auth::Producer, publish, request};
 
 /// The parameter that may hold the API key: some products let nothing be set but an address.
 const KEY_PARAMETER: &str = "key=";
@@ -34,19 +31,19 @@ const KEY_HEADER: &str = "x-api-key";
 pub async fn accept(
     hook: &'static Hook,
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     uri: Uri,
     request: Request,
 ) -> Result<Response, Problem> {
     let (headers, body) = parts_of(request).await?;
     let post = hook.read(&json_of(&headers, &body)?, shared.ingest.clock.now())?;
-    Ok(answer(&tell_of(&shared, &tenant, hook.name, &uri, &headers, post).await?))
+    Ok(answer(&tell_of(&shared, &producer, hook.name, &uri, &headers, post).await?))
 }
 
 /// Accepts what is posted to a configured hook.
 pub async fn accept_configured(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     Path(name): Path<String>,
     uri: Uri,
     request: Request,
@@ -54,10 +51,10 @@ pub async fn accept_configured(
     let hooks = &shared.ingest.hooks;
     let unknown =
         || Problem::not_found("There is no hook of this name: `[[hook]]` of the configuration makes one.");
-    let hook = hooks.get(&name, &tenant).ok_or_else(unknown)?;
+    let hook = hooks.get(&name, &producer.tenant).ok_or_else(unknown)?;
     let (headers, body) = parts_of(request).await?;
     let post = hooks.read(hook, &json_of(&headers, &body)?)?;
-    Ok(answer(&tell_of(&shared, &tenant, &name, &uri, &headers, post).await?))
+    Ok(answer(&tell_of(&shared, &producer, &name, &uri, &headers, post).await?))
 }
 
 async fn parts_of(request: Request) -> Result<(HeaderMap, bytes::Bytes), Problem> {
@@ -69,13 +66,13 @@ async fn parts_of(request: Request) -> Result<(HeaderMap, bytes::Bytes), Problem
 /// Tells what a post says, whom the address or the routes name.
 pub async fn tell_of(
     shared: &Shared,
-    tenant: &Tenant,
+    producer: &Producer,
     hook: &str,
     uri: &Uri,
     headers: &HeaderMap,
     post: Post,
 ) -> Result<Vec<Answered>, Problem> {
-    let ingest = &shared.ingest;
+    let (ingest, tenant) = (&shared.ingest, &producer.tenant);
     let query = Query::of(uri, tenant, &ingest.policies)?;
     let place = Place {
         hook,
@@ -86,7 +83,7 @@ pub async fn tell_of(
         new_id: &ingest.new_id,
         now: ingest.clock.now(),
     };
-    tell(shared, tenant, plan(post, place), publish::trace_of(headers)).await
+    tell(shared, producer, plan(post, place), publish::trace_of(headers)).await
 }
 
 /// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.

@@ -74,5 +74,6 @@ fn the_worst_alert_still_fits() {
     let id = watchbell::domain::AlertId::parse("a").unwrap();
     let to = watchbell::domain::Audience { everyone: true, ..Default::default() };
     let alert = report.alert(id, &tenant, to, &[], Timestamp::UNIX_EPOCH);
-    assert!(crate::publish::ready(&alert, None).is_ok());
+    let by = watchbell::domain::publication::Maker { key: "k".into(), own_alerts: false };
+    assert!(crate::publish::ready(&alert, &by, None).is_ok());
 }

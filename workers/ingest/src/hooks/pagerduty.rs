@@ -52,13 +52,13 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     let body = request::body_within(body, HOOK_BODY_BYTES_MAX).await?;
     drop(room);
     let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
-    let tenant = auth::tenant_of_either(&shared, &parts.headers, in_body).await?;
+    let producer = auth::producer_of(&shared, &parts.headers, in_body).await?;
     shape::expect("pagerduty", &event)?;
     let dedup_key = key_of(&event);
     let made = || (shared.ingest.new_id)().to_string();
     let post = read(&event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let (dedup_key, report) = post;
-    let answers = tell_of(&shared, &tenant, "pagerduty", &uri, &parts.headers, Post::one(report)).await?;
+    let answers = tell_of(&shared, &producer, "pagerduty", &uri, &parts.headers, Post::one(report)).await?;
     let mut answer = json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key});
     for answered in answers {
         if let Became::Refused(problem) = answered.became {

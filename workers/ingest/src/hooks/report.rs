@@ -133,6 +133,7 @@ impl Report {
             policy: None,
             collapse_key: None,
             occurred_at: self.occurred_at.unwrap_or(now),
+            is_dated: self.occurred_at.is_some(),
             expires_at: None,
             dismissed_until: None,
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 use watchbell::{
     broker::Message,
-    domain::{Alert, AlertId, Severity, Status, Tenant},
+    domain::{Alert, AlertId, Severity, Status, Tenant, publication::Maker},
     store::LatestAlert,
     wire::{Problem, alert::Defaults, content_of},
 };
@@ -18,7 +18,9 @@ use super::{
     report::says,
     spread::spread,
 };
-use crate::{Shared, count::What, limits::READS_PER_REQUEST_MAX, patch, publish, store_problem};
+use crate::{
+    Shared, auth::Producer, count::What, known, limits::READS_PER_REQUEST_MAX, patch, publish, store_problem,
+};
 
 /// What became of one element of a post.
 #[derive(Debug)]
@@ -71,10 +73,11 @@ impl Stored {
 /// 503 when the store does not answer or not all was confirmed; then repeating the post is safe.
 pub async fn tell(
     shared: &Shared,
-    tenant: &Tenant,
+    producer: &Producer,
     planned: Vec<Planned>,
     trace: Option<&str>,
 ) -> Result<Vec<Answered>, Problem> {
+    let tenant = &producer.tenant;
     let mut stored = stored_of(shared, tenant, &planned).await?;
     let mut answers = Vec::with_capacity(planned.len());
     let (mut messages, mut last) = (Vec::new(), None);
@@ -95,8 +98,14 @@ pub async fn tell(
             }
         };
         let (id, notes) = (telling.alert.id.clone(), telling.notes.clone());
+        if let Some(known) = stored.get(&id)
+            && !producer.may_change(known.latest.maker.as_ref())
+        {
+            answers.push(Answered { index, became: Became::Refused(known::not_its_own()), notes });
+            continue;
+        }
         let became = match next_of(telling, stored.get(&id), shared) {
-            Ok(Step::Publish(alert)) => match ready(&alert, trace) {
+            Ok(Step::Publish(alert)) => match ready(&alert, &producer.maker, trace) {
                 Ok(ready) => {
                     messages.extend(ready);
                     let became = Became::Accepted(id.clone(), alert.version, alert.status);
@@ -105,6 +114,10 @@ pub async fn tell(
                         version: alert.version,
                         content: content_of(&alert),
                         policy: alert.policy.clone(),
+                        maker: stored.get(&id).map_or_else(
+                            || Some(producer.maker.key.clone()),
+                            |before| before.latest.maker.clone(),
+                        ),
                     };
                     stored.insert(id, Stored::of(latest));
                     last = Some(*alert);
@@ -144,8 +157,8 @@ fn counted_by_what_was_told(answers: &mut [Answered]) {
 }
 
 /// The messages of an alert: one, or more where it is for more people than fit one.
-fn ready(alert: &Alert, trace: Option<&str>) -> Result<Vec<Message>, Problem> {
-    spread(alert.clone()).iter().map(|copy| publish::ready(copy, trace)).collect()
+fn ready(alert: &Alert, maker: &Maker, trace: Option<&str>) -> Result<Vec<Message>, Problem> {
+    spread(alert.clone()).iter().map(|copy| publish::ready(copy, maker, trace)).collect()
 }
 
 /// What is stored of every alert of a post, read once each.

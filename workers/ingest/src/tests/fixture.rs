@@ -22,15 +22,19 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 use watchbell::{
     broker::{Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
-    domain::{Alert, Tenant, UserId, policy::Policies},
+    domain::{
+        Alert, Tenant, UserId, UserKey,
+        policy::Policies,
+        publication::{Maker, Publication},
+    },
     runtime::{Clock, Config},
-    store::{NewAlert, Store, StoreConfig},
-    wire::{alert::Defaults, content_of, parse_alert},
+    store::{Contact, KeyRights, NewAlert, Store, StoreConfig},
+    wire::{alert::Defaults, content_of, parse_alert, published},
 };
 
 use crate::{ConfiguredHooks, Ingest, Routes, key, limits::Limits, router_within};
 
-/// Two tenants with a key each; the clock stands at [`NOW`] until a test moves it.
+/// Two tenants with a key each, of which one knows ana; the clock stands at [`NOW`] until a test moves it.
 pub struct Fixture {
     pub router: Router,
     pub store: Store,
@@ -112,8 +116,10 @@ impl Fixture {
         let [key, other_key] = [(); 2].map(|()| key::generate(&mut rng).expose().to_owned());
         for (key, tenant) in [(&key, "acme"), (&other_key, "globex")] {
             let tenant = Tenant::parse(tenant).unwrap();
-            store.add_api_key(&key::hash(key), &tenant, "test", clock.now()).await.unwrap();
+            store.add_api_key(&key::hash(key), &KeyRights::of(tenant), "test", clock.now()).await.unwrap();
         }
+        let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+        store.put_user(&ana, &Contact::default(), clock.now()).await.unwrap();
         let broker: SharedBroker = EmbeddedBroker::open(None).unwrap();
         let published = Arc::default();
         if dispatch != Dispatch::Absent {
@@ -191,7 +197,9 @@ impl Drop for Fixture {
 
 fn read(message: &Message) -> Alert {
     let now = NOW.parse().unwrap();
-    parse_alert(&message.body, &Defaults { tenant: None, id: None, now }).unwrap()
+    let mut alert = parse_alert(&message.body, &Defaults { tenant: None, id: None, now }).unwrap();
+    alert.is_dated &= !message.headers.contains_key(published::UNDATED);
+    alert
 }
 
 async fn consume(
@@ -203,7 +211,12 @@ async fn consume(
     while let Some(delivery) = consumer.next().await {
         published.lock().unwrap().push(delivery.message.clone());
         if dispatch == Dispatch::Records {
-            record(&store, read(&delivery.message)).await;
+            let by = |key: &String| Maker {
+                key: key.as_str().into(),
+                own_alerts: delivery.message.headers.contains_key(published::OWN_ALERTS),
+            };
+            let maker = delivery.message.headers.get(published::KEY).map(by);
+            record_by(&store, read(&delivery.message), maker).await;
         }
         delivery.settle.ack().await;
     }
@@ -211,13 +224,19 @@ async fn consume(
 
 /// As the worker does it, without groups: the named and, for a later version, those who hold it.
 pub async fn record(store: &Store, alert: Alert) {
+    record_by(store, alert, None).await;
+}
+
+async fn record_by(store: &Store, alert: Alert, maker: Option<Maker>) {
     let now: Timestamp = NOW.parse().unwrap();
     let mut recipients: Vec<UserId> = alert.to.users.clone();
     recipients.extend(store.recipients_after(&alert.tenant, &alert.id, None, 100).await.unwrap());
     recipients.sort();
     recipients.dedup();
+    let content = content_of(&alert);
     let new = NewAlert {
-        content: content_of(&alert).into(),
+        publication: Some(Publication::of(&alert, &content, maker)),
+        content: content.into(),
         alert: Arc::new(alert),
         recipients,
         policy: "default".into(),

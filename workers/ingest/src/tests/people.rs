@@ -112,3 +112,19 @@ async fn revoked_sessions_are_stored_and_every_pod_is_told() {
     let nobody = fixture.send("DELETE", "/v1/users/a%01b/sessions", &[], "").await.problem();
     assert_eq!(nobody.0, 422);
 }
+
+/// A comma separates names, so a name with one could be put into a group and never taken out.
+#[tokio::test]
+async fn a_member_with_a_comma_in_the_name_can_be_taken_out() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let uri = "/v1/groups/ops/members";
+    put(&fixture, uri, json!({"add": ["Doe, Jane", "Doe", "ana", "ben", "cem"]})).await;
+    for (query, left) in [
+        ("users=Doe%5C%2C%20Jane", json!(["Doe", "ana", "ben", "cem"])),
+        ("users=ana,ben", json!(["Doe", "cem"])),
+        ("users=Doe,%20cem", json!([])),
+    ] {
+        assert_eq!(fixture.send("DELETE", &format!("{uri}?{query}"), &[], "").await.status, 204, "{query}");
+        assert_eq!(fixture.get(uri).await.json()["members"], left, "{query}");
+    }
+}

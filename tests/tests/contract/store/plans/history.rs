@@ -57,6 +57,9 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO users (tenant, user_id, seq, unread, email, created_at_ms)
      SELECT 'acme', 'p' || n, 10, 0, 'p' || n || '@example.com', 0 FROM {people}",
     "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms) VALUES ('acme', 'ana', {half}, 0, 0)",
+    // Names that a producer typed, before and among those of everyone.
+    "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, named_only)
+     SELECT 'acme', 'p1-typed-' || n, 0, 0, 0, 1 FROM {tenth}",
     "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms)
      SELECT 'acme', 'h' || n, 1, '{\"id\":\"h' || n || '\",\"title\":\"A disk is nearly full, and it has been for a while\"}', n
      FROM {all}",

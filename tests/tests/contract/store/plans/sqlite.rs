@@ -27,6 +27,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
         "a page of a tenant's users: every such statement has a LIMIT, or a user",
     ),
     ("sqlite_autoindex_versions_1", 2, "the versions of one alert, LIMIT"),
+    ("users_everyone", 2, "a page of everyone, LIMIT"),
     ("attempts_by_alert", 2, "one alert's attempts, which grow with its audience only"),
     ("notes_by_alert", 3, "one walk's notes"),
     ("inbox_by_alert", 2, "a page of one alert's audience"),
@@ -45,7 +46,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
 
 /// Statements that may walk; `tour.rs` says why.
 const MAY_WALK: &[&str] = &[
-    "SELECT * FROM api_keys",
+    "SELECT * FROM api_keys ORDER BY",
     "UPDATE api_keys SET revoked_at_ms",
     "WITH lost AS",
     "SELECT count(*) AS late FROM",

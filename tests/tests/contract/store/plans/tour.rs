@@ -14,11 +14,11 @@ use watchbell::domain::{
     topic::EventId,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, NewEvent,
-    PodLoad, Rest, Step, Stepped, Store, Told, Walk,
+    Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, KeyRights, NewAlert, NewAttempt,
+    NewEvent, PodLoad, Rest, Step, Stepped, Store, Told, Walk,
 };
 
-use super::super::bed::{LEASE, acme, alert_id, but, firing, receipt, tenant, then, user, users};
+use super::super::bed::{LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users};
 
 /// Hears that a stop is over, by its name.
 pub type Heard<'a> = &'a mut dyn FnMut(&'static str);
@@ -60,7 +60,7 @@ impl Tour<'_> {
     /// An alert of this tour, whose first step is due when it is 30 s old.
     fn alert(&self, name: &str, to: &[&str]) -> NewAlert {
         let due = Some(self.at(30));
-        let new = firing(&self.id(name), to);
+        let new = published(&firing(&self.id(name), to), None);
         NewAlert { first_due_at: due, absent_due_at: due, expires_at: self.at(50_000), ..new }
     }
 
@@ -87,6 +87,15 @@ impl Tour<'_> {
         self.store.record(std::slice::from_ref(&worse), self.at(2)).await?;
         (self.heard)("record: worse");
         self.store.record(&[then(&worse, Status::Resolved)], self.at(2)).await?;
+        self.store.record(&batch[..5], self.at(2)).await?;
+        (self.heard)("record: too late");
+        let second: Vec<NewAlert> = batch[6..].iter().map(|new| then(new, Status::Firing)).collect();
+        let third: Vec<NewAlert> = second.iter().map(|new| then(new, Status::Firing)).collect();
+        self.store.record(&third, self.at(2)).await?;
+        self.store.record(&second, self.at(2)).await?;
+        (self.heard)("record: overtaken on the way");
+        self.store.known_alerts(&tenant("acme"), &[alert_id("h1"), batch[0].alert.id.clone()]).await?;
+        (self.heard)("known_alerts");
         self.expansions().await?;
         self.store.recipients_after(&tenant("acme"), &over[0].alert.id, Some(&user("b")), 3).await?;
         (self.heard)("recipients_after");
@@ -172,7 +181,7 @@ impl Tour<'_> {
         (self.heard)("tell_load");
         self.store.other_pods(POD, self.at(0)).await?;
         (self.heard)("other_pods");
-        self.store.arrive(POD, &people).await?;
+        self.store.arrive(POD, &people, self.at(3)).await?;
         (self.heard)("arrive");
         // So that there is a first wait to end.
         self.store.record(&[self.alert("closing", &["ana", "p1", "guest"])], self.at(4)).await?;
@@ -181,7 +190,7 @@ impl Tour<'_> {
         (self.heard)("leave");
         let dead = self.id("dead");
         self.store.renew_pod(&dead, self.at(0), Duration::from_secs(1)).await?;
-        self.store.arrive(&dead, &people).await?;
+        self.store.arrive(&dead, &people, self.at(3)).await?;
         (self.heard)("arrive on a pod that dies");
         while self.store.sweep_pods(self.at(6)).await? > 0 {}
         (self.heard)("sweep_pods");
@@ -323,10 +332,14 @@ impl Tour<'_> {
         (self.heard)("contact, suppress_email");
         self.store.revoke_sessions(&ana, self.at(0)).await?;
         (self.heard)("revoke_sessions");
-        self.store.users_after(&acme_, Some(&user("p1")), 10).await?;
-        (self.heard)("users_after");
+        self.store.everyone_after(&acme_, Some(&user("p1")), 10).await?;
+        (self.heard)("everyone_after");
+        self.store.known_users(&acme_, &users(&["ana", "p1", "stranger"])).await?;
+        (self.heard)("known_users");
         let group = GroupId::parse("everyone").unwrap();
-        self.store.change_members(&acme_, &group, &users(&["ana", "p1"]), &users(&["p3", "p4"])).await?;
+        self.store
+            .change_members(&acme_, &group, &users(&["ana", "p1"]), &users(&["p3", "p4"]), self.at(0))
+            .await?;
         (self.heard)("change_members");
         self.store.members_after(&acme_, &group, Some(&user("p1")), 10).await?;
         (self.heard)("members_after");
@@ -389,10 +402,10 @@ impl Tour<'_> {
 
     async fn keys(&mut self) -> anyhow::Result<()> {
         let hash = self.id("0123456789");
-        self.store.add_api_key(&hash, &tenant("acme"), "ci", self.at(0)).await?;
+        self.store.add_api_key(&hash, &KeyRights::of(tenant("acme")), "ci", self.at(0)).await?;
         (self.heard)("add_api_key");
-        self.store.tenant_of_key(&hash).await?;
-        (self.heard)("tenant_of_key");
+        self.store.rights_of_key(&hash).await?;
+        (self.heard)("rights_of_key");
         self.store.revoke_api_key(&hash, self.at(0)).await?;
         self.store.api_keys().await?;
         (self.heard)(KEYS);

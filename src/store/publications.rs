@@ -1,0 +1,123 @@
+//! What is known of alerts before one is published, and what is noted of those that came too late.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{
+    Failure, Store, StoreError, Tx, alerts::HeldAlerts, batch_of, int, maybe_text, stored_name, text,
+};
+use crate::domain::{
+    AlertId, Tenant, Timestamp, UserKey,
+    publication::{Fingerprint, Known, Said},
+};
+
+impl Store {
+    /// What is recorded of these alerts of a tenant; those that are not are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known_alerts(
+        &self,
+        tenant: &Tenant,
+        alerts: &[AlertId],
+    ) -> Result<HashMap<AlertId, Known>, StoreError> {
+        self.in_time("known_alerts", async {
+            let keys: Vec<_> = alerts
+                .iter()
+                .map(|alert| json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}))
+                .collect();
+            // What a program of an earlier version recorded says it in its content alone.
+            let sql = format!(
+                "SELECT a.alert_id, a.version, a.said, a.maker, a.policy,
+                     CASE WHEN a.said IS NULL THEN a.content ELSE '' END AS content
+                 FROM {} JOIN alerts a USING (tenant, alert_id)",
+                self.engine.rows("tenant text, alert_id text")
+            );
+            let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&self.read).await?;
+            found.iter().map(|row| Ok((stored_name!(row, "alert_id", AlertId), known_of(row)?))).collect()
+        })
+        .await
+    }
+
+    /// Writes what versions said that came too late, and so changed nothing else.
+    pub(super) async fn write_said(&self, tx: &mut Tx, held: &HeldAlerts) -> Result<(), Failure> {
+        let values: Vec<_> = held
+            .iter()
+            .filter(|(_, held)| held.said_more)
+            .map(|((tenant, alert), held)| {
+                json!({"tenant": tenant.as_str(), "alert_id": alert.as_str(), "said": held.known.said.to_string()})
+            })
+            .collect();
+        if values.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE alerts SET said = batch.said
+             FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
+            self.engine.rows("tenant text, alert_id text, said text")
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Tells the timelines of these people which version came too late, once however often it comes.
+    pub(super) async fn note_late(
+        &self,
+        tx: &mut Tx,
+        late: &[Late<'_>],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if late.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<_> = late
+            .iter()
+            .map(|Late { user, alert, version, shown }| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                    "what": format!("version {version} came after version {shown}, which is shown"),
+                })
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT DISTINCT batch.tenant, batch.user_id, batch.alert_id, $2, batch.what FROM {}
+             WHERE (SELECT 1 FROM notes n WHERE n.tenant = batch.tenant AND n.alert_id = batch.alert_id
+                 AND n.user_id = batch.user_id AND n.what = batch.what LIMIT 1) IS NULL",
+            self.engine.rows("tenant text, user_id text, alert_id text, what text")
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(batch_of(values)?)
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// A version that came too late for somebody.
+pub(super) struct Late<'a> {
+    pub(super) user: UserKey,
+    pub(super) alert: &'a AlertId,
+    pub(super) version: u32,
+    /// The version that was there.
+    pub(super) shown: u32,
+}
+
+/// What is known of an alert: of a row with `version`, `said`, `maker`, and with `content` and `policy` where `said` is
+/// null.
+pub(super) fn known_of(row: &AnyRow) -> Result<Known, Failure> {
+    let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
+    let said = match maybe_text(row, "said")? {
+        Some(said) => Said::read(&said),
+        None => {
+            let fingerprint = Fingerprint::of(&text(row, "content")?, maybe_text(row, "policy")?.as_deref());
+            let mut said = Said::default();
+            said.add(version, fingerprint);
+            said
+        }
+    };
+    Ok(Known { version, said, maker: maybe_text(row, "maker")?.map(Into::into) })
+}

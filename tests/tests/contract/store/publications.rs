@@ -1,0 +1,227 @@
+//! One id and version is one text (I2): repeated it is harmless, and another text under the same name reaches nobody.
+
+use watchbell::domain::{
+    Alert, Status,
+    publication::{Known, Maker, Meets, Said},
+};
+use watchbell::store::{NewAlert, Store, TimelineEntry};
+use watchbell::wire::content_of;
+
+use super::bed::{Bed, acme, alert_id, at, but, firing, published, tenant, then, user};
+
+on_both_engines!(
+    a_publication_meets_what_is_recorded,
+    what_is_in_one_batch_meets_as_in_several,
+    what_was_recorded_before_fingerprints_is_compared_by_its_content,
+    a_version_that_comes_too_late_is_told_once_in_the_timeline,
+    what_only_a_key_of_its_own_made_is_changed_by_it_alone,
+);
+
+/// `title` of alert `otp`, version `version`, to these people.
+fn otp(version: u32, title: &str, to: &[&str]) -> NewAlert {
+    with(&firing("otp", to), |alert| {
+        alert.version = version;
+        title.clone_into(&mut alert.title);
+    })
+}
+
+/// Some of it changed, with what clients are given of it.
+fn with(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
+    let new = but(new, change);
+    published(&NewAlert { content: content_of(&new.alert).into(), ..new }, None)
+}
+
+fn by(new: NewAlert, key: &str, own_alerts: bool) -> NewAlert {
+    published(&new, Some(Maker { key: key.into(), own_alerts }))
+}
+
+/// The titles in a person's inbox.
+async fn shown(store: &Store, name: &str) -> anyhow::Result<Vec<String>> {
+    let title = |content: &str| -> Option<String> {
+        Some(serde_json::from_str::<serde_json::Value>(content).ok()?["title"].as_str()?.to_owned())
+    };
+    let rows = store.changes_after(&acme(name), 0, 100).await?.rows;
+    Ok(rows.iter().filter_map(|row| title(&row.content)).collect())
+}
+
+fn steps() -> Vec<(&'static str, NewAlert, Meets)> {
+    let undated = |new: NewAlert| with(&new, |alert| (alert.occurred_at, alert.is_dated) = (at(77), false));
+    vec![
+        ("the first", otp(1, "ana's code", &["ana"]), Meets::Nothing),
+        ("again", otp(1, "ana's code", &["ana"]), Meets::Same),
+        ("again, with the time of its arrival", undated(otp(1, "ana's code", &["ana"])), Meets::Same),
+        ("to somebody else as well", otp(1, "ana's code", &["ben"]), Meets::Same),
+        ("another text, to somebody else", otp(1, "eve's code", &["eve"]), Meets::Conflict),
+        ("a later version", otp(2, "used", &["ana"]), Meets::Earlier),
+        ("too late, as it was", otp(1, "ana's code", &["cem"]), Meets::Later),
+        ("too late, and never said", otp(1, "eve's code", &["eve"]), Meets::Conflict),
+        ("another text of the later version", otp(2, "expired", &["eve"]), Meets::Conflict),
+    ]
+}
+
+async fn judge(store: &Store) -> anyhow::Result<()> {
+    assert_eq!(shown(store, "ana").await?, ["used"]);
+    assert_eq!(shown(store, "ben").await?, ["used"], "an alert says the same to all who hold it");
+    assert_eq!(shown(store, "cem").await?, ["used"], "what is too late is shown as what is so by now");
+    assert_eq!(shown(store, "eve").await?, Vec::<String>::new(), "nobody is shown another's text");
+    Ok(())
+}
+
+/// Eve was shown ana's one-time code: her own producer had used the same id.
+async fn a_publication_meets_what_is_recorded(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    for (why, new, expected) in steps() {
+        let recorded = store.record_batch(&[new], at(1)).await?;
+        assert_eq!(recorded.met, [expected], "{why}");
+        assert_eq!(recorded.rows.is_empty(), expected.is_refused(), "{why}");
+    }
+    judge(store).await
+}
+
+async fn what_is_in_one_batch_meets_as_in_several(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let (batch, expected): (Vec<_>, Vec<_>) = steps().into_iter().map(|(_, new, met)| (new, met)).unzip();
+    let recorded = store.record_batch(&batch, at(1)).await?;
+    assert_eq!(recorded.met, expected);
+    judge(store).await?;
+    // The broker delivers all of it again after a crash: nothing contradicts itself.
+    let again = store.record_batch(&batch, at(2)).await?;
+    for ((one, before), new) in again.met.iter().zip(expected).zip(&batch) {
+        assert_eq!(one.is_refused(), before.is_refused(), "{}", new.content);
+    }
+    judge(store).await
+}
+
+async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(bed: &Bed) -> anyhow::Result<()> {
+    let store = &bed.store;
+    let first = with(&otp(1, "ana's code", &["ana"]), |alert| alert.policy = Some("critical".to_owned()));
+    store.record(std::slice::from_ref(&first), at(0)).await?;
+    bed.execute("UPDATE alerts SET said = NULL, maker = NULL").await?;
+    for (why, new, expected) in [
+        ("the same", first.clone(), Meets::Same),
+        ("another policy", otp(1, "ana's code", &["ana"]), Meets::Conflict),
+        ("another text", otp(1, "eve's code", &["eve"]), Meets::Conflict),
+        ("somebody's own", by(first.clone(), "k1", true), Meets::NotItsOwn),
+        ("later", otp(2, "used", &[]), Meets::Earlier),
+        ("too late, as it was", first, Meets::Later),
+    ] {
+        let known = store.known_alerts(&tenant("acme"), &[alert_id("otp")]).await?;
+        assert!(known[&alert_id("otp")].said != Said::default(), "{why}: it is known what it says");
+        assert_eq!(store.record_batch(&[new], at(1)).await?.met, [expected], "{why}");
+    }
+    Ok(())
+}
+
+async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let late = otp(1, "ana's code", &["ana", "ben"]);
+    store.record(&[otp(3, "used", &["ana"])], at(0)).await?;
+    for secs in 1..4 {
+        let recorded = store.record_batch(std::slice::from_ref(&late), at(secs)).await?;
+        assert_eq!(recorded.met, [Meets::Later]);
+    }
+    for who in ["ana", "ben"] {
+        let told = store.timeline(&tenant("acme"), &alert_id("otp"), Some(&user(who)), 1).await?;
+        let notes: Vec<_> =
+            told[0].entries.iter().filter(|entry| entry.what.contains("came after")).collect();
+        assert_eq!(notes.len(), 1, "{who}: however often it comes");
+        assert_eq!(notes[0].what, "version 1 came after version 3, which is shown");
+        assert_eq!(notes[0].at, at(1));
+    }
+    let mut redelivered = otp(2, "in between", &["cem"]);
+    redelivered.publication.as_mut().unwrap().is_redelivered = true;
+    assert_eq!(store.record_batch(&[redelivered], at(4)).await?.met, [Meets::Later]);
+    let told = store.timeline(&tenant("acme"), &alert_id("otp"), Some(&user("cem")), 1).await?;
+    let is_late = |entry: &TimelineEntry| entry.what.contains("came after");
+    assert!(!told[0].entries.iter().any(is_late), "one that was delivered before may have been in time");
+    let known = store.known_alerts(&tenant("acme"), &[alert_id("otp"), alert_id("other")]).await?;
+    assert_eq!(known.len(), 1);
+    assert_eq!(store.record_batch(&[otp(1, "eve's code", &["eve"])], at(5)).await?.met, [Meets::Conflict]);
+    Ok(())
+}
+
+async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
+    let first = by(otp(1, "mine", &["ana"]), "k1", true);
+    let later = then(&first, Status::Resolved);
+    for (why, new, expected) in [
+        ("it makes one", first.clone(), Meets::Nothing),
+        ("another's own key", by(later.clone(), "k2", true), Meets::NotItsOwn),
+        ("another's own key, to more people", by(otp(1, "mine", &["eve"]), "k2", true), Meets::NotItsOwn),
+        ("a key that may change any", by(otp(2, "theirs", &[]), "k3", false), Meets::Earlier),
+        ("its maker still", by(otp(3, "mine", &[]), "k1", true), Meets::Earlier),
+        ("over AMQP there is no key", otp(4, "anybody's", &[]), Meets::Earlier),
+    ] {
+        assert_eq!(store.record_batch(&[new], at(1)).await?.met, [expected], "{why}");
+    }
+    let known = store.known_alerts(&tenant("acme"), &[alert_id("otp")]).await?;
+    let Known { version, maker, .. } = &known[&alert_id("otp")];
+    assert_eq!((*version, maker.as_deref()), (4, Some("k1")));
+    Ok(())
+}
+
+/// The statements of migration 11 over what an earlier version left.
+mod migration {
+    use std::collections::BTreeSet;
+
+    use super::super::bed::Bed;
+
+    const MIGRATION: &str = include_str!("../../../../src/store/migrations/0011_same_and_other.sql");
+
+    async fn whom_it_leaves_out(bed: &Bed) -> anyhow::Result<()> {
+        // As it was before: without what the migration adds.
+        bed.execute(
+            "DROP INDEX users_everyone; ALTER TABLE users DROP COLUMN named_only; ALTER TABLE alerts DROP COLUMN said;
+             ALTER TABLE alerts DROP COLUMN maker; ALTER TABLE api_keys DROP COLUMN own_alerts",
+        )
+        .await?;
+        let user = |name: &str, more: &str| {
+            let (columns, values) =
+                more.split_once('=').map_or((String::new(), String::new()), |(column, value)| {
+                    (format!(", {column}"), format!(", {value}"))
+                });
+            format!(
+                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms{columns}) VALUES ('acme', '{name}', 1, 1, 5{values})"
+            )
+        };
+        let row = |name: &str, recorded: i64, seen: &str| {
+            format!(
+                "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, recorded_at_ms, seen_at_ms)
+                 VALUES ('acme', '{name}', 'a', 1, 1, 'new', 'info', 'firing', {recorded}, {seen})"
+            )
+        };
+        let mut all = vec![
+            user("typo", ""),
+            row("typo", 5, "NULL"),
+            user("mailed", "email='m@example.com'"),
+            row("mailed", 5, "NULL"),
+            user("reader", ""),
+            row("reader", 5, "9"),
+            user("registered", ""),
+            row("registered", 6, "NULL"),
+            user("member", ""),
+            row("member", 5, "NULL"),
+            user("phone", ""),
+            row("phone", 5, "NULL"),
+        ];
+        for name in ["member", "unseen-member"] {
+            all.push(format!(
+                "INSERT INTO group_members (tenant, group_id, user_id) VALUES ('acme', 'ops', '{name}')"
+            ));
+        }
+        all.push(
+            "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms)
+             VALUES ('acme', 'phone', 'd', 'fcm', 'production', 't', 'h', 1)"
+                .to_owned(),
+        );
+        bed.execute(all.join(";\n")).await?;
+        bed.execute(MIGRATION).await?;
+        let everyone = bed.store.everyone_after(&super::tenant("acme"), None, 100).await?;
+        let names: BTreeSet<&str> = everyone.iter().map(|user| user.as_str()).collect();
+        let expected = ["mailed", "member", "phone", "reader", "registered", "unseen-member"];
+        assert_eq!(names, BTreeSet::from(expected));
+        Ok(())
+    }
+
+    on_both_engines!(whom_it_leaves_out);
+}

@@ -1,0 +1,144 @@
+//! What the store knows of alerts before they are published: who is told the same again, who contradicts, who is unknown.
+//!
+//! What holds here:
+//! - A request waits for the store once, and no longer than [`KNOWN_ASK_MAX`]. Without an answer everything is published,
+//!   and dispatch finds out: it decides by the same table, `watchbell::domain::publication`.
+//! - The alerts of one request are compared with each other, too.
+//! - What was published and is not recorded yet cannot be known here.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+use tracing::debug;
+use watchbell::{
+    domain::{
+        Alert, AlertId, UserId,
+        publication::{Known, Meets, Publication, Said, meets},
+    },
+    store::StoreError,
+    wire::{Problem, content_of},
+};
+
+use crate::{
+    Shared,
+    auth::Producer,
+    limits::{KNOWN_ASK_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
+};
+
+/// What the store answered about the alerts of a request; nothing at all when it did not.
+#[derive(Debug, Default)]
+pub struct Answered {
+    alerts: HashMap<AlertId, Known>,
+    /// Of the users who were looked for, those who are not known.
+    unknown: HashSet<UserId>,
+}
+
+/// Asks the store about the alerts of a request.
+pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Answered {
+    let now = shared.ingest.clock.now();
+    if alerts.is_empty() || shared.keys.is_store_away(now) {
+        return Answered::default();
+    }
+    let (store, tenant) = (&shared.ingest.store, &producer.tenant);
+    let ids: Vec<AlertId> = unique(alerts.iter().map(|alert| &alert.id), usize::MAX);
+    let users: Vec<UserId> = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
+    let asked = timeout(KNOWN_ASK_MAX, async {
+        tokio::try_join!(store.known_alerts(tenant, &ids), store.known_users(tenant, &users))
+    });
+    match asked.await {
+        Ok(Ok((alerts, known))) => {
+            let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
+            Answered { alerts, unknown }
+        }
+        Ok(Err(StoreError::Unavailable { .. })) | Err(_) => {
+            shared.keys.store_is_away(now);
+            Answered::default()
+        }
+        Ok(Err(error)) => {
+            debug!(%error, "The store cannot say what it has of these alerts: dispatch finds out");
+            Answered::default()
+        }
+    }
+}
+
+fn unique<'a, T: Clone + Eq + std::hash::Hash + 'a>(all: impl Iterator<Item = &'a T>, max: usize) -> Vec<T> {
+    let mut seen = HashSet::new();
+    all.filter(|one| seen.insert(*one)).take(max).cloned().collect()
+}
+
+/// What the producer hears of one alert.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Why it is not published; none when it is.
+    pub refused: Option<Problem>,
+    /// It says what is recorded.
+    duplicate: bool,
+    /// A later version is recorded.
+    stale: bool,
+    users_unknown: Vec<String>,
+    users_unknown_count: usize,
+}
+
+impl Answered {
+    /// What becomes of the next alert of the request; those after it are compared with it.
+    pub fn verdict(&mut self, producer: &Producer, alert: &Alert) -> Verdict {
+        let publication = Publication::of(alert, &content_of(alert), Some(producer.maker.clone()));
+        let met = meets(self.alerts.get(&alert.id), alert.version, &publication);
+        if matches!(met, Meets::Nothing | Meets::Earlier) {
+            let maker = Some(producer.maker.key.clone());
+            let first = || Known { version: alert.version, said: Said::default(), maker };
+            let known = self.alerts.entry(alert.id.clone()).or_insert_with(first);
+            known.version = alert.version;
+            known.said.add(alert.version, publication.fingerprint);
+        }
+        let unknown = || alert.to.users.iter().filter(|user| self.unknown.contains(*user));
+        Verdict {
+            refused: match met {
+                Meets::Conflict => Some(conflict(alert.version)),
+                Meets::NotItsOwn => Some(not_its_own()),
+                Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later => None,
+            },
+            duplicate: met == Meets::Same,
+            stale: met == Meets::Later,
+            users_unknown: unknown().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
+            users_unknown_count: unknown().count(),
+        }
+    }
+}
+
+impl Verdict {
+    /// Adds to an answer what there is to say, and nothing otherwise.
+    pub fn add_to(&self, answer: &mut Map<String, Value>) {
+        if let Some(problem) = &self.refused {
+            answer.insert("status".into(), "refused".into());
+            answer.insert("problem".into(), json!(problem));
+            return;
+        }
+        if self.duplicate {
+            answer.insert("duplicate".into(), true.into());
+        }
+        if self.stale {
+            answer.insert("stale".into(), true.into());
+        }
+        if self.users_unknown_count > 0 {
+            answer.insert("users_unknown".into(), json!(self.users_unknown));
+            answer.insert("users_unknown_count".into(), self.users_unknown_count.into());
+        }
+    }
+}
+
+fn conflict(version: u32) -> Problem {
+    let detail = format!(
+        "Version {version} of this id is recorded and says something else: take another id, or a higher version if it is \
+         the same alert."
+    );
+    Problem { field: Some("version".into()), ..Problem::conflict(detail) }
+}
+
+/// The answer to a key that may change only what it made.
+pub fn not_its_own() -> Problem {
+    let detail =
+        "The alert of this id was made by another producer, and this API key may change only its own alerts.";
+    Problem { field: Some("id".into()), ..Problem::forbidden(detail) }
+}
