@@ -22,8 +22,12 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run chosen workers against RabbitMQ and PostgreSQL.
     Run(RunArgs),
-    /// Publish an alert, or every line of an NDJSON file.
+    /// Publish an alert or a later version of one, or every line of an NDJSON file.
     Send(SendArgs),
+    /// Say that alerts are over: nobody is chased any more, and pushes are taken off phones.
+    Resolve(ChangeArgs),
+    /// Say that somebody took alerts on: nobody is chased any more, and they stay on screens.
+    Ack(ChangeArgs),
     /// Follow a user's session.
     Tail(TailArgs),
     /// Make a user's token (HS256), for trying things out.
@@ -134,17 +138,17 @@ pub(crate) struct ProducerArgs {
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) producer: ProducerArgs,
-    /// To these users (repeat or separate with commas).
-    #[arg(long, value_delimiter = ',')]
+    /// To these users. Repeat, or separate with commas; a comma in a name is written `\,`.
+    #[arg(long)]
     pub(crate) to: Vec<String>,
-    /// To these groups.
-    #[arg(long, value_delimiter = ',')]
+    /// To these groups, written likewise.
+    #[arg(long)]
     pub(crate) group: Vec<String>,
-    /// To every known user.
+    /// To everybody who was registered or has ever signed in.
     #[arg(long)]
     pub(crate) everyone: bool,
-    /// One line that makes sense alone.
-    #[arg(required_unless_present = "file")]
+    /// One line that makes sense alone. Without it, the alert of --id is changed by what else is given, for whoever has it.
+    #[arg(required_unless_present_any = ["file", "id"])]
     pub(crate) title: Option<String>,
     /// More, for those who look.
     #[arg(long)]
@@ -167,9 +171,19 @@ pub(crate) struct SendArgs {
     /// firing, acknowledged, suppressed or resolved.
     #[arg(long)]
     pub(crate) status: Option<String>,
-    /// A file of alerts, one JSON object a line; `-` reads standard input.
+    /// A file of alerts, one JSON object a line; `-` reads standard input. Ids are printed; lines that are refused are
+    /// told by their number, and the others are sent.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["title", "to", "group", "everyone"])]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) producer: ProducerArgs,
+    /// The alerts' ids.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
 }
 
 #[derive(Args)]
@@ -205,7 +219,7 @@ pub(crate) struct TokenArgs {
     /// Whose.
     #[arg(long)]
     pub(crate) user: String,
-    /// Behind which wall; `auth.default_tenant` otherwise, and `demo` for `up`.
+    /// Behind which wall; `auth.default_tenant` otherwise, and `demo` for `up`. A fleet without one asks for it.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// How long it is good, in seconds.

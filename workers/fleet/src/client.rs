@@ -1,8 +1,10 @@
 //! HTTP for the commands that talk to a running fleet.
 
+use std::fmt;
+
 use anyhow::{Context as _, bail};
-use serde_json::Value;
-use watchbell::domain::Secret;
+use serde_json::{Value, json};
+use watchbell::domain::{AlertId, Secret};
 
 use crate::{cli::ProducerArgs, up::Demo};
 
@@ -35,23 +37,73 @@ impl Producer {
 
     /// Publishes alerts as one request.
     pub(crate) async fn publish(&self, alerts: &Value) -> anyhow::Result<Value> {
-        let request =
-            self.http.post(format!("{}/v1/alerts", self.url)).bearer_auth(self.key.expose()).json(alerts);
-        let response = request.send().await.map_err(reqwest::Error::without_url);
+        Ok(self.offer(alerts).await??)
+    }
+
+    /// The same, for those who go on when the answer is a refusal.
+    ///
+    /// # Errors
+    /// Nobody answered.
+    pub(crate) async fn offer(&self, alerts: &Value) -> anyhow::Result<Result<Value, Refusal>> {
+        self.ask(self.http.post(format!("{}/v1/alerts", self.url)).json(alerts)).await
+    }
+
+    /// Publishes a later version of an alert that is recorded.
+    pub(crate) async fn change(&self, alert: &AlertId, change: &Value) -> anyhow::Result<Value> {
+        // An id has nothing in it that an address takes for something else.
+        Ok(self.ask(self.http.patch(format!("{}/v1/alerts/{alert}", self.url)).json(change)).await??)
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Result<Value, Refusal>> {
+        let response =
+            request.bearer_auth(self.key.expose()).send().await.map_err(reqwest::Error::without_url);
         let response = response.with_context(|| format!("{} cannot be reached", self.url))?;
-        answer(response).await
+        let status = response.status();
+        let body: Value = response.json().await.unwrap_or_default();
+        Ok(if status.is_success() {
+            Ok(body)
+        } else {
+            Err(Refusal { status: status.as_u16(), problem: body })
+        })
     }
 }
 
-/// The body of a success, or the problem in words.
-async fn answer(response: reqwest::Response) -> anyhow::Result<Value> {
-    let status = response.status();
-    let body: Value = response.json().await.unwrap_or_default();
-    if status.is_success() {
-        return Ok(body);
-    }
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let at = body["index"].as_u64().map(|index| format!("alert {index}: ")).unwrap_or_default();
-    let field = body["field"].as_str().map(|field| format!("{field} ")).unwrap_or_default();
-    bail!("{status}: {}: {at}{field}{}", text("title"), text("detail"))
+/// An answer that is no success: a problem document, whoever it is from.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    problem: Value,
 }
+
+impl Refusal {
+    /// Which of several alerts it is about; the others were not published for it.
+    pub(crate) fn index(&self) -> Option<usize> {
+        self.problem["index"].as_u64().and_then(|index| usize::try_from(index).ok())
+    }
+
+    /// A problem that stands in the answer about one of several.
+    pub(crate) fn of(problem: &Value) -> Option<Self> {
+        let status = problem["status"].as_u64().and_then(|status| u16::try_from(status).ok())?;
+        Some(Self { status, problem: problem.clone() })
+    }
+
+    /// The same without its place, for whoever names a better one.
+    pub(crate) fn without_index(mut self) -> Self {
+        if let Some(index) = self.problem.get_mut("index") {
+            *index = json!(null);
+        }
+        self
+    }
+}
+
+/// In words, for a person.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |name: &str| self.problem[name].as_str().unwrap_or_default();
+        let at = self.index().map(|index| format!("alert {index}: ")).unwrap_or_default();
+        let field = self.problem["field"].as_str().map(|field| format!("{field} ")).unwrap_or_default();
+        write!(f, "{}: {}: {at}{field}{}", self.status, text("title"), text("detail"))
+    }
+}
+
+impl std::error::Error for Refusal {}

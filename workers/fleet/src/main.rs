@@ -36,6 +36,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => up::run(config()?, args).await,
         Command::Run(args) => compose::run_roles(config()?, &args.roles).await,
         Command::Send(args) => commands::send::run(args).await,
+        Command::Resolve(args) => commands::send::change(args, "resolved").await,
+        Command::Ack(args) => commands::send::change(args, "acknowledged").await,
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Token(args) => commands::token::run(&config()?, &args),
         Command::Key(args) => commands::key::run(&config()?, args).await,

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
 /// Which route an alert takes, and why.
 fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Result<()> {
     let policies = config.policies();
-    let tenant = super::tenant(tenant, config)?;
+    let tenant = super::tenant_or_demo(tenant, config)?;
     let setting = Setting {
         hooks: &ConfiguredHooks::default(),
         routes: &Routes::new(&config.route, &policies)?,

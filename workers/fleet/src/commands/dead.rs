@@ -89,10 +89,15 @@ async fn act(letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Re
         "no dead letter has one of these ids"
     );
     output::line(summary(&done, word));
-    match done.failed {
-        Some(why) => bail!("{why}; what is left can be {word} later"),
-        None => Ok(()),
+    if let Some(why) = done.failed {
+        bail!("{why}; what is left can be {word} later");
     }
+    ensure!(
+        done.missing.is_empty(),
+        "no dead letter has the id {}",
+        output::inline(&done.missing.join(", "))
+    );
+    Ok(())
 }
 
 /// What was done, and what was not, with the reason.

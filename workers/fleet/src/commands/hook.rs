@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use jiff::Timestamp;
 use watchbell::{runtime::Config, wire::Problem};
 use watchbell_ingest::{ConfiguredHooks, Routes, Setting, try_out};
@@ -21,7 +21,7 @@ const PAYLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 pub(crate) fn run(args: &HookArgs, config: &Config) -> anyhow::Result<()> {
     let HookCommand::Try { name, file, query, tenant } = &args.command;
-    let tenant = super::tenant(tenant.as_deref(), config)?;
+    let tenant = super::tenant_or_demo(tenant.as_deref(), config)?;
     let policies = config.policies();
     let setting = Setting {
         hooks: &ConfiguredHooks::new(&config.hook)?,
@@ -31,9 +31,12 @@ pub(crate) fn run(args: &HookArgs, config: &Config) -> anyhow::Result<()> {
         query: query.strip_prefix('?').unwrap_or(query),
         now: Timestamp::now(),
     };
-    for alert in try_out(name, &read(file)?, setting).map_err(|problem| refused(&problem))? {
-        output::line(serde_json::to_string_pretty(&alert)?);
+    let alerts = try_out(name, &read(file)?, setting).map_err(|problem| refused(&problem))?;
+    for alert in &alerts {
+        output::line(serde_json::to_string_pretty(alert)?);
     }
+    let refused = alerts.iter().filter(|alert| alert.get("refused").is_some()).count();
+    ensure!(refused == 0, "{refused} of {} would be refused", alerts.len());
     Ok(())
 }
 

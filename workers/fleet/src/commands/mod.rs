@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod restored;
 pub(crate) mod send;
+mod send_file;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod topology;
@@ -52,8 +53,18 @@ pub(crate) async fn store(config: &Config, data: &Path) -> anyhow::Result<Store>
     Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 })
 }
 
-/// The tenant asked for, the configured one, or that of `up`.
+/// The tenant asked for, the configured one, or that of `up`. Of a fleet, which is configured, it must be one of the first
+/// two: `demo` is nobody's there.
 pub(crate) fn tenant(asked: Option<&str>, config: &Config) -> anyhow::Result<Tenant> {
+    let is_up = config.store.url.is_none() && config.auth.hs256_secret.is_none();
+    if asked.is_none() && config.auth.default_tenant.is_none() && !is_up {
+        bail!("give --tenant: auth.default_tenant is not configured");
+    }
+    tenant_or_demo(asked, config)
+}
+
+/// The same for samples, of which nothing is kept.
+pub(crate) fn tenant_or_demo(asked: Option<&str>, config: &Config) -> anyhow::Result<Tenant> {
     let name = asked.or(config.auth.default_tenant.as_deref()).unwrap_or(up::TENANT);
     Tenant::parse(name).context("--tenant")
 }

@@ -1,90 +1,124 @@
-//! `watchbell send`
+//! `watchbell send`, `watchbell resolve` and `watchbell ack`
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, stdin},
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Map, Value, json};
+use watchbell::{domain::AlertId, wire::names_of};
+
+use super::send_file;
+use crate::{
+    cli::{ChangeArgs, SendArgs},
+    client::Producer,
+    output,
 };
-
-use anyhow::{Context as _, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
-
-use crate::{cli::SendArgs, client::Producer, output};
-
-/// Alerts of one request when a file is sent.
-const BATCH: usize = 100;
 
 pub(crate) async fn run(args: SendArgs) -> anyhow::Result<()> {
     let producer = Producer::new(&args.producer)?;
     if let Some(file) = &args.file {
-        return match file.as_os_str() == "-" {
-            true => send_lines(&producer, BufReader::new(stdin()), None).await,
-            false => {
-                let open = || File::open(file).with_context(|| format!("{} cannot be read", file.display()));
-                let lines = BufReader::new(open()?).lines().count() as u64;
-                send_lines(&producer, BufReader::new(open()?), Some(lines)).await
-            }
-        };
+        return send_file::run(&producer, file).await;
     }
-    ensure!(
-        !args.to.is_empty() || !args.group.is_empty() || args.everyone,
-        "give --to, --group or --everyone"
-    );
-    let answer = producer.publish(&alert_of(&args)).await?;
+    let answer = match (&args.title, &args.id) {
+        // What is not given stays as it is, the audience too: it is the next version of what is recorded.
+        (None, Some(id)) => {
+            ensure!(
+                !args.names_somebody(),
+                "give a title: without one an alert is only changed, for whom it is"
+            );
+            ensure!(args.policy.is_none(), "give a title: the policy of an alert is not changed by itself");
+            let id = AlertId::parse(id).context("--id")?;
+            producer.change(&id, &Value::Object(fields_of(&args))).await?
+        }
+        (None, None) => bail!("give a title, or --id to change an alert"),
+        (Some(_), _) => {
+            // A later version is for whoever holds the alert.
+            ensure!(
+                args.names_somebody() || args.version.is_some_and(|version| version > 1),
+                "give --to, --group or --everyone"
+            );
+            producer.publish(&alert_of(&args)).await?
+        }
+    };
     output::line(answer["id"].as_str().unwrap_or_default());
+    for note in notes(&answer) {
+        output::note(note);
+    }
     Ok(())
 }
 
+/// Publishes the next version of each of these alerts, with this status.
+pub(crate) async fn change(args: ChangeArgs, status: &str) -> anyhow::Result<()> {
+    let producer = Producer::new(&args.producer)?;
+    let mut refused = 0;
+    for id in &args.ids {
+        let changed = match AlertId::parse(id) {
+            Ok(id) => producer.change(&id, &json!({ "status": status })).await,
+            Err(error) => Err(error.into()),
+        };
+        match changed {
+            Ok(answer) => output::line(format!("{id} version {}: {status}", answer["version"])),
+            Err(error) => {
+                refused += 1;
+                output::note(format!("{}: {error:#}", output::inline(id)));
+            }
+        }
+    }
+    ensure!(refused == 0, "{refused} of {} were not changed", args.ids.len());
+    Ok(())
+}
+
+/// What a person should know of an accepted alert.
+pub(super) fn notes(answer: &Value) -> Vec<String> {
+    let mut notes = Vec::new();
+    if answer["duplicate"] == true {
+        notes.push("It is recorded already: only who is new to it is told.".to_owned());
+    }
+    if answer["stale"] == true {
+        notes.push("A later version of it is recorded, and that is what people are shown.".to_owned());
+    }
+    let names: Vec<&str> =
+        answer["users_unknown"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !names.is_empty() {
+        let all = answer["users_unknown_count"].as_u64().unwrap_or_default();
+        let more = all.saturating_sub(names.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!(
+            "Warning: nobody knows {}{more}: not registered, and never signed in. It waits for them.",
+            output::inline(&names.join(", "))
+        ));
+    }
+    notes
+}
+
+impl SendArgs {
+    fn names_somebody(&self) -> bool {
+        !self.to.is_empty() || !self.group.is_empty() || self.everyone
+    }
+}
+
 fn alert_of(args: &SendArgs) -> Value {
-    let mut alert = json!({
-        "to": {"users": args.to, "groups": args.group, "everyone": args.everyone},
-        "title": args.title,
-    });
+    let mut alert = fields_of(args);
+    let names = |given: &[String]| given.iter().flat_map(|list| names_of(list)).collect::<Vec<_>>();
+    let to = json!({"users": names(&args.to), "groups": names(&args.group), "everyone": args.everyone});
+    alert.insert("to".into(), to);
+    Value::Object(alert)
+}
+
+/// What of an alert was given.
+fn fields_of(args: &SendArgs) -> Map<String, Value> {
+    let mut fields = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
-            alert[name] = value;
+            fields.insert(name.to_owned(), value);
         }
     };
+    set("title", args.title.clone().map(Value::from));
     set("body", args.body.clone().map(Value::from));
     set("severity", args.severity.clone().map(Value::from));
     set("url", args.link.clone().map(Value::from));
     set("policy", args.policy.clone().map(Value::from));
-    set("id", args.id.clone().map(Value::from));
     set("version", args.version.map(Value::from));
     set("status", args.status.clone().map(Value::from));
-    alert
-}
-
-async fn send_lines(producer: &Producer, reader: impl BufRead, total: Option<u64>) -> anyhow::Result<()> {
-    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} alerts, {per_sec}, {eta} to go")?);
-    let (mut batch, mut first_line) = (Vec::with_capacity(BATCH), 1);
-    for (number, line) in (1..).zip(reader.lines()) {
-        let line = line.with_context(|| format!("line {number}"))?;
-        if !line.trim().is_empty() {
-            let alert: Value =
-                serde_json::from_str(&line).with_context(|| format!("line {number} is not JSON"))?;
-            batch.push(alert);
-        }
-        if batch.len() == BATCH {
-            flush(producer, &mut batch, first_line).await?;
-            first_line = number + 1;
-            bar.set_position(number);
-        }
+    if args.title.is_some() {
+        set("id", args.id.clone().map(Value::from));
     }
-    flush(producer, &mut batch, first_line).await?;
-    bar.finish();
-    output::line("Everything was accepted.");
-    Ok(())
-}
-
-async fn flush(producer: &Producer, batch: &mut Vec<Value>, first_line: u64) -> anyhow::Result<()> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let alerts = Value::Array(std::mem::take(batch));
-    producer.publish(&alerts).await.with_context(|| {
-        format!("the alerts from line {first_line} on were not accepted; those before were")
-    })?;
-    Ok(())
+    fields
 }

@@ -77,6 +77,9 @@ pub(crate) struct Done {
     pub(crate) named: Vec<Skipped>,
     /// Why it ended early, when it did: all else stays too.
     pub(crate) failed: Option<String>,
+    /// Names that were asked for and that no letter has.
+    #[serde(default)]
+    pub(crate) missing: Vec<String>,
 }
 
 /// A letter that stays.
@@ -154,7 +157,7 @@ pub(crate) async fn act(
     mut passed: impl FnMut(u64, u64),
 ) -> anyhow::Result<Done> {
     let total = count(broker).await?;
-    let mut done = Done::default();
+    let mut done = Done { missing: request.ids.clone().unwrap_or_default(), ..Done::default() };
     if total == 0 {
         return Ok(done);
     }
@@ -181,6 +184,7 @@ pub(crate) async fn act(
         if !request.ids.as_ref().is_none_or(|names| letter::is_named(&delivery.message, names)) {
             continue; // Held until the end.
         }
+        done.missing.retain(|name| !letter::is_named(&delivery.message, std::slice::from_ref(name)));
         match request.action {
             Action::Drop => {
                 delivery.settle.ack().await;
@@ -194,6 +198,9 @@ pub(crate) async fn act(
     }
     while let Some(replayed) = replays.next().await {
         done.note(replayed).await;
+    }
+    if done.failed.is_some() {
+        done.missing.clear(); // Not everything was looked at.
     }
     browser.close().await;
     Ok(done)
