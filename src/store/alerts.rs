@@ -190,7 +190,8 @@ impl Store {
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            let stored = Held { stand, content, rules, by: None, known, changes: Vec::new(), said_more: false };
+            let stored =
+                Held { stand, content, rules, by: None, known, changes: Vec::new(), said_more: false };
             held.insert(key, stored);
         }
         Ok(())

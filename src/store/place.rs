@@ -76,7 +76,7 @@ mod tests {
     use crate::{
         domain::{Tenant, Timestamp},
         runtime::health::Seen,
-        store::{Store, StoreConfig, StoreError},
+        store::{KeyRights, Store, StoreConfig, StoreError},
     };
 
     /// What takes the file away, from its path and a path beside it.
@@ -102,7 +102,7 @@ mod tests {
             let url = Store::sqlite_url(&file);
             let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
             store.migrate().await.unwrap();
-            let acme = Tenant::parse("acme").unwrap();
+            let acme = KeyRights::of(Tenant::parse("acme").unwrap());
             let write = |hash: &'static str| store.add_api_key(hash, &acme, "ci", Timestamp::UNIX_EPOCH);
             write("before").await.unwrap();
             assert_eq!(store.look().await.store, Seen::Ok, "{why}");

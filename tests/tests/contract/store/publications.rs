@@ -31,8 +31,8 @@ fn with(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
     published(&NewAlert { content: content_of(&new.alert).into(), ..new }, None)
 }
 
-fn by(new: NewAlert, key: &str, own_alerts: bool) -> NewAlert {
-    published(&new, Some(Maker { key: key.into(), own_alerts }))
+fn by(new: &NewAlert, key: &str, own_alerts: bool) -> NewAlert {
+    published(new, Some(Maker { key: key.into(), own_alerts }))
 }
 
 /// The titles in a person's inbox.
@@ -99,7 +99,7 @@ async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(bed: &
         ("the same", first.clone(), Meets::Same),
         ("another policy", otp(1, "ana's code", &["ana"]), Meets::Conflict),
         ("another text", otp(1, "eve's code", &["eve"]), Meets::Conflict),
-        ("somebody's own", by(first.clone(), "k1", true), Meets::NotItsOwn),
+        ("somebody's own", by(&first, "k1", true), Meets::NotItsOwn),
         ("later", otp(2, "used", &[]), Meets::Earlier),
         ("too late, as it was", first, Meets::Later),
     ] {
@@ -142,14 +142,14 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
 async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
     Bed { store, .. }: &Bed,
 ) -> anyhow::Result<()> {
-    let first = by(otp(1, "mine", &["ana"]), "k1", true);
+    let first = by(&otp(1, "mine", &["ana"]), "k1", true);
     let later = then(&first, Status::Resolved);
     for (why, new, expected) in [
         ("it makes one", first.clone(), Meets::Nothing),
-        ("another's own key", by(later.clone(), "k2", true), Meets::NotItsOwn),
-        ("another's own key, to more people", by(otp(1, "mine", &["eve"]), "k2", true), Meets::NotItsOwn),
-        ("a key that may change any", by(otp(2, "theirs", &[]), "k3", false), Meets::Earlier),
-        ("its maker still", by(otp(3, "mine", &[]), "k1", true), Meets::Earlier),
+        ("another's own key", by(&later, "k2", true), Meets::NotItsOwn),
+        ("another's own key, to more people", by(&otp(1, "mine", &["eve"]), "k2", true), Meets::NotItsOwn),
+        ("a key that may change any", by(&otp(2, "theirs", &[]), "k3", false), Meets::Earlier),
+        ("its maker still", by(&otp(3, "mine", &[]), "k1", true), Meets::Earlier),
         ("over AMQP there is no key", otp(4, "anybody's", &[]), Meets::Earlier),
     ] {
         assert_eq!(store.record_batch(&[new], at(1)).await?.met, [expected], "{why}");

@@ -104,7 +104,8 @@ async fn another_text_under_the_same_name_is_parked_and_reaches_nobody() {
                 let second = publish(second, headers);
                 bed.until(async || bed.depth().await == 2).await;
                 let running = bed.start(&stop);
-                (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
+                first.await.unwrap().unwrap();
+                second.await.unwrap().unwrap();
                 running
             } else {
                 let running = bed.start(&stop);

@@ -87,6 +87,7 @@ mod tests {
             policy: None,
             collapse_key: None,
             occurred_at: jiff::Timestamp::UNIX_EPOCH,
+            is_dated: true,
             expires_at: None,
             dismissed_until: None,
         }
