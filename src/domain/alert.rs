@@ -63,8 +63,17 @@ pub struct Alert {
     pub is_dated: bool,
     /// After this nobody is told any more.
     pub expires_at: Option<Timestamp>,
-    /// Hidden until then, for a suppressed alert.
+    /// When a suppressed alert fires again by itself. Says nothing of one in another status.
     pub dismissed_until: Option<Timestamp>,
+}
+
+impl Alert {
+    /// When it fires again by itself, if it ever does: only a suppressed one does, and not after it has expired. A time that
+    /// has passed already is one that has come.
+    pub fn returns_at(&self) -> Option<Timestamp> {
+        let until = self.dismissed_until.filter(|_| self.status == Status::Suppressed)?;
+        self.expires_at.is_none_or(|expires_at| until < expires_at).then_some(until)
+    }
 }
 
 /// Whom an alert is for. The union of its parts, each person once.
@@ -173,4 +182,24 @@ fn a_word_reads_back_as_what_wrote_it() {
         "urgent".parse::<Severity>().map_err(|e| e.to_string()),
         Err("must be one of info, warning, critical".to_owned())
     );
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn a_suppressed_alert_returns_by_this_table() {
+    let at = |secs: i64| Timestamp::from_second(secs).unwrap();
+    let alert = super::inbox::tests::alert(1, Severity::Warning, Status::Suppressed);
+    for (why, status, until, expires_at, expected) in [
+        ("its time", Status::Suppressed, Some(60), None, Some(60)),
+        ("for good", Status::Suppressed, None, None, None),
+        ("before it expires", Status::Suppressed, Some(60), Some(61), Some(60)),
+        ("it has expired by then", Status::Suppressed, Some(60), Some(60), None),
+        ("it fires anyway", Status::Firing, Some(60), None, None),
+        ("somebody took it on", Status::Acknowledged, Some(60), None, None),
+        ("it is over", Status::Resolved, Some(60), None, None),
+    ] {
+        let alert =
+            Alert { status, dismissed_until: until.map(at), expires_at: expires_at.map(at), ..alert.clone() };
+        assert_eq!(alert.returns_at(), expected.map(at), "{why}");
+    }
 }

@@ -18,9 +18,17 @@ pub enum InboxState {
     Read,
     /// It was put away.
     Dismissed,
+    /// It is out of the way until a time ([`super::snooze`]).
+    Snoozed,
 }
 
-words!(InboxState { New = "new", Seen = "seen", Read = "read", Dismissed = "dismissed" });
+words!(InboxState {
+    New = "new",
+    Seen = "seen",
+    Read = "read",
+    Dismissed = "dismissed",
+    Snoozed = "snoozed",
+});
 
 impl InboxState {
     /// Whether it adds to the badge.
@@ -28,15 +36,17 @@ impl InboxState {
         matches!(self, Self::New | Self::Seen)
     }
 
-    /// The state after a receipt, or `None` when the receipt changes nothing.
+    /// The state after a receipt, or `None` when the receipt changes nothing. Whether a snooze moves its time is
+    /// [`super::snooze::Standing`]'s to say.
     #[allow(clippy::match_same_arms)] // A table: one row a receipt, and the one that never changes anything first.
     pub fn after(self, receipt: ReceiptState) -> Option<Self> {
         let next = match (receipt, self) {
             (ReceiptState::Delivered, _) => return None,
-            (ReceiptState::Seen, Self::New) => Self::Seen,
-            (ReceiptState::Read, Self::New | Self::Seen) => Self::Read,
-            (ReceiptState::Dismissed, Self::New | Self::Seen | Self::Read) => Self::Dismissed,
-            (ReceiptState::Unread, Self::Read | Self::Dismissed) => Self::Seen,
+            (ReceiptState::Seen, Self::New | Self::Snoozed) => Self::Seen,
+            (ReceiptState::Read, Self::New | Self::Seen | Self::Snoozed) => Self::Read,
+            (ReceiptState::Dismissed, Self::New | Self::Seen | Self::Read | Self::Snoozed) => Self::Dismissed,
+            (ReceiptState::Unread, Self::Read | Self::Dismissed | Self::Snoozed) => Self::Seen,
+            (ReceiptState::Snoozed, _) => Self::Snoozed,
             (ReceiptState::Seen | ReceiptState::Read | ReceiptState::Dismissed | ReceiptState::Unread, _) => {
                 return None;
             }
@@ -132,15 +142,17 @@ pub enum Escalation {
 /// |---|---|---|
 /// | is not later | | unchanged |
 /// | is over, or in somebody's hands | there is none | shown as new, nothing to stop |
+/// | is over | snoozed | read: no news any more; the escalation stops |
 /// | is over, or in somebody's hands | | in place; the escalation stops |
-/// | fires | there is none, or it was over | new; the escalation begins, and what was told before is forgotten |
-/// | is worse than the one shown | told of less than that, or of nothing | new again; the escalation begins anew |
+/// | fires | there is none, or it was over and is not snoozed | new; the escalation begins, and what was told before is forgotten |
+/// | is worse than the one shown | told of less than that, or of nothing | new again, also when it was snoozed; the escalation begins anew |
 /// | is not worse | looked at as much, and the escalation waits | in place; it stops: there is nothing left to tell |
 /// | has another policy | the escalation waits | in place; it goes on under the version's policy, no later |
-/// | anything else | | in place; the escalation goes on as it was |
+/// | anything else | | in place, snoozed as it was; the escalation goes on as it was |
 ///
 /// So a fall never opens an escalation, and what fell and rises to what was told already rings nobody a second time.
-/// Whether an escalation may break a silence is asked of the version that is shown (`next_step`), in every line.
+/// Whether an escalation may break a silence is asked of the version that is shown (`next_step`), in every line. Whoever
+/// snoozes has looked.
 pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
     let shown = |state, looked| Row {
         version: incoming.version,
@@ -166,9 +178,14 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
         return Recorded::Unchanged;
     }
     if let Some(reason) = stop_of(incoming.status) {
+        // What is over does not come back as news: it is among what was read, and rings nowhere.
+        if (row.state, incoming.status) == (InboxState::Snoozed, Status::Resolved) {
+            let (row, escalation) = (shown(InboxState::Read, row.looked), Escalation::Stop(reason));
+            return Recorded::Changed { row, unread_by: 0, escalation };
+        }
         return in_place(Escalation::Stop(reason));
     }
-    if row.status != Status::Firing {
+    if row.status != Status::Firing && row.state != InboxState::Snoozed {
         return new_again(None, Escalation::Begin);
     }
     let is_worse = incoming.severity > row.severity;

@@ -48,7 +48,7 @@ fn brief(recorded: Recorded) -> Option<(InboxState, i64, Escalation)> {
 #[test]
 fn an_incoming_alert_changes_a_row_by_this_table() {
     use Escalation::{Anew, Begin, GoOn, Keep, Stop};
-    use InboxState::{Dismissed, New, Read, Seen};
+    use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use Severity::{Critical, Info, Warning};
     use Status::{Acknowledged, Firing, Resolved, Suppressed};
     let unsent = Chase { sent: None, waits: true, is_other_policy: false };
@@ -92,6 +92,49 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             then(over, with(Suppressed, row(Seen, Warning, Some(Warning)))),
             (Warning, Firing),
             Some((New, 0, Begin)),
+        ),
+        // Snoozed: whoever snoozes has looked.
+        (
+            "snoozed, and no worse",
+            then(over, row(Snoozed, Warning, Some(Warning))),
+            (Warning, Firing),
+            Some((Snoozed, 0, Keep)),
+        ),
+        (
+            "snoozed, and milder",
+            then(over, row(Snoozed, Warning, Some(Warning))),
+            (Info, Firing),
+            Some((Snoozed, 0, Keep)),
+        ),
+        (
+            "worse breaks through a snooze",
+            then(over, row(Snoozed, Warning, Some(Warning))),
+            (Critical, Firing),
+            Some((New, 1, Anew)),
+        ),
+        (
+            "it fell while it was snoozed, and is as bad again as when that began",
+            then(over, row(Snoozed, Warning, Some(Critical))),
+            (Critical, Firing),
+            Some((Snoozed, 0, Keep)),
+        ),
+        (
+            "snoozed, and somebody takes it on",
+            then(over, row(Snoozed, Warning, Some(Warning))),
+            (Warning, Acknowledged),
+            Some((Snoozed, 0, Stop(StopReason::Acknowledged))),
+        ),
+        (
+            "snoozed, and nobody has it on any more",
+            then(over, with(Acknowledged, row(Snoozed, Warning, Some(Warning)))),
+            (Warning, Firing),
+            Some((Snoozed, 0, Keep)),
+        ),
+        (
+            "snoozed, and over: no news any more",
+            then(over, row(Snoozed, Warning, Some(Warning))),
+            (Warning, Resolved),
+            Some((Read, 0, Stop(StopReason::Resolved))),
         ),
         // The same.
         ("a new wording, waiting", then(unsent, unseen(Warning)), (Warning, Firing), Some((New, 0, Keep))),
@@ -306,7 +349,7 @@ fn nobody_is_rung_by_a_fall_nor_twice_for_the_same() {
 
 #[test]
 fn a_receipt_changes_a_state_by_this_table() {
-    use InboxState::{Dismissed, New, Read, Seen};
+    use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use ReceiptState as R;
     for (state, receipt, expected) in [
         (New, R::Delivered, None),
@@ -326,6 +369,14 @@ fn a_receipt_changes_a_state_by_this_table() {
         (Dismissed, R::Read, None),
         (Dismissed, R::Dismissed, None),
         (Dismissed, R::Unread, Some(Seen)),
+        (New, R::Snoozed, Some(Snoozed)),
+        (Dismissed, R::Snoozed, Some(Snoozed)),
+        (Snoozed, R::Delivered, None),
+        (Snoozed, R::Seen, Some(Seen)),
+        (Snoozed, R::Read, Some(Read)),
+        (Snoozed, R::Dismissed, Some(Dismissed)),
+        (Snoozed, R::Unread, Some(Seen)),
+        (Snoozed, R::Snoozed, Some(Snoozed)),
     ] {
         assert_eq!(state.after(receipt), expected, "{state} after {receipt}");
     }

@@ -5,8 +5,9 @@
 //! - A value that exists is valid: names, alerts and policies are checked where they are made.
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
-//! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], the inbox and
-//! its change number in [`inbox`], whether an alert was said before in [`publication`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
+//! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], until when they put it off in
+//! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], short-lived
+//! facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], and how a [`text`] looks.
 
@@ -25,6 +26,7 @@ pub mod push_token;
 pub mod receipt;
 pub mod restraint;
 pub mod secret;
+pub mod snooze;
 pub mod text;
 pub mod topic;
 

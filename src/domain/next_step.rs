@@ -21,6 +21,8 @@ pub struct Progress {
     pub expires_at: Timestamp,
     /// The version of the alert that opened this walk.
     pub round: u32,
+    /// How many walks that version opened before, for the same person: one more with each snooze that ended.
+    pub opening: u32,
     /// The step that is next or under way.
     pub step: usize,
     /// When that step is due.
@@ -40,6 +42,13 @@ impl Progress {
     pub fn sent(&self) -> Option<Severity> {
         let own = attempts_of(self, AttemptKind::Alert).filter_map(Attempt::told).max();
         own.max(self.summarized).max(self.sent_before)
+    }
+}
+
+impl Progress {
+    /// Whether an attempt was made in this walk, not in an earlier one of the same alert.
+    pub fn is_of_this_walk(&self, attempt: &Attempt) -> bool {
+        (attempt.round, attempt.opening) == (self.round, self.opening)
     }
 }
 
@@ -94,6 +103,8 @@ pub enum StopReason {
     Read,
     /// The person put it away.
     Dismissed,
+    /// The person put it off: another walk begins when that time has come.
+    Snoozed,
     /// Somebody took it on.
     Acknowledged,
     /// The producer says it is not worth telling.
@@ -110,6 +121,7 @@ words!(StopReason {
     Seen = "seen",
     Read = "read",
     Dismissed = "dismissed",
+    Snoozed = "snoozed",
     Acknowledged = "acknowledged",
     Suppressed = "suppressed",
     Resolved = "resolved",
@@ -478,7 +490,7 @@ fn shown_on(progress: &Progress) -> Vec<DeviceId> {
         progress.attempts.iter().any(|attempt| {
             attempt.kind == AttemptKind::Withdrawal
                 && attempt.state.is_final()
-                && attempt.round >= shown.round
+                && (attempt.round, attempt.opening) >= (shown.round, shown.opening)
                 && attempt.device == shown.device
         })
     };
@@ -493,7 +505,7 @@ fn shown_on(progress: &Progress) -> Vec<DeviceId> {
 }
 
 fn attempts_of(progress: &Progress, kind: AttemptKind) -> impl Iterator<Item = &Attempt> {
-    progress.attempts.iter().filter(move |attempt| attempt.kind == kind && attempt.round == progress.round)
+    progress.attempts.iter().filter(move |attempt| attempt.kind == kind && progress.is_of_this_walk(attempt))
 }
 
 /// How long to wait before try number `tries + 1`: 10 s doubling to 10 min, with full jitter

@@ -73,6 +73,7 @@ fn fresh() -> Progress {
         opened_at: at(0),
         expires_at: at(1000),
         round: 1,
+        opening: 0,
         step: 0,
         step_due_at: at(5),
         attempts: Vec::new(),
@@ -88,6 +89,7 @@ fn attempt(kind: AttemptKind, step: usize, state: AttemptState) -> Attempt {
         id: Uuid::nil(),
         kind,
         round: 1,
+        opening: 0,
         step,
         channel,
         device: (channel == Channel::Push).then(phone),
@@ -280,9 +282,37 @@ fn the_walk_climbs_one_step_at_a_time() {
             5,
             push_to_phone(),
         ),
+        (
+            "nor do those from before a snooze, of the same version",
+            Progress { opening: 1, ..pushed(Accepted) },
+            everything(),
+            5,
+            push_to_phone(),
+        ),
+        (
+            "a snoozed one is taken away",
+            Progress { stopped: Some(StopReason::Snoozed), ..pushed(Accepted) },
+            everything(),
+            7,
+            withdraw_from_phone(),
+        ),
     ] {
         assert_eq!(plain_step(&progress, reach, now), expected, "{why}");
     }
+}
+
+/// What was taken away when it was snoozed is on the phone again when it was pushed again.
+#[test]
+fn what_was_pushed_after_a_snooze_is_taken_away_as_well() {
+    let mut again = fresh();
+    let withdrawal = attempt(AttemptKind::Withdrawal, 0, AttemptState::Accepted);
+    let pushed = attempt(AttemptKind::Alert, 0, AttemptState::Accepted);
+    again.stopped = Some(StopReason::Seen);
+    again.opening = 1;
+    again.attempts = vec![pushed.clone(), withdrawal];
+    assert_eq!(plain_step(&again, everything(), 9), Step::Finish(StopReason::Seen), "nothing is there");
+    again.attempts.push(Attempt { opening: 1, ..pushed });
+    assert_eq!(plain_step(&again, everything(), 9), withdraw_from_phone());
 }
 
 #[test]

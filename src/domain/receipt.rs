@@ -1,6 +1,6 @@
 //! What a person's client says about their alerts.
 
-use super::{AlertId, UserKey, alert::words};
+use super::{AlertId, Timestamp, UserKey, alert::words};
 
 /// One statement of one user about some of their alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Receipt {
     pub alerts: Vec<AlertId>,
     /// What is said.
     pub state: ReceiptState,
+    /// Until when they are put off: checked by [`super::snooze::until_of`], given with `Snoozed` and only then.
+    pub until: Option<Timestamp>,
     /// The client's own name for this operation, echoed so that it knows its own doing.
     pub op: Option<String>,
     /// Where it was said: a session's id, or `http`.
@@ -33,6 +35,8 @@ pub enum ReceiptState {
     Dismissed,
     /// It is to count as unread again.
     Unread,
+    /// It is to be out of the way until a time, and then new again.
+    Snoozed,
 }
 
 words!(ReceiptState {
@@ -41,4 +45,5 @@ words!(ReceiptState {
     Read = "read",
     Dismissed = "dismissed",
     Unread = "unread",
+    Snoozed = "snoozed",
 });

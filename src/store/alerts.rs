@@ -100,7 +100,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    fn of(new: &NewAlert, now: Timestamp) -> Self {
+    pub(super) fn of(new: &NewAlert, now: Timestamp) -> Self {
         let wait = |at: Timestamp| at.duration_since(now);
         let (policy, expires_at) = (new.policy.clone(), new.expires_at);
         Self {
@@ -140,9 +140,9 @@ impl Store {
         let values: Vec<_> = held.values().filter_map(|held| value(batch, held, now)).collect();
         let sql = format!(
             "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, first_stops_all,
-                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, recorded_at_ms)
+                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, returns_at_ms, recorded_at_ms)
              SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, chased_under,
-                 first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, $2
+                 first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, returns_at_ms, $2
              FROM {} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
             self.engine.rows(COLUMNS)
         );
@@ -214,11 +214,17 @@ impl Store {
             "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
-                 absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said
+                 absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
+                 returns_at_ms = batch.returns_at_ms,
+                 returned_at_ms = CASE WHEN batch.returns = 1 THEN $2 ELSE alerts.returned_at_ms END
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
             self.engine.rows(COLUMNS)
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(batch_of(values)?)
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
         self.write_versions(tx, held, now).await
     }
 
@@ -315,9 +321,10 @@ fn value(batch: &[NewAlert], held: &Held, now: Timestamp) -> Option<serde_json::
         "chased_under": &*rules.policy, "first_wait_ms": ms(rules.first_wait),
         "absent_wait_ms": ms(rules.absent_wait), "expires_at_ms": rules.expires_at.as_millisecond(),
         "said": held.known.said.to_string(), "maker": held.known.maker.as_deref(),
+        "returns_at_ms": new.alert.returns_at().map(Timestamp::as_millisecond), "returns": i64::from(new.returns),
     }))
 }
 
 const COLUMNS: &str = "tenant text, alert_id text, version bigint, severity text, status text, content text,
     policy text, first_stops_all bigint, chased_under text, first_wait_ms bigint, absent_wait_ms bigint,
-    expires_at_ms bigint, said text, maker text";
+    expires_at_ms bigint, said text, maker text, returns_at_ms bigint, returns bigint";

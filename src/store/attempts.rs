@@ -40,15 +40,15 @@ impl Store {
             return Ok(());
         }
         let sql = format!(
-            "INSERT INTO attempts (tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, state,
-                 tries, maybe_shown, severity, created_at_ms)
-             SELECT tenant, user_id, alert_id, attempt_id, kind, round, step, channel, device_id, 'pending', tries,
+            "INSERT INTO attempts (tenant, user_id, alert_id, attempt_id, kind, round, opening, step, channel, device_id,
+                 state, tries, maybe_shown, severity, created_at_ms)
+             SELECT tenant, user_id, alert_id, attempt_id, kind, round, opening, step, channel, device_id, 'pending', tries,
                  maybe_shown, severity, created_at_ms
              FROM {} WHERE true
              ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries,
                  maybe_shown = excluded.maybe_shown, severity = excluded.severity",
             self.engine.rows(
-                "tenant text, user_id text, alert_id text, attempt_id text, kind text, round bigint, step bigint,
+                "tenant text, user_id text, alert_id text, attempt_id text, kind text, round bigint, opening bigint, step bigint,
                  channel text, device_id text, tries bigint, maybe_shown bigint, severity text, created_at_ms bigint"
             )
         );
@@ -114,7 +114,7 @@ fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = serde_json::Val
         json!({
             "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(), "alert_id": key.alert.as_str(),
             "attempt_id": attempt.id.to_string(), "kind": attempt.kind.as_str(),
-            "round": moved.walk.progress.round, "step": moved.decision.step,
+            "round": moved.walk.progress.round, "opening": moved.walk.progress.opening, "step": moved.decision.step,
             "channel": attempt.channel.as_str(), "device_id": attempt.device.as_ref().map(DeviceId::as_str),
             "tries": attempt.tries, "maybe_shown": i64::from(shows),
             "severity": moved.walk.severity.map(Severity::as_str),
@@ -134,6 +134,7 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<Attempt, Failure> {
         id: Uuid::parse_str(&text(row, "attempt_id")?).map_err(|_| Failure::Unreadable("attempt_id"))?,
         kind: word(row, "kind")?,
         round: small(row, "round")?,
+        opening: small(row, "opening")?,
         step: small(row, "step")? as usize,
         channel: word(row, "channel")?,
         device: device.map_err(|_| Failure::Unreadable("device_id"))?,

@@ -218,8 +218,10 @@ impl Store {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
             latest.entry(key).and_modify(|version| *version = new.alert.version.max(*version));
         }
-        let changing = rows.iter().filter(|((user, alert), (row, _))| {
-            latest.get(&(user.tenant.clone(), alert.clone())).is_some_and(|version| *version > row.version)
+        let changing = rows.iter().filter(|((user, alert), held)| {
+            latest
+                .get(&(user.tenant.clone(), alert.clone()))
+                .is_some_and(|version| *version > held.row.version)
         });
         let keys: Vec<_> = changing
             .map(|((user, alert), _)| {
@@ -308,6 +310,7 @@ impl Store {
                            THEN batch.absent_due_at_ms ELSE batch.due_at_ms END AS first_due_ms
                    FROM {}) AS opened WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
+                 opening = CASE WHEN escalations.round = excluded.round THEN escalations.opening + 1 ELSE 0 END,
                  round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
                  due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
                  fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
@@ -328,8 +331,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends escalations (I5); the first reason stays, but what was only acknowledged or had nothing left to do can still
-    /// end for good. One whose push may be on a phone becomes due at once, so that it is taken away; a lease stays, so
+    /// Ends escalations (I5); the first reason stays, but what was only acknowledged or snoozed, or had nothing left to do,
+    /// can still end for good. One whose push may be on a phone becomes due at once, so that it is taken away; a lease stays, so
     /// that a push under way is answered before it is withdrawn. Whoever looked knows how bad it is by that, and not by
     /// what was sent before.
     pub(super) async fn stop_timers(
@@ -343,12 +346,12 @@ impl Store {
         }
         let sql = format!(
             "UPDATE escalations SET stopped = batch.stopped, held = NULL,
-                 sent = CASE WHEN batch.stopped IN ('seen', 'read', 'dismissed') THEN NULL ELSE escalations.sent END,
+                 sent = CASE WHEN batch.stopped IN ('seen', 'read', 'dismissed', 'snoozed') THEN NULL ELSE escalations.sent END,
                  due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $2 ELSE NULL END
              FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id
                  AND (escalations.stopped IS NULL OR escalations.stopped = 'exhausted'
-                     OR escalations.stopped = 'acknowledged' AND batch.withdraws = 1)",
+                     OR escalations.stopped IN ('acknowledged', 'snoozed') AND batch.withdraws = 1)",
             self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
         );
         sqlx::query(AssertSqlSafe(sql))

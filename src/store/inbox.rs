@@ -6,8 +6,8 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
-    Failure, Store, StoreError, batch_of, int, maybe_int, maybe_text, maybe_time, stored_name, text, time,
-    word,
+    Failure, Store, StoreError, batch_of, int, maybe_int, maybe_text, maybe_time, snoozes::standing_of,
+    stored_name, text, time,
 };
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
 
@@ -40,6 +40,8 @@ pub struct InboxRow {
     pub alert: AlertId,
     /// What the person did.
     pub state: InboxState,
+    /// Until when it is snoozed; only then.
+    pub until: Option<Timestamp>,
     /// What clients are given, encoded.
     pub content: Arc<str>,
     /// When it came.
@@ -129,9 +131,9 @@ impl Store {
             // `seq > 0` name the index `inbox_by_change` (migration 6), and a join by user would name another.
             let found = sqlx::query(
                 "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, changes.seq, changes.alert_id,
-                        changes.state, changes.recorded_at_ms, changes.content
+                        changes.state, changes.snoozed_until_ms, changes.recorded_at_ms, changes.content
                  FROM users u LEFT JOIN (
-                     SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                     SELECT i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms, a.content
                      FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
                      WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq > $3 AND i.seq <= coalesce(
                          (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq > $3
@@ -188,7 +190,7 @@ impl Store {
                 .fetch_optional(&store.read)
                 .await?;
             let rows = sqlx::query(
-                "SELECT i.seq, i.alert_id, i.state, i.recorded_at_ms, a.content
+                "SELECT i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms, a.content
                  FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
                  WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq < $3 AND i.seq >= coalesce(
                      (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq < $3
@@ -217,10 +219,12 @@ fn head_of(row: &AnyRow) -> Result<Head, Failure> {
 }
 
 fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
+    let standing = standing_of(row)?;
     Ok(InboxRow {
         seq: int(row, "seq")? as Seq,
         alert: stored_name!(row, "alert_id", AlertId),
-        state: word(row, "state")?,
+        state: standing.state,
+        until: standing.until,
         content: text(row, "content")?.into(),
         recorded_at: time(row, "recorded_at_ms")?,
     })

@@ -5,9 +5,14 @@ use std::collections::HashMap;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use super::{Failure, Store, StoreError, Tx, batch_of, stored_name, word};
+use super::{
+    EscalationKey, Failure, Store, StoreError, Tx, batch_of,
+    snoozes::{standing_of, stored_state},
+    stored_name,
+};
 use crate::domain::{
     AlertId, InboxState, Receipt, ReceiptState, Seq, StopReason, Tenant, Timestamp, UserId, UserKey,
+    snooze::Standing,
 };
 
 /// What one receipt changed.
@@ -25,7 +30,8 @@ impl Store {
     /// Applies a batch in order. `None` for a receipt that changed nothing: already so, `delivered` (which is about
     /// delivery, not a change of the inbox), or about nothing in that inbox.
     ///
-    /// Seen, read and dismissed end the escalation in the same commit (I5).
+    /// Seen, read, dismissed and snoozed end the escalation in the same commit (I5). Whoever snoozes has not taken the alert
+    /// on: others are chased as before.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
@@ -51,7 +57,8 @@ impl Store {
 
         let mut said = Vec::with_capacity(batch.len());
         let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
-        let mut stopped = HashMap::new();
+        let mut stopped: HashMap<(UserKey, AlertId), StopReason> = HashMap::new();
+        let mut notes = Vec::new();
         for receipt in batch {
             let Some(head) = heads.get_mut(&receipt.user) else {
                 said.push(None);
@@ -60,19 +67,24 @@ impl Store {
             let mut changed = Vec::new();
             for alert in &receipt.alerts {
                 let key = (receipt.user.clone(), alert.clone());
-                let Some(state) = states.get_mut(&key) else { continue };
-                let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*state));
+                let Some(standing) = states.get_mut(&key) else { continue };
+                let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*standing));
                 entry.said(receipt.state);
-                let Some(next) = state.after(receipt.state) else { continue };
-                head.unread += i64::from(next.is_unread()) - i64::from(state.is_unread());
-                *state = next;
-                entry.state = next;
+                let Some(next) = standing.after(receipt.state, receipt.until) else { continue };
+                head.unread += i64::from(next.state.is_unread()) - i64::from(standing.state.is_unread());
+                notes.extend(note_of(*standing, next, receipt).map(|note| (key.clone(), note)));
+                *standing = next;
+                entry.standing = next;
                 entry.seq = Some(head.seq + 1);
                 entry.by = Some(receipt.by.clone());
                 changed.push(alert.clone());
                 if let Some(reason) = stop_of(receipt.state) {
                     entry.looks = true;
-                    stopped.entry(key).or_insert(reason);
+                    // The first reason counts, but a snooze is none for good.
+                    let first = stopped.entry(key).or_insert(reason);
+                    if *first == StopReason::Snoozed {
+                        *first = reason;
+                    }
                 }
             }
             if changed.is_empty() {
@@ -90,26 +102,29 @@ impl Store {
 
         self.write_states(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
-        let stopped: Vec<_> = stopped
-            .iter()
-            .map(|((user, alert), reason)| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
-                })
+        let row = |((user, alert), reason): (&(UserKey, AlertId), &StopReason)| {
+            json!({
+                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
             })
-            .collect();
-        self.stop_timers(tx, &stopped, now).await?;
+        };
+        let all: Vec<_> = stopped.iter().map(row).collect();
+        self.stop_timers(tx, &all, now).await?;
         if !stopped.is_empty() {
-            self.take(tx, &stopped).await?;
+            let takes = stopped.iter().filter(|(_, reason)| **reason != StopReason::Snoozed);
+            self.take(tx, &takes.map(row).collect::<Vec<_>>()).await?;
             self.wake_summaries(tx, heads.keys(), now).await?;
         }
+        self.note_snoozes(tx, notes, now).await?;
         Ok(said)
     }
 
     /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' walks find
     /// that out when they come due.
     async fn take(&self, tx: &mut Tx, stopped: &[serde_json::Value]) -> Result<(), Failure> {
+        if stopped.is_empty() {
+            return Ok(());
+        }
         let sql = format!(
             "UPDATE alerts SET taken_by = batch.user_id, taken_version = alerts.version
              FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
@@ -120,11 +135,23 @@ impl Store {
         Ok(())
     }
 
+    async fn note_snoozes(
+        &self,
+        tx: &mut Tx,
+        notes: Vec<((UserKey, AlertId), String)>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let notes: Vec<_> =
+            notes.into_iter().map(|((user, alert), what)| (EscalationKey { user, alert }, what)).collect();
+        let notes: Vec<_> = notes.iter().map(|(key, what)| (key, what.as_str(), now)).collect();
+        self.write_notes(tx, &notes).await
+    }
+
     async fn states(
         &self,
         tx: &mut Tx,
         batch: &[Receipt],
-    ) -> Result<HashMap<(UserKey, AlertId), InboxState>, Failure> {
+    ) -> Result<HashMap<(UserKey, AlertId), Standing>, Failure> {
         let keys: Vec<_> = batch
             .iter()
             .flat_map(|receipt| {
@@ -134,7 +161,8 @@ impl Store {
             })
             .collect();
         let sql = format!(
-            "SELECT i.tenant, i.user_id, i.alert_id, i.state FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
+            "SELECT i.tenant, i.user_id, i.alert_id, i.state, i.snoozed_until_ms
+             FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
         let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
@@ -142,7 +170,7 @@ impl Store {
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-            states.insert((user, stored_name!(row, "alert_id", AlertId)), word(row, "state")?);
+            states.insert((user, stored_name!(row, "alert_id", AlertId)), standing_of(row)?);
         }
         Ok(states)
     }
@@ -161,7 +189,8 @@ impl Store {
             .map(|((user, alert), written)| {
                 json!({
                     "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "state": written.state.as_str(), "seq": written.seq, "said_by": written.by,
+                    "state": stored_state(written.standing.state), "seq": written.seq, "said_by": written.by,
+                    "until_ms": written.standing.until.map(Timestamp::as_millisecond),
                     "delivered": i64::from(written.delivered), "seen": i64::from(written.seen),
                     "was_read": i64::from(written.read), "dismissed": i64::from(written.dismissed),
                     "looks": i64::from(written.looks),
@@ -175,7 +204,7 @@ impl Store {
             )
         };
         let sql = format!(
-            "UPDATE inbox SET state = batch.state, seq = coalesce(batch.seq, inbox.seq),
+            "UPDATE inbox SET state = batch.state, snoozed_until_ms = batch.until_ms, seq = coalesce(batch.seq, inbox.seq),
                  said_by = coalesce(batch.said_by, inbox.said_by),
                  looked = CASE WHEN batch.looks = 1 THEN inbox.severity ELSE inbox.looked END, {}, {}, {}, {}
              FROM {} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
@@ -184,7 +213,7 @@ impl Store {
             first("was_read", "read_at_ms"),
             first("dismissed", "dismissed_at_ms"),
             self.engine.rows(
-                "tenant text, user_id text, alert_id text, state text, seq bigint, said_by text,
+                "tenant text, user_id text, alert_id text, state text, until_ms bigint, seq bigint, said_by text,
                  delivered bigint, seen bigint, was_read bigint, dismissed bigint, looks bigint"
             )
         );
@@ -199,7 +228,7 @@ impl Store {
 
 /// What a batch said of one row in all.
 struct Written {
-    state: InboxState,
+    standing: Standing,
     seq: Option<i64>,
     by: Option<String>,
     delivered: bool,
@@ -211,9 +240,9 @@ struct Written {
 }
 
 impl Written {
-    fn of(state: InboxState) -> Self {
+    fn of(standing: Standing) -> Self {
         Self {
-            state,
+            standing,
             seq: None,
             by: None,
             delivered: false,
@@ -224,12 +253,23 @@ impl Written {
         }
     }
 
-    /// Whoever read it has seen it, and whoever has seen it was delivered to.
+    /// Whoever read it has seen it, and whoever has seen it was delivered to. Whoever snoozed it may have seen its title
+    /// only, so they were delivered to.
     fn said(&mut self, state: ReceiptState) {
         self.dismissed |= state == ReceiptState::Dismissed;
         self.read |= state == ReceiptState::Read;
         self.seen |= matches!(state, ReceiptState::Seen | ReceiptState::Read | ReceiptState::Dismissed);
-        self.delivered |= self.seen || state == ReceiptState::Delivered;
+        self.delivered |= self.seen || matches!(state, ReceiptState::Delivered | ReceiptState::Snoozed);
+    }
+}
+
+/// What the timeline says of a snooze that begins, moves, or ends before its time.
+fn note_of(before: Standing, now: Standing, receipt: &Receipt) -> Option<String> {
+    let by = &receipt.by;
+    match (before.state, now.state, now.until) {
+        (_, InboxState::Snoozed, Some(until)) => Some(format!("snoozed until {until} (by {by})")),
+        (InboxState::Snoozed, ..) => Some(format!("the snooze was ended: {} (by {by})", receipt.state)),
+        _ => None,
     }
 }
 
@@ -238,6 +278,7 @@ fn stop_of(state: ReceiptState) -> Option<StopReason> {
         ReceiptState::Seen => Some(StopReason::Seen),
         ReceiptState::Read => Some(StopReason::Read),
         ReceiptState::Dismissed => Some(StopReason::Dismissed),
+        ReceiptState::Snoozed => Some(StopReason::Snoozed),
         ReceiptState::Delivered | ReceiptState::Unread => None,
     }
 }

@@ -6,7 +6,10 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word, publications::Late, stored_name, word,
+    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word,
+    publications::Late,
+    snoozes::{standing_of, stored_state},
+    stored_name, word,
 };
 use crate::domain::{
     Alert, AlertId, InboxState, Seq, Severity, Tenant, Timestamp, UserId, UserKey,
@@ -33,6 +36,8 @@ pub struct NewAlert {
     pub absent_due_at: Option<Timestamp>,
     /// When nobody is told any more.
     pub expires_at: Timestamp,
+    /// Whether it fires again by itself because its `dismissed_until` has passed: the timeline says so.
+    pub returns: bool,
     /// What is left of a large audience, for whoever takes the next turn: [`Store::claim_expansion`].
     pub rest: Option<Rest>,
     /// What is compared with what is recorded; none for more people of an alert that was compared before.
@@ -61,6 +66,8 @@ pub struct RecordedRow {
     pub unread: u64,
     /// What the user did with it.
     pub state: InboxState,
+    /// Until when it is snoozed; only then.
+    pub until: Option<Timestamp>,
     /// The version their inbox holds: a later one than the batch's when that came too late.
     pub version: u32,
     /// What clients are given of that version; of two contents of one version, the one that came first.
@@ -69,13 +76,16 @@ pub struct RecordedRow {
     pub changed: bool,
 }
 
-/// What inboxes hold of the alerts of a batch, each with its change number.
-pub(super) type Rows = HashMap<(UserKey, AlertId), (Row, i64)>;
+/// What inboxes hold of the alerts of a batch.
+pub(super) type Rows = HashMap<(UserKey, AlertId), Existing>;
 
-/// One inbox row to write, by its key.
-struct Write {
-    row: Row,
-    seq: i64,
+/// An inbox row as it is stored, or to be written.
+#[derive(Clone, Copy)]
+pub(super) struct Existing {
+    pub(super) row: Row,
+    pub(super) seq: i64,
+    /// Until when it is snoozed; only then.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Store {
@@ -119,7 +129,7 @@ impl Store {
 
         let mut recorded = Vec::new();
         let (mut met, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut written: HashMap<(UserKey, AlertId), Write> = HashMap::new();
+        let mut written = Rows::new();
         for (by, new) in batch.iter().enumerate() {
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
                 return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
@@ -143,30 +153,33 @@ impl Store {
                 let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
                 let chase = chases.of(&key, &held.rules);
+                let known = existing.map(|existing| (existing.row, chase));
                 let has_expired = held.rules.expires_at <= now;
                 let decide = if has_expired { record_expired } else { record };
-                let (state, seq, changed) = match decide(existing.map(|(row, _)| (row, chase)), held.stand) {
-                    Recorded::Unchanged => {
-                        let (row, seq) = existing.ok_or(Failure::Unreadable("inbox"))?;
-                        (row.state, seq, false)
-                    }
+                let (now_held, changed) = match decide(known, held.stand) {
+                    Recorded::Unchanged => (existing.ok_or(Failure::Unreadable("inbox"))?, false),
                     Recorded::Changed { row, unread_by, escalation } => {
                         head.seq += 1;
                         head.unread += unread_by;
                         head.changed = true;
-                        rows.insert(key.clone(), (row, head.seq));
+                        // The time of a snooze stays while the snooze does.
+                        let until = existing.and_then(|existing| existing.until);
+                        let until = until.filter(|_| row.state == InboxState::Snoozed);
+                        let stored = Existing { row, seq: head.seq, until };
+                        rows.insert(key.clone(), stored);
                         chases.follow(&key, escalation, held.stand, &held.rules, now);
-                        written.insert(key, Write { row, seq: head.seq });
-                        (row.state, head.seq, true)
+                        written.insert(key, stored);
+                        (stored, true)
                     }
                 };
                 let unread = head.unread.max(0) as u64;
                 recorded.push(RecordedRow {
                     alert: by,
                     user: user.clone(),
-                    seq: seq as Seq,
+                    seq: now_held.seq as Seq,
                     unread,
-                    state,
+                    state: now_held.row.state,
+                    until: now_held.until,
                     version: held.stand.version,
                     content: held.content.clone(),
                     changed,
@@ -185,7 +198,7 @@ impl Store {
         Ok(RecordedBatch { rows: recorded, met })
     }
 
-    async fn lock_heads(
+    pub(super) async fn lock_heads(
         &self,
         tx: &mut Tx,
         batch: &[NewAlert],
@@ -202,39 +215,34 @@ impl Store {
         self.lock_users(tx, &users, Some(now)).await
     }
 
-    async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
-        let keys: Vec<_> = batch
-            .iter()
-            .flat_map(|new| {
-                new.recipients.iter().map(|user| {
-                    json!({"tenant": new.alert.tenant.as_str(), "user_id": user.as_str(), "alert_id": new.alert.id.as_str()})
-                })
-            })
-            .collect();
+    pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
         let sql = format!(
-            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked
+            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
+                 i.snoozed_until_ms
              FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
+        let found = sqlx::query(AssertSqlSafe(sql)).bind(keys_of(batch)?).fetch_all(&mut **tx).await?;
         let mut rows = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
             let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
-            let (state, severity): (InboxState, Severity) = (word(row, "state")?, word(row, "severity")?);
+            let (standing, severity): (_, Severity) = (standing_of(row)?, word(row, "severity")?);
+            let state = standing.state;
             // A row of a program that did not note it yet: whoever looked, looked at what it says.
             let looked = maybe_word(row, "looked")?.or((state != InboxState::New).then_some(severity));
             let value = Row { version, state, severity, status: word(row, "status")?, looked };
-            rows.insert((user, stored_name!(row, "alert_id", AlertId)), (value, int(row, "seq")?));
+            let existing = Existing { row: value, seq: int(row, "seq")?, until: standing.until };
+            rows.insert((user, stored_name!(row, "alert_id", AlertId)), existing);
         }
         Ok(rows)
     }
 
-    async fn write_rows(
+    pub(super) async fn write_rows(
         &self,
         tx: &mut Tx,
-        written: &HashMap<(UserKey, AlertId), Write>,
+        written: &Rows,
         now: Timestamp,
     ) -> Result<(), Failure> {
         if written.is_empty() {
@@ -245,21 +253,24 @@ impl Store {
             .map(|((user, alert), write)| {
                 json!({
                     "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "seq": write.seq, "version": write.row.version, "state": write.row.state.as_str(),
+                    "seq": write.seq, "version": write.row.version, "state": stored_state(write.row.state),
+                    "until_ms": write.until.map(Timestamp::as_millisecond),
                     "severity": write.row.severity.as_str(), "status": write.row.status.as_str(),
                     "looked": write.row.looked.map(Severity::as_str),
                 })
             })
             .collect();
         let sql = format!(
-            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, looked, recorded_at_ms)
-             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, looked, $2 FROM {} WHERE true
+            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, looked, snoozed_until_ms,
+                 recorded_at_ms)
+             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, looked, until_ms, $2
+             FROM {} WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
-                 seq = excluded.seq, version = excluded.version, state = excluded.state,
-                 severity = excluded.severity, status = excluded.status, looked = excluded.looked",
+                 seq = excluded.seq, version = excluded.version, state = excluded.state, severity = excluded.severity,
+                 status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms",
             self.engine.rows(
                 "tenant text, user_id text, alert_id text, seq bigint, version bigint, state text, severity text, status text,
-                 looked text"
+                 looked text, until_ms bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -339,6 +350,16 @@ impl Store {
         sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
         Ok(())
     }
+}
+
+/// The rows of a batch, by their keys.
+pub(super) fn keys_of(batch: &[NewAlert]) -> Result<String, Failure> {
+    let keys = batch.iter().flat_map(|new| {
+        new.recipients.iter().map(|user| {
+            json!({"tenant": new.alert.tenant.as_str(), "user_id": user.as_str(), "alert_id": new.alert.id.as_str()})
+        })
+    });
+    batch_of(keys.collect::<Vec<_>>())
 }
 
 /// A user's head under lock.

@@ -317,7 +317,7 @@ impl Store {
 
     async fn lock_walks(&self, tx: &mut Tx, asks: &[&Ask<'_>], lock: String) -> Result<Vec<Locked>, Failure> {
         let sql = format!(
-            "SELECT batch.place, e.round, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
+            "SELECT batch.place, e.round, e.opening, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
                  e.expires_at_ms, e.stopped, e.held, e.told_push, e.told_email, e.summarized, e.sent_before
              FROM {} CROSS JOIN escalations e
              WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock}",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, Store, StoreError, attempts::attempt_of, int, maybe_text, maybe_time, stored_name, text, time,
-    word,
+    Failure, Store, StoreError, attempts::attempt_of, int, maybe_text, maybe_time, returns::latest_of,
+    snoozes::standing_of, stored_name, text, time, word,
 };
 use crate::domain::{
     AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
@@ -69,6 +69,8 @@ pub struct Recipient {
     pub user: UserId,
     /// What they did with it.
     pub state: InboxState,
+    /// Until when it is snoozed; only then.
+    pub until: Option<Timestamp>,
     /// The number of its last change.
     pub seq: Seq,
     /// Why the walk ended, once it has.
@@ -110,7 +112,8 @@ impl Store {
             .await?;
             let Some(row) = row else { return Ok(None) };
             let counts = sqlx::query(
-                "SELECT count(*) AS recipients, count(CASE WHEN state <> 'new' THEN 1 END) AS seen
+                "SELECT count(*) AS recipients,
+                     count(CASE WHEN state <> 'new' AND snoozed_until_ms IS NULL THEN 1 END) AS seen
                  FROM inbox WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())
@@ -142,15 +145,7 @@ impl Store {
             .bind(alert.as_str())
             .fetch_optional(&store.read)
             .await?;
-            row.map(|row| {
-                Ok(LatestAlert {
-                    version: int(&row, "version")? as u32,
-                    content: text(&row, "content")?,
-                    policy: maybe_text(&row, "policy")?,
-                    maker: maybe_text(&row, "maker")?.map(Into::into),
-                })
-            })
-            .transpose()
+            row.as_ref().map(latest_of).transpose()
         })
         .await
     }
@@ -272,15 +267,20 @@ impl Store {
             let ask = |sql: &'static str| {
                 sqlx::query(sql).bind(tenant.as_str()).bind(user.as_str()).bind(alert.as_str())
             };
-            let row = ask("SELECT * FROM inbox WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
-                .fetch_optional(&store.read)
-                .await?;
+            let row = ask(
+                "SELECT i.*, a.returned_at_ms FROM inbox i
+                 LEFT JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                 WHERE i.tenant = $1 AND i.user_id = $2 AND i.alert_id = $3",
+            )
+            .fetch_optional(&store.read)
+            .await?;
             let Some(row) = row else { return Ok(None) };
             let mut entries = Vec::new();
             let version = int(&row, "version")?;
             let said_by = maybe_text(&row, "said_by")?.map(|by| format!(" (last by {by})")).unwrap_or_default();
             for (column, what) in [
                 ("recorded_at_ms", format!("recorded in the inbox; version {version} is shown")),
+                ("returned_at_ms", "came back: dismissed_until passed".to_owned()),
                 ("delivered_at_ms", "delivered to a screen".to_owned()),
                 ("seen_at_ms", format!("seen{said_by}")),
                 ("read_at_ms", format!("read{said_by}")),
@@ -320,9 +320,11 @@ impl Store {
                 entries.push(TimelineEntry { at: time(row, "opened_at_ms")?, what });
             }
             entries.sort_by_key(|entry| entry.at);
+            let standing = standing_of(&row)?;
             Ok::<_, Failure>(Some(Recipient {
                 user: stored_name!(&row, "user_id", UserId),
-                state: word(&row, "state")?,
+                state: standing.state,
+                until: standing.until,
                 seq: int(&row, "seq")? as Seq,
                 stopped,
                 due_at,

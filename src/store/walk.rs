@@ -97,7 +97,7 @@ pub(super) async fn read_walks(
     for (place, (key, row)) in rows.iter().enumerate() {
         let about = match key.alert.summary() {
             Some(channel) => read_summary(tx, key, channel, row).await.map(Some),
-            None => alerts[place].first().map(|alert| about_alert(alert, row)).transpose(),
+            None => alerts[place].first().map(|alert| about_alert(&key.user.user, alert, row)).transpose(),
         };
         let parts = (&*attempts[place], &*devices[place], people[place].first());
         walks.push(about.and_then(|about| about.map(|about| walk_of(row, about, parts)).transpose()));
@@ -131,6 +131,7 @@ fn walk_of(
         opened_at: time(row, "opened_at_ms")?,
         expires_at: time(row, "expires_at_ms")?,
         round: small(row, "round")?,
+        opening: small(row, "opening")?,
         step: small(row, "step")? as usize,
         step_due_at: time(row, "step_due_at_ms")?,
         attempts: attempts.iter().map(attempt_of).collect::<Result<_, _>>()?,
@@ -196,7 +197,8 @@ async fn read_summary(
     Ok(About::summary(summaries::read(tx, key, channel, round, step).await?))
 }
 
-fn about_alert(alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
+/// Whoever took an alert on and snoozed it later wants to hear of it again: nobody takes it from themselves.
+fn about_alert(user: &UserId, alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
     let round = int(row, "round")?;
     let counts = int(alert, "first_stops_all")? == 1
         && maybe_int(alert, "taken_version")?.is_some_and(|version| version >= round);
@@ -204,6 +206,7 @@ fn about_alert(alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
         Some(user) => Some(UserId::parse(user).map_err(|_| Failure::Unreadable("taken_by"))?),
         None => None,
     };
+    let taken_by = taken_by.filter(|taken_by| taken_by != user);
     let stopped = taken_by.as_ref().map(|_| StopReason::Acknowledged);
     let (severity, policy) = (Some(word(alert, "severity")?), maybe_text(alert, "chased_under")?);
     Ok(About { content: text(alert, "content")?.into(), severity, policy, bundle: None, taken_by, stopped })

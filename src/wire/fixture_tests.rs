@@ -73,6 +73,18 @@ fn each_server_frame_is_written_as_its_fixture() {
                 cursor: "ab12cd34.6",
                 unread: 2,
                 state: "new",
+                until: None,
+                alert: &alert,
+            }),
+        ),
+        (
+            "alert, snoozed",
+            ServerFrame::Alert(AlertFrame {
+                seq: 8,
+                cursor: "ab12cd34.8",
+                unread: 1,
+                state: "snoozed",
+                until: Some("2026-11-21T13:00:00Z"),
                 alert: &alert,
             }),
         ),
@@ -84,8 +96,22 @@ fn each_server_frame_is_written_as_its_fixture() {
                 unread: 1,
                 alerts: &["disk-db-1".to_owned()],
                 state: "read",
+                until: None,
                 by: "5f1c",
                 op: Some("op-1"),
+            }),
+        ),
+        (
+            "receipt, of a snooze",
+            ServerFrame::Receipt(ReceiptSaid {
+                seq: 8,
+                cursor: "ab12cd34.8",
+                unread: 1,
+                alerts: &["disk-db-1".to_owned()],
+                state: "snoozed",
+                until: Some("2026-11-21T13:00:00Z"),
+                by: "5f1c",
+                op: Some("op-2"),
             }),
         ),
         ("ping", ServerFrame::Ping { seq: 7, cursor: None }),
@@ -120,10 +146,11 @@ fn each_client_frame_is_read_as_meant() {
         let cursor = cursor.map(str::to_owned);
         ClientFrame::Auth(Auth { token: Some("a.b.c".into()), cursor, ..Auth::default() })
     };
-    let receipt = |alerts: &[&str], state: &str, op: Option<&str>| {
+    let receipt = |alerts: &[&str], state: &str, until: Option<&str>, op: Option<&str>| {
         ClientFrame::Receipt(ReceiptFrame {
             alerts: alerts.iter().map(|&alert| alert.to_owned()).collect(),
             state: state.to_owned(),
+            until: until.map(str::to_owned),
             op: op.map(str::to_owned),
         })
     };
@@ -160,8 +187,12 @@ fn each_client_frame_is_read_as_meant() {
         ("refresh", ClientFrame::Refresh(TopicMaybe { topic: Some("monitor:7".into()) })),
         ("refresh, all topics", ClientFrame::Refresh(TopicMaybe { topic: None })),
         ("visibility", ClientFrame::Visibility { state: Visibility::Visible }),
-        ("receipt", receipt(&["disk-db-1"], "seen", Some("op-1"))),
-        ("receipt, unnamed", receipt(&["disk-db-1", "disk-db-2"], "dismissed", None)),
+        ("receipt", receipt(&["disk-db-1"], "seen", None, Some("op-1"))),
+        ("receipt, unnamed", receipt(&["disk-db-1", "disk-db-2"], "dismissed", None, None)),
+        (
+            "receipt, of a snooze",
+            receipt(&["disk-db-1"], "snoozed", Some("2026-11-21T13:00:00Z"), Some("op-2")),
+        ),
         ("pong", ClientFrame::Pong {}),
         ("a type of a later client", ClientFrame::Unknown),
     ];
@@ -183,21 +214,28 @@ fn each_message_between_workers_is_written_as_its_fixture() {
     assert_eq!(&value(&encode_alert(&parsed)), alert);
 
     let content = RawValue::from_string(r#"{"id":"disk-db-1"}"#.to_owned()).unwrap();
-    let to = vec![LiveRecipient { user: "ana".into(), seq: 6, unread: 2, state: "new".into() }];
+    let to = LiveRecipient { user: "ana".into(), seq: 6, unread: 2, state: "new".into(), until: None };
+    let live = LiveAlert { tenant: "acme".into(), to: vec![to.clone()], content: &content };
+    assert_eq!(value(&LiveV1::Alert(live).encode()), fixtures["watchbell.live, an alert"]);
+    let until = Some("2026-11-21T13:00:00Z".to_owned());
+    let to = vec![LiveRecipient { seq: 9, unread: 1, state: "snoozed".into(), until: until.clone(), ..to }];
     let live = LiveV1::Alert(LiveAlert { tenant: "acme".into(), to, content: &content });
-    assert_eq!(value(&live.encode()), fixtures["watchbell.live, an alert"]);
+    assert_eq!(value(&live.encode()), fixtures["watchbell.live, a snoozed alert"]);
 
-    let live = LiveV1::Receipt(LiveReceipt {
+    let read = LiveReceipt {
         tenant: "acme".into(),
         user: "ana".into(),
         seq: 7,
         unread: 1,
         alerts: vec!["disk-db-1".into()],
         state: "read".into(),
+        until: None,
         by: "5f1c".into(),
         op: Some("op-1".into()),
-    });
-    assert_eq!(value(&live.encode()), fixtures["watchbell.live, a receipt"]);
+    };
+    assert_eq!(value(&LiveV1::Receipt(read.clone()).encode()), fixtures["watchbell.live, a receipt"]);
+    let snoozed = LiveReceipt { seq: 8, state: "snoozed".into(), until, op: Some("op-2".into()), ..read };
+    assert_eq!(value(&LiveV1::Receipt(snoozed).encode()), fixtures["watchbell.live, a snooze"]);
 
     let event = &fixtures["watchbell.alerts, an event"];
     let defaults = EventDefaults { tenant: None, topic: None, id: None, now: Timestamp::UNIX_EPOCH };

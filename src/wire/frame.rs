@@ -192,8 +192,11 @@ impl Default for Batch {
 pub struct ReceiptFrame {
     /// About which alerts.
     pub alerts: Vec<String>,
-    /// delivered, seen, read, dismissed or unread.
+    /// delivered, seen, read, dismissed, unread or snoozed.
     pub state: String,
+    /// Until when they are snoozed, RFC 3339; with that state only.
+    #[serde(default)]
+    pub until: Option<String>,
     /// The client's own name for this, echoed in the receipt frame.
     #[serde(default)]
     pub op: Option<String>,
@@ -299,8 +302,11 @@ pub struct AlertFrame<'a> {
     pub cursor: &'a str,
     /// The badge.
     pub unread: u64,
-    /// new, seen, read or dismissed.
+    /// new, seen, read, dismissed or snoozed.
     pub state: &'a str,
+    /// Until when it is snoozed, RFC 3339; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<&'a str>,
     /// What the alert says.
     pub alert: &'a RawValue,
 }
@@ -327,6 +333,9 @@ pub struct ReceiptSaid<'a> {
     pub alerts: &'a [String],
     /// What was said.
     pub state: &'a str,
+    /// Until when the alerts are snoozed, RFC 3339; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<&'a str>,
     /// Which session said it, or `http`.
     pub by: &'a str,
     /// The client's own name for it.

@@ -53,6 +53,9 @@ pub struct LiveRecipient {
     pub unread: u64,
     /// What they did with it before, as a word: a later version keeps it.
     pub state: String,
+    /// Until when they snoozed it, RFC 3339; only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// A receipt that changed one user's inbox.
@@ -70,6 +73,9 @@ pub struct LiveReceipt {
     pub alerts: Vec<String>,
     /// What was said, as a word.
     pub state: String,
+    /// Until when the alerts are snoozed, RFC 3339; only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// Where it was said.
     pub by: String,
     /// The client's own name for it.
@@ -138,7 +144,7 @@ impl LiveV1<'_> {
 #[allow(clippy::unwrap_used)]
 fn a_live_alert_reads_back() {
     let content = RawValue::from_string(r#"{"id":"a"}"#.to_owned()).unwrap();
-    let to = vec![LiveRecipient { user: "ana".into(), seq: 7, unread: 2, state: "new".into() }];
+    let to = vec![LiveRecipient { user: "ana".into(), seq: 7, unread: 2, state: "new".into(), until: None }];
     let bytes =
         LiveV1::Alert(LiveAlert { tenant: "acme".into(), to: to.clone(), content: &content }).encode();
     let LiveV1::Alert(back) = serde_json::from_slice(&bytes).unwrap() else { panic!("an alert") };

@@ -6,6 +6,8 @@
 //! | `worse.rs` | a later version that is worse is told anew, one that is not rings nobody again (I13) |
 //! | `publications.rs` | one id and version is one text; who makes what; who was known before |
 //! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
+//! | `snoozes.rs` | what a person put off comes back unseen at its time, once (I3, I5) |
+//! | `returns.rs` | what its producer suppressed until a time fires again then |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `steps.rs` | many walks stepped in one commit, each as it would be alone (I5, I6) |
@@ -56,6 +58,8 @@ mod recording;
 mod refusals;
 mod registry;
 mod restraint;
+mod returns;
+mod snoozes;
 mod steps;
 mod timeline;
 mod timers;

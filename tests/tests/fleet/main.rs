@@ -23,6 +23,7 @@ mod restored;
 mod resume;
 mod scenarios;
 mod secrets;
+mod snoozes;
 mod topics;
 mod transports;
 mod unstorable;

@@ -8,6 +8,7 @@
 //! | `gates.rs` | who is held back when one, or everybody, is refused: real senders, and what the simulator says |
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `restraint.rs` | floods, quiet nights, policies |
+//! | `snoozes.rs` | what a person put off, and what it is when that is over |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
@@ -20,6 +21,7 @@ mod days;
 mod gates;
 mod races;
 mod restraint;
+mod snoozes;
 mod tokens;
 mod world;
 mod worse;

@@ -20,7 +20,7 @@ use watchbell::{
     },
     runtime::{Clock, config::FallbackConfig},
     store::{Claim, Contact, NewAlert, Recipient, Store, StoreConfig},
-    wire::content_of,
+    wire::{content_of, stored::stored_alert},
 };
 use watchbell_fallback::{
     Chance, Fallback, Guard, Providers, Rates, Withdrawals,
@@ -179,6 +179,7 @@ impl World {
             first_due_at: policy.steps.first().map(|step| self.now() + step.after),
             absent_due_at: Some(self.now()),
             expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
+            returns: false,
             rest: None,
             publication: None,
             alert: Arc::new(alert),
@@ -191,6 +192,26 @@ impl World {
         let batch: Vec<NewAlert> = alerts.into_iter().map(|alert| self.new_alert(alert, to)).collect();
         self.store.record(&batch, self.now()).await?;
         Ok(())
+    }
+
+    /// Puts an alert off for so long.
+    pub async fn snooze(&self, who: &str, alert: &str, time: Duration) -> anyhow::Result<()> {
+        let until = Some(self.now() + time);
+        let receipt = Receipt { until, ..receipt(who, alert, ReceiptState::Snoozed) };
+        self.store.apply_receipts(&[receipt], self.now()).await?;
+        Ok(())
+    }
+
+    /// Ends the snoozes that are over, as dispatch does.
+    pub async fn end_snoozes(&self) -> anyhow::Result<usize> {
+        let mut batch = Vec::new();
+        for due in self.store.due_snoozes(self.now()).await? {
+            let (tenant, policy) = (&due.key.user.tenant, due.latest.policy.as_deref());
+            let alert = stored_alert(tenant, &due.key.alert, &due.latest.content, policy);
+            let alert = alert.ok_or_else(|| anyhow::anyhow!("{} cannot be read", due.key.alert))?;
+            batch.push(self.new_alert(alert, &[due.key.user.user.as_str()]));
+        }
+        Ok(self.store.wake(&batch, self.now()).await?.len())
     }
 
     /// The critical alerts so far.
@@ -266,7 +287,7 @@ pub fn user(name: &str) -> UserKey {
 
 pub fn receipt(who: &str, alert: &str, state: ReceiptState) -> Receipt {
     let alerts = vec![AlertId::parse(alert).unwrap()];
-    Receipt { user: user(who), alerts, state, op: None, by: "tab".to_owned() }
+    Receipt { user: user(who), alerts, state, until: None, op: None, by: "tab".to_owned() }
 }
 
 /// A firing warning.

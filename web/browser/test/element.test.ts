@@ -42,13 +42,60 @@ describe("the panel", () => {
     await row(page, "Beta").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Undo" }).click();
     await row(page, "Beta").waitFor();
-    await row(page, "Gamma").getByRole("button", { name: "Snooze" }).click();
+    await row(page, "Gamma").getByRole("button", { name: "Snooze: Gamma" }).click();
+    await row(page, "Gamma").getByRole("button", { name: "Snooze for 1 hour: Gamma" }).click();
     await row(page, "Gamma").waitFor({ state: "detached" });
-    expect(await unread(page)).toBe(2);
+    expect(await unread(page)).toBe(1);
     await page.getByRole("button", { name: "Show now" }).click();
     await row(page, "Gamma").waitFor();
     await page.getByRole("button", { name: "Read all" }).click();
     await until("the server counts none", async () => (await bed.server.inbox()).unread === 0);
+  });
+
+  it("snoozes in every page of the person, and shows it again in all of them", async () => {
+    const other = await bed.browser.newContext();
+    const [page, second] = [await bed.page(browser, { query: "manual-seen=" }), await bed.page(other, { query: "manual-seen=" })];
+    const before = await unread(page);
+    const id = await bed.server.send({ title: "Later", severity: "critical" });
+    for (const one of [page, second]) {
+      await hasState(one, id, "new");
+      await toast(one, "Later").waitFor();
+    }
+    await toast(page, "Later").getByRole("button", { name: "Snooze: Later" }).click();
+    await toast(page, "Later").getByRole("button", { name: "Snooze for 20 minutes: Later" }).click();
+    for (const one of [page, second]) {
+      await hasState(one, id, "snoozed");
+      await toast(one, "Later").waitFor({ state: "detached" });
+      expect(await unread(one)).toBe(before);
+    }
+    await page.reload();
+    await hasState(page, id, "snoozed");
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByText("1 snoozed").waitFor();
+    expect(await row(page, "Later").count()).toBe(0);
+    await page.keyboard.press("Escape");
+    // A shorter one takes its place, from the other page.
+    await second.evaluate((id) => window.client.say([id], "snoozed", new Date(Date.now() + 2_000)), id);
+    for (const one of [page, second]) {
+      await toast(one, "Later").waitFor();
+      await hasState(one, id, "new");
+      expect(await unread(one)).toBe(before + 1);
+    }
+    await other.close();
+  });
+
+  it("shows for how long an alert may be put off, and takes that back", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await bed.server.send({ title: "Choices" });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    const [card, menu] = [row(page, "Choices"), row(page, "Choices").getByRole("group", { name: "Snooze" })];
+    await card.getByRole("button", { name: "Snooze: Choices" }).click();
+    expect(await menu.getByRole("button").allInnerTexts()).toEqual(["20 minutes", "1 hour", "Tomorrow, 9:00"]);
+    await until("the first choice has the focus", () => page.evaluate(() => (document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement as HTMLElement | null)?.dataset["choice"] === "20m"));
+    expect(await violations(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await menu.waitFor({ state: "hidden" });
+    await card.waitFor();
   });
 
   it("is worked by the keyboard alone", async () => {

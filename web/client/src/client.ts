@@ -126,11 +126,15 @@ export class Watchbell {
     return () => of.delete(listener as (event: never) => void);
   }
 
-  /** Says what the person did. It shows at once, here and in the other tabs, and is repeated until the server has it. */
-  say(alerts: readonly string[], state: ReceiptState): void {
+  /**
+   * Says what the person did. It shows at once, here and in the other tabs, and is repeated until the server has it.
+   * `until` is for `snoozed`: the alerts leave every screen of this person and come back unseen then, at most 30 days from
+   * now. `unread` ends that.
+   */
+  say(alerts: readonly string[], state: ReceiptState, until?: Date): void {
     for (let at = 0; at < alerts.length; at += RECEIPT_ALERTS_MAX) {
       const op = `${this.#id}-${++this.#ops}`;
-      const said = { kind: "say" as const, op, alerts: alerts.slice(at, at + RECEIPT_ALERTS_MAX), state };
+      const said = { kind: "say" as const, op, alerts: alerts.slice(at, at + RECEIPT_ALERTS_MAX), state, until: until?.toISOString() };
       if (this.#state.role === "follower") {
         this.#mine.add(op);
         this.#tabs?.post(said);
@@ -258,10 +262,9 @@ export class Watchbell {
     return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`);
   }
 
-  async #post({ op, alerts, state }: Extract<Effect, { do: "post" }>): Promise<void> {
+  async #post({ op, alerts, state, until }: Extract<Effect, { do: "post" }>): Promise<void> {
     try {
-      const said = await this.request<{ seq?: number; unread?: number; alerts: string[] }>("POST", "/v1/inbox/receipts", { alerts, state, op });
-      this.#hear({ kind: "posted", op, said: { ...said, state } });
+      this.#hear({ kind: "posted", op, said: await this.request("POST", "/v1/inbox/receipts", { alerts, state, until, op }) });
     } catch (error) {
       // What is wrong in itself (400, 413, 422) is wrong the next time as well.
       const refused = [400, 413, 422].includes((error as Partial<HttpError>).status ?? 0);
@@ -362,7 +365,7 @@ export class Watchbell {
     for (const { op } of message.inbox.pending) this.#mine.delete(op);
     const unheard = pending.filter(({ op }) => this.#mine.has(op));
     // A new leader has not heard what the last one did not live to hear.
-    if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ kind: "say", op: one.op, alerts: one.alerts, state: one.state });
+    if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ ...one, kind: "say" });
     this.#leader = message.leader;
     this.#hear({ ...message, inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] } });
   }

@@ -8,13 +8,12 @@
  */
 import {
   type AlertFrame,
-  type InboxState,
   type Page,
   type ReceiptFrame,
-  type ReceiptState,
   type Row,
-  afterReceipt,
+  type Said,
   isUnread,
+  rowAfter,
 } from "./protocol.ts";
 
 /** Rows kept; beyond it the oldest changes go, and are paged in again when asked for. */
@@ -23,10 +22,9 @@ export const ROWS_MAX = 2_000;
 export const PENDING_MAX = 1_000;
 
 /** A receipt that the server is not known to have written. */
-export interface Pending {
+export interface Pending extends Said {
   op: string;
   alerts: string[];
-  state: ReceiptState;
   /** When it was last sent; null: not yet on this connection. */
   sentAt: number | null;
   /** The message that it went in: several that say the same go together. */
@@ -59,10 +57,10 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
   const ops = new Set<string>();
   for (const frame of frames) {
     if (frame.type === "alert") {
-      const { alert, state, seq } = frame;
+      const { alert, state, until, seq } = frame;
       const known = rows.get(alert.id);
       if (!known || seq >= known.seq) {
-        const row = { alert, state, seq };
+        const row: Row = { alert, state, until, seq };
         rows.set(alert.id, row);
         if (state === "new" && known?.state !== "new") news.set(alert.id, row);
       }
@@ -71,7 +69,7 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
       for (const id of frame.alerts) {
         const row = rows.get(id);
         if (!row || frame.seq <= row.seq) continue;
-        rows.set(id, { ...row, state: afterReceipt(row.state, frame.state), seq: frame.seq });
+        rows.set(id, { ...rowAfter(row, frame), seq: frame.seq });
         if (frame.state !== "unread") news.delete(id);
       }
     }
@@ -81,7 +79,7 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
   return { inbox: settle(trim({ ...next, pending })), news: [...news.values()] };
 }
 
-/** Takes a page of the inbox. `news` are alerts from after the place we knew everything up to. */
+/** Takes a page of the inbox. `news` are alerts from after the place we knew everything up to, also where they came back. */
 export function takePage(inbox: Inbox, page: Page): { inbox: Inbox; news: Row[] } {
   const rows = new Map(inbox.rows);
   const news: Row[] = [];
@@ -90,7 +88,7 @@ export function takePage(inbox: Inbox, page: Page): { inbox: Inbox; news: Row[] 
     // An equal number is taken: a receipt may have come here without the update before it.
     if (known && known.seq > row.seq) continue;
     rows.set(row.alert.id, row);
-    if (row.state === "new" && !known && row.seq > inbox.seq) news.push(row);
+    if (row.state === "new" && known?.state !== "new" && row.seq > inbox.seq) news.push(row);
   }
   return { inbox: settle(counted({ ...inbox, rows, loaded: true }, page)), news };
 }
@@ -113,21 +111,17 @@ export function unsent(inbox: Inbox): Inbox {
 /** What the person sees: rows as they will be, newest first, and the badge. */
 export function view(inbox: Inbox): { alerts: Row[]; unread: number } {
   let unread = inbox.unread;
-  const said = new Map<string, InboxState>();
-  for (const { alerts, state } of inbox.pending) {
-    for (const id of alerts) {
-      const before = said.get(id) ?? inbox.rows.get(id)?.state;
+  const rows = new Map(inbox.rows);
+  for (const one of inbox.pending) {
+    for (const id of one.alerts) {
+      const before = rows.get(id);
       if (!before) continue;
-      const after = afterReceipt(before, state);
-      said.set(id, after);
-      unread += +isUnread(after) - +isUnread(before);
+      const after = rowAfter(before, one);
+      rows.set(id, after);
+      unread += +isUnread(after.state) - +isUnread(before.state);
     }
   }
-  const shown = [...inbox.rows.values()].map((row) => {
-    const state = said.get(row.alert.id);
-    return state && state !== row.state ? { ...row, state } : row;
-  });
-  return { alerts: shown.sort(newestFirst), unread: Math.max(0, unread) };
+  return { alerts: [...rows.values()].sort(newestFirst), unread: Math.max(0, unread) };
 }
 
 function newestFirst(a: Row, b: Row): number {
@@ -137,12 +131,12 @@ function newestFirst(a: Row, b: Row): number {
 /** Lets go of what came true: a receipt that changes nothing is answered by no frame, so it is judged by the rows. */
 export function settle(inbox: Inbox): Inbox {
   const touched = new Set<string>();
-  const pending = inbox.pending.filter(({ alerts, state, sentAt }) => {
-    const isDone = sentAt !== null && alerts.every((id) => {
+  const pending = inbox.pending.filter((one) => {
+    const isDone = one.sentAt !== null && one.alerts.every((id) => {
       const row = inbox.rows.get(id);
-      return row && !touched.has(id) && afterReceipt(row.state, state) === row.state;
+      return row && !touched.has(id) && rowAfter(row, one) === row;
     });
-    if (!isDone) alerts.forEach((id) => touched.add(id));
+    if (!isDone) one.alerts.forEach((id) => touched.add(id));
     return !isDone;
   });
   return pending.length === inbox.pending.length ? inbox : { ...inbox, pending };

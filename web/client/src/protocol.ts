@@ -3,8 +3,8 @@
  * tests/fixtures holds one of each frame for both. What a later server adds is ignored.
  */
 
-export type InboxState = "new" | "seen" | "read" | "dismissed";
-export type ReceiptState = "delivered" | "seen" | "read" | "dismissed" | "unread";
+export type InboxState = "new" | "seen" | "read" | "dismissed" | "snoozed";
+export type ReceiptState = "delivered" | "seen" | "read" | "dismissed" | "unread" | "snoozed";
 export type Transport = "ws" | "sse" | "poll";
 
 export interface Alert {
@@ -30,6 +30,18 @@ export interface TopicEvent {
   occurred_at?: string;
 }
 
+/** What the person did with an alert, and until when they put it off: RFC 3339, only where it is snoozed. */
+export interface Standing {
+  state: InboxState;
+  until?: string | undefined;
+}
+
+/** What a receipt says, with the time of a snooze. */
+export interface Said {
+  state: ReceiptState;
+  until?: string | undefined;
+}
+
 /** A place in the inbox and the badge there: carried by every frame that changes it. */
 export interface Place {
   seq: number;
@@ -37,8 +49,8 @@ export interface Place {
   unread: number;
 }
 
-export type AlertFrame = Place & { type: "alert"; alert: Alert; state: InboxState };
-export type ReceiptFrame = Place & { type: "receipt"; alerts: string[]; state: ReceiptState; by: string; op?: string };
+export type AlertFrame = Place & { type: "alert"; alert: Alert } & Standing;
+export type ReceiptFrame = Place & { type: "receipt"; alerts: string[]; by: string; op?: string } & Said;
 export type HelloFrame = Place & {
   type: "hello";
   session: string;
@@ -64,7 +76,7 @@ export type ServerFrame =
 
 export type ClientFrame =
   | { type: "auth"; token: string; cursor?: string; visibility?: Visibility; topics?: string[] }
-  | { type: "receipt"; alerts: string[]; state: ReceiptState; op?: string }
+  | ({ type: "receipt"; alerts: string[]; op?: string } & Said)
   | { type: "subscribe" | "unsubscribe" | "refresh"; topic: string }
   | { type: "visibility"; state: Visibility }
   | { type: "pong"; seq: number };
@@ -81,9 +93,8 @@ export interface Page {
 }
 
 /** An alert in the inbox, with the number of its last change. */
-export interface Row {
+export interface Row extends Standing {
   seq: number;
-  state: InboxState;
   alert: Alert;
 }
 
@@ -100,11 +111,18 @@ export function closeClass(code: number): CloseClass {
 
 export const isUnread = (state: InboxState): boolean => state === "new" || state === "seen";
 
-const ORDER: InboxState[] = ["new", "seen", "read", "dismissed"];
+const ORDER = "new seen read dismissed";
 
 /** The state after a receipt: the server's table (src/domain/inbox.rs), so that what is shown at once is what comes. */
 export function afterReceipt(state: InboxState, said: ReceiptState): InboxState {
-  if (said === "delivered") return state;
   if (said === "unread") return isUnread(state) ? state : "seen";
-  return ORDER.indexOf(said) > ORDER.indexOf(state) ? said : state;
+  // What is not in the order comes before it: `delivered` changes nothing, and whatever else is said ends a snooze.
+  return said === "snoozed" || ORDER.indexOf(said) > ORDER.indexOf(state) ? (said as InboxState) : state;
+}
+
+/** The same for a row with the time of its snooze, of which a new one takes the place of an older. The row itself where nothing changes. */
+export function rowAfter<T extends Standing>(row: T, said: Said): T {
+  const state = afterReceipt(row.state, said.state);
+  const until = state === "snoozed" ? said.until ?? row.until : undefined;
+  return state === row.state && until === row.until ? row : { ...row, state, until };
 }

@@ -3,11 +3,11 @@
  *
  * What holds here:
  * - In any second at most ten messages go out: a server reads a client that sends more slowly, or ends its session.
- * - Receipts of one state go together, up to what one may name, and never past another of the same alert.
+ * - Receipts of one state (and time) go together, up to what one may name, and never past another of the same alert.
  * - What was not answered is said again over HTTP, each by itself, so that one the server refuses takes no other along.
  */
 import { PENDING_MAX, type Pending, settle, take } from "./inbox.ts";
-import { RECEIPT_ALERTS_MAX, type ReceiptState } from "./protocol.ts";
+import { RECEIPT_ALERTS_MAX, type Said } from "./protocol.ts";
 import type { State, Step } from "./state.ts";
 
 /** A receipt that the socket did not echo is said again over HTTP, which answers. */
@@ -20,10 +20,10 @@ const HINTS_MAX = 4;
 const HINTS_WAITING_MAX = 100;
 
 /** Whether there was room. */
-export function say({ s }: Step, { op, alerts, state }: Pick<Pending, "op" | "alerts" | "state">): boolean {
+export function say({ s }: Step, said: Pick<Pending, "op" | "alerts" | "state" | "until">): boolean {
   const { pending } = s.inbox;
-  const hasRoom = pending.length < (state === "delivered" ? HINTS_WAITING_MAX : PENDING_MAX);
-  if (hasRoom) s.inbox = { ...s.inbox, pending: [...pending, { op, alerts, state, sentAt: null, sentAs: "" }] };
+  const hasRoom = pending.length < (said.state === "delivered" ? HINTS_WAITING_MAX : PENDING_MAX);
+  if (hasRoom) s.inbox = { ...s.inbox, pending: [...pending, { ...said, sentAt: null, sentAs: "" }] };
   return hasRoom;
 }
 
@@ -41,12 +41,12 @@ export function sendDue(c: Step): void {
   for (const link = s.current; link; ) {
     const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)));
     if (!some[0]) return;
-    const { state, sentAt } = some[0];
+    const { state, until, sentAt } = some[0];
     // A name of its own, because each of them may be said again by itself.
     const op = some[0].op + (some[1] ? "+" : "");
-    const alerts = [...new Set(some.flatMap((one) => one.alerts))];
-    if (link.transport === "ws" && sentAt === null) c.out.push({ do: "send", link: link.id, frame: { type: "receipt", alerts, state, op } });
-    else c.out.push({ do: "post", op, alerts, state });
+    const said = { alerts: [...new Set(some.flatMap((one) => one.alerts))], state, until, op };
+    if (link.transport === "ws" && sentAt === null) c.out.push({ do: "send", link: link.id, frame: { type: "receipt", ...said } });
+    else c.out.push({ do: "post", ...said });
     s.said = [...s.said, now].slice(-MESSAGES_MAX);
     // Nothing answers that an alert was delivered.
     change(s, (one) => (!some.includes(one) ? one : state === "delivered" ? [] : { ...one, sentAt: now, sentAs: op }));
@@ -59,7 +59,7 @@ function nextMessage(due: readonly Pending[]): Pending[] {
   const together = new Set<string>();
   const held = new Set<string>();
   return due.filter((one) => {
-    const fits = one === first || (first?.sentAt === null && one.sentAt === null && one.state === first.state
+    const fits = one === first || (first?.sentAt === null && one.sentAt === null && one.state === first.state && one.until === first.until
       && together.size + one.alerts.length <= RECEIPT_ALERTS_MAX && !one.alerts.some((id) => held.has(id)));
     for (const id of one.alerts) (fits ? together : held).add(id);
     return fits;
@@ -67,7 +67,7 @@ function nextMessage(due: readonly Pending[]): Pending[] {
 }
 
 /** What HTTP answered: as good as the frame, which comes as well. */
-export function takePosted({ s }: Step, op: string, said: { seq?: number; unread?: number; alerts: string[]; state: ReceiptState }): void {
+export function takePosted({ s }: Step, op: string, said: { seq?: number; unread?: number; alerts: string[] } & Said): void {
   // Without a number nothing was changed.
   s.inbox = take(s.inbox, [{ type: "receipt", cursor: "", by: "", seq: 0, unread: s.inbox.unread, ...said, op }]).inbox;
 }

@@ -2,7 +2,7 @@
 import type { Backoff } from "./backoff.ts";
 import { type Inbox, empty } from "./inbox.ts";
 import type {
-  ClientFrame, Page, ReceiptState, Row, ServerFrame, TopicFrame, Transport, Visibility,
+  ClientFrame, Page, Said, Row, ServerFrame, TopicFrame, Transport, Visibility,
 } from "./protocol.ts";
 
 /** One connection, from its dial to its end. */
@@ -88,8 +88,8 @@ export type Event =
   | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number }
   | { kind: "page"; more: boolean; page: Page }
   | { kind: "page-failed"; more: boolean }
-  | { kind: "say"; op: string; alerts: string[]; state: ReceiptState }
-  | { kind: "posted"; op: string; said: { seq?: number; unread?: number; alerts: string[]; state: ReceiptState } }
+  | ({ kind: "say"; op: string; alerts: string[] } & Said)
+  | { kind: "posted"; op: string; said: { seq?: number; unread?: number; alerts: string[] } & Said }
   | { kind: "post-failed"; op: string; refused: boolean }
   | { kind: "topics"; topics: readonly string[] }
   | { kind: "told"; inbox: Inbox; status: Status; transport: Transport | null; user: string | null };
@@ -98,7 +98,7 @@ export type Effect =
   | { do: "dial"; link: number; transport: Transport; token: string; cursor: string | null; topics: readonly string[]; visibility: Visibility }
   | { do: "hang-up" | "probe"; link: number }
   | { do: "send"; link: number; frame: ClientFrame }
-  | { do: "post"; op: string; alerts: string[]; state: ReceiptState }
+  | ({ do: "post"; op: string; alerts: string[] } & Said)
   | { do: "ask-token"; fresh: boolean }
   | { do: "fetch"; before: number | null; more: boolean }
   | { do: "news"; rows: Row[] }

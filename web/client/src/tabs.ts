@@ -3,7 +3,7 @@
  * at once; a BroadcastChannel carries what it knows to the others. Where either is missing, every tab is on its own.
  */
 import type { Inbox } from "./inbox.ts";
-import type { ReceiptState, Row, TopicFrame, Transport, Visibility } from "./protocol.ts";
+import type { Said, Row, TopicFrame, Transport, Visibility } from "./protocol.ts";
 import type { Status } from "./state.ts";
 
 export type Message =
@@ -12,7 +12,7 @@ export type Message =
   | { kind: "leave"; tab: string }
   /** A new leader asks who is here. */
   | { kind: "who" }
-  | { kind: "say"; op: string; alerts: string[]; state: ReceiptState }
+  | ({ kind: "say"; op: string; alerts: string[] } & Said)
   | { kind: "more" }
   /** What the leader knows: `rows` are those that changed since the last one, all of them when `whole`. */
   | { kind: "told"; leader: string; whole: boolean; rows: Row[]; inbox: Omit<Inbox, "rows">; status: Status; transport: Transport | null; user: string | null }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { view } from "../src/inbox.ts";
+import type { Said } from "../src/protocol.ts";
 import { status } from "../src/state.ts";
 import { type Fault, World, expectPaced } from "./world.ts";
 
@@ -231,18 +232,19 @@ describe("a session", () => {
 
 type Act =
   | { act: "publish"; id: number; fault: Fault }
-  | { act: "receive" | "say"; ids: number[]; state: "seen" | "read" | "dismissed" | "unread"; fault: Fault }
+  | { act: "receive" | "say"; ids: number[]; said: Said; fault: Fault }
   | { act: "kill"; code: number }
   | { act: "block"; transport: "ws" | "sse" | "poll" }
   | { act: "freeze" | "goaway" | "expire" | "ping" | "down" | "up" | "unblock" | "offline" | "online" | "hide" | "show" | "history" | "more" }
   | { act: "pass"; ms: number };
 
 const fault = fc.constantFrom<Fault>("none", "none", "lost", "late", "twice");
-const said = fc.constantFrom<"seen" | "read" | "dismissed" | "unread">("seen", "read", "dismissed", "unread");
+const snoozed = (until: string): Said => ({ state: "snoozed", until });
+const said = fc.constantFrom<Said>({ state: "seen" }, { state: "read" }, { state: "dismissed" }, { state: "unread" }, snoozed("2027-01-01T09:00:00Z"), snoozed("2027-01-02T09:00:00Z"));
 const acts: fc.Arbitrary<Act>[] = [
   fc.record({ act: fc.constant("publish" as const), id: fc.nat(20), fault }),
   fc.record({ act: fc.constant("publish" as const), id: fc.nat(20), fault }),
-  fc.record({ act: fc.constantFrom("receive" as const, "say" as const), ids: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }), state: said, fault }),
+  fc.record({ act: fc.constantFrom("receive" as const, "say" as const), ids: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }), said, fault }),
   fc.record({ act: fc.constant("kill" as const), code: fc.constantFrom(1006, 1000, 4100, 4102, 4103, 4200) }),
   fc.record({ act: fc.constant("block" as const), transport: fc.constantFrom("ws" as const, "sse" as const, "poll" as const) }),
   fc.record({ act: fc.constantFrom("freeze" as const, "goaway" as const, "expire" as const, "ping" as const, "down" as const, "up" as const, "unblock" as const, "offline" as const, "online" as const, "hide" as const, "show" as const, "history" as const, "more" as const) }),
@@ -252,10 +254,10 @@ const acts: fc.Arbitrary<Act>[] = [
 function play(world: World, act: Act): void {
   switch (act.act) {
     case "publish": return world.publish(`a${act.id}`, act.fault);
-    case "receive": return world.receive(act.ids.map((id) => `a${id}`), act.state, undefined, act.fault);
+    case "receive": return world.receive(act.ids.map((id) => `a${id}`), act.said.state, undefined, act.fault, act.said.until);
     case "say": {
       const known = act.ids.map((id) => `a${id}`).filter((id) => world.state.inbox.rows.has(id));
-      return known.length ? world.say(known, act.state) : undefined;
+      return known.length ? world.say(known, act.said.state, act.said.until) : undefined;
     }
     case "kill": return world.kill(act.code);
     case "block": world.blocked.add(act.transport); return;

@@ -33,6 +33,11 @@ describe("frames", () => {
       hello: () => expect(after.inbox.unread).toBe(2),
       alert: () => expect(after.inbox.rows.get("disk-db-1")?.alert.title).toBe("Disk full"),
       receipt: () => expect(after.inbox.unread).toBe(1),
+      "alert, snoozed": () => {
+        expect(after.inbox.rows.get("disk-db-1")).toMatchObject({ state: "snoozed", until: "2026-11-21T13:00:00Z" });
+        expect(effects.some((effect) => effect.do === "news")).toBe(false);
+      },
+      "receipt, of a snooze": () => expect(after.inbox.unread).toBe(1),
       ping: () => expect(effects).toContainEqual({ do: "send", link: 1, frame: { type: "pong", seq: 7 } }),
       resync: () => expect(after.need).toMatchObject({ from: greeted.inbox.seq, at: 1 }),
       goaway: () => expect(after.moveAt).toBe(1 + 8_000),
@@ -64,6 +69,7 @@ describe("what the client says", () => {
       { kind: "visibility", visibility: "hidden" },
       { kind: "visibility", visibility: "visible" },
       { kind: "say", op: "op-1", alerts: ["disk-db-1"], state: "seen" },
+      { kind: "say", op: "op-2", alerts: ["disk-db-1"], state: "snoozed", until: "2026-11-21T13:00:00Z" },
       { kind: "frames", link: 1, frames: [{ type: "ping", seq: 7 }] },
       { kind: "token", token: "d.e.f", expiresAt: null },
     ];
@@ -74,7 +80,7 @@ describe("what the client says", () => {
       state = next;
       for (const effect of effects) if (effect.do === "send") sent.push(effect.frame);
     }
-    for (const name of ["subscribe", "unsubscribe", "visibility", "receipt", "pong"]) expect(sent).toContainEqual(said[name]);
+    for (const name of ["subscribe", "unsubscribe", "visibility", "receipt", "receipt, of a snooze", "pong"]) expect(sent).toContainEqual(said[name]);
     expect(sent).toContainEqual({ ...said["auth, first visit"], token: "d.e.f" });
   });
 });
@@ -84,6 +90,8 @@ describe("a receipt changes a state by the server's table", () => {
     ["new", "delivered", "new"], ["new", "seen", "seen"], ["new", "read", "read"], ["new", "dismissed", "dismissed"], ["new", "unread", "new"],
     ["seen", "seen", "seen"], ["seen", "read", "read"], ["seen", "unread", "seen"], ["read", "seen", "read"], ["read", "dismissed", "dismissed"],
     ["read", "unread", "seen"], ["dismissed", "read", "dismissed"], ["dismissed", "unread", "seen"],
+    ["new", "snoozed", "snoozed"], ["dismissed", "snoozed", "snoozed"], ["snoozed", "delivered", "snoozed"], ["snoozed", "seen", "seen"],
+    ["snoozed", "read", "read"], ["snoozed", "dismissed", "dismissed"], ["snoozed", "unread", "seen"],
   ];
   it.each(rows)("%s, then %s, is %s", (state, said, expected) => expect(afterReceipt(state, said)).toBe(expected));
 });

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type InboxState, afterReceipt } from "../src/protocol.ts";
+import { type Said, type Standing, rowAfter } from "../src/protocol.ts";
+import { view } from "../src/inbox.ts";
 import { World, expectPaced } from "./world.ts";
 
-const said = fc.constantFrom<"seen" | "read" | "dismissed" | "unread">("seen", "read", "dismissed", "unread");
+const EIGHT = "2027-01-01T08:00:00Z";
+const NINE = "2027-01-01T09:00:00Z";
+const said = fc.constantFrom<Said>({ state: "seen" }, { state: "read" }, { state: "dismissed" }, { state: "unread" }, { state: "snoozed", until: EIGHT }, { state: "snoozed", until: NINE });
 const names = (count: number) => Array.from({ length: count }, (_, at) => `a${at}`);
 
 /** A live session with alerts, whose `delivered` has gone out. */
@@ -18,25 +21,26 @@ function withAlerts(count: number): World {
 }
 
 const states = (world: World) => new Map([...world.rows].map(([id, row]) => [id, row.state]));
+const standings = (world: World) => new Map([...world.rows].map(([id, { state, until }]): [string, Standing] => [id, until === undefined ? { state } : { state, until }]));
 
 describe("receipts on their way", () => {
   it("end as they were said, whatever went together, and are never more than ten messages a second", () => {
-    const act = fc.record({ ids: fc.array(fc.nat(14), { minLength: 1, maxLength: 5 }), state: said, pauseMs: fc.constantFrom(0, 0, 0, 1, 40, 200, 2_000) });
+    const act = fc.record({ ids: fc.array(fc.nat(14), { minLength: 1, maxLength: 5 }), said, pauseMs: fc.constantFrom(0, 0, 0, 1, 40, 200, 2_000) });
     fc.assert(
       fc.property(fc.array(act, { maxLength: 120 }), fc.constantFrom("ws" as const, "poll" as const), (acts, transport) => {
         const world = withAlerts(15);
         if (transport === "poll") world.blocked.add("ws").add("sse");
         world.kill(1006);
         world.pass(20_000);
-        const expected = states(world);
-        for (const { ids, state, pauseMs } of acts) {
+        const expected = standings(world);
+        for (const { ids, said, pauseMs } of acts) {
           const alerts = ids.map((id) => `a${id}`);
-          for (const id of alerts) expected.set(id, afterReceipt(expected.get(id) as InboxState, state));
-          world.say(alerts, state);
+          for (const id of alerts) expected.set(id, rowAfter(expected.get(id) as Standing, said));
+          world.say(alerts, said.state, said.until);
           world.pass(pauseMs);
         }
         world.pass(60_000);
-        expect(states(world)).toEqual(expected);
+        expect(standings(world)).toEqual(expected);
         expect(world.state.inbox.pending).toEqual([]);
         expectPaced(world);
       }),
@@ -81,6 +85,29 @@ describe("receipts on their way", () => {
     const { length } = world.messages;
     world.pass(20_000);
     expect(world.messages.length).toBe(length);
+  });
+
+  it("of snoozes go together where they end together, and each is told by its time", () => {
+    const world = withAlerts(4);
+    for (let at = 0; at < 9; at++) world.say(["a3"], at % 2 ? "unread" : "read"); // From here on they wait.
+    for (const [id, until] of [["a0", EIGHT], ["a1", NINE], ["a2", EIGHT]] as const) world.say([id], "snoozed", until);
+    expect(view(world.state.inbox).alerts.filter(({ state }) => state === "snoozed").map(({ alert, until }) => [alert.id, until]).sort()).toEqual([["a0", EIGHT], ["a1", NINE], ["a2", EIGHT]]);
+    world.pass(1_100);
+    expect(world.messages.slice(9).map(({ alerts }) => alerts)).toEqual([["a0", "a2"], ["a1"]]);
+    expect([...standings(world).values()].slice(0, 3)).toEqual([EIGHT, NINE, EIGHT].map((until) => ({ state: "snoozed", until })));
+  });
+
+  it("a snoozed alert comes back as news, also after its frame was lost", () => {
+    const world = withAlerts(2);
+    world.keepPinging();
+    world.say(["a0", "a1"], "snoozed", NINE);
+    world.pass(1_000);
+    expect(view(world.state.inbox).unread).toBe(0);
+    world.wake("a0");
+    world.wake("a1", "lost");
+    world.pass(60_000);
+    expect(view(world.state.inbox)).toMatchObject({ unread: 2, alerts: [{ state: "new" }, { state: "new" }] });
+    expect([world.news.get("a0"), world.news.get("a1")]).toEqual([2, 2]);
   });
 
   it.each(["ws", "poll"] as const)("one that the server refuses takes no other along, by %s", (transport) => {

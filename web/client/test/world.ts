@@ -4,7 +4,7 @@
  */
 import { fullJitter } from "../src/backoff.ts";
 import { step, wakeAt } from "../src/machine.ts";
-import { afterReceipt, isUnread, type ClientFrame, type Page, type ReceiptState, type Row, type ServerFrame, type Transport } from "../src/protocol.ts";
+import { isUnread, rowAfter, type ClientFrame, type Page, type ReceiptState, type Row, type Said, type ServerFrame, type Transport } from "../src/protocol.ts";
 import { type Effect, type Event, type State, initial, status } from "../src/state.ts";
 
 interface Conn { id: number; transport: Transport; sent: number; open: boolean; frozen: boolean; token: string; slot: ServerFrame[] }
@@ -86,27 +86,37 @@ export class World {
     const known = this.rows.get(id);
     const version = (known?.alert.version ?? 0) + 1;
     const alert = { id, version, severity: "info" as const, status: "firing" as const, title: id, occurred_at: new Date(this.seq * 1000).toISOString() };
-    const row: Row = { seq: this.seq, state: known?.state ?? "new", alert };
+    const row: Row = { ...(known ?? { state: "new" as const }), seq: this.seq, alert };
     this.rows.set(id, row);
-    this.#live({ type: "alert", ...this.#place(), alert, state: row.state }, fault);
+    this.#live({ type: "alert", ...this.#place(), ...row }, fault);
   }
 
-  receive(alerts: string[], said: "seen" | "read" | "dismissed" | "unread", op?: string, fault: Fault = "none"): void {
+  receive(alerts: string[], said: Said["state"], op?: string, fault: Fault = "none", until?: string): void {
+    const frame: Said = until === undefined ? { state: said } : { state: said, until };
     const changed = alerts.filter((id) => {
       const row = this.rows.get(id);
-      return row && afterReceipt(row.state, said) !== row.state;
+      return row && rowAfter(row, frame) !== row;
     });
     if (changed.length === 0) return;
     this.seq += 1;
     for (const id of changed) {
       const row = this.rows.get(id);
-      if (row) this.rows.set(id, { ...row, seq: this.seq, state: afterReceipt(row.state, said) });
+      if (row) this.rows.set(id, { ...rowAfter(row, frame), seq: this.seq });
     }
-    this.#live({ type: "receipt", ...this.#place(), alerts: changed, state: said, by: "x", ...(op ? { op } : {}) }, fault);
+    this.#live({ type: "receipt", ...this.#place(), alerts: changed, ...frame, by: "x", ...(op ? { op } : {}) }, fault);
   }
 
-  say(alerts: string[], state: "seen" | "read" | "dismissed" | "unread"): void {
-    this.hear({ kind: "say", op: `op-${++this.#ops}`, alerts, state });
+  say(alerts: string[], state: Said["state"], until?: string): void {
+    this.hear({ kind: "say", op: `op-${++this.#ops}`, alerts, state, ...(until === undefined ? {} : { until }) });
+  }
+
+  /** A snooze is over. */
+  wake(id: string, fault: Fault = "none"): void {
+    const row = this.rows.get(id);
+    if (row?.state !== "snoozed") return;
+    this.seq += 1;
+    this.rows.set(id, { alert: row.alert, seq: this.seq, state: "new" });
+    this.#live({ type: "alert", ...this.#place(), alert: row.alert, state: "new" }, fault);
   }
 
   kill(code: number): void {
@@ -202,8 +212,9 @@ export class World {
         this.#later(10, () => {
           if (effect.alerts.includes(this.refuses)) return this.hear({ kind: "post-failed", op: effect.op, refused: true });
           if (!this.up) return this.hear({ kind: "post-failed", op: effect.op, refused: false });
-          this.receive(effect.alerts, effect.state as "seen", effect.op);
-          this.hear({ kind: "posted", op: effect.op, said: { seq: this.seq, unread: this.unread, alerts: [], state: effect.state } });
+          const { op, alerts, state, until } = effect;
+          this.receive(alerts, state, op, "none", until);
+          this.hear({ kind: "posted", op, said: { seq: this.seq, unread: this.unread, alerts: [], state, ...(until === undefined ? {} : { until }) } });
         });
         return;
       case "fetch":
@@ -224,7 +235,7 @@ export class World {
     if (frame.type !== "receipt") return;
     this.messages.push({ at: this.now, state: frame.state, alerts: frame.alerts });
     if (!conn?.open || conn.frozen || frame.alerts.includes(this.refuses)) return;
-    this.#later(5, () => this.receive(frame.alerts, frame.state as "seen", frame.op));
+    this.#later(5, () => this.receive(frame.alerts, frame.state, frame.op, "none", frame.until));
   }
 
   #page(before: number | null): Page {

@@ -11,11 +11,11 @@ import { type SeenWatcher, watchSeen } from "@watchbell/client/seen";
 import { el, keyed, setText, webAddress } from "./dom.ts";
 import { disablePush, enablePush, hearPushWorker } from "./push.ts";
 import { ALWAYS, Settings, ring } from "./settings.ts";
+import { CHOICES, choiceOf, snoozeUntil } from "./snooze.ts";
 import { STYLES } from "./styles.ts";
 import { Toasts } from "./toasts.ts";
 import { type Words, ago, fill, wordsFor } from "./words.ts";
 
-const SNOOZE_MS = 60 * 60 * 1_000;
 const UNDO_MS = 6_000;
 /** How often the ages of alerts are written anew. */
 const AGES_EVERY_MS = 30_000;
@@ -32,7 +32,6 @@ export class WatchbellInbox extends HTMLElement {
   #undo: { row: Row; until: number } | null = null;
   #desktop = new Map<string, Notification>();
   #note = "";
-  #wake: ReturnType<typeof setTimeout> | undefined;
   readonly #toasts = new Toasts((row) => this.#card(row, true), () => this.#words);
   readonly #ui = build(this);
 
@@ -107,7 +106,6 @@ export class WatchbellInbox extends HTMLElement {
     this.#seen?.close();
     this.#toasts.clear();
     this.#ui.list.replaceChildren();
-    clearTimeout(this.#wake);
     this.#left = [];
     this.#seen = null;
     this.#settings = null;
@@ -145,7 +143,6 @@ export class WatchbellInbox extends HTMLElement {
   }
 
   #news(row: Row, here: boolean): void {
-    this.#settings?.snooze(row.alert.id, null);
     if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || this.#settings?.isQuiet()) return;
     if (!this.#isOpen) this.#toasts.show(row);
     this.#say(`${this.#words[row.alert.severity]}: ${row.alert.title}`);
@@ -191,7 +188,7 @@ export class WatchbellInbox extends HTMLElement {
   }
 
   /** What a button in a card does. */
-  act(what: string, id: string): void {
+  act(what: string, id: string, choice?: string): void {
     const client = this.#client;
     const row = this.#row(id);
     if (!client || !row) return;
@@ -207,9 +204,17 @@ export class WatchbellInbox extends HTMLElement {
         this.#say(fill(this.#words.dismissed, { title: row.alert.title }));
         return this.#draw();
       case "snooze":
-        client.say([id], "seen"); // Somebody has it in hand, so nothing more is sent.
-        return this.#settings?.snooze(id, Date.now() + SNOOZE_MS);
+        return this.#snooze(row, choice);
     }
+  }
+
+  #snooze({ alert }: Row, name = ""): void {
+    const choice = choiceOf(name);
+    if (!choice) return;
+    const until = snoozeUntil(choice, new Date());
+    this.#client?.say([alert.id], "snoozed", until);
+    const time = until.toLocaleString(this.#lang, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+    this.#say(fill(this.#words.snoozedUntil, { until: time, title: alert.title }));
   }
 
   /** What a control of the panel does. */
@@ -226,7 +231,10 @@ export class WatchbellInbox extends HTMLElement {
         if (this.#undo) this.#client?.say([this.#undo.row.alert.id], "unread");
         this.#undo = null;
         return this.#draw();
-      case "wake": for (const id of Object.keys(settings?.snoozed ?? {})) settings?.snooze(id, null); return;
+      case "wake": {
+        const ids = (this.#now?.alerts ?? []).filter((row) => row.state === "snoozed").map((row) => row.alert.id);
+        return ids.length ? this.#client?.say(ids, "unread") : undefined;
+      }
       case "dnd": void settings?.setDnd(dndUntil(String(value))).catch(failed); if (settings?.isQuiet()) this.#toasts.clear(); return;
       case "sound": if (settings) settings.sound = Boolean(value); return;
       case "desktop": void this.#allowDesktop(Boolean(value)); return;
@@ -279,8 +287,8 @@ export class WatchbellInbox extends HTMLElement {
     setText(this.#ui.statusText, words[status]);
     this.#drawSettings(words);
 
-    const snoozed = this.#awake();
-    const rows = (now?.alerts ?? []).filter((row) => row.state !== "dismissed" && !snoozed.has(row.alert.id));
+    const rows = (now?.alerts ?? []).filter((row) => row.state !== "dismissed" && row.state !== "snoozed");
+    const snoozed = (now?.alerts ?? []).filter((row) => row.state === "snoozed").length;
     for (const child of list.children) if (!rows.some((row) => row.alert.id === (child as HTMLElement).dataset["key"])) this.#seen?.unobserve(child);
     keyed(list, rows, (row) => row.alert.id, (row) => `${row.alert.version} ${row.state}`, (row) => this.#card(row, false));
     for (const child of list.children) this.#seen?.observe(child, (child as HTMLElement).dataset["key"] ?? "");
@@ -289,8 +297,8 @@ export class WatchbellInbox extends HTMLElement {
     setText(this.#ui.empty, now?.loaded ? words.empty : words.loading);
     this.#ui.older.hidden = !now?.hasMore;
     setText(this.#ui.older, words.older);
-    this.#ui.snoozed.hidden = snoozed.size === 0;
-    setText(this.#ui.snoozedText, fill(words.snoozed, { n: snoozed.size }));
+    this.#ui.snoozed.hidden = snoozed === 0;
+    setText(this.#ui.snoozedText, fill(words.snoozed, { n: snoozed }));
     setText(this.#ui.wake, words.wake);
     this.#drawUndo(words);
   }
@@ -332,24 +340,19 @@ export class WatchbellInbox extends HTMLElement {
     setText(this.#ui.undoButton, words.undo);
   }
 
-  /** The alerts that are put aside now. Those whose time is over show again, with a toast. */
-  #awake(): Set<string> {
-    const now = Date.now();
-    const all = Object.entries(this.#settings?.snoozed ?? {});
-    clearTimeout(this.#wake);
-    for (const [id, until] of all) {
-      if (until > now) continue;
-      this.#settings?.snooze(id, null);
-      const row = this.#row(id);
-      if (row && isUnread(row.state) && !this.#settings?.isQuiet()) this.#toasts.show(row);
-    }
-    const later = all.filter(([, until]) => until > now);
-    if (later.length) this.#wake = setTimeout(() => this.#draw(), Math.min(...later.map(([, until]) => until)) - now + 10);
-    return new Set(later.map(([id]) => id));
-  }
-
   #drawAges(): void {
     for (const age of this.shadowRoot?.querySelectorAll("time") ?? []) setText(age, ago(age.dateTime, Date.now(), this.#lang));
+  }
+
+  /** A button that shows for how long an alert may be put off, and that. */
+  #snoozeMenu({ id, title }: Row["alert"]): HTMLElement[] {
+    const words = this.#words;
+    const choices = CHOICES.map((choice) => el("button", {
+      type: "button", part: "action", "data-do": "snooze", "data-id": id, "data-choice": choice,
+      "aria-label": fill(words.snoozeFor, { choice: words[choice], title }),
+    }, words[choice]));
+    const shows = { type: "button", part: "action", "data-menu": "snooze", "aria-expanded": "false", "aria-label": `${words.snooze}: ${title}` };
+    return [el("button", shows, words.snooze), el("div", { class: "menu", part: "menu", role: "group", "aria-label": words.snooze, hidden: true }, ...choices)];
   }
 
   #card({ alert, state }: Row, isToast: boolean): HTMLElement {
@@ -361,7 +364,7 @@ export class WatchbellInbox extends HTMLElement {
     const meta = el("p", { class: "meta" }, el("span", {}, words[alert.severity]), age, ...(alert.source ? [el("span", {}, alert.source)] : []));
     if (alert.status !== "firing") meta.append(el("b", {}, words[alert.status]));
     const actions = el("div", { class: "actions" }, isUnread(state) ? button("read", words.read) : button("unread", words.unread), button("dismiss", words.dismiss));
-    if (isUnread(state)) actions.append(button("snooze", words.snooze));
+    if (alert.status !== "resolved") actions.append(...this.#snoozeMenu(alert));
     const look = `alert ${alert.severity} ${isUnread(state) ? "unread" : ""}`;
     const card = el(isToast ? "div" : "li", { class: look, part: isToast ? "toast" : "alert", "data-state": state }, title, ...(alert.body ? [el("p", {}, alert.body)] : []), meta, actions);
     if (isToast) this.#seen?.observe(card, alert.id);
@@ -409,15 +412,26 @@ function build(host: WatchbellInbox) {
 function press(host: WatchbellInbox, event: Event): void {
   const button = (event.target as Element).closest<HTMLElement>("button");
   if (!button) return;
-  const { control, do: what, id } = button.dataset;
+  const { control, do: what, id, menu, choice } = button.dataset;
   if (control) host.control(control, true);
-  else if (what && id) host.act(what, id);
+  else if (menu) openMenu(button);
+  else if (what && id) host.act(what, id, choice);
+}
+
+/** Shows or hides the choices that follow a button. */
+function openMenu(button: HTMLElement, isOpen = button.getAttribute("aria-expanded") !== "true"): void {
+  const menu = button.nextElementSibling as HTMLElement;
+  button.setAttribute("aria-expanded", String(isOpen));
+  menu.hidden = !isOpen;
+  (isOpen ? menu.querySelector("button") : button)?.focus();
 }
 
 /** Escape closes; up and down walk through the alerts; R reads and Delete dismisses the one in focus. */
 function keys(host: WatchbellInbox, list: HTMLElement, event: KeyboardEvent): void {
-  if (event.key === "Escape" && !host.hasAttribute("inline")) return host.toggle(false);
   const active = host.shadowRoot?.activeElement;
+  const menu = active?.closest(".menu")?.previousElementSibling as HTMLElement | null | undefined;
+  if (event.key === "Escape" && menu) return openMenu(menu, false);
+  if (event.key === "Escape" && !host.hasAttribute("inline")) return host.toggle(false);
   const items = [...list.children] as HTMLElement[];
   const at = items.findIndex((item) => item.contains(active ?? null));
   const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -1,5 +1,5 @@
 /**
- * What the person wants: quiet, sound, snoozed alerts. Do Not Disturb is the server's where it keeps preferences, so that
+ * What the person wants: quiet and sound. Do Not Disturb is the server's where it keeps preferences, so that
  * phones are silent as well; where it does not (404), and for the rest, this browser keeps it.
  */
 import { HttpError, type Watchbell } from "@watchbell/client";
@@ -84,16 +84,6 @@ export class Settings {
   }
   set push(on: boolean) {
     this.#put("push", on);
-  }
-
-  /** Alerts that were put aside: id → until when, in milliseconds since 1970. */
-  get snoozed(): Record<string, number> {
-    return this.#get<Record<string, number>>("snoozed") ?? {};
-  }
-  snooze(alert: string, until: number | null): void {
-    const rest = Object.fromEntries(Object.entries(this.snoozed).filter(([id]) => id !== alert));
-    this.#put("snoozed", until === null ? rest : { ...rest, [alert]: until });
-    this.changed();
   }
 
   #get<T>(name: string): T | null {

@@ -58,6 +58,8 @@ ul { list-style: none; padding: 0; display: grid; gap: .5rem; align-content: sta
 .alert .meta { display: flex; flex-wrap: wrap; gap: .1rem .6rem; color: var(--quiet); font-size: .8rem; }
 .alert .meta b { color: var(--good); font-weight: 600; }
 .actions { display: flex; flex-wrap: wrap; gap: .35rem; padding-top: .35rem; }
+.menu { display: flex; flex-wrap: wrap; gap: .35rem; flex-basis: 100%; padding-top: .1rem; }
+.menu button { border-style: dashed; }
 .empty { text-align: center; padding: 1.2rem .5rem; color: var(--quiet); }
 .older { margin-top: .5rem; }
 .undo { display: flex; gap: .5rem; align-items: center; justify-content: space-between; padding-top: .5rem; font-size: .85rem; }

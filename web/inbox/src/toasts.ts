@@ -37,7 +37,7 @@ export class Toasts {
     for (const row of rows) {
       const shown = this.#shown.get(row.alert.id);
       if (!shown) continue;
-      const isOver = row.state === "read" || row.state === "dismissed" || row.alert.status !== "firing";
+      const isOver = ["read", "dismissed", "snoozed"].includes(row.state) || row.alert.status !== "firing";
       if (isOver) this.#shown.delete(row.alert.id);
       else shown.row = row;
     }

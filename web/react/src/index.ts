@@ -49,7 +49,7 @@ export function useAlerts() {
   const { alerts, loaded, hasMore } = useSnapshot();
   const does = useMemo(() => {
     const say = (state: "seen" | "read" | "dismissed" | "unread") => (...ids: string[]) => client.say(ids, state);
-    return { seen: say("seen"), read: say("read"), dismiss: say("dismissed"), unread: say("unread"), readAll: () => client.readAll(), more: () => client.more() };
+    return { seen: say("seen"), read: say("read"), dismiss: say("dismissed"), unread: say("unread"), snooze: (until: Date, ...ids: string[]) => client.say(ids, "snoozed", until), readAll: () => client.readAll(), more: () => client.more() };
   }, [client]);
   return { alerts, loaded, hasMore, ...does };
 }

@@ -10,6 +10,7 @@
 //!                          ├─ events ─▶ keep, tell, settle (`events.rs`)
 //!                          └─ what is refused, here or by the store ─▶ park, settle (`intake.rs`)
 //!  the rest of large audiences, chunk by chunk ─▶ commit, tell (`expand.rs`)
+//!  what was snoozed or suppressed, when its time has come ─▶ commit, tell (`back.rs`)
 //! ```
 //!
 //! What holds here:
@@ -24,6 +25,7 @@
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
 mod audience;
+mod back;
 mod commit;
 mod events;
 mod expand;
@@ -47,7 +49,10 @@ use watchbell::{
     store::Store,
 };
 
-use crate::{commit::Recorder, events::Keeper, expand::Expander, rules::Rules, take::Taker, tell::Teller};
+use crate::{
+    back::Returner, commit::Recorder, events::Keeper, expand::Expander, rules::Rules, take::Taker,
+    tell::Teller,
+};
 
 /// How long a confirm of a parked or live message may take.
 pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
@@ -99,6 +104,8 @@ impl Dispatch {
             opened: opened.clone(),
         };
         let keeper = Keeper { dispatch: self, teller: &teller, refused };
+        let returner =
+            Returner { dispatch: self, rules: self.rules(), teller: &teller, opened: opened.clone() };
         let expander = Expander { dispatch: self, rules: self.rules(), teller: &teller, opened };
         // Each ends when the one before it has ended and everything handed over is done with.
         tokio::join!(
@@ -108,6 +115,7 @@ impl Dispatch {
             keeper.run(to_keep, shutdown),
             self.park(to_park),
             expander.run(shutdown),
+            Box::pin(returner.run(shutdown)), // It is large, and works once a second.
         );
         consumer.close().await;
     }

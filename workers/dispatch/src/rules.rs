@@ -43,6 +43,7 @@ impl Rules {
             // There is no screen to wait for.
             absent_due_at: first.map(|_| now),
             expires_at,
+            returns: false,
             rest: None,
             publication: None,
         }

@@ -106,6 +106,7 @@ fn messages(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<(u16, Message)> {
             seq: row.seq,
             unread: row.unread,
             state: row.state.to_string(),
+            until: row.until.map(|until| until.to_string()),
         });
     }
     let mut messages = Vec::with_capacity(groups.len());

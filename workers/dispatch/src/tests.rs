@@ -1,5 +1,6 @@
 //! Alerts through the whole worker, on the embedded broker and SQLite.
 
+mod back;
 mod bed;
 mod conflicts;
 mod expansions;

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use watchbell::{
     domain::{
-        Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Severity, Step, StopReason, Timestamp,
-        UserKey,
+        Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Progress, Severity, Step, StopReason,
+        Timestamp, UserKey,
         next_step::{Because, Target, next_step},
         policy::Policies,
         restraint::{Held, Restraint},
@@ -123,7 +123,7 @@ impl Decider<'_> {
                         return Decision { notes, told, ..decision(Act::Hold(hold)) };
                     }
                     let attempts = targets.into_iter().map(|target| {
-                        let open = open_attempt(&progress.attempts, kind, progress.round, of_step, &target);
+                        let open = open_attempt(&progress, kind, of_step, &target);
                         NewAttempt {
                             id: open.map_or_else(self.attempt_id, |attempt| attempt.id),
                             kind,
@@ -155,15 +155,14 @@ fn chance_of(user: &UserKey) -> f64 {
 
 /// The attempt that stands for this target and is not over: its id is used again (I6).
 fn open_attempt<'a>(
-    attempts: &'a [Attempt],
+    progress: &'a Progress,
     kind: AttemptKind,
-    round: u32,
     step: usize,
     target: &Target,
 ) -> Option<&'a Attempt> {
-    attempts.iter().find(|attempt| {
+    progress.attempts.iter().find(|attempt| {
         attempt.kind == kind
-            && attempt.round == round
+            && progress.is_of_this_walk(attempt)
             && (kind == AttemptKind::Withdrawal || attempt.step == step)
             && attempt.device == target.device
             && !attempt.state.is_final()

@@ -62,13 +62,14 @@ pub(crate) fn finished(reason: StopReason, taken_by: Option<&UserId>) -> String 
     match (reason, taken_by) {
         (StopReason::Exhausted, _) => "escalation ended: every channel was used".to_owned(),
         (StopReason::Acknowledged, Some(user)) => format!("escalation ended: {user} saw it first"),
+        (StopReason::Snoozed, _) => "escalation ended: snoozed; it begins anew when that is over".to_owned(),
         (reason, _) => format!("escalation ended: {reason}"),
     }
 }
 
 /// What a summary did, for the timelines of the alerts it was about.
 pub(crate) fn summary_done(channel: Channel, because: Because, walk: &Walk) -> String {
-    let last = walk.progress.attempts.iter().rev().find(|attempt| attempt.round == walk.progress.round);
+    let last = walk.progress.attempts.iter().rev().find(|attempt| walk.progress.is_of_this_walk(attempt));
     let attempt = last.map(|attempt| format!(", attempt {}", attempt.id)).unwrap_or_default();
     let what = match channel {
         Channel::Push => "summary push",

@@ -233,12 +233,16 @@ fn counts_json(counts: &Counts) -> Value {
 fn recipient_json(recipient: &Recipient) -> Value {
     let entry =
         |entry: &watchbell::store::TimelineEntry| json!({"at": entry.at.to_string(), "what": entry.what});
-    json!({
+    let mut json = json!({
         "user": recipient.user.as_str(),
         "state": recipient.state.as_str(),
         "seq": recipient.seq,
         "stopped": recipient.stopped,
         "due_at": recipient.due_at.map(|at| at.to_string()),
         "entries": recipient.entries.iter().map(entry).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(until) = recipient.until {
+        json["until"] = until.to_string().into();
+    }
+    json
 }

@@ -51,6 +51,8 @@ pub(crate) struct PageQuery {
 struct Row<'a> {
     seq: u64,
     state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
     recorded_at: String,
     alert: &'a RawValue,
 }
@@ -72,6 +74,7 @@ pub(crate) async fn inbox(
             Some(Row {
                 seq: row.seq,
                 state: row.state.as_str(),
+                until: row.until.map(|until| until.to_string()),
                 recorded_at: row.recorded_at.to_string(),
                 alert,
             })
@@ -96,19 +99,24 @@ pub(crate) async fn receipts(
     Body(frame): Body<ReceiptFrame>,
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
-    let receipt =
-        receipt_of(&identity, "http", frame).map_err(|(field, problem)| Problem::invalid(field, problem))?;
+    let now = socket.0.clock.now();
+    let receipt = receipt_of(&identity, "http", frame, now)
+        .map_err(|(field, problem)| Problem::invalid(field, problem))?;
+    let until = receipt.until;
     let said = socket.0.receipts.say_and_wait(receipt).await.map_err(|why| match why {
         NotSaid::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
         NotSaid::Impossible => Problem::internal("the store does not take this receipt"),
     })?;
-    let body = match said {
+    let mut body = match said {
         Some(said) => {
             let alerts: Vec<String> = said.alerts.iter().map(ToString::to_string).collect();
             json!({"seq": said.seq, "unread": said.unread, "alerts": alerts, "state": state})
         }
         None => json!({"alerts": [], "state": state}),
     };
+    if let Some(until) = until {
+        body["until"] = until.to_string().into();
+    }
     Ok(Json(body).into_response())
 }
 

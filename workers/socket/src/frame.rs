@@ -213,8 +213,14 @@ mod tests {
     #[test]
     fn a_frame_looks_right_in_every_form() {
         let alert = RawValue::from_string(r#"{"id":"a","severity":"critical"}"#.into()).unwrap();
-        let alert =
-            ServerFrame::Alert(AlertFrame { seq: 7, cursor: "e.7", unread: 1, state: "new", alert: &alert });
+        let alert = ServerFrame::Alert(AlertFrame {
+            seq: 7,
+            cursor: "e.7",
+            unread: 1,
+            state: "new",
+            until: None,
+            alert: &alert,
+        });
         let alert = Frame::new(&alert, Some(7));
         let json = r#"{"type":"alert","seq":7,"cursor":"e.7","unread":1,"state":"new","alert":{"id":"a","severity":"critical"}}"#;
         assert_eq!(alert.json(), json);

@@ -62,6 +62,7 @@ impl Socket {
                     cursor: &cursor,
                     unread: to.unread,
                     state: &to.state,
+                    until: to.until.as_deref(),
                     alert: live.content,
                 };
                 Item::Frame(Arc::new(Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch)))
@@ -80,6 +81,7 @@ impl Socket {
                 unread: live.unread,
                 alerts: &live.alerts,
                 state: &live.state,
+                until: live.until.as_deref(),
                 by: &live.by,
                 op: live.op.as_deref(),
             };

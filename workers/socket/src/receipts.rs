@@ -171,6 +171,7 @@ impl Socket {
             unread: said.unread,
             alerts: said.alerts.iter().map(ToString::to_string).collect(),
             state: receipt.state.to_string(),
+            until: receipt.until.map(|until| until.to_string()),
             by: receipt.by.clone(),
             op: receipt.op.clone(),
         });

@@ -45,11 +45,13 @@ impl Socket {
         for row in &changes.rows {
             // `content_of` wrote it, so it is JSON.
             let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
+            let until = row.until.map(|until| until.to_string());
             let frame = AlertFrame {
                 seq: row.seq,
                 cursor: &epoch.cursor(row.seq),
                 unread: changes.head.unread,
                 state: row.state.as_str(),
+                until: until.as_deref(),
                 alert,
             };
             frames.push(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(row.seq))));

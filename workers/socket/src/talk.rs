@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::warn;
 use watchbell::{
-    domain::{AlertId, Receipt, Topic, TopicKey, receipt::RECEIPT_ALERTS_MAX, topic::bounds::KEEP_MAX},
+    domain::{
+        AlertId, Receipt, Timestamp, Topic, TopicKey, alert::UnknownWord, receipt::RECEIPT_ALERTS_MAX,
+        snooze::until_of, topic::bounds::KEEP_MAX,
+    },
     wire::{
         CloseCode,
         frame::{Auth, ClientFrame, EventFrame, ReceiptFrame, ServerFrame, Unreadable},
@@ -106,7 +109,8 @@ impl Session<'_> {
     }
 
     async fn receipt(&mut self, frame: ReceiptFrame) {
-        match receipt_of(&self.state.identity, &self.state.id.simple().to_string(), frame) {
+        let now = self.socket.0.clock.now();
+        match receipt_of(&self.state.identity, &self.state.id.simple().to_string(), frame, now) {
             Ok(receipt) => self.socket.0.receipts.say(receipt).await,
             Err((field, problem)) => self.complain("invalid_receipt", &format!("{field}: {problem}")),
         }
@@ -226,6 +230,7 @@ pub(crate) fn receipt_of(
     identity: &Identity,
     by: &str,
     frame: ReceiptFrame,
+    now: Timestamp,
 ) -> Result<Receipt, (&'static str, String)> {
     if frame.alerts.is_empty() || frame.alerts.len() > RECEIPT_ALERTS_MAX {
         return Err(("alerts", format!("must name 1 to {RECEIPT_ALERTS_MAX} alerts")));
@@ -234,13 +239,17 @@ pub(crate) fn receipt_of(
         return Err(("op", format!("must have at most {} bytes", AlertId::LEN_MAX)));
     }
     let alerts = frame.alerts.iter().map(AlertId::parse).collect::<Result<Vec<_>, _>>();
+    let state = frame.state.parse().map_err(|error: UnknownWord| ("state", error.to_string()))?;
+    let until = frame
+        .until
+        .map(|until| until.parse::<Timestamp>())
+        .transpose()
+        .map_err(|_| ("until", "must be an RFC 3339 time such as 2026-11-21T12:00:00Z".to_owned()))?;
     Ok(Receipt {
         user: identity.user.clone(),
         alerts: alerts.map_err(|error| ("alerts", error.to_string()))?,
-        state: frame
-            .state
-            .parse()
-            .map_err(|error: watchbell::domain::alert::UnknownWord| ("state", error.to_string()))?,
+        state,
+        until: until_of(state, until, now).map_err(|problem| ("until", problem))?,
         op: frame.op,
         by: by.to_owned(),
     })

@@ -124,6 +124,7 @@ pub fn firing(id: &str, to: &[&str]) -> NewAlert {
         first_due_at: Some(at(30)),
         absent_due_at: None,
         expires_at: at(3600),
+        returns: false,
         rest: None,
         publication: None,
     }
@@ -159,7 +160,12 @@ fn content_of(alert: &Alert) -> String {
 
 pub fn receipt(user: &UserKey, alerts: &[&str], state: ReceiptState) -> Receipt {
     let alerts = alerts.iter().map(|id| alert_id(id)).collect();
-    Receipt { user: user.clone(), alerts, state, op: None, by: "tab-1".to_owned() }
+    Receipt { user: user.clone(), alerts, state, until: None, op: None, by: "tab-1".to_owned() }
+}
+
+/// A receipt that puts these alerts off until then.
+pub fn snooze(user: &UserKey, alerts: &[&str], until: i64) -> Receipt {
+    Receipt { until: Some(at(until)), ..receipt(user, alerts, ReceiptState::Snoozed) }
 }
 
 /// Where `user`'s inbox stands.

@@ -83,7 +83,8 @@ fn show(recipient: &Recipient) {
         (None, Some(due_at)) => format!("looked at again at {due_at}{}", overdue(due_at)),
         (None, None) => "nothing more will be sent".to_owned(),
     };
-    output::line(format!("\n{} ({}; {ahead})", recipient.user, recipient.state));
+    let until = recipient.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    output::line(format!("\n{} ({}{until}; {ahead})", recipient.user, recipient.state));
     for entry in &recipient.entries {
         output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
     }

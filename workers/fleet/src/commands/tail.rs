@@ -180,17 +180,26 @@ fn describe(kind: &str, frame: &Value) -> String {
                 text(&alert["severity"]),
                 text(&alert["status"]),
                 text(&alert["title"]),
-                text(&frame["state"]),
+                state_of(frame),
                 text(&alert["id"]),
             )
         }
         "receipt" => {
-            format!("{:>6}  {} {}", frame["seq"].to_string(), text(&frame["state"]), frame["alerts"])
+            format!("{:>6}  {} {}", frame["seq"].to_string(), state_of(frame), frame["alerts"])
         }
         "resync" => format!("told to fetch the inbox: {}", text(&frame["reason"])),
         "goaway" => "the server is leaving; moving when it is this session's turn".to_owned(),
         "error" => format!("refused: {}", text(&frame["title"])),
         other => format!("{other} {frame}"),
+    }
+}
+
+/// What the person did, and until when they put it off.
+fn state_of(frame: &Value) -> String {
+    let state = output::inline(frame["state"].as_str().unwrap_or_default());
+    match frame["until"].as_str() {
+        Some(until) => format!("{state} until {}", output::inline(until)),
+        None => state.into_owned(),
     }
 }
 
@@ -201,6 +210,16 @@ mod tests {
     use tokio_tungstenite::accept_async;
 
     use super::*;
+
+    #[test]
+    fn a_line_says_until_when_an_alert_is_snoozed() {
+        let alert = json!({"severity": "warning", "status": "firing", "title": "Disk full", "id": "a"});
+        let frame = json!({"seq": 8, "state": "snoozed", "until": "2026-11-21T13:00:00Z", "alert": alert});
+        let line = describe("alert", &frame);
+        assert!(line.ends_with("Disk full [snoozed until 2026-11-21T13:00:00Z, a]"), "{line}");
+        let frame = json!({"seq": 9, "state": "seen", "alerts": ["a"]});
+        assert_eq!(describe("receipt", &frame), "     9  seen [\"a\"]");
+    }
 
     #[test]
     fn a_session_moves_within_the_window_it_was_given() {

@@ -244,6 +244,7 @@ async fn record_by(store: &Store, alert: Alert, maker: Option<Maker>) {
         first_due_at: Some(now + Duration::from_secs(30)),
         absent_due_at: None,
         expires_at: now + Duration::from_secs(3_600),
+        returns: false,
         rest: None,
     };
     store.record(&[new], now).await.unwrap();

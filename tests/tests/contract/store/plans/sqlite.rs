@@ -38,6 +38,8 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("presence_of_pod", 1, "the people of a dead pod, LIMIT"),
     ("topic_events_in_order", 2, "one topic"),
     ("escalations_ready", 1, "what is due, LIMIT"),
+    ("inbox_snoozed", 1, "what is due, LIMIT"),
+    ("alerts_returning", 1, "what is due, LIMIT"),
     ("escalations_waiting", 3, "what one person's next summary waits for"),
     ("escalations_first_wait", 2, "what one person's screens are waited for"),
     ("escalations_told_push", 3, "what one summary told of"),

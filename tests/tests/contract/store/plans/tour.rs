@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use watchbell::domain::{
     AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId,
-    PushEnvironment, PushService, ReceiptState, Secret, Severity, Status, StopReason, Timestamp, Topic,
-    TopicKey, UserKey,
+    PushEnvironment, PushService, Receipt, ReceiptState, Secret, Severity, Status, StopReason, Timestamp,
+    Topic, TopicKey, UserKey,
     restraint::{Held, Lately},
     topic::EventId,
 };
@@ -38,6 +38,7 @@ impl Tour<'_> {
         self.record().await?;
         self.read().await?;
         self.receipts().await?;
+        self.coming_back().await?;
         self.presence().await?;
         self.walks().await?;
         self.summaries(Channel::Push).await?;
@@ -163,6 +164,38 @@ impl Tour<'_> {
         ];
         self.store.apply_receipts(&said, self.at(3)).await?;
         (self.heard)("apply_receipts");
+        Ok(())
+    }
+
+    async fn coming_back(&mut self) -> anyhow::Result<()> {
+        let new = self.alert("snoozed", &["ana", "p1", "p2"]);
+        self.store.record(std::slice::from_ref(&new), self.at(2)).await?;
+        let id = self.id("snoozed");
+        let until = Some(self.at(20));
+        let snooze = |name| Receipt { until, ..receipt(&acme(name), &[&id], ReceiptState::Snoozed) };
+        self.store.apply_receipts(&["ana", "p1", "p2"].map(snooze), self.at(3)).await?;
+        (self.heard)("apply_receipts: a snooze");
+        let due = self.store.due_snoozes(self.at(20)).await?;
+        (self.heard)("due_snoozes");
+        anyhow::ensure!(due.len() == 3, "the tour's snoozes are over: {}", due.len());
+        let key = due[0].key.clone();
+        self.store.put_off_snoozes(&[key], self.at(20), self.at(21)).await?;
+        (self.heard)("put_off_snoozes");
+        for now in [20, 21] {
+            self.store.wake(std::slice::from_ref(&new), self.at(now)).await?;
+            (self.heard)("wake");
+        }
+        let suppressed = but(&then(&new, Status::Suppressed), |alert| alert.dismissed_until = until);
+        self.store.record(std::slice::from_ref(&suppressed), self.at(22)).await?;
+        (self.heard)("record: suppressed until a time");
+        let due = self.store.due_returns(self.at(22)).await?;
+        (self.heard)("due_returns");
+        anyhow::ensure!(due.len() == 1, "the tour's alert is due: {}", due.len());
+        self.store.put_off_return(&due[0], self.at(23)).await?;
+        (self.heard)("put_off_return");
+        let fires = NewAlert { returns: true, ..then(&suppressed, Status::Firing) };
+        self.store.record(&[fires], self.at(23)).await?;
+        (self.heard)("record: it fires again");
         Ok(())
     }
 
