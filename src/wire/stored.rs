@@ -52,6 +52,7 @@ pub fn stored_alert(tenant: &Tenant, id: &AlertId, content: &str, policy: Option
         policy: policy.map(str::to_owned),
         collapse_key: stored.collapse_key,
         occurred_at: stored.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        is_dated: true,
         expires_at: time(stored.expires_at),
         dismissed_until: time(stored.dismissed_until),
     })
