@@ -23,7 +23,7 @@ pub struct Attempt {
     pub step: usize,
     /// By which channel.
     pub channel: Channel,
-    /// To which device; none for email.
+    /// To which device; none for the person's address.
     pub device: Option<DeviceId>,
     /// Where it stands.
     pub state: AttemptState,
@@ -31,12 +31,14 @@ pub struct Attempt {
     pub tries: u32,
     /// Not before then, for one that waits for its next try.
     pub next_try_at: Option<Timestamp>,
-    /// Whether it may be on the phone now: accepted, or nobody knows. What certainly is not there needs no withdrawal.
+    /// Whether it may be shown now: accepted, or nobody knows. What certainly is not there needs no withdrawal.
     pub maybe_shown: bool,
     /// What the provider said last.
     pub reason: Option<String>,
     /// How bad the alert was that it told of last; none in what was written before that was noted.
     pub severity: Option<Severity>,
+    /// What the provider calls the message, once it took it: where one is replaced or taken away by that.
+    pub message_id: Option<String>,
     /// When the row was written.
     pub created_at: Timestamp,
     /// When the last answer came.
@@ -69,7 +71,7 @@ impl Attempt {
 pub enum AttemptKind {
     /// To show the alert.
     Alert,
-    /// To take a shown push away.
+    /// To take away what is shown.
     Withdrawal,
 }
 

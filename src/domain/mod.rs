@@ -6,13 +6,14 @@
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], until when they put it off in
-//! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], short-lived
-//! facts in [`topic`], when the next channel is due in [`policy`] and
+//! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
+//! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], and how a [`text`] looks.
 
 pub mod alert;
 pub mod attempt;
+pub mod channel;
 pub mod device;
 pub mod email;
 pub mod inbox;
@@ -32,12 +33,13 @@ pub mod topic;
 
 pub use alert::{Alert, Audience, Severity, Status};
 pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};
+pub use channel::{Channel, PerChannel};
 pub use device::{Device, PushEnvironment, PushService};
 pub use inbox::{InboxState, Seq};
 pub use jiff::Timestamp;
 pub use names::{AlertId, DeviceId, GroupId, InvalidName, Tenant, UserId, UserKey};
-pub use next_step::{Person, Progress, Reach, Step, StopReason, next_step};
-pub use policy::{Channel, GroupRule, Policy, PolicyStep};
+pub use next_step::{Person, Progress, Reach, Step, StopReason, Target, next_step};
+pub use policy::{GroupRule, Policy, PolicyStep};
 pub use preferences::Preferences;
 pub use receipt::{Receipt, ReceiptState};
 pub use secret::Secret;

@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Attempt, AttemptKind, AttemptState, Channel, DeviceId, Policy, PolicyStep, Severity, Timestamp,
+    Attempt, AttemptKind, AttemptState, Channel, DeviceId, PerChannel, Policy, PolicyStep, Severity,
+    Timestamp,
     alert::words,
+    channel::Removal,
     policy::Unless,
     preferences::{Preferences, released_at},
     restraint::{Gate, Held, Lately, Restraint},
@@ -52,14 +54,8 @@ impl Progress {
     }
 }
 
-/// By what the user can be reached at this moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// Their devices.
-    pub devices: Vec<DeviceId>,
-    /// Whether there is an address that takes mail.
-    pub email: bool,
-}
+/// Whom a message by each channel would go to at this moment. None: the person cannot be reached by it.
+pub type Reach = PerChannel<Vec<Target>>;
 
 /// What is known of the person at this moment, and of what it is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,10 +64,8 @@ pub struct Person<'a> {
     pub reach: Reach,
     /// What they want.
     pub preferences: &'a Preferences,
-    /// What they were pushed lately.
-    pub push: Lately,
-    /// What they were mailed lately.
-    pub email: Lately,
+    /// What they got lately.
+    pub lately: PerChannel<Lately>,
     /// How much they may get.
     pub restraint: &'a Restraint,
     /// The alert's category.
@@ -82,16 +76,6 @@ pub struct Person<'a> {
     pub is_summary: bool,
     /// In 0..1, the same for everything that waits for one silence of theirs, so that it comes as one.
     pub chance: f64,
-}
-
-impl Person<'_> {
-    fn lately(&self, channel: Channel) -> Lately {
-        match channel {
-            Channel::Push => self.push,
-            Channel::Email => self.email,
-            Channel::Live => Lately::default(),
-        }
-    }
 }
 
 /// Why nobody needs to be chased any more.
@@ -130,7 +114,7 @@ words!(StopReason {
 });
 
 impl StopReason {
-    /// Whether what is shown on phones is taken away. An acknowledged alert still goes on, so it stays.
+    /// Whether what is shown is taken away. An acknowledged alert still goes on, so it stays.
     pub fn withdraws(self) -> bool {
         self != Self::Acknowledged
     }
@@ -175,9 +159,9 @@ pub enum Step {
 }
 
 /// Whom one attempt is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
-    /// The device; none for email.
+    /// The device; none for the person's address.
     pub device: Option<DeviceId>,
 }
 
@@ -321,20 +305,17 @@ fn begin(
     if let Some(unless) = step.unless.iter().find(holds) {
         return leave_out(Because::Unless(*unless));
     }
-    if step.channel == Channel::Push && progress.sent_before >= Some(person.severity) {
+    if step.channel.facts().rings && progress.sent_before >= Some(person.severity) {
         return leave_out(Because::ToldBefore);
     }
     if !policy.mandatory && person.preferences.opted_out(step.channel, person.category) {
         return skip(Because::OptedOut);
     }
-    let targets: Vec<Target> = match step.channel {
-        Channel::Push => person.reach.devices.iter().map(|id| Target { device: Some(id.clone()) }).collect(),
-        Channel::Email if person.reach.email => vec![Target { device: None }],
-        Channel::Email | Channel::Live => Vec::new(),
-    };
-    let Some(bounds) = person.restraint.of(step.channel).filter(|_| !targets.is_empty()) else {
+    let targets = person.reach[step.channel].clone();
+    if targets.is_empty() {
         return skip(Because::NobodyToReach);
-    };
+    }
+    let bounds = &person.restraint[step.channel];
     if !person.is_summary && progress.opened_at + bounds.age_max <= now {
         return skip(Because::TooOld);
     }
@@ -351,15 +332,16 @@ fn begin(
         targets,
         lately: Some(lately),
     };
-    let lately = person.lately(step.channel);
+    let lately = person.lately[step.channel];
     if person.is_summary {
         return send(lately.after_summary(bounds, now));
     }
-    match (lately.gate(bounds, policy.mandatory, now), Held::for_summary(step.channel)) {
-        (Gate::Hold(until, lately), Some(held)) => {
+    match lately.gate(bounds, policy.mandatory, now) {
+        Gate::Alone(lately) => send(lately),
+        Gate::Hold(until, lately) => {
+            let held = Held::Summary(step.channel);
             Step::Hold { held, until: by_expiry(until), lately: Some(lately) }
         }
-        (Gate::Alone(lately) | Gate::Hold(_, lately), _) => send(lately),
     }
 }
 
@@ -369,8 +351,7 @@ fn is_met(unless: Unless, progress: &Progress, person: &Person<'_>, is_quiet: bo
             .any(|attempt| attempt.channel == channel && attempt.state == AttemptState::Accepted)
     };
     match unless {
-        Unless::Pushed => progress.told_by.contains(&Channel::Push) || accepted(Channel::Push),
-        Unless::Mailed => progress.told_by.contains(&Channel::Email) || accepted(Channel::Email),
+        Unless::Told(channel) => progress.told_by.contains(&channel) || accepted(channel),
         Unless::Quiet => is_quiet,
         Unless::Info => person.severity <= Severity::Info,
         Unless::Warning => person.severity <= Severity::Warning,
@@ -419,42 +400,50 @@ fn carry_on(
     }
 }
 
-/// Every channel was used. What is on a phone stays until the alert expires.
+/// Every channel was used. What is shown stays until the alert expires.
 fn exhausted(progress: &Progress) -> Step {
-    match shown_on(progress).is_empty() {
+    match Channel::ALL.iter().all(|channel| progress.shown_by(*channel).is_empty()) {
         true => Step::Finish(StopReason::Exhausted),
         false => Step::WaitUntil(progress.expires_at),
     }
 }
 
-/// The walk has ended: take away what may be on a phone, once a device, and be done.
+/// The walk has ended: take away what may be shown, once a target, and be done. One channel after the other.
 fn withdraw(progress: &Progress, reason: StopReason, now: Timestamp) -> Step {
-    let finish = Step::Finish(reason);
-    if !reason.withdraws() {
-        return finish;
+    let mut again_at = None;
+    for channel in Channel::ALL.into_iter().filter(|_| reason.withdraws()) {
+        match withdrawals(progress, channel, now) {
+            Some(Due::Now(targets)) => {
+                let (kind, step) = (AttemptKind::Withdrawal, progress.step);
+                return Step::Attempt { kind, channel, step, targets, lately: None };
+            }
+            Some(Due::At(at)) => again_at = Some(again_at.map_or(at, |earlier: Timestamp| earlier.min(at))),
+            None => {}
+        }
     }
-    let begun: Vec<&Attempt> = attempts_of(progress, AttemptKind::Withdrawal).collect();
-    let fresh: Vec<Target> = shown_on(progress)
+    again_at.map_or(Step::Finish(reason), Step::WaitUntil)
+}
+
+/// What is still to be taken away by one channel: what was not begun yet, and what is due again. `None`: nothing.
+fn withdrawals(progress: &Progress, channel: Channel, now: Timestamp) -> Option<Due> {
+    let begun =
+        || attempts_of(progress, AttemptKind::Withdrawal).filter(|attempt| attempt.channel == channel);
+    let mut fresh: Vec<Target> = progress
+        .shown_by(channel)
         .into_iter()
-        .filter(|device| !begun.iter().any(|attempt| attempt.device.as_ref() == Some(device)))
-        .map(|device| Target { device: Some(device) })
+        .map(|shown| Target { device: shown.device.clone() })
+        .filter(|target| !begun().any(|attempt| attempt.device == target.device))
         .collect();
-    let open: Vec<&Attempt> = begun.into_iter().filter(|attempt| !attempt.state.is_final()).collect();
-    let take_away = |targets| Step::Attempt {
-        kind: AttemptKind::Withdrawal,
-        channel: Channel::Push,
-        step: progress.step,
-        targets,
-        lately: None,
-    };
+    fresh.sort();
+    fresh.dedup();
+    let open: Vec<&Attempt> = begun().filter(|attempt| !attempt.state.is_final()).collect();
     match due_again(open.iter().copied(), now) {
-        Due::At(at) if fresh.is_empty() && !open.is_empty() => Step::WaitUntil(at),
         Due::Now(mut targets) => {
             targets.extend(fresh);
-            take_away(targets)
+            Some(Due::Now(targets))
         }
-        Due::At(_) if fresh.is_empty() => finish,
-        Due::At(_) => take_away(fresh),
+        Due::At(_) if !fresh.is_empty() => Some(Due::Now(fresh)),
+        Due::At(at) => (!open.is_empty()).then_some(Due::At(at)),
     }
 }
 
@@ -482,26 +471,29 @@ fn due_again<'a>(open: impl Iterator<Item = &'a Attempt> + Clone, now: Timestamp
     }
 }
 
-/// Devices that may be showing this alert: of any round, because an earlier round's push stays on the phone until
-/// it is replaced or taken away.
-fn shown_on(progress: &Progress) -> Vec<DeviceId> {
-    let push = |attempt: &&Attempt| attempt.channel == Channel::Push;
-    let taken_away = |shown: &Attempt| {
-        progress.attempts.iter().any(|attempt| {
-            attempt.kind == AttemptKind::Withdrawal
-                && attempt.state.is_final()
-                && (attempt.round, attempt.opening) >= (shown.round, shown.opening)
-                && attempt.device == shown.device
-        })
-    };
-    let shown =
-        progress.attempts.iter().filter(push).filter(|attempt| {
-            attempt.kind == AttemptKind::Alert && attempt.maybe_shown && !taken_away(attempt)
-        });
-    let mut devices: Vec<DeviceId> = shown.filter_map(|attempt| attempt.device.clone()).collect();
-    devices.sort();
-    devices.dedup();
-    devices
+impl Progress {
+    /// Attempts by this channel whose message may be shown and can be taken away: of any round, because what an earlier
+    /// round showed stays until it is replaced or taken away.
+    pub fn shown_by(&self, channel: Channel) -> Vec<&Attempt> {
+        let of_channel = || self.attempts.iter().filter(move |attempt| attempt.channel == channel);
+        let is_taken_away = |shown: &Attempt| {
+            of_channel().any(|attempt| {
+                attempt.kind == AttemptKind::Withdrawal
+                    && attempt.state.is_final()
+                    && (attempt.round, attempt.opening) >= (shown.round, shown.opening)
+                    && attempt.device == shown.device
+            })
+        };
+        let is_shown = |attempt: &&Attempt| {
+            attempt.kind == AttemptKind::Alert && attempt.maybe_shown && !is_taken_away(attempt)
+        };
+        let can_be_named = |attempt: &&Attempt| match channel.facts().removal {
+            Removal::Never => false,
+            Removal::ByDevice => true,
+            Removal::ByMessage => attempt.message_id.is_some(),
+        };
+        of_channel().filter(is_shown).filter(can_be_named).collect()
+    }
 }
 
 fn attempts_of(progress: &Progress, kind: AttemptKind) -> impl Iterator<Item = &Attempt> {
@@ -519,14 +511,9 @@ pub fn retry_wait(tries: u32, wait_min: Duration, chance: f64) -> Duration {
     jittered.max(FIRST.min(ceiling) / 2).max(wait_min)
 }
 
-/// Whether an attempt that began at `created_at` is given up instead of tried again: a push after an hour,
-/// an email after a day.
+/// Whether an attempt that began at `created_at` is given up instead of tried again.
 pub fn is_too_old(channel: Channel, created_at: Timestamp, now: Timestamp) -> bool {
-    let age_max = match channel {
-        Channel::Live | Channel::Push => Duration::from_secs(60 * 60),
-        Channel::Email => Duration::from_secs(24 * 60 * 60),
-    };
-    created_at + age_max <= now
+    created_at + channel.facts().retried_for <= now
 }
 
 #[cfg(test)]

@@ -13,14 +13,15 @@ fn a_mandatory_alert_goes_around_a_provider_in_trouble_by_this_table() {
     let at_step = |step, due_at, attempts| Progress { step, step_due_at: at(due_at), attempts, ..fresh() };
     let (usual, mandatory) = (policy(), Policy { mandatory: true, ..policy() });
     let mut either = mandatory.clone();
-    either.steps[1].unless = vec![Unless::Pushed];
+    either.steps[1].unless = vec![Unless::Told(Channel::Push)];
     let mut again = mandatory.clone();
     again.steps.push(PolicyStep::new(Channel::Push, Duration::from_secs(60)));
     let on = |secs| Step::Advance { due_at: at(secs), because: Because::PutOff };
     let with_mail = |mail| at_step(1, 6, vec![put_off(0), mail]);
     let mailed = |sent| Lately { window_began: Some(at(0)), sent, ..Lately::default() };
     let (preferences, restraint) = (Preferences::default(), Restraint::default());
-    let enough = Person { email: mailed(1), ..person(everything(), &preferences, &restraint) };
+    let mut enough = person(everything(), &preferences, &restraint);
+    enough.lately[Channel::Email] = mailed(1);
     let waits = next_step(&at_step(0, 5, vec![put_off(0)]), &mandatory, &enough, at(6));
     assert_eq!(waits, Step::WaitUntil(at(15)), "a mail that would be held back is no way around");
     for (why, progress, policy, now, expected) in [

@@ -9,6 +9,8 @@ use crate::domain::preferences::{QuietHours, QuietWindow};
 
 #[path = "next_step_mandatory_tests.rs"]
 mod mandatory;
+#[path = "next_step_retry_tests.rs"]
+mod retries;
 #[path = "next_step_told_tests.rs"]
 mod told;
 
@@ -24,7 +26,9 @@ fn policy() -> Policy {
 /// Nothing is gathered, so that the tables of the walk show the walk.
 fn unrestrained() -> Restraint {
     let mut restraint = Restraint::default();
-    (restraint.push.window, restraint.email.window) = (Duration::ZERO, Duration::ZERO);
+    for channel in Channel::ALL {
+        restraint[channel].window = Duration::ZERO;
+    }
     restraint
 }
 
@@ -33,8 +37,7 @@ fn person<'a>(reach: Reach, preferences: &'a Preferences, restraint: &'a Restrai
     Person {
         reach,
         preferences,
-        push: Lately::default(),
-        email: Lately::default(),
+        lately: PerChannel::default(),
         restraint,
         category: Some("storage"),
         severity: Severity::Warning,
@@ -64,7 +67,15 @@ fn phone() -> DeviceId {
 }
 
 fn everything() -> Reach {
-    Reach { devices: vec![phone()], email: true }
+    reach(&[phone()], true)
+}
+
+/// These devices, and perhaps a mailbox.
+fn reach(devices: &[DeviceId], mailbox: bool) -> Reach {
+    let mut reach = Reach::default();
+    reach[Channel::Push] = devices.iter().map(|id| Target { device: Some(id.clone()) }).collect();
+    reach[Channel::Email] = mailbox.then_some(Target { device: None }).into_iter().collect();
+    reach
 }
 
 fn fresh() -> Progress {
@@ -99,6 +110,7 @@ fn attempt(kind: AttemptKind, step: usize, state: AttemptState) -> Attempt {
         maybe_shown: state != AttemptState::Failed,
         reason: None,
         severity: Some(Severity::Warning),
+        message_id: None,
         created_at: at(5),
         answered_at: None,
     }
@@ -142,8 +154,7 @@ fn the_walk_climbs_one_step_at_a_time() {
     let pushed = |state| with(vec![attempt(Alert, 0, state)]);
     let at_email = |attempts| Progress { step: 1, step_due_at: at(30), attempts, ..fresh() };
     let seen = |progress: Progress| Progress { stopped: Some(StopReason::Seen), ..progress };
-    let no_email = Reach { email: false, ..everything() };
-    let no_device = Reach { devices: Vec::new(), ..everything() };
+    let (no_email, no_device) = (reach(&[phone()], false), reach(&[], true));
     for (why, progress, reach, now, expected) in [
         ("a screen may still be looked at", fresh(), everything(), 4, Step::WaitUntil(at(5))),
         ("the wait ends at its deadline", fresh(), everything(), 5, push_to_phone()),
@@ -318,7 +329,7 @@ fn what_was_pushed_after_a_snooze_is_taken_away_as_well() {
 #[test]
 fn two_devices_are_two_attempts_and_one_may_wait_for_the_other() {
     let tablet = DeviceId::parse("tablet").unwrap();
-    let reach = Reach { devices: vec![phone(), tablet.clone()], email: true };
+    let reach = reach(&[phone(), tablet.clone()], true);
     let both = vec![Target { device: Some(phone()) }, Target { device: Some(tablet.clone()) }];
     let first = plain_step(&fresh(), reach.clone(), 5);
     let kind = AttemptKind::Alert;
@@ -384,7 +395,7 @@ fn what_the_person_wants_decides_by_this_table() {
             &late,
             &policy(),
             quiet(),
-            Reach { devices: vec![], email: true },
+            reach(&[], true),
             5,
             skip(Because::NobodyToReach, 5),
         ),
@@ -453,17 +464,17 @@ fn a_step_is_left_out_by_this_table() {
     let anytime = Preferences::default();
     use AttemptState::{Accepted, Failed};
     for (why, progress, unless, preferences, left_out) in [
-        ("pushed", pushed(Accepted), Unless::Pushed, &anytime, true),
-        ("the push failed", pushed(Failed), Unless::Pushed, &anytime, false),
+        ("pushed", pushed(Accepted), Unless::Told(Channel::Push), &anytime, true),
+        ("the push failed", pushed(Failed), Unless::Told(Channel::Push), &anytime, false),
         (
             "pushed in another round",
             Progress { round: 2, ..pushed(Accepted) },
-            Unless::Pushed,
+            Unless::Told(Channel::Push),
             &anytime,
             false,
         ),
-        ("told in a summary push", told, Unless::Pushed, &anytime, true),
-        ("not mailed", pushed(Accepted), Unless::Mailed, &anytime, false),
+        ("told in a summary push", told, Unless::Told(Channel::Push), &anytime, true),
+        ("not mailed", pushed(Accepted), Unless::Told(Channel::Email), &anytime, false),
         ("at night", pushed(Accepted), Unless::Quiet, &at_night, true),
         ("by day", pushed(Accepted), Unless::Quiet, &anytime, false),
         ("a warning is more than information", pushed(Accepted), Unless::Info, &anytime, false),
@@ -493,7 +504,15 @@ fn restraint_holds_by_this_table() {
     let mandatory = Policy { mandatory: true, ..policy() };
     for (why, progress, policy, push, is_summary, now, expected) in [
         ("the fifth push", &fresh(), &policy(), lately(4), false, 60, sent(push_to_phone(), lately(5))),
-        ("the sixth waits", &fresh(), &policy(), lately(5), false, 60, hold(Held::Bundle, 120, lately(5))),
+        (
+            "the sixth waits",
+            &fresh(),
+            &policy(),
+            lately(5),
+            false,
+            60,
+            hold(Held::Summary(Channel::Push), 120, lately(5)),
+        ),
         (
             "a critical one does not",
             &fresh(),
@@ -529,7 +548,7 @@ fn restraint_holds_by_this_table() {
             false,
             30,
             hold(
-                Held::Digest,
+                Held::Summary(Channel::Email),
                 150,
                 Lately { window_began: Some(at(30)), hour_began: Some(at(30)), ..lately(0) },
             ),
@@ -541,7 +560,7 @@ fn restraint_holds_by_this_table() {
             lately(5),
             false,
             60,
-            hold(Held::Bundle, 100, lately(5)),
+            hold(Held::Summary(Channel::Push), 100, lately(5)),
         ),
         (
             "no news after a day",
@@ -553,7 +572,8 @@ fn restraint_holds_by_this_table() {
             Step::Advance { due_at: at(86_400), because: Because::TooOld },
         ),
     ] {
-        let person = Person { push, is_summary, ..person(everything(), &preferences, &restraint) };
+        let mut person = Person { is_summary, ..person(everything(), &preferences, &restraint) };
+        person.lately[Channel::Push] = push;
         assert_eq!(next_step(progress, policy, &person, at(now)), expected, "{why}");
     }
 }
@@ -570,21 +590,4 @@ fn a_deferred_step_counts_its_deadline_from_when_it_went_out() {
     assert_eq!(plain_step(&deferred, everything(), 501), Step::WaitUntil(at(510)));
     let next = Step::Advance { due_at: at(520), because: Because::NextIsDue };
     assert_eq!(plain_step(&deferred, everything(), 520), next);
-}
-
-#[test]
-fn a_retry_waits_longer_each_time_and_never_less_than_asked() {
-    let secs = |tries, wait_min, chance| retry_wait(tries, Duration::from_secs(wait_min), chance).as_secs();
-    assert_eq!(secs(1, 0, 1.0), 10);
-    assert_eq!(secs(3, 0, 1.0), 40);
-    assert_eq!(secs(50, 0, 1.0), 600, "ten minutes at the most");
-    assert_eq!(secs(3, 0, 0.0), 5, "jitter never means at once");
-    assert_eq!(secs(1, 90, 0.0), 90, "Retry-After wins");
-}
-
-#[test]
-fn an_attempt_is_given_up_by_age() {
-    assert!(!is_too_old(Channel::Push, at(0), at(3_599)));
-    assert!(is_too_old(Channel::Push, at(0), at(3_600)));
-    assert!(!is_too_old(Channel::Email, at(0), at(3_600)));
 }

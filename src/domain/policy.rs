@@ -2,20 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Alert, Severity, Tenant, alert::words};
-
-/// A way to reach a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Channel {
-    /// An open session. Always tried first and never a step: the inbox is lit in any case.
-    Live,
-    /// Their devices, by the provider's push service.
-    Push,
-    /// Their mailbox.
-    Email,
-}
-
-words!(Channel { Live = "live", Push = "push", Email = "email" });
+use super::{
+    Alert, Channel, Severity, Tenant,
+    alert::{UnknownWord, words},
+};
 
 /// A named walk through channels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +23,7 @@ pub struct Policy {
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyStep {
-    /// By which channel; never [`Channel::Live`].
+    /// By which channel.
     pub channel: Channel,
     /// How long to wait for the alert to be seen, from when the step before was done (or the alert recorded).
     pub after: Duration,
@@ -54,10 +44,8 @@ pub const STEPS_MAX: usize = 16;
 /// When a step is left out; the next one waits as long as ever. Presence is not among them: a screen that is on may stand in an empty room (I4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unless {
-    /// A push of this walk was accepted.
-    Pushed,
-    /// An email of this walk was accepted.
-    Mailed,
+    /// A message of this walk by this channel was accepted.
+    Told(Channel),
     /// The person's quiet hours: the step is skipped in place of deferred.
     Quiet,
     /// The alert is only for information.
@@ -66,22 +54,50 @@ pub enum Unless {
     Warning,
 }
 
-words!(Unless {
-    Pushed = "pushed",
-    Mailed = "mailed",
-    Quiet = "quiet",
-    Info = "info",
-    Warning = "warning",
-});
-
 impl Unless {
+    /// The conditions that are not about a channel.
+    const PLAIN: [Self; 3] = [Self::Quiet, Self::Info, Self::Warning];
+
+    /// Every word, those of the channels first.
+    pub const WORDS: &[&str] = &Self::words();
+
+    const fn words() -> [&'static str; Channel::COUNT + Self::PLAIN.len()] {
+        let (mut words, mut at) = ([""; Channel::COUNT + Self::PLAIN.len()], 0);
+        while at < words.len() {
+            words[at] = match at < Channel::COUNT {
+                true => Self::Told(Channel::ALL[at]).as_str(),
+                false => Self::PLAIN[at - Channel::COUNT].as_str(),
+            };
+            at += 1;
+        }
+        words
+    }
+
+    /// The word for it in a policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Told(channel) => channel.facts().told_word,
+            Self::Quiet => "quiet",
+            Self::Info => "info",
+            Self::Warning => "warning",
+        }
+    }
+
     /// The channel in whose place the step stands, if it is left out because that one was taken.
     pub fn channel(self) -> Option<Channel> {
         match self {
-            Self::Pushed => Some(Channel::Push),
-            Self::Mailed => Some(Channel::Email),
+            Self::Told(channel) => Some(channel),
             Self::Quiet | Self::Info | Self::Warning => None,
         }
+    }
+}
+
+impl std::str::FromStr for Unless {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let all = Channel::ALL.into_iter().map(Self::Told).chain(Self::PLAIN);
+        all.into_iter().find(|unless| unless.as_str() == word).ok_or(UnknownWord { known: Self::WORDS })
     }
 }
 

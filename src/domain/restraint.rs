@@ -1,22 +1,21 @@
 //! Restraint: what keeps ten thousand alerts from being ten thousand pushes.
 //!
-//! A person gets so many pushes of their own within a window; what comes beyond waits for the window's end and is
-//! told in one. Emails always wait for their window, so that an evening's trouble is one mail.
+//! A person gets so many messages by a channel within a window, each of its own; what comes beyond waits for the window's
+//! end and is told in one. By default some pushes go out alone, and emails always wait for their window, so that an
+//! evening's trouble is one mail ([`super::channel`] has the bounds).
 
-use std::time::Duration;
+use std::{
+    ops::{Index, IndexMut},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
-use super::{AlertId, Channel, alert::words};
+use super::{AlertId, Channel, PerChannel};
 
-/// Bounds on what one person gets.
+/// Bounds on what one person gets, by channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restraint {
-    /// Of pushes.
-    pub push: ChannelBounds,
-    /// Of emails.
-    pub email: ChannelBounds,
-}
+pub struct Restraint(PerChannel<ChannelBounds>);
 
 /// Bounds on what one person gets by one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +32,25 @@ pub struct ChannelBounds {
     pub age_max: Duration,
 }
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 impl Default for Restraint {
     fn default() -> Self {
-        let window = Duration::from_secs(120);
-        Self {
-            push: ChannelBounds {
-                window,
-                alone_max: 5,
-                mandatory_alone_max: 5,
-                per_hour_max: 60,
-                age_max: 24 * HOUR,
-            },
-            email: ChannelBounds {
-                window,
-                alone_max: 0,
-                mandatory_alone_max: 1,
-                per_hour_max: 20,
-                age_max: 72 * HOUR,
-            },
-        }
+        Self(PerChannel::of(|channel| channel.facts().bounds))
     }
 }
 
-impl Restraint {
-    /// The bounds of a channel. Sessions have none of these: the inbox is always whole.
-    pub fn of(&self, channel: Channel) -> Option<&ChannelBounds> {
-        match channel {
-            Channel::Push => Some(&self.push),
-            Channel::Email => Some(&self.email),
-            Channel::Live => None,
-        }
+impl Index<Channel> for Restraint {
+    type Output = ChannelBounds;
+
+    fn index(&self, channel: Channel) -> &ChannelBounds {
+        &self.0[channel]
+    }
+}
+
+impl IndexMut<Channel> for Restraint {
+    fn index_mut(&mut self, channel: Channel) -> &mut ChannelBounds {
+        &mut self.0[channel]
     }
 }
 
@@ -133,60 +119,68 @@ impl Lately {
 pub enum Held {
     /// The person wants to be left alone.
     Quiet,
-    /// It is told in the next summary push.
-    Bundle,
-    /// It is told in the next digest mail.
-    Digest,
     /// The tenant sends more than it may.
     Rate,
+    /// It is told in the next summary by this channel.
+    Summary(Channel),
     /// It cannot be carried on: its work is among the dead letters, until somebody replays it or the alert changes.
     SetAside,
 }
 
-words!(Held {
-    Quiet = "quiet",
-    Bundle = "bundle",
-    Digest = "digest",
-    Rate = "rate",
-    SetAside = "set_aside",
-});
-
 impl Held {
-    /// In whose summary it is told, if it waits for one.
-    pub fn summary(self) -> Option<Channel> {
+    /// The word for it in the store and on the wire.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Bundle => Some(Channel::Push),
-            Self::Digest => Some(Channel::Email),
-            Self::Quiet | Self::Rate | Self::SetAside => None,
+            Self::Quiet => "quiet",
+            Self::Rate => "rate",
+            Self::SetAside => "set_aside",
+            Self::Summary(channel) => channel.facts().held_word,
         }
     }
 
-    /// How something waits for a channel's summary.
-    pub fn for_summary(channel: Channel) -> Option<Self> {
-        match channel {
-            Channel::Push => Some(Self::Bundle),
-            Channel::Email => Some(Self::Digest),
-            Channel::Live => None,
+    /// In whose summary it is told, if it waits for one.
+    pub fn summary(self) -> Option<Channel> {
+        match self {
+            Self::Summary(channel) => Some(channel),
+            Self::Quiet | Self::Rate | Self::SetAside => None,
         }
     }
 }
 
-/// A person's summary is a walk of its own, under an id that no producer can use.
-const SUMMARIES: [(Channel, &str); 2] = [(Channel::Push, "~push"), (Channel::Email, "~email")];
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Held {
+    type Err = UnknownHeld;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let fixed = [Self::Quiet, Self::Rate, Self::SetAside].into_iter().find(|held| held.as_str() == word);
+        let summary = || Channel::find(|facts| facts.held_word == word).map(Self::Summary);
+        fixed.or_else(summary).ok_or(UnknownHeld)
+    }
+}
+
+/// Nothing waits for a reason of this word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no reason to wait is written so")]
+pub struct UnknownHeld;
 
 impl AlertId {
-    /// What the ids that are Watchbell's own begin with.
+    /// What the ids that are Watchbell's own begin with. A person's summary is a walk of its own, under an id that no
+    /// producer can use.
     pub const OWN_PREFIX: char = '~';
 
     /// The id of the walk that tells of several alerts at once by `channel`.
     pub fn summary_by(channel: Channel) -> Option<Self> {
-        let (_, id) = SUMMARIES.iter().find(|(by, _)| *by == channel)?;
-        Self::parse(id).ok()
+        Self::parse(format!("{}{channel}", Self::OWN_PREFIX)).ok()
     }
 
     /// By which channel this summary tells, if it is one.
     pub fn summary(&self) -> Option<Channel> {
-        SUMMARIES.iter().find(|(_, id)| *id == self.as_str()).map(|(channel, _)| *channel)
+        self.as_str().strip_prefix(Self::OWN_PREFIX)?.parse().ok()
     }
 }
 
@@ -217,7 +211,7 @@ mod tests {
 
     #[test]
     fn more_than_five_pushes_in_two_minutes_wait_for_the_end_of_them() {
-        let push = Restraint::default().push;
+        let push = Restraint::default()[Channel::Push];
         let arrivals = [0, 1, 2, 3, 4, 5, 119, 120];
         let expected = [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4), Err(120), Err(120), Ok(120)];
         assert_eq!(walk(&push, false, &arrivals), expected);
@@ -231,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_mail_waits_two_minutes_from_the_first() {
-        let email = Restraint::default().email;
+        let email = Restraint::default()[Channel::Email];
         assert_eq!(walk(&email, false, &[0, 60, 119]), [Err(120), Err(120), Err(120)]);
         assert_eq!(walk(&email, true, &[0, 1]), [Ok(0), Err(120)], "the first critical one does not wait");
         let none = ChannelBounds { window: Duration::ZERO, ..email };
@@ -240,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_hour_has_its_own_bound() {
-        let push = ChannelBounds { per_hour_max: 2, ..Restraint::default().push };
+        let push = ChannelBounds { per_hour_max: 2, ..Restraint::default()[Channel::Push] };
         assert_eq!(
             walk(&push, false, &[0, 10, 20, 3599, 3600]),
             [Ok(0), Ok(10), Err(3600), Err(3719), Ok(3600)]
@@ -249,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_summary_counts_as_the_first_of_the_next_window() {
-        let push = Restraint::default().push;
+        let push = Restraint::default()[Channel::Push];
         let mut lately = Lately::default().after_summary(&push, at(120));
         assert_eq!((lately.sent, lately.sent_in_hour), (1, 1));
         for _ in 0..4 {
@@ -261,12 +255,25 @@ mod tests {
 
     #[test]
     fn a_summary_is_told_by_its_id() {
-        for channel in [Channel::Push, Channel::Email] {
+        for channel in Channel::ALL {
             let id = AlertId::summary_by(channel).unwrap();
             assert_eq!((id.summary(), id.as_str().starts_with(AlertId::OWN_PREFIX)), (Some(channel), true));
-            assert_eq!(Held::for_summary(channel).and_then(Held::summary), Some(channel));
         }
-        assert_eq!(AlertId::parse("push").unwrap().summary(), None);
-        assert_eq!(AlertId::summary_by(Channel::Live), None);
+        assert_eq!(AlertId::summary_by(Channel::Push).unwrap().as_str(), "~push", "as it is stored");
+        for id in ["push", "~pigeon", "~"] {
+            assert_eq!(AlertId::parse(id).unwrap().summary(), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_waits_reads_back_from_its_word() {
+        let waits =
+            [Held::Quiet, Held::Rate, Held::SetAside].into_iter().chain(Channel::ALL.map(Held::Summary));
+        for held in waits {
+            assert_eq!(held.as_str().parse(), Ok(held));
+        }
+        assert_eq!(Held::Summary(Channel::Push).as_str(), "bundle", "as it is stored");
+        assert_eq!(Held::Summary(Channel::Email).as_str(), "digest", "as it is stored");
+        assert_eq!("raining".parse::<Held>(), Err(UnknownHeld));
     }
 }

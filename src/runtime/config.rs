@@ -444,6 +444,13 @@ impl Config {
         escalation_config::policies(&PolicySections { policies, policy_for }, &self.tenants)
     }
 
+    /// The channels by which written policies have a step, with the policy's key. Those that are always there are not
+    /// among them.
+    pub fn channels_of_policies(&self) -> Vec<(String, Channel)> {
+        let (policies, policy_for) = (self.policies.clone(), self.policy_for.clone());
+        escalation_config::steps_of(&PolicySections { policies, policy_for }, &self.tenants).collect()
+    }
+
     /// Replaces a policy: for `watchbell up`, whose walk is to be watched in half a minute.
     pub fn set_policy_if_absent(&mut self, name: &str, steps: &[(Channel, Duration)]) {
         self.policies.entry(name.to_owned()).or_insert_with(|| PolicySection::with_steps(steps));

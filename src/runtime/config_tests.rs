@@ -47,7 +47,7 @@ fn a_refusal_names_the_key() {
         (
             "[policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
             &[],
-            "policies.p: steps[0].channel must be push or email",
+            "policies.p: steps[0].channel must be one of push, email",
         ),
         (
             "[policies.p]\nsteps = [{channel = \"push\", after = \"1s\", unless = [\"raining\"]}]\n",
@@ -65,6 +65,21 @@ fn a_refusal_names_the_key() {
             "[tenants.acme.policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
             &[],
             "tenants.acme: policies.p: steps[0]",
+        ),
+        (
+            "[restraint.channels.fax]\nalone_max = 1\n",
+            &[],
+            "restraint.channels.fax: the channel must be one of push, email",
+        ),
+        (
+            "[restraint.channels.email]\nper_hour_max = 0\n",
+            &[],
+            "restraint.channels.email.per_hour_max must be at least 1",
+        ),
+        (
+            "[restraint.channels.push]\nwindow = \"2h\"\n",
+            &[],
+            "restraint.channels.push.window must be at most 1h",
         ),
         ("[restraint]\npushes_per_hour_max = 0\n", &[], "restraint.pushes_per_hour_max must be at least 1"),
         ("[fallback]\nlease = \"1s\"\n", &[], "fallback.lease must be at least 30s"),
@@ -137,13 +152,13 @@ fn a_policy_says_all_it_may_say() {
     let policies = config.policies();
     let [acme, other] = ["acme", "other"].map(|name| crate::domain::Tenant::parse(name).unwrap());
     let page = policies.get(&other, "page").unwrap();
-    assert_eq!(page.steps[1].unless, [Unless::Pushed, Unless::Quiet]);
+    assert_eq!(page.steps[1].unless, [Unless::Told(Channel::Push), Unless::Quiet]);
     assert_eq!((page.mandatory, page.expires_after), (true, Some(Duration::from_secs(12 * 3600))));
     assert_eq!(page.group, GroupRule::FirstStopsAll);
     assert_eq!(policies.get(&acme, "page").unwrap().steps, []);
     assert!(policies.get(&acme, "critical").unwrap().mandatory, "critical is, unless it says that it is not");
     let bounds = config.restraint.bounds();
-    assert_eq!((bounds.email.window, bounds.push.alone_max), (Duration::ZERO, 3));
+    assert_eq!((bounds[Channel::Email].window, bounds[Channel::Push].alone_max), (Duration::ZERO, 3));
 }
 
 #[test]

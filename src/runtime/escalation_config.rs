@@ -82,13 +82,43 @@ pub struct RestraintSection {
     /// The same for email.
     #[serde(deserialize_with = "duration")]
     pub email_age_max: Duration,
+    /// The same bounds for each channel by its word; they go before those above.
+    pub channels: BTreeMap<String, ChannelRestraintSection>,
     /// Alerts that one process of fallback sends for one tenant a second. The rest waits for its turn.
     pub tenant_per_s_max: u32,
 }
 
+/// `[restraint.channels.WORD]`: what is left out is as the channel has it by default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelRestraintSection {
+    /// Messages within this time count together. Zero: none are told together.
+    #[serde(deserialize_with = "maybe_duration")]
+    pub window: Option<Duration>,
+    /// Messages beyond this many within a window become one.
+    pub alone_max: Option<u32>,
+    /// Messages a person and hour.
+    pub per_hour_max: Option<u32>,
+    /// What comes due later than this after it was recorded is not sent any more.
+    #[serde(deserialize_with = "maybe_duration")]
+    pub age_max: Option<Duration>,
+}
+
+impl ChannelRestraintSection {
+    fn apply(&self, bounds: &mut ChannelBounds) {
+        bounds.window = self.window.unwrap_or(bounds.window);
+        bounds.alone_max = self.alone_max.unwrap_or(bounds.alone_max);
+        bounds.per_hour_max = self.per_hour_max.unwrap_or(bounds.per_hour_max);
+        bounds.age_max = self.age_max.unwrap_or(bounds.age_max);
+    }
+}
+
+/// A window that never ends within an hour would hold more than the hour's bound knows of.
+const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
+
 impl Default for RestraintSection {
     fn default() -> Self {
-        let Restraint { push, email } = Restraint::default();
+        let (push, email) = (&Channel::Push.facts().bounds, &Channel::Email.facts().bounds);
         Self {
             bundle_window: push.window,
             bundle_after: push.alone_max,
@@ -97,6 +127,7 @@ impl Default for RestraintSection {
             emails_per_hour_max: email.per_hour_max,
             push_age_max: push.age_max,
             email_age_max: email.age_max,
+            channels: BTreeMap::new(),
             tenant_per_s_max: 1_000,
         }
     }
@@ -105,22 +136,23 @@ impl Default for RestraintSection {
 impl RestraintSection {
     /// What the domain decides by.
     pub fn bounds(&self) -> Restraint {
-        let Restraint { push, email } = Restraint::default();
-        Restraint {
-            push: ChannelBounds {
-                window: self.bundle_window,
-                alone_max: self.bundle_after,
-                per_hour_max: self.pushes_per_hour_max,
-                age_max: self.push_age_max,
-                ..push
-            },
-            email: ChannelBounds {
-                window: self.digest_window,
-                per_hour_max: self.emails_per_hour_max,
-                age_max: self.email_age_max,
-                ..email
-            },
+        let mut restraint = Restraint::default();
+        let push = &mut restraint[Channel::Push];
+        push.window = self.bundle_window;
+        push.alone_max = self.bundle_after;
+        push.per_hour_max = self.pushes_per_hour_max;
+        push.age_max = self.push_age_max;
+        let email = &mut restraint[Channel::Email];
+        email.window = self.digest_window;
+        email.per_hour_max = self.emails_per_hour_max;
+        email.age_max = self.email_age_max;
+        for (word, section) in &self.channels {
+            // `check` has refused every other word.
+            if let Ok(channel) = word.parse::<Channel>() {
+                section.apply(&mut restraint[channel]);
+            }
         }
+        restraint
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {
@@ -131,12 +163,42 @@ impl RestraintSection {
         ] {
             ensure!(bound > 0, "restraint.{key} must be at least 1, or nobody is ever told");
         }
-        // A window that never ends within an hour would hold more than the hour's bound knows of.
         for (key, window) in [("bundle_window", self.bundle_window), ("digest_window", self.digest_window)] {
-            ensure!(window <= Duration::from_secs(60 * 60), "restraint.{key} must be at most 1h");
+            ensure!(window <= WINDOW_MAX, "restraint.{key} must be at most 1h");
+        }
+        for (word, section) in &self.channels {
+            let channel: Result<Channel, _> = word.parse();
+            channel.map_err(|error| anyhow!("restraint.channels.{word}: the channel {error}"))?;
+            let key = |key| format!("restraint.channels.{word}.{key}");
+            ensure!(
+                section.per_hour_max != Some(0),
+                "{} must be at least 1, or nobody is ever told",
+                key("per_hour_max")
+            );
+            ensure!(
+                section.window.is_none_or(|window| window <= WINDOW_MAX),
+                "{} must be at most 1h",
+                key("window")
+            );
         }
         Ok(())
     }
+}
+
+/// The steps that are written in the sections, as the policy and the channel.
+pub(super) fn steps_of<'a>(
+    everybody: &'a PolicySections,
+    tenants: &'a BTreeMap<String, PolicySections>,
+) -> impl Iterator<Item = (String, Channel)> + 'a {
+    let own = tenants.iter().map(|(name, sections)| (format!("tenants.{name}."), sections));
+    let all = own.chain([(String::new(), everybody)]);
+    all.flat_map(|(of, sections)| {
+        sections.policies.iter().flat_map(move |(name, section)| {
+            let policy = format!("{of}policies.{name}");
+            let channels = section.steps.iter().filter_map(|step| step.channel.parse().ok());
+            channels.map(move |channel| (policy.clone(), channel))
+        })
+    })
 }
 
 /// Reads the sections into policies.
@@ -189,10 +251,8 @@ impl PolicySection {
         ensure!(self.steps.len() <= STEPS_MAX, "has more than {STEPS_MAX} steps");
         let mut steps = Vec::with_capacity(self.steps.len());
         for (at, step) in self.steps.iter().enumerate() {
-            let channel = match step.channel.parse() {
-                Ok(channel @ (Channel::Push | Channel::Email)) => channel,
-                Ok(Channel::Live) | Err(_) => bail!("steps[{at}].channel must be push or email"),
-            };
+            let channel: Result<Channel, _> = step.channel.parse();
+            let channel = channel.map_err(|error| anyhow!("steps[{at}].channel {error}"))?;
             let unless: Result<Vec<_>, _> = step.unless.iter().map(|word| word.parse()).collect();
             let unless = unless.map_err(|error| anyhow!("steps[{at}].unless {error}"))?;
             steps.push(PolicyStep { channel, after: step.after, unless });

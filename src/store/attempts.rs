@@ -9,7 +9,7 @@ use super::{
     Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, batch_of, int, maybe_text, maybe_time,
     maybe_word, steps::Move, text, time, word,
 };
-use crate::domain::{Attempt, AttemptKind, Channel, DeviceId, Severity, Timestamp};
+use crate::domain::{Attempt, AttemptKind, DeviceId, Severity, Timestamp};
 
 impl Store {
     /// Keeps what providers answered. A final answer stays: a late one does not undo it. Answers of somebody who no
@@ -22,11 +22,11 @@ impl Store {
         let sql = format!(
             "UPDATE attempts SET state = batch.state, next_try_at_ms = batch.next_try_at_ms,
                  maybe_shown = CASE WHEN batch.is_held = 0 AND attempts.maybe_shown = 1 THEN 1 ELSE batch.maybe_shown END,
-                 reason = batch.reason, answered_at_ms = batch.answered_at_ms, tries = attempts.tries - batch.put_off
+                 reason = batch.reason, message_id = coalesce(batch.message_id, attempts.message_id), answered_at_ms = batch.answered_at_ms, tries = attempts.tries - batch.put_off
              FROM {} WHERE attempts.attempt_id = batch.attempt_id AND attempts.state NOT IN ('accepted', 'failed')",
             self.engine.rows(
-                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text, put_off bigint,
-                 is_held bigint, answered_at_ms bigint"
+                "attempt_id text, state text, next_try_at_ms bigint, maybe_shown bigint, reason text, message_id text,
+                 put_off bigint, is_held bigint, answered_at_ms bigint"
             )
         );
         sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
@@ -97,6 +97,7 @@ impl Answered<'_> {
             "next_try_at_ms": self.answer.next_try_at.map(Timestamp::as_millisecond),
             "maybe_shown": i64::from(self.answer.maybe_shown),
             "reason": self.answer.reason.as_deref().map(storable),
+            "message_id": self.answer.message_id.as_deref().map(storable),
             "put_off": i64::from(!self.answer.was_called),
             "is_held": i64::from(self.is_held), "answered_at_ms": self.at.as_millisecond(),
         })
@@ -110,7 +111,7 @@ fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = serde_json::Val
     };
     let key = moved.ask.key;
     attempts.iter().map(move |attempt| {
-        let shows = attempt.channel == Channel::Push && attempt.kind == AttemptKind::Alert;
+        let shows = attempt.channel.can_remove() && attempt.kind == AttemptKind::Alert;
         json!({
             "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(), "alert_id": key.alert.as_str(),
             "attempt_id": attempt.id.to_string(), "kind": attempt.kind.as_str(),
@@ -144,6 +145,7 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<Attempt, Failure> {
         maybe_shown: int(row, "maybe_shown")? == 1,
         reason: maybe_text(row, "reason")?,
         severity: maybe_word(row, "severity")?,
+        message_id: maybe_text(row, "message_id")?,
         created_at: time(row, "created_at_ms")?,
         answered_at: maybe_time(row, "answered_at_ms")?,
     })

@@ -315,7 +315,7 @@ impl Store {
                  due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
                  fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
                  expires_at_ms = excluded.expires_at_ms, stopped = NULL, absent = excluded.absent, held = NULL,
-                 told_push = 0, told_email = 0, sent = excluded.sent, sent_before = excluded.sent_before,
+                 sent = excluded.sent, sent_before = excluded.sent_before,
                  summarized = NULL, begun = 0",
             is_present("batch"),
             self.engine.rows(

@@ -42,6 +42,7 @@ macro_rules! writing {
     }};
 }
 
+mod addresses;
 mod alerts;
 mod attempts;
 mod audit;
@@ -96,6 +97,7 @@ use fault::fault_of;
 use place::Place;
 use writing::Writes;
 
+pub use addresses::Contact;
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
 pub use escalations::{Claim, EscalationKey};
@@ -106,7 +108,7 @@ pub use look::Look;
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::Said;
 pub use record::{NewAlert, RecordedBatch, RecordedRow};
-pub use registry::{ApiKeyInfo, Contact, KeyRights};
+pub use registry::{ApiKeyInfo, KeyRights};
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};

@@ -1,19 +1,11 @@
-//! Who there is: API keys of producers; users with their addresses and groups. Their devices are in `devices`.
+//! Who there is: API keys of producers; users and their groups. Their addresses are in `addresses`, their devices in
+//! `devices`.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Store, StoreError, batch_of, int, maybe_text, maybe_time, stored_name, text, time};
-use crate::domain::{GroupId, Secret, Tenant, Timestamp, UserId, UserKey};
-
-/// How a user can be written to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contact {
-    /// Their address.
-    pub email: Option<Secret>,
-    /// The language they read, as a BCP 47 tag.
-    pub locale: Option<String>,
-}
+use super::{Store, StoreError, batch_of, int, maybe_time, stored_name, text, time};
+use crate::domain::{GroupId, Tenant, Timestamp, UserId, UserKey};
 
 /// A producer's key, as far as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,36 +138,6 @@ impl Store {
         .await
     }
 
-    /// Makes a user known, if they are not, and replaces how they can be written to. A new address takes mail
-    /// again, whatever an older one answered.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn put_user(
-        &self,
-        user: &UserKey,
-        contact: &Contact,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        writing!(self, "put_user", |tx| {
-            sqlx::query(
-                "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms)
-                 VALUES ($1, $2, 0, 0, $3, $4, $5)
-                 ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale, named_only = 0,
-                     email_refused_at_ms = CASE WHEN users.email = excluded.email THEN users.email_refused_at_ms END",
-            )
-            .bind(user.tenant.as_str())
-            .bind(user.user.as_str())
-            .bind(contact.email.as_ref().map(Secret::expose))
-            .bind(contact.locale.as_deref())
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Refuses tokens of this user that were issued up to now, and returns up to when: the latest of all revocations.
     /// Makes the user known, because the refusal has to outlast the process that asked for it.
     ///
@@ -197,55 +159,6 @@ impl Store {
             .fetch_one(&mut **tx)
             .await?;
             time(&row, "sessions_revoked_at_ms")
-        })
-        .await
-    }
-
-    /// How a user can be written to; `None` for somebody unknown.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn contact(&self, user: &UserKey) -> Result<Option<Contact>, StoreError> {
-        self.in_time("contact", async {
-            let store = self;
-            let row = sqlx::query("SELECT email, locale FROM users WHERE tenant = $1 AND user_id = $2")
-                .bind(user.tenant.as_str())
-                .bind(user.user.as_str())
-                .fetch_optional(&store.read)
-                .await?;
-            row.map(|row| {
-                Ok(Contact {
-                    email: maybe_text(&row, "email")?.map(Secret::from),
-                    locale: maybe_text(&row, "locale")?,
-                })
-            })
-            .transpose()
-        })
-        .await
-    }
-
-    /// The address refused mail for good: none is sent to it until it is registered anew. Compare-and-swap on the
-    /// address (I7).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn suppress_email(
-        &self,
-        user: &UserKey,
-        address: &Secret,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        writing!(self, "suppress_email", |tx| {
-            let done = sqlx::query(
-                "UPDATE users SET email_refused_at_ms = $4 WHERE tenant = $1 AND user_id = $2 AND email = $3",
-            )
-            .bind(user.tenant.as_str())
-            .bind(user.user.as_str())
-            .bind(address.expose())
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
-            Ok(done.rows_affected() > 0)
         })
         .await
     }

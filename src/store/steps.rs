@@ -97,7 +97,7 @@ pub struct NewAttempt {
     pub kind: AttemptKind,
     /// By which channel.
     pub channel: Channel,
-    /// To which device.
+    /// To which device; none for the person's address.
     pub device: Option<DeviceId>,
     /// Which try this is, from 1.
     pub tries: u32,
@@ -112,8 +112,10 @@ pub struct Answer {
     pub state: AttemptState,
     /// Not before then, when it is to be tried again.
     pub next_try_at: Option<Timestamp>,
-    /// Whether it may be on the phone.
+    /// Whether it may be shown.
     pub maybe_shown: bool,
+    /// What the provider calls the message, once it took it.
+    pub message_id: Option<String>,
     /// What was said.
     pub reason: Option<String>,
     /// Whether the provider was called at all: a try that was put off before it does not count.
@@ -226,14 +228,11 @@ impl Store {
                 Ok(Some(mut walk)) => {
                     let ask = asks[locked.at];
                     // What an earlier walk of the same person is about to send counts for this one.
-                    let (push, mail) =
-                        lately.entry(&ask.key.user).or_insert((walk.push_lately, walk.email_lately));
-                    (walk.push_lately, walk.email_lately) = (*push, *mail);
+                    let lately = lately.entry(&ask.key.user).or_insert(walk.lately);
+                    walk.lately = *lately;
                     let decision = (ask.decide)(&walk);
-                    match decision.lately {
-                        Some((Channel::Push, now)) => *push = now,
-                        Some((Channel::Email, now)) => *mail = now,
-                        Some((Channel::Live, _)) | None => {}
+                    if let Some((channel, now)) = decision.lately {
+                        lately[channel] = now;
                     }
                     moves.push(Move { at: locked.at, ask, fence: locked.fence + 1, decision, walk });
                 }
@@ -318,7 +317,7 @@ impl Store {
     async fn lock_walks(&self, tx: &mut Tx, asks: &[&Ask<'_>], lock: String) -> Result<Vec<Locked>, Failure> {
         let sql = format!(
             "SELECT batch.place, e.round, e.opening, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
-                 e.expires_at_ms, e.stopped, e.held, e.told_push, e.told_email, e.summarized, e.sent_before
+                 e.expires_at_ms, e.stopped, e.held, e.summarized, e.sent_before
              FROM {} CROSS JOIN escalations e
              WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock}",
             self.engine.rows("place bigint, tenant text, user_id text, alert_id text")
@@ -402,7 +401,7 @@ impl Move<'_> {
         let now = self.ask.now;
         let (due_at, leased_until, pushed, stopped) = match &self.decision.act {
             Act::Attempt(attempts) => {
-                let pushed = attempts.iter().any(|attempt| attempt.channel == Channel::Push);
+                let pushed = attempts.iter().any(|attempt| attempt.channel.can_remove());
                 (Some(now), (now + lease).as_millisecond(), pushed, None)
             }
             Act::Hold(hold) => (Some(hold.until), 0, false, None),

@@ -70,17 +70,22 @@ pub(super) async fn read(
     round: u32,
     step: usize,
 ) -> Result<Bundle, Failure> {
-    let Some(held) = Held::for_summary(channel) else { return Ok(Bundle::default()) };
+    let held = Held::Summary(channel);
     if step > 0 {
-        let sql = format!(
-            "SELECT count(*) AS open FROM escalations WHERE tenant = $1 AND user_id || '' = $2 AND {told} = $3 AND {told} > 0
-                 AND (stopped IS NULL OR stopped IN ('exhausted', 'acknowledged'))",
-            told = told_column(channel)
-        );
-        let row = of_user(sqlx::query(AssertSqlSafe(sql)), &key.user)
-            .bind(i64::from(round))
-            .fetch_one(&mut **tx)
-            .await?;
+        let row = of_user(
+            sqlx::query(
+                "SELECT count(e.alert_id) AS open FROM told t LEFT JOIN escalations e
+                     ON e.tenant = t.tenant AND e.user_id = t.user_id AND e.alert_id = t.alert_id
+                     AND e.opened_at_ms = t.opened_at_ms AND (e.stopped IS NULL OR e.stopped IN ('exhausted', 'acknowledged'))
+                 WHERE t.tenant = $1 AND t.user_id || '' = $2 AND t.channel = $3 AND t.summary_round = $4
+                     AND t.summary_round > 0",
+            ),
+            &key.user,
+        )
+        .bind(channel.as_str())
+        .bind(i64::from(round))
+        .fetch_one(&mut **tx)
+        .await?;
         return Ok(Bundle { open: int(&row, "open")? as u64, ..Bundle::default() });
     }
     let counts = of_user(
@@ -233,7 +238,7 @@ impl Store {
         channel: Channel,
         round: u32,
     ) -> Result<(), Failure> {
-        let Some(held) = Held::for_summary(channel) else { return Ok(()) };
+        let held = Held::Summary(channel);
         of_user(
             sqlx::query(
                 "UPDATE escalations SET bundled_round = $4, begun = 1,
@@ -266,7 +271,7 @@ impl Store {
     ) -> Result<(), Failure> {
         const COUNTED: &str =
             "tenant = $1 AND user_id || '' = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL";
-        let Some(held) = Held::for_summary(channel) else { return Ok(()) };
+        let held = Held::Summary(channel);
         let notes = format!(
             "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
              SELECT tenant, user_id, alert_id, $5, $6 FROM escalations WHERE {COUNTED}"
@@ -278,14 +283,16 @@ impl Store {
             .bind(told.note.clone())
             .execute(&mut **tx)
             .await?;
+        if told.reached {
+            self.write_told(tx, key, channel, round).await?;
+        }
         let go_on = match told.reached {
             // As after an accepted attempt: the next step waits its turn. After the last, what is on a phone stays
             // until it expires.
             true => format!(
-                "{} = $4, step_due_at_ms = $5 + coalesce(held_after_ms, 0),
+                "step_due_at_ms = $5 + coalesce(held_after_ms, 0),
                  due_at_ms = CASE WHEN held_after_ms IS NOT NULL THEN $5 + held_after_ms WHEN pushed = 1 THEN expires_at_ms END,
                  stopped = CASE WHEN held_after_ms IS NULL AND pushed = 0 THEN '{}' END",
-                told_column(channel),
                 StopReason::Exhausted
             ),
             // What it told nobody of is taken back with their next step, which is now.
@@ -320,7 +327,33 @@ impl Store {
         }
     }
 
-    /// Has the summary pushes of these people looked at: what they told of may all be seen now. After the walks
+    /// Notes that a summary told of the walks that it counted in.
+    async fn write_told(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        channel: Channel,
+        round: u32,
+    ) -> Result<(), Failure> {
+        of_user(
+            sqlx::query(
+                "INSERT INTO told (tenant, user_id, alert_id, channel, opened_at_ms, summary_round)
+                 SELECT tenant, user_id, alert_id, $5, opened_at_ms, $4 FROM escalations
+                 WHERE tenant = $1 AND user_id || '' = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL
+                 ON CONFLICT (tenant, user_id, alert_id, channel) DO UPDATE SET
+                     opened_at_ms = excluded.opened_at_ms, summary_round = excluded.summary_round",
+            ),
+            &key.user,
+        )
+        .bind(Held::Summary(channel).as_str())
+        .bind(i64::from(round))
+        .bind(channel.as_str())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Has these people's summaries looked at that can be taken away: what they told of may all be seen now. After the walks
     /// themselves are stopped, so that nobody who holds a summary waits for whoever is here.
     pub(super) async fn wake_summaries<'a>(
         &self,
@@ -328,21 +361,25 @@ impl Store {
         users: impl Iterator<Item = &'a UserKey>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let Some(summary) = AlertId::summary_by(Channel::Push) else { return Ok(()) };
+        let summaries = Channel::ALL.into_iter().filter(|channel| channel.can_remove());
+        let summaries: Vec<AlertId> = summaries.filter_map(AlertId::summary_by).collect();
         let keys: Vec<_> = users
-            .map(|user| json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str()}))
+            .flat_map(|user| {
+                summaries.iter().map(move |summary| {
+                    json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": summary.as_str()})
+                })
+            })
             .collect();
         let sql = format!(
             "UPDATE escalations SET due_at_ms = $2 FROM {}
              WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
-                 AND escalations.alert_id = $3 AND escalations.pushed = 1 AND escalations.step > 0
+                 AND escalations.alert_id = batch.alert_id AND escalations.pushed = 1 AND escalations.step > 0
                  AND escalations.stopped IS NULL AND escalations.due_at_ms > $2",
-            self.engine.rows("tenant text, user_id text")
+            self.engine.rows("tenant text, user_id text, alert_id text")
         );
         sqlx::query(AssertSqlSafe(sql))
             .bind(batch_of(keys)?)
             .bind(now.as_millisecond())
-            .bind(summary.as_str().to_owned())
             .execute(&mut **tx)
             .await?;
         Ok(())
@@ -353,13 +390,6 @@ impl Store {
 pub(super) fn lock_of(user: &UserKey) -> i64 {
     let name = format!("{}/{}", user.tenant, user.user);
     PERSON_LOCKS << 32 | i64::from(crc32fast::hash(name.as_bytes()))
-}
-
-fn told_column(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Push => "told_push",
-        Channel::Email | Channel::Live => "told_email",
-    }
 }
 
 type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;

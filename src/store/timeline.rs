@@ -218,11 +218,20 @@ impl Store {
             .fetch_all(&store.read)
             .await?;
             let walks = ask(
-                "SELECT e.held AS held, count(*) AS people, count(CASE WHEN e.told_push > 0 THEN 1 END) AS push,
-                     count(CASE WHEN e.told_email > 0 THEN 1 END) AS email
+                "SELECT e.held AS held, count(*) AS people
                  FROM inbox i LEFT JOIN escalations e
                      ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
                  WHERE i.tenant = $1 AND i.alert_id = $2 GROUP BY e.held ORDER BY e.held",
+            )
+            .fetch_all(&store.read)
+            .await?;
+            let told = ask(
+                "SELECT t.channel AS channel, count(*) AS people
+                 FROM inbox i LEFT JOIN escalations e
+                     ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
+                 LEFT JOIN told t ON t.tenant = i.tenant AND t.user_id = i.user_id AND t.alert_id = i.alert_id
+                     AND t.opened_at_ms = e.opened_at_ms
+                 WHERE i.tenant = $1 AND i.alert_id = $2 GROUP BY t.channel ORDER BY t.channel",
             )
             .fetch_all(&store.read)
             .await?;
@@ -238,12 +247,10 @@ impl Store {
             for row in &attempts {
                 counts.attempts.push((word(row, "channel")?, word(row, "state")?, count(row, "people")?));
             }
-            for (channel, column) in [(Channel::Push, "push"), (Channel::Email, "email")] {
-                let mut people = 0;
-                for row in &walks {
-                    people += count(row, column)?;
+            for row in &told {
+                if maybe_text(row, "channel")?.is_some() {
+                    counts.in_summary.push((word(row, "channel")?, count(row, "people")?));
                 }
-                counts.in_summary.extend((people > 0).then_some((channel, people)));
             }
             for row in &walks {
                 if maybe_text(row, "held")?.is_some() {
@@ -360,7 +367,12 @@ fn entries_of(attempt: &Attempt) -> Vec<TimelineEntry> {
     let what = format!("{} {}{to}", attempt.channel, attempt.kind);
     let begun =
         TimelineEntry { at: attempt.created_at, what: format!("{what}: attempt {} begun", attempt.id) };
-    let reason = attempt.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = attempt
+        .reason
+        .as_deref()
+        .or(attempt.message_id.as_deref())
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
     let answer = match attempt.state {
         AttemptState::Accepted => format!("{what}: accepted by the provider{reason}"),
         AttemptState::Failed => format!("{what}: failed{reason}"),

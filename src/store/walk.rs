@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     EscalationKey, Failure, Tx,
+    addresses::{Kept, kept_of},
     attempts::{attempt_of, small},
     devices::device_of,
     dialect::Engine,
@@ -15,7 +16,7 @@ use super::{
     text, time, word,
 };
 use crate::domain::{
-    Channel, Device, Progress, Reach, Secret, Severity, StopReason, UserId,
+    Channel, Device, PerChannel, Progress, Secret, Severity, StopReason, Timestamp, UserId,
     restraint::{Held, Lately},
 };
 
@@ -34,34 +35,22 @@ pub struct Walk {
     pub content: Arc<str>,
     /// The user's devices.
     pub devices: Vec<Device>,
-    /// Their address, if it takes mail.
-    pub email: Option<Secret>,
+    /// Where they can be written to by the channels that go to an address, as far as it takes messages.
+    pub addresses: PerChannel<Option<Secret>>,
     /// The language they read, as a BCP 47 tag.
     pub locale: Option<String>,
     /// What their badge shows.
     pub unread: u64,
     /// What they want; opaque here.
     pub preferences: Option<String>,
-    /// What they were pushed lately.
-    pub push_lately: Lately,
-    /// What they were mailed lately.
-    pub email_lately: Lately,
+    /// What they got lately.
+    pub lately: PerChannel<Lately>,
     /// Why it waited, if it did.
     pub held: Option<Held>,
     /// Who saw it first, when that stops it for all.
     pub taken_by: Option<UserId>,
     /// What a summary tells of; none for the walk of one alert.
     pub bundle: Option<Bundle>,
-}
-
-impl Walk {
-    /// By what the user can be reached.
-    pub fn reach(&self) -> Reach {
-        Reach {
-            devices: self.devices.iter().map(|device| device.id.clone()).collect(),
-            email: self.email.is_some(),
-        }
-    }
 }
 
 /// Reads the walks with these rows, in their order, with one statement for each kind of thing. `None`: its alert is gone.
@@ -92,15 +81,23 @@ pub(super) async fn read_walks(
     let alerts = fetch(tx, alerts, &batch, rows.len()).await?;
     let attempts = fetch(tx, attempts, &batch, rows.len()).await?;
     let devices = fetch(tx, devices, &batch, rows.len()).await?;
+    let told = fetch(tx, told(&batch_rows), &batch, rows.len()).await?;
     let people = fetch(tx, people(&batch_rows), &batch, rows.len()).await?;
+    let addresses = fetch(tx, addresses(&batch_rows), &batch, rows.len()).await?;
     let mut walks = Vec::with_capacity(rows.len());
     for (place, (key, row)) in rows.iter().enumerate() {
         let about = match key.alert.summary() {
             Some(channel) => read_summary(tx, key, channel, row).await.map(Some),
             None => alerts[place].first().map(|alert| about_alert(&key.user.user, alert, row)).transpose(),
         };
-        let parts = (&*attempts[place], &*devices[place], people[place].first());
-        walks.push(about.and_then(|about| about.map(|about| walk_of(row, about, parts)).transpose()));
+        let parts = Parts {
+            attempts: &attempts[place],
+            devices: &devices[place],
+            told: &told[place],
+            person: &people[place],
+            addresses: &addresses[place],
+        };
+        walks.push(about.and_then(|about| about.map(|about| walk_of(row, about, &parts)).transpose()));
     }
     Ok(walks)
 }
@@ -116,29 +113,31 @@ async fn fetch(tx: &mut Tx, sql: String, batch: &str, walks: usize) -> Result<Ve
     Ok(rows)
 }
 
-fn walk_of(
-    row: &AnyRow,
-    about: About,
-    (attempts, devices, person): (&[AnyRow], &[AnyRow], Option<&AnyRow>),
-) -> Result<Walk, Failure> {
-    let person = person.map(person_of).transpose()?.unwrap_or_default();
+/// The rows of one walk.
+struct Parts<'a> {
+    attempts: &'a [AnyRow],
+    devices: &'a [AnyRow],
+    told: &'a [AnyRow],
+    person: &'a [AnyRow],
+    addresses: &'a [AnyRow],
+}
+
+fn walk_of(row: &AnyRow, about: About, parts: &Parts<'_>) -> Result<Walk, Failure> {
+    let person = person_of(parts.person, parts.addresses)?;
+    let opened_at = time(row, "opened_at_ms")?;
     let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
     let stopped: Option<StopReason> = stopped.map_err(|_| Failure::Unreadable("stopped"))?;
     let held = maybe_text(row, "held")?.map(|word| word.parse()).transpose();
-    let told = |column, channel| Ok::<_, Failure>((int(row, column)? > 0).then_some(channel));
     let progress = Progress {
         stopped: stopped.or(about.stopped),
-        opened_at: time(row, "opened_at_ms")?,
+        opened_at,
         expires_at: time(row, "expires_at_ms")?,
         round: small(row, "round")?,
         opening: small(row, "opening")?,
         step: small(row, "step")? as usize,
         step_due_at: time(row, "step_due_at_ms")?,
-        attempts: attempts.iter().map(attempt_of).collect::<Result<_, _>>()?,
-        told_by: [told("told_push", Channel::Push)?, told("told_email", Channel::Email)?]
-            .into_iter()
-            .flatten()
-            .collect(),
+        attempts: parts.attempts.iter().map(attempt_of).collect::<Result<_, _>>()?,
+        told_by: told_by(parts.told, opened_at)?,
         summarized: maybe_word(row, "summarized")?,
         sent_before: maybe_word(row, "sent_before")?,
     };
@@ -148,13 +147,12 @@ fn walk_of(
         policy_shown: about.policy,
         severity: about.severity,
         content: about.content,
-        devices: devices.iter().map(device_of).collect::<Result<_, _>>()?,
-        email: person.email,
+        devices: parts.devices.iter().map(device_of).collect::<Result<_, _>>()?,
+        addresses: person.addresses,
         locale: person.locale,
         unread: person.unread,
         preferences: person.preferences,
-        push_lately: person.push,
-        email_lately: person.mail,
+        lately: person.lately,
         held: held.map_err(|_| Failure::Unreadable("held"))?,
         taken_by: about.taken_by,
         bundle: about.bundle,
@@ -214,45 +212,76 @@ fn about_alert(user: &UserId, alert: &AnyRow, row: &AnyRow) -> Result<About, Fai
 
 #[derive(Default)]
 struct StoredPerson {
-    email: Option<Secret>,
+    addresses: PerChannel<Option<Secret>>,
     locale: Option<String>,
     unread: u64,
     preferences: Option<String>,
-    push: Lately,
-    mail: Lately,
+    lately: PerChannel<Lately>,
 }
 
+/// The summaries that told of a walk.
+fn told(batch_rows: &str) -> String {
+    format!(
+        "SELECT batch.place, t.channel, t.opened_at_ms FROM {batch_rows} CROSS JOIN told t
+         WHERE t.tenant = batch.tenant AND t.user_id = batch.user_id AND t.alert_id = batch.alert_id"
+    )
+}
+
+/// A channel that this version does not know was told by a newer one; nothing asks for it here.
+fn told_by(rows: &[AnyRow], opened_at: Timestamp) -> Result<Vec<Channel>, Failure> {
+    let mut channels = Vec::with_capacity(rows.len());
+    for row in rows {
+        if time(row, "opened_at_ms")? == opened_at {
+            channels.extend(text(row, "channel")?.parse::<Channel>().ok());
+        }
+    }
+    channels.sort();
+    Ok(channels)
+}
+
+/// The person, in as many rows as there are channels by which they got something.
 fn people(batch_rows: &str) -> String {
     format!(
         "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
-             p.window_began_ms AS push_window, p.sent AS push_sent, p.hour_began_ms AS push_hour, p.sent_in_hour AS push_in_hour,
-             e.window_began_ms AS mail_window, e.sent AS mail_sent, e.hour_began_ms AS mail_hour, e.sent_in_hour AS mail_in_hour
+             l.channel, l.window_began_ms, l.sent, l.hour_began_ms, l.sent_in_hour
          FROM {batch_rows} CROSS JOIN users u
-         LEFT JOIN lately p ON p.tenant = u.tenant AND p.user_id = u.user_id AND p.channel = 'push'
-         LEFT JOIN lately e ON e.tenant = u.tenant AND e.user_id = u.user_id AND e.channel = 'email'
+         LEFT JOIN lately l ON l.tenant = u.tenant AND l.user_id = u.user_id
          WHERE u.tenant = batch.tenant AND u.user_id = batch.user_id"
     )
 }
 
-fn person_of(row: &AnyRow) -> Result<StoredPerson, Failure> {
-    let refused = maybe_int(row, "email_refused_at_ms")?.is_some();
+fn addresses(batch_rows: &str) -> String {
+    format!(
+        "SELECT batch.place, a.channel, a.address, a.refused_at_ms FROM {batch_rows} CROSS JOIN addresses a
+         WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id"
+    )
+}
+
+fn person_of(rows: &[AnyRow], addresses: &[AnyRow]) -> Result<StoredPerson, Failure> {
+    let Some(row) = rows.first() else { return Ok(StoredPerson::default()) };
+    let addresses = kept_of(addresses, row)?.map(|kept| kept.and_then(Kept::usable));
+    let mut lately = PerChannel::default();
+    for row in rows {
+        let channel = maybe_text(row, "channel")?.and_then(|word| word.parse::<Channel>().ok());
+        if let Some(channel) = channel {
+            lately[channel] = lately_of(row)?;
+        }
+    }
     Ok(StoredPerson {
-        email: maybe_text(row, "email")?.filter(|_| !refused).map(Secret::from),
+        addresses,
         locale: maybe_text(row, "locale")?,
         unread: int(row, "unread")? as u64,
         preferences: maybe_text(row, "preferences")?,
-        push: lately_of(row, ["push_window", "push_sent", "push_hour", "push_in_hour"])?,
-        mail: lately_of(row, ["mail_window", "mail_sent", "mail_hour", "mail_in_hour"])?,
+        lately,
     })
 }
 
-fn lately_of(row: &AnyRow, [window, sent, hour, in_hour]: [&'static str; 4]) -> Result<Lately, Failure> {
-    let count =
-        |column| Ok::<_, Failure>(maybe_int(row, column)?.unwrap_or(0).clamp(0, i64::from(u32::MAX)) as u32);
+fn lately_of(row: &AnyRow) -> Result<Lately, Failure> {
+    let count = |column| Ok::<_, Failure>(int(row, column)?.clamp(0, i64::from(u32::MAX)) as u32);
     Ok(Lately {
-        window_began: maybe_time(row, window)?,
-        sent: count(sent)?,
-        hour_began: maybe_time(row, hour)?,
-        sent_in_hour: count(in_hour)?,
+        window_began: maybe_time(row, "window_began_ms")?,
+        sent: count("sent")?,
+        hour_began: maybe_time(row, "hour_began_ms")?,
+        sent_in_hour: count("sent_in_hour")?,
     })
 }

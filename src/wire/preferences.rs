@@ -14,11 +14,11 @@ use jiff::{
     civil::{Time, Weekday},
     tz::TimeZone,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::alert::InvalidAlert;
 use crate::domain::{
-    Channel,
+    Channel, PerChannel,
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
 };
 
@@ -42,31 +42,45 @@ pub struct PreferencesV1 {
     pub quiet: QuietV1,
 }
 
-/// Yes or no for each channel that can be turned off. The inbox cannot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ChannelsV1 {
-    /// Their devices.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub push: Option<bool>,
-    /// Their mailbox.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<bool>,
-}
+/// Yes or no for each channel, as an object of their words. The inbox cannot be turned off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChannelsV1(PerChannel<Option<bool>>);
 
 impl ChannelsV1 {
+    /// Says whether something is wanted by a channel.
+    pub fn set(&mut self, channel: Channel, wanted: bool) {
+        self.0[channel] = Some(wanted);
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     fn off(self) -> BTreeSet<Channel> {
-        let by = [(Channel::Push, self.push), (Channel::Email, self.email)];
-        by.into_iter().filter(|(_, wanted)| *wanted == Some(false)).map(|(channel, _)| channel).collect()
+        self.0.iter().filter(|(_, wanted)| **wanted == Some(false)).map(|(channel, _)| channel).collect()
     }
 
     fn without(off: &BTreeSet<Channel>) -> Self {
-        let say = |channel| off.contains(&channel).then_some(false);
-        Self { push: say(Channel::Push), email: say(Channel::Email) }
+        Self(PerChannel::of(|channel| off.contains(&channel).then_some(false)))
+    }
+}
+
+impl Serialize for ChannelsV1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let said = self.0.iter().filter_map(|(channel, wanted)| Some((channel.as_str(), (*wanted)?)));
+        serializer.collect_map(said)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChannelsV1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut channels = PerChannel::default();
+        for (word, wanted) in BTreeMap::<String, Option<bool>>::deserialize(deserializer)? {
+            let channel: Result<Channel, _> = word.parse();
+            let channel = channel.map_err(|_| D::Error::unknown_field(&word, Channel::WORDS))?;
+            channels[channel] = wanted;
+        }
+        Ok(Self(channels))
     }
 }
 

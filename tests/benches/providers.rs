@@ -20,9 +20,7 @@ use tokio::{
     runtime::Builder,
 };
 use watchbell::domain::Secret;
-use watchbell_fallback::provider::{
-    ApnsAuth, EmailConfig, EmailSender as _, EmailTls, PushSender as _, SmtpSender,
-};
+use watchbell_fallback::channel::{ApnsAuth, EmailConfig, EmailTls, PushSender as _, SmtpSender};
 
 use bed::{Bed, TOKEN, mail, now, push};
 
@@ -73,7 +71,7 @@ fn main() {
     let mails = median(|| {
         sender.block_on(async {
             for n in 0..MAILS {
-                smtp.send(&mail("ana@watchbell.test", &format!("alert-{n}")), now()).await.unwrap();
+                smtp.send_mail(&mail("ana@watchbell.test", &format!("alert-{n}")), now()).await.unwrap();
             }
         });
     });

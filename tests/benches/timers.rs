@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
+        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
         policy::Policies, restraint::Restraint,
     },
     runtime::{Clock, config::FallbackConfig},
     store::{NewAlert, ROWS_PER_COMMIT_MAX, Store},
 };
 use watchbell_fallback::{
-    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
-    provider::{Accepted, PushContent, PushJob, PushSender, SendError},
+    Chance, Channels, Fallback, Guard, Rates, Withdrawals,
+    channel::{Accepted, PushChannel, PushContent, PushJob, PushSender, SendError},
 };
 use watchbell_tests::until::until;
 
@@ -105,18 +105,15 @@ async fn main() -> anyhow::Result<()> {
     let measured = Arc::new(Measured::default());
     // Some people get several; none is to wait for others.
     let mut restraint = Restraint::default();
-    restraint.push.window = Duration::ZERO;
+    restraint[Channel::Push].window = Duration::ZERO;
     let fallback = Fallback {
         broker: EmbeddedBroker::open(None)?,
         store: store.clone(),
         policies: Arc::new(Policies::with_defaults(BTreeMap::new())),
-        providers: Arc::new(Providers {
-            push: HashMap::from([(
-                PushService::Apns,
-                Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>,
-            )]),
-            ..Providers::default()
-        }),
+        channels: Arc::new(Channels::default().with(Arc::new(PushChannel::new(HashMap::from([(
+            PushService::Apns,
+            Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>,
+        )]))))),
         guard: Arc::new(Guard::new(FallbackConfig::default().in_flight_max)),
         steps: Arc::default(),
         withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),

@@ -15,6 +15,7 @@
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
+//! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `plans.rs` `plans/` | what a statement reads does not grow with what is behind it (I15) |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
@@ -46,6 +47,7 @@ macro_rules! on_both_engines {
 }
 
 mod bed;
+mod channels;
 mod crashes;
 mod expansions;
 mod history;

@@ -421,7 +421,16 @@ fn a_configuration_is_checked_before_it_runs() {
     .unwrap();
     let (ok, said) = run(&["config", "check"], &[]);
     assert!(!ok, "{said}");
-    assert_says(&said, &["policies.page: steps[0].channel must be push or email"]);
+    assert_says(&said, &["policies.page: steps[0].channel must be one of push, email"]);
+    // A channel that exists, and that nobody has set up.
+    std::fs::write(
+        dir.path().join("watchbell.toml"),
+        "[policies.page]\nsteps = [{channel = \"email\", after = \"1s\"}]\n",
+    )
+    .unwrap();
+    let (ok, said) = run(&["config", "check"], &[]);
+    assert!(!ok, "{said}");
+    assert_says(&said, &["policies.page has a step by email, which is not configured: add [email]"]);
 }
 
 #[tokio::test]

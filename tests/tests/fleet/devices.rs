@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use watchbell_fallback::provider::VapidKey;
+use watchbell_fallback::channel::VapidKey;
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
     session::Frames as _,

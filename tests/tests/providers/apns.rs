@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use watchbell::domain::Secret;
-use watchbell_fallback::provider::{ApnsAuth, Disposition, PushContent, PushSender as _, SendError};
+use watchbell_fallback::channel::{ApnsAuth, Disposition, PushContent, PushSender as _, SendError};
 
 use crate::bed::{Bed, TOKEN, alert, now, once, push, push_to, told, withdrawal};
 
@@ -191,7 +191,7 @@ async fn the_longest_texts_fit() {
     for (id, unit) in
         [("ascii", "x"), ("umlauts", "ü"), ("emoji", "👩\u{200d}👩\u{200d}👧"), ("quotes", "\"\\\n")]
     {
-        let content = PushContent::Alert(watchbell_fallback::provider::AlertContent {
+        let content = PushContent::Alert(watchbell_fallback::channel::AlertContent {
             title: unit.repeat(2_000),
             body: Some(unit.repeat(10_000)),
             ..alert(id)

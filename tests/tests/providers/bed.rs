@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::domain::{Secret, Severity};
-use watchbell_fallback::provider::{
+use watchbell_fallback::channel::{
     AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
     PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, VapidKey, WebPushConfig,
     WebPushSender,

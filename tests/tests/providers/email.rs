@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use watchbell::{domain::Secret, wire::unsubscribe::Unsubscribe};
-use watchbell_fallback::provider::{Disposition, EmailSender as _, SendError, SmtpSender};
+use watchbell_fallback::channel::{Disposition, SendError, SmtpSender};
 
 use crate::bed::{Bed, mail, now, told};
 
@@ -32,7 +32,7 @@ async fn every_reply_of_a_relay_has_its_consequence() {
         // A relay asks for credentials once a connection, so each row has its own.
         let sender = bed.email();
         bed.faults(json!({"email": [{"status": status, "reason": text, "count": 1}]})).await;
-        told(text, sender.send(&mail("ana@watchbell.test", "x"), now()).await, code, text);
+        told(text, sender.send_mail(&mail("ana@watchbell.test", "x"), now()).await, code, text);
     }
     assert!(bed.arrivals().await.is_empty());
     bed.stop().await;
@@ -43,10 +43,10 @@ async fn a_reply_that_never_came_is_ambiguous_and_the_repetition_is_the_same_mai
     let bed = Bed::start().await;
     let (sender, job) = (bed.email(), mail("ana@watchbell.test", "x"));
     bed.faults(json!({"email": [{"drop": "after", "count": 1}]})).await;
-    let error = sender.send(&job, now()).await.unwrap_err();
+    let error = sender.send_mail(&job, now()).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
     assert_eq!(error.disposition(), Disposition::Retry { wait_min: std::time::Duration::ZERO });
-    sender.send(&job, now()).await.unwrap();
+    sender.send_mail(&job, now()).await.unwrap();
     let arrivals = bed.arrivals().await;
     assert_eq!((arrivals.len(), &arrivals[0]["copies"]), (1, &json!(2)), "the same Message-ID");
     bed.stop().await;
@@ -58,7 +58,7 @@ async fn a_mail_can_be_unsubscribed_threaded_and_not_injected() {
     let mut job = mail("ana@watchbell.test", "x");
     job.locale = Some("de".into());
     job.content.title = "Disk\r\nBcc: eve@evil.test\r\n\r\nis full\u{2028}".into();
-    bed.email().send(&job, now()).await.unwrap();
+    bed.email().send_mail(&job, now()).await.unwrap();
     let arrivals = bed.arrivals().await;
     assert_eq!(arrivals.len(), 1, "nobody else got one");
     let headers = &arrivals[0]["headers"];
@@ -82,7 +82,7 @@ async fn connections_are_kept() {
     let bed = Bed::start().await;
     let sender: SmtpSender = bed.email();
     for n in 0..10 {
-        sender.send(&mail("ana@watchbell.test", &format!("a-{n}")), now()).await.unwrap();
+        sender.send_mail(&mail("ana@watchbell.test", &format!("a-{n}")), now()).await.unwrap();
     }
     let arrivals = bed.arrivals().await;
     assert_eq!(arrivals.len(), 10);

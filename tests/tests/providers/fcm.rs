@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 use watchbell::domain::Secret;
-use watchbell_fallback::provider::{Disposition, PushSender as _};
+use watchbell_fallback::channel::{Disposition, PushSender as _};
 
 use crate::bed::{Bed, TOKEN, now, push, push_to, told, withdrawal};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use watchbell_fallback::provider::{Disposition, PushContent, PushSender as _};
+use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _};
 
 use crate::bed::{Bed, alert, now, once, push_to, told, withdrawal};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use watchbell::domain::{Alert, ReceiptState, Severity, Status, preferences::Preferences};
 use watchbell::wire::preferences::PreferencesV1;
-use watchbell_fallback::provider::{Accepted, SendError};
+use watchbell_fallback::channel::{Accepted, SendError};
 
 use super::world::{DAY, Sent, What, World, alert, secs, unreachable};
 

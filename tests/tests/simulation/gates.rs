@@ -9,7 +9,7 @@ use watchbell::domain::{
     Alert, Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, Severity,
     device::DEVICES_PER_USER_MAX,
 };
-use watchbell_fallback::provider::{Accepted, Blame, SendError};
+use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
 
 use super::{
     bed::Bed,
@@ -26,10 +26,12 @@ fn critical(id: &str) -> Alert {
 
 async fn world_at(bed: &Bed) -> anyhow::Result<World> {
     let mut world = World::new().await?;
-    let providers = Arc::get_mut(&mut world.fallback.providers).expect("nobody sends yet");
-    providers.push.insert(PushService::Apns, Arc::new(InRealTime(bed.apns())));
-    providers.push.insert(PushService::Fcm, Arc::new(InRealTime(bed.fcm(false))));
-    providers.push.insert(PushService::WebPush, Arc::new(InRealTime(bed.webpush())));
+    let services: [(PushService, Arc<dyn PushSender>); 3] = [
+        (PushService::Apns, Arc::new(InRealTime(bed.apns()))),
+        (PushService::Fcm, Arc::new(InRealTime(bed.fcm(false)))),
+        (PushService::WebPush, Arc::new(InRealTime(bed.webpush()))),
+    ];
+    world.push_by(services);
     Ok(world)
 }
 

@@ -10,11 +10,11 @@ use watchbell::broker::{
     embedded::EmbeddedBroker,
 };
 use watchbell::domain::{
-    AlertId, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
+    AlertId, Channel, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
 };
 use watchbell_fallback::{
     Withdrawals,
-    provider::{Accepted, SendError},
+    channel::{Accepted, SendError},
 };
 use watchbell_tests::until::until;
 
@@ -410,7 +410,7 @@ async fn a_withdrawal_is_for_what_was_pushed_and_once_a_device() -> anyhow::Resu
 async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() -> anyhow::Result<()> {
     const ALERTS: usize = 150;
     let mut restraint = Restraint::default();
-    (restraint.push.window, restraint.push.per_hour_max) = (Duration::ZERO, u32::MAX);
+    (restraint[Channel::Push].window, restraint[Channel::Push].per_hour_max) = (Duration::ZERO, u32::MAX);
     let mut world = World::with(Policies::with_defaults(BTreeMap::new()), restraint).await?;
     // Longer than the slowest machine takes to claim and step them.
     world.fallback.withdrawals = Arc::new(Withdrawals::gathering_for(secs(3)));

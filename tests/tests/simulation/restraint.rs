@@ -7,7 +7,7 @@ use watchbell::domain::{
     policy::{GroupRule, Policies, PolicySet, Unless},
     restraint::Restraint,
 };
-use watchbell_fallback::{Rates, provider::Accepted};
+use watchbell_fallback::{Rates, channel::Accepted};
 
 use super::world::{BEGIN, DAY, Sent, What, World, alert, secs};
 
@@ -268,7 +268,7 @@ async fn a_policy_of_its_own_is_walked_as_it_says() -> anyhow::Result<()> {
     let group = GroupRule::FirstStopsAll;
     let steps = vec![
         step(Channel::Push, 10, &[]),
-        step(Channel::Email, 60, &[Unless::Pushed]),
+        step(Channel::Email, 60, &[Unless::Told(Channel::Push)]),
         step(Channel::Push, 60, &[]),
     ];
     let by_name = BTreeMap::from([("page".to_owned(), Policy { steps, group, ..Policy::default() })]);

@@ -9,7 +9,7 @@ use watchbell::domain::{
     Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
 };
 use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
-use watchbell_fallback::provider::{Accepted, PushJob, PushSender, SendError};
+use watchbell_fallback::channel::{Accepted, PushJob, PushSender, PushTarget, SendError};
 
 use super::{
     bed::{Bed, TOKEN},
@@ -25,17 +25,19 @@ impl<S: PushSender> PushSender for InRealTime<S> {
         self.0.send(job, Timestamp::now()).await
     }
 
-    fn authority(&self, job: &PushJob) -> Option<String> {
-        self.0.authority(job)
+    fn authority(&self, target: &PushTarget) -> Option<String> {
+        self.0.authority(target)
     }
 }
 
 /// Ana's phone, at the simulator.
 async fn world_with(bed: &Bed, service: PushService) -> anyhow::Result<World> {
     let mut world = World::new().await?;
-    let providers = Arc::get_mut(&mut world.fallback.providers).expect("nobody sends yet");
-    providers.push.insert(PushService::Apns, Arc::new(InRealTime(bed.apns())));
-    providers.push.insert(PushService::Fcm, Arc::new(InRealTime(bed.fcm(false))));
+    let services: [(PushService, Arc<dyn PushSender>); 2] = [
+        (PushService::Apns, Arc::new(InRealTime(bed.apns()))),
+        (PushService::Fcm, Arc::new(InRealTime(bed.fcm(false)))),
+    ];
+    world.push_by(services);
     register(&world, service).await?;
     Ok(world)
 }

@@ -14,17 +14,20 @@ use uuid::Uuid;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Alert, AlertId, Audience, Device, DeviceId, GroupRule, PushEnvironment, PushService, Receipt,
-        ReceiptState, Secret, Severity, Status, Tenant, UserId, UserKey, device::DEVICES_PER_USER_MAX,
-        policy::Policies, restraint::Restraint,
+        Alert, AlertId, Audience, Channel, Device, DeviceId, GroupRule, PushEnvironment, PushService,
+        Receipt, ReceiptState, Secret, Severity, Status, Tenant, UserId, UserKey,
+        device::DEVICES_PER_USER_MAX, policy::Policies, restraint::Restraint,
     },
     runtime::{Clock, config::FallbackConfig},
     store::{Claim, Contact, NewAlert, Recipient, Store, StoreConfig},
     wire::{content_of, stored::stored_alert},
 };
 use watchbell_fallback::{
-    Chance, Fallback, Guard, Providers, Rates, Withdrawals,
-    provider::{Accepted, EmailJob, EmailSender, PushContent, PushJob, PushSender, SendError},
+    Chance, Channels, Fallback, Guard, Rates, Withdrawals,
+    channel::{
+        Accepted, ChannelSender, Job, Message, NotConfigured, Provider, PushChannel, PushContent, PushJob,
+        PushSender, SendError,
+    },
 };
 use watchbell_tests::scratch::Scratch;
 
@@ -94,19 +97,14 @@ impl World {
             during: Mutex::default(),
         });
         let push = |service| (service, Arc::new(Phones(service, script.clone())) as Arc<dyn PushSender>);
-        let providers = Providers {
-            push: HashMap::from([
-                push(PushService::Apns),
-                push(PushService::Fcm),
-                push(PushService::WebPush),
-            ]),
-            email: Some(Arc::new(Mailboxes(script.clone()))),
-        };
+        let services = [push(PushService::Apns), push(PushService::Fcm), push(PushService::WebPush)];
+        let phones = PushChannel::new(HashMap::from(services));
+        let channels = Channels::default().with(Arc::new(phones)).with(Arc::new(Mailboxes(script.clone())));
         let fallback = Fallback {
             broker: EmbeddedBroker::open(None)?,
             store: store.clone(),
             policies: Arc::new(policies),
-            providers: Arc::new(providers),
+            channels: Arc::new(channels),
             guard: Arc::new(Guard::by_clock(FallbackConfig::default().in_flight_max, &clock)),
             steps: Arc::default(),
             withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
@@ -123,7 +121,7 @@ impl World {
     }
 
     pub async fn furnish(&self, name: &str, service: PushService) -> anyhow::Result<()> {
-        let contact = Contact { email: Some(format!("{name}@example.com").as_str().into()), locale: None };
+        let contact = Contact::default().with(Channel::Email, format!("{name}@example.com"));
         self.store.put_user(&user(name), &contact, self.now()).await?;
         let device = Device {
             id: DeviceId::parse("phone")?,
@@ -134,6 +132,13 @@ impl World {
         };
         self.store.put_device(&user(name), &device, DEVICES_PER_USER_MAX).await?;
         Ok(())
+    }
+
+    /// Pushes by these services from now on.
+    pub fn push_by<const N: usize>(&mut self, services: [(PushService, Arc<dyn PushSender>); N]) {
+        let push = PushChannel::new(HashMap::from(services));
+        let channels = Channels::clone(&self.fallback.channels).with(Arc::new(push));
+        self.fallback.channels = Arc::new(channels);
     }
 
     pub fn now(&self) -> Timestamp {
@@ -355,14 +360,23 @@ impl PushSender for Phones {
 struct Mailboxes(Arc<Script>);
 
 #[async_trait]
-impl EmailSender for Mailboxes {
-    async fn send(&self, job: &EmailJob, _: Timestamp) -> Result<Accepted, SendError> {
+impl ChannelSender for Mailboxes {
+    fn channel(&self) -> Channel {
+        Channel::Email
+    }
+
+    fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
+        Ok(Provider::named("email"))
+    }
+
+    async fn send(&self, job: &Job<'_>, _: Timestamp) -> Result<Accepted, SendError> {
+        let Message::Alert(content) = &job.message else { panic!("a mail is never taken back: {job:?}") };
         let sent = Sent {
             at: self.0.clock.now(),
-            user: job.content.user.clone(),
+            user: content.user.clone(),
             what: What::Mail,
-            alerts: vec![job.content.alert.clone()],
-            title: job.content.title.clone(),
+            alerts: vec![content.alert.clone()],
+            title: content.title.clone(),
             id: job.attempt,
             accepted: false,
         };

@@ -7,7 +7,7 @@ use watchbell::domain::{
     policy::{Policies, PolicySet, Unless},
     restraint::Restraint,
 };
-use watchbell_fallback::provider::{Accepted, SendError};
+use watchbell_fallback::channel::{Accepted, SendError};
 
 use super::world::{Sent, What, World, alert, secs};
 
@@ -104,7 +104,7 @@ async fn a_warning_that_becomes_critical_is_pushed_in_time_wherever_it_stood() -
 #[tokio::test]
 async fn what_was_pushed_before_leaves_nothing_out_of_what_is_worse() -> anyhow::Result<()> {
     let step = |channel, after| PolicyStep::new(channel, secs(after));
-    let mail = PolicyStep { unless: vec![Unless::Pushed], ..step(Channel::Email, 10) };
+    let mail = PolicyStep { unless: vec![Unless::Told(Channel::Push)], ..step(Channel::Email, 10) };
     let default = Policy { steps: vec![step(Channel::Push, 5), mail], ..Policy::default() };
     // One policy for all, so that only the severity differs.
     let by_severity = BTreeMap::from([(Severity::Critical.as_str(), "default".to_owned())]);

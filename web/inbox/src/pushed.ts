@@ -1,7 +1,7 @@
 /**
  * What a push does: shows, replaces and withdraws by tag; a click opens the alert and marks it read.
  *
- * What comes (workers/fallback/src/provider/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
+ * What comes (workers/fallback/src/channel/push/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
  * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
  * add (design, I6) and does not ring again. Another alert under the same tag, or the same one grown worse, rings.
  */

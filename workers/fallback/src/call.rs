@@ -1,13 +1,14 @@
 //! One call to a provider: what it is given, and what its answer means for the attempt.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 use watchbell::{
     domain::{
-        AttemptKind, AttemptState, Channel, Device, DeviceId, PushService,
+        AttemptKind, AttemptState, Channel, Device, DeviceId, StopReason,
         attempt::PUT_OFF,
+        channel::{Addressing, Removal},
         next_step::{is_too_old, retry_wait},
     },
     store::{Answer, EscalationKey, NewAttempt, Walk},
@@ -15,26 +16,17 @@ use watchbell::{
 
 use crate::{
     Fallback,
-    guard::{Later, Pass, Provider, Said},
-    provider::{
-        Accepted, AlertContent, Blame, Disposition, EmailJob, EmailSender, PushContent, PushJob, PushSender,
-        PushTarget, SendError, ThrottleScope, webpush::must_show_every_push,
+    channel::{
+        Accepted, AlertContent, Blame, ChannelSender, Disposition, Job, Message, NotConfigured, Recipient,
+        SendError, ThrottleScope, Withdrawal,
     },
+    guard::{Later, Pass, Said},
     told,
     withdrawals::Gathered,
 };
 
 /// How long an attempt waits when a provider refuses our configuration: an operator has to act.
 const CONFIG_FAULT_WAIT: Duration = Duration::from_secs(60);
-
-/// Who sends. A channel without a sender is one that is not configured.
-#[derive(Default)]
-pub struct Providers {
-    /// By push service.
-    pub push: HashMap<PushService, Arc<dyn PushSender>>,
-    /// The mail relay.
-    pub email: Option<Arc<dyn EmailSender>>,
-}
 
 impl Fallback {
     /// Calls the provider for one attempt and says what to record. Never fails: what went wrong is the answer.
@@ -68,84 +60,60 @@ impl Fallback {
         attempt: &NewAttempt,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
-        let content = match attempt.kind {
-            AttemptKind::Alert => Some(content_of(key, walk, attempt.channel)?),
-            AttemptKind::Withdrawal => None,
-        };
-        match (attempt.channel, device_of(walk, attempt), content) {
-            (Channel::Push, Some(device), content) => {
-                let Some(sender) = self.providers.push.get(&device.service) else {
-                    return Err(NotSent::Nowhere(format!("{} is not configured", device.service)));
-                };
-                let target = PushTarget { token: device.token.clone(), environment: device.environment };
-                let push = async |content| {
-                    let job = PushJob { attempt: attempt.id, target, content };
-                    self.push(key, attempt, device, sender.as_ref(), &job, now).await
-                };
-                match content {
-                    Some(content) => push(PushContent::Alert(content)).await,
-                    None if must_show_every_push(&device.token) => Err(NotSent::Nowhere(
-                        "not withdrawn: Safari ends a subscription whose pushes show nothing; what is shown there stays until the person puts it away".to_owned(),
-                    )),
-                    None => {
-                        let (phone, user) =
-                            ((key.user.clone(), device.id.clone()), key.user.user.to_string());
-                        let withdraw = async |Gathered { alerts, unread }| {
-                            push(PushContent::Withdrawal { user, alerts, unread }).await
-                        };
-                        self.withdrawals.send(phone, key.alert.to_string(), walk.unread, withdraw).await
-                    }
-                }
+        let channel = attempt.channel;
+        let sender = self.channels.get(channel).ok_or(NotConfigured(channel.as_str()))?;
+        let to = recipient_of(sender, key, walk, attempt)?;
+        if let (AttemptKind::Withdrawal, Some(why)) = (attempt.kind, sender.why_kept(&to)) {
+            return Err(NotSent::Nowhere(format!("not withdrawn: {why}")));
+        }
+        let shown = shown_to(walk, attempt);
+        let locale = walk.locale.as_deref();
+        let job = |message| Job { attempt: attempt.id, user: &key.user, to, message, shown, locale };
+        let (alert, unread) = (key.alert.to_string(), walk.unread);
+        let because = walk.progress.stopped.unwrap_or(StopReason::Expired);
+        match (attempt.kind, channel.facts().removal) {
+            (AttemptKind::Alert, _) => {
+                let content = content_of(key, walk, channel)?;
+                self.pass(sender, attempt, &job(Message::Alert(content)), now).await
             }
-            (Channel::Push, None, _) => {
-                Err(NotSent::Nowhere("the device was unregistered meanwhile".to_owned()))
+            (AttemptKind::Withdrawal, Removal::ByMessage) => {
+                let alerts = vec![alert];
+                let message = Message::Withdrawal(Withdrawal { alerts, unread, because });
+                self.pass(sender, attempt, &job(message), now).await
             }
-            (Channel::Email, _, Some(content)) => {
-                let Some(to) = walk.email.clone() else {
-                    return Err(NotSent::Nowhere(
-                        "the user has no address that takes mail any more".to_owned(),
-                    ));
+            (AttemptKind::Withdrawal, Removal::ByDevice) => {
+                let device = attempt.device.clone().ok_or_else(|| nothing_shown(channel))?;
+                let send = async |Gathered { alerts, unread }| {
+                    let message = Message::Withdrawal(Withdrawal { alerts, unread, because });
+                    self.pass(sender, attempt, &job(message), now).await
                 };
-                let Some(sender) = &self.providers.email else {
-                    return Err(NotSent::Nowhere("email is not configured".to_owned()));
-                };
-                let job = EmailJob { attempt: attempt.id, to, content, locale: walk.locale.clone() };
-                let chance = (self.chance.jitter)();
-                let call = self.guard.call(Provider::Email, &key.user, &job.to);
-                let pass = self.guard.enter(call, attempt.tries > 1, chance).await?;
-                let sent = sender.send(&job, now).await;
-                end(pass, &sent);
-                Ok(sent?)
+                self.withdrawals.send((key.user.clone(), device), alert, unread, send).await
             }
-            (Channel::Live, _, _) | (Channel::Email, _, None) => {
-                Err(NotSent::Nowhere(format!("nothing is sent by {}", attempt.channel)))
-            }
+            (AttemptKind::Withdrawal, Removal::Never) => Err(nothing_shown(channel)),
         }
     }
 
-    /// One push, past the gates of its provider.
-    async fn push(
+    /// One message, past the gates of its provider.
+    async fn pass(
         &self,
-        key: &EscalationKey,
+        sender: &dyn ChannelSender,
         attempt: &NewAttempt,
-        device: &Device,
-        sender: &dyn PushSender,
-        job: &PushJob,
+        job: &Job<'_>,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
-        let provider = Provider::Push {
-            service: device.service,
-            environment: (device.service == PushService::Apns).then_some(device.environment),
-            origin: sender.authority(job),
-        };
+        let provider = sender.provider(job)?;
+        let label = provider.label;
         let chance = (self.chance.jitter)();
-        let call = self.guard.call(provider, &key.user, &device.token);
+        let call = self.guard.call(provider, job.user, job.to.secret());
         let pass = self.guard.enter(call.clone(), attempt.tries > 1, chance).await?;
-        let sent = sender.send(job, now).await;
-        let is_dead =
-            sent.as_ref().is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
-        let may_drop = self.guard.may_drop(device.service, &call, is_dead);
-        let sent = sent.map_err(|error| if may_drop { error } else { spared(error) });
+        let mut sent = sender.send(job, now).await;
+        if let Recipient::Device(_) = job.to {
+            let is_dead = sent
+                .as_ref()
+                .is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
+            let may_drop = self.guard.may_drop(label, &call, is_dead);
+            sent = sent.map_err(|error| if may_drop { error } else { spared(error) });
+        }
         end(pass, &sent);
         Ok(sent?)
     }
@@ -166,8 +134,11 @@ impl Fallback {
                 }
                 None => Ok(()),
             },
-            Disposition::SuppressAddress => match &walk.email {
-                Some(address) => self.store.suppress_email(&key.user, address, now).await.map(drop),
+            Disposition::SuppressAddress => match &walk.addresses[attempt.channel] {
+                Some(address) => {
+                    let channel = attempt.channel;
+                    self.store.suppress_address(&key.user, channel, address, now).await.map(drop)
+                }
                 None => Ok(()),
             },
             Disposition::ConfigFault => {
@@ -263,6 +234,12 @@ impl From<Later> for NotSent {
     }
 }
 
+impl From<NotConfigured> for NotSent {
+    fn from(error: NotConfigured) -> Self {
+        Self::Nowhere(error.to_string())
+    }
+}
+
 impl From<SendError> for NotSent {
     fn from(error: SendError) -> Self {
         Self::Refused(error)
@@ -271,6 +248,38 @@ impl From<SendError> for NotSent {
 
 fn device_of<'a>(walk: &'a Walk, attempt: &NewAttempt) -> Option<&'a Device> {
     walk.devices.iter().find(|device| Some(&device.id) == attempt.device.as_ref())
+}
+
+/// Where a message goes.
+fn recipient_of<'a>(
+    sender: &dyn ChannelSender,
+    key: &EscalationKey,
+    walk: &'a Walk,
+    attempt: &NewAttempt,
+) -> Result<Recipient<'a>, NotSent> {
+    let facts = attempt.channel.facts();
+    let (recipient, gone) = match facts.addressing {
+        Addressing::Devices => {
+            let device = device_of(walk, attempt).map(Recipient::Device);
+            (device, "the device was unregistered meanwhile".to_owned())
+        }
+        Addressing::Address(_) => {
+            let address = sender.address(&key.user, walk).map(Recipient::Address);
+            (address, format!("{} any more", facts.phrases.nobody))
+        }
+    };
+    recipient.ok_or(NotSent::Nowhere(gone))
+}
+
+/// What the provider called the messages of this walk's alert that its recipient may still see.
+fn shown_to(walk: &Walk, attempt: &NewAttempt) -> Vec<String> {
+    let shown = walk.progress.shown_by(attempt.channel).into_iter();
+    let to_them = shown.filter(|shown| shown.device == attempt.device);
+    to_them.filter_map(|shown| shown.message_id.clone()).collect()
+}
+
+fn nothing_shown(channel: Channel) -> NotSent {
+    NotSent::Nowhere(format!("nothing is taken away by {channel}"))
 }
 
 /// What a provider is to show: one alert, or several in one.
@@ -293,19 +302,21 @@ fn answer_of(
     let earlier = walk.progress.attempts.iter().find(|earlier| earlier.id == attempt.id);
     // An earlier try that nobody answered may have arrived, whatever is said now.
     let maybe_before = earlier.is_some_and(|earlier| earlier.maybe_shown);
-    let shows = attempt.kind == AttemptKind::Alert && attempt.channel == Channel::Push;
+    let shows = attempt.kind == AttemptKind::Alert && attempt.channel.can_remove();
     let was_called = !matches!(result, Err(NotSent::Later(_)));
+    let message_id = result.as_ref().ok().and_then(|accepted| accepted.provider_id.clone());
     let answer = |state, next_try_at, maybe_shown: bool, reason| Answer {
         id: attempt.id,
         state,
         next_try_at,
         maybe_shown: shows && (maybe_shown || maybe_before),
         reason,
+        message_id: message_id.clone(),
         was_called,
     };
     let created_at = earlier.map_or(now, |earlier| earlier.created_at);
     let refused = match result {
-        Ok(accepted) => return answer(AttemptState::Accepted, None, true, accepted.provider_id),
+        Ok(_) => return answer(AttemptState::Accepted, None, true, None),
         Err(NotSent::Nowhere(why)) => return answer(AttemptState::Failed, None, false, Some(why)),
         Err(NotSent::Later(Later { why, .. })) if is_too_old(attempt.channel, created_at, now) => {
             return answer(AttemptState::Failed, None, false, Some(format!("given up after waiting: {why}")));

@@ -17,12 +17,14 @@ use watchbell::{
     wire::{alert::ShownAlert, preferences::stored_preferences},
 };
 
-use crate::told;
+use crate::{channel::Channels, told};
 
 /// What decisions are made by.
 pub(crate) struct Decider<'a> {
     pub(crate) policies: &'a Policies,
     pub(crate) restraint: &'a Restraint,
+    /// Whom messages would go to.
+    pub(crate) channels: &'a Channels,
     /// Makes ids for attempts that have none yet.
     pub(crate) attempt_id: &'a (dyn Fn() -> Uuid + Send + Sync),
     /// How long the tenant's next alert has to wait, if it does; the same answer for the whole step.
@@ -43,10 +45,9 @@ impl Decider<'_> {
         let shown: Option<ShownAlert> = serde_json::from_str(&walk.content).ok();
         let preferences = stored_preferences(walk.preferences.as_deref());
         let person = Person {
-            reach: walk.reach(),
+            reach: self.channels.reach(&key.user, walk),
             preferences: &preferences,
-            push: walk.push_lately,
-            email: walk.email_lately,
+            lately: walk.lately,
             restraint: self.restraint,
             category: shown.as_ref().and_then(|shown| shown.category.as_deref()),
             severity: shown
@@ -123,7 +124,7 @@ impl Decider<'_> {
                         return Decision { notes, told, ..decision(Act::Hold(hold)) };
                     }
                     let attempts = targets.into_iter().map(|target| {
-                        let open = open_attempt(&progress, kind, of_step, &target);
+                        let open = open_attempt(&progress, kind, channel, of_step, &target);
                         NewAttempt {
                             id: open.map_or_else(self.attempt_id, |attempt| attempt.id),
                             kind,
@@ -157,11 +158,13 @@ fn chance_of(user: &UserKey) -> f64 {
 fn open_attempt<'a>(
     progress: &'a Progress,
     kind: AttemptKind,
+    channel: Channel,
     step: usize,
     target: &Target,
 ) -> Option<&'a Attempt> {
     progress.attempts.iter().find(|attempt| {
         attempt.kind == kind
+            && attempt.channel == channel
             && progress.is_of_this_walk(attempt)
             && (kind == AttemptKind::Withdrawal || attempt.step == step)
             && attempt.device == target.device

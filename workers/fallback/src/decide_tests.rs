@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use watchbell::{
     domain::{
-        AlertId, AttemptState, Device, DeviceId, Progress, PushEnvironment, PushService, Secret, Tenant,
-        UserId, restraint::Lately,
+        AlertId, AttemptState, Device, DeviceId, PerChannel, PushEnvironment, PushService, Secret, Tenant,
+        UserId,
     },
     store::Bundle,
 };
@@ -50,12 +50,11 @@ fn walk(devices: &[&str], email: bool) -> Walk {
         policy: "default".into(),
         content: "{}".into(),
         devices: devices.iter().map(device).collect(),
-        email: email.then(|| Secret::from("ana@example.com")),
+        addresses: PerChannel::of(|_| email.then(|| Secret::from("ana@example.com"))),
         locale: None,
         unread: 1,
         preferences: None,
-        push_lately: Lately::default(),
-        email_lately: Lately::default(),
+        lately: PerChannel::default(),
         held: None,
         taken_by: None,
         bundle: None,
@@ -69,10 +68,11 @@ fn key(alert: &str) -> EscalationKey {
 
 fn decide_with(alert: &str, walk: &Walk, over_rate: Option<Duration>, now: i64) -> Decision {
     let mut restraint = Restraint::default();
-    restraint.email.window = Duration::ZERO;
+    restraint[Channel::Email].window = Duration::ZERO;
     let decider = Decider {
         policies: &policies(),
         restraint: &restraint,
+        channels: &Channels::default(),
         attempt_id: &fresh_id,
         over_rate: &|| over_rate,
     };
@@ -109,6 +109,7 @@ fn cut_off(step: usize) -> Attempt {
         maybe_shown: true,
         reason: None,
         severity: Some(Severity::Warning),
+        message_id: None,
         created_at: at(5),
         answered_at: None,
     }

@@ -1,4 +1,5 @@
-//! Fallback: what nobody looked at goes to the phone, then to the mailbox, once, and stops when it is seen.
+//! Fallback: what nobody looked at goes out by the next channel (by default the phone, then the mailbox), once, and stops
+//! when it is seen.
 //!
 //! Two loops and an auditor, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
 //! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
@@ -12,14 +13,14 @@
 //! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
 //! - A provider in trouble is left alone and taken up slowly (`guard`), and the others notice nothing.
 //!
-//! Elsewhere: provider protocols in [`provider`], timers in `watchbell::store`.
+//! Elsewhere: what is particular to a channel in [`channel`], timers in `watchbell::store`.
 
 mod audit;
 mod call;
+pub mod channel;
 mod decide;
 mod escalator;
 mod guard;
-pub mod provider;
 mod pruning;
 mod rates;
 mod senders;
@@ -38,7 +39,7 @@ use watchbell::{
     store::Store,
 };
 
-pub use call::Providers;
+pub use channel::Channels;
 pub use guard::Guard;
 pub use rates::Rates;
 pub use steps::Steps;
@@ -56,7 +57,7 @@ pub struct Fallback {
     /// The walks.
     pub policies: Arc<Policies>,
     /// Who sends.
-    pub providers: Arc<Providers>,
+    pub channels: Arc<Channels>,
     /// Who may be called now.
     pub guard: Arc<Guard>,
     /// Gathers what is to be taken off one phone.

@@ -139,6 +139,7 @@ impl Fallback {
             let decider = Decider {
                 policies: &fallback.policies,
                 restraint: &fallback.restraint,
+                channels: &fallback.channels,
                 attempt_id: &*fallback.chance.attempt_id,
                 over_rate: &|| *over_rate.get_or_init(|| fallback.rates.wait(&key.user.tenant, now)),
             };

@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, Severity, StopReason, UserId, next_step::Because, policy::Unless, restraint::Held},
+    domain::{
+        Channel, Severity, StopReason, UserId, channel::Removal, next_step::Because, policy::Unless,
+        restraint::Held,
+    },
     store::{Bundle, EscalationKey, Walk},
     wire::alert::ShownAlert,
 };
 
-use crate::provider::AlertContent;
+use crate::channel::AlertContent;
 
 /// Alerts that a summary names.
 const NAMED_MAX: usize = 10;
@@ -16,10 +19,7 @@ const NAMED_MAX: usize = 10;
 pub(crate) fn advanced(channel: Channel, because: Because) -> String {
     match because {
         Because::Accepted => format!("{channel} step done; the next channel waits its turn"),
-        Because::NobodyToReach if channel == Channel::Push => {
-            "push step skipped: the user has no device".to_owned()
-        }
-        Because::NobodyToReach => "email step skipped: the user has no address that takes mail".to_owned(),
+        Because::NobodyToReach => format!("{channel} step skipped: {}", channel.facts().phrases.nobody),
         Because::Failed => format!("{channel} step failed for good: on to the next at once"),
         Because::NextIsDue => format!("{channel} step still being retried, but the next channel is due"),
         Because::OptedOut => format!("{channel} step skipped: the user has turned it off"),
@@ -34,13 +34,12 @@ pub(crate) fn advanced(channel: Channel, because: Because) -> String {
     }
 }
 
-fn reason_of(unless: Unless) -> &'static str {
+fn reason_of(unless: Unless) -> String {
     match unless {
-        Unless::Pushed => "a push was accepted",
-        Unless::Mailed => "an email was accepted",
-        Unless::Quiet => "these are the user's quiet hours",
-        Unless::Info => "it is only for information",
-        Unless::Warning => "it is a warning or less",
+        Unless::Told(channel) => format!("{} was accepted", channel.facts().phrases.one),
+        Unless::Quiet => "these are the user's quiet hours".to_owned(),
+        Unless::Info => "it is only for information".to_owned(),
+        Unless::Warning => "it is a warning or less".to_owned(),
     }
 }
 
@@ -48,10 +47,7 @@ fn reason_of(unless: Unless) -> &'static str {
 pub(crate) fn held(held: Held, until: Timestamp) -> String {
     match held {
         Held::Quiet => format!("deferred until {until}: these are the user's quiet hours"),
-        Held::Bundle => {
-            format!("held until {until}: the user got enough pushes; it is told in one with others")
-        }
-        Held::Digest => format!("held until {until}: it is told in one mail with others"),
+        Held::Summary(channel) => format!("held until {until}: {}", channel.facts().phrases.held),
         Held::Rate => format!("held until {until}: the tenant sends more than it may"),
         Held::SetAside => "set aside: it cannot be carried on".to_owned(),
     }
@@ -71,10 +67,7 @@ pub(crate) fn finished(reason: StopReason, taken_by: Option<&UserId>) -> String 
 pub(crate) fn summary_done(channel: Channel, because: Because, walk: &Walk) -> String {
     let last = walk.progress.attempts.iter().rev().find(|attempt| walk.progress.is_of_this_walk(attempt));
     let attempt = last.map(|attempt| format!(", attempt {}", attempt.id)).unwrap_or_default();
-    let what = match channel {
-        Channel::Push => "summary push",
-        Channel::Email | Channel::Live => "digest mail",
-    };
+    let what = channel.facts().phrases.summary;
     match because {
         Because::Accepted => format!("told in a {what}{attempt}: accepted by the provider"),
         because => format!("not told in a {what}{attempt}: {}", advanced(channel, because)),
@@ -112,16 +105,17 @@ pub(crate) fn summary_of(
     channel: Channel,
     walk: &Walk,
 ) -> Option<AlertContent> {
-    // A push is withdrawn by the id it was shown under, a mail never is.
     let own = key.alert.to_string();
     let (newest, content) = bundle.shown.first()?;
     if bundle.open == 1 {
-        let alert = if channel == Channel::Push { own.clone() } else { newest.to_string() };
-        let single = content_of(alert, key, content, walk)?;
-        return Some(match channel {
-            Channel::Push => AlertContent { collapse_key: own, ..single },
-            Channel::Email | Channel::Live => single,
-        });
+        // On a device it is taken away by the id that it was shown under.
+        return match channel.facts().removal {
+            Removal::ByDevice => {
+                let single = content_of(own.clone(), key, content, walk)?;
+                Some(AlertContent { collapse_key: own, ..single })
+            }
+            Removal::ByMessage | Removal::Never => content_of(newest.to_string(), key, content, walk),
+        };
     }
     let named: Vec<AlertContent> = bundle
         .shown

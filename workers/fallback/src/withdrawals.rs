@@ -21,8 +21,8 @@ use watchbell::domain::{DeviceId, UserKey};
 
 use crate::{
     call::NotSent,
+    channel::{Accepted, WITHDRAWN_ALERTS_MAX},
     guard::Later,
-    provider::{Accepted, WITHDRAWN_ALERTS_MAX},
 };
 
 /// How long others are waited for. Nobody notices it: the alert was seen already.

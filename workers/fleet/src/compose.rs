@@ -31,12 +31,12 @@ use watchbell::{
     wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::Dispatch;
-use watchbell_fallback::{Chance, Fallback, Guard, Rates};
+use watchbell_fallback::{Chance, Channels, Fallback, Guard, Rates};
 use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
-use crate::{cli::Role, providers};
+use crate::cli::Role;
 
 /// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
 /// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
@@ -220,7 +220,7 @@ impl Process {
                 store: store.clone(),
                 steps: Arc::default(),
                 policies,
-                providers: Arc::new(providers::from_config(&self.config)?),
+                channels: Arc::new(Channels::from_config(&self.config)?),
                 guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
                 withdrawals: Arc::default(),
                 clock: self.clock.clone(),

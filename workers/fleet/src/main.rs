@@ -8,7 +8,6 @@ mod compose;
 mod dead;
 mod demo;
 mod output;
-mod providers;
 mod up;
 
 use std::process::ExitCode;

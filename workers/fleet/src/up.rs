@@ -26,7 +26,7 @@ use watchbell::{
     },
     store::{Contact, KeyRights, Store, StoreConfig},
 };
-use watchbell_fallback::provider::VapidKey;
+use watchbell_fallback::channel::VapidKey;
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_socket::token::{Grants, NewToken};
@@ -241,7 +241,8 @@ async fn furnish(
     for (name, service) in [("ana", PushService::Apns), ("ben", PushService::Fcm)] {
         let user = UserKey::new(tenant.clone(), UserId::parse(name)?);
         let email = format!("{name}@watchbell.test");
-        let contact = Contact { email: Some(Secret::from(email.clone())), locale: Some("en".to_owned()) };
+        let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
+        let contact = contact.with(Channel::Email, email.clone());
         store.put_user(&user, &contact, now).await?;
         // Apple's tokens are hexadecimal; Google's are not.
         let token = match service {

@@ -218,13 +218,11 @@ fn counts_json(counts: &Counts) -> Value {
     };
     let waiting: BTreeMap<&str, u64> =
         counts.held.iter().map(|(held, people)| (held.as_str(), *people)).collect();
+    let mut delivery = BTreeMap::from([("live", BTreeMap::from([("delivered", counts.delivered)]))]);
+    delivery.extend(Channel::ALL.map(|channel| (channel.as_str(), by_channel(channel))));
     json!({
         "recipients": counts.recipients,
-        "delivery": {
-            "live": {"delivered": counts.delivered},
-            "push": by_channel(Channel::Push),
-            "email": by_channel(Channel::Email),
-        },
+        "delivery": delivery,
         "engagement": {"seen": counts.seen, "read": counts.read, "dismissed": counts.dismissed},
         "waiting": waiting,
     })

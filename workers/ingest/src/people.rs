@@ -11,11 +11,11 @@ use axum::{
     http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tracing::warn;
 use watchbell::{
     broker::{Address, Message, topology::PARTITIONS},
-    domain::{GroupId, Secret, Tenant, UserId, UserKey, email::email_address},
+    domain::{Channel, GroupId, PerChannel, Secret, Tenant, UserId, UserKey, channel::AddressForm},
     store::Contact,
     wire::{
         Problem,
@@ -44,9 +44,9 @@ pub async fn put_user(
     request: Request,
 ) -> Result<Response, Problem> {
     let user = request::path("user", path, |text| UserId::parse(text))?;
-    let given = request::object(request, &["application/json"], &["email", "locale"]).await?;
+    let given = request::object(request, &["application/json"], &["email", "addresses", "locale"]).await?;
     let contact = Contact {
-        email: request::text(&given, "email")?.map(email_of).transpose()?,
+        addresses: addresses_of(&given)?,
         locale: request::text(&given, "locale")?.map(locale_of).transpose()?,
     };
     let now = shared.ingest.clock.now();
@@ -84,8 +84,47 @@ pub async fn revoke_sessions(
     Ok(Json(json!({"revoked_at": revoked_at.to_string()})).into_response())
 }
 
-fn email_of(text: &str) -> Result<Secret, Problem> {
-    email_address(text).map_err(|why| Problem::invalid("email", why.to_string()))
+/// The addresses by channel. `email` is short for the one in `addresses`.
+fn addresses_of(given: &Map<String, Value>) -> Result<PerChannel<Option<Secret>>, Problem> {
+    let mut addresses = PerChannel::default();
+    let none = Map::new();
+    let by_channel = match given.get("addresses") {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(by_channel)) => by_channel,
+        Some(_) => return Err(Problem::invalid("addresses", "has the wrong type: expected an object")),
+    };
+    for (word, value) in by_channel {
+        let channel = word.parse::<Channel>().ok();
+        let Some((channel, form)) = channel.and_then(|channel| Some((channel, channel.address_form()?)))
+        else {
+            return Err(Problem::invalid("addresses", format!("has a channel that is none: {}", accepted())));
+        };
+        let field = format!("addresses.{channel}");
+        let text = match value {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            _ => return Err(Problem::invalid(field, "has the wrong type: expected a string")),
+        };
+        addresses[channel] = text.map(|text| address_of(&field, text, form)).transpose()?;
+    }
+    if given.contains_key("email") && by_channel.contains_key(Channel::Email.as_str()) {
+        return Err(Problem::invalid("email", "is in `addresses` as well: give it once"));
+    }
+    if let (Some(text), Some(form)) = (request::text(given, "email")?, Channel::Email.address_form()) {
+        addresses[Channel::Email] = Some(address_of("email", text, form)?);
+    }
+    Ok(addresses)
+}
+
+/// What an error says of the channels that go to an address.
+fn accepted() -> String {
+    let words = Channel::ALL.into_iter().filter(|channel| channel.address_form().is_some());
+    format!("accepted are {}", words.map(Channel::as_str).collect::<Vec<_>>().join(", "))
+}
+
+/// The address in its one form. It is never repeated in a refusal: it is somebody's.
+fn address_of(field: &str, text: &str, form: AddressForm) -> Result<Secret, Problem> {
+    (form.parse)(text).map_err(|why| Problem::invalid(field, why))
 }
 
 fn locale_of(text: &str) -> Result<String, Problem> {
@@ -175,8 +214,10 @@ mod tests {
     /// The table of what is an address is in `domain::email`.
     #[test]
     fn an_address_is_kept_in_its_one_form_and_a_refusal_does_not_repeat_it() {
-        assert_eq!(email_of("Ana@Example.COM").unwrap().expose(), "Ana@example.com");
-        let refused = email_of("Ana <canary@example.com>").unwrap_err();
+        let addresses = |email: &str| addresses_of(json!({"email": email}).as_object().unwrap());
+        let kept = addresses("Ana@Example.COM").unwrap();
+        assert_eq!(kept[Channel::Email].as_ref().map(Secret::expose), Some("Ana@example.com"));
+        let refused = addresses("Ana <canary@example.com>").unwrap_err();
         assert_eq!(refused.field.as_deref(), Some("email"));
         assert!(!format!("{refused:?}").contains("canary"));
     }

@@ -9,7 +9,10 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
 };
 use tracing::info;
-use watchbell::wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription};
+use watchbell::{
+    domain::Channel,
+    wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription},
+};
 
 use crate::{Socket, api::store_problem, extract::Path};
 
@@ -38,7 +41,9 @@ pub(crate) async fn end(
     let unsubscription = read(&socket, &token)?;
     let user = &unsubscription.user;
     let contact = socket.0.store.contact(user).await.map_err(store_problem)?;
-    let address = contact.and_then(|contact| contact.email).filter(|email| unsubscription.is_for(email));
+    let address = contact
+        .and_then(|contact| contact.addresses[Channel::Email].clone())
+        .filter(|email| unsubscription.is_for(email));
     if address.is_none() {
         return Ok(page(
             "This link is of an older address.",
@@ -58,7 +63,7 @@ pub(crate) async fn end(
 
 fn without_email(stored: Option<&str>) -> String {
     let mut wanted = stored.and_then(PreferencesV1::decode).unwrap_or_default();
-    wanted.channels.email = Some(false);
+    wanted.channels.set(Channel::Email, false);
     wanted.encode()
 }
 

@@ -1,8 +1,8 @@
 //! A store for one test, and short ways to say what the tests are about.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, migrate::Migrator};
 use watchbell::domain::{
     Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
     Timestamp, UserId, UserKey,
@@ -35,6 +35,23 @@ impl Bed {
         let store = open(&url)?;
         store.migrate().await?;
         Ok(Self { store, url, _dir: dir })
+    }
+
+    /// The same store before this migration was applied: what it holds then is up to the test, and `migrate` goes on.
+    pub async fn before(&self, migration: i64) -> anyhow::Result<Self> {
+        let (url, dir) = match self.dialect(true, false) {
+            true => (Secret::from(services::postgres().await?.fresh_database("store").await?), None),
+            false => {
+                let dir = Scratch::new("store")?;
+                (Store::sqlite_url(&dir.path().join("store.db")), Some(dir))
+            }
+        };
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/migrations");
+        let all = Migrator::new(folder).await?;
+        let earlier = all.iter().filter(|one| one.version < migration).cloned().collect();
+        let bed = Self { store: open(&url)?, url, _dir: dir };
+        Migrator::with_migrations(earlier).run(&mut bed.connection().await?).await?;
+        Ok(bed)
     }
 
     /// Runs a statement of the test's own, behind the store's back.

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use watchbell::domain::{
-    Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, topic::TopicKey,
+    Channel, Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, topic::TopicKey,
 };
 use watchbell::domain::{Event, Topic, topic::EventId};
 use watchbell::store::{
@@ -153,15 +153,16 @@ const INPUTS: &[Input] = &[
     }),
     ("an address", |store, text, _| {
         Box::pin(async move {
-            let contact = Contact { email: Some(Secret::from(text)), locale: None };
+            let contact = Contact::default().with(Channel::Email, text);
             store.put_user(&acme("ana"), &contact, at(0)).await?;
-            let kept = store.contact(&acme("ana")).await?.and_then(|contact| contact.email);
+            let kept = store.contact(&acme("ana")).await?;
+            let kept = kept.and_then(|contact| contact.addresses[Channel::Email].clone());
             Ok(kept.map(|email| email.expose().to_owned()).unwrap_or_default())
         })
     }),
     ("a language", |store, text, _| {
         Box::pin(async move {
-            let contact = Contact { email: None, locale: Some(text) };
+            let contact = Contact { locale: Some(text), ..Contact::default() };
             store.put_user(&acme("ana"), &contact, at(0)).await?;
             Ok(store.contact(&acme("ana")).await?.and_then(|contact| contact.locale).unwrap_or_default())
         })

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 use watchbell::domain::{
-    Device, DeviceId, GroupId, PushEnvironment, PushService, ReceiptState, Secret, UserId, UserKey,
+    Channel, Device, DeviceId, GroupId, PushEnvironment, PushService, ReceiptState, Secret, UserId, UserKey,
 };
 use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
 
@@ -58,10 +58,14 @@ async fn a_key_works_until_it_is_revoked(Bed { store, .. }: &Bed) -> anyhow::Res
     Ok(())
 }
 
+fn mailbox(address: &str) -> Contact {
+    Contact::default().with(Channel::Email, address)
+}
+
 async fn a_contact_is_replaced_as_a_whole(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let ana = acme("ana");
     assert_eq!(store.contact(&ana).await?, None);
-    let full = Contact { email: Some("ana@example.com".into()), locale: Some("pl-PL".to_owned()) };
+    let full = Contact { locale: Some("pl-PL".to_owned()), ..mailbox("ana@example.com") };
     store.put_user(&ana, &full, at(0)).await?;
     assert_eq!(store.contact(&ana).await?, Some(full));
     store.record(&[firing("a", &["ana"])], at(0)).await?;
@@ -79,23 +83,25 @@ async fn an_address_that_refuses_mail_is_left_alone_until_it_is_given_again(
     Bed { store, .. }: &Bed,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    let contact = |email: &str| Contact { email: Some(email.into()), locale: None };
-    store.put_user(&ana, &contact("old@example.com"), at(0)).await?;
+    store.put_user(&ana, &mailbox("old@example.com"), at(0)).await?;
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let mut now = 30;
     let mut takes_mail = async || {
         now += 60;
         let claim = store.claim_due(at(now), LEASE, 1).await?.remove(0);
-        anyhow::Ok(look(store, &claim, at(now)).await?.reach().email)
+        anyhow::Ok(look(store, &claim, at(now)).await?.addresses[Channel::Email].is_some())
     };
     assert!(takes_mail().await?);
-    assert!(!store.suppress_email(&ana, &"other@example.com".into(), at(1)).await?, "not that address");
+    assert!(
+        !store.suppress_address(&ana, Channel::Email, &"other@example.com".into(), at(1)).await?,
+        "not that address"
+    );
     assert!(takes_mail().await?);
-    assert!(store.suppress_email(&ana, &"old@example.com".into(), at(2)).await?);
+    assert!(store.suppress_address(&ana, Channel::Email, &"old@example.com".into(), at(2)).await?);
     assert!(!takes_mail().await?);
-    store.put_user(&ana, &contact("old@example.com"), at(3)).await?;
+    store.put_user(&ana, &mailbox("old@example.com"), at(3)).await?;
     assert!(!takes_mail().await?, "the same address is the same mailbox");
-    store.put_user(&ana, &contact("new@example.com"), at(4)).await?;
+    store.put_user(&ana, &mailbox("new@example.com"), at(4)).await?;
     assert!(takes_mail().await?);
     Ok(())
 }
@@ -284,11 +290,14 @@ async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::
     assert!(inbox(store, &there).await?.iter().all(|(_, _, state)| state.is_unread()));
 
     store.put_device(&here, &device("phone", "t1", 0), 5).await?;
-    store.put_user(&here, &Contact { email: Some("a@example.com".into()), locale: None }, at(0)).await?;
+    store.put_user(&here, &mailbox("a@example.com"), at(0)).await?;
     let due = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(due.iter().map(|claim| &claim.key.user).collect::<Vec<_>>(), [&there], "ours was read");
     let walk = look(store, &due[0], at(30)).await?;
-    assert_eq!((walk.content.clone(), walk.devices.len(), walk.email.is_some()), (theirs.content, 0, false));
+    assert_eq!(
+        (walk.content.clone(), walk.devices.len(), walk.addresses[Channel::Email].is_some()),
+        (theirs.content, 0, false)
+    );
     assert_eq!(store.contact(&there).await?, Some(Contact::default()));
     assert_eq!(store.timeline(&tenant("other"), &alert_id("b"), None, 9).await?, []);
     let counted = store.alert(&tenant("acme"), &alert_id("a")).await?.unwrap();

@@ -18,6 +18,7 @@ use super::timers::look;
 on_both_engines!(
     what_is_held_is_told_in_one_and_goes_on,
     what_could_not_be_told_goes_on_at_once,
+    what_opens_again_was_not_told_of_yet,
     what_comes_while_a_summary_is_sent_is_for_the_next,
     seen_leaves_the_bundle_and_an_empty_one_says_nothing,
     a_summary_push_goes_when_the_last_it_told_of_is_seen,
@@ -35,7 +36,7 @@ fn summary() -> AlertId {
 
 fn hold(until: i64, following: Option<u64>) -> Decision {
     let following = following.map(Duration::from_secs);
-    let hold = Hold { held: Held::Bundle, until: at(until), following, mandatory: false };
+    let hold = Hold { held: Held::Summary(Channel::Push), until: at(until), following, mandatory: false };
     Decision::new(0, at(30), Act::Hold(hold))
 }
 
@@ -63,6 +64,7 @@ fn accepted(number: u128) -> [Answer; 1] {
         next_try_at: None,
         maybe_shown: true,
         reason: None,
+        message_id: None,
         was_called: true,
     }]
 }
@@ -129,6 +131,24 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
     assert_eq!((walk.progress.step, walk.progress.told_by, walk.held), (1, vec![Channel::Push], None));
     let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
     assert!(told.entries.iter().any(|entry| entry.what == "told in one"), "{:?}", told.entries);
+    Ok(())
+}
+
+async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    held(store, &["a"], Some(300)).await?;
+    let claim = the_one_due(store, 150).await?;
+    let called = step(store, &claim, 150, &push(1)).await?;
+    answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
+    let told = async || anyhow::Ok(store.counts(&tenant("acme"), &alert_id("a")).await?.in_summary);
+    assert_eq!(told().await?, [(Channel::Push, 1)]);
+    let over = then(&firing("a", &["ana"]), Status::Resolved);
+    let again = then(&over, Status::Firing);
+    store.record(&[over], at(200)).await?;
+    store.record(&[again], at(210)).await?;
+    let claims = store.claim_due(at(400), LEASE, 100).await?;
+    let claim = claims.iter().find(|claim| claim.key.alert.as_str() == "a");
+    let walk = look(store, claim.ok_or_else(|| anyhow::anyhow!("it is due again"))?, at(400)).await?;
+    assert_eq!((walk.progress.told_by, told().await?), (vec![], vec![]));
     Ok(())
 }
 
@@ -219,7 +239,10 @@ async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::
     let lately = Lately { window_began: Some(at(30)), sent: 3, hour_began: Some(at(10)), sent_in_hour: 9 };
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let walk = look(store, &claim, at(30)).await?;
-        assert_eq!((walk.push_lately, walk.email_lately), (Lately::default(), Lately::default()));
+        assert_eq!(
+            (walk.lately[Channel::Push], walk.lately[Channel::Email]),
+            (Lately::default(), Lately::default())
+        );
     }
     for claim in store.claim_due(at(31), LEASE, 10).await? {
         if claim.key.user == acme("ana") {
@@ -229,7 +252,7 @@ async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::
     }
     store.record(&[firing("b", &["ana"])], at(31)).await?;
     let walk = look(store, &the_one_due(store, 31).await?, at(31)).await?;
-    assert_eq!((walk.push_lately, walk.email_lately), (lately, Lately::default()));
+    assert_eq!((walk.lately[Channel::Push], walk.lately[Channel::Email]), (lately, Lately::default()));
     Ok(())
 }
 

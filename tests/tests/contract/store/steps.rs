@@ -32,7 +32,15 @@ fn begin(walk: &Walk) -> Decision {
 
 fn accepted(id: AttemptId) -> Answer {
     let state = AttemptState::Accepted;
-    Answer { id, state, next_try_at: None, maybe_shown: true, reason: None, was_called: true }
+    Answer {
+        id,
+        state,
+        next_try_at: None,
+        maybe_shown: true,
+        reason: None,
+        message_id: None,
+        was_called: true,
+    }
 }
 
 /// One alert for each of these people, all of them due at 30 s and claimed, in the order of people.
@@ -140,8 +148,8 @@ async fn the_walks_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> a
     let seen = Mutex::new(Vec::new());
     // Each counts itself as one more push.
     let count = |walk: &Walk| {
-        seen.lock().unwrap().push(walk.push_lately.sent);
-        let lately = Lately { sent: walk.push_lately.sent + 1, ..walk.push_lately };
+        seen.lock().unwrap().push(walk.lately[Channel::Push].sent);
+        let lately = Lately { sent: walk.lately[Channel::Push].sent + 1, ..walk.lately[Channel::Push] };
         Decision { lately: Some((Channel::Push, lately)), ..Decision::new(1, at(60), Act::Rest(at(60))) }
     };
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &count)).collect();

@@ -34,6 +34,7 @@ async fn call(
         next_try_at: None,
         maybe_shown: state == AttemptState::Accepted,
         reason: (state == AttemptState::Failed).then(|| "Unregistered".to_owned()),
+        message_id: None,
         was_called: true,
     };
     let begin = |_: &_| {

@@ -49,6 +49,7 @@ fn answer(number: u128, state: AttemptState) -> Answer {
         next_try_at: None,
         maybe_shown,
         reason,
+        message_id: None,
         was_called: true,
     }
 }

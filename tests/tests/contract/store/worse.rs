@@ -84,7 +84,7 @@ fn push(number: u128) -> Decision {
 fn answered(number: u128, state: AttemptState) -> Answer {
     let maybe_shown = state == AttemptState::Accepted;
     let id = AttemptId::from_u128(number);
-    Answer { id, state, next_try_at: None, maybe_shown, reason: None, was_called: true }
+    Answer { id, state, next_try_at: None, maybe_shown, reason: None, message_id: None, was_called: true }
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
@@ -140,7 +140,7 @@ async fn what_becomes_worse_is_chased_anew_wherever_it_stood(bed: &Bed) -> anyho
             _ => {
                 let decision = match where_it_stood {
                     "quiet" => hold(Held::Quiet),
-                    "bundled" => hold(Held::Bundle),
+                    "bundled" => hold(Held::Summary(Channel::Push)),
                     "exhausted" => Decision::new(2, at(30), Act::End(StopReason::Exhausted)),
                     "expired" => Decision::new(0, at(30), Act::End(StopReason::Expired)),
                     _ => push(1),
@@ -290,7 +290,7 @@ async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(bed: &
             .await?;
         record(store, 1, Severity::Critical, 0).await?;
         let following = Some(Duration::from_secs(300));
-        let hold = Hold { held: Held::Bundle, until: at(150), following, mandatory: true };
+        let hold = Hold { held: Held::Summary(Channel::Push), until: at(150), following, mandatory: true };
         step(store, &claim(store, 5).await?, 5, &Decision::new(0, at(5), Act::Hold(hold))).await?;
         let summary = store.claim_due(at(150), LEASE, 10).await?.remove(0);
         let called = step(store, &summary, 150, &push(1)).await?;

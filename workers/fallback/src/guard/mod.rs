@@ -39,10 +39,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use watchbell::{
-    domain::{PushEnvironment, PushService, Secret, Tenant, UserKey},
+    domain::{Secret, Tenant, UserKey},
     runtime::Clock,
 };
 
+use crate::channel::Provider;
 use drops::Drops;
 use evidence::Witness;
 pub(crate) use scope::Said;
@@ -58,36 +59,8 @@ const PLACE_RETRY: Duration = Duration::from_secs(1);
 const PROVIDER_PERCENT: usize = 75;
 const TENANT_PERCENT: usize = 75;
 const ORIGIN_PERCENT: usize = 75;
-/// Calls of the mail relay at once, however many senders there are: a relay takes one mail a connection, and who waits
-/// for a connection waits within the call's own deadline.
-const EMAIL_CALLS_MAX: usize = 48;
 /// Bulkheads after which those that nobody uses are forgotten.
 const BULKHEADS_MAX: usize = 1_000;
-
-/// Who is called.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Provider {
-    /// A push service.
-    Push {
-        /// Whose.
-        service: PushService,
-        /// Which of Apple's two worlds; other services have but one.
-        environment: Option<PushEnvironment>,
-        /// The host that took a browser's subscription.
-        origin: Option<String>,
-    },
-    /// The mail relay.
-    Email,
-}
-
-impl Provider {
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Push { service, .. } => service.as_str(),
-            Self::Email => "email",
-        }
-    }
-}
 
 /// Who is called for whom.
 #[derive(Debug, Clone)]
@@ -115,7 +88,8 @@ pub struct Guard {
     suspects: Mutex<Suspects>,
     /// A bulkhead for each kind of provider, whatever its environment or origin, and for each tenant's share of it.
     bulkheads: Mutex<Bulkheads>,
-    drops: Mutex<HashMap<PushService, Drops>>,
+    /// By the label of a provider that knows devices by tokens.
+    drops: Mutex<HashMap<&'static str, Drops>>,
 }
 
 /// Why a call may not go now, and when to ask again.
@@ -250,7 +224,7 @@ impl Guard {
             if changed.is_mended {
                 let mut suspects = self.suspects();
                 suspects.mended(provider, tenant.as_ref().map(|_| call.who.tenant));
-                tell_suspects(&suspects, provider.label());
+                tell_suspects(&suspects, provider.label);
             }
             if let Some(is_shut) = changed.shut {
                 tell_gate(&gates, provider, tenant.as_ref(), is_shut, said);
@@ -273,23 +247,25 @@ impl Guard {
             }
         };
         if has_changed {
-            tell_suspects(&suspects, call.provider.label());
+            tell_suspects(&suspects, call.provider.label);
         }
         is_news
     }
 
-    /// Takes note of what a push service said of a token. Says whether dead ones may be dropped now.
-    pub(crate) fn may_drop(&self, service: PushService, call: &Call, is_dead: bool) -> bool {
+    /// Takes note of what a provider with this label said of a token. Says whether dead ones may be dropped now.
+    pub(crate) fn may_drop(&self, service: &'static str, call: &Call, is_dead: bool) -> bool {
         let now = (self.now)();
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         let may = drops.entry(service).or_insert_with(|| Drops::new(now)).note(is_dead, call.who.person, now);
-        let suspended =
-            metrics::gauge!("watchbell_fallback_token_drops_suspended", "service" => service.as_str());
+        let suspended = metrics::gauge!("watchbell_fallback_token_drops_suspended", "service" => service);
         suspended.set(if may { 0.0 } else { 1.0 });
         if is_dead && !may {
-            metrics::counter!("watchbell_fallback_token_drops_withheld_total", "service" => service.as_str())
+            metrics::counter!("watchbell_fallback_token_drops_withheld_total", "service" => service)
                 .increment(1);
-            error!(service = %service, "So many tokens are refused at once that none is dropped: is this the right key, topic and environment?");
+            error!(
+                service,
+                "So many tokens are refused at once that none is dropped: is this the right key, topic and environment?"
+            );
         }
         may
     }
@@ -301,7 +277,7 @@ impl Guard {
         }
         let calls_max = self.kind_calls_max(provider, tenant.is_some());
         let calls = || Arc::new(Semaphore::new(calls_max));
-        Arc::clone(bulkheads.entry((provider.label(), tenant.cloned())).or_insert_with(calls))
+        Arc::clone(bulkheads.entry((provider.label, tenant.cloned())).or_insert_with(calls))
     }
 
     /// Calls at once past one gate.
@@ -309,17 +285,17 @@ impl Guard {
         let calls_max = self.kind_calls_max(provider, of_tenant);
         match provider {
             // One that hangs leaves room for the others.
-            Provider::Push { origin: Some(_), .. } => (calls_max * ORIGIN_PERCENT / 100).max(1),
-            Provider::Push { .. } | Provider::Email => calls_max,
+            Provider { origin: Some(_), .. } => (calls_max * ORIGIN_PERCENT / 100).max(1),
+            Provider { origin: None, .. } => calls_max,
         }
     }
 
     fn kind_calls_max(&self, provider: &Provider, of_tenant: bool) -> usize {
         let calls_max = if of_tenant { self.tenant_calls_max } else { self.provider_calls_max };
-        match provider {
-            Provider::Push { .. } => calls_max,
-            Provider::Email if of_tenant => calls_max.min(EMAIL_CALLS_MAX * TENANT_PERCENT / 100),
-            Provider::Email => calls_max.min(EMAIL_CALLS_MAX),
+        match provider.calls_max {
+            None => calls_max,
+            Some(own_max) if of_tenant => calls_max.min((own_max * TENANT_PERCENT / 100).max(1)),
+            Some(own_max) => calls_max.min(own_max),
         }
     }
 
@@ -333,7 +309,7 @@ impl Guard {
 }
 
 fn note_put_off(provider: &Provider, why: &'static str) {
-    metrics::counter!("watchbell_fallback_put_off_total", "provider" => provider.label(), "why" => why)
+    metrics::counter!("watchbell_fallback_put_off_total", "provider" => provider.label, "why" => why)
         .increment(1);
 }
 
@@ -344,7 +320,7 @@ fn tell_suspects(suspects: &Suspects, label: &'static str) {
 /// Says that a gate shut or opened, and counts those that are shut. An origin is named by whoever has a browser, so it is
 /// in the log and not in a label.
 fn tell_gate(gates: &Gates, provider: &Provider, tenant: Option<&Tenant>, is_shut: bool, said: Option<Said>) {
-    let label = provider.label();
+    let label = provider.label;
     let of = if tenant.is_some() { "tenant" } else { "everybody" };
     metrics::gauge!("watchbell_fallback_gates_shut", "provider" => label, "of" => of)
         .set(gates.shut(label, tenant.is_some()) as f64);

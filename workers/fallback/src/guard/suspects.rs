@@ -100,7 +100,7 @@ impl Suspects {
 
     /// How many there are at providers with this label.
     pub(super) fn count(&self, label: &str) -> usize {
-        self.0.values().filter(|suspect| suspect.provider.label() == label).count()
+        self.0.values().filter(|suspect| suspect.provider.label == label).count()
     }
 
     fn has_room(&mut self, tenant: u64, now: Instant) -> bool {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn relay() -> Provider {
-        Provider::Email
+        Provider::named("email")
     }
 
     #[test]

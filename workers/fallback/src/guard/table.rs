@@ -60,7 +60,7 @@ impl Gates {
 
     /// How many stand shut before providers with this label: all tenants' (false) or those of single tenants (true).
     pub(super) fn shut(&self, label: &str, of_tenants: bool) -> usize {
-        let is_meant = |key: &Key| key.0.label() == label && key.1.is_some() == of_tenants;
+        let is_meant = |key: &Key| key.0.label == label && key.1.is_some() == of_tenants;
         self.places.iter().filter(|(key, place)| is_meant(key) && place.scope.is_shut()).count()
     }
 
@@ -92,19 +92,13 @@ impl Gates {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use watchbell::domain::PushService;
-
     use super::{
         super::{evidence::Witness, scope::Said},
         *,
     };
 
     fn origin(name: &str, tenant: Option<&str>) -> Key {
-        let provider = Provider::Push {
-            service: PushService::WebPush,
-            environment: None,
-            origin: Some(format!("{name}.example")),
-        };
+        let provider = Provider { origin: Some(format!("{name}.example")), ..Provider::named("webpush") };
         (provider, tenant.map(|name| Tenant::parse(name).unwrap()))
     }
 

@@ -9,9 +9,10 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::time::{sleep, sleep_until};
-use watchbell::domain::UserId;
+use watchbell::domain::{PushEnvironment, PushService, UserId};
 
 use super::{gate::RAMP, *};
+use crate::channel::email::CALLS_MAX as EMAIL_CALLS_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a provider that is down keeps a call waiting: the senders' own deadline.
@@ -22,7 +23,11 @@ fn acme() -> Tenant {
 }
 
 fn push(service: PushService) -> Provider {
-    Provider::Push { service, environment: None, origin: None }
+    Provider::named(service.as_str())
+}
+
+fn relay() -> Provider {
+    Provider { calls_max: Some(EMAIL_CALLS_MAX), ..Provider::named("email") }
 }
 
 fn apns() -> Provider {
@@ -217,7 +222,7 @@ async fn a_provider_that_hangs_leaves_room_for_the_others() {
     }
     assert_eq!(held.len(), 6, "three quarters of eight");
     assert_eq!(put_off.map(|later| (later.wait, later.is_trouble)), Some((PLACE_RETRY, false)));
-    let mail = call(&guard, Provider::Email, &acme(), 1);
+    let mail = call(&guard, relay(), &acme(), 1);
     assert!(guard.enter(mail, false, 0.0).await.is_ok(), "another one has places");
     drop(held);
     let pass = guard.enter(call(&guard, apns(), &acme(), 1), false, 0.0).await;
@@ -225,7 +230,7 @@ async fn a_provider_that_hangs_leaves_room_for_the_others() {
 }
 
 fn origin(name: &str) -> Provider {
-    Provider::Push { service: PushService::WebPush, environment: None, origin: Some(name.to_owned()) }
+    Provider { origin: Some(name.to_owned()), ..push(PushService::WebPush) }
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,11 +264,7 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
 /// Who said what, and who is held back: everything that one device, origin, environment or tenant can say.
 #[tokio::test(start_paused = true)]
 async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
-    let apple = |environment| Provider::Push {
-        service: PushService::Apns,
-        environment: Some(environment),
-        origin: None,
-    };
+    let apple = |environment: PushEnvironment| Provider { environment: Some(environment.as_str()), ..apns() };
     let (sandbox, production) = (apple(PushEnvironment::Sandbox), apple(PushEnvironment::Production));
     let other = Tenant::parse("other").unwrap();
     let (own, theirs) = (acme(), other);
@@ -290,7 +291,7 @@ async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
             Said::Refused,
             vec![(fcm(), &own, 1), (fcm(), &own, 2), (fcm(), &theirs, 3)],
             vec![(fcm(), &theirs, 4), (fcm(), &own, 5)],
-            vec![(apns(), &own, 4), (Provider::Email, &theirs, 4)],
+            vec![(apns(), &own, 4), (relay(), &theirs, 4)],
         ),
         (
             "three browsers of one origin: that origin",
@@ -309,8 +310,8 @@ async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
         (
             "our own credentials, before a device was named: everybody there",
             Said::Broken,
-            vec![(Provider::Email, &own, 1)],
-            vec![(Provider::Email, &own, 2), (Provider::Email, &theirs, 3)],
+            vec![(relay(), &own, 1)],
+            vec![(relay(), &own, 2), (relay(), &theirs, 3)],
             vec![(fcm(), &own, 2)],
         ),
         (
@@ -365,7 +366,7 @@ async fn a_device_that_is_alone_rests_and_is_taken_up_again_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn trouble_of_one_tenant_is_its_own() {
     let (guard, other) = (Guard::new(64), Tenant::parse("other").unwrap());
-    let mail = |tenant: &Tenant, person| call(&guard, Provider::Email, tenant, person);
+    let mail = |tenant: &Tenant, person| call(&guard, relay(), tenant, person);
     // One tenant's mails bring nothing but trouble, among ten times as many that are fine.
     for n in 0..25 {
         if let Ok(pass) = guard.enter(mail(&acme(), n), false, 0.0).await {
@@ -382,8 +383,9 @@ async fn trouble_of_one_tenant_is_its_own() {
 #[tokio::test]
 async fn dead_tokens_of_one_service_do_not_stop_the_others() {
     let guard = Guard::new(64);
-    let may_drop =
-        |service, person| guard.may_drop(service, &call(&guard, push(service), &acme(), person), true);
+    let may_drop = |service: PushService, person| {
+        guard.may_drop(service.as_str(), &call(&guard, push(service), &acme(), person), true)
+    };
     let dropped = (0..50).filter(|person| may_drop(PushService::Apns, *person)).count();
     assert_eq!(dropped, 19, "then it is a spike");
     assert!(may_drop(PushService::Fcm, 1));

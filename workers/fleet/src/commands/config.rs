@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use jiff::Timestamp;
-use watchbell::runtime::Config;
+use watchbell::{domain::Channel, runtime::Config};
+use watchbell_fallback::Channels;
 use watchbell_ingest::{ConfiguredHooks, Routes, Setting, routes_of_sample};
 use watchbell_socket::Authenticator;
 
 use crate::{
     cli::{ConfigArgs, ConfigCommand},
-    compose, output, providers,
+    compose, output,
 };
 
 pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
@@ -43,7 +45,16 @@ fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Resu
 /// What is written is right, or `Config::load` would have said so; this says what it is enough for.
 fn check(config: &Config) -> anyhow::Result<()> {
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
-    providers::from_config(config)?;
+    let channels = Channels::from_config(config)?;
+    let unconfigured =
+        |channel: Channel| channels.get(channel).is_none().then(|| channel.facts().phrases.setup);
+    for (policy, channel) in config.channels_of_policies() {
+        if let Some(setup) = unconfigured(channel) {
+            bail!(
+                "{policy} has a step by {channel}, which is not configured: add {setup}, or take the step out"
+            );
+        }
+    }
     ConfiguredHooks::new(&config.hook)?;
     Routes::new(&config.route, &config.policies())?;
     let auth = &config.auth;
@@ -52,13 +63,15 @@ fn check(config: &Config) -> anyhow::Result<()> {
     }
     output::line("The configuration holds together.");
     let seams = compose::store_config(config).and(compose::rabbit_config(config, &[])).map(drop);
-    for (what, missing) in [
+    let workers = [
         ("run (any worker)", seams.err().map(|error| error.to_string())),
         ("run socket", Authenticator::new(&config.auth).err().map(|error| error.to_string())),
-        ("push to Apple", config.apns.is_none().then(|| "[apns] is not there".to_owned())),
-        ("push to Google", config.fcm.is_none().then(|| "[fcm] is not there".to_owned())),
-        ("email", config.email.is_none().then(|| "[email] is not there".to_owned())),
-    ] {
+    ];
+    let by_channel = Channel::ALL.map(|channel| {
+        let missing = unconfigured(channel).map(|setup| format!("{setup} is not there"));
+        (channel.as_str(), missing)
+    });
+    for (what, missing) in workers.into_iter().chain(by_channel) {
         output::line(match missing {
             None => format!("  {what}: yes"),
             Some(missing) => format!("  {what}: no, {missing}"),

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use jiff::Timestamp;
 use watchbell::{runtime::Config, store::KeyRights};
-use watchbell_fallback::provider::VapidKey;
+use watchbell_fallback::channel::VapidKey;
 use watchbell_ingest::key;
 
 use crate::{

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use watchbell::{
     broker::{LiveEvent, topology::PARTITIONS},
-    domain::{Secret, Tenant, Timestamp, UserId, UserKey},
+    domain::{Channel, Secret, Tenant, Timestamp, UserId, UserKey},
 };
 
 use super::fixture::{Answer, Dispatch, Fixture, NOW};
@@ -19,10 +19,18 @@ async fn a_user_is_known_by_how_they_can_be_written_to() {
     let answer = put(&fixture, "/v1/users/ana", json!({"email": "ana@example.com", "locale": "pt-BR"})).await;
     assert_eq!((answer.status, answer.text.as_str()), (204, ""));
     let contact = fixture.store.contact(&ana).await.unwrap().unwrap();
-    assert_eq!(contact.email, Some(Secret::from("ana@example.com")));
+    assert_eq!(contact.addresses[Channel::Email], Some(Secret::from("ana@example.com")));
     assert_eq!(contact.locale.as_deref(), Some("pt-BR"));
     assert_eq!(put(&fixture, "/v1/users/ana", json!({"email": null})).await.status, 204);
-    assert_eq!(fixture.store.contact(&ana).await.unwrap().unwrap().email, None, "the whole is replaced");
+    let mailbox =
+        async || fixture.store.contact(&ana).await.unwrap().unwrap().addresses[Channel::Email].clone();
+    assert_eq!(mailbox().await, None, "the whole is replaced");
+    let by_channel = json!({"addresses": {"email": "ana@example.org"}});
+    assert_eq!(put(&fixture, "/v1/users/ana", by_channel).await.status, 204);
+    assert_eq!(mailbox().await, Some(Secret::from("ana@example.org")), "by channel as well");
+    let none = json!({"addresses": {"email": null}});
+    assert_eq!(put(&fixture, "/v1/users/ana", none).await.status, 204);
+    assert_eq!(mailbox().await, None);
 
     for (uri, body, expected) in [
         (
@@ -36,7 +44,37 @@ async fn a_user_is_known_by_how_they_can_be_written_to() {
             json!({"locale": "pt_BR"}),
             "locale: must be a language tag (BCP 47) such as en or pt-BR",
         ),
-        ("/v1/users/ana", json!({"mail": "a@b"}), "mail: is not known here: accepted are email, locale"),
+        (
+            "/v1/users/ana",
+            json!({"mail": "a@b"}),
+            "mail: is not known here: accepted are email, addresses, locale",
+        ),
+        ("/v1/users/ana", json!({"addresses": 7}), "addresses: has the wrong type: expected an object"),
+        (
+            "/v1/users/ana",
+            json!({"addresses": {"pigeon": "coo"}}),
+            "addresses: has a channel that is none: accepted are email",
+        ),
+        (
+            "/v1/users/ana",
+            json!({"addresses": {"push": "a device registers itself"}}),
+            "addresses: has a channel that is none: accepted are email",
+        ),
+        (
+            "/v1/users/ana",
+            json!({"addresses": {"email": "canary@"}}),
+            "addresses.email: must be one address such as ana@example.com, at most 254 bytes",
+        ),
+        (
+            "/v1/users/ana",
+            json!({"addresses": {"email": 7}}),
+            "addresses.email: has the wrong type: expected a string",
+        ),
+        (
+            "/v1/users/ana",
+            json!({"email": "ana@example.com", "addresses": {"email": "ben@example.com"}}),
+            "email: is in `addresses` as well: give it once",
+        ),
         ("/v1/users/a%01b", json!({}), "user: must not contain the control character '\\u{1}'"),
     ] {
         assert_eq!(put(&fixture, uri, body).await.problem(), (422, expected.into()));

@@ -3,7 +3,8 @@
 use crate::store::bed::Bed;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
-pub const GROWS: [&str; 13] = [
+pub const GROWS: [&str; 15] = [
+    "addresses",
     "alerts",
     "api_keys",
     "attempts",
@@ -14,6 +15,7 @@ pub const GROWS: [&str; 13] = [
     "lately",
     "notes",
     "presence",
+    "told",
     "topic_events",
     "users",
     "versions",
@@ -60,6 +62,8 @@ const STATEMENTS: &[&str] = &[
     // Names that a producer typed, before and among those of everyone.
     "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, named_only)
      SELECT 'acme', 'p1-typed-' || n, 0, 0, 0, 1 FROM {tenth}",
+    "INSERT INTO addresses (tenant, user_id, channel, address, registered_at_ms)
+     SELECT 'acme', 'p' || n, 'email', 'p' || n || '@example.com', 0 FROM {people}",
     "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms)
      SELECT 'acme', 'h' || n, 1, '{\"id\":\"h' || n || '\",\"title\":\"A disk is nearly full, and it has been for a while\"}', n
      FROM {all}",
@@ -68,13 +72,16 @@ const STATEMENTS: &[&str] = &[
          CASE WHEN n <= {half} THEN n ELSE (n - {half} - 1) % 10 + 1 END, 1, 'seen', 'warning', 'firing', n
      FROM {all}",
     "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms, leased_until_ms,
-         claim, fence, opened_at_ms, expires_at_ms, stopped, pushed, told_push, told_email)
+         claim, fence, opened_at_ms, expires_at_ms, stopped, pushed)
      SELECT 'acme', CASE WHEN n <= {half} THEN 'ana' ELSE 'p' || ((n - {half} - 1) / 10 + 1) END, 'h' || n, 1,
          'default', 0, 9000000000000, CASE WHEN n > {half} AND n % 10 = 0 THEN 9000000000000 END, 0, 1, 1, n,
          9900000000000,
-         CASE WHEN n > {half} AND n % 10 = 0 THEN NULL WHEN n % 3 = 0 THEN 'exhausted' ELSE 'seen' END, 1,
-         CASE WHEN n % 5 = 0 THEN n / 25 + 10 ELSE 0 END, CASE WHEN n % 7 = 0 THEN n / 35 + 10 ELSE 0 END
+         CASE WHEN n > {half} AND n % 10 = 0 THEN NULL WHEN n % 3 = 0 THEN 'exhausted' ELSE 'seen' END, 1
      FROM {all}",
+    "INSERT INTO told (tenant, user_id, alert_id, channel, opened_at_ms, summary_round)
+     SELECT tenant, user_id, alert_id, 'push', opened_at_ms, opened_at_ms / 25 + 10 FROM escalations WHERE opened_at_ms % 5 = 0",
+    "INSERT INTO told (tenant, user_id, alert_id, channel, opened_at_ms, summary_round)
+     SELECT tenant, user_id, alert_id, 'email', opened_at_ms, opened_at_ms / 35 + 10 FROM escalations WHERE opened_at_ms % 7 = 0",
     "INSERT INTO attempts (attempt_id, tenant, user_id, alert_id, kind, round, step, channel, device_id, state, tries,
          maybe_shown, created_at_ms)
      SELECT '00000000-0000-4000-8000-' || substr('000000000000' || n, length('' || n) + 1), 'acme',

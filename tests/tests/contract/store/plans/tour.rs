@@ -41,8 +41,9 @@ impl Tour<'_> {
         self.coming_back().await?;
         self.presence().await?;
         self.walks().await?;
-        self.summaries(Channel::Push).await?;
-        self.summaries(Channel::Email).await?;
+        for channel in Channel::ALL {
+            self.summaries(channel).await?;
+        }
         self.people().await?;
         self.devices().await?;
         self.topics().await?;
@@ -288,7 +289,7 @@ impl Tour<'_> {
     /// Several alerts held for one summary, told in it, and then seen.
     async fn summaries(&mut self, channel: Channel) -> anyhow::Result<()> {
         let summary = AlertId::summary_by(channel).unwrap();
-        let held = Held::for_summary(channel).unwrap();
+        let held = Held::Summary(channel);
         let names: Vec<String> = (0..3).map(|n| format!("{channel}{n}")).collect();
         let batch: Vec<NewAlert> = names.iter().map(|name| self.alert(name, &["ana"])).collect();
         self.store.record(&batch, self.at(40)).await?;
@@ -357,12 +358,12 @@ impl Tour<'_> {
     async fn people(&mut self) -> anyhow::Result<()> {
         let (acme_, ana): (_, UserKey) = (tenant("acme"), acme("ana"));
         let email = Secret::from("ana@example.com".to_owned());
-        let contact = Contact { email: Some(email.clone()), locale: None };
+        let contact = Contact::default().with(Channel::Email, email.clone());
         self.store.put_user(&ana, &contact, self.at(0)).await?;
         (self.heard)("put_user");
         self.store.contact(&ana).await?;
-        self.store.suppress_email(&ana, &email, self.at(0)).await?;
-        (self.heard)("contact, suppress_email");
+        self.store.suppress_address(&ana, Channel::Email, &email, self.at(0)).await?;
+        (self.heard)("contact, suppress_address");
         self.store.revoke_sessions(&ana, self.at(0)).await?;
         (self.heard)("revoke_sessions");
         self.store.everyone_after(&acme_, Some(&user("p1")), 10).await?;
@@ -497,6 +498,7 @@ fn accepted(id: AttemptId) -> Answer {
         next_try_at: None,
         maybe_shown: true,
         reason: None,
+        message_id: None,
         was_called: true,
     }
 }

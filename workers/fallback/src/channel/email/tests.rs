@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::provider::{Disposition, Severity};
+use crate::channel::{Disposition, Severity};
 
 fn config() -> EmailConfig {
     EmailConfig {
@@ -234,7 +234,7 @@ async fn what_is_no_address_is_not_blamed_on_a_relay() {
     let sender = SmtpSender::new(&config()).unwrap();
     for to in ["", "ana", "ana@example.net\r\nRCPT TO:<eve@example.org>", "a b@c"] {
         let job = EmailJob { to: Secret::from(to), ..job() };
-        let error = sender.send(&job, Timestamp::UNIX_EPOCH).await.unwrap_err();
+        let error = sender.send_mail(&job, Timestamp::UNIX_EPOCH).await.unwrap_err();
         assert_eq!((error.code(), error.disposition()), ("unusable", Disposition::DropMessage), "{to:?}");
     }
 }

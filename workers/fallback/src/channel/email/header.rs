@@ -147,5 +147,5 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "email_header_tests.rs"]
+#[path = "header_tests.rs"]
 mod tests;

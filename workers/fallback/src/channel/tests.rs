@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
 use super::*;
 
 /// A certificate for `localhost`, which is its own root: for a server, and as `trust_root_pem`.

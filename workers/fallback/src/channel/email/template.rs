@@ -255,5 +255,5 @@ fn sample(optional: Option<String>) -> AlertContent {
 }
 
 #[cfg(test)]
-#[path = "email_template_tests.rs"]
+#[path = "template_tests.rs"]
 mod tests;

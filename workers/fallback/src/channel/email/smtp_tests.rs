@@ -204,7 +204,7 @@ async fn no_relay_is_told_as_no_connection() {
 
 #[tokio::test]
 async fn a_relay_with_implicit_tls_is_trusted_by_its_root() {
-    let (acceptor, root) = crate::provider::tests::localhost_tls(&[]);
+    let (acceptor, root) = crate::channel::tests::localhost_tls(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let seen = Arc::new(Mutex::new(Seen::default()));
@@ -217,7 +217,7 @@ async fn a_relay_with_implicit_tls_is_trusted_by_its_root() {
         }
     });
     for (root, works) in [(Some(root.as_str()), true), (None, false)] {
-        let tls = crate::provider::email::tls_parameters("localhost", root).unwrap();
+        let tls = crate::channel::email::tls_parameters("localhost", root).unwrap();
         let relay = Relay {
             host: "localhost".into(),
             port,

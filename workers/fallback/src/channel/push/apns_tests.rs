@@ -19,7 +19,7 @@ use hyper_util::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::provider::{AlertContent, PushTarget, Severity};
+use crate::channel::{AlertContent, PushTarget, Severity};
 
 const TOKEN: &str = "c4nary5ecret740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7e";
 
@@ -57,7 +57,7 @@ async fn apple(answers: &[(u16, &'static str)]) -> (ApnsSender, Shared) {
 
 /// The same behind TLS that offers nothing but HTTP/2, as Apple does; and how many connections were made.
 async fn apple_over_tls() -> (ApnsSender, Arc<AtomicUsize>) {
-    let (acceptor, root) = crate::provider::tests::localhost_tls(&[b"h2"]);
+    let (acceptor, root) = crate::channel::tests::localhost_tls(&[b"h2"]);
     let app = axum::Router::new().route("/3/device/{token}", post(answer)).with_state(Shared::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());

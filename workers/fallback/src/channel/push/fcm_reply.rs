@@ -98,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::Disposition;
+    use crate::channel::Disposition;
 
     fn refusal(code: Option<&str>, status: &str, message: &str, field: Option<&str>) -> Value {
         let mut details = Vec::new();

@@ -92,7 +92,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::provider::Disposition;
+    use crate::channel::Disposition;
 
     fn answer(status: u16, body: &str, headers: &[(&'static str, &str)]) -> Result<Accepted, SendError> {
         let headers = headers

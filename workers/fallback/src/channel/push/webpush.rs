@@ -38,7 +38,7 @@ use watchbell::{
 };
 
 use super::{
-    Accepted, Blame, PushContent, PushJob, PushSender, SendError, SetupError, Severity,
+    Accepted, Blame, PushContent, PushJob, PushSender, PushTarget, SendError, SetupError, Severity,
     http::{self, Calls, Protocol},
     public_only::PublicOnly,
     render,
@@ -256,8 +256,8 @@ impl PushSender for WebPushSender {
     }
 
     /// Each browser names its own: one that answers badly must not stop the others.
-    fn authority(&self, job: &PushJob) -> Option<String> {
-        let subscription = SubscriptionV1::of_token(&job.target.token)?;
+    fn authority(&self, target: &PushTarget) -> Option<String> {
+        let subscription = SubscriptionV1::of_token(&target.token)?;
         Some(Url::parse(&subscription.endpoint).ok()?.host_str()?.to_owned())
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use axum::{Json, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 
 use super::*;
-use crate::provider::{AlertContent, PushContent, PushEnvironment, PushTarget, Severity};
+use crate::channel::{AlertContent, PushContent, PushEnvironment, PushTarget, Severity};
 
 const TOKEN: &str = "c4nary5ecret:APA91bE";
 

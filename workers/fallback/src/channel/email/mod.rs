@@ -4,11 +4,15 @@
 //! - `Message-ID` is made of the attempt, so a repeated email is the same email (I6); `References` name a
 //!   root made of the alert, so what concerns one alert is one thread.
 //! - No header value carries a line break or another control character, whoever wrote it, and each reads in a mail program
-//!   as it was written (`email_header`).
+//!   as it was written (`header`).
 //! - Automatic answers are asked not to come (RFC 3834), and nobody else's address is in the message.
 //!
-//! Elsewhere: how headers are written in `email_header`, connections in `smtp`, what replies mean in `smtp_reply`, text
-//! and HTML in `email_template`.
+//! | module | what it is |
+//! |---|---|
+//! | `smtp`, `smtp_reply` | the connections to the relay, what its replies mean |
+//! | `header` | how headers are written |
+//! | `template` | text and HTML |
+//! | `config` | the sender from `[email]` |
 
 use std::{
     fmt,
@@ -30,23 +34,49 @@ use reqwest::Url;
 use uuid::Uuid;
 use watchbell::{
     domain::{
-        Secret, Tenant, UserId, UserKey, alert::bounds::TITLE_CHARS_MAX, email::email_address, text::closed,
+        Channel, Secret, Tenant, UserId, UserKey, alert::bounds::TITLE_CHARS_MAX, email::email_address,
+        text::closed,
     },
     wire::unsubscribe::Unsubscribe,
 };
 
 use super::{
-    Accepted, AlertContent, EmailJob, EmailSender, SendError, SetupError, email_header,
-    email_template::{Links, Templates},
-    reason, render,
-    smtp::{Connections, Encryption, Envelope, Relay},
+    Accepted, AlertContent, Blame, ChannelSender, Job, NotConfigured, Provider, SendError, SetupError,
+    Severity, ThrottleScope, reason, text,
 };
+use smtp::{Connections, Encryption, Envelope, Relay};
+use template::{Links, Templates};
+
+mod config;
+mod header;
+mod smtp;
+mod smtp_reply;
+mod template;
+
+pub(super) use config::from_config;
+
+/// Calls of the mail relay at once, however many senders there are: a relay takes one mail a connection, and who waits
+/// for a connection waits within the call's own deadline.
+pub(crate) const CALLS_MAX: usize = 48;
 
 /// A subject line, in bytes: the longest title there can be, whatever its script, and what a template writes around it.
 const SUBJECT_BYTES_MAX: usize = 4 * TITLE_CHARS_MAX + 256;
 
 /// Any other header's value, in bytes.
 const HEADER_BYTES_MAX: usize = 500;
+
+/// One email to one address.
+#[derive(Debug, Clone)]
+pub struct EmailJob {
+    /// Kept on every retry of the same attempt; the `Message-ID` is made of it (I6).
+    pub attempt: Uuid,
+    /// The address.
+    pub to: Secret,
+    /// What it says.
+    pub content: AlertContent,
+    /// The reader's language as a BCP 47 tag, for `Content-Language` and the HTML's `lang`.
+    pub locale: Option<String>,
+}
 
 /// How the connection to the relay is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +108,7 @@ pub struct EmailConfig {
     pub link_base: Option<String>,
     /// For one-click unsubscribing under `link_base`; without it, mails do not offer it.
     pub unsubscribe_secret: Option<Secret>,
-    /// A team's own templates: see `email_template`.
+    /// A team's own templates: see `template`.
     pub templates_dir: Option<PathBuf>,
     /// A root certificate trusted besides the system's.
     pub trust_root_pem: Option<String>,
@@ -143,6 +173,20 @@ impl SmtpSender {
         Ok(Self { relay, from, domain, link_base, unsubscribe, templates })
     }
 
+    /// Hands one email to the relay once, under the contract of [`ChannelSender`].
+    ///
+    /// # Errors
+    /// [`SendError`] says why the relay did not take it.
+    pub async fn send_mail(&self, job: &EmailJob, now: Timestamp) -> Result<Accepted, SendError> {
+        let (alert, to) = (&job.content, job.to.expose());
+        let secrets = [to, &alert.title, alert.body.as_deref().unwrap_or_default()];
+        match self.deliver(job, now).await {
+            // Most relays name their queue id here: "2.0.0 Ok: queued as 4F2A".
+            Ok(reply) => Ok(Accepted { provider_id: Some(reason::tidy(&reply, &secrets)) }),
+            Err(error) => Err(error.without(&secrets)),
+        }
+    }
+
     async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
         let to = address_of(&job.to)?;
         let message = self.compose(job, &to, now)?;
@@ -163,9 +207,9 @@ impl SmtpSender {
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let mut builder = Message::builder()
-            .raw_header(email_header::mailbox("From", &self.from))
+            .raw_header(header::mailbox("From", &self.from))
             .to(Mailbox::new(None, to.clone()))
-            .raw_header(email_header::text("Subject", &subject_of(&parts.subject)))
+            .raw_header(header::text("Subject", &subject_of(&parts.subject)))
             .date(SystemTime::from(now))
             .message_id(Some(format!("<{}@{domain}>", job.attempt.hyphenated())))
             .in_reply_to(thread.clone())
@@ -176,11 +220,11 @@ impl SmtpSender {
             ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
             ("Content-Language", lang.to_owned()),
         ] {
-            builder = builder.raw_header(email_header::verbatim(name, value));
+            builder = builder.raw_header(header::verbatim(name, value));
         }
         for (name, id) in [("X-Watchbell-Alert", &alert.alert), ("X-Watchbell-User", &alert.user)] {
-            let id = render::shorten(&email_header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
-            builder = builder.raw_header(email_header::text(name, &id));
+            let id = text::shorten(&header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
+            builder = builder.raw_header(header::text(name, &id));
         }
         if let Some(link) = unsubscribe {
             // RFC 8058: a program presses the button with one POST; a GET, as scanners make it, changes nothing.
@@ -188,7 +232,7 @@ impl SmtpSender {
                 ("List-Unsubscribe", format!("<{link}>")),
                 ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
             ] {
-                builder = builder.raw_header(email_header::verbatim(name, value));
+                builder = builder.raw_header(header::verbatim(name, value));
             }
         }
         // Clients show the last part they understand, so the text comes first.
@@ -217,15 +261,21 @@ impl SmtpSender {
 }
 
 #[async_trait]
-impl EmailSender for SmtpSender {
-    async fn send(&self, job: &EmailJob, now: Timestamp) -> Result<Accepted, SendError> {
-        let (alert, to) = (&job.content, job.to.expose());
-        let secrets = [to, &alert.title, alert.body.as_deref().unwrap_or_default()];
-        match self.deliver(job, now).await {
-            // Most relays name their queue id here: "2.0.0 Ok: queued as 4F2A".
-            Ok(reply) => Ok(Accepted { provider_id: Some(reason::tidy(&reply, &secrets)) }),
-            Err(error) => Err(error.without(&secrets)),
-        }
+impl ChannelSender for SmtpSender {
+    fn channel(&self) -> Channel {
+        Channel::Email
+    }
+
+    fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
+        Ok(Provider { calls_max: Some(CALLS_MAX), ..Provider::named(Channel::Email.facts().word) })
+    }
+
+    async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {
+        let super::Message::Alert(content) = &job.message else {
+            return Err(SendError::Rejected { reason: "a mail cannot be taken back".to_owned() });
+        };
+        let (to, locale) = (job.to.secret().clone(), job.locale.map(str::to_owned));
+        self.send_mail(&EmailJob { attempt: job.attempt, to, content: content.clone(), locale }, now).await
     }
 }
 
@@ -267,7 +317,7 @@ fn thread_id(alert: &AlertContent) -> Uuid {
 
 /// A subject of bounded length that changes the direction of nothing beside it.
 fn subject_of(rendered: &str) -> String {
-    let line = render::shorten(&email_header::one_line(rendered), SUBJECT_BYTES_MAX).unwrap_or_default();
+    let line = text::shorten(&header::one_line(rendered), SUBJECT_BYTES_MAX).unwrap_or_default();
     closed(&line).into_owned()
 }
 
@@ -283,5 +333,4 @@ fn is_language_tag(tag: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "email_tests.rs"]
 mod tests;

@@ -86,7 +86,7 @@ fn enhanced_status(text: &str) -> Option<[u16; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Disposition;
+    use crate::channel::Disposition;
 
     /// Every row of the table (`docs/providers.md`, "SMTP"), and what follows from it.
     #[test]

@@ -6,7 +6,7 @@
 use watchbell::wire::webpush::SubscriptionKeysV1;
 
 use super::*;
-use crate::provider::{AlertContent, PushEnvironment, PushTarget};
+use crate::channel::{AlertContent, PushEnvironment, PushTarget};
 
 fn sender(private_endpoints: bool) -> WebPushSender {
     WebPushSender::new(&WebPushConfig {

@@ -53,7 +53,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::provider::Disposition;
+    use crate::channel::Disposition;
 
     /// Every row of the table, and what follows from it.
     #[test]

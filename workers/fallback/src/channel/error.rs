@@ -1,180 +1,12 @@
-//! Providers: Apple, Google and browsers for push, a mail relay for email, behind two small seams.
+//! Why a provider did not accept, and what follows from it.
 //!
-//! What holds here:
-//! - `Ok` means that the provider accepted, which is neither "shown" nor "seen".
-//! - Adapters report facts; what follows from them is decided once, in [`SendError::disposition`].
-//! - A retry of the same attempt carries the same ids, so that a duplicate replaces and never adds (I6).
-//! - A token is called dead only on proof (I7); whatever is ambiguous costs the message, not the token.
-//! - No error and no `Debug` text contains a token, an address, a title or a body (I12).
-//!
-//! | module | what it is |
-//! |---|---|
-//! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
-//! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
-//! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
-//! | `public_only` | keeps endpoints that browsers name out of our own network |
-//! | [`email`], `email_header`, `email_template`, `smtp`, `smtp_reply` | mail: the message, its headers and text, the connections to the relay, what replies mean |
-//! | `render` | payloads fitted into a push |
-//! | `http`, `reason` | what Apple's and Google's clients share; what may be said of a refusal |
-//!
-//! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
-//! and tokens in `watchbell::store`.
+//! Senders report facts; what follows from them is decided once, in [`SendError::disposition`].
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
-use uuid::Uuid;
-use watchbell::domain::Secret;
-pub use watchbell::domain::{PushEnvironment, Severity};
 
-pub mod apns;
-mod apns_reply;
-mod apns_token;
-pub mod email;
-mod email_header;
-mod email_template;
-pub mod fcm;
-mod fcm_reply;
-mod fcm_token;
-mod http;
-mod public_only;
-mod reason;
-mod render;
-mod smtp;
-mod smtp_reply;
-pub mod webpush;
-mod webpush_crypt;
-mod webpush_reply;
-
-pub use apns::{ApnsAuth, ApnsConfig, ApnsSender};
-pub use email::{EmailConfig, EmailTls, SmtpSender};
-pub use fcm::{FcmConfig, FcmSender};
-pub use webpush::{VapidKey, WebPushConfig, WebPushSender};
-
-/// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.
-pub const WITHDRAWN_ALERTS_MAX: usize = 200;
-
-/// One push to one device.
-#[derive(Debug, Clone)]
-pub struct PushJob {
-    /// Kept on every retry of the same attempt (I6).
-    pub attempt: Uuid,
-    /// Which device.
-    pub target: PushTarget,
-    /// What it is told.
-    pub content: PushContent,
-}
-
-/// Where a push goes.
-#[derive(Debug, Clone)]
-pub struct PushTarget {
-    /// What the provider knows the device by.
-    pub token: Secret,
-    /// Which of Apple's two worlds; other providers do not look.
-    pub environment: PushEnvironment,
-}
-
-/// What a push does on the phone.
-#[derive(Debug, Clone)]
-pub enum PushContent {
-    /// Shows an alert, or replaces the shown one with the same collapse key.
-    Alert(AlertContent),
-    /// Takes shown pushes away. Best effort, on both providers: the app reconciles when it is opened.
-    Withdrawal {
-        /// Whose inbox they are in.
-        user: String,
-        /// Ids, at most [`WITHDRAWN_ALERTS_MAX`]. When they do not all fit, the push carries the
-        /// first ones and `more`, which tells the app to fetch the inbox.
-        alerts: Vec<String>,
-        /// What the badge shows without them.
-        unread: u64,
-    },
-}
-
-/// An alert as it leaves the house.
-#[derive(Clone)]
-pub struct AlertContent {
-    /// The alert's id.
-    pub alert: String,
-    /// Whom it is for.
-    pub user: String,
-    /// Whose alert it is.
-    pub tenant: String,
-    /// One line that makes sense alone.
-    pub title: String,
-    /// More, for those who look.
-    pub body: Option<String>,
-    /// Where to read on.
-    pub url: Option<String>,
-    /// How bad it is.
-    pub severity: Severity,
-    /// The kind of alert; what a phone groups by.
-    pub category: Option<String>,
-    /// The same for every retry and every later version of this alert.
-    pub collapse_key: String,
-    /// After this the provider must not show it any more.
-    pub expires_at: Timestamp,
-    /// When the thing happened.
-    pub occurred_at: Timestamp,
-    /// The user's unread alerts, this one included: what the badge shows.
-    pub unread: u64,
-}
-
-/// Names only: a title or a body in a log would be somebody's private matter (I12).
-impl fmt::Debug for AlertContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlertContent")
-            .field("alert", &self.alert)
-            .field("tenant", &self.tenant)
-            .field("severity", &self.severity)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One email to one address.
-#[derive(Debug, Clone)]
-pub struct EmailJob {
-    /// Kept on every retry of the same attempt; the `Message-ID` is made of it (I6).
-    pub attempt: Uuid,
-    /// The address.
-    pub to: Secret,
-    /// What it says.
-    pub content: AlertContent,
-    /// The reader's language as a BCP 47 tag, for `Content-Language` and the HTML's `lang`.
-    pub locale: Option<String>,
-}
-
-/// Sends one push to one device. Every implementation holds to this:
-/// - `Ok` means the provider accepted the push, not that the device showed it.
-/// - Ids come from the job alone, so a retry repeats them.
-/// - `now` is the time for expiry and token ages; waiting is bounded by the configured timeout.
-/// - Cancel-safe: dropped early, the push may have been sent, as after [`SendError::Unreachable`].
-#[async_trait]
-pub trait PushSender: Send + Sync {
-    /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
-    async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError>;
-
-    /// Which of several hosts takes this job, where its health is its own; `None` when there is but one provider.
-    fn authority(&self, job: &PushJob) -> Option<String> {
-        let _ = job;
-        None
-    }
-}
-
-/// Sends one email to one address, under the same contract as [`PushSender`].
-#[async_trait]
-pub trait EmailSender: Send + Sync {
-    /// Hands `job` to the relay once.
-    async fn send(&self, job: &EmailJob, now: Timestamp) -> Result<Accepted, SendError>;
-}
-
-/// The provider took it. That is not "shown".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// What the provider calls it, for a question to their support.
-    pub provider_id: Option<String>,
-}
+use super::reason;
 
 /// For whom a provider asked us to slow down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,7 +170,7 @@ impl SendError {
 
     /// The same error, with `secrets` taken out of its reason and the rest made fit for a log line.
     /// Every sender passes what the job held, so that a provider which echoes it cannot make us print it.
-    fn without(mut self, secrets: &[&str]) -> Self {
+    pub(super) fn without(mut self, secrets: &[&str]) -> Self {
         let (Self::Unregistered { reason, .. }
         | Self::BadToken { reason }
         | Self::Unusable { reason }
@@ -398,6 +230,3 @@ pub enum SetupError {
     #[error("the client's TLS could not be set up: {0}")]
     Client(String),
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,226 @@
+//! Where people can be written to: an address for each channel that goes to one.
+//!
+//! `users.email` and its refusal held the mailbox before migration 14, and pods of the version before still read and write
+//! them. So for one release the mailbox is written to both places, and where the two differ, an older pod has written the
+//! column since: then the column is right. [`with_column`] and the two statements on `users.email` here go with it.
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{Failure, Store, StoreError, batch_of, maybe_int, maybe_text, summaries::of_user, text};
+use crate::domain::{Channel, PerChannel, Secret, Timestamp, UserKey};
+
+/// How a user can be written to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Their address by each channel that goes to one.
+    pub addresses: PerChannel<Option<Secret>>,
+    /// The language they read, as a BCP 47 tag.
+    pub locale: Option<String>,
+}
+
+impl Contact {
+    /// The same with this address for a channel.
+    #[must_use]
+    pub fn with(mut self, channel: Channel, address: impl Into<Secret>) -> Self {
+        self.addresses[channel] = Some(address.into());
+        self
+    }
+}
+
+/// An address as it is stored.
+pub(super) struct Kept {
+    address: Secret,
+    is_refused: bool,
+}
+
+impl Kept {
+    /// The address, if it takes messages.
+    pub(super) fn usable(self) -> Option<Secret> {
+        (!self.is_refused).then_some(self.address)
+    }
+}
+
+/// Addresses from their rows and from the columns of the version before. Those of channels that this version does not
+/// know are passed over.
+pub(super) fn kept_of(rows: &[AnyRow], user: &AnyRow) -> Result<PerChannel<Option<Kept>>, Failure> {
+    let mut kept = PerChannel::of(|_| None);
+    for row in rows {
+        let Ok(channel) = text(row, "channel")?.parse::<Channel>() else { continue };
+        let is_refused = maybe_int(row, "refused_at_ms")?.is_some();
+        kept[channel] = Some(Kept { address: Secret::from(text(row, "address")?), is_refused });
+    }
+    let is_refused = maybe_int(user, "email_refused_at_ms")?.is_some();
+    let column = maybe_text(user, "email")?.map(|email| Kept { address: Secret::from(email), is_refused });
+    let mailbox = kept[Channel::Email].take();
+    kept[Channel::Email] = with_column(mailbox, column);
+    Ok(kept)
+}
+
+/// The mailbox, by its row and by the column of the version before.
+fn with_column(row: Option<Kept>, column: Option<Kept>) -> Option<Kept> {
+    match (row, column) {
+        (Some(row), Some(column)) if row.address == column.address => {
+            Some(Kept { is_refused: row.is_refused || column.is_refused, ..row })
+        }
+        (_, column) => column,
+    }
+}
+
+impl Store {
+    /// Makes a user known, or replaces how a known one can be written to. The inbox is not touched. An address that was
+    /// refused stays refused until another one is given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_user(
+        &self,
+        user: &UserKey,
+        contact: &Contact,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "put_user", |tx| {
+            of_user(
+                sqlx::query(
+                    "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms)
+                     VALUES ($1, $2, 0, 0, $3, $4, $5)
+                     ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale, named_only = 0,
+                         email_refused_at_ms = CASE WHEN users.email = excluded.email THEN users.email_refused_at_ms END",
+                ),
+                user,
+            )
+            .bind(contact.addresses[Channel::Email].as_ref().map(|email| email.expose().to_owned()))
+            .bind(contact.locale.clone())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            let row = |channel: Channel, address: Option<&Secret>| {
+                json!({
+                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "channel": channel.as_str(),
+                    "address": address.map(Secret::expose),
+                })
+            };
+            let (given, missing): (Vec<_>, Vec<_>) =
+                contact.addresses.iter().partition(|(_, address)| address.is_some());
+            let rows = |of: Vec<(Channel, &Option<Secret>)>| {
+                batch_of(of.into_iter().map(|(channel, address)| row(channel, address.as_ref())).collect::<Vec<_>>())
+            };
+            let batch = self.engine.rows("tenant text, user_id text, channel text, address text");
+            let delete = format!(
+                "DELETE FROM addresses WHERE (tenant, user_id, channel) IN (SELECT tenant, user_id, channel FROM {batch})"
+            );
+            sqlx::query(AssertSqlSafe(delete)).bind(rows(missing)?).execute(&mut **tx).await?;
+            let insert = format!(
+                "INSERT INTO addresses (tenant, user_id, channel, address, registered_at_ms)
+                 SELECT tenant, user_id, channel, address, $2 FROM {batch} WHERE true
+                 ON CONFLICT (tenant, user_id, channel) DO UPDATE SET address = excluded.address,
+                     registered_at_ms = excluded.registered_at_ms,
+                     refused_at_ms = CASE WHEN addresses.address = excluded.address THEN addresses.refused_at_ms END"
+            );
+            sqlx::query(AssertSqlSafe(insert))
+                .bind(rows(given)?)
+                .bind(now.as_millisecond())
+                .execute(&mut **tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How a user can be written to; `None` for somebody unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn contact(&self, user: &UserKey) -> Result<Option<Contact>, StoreError> {
+        self.in_time("contact", async {
+            let known =
+                "SELECT email, email_refused_at_ms, locale FROM users WHERE tenant = $1 AND user_id = $2";
+            let row = of_user(sqlx::query(known), user).fetch_optional(&self.read).await?;
+            let Some(row) = row else { return Ok(None) };
+            let rows = of_user(
+                sqlx::query(
+                    "SELECT channel, address, refused_at_ms FROM addresses WHERE tenant = $1 AND user_id = $2",
+                ),
+                user,
+            )
+            .fetch_all(&self.read)
+            .await?;
+            let addresses = kept_of(&rows, &row)?.map(|kept| kept.map(|kept| kept.address));
+            Ok(Some(Contact { addresses, locale: maybe_text(&row, "locale")? }))
+        })
+        .await
+    }
+
+    /// The address refused messages for good: none is sent to it until it is registered anew. Compare-and-swap on the
+    /// address (I7).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn suppress_address(
+        &self,
+        user: &UserKey,
+        channel: Channel,
+        address: &Secret,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        writing!(self, "suppress_address", |tx| {
+            let refused = of_user(
+                sqlx::query(
+                    "UPDATE addresses SET refused_at_ms = $5
+                     WHERE tenant = $1 AND user_id = $2 AND channel = $3 AND address = $4",
+                ),
+                user,
+            )
+            .bind(channel.as_str())
+            .bind(address.expose().to_owned())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            if channel != Channel::Email {
+                return Ok(refused.rows_affected() > 0);
+            }
+            let column = of_user(
+                sqlx::query(
+                    "UPDATE users SET email_refused_at_ms = $4 WHERE tenant = $1 AND user_id = $2 AND email = $3",
+                ),
+                user,
+            )
+            .bind(address.expose().to_owned())
+            .bind(now.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            Ok(refused.rows_affected() + column.rows_affected() > 0)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For as long as pods of the version before write the column.
+    #[test]
+    fn the_column_of_the_version_before_counts_by_this_table() {
+        let kept = |text: Option<&str>| {
+            // A `!` marks one that refused mail.
+            text.map(|text| Kept {
+                address: Secret::from(text.trim_end_matches('!')),
+                is_refused: text.ends_with('!'),
+            })
+        };
+        for (why, row, column, expected) in [
+            ("both were written", Some("a@x"), Some("a@x"), Some("a@x")),
+            ("nobody knows one", None, None, None),
+            ("an older pod heard of a refusal", Some("a@x"), Some("a@x!"), None),
+            ("this version did, and an older pod does not know", Some("a@x!"), Some("a@x"), None),
+            ("an older pod was given a first one", None, Some("b@x"), Some("b@x")),
+            ("or another one", Some("a@x"), Some("b@x"), Some("b@x")),
+            ("in place of one that refused", Some("a@x!"), Some("b@x"), Some("b@x")),
+            ("or none any more", Some("a@x"), None, None),
+        ] {
+            let usable = with_column(kept(row), kept(column)).and_then(Kept::usable);
+            assert_eq!(usable, expected.map(Secret::from), "{why}");
+        }
+    }
+}

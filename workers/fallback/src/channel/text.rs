@@ -1,0 +1,31 @@
+//! Texts made shorter, so that what belongs together on the screen stays together.
+
+/// The first characters of `text` in at most `bytes_max` bytes, then an ellipsis unless that is all of it.
+/// `None` when there is not one. What belongs together on the screen (accents, emoji sequences) is not torn.
+pub(super) fn shorten(text: &str, bytes_max: usize) -> Option<String> {
+    if text.len() <= bytes_max {
+        return Some(text.to_owned());
+    }
+    let mut before = None;
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        if at > bytes_max {
+            break;
+        }
+        if before.is_some_and(|before| may_part(before, c)) {
+            end = at;
+        }
+        before = Some(c);
+    }
+    let kept = text[..end].trim_end();
+    (!kept.is_empty()).then(|| format!("{kept}…"))
+}
+
+/// Whether a text may end between two characters. Knows combining marks, variation selectors, joiners, keycaps
+/// and skin tones; the full rules (UAX #29) would cost a table to save a flag or a Hangul syllable.
+fn may_part(before: char, after: char) -> bool {
+    const JOINER: char = '\u{200d}';
+    let clings = matches!(after,
+        '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
+    before != JOINER && after != JOINER && !clings
+}
