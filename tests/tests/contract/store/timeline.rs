@@ -144,6 +144,7 @@ async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> a
         " 0 recorded in the inbox; version 5 is shown",
         "10 version 2 arrived: severity warning → critical",
         "10 version 3 arrived: critical and firing as before",
+        "10 became critical: chased anew under policy default",
         "20 version 5 arrived: severity critical → info, status firing → resolved",
         "30 version 6 arrived: severity info → critical, status resolved → firing",
     ];

@@ -177,11 +177,10 @@ async fn a_body_of_unknown_length_is_cut_off_at_the_bound() {
 #[tokio::test]
 async fn what_the_broker_does_not_confirm_is_not_accepted() {
     let fixture = Fixture::new(Dispatch::Absent).await;
-    fixture.get("/v1/alerts/warm-up").await; // The key is known from here on, so nothing asks the store.
-    tokio::time::pause();
-    let begun = tokio::time::Instant::now();
+    // On a real clock: the store answers from threads, which a paused one would not wait for.
+    let begun = std::time::Instant::now();
     let answer = fixture.post("/v1/alerts", alert("a")).await;
-    assert_eq!(begun.elapsed().as_secs(), 5, "it waits for its deadline");
+    assert!(begun.elapsed().as_secs() >= 5, "it waits for its deadline");
     let (status, detail) = answer.problem();
     assert_eq!((status, answer.headers["retry-after"].to_str().unwrap()), (503, "5"));
     assert!(detail.contains("Send it again with the same id or `Idempotency-Key`"), "{detail}");
