@@ -3,12 +3,9 @@
 _list:
     @just --list --unsorted
 
-# Everything but services and browsers: format, clippy, unit tests, architecture rules.
+# Format, clippy, unit tests and architecture rules of what changed.
 quick:
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- -D warnings
-    cargo test --workspace --exclude watchbell-tests --locked
-    cargo test -p watchbell-tests --test tidy --locked
+    tests/run quick
 
 # Everything a change has to pass, as CI runs it.
 test:
