@@ -42,7 +42,8 @@ impl InboxState {
     pub fn after(self, receipt: ReceiptState) -> Option<Self> {
         let next = match (receipt, self) {
             (ReceiptState::Delivered, _) => return None,
-            (ReceiptState::Seen, Self::New | Self::Snoozed) => Self::Seen,
+            // A screen says `seen` by itself, and perhaps late: that does not undo a person's snooze.
+            (ReceiptState::Seen, Self::New) => Self::Seen,
             (ReceiptState::Read, Self::New | Self::Seen | Self::Snoozed) => Self::Read,
             (ReceiptState::Dismissed, Self::New | Self::Seen | Self::Read | Self::Snoozed) => Self::Dismissed,
             (ReceiptState::Unread, Self::Read | Self::Dismissed | Self::Snoozed) => Self::Seen,

@@ -372,7 +372,7 @@ fn a_receipt_changes_a_state_by_this_table() {
         (New, R::Snoozed, Some(Snoozed)),
         (Dismissed, R::Snoozed, Some(Snoozed)),
         (Snoozed, R::Delivered, None),
-        (Snoozed, R::Seen, Some(Seen)),
+        (Snoozed, R::Seen, None),
         (Snoozed, R::Read, Some(Read)),
         (Snoozed, R::Dismissed, Some(Dismissed)),
         (Snoozed, R::Unread, Some(Seen)),

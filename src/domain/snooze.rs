@@ -130,7 +130,7 @@ mod tests {
             ("shorter", Snoozed, Some(60), R::Snoozed, Some(30), Some((Snoozed, Some(30)))),
             ("said twice", Snoozed, Some(60), R::Snoozed, Some(60), None),
             ("shown now", Snoozed, Some(60), R::Unread, None, Some((Seen, None))),
-            ("looked at", Snoozed, Some(60), R::Seen, None, Some((Seen, None))),
+            ("on a screen that says so by itself, and late", Snoozed, Some(60), R::Seen, None, None),
             ("opened", Snoozed, Some(60), R::Read, None, Some((Read, None))),
             ("put away", Snoozed, Some(60), R::Dismissed, None, Some((Dismissed, None))),
             ("a client has it", Snoozed, Some(60), R::Delivered, None, None),
