@@ -8,6 +8,7 @@ Elsewhere: what is sent beside texts is made by schemathesis from the document; 
 import json
 import os
 import string
+from datetime import datetime, timedelta, timezone
 
 import schemathesis
 from hypothesis import strategies as st
@@ -40,7 +41,16 @@ register("watchbell-topics", lists)
 register("watchbell-labels", st.lists(st.tuples(words, words).map(":".join), max_size=4).map(",".join))
 register("watchbell-word", words)
 register("watchbell-policy", st.sampled_from(["default", "critical"]))
-register("watchbell-device-token", st.text(string.hexdigits, min_size=64, max_size=64))
+register("watchbell-apns-token", st.text(string.hexdigits, min_size=64, max_size=64))
+# Not all hexadecimal: that is how a token of Apple's looks.
+register("watchbell-fcm-token", st.text(string.ascii_letters + string.digits, min_size=64, max_size=64).map("x:{}".format))
+# The base point of the curve, uncompressed, in base64url.
+register("watchbell-p256-point", st.just(
+    "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"
+))
+register("watchbell-snooze", st.integers(1, 28).map(
+    lambda days: (datetime.now(timezone.utc) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+))
 register("watchbell-endpoint", words.map(lambda word: f"https://push.example.com/{word}"))
 register("watchbell-label", st.text(characters, min_size=1, max_size=CHARS_MAX))
 register("watchbell-email", words.map(lambda word: f"{word}@example.com"))

@@ -84,7 +84,7 @@ fn the_contract_knows_the_words_and_the_bounds() {
         ("InboxRow/properties/state/enum", json!(InboxState::WORDS)),
         ("ReceiptSaid/properties/state/enum", json!(ReceiptState::WORDS)),
         ("ReceiptSaid/properties/alerts/maxItems", json!(receipt::RECEIPT_ALERTS_MAX)),
-        ("DeviceSaid/anyOf/0/properties/token/maxLength", json!(device::TOKEN_BYTES_MAX)),
+        ("DeviceSaid/anyOf/1/properties/token/maxLength", json!(device::TOKEN_BYTES_MAX)),
     ] {
         assert_eq!(of(path), expected, "{path}");
     }
