@@ -1,8 +1,9 @@
 //! Configuration: what the operator writes becomes what the code may assume.
 //!
-//! `WATCHBELL__SECTION__KEY` over `watchbell.toml` over the defaults below. Every secret may also be given as
+//! `WATCHBELL__SECTION__KEY` over `watchbell.toml` over the defaults below. Every setting may also be given as
 //! `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds it. An unknown key is an error that names it.
-//! Durations are written with their unit: `250ms`, `30s`, `5m`, `24h`.
+//! A text arrives as it was written (`written.rs`); durations have their unit (`values.rs`); in the environment a list has
+//! commas between its elements.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +16,15 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use self::values::with_files;
-pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use self::{
     socket::{MountConfig, MountShape, SocketConfig},
+    sources::{Sources, environment},
     values::parse_duration,
+};
+// What other files of this folder say in `deserialize_with`.
+pub(super) use self::values::{
+    duration::deserialize as duration, maybe_duration::deserialize as maybe_duration,
+    maybe_secret::deserialize as maybe_secret, secret::deserialize as secret,
 };
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use super::{
@@ -35,19 +40,17 @@ pub use super::{
 };
 
 mod socket;
-mod values;
+mod sources;
+pub mod values;
+mod written;
 
-/// The prefix of every environment variable.
-const ENV_PREFIX: &str = "WATCHBELL";
 /// More than this is no difference between clocks: a token that is over would be believed for long.
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 /// What moving the last sessions and answering the last requests may take after the drain.
 const LEAVE_MARGIN: Duration = Duration::from_secs(12);
 
 /// Everything, checked. Made once, in `main`; trusted after.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where HTTP listens.
     pub http: HttpConfig,
@@ -360,26 +363,36 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let mut builder = config::Config::builder();
-        builder = match file {
-            Some(path) => {
-                builder.add_source(config::File::from(path).format(config::FileFormat::Toml).required(true))
-            }
-            None => builder
-                .add_source(config::File::new("watchbell.toml", config::FileFormat::Toml).required(false)),
+        Self::read(file, env)?.check()
+    }
+
+    fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut sources = Sources::open(file, env)?;
+        let config = Self {
+            http: sources.take("http")?,
+            store: sources.take("store")?,
+            broker: sources.take("broker")?,
+            auth: sources.take("auth")?,
+            socket: sources.take("socket")?,
+            ingest: sources.take("ingest")?,
+            dispatch: sources.take("dispatch")?,
+            fallback: sources.take("fallback")?,
+            apns: sources.take("apns")?,
+            fcm: sources.take("fcm")?,
+            webpush: sources.take("webpush")?,
+            email: sources.take("email")?,
+            simulator: sources.take("simulator")?,
+            log: sources.take("log")?,
+            mount: sources.take("mount")?,
+            hook: sources.take("hook")?,
+            route: sources.take("route")?,
+            restraint: sources.take("restraint")?,
+            policies: sources.take("policies")?,
+            policy_for: sources.take("policy_for")?,
+            tenants: sources.take("tenants")?,
         };
-        let env = with_files(env)?;
-        let source = config::Environment::with_prefix(ENV_PREFIX)
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("http.trusted_proxies")
-            .with_list_parse_key("socket.allowed_origins")
-            .with_list_parse_key("auth.public_key_files")
-            .source(Some(env.into_iter().collect()));
-        let config: Self = builder.add_source(source).build().and_then(config::Config::try_deserialize)?;
-        config.check()
+        sources.finish()?;
+        Ok(config)
     }
 
     fn check(self) -> anyhow::Result<Self> {
@@ -467,3 +480,6 @@ impl fmt::Display for Config {
 #[cfg(test)]
 #[path = "config_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod texts_tests;

@@ -6,14 +6,15 @@ use super::*;
 use crate::domain::policy::{GroupRule, Unless};
 
 fn load(toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Config> {
-    let dir = std::env::temp_dir().join(format!("watchbell-config-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let file = dir.join("watchbell.toml");
+    let dir = scratch();
+    let file = dir.path().join("watchbell.toml");
     std::fs::write(&file, toml).unwrap();
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let loaded = Config::load(Some(&file), env);
-    std::fs::remove_dir_all(&dir).unwrap();
-    loaded
+    Config::load(Some(&file), env)
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 fn refusal(toml: &str, env: &[(&str, &str)]) -> String {
@@ -40,9 +41,24 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 #[test]
 fn a_refusal_names_the_key() {
     for (toml, env, expected) in [
-        ("[htpp]\n", &[][..], "unknown field `htpp`"),
+        ("[htpp]\n", &[][..], "unknown section `htpp`, expected one of http, store"),
         ("[http]\nlsten = \"x\"\n", &[], "unknown field `lsten`"),
-        ("", &[("WATCHBELL__HTTP__LSTEN", "x")], "unknown field `lsten`"),
+        ("", &[("WATCHBELL__HTTP__LSTEN", "x")], "http.lsten: unknown field `lsten`"),
+        ("", &[("WATCHBELL__HTTP", "x")], "http: must be a section with keys of its own"),
+        (
+            "",
+            &[("WATCHBELL__HTTP", "x"), ("WATCHBELL__HTTP__LISTEN", "x")],
+            "WATCHBELL__HTTP__LISTEN: there is a value for all of `http` already",
+        ),
+        ("", &[("WATCHBELL__BROKER__DECLARE", "yes")], "broker.declare: must be true or false"),
+        ("[broker]\ndeclare = \"true\"\n", &[], "broker.declare: must be true or false"),
+        ("", &[("WATCHBELL__DISPATCH__BATCH_MAX", "1e3")], "dispatch.batch_max: must be an integer from 0"),
+        ("[dispatch]\nbatch_max = -1\n", &[], "dispatch.batch_max: must be an integer from 0"),
+        ("", &[("WATCHBELL__LOG__FORMAT", "xml")], "log.format: must be one of text, json"),
+        ("[auth]\ndefault_tenant = 7\n", &[], "auth.default_tenant: must be a text: write it in quotes"),
+        ("[auth]\naudience = 1e3\n", &[], "auth.audience: must be a text: write it in quotes"),
+        ("[http]\ntrusted_proxies = \"10.0.0.1\"\n", &[], "http.trusted_proxies: must be a list"),
+        ("[auth]\nhs256_secret = canary\n", &[], "line 2 is not TOML"),
         ("[socket]\nping_every = \"soon\"\n", &[], "must be a duration with its unit"),
         (
             "[policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
@@ -110,10 +126,10 @@ fn a_refusal_names_the_key() {
 
 #[test]
 fn a_secret_may_come_from_a_file_and_does_not_print() {
-    let file = std::env::temp_dir().join(format!("watchbell-secret-{}", uuid::Uuid::new_v4()));
+    let dir = scratch();
+    let file = dir.path().join("secret");
     std::fs::write(&file, "postgres://ana:canary@db/w\n").unwrap();
     let config = load("", &[("WATCHBELL__STORE__URL_FILE", file.to_str().unwrap())]).unwrap();
-    std::fs::remove_file(&file).unwrap();
     assert_eq!(config.store.url.as_ref().unwrap().expose(), "postgres://ana:canary@db/w");
     assert!(!config.to_string().contains("canary"));
 }
@@ -169,12 +185,63 @@ fn a_duration_says_its_unit() {
         ("5m", Some(300_000)),
         ("24h", Some(86_400_000)),
         ("7d", Some(604_800_000)),
+        ("0s", Some(0)),
+        ("1.5s", Some(1_500)),
+        ("1h 30m", Some(5_400_000)),
+        ("2 hours", Some(7_200_000)),
+        ("PT30S", Some(30_000)),
+        ("87600h", Some(315_360_000_000)),
+        ("87601h", None),
+        ("99999999999999999999h", None),
+        ("1month", None),
         ("30", None),
         ("s", None),
         ("-1s", None),
-        ("1.5s", None),
+        ("30s ago", None),
+        (" 30s", None),
         ("", None),
     ] {
         assert_eq!(values::parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
     }
+    for text in ["0s", "250ms", "30s", "5m", "24h", "720h"] {
+        assert_eq!(values::written_duration(values::parse_duration(text).unwrap()), text);
+    }
+}
+
+#[test]
+fn a_list_in_the_environment_has_commas() {
+    for (text, expected) in [
+        ("", &[][..]),
+        ("https://a.example", &["https://a.example"]),
+        (" https://a.example , https://b.example", &["https://a.example", "https://b.example"]),
+    ] {
+        let config = load("", &[("WATCHBELL__SOCKET__ALLOWED_ORIGINS", text)]).unwrap();
+        assert_eq!(config.socket.allowed_origins, expected, "{text}");
+    }
+}
+
+#[test]
+fn one_setting_is_given_in_one_way() {
+    let dir = scratch();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "postgres://ana:canary@db/w\n").unwrap();
+    let both = [
+        ("WATCHBELL__STORE__URL", "postgres://ana:canary@db/w"),
+        ("WATCHBELL__STORE__URL_FILE", file.to_str().unwrap()),
+    ];
+    let twice = "WATCHBELL__STORE__URL is given twice, also as WATCHBELL__STORE__URL_FILE";
+    assert!(refusal("", &both).starts_with(twice));
+    let alike = [("WATCHBELL__HTTP__LISTEN", "127.0.0.1:1"), ("WATCHBELL__HTTP__listen", "127.0.0.1:2")];
+    assert!(refusal("", &alike).contains("differs only in capital letters"));
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+    let broken = || OsString::from_vec(vec![0xff]);
+    let others = [("PATH".into(), broken()), (broken(), "x".into())];
+    assert_eq!(environment(others).unwrap(), []);
+    let ours = [("WATCHBELL__AUTH__AUDIENCE".into(), broken())];
+    let refused = environment(ours).unwrap_err().to_string();
+    assert_eq!(refused, "WATCHBELL__AUTH__AUDIENCE: must be a text in UTF-8");
 }

@@ -1,68 +1,121 @@
-//! How values are written: secrets in files, durations with their unit.
+//! How values are written that have no form of their own in TOML: durations, addresses and secrets. Each module is for
+//! `#[serde(with = "…")]`.
+//!
+//! A duration has its unit: `250ms`, `30s`, `5m`, `24h`, `7d`. It may have several, and a fraction of the last
+//! (`1h 30m`, `1.5s`), and units by their names (`2 hours`), as jiff's friendly format and ISO 8601 (`PT30S`) have it. A day
+//! has 24 hours; months and years have no fixed length and are refused.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
 use crate::domain::Secret;
 
-/// Replaces each `…_FILE` variable by the content of the file it names, without its last line break.
-pub(super) fn with_files(
-    env: impl IntoIterator<Item = (String, String)>,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut resolved = BTreeMap::new();
-    let ours = env.into_iter().filter(|(name, _)| name.starts_with("WATCHBELL__"));
-    for (name, value) in ours {
-        // Keys that are paths by nature end in `_file` themselves.
-        let is_path = ["__TRUST_ROOT_FILE", "__PUBLIC_KEY_FILES"].iter().any(|end| name.ends_with(end));
-        match name.strip_suffix("_FILE").filter(|_| !is_path) {
-            Some(key) => {
-                let text = std::fs::read_to_string(&value)
-                    .with_context(|| format!("{name}: its file cannot be read"))?;
-                resolved.insert(key.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
-            }
-            None => {
-                resolved.insert(name, value);
-            }
+/// The longest duration of any setting, ten years: a moment so far away can still be computed.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// A duration with its unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`; not negative, and ten years at the most.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(duration).ok().filter(|duration| *duration <= DURATION_MAX)
+}
+
+/// A duration as it is written.
+pub fn written_duration(duration: Duration) -> String {
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+}
+
+/// A duration.
+pub mod duration {
+    use super::*;
+
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).ok_or_else(|| {
+            D::Error::custom(
+                "must be a duration with its unit, such as 250ms, 30s, 5m or 24h, and at most 87600h",
+            )
+        })
+    }
+
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&written_duration(*duration))
+    }
+}
+
+/// A duration that may be left out.
+pub mod maybe_duration {
+    use super::*;
+
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        duration::deserialize(deserializer).map(Some)
+    }
+
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serializer.serialize_some(&written_duration(*duration)),
+            None => serializer.serialize_none(),
         }
     }
-    Ok(resolved)
 }
 
-pub(in crate::runtime) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
-        .ok_or_else(|| D::Error::custom("must be a duration with its unit, such as 250ms, 30s, 5m or 24h"))
+/// An address with its port.
+pub mod address {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom("must be an address with its port, such as 127.0.0.1:7700"))
+    }
+
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
 }
 
-pub(in crate::runtime) fn maybe_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
+/// What a secret is written as.
+const REDACTED: &str = "redacted";
+
+/// A secret. Written, it is `redacted`.
+pub mod secret {
+    use super::*;
+
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::from)
+    }
+
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(_: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
 }
 
-/// A duration with its unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..split].parse().ok()?;
-    let ms = match &text[split..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(ms).map(Duration::from_millis)
-}
+/// A secret that may be left out.
+pub mod maybe_secret {
+    use super::*;
 
-pub(in crate::runtime) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::from)
-}
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
+    }
 
-pub(in crate::runtime) fn maybe_secret<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+        match secret {
+            Some(_) => serializer.serialize_some(REDACTED),
+            None => serializer.serialize_none(),
+        }
+    }
 }

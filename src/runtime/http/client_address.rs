@@ -6,6 +6,7 @@
 use std::{net::IpAddr, str::FromStr};
 
 use axum::http::HeaderMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Hops of one header looked at; a longer chain is somebody playing.
@@ -64,25 +65,12 @@ fn address(raw: &str) -> Option<IpAddr> {
 
 /// A range of addresses: `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Whether an address is in it.
     pub fn has(&self, address: IpAddr) -> bool {
-        let same = |a: u128, b: u128, width: u8| {
-            let shift = u32::from(width - self.prefix);
-            a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
-        };
-        match (self.base, address) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                same(u32::from(base).into(), u32::from(address).into(), 32)
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => same(base.into(), address.into(), 128),
-            _ => false,
-        }
+        self.0.contains(&address)
     }
 
     /// Whether an address is in one of them.
@@ -95,15 +83,11 @@ impl FromStr for Network {
     type Err = &'static str;
 
     fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        const REMEDY: &str = "must be an address or a range of them, like 10.0.0.0/8";
-        let (base, prefix) = match raw.split_once('/') {
-            Some((base, prefix)) => (base, Some(prefix.parse::<u8>().map_err(|_| REMEDY)?)),
-            None => (raw, None),
-        };
-        let base: IpAddr = base.parse().map_err(|_| REMEDY)?;
-        let width = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(width);
-        if prefix > width { Err(REMEDY) } else { Ok(Self { base, prefix }) }
+        let one = || raw.parse::<IpAddr>().map(IpNet::from);
+        raw.parse()
+            .or_else(|_| one())
+            .map(Self)
+            .map_err(|_| "must be an address or a range of them, like 10.0.0.0/8")
     }
 }
 
@@ -180,6 +164,7 @@ mod tests {
             ("0.0.0.0/0", "::1", false),
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.1.2.3/8", "10.255.0.1", true),
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
             ("::/0", "2001:db8::1", true),
@@ -187,7 +172,7 @@ mod tests {
             let parsed: Network = network.parse().unwrap();
             assert_eq!(parsed.has(address.parse().unwrap()), expected, "{address} in {network}");
         }
-        for nonsense in ["", "10.0.0.0/33", "ten", "10.0.0.0/x"] {
+        for nonsense in ["", "10.0.0.0/33", "ten", "10.0.0.0/x", " 10.0.0.0/8"] {
             assert!(nonsense.parse::<Network>().is_err(), "{nonsense}");
         }
     }

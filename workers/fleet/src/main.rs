@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
-use watchbell::runtime::Config;
+use watchbell::runtime::{Config, config};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = || Config::load(cli.config.as_deref(), std::env::vars());
+    let config = || Config::load(cli.config.as_deref(), config::environment(std::env::vars_os())?);
     match cli.command {
         Command::Up(args) => up::run(config()?, args).await,
         Command::Run(args) => compose::run_roles(config()?, &args.roles).await,
