@@ -22,6 +22,7 @@ pub use self::{
     values::parse_duration,
 };
 // What other files of this folder say in `deserialize_with`.
+use self::checks::{web_address, within};
 pub(super) use self::values::{
     duration::deserialize as duration, maybe_duration::deserialize as maybe_duration,
     maybe_secret::deserialize as maybe_secret, secret::deserialize as secret,
@@ -31,19 +32,33 @@ use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     hook_config,
     http::Network,
+    telemetry,
 };
-use crate::domain::{Channel, Secret, policy::Policies};
+use crate::domain::{Channel, Secret, Tenant, policy::Policies};
 
 pub use super::{
     escalation_config::RestraintSection,
     hook_config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig},
 };
 
+pub mod checks;
 mod socket;
 mod sources;
 pub mod values;
 mod written;
 
+/// What a listener can count (tokio's semaphores have a bound), and more than a process has files.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// The pool of connections has a place for each from the beginning.
+const STORE_CONNECTIONS_MAX: u32 = 10_000;
+/// Connections to a mail relay.
+const EMAIL_CONNECTIONS_MAX: usize = 1_000;
+/// Alerts of one commit: their texts are in memory at once.
+const BATCH_MAX: usize = 10_000;
+/// Timers handed out at once, in one transaction.
+const CLAIM_MAX: usize = 10_000;
+/// The shortest secret that signs (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
 /// More than this is no difference between clocks: a token that is over would be believed for long.
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 /// What moving the last sessions and answering the last requests may take after the drain.
@@ -354,6 +369,76 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+impl HttpConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        within("http.connections_max", self.connections_max, 1..=CONNECTIONS_MAX)?;
+        within(
+            "http.head_timeout",
+            self.head_timeout,
+            Duration::from_millis(100)..=Duration::from_secs(5 * 60),
+        )?;
+        // The pod that asks for a day to leave is never replaced.
+        within(
+            "http.grace_period",
+            self.grace_period,
+            Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60),
+        )?;
+        ensure!(
+            !self.proxy_protocol || !self.trusted_proxies.is_empty(),
+            "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
+        );
+        self.public_url.as_deref().map_or(Ok(()), |url| web_address("http.public_url", url))
+    }
+}
+
+impl AuthConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        for (key, secret) in
+            [("hs256_secret", &self.hs256_secret), ("unsubscribe_secret", &self.unsubscribe_secret)]
+        {
+            let is_long = secret.as_ref().is_none_or(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
+            ensure!(is_long, "auth.{key} must have at least {SECRET_BYTES_MIN} bytes");
+        }
+        within("auth.leeway", self.leeway, Duration::ZERO..=AUTH_LEEWAY_MAX)?;
+        if let Some(tenant) = &self.default_tenant {
+            Tenant::parse(tenant).context("auth.default_tenant")?;
+        }
+        for (key, claim) in [
+            ("user_claim", &self.user_claim),
+            ("tenant_claim", &self.tenant_claim),
+            ("topics_claim", &self.topics_claim),
+        ] {
+            ensure!(!claim.is_empty(), "auth.{key} must name a claim");
+        }
+        Ok(())
+    }
+}
+
+impl DispatchConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        let second = Duration::from_secs(1);
+        within("dispatch.batch_max", self.batch_max, 1..=BATCH_MAX)?;
+        within("dispatch.batch_wait", self.batch_wait, Duration::ZERO..=Duration::from_secs(60))?;
+        within("dispatch.expires_after", self.expires_after, second..=Duration::MAX)?;
+        within("dispatch.topics_kept", self.topics_kept, second..=Duration::MAX)
+    }
+}
+
+impl FallbackConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        within(
+            "fallback.poll_every",
+            self.poll_every,
+            Duration::from_millis(10)..=Duration::from_secs(10 * 60),
+        )?;
+        within("fallback.claim_max", self.claim_max, 1..=CLAIM_MAX)?;
+        // A provider may take 10 s a call.
+        within("fallback.lease", self.lease, Duration::from_secs(30)..=Duration::from_secs(60 * 60))?;
+        within("fallback.backlog_max", self.backlog_max, 1..=u64::MAX)?;
+        within("fallback.in_flight_max", self.in_flight_max, 1..=u16::MAX)
+    }
+}
+
 impl Config {
     /// Reads `file` (or `watchbell.toml` here, when there is one) and the environment given as pairs.
     ///
@@ -396,33 +481,22 @@ impl Config {
     }
 
     fn check(self) -> anyhow::Result<Self> {
-        ensure!(self.http.connections_max > 0, "http.connections_max must be at least 1");
-        ensure!(
-            !self.http.proxy_protocol || !self.http.trusted_proxies.is_empty(),
-            "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
-        );
+        self.http.check()?;
+        within("store.connections_max", self.store.connections_max, 1..=STORE_CONNECTIONS_MAX)?;
+        telemetry::filter(&self.log)?;
+        self.auth.check()?;
+        self.socket.check()?;
+        self.dispatch.check()?;
+        self.fallback.check()?;
         self.check_grace()?;
         self.read_policies()?;
         self.restraint.check()?;
-        if let Some(secret) = &self.auth.hs256_secret {
-            ensure!(secret.expose().len() >= 32, "auth.hs256_secret must have at least 32 bytes");
-        }
-        ensure!(self.auth.leeway <= AUTH_LEEWAY_MAX, "auth.leeway must be at most 5m");
-        for mount in &self.mount {
-            mount.check().with_context(|| format!("mount {}", mount.path))?;
-        }
+        socket::check_mounts(&self.mount)?;
         hook_config::check(&self.hook)?;
-        self.socket.check()?;
-        if let Some(secret) = &self.auth.unsubscribe_secret {
-            ensure!(secret.expose().len() >= 32, "auth.unsubscribe_secret must have at least 32 bytes");
+        if let Some(email) = &self.email {
+            within("email.port", email.port, 1..=u16::MAX)?;
+            within("email.connections_max", email.connections_max, 1..=EMAIL_CONNECTIONS_MAX)?;
         }
-        ensure!(self.fallback.in_flight_max > 0, "fallback.in_flight_max must be at least 1");
-        ensure!(self.fallback.claim_max > 0, "fallback.claim_max must be at least 1");
-        ensure!(self.dispatch.batch_max > 0, "dispatch.batch_max must be at least 1");
-        ensure!(
-            self.fallback.lease >= Duration::from_secs(30),
-            "fallback.lease must be at least 30s: a provider may take 10s a call"
-        );
         for (section, checked) in [
             ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
             ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),

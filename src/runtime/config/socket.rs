@@ -2,10 +2,16 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::duration;
+use super::{
+    checks::{origin, within},
+    duration,
+};
+
+/// Sessions of one process: more than any has files.
+const SESSIONS_MAX: usize = 10_000_000;
 
 /// A client's first message has its token in it, which may have 8 KiB.
 const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
@@ -13,6 +19,9 @@ const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
 const MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
 /// Bounds of `socket.rebalance_every`: time for sessions to move, and not so seldom that it is no help.
 const REBALANCE_EVERY: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(60 * 60);
+/// What may wait for one session.
+const BACKLOG_FRAMES_MAX: usize = 100_000;
+const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest alert, with what a frame adds.
 const BACKLOG_BYTES_MIN: usize = 2 * crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
@@ -68,29 +77,30 @@ pub struct SocketConfig {
 
 impl SocketConfig {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.accepts_per_second > 0, "socket.accepts_per_second must be at least 1");
-        ensure!(self.messages_per_second > 0, "socket.messages_per_second must be at least 1");
-        ensure!(
-            (MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&self.message_bytes_max),
-            "socket.message_bytes_max must be {MESSAGE_BYTES_MIN} (a token has to fit) to {MESSAGE_BYTES_MAX}"
-        );
-        ensure!(self.backlog_frames_max > 0, "socket.backlog_frames_max must be at least 1");
-        ensure!(
-            self.backlog_bytes_max >= BACKLOG_BYTES_MIN,
-            "socket.backlog_bytes_max must be at least {BACKLOG_BYTES_MIN}, or the longest alert never fits"
-        );
-        ensure!(!self.write_timeout.is_zero(), "socket.write_timeout must be longer than 0 s");
+        let (ms, minutes) = (Duration::from_millis, |n: u64| Duration::from_secs(n * 60));
+        within("socket.ping_every", self.ping_every, ms(100)..=minutes(60))?;
+        within("socket.auth_timeout", self.auth_timeout, ms(100)..=minutes(5))?;
+        within("socket.write_timeout", self.write_timeout, ms(100)..=minutes(10))?;
+        within("socket.age_max", self.age_max, ms(1_000)..=minutes(30 * 24 * 60))?;
+        within("socket.sessions_max", self.sessions_max, 1..=SESSIONS_MAX)?;
+        within("socket.sessions_per_user_max", self.sessions_per_user_max, 1..=SESSIONS_MAX)?;
+        within("socket.accepts_per_second", self.accepts_per_second, 1..=u32::MAX)?;
+        within("socket.messages_per_second", self.messages_per_second, 1..=u32::MAX)?;
+        // A token has to fit.
+        within("socket.message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX)?;
+        within("socket.backlog_frames_max", self.backlog_frames_max, 1..=BACKLOG_FRAMES_MAX)?;
+        // The longest alert has to fit.
+        within("socket.backlog_bytes_max", self.backlog_bytes_max, BACKLOG_BYTES_MIN..=BACKLOG_BYTES_MAX)?;
+        for (at, text) in self.allowed_origins.iter().enumerate() {
+            origin(format!("socket.allowed_origins[{at}]"), text)?;
+        }
         ensure!(
             self.rebalance_every.is_zero() || REBALANCE_EVERY.contains(&self.rebalance_every),
             "socket.rebalance_every must be 0s (never) or 2s to 1h"
         );
-        ensure!(
-            (1..=100).contains(&self.rebalance_band_percent),
-            "socket.rebalance_band_percent must be 1 to 100"
-        );
-        ensure!(self.rebalance_sessions_min > 0, "socket.rebalance_sessions_min must be at least 1");
-        ensure!(self.rebalance_per_minute_max > 0, "socket.rebalance_per_minute_max must be at least 1");
-        Ok(())
+        within("socket.rebalance_band_percent", self.rebalance_band_percent, 1..=100)?;
+        within("socket.rebalance_sessions_min", self.rebalance_sessions_min, 1..=u32::MAX)?;
+        within("socket.rebalance_per_minute_max", self.rebalance_per_minute_max, 1..=u32::MAX)
     }
 }
 
@@ -146,9 +156,36 @@ pub enum MountShape {
     History,
 }
 
+/// Checks every mount, and that no two are one address.
+///
+/// # Errors
+/// Names the mount.
+pub(super) fn check_mounts(mounts: &[MountConfig]) -> anyhow::Result<()> {
+    for (at, mount) in mounts.iter().enumerate() {
+        mount.check().with_context(|| format!("mount {}", mount.path))?;
+        let is_there = mounts[..at].iter().any(|other| other.shape_of_path() == mount.shape_of_path());
+        ensure!(!is_there, "mount {}: there is another one at this address", mount.path);
+    }
+    Ok(())
+}
+
 impl MountConfig {
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// The path without the parameters' names, which tell no addresses apart.
+    fn shape_of_path(&self) -> Vec<&str> {
+        self.path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment }).collect()
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
         ensure!(self.path.starts_with('/'), "path must begin with /");
+        for segment in self.path.split('/').skip(1) {
+            let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(segment);
+            let is_plain = !name.contains(['{', '}']) && !name.starts_with([':', '*']);
+            let is_named = !segment.starts_with('{') || !name.is_empty();
+            ensure!(
+                is_plain && is_named,
+                "path must have each parameter alone between slashes, as in /ws/{{id}}"
+            );
+        }
         let in_braces = |text: &str| -> Vec<String> {
             text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
         };

@@ -402,18 +402,40 @@ fn a_configuration_is_checked_before_it_runs() {
         ("WATCHBELL__SOCKET__PING_EVERY", "soon", &["socket.ping_every", "30s"]),
         ("WATCHBELL__DISPATCH__BATCH_MAX", "many", &["dispatch.batch_max", "integer"]),
         ("WATCHBELL__FALLBACK__LEASE", "1s", &["fallback.lease", "at least 30s"]),
-        ("WATCHBELL__STORE__URL_FILE", "no-such-file", &["WATCHBELL__STORE__URL_FILE", "cannot be read"]),
+        ("WATCHBELL__STORE__URL", "mysql://ana@db/w", &["store.url", "postgres://"]),
+        ("WATCHBELL__STORE__CONNECTIONS_MAX", "0", &["store.connections_max", "at least 1"]),
+        ("WATCHBELL__BROKER__URL", "http://ana@mq/w", &["broker.url", "amqp://"]),
+        ("WATCHBELL__LOG__FILTER", "watchbell=loud", &["log.filter", "info,watchbell=debug"]),
+        ("WATCHBELL__HTTP__PUBLIC_URL", "alerts.example.com", &["http.public_url", "https://"]),
+        ("WATCHBELL__SOCKET__ALLOWED_ORIGINS", "https://a.example/", &["socket.allowed_origins", "after it"]),
         ("WATCHBELL__AUTH__PUBLIC_KEY_FILES", "no-such.pem", &["no-such.pem"]),
     ] {
         for args in [&["config", "check"][..], &["run", "ingest"]] {
             if name.ends_with("KEY_FILES") && args[0] == "run" {
                 continue; // Only sockets read keys.
             }
-            let (ok, said) = run(args, &[(name, value)]);
+            let others = enough.iter().filter(|(other, _)| *other != name);
+            let env: Vec<_> = others.copied().chain([(name, value)]).collect();
+            let (ok, said) = run(args, &env);
             assert!(!ok, "{name}={value}: {said}");
             assert_says(&said, parts);
         }
     }
+    let (ok, said) = run(&["config", "check"], &[("WATCHBELL__STORE__URL_FILE", "no-such-file")]);
+    assert!(!ok, "{said}");
+    assert_says(&said, &["WATCHBELL__STORE__URL_FILE", "cannot be read"]);
+
+    // What a socket pod has of Web Push: the half that browsers are given.
+    let public_half = [
+        ("WATCHBELL__WEBPUSH__PUBLIC_KEY", "BJgav4MO6F"),
+        ("WATCHBELL__WEBPUSH__SUBJECT", "mailto:ops@watchbell.test"),
+    ];
+    let (ok, said) = run(&["config", "check"], &[&enough[..], &public_half].concat());
+    assert!(ok, "{said}");
+    assert_says(
+        &said,
+        &["run socket: yes", "subscriptions of browsers: yes", "run fallback: no, webpush.private_key"],
+    );
     std::fs::write(
         dir.path().join("watchbell.toml"),
         "[policies.page]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",

@@ -120,6 +120,17 @@ async fn connect(config: &Config, roles: &[Role], shutdown: CancellationToken) -
     Ok(Seams { broker: RabbitBroker::connect(rabbit, shutdown), store })
 }
 
+/// Reads the addresses of the store and the broker as `run` does, as far as they are given.
+pub(crate) fn check_seams(config: &Config) -> anyhow::Result<()> {
+    if config.store.url.is_some() {
+        Store::open(&store_config(config)?)?;
+    }
+    if config.broker.url.is_some() {
+        rabbit_config(config, &[])?.check().context("broker.url")?;
+    }
+    Ok(())
+}
+
 /// The configured store's address.
 pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let url = config

@@ -42,10 +42,11 @@ fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Resu
     Ok(())
 }
 
-/// What is written is right, or `Config::load` would have said so; this says what it is enough for.
+/// What is written is right, or it is an error, as it is for `run`; what is missing only narrows what can run.
 fn check(config: &Config) -> anyhow::Result<()> {
+    compose::check_seams(config)?;
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
-    let channels = Channels::from_config(config)?;
+    let channels = Channels::from_config(&without_half_a_key(config))?;
     let unconfigured =
         |channel: Channel| channels.get(channel).is_none().then(|| channel.facts().phrases.setup);
     for (policy, channel) in config.channels_of_policies() {
@@ -63,9 +64,13 @@ fn check(config: &Config) -> anyhow::Result<()> {
     }
     output::line("The configuration holds together.");
     let seams = compose::store_config(config).and(compose::rabbit_config(config, &[])).map(drop);
+    let is_half = config.webpush.as_ref().is_some_and(|webpush| webpush.private_key.is_none());
+    let half = "webpush.private_key is not there, which fallback needs and socket does not";
     let workers = [
         ("run (any worker)", seams.err().map(|error| error.to_string())),
         ("run socket", Authenticator::new(&config.auth).err().map(|error| error.to_string())),
+        ("run fallback", is_half.then(|| half.to_owned())),
+        ("subscriptions of browsers", config.webpush.is_none().then(|| "[webpush] is not there".to_owned())),
     ];
     let by_channel = Channel::ALL.map(|channel| {
         let missing = unconfigured(channel).map(|setup| format!("{setup} is not there"));
@@ -78,4 +83,11 @@ fn check(config: &Config) -> anyhow::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Without `[webpush]` when only its public half is there, as socket has it, which sends nothing.
+fn without_half_a_key(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.webpush = config.webpush.filter(|webpush| webpush.private_key.is_some());
+    config
 }
