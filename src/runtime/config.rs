@@ -4,45 +4,38 @@
 //! `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds it. An unknown key is an error that names it.
 //! A text arrives as it was written (`written.rs`); durations have their unit (`values.rs`); in the environment a list has
 //! commas between its elements.
+//!
+//! Here are the sections that several workers share. A worker's own section is in its crate, with its defaults and its
+//! checks, and whoever composes workers reads all of them from one [`Sources`].
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::{
+    checks::{web_address, within},
+    values::{address, duration, maybe_secret},
+};
 pub use self::{
-    socket::{MountConfig, MountShape, SocketConfig},
     sources::{Sources, environment},
     values::parse_duration,
 };
 // What other files of this folder say in `deserialize_with`.
-use self::checks::{web_address, within};
 pub(super) use self::values::{
     duration::deserialize as duration, maybe_duration::deserialize as maybe_duration,
     maybe_secret::deserialize as maybe_secret, secret::deserialize as secret,
 };
+pub use super::escalation_config::RestraintSection;
 pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
-    hook_config,
     http::Network,
     telemetry,
 };
 use crate::domain::{Channel, Secret, Tenant, policy::Policies};
 
-pub use super::{
-    escalation_config::RestraintSection,
-    hook_config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig},
-};
-
 pub mod checks;
-mod socket;
 mod sources;
 pub mod values;
 mod written;
@@ -53,18 +46,12 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 const STORE_CONNECTIONS_MAX: u32 = 10_000;
 /// Connections to a mail relay.
 const EMAIL_CONNECTIONS_MAX: usize = 1_000;
-/// Alerts of one commit: their texts are in memory at once.
-const BATCH_MAX: usize = 10_000;
-/// Timers handed out at once, in one transaction.
-const CLAIM_MAX: usize = 10_000;
 /// The shortest secret that signs (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 /// More than this is no difference between clocks: a token that is over would be believed for long.
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
-/// What moving the last sessions and answering the last requests may take after the drain.
-const LEAVE_MARGIN: Duration = Duration::from_secs(12);
 
-/// Everything, checked. Made once, in `main`; trusted after.
+/// What several workers share, checked. Made once, at the start; trusted after.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where HTTP listens.
@@ -75,14 +62,6 @@ pub struct Config {
     pub broker: BrokerSection,
     /// Whose tokens are believed.
     pub auth: AuthConfig,
-    /// Sessions.
-    pub socket: SocketConfig,
-    /// HTTP for producers.
-    pub ingest: IngestConfig,
-    /// Taking alerts in.
-    pub dispatch: DispatchConfig,
-    /// Escalation.
-    pub fallback: FallbackConfig,
     /// Apple.
     pub apns: Option<ApnsSection>,
     /// Google.
@@ -91,16 +70,8 @@ pub struct Config {
     pub webpush: Option<WebPushSection>,
     /// The mail relay.
     pub email: Option<EmailSection>,
-    /// The stand-in for all three.
-    pub simulator: SimulatorSection,
     /// Logs.
     pub log: LogConfig,
-    /// Streams under a team's existing addresses.
-    pub mount: Vec<MountConfig>,
-    /// Other products' alerts, read by expressions.
-    pub hook: Vec<HookConfig>,
-    /// Whom the alerts of hooks are for, by their labels. The first that matches decides.
-    pub route: Vec<RouteConfig>,
     /// How much one person gets at once.
     pub restraint: RestraintSection,
     /// Escalation policies by name.
@@ -112,19 +83,20 @@ pub struct Config {
 }
 
 /// `[http]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// The address every route of this process is served on.
+    #[serde(with = "address")]
     pub listen: SocketAddr,
     /// The address people reach it under, for links in emails; none leaves them out.
     pub public_url: Option<String>,
     /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub leave_wait: Duration,
     /// How long after SIGTERM this process is killed if it still runs, as Kubernetes' `terminationGracePeriodSeconds` or
     /// Compose's `stop_grace_period` says. All of leaving has to fit, which is checked at start.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub grace_period: Duration,
     /// Proxies whose `Forwarded`, `X-Forwarded-For` and PROXY protocol headers are believed: addresses or ranges
     /// (`10.0.0.0/8`). Empty: nobody's, and the client is whoever connects.
@@ -132,29 +104,29 @@ pub struct HttpConfig {
     /// Whether connections of trusted proxies begin with a PROXY protocol v2 header.
     pub proxy_protocol: bool,
     /// How long the first request head of a connection may take.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub head_timeout: Duration,
     /// Connections that speak HTTP at once; more wait. Open sessions do not count.
     pub connections_max: usize,
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
     /// `postgres://user:password@host/database` or `sqlite:FILE?mode=rwc`.
-    #[serde(deserialize_with = "maybe_secret")]
+    #[serde(with = "maybe_secret")]
     pub url: Option<Secret>,
     /// Connections to PostgreSQL at the most.
     pub connections_max: u32,
 }
 
 /// `[broker]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BrokerSection {
     /// `amqp://user:password@host/vhost`; several nodes separated by commas are tried in turn.
-    #[serde(deserialize_with = "maybe_secret")]
+    #[serde(with = "maybe_secret")]
     pub url: Option<Secret>,
     /// Whether workers declare the topology at start. Turned off, `watchbell topology apply` does it once, and the
     /// workers need no configure permission but for their own queue.
@@ -162,18 +134,18 @@ pub struct BrokerSection {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// The secret of HS256 tokens. At least 32 bytes (RFC 7518, section 3.2).
-    #[serde(deserialize_with = "maybe_secret")]
+    #[serde(with = "maybe_secret")]
     pub hs256_secret: Option<Secret>,
     /// PEM files of public keys: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     pub public_key_files: Vec<PathBuf>,
     /// Where a sign-in service shows its public keys (a JWK set, RFC 7517). Must be https, but for this machine.
     pub jwks_url: Option<String>,
     /// How far clocks may differ when a token's times are judged.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub leeway: Duration,
     /// Required in `aud` when given.
     pub audience: Option<String>,
@@ -181,7 +153,7 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// Signs the unsubscribe links of emails. Fallback writes them and socket reads them; without it (or without
     /// `http.public_url`), mails have none. At least 32 bytes.
-    #[serde(deserialize_with = "maybe_secret")]
+    #[serde(with = "maybe_secret")]
     pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.
     pub default_tenant: Option<String>,
@@ -194,72 +166,8 @@ pub struct AuthConfig {
     pub topics_claim: String,
 }
 
-/// `[ingest]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct IngestConfig {
-    /// Alerts and events that one tenant may publish each second on this pod, on average; 0: any number. Beyond it the
-    /// answer is 503 with `Retry-After`.
-    pub rate_per_tenant: u32,
-}
-
-/// `[dispatch]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DispatchConfig {
-    /// Alerts of one commit at the most.
-    pub batch_max: usize,
-    /// How long a batch waits for more. Without a wait a batch is what has come while the one before was committed:
-    /// one alert on a quiet day, which is then on its screens a commit later, and hundreds under load.
-    #[serde(deserialize_with = "duration")]
-    pub batch_wait: Duration,
-    /// When an alert without `expires_at` expires.
-    #[serde(deserialize_with = "duration")]
-    pub expires_after: Duration,
-    /// How long the kept events of a topic stay after the last one was published there.
-    #[serde(deserialize_with = "duration")]
-    pub topics_kept: Duration,
-}
-
-/// `[fallback]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FallbackConfig {
-    /// How often due timers are looked for.
-    #[serde(deserialize_with = "duration")]
-    pub poll_every: Duration,
-    /// Timers handed out at once.
-    pub claim_max: usize,
-    /// How long a handed-out timer is nobody else's, and how long a call to providers may take in all.
-    #[serde(deserialize_with = "duration")]
-    pub lease: Duration,
-    /// No more is handed out while this many wait in the queue.
-    pub backlog_max: u64,
-    /// Walks in the hands of senders at once, and the broker prefetch.
-    pub in_flight_max: u16,
-    /// How long shutdown waits for calls that have begun.
-    #[serde(deserialize_with = "duration")]
-    pub drain_timeout: Duration,
-}
-
-/// `[simulator]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SimulatorSection {
-    /// Its page and JSON.
-    pub listen: SocketAddr,
-    /// In place of Apple and Google (TLS).
-    pub push_listen: SocketAddr,
-    /// In place of the mail relay.
-    pub smtp_listen: SocketAddr,
-    /// Where it keeps its keys and certificates.
-    pub dir: PathBuf,
-    /// The name others reach it by.
-    pub host: String,
-}
-
 /// `[log]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// What is logged, as `tracing` writes it: `info,watchbell=debug`.
@@ -269,7 +177,7 @@ pub struct LogConfig {
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -319,42 +227,6 @@ impl Default for AuthConfig {
             user_claim: "sub".into(),
             tenant_claim: "tenant".into(),
             topics_claim: "topics".into(),
-        }
-    }
-}
-
-impl Default for DispatchConfig {
-    fn default() -> Self {
-        Self {
-            batch_max: 256,
-            batch_wait: Duration::ZERO,
-            expires_after: Duration::from_secs(7 * 24 * 60 * 60),
-            topics_kept: Duration::from_secs(30 * 24 * 60 * 60),
-        }
-    }
-}
-
-impl Default for FallbackConfig {
-    fn default() -> Self {
-        Self {
-            poll_every: Duration::from_millis(250),
-            claim_max: 500,
-            lease: Duration::from_secs(60),
-            backlog_max: 2_000,
-            in_flight_max: 256,
-            drain_timeout: Duration::from_secs(15),
-        }
-    }
-}
-
-impl Default for SimulatorSection {
-    fn default() -> Self {
-        Self {
-            listen: local(7701),
-            push_listen: local(7702),
-            smtp_listen: local(7703),
-            dir: "watchbell-data/simulator".into(),
-            host: "localhost".into(),
         }
     }
 }
@@ -414,85 +286,40 @@ impl AuthConfig {
     }
 }
 
-impl DispatchConfig {
-    fn check(&self) -> anyhow::Result<()> {
-        let second = Duration::from_secs(1);
-        within("dispatch.batch_max", self.batch_max, 1..=BATCH_MAX)?;
-        within("dispatch.batch_wait", self.batch_wait, Duration::ZERO..=Duration::from_secs(60))?;
-        within("dispatch.expires_after", self.expires_after, second..=Duration::MAX)?;
-        within("dispatch.topics_kept", self.topics_kept, second..=Duration::MAX)
-    }
-}
-
-impl FallbackConfig {
-    fn check(&self) -> anyhow::Result<()> {
-        within(
-            "fallback.poll_every",
-            self.poll_every,
-            Duration::from_millis(10)..=Duration::from_secs(10 * 60),
-        )?;
-        within("fallback.claim_max", self.claim_max, 1..=CLAIM_MAX)?;
-        // A provider may take 10 s a call.
-        within("fallback.lease", self.lease, Duration::from_secs(30)..=Duration::from_secs(60 * 60))?;
-        within("fallback.backlog_max", self.backlog_max, 1..=u64::MAX)?;
-        within("fallback.in_flight_max", self.in_flight_max, 1..=u16::MAX)
-    }
-}
-
 impl Config {
-    /// Reads `file` (or `watchbell.toml` here, when there is one) and the environment given as pairs.
+    /// Reads the sections that several workers share. Those of one worker are read by whoever composes workers.
     ///
     /// # Errors
     /// Names the key and says what is accepted. Never repeats a value.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl IntoIterator<Item = (String, String)>,
-    ) -> anyhow::Result<Self> {
-        Self::read(file, env)?.check()
-    }
-
-    fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
-        let mut sources = Sources::open(file, env)?;
-        let config = Self {
+    pub fn read(sources: &mut Sources) -> anyhow::Result<Self> {
+        Ok(Self {
             http: sources.take("http")?,
             store: sources.take("store")?,
             broker: sources.take("broker")?,
             auth: sources.take("auth")?,
-            socket: sources.take("socket")?,
-            ingest: sources.take("ingest")?,
-            dispatch: sources.take("dispatch")?,
-            fallback: sources.take("fallback")?,
             apns: sources.take("apns")?,
             fcm: sources.take("fcm")?,
             webpush: sources.take("webpush")?,
             email: sources.take("email")?,
-            simulator: sources.take("simulator")?,
             log: sources.take("log")?,
-            mount: sources.take("mount")?,
-            hook: sources.take("hook")?,
-            route: sources.take("route")?,
             restraint: sources.take("restraint")?,
             policies: sources.take("policies")?,
             policy_for: sources.take("policy_for")?,
             tenants: sources.take("tenants")?,
-        };
-        sources.finish()?;
-        Ok(config)
+        })
     }
 
-    fn check(self) -> anyhow::Result<Self> {
+    /// Whether they hold together.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted. Never repeats a value.
+    pub fn check(&self) -> anyhow::Result<()> {
         self.http.check()?;
         within("store.connections_max", self.store.connections_max, 1..=STORE_CONNECTIONS_MAX)?;
         telemetry::filter(&self.log)?;
         self.auth.check()?;
-        self.socket.check()?;
-        self.dispatch.check()?;
-        self.fallback.check()?;
-        self.check_grace()?;
         self.read_policies()?;
         self.restraint.check()?;
-        socket::check_mounts(&self.mount)?;
-        hook_config::check(&self.hook)?;
         if let Some(email) = &self.email {
             within("email.port", email.port, 1..=u16::MAX)?;
             within("email.connections_max", email.connections_max, 1..=EMAIL_CONNECTIONS_MAX)?;
@@ -503,20 +330,6 @@ impl Config {
         ] {
             checked.with_context(|| section.to_owned())?;
         }
-        Ok(self)
-    }
-
-    /// Whoever is killed while it leaves hands nothing over (I10).
-    fn check_grace(&self) -> anyhow::Result<()> {
-        let sessions = self.http.leave_wait + self.socket.drain_window;
-        let leaving = sessions.max(self.fallback.drain_timeout) + LEAVE_MARGIN;
-        ensure!(
-            leaving <= self.http.grace_period,
-            "http.grace_period must be at least {}s: http.leave_wait and socket.drain_window, or \
-             fallback.drain_timeout, and then {}s to end",
-            leaving.as_secs_f64().ceil(),
-            LEAVE_MARGIN.as_secs()
-        );
         Ok(())
     }
 
@@ -544,16 +357,6 @@ impl Config {
     }
 }
 
-/// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{self:#?}")
-    }
-}
-
 #[cfg(test)]
 #[path = "config_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-mod texts_tests;

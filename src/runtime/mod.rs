@@ -4,7 +4,6 @@ pub mod clock;
 pub mod config;
 mod escalation_config;
 pub mod health;
-mod hook_config;
 pub mod http;
 mod provider_config;
 pub mod telemetry;

@@ -23,7 +23,7 @@ use watchbell::{
         Channel, Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
         policy::Policies, restraint::Restraint,
     },
-    runtime::{Clock, config::FallbackConfig},
+    runtime::Clock,
     store::{NewAlert, ROWS_PER_COMMIT_MAX, Store},
 };
 use watchbell_fallback::{
@@ -114,11 +114,11 @@ async fn main() -> anyhow::Result<()> {
             PushService::Apns,
             Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>,
         )]))))),
-        guard: Arc::new(Guard::new(FallbackConfig::default().in_flight_max)),
+        guard: Arc::new(Guard::new(watchbell_fallback::FallbackConfig::default().in_flight_max)),
         steps: Arc::default(),
         withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
         clock: Clock::system(),
-        config: FallbackConfig::default(),
+        config: watchbell_fallback::FallbackConfig::default(),
         restraint,
         rates: Arc::new(Rates::new(100_000)),
         chance: Chance::real(),

@@ -7,7 +7,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Hops of one header looked at; a longer chain is somebody playing.
 const HOPS_MAX: usize = 20;
@@ -88,6 +88,12 @@ impl FromStr for Network {
             .or_else(|_| one())
             .map(Self)
             .map_err(|_| "must be an address or a range of them, like 10.0.0.0/8")
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 

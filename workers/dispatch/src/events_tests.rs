@@ -7,7 +7,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use watchbell::{
     broker::{Address, LiveEvent, LiveSource, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
     domain::{Tenant, Timestamp, Topic, TopicKey, policy::Policies},
-    runtime::{Clock, config::DispatchConfig},
+    runtime::Clock,
     store::{Store, StoreConfig},
     wire::refused,
 };
@@ -44,7 +44,7 @@ impl Bed {
             store: store.clone(),
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::at(Timestamp::from_second(1).unwrap()),
-            config: DispatchConfig::default(),
+            config: crate::DispatchConfig::default(),
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(dispatch.run(stop.clone()));

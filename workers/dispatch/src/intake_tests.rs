@@ -20,7 +20,7 @@ use watchbell::{
         embedded::EmbeddedBroker,
     },
     domain::{Tenant, UserId, UserKey, policy::Policies},
-    runtime::{Clock, config::DispatchConfig},
+    runtime::Clock,
     store::{Store, StoreConfig},
     wire::refused,
 };
@@ -105,9 +105,9 @@ async fn a_good_alert_is_recorded_while_the_bad_ones_before_it_are_being_parked(
         store: store.clone(),
         policies: Arc::new(Policies::with_defaults([].into())),
         clock: Clock::system(),
-        config: DispatchConfig::default(),
+        config: crate::DispatchConfig::default(),
     };
-    let bad = DispatchConfig::default().batch_max - 1;
+    let bad = crate::DispatchConfig::default().batch_max - 1;
     let publish = |id: String, body: String| {
         let broker = Arc::clone(&broker.inner);
         // Embedded, an alert is confirmed when it is settled.

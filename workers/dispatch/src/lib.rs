@@ -27,6 +27,7 @@
 mod audience;
 mod back;
 mod commit;
+mod config;
 mod events;
 mod expand;
 mod intake;
@@ -45,9 +46,11 @@ use tracing::info;
 use watchbell::{
     broker::{SharedBroker, WorkQueue},
     domain::policy::Policies,
-    runtime::{Clock, config::DispatchConfig},
+    runtime::Clock,
     store::Store,
 };
+
+pub use config::DispatchConfig;
 
 use crate::{
     back::Returner, commit::Recorder, events::Keeper, expand::Expander, rules::Rules, take::Taker,

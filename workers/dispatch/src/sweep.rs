@@ -60,7 +60,7 @@ mod tests {
     use watchbell::{
         broker::embedded::EmbeddedBroker,
         domain::policy::Policies,
-        runtime::{Clock, config::DispatchConfig},
+        runtime::Clock,
         store::{NewEvent, Store, StoreConfig},
         wire::{event::EventDefaults, event_content_of, parse_event},
     };
@@ -78,7 +78,7 @@ mod tests {
             store: store.clone(),
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::system(),
-            config: DispatchConfig::default(),
+            config: crate::DispatchConfig::default(),
         };
         let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
         let json = json!({"tenant": "acme", "topic": "t", "id": "e", "type": "t", "keep": 1}).to_string();

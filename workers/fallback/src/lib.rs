@@ -18,6 +18,7 @@
 mod audit;
 mod call;
 pub mod channel;
+mod config;
 mod decide;
 mod escalator;
 mod guard;
@@ -35,11 +36,12 @@ use uuid::Uuid;
 use watchbell::{
     broker::SharedBroker,
     domain::{policy::Policies, restraint::Restraint},
-    runtime::{Clock, config::FallbackConfig},
+    runtime::Clock,
     store::Store,
 };
 
 pub use channel::Channels;
+pub use config::FallbackConfig;
 pub use guard::Guard;
 pub use rates::Rates;
 pub use steps::Steps;

@@ -33,10 +33,10 @@ use watchbell::{
 use watchbell_dispatch::Dispatch;
 use watchbell_fallback::{Chance, Channels, Fallback, Guard, Rates};
 use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
-use watchbell_simulator::{Simulator, SimulatorConfig};
+use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
-use crate::cli::Role;
+use crate::{cli::Role, config::FleetConfig};
 
 /// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
 /// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
@@ -53,7 +53,7 @@ pub(crate) struct Seams {
 
 /// A process: its routes and its work.
 pub(crate) struct Process {
-    config: Config,
+    config: FleetConfig,
     clock: Clock,
     metrics: PrometheusHandle,
     routes: Router,
@@ -72,29 +72,19 @@ pub(crate) struct Process {
 type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
 
 /// `watchbell run ROLE…`
-pub(crate) async fn run_roles(config: Config, roles: &[Role]) -> anyhow::Result<()> {
+pub(crate) async fn run_roles(config: FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
     let mut process = Process::new(config)?;
     if roles.contains(&Role::Simulator) {
-        let section = &process.config.simulator;
-        let simulator = Simulator::bind(SimulatorConfig {
-            listen: section.listen,
-            push_listen: section.push_listen,
-            smtp_listen: section.smtp_listen,
-            state_dir: Some(section.dir.clone()),
-            public_host: section.host.clone(),
-            // Its sandbox is for tests that start it themselves: here both environments share one listener.
-            ..SimulatorConfig::default()
-        })
-        .await
-        .context("simulator")?;
+        let simulator =
+            Simulator::bind(process.config.simulator.as_a_process()).await.context("simulator")?;
         process.add_simulator(simulator);
     }
     let workers: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Simulator).collect();
     if !workers.is_empty() {
-        let seams = connect(&process.config, &workers, process.leaving.clone()).await?;
+        let seams = connect(&process.config.shared, &workers, process.leaving.clone()).await?;
         process.add_workers(&workers, seams).await?;
     }
-    let listener = bind(&process.config).await?;
+    let listener = bind(&process.config.shared).await?;
     process.run(listener).await
 }
 
@@ -161,8 +151,8 @@ fn host() -> String {
 }
 
 impl Process {
-    pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
-        telemetry::start_logs(&config.log)?;
+    pub(crate) fn new(config: FleetConfig) -> anyhow::Result<Self> {
+        telemetry::start_logs(&config.shared.log)?;
         Ok(Self {
             metrics: telemetry::start_metrics()?,
             config,
@@ -178,7 +168,7 @@ impl Process {
     }
 
     pub(crate) fn config(&self) -> &Config {
-        &self.config
+        &self.config.shared
     }
 
     /// Serves more routes.
@@ -196,7 +186,7 @@ impl Process {
     /// Adds workers; each works until the process leaves.
     pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
         let Seams { broker, store } = seams;
-        let policies = Arc::new(self.config.policies());
+        let policies = Arc::new(self.config.shared.policies());
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
         self.health.add_check(store_check(store.clone()));
@@ -231,13 +221,13 @@ impl Process {
                 store: store.clone(),
                 steps: Arc::default(),
                 policies,
-                channels: Arc::new(Channels::from_config(&self.config)?),
+                channels: Arc::new(Channels::from_config(&self.config.shared)?),
                 guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
                 withdrawals: Arc::default(),
                 clock: self.clock.clone(),
                 config: self.config.fallback.clone(),
-                restraint: self.config.restraint.bounds(),
-                rates: Arc::new(Rates::new(self.config.restraint.tenant_per_s_max)),
+                restraint: self.config.shared.restraint.bounds(),
+                rates: Arc::new(Rates::new(self.config.shared.restraint.tenant_per_s_max)),
                 chance: Chance::real(),
             };
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
@@ -252,7 +242,7 @@ impl Process {
             ));
         }
         if roles.contains(&Role::Socket) {
-            let authenticator = Authenticator::new(&self.config.auth)?;
+            let authenticator = Authenticator::new(&self.config.shared.auth)?;
             let config = self.config.socket.clone();
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             let parts = SocketParts {
@@ -261,13 +251,13 @@ impl Process {
                 authenticator,
                 clock: self.clock.clone(),
                 config,
-                leave_wait: self.config.http.leave_wait,
+                leave_wait: self.config.shared.http.leave_wait,
                 schema: Box::pin(async move {
                     health.works(Part::Schema, &leaving).await;
                 }),
                 mounts: self.config.mount.clone(),
-                unsubscribe: self.config.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
-                webpush: self.config.webpush.as_ref().map(|webpush| BrowserPush {
+                unsubscribe: self.config.shared.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
+                webpush: self.config.shared.webpush.as_ref().map(|webpush| BrowserPush {
                     public_key: webpush.public_key.clone(),
                     private_endpoints: webpush.private_endpoints,
                 }),
@@ -294,7 +284,8 @@ impl Process {
         let routes = http::with_fallbacks(routes);
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
         let shutdown = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
-        let serving = tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.http), shutdown));
+        let serving =
+            tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.shared.http), shutdown));
         let (workers, beneath) = (begun(self.work, &leaving), begun(self.beneath, &leaving));
         let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
         let watching = tokio::spawn(health.clone().watch(stop.clone()));
@@ -305,7 +296,7 @@ impl Process {
         }
         health.leave();
         leaving.cancel();
-        tokio::join!(workers.wait(), sleep(self.config.http.leave_wait));
+        tokio::join!(workers.wait(), sleep(self.config.shared.http.leave_wait));
         stop.cancel();
         let served = serving.await?.context("HTTP");
         self.served.cancel();

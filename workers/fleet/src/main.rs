@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod commands;
 mod compose;
+mod config;
 mod dead;
 mod demo;
 mod output;
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
-use watchbell::runtime::{Config, config};
+use config::FleetConfig;
+use watchbell::runtime::config::environment;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,7 +32,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = || Config::load(cli.config.as_deref(), config::environment(std::env::vars_os())?);
+    let config = || FleetConfig::load(cli.config.as_deref(), environment(std::env::vars_os())?);
+    let shared = || config().map(|config| config.shared);
     match cli.command {
         Command::Up(args) => up::run(config()?, args).await,
         Command::Run(args) => compose::run_roles(config()?, &args.roles).await,
@@ -38,13 +41,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resolve(args) => commands::send::change(args, "resolved").await,
         Command::Ack(args) => commands::send::change(args, "acknowledged").await,
         Command::Tail(args) => commands::tail::run(args).await,
-        Command::Token(args) => commands::token::run(&config()?, &args),
-        Command::Key(args) => commands::key::run(&config()?, args).await,
-        Command::Explain(args) => commands::explain::run(&config()?, args).await,
-        Command::Dead(args) => commands::dead::run(&config()?, args).await,
-        Command::Migrate(args) => commands::migrate::run(&config()?, &args).await,
-        Command::Restored(args) => commands::restored::run(&config()?, &args).await,
-        Command::Topology(args) => commands::topology::run(args, config).await,
+        Command::Token(args) => commands::token::run(&shared()?, &args),
+        Command::Key(args) => commands::key::run(&shared()?, args).await,
+        Command::Explain(args) => commands::explain::run(&shared()?, args).await,
+        Command::Dead(args) => commands::dead::run(&shared()?, args).await,
+        Command::Migrate(args) => commands::migrate::run(&shared()?, &args).await,
+        Command::Restored(args) => commands::restored::run(&shared()?, &args).await,
+        Command::Topology(args) => commands::topology::run(args, shared).await,
         Command::Config(args) => commands::config::run(&args, &config()?),
         Command::Hook(args) => commands::hook::run(&args, &config()?),
         Command::Bench(args) => commands::bench::run(args).await,

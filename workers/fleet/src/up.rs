@@ -28,12 +28,13 @@ use watchbell::{
 };
 use watchbell_fallback::channel::VapidKey;
 use watchbell_ingest::key;
-use watchbell_simulator::{Simulator, SimulatorConfig};
+use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
 use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
     compose::{Process, Seams, bind},
+    config::FleetConfig,
     dead, demo, output,
 };
 
@@ -100,29 +101,33 @@ fn claim(dir: &Path) -> anyhow::Result<fs::File> {
 }
 
 /// Runs until a signal.
-pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> {
-    config.http.listen = args.listen.unwrap_or(config.http.listen);
+pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result<()> {
+    config.shared.http.listen = args.listen.unwrap_or(config.shared.http.listen);
     let dir = args.data;
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let _claim = claim(&dir)?;
-    let listener = bind(&config).await?;
+    let listener = bind(&config.shared).await?;
     let address = reachable(listener.local_addr()?);
     let url = format!("http://{address}");
 
     let secret = secret_in(&dir.join("auth.secret"))?;
-    config.auth.hs256_secret.get_or_insert(secret.clone());
-    config.auth.unsubscribe_secret.get_or_insert(secret.clone());
-    config.auth.default_tenant.get_or_insert(TENANT.to_owned());
-    config.http.public_url.get_or_insert(url.clone());
-    config.http.leave_wait = Duration::ZERO;
+    config.shared.auth.hs256_secret.get_or_insert(secret.clone());
+    config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
+    config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
+    config.shared.http.public_url.get_or_insert(url.clone());
+    config.shared.http.leave_wait = Duration::ZERO;
     config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
-    config.set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
-    config.set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
-    config.restraint.digest_window = config.restraint.digest_window.min(DIGEST_WINDOW);
+    config
+        .shared
+        .set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config
+        .shared
+        .set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+    config.shared.restraint.digest_window = config.shared.restraint.digest_window.min(DIGEST_WINDOW);
 
-    let simulator = start_simulator(&config, &dir).await?;
+    let simulator = start_simulator(&config.simulator, &dir).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
-    send_to(&simulator, &mut config, &dir)?;
+    send_to(&simulator, &mut config.shared, &dir)?;
 
     let store =
         Store::open(&StoreConfig { url: Store::sqlite_url(&dir.join("watchbell.db")), connections_max: 1 })?;
@@ -131,7 +136,7 @@ pub(crate) async fn run(mut config: Config, args: UpArgs) -> anyhow::Result<()> 
     store.release_leases().await?;
     let broker = EmbeddedBroker::open(Some(dir.clone()))?;
 
-    let demo = furnish(&store, &config, &dir, url.clone(), simulator_url).await?;
+    let demo = furnish(&store, &config.shared, &dir, url.clone(), simulator_url).await?;
     let mut process = Process::new(config)?;
     process.add_routes(demo::routes(&demo, simulator.router())?);
     process.add_routes(dead::routes(broker.clone(), Secret::from(demo.producer_key.clone())));
@@ -158,15 +163,15 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     }
 }
 
-async fn start_simulator(config: &Config, dir: &Path) -> anyhow::Result<Simulator> {
+async fn start_simulator(section: &SimulatorSection, dir: &Path) -> anyhow::Result<Simulator> {
     // Free ports unless configured: `up` promises one address, and these are found in demo.json.
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let defaults = watchbell::runtime::config::SimulatorSection::default();
+    let defaults = SimulatorSection::default();
     let chosen = |given: SocketAddr, default: SocketAddr| if given == default { any } else { given };
     Simulator::bind(SimulatorConfig {
-        listen: chosen(config.simulator.listen, defaults.listen),
-        push_listen: chosen(config.simulator.push_listen, defaults.push_listen),
-        smtp_listen: chosen(config.simulator.smtp_listen, defaults.smtp_listen),
+        listen: chosen(section.listen, defaults.listen),
+        push_listen: chosen(section.push_listen, defaults.push_listen),
+        smtp_listen: chosen(section.smtp_listen, defaults.smtp_listen),
         state_dir: Some(dir.join("simulator")),
         sandbox_listen: any,
         public_host: "localhost".to_owned(),

@@ -12,6 +12,7 @@
 mod alerts;
 mod auth;
 mod batch;
+mod config;
 mod count;
 mod events;
 mod hooks;
@@ -52,7 +53,11 @@ use watchbell::{
     wire::Problem,
 };
 
-pub use hooks::{ConfiguredHooks, NOTES, Routes, Setting, routes_of_sample, try_out};
+pub use config::IngestConfig;
+pub use hooks::{
+    ConfiguredHooks, HookAudienceConfig, HookConfig, NOTES, OneOrSeveral, RouteConfig, Routes, Setting,
+    check_hooks, routes_of_sample, try_out,
+};
 
 use hooks::HOOKS;
 use limits::Limits;

@@ -11,10 +11,12 @@
 //!   own interface has no authentication.
 //!
 //! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `smtp` with `line` and `mime`), what
-//! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`.
+//! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
+//! the section `[simulator]` in `config`.
 
 mod apns;
 mod arrivals;
+mod config;
 mod faults;
 mod fcm;
 mod http;
@@ -39,6 +41,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use crate::config::SimulatorSection;
 use crate::faults::Environment;
 pub use crate::tls::{ApnsCredentials, Credentials};
 

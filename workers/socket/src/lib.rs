@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `door.rs` | what a request must have to become a session: origin, room, token, handshake |
 //! | `token.rs` `token/` `jwks.rs` | whose token is believed; keys read from an address |
+//! | `config.rs` | `[socket]` and `[[mount]]` |
 //! | `limits.rs` | how much anybody may ask of a pod |
 //! | `mount.rs` | streams under a team's own addresses |
 //! | `greeting.rs` | how a session begins: who it is, `hello`, what was missed |
@@ -42,6 +43,7 @@
 mod api;
 mod asyncapi;
 mod batch;
+mod config;
 mod connection;
 mod deadlines;
 mod decoder;
@@ -93,14 +95,12 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use watchbell::{
     broker::{LiveControl, SharedBroker},
     domain::{DeviceId, Timestamp},
-    runtime::{
-        Clock,
-        config::{MountConfig, SocketConfig},
-    },
+    runtime::Clock,
     store::Store,
     wire::unsubscribe::Unsubscribe,
 };
 
+pub use config::{MountConfig, MountShape, SocketConfig, check_mounts};
 use epoch::Epochs;
 use heads::Heads;
 use hub::Hub;

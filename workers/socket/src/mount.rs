@@ -10,17 +10,11 @@ use axum::{
     routing::get,
 };
 use serde_json::Value;
-use watchbell::{
-    domain::Topic,
-    runtime::{
-        config::{MountConfig, MountShape},
-        http::ClientAddress,
-    },
-    wire::Problem,
-};
+use watchbell::{domain::Topic, runtime::http::ClientAddress, wire::Problem};
 
 use crate::{
     Identity, Socket,
+    config::{MountConfig, MountShape},
     door::{self, StreamQuery},
     extract::{Path, Query},
     topics,

@@ -21,10 +21,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use watchbell::{domain::Timestamp, runtime::config::SocketConfig, store::PodLoad, wire::CloseCode};
+use watchbell::{domain::Timestamp, store::PodLoad, wire::CloseCode};
 
 use crate::{
     Socket,
+    config::SocketConfig,
     mailbox::{Item, Leave},
 };
 

@@ -17,7 +17,7 @@ use watchbell::{
         topology::PARTITIONS,
     },
     domain::{GroupId, Tenant, UserId, UserKey, policy::Policies},
-    runtime::{Clock, config::DispatchConfig},
+    runtime::Clock,
     store::{Head, Store, StoreConfig},
 };
 
@@ -82,7 +82,7 @@ impl Bed {
             store,
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::at(Timestamp::UNIX_EPOCH),
-            config: DispatchConfig::default(),
+            config: crate::DispatchConfig::default(),
         };
         Self { dispatch, live, file }
     }

@@ -11,10 +11,12 @@ use watchbell_socket::Authenticator;
 
 use crate::{
     cli::{ConfigArgs, ConfigCommand},
-    compose, output,
+    compose,
+    config::FleetConfig,
+    output,
 };
 
-pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ConfigArgs, config: &FleetConfig) -> anyhow::Result<()> {
     match &args.command {
         ConfigCommand::Show => output::line(config),
         ConfigCommand::Check { sample: None, .. } => check(config)?,
@@ -24,9 +26,9 @@ pub(crate) fn run(args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Which route an alert takes, and why.
-fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Result<()> {
-    let policies = config.policies();
-    let tenant = super::tenant_or_demo(tenant, config)?;
+fn explain(config: &FleetConfig, sample: &Path, tenant: Option<&str>) -> anyhow::Result<()> {
+    let policies = config.shared.policies();
+    let tenant = super::tenant_or_demo(tenant, &config.shared)?;
     let setting = Setting {
         hooks: &ConfiguredHooks::default(),
         routes: &Routes::new(&config.route, &policies)?,
@@ -43,13 +45,13 @@ fn explain(config: &Config, sample: &Path, tenant: Option<&str>) -> anyhow::Resu
 }
 
 /// What is written is right, or it is an error, as it is for `run`; what is missing only narrows what can run.
-fn check(config: &Config) -> anyhow::Result<()> {
-    compose::check_seams(config)?;
+fn check(config: &FleetConfig) -> anyhow::Result<()> {
+    compose::check_seams(&config.shared)?;
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
-    let channels = Channels::from_config(&without_half_a_key(config))?;
+    let channels = Channels::from_config(&without_half_a_key(&config.shared))?;
     let unconfigured =
         |channel: Channel| channels.get(channel).is_none().then(|| channel.facts().phrases.setup);
-    for (policy, channel) in config.channels_of_policies() {
+    for (policy, channel) in config.shared.channels_of_policies() {
         if let Some(setup) = unconfigured(channel) {
             bail!(
                 "{policy} has a step by {channel}, which is not configured: add {setup}, or take the step out"
@@ -57,20 +59,24 @@ fn check(config: &Config) -> anyhow::Result<()> {
         }
     }
     ConfiguredHooks::new(&config.hook)?;
-    Routes::new(&config.route, &config.policies())?;
-    let auth = &config.auth;
+    Routes::new(&config.route, &config.shared.policies())?;
+    let auth = &config.shared.auth;
     if auth.hs256_secret.is_some() || !auth.public_key_files.is_empty() || auth.jwks_url.is_some() {
-        Authenticator::new(&config.auth)?;
+        Authenticator::new(&config.shared.auth)?;
     }
     output::line("The configuration holds together.");
-    let seams = compose::store_config(config).and(compose::rabbit_config(config, &[])).map(drop);
-    let is_half = config.webpush.as_ref().is_some_and(|webpush| webpush.private_key.is_none());
+    let seams =
+        compose::store_config(&config.shared).and(compose::rabbit_config(&config.shared, &[])).map(drop);
+    let is_half = config.shared.webpush.as_ref().is_some_and(|webpush| webpush.private_key.is_none());
     let half = "webpush.private_key is not there, which fallback needs and socket does not";
     let workers = [
         ("run (any worker)", seams.err().map(|error| error.to_string())),
-        ("run socket", Authenticator::new(&config.auth).err().map(|error| error.to_string())),
+        ("run socket", Authenticator::new(&config.shared.auth).err().map(|error| error.to_string())),
         ("run fallback", is_half.then(|| half.to_owned())),
-        ("subscriptions of browsers", config.webpush.is_none().then(|| "[webpush] is not there".to_owned())),
+        (
+            "subscriptions of browsers",
+            config.shared.webpush.is_none().then(|| "[webpush] is not there".to_owned()),
+        ),
     ];
     let by_channel = Channel::ALL.map(|channel| {
         let missing = unconfigured(channel).map(|setup| format!("{setup} is not there"));

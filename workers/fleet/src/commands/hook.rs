@@ -8,21 +8,22 @@ use std::{
 
 use anyhow::{Context as _, anyhow, ensure};
 use jiff::Timestamp;
-use watchbell::{runtime::Config, wire::Problem};
+use watchbell::wire::Problem;
 use watchbell_ingest::{ConfiguredHooks, Routes, Setting, try_out};
 
 use crate::{
     cli::{HookArgs, HookCommand},
+    config::FleetConfig,
     output,
 };
 
 /// A payload is read up to this many bytes, as the hook itself does.
 const PAYLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-pub(crate) fn run(args: &HookArgs, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(args: &HookArgs, config: &FleetConfig) -> anyhow::Result<()> {
     let HookCommand::Try { name, file, query, tenant } = &args.command;
-    let tenant = super::tenant_or_demo(tenant.as_deref(), config)?;
-    let policies = config.policies();
+    let tenant = super::tenant_or_demo(tenant.as_deref(), &config.shared)?;
+    let policies = config.shared.policies();
     let setting = Setting {
         hooks: &ConfiguredHooks::new(&config.hook)?,
         routes: &Routes::new(&config.route, &policies)?,

@@ -26,11 +26,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use watchbell::{
     domain::{Severity, Status, Tenant},
-    runtime::config::HookConfig,
     wire::Problem,
 };
 
 use super::{
+    config::HookConfig,
     fit, lenient,
     report::{Key, Post, Report, name_for_list},
 };

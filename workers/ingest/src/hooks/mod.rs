@@ -12,6 +12,7 @@
 
 pub mod accept;
 mod alertmanager;
+mod config;
 mod configured;
 mod datadog;
 mod fit;
@@ -37,6 +38,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use watchbell::wire::Problem;
 
+pub use config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig, check_hooks};
 pub use configured::ConfiguredHooks;
 pub use report::NOTES;
 pub use route::Routes;

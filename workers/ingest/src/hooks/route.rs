@@ -15,12 +15,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, anyhow, ensure};
-use watchbell::{
-    domain::{Audience, GroupId, Tenant, UserId, policy::Policies},
-    runtime::config::RouteConfig,
-};
+use watchbell::domain::{Audience, GroupId, Tenant, UserId, policy::Policies};
 
-use super::{matcher::Matcher, report::Report};
+use super::{config::RouteConfig, matcher::Matcher, report::Report};
 
 /// All routes, checked.
 #[derive(Debug, Default)]

@@ -27,12 +27,12 @@ use watchbell::{
         policy::Policies,
         publication::{Maker, Publication},
     },
-    runtime::{Clock, Config},
+    runtime::Clock,
     store::{Contact, KeyRights, NewAlert, Store, StoreConfig},
     wire::{alert::Defaults, content_of, parse_alert, published},
 };
 
-use crate::{ConfiguredHooks, Ingest, Routes, key, limits::Limits, router_within};
+use crate::{ConfiguredHooks, HookConfig, Ingest, RouteConfig, Routes, key, limits::Limits, router_within};
 
 /// Two tenants with a key each, of which one knows ana; the clock stands at [`NOW`] until a test moves it.
 pub struct Fixture {
@@ -81,6 +81,13 @@ impl Answer {
     }
 }
 
+/// What an operator may have written about hooks.
+#[derive(Default)]
+pub struct Configured {
+    pub hook: Vec<HookConfig>,
+    pub route: Vec<RouteConfig>,
+}
+
 impl Fixture {
     pub async fn new(dispatch: Dispatch) -> Self {
         Self::within(dispatch, Limits::default()).await
@@ -92,11 +99,11 @@ impl Fixture {
 
     /// With a bound of so many a second for each tenant.
     pub async fn at_rate(dispatch: Dispatch, limits: Limits, rate_per_tenant: Option<NonZeroU32>) -> Self {
-        Self::made(dispatch, limits, rate_per_tenant, &Config::default()).await
+        Self::made(dispatch, limits, rate_per_tenant, &Configured::default()).await
     }
 
     /// With the hooks and routes of a configuration.
-    pub async fn configured(dispatch: Dispatch, config: &Config) -> Self {
+    pub async fn configured(dispatch: Dispatch, config: &Configured) -> Self {
         Self::made(dispatch, Limits::default(), None, config).await
     }
 
@@ -104,7 +111,7 @@ impl Fixture {
         dispatch: Dispatch,
         limits: Limits,
         rate_per_tenant: Option<NonZeroU32>,
-        config: &Config,
+        config: &Configured,
     ) -> Self {
         let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();

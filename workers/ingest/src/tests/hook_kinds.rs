@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use watchbell::{
-    domain::{Alert, AlertId, Status, UserId},
-    runtime::{Config, config::HookConfig},
-};
+use watchbell::domain::{Alert, AlertId, Status, UserId};
 
-use super::fixture::{self, Dispatch, Fixture};
-use crate::limits::HOOK_NAMES_MAX;
+use super::fixture::{self, Configured, Dispatch, Fixture};
+use crate::{HookConfig, limits::HOOK_NAMES_MAX};
 
 macro_rules! payload {
     ($name:literal) => {
@@ -23,8 +20,8 @@ fn changed(mut payload: Value, pointer: &str, value: Value) -> Value {
     payload
 }
 
-fn acme() -> Config {
-    let mut config = Config::default();
+fn acme() -> Configured {
+    let mut config = Configured::default();
     config.hook.push(HookConfig {
         path: "acme".into(),
         id: Some("number".into()),
@@ -284,7 +281,7 @@ async fn as_many_people_are_told_as_are_named() {
 
 #[tokio::test]
 async fn a_name_with_a_comma_can_be_written() {
-    let mut config = Config::default();
+    let mut config = Configured::default();
     let mut hook = acme().hook.remove(0);
     hook.audience.users = Some("owners".into());
     config.hook.push(hook);

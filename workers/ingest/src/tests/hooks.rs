@@ -1,15 +1,10 @@
 //! The hooks as products meet them: their own payloads, from `tests/fixtures/producers`.
 
 use serde_json::{Value, json};
-use watchbell::{
-    domain::{Alert, GroupId, Status, UserId},
-    runtime::{
-        Config,
-        config::{HookAudienceConfig, HookConfig, RouteConfig},
-    },
-};
+use watchbell::domain::{Alert, GroupId, Status, UserId};
 
-use super::fixture::{Dispatch, Fixture};
+use super::fixture::{Configured, Dispatch, Fixture};
+use crate::{HookAudienceConfig, HookConfig, RouteConfig};
 
 macro_rules! payload {
     ($name:literal) => {
@@ -396,8 +391,7 @@ fn acme() -> HookConfig {
 
 #[tokio::test]
 async fn a_configured_hook_reads_what_it_was_told_to() {
-    let mut config = Config::default();
-    config.hook.push(acme());
+    let config = Configured { hook: vec![acme()], ..Configured::default() };
     let fixture = Fixture::configured(Dispatch::Records, &config).await;
     let answer = fixture.post("/v1/hooks/acme?users=ana", payload!("configured/acme.json")).await;
     assert_eq!((answer.status, &answer.json()["accepted"]), (202, &json!(2)), "{}", answer.text);
@@ -439,11 +433,13 @@ async fn routes_say_whom_an_alert_is_for_and_by_which_policy() {
         policy: policy.map(str::to_owned),
         ..RouteConfig::default()
     };
-    let mut config = Config::default();
-    config.route = vec![
-        route(r#"hook="github",branch="main""#, "cem", None),
-        route(r#"severity="critical""#, "dan", Some("critical")),
-    ];
+    let config = Configured {
+        route: vec![
+            route(r#"hook="github",branch="main""#, "cem", None),
+            route(r#"severity="critical""#, "dan", Some("critical")),
+        ],
+        ..Configured::default()
+    };
     let fixture = Fixture::configured(Dispatch::Records, &config).await;
     for (why, uri, payload, user, policy) in [
         (

@@ -3,11 +3,13 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
-
-use super::{
-    checks::{origin, within},
-    duration,
+use serde::{Deserialize, Serialize};
+use watchbell::{
+    domain::alert::bounds::ALERT_BYTES_MAX,
+    runtime::config::{
+        checks::{origin, within},
+        values::duration,
+    },
 };
 
 /// Sessions of one process: more than any has files.
@@ -23,20 +25,20 @@ const REBALANCE_EVERY: RangeInclusive<Duration> = Duration::from_secs(2)..=Durat
 const BACKLOG_FRAMES_MAX: usize = 100_000;
 const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest alert, with what a frame adds.
-const BACKLOG_BYTES_MIN: usize = 2 * crate::domain::alert::bounds::ALERT_BYTES_MAX;
+const BACKLOG_BYTES_MIN: usize = 2 * ALERT_BYTES_MAX;
 
 /// `[socket]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SocketConfig {
     /// How often a session is pinged, give or take a fifth.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub ping_every: Duration,
     /// How long a session may take to authenticate.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub auth_timeout: Duration,
     /// Over how long clients are asked to leave after SIGTERM.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub drain_window: Duration,
     /// Sessions of this process at the most; more are refused with 503.
     pub sessions_max: usize,
@@ -56,14 +58,14 @@ pub struct SocketConfig {
     /// The same in bytes.
     pub backlog_bytes_max: usize,
     /// How long a client may take nothing of what is written before its session ends as slow.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub write_timeout: Duration,
     /// How old a session gets before it is asked to connect anew, give or take a fifth, so that load spreads again.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub age_max: Duration,
     /// How often pods compare how many sessions they hold; one that holds more than its share asks some to move. `0s`:
     /// never.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub rebalance_every: Duration,
     /// How far a pod may be from its share before sessions move, in percent of it.
     pub rebalance_band_percent: u32,
@@ -76,7 +78,11 @@ pub struct SocketConfig {
 }
 
 impl SocketConfig {
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// Whether it holds together.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted.
+    pub fn check(&self) -> anyhow::Result<()> {
         let (ms, minutes) = (Duration::from_millis, |n: u64| Duration::from_secs(n * 60));
         within("socket.ping_every", self.ping_every, ms(100)..=minutes(60))?;
         within("socket.auth_timeout", self.auth_timeout, ms(100)..=minutes(5))?;
@@ -130,7 +136,7 @@ impl Default for SocketConfig {
 }
 
 /// `[[mount]]`: one of our streams under another address, so that clients a team has already need not change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MountConfig {
     /// The address, with parameters in braces: `/api/v1/ws/{monitor_id}`.
@@ -144,7 +150,7 @@ pub struct MountConfig {
 }
 
 /// What goes out at a mount.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MountShape {
     /// Frames of `watchbell.v1`, over WebSocket or SSE.
@@ -160,7 +166,7 @@ pub enum MountShape {
 ///
 /// # Errors
 /// Names the mount.
-pub(super) fn check_mounts(mounts: &[MountConfig]) -> anyhow::Result<()> {
+pub fn check_mounts(mounts: &[MountConfig]) -> anyhow::Result<()> {
     for (at, mount) in mounts.iter().enumerate() {
         mount.check().with_context(|| format!("mount {}", mount.path))?;
         let is_there = mounts[..at].iter().any(|other| other.shape_of_path() == mount.shape_of_path());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Hooks that are always there: a configured one cannot have their names.
 const TAKEN: [&str; 7] =
@@ -14,7 +14,7 @@ const PATH_BYTES_MAX: usize = 64;
 
 /// `[[hook]]`: another product's alerts under `/v1/hooks/{path}`. Every value but `path` and `tenant` is an expression
 /// of minijinja over the posted JSON, or a template when it has `{{` in it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HookConfig {
     /// The last part of its address: small letters, digits and `-`.
@@ -44,7 +44,7 @@ pub struct HookConfig {
 }
 
 /// `[hook.audience]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HookAudienceConfig {
     /// Users: a list, or a text with commas.
@@ -56,7 +56,7 @@ pub struct HookAudienceConfig {
 }
 
 /// `[[route]]`: whom alerts with these labels are for.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteConfig {
     /// What it is called when it is explained; its number otherwise.
@@ -78,7 +78,7 @@ pub struct RouteConfig {
 }
 
 /// One text, or a list of them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrSeveral {
     /// `match = 'team="db"'`
@@ -113,7 +113,7 @@ impl RouteConfig {
 ///
 /// # Errors
 /// Names the hook and the key.
-pub(super) fn check(hooks: &[HookConfig]) -> anyhow::Result<()> {
+pub fn check_hooks(hooks: &[HookConfig]) -> anyhow::Result<()> {
     for (at, hook) in hooks.iter().enumerate() {
         let path = hook.path.as_str();
         let is_name = path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -151,7 +151,7 @@ mod tests {
             (vec![hook("acme", "name"), hook("acme", "name")], Some("hook acme: is there twice")),
             (vec![hook("acme", " ")], Some("hook acme: title is missing")),
         ] {
-            let found = check(&hooks).err().map(|error| error.to_string());
+            let found = check_hooks(&hooks).err().map(|error| error.to_string());
             match (found, expected) {
                 (None, None) => {}
                 (Some(found), Some(expected)) if found.starts_with(expected) => {}

@@ -1,0 +1,107 @@
+//! All of the configuration: what workers share, and the section of each worker, which is that worker's.
+//!
+//! What several sections have to agree on is checked here.
+
+use std::{fmt, path::Path, time::Duration};
+
+use anyhow::ensure;
+use watchbell::runtime::config::{Config, Sources};
+use watchbell_dispatch::DispatchConfig;
+use watchbell_fallback::FallbackConfig;
+use watchbell_ingest::{HookConfig, IngestConfig, RouteConfig, check_hooks};
+use watchbell_simulator::SimulatorSection;
+use watchbell_socket::{MountConfig, SocketConfig, check_mounts};
+
+/// What moving the last sessions and answering the last requests may take after the drain.
+const LEAVE_MARGIN: Duration = Duration::from_secs(12);
+
+/// Everything, checked. Made once, in `main`; trusted after.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FleetConfig {
+    /// What several workers share.
+    pub(crate) shared: Config,
+    /// HTTP for producers.
+    pub(crate) ingest: IngestConfig,
+    /// Other products' alerts, read by expressions.
+    pub(crate) hook: Vec<HookConfig>,
+    /// Whom the alerts of hooks are for, by their labels. The first that matches decides.
+    pub(crate) route: Vec<RouteConfig>,
+    /// Taking alerts in.
+    pub(crate) dispatch: DispatchConfig,
+    /// Sessions.
+    pub(crate) socket: SocketConfig,
+    /// Streams under a team's existing addresses.
+    pub(crate) mount: Vec<MountConfig>,
+    /// Escalation.
+    pub(crate) fallback: FallbackConfig,
+    /// The stand-in for all providers.
+    pub(crate) simulator: SimulatorSection,
+}
+
+impl FleetConfig {
+    /// Reads `file` (or `watchbell.toml` here, when there is one) and the environment given as pairs.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted. Never repeats a value.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let config = Self::read(file, env)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut sources = Sources::open(file, env)?;
+        let config = Self {
+            shared: Config::read(&mut sources)?,
+            ingest: sources.take("ingest")?,
+            hook: sources.take("hook")?,
+            route: sources.take("route")?,
+            dispatch: sources.take("dispatch")?,
+            socket: sources.take("socket")?,
+            mount: sources.take("mount")?,
+            fallback: sources.take("fallback")?,
+            simulator: sources.take("simulator")?,
+        };
+        sources.finish()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.shared.check()?;
+        check_hooks(&self.hook)?;
+        self.dispatch.check()?;
+        self.socket.check()?;
+        check_mounts(&self.mount)?;
+        self.fallback.check()?;
+        self.check_grace()
+    }
+
+    /// Whoever is killed while it leaves hands nothing over (I10).
+    fn check_grace(&self) -> anyhow::Result<()> {
+        let sessions = self.shared.http.leave_wait + self.socket.drain_window;
+        let leaving = sessions.max(self.fallback.drain_timeout) + LEAVE_MARGIN;
+        ensure!(
+            leaving <= self.shared.http.grace_period,
+            "http.grace_period must be at least {}s: http.leave_wait and socket.drain_window, or \
+             fallback.drain_timeout, and then {}s to end",
+            leaving.as_secs_f64().ceil(),
+            LEAVE_MARGIN.as_secs()
+        );
+        Ok(())
+    }
+}
+
+/// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.
+impl fmt::Display for FleetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{self:#?}")
+    }
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod texts_tests;
