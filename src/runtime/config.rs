@@ -15,19 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     checks::{web_address, within},
-    values::{address, duration, maybe_secret},
+    values::address,
 };
 pub use self::{
     sources::{Sources, environment},
     values::parse_duration,
 };
-// What other files of this folder say in `deserialize_with`.
-pub(super) use self::values::{
-    duration::deserialize as duration, maybe_duration::deserialize as maybe_duration,
-    maybe_secret::deserialize as maybe_secret, secret::deserialize as secret,
-};
+// For `with` in the sections beside this file.
+pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::escalation_config::RestraintSection;
-pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, WebPushSection};
+pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
@@ -52,7 +49,7 @@ const SECRET_BYTES_MIN: usize = 32;
 const AUTH_LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// What several workers share, checked. Made once, at the start; trusted after.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Config {
     /// Where HTTP listens.
     pub http: HttpConfig,

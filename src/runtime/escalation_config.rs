@@ -13,7 +13,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::{duration, maybe_duration};
 use crate::domain::{
@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 /// `[policies]`, `[policy_for]`, `[tenants]`: parts of [`super::Config`], which checks them when it is loaded.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicySections {
     /// By name.
@@ -32,75 +32,81 @@ pub(super) struct PolicySections {
     pub(super) policy_for: PolicyForSection,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicySection {
+    /// What is sent, and how long after the alert; `unless` names what makes a step unnecessary.
     steps: Vec<StepSection>,
-    /// `critical` is, unless it says that it is not.
+    /// Whether quiet hours and opt-outs do not hold for it; `critical` is so by default.
     mandatory: Option<bool>,
-    #[serde(default, deserialize_with = "maybe_duration")]
+    /// When an alert with this policy and no `expires_at` of its own expires.
+    #[serde(default, with = "maybe_duration")]
     expires_after: Option<Duration>,
+    /// What one member of a group does for the others: `each` is told alone, or `first_stops_all`.
     group: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepSection {
     channel: String,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     after: Duration,
     #[serde(default)]
     unless: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicyForSection {
+    /// Which policy alerts of a category have.
     category: BTreeMap<String, String>,
+    /// Which policy alerts of a severity have.
     severity: BTreeMap<String, String>,
 }
 
 /// `[restraint]`: how much one person gets at once.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestraintSection {
     /// Pushes within this time count together. Zero: none are bundled.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub bundle_window: Duration,
     /// Pushes beyond this many within a window become one.
     pub bundle_after: u32,
     /// Pushes a person and hour.
     pub pushes_per_hour_max: u32,
     /// Emails wait so long for others from the first. Zero: each is a mail of its own.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub digest_window: Duration,
     /// Emails a person and hour.
     pub emails_per_hour_max: u32,
     /// What comes due later than this after it was recorded is not pushed any more.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub push_age_max: Duration,
     /// The same for email.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub email_age_max: Duration,
-    /// The same bounds for each channel by its word; they go before those above.
+    /// The same bounds for each channel by its word, which go before those above:
+    /// `{email = {window = "5m", alone_max = 1, per_hour_max = 10, age_max = "12h"}}`.
     pub channels: BTreeMap<String, ChannelRestraintSection>,
     /// Alerts that one process of fallback sends for one tenant a second. The rest waits for its turn.
     pub tenant_per_s_max: u32,
 }
 
 /// `[restraint.channels.WORD]`: what is left out is as the channel has it by default.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChannelRestraintSection {
     /// Messages within this time count together. Zero: none are told together.
-    #[serde(deserialize_with = "maybe_duration")]
+    #[serde(with = "maybe_duration")]
     pub window: Option<Duration>,
     /// Messages beyond this many within a window become one.
     pub alone_max: Option<u32>,
     /// Messages a person and hour.
     pub per_hour_max: Option<u32>,
     /// What comes due later than this after it was recorded is not sent any more.
-    #[serde(deserialize_with = "maybe_duration")]
+    #[serde(with = "maybe_duration")]
     pub age_max: Option<Duration>,
 }
 

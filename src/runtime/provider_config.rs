@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::{maybe_secret, secret};
 use crate::domain::{Secret, email::email_address};
 
 /// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApnsSection {
     /// The ten-character team id.
@@ -19,10 +19,10 @@ pub struct ApnsSection {
     #[serde(default)]
     pub key_id: Option<String>,
     /// The `.p8` key as PEM.
-    #[serde(default, deserialize_with = "maybe_secret")]
+    #[serde(default, with = "maybe_secret")]
     pub key: Option<Secret>,
     /// In place of the three above: a client certificate and its private key as PEM.
-    #[serde(default, deserialize_with = "maybe_secret")]
+    #[serde(default, with = "maybe_secret")]
     pub certificate: Option<Secret>,
     /// The app's bundle id.
     pub topic: String,
@@ -35,11 +35,11 @@ pub struct ApnsSection {
 }
 
 /// `[fcm]`: HTTP v1 with a service account.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FcmSection {
     /// The service account's JSON.
-    #[serde(deserialize_with = "secret")]
+    #[serde(with = "secret")]
     pub service_account: Secret,
     /// Google's host, or a stand-in.
     pub endpoint: Option<String>,
@@ -51,13 +51,13 @@ pub struct FcmSection {
 }
 
 /// `[webpush]`: browsers. `watchbell key vapid` makes the keys.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebPushSection {
     /// What browsers subscribe with; `GET /v1/webpush/key` gives it to them.
     pub public_key: String,
     /// Its other half, which only fallback needs.
-    #[serde(default, deserialize_with = "maybe_secret")]
+    #[serde(default, with = "maybe_secret")]
     pub private_key: Option<Secret>,
     /// Whom push services may write to about us: `mailto:…` or `https://…`.
     pub subject: String,
@@ -70,8 +70,21 @@ pub struct WebPushSection {
     pub trust_root_file: Option<PathBuf>,
 }
 
+/// How the connection to a mail relay is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Not at all.
+    None,
+    /// From plain to TLS by `STARTTLS`.
+    #[default]
+    StartTls,
+    /// TLS from the first byte.
+    Implicit,
+}
+
 /// `[email]`: a mail relay.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmailSection {
     /// The relay.
@@ -79,13 +92,13 @@ pub struct EmailSection {
     /// Its port.
     pub port: u16,
     /// `none`, `starttls` or `implicit`.
-    #[serde(default = "starttls")]
-    pub tls: String,
+    #[serde(default)]
+    pub tls: TlsMode,
     /// To sign in, with `password`.
-    #[serde(default, deserialize_with = "maybe_secret")]
+    #[serde(default, with = "maybe_secret")]
     pub username: Option<Secret>,
     /// To sign in, with `username`.
-    #[serde(default, deserialize_with = "maybe_secret")]
+    #[serde(default, with = "maybe_secret")]
     pub password: Option<Secret>,
     /// `Watchbell <alerts@example.com>`.
     pub from: String,
@@ -98,10 +111,6 @@ pub struct EmailSection {
     pub templates_dir: Option<PathBuf>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
-}
-
-fn starttls() -> String {
-    "starttls".into()
 }
 
 fn four() -> usize {
@@ -122,10 +131,6 @@ impl ApnsSection {
 
 impl EmailSection {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            ["none", "starttls", "implicit"].contains(&self.tls.as_str()),
-            "tls must be none, starttls or implicit"
-        );
         ensure!(self.username.is_some() == self.password.is_some(), "username and password go together");
         // fallback, which writes it, parses it whole.
         let address = self.from.rsplit_once('<').map_or(&*self.from, |(_, rest)| rest.trim_end_matches('>'));

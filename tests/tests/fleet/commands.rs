@@ -392,7 +392,7 @@ fn a_configuration_is_checked_before_it_runs() {
 
     let (ok, said) = run(&["config", "show"], &enough);
     assert!(ok && !said.contains("canary"), "{said}");
-    assert_says(&said, &["redacted", "batch_max: 256"]);
+    assert_says(&said, &["redacted", "batch_max = 256"]);
 
     // Each says which key it is and what it should be.
     for (name, value, parts) in [

@@ -22,7 +22,7 @@ pub struct FallbackConfig {
     pub lease: Duration,
     /// No more is handed out while this many wait in the queue.
     pub backlog_max: u64,
-    /// Walks in the hands of senders at once, and the broker prefetch.
+    /// Escalations in the hands of senders at once, and the broker prefetch.
     pub in_flight_max: u16,
     /// How long shutdown waits for calls that have begun.
     #[serde(with = "duration")]

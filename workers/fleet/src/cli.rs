@@ -355,7 +355,7 @@ pub(crate) enum ConfigCommand {
         #[arg(long, requires = "sample")]
         tenant: Option<String>,
     },
-    /// Print everything that holds. Secrets print as `redacted`.
+    /// Print everything that holds, as TOML. Secrets print as `redacted`.
     Show,
 }
 

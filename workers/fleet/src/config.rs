@@ -5,6 +5,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::ensure;
+use serde::Serialize;
 use watchbell::runtime::config::{Config, Sources};
 use watchbell_dispatch::DispatchConfig;
 use watchbell_fallback::FallbackConfig;
@@ -16,9 +17,10 @@ use watchbell_socket::{MountConfig, SocketConfig, check_mounts};
 const LEAVE_MARGIN: Duration = Duration::from_secs(12);
 
 /// Everything, checked. Made once, in `main`; trusted after.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct FleetConfig {
     /// What several workers share.
+    #[serde(flatten)]
     pub(crate) shared: Config,
     /// HTTP for producers.
     pub(crate) ingest: IngestConfig,
@@ -94,13 +96,16 @@ impl FleetConfig {
     }
 }
 
-/// Everything that holds, as `watchbell config show` prints it. Secrets print as `redacted`.
+/// Everything that holds, as TOML, as `watchbell config show` prints it. Secrets print as `redacted`; what is not set and
+/// has no default is left out.
 impl fmt::Display for FleetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{self:#?}")
+        f.write_str(&toml::to_string_pretty(self).map_err(|_| fmt::Error)?)
     }
 }
 
+#[cfg(test)]
+mod example_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

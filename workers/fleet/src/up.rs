@@ -22,7 +22,7 @@ use watchbell::{
     },
     runtime::{
         Config,
-        config::{ApnsSection, EmailSection, FcmSection, WebPushSection},
+        config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection},
     },
     store::{Contact, KeyRights, Store, StoreConfig},
 };
@@ -214,7 +214,7 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     config.email.get_or_insert_with(|| EmailSection {
         host: "localhost".to_owned(),
         port: addresses.smtp.port(),
-        tls: "starttls".to_owned(),
+        tls: TlsMode::StartTls,
         username: None,
         password: None,
         from: "Watchbell <alerts@watchbell.test>".to_owned(),

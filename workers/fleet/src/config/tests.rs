@@ -152,6 +152,11 @@ fn a_refusal_names_the_key() {
             "email.connections_max must be at least 1",
         ),
         (
+            "[email]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\ntls = \"ssl\"\n",
+            &[],
+            "email.tls: must be one of none, starttls, implicit",
+        ),
+        (
             "[socket]\ndrain_window = \"600s\"\n",
             &[],
             "http.grace_period must be at least 615s: http.leave_wait and socket.drain_window",
@@ -184,6 +189,23 @@ fn a_secret_may_come_from_a_file_and_does_not_print() {
     let config = load("", &[("WATCHBELL__STORE__URL_FILE", file.to_str().unwrap())]).unwrap();
     assert_eq!(config.shared.store.url.as_ref().unwrap().expose(), "postgres://ana:canary@db/w");
     assert!(!config.to_string().contains("canary"));
+}
+
+#[test]
+fn what_is_shown_is_toml_that_says_the_same() {
+    let written = "[http]\ntrusted_proxies = [\"10.0.0.0/8\"]\npublic_url = \"https://a.example\"\n\
+                   [auth]\nhs256_secret = \"canary-canary-canary-canary-canary\"\n\
+                   [policies.page]\nsteps = [{channel = \"push\", after = \"1s\"}]\n\
+                   [[mount]]\npath = \"/ws/{id}\"\n\
+                   [email]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\nusername = \"canary\"\npassword = \"canary\"\n";
+    let config = load(written, &[]).unwrap();
+    let shown = config.to_string();
+    assert!(!shown.contains("canary") && shown.contains("hs256_secret = \"redacted\""), "{shown}");
+    let dir = scratch();
+    let file = dir.path().join("watchbell.toml");
+    std::fs::write(&file, &shown).unwrap();
+    let again = FleetConfig::read(Some(&file), []).unwrap();
+    assert_eq!(serde_json::to_value(again).unwrap(), serde_json::to_value(config).unwrap());
 }
 
 #[test]

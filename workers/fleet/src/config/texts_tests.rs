@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 33] = [
+const SETTINGS: [Setting; 32] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -80,7 +80,6 @@ const SETTINGS: [Setting; 33] = [
     }),
     ("webpush.subject", |config| &config.shared.webpush.as_ref().unwrap().subject),
     ("email.host", |config| &config.shared.email.as_ref().unwrap().host),
-    ("email.tls", |config| &config.shared.email.as_ref().unwrap().tls),
     ("email.username", |config| config.shared.email.as_ref().unwrap().username.as_ref().unwrap().expose()),
     ("email.password", |config| config.shared.email.as_ref().unwrap().password.as_ref().unwrap().expose()),
     ("email.from", |config| &config.shared.email.as_ref().unwrap().from),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use watchbell::runtime::Config;
+use watchbell::runtime::{Config, config::TlsMode};
 
 use super::{
     super::{
@@ -20,10 +20,10 @@ pub(in crate::channel) fn from_config(config: &Config) -> anyhow::Result<Option<
     let sender = SmtpSender::new(&EmailConfig {
         host: email.host.clone(),
         port: email.port,
-        tls: match email.tls.as_str() {
-            "none" => EmailTls::None,
-            "implicit" => EmailTls::Implicit,
-            _ => EmailTls::StartTls, // `Config::load` allows nothing else.
+        tls: match email.tls {
+            TlsMode::None => EmailTls::None,
+            TlsMode::StartTls => EmailTls::StartTls,
+            TlsMode::Implicit => EmailTls::Implicit,
         },
         username: email.username.clone(),
         password: email.password.clone(),
