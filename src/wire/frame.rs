@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    alert::{InvalidAlert, read},
+    alert::{InvalidAlert, null_is_absent, read},
     preferences::PreferencesV1,
 };
 
@@ -105,7 +105,7 @@ pub struct Auth {
     #[serde(default)]
     pub visibility: Option<Visibility>,
     /// Topics to subscribe to from the start.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     pub topics: Vec<String>,
     /// What to leave out.
     #[serde(default)]

@@ -16,7 +16,7 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::alert::InvalidAlert;
+use super::alert::{InvalidAlert, null_is_absent};
 use crate::domain::{
     Channel, PerChannel,
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
@@ -32,13 +32,13 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 #[serde(deny_unknown_fields, default)]
 pub struct PreferencesV1 {
     /// Whether they want anything by a channel.
-    #[serde(skip_serializing_if = "ChannelsV1::is_empty")]
+    #[serde(skip_serializing_if = "ChannelsV1::is_empty", deserialize_with = "null_is_absent")]
     pub channels: ChannelsV1,
     /// Whether they want a category by a channel.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_absent")]
     pub categories: BTreeMap<String, ChannelsV1>,
     /// When they want to be left alone.
-    #[serde(skip_serializing_if = "QuietV1::is_empty")]
+    #[serde(skip_serializing_if = "QuietV1::is_empty", deserialize_with = "null_is_absent")]
     pub quiet: QuietV1,
 }
 
@@ -95,7 +95,7 @@ pub struct QuietV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// Every week.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     pub windows: Vec<WindowV1>,
 }
 
@@ -110,7 +110,7 @@ impl QuietV1 {
 #[serde(deny_unknown_fields)]
 pub struct WindowV1 {
     /// On which days it begins: `mon` to `sun`; every day when left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     pub days: Vec<String>,
     /// `23:00`
     pub from: String,
@@ -246,6 +246,21 @@ mod tests {
     fn parse(json: &str) -> Result<Preferences, String> {
         let written: PreferencesV1 = serde_json::from_str(json).map_err(|error| error.to_string())?;
         written.read().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn null_counts_as_left_out() {
+        for json in [
+            r#"{"channels": null, "categories": null, "quiet": null}"#,
+            r#"{"quiet": {"until": null, "zone": null, "windows": null}}"#,
+            r#"{"channels": {"push": null}}"#,
+        ] {
+            let read: PreferencesV1 = serde_json::from_str(json).unwrap();
+            assert_eq!(read, PreferencesV1::default(), "{json}");
+        }
+        let window: WindowV1 =
+            serde_json::from_str(r#"{"days": null, "from": "23:00", "to": "07:00"}"#).unwrap();
+        assert!(window.days.is_empty());
     }
 
     #[test]

@@ -39,6 +39,7 @@ async fn speaks_one_protocol(engine: Engine) -> anyhow::Result<()> {
     describes_itself(&fleet).await?;
     ends_with_its_token(&fleet).await?;
     what_only_a_websocket_can_say(&fleet).await?;
+    nobody_need_wait_for_hello(&fleet).await?;
     batches(&fleet).await
 }
 
@@ -226,6 +227,19 @@ async fn what_only_a_websocket_can_say(fleet: &Fleet) -> anyhow::Result<()> {
     assert_eq!(session.raw().await?, Message::Pong("p".into()));
     session.say_raw(Message::Close(None)).await?;
     assert!(matches!(session.raw().await?, Message::Close(Some(frame)) if u16::from(frame.code) == 1000));
+    Ok(())
+}
+
+/// What comes in one piece with `auth` is heard after it; it used to end the session, as packets fell together.
+async fn nobody_need_wait_for_hello(fleet: &Fleet) -> anyhow::Result<()> {
+    let mut session = Session::connect(&fleet.ws_url("socket-1")?).await?;
+    let auth = json!({"type": "auth", "token": fleet.token("gil")?, "topics": null, "batch": null});
+    let visibility = json!({"type": "visibility", "state": "visible"});
+    session.say_raw(Message::text(format!("{auth}\n{visibility}\nping is no frame"))).await?;
+    session.greeted().await?;
+    assert_eq!(session.next().await?["type"], "error", "the last line is no frame, and is answered as such");
+    session.say_raw(Message::text("ping")).await?;
+    assert_eq!(session.raw().await?, Message::text("pong"), "the session goes on");
     Ok(())
 }
 

@@ -44,8 +44,8 @@ pub(crate) async fn begin(
     let Visitor { mut auth, identity, address, mount, head, .. } = *visitor;
     connection.put_bytes(head.into());
     let address = address.ok_or(End::Close(CloseCode::TooManyConnections))?;
-    let identity = match identity {
-        Some(identity) => identity,
+    let (identity, said) = match identity {
+        Some(identity) => (identity, Vec::new()),
         None => authenticate(socket, connection, &mut auth).await?,
     };
     socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
@@ -81,26 +81,33 @@ pub(crate) async fn begin(
     debug!(session = %state.id.simple(), user = %state.identity.user.user, "A session begins");
     let mut session = Session { socket, connection, state };
     session.greet(auth, mount).await?;
+    if !said.is_empty() {
+        Box::pin(session.hear(said)).await?;
+    }
     state = session.state;
     Ok(state)
 }
 
-/// Waits for the `auth` frame of a client whose request had no token, and believes it or not.
+/// Waits for the `auth` frame of a client whose request had no token, and believes it or not. A client need not wait for
+/// `hello`: what it said right behind `auth` is given back, for the session to hear.
 async fn authenticate(
     socket: &Socket,
     connection: &mut Connection,
     auth: &mut Auth,
-) -> Result<Identity, End> {
+) -> Result<(Identity, Vec<Said>), End> {
     let deadline = socket.0.config.auth_timeout;
+    let mut behind = Vec::new();
     let asked = async {
         while auth.token.is_none() {
             // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
             write(socket, connection).await?;
-            for said in connection.read().await? {
+            let mut all = connection.read().await?.into_iter();
+            while let Some(said) = all.next() {
                 match said {
                     Said::Text(text) if is_plain_ping(&text) => connection.put_bytes(frame::text("pong")),
                     Said::Text(text) => {
-                        let frame = match ClientFrame::read(&text) {
+                        let (first, rest) = first_line(&text);
+                        let frame = match ClientFrame::read(first) {
                             Ok(ClientFrame::Auth(frame)) => frame,
                             Ok(_) => return Err(End::Close(CloseCode::Protocol)),
                             Err(unreadable) => {
@@ -114,6 +121,8 @@ async fn authenticate(
                         if auth.token.is_none() {
                             return Err(End::Close(CloseCode::BadToken));
                         }
+                        behind.extend((!rest.is_empty()).then(|| Said::Text(rest.to_owned())));
+                        behind.extend(all.by_ref());
                     }
                     Said::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
                     Said::Pong => {}
@@ -124,7 +133,13 @@ async fn authenticate(
         Ok(())
     };
     timeout(deadline, asked).await.map_err(|_| End::Close(CloseCode::NoAuth))??;
-    identify(socket, auth.token.as_deref().unwrap_or_default()).await
+    Ok((identify(socket, auth.token.as_deref().unwrap_or_default()).await?, behind))
+}
+
+/// The first line that says anything, and what follows it: a message may have several frames, one a line.
+fn first_line(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    text.split_once('\n').map_or((text, ""), |(first, rest)| (first, rest.trim()))
 }
 
 pub(crate) async fn identify(socket: &Socket, token: &str) -> Result<Identity, End> {
