@@ -10,6 +10,9 @@ pub const HOOK_ALERTS_TOLD_MAX: usize = ALERTS_MAX;
 pub const HOOK_ALERTS_READ_MAX: usize = 10_000;
 /// Alerts of one post that are over and come after those that are told: they end what was told before.
 pub const HOOK_ENDS_MAX: usize = 4_000;
+/// How often a post to a hook is published whose versions other posts of the same moment took. Of those who race for a
+/// version one wins each time, so as many may come at once.
+pub const HOOK_ROUNDS_MAX: usize = 8;
 /// Users and groups that one alert of a hook is told to, by their names. Those beyond it are left out, with a note.
 pub const HOOK_NAMES_MAX: usize = 10_000;
 /// The body of one request, in bytes.

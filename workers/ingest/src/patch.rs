@@ -139,18 +139,39 @@ async fn is_recorded(store: &Store, alert: &Alert, change: &Map<String, Value>) 
 
 /// What is stored once this version, or a later one, is. `None` when it was not within [`RECORDED_WAIT`], or the store
 /// does not answer: what was confirmed is durable all the same.
-pub async fn recorded(store: &Store, alert: &Alert) -> Option<LatestAlert> {
-    let until = Instant::now() + RECORDED_WAIT;
-    let mut wait = FIRST_LOOK_AFTER;
-    while Instant::now() < until {
+async fn recorded(store: &Store, alert: &Alert) -> Option<LatestAlert> {
+    let mut looks = Looks::begin();
+    loop {
         let stored = store.latest(&alert.tenant, &alert.id).await.ok()?;
         if let Some(stored) = stored.filter(|stored| stored.version >= alert.version) {
             return Some(stored);
         }
-        sleep(wait).await;
-        wait = (wait * 2).min(LOOK_EVERY_MAX);
+        if !looks.again().await {
+            return None;
+        }
     }
-    None
+}
+
+/// When to look again for the record of what was confirmed, within [`RECORDED_WAIT`].
+pub struct Looks {
+    until: Instant,
+    wait: Duration,
+}
+
+impl Looks {
+    pub fn begin() -> Self {
+        Self { until: Instant::now() + RECORDED_WAIT, wait: FIRST_LOOK_AFTER }
+    }
+
+    /// Waits for the next look; `false` when the time is over.
+    pub async fn again(&mut self) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
+        sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(LOOK_EVERY_MAX);
+        true
+    }
 }
 
 /// Whether every changed field is as this change wanted it.

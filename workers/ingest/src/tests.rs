@@ -10,6 +10,7 @@ mod events;
 mod fixture;
 mod hook_kinds;
 mod hooks;
+mod hooks_at_once;
 mod keys;
 mod metrics;
 mod pagerduty;

@@ -14,6 +14,9 @@ pub struct Before {
     pub severity: Severity,
     /// As [`super::report::says`] has it.
     pub says: Map<String, Value>,
+    /// Whether its source suppressed it by itself, so that the source may take that back. What people put off, only they
+    /// and time do.
+    pub is_suppressed_by_source: bool,
 }
 
 /// What the report says.
@@ -33,6 +36,8 @@ pub enum Next {
     Unchanged,
     /// Nothing: there is nothing that it could change.
     Unknown,
+    /// Nothing, although it is news: there is no later version.
+    NoneLeft,
     /// What is stored, under its own version: those who hold it hear nothing, those who joined the audience do.
     Again,
     /// The report, as this version and with this status.
@@ -52,20 +57,21 @@ pub fn next(now: Now<'_>, before: Option<&Before>) -> Next {
             status => Next::Told(2, status),
         };
     };
-    let Some(version) = before.version.checked_add(1) else { return Next::Unchanged };
-    let told = |status| match now.is_change {
-        true => Next::Changed(version, status),
-        false => Next::Told(version, status),
+    let told = |status| match (before.version.checked_add(1), now.is_change) {
+        (None, _) => Next::NoneLeft,
+        (Some(version), true) => Next::Changed(version, status),
+        (Some(version), false) => Next::Told(version, status),
     };
     match (now.status, before.status) {
         // It is over, it is in somebody's hands: known, or too late.
         (Status::Resolved, Status::Resolved)
-        | (Status::Acknowledged, Status::Acknowledged | Status::Suppressed | Status::Resolved)
+        | (Status::Acknowledged, Status::Acknowledged | Status::Resolved)
         | (Status::Suppressed, Status::Suppressed | Status::Resolved) => Next::Unchanged,
         (Status::Resolved, _) | (Status::Acknowledged | Status::Suppressed, _) => told(now.status),
         (Status::Firing, Status::Resolved) => told(Status::Firing),
         (Status::Firing, Status::Firing) if now.is_change || now.says == &before.says => Next::Again,
         (Status::Firing, Status::Firing) => told(Status::Firing),
+        (Status::Firing, Status::Suppressed) if before.is_suppressed_by_source => told(Status::Firing),
         // Somebody took it on, or it was put off, and it goes on; when it is worse, that no longer holds.
         (Status::Firing, _) if now.severity > before.severity => told(Status::Firing),
         (Status::Firing, _) if now.is_change || now.says == &before.says => Next::Unchanged,
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_report_is_the_next_version_or_nothing_by_this_table() {
-        use Next::{Again, Changed, Told, Unchanged, Unknown};
+        use Next::{Again, Changed, NoneLeft, Told, Unchanged, Unknown};
         use Severity::{Critical, Warning};
         use Status::{Acknowledged, Firing, Resolved, Suppressed};
         let (same, other) = ("disk 80 %", "disk 99 %");
@@ -130,13 +136,21 @@ mod tests {
                 Some((1, Firing, Warning)),
                 Told(2, Suppressed),
             ),
-            ("no number is left", (Resolved, Warning, same), Some((u32::MAX, Firing, Warning)), Unchanged),
+            (
+                "put off, somebody is at it",
+                (Acknowledged, Warning, same),
+                Some((2, Suppressed, Warning)),
+                Told(3, Acknowledged),
+            ),
+            ("no number is left", (Resolved, Warning, same), Some((u32::MAX, Firing, Warning)), NoneLeft),
+            ("no number is needed", (Firing, Warning, same), Some((u32::MAX, Firing, Warning)), Again),
         ] {
             let before = before.map(|(version, status, severity)| Before {
                 version,
                 status,
                 severity,
                 says: says(same, severity),
+                is_suppressed_by_source: false,
             });
             let (status, severity, text) = now;
             let said = says(text, severity);
@@ -153,6 +167,29 @@ mod tests {
             }
             let unknown = if before.is_none() { Unknown } else { expected };
             assert_eq!(next(Now { needs_stored: true, ..now }, before.as_ref()), unknown, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_source_takes_back_what_it_suppressed_itself() {
+        use Next::{Changed, Told, Unchanged};
+        for (why, is_suppressed_by_source, is_change, now, expected) in [
+            ("archived, then unresolved", true, false, Status::Firing, Told(3, Status::Firing)),
+            ("the same by a report of what happened", true, true, Status::Firing, Changed(3, Status::Firing)),
+            ("suppressed again", true, false, Status::Suppressed, Unchanged),
+            ("put off by hand, it goes on", false, false, Status::Firing, Unchanged),
+        ] {
+            let said = says("down", Severity::Warning);
+            let before = Before {
+                version: 2,
+                status: Status::Suppressed,
+                severity: Severity::Warning,
+                says: said.clone(),
+                is_suppressed_by_source,
+            };
+            let now =
+                Now { status: now, severity: Severity::Warning, says: &said, is_change, needs_stored: false };
+            assert_eq!(next(now, Some(&before)), expected, "{why}");
         }
     }
 }

@@ -28,6 +28,7 @@ mod query;
 mod report;
 mod route;
 mod sentry;
+mod settle;
 mod shape;
 mod spread;
 mod tell;

@@ -17,6 +17,8 @@ use crate::NewId;
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0c_6f9e_41d2_4c1e_9b0a_7c1f_3d2e_8a46);
 /// Where an alert carries what people should know about how it was told.
 pub const NOTES: &str = "watchbell_notes";
+/// Where an alert carries that it was its source that suppressed it.
+pub const SUPPRESSED_BY: &str = "watchbell_suppressed_by";
 /// Notes of one alert.
 const NOTES_MAX: usize = 8;
 
@@ -271,8 +273,17 @@ impl Post {
 }
 
 /// What differs between two posts of the same alert without being news: who posted it, numbers that were measured anew.
-const NOT_NEWS: [&str; 8] =
-    ["receiver", "externalURL", "generatorURL", "silenceURL", "values", "valueString", "left_out", NOTES];
+const NOT_NEWS: [&str; 9] = [
+    "receiver",
+    "externalURL",
+    "generatorURL",
+    "silenceURL",
+    "values",
+    "valueString",
+    "left_out",
+    NOTES,
+    SUPPRESSED_BY,
+];
 
 /// What an alert says, of what clients are shown of it: when two agree in it, the second is a repetition.
 pub fn says(content: &Map<String, Value>) -> Map<String, Value> {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use tracing::warn;
 use watchbell::{
     broker::Message,
-    domain::{Alert, AlertId, Severity, Status, Tenant, publication::Maker},
+    domain::{
+        Alert, AlertId, Severity, Status, Tenant,
+        publication::{Maker, Publication},
+    },
     store::LatestAlert,
     wire::{Problem, alert::Defaults, content_of},
 };
@@ -15,12 +18,21 @@ use watchbell::{
 use super::{
     follow::{self, Before, Next, Now},
     plan::{Outcome, Planned, Telling},
-    report::says,
+    report::{SUPPRESSED_BY, says},
+    settle::{self, Sent},
     spread::spread,
 };
 use crate::{
-    Shared, auth::Producer, count::What, known, limits::READS_PER_REQUEST_MAX, patch, publish, store_problem,
+    Shared,
+    auth::Producer,
+    count::What,
+    known,
+    limits::{HOOK_ROUNDS_MAX, READS_PER_REQUEST_MAX, RETRY_AFTER_S},
+    patch, publish, store_problem,
 };
+
+/// What [`SUPPRESSED_BY`] says of an alert that its source suppressed by itself.
+const SOURCE: &str = "source";
 
 /// What became of one element of a post.
 #[derive(Debug)]
@@ -62,15 +74,28 @@ impl Stored {
             status: word("status").parse().unwrap_or(Status::Firing),
             severity: word("severity").parse().unwrap_or(Severity::Info),
             says: says(&content),
+            // A time to come back at is something that people set.
+            is_suppressed_by_source: content.get("dismissed_until").is_none_or(Value::is_null)
+                && content.get("data").is_some_and(|data| data.get(SUPPRESSED_BY) == Some(&SOURCE.into())),
         };
         Self { latest, before }
     }
 }
 
-/// Publishes what is news.
+/// One element of a post that is not told yet.
+struct Open {
+    /// Which element of the post it is.
+    place: usize,
+    index: Option<usize>,
+    telling: Telling,
+}
+
+/// Publishes what is news. What another post of the same moment took the version of is compared with what is stored then, and
+/// published anew.
 ///
 /// # Errors
-/// 503 when the store does not answer or not all was confirmed; then repeating the post is safe.
+/// 503 when the store does not answer, when not all was confirmed, or when others took the versions [`HOOK_ROUNDS_MAX`] times;
+/// then repeating the post is safe.
 pub async fn tell(
     shared: &Shared,
     producer: &Producer,
@@ -78,68 +103,107 @@ pub async fn tell(
     trace: Option<&str>,
 ) -> Result<Vec<Answered>, Problem> {
     let tenant = &producer.tenant;
-    let mut stored = stored_of(shared, tenant, &planned).await?;
-    let mut answers = Vec::with_capacity(planned.len());
-    let (mut messages, mut last) = (Vec::new(), None);
-    for Planned { index, outcome } in planned {
-        let telling = match outcome {
-            Outcome::Tell(telling) => *telling,
-            Outcome::Counted(id) => {
-                answers.push(Answered { index, became: Became::Counted(id), notes: Vec::new() });
+    let (mut answers, mut open) = (BTreeMap::new(), Vec::new());
+    for (place, Planned { index, outcome }) in planned.into_iter().enumerate() {
+        let became = match outcome {
+            Outcome::Tell(telling) => {
+                open.push(Open { place, index, telling: *telling });
                 continue;
             }
-            Outcome::Passed(why) => {
-                answers.push(Answered { index, became: Became::Passed(why), notes: Vec::new() });
-                continue;
-            }
-            Outcome::Refused(problem) => {
-                answers.push(Answered { index, became: Became::Refused(problem), notes: Vec::new() });
-                continue;
-            }
+            Outcome::Counted(id) => Became::Counted(id),
+            Outcome::Passed(why) => Became::Passed(why),
+            Outcome::Refused(problem) => Became::Refused(problem),
         };
-        let (id, notes) = (telling.alert.id.clone(), telling.notes.clone());
-        if let Some(known) = stored.get(&id)
-            && !producer.may_change(known.latest.maker.as_ref())
-        {
-            answers.push(Answered { index, became: Became::Refused(known::not_its_own()), notes });
-            continue;
+        answers.insert(place, Answered { index, became, notes: Vec::new() });
+    }
+    for _ in 0..HOOK_ROUNDS_MAX {
+        if open.is_empty() {
+            break;
         }
-        let became = match next_of(telling, stored.get(&id), shared) {
-            Ok(Step::Publish(alert)) => match ready(&alert, &producer.maker, trace) {
-                Ok(ready) => {
-                    messages.extend(ready);
-                    let became = Became::Accepted(id.clone(), alert.version, alert.status);
-                    // The next one of the same post builds on this one.
-                    let latest = LatestAlert {
-                        version: alert.version,
-                        content: content_of(&alert),
-                        policy: alert.policy.clone(),
-                        maker: stored.get(&id).map_or_else(
-                            || Some(producer.maker.key.clone()),
-                            |before| before.latest.maker.clone(),
-                        ),
-                    };
-                    stored.insert(id, Stored::of(latest));
-                    last = Some(*alert);
-                    became
-                }
-                Err(problem) => Became::Refused(problem),
-            },
-            Ok(Step::Leave(version, status)) => Became::Unchanged(id, version, status),
-            Ok(Step::Pass(why)) => Became::Passed(why),
-            Err(problem) if problem.status >= 500 => return Err(problem),
-            Err(problem) => Became::Refused(problem),
-        };
-        answers.push(Answered { index, became, notes });
-    }
-    counted_by_what_was_told(&mut answers);
-    if let Some(last) = last {
-        publish::publish(shared, tenant, What::Alert, messages).await?;
+        let stored = stored_of(shared, tenant, &open).await?;
+        let Round { messages, sent } = round(shared, producer, &open, stored, trace, &mut answers)?;
+        if !messages.is_empty() {
+            publish::publish(shared, tenant, What::Alert, messages).await?;
+        }
         // The sender's next post then finds what this one did.
-        patch::recorded(&shared.ingest.store, &last).await;
+        let lost = settle::lost(&shared.ingest.store, tenant, &sent).await;
+        open.retain(|open| lost.contains(&open.place));
     }
+    if !open.is_empty() {
+        What::Alert.count("conflict", open.len());
+        return Err(contended());
+    }
+    let mut answers: Vec<Answered> = answers.into_values().collect();
+    counted_by_what_was_told(&mut answers);
     count(tenant, &answers);
     Ok(answers)
+}
+
+fn contended() -> Problem {
+    Problem::unavailable(
+        "Other posts about the same alerts came at the same moment, each time this one was published: send it again, what was \
+         told is not told twice.",
+        RETRY_AFTER_S,
+    )
+}
+
+/// What is to be published at once.
+#[derive(Default)]
+struct Round {
+    messages: Vec<Message>,
+    sent: Vec<Sent>,
+}
+
+/// What follows for each that is open, given what is stored. Those of one post build on each other.
+fn round(
+    shared: &Shared,
+    producer: &Producer,
+    open: &[Open],
+    mut stored: BTreeMap<AlertId, Stored>,
+    trace: Option<&str>,
+    answers: &mut BTreeMap<usize, Answered>,
+) -> Result<Round, Problem> {
+    let mut round = Round::default();
+    for Open { place, index, telling } in open {
+        let id = telling.alert.id.clone();
+        let before = stored.get(&id);
+        let became = match before {
+            Some(before) if !producer.may_change(before.latest.maker.as_ref()) => {
+                Became::Refused(known::not_its_own())
+            }
+            _ => match next_of(telling, before, shared) {
+                Ok(Step::Publish(alert)) => match ready(&alert, &producer.maker, trace) {
+                    Ok(messages) => {
+                        round.messages.extend(messages);
+                        let content = content_of(&alert);
+                        round.sent.push(Sent {
+                            place: *place,
+                            id: id.clone(),
+                            version: alert.version,
+                            publication: Publication::of(&alert, &content, Some(producer.maker.clone())),
+                        });
+                        let own = || Some(producer.maker.key.clone());
+                        let maker = before.map_or_else(own, |before| before.latest.maker.clone());
+                        let latest = LatestAlert {
+                            version: alert.version,
+                            content,
+                            policy: alert.policy.clone(),
+                            maker,
+                        };
+                        stored.insert(id.clone(), Stored::of(latest));
+                        Became::Accepted(id, alert.version, alert.status)
+                    }
+                    Err(problem) => Became::Refused(problem),
+                },
+                Ok(Step::Leave(version, status)) => Became::Unchanged(id, version, status),
+                Ok(Step::Pass(why)) => Became::Passed(why),
+                Err(problem) if problem.status >= 500 => return Err(problem),
+                Err(problem) => Became::Refused(problem),
+            },
+        };
+        answers.insert(*place, Answered { index: *index, became, notes: telling.notes.clone() });
+    }
+    Ok(round)
 }
 
 /// Those that are only counted were told of only if the alert that counts them was.
@@ -165,15 +229,9 @@ fn ready(alert: &Alert, maker: &Maker, trace: Option<&str>) -> Result<Vec<Messag
 async fn stored_of(
     shared: &Shared,
     tenant: &Tenant,
-    planned: &[Planned],
+    open: &[Open],
 ) -> Result<BTreeMap<AlertId, Stored>, Problem> {
-    let ids: BTreeSet<AlertId> = planned
-        .iter()
-        .filter_map(|planned| match &planned.outcome {
-            Outcome::Tell(telling) => Some(telling.alert.id.clone()),
-            Outcome::Counted(_) | Outcome::Passed(_) | Outcome::Refused(_) => None,
-        })
-        .collect();
+    let ids: BTreeSet<AlertId> = open.iter().map(|open| open.telling.alert.id.clone()).collect();
     let store = &shared.ingest.store;
     let reads = stream::iter(ids).map(|id| async move {
         let latest = store.latest(tenant, &id).await.map_err(|error| store_problem(&error))?;
@@ -191,15 +249,22 @@ enum Step {
     Pass(&'static str),
 }
 
-fn next_of(telling: Telling, stored: Option<&Stored>, shared: &Shared) -> Result<Step, Problem> {
+fn next_of(telling: &Telling, stored: Option<&Stored>, shared: &Shared) -> Result<Step, Problem> {
     let Telling { alert, is_change, needs_stored, .. } = telling;
-    let content: Map<String, Value> = serde_json::from_str(&content_of(&alert)).unwrap_or_default();
+    let content: Map<String, Value> = serde_json::from_str(&content_of(alert)).unwrap_or_default();
     let said = says(&content);
-    let now = Now { status: alert.status, severity: alert.severity, says: &said, is_change, needs_stored };
+    let now = Now {
+        status: alert.status,
+        severity: alert.severity,
+        says: &said,
+        is_change: *is_change,
+        needs_stored: *needs_stored,
+    };
     let next = follow::next(now, stored.map(|stored| &stored.before));
+    let publish = |next: Alert| Step::Publish(Box::new(by_source(next, alert.status)));
     let Some(Stored { latest, before }) = stored else {
         return Ok(match next {
-            Next::Told(version, status) => Step::Publish(Box::new(Alert { version, status, ..alert })),
+            Next::Told(version, status) => publish(Alert { version, status, ..alert.clone() }),
             _ => Step::Pass("nothing of it is stored that could end"),
         });
     };
@@ -212,7 +277,6 @@ fn next_of(telling: Telling, stored: Option<&Stored>, shared: &Shared) -> Result
         };
         patch::with(latest, &change, version, &alert.to, &defaults)
     };
-    let publish = |alert: Alert| Step::Publish(Box::new(alert));
     match next {
         Next::Told(version, status) => {
             // What was put off by hand stays so until its time.
@@ -220,13 +284,28 @@ fn next_of(telling: Telling, stored: Option<&Stored>, shared: &Shared) -> Result
                 Status::Suppressed => kept(version, status)?.dismissed_until,
                 _ => None,
             };
-            Ok(publish(Alert { version, status, dismissed_until, ..alert }))
+            Ok(publish(Alert { version, status, dismissed_until, ..alert.clone() }))
         }
         Next::Changed(version, status) => kept(version, status).map(publish),
         Next::Again if alert.to.is_empty() => Ok(Step::Leave(before.version, before.status)),
-        Next::Again => kept(before.version, before.status).map(publish),
+        Next::Again => kept(before.version, before.status).map(|again| Step::Publish(Box::new(again))),
         Next::Unchanged | Next::Unknown => Ok(Step::Leave(before.version, before.status)),
+        Next::NoneLeft => Err(none_left()),
     }
+}
+
+/// Says in an alert whether it was its source that suppressed it: what people put off has no such mark.
+fn by_source(mut alert: Alert, reported: Status) -> Alert {
+    alert.data.remove(SUPPRESSED_BY);
+    if (alert.status, reported) == (Status::Suppressed, Status::Suppressed) {
+        alert.data.insert(SUPPRESSED_BY.into(), SOURCE.into());
+    }
+    alert
+}
+
+fn none_left() -> Problem {
+    let detail = "The alert has had its last version, so nothing can change it any more: let its source give it another name.";
+    Problem { field: Some("version".into()), ..Problem::conflict(detail) }
 }
 
 /// Metrics, and the log for what somebody has to mend: most senders show their people no answer.
