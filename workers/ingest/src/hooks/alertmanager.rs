@@ -2,9 +2,13 @@
 //! what Grafana posts, which has the same shape.
 //!
 //! What holds here:
-//! - One alert of Alertmanager is one of ours. It is known by its labels, its fingerprint and its start: what it *is*.
-//!   How it was posted (`groupKey`, `receiver`, which of an HA pair) does not count, so regrouping makes no second one.
+//! - One alert of Alertmanager is one of ours. It is known by its labels, all of them: what it *is*. Neither how it was
+//!   posted (`groupKey`, `receiver`, which of an HA pair) counts, nor its start and fingerprint, which relays and merges
+//!   change: so its end always ends it, and firing anew it is the next version.
+//! - Of a post with more alerts than are read, the worst are, wherever they stand.
 //! - One that cannot be used is refused by itself, and the others are told.
+
+use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -24,6 +28,8 @@ use super::{
 const REALM: &str = "alertmanager";
 /// What an alert is called that says nothing.
 const NAMELESS: &str = "An alert of Alertmanager";
+/// Where rules say how bad it is.
+const SEVERITY_LABELS: [&str; 3] = ["severity", "priority", "level"];
 
 /// What Alertmanager posts.
 ///
@@ -42,17 +48,44 @@ pub(super) fn read_as(source: &str, payload: &Value, now: Timestamp) -> Result<P
         ));
     }
     let alerts = lenient::list(payload, "alerts");
-    let (read, rest) = alerts.split_at(alerts.len().min(HOOK_ALERTS_READ_MAX));
-    let heard = read.iter().map(|one| heard(source, payload, one, now)).enumerate().collect();
+    let (read, left_out) = worst_of(alerts, now);
+    let heard = read.into_iter().map(|place| (place, heard(source, payload, &alerts[place], now))).collect();
+    let truncated =
+        lenient::number(payload, "truncatedAlerts").and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     let group = lenient::text(payload, "groupKey").unwrap_or_default();
     let receiver = lenient::text(payload, "receiver").unwrap_or_default();
     Ok(Post {
         heard,
-        left_out: rest.len() as u64
-            + lenient::number(payload, "truncatedAlerts").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        left_out: left_out.len() as u64 + truncated,
+        // How bad those are that the sender left out is not known.
+        left_out_worst: left_out.into_iter().chain((truncated > 0).then_some(Severity::Warning)).max(),
         // It tells of a post, so it is known by what the post is called.
         more: Some(Key::of(REALM, ["more", group.as_str(), receiver.as_str()])),
     })
+}
+
+/// The places of those that are read, in their order, and how bad each firing one is that is not.
+fn worst_of(alerts: &[Value], now: Timestamp) -> (Vec<usize>, Vec<Severity>) {
+    if alerts.len() <= HOOK_ALERTS_READ_MAX {
+        return ((0..alerts.len()).collect(), Vec::new());
+    }
+    // Nothing firing is nothing to be told of: it comes last.
+    let urgency: Vec<Option<Severity>> = alerts
+        .iter()
+        .map(|one| (one.is_object() && status_of(one, now) == Status::Firing).then(|| severity_of(one)))
+        .collect();
+    let mut places: Vec<usize> = (0..alerts.len()).collect();
+    places.sort_by_key(|place| Reverse(urgency[*place]));
+    let rest = places.split_off(HOOK_ALERTS_READ_MAX);
+    places.sort_unstable();
+    (places, rest.into_iter().filter_map(|place| urgency[place]).collect())
+}
+
+/// How bad it is, by the first of these labels in which something can be seen.
+fn severity_of(one: &Value) -> Severity {
+    let labels = lenient::at(one, "labels");
+    let word = SEVERITY_LABELS.iter().find_map(|name| lenient::text_of(labels?.get(name)?));
+    word.map_or(Severity::Warning, |word| lenient::severity(&word))
 }
 
 fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
@@ -72,13 +105,15 @@ fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
         names.iter().find_map(|name| labels.get(*name).filter(|text| !is_invisible(text)).cloned())
     };
     let name = label(&["rulename", "alertname"]);
-    let fingerprint = lenient::text(one, "fingerprint").unwrap_or_default();
-    let start = starts_at.map(|at| at.to_string()).unwrap_or_default();
-    // The sender's fingerprint alone is not enough: relays fill it with one value, or with none. An alert without labels is
-    // known by what it says.
-    let told = if labels.is_empty() { &annotations } else { &labels };
-    let key = Key::of(REALM, [fingerprint.trim(), json!(told).to_string().as_str(), start.as_str()]);
-    let severity = label(&["severity", "priority", "level"]);
+    let key = match labels.is_empty() {
+        false => Key::of(REALM, ["labels", json!(labels).to_string().as_str()]),
+        true => {
+            // What it says, and whatever else there is: relays fill the fingerprint with one value, or with none.
+            let fingerprint = lenient::text(one, "fingerprint").unwrap_or_default();
+            let start = starts_at.map(|at| at.to_string()).unwrap_or_default();
+            Key::of(REALM, [fingerprint.trim(), json!(annotations).to_string().as_str(), start.as_str()])
+        }
+    };
     let title = annotation(&["summary", "title", "message", "description"]).or_else(|| name.clone());
     let link = |name: &str| fit::url(lenient::text(one, name));
     let noted = |name: &str| fit::url(annotation(&[name]));
@@ -86,12 +121,8 @@ fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
     let runbook = noted("runbook_url").or_else(|| noted("runbook"));
     let dashboard = link("dashboardURL").or_else(|| noted("dashboard_url"));
     let url = [link("panelURL"), link("dashboardURL"), generator.clone(), runbook.clone(), dashboard.clone()];
-    let mut report = Report::new(
-        key,
-        status_of(one, now),
-        severity.map_or(Severity::Warning, |word| lenient::severity(&word)),
-        title.unwrap_or_else(|| NAMELESS.to_owned()),
-    );
+    let mut report =
+        Report::new(key, status_of(one, now), severity_of(one), title.unwrap_or_else(|| NAMELESS.to_owned()));
     report.body = annotation(&["description", "message"]).filter(|body| *body != report.title);
     report.url = url.into_iter().flatten().next();
     report.source = Some(source.to_owned());

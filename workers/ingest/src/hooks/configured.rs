@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, anyhow};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchbell::{
     domain::{Severity, Status, Tenant},
@@ -108,7 +108,8 @@ impl ConfiguredHooks {
         };
         let heard =
             items.iter().map(|item| self.report(hook, payload, Some(item)).into()).enumerate().collect();
-        Ok(Post { heard, left_out: 0, more: Some(Key::of("configured", ["more", hook.path.as_str()])) })
+        let more = Some(Key::of("configured", ["more", hook.path.as_str()]));
+        Ok(Post { heard, more, ..Post::default() })
     }
 
     fn report(&self, hook: &HookConfig, payload: &Value, item: Option<&Value>) -> Report {
@@ -134,6 +135,7 @@ impl ConfiguredHooks {
                 labels.insert(name.clone(), text);
             }
         }
+        let key = key_of(hook, id.as_deref(), &labels, title.as_deref());
         for (label, key, text) in [
             ("watchbell_users", "audience.users", &hook.audience.users),
             ("watchbell_groups", "audience.groups", &hook.audience.groups),
@@ -151,7 +153,7 @@ impl ConfiguredHooks {
         // An end needs no more than the id: what is stored keeps its text.
         let is_change = status != Status::Firing && title.is_none();
         let mut report = Report::new(
-            key_of(&hook.path, id.as_deref(), &labels, title.as_deref()),
+            key,
             status,
             severity.map_or(Severity::Warning, |word| lenient::severity(&word)),
             title.unwrap_or_else(|| format!("An alert of {}", hook.path)),
@@ -219,15 +221,22 @@ fn names_of(value: &Value) -> Option<String> {
     }
 }
 
-/// By its id; where there is none, by its labels; where there are none either, it is one of its own.
-fn key_of(path: &str, id: Option<&str>, labels: &BTreeMap<String, String>, title: Option<&str>) -> Key {
+/// By its id; where there is none, by its labels, whom it is for not among them; where there are none either, by its title.
+/// What has only a title and never says that it is over is one of its own each time.
+fn key_of(
+    hook: &HookConfig,
+    id: Option<&str>,
+    labels: &BTreeMap<String, String>,
+    title: Option<&str>,
+) -> Key {
+    let path = hook.path.as_str();
     match (id, title) {
         // Two products count from 1.
         (Some(id), _) => Key::named(&format!("{path}:{id}"), &NAMESPACE),
-        (None, Some(title)) if !labels.is_empty() => {
-            let labels = serde_json::json!(labels).to_string();
-            Key::of("configured", [path, labels.as_str(), title])
+        (None, _) if !labels.is_empty() => {
+            Key::of("configured", ["labels", path, json!(labels).to_string().as_str()])
         }
+        (None, Some(title)) if hook.status.is_some() => Key::of("configured", ["title", path, title]),
         (None, _) => Key::Fresh,
     }
 }

@@ -83,8 +83,42 @@ fn two_alerts_never_become_one() {
     let on = |host: &str, name: &str| of(&with_labels, json!({"id": null, "host": host, "name": name}));
     assert_eq!(on("a", "x"), on("a", "x"));
     assert_ne!(on("a", "x"), on("b", "x"));
-    assert_ne!(on("a", "x"), on("a", "y"), "one label does not tell all alerts of a host apart");
-    assert_eq!(of(&hook(|_| {}), json!({"name": "x"})), Key::Fresh);
+    assert_eq!(of(&hook(|_| {}), json!({"name": "x"})), Key::Fresh, "it never ends");
+}
+
+#[test]
+fn an_end_is_known_as_what_it_ends() {
+    let hook = |id: bool, label: bool| {
+        hook(|hook| {
+            hook.id = id.then(|| "id".into());
+            hook.status = Some("state".into());
+            hook.audience.groups = Some("team".into());
+            if label {
+                hook.labels.insert("host".into(), "host".into());
+            }
+        })
+    };
+    let begun = json!({"id": 1, "host": "a", "name": "Disk full", "team": "ops", "state": "firing"});
+    for (why, hook, end, is_same) in [
+        (
+            "by its labels, with another title",
+            hook(false, true),
+            json!({"host": "a", "name": "Disk is fine"}),
+            true,
+        ),
+        ("by its labels, without a title", hook(false, true), json!({"host": "a"}), true),
+        ("by its labels, for others", hook(false, true), json!({"host": "a", "team": "db"}), true),
+        ("other labels", hook(false, true), json!({"host": "b", "name": "Disk full"}), false),
+        ("by its id, without a title", hook(true, false), json!({"id": 1}), true),
+        ("by its title", hook(false, false), json!({"name": "Disk full"}), true),
+        ("another title", hook(false, false), json!({"name": "Disk is fine", "team": "ops"}), false),
+        ("neither", hook(false, false), json!({}), false),
+    ] {
+        let mut end = end;
+        end["state"] = json!("resolved");
+        let (begun, end) = (report(hook.clone(), &begun), report(hook, &end));
+        assert_eq!((begun.key == end.key, end.status), (is_same, Status::Resolved), "{why}");
+    }
 }
 
 #[test]

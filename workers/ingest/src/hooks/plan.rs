@@ -5,7 +5,7 @@
 //! - One alert that is for nobody is refused by itself. The others are told.
 //! - Alerts beyond the bound become one that says how many they are; the worst are told one by one.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 use jiff::Timestamp;
 use watchbell::{
@@ -73,7 +73,7 @@ pub struct Telling {
 
 /// What is to be done about a post.
 pub fn plan(post: Post, place: Place<'_>) -> Vec<Planned> {
-    let Post { heard, left_out, more } = post;
+    let Post { heard, left_out, left_out_worst, more } = post;
     let (kept, rest) = within_bound(heard);
     let mut planned: Vec<Planned> = kept
         .into_iter()
@@ -91,7 +91,7 @@ pub fn plan(post: Post, place: Place<'_>) -> Vec<Planned> {
         planned.is_empty() || planned.iter().any(|planned| !matches!(planned.outcome, Outcome::Refused(_)));
     if let Some(key) = more.filter(|_| is_usable || !rest.is_empty() || left_out > 0) {
         let (indices, rest): (Vec<usize>, Vec<Report>) = rest.into_iter().unzip();
-        let outcome = telling(&about_the_rest(key, &rest, left_out, place), place);
+        let outcome = telling(&about_the_rest(key, &rest, (left_out, left_out_worst), place), place);
         if let Outcome::Tell(telling) = &outcome {
             let counted =
                 |index| Planned { index: Some(index), outcome: Outcome::Counted(telling.alert.id.clone()) };
@@ -111,11 +111,15 @@ fn within_bound(heard: Each<Heard>) -> (Each<Heard>, Each<Report>) {
     if heard.len() <= HOOK_ALERTS_TOLD_MAX {
         return (heard, Vec::new());
     }
-    let is_worst = |heard: &Heard| matches!(heard, Heard::Report(report) if report.status == Status::Firing && report.severity == Severity::Critical);
-    let (worst, others): (Vec<_>, Vec<_>) = heard.into_iter().partition(|(_, heard)| is_worst(heard));
+    let urgency = |heard: &Heard| match heard {
+        Heard::Report(report) if report.status == Status::Firing => Some(report.severity),
+        _ => None,
+    };
+    let mut heard = heard;
+    heard.sort_by_key(|(_, heard)| Reverse(urgency(heard)));
     let (mut kept, mut rest) = (Vec::new(), Vec::new());
     let (mut told, mut ends) = (0, 0);
-    for (index, heard) in worst.into_iter().chain(others) {
+    for (index, heard) in heard {
         match heard {
             Heard::Report(report) if told < HOOK_ALERTS_TOLD_MAX => {
                 told += 1;
@@ -134,10 +138,17 @@ fn within_bound(heard: Each<Heard>) -> (Each<Heard>, Each<Report>) {
     (kept, rest)
 }
 
-/// The one alert about those that are too many; its end when there are none.
-fn about_the_rest(key: Key, rest: &[Report], left_out: u64, place: Place<'_>) -> Report {
+/// The one alert about the firing ones that are too many; its end when there are none.
+fn about_the_rest(
+    key: Key,
+    rest: &[Report],
+    (left_out, left_out_worst): (u64, Option<Severity>),
+    place: Place<'_>,
+) -> Report {
+    let rest: Vec<&Report> = rest.iter().filter(|report| report.status == Status::Firing).collect();
     let number = rest.len() as u64 + left_out;
-    let worst = rest.iter().map(|report| report.severity).max().unwrap_or(Severity::Warning);
+    let severities = rest.iter().map(|report| report.severity);
+    let worst = severities.chain(left_out_worst).max().unwrap_or(Severity::Warning);
     let status = if number == 0 { Status::Resolved } else { Status::Firing };
     let title = match number {
         1 => format!("and 1 more alert of {}", place.hook),

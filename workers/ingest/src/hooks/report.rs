@@ -242,8 +242,10 @@ impl Key {
 pub struct Post {
     /// Each with its place in the post.
     pub heard: Vec<(usize, Heard)>,
-    /// How many alerts the sender itself left out.
+    /// How many firing alerts the sender left out, or nobody looked at.
     pub left_out: u64,
+    /// How bad the worst of those is.
+    pub left_out_worst: Option<Severity>,
     /// Of a hook whose posts hold several alerts: which alert tells of those that are too many.
     pub more: Option<Key>,
 }
