@@ -172,14 +172,32 @@ fn entry(answer: &Answered) -> Option<Value> {
     Some(entry.into())
 }
 
-/// Refuses what says that it is something else than JSON. Many senders say nothing, or `text/plain`; GitHub puts JSON
-/// into a form unless told otherwise.
+/// Refuses what says that it is something else than JSON, or is compressed. Many senders say nothing, or something general;
+/// GitHub puts JSON into a form unless told otherwise.
 pub fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
+        return Err(compressed());
+    }
     let given = request::media_type(headers);
     match given.as_str() {
-        "" | "text/plain" | FORM => Ok(()),
+        "" | "text/plain" | "text/json" | "application/octet-stream" | FORM => Ok(()),
         given if given.ends_with("+json") => Ok(()),
         _ => request::expect_type(headers, &["application/json"]),
+    }
+}
+
+/// How a gzip stream begins (RFC 1952).
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+fn compressed() -> Problem {
+    Problem {
+        kind: "urn:watchbell:problem:unsupported-media-type".into(),
+        title: "The content encoding is not one that is read here",
+        status: 415,
+        ..Problem::malformed(
+            "The body is compressed. Send it as it is, without `Content-Encoding`: set the sender to no compression.",
+        )
     }
 }
 
@@ -188,8 +206,11 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The JSON of a body.
 ///
 /// # Errors
-/// 400 when it is none.
+/// 400 when it is none, 415 when it is compressed without saying so.
 pub fn json_of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
+    if body.starts_with(GZIP) {
+        return Err(compressed());
+    }
     let in_form = match request::media_type(headers).as_str() {
         FORM => body.split(|b| *b == b'&').find_map(|field| field.strip_prefix(b"payload=")),
         _ => None,
@@ -273,6 +294,8 @@ mod tests {
         for (why, kind, body) in [
             ("plain", "application/json", r#"{"a": "b c+d"}"#),
             ("no type that fits", "text/plain", r#"{"a": "b c+d"}"#),
+            ("an older type", "text/json", r#"{"a": "b c+d"}"#),
+            ("bytes", "application/octet-stream", r#"{"a": "b c+d"}"#),
             ("curl's default", FORM, r#"{"a": "b c+d"}"#),
             ("GitHub's default", FORM, "payload=%7B%22a%22%3A+%22b+c%2Bd%22%7D"),
         ] {
@@ -280,6 +303,18 @@ mod tests {
             assert_eq!(json_of(&of(kind), body.as_bytes()).unwrap(), json!({"a": "b c+d"}), "{why}");
         }
         assert_eq!(expect_json(&of("application/xml")).unwrap_err().status, 415);
+        for (encoding, expected) in [("gzip", Some(415)), ("br", Some(415)), ("identity", None), ("", None)] {
+            let mut headers = of("application/json");
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            let refused = expect_json(&headers).err();
+            assert_eq!(refused.as_ref().map(|problem| problem.status), expected, "{encoding}");
+            assert!(
+                refused.is_none_or(|problem| problem.detail.unwrap().contains("compressed")),
+                "{encoding}"
+            );
+        }
+        let unsaid = json_of(&of("application/json"), b"\x1f\x8b\x08").unwrap_err();
+        assert_eq!(unsaid.status, 415, "gzip that is not said");
         assert_eq!(json_of(&of("application/json"), b"{").unwrap_err().status, 400);
     }
 }

@@ -170,7 +170,11 @@ fn tagged(title: &str) -> Tagged<'_> {
 
 fn severity_of(payload: &Value, state: Option<State>, kind: Option<&str>) -> Severity {
     if let Some(priority) = filled(payload, "alert_priority").or_else(|| filled(payload, "severity")) {
-        return lenient::severity(&priority);
+        return match priority.trim() {
+            // Of its priorities, P1 to P5, people write the number alone.
+            number @ ("1" | "2" | "3" | "4" | "5") => lenient::severity(&format!("P{number}")),
+            word => lenient::severity(word),
+        };
     }
     match (state, kind) {
         (Some(State::Alert), None) => Severity::Critical,

@@ -56,6 +56,22 @@ fn every_transition_is_read() {
 }
 
 #[test]
+fn a_priority_is_read_by_datadogs_own_scale() {
+    for (priority, expected) in [
+        (json!("P1"), Severity::Critical),
+        (json!(1), Severity::Critical),
+        (json!("2"), Severity::Warning),
+        (json!(3), Severity::Warning),
+        (json!(4), Severity::Info),
+        (json!("5"), Severity::Info),
+        (json!("$ALERT_PRIORITY"), Severity::Critical),
+    ] {
+        let payload = json!({"title": "[Triggered] CPU", "alert_priority": priority});
+        assert_eq!(report(payload).severity, expected, "{priority}");
+    }
+}
+
+#[test]
 fn an_alert_is_known_by_what_its_title_says_without_the_transition() {
     let fired = report(json!({"title": "[Triggered] CPU is high"}));
     for (title, is_same) in [

@@ -65,10 +65,19 @@ pub fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     }
 }
 
-/// A number, also one that is written as a text.
+/// A whole number, also one that is written as a text, with a point (`1.0`), or as a boolean, which is 0 or 1.
 pub fn number(value: &Value, path: &str) -> Option<i64> {
-    let found = at(value, path)?;
-    found.as_i64().or_else(|| found.as_str()?.trim().parse().ok())
+    let text = text(value, path)?;
+    match text.trim() {
+        "true" => Some(1),
+        "false" => Some(0),
+        // Behind the point there may be zeros only.
+        digits => match digits.split_once('.') {
+            Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole.parse().ok(),
+            Some(_) => None,
+            None => digits.parse().ok(),
+        },
+    }
 }
 
 /// The time at the first of several paths where there is one.
@@ -76,7 +85,7 @@ pub fn first_time(value: &Value, paths: &[&str]) -> Option<Timestamp> {
     paths.iter().find_map(|path| time_of(at(value, path)?))
 }
 
-/// A time: RFC 3339, RFC 1123, seconds or milliseconds since 1970, with `+0000`, `UTC` or no offset, which is UTC.
+/// A time: RFC 3339, RFC 1123, RFC 850, as web servers log it (`29/Nov/2026:08:00:00 +0000`), seconds or milliseconds since 1970, with `+0000`, `UTC` or no offset, which is UTC.
 /// Nothing was before 1970: year 1 and 0 are how products write "not yet".
 pub fn time_of(value: &Value) -> Option<Timestamp> {
     let time = match value {
@@ -103,8 +112,10 @@ fn time_of_text(text: &str) -> Option<Timestamp> {
         .or_else(|| with_offset("%Y-%m-%dT%H:%M:%S%.f%z"))
         .or_else(|| with_offset("%Y-%m-%d %H:%M:%S%.f %z"))
         .or_else(|| with_offset("%Y-%m-%d %H:%M:%S%.f%z"))
+        .or_else(|| with_offset("%d/%b/%Y:%H:%M:%S %z"))
         .or_else(|| utc(bare.parse::<DateTime>().ok()?))
         .or_else(|| utc(strtime::parse("%a %b %e %H:%M:%S %Y", bare).ok()?.to_datetime().ok()?))
+        .or_else(|| utc(strtime::parse("%A, %d-%b-%y %H:%M:%S", bare).ok()?.to_datetime().ok()?))
         .or_else(|| utc(bare.parse::<Date>().ok()?.at(0, 0, 0, 0)))
         .or_else(|| epoch(bare))
 }
@@ -136,7 +147,10 @@ fn epoch(text: &str) -> Option<Timestamp> {
 }
 
 /// Words for "look at it now", "look at it soon" and "good to know", as products and teams write them.
-const CRITICAL: [&str; 24] = [
+const CRITICAL: [&str; 27] = [
+    "catastrophic",
+    "immediate",
+    "down",
     "critical",
     "crit",
     "page",
@@ -191,9 +205,16 @@ const INFO: [&str; 22] = [
     "unclassified",
 ];
 
-/// The nearest of ours. A word nobody knows is a warning.
+/// The worst on every scale that counts downwards, as syslog's does; of 2 and more the scales disagree.
+const CRITICAL_NUMBERS: [&str; 2] = ["0", "1"];
+
+/// The nearest of ours. A word nobody knows is a warning, and so is a number but 0 and 1: a product whose scale is known
+/// is read by it in its own hook.
 pub fn severity(word: &str) -> Severity {
-    known_severity(word).unwrap_or(Severity::Warning)
+    match CRITICAL_NUMBERS.contains(&word.trim()) {
+        true => Severity::Critical,
+        false => known_severity(word).unwrap_or(Severity::Warning),
+    }
 }
 
 /// The nearest of ours, if the word is known. `SEV-1`, `P1 - page now` and `[Critical]` are read by their parts.

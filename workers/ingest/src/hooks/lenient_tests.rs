@@ -76,6 +76,9 @@ fn a_time_is_read_however_it_is_written() {
         (json!("1795262400000"), Some(noon)),
         (json!(1_795_262_400_000_000_i64), Some(noon)),
         (json!(1_795_262_400_000_000_000_i64), Some(noon)),
+        (json!("29/Nov/2026:08:00:00 +0000"), Some("2026-11-29T08:00:00Z")),
+        (json!("29/Nov/2026:08:00:00 +0100"), Some("2026-11-29T07:00:00Z")),
+        (json!("Sunday, 29-Nov-26 08:00:00 GMT"), Some("2026-11-29T08:00:00Z")),
         (json!("0001-01-01T00:00:00Z"), None),
         (json!(0), None),
         (json!(2026), None),
@@ -111,6 +114,11 @@ fn a_severity_is_the_nearest_of_ours() {
                 "[High]",
                 "P1 - Critical",
                 "emergency",
+                "catastrophic",
+                "Immediate",
+                "DOWN",
+                "0",
+                " 1 ",
             ][..],
             Severity::Critical,
         ),
@@ -134,5 +142,25 @@ fn a_status_is_firing_unless_it_is_known_to_be_something_else() {
         for word in words {
             assert_eq!(status(word), expected, "{word}");
         }
+    }
+}
+
+#[test]
+fn a_number_is_read_however_it_is_written() {
+    for (given, expected) in [
+        (json!(1), Some(1)),
+        (json!(1.0), Some(1)),
+        (json!(true), Some(1)),
+        (json!(false), Some(0)),
+        (json!("1"), Some(1)),
+        (json!(" 1.00 "), Some(1)),
+        (json!("-3"), Some(-3)),
+        (json!(1.5), None),
+        (json!("one"), None),
+        (json!(""), None),
+        (json!(null), None),
+        (json!([1]), None),
+    ] {
+        assert_eq!(number(&json!({"n": given}), "n"), expected, "{given}");
     }
 }
