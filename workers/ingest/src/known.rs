@@ -62,7 +62,11 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
     }
 }
 
-fn unique<'a, T: Clone + Eq + std::hash::Hash + 'a>(all: impl Iterator<Item = &'a T>, max: usize) -> Vec<T> {
+/// Each once, in the order they come, and the first `max` of them.
+pub fn unique<'a, T: Clone + Eq + std::hash::Hash + 'a>(
+    all: impl Iterator<Item = &'a T>,
+    max: usize,
+) -> Vec<T> {
     let mut seen = HashSet::new();
     all.filter(|one| seen.insert(*one)).take(max).cloned().collect()
 }

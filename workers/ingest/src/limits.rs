@@ -38,7 +38,9 @@ pub const KEY_ASK_MAX: Duration = Duration::from_secs(1);
 pub const KNOWN_ASK_MAX: Duration = Duration::from_millis(500);
 /// Different names in one request that are looked for among the known users: the first ones.
 pub const USERS_LOOKED_FOR_MAX: usize = 10_000;
-/// Unknown users of one alert that are named in the answer. The others are counted.
+/// Different groups in one post to a hook of which it is asked whether anybody is in them: the first ones.
+pub const GROUPS_LOOKED_FOR_MAX: usize = 100;
+/// Unknown users, or empty groups, of one alert that are named in the answer. Further users are counted.
 pub const USERS_UNKNOWN_NAMED_MAX: usize = 20;
 /// How long after the store did not answer such keys are believed without asking, so that a request does not wait.
 pub const STORE_AWAY: Duration = Duration::from_secs(2);

@@ -169,6 +169,7 @@ fn entry(answer: &Answered) -> Option<Value> {
     if !answer.notes.is_empty() {
         entry.insert("notes".into(), json!(answer.notes));
     }
+    answer.unheard.add_to(&mut entry);
     Some(entry.into())
 }
 

@@ -22,6 +22,7 @@ mod grafana;
 mod lenient;
 mod matcher;
 mod mend;
+mod nobody;
 pub mod pagerduty;
 mod plan;
 mod query;

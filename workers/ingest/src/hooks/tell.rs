@@ -17,6 +17,7 @@ use watchbell::{
 
 use super::{
     follow::{self, Before, Next, Now},
+    nobody::{self, Unheard},
     plan::{Outcome, Planned, Telling},
     report::{SUPPRESSED_BY, says},
     settle::{self, Sent},
@@ -41,6 +42,8 @@ pub struct Answered {
     pub index: Option<usize>,
     pub became: Became,
     pub notes: Vec<String>,
+    /// Whom of those it names nobody knows.
+    pub unheard: Unheard,
 }
 
 /// What became of it.
@@ -114,8 +117,12 @@ pub async fn tell(
             Outcome::Passed(why) => Became::Passed(why),
             Outcome::Refused(problem) => Became::Refused(problem),
         };
-        answers.insert(place, Answered { index, became, notes: Vec::new() });
+        answers.insert(place, Answered { index, became, notes: Vec::new(), unheard: Unheard::default() });
     }
+    let named: Vec<&Alert> = open.iter().map(|open| &open.telling.alert).collect();
+    let nobodies = nobody::ask(shared, tenant, &named).await;
+    let unheard: Vec<(usize, Unheard)> =
+        open.iter().map(|open| (open.place, nobodies.among(&open.telling.alert.to))).collect();
     for _ in 0..HOOK_ROUNDS_MAX {
         if open.is_empty() {
             break;
@@ -132,6 +139,11 @@ pub async fn tell(
     if !open.is_empty() {
         What::Alert.count("conflict", open.len());
         return Err(contended());
+    }
+    for (place, unheard) in unheard {
+        if let Some(answer) = answers.get_mut(&place) {
+            answer.unheard = unheard;
+        }
     }
     let mut answers: Vec<Answered> = answers.into_values().collect();
     counted_by_what_was_told(&mut answers);
@@ -201,7 +213,8 @@ fn round(
                 Err(problem) => Became::Refused(problem),
             },
         };
-        answers.insert(*place, Answered { index: *index, became, notes: telling.notes.clone() });
+        let (notes, unheard) = (telling.notes.clone(), Unheard::default());
+        answers.insert(*place, Answered { index: *index, became, notes, unheard });
     }
     Ok(round)
 }

@@ -126,6 +126,39 @@ async fn what_a_source_suppressed_it_takes_back() {
     }
 }
 
+/// A misspelt name is told of, and the alert is recorded for it all the same.
+#[tokio::test]
+async fn names_by_which_nobody_is_told_are_in_the_answer() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    let member = json!({"add": ["ana"]}).to_string();
+    assert_eq!(fixture.send("PUT", "/v1/groups/ops/members", &[], member).await.status, 204);
+    let nothing = Value::Null;
+    for (why, parameters, labels, users, groups) in [
+        ("all are known", "users=ana&groups=ops", json!({}), nothing.clone(), nothing.clone()),
+        ("nobody of that name", "users=nobody", json!({}), json!(["nobody"]), nothing.clone()),
+        ("a comma that is part of a name", "users=ana%2Cben", json!({}), json!(["ana,ben"]), nothing.clone()),
+        ("one of two", "users=ana,anna", json!({}), json!(["anna"]), nothing.clone()),
+        (
+            "a misspelt label",
+            "users=ana",
+            json!({"watchbell_users": "anna"}),
+            json!(["anna"]),
+            nothing.clone(),
+        ),
+        ("a group in which nobody is", "groups=nosuch,ops", json!({}), nothing.clone(), json!(["nosuch"])),
+    ] {
+        let (_, mut body) = alertmanager("firing", why, "a");
+        body["alerts"][0]["labels"] = labels;
+        let answer = fixture.post(&format!("/v1/hooks/alertmanager?{parameters}"), body).await;
+        assert_eq!(answer.status, 202, "{why}: {}", answer.text);
+        let entry = &answer.json()["alerts"][0];
+        assert_eq!((&entry["users_unknown"], &entry["groups_empty"]), (&users, &groups), "{why}");
+        let count = users.as_array().map_or(Value::Null, |users| users.len().into());
+        assert_eq!(entry["users_unknown_count"], count, "{why}");
+        assert_eq!(entry["result"], "accepted", "{why}");
+    }
+}
+
 #[tokio::test]
 async fn an_alert_that_has_had_its_last_version_is_refused() {
     let fixture = Fixture::new(Dispatch::Records).await;

@@ -1,0 +1,92 @@
+//! Who of those that an alert names is nobody: users who are not known, and groups in which nobody is.
+//!
+//! A hook tells them all the same, since they may come to be. The answer says so, because a misspelt name looks to its sender
+//! like an alert that everybody was told of.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+use watchbell::{
+    domain::{Alert, Audience, GroupId, Tenant, UserId},
+    store::StoreError,
+};
+
+use crate::{
+    Shared,
+    known::unique,
+    limits::{
+        GROUPS_LOOKED_FOR_MAX, KNOWN_ASK_MAX, READS_PER_REQUEST_MAX, USERS_LOOKED_FOR_MAX,
+        USERS_UNKNOWN_NAMED_MAX,
+    },
+};
+
+/// What the store answered about the names of a post; nothing when it did not in time.
+#[derive(Debug, Default)]
+pub struct Nobodies {
+    users: HashSet<UserId>,
+    groups: HashSet<GroupId>,
+}
+
+/// Asks the store about everybody these alerts name.
+pub async fn ask(shared: &Shared, tenant: &Tenant, alerts: &[&Alert]) -> Nobodies {
+    let store = &shared.ingest.store;
+    let users = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
+    let groups = unique(alerts.iter().flat_map(|alert| &alert.to.groups), GROUPS_LOOKED_FOR_MAX);
+    if users.is_empty() && groups.is_empty() {
+        return Nobodies::default();
+    }
+    let asked = timeout(KNOWN_ASK_MAX, async {
+        let known = store.known_users(tenant, &users).await?;
+        let reads = stream::iter(groups).map(|group| async move {
+            let first = store.members_after(tenant, &group, None, 1).await?;
+            Ok::<_, StoreError>(first.is_empty().then_some(group))
+        });
+        let empty: Vec<Option<GroupId>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
+        Ok::<_, StoreError>((known, empty))
+    });
+    match asked.await {
+        Ok(Ok((known, empty))) => Nobodies {
+            users: users.into_iter().filter(|user| !known.contains(user)).collect(),
+            groups: empty.into_iter().flatten().collect(),
+        },
+        Ok(Err(_)) | Err(_) => Nobodies::default(),
+    }
+}
+
+impl Nobodies {
+    /// Those of them whom one alert names.
+    pub fn among(&self, to: &Audience) -> Unheard {
+        let users: Vec<&UserId> = to.users.iter().filter(|user| self.users.contains(*user)).collect();
+        let groups: Vec<&GroupId> = to.groups.iter().filter(|group| self.groups.contains(*group)).collect();
+        Unheard {
+            users_count: users.len(),
+            users: users.into_iter().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
+            groups: groups.into_iter().take(USERS_UNKNOWN_NAMED_MAX).map(GroupId::to_string).collect(),
+        }
+    }
+}
+
+/// Names of one alert by which nobody is told.
+#[derive(Debug, Default)]
+pub struct Unheard {
+    /// The first of the users.
+    users: Vec<String>,
+    users_count: usize,
+    /// The first of the groups.
+    groups: Vec<String>,
+}
+
+impl Unheard {
+    /// Adds to an answer what there is to say, in the words of `POST /v1/alerts`, and nothing otherwise.
+    pub fn add_to(&self, answer: &mut Map<String, Value>) {
+        if self.users_count > 0 {
+            answer.insert("users_unknown".into(), json!(self.users));
+            answer.insert("users_unknown_count".into(), self.users_count.into());
+        }
+        if !self.groups.is_empty() {
+            answer.insert("groups_empty".into(), json!(self.groups));
+        }
+    }
+}
