@@ -173,8 +173,11 @@ pub enum Meets {
     Earlier,
     /// It says what is recorded: whoever is new to it is told, nobody is told again.
     Same,
-    /// A later version is recorded, and that is what its people are shown.
+    /// It was overtaken: a later version is recorded, and that is what its people are shown. What this one says is known.
     Later,
+    /// A later version is recorded, and nobody knows what this one said. It may be another alert's text under the same id,
+    /// so nobody is shown the recorded one because of it.
+    Stale,
     /// Its version says something else: nobody is shown either text because of it.
     Conflict,
     /// It is somebody else's, and the key may change only what it made.
@@ -184,14 +187,14 @@ pub enum Meets {
 impl Meets {
     /// Whether nothing of the publication is recorded.
     pub fn is_refused(self) -> bool {
-        matches!(self, Self::Conflict | Self::NotItsOwn)
+        matches!(self, Self::Stale | Self::Conflict | Self::NotItsOwn)
     }
 }
 
 /// How `published` of this version meets what is recorded.
 ///
-/// A version that is older than the recorded one and was never recorded itself may have been overtaken on its way, so it is
-/// not taken for a conflict: nobody can know.
+/// A version that is older than the recorded one and was never recorded itself may have been overtaken on its way, or it
+/// may be a stranger's who chose the same id: nobody can know. So it is no conflict, and reaches nobody either.
 pub fn meets(known: Option<&Known>, version: u32, published: &Publication) -> Meets {
     let Some(known) = known else { return Meets::Nothing };
     let is_own = |by: &Maker| !by.own_alerts || known.maker.as_ref() == Some(&by.key);
@@ -203,8 +206,9 @@ pub fn meets(known: Option<&Known>, version: u32, published: &Publication) -> Me
     }
     match known.said.0.get(&version) {
         Some(said) if !said.is_said_by(&published.fingerprint, published.is_dated) => Meets::Conflict,
-        _ if version < known.version => Meets::Later,
-        _ => Meets::Same,
+        Some(_) if version < known.version => Meets::Later,
+        None if version < known.version => Meets::Stale,
+        Some(_) | None => Meets::Same,
     }
 }
 

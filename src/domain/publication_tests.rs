@@ -45,7 +45,7 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
         ("another text without a time", 3, undated("ana's code", NOON), Meets::Conflict),
         ("too late", 2, published("two"), Meets::Later),
         ("too late, and never said", 2, published("ana's code"), Meets::Conflict),
-        ("too late, and nobody knows what it said", 1, published("one"), Meets::Later),
+        ("too late, and nobody knows what it said", 1, published("one"), Meets::Stale),
         ("anybody's key", 4, of("k2", false), Meets::Earlier),
         ("the maker's own", 4, of("k1", true), Meets::Earlier),
         ("somebody else's", 4, of("k2", true), Meets::NotItsOwn),
@@ -58,6 +58,8 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
     assert_eq!(meets(None, 7, &of("k2", true)), Meets::Nothing, "what is not there can be made");
     let unsaid = Known { said: Said::default(), ..known() };
     assert_eq!(meets(Some(&unsaid), 3, &published("x")), Meets::Same, "nobody knows what it said");
+    let twice = Publication { is_redelivered: true, ..published("one") };
+    assert_eq!(meets(Some(&known()), 1, &twice), Meets::Stale, "delivered twice, it is not known either");
 }
 
 #[test]

@@ -34,8 +34,6 @@ pub(super) struct Held {
     pub(super) known: Known,
     /// What the batch changed of what is stored: before and after, a pair a version.
     changes: Vec<(Stand, Stand)>,
-    /// Whether the batch told what an earlier version said, and nothing else.
-    pub(super) said_more: bool,
 }
 
 impl Held {
@@ -47,7 +45,7 @@ impl Held {
         let mut known = Known { version: stand.version, said: Said::default(), maker };
         say(&mut known, new);
         let (content, rules) = (new.content.clone(), Rules::of(new, now));
-        Self { stand, content, rules, by: Some(by), known, changes: Vec::new(), said_more: false }
+        Self { stand, content, rules, by: Some(by), known, changes: Vec::new() }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing of
@@ -68,12 +66,13 @@ impl Held {
                 (self.stand, self.content) = (Stand::of(&new.alert), new.content.clone());
                 (self.rules, self.by) = (Rules::of(new, now), Some(by));
             }
-            Meets::Later => {
-                let before = self.known.said.clone();
-                say(&mut self.known, new);
-                self.said_more |= self.known.said != before;
-            }
-            Meets::Nothing | Meets::Same | Meets::Conflict | Meets::NotItsOwn => {}
+            // What a stale one says is not kept: said twice, it would be taken for an overtaken version.
+            Meets::Nothing
+            | Meets::Same
+            | Meets::Later
+            | Meets::Stale
+            | Meets::Conflict
+            | Meets::NotItsOwn => {}
         }
         met
     }
@@ -190,9 +189,7 @@ impl Store {
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            let stored =
-                Held { stand, content, rules, by: None, known, changes: Vec::new(), said_more: false };
-            held.insert(key, stored);
+            held.insert(key, Held { stand, content, rules, by: None, known, changes: Vec::new() });
         }
         Ok(())
     }

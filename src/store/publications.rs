@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{
-    Failure, Store, StoreError, Tx, alerts::HeldAlerts, batch_of, int, maybe_text, stored_name, text,
-};
+use super::{Failure, Store, StoreError, Tx, batch_of, int, maybe_text, stored_name, text};
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserKey,
     publication::{Fingerprint, Known, Said},
@@ -39,27 +37,6 @@ impl Store {
             found.iter().map(|row| Ok((stored_name!(row, "alert_id", AlertId), known_of(row)?))).collect()
         })
         .await
-    }
-
-    /// Writes what versions said that came too late, and so changed nothing else.
-    pub(super) async fn write_said(&self, tx: &mut Tx, held: &HeldAlerts) -> Result<(), Failure> {
-        let values: Vec<_> = held
-            .iter()
-            .filter(|(_, held)| held.said_more)
-            .map(|((tenant, alert), held)| {
-                json!({"tenant": tenant.as_str(), "alert_id": alert.as_str(), "said": held.known.said.to_string()})
-            })
-            .collect();
-        if values.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "UPDATE alerts SET said = batch.said
-             FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
-            self.engine.rows("tenant text, alert_id text, said text")
-        );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
-        Ok(())
     }
 
     /// Tells the timelines of these people which version came too late, once however often it comes.

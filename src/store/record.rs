@@ -100,8 +100,9 @@ impl Store {
     /// Records a batch. Rows come back in the order of the batch and its recipients, the unchanged ones too (with
     /// the number they stand under), so that a caller who lost the answer can publish again.
     ///
-    /// An alert whose version is older than the recorded one is recorded for its recipients as that. One that says something
-    /// else under the same version is recorded for nobody. Recipients of an earlier version get the later one only if it
+    /// An alert whose version is older than the recorded one is recorded for its recipients as that, when it says what that
+    /// version is known to have said. One that says something else, or of which nobody knows, is recorded for nobody.
+    /// Recipients of an earlier version get the later one only if it
     /// names them: [`Store::holders_after`] finds the others. Asked for after this returned, it finds them all: nobody is
     /// reached by the earlier version any more, whoever else is recording.
     ///
@@ -138,14 +139,22 @@ impl Store {
             met.push(meets);
             let is_redelivered =
                 new.publication.as_ref().is_some_and(|publication| publication.is_redelivered);
+            let is_late = matches!(meets, Meets::Later | Meets::Stale) && !is_redelivered;
+            let (version, shown) = (new.alert.version, held.stand.version);
+            let too_late = |user| Late { user, alert: &new.alert.id, version, shown };
             if meets.is_refused() {
+                // Whoever holds the alert may read that there was one more version; nobody else learns of it.
+                let user_keys =
+                    new.recipients.iter().map(|user| UserKey::new(new.alert.tenant.clone(), user.clone()));
+                let holders =
+                    user_keys.filter(|user| rows.contains_key(&(user.clone(), new.alert.id.clone())));
+                late.extend(holders.filter(|_| is_late).map(too_late));
                 continue;
             }
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
-                if meets == Meets::Later && !is_redelivered {
-                    let (version, shown) = (new.alert.version, held.stand.version);
-                    late.push(Late { user: user_key.clone(), alert: &new.alert.id, version, shown });
+                if is_late {
+                    late.push(too_late(user_key.clone()));
                 }
                 let Some(head) = heads.get_mut(&user_key) else {
                     return Err(Failure::Unreadable("users")); // `lock_heads` made a row for each.
@@ -188,7 +197,6 @@ impl Store {
         }
 
         self.write_alerts(tx, batch, &alerts, now).await?;
-        self.write_said(tx, &alerts).await?;
         self.note_late(tx, &late, now).await?;
         let told = batch.iter().zip(&met).filter(|(_, met)| !met.is_refused()).map(|(new, _)| new);
         self.open_expansions(tx, told, now).await?;

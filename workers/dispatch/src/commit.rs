@@ -125,7 +125,7 @@ impl Recorder<'_> {
     async fn without_refused(&self, part: Vec<Prepared>, met: &[Meets]) -> Result<Vec<Prepared>, Leaving> {
         let mut recorded = Vec::with_capacity(part.len());
         for (one, met) in part.into_iter().zip(met) {
-            if *met == Meets::Later && !one.taken.delivery.redelivered {
+            if matches!(met, Meets::Later | Meets::Stale) && !one.taken.delivery.redelivered {
                 metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "stale").increment(1);
                 let alert = &one.taken.alert;
                 info!(alert.id = %alert.id, alert.version, "Version {} of {} came too late", alert.version, alert.id);

@@ -156,6 +156,11 @@ impl Refused {
                 "forbidden",
                 "the alert of this id was made by another producer, and the API key may change only its own",
             ),
+            Meets::Stale => (
+                "stale",
+                "a later version of this id is recorded, and what this one said is not known: nobody was shown anything. \
+                 If it is the same alert, publish its newest version to these people",
+            ),
             Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later => return None,
         };
         Some(Self { delivery, refusal: InvalidAlert::new(reason, problem) })

@@ -101,10 +101,11 @@ impl Answered {
             refused: match met {
                 Meets::Conflict => Some(conflict(alert.version)),
                 Meets::NotItsOwn => Some(not_its_own()),
-                Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later => None,
+                // Published all the same: what overtook it may not be its last word, and dispatch keeps a copy of it.
+                Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::Stale => None,
             },
             duplicate: met == Meets::Same,
-            stale: met == Meets::Later,
+            stale: matches!(met, Meets::Later | Meets::Stale),
             users_unknown: unknown().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
             users_unknown_count: unknown().count(),
         }

@@ -14,6 +14,7 @@ on_both_engines!(
     what_is_in_one_batch_meets_as_in_several,
     what_was_recorded_before_fingerprints_is_compared_by_its_content,
     a_version_that_comes_too_late_is_told_once_in_the_timeline,
+    an_older_version_that_nobody_knows_reaches_nobody,
     what_only_a_key_of_its_own_made_is_changed_by_it_alone,
 );
 
@@ -114,7 +115,7 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
     Bed { store, .. }: &Bed,
 ) -> anyhow::Result<()> {
     let late = otp(1, "ana's code", &["ana", "ben"]);
-    store.record(&[otp(3, "used", &["ana"])], at(0)).await?;
+    store.record(&[otp(1, "ana's code", &["ana"]), otp(3, "used", &["ana"])], at(0)).await?;
     for secs in 1..4 {
         let recorded = store.record_batch(std::slice::from_ref(&late), at(secs)).await?;
         assert_eq!(recorded.met, [Meets::Later]);
@@ -127,7 +128,7 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
         assert_eq!(notes[0].what, "version 1 came after version 3, which is shown");
         assert_eq!(notes[0].at, at(1));
     }
-    let mut redelivered = otp(2, "in between", &["cem"]);
+    let mut redelivered = otp(1, "ana's code", &["cem"]);
     redelivered.publication.as_mut().unwrap().is_redelivered = true;
     assert_eq!(store.record_batch(&[redelivered], at(4)).await?.met, [Meets::Later]);
     let told = store.timeline(&tenant("acme"), &alert_id("otp"), Some(&user("cem")), 1).await?;
@@ -136,6 +137,29 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
     let known = store.known_alerts(&tenant("acme"), &[alert_id("otp"), alert_id("other")]).await?;
     assert_eq!(known.len(), 1);
     assert_eq!(store.record_batch(&[otp(1, "eve's code", &["eve"])], at(5)).await?.met, [Meets::Conflict]);
+    Ok(())
+}
+
+/// Eve was shown ana's text: the version of her own producer was below that of ana's, and had never been recorded.
+async fn an_older_version_that_nobody_knows_reaches_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[otp(2, "ana's code", &["ana"])], at(0)).await?;
+    let strangers = otp(1, "eve's text", &["ana", "eve"]);
+    let mut redelivered = strangers.clone();
+    redelivered.publication.as_mut().unwrap().is_redelivered = true;
+    for (why, new) in [("once", &strangers), ("again", &strangers), ("redelivered", &redelivered)] {
+        let recorded = store.record_batch(std::slice::from_ref(new), at(1)).await?;
+        assert_eq!((recorded.met, recorded.rows), (vec![Meets::Stale], Vec::new()), "{why}");
+    }
+    assert_eq!(shown(store, "eve").await?, Vec::<String>::new(), "nobody is shown another's text");
+    assert_eq!(shown(store, "ana").await?, ["ana's code"]);
+    let told = store.timeline(&tenant("acme"), &alert_id("otp"), None, 10).await?;
+    let notes = |at: usize| told[at].entries.iter().filter(|entry| entry.what.contains("came after"));
+    assert_eq!(told.len(), 1, "only ana holds it");
+    assert_eq!(notes(0).count(), 1, "and reads of it once");
+    // Its producer can say what is so by now to those people.
+    let newest = store.record_batch(&[otp(2, "ana's code", &["eve"])], at(2)).await?;
+    assert_eq!(newest.met, [Meets::Same]);
+    assert_eq!(shown(store, "eve").await?, ["ana's code"]);
     Ok(())
 }
 

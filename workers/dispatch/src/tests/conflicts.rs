@@ -77,6 +77,14 @@ async fn another_text_under_the_same_name_is_parked_and_reaches_nobody() {
         ("the same to somebody else", &ana, &with(ana.clone(), "to", to(&["eve"])), &[], None),
         ("another text to many", &ana, &large, &[], Some("conflict: ")),
         (
+            "an older version, of which nobody knows what it said",
+            &with(ana.clone(), "version", 2),
+            &eve,
+            &[],
+            Some("stale: "),
+        ),
+        ("an older version to many", &with(ana.clone(), "version", 2), &large, &[], Some("stale: ")),
+        (
             "a later version by a key for its own alone",
             &ana,
             &with(eve.clone(), "version", 2),

@@ -10,10 +10,11 @@ use super::bed::{Bed, alert, user};
 #[tokio::test]
 async fn what_is_told_is_what_is_stored() {
     let to = |names: &[&str]| json!({"users": names});
-    let same = [alert("s", 1, "one", to(&["ana"])), alert("s", 1, "one", to(&["ben"]))];
-    let stale = [alert("s", 2, "over", to(&["ana"])), alert("s", 1, "fire!", to(&["ben"]))];
-    let later = [alert("s", 1, "fire!", to(&["ana"])), alert("s", 2, "over", to(&["ben"]))];
-    let nobody = [alert("s", 1, "fire!", to(&["ana", "ben"])), alert("s", 2, "over", to(&[]))];
+    let fire = |names: &[&str]| alert("s", 1, "fire!", to(names));
+    let same = vec![alert("s", 1, "one", to(&["ana"])), alert("s", 1, "one", to(&["ben"]))];
+    let stale = vec![fire(&["ana"]), alert("s", 2, "over", to(&["ana"])), fire(&["ben"])];
+    let later = vec![fire(&["ana"]), alert("s", 2, "over", to(&["ben"]))];
+    let nobody = vec![fire(&["ana", "ben"]), alert("s", 2, "over", to(&[]))];
     for (why, alerts, title) in [
         ("same version", same, "one"),
         ("stale version", stale, "over"),
@@ -28,8 +29,9 @@ async fn what_is_told_is_what_is_stored() {
             let stop = CancellationToken::new();
             let running = if batch_max == 0 {
                 let running = bed.start(&stop);
-                bed.publish(&alerts[..1]).await;
-                bed.publish(&alerts[1..]).await;
+                for one in alerts.chunks(1) {
+                    bed.publish(one).await;
+                }
                 running
             } else {
                 let publishing = bed.queue(&alerts).await;

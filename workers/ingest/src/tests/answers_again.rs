@@ -70,6 +70,16 @@ async fn the_same_again_is_a_duplicate_and_another_text_a_conflict() {
         ("a time that it did not have", with(otp("ana's code", "ana"), "occurred_at", noon), Err(409)),
         ("the next version", with(otp("used", "ana"), "version", 2), Ok(accepted(2))),
         ("the first, too late", otp("ana's code", "ana"), Ok(with(accepted(1), "stale", true))),
+        (
+            "of another id, the second alone",
+            with(with(otp("ana's", "ana"), "id", "o"), "version", 2),
+            Ok(with(accepted(2), "id", "o")),
+        ),
+        (
+            "below it, from a stranger",
+            with(otp("eve's", "eve"), "id", "o"),
+            Ok(with(with(accepted(1), "id", "o"), "stale", true)),
+        ),
         ("what the first never said", otp("eve's code", "eve"), Err(409)),
         ("another text of the second", with(otp("expired", "eve"), "version", 2), Err(409)),
     ];
@@ -85,7 +95,7 @@ async fn the_same_again_is_a_duplicate_and_another_text_a_conflict() {
             }
         }
     }
-    assert_eq!(titles(&fixture, "ana").await, ["used"]);
+    assert_eq!(titles(&fixture, "ana").await, ["used", "ana's"]);
     assert_eq!(titles(&fixture, "eve").await, Vec::<String>::new(), "nobody is shown another's text");
 
     for (why, alert, status) in [
