@@ -4,6 +4,8 @@
 //! once may take the same number, of which dispatch keeps one. So after the confirm this looks whether its own was
 //! recorded, and answers 409 to the other. When nothing was recorded within [`RECORDED_WAIT`] it answers 202 as
 //! for any alert; the conflict, should there be one, then shows in `GET`.
+//!
+//! A change that was made already is no second one: under the version that it names, it is answered as a duplicate.
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{Alert, AlertId, Audience},
+    domain::{Alert, AlertId, Audience, Status},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
 };
@@ -52,7 +54,13 @@ pub async fn patch(
         What::Alert.count("forbidden", 1);
         return Err(known::not_its_own());
     }
+    let stored_id = id.to_string();
     let defaults = Defaults { tenant: Some(producer.tenant), id: Some(id), now: shared.ingest.clock.now() };
+    if says_nothing_new(&stored, &change, &defaults) {
+        let answer =
+            json!({"id": stored_id, "version": stored.version, "status": "accepted", "duplicate": true});
+        return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
+    }
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let message = publish::ready(&alert, &producer.maker, trace.as_deref())
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
@@ -65,6 +73,28 @@ pub async fn patch(
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
+/// Whether a change is what is stored: made a second time under the version that it names, or the acknowledgement of what
+/// is over, which does not bring that back (hooks answer it the same way).
+fn says_nothing_new(stored: &LatestAlert, change: &Map<String, Value>, defaults: &Defaults) -> bool {
+    let Ok(content) = serde_json::from_str::<Map<String, Value>>(&stored.content) else { return false };
+    let is_status_alone = change.keys().all(|field| field == "status" || field == "version");
+    if is_status_alone && acknowledges_what_is_over(&content, change) {
+        return next_version(stored.version, change.get("version")).is_ok();
+    }
+    let given = change.get("version").and_then(Value::as_number).and_then(whole);
+    given == Some(u64::from(stored.version))
+        && with(stored, change, stored.version, &Audience::default(), defaults).is_ok_and(|alert| {
+            serde_json::from_str(&content_of(&alert)).is_ok_and(|same: Map<_, _>| same == content)
+        })
+}
+
+fn acknowledges_what_is_over(content: &Map<String, Value>, change: &Map<String, Value>) -> bool {
+    let is = |fields: &Map<String, Value>, status: Status| {
+        fields.get("status").and_then(Value::as_str) == Some(status.as_str())
+    };
+    is(change, Status::Acknowledged) && is(content, Status::Resolved)
+}
+
 /// The stored alert with the change in it, checked as if it had been published whole.
 pub fn merged(
     stored: &LatestAlert,
@@ -72,6 +102,11 @@ pub fn merged(
     defaults: &Defaults,
 ) -> Result<Alert, Problem> {
     let version = next_version(stored.version, change.get("version"))?;
+    let content = serde_json::from_str(&stored.content).unwrap_or_default(); // `with` refuses what cannot be read.
+    if acknowledges_what_is_over(&content, change) {
+        let detail = "The alert is resolved: change the rest of it without acknowledging it, or let it fire again first.";
+        return Err(Problem { field: Some("status".into()), ..Problem::conflict(detail) });
+    }
     // Dispatch adds everybody who holds it.
     with(stored, change, version, &Audience::default(), defaults)
 }
@@ -86,6 +121,12 @@ pub fn with(
 ) -> Result<Alert, Problem> {
     let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
         .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
+    let status =
+        |fields: &Map<String, Value>| fields.get("status").filter(|status| !status.is_null()).cloned();
+    // It says how long the status lasts that it came with, and nothing of the next one.
+    if status(change).is_some_and(|status_now| status(&whole).as_ref() != Some(&status_now)) {
+        whole.remove("dismissed_until");
+    }
     for (field, value) in change {
         match value {
             Value::Null if CLEARABLE.contains(&field.as_str()) => drop(whole.remove(field)),

@@ -50,6 +50,71 @@ async fn a_version_that_is_taken_is_a_conflict() {
     assert_eq!(patch(&fixture, "a", json!({"title": "u"})).await.json()["version"], 6);
 }
 
+/// Its producer lost the answer and sends it again.
+#[tokio::test]
+async fn the_same_change_under_the_same_version_is_a_duplicate() {
+    let fixture = with_alert().await;
+    let over = json!({"status": "resolved", "version": 2});
+    let accepted = json!({"id": "a", "version": 2, "status": "accepted"});
+    let duplicate = json!({"id": "a", "version": 2, "status": "accepted", "duplicate": true});
+    for (why, change, expected) in [
+        ("the first time", over.clone(), Ok(&accepted)),
+        ("the same", over, Ok(&duplicate)),
+        ("a part of it", json!({"version": 2.0, "title": "Disk full"}), Ok(&duplicate)),
+        ("another title", json!({"status": "resolved", "version": 2, "title": "Disk"}), Err(409)),
+        ("the version before", json!({"status": "resolved", "version": 1}), Err(409)),
+    ] {
+        let answer = patch(&fixture, "a", change).await;
+        match expected {
+            Ok(expected) => assert_eq!((answer.status, &answer.json()), (202, expected), "{why}"),
+            Err(status) => assert_eq!(answer.problem().0, status, "{why}"),
+        }
+    }
+    assert_eq!(fixture.messages().len(), 2, "a duplicate is not published");
+}
+
+/// It used to come back as acknowledged.
+#[tokio::test]
+async fn an_acknowledgement_of_what_is_over_changes_nothing() {
+    let fixture = with_alert().await;
+    assert_eq!(patch(&fixture, "a", json!({"status": "resolved"})).await.status, 202);
+    for change in [json!({"status": "acknowledged"}), json!({"status": "acknowledged", "version": 3})] {
+        let answer = patch(&fixture, "a", change.clone()).await;
+        let expected = json!({"id": "a", "version": 2, "status": "accepted", "duplicate": true});
+        assert_eq!((answer.status, answer.json()), (202, expected), "{change}");
+    }
+    let late = patch(&fixture, "a", json!({"status": "acknowledged", "version": 1})).await;
+    assert_eq!(late.problem().0, 409, "a version that is taken stays so");
+    let more = patch(&fixture, "a", json!({"status": "acknowledged", "title": "mine"})).await;
+    assert_eq!(more.problem().0, 409, "what else it changes is not passed over in silence");
+    let shown = fixture.get("/v1/alerts/a").await.json();
+    assert_eq!((&shown["alert"]["status"], &shown["alert"]["version"]), (&json!("resolved"), &json!(2)));
+    assert_eq!(
+        patch(&fixture, "a", json!({"status": "firing"})).await.json()["version"],
+        3,
+        "it fires again"
+    );
+}
+
+#[tokio::test]
+async fn dismissed_until_goes_with_the_suppression_it_came_with() {
+    let (tomorrow, later) = ("2026-11-22T12:00:00Z", "2026-11-23T12:00:00Z");
+    for (why, change, expected) in [
+        ("another status", json!({"status": "firing"}), None),
+        ("another status with a time", json!({"status": "resolved", "dismissed_until": later}), Some(later)),
+        ("the same status", json!({"status": "suppressed"}), Some(tomorrow)),
+        ("no status", json!({"title": "t"}), Some(tomorrow)),
+        ("null is no status", json!({"status": null}), Some(tomorrow)),
+    ] {
+        let fixture = with_alert().await;
+        let put_off = json!({"status": "suppressed", "dismissed_until": tomorrow});
+        assert_eq!(patch(&fixture, "a", put_off).await.status, 202, "{why}");
+        assert_eq!(patch(&fixture, "a", change).await.status, 202, "{why}");
+        let shown = fixture.get("/v1/alerts/a").await.json();
+        assert_eq!(shown["alert"].get("dismissed_until").and_then(Value::as_str), expected, "{why}");
+    }
+}
+
 /// Both read version 1 and publish a version 2; the store keeps one of them, and the other producer is told.
 #[tokio::test]
 async fn of_two_changes_at_once_none_is_lost_in_silence() {
