@@ -80,6 +80,8 @@ pub struct Chase {
     pub waits: bool,
     /// Whether the incoming version's policy is another than the one it goes by.
     pub is_other_policy: bool,
+    /// Whether it ended because the version shown had expired, is about to, or is snoozed and would have by now.
+    pub has_expired: bool,
 }
 
 /// What an alert says, as far as it decides.
@@ -127,7 +129,7 @@ pub enum Escalation {
     Anew,
     /// It has sent nothing and goes on under the version's policy. Nobody waits longer than they would have without it.
     GoOn,
-    /// It goes on as it was, or there is none.
+    /// It goes on as it was, until the version's expiry; or there is none.
     Keep,
     /// It ends.
     Stop(StopReason),
@@ -145,13 +147,22 @@ pub enum Escalation {
 /// | is over, or in somebody's hands | there is none | shown as new, nothing to stop |
 /// | is over | snoozed | read: no news any more; the escalation stops |
 /// | is over, or in somebody's hands | | in place; the escalation stops |
-/// | fires | there is none, or it was over and is not snoozed | new; the escalation begins, and what was told before is forgotten |
+/// | fires | there is none, it was over and is not snoozed, or it had expired | new; the escalation begins, and what was told before is forgotten |
 /// | is worse than the one shown | told of less than that, or of nothing | new again, also when it was snoozed; the escalation begins anew |
 /// | is not worse | looked at as much, and the escalation waits | in place; it stops: there is nothing left to tell |
 /// | has another policy | the escalation waits | in place; it goes on under the version's policy, no later |
-/// | anything else | | in place, snoozed as it was; the escalation goes on as it was |
+/// | anything else | | in place, snoozed as it was; the escalation goes on as it was, until the version's expiry |
 ///
 /// So a fall never opens an escalation, and what fell and rises to what was told already rings nobody a second time.
+/// Another policy alone opens nothing anew, also when the severity rises to what was told and that policy rings louder. What is
+/// kept of an escalation is the policy it last opened under, and it may have fallen and been stopped before it told anybody
+/// under that: so nobody knows under which policy the person was told, and they could be rung a second time for what they
+/// looked at. A producer who wants to ring raises the severity above it, or lets the alert fire again.
+///
+/// What expired is over, also when it was snoozed: a version that is valid again is news, as one that fires again is. So is
+/// one of an alert that had expired when it came, which shows as read though nobody looked. Who was told all there is, or
+/// looked, before it expired is not told again: their escalation ended by that.
+///
 /// Whether an escalation may break a silence is asked of the version that is shown (`next_step`), in every line. Whoever
 /// snoozes has looked.
 pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
@@ -186,7 +197,9 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
         }
         return in_place(Escalation::Stop(reason));
     }
-    if row.status != Status::Firing && row.state != InboxState::Snoozed {
+    let was_over = row.status != Status::Firing && row.state != InboxState::Snoozed;
+    let was_read_by_nobody = row.state == InboxState::Read && row.looked.is_none();
+    if was_over || chase.has_expired || was_read_by_nobody {
         return new_again(None, Escalation::Begin);
     }
     let is_worse = incoming.severity > row.severity;
@@ -205,18 +218,25 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
 
 /// What an alert does that had expired when it came: late from a queue that stood, or from a clock that is wrong.
 ///
-/// It is kept, for whoever looks, and nobody is told: it adds nothing to the badge, shows as read, and its escalation
-/// opens only to end as expired, which the timeline says and which takes away what an earlier version showed on phones.
+/// It is kept, for whoever looks, and nobody is told: it is no part of the badge, shows as read where an earlier version was
+/// unread too, and its escalation opens only to end as expired, which the timeline says and which takes away what an
+/// earlier version showed on phones.
 pub fn record_expired(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
     let Recorded::Changed { row, escalation, .. } = record(existing, incoming) else {
         return Recorded::Unchanged;
     };
-    let state = existing.map_or(InboxState::Read, |(existing, _)| existing.state);
+    let (state, unread_by) = match existing.map(|(existing, _)| existing.state) {
+        None => (InboxState::Read, 0),
+        Some(before) if before.is_unread() => (InboxState::Read, -1),
+        // What was put off and is over is no news any more; nothing else becomes news either.
+        Some(before) if row.state == InboxState::New => (before, 0),
+        Some(_) => (row.state, 0),
+    };
     let escalation = match stop_of(incoming.status) {
         None => Escalation::Begin,
         Some(_) => escalation,
     };
-    Recorded::Changed { row: Row { state, ..row }, unread_by: 0, escalation }
+    Recorded::Changed { row: Row { state, ..row }, unread_by, escalation }
 }
 
 fn stop_of(status: Status) -> Option<StopReason> {

@@ -51,10 +51,11 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
     use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use Severity::{Critical, Info, Warning};
     use Status::{Acknowledged, Firing, Resolved, Suppressed};
-    let unsent = Chase { sent: None, waits: true, is_other_policy: false };
+    let unsent = Chase { sent: None, waits: true, ..Chase::default() };
     let other = |chase| Chase { is_other_policy: true, ..chase };
-    let sent = |severity| Chase { sent: Some(severity), waits: false, is_other_policy: false };
+    let sent = |severity| Chase { sent: Some(severity), waits: false, ..Chase::default() };
     let over = Chase::default();
+    let expired = |chase| Chase { has_expired: true, ..chase };
     let then = |chase, row| Some((row, chase));
     let with = |status, row| Row { status, ..row };
     let unseen = |severity| row(New, severity, None);
@@ -92,6 +93,37 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             then(over, with(Suppressed, row(Seen, Warning, Some(Warning)))),
             (Warning, Firing),
             Some((New, 0, Begin)),
+        ),
+        // Valid again.
+        (
+            "it had expired when it came, and nobody looked",
+            then(expired(unsent), row(Read, Warning, None)),
+            (Warning, Firing),
+            Some((New, 1, Begin)),
+        ),
+        (
+            "it had expired when it came, and has no steps",
+            then(over, row(Read, Warning, None)),
+            (Warning, Firing),
+            Some((New, 1, Begin)),
+        ),
+        (
+            "its escalation ended as expired, and it is milder now",
+            then(expired(sent(Critical)), row(Seen, Critical, Some(Critical))),
+            (Warning, Firing),
+            Some((New, 0, Begin)),
+        ),
+        (
+            "it was snoozed, and expired meanwhile",
+            then(expired(over), row(Snoozed, Warning, Some(Warning))),
+            (Warning, Firing),
+            Some((New, 1, Begin)),
+        ),
+        (
+            "expired, and over now",
+            then(expired(over), row(Read, Warning, None)),
+            (Warning, Resolved),
+            Some((Read, 0, Stop(StopReason::Resolved))),
         ),
         // Snoozed: whoever snoozes has looked.
         (
@@ -266,7 +298,9 @@ fn every_case() -> impl Iterator<Item = (Row, Chase, Stand)> {
     });
     let chases = TOLD.into_iter().flat_map(|sent| {
         [true, false].into_iter().flat_map(move |waits| {
-            [true, false].map(move |is_other_policy| Chase { sent, waits, is_other_policy })
+            [true, false].into_iter().flat_map(move |is_other_policy| {
+                [true, false].map(move |has_expired| Chase { sent, waits, is_other_policy, has_expired })
+            })
         })
     });
     let stands = severities.into_iter().flat_map(move |severity| {
@@ -293,7 +327,10 @@ fn in_every_case_the_rules_of_the_table_hold() {
         else {
             panic!("a later version is a change: {case}");
         };
-        let goes_on = row.status == Status::Firing && incoming.status == Status::Firing;
+        let was_over = row.status != Status::Firing
+            || chase.has_expired
+            || row.state == InboxState::Read && row.looked.is_none();
+        let goes_on = !was_over && incoming.status == Status::Firing;
         let opens = matches!(escalation, Escalation::Begin | Escalation::Anew);
         let told = row.looked.max(chase.sent);
         if goes_on {
@@ -312,7 +349,7 @@ fn in_every_case_the_rules_of_the_table_hold() {
         assert_eq!(unread_by, unread, "the badge counts what is unread: {case}");
         assert!(escalation != Escalation::GoOn || chase.waits, "what sent something goes its way: {case}");
     }
-    assert_eq!(cases, 3 * 4 * 4 * 4 * 16 * 12, "none is left out");
+    assert_eq!(cases, 3 * 4 * 4 * 4 * 32 * 12, "none is left out");
 }
 
 /// Every way that one unseen alert can go in five versions, each of which may find that what waits is sent before the
@@ -385,19 +422,33 @@ fn a_receipt_changes_a_state_by_this_table() {
 #[test]
 fn an_alert_that_had_expired_is_kept_and_told_nobody() {
     use Escalation::{Begin, Keep, Stop};
-    use InboxState::{New, Read, Seen};
+    use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use Severity::{Critical, Warning};
     use Status::{Firing, Resolved};
-    let row = |version, state, status| {
-        Some((Row { version, state, severity: Warning, status, looked: None }, Chase::default()))
+    let row = |version, state: InboxState, status| {
+        let looked = (state != New).then_some(Warning);
+        Some((Row { version, state, severity: Warning, status, looked }, Chase::default()))
     };
     for (why, existing, incoming, expected) in [
         ("first sight", None, alert(1, Warning, Firing), Some((Read, 0, Begin))),
         ("over as well", None, alert(1, Warning, Resolved), Some((Read, 0, Keep))),
         ("published twice", row(1, New, Firing), alert(1, Warning, Firing), None),
         ("a version that is late", row(2, New, Firing), alert(1, Warning, Firing), None),
-        ("one that nobody saw ends", row(1, New, Firing), alert(2, Warning, Firing), Some((New, 0, Begin))),
-        ("worse, and too late", row(1, Seen, Firing), alert(2, Critical, Firing), Some((Seen, 0, Begin))),
+        ("one that nobody saw ends", row(1, New, Firing), alert(2, Warning, Firing), Some((Read, -1, Begin))),
+        ("worse, and too late", row(1, Seen, Firing), alert(2, Critical, Firing), Some((Read, -1, Begin))),
+        (
+            "put away before",
+            row(1, Dismissed, Firing),
+            alert(2, Critical, Firing),
+            Some((Dismissed, 0, Begin)),
+        ),
+        ("put off before", row(1, Snoozed, Firing), alert(2, Warning, Firing), Some((Snoozed, 0, Begin))),
+        (
+            "put off before, and over",
+            row(1, Snoozed, Firing),
+            alert(2, Warning, Resolved),
+            Some((Read, 0, Stop(StopReason::Resolved))),
+        ),
         (
             "fires again, and too late",
             row(1, Read, Resolved),
@@ -408,7 +459,7 @@ fn an_alert_that_had_expired_is_kept_and_told_nobody() {
             "resolved ends it as such",
             row(1, New, Firing),
             alert(2, Warning, Resolved),
-            Some((New, 0, Stop(StopReason::Resolved))),
+            Some((Read, -1, Stop(StopReason::Resolved))),
         ),
     ] {
         assert_eq!(brief(record_expired(existing, Stand::of(&incoming))), expected, "{why}");

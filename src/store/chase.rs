@@ -34,6 +34,14 @@ struct Chased {
     opened_at: Timestamp,
     is_open: bool,
     has_begun: bool,
+    /// Whether it is open or snoozed, so that its expiry ends something.
+    can_expire: bool,
+    /// Whether that has ended it.
+    ended_expired: bool,
+    /// When nobody is told any more.
+    expires_at: Timestamp,
+    /// Whether that moved, and nothing opens with it.
+    expiry_moves: bool,
     sent: Option<Severity>,
     sent_before: Option<Severity>,
     /// When the person is told next, or looked after, if nothing comes between.
@@ -54,11 +62,12 @@ struct Opening {
 
 impl Chases {
     /// What was sent of an alert so far, and where its escalation stands against these rules.
-    pub(super) fn of(&self, key: &(UserKey, AlertId), rules: &Rules) -> Chase {
+    pub(super) fn of(&self, key: &(UserKey, AlertId), rules: &Rules, now: Timestamp) -> Chase {
         self.0.get(key).map_or(Chase::default(), |chased| Chase {
             sent: chased.sent,
             waits: chased.is_open && !chased.has_begun,
             is_other_policy: chased.policy != rules.policy,
+            has_expired: chased.ended_expired || chased.can_expire && chased.expires_at <= now,
         })
     }
 
@@ -73,7 +82,11 @@ impl Chases {
     ) {
         let severity = said.severity;
         match escalation {
-            Escalation::Keep => {}
+            Escalation::Keep => {
+                if let Some(chased) = self.0.get_mut(key) {
+                    chased.expire_at(rules.expires_at);
+                }
+            }
             Escalation::Stop(reason) => {
                 if let Some(chased) = self.0.get_mut(key) {
                     chased.stop(reason);
@@ -98,6 +111,8 @@ impl Chases {
                         .notes
                         .push(format!("became {severity}: chased anew under policy {}", rules.policy));
                     chased.open(said.version, rules, now);
+                } else {
+                    chased.expire_at(rules.expires_at);
                 }
             }
             Escalation::GoOn => {
@@ -128,6 +143,10 @@ impl Chased {
             opened_at: now,
             is_open: false,
             has_begun: false,
+            can_expire: false,
+            ended_expired: false,
+            expires_at: rules.expires_at,
+            expiry_moves: false,
             sent: None,
             sent_before: None,
             promised: None,
@@ -147,16 +166,34 @@ impl Chased {
         self.opens = Some(Opening { due_at, absent_due_at, expires_at: rules.expires_at });
         (self.policy, self.round, self.opened_at) = (rules.policy.clone(), round, now);
         (self.is_open, self.has_begun, self.stops) = (true, false, None);
+        (self.can_expire, self.expires_at, self.expiry_moves) = (true, rules.expires_at, false);
+        self.ended_expired = false;
         self.promised = Some(due_at);
+    }
+
+    /// The version that is shown says until when people are told, also when nothing else follows from it.
+    fn expire_at(&mut self, at: Timestamp) {
+        if !self.can_expire || self.expires_at == at {
+            return;
+        }
+        self.expires_at = at;
+        match &mut self.opens {
+            Some(opening) => opening.expires_at = at,
+            None => self.expiry_moves = true,
+        }
     }
 
     fn stop(&mut self, reason: StopReason) {
         (self.stops, self.opens, self.is_open) = (Some(reason), None, false);
+        (self.can_expire, self.expiry_moves) = (false, false);
     }
 
     fn stored(row: &AnyRow, now: Timestamp) -> Result<Self, Failure> {
         let (due_at, step_due_at) = (maybe_time(row, "due_at_ms")?, time(row, "step_due_at_ms")?);
-        let is_open = maybe_text(row, "stopped")?.is_none() && due_at.is_some();
+        let stopped = maybe_text(row, "stopped")?;
+        let is_open = stopped.is_none() && due_at.is_some();
+        // What is snoozed can expire meanwhile, and is no news any more then.
+        let can_expire = is_open || stopped.as_deref() == Some(StopReason::Snoozed.as_str());
         let has_begun = int(row, "begun")? == 1;
         // What is held is told when that ends. A step that was due and has begun is on its way already.
         let promised = match maybe_text(row, "held")? {
@@ -169,6 +206,10 @@ impl Chased {
             opened_at: time(row, "opened_at_ms")?,
             is_open,
             has_begun,
+            can_expire,
+            ended_expired: stopped.as_deref() == Some(StopReason::Expired.as_str()),
+            expires_at: time(row, "expires_at_ms")?,
+            expiry_moves: false,
             sent: maybe_word(row, "sent")?,
             sent_before: maybe_word(row, "sent_before")?,
             promised: promised.filter(|_| is_open),
@@ -197,6 +238,15 @@ impl Chased {
             json!({
                 "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
                 "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
+            })
+        })
+    }
+
+    fn moved(&self, user: &UserKey, alert: &AlertId) -> Option<serde_json::Value> {
+        self.expiry_moves.then(|| {
+            json!({
+                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
+                "expires_at_ms": self.expires_at.as_millisecond(),
             })
         })
     }
@@ -233,7 +283,7 @@ impl Store {
         }
         let sql = format!(
             "SELECT e.tenant, e.user_id, e.alert_id, e.round, e.policy, e.step_due_at_ms, e.due_at_ms, e.opened_at_ms,
-                 e.stopped, e.held, e.begun, e.sent, e.sent_before
+                 e.expires_at_ms, e.stopped, e.held, e.begun, e.sent, e.sent_before
              FROM {} CROSS JOIN escalations e
              WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {}",
             self.engine.rows("tenant text, user_id text, alert_id text"),
@@ -266,8 +316,10 @@ impl Store {
                 json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str()})
             })
             .collect::<Vec<_>>();
+        let moved = all().filter_map(|((user, alert), chased)| chased.moved(user, alert)).collect::<Vec<_>>();
         self.open_timers(tx, opened, now).await?;
         self.stop_timers(tx, &stopped, now).await?;
+        self.move_expiries(tx, moved).await?;
         self.forget_sent(tx, forgotten).await?;
         let said: Vec<_> = all().filter(|(_, chased)| !chased.notes.is_empty()).collect();
         // A summary may have told of what is told by itself now, or of what stopped.
@@ -359,6 +411,23 @@ impl Store {
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;
+        Ok(())
+    }
+
+    /// Escalations that go on, but expire at another time. One that is due after that is looked at then, to end.
+    async fn move_expiries(&self, tx: &mut Tx, moved: Vec<serde_json::Value>) -> Result<(), Failure> {
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE escalations SET expires_at_ms = batch.expires_at_ms,
+                 due_at_ms = CASE WHEN escalations.stopped IS NULL AND escalations.due_at_ms > batch.expires_at_ms
+                     THEN batch.expires_at_ms ELSE escalations.due_at_ms END
+             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 AND escalations.alert_id = batch.alert_id",
+            self.engine.rows("tenant text, user_id text, alert_id text, expires_at_ms bigint")
+        );
+        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(moved)?).execute(&mut **tx).await?;
         Ok(())
     }
 

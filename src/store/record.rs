@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_word,
+    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_word,
     publications::Late,
     snoozes::{standing_of, stored_state},
     stored_name, word,
@@ -161,7 +161,7 @@ impl Store {
                 };
                 let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
-                let chase = chases.of(&key, &held.rules);
+                let chase = chases.of(&key, &held.rules, now);
                 let known = existing.map(|existing| (existing.row, chase));
                 let has_expired = held.rules.expires_at <= now;
                 let decide = if has_expired { record_expired } else { record };
@@ -226,7 +226,7 @@ impl Store {
     pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
         let sql = format!(
             "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
-                 i.snoozed_until_ms
+                 i.snoozed_until_ms, i.seen_at_ms
              FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
             self.engine.rows("tenant text, user_id text, alert_id text")
         );
@@ -238,8 +238,14 @@ impl Store {
             let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
             let (standing, severity): (_, Severity) = (standing_of(row)?, word(row, "severity")?);
             let state = standing.state;
-            // A row of a program that did not note it yet: whoever looked, looked at what it says.
-            let looked = maybe_word(row, "looked")?.or((state != InboxState::New).then_some(severity));
+            // A row of a program that did not note it yet: whoever looked, looked at what it says. What had expired when it
+            // came is read without that.
+            let has_looked = match state {
+                InboxState::New => false,
+                InboxState::Read => maybe_int(row, "seen_at_ms")?.is_some(),
+                InboxState::Seen | InboxState::Dismissed | InboxState::Snoozed => true,
+            };
+            let looked = maybe_word(row, "looked")?.or(has_looked.then_some(severity));
             let value = Row { version, state, severity, status: word(row, "status")?, looked };
             let existing = Existing { row: value, seq: int(row, "seq")?, until: standing.until };
             rows.insert((user, stored_name!(row, "alert_id", AlertId)), existing);

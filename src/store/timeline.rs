@@ -113,7 +113,8 @@ impl Store {
             let Some(row) = row else { return Ok(None) };
             let counts = sqlx::query(
                 "SELECT count(*) AS recipients,
-                     count(CASE WHEN state <> 'new' AND snoozed_until_ms IS NULL THEN 1 END) AS seen
+                     count(CASE WHEN state <> 'new' AND snoozed_until_ms IS NULL AND seen_at_ms IS NOT NULL THEN 1 END)
+                         AS seen
                  FROM inbox WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())

@@ -8,7 +8,8 @@ use watchbell::store::{NewAlert, RecordedRow, Store};
 use watchbell_tests::services;
 
 use super::bed::{
-    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, tenant, then, users,
+    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, snooze, tenant, then,
+    user, users,
 };
 
 on_both_engines!(
@@ -25,6 +26,7 @@ on_both_engines!(
     firing_again_opens_a_new_round,
     an_alert_without_steps_has_no_timer,
     an_alert_that_had_expired_is_kept_and_told_nobody,
+    what_had_expired_and_is_valid_again_is_news,
     a_batch_of_nothing_is_nothing,
     numbers_have_no_gaps_whoever_writes_at_once,
 );
@@ -290,10 +292,38 @@ async fn an_alert_that_had_expired_is_kept_and_told_nobody(Bed { store, .. }: &B
     assert_eq!(walk.progress.expires_at, at(0));
 
     let rows = record(store, &[expired(then(&open, Status::Firing))]).await?;
-    assert_eq!(brief(&rows), [(0, "ana", 3, 1, true)], "what was new before is not read by that");
-    assert_eq!(rows[0].state, InboxState::New);
+    assert_eq!(brief(&rows), [(0, "ana", 3, 0, true)], "what was new before is out of the badge");
+    assert_eq!(rows[0].state, InboxState::Read);
     let claims = store.claim_due(at(0), LEASE, 10).await?;
     assert_eq!(claims.len(), 1, "and its escalation ends too");
+    for id in ["late", "open"] {
+        let stored = store.alert(&tenant("acme"), &alert_id(id)).await?.unwrap();
+        assert_eq!((stored.recipients, stored.seen), (1, 0), "{id}: nobody looked");
+    }
+    Ok(())
+}
+
+/// It was shown as read, as if somebody had looked, and rang nowhere.
+async fn what_had_expired_and_is_valid_again_is_news(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let until = |new: NewAlert, secs: i64| NewAlert { expires_at: at(secs), ..new };
+    let first = until(firing("came-late", &["ana"]), 0);
+    let silent = NewAlert { first_due_at: None, absent_due_at: None, ..until(firing("silent", &["ana"]), 0) };
+    let snoozed = until(firing("snoozed", &["ana"]), 50);
+    let read = until(firing("read", &["ana"]), 50);
+    record(store, &[first.clone(), silent.clone(), snoozed.clone(), read.clone()]).await?;
+    let ana = acme("ana");
+    let said = [snooze(&ana, &["snoozed"], 900), receipt(&ana, &["read"], ReceiptState::Read)];
+    store.apply_receipts(&said, at(1)).await?;
+    let valid = [&first, &silent, &snoozed, &read].map(|new| until(then(new, Status::Firing), 500));
+    let rows = store.record(&valid, at(100)).await?;
+    let states: Vec<_> = rows.iter().map(|row| row.state).collect();
+    assert_eq!(states, [InboxState::New, InboxState::New, InboxState::New, InboxState::Read]);
+    assert_eq!(rows[3].unread, 3, "who read it before it expired is not told again");
+    for (id, due) in [("came-late", true), ("silent", false), ("snoozed", true), ("read", false)] {
+        let told = store.timeline(&tenant("acme"), &alert_id(id), Some(&user("ana")), 1).await?.remove(0);
+        assert_eq!(told.due_at.is_some() && told.stopped.is_none(), due, "{id}");
+        assert_eq!(told.until, None, "{id}");
+    }
     Ok(())
 }
 

@@ -26,6 +26,7 @@ on_both_engines!(
     an_old_rounds_sender_changes_nothing_of_the_new_round,
     a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not,
     versions_in_one_batch_end_as_they_would_one_by_one,
+    a_later_version_moves_the_expiry_and_rings_nobody,
     whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later,
 );
 
@@ -375,5 +376,40 @@ async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
         (walk.policy.as_str(), walk.progress.round, walk.progress.expires_at),
         ("critical", 2, at(9010))
     );
+    Ok(())
+}
+
+/// A heartbeat keeps an alert alive, and one with an earlier expiry ends it in time. Both used to be passed over.
+async fn a_later_version_moves_the_expiry_and_rings_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    let until = |number: u32, expires: i64| NewAlert {
+        expires_at: at(expires),
+        ..version(number, Severity::Warning, 0)
+    };
+    store.record(&[until(1, 20)], at(0)).await?;
+    store.record(&[until(2, 60)], at(1)).await?;
+    assert_eq!(due(store).await?, Some(30), "the heartbeat opens nothing");
+    let claims = store.claim_due(at(30), LEASE, 10).await?;
+    assert_eq!(look(store, &claims[0], at(30)).await?.progress.expires_at, at(60));
+    // While somebody works on it, and twice in a batch.
+    store.record(&[until(3, 70), until(4, 50)], at(31)).await?;
+    assert_eq!(look(store, &claims[0], at(31)).await?.progress.expires_at, at(50));
+
+    let other = |number: u32, expires: i64| NewAlert {
+        recipients: users(&["ben"]),
+        ..but(&until(number, expires), |alert| alert.id = alert_id("other"))
+    };
+    store.record(&[other(1, 900)], at(0)).await?;
+    store.record(&[other(2, 10)], at(1)).await?;
+    let told = store.timeline(&tenant("acme"), &alert_id("other"), Some(&user("ben")), 1).await?.remove(0);
+    assert_eq!((told.due_at, told.stopped), (Some(at(10)), None), "it is looked at when it expires");
+    let claims = store.claim_due(at(10), LEASE, 10).await?;
+    let walk = look(store, &claims[0], at(10)).await?;
+    assert_eq!((walk.progress.expires_at, walk.progress.stopped), (at(10), None));
+    store.record(&[then(&other(2, 10), Status::Resolved)], at(11)).await?;
+    store
+        .record(&[but(&other(2, 500), |alert| (alert.version, alert.status) = (4, Status::Resolved))], at(12))
+        .await?;
+    let told = store.timeline(&tenant("acme"), &alert_id("other"), Some(&user("ben")), 1).await?.remove(0);
+    assert_eq!(told.stopped.as_deref(), Some("resolved"), "what is over stays so");
     Ok(())
 }

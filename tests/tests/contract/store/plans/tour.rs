@@ -88,7 +88,11 @@ impl Tour<'_> {
         let worse = but(&then(&first, Status::Firing), |alert| alert.severity = Severity::Critical);
         self.store.record(std::slice::from_ref(&worse), self.at(2)).await?;
         (self.heard)("record: worse");
-        self.store.record(&[then(&worse, Status::Resolved)], self.at(2)).await?;
+        let heartbeat = then(&worse, Status::Firing);
+        let heartbeat = NewAlert { expires_at: heartbeat.expires_at + Duration::from_secs(60), ..heartbeat };
+        self.store.record(std::slice::from_ref(&heartbeat), self.at(2)).await?;
+        (self.heard)("record: another expiry");
+        self.store.record(&[then(&heartbeat, Status::Resolved)], self.at(2)).await?;
         self.store.record(&batch[..5], self.at(2)).await?;
         (self.heard)("record: too late");
         let second: Vec<NewAlert> = batch[6..].iter().map(|new| then(new, Status::Firing)).collect();
