@@ -1,7 +1,7 @@
 // Publishes an alert to Watchbell over RabbitMQ, and ends it. Needs amqplib.
 //
-//     node amqp-producer.js fire disk-db-1 ana
-//     node amqp-producer.js resolve disk-db-1
+//     node amqp-producer.js fire example-node-amqp ana
+//     node amqp-producer.js resolve example-node-amqp
 //
 // Reads WATCHBELL_AMQP_URL and WATCHBELL_TENANT from its environment.
 
@@ -64,12 +64,16 @@ const said = {
   id,
   title: "Disk full on db-1",
   severity: "critical",
-  source: "node-amqp",
 };
 const alert =
   action === "fire"
     ? { ...said, version: 1, status: "firing", to: { users } }
     : // A later version needs no audience: it reaches everybody who holds the alert.
       { ...said, version: 2, status: "resolved", to: {} };
-await publish(process.env.WATCHBELL_AMQP_URL, alert);
-console.log(`accepted ${id} version ${alert.version}`);
+try {
+  await publish(process.env.WATCHBELL_AMQP_URL, alert);
+  console.log(`accepted ${id} version ${alert.version}`);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -1,7 +1,7 @@
 // Publishes an alert to Watchbell over HTTP, and ends it. Needs Node 20 and nothing else.
 //
-//     node http-producer.js fire disk-db-1 ana
-//     node http-producer.js resolve disk-db-1
+//     node http-producer.js fire example-node-http ana
+//     node http-producer.js resolve example-node-http
 //
 // Reads WATCHBELL_URL and WATCHBELL_KEY from its environment.
 
@@ -35,7 +35,7 @@ async function publish(url, key, alert) {
       continue;
     }
     if (response.status === 202) return JSON.parse(text);
-    reason = `${response.status} ${text}`;
+    reason = `${response.status} ${problemOf(text) ?? response.statusText}`;
     // What is wrong with the alert stays wrong: `field` and `detail` say what it is.
     if (!TRY_AGAIN.has(response.status)) break;
     const retryAfter = Number(response.headers.get("Retry-After"));
@@ -44,12 +44,27 @@ async function publish(url, key, alert) {
   throw new Error(`${alert.id} was not accepted: ${reason}`);
 }
 
+/** What the answer says is wrong, in one line. Nothing when it is not from Watchbell, such as a page of a proxy. */
+function problemOf(text) {
+  try {
+    const { field, detail } = JSON.parse(text);
+    return field ? `${field}: ${detail}` : detail;
+  } catch {
+    return undefined;
+  }
+}
+
 const [action, id, ...users] = process.argv.slice(2);
-const said = { id, title: "Disk full on db-1", severity: "critical", source: "node-http" };
+const said = { id, title: "Disk full on db-1", severity: "critical" };
 const alert =
   action === "fire"
     ? { ...said, version: 1, status: "firing", to: { users } }
     : // A later version needs no audience: it reaches everybody who holds the alert.
       { ...said, version: 2, status: "resolved", to: {} };
-const answer = await publish(process.env.WATCHBELL_URL, process.env.WATCHBELL_KEY, alert);
-console.log(`accepted ${answer.id} version ${answer.version}`);
+try {
+  const answer = await publish(process.env.WATCHBELL_URL, process.env.WATCHBELL_KEY, alert);
+  console.log(`accepted ${answer.id} version ${answer.version}`);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -1,9 +1,10 @@
 """A product's backend, as small as it can be: it serves a page with the inbox, and mints the token of whoever is signed in.
 
-    python backend.py ana          then open http://127.0.0.1:8000
+    python backend.py ana          then open the address that it prints
 
-Reads WATCHBELL_URL, WATCHBELL_JWT_SECRET and WATCHBELL_TENANT from its environment. Needs PyJWT, and `npm run build` in
-`web/` for the scripts of the page. Watchbell has to allow the page's origin: `socket.allowed_origins`.
+Reads WATCHBELL_URL, WATCHBELL_JWT_SECRET, WATCHBELL_TENANT and, unless it is 8000, PORT from its environment. Needs PyJWT,
+and `npm run build` in `web/` for the scripts of the page. Watchbell has to allow the page's origin, which is the address
+that is printed: `socket.allowed_origins`.
 """
 
 import json
@@ -45,4 +46,10 @@ class Backend(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", 8000), Backend).serve_forever()
+    port = int(os.environ.get("PORT", "8000"))
+    with ThreadingHTTPServer(("127.0.0.1", port), Backend) as server:
+        print(f"open http://127.0.0.1:{port}", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass

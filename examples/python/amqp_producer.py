@@ -1,7 +1,7 @@
 """Publishes an alert to Watchbell over RabbitMQ, and ends it.
 
-    python amqp_producer.py fire disk-db-1 ana
-    python amqp_producer.py resolve disk-db-1
+    python amqp_producer.py fire example-python-amqp ana
+    python amqp_producer.py resolve example-python-amqp
 
 Reads WATCHBELL_AMQP_URL and WATCHBELL_TENANT from its environment. Needs pika.
 """
@@ -56,7 +56,6 @@ def main() -> None:
         "id": alert_id,
         "title": "Disk full on db-1",
         "severity": "critical",
-        "source": "python-amqp",
     }
     if action == "fire":
         alert |= {"version": 1, "status": "firing", "to": {"users": users}}
@@ -68,4 +67,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(str(error))

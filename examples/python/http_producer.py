@@ -1,7 +1,7 @@
 """Publishes an alert to Watchbell over HTTP, and ends it.
 
-    python http_producer.py fire disk-db-1 ana
-    python http_producer.py resolve disk-db-1
+    python http_producer.py fire example-python-http ana
+    python http_producer.py resolve example-python-http
 
 Reads WATCHBELL_URL and WATCHBELL_KEY from its environment. Needs httpx.
 """
@@ -33,7 +33,7 @@ def publish(client: httpx.Client, alert: dict) -> dict:
             continue
         if response.status_code == 202:
             return response.json()
-        reason = f"{response.status_code} {response.text}"
+        reason = f"{response.status_code} {problem_of(response)}"
         if response.status_code not in TRY_AGAIN:
             break  # What is wrong with the alert stays wrong: `field` and `detail` say what it is.
         retry_after = response.headers.get("Retry-After", "")
@@ -42,9 +42,18 @@ def publish(client: httpx.Client, alert: dict) -> dict:
     raise RuntimeError(f"{alert['id']} was not accepted: {reason}")
 
 
+def problem_of(response: httpx.Response) -> str:
+    """What the answer says is wrong, in one line."""
+    try:
+        problem = response.json()
+        return f"{problem['field']}: {problem['detail']}" if "field" in problem else problem["detail"]
+    except (ValueError, KeyError, TypeError):  # Not from Watchbell, such as a page of a proxy.
+        return response.reason_phrase
+
+
 def main() -> None:
     action, alert_id, *users = sys.argv[1:]
-    alert = {"id": alert_id, "title": "Disk full on db-1", "severity": "critical", "source": "python-http"}
+    alert = {"id": alert_id, "title": "Disk full on db-1", "severity": "critical"}
     if action == "fire":
         alert |= {"version": 1, "status": "firing", "to": {"users": users}}
     else:
@@ -57,4 +66,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(str(error))

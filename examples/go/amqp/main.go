@@ -1,7 +1,7 @@
 // Publishes an alert to Watchbell over RabbitMQ, and ends it. Needs amqp091-go.
 //
-//	go run ./amqp fire disk-db-1 ana
-//	go run ./amqp resolve disk-db-1
+//	go run ./amqp fire example-go-amqp ana
+//	go run ./amqp resolve example-go-amqp
 //
 // Reads WATCHBELL_AMQP_URL and WATCHBELL_TENANT from its environment.
 package main
@@ -39,7 +39,6 @@ type alert struct {
 	Title    string   `json:"title"`
 	Severity string   `json:"severity"`
 	Status   string   `json:"status"`
-	Source   string   `json:"source"`
 }
 
 // publish returns once the broker has confirmed the alert. A program that publishes often keeps the connection.
@@ -132,7 +131,6 @@ func main() {
 		ID:       os.Args[2],
 		Title:    "Disk full on db-1",
 		Severity: "critical",
-		Source:   "go-amqp",
 	}
 	if os.Args[1] == "fire" {
 		a.Version, a.Status, a.To.Users = 1, "firing", os.Args[3:]

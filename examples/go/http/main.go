@@ -1,7 +1,7 @@
 // Publishes an alert to Watchbell over HTTP, and ends it. Needs the standard library alone.
 //
-//	go run ./http fire disk-db-1 ana
-//	go run ./http resolve disk-db-1
+//	go run ./http fire example-go-http ana
+//	go run ./http resolve example-go-http
 //
 // Reads WATCHBELL_URL and WATCHBELL_KEY from its environment.
 package main
@@ -38,7 +38,6 @@ type alert struct {
 	Title    string   `json:"title"`
 	Severity string   `json:"severity"`
 	Status   string   `json:"status"`
-	Source   string   `json:"source"`
 }
 
 type producer struct {
@@ -88,7 +87,7 @@ func (p producer) try(body []byte) (again bool, atLeast time.Duration, err error
 		return false, 0, nil
 	}
 	if err == nil {
-		err = fmt.Errorf("%s: %s", response.Status, answer)
+		err = fmt.Errorf("%s: %s", response.Status, problemOf(answer))
 	}
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -98,6 +97,21 @@ func (p producer) try(body []byte) (again bool, atLeast time.Duration, err error
 		// What is wrong with the alert stays wrong: `field` and `detail` in the answer say what it is.
 		return false, 0, err
 	}
+}
+
+// problemOf is what the answer says is wrong, in one line. A proxy's answer has no such document.
+func problemOf(answer []byte) string {
+	var problem struct {
+		Field  string `json:"field"`
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal(answer, &problem) != nil {
+		return "the answer is no problem document"
+	}
+	if problem.Field != "" {
+		return problem.Field + ": " + problem.Detail
+	}
+	return problem.Detail
 }
 
 func retryAfter(response *http.Response) time.Duration {
@@ -125,7 +139,7 @@ func main() {
 		log.Fatal("usage: http fire|resolve ID [USER...]")
 	}
 	rand.Seed(time.Now().UnixNano())
-	a := alert{ID: os.Args[2], Title: "Disk full on db-1", Severity: "critical", Source: "go-http"}
+	a := alert{ID: os.Args[2], Title: "Disk full on db-1", Severity: "critical"}
 	if os.Args[1] == "fire" {
 		a.Version, a.Status, a.To.Users = 1, "firing", os.Args[3:]
 	} else {

@@ -1,8 +1,8 @@
 //! Publishes an alert to Watchbell over RabbitMQ, and ends it.
 //!
 //! ```text
-//! cargo run -p watchbell-examples --bin example-amqp-producer fire disk-db-1 ana
-//! cargo run -p watchbell-examples --bin example-amqp-producer resolve disk-db-1
+//! cargo run -p watchbell-examples --bin example-amqp-producer fire example-rust-amqp ana
+//! cargo run -p watchbell-examples --bin example-amqp-producer resolve example-rust-amqp
 //! ```
 //!
 //! Reads `WATCHBELL_AMQP_URL` and `WATCHBELL_TENANT` from its environment.
@@ -36,7 +36,6 @@ async fn main() -> anyhow::Result<()> {
         "id": id,
         "title": "Disk full on db-1",
         "severity": "critical",
-        "source": "rust-amqp",
     });
     if action == "fire" {
         alert["version"] = json!(1);

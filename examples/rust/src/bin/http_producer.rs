@@ -1,8 +1,8 @@
 //! Publishes an alert to Watchbell over HTTP, and ends it.
 //!
 //! ```text
-//! cargo run -p watchbell-examples --bin example-http-producer fire disk-db-1 ana
-//! cargo run -p watchbell-examples --bin example-http-producer resolve disk-db-1
+//! cargo run -p watchbell-examples --bin example-http-producer fire example-rust-http ana
+//! cargo run -p watchbell-examples --bin example-http-producer resolve example-rust-http
 //! ```
 //!
 //! Reads `WATCHBELL_URL` and `WATCHBELL_KEY` from its environment.
@@ -28,8 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 async fn main() -> anyhow::Result<()> {
     let mut args = env::args().skip(1);
     let (action, id) = (args.next().context("fire or resolve?")?, args.next().context("which id?")?);
-    let mut alert =
-        json!({"id": id, "title": "Disk full on db-1", "severity": "critical", "source": "rust-http"});
+    let mut alert = json!({"id": id, "title": "Disk full on db-1", "severity": "critical"});
     if action == "fire" {
         alert["version"] = json!(1);
         alert["status"] = json!("firing");
@@ -85,7 +84,8 @@ impl Producer {
             |error: reqwest::Error| Failure::Again { wait_min: Duration::ZERO, reason: error.to_string() };
         let response = request.send().await.map_err(unanswered)?;
         let (status, wait_min) = (response.status(), retry_after(response.headers()));
-        let reason = format!("{status}: {}", response.text().await.unwrap_or_default());
+        let problem: Value = response.json().await.unwrap_or_default();
+        let reason = format!("{status}: {}", problem_of(&problem));
         match status {
             StatusCode::ACCEPTED => Ok(()),
             StatusCode::TOO_MANY_REQUESTS
@@ -95,6 +95,12 @@ impl Producer {
             _ => Err(Failure::Final(reason)),
         }
     }
+}
+
+/// What the answer says is wrong, in one line. One that is not from Watchbell, such as a page of a proxy, says nothing.
+fn problem_of(problem: &Value) -> String {
+    let detail = problem["detail"].as_str().unwrap_or("the answer is no problem document");
+    problem["field"].as_str().map_or_else(|| detail.to_owned(), |field| format!("{field}: {detail}"))
 }
 
 fn retry_after(headers: &HeaderMap) -> Duration {
