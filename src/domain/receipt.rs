@@ -19,6 +19,18 @@ pub struct Receipt {
     pub by: String,
 }
 
+/// Characters of a session's id that a person is shown: enough to tell their sessions apart.
+const SESSION_SHOWN: usize = 4;
+
+/// Where a receipt was said, in words for a timeline.
+pub fn place_of(by: &str) -> String {
+    match by.char_indices().nth(SESSION_SHOWN) {
+        _ if by == "http" => "over HTTP".to_owned(),
+        Some((end, _)) => format!("by session {}…", &by[..end]),
+        None => format!("by session {by}"),
+    }
+}
+
 /// Alerts one receipt may name.
 pub const RECEIPT_ALERTS_MAX: usize = 500;
 
@@ -47,3 +59,20 @@ words!(ReceiptState {
     Unread = "unread",
     Snoozed = "snoozed",
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_in_words() {
+        for (by, told) in [
+            ("e5a301ed-5f3c-4d8e-9c1b-2f7a60c1d9aa", "by session e5a3…"),
+            ("tab", "by session tab"),
+            ("éèêëà", "by session éèêë…"),
+            ("http", "over HTTP"),
+        ] {
+            assert_eq!(place_of(by), told);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     AlertId, InboxState, Receipt, ReceiptState, Seq, StopReason, Tenant, Timestamp, UserId, UserKey,
-    snooze::Standing,
+    receipt::place_of, snooze::Standing,
 };
 
 /// What one receipt changed.
@@ -265,10 +265,10 @@ impl Written {
 
 /// What the timeline says of a snooze that begins, moves, or ends before its time.
 fn note_of(before: Standing, now: Standing, receipt: &Receipt) -> Option<String> {
-    let by = &receipt.by;
+    let place = place_of(&receipt.by);
     match (before.state, now.state, now.until) {
-        (_, InboxState::Snoozed, Some(until)) => Some(format!("snoozed until {until} (by {by})")),
-        (InboxState::Snoozed, ..) => Some(format!("the snooze was ended: {} (by {by})", receipt.state)),
+        (_, InboxState::Snoozed, Some(until)) => Some(format!("snoozed until {until} {place}")),
+        (InboxState::Snoozed, ..) => Some(format!("the snooze was ended: {} {place}", receipt.state)),
         _ => None,
     }
 }

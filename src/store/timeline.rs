@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
-    restraint::Held,
+    receipt::place_of, restraint::Held,
 };
 
 /// An alert as it is stored.
@@ -285,7 +285,7 @@ impl Store {
             let Some(row) = row else { return Ok(None) };
             let mut entries = Vec::new();
             let version = int(&row, "version")?;
-            let said_by = maybe_text(&row, "said_by")?.map(|by| format!(" (last by {by})")).unwrap_or_default();
+            let said_by = maybe_text(&row, "said_by")?.map(|by| format!(" (last {})", place_of(&by))).unwrap_or_default();
             for (column, what) in [
                 ("recorded_at_ms", format!("recorded in the inbox; version {version} is shown")),
                 ("returned_at_ms", "came back: dismissed_until passed".to_owned()),

@@ -212,7 +212,7 @@ async fn explain_tells_the_story(fleet: &Fleet) -> anyhow::Result<()> {
     let printed = fleet.command(&["explain", &id, "--data", "data"])?;
     assert_says(&printed, &["version 1: To be explained", "for 2 recipients", "\nana (new;", "\nben (new;"]);
     let printed = fleet.command(&["explain", &id, "--user", "ben", "--data", "data"])?;
-    assert_says(&printed, &["\nben (new; looked at again at"]);
+    assert_says(&printed, &["\nben (new; next check at"]);
     assert!(!printed.contains("\nana ("), "{printed}");
     let error = refusal(fleet, &["explain", &id, "--user", "zoe", "--data", "data"], &[]);
     assert_says(&error, &["zoe is not among its recipients"]);

@@ -128,7 +128,7 @@ fn nobody_anywhere_is_an_end_with_its_reasons() {
     assert_eq!(decision.act, Act::End(StopReason::Exhausted));
     assert_eq!(
         (decision.notes.len(), decision.notes[2].as_str()),
-        (3, "escalation ended: every channel was used")
+        (3, "escalation ended: no channel is left")
     );
 }
 
@@ -232,5 +232,17 @@ fn a_summary_tells_those_it_was_about_how_it_went() {
             "{state}"
         );
         assert!(done.told.unwrap().note.contains("attempt 00000000-0000-0000-0000-000000000001"));
+    }
+}
+
+#[test]
+fn one_alert_alone_was_told_in_no_summary() {
+    for (open, told) in [(1, "told by push, attempt"), (2, "told in a summary push, attempt")] {
+        let mut summary = walk(&["phone"], true);
+        summary.bundle = Some(Bundle { open, ..Bundle::default() });
+        let accepted = Attempt { state: AttemptState::Accepted, ..cut_off(0) };
+        summary.progress.attempts.push(accepted);
+        let note = decide_with("~push", &summary, None, 6).told.unwrap().note;
+        assert!(note.starts_with(told), "{note}");
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn held(held: Held, until: Timestamp) -> String {
 /// How a walk ended.
 pub(crate) fn finished(reason: StopReason, taken_by: Option<&UserId>) -> String {
     match (reason, taken_by) {
-        (StopReason::Exhausted, _) => "escalation ended: every channel was used".to_owned(),
+        (StopReason::Exhausted, _) => "escalation ended: no channel is left".to_owned(),
         (StopReason::Acknowledged, Some(user)) => format!("escalation ended: {user} saw it first"),
         (StopReason::Snoozed, _) => "escalation ended: snoozed; it begins anew when that is over".to_owned(),
         (reason, _) => format!("escalation ended: {reason}"),
@@ -67,10 +67,15 @@ pub(crate) fn finished(reason: StopReason, taken_by: Option<&UserId>) -> String 
 pub(crate) fn summary_done(channel: Channel, because: Because, walk: &Walk) -> String {
     let last = walk.progress.attempts.iter().rev().find(|attempt| walk.progress.is_of_this_walk(attempt));
     let attempt = last.map(|attempt| format!(", attempt {}", attempt.id)).unwrap_or_default();
-    let what = channel.facts().phrases.summary;
+    // One alert alone is sent as it is, so it is no summary to whoever gets it.
+    let is_alone = walk.bundle.as_ref().is_some_and(|bundle| bundle.open == 1);
+    let told = match is_alone {
+        true => format!("told by {channel}"),
+        false => format!("told in a {}", channel.facts().phrases.summary),
+    };
     match because {
-        Because::Accepted => format!("told in a {what}{attempt}: accepted by the provider"),
-        because => format!("not told in a {what}{attempt}: {}", advanced(channel, because)),
+        Because::Accepted => format!("{told}{attempt}: accepted by the provider"),
+        because => format!("not {told}{attempt}: {}", advanced(channel, because)),
     }
 }
 

@@ -216,10 +216,10 @@ pub(crate) struct TailArgs {
 
 #[derive(Args)]
 pub(crate) struct TokenArgs {
-    /// Whose.
+    /// The user.
     #[arg(long)]
     pub(crate) user: String,
-    /// Behind which wall; `auth.default_tenant` otherwise, and `demo` for `up`. A fleet without one asks for it.
+    /// The tenant; `auth.default_tenant` otherwise, and `demo` for `up`. A fleet without one asks for it.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// How long it is good, in seconds.

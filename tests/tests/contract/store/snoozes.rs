@@ -66,7 +66,7 @@ async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(Bed { store, .. }: &
     assert_eq!(
         notes(store, "a").await?,
         [
-            "snoozed until 2030-03-17T17:56:40Z (by tab-1)".to_owned(),
+            "snoozed until 2030-03-17T17:56:40Z by session tab-…".to_owned(),
             "came back: the snooze is over".to_owned(),
         ]
     );
@@ -167,7 +167,7 @@ async fn what_the_person_says_ends_a_snooze_or_moves_it(Bed { store, .. }: &Bed)
         assert_eq!(due, usize::from(still), "{said:?}");
         store.apply_receipts(&[receipt(&ana, &[&id], ReceiptState::Dismissed)], at(3)).await?;
     }
-    assert_eq!(notes(store, "a0").await?[1], "the snooze was ended: unread (by tab-1)");
+    assert_eq!(notes(store, "a0").await?[1], "the snooze was ended: unread by session tab-…");
     Ok(())
 }
 

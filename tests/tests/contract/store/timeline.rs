@@ -95,8 +95,8 @@ async fn a_whole_walk_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Result<()>
         "40 email alert: attempt 00000000-0000-0000-0000-000000000002 begun",
         "40 taken up",
         "41 email alert: accepted by the provider",
-        "50 seen (last by tab-1)",
-        "60 dismissed (last by tab-1)",
+        "50 seen (last by session tab-…)",
+        "60 dismissed (last by session tab-…)",
     ];
     assert_eq!(lines, expected);
     assert_eq!((told.seq, told.state.as_str()), (3, "dismissed"));

@@ -29,8 +29,10 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
         serde_json::from_str::<ShownAlert>(&stored.content).map(|shown| shown.title).unwrap_or_default();
     output::line(format!("{alert} version {}: {}", stored.version, output::inline(&title)));
     output::line(format!(
-        "recorded {} for {} recipients, seen by {}",
-        stored.recorded_at, stored.recipients, stored.seen
+        "recorded {} for {}, seen by {}",
+        stored.recorded_at,
+        counted(stored.recipients),
+        stored.seen
     ));
     for note in notes(&stored.content) {
         output::line(format!("note: {}", output::inline(&note)));
@@ -74,20 +76,35 @@ fn fares(counts: &Counts) -> String {
     parts.join("; ")
 }
 
+fn counted(recipients: u64) -> String {
+    match recipients {
+        1 => "1 recipient".to_owned(),
+        many => format!("{many} recipients"),
+    }
+}
+
 fn show(recipient: &Recipient) {
+    output::line(format!("\n{} ({})", recipient.user, standing(recipient)));
+    for entry in &recipient.entries {
+        output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
+    }
+}
+
+/// Where it stands with one person, and what comes next.
+fn standing(recipient: &Recipient) -> String {
+    // A snooze ends the escalation and begins another one, so why the last one ended would mislead.
+    if let Some(until) = recipient.until {
+        return format!("{} until {until}; chased again then", recipient.state);
+    }
     let ahead = match (&recipient.stopped, recipient.due_at) {
         (None, None) if recipient.held == Some(Held::SetAside) => {
             "set aside: look at `watchbell dead list`, and replay it once its cause is mended".to_owned()
         }
         (Some(reason), _) => format!("ended: {}", output::inline(reason)),
-        (None, Some(due_at)) => format!("looked at again at {due_at}{}", overdue(due_at)),
+        (None, Some(due_at)) => format!("next check at {due_at}{}", overdue(due_at)),
         (None, None) => "nothing more will be sent".to_owned(),
     };
-    let until = recipient.until.map(|until| format!(" until {until}")).unwrap_or_default();
-    output::line(format!("\n{} ({}{until}; {ahead})", recipient.user, recipient.state));
-    for entry in &recipient.entries {
-        output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
-    }
+    format!("{}; {ahead}", recipient.state)
 }
 
 fn overdue(due_at: Timestamp) -> &'static str {
@@ -95,5 +112,47 @@ fn overdue(due_at: Timestamp) -> &'static str {
         " (overdue: is a fallback worker running?)"
     } else {
         ""
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use watchbell::domain::InboxState;
+
+    use super::*;
+
+    #[test]
+    fn where_it_stands_with_one_person() {
+        let later = "2099-01-01T00:00:00Z".parse().unwrap();
+        let ana = Recipient {
+            user: UserId::parse("ana").unwrap(),
+            state: InboxState::New,
+            until: None,
+            seq: 1,
+            stopped: None,
+            due_at: Some(later),
+            held: None,
+            entries: Vec::new(),
+        };
+        let seen = Recipient { state: InboxState::Seen, stopped: Some("seen".into()), ..ana.clone() };
+        let snoozed = Recipient { state: InboxState::Snoozed, until: Some(later), ..seen.clone() };
+        let set_aside = Recipient { due_at: None, held: Some(Held::SetAside), ..ana.clone() };
+        for (recipient, told) in [
+            (&ana, "new; next check at 2099-01-01T00:00:00Z"),
+            (&seen, "seen; ended: seen"),
+            (&snoozed, "snoozed until 2099-01-01T00:00:00Z; chased again then"),
+            (
+                &set_aside,
+                "new; set aside: look at `watchbell dead list`, and replay it once its cause is mended",
+            ),
+        ] {
+            assert_eq!(standing(recipient), told);
+        }
+    }
+
+    #[test]
+    fn one_recipient_is_no_plural() {
+        assert_eq!([0, 1, 2].map(counted), ["0 recipients", "1 recipient", "2 recipients"]);
     }
 }

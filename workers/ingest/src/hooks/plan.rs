@@ -223,7 +223,7 @@ fn whom(report: &Report, place: Place<'_>) -> Whom {
     let mut policy = decision.policy;
     if let Some(name) = policy.take_if(|name| place.policies.get(tenant, name).is_none()) {
         notes.push(format!(
-            "there is no policy {name}, which a route asks for: the rules for all alerts held"
+            "a route asks for the policy {name}, which does not exist; it was ignored, and the usual policy rules were used"
         ));
     }
     notes.extend(query.notes.iter().cloned());

@@ -63,13 +63,13 @@ impl Query {
                 "policy" => match policies.get(tenant, &value) {
                     Some(_) => *policy = Some(value),
                     None => notes.push(format!(
-                        "the parameter policy of the address must be one of {}: the rules for all alerts held",
+                        "the parameter policy of the address must be one of {}; it was ignored, and the usual policy rules were used",
                         policies.names(tenant).join(", ")
                     )),
                 },
                 // The name is not repeated: people put keys into addresses.
                 _ => notes.push(
-                    "the address has a parameter that is not known: users, groups, everyone, policy and from are".into(),
+                    "the address has an unknown parameter; known are users, groups, everyone, policy and from".into(),
                 ),
             }
         }

@@ -479,7 +479,7 @@ async fn what_cannot_be_used_of_the_address_is_noted() {
         (
             "a misspelt parameter",
             "users=ana&polcy=critical",
-            "the address has a parameter that is not known: users, groups, everyone, policy and from are",
+            "the address has an unknown parameter; known are users, groups, everyone, policy and from",
         ),
         (
             "a name that is none",
