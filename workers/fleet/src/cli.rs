@@ -194,7 +194,7 @@ pub(crate) struct TailArgs {
     /// A token; otherwise `demo.json` has one for `--user`.
     #[arg(long, env = "WATCHBELL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Whose session, by `demo.json`; `ana` when there is no `--token` either.
+    /// The user whose token in `demo.json` is used; `ana` when there is no `--token` either.
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// Go on after this cursor.
@@ -249,7 +249,7 @@ pub(crate) struct KeyArgs {
 pub(crate) enum KeyCommand {
     /// Make a key. It is printed once and only its hash is kept.
     Create {
-        /// Whose alerts it may publish; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant for which it may publish; `auth.default_tenant` otherwise, and `demo` for `up`.
         #[arg(long)]
         tenant: Option<String>,
         /// What it is for.
@@ -277,7 +277,7 @@ pub(crate) struct ExplainArgs {
     /// For this user; otherwise for its first recipients.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Whose alert; `auth.default_tenant` otherwise.
+    /// The tenant of the alert; `auth.default_tenant` otherwise.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// The data folder of `watchbell up`, when no store is configured.
@@ -351,7 +351,7 @@ pub(crate) enum ConfigCommand {
         /// An alert as JSON, or only its labels: say which `[[route]]` it takes and why.
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
-        /// Whose alert the sample is; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant of the sample; `auth.default_tenant` otherwise, and `demo` for `up`.
         #[arg(long, requires = "sample")]
         tenant: Option<String>,
     },
@@ -376,7 +376,7 @@ pub(crate) enum HookCommand {
         /// What stands behind the address: `users=ana&policy=critical`.
         #[arg(long, default_value = "", value_name = "QUERY")]
         query: String,
-        /// Whose alerts; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant; `auth.default_tenant` otherwise, and `demo` for `up`.
         #[arg(long)]
         tenant: Option<String>,
     },
