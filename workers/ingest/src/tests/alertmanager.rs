@@ -474,7 +474,7 @@ async fn what_cannot_be_used_of_the_address_is_noted() {
         (
             "no policy of that name",
             "users=ana&policy=urgent",
-            "the parameter policy of the address must be one of critical, default: the rules for all alerts held",
+            "the parameter policy of the address must be one of critical, default; it was ignored, and the usual policy rules were used",
         ),
         (
             "a misspelt parameter",
