@@ -22,7 +22,7 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
     let user = args.user.as_deref().map(UserId::parse).transpose().context("--user")?;
     let Some(stored) = store.alert(&tenant, &alert).await? else {
         bail!(
-            "no alert of tenant {tenant} has this id: it was never accepted, or is still in the queue (look at watchbell.rejected)"
+            "no alert of tenant {tenant} has this id: it was never accepted, is still in the queue, or was rejected (look at the queue watchbell.rejected; with `up`, at rejected.ndjson in the data folder)"
         );
     };
     let title =
