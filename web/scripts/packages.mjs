@@ -26,7 +26,8 @@ export async function bundle({ entry, external }, outDir) {
       emptyOutDir: false,
       minify: true,
       target: "es2022",
-      rolldownOptions: { external, output: { minify: true } },
+      // What was known to be pure is gone already: its marks would only weigh.
+      rolldownOptions: { external, output: { minify: true, comments: false } },
     },
   });
   return [result].flat().flatMap(({ output }) => output);

@@ -21,6 +21,20 @@ const toast = (page: Page, title: string) => page.locator("watchbell-inbox .toas
 const row = (page: Page, title: string) => page.locator("watchbell-inbox .panel li", { hasText: title });
 const hasState = (page: Page, id: string, state: string) => until(`${id} is ${state}`, async () => (await states(page))[id] === state);
 
+/** The open panel lies within the window, and makes the page no wider. */
+async function isWithin(page: Page): Promise<void> {
+  await until("the panel lies within the window", async () => {
+    const { left, right, top, bottom, width, height, pageWidth } = await page.evaluate(() => ({
+      ...document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".panel")?.getBoundingClientRect().toJSON() as DOMRect,
+      pageWidth: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    }));
+    const { width: w, height: h } = page.viewportSize() ?? { width: 0, height: 0 };
+    const fits = width >= Math.min(280, w - 20) && height > 60 && left >= 0 && right <= w && top >= 0 && bottom <= h && pageWidth <= 0;
+    if (!fits) throw new Error(JSON.stringify({ left, right, top, bottom, w, h, pageWidth }));
+    return fits;
+  }, 5_000);
+}
+
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
   return page.evaluate(async () => {
@@ -98,6 +112,49 @@ describe("the panel", () => {
     await card.waitFor();
   });
 
+  it("keeps an open menu and its focus while its row is drawn anew", async () => {
+    const page = await bed.page(browser, { user: "ben" }); // Whose list is short: the row stays in view.
+    const id = await bed.server.send({ users: ["ben"], title: "Under the hand" });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    const menu = row(page, "Under the hand").getByRole("group", { name: "Snooze" });
+    await row(page, "Under the hand").getByRole("button", { name: "Snooze: Under the hand" }).click();
+    await page.keyboard.press("Tab");
+    await hasState(page, id, "seen"); // By itself, after a second.
+    const focused = () => page.evaluate(() => (document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement as HTMLElement | null)?.dataset["choice"]);
+    expect([await menu.isVisible(), await focused()]).toEqual([true, "1h"]);
+    await bed.server.send({ users: ["ben"], id, version: 2, title: "Under the hand, worse", severity: "critical" });
+    await row(page, "Under the hand, worse").waitFor();
+    expect([await menu.isVisible(), await focused()]).toEqual([true, "1h"]);
+    await page.evaluate((id) => window.client.say([id], "read"), id);
+    await row(page, "Under the hand, worse").getByRole("button", { name: "Unread" }).waitFor();
+    expect([await menu.isVisible(), await focused()]).toEqual([true, "1h"]);
+    await menu.getByRole("button", { name: "Snooze for 1 hour: Under the hand, worse" }).click();
+    await hasState(page, id, "snoozed");
+  });
+
+  it("keeps a toast for as long as somebody is in it", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await page.clock.install();
+    await bed.server.send({ title: "A toast in use" });
+    await toast(page, "A toast in use").getByRole("button", { name: "Snooze: A toast in use" }).focus();
+    await page.clock.fastForward(60_000);
+    await bed.server.send({ title: "A toast beside it" });
+    await toast(page, "A toast beside it").waitFor();
+    expect(await toast(page, "A toast in use").isVisible()).toBe(true);
+    await page.getByRole("button", { name: /^Alerts/ }).focus();
+    await toast(page, "A toast in use").waitFor({ state: "detached" });
+  });
+
+  it("tells the age of an alert in seconds that go on", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await bed.server.send({ title: "Growing older", occurred_at: new Date(Date.now() - 20_000).toISOString() });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    const age = row(page, "Growing older").locator("time");
+    const first = await age.innerText();
+    expect(first).toMatch(/^\d+ sec\. ago$/);
+    await until("it grew older", async () => (await age.innerText()) !== first, 10_000);
+  });
+
   it("is worked by the keyboard alone", async () => {
     const page = await bed.page(browser, { user: "ben", query: "manual-seen=" });
     const ids = [await bed.server.send({ users: ["ben"], title: "First" }), await bed.server.send({ users: ["ben"], title: "Second" })];
@@ -129,12 +186,36 @@ describe("the panel", () => {
     expect(await violations(page)).toEqual([]);
   });
 
-  it("fits a phone's screen, whatever the page around it does", async () => {
-    const page = await bed.page(browser);
-    await page.setViewportSize({ width: 360, height: 640 });
+  describe.each([360, 700, 1_280])("in a window of %s px", (width) => {
+    it.each(["left", "right", "middle"])("is within it with the bell at the %s, at the top and at the bottom, from either direction", async (side) => {
+      const page = await bed.page(browser, { query: "manual-seen=" });
+      await page.setViewportSize({ width, height: 640 });
+      for (const dir of ["ltr", "rtl"]) {
+        for (const top of [4, 300, 590]) {
+          await page.evaluate(({ dir, side, top }) => {
+            document.documentElement.dir = dir;
+            document.querySelector("h1")?.remove();
+            Object.assign(document.body.style, { margin: "0", textAlign: side === "middle" ? "center" : side, paddingTop: `${top}px` });
+          }, { dir, side, top });
+          await page.getByRole("button", { name: /^Alerts/ }).click();
+          await isWithin(page);
+          await page.keyboard.press("Escape");
+        }
+      }
+    });
+  });
+
+  it("stays within a window that changes its size or is scrolled, and in a header that moves what is fixed", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await page.setViewportSize({ width: 1_280, height: 640 });
     await page.getByRole("button", { name: /^Alerts/ }).click();
-    const { left, right, bottom } = await page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".panel")?.getBoundingClientRect().toJSON());
-    expect([left >= 0, right <= 360, bottom <= 640]).toEqual([true, true, true]);
+    await page.setViewportSize({ width: 620, height: 400 });
+    await isWithin(page);
+    await page.evaluate(() => { document.body.style.paddingBottom = "3000px"; window.scrollTo(0, 900); });
+    await isWithin(page);
+    await page.evaluate(() => { window.scrollTo(0, 0); document.querySelector("main")?.setAttribute("style", "transform: translate(0); width: 5rem"); });
+    await page.setViewportSize({ width: 360, height: 640 });
+    await isWithin(page);
   });
 
   it("speaks German", async () => {
@@ -219,6 +300,18 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
     await page.locator("#title").fill("From the demo page");
     await page.getByRole("button", { name: "Send", exact: true }).click();
     await row(page, "From the demo page").waitFor();
+    await toast(page, "From the demo page").waitFor();
+    for (const [width, height] of [[1_280, 720], [1_440, 900], [1_920, 1_080]] as const) {
+      await page.setViewportSize({ width, height });
+      await until(`at ${width} by ${height}, what happened is seen whole and no toast covers it`, () => page.evaluate(() => {
+        const [told, send] = [".told", ".send button"].map((name) => document.querySelector(name)?.getBoundingClientRect());
+        const news = document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".toasts")?.getBoundingClientRect();
+        const [side, box] = [document.querySelector(".side"), document.querySelector(".told .body")];
+        if (!told || !send || !news || !side || !box) return false;
+        const isCovered = news.left < told.right && news.right > told.left && news.top < told.bottom && news.bottom > told.top;
+        return told.bottom <= innerHeight && box.scrollHeight <= box.clientHeight && side.scrollHeight <= side.clientHeight && !isCovered;
+      }), 5_000);
+    }
     await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
     const widget = (name: string) => page.getByRole("region", { name, exact: true });
     await widget("Remediation").locator("ol:empty").waitFor();

@@ -53,7 +53,6 @@ export function takeFrames(
       case "event":
       case "snapshot": c.out.push({ do: "topic", frame }); break;
       case "error": c.out.push({ do: "refused", title: frame.title }); break;
-      case "preferences": break;
     }
   }
   flush();
@@ -151,7 +150,7 @@ export function pageTaken(c: Step, page: Page, more: boolean): void {
   const { inbox, news } = takePage(s.inbox, page);
   s.inbox = inbox;
   if (!fetch.quiet) announce(c, news);
-  const lowest = page.alerts[page.alerts.length - 1]?.seq ?? 0;
+  const lowest = page.alerts.at(-1)?.seq ?? 0;
   const isBack = page.next_before === null || lowest <= fetch.from;
   const pages = fetch.pages + 1;
   if (!isBack && pages < HEAL_PAGES_MAX && wasLoaded) {

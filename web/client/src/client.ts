@@ -108,7 +108,7 @@ export class Watchbell {
   get snapshot(): Snapshot {
     const s = this.#state;
     this.#snapshot ??= {
-      ...view(s.inbox), status: status(s), transport: s.remote ? s.remote.transport : (s.current?.transport ?? null),
+      ...view(s.inbox), status: status(s), transport: (s.remote ?? s.current)?.transport ?? null,
       ended: s.ended, user: s.user, loaded: s.inbox.loaded, hasMore: s.inbox.nextBefore !== null, leads: s.role !== "follower",
     };
     return this.#snapshot;

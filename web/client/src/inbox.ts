@@ -132,7 +132,7 @@ function newestFirst(a: Row, b: Row): number {
 export function settle(inbox: Inbox): Inbox {
   const touched = new Set<string>();
   const pending = inbox.pending.filter((one) => {
-    const isDone = one.sentAt !== null && one.alerts.every((id) => {
+    const isDone = (one.sentAt !== null || one.state === "seen") && one.alerts.every((id) => {
       const row = inbox.rows.get(id);
       return row && !touched.has(id) && rowAfter(row, one) === row;
     });
@@ -146,5 +146,5 @@ function trim(inbox: Inbox): Inbox {
   if (inbox.rows.size <= ROWS_MAX) return inbox;
   const kept = [...inbox.rows.values()].sort((a, b) => b.seq - a.seq).slice(0, ROWS_MAX / 2);
   const rows = new Map(kept.map((row) => [row.alert.id, row]));
-  return { ...inbox, rows, nextBefore: kept[kept.length - 1]?.seq ?? null };
+  return { ...inbox, rows, nextBefore: kept.at(-1)?.seq ?? null };
 }

@@ -220,14 +220,12 @@ function takeToken(c: Step, event: { token: string | null; expiresAt: number | n
 }
 
 function setTopics(c: Step, topics: readonly string[]): void {
-  const { current } = c.s;
-  const before = new Set(c.s.topics);
-  const after = new Set(topics);
-  const changed = [...topics.filter((topic) => !before.has(topic)), ...c.s.topics.filter((topic) => !after.has(topic))];
+  const { current, topics: before } = c.s;
+  const changed = [...topics, ...before].filter((topic) => !before.includes(topic) || !topics.includes(topic));
   c.s.topics = topics;
   if (!current || changed.length === 0) return;
   if (current.transport !== "ws") c.s.moveAt = c.now;
-  else for (const topic of changed) c.out.push({ do: "send", link: current.id, frame: { type: after.has(topic) ? "subscribe" : "unsubscribe", topic } });
+  else for (const topic of changed) c.out.push({ do: "send", link: current.id, frame: { type: topics.includes(topic) ? "subscribe" : "unsubscribe", topic } });
 }
 
 /** Somebody is looking, or the network is back: no waiting, and no believing in an old connection. */

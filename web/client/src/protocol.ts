@@ -111,12 +111,12 @@ export function closeClass(code: number): CloseClass {
 
 export const isUnread = (state: InboxState): boolean => state === "new" || state === "seen";
 
-const ORDER = "new seen read dismissed";
+const ORDER = "new seen snoozed read dismissed";
 
 /** The state after a receipt: the server's table (src/domain/inbox.rs), so that what is shown at once is what comes. */
 export function afterReceipt(state: InboxState, said: ReceiptState): InboxState {
   if (said === "unread") return isUnread(state) ? state : "seen";
-  // What is not in the order comes before it: `delivered` changes nothing, and whatever else is said ends a snooze.
+  // What is not in the order comes before it: `delivered` changes nothing. A screen says `seen` by itself, so it ends no snooze.
   return said === "snoozed" || ORDER.indexOf(said) > ORDER.indexOf(state) ? (said as InboxState) : state;
 }
 

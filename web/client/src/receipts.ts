@@ -5,9 +5,10 @@
  * - In any second at most ten messages go out: a server reads a client that sends more slowly, or ends its session.
  * - Receipts of one state (and time) go together, up to what one may name, and never past another of the same alert.
  * - What was not answered is said again over HTTP, each by itself, so that one the server refuses takes no other along.
+ * - A `seen` on its way is dropped for an alert of which the person said more: it would come late, and says nothing then.
  */
 import { PENDING_MAX, type Pending, settle, take } from "./inbox.ts";
-import { RECEIPT_ALERTS_MAX, type Said } from "./protocol.ts";
+import { RECEIPT_ALERTS_MAX, type Said, afterReceipt } from "./protocol.ts";
 import type { State, Step } from "./state.ts";
 
 /** A receipt that the socket did not echo is said again over HTTP, which answers. */
@@ -21,6 +22,8 @@ const HINTS_WAITING_MAX = 100;
 
 /** Whether there was room. */
 export function say({ s }: Step, said: Pick<Pending, "op" | "alerts" | "state" | "until">): boolean {
+  // Of whatever is more than seen.
+  if (afterReceipt("seen", said.state) !== "seen") change(s, (one) => (one.state === "seen" ? { ...one, alerts: one.alerts.filter((id) => !said.alerts.includes(id)) } : one));
   const { pending } = s.inbox;
   const hasRoom = pending.length < (said.state === "delivered" ? HINTS_WAITING_MAX : PENDING_MAX);
   if (hasRoom) s.inbox = { ...s.inbox, pending: [...pending, { ...said, sentAt: null, sentAs: "" }] };

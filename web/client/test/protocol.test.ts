@@ -90,7 +90,7 @@ describe("a receipt changes a state by the server's table", () => {
     ["new", "delivered", "new"], ["new", "seen", "seen"], ["new", "read", "read"], ["new", "dismissed", "dismissed"], ["new", "unread", "new"],
     ["seen", "seen", "seen"], ["seen", "read", "read"], ["seen", "unread", "seen"], ["read", "seen", "read"], ["read", "dismissed", "dismissed"],
     ["read", "unread", "seen"], ["dismissed", "read", "dismissed"], ["dismissed", "unread", "seen"],
-    ["new", "snoozed", "snoozed"], ["dismissed", "snoozed", "snoozed"], ["snoozed", "delivered", "snoozed"], ["snoozed", "seen", "seen"],
+    ["new", "snoozed", "snoozed"], ["dismissed", "snoozed", "snoozed"], ["snoozed", "delivered", "snoozed"], ["snoozed", "seen", "snoozed"],
     ["snoozed", "read", "read"], ["snoozed", "dismissed", "dismissed"], ["snoozed", "unread", "seen"],
   ];
   it.each(rows)("%s, then %s, is %s", (state, said, expected) => expect(afterReceipt(state, said)).toBe(expected));

@@ -110,6 +110,31 @@ describe("receipts on their way", () => {
     expect([world.news.get("a0"), world.news.get("a1")]).toEqual([2, 2]);
   });
 
+  it.each(["snoozed", "read", "dismissed"] as const)("a `seen` that waits is dropped for what was %s meanwhile, and only for that", (state) => {
+    const world = withAlerts(3);
+    world.freeze();
+    world.say(["a0", "a1"], "seen");
+    world.say(["a2"], "seen");
+    world.say(["a0", "a2"], state, state === "snoozed" ? NINE : undefined);
+    world.messages.length = 0;
+    world.kill(1006);
+    world.pass(60_000);
+    expect(world.messages.filter((one) => one.state === "seen").map(({ alerts }) => alerts)).toEqual([["a1"]]);
+    expect(Object.fromEntries(states(world))).toEqual({ a0: state, a1: "seen", a2: state });
+    expect(world.state.inbox.pending).toEqual([]);
+  });
+
+  it("a `seen` that waits does not undo a snooze of another device", () => {
+    const world = withAlerts(1);
+    world.keepPinging();
+    world.say(["a0"], "seen");
+    world.receive(["a0"], "snoozed", undefined, "none", NINE);
+    world.pass(60_000);
+    expect([...standings(world).values()]).toEqual([{ state: "snoozed", until: NINE }]);
+    expect(view(world.state.inbox).alerts.map(({ state }) => state)).toEqual(["snoozed"]);
+    expect(world.state.inbox.pending).toEqual([]);
+  });
+
   it.each(["ws", "poll"] as const)("one that the server refuses takes no other along, by %s", (transport) => {
     const world = withAlerts(6);
     if (transport === "poll") world.blocked.add("ws").add("sse");

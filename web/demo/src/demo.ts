@@ -231,7 +231,11 @@ function drawTimeline(): void {
   put("told-alert", row?.alert.title ?? (selected && selected === lastSent?.id ? lastSent.title : ""));
   put("next", told ? whatIsNext(told, Date.now()) : "");
   byId("next").classList.toggle("over", Boolean(told?.stopped));
+  const list = byId("timeline");
+  const box = list.parentElement as HTMLElement;
+  const [had, isAtEnd] = [list.children.length, box.scrollTop + box.clientHeight >= box.scrollHeight - 1];
   draw("timeline", entryCards(told?.entries ?? []), "Every step of an alert, with its time and its reason.");
+  if (list.children.length > had && isAtEnd) box.scrollTop = box.scrollHeight;
 }
 
 void begin();

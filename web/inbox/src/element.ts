@@ -8,7 +8,8 @@
  */
 import { type Row, type Snapshot, type Watchbell, isUnread } from "@watchbell/client";
 import { type SeenWatcher, watchSeen } from "@watchbell/client/seen";
-import { el, keyed, setText, webAddress } from "./dom.ts";
+import { disclose, el, keyed, setText, webAddress } from "./dom.ts";
+import { place } from "./place.ts";
 import { disablePush, enablePush, hearPushWorker } from "./push.ts";
 import { ALWAYS, Settings, ring } from "./settings.ts";
 import { CHOICES, choiceOf, snoozeUntil } from "./snooze.ts";
@@ -17,8 +18,8 @@ import { Toasts } from "./toasts.ts";
 import { type Words, ago, fill, wordsFor } from "./words.ts";
 
 const UNDO_MS = 6_000;
-/** How often the ages of alerts are written anew. */
-const AGES_EVERY_MS = 30_000;
+/** How often the ages of alerts are written anew: those under a minute are told in seconds. */
+const AGES_EVERY_MS = 1_000;
 const BELL = "M12 3a6 6 0 0 0-6 6c0 5-1.6 6.6-2.4 7.4-.5.5-.2 1.6.7 1.6h15.4c.9 0 1.2-1.1.7-1.6C19.6 15.6 18 14 18 9a6 6 0 0 0-6-6Zm-2.4 17a2.5 2.5 0 0 0 4.8 0";
 
 export class WatchbellInbox extends HTMLElement {
@@ -85,6 +86,9 @@ export class WatchbellInbox extends HTMLElement {
       if (this.#isOpen && !event.composedPath().includes(this)) this.toggle(false);
     };
     document.addEventListener("pointerdown", outside);
+    const moved = new AbortController();
+    window.addEventListener("resize", () => this.#place(), { signal: moved.signal });
+    document.addEventListener("scroll", () => this.#place(), { signal: moved.signal, capture: true, passive: true });
     this.#left = [
       client.subscribe(() => this.#changed()),
       client.on("alert", ({ row, here }) => this.#news(row, here)),
@@ -92,6 +96,7 @@ export class WatchbellInbox extends HTMLElement {
       hearPushWorker(client, (alert) => this.#show(alert)),
       () => clearInterval(ages),
       () => document.removeEventListener("pointerdown", outside),
+      () => moved.abort(),
     ];
     this.#changed();
   }
@@ -290,8 +295,13 @@ export class WatchbellInbox extends HTMLElement {
     const rows = (now?.alerts ?? []).filter((row) => row.state !== "dismissed" && row.state !== "snoozed");
     const snoozed = (now?.alerts ?? []).filter((row) => row.state === "snoozed").length;
     for (const child of list.children) if (!rows.some((row) => row.alert.id === (child as HTMLElement).dataset["key"])) this.#seen?.unobserve(child);
-    keyed(list, rows, (row) => row.alert.id, (row) => `${row.alert.version} ${row.state}`, (row) => this.#card(row, false));
-    for (const child of list.children) this.#seen?.observe(child, (child as HTMLElement).dataset["key"] ?? "");
+    // New and seen look alike: what a screen says by itself draws no row anew under the person's hand.
+    keyed(list, rows, (row) => row.alert.id, (row) => `${row.alert.version} ${isUnread(row.state) ? "unread" : row.state}`, (row) => this.#card(row, false));
+    rows.forEach(({ alert, state }, at) => {
+      const child = list.children[at] as HTMLElement;
+      child.dataset["state"] = state;
+      this.#seen?.observe(child, alert.id);
+    });
     list.setAttribute("aria-label", words.title);
     this.#ui.empty.hidden = rows.length > 0;
     setText(this.#ui.empty, now?.loaded ? words.empty : words.loading);
@@ -301,6 +311,11 @@ export class WatchbellInbox extends HTMLElement {
     setText(this.#ui.snoozedText, fill(words.snoozed, { n: snoozed }));
     setText(this.#ui.wake, words.wake);
     this.#drawUndo(words);
+    this.#place();
+  }
+
+  #place(): void {
+    if (this.#isOpen && !this.hasAttribute("inline")) place(this.#ui.bell, this.#ui.panel);
   }
 
   #drawSettings(words: Words): void {
@@ -341,6 +356,7 @@ export class WatchbellInbox extends HTMLElement {
   }
 
   #drawAges(): void {
+    if (document.visibilityState === "hidden") return;
     for (const age of this.shadowRoot?.querySelectorAll("time") ?? []) setText(age, ago(age.dateTime, Date.now(), this.#lang));
   }
 
@@ -420,10 +436,8 @@ function press(host: WatchbellInbox, event: Event): void {
 
 /** Shows or hides the choices that follow a button. */
 function openMenu(button: HTMLElement, isOpen = button.getAttribute("aria-expanded") !== "true"): void {
-  const menu = button.nextElementSibling as HTMLElement;
-  button.setAttribute("aria-expanded", String(isOpen));
-  menu.hidden = !isOpen;
-  (isOpen ? menu.querySelector("button") : button)?.focus();
+  disclose(button, isOpen);
+  (isOpen ? button.nextElementSibling?.querySelector("button") : button)?.focus();
 }
 
 /** Escape closes; up and down walk through the alerts; R reads and Delete dismisses the one in focus. */

@@ -24,7 +24,7 @@ button:hover, a.action:hover { border-color: var(--accent); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .bell { position: relative; display: inline-grid; place-items: center; width: 2.6rem; height: 2.6rem; border-radius: 50%; padding: 0; }
 .bell svg { width: 1.4rem; height: 1.4rem; }
-.badge { position: absolute; top: -.25rem; right: -.35rem; min-width: 1.25rem; padding: 0 .3rem; border-radius: 1rem; background: var(--bad); color: light-dark(#fff, #10141c); font-size: .75rem; line-height: 1.25rem; font-weight: 700; text-align: center; }
+.badge { position: absolute; top: -.25rem; right: 0; min-width: 1.25rem; padding: 0 .3rem; border-radius: 1rem; background: var(--bad); color: light-dark(#fff, #10141c); font-size: .75rem; line-height: 1.25rem; font-weight: 700; text-align: center; }
 .dot { width: .6rem; height: .6rem; border-radius: 50%; background: var(--quiet); flex: none; }
 .bell .dot { position: absolute; right: .1rem; bottom: .1rem; box-shadow: 0 0 0 2px var(--panel); }
 [data-status="live"] .dot { background: var(--good); animation: pulse 2s ease-out infinite; }
@@ -35,7 +35,8 @@ button:hover, a.action:hover { border-color: var(--accent); }
 .status[data-status="connecting"], .status[data-status="reconnecting"] { color: var(--warn); }
 .status[data-status="offline"], .status[data-status="closed"] { color: var(--bad); }
 .panel { display: flex; flex-direction: column; background: var(--panel); color: var(--ink); }
-:host(:not([inline])) .panel { position: absolute; z-index: 1000; top: calc(100% + .5rem); inset-inline-end: 0; width: min(25rem, calc(100vw - 1rem)); max-height: min(36rem, 80vh); padding: .8rem; border: 1px solid var(--line); border-radius: .9rem; box-shadow: 0 8px 30px #0004; }
+:host(:not([inline])) .panel { position: absolute; z-index: 1000; top: calc(100% + .5rem); inset-inline-end: 0; width: min(25rem, calc(100vw - 1rem)); max-height: min(36rem, 80vh, var(--room, 80vh)); padding: .8rem; border: 1px solid var(--line); border-radius: .9rem; box-shadow: 0 8px 30px #0004; }
+:host(:not([inline])) .panel.above { top: auto; bottom: calc(100% + .5rem); }
 :host([inline]) .panel { flex: 1; min-height: 0; }
 :host([inline]) .bell { display: none; }
 header { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .5rem; padding-bottom: .5rem; }
@@ -69,7 +70,7 @@ ul { list-style: none; padding: 0; display: grid; gap: .5rem; align-content: sta
 .toasts .rest { justify-self: end; padding: .1rem .7rem; border-radius: 1rem; font-size: .8rem; color: var(--quiet); border: 1px solid var(--line); }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (max-width: 30rem) {
-  :host(:not([inline])) .panel { position: fixed; inset: auto .5rem .5rem; width: auto; max-height: 80vh; }
+  :host(:not([inline])) .panel, :host(:not([inline])) .panel.above { position: fixed; inset: auto .5rem .5rem; width: auto; min-width: min(20rem, calc(100vw - 1rem)); max-height: 80vh; }
 }
 @keyframes pulse { from { box-shadow: 0 0 0 0 color-mix(in srgb, var(--good) 55%, transparent); } 70%, to { box-shadow: 0 0 0 .5rem transparent; } }
 @keyframes blink { to { opacity: .35; } }

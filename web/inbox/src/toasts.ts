@@ -1,4 +1,7 @@
-/** Toasts: each new alert once, three at a time, gone when it was seen anywhere. Critical ones stay until acted upon. */
+/**
+ * Toasts: each new alert once, three at a time, gone when it was read, dismissed or snoozed anywhere. Critical ones stay
+ * until acted upon, and none goes by itself while the person points at one or has the focus in one.
+ */
 import type { Row } from "@watchbell/client";
 import { el, keyed } from "./dom.ts";
 import { type Words, fill } from "./words.ts";
@@ -10,11 +13,17 @@ export class Toasts {
   readonly element = el("div", { class: "toasts", part: "toasts", role: "region" });
   readonly #shown = new Map<string, { row: Row; until: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isPointedAt = false;
 
   constructor(readonly make: (row: Row) => HTMLElement, readonly words: () => Words) {
-    // Who points at a toast is reading it.
-    this.element.addEventListener("pointerenter", () => clearTimeout(this.#timer));
-    this.element.addEventListener("pointerleave", () => this.draw());
+    for (const [event, isPointedAt] of [["pointerenter", true], ["pointerleave", false]] as const) {
+      this.element.addEventListener(event, () => {
+        this.#isPointedAt = isPointedAt;
+        this.draw();
+      });
+    }
+    // While it is told, the focus is nowhere.
+    this.element.addEventListener("focusout", () => queueMicrotask(() => this.draw()));
   }
 
   show(row: Row): void {
@@ -47,7 +56,8 @@ export class Toasts {
   draw(): void {
     clearTimeout(this.#timer);
     const now = Date.now();
-    for (const [id, { until }] of this.#shown) if (until <= now) this.#shown.delete(id);
+    const isHeld = this.#isPointedAt || this.element.matches(":focus-within");
+    if (!isHeld) for (const [id, { until }] of this.#shown) if (until <= now) this.#shown.delete(id);
     const rows = [...this.#shown.values()].map(({ row }) => row).reverse();
     const rest = rows.length - SHOWN_MAX;
     const items = [...rows.slice(0, SHOWN_MAX), ...(rest > 0 ? [rest] : [])];
@@ -58,6 +68,6 @@ export class Toasts {
       (item) => (typeof item === "number" ? el("div", { class: "rest" }, fill(this.words().more, { n: item })) : this.make(item)),
     );
     const next = Math.min(...[...this.#shown.values()].map(({ until }) => until));
-    if (Number.isFinite(next)) this.#timer = setTimeout(() => this.draw(), next - now);
+    if (!isHeld && Number.isFinite(next)) this.#timer = setTimeout(() => this.draw(), next - now);
   }
 }

@@ -55,11 +55,20 @@ export function fill(text: string, values: Record<string, string | number>): str
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
+const formats = new Map<string, Intl.RelativeTimeFormat>();
+
+/** Made once a language: making one costs more than a hundred uses. */
+function formatOf(lang: string): Intl.RelativeTimeFormat {
+  const format = formats.get(lang) ?? new Intl.RelativeTimeFormat(lang, { numeric: "auto", style: "short" });
+  formats.set(lang, format);
+  return format;
+}
+
 /** "5 min. ago", in the language. */
 export function ago(at: string, now: number, lang: string): string {
   const seconds = Math.round((Date.parse(at) - now) / 1_000);
   const units: [Intl.RelativeTimeFormatUnit, number][] = [["day", 86_400], ["hour", 3_600], ["minute", 60]];
   const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
-  const format = new Intl.RelativeTimeFormat(lang, { numeric: "auto", style: "short" });
+  const format = formatOf(lang);
   return unit === "second" && Math.abs(seconds) < 10 ? format.format(0, "second") : format.format(Math.round(seconds / size), unit);
 }
