@@ -15,7 +15,10 @@ async fn a_push_is_taken_away_while_its_alert_is_snoozed_and_comes_again_after_i
     world.pass(secs(1)).await?;
     world.snooze("ana", "a", HOUR).await?;
     world.pass(secs(10)).await?;
-    assert_eq!(world.told(), [(What::Apns, 0), (What::Fcm, 0), (What::Withdrawal, 1)], "hers alone");
+    // Both pushes are due at once, so either may go out first.
+    let told = world.told();
+    assert!([What::Apns, What::Fcm].iter().all(|push| told[..2].contains(&(*push, 0))), "{told:?}");
+    assert_eq!(told[2..], [(What::Withdrawal, 1)], "hers alone");
     assert!(world.says("ana", "a", "escalation ended: snoozed").await?);
 
     world.say("ben", "a", ReceiptState::Read).await?;
