@@ -62,7 +62,7 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
     for (why, existing, (severity, status), expected) in [
         ("first sight", None, (Warning, Firing), Some((New, 1, Begin))),
         ("over before anybody was told", None, (Warning, Resolved), Some((New, 1, Keep))),
-        // The end.
+        // A version that says it is over, or in somebody's hands, ends the escalation.
         (
             "resolved ends it",
             then(unsent, unseen(Warning)),
@@ -81,7 +81,7 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             (Warning, Suppressed),
             Some((New, 0, Stop(StopReason::Suppressed))),
         ),
-        // Again.
+        // What was over fires again: nothing that was told before counts.
         (
             "fires again: new again, whatever was told of the last time",
             then(sent(Critical), with(Resolved, row(Read, Critical, Some(Critical)))),
@@ -94,7 +94,7 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             (Warning, Firing),
             Some((New, 0, Begin)),
         ),
-        // Valid again.
+        // A version is valid after one that had expired.
         (
             "it had expired when it came, and nobody looked",
             then(expired(unsent), row(Read, Warning, None)),
@@ -168,7 +168,7 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             (Warning, Resolved),
             Some((Read, 0, Stop(StopReason::Resolved))),
         ),
-        // The same.
+        // It is as bad as before.
         ("a new wording, waiting", then(unsent, unseen(Warning)), (Warning, Firing), Some((New, 0, Keep))),
         (
             "a new wording, sent",
@@ -194,7 +194,7 @@ fn an_incoming_alert_changes_a_row_by_this_table() {
             (Warning, Firing),
             Some((New, 0, Keep)),
         ),
-        // Worse.
+        // It is worse than before.
         (
             "worse, waiting or held",
             then(other(unsent), unseen(Warning)),

@@ -1,4 +1,4 @@
-//! `[dispatch]`: taking alerts in.
+//! The section `[dispatch]`: how many alerts one commit records, and when those that named no end expire.
 
 use std::time::Duration;
 

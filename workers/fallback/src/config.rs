@@ -1,4 +1,4 @@
-//! `[fallback]`: escalation.
+//! The section `[fallback]`: how many timers and calls are in hand at once, and for how long.
 
 use std::time::Duration;
 

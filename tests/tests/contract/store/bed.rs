@@ -54,10 +54,11 @@ impl Bed {
         Ok(bed)
     }
 
-    /// Runs a statement of the test's own, behind the store's back.
+    /// Runs statements of the test's own, behind the store's back.
     pub async fn execute(&self, sql: impl Into<String>) -> anyhow::Result<()> {
         let mut connection = self.connection().await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(&mut connection).await?;
+        let sql = format!("{OWN_STATEMENT} {}", sql.into());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }
 
@@ -86,6 +87,9 @@ pub fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_900_000_000 + secs).unwrap()
 }
 
+/// How statements begin that are a test's own, so that the test of the store's plans does not take them for the store's: to
+/// explain two of them in one text would run the second.
+const OWN_STATEMENT: &str = "/* of a test */";
 pub const LEASE: Duration = Duration::from_secs(30);
 
 pub fn tenant(name: &str) -> Tenant {
