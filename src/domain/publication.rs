@@ -175,8 +175,8 @@ pub enum Meets {
     Same,
     /// It was overtaken: a later version is recorded, and that is what its people are shown. What this one says is known.
     Later,
-    /// A later version is recorded, and nobody knows what this one said. It may be another alert's text under the same id,
-    /// so nobody is shown the recorded one because of it.
+    /// This version or a later one is recorded, and nobody knows what this one said. It may be another alert's text under the
+    /// same id, so nobody is shown the recorded one because of it.
     Stale,
     /// Its version says something else: nobody is shown either text because of it.
     Conflict,
@@ -207,8 +207,8 @@ pub fn meets(known: Option<&Known>, version: u32, published: &Publication) -> Me
     match known.said.0.get(&version) {
         Some(said) if !said.is_said_by(&published.fingerprint, published.is_dated) => Meets::Conflict,
         Some(_) if version < known.version => Meets::Later,
-        None if version < known.version => Meets::Stale,
-        Some(_) | None => Meets::Same,
+        Some(_) => Meets::Same,
+        None => Meets::Stale,
     }
 }
 

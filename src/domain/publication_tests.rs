@@ -57,7 +57,7 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
     assert_eq!(meets(Some(&nobodys), 4, &of("k1", true)), Meets::NotItsOwn, "nobody's is not its own");
     assert_eq!(meets(None, 7, &of("k2", true)), Meets::Nothing, "what is not there can be made");
     let unsaid = Known { said: Said::default(), ..known() };
-    assert_eq!(meets(Some(&unsaid), 3, &published("x")), Meets::Same, "nobody knows what it said");
+    assert_eq!(meets(Some(&unsaid), 3, &published("x")), Meets::Stale, "nobody knows what it said");
     let twice = Publication { is_redelivered: true, ..published("one") };
     assert_eq!(meets(Some(&known()), 1, &twice), Meets::Stale, "delivered twice, it is not known either");
 }

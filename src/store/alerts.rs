@@ -16,7 +16,7 @@ use super::{
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserId,
     inbox::Stand,
-    publication::{Known, Meets, Said, meets},
+    publication::{Fingerprint, Known, Meets, Said, meets},
 };
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
@@ -78,10 +78,14 @@ impl Held {
     }
 }
 
+/// Keeps what this version says. Also of one that nobody published, such as a suppressed alert that fires again: else whoever
+/// publishes under its number would not be told from it.
 fn say(known: &mut Known, new: &NewAlert) {
-    if let Some(publication) = &new.publication {
-        known.said.add(new.alert.version, publication.fingerprint.clone());
-    }
+    let fingerprint = match &new.publication {
+        Some(publication) => publication.fingerprint.clone(),
+        None => Fingerprint::of(&new.content, new.alert.policy.as_deref()),
+    };
+    known.said.add(new.alert.version, fingerprint);
 }
 
 /// By which rules people are chased for what an alert says: those of the version that says it, whichever version names

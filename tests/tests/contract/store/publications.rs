@@ -14,6 +14,7 @@ on_both_engines!(
     what_is_in_one_batch_meets_as_in_several,
     what_was_recorded_before_fingerprints_is_compared_by_its_content,
     a_version_that_comes_too_late_is_told_once_in_the_timeline,
+    a_version_that_the_store_was_not_sent_is_known_too,
     an_older_version_that_nobody_knows_reaches_nobody,
     what_only_a_key_of_its_own_made_is_changed_by_it_alone,
 );
@@ -137,6 +138,18 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
     let known = store.known_alerts(&tenant("acme"), &[alert_id("otp"), alert_id("other")]).await?;
     assert_eq!(known.len(), 1);
     assert_eq!(store.record_batch(&[otp(1, "eve's code", &["eve"])], at(5)).await?.met, [Meets::Conflict]);
+    Ok(())
+}
+
+/// What fires again by itself is a version that nobody published; another text under its number is a contradiction all the same.
+async fn a_version_that_the_store_was_not_sent_is_known_too(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+    store.record(&[otp(1, "ana's code", &["ana"])], at(0)).await?;
+    let returned = NewAlert { publication: None, returns: true, ..otp(2, "ana's code", &["ana"]) };
+    store.record(&[returned], at(1)).await?;
+    let met = store.record_batch(&[otp(2, "eve's text", &["eve"])], at(2)).await?.met;
+    assert_eq!(met, [Meets::Conflict]);
+    assert_eq!(shown(store, "eve").await?, Vec::<String>::new(), "nobody is shown another's text");
+    assert_eq!(store.record_batch(&[otp(2, "ana's code", &["ben"])], at(3)).await?.met, [Meets::Same]);
     Ok(())
 }
 
