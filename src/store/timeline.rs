@@ -299,6 +299,11 @@ impl Store {
             // What came before this person was among its recipients did not come to them.
             let recorded_at = time(&row, "recorded_at_ms")?;
             entries.extend(versions.iter().filter(|entry| entry.at >= recorded_at).cloned());
+            // Read before what happened to it: whoever is told that it ended also reads the entry that says why.
+            let escalation =
+                ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                    .fetch_optional(&store.read)
+                    .await?;
             let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                 .fetch_all(&store.read)
                 .await?;
@@ -311,10 +316,6 @@ impl Store {
             for note in &notes {
                 entries.push(TimelineEntry { at: time(note, "at_ms")?, what: text(note, "what")? });
             }
-            let escalation =
-                ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
-                    .fetch_optional(&store.read)
-                    .await?;
             let (stopped, due_at, held) = match &escalation {
                 Some(row) => (
                     maybe_text(row, "stopped")?,
