@@ -4,11 +4,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, migrate::Migrator};
 use watchbell::domain::{
-    Alert, AlertId, Audience, InboxState, Receipt, ReceiptState, Secret, Seq, Severity, Status, Tenant,
-    Timestamp, UserId, UserKey,
+    Alert, AlertId, AttemptId, AttemptKind, Audience, Channel, DeviceId, InboxState, Receipt, ReceiptState,
+    Secret, Seq, Severity, Status, Tenant, Timestamp, UserId, UserKey,
     publication::{Maker, Publication},
 };
-use watchbell::store::{Ask, Claim, Decision, Head, Holder, NewAlert, Store, StoreConfig, Walk};
+use watchbell::store::{
+    Act, Ask, Claim, Decision, Head, Holder, NewAlert, NewAttempt, Store, StoreConfig, Walk,
+};
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::services;
 
@@ -90,6 +92,7 @@ pub fn at(secs: i64) -> Timestamp {
 /// How statements begin that are a test's own, so that the test of the store's plans does not take them for the store's: to
 /// explain two of them in one text would run the second.
 const OWN_STATEMENT: &str = "/* of a test */";
+
 pub const LEASE: Duration = Duration::from_secs(30);
 
 pub fn tenant(name: &str) -> Tenant {
@@ -231,4 +234,16 @@ pub fn ask<'a>(
     decide: &'a (dyn Fn(&Walk) -> Decision + Send + Sync),
 ) -> Ask<'a> {
     Ask { key: &claim.key, holder: Holder::Claim(claim.number), answers: &[], now, decide }
+}
+
+/// A push to `phone` begins, by a decision on the first step, which was due at `due`.
+pub fn push(number: u128, due: i64) -> Decision {
+    let attempt = NewAttempt {
+        id: AttemptId::from_u128(number),
+        kind: AttemptKind::Alert,
+        channel: Channel::Push,
+        device: Some(DeviceId::parse("phone").unwrap()),
+        tries: 1,
+    };
+    Decision::new(0, at(due), Act::Attempt(vec![attempt]))
 }

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, Status, StopReason,
-    Timestamp,
+    AlertId, AttemptId, AttemptState, Channel, ReceiptState, Status, StopReason, Timestamp,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, NewAttempt, Stepped, Store,
-    Told, Walk,
+    Act, Answer, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, Stepped, Store, Told, Walk,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt, tenant, then, user};
+use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(
@@ -38,17 +36,6 @@ fn hold(until: i64, following: Option<u64>) -> Decision {
     let following = following.map(Duration::from_secs);
     let hold = Hold { held: Held::Summary(Channel::Push), until: at(until), following, mandatory: false };
     Decision::new(0, at(30), Act::Hold(hold))
-}
-
-fn push(number: u128) -> Decision {
-    let attempt = NewAttempt {
-        id: AttemptId::from_u128(number),
-        kind: AttemptKind::Alert,
-        channel: Channel::Push,
-        device: Some(DeviceId::parse("phone").unwrap()),
-        tries: 1,
-    };
-    Decision::new(0, at(30), Act::Attempt(vec![attempt]))
 }
 
 fn told(reached: bool, rest: i64) -> Decision {
@@ -115,7 +102,7 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
     assert_eq!(store.next_due().await?, Some(at(150)), "nothing before the summary");
     let claim = the_one_due(store, 150).await?;
     assert_eq!(claim.key.alert, summary());
-    let called = step(store, &claim, 150, &push(1)).await?;
+    let called = step(store, &claim, 150, &push(1, 30)).await?;
     let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
     let bundle = walk.bundle.as_ref().unwrap();
     let shown: Vec<&str> = bundle.shown.iter().map(|(id, _)| id.as_str()).collect();
@@ -137,7 +124,7 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
 async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     held(store, &["a"], Some(300)).await?;
     let claim = the_one_due(store, 150).await?;
-    let called = step(store, &claim, 150, &push(1)).await?;
+    let called = step(store, &claim, 150, &push(1, 30)).await?;
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
     let told = async || anyhow::Ok(store.counts(&tenant("acme"), &alert_id("a")).await?.in_summary);
     assert_eq!(told().await?, [(Channel::Push, 1)]);
@@ -155,7 +142,7 @@ async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow
 async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     held(store, &["a", "b"], Some(300)).await?;
     let claim = the_one_due(store, 150).await?;
-    let called = step(store, &claim, 150, &push(1)).await?;
+    let called = step(store, &claim, 150, &push(1, 30)).await?;
     answer(store, &called, &claim.key, 151, &told(false, 9000)).await?;
     let next = store.claim_due(at(151), LEASE, 100).await?;
     assert_eq!(next.len(), 2);
@@ -167,7 +154,7 @@ async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyh
 async fn what_comes_while_a_summary_is_sent_is_for_the_next(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     held(store, &["a"], None).await?;
     let claim = the_one_due(store, 150).await?;
-    let called = step(store, &claim, 150, &push(1)).await?;
+    let called = step(store, &claim, 150, &push(1, 30)).await?;
     // While the provider is asked, another is held.
     store.record(&[firing("late", &["ana"])], at(140)).await?;
     let late = the_one_due(store, 150).await?;
@@ -205,7 +192,7 @@ async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(Bed { store, .. }:
 async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     held(store, &["a", "b"], Some(3000)).await?;
     let claim = the_one_due(store, 150).await?;
-    let called = step(store, &claim, 150, &push(1)).await?;
+    let called = step(store, &claim, 150, &push(1, 30)).await?;
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
     assert_eq!(store.claim_due(at(200), LEASE, 100).await?, []);
 

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, Severity, Status, StopReason,
-    Timestamp, restraint::Held,
+    AttemptId, AttemptState, Channel, ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, Hold, Holder, NewAlert, NewAttempt, Stepped, Store, Told, Walk,
+    Act, Answer, Ask, Claim, Decision, Hold, Holder, NewAlert, Stepped, Store, Told, Walk,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user, users};
+use super::bed::{
+    Bed, LEASE, acme, alert_id, ask, at, but, firing, push, receipt, tenant, then, user, users,
+};
 use super::timers::look;
 
 on_both_engines!(
@@ -71,17 +72,6 @@ async fn claim(store: &Store, now: i64) -> anyhow::Result<Claim> {
         .ok_or_else(|| anyhow::anyhow!("nothing is due at {now}"))
 }
 
-fn push(number: u128) -> Decision {
-    let attempt = NewAttempt {
-        id: AttemptId::from_u128(number),
-        kind: AttemptKind::Alert,
-        channel: Channel::Push,
-        device: Some(DeviceId::parse("phone").unwrap()),
-        tries: 1,
-    };
-    Decision::new(0, at(0), Act::Attempt(vec![attempt]))
-}
-
 fn answered(number: u128, state: AttemptState) -> Answer {
     let maybe_shown = state == AttemptState::Accepted;
     let id = AttemptId::from_u128(number);
@@ -112,7 +102,7 @@ async fn answer(
 /// Pushes what is due, which a provider takes; its next step is due after five minutes.
 async fn push_it(store: &Store, number: u128, now: i64) -> anyhow::Result<()> {
     let claim = claim(store, now).await?;
-    let called = step(store, &claim, now, &push(number)).await?;
+    let called = step(store, &claim, now, &push(number, 0)).await?;
     let next = Decision::new(1, at(now + 300), Act::Rest(at(now + 300)));
     let sent = answered(number, AttemptState::Accepted);
     answer(store, (&claim, &called), sent, now, &next).await?;
@@ -144,7 +134,7 @@ async fn what_becomes_worse_is_chased_anew_wherever_it_stood(bed: &Bed) -> anyho
                     "bundled" => hold(Held::Summary(Channel::Push)),
                     "exhausted" => Decision::new(2, at(30), Act::End(StopReason::Exhausted)),
                     "expired" => Decision::new(0, at(30), Act::End(StopReason::Expired)),
-                    _ => push(1),
+                    _ => push(1, 0),
                 };
                 step(store, &claim(store, 30).await?, 30, &decision).await?;
             }
@@ -238,7 +228,7 @@ async fn what_fires_again_is_told_anew_whatever_was_told_before(
 async fn what_reached_nobody_was_not_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     record(store, 1, Severity::Critical, 0).await?;
     let claimed = claim(store, 5).await?;
-    let called = step(store, &claimed, 5, &push(1)).await?;
+    let called = step(store, &claimed, 5, &push(1, 0)).await?;
     record(store, 2, Severity::Warning, 6).await?;
     assert_eq!(due(store).await?, Some(5), "on its way: it goes on as it was");
     let over = Decision::new(2, at(7), Act::End(StopReason::Exhausted));
@@ -264,7 +254,7 @@ async fn an_old_rounds_sender_changes_nothing_of_the_new_round(
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Warning, 0).await?;
     let old = claim(store, 30).await?;
-    let called = step(store, &old, 30, &push(1)).await?;
+    let called = step(store, &old, 30, &push(1, 0)).await?;
     record(store, 2, Severity::Critical, 31).await?;
     let ends = Decision::new(2, at(32), Act::End(StopReason::Exhausted));
     let late = answer(store, (&old, &called), answered(1, AttemptState::Accepted), 32, &ends).await?;
@@ -294,7 +284,7 @@ async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(bed: &
         let hold = Hold { held: Held::Summary(Channel::Push), until: at(150), following, mandatory: true };
         step(store, &claim(store, 5).await?, 5, &Decision::new(0, at(5), Act::Hold(hold))).await?;
         let summary = store.claim_due(at(150), LEASE, 10).await?.remove(0);
-        let called = step(store, &summary, 150, &push(1)).await?;
+        let called = step(store, &summary, 150, &push(1, 0)).await?;
         record(store, 2, Severity::Warning, 151).await?;
         record(store, 3, Severity::Critical, 152).await?;
         assert_eq!(due(store).await?, Some(210), "on its way, and it says critical");

@@ -1,57 +1,22 @@
 //! Two texts under one name: the second is parked with its reason, and its people are shown neither.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
-    broker::{
-        Address, Broker, Browser, Consumer, LiveSource, Message, PublishError, SharedBroker, WorkQueue,
-    },
+    broker::{Address, Message, WorkQueue},
     wire::{published, refused},
 };
 
 use super::bed::{Bed, DEADLINE, alert};
 
-/// Remembers what is parked.
-struct Parking {
-    inner: SharedBroker,
-    parked: Mutex<Vec<Message>>,
-}
-
-#[async_trait]
-impl Broker for Parking {
-    async fn publish(&self, to: Address, message: Message, deadline: Duration) -> Result<(), PublishError> {
-        if to == Address::Rejected {
-            self.parked.lock().unwrap().push(message);
-            return Ok(());
-        }
-        self.inner.publish(to, message, deadline).await
+/// Why what lies in `watchbell.rejected` was refused.
+async fn reasons(bed: &Bed) -> Vec<String> {
+    let mut parked = bed.dispatch.broker.browse(WorkQueue::Rejected).await.unwrap();
+    let mut reasons = Vec::new();
+    while let Some(delivery) = parked.take().await.unwrap() {
+        reasons.push(delivery.message.headers[refused::REASON].clone());
     }
-
-    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
-        self.inner.consume(queue, prefetch).await
-    }
-
-    async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
-        self.inner.browse(queue).await
-    }
-
-    async fn live(&self) -> Box<dyn LiveSource> {
-        self.inner.live().await
-    }
-
-    async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError> {
-        self.inner.depth(queue).await
-    }
-
-    fn is_ready(&self) -> bool {
-        self.inner.is_ready()
-    }
+    reasons
 }
 
 fn with(mut alert: Value, field: &str, value: impl Into<Value>) -> Value {
@@ -95,14 +60,12 @@ async fn another_text_under_the_same_name_is_parked_and_reaches_nobody() {
         // In one commit, and long after each other.
         for together in [true, false] {
             let why = format!("{why}, together: {together}");
-            let mut bed = Bed::new(&format!("conflicts-{}", why.replace([' ', ',', ':'], "-"))).await;
-            let parking = Arc::new(Parking { inner: bed.dispatch.broker.clone(), parked: Mutex::default() });
-            bed.dispatch.broker = parking.clone();
+            let bed = Bed::new(&format!("conflicts-{}", why.replace([' ', ',', ':'], "-"))).await;
             bed.group("ops", crate::audience::PAGE_ROWS_MAX + 1).await;
             let publish = |alert: &Value, headers: &[&str]| {
                 let mut message = Message::json("m".into(), alert.to_string());
                 message.headers.extend(headers.iter().map(|name| ((*name).to_owned(), "k2".to_owned())));
-                let broker = parking.inner.clone();
+                let broker = bed.dispatch.broker.clone();
                 tokio::spawn(async move { broker.publish(Address::Alerts, message, DEADLINE).await })
             };
             let stop = CancellationToken::new();
@@ -121,13 +84,7 @@ async fn another_text_under_the_same_name_is_parked_and_reaches_nobody() {
                 publish(second, headers).await.unwrap().unwrap();
                 running
             };
-            let parked: Vec<String> = parking
-                .parked
-                .lock()
-                .unwrap()
-                .iter()
-                .map(|one| one.headers[refused::REASON].clone())
-                .collect();
+            let parked = reasons(&bed).await;
             match reason {
                 Some(reason) => {
                     assert_eq!(parked.len(), 1, "{why}: {parked:?}");
