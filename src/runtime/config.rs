@@ -55,7 +55,7 @@ pub struct Config {
     pub http: HttpConfig,
     /// The database.
     pub store: StoreSection,
-    /// RabbitMQ.
+    /// How RabbitMQ is reached.
     pub broker: BrokerSection,
     /// Whose tokens are believed.
     pub auth: AuthConfig,

@@ -14,9 +14,9 @@ pub const RETURNS_MAX: usize = 100;
 /// A suppressed alert whose time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueReturn {
-    /// Whose.
+    /// The tenant whose alert it is.
     pub tenant: Tenant,
-    /// Which.
+    /// The id of the alert.
     pub alert: AlertId,
     /// What it says until then.
     pub latest: LatestAlert,

@@ -5,6 +5,9 @@
 //! its own, and must have the field's: a number where a text belongs is refused, because turning it into a text would
 //! be a guess (`0x10`, `1e3` and `007` have no one way to be written).
 //!
+//! Written by hand beside the `config` crate, which merges the sources: its own reader either takes every text of the
+//! environment for a text, also where a number belongs, or guesses (`try_parsing`), and a secret of digits became a float.
+//!
 //! No message repeats a value: it may be a secret in the wrong place.
 
 use std::{fmt::Display, str::FromStr};

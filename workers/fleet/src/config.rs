@@ -22,19 +22,19 @@ pub(crate) struct FleetConfig {
     /// What several workers share.
     #[serde(flatten)]
     pub(crate) shared: Config,
-    /// HTTP for producers.
+    /// The `ingest` worker, which takes alerts from producers over HTTP.
     pub(crate) ingest: IngestConfig,
     /// Other products' alerts, read by expressions.
     pub(crate) hook: Vec<HookConfig>,
     /// Whom the alerts of hooks are for, by their labels. The first that matches decides.
     pub(crate) route: Vec<RouteConfig>,
-    /// Taking alerts in.
+    /// The `dispatch` worker, which records alerts in inboxes.
     pub(crate) dispatch: DispatchConfig,
-    /// Sessions.
+    /// The `socket` worker, which holds the sessions of users.
     pub(crate) socket: SocketConfig,
     /// Streams under a team's existing addresses.
     pub(crate) mount: Vec<MountConfig>,
-    /// Escalation.
+    /// The `fallback` worker, which tells by push and email what nobody looked at.
     pub(crate) fallback: FallbackConfig,
     /// The stand-in for all providers.
     pub(crate) simulator: SimulatorSection,
