@@ -133,7 +133,7 @@ pub struct Policies {
 
 /// The policy of alerts for which nothing else was said.
 const DEFAULT: &str = "default";
-/// The policy of critical alerts, unless something else was said.
+/// The policy that critical alerts have by default.
 const CRITICAL: &str = "critical";
 
 impl Policies {

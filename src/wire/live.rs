@@ -33,7 +33,7 @@ pub enum LiveV1<'a> {
 /// An alert for some users of one partition.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LiveAlert<'a> {
-    /// Whose wall it is behind.
+    /// The tenant that it belongs to.
     pub tenant: String,
     /// Who gets it, each with their own numbers.
     pub to: Vec<LiveRecipient>,
@@ -61,7 +61,7 @@ pub struct LiveRecipient {
 /// A receipt that changed one user's inbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveReceipt {
-    /// Whose wall.
+    /// The tenant.
     pub tenant: String,
     /// Who said it.
     pub user: String,
@@ -87,7 +87,7 @@ pub struct LiveReceipt {
 /// what clients are given, so that a pod need not look inside.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LiveTopicEvent<'a> {
-    /// Whose wall it is behind.
+    /// The tenant that it belongs to.
     pub tenant: String,
     /// The topic.
     pub topic: String,
@@ -111,7 +111,7 @@ pub struct LiveTopicEvent<'a> {
 /// The end of one user's sessions, on the user's partition. A pod that misses it finds the same in the user's head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveRevoke {
-    /// Whose wall.
+    /// The tenant.
     pub tenant: String,
     /// Whose sessions.
     pub user: String,
@@ -123,7 +123,7 @@ pub struct LiveRevoke {
 /// changes of one moment in the wrong order, has it right with its next `hello`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LivePreferences<'a> {
-    /// Whose wall.
+    /// The tenant.
     pub tenant: String,
     /// Whose.
     pub user: String,

@@ -111,6 +111,7 @@ export function closeClass(code: number): CloseClass {
 
 export const isUnread = (state: InboxState): boolean => state === "new" || state === "seen";
 
+/** The states in the order in which a person reaches them: a receipt moves a row forward only. A text, for its size: no word is part of another. */
 const ORDER = "new seen snoozed read dismissed";
 
 /** The state after a receipt: the server's table (src/domain/inbox.rs), so that what is shown at once is what comes. */

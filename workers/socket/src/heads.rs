@@ -24,12 +24,12 @@ const QUESTIONS_MAX: usize = 2;
 type Asked = (UserKey, oneshot::Sender<Answer>);
 type Answer = (Head, Option<String>);
 
-/// Asks.
+/// Where sessions ask for the head of an inbox, on the way to the loop that asks the store for many at once.
 pub(crate) struct Heads {
     queue: mpsc::Sender<Asked>,
 }
 
-/// What is asked.
+/// The questions, for that loop.
 pub(crate) type HeadsQueue = mpsc::Receiver<Asked>;
 
 /// The store does not answer, or too many ask.

@@ -33,7 +33,7 @@ use crate::{
 /// Together less than all of it: when a pod looks again, what it did is done and told.
 const ASKED_IN: f64 = 0.5;
 const CLOSED_IN: f64 = 0.3;
-/// Rounds that are left out after moving did not help, at the most: half an hour at the interval unless said.
+/// Rounds that are left out after moving did not help, at the most: half an hour at the default interval.
 const ROUNDS_LEFT_OUT_MAX: u32 = 63;
 /// How often between two comparisons a pod tells what it holds, at least.
 const LOADS_PER_ROUND: u32 = 5;
