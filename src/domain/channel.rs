@@ -18,6 +18,7 @@ use super::{
     alert::UnknownWord,
     email::email_address,
     restraint::{ChannelBounds, HOUR},
+    web_address::web_address,
 };
 
 /// What is particular to one channel.
@@ -163,6 +164,32 @@ channels! {
             held: "it is told in one mail with others",
         },
     };
+    /// A program of theirs, or of their tenant.
+    Webhook = Facts {
+        word: "webhook",
+        addressing: Addressing::Address(AddressForm {
+            parse: |text| web_address(text).map_err(|why| why.to_string()),
+        }),
+        bounds: ChannelBounds {
+            window: Duration::ZERO,
+            alone_max: 0,
+            mandatory_alone_max: 0,
+            per_hour_max: 3_600,
+            age_max: Duration::from_secs(72 * 60 * 60),
+        },
+        retried_for: Duration::from_secs(24 * 60 * 60),
+        rings: false,
+        removal: Removal::ByMessage,
+        told_word: "posted",
+        held_word: "webhook_summary",
+        phrases: Phrases {
+            one: "a webhook",
+            summary: "summary webhook",
+            nobody: "neither the user nor their tenant has an address that takes webhooks",
+            setup: "[webhook]",
+            held: "the address got enough webhooks; it is told in one with others",
+        },
+    };
 }
 
 impl Channel {
@@ -263,7 +290,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
         }
         let error = "pigeon".parse::<Channel>().map_err(|error| error.to_string());
-        assert_eq!(error, Err("must be one of push, email".to_owned()));
+        assert_eq!(error, Err("must be one of push, email, webhook".to_owned()));
     }
 
     /// What is stored and written by others, and must not change.
@@ -275,6 +302,7 @@ mod tests {
         };
         assert_eq!(words(Channel::Push), ("push", "pushed", "bundle"));
         assert_eq!(words(Channel::Email), ("email", "mailed", "digest"));
+        assert_eq!(words(Channel::Webhook), ("webhook", "posted", "webhook_summary"));
     }
 
     #[test]

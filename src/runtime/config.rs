@@ -24,7 +24,9 @@ pub use self::{
 // For `with` in the sections beside this file.
 pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::escalation_config::RestraintSection;
-pub use super::provider_config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection};
+pub use super::provider_config::{
+    ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection, WebhookSection,
+};
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
@@ -67,6 +69,8 @@ pub struct Config {
     pub webpush: Option<WebPushSection>,
     /// The mail relay.
     pub email: Option<EmailSection>,
+    /// Programs.
+    pub webhook: Option<WebhookSection>,
     /// Logs.
     pub log: LogConfig,
     /// How much one person gets at once.
@@ -298,6 +302,7 @@ impl Config {
             fcm: sources.take("fcm")?,
             webpush: sources.take("webpush")?,
             email: sources.take("email")?,
+            webhook: sources.take("webhook")?,
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
             policies: sources.take("policies")?,
@@ -324,6 +329,7 @@ impl Config {
         for (section, checked) in [
             ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
             ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
+            ("webhook", self.webhook.as_ref().map_or(Ok(()), WebhookSection::check)),
         ] {
             checked.with_context(|| section.to_owned())?;
         }

@@ -1,12 +1,15 @@
 //! The configuration of providers: who sends, as whom, and where to.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::config::{maybe_secret, secret};
-use crate::domain::{Secret, email::email_address};
+use crate::{
+    domain::{Secret, Tenant, email::email_address, web_address::web_address},
+    wire::standard_webhooks::SigningSecret,
+};
 
 /// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,6 +116,40 @@ pub struct EmailSection {
     pub trust_root_file: Option<PathBuf>,
 }
 
+/// `[webhook]`: addresses that alerts are posted to, signed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSection {
+    /// What messages are signed with, by the scheme of Standard Webhooks: `whsec_…`.
+    #[serde(with = "secret")]
+    pub secret: Secret,
+    /// The address of whoever has none of their own, in every tenant that has none either.
+    #[serde(default, with = "maybe_secret")]
+    pub url: Option<Secret>,
+    /// Tenants with an address or a secret of their own, by name.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, WebhookTenantSection>,
+    /// Whether addresses may be plain http and lead into private networks. Whoever may give a user an address can then make
+    /// fallback call any address that it reaches.
+    #[serde(default)]
+    pub private_endpoints: bool,
+    /// A PEM file of further trust roots.
+    #[serde(default)]
+    pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[webhook.tenants.NAME]`: what is different for one tenant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookTenantSection {
+    /// The address of its users who have none of their own.
+    #[serde(with = "maybe_secret")]
+    pub url: Option<Secret>,
+    /// What messages about its users are signed with.
+    #[serde(with = "maybe_secret")]
+    pub secret: Option<Secret>,
+}
+
 fn four() -> usize {
     4
 }
@@ -140,4 +177,36 @@ impl EmailSection {
         }
         Ok(())
     }
+}
+
+impl WebhookSection {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        check_signed(Some(&self.secret), self.url.as_ref(), self.private_endpoints)?;
+        for (name, own) in &self.tenants {
+            let checked = Tenant::parse(name).map_err(anyhow::Error::from);
+            let checked = checked
+                .and_then(|_| check_signed(own.secret.as_ref(), own.url.as_ref(), self.private_endpoints));
+            checked.with_context(|| format!("tenants.{name}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an address can be called, and what is posted there be signed.
+fn check_signed(
+    secret: Option<&Secret>,
+    url: Option<&Secret>,
+    private_endpoints: bool,
+) -> anyhow::Result<()> {
+    if let Some(secret) = secret {
+        SigningSecret::parse(secret).map_err(|why| anyhow!("secret {why}"))?;
+    }
+    if let Some(url) = url {
+        web_address(url.expose()).map_err(|why| anyhow!("url {why}"))?;
+        ensure!(
+            private_endpoints || url.expose().starts_with("https://"),
+            "url must begin with https://; http:// needs private_endpoints"
+        );
+    }
+    Ok(())
 }

@@ -408,12 +408,18 @@ pub struct ShownAlert {
     pub url: Option<String>,
     /// How bad, as a word.
     pub severity: String,
+    /// Whether it still goes on, as a word.
+    #[serde(default)]
+    pub status: String,
     /// The kind of alert.
     pub category: Option<String>,
     /// What pushes replace each other by; the id when absent.
     pub collapse_key: Option<String>,
     /// When it happened, RFC 3339.
     pub occurred_at: String,
+    /// The producer's own fields.
+    #[serde(default)]
+    pub data: Map<String, Value>,
 }
 
 /// The alert as a message to `watchbell.alerts`, the form every producer publishes.

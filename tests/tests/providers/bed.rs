@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use watchbell::domain::{Secret, Severity};
+use watchbell::domain::{Secret, Severity, Status};
 use watchbell_fallback::channel::{
     AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
     PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, VapidKey, WebPushConfig,
@@ -159,6 +159,8 @@ pub fn alert(id: &str) -> AlertContent {
         body: Some("2 % left".into()),
         url: None,
         severity: Severity::Critical,
+        status: Status::Firing,
+        data: serde_json::Map::new(),
         category: Some("disk".into()),
         collapse_key: id.into(),
         expires_at: now() + SignedDuration::from_hours(1),

@@ -8,4 +8,5 @@ mod apns;
 mod bed;
 mod email;
 mod fcm;
+mod webhook;
 mod webpush;

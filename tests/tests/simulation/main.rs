@@ -10,6 +10,7 @@
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `snoozes.rs` | what a person put off, and what it is when that is over |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
+//! | `by_message.rs` | channels whose messages are replaced and taken away by their ids: quiet hours, restraint, what became of an alert |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
 #![allow(clippy::unwrap_used)]
@@ -17,6 +18,7 @@
 #[path = "../providers/bed.rs"]
 #[allow(dead_code, reason = "the tests of providers use the rest")]
 mod bed;
+mod by_message;
 mod days;
 mod gates;
 mod races;

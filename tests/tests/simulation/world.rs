@@ -137,11 +137,15 @@ impl World {
         Ok(())
     }
 
+    /// One more channel, or another sender for one, from now on.
+    pub fn send_by(&mut self, sender: Arc<dyn ChannelSender>) {
+        self.fallback.channels = Arc::new(Channels::clone(&self.fallback.channels).with(sender));
+    }
+
     /// Pushes by these services from now on.
     pub fn push_by<const N: usize>(&mut self, services: [(PushService, Arc<dyn PushSender>); N]) {
         let push = PushChannel::new(HashMap::from(services));
-        let channels = Channels::clone(&self.fallback.channels).with(Arc::new(push));
-        self.fallback.channels = Arc::new(channels);
+        self.send_by(Arc::new(push));
     }
 
     pub fn now(&self) -> Timestamp {

@@ -78,13 +78,15 @@ impl Fallback {
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
                 let alerts = vec![alert];
-                let message = Message::Withdrawal(Withdrawal { alerts, unread, because });
+                let said = told::content_of(alerts[0].clone(), key, &walk.content, walk);
+                let content = said.map(Box::new);
+                let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content });
                 self.pass(sender, attempt, &job(message), now).await
             }
             (AttemptKind::Withdrawal, Removal::ByDevice) => {
                 let device = attempt.device.clone().ok_or_else(|| nothing_shown(channel))?;
                 let send = async |Gathered { alerts, unread }| {
-                    let message = Message::Withdrawal(Withdrawal { alerts, unread, because });
+                    let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content: None });
                     self.pass(sender, attempt, &job(message), now).await
                 };
                 self.withdrawals.send((key.user.clone(), device), alert, unread, send).await

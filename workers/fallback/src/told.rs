@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use watchbell::{
     domain::{
-        Channel, Severity, StopReason, UserId, channel::Removal, next_step::Because, policy::Unless,
+        Channel, Severity, Status, StopReason, UserId, channel::Removal, next_step::Because, policy::Unless,
         restraint::Held,
     },
     store::{Bundle, EscalationKey, Walk},
@@ -96,6 +96,8 @@ pub(crate) fn content_of(
         body: shown.body,
         url: shown.url,
         severity: shown.severity.parse().unwrap_or(Severity::Warning),
+        status: shown.status.parse().unwrap_or(Status::Firing),
+        data: shown.data,
         category: shown.category,
         expires_at: walk.progress.expires_at,
         occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
@@ -143,6 +145,8 @@ pub(crate) fn summary_of(
         body: Some(lines.join("\n")),
         url: None,
         severity: named.iter().map(|alert| alert.severity).max()?,
+        status: Status::Firing,
+        data: serde_json::Map::new(),
         category: None,
         collapse_key: own,
         expires_at: walk.progress.expires_at,

@@ -4,6 +4,7 @@
 //! `DIR/demo.json` tells scripts where everything is.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
@@ -22,7 +23,7 @@ use watchbell::{
     },
     runtime::{
         Config,
-        config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection},
+        config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection, WebhookSection},
     },
     store::{Contact, KeyRights, Store, StoreConfig},
 };
@@ -127,6 +128,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
 
     let simulator = start_simulator(&config.simulator, &dir).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
+    let hooks = format!("https://localhost:{}/hooks", simulator.addresses().push.port());
     send_to(&simulator, &mut config.shared, &dir)?;
 
     let store =
@@ -136,7 +138,8 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     store.release_leases().await?;
     let broker = EmbeddedBroker::open(Some(dir.clone()))?;
 
-    let demo = furnish(&store, &config.shared, &dir, url.clone(), simulator_url).await?;
+    let places = Places { url: url.clone(), simulator: simulator_url, hooks };
+    let demo = furnish(&store, &config.shared, &dir, places).await?;
     let mut process = Process::new(config)?;
     process.add_routes(demo::routes(&demo, simulator.router())?);
     process.add_routes(dead::routes(broker.clone(), Secret::from(demo.producer_key.clone())));
@@ -220,19 +223,31 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         from: "Watchbell <alerts@watchbell.test>".to_owned(),
         connections_max: 2,
         templates_dir: None,
+        trust_root_file: trust_root_file.clone(),
+    });
+    config.webhook.get_or_insert_with(|| WebhookSection {
+        secret: Secret::from(credentials.webhook_secret.clone()),
+        url: None,
+        tenants: BTreeMap::new(),
+        private_endpoints: true,
         trust_root_file,
     });
     Ok(())
 }
 
-/// Demo users with a phone and a mailbox each, and a key to publish with.
-async fn furnish(
-    store: &Store,
-    config: &Config,
-    dir: &Path,
+/// Where things are, in this run.
+struct Places {
+    /// The one address.
     url: String,
+    /// The simulator's own address.
     simulator: String,
-) -> anyhow::Result<Demo> {
+    /// The simulator's programs that take webhooks.
+    hooks: String,
+}
+
+/// Demo users with a phone, a mailbox and a program each, and a key to publish with. Programs are told by policies that name
+/// the channel, not by those of the demo.
+async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;
     let producer_key = match Demo::read(dir) {
@@ -248,6 +263,7 @@ async fn furnish(
         let email = format!("{name}@watchbell.test");
         let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
         let contact = contact.with(Channel::Email, email.clone());
+        let contact = contact.with(Channel::Webhook, format!("{}/{name}", places.hooks));
         store.put_user(&user, &contact, now).await?;
         // Apple's tokens are hexadecimal; Google's are not.
         let token = match service {
@@ -272,6 +288,7 @@ async fn furnish(
             .sign(secret, &config.auth)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
+    let Places { url, simulator, .. } = places;
     Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
 }
 

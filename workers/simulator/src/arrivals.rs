@@ -1,8 +1,8 @@
 //! What arrived: every push and email the simulator took in, as a phone or a mailbox would show it.
 //!
 //! What holds here:
-//! - A push with the collapse id or tag of one still shown on that token, and an email with the
-//!   Message-ID of one in that mailbox, *replaces* it: same entry, `copies` + 1. Anything else *adds*.
+//! - A push with the collapse id or tag of one still shown on that token, and an email or a
+//!   webhook with the id of one that came there, *replaces* it: same entry, `copies` + 1. Anything else *adds*.
 //!   So a test tells a harmless duplicate from one that a person would notice.
 //! - A withdrawal marks what is shown; a push that comes after it is shown again, as on a real
 //!   phone, and says so (`after_withdrawal`).
@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     Fcm,
     Webpush,
     Email,
+    Webhook,
 }
 
 /// The names a sender gave it, by which a provider tells duplicates.
@@ -79,7 +80,7 @@ impl Incoming {
             // A collapse key merges only what still waits at Google; what is shown goes by tag.
             // The same at a browser: a topic merges what waits, the tag what is shown.
             Kind::Fcm | Kind::Webpush => self.ids.tag.as_ref(),
-            Kind::Email => self.ids.message_id.as_ref(),
+            Kind::Email | Kind::Webhook => self.ids.message_id.as_ref(),
         }
     }
 

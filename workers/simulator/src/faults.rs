@@ -6,7 +6,7 @@
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
 //! - Its selectors (`to`, `environment`, `origin`) have to hold together; what names none hits every request.
 //!
-//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush` and `smtp`; closing connections, in `serve`.
+//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook` and `smtp`; closing connections, in `serve`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,16 +29,26 @@ pub(crate) enum Provider {
     /// Push services of browsers.
     Webpush,
     Email,
+    /// Programs that take webhooks.
+    Webhook,
+}
+
+impl Provider {
+    /// Whether a status is one to fail with. Only strangers redirect.
+    fn may_answer(self, status: u16) -> bool {
+        (400..=599).contains(&status) || self == Self::Webhook && (300..=399).contains(&status)
+    }
 }
 
 /// One thing to do wrong. Only `status`, `delay_ms`, `goaway`, `drop` and `html` do something; the rest say how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// The HTTP or SMTP status to answer with, 400 to 599. The arrival is not recorded.
+    /// The HTTP or SMTP status to answer with, 400 to 599; a webhook's receiver may redirect. The arrival is not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
-    /// APNs: the reason. FCM: the `errorCode`. SMTP: the text, with its enhanced code.
+    /// APNs: the reason. FCM: the `errorCode`. SMTP: the text, with its enhanced code. Webhook: the body, or where a
+    /// redirect leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// FCM: names this field in a `BadRequest` violation, such as `message.token`.
@@ -119,7 +129,10 @@ impl Fault {
             (provider == Provider::Email, provider == Provider::Fcm, provider == Provider::Apns);
         for (wrong, why) in [
             (!acts, "status: give status, delay_ms, goaway, drop or html; this fault does nothing"),
-            (self.status.is_some_and(|status| !(400..=599).contains(&status)), "status: must be 400 to 599"),
+            (
+                self.status.is_some_and(|status| !provider.may_answer(status)),
+                "status: must be 400 to 599, or for webhook 300 to 599",
+            ),
             (
                 self.drop.is_some() && (self.status.is_some() || self.html),
                 "drop: leaves no answer, so no status or html",
@@ -163,6 +176,7 @@ pub(crate) struct FaultLists {
     oauth: Option<Vec<Fault>>,
     webpush: Option<Vec<Fault>>,
     email: Option<Vec<Fault>>,
+    webhook: Option<Vec<Fault>>,
 }
 
 /// The faults in force.
@@ -185,6 +199,7 @@ impl Faults {
             ("oauth", Provider::Oauth, &lists.oauth),
             ("webpush", Provider::Webpush, &lists.webpush),
             ("email", Provider::Email, &lists.email),
+            ("webhook", Provider::Webhook, &lists.webhook),
         ];
         for (name, provider, list) in named {
             let list = list.as_deref().unwrap_or_default();
@@ -196,12 +211,13 @@ impl Faults {
             }
         }
         let mut current = self.lock();
-        let FaultLists { apns, fcm, oauth, webpush, email } = lists;
+        let FaultLists { apns, fcm, oauth, webpush, email, webhook } = lists;
         current.apns = apns.or(current.apns.take());
         current.fcm = fcm.or(current.fcm.take());
         current.oauth = oauth.or(current.oauth.take());
         current.webpush = webpush.or(current.webpush.take());
         current.email = email.or(current.email.take());
+        current.webhook = webhook.or(current.webhook.take());
         Ok(())
     }
 
@@ -215,6 +231,7 @@ impl Faults {
             oauth: shown(&current.oauth),
             webpush: shown(&current.webpush),
             email: shown(&current.email),
+            webhook: shown(&current.webhook),
         }
     }
 
@@ -227,6 +244,7 @@ impl Faults {
             Provider::Oauth => &mut current.oauth,
             Provider::Webpush => &mut current.webpush,
             Provider::Email => &mut current.email,
+            Provider::Webhook => &mut current.webhook,
         };
         let list = list.get_or_insert_default();
         let Some(at) = list.iter().position(hits) else { return Fault::default() };

@@ -1,8 +1,8 @@
-//! Stands in for Apple, Google, push services of browsers and a mail relay, with a page of what arrived and faults to inject.
+//! Stands in for Apple, Google, push services of browsers, a mail relay and programs that take webhooks, with a page of what arrived and faults to inject.
 //!
 //! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
 //! differ. [`Simulator::bind`] opens four listeners: plain HTTP for `/arrivals`, `/faults` and the
-//! page; TLS for APNs, FCM, Google's token endpoint and Web Push, and the same once more as Apple's
+//! page; TLS for APNs, FCM, Google's token endpoint, Web Push and webhooks, and the same once more as Apple's
 //! sandbox; SMTP with STARTTLS.
 //!
 //! What holds here:
@@ -10,7 +10,7 @@
 //! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
 //!   own interface has no authentication.
 //!
-//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `smtp` with `line` and `mime`), what
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `smtp` with `line` and `mime`), what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
 //! the section `[simulator]` in `config`.
 
@@ -26,6 +26,7 @@ mod oauth;
 mod serve;
 mod smtp;
 mod tls;
+mod webhook;
 mod webpush;
 
 use std::fmt;
@@ -98,6 +99,7 @@ pub(crate) struct Shared {
     oauth: oauth::OAuth,
     fcm_project: String,
     browsers: webpush::Browsers,
+    receivers: webhook::Receivers,
 }
 
 impl Shared {
@@ -157,6 +159,7 @@ impl Simulator {
             oauth: oauth::OAuth::new(&keys)?,
             fcm_project: keys.credentials.fcm_project.clone(),
             browsers: webpush::Browsers::new(&keys)?,
+            receivers: webhook::Receivers::new(&keys)?,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -197,7 +200,8 @@ impl Simulator {
         let providers = apns::router(Arc::clone(&self.shared))
             .merge(fcm::router(Arc::clone(&self.shared)))
             .merge(oauth::router(Arc::clone(&self.shared)))
-            .merge(webpush::router(Arc::clone(&self.shared)));
+            .merge(webpush::router(Arc::clone(&self.shared)))
+            .merge(webhook::router(Arc::clone(&self.shared)));
         let relay = Arc::new(smtp::Relay {
             shared: self.shared,
             acceptor: self.acceptor.clone(),

@@ -15,7 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use aws_lc_rs::digest;
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -45,6 +49,8 @@ pub struct Credentials {
     pub fcm_service_account_json: String,
     /// The project in that file.
     pub fcm_project: String,
+    /// For programs that take webhooks: `whsec_…`.
+    pub webhook_secret: String,
 }
 
 /// What Apple gives a developer.
@@ -136,6 +142,8 @@ impl Keys {
             // Not kept but renewed: the port may differ. For senders in other processes.
             write_whole(dir, "fcm-service-account.json", &account)?;
         }
+        // Of a kept key, so that it outlives a restart without a file of its own.
+        let webhook_key = digest::digest(&digest::SHA256, format!("webhook {push_service_key}").as_bytes());
         Ok(Self {
             acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
             push_service_key,
@@ -155,6 +163,7 @@ impl Keys {
                 },
                 fcm_service_account_json: account,
                 fcm_project: FCM_PROJECT.into(),
+                webhook_secret: format!("whsec_{}", BASE64_STANDARD.encode(webhook_key)),
             },
         })
     }

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`push`] | devices: Apple, Google and browsers |
 //! | [`email`] | mailboxes, by a mail relay |
+//! | [`webhook`] | programs that take signed JSON |
 //! | `registry` | the channels that are configured |
 //! | `error` | why a provider did not accept, and what follows |
 //! | `public_only` | keeps addresses that strangers name out of our own network |
@@ -24,7 +25,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-pub use watchbell::domain::{PushEnvironment, Severity};
+use serde_json::{Map, Value};
+pub use watchbell::domain::{PushEnvironment, Severity, Status};
 use watchbell::{
     domain::{AttemptId, Channel, Device, Secret, StopReason, UserKey},
     store::Walk,
@@ -38,6 +40,7 @@ pub mod push;
 mod reason;
 mod registry;
 mod text;
+pub mod webhook;
 
 pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender};
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
@@ -46,6 +49,7 @@ pub use push::{
     PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
 pub use registry::Channels;
+pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget};
 
 /// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.
 pub const WITHDRAWN_ALERTS_MAX: usize = 200;
@@ -123,6 +127,7 @@ impl Recipient<'_> {
 
 /// What a message is to do.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every message shows an alert")]
 pub enum Message {
     /// Show an alert, or replace the shown one with the same collapse key.
     Alert(AlertContent),
@@ -139,6 +144,8 @@ pub struct Withdrawal {
     pub unread: u64,
     /// Why nobody needs to be told any more.
     pub because: StopReason,
+    /// What the alert says now, where a message is replaced by another; none for a summary of several.
+    pub content: Option<Box<AlertContent>>,
 }
 
 /// Who is called: a provider, or a part of one whose health is its own.
@@ -183,6 +190,10 @@ pub struct AlertContent {
     pub url: Option<String>,
     /// How bad it is.
     pub severity: Severity,
+    /// Whether it still goes on.
+    pub status: Status,
+    /// The producer's own fields.
+    pub data: Map<String, Value>,
     /// The kind of alert; what a phone groups by.
     pub category: Option<String>,
     /// The same for every retry and every later version of this alert.

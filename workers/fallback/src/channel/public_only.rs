@@ -1,12 +1,15 @@
-//! Where the addresses that browsers name may lead: to the public internet, and nowhere else.
+//! Where the addresses that others name may lead: to the public internet, and nowhere else.
 //!
-//! A Web Push endpoint is whatever a client says it is, so calling it would let that client reach into our own
+//! A Web Push endpoint is whatever a client says it is, and a webhook's address what a producer says, so calling it would let that client reach into our own
 //! network. A name is looked up by ourselves and its private addresses are thrown away, at the moment of connecting:
 //! a check at registration alone is undone by the next answer of the name's owner.
 
 use std::{io, net::SocketAddr};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
 use watchbell::domain::internet::is_public;
 
 /// Looks names up and keeps their public addresses only.
@@ -24,6 +27,12 @@ impl Resolve for PublicOnly {
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
+}
+
+/// Whether the host is an address in a private network. A name is judged when it is looked up; an address is not looked up.
+pub(super) fn is_in_private_network(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.parse().is_ok_and(|address| !is_public(address))
 }
 
 #[cfg(test)]

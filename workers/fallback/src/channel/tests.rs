@@ -59,6 +59,8 @@ fn a_job_does_not_print_its_secrets() {
         body: Some(CANARY.into()),
         url: Some(CANARY.into()),
         severity: Severity::Info,
+        status: Status::Firing,
+        data: serde_json::Map::new(),
         category: None,
         collapse_key: "a-1".into(),
         expires_at: Timestamp::UNIX_EPOCH,

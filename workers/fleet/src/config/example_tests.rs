@@ -22,8 +22,19 @@ const DECLARATIONS: [&str; 9] = [
     include_str!("../../../simulator/src/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 10] =
-    ["apns", "fcm", "webpush", "email", "mount", "hook", "route", "policies", "policy_for", "tenants"];
+const WRITTEN: [&str; 11] = [
+    "apns",
+    "fcm",
+    "webpush",
+    "email",
+    "webhook",
+    "mount",
+    "hook",
+    "route",
+    "policies",
+    "policy_for",
+    "tenants",
+];
 
 /// A line that would be a setting or a section without its `#`. Prose has a blank after it.
 fn setting(line: &str) -> Option<&str> {

@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 32] = [
+const SETTINGS: [Setting; 34] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -83,6 +83,8 @@ const SETTINGS: [Setting; 32] = [
     ("email.username", |config| config.shared.email.as_ref().unwrap().username.as_ref().unwrap().expose()),
     ("email.password", |config| config.shared.email.as_ref().unwrap().password.as_ref().unwrap().expose()),
     ("email.from", |config| &config.shared.email.as_ref().unwrap().from),
+    ("webhook.secret", |config| config.shared.webhook.as_ref().unwrap().secret.expose()),
+    ("webhook.url", |config| config.shared.webhook.as_ref().unwrap().url.as_ref().unwrap().expose()),
     ("email.templates_dir", |config| {
         config.shared.email.as_ref().unwrap().templates_dir.as_ref().unwrap().to_str().unwrap()
     }),

@@ -42,7 +42,7 @@ use watchbell::{
 
 use super::{
     Accepted, AlertContent, Blame, ChannelSender, Job, NotConfigured, Provider, SendError, SetupError,
-    Severity, ThrottleScope, reason, text,
+    Severity, Status, ThrottleScope, reason, text,
 };
 use smtp::{Connections, Encryption, Envelope, Relay};
 use template::{Links, Templates};

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use watchbell::domain::text::isolated;
 
-use super::{AlertContent, SendError, SetupError, Severity};
+use super::{AlertContent, SendError, SetupError, Severity, Status};
 
 const SUBJECT: &str = "subject.txt";
 const TEXT: &str = "email.txt";
@@ -246,6 +246,8 @@ fn sample(optional: Option<String>) -> AlertContent {
         body: optional.clone(),
         url: None,
         severity: Severity::Info,
+        status: Status::Firing,
+        data: serde_json::Map::new(),
         category: optional,
         collapse_key: "a".to_owned(),
         expires_at: Timestamp::UNIX_EPOCH,

@@ -35,6 +35,8 @@ fn job() -> EmailJob {
             body: Some(".hidden\nsecond line".into()),
             url: None,
             severity: Severity::Critical,
+            status: crate::channel::Status::Firing,
+            data: serde_json::Map::new(),
             category: None,
             collapse_key: "a-1".into(),
             expires_at: Timestamp::UNIX_EPOCH,

@@ -108,6 +108,8 @@ fn alert() -> PushContent {
         body: Some("2 % left".into()),
         url: None,
         severity: Severity::Warning,
+        status: crate::channel::Status::Firing,
+        data: serde_json::Map::new(),
         category: None,
         collapse_key: "disk-7".into(),
         expires_at: at(60),

@@ -93,6 +93,8 @@ fn job() -> PushJob {
             body: None,
             url: None,
             severity: Severity::Info,
+            status: crate::channel::Status::Firing,
+            data: serde_json::Map::new(),
             category: None,
             collapse_key: "disk-7".into(),
             expires_at: at(60),

@@ -61,6 +61,7 @@ pub struct PushTarget {
 
 /// What a push does on the phone.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every push shows an alert")]
 pub enum PushContent {
     /// Shows an alert, or replaces the shown one with the same collapse key.
     Alert(AlertContent),

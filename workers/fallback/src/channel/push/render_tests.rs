@@ -13,6 +13,8 @@ fn alert() -> AlertContent {
         body: Some("Node 7 has 2 % left".into()),
         url: Some("https://example.org/nodes/7".into()),
         severity: Severity::Critical,
+        status: crate::channel::Status::Firing,
+        data: serde_json::Map::new(),
         category: Some("disk".into()),
         collapse_key: "disk-7".into(),
         expires_at: "2026-11-21T11:00:00Z".parse().unwrap(),

@@ -32,15 +32,12 @@ use reqwest::{
 };
 use serde_json::json;
 use uuid::Uuid;
-use watchbell::{
-    domain::{Secret, internet::is_public},
-    wire::webpush::SubscriptionV1,
-};
+use watchbell::{domain::Secret, wire::webpush::SubscriptionV1};
 
 use super::{
     Accepted, Blame, PushContent, PushJob, PushSender, PushTarget, SendError, SetupError, Severity,
     http::{self, Calls, Protocol},
-    public_only::PublicOnly,
+    public_only::{PublicOnly, is_in_private_network},
     render,
     webpush_crypt::Receiver,
     webpush_reply::classify,
@@ -200,10 +197,7 @@ impl WebPushSender {
         if url.scheme() != "https" {
             return Err(unusable("its endpoint is not https"));
         }
-        // Names are judged when they are looked up; addresses are not looked up.
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let private = host.parse().is_ok_and(|address| !is_public(address));
-        match private && !self.private_endpoints {
+        match is_in_private_network(&url) && !self.private_endpoints {
             true => Err(unusable("its endpoint is in a private network")),
             false => Ok(url),
         }

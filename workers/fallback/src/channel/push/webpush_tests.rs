@@ -136,6 +136,8 @@ fn a_withdrawal_replaces_the_push_that_still_waits() {
             body: None,
             url: None,
             severity: Severity::Info,
+            status: crate::channel::Status::Firing,
+            data: serde_json::Map::new(),
             category: None,
             collapse_key: key.into(),
             expires_at: now(),
