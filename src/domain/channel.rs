@@ -18,6 +18,7 @@ use super::{
     alert::UnknownWord,
     email::email_address,
     restraint::{ChannelBounds, HOUR},
+    slack::slack_address,
     web_address::web_address,
 };
 
@@ -190,6 +191,32 @@ channels! {
             held: "the address got enough webhooks; it is told in one with others",
         },
     };
+    /// A channel or a direct message of theirs in Slack.
+    Slack = Facts {
+        word: "slack",
+        addressing: Addressing::Address(AddressForm {
+            parse: |text| slack_address(text).map_err(|why| why.to_string()),
+        }),
+        bounds: ChannelBounds {
+            window: Duration::from_secs(120),
+            alone_max: 5,
+            mandatory_alone_max: 5,
+            per_hour_max: 60,
+            age_max: Duration::from_secs(24 * 60 * 60),
+        },
+        retried_for: HOUR,
+        rings: false,
+        removal: Removal::ByMessage,
+        told_word: "slacked",
+        held_word: "slack_summary",
+        phrases: Phrases {
+            one: "a message in Slack",
+            summary: "summary in Slack",
+            nobody: "the user has no address in Slack that takes messages",
+            setup: "[slack]",
+            held: "the user got enough messages in Slack; it is told in one with others",
+        },
+    };
 }
 
 impl Channel {
@@ -290,7 +317,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
         }
         let error = "pigeon".parse::<Channel>().map_err(|error| error.to_string());
-        assert_eq!(error, Err("must be one of push, email, webhook".to_owned()));
+        assert_eq!(error, Err("must be one of push, email, webhook, slack".to_owned()));
     }
 
     /// What is stored and written by others, and must not change.
@@ -303,6 +330,7 @@ mod tests {
         assert_eq!(words(Channel::Push), ("push", "pushed", "bundle"));
         assert_eq!(words(Channel::Email), ("email", "mailed", "digest"));
         assert_eq!(words(Channel::Webhook), ("webhook", "posted", "webhook_summary"));
+        assert_eq!(words(Channel::Slack), ("slack", "slacked", "slack_summary"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::{
 pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::escalation_config::RestraintSection;
 pub use super::provider_config::{
-    ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection, WebhookSection,
+    ApnsSection, EmailSection, FcmSection, SlackSection, TlsMode, WebPushSection, WebhookSection,
 };
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
@@ -71,6 +71,8 @@ pub struct Config {
     pub email: Option<EmailSection>,
     /// Programs.
     pub webhook: Option<WebhookSection>,
+    /// Slack.
+    pub slack: Option<SlackSection>,
     /// Logs.
     pub log: LogConfig,
     /// How much one person gets at once.
@@ -303,6 +305,7 @@ impl Config {
             webpush: sources.take("webpush")?,
             email: sources.take("email")?,
             webhook: sources.take("webhook")?,
+            slack: sources.take("slack")?,
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
             policies: sources.take("policies")?,
@@ -330,6 +333,7 @@ impl Config {
             ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
             ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
             ("webhook", self.webhook.as_ref().map_or(Ok(()), WebhookSection::check)),
+            ("slack", self.slack.as_ref().map_or(Ok(()), SlackSection::check)),
         ] {
             checked.with_context(|| section.to_owned())?;
         }

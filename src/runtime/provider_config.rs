@@ -150,6 +150,21 @@ pub struct WebhookTenantSection {
     pub secret: Option<Secret>,
 }
 
+/// `[slack]`: a bot, or incoming webhooks alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlackSection {
+    /// The token of a bot with the scope `chat:write`. Without it, only incoming webhooks are posted to.
+    #[serde(with = "maybe_secret")]
+    pub token: Option<Secret>,
+    /// Slack's API, that of Slack for governments, or a stand-in.
+    pub endpoint: Option<String>,
+    /// A stand-in for the host of Slack's that an incoming webhook's address names.
+    pub hooks_endpoint: Option<String>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
 fn four() -> usize {
     4
 }
@@ -188,6 +203,14 @@ impl WebhookSection {
                 .and_then(|_| check_signed(own.secret.as_ref(), own.url.as_ref(), self.private_endpoints));
             checked.with_context(|| format!("tenants.{name}"))?;
         }
+        Ok(())
+    }
+}
+
+impl SlackSection {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let is_bots = self.token.as_ref().is_none_or(|token| token.expose().starts_with("xoxb-"));
+        ensure!(is_bots, "token must be one of a bot, which begins with xoxb-");
         Ok(())
     }
 }

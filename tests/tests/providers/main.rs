@@ -8,5 +8,6 @@ mod apns;
 mod bed;
 mod email;
 mod fcm;
+mod slack;
 mod webhook;
 mod webpush;

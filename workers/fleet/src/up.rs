@@ -23,7 +23,9 @@ use watchbell::{
     },
     runtime::{
         Config,
-        config::{ApnsSection, EmailSection, FcmSection, TlsMode, WebPushSection, WebhookSection},
+        config::{
+            ApnsSection, EmailSection, FcmSection, SlackSection, TlsMode, WebPushSection, WebhookSection,
+        },
     },
     store::{Contact, KeyRights, Store, StoreConfig},
 };
@@ -230,6 +232,12 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         url: None,
         tenants: BTreeMap::new(),
         private_endpoints: true,
+        trust_root_file: trust_root_file.clone(),
+    });
+    config.slack.get_or_insert_with(|| SlackSection {
+        token: Some(Secret::from(credentials.slack_token.clone())),
+        endpoint: Some(push.clone()),
+        hooks_endpoint: Some(push),
         trust_root_file,
     });
     Ok(())
@@ -245,8 +253,8 @@ struct Places {
     hooks: String,
 }
 
-/// Demo users with a phone, a mailbox and a program each, and a key to publish with. Programs are told by policies that name
-/// the channel, not by those of the demo.
+/// Demo users with a phone, a mailbox, a program and a place in Slack each, and a key to publish with. The last two are told
+/// by policies that name the channel, not by those of the demo.
 async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;
@@ -264,6 +272,7 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
         let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
         let contact = contact.with(Channel::Email, email.clone());
         let contact = contact.with(Channel::Webhook, format!("{}/{name}", places.hooks));
+        let contact = contact.with(Channel::Slack, format!("UDEMO{}", name.to_uppercase()));
         store.put_user(&user, &contact, now).await?;
         // Apple's tokens are hexadecimal; Google's are not.
         let token = match service {

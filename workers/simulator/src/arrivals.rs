@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Webpush,
     Email,
     Webhook,
+    Slack,
 }
 
 /// The names a sender gave it, by which a provider tells duplicates.
@@ -80,7 +81,7 @@ impl Incoming {
             // A collapse key merges only what still waits at Google; what is shown goes by tag.
             // The same at a browser: a topic merges what waits, the tag what is shown.
             Kind::Fcm | Kind::Webpush => self.ids.tag.as_ref(),
-            Kind::Email | Kind::Webhook => self.ids.message_id.as_ref(),
+            Kind::Email | Kind::Webhook | Kind::Slack => self.ids.message_id.as_ref(),
         }
     }
 

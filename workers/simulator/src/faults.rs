@@ -6,7 +6,7 @@
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
 //! - Its selectors (`to`, `environment`, `origin`) have to hold together; what names none hits every request.
 //!
-//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook` and `smtp`; closing connections, in `serve`.
+//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack` and `smtp`; closing connections, in `serve`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,12 +31,18 @@ pub(crate) enum Provider {
     Email,
     /// Programs that take webhooks.
     Webhook,
+    Slack,
 }
 
 impl Provider {
-    /// Whether a status is one to fail with. Only strangers redirect.
+    /// Whether a status is one to fail with. Only strangers redirect, and Slack says in the body that it failed.
     fn may_answer(self, status: u16) -> bool {
-        (400..=599).contains(&status) || self == Self::Webhook && (300..=399).contains(&status)
+        match status {
+            400..=599 => true,
+            300..=399 => self == Self::Webhook,
+            200 => self == Self::Slack,
+            _ => false,
+        }
     }
 }
 
@@ -44,11 +50,12 @@ impl Provider {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// The HTTP or SMTP status to answer with, 400 to 599; a webhook's receiver may redirect. The arrival is not recorded.
+    /// The HTTP or SMTP status to answer with, 400 to 599; a webhook's receiver may redirect, and
+    /// Slack fails with 200. The arrival is not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
     /// APNs: the reason. FCM: the `errorCode`. SMTP: the text, with its enhanced code. Webhook: the body, or where a
-    /// redirect leads.
+    /// redirect leads. Slack: its word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// FCM: names this field in a `BadRequest` violation, such as `message.token`.
@@ -131,7 +138,7 @@ impl Fault {
             (!acts, "status: give status, delay_ms, goaway, drop or html; this fault does nothing"),
             (
                 self.status.is_some_and(|status| !provider.may_answer(status)),
-                "status: must be 400 to 599, or for webhook 300 to 599",
+                "status: must be 400 to 599, for webhook 300 to 599, for slack also 200",
             ),
             (
                 self.drop.is_some() && (self.status.is_some() || self.html),
@@ -177,6 +184,7 @@ pub(crate) struct FaultLists {
     webpush: Option<Vec<Fault>>,
     email: Option<Vec<Fault>>,
     webhook: Option<Vec<Fault>>,
+    slack: Option<Vec<Fault>>,
 }
 
 /// The faults in force.
@@ -200,6 +208,7 @@ impl Faults {
             ("webpush", Provider::Webpush, &lists.webpush),
             ("email", Provider::Email, &lists.email),
             ("webhook", Provider::Webhook, &lists.webhook),
+            ("slack", Provider::Slack, &lists.slack),
         ];
         for (name, provider, list) in named {
             let list = list.as_deref().unwrap_or_default();
@@ -211,13 +220,14 @@ impl Faults {
             }
         }
         let mut current = self.lock();
-        let FaultLists { apns, fcm, oauth, webpush, email, webhook } = lists;
+        let FaultLists { apns, fcm, oauth, webpush, email, webhook, slack } = lists;
         current.apns = apns.or(current.apns.take());
         current.fcm = fcm.or(current.fcm.take());
         current.oauth = oauth.or(current.oauth.take());
         current.webpush = webpush.or(current.webpush.take());
         current.email = email.or(current.email.take());
         current.webhook = webhook.or(current.webhook.take());
+        current.slack = slack.or(current.slack.take());
         Ok(())
     }
 
@@ -232,6 +242,7 @@ impl Faults {
             webpush: shown(&current.webpush),
             email: shown(&current.email),
             webhook: shown(&current.webhook),
+            slack: shown(&current.slack),
         }
     }
 
@@ -245,6 +256,7 @@ impl Faults {
             Provider::Webpush => &mut current.webpush,
             Provider::Email => &mut current.email,
             Provider::Webhook => &mut current.webhook,
+            Provider::Slack => &mut current.slack,
         };
         let list = list.get_or_insert_default();
         let Some(at) = list.iter().position(hits) else { return Fault::default() };

@@ -51,6 +51,8 @@ pub struct Credentials {
     pub fcm_project: String,
     /// For programs that take webhooks: `whsec_…`.
     pub webhook_secret: String,
+    /// For Slack: the token of a bot.
+    pub slack_token: String,
 }
 
 /// What Apple gives a developer.
@@ -144,6 +146,7 @@ impl Keys {
         }
         // Of a kept key, so that it outlives a restart without a file of its own.
         let webhook_key = digest::digest(&digest::SHA256, format!("webhook {push_service_key}").as_bytes());
+        let slack_key = digest::digest(&digest::SHA256, format!("slack {push_service_key}").as_bytes());
         Ok(Self {
             acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
             push_service_key,
@@ -164,6 +167,7 @@ impl Keys {
                 fcm_service_account_json: account,
                 fcm_project: FCM_PROJECT.into(),
                 webhook_secret: format!("whsec_{}", BASE64_STANDARD.encode(webhook_key)),
+                slack_token: format!("xoxb-{}", BASE64_URL_SAFE_NO_PAD.encode(slack_key)),
             },
         })
     }

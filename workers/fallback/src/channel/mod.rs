@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`push`] | devices: Apple, Google and browsers |
 //! | [`email`] | mailboxes, by a mail relay |
+//! | [`slack`] | channels and members of Slack |
 //! | [`webhook`] | programs that take signed JSON |
 //! | `registry` | the channels that are configured |
 //! | `error` | why a provider did not accept, and what follows |
@@ -39,6 +40,7 @@ mod public_only;
 pub mod push;
 mod reason;
 mod registry;
+pub mod slack;
 mod text;
 pub mod webhook;
 
@@ -49,6 +51,7 @@ pub use push::{
     PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
 pub use registry::Channels;
+pub use slack::{SlackConfig, SlackSender};
 pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget};
 
 /// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.

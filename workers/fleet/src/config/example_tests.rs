@@ -22,12 +22,13 @@ const DECLARATIONS: [&str; 9] = [
     include_str!("../../../simulator/src/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     "apns",
     "fcm",
     "webpush",
     "email",
     "webhook",
+    "slack",
     "mount",
     "hook",
     "route",

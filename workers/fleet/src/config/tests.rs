@@ -67,12 +67,12 @@ fn a_refusal_names_the_key() {
         (
             "[policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
             &[],
-            "policies.p: steps[0].channel must be one of push, email, webhook",
+            "policies.p: steps[0].channel must be one of push, email, webhook, slack",
         ),
         (
             "[policies.p]\nsteps = [{channel = \"push\", after = \"1s\", unless = [\"raining\"]}]\n",
             &[],
-            "steps[0].unless must be one of pushed, mailed, posted, quiet, info, warning",
+            "steps[0].unless must be one of pushed, mailed, posted, slacked, quiet, info, warning",
         ),
         ("[policies.p]\nsteps = []\ngroup = \"some\"\n", &[], "group must be one of each, first_stops_all"),
         ("[policy_for]\ncategory = {billing = \"slwo\"}\n", &[], "there is no policy `slwo`"),
@@ -89,7 +89,7 @@ fn a_refusal_names_the_key() {
         (
             "[restraint.channels.fax]\nalone_max = 1\n",
             &[],
-            "restraint.channels.fax: the channel must be one of push, email, webhook",
+            "restraint.channels.fax: the channel must be one of push, email, webhook, slack",
         ),
         (
             "[restraint.channels.email]\nper_hour_max = 0\n",
@@ -144,6 +144,7 @@ fn a_refusal_names_the_key() {
             &[],
             "webhook: tenants.acme: url must be an address such as https://example.com/alerts",
         ),
+        ("[slack]\ntoken = \"canary\"\n", &[], "slack: token must be one of a bot, which begins with xoxb-"),
         ("[auth]\nunsubscribe_secret = \"short\"\n", &[], "auth.unsubscribe_secret must have at least 32"),
         ("[auth]\ndefault_tenant = \"\"\n", &[], "auth.default_tenant"),
         ("[auth]\nuser_claim = \"\"\n", &[], "auth.user_claim must name a claim"),

@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 34] = [
+const SETTINGS: [Setting; 37] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -87,6 +87,11 @@ const SETTINGS: [Setting; 34] = [
     ("webhook.url", |config| config.shared.webhook.as_ref().unwrap().url.as_ref().unwrap().expose()),
     ("email.templates_dir", |config| {
         config.shared.email.as_ref().unwrap().templates_dir.as_ref().unwrap().to_str().unwrap()
+    }),
+    ("slack.token", |config| config.shared.slack.as_ref().unwrap().token.as_ref().unwrap().expose()),
+    ("slack.endpoint", |config| config.shared.slack.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("slack.hooks_endpoint", |config| {
+        config.shared.slack.as_ref().unwrap().hooks_endpoint.as_deref().unwrap()
     }),
 ];
 
