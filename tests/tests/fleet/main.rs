@@ -5,6 +5,7 @@
 mod amqp;
 mod balancers;
 mod bounds;
+mod channels;
 mod commands;
 mod conflicts;
 mod dead;
