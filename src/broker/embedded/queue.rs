@@ -92,7 +92,7 @@ impl Queue {
             loop {
                 match queue.write(&message).await {
                     Ok(number) => return queue.enqueue(message, None, number, Some(room)),
-                    Err(error) => warn!(queue = queue.which.name(), %error, "Could not park a message"),
+                    Err(error) => warn!(queue = queue.which.name(), %error, "A message could not be parked"),
                 }
                 tokio::time::sleep(PARK_AGAIN_AFTER).await;
             }
@@ -159,7 +159,11 @@ impl Queue {
                 let (dead, queue) = (Arc::clone(dead), self.which.name());
                 runtime.spawn(async move {
                     let id = &entry.message.message_id;
-                    warn!(queue, message_id = id, "Parked {id} as dead: delivered too often");
+                    warn!(
+                        queue,
+                        message_id = id,
+                        "{id} was parked in watchbell.dead: it was delivered too often"
+                    );
                     // It keeps its room here until it has one there: too many dead hold up the living,
                     // which is seen, where dropping them would not be.
                     if dead.park(entry.message).await.is_ok()
@@ -239,7 +243,7 @@ impl Unsettled {
         if let (Some(number), Some(file)) = (entry.parked_as, self.queue.file.get())
             && let Err(error) = file.settle(number).await
         {
-            warn!(queue = self.queue.which.name(), %error, "A settled message will come again after a restart");
+            warn!(queue = self.queue.which.name(), %error, "A message that was settled will be delivered again after a restart");
         }
         if let Some(settled) = entry.settled {
             // Nobody listens if the publisher's deadline has passed.

@@ -70,7 +70,7 @@ impl Held {
         match timeout(CALL_MAX, settled).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => warn!(%error, "A message could not be settled; it stays in its queue"),
-            Err(_) => warn!("A message could not be settled: the socket takes nothing"),
+            Err(_) => warn!("A message could not be settled: the broker reads nothing from the connection"),
         }
     }
 }
@@ -88,6 +88,6 @@ impl Settle for Held {
 }
 
 fn unavailable(error: &anyhow::Error) -> PublishError {
-    warn!("The queue cannot be looked through: {error:#}");
+    warn!("The queue cannot be browsed: {error:#}");
     PublishError::Unavailable(CALL_MAX)
 }

@@ -78,7 +78,7 @@ impl Consumer for RabbitConsumer {
         if timeout(CALL_MAX + CLOSE_MAX, &mut task).await.is_err() {
             // Its connection ends with it.
             task.abort();
-            warn!("A consumer was left before everything was settled; what was not comes again");
+            warn!("A consumer ended before everything was settled; the rest will be delivered again");
         }
     }
 }
@@ -155,7 +155,7 @@ impl Task {
             let mut session = match Session::open(&self, &connection).await {
                 Ok(session) => session,
                 Err(error) => {
-                    warn!(queue, "Consuming {queue} begins anew on another node: {error:#}");
+                    warn!(queue, "The consumer of {queue} starts again on another node: {error:#}");
                     continue;
                 }
             };
@@ -163,7 +163,7 @@ impl Task {
                 Ok(()) => return connection.close().await,
                 Err(error) => {
                     ramp.lost(session.held());
-                    warn!(queue, "Consuming {queue} begins anew on another node: {error:#}");
+                    warn!(queue, "The consumer of {queue} starts again on another node: {error:#}");
                 }
             }
         }

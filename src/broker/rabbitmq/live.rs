@@ -165,7 +165,7 @@ impl Task {
             let ended = alive.run_until_cancelled(self.session(&connection)).await;
             self.shared.hears.store(false, Ordering::Relaxed);
             let Some(Err(error)) = ended else { return connection.close().await };
-            warn!("Live frames begin anew on another node, and with a gap: {error:#}");
+            warn!("The consumer of live messages starts again on another node, after a gap: {error:#}");
         }
     }
 
@@ -254,7 +254,7 @@ impl Task {
     fn receive(&self, mut delivery: Delivery, hearing: &mut Hearing) {
         let probe = partition_of(delivery.exchange.as_str()).map_or(Probe::Own, Probe::Partition);
         if hearing.heard(probe, Instant::now()) {
-            debug!("Heard again after a silence: a gap");
+            debug!("Live messages arrive again after a silence, which counts as a gap");
             self.shared.frames.gap();
         }
         let is_pulse = delivery.properties.kind().as_ref().map(ShortString::as_str) == Some(PULSE_TYPE);

@@ -317,9 +317,9 @@ impl Task {
         let part = self.part.name();
         match event {
             Event::ConnectionBlocked(reason) => {
-                warn!(part, reason, "The broker takes no publishes for now: {reason}");
+                warn!(part, reason, "The broker blocks publishers: {reason}");
             }
-            Event::ConnectionUnblocked => info!(part, "The broker takes publishes again"),
+            Event::ConnectionUnblocked => info!(part, "The broker unblocked publishers"),
             // Waking up is enough: the loop looks at the connection.
             _ => {}
         }

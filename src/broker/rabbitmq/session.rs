@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
         if let Some(unreadable) = &unreadable {
             let queue = self.task.queue.name();
             metrics::counter!("watchbell_broker_unreadable_total", "queue" => queue).increment(1);
-            warn!(queue, reason = unreadable.reason, "A message of {queue} cannot be read as it came");
+            warn!(queue, reason = unreadable.reason, "A message of {queue} cannot be read");
         }
         self.waiting.push_back(Taken {
             unsettled: Unsettled::new(tag, delivery.acker.clone(), answers.clone()),

@@ -279,7 +279,7 @@ async fn an_operator_has_keys_tokens_migrations_and_topology() {
     let fleet = Fleet::start(Engine::Services, QUIET, &[]).await.unwrap();
     for _ in 0..2 {
         // `Fleet::start` has done it already: each of these is one more.
-        assert_eq!(fleet.command(&["migrate"]).unwrap(), "The store is up to this version.\n");
+        assert_eq!(fleet.command(&["migrate"]).unwrap(), "The store has the schema of this version.\n");
     }
     keys_open_and_close(&fleet).await.unwrap();
     tokens_open_sessions(&fleet).await.unwrap();
@@ -377,10 +377,7 @@ fn a_configuration_is_checked_before_it_runs() {
     };
     let (ok, said) = run(&["config", "check"], &[]);
     assert!(ok, "{said}");
-    assert_says(
-        &said,
-        &["holds together", "run (any worker): no, store.url must be given", "email: no, [email]"],
-    );
+    assert_says(&said, &["is valid", "run (any worker): no, store.url must be given", "email: no, [email]"]);
     let enough = [
         ("WATCHBELL__STORE__URL", "postgres://ana:canary-password@db/w"),
         ("WATCHBELL__BROKER__URL", "amqp://ana:canary-password@mq/w"),
@@ -452,7 +449,7 @@ fn a_configuration_is_checked_before_it_runs() {
     .unwrap();
     let (ok, said) = run(&["config", "check"], &[]);
     assert!(ok, "{said}");
-    assert_says(&said, &["policies.page: its step by email is left out where [email] is not there"]);
+    assert_says(&said, &["policies.page: its step by email is skipped, because [email] is not configured"]);
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use watchbell::runtime::{config::parse_duration, health};
 
-/// Alerts to screens, then phones, then mailboxes, once, until they are seen.
+/// Delivers alerts to people: to their screens, then to their phones, then by email, until they have seen them.
 #[derive(Parser)]
 #[command(name = "watchbell", version, about, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The configuration file; `watchbell.toml` here, when there is one.
+    /// The configuration file. By default `watchbell.toml` in the current folder, if it exists.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -18,37 +18,37 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run everything in this process, with nothing else: embedded broker, SQLite, simulator, demo page.
+    /// Run everything in one process that needs no other service: embedded broker, SQLite, simulator, demo page.
     Up(UpArgs),
-    /// Run chosen workers against RabbitMQ and PostgreSQL.
+    /// Run the chosen workers on RabbitMQ and PostgreSQL.
     Run(RunArgs),
-    /// Publish an alert or a later version of one, or every line of an NDJSON file.
+    /// Publish an alert, a later version of one, or every line of an NDJSON file.
     Send(SendArgs),
-    /// Say that alerts are over: nobody is chased any more, and pushes are taken off phones.
+    /// Resolve alerts: their escalation ends, and their pushes are removed from phones.
     Resolve(ChangeArgs),
-    /// Say that somebody took alerts on: nobody is chased any more, and they stay on screens.
+    /// Acknowledge alerts: their escalation ends, and they stay on screens.
     Ack(ChangeArgs),
-    /// Follow a user's session.
+    /// Open a session of a user and print what it receives.
     Tail(TailArgs),
-    /// Make a user's token (HS256), for trying things out.
+    /// Make a token (HS256) for a user, to try things out.
     Token(TokenArgs),
-    /// Producers' API keys.
+    /// Create, list and revoke the API keys of producers.
     Key(KeyArgs),
-    /// What happened to an alert, step by step, and why.
+    /// Print what happened to an alert for each recipient, step by step, and why.
     Explain(ExplainArgs),
-    /// What was delivered too often: look at it, send it again, throw it away.
+    /// List, show, replay or drop dead letters: messages that were delivered too often.
     Dead(DeadArgs),
-    /// Bring the store's schema up to this version.
+    /// Migrate the store's schema to this version.
     Migrate(MigrateArgs),
-    /// After a backup was restored: begin a new history, so that every client fetches its inbox.
+    /// Tell Watchbell that a backup was restored, so that every client fetches its inbox again.
     Restored(RestoredArgs),
-    /// The broker's exchanges and queues.
+    /// Show, declare or check the broker's exchanges and queues.
     Topology(TopologyArgs),
-    /// The configuration.
+    /// Check or print the configuration.
     Config(ConfigArgs),
-    /// What a hook would make of another product's payload.
+    /// Try a hook on another product's payload.
     Hook(HookArgs),
-    /// Measure a running fleet.
+    /// Measure the throughput and latency of a running fleet.
     Bench(BenchArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
@@ -56,27 +56,27 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct UpArgs {
-    /// Where the page and the API are served; `http.listen` otherwise.
+    /// The address at which the page and the API are served. By default `http.listen`.
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Where everything is kept.
+    /// The folder that keeps everything.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct MigrateArgs {
-    /// Change nothing: succeed when the schema is what this version needs.
+    /// Change nothing. Succeed if the schema is the one that this version needs.
     #[arg(long)]
     pub(crate) check: bool,
-    /// Wait so long for it (30s, 10m), as a pod does that starts beside the one that migrates. With --check.
+    /// With --check: wait this long (30s, 10m) for the schema, while another process migrates it.
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 }
 
 #[derive(Args)]
 pub(crate) struct RestoredArgs {
-    /// The data folder of `watchbell up`, when no store is configured.
+    /// The data folder of `watchbell up`, used if no store is configured.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
@@ -87,7 +87,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// Which workers.
+    /// The workers to run.
     #[arg(required = true)]
     pub(crate) roles: Vec<Role>,
 }
@@ -95,15 +95,15 @@ pub(crate) struct RunArgs {
 /// A worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// HTTP for producers.
+    /// Serves HTTP to producers.
     Ingest,
-    /// Alerts into inboxes.
+    /// Records alerts in inboxes.
     Dispatch,
-    /// Sessions.
+    /// Holds the sessions of users.
     Socket,
-    /// Push and email.
+    /// Sends pushes, emails and messages on other channels.
     Fallback,
-    /// In place of Apple, Google and a mail relay.
+    /// Stands in for Apple, Google, a mail relay and other providers.
     Simulator,
 }
 
@@ -120,16 +120,16 @@ impl Role {
     }
 }
 
-/// A running fleet and the right to publish to it. Without them: the fleet that `up` left its address of.
+/// A running fleet and the key to publish to it. By default those in the `demo.json` that `up` writes.
 #[derive(Args, Clone)]
 pub(crate) struct ProducerArgs {
-    /// The fleet's address.
+    /// The address of the fleet, like `http://host:7700`.
     #[arg(long, env = "WATCHBELL_URL")]
     pub(crate) url: Option<String>,
     /// An API key.
     #[arg(long, env = "WATCHBELL_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
-    /// The data folder of `watchbell up`, whose `demo.json` is used when no address is given.
+    /// The data folder of `watchbell up`, whose `demo.json` is used if no address is given.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
@@ -138,41 +138,41 @@ pub(crate) struct ProducerArgs {
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) producer: ProducerArgs,
-    /// To these users. Repeat, or separate with commas; a comma in a name is written `\,`.
+    /// Recipients: users. Repeat the option, or separate names with commas; write a comma in a name as `\,`.
     #[arg(long)]
     pub(crate) to: Vec<String>,
-    /// To these groups, written likewise.
+    /// Recipients: groups, written in the same way.
     #[arg(long)]
     pub(crate) group: Vec<String>,
-    /// To everybody who was registered or has ever signed in.
+    /// Send it to everybody who was registered or has ever signed in.
     #[arg(long)]
     pub(crate) everyone: bool,
-    /// One line that makes sense alone. Without it, the alert of --id is changed by what else is given, for whoever has it.
+    /// The title, one line. Without it, the other options change the recorded alert that --id names.
     #[arg(required_unless_present_any = ["file", "id"])]
     pub(crate) title: Option<String>,
-    /// More, for those who look.
+    /// The text below the title.
     #[arg(long)]
     pub(crate) body: Option<String>,
-    /// info, warning or critical.
+    /// The severity: info, warning or critical.
     #[arg(long)]
     pub(crate) severity: Option<String>,
-    /// Where to read on.
+    /// A web address with more about it.
     #[arg(long)]
     pub(crate) link: Option<String>,
-    /// The escalation policy.
+    /// The name of the escalation policy.
     #[arg(long)]
     pub(crate) policy: Option<String>,
-    /// The alert's id, to send it again or to send a later version.
+    /// The alert's id. Give one to repeat an alert safely or to send a later version of it.
     #[arg(long)]
     pub(crate) id: Option<String>,
-    /// The version; a higher one updates the alert in place.
+    /// The version. A higher one updates the alert in place.
     #[arg(long)]
     pub(crate) version: Option<u32>,
-    /// firing, acknowledged, suppressed or resolved.
+    /// The status: firing, acknowledged, suppressed or resolved.
     #[arg(long)]
     pub(crate) status: Option<String>,
-    /// A file of alerts, one JSON object a line; `-` reads standard input. Ids are printed; lines that are refused are
-    /// told by their number, and the others are sent.
+    /// A file of alerts, one JSON object on each line; `-` reads standard input. Prints the ids. A line that is
+    /// refused is reported by its number, and the other lines are sent.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["title", "to", "group", "everyone"])]
     pub(crate) file: Option<PathBuf>,
 }
@@ -188,25 +188,25 @@ pub(crate) struct ChangeArgs {
 
 #[derive(Args)]
 pub(crate) struct TailArgs {
-    /// The fleet's address.
+    /// The address of the fleet, like `http://host:7700`.
     #[arg(long, env = "WATCHBELL_URL")]
     pub(crate) url: Option<String>,
-    /// A token; otherwise `demo.json` has one for `--user`.
+    /// The user's token. By default the one that `demo.json` has for `--user`.
     #[arg(long, env = "WATCHBELL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// The user whose token in `demo.json` is used; `ana` when there is no `--token` either.
+    /// The user whose token in `demo.json` is used. By default `ana`.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Go on after this cursor.
+    /// Continue after this cursor.
     #[arg(long)]
     pub(crate) cursor: Option<String>,
-    /// Say `seen` of every alert that arrives.
+    /// Send the receipt `seen` for every alert that arrives.
     #[arg(long)]
     pub(crate) seen: bool,
-    /// Print frames as they come, one JSON object a line.
+    /// Print the frames as they come, one JSON object on each line.
     #[arg(long)]
     pub(crate) json: bool,
-    /// End after this many alerts.
+    /// Exit after this many alerts.
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<usize>,
     /// The data folder of `watchbell up`.
@@ -216,22 +216,22 @@ pub(crate) struct TailArgs {
 
 #[derive(Args)]
 pub(crate) struct TokenArgs {
-    /// The user.
+    /// The user whom the token is for.
     #[arg(long)]
     pub(crate) user: String,
-    /// The tenant; `auth.default_tenant` otherwise, and `demo` for `up`. A fleet without one asks for it.
+    /// The tenant. By default `auth.default_tenant`, and `demo` for `up`; required if there is neither.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
-    /// How long it is good, in seconds.
+    /// How long the token is valid, in seconds.
     #[arg(long, default_value_t = 3_600)]
     pub(crate) seconds: u32,
-    /// Topics it may read: `monitor:7`, `monitor:*` or `*`. Several with commas, or given again.
+    /// Topics that the token may read: `monitor:7`, `monitor:*` or `*`. Repeat the option, or separate with commas.
     #[arg(long, value_delimiter = ',', value_name = "PATTERN")]
     pub(crate) topics: Vec<String>,
-    /// Groups its user belongs to. Several with commas, or given again.
+    /// Groups that the user belongs to. Repeat the option, or separate with commas.
     #[arg(long, value_delimiter = ',', value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
-    /// The data folder of `watchbell up`, when no secret is configured.
+    /// The data folder of `watchbell up`, used if no secret is configured.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
@@ -240,32 +240,32 @@ pub(crate) struct TokenArgs {
 pub(crate) struct KeyArgs {
     #[command(subcommand)]
     pub(crate) command: KeyCommand,
-    /// The data folder of `watchbell up`, when no store is configured.
+    /// The data folder of `watchbell up`, used if no store is configured.
     #[arg(long, global = true, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a key. It is printed once and only its hash is kept.
+    /// Create a key. It is printed once; only its hash is stored.
     Create {
-        /// The tenant for which it may publish; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant for which the key may publish. By default `auth.default_tenant`, and `demo` for `up`.
         #[arg(long)]
         tenant: Option<String>,
-        /// What it is for.
+        /// A note of what the key is for.
         #[arg(long, default_value = "")]
         name: String,
-        /// It may change only alerts that it made itself; otherwise any of its tenant.
+        /// Let the key change only alerts that it published itself, instead of any alert of its tenant.
         #[arg(long)]
         own_alerts: bool,
     },
-    /// Make the key pair that browsers subscribe with, for `[webpush]`.
+    /// Create the key pair (VAPID) for `[webpush]`, with which browsers subscribe.
     Vapid,
-    /// List keys by the beginning of their hash.
+    /// List the keys, each by the beginning of its hash.
     List,
-    /// Make a key stop working, by the beginning of its hash (at least 8 characters).
+    /// Revoke a key.
     Revoke {
-        /// As `list` prints it.
+        /// The beginning of its hash as `list` prints it, at least 8 characters.
         hash: String,
     },
 }
@@ -274,13 +274,13 @@ pub(crate) enum KeyCommand {
 pub(crate) struct ExplainArgs {
     /// The alert's id.
     pub(crate) alert: String,
-    /// For this user; otherwise for its first recipients.
+    /// The recipient to explain it for. By default its first recipients.
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// The tenant of the alert; `auth.default_tenant` otherwise.
+    /// The tenant of the alert. By default `auth.default_tenant`.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
-    /// The data folder of `watchbell up`, when no store is configured.
+    /// The data folder of `watchbell up`, used if no store is configured.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
@@ -289,35 +289,35 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct DeadArgs {
     #[command(subcommand)]
     pub(crate) command: DeadCommand,
-    /// The data folder of `watchbell up`, when no broker is configured.
+    /// The data folder of `watchbell up`, used if no broker is configured.
     #[arg(long, global = true, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum DeadCommand {
-    /// One line each, oldest first. Changes nothing.
+    /// List the dead letters, one on a line, oldest first.
     List {
-        /// So many at the most.
+        /// The greatest number of letters to list.
         #[arg(long, default_value_t = 100, value_parser = value_parser!(u64).range(1..=10_000))]
         limit: u64,
     },
-    /// Print one whole, with its body.
+    /// Print one dead letter with its headers and its body.
     Show {
-        /// As `list` prints it.
+        /// The letter's id as `list` prints it.
         id: String,
     },
-    /// Send it to where it came from. Whatever was done already is not done twice.
+    /// Send dead letters back to the queue that they came from. Work that was done already is not repeated.
     Replay(DeadWhich),
-    /// Throw it away for good.
+    /// Delete dead letters for good.
     Drop(DeadWhich),
 }
 
 #[derive(Args)]
 pub(crate) struct DeadWhich {
-    /// As `list` prints them.
+    /// The letters' ids as `list` prints them.
     pub(crate) ids: Vec<String>,
-    /// All that are there now.
+    /// All letters that are there now.
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
 }
@@ -330,11 +330,11 @@ pub(crate) struct TopologyArgs {
 
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum TopologyCommand {
-    /// Print it with reasons and least permissions.
+    /// Print each exchange and queue with its reason, and the permissions that each worker needs.
     Show,
-    /// Declare it. Harmless to repeat.
+    /// Declare what is missing. It is harmless to repeat.
     Apply,
-    /// Say what is missing, without declaring anything.
+    /// Report what is missing, without declaring anything.
     Check,
 }
 
@@ -346,16 +346,16 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Say whether it holds together, and what it would not let you run.
+    /// Check the configuration, and report which workers it is not enough for.
     Check {
-        /// An alert as JSON, or only its labels: say which `[[route]]` it takes and why.
+        /// A file with an alert as JSON, or with only its labels: report which `[[route]]` it takes and why.
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
-        /// The tenant of the sample; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant of the sample. By default `auth.default_tenant`, and `demo` for `up`.
         #[arg(long, requires = "sample")]
         tenant: Option<String>,
     },
-    /// Print everything that holds, as TOML. Secrets print as `redacted`.
+    /// Print the configuration in effect as TOML. Secrets are printed as `redacted`.
     Show,
 }
 
@@ -369,14 +369,14 @@ pub(crate) struct HookArgs {
 pub(crate) enum HookCommand {
     /// Print the alerts that a payload would become, whom they are for and why. Nothing is published.
     Try {
-        /// Which: `alertmanager`, `grafana`, …, or the path of a `[[hook]]`.
+        /// The hook: `alertmanager`, `grafana`, …, or the path of a `[[hook]]`.
         name: String,
-        /// The payload, as JSON; `-` reads standard input.
+        /// A file with the payload as JSON; `-` reads standard input.
         file: PathBuf,
-        /// What stands behind the address: `users=ana&policy=critical`.
+        /// The query of the hook's address: `users=ana&policy=critical`.
         #[arg(long, default_value = "", value_name = "QUERY")]
         query: String,
-        /// The tenant; `auth.default_tenant` otherwise, and `demo` for `up`.
+        /// The tenant. By default `auth.default_tenant`, and `demo` for `up`.
         #[arg(long)]
         tenant: Option<String>,
     },
@@ -389,54 +389,54 @@ pub(crate) struct BenchArgs {
     pub(crate) command: Option<BenchCommand>,
     #[command(flatten)]
     pub(crate) producer: ProducerArgs,
-    /// Where sessions are opened, like `ws://host:7700` (repeat to spread them over socket pods); otherwise at the
-    /// fleet's address.
+    /// Where sessions are opened, like `ws://host:7700`. Repeat the option to spread them over socket pods. By default
+    /// the fleet's address.
     #[arg(long, value_name = "URL")]
     pub(crate) ws_url: Vec<String>,
-    /// Alerts to publish at full speed, three times over.
+    /// The number of alerts to publish at full speed, in each of three rounds.
     #[arg(long, default_value_t = 5_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) alerts: u32,
-    /// Users to spread them over, with a session each.
+    /// The number of users who receive them, each with one session.
     #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) users: u32,
-    /// Alerts in one request.
+    /// The number of alerts in one request.
     #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=1_000))]
     pub(crate) batch: u32,
-    /// Requests under way at once.
+    /// The number of requests in progress at once.
     #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
     pub(crate) concurrency: u32,
-    /// Alerts a second in the latency part, one in a request.
+    /// Alerts published a second in the latency part, one in each request.
     #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) rate: u32,
-    /// How long the latency part takes, in seconds.
+    /// The length of the latency part, in seconds.
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
-    /// Idle sessions to open for the memory part, all at the first address; 0 leaves it out.
+    /// The number of idle sessions to open for the memory part, all at the first address; 0 leaves it out.
     #[arg(long, default_value_t = 0, requires = "pid", value_parser = value_parser!(u32).range(0..=250_000))]
     pub(crate) sessions: u32,
-    /// The process whose memory is measured (`up`, or the first address's socket pod).
+    /// The process whose memory is measured: `up`, or the socket pod at the first address.
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
-    /// The HS256 secret of the fleet, for tokens of bench users; by default that of `up`.
+    /// The HS256 secret of the fleet, to make tokens for the users of the benchmark. By default that of `up`.
     #[arg(long, env = "WATCHBELL__AUTH__HS256_SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
-    /// The tenant of the key.
+    /// The tenant that the key belongs to.
     #[arg(long, default_value = "demo")]
     pub(crate) tenant: String,
-    /// Print one JSON object.
+    /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
-    /// The bare server that `bench` compares with, and starts by itself. Ends with its standard input.
+    /// The bare server that `bench` starts by itself to compare with. It ends with its standard input.
     #[command(hide = true)]
     Floor,
 }
 
 #[derive(Args)]
 pub(crate) struct CompletionsArgs {
-    /// Which shell.
+    /// The shell.
     pub(crate) shell: clap_complete::Shell,
 }

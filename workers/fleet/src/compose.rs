@@ -291,8 +291,8 @@ impl Process {
         let watching = tokio::spawn(health.clone().watch(stop.clone()));
 
         tokio::select! {
-            signal = signalled() => info!("{} received: leaving", signal?),
-            () = leaving.cancelled() => info!("A worker has ended: leaving"),
+            signal = signalled() => info!("{} received: shutting down", signal?),
+            () = leaving.cancelled() => info!("A worker has ended: shutting down"),
         }
         health.leave();
         leaving.cancel();

@@ -106,7 +106,7 @@ pub(crate) async fn accept<H, F>(
             Ok((stream, _)) => {
                 // Answers are small and each is awaited: Nagle would hold them back 40 ms.
                 if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "TCP_NODELAY was refused");
+                    debug!(%error, "TCP_NODELAY could not be set");
                 }
                 let work = handle(stream, numbers.fetch_add(1, Ordering::Relaxed));
                 tasks.spawn(async move {
@@ -200,7 +200,7 @@ pub(crate) async fn serve_http(
             }
             ended = serving.as_mut() => {
                 if let Err(error) = ended {
-                    debug!(error, "A connection ended early");
+                    debug!(error, "A connection was closed early");
                 }
                 break;
             }

@@ -48,7 +48,7 @@ pub(crate) struct Relay {
 /// Serves one client until it quits, goes silent, breaks off, or a fault hangs up.
 pub(crate) async fn serve(relay: Arc<Relay>, stream: TcpStream, number: u64) {
     if let Err(error) = converse(&relay, stream, number).await {
-        debug!(%error, "A client broke off");
+        debug!(%error, "A client closed its connection early");
     }
 }
 

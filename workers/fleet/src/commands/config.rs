@@ -56,22 +56,22 @@ fn check(config: &FleetConfig) -> anyhow::Result<()> {
     if auth.hs256_secret.is_some() || !auth.public_key_files.is_empty() || auth.jwks_url.is_some() {
         Authenticator::new(&config.shared.auth)?;
     }
-    output::line("The configuration holds together.");
+    output::line("The configuration is valid.");
     let seams =
         compose::store_config(&config.shared).and(compose::rabbit_config(&config.shared, &[])).map(drop);
     let is_half = config.shared.webpush.as_ref().is_some_and(|webpush| webpush.private_key.is_none());
-    let half = "webpush.private_key is not there, which fallback needs and socket does not";
+    let half = "webpush.private_key is not configured, which fallback needs and socket does not";
     let workers = [
         ("run (any worker)", seams.err().map(|error| error.to_string())),
         ("run socket", Authenticator::new(&config.shared.auth).err().map(|error| error.to_string())),
         ("run fallback", is_half.then(|| half.to_owned())),
         (
             "subscriptions of browsers",
-            config.shared.webpush.is_none().then(|| "[webpush] is not there".to_owned()),
+            config.shared.webpush.is_none().then(|| "[webpush] is not configured".to_owned()),
         ),
     ];
     let by_channel = Channel::ALL.map(|channel| {
-        let missing = unconfigured(channel).map(|setup| format!("{setup} is not there"));
+        let missing = unconfigured(channel).map(|setup| format!("{setup} is not configured"));
         (channel.as_str(), missing)
     });
     for (what, missing) in workers.into_iter().chain(by_channel) {
@@ -83,7 +83,9 @@ fn check(config: &FleetConfig) -> anyhow::Result<()> {
     // A worker that sends nothing needs no channel, and reads the same policies.
     for (policy, channel) in config.shared.channels_of_policies() {
         if let Some(setup) = unconfigured(channel) {
-            output::line(format!("  {policy}: its step by {channel} is left out where {setup} is not there"));
+            output::line(format!(
+                "  {policy}: its step by {channel} is skipped, because {setup} is not configured"
+            ));
         }
     }
     Ok(())

@@ -45,9 +45,9 @@ async fn list(letters: &Letters, limit: u64) -> anyhow::Result<()> {
         output::line(format!("{id:<40} {:<24} {:>7} bytes  {reason}", letter.from, letter.bytes));
     }
     match (total, letters.len() as u64) {
-        (0, _) => output::note("Nothing is dead."),
+        (0, _) => output::note("There are no dead letters."),
         (total, shown) if shown < total => output::note(format!("… and {} more.", total - shown)),
-        (total, _) => output::note(format!("{total} in all. `dead show ID` prints one whole.")),
+        (total, _) => output::note(format!("{total} dead letters. `dead show ID` prints one with its body.")),
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
         output::line(body.clone().unwrap_or_default());
     }
     if found.len() == SHOW_MAX {
-        output::note(format!("There may be more of this id: the first {SHOW_MAX} are shown."));
+        output::note(format!("Only the first {SHOW_MAX} letters with this id are shown; there may be more."));
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
             ensure!(hash.len() >= 8, "give at least 8 characters of the hash, as `key list` prints it");
             let revoked = store.revoke_api_key(&hash, Timestamp::now()).await?;
             ensure!(revoked > 0, "no working key has a hash that begins so");
-            output::line(format!("{revoked} revoked. Running workers know within seconds."));
+            output::line(format!("{revoked} revoked. Running workers refuse it within seconds."));
         }
     }
     store.close().await;

@@ -24,7 +24,7 @@ pub(crate) async fn run(config: &Config, args: &MigrateArgs) -> anyhow::Result<(
     }
     store.migrate().await?;
     store.close().await;
-    output::line("The store is up to this version.");
+    output::line("The store has the schema of this version.");
     Ok(())
 }
 
@@ -34,7 +34,7 @@ async fn wait(store: &Store, wait_max: Duration) -> anyhow::Result<()> {
     let mut told: Option<Fault> = None;
     loop {
         let Some(fault) = obstacle(store.look().await) else {
-            output::line("The store is what this version needs.");
+            output::line("The store has the schema that this version needs.");
             return Ok(());
         };
         if Instant::now() >= until {

@@ -57,7 +57,7 @@ async fn send(producer: &Producer, reader: impl BufRead, total: Option<u64>) -> 
     bar.finish_and_clear();
     let Sending { accepted, refused, .. } = sending;
     ensure!(refused == 0, "{refused} refused, {accepted} accepted");
-    output::note(format!("Everything was accepted: {accepted}."));
+    output::note(format!("All {accepted} alerts were accepted."));
     Ok(())
 }
 
