@@ -5,7 +5,7 @@
 //! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
 //!
 //! What holds here:
-//! - Every decision is made in [`decide`] (which asks `watchbell::domain::next_step`); the loops carry it out.
+//! - Every decision is made in `escalation/decide.rs` (which asks `watchbell::domain::next_step`); the loops carry it out.
 //! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
 //!   is called (I6).
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
@@ -15,19 +15,13 @@
 //!
 //! Elsewhere: what is particular to a channel in [`channel`], timers in `watchbell::store`.
 
-mod audit;
-mod call;
 pub mod channel;
 mod config;
-mod decide;
-mod escalator;
+mod delivery;
+mod escalation;
 mod guard;
-mod pruning;
 mod rates;
-mod senders;
-mod steps;
-mod told;
-mod withdrawals;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -42,10 +36,10 @@ use watchbell::{
 
 pub use channel::Channels;
 pub use config::FallbackConfig;
+pub use delivery::withdrawals::Withdrawals;
+pub use escalation::step_batches::Steps;
 pub use guard::Guard;
 pub use rates::Rates;
-pub use steps::Steps;
-pub use withdrawals::Withdrawals;
 
 /// The worker's parts. Cheap to clone.
 #[derive(Clone)]

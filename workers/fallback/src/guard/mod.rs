@@ -14,17 +14,17 @@
 //! |---|---|
 //! | `scope.rs` | what answers mean for one gate: pure |
 //! | `evidence.rs` | whether a refusal is one device's or everybody's: pure |
-//! | `gate.rs` | breaker, ramp, retry budget: pure |
+//! | `breaker.rs` | breaker, ramp, retry budget: pure |
 //! | `suspects.rs` | devices that rest alone: pure |
-//! | `table.rs` | the gates there are, and their bounds: pure |
-//! | `drops.rs` | whether dead tokens may be dropped: pure |
+//! | `gates.rs` | the gates there are, and their bounds: pure |
+//! | `token_drops.rs` | whether dead tokens may be dropped: pure |
 
-mod drops;
+mod breaker;
 mod evidence;
-mod gate;
+mod gates;
 mod scope;
 mod suspects;
-mod table;
+mod token_drops;
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -44,11 +44,11 @@ use watchbell::{
 };
 
 use crate::channel::Provider;
-use drops::Drops;
 use evidence::Witness;
+use gates::{Gates, Key};
 pub(crate) use scope::Said;
 use suspects::Suspects;
-use table::{Gates, Key};
+use token_drops::Drops;
 
 /// How long a call waits for a place; then it is put off.
 const PLACE_WAIT_MAX: Duration = Duration::from_millis(500);

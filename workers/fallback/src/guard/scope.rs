@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    breaker::{Gate, Health},
     evidence::{Evidence, Opinion, Witness},
-    gate::{Gate, Health},
 };
 
 /// Tenants that have to agree before all tenants are held back.

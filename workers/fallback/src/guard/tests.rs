@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, sleep_until};
 use watchbell::domain::{PushEnvironment, PushService, UserId};
 
-use super::{gate::RAMP, *};
+use super::{breaker::RAMP, *};
 use crate::channel::email::CALLS_MAX as EMAIL_CALLS_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ async fn a_provider_down_for_ten_minutes_leaves_the_other_untouched_and_recovers
     for second in 0..60 {
         let calls = apple.busiest_in(first_call + second..first_call + second + 1);
         // The rate at the end of that second, its burst, and the probe.
-        let allowed = gate::ramp_rate(SECOND * (second as u32 + 2)) * 1.2 + 2.0;
+        let allowed = breaker::ramp_rate(SECOND * (second as u32 + 2)) * 1.2 + 2.0;
         assert!(
             f64::from(calls) <= allowed,
             "{calls} calls in second {second} of the ramp, {allowed} allowed"
@@ -184,7 +184,7 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
         call(&guard, apns(), &tenant, person % 50)
     };
     // Ten calls a second that ask whether they may, for as long as it flaps and a ramp and a breaker's time longer.
-    while begun.elapsed() < FLAPS_FOR + gate::RAMP * 3 {
+    while begun.elapsed() < FLAPS_FOR + breaker::RAMP * 3 {
         let is_shut = match guard.enter(next(), false, 0.5).await {
             Ok(pass) => {
                 pass.end(if is_down(begun.elapsed()) { Said::Trouble } else { Said::Served });

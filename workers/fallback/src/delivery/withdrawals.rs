@@ -20,8 +20,8 @@ use tokio::{sync::oneshot, time::sleep};
 use watchbell::domain::{DeviceId, UserKey};
 
 use crate::{
-    call::NotSent,
     channel::{Accepted, WITHDRAWN_ALERTS_MAX},
+    delivery::attempt_runner::NotSent,
     guard::Later,
 };
 

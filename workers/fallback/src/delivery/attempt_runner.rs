@@ -20,9 +20,9 @@ use crate::{
         Accepted, AlertContent, Blame, ChannelSender, Disposition, Job, Message, NotConfigured, Recipient,
         SendError, ThrottleScope, Withdrawal,
     },
+    delivery::withdrawals::Gathered,
+    escalation::timeline,
     guard::{Later, Pass, Said},
-    told,
-    withdrawals::Gathered,
 };
 
 /// How long an attempt waits when a provider refuses our configuration: an operator has to act.
@@ -78,7 +78,7 @@ impl Fallback {
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
                 let alerts = vec![alert];
-                let said = told::content_of(alerts[0].clone(), key, &walk.content, walk);
+                let said = timeline::content_of(alerts[0].clone(), key, &walk.content, walk);
                 let content = said.map(Box::new);
                 let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content });
                 self.pass(sender, attempt, &job(message), now).await
@@ -287,8 +287,8 @@ fn nothing_shown(channel: Channel) -> NotSent {
 /// What a provider is to show: one alert, or several in one.
 fn content_of(key: &EscalationKey, walk: &Walk, channel: Channel) -> Result<AlertContent, NotSent> {
     let content = match &walk.bundle {
-        Some(bundle) => told::summary_of(key, bundle, channel, walk),
-        None => told::content_of(key.alert.to_string(), key, &walk.content, walk),
+        Some(bundle) => timeline::summary_of(key, bundle, channel, walk),
+        None => timeline::content_of(key.alert.to_string(), key, &walk.content, walk),
     };
     content.ok_or_else(|| NotSent::Nowhere("the stored alert cannot be read by this version".to_owned()))
 }

@@ -17,7 +17,7 @@ use watchbell::{
     wire::{alert::ShownAlert, preferences::stored_preferences},
 };
 
-use crate::{channel::Channels, told};
+use crate::{channel::Channels, escalation::timeline};
 
 /// What decisions are made by.
 pub(crate) struct Decider<'a> {
@@ -89,10 +89,11 @@ impl Decider<'_> {
             return match next_step(&progress, policy, person, now) {
                 Step::Advance { due_at, because } => {
                     if let Some(channel) = key.alert.summary() {
-                        let note = told::summary_done(channel, because, walk);
+                        let note = timeline::summary_done(channel, because, walk);
                         told = Some(Told { reached: because == Because::Accepted, note });
                     }
-                    notes.extend(policy.steps.get(step).map(|step| told::advanced(step.channel, because)));
+                    notes
+                        .extend(policy.steps.get(step).map(|step| timeline::advanced(step.channel, because)));
                     progress.step += 1;
                     progress.step_due_at = due_at;
                     continue;
@@ -100,7 +101,7 @@ impl Decider<'_> {
                 Step::WaitUntil(at) => Decision { notes, told, ..decision(Act::Rest(at)) },
                 Step::Finish(reason) => {
                     let taken_by = walk.taken_by.as_ref().filter(|_| reason == StopReason::Acknowledged);
-                    notes.push(told::finished(reason, taken_by));
+                    notes.push(timeline::finished(reason, taken_by));
                     Decision { notes, told, ..decision(Act::End(reason)) }
                 }
                 Step::Hold { held, until, lately } => {
@@ -108,7 +109,7 @@ impl Decider<'_> {
                     // What is told in a summary at its last step may still have a push that was put off.
                     let following = following.or(policy.mandatory.then_some(Duration::ZERO));
                     // Said once, however often it is looked at meanwhile.
-                    notes.extend((walk.held != Some(held)).then(|| told::held(held, until)));
+                    notes.extend((walk.held != Some(held)).then(|| timeline::held(held, until)));
                     let hold = Hold { held, until, following, mandatory: policy.mandatory };
                     let lately = lately.and_then(|lately| Some((held.summary()?, lately)));
                     Decision { notes, told, lately, ..decision(Act::Hold(hold)) }
@@ -119,7 +120,7 @@ impl Decider<'_> {
                     let wait = is_counted.then(|| (self.over_rate)()).flatten();
                     if let Some(wait) = wait {
                         let (held, until) = (Held::Rate, now + wait);
-                        notes.push(told::held(held, until));
+                        notes.push(timeline::held(held, until));
                         let hold = Hold { held, until, following: None, mandatory: policy.mandatory };
                         return Decision { notes, told, ..decision(Act::Hold(hold)) };
                     }

@@ -19,7 +19,10 @@ use watchbell::{
     wire::undelivered::UndeliveredV1,
 };
 
-use crate::{Fallback, decide::Decider, steps::Step};
+use crate::{
+    Fallback,
+    escalation::{decide::Decider, step_batches::Step},
+};
 
 /// The wait between two tries to reach the store.
 const STORE_WAIT: Duration = Duration::from_millis(200);

@@ -131,5 +131,5 @@ fn take_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
 }
 
 #[cfg(test)]
-#[path = "steps_tests.rs"]
+#[path = "step_batches_tests.rs"]
 mod tests;
