@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 use watchbell::domain::Tenant;
 
-use super::{Provider, scope::Scope};
+use super::{Provider, gate::Scope};
 
 /// Gates that are remembered, and those of one tenant.
 pub(super) const GATES_MAX: usize = 10_000;
@@ -93,7 +93,7 @@ impl Gates {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::{
-        super::{evidence::Witness, scope::Said},
+        super::{evidence::Witness, gate::Said},
         *,
     };
 

@@ -12,7 +12,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `scope.rs` | what answers mean for one gate: pure |
+//! | `gate.rs` | what answers mean for one gate: pure |
 //! | `evidence.rs` | whether a refusal is one device's or everybody's: pure |
 //! | `breaker.rs` | breaker, ramp, retry budget: pure |
 //! | `suspects.rs` | devices that rest alone: pure |
@@ -21,8 +21,8 @@
 
 mod breaker;
 mod evidence;
+mod gate;
 mod gates;
-mod scope;
 mod suspects;
 mod token_drops;
 
@@ -45,8 +45,8 @@ use watchbell::{
 
 use crate::channel::Provider;
 use evidence::Witness;
+pub(crate) use gate::Said;
 use gates::{Gates, Key};
-pub(crate) use scope::Said;
 use suspects::Suspects;
 use token_drops::Drops;
 
