@@ -73,10 +73,10 @@ const VENDORS: [Vendor; 10] = [
             "workers/fallback",
             "workers/fleet",
             "workers/socket/Cargo.toml",
-            "workers/socket/src/jwks.rs",
+            "workers/socket/src/token/jwks.rs",
         ],
         because: "Calls to providers live in workers/fallback, each behind its bulkhead and breaker; the operator's \
-                  commands in workers/fleet; a sign-in service's keys in workers/socket/src/jwks.rs. Nobody else \
+                  commands in workers/fleet; a sign-in service's keys in workers/socket/src/token/jwks.rs. Nobody else \
                   calls out over HTTP.",
     },
     Vendor {

@@ -5,9 +5,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use watchbell::wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame};
 
 use crate::{
-    decoder::{Decoder, Said},
-    door::{self, StreamQuery},
-    extract::Query,
+    entry::{
+        extract::Query,
+        upgrade::{self, StreamQuery},
+    },
+    session::decoder::{Decoder, Said},
 };
 
 /// What a client sends after the handshake, in reads of `chunk` bytes.
@@ -48,9 +50,9 @@ pub fn handshake(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    door::token_of(&headers);
-    door::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-    if let Ok(head) = door::websocket_head(&headers) {
+    upgrade::token_of(&headers);
+    upgrade::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+    if let Ok(head) = upgrade::websocket_head(&headers) {
         let lines = head.strip_suffix("\r\n\r\n").map(|head| head.split("\r\n").count());
         assert!(matches!(lines, Some(4 | 5)), "something of the request came into the answer: {head}");
     }

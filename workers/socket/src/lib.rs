@@ -8,79 +8,29 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `door.rs` | what a request must have to become a session: origin, room, token, handshake |
-//! | `token.rs` `token/` `jwks.rs` | whose token is believed; keys read from an address |
+//! | `token/` | whose token is believed; keys read from an address |
+//! | `frames/` | frames as they leave, filtered, gathered, and the epoch of their numbers |
+//! | `pod/` | what the sessions of one pod share: the hub, live messages, presence, receipts, leaving |
+//! | `feed/` | the changes of one inbox, in order and without gaps |
+//! | `session/` | one session over WebSocket or SSE, from its first byte to its close |
+//! | `entry/` | what a request must have to become a session |
+//! | `http/` | the user's HTTP API, and the same session in single requests |
 //! | `config.rs` | `[socket]` and `[[mount]]` |
-//! | `limits.rs` | how much anybody may ask of a pod |
-//! | `mount.rs` | streams under a team's own addresses |
-//! | `greeting.rs` | how a session begins: who it is, `hello`, what was missed |
-//! | `session.rs` | one session over WebSocket or SSE at work, to its close |
-//! | `talk.rs` | what a client says: receipts, topics, a newer token |
-//! | `leaving.rs` | how a pod leaves: what becomes of who is here and of who arrives |
-//! | `rebalance.rs` | sessions shared evenly among pods again: pure, and the loop that looks |
-//! | `deadlines.rs` | when a session does something by itself, and what: pure |
-//! | `poll.rs` | the same session in single requests |
-//! | `order.rs` `filter.rs` `batch.rs` | frames in order, frames left out, frames gathered: pure |
-//! | `replay.rs` | what changed since a cursor, from the store |
-//! | `frame.rs` `decoder.rs` `connection.rs` | bytes out, bytes in, and the socket between |
-//! | `mailbox.rs` | what waits for one session, bounded |
-//! | `hub.rs` | who is connected here, who subscribes to what, and which partitions that needs |
-//! | `pump.rs` | live messages to sessions |
-//! | `epoch.rs` | which of the store's histories cursors are of |
-//! | `heads.rs` | where inboxes are, asked of the store for many at once |
-//! | `watch.rs` | pings that carry the head, so that whoever missed something heals |
-//! | `receipts.rs` | receipts to the store, batched, and to the user's other sessions |
-//! | `api.rs` `topics.rs` | inbox, receipts and kept events over HTTP |
-//! | `extract.rs` | query strings, paths and bodies, and what is wrong with one |
-//! | `unsubscribe.rs` | the links of emails, which need no login |
-//! | `devices.rs` | push registrations over HTTP: phones and browsers |
-//! | `presence.rs` | who is here, told to the store while the pod lives |
-//! | `preferences.rs` | what the user wants, over HTTP |
-//! | `asyncapi.rs` | the protocol for machines |
 //! | `fuzzing.rs` | ways in for `fuzz/` |
 //! | `properties.rs` | what must hold whatever happens, tried with many seeds |
 
-mod api;
-mod asyncapi;
-mod batch;
 mod config;
-mod connection;
-mod deadlines;
-mod decoder;
-mod devices;
-mod door;
-mod epoch;
-mod extract;
-mod filter;
-mod frame;
+mod entry;
+mod feed;
+mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
-mod greeting;
-mod heads;
-mod hub;
-mod jwks;
-mod leaving;
-mod limits;
-mod mailbox;
-mod mount;
-#[cfg(test)]
-mod openapi_tests;
-mod order;
-mod poll;
-mod preferences;
-mod presence;
+mod http;
+mod pod;
 #[cfg(test)]
 mod properties;
-mod pump;
-mod rebalance;
-mod receipts;
-mod replay;
 mod session;
-mod talk;
 pub mod token;
-mod topics;
-mod unsubscribe;
-mod watch;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -101,14 +51,19 @@ use watchbell::{
 };
 
 pub use config::{MountConfig, MountShape, SocketConfig, check_mounts};
-use epoch::Epochs;
-use heads::Heads;
-use hub::Hub;
-use leaving::Leaving;
-use limits::{Addresses, Turns};
-use mailbox::Backlog;
-use presence::Presence;
-use receipts::Receipts;
+use entry::upgrade;
+use frames::epoch::Epochs;
+use http::{asyncapi, devices, inbox, poll, preferences, topics, unsubscribe};
+use pod::{
+    heads::Heads,
+    hub::Hub,
+    leaving::Leaving,
+    limits::{Addresses, Turns},
+    mailbox::Backlog,
+    presence::Presence,
+    receipts::Receipts,
+};
+use session::mount;
 pub use token::{Authenticator, Identity, TokenError};
 
 /// What the worker is made of.
@@ -247,12 +202,12 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 /// Every route but the mounts, once. `openapi.json` has the same ones; a test compares.
 fn table() -> Vec<(Method, &'static str, MethodRouter<Socket>)> {
     vec![
-        (Method::GET, "/v1/ws", get(door::ws)),
-        (Method::GET, "/v1/sse", get(door::sse)),
+        (Method::GET, "/v1/ws", get(upgrade::ws)),
+        (Method::GET, "/v1/sse", get(upgrade::sse)),
         (Method::GET, "/v1/poll", get(poll::poll)),
         (Method::GET, "/v1/topics/{topic}/events", get(topics::events)),
-        (Method::GET, "/v1/inbox", get(api::inbox)),
-        (Method::POST, "/v1/inbox/receipts", post(api::receipts)),
+        (Method::GET, "/v1/inbox", get(inbox::inbox)),
+        (Method::POST, "/v1/inbox/receipts", post(inbox::receipts)),
         (Method::GET, "/v1/preferences", get(preferences::get)),
         (Method::PUT, "/v1/preferences", put(preferences::put)),
         (Method::GET, "/v1/devices", get(devices::list)),

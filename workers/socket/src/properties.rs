@@ -21,13 +21,15 @@ use watchbell::{
 };
 
 use crate::{
-    connection,
-    decoder::{Decoder, Said},
-    door,
-    frame::Frame,
-    mailbox::{Backlog, Item, Leave, Mail, Mailbox},
-    order::{HELD_MAX, Order, Taken},
-    session,
+    entry::upgrade,
+    feed::order::{HELD_MAX, Order, Taken},
+    frames::frame::Frame,
+    pod::mailbox::{Backlog, Item, Leave, Mail, Mailbox},
+    session::{
+        connection,
+        decoder::{Decoder, Said},
+        run,
+    },
 };
 
 const SEEDS: u64 = 200;
@@ -366,9 +368,9 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
                 headers.append(name, value);
             }
         }
-        door::token_of(&headers);
-        door::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-        match door::websocket_head(&headers) {
+        upgrade::token_of(&headers);
+        upgrade::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+        match upgrade::websocket_head(&headers) {
             Ok(head) => {
                 answered += 1;
                 let lines = head.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n").count();
@@ -379,7 +381,7 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
         let mut query = b"token=a.b&cursor=e.7&topics=a,b&labels=env:prod&min_severity=info&wait=5".to_vec();
         mutate(&mut query, chance);
         if let Ok(uri) = Uri::try_from(format!("/v1/sse?{}", String::from_utf8_lossy(&query)))
-            && let Ok(Query(query)) = Query::<door::StreamQuery>::try_from_uri(&uri)
+            && let Ok(Query(query)) = Query::<upgrade::StreamQuery>::try_from_uri(&uri)
         {
             query.auth();
         }
@@ -457,8 +459,8 @@ fn an_idle_session_is_small() {
         size_of::<F>()
     }
     let parts = [
-        ("task", future(session::run), 720),
-        ("state, within the task", size_of::<session::State>(), 360),
+        ("task", future(run::run), 720),
+        ("state, within the task", size_of::<run::State>(), 360),
         ("connection, within the task", size_of::<connection::Connection>(), 168),
         ("timer", size_of::<tokio::time::Sleep>(), 120),
         ("mailbox", size_of::<Mailbox>(), 120),

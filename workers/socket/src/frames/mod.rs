@@ -1,0 +1,13 @@
+//! Frames: how they are encoded, which of them a session is sent, and which history their numbers belong to.
+//!
+//! | file | what |
+//! |---|---|
+//! | `frame.rs` | one frame, encoded once for everybody who gets it |
+//! | `filter.rs` | which alerts and events a session asked for: pure |
+//! | `batcher.rs` | frames gathered into one message: pure |
+//! | `epoch.rs` | which of the store's histories cursors belong to |
+
+pub(crate) mod batcher;
+pub(crate) mod epoch;
+pub(crate) mod filter;
+pub(crate) mod frame;

@@ -1,0 +1,280 @@
+//! The user's devices over HTTP: phones with a token of Apple or Google, browsers with a subscription.
+//! Keyed by the token's user, so nobody reaches anybody else's (I8).
+
+use std::net::IpAddr;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use watchbell::{
+    domain::{
+        Device, PushEnvironment, PushService, Secret,
+        alert::UnknownWord,
+        device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
+        internet::is_public,
+        push_token::{UnusableToken, apns_token, fcm_token},
+    },
+    wire::{
+        Problem,
+        webpush::{SubscriptionKeysV1, SubscriptionV1},
+    },
+};
+
+use crate::{
+    BrowserPush, Identity, Socket, device_id,
+    entry::extract::{Body, Path},
+    http::inbox::store_problem,
+};
+
+/// A phone gives `token`; a browser gives what `PushSubscription.toJSON()` holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceBody {
+    service: String,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    endpoint: Option<String>,
+    #[serde(default)]
+    keys: Option<SubscriptionKeysV1>,
+    /// Browsers give it and it says nothing: the push service tells when a subscription is over.
+    #[serde(default, rename = "expirationTime")]
+    _expiration_time: Option<serde::de::IgnoredAny>,
+}
+
+/// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
+pub(crate) async fn put(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+    Body(body): Body<DeviceBody>,
+) -> Result<StatusCode, Problem> {
+    let service: PushService =
+        body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
+    let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
+    let token = match service {
+        PushService::Apns => phone_token(body.token, apns_token)?,
+        PushService::Fcm => phone_token(body.token, fcm_token)?,
+        PushService::WebPush => browser_token(body.endpoint, body.keys, socket.0.webpush.as_ref())?,
+    };
+    let device = Device {
+        id: device_id(&device)?,
+        service,
+        token,
+        environment: environment
+            .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
+        registered_at: socket.0.clock.now(),
+    };
+    let kept = socket
+        .0
+        .store
+        .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
+        .await
+        .map_err(store_problem)?;
+    match kept {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::conflict(format!(
+            "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
+        ))),
+    }
+}
+
+/// `GET /v1/devices`: the user's devices, without their tokens.
+pub(crate) async fn list(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
+    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
+    let devices: Vec<_> = devices.iter().map(shown).collect();
+    Ok(Json(json!({"devices": devices})).into_response())
+}
+
+/// `GET /v1/devices/{device}`
+pub(crate) async fn one(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<Response, Problem> {
+    let id = device_id(&device)?;
+    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
+    match devices.iter().find(|device| device.id == id) {
+        Some(device) => Ok(Json(shown(device)).into_response()),
+        None => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+/// `DELETE /v1/devices/{device}`
+pub(crate) async fn delete(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Path(device): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let gone =
+        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(store_problem)?;
+    match gone {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("there is no device of that name")),
+    }
+}
+
+/// `GET /v1/webpush/key`: what a page gives as `applicationServerKey` to `pushManager.subscribe`. Public, as the key is.
+pub(crate) async fn webpush_key(State(socket): State<Socket>) -> Result<Response, Problem> {
+    match &socket.0.webpush {
+        Some(webpush) => Ok(Json(json!({"key": webpush.public_key})).into_response()),
+        None => Err(Problem::not_found("browsers are not sent to here: [webpush] is not configured")),
+    }
+}
+
+fn shown(device: &Device) -> serde_json::Value {
+    json!({
+        "device": device.id.as_str(),
+        "service": device.service.as_str(),
+        "environment": device.environment.as_str(),
+        "registered_at": device.registered_at.to_string(),
+    })
+}
+
+fn phone_token(
+    token: Option<String>,
+    check: fn(&str) -> Result<String, UnusableToken>,
+) -> Result<Secret, Problem> {
+    let token = check(&token.unwrap_or_default());
+    token.map(Secret::from).map_err(|why| Problem::invalid("token", why.to_string()))
+}
+
+fn browser_token(
+    endpoint: Option<String>,
+    keys: Option<SubscriptionKeysV1>,
+    webpush: Option<&BrowserPush>,
+) -> Result<Secret, Problem> {
+    let Some(webpush) = webpush else {
+        return Err(Problem::invalid(
+            "service",
+            "browsers are not sent to here: [webpush] is not configured",
+        ));
+    };
+    let endpoint = endpoint_of(&endpoint.unwrap_or_default(), webpush.private_endpoints)
+        .map_err(|why| Problem::invalid("endpoint", why))?;
+    let keys = keys.ok_or_else(|| Problem::invalid("keys", "must be given, as the browser gave them"))?;
+    let keys = keys.checked().map_err(|wrong| Problem::invalid(wrong.field, wrong.problem))?;
+    let token = SubscriptionV1 { endpoint, keys }.to_token();
+    match token.expose().len() {
+        0..=TOKEN_BYTES_MAX => Ok(token),
+        _ => Err(Problem::invalid("endpoint", format!("is too long: {TOKEN_BYTES_MAX} bytes with its keys"))),
+    }
+}
+
+/// An endpoint is a client's word for where fallback shall call: `https`, and no address of a private network.
+/// A name that leads there is found out when it is looked up, in fallback. Gives its one form: scheme and host in lower
+/// case, without the port that is meant anyway.
+fn endpoint_of(endpoint: &str, private_allowed: bool) -> Result<String, &'static str> {
+    const AS_GIVEN: &str = "must be the address that the browser gave";
+    // An address has no characters outside ASCII and no blanks; some parsers mend both in silence.
+    if !endpoint.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return Err(AS_GIVEN);
+    }
+    let uri: Uri = endpoint.parse().map_err(|_| AS_GIVEN)?;
+    let authority = uri.authority().ok_or(AS_GIVEN)?;
+    if uri.scheme_str() != Some("https") {
+        return Err("must be https");
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not hold a name or a password");
+    }
+    let host = authority.host().to_ascii_lowercase();
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    // A name that ends in a number is an address in other words (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+    let ends_in_a_number =
+        name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
+    let private = match name.parse::<IpAddr>() {
+        Ok(address) => !is_public(address),
+        Err(_) => {
+            name == "localhost" || name.ends_with(".localhost") || !name.contains('.') || ends_in_a_number
+        }
+    };
+    if private && !private_allowed {
+        return Err("must be on the public internet");
+    }
+    let port = authority.port_u16().filter(|port| *port != 443).map(|port| format!(":{port}"));
+    // A fragment, which says nothing to a server, is not part of it.
+    Ok(format!(
+        "https://{host}{}{}",
+        port.unwrap_or_default(),
+        uri.path_and_query().map_or("/", |path| path.as_str())
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_on_the_public_internet() {
+        for (why, endpoint, private_allowed, expected) in [
+            ("a push service", "https://fcm.googleapis.com/fcm/send/abc:def", false, true),
+            ("with a port", "https://updates.push.services.mozilla.com:443/wpush/v2/x", false, true),
+            ("a public address", "https://93.184.215.14/x", false, true),
+            ("not encrypted", "http://push.example.org/x", false, false),
+            ("loopback", "https://127.0.0.1/x", false, false),
+            ("loopback, allowed", "https://127.0.0.1/x", true, true),
+            ("loopback, version 6", "https://[::1]:8443/x", false, false),
+            ("the cloud's metadata", "https://169.254.169.254/latest", false, false),
+            ("a name for ourselves", "https://localhost/x", false, false),
+            ("a name of the cluster", "https://postgres/x", false, false),
+            ("with a name", "https://user@push.example.org/x", false, false),
+            ("a path", "/wpush/v2/x", false, false),
+            ("nothing", "", false, false),
+            ("not encrypted, although private", "http://127.0.0.1/x", true, false),
+            ("a blank", "https://push.example.org/a b", false, false),
+            ("a line break", "https://push.example.org/\nx", false, false),
+            ("another script", "https://push.example.org/ż", false, false),
+            ("loopback in other words", "https://0x7f.1/x", false, false),
+        ] {
+            assert_eq!(endpoint_of(endpoint, private_allowed).is_ok(), expected, "{why}: {endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_one_form() {
+        for (why, endpoint, expected) in [
+            ("as it should be", "https://push.example.org/x/Ab?c=D", "https://push.example.org/x/Ab?c=D"),
+            ("capitals in the host", "HTTPS://Push.Example.Org/x", "https://push.example.org/x"),
+            ("the port that is meant anyway", "https://push.example.org:443/x", "https://push.example.org/x"),
+            ("another port", "https://push.example.org:8443/x", "https://push.example.org:8443/x"),
+            ("a fragment", "https://push.example.org/x#y", "https://push.example.org/x"),
+            ("what is encoded stays so", "https://push.example.org/a%3Ab", "https://push.example.org/a%3Ab"),
+        ] {
+            assert_eq!(endpoint_of(endpoint, false).as_deref(), Ok(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_checked_by_field() {
+        let open = BrowserPush { public_key: String::new(), private_endpoints: false };
+        let endpoint = || Some("https://push.example.org/x".to_owned());
+        // Of RFC 8291, appendix A.
+        const POINT: &str =
+            "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+        const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+        let keys = |point: usize, secret: usize| {
+            Some(SubscriptionKeysV1 { p256dh: POINT[..point].into(), auth: AUTH[..secret].into() })
+        };
+        let long = Some(format!("https://push.example.org/{}", "x".repeat(TOKEN_BYTES_MAX)));
+        for (why, endpoint, keys, webpush, expected) in [
+            ("as it should be", endpoint(), keys(87, 22), Some(&open), true),
+            ("no endpoint", None, keys(87, 22), Some(&open), false),
+            ("no keys", endpoint(), None, Some(&open), false),
+            ("half a key", endpoint(), keys(43, 22), Some(&open), false),
+            ("no secret", endpoint(), keys(87, 0), Some(&open), false),
+            ("too long", long, keys(87, 22), Some(&open), false),
+            ("not configured", endpoint(), keys(87, 22), None, false),
+        ] {
+            assert_eq!(browser_token(endpoint, keys, webpush).is_ok(), expected, "{why}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The user's HTTP API: inbox and receipts. Keyed by the token's user, so nobody reaches anybody else's (I8).
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+use watchbell::{
+    domain::Secret,
+    store::StoreError,
+    wire::{Problem, frame::ReceiptFrame},
+};
+
+use crate::{
+    Identity, Socket,
+    entry::{
+        extract::{Body, Query},
+        upgrade,
+    },
+    pod::receipts::NotSaid,
+    session::client_frames::receipt_of,
+};
+
+/// Rows of a page when none is asked for, and at the most.
+const PAGE_DEFAULT: usize = 50;
+const PAGE_MAX: usize = 200;
+/// Seconds after which to come back when the store does not answer.
+const RETRY_AFTER_S: u32 = 2;
+
+impl FromRequestParts<Socket> for Identity {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
+        upgrade::check_origin(socket, &parts.headers)?;
+        let token = upgrade::token_of(&parts.headers);
+        let identity = upgrade::identity_of(socket, token.as_ref().map(Secret::expose)).await?;
+        let head = socket.0.heads.of(&identity.user).await;
+        let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
+        upgrade::check_revoked(&identity, &head)?;
+        Ok(identity)
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct PageQuery {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    seq: u64,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    recorded_at: String,
+    alert: &'a RawValue,
+}
+
+/// `GET /v1/inbox?before=&limit=`: newest change first.
+pub(crate) async fn inbox(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Query(page): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let epoch = socket.epoch();
+    let (head, rows) =
+        socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
+    let alerts: Vec<Row<'_>> = rows
+        .iter()
+        .filter_map(|row| {
+            let alert = serde_json::from_str(&row.content).ok()?; // `content_of` wrote it.
+            Some(Row {
+                seq: row.seq,
+                state: row.state.as_str(),
+                until: row.until.map(|until| until.to_string()),
+                recorded_at: row.recorded_at.to_string(),
+                alert,
+            })
+        })
+        .collect();
+    // A page is longer when the last change is about many alerts.
+    let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
+    let body = json!({
+        "seq": head.seq,
+        "cursor": epoch.cursor(head.seq),
+        "unread": head.unread,
+        "next_before": next_before,
+        "alerts": alerts,
+    });
+    Ok(Json(body).into_response())
+}
+
+/// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
+pub(crate) async fn receipts(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Body(frame): Body<ReceiptFrame>,
+) -> Result<Response, Problem> {
+    let state = frame.state.clone();
+    let now = socket.0.clock.now();
+    let receipt = receipt_of(&identity, "http", frame, now)
+        .map_err(|(field, problem)| Problem::invalid(field, problem))?;
+    let until = receipt.until;
+    let said = socket.0.receipts.say_and_wait(receipt).await.map_err(|why| match why {
+        NotSaid::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
+        NotSaid::Impossible => Problem::internal("the store does not take this receipt"),
+    })?;
+    let mut body = match said {
+        Some(said) => {
+            let alerts: Vec<String> = said.alerts.iter().map(ToString::to_string).collect();
+            json!({"seq": said.seq, "unread": said.unread, "alerts": alerts, "state": state})
+        }
+        None => json!({"alerts": [], "state": state}),
+    };
+    if let Some(until) = until {
+        body["until"] = until.to_string().into();
+    }
+    Ok(Json(body).into_response())
+}
+
+/// The person comes back where that helps; the operator finds the cause in the log.
+#[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.
+pub(crate) fn store_problem(error: StoreError) -> Problem {
+    tracing::warn!(%error, "The user's API has to turn somebody away");
+    match error {
+        StoreError::Unavailable { .. } => Problem::unavailable("the store does not answer", RETRY_AFTER_S),
+        StoreError::Refused { .. } => Problem::not_storable("the store cannot hold a value of this request"),
+        StoreError::Unreadable { .. } => Problem::internal("what is stored cannot be read"),
+    }
+}

@@ -1,0 +1,66 @@
+//! `GET|PUT /v1/preferences`: what the user wants, by which channel, and when not.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::value::RawValue;
+use tracing::debug;
+use uuid::Uuid;
+use watchbell::{
+    broker::{Address, Message, topology::PARTITIONS},
+    domain::UserKey,
+    wire::{
+        Problem,
+        live::{LivePreferences, LiveV1},
+        preferences::PreferencesV1,
+    },
+};
+
+use crate::{Identity, Socket, entry::extract::Body, http::inbox::store_problem};
+
+/// How long the broker may take to confirm a live message.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What the user wants; `{}` for everything, always.
+pub(crate) async fn get(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
+    let stored = socket.0.store.preferences(&identity.user).await.map_err(store_problem)?;
+    let written = stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default();
+    Ok(Json(written).into_response())
+}
+
+/// Replaces it whole, and answers with what holds now. What waits for the end of a silence is looked at again.
+pub(crate) async fn put(
+    State(socket): State<Socket>,
+    identity: Identity,
+    Body(written): Body<PreferencesV1>,
+) -> Result<Response, Problem> {
+    let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
+    let written = PreferencesV1::write(&checked);
+    let (encoded, now) = (written.encode(), socket.0.clock.now());
+    let change = |_: Option<&str>| encoded.clone();
+    socket.0.store.change_preferences(&identity.user, now, &change).await.map_err(store_problem)?;
+    socket.tell_preferences(&identity.user, &written).await;
+    Ok(Json(written).into_response())
+}
+
+impl Socket {
+    /// Tells every session of the user, on whichever pod. A hint: who misses it is told by the next `hello`.
+    pub(crate) async fn tell_preferences(&self, user: &UserKey, preferences: &PreferencesV1) {
+        // What was just encoded reads back.
+        let Ok(encoded) = RawValue::from_string(preferences.encode()) else { return };
+        let live = LiveV1::Preferences(LivePreferences {
+            tenant: user.tenant.to_string(),
+            user: user.user.to_string(),
+            preferences: &encoded,
+        });
+        let to = Address::Live(user.partition(PARTITIONS));
+        let message = Message::json(Uuid::new_v4().to_string(), live.encode());
+        if let Err(error) = self.0.broker.publish(to, message, PUBLISH_DEADLINE).await {
+            debug!(%error, "Live preferences were not confirmed; sessions learn of them when they connect");
+        }
+    }
+}

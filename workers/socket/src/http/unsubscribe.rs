@@ -1,0 +1,87 @@
+//! The unsubscribe links of emails: without a login, by the token in the address (RFC 8058).
+//!
+//! What holds here: only a POST ends anything. Programs that look for harm fetch every link of a mail, and people were
+//! unsubscribed by them (Notifuse/notifuse#136); so a GET asks.
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{Html, IntoResponse as _, Response},
+};
+use tracing::info;
+use watchbell::{
+    domain::Channel,
+    wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription},
+};
+
+use crate::{Socket, entry::extract::Path, http::inbox::store_problem};
+
+/// The page holds a form and a style, and nothing else may run.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+
+/// `GET /v1/unsubscribe/{token}`: asks, and changes nothing.
+pub(crate) async fn ask(
+    State(socket): State<Socket>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    read(&socket, &token)?;
+    Ok(page(
+        "No more alerts by email?",
+        "<form method=post><button name=List-Unsubscribe value=One-Click>Unsubscribe</button></form>",
+    ))
+}
+
+/// `POST /v1/unsubscribe/{token}`: the user of the link turns email off, as if in their preferences, where they may turn
+/// it on again. Harmless to repeat. A link that was sent to an address which is no longer theirs changes nothing.
+pub(crate) async fn end(
+    State(socket): State<Socket>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let unsubscription = read(&socket, &token)?;
+    let user = &unsubscription.user;
+    let contact = socket.0.store.contact(user).await.map_err(store_problem)?;
+    let address = contact
+        .and_then(|contact| contact.addresses[Channel::Email].clone())
+        .filter(|email| unsubscription.is_for(email));
+    if address.is_none() {
+        return Ok(page(
+            "This link is of an older address.",
+            "<p>It was sent to an address that alerts do not go to any more. Nothing was changed.</p>",
+        ));
+    }
+    let now = socket.0.clock.now();
+    let wanted = socket.0.store.change_preferences(user, now, &without_email).await.map_err(store_problem)?;
+    socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
+    metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
+    info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
+    Ok(page(
+        "You are unsubscribed.",
+        "<p>Alerts still come to your screens and phones, and those that cannot be turned off by email as well. In your settings you can turn email on again.</p>",
+    ))
+}
+
+fn without_email(stored: Option<&str>) -> String {
+    let mut wanted = stored.and_then(PreferencesV1::decode).unwrap_or_default();
+    wanted.channels.set(Channel::Email, false);
+    wanted.encode()
+}
+
+fn read(socket: &Socket, token: &str) -> Result<Unsubscription, Problem> {
+    let read = socket.0.unsubscribe.as_ref().and_then(|unsubscribe| unsubscribe.read(token));
+    read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
+}
+
+/// `title` and `content` are ours.
+fn page(title: &str, content: &str) -> Response {
+    let style = "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}button{font:inherit;padding:.5rem 1rem}";
+    let html = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title><style>{style}</style><h1>{title}</h1>{content}</html>"
+    );
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, Html(html)).into_response()
+}

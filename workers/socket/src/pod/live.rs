@@ -1,0 +1,116 @@
+//! Live messages to sessions: decoded once, encoded once a user or topic, put into mailboxes without waiting.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use watchbell::{
+    broker::{LiveEvent, LiveSource},
+    domain::{Tenant, Topic, TopicKey, UserId, UserKey},
+    wire::{
+        frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
+        live::{LiveAlert, LivePreferences, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
+    },
+};
+
+use crate::{Socket, frames::frame::Frame, pod::mailbox::Item};
+
+impl Socket {
+    pub(crate) async fn pump(self, mut live: Box<dyn LiveSource>, stop: CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return,
+                event = live.next() => event,
+            };
+            match event {
+                Some(LiveEvent::Frame(message)) => self.deliver(&message.body),
+                Some(LiveEvent::Gap) => {
+                    info!("Live frames may have been missed: every session is compared with the store");
+                    metrics::counter!("watchbell_socket_gaps_total").increment(1);
+                    let socket = self.clone();
+                    // Beside the pump, so that live frames do not wait for it; ends with the pod.
+                    let stop = stop.clone();
+                    self.0.sessions.spawn(async move { socket.ping_everybody(&stop).await });
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn deliver(&self, body: &[u8]) {
+        match serde_json::from_slice::<LiveV1<'_>>(body) {
+            Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
+            Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
+            Ok(LiveV1::Event(event)) => self.deliver_event(&event),
+            Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
+            Ok(LiveV1::Preferences(preferences)) => self.deliver_preferences(&preferences),
+            // Of a newer version, perhaps: sessions learn of it by its number.
+            Err(error) => warn!(%error, "A live message could not be read"),
+        }
+    }
+
+    fn deliver_alert(&self, live: &LiveAlert<'_>) {
+        let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
+        let epoch = self.epoch();
+        for to in &live.to {
+            let Ok(user) = UserId::parse(&to.user) else { continue };
+            self.0.hub.give(&UserKey::new(tenant.clone(), user), || {
+                metrics::counter!("watchbell_socket_frames_total", "type" => "alert").increment(1);
+                let cursor = epoch.cursor(to.seq);
+                let frame = AlertFrame {
+                    seq: to.seq,
+                    cursor: &cursor,
+                    unread: to.unread,
+                    state: &to.state,
+                    until: to.until.as_deref(),
+                    alert: live.content,
+                };
+                Item::Frame(Arc::new(Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch)))
+            });
+        }
+    }
+
+    fn deliver_receipt(&self, live: &LiveReceipt) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        let epoch = self.epoch();
+        self.0.hub.give(&UserKey::new(tenant, user), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "receipt").increment(1);
+            let frame = ReceiptSaid {
+                seq: live.seq,
+                cursor: &epoch.cursor(live.seq),
+                unread: live.unread,
+                alerts: &live.alerts,
+                state: &live.state,
+                until: live.until.as_deref(),
+                by: &live.by,
+                op: live.op.as_deref(),
+            };
+            Item::Frame(Arc::new(Frame::live(&ServerFrame::Receipt(frame), live.seq, &epoch)))
+        });
+    }
+
+    fn deliver_event(&self, live: &LiveTopicEvent<'_>) {
+        let (Ok(tenant), Ok(topic)) = (Tenant::parse(&live.tenant), Topic::parse(&live.topic)) else {
+            return;
+        };
+        self.0.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "event").increment(1);
+            let frame = EventFrame { topic: &live.topic, event: live.event };
+            Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
+        });
+    }
+
+    fn deliver_preferences(&self, live: &LivePreferences<'_>) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || {
+            metrics::counter!("watchbell_socket_frames_total", "type" => "preferences").increment(1);
+            let frame = ServerFrame::Preferences { preferences: live.preferences };
+            Item::Frame(Arc::new(Frame::new(&frame, None)))
+        });
+    }
+
+    fn deliver_revoke(&self, live: &LiveRevoke) {
+        let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
+        self.0.hub.give(&UserKey::new(tenant, user), || Item::Revoked);
+    }
+}

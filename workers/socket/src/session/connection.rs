@@ -1,0 +1,187 @@
+//! One open connection, WebSocket or SSE: bytes in, bytes out, bounded in time. An idle one keeps no buffer.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::{
+    io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use watchbell::wire::{CloseClass, frame::ServerFrame};
+
+use crate::{
+    frames::frame::{self, Form, Frame},
+    session::decoder::{Decoder, Said},
+};
+
+/// Read at a time, into the stack.
+const READ_BYTES: usize = 4 * 1024;
+/// Buffers given to the system with one call.
+const SLICES_MAX: usize = 32;
+/// How long a last word may take, and how long a client may take to end its side after it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an `EventSource` waits before it comes back from a session that is to go on elsewhere, in milliseconds. Those
+/// that close are spread over a window already.
+const RESUME_RETRY_MS: u32 = 250;
+/// What a client may still send after we said the last word, in bytes.
+const AFTER_CLOSE_BYTES_MAX: usize = 256 * 1024;
+
+/// The client is gone, or does not speak the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Gone,
+    NotTheProtocol,
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    form: Form,
+    /// Bytes of a client's message at the most.
+    message_bytes_max: u32,
+    decoder: Decoder,
+    /// What was read with the request, and is decoded first.
+    read_ahead: Bytes,
+    /// What is still to be written.
+    out: VecDeque<Bytes>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, form: Form, message_bytes_max: u32) -> Self {
+        // Even an empty slice keeps the whole buffer that it was cut from.
+        let read_ahead = if read_ahead.is_empty() { Bytes::new() } else { read_ahead };
+        Self {
+            stream,
+            form,
+            message_bytes_max,
+            decoder: Decoder::default(),
+            read_ahead,
+            out: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Puts a frame into line. Nothing is written yet.
+    pub(crate) fn put(&mut self, frame: &Frame, epoch: &str) {
+        self.out.extend(frame.bytes(self.form, epoch));
+    }
+
+    pub(crate) fn put_bytes(&mut self, bytes: Bytes) {
+        self.out.push_back(bytes);
+    }
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Writes what is in line, with as few system calls as possible.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while let Some(first) = self.out.front() {
+            let stream = Pin::new(&mut self.stream);
+            let mut written = if self.out.len() == 1 {
+                // Nearly always; and a plain send costs the kernel less than a vectored write.
+                ready!(stream.poll_write(context, first))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let mut count = 0;
+                for (slice, bytes) in slices.iter_mut().zip(&self.out) {
+                    *slice = IoSlice::new(bytes);
+                    count += 1;
+                }
+                ready!(stream.poll_write_vectored(context, &slices[..count]))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(Broken::Gone));
+            }
+            while let Some(first) = self.out.front_mut() {
+                if written < first.len() {
+                    first.advance(written);
+                    break;
+                }
+                written -= first.len();
+                self.out.pop_front();
+            }
+        }
+        // An idle connection keeps no line.
+        self.out = VecDeque::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all of it, within `limit`: `None` when it took longer.
+    pub(crate) async fn write(&mut self, limit: Duration) -> Option<Result<(), Broken>> {
+        timeout(limit, std::future::poll_fn(|context| self.poll_write(context))).await.ok()
+    }
+
+    /// What the client says next. Ready with nothing when only part of something arrived.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Said>, Broken>> {
+        let mut said = Vec::new();
+        if !self.read_ahead.is_empty() {
+            let bytes = std::mem::take(&mut self.read_ahead);
+            self.understand(&bytes, &mut said)?;
+            return Poll::Ready(Ok(said));
+        }
+        let mut memory = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut memory);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Err(Broken::Gone));
+        }
+        self.understand(buffer.filled(), &mut said)?;
+        Poll::Ready(Ok(said))
+    }
+
+    fn understand(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<(), Broken> {
+        match self.form.is_websocket() {
+            true => self
+                .decoder
+                .take(bytes, self.message_bytes_max as usize, said)
+                .map_err(|_| Broken::NotTheProtocol),
+            false => Ok(()), // A client of SSE has nothing to say after its request.
+        }
+    }
+
+    /// The next complete thing that is said.
+    pub(crate) async fn read(&mut self) -> Result<Vec<Said>, Broken> {
+        loop {
+            let said = std::future::poll_fn(|context| self.poll_read(context)).await?;
+            if !said.is_empty() {
+                return Ok(said);
+            }
+        }
+    }
+
+    /// Says why it ends, and lets the client end its side, so that the last word is not lost to a reset.
+    pub(crate) async fn close(mut self, (code, reason): (u16, &'static str), class: CloseClass) {
+        match self.form {
+            Form::Ws | Form::BareWs => self.put_bytes(frame::close(code, reason)),
+            Form::Sse => self.put(&Frame::new(&ServerFrame::Close { code, reason }, None), ""),
+            Form::BareSse => {}
+        }
+        if !self.form.is_websocket() && class == CloseClass::Resume {
+            // What no client of ours reads, an `EventSource` obeys: another pod takes it, so it need not wait long.
+            self.put_bytes(Bytes::from(format!("retry: {RESUME_RETRY_MS}\n\n")));
+        }
+        if !matches!(self.write(CLOSE_TIMEOUT).await, Some(Ok(()))) || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = self.stream.take(AFTER_CLOSE_BYTES_MAX as u64);
+        let mut sink = tokio::io::sink();
+        let _ = timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut rest, &mut sink)).await;
+    }
+}

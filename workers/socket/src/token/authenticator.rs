@@ -1,0 +1,287 @@
+//! Whose token is believed: JWTs (RFC 7519) signed with HS256, RS256, ES256 or EdDSA.
+//!
+//! The key decides the algorithm, never the token's header, so that nobody can have an RSA key taken for a secret.
+
+use std::{fmt, sync::Arc};
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use tokio_util::sync::CancellationToken;
+use watchbell::{
+    domain::{GroupId, Tenant, Topic, TopicPattern, UserId, UserKey},
+    runtime::config::AuthConfig,
+};
+
+use super::{
+    claims::{ClaimName, ClaimNames, Claims},
+    jwks::{self, Jwks, Key, Refreshed},
+    refusal::{Problem, Refusal, RefusalLog, TokenError},
+};
+
+/// The longest token looked at, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Who a token says it is, until when, and what else they may read. Cheap to clone: one a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The person.
+    pub user: UserKey,
+    /// The token's time is over then.
+    pub expires_at: Timestamp,
+    /// When it was made, in whole seconds; none when it does not say, and then no revocation is older than it.
+    pub issued_at: Option<Timestamp>,
+    /// None for most people, who have only their inbox.
+    pub grants: Option<Arc<Grants>>,
+}
+
+/// What a token allows beyond the inbox of its user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Topics of the tenant that may be read (I8).
+    pub topics: Box<[TopicPattern]>,
+    /// Groups the user belongs to.
+    pub groups: Box<[GroupId]>,
+}
+
+impl Identity {
+    /// Whether this topic, of their own tenant, may be read.
+    pub fn may_read(&self, topic: &Topic) -> bool {
+        self.topics().iter().any(|pattern| pattern.allows(topic))
+    }
+
+    /// The topics that may be read.
+    pub fn topics(&self) -> &[TopicPattern] {
+        self.grants.as_ref().map_or(&[], |grants| &grants.topics)
+    }
+
+    /// The groups they belong to, as far as the token says.
+    pub fn groups(&self) -> &[GroupId] {
+        self.grants.as_ref().map_or(&[], |grants| &grants.groups)
+    }
+}
+
+impl Grants {
+    /// Those of a token. A word that is not a pattern or a group of ours allows nothing and is passed over, because
+    /// sign-in services put their own under the same names.
+    fn of(claims: &Claims, names: &ClaimNames) -> Option<Arc<Self>> {
+        let patterns = claims.words(&names.topics).into_iter();
+        let topics: Box<[_]> = patterns.filter_map(|word| TopicPattern::parse(word).ok()).collect();
+        let words = claims.words(&ClaimName::new("groups".into())).into_iter();
+        let groups: Box<[_]> = words.filter_map(|word| GroupId::parse(word).ok()).collect();
+        let any = !topics.is_empty() || !groups.is_empty();
+        any.then(|| Arc::new(Self { topics, groups }))
+    }
+}
+
+/// Knows the keys.
+pub struct Authenticator {
+    keys: Vec<(DecodingKey, Validation)>,
+    pub(crate) jwks: Option<Jwks>,
+    names: ClaimNames,
+    leeway_s: i64,
+    default_tenant: Option<Tenant>,
+    refusals: RefusalLog,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// Names the setting: no key at all, or a file that is not one.
+    pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
+        let mut keys = Vec::new();
+        if let Some(secret) = &config.hs256_secret {
+            keys.push((DecodingKey::from_secret(secret.expose().as_bytes()), Algorithm::HS256));
+        }
+        for file in &config.public_key_files {
+            let name = file.display();
+            let pem = std::fs::read(file)
+                .with_context(|| format!("auth.public_key_files: {name} cannot be read"))?;
+            keys.push(public_key(&pem).with_context(|| {
+                format!("auth.public_key_files: {name} is not a PEM public key of RSA, P-256 or Ed25519")
+            })?);
+        }
+        ensure!(
+            !keys.is_empty() || config.jwks_url.is_some(),
+            "auth.hs256_secret, auth.public_key_files or auth.jwks_url must be given, or nobody could sign in"
+        );
+        let jwks = config.jwks_url.as_deref().map(|url| Jwks::new(url, config)).transpose();
+        let keys = keys.into_iter().map(|(key, algorithm)| (key, validation(config, algorithm))).collect();
+        let default_tenant = config.default_tenant.as_deref().map(Tenant::parse).transpose();
+        Ok(Self {
+            keys,
+            jwks: jwks.context("auth.jwks_url")?,
+            names: ClaimNames::new(config)?,
+            leeway_s: config.leeway.as_secs() as i64,
+            default_tenant: default_tenant.context("auth.default_tenant")?,
+            refusals: RefusalLog::default(),
+        })
+    }
+
+    /// Reads `auth.jwks_url`, if there is one, whenever it is time to or a token names a new key, until `stop`.
+    pub async fn keep_keys(&self, stop: &CancellationToken) {
+        if let Some(jwks) = &self.jwks {
+            jwks.keep(stop).await;
+        }
+    }
+
+    /// Checks a token at a moment, with a look at `auth.jwks_url` when its key is not known yet. A refusal is logged.
+    ///
+    /// # Errors
+    /// [`TokenError`], and [`TokenError::UnknownKey`] only when the keys could not be read or were read just before.
+    pub async fn identify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        let identified = self.verify_with_new_keys(token, now).await;
+        if let Err(error) = &identified {
+            self.refusals.tell(error, now);
+        }
+        identified
+    }
+
+    async fn verify_with_new_keys(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        let verified = self.verify(token, now);
+        let (Some(jwks), Err(TokenError::UnknownKey)) = (&self.jwks, &verified) else { return verified };
+        let refreshed = jwks.refresh().await;
+        match self.verify(token, now) {
+            Err(TokenError::UnknownKey) if refreshed == Refreshed::Since => Err(Refusal::Signature.into()),
+            verified => verified,
+        }
+    }
+
+    /// Checks a token at a moment, with the keys that are known.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TooLong { max: TOKEN_BYTES_MAX }.into());
+        }
+        let claims = self.claims_of(token)?;
+        let expires_at = self.check_times(&claims, now)?;
+        let issued_at = claims.seconds("iat")?.and_then(|second| Timestamp::from_second(second).ok());
+        let grants = Grants::of(&claims, &self.names);
+        Ok(Identity { user: self.user_of(&claims)?, expires_at, issued_at, grants })
+    }
+
+    /// When the token's time is over, if it is not over now and has begun.
+    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenError> {
+        let expires = claims.seconds("exp")?.ok_or_else(|| missing("exp"))?;
+        let over = expires.saturating_add(self.leeway_s);
+        if over <= now.as_second() {
+            return Err(TokenError::Expired);
+        }
+        let begins_later = |second: i64| second.saturating_sub(self.leeway_s) > now.as_second();
+        if claims.seconds("nbf")?.is_some_and(begins_later) {
+            return Err(Refusal::NotYet.into());
+        }
+        // It would outlive every revocation until then.
+        if claims.seconds("iat")?.is_some_and(begins_later) {
+            return Err(Refusal::FromTheFuture.into());
+        }
+        Ok(Timestamp::from_second(over).unwrap_or(Timestamp::MAX))
+    }
+
+    fn user_of(&self, claims: &Claims) -> Result<UserKey, Refusal> {
+        let ClaimNames { user, tenant, .. } = &self.names;
+        let name = claims.name(user)?.ok_or_else(|| Refusal::claim(user, Problem::Missing))?;
+        let id = UserId::parse(name).map_err(|_| Refusal::claim(user, Problem::NotAUser))?;
+        let tenant = match claims.name(tenant)? {
+            Some(name) => Tenant::parse(name).map_err(|_| Refusal::claim(tenant, Problem::NotATenant))?,
+            None => {
+                let default = self.default_tenant.clone();
+                default.ok_or_else(|| Refusal::claim(tenant, Problem::NoTenant))?
+            }
+        };
+        Ok(UserKey::new(tenant, id))
+    }
+
+    /// What the token says, once a key of ours has signed it.
+    fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::NotAToken)?;
+        let keys = self.keys.iter().map(|(key, validation)| (key, validation));
+        if let Some(done) = first_signed(token, keys) {
+            return Ok(understood(done?, &header)?);
+        }
+        let Some(jwks) = &self.jwks else { return Err(Refusal::Signature.into()) };
+        let keys = jwks.keys();
+        // A token without `kid` may be of any key.
+        let named = |key: &&Key| header.kid.is_none() || key.kid == header.kid;
+        let mut candidates = keys.iter().filter(named).peekable();
+        let is_known = header.kid.is_some() && candidates.peek().is_some();
+        match first_signed(token, candidates.map(|key| (&key.key, &key.validation))) {
+            Some(done) => Ok(understood(done?, &header)?),
+            None if !is_known && jwks::ALGORITHMS.contains(&header.alg) => Err(TokenError::UnknownKey),
+            None => Err(Refusal::Signature.into()),
+        }
+    }
+}
+
+/// What the first key makes of a token that it has signed; `None` when no key has.
+fn first_signed<'a>(
+    token: &str,
+    keys: impl Iterator<Item = (&'a DecodingKey, &'a Validation)>,
+) -> Option<Result<Claims, Refusal>> {
+    keys.map(|(key, validation)| signed(token, key, validation))
+        .find(|signed| signed.as_ref().err().is_none_or(Refusal::is_behind_the_signature))
+}
+
+fn signed(token: &str, key: &DecodingKey, validation: &Validation) -> Result<Claims, Refusal> {
+    let decoded = jsonwebtoken::decode(token, key, validation);
+    decoded.map(|token| Claims(token.claims)).map_err(|error| Refusal::of(error.kind()))
+}
+
+/// Refuses extensions that have to be understood: we know none (RFC 7515, section 4.1.11).
+fn understood(claims: Claims, header: &jsonwebtoken::Header) -> Result<Claims, Refusal> {
+    match header.crit {
+        Some(_) => Err(Refusal::Critical),
+        None => Ok(claims),
+    }
+}
+
+fn missing(claim: &str) -> Refusal {
+    Refusal::Claim { claim: claim.to_owned(), problem: Problem::Missing }
+}
+
+fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
+    if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+        return Ok((key, Algorithm::RS256));
+    }
+    if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+        return Ok((key, Algorithm::ES256));
+    }
+    match DecodingKey::from_ed_pem(pem) {
+        Ok(key) => Ok((key, Algorithm::EdDSA)),
+        Err(_) => bail!("unknown kind of key"),
+    }
+}
+
+/// Signature, audience and issuer; times are checked by [`Authenticator::verify`], against its own clock.
+pub(crate) fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    // What has to be there is asked for by name, so that the refusal can say it.
+    validation.required_spec_claims.clear();
+    match &config.audience {
+        Some(audience) => {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        None => validation.validate_aud = false,
+    }
+    if let Some(issuer) = &config.issuer {
+        validation.set_issuer(&[issuer]);
+        validation.required_spec_claims.insert("iss".to_owned());
+    }
+    validation
+}
+
+#[cfg(test)]
+#[path = "authenticator_tests.rs"]
+pub(crate) mod tests;
