@@ -19,6 +19,7 @@ use super::{
     email::email_address,
     restraint::{ChannelBounds, HOUR},
     slack::slack_address,
+    telegram::chat_id,
     web_address::web_address,
 };
 
@@ -217,6 +218,32 @@ channels! {
             held: "the user got enough messages in Slack; it is told in one with others",
         },
     };
+    /// A chat with the operator's bot in Telegram.
+    Telegram = Facts {
+        word: "telegram",
+        addressing: Addressing::Address(AddressForm {
+            parse: |text| chat_id(text).map_err(|why| why.to_string()),
+        }),
+        bounds: ChannelBounds {
+            window: Duration::from_secs(120),
+            alone_max: 5,
+            mandatory_alone_max: 5,
+            per_hour_max: 60,
+            age_max: Duration::from_secs(24 * 60 * 60),
+        },
+        retried_for: HOUR,
+        rings: true,
+        removal: Removal::ByMessage,
+        told_word: "telegrammed",
+        held_word: "telegram_summary",
+        phrases: Phrases {
+            one: "a Telegram message",
+            summary: "summary message in Telegram",
+            nobody: "the user has no Telegram chat that takes messages",
+            setup: "[telegram]",
+            held: "the user got enough Telegram messages; it is told in one with others",
+        },
+    };
 }
 
 impl Channel {
@@ -317,7 +344,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
         }
         let error = "pigeon".parse::<Channel>().map_err(|error| error.to_string());
-        assert_eq!(error, Err("must be one of push, email, webhook, slack".to_owned()));
+        assert_eq!(error, Err("must be one of push, email, webhook, slack, telegram".to_owned()));
     }
 
     /// What is stored and written by others, and must not change.
@@ -331,6 +358,7 @@ mod tests {
         assert_eq!(words(Channel::Email), ("email", "mailed", "digest"));
         assert_eq!(words(Channel::Webhook), ("webhook", "posted", "webhook_summary"));
         assert_eq!(words(Channel::Slack), ("slack", "slacked", "slack_summary"));
+        assert_eq!(words(Channel::Telegram), ("telegram", "telegrammed", "telegram_summary"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod restraint;
 pub mod secret;
 pub mod slack;
 pub mod snooze;
+pub mod telegram;
 pub mod text;
 pub mod topic;
 pub mod web_address;

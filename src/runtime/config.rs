@@ -25,7 +25,8 @@ pub use self::{
 pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
 pub use super::escalation_config::RestraintSection;
 pub use super::provider_config::{
-    ApnsSection, EmailSection, FcmSection, SlackSection, TlsMode, WebPushSection, WebhookSection,
+    ApnsSection, EmailSection, FcmSection, SlackSection, TelegramSection, TlsMode, WebPushSection,
+    WebhookSection,
 };
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
@@ -73,6 +74,8 @@ pub struct Config {
     pub webhook: Option<WebhookSection>,
     /// Slack.
     pub slack: Option<SlackSection>,
+    /// The bot in Telegram.
+    pub telegram: Option<TelegramSection>,
     /// Logs.
     pub log: LogConfig,
     /// How much one person gets at once.
@@ -306,6 +309,7 @@ impl Config {
             email: sources.take("email")?,
             webhook: sources.take("webhook")?,
             slack: sources.take("slack")?,
+            telegram: sources.take("telegram")?,
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
             policies: sources.take("policies")?,
@@ -334,6 +338,7 @@ impl Config {
             ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
             ("webhook", self.webhook.as_ref().map_or(Ok(()), WebhookSection::check)),
             ("slack", self.slack.as_ref().map_or(Ok(()), SlackSection::check)),
+            ("telegram", self.telegram.as_ref().map_or(Ok(()), TelegramSection::check)),
         ] {
             checked.with_context(|| section.to_owned())?;
         }

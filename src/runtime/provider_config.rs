@@ -165,6 +165,19 @@ pub struct SlackSection {
     pub trust_root_file: Option<PathBuf>,
 }
 
+/// `[telegram]`: a bot, which people begin a chat with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelegramSection {
+    /// The token that @BotFather gave for the bot, such as `123456:ABC-DEF`.
+    #[serde(with = "secret")]
+    pub bot_token: Secret,
+    /// Telegram's host, a Bot API server of one's own, or a stand-in.
+    pub endpoint: Option<String>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
 fn four() -> usize {
     4
 }
@@ -176,6 +189,23 @@ impl ApnsSection {
         ensure!(
             if self.certificate.is_some() { !by_any } else { by_key },
             "needs either team_id, key_id and key, or certificate"
+        );
+        Ok(())
+    }
+}
+
+impl TelegramSection {
+    /// The token is part of every request's path, so it may hold nothing that a path gives a meaning to.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let is_part = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        let parts = self.bot_token.expose().split_once(':');
+        ensure!(
+            parts.is_some_and(|(bot, key)| bot.bytes().all(|byte| byte.is_ascii_digit())
+                && is_part(bot)
+                && is_part(key)),
+            "bot_token must be the token that @BotFather gave, such as 123456:ABC-DEF"
         );
         Ok(())
     }

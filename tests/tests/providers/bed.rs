@@ -10,8 +10,8 @@ use uuid::Uuid;
 use watchbell::domain::{Secret, Severity, Status};
 use watchbell_fallback::channel::{
     AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
-    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, VapidKey, WebPushConfig,
-    WebPushSender,
+    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, TelegramConfig, TelegramSender,
+    VapidKey, WebPushConfig, WebPushSender,
 };
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
 
@@ -117,6 +117,21 @@ impl Bed {
             key: VapidKey::generate().unwrap(),
             subject: "mailto:ops@watchbell.test".into(),
             private_endpoints: true,
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            request_timeout: TIMEOUT,
+        })
+        .unwrap()
+    }
+
+    pub fn telegram(&self) -> TelegramSender {
+        self.telegram_as(&self.credentials.telegram_bot_token)
+    }
+
+    pub fn telegram_as(&self, bot_token: &str) -> TelegramSender {
+        TelegramSender::new(&TelegramConfig {
+            bot_token: Secret::from(bot_token),
+            endpoint: self.push_origin(),
+            link_base: Some("https://alerts.watchbell.test".into()),
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             request_timeout: TIMEOUT,
         })

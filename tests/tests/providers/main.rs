@@ -1,4 +1,4 @@
-//! Senders against the simulator, over real HTTP/2 and SMTP: every row of the providers' reaction tables.
+//! Senders against the simulator, over real HTTP and SMTP: every row of the providers' reaction tables.
 //!
 //! The tables in the senders' own files say what an answer means; these say that it comes through the wire.
 
@@ -9,5 +9,6 @@ mod bed;
 mod email;
 mod fcm;
 mod slack;
+mod telegram;
 mod webhook;
 mod webpush;

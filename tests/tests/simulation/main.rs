@@ -9,6 +9,7 @@
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `snoozes.rs` | what a person put off, and what it is when that is over |
+//! | `telegram.rs` | a chat as a step of a policy: replaced, deleted, held back, closed |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
 //! | `by_message.rs` | channels whose messages are replaced and taken away by their ids: quiet hours, restraint, what became of an alert |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
@@ -24,6 +25,7 @@ mod gates;
 mod races;
 mod restraint;
 mod snoozes;
+mod telegram;
 mod tokens;
 mod world;
 mod worse;

@@ -1,6 +1,6 @@
 //! `watchbell up`: everything in this process, with nothing else on the machine.
 //!
-//! Embedded broker, SQLite, the simulator in place of Apple, Google and the mail relay, two demo users, one page.
+//! Embedded broker, SQLite, the simulator in place of Apple, Google, the mail relay and Telegram, two demo users, one page.
 //! `DIR/demo.json` tells scripts where everything is.
 
 use std::{
@@ -24,7 +24,8 @@ use watchbell::{
     runtime::{
         Config,
         config::{
-            ApnsSection, EmailSection, FcmSection, SlackSection, TlsMode, WebPushSection, WebhookSection,
+            ApnsSection, EmailSection, FcmSection, SlackSection, TelegramSection, TlsMode, WebPushSection,
+            WebhookSection,
         },
     },
     store::{Contact, KeyRights, Store, StoreConfig},
@@ -237,7 +238,12 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
     config.slack.get_or_insert_with(|| SlackSection {
         token: Some(Secret::from(credentials.slack_token.clone())),
         endpoint: Some(push.clone()),
-        hooks_endpoint: Some(push),
+        hooks_endpoint: Some(push.clone()),
+        trust_root_file: trust_root_file.clone(),
+    });
+    config.telegram.get_or_insert_with(|| TelegramSection {
+        bot_token: Secret::from(credentials.telegram_bot_token.clone()),
+        endpoint: Some(push),
         trust_root_file,
     });
     Ok(())
@@ -253,7 +259,7 @@ struct Places {
     hooks: String,
 }
 
-/// Demo users with a phone, a mailbox, a program and a place in Slack each, and a key to publish with. The last two are told
+/// Demo users with a phone, a mailbox, a program, a place in Slack and a chat in Telegram each, and a key to publish with. The last three are told
 /// by policies that name the channel, not by those of the demo.
 async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
@@ -266,13 +272,14 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
     let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
     let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
     let mut users = Vec::new();
-    for (name, service) in [("ana", PushService::Apns), ("ben", PushService::Fcm)] {
+    for (name, service, chat) in [("ana", PushService::Apns, "1001"), ("ben", PushService::Fcm, "1002")] {
         let user = UserKey::new(tenant.clone(), UserId::parse(name)?);
         let email = format!("{name}@watchbell.test");
         let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
         let contact = contact.with(Channel::Email, email.clone());
         let contact = contact.with(Channel::Webhook, format!("{}/{name}", places.hooks));
         let contact = contact.with(Channel::Slack, format!("UDEMO{}", name.to_uppercase()));
+        let contact = contact.with(Channel::Telegram, chat.to_owned());
         store.put_user(&user, &contact, now).await?;
         // Apple's tokens are hexadecimal; Google's are not.
         let token = match service {

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Email,
     Webhook,
     Slack,
+    Telegram,
 }
 
 /// The names a sender gave it, by which a provider tells duplicates.
@@ -81,7 +82,17 @@ impl Incoming {
             // A collapse key merges only what still waits at Google; what is shown goes by tag.
             // The same at a browser: a topic merges what waits, the tag what is shown.
             Kind::Fcm | Kind::Webpush => self.ids.tag.as_ref(),
-            Kind::Email | Kind::Webhook | Kind::Slack => self.ids.message_id.as_ref(),
+            Kind::Email | Kind::Webhook | Kind::Slack | Kind::Telegram => self.ids.message_id.as_ref(),
+        }
+    }
+
+    /// The name under which a withdrawal takes it away.
+    fn withdrawn_name(&self) -> Option<&String> {
+        match self.kind {
+            Kind::Telegram => self.ids.message_id.as_ref(),
+            Kind::Apns | Kind::Fcm | Kind::Webpush | Kind::Email | Kind::Webhook | Kind::Slack => {
+                self.alert.as_ref()
+            }
         }
     }
 
@@ -177,6 +188,12 @@ impl Arrivals {
         list
     }
 
+    /// What is shown there under this name: what a later one of it would replace.
+    pub(crate) fn shown(&self, kind: Kind, to: &str, name: &str) -> Option<&Incoming> {
+        let serial = self.shown.get(&(kind, to.to_owned(), name.to_owned()))?;
+        self.entries.get((serial - self.first) as usize).map(|arrival| &arrival.incoming)
+    }
+
     /// How many entries were dropped for room since the last clear.
     pub(crate) fn dropped(&self) -> u64 {
         self.first
@@ -207,7 +224,7 @@ impl Arrivals {
         arrival.last_at = at;
         arrival.after_withdrawal |= after_withdrawal;
         let before = std::mem::replace(&mut arrival.incoming, incoming);
-        if before.alert != arrival.incoming.alert {
+        if before.withdrawn_name() != arrival.incoming.withdrawn_name() {
             let now = Arc::clone(&self.entries[(serial - self.first) as usize]);
             self.forget_alert(&before, serial);
             self.index_alert(&now.incoming, serial);
@@ -250,17 +267,17 @@ impl Arrivals {
     }
 
     fn was_withdrawn(&self, incoming: &Incoming) -> bool {
-        incoming.alert.as_ref().is_some_and(|alert| self.withdrawn.contains_key(&incoming.key(alert)))
+        incoming.withdrawn_name().is_some_and(|alert| self.withdrawn.contains_key(&incoming.key(alert)))
     }
 
     fn index_alert(&mut self, incoming: &Incoming, serial: u64) {
-        if let Some(alert) = &incoming.alert {
+        if let Some(alert) = incoming.withdrawn_name() {
             self.by_alert.entry(incoming.key(alert)).or_default().push(serial);
         }
     }
 
     fn forget_alert(&mut self, incoming: &Incoming, serial: u64) {
-        let Some(alert) = &incoming.alert else { return };
+        let Some(alert) = incoming.withdrawn_name() else { return };
         let key = incoming.key(alert);
         if let Some(serials) = self.by_alert.get_mut(&key) {
             serials.retain(|other| *other != serial);

@@ -6,7 +6,7 @@
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
 //! - Its selectors (`to`, `environment`, `origin`) have to hold together; what names none hits every request.
 //!
-//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack` and `smtp`; closing connections, in `serve`.
+//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack`, `telegram` and `smtp`; closing connections, in `serve`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,7 @@ pub(crate) enum Provider {
     /// Programs that take webhooks.
     Webhook,
     Slack,
+    Telegram,
 }
 
 impl Provider {
@@ -55,7 +56,7 @@ pub(crate) struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
     /// APNs: the reason. FCM: the `errorCode`. SMTP: the text, with its enhanced code. Webhook: the body, or where a
-    /// redirect leads. Slack: its word.
+    /// redirect leads. Slack: its word. Telegram: the `description`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// FCM: names this field in a `BadRequest` violation, such as `message.token`.
@@ -88,6 +89,9 @@ pub(crate) struct Fault {
     /// Web Push: only what is sent to this host, without its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<String>,
+    /// Telegram: the chat has become another one, which has this id. With status 400.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) moved_to: Option<i64>,
     /// Answers with an HTML page, as Google's front end does; status 502 unless given.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) html: bool,
@@ -156,6 +160,10 @@ impl Fault {
                 "delay_ms: must be at most 600000",
             ),
             (self.count == Some(0), "count: must be at least 1"),
+            (
+                self.moved_to.is_some() && (provider != Provider::Telegram || self.status != Some(400)),
+                "moved_to: is for telegram, with status 400",
+            ),
             (email && self.goaway, "goaway: is HTTP's; for email use status 421"),
             (email && self.html, "html: is HTTP's"),
             (email && self.retry_after.is_some(), "retry_after: is HTTP's"),
@@ -185,6 +193,7 @@ pub(crate) struct FaultLists {
     email: Option<Vec<Fault>>,
     webhook: Option<Vec<Fault>>,
     slack: Option<Vec<Fault>>,
+    telegram: Option<Vec<Fault>>,
 }
 
 /// The faults in force.
@@ -209,6 +218,7 @@ impl Faults {
             ("email", Provider::Email, &lists.email),
             ("webhook", Provider::Webhook, &lists.webhook),
             ("slack", Provider::Slack, &lists.slack),
+            ("telegram", Provider::Telegram, &lists.telegram),
         ];
         for (name, provider, list) in named {
             let list = list.as_deref().unwrap_or_default();
@@ -220,7 +230,7 @@ impl Faults {
             }
         }
         let mut current = self.lock();
-        let FaultLists { apns, fcm, oauth, webpush, email, webhook, slack } = lists;
+        let FaultLists { apns, fcm, oauth, webpush, email, webhook, slack, telegram } = lists;
         current.apns = apns.or(current.apns.take());
         current.fcm = fcm.or(current.fcm.take());
         current.oauth = oauth.or(current.oauth.take());
@@ -228,6 +238,7 @@ impl Faults {
         current.email = email.or(current.email.take());
         current.webhook = webhook.or(current.webhook.take());
         current.slack = slack.or(current.slack.take());
+        current.telegram = telegram.or(current.telegram.take());
         Ok(())
     }
 
@@ -243,6 +254,7 @@ impl Faults {
             email: shown(&current.email),
             webhook: shown(&current.webhook),
             slack: shown(&current.slack),
+            telegram: shown(&current.telegram),
         }
     }
 
@@ -257,6 +269,7 @@ impl Faults {
             Provider::Email => &mut current.email,
             Provider::Webhook => &mut current.webhook,
             Provider::Slack => &mut current.slack,
+            Provider::Telegram => &mut current.telegram,
         };
         let list = list.get_or_insert_default();
         let Some(at) = list.iter().position(hits) else { return Fault::default() };

@@ -1,8 +1,8 @@
-//! Stands in for Apple, Google, push services of browsers, a mail relay, programs that take webhooks and Slack, with a page of what arrived and faults to inject.
+//! Stands in for Apple, Google, push services of browsers, a mail relay, programs that take webhooks, Slack and Telegram, with a page of what arrived and faults to inject.
 //!
 //! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
 //! differ. [`Simulator::bind`] opens four listeners: plain HTTP for `/arrivals`, `/faults` and the
-//! page; TLS for APNs, FCM, Google's token endpoint, Web Push, webhooks and Slack, and the same once more as Apple's
+//! page; TLS for APNs, FCM, Google's token endpoint, Web Push, webhooks, Slack and Telegram, and the same once more as Apple's
 //! sandbox; SMTP with STARTTLS.
 //!
 //! What holds here:
@@ -10,7 +10,7 @@
 //! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
 //!   own interface has no authentication.
 //!
-//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `smtp` with `line` and `mime`), what
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `smtp` with `line` and `mime`), what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
 //! the section `[simulator]` in `config`.
 
@@ -26,6 +26,7 @@ mod oauth;
 mod serve;
 mod slack;
 mod smtp;
+mod telegram;
 mod tls;
 mod webhook;
 mod webpush;
@@ -103,6 +104,7 @@ pub(crate) struct Shared {
     receivers: webhook::Receivers,
     slack_token: String,
     slack_clock: slack::Clock,
+    bot: telegram::Bot,
 }
 
 impl Shared {
@@ -165,6 +167,7 @@ impl Simulator {
             receivers: webhook::Receivers::new(&keys)?,
             slack_token: keys.credentials.slack_token.clone(),
             slack_clock: slack::Clock::default(),
+            bot: telegram::Bot::new(&keys),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -207,7 +210,8 @@ impl Simulator {
             .merge(oauth::router(Arc::clone(&self.shared)))
             .merge(webpush::router(Arc::clone(&self.shared)))
             .merge(webhook::router(Arc::clone(&self.shared)))
-            .merge(slack::router(Arc::clone(&self.shared)));
+            .merge(slack::router(Arc::clone(&self.shared)))
+            .merge(telegram::router(Arc::clone(&self.shared)));
         let relay = Arc::new(smtp::Relay {
             shared: self.shared,
             acceptor: self.acceptor.clone(),

@@ -53,6 +53,8 @@ pub struct Credentials {
     pub webhook_secret: String,
     /// For Slack: the token of a bot.
     pub slack_token: String,
+    /// For Telegram: the token of a bot.
+    pub telegram_bot_token: String,
 }
 
 /// What Apple gives a developer.
@@ -147,6 +149,7 @@ impl Keys {
         // Of a kept key, so that it outlives a restart without a file of its own.
         let webhook_key = digest::digest(&digest::SHA256, format!("webhook {push_service_key}").as_bytes());
         let slack_key = digest::digest(&digest::SHA256, format!("slack {push_service_key}").as_bytes());
+        let telegram_key = digest::digest(&digest::SHA256, format!("telegram {push_service_key}").as_bytes());
         Ok(Self {
             acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
             push_service_key,
@@ -168,6 +171,7 @@ impl Keys {
                 fcm_project: FCM_PROJECT.into(),
                 webhook_secret: format!("whsec_{}", BASE64_STANDARD.encode(webhook_key)),
                 slack_token: format!("xoxb-{}", BASE64_URL_SAFE_NO_PAD.encode(slack_key)),
+                telegram_bot_token: format!("7000000001:{}", BASE64_URL_SAFE_NO_PAD.encode(telegram_key)),
             },
         })
     }

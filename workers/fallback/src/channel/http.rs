@@ -1,4 +1,4 @@
-//! What the clients of Apple and Google share: one exchange, bounded in time and size.
+//! What the clients of providers over HTTP share: one exchange, bounded in time and size.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest wait we accept from a provider: after an hour a push is given up anyway.
 /// <https://firebase.google.com/docs/cloud-messaging/scale-fcm>
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// How long one connection may take to open; the whole exchange has its own bound.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);

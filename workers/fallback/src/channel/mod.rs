@@ -13,11 +13,12 @@
 //! | [`push`] | devices: Apple, Google and browsers |
 //! | [`email`] | mailboxes, by a mail relay |
 //! | [`slack`] | channels and members of Slack |
+//! | [`telegram`] | chats with a bot |
 //! | [`webhook`] | programs that take signed JSON |
 //! | `registry` | the channels that are configured |
 //! | `error` | why a provider did not accept, and what follows |
 //! | `public_only` | keeps addresses that strangers name out of our own network |
-//! | `http`, `reason`, `text` | what HTTP clients share; what may be said of a refusal; texts made shorter |
+//! | `http`, `reason`, `text`, `link` | what HTTP clients share; what may be said of a refusal; texts made shorter; where a message leads |
 //!
 //! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
 //! and tokens in `watchbell::store`.
@@ -36,11 +37,13 @@ use watchbell::{
 pub mod email;
 mod error;
 mod http;
+mod link;
 mod public_only;
 pub mod push;
 mod reason;
 mod registry;
 pub mod slack;
+pub mod telegram;
 mod text;
 pub mod webhook;
 
@@ -52,6 +55,7 @@ pub use push::{
 };
 pub use registry::Channels;
 pub use slack::{SlackConfig, SlackSender};
+pub use telegram::{TelegramConfig, TelegramSender};
 pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget};
 
 /// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.

@@ -13,7 +13,7 @@ use watchbell::{
     store::Walk,
 };
 
-use super::{ChannelSender, email, push, slack, webhook};
+use super::{ChannelSender, email, push, slack, telegram, webhook};
 
 /// For one call to a provider.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ type Constructor = fn(&Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>
 
 /// A line for each channel.
 const CONSTRUCTORS: [Constructor; Channel::COUNT] =
-    [push::from_config, email::from_config, webhook::from_config, slack::from_config];
+    [push::from_config, email::from_config, webhook::from_config, slack::from_config, telegram::from_config];
 
 /// Who sends by each channel. One without a sender is one that is not configured.
 #[derive(Clone, Default)]

@@ -3,19 +3,24 @@
 /// The first characters of `text` in at most `bytes_max` bytes, then an ellipsis unless that is all of it.
 /// `None` when there is not one. What belongs together on the screen (accents, emoji sequences) is not torn.
 pub(super) fn shorten(text: &str, bytes_max: usize) -> Option<String> {
-    if text.len() <= bytes_max {
-        return Some(text.to_owned());
-    }
-    let mut before = None;
-    let mut end = 0;
+    shorten_by(text, bytes_max, char::len_utf8)
+}
+
+/// The same where a character does not cost its bytes: the ellipsis comes on top here too.
+pub(super) fn shorten_by(text: &str, max: usize, cost: impl Fn(char) -> usize) -> Option<String> {
+    let (mut end, mut used, mut before) = (0, 0, None);
     for (at, c) in text.char_indices() {
-        if at > bytes_max {
+        if used > max {
             break;
         }
         if before.is_some_and(|before| may_part(before, c)) {
             end = at;
         }
         before = Some(c);
+        used += cost(c);
+    }
+    if used <= max {
+        return Some(text.to_owned());
     }
     let kept = text[..end].trim_end();
     (!kept.is_empty()).then(|| format!("{kept}…"))

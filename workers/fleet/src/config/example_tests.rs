@@ -22,13 +22,14 @@ const DECLARATIONS: [&str; 9] = [
     include_str!("../../../simulator/src/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 12] = [
+const WRITTEN: [&str; 13] = [
     "apns",
     "fcm",
     "webpush",
     "email",
     "webhook",
     "slack",
+    "telegram",
     "mount",
     "hook",
     "route",

@@ -67,12 +67,12 @@ fn a_refusal_names_the_key() {
         (
             "[policies.p]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
             &[],
-            "policies.p: steps[0].channel must be one of push, email, webhook, slack",
+            "policies.p: steps[0].channel must be one of push, email, webhook, slack, telegram",
         ),
         (
             "[policies.p]\nsteps = [{channel = \"push\", after = \"1s\", unless = [\"raining\"]}]\n",
             &[],
-            "steps[0].unless must be one of pushed, mailed, posted, slacked, quiet, info, warning",
+            "steps[0].unless must be one of pushed, mailed, posted, slacked, telegrammed, quiet, info, warning",
         ),
         ("[policies.p]\nsteps = []\ngroup = \"some\"\n", &[], "group must be one of each, first_stops_all"),
         ("[policy_for]\ncategory = {billing = \"slwo\"}\n", &[], "there is no policy `slwo`"),
@@ -89,7 +89,7 @@ fn a_refusal_names_the_key() {
         (
             "[restraint.channels.fax]\nalone_max = 1\n",
             &[],
-            "restraint.channels.fax: the channel must be one of push, email, webhook, slack",
+            "restraint.channels.fax: the channel must be one of push, email, webhook, slack, telegram",
         ),
         (
             "[restraint.channels.email]\nper_hour_max = 0\n",
@@ -182,6 +182,11 @@ fn a_refusal_names_the_key() {
         ("[socket]\nrebalance_band_percent = 0\n", &[], "socket.rebalance_band_percent must be at least 1"),
         ("[auth]\nhs256_secret = \"short\"\n", &[], "auth.hs256_secret must have at least 32 bytes"),
         ("[auth]\nleeway = \"6m\"\n", &[], "auth.leeway must be at most 5m"),
+        (
+            "[telegram]\nbot_token = \"canary/../..\"\n",
+            &[],
+            "telegram: bot_token must be the token that @BotFather gave",
+        ),
         (
             "",
             &[("WATCHBELL__STORE__URL_FILE", "no-such-file")],

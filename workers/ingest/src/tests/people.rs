@@ -53,12 +53,12 @@ async fn a_user_is_known_by_how_they_can_be_written_to() {
         (
             "/v1/users/ana",
             json!({"addresses": {"pigeon": "coo"}}),
-            "addresses: has a channel that is none: accepted are email, webhook, slack",
+            "addresses: has a channel that is none: accepted are email, webhook, slack, telegram",
         ),
         (
             "/v1/users/ana",
             json!({"addresses": {"push": "a device registers itself"}}),
-            "addresses: has a channel that is none: accepted are email, webhook, slack",
+            "addresses: has a channel that is none: accepted are email, webhook, slack, telegram",
         ),
         (
             "/v1/users/ana",

@@ -42,7 +42,7 @@ use watchbell::{
 
 use super::{
     Accepted, AlertContent, Blame, ChannelSender, Job, NotConfigured, Provider, SendError, SetupError,
-    Severity, Status, ThrottleScope, reason, text,
+    Severity, Status, ThrottleScope, link, reason, text,
 };
 use smtp::{Connections, Encryption, Envelope, Relay};
 use template::{Links, Templates};
@@ -144,7 +144,7 @@ impl SmtpSender {
         if config.connections_max == 0 {
             return Err(SetupError::ConnectionsMax);
         }
-        let link_base = match config.link_base.as_deref().map(web_url) {
+        let link_base = match config.link_base.as_deref().map(link::web_url) {
             Some(None) => return Err(SetupError::Endpoint("`link_base` of email")),
             known => known.flatten(),
         };
@@ -248,15 +248,10 @@ impl SmtpSender {
         self.link_base.as_ref()?.join(&format!("/v1/unsubscribe/{token}")).ok()
     }
 
-    /// Where the button leads: only to the web, and by a relative link only to our own.
+    /// Where the button leads: without a link of the alert's own to our front page.
     fn link(&self, url: Option<&str>) -> Option<Url> {
         let base = self.link_base.as_ref();
-        let absolute = url.and_then(web_url);
-        let relative = || {
-            let joined = base?.join(url?).ok()?;
-            (joined.origin() == base?.origin()).then_some(joined)
-        };
-        absolute.or_else(relative).or_else(|| base.cloned())
+        link::of_alert(url, base).or_else(|| base.cloned())
     }
 }
 
@@ -304,10 +299,6 @@ pub(super) fn tls_parameters(host: &str, trust_root_pem: Option<&str>) -> Result
         builder = builder.add_root_certificate(root);
     }
     builder.build().map_err(|error| SetupError::Client(error.to_string()))
-}
-
-fn web_url(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// The same for every email about one alert, and not to be guessed wrong by another tenant's ids.

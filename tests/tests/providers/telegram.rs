@@ -1,0 +1,219 @@
+//! Telegram, over its Bot API.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use watchbell::domain::{Secret, Severity, StopReason, Tenant, UserId, UserKey};
+use watchbell_fallback::channel::{
+    Accepted, AlertContent, ChannelSender as _, Disposition, Job, Message, Recipient, SendError,
+    TelegramSender, Withdrawal,
+};
+
+use crate::bed::{Bed, alert, now, told};
+
+const CHAT: &str = "-1001234567890";
+
+struct Chat<'a> {
+    sender: &'a TelegramSender,
+    user: UserKey,
+}
+
+impl<'a> Chat<'a> {
+    fn of(sender: &'a TelegramSender) -> Self {
+        Self { sender, user: UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap()) }
+    }
+
+    async fn send(&self, shown: &[Accepted], message: Message) -> Result<Accepted, SendError> {
+        let to = Recipient::Address(Secret::from(CHAT));
+        let shown = shown.iter().filter_map(|accepted| accepted.provider_id.clone()).collect();
+        let job = Job { attempt: Uuid::now_v7(), user: &self.user, to, message, shown, locale: None };
+        self.sender.send(&job, Timestamp::now()).await
+    }
+
+    async fn show(&self, shown: &[Accepted], content: AlertContent) -> Result<Accepted, SendError> {
+        self.send(shown, Message::Alert(content)).await
+    }
+
+    async fn take_away(&self, shown: &[Accepted], because: StopReason) -> Result<Accepted, SendError> {
+        let (alerts, content) = (vec!["x".to_owned()], Some(Box::new(of(Severity::Warning))));
+        self.send(shown, Message::Withdrawal(Withdrawal { alerts, unread: 0, because, content })).await
+    }
+}
+
+fn of(severity: Severity) -> AlertContent {
+    AlertContent { severity, url: Some("/a/x".into()), ..alert("x") }
+}
+
+/// `title copies withdrawn` of each message, oldest first.
+async fn chat_of(bed: &Bed) -> Vec<String> {
+    let arrivals = bed.arrivals().await;
+    let messages = arrivals.iter().filter(|one| one["kind"] == "telegram" && one["withdrawal"] == false);
+    let line = |one: &Value| {
+        assert_eq!(one["to"], CHAT);
+        let mark = if one["withdrawn"] == true { " gone" } else { "" };
+        format!("{} {}{mark}", one["title"].as_str().unwrap(), one["copies"])
+    };
+    messages.map(line).collect()
+}
+
+/// Every row of the reaction table (`docs/providers.md`, "Telegram"), as the sender meets it.
+#[tokio::test]
+async fn every_answer_of_telegram_has_its_consequence() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    for (status, description, code) in [
+        (400, "Bad Request: chat not found", "address_refused"),
+        (403, "Forbidden: bot was blocked by the user", "address_refused"),
+        (403, "Forbidden: bot was kicked from the group chat", "address_refused"),
+        (403, "Forbidden: bot can't send messages to the user", "rejected"),
+        (400, "Bad Request: message is too long", "rejected"),
+        (401, "Unauthorized", "config_fault"),
+        (404, "Not Found", "config_fault"),
+        (429, "Too Many Requests: retry after 7", "throttled"),
+        (500, "Internal Server Error", "unavailable"),
+    ] {
+        bed.faults(json!({"telegram": [{"status": status, "reason": description, "count": 1}]})).await;
+        told(description, chat.show(&[], of(Severity::Critical)).await, code, description);
+    }
+    bed.faults(json!({"telegram": [{"html": true, "count": 1}]})).await;
+    told("a page", chat.show(&[], of(Severity::Critical)).await, "unavailable", "status 502");
+    let echo = format!("Bad Request: {CHAT} Disk is full c4nary");
+    bed.faults(json!({"telegram": [{"status": 400, "reason": echo.replace("c4nary", "x"), "count": 1}]}))
+        .await;
+    let error = told("an echo", chat.show(&[], of(Severity::Critical)).await, "rejected", "Bad Request");
+    assert!(!error.to_string().contains(CHAT), "{error}");
+    assert!(bed.arrivals().await.is_empty());
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn the_wait_is_the_one_that_telegram_names() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    bed.faults(json!({"telegram": [{"status": 429, "retry_after": 33, "count": 1}]})).await;
+    let error = Chat::of(&sender).show(&[], of(Severity::Info)).await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Retry { wait_min: std::time::Duration::from_secs(33) });
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn another_token_is_our_fault_and_is_never_printed() {
+    let bed = Bed::start().await;
+    for (token, code) in [("123:c4nary", "config_fault"), ("c4nary", "config_fault")] {
+        let sender = bed.telegram_as(token);
+        told(token, Chat::of(&sender).show(&[], of(Severity::Info)).await, code, "");
+    }
+    let addresses = bed.addresses;
+    let sender = bed.telegram_as("123:c4nary");
+    bed.stop().await;
+    let error =
+        told("nobody there", Chat::of(&sender).show(&[], of(Severity::Info)).await, "unreachable", "");
+    assert!(
+        !error.to_string().contains(&addresses.push.port().to_string()),
+        "no part of the address: {error}"
+    );
+}
+
+/// An edit makes no sound. So what is to be noticed is a new message in place of the earlier one, and what is silent
+/// anyway is edited.
+#[tokio::test]
+async fn one_alert_is_one_message_whatever_becomes_of_it() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    let first = chat.show(&[], of(Severity::Info)).await.unwrap();
+    let again = AlertContent { title: "Disk is fuller".into(), ..of(Severity::Info) };
+    let second = chat.show(std::slice::from_ref(&first), again.clone()).await.unwrap();
+    assert_eq!(second, first, "edited in its place");
+    let third = chat.show(std::slice::from_ref(&first), again).await.unwrap();
+    assert_eq!(third, first, "nothing new to say is no failure");
+    assert_eq!(chat_of(&bed).await, ["🔵 Disk is fuller 2"]);
+    let worse = chat.show(&[first, second], of(Severity::Critical)).await.unwrap();
+    assert_eq!(chat_of(&bed).await, ["🔵 Disk is fuller 2 gone", "🔴 Disk is full 1"]);
+    let arrivals = bed.arrivals().await;
+    let silent: Vec<&Value> = arrivals.iter().map(|one| &one["payload"]["disable_notification"]).collect();
+    assert_eq!(
+        (silent[1], &arrivals[0]["payload"]["link_preview_options"]),
+        (&json!(false), &json!({"is_disabled": true}))
+    );
+    assert_eq!(arrivals[1]["body"], "2 % left\n\nhttps://alerts.watchbell.test/a/x");
+    chat.take_away(std::slice::from_ref(&worse), StopReason::Read).await.unwrap();
+    chat.take_away(&[worse], StopReason::Read).await.unwrap();
+    assert_eq!(
+        chat_of(&bed).await,
+        ["🔵 Disk is fuller 2 gone", "🔴 Disk is full 1 gone"],
+        "twice is no failure"
+    );
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_any_more_says_that_it_is_over() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    let shown = chat.show(&[], of(Severity::Warning)).await.unwrap();
+    let too_old =
+        json!([{"status": 400, "reason": "Bad Request: message can't be deleted for everyone", "count": 1}]);
+    bed.faults(json!({"telegram": too_old})).await;
+    chat.take_away(&[shown], StopReason::Resolved).await.unwrap();
+    assert_eq!(chat_of(&bed).await, ["This alert is over: resolved. 2"]);
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn an_alert_is_not_told_again_because_an_earlier_message_stays() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    let first = chat.show(&[], of(Severity::Warning)).await.unwrap();
+    // Deleted by hand meanwhile, which the Bot API does not tell.
+    chat.take_away(std::slice::from_ref(&first), StopReason::Seen).await.unwrap();
+    let second = chat.show(std::slice::from_ref(&first), of(Severity::Info)).await.unwrap();
+    assert_ne!(second, first, "what is gone cannot be edited, so it is sent anew");
+    assert_eq!(chat_of(&bed).await, ["🟡 Disk is full 1 gone", "🔵 Disk is full 1"]);
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_became_a_supergroup_is_found_there() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let moved = json!([{"status": 400, "reason": "Bad Request: group chat was upgraded to a supergroup chat",
+        "moved_to": -100_777, "to": CHAT}]);
+    bed.faults(json!({"telegram": moved})).await;
+    let chat = Chat::of(&sender);
+    let shown = chat.show(&[], of(Severity::Warning)).await.unwrap();
+    chat.take_away(&[shown], StopReason::Read).await.unwrap();
+    let arrivals = bed.arrivals().await;
+    assert_eq!((&arrivals[0]["to"], &arrivals[0]["withdrawn"]), (&json!("-100777"), &json!(true)));
+    bed.stop().await;
+}
+
+/// The Bot API takes no id of ours (`docs/providers.md`, "Telegram").
+#[tokio::test]
+async fn an_answer_that_got_lost_is_ambiguous_and_may_stand_there_twice() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    bed.faults(json!({"telegram": [{"drop": "after", "count": 1}]})).await;
+    let error = chat.show(&[], of(Severity::Critical)).await.unwrap_err();
+    assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
+    chat.show(&[], of(Severity::Critical)).await.unwrap();
+    assert_eq!(chat_of(&bed).await, ["🔴 Disk is full 1", "🔴 Disk is full 1"]);
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_that_is_none_is_never_asked_for() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+    let to = Recipient::Address(Secret::from("@c4nary"));
+    let message = Message::Alert(alert("x"));
+    let job = Job { attempt: Uuid::now_v7(), user: &user, to, message, shown: Vec::new(), locale: None };
+    let error = told("a name", sender.send(&job, now()).await, "unusable", "the number of a Telegram chat");
+    assert_eq!(error.disposition(), Disposition::DropMessage, "nobody was asked, so nothing is proved");
+    bed.stop().await;
+}
