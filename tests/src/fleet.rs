@@ -172,6 +172,9 @@ impl Fleet {
             ("EMAIL__PORT", smtp.to_string()),
             ("EMAIL__FROM", "Watchbell <alerts@watchbell.test>".to_owned()),
             ("EMAIL__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
+            ("TELEGRAM__BOT_TOKEN_FILE", "simulator/telegram-bot-token".to_owned()),
+            ("TELEGRAM__ENDPOINT", format!("https://localhost:{push}")),
+            ("TELEGRAM__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
         ];
         let senders: Vec<(String, String)> =
             senders.into_iter().map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect();

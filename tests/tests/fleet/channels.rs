@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
     fleet::{Engine, Fleet},
@@ -40,4 +42,60 @@ async fn the_demo_shows_the_channels_that_a_policy_names_and_what_became_of_an_a
         assert!(told.contains(channel), "{channel}: {told}");
     }
     Ok(())
+}
+
+const CHATS: &str = r#"
+[policies.default]
+steps = [{channel = "telegram", after = "100ms"}]
+[policies.critical]
+steps = [{channel = "telegram", after = "100ms"}]
+"#;
+
+/// A chat of Cleo's, whom a producer makes known over HTTP: what stands there at each moment, from the first message on.
+async fn a_chat_shows_what_is_true_now(engine: Engine) -> anyhow::Result<()> {
+    let fleet = Fleet::start_configured(engine, CHATS, &[]).await?;
+    let contact = json!({"addresses": {"telegram": "1003"}});
+    let (status, problem) = fleet.producer(Method::PUT, "/v1/users/cleo", Some(&contact)).await?;
+    ensure!(status == 204, "{problem}");
+    let alert = |id: &str, version, severity: &str, status: &str| {
+        json!({"id": id, "version": version, "severity": severity, "status": status, "to": {"users": ["cleo"]},
+            "title": format!("{id} <b>full</b>")})
+    };
+    // The title of each message, oldest first, and whether it was deleted.
+    let chat = async || -> Option<Vec<(String, bool)>> {
+        let arrivals = fleet.all_arrivals().await.ok()?;
+        let messages = arrivals.iter().filter(|one| one["kind"] == "telegram" && one["to"] == "1003");
+        messages.map(|one| Some((one["title"].as_str()?.to_owned(), one["withdrawn"] == true))).collect()
+    };
+    let shows = async |what: &str, expected: &[(&str, bool)]| {
+        let expected: Vec<_> = expected.iter().map(|(title, gone)| ((*title).to_owned(), *gone)).collect();
+        until(what, DEADLINE, async || chat().await.filter(|chat| *chat == expected)).await
+    };
+    fleet.send(&alert("disk", 1, "warning", "firing")).await?;
+    shows("the first message", &[("🟡 disk <b>full</b>", false)]).await?;
+    fleet.send(&alert("disk", 2, "critical", "firing")).await?;
+    let (gone, critical) = (("🟡 disk <b>full</b>", true), ("🔴 disk <b>full</b>", false));
+    shows("a new message in its place", &[gone, critical]).await?;
+    fleet.send(&alert("disk", 3, "critical", "resolved")).await?;
+    let over = ("✅ disk <b>full</b>", false);
+    shows("that it is over, where it stood", &[gone, over]).await?;
+    fleet.send(&alert("fan", 1, "warning", "firing")).await?;
+    shows("another alert", &[gone, over, ("🟡 fan <b>full</b>", false)]).await?;
+    let receipt = json!({"alerts": ["fan"], "state": "seen"});
+    let (status, problem) = fleet.user("cleo", Method::POST, "/v1/inbox/receipts", Some(&receipt)).await?;
+    ensure!(status < 300, "{problem}");
+    shows("nothing of what was seen elsewhere", &[gone, over, ("🟡 fan <b>full</b>", true)]).await?;
+    let told = fleet.timeline("disk", "cleo").await?.to_string();
+    ensure!(told.contains("telegram"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chat_in_telegram_shows_what_is_true_now_in_one_process() {
+    a_chat_shows_what_is_true_now(Engine::Embedded).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_chat_in_telegram_shows_what_is_true_now_through_real_services() {
+    a_chat_shows_what_is_true_now(Engine::Services).await.unwrap();
 }

@@ -67,6 +67,7 @@ async fn every_answer_of_telegram_has_its_consequence() {
         (403, "Forbidden: bot was blocked by the user", "address_refused"),
         (403, "Forbidden: bot was kicked from the group chat", "address_refused"),
         (403, "Forbidden: bot can't send messages to the user", "rejected"),
+        (400, "Bad Request: not enough rights to send text messages to the chat", "config_fault"),
         (400, "Bad Request: message is too long", "rejected"),
         (401, "Unauthorized", "config_fault"),
         (404, "Not Found", "config_fault"),
@@ -149,6 +150,42 @@ async fn one_alert_is_one_message_whatever_becomes_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_resolved_says_so_where_it_stands() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    let earlier = chat.show(&[], of(Severity::Warning)).await.unwrap();
+    let shown = chat.show(&[], of(Severity::Critical)).await.unwrap();
+    let both = [earlier, shown];
+    // The second try finds nothing to change, which is what it wants.
+    for _ in 0..2 {
+        chat.take_away(&both, StopReason::Resolved).await.unwrap();
+        assert_eq!(chat_of(&bed).await, ["🟡 Disk is full 1 gone", "✅ Disk is full 2"]);
+    }
+    let said = &bed.arrivals().await[1];
+    assert_eq!(said["body"], "resolved\n\nhttps://alerts.watchbell.test/a/x");
+    assert_eq!(said["payload"]["entities"][0]["type"], "strikethrough");
+    chat.take_away(&both, StopReason::Read).await.unwrap();
+    chat.take_away(&both, StopReason::Resolved).await.unwrap();
+    assert_eq!(chat_of(&bed).await[1], "✅ Disk is full 2 gone", "what is gone need not be changed");
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn the_longest_texts_pass_and_nothing_in_them_is_markup() {
+    let bed = Bed::start().await;
+    let sender = bed.telegram();
+    let chat = Chat::of(&sender);
+    let body = "<b>&😀*_[x](y) ".repeat(2_000);
+    let long = AlertContent { body: Some(body), ..of(Severity::Critical) };
+    chat.show(&[], long).await.unwrap();
+    let arrival = &bed.arrivals().await[0];
+    assert!(arrival["body"].as_str().unwrap().starts_with("<b>&😀*_[x](y) <b>"), "{arrival}");
+    assert!(arrival["payload"].get("parse_mode").is_none(), "{arrival}");
+    bed.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_deleted_any_more_says_that_it_is_over() {
     let bed = Bed::start().await;
     let sender = bed.telegram();
@@ -157,8 +194,9 @@ async fn what_cannot_be_deleted_any_more_says_that_it_is_over() {
     let too_old =
         json!([{"status": 400, "reason": "Bad Request: message can't be deleted for everyone", "count": 1}]);
     bed.faults(json!({"telegram": too_old})).await;
-    chat.take_away(&[shown], StopReason::Resolved).await.unwrap();
-    assert_eq!(chat_of(&bed).await, ["This alert is over: resolved. 2"]);
+    chat.take_away(&[shown], StopReason::Seen).await.unwrap();
+    assert_eq!(chat_of(&bed).await, ["✅ Disk is full 2"]);
+    assert_eq!(bed.arrivals().await[0]["body"], "seen\n\nhttps://alerts.watchbell.test/a/x");
     bed.stop().await;
 }
 

@@ -68,14 +68,17 @@ async fn a_message_is_replaced_when_it_is_worse_and_deleted_when_it_is_seen() ->
 }
 
 #[tokio::test]
-async fn what_is_resolved_goes_from_the_chat() -> anyhow::Result<()> {
+async fn what_is_resolved_says_so_in_the_chat_and_what_fires_again_is_told_anew() -> anyhow::Result<()> {
     let bed = Bed::start().await;
     let world = world_with(&bed).await?;
     world.publish(disk(1, Severity::Info), &["ana"]).await?;
     world.pass(HOUR).await?;
     world.publish(Alert { status: Status::Resolved, ..disk(2, Severity::Info) }, &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [deleted("🔵 disk info")]);
+    assert_eq!(chat(&bed).await, [shown("✅ disk info")]);
+    world.publish(disk(3, Severity::Info), &["ana"]).await?;
+    world.pass(HOUR).await?;
+    assert_eq!(chat(&bed).await, [shown("✅ disk info"), shown("🔵 disk info")]);
     bed.stop().await;
     Ok(())
 }

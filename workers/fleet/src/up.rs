@@ -259,8 +259,8 @@ struct Places {
     hooks: String,
 }
 
-/// Demo users with a phone, a mailbox, a program, a place in Slack and a chat in Telegram each, and a key to publish with. The last three are told
-/// by policies that name the channel, not by those of the demo.
+/// Demo users with a phone, a mailbox, a program, a place in Slack and a chat in Telegram each, and a key to publish with. All
+/// but the first two are told by policies that name the channel, not by those of the demo.
 async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;

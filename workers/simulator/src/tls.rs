@@ -124,6 +124,10 @@ impl Keys {
             aws_lc_rs::rand::fill(&mut bytes).context("no random numbers")?;
             Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
         })?;
+        let telegram_bot_token = keep(state_dir, "telegram-bot-token", || {
+            let key = digest::digest(&digest::SHA256, format!("telegram {push_service_key}").as_bytes());
+            Ok(format!("7000000001:{}", BASE64_URL_SAFE_NO_PAD.encode(key)))
+        })?;
         let fcm_pem = keep(state_dir, "fcm.key", || {
             Ok(KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?.serialize_pem())
         })?;
@@ -149,7 +153,6 @@ impl Keys {
         // Of a kept key, so that it outlives a restart without a file of its own.
         let webhook_key = digest::digest(&digest::SHA256, format!("webhook {push_service_key}").as_bytes());
         let slack_key = digest::digest(&digest::SHA256, format!("slack {push_service_key}").as_bytes());
-        let telegram_key = digest::digest(&digest::SHA256, format!("telegram {push_service_key}").as_bytes());
         Ok(Self {
             acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
             push_service_key,
@@ -171,7 +174,7 @@ impl Keys {
                 fcm_project: FCM_PROJECT.into(),
                 webhook_secret: format!("whsec_{}", BASE64_STANDARD.encode(webhook_key)),
                 slack_token: format!("xoxb-{}", BASE64_URL_SAFE_NO_PAD.encode(slack_key)),
-                telegram_bot_token: format!("7000000001:{}", BASE64_URL_SAFE_NO_PAD.encode(telegram_key)),
+                telegram_bot_token,
             },
         })
     }

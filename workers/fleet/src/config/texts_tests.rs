@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 37] = [
+const SETTINGS: [Setting; 39] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -93,6 +93,8 @@ const SETTINGS: [Setting; 37] = [
     ("slack.hooks_endpoint", |config| {
         config.shared.slack.as_ref().unwrap().hooks_endpoint.as_deref().unwrap()
     }),
+    ("telegram.bot_token", |config| config.shared.telegram.as_ref().unwrap().bot_token.expose()),
+    ("telegram.endpoint", |config| config.shared.telegram.as_ref().unwrap().endpoint.as_deref().unwrap()),
 ];
 
 /// What those sections need besides.

@@ -5,6 +5,8 @@
 //! - Texts go as they are, with entities beside them: nothing in a title can be read as markup.
 //! - What is to be noticed is sent anew, because an edit makes no sound, and then the earlier message is deleted. What
 //!   is silent anyway is edited in its place.
+//! - What is resolved is said so in its message's place, because a chat is read again later. What its person has dealt with
+//!   elsewhere is deleted.
 //! - Only a message of the very chat that it was sent to is changed: the stored id names both.
 //! - The Bot API takes no id of ours. A message whose answer got lost may stand there twice; see `docs/providers.md`,
 //!   "Telegram".
@@ -24,12 +26,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
-use watchbell::domain::{Channel, Secret, telegram::chat_id};
+use watchbell::domain::{Channel, Secret, StopReason, telegram::chat_id};
 
 use super::{
     Accepted, AlertContent, Blame, ChannelSender, Job, Message, NotConfigured, Provider, SendError,
-    SetupError, Severity, ThrottleScope, http, link, text,
+    SetupError, Severity, ThrottleScope, Withdrawal, http, link, text,
 };
+use render::Rendered;
 use reply::Reply;
 
 mod config;
@@ -95,17 +98,11 @@ impl TelegramSender {
 
     /// Shows an alert in place of what the chat was shown of it before.
     async fn show(&self, chat: &str, shown: &[i64], alert: &AlertContent) -> Result<Option<i64>, SendError> {
-        let link = link::of_alert(alert.url.as_deref(), self.link_base.as_ref());
-        let rendered = render::alert(alert, link.as_ref().map(Url::as_str));
+        let link = self.link_of(alert);
+        let content = content_of(&render::alert(alert, link.as_ref().map(Url::as_str)), "bold");
         let is_silent = alert.severity == Severity::Info;
-        let content = json!({
-            "text": rendered.text,
-            "entities": [{"type": "bold", "offset": rendered.title.start, "length": rendered.title.len()}],
-            // Telegram would fetch the page, which is the team's own.
-            "link_preview_options": {"is_disabled": true},
-        });
         if let (true, Some(newest)) = (is_silent, shown.last()) {
-            let edit = with(&content, json!({"message_id": newest}));
+            let edit = with(&content, named(*newest));
             match self.call("editMessageText", chat, edit).await? {
                 Reply::Done(_) => return Ok(Some(*newest)),
                 Reply::Gone | Reply::Stays => {}
@@ -121,14 +118,30 @@ impl TelegramSender {
         }
     }
 
+    /// What is resolved says so where it stands; anything else goes.
+    async fn end(&self, chat: &str, shown: &[i64], withdrawal: &Withdrawal) -> Result<(), SendError> {
+        let link = withdrawal.content.as_deref().and_then(|alert| self.link_of(alert));
+        let over = content_of(&render::over(withdrawal, link.as_ref().map(Url::as_str)), "strikethrough");
+        match (withdrawal.because, shown.split_last()) {
+            (StopReason::Resolved, Some((newest, earlier))) => {
+                // One that is gone by now need not say anything.
+                self.call("editMessageText", chat, with(&over, named(*newest))).await?;
+                self.take_away(chat, earlier, &over).await
+            }
+            _ => self.take_away(chat, shown, &over).await,
+        }
+    }
+
+    fn link_of(&self, alert: &AlertContent) -> Option<Url> {
+        link::of_alert(alert.url.as_deref(), self.link_base.as_ref())
+    }
+
     /// Deletes messages. One that cannot be deleted any more, because it is older than two days, says `instead` in its
     /// place.
-    async fn take_away(&self, chat: &str, shown: &[i64], instead: &str) -> Result<(), SendError> {
+    async fn take_away(&self, chat: &str, shown: &[i64], instead: &Value) -> Result<(), SendError> {
         for message in shown.iter().rev().take(TAKEN_AWAY_MAX) {
-            let named = json!({"message_id": message});
-            if let Reply::Stays = self.call("deleteMessage", chat, named).await? {
-                let over = json!({"message_id": message, "text": instead});
-                self.call("editMessageText", chat, over).await?;
+            if let Reply::Stays = self.call("deleteMessage", chat, named(*message)).await? {
+                self.call("editMessageText", chat, with(instead, named(*message))).await?;
             }
         }
         Ok(())
@@ -174,7 +187,9 @@ impl TelegramSender {
                 let message = self.within(self.show(chat, &shown, alert)).await?;
                 let earlier: Vec<i64> =
                     shown.into_iter().filter(|earlier| Some(*earlier) != message).collect();
-                if let Err(error) = self.within(self.take_away(chat, &earlier, render::REPLACED)).await {
+                if let Err(error) =
+                    self.within(self.take_away(chat, &earlier, &json!({"text": render::REPLACED}))).await
+                {
                     // The alert is told, and that must not be told again. The withdrawal names the earlier ones too.
                     let code = error.code();
                     warn!(attempt = %job.attempt, code, "An earlier message in Telegram could not be taken away yet");
@@ -182,8 +197,7 @@ impl TelegramSender {
                 Ok(Accepted { provider_id: message.map(|message| stored_id(chat, message)) })
             }
             Message::Withdrawal(withdrawal) => {
-                let instead = render::over(withdrawal.because);
-                self.within(self.take_away(chat, &shown, &instead)).await?;
+                self.within(self.end(chat, &shown, withdrawal)).await?;
                 Ok(Accepted::default())
             }
         }
@@ -201,13 +215,30 @@ impl ChannelSender for TelegramSender {
     }
 
     async fn send(&self, job: &Job<'_>, _: Timestamp) -> Result<Accepted, SendError> {
-        let (title, body) = match &job.message {
-            Message::Alert(alert) => (&*alert.title, alert.body.as_deref().unwrap_or_default()),
-            Message::Withdrawal(_) => ("", ""),
+        let alert = match &job.message {
+            Message::Alert(alert) => Some(alert),
+            Message::Withdrawal(withdrawal) => withdrawal.content.as_deref(),
         };
+        let title = alert.map_or("", |alert| &alert.title);
+        let body = alert.and_then(|alert| alert.body.as_deref()).unwrap_or_default();
         let secrets = [self.bot_token.expose(), job.to.secret().expose(), title, body];
         self.carry_out(job).await.map_err(|error| error.without(&secrets))
     }
+}
+
+/// A text, with its title in this style. Styles stand beside the text, so nothing in it is read as markup.
+fn content_of(rendered: &Rendered, style: &str) -> Value {
+    json!({
+        "text": rendered.text,
+        "entities": [{"type": style, "offset": rendered.title.start, "length": rendered.title.len()}],
+        // Telegram would fetch the page, which is the team's own.
+        "link_preview_options": {"is_disabled": true},
+    })
+}
+
+/// Which message a method is about.
+fn named(message: i64) -> Value {
+    json!({"message_id": message})
 }
 
 /// The members of both objects.

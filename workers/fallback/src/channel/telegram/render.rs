@@ -7,14 +7,16 @@
 
 use std::ops::Range;
 
-use watchbell::domain::{StopReason, text::closed};
+use watchbell::domain::{Status, StopReason, text::closed};
 
-use super::{AlertContent, Severity, text::shorten_by};
+use super::{AlertContent, Severity, Withdrawal, text::shorten_by};
 
 /// The longest text of a message: <https://core.telegram.org/bots/api#sendmessage>.
 const TEXT_UNITS_MAX: usize = 4096;
 /// A longer link is left out: it would leave no room for what it is about.
 const LINK_UNITS_MAX: usize = 2048;
+/// Before the title of what is over.
+const OVER: &str = "✅ ";
 /// Between the parts.
 const GAP: &str = "\n\n";
 
@@ -28,17 +30,32 @@ pub(super) struct Rendered {
 
 /// What is shown of an alert.
 pub(super) fn alert(alert: &AlertContent, link: Option<&str>) -> Rendered {
+    let mark = match (alert.status, alert.severity) {
+        (Status::Resolved, _) => OVER,
+        (_, Severity::Critical) => "🔴 ",
+        (_, Severity::Warning) => "🟡 ",
+        (_, Severity::Info) => "🔵 ",
+    };
+    message(mark, &alert.title, alert.body.as_deref(), link)
+}
+
+/// What stands in place of an alert, once nobody needs to be told any more.
+pub(super) fn over(withdrawal: &Withdrawal, link: Option<&str>) -> Rendered {
+    let because = match withdrawal.because {
+        StopReason::Exhausted => "no longer told",
+        because => because.as_str(),
+    };
+    let title = withdrawal.content.as_ref().map_or("These alerts are over", |alert| &alert.title);
+    message(OVER, title, Some(because), link)
+}
+
+fn message(mark: &str, title: &str, body: Option<&str>, link: Option<&str>) -> Rendered {
     let link = link.filter(|link| units(link) <= LINK_UNITS_MAX);
     let link = link.map(|link| format!("{GAP}{link}")).unwrap_or_default();
-    let mark = match alert.severity {
-        Severity::Critical => "🔴 ",
-        Severity::Warning => "🟡 ",
-        Severity::Info => "🔵 ",
-    };
     let room = TEXT_UNITS_MAX - units(mark) - units(&link);
-    let title = fitted(alert.title.trim(), room).unwrap_or_default();
+    let title = fitted(title.trim(), room).unwrap_or_default();
     let room = (room - units(&title)).saturating_sub(units(GAP));
-    let body = alert.body.as_deref().map(str::trim).filter(|body| !body.is_empty());
+    let body = body.map(str::trim).filter(|body| !body.is_empty());
     let body =
         body.and_then(|body| fitted(body, room)).map(|body| format!("{GAP}{body}")).unwrap_or_default();
     let begin = units(mark);
@@ -47,11 +64,6 @@ pub(super) fn alert(alert: &AlertContent, link: Option<&str>) -> Rendered {
 
 /// What stands in place of a message that a newer one replaces and that cannot be deleted any more.
 pub(super) const REPLACED: &str = "There is a newer message about this alert.";
-
-/// What stands in place of an alert that is over and cannot be deleted any more.
-pub(super) fn over(because: StopReason) -> String {
-    format!("This alert is over: {because}.")
-}
 
 /// `text` in so many units, its ellipsis and what closes its directions included.
 fn fitted(text: &str, units_max: usize) -> Option<String> {
@@ -76,10 +88,8 @@ fn units(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use watchbell::domain::Status;
-
     use super::*;
+    use jiff::Timestamp;
 
     fn about(title: &str, body: &str, severity: Severity) -> AlertContent {
         AlertContent {
@@ -125,6 +135,28 @@ mod tests {
             let title_units: Vec<u16> = rendered.text.encode_utf16().collect();
             assert_eq!(String::from_utf16_lossy(&title_units[rendered.title]), title, "{why}");
         }
+    }
+
+    #[test]
+    fn what_is_over_says_why() {
+        let disk = || Some(Box::new(about("Disk is full", "2 % left", Severity::Critical)));
+        let link = "https://example.org/a";
+        for (why, because, content, link, expected) in [
+            (
+                "with its link",
+                StopReason::Resolved,
+                disk(),
+                Some(link),
+                "✅ Disk is full\n\nresolved\n\nhttps://example.org/a",
+            ),
+            ("without one", StopReason::Seen, disk(), None, "✅ Disk is full\n\nseen"),
+            ("a summary", StopReason::Read, None, None, "✅ These alerts are over\n\nread"),
+        ] {
+            let withdrawal = Withdrawal { alerts: Vec::new(), unread: 0, because, content };
+            assert_eq!(over(&withdrawal, link).text, expected, "{why}");
+        }
+        let resolved = AlertContent { status: Status::Resolved, ..about("Disk", "", Severity::Critical) };
+        assert_eq!(alert(&resolved, None).text, "✅ Disk");
     }
 
     #[test]

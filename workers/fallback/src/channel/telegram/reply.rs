@@ -60,6 +60,10 @@ const CLOSED_CHATS: [&str; 11] = [
     "peer_id_invalid",
 ];
 
+/// Parts of descriptions by which the bot may not write there, until an administrator of the group allows it.
+const NO_RIGHTS: [&str; 4] =
+    ["not enough rights", "have no rights to send", "need administrator rights", "chat_write_forbidden"];
+
 /// Reads the answer to one call.
 ///
 /// # Errors
@@ -89,6 +93,9 @@ pub(super) fn read(status: u16, body: &[u8]) -> Result<Answered, SendError> {
         }
         400 if says("message can't be deleted") => return Ok(Answered::With(Reply::Stays)),
         400 | 403 if CLOSED_CHATS.into_iter().any(says) => SendError::AddressRefused { reason },
+        400 | 403 if NO_RIGHTS.into_iter().any(says) => {
+            SendError::ConfigFault { blame: Blame::Device, reason }
+        }
         // A token that is garbled leads to no method at all.
         401 | 404 => SendError::ConfigFault { blame: Blame::Everybody, reason },
         429 => SendError::Throttled {
@@ -171,7 +178,12 @@ mod tests {
             (
                 400,
                 json!({"description": "Bad Request: not enough rights to send text messages to the chat"}),
-                Err("rejected"),
+                Err("config_fault"),
+            ),
+            (
+                400,
+                json!({"description": "Bad Request: need administrator rights in the channel chat"}),
+                Err("config_fault"),
             ),
             (400, json!({"description": "Bad Request: message is too long"}), Err("rejected")),
             (401, json!({"description": "Unauthorized"}), Err("config_fault")),
@@ -189,6 +201,21 @@ mod tests {
         ] {
             let read = read(status, body.to_string().as_bytes()).map_err(|error| error.code());
             assert_eq!(read, expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_everybodys_and_rights_are_one_groups() {
+        for (status, description, expected) in [
+            (401, "Unauthorized", Blame::Everybody),
+            (400, "Bad Request: not enough rights to send text messages to the chat", Blame::Device),
+            (403, "Forbidden: CHAT_WRITE_FORBIDDEN", Blame::Device),
+        ] {
+            let body = json!({"description": description}).to_string();
+            let Err(SendError::ConfigFault { blame, .. }) = read(status, body.as_bytes()) else {
+                panic!("{description} is nobody's fault");
+            };
+            assert_eq!(blame, expected, "{description}");
         }
     }
 
