@@ -27,7 +27,8 @@ use watchbell::{
     store::{NewAlert, ROWS_PER_COMMIT_MAX, Store},
 };
 use watchbell_fallback::{
-    Chance, Channels, Fallback, Guard, Rates, Withdrawals,
+    Channels, EscalationRules, Fallback, FallbackConfig, FallbackParts, Guard, ProviderAccess, Randomness,
+    Rates, WithdrawalBatches,
     channel::{Accepted, PushChannel, PushContent, PushJob, PushSender, SendError},
 };
 use watchbell_tests::until::until;
@@ -106,23 +107,26 @@ async fn main() -> anyhow::Result<()> {
     // Some people get several; none is to wait for others.
     let mut restraint = Restraint::default();
     restraint[Channel::Push].window = Duration::ZERO;
-    let fallback = Fallback {
+    let config = FallbackConfig::default();
+    let phones =
+        HashMap::from([(PushService::Apns, Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>)]);
+    let fallback = Fallback::new(FallbackParts {
         broker: EmbeddedBroker::open(None)?,
         store: store.clone(),
-        policies: Arc::new(Policies::with_defaults(BTreeMap::new())),
-        channels: Arc::new(Channels::default().with(Arc::new(PushChannel::new(HashMap::from([(
-            PushService::Apns,
-            Arc::new(Phone(measured.clone())) as Arc<dyn PushSender>,
-        )]))))),
-        guard: Arc::new(Guard::new(watchbell_fallback::FallbackConfig::default().in_flight_max)),
-        steps: Arc::default(),
-        withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
         clock: Clock::system(),
-        config: watchbell_fallback::FallbackConfig::default(),
-        restraint,
-        rates: Arc::new(Rates::new(100_000)),
-        chance: Chance::real(),
-    };
+        rules: EscalationRules {
+            policies: Arc::new(Policies::with_defaults(BTreeMap::new())),
+            restraint,
+            tenant_rates: Arc::new(Rates::new(100_000)),
+        },
+        providers: ProviderAccess {
+            channels: Arc::new(Channels::default().with(Arc::new(PushChannel::new(phones)))),
+            guard: Arc::new(Guard::new(config.in_flight_max)),
+            withdrawals: Arc::new(WithdrawalBatches::gathering_for(Duration::ZERO)),
+        },
+        config,
+        randomness: Randomness::of_the_system(),
+    });
     let stop = CancellationToken::new();
     let running = tokio::spawn(fallback.run(stop.clone()));
     let evenly = |n: usize| Duration::from_secs_f64(n as f64 / DUE_PER_S as f64);

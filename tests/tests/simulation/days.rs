@@ -96,7 +96,7 @@ async fn days_of(seed: u64) -> anyhow::Result<usize> {
             },
         }
         world.pass(secs(dice.roll(1_800))).await?;
-        let audit = world.fallback.audit_once().await?;
+        let audit = world.fallback().auditor.audit_once().await?;
         anyhow::ensure!(audit.lost.is_empty() && audit.late == 0, "{audit:?}");
     }
     world.answer(|_: &Sent| Ok(Accepted::default()));

@@ -13,7 +13,7 @@ use watchbell::domain::{
     AlertId, Channel, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
 };
 use watchbell_fallback::{
-    Withdrawals,
+    WithdrawalBatches,
     channel::{Accepted, SendError},
 };
 use watchbell_tests::until::until;
@@ -69,11 +69,11 @@ async fn r4_what_was_sent_is_not_sent_again_by_the_timer() -> anyhow::Result<()>
     let world = World::new().await?;
     world.publish(alert("a"), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     // The broker delivers the same work again, twice.
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     world.clock.advance(LEASE_OVER);
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     assert_eq!(world.told(), [(What::Apns, 0)]);
     Ok(())
 }
@@ -112,7 +112,7 @@ async fn r9_seen_between_the_claim_and_the_call_is_not_sent() -> anyhow::Result<
     world.publish(alert("a"), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
     world.say("ana", "a", ReceiptState::Seen).await?;
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     world.pass(DAY).await?;
     assert_eq!(world.told(), []);
     Ok(())
@@ -141,9 +141,9 @@ async fn r10_a_restart_in_a_long_wait_forgets_nothing() -> anyhow::Result<()> {
     world.clock.advance(secs(200 + 120));
     let claims = world.claim().await?;
     assert_eq!(claims.len(), 1, "the email's timer is a row");
-    let successor = world.fallback.clone();
+    let successor = world.fallback();
     for claim in claims {
-        successor.walk(&claim.key, claim.number).await?;
+        successor.runner.run(&claim.key, claim.number).await?;
     }
     world.pass(secs(121)).await?;
     assert_eq!(world.told().last().map(|told| told.0), Some(What::Mail));
@@ -156,19 +156,19 @@ async fn r11_a_zombie_does_not_go_on_with_what_another_took_over() -> anyhow::Re
     world.publish(alert("a"), &["ana"]).await?;
     let zombie = world.claim().await?.remove(0);
     // While the zombie's call hangs, its lease ends, and another sender takes over and finishes.
-    let other = world.fallback.clone();
+    let (other, clock, store) = (world.fallback(), world.clock.clone(), world.store.clone());
     world.during_next_call(async move {
-        other.clock.advance(LEASE_OVER);
-        let claim = other.store.claim_due(other.clock.now(), secs(60), 1).await.unwrap().remove(0);
-        other.walk(&claim.key, claim.number).await.unwrap();
+        clock.advance(LEASE_OVER);
+        let claim = store.claim_due(clock.now(), secs(60), 1).await.unwrap().remove(0);
+        other.runner.run(&claim.key, claim.number).await.unwrap();
     });
-    world.fallback.walk(&zombie.key, zombie.number).await?;
+    world.run(&zombie).await?;
     let sent = world.sent();
     assert_eq!(sent.len(), 2, "the crash repeated the call");
     assert_eq!(sent[0].id, sent[1].id, "with the same id, so that it replaces");
     world.pass(DAY).await?;
     let mails = world.sent().iter().filter(|sent| sent.what == What::Mail).count();
-    assert_eq!(mails, 1, "one walk goes on, not two");
+    assert_eq!(mails, 1, "one escalation goes on, not two");
     Ok(())
 }
 
@@ -244,7 +244,7 @@ async fn r14_one_providers_outage_is_not_anothers() -> anyhow::Result<()> {
 #[tokio::test]
 async fn r15_retries_after_an_outage_are_spread() -> anyhow::Result<()> {
     let mut world = World::new().await?;
-    world.fallback.chance.jitter = std::sync::Arc::new(spread());
+    world.parts.randomness.jitter = std::sync::Arc::new(spread());
     for n in 0..50 {
         let name = format!("user-{n}");
         world.furnish(&name, PushService::Apns).await?;
@@ -371,11 +371,11 @@ impl Broker for Away {
 #[tokio::test]
 async fn timers_fire_on_time_while_the_broker_is_away() -> anyhow::Result<()> {
     let mut world = World::new().await?;
-    world.fallback.broker = std::sync::Arc::new(Away(EmbeddedBroker::open(None)?));
+    world.parts.broker = std::sync::Arc::new(Away(EmbeddedBroker::open(None)?));
     world.open_session("pod", "ana").await?;
     world.publish(alert("a"), &["ana"]).await?;
     for _ in 0..40 {
-        world.fallback.escalate_once().await?;
+        world.fallback().escalator.hand_out_due().await?;
         world.clock.advance(secs(1));
     }
     assert_eq!(world.told(), [(What::Apns, 30)]);
@@ -413,7 +413,7 @@ async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() ->
     (restraint[Channel::Push].window, restraint[Channel::Push].per_hour_max) = (Duration::ZERO, u32::MAX);
     let mut world = World::with(Policies::with_defaults(BTreeMap::new()), restraint).await?;
     // Longer than the slowest machine takes to claim and step them.
-    world.fallback.withdrawals = Arc::new(Withdrawals::gathering_for(secs(3)));
+    world.parts.providers.withdrawals = Arc::new(WithdrawalBatches::gathering_for(secs(3)));
     let ids: Vec<String> = (0..ALERTS).map(|n| format!("a{n}")).collect();
     world.publish_all(ids.iter().map(|id| alert(id)).collect(), &["ana"]).await?;
     world.pass(secs(1)).await?;
@@ -423,7 +423,7 @@ async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() ->
     world.store.apply_receipts(&[all], world.now()).await?;
 
     let stop = CancellationToken::new();
-    let running = tokio::spawn(world.fallback.clone().run(stop.clone()));
+    let running = tokio::spawn(world.fallback().run(stop.clone()));
     until("the phone is cleared", secs(30), async || (world.sent().len() > ALERTS).then_some(())).await?;
     stop.cancel();
     running.await?;
@@ -438,7 +438,7 @@ async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() ->
 }
 
 /// Case 1 of our notes, at the seam: whatever dies between the row, the call and the answer, the call is repeated with
-/// its id and the walk goes on.
+/// its id and the escalation goes on.
 #[tokio::test]
 async fn a_death_at_any_point_of_a_call_repeats_it_with_its_id() -> anyhow::Result<()> {
     let world = World::new().await?;
@@ -449,10 +449,10 @@ async fn a_death_at_any_point_of_a_call_repeats_it_with_its_id() -> anyhow::Resu
     }
     let mut begun = Vec::new();
     for claim in world.claim().await? {
-        let walking = world.fallback.walk(&claim.key, claim.number);
+        let running = world.run(&claim);
         // The process dies after so many polls: before the row is written, during the call, before the answer is.
         let polls = begun.len();
-        let died = dies_after(walking, polls).await;
+        let died = dies_after(running, polls).await;
         begun.push(died);
     }
     assert!(begun.contains(&true), "some died in the middle");

@@ -264,7 +264,7 @@ fn step(channel: Channel, after: u64, unless: &[Unless]) -> PolicyStep {
 }
 
 #[tokio::test]
-async fn a_policy_of_its_own_is_walked_as_it_says() -> anyhow::Result<()> {
+async fn an_escalation_takes_the_steps_of_its_own_policy() -> anyhow::Result<()> {
     let group = GroupRule::FirstStopsAll;
     let steps = vec![
         step(Channel::Push, 10, &[]),
@@ -294,7 +294,7 @@ async fn a_policy_of_its_own_is_walked_as_it_says() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_tenant_over_its_rate_is_slowed_not_stopped() -> anyhow::Result<()> {
     let mut world = World::new().await?;
-    world.fallback.rates = std::sync::Arc::new(Rates::new(2));
+    world.parts.rules.tenant_rates = std::sync::Arc::new(Rates::new(2));
     for n in 0..20 {
         let name = format!("user-{n}");
         world.furnish(&name, watchbell::domain::PushService::Apns).await?;

@@ -85,12 +85,12 @@ async fn snoozed_between_the_claim_and_the_call_is_not_sent_and_comes_back_once(
     world.publish(alert("a"), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
     world.snooze("ana", "a", HOUR).await?;
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     world.pass(HOUR).await?;
     assert_eq!(world.told(), []);
     assert_eq!(world.end_snoozes().await?, 1);
     // What was claimed before the snooze holds nothing any more.
-    world.fallback.walk(&claim.key, claim.number).await?;
+    world.run(&claim).await?;
     world.pass(secs(1)).await?;
     assert_eq!(world.told(), [(What::Apns, 3_600)]);
     Ok(())

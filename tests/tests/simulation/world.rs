@@ -23,7 +23,8 @@ use watchbell::{
     wire::{content_of, stored::stored_alert},
 };
 use watchbell_fallback::{
-    Chance, Channels, Fallback, Guard, Rates, Withdrawals,
+    Channels, EscalationRules, Fallback, FallbackConfig, FallbackParts, Guard, ProviderAccess, Randomness,
+    Rates, WithdrawalBatches,
     channel::{
         Accepted, ChannelSender, Job, Message, NotConfigured, Provider, PushChannel, PushContent, PushJob,
         PushSender, SendError,
@@ -72,7 +73,8 @@ struct Script {
 pub struct World {
     pub store: Store,
     pub clock: Clock,
-    pub fallback: Fallback,
+    /// What fallback is put together from; a test may change it.
+    pub parts: FallbackParts,
     script: Arc<Script>,
     critical: Mutex<BTreeSet<String>>,
     _dir: Scratch,
@@ -100,24 +102,25 @@ impl World {
         let services = [push(PushService::Apns), push(PushService::Fcm), push(PushService::WebPush)];
         let phones = PushChannel::new(HashMap::from(services));
         let channels = Channels::default().with(Arc::new(phones)).with(Arc::new(Mailboxes(script.clone())));
-        let fallback = Fallback {
+        let config = FallbackConfig::default();
+        let parts = FallbackParts {
             broker: EmbeddedBroker::open(None)?,
             store: store.clone(),
-            policies: Arc::new(policies),
-            channels: Arc::new(channels),
-            guard: Arc::new(Guard::by_clock(
-                watchbell_fallback::FallbackConfig::default().in_flight_max,
-                &clock,
-            )),
-            steps: Arc::default(),
-            withdrawals: Arc::new(Withdrawals::gathering_for(Duration::ZERO)),
             clock: clock.clone(),
-            config: watchbell_fallback::FallbackConfig::default(),
-            restraint,
-            rates: Arc::new(Rates::new(1_000)),
-            chance: Chance { jitter: Arc::new(|| 0.5), ..Chance::real() },
+            rules: EscalationRules {
+                policies: Arc::new(policies),
+                restraint,
+                tenant_rates: Arc::new(Rates::new(1_000)),
+            },
+            providers: ProviderAccess {
+                channels: Arc::new(channels),
+                guard: Arc::new(Guard::by_clock(config.in_flight_max, &clock)),
+                withdrawals: Arc::new(WithdrawalBatches::gathering_for(Duration::ZERO)),
+            },
+            config,
+            randomness: Randomness { jitter: Arc::new(|| 0.5), ..Randomness::of_the_system() },
         };
-        let world = Self { store, clock, fallback, script, critical: Mutex::default(), _dir: dir };
+        let world = Self { store, clock, parts, script, critical: Mutex::default(), _dir: dir };
         world.furnish("ana", PushService::Apns).await?;
         world.furnish("ben", PushService::Fcm).await?;
         Ok(world)
@@ -137,9 +140,20 @@ impl World {
         Ok(())
     }
 
+    /// One process of fallback, put together from the parts as they are now.
+    pub fn fallback(&self) -> Fallback {
+        Fallback::new(self.parts.clone())
+    }
+
+    /// Runs one escalation that was claimed.
+    pub async fn run(&self, claim: &Claim) -> anyhow::Result<()> {
+        Ok(self.fallback().runner.run(&claim.key, claim.number).await?)
+    }
+
     /// One more channel, or another sender for one, from now on.
     pub fn send_by(&mut self, sender: Arc<dyn ChannelSender>) {
-        self.fallback.channels = Arc::new(Channels::clone(&self.fallback.channels).with(sender));
+        let channels = &mut self.parts.providers.channels;
+        *channels = Arc::new(Channels::clone(channels).with(sender));
     }
 
     /// Pushes by these services from now on.
@@ -180,7 +194,7 @@ impl World {
 
     /// An alert as dispatch gives it to the store.
     pub fn new_alert(&self, alert: Alert, to: &[&str]) -> NewAlert {
-        let policies = &self.fallback.policies;
+        let policies = &self.parts.rules.policies;
         let name = policies.name_for(&alert);
         let policy = policies.get_or_default(&alert.tenant, name);
         NewAlert {
@@ -255,8 +269,9 @@ impl World {
     pub async fn pass(&self, time: Duration) -> anyhow::Result<()> {
         let end = self.now() + time;
         loop {
+            let runner = self.fallback().runner;
             for claim in self.claim().await? {
-                self.fallback.walk(&claim.key, claim.number).await?;
+                runner.run(&claim.key, claim.number).await?;
             }
             match self.store.next_due().await?.filter(|due| *due <= end) {
                 Some(due) => self.advance_to(due),
@@ -268,7 +283,7 @@ impl World {
     }
 
     pub async fn claim(&self) -> anyhow::Result<Vec<Claim>> {
-        Ok(self.store.claim_due(self.now(), self.fallback.config.lease, CLAIMS).await?)
+        Ok(self.store.claim_due(self.now(), self.parts.config.lease, CLAIMS).await?)
     }
 
     pub fn advance_to(&self, at: Timestamp) {

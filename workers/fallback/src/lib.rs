@@ -1,18 +1,25 @@
-//! Fallback: what nobody looked at goes out by the next channel (by default the phone, then the mailbox), once, and stops
-//! when it is seen.
+//! Fallback: an alert that nobody has looked at goes out by the next channel of its policy (by default push, then email),
+//! once by each, and stops when it is seen.
 //!
-//! Two loops and an auditor, in one process or many. The escalator claims timers that are due and publishes them as work. Senders
-//! take that work, decide on the store's present state, write attempts, call providers, and record what they said.
+//! Four parts run side by side, in one process or in many:
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`Escalator`] | finds the escalations that are due and publishes them as work |
+//! | [`Senders`] | take that work, decide on the present state of the store, write attempts, call providers and record what they answered |
+//! | [`Auditor`] | finds open escalations that have no timer |
+//! | [`DevicePruner`] | removes devices that were not heard of for months |
 //!
 //! What holds here:
-//! - Every decision is made in `escalation/decide.rs` (which asks `watchbell::domain::next_step`); the loops carry it out.
+//! - Every decision is made by a pure function, in `escalation/decide.rs` and in `watchbell::domain::next_step`.
 //! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
 //!   is called (I6).
 //! - Nothing waits in memory: a retry is a time in the store, so a restart forgets nothing.
-//! - The auditor alarms when an open walk has no timer, which must never be (I4).
-//! - A sender that dies costs at most one lease; the next one repeats its calls with the same ids.
-//! - A provider in trouble is left alone and taken up slowly (`guard`), and the others notice nothing.
+//! - An open escalation always has a timer (I4).
+//! - A process that dies costs at most one lease; the next one repeats its calls with the same ids.
+//! - A provider in trouble is not called, and is taken up slowly when it recovers; other providers do not notice (`guard`).
 //!
+//! Modules import each other downwards only: `escalation` uses `delivery`, which uses `guard`, which uses [`channel`].
 //! Elsewhere: what is particular to a channel in [`channel`], timers in `watchbell::store`.
 
 pub mod channel;
@@ -20,78 +27,102 @@ mod config;
 mod delivery;
 mod escalation;
 mod guard;
+mod randomness;
 mod rates;
 mod upkeep;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-use watchbell::{
-    broker::SharedBroker,
-    domain::{policy::Policies, restraint::Restraint},
-    runtime::Clock,
-    store::Store,
-};
+use watchbell::{broker::SharedBroker, runtime::Clock, store::Store};
 
 pub use channel::Channels;
 pub use config::FallbackConfig;
-pub use delivery::withdrawals::Withdrawals;
-pub use escalation::step_batches::Steps;
+pub use delivery::WithdrawalBatches;
+use delivery::{AttemptRunner, MessageSender};
+use escalation::{DeadLetters, Decider, StepBatches};
+pub use escalation::{EscalationRules, EscalationRunner, Escalator, Senders};
 pub use guard::Guard;
+pub use randomness::Randomness;
 pub use rates::Rates;
+pub use upkeep::{Auditor, DevicePruner};
 
-/// The worker's parts. Cheap to clone.
+/// What the worker is put together from. Only [`Fallback::new`] sees all of it.
 #[derive(Clone)]
-pub struct Fallback {
+pub struct FallbackParts {
     /// Carries work from the escalator to the senders.
     pub broker: SharedBroker,
-    /// The timers and attempts.
+    /// Holds the timers and attempts.
     pub store: Store,
-    /// Steps on their way into the store.
-    pub steps: Arc<Steps>,
-    /// The walks.
-    pub policies: Arc<Policies>,
-    /// Who sends.
-    pub channels: Arc<Channels>,
-    /// Who may be called now.
-    pub guard: Arc<Guard>,
-    /// Gathers what is to be taken off one phone.
-    pub withdrawals: Arc<Withdrawals>,
     /// The time.
     pub clock: Clock,
-    /// Bounds.
+    /// The section `[fallback]`.
     pub config: FallbackConfig,
-    /// How much one person gets at once.
-    pub restraint: Restraint,
-    /// How much one tenant may send.
-    pub rates: Arc<Rates>,
+    /// What decisions go by.
+    pub rules: EscalationRules,
+    /// How providers are called.
+    pub providers: ProviderAccess,
     /// Ids of attempts and the jitter of retries.
-    pub chance: Chance,
+    pub randomness: Randomness,
 }
 
-/// Identity and randomness as parameters, so that a run can be repeated.
+/// How providers are called.
 #[derive(Clone)]
-pub struct Chance {
-    /// A new attempt's id.
-    pub attempt_id: Arc<dyn Fn() -> Uuid + Send + Sync>,
-    /// A number in 0..1.
-    pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+pub struct ProviderAccess {
+    /// The channels that are configured.
+    pub channels: Arc<Channels>,
+    /// Which provider may be called now.
+    pub guard: Arc<Guard>,
+    /// Gathers the withdrawals for one device.
+    pub withdrawals: Arc<WithdrawalBatches>,
 }
 
-impl Chance {
-    /// Real ones: UUIDv7, because attempts are read in the order they were made.
-    pub fn real() -> Self {
-        Self { attempt_id: Arc::new(Uuid::now_v7), jitter: Arc::new(rand::random::<f64>) }
-    }
+/// The worker, put together.
+pub struct Fallback {
+    /// Finds what is due.
+    pub escalator: Escalator,
+    /// Carries it out.
+    pub senders: Senders,
+    /// Runs one escalation, for the escalator and the senders.
+    pub runner: Arc<EscalationRunner>,
+    /// Looks after the timers.
+    pub auditor: Auditor,
+    /// Removes silent devices.
+    pub pruner: DevicePruner,
 }
 
 impl Fallback {
-    /// Runs the escalator and the senders until `shutdown`, then waits for calls that have begun.
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(parts: FallbackParts) -> Self {
+        let FallbackParts { broker, store, clock, config, rules, providers, randomness } = parts;
+        let ProviderAccess { channels, guard, withdrawals } = providers;
+        let Randomness { attempt_ids, jitter } = randomness;
+        let sender = MessageSender::new(channels.clone(), guard, withdrawals, jitter.clone());
+        let runner = Arc::new(EscalationRunner::new(
+            StepBatches::new(store.clone(), config.lease),
+            Decider::new(rules, channels, attempt_ids),
+            AttemptRunner::new(sender, store.clone(), clock.clone(), jitter),
+            clock.clone(),
+            config.lease,
+        ));
+        let dead_letters = DeadLetters::new(broker.clone(), store.clone(), clock.clone());
+        Self {
+            auditor: Auditor::new(store.clone(), clock.clone()),
+            pruner: DevicePruner::new(store.clone(), clock.clone()),
+            senders: Senders::new(broker.clone(), config.clone(), runner.clone(), dead_letters),
+            escalator: Escalator::new(broker, store, clock, config, runner.clone()),
+            runner,
+        }
+    }
+
+    /// Runs every part until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
-        let escalator = self.clone().escalate(shutdown.clone());
-        let auditor = self.clone().audit(shutdown.clone());
-        let pruning = self.clone().prune(shutdown.clone());
-        tokio::join!(escalator, auditor, pruning, self.send(shutdown));
+        let Self { escalator, senders, auditor, pruner, .. } = self;
+        tokio::join!(
+            escalator.run(shutdown.clone()),
+            senders.run(shutdown.clone()),
+            auditor.run(shutdown.clone()),
+            pruner.run(shutdown),
+        );
     }
 }

@@ -31,7 +31,9 @@ use watchbell::{
     wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::Dispatch;
-use watchbell_fallback::{Chance, Channels, Fallback, Guard, Rates};
+use watchbell_fallback::{
+    Channels, EscalationRules, Fallback, FallbackParts, Guard, ProviderAccess, Randomness, Rates,
+};
 use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
@@ -216,20 +218,24 @@ impl Process {
             ));
         }
         if roles.contains(&Role::Fallback) {
-            let fallback = Fallback {
+            let restraint = &self.config.shared.restraint;
+            let fallback = Fallback::new(FallbackParts {
                 broker: broker.clone(),
                 store: store.clone(),
-                steps: Arc::default(),
-                policies,
-                channels: Arc::new(Channels::from_config(&self.config.shared)?),
-                guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
-                withdrawals: Arc::default(),
                 clock: self.clock.clone(),
                 config: self.config.fallback.clone(),
-                restraint: self.config.shared.restraint.bounds(),
-                rates: Arc::new(Rates::new(self.config.shared.restraint.tenant_per_s_max)),
-                chance: Chance::real(),
-            };
+                rules: EscalationRules {
+                    policies,
+                    restraint: restraint.bounds(),
+                    tenant_rates: Arc::new(Rates::new(restraint.tenant_per_s_max)),
+                },
+                providers: ProviderAccess {
+                    channels: Arc::new(Channels::from_config(&self.config.shared)?),
+                    guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
+                    withdrawals: Arc::default(),
+                },
+                randomness: Randomness::of_the_system(),
+            });
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "fallback",

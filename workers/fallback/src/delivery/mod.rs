@@ -1,4 +1,29 @@
-//! Carries attempts out: one call to a provider for each, and withdrawals gathered into one push.
+//! Delivery: carries attempts out. An attempt is one message by one channel to one device or address.
+//!
+//! ```text
+//! AttemptRunner ──▶ MessageSender ──▶ Guard ──▶ ChannelSender ──▶ provider
+//!   │                 └ WithdrawalBatches: many ids in one push
+//!   └ what to record, and what a refusal means beyond its attempt
+//! ```
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `attempt_runner.rs` | one attempt: sends it, acts on a refusal, says what to record |
+//! | `message_sender.rs` | puts the message together and sends it past the guard |
+//! | `content.rs` | what a message says: one alert, or a summary of several |
+//! | `withdrawal_batches.rs` | withdrawals for one device that are asked for at the same time go out as one push |
+//! | `not_sent.rs` | why no provider accepted a message |
+//! | `attempt_record.rs` | what is recorded of an attempt: pure |
+//! | `refusals.rs` | dead tokens and addresses are dropped, and faults of the configuration are reported |
 
-pub(crate) mod attempt_runner;
-pub(crate) mod withdrawals;
+mod attempt_record;
+mod attempt_runner;
+mod content;
+mod message_sender;
+mod not_sent;
+mod refusals;
+mod withdrawal_batches;
+
+pub(crate) use attempt_runner::AttemptRunner;
+pub(crate) use message_sender::MessageSender;
+pub use withdrawal_batches::WithdrawalBatches;

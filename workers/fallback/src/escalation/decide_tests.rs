@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
 use watchbell::{
     domain::{
         AlertId, AttemptState, Device, DeviceId, PerChannel, PushEnvironment, PushService, Secret, Tenant,
-        UserId,
+        UserId, policy::Policies, restraint::Restraint,
     },
     store::Bundle,
 };
 
 use super::*;
+use crate::rates::Rates;
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(secs).unwrap()
@@ -22,7 +24,7 @@ fn policies() -> Policies {
     Policies::with_defaults(BTreeMap::from([("default".to_owned(), Policy { steps, ..Policy::default() })]))
 }
 
-fn walk(devices: &[&str], email: bool) -> Walk {
+fn escalation(devices: &[&str], email: bool) -> Walk {
     let progress = Progress {
         stopped: None,
         opened_at: at(0),
@@ -66,21 +68,17 @@ fn key(alert: &str) -> EscalationKey {
     EscalationKey { user, alert: AlertId::parse(alert).unwrap() }
 }
 
-fn decide_with(alert: &str, walk: &Walk, over_rate: Option<Duration>, now: i64) -> Decision {
+fn decide_with(alert: &str, escalation: &Walk, tenant_wait: Option<Duration>, now: i64) -> Decision {
     let mut restraint = Restraint::default();
     restraint[Channel::Email].window = Duration::ZERO;
-    let decider = Decider {
-        policies: &policies(),
-        restraint: &restraint,
-        channels: &Channels::default(),
-        attempt_id: &fresh_id,
-        over_rate: &|| over_rate,
-    };
-    decider.decide(&key(alert), walk, at(now))
+    let rules =
+        EscalationRules { policies: Arc::new(policies()), restraint, tenant_rates: Arc::new(Rates::new(1)) };
+    let decider = Decider::new(rules, Arc::default(), Arc::new(fresh_id));
+    decider.decide(&key(alert), escalation, at(now), &|| tenant_wait)
 }
 
-fn decide(walk: &Walk, now: i64) -> Decision {
-    decide_with("a", walk, None, now)
+fn decide(escalation: &Walk, now: i64) -> Decision {
+    decide_with("a", escalation, None, now)
 }
 
 fn fresh_id() -> Uuid {
@@ -117,14 +115,14 @@ fn cut_off(step: usize) -> Attempt {
 
 #[test]
 fn nobody_on_the_phone_means_mail_at_once_and_the_timeline_says_why() {
-    let decision = decide(&walk(&[], true), 5);
+    let decision = decide(&escalation(&[], true), 5);
     assert_eq!((attempts(&decision)[0].channel, decision.step), (Channel::Email, 1));
     assert_eq!(decision.notes, ["push step skipped: the user has no device"]);
 }
 
 #[test]
 fn nobody_anywhere_is_an_end_with_its_reasons() {
-    let decision = decide(&walk(&[], false), 5);
+    let decision = decide(&escalation(&[], false), 5);
     assert_eq!(decision.act, Act::End(StopReason::Exhausted));
     assert_eq!(
         (decision.notes.len(), decision.notes[2].as_str()),
@@ -134,7 +132,7 @@ fn nobody_anywhere_is_an_end_with_its_reasons() {
 
 #[test]
 fn an_attempt_cut_off_by_a_crash_keeps_its_id_and_counts_its_tries() {
-    let mut crashed = walk(&["phone"], true);
+    let mut crashed = escalation(&["phone"], true);
     crashed.progress.attempts.push(cut_off(0));
     let again = decide(&crashed, 6);
     assert_eq!((attempts(&again)[0].id, attempts(&again)[0].tries), (Uuid::from_u128(1), 2));
@@ -150,7 +148,7 @@ fn an_attempt_cut_off_by_a_crash_keeps_its_id_and_counts_its_tries() {
 
 #[test]
 fn what_a_person_wants_is_looked_up_and_said_once() {
-    let mut night = walk(&["phone"], true);
+    let mut night = escalation(&["phone"], true);
     night.progress.expires_at = at(100_000);
     night.preferences = Some(r#"{"quiet":{"until":"1970-01-01T06:00:00Z"}}"#.into());
     let deferred = decide(&night, 5);
@@ -173,7 +171,7 @@ fn only_what_it_says_now_breaks_a_silence() {
         ("default", Some("critical"), true),
         ("critical", None, true), // Recorded by a version of this program that did not note it.
     ] {
-        let mut night = walk(&["phone"], true);
+        let mut night = escalation(&["phone"], true);
         night.progress.expires_at = at(100_000);
         night.preferences = Some(r#"{"quiet":{"until":"1970-01-01T06:00:00Z"}}"#.into());
         (night.policy, night.policy_shown) = (opened_under.into(), shown_under.map(str::to_owned));
@@ -186,7 +184,7 @@ fn only_what_it_says_now_breaks_a_silence() {
 #[test]
 fn a_tenant_over_its_rate_waits_with_its_reason_but_withdrawals_do_not() {
     let slow = Some(Duration::from_secs(3));
-    let mut push = walk(&["phone"], true);
+    let mut push = escalation(&["phone"], true);
     let held = decide_with("a", &push, slow, 5);
     assert!(
         matches!(&held.act, Act::Hold(hold) if (hold.held, hold.until) == (Held::Rate, at(8))),
@@ -202,7 +200,7 @@ fn a_tenant_over_its_rate_waits_with_its_reason_but_withdrawals_do_not() {
 
 #[test]
 fn whoever_saw_it_first_is_named() {
-    let mut taken = walk(&["phone"], true);
+    let mut taken = escalation(&["phone"], true);
     taken.progress.stopped = Some(StopReason::Acknowledged);
     taken.taken_by = Some(UserId::parse("ben").unwrap());
     let end = decide(&taken, 5);
@@ -212,7 +210,7 @@ fn whoever_saw_it_first_is_named() {
 
 #[test]
 fn a_summary_tells_those_it_was_about_how_it_went() {
-    let mut summary = walk(&["phone"], true);
+    let mut summary = escalation(&["phone"], true);
     summary.bundle = Some(Bundle { open: 7, ..Bundle::default() });
     let sent = decide_with("~push", &summary, None, 5);
     assert_eq!((attempts(&sent).len(), sent.told.clone()), (1, None));
@@ -238,7 +236,7 @@ fn a_summary_tells_those_it_was_about_how_it_went() {
 #[test]
 fn one_alert_alone_was_told_in_no_summary() {
     for (open, told) in [(1, "told by push, attempt"), (2, "told in a summary push, attempt")] {
-        let mut summary = walk(&["phone"], true);
+        let mut summary = escalation(&["phone"], true);
         summary.bundle = Some(Bundle { open, ..Bundle::default() });
         let accepted = Attempt { state: AttemptState::Accepted, ..cut_off(0) };
         summary.progress.attempts.push(accepted);

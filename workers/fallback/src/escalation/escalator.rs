@@ -1,24 +1,26 @@
-//! The escalator: claims what is due and publishes it as work.
+//! The escalator finds the escalations that are due, and publishes each as work for a sender.
 //!
-//! A claim is a lease. When its message is lost, or its sender dies, the lease ends and the row is claimed again. While
-//! the broker is away, the escalator does the work itself, a few at a time.
-//!
-//! It looks again when the next timer is due, and at the latest after `poll_every`: another process may have recorded
-//! one that is due sooner.
+//! What holds here:
+//! - A claim is a lease. When its message is lost, or the sender dies, the lease ends and the escalation is claimed again.
+//! - While the broker is away, the escalator does the work itself, a few escalations at a time (I4).
+//! - It looks again when the next timer is due, and after `poll_every` at the latest, because another process may have
+//!   recorded a timer that is due sooner.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use watchbell::{
-    broker::{Address, Message, WorkQueue},
-    store::{Claim, StoreError},
+    broker::{Address, Message, SharedBroker, WorkQueue},
+    runtime::Clock,
+    store::{Claim, Store, StoreError},
     wire::undelivered::UndeliveredV1,
 };
 
-use crate::Fallback;
+use super::runner::EscalationRunner;
+use crate::config::FallbackConfig;
 
 /// How long the broker may take to confirm one piece of work. Well within a lease.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
@@ -29,16 +31,38 @@ const LOOK_AGAIN_MIN: Duration = Duration::from_millis(25);
 /// The wait after the store or the broker did not answer.
 const TROUBLE_WAIT: Duration = Duration::from_secs(1);
 
-impl Fallback {
-    pub(crate) async fn escalate(self, shutdown: CancellationToken) {
-        info!(poll_every = ?self.config.poll_every, "The escalator looks for due timers");
+/// Hands out the escalations that are due.
+#[derive(Clone)]
+pub struct Escalator {
+    broker: SharedBroker,
+    store: Store,
+    clock: Clock,
+    config: FallbackConfig,
+    /// For the time in which the broker is away.
+    runner: Arc<EscalationRunner>,
+}
+
+impl Escalator {
+    pub(crate) fn new(
+        broker: SharedBroker,
+        store: Store,
+        clock: Clock,
+        config: FallbackConfig,
+        runner: Arc<EscalationRunner>,
+    ) -> Self {
+        Self { broker, store, clock, config, runner }
+    }
+
+    /// Hands out what is due until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        info!(poll_every = ?self.config.poll_every, "The escalator looks for timers that are due");
         while !shutdown.is_cancelled() {
-            let wait = match self.escalate_once().await {
+            let wait = match self.hand_out_due().await {
                 Ok(claimed) if claimed == self.config.claim_max => Duration::ZERO,
                 Ok(claimed) => self.until_next_due(claimed).await,
                 Err(error) => {
-                    // Readiness tells of it, once.
-                    debug!(%error, "The escalator has to wait");
+                    // Readiness reports the outage once; this line would repeat it every second.
+                    debug!(%error, "The escalator waits, because the store does not answer");
                     TROUBLE_WAIT
                 }
             };
@@ -50,21 +74,21 @@ impl Fallback {
         info!("The escalator has stopped");
     }
 
-    /// Claims what is due now and hands it out. Returns how many rows that were.
+    /// Claims what is due now and hands it out. Returns how many escalations that were.
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn escalate_once(&self) -> Result<usize, StoreError> {
-        // A lease that ends while its work still waits in the queue would hand it out twice: claim no more than
-        // senders can take up.
+    pub async fn hand_out_due(&self) -> Result<usize, StoreError> {
+        // A lease that ends while its work still waits in the queue would hand it out twice. So no more is claimed
+        // than the senders can take up.
         let (limit, broker_is_up) = match self.broker.depth(WorkQueue::Undelivered).await {
             Ok(backlog) => {
                 metrics::gauge!("watchbell_fallback_backlog").set(backlog as f64);
                 (if backlog < self.config.backlog_max { self.config.claim_max } else { 0 }, true)
             }
             Err(error) => {
-                // Readiness tells of it, once.
-                debug!(%error, "The broker does not answer: what is due is done here");
+                // Readiness reports the outage once.
+                debug!(%error, "The broker does not answer, so the escalator does the work itself");
                 (usize::from(self.config.in_flight_max), false)
             }
         };
@@ -77,23 +101,23 @@ impl Fallback {
         let hand_out = |claim| async move {
             match broker_is_up {
                 true => self.publish(claim).await,
-                false => self.do_here(&claim).await,
+                false => self.run_here(&claim).await,
             }
         };
         stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, hand_out).await;
         Ok(claimed)
     }
 
-    /// How long nothing is due that is known of.
+    /// How long it takes until the next timer that is known is due, within the bounds of a wait.
     async fn until_next_due(&self, claimed: usize) -> Duration {
         let poll_every = self.config.poll_every;
-        // A store in trouble is found out by the next look.
+        // When the store is in trouble, the next look finds out.
         let Ok(Some(due)) = self.store.next_due().await else { return poll_every };
         match Duration::try_from(due.duration_since(self.clock.now())) {
             Ok(wait) if !wait.is_zero() => wait.clamp(LOOK_AGAIN_MIN.min(poll_every), poll_every),
             // It came due meanwhile.
             _ if claimed > 0 => LOOK_AGAIN_MIN.min(poll_every),
-            // It was due and not taken: somebody else has it, or the senders have enough.
+            // It was due and was not claimed: another process has it, or the senders have enough work.
             _ => poll_every,
         }
     }
@@ -101,22 +125,22 @@ impl Fallback {
     async fn publish(&self, claim: Claim) {
         let work = UndeliveredV1::new(&claim.key.user, &claim.key.alert, claim.number);
         let id = format!("{}/{}/{}/{}", work.tenant, work.user, work.alert, claim.number);
-        debug!(alert.id = %claim.key.alert, user = %claim.key.user.user, claim = claim.number, "Due");
+        debug!(alert.id = %claim.key.alert, user = %claim.key.user.user, claim = claim.number, "An escalation is due");
         let sent = self
             .broker
             .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
             .await;
         if let Err(error) = sent {
-            warn!(%error, alert.id = %claim.key.alert, "Due work was not confirmed: it is done here");
-            // It may still arrive. Then it is done twice, with the same ids (I6).
-            self.do_here(&claim).await;
+            warn!(%error, alert.id = %claim.key.alert, "The broker did not confirm work that is due, so the escalator does it itself");
+            // The message may still arrive. Then the work is done twice, with the same ids (I6).
+            self.run_here(&claim).await;
         }
     }
 
     /// The timer stands whatever the broker does (I4).
-    async fn do_here(&self, claim: &Claim) {
-        if let Err(error) = self.walk(&claim.key, claim.number).await {
-            warn!(%error, alert.id = %claim.key.alert, "A walk could not be carried on; it is claimed again when its lease ends");
+    async fn run_here(&self, claim: &Claim) {
+        if let Err(error) = self.runner.run(&claim.key, claim.number).await {
+            warn!(%error, alert.id = %claim.key.alert, "An escalation could not go on; it is claimed again when its lease ends");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Steps gather while others commit: many walks cost the store one commit, and one alone does not wait for company.
+//! Steps gather while other steps commit, so that many escalations cost the store one commit. A single step does not wait
+//! for others.
 //!
 //! What holds here:
-//! - Whoever steps a walk either carries a batch into the store itself, or is told by the one who did. Nothing runs
-//!   detached: when the one who carries it is gone, those who wait step alone.
-//! - A step that its batch left out (somebody works on that person, a summary, a row that cannot be read, a store that
-//!   does not answer) is taken alone, where it waits its turn or hears why not.
+//! - Whoever steps an escalation either writes a batch into the store, or is told the result by the one who did. Nothing
+//!   runs detached: when the one who writes a batch is dropped, those who wait step alone.
+//! - A batch may leave a step out: another transaction works on that person, it is a summary, a row cannot be read, or the
+//!   store does not answer. Such a step is repeated alone, where it waits its turn or gets its error.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,103 +16,102 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::debug;
 use watchbell::{
     domain::Timestamp,
-    store::{
-        Answer, Ask, Decision, EscalationKey, Holder, STEPS_PER_COMMIT_MAX, Stepped, Store, StoreError, Walk,
-    },
+    store::{Answer, Ask, EscalationKey, Holder, STEPS_PER_COMMIT_MAX, Stepped, Store, StoreError},
 };
 
-/// Batches on their way into the store at once. While they commit, the next one gathers.
-const BATCHES_MAX: usize = 2;
+use super::decide::StepDecision;
 
-/// Steps of one process on their way into the store. Holds at most one for each sender.
-pub struct Steps {
-    waiting: Mutex<Vec<Waiting>>,
-    batches: Semaphore,
+/// Batches on their way into the store at once. While they commit, the next one gathers.
+const COMMITS_MAX: usize = 2;
+
+/// The steps of one process on their way into the store. Holds at most one for each sender.
+pub(crate) struct StepBatches {
+    store: Store,
+    /// How long an escalation stays with whoever steps it.
+    lease: Duration,
+    queue: Mutex<Vec<QueuedStep>>,
+    commits: Semaphore,
 }
 
-/// A step, to be carried into the store by whoever comes first.
+/// One step that is to be written.
 #[derive(Clone)]
-pub(crate) struct Step {
+pub(crate) struct StepRequest {
     pub(crate) key: EscalationKey,
     pub(crate) holder: Holder,
+    /// What providers answered since the step before.
     pub(crate) answers: Arc<[Answer]>,
     pub(crate) now: Timestamp,
-    pub(crate) decide: Arc<dyn Fn(&Walk) -> Decision + Send + Sync>,
+    pub(crate) decide: StepDecision,
 }
 
-struct Waiting {
-    step: Step,
+/// A step that waits for whoever writes the next batch.
+struct QueuedStep {
+    request: StepRequest,
     done: oneshot::Sender<Option<Stepped>>,
 }
 
-impl Default for Steps {
-    fn default() -> Self {
-        Self { waiting: Mutex::default(), batches: Semaphore::new(BATCHES_MAX) }
+impl StepBatches {
+    pub(crate) fn new(store: Store, lease: Duration) -> Self {
+        Self { store, lease, queue: Mutex::default(), commits: Semaphore::new(COMMITS_MAX) }
     }
-}
 
-impl Steps {
-    /// Takes a step.
+    /// Writes a step, together with others when there are any.
     ///
     /// # Errors
-    /// The store did not answer, or cannot read the walk.
-    pub(crate) async fn take(
-        &self,
-        store: &Store,
-        step: Step,
-        lease: Duration,
-    ) -> Result<Stepped, StoreError> {
-        let together = match step.key.alert.summary() {
-            None => self.take_together(store, step.clone(), lease).await,
+    /// The store did not answer, or cannot read the escalation.
+    pub(crate) async fn step(&self, request: StepRequest) -> Result<Stepped, StoreError> {
+        let together = match request.key.alert.summary() {
+            None => self.step_together(request.clone()).await,
             Some(_) => None,
         };
         match together {
             Some(stepped) => Ok(stepped),
-            None => store.step(&step.ask(), lease).await,
+            None => self.store.step(&request.ask(), self.lease).await,
         }
     }
 
-    async fn take_together(&self, store: &Store, step: Step, lease: Duration) -> Option<Stepped> {
-        let (done, mut told) = oneshot::channel();
-        self.waiting().push(Waiting { step, done });
+    /// `None`: the step was left out and has to be repeated alone.
+    async fn step_together(&self, request: StepRequest) -> Option<Stepped> {
+        let (done, mut result) = oneshot::channel();
+        self.queue().push(QueuedStep { request, done });
         loop {
             let turn = tokio::select! {
                 biased;
-                told = &mut told => return told.ok().flatten(),
-                turn = self.batches.acquire() => turn.ok()?, // Never closed.
+                stepped = &mut result => return stepped.ok().flatten(),
+                turn = self.commits.acquire() => turn.ok()?, // Never closed.
             };
-            let batch = take_batch(&mut self.waiting());
+            let batch = take_batch(&mut self.queue());
             if batch.is_empty() {
-                // Somebody else carries this one.
+                // Another task writes this one.
                 drop(turn);
-                return told.await.ok().flatten();
+                return result.await.ok().flatten();
             }
-            carry(batch, store, lease).await;
+            self.commit(batch).await;
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes a batch into the store, and gives each step its result.
+    async fn commit(&self, batch: Vec<QueuedStep>) {
+        metrics::histogram!("watchbell_fallback_steps_per_commit").record(batch.len() as f64);
+        let asks: Vec<Ask<'_>> = batch.iter().map(|queued| queued.request.ask()).collect();
+        let stepped = self.store.steps(&asks, self.lease).await.unwrap_or_else(|error| {
+            debug!(%error, "A batch of steps could not be written; each is repeated alone");
+            Vec::new()
+        });
+        drop(asks);
+        let mut stepped = stepped.into_iter();
+        for queued in batch {
+            // A task that was dropped has lost its claim, and its escalation is claimed again.
+            drop(queued.done.send(stepped.next().flatten()));
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<QueuedStep>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Carries a batch into the store, and tells everybody what it came to.
-async fn carry(batch: Vec<Waiting>, store: &Store, lease: Duration) {
-    metrics::histogram!("watchbell_fallback_steps_per_commit").record(batch.len() as f64);
-    let asks: Vec<Ask<'_>> = batch.iter().map(|waiting| waiting.step.ask()).collect();
-    let stepped = store.steps(&asks, lease).await.unwrap_or_else(|error| {
-        debug!(%error, "A batch of steps did not get into the store: each is taken alone");
-        Vec::new()
-    });
-    drop(asks);
-    let mut stepped = stepped.into_iter();
-    for waiting in batch {
-        // Whoever is gone has lost its claim, and the walk is claimed again.
-        drop(waiting.done.send(stepped.next().flatten()));
-    }
-}
-
-impl Step {
+impl StepRequest {
     fn ask(&self) -> Ask<'_> {
         Ask {
             key: &self.key,
@@ -123,11 +123,11 @@ impl Step {
     }
 }
 
-/// Those who came first, as many as fit into a commit.
-fn take_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
-    waiting.retain(|one| !one.done.is_closed());
-    let fit = waiting.len().min(STEPS_PER_COMMIT_MAX);
-    waiting.drain(..fit).collect()
+/// The oldest steps whose tasks still wait, as many as fit into a commit.
+fn take_batch(queue: &mut Vec<QueuedStep>) -> Vec<QueuedStep> {
+    queue.retain(|queued| !queued.done.is_closed());
+    let fit = queue.len().min(STEPS_PER_COMMIT_MAX);
+    queue.drain(..fit).collect()
 }
 
 #[cfg(test)]

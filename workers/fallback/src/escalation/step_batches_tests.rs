@@ -1,27 +1,31 @@
 #![allow(clippy::unwrap_used)]
 
-use watchbell::domain::{AlertId, Tenant, UserId, UserKey};
+use watchbell::{
+    domain::{AlertId, Tenant, UserId, UserKey},
+    store::{Decision, Walk},
+};
 
 use super::*;
 
-fn waiting(alert: usize) -> (Waiting, oneshot::Receiver<Option<Stepped>>) {
+fn queued(alert: usize) -> (QueuedStep, oneshot::Receiver<Option<Stepped>>) {
     let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
     let key = EscalationKey { user, alert: AlertId::parse(format!("a-{alert}")).unwrap() };
-    let decide = Arc::new(|_: &Walk| -> Decision { panic!("nobody decides here") });
+    let decide = Arc::new(|_: &Walk| -> Decision { panic!("nothing is decided here") });
     let (holder, now) = (Holder::Claim(1), Timestamp::UNIX_EPOCH);
-    let (done, told) = oneshot::channel();
-    (Waiting { step: Step { key, holder, answers: Arc::default(), now, decide }, done }, told)
+    let (done, result) = oneshot::channel();
+    let request = StepRequest { key, holder, answers: Arc::default(), now, decide };
+    (QueuedStep { request, done }, result)
 }
 
-fn alerts(batch: &[Waiting]) -> Vec<String> {
-    batch.iter().map(|waiting| waiting.step.key.alert.to_string()).collect()
+fn alerts(batch: &[QueuedStep]) -> Vec<String> {
+    batch.iter().map(|queued| queued.request.key.alert.to_string()).collect()
 }
 
 #[test]
-fn a_batch_is_bounded_and_leaves_out_who_is_gone() {
-    let asked = (0..STEPS_PER_COMMIT_MAX + 2).map(waiting);
-    let (mut queue, mut told): (Vec<_>, Vec<_>) = asked.unzip();
-    drop(told.remove(0));
+fn a_batch_is_bounded_and_leaves_out_steps_that_nobody_waits_for() {
+    let steps = (0..STEPS_PER_COMMIT_MAX + 2).map(queued);
+    let (mut queue, mut results): (Vec<_>, Vec<_>) = steps.unzip();
+    drop(results.remove(0));
     let batch = take_batch(&mut queue);
     assert_eq!((batch.len(), alerts(&batch)[0].as_str()), (STEPS_PER_COMMIT_MAX, "a-1"));
     assert_eq!(take_batch(&mut queue).len(), 1);

@@ -1,5 +1,5 @@
-//! One gate before one provider: a circuit breaker, a ramp after it, and a budget for retries. Pure: time and chance
-//! are arguments. Whether a refusal is everybody's was weighed before (`evidence.rs`).
+//! The circuit breaker of one gate, with a ramp after an outage and a budget for retries. Pure: time and chance are
+//! arguments. Whether a refusal concerns everybody was decided before (`evidence.rs`).
 //!
 //! ```text
 //! Closed ──much trouble, or several are refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
@@ -51,7 +51,7 @@ pub(super) enum Health {
 }
 
 #[derive(Debug)]
-enum State {
+enum BreakerState {
     Closed,
     Open { until: Instant, lasts: Duration },
     Probing { since: Option<Instant> },
@@ -59,8 +59,8 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Gate {
-    state: State,
+pub(super) struct Breaker {
+    state: BreakerState,
     /// Openings since it was last closed.
     openings: u32,
     window_began: Instant,
@@ -73,10 +73,10 @@ pub(super) struct Gate {
     budget_at: Instant,
 }
 
-impl Gate {
+impl Breaker {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            state: State::Closed,
+            state: BreakerState::Closed,
             openings: 0,
             window_began: now,
             calls: 0,
@@ -94,15 +94,15 @@ impl Gate {
         self.pass_time(now);
         let spread = |over: Duration| Some(over.mul_f64(chance.clamp(0.0, 1.0)));
         let wait = match &self.state {
-            State::Closed | State::Probing { since: None } => None,
-            State::Open { until, lasts } => {
+            BreakerState::Closed | BreakerState::Probing { since: None } => None,
+            BreakerState::Open { until, lasts } => {
                 Some(until.duration_since(now)).zip(spread(*lasts)).map(|(rest, spread)| rest + spread)
             }
-            State::Probing { since: Some(_) } => {
+            BreakerState::Probing { since: Some(_) } => {
                 spread(OPEN_FIRST).map(|spread| spread + Duration::from_secs(1))
             }
-            State::Ramping { tokens, .. } if *tokens >= 1.0 => None,
-            State::Ramping { since, .. } => {
+            BreakerState::Ramping { tokens, .. } if *tokens >= 1.0 => None,
+            BreakerState::Ramping { since, .. } => {
                 let rest = (*since + RAMP).duration_since(now).max(Duration::from_secs(2));
                 spread(rest).map(|spread| spread.max(Duration::from_millis(500)))
             }
@@ -119,9 +119,9 @@ impl Gate {
     /// A call that [`Self::wait`] let go begins.
     pub(super) fn begin(&mut self, is_retry: bool, now: Instant) {
         match &mut self.state {
-            State::Probing { since } => *since = Some(now),
-            State::Ramping { tokens, .. } => *tokens -= 1.0,
-            State::Closed | State::Open { .. } => {}
+            BreakerState::Probing { since } => *since = Some(now),
+            BreakerState::Ramping { tokens, .. } => *tokens -= 1.0,
+            BreakerState::Closed | BreakerState::Open { .. } => {}
         }
         self.budget = match is_retry {
             true => (self.budget - 1.0).max(0.0),
@@ -133,7 +133,7 @@ impl Gate {
     pub(super) fn end(&mut self, health: Option<Health>, person: u64, now: Instant, chance: f64) {
         self.pass_time(now);
         let Some(health) = health else {
-            if let State::Probing { since } = &mut self.state {
+            if let BreakerState::Probing { since } = &mut self.state {
                 *since = None;
             }
             return;
@@ -142,23 +142,26 @@ impl Gate {
         match (health, &self.state) {
             (Health::Brake(wait), _) => self.open(wait.max(OPEN_FIRST), now, chance),
             // What was under way when the gate shut is late news.
-            (_, State::Open { .. }) => {}
+            (_, BreakerState::Open { .. }) => {}
             (Health::Broken, _) => self.open_longer(now, chance),
             // The same one once more: it may be theirs alone, so others do not wait longer for it.
-            (Health::Trouble, State::Probing { .. }) if self.probed_by == Some(person) => {
+            (Health::Trouble, BreakerState::Probing { .. }) if self.probed_by == Some(person) => {
                 self.open_again(now, chance);
             }
-            (Health::Trouble, State::Probing { .. }) => {
+            (Health::Trouble, BreakerState::Probing { .. }) => {
                 self.probed_by = Some(person);
                 self.open_longer(now, chance);
             }
-            (Health::Unproven, State::Probing { .. }) => self.open_again(now, chance),
-            (Health::Fine, State::Probing { .. }) => {
+            (Health::Unproven, BreakerState::Probing { .. }) => self.open_again(now, chance),
+            (Health::Fine, BreakerState::Probing { .. }) => {
                 self.forget_calls(now);
-                self.state = State::Ramping { since: now, tokens: 1.0, at: now };
+                self.state = BreakerState::Ramping { since: now, tokens: 1.0, at: now };
             }
             (Health::Trouble, _) if self.is_mostly_trouble() => self.open_longer(now, chance),
-            (Health::Trouble | Health::Fine | Health::Unproven, State::Closed | State::Ramping { .. }) => {}
+            (
+                Health::Trouble | Health::Fine | Health::Unproven,
+                BreakerState::Closed | BreakerState::Ramping { .. },
+            ) => {}
         }
     }
 
@@ -188,11 +191,11 @@ impl Gate {
     /// Nothing is remembered here that a new gate would not know.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
         self.pass_time(now);
-        matches!(self.state, State::Closed) && self.troubles == 0 && self.budget >= BUDGET_MAX / 2.0
+        matches!(self.state, BreakerState::Closed) && self.troubles == 0 && self.budget >= BUDGET_MAX / 2.0
     }
 
     pub(super) fn is_shut(&self) -> bool {
-        matches!(self.state, State::Open { .. } | State::Probing { .. })
+        matches!(self.state, BreakerState::Open { .. } | BreakerState::Probing { .. })
     }
 
     fn pass_time(&mut self, now: Instant) {
@@ -203,21 +206,23 @@ impl Gate {
             self.forget_calls(now);
         }
         match &mut self.state {
-            State::Open { until, .. } if *until <= now => self.state = State::Probing { since: None },
-            State::Probing { since: Some(since) } if now.duration_since(*since) >= PROBE_MAX => {
-                self.state = State::Probing { since: None };
+            BreakerState::Open { until, .. } if *until <= now => {
+                self.state = BreakerState::Probing { since: None }
             }
-            State::Ramping { since, .. } if now.duration_since(*since) >= RAMP => {
+            BreakerState::Probing { since: Some(since) } if now.duration_since(*since) >= PROBE_MAX => {
+                self.state = BreakerState::Probing { since: None };
+            }
+            BreakerState::Ramping { since, .. } if now.duration_since(*since) >= RAMP => {
                 (self.openings, self.probed_by) = (0, None);
-                self.state = State::Closed;
+                self.state = BreakerState::Closed;
             }
-            State::Ramping { since, tokens, at } => {
+            BreakerState::Ramping { since, tokens, at } => {
                 let rate = ramp_rate(now.duration_since(*since));
                 *tokens =
                     (*tokens + rate * now.duration_since(*at).as_secs_f64()).min((rate / 10.0).max(1.0));
                 *at = now;
             }
-            State::Closed | State::Open { .. } | State::Probing { .. } => {}
+            BreakerState::Closed | BreakerState::Open { .. } | BreakerState::Probing { .. } => {}
         }
     }
 
@@ -242,7 +247,7 @@ impl Gate {
         self.forget_calls(now);
         // A tenth more or less, so that pods do not all ask at once.
         let until = now + lasts.mul_f64(1.0 + 0.1 * chance.clamp(0.0, 1.0));
-        self.state = State::Open { until, lasts: lasts.min(OPEN_LONGEST) };
+        self.state = BreakerState::Open { until, lasts: lasts.min(OPEN_LONGEST) };
     }
 
     fn forget_calls(&mut self, now: Instant) {
@@ -266,7 +271,7 @@ mod tests {
     /// a call may go and begins it if so.
     fn play(script: &str) -> String {
         let mut now = Instant::now();
-        let mut gate = Gate::new(now);
+        let mut breaker = Breaker::new(now);
         let (mut said, mut person) = (String::new(), 1);
         for step in script.split_whitespace() {
             let (what, times) = step.split_at(1);
@@ -278,19 +283,19 @@ mod tests {
                 person += 1;
                 match what {
                     "?" => {
-                        let goes = gate.wait(false, now, 0.0).is_none();
+                        let goes = breaker.wait(false, now, 0.0).is_none();
                         if goes {
-                            gate.begin(false, now);
+                            breaker.begin(false, now);
                         }
                         said.push(if goes { 'g' } else { '-' });
                     }
-                    "f" => gate.end(Some(Health::Fine), person, now, 0.0),
-                    "t" => gate.end(Some(Health::Trouble), person, now, 0.0),
-                    "o" => gate.end(Some(Health::Trouble), 0, now, 0.0),
-                    "u" => gate.end(Some(Health::Unproven), person, now, 0.0),
-                    "x" => gate.end(Some(Health::Broken), person, now, 0.0),
-                    "b" => gate.end(Some(Health::Brake(Duration::from_secs(100))), person, now, 0.0),
-                    "n" => gate.end(None, person, now, 0.0),
+                    "f" => breaker.end(Some(Health::Fine), person, now, 0.0),
+                    "t" => breaker.end(Some(Health::Trouble), person, now, 0.0),
+                    "o" => breaker.end(Some(Health::Trouble), 0, now, 0.0),
+                    "u" => breaker.end(Some(Health::Unproven), person, now, 0.0),
+                    "x" => breaker.end(Some(Health::Broken), person, now, 0.0),
+                    "b" => breaker.end(Some(Health::Brake(Duration::from_secs(100))), person, now, 0.0),
+                    "n" => breaker.end(None, person, now, 0.0),
                     other => panic!("{other}"),
                 }
             }
@@ -334,26 +339,26 @@ mod tests {
     #[test]
     fn retries_are_a_tenth_of_the_traffic() {
         let now = Instant::now();
-        let mut gate = Gate::new(now);
+        let mut breaker = Breaker::new(now);
         let mut retried = 0;
         for _ in 0..1_000 {
-            gate.begin(false, now);
-            if gate.wait(true, now, 0.0).is_none() {
-                gate.begin(true, now);
+            breaker.begin(false, now);
+            if breaker.wait(true, now, 0.0).is_none() {
+                breaker.begin(true, now);
                 retried += 1;
             }
         }
         assert_eq!(retried, 150, "what was saved up, and a tenth of what went out");
-        assert!(gate.wait(false, now, 0.0).is_none(), "a first try does not wait for it");
-        assert!(gate.wait(true, now + Duration::from_secs(1), 0.0).is_none(), "two a second in any case");
+        assert!(breaker.wait(false, now, 0.0).is_none(), "a first try does not wait for it");
+        assert!(breaker.wait(true, now + Duration::from_secs(1), 0.0).is_none(), "two a second in any case");
     }
 
     #[test]
     fn those_who_wait_do_not_come_back_together() {
         let now = Instant::now();
-        let mut gate = Gate::new(now);
-        gate.end(Some(Health::Broken), 1, now, 0.0);
-        let waits: Vec<_> = (0..10).map(|n| gate.wait(false, now, f64::from(n) / 10.0)).collect();
+        let mut breaker = Breaker::new(now);
+        breaker.end(Some(Health::Broken), 1, now, 0.0);
+        let waits: Vec<_> = (0..10).map(|n| breaker.wait(false, now, f64::from(n) / 10.0)).collect();
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
         assert_eq!(waits[0], Some(OPEN_FIRST), "and nobody before it opens");
     }

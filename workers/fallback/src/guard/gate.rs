@@ -1,114 +1,98 @@
-//! What one gate stands before, and what its people say of it: evidence in, gate state out. Pure: time and chance are
-//! arguments.
+//! One gate: it stands before a provider, for all tenants or for one, and shuts when the outcomes of calls say that the
+//! provider is in trouble. Pure: time and chance are arguments.
 //!
-//! A scope is a provider with its environment (Apple's) or origin (a push service's host), for all tenants or for one.
+//! Here a provider includes its environment (Apple has two) or its origin (the host of a push service).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{
-    breaker::{Gate, Health},
+    breaker::{Breaker, Health},
     evidence::{Evidence, Opinion, Witness},
+    outcome::CallOutcome,
 };
 
 /// Tenants that have to agree before all tenants are held back.
 const TENANTS_MIN: usize = 2;
-/// A scope that nobody called for so long is forgotten, whatever was wrong with it.
+/// A gate that nobody called for so long is forgotten, whatever was wrong with it.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
-/// What a call came to, as far as it says something of the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// The provider took it.
-    Served,
-    /// The provider works, and does not want this message, token or address.
-    Answered,
-    /// It did not answer, or said that it cannot now.
-    Trouble,
-    /// It wants nothing more from any of us for so long.
-    Brake(Duration),
-    /// It wants nothing more for so long, and did not say from whom.
-    Throttled(Duration),
-    /// It refuses us, in a request that named a device: that device's trouble, until others agree.
-    Refused,
-    /// It refuses us, before any device was named: everybody's trouble.
-    Broken,
-}
-
-/// What a call changed.
+/// What the end of a call changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Changed {
+pub(super) struct GateChange {
     /// The gate shut (true) or opened (false).
     pub(super) shut: Option<bool>,
-    /// What several had agreed on is over.
+    /// The trouble that several people had is over.
     pub(super) is_mended: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Scope {
-    gate: Gate,
+pub(super) struct Gate {
+    breaker: Breaker,
     refusals: Evidence,
     throttles: Evidence,
     used_at: Instant,
 }
 
-impl Scope {
+impl Gate {
     pub(super) fn new(of_one_tenant: bool, now: Instant) -> Self {
         let tenants_min = if of_one_tenant { 1 } else { TENANTS_MIN };
         let evidence = || Evidence::new(tenants_min);
-        Self { gate: Gate::new(now), refusals: evidence(), throttles: evidence(), used_at: now }
+        Self { breaker: Breaker::new(now), refusals: evidence(), throttles: evidence(), used_at: now }
     }
 
     /// How long a call has to wait before it asks again; `None` when it may go now.
     pub(super) fn wait(&mut self, is_retry: bool, now: Instant, chance: f64) -> Option<Duration> {
         self.used_at = now;
-        self.gate.wait(is_retry, now, chance)
+        self.breaker.wait(is_retry, now, chance)
     }
 
     pub(super) fn begin(&mut self, is_retry: bool, now: Instant) {
-        self.gate.begin(is_retry, now);
+        self.breaker.begin(is_retry, now);
     }
 
     /// A call ended; `None` when we gave it up ourselves. `is_news` unless this device was refused before.
     pub(super) fn end(
         &mut self,
-        said: Option<Said>,
+        outcome: Option<CallOutcome>,
         who: Witness,
         is_news: bool,
         now: Instant,
         chance: f64,
-    ) -> Changed {
-        let was_shut = self.gate.is_shut();
+    ) -> GateChange {
+        let was_shut = self.breaker.is_shut();
         let mut is_mended = false;
-        let health = match said {
+        let health = match outcome {
             None => None,
-            Some(Said::Served) => {
+            Some(CallOutcome::Accepted) => {
                 self.throttles.served(now);
                 is_mended = self.refusals.served(now);
                 Some(Health::Fine)
             }
-            Some(Said::Answered) => Some(Health::Fine),
-            Some(Said::Trouble) => Some(Health::Trouble),
-            Some(Said::Broken) => Some(Health::Broken),
-            Some(Said::Brake(wait)) => Some(Health::Brake(wait)),
-            Some(Said::Refused) => health_of(self.refusals.refused(who, is_news, now), Health::Broken),
-            Some(Said::Throttled(wait)) => {
+            Some(CallOutcome::MessageRefused) => Some(Health::Fine),
+            Some(CallOutcome::Failed) => Some(Health::Trouble),
+            Some(CallOutcome::EverybodyRefused) => Some(Health::Broken),
+            Some(CallOutcome::ThrottledForAll(wait)) => Some(Health::Brake(wait)),
+            Some(CallOutcome::DeviceRefused) => {
+                health_of(self.refusals.refused(who, is_news, now), Health::Broken)
+            }
+            Some(CallOutcome::Throttled(wait)) => {
                 health_of(self.throttles.refused(who, true, now), Health::Brake(wait))
             }
         };
-        self.gate.end(health, who.person, now, chance);
-        let is_shut = self.gate.is_shut();
-        Changed { shut: (is_shut != was_shut).then_some(is_shut), is_mended }
+        self.breaker.end(health, who.person, now, chance);
+        let is_shut = self.breaker.is_shut();
+        GateChange { shut: (is_shut != was_shut).then_some(is_shut), is_mended }
     }
 
     pub(super) fn is_shut(&self) -> bool {
-        self.gate.is_shut()
+        self.breaker.is_shut()
     }
 
     /// Nothing is remembered here that a new one would not know, or that anybody has asked for in a long time.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
-        let is_quiet = self.refusals.is_idle(now) && self.throttles.is_idle(now) && self.gate.is_idle(now);
+        let is_quiet = self.refusals.is_idle(now) && self.throttles.is_idle(now) && self.breaker.is_idle(now);
         is_quiet || now.duration_since(self.used_at) >= FORGOTTEN_AFTER
     }
 }
@@ -131,35 +115,35 @@ mod tests {
     /// more, `x` refused before a device was named; `+s` lets seconds pass; `?` asks whether a call may go.
     fn play(script: &str) -> String {
         let mut now = Instant::now();
-        let (mut scope, mut heard) = (Scope::new(true, now), String::new());
+        let (mut gate, mut heard) = (Gate::new(true, now), String::new());
         for word in script.split_whitespace() {
             let (what, number) = word.trim_end_matches('\'').split_at(1);
             let number: u64 = number.parse().unwrap_or(1);
             let hundred = Duration::from_secs(100);
-            let said = match what {
+            let outcome = match what {
                 "+" => {
                     now += Duration::from_secs(number);
                     continue;
                 }
                 "?" => {
-                    let goes = scope.wait(false, now, 0.0).is_none();
+                    let goes = gate.wait(false, now, 0.0).is_none();
                     if goes {
-                        scope.begin(false, now);
+                        gate.begin(false, now);
                     }
                     heard.push(if goes { 'g' } else { '-' });
                     continue;
                 }
-                "s" => Said::Served,
-                "a" => Said::Answered,
-                "t" => Said::Trouble,
-                "b" => Said::Brake(hundred),
-                "h" => Said::Throttled(hundred),
-                "r" => Said::Refused,
-                "x" => Said::Broken,
+                "s" => CallOutcome::Accepted,
+                "a" => CallOutcome::MessageRefused,
+                "t" => CallOutcome::Failed,
+                "b" => CallOutcome::ThrottledForAll(hundred),
+                "h" => CallOutcome::Throttled(hundred),
+                "r" => CallOutcome::DeviceRefused,
+                "x" => CallOutcome::EverybodyRefused,
                 other => panic!("{other}"),
             };
             let who = Witness { person: number, tenant: 1 };
-            scope.end(Some(said), who, !word.ends_with('\''), now, 0.0);
+            gate.end(Some(outcome), who, !word.ends_with('\''), now, 0.0);
         }
         heard
     }
@@ -200,11 +184,11 @@ mod tests {
     #[test]
     fn what_nobody_calls_any_more_is_forgotten() {
         let now = Instant::now();
-        let mut scope = Scope::new(true, now);
+        let mut gate = Gate::new(true, now);
         let who = Witness { person: 1, tenant: 1 };
-        scope.end(Some(Said::Broken), who, true, now, 0.0);
-        scope.wait(false, now, 0.0);
-        assert!(!scope.is_idle(now + FORGOTTEN_AFTER / 2));
-        assert!(scope.is_idle(now + FORGOTTEN_AFTER), "though it never opened again");
+        gate.end(Some(CallOutcome::EverybodyRefused), who, true, now, 0.0);
+        gate.wait(false, now, 0.0);
+        assert!(!gate.is_idle(now + FORGOTTEN_AFTER / 2));
+        assert!(gate.is_idle(now + FORGOTTEN_AFTER), "though it never opened again");
     }
 }

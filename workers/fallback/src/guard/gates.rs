@@ -10,7 +10,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 use watchbell::domain::Tenant;
 
-use super::{Provider, gate::Scope};
+use super::gate::Gate;
+use crate::channel::Provider;
 
 /// Gates that are remembered, and those of one tenant.
 pub(super) const GATES_MAX: usize = 10_000;
@@ -21,29 +22,29 @@ pub(super) const SHARED_GATES_MAX: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A gate is a provider's, or a tenant's at a provider.
-pub(super) type Key = (Provider, Option<Tenant>);
+pub(super) type GateKey = (Provider, Option<Tenant>);
 
-pub(super) struct Place {
-    pub(super) scope: Scope,
+pub(super) struct GateEntry {
+    pub(super) gate: Gate,
     pub(super) calls: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 pub(super) struct Gates {
-    places: HashMap<Key, Place>,
+    entries: HashMap<GateKey, GateEntry>,
     /// By tenant; those of `None` are everybody's.
     counts: HashMap<Option<Tenant>, usize>,
     swept_at: Option<Instant>,
 }
 
 impl Gates {
-    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Place> {
-        self.places.get_mut(key)
+    pub(super) fn get_mut(&mut self, key: &GateKey) -> Option<&mut GateEntry> {
+        self.entries.get_mut(key)
     }
 
     /// The gate of that key, made when there is room for it. `calls_max` is for a new one.
-    pub(super) fn find(&mut self, key: &Key, calls_max: usize, now: Instant) -> Option<&mut Place> {
-        if !self.places.contains_key(key) {
+    pub(super) fn find(&mut self, key: &GateKey, calls_max: usize, now: Instant) -> Option<&mut GateEntry> {
+        if !self.entries.contains_key(key) {
             if !self.has_room(&key.1) {
                 self.sweep(now);
             }
@@ -51,22 +52,22 @@ impl Gates {
                 return None;
             }
             let calls = Arc::new(Semaphore::new(calls_max));
-            let place = Place { scope: Scope::new(key.1.is_some(), now), calls };
-            self.places.insert(key.clone(), place);
+            let entry = GateEntry { gate: Gate::new(key.1.is_some(), now), calls };
+            self.entries.insert(key.clone(), entry);
             *self.counts.entry(key.1.clone()).or_default() += 1;
         }
-        self.places.get_mut(key)
+        self.entries.get_mut(key)
     }
 
     /// How many stand shut before providers with this label: all tenants' (false) or those of single tenants (true).
     pub(super) fn shut(&self, label: &str, of_tenants: bool) -> usize {
-        let is_meant = |key: &Key| key.0.label == label && key.1.is_some() == of_tenants;
-        self.places.iter().filter(|(key, place)| is_meant(key) && place.scope.is_shut()).count()
+        let is_meant = |key: &GateKey| key.0.label == label && key.1.is_some() == of_tenants;
+        self.entries.iter().filter(|(key, entry)| is_meant(key) && entry.gate.is_shut()).count()
     }
 
     fn has_room(&self, tenant: &Option<Tenant>) -> bool {
         let own_max = if tenant.is_some() { GATES_OF_TENANT_MAX } else { SHARED_GATES_MAX };
-        self.places.len() < GATES_MAX && self.counts.get(tenant).is_none_or(|own| *own < own_max)
+        self.entries.len() < GATES_MAX && self.counts.get(tenant).is_none_or(|own| *own < own_max)
     }
 
     fn sweep(&mut self, now: Instant) {
@@ -75,9 +76,9 @@ impl Gates {
         }
         self.swept_at = Some(now);
         let counts = &mut self.counts;
-        self.places.retain(|key, place| {
-            let is_used = Arc::strong_count(&place.calls) > 1;
-            let stays = is_used || !place.scope.is_idle(now);
+        self.entries.retain(|key, entry| {
+            let is_used = Arc::strong_count(&entry.calls) > 1;
+            let stays = is_used || !entry.gate.is_idle(now);
             if !stays {
                 match counts.get_mut(&key.1) {
                     Some(own) if *own > 1 => *own -= 1,
@@ -93,18 +94,18 @@ impl Gates {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::{
-        super::{evidence::Witness, gate::Said},
+        super::{evidence::Witness, outcome::CallOutcome},
         *,
     };
 
-    fn origin(name: &str, tenant: Option<&str>) -> Key {
+    fn origin(name: &str, tenant: Option<&str>) -> GateKey {
         let provider = Provider { origin: Some(format!("{name}.example")), ..Provider::named("webpush") };
         (provider, tenant.map(|name| Tenant::parse(name).unwrap()))
     }
 
-    fn shut(place: &mut Place, now: Instant) {
+    fn shut(entry: &mut GateEntry, now: Instant) {
         let who = Witness { person: 1, tenant: 1 };
-        place.scope.end(Some(Said::Broken), who, true, now, 0.0);
+        entry.gate.end(Some(CallOutcome::EverybodyRefused), who, true, now, 0.0);
     }
 
     #[test]
@@ -116,18 +117,18 @@ mod tests {
         }
         for n in 0..20_000 {
             for tenant in [None, Some("mallory")] {
-                if let Some(place) = gates.find(&origin(&format!("h{n}"), tenant), 1, begun) {
-                    shut(place, begun); // None of them is idle, so none can be forgotten.
+                if let Some(entry) = gates.find(&origin(&format!("h{n}"), tenant), 1, begun) {
+                    shut(entry, begun); // None of them is idle, so none can be forgotten.
                 }
             }
         }
-        assert_eq!(gates.places.len(), SHARED_GATES_MAX + GATES_OF_TENANT_MAX + 1);
+        assert_eq!(gates.entries.len(), SHARED_GATES_MAX + GATES_OF_TENANT_MAX + 1);
         for key in [&shared, &own] {
-            assert!(gates.get_mut(key).unwrap().scope.is_shut(), "it is still there, and shut");
+            assert!(gates.get_mut(key).unwrap().gate.is_shut(), "it is still there, and shut");
         }
         assert!(gates.find(&origin("new", Some("acme")), 1, begun).is_some(), "and there is room for more");
         let later = begun + Duration::from_secs(3_600);
         assert!(gates.find(&origin("later", None), 1, later).is_some(), "what nobody calls is forgotten");
-        assert_eq!((gates.places.len(), gates.counts.values().sum::<usize>()), (1, 1));
+        assert_eq!((gates.entries.len(), gates.counts.values().sum::<usize>()), (1, 1));
     }
 }

@@ -11,7 +11,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Provider;
+use crate::channel::Provider;
 
 /// The rest after the first refusal; doubled with each that follows, up to the longest.
 const REST_FIRST: Duration = Duration::from_secs(60);
@@ -84,8 +84,8 @@ impl Suspects {
         self.0.remove(&device).is_some()
     }
 
-    /// Its call ended without a word on that.
-    pub(super) fn unheard(&mut self, device: u64, now: Instant) {
+    /// Its call ended, and says nothing of whether the device is refused.
+    pub(super) fn nothing_learned(&mut self, device: u64, now: Instant) {
         if let Some(suspect) = self.0.get_mut(&device) {
             suspect.rests_until = now;
         }
@@ -133,7 +133,7 @@ mod tests {
             suspects.begin(1, now);
             assert_eq!(suspects.wait(1, now), Some(CALL_MAX), "another one waits for the answer");
         }
-        suspects.unheard(1, now);
+        suspects.nothing_learned(1, now);
         assert_eq!(suspects.wait(1, now), None, "it said nothing");
         suspects.cleared(1);
         assert!(suspects.refused(1, &relay(), 7, now, 0.0), "cleared, so this is news");

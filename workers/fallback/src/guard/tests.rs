@@ -8,8 +8,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::time::{sleep, sleep_until};
-use watchbell::domain::{PushEnvironment, PushService, UserId};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, sleep_until},
+};
+use watchbell::domain::{PushEnvironment, PushService, Tenant, UserId};
 
 use super::{breaker::RAMP, *};
 use crate::channel::email::CALLS_MAX as EMAIL_CALLS_MAX;
@@ -35,15 +38,15 @@ fn apns() -> Provider {
 }
 
 /// A call for a person who has one device there.
-fn call(guard: &Guard, provider: Provider, tenant: &Tenant, person: u32) -> Call {
+fn call(guard: &Guard, provider: Provider, tenant: &Tenant, person: u32) -> GuardedCall {
     let user = UserKey::new(tenant.clone(), UserId::parse(format!("user-{person}")).unwrap());
     guard.call(provider, &user, &Secret::from(format!("token-{person}")))
 }
 
 /// The same numbers in each run.
-struct Chance(AtomicU64);
+struct FixedChance(AtomicU64);
 
-impl Chance {
+impl FixedChance {
     fn next(&self) -> f64 {
         let state = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -63,14 +66,14 @@ impl Scripted {
         Self { is_down: AtomicBool::new(false), begun, calls: Mutex::default() }
     }
 
-    async fn call(&self) -> Said {
+    async fn call(&self) -> CallOutcome {
         *self.calls.lock().unwrap().entry(self.begun.elapsed().as_secs()).or_default() += 1;
         if self.is_down.load(Ordering::Relaxed) {
             sleep(CALL_TIMEOUT).await;
-            return Said::Trouble;
+            return CallOutcome::Failed;
         }
         sleep(Duration::from_millis(20)).await;
-        Said::Served
+        CallOutcome::Accepted
     }
 
     fn calls_in(&self, secs: std::ops::Range<u64>) -> u32 {
@@ -85,10 +88,10 @@ impl Scripted {
 /// One push, put off and repeated as the store would have it; how long it took until it was taken.
 async fn deliver(
     guard: &Guard,
-    call: Call,
+    call: GuardedCall,
     scripted: &Scripted,
     senders: &Semaphore,
-    chance: &Chance,
+    chance: &FixedChance,
 ) -> Duration {
     let begun = Instant::now();
     let mut tries = 0_u32;
@@ -96,12 +99,12 @@ async fn deliver(
         // A walk that waits is a row in the store and holds no sender.
         let wait = {
             let _sender = senders.acquire().await.unwrap();
-            match guard.enter(call.clone(), tries > 0, chance.next()).await {
+            match guard.admit(call.clone(), tries > 0, chance.next()).await {
                 Err(later) => later.wait,
-                Ok(pass) => {
-                    let said = scripted.call().await;
-                    pass.end(said);
-                    if said == Said::Served {
+                Ok(permit) => {
+                    let outcome = scripted.call().await;
+                    permit.end(outcome);
+                    if outcome == CallOutcome::Accepted {
                         return begun.elapsed();
                     }
                     tries += 1;
@@ -120,7 +123,7 @@ async fn a_provider_down_for_ten_minutes_leaves_the_other_untouched_and_recovers
     const DOWN_FROM: u64 = 60;
     const DOWN_UNTIL: u64 = 660;
     let begun = Instant::now();
-    let (guard, senders, chance) = (Guard::new(64), Semaphore::new(64), Chance(AtomicU64::new(7)));
+    let (guard, senders, chance) = (Guard::new(64), Semaphore::new(64), FixedChance(AtomicU64::new(7)));
     let (apple, google) = (Scripted::new(begun), Scripted::new(begun));
     let outage = async {
         sleep_until(begun + SECOND * DOWN_FROM as u32).await;
@@ -185,14 +188,18 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
     };
     // Ten calls a second that ask whether they may, for as long as it flaps and a ramp and a breaker's time longer.
     while begun.elapsed() < FLAPS_FOR + breaker::RAMP * 3 {
-        let is_shut = match guard.enter(next(), false, 0.5).await {
-            Ok(pass) => {
-                pass.end(if is_down(begun.elapsed()) { Said::Trouble } else { Said::Served });
+        let is_shut = match guard.admit(next(), false, 0.5).await {
+            Ok(permit) => {
+                permit.end(if is_down(begun.elapsed()) {
+                    CallOutcome::Failed
+                } else {
+                    CallOutcome::Accepted
+                });
                 passed += 1;
                 false
             }
             // On the ramp a call may wait for its turn; that is not shut.
-            Err(_) => guard.gates().get_mut(&(apns(), None)).unwrap().scope.is_shut(),
+            Err(_) => guard.health().gates.get_mut(&(apns(), None)).unwrap().gate.is_shut(),
         };
         openings += u32::from(is_shut && !was_shut);
         was_shut = is_shut;
@@ -201,9 +208,9 @@ async fn r19_a_provider_that_flaps_is_shut_for_longer_each_time_and_taken_up_aga
     assert!((3..=FLAPS / 4).contains(&openings), "{openings} times shut in {FLAPS} flaps");
     assert!(passed > 100, "it was used when it worked: {passed} calls");
     for _ in 0..100 {
-        let pass = guard.enter(next(), false, 0.5).await;
-        assert!(pass.is_ok(), "nobody had to do anything for it to be at full speed again");
-        pass.unwrap().end(Said::Served);
+        let permit = guard.admit(next(), false, 0.5).await;
+        assert!(permit.is_ok(), "nobody had to do anything for it to be at full speed again");
+        permit.unwrap().end(CallOutcome::Accepted);
     }
 }
 
@@ -215,18 +222,18 @@ async fn a_provider_that_hangs_leaves_room_for_the_others() {
     for n in 0..8 {
         // Many tenants, so that no share of one is what fills up.
         let tenant = Tenant::parse(format!("t{n}")).unwrap();
-        match guard.enter(call(&guard, apns(), &tenant, 1), false, 0.0).await {
-            Ok(pass) => held.push(pass),
+        match guard.admit(call(&guard, apns(), &tenant, 1), false, 0.0).await {
+            Ok(permit) => held.push(permit),
             Err(later) => put_off = Some(later),
         }
     }
     assert_eq!(held.len(), 6, "three quarters of eight");
     assert_eq!(put_off.map(|later| (later.wait, later.is_trouble)), Some((PLACE_RETRY, false)));
     let mail = call(&guard, relay(), &acme(), 1);
-    assert!(guard.enter(mail, false, 0.0).await.is_ok(), "another one has places");
+    assert!(guard.admit(mail, false, 0.0).await.is_ok(), "another one has places");
     drop(held);
-    let pass = guard.enter(call(&guard, apns(), &acme(), 1), false, 0.0).await;
-    assert!(pass.is_ok(), "places are given back");
+    let permit = guard.admit(call(&guard, apns(), &acme(), 1), false, 0.0).await;
+    assert!(permit.is_ok(), "places are given back");
 }
 
 fn origin(name: &str) -> Provider {
@@ -239,10 +246,10 @@ async fn an_origin_that_hangs_leaves_room_for_the_others() {
     let mut held = Vec::new();
     for n in 0..8 {
         let tenant = Tenant::parse(format!("t{n}")).unwrap();
-        held.extend(guard.enter(call(&guard, origin("slow.example"), &tenant, 1), false, 0.0).await.ok());
+        held.extend(guard.admit(call(&guard, origin("slow.example"), &tenant, 1), false, 0.0).await.ok());
     }
     assert_eq!(held.len(), 4, "three quarters of what Web Push may have");
-    let other = guard.enter(call(&guard, origin("push.example"), &acme(), 1), false, 0.0).await;
+    let other = guard.admit(call(&guard, origin("push.example"), &acme(), 1), false, 0.0).await;
     assert!(other.is_ok(), "another origin has places");
 }
 
@@ -254,14 +261,14 @@ async fn a_tenant_that_floods_leaves_room_for_the_others() {
         let at = |n: u32| if many { origin(&format!("h{n}.example")) } else { apns() };
         let mut held = Vec::new();
         for n in 0..8 {
-            held.extend(guard.enter(call(&guard, at(n), &acme(), n), false, 0.0).await.ok());
+            held.extend(guard.admit(call(&guard, at(n), &acme(), n), false, 0.0).await.ok());
         }
         assert_eq!(held.len(), 4, "three quarters of six, by {why}");
-        assert!(guard.enter(call(&guard, at(1), &other, 1), false, 0.0).await.is_ok(), "{why}");
+        assert!(guard.admit(call(&guard, at(1), &other, 1), false, 0.0).await.is_ok(), "{why}");
     }
 }
 
-/// Who said what, and who is held back: everything that one device, origin, environment or tenant can say.
+/// Whose calls came to what, and whose are held back: everything that one device, origin, environment or tenant can cause.
 #[tokio::test(start_paused = true)]
 async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
     let apple = |environment: PushEnvironment| Provider { environment: Some(environment.as_str()), ..apns() };
@@ -270,60 +277,60 @@ async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
     let (own, theirs) = (acme(), other);
     let fcm = || push(PushService::Fcm);
     let (sick, well) = (|| origin("sick.example"), || origin("well.example"));
-    // Each of them says `said`, one after the other; then it is asked who may go.
-    for (why, said, by, held, free) in [
+    // Each of these calls comes to `outcome`, one after the other; then it is asked which calls may go.
+    for (why, outcome, by, held, free) in [
         (
             "one token of Google's: that device",
-            Said::Refused,
+            CallOutcome::DeviceRefused,
             vec![(fcm(), &own, 1); 8],
             vec![(fcm(), &own, 1)],
             vec![(fcm(), &own, 2), (fcm(), &theirs, 3)],
         ),
         (
             "three people of a tenant: that tenant",
-            Said::Refused,
+            CallOutcome::DeviceRefused,
             vec![(fcm(), &own, 1), (fcm(), &own, 2), (fcm(), &own, 3)],
             vec![(fcm(), &own, 4)],
             vec![(fcm(), &theirs, 5), (apns(), &own, 4)],
         ),
         (
             "people of several tenants: everybody there",
-            Said::Refused,
+            CallOutcome::DeviceRefused,
             vec![(fcm(), &own, 1), (fcm(), &own, 2), (fcm(), &theirs, 3)],
             vec![(fcm(), &theirs, 4), (fcm(), &own, 5)],
             vec![(apns(), &own, 4), (relay(), &theirs, 4)],
         ),
         (
             "three browsers of one origin: that origin",
-            Said::Refused,
+            CallOutcome::DeviceRefused,
             vec![(sick(), &own, 1), (sick(), &own, 2), (sick(), &theirs, 3)],
             vec![(sick(), &own, 4)],
             vec![(well(), &own, 4), (well(), &theirs, 5)],
         ),
         (
             "three phones of Apple's sandbox: the sandbox",
-            Said::Refused,
+            CallOutcome::DeviceRefused,
             vec![(sandbox.clone(), &own, 1), (sandbox.clone(), &own, 2), (sandbox.clone(), &theirs, 3)],
             vec![(sandbox.clone(), &own, 4)],
             vec![(production.clone(), &own, 4), (production.clone(), &own, 1)],
         ),
         (
             "our own credentials, before a device was named: everybody there",
-            Said::Broken,
+            CallOutcome::EverybodyRefused,
             vec![(relay(), &own, 1)],
             vec![(relay(), &own, 2), (relay(), &theirs, 3)],
             vec![(fcm(), &own, 2)],
         ),
         (
             "one browser is asked to slow down: nobody else",
-            Said::Throttled(SECOND * 600),
+            CallOutcome::Throttled(SECOND * 600),
             vec![(sick(), &own, 1); 5],
             vec![],
             vec![(sick(), &own, 2), (sick(), &theirs, 3)],
         ),
         (
             "one device is in trouble: nobody else",
-            Said::Trouble,
+            CallOutcome::Failed,
             vec![(fcm(), &own, 1); 100],
             vec![],
             vec![(fcm(), &own, 2), (fcm(), &theirs, 3)],
@@ -331,14 +338,14 @@ async fn whoever_is_in_trouble_is_held_back_and_nobody_else() {
     ] {
         let guard = Guard::new(64);
         for (provider, tenant, person) in by {
-            if let Ok(pass) = guard.enter(call(&guard, provider, tenant, person), false, 0.0).await {
-                pass.end(said);
+            if let Ok(permit) = guard.admit(call(&guard, provider, tenant, person), false, 0.0).await {
+                permit.end(outcome);
             }
         }
         for (is_held, asked) in [(true, held), (false, free)] {
             for (provider, tenant, person) in asked {
                 let asked = format!("{why}: {provider:?} {tenant} {person}");
-                let later = guard.enter(call(&guard, provider, tenant, person), false, 0.0).await.err();
+                let later = guard.admit(call(&guard, provider, tenant, person), false, 0.0).await.err();
                 assert_eq!(later.is_some_and(|later| later.is_trouble), is_held, "{asked}");
             }
         }
@@ -352,9 +359,13 @@ async fn a_device_that_is_alone_rests_and_is_taken_up_again_by_itself() {
     let mut called = Vec::new();
     // An alert a second for an hour; what refuses it is mended after half of that.
     while begun.elapsed() < SECOND * 3_600 {
-        if let Ok(pass) = guard.enter(call(&guard, apns(), &acme(), 1), false, 0.0).await {
+        if let Ok(permit) = guard.admit(call(&guard, apns(), &acme(), 1), false, 0.0).await {
             called.push(begun.elapsed().as_secs());
-            pass.end(if begun.elapsed() < SECOND * 1_800 { Said::Refused } else { Said::Served });
+            permit.end(if begun.elapsed() < SECOND * 1_800 {
+                CallOutcome::DeviceRefused
+            } else {
+                CallOutcome::Accepted
+            });
         }
         sleep(SECOND).await;
     }
@@ -369,22 +380,22 @@ async fn trouble_of_one_tenant_is_its_own() {
     let mail = |tenant: &Tenant, person| call(&guard, relay(), tenant, person);
     // One tenant's mails bring nothing but trouble, among ten times as many that are fine.
     for n in 0..25 {
-        if let Ok(pass) = guard.enter(mail(&acme(), n), false, 0.0).await {
-            pass.end(Said::Trouble);
+        if let Ok(permit) = guard.admit(mail(&acme(), n), false, 0.0).await {
+            permit.end(CallOutcome::Failed);
         }
         for _ in 0..10 {
-            guard.enter(mail(&other, n), false, 0.0).await.unwrap().end(Said::Served);
+            guard.admit(mail(&other, n), false, 0.0).await.unwrap().end(CallOutcome::Accepted);
         }
     }
-    assert!(guard.enter(mail(&acme(), 1), false, 0.0).await.is_err(), "theirs is shut");
-    assert!(guard.enter(mail(&other, 1), false, 0.0).await.is_ok(), "the relay's is open");
+    assert!(guard.admit(mail(&acme(), 1), false, 0.0).await.is_err(), "theirs is shut");
+    assert!(guard.admit(mail(&other, 1), false, 0.0).await.is_ok(), "the relay's is open");
 }
 
 #[tokio::test]
 async fn dead_tokens_of_one_service_do_not_stop_the_others() {
     let guard = Guard::new(64);
     let may_drop = |service: PushService, person| {
-        guard.may_drop(service.as_str(), &call(&guard, push(service), &acme(), person), true)
+        guard.may_drop_token(service.as_str(), &call(&guard, push(service), &acme(), person), true)
     };
     let dropped = (0..50).filter(|person| may_drop(PushService::Apns, *person)).count();
     assert_eq!(dropped, 19, "then it is a spike");

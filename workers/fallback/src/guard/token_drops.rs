@@ -20,7 +20,7 @@ const SUSPENDED_FOR: Duration = Duration::from_secs(600);
 
 /// The token drops of one push service.
 #[derive(Debug)]
-pub(super) struct Drops {
+pub(super) struct TokenDrops {
     window_began: Instant,
     answers: u32,
     dead: u32,
@@ -28,7 +28,7 @@ pub(super) struct Drops {
     suspended_until: Option<Instant>,
 }
 
-impl Drops {
+impl TokenDrops {
     pub(super) fn new(now: Instant) -> Self {
         Self { window_began: now, answers: 0, dead: 0, dead_of: HashMap::new(), suspended_until: None }
     }
@@ -79,7 +79,7 @@ mod tests {
             ("unless it goes on", vec![(0, 20, true), (599, 20, true), (900, 1, true)], false),
         ] {
             let begun = Instant::now();
-            let mut drops = Drops::new(begun);
+            let mut drops = TokenDrops::new(begun);
             let mut last = true;
             for (secs, count, is_dead) in answers {
                 for person in 0..count {
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn one_person_with_many_dead_tokens_is_no_spike() {
         let begun = Instant::now();
-        let mut drops = Drops::new(begun);
+        let mut drops = TokenDrops::new(begun);
         assert!((0..100).all(|_| drops.note(true, 1, begun)));
     }
 }

@@ -1,25 +1,38 @@
-//! The auditor: an open walk without a timer would be an alert that nobody is ever told of (I4). There must be none, so
-//! one that is found is an alarm, and is due at once.
+//! The auditor: an open escalation without a timer would be an alert that nobody is ever told of (I4). There must be none,
+//! so one that is found is logged as an error and becomes due at once.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
-use watchbell::store::{Audit, StoreError};
-
-use crate::Fallback;
+use watchbell::{
+    runtime::Clock,
+    store::{Audit, Store, StoreError},
+};
 
 /// How often it looks.
 const AUDIT_EVERY: Duration = Duration::from_secs(60);
-/// A walk that could have been handed out longer ago than this is late.
+/// An escalation that could have been handed out longer ago than this is late.
 const LATE_AFTER: Duration = Duration::from_secs(60);
 
-impl Fallback {
-    pub(crate) async fn audit(self, shutdown: CancellationToken) {
+/// Looks after the timers.
+#[derive(Clone)]
+pub struct Auditor {
+    store: Store,
+    clock: Clock,
+}
+
+impl Auditor {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Audits every minute until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
             if let Err(error) = self.audit_once().await {
-                warn!(%error, "The audit has to wait");
+                warn!(%error, "The timers could not be audited; the auditor tries again in a minute");
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -28,7 +41,7 @@ impl Fallback {
         }
     }
 
-    /// Looks once, and alarms when something is wrong.
+    /// Looks once, and reports what is wrong.
     ///
     /// # Errors
     /// The store did not answer.
@@ -37,10 +50,10 @@ impl Fallback {
         metrics::counter!("watchbell_fallback_lost_timers_total").increment(audit.lost.len() as u64);
         metrics::gauge!("watchbell_fallback_late_timers").set(audit.late as f64);
         for key in &audit.lost {
-            error!(alert.id = %key.alert, user = %key.user.user, "An open walk had no timer; it is due now. Report this: it must not happen");
+            error!(alert.id = %key.alert, user = %key.user.user, "An open escalation had no timer; it is due now. This must not happen: please report it");
         }
         if audit.late > 0 {
-            warn!(late = audit.late, after = ?LATE_AFTER, "Walks are late: there are too few senders, or providers or the broker are slow");
+            warn!(late = audit.late, after = ?LATE_AFTER, "Escalations are late: there are too few senders, or the providers or the broker are slow");
         }
         Ok(audit)
     }

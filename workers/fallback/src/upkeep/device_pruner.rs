@@ -1,5 +1,5 @@
-//! Devices that nobody has heard of for months: their services go on saying "accepted" for some of them (WebKit bug
-//! 249766), so age is the only sign. An app registers its device whenever it is opened, which renews it.
+//! Removes devices that were not heard of for months. Push services go on accepting pushes for some devices that are gone
+//! (WebKit bug 249766), so age is the only sign. An app registers its device whenever it is opened, which renews it.
 
 use std::time::Duration;
 
@@ -7,15 +7,25 @@ use jiff::SignedDuration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use watchbell::{domain::PushService, store::StoreError};
+use watchbell::{
+    domain::PushService,
+    runtime::Clock,
+    store::{Store, StoreError},
+};
 
-use crate::Fallback;
+/// How often silent devices are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Devices removed in one commit.
+const DEVICES_PER_COMMIT_MAX: usize = 1_000;
 
-/// How often the old ones are looked for, and how many are dropped in one commit.
-const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
-const BATCH_MAX: usize = 1_000;
+/// Removes silent devices.
+#[derive(Clone)]
+pub struct DevicePruner {
+    store: Store,
+    clock: Clock,
+}
 
-/// How long a device may stay silent. None: its service tells by itself when it is gone.
+/// How long a device may stay silent. `None`: its service reports by itself that it is gone.
 fn silent_max(service: PushService) -> Option<SignedDuration> {
     let days = |days: i64| Some(SignedDuration::from_hours(24 * days));
     match service {
@@ -23,26 +33,33 @@ fn silent_max(service: PushService) -> Option<SignedDuration> {
         PushService::Apns => None,
         // Google's own bound: <https://firebase.google.com/docs/cloud-messaging/manage-tokens>.
         PushService::Fcm => days(270),
-        // As ntfy has it.
+        // The bound that ntfy uses.
         PushService::WebPush => days(60),
     }
 }
 
-impl Fallback {
-    pub(crate) async fn prune(self, shutdown: CancellationToken) {
+impl DevicePruner {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Removes silent devices every hour until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             for service in [PushService::Apns, PushService::Fcm, PushService::WebPush] {
                 match self.prune_service(service).await {
                     Ok(0) => {}
                     Ok(dropped) => {
-                        info!(%service, dropped, "Dropped devices that were not heard of for months");
+                        info!(%service, dropped, "Removed devices that were not heard of for months");
                     }
-                    Err(error) => warn!(%error, "Old devices could not be looked for"),
+                    Err(error) => {
+                        warn!(%error, "Silent devices could not be removed; this is tried again in an hour");
+                    }
                 }
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep(PRUNE_EVERY) => {}
             }
         }
     }
@@ -52,9 +69,9 @@ impl Fallback {
         let mut dropped = 0;
         loop {
             let before = self.clock.now() - silent_max;
-            let batch = self.store.prune_devices(service, before, BATCH_MAX).await?;
+            let batch = self.store.prune_devices(service, before, DEVICES_PER_COMMIT_MAX).await?;
             dropped += batch;
-            if batch < BATCH_MAX as u64 {
+            if batch < DEVICES_PER_COMMIT_MAX as u64 {
                 return Ok(dropped);
             }
         }

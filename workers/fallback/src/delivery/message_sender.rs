@@ -1,0 +1,165 @@
+//! Puts the message of an attempt together and sends it past the guard of its provider.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use watchbell::{
+    domain::{
+        AttemptKind, Channel, Device, StopReason,
+        channel::{Addressing, Removal},
+    },
+    store::{EscalationKey, NewAttempt, Walk},
+};
+
+use super::{
+    content::{alert_content, content_to_show},
+    not_sent::NotSent,
+    withdrawal_batches::{WithdrawalBatches, WithdrawnAlerts},
+};
+use crate::{
+    channel::{
+        Accepted, Blame, ChannelSender, Channels, Disposition, Job, Message, NotConfigured, Recipient,
+        SendError, Withdrawal,
+    },
+    guard::{CallOutcome, Guard},
+    randomness::Jitter,
+};
+
+/// Sends messages.
+pub(crate) struct MessageSender {
+    channels: Arc<Channels>,
+    guard: Arc<Guard>,
+    withdrawals: Arc<WithdrawalBatches>,
+    jitter: Jitter,
+}
+
+impl MessageSender {
+    pub(crate) fn new(
+        channels: Arc<Channels>,
+        guard: Arc<Guard>,
+        withdrawals: Arc<WithdrawalBatches>,
+        jitter: Jitter,
+    ) -> Self {
+        Self { channels, guard, withdrawals, jitter }
+    }
+
+    /// Sends the message of one attempt.
+    pub(super) async fn send(
+        &self,
+        key: &EscalationKey,
+        escalation: &Walk,
+        attempt: &NewAttempt,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let channel = attempt.channel;
+        let sender = self.channels.get(channel).ok_or(NotConfigured(channel.as_str()))?;
+        let to = recipient_of(sender, key, escalation, attempt)?;
+        if let (AttemptKind::Withdrawal, Some(why)) = (attempt.kind, sender.why_kept(&to)) {
+            return Err(NotSent::Nowhere(format!("not withdrawn: {why}")));
+        }
+        let shown = shown_to(escalation, attempt);
+        let locale = escalation.locale.as_deref();
+        let job = |message| Job { attempt: attempt.id, user: &key.user, to, message, shown, locale };
+        let (alert, unread) = (key.alert.to_string(), escalation.unread);
+        let because = escalation.progress.stopped.unwrap_or(StopReason::Expired);
+        match (attempt.kind, channel.facts().removal) {
+            (AttemptKind::Alert, _) => {
+                let content = content_to_show(key, escalation, channel)?;
+                self.send_guarded(sender, attempt, &job(Message::Alert(content)), now).await
+            }
+            (AttemptKind::Withdrawal, Removal::ByMessage) => {
+                let content = alert_content(alert.clone(), key, &escalation.content, escalation);
+                let (alerts, content) = (vec![alert], content.map(Box::new));
+                let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content });
+                self.send_guarded(sender, attempt, &job(message), now).await
+            }
+            (AttemptKind::Withdrawal, Removal::ByDevice) => {
+                let device = attempt.device.clone().ok_or_else(|| nothing_shown(channel))?;
+                let send = async |WithdrawnAlerts { alerts, unread }| {
+                    let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content: None });
+                    self.send_guarded(sender, attempt, &job(message), now).await
+                };
+                self.withdrawals.send((key.user.clone(), device), alert, unread, send).await
+            }
+            (AttemptKind::Withdrawal, Removal::Never) => Err(nothing_shown(channel)),
+        }
+    }
+
+    /// Sends one message when the guard of its provider admits it, and tells the guard what came of it.
+    async fn send_guarded(
+        &self,
+        sender: &dyn ChannelSender,
+        attempt: &NewAttempt,
+        job: &Job<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let provider = sender.provider(job)?;
+        let label = provider.label;
+        let call = self.guard.call(provider, job.user, job.to.secret());
+        let permit = self.guard.admit(call.clone(), attempt.tries > 1, (self.jitter)()).await?;
+        let mut sent = sender.send(job, now).await;
+        if let Recipient::Device(_) = job.to {
+            let is_dead = sent
+                .as_ref()
+                .is_err_and(|error| matches!(error.disposition(), Disposition::ForgetToken { .. }));
+            let may_drop = self.guard.may_drop_token(label, &call, is_dead);
+            sent = sent.map_err(|error| if may_drop { error } else { with_token_kept(error) });
+        }
+        match CallOutcome::of(&sent) {
+            Some(outcome) => permit.end(outcome),
+            // The provider was not called, which says nothing of it.
+            None => drop(permit),
+        }
+        Ok(sent?)
+    }
+}
+
+/// A refused token is kept while so many are refused that our configuration is probably at fault. A token that was never
+/// good here waits for an operator. One that is gone does not hold up the next channel.
+fn with_token_kept(error: SendError) -> SendError {
+    let kept = |reason: &str| format!("{reason}; so many tokens are refused that none is dropped");
+    match error {
+        SendError::BadToken { reason } => {
+            SendError::ConfigFault { blame: Blame::Device, reason: kept(&reason) }
+        }
+        SendError::Unregistered { reason, .. } => SendError::Rejected { reason: kept(&reason) },
+        other => other,
+    }
+}
+
+/// The device that an attempt is for, if it is still registered.
+pub(super) fn device_of<'a>(escalation: &'a Walk, attempt: &NewAttempt) -> Option<&'a Device> {
+    escalation.devices.iter().find(|device| Some(&device.id) == attempt.device.as_ref())
+}
+
+/// Where the message goes.
+fn recipient_of<'a>(
+    sender: &dyn ChannelSender,
+    key: &EscalationKey,
+    escalation: &'a Walk,
+    attempt: &NewAttempt,
+) -> Result<Recipient<'a>, NotSent> {
+    let facts = attempt.channel.facts();
+    let (recipient, gone) = match facts.addressing {
+        Addressing::Devices => {
+            let device = device_of(escalation, attempt).map(Recipient::Device);
+            (device, "the device was unregistered meanwhile".to_owned())
+        }
+        Addressing::Address(_) => {
+            let address = sender.address(&key.user, escalation).map(Recipient::Address);
+            (address, format!("{} any more", facts.phrases.nobody))
+        }
+    };
+    recipient.ok_or(NotSent::Nowhere(gone))
+}
+
+/// What the provider called the messages about this alert that the recipient may still see.
+fn shown_to(escalation: &Walk, attempt: &NewAttempt) -> Vec<String> {
+    let shown = escalation.progress.shown_by(attempt.channel).into_iter();
+    let to_them = shown.filter(|shown| shown.device == attempt.device);
+    to_them.filter_map(|shown| shown.message_id.clone()).collect()
+}
+
+fn nothing_shown(channel: Channel) -> NotSent {
+    NotSent::Nowhere(format!("nothing is taken away by {channel}"))
+}
