@@ -9,7 +9,10 @@ use reqwest::{
 };
 use watchbell::domain::Secret;
 
-use super::{SendError, SetupError, public_only::PublicOnly};
+use super::{
+    error::{SendError, SetupError},
+    public_only::PublicOnly,
+};
 
 /// An answer is an id or a short JSON; more than this is not read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;

@@ -1,8 +1,7 @@
 //! The channels that are configured, each made by its own constructor from its own section.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use watchbell::{
     domain::{
         Channel, PerChannel, UserKey,
@@ -13,17 +12,19 @@ use watchbell::{
     store::Walk,
 };
 
-use super::{ChannelSender, email, push, slack, telegram, webhook};
-
-/// For one call to a provider.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{email, push, sender::ChannelSender, slack, telegram, webhook};
 
 /// Makes the sender of one channel. `None`: it is not configured.
 type Constructor = fn(&Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
 
 /// A line for each channel.
-const CONSTRUCTORS: [Constructor; Channel::COUNT] =
-    [push::from_config, email::from_config, webhook::from_config, slack::from_config, telegram::from_config];
+const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
+    push::config::from_config,
+    email::config::from_config,
+    webhook::config::from_config,
+    slack::config::from_config,
+    telegram::config::from_config,
+];
 
 /// Who sends by each channel. One without a sender is one that is not configured.
 #[derive(Clone, Default)]
@@ -73,13 +74,4 @@ impl Channels {
             }
         })
     }
-}
-
-/// What a section's `trust_root_file` holds.
-pub(super) fn trust_root(file: Option<&Path>) -> anyhow::Result<Option<String>> {
-    file.map(|file| {
-        std::fs::read_to_string(file)
-            .with_context(|| format!("trust_root_file {} cannot be read", file.display()))
-    })
-    .transpose()
 }

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
+use watchbell::domain::Secret;
 
 use super::*;
 

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use watchbell::runtime::{Config, config::TlsMode};
 
-use super::{
-    super::{
-        ChannelSender,
-        registry::{CALL_TIMEOUT, trust_root},
-    },
-    EmailConfig, EmailTls, SmtpSender,
+use super::{EmailConfig, EmailTls, SmtpSender};
+use crate::channel::{
+    sender::ChannelSender,
+    setup::{CALL_TIMEOUT, trust_root},
 };
 
 /// The mail relay, if it is configured.

@@ -41,19 +41,21 @@ use watchbell::{
 };
 
 use super::{
-    Accepted, AlertContent, Blame, ChannelSender, Job, NotConfigured, Provider, SendError, SetupError,
-    Severity, Status, ThrottleScope, link, reason, text,
+    error::{SendError, SetupError},
+    link,
+    message::{self, AlertContent, Job},
+    reason,
+    sender::{Accepted, ChannelSender, NotConfigured, Provider},
+    text,
 };
 use smtp::{Connections, Encryption, Envelope, Relay};
 use template::{Links, Templates};
 
-mod config;
+pub(super) mod config;
 mod header;
 mod smtp;
 mod smtp_reply;
 mod template;
-
-pub(super) use config::from_config;
 
 /// Calls of the mail relay at once, however many senders there are: a relay takes one mail a connection, and who waits
 /// for a connection waits within the call's own deadline.
@@ -266,7 +268,7 @@ impl ChannelSender for SmtpSender {
     }
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {
-        let super::Message::Alert(content) = &job.message else {
+        let message::Message::Alert(content) = &job.message else {
             return Err(SendError::Rejected { reason: "a mail cannot be taken back".to_owned() });
         };
         let (to, locale) = (job.to.secret().clone(), job.locale.map(str::to_owned));

@@ -36,10 +36,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    SendError,
-    smtp_reply::{self, Stage},
-};
+use super::smtp_reply::{self, Stage};
+use crate::channel::error::SendError;
 
 /// How long an unused connection is kept. Relays hang up after a few minutes, some after one.
 const IDLE_MAX: Duration = Duration::from_secs(50);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Blame, SendError, ThrottleScope};
+use crate::channel::error::{Blame, SendError, ThrottleScope};
 
 /// The first wait after a temporary refusal; greylists let pass those who come back later than that.
 const RETRY_WAIT: Duration = Duration::from_secs(60);

@@ -13,9 +13,12 @@ use std::{io::ErrorKind, path::Path};
 
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
-use watchbell::domain::text::isolated;
+use watchbell::domain::{Severity, Status, text::isolated};
 
-use super::{AlertContent, SendError, SetupError, Severity, Status};
+use crate::channel::{
+    error::{SendError, SetupError},
+    message::AlertContent,
+};
 
 const SUBJECT: &str = "subject.txt";
 const TEXT: &str = "email.txt";

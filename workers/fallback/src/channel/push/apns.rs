@@ -24,16 +24,20 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tracing::{info, warn};
-use watchbell::domain::{Secret, push_token::apns_token};
+use watchbell::domain::{PushEnvironment, Secret, push_token::apns_token};
 
 use super::{
-    Accepted, PushContent, PushEnvironment, PushJob, PushSender, SendError, SetupError,
     apns_reply::{
         CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
     },
     apns_token::TokenMint,
-    http::{self, Calls, Protocol},
+    job::{PushContent, PushJob, PushSender},
     render,
+};
+use crate::channel::{
+    error::{SendError, SetupError},
+    http::{self, Calls, Protocol},
+    sender::Accepted,
 };
 
 /// The least time between two connections that replace each other.

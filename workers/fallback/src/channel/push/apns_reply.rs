@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http, reason,
+    sender::Accepted,
+};
 
 /// Reasons after which the client itself does something before it reports.
 pub(super) const EXPIRED_PROVIDER_TOKEN: &str = "ExpiredProviderToken";

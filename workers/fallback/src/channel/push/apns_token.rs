@@ -20,7 +20,7 @@ use reqwest::header::HeaderValue;
 use serde::Serialize;
 use watchbell::domain::Secret;
 
-use super::{Blame, SendError, SetupError, ThrottleScope};
+use crate::channel::error::{Blame, SendError, SetupError, ThrottleScope};
 
 /// When a token is replaced.
 const REFRESH_AGE: SignedDuration = SignedDuration::from_mins(50);

@@ -9,12 +9,12 @@ use watchbell::{
 };
 
 use super::{
-    super::{
-        ChannelSender,
-        registry::{CALL_TIMEOUT, trust_root},
-    },
     ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushSender, VapidKey, WebPushConfig,
     WebPushSender,
+};
+use crate::channel::{
+    sender::ChannelSender,
+    setup::{CALL_TIMEOUT, trust_root},
 };
 
 /// The push services that are configured; `None` when none is.

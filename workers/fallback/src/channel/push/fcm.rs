@@ -20,11 +20,15 @@ use serde_json::{Value, json};
 use watchbell::domain::Secret;
 
 use super::{
-    Accepted, PushJob, PushSender, SendError, SetupError,
     fcm_reply::{classify, wants_new_access_token},
     fcm_token::{AccessTokens, ServiceAccount},
-    http::{self, Calls, Protocol},
+    job::{PushJob, PushSender},
     render,
+};
+use crate::channel::{
+    error::{SendError, SetupError},
+    http::{self, Calls, Protocol},
+    sender::Accepted,
 };
 
 /// How to reach Google, and as whom.

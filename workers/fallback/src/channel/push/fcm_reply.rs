@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http, reason,
+    sender::Accepted,
+};
 
 /// The wait after a quota is used up, when none is named.
 const QUOTA_WAIT: Duration = Duration::from_secs(60);

@@ -19,7 +19,10 @@ use tokio::sync::Mutex;
 use tracing::debug;
 use watchbell::domain::Secret;
 
-use super::{Blame, SendError, SetupError, ThrottleScope, http, reason};
+use crate::channel::{
+    error::{Blame, SendError, SetupError, ThrottleScope},
+    http, reason,
+};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";

@@ -10,9 +10,14 @@ use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload:
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use watchbell::domain::text::isolated;
+use watchbell::domain::{Severity, text::isolated};
 
-use super::{AlertContent, PushContent, SendError, Severity, WITHDRAWN_ALERTS_MAX, text::shorten};
+use super::job::PushContent;
+use crate::channel::{
+    error::SendError,
+    message::{AlertContent, WITHDRAWN_ALERTS_MAX},
+    text::shorten,
+};
 
 /// The same bound at Apple and at Google.
 /// <https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification>,

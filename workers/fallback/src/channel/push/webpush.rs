@@ -32,15 +32,22 @@ use reqwest::{
 };
 use serde_json::json;
 use uuid::Uuid;
-use watchbell::{domain::Secret, wire::webpush::SubscriptionV1};
+use watchbell::{
+    domain::{Secret, Severity},
+    wire::webpush::SubscriptionV1,
+};
 
 use super::{
-    Accepted, Blame, PushContent, PushJob, PushSender, PushTarget, SendError, SetupError, Severity,
-    http::{self, Calls, Protocol},
-    public_only::{PublicOnly, is_in_private_network},
+    job::{PushContent, PushJob, PushSender, PushTarget},
     render,
     webpush_crypt::Receiver,
     webpush_reply::classify,
+};
+use crate::channel::{
+    error::{Blame, SendError, SetupError},
+    http::{self, Calls, Protocol},
+    public_only::{PublicOnly, is_in_private_network},
+    sender::Accepted,
 };
 
 /// How long a VAPID token is good; the standard allows 24 h, and clocks differ.

@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Accepted, Blame, SendError, ThrottleScope, http, reason};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http, reason,
+    sender::Accepted,
+};
 
 /// What an answer means. A subscription is dropped for 404 and 410 only (I7): the standard says so of no other.
 #[expect(clippy::match_same_arms, reason = "an arm is a row of the standard's table")]

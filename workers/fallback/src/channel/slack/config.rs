@@ -5,12 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use watchbell::runtime::Config;
 
-use super::{
-    super::{
-        ChannelSender,
-        registry::{CALL_TIMEOUT, trust_root},
-    },
-    SlackConfig, SlackSender,
+use super::{SlackConfig, SlackSender};
+use crate::channel::{
+    sender::ChannelSender,
+    setup::{CALL_TIMEOUT, trust_root},
 };
 
 /// Slack, if it is configured.

@@ -26,18 +26,16 @@ use serde_json::{Value, json};
 use watchbell::domain::{Channel, Secret, slack::HOOK_PREFIXES};
 
 use super::{
-    Accepted, AlertContent, Blame, ChannelSender, Job, Message, NotConfigured, Provider, Recipient,
-    SendError, SetupError, Severity, ThrottleScope, Withdrawal,
+    error::{SendError, SetupError},
     http::{self, Calls, Protocol},
-    reason,
+    message::{Job, Message, Recipient},
+    sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 use reply::{Place, Refused};
 
-mod config;
+pub(super) mod config;
 mod render;
 mod reply;
-
-pub(super) use config::from_config;
 
 /// As whom Slack is called, and where it is.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@
 //! <https://docs.slack.dev/reference/block-kit/blocks/section-block/> and `…/block-elements/button-element/`.
 
 use serde_json::{Value, json};
-use watchbell::domain::{Status, StopReason, text::closed};
+use watchbell::domain::{Severity, Status, StopReason, text::closed};
 
-use super::{AlertContent, Severity, Withdrawal};
+use crate::channel::message::{AlertContent, Withdrawal};
 
 /// Characters of a section's text, once it is escaped.
 const SECTION_CHARS_MAX: usize = 3_000;

@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Blame, SendError, ThrottleScope, http, reason};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http, reason,
+};
 
 /// Where a message stands: as it is kept with its attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use watchbell::runtime::Config;
 
-use super::{
-    super::{
-        ChannelSender,
-        registry::{CALL_TIMEOUT, trust_root},
-    },
-    TelegramConfig, TelegramSender,
+use super::{TelegramConfig, TelegramSender};
+use crate::channel::{
+    sender::ChannelSender,
+    setup::{CALL_TIMEOUT, trust_root},
 };
 
 /// The bot, if it is configured.

@@ -26,20 +26,20 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
-use watchbell::domain::{Channel, Secret, StopReason, telegram::chat_id};
+use watchbell::domain::{Channel, Secret, Severity, StopReason, telegram::chat_id};
 
 use super::{
-    Accepted, AlertContent, Blame, ChannelSender, Job, Message, NotConfigured, Provider, SendError,
-    SetupError, Severity, ThrottleScope, Withdrawal, http, link, text,
+    error::{SendError, SetupError},
+    http, link,
+    message::{AlertContent, Job, Message, Withdrawal},
+    sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 use render::Rendered;
 use reply::Reply;
 
-mod config;
+pub(super) mod config;
 mod render;
 mod reply;
-
-pub(super) use config::from_config;
 
 /// Messages that one call takes away at the most, the newest first. More than one stands only where taking away an
 /// earlier one failed.

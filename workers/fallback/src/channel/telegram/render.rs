@@ -7,9 +7,12 @@
 
 use std::ops::Range;
 
-use watchbell::domain::{Status, StopReason, text::closed};
+use watchbell::domain::{Severity, Status, StopReason, text::closed};
 
-use super::{AlertContent, Severity, Withdrawal, text::shorten_by};
+use crate::channel::{
+    message::{AlertContent, Withdrawal},
+    text::shorten_by,
+};
 
 /// The longest text of a message: <https://core.telegram.org/bots/api#sendmessage>.
 const TEXT_UNITS_MAX: usize = 4096;

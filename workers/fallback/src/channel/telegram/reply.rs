@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Blame, SendError, ThrottleScope, http::RETRY_AFTER_MAX};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http::RETRY_AFTER_MAX,
+};
 
 /// What a method did.
 #[derive(Debug, Clone, PartialEq, Eq)]

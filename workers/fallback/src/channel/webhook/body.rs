@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{AlertContent, Job, Message, Withdrawal};
+use crate::channel::message::{AlertContent, Job, Message, Withdrawal};
 
 /// One message.
 #[derive(Serialize)]

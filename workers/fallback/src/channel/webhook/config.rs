@@ -9,12 +9,10 @@ use watchbell::{
     wire::standard_webhooks::SigningSecret,
 };
 
-use super::{
-    super::{
-        ChannelSender,
-        registry::{CALL_TIMEOUT, trust_root},
-    },
-    WebhookConfig, WebhookSender, WebhookTarget,
+use super::{WebhookConfig, WebhookSender, WebhookTarget};
+use crate::channel::{
+    sender::ChannelSender,
+    setup::{CALL_TIMEOUT, trust_root},
 };
 
 /// Posting, if it is configured. A tenant has the address and the secret of everybody where it has none of its own.

@@ -27,17 +27,16 @@ use watchbell::{
 };
 
 use super::{
-    Accepted, AlertContent, Blame, ChannelSender, Job, Message, NotConfigured, Provider, SendError,
-    SetupError, ThrottleScope, Withdrawal,
+    error::{SendError, SetupError},
     http::{self, Calls, Protocol},
+    message::Job,
     public_only::{PublicOnly, is_in_private_network},
+    sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 
 mod body;
-mod config;
+pub(super) mod config;
 mod reply;
-
-pub(super) use config::from_config;
 
 /// Where tenants' messages go, and what signs them.
 #[derive(Debug, Clone)]

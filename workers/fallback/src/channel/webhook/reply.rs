@@ -6,7 +6,10 @@
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use super::{Blame, SendError, ThrottleScope, http};
+use crate::channel::{
+    error::{Blame, SendError, ThrottleScope},
+    http,
+};
 
 /// What a status means. `is_ours`: the address is one of the configuration, not one that was given for the person, so
 /// that an operator has to mend it and nobody's address is to be forgotten.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use watchbell::domain::{Severity, Status, StopReason, UserId};
 
-use super::{super::Recipient, *};
+use super::*;
+use crate::channel::{AlertContent, Message, Recipient, Withdrawal};
 
 fn sender(private_endpoints: bool) -> WebhookSender {
     let secret = SigningSecret::parse(&Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();

@@ -1,0 +1,67 @@
+//! What a push service is given to send, and the interface of the three services.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+use watchbell::domain::{Device, PushEnvironment, Secret};
+
+use crate::channel::{error::SendError, message::AlertContent, sender::Accepted};
+
+/// One push to one device.
+#[derive(Debug, Clone)]
+pub struct PushJob {
+    /// Kept on every retry of the same attempt (I6).
+    pub attempt: Uuid,
+    /// Which device.
+    pub target: PushTarget,
+    /// What it is told.
+    pub content: PushContent,
+}
+
+/// Where a push goes.
+#[derive(Debug, Clone)]
+pub struct PushTarget {
+    /// What the provider knows the device by.
+    pub token: Secret,
+    /// Which of Apple's two worlds; other providers do not look.
+    pub environment: PushEnvironment,
+}
+
+/// What a push does on the phone.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every push shows an alert")]
+pub enum PushContent {
+    /// Shows an alert, or replaces the shown one with the same collapse key.
+    Alert(AlertContent),
+    /// Takes shown pushes away. Best effort, on both providers: the app reconciles when it is opened.
+    Withdrawal {
+        /// Whose inbox they are in.
+        user: String,
+        /// Ids, at most [`WITHDRAWN_ALERTS_MAX`]. When they do not all fit, the push carries the
+        /// first ones and `more`, which tells the app to fetch the inbox.
+        alerts: Vec<String>,
+        /// What the badge shows without them.
+        unread: u64,
+    },
+}
+
+/// Sends one push to one device, under the contract of [`ChannelSender`].
+#[async_trait]
+pub trait PushSender: Send + Sync {
+    /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
+    async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError>;
+
+    /// Which of several hosts takes pushes for this device, where its health is its own; `None` when there is but one
+    /// provider.
+    fn authority(&self, target: &PushTarget) -> Option<String> {
+        let _ = target;
+        None
+    }
+}
+
+impl PushTarget {
+    /// The push service's name for this device.
+    pub(super) fn of(device: &Device) -> Self {
+        Self { token: device.token.clone(), environment: device.environment }
+    }
+}
