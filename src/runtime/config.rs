@@ -22,12 +22,9 @@ pub use self::{
     values::parse_duration,
 };
 // For `with` in the sections beside this file.
-pub(super) use self::values::{duration, maybe_duration, maybe_secret, secret};
+pub(super) use self::values::{duration, maybe_duration, maybe_secret};
 pub use super::escalation_config::RestraintSection;
-pub use super::provider_config::{
-    ApnsSection, EmailSection, FcmSection, SlackSection, TelegramSection, TlsMode, WebPushSection,
-    WebhookSection,
-};
+pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
@@ -44,8 +41,6 @@ mod written;
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// The pool of connections has a place for each from the beginning.
 const STORE_CONNECTIONS_MAX: u32 = 10_000;
-/// Connections to a mail relay.
-const EMAIL_CONNECTIONS_MAX: usize = 1_000;
 /// The shortest secret that signs (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 /// More than this is no difference between clocks: a token that is over would be believed for long.
@@ -62,20 +57,8 @@ pub struct Config {
     pub broker: BrokerSection,
     /// Whose tokens are believed.
     pub auth: AuthConfig,
-    /// Apple.
-    pub apns: Option<ApnsSection>,
-    /// Google.
-    pub fcm: Option<FcmSection>,
     /// Browsers.
     pub webpush: Option<WebPushSection>,
-    /// The mail relay.
-    pub email: Option<EmailSection>,
-    /// Programs.
-    pub webhook: Option<WebhookSection>,
-    /// Slack.
-    pub slack: Option<SlackSection>,
-    /// The bot in Telegram.
-    pub telegram: Option<TelegramSection>,
     /// Logs.
     pub log: LogConfig,
     /// How much one person gets at once.
@@ -303,13 +286,7 @@ impl Config {
             store: sources.take("store")?,
             broker: sources.take("broker")?,
             auth: sources.take("auth")?,
-            apns: sources.take("apns")?,
-            fcm: sources.take("fcm")?,
             webpush: sources.take("webpush")?,
-            email: sources.take("email")?,
-            webhook: sources.take("webhook")?,
-            slack: sources.take("slack")?,
-            telegram: sources.take("telegram")?,
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
             policies: sources.take("policies")?,
@@ -328,21 +305,7 @@ impl Config {
         telemetry::filter(&self.log)?;
         self.auth.check()?;
         self.read_policies()?;
-        self.restraint.check()?;
-        if let Some(email) = &self.email {
-            within("email.port", email.port, 1..=u16::MAX)?;
-            within("email.connections_max", email.connections_max, 1..=EMAIL_CONNECTIONS_MAX)?;
-        }
-        for (section, checked) in [
-            ("apns", self.apns.as_ref().map_or(Ok(()), ApnsSection::check)),
-            ("email", self.email.as_ref().map_or(Ok(()), EmailSection::check)),
-            ("webhook", self.webhook.as_ref().map_or(Ok(()), WebhookSection::check)),
-            ("slack", self.slack.as_ref().map_or(Ok(()), SlackSection::check)),
-            ("telegram", self.telegram.as_ref().map_or(Ok(()), TelegramSection::check)),
-        ] {
-            checked.with_context(|| section.to_owned())?;
-        }
-        Ok(())
+        self.restraint.check()
     }
 
     /// The policies, with `default` and `critical` among them.

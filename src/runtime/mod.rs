@@ -5,8 +5,8 @@ pub mod config;
 mod escalation_config;
 pub mod health;
 pub mod http;
-mod provider_config;
 pub mod telemetry;
+mod webpush_config;
 
 pub use clock::Clock;
 pub use config::Config;

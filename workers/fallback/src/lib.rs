@@ -36,7 +36,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use watchbell::{broker::SharedBroker, runtime::Clock, store::Store};
 
-pub use channel::Channels;
+pub use channel::{ChannelSections, Channels};
 pub use config::FallbackConfig;
 pub use delivery::WithdrawalBatches;
 use delivery::{AttemptRunner, MessageSender};

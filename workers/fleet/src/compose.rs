@@ -230,7 +230,7 @@ impl Process {
                     tenant_rates: Arc::new(Rates::new(restraint.tenant_per_s_max)),
                 },
                 providers: ProviderAccess {
-                    channels: Arc::new(Channels::from_config(&self.config.shared)?),
+                    channels: Arc::new(Channels::from_config(&self.config.channels, &self.config.shared)?),
                     guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
                     withdrawals: Arc::default(),
                 },

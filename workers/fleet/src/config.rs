@@ -8,7 +8,7 @@ use anyhow::ensure;
 use serde::Serialize;
 use watchbell::runtime::config::{Config, Sources};
 use watchbell_dispatch::DispatchConfig;
-use watchbell_fallback::FallbackConfig;
+use watchbell_fallback::{ChannelSections, FallbackConfig};
 use watchbell_ingest::{HookConfig, IngestConfig, RouteConfig, check_hooks};
 use watchbell_simulator::SimulatorSection;
 use watchbell_socket::{MountConfig, SocketConfig, check_mounts};
@@ -22,6 +22,9 @@ pub(crate) struct FleetConfig {
     /// What several workers share.
     #[serde(flatten)]
     pub(crate) shared: Config,
+    /// The channels by which `fallback` tells people.
+    #[serde(flatten)]
+    pub(crate) channels: ChannelSections,
     /// The `ingest` worker, which takes alerts from producers over HTTP.
     pub(crate) ingest: IngestConfig,
     /// Other products' alerts, read by expressions.
@@ -58,6 +61,7 @@ impl FleetConfig {
         let mut sources = Sources::open(file, env)?;
         let config = Self {
             shared: Config::read(&mut sources)?,
+            channels: ChannelSections::read(&mut sources)?,
             ingest: sources.take("ingest")?,
             hook: sources.take("hook")?,
             route: sources.take("route")?,
@@ -73,6 +77,7 @@ impl FleetConfig {
 
     fn check(&self) -> anyhow::Result<()> {
         self.shared.check()?;
+        self.channels.check()?;
         check_hooks(&self.hook)?;
         self.dispatch.check()?;
         self.socket.check()?;

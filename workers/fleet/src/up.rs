@@ -21,16 +21,12 @@ use watchbell::{
         Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, TopicPattern, UserId,
         UserKey, device::DEVICES_PER_USER_MAX,
     },
-    runtime::{
-        Config,
-        config::{
-            ApnsSection, EmailSection, FcmSection, SlackSection, TelegramSection, TlsMode, WebPushSection,
-            WebhookSection,
-        },
-    },
+    runtime::{Config, config::WebPushSection},
     store::{Contact, KeyRights, Store, StoreConfig},
 };
-use watchbell_fallback::channel::VapidKey;
+use watchbell_fallback::channel::{
+    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, TelegramSection, VapidKey, WebhookSection,
+};
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
 use watchbell_socket::token::{Grants, NewToken};
@@ -132,7 +128,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let simulator = start_simulator(&config.simulator, &dir).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
     let hooks = format!("https://localhost:{}/hooks", simulator.addresses().push.port());
-    send_to(&simulator, &mut config.shared, &dir)?;
+    send_to(&simulator, &mut config, &dir)?;
 
     let store =
         Store::open(&StoreConfig { url: Store::sqlite_url(&dir.join("watchbell.db")), connections_max: 1 })?;
@@ -187,13 +183,14 @@ async fn start_simulator(section: &SimulatorSection, dir: &Path) -> anyhow::Resu
 }
 
 /// Points every provider that is not configured at the simulator.
-fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Result<()> {
+fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &Path) -> anyhow::Result<()> {
     let (addresses, credentials) = (simulator.addresses(), simulator.credentials());
     let push = format!("https://localhost:{}", addresses.push.port());
     let root = dir.join("simulator-ca.pem");
     fs::write(&root, &credentials.ca_pem).with_context(|| format!("{} cannot be written", root.display()))?;
     let trust_root_file: Option<PathBuf> = Some(root);
-    config.apns.get_or_insert_with(|| ApnsSection {
+    let channels = &mut config.channels;
+    channels.apns.get_or_insert_with(|| ApnsSection {
         team_id: Some(credentials.apns.team_id.clone()),
         key_id: Some(credentials.apns.key_id.clone()),
         key: Some(Secret::from(credentials.apns.key_pem.clone())),
@@ -203,24 +200,24 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         endpoint_sandbox: Some(format!("https://localhost:{}", addresses.sandbox.port())),
         trust_root_file: trust_root_file.clone(),
     });
-    config.fcm.get_or_insert_with(|| FcmSection {
+    channels.fcm.get_or_insert_with(|| FcmSection {
         service_account: Secret::from(credentials.fcm_service_account_json.clone()),
         endpoint: Some(push.clone()),
         validate_only: false,
         trust_root_file: trust_root_file.clone(),
     });
     let vapid = vapid_key_in(&dir.join("vapid.key"))?;
-    config.webpush.get_or_insert_with(|| WebPushSection {
+    config.shared.webpush.get_or_insert_with(|| WebPushSection {
         public_key: vapid.public(),
         private_key: Some(vapid.private().clone()),
         subject: "mailto:alerts@watchbell.test".to_owned(),
         private_endpoints: true,
         trust_root_file: trust_root_file.clone(),
     });
-    config.email.get_or_insert_with(|| EmailSection {
+    channels.email.get_or_insert_with(|| EmailSection {
         host: "localhost".to_owned(),
         port: addresses.smtp.port(),
-        tls: TlsMode::StartTls,
+        tls: EmailTls::StartTls,
         username: None,
         password: None,
         from: "Watchbell <alerts@watchbell.test>".to_owned(),
@@ -228,20 +225,20 @@ fn send_to(simulator: &Simulator, config: &mut Config, dir: &Path) -> anyhow::Re
         templates_dir: None,
         trust_root_file: trust_root_file.clone(),
     });
-    config.webhook.get_or_insert_with(|| WebhookSection {
+    channels.webhook.get_or_insert_with(|| WebhookSection {
         secret: Secret::from(credentials.webhook_secret.clone()),
         url: None,
         tenants: BTreeMap::new(),
         private_endpoints: true,
         trust_root_file: trust_root_file.clone(),
     });
-    config.slack.get_or_insert_with(|| SlackSection {
+    channels.slack.get_or_insert_with(|| SlackSection {
         token: Some(Secret::from(credentials.slack_token.clone())),
         endpoint: Some(push.clone()),
         hooks_endpoint: Some(push.clone()),
         trust_root_file: trust_root_file.clone(),
     });
-    config.telegram.get_or_insert_with(|| TelegramSection {
+    channels.telegram.get_or_insert_with(|| TelegramSection {
         bot_token: Secret::from(credentials.telegram_bot_token.clone()),
         endpoint: Some(push),
         trust_root_file,

@@ -17,6 +17,7 @@
 //! | [`webhook`] | programs that take signed JSON |
 //! | `sender` | the interface of a channel, [`ChannelSender`] |
 //! | `message` | what a channel is given to send |
+//! | `sections` | the sections of the configuration, one for each channel or push service |
 //! | `registry` | the channels that are configured |
 //! | `setup` | what the constructors of the channels share |
 //! | `error` | why a provider did not accept, and what follows |
@@ -37,6 +38,7 @@ mod public_only;
 pub mod push;
 mod reason;
 mod registry;
+mod sections;
 mod sender;
 mod setup;
 pub mod slack;
@@ -44,18 +46,20 @@ pub mod telegram;
 mod text;
 pub mod webhook;
 
-pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender};
+pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender, config::EmailSection};
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
 pub use message::{AlertContent, Job, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal};
+pub use push::config::{ApnsSection, FcmSection};
 pub use push::{
     ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushContent, PushJob, PushSender,
     PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
 pub use registry::Channels;
+pub use sections::ChannelSections;
 pub use sender::{Accepted, ChannelSender, NotConfigured, Provider};
-pub use slack::{SlackConfig, SlackSender};
-pub use telegram::{TelegramConfig, TelegramSender};
-pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget};
+pub use slack::{SlackConfig, SlackSender, config::SlackSection};
+pub use telegram::{TelegramConfig, TelegramSender, config::TelegramSection};
+pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget, config::WebhookSection};
 
 #[cfg(test)]
 mod tests;

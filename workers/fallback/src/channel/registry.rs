@@ -12,10 +12,10 @@ use watchbell::{
     store::Walk,
 };
 
-use super::{email, push, sender::ChannelSender, slack, telegram, webhook};
+use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, telegram, webhook};
 
 /// Makes the sender of one channel. `None`: it is not configured.
-type Constructor = fn(&Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
+type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
 
 /// A line for each channel.
 const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
@@ -35,10 +35,10 @@ impl Channels {
     ///
     /// # Errors
     /// Names the section and the setting.
-    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+    pub fn from_config(sections: &ChannelSections, shared: &Config) -> anyhow::Result<Self> {
         let mut channels = Self::default();
         for make in CONSTRUCTORS {
-            if let Some(sender) = make(config)? {
+            if let Some(sender) = make(sections, shared)? {
                 channels = channels.with(sender);
             }
         }

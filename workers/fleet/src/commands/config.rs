@@ -47,7 +47,7 @@ fn explain(config: &FleetConfig, sample: &Path, tenant: Option<&str>) -> anyhow:
 fn check(config: &FleetConfig) -> anyhow::Result<()> {
     compose::check_seams(&config.shared)?;
     // A key or a file that is there but wrong is an error; one that is missing only narrows what can run.
-    let channels = Channels::from_config(&without_half_a_key(&config.shared))?;
+    let channels = Channels::from_config(&config.channels, &without_half_a_key(&config.shared))?;
     let unconfigured =
         |channel: Channel| channels.get(channel).is_none().then(|| channel.facts().phrases.setup);
     ConfiguredHooks::new(&config.hook)?;

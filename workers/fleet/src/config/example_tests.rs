@@ -10,15 +10,21 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 9] = [
+const DECLARATIONS: [&str; 15] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
-    include_str!("../../../../src/runtime/provider_config.rs"),
+    include_str!("../../../../src/runtime/webpush_config.rs"),
     include_str!("../../../ingest/src/config.rs"),
     include_str!("../../../ingest/src/hooks/config.rs"),
     include_str!("../../../dispatch/src/config.rs"),
     include_str!("../../../socket/src/config.rs"),
     include_str!("../../../fallback/src/config.rs"),
+    include_str!("../../../fallback/src/channel/push/config.rs"),
+    include_str!("../../../fallback/src/channel/email/config.rs"),
+    include_str!("../../../fallback/src/channel/webhook/config.rs"),
+    include_str!("../../../fallback/src/channel/slack/config.rs"),
+    include_str!("../../../fallback/src/channel/telegram/config.rs"),
+    include_str!("../../../fallback/src/channel/sections.rs"),
     include_str!("../../../simulator/src/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.

@@ -61,40 +61,40 @@ const SETTINGS: [Setting; 39] = [
     ("simulator.dir", |config| config.simulator.dir.to_str().unwrap()),
     ("simulator.host", |config| &config.simulator.host),
     ("log.filter", |config| &config.shared.log.filter),
-    ("apns.team_id", |config| config.shared.apns.as_ref().unwrap().team_id.as_deref().unwrap()),
-    ("apns.key_id", |config| config.shared.apns.as_ref().unwrap().key_id.as_deref().unwrap()),
-    ("apns.key", |config| config.shared.apns.as_ref().unwrap().key.as_ref().unwrap().expose()),
+    ("apns.team_id", |config| config.channels.apns.as_ref().unwrap().team_id.as_deref().unwrap()),
+    ("apns.key_id", |config| config.channels.apns.as_ref().unwrap().key_id.as_deref().unwrap()),
+    ("apns.key", |config| config.channels.apns.as_ref().unwrap().key.as_ref().unwrap().expose()),
     ("apns.certificate", |config| {
-        config.shared.apns.as_ref().unwrap().certificate.as_ref().unwrap().expose()
+        config.channels.apns.as_ref().unwrap().certificate.as_ref().unwrap().expose()
     }),
-    ("apns.topic", |config| &config.shared.apns.as_ref().unwrap().topic),
-    ("apns.endpoint", |config| config.shared.apns.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("apns.topic", |config| &config.channels.apns.as_ref().unwrap().topic),
+    ("apns.endpoint", |config| config.channels.apns.as_ref().unwrap().endpoint.as_deref().unwrap()),
     ("apns.endpoint_sandbox", |config| {
-        config.shared.apns.as_ref().unwrap().endpoint_sandbox.as_deref().unwrap()
+        config.channels.apns.as_ref().unwrap().endpoint_sandbox.as_deref().unwrap()
     }),
-    ("fcm.service_account", |config| config.shared.fcm.as_ref().unwrap().service_account.expose()),
-    ("fcm.endpoint", |config| config.shared.fcm.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("fcm.service_account", |config| config.channels.fcm.as_ref().unwrap().service_account.expose()),
+    ("fcm.endpoint", |config| config.channels.fcm.as_ref().unwrap().endpoint.as_deref().unwrap()),
     ("webpush.public_key", |config| &config.shared.webpush.as_ref().unwrap().public_key),
     ("webpush.private_key", |config| {
         config.shared.webpush.as_ref().unwrap().private_key.as_ref().unwrap().expose()
     }),
     ("webpush.subject", |config| &config.shared.webpush.as_ref().unwrap().subject),
-    ("email.host", |config| &config.shared.email.as_ref().unwrap().host),
-    ("email.username", |config| config.shared.email.as_ref().unwrap().username.as_ref().unwrap().expose()),
-    ("email.password", |config| config.shared.email.as_ref().unwrap().password.as_ref().unwrap().expose()),
-    ("email.from", |config| &config.shared.email.as_ref().unwrap().from),
-    ("webhook.secret", |config| config.shared.webhook.as_ref().unwrap().secret.expose()),
-    ("webhook.url", |config| config.shared.webhook.as_ref().unwrap().url.as_ref().unwrap().expose()),
+    ("email.host", |config| &config.channels.email.as_ref().unwrap().host),
+    ("email.username", |config| config.channels.email.as_ref().unwrap().username.as_ref().unwrap().expose()),
+    ("email.password", |config| config.channels.email.as_ref().unwrap().password.as_ref().unwrap().expose()),
+    ("email.from", |config| &config.channels.email.as_ref().unwrap().from),
+    ("webhook.secret", |config| config.channels.webhook.as_ref().unwrap().secret.expose()),
+    ("webhook.url", |config| config.channels.webhook.as_ref().unwrap().url.as_ref().unwrap().expose()),
     ("email.templates_dir", |config| {
-        config.shared.email.as_ref().unwrap().templates_dir.as_ref().unwrap().to_str().unwrap()
+        config.channels.email.as_ref().unwrap().templates_dir.as_ref().unwrap().to_str().unwrap()
     }),
-    ("slack.token", |config| config.shared.slack.as_ref().unwrap().token.as_ref().unwrap().expose()),
-    ("slack.endpoint", |config| config.shared.slack.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("slack.token", |config| config.channels.slack.as_ref().unwrap().token.as_ref().unwrap().expose()),
+    ("slack.endpoint", |config| config.channels.slack.as_ref().unwrap().endpoint.as_deref().unwrap()),
     ("slack.hooks_endpoint", |config| {
-        config.shared.slack.as_ref().unwrap().hooks_endpoint.as_deref().unwrap()
+        config.channels.slack.as_ref().unwrap().hooks_endpoint.as_deref().unwrap()
     }),
-    ("telegram.bot_token", |config| config.shared.telegram.as_ref().unwrap().bot_token.expose()),
-    ("telegram.endpoint", |config| config.shared.telegram.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("telegram.bot_token", |config| config.channels.telegram.as_ref().unwrap().bot_token.expose()),
+    ("telegram.endpoint", |config| config.channels.telegram.as_ref().unwrap().endpoint.as_deref().unwrap()),
 ];
 
 /// What those sections need besides.

@@ -1,33 +1,92 @@
-//! The sender from `[email]`.
+//! The section, and the sender from `[email]`.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use anyhow::Context as _;
-use watchbell::runtime::{Config, config::TlsMode};
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
+use watchbell::{
+    domain::{Secret, email::email_address},
+    runtime::{
+        Config,
+        config::{checks::within, values::maybe_secret},
+    },
+};
 
 use super::{EmailConfig, EmailTls, SmtpSender};
 use crate::channel::{
+    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
 
+/// Connections to a mail relay.
+const CONNECTIONS_MAX: usize = 1_000;
+
+/// `[email]`: a mail relay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailSection {
+    /// The relay.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `none`, `starttls` or `implicit`.
+    #[serde(default)]
+    pub tls: EmailTls,
+    /// To sign in, with `password`.
+    #[serde(default, with = "maybe_secret")]
+    pub username: Option<Secret>,
+    /// To sign in, with `username`.
+    #[serde(default, with = "maybe_secret")]
+    pub password: Option<Secret>,
+    /// `Watchbell <alerts@example.com>`.
+    pub from: String,
+    /// Connections to the relay at the most.
+    #[serde(default = "four")]
+    pub connections_max: usize,
+    /// A folder of templates in place of the built-in ones: `subject.txt`, `email.txt`, `email.html`, each also for one
+    /// language (`email.de.html`). workers/fallback/README.md says what they see.
+    #[serde(default)]
+    pub templates_dir: Option<PathBuf>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+fn four() -> usize {
+    4
+}
+
+impl EmailSection {
+    pub(in crate::channel) fn check(&self) -> anyhow::Result<()> {
+        within("port", self.port, 1..=u16::MAX)?;
+        within("connections_max", self.connections_max, 1..=CONNECTIONS_MAX)?;
+        ensure!(self.username.is_some() == self.password.is_some(), "username and password go together");
+        // fallback, which writes it, parses it whole.
+        let address = self.from.rsplit_once('<').map_or(&*self.from, |(_, rest)| rest.trim_end_matches('>'));
+        ensure!(!self.from.contains(char::is_control), "from must be one line");
+        if let Err(why) = email_address(address) {
+            bail!("from, such as `Watchbell <alerts@example.org>`: its address {why}");
+        }
+        Ok(())
+    }
+}
+
 /// The mail relay, if it is configured.
-pub(in crate::channel) fn from_config(config: &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(email) = &config.email else { return Ok(None) };
+pub(in crate::channel) fn from_config(
+    sections: &ChannelSections,
+    shared: &Config,
+) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
+    let Some(email) = &sections.email else { return Ok(None) };
     let domain = email.from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
     let sender = SmtpSender::new(&EmailConfig {
         host: email.host.clone(),
         port: email.port,
-        tls: match email.tls {
-            TlsMode::None => EmailTls::None,
-            TlsMode::StartTls => EmailTls::StartTls,
-            TlsMode::Implicit => EmailTls::Implicit,
-        },
+        tls: email.tls,
         username: email.username.clone(),
         password: email.password.clone(),
         from: email.from.clone(),
-        link_base: config.http.public_url.clone(),
-        unsubscribe_secret: config.auth.unsubscribe_secret.clone(),
+        link_base: shared.http.public_url.clone(),
+        unsubscribe_secret: shared.auth.unsubscribe_secret.clone(),
         templates_dir: email.templates_dir.clone(),
         trust_root_pem: trust_root(email.trust_root_file.as_deref())?,
         timeout: CALL_TIMEOUT * 2,

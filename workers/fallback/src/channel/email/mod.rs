@@ -31,6 +31,7 @@ use lettre::{
     },
 };
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use watchbell::{
     domain::{
@@ -80,12 +81,14 @@ pub struct EmailJob {
     pub locale: Option<String>,
 }
 
-/// How the connection to the relay is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the connection to the mail relay is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmailTls {
     /// Not at all: for a relay on the same host or in the same pod.
     None,
     /// From plain to TLS by `STARTTLS` (usually port 587). A relay without it is refused.
+    #[default]
     StartTls,
     /// TLS from the first byte (usually port 465).
     Implicit,

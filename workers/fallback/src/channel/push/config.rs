@@ -1,11 +1,15 @@
-//! Senders from `[apns]`, `[fcm]` and `[webpush]`.
+//! The sections, and the senders from `[apns]`, `[fcm]` and `[webpush]`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
 use watchbell::{
-    domain::PushService,
-    runtime::{Config, config::ApnsSection},
+    domain::{PushService, Secret},
+    runtime::{
+        Config,
+        config::values::{maybe_secret, secret},
+    },
 };
 
 use super::{
@@ -13,14 +17,72 @@ use super::{
     WebPushSender,
 };
 use crate::channel::{
+    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
 
+/// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApnsSection {
+    /// The ten-character team id.
+    #[serde(default)]
+    pub team_id: Option<String>,
+    /// The ten-character key id.
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// The `.p8` key as PEM.
+    #[serde(default, with = "maybe_secret")]
+    pub key: Option<Secret>,
+    /// In place of the three above: a client certificate and its private key as PEM.
+    #[serde(default, with = "maybe_secret")]
+    pub certificate: Option<Secret>,
+    /// The app's bundle id.
+    pub topic: String,
+    /// Apple's production host, or a stand-in.
+    pub endpoint: Option<String>,
+    /// Apple's sandbox host, or a stand-in.
+    pub endpoint_sandbox: Option<String>,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[fcm]`: HTTP v1 with a service account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FcmSection {
+    /// The service account's JSON.
+    #[serde(with = "secret")]
+    pub service_account: Secret,
+    /// Google's host, or a stand-in.
+    pub endpoint: Option<String>,
+    /// Google judges every push and shows none: for trying a configuration out.
+    #[serde(default)]
+    pub validate_only: bool,
+    /// A PEM file of further trust roots.
+    pub trust_root_file: Option<PathBuf>,
+}
+
+impl ApnsSection {
+    pub(in crate::channel) fn check(&self) -> anyhow::Result<()> {
+        let by_key = self.team_id.is_some() && self.key_id.is_some() && self.key.is_some();
+        let by_any = self.team_id.is_some() || self.key_id.is_some() || self.key.is_some();
+        ensure!(
+            if self.certificate.is_some() { !by_any } else { by_key },
+            "needs either team_id, key_id and key, or certificate"
+        );
+        Ok(())
+    }
+}
+
 /// The push services that are configured; `None` when none is.
-pub(in crate::channel) fn from_config(config: &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
+pub(in crate::channel) fn from_config(
+    sections: &ChannelSections,
+    shared: &Config,
+) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
     let mut services: HashMap<PushService, Arc<dyn PushSender>> = HashMap::new();
-    if let Some(apns) = &config.apns {
+    if let Some(apns) = &sections.apns {
         let production = apns.endpoint.clone().unwrap_or_else(|| ApnsConfig::PRODUCTION.to_owned());
         let sender = ApnsSender::new(&ApnsConfig {
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
@@ -32,7 +94,7 @@ pub(in crate::channel) fn from_config(config: &Config) -> anyhow::Result<Option<
         });
         services.insert(PushService::Apns, Arc::new(sender.context("[apns]")?));
     }
-    if let Some(fcm) = &config.fcm {
+    if let Some(fcm) = &sections.fcm {
         let sender = FcmSender::new(&FcmConfig {
             service_account_json: fcm.service_account.clone(),
             endpoint: fcm.endpoint.clone().unwrap_or_else(|| FcmConfig::ENDPOINT.to_owned()),
@@ -43,7 +105,7 @@ pub(in crate::channel) fn from_config(config: &Config) -> anyhow::Result<Option<
         });
         services.insert(PushService::Fcm, Arc::new(sender.context("[fcm]")?));
     }
-    if let Some(webpush) = &config.webpush {
+    if let Some(webpush) = &shared.webpush {
         let private = webpush.private_key.as_ref().context("[webpush] private_key must be given")?;
         let key = VapidKey::parse(private).context("[webpush]")?;
         ensure!(
