@@ -15,7 +15,7 @@ pub enum ThrottleScope {
     Device,
     /// Everything we send there.
     Provider,
-    /// The provider did not say: that device's, until it tells others the same.
+    /// The provider did not say. It is taken for this device only, until others are asked as well.
     Unnamed,
 }
 
@@ -103,9 +103,9 @@ pub enum SendError {
 /// What follows from a [`SendError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// Again, with the same ids.
+    /// Send it again, with the same ids.
     Retry {
-        /// Not earlier than this; the sender's own back-off may be longer.
+        /// Not earlier than after this time; our own back-off may be longer.
         wait_min: Duration,
     },
     /// Drop the token by compare-and-swap, and go on to the next channel.
@@ -115,8 +115,8 @@ pub enum Disposition {
     },
     /// This message will never pass here; go on to the next channel.
     DropMessage,
-    /// What refused it may be mended: the message waits, its device rests, and an operator is told. Whether everybody's
-    /// messages wait is decided by what others are told (`guard`).
+    /// An operator can correct what was refused: the message waits, its device rests, and the fault is logged. Whether all
+    /// messages wait is decided by what happens to those of others (`guard`).
     ConfigFault,
     /// Never write to this address again, until the user gives it anew.
     SuppressAddress,

@@ -1,4 +1,4 @@
-//! What the clients of providers over HTTP share: one exchange, bounded in time and size.
+//! The HTTP client that the channels share: one exchange, bounded in time and size.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     public_only::PublicOnly,
 };
 
-/// An answer is an id or a short JSON; more than this is not read.
+/// An answer is an id or a short JSON text; more than this is not read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest wait we accept from a provider: after an hour a push is given up anyway.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use watchbell::domain::{AttemptId, Device, Secret, Severity, Status, StopReason, UserKey};
 
-/// Alerts one withdrawal may name. The rest is for the next one, or for the app when it is opened.
+/// Alerts that one withdrawal may name. The others are for the next one, or for the app when it is opened.
 pub const WITHDRAWN_ALERTS_MAX: usize = 200;
 
 /// One message to one recipient.
@@ -14,14 +14,14 @@ pub const WITHDRAWN_ALERTS_MAX: usize = 200;
 pub struct Job<'a> {
     /// Kept on every retry of the same attempt (I6).
     pub attempt: AttemptId,
-    /// Whom it is for.
+    /// The person it is for.
     pub user: &'a UserKey,
     /// Where it goes.
     pub to: Recipient<'a>,
     /// What it says.
     pub message: Message,
-    /// What the provider called the messages of this alert that this recipient may still see, oldest first: what is
-    /// replaced, or taken away, where a channel does that by the message.
+    /// The provider's ids of the messages about this alert that the recipient may still see, oldest first. A channel that
+    /// replaces or withdraws messages by their ids uses them.
     pub shown: Vec<String>,
     /// The reader's language as a BCP 47 tag.
     pub locale: Option<&'a str>,
@@ -46,17 +46,17 @@ impl Recipient<'_> {
     }
 }
 
-/// What a message is to do.
+/// What a message does.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "nearly every message shows an alert")]
 pub enum Message {
     /// Show an alert, or replace the shown one with the same collapse key.
     Alert(AlertContent),
-    /// Take away what is shown, or say in its place that it is over. Best effort: the inbox is the truth.
+    /// Take away what is shown, or say in its place that it is over. It may fail: the inbox is the truth.
     Withdrawal(Withdrawal),
 }
 
-/// What is to be taken away.
+/// What is taken away.
 #[derive(Debug, Clone)]
 pub struct Withdrawal {
     /// The alerts, at most [`WITHDRAWN_ALERTS_MAX`].
@@ -65,28 +65,28 @@ pub struct Withdrawal {
     pub unread: u64,
     /// Why nobody needs to be told any more.
     pub because: StopReason,
-    /// What the alert says now, where a message is replaced by another; none for a summary of several.
+    /// What the alert says now, where a message is replaced by another. `None` for a summary of several alerts.
     pub content: Option<Box<AlertContent>>,
 }
 
-/// An alert as it leaves the house.
+/// An alert as it is given to a provider.
 #[derive(Clone)]
 pub struct AlertContent {
     /// The alert's id.
     pub alert: String,
-    /// Whom it is for.
+    /// The user it is for.
     pub user: String,
-    /// Whose alert it is.
+    /// The tenant that it belongs to.
     pub tenant: String,
-    /// One line that makes sense alone.
+    /// One line, which can be read alone.
     pub title: String,
-    /// More, for those who look.
+    /// The text below the title.
     pub body: Option<String>,
-    /// Where to read on.
+    /// A link to more.
     pub url: Option<String>,
     /// How bad it is.
     pub severity: Severity,
-    /// Whether it still goes on.
+    /// Whether the trouble goes on.
     pub status: Status,
     /// The producer's own fields.
     pub data: Map<String, Value>,
@@ -94,15 +94,15 @@ pub struct AlertContent {
     pub category: Option<String>,
     /// The same for every retry and every later version of this alert.
     pub collapse_key: String,
-    /// After this the provider must not show it any more.
+    /// The provider must not show it after this time.
     pub expires_at: Timestamp,
-    /// When the thing happened.
+    /// When it happened.
     pub occurred_at: Timestamp,
     /// The user's unread alerts, this one included: what the badge shows.
     pub unread: u64,
 }
 
-/// Names only: a title or a body in a log would be somebody's private matter (I12).
+/// Ids only: a title or a body does not belong in a log (I12).
 impl fmt::Debug for AlertContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AlertContent")

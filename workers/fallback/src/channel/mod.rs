@@ -1,4 +1,4 @@
-//! The channels: a folder each, behind one seam, [`ChannelSender`].
+//! The channels: a folder for each, behind one interface, [`ChannelSender`].
 //!
 //! What holds here:
 //! - `Ok` means that the provider accepted, which is neither "shown" nor "seen".
@@ -8,24 +8,29 @@
 //! - No error and no `Debug` text contains a token, an address, a title or a body (I12).
 //! - Nothing outside a channel's folder and its row in `watchbell::domain::channel` asks which channel it has.
 //!
-//! | module | what it is |
+//! | file | what it is |
 //! |---|---|
-//! | [`push`] | devices: Apple, Google and browsers |
-//! | [`email`] | mailboxes, by a mail relay |
-//! | [`slack`] | channels and members of Slack |
-//! | [`telegram`] | chats with a bot |
-//! | [`webhook`] | programs that take signed JSON |
-//! | `sender` | the interface of a channel, [`ChannelSender`] |
-//! | `message` | what a channel is given to send |
-//! | `sections` | the sections of the configuration, one for each channel or push service |
-//! | `registry` | the channels that are configured |
-//! | `setup` | what the constructors of the channels share |
-//! | `error` | why a provider did not accept, and what follows |
-//! | `public_only` | keeps addresses that strangers name out of our own network |
-//! | `http`, `reason`, `text`, `link` | what HTTP clients share; what may be said of a refusal; texts made shorter; where a message leads |
+//! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
+//! | `message.rs` | what a channel is given to send |
+//! | `error.rs` | why a provider did not accept a message, and what follows |
+//! | `registry.rs` | the channels that are configured, a line for each |
+//! | `sections.rs` | the sections of the configuration, one for each channel or push service |
+//! | `setup.rs` | what the constructors of the channels share |
+//! | `http.rs` | the HTTP client that the channels share |
+//! | `reason.rs` | what may be written down about a refusal |
+//! | `text.rs` | makes texts shorter |
+//! | `link.rs` | where the link of a message leads |
+//! | `public_only.rs` | keeps addresses that strangers name out of our own network |
+//! | `push/` | devices: Apple, Google and browsers |
+//! | `email/` | mailboxes, by a mail relay |
+//! | `slack/` | channels and members of Slack |
+//! | `telegram/` | chats with a bot |
+//! | `webhook/` | programs that take signed JSON |
 //!
-//! Elsewhere: the loop that takes work, backs off and opens breakers (this crate's senders); attempts
-//! and tokens in `watchbell::store`.
+//! A file in here imports the file that it needs, and nothing from this list, which imports all of them.
+//!
+//! Elsewhere: who is sent what and when in `escalation`, who may be called in `guard`; attempts and tokens in
+//! `watchbell::store`.
 
 pub use watchbell::domain::{PushEnvironment, Severity, Status};
 

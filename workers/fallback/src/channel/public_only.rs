@@ -1,8 +1,8 @@
-//! Where the addresses that others name may lead: to the public internet, and nowhere else.
+//! Keeps calls to addresses that strangers name out of our own network.
 //!
-//! A Web Push endpoint is whatever a client says it is, and a webhook's address what a producer says, so calling it would let that client reach into our own
-//! network. A name is looked up by ourselves and its private addresses are thrown away, at the moment of connecting:
-//! a check at registration alone is undone by the next answer of the name's owner.
+//! A Web Push endpoint is what a client says, and the address of a webhook is what a producer says, so calling it could reach
+//! into our own network. Names are looked up here, at the moment of connecting, and their private addresses are left out. A
+//! check at registration would not be enough, because the owner of the name can change its address afterwards.
 
 use std::{io, net::SocketAddr};
 

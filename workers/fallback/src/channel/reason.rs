@@ -1,9 +1,10 @@
-//! What may be said of a refusal: the provider's word, without what the job held (I12).
+//! What may be written down about a refusal: the provider's word, without the token, the address and the texts of the message
+//! (I12).
 
 /// The longest reason kept, in characters.
 const REASON_CHARS_MAX: usize = 200;
 
-/// Shorter texts are not looked for: they would blank half of every sentence and give nothing away.
+/// Shorter texts are not looked for: that would blank out half of each sentence, and they give nothing away.
 const SECRET_BYTES_MIN: usize = 4;
 
 /// `text` on one line, without `secrets`, without anything that looks like an address, and of bounded length.

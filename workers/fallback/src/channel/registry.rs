@@ -14,10 +14,10 @@ use watchbell::{
 
 use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, telegram, webhook};
 
-/// Makes the sender of one channel. `None`: it is not configured.
+/// Makes the sender of one channel. `None`: the channel is not configured.
 type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
 
-/// A line for each channel.
+/// One constructor for each channel.
 const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
     push::config::from_config,
     email::config::from_config,
@@ -26,12 +26,12 @@ const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
     telegram::config::from_config,
 ];
 
-/// Who sends by each channel. One without a sender is one that is not configured.
+/// The sender of each channel. A channel without a sender is not configured.
 #[derive(Clone, Default)]
 pub struct Channels(PerChannel<Option<Arc<dyn ChannelSender>>>);
 
 impl Channels {
-    /// Every channel that is configured.
+    /// Makes the sender of every channel that is configured.
     ///
     /// # Errors
     /// Names the section and the setting.
@@ -45,7 +45,7 @@ impl Channels {
         Ok(channels)
     }
 
-    /// The same with one more channel, or another sender for one.
+    /// The same with one more sender. It replaces a sender of the same channel.
     #[must_use]
     pub fn with(mut self, sender: Arc<dyn ChannelSender>) -> Self {
         let channel = sender.channel();
@@ -53,22 +53,22 @@ impl Channels {
         self
     }
 
-    /// Who sends by this channel, if it is configured.
+    /// The sender of this channel, if it is configured.
     pub fn get(&self, channel: Channel) -> Option<&dyn ChannelSender> {
         self.0[channel].as_deref()
     }
 
-    /// Whom a message by each channel would go to. One that is not configured is reached all the same, so that its
-    /// timeline says why nothing was sent.
-    pub(crate) fn reach(&self, user: &UserKey, walk: &Walk) -> Reach {
+    /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
+    /// so that the timeline says why nothing was sent.
+    pub(crate) fn reach(&self, user: &UserKey, escalation: &Walk) -> Reach {
         PerChannel::of(|channel| match channel.facts().addressing {
             Addressing::Devices => {
-                walk.devices.iter().map(|device| Target { device: Some(device.id.clone()) }).collect()
+                escalation.devices.iter().map(|device| Target { device: Some(device.id.clone()) }).collect()
             }
             Addressing::Address(_) => {
                 let address = match self.get(channel) {
-                    Some(sender) => sender.address(user, walk),
-                    None => walk.addresses[channel].clone(),
+                    Some(sender) => sender.address(user, escalation),
+                    None => escalation.addresses[channel].clone(),
                 };
                 address.map(|_| Target { device: None }).into_iter().collect()
             }

@@ -20,23 +20,23 @@ use super::{
 /// - No error repeats what the job held: see [`SendError::without`].
 #[async_trait]
 pub trait ChannelSender: Send + Sync {
-    /// By which channel it sends.
+    /// The channel that it sends by.
     fn channel(&self) -> Channel;
 
-    /// Where this person is written to, if the channel goes to an address: the one that producers gave, unless the
-    /// channel knows better, such as one of the tenant. Pure: it is asked while a step is decided and again for the call.
-    fn address(&self, user: &UserKey, walk: &Walk) -> Option<Secret> {
+    /// The address of this person, if the channel goes to an address: the one that producers gave, unless the channel
+    /// has another, such as an address of the tenant. Pure: it is asked while a step is decided and again for the call.
+    fn address(&self, user: &UserKey, escalation: &Walk) -> Option<Secret> {
         let _ = user;
-        walk.addresses[self.channel()].clone()
+        escalation.addresses[self.channel()].clone()
     }
 
-    /// Who would be called for this job, as far as its health is its own.
+    /// The provider that would be called for this job, or the part of a provider that has a health of its own.
     ///
     /// # Errors
-    /// Nobody would, because what the recipient needs is not configured.
+    /// What the recipient needs is not configured.
     fn provider(&self, job: &Job<'_>) -> Result<Provider, NotConfigured>;
 
-    /// Why what this recipient was shown stays, though the channel can take things away. Asked before a withdrawal.
+    /// Why a message to this recipient stays where it is, although the channel can withdraw messages. Asked before a withdrawal.
     fn why_kept(&self, to: &Recipient<'_>) -> Option<&'static str> {
         let _ = to;
         None
@@ -46,21 +46,21 @@ pub trait ChannelSender: Send + Sync {
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError>;
 }
 
-/// Who is called: a provider, or a part of one whose health is its own.
+/// A provider, or a part of one that has a health of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provider {
-    /// In logs and metrics.
+    /// Its name in logs and metrics.
     pub label: &'static str,
-    /// Which of its environments.
+    /// One of its environments, where it has several.
     pub environment: Option<&'static str>,
-    /// The host, where strangers name it.
+    /// The host, where whoever registers a device names it.
     pub origin: Option<String>,
-    /// Calls of it at once, however many senders there are; none for a share of the senders alone.
+    /// The bound on calls of it at once, whatever the number of senders. `None`: only its share of the senders bounds it.
     pub calls_max: Option<usize>,
 }
 
 impl Provider {
-    /// One that has but one environment and host.
+    /// A provider with one environment and one host.
     pub fn named(label: &'static str) -> Self {
         Self { label, environment: None, origin: None, calls_max: None }
     }
@@ -71,10 +71,10 @@ impl Provider {
 #[error("{0} is not configured")]
 pub struct NotConfigured(pub &'static str);
 
-/// The provider took it. That is not "shown".
+/// The provider accepted the message. That does not mean that anybody saw it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// What the provider calls the message: it is kept with the attempt, for a question to their support, and where a
-    /// message is replaced or taken away by that.
+    /// The id that the provider gave the message. It is kept with the attempt, for questions to the provider, and where a
+    /// message is replaced or withdrawn by its id.
     pub provider_id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Texts made shorter, so that what belongs together on the screen stays together.
+//! Makes texts shorter, without tearing apart characters that belong together on a screen.
 
 /// The first characters of `text` in at most `bytes_max` bytes, then an ellipsis unless that is all of it.
 /// `None` when there is not one. What belongs together on the screen (accents, emoji sequences) is not torn.

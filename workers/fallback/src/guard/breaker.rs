@@ -2,26 +2,26 @@
 //! arguments. Whether a refusal concerns everybody was decided before (`evidence.rs`).
 //!
 //! ```text
-//! Closed ──much trouble, or several are refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
-//!                                                   ▲               │ it does not                │ much trouble
-//!                                                   └───────────────┴────────────────────────────┘
+//! Closed ──most calls fail, or everybody is refused──▶ Open ──time──▶ Probing ──one call works──▶ Ramping ──60 s──▶ Closed
+//!                                                      ▲               │ it fails                   │ most calls fail
+//!                                                      └───────────────┴────────────────────────────┘
 //! ```
 
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-/// Answers after which a share of trouble means something, and the time within which they count.
+/// Calls that are needed before the share of failures counts, and the time in which they are counted.
 const CALLS_MIN: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(30);
-/// How much trouble of one person counts within a window: it takes three of them to make [`CALLS_MIN`] answers. And
-/// people whose trouble is counted so; that of more is not one person's.
+/// Failures of one person that count within a window, so that it takes three people to reach [`CALLS_MIN`]. And the number of
+/// people for whom that is counted; failures of more people are not one person's.
 const TROUBLES_OF_ONE_MAX: u32 = 7;
 const TROUBLED_MAX: usize = 64;
-/// How long a gate is shut for the first time; doubled with each opening that follows, up to the longest.
+/// How long a breaker is open for the first time; doubled each time that follows, up to the longest.
 const OPEN_FIRST: Duration = Duration::from_secs(5);
 const OPEN_LONGEST: Duration = Duration::from_secs(60);
-/// How long a call that tries the water may stay unanswered before another one is sent.
+/// How long a probe may stay unanswered before another one is sent.
 const PROBE_MAX: Duration = Duration::from_secs(30);
 /// From the first call after an outage to full speed, as Google asks for:
 /// <https://firebase.google.com/docs/cloud-messaging/scale-fcm>.
@@ -29,24 +29,24 @@ pub(super) const RAMP: Duration = Duration::from_secs(60);
 /// Calls a second at the beginning and at the end of the ramp.
 const RAMP_FROM_PER_S: f64 = 5.0;
 const RAMP_TO_PER_S: f64 = 500.0;
-/// What a first try adds to the budget, so that retries are a tenth of the traffic; what it may hold; and what it gets
-/// a second in any case, so that the last ones of a quiet night go out.
+/// What a first try adds to the budget for retries, so that retries are a tenth of the traffic; what the budget may hold; and
+/// what it gets each second in any case, so that retries go out when there is little traffic.
 const BUDGET_PER_CALL: f64 = 0.1;
 const BUDGET_MAX: f64 = 100.0;
 const BUDGET_PER_S: f64 = 2.0;
 
-/// What an answer says of the provider.
+/// What a call says of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It works, whatever it thinks of this message.
+    /// It works, whether or not it accepted this message.
     Fine,
-    /// It did not answer, or said that it cannot now.
+    /// It did not answer, or answered that it cannot now.
     Trouble,
-    /// It wants nothing more from us for so long.
+    /// It wants no calls for this long.
     Brake(Duration),
-    /// It does not take us at all: an operator has to act.
+    /// It refuses everybody: an operator has to act.
     Broken,
-    /// One was refused whose refusal is known: as a probe, it proves neither that it works nor that it does not.
+    /// It refused a person whose refusal was counted before. As a probe, this proves neither that it works nor that it does not.
     Unproven,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Breaker {
     calls: u32,
     troubles: u32,
     troubled: HashMap<u64, u32>,
-    /// Whose probe failed last.
+    /// The person whose probe failed last.
     probed_by: Option<u64>,
     budget: f64,
     budget_at: Instant,
@@ -88,8 +88,8 @@ impl Breaker {
         }
     }
 
-    /// How long a call has to wait before it asks again; `None` when it may go now. `chance` in 0..1 spreads those who
-    /// wait, so that they do not come back together.
+    /// How long a call has to wait before it asks again; `None` when it may go now. `chance` in 0..1 spreads the
+    /// calls that wait, so that they do not come back together.
     pub(super) fn wait(&mut self, is_retry: bool, now: Instant, chance: f64) -> Option<Duration> {
         self.pass_time(now);
         let spread = |over: Duration| Some(over.mul_f64(chance.clamp(0.0, 1.0)));
@@ -116,7 +116,7 @@ impl Breaker {
         }
     }
 
-    /// A call that [`Self::wait`] let go begins.
+    /// A call begins that [`Self::wait`] let go.
     pub(super) fn begin(&mut self, is_retry: bool, now: Instant) {
         match &mut self.state {
             BreakerState::Probing { since } => *since = Some(now),
@@ -129,7 +129,7 @@ impl Breaker {
         };
     }
 
-    /// A call of `person` ended. `None`: it was given up by ourselves, or says nothing of the provider.
+    /// A call for `person` is over. `None`: it was given up by ourselves, or says nothing of the provider.
     pub(super) fn end(&mut self, health: Option<Health>, person: u64, now: Instant, chance: f64) {
         self.pass_time(now);
         let Some(health) = health else {
@@ -175,7 +175,7 @@ impl Breaker {
         }
     }
 
-    /// Whether one more trouble of this person counts.
+    /// Whether one more failure of this person counts.
     fn counts(&mut self, person: u64) -> bool {
         let is_full = self.troubled.len() >= TROUBLED_MAX;
         match self.troubled.get_mut(&person) {
@@ -188,7 +188,7 @@ impl Breaker {
         }
     }
 
-    /// Nothing is remembered here that a new gate would not know.
+    /// Whether it is as a new breaker would be.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
         self.pass_time(now);
         matches!(self.state, BreakerState::Closed) && self.troubles == 0 && self.budget >= BUDGET_MAX / 2.0
@@ -235,7 +235,7 @@ impl Breaker {
         self.open(lasts, now, chance);
     }
 
-    /// Shut for as short as the first time, without counting as an opening.
+    /// Open for as short as the first time, without counting as another time.
     fn open_again(&mut self, now: Instant, chance: f64) {
         let openings = self.openings;
         self.open(OPEN_FIRST, now, chance);
@@ -256,7 +256,7 @@ impl Breaker {
     }
 }
 
-/// Calls a second, so long after the first one that worked.
+/// Calls a second, this long after the first call that worked.
 pub(super) fn ramp_rate(since: Duration) -> f64 {
     let share = since.as_secs_f64() / RAMP.as_secs_f64();
     RAMP_FROM_PER_S + (RAMP_TO_PER_S - RAMP_FROM_PER_S) * share.min(1.0)
@@ -266,7 +266,7 @@ pub(super) fn ramp_rate(since: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// What happens to a gate, in a table: `+ms` lets time pass, `f`ine, `t`rouble (each of another person), `o`: trouble
+    /// A script of what happens to a breaker: `+ms` lets time pass, `f`ine, `t`rouble (each of another person), `o`: trouble
     /// of always the same one, `x` broken, `u`nproven, `b` a brake of 100 s, `n` given up by ourselves, `?` asks whether
     /// a call may go and begins it if so.
     fn play(script: &str) -> String {

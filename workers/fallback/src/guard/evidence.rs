@@ -1,82 +1,82 @@
-//! What people say of one provider, weighed: whoever is refused alone is a suspect, and several who agree speak for
-//! everybody. Pure: time is an argument.
+//! Decides whether refusals concern single devices or everybody. One refusal concerns its device alone; when several people
+//! are refused, it is taken for everybody's. Pure: time is an argument.
 //!
 //! What holds here:
-//! - A person counts once, however many devices and alerts of theirs are refused, and a retry does not count at all.
-//! - Nobody decides for a stranger: at the gate that all tenants share, several tenants have to agree.
-//! - One who is served speaks against all who were refused before.
+//! - A person counts once, however many of their devices and alerts are refused. A retry does not count.
+//! - One tenant does not decide for others: at the gate that all tenants share, people of several tenants have to be refused.
+//! - One message that is accepted outweighs all refusals before it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many people have to be refused before it is believed to be everybody's trouble.
+/// People that have to be refused before the refusal is taken for everybody's.
 pub(super) const AGREED_MIN: usize = 3;
-/// So many while others are being served: where most are, three in a row who are not are chance.
+/// The same while messages of others are accepted: where most are accepted, three refusals in a row may be chance.
 pub(super) const AGREED_MIN_BUSY: usize = 20;
-/// How long somebody who was served keeps a place busy.
+/// How long an accepted message counts for that.
 pub(super) const BUSY_FOR: Duration = Duration::from_secs(60);
-/// What was said longer ago than this agrees with nobody.
+/// Refusals longer ago than this do not count.
 pub(super) const AGREE_WITHIN: Duration = Duration::from_secs(300);
 
-/// Who speaks: numbers made of names, so that nothing here can print one.
+/// The person a call was for: numbers made of names, so that nothing here can print a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Witness {
     pub(super) person: u64,
     pub(super) tenant: u64,
 }
 
-/// What a refusal is worth.
+/// What a refusal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opinion {
-    /// That one's own trouble, until others agree.
+    /// It concerns this device, until others are refused as well.
     Alone,
-    /// Everybody's: others said so too.
+    /// It concerns everybody: others were refused as well.
     Agreed,
-    /// It is everybody's already, and this one has said so before.
+    /// It concerns everybody, as was known, and this person was counted before.
     Repeated,
 }
 
-/// The refusals at one gate since somebody was served, [`AGREED_MIN_BUSY`] at the most.
+/// The refusals at one gate since a message was accepted, at most [`AGREED_MIN_BUSY`].
 #[derive(Debug)]
 pub(super) struct Evidence {
     tenants_min: usize,
-    said: Vec<(Witness, Instant)>,
+    refusals: Vec<(Witness, Instant)>,
     served_at: Option<Instant>,
     is_agreed: bool,
 }
 
 impl Evidence {
-    /// For a gate at which witnesses of so many tenants have to agree.
+    /// For a gate at which people of this many tenants have to be refused.
     pub(super) fn new(tenants_min: usize) -> Self {
-        Self { tenants_min, said: Vec::new(), served_at: None, is_agreed: false }
+        Self { tenants_min, refusals: Vec::new(), served_at: None, is_agreed: false }
     }
 
-    /// Somebody was refused; `is_news` unless this device was refused before.
+    /// A call was refused; `is_news` unless this device was refused before.
     pub(super) fn refused(&mut self, who: Witness, is_news: bool, now: Instant) -> Opinion {
-        self.said.retain(|(_, at)| now.duration_since(*at) < AGREE_WITHIN);
-        let has_spoken = !is_news || self.said.iter().any(|(witness, _)| witness.person == who.person);
+        self.refusals.retain(|(_, at)| now.duration_since(*at) < AGREE_WITHIN);
+        let has_spoken = !is_news || self.refusals.iter().any(|(witness, _)| witness.person == who.person);
         if has_spoken {
             return if self.is_agreed { Opinion::Repeated } else { Opinion::Alone };
         }
-        if self.said.len() >= AGREED_MIN_BUSY {
-            self.said.remove(0);
+        if self.refusals.len() >= AGREED_MIN_BUSY {
+            self.refusals.remove(0);
         }
-        self.said.push((who, now));
-        self.is_agreed |= self.said.len() >= self.people_min(now) && self.tenants() >= self.tenants_min;
+        self.refusals.push((who, now));
+        self.is_agreed |= self.refusals.len() >= self.people_min(now) && self.tenants() >= self.tenants_min;
         if self.is_agreed { Opinion::Agreed } else { Opinion::Alone }
     }
 
-    /// Somebody was served. Says whether that ends an agreement.
+    /// A message was accepted. Says whether that ends a refusal of everybody.
     pub(super) fn served(&mut self, now: Instant) -> bool {
-        self.said.clear();
+        self.refusals.clear();
         self.served_at = Some(now);
         std::mem::take(&mut self.is_agreed)
     }
 
-    /// Whether nothing is remembered that would matter to anybody.
+    /// Whether nothing is remembered that still counts.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        !self.is_agreed && self.said.iter().all(|(_, at)| now.duration_since(*at) >= AGREE_WITHIN)
+        !self.is_agreed && self.refusals.iter().all(|(_, at)| now.duration_since(*at) >= AGREE_WITHIN)
     }
 
     fn people_min(&self, now: Instant) -> usize {
@@ -87,7 +87,7 @@ impl Evidence {
     }
 
     fn tenants(&self) -> usize {
-        let mut tenants: Vec<u64> = self.said.iter().map(|(witness, _)| witness.tenant).collect();
+        let mut tenants: Vec<u64> = self.refusals.iter().map(|(witness, _)| witness.tenant).collect();
         tenants.sort_unstable();
         tenants.dedup();
         tenants.len()
@@ -98,8 +98,8 @@ impl Evidence {
 mod tests {
     use super::*;
 
-    /// What is said, in a table: `a1` is person 1 of tenant `a` refused for the first time, `a1'` once more, `+s` lets
-    /// seconds pass, `ok` is somebody who is served. The answers: `.` alone, `!` agreed, `=` repeated.
+    /// A script of calls: `a1` is person 1 of tenant `a` refused for the first time, `a1'` once more, `+s` lets
+    /// seconds pass, `ok` is a message that is accepted. The results: `.` alone, `!` agreed, `=` repeated.
     fn play(tenants_min: usize, script: &str) -> String {
         let (mut now, mut evidence, mut heard) = (Instant::now(), Evidence::new(tenants_min), String::new());
         for word in script.split_whitespace() {
@@ -153,7 +153,7 @@ mod tests {
         for person in 0..1_000 {
             evidence.refused(Witness { person, tenant: 1 }, true, begun);
         }
-        assert_eq!(evidence.said.len(), AGREED_MIN_BUSY);
+        assert_eq!(evidence.refusals.len(), AGREED_MIN_BUSY);
         assert!(!evidence.is_idle(begun) && evidence.is_idle(begun + AGREE_WITHIN));
     }
 }

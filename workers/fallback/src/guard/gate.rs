@@ -13,9 +13,9 @@ use super::{
     outcome::CallOutcome,
 };
 
-/// Tenants that have to agree before all tenants are held back.
+/// Tenants whose people have to be refused before all tenants are held back.
 const TENANTS_MIN: usize = 2;
-/// A gate that nobody called for so long is forgotten, whatever was wrong with it.
+/// A gate that no call passed for this long is forgotten, whatever state it is in.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// What the end of a call changed.
@@ -52,7 +52,7 @@ impl Gate {
         self.breaker.begin(is_retry, now);
     }
 
-    /// A call ended; `None` when we gave it up ourselves. `is_news` unless this device was refused before.
+    /// A call is over. `None`: it was given up by ourselves, or not made. `is_news` unless this device was refused before.
     pub(super) fn end(
         &mut self,
         outcome: Option<CallOutcome>,
@@ -90,14 +90,14 @@ impl Gate {
         self.breaker.is_shut()
     }
 
-    /// Nothing is remembered here that a new one would not know, or that anybody has asked for in a long time.
+    /// Whether it is as a new gate would be, or was not used for a long time.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
         let is_quiet = self.refusals.is_idle(now) && self.throttles.is_idle(now) && self.breaker.is_idle(now);
         is_quiet || now.duration_since(self.used_at) >= FORGOTTEN_AFTER
     }
 }
 
-/// What a gate is told of a refusal: one alone says nothing of the provider.
+/// What a refusal says of the provider: a single one says nothing.
 fn health_of(opinion: Opinion, of_all: Health) -> Option<Health> {
     match opinion {
         Opinion::Alone => None,
@@ -110,7 +110,7 @@ fn health_of(opinion: Opinion, of_all: Health) -> Option<Health> {
 mod tests {
     use super::*;
 
-    /// What is said to the gate of one tenant, in a table: a letter for each answer, by the person whose number follows.
+    /// A script of calls past the gate of one tenant: a letter for each outcome, by the person whose number follows.
     /// `s`erved, `a`nswered, `t`rouble, `b`rake of 100 s, `h`alted for 100 s without saying who, `r`efused, `r1'` once
     /// more, `x` refused before a device was named; `+s` lets seconds pass; `?` asks whether a call may go.
     fn play(script: &str) -> String {

@@ -1,9 +1,9 @@
-//! The gates of one process, found by whom they stand before, and how many there may be.
+//! The gates of one process, and the bounds on their number.
 //!
 //! What holds here:
-//! - Nobody's gate makes room for another's: what is full is full, and only what remembers nothing is forgotten.
-//! - A tenant whose people name many origins fills its own share, and what it adds to all tenants' gates.
-//! - A call for which there is no gate passes those there are, and its bulkheads.
+//! - No gate is removed to make room for another. Only a gate that remembers nothing is forgotten.
+//! - A tenant whose people name many origins can fill its own share of the gates, and no other's.
+//! - A call for which there is no room for a gate passes the gates that exist, and its bulkheads.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ pub(super) const GATES_MAX: usize = 10_000;
 pub(super) const GATES_OF_TENANT_MAX: usize = 256;
 /// Gates that all tenants share: each stands before one provider, environment or origin.
 pub(super) const SHARED_GATES_MAX: usize = 1_000;
-/// How often those that remember nothing are looked for when there is no room.
+/// How often gates that remember nothing are looked for when there is no room.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A gate is a provider's, or a tenant's at a provider.
+/// A gate stands before a provider, for all tenants or for one.
 pub(super) type GateKey = (Provider, Option<Tenant>);
 
 pub(super) struct GateEntry {
@@ -32,7 +32,7 @@ pub(super) struct GateEntry {
 #[derive(Default)]
 pub(super) struct Gates {
     entries: HashMap<GateKey, GateEntry>,
-    /// By tenant; those of `None` are everybody's.
+    /// The number of gates by tenant; those of `None` are for all tenants.
     counts: HashMap<Option<Tenant>, usize>,
     swept_at: Option<Instant>,
 }
@@ -42,7 +42,7 @@ impl Gates {
         self.entries.get_mut(key)
     }
 
-    /// The gate of that key, made when there is room for it. `calls_max` is for a new one.
+    /// The gate of this key, made when there is room for it. `calls_max` is for a new gate.
     pub(super) fn find(&mut self, key: &GateKey, calls_max: usize, now: Instant) -> Option<&mut GateEntry> {
         if !self.entries.contains_key(key) {
             if !self.has_room(&key.1) {
@@ -59,7 +59,7 @@ impl Gates {
         self.entries.get_mut(key)
     }
 
-    /// How many stand shut before providers with this label: all tenants' (false) or those of single tenants (true).
+    /// How many gates of providers with this label are shut: those for all tenants (false) or for single tenants (true).
     pub(super) fn shut(&self, label: &str, of_tenants: bool) -> usize {
         let is_meant = |key: &GateKey| key.0.label == label && key.1.is_some() == of_tenants;
         self.entries.iter().filter(|(key, entry)| is_meant(key) && entry.gate.is_shut()).count()

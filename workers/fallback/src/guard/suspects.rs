@@ -1,11 +1,11 @@
-//! Devices that were refused as if we were wrong, each of which rests by itself: whatever comes for it meanwhile is put
-//! off without a call. Pure: time and chance are arguments.
+//! Suspects: devices for which a provider refused our configuration. Each rests by itself, and calls to it are put off
+//! meanwhile. Pure: time and chance are arguments.
 //!
 //! What holds here:
-//! - A suspect is called once in a while, by one call at a time, and what it says then is no news.
-//! - It is a suspect no more once it is served, or once what several were refused for is mended.
-//! - Bounded, and no tenant can fill it for the others: one that is not remembered is refused each time it is called,
-//!   and each attempt of it backs off all the same.
+//! - A suspect is called once in a while, by one call at a time, and another refusal of it is no news.
+//! - A device is no suspect any more when a message to it is accepted, or when the trouble of everybody is over.
+//! - The list is bounded, and no tenant can fill it for the others. A device that found no room in it is refused each time it is
+//!   called, and each of its attempts backs off all the same.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::channel::Provider;
 /// The rest after the first refusal; doubled with each that follows, up to the longest.
 const REST_FIRST: Duration = Duration::from_secs(60);
 const REST_LONGEST: Duration = Duration::from_secs(600);
-/// How long a call to a suspect may stay unanswered before another one goes.
+/// How long a call to a suspect may stay unanswered before another one is made.
 const CALL_MAX: Duration = Duration::from_secs(30);
-/// A suspect that nobody called for so long is forgotten.
+/// A suspect that was not called for this long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Suspects that are remembered, and those of one tenant.
 pub(super) const SUSPECTS_MAX: usize = 10_000;
@@ -51,7 +51,7 @@ impl Suspects {
         }
     }
 
-    /// It was refused. Says whether for the first time.
+    /// A call to it was refused. Says whether for the first time.
     pub(super) fn refused(
         &mut self,
         device: u64,
@@ -79,7 +79,7 @@ impl Suspects {
         is_news
     }
 
-    /// It was served, or told something that has nothing to do with us. Says whether it was a suspect.
+    /// A message to it was accepted, or refused for another reason. Says whether it was a suspect.
     pub(super) fn cleared(&mut self, device: u64) -> bool {
         self.0.remove(&device).is_some()
     }
@@ -91,7 +91,7 @@ impl Suspects {
         }
     }
 
-    /// What several agreed on is over, at this provider, for one tenant or for all: they need not rest any more.
+    /// The trouble of everybody at this provider is over, for one tenant or for all: their devices need not rest any more.
     pub(super) fn mended(&mut self, provider: &Provider, tenant: Option<u64>) {
         self.0.retain(|_, suspect| {
             suspect.provider != *provider || tenant.is_some_and(|tenant| tenant != suspect.tenant)

@@ -96,7 +96,7 @@ async fn deliver(
     let begun = Instant::now();
     let mut tries = 0_u32;
     loop {
-        // A walk that waits is a row in the store and holds no sender.
+        // An escalation that waits is a row in the store and takes up no sender.
         let wait = {
             let _sender = senders.acquire().await.unwrap();
             match guard.admit(call.clone(), tries > 0, chance.next()).await {

@@ -1,17 +1,16 @@
-//! Dead tokens: when suddenly very many are, it is not the phones that are wrong but we (I7).
-//!
-//! A sandbox key on a production host makes Apple call every token bad. So when refusals of tokens spike, dropping is
-//! suspended, an alarm is raised, and tokens stay until somebody has looked or the spike is over. Pure.
+//! Whether dead tokens may be dropped. When very many are refused at once, our configuration is probably at fault (I7): with
+//! a sandbox key on a production host, Apple calls every token bad. So when refusals of tokens spike, no token is dropped
+//! for a while and an error is logged. Pure: time is an argument.
 
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-/// Refused tokens within the window, and their share of all answers in percent, from which on it is a spike.
+/// It is a spike from this many refused tokens within the window on, and from this share of all answers in percent.
 const DEAD_MIN: u32 = 20;
 const DEAD_PERCENT_MIN: u32 = 30;
-/// How many dead tokens of one person count within a window, and people who are counted: with all their old phones,
-/// nobody makes a spike alone.
+/// Dead tokens of one person that count within a window, so that nobody causes a spike alone with all their old phones. And the
+/// number of people for whom that is counted.
 const DEAD_OF_ONE_MAX: u32 = 3;
 const PEOPLE_MAX: usize = 64;
 const WINDOW: Duration = Duration::from_secs(60);

@@ -129,8 +129,8 @@ impl ChannelSender for WebhookSender {
     }
 
     /// The person's own, or else the one of their tenant.
-    fn address(&self, user: &UserKey, walk: &Walk) -> Option<Secret> {
-        walk.addresses[Channel::Webhook].clone().or_else(|| self.target(&user.tenant).url.clone())
+    fn address(&self, user: &UserKey, escalation: &Walk) -> Option<Secret> {
+        escalation.addresses[Channel::Webhook].clone().or_else(|| self.target(&user.tenant).url.clone())
     }
 
     /// Each address names its own host: one that answers badly must not stop the others.
