@@ -1,6 +1,6 @@
-//! How late the fallback worker is with a million timers pending on PostgreSQL, and how many walks a second it carries:
+//! How late the fallback worker is with a million timers pending on PostgreSQL, and how many escalations a second it carries:
 //! printed, not judged. `cargo bench -p watchbell-tests --bench timers`; `WATCHBELL_PENDING=100000` for a quick look.
-//! Lateness is from when a walk was due to when its provider is called: the escalator's poll, the claim, the broker
+//! Lateness is from when an escalation was due to when its provider is called: the escalator's poll, the claim, the broker
 //! (embedded here), the sender's queue and its commit.
 
 #[path = "../tests/contract/store/bed.rs"]
@@ -37,16 +37,16 @@ use bed::{Bed, acme, firing};
 
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;
-/// Walks that come due evenly, a second, and for how long.
+/// Escalations that come due evenly, a second, and for how long.
 const DUE_PER_S: usize = 200;
 const OVER: Duration = Duration::from_secs(30);
-/// Walks that come due at one moment.
+/// Escalations that come due at one moment.
 const BURST: usize = 20_000;
 /// From recording them to the first one that is due.
 const AHEAD: Duration = Duration::from_secs(15);
 const DEADLINE: Duration = Duration::from_secs(240);
 
-/// When each alert is due; filled in before the walk begins.
+/// When each alert is due; filled in before the escalation begins.
 #[derive(Default)]
 struct Measured {
     due: Mutex<HashMap<String, Timestamp>>,
@@ -131,20 +131,20 @@ async fn main() -> anyhow::Result<()> {
     let running = tokio::spawn(fallback.run(stop.clone()));
     let evenly = |n: usize| Duration::from_secs_f64(n as f64 / DUE_PER_S as f64);
     let steady = DUE_PER_S * OVER.as_secs() as usize;
-    let (late, _) = measured.walks(store, "steady", steady, &everybody, evenly).await?;
-    eprintln!("{DUE_PER_S} walks due a second, {pending} more pending: late by {late}");
-    let (late, took) = measured.walks(store, "burst", BURST, &everybody, |_| Duration::ZERO).await?;
+    let (late, _) = measured.escalations(store, "steady", steady, &everybody, evenly).await?;
+    eprintln!("{DUE_PER_S} escalations due a second, {pending} more pending: late by {late}");
+    let (late, took) = measured.escalations(store, "burst", BURST, &everybody, |_| Duration::ZERO).await?;
     let per_s = BURST as f64 / took.as_secs_f64();
-    eprintln!("{BURST} walks due at once: {per_s:.0} a second, late by {late}");
+    eprintln!("{BURST} escalations due at once: {per_s:.0} a second, late by {late}");
     stop.cancel();
     running.await?;
     Ok(())
 }
 
 impl Measured {
-    /// Records walks, each due so long after the first, and waits until all of them are sent. Gives how late they were,
+    /// Records escalations, each due so long after the first, and waits until all of them are sent. Gives how late they were,
     /// and how long it took from the moment the first was due.
-    async fn walks(
+    async fn escalations(
         &self,
         store: &Store,
         name: &str,
@@ -154,7 +154,7 @@ impl Measured {
     ) -> anyhow::Result<(String, Duration)> {
         locked(&self.late_ms).clear();
         let first = Timestamp::now() + AHEAD;
-        let walk = |n: usize| {
+        let escalation = |n: usize| {
             let id = format!("{name}-{n}");
             let at = first + after(n);
             locked(&self.due).insert(id.clone(), at);
@@ -166,7 +166,7 @@ impl Measured {
                 ..firing(&id, &[everybody[n % everybody.len()]])
             }
         };
-        for batch in (0..count).map(walk).collect::<Vec<_>>().chunks(ROWS_PER_COMMIT_MAX) {
+        for batch in (0..count).map(escalation).collect::<Vec<_>>().chunks(ROWS_PER_COMMIT_MAX) {
             store.record(batch, Timestamp::now()).await?;
         }
         anyhow::ensure!(

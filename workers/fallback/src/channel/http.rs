@@ -109,7 +109,7 @@ pub(super) fn origin(text: &str, setting: &'static str) -> Result<Url, SetupErro
 }
 
 /// A provider's answer.
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -119,7 +119,7 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// [`SendError::Unreachable`] when there was no status. When only the body is lost, the status counts.
-pub(super) async fn exchange(request: RequestBuilder) -> Result<Answer, SendError> {
+pub(super) async fn exchange(request: RequestBuilder) -> Result<HttpAnswer, SendError> {
     let mut response = request.send().await.map_err(|error| unreachable(&error))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let mut body = Vec::new();
@@ -130,7 +130,7 @@ pub(super) async fn exchange(request: RequestBuilder) -> Result<Answer, SendErro
             break;
         }
     }
-    Ok(Answer { status, headers, body })
+    Ok(HttpAnswer { status, headers, body })
 }
 
 /// `Retry-After` as seconds or as a date (RFC 9110, section 10.2.3), at most [`RETRY_AFTER_MAX`].

@@ -1,13 +1,12 @@
 //! Carries out one attempt: sends its message, acts on a refusal, and says what to record.
 
+use std::time::Instant;
+
+use tracing::info;
 use watchbell::{
     runtime::Clock,
     store::{Answer, EscalationKey, NewAttempt, Store, Walk},
 };
-
-use std::time::Instant;
-
-use tracing::info;
 
 use super::{attempt_record::record_of, message_sender::MessageSender, not_sent::NotSent, refusals};
 use crate::{channel::Accepted, randomness::Jitter};

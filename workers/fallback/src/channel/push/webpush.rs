@@ -1,7 +1,7 @@
-//! Web Push: to browsers, through whatever push service each of them named.
+//! Web Push: pushes to browsers, through the push service that each browser named.
 //!
 //! What holds here:
-//! - The endpoint is the browser's word, so only `https` and only the public internet is called, without redirects
+//! - The endpoint is what the browser says, so only `https` and only the public internet is called, without redirects
 //!   and without a proxy, unless an operator allows more (for a push service of their own).
 //! - A push is encrypted for its browser; the push service sees its size, urgency and topic.
 //! - The same alert has the same `Topic` and tag, so a repeated push replaces (I6).
@@ -50,14 +50,14 @@ use crate::channel::{
     sender::Accepted,
 };
 
-/// How long a VAPID token is good; the standard allows 24 h, and clocks differ.
+/// How long a VAPID token is valid. The standard allows 24 h, and clocks differ.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(12);
-/// When it is made anew.
+/// The age at which it is made anew.
 const TOKEN_REFRESH_AGE: SignedDuration = SignedDuration::from_hours(6);
-/// Push services whose tokens are kept. Browsers have a handful; a client that names others wins nothing.
+/// Push services whose tokens are kept. Browsers use a handful; naming others gains a client nothing.
 const ORIGINS_MAX: usize = 64;
 
-/// As whom browsers are sent to, and where they may be.
+/// How browsers are sent to.
 #[derive(Debug, Clone)]
 pub struct WebPushConfig {
     /// See [`VapidKey`].
@@ -210,7 +210,7 @@ impl WebPushSender {
         }
     }
 
-    /// One token for each push service, shared by its pushes.
+    /// The token for a push service, which its pushes share.
     fn authorization(&self, url: &Url, now: Timestamp) -> Result<HeaderValue, SendError> {
         let origin = url.origin().ascii_serialization();
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,20 +256,20 @@ impl PushSender for WebPushSender {
         outcome.map_err(|error| error.without(&[&subscription.endpoint, &subscription.keys.auth]))
     }
 
-    /// Each browser names its own: one that answers badly must not stop the others.
+    /// Each browser names its own push service. One that is in trouble must not stop the others.
     fn authority(&self, target: &PushTarget) -> Option<String> {
         let subscription = SubscriptionV1::of_token(&target.token)?;
         Some(Url::parse(&subscription.endpoint).ok()?.host_str()?.to_owned())
     }
 }
 
-/// What a browser registered before subscriptions were checked, or what may not be called from here.
+/// A subscription that was registered before subscriptions were checked, or an endpoint that may not be called from here.
 fn unusable(what: &str) -> SendError {
     SendError::Unusable { reason: format!("{what}; it is kept until the page subscribes again") }
 }
 
 /// Whether the browser's push service demands that every push shows something. Safari ends a subscription after three
-/// that did not, and says nothing of it: <https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers>.
+/// pushes that did not, without an error: <https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers>.
 pub(crate) fn must_show_every_push(token: &Secret) -> bool {
     let url =
         SubscriptionV1::of_token(token).and_then(|subscription| Url::parse(&subscription.endpoint).ok());
@@ -287,10 +287,10 @@ fn urgency(content: &PushContent) -> &'static str {
     }
 }
 
-/// Replaces what still waits for the browser: an earlier push of the alert, and that by its withdrawal. Not for a
-/// withdrawal of several, which would have to replace several.
+/// A push replaces what still waits for the browser under the same topic: an earlier push of the alert. A withdrawal of several
+/// alerts has none, because it would have to replace several.
 ///
-/// 32 characters of base64url at the most (RFC 8030, section 5.4): so many has a UUID in hexadecimal.
+/// At most 32 characters of base64url (RFC 8030, section 5.4), which is the length of a UUID in hexadecimal.
 fn topic(content: &PushContent) -> Option<String> {
     let key = match content {
         PushContent::Alert(alert) => &alert.collapse_key,

@@ -1,12 +1,12 @@
 //! Slack: a message in a channel or to a member, by a bot; or in the one channel of an incoming webhook.
 //!
 //! What holds here:
-//! - A bot's message is replaced where it stands when its alert changes: by a later version, and by what became of it. That
-//!   rings nobody; whoever is to be rung is told by another step.
-//! - A message is known by `CHANNEL:TS`, which is kept with the attempt. Slack has no id of ours to tell a repetition by: a
-//!   message whose answer was lost may stand twice. Both name the attempt in their metadata.
-//! - An incoming webhook's answer names no message, so what it posted stays.
-//! - Only Slack's hosts and those of the configuration are called, whatever an address says.
+//! - A bot's message is changed in its place when its alert changes: to a later version, and to what became of the alert.
+//!   Slack notifies nobody of a change; whoever has to be notified is told by another step.
+//! - A message is known by `CHANNEL:TS`, which is kept with the attempt. Slack takes no id of ours by which it could recognize a
+//!   repetition, so a message whose answer was lost may be there twice. Both name the attempt in their metadata.
+//! - The answer of an incoming webhook names no message, so what it posted stays.
+//! - Only the hosts of Slack and of the configuration are called, whatever an address says.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -31,13 +31,13 @@ use super::{
     message::{Job, Message, Recipient},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
-use reply::{Place, Refused};
+use reply::{MessageRef, Refused};
 
 pub(super) mod config;
 mod render;
 mod reply;
 
-/// As whom Slack is called, and where it is.
+/// How Slack is called.
 #[derive(Debug, Clone)]
 pub struct SlackConfig {
     /// The token of a bot: `xoxb-…`. Without it, only incoming webhooks are served.
@@ -123,7 +123,7 @@ impl SlackSender {
             }
             (To::Conversation(id), Message::Alert(alert)) => {
                 let message = with_metadata(render::alert(alert), job, &alert.alert);
-                let before = job.shown.iter().rev().filter_map(|shown| Place::parse(shown));
+                let before = job.shown.iter().rev().filter_map(|shown| MessageRef::parse(shown));
                 let place = match before.into_iter().find(|place| place.is_in(id)) {
                     Some(place) => self.replace_or_post(&place, id, message, now).await?,
                     None => self.post(id, message, now).await?,
@@ -139,28 +139,33 @@ impl SlackSender {
         }
     }
 
-    async fn post(&self, conversation: &str, mut message: Value, now: Timestamp) -> Result<Place, SendError> {
+    async fn post(
+        &self,
+        conversation: &str,
+        mut message: Value,
+        now: Timestamp,
+    ) -> Result<MessageRef, SendError> {
         message["channel"] = json!(conversation);
         Ok(self.call("chat.postMessage", &message, now).await?)
     }
 
-    /// Where the message before stood, or anew when it is gone or may not be changed any more.
+    /// Changes the earlier message, or posts a new one when that is gone or may not be changed any more.
     async fn replace_or_post(
         &self,
-        place: &Place,
+        place: &MessageRef,
         conversation: &str,
         message: Value,
         now: Timestamp,
-    ) -> Result<Place, SendError> {
+    ) -> Result<MessageRef, SendError> {
         match self.replace(place, message.clone(), now).await {
             Err(Refused::NotChanged { .. }) => self.post(conversation, message, now).await,
             replaced => Ok(replaced?),
         }
     }
 
-    /// Each message once. One that somebody deleted need not be replaced.
+    /// Changes each message once. A message that somebody deleted need not be changed.
     async fn replace_all(&self, shown: &[String], message: &Value, now: Timestamp) -> Result<(), SendError> {
-        let mut places: Vec<Place> = shown.iter().filter_map(|shown| Place::parse(shown)).collect();
+        let mut places: Vec<MessageRef> = shown.iter().filter_map(|shown| MessageRef::parse(shown)).collect();
         places.sort();
         places.dedup();
         for place in places {
@@ -172,12 +177,17 @@ impl SlackSender {
         Ok(())
     }
 
-    async fn replace(&self, place: &Place, mut message: Value, now: Timestamp) -> Result<Place, Refused> {
+    async fn replace(
+        &self,
+        place: &MessageRef,
+        mut message: Value,
+        now: Timestamp,
+    ) -> Result<MessageRef, Refused> {
         (message["channel"], message["ts"]) = (json!(place.channel), json!(place.ts));
         self.call("chat.update", &message, now).await
     }
 
-    async fn call(&self, method: &str, message: &Value, now: Timestamp) -> Result<Place, Refused> {
+    async fn call(&self, method: &str, message: &Value, now: Timestamp) -> Result<MessageRef, Refused> {
         let mut url = self.api.clone();
         url.set_path(&format!("/api/{method}"));
         let mut request = self.client.post(url).json(message);
@@ -214,7 +224,7 @@ impl ChannelSender for SlackSender {
         Channel::Slack
     }
 
-    /// The API and the incoming webhooks fail apart from each other.
+    /// The API and the incoming webhooks fail independently of each other.
     fn provider(&self, job: &Job<'_>) -> Result<Provider, NotConfigured> {
         let named = Provider::named(Channel::Slack.facts().word);
         match (To::of(job.to.secret()), &self.authorization) {
@@ -233,7 +243,7 @@ impl ChannelSender for SlackSender {
     }
 }
 
-/// What a message is about, for programs that read the conversation: <https://docs.slack.dev/messaging/message-metadata/>.
+/// Says what a message is about, for programs that read the conversation: <https://docs.slack.dev/messaging/message-metadata/>.
 fn with_metadata(mut message: Value, job: &Job<'_>, alert: &str) -> Value {
     message["metadata"] = json!({
         "event_type": "watchbell_alert",

@@ -16,27 +16,27 @@ use crate::channel::{
     http, reason,
 };
 
-/// Where a message stands: as it is kept with its attempt.
+/// Names a message: its channel and its time. It is kept with the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct MessageRef {
     pub(super) channel: String,
     /// Slack's name for a message in a channel: its time.
     pub(super) ts: String,
 }
 
-impl Place {
+impl MessageRef {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (channel, ts) = text.split_once(':')?;
         Some(Self { channel: channel.to_owned(), ts: ts.to_owned() })
     }
 
-    /// Whether it is where `address` leads: a member's messages stand in a conversation of their own.
+    /// Whether the message was sent to `address`. Messages to a member stand in a conversation of their own.
     pub(super) fn is_in(&self, address: &str) -> bool {
         self.channel == address || address.starts_with(['U', 'W']) && self.channel.starts_with('D')
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for MessageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.channel, self.ts)
     }
@@ -45,14 +45,14 @@ impl fmt::Display for Place {
 /// Why a method did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The message to be changed is not there any more, or may not be changed.
+    /// The message that was to be changed is not there any more, or may not be changed.
     NotChanged {
         /// Slack's word.
         reason: String,
         /// It is not there.
         is_gone: bool,
     },
-    /// What it is for any message.
+    /// What the refusal would be for any message.
     Other(SendError),
 }
 
@@ -68,7 +68,7 @@ impl From<Refused> for SendError {
 /// What a method answers: 200 for nearly everything, with `ok` and a word.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct MethodAnswer {
     ok: bool,
     error: Option<String>,
     channel: Option<String>,
@@ -81,14 +81,16 @@ pub(super) fn of_method(
     body: &[u8],
     headers: &HeaderMap,
     now: Timestamp,
-) -> Result<Place, Refused> {
-    let said: Option<Said> = serde_json::from_slice(body).ok();
-    let word = said.as_ref().and_then(|said| said.error.as_deref()).and_then(reason::code_word);
+) -> Result<MessageRef, Refused> {
+    let answer: Option<MethodAnswer> = serde_json::from_slice(body).ok();
+    let word = answer.as_ref().and_then(|answer| answer.error.as_deref()).and_then(reason::code_word);
     let has_word = word.is_some();
     let reason = word.map_or_else(|| format!("HTTP {status}"), str::to_owned);
     let retry_after = http::retry_after(headers, now);
-    match (status, said) {
-        (200, Some(Said { ok: true, channel: Some(channel), ts: Some(ts), .. })) => Ok(Place { channel, ts }),
+    match (status, answer) {
+        (200, Some(MethodAnswer { ok: true, channel: Some(channel), ts: Some(ts), .. })) => {
+            Ok(MessageRef { channel, ts })
+        }
         (429, _) => Err(Refused::Other(throttled(headers, reason, now))),
         (200..=299 | 400..=499, Some(_)) if has_word => Err(match &*reason {
             "ratelimited" | "rate_limited" => Refused::Other(throttled(headers, reason, now)),
@@ -208,7 +210,7 @@ mod tests {
         HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())])
     }
 
-    fn method(status: u16, body: &str) -> Result<Place, Refused> {
+    fn method(status: u16, body: &str) -> Result<MessageRef, Refused> {
         of_method(status, body.as_bytes(), &headers(), Timestamp::UNIX_EPOCH)
     }
 
@@ -293,10 +295,10 @@ mod tests {
     #[test]
     fn a_message_is_known_by_its_place() {
         let place = method(200, r#"{"ok":true,"channel":"D01","ts":"1405895017.000506"}"#).unwrap();
-        assert_eq!(Place::parse(&place.to_string()), Some(place.clone()));
+        assert_eq!(MessageRef::parse(&place.to_string()), Some(place.clone()));
         for (address, expected) in [("D01", true), ("U0123ABCD", true), ("C0123ABCD", false)] {
             assert_eq!(place.is_in(address), expected, "{address}");
         }
-        assert_eq!(Place::parse("no place"), None);
+        assert_eq!(MessageRef::parse("no place"), None);
     }
 }

@@ -1,11 +1,11 @@
-//! Webhook: what a person is told, posted as JSON to a program of theirs or of their tenant, and signed.
+//! Webhook: alerts posted as signed JSON to a program of the person or of their tenant.
 //!
 //! What holds here:
-//! - The address is a producer's word, so only `https` and only the public internet is called, without redirects and
+//! - The address is what a producer says, so only `https` and only the public internet is called, without redirects and
 //!   without a proxy, unless an operator allows more (for programs in their own network).
-//! - `webhook-id` is the id of the attempt: a retry repeats it, and a receiver that has had it passes it over (I6).
-//! - A later version and a withdrawal are messages of their own, which name the ones before.
-//! - Nothing of an answer but its status is kept: what a stranger writes there is no business of a timeline.
+//! - `webhook-id` is the id of the attempt. A retry repeats it, so that a receiver can ignore a message that it has (I6).
+//! - A later version and a withdrawal are messages of their own, which name the earlier ones.
+//! - Only the status of an answer is kept. Its text is a stranger's and does not belong in a timeline.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -38,7 +38,7 @@ mod body;
 pub(super) mod config;
 mod reply;
 
-/// Where tenants' messages go, and what signs them.
+/// Where the messages of each tenant go, and what signs them.
 #[derive(Debug, Clone)]
 pub struct WebhookConfig {
     /// What holds for a tenant that is not in `tenants`.
@@ -53,7 +53,7 @@ pub struct WebhookConfig {
     pub request_timeout: Duration,
 }
 
-/// What is particular to a tenant.
+/// The settings of one tenant.
 #[derive(Debug, Clone)]
 pub struct WebhookTarget {
     /// The address of its users who have none of their own.
