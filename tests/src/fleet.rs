@@ -16,7 +16,7 @@ use crate::{
     ports,
     process::{WatchbellProcess, binary},
     scratch::Scratch,
-    services,
+    senders, services,
     session::{Follower, Session},
     until::until,
 };
@@ -157,32 +157,11 @@ impl Fleet {
 
         fleet.start_role("simulator", &["run", "simulator"], &[])?;
         fleet.ready("simulator").await?;
-        let senders = [
-            ("APNS__TEAM_ID", "WATCHBELL1".to_owned()),
-            ("APNS__KEY_ID", "SIMULATED1".to_owned()),
-            ("APNS__TOPIC", "dev.watchbell.simulator".to_owned()),
-            ("APNS__KEY_FILE", "simulator/apns.p8".to_owned()),
-            ("APNS__ENDPOINT", format!("https://localhost:{push}")),
-            ("APNS__ENDPOINT_SANDBOX", format!("https://localhost:{push}")),
-            ("APNS__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
-            ("FCM__SERVICE_ACCOUNT_FILE", "simulator/fcm-service-account.json".to_owned()),
-            ("FCM__ENDPOINT", format!("https://localhost:{push}")),
-            ("FCM__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
-            ("EMAIL__HOST", "localhost".to_owned()),
-            ("EMAIL__PORT", smtp.to_string()),
-            ("EMAIL__FROM", "Watchbell <alerts@watchbell.test>".to_owned()),
-            ("EMAIL__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
-            ("TELEGRAM__BOT_TOKEN_FILE", "simulator/telegram-bot-token".to_owned()),
-            ("TELEGRAM__ENDPOINT", format!("https://localhost:{push}")),
-            ("TELEGRAM__TRUST_ROOT_FILE", "simulator/ca.pem".to_owned()),
-        ];
-        let senders: Vec<(String, String)> =
-            senders.into_iter().map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect();
         fleet.start_role("ingest", &["run", "ingest"], &[])?;
         fleet.start_role("dispatch", &["run", "dispatch"], &[])?;
         fleet.start_role("socket-1", &["run", "socket"], &[])?;
         fleet.start_role("socket-2", &["run", "socket"], &[])?;
-        fleet.start_role("fallback", &["run", "fallback"], &senders)?;
+        fleet.start_role("fallback", &["run", "fallback"], &senders::at_simulator(push, smtp))?;
         for name in ["ingest", "dispatch", "socket-1", "socket-2", "fallback"] {
             fleet.ready(name).await?;
         }

@@ -33,6 +33,7 @@ pub mod program;
 pub mod proxy;
 pub mod rabbit;
 pub mod scratch;
+mod senders;
 mod service;
 pub mod services;
 pub mod session;

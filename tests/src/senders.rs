@@ -1,0 +1,25 @@
+//! What points the senders of a fleet at a simulator that is another process.
+
+/// The settings of fallback, where a simulator of the same folder listens on these ports for pushes and for email.
+pub(crate) fn at_simulator(push: u16, smtp: u16) -> Vec<(String, String)> {
+    let origin = format!("https://localhost:{push}");
+    let settings = [
+        ("APNS__TEAM_ID", "WATCHBELL1".to_owned()),
+        ("APNS__KEY_ID", "SIMULATED1".to_owned()),
+        ("APNS__TOPIC", "dev.watchbell.simulator".to_owned()),
+        ("APNS__KEY_FILE", "simulator/apns.p8".to_owned()),
+        ("APNS__ENDPOINT", origin.clone()),
+        ("APNS__ENDPOINT_SANDBOX", origin.clone()),
+        ("FCM__SERVICE_ACCOUNT_FILE", "simulator/fcm-service-account.json".to_owned()),
+        ("FCM__ENDPOINT", origin.clone()),
+        ("EMAIL__HOST", "localhost".to_owned()),
+        ("EMAIL__PORT", smtp.to_string()),
+        ("EMAIL__FROM", "Watchbell <alerts@watchbell.test>".to_owned()),
+        ("TELEGRAM__BOT_TOKEN_FILE", "simulator/telegram-bot-token".to_owned()),
+        ("TELEGRAM__ENDPOINT", origin),
+    ];
+    let root = |section| (format!("{section}__TRUST_ROOT_FILE"), "simulator/ca.pem".to_owned());
+    let roots = ["APNS", "FCM", "EMAIL", "TELEGRAM"].map(root);
+    let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(roots);
+    settings.map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect()
+}
