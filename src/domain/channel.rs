@@ -17,6 +17,7 @@ use super::{
     Secret,
     alert::UnknownWord,
     email::email_address,
+    phone::phone_number,
     restraint::{ChannelBounds, HOUR},
     slack::slack_address,
     telegram::chat_id,
@@ -244,6 +245,32 @@ channels! {
             held: "the user got enough Telegram messages; it is told in one with others",
         },
     };
+    /// Their phone, by text message. Each segment is paid for, so few go out alone.
+    Sms = Facts {
+        word: "sms",
+        addressing: Addressing::Address(AddressForm {
+            parse: |text| phone_number(text).map_err(|why| why.to_string()),
+        }),
+        bounds: ChannelBounds {
+            window: Duration::from_secs(10 * 60),
+            alone_max: 2,
+            mandatory_alone_max: 3,
+            per_hour_max: 10,
+            age_max: Duration::from_secs(24 * 60 * 60),
+        },
+        retried_for: HOUR,
+        rings: true,
+        removal: Removal::Never,
+        told_word: "texted",
+        held_word: "sms_summary",
+        phrases: Phrases {
+            one: "a text message",
+            summary: "summary text message",
+            nobody: "the user has no phone number that takes text messages",
+            setup: "[sms]",
+            held: "the user got enough text messages; it is told in one with others",
+        },
+    };
 }
 
 impl Channel {
@@ -344,7 +371,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
         }
         let error = "pigeon".parse::<Channel>().map_err(|error| error.to_string());
-        assert_eq!(error, Err("must be one of push, email, webhook, slack, telegram".to_owned()));
+        assert_eq!(error, Err("must be one of push, email, webhook, slack, telegram, sms".to_owned()));
     }
 
     /// What is stored and written by others, and must not change.
@@ -359,6 +386,7 @@ mod tests {
         assert_eq!(words(Channel::Webhook), ("webhook", "posted", "webhook_summary"));
         assert_eq!(words(Channel::Slack), ("slack", "slacked", "slack_summary"));
         assert_eq!(words(Channel::Telegram), ("telegram", "telegrammed", "telegram_summary"));
+        assert_eq!(words(Channel::Sms), ("sms", "texted", "sms_summary"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
-//! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], and how a [`text`] looks.
+//! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
 
 pub mod alert;
 pub mod attempt;
@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod internet;
 pub mod names;
 pub mod next_step;
+pub mod phone;
 pub mod policy;
 pub mod preferences;
 pub mod publication;

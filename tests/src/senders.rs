@@ -16,10 +16,14 @@ pub(crate) fn at_simulator(push: u16, smtp: u16) -> Vec<(String, String)> {
         ("EMAIL__PORT", smtp.to_string()),
         ("EMAIL__FROM", "Watchbell <alerts@watchbell.test>".to_owned()),
         ("TELEGRAM__BOT_TOKEN_FILE", "simulator/telegram-bot-token".to_owned()),
-        ("TELEGRAM__ENDPOINT", origin),
+        ("TELEGRAM__ENDPOINT", origin.clone()),
+        ("SMS__ACCOUNT_SID", "AC00000000000000000000000000000001".to_owned()),
+        ("SMS__AUTH_TOKEN", "simulated-auth-token".to_owned()),
+        ("SMS__FROM", "+15005550006".to_owned()),
+        ("SMS__ENDPOINT", origin),
     ];
     let root = |section| (format!("{section}__TRUST_ROOT_FILE"), "simulator/ca.pem".to_owned());
-    let roots = ["APNS", "FCM", "EMAIL", "TELEGRAM"].map(root);
+    let roots = ["APNS", "FCM", "EMAIL", "TELEGRAM", "SMS"].map(root);
     let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(roots);
     settings.map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect()
 }

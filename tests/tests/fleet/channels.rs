@@ -99,3 +99,63 @@ async fn a_chat_in_telegram_shows_what_is_true_now_in_one_process() {
 async fn a_chat_in_telegram_shows_what_is_true_now_through_real_services() {
     a_chat_shows_what_is_true_now(Engine::Services).await.unwrap();
 }
+
+const TEXTS: &str = r#"
+[policies.default]
+steps = [{channel = "sms", after = "100ms"}]
+[policies.critical]
+steps = [{channel = "sms", after = "100ms"}]
+"#;
+
+/// A number that a producer gave, a policy that names `sms`, and what the phone shows.
+async fn texts(engine: Engine) -> anyhow::Result<()> {
+    let fleet = Fleet::start_configured(engine, TEXTS, &[("WATCHBELL__LOG__FILTER", "debug")]).await?;
+    let number = "+4915112345678";
+    let put = async |number: &str| {
+        let contact = json!({"addresses": {"sms": number}});
+        fleet.producer(Method::PUT, "/v1/users/cleo", Some(&contact)).await
+    };
+    let (status, problem) = put("0151 12345678").await?;
+    assert_eq!(status, 422, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(problem["field"] == "addresses.sms" && detail.contains("as in E.164"), "{problem}");
+    assert_eq!(put(number).await?.0, 204);
+    let alert = |id: &str| {
+        let url = "https://example.com/incidents/1234567890";
+        json!({"id": id, "to": {"users": ["cleo"]}, "title": id, "severity": "critical", "body": "x".repeat(2_000), "url": url})
+    };
+    fleet.send(&alert("disk")).await?;
+    let arrived = async |title: &str| {
+        let arrivals = fleet.all_arrivals().await.ok()?;
+        arrivals.into_iter().find(|one| one["kind"] == "sms" && one["title"] == title)
+    };
+    let text = until("the text message", DEADLINE, async || arrived("Critical: disk").await).await?;
+    assert_eq!((&text["to"], &text["payload"]["num_segments"]), (&json!(number), &json!("3")));
+    assert!(text["body"].as_str().unwrap().ends_with("x...\nhttps://example.com/incidents/1234567890"));
+
+    fleet.faults(&json!({"sms": [{"status": 400, "reason": "21610"}]})).await?;
+    let refused = "21610: the person wrote STOP";
+    fleet.send(&alert("cpu")).await?;
+    let says = async |alert: &str, what: &str| {
+        let told = fleet.timeline(alert, "cleo").await.ok()?.to_string();
+        told.contains(what).then_some(())
+    };
+    until("the refusal", DEADLINE, async || says("cpu", refused).await).await?;
+    fleet.faults(&json!({"sms": []})).await?;
+    fleet.send(&alert("net")).await?;
+    let nobody = "no phone number that takes text messages";
+    until("nobody to be asked", DEADLINE, async || says("net", nobody).await).await?;
+    assert!(arrived("Critical: net").await.is_none());
+    for (name, log) in fleet.logs() {
+        assert!(log.contains("DEBUG") && !log.contains(number), "{name} names the number in its log");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_text_message_goes_to_the_number_that_a_producer_gave_until_its_person_writes_stop()
+-> anyhow::Result<()> {
+    let (embedded, services) = tokio::join!(texts(Engine::Embedded), texts(Engine::Services));
+    embedded?;
+    services
+}

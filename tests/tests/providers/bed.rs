@@ -10,8 +10,8 @@ use uuid::Uuid;
 use watchbell::domain::{Secret, Severity, Status};
 use watchbell_fallback::channel::{
     AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
-    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmtpSender, TelegramConfig, TelegramSender,
-    VapidKey, WebPushConfig, WebPushSender,
+    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmsConfig, SmsFrom, SmtpSender,
+    TelegramConfig, TelegramSender, VapidKey, WebPushConfig, WebPushSender,
 };
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
 
@@ -136,6 +136,21 @@ impl Bed {
             request_timeout: TIMEOUT,
         })
         .unwrap()
+    }
+
+    pub fn sms_config(&self) -> SmsConfig {
+        let twilio = &self.credentials.twilio;
+        SmsConfig {
+            account_sid: twilio.account_sid.clone(),
+            username: twilio.account_sid.clone(),
+            password: Secret::from(twilio.auth_token.clone()),
+            from: SmsFrom::Sender(twilio.from.clone()),
+            segments_max: 3,
+            endpoint: self.push_origin(),
+            link_base: Some("https://alerts.watchbell.test".into()),
+            trust_root_pem: Some(self.credentials.ca_pem.clone()),
+            request_timeout: TIMEOUT,
+        }
     }
 
     pub fn email(&self) -> SmtpSender {

@@ -9,6 +9,7 @@ mod bed;
 mod email;
 mod fcm;
 mod slack;
+mod sms;
 mod telegram;
 mod webhook;
 mod webpush;

@@ -12,6 +12,7 @@
 //! | `telegram.rs` | a chat as a step of a policy: replaced, deleted, held back, closed |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
 //! | `by_message.rs` | channels whose messages are replaced and taken away by their ids: quiet hours, restraint, what became of an alert |
+//! | `sms.rs` | text messages: the real sender, and what a phone of the simulator shows |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
 #![allow(clippy::unwrap_used)]
@@ -24,6 +25,7 @@ mod days;
 mod gates;
 mod races;
 mod restraint;
+mod sms;
 mod snoozes;
 mod telegram;
 mod tokens;

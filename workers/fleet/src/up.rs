@@ -1,6 +1,6 @@
 //! `watchbell up`: everything in this process, with nothing else on the machine.
 //!
-//! Embedded broker, SQLite, the simulator in place of Apple, Google, the mail relay and Telegram, two demo users, one page.
+//! Embedded broker, SQLite, the simulator in place of Apple, Google, the mail relay and other providers, two demo users, one page.
 //! `DIR/demo.json` tells scripts where everything is.
 
 use std::{
@@ -25,7 +25,8 @@ use watchbell::{
     store::{Contact, KeyRights, Store, StoreConfig},
 };
 use watchbell_fallback::channel::{
-    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, TelegramSection, VapidKey, WebhookSection,
+    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection, VapidKey,
+    WebhookSection,
 };
 use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
@@ -45,6 +46,8 @@ const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
 /// How long a demo's emails wait for others.
 const DIGEST_WINDOW: Duration = Duration::from_secs(1);
+/// Segments of a demo's text messages.
+const SMS_SEGMENTS_MAX: usize = 3;
 /// How long a demo token is good. Made anew at each start.
 const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
@@ -240,6 +243,18 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &Path) -> anyho
     });
     channels.telegram.get_or_insert_with(|| TelegramSection {
         bot_token: Secret::from(credentials.telegram_bot_token.clone()),
+        endpoint: Some(push.clone()),
+        trust_root_file: trust_root_file.clone(),
+    });
+    let twilio = &credentials.twilio;
+    channels.sms.get_or_insert_with(|| SmsSection {
+        account_sid: twilio.account_sid.clone(),
+        auth_token: Some(Secret::from(twilio.auth_token.clone())),
+        api_key: None,
+        api_key_secret: None,
+        from: Some(twilio.from.clone()),
+        messaging_service_sid: None,
+        segments_max: SMS_SEGMENTS_MAX,
         endpoint: Some(push),
         trust_root_file,
     });
@@ -256,8 +271,8 @@ struct Places {
     hooks: String,
 }
 
-/// Demo users with a phone, a mailbox, a program, a place in Slack and a chat in Telegram each, and a key to publish with. All
-/// but the first two are told by policies that name the channel, not by those of the demo.
+/// Demo users with a phone, a mailbox, a program, a place in Slack, a chat in Telegram and a phone number each, and a key to publish
+/// with. All but the first two are told by policies that name the channel, not by those of the demo.
 async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;
@@ -269,7 +284,9 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
     let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
     let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
     let mut users = Vec::new();
-    for (name, service, chat) in [("ana", PushService::Apns, "1001"), ("ben", PushService::Fcm, "1002")] {
+    let ana = ("ana", PushService::Apns, "1001", "+447700900101");
+    let ben = ("ben", PushService::Fcm, "1002", "+447700900102");
+    for (name, service, chat, number) in [ana, ben] {
         let user = UserKey::new(tenant.clone(), UserId::parse(name)?);
         let email = format!("{name}@watchbell.test");
         let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
@@ -277,6 +294,7 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
         let contact = contact.with(Channel::Webhook, format!("{}/{name}", places.hooks));
         let contact = contact.with(Channel::Slack, format!("UDEMO{}", name.to_uppercase()));
         let contact = contact.with(Channel::Telegram, chat.to_owned());
+        let contact = contact.with(Channel::Sms, number.to_owned());
         store.put_user(&user, &contact, now).await?;
         // Apple's tokens are hexadecimal; Google's are not.
         let token = match service {

@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     Webhook,
     Slack,
     Telegram,
+    Sms,
 }
 
 /// The names a sender gave it, by which a provider tells duplicates.
@@ -64,7 +65,7 @@ pub(crate) struct Incoming {
     /// `apns-*` headers, or all of an email's; names in lower case.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) headers: BTreeMap<String, String>,
-    /// The JSON as sent; none for an email.
+    /// The JSON as sent; of a text message, what Twilio answered; none for an email.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<Box<RawValue>>,
     /// The alerts it takes back; none unless it is a withdrawal.
@@ -83,6 +84,7 @@ impl Incoming {
             // The same at a browser: a topic merges what waits, the tag what is shown.
             Kind::Fcm | Kind::Webpush => self.ids.tag.as_ref(),
             Kind::Email | Kind::Webhook | Kind::Slack | Kind::Telegram => self.ids.message_id.as_ref(),
+            Kind::Sms => None,
         }
     }
 
@@ -90,9 +92,13 @@ impl Incoming {
     fn withdrawn_name(&self) -> Option<&String> {
         match self.kind {
             Kind::Telegram => self.ids.message_id.as_ref(),
-            Kind::Apns | Kind::Fcm | Kind::Webpush | Kind::Email | Kind::Webhook | Kind::Slack => {
-                self.alert.as_ref()
-            }
+            Kind::Apns
+            | Kind::Fcm
+            | Kind::Webpush
+            | Kind::Email
+            | Kind::Webhook
+            | Kind::Slack
+            | Kind::Sms => self.alert.as_ref(),
         }
     }
 

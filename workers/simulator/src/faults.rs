@@ -6,7 +6,7 @@
 //! - What is asked for is checked whole when it is put; a fault in the list can be carried out.
 //! - Its selectors (`to`, `environment`, `origin`) have to hold together; what names none hits every request.
 //!
-//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack`, `telegram` and `smtp`; closing connections, in `serve`.
+//! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms` and `smtp`; closing connections, in `serve`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +33,8 @@ pub(crate) enum Provider {
     Webhook,
     Slack,
     Telegram,
+    /// Twilio.
+    Sms,
 }
 
 impl Provider {
@@ -56,7 +58,7 @@ pub(crate) struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
     /// APNs: the reason. FCM: the `errorCode`. SMTP: the text, with its enhanced code. Webhook: the body, or where a
-    /// redirect leads. Slack: its word. Telegram: the `description`.
+    /// redirect leads. Slack: its word. Telegram: the `description`. SMS: Twilio's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// FCM: names this field in a `BadRequest` violation, such as `message.token`.
@@ -193,6 +195,7 @@ pub(crate) struct FaultLists {
     email: Option<Vec<Fault>>,
     webhook: Option<Vec<Fault>>,
     slack: Option<Vec<Fault>>,
+    sms: Option<Vec<Fault>>,
     telegram: Option<Vec<Fault>>,
 }
 
@@ -218,6 +221,7 @@ impl Faults {
             ("email", Provider::Email, &lists.email),
             ("webhook", Provider::Webhook, &lists.webhook),
             ("slack", Provider::Slack, &lists.slack),
+            ("sms", Provider::Sms, &lists.sms),
             ("telegram", Provider::Telegram, &lists.telegram),
         ];
         for (name, provider, list) in named {
@@ -230,7 +234,7 @@ impl Faults {
             }
         }
         let mut current = self.lock();
-        let FaultLists { apns, fcm, oauth, webpush, email, webhook, slack, telegram } = lists;
+        let FaultLists { apns, fcm, oauth, webpush, email, webhook, slack, telegram, sms } = lists;
         current.apns = apns.or(current.apns.take());
         current.fcm = fcm.or(current.fcm.take());
         current.oauth = oauth.or(current.oauth.take());
@@ -238,6 +242,7 @@ impl Faults {
         current.email = email.or(current.email.take());
         current.webhook = webhook.or(current.webhook.take());
         current.slack = slack.or(current.slack.take());
+        current.sms = sms.or(current.sms.take());
         current.telegram = telegram.or(current.telegram.take());
         Ok(())
     }
@@ -254,6 +259,7 @@ impl Faults {
             email: shown(&current.email),
             webhook: shown(&current.webhook),
             slack: shown(&current.slack),
+            sms: shown(&current.sms),
             telegram: shown(&current.telegram),
         }
     }
@@ -269,6 +275,7 @@ impl Faults {
             Provider::Email => &mut current.email,
             Provider::Webhook => &mut current.webhook,
             Provider::Slack => &mut current.slack,
+            Provider::Sms => &mut current.sms,
             Provider::Telegram => &mut current.telegram,
         };
         let list = list.get_or_insert_default();

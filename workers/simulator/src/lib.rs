@@ -1,8 +1,8 @@
-//! Stands in for Apple, Google, push services of browsers, a mail relay, programs that take webhooks, Slack and Telegram, with a page of what arrived and faults to inject.
+//! Stands in for Apple, Google, push services of browsers, a mail relay, programs that take webhooks, Slack, Telegram and Twilio, with a page of what arrived and faults to inject.
 //!
 //! The senders that talk to the real hosts talk to this unchanged; only addresses and trusted roots
 //! differ. [`Simulator::bind`] opens four listeners: plain HTTP for `/arrivals`, `/faults` and the
-//! page; TLS for APNs, FCM, Google's token endpoint, Web Push, webhooks, Slack and Telegram, and the same once more as Apple's
+//! page; TLS for APNs, FCM, Google's token endpoint, Web Push, webhooks, Slack, Telegram and Twilio, and the same once more as Apple's
 //! sandbox; SMTP with STARTTLS.
 //!
 //! What holds here:
@@ -10,7 +10,7 @@
 //! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
 //!   own interface has no authentication.
 //!
-//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `smtp` with `line` and `mime`), what
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms`, `smtp` with `line` and `mime`), what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
 //! the section `[simulator]` in `config`.
 
@@ -25,6 +25,7 @@ mod mime;
 mod oauth;
 mod serve;
 mod slack;
+mod sms;
 mod smtp;
 mod telegram;
 mod tls;
@@ -46,7 +47,7 @@ use tracing::info;
 
 pub use crate::config::SimulatorSection;
 use crate::faults::Environment;
-pub use crate::tls::{ApnsCredentials, Credentials};
+pub use crate::tls::{ApnsCredentials, Credentials, TwilioCredentials};
 
 /// Where the simulator listens and what it keeps.
 #[derive(Debug, Clone)]
@@ -105,6 +106,7 @@ pub(crate) struct Shared {
     slack_token: String,
     slack_clock: slack::Clock,
     bot: telegram::Bot,
+    twilio: tls::TwilioCredentials,
 }
 
 impl Shared {
@@ -167,6 +169,7 @@ impl Simulator {
             receivers: webhook::Receivers::new(&keys)?,
             slack_token: keys.credentials.slack_token.clone(),
             slack_clock: slack::Clock::default(),
+            twilio: keys.credentials.twilio.clone(),
             bot: telegram::Bot::new(&keys),
         };
         Ok(Self {
@@ -211,7 +214,8 @@ impl Simulator {
             .merge(webpush::router(Arc::clone(&self.shared)))
             .merge(webhook::router(Arc::clone(&self.shared)))
             .merge(slack::router(Arc::clone(&self.shared)))
-            .merge(telegram::router(Arc::clone(&self.shared)));
+            .merge(telegram::router(Arc::clone(&self.shared)))
+            .merge(sms::router(Arc::clone(&self.shared)));
         let relay = Arc::new(smtp::Relay {
             shared: self.shared,
             acceptor: self.acceptor.clone(),

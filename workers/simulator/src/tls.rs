@@ -55,6 +55,8 @@ pub struct Credentials {
     pub slack_token: String,
     /// For Telegram: the token of a bot.
     pub telegram_bot_token: String,
+    /// For text messages.
+    pub twilio: TwilioCredentials,
 }
 
 /// What Apple gives a developer.
@@ -70,6 +72,37 @@ pub struct ApnsCredentials {
     pub topic: String,
     /// A client certificate and its key, in place of provider tokens.
     pub certificate_pem: String,
+}
+
+/// What Twilio gives an account.
+#[derive(Clone)]
+pub struct TwilioCredentials {
+    /// The account: `AC…`.
+    pub account_sid: String,
+    /// Its token.
+    pub auth_token: String,
+    /// A key of it, `SK…`, in place of the account and its token.
+    pub api_key: String,
+    /// The secret of that key.
+    pub api_key_secret: String,
+    /// The number that it sends from.
+    pub from: String,
+    /// A messaging service, `MG…`, in place of the number.
+    pub messaging_service_sid: String,
+}
+
+impl TwilioCredentials {
+    /// Always the same: they open nothing but a stand-in, and senders in other processes need to know them.
+    fn simulated() -> Self {
+        Self {
+            account_sid: "AC00000000000000000000000000000001".into(),
+            auth_token: "simulated-auth-token".into(),
+            api_key: "SK00000000000000000000000000000001".into(),
+            api_key_secret: "simulated-api-key-secret".into(),
+            from: "+15005550006".into(),
+            messaging_service_sid: "MG00000000000000000000000000000001".into(),
+        }
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -175,6 +208,7 @@ impl Keys {
                 webhook_secret: format!("whsec_{}", BASE64_STANDARD.encode(webhook_key)),
                 slack_token: format!("xoxb-{}", BASE64_URL_SAFE_NO_PAD.encode(slack_key)),
                 telegram_bot_token,
+                twilio: TwilioCredentials::simulated(),
             },
         })
     }

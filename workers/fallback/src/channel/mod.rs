@@ -25,6 +25,7 @@
 //! | `email/` | mailboxes, by a mail relay |
 //! | `slack/` | channels and members of Slack |
 //! | `telegram/` | chats with a bot |
+//! | `sms/` | phones, by text message |
 //! | `webhook/` | programs that take signed JSON |
 //!
 //! A file in here imports the file that it needs, and nothing from this list, which imports all of them.
@@ -47,6 +48,7 @@ mod sections;
 mod sender;
 mod setup;
 pub mod slack;
+pub mod sms;
 pub mod telegram;
 mod text;
 pub mod webhook;
@@ -63,6 +65,7 @@ pub use registry::Channels;
 pub use sections::ChannelSections;
 pub use sender::{Accepted, ChannelSender, NotConfigured, Provider};
 pub use slack::{SlackConfig, SlackSender, config::SlackSection};
+pub use sms::{SmsConfig, SmsFrom, SmsSender, config::SmsSection};
 pub use telegram::{TelegramConfig, TelegramSender, config::TelegramSection};
 pub use webhook::{WebhookConfig, WebhookSender, WebhookTarget, config::WebhookSection};
 

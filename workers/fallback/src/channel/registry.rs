@@ -12,7 +12,7 @@ use watchbell::{
     store::Walk,
 };
 
-use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, telegram, webhook};
+use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, sms, telegram, webhook};
 
 /// Makes the sender of one channel. `None`: the channel is not configured.
 type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
@@ -24,6 +24,7 @@ const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
     webhook::config::from_config,
     slack::config::from_config,
     telegram::config::from_config,
+    sms::config::from_config,
 ];
 
 /// The sender of each channel. A channel without a sender is not configured.

@@ -8,6 +8,7 @@ use super::{
     email::config::EmailSection,
     push::config::{ApnsSection, FcmSection},
     slack::config::SlackSection,
+    sms::config::SmsSection,
     telegram::config::TelegramSection,
     webhook::config::WebhookSection,
 };
@@ -26,6 +27,8 @@ pub struct ChannelSections {
     pub webhook: Option<WebhookSection>,
     /// Slack.
     pub slack: Option<SlackSection>,
+    /// Text messages.
+    pub sms: Option<SmsSection>,
     /// Telegram.
     pub telegram: Option<TelegramSection>,
 }
@@ -42,6 +45,7 @@ impl ChannelSections {
             email: sources.take("email")?,
             webhook: sources.take("webhook")?,
             slack: sources.take("slack")?,
+            sms: sources.take("sms")?,
             telegram: sources.take("telegram")?,
         })
     }
@@ -55,6 +59,7 @@ impl ChannelSections {
         self.email.as_ref().map_or(Ok(()), EmailSection::check).context("email")?;
         self.webhook.as_ref().map_or(Ok(()), WebhookSection::check).context("webhook")?;
         self.slack.as_ref().map_or(Ok(()), SlackSection::check).context("slack")?;
+        self.sms.as_ref().map_or(Ok(()), SmsSection::check).context("sms")?;
         self.telegram.as_ref().map_or(Ok(()), TelegramSection::check).context("telegram")
     }
 }

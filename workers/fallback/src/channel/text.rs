@@ -28,7 +28,7 @@ pub(super) fn shorten_by(text: &str, max: usize, cost: impl Fn(char) -> usize) -
 
 /// Whether a text may end between two characters. Knows combining marks, variation selectors, joiners, keycaps
 /// and skin tones; the full rules (UAX #29) would cost a table to save a flag or a Hangul syllable.
-fn may_part(before: char, after: char) -> bool {
+pub(super) fn may_part(before: char, after: char) -> bool {
     const JOINER: char = '\u{200d}';
     let clings = matches!(after,
         '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');

@@ -10,7 +10,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 15] = [
+const DECLARATIONS: [&str; 16] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
     include_str!("../../../../src/runtime/webpush_config.rs"),
@@ -24,17 +24,19 @@ const DECLARATIONS: [&str; 15] = [
     include_str!("../../../fallback/src/channel/webhook/config.rs"),
     include_str!("../../../fallback/src/channel/slack/config.rs"),
     include_str!("../../../fallback/src/channel/telegram/config.rs"),
+    include_str!("../../../fallback/src/channel/sms/config.rs"),
     include_str!("../../../fallback/src/channel/sections.rs"),
     include_str!("../../../simulator/src/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 13] = [
+const WRITTEN: [&str; 14] = [
     "apns",
     "fcm",
     "webpush",
     "email",
     "webhook",
     "slack",
+    "sms",
     "telegram",
     "mount",
     "hook",
@@ -76,8 +78,8 @@ fn as_it_stands_it_changes_nothing() {
 
 #[test]
 fn what_it_shows_is_a_configuration_that_holds_together() {
-    // Apple is told by a key or by a certificate, never by both.
-    let config = read(&switched_on(&["certificate"]));
+    // Each of these stands in place of others: Apple is told by a key or by a certificate, never by both.
+    let config = read(&switched_on(&["certificate", "api_key", "api_key_secret", "messaging_service_sid"]));
     config.check().unwrap();
 }
 

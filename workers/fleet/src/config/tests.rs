@@ -144,6 +144,41 @@ fn a_refusal_names_the_key() {
             &[],
             "webhook: tenants.acme: url must be an address such as https://example.com/alerts",
         ),
+        (
+            "[sms]\naccount_sid = \"AC1/..\"\nauth_token = \"canary\"\nfrom = \"+15005550006\"\n",
+            &[],
+            "sms: account_sid must be AC and 32 hexadecimal digits",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\nfrom = \"+15005550006\"\n",
+            &[],
+            "sms: needs either auth_token, or api_key and api_key_secret",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\napi_key = \"SK00000000000000000000000000000001\"\nfrom = \"Watchbell\"\n",
+            &[],
+            "sms: needs either auth_token, or api_key and api_key_secret",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"canary\"\n",
+            &[],
+            "sms: needs either from or messaging_service_sid",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"canary\"\nmessaging_service_sid = \"MG1\"\n",
+            &[],
+            "sms: messaging_service_sid must be MG and 32 hexadecimal digits",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"canary\"\nfrom = \"Watchbell Alerts\"\n",
+            &[],
+            "sms: from must be a number such as +15005550006, a short code, or a name of at most 11",
+        ),
+        (
+            "[sms]\naccount_sid = \"AC00000000000000000000000000000001\"\nauth_token = \"canary\"\nfrom = \"Watchbell\"\nsegments_max = 11\n",
+            &[],
+            "sms: segments_max must be 1 to 10",
+        ),
         ("[slack]\ntoken = \"canary\"\n", &[], "slack: token must be one of a bot, which begins with xoxb-"),
         ("[auth]\nunsubscribe_secret = \"short\"\n", &[], "auth.unsubscribe_secret must have at least 32"),
         ("[auth]\ndefault_tenant = \"\"\n", &[], "auth.default_tenant"),

@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 39] = [
+const SETTINGS: [Setting; 46] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -93,6 +93,17 @@ const SETTINGS: [Setting; 39] = [
     ("slack.hooks_endpoint", |config| {
         config.channels.slack.as_ref().unwrap().hooks_endpoint.as_deref().unwrap()
     }),
+    ("sms.account_sid", |config| &config.channels.sms.as_ref().unwrap().account_sid),
+    ("sms.auth_token", |config| config.channels.sms.as_ref().unwrap().auth_token.as_ref().unwrap().expose()),
+    ("sms.api_key", |config| config.channels.sms.as_ref().unwrap().api_key.as_deref().unwrap()),
+    ("sms.api_key_secret", |config| {
+        config.channels.sms.as_ref().unwrap().api_key_secret.as_ref().unwrap().expose()
+    }),
+    ("sms.from", |config| config.channels.sms.as_ref().unwrap().from.as_deref().unwrap()),
+    ("sms.messaging_service_sid", |config| {
+        config.channels.sms.as_ref().unwrap().messaging_service_sid.as_deref().unwrap()
+    }),
+    ("sms.endpoint", |config| config.channels.sms.as_ref().unwrap().endpoint.as_deref().unwrap()),
     ("telegram.bot_token", |config| config.channels.telegram.as_ref().unwrap().bot_token.expose()),
     ("telegram.endpoint", |config| config.channels.telegram.as_ref().unwrap().endpoint.as_deref().unwrap()),
 ];
