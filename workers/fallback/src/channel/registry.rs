@@ -17,14 +17,14 @@ use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack
 /// Makes the sender of one channel. `None`: the channel is not configured.
 type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
 
-/// One constructor for each channel.
+/// One constructor for each channel, which is given its own section.
 const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
-    push::config::from_config,
-    email::config::from_config,
-    webhook::config::from_config,
-    slack::config::from_config,
-    telegram::config::from_config,
-    sms::config::from_config,
+    |sections, shared| push::config::from_config(sections.apns.as_ref(), sections.fcm.as_ref(), shared),
+    |sections, shared| email::config::from_config(sections.email.as_ref(), shared),
+    |sections, _| webhook::config::from_config(sections.webhook.as_ref()),
+    |sections, _| slack::config::from_config(sections.slack.as_ref()),
+    |sections, shared| telegram::config::from_config(sections.telegram.as_ref(), shared),
+    |sections, shared| sms::config::from_config(sections.sms.as_ref(), shared),
 ];
 
 /// The sender of each channel. A channel without a sender is not configured.

@@ -14,7 +14,6 @@ use watchbell::{
 
 use super::{EmailConfig, EmailTls, SmtpSender};
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -73,10 +72,10 @@ impl EmailSection {
 
 /// The mail relay, if it is configured.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
+    section: Option<&EmailSection>,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(email) = &sections.email else { return Ok(None) };
+    let Some(email) = section else { return Ok(None) };
     let domain = email.from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
     let sender = SmtpSender::new(&EmailConfig {
         host: email.host.clone(),

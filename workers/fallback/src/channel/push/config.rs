@@ -17,7 +17,6 @@ use super::{
     WebPushSender,
 };
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -78,11 +77,12 @@ impl ApnsSection {
 
 /// The push services that are configured; `None` when none is.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
+    apns: Option<&ApnsSection>,
+    fcm: Option<&FcmSection>,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
     let mut services: HashMap<PushService, Arc<dyn PushSender>> = HashMap::new();
-    if let Some(apns) = &sections.apns {
+    if let Some(apns) = apns {
         let production = apns.endpoint.clone().unwrap_or_else(|| ApnsConfig::PRODUCTION.to_owned());
         let sender = ApnsSender::new(&ApnsConfig {
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
@@ -94,7 +94,7 @@ pub(in crate::channel) fn from_config(
         });
         services.insert(PushService::Apns, Arc::new(sender.context("[apns]")?));
     }
-    if let Some(fcm) = &sections.fcm {
+    if let Some(fcm) = fcm {
         let sender = FcmSender::new(&FcmConfig {
             service_account_json: fcm.service_account.clone(),
             endpoint: fcm.endpoint.clone().unwrap_or_else(|| FcmConfig::ENDPOINT.to_owned()),

@@ -4,14 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
-use watchbell::{
-    domain::Secret,
-    runtime::{Config, config::values::maybe_secret},
-};
+use watchbell::{domain::Secret, runtime::config::values::maybe_secret};
 
 use super::{SlackConfig, SlackSender};
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -41,10 +37,9 @@ impl SlackSection {
 
 /// Slack, if it is configured.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
-    _: &Config,
+    section: Option<&SlackSection>,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(slack) = &sections.slack else { return Ok(None) };
+    let Some(slack) = section else { return Ok(None) };
     let sender = SlackSender::new(&SlackConfig {
         token: slack.token.clone(),
         endpoint: slack.endpoint.clone().unwrap_or_else(|| SlackConfig::ENDPOINT.to_owned()),

@@ -11,7 +11,6 @@ use watchbell::{
 
 use super::{SmsConfig, SmsFrom, SmsSender};
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -105,10 +104,10 @@ fn is_sender(from: &str) -> bool {
 
 /// Twilio, if it is configured.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
+    section: Option<&SmsSection>,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(sms) = &sections.sms else { return Ok(None) };
+    let Some(sms) = section else { return Ok(None) };
     let sender = sender_of(sms, shared.http.public_url.clone()).context("[sms]")?;
     Ok(Some(Arc::new(sender)))
 }

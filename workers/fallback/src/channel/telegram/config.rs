@@ -11,7 +11,6 @@ use watchbell::{
 
 use super::{TelegramConfig, TelegramSender};
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -48,10 +47,10 @@ impl TelegramSection {
 
 /// The bot, if it is configured.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
+    section: Option<&TelegramSection>,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(telegram) = &sections.telegram else { return Ok(None) };
+    let Some(telegram) = section else { return Ok(None) };
     let sender = TelegramSender::new(&TelegramConfig {
         bot_token: telegram.bot_token.clone(),
         endpoint: telegram.endpoint.clone().unwrap_or_else(|| TelegramConfig::ENDPOINT.to_owned()),

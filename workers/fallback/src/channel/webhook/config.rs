@@ -6,16 +6,12 @@ use anyhow::{Context as _, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use watchbell::{
     domain::{Secret, Tenant, web_address::web_address},
-    runtime::{
-        Config,
-        config::values::{maybe_secret, secret},
-    },
+    runtime::config::values::{maybe_secret, secret},
     wire::standard_webhooks::SigningSecret,
 };
 
 use super::{WebhookConfig, WebhookSender, WebhookTarget};
 use crate::channel::{
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -88,10 +84,9 @@ fn check_signed(
 
 /// Posting, if it is configured. A tenant has the address and the secret of everybody where it has none of its own.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
-    _: &Config,
+    section: Option<&WebhookSection>,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
-    let Some(webhook) = &sections.webhook else { return Ok(None) };
+    let Some(webhook) = section else { return Ok(None) };
     let target = |url: Option<&Secret>, secret: Option<&Secret>| {
         let secret = SigningSecret::parse(secret.unwrap_or(&webhook.secret))?;
         anyhow::Ok(WebhookTarget { url: url.or(webhook.url.as_ref()).cloned(), secret })
