@@ -6,17 +6,19 @@ use watchbell::wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame};
 
 use crate::{
     entry::{
+        credentials::{origin_is_allowed, token_of},
         extract::Query,
-        upgrade::{self, StreamQuery},
+        handshake::websocket_head,
+        query::StreamQuery,
     },
-    session::decoder::{Decoder, Said},
+    session::decoder::{ClientMessage, Decoder},
 };
 
 /// What a client sends after the handshake, in reads of `chunk` bytes.
 pub fn client_bytes(bytes: &[u8], chunk: usize) {
-    let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+    let (mut decoder, mut messages) = (Decoder::default(), Vec::new());
     for read in bytes.chunks(chunk.max(1)) {
-        if decoder.take(read, CLIENT_FRAME_BYTES_MAX, &mut said).is_err() {
+        if decoder.take(read, CLIENT_FRAME_BYTES_MAX, &mut messages).is_err() {
             break;
         }
         assert!(
@@ -24,8 +26,8 @@ pub fn client_bytes(bytes: &[u8], chunk: usize) {
             "more is kept than one message may have"
         );
     }
-    for said in said {
-        if let Said::Text(text) = said {
+    for message in messages {
+        if let ClientMessage::Text(text) = message {
             assert!(text.len() <= CLIENT_FRAME_BYTES_MAX, "a message longer than it may be");
             for line in text.lines() {
                 // Understood or refused.
@@ -50,9 +52,9 @@ pub fn handshake(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    upgrade::token_of(&headers);
-    upgrade::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-    if let Ok(head) = upgrade::websocket_head(&headers) {
+    token_of(&headers);
+    origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+    if let Ok(head) = websocket_head(&headers) {
         let lines = head.strip_suffix("\r\n\r\n").map(|head| head.split("\r\n").count());
         assert!(matches!(lines, Some(4 | 5)), "something of the request came into the answer: {head}");
     }

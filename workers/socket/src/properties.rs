@@ -12,6 +12,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::Instant;
 use watchbell::{
     domain::{Tenant, UserId, UserKey},
     wire::{
@@ -21,22 +22,29 @@ use watchbell::{
 };
 
 use crate::{
-    entry::upgrade,
-    feed::order::{HELD_MAX, Order, Taken},
-    frames::frame::Frame,
+    entry::{
+        credentials::{origin_is_allowed, token_of},
+        handshake::websocket_head,
+        query::StreamQuery,
+    },
+    feed::{
+        follower::Follower,
+        order::{HELD_MAX, Order, Ordered},
+    },
+    frames::{epoch::Epoch, frame::Frame},
     pod::mailbox::{Backlog, Item, Leave, Mail, Mailbox},
     session::{
         connection,
-        decoder::{Decoder, Said},
-        run,
+        decoder::{ClientMessage, Decoder},
+        run, state,
     },
 };
 
 const SEEDS: u64 = 200;
 
-/// What a client is told: alerts as they are, or a receipt about some.
+/// What a client is sent: alerts as they are, or a receipt about some.
 #[derive(Debug, Clone, PartialEq)]
-enum Told {
+enum Change {
     Alert { seq: u64, id: u64, state: u32 },
     Receipt { seq: u64, ids: Vec<u64>, state: u32 },
 }
@@ -50,7 +58,7 @@ struct Inbox {
 
 impl Inbox {
     /// One change, and the live frame of it.
-    fn change(&mut self, chance: &mut StdRng) -> Told {
+    fn change(&mut self, chance: &mut StdRng) -> Change {
         self.seq += 1;
         let seq = self.seq;
         let state = chance.random_range(0..1_000);
@@ -58,7 +66,7 @@ impl Inbox {
             // New, or a later version of one that is there.
             let id = chance.random_range(0..=self.rows.len() as u64);
             self.rows.insert(id, (seq, state));
-            return Told::Alert { seq, id, state };
+            return Change::Alert { seq, id, state };
         }
         let mut ids: Vec<u64> =
             (0..chance.random_range(1..5)).map(|_| chance.random_range(0..self.rows.len() as u64)).collect();
@@ -67,11 +75,11 @@ impl Inbox {
         for id in &ids {
             self.rows.insert(*id, (seq, state));
         }
-        Told::Receipt { seq, ids, state }
+        Change::Receipt { seq, ids, state }
     }
 
     /// As `Store::changes_after`: by number, a page longer when the last change is about many; and whether that is all.
-    fn after(&self, seq: u64, limit: usize) -> (Vec<Told>, bool) {
+    fn after(&self, seq: u64, limit: usize) -> (Vec<Change>, bool) {
         let mut rows: Vec<(u64, u64, u32)> = self
             .rows
             .iter()
@@ -82,11 +90,11 @@ impl Inbox {
         let last = rows.get(limit - 1).map_or(u64::MAX, |row| row.0);
         let page: Vec<_> = rows.iter().take_while(|row| row.0 <= last).collect();
         let complete = page.len() == rows.len();
-        (page.into_iter().map(|&(seq, id, state)| Told::Alert { seq, id, state }).collect(), complete)
+        (page.into_iter().map(|&(seq, id, state)| Change::Alert { seq, id, state }).collect(), complete)
     }
 }
 
-/// What a client has on its screen, and that it was told in order.
+/// What a client has on its screen, and that it was sent in order.
 #[derive(Default)]
 struct Screen {
     shown: BTreeMap<u64, u32>,
@@ -96,47 +104,49 @@ struct Screen {
 }
 
 impl Screen {
-    fn tell(&mut self, told: &Told) {
-        let (seq, ids, state) = match told {
-            Told::Alert { seq, id, state } => (*seq, std::slice::from_ref(id), *state),
-            Told::Receipt { seq, ids, state } => {
+    fn tell(&mut self, change: &Change) {
+        let (seq, ids, state) = match change {
+            Change::Alert { seq, id, state } => (*seq, std::slice::from_ref(id), *state),
+            Change::Receipt { seq, ids, state } => {
                 assert!(
                     ids.iter().all(|id| self.shown.contains_key(id)),
-                    "{told:?} is of an alert it never saw"
+                    "{change:?} is of an alert it never saw"
                 );
-                assert!(*seq > self.last, "{told:?} after {}", self.last);
+                assert!(*seq > self.last, "{change:?} after {}", self.last);
                 (*seq, ids.as_slice(), *state)
             }
         };
-        assert!(seq >= self.last, "{told:?} after {}", self.last);
+        assert!(seq >= self.last, "{change:?} after {}", self.last);
         if seq > self.last {
             self.of_last.clear();
         }
         self.last = seq;
         for id in ids {
-            assert!(!self.of_last.contains(id), "{told:?} twice");
+            assert!(!self.of_last.contains(id), "{change:?} twice");
             self.of_last.push(*id);
             self.shown.insert(*id, state);
         }
     }
 }
 
-/// A session's side, as `session.rs` does it: live frames through the order, holes healed from the store by pages.
+/// A session's side: live frames go through its follower, and what is missing comes from the store by pages.
 struct Client {
-    order: Order<Told>,
+    follower: Follower<Change>,
     screen: Screen,
 }
 
 impl Client {
-    fn live(&mut self, told: Told, inbox: &mut Inbox, chance: &mut StdRng) {
-        let seq = match told {
-            Told::Alert { seq, .. } | Told::Receipt { seq, .. } => seq,
+    fn live(&mut self, change: Change, inbox: &mut Inbox, chance: &mut StdRng) {
+        let seq = match change {
+            Change::Alert { seq, .. } | Change::Receipt { seq, .. } => seq,
         };
-        match self.order.take(seq, told) {
-            Taken::Next(told) => self.screen.tell(&told),
-            Taken::Send(all) => all.iter().for_each(|told| self.screen.tell(told)),
-            Taken::Held | Taken::Old => {}
-            Taken::Heal => self.heal(inbox, chance),
+        let now = Instant::now();
+        for change in self.follower.take(seq, 0, change, now) {
+            self.screen.tell(&change);
+        }
+        // A hole is waited for; what is due at once is not.
+        if self.follower.is_due(now) {
+            self.heal(inbox, chance);
         }
     }
 
@@ -144,19 +154,19 @@ impl Client {
     fn heal(&mut self, inbox: &mut Inbox, chance: &mut StdRng) {
         loop {
             let head = inbox.seq;
-            let (page, complete) = inbox.after(self.order.last(), chance.random_range(1..6));
-            page.iter().for_each(|told| self.screen.tell(told));
+            let (page, complete) = inbox.after(self.follower.last(), chance.random_range(1..6));
+            page.iter().for_each(|change| self.screen.tell(change));
             let reached = match page.last() {
-                Some(Told::Alert { seq, .. }) => *seq,
-                _ => self.order.last(),
+                Some(Change::Alert { seq, .. }) => *seq,
+                _ => self.follower.last(),
             };
+            let reached = if complete { reached.max(head) } else { reached };
+            for change in self.follower.paged_to(reached, complete, Instant::now()) {
+                self.screen.tell(&change);
+            }
             if complete {
-                for told in self.order.healed_to(reached.max(head)) {
-                    self.screen.tell(&told);
-                }
                 return;
             }
-            self.order.paged_to(reached);
             if chance.random_bool(0.3) {
                 inbox.change(chance);
             }
@@ -165,7 +175,7 @@ impl Client {
 
     /// The backlog was dropped: the client fetches its inbox.
     fn resync(&mut self, inbox: &Inbox) {
-        self.order.jump_to(inbox.seq);
+        self.follower.jump_to(inbox.seq);
         self.screen.shown = inbox.rows.iter().map(|(id, (_, state))| (*id, *state)).collect();
         self.screen.last = inbox.seq;
         self.screen.of_last.clear();
@@ -178,24 +188,25 @@ fn what_a_client_sees_is_in_order_complete_and_ends_level() {
     for seed in 0..SEEDS {
         let chance = &mut StdRng::seed_from_u64(seed);
         let mut inbox = Inbox::default();
-        let mut client = Client { order: Order::after(0), screen: Screen::default() };
-        let mut on_its_way: Vec<Told> = Vec::new();
+        let mut client =
+            Client { follower: Follower::after(0, Arc::new(Epoch::default())), screen: Screen::default() };
+        let mut on_its_way: Vec<Change> = Vec::new();
         for _ in 0..300 {
             match chance.random_range(0..100) {
                 0..45 => {
-                    let told = inbox.change(chance);
+                    let change = inbox.change(chance);
                     match chance.random_range(0..10) {
                         0 => {} // Lost.
-                        1 => on_its_way.extend([told.clone(), told]),
-                        _ => on_its_way.push(told),
+                        1 => on_its_way.extend([change.clone(), change]),
+                        _ => on_its_way.push(change),
                     }
                 }
                 45..90 if !on_its_way.is_empty() => {
                     let which = chance.random_range(0..on_its_way.len().min(4));
                     client.live(on_its_way.remove(which), &mut inbox, chance);
                 }
-                90..95 if client.order.has_hole() => client.heal(&mut inbox, chance),
-                95..97 if inbox.seq > client.order.last() => client.heal(&mut inbox, chance), // A ping told.
+                90..95 if client.follower.heal_at().is_some() => client.heal(&mut inbox, chance),
+                95..97 if inbox.seq > client.follower.last() => client.heal(&mut inbox, chance), // A ping told.
                 97 => {
                     on_its_way.clear();
                     client.resync(&inbox);
@@ -207,7 +218,7 @@ fn what_a_client_sees_is_in_order_complete_and_ends_level() {
         for late in on_its_way {
             client.live(late, &mut inbox, chance);
         }
-        let level = (client.order.last(), client.order.has_hole());
+        let level = (client.follower.last(), client.follower.heal_at().is_some());
         assert_eq!(level, (inbox.seq, false), "seed {seed}: level with the store");
         let has: BTreeMap<u64, u32> = inbox.rows.iter().map(|(id, (_, state))| (*id, *state)).collect();
         assert_eq!(client.screen.shown, has, "seed {seed}: nothing is missing and nothing is old");
@@ -222,13 +233,13 @@ fn what_is_held_is_never_more_than_its_bound() {
         let mut held = 0;
         for _ in 0..500 {
             match order.take(chance.random_range(2..1_000), ()) {
-                Taken::Held => held += 1,
-                Taken::Heal => {
+                Ordered::Held => held += 1,
+                Ordered::Heal => {
                     assert!(held <= HELD_MAX * 2, "seed {seed}: repetitions are held once");
                     order.jump_to(order.last());
                     held = 0;
                 }
-                Taken::Next(()) | Taken::Send(_) | Taken::Old => {}
+                Ordered::Next(()) | Ordered::Send(_) | Ordered::Old => {}
             }
         }
     }
@@ -247,7 +258,7 @@ fn masked(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
 }
 
 /// Messages in fragments with control frames between them: the bytes, and what they mean.
-fn spoken(chance: &mut StdRng) -> (Vec<u8>, Vec<Said>) {
+fn spoken(chance: &mut StdRng) -> (Vec<u8>, Vec<ClientMessage>) {
     let (mut bytes, mut meant) = (Vec::new(), Vec::new());
     for _ in 0..chance.random_range(1..6) {
         let text: String = (0..chance.random_range(0..300)).map(|_| chance.random::<char>()).collect();
@@ -259,11 +270,11 @@ fn spoken(chance: &mut StdRng) -> (Vec<u8>, Vec<Said>) {
             (rest, opcode) = (later, 0x00);
             if chance.random_bool(0.3) {
                 bytes.extend(masked(0x89, b"p", chance.random()));
-                meant.push(Said::Ping(b"p".to_vec()));
+                meant.push(ClientMessage::Ping(b"p".to_vec()));
             }
         }
         bytes.extend(masked(0x80 | opcode, rest, chance.random()));
-        meant.push(Said::Text(text));
+        meant.push(ClientMessage::Text(text));
     }
     (bytes, meant)
 }
@@ -299,7 +310,8 @@ fn a_decoder_survives_anything() {
             }
             assert!(decoder.kept() <= 2 * CLIENT_FRAME_BYTES_MAX + CHUNK, "seed {seed}");
         }
-        let longest = said.iter().map(|said| if let Said::Text(text) = said { text.len() } else { 0 }).max();
+        let longest =
+            said.iter().map(|said| if let ClientMessage::Text(text) = said { text.len() } else { 0 }).max();
         assert!(longest.unwrap_or(0) <= CLIENT_FRAME_BYTES_MAX, "seed {seed}");
     }
 }
@@ -368,9 +380,9 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
                 headers.append(name, value);
             }
         }
-        upgrade::token_of(&headers);
-        upgrade::origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-        match upgrade::websocket_head(&headers) {
+        token_of(&headers);
+        origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+        match websocket_head(&headers) {
             Ok(head) => {
                 answered += 1;
                 let lines = head.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n").count();
@@ -381,7 +393,7 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
         let mut query = b"token=a.b&cursor=e.7&topics=a,b&labels=env:prod&min_severity=info&wait=5".to_vec();
         mutate(&mut query, chance);
         if let Ok(uri) = Uri::try_from(format!("/v1/sse?{}", String::from_utf8_lossy(&query)))
-            && let Ok(Query(query)) = Query::<upgrade::StreamQuery>::try_from_uri(&uri)
+            && let Ok(Query(query)) = Query::<StreamQuery>::try_from_uri(&uri)
         {
             query.auth();
         }
@@ -460,7 +472,7 @@ fn an_idle_session_is_small() {
     }
     let parts = [
         ("task", future(run::run), 720),
-        ("state, within the task", size_of::<run::State>(), 360),
+        ("state, within the task", size_of::<state::SessionState>(), 360),
         ("connection, within the task", size_of::<connection::Connection>(), 168),
         ("timer", size_of::<tokio::time::Sleep>(), 120),
         ("mailbox", size_of::<Mailbox>(), 120),

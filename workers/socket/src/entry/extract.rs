@@ -10,7 +10,8 @@ use axum::{
 use serde::de::{DeserializeOwned, IgnoredAny};
 use watchbell::wire::{Problem, alert::read as read_object};
 
-use crate::BODY_BYTES_MAX;
+/// The longest request body of the user's API, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The parameters of a request. Those that are not known are passed over.
 pub(crate) struct Query<T>(pub(crate) T);

@@ -2,8 +2,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `upgrade.rs` | `GET /v1/ws` and `/v1/sse`: origin, room, token, handshake |
+//! | `query.rs` | what the query of a stream or a poll may ask for |
+//! | `credentials.rs` | the token and the origin in the headers of a request: pure |
+//! | `sign_in.rs` | who sends a request; every route that needs a token asks it |
+//! | `capacity.rs` | whether the pod, and the address of the client, may have one more session |
+//! | `handshake.rs` | the head of the response that begins a session: pure |
+//! | `upgrade.rs` | `GET /v1/ws` and `/v1/sse`: lets a session in and starts it |
 //! | `extract.rs` | query strings, paths and bodies, and what is wrong with one |
 
+pub(crate) mod capacity;
+pub(crate) mod credentials;
 pub(crate) mod extract;
+pub(crate) mod handshake;
+pub(crate) mod query;
+pub(crate) mod sign_in;
 pub(crate) mod upgrade;

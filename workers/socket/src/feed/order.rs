@@ -19,7 +19,7 @@ pub(crate) struct Order<F> {
 
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken<F> {
+pub(crate) enum Ordered<F> {
     /// Send it: by far the most frequent.
     Next(F),
     /// Send these, in this order.
@@ -47,20 +47,20 @@ impl<F> Order<F> {
     }
 
     /// A live frame arrived.
-    pub(crate) fn take(&mut self, seq: Seq, frame: F) -> Taken<F> {
+    pub(crate) fn take(&mut self, seq: Seq, frame: F) -> Ordered<F> {
         if seq <= self.last {
-            return Taken::Old;
+            return Ordered::Old;
         }
         if seq == self.last + 1 && self.held.is_empty() {
             self.last = seq;
-            return Taken::Next(frame);
+            return Ordered::Next(frame);
         }
         self.held.insert(seq, frame);
         let ready = self.release();
         match (ready.is_empty(), self.held.len() > HELD_MAX) {
-            (false, _) => Taken::Send(ready),
-            (true, false) => Taken::Held,
-            (true, true) => Taken::Heal,
+            (false, _) => Ordered::Send(ready),
+            (true, false) => Ordered::Held,
+            (true, true) => Ordered::Heal,
         }
     }
 
@@ -101,12 +101,12 @@ mod tests {
     fn frames_leave_in_order_whatever_order_they_come_in() {
         let mut order = Order::after(4);
         for (why, seq, expected) in [
-            ("the next one", 5, Taken::Next(5)),
-            ("again", 5, Taken::Old),
-            ("long known", 1, Taken::Old),
-            ("its predecessor is missing", 8, Taken::Held),
-            ("and still", 7, Taken::Held),
-            ("here it is, and what waited for it", 6, Taken::Send(vec![6, 7, 8])),
+            ("the next one", 5, Ordered::Next(5)),
+            ("again", 5, Ordered::Old),
+            ("long known", 1, Ordered::Old),
+            ("its predecessor is missing", 8, Ordered::Held),
+            ("and still", 7, Ordered::Held),
+            ("here it is, and what waited for it", 6, Ordered::Send(vec![6, 7, 8])),
         ] {
             assert_eq!(order.take(seq, seq), expected, "{why}");
         }
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn what_the_store_told_is_not_told_again() {
         let mut order = Order::after(0);
-        assert_eq!(order.take(3, 3), Taken::Held);
-        assert_eq!(order.take(5, 5), Taken::Held);
+        assert_eq!(order.take(3, 3), Ordered::Held);
+        assert_eq!(order.take(5, 5), Ordered::Held);
         assert_eq!(order.healed_to(4), vec![5], "3 was in the store's answer, 5 follows on");
         assert_eq!(order.last(), 5);
         assert_eq!(order.healed_to(2), Vec::<u64>::new(), "an older answer takes nothing back");
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn nothing_is_let_go_between_two_pages() {
         let mut order = Order::after(0);
-        assert_eq!(order.take(3, 3), Taken::Held);
+        assert_eq!(order.take(3, 3), Ordered::Held);
         order.paged_to(2);
         assert_eq!((order.last(), order.has_hole()), (2, true), "3 may be about an alert of the next page");
         assert_eq!(order.healed_to(2), vec![3], "that was the last page");
@@ -137,9 +137,9 @@ mod tests {
     fn what_is_held_is_bounded() {
         let mut order = Order::after(0);
         for seq in 2..2 + HELD_MAX as u64 {
-            assert_eq!(order.take(seq, ()), Taken::Held);
+            assert_eq!(order.take(seq, ()), Ordered::Held);
         }
-        assert_eq!(order.take(1_000, ()), Taken::Heal);
+        assert_eq!(order.take(1_000, ()), Ordered::Heal);
         order.jump_to(1_000);
         assert!(!order.has_hole());
     }

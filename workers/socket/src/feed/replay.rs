@@ -1,17 +1,16 @@
-//! What changed since a change number, from the store, as frames in order. For sessions and polls alike.
+//! What changed since a change number, from the store, as frames in order.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use watchbell::{
-    domain::UserKey,
+    domain::{Seq, UserKey},
     store::{Head, StoreError},
     wire::frame::{AlertFrame, ServerFrame},
 };
 
 use crate::{
-    Socket,
-    feed::order::Order,
+    feed::inbox::Inbox,
     frames::{epoch::Epoch, frame::Frame},
 };
 
@@ -20,59 +19,55 @@ const REPLAY_MAX: u64 = 1_000;
 /// Rows read at a time while replaying.
 const REPLAY_PAGE: usize = 100;
 
-/// One step of a replay.
-pub(crate) enum Replayed {
-    /// Send these.
+/// One page of what changed.
+pub(crate) enum Page {
+    /// These frames, up to and with the change `reached`.
     Frames {
         frames: Vec<Arc<Frame>>,
+        reached: Seq,
         /// Whether that was all of it.
         complete: bool,
     },
-    /// Too much: the client fetches its inbox and goes on from this head.
-    Resync(Head),
+    /// Too much: the client fetches its inbox and continues from this head.
+    TooMuch(Head),
 }
 
-impl Socket {
-    /// The next page of what a client misses, and what was held until it came. Moves `order` on.
-    pub(crate) async fn replay(
-        &self,
-        user: &UserKey,
-        epoch: &Epoch,
-        order: &mut Order<Arc<Frame>>,
-    ) -> Result<Replayed, StoreError> {
-        let after = order.last();
-        let changes = self.0.store.changes_after(user, after, REPLAY_PAGE).await?;
-        if changes.head.seq.saturating_sub(after) > REPLAY_MAX {
-            return Ok(Replayed::Resync(changes.head));
-        }
-        let mut frames = Vec::with_capacity(changes.rows.len());
-        for row in &changes.rows {
-            // `content_of` wrote it, so it is JSON.
-            let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
-            let until = row.until.map(|until| until.to_string());
-            let frame = AlertFrame {
-                seq: row.seq,
-                cursor: &epoch.cursor(row.seq),
-                unread: changes.head.unread,
-                state: row.state.as_str(),
-                until: until.as_deref(),
-                alert,
-            };
-            frames.push(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(row.seq))));
-        }
-        let reached = changes.rows.last().map_or(after, |row| row.seq);
-        match changes.complete {
-            true => frames.extend(order.healed_to(reached.max(changes.head.seq))),
-            false => order.paged_to(reached),
-        }
-        Ok(Replayed::Frames { frames, complete: changes.complete })
+/// The next page of what changed after a change number.
+pub(crate) async fn changes_after(
+    inbox: &Inbox,
+    user: &UserKey,
+    epoch: &Epoch,
+    after: Seq,
+) -> Result<Page, StoreError> {
+    let changes = inbox.store.changes_after(user, after, REPLAY_PAGE).await?;
+    let head = changes.head;
+    if head.seq.saturating_sub(after) > REPLAY_MAX {
+        return Ok(Page::TooMuch(head));
     }
+    let mut frames = Vec::with_capacity(changes.rows.len());
+    for row in &changes.rows {
+        // `content_of` wrote it, so it is JSON.
+        let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
+        let until = row.until.map(|until| until.to_string());
+        let frame = AlertFrame {
+            seq: row.seq,
+            cursor: &epoch.cursor(row.seq),
+            unread: head.unread,
+            state: row.state.as_str(),
+            until: until.as_deref(),
+            alert,
+        };
+        frames.push(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(row.seq))));
+    }
+    let reached = changes.rows.last().map_or(after, |row| row.seq);
+    let reached = if changes.complete { reached.max(head.seq) } else { reached };
+    Ok(Page::Frames { frames, reached, complete: changes.complete })
+}
 
-    /// The frame that says: fetch the inbox, go on from here.
-    pub(crate) fn resync_frame(&self, reason: &str, epoch: &Epoch, head: Head) -> Frame {
-        metrics::counter!("watchbell_socket_resyncs_total").increment(1);
-        let cursor = epoch.cursor(head.seq);
-        let frame = ServerFrame::Resync { reason, seq: head.seq, cursor: &cursor, unread: head.unread };
-        Frame::new(&frame, Some(head.seq))
-    }
+/// The frame that tells a client to fetch its inbox and continue from there.
+pub(crate) fn resync_frame(reason: &str, epoch: &Epoch, head: Head) -> Frame {
+    metrics::counter!("watchbell_socket_resyncs_total").increment(1);
+    let cursor = epoch.cursor(head.seq);
+    let frame = ServerFrame::Resync { reason, seq: head.seq, cursor: &cursor, unread: head.unread };
+    Frame::new(&frame, Some(head.seq))
 }

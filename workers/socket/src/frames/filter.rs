@@ -2,19 +2,19 @@
 
 use watchbell::{domain::Severity, wire::frame::Filter as Asked};
 
-use crate::frames::frame::Facets;
+use crate::frames::frame::{Facets, Frame};
 
 /// Entries of one filter at the most, over all its conditions.
 const ENTRIES_MAX: usize = 100;
 
-/// A filter that was read.
+/// The filter of a session.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub(crate) struct SessionFilter {
     asked: Asked,
     min_severity: Option<Severity>,
 }
 
-impl Filter {
+impl SessionFilter {
     /// Reads what a client asked. The error names the field and the remedy.
     pub(crate) fn read(asked: Asked) -> Result<Self, String> {
         if asked.types.len() + asked.sources.len() + asked.labels.len() > ENTRIES_MAX {
@@ -30,7 +30,12 @@ impl Filter {
         Ok(Self { asked, min_severity })
     }
 
-    /// Whether a session is told of it.
+    /// Whether a session is sent this frame: filters leave out alerts and events, and nothing else.
+    pub(crate) fn lets_frame_through(&self, frame: &Frame) -> bool {
+        !frame.can_be_filtered() || self.lets_through(frame.facets())
+    }
+
+    /// Whether a session is told of an alert or event.
     pub(crate) fn lets_through(&self, facets: &Facets) -> bool {
         let one_of = |wanted: &[String], found: [&Option<String>; 2]| {
             wanted.is_empty() || found.into_iter().flatten().any(|found| wanted.contains(found))
@@ -67,7 +72,7 @@ mod tests {
             ("more severe", json!({"min_severity": "critical"}), [false, false]),
             ("one of two conditions", json!({"types": ["disk"], "sources": ["elsewhere"]}), [false, false]),
         ] {
-            let filter = Filter::read(serde_json::from_value(filter).unwrap()).unwrap();
+            let filter = SessionFilter::read(serde_json::from_value(filter).unwrap()).unwrap();
             let found = [&alert, &event]
                 .map(|said| filter.lets_through(&serde_json::from_value(said.clone()).unwrap()));
             assert_eq!(found, told, "{why}");
@@ -81,7 +86,7 @@ mod tests {
             (json!({"min_severity": "loud"}), "filter.min_severity: "),
             (json!({"types": many}), "filter: must have"),
         ] {
-            let error = Filter::read(serde_json::from_value(asked).unwrap()).unwrap_err();
+            let error = SessionFilter::read(serde_json::from_value(asked).unwrap()).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
     }

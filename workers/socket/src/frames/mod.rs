@@ -2,10 +2,10 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `epoch.rs` | which of the store's histories a change number belongs to |
 //! | `frame.rs` | one frame, encoded once for everybody who gets it |
 //! | `filter.rs` | which alerts and events a session asked for: pure |
 //! | `batcher.rs` | frames gathered into one message: pure |
-//! | `epoch.rs` | which of the store's histories cursors belong to |
 
 pub(crate) mod batcher;
 pub(crate) mod epoch;

@@ -13,12 +13,14 @@ use serde::Deserialize;
 use serde_json::json;
 use watchbell::{
     domain::{
-        Device, PushEnvironment, PushService, Secret,
+        Device, DeviceId, PushEnvironment, PushService, Secret,
         alert::UnknownWord,
         device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
         internet::is_public,
         push_token::{UnusableToken, apns_token, fcm_token},
     },
+    runtime::Clock,
+    store::Store,
     wire::{
         Problem,
         webpush::{SubscriptionKeysV1, SubscriptionV1},
@@ -26,10 +28,28 @@ use watchbell::{
 };
 
 use crate::{
-    BrowserPush, Identity, Socket, device_id,
     entry::extract::{Body, Path},
     http::inbox::store_problem,
+    token::Identity,
 };
+
+/// Registers the devices of users.
+#[derive(Clone)]
+pub(crate) struct Devices {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    /// For browsers that subscribe to pushes; none when they cannot.
+    pub(crate) webpush: Option<BrowserPush>,
+}
+
+/// What browsers subscribe with, and where their push services may be.
+#[derive(Debug, Clone)]
+pub struct BrowserPush {
+    /// The VAPID public key in base64url: `applicationServerKey`.
+    pub public_key: String,
+    /// Whether a push service may be in a private network.
+    pub private_endpoints: bool,
+}
 
 /// A phone gives `token`; a browser gives what `PushSubscription.toJSON()` holds.
 #[derive(Deserialize)]
@@ -51,7 +71,7 @@ pub(crate) struct DeviceBody {
 
 /// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
 pub(crate) async fn put(
-    State(socket): State<Socket>,
+    State(devices): State<Devices>,
     identity: Identity,
     Path(device): Path<String>,
     Body(body): Body<DeviceBody>,
@@ -62,7 +82,7 @@ pub(crate) async fn put(
     let token = match service {
         PushService::Apns => phone_token(body.token, apns_token)?,
         PushService::Fcm => phone_token(body.token, fcm_token)?,
-        PushService::WebPush => browser_token(body.endpoint, body.keys, socket.0.webpush.as_ref())?,
+        PushService::WebPush => browser_token(body.endpoint, body.keys, devices.webpush.as_ref())?,
     };
     let device = Device {
         id: device_id(&device)?,
@@ -70,10 +90,9 @@ pub(crate) async fn put(
         token,
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
-        registered_at: socket.0.clock.now(),
+        registered_at: devices.clock.now(),
     };
-    let kept = socket
-        .0
+    let kept = devices
         .store
         .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
         .await
@@ -87,20 +106,20 @@ pub(crate) async fn put(
 }
 
 /// `GET /v1/devices`: the user's devices, without their tokens.
-pub(crate) async fn list(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
-    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
+pub(crate) async fn list(State(devices): State<Devices>, identity: Identity) -> Result<Response, Problem> {
+    let devices = devices.store.devices(&identity.user).await.map_err(store_problem)?;
     let devices: Vec<_> = devices.iter().map(shown).collect();
     Ok(Json(json!({"devices": devices})).into_response())
 }
 
 /// `GET /v1/devices/{device}`
 pub(crate) async fn one(
-    State(socket): State<Socket>,
+    State(devices): State<Devices>,
     identity: Identity,
     Path(device): Path<String>,
 ) -> Result<Response, Problem> {
     let id = device_id(&device)?;
-    let devices = socket.0.store.devices(&identity.user).await.map_err(store_problem)?;
+    let devices = devices.store.devices(&identity.user).await.map_err(store_problem)?;
     match devices.iter().find(|device| device.id == id) {
         Some(device) => Ok(Json(shown(device)).into_response()),
         None => Err(Problem::not_found("there is no device of that name")),
@@ -109,12 +128,12 @@ pub(crate) async fn one(
 
 /// `DELETE /v1/devices/{device}`
 pub(crate) async fn delete(
-    State(socket): State<Socket>,
+    State(devices): State<Devices>,
     identity: Identity,
     Path(device): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let gone =
-        socket.0.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(store_problem)?;
+        devices.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(store_problem)?;
     match gone {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("there is no device of that name")),
@@ -122,8 +141,8 @@ pub(crate) async fn delete(
 }
 
 /// `GET /v1/webpush/key`: what a page gives as `applicationServerKey` to `pushManager.subscribe`. Public, as the key is.
-pub(crate) async fn webpush_key(State(socket): State<Socket>) -> Result<Response, Problem> {
-    match &socket.0.webpush {
+pub(crate) async fn webpush_key(State(devices): State<Devices>) -> Result<Response, Problem> {
+    match &devices.webpush {
         Some(webpush) => Ok(Json(json!({"key": webpush.public_key})).into_response()),
         None => Err(Problem::not_found("browsers are not sent to here: [webpush] is not configured")),
     }
@@ -206,6 +225,11 @@ fn endpoint_of(endpoint: &str, private_allowed: bool) -> Result<String, &'static
         port.unwrap_or_default(),
         uri.path_and_query().map_or("/", |path| path.as_str())
     ))
+}
+
+/// A device's id from a path.
+fn device_id(raw: &str) -> Result<DeviceId, Problem> {
+    DeviceId::parse(raw).map_err(|error| Problem::invalid("device", error.to_string()))
 }
 
 #[cfg(test)]

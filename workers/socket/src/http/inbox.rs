@@ -2,26 +2,22 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts, State},
-    http::request::Parts,
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use watchbell::{
-    domain::Secret,
+    runtime::Clock,
     store::StoreError,
     wire::{Problem, frame::ReceiptFrame},
 };
 
 use crate::{
-    Identity, Socket,
-    entry::{
-        extract::{Body, Query},
-        upgrade,
-    },
-    pod::receipts::NotSaid,
-    session::client_frames::receipt_of,
+    entry::extract::{Body, Query},
+    feed::inbox::Inbox,
+    pod::receipts::{NotWritten, receipt_of},
+    token::Identity,
 };
 
 /// Rows of a page when none is asked for, and at the most.
@@ -30,20 +26,6 @@ const PAGE_MAX: usize = 200;
 /// Seconds after which to come back when the store does not answer.
 const RETRY_AFTER_S: u32 = 2;
 
-impl FromRequestParts<Socket> for Identity {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, socket: &Socket) -> Result<Self, Problem> {
-        upgrade::check_origin(socket, &parts.headers)?;
-        let token = upgrade::token_of(&parts.headers);
-        let identity = upgrade::identity_of(socket, token.as_ref().map(Secret::expose)).await?;
-        let head = socket.0.heads.of(&identity.user).await;
-        let head = head.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
-        upgrade::check_revoked(&identity, &head)?;
-        Ok(identity)
-    }
-}
-
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
     before: Option<u64>,
@@ -51,7 +33,7 @@ pub(crate) struct PageQuery {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct InboxRow<'a> {
     seq: u64,
     state: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,19 +44,19 @@ struct Row<'a> {
 
 /// `GET /v1/inbox?before=&limit=`: newest change first.
 pub(crate) async fn inbox(
-    State(socket): State<Socket>,
+    State(inbox): State<Inbox>,
     identity: Identity,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let epoch = socket.epoch();
+    let epoch = inbox.epoch();
     let (head, rows) =
-        socket.0.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
-    let alerts: Vec<Row<'_>> = rows
+        inbox.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
+    let alerts: Vec<InboxRow<'_>> = rows
         .iter()
         .filter_map(|row| {
             let alert = serde_json::from_str(&row.content).ok()?; // `content_of` wrote it.
-            Some(Row {
+            Some(InboxRow {
                 seq: row.seq,
                 state: row.state.as_str(),
                 until: row.until.map(|until| until.to_string()),
@@ -97,18 +79,19 @@ pub(crate) async fn inbox(
 
 /// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
 pub(crate) async fn receipts(
-    State(socket): State<Socket>,
+    State(inbox): State<Inbox>,
+    State(clock): State<Clock>,
     identity: Identity,
     Body(frame): Body<ReceiptFrame>,
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
-    let now = socket.0.clock.now();
-    let receipt = receipt_of(&identity, "http", frame, now)
+    let now = clock.now();
+    let receipt = receipt_of(&identity.user, "http", frame, now)
         .map_err(|(field, problem)| Problem::invalid(field, problem))?;
     let until = receipt.until;
-    let said = socket.0.receipts.say_and_wait(receipt).await.map_err(|why| match why {
-        NotSaid::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
-        NotSaid::Impossible => Problem::internal("the store does not take this receipt"),
+    let said = inbox.receipts.write(receipt).await.map_err(|why| match why {
+        NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
+        NotWritten::Impossible => Problem::internal("the store does not take this receipt"),
     })?;
     let mut body = match said {
         Some(said) => {

@@ -6,16 +6,20 @@
 //! | `inbox.rs` | inbox and receipts |
 //! | `topics.rs` | the kept events of a topic |
 //! | `devices.rs` | push registrations of phones and browsers |
-//! | `preferences.rs` | what the user wants |
+//! | `preferences.rs` | the preferences of a user |
 //! | `unsubscribe.rs` | the links of emails, which need no login |
+//! | `mounts.rs` | streams under a team's own addresses |
 //! | `asyncapi.rs` | the protocol for machines |
+//! | `routes.rs` | every route, and the parts that handlers may ask for |
 
 pub(crate) mod asyncapi;
 pub(crate) mod devices;
 pub(crate) mod inbox;
+pub(crate) mod mounts;
 #[cfg(test)]
 mod openapi_tests;
 pub(crate) mod poll;
 pub(crate) mod preferences;
+pub(crate) mod routes;
 pub(crate) mod topics;
 pub(crate) mod unsubscribe;

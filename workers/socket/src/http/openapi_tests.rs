@@ -10,7 +10,7 @@ use watchbell::{
     wire::Problem,
 };
 
-use crate::{OPENAPI, table};
+use crate::http::routes::{OPENAPI, table};
 
 /// What needs no token: the contract, the public half of a key, and links whose secret is in the address.
 const FOR_EVERYBODY: [&str; 3] = ["/asyncapi.json", "/v1/webpush/key", "/v1/unsubscribe/{token}"];

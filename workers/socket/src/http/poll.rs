@@ -27,82 +27,93 @@ use watchbell::{
 };
 
 use crate::{
-    Identity, Socket,
     entry::{
+        capacity::Capacity,
+        credentials::token_of,
         extract::Query,
-        upgrade::{self, RETRY_AFTER_S, StreamQuery},
+        query::StreamQuery,
+        sign_in::{RETRY_AFTER_S, SignIn, check_revoked},
     },
     feed::{
-        order::{Order, Taken},
-        replay::Replayed,
+        follower::{CaughtUp, Follower, Joined, Standing, Start},
+        inbox::Inbox,
+        replay::resync_frame,
     },
     frames::{
-        epoch::Epoch,
-        filter::Filter,
+        filter::SessionFilter,
         frame::{Facets, Frame},
     },
-    http::inbox::store_problem,
+    http::{inbox::store_problem, topics},
     pod::{
-        hub::{Place, Subscription},
+        leaving::Leaving,
         mailbox::{Item, Mail},
+        sessions::{NotJoined, Registration, Sessions, Subscription},
     },
-    session::{client_frames::TOPICS_MAX, greeting::token_ends_at},
+    session::topics::TOPICS_MAX,
+    token::Identity,
 };
 
 /// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
 const WAIT_S_DEFAULT: u64 = 25;
 const WAIT_S_MAX: u64 = 50;
-/// How long a frame waits for its predecessor before the store is asked.
-const HOLE_WAIT: Duration = Duration::from_millis(150);
 
 /// Bytes of what was missed in one answer, unless a single change has more; the next poll goes on from there.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
+/// What polls are answered from.
+pub(crate) struct Polls {
+    pub(crate) sign_in: SignIn,
+    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) inbox: Inbox,
+    pub(crate) leaving: Arc<Leaving>,
+}
+
 pub(crate) async fn poll(
-    State(socket): State<Socket>,
+    State(polls): State<Arc<Polls>>,
     Extension(client): Extension<ClientAddress>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    upgrade::check_room(&socket, &headers)?;
+    polls.sign_in.check_origin(&headers)?;
+    polls.capacity.check()?;
     // A pod that leaves waits for it. It is never refused: its answer is its end.
-    let _counted = socket.0.sessions.token();
+    let _counted = polls.capacity.count();
     let wait = Duration::from_secs(query.wait.unwrap_or(WAIT_S_DEFAULT).min(WAIT_S_MAX));
     let mut auth = query.auth();
-    auth.token = upgrade::token_of(&headers).map(|token| token.expose().to_owned()).or(auth.token);
-    let identity = upgrade::identity_of(&socket, auth.token.as_deref()).await?;
+    auth.token = token_of(&headers).map(|token| token.expose().to_owned()).or(auth.token);
+    let identity = polls.sign_in.identity_of(auth.token.as_deref()).await?;
     let too_many = |what| Problem::too_many(what, RETRY_AFTER_S);
-    let _address = socket.0.addresses.enter(client.0, socket.0.config.sessions_per_address_max);
+    let _address = polls.capacity.enter(client.0);
     let _address = _address.ok_or_else(|| too_many("this address has enough sessions"))?;
-    let filter = auth.filter.map(Filter::read).transpose();
+    let filter = auth.filter.map(SessionFilter::read).transpose();
     let filter = filter.map_err(|problem| Problem::invalid("filter", problem))?;
     if auth.topics.len() > TOPICS_MAX {
         return Err(Problem::invalid("topics", format!("must be {TOPICS_MAX} at the most")));
     }
-    let busy = |_| Problem::unavailable("this pod has enough to do", RETRY_AFTER_S);
-    socket.0.turns.take().await.map_err(busy)?;
-
-    let place = socket.join(identity.user.clone()).await;
-    let place = place.map_err(|_| too_many("this user has enough sessions"))?;
-    let topics = auth.topics.iter().map(|topic| crate::http::topics::key(&identity, topic));
+    let registration = polls.sessions.join(identity.user.clone()).await.map_err(|why| match why {
+        NotJoined::Overloaded => Problem::unavailable("this pod has enough to do", RETRY_AFTER_S),
+        NotJoined::UserIsFull => too_many("this user has enough sessions"),
+    })?;
+    let topics = auth.topics.iter().map(|topic| topics::key(&identity, topic));
     let topics: Vec<TopicKey> = topics.collect::<Result<_, _>>()?;
     let mut subscriptions: Vec<Subscription> = Vec::new();
     for topic in topics {
-        subscriptions.push(socket.subscribe(&place.mailbox, topic).await);
+        subscriptions.push(registration.subscribe(topic).await);
     }
-    let unseen = || Problem::unavailable("the store does not answer", RETRY_AFTER_S);
-    let epoch = socket.0.epochs.known().await.ok_or_else(unseen)?;
-    let (head, preferences) = head_of(&socket, &identity).await?;
+    let joined = Follower::join(&polls.inbox, &identity.user, auth.cursor.as_deref()).await;
+    let Joined { follower, start, head, preferences } = joined.map_err(|_| no_answer())?;
+    check_revoked(&identity, &head)?;
 
-    let from = auth.cursor.as_deref().map(|raw| epoch.number_of(raw, head));
-    let poll = Poll { socket: &socket, identity: &identity, epoch, place, filter, frames: Vec::new() };
-    let frames = match from {
-        None => poll.begin(head, &preferences, &subscriptions).await?,
-        Some(Err(reason)) => vec![Arc::new(socket.resync_frame(reason, &poll.epoch, head))],
+    let poll =
+        Poll { polls: &polls, identity: &identity, follower, registration, filter, frames: Vec::new() };
+    let frames = match start {
+        Start::Head => poll.begin(head, &preferences, &subscriptions).await?,
+        Start::Refused(reason) => vec![poll.resync(reason, head)],
         // Not longer than the token: the next poll is refused.
-        Some(Ok(cursor)) => {
-            let until = token_ends_at(&socket, &identity).min(Instant::now() + wait);
-            poll.wait(cursor, until).await?
+        Start::Cursor => {
+            let token_ends_at = polls.sign_in.verifier.ends_at(&identity);
+            poll.wait(token_ends_at.min(Instant::now() + wait)).await?
         }
     };
     let frames: Vec<&RawValue> =
@@ -110,22 +121,18 @@ pub(crate) async fn poll(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
 }
 
-/// Where the inbox is and what its owner wants, for whoever's sessions were not revoked.
-async fn head_of(socket: &Socket, identity: &Identity) -> Result<(Head, PreferencesV1), Problem> {
-    let welcome = socket.0.heads.welcome(&identity.user).await;
-    let (head, preferences) =
-        welcome.map_err(|_| Problem::unavailable("the store does not answer", RETRY_AFTER_S))?;
-    upgrade::check_revoked(identity, &head)?;
-    Ok((head, preferences))
+fn no_answer() -> Problem {
+    Problem::unavailable("the store does not answer", RETRY_AFTER_S)
 }
 
+/// One poll that was let in.
 struct Poll<'a> {
-    socket: &'a Socket,
+    polls: &'a Polls,
     identity: &'a Identity,
-    /// What its cursor and its frames are of.
-    epoch: Arc<Epoch>,
-    place: Place,
-    filter: Option<Filter>,
+    follower: Follower,
+    registration: Registration,
+    filter: Option<SessionFilter>,
+    /// What it will be answered with.
     frames: Vec<Arc<Frame>>,
 }
 
@@ -139,14 +146,12 @@ impl Poll<'_> {
     ) -> Result<Vec<Arc<Frame>>, Problem> {
         let mut frames = vec![self.hello(head, preferences)];
         for Subscription { topic: key, .. } in topics {
-            let kept = self.socket.0.store.topic_events(key, KEEP_MAX.into()).await.map_err(store_problem)?;
-            // `encode_event` wrote them, so they are JSON.
-            let events = kept.iter().filter_map(|kept| serde_json::from_str::<&RawValue>(kept).ok());
+            let kept = self.polls.inbox.kept_events(key, KEEP_MAX.into()).await.map_err(store_problem)?;
             let wanted = |event: &&RawValue| {
                 let facets: Facets = serde_json::from_str(event.get()).unwrap_or_default();
                 self.filter.as_ref().is_none_or(|filter| filter.lets_through(&facets))
             };
-            let events: Vec<&RawValue> = events.filter(wanted).collect();
+            let events: Vec<&RawValue> = kept.json().filter(wanted).collect();
             let snapshot = ServerFrame::Snapshot { topic: key.topic.as_str(), events: &events };
             frames.push(Arc::new(Frame::new(&snapshot, None)));
         }
@@ -158,35 +163,34 @@ impl Poll<'_> {
             session: "poll",
             user: self.identity.user.user.as_str(),
             seq: head.seq,
-            cursor: &self.epoch.cursor(head.seq),
+            cursor: &self.follower.epoch().cursor(head.seq),
             unread: head.unread,
             resumed: false,
             heartbeat_ms: WAIT_S_DEFAULT * 1_000,
             preferences,
-            server_time: &self.socket.0.clock.now().to_string(),
+            server_time: &self.polls.sign_in.verifier.clock().now().to_string(),
         });
         Arc::new(Frame::new(&hello, Some(head.seq)))
     }
 
-    /// What changed since, at once when something did; otherwise the next that does, until `until`.
-    async fn wait(mut self, cursor: u64, mut until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
-        let mut order = Order::after(cursor);
-        let mut heal_at = Instant::now();
-        let leaving = &self.socket.0.leaving;
+    /// What changed since the cursor, at once when something did; otherwise the next that does, until `until`.
+    async fn wait(mut self, mut until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
+        let leaving = &self.polls.leaving;
         let mut drains = false;
+        self.follower.heal_now(Instant::now());
         loop {
-            if heal_at <= Instant::now() {
-                heal_at = until + Duration::from_secs(1); // Not again, unless a hole appears.
-                if let Some(resync) = self.replay(&mut order).await? {
-                    return Ok(vec![resync]);
-                }
+            if self.follower.is_due(Instant::now())
+                && let Some(resync) = self.catch_up().await?
+            {
+                return Ok(vec![resync]);
             }
             if !self.frames.is_empty() {
                 return Ok(self.frames);
             }
-            let mail = poll_fn(|context| self.place.mailbox.poll_take(context));
+            let wakes_at = self.follower.heal_at().map_or(until, |heal_at| heal_at.min(until));
+            let mail = poll_fn(|context| self.registration.mailbox.poll_take(context));
             let mail = tokio::select! {
-                mail = timeout_at(until.min(heal_at), mail) => mail,
+                mail = timeout_at(wakes_at, mail) => mail,
                 // The pod leaves, and the next poll goes elsewhere: each at a time of its own.
                 () = leaving.drains(), if !drains => {
                     drains = true;
@@ -197,53 +201,55 @@ impl Poll<'_> {
             match mail {
                 Ok(Mail::Items(items)) => {
                     for item in items {
-                        if matches!(item, Item::Revoked) {
-                            head_of(self.socket, self.identity).await?;
+                        if let Some(resync) = self.take(item).await? {
+                            return Ok(vec![resync]);
                         }
-                        if let Item::Ping { head, epoch } = &item
-                            && epoch.number > self.epoch.number
-                        {
-                            let reason = "the store tells another history";
-                            return Ok(vec![Arc::new(self.socket.resync_frame(reason, epoch, *head))]);
-                        }
-                        self.take(item, &mut order, &mut heal_at);
                     }
                 }
-                Ok(Mail::Overflowed) => heal_at = Instant::now(),
-                Err(_) if Instant::now() >= until => return Ok(vec![self.ping(&order)]),
+                Ok(Mail::Overflowed) => self.follower.heal_now(Instant::now()),
+                Err(_) if Instant::now() >= until => return Ok(vec![self.ping()]),
                 Err(_) => {}
             }
         }
     }
 
-    fn take(&mut self, item: Item, order: &mut Order<Arc<Frame>>, heal_at: &mut Instant) {
+    /// Something that waited in the mailbox. Gives the `resync` that ends the poll, if it does.
+    async fn take(&mut self, item: Item) -> Result<Option<Arc<Frame>>, Problem> {
         match item {
             Item::Frame(frame) => match frame.seq {
-                None => self.tell(frame),
-                Some(_) if frame.epoch != self.epoch.number => {}
-                Some(seq) => match order.take(seq, frame) {
-                    Taken::Next(frame) => self.tell(frame),
-                    Taken::Send(frames) => frames.into_iter().for_each(|frame| self.tell(frame)),
-                    Taken::Held => *heal_at = (*heal_at).min(Instant::now() + HOLE_WAIT),
-                    Taken::Heal => *heal_at = Instant::now(),
-                    Taken::Old => {}
-                },
+                None => self.add(frame),
+                Some(seq) => {
+                    let ready = self.follower.take(seq, frame.epoch, frame, Instant::now());
+                    ready.for_each(|frame| self.add(frame));
+                }
             },
-            Item::Ping { head, .. } if head.seq > order.last() => *heal_at = Instant::now(),
+            Item::Ping { head, epoch } => match self.follower.compare(&head, &epoch) {
+                Standing::AnotherEpoch => {
+                    self.follower.enter(epoch);
+                    return Ok(Some(self.resync("the store tells another history", head)));
+                }
+                Standing::Behind => self.follower.heal_now(Instant::now()),
+                Standing::Level => {}
+            },
+            Item::Revoked => {
+                let head = self.polls.inbox.head(&self.identity.user).await.map_err(|_| no_answer())?;
+                check_revoked(self.identity, &head)?;
+            }
             // Its next request may go to any pod as it is.
-            Item::Ping { .. } | Item::Leave(_) | Item::Revoked => {}
+            Item::Leave(_) => {}
         }
+        Ok(None)
     }
 
-    async fn replay(&mut self, order: &mut Order<Arc<Frame>>) -> Result<Option<Arc<Frame>>, Problem> {
+    async fn catch_up(&mut self) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
-            match self.socket.replay(&self.identity.user, &self.epoch, order).await.map_err(store_problem)? {
-                Replayed::Resync(head) => {
-                    let reason = "more changed than is replayed";
-                    return Ok(Some(Arc::new(self.socket.resync_frame(reason, &self.epoch, head))));
+            let page = self.follower.next_page(&self.polls.inbox, &self.identity.user).await;
+            match page.map_err(store_problem)? {
+                CaughtUp::TooMuch(head) => {
+                    return Ok(Some(self.resync("more changed than is replayed", head)));
                 }
-                Replayed::Frames { frames, complete } => {
-                    frames.into_iter().for_each(|frame| self.tell(frame));
+                CaughtUp::Frames { frames, complete } => {
+                    frames.into_iter().for_each(|frame| self.add(frame));
                     if cut(&mut self.frames, |frame| (frame.seq, frame.len())) || complete {
                         return Ok(None);
                     }
@@ -252,17 +258,21 @@ impl Poll<'_> {
         }
     }
 
-    fn tell(&mut self, frame: Arc<Frame>) {
-        let filter = self.filter.as_ref();
-        if filter.is_none_or(|filter| !frame.can_be_filtered() || filter.lets_through(frame.facets())) {
+    /// Adds a frame to the answer unless the filter leaves it out.
+    fn add(&mut self, frame: Arc<Frame>) {
+        if self.filter.as_ref().is_none_or(|filter| filter.lets_frame_through(&frame)) {
             self.frames.push(frame);
         }
     }
 
+    fn resync(&self, reason: &str, head: Head) -> Arc<Frame> {
+        Arc::new(resync_frame(reason, self.follower.epoch(), head))
+    }
+
     /// Nothing for the client, and yet its cursor may have moved: what a filter left out is behind it.
-    fn ping(&self, order: &Order<Arc<Frame>>) -> Arc<Frame> {
-        let seq = order.last();
-        let cursor = self.epoch.cursor(seq);
+    fn ping(&self) -> Arc<Frame> {
+        let seq = self.follower.last();
+        let cursor = self.follower.epoch().cursor(seq);
         Arc::new(Frame::new(&ServerFrame::Ping { seq, cursor: Some(&cursor) }, Some(seq)))
     }
 }

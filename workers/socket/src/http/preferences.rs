@@ -11,8 +11,10 @@ use serde_json::value::RawValue;
 use tracing::debug;
 use uuid::Uuid;
 use watchbell::{
-    broker::{Address, Message, topology::PARTITIONS},
+    broker::{Address, Message, SharedBroker, topology::PARTITIONS},
     domain::UserKey,
+    runtime::Clock,
+    store::Store,
     wire::{
         Problem,
         live::{LivePreferences, LiveV1},
@@ -20,36 +22,47 @@ use watchbell::{
     },
 };
 
-use crate::{Identity, Socket, entry::extract::Body, http::inbox::store_problem};
+use crate::{entry::extract::Body, http::inbox::store_problem, token::Identity};
 
 /// How long the broker may take to confirm a live message.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Reads and changes the preferences of users.
+#[derive(Clone)]
+pub(crate) struct Preferences {
+    pub(crate) store: Store,
+    pub(crate) broker: SharedBroker,
+    pub(crate) clock: Clock,
+}
+
 /// What the user wants; `{}` for everything, always.
-pub(crate) async fn get(State(socket): State<Socket>, identity: Identity) -> Result<Response, Problem> {
-    let stored = socket.0.store.preferences(&identity.user).await.map_err(store_problem)?;
+pub(crate) async fn get(
+    State(preferences): State<Preferences>,
+    identity: Identity,
+) -> Result<Response, Problem> {
+    let stored = preferences.store.preferences(&identity.user).await.map_err(store_problem)?;
     let written = stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default();
     Ok(Json(written).into_response())
 }
 
 /// Replaces it whole, and answers with what holds now. What waits for the end of a silence is looked at again.
 pub(crate) async fn put(
-    State(socket): State<Socket>,
+    State(preferences): State<Preferences>,
     identity: Identity,
     Body(written): Body<PreferencesV1>,
 ) -> Result<Response, Problem> {
     let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
     let written = PreferencesV1::write(&checked);
-    let (encoded, now) = (written.encode(), socket.0.clock.now());
+    let (encoded, now) = (written.encode(), preferences.clock.now());
     let change = |_: Option<&str>| encoded.clone();
-    socket.0.store.change_preferences(&identity.user, now, &change).await.map_err(store_problem)?;
-    socket.tell_preferences(&identity.user, &written).await;
+    preferences.store.change_preferences(&identity.user, now, &change).await.map_err(store_problem)?;
+    preferences.tell(&identity.user, &written).await;
     Ok(Json(written).into_response())
 }
 
-impl Socket {
+impl Preferences {
     /// Tells every session of the user, on whichever pod. A hint: who misses it is told by the next `hello`.
-    pub(crate) async fn tell_preferences(&self, user: &UserKey, preferences: &PreferencesV1) {
+    pub(crate) async fn tell(&self, user: &UserKey, preferences: &PreferencesV1) {
         // What was just encoded reads back.
         let Ok(encoded) = RawValue::from_string(preferences.encode()) else { return };
         let live = LiveV1::Preferences(LivePreferences {
@@ -59,7 +72,7 @@ impl Socket {
         });
         let to = Address::Live(user.partition(PARTITIONS));
         let message = Message::json(Uuid::new_v4().to_string(), live.encode());
-        if let Err(error) = self.0.broker.publish(to, message, PUBLISH_DEADLINE).await {
+        if let Err(error) = self.broker.publish(to, message, PUBLISH_DEADLINE).await {
             debug!(%error, "Live preferences were not confirmed; sessions learn of them when they connect");
         }
     }

@@ -13,26 +13,27 @@ use watchbell::{
 };
 
 use crate::{
-    Identity, Socket,
     entry::extract::{Path, Query},
+    feed::inbox::Inbox,
     http::inbox::store_problem,
+    token::Identity,
 };
 
 /// Events given when no number is asked for.
 const LIMIT_DEFAULT: usize = 50;
 
 #[derive(Deserialize)]
-pub(crate) struct Page {
+pub(crate) struct EventsQuery {
     limit: Option<usize>,
 }
 
 pub(crate) async fn events(
-    State(socket): State<Socket>,
+    State(inbox): State<Inbox>,
     identity: Identity,
     Path(topic): Path<String>,
-    Query(page): Query<Page>,
+    Query(page): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let events = kept(&socket, &identity, &topic, &page).await?;
+    let events = kept(&inbox, &identity, &topic, &page).await?;
     Ok(Json(json!({"topic": topic, "events": events})).into_response())
 }
 
@@ -47,14 +48,13 @@ pub(crate) fn key(identity: &Identity, topic: &str) -> Result<TopicKey, Problem>
 
 /// The last events of a topic, oldest first, for whoever may read it (I8).
 pub(crate) async fn kept(
-    socket: &Socket,
+    inbox: &Inbox,
     identity: &Identity,
     topic: &str,
-    page: &Page,
+    page: &EventsQuery,
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let key = key(identity, topic)?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
-    let kept = socket.0.store.topic_events(&key, limit).await.map_err(store_problem)?;
-    // `encode_event` wrote them, so they are JSON.
-    Ok(kept.iter().filter_map(|event| serde_json::from_str(event).ok()).collect())
+    let kept = inbox.kept_events(&key, limit).await.map_err(store_problem)?;
+    Ok(kept.json().map(ToOwned::to_owned).collect())
 }

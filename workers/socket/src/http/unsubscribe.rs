@@ -11,21 +11,36 @@ use axum::{
 use tracing::info;
 use watchbell::{
     domain::Channel,
-    wire::{Problem, preferences::PreferencesV1, unsubscribe::Unsubscription},
+    wire::{
+        Problem,
+        preferences::PreferencesV1,
+        unsubscribe::{Unsubscribe, Unsubscription},
+    },
 };
 
-use crate::{Socket, entry::extract::Path, http::inbox::store_problem};
+use crate::{
+    entry::extract::Path,
+    http::{inbox::store_problem, preferences::Preferences},
+};
 
 /// The page holds a form and a style, and nothing else may run.
 const PAGE_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
 
+/// Reads unsubscribe links, and carries them out.
+#[derive(Clone)]
+pub(crate) struct UnsubscribeLinks {
+    pub(crate) preferences: Preferences,
+    /// None when emails have no such links.
+    pub(crate) reader: Option<Unsubscribe>,
+}
+
 /// `GET /v1/unsubscribe/{token}`: asks, and changes nothing.
 pub(crate) async fn ask(
-    State(socket): State<Socket>,
+    State(links): State<UnsubscribeLinks>,
     Path(token): Path<String>,
 ) -> Result<Response, Problem> {
-    read(&socket, &token)?;
+    links.read(&token)?;
     Ok(page(
         "No more alerts by email?",
         "<form method=post><button name=List-Unsubscribe value=One-Click>Unsubscribe</button></form>",
@@ -35,12 +50,12 @@ pub(crate) async fn ask(
 /// `POST /v1/unsubscribe/{token}`: the user of the link turns email off, as if in their preferences, where they may turn
 /// it on again. Harmless to repeat. A link that was sent to an address which is no longer theirs changes nothing.
 pub(crate) async fn end(
-    State(socket): State<Socket>,
+    State(links): State<UnsubscribeLinks>,
     Path(token): Path<String>,
 ) -> Result<Response, Problem> {
-    let unsubscription = read(&socket, &token)?;
-    let user = &unsubscription.user;
-    let contact = socket.0.store.contact(user).await.map_err(store_problem)?;
+    let unsubscription = links.read(&token)?;
+    let (preferences, user) = (&links.preferences, &unsubscription.user);
+    let contact = preferences.store.contact(user).await.map_err(store_problem)?;
     let address = contact
         .and_then(|contact| contact.addresses[Channel::Email].clone())
         .filter(|email| unsubscription.is_for(email));
@@ -50,9 +65,10 @@ pub(crate) async fn end(
             "<p>It was sent to an address that alerts do not go to any more. Nothing was changed.</p>",
         ));
     }
-    let now = socket.0.clock.now();
-    let wanted = socket.0.store.change_preferences(user, now, &without_email).await.map_err(store_problem)?;
-    socket.tell_preferences(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
+    let now = preferences.clock.now();
+    let wanted =
+        preferences.store.change_preferences(user, now, &without_email).await.map_err(store_problem)?;
+    preferences.tell(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
     metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
     info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
     Ok(page(
@@ -67,9 +83,11 @@ fn without_email(stored: Option<&str>) -> String {
     wanted.encode()
 }
 
-fn read(socket: &Socket, token: &str) -> Result<Unsubscription, Problem> {
-    let read = socket.0.unsubscribe.as_ref().and_then(|unsubscribe| unsubscribe.read(token));
-    read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
+impl UnsubscribeLinks {
+    fn read(&self, token: &str) -> Result<Unsubscription, Problem> {
+        let read = self.reader.as_ref().and_then(|reader| reader.read(token));
+        read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
+    }
 }
 
 /// `title` and `content` are ours.

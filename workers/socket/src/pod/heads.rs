@@ -1,5 +1,5 @@
-//! Heads of inboxes for those who join, and what they want. Whoever asks while the store is busy shares the next question
-//! with all the others: a stampede of ten thousand is a few dozen statements.
+//! The head of an inbox and the preferences of its owner, for sessions that begin. Whoever asks while the store is busy
+//! shares the next statement with all the others, so a stampede of ten thousand sessions is a few dozen statements.
 
 use std::collections::HashMap;
 
@@ -8,33 +8,34 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use watchbell::{
     domain::UserKey,
-    store::{Head, StoreError},
+    store::{Head, Store, StoreError},
     wire::preferences::PreferencesV1,
 };
 
-use crate::Socket;
-
-/// Who waits to be told at the most; more are turned away as overload.
+/// Sessions that wait for their head at the most; more are turned away as overload.
 const WAITING_MAX: usize = 65_536;
-/// Users of one question.
+/// Users of one statement.
 const BATCH_MAX: usize = 500;
-/// Questions under way at once.
-const QUESTIONS_MAX: usize = 2;
+/// Statements under way at once.
+const READERS_MAX: usize = 2;
 
-type Asked = (UserKey, oneshot::Sender<Answer>);
-type Answer = (Head, Option<String>);
+/// The head of an inbox, and the preferences of its owner as they are stored.
+type HeadAndPreferences = (Head, Option<String>);
+type HeadRequest = (UserKey, oneshot::Sender<HeadAndPreferences>);
 
-/// Where sessions ask for the head of an inbox, on the way to the loop that asks the store for many at once.
+/// Where sessions ask for the head of an inbox, on the way to the loop that asks the store for many at once. Cheap to
+/// clone.
+#[derive(Clone)]
 pub(crate) struct Heads {
-    queue: mpsc::Sender<Asked>,
+    queue: mpsc::Sender<HeadRequest>,
 }
 
-/// The questions, for that loop.
-pub(crate) type HeadsQueue = mpsc::Receiver<Asked>;
+/// The requests, for that loop.
+pub(crate) type HeadsQueue = mpsc::Receiver<HeadRequest>;
 
-/// The store does not answer, or too many ask.
+/// The store does not answer, or too many sessions ask.
 #[derive(Debug)]
-pub(crate) struct NotNow;
+pub(crate) struct HeadUnavailable;
 
 impl Heads {
     pub(crate) fn new() -> (Self, HeadsQueue) {
@@ -42,74 +43,79 @@ impl Heads {
         (Self { queue }, asked)
     }
 
-    /// Where somebody's inbox is.
-    pub(crate) async fn of(&self, user: &UserKey) -> Result<Head, NotNow> {
+    /// The head of somebody's inbox.
+    pub(crate) async fn of(&self, user: &UserKey) -> Result<Head, HeadUnavailable> {
         Ok(self.ask(user).await?.0)
     }
 
-    /// The same, with what they want: what `hello` says.
-    pub(crate) async fn welcome(&self, user: &UserKey) -> Result<(Head, PreferencesV1), NotNow> {
+    /// The head of somebody's inbox and their preferences: what `hello` says.
+    pub(crate) async fn welcome(&self, user: &UserKey) -> Result<(Head, PreferencesV1), HeadUnavailable> {
         let (head, stored) = self.ask(user).await?;
         Ok((head, stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default()))
     }
 
-    async fn ask(&self, user: &UserKey) -> Result<Answer, NotNow> {
+    async fn ask(&self, user: &UserKey) -> Result<HeadAndPreferences, HeadUnavailable> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send((user.clone(), answer)).map_err(|_| NotNow)?;
-        answered.await.map_err(|_| NotNow)
+        self.queue.try_send((user.clone(), answer)).map_err(|_| HeadUnavailable)?;
+        answered.await.map_err(|_| HeadUnavailable)
     }
 }
 
-impl Socket {
-    /// Answers until `stop`.
-    pub(crate) async fn read_heads(self, asked: HeadsQueue, stop: CancellationToken) {
-        let asked = Mutex::new(asked);
-        let questions = (0..QUESTIONS_MAX).map(|_| self.answer(&asked));
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = futures_util::future::join_all(questions) => {}
-        }
+/// Answers requests from the store until `stop`.
+pub(crate) async fn answer_requests(store: Store, requests: HeadsQueue, stop: CancellationToken) {
+    let requests = Mutex::new(requests);
+    let readers = (0..READERS_MAX).map(|_| answer(&store, &requests));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = futures_util::future::join_all(readers) => {}
     }
+}
 
-    async fn answer(&self, asked: &Mutex<HeadsQueue>) {
-        let mut batch = Vec::new();
-        while asked.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
-            match self.0.store.heads_and_preferences(&users).await {
-                Ok(heads) => tell(&users, &heads, answers),
-                // One of them has a row that cannot be read: the others are told all the same.
-                Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if users.len() > 1 => {
-                    for (user, answer) in users.iter().zip(answers) {
-                        self.answer_one(user, answer).await;
-                    }
+async fn answer(store: &Store, requests: &Mutex<HeadsQueue>) {
+    let mut batch = Vec::new();
+    while requests.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let (users, answers): (Vec<UserKey>, Vec<_>) = batch.drain(..).unzip();
+        match store.heads_and_preferences(&users).await {
+            Ok(heads) => send_each(&users, &heads, answers),
+            // One of them has a row that cannot be read. The others are answered all the same.
+            Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if users.len() > 1 => {
+                for (user, answer) in users.iter().zip(answers) {
+                    answer_one(store, user, answer).await;
                 }
-                Err(error) => turn_away(&error, users.len()),
             }
-        }
-    }
-
-    async fn answer_one(&self, user: &UserKey, answer: oneshot::Sender<Answer>) {
-        let users = std::slice::from_ref(user);
-        match self.0.store.heads_and_preferences(users).await {
-            Ok(heads) => tell(users, &heads, vec![answer]),
-            Err(error) => turn_away(&error, 1),
+            Err(error) => turn_away(&error, users.len()),
         }
     }
 }
 
-fn tell(users: &[UserKey], heads: &HashMap<UserKey, Answer>, answers: Vec<oneshot::Sender<Answer>>) {
+async fn answer_one(store: &Store, user: &UserKey, answer: oneshot::Sender<HeadAndPreferences>) {
+    let users = std::slice::from_ref(user);
+    match store.heads_and_preferences(users).await {
+        Ok(heads) => send_each(users, &heads, vec![answer]),
+        Err(error) => turn_away(&error, 1),
+    }
+}
+
+fn send_each(
+    users: &[UserKey],
+    heads: &HashMap<UserKey, HeadAndPreferences>,
+    answers: Vec<oneshot::Sender<HeadAndPreferences>>,
+) {
     for (answer, head) in answers.into_iter().zip(each(users, heads)) {
         let _ = answer.send(head); // Whoever asked may have gone.
     }
 }
 
-/// Their answers are dropped, which tells them.
+/// Their senders are dropped, which tells them.
 fn turn_away(error: &StoreError, sessions: usize) {
     warn!(%error, sessions, "Sessions are turned away: their heads cannot be read");
 }
 
-/// What each of them is told. Two sessions of one user may have asked together.
-fn each(users: &[UserKey], heads: &HashMap<UserKey, Answer>) -> impl Iterator<Item = Answer> {
+/// The answer to each. Two sessions of one user may have asked together.
+fn each(
+    users: &[UserKey],
+    heads: &HashMap<UserKey, HeadAndPreferences>,
+) -> impl Iterator<Item = HeadAndPreferences> {
     users.iter().map(|user| heads.get(user).cloned().unwrap_or_default())
 }
 
@@ -121,6 +127,6 @@ fn two_sessions_of_one_user_are_told_the_same() {
     let user = |name| UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap());
     let known = (Head { seq: 7, unread: 2, revoked_at: None }, Some("{}".to_owned()));
     let heads = HashMap::from([(user("ana"), known.clone())]);
-    let told: Vec<Answer> = each(&[user("ana"), user("new"), user("ana")], &heads).collect();
-    assert_eq!(told, [known.clone(), Answer::default(), known]);
+    let told: Vec<HeadAndPreferences> = each(&[user("ana"), user("new"), user("ana")], &heads).collect();
+    assert_eq!(told, [known.clone(), HeadAndPreferences::default(), known]);
 }

@@ -9,31 +9,30 @@
 //! A pod that nobody is left on refuses as well, and closes its listener at once. What a balancer is told by a refusal
 //! (503) is to try another pod; README.md has the configurations.
 //!
-//! [`Socket::leave`] waits, and a session asks its client; the rest decides.
+//! [`Departure`] waits, and a session asks its client; the rest decides.
 
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
-use watchbell::wire::{CloseCode, frame::ServerFrame};
+use watchbell::wire::CloseCode;
 
-use crate::{
-    Socket,
-    frames::frame::Frame,
-    pod::mailbox::{Item, Leave},
-    session::run::Session,
+use crate::pod::{
+    hub::Hub,
+    mailbox::{Item, Leave},
+    presence::Presence,
 };
 
-/// The parts of the drain window after which nobody comes through the door, everybody should have begun to move, and nobody
-/// is greeted any more who came through the door before.
-const DOOR_UNTIL: f64 = 0.75;
+/// The parts of the drain window after which no session is let in, everybody should have begun to move, and nobody is
+/// greeted any more who was let in before.
+const LET_IN_UNTIL: f64 = 0.75;
 const MOVED_UNTIL: f64 = 0.8;
 const GREETED_UNTIL: f64 = 0.85;
 /// How long a client may take to move once its time has come: a fifth of the window, and at least so long (or as long as
@@ -79,15 +78,15 @@ impl Leaving {
         self.announced.is_cancelled()
     }
 
-    /// What becomes of a session that is at the door now.
+    /// What becomes of a session that asks to be let in now.
     pub(crate) fn admit(&self, now: Instant) -> Admission {
         match self.drain.get() {
             Some(_) if self.closed.load(Ordering::SeqCst) => Admission::Refuse,
-            drain => Self::pass(drain, now, DOOR_UNTIL),
+            drain => Self::pass(drain, now, LET_IN_UNTIL),
         }
     }
 
-    /// What becomes of a session that came through the door, and is about to be greeted now.
+    /// What becomes of a session that was let in, and is about to be greeted now.
     pub(crate) fn greet(&self, now: Instant) -> Admission {
         Self::pass(self.drain.get(), now, GREETED_UNTIL)
     }
@@ -167,48 +166,42 @@ fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-impl Socket {
+/// What takes part when a pod leaves.
+pub(crate) struct Departure {
+    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) hub: Arc<Hub>,
+    /// Every session, and every request that is to become one.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Departure {
     /// From when the process is told to leave until nobody is here any more. What sessions need goes on meanwhile.
-    pub(crate) async fn leave(&self, leave_wait: Duration) {
-        let (inner, leaving) = (&self.0, &self.0.leaving);
+    /// Balancers learn of it within `leave_wait`; then sessions move within `window`.
+    pub(crate) async fn run(self, leave_wait: Duration, window: Duration) {
+        let Self { leaving, presence, hub, tasks } = self;
         leaving.announced.cancelled().await;
         // The other pods learn of it now, and leave this one out when they compare what they hold.
-        inner.presence.tell_now();
+        presence.tell_now();
         sleep(leave_wait).await;
-        let window = inner.config.drain_window;
         let drain = *leaving.drain.get_or_init(|| Drain { began: Instant::now(), window });
         leaving.draining.cancel();
         // Whoever joins the hub from here on finds the drain when it looks, which it does after it joined.
-        let sessions = inner.hub.sessions();
+        let sessions = hub.sessions();
         info!(sessions, "Leaving: {sessions} sessions are asked to move");
-        inner.hub.give_everybody(|number| Item::Leave(drain.slice(number, sessions)));
-        inner.sessions.close();
+        hub.give_everybody(|number| Item::Leave(drain.slice(number, sessions)));
+        tasks.close();
         let everybody_left = async {
-            inner.sessions.wait().await;
+            tasks.wait().await;
             leaving.closed.store(true, Ordering::SeqCst);
-            // Whoever came through the door in between was counted before it looked.
-            inner.sessions.wait().await;
+            // Whoever was let in meanwhile was counted before it looked.
+            tasks.wait().await;
         };
         if timeout(drain.ends_after() + CLOSES_WITHIN, everybody_left).await.is_err() {
-            let sessions = inner.sessions.len();
+            let sessions = tasks.len();
             warn!(sessions, "{sessions} sessions were still open at the end of the drain window");
         }
         leaving.closed.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Session<'_> {
-    /// Asks the client to connect anew, and closes the session when it did not.
-    pub(crate) fn leave(&mut self, Leave { after_ms, within_ms, grace_ms, code }: Leave) {
-        let all = [after_ms, within_ms, grace_ms].map(u64::from).iter().sum();
-        self.state.deadlines.leave(Instant::now() + Duration::from_millis(all), code);
-        self.ask_to_leave(after_ms, within_ms, code.parts().1);
-    }
-
-    /// Asks the client to connect anew in that window from now, and to read on until then.
-    pub(crate) fn ask_to_leave(&mut self, after_ms: u32, within_ms: u32, reason: &'static str) {
-        let goaway = ServerFrame::Goaway { after_ms: after_ms.into(), within_ms: within_ms.into(), reason };
-        self.put(&Frame::new(&goaway, None));
     }
 }
 
@@ -233,7 +226,7 @@ mod tests {
             ("balancers still list it", false, false, 0.0, Admission::Stay),
             ("the drain begins", true, false, 0.0, pass(16_000)),
             ("in the middle of it", true, false, 10.0, pass(6_000)),
-            ("just before the door closes", true, false, 14.9, pass(1_100)),
+            ("just before nobody is let in", true, false, 14.9, pass(1_100)),
             ("too late to move in time", true, false, 15.0, Admission::Refuse),
             ("after the end", true, false, 25.0, Admission::Refuse),
             ("everybody has left already", true, true, 3.0, Admission::Refuse),
@@ -248,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_through_the_door_is_greeted_a_moment_later_too() {
+    fn who_was_let_in_is_greeted_a_moment_later_too() {
         let (began, leaving) = (Instant::now(), Leaving::when(CancellationToken::new()));
         assert_eq!(leaving.greet(began), Admission::Stay);
         leaving.drain.get_or_init(|| Drain { began, window: WINDOW });

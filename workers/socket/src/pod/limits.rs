@@ -19,18 +19,18 @@ const BURST_S: u32 = 3;
 type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// Sessions by address.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Addresses(Counts);
 
-/// One session's place; given back when dropped.
+/// One session of an address; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct AddressPlace(Option<(Counts, IpAddr)>);
+pub(crate) struct AddressSlot(Option<(Counts, IpAddr)>);
 
 impl Addresses {
     /// `None`: the address has its `max` sessions. 0 is no limit, and private addresses are not counted.
-    pub(crate) fn enter(&self, address: IpAddr, max: usize) -> Option<AddressPlace> {
+    pub(crate) fn enter(&self, address: IpAddr, max: usize) -> Option<AddressSlot> {
         if max == 0 || !is_public(address) {
-            return Some(AddressPlace(None));
+            return Some(AddressSlot(None));
         }
         let mut counts = lock(&self.0);
         let count = counts.entry(address).or_default();
@@ -38,11 +38,11 @@ impl Addresses {
             return None;
         }
         *count += 1;
-        Some(AddressPlace(Some((self.0.clone(), address))))
+        Some(AddressSlot(Some((self.0.clone(), address))))
     }
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
         let Some((counts, address)) = &self.0 else { return };
         let mut counts = lock(counts);

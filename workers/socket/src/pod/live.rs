@@ -1,8 +1,9 @@
-//! Live messages to sessions: decoded once, encoded once a user or topic, put into mailboxes without waiting.
+//! Live messages from the broker to sessions: each is decoded once, encoded once for a user or topic, and put into
+//! mailboxes without waiting.
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use watchbell::{
     broker::{LiveEvent, LiveSource},
@@ -13,10 +14,23 @@ use watchbell::{
     },
 };
 
-use crate::{Socket, frames::frame::Frame, pod::mailbox::Item};
+use crate::{
+    frames::{epoch::Epochs, frame::Frame},
+    pod::{hub::Hub, mailbox::Item, pings::Pinger},
+};
 
-impl Socket {
-    pub(crate) async fn pump(self, mut live: Box<dyn LiveSource>, stop: CancellationToken) {
+/// What delivers live messages to the sessions of a pod.
+pub(crate) struct Live {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) pinger: Pinger,
+    /// Where a comparison with the store runs that live messages do not wait for.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Live {
+    /// Delivers until `stop`.
+    pub(crate) async fn run(self, mut live: Box<dyn LiveSource>, stop: CancellationToken) {
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return,
@@ -27,10 +41,10 @@ impl Socket {
                 Some(LiveEvent::Gap) => {
                     info!("Live frames may have been missed: every session is compared with the store");
                     metrics::counter!("watchbell_socket_gaps_total").increment(1);
-                    let socket = self.clone();
-                    // Beside the pump, so that live frames do not wait for it; ends with the pod.
+                    let pinger = self.pinger.clone();
+                    // A task of its own, so that live frames do not wait for it; it ends with the pod.
                     let stop = stop.clone();
-                    self.0.sessions.spawn(async move { socket.ping_everybody(&stop).await });
+                    self.tasks.spawn(async move { pinger.ping_everybody(&stop).await });
                 }
                 None => return,
             }
@@ -51,10 +65,10 @@ impl Socket {
 
     fn deliver_alert(&self, live: &LiveAlert<'_>) {
         let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
-        let epoch = self.epoch();
+        let epoch = self.epochs.current();
         for to in &live.to {
             let Ok(user) = UserId::parse(&to.user) else { continue };
-            self.0.hub.give(&UserKey::new(tenant.clone(), user), || {
+            self.hub.give(&UserKey::new(tenant.clone(), user), || {
                 metrics::counter!("watchbell_socket_frames_total", "type" => "alert").increment(1);
                 let cursor = epoch.cursor(to.seq);
                 let frame = AlertFrame {
@@ -72,8 +86,8 @@ impl Socket {
 
     fn deliver_receipt(&self, live: &LiveReceipt) {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
-        let epoch = self.epoch();
-        self.0.hub.give(&UserKey::new(tenant, user), || {
+        let epoch = self.epochs.current();
+        self.hub.give(&UserKey::new(tenant, user), || {
             metrics::counter!("watchbell_socket_frames_total", "type" => "receipt").increment(1);
             let frame = ReceiptSaid {
                 seq: live.seq,
@@ -93,7 +107,7 @@ impl Socket {
         let (Ok(tenant), Ok(topic)) = (Tenant::parse(&live.tenant), Topic::parse(&live.topic)) else {
             return;
         };
-        self.0.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
+        self.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
             metrics::counter!("watchbell_socket_frames_total", "type" => "event").increment(1);
             let frame = EventFrame { topic: &live.topic, event: live.event };
             Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
@@ -102,7 +116,7 @@ impl Socket {
 
     fn deliver_preferences(&self, live: &LivePreferences<'_>) {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
-        self.0.hub.give(&UserKey::new(tenant, user), || {
+        self.hub.give(&UserKey::new(tenant, user), || {
             metrics::counter!("watchbell_socket_frames_total", "type" => "preferences").increment(1);
             let frame = ServerFrame::Preferences { preferences: live.preferences };
             Item::Frame(Arc::new(Frame::new(&frame, None)))
@@ -111,6 +125,6 @@ impl Socket {
 
     fn deliver_revoke(&self, live: &LiveRevoke) {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
-        self.0.hub.give(&UserKey::new(tenant, user), || Item::Revoked);
+        self.hub.give(&UserKey::new(tenant, user), || Item::Revoked);
     }
 }

@@ -1,10 +1,7 @@
-//! Presence: the store is told who has a session here, in batches, for as long as this pod renews its lease.
+//! Who has come to this pod and who has left it, until the store is told (`presence_writer.rs`).
 //!
-//! What holds here:
-//! - It shortens waits and nothing else (I4), so a store that does not answer delays no session and loses no alert.
-//! - A session is greeted after its user was told to be here, or [`TELL_TIMEOUT`] later: an alert published after the
-//!   greeting finds a screen to wait for.
-//! - Somebody who reloads a page has not left: the last session of a user is gone [`LEAVES_AFTER`] later.
+//! A session is greeted after its user was reported, or [`TELL_TIMEOUT`] later: an alert that is published after the
+//! greeting finds a screen to wait for.
 
 use std::{
     collections::HashMap,
@@ -17,32 +14,18 @@ use std::{
 
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
-use watchbell::{
-    domain::UserKey,
-    store::{PRESENCE_BATCH_MAX, StoreError},
-};
+use watchbell::domain::UserKey;
 
-use crate::{Socket, pod::rebalance::Rules};
-
-/// How long this pod's word counts, and how often it is renewed.
-const LEASE: Duration = Duration::from_secs(15);
-const RENEW_EVERY: Duration = Duration::from_secs(4);
-/// How long after a user's last session closed they have left.
-const LEAVES_AFTER: Duration = Duration::from_secs(5);
 /// How long a session waits for its user to be told.
 const TELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody has left.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The wait after the store did not answer.
-const TROUBLE_WAIT: Duration = Duration::from_secs(1);
 
 /// Who came and who left, until the store is told. Bounded by the pod's sessions: each user waits in it once.
 pub(crate) struct Presence {
+    /// The name of this pod in the store.
     pub(crate) pod: String,
     changes: Mutex<Changes>,
     wake: Notify,
@@ -52,15 +35,12 @@ pub(crate) struct Presence {
 
 #[derive(Default)]
 struct Changes {
-    arrived: Vec<(UserKey, oneshot::Sender<()>)>,
+    arrived: Vec<Arrival>,
     left: HashMap<UserKey, Instant>,
 }
 
-/// When the lease is renewed next, and whether the store may have missed somebody.
-struct Renewal {
-    at: Instant,
-    tell_everybody: bool,
-}
+/// A user who has come, and the session that waits until the store knows.
+pub(crate) type Arrival = (UserKey, oneshot::Sender<()>);
 
 impl Default for Presence {
     fn default() -> Self {
@@ -95,126 +75,39 @@ impl Presence {
         self.changes().left.insert(user, Instant::now());
     }
 
-    /// Does not wait for the next renewal.
+    /// Has the pod's status told now, without waiting for the next renewal.
     pub(crate) fn tell_now(&self) {
         self.is_news.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
+    /// Whether the pod's status is to be told now. Asking takes it back.
+    pub(crate) fn take_news(&self) -> bool {
+        self.is_news.swap(false, Ordering::SeqCst)
+    }
+
+    /// Returns when somebody has come or the pod's status has changed.
+    pub(crate) async fn changed(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Those who have come since this was called last.
+    pub(crate) fn take_arrived(&self) -> Vec<Arrival> {
+        std::mem::take(&mut self.changes().arrived)
+    }
+
+    /// Those whose last session closed at least `age` ago, and when.
+    pub(crate) fn take_left(&self, age: Duration) -> Vec<(UserKey, Instant)> {
+        self.changes().left.extract_if(|_, at| at.elapsed() >= age).collect()
+    }
+
+    /// Those could not be reported: they are taken again later.
+    pub(crate) fn put_back_left(&self, users: impl IntoIterator<Item = (UserKey, Instant)>) {
+        self.changes().left.extend(users);
+    }
+
     fn changes(&self) -> MutexGuard<'_, Changes> {
         // Nothing panics while it is held, and the lists would still be lists.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Socket {
-    /// Tells the store until `stop`. Then the lease ends by itself, and whoever sweeps dead pods lets its users leave,
-    /// but for those who moved to another.
-    pub(crate) async fn tell_presence(self, stop: CancellationToken) {
-        let mut renewal = Renewal { at: Instant::now(), tell_everybody: false };
-        while !stop.is_cancelled() {
-            let wait = match self.tell_once(&mut renewal).await {
-                Ok(()) => LOOK_EVERY,
-                Err(error) => {
-                    warn!(%error, "The store could not be told who is here");
-                    // Whoever arrived does not wait for it, and is told of with everybody else.
-                    self.0.presence.changes().arrived.clear();
-                    renewal = Renewal { at: Instant::now(), tell_everybody: true };
-                    TROUBLE_WAIT
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.0.presence.wake.notified() => {}
-                () = sleep(wait) => {}
-            }
-        }
-    }
-
-    async fn tell_once(&self, renewal: &mut Renewal) -> Result<(), StoreError> {
-        let (store, presence) = (&self.0.store, &self.0.presence);
-        let is_news = presence.is_news.swap(false, Ordering::SeqCst);
-        if is_news || renewal.at <= Instant::now() {
-            let told_every = Rules::told_every(&self.0.config, RENEW_EVERY);
-            let load = self.load();
-            metrics::gauge!("watchbell_socket_sessions").set(load.sessions as f64);
-            let is_known = store.renew_pod(&presence.pod, self.0.clock.now(), LEASE).await?;
-            if renewal.tell_everybody || !is_known {
-                self.tell_of(&self.0.hub.users()).await?;
-            }
-            // Other pods' dead are everybody's: one call a renewal keeps up with any number of them.
-            pass_over_refused(store.sweep_pods(self.0.clock.now()).await.map(drop))?;
-            store.tell_load(&presence.pod, &load).await?;
-            *renewal = Renewal { at: Instant::now() + told_every, tell_everybody: false };
-        }
-        let arrived = std::mem::take(&mut presence.changes().arrived);
-        let (users, waiting): (Vec<UserKey>, Vec<oneshot::Sender<()>>) = arrived.into_iter().unzip();
-        self.tell_of(&users).await?;
-        for told in waiting {
-            let _ = told.send(()); // Whoever stopped waiting does not mind.
-        }
-        self.let_leave().await
-    }
-
-    async fn tell_of(&self, users: &[UserKey]) -> Result<(), StoreError> {
-        let now = self.0.clock.now();
-        for batch in users.chunks(PRESENCE_BATCH_MAX) {
-            match self.0.store.arrive(&self.0.presence.pod, batch, now).await {
-                Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if batch.len() > 1 => {
-                    for user in batch {
-                        let told =
-                            self.0.store.arrive(&self.0.presence.pod, std::slice::from_ref(user), now).await;
-                        pass_over_refused(told)?;
-                    }
-                }
-                told => pass_over_refused(told)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets those leave who have been gone for long enough and did not come back.
-    async fn let_leave(&self) -> Result<(), StoreError> {
-        let presence = &self.0.presence;
-        let mut gone: Vec<(UserKey, Instant)> = {
-            let mut changes = presence.changes();
-            changes.left.extract_if(|_, at| at.elapsed() >= LEAVES_AFTER).collect()
-        };
-        // Whoever comes back from here on is told of by the next round, after they were let go.
-        gone.retain(|(user, _)| !self.0.hub.has(user));
-        while !gone.is_empty() {
-            let batch = gone.split_off(gone.len().saturating_sub(PRESENCE_BATCH_MAX));
-            let users: Vec<UserKey> = batch.iter().map(|(user, _)| user.clone()).collect();
-            if let Err(error) = self.let_go(&users).await {
-                presence.changes().left.extend(gone.into_iter().chain(batch));
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn let_go(&self, users: &[UserKey]) -> Result<(), StoreError> {
-        let (store, pod, now) = (&self.0.store, &self.0.presence.pod, self.0.clock.now());
-        match store.leave(pod, users, now).await {
-            Err(StoreError::Refused { .. } | StoreError::Unreadable { .. }) if users.len() > 1 => {
-                for user in users {
-                    pass_over_refused(store.leave(pod, std::slice::from_ref(user), now).await)?;
-                }
-                Ok(())
-            }
-            told => pass_over_refused(told),
-        }
-    }
-}
-
-/// Presence is a hint: one person's that the store refuses is let go, so that nobody else's waits for it.
-fn pass_over_refused(told: Result<(), StoreError>) -> Result<(), StoreError> {
-    match told {
-        Ok(()) => Ok(()),
-        Err(error @ StoreError::Unavailable { .. }) => Err(error),
-        Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
-            warn!(%error, "Somebody's presence cannot be stored; their first waits are kept");
-            Ok(())
-        }
     }
 }

@@ -14,19 +14,25 @@
 //!   version that does not say what it holds.
 //! - Where moving does not help (a pod that no balancer sends anybody), it is tried less and less often.
 //!
-//! [`to_move`] decides; [`Socket::rebalance`] looks and carries it out.
+//! [`to_move`] decides; [`Rebalancer`] looks and carries it out.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use watchbell::{domain::Timestamp, store::PodLoad, wire::CloseCode};
+use watchbell::{
+    domain::Timestamp,
+    store::{PodLoad, Store},
+    wire::CloseCode,
+};
 
 use crate::{
-    Socket,
     config::SocketConfig,
-    pod::mailbox::{Item, Leave},
+    pod::{
+        mailbox::{Item, Leave},
+        status::PodStatus,
+    },
 };
 
 /// The part of the interval in which sessions are asked to move, and that in which they are closed if they did not.
@@ -69,14 +75,6 @@ impl Rules {
         }
     }
 
-    /// How often a pod tells what it holds, which renews its lease every `renew_every` at least.
-    pub(crate) fn told_every(config: &SocketConfig, renew_every: Duration) -> Duration {
-        match config.rebalance_every {
-            Duration::ZERO => renew_every,
-            every => renew_every.min(every / LOADS_PER_ROUND),
-        }
-    }
-
     /// A pod that has told nothing for so long may be dead.
     fn silence_max(&self) -> Duration {
         SILENCE_MAX.min(self.every * 3 / LOADS_PER_ROUND)
@@ -88,6 +86,15 @@ impl Rules {
         let (part, sigmas) = if goes_on { (BAND_GOING_ON, SIGMAS_GOING_ON) } else { (1.0, SIGMAS) };
         let bound = (self.band * sessions).max(self.band_sessions_min);
         (part * bound).max(sigmas * sessions.sqrt())
+    }
+}
+
+/// How often a pod tells what it holds, when pods compare that every `rebalance_every`, and its lease is renewed every
+/// `renew_every` at least.
+pub(crate) fn told_every(rebalance_every: Duration, renew_every: Duration) -> Duration {
+    match rebalance_every {
+        Duration::ZERO => renew_every,
+        every => renew_every.min(every / LOADS_PER_ROUND),
     }
 }
 
@@ -190,10 +197,19 @@ impl Patience {
     }
 }
 
-impl Socket {
-    /// Compares what pods hold, and gives away what is too much, until the pod leaves.
-    pub(crate) async fn rebalance(self, stop: CancellationToken) {
-        let rules = Rules::of(&self.0.config);
+/// Compares what pods hold, and asks sessions of this one to move.
+pub(crate) struct Rebalancer {
+    pub(crate) store: Store,
+    pub(crate) status: PodStatus,
+    /// The name of this pod in the store.
+    pub(crate) pod: String,
+    pub(crate) rules: Rules,
+}
+
+impl Rebalancer {
+    /// Compares, and gives away what is too much, until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { store, status, pod, rules } = &self;
         if rules.every.is_zero() {
             return;
         }
@@ -205,15 +221,15 @@ impl Socket {
                 () = stop.cancelled() => return,
                 () = sleep(wait) => {}
             }
-            let now = self.0.clock.now();
-            let others = match self.0.store.other_pods(&self.0.presence.pod, now).await {
+            let now = status.clock.now();
+            let others = match store.other_pods(pod, now).await {
                 Ok(others) => others,
                 Err(error) => {
                     warn!(%error, "What the other pods hold cannot be read: no session is moved");
                     continue;
                 }
             };
-            let moves = to_move(self.load(), &others, rules, now, patience.goes_on(), rand::random());
+            let moves = to_move(status.load(), &others, *rules, now, patience.goes_on(), rand::random());
             let allowed = patience.allows(moves);
             let outcome = match (moves, allowed) {
                 (None, _) => "level",
@@ -222,36 +238,25 @@ impl Socket {
             };
             metrics::counter!("watchbell_socket_rebalance_rounds_total", "outcome" => outcome).increment(1);
             if let Some(moves) = allowed {
-                self.ask_some(moves, rules);
+                self.ask_some(moves);
             }
         }
     }
 
-    fn ask_some(&self, Moves { sessions, within, .. }: Moves, rules: Rules) {
+    fn ask_some(&self, Moves { sessions, within, .. }: Moves) {
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         let slice = within.mul_f64(0.5);
-        let asked = self.0.hub.give_some(sessions, |number| {
+        let asked = self.status.hub.give_some(sessions, |number| {
             let part = number as f64 / sessions as f64;
             Item::Leave(Leave {
                 after_ms: millis(slice.mul_f64(part)),
                 within_ms: millis(slice),
-                grace_ms: millis(rules.every.mul_f64(CLOSED_IN)),
+                grace_ms: millis(self.rules.every.mul_f64(CLOSED_IN)),
                 code: CloseCode::Rebalance,
             })
         });
         info!(asked, "This pod holds more than its share: {asked} sessions are asked to move");
         metrics::counter!("watchbell_socket_rebalanced_total").increment(asked as u64);
-    }
-
-    /// What this pod holds.
-    pub(crate) fn load(&self) -> PodLoad {
-        PodLoad {
-            sessions: self.0.hub.sessions() as u64,
-            sessions_max: self.0.config.sessions_max as u64,
-            started_at: self.0.started_at,
-            told_at: self.0.clock.now(),
-            leaving: self.0.leaving.is_announced(),
-        }
     }
 }
 

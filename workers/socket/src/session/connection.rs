@@ -19,7 +19,7 @@ use watchbell::wire::{CloseClass, frame::ServerFrame};
 
 use crate::{
     frames::frame::{self, Form, Frame},
-    session::decoder::{Decoder, Said},
+    session::decoder::{ClientMessage, Decoder},
 };
 
 /// Read at a time, into the stack.
@@ -128,13 +128,16 @@ impl Connection {
         timeout(limit, std::future::poll_fn(|context| self.poll_write(context))).await.ok()
     }
 
-    /// What the client says next. Ready with nothing when only part of something arrived.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Said>, Broken>> {
-        let mut said = Vec::new();
+    /// What the client sends next. Ready with nothing when only part of something arrived.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<ClientMessage>, Broken>> {
+        let mut messages = Vec::new();
         if !self.read_ahead.is_empty() {
             let bytes = std::mem::take(&mut self.read_ahead);
-            self.understand(&bytes, &mut said)?;
-            return Poll::Ready(Ok(said));
+            self.understand(&bytes, &mut messages)?;
+            return Poll::Ready(Ok(messages));
         }
         let mut memory = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut memory);
@@ -142,26 +145,26 @@ impl Connection {
         if buffer.filled().is_empty() {
             return Poll::Ready(Err(Broken::Gone));
         }
-        self.understand(buffer.filled(), &mut said)?;
-        Poll::Ready(Ok(said))
+        self.understand(buffer.filled(), &mut messages)?;
+        Poll::Ready(Ok(messages))
     }
 
-    fn understand(&mut self, bytes: &[u8], said: &mut Vec<Said>) -> Result<(), Broken> {
+    fn understand(&mut self, bytes: &[u8], messages: &mut Vec<ClientMessage>) -> Result<(), Broken> {
         match self.form.is_websocket() {
             true => self
                 .decoder
-                .take(bytes, self.message_bytes_max as usize, said)
+                .take(bytes, self.message_bytes_max as usize, messages)
                 .map_err(|_| Broken::NotTheProtocol),
             false => Ok(()), // A client of SSE has nothing to say after its request.
         }
     }
 
-    /// The next complete thing that is said.
-    pub(crate) async fn read(&mut self) -> Result<Vec<Said>, Broken> {
+    /// The next complete messages.
+    pub(crate) async fn read(&mut self) -> Result<Vec<ClientMessage>, Broken> {
         loop {
-            let said = std::future::poll_fn(|context| self.poll_read(context)).await?;
-            if !said.is_empty() {
-                return Ok(said);
+            let messages = std::future::poll_fn(|context| self.poll_read(context)).await?;
+            if !messages.is_empty() {
+                return Ok(messages);
             }
         }
     }

@@ -1,15 +1,12 @@
 //! When a session does something by itself, and what it is then: the token's end, a client that takes nothing or says
-//! nothing, a hole in the order, old age, leaving. Decisions only; the session carries them out.
+//! nothing, old age, leaving. Decisions only; the session carries them out. When it asks the store for what is missing is
+//! decided by `feed/follower.rs`.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use watchbell::wire::CloseCode;
 
-/// How long a frame waits for its predecessor before the session is healed from the store.
-const HOLE_WAIT: Duration = Duration::from_millis(150);
-/// The wait before the store is asked again.
-const STORE_WAIT: Duration = Duration::from_secs(1);
 /// How long a client that is asked to leave because of its age may take.
 pub(crate) const REBALANCE_WINDOW: Duration = Duration::from_secs(10);
 /// Pings without a word from the client, after which it is gone.
@@ -22,8 +19,6 @@ pub(crate) struct Deadlines {
     heard_at: Instant,
     /// When the client has to have taken what is being written.
     write_by: Option<Instant>,
-    /// When a hole is healed from the store, if there is one.
-    heal_at: Option<Instant>,
     /// When the token is over.
     token_ends_at: Instant,
     /// When the session is old enough to be asked to connect anew.
@@ -40,20 +35,17 @@ pub(crate) enum Due {
     AskToLeave,
     /// Look whether the token is over; it is, unless it was cut off at how far a timer reaches.
     Token,
-    /// Compare with the store.
-    Heal,
 }
 
 impl Deadlines {
     pub(crate) fn new(now: Instant, token_ends_at: Instant, old_at: Instant) -> Self {
-        Self { heard_at: now, write_by: None, heal_at: None, token_ends_at, old_at, leaves_by: None }
+        Self { heard_at: now, write_by: None, token_ends_at, old_at, leaves_by: None }
     }
 
     /// The next time something is due.
     pub(crate) fn next(&self) -> Instant {
         let leaves_by = self.leaves_by.map_or(self.old_at, |(at, _)| at);
-        let optional = [self.write_by, self.heal_at].into_iter().flatten();
-        optional.chain([leaves_by]).fold(self.token_ends_at, Instant::min)
+        self.write_by.into_iter().chain([leaves_by]).fold(self.token_ends_at, Instant::min)
     }
 
     /// What is due, the most final first; each is told once, but for the token, whose end the caller moves.
@@ -71,7 +63,7 @@ impl Deadlines {
             self.leaves_by = Some((now + REBALANCE_WINDOW, CloseCode::Rebalance));
             return Some(Due::AskToLeave);
         }
-        self.heal_at.take_if(|at| *at <= now).map(|_| Due::Heal)
+        None
     }
 
     pub(crate) fn heard(&mut self, now: Instant) {
@@ -95,26 +87,6 @@ impl Deadlines {
 
     pub(crate) fn is_writing(&self) -> bool {
         self.write_by.is_some()
-    }
-
-    /// A frame came before its predecessor, which may still come.
-    pub(crate) fn hole(&mut self, now: Instant) {
-        self.heal_at.get_or_insert(now + HOLE_WAIT);
-    }
-
-    /// The predecessor will not come, or too many wait for it.
-    pub(crate) fn heal_now(&mut self, now: Instant) {
-        self.heal_at = Some(now);
-    }
-
-    /// The store did not answer.
-    pub(crate) fn heal_later(&mut self, now: Instant) {
-        self.heal_at = Some(now + STORE_WAIT);
-    }
-
-    /// Nothing is missing.
-    pub(crate) fn whole(&mut self) {
-        self.heal_at = None;
     }
 
     pub(crate) fn token_ends(&mut self, at: Instant) {
@@ -146,7 +118,6 @@ mod tests {
         old_at: Instant,
         left_at: Option<(Instant, CloseCode)>,
         asked_at: Option<Instant>,
-        hole_at: Option<Instant>,
     }
 
     impl Account {
@@ -184,15 +155,8 @@ mod tests {
         let token_ends_at = now + seconds(chance, 20.0..400.0);
         let old_at = now + seconds(chance, 100.0..500.0);
         let mut deadlines = Deadlines::new(now, token_ends_at, old_at);
-        let mut account = Account {
-            token_ends_at,
-            stalled_at: None,
-            heard_at: now,
-            old_at,
-            left_at: None,
-            asked_at: None,
-            hole_at: None,
-        };
+        let mut account =
+            Account { token_ends_at, stalled_at: None, heard_at: now, old_at, left_at: None, asked_at: None };
         let talks = chance.random_bool(0.7);
         let mut ping_at = now + PING_EVERY;
         loop {
@@ -223,10 +187,6 @@ mod tests {
                             );
                             account.asked_at = Some(now);
                         }
-                        Due::Heal => {
-                            let hole_at = account.hole_at.take();
-                            assert_eq!(hole_at.map(|at| at + HOLE_WAIT), Some(now), "seed {seed}: healed");
-                        }
                     }
                 }
                 if now == ping_at {
@@ -251,14 +211,6 @@ mod tests {
                 50..75 => {
                     deadlines.written();
                     account.stalled_at = None;
-                }
-                75..85 => {
-                    deadlines.hole(now);
-                    account.hole_at.get_or_insert(now);
-                }
-                85..88 => {
-                    deadlines.whole();
-                    account.hole_at = None;
                 }
                 88..96 if talks => {
                     account.token_ends_at = now + seconds(chance, 20.0..400.0);

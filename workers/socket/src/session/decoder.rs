@@ -6,12 +6,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
 };
+
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
 
-/// One complete thing that was said.
+/// One complete message of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum ClientMessage {
     Text(String),
     Ping(Vec<u8>),
     Pong,
@@ -32,12 +33,12 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Takes what was read, and adds what is complete to `said`. A message has `max` bytes at the most.
+    /// Takes what was read, and adds what is complete to `messages`. A message has `max` bytes at the most.
     pub(crate) fn take(
         &mut self,
         read: &[u8],
         max: usize,
-        said: &mut Vec<Said>,
+        messages: &mut Vec<ClientMessage>,
     ) -> Result<(), NotTheProtocol> {
         let mut rest = std::mem::take(&mut self.rest);
         // Mostly a whole frame arrives at once, and nothing is copied.
@@ -48,7 +49,7 @@ impl Decoder {
             &rest
         };
         let mut at = 0;
-        while let Some(len) = self.frame(&bytes[at..], max, said)? {
+        while let Some(len) = self.frame(&bytes[at..], max, messages)? {
             at += len;
         }
         self.rest = bytes[at..].to_vec();
@@ -65,7 +66,7 @@ impl Decoder {
         &mut self,
         bytes: &[u8],
         max: usize,
-        said: &mut Vec<Said>,
+        messages: &mut Vec<ClientMessage>,
     ) -> Result<Option<usize>, NotTheProtocol> {
         let mut cursor = Cursor::new(bytes);
         let Some((header, len)) = FrameHeader::parse(&mut cursor).map_err(|_| NotTheProtocol)? else {
@@ -81,7 +82,7 @@ impl Decoder {
         let Some(payload) = bytes.get(begin..begin + len as usize) else { return Ok(None) };
         let payload: Vec<u8> =
             payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-        self.understand(&header, payload, max, said)?;
+        self.understand(&header, payload, max, messages)?;
         Ok(Some(begin + len as usize))
     }
 
@@ -90,15 +91,15 @@ impl Decoder {
         header: &FrameHeader,
         payload: Vec<u8>,
         max: usize,
-        said: &mut Vec<Said>,
+        messages: &mut Vec<ClientMessage>,
     ) -> Result<(), NotTheProtocol> {
         let whole = match (header.opcode, self.fragments.take()) {
             (OpCode::Control(control), fragments) => {
                 self.fragments = fragments; // Control frames may come between fragments.
-                said.push(match control {
-                    Control::Ping => Said::Ping(payload),
-                    Control::Pong => Said::Pong,
-                    Control::Close => Said::Close,
+                messages.push(match control {
+                    Control::Ping => ClientMessage::Ping(payload),
+                    Control::Pong => ClientMessage::Pong,
+                    Control::Close => ClientMessage::Close,
                     Control::Reserved(_) => return Err(NotTheProtocol),
                 });
                 return Ok(());
@@ -114,7 +115,7 @@ impl Decoder {
             return Err(NotTheProtocol);
         }
         if header.is_final {
-            said.push(Said::Text(String::from_utf8(whole).map_err(|_| NotTheProtocol)?));
+            messages.push(ClientMessage::Text(String::from_utf8(whole).map_err(|_| NotTheProtocol)?));
         } else {
             self.fragments = Some(whole);
         }
@@ -122,9 +123,13 @@ impl Decoder {
     }
 }
 
+/// The text that clients send which cannot send WebSocket's own pings.
+pub(crate) fn is_plain_ping(text: &str) -> bool {
+    text.trim() == "ping"
+}
+
 #[cfg(test)]
 mod tests {
-
     use watchbell::wire::frame::CLIENT_FRAME_BYTES_MAX;
 
     use super::*;
@@ -142,18 +147,18 @@ mod tests {
     }
 
     /// What is understood of bytes that arrive `step` at a time.
-    fn read(bytes: &[u8], step: usize) -> Result<Vec<Said>, NotTheProtocol> {
-        let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<ClientMessage>, NotTheProtocol> {
+        let (mut decoder, mut messages) = (Decoder::default(), Vec::new());
         for chunk in bytes.chunks(step) {
-            decoder.take(chunk, CLIENT_FRAME_BYTES_MAX, &mut said)?;
+            decoder.take(chunk, CLIENT_FRAME_BYTES_MAX, &mut messages)?;
         }
         assert!(decoder.rest.is_empty() && decoder.rest.capacity() == 0, "an idle connection keeps nothing");
-        Ok(said)
+        Ok(messages)
     }
 
     #[test]
     fn messages_are_read_however_they_arrive() {
-        let text = |text: &str| Said::Text(text.to_owned());
+        let text = |text: &str| ClientMessage::Text(text.to_owned());
         for (why, bytes, expected) in [
             ("one", frame(0x81, b"hello"), vec![text("hello")]),
             ("two at once", [frame(0x81, b"a"), frame(0x81, b"b")].concat(), vec![text("a"), text("b")]),
@@ -167,7 +172,7 @@ mod tests {
             (
                 "a ping between fragments",
                 [frame(0x01, b"he"), frame(0x89, b"p"), frame(0x80, b"y")].concat(),
-                vec![Said::Ping(b"p".to_vec()), text("hey")],
+                vec![ClientMessage::Ping(b"p".to_vec()), text("hey")],
             ),
             (
                 "a character cut by a fragment",
@@ -177,7 +182,7 @@ mod tests {
             (
                 "pong and close",
                 [frame(0x8a, b""), frame(0x88, b"\x03\xe8")].concat(),
-                vec![Said::Pong, Said::Close],
+                vec![ClientMessage::Pong, ClientMessage::Close],
             ),
         ] {
             for step in [1, 3, 7, bytes.len()] {

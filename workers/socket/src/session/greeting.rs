@@ -1,9 +1,9 @@
 //! How a session begins: from its first byte to `hello`, what was missed, and what it asked for.
 //!
-//! What holds here: nobody is told anything before they said who they are, and what they say until then is bounded by
+//! What holds here: a client is told nothing before it has authenticated, and what it may send until then is bounded by
 //! `socket.auth_timeout` and by one wrong frame.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
@@ -14,56 +14,52 @@ use watchbell::wire::{
 };
 
 use crate::{
-    Identity, Socket,
-    entry::upgrade::Visitor,
-    feed::order::Order,
+    feed::follower::{Follower, Joined, Start},
     frames::{
         batcher::Batcher,
-        filter::Filter,
+        filter::SessionFilter,
         frame::{self, Frame},
     },
-    pod::{leaving::Admission, limits::Allowance, mailbox::Item},
+    pod::{leaving::Admission, limits::Allowance, mailbox::Item, sessions::NotJoined},
     session::{
-        client_frames::is_plain_ping,
         connection::Connection,
         deadlines::Deadlines,
-        decoder::Said,
+        decoder::{ClientMessage, is_plain_ping},
         mount::Mount,
-        run::{End, Session, State, write},
+        parts::SessionParts,
+        state::{Session, SessionEnd, SessionState, write},
+        visitor::Visitor,
     },
-    token::TokenError,
+    token::Identity,
 };
-
-/// A token that never ends is looked at again after this.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// From the first byte to `hello` and what was missed.
 pub(crate) async fn begin(
-    socket: &Socket,
+    parts: &SessionParts,
     connection: &mut Connection,
     visitor: Box<Visitor>,
-) -> Result<State, End> {
+) -> Result<SessionState, SessionEnd> {
     let Visitor { mut auth, identity, address, mount, head, .. } = *visitor;
     connection.put_bytes(head.into());
-    let address = address.ok_or(End::Close(CloseCode::TooManyConnections))?;
-    let (identity, said) = match identity {
+    let address = address.ok_or(SessionEnd::Close(CloseCode::TooManyConnections))?;
+    let (identity, messages) = match identity {
         Some(identity) => (identity, Vec::new()),
-        None => authenticate(socket, connection, &mut auth).await?,
+        None => authenticate(parts, connection, &mut auth).await?,
     };
-    socket.0.turns.take().await.map_err(|_| End::Close(CloseCode::Overloaded))?;
-    let place =
-        socket.join(identity.user.clone()).await.map_err(|_| End::Close(CloseCode::TooManyConnections))?;
+    let registration = parts.sessions.join(identity.user.clone()).await.map_err(|why| match why {
+        NotJoined::Overloaded => SessionEnd::Close(CloseCode::Overloaded),
+        NotJoined::UserIsFull => SessionEnd::Close(CloseCode::TooManyConnections),
+    })?;
     // After it joined: a drain that begins now finds it in the hub, one that began before is seen here.
-    match socket.0.leaving.greet(Instant::now()) {
+    match parts.leaving.greet(Instant::now()) {
         Admission::Stay => {}
-        Admission::Pass(leave) => socket.0.hub.put(&place.mailbox, Item::Leave(leave)),
+        Admission::Pass(leave) => registration.put(Item::Leave(leave)),
         // It was slow to say who it is. It was not greeted yet, so its client still believes the session it has.
-        Admission::Refuse => return Err(End::Close(CloseCode::Drain)),
+        Admission::Refuse => return Err(SessionEnd::Close(CloseCode::Drain)),
     }
     let now = Instant::now();
-    let mut state = State {
-        order: Order::after(0),
-        epoch: socket.epoch(),
+    let mut state = SessionState {
+        follower: Follower::after(0, parts.inbox.epoch()),
         id: Uuid::new_v4(),
         extras: None,
         allowance: Allowance::new(now),
@@ -73,18 +69,18 @@ pub(crate) async fn begin(
         timer: Box::pin(sleep_until(now)),
         deadlines: Deadlines::new(
             now,
-            token_ends_at(socket, &identity),
-            now + socket.0.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
+            parts.verifier.ends_at(&identity),
+            now + parts.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
         ),
         identity,
-        place,
+        registration,
         _address: address,
     };
     debug!(session = %state.id.simple(), user = %state.identity.user.user, "A session begins");
-    let mut session = Session { socket, connection, state };
+    let mut session = Session { parts, connection, state };
     session.greet(auth, mount).await?;
-    if !said.is_empty() {
-        Box::pin(session.hear(said)).await?;
+    if !messages.is_empty() {
+        Box::pin(session.hear(messages)).await?;
     }
     state = session.state;
     Ok(state)
@@ -93,49 +89,51 @@ pub(crate) async fn begin(
 /// Waits for the `auth` frame of a client whose request had no token, and believes it or not. A client need not wait for
 /// `hello`: what it said right behind `auth` is given back, for the session to hear.
 async fn authenticate(
-    socket: &Socket,
+    parts: &SessionParts,
     connection: &mut Connection,
     auth: &mut Auth,
-) -> Result<(Identity, Vec<Said>), End> {
-    let deadline = socket.0.config.auth_timeout;
+) -> Result<(Identity, Vec<ClientMessage>), SessionEnd> {
+    let deadline = parts.config.auth_timeout;
     let mut behind = Vec::new();
     let asked = async {
         while auth.token.is_none() {
             // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
-            write(socket, connection).await?;
+            write(parts, connection).await?;
             let mut all = connection.read().await?.into_iter();
-            while let Some(said) = all.next() {
-                match said {
-                    Said::Text(text) if is_plain_ping(&text) => connection.put_bytes(frame::text("pong")),
-                    Said::Text(text) => {
+            while let Some(message) = all.next() {
+                match message {
+                    ClientMessage::Text(text) if is_plain_ping(&text) => {
+                        connection.put_bytes(frame::text("pong"));
+                    }
+                    ClientMessage::Text(text) => {
                         let (first, rest) = first_line(&text);
                         let frame = match ClientFrame::read(first) {
                             Ok(ClientFrame::Auth(frame)) => frame,
-                            Ok(_) => return Err(End::Close(CloseCode::Protocol)),
+                            Ok(_) => return Err(SessionEnd::Close(CloseCode::Protocol)),
                             Err(unreadable) => {
                                 let title = unreadable.to_string();
-                                let said = ServerFrame::Error { code: "invalid_frame", title: &title };
-                                connection.put(&Frame::new(&said, None), socket.epoch().name());
-                                return Err(End::Close(CloseCode::Protocol));
+                                let refusal = ServerFrame::Error { code: "invalid_frame", title: &title };
+                                connection.put(&Frame::new(&refusal, None), parts.inbox.epoch().name());
+                                return Err(SessionEnd::Close(CloseCode::Protocol));
                             }
                         };
                         *auth = frame.over(std::mem::take(auth));
                         if auth.token.is_none() {
-                            return Err(End::Close(CloseCode::BadToken));
+                            return Err(SessionEnd::Close(CloseCode::BadToken));
                         }
-                        behind.extend((!rest.is_empty()).then(|| Said::Text(rest.to_owned())));
+                        behind.extend((!rest.is_empty()).then(|| ClientMessage::Text(rest.to_owned())));
                         behind.extend(all.by_ref());
                     }
-                    Said::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
-                    Said::Pong => {}
-                    Said::Close => return Err(End::Closed),
+                    ClientMessage::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
+                    ClientMessage::Pong => {}
+                    ClientMessage::Close => return Err(SessionEnd::Closed),
                 }
             }
         }
         Ok(())
     };
-    timeout(deadline, asked).await.map_err(|_| End::Close(CloseCode::NoAuth))??;
-    Ok((identify(socket, auth.token.as_deref().unwrap_or_default()).await?, behind))
+    timeout(deadline, asked).await.map_err(|_| SessionEnd::Close(CloseCode::NoAuth))??;
+    Ok((parts.verifier.identify(auth.token.as_deref().unwrap_or_default()).await?, behind))
 }
 
 /// The first line that says anything, and what follows it: a message may have several frames, one a line.
@@ -144,62 +142,43 @@ fn first_line(text: &str) -> (&str, &str) {
     text.split_once('\n').map_or((text, ""), |(first, rest)| (first, rest.trim()))
 }
 
-pub(crate) async fn identify(socket: &Socket, token: &str) -> Result<Identity, End> {
-    let identified = socket.0.authenticator.identify(token, socket.0.clock.now()).await;
-    identified.map_err(|error| match error {
-        TokenError::Expired => End::Close(CloseCode::TokenExpired),
-        TokenError::Invalid(_) => End::Close(CloseCode::BadToken),
-        // Come back later: the keys cannot be read just now.
-        TokenError::UnknownKey => End::Close(CloseCode::Overloaded),
-    })
-}
-
-pub(crate) fn token_ends_at(socket: &Socket, identity: &Identity) -> Instant {
-    let left = identity.expires_at.duration_since(socket.0.clock.now());
-    Instant::now() + Duration::try_from(left).unwrap_or_default().min(FAR)
-}
-
 impl Session<'_> {
     /// `hello`, what changed since the cursor, and the topics that were asked for.
-    async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
-        let epoch = self.socket.0.epochs.known().await.ok_or(End::Close(CloseCode::Overloaded))?;
-        self.state.epoch = epoch;
-        let welcome = self.socket.0.heads.welcome(&self.state.identity.user).await;
-        let (head, preferences) = welcome.map_err(|_| End::Close(CloseCode::Overloaded))?;
+    async fn greet(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), SessionEnd> {
+        let user = &self.state.identity.user;
+        let joined = Follower::join(&self.parts.inbox, user, auth.cursor.as_deref()).await;
+        let Joined { follower, start, head, preferences } =
+            joined.map_err(|_| SessionEnd::Close(CloseCode::Overloaded))?;
+        self.state.follower = follower;
         self.check_revoked(&head)?;
-        let from = auth.cursor.as_deref().map(|raw| self.state.epoch.number_of(raw, head));
-        let start = match from {
-            Some(Ok(seq)) => seq,
-            Some(Err(_)) | None => head.seq,
-        };
+        let from = self.state.follower.last();
         let hello = ServerFrame::Hello(Hello {
             session: &self.state.id.simple().to_string(),
             user: self.state.identity.user.user.as_str(),
             seq: head.seq,
-            cursor: &self.state.epoch.cursor(start),
+            cursor: &self.state.follower.epoch().cursor(from),
             unread: head.unread,
-            resumed: matches!(from, Some(Ok(_))),
-            heartbeat_ms: self.socket.0.config.ping_every.mul_f64(1.2).as_millis() as u64,
+            resumed: start == Start::Cursor,
+            heartbeat_ms: self.parts.config.ping_every.mul_f64(1.2).as_millis() as u64,
             preferences: &preferences,
-            server_time: &self.socket.0.clock.now().to_string(),
+            server_time: &self.parts.verifier.clock().now().to_string(),
         });
-        self.state.order = Order::after(start);
-        self.put(&Frame::new(&hello, Some(start)));
+        self.put(&Frame::new(&hello, Some(from)));
         self.configure(auth, mount).await?;
-        if let Some(Err(reason)) = from {
+        if let Start::Refused(reason) = start {
             self.resync(reason, head);
         }
-        if start < head.seq {
+        if from < head.seq {
             self.catch_up().await?;
         }
         // A change since the head was read is in the mailbox.
-        write(self.socket, self.connection).await
+        write(self.parts, self.connection).await
     }
 
     /// What the session asked for beyond its inbox.
-    async fn configure(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), End> {
+    async fn configure(&mut self, auth: Auth, mount: Option<Arc<Mount>>) -> Result<(), SessionEnd> {
         if let Some(asked) = auth.filter {
-            match Filter::read(asked) {
+            match SessionFilter::read(asked) {
                 Ok(filter) => self.extras().filter = Some(filter),
                 Err(title) => self.complain("invalid_filter", &title),
             }
@@ -207,7 +186,7 @@ impl Session<'_> {
         if let Some(asked) = auth.batch {
             self.extras().batcher = Some(Batcher::of(asked));
         }
-        self.see(auth.visibility);
+        self.note_visibility(auth.visibility);
         let mounted = mount.iter().flat_map(|mount| mount.topics().iter().cloned());
         let topics: Vec<String> = mounted.chain(auth.topics).collect();
         if let Some(mount) = &mount
@@ -215,7 +194,7 @@ impl Session<'_> {
             && !mount.may_be_read_by(&self.state.identity)
         {
             // Its clients know no `error` frame, and would wait for ever.
-            return Err(End::Close(CloseCode::Forbidden));
+            return Err(SessionEnd::Close(CloseCode::Forbidden));
         }
         if mount.is_some() {
             self.extras().mount = mount;

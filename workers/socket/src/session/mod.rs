@@ -1,19 +1,33 @@
 //! One session over WebSocket or server-sent events, from its first byte to its close.
 //!
+//! The state machine is spread over several files, each of which uses only those above it in the table.
+//!
 //! | file | what |
 //! |---|---|
-//! | `run.rs` | the session at work: one loop that waits for everything |
-//! | `greeting.rs` | how a session begins: who it is, `hello`, what was missed |
-//! | `client_frames.rs` | what a client sends: receipts, topics, a newer token |
-//! | `deadlines.rs` | when a session does something by itself, and what: pure |
+//! | `parts.rs` | what a session needs of its pod |
+//! | `mount.rs` | what is different at an address of a team's own |
+//! | `visitor.rs` | what a request brings that becomes a session |
+//! | `decoder.rs` | messages of a client, from bytes: pure |
 //! | `connection.rs` | the open connection: bytes in, bytes out, bounded in time |
-//! | `decoder.rs` | WebSocket messages from bytes: pure |
-//! | `mount.rs` | streams under a team's own addresses |
+//! | `deadlines.rs` | when a session does something by itself, and what: pure |
+//! | `state.rs` | what a session holds while it lives, and how a frame is sent |
+//! | `healing.rs` | what it does when something is missing |
+//! | `topics.rs` | its topics: subscribing, and the kept events |
+//! | `client_frames.rs` | what a client sends: receipts, topics, a newer token |
+//! | `mail.rs` | what waits in its mailbox, and what it does about it |
+//! | `greeting.rs` | how it begins: authentication, `hello`, what was missed |
+//! | `run.rs` | the loop that waits for everything, to the close |
 
 pub(crate) mod client_frames;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod decoder;
 pub(crate) mod greeting;
+pub(crate) mod healing;
+pub(crate) mod mail;
 pub(crate) mod mount;
+pub(crate) mod parts;
 pub(crate) mod run;
+pub(crate) mod state;
+pub(crate) mod topics;
+pub(crate) mod visitor;

@@ -1,25 +1,13 @@
-//! Streams under a team's existing addresses (`[[mount]]`): path parameters become topics.
+//! What a session is like that began at an address of a team's own (`[[mount]]`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use axum::{
-    Extension, Json, Router,
-    extract::State,
-    http::HeaderMap,
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
 use serde_json::Value;
-use watchbell::{domain::Topic, runtime::http::ClientAddress, wire::Problem};
+use watchbell::domain::Topic;
 
 use crate::{
-    Identity, Socket,
     config::{MountConfig, MountShape},
-    entry::{
-        extract::{Path, Query},
-        upgrade::{self, StreamQuery},
-    },
-    http::topics,
+    token::Identity,
 };
 
 /// One mount, for one request: its path parameters are filled in.
@@ -29,7 +17,7 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    fn of(config: &MountConfig, parameters: &HashMap<String, String>) -> Self {
+    pub(crate) fn of(config: &MountConfig, parameters: &HashMap<String, String>) -> Self {
         let fill = |topic: &String| {
             parameters
                 .iter()
@@ -60,56 +48,11 @@ impl Mount {
             return false;
         }
         let line = line.trim();
-        let said: Value = serde_json::from_str(line).unwrap_or_default();
+        let parsed: Value = serde_json::from_str(line).unwrap_or_default();
         line == "refresh"
-            || said == "refresh"
+            || parsed == "refresh"
             || ["type", "command", "action"]
                 .iter()
-                .any(|field| said.get(field).is_some_and(|word| word == "refresh"))
+                .any(|field| parsed.get(field).is_some_and(|word| word == "refresh"))
     }
-}
-
-/// The routes of all mounts.
-pub(crate) fn routes(mounts: &[MountConfig]) -> Router<Socket> {
-    mounts.iter().fold(Router::new(), |routes, config| {
-        let config = Arc::new(config.clone());
-        let path = config.path.clone();
-        match config.shape {
-            MountShape::History => routes
-                .route(&path, get(move |state, path, query, who| history(config, state, path, query, who))),
-            MountShape::Frames | MountShape::Bare => routes.route(
-                &path,
-                get(move |state, client, path, query, headers| {
-                    stream(config, state, client, path, query, headers)
-                }),
-            ),
-        }
-    })
-}
-
-async fn stream(
-    config: Arc<MountConfig>,
-    State(socket): State<Socket>,
-    Extension(client): Extension<ClientAddress>,
-    Path(parameters): Path<HashMap<String, String>>,
-    Query(query): Query<StreamQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let mount = Arc::new(Mount::of(&config, &parameters));
-    upgrade::mounted(&socket, client, query, &headers, mount).await
-}
-
-/// The kept events of a mount's topics, as a JSON array, oldest first.
-async fn history(
-    config: Arc<MountConfig>,
-    State(socket): State<Socket>,
-    Path(parameters): Path<HashMap<String, String>>,
-    Query(page): Query<topics::Page>,
-    identity: Identity,
-) -> Result<Response, Problem> {
-    let mut kept = Vec::new();
-    for topic in Mount::of(&config, &parameters).topics() {
-        kept.extend(topics::kept(&socket, &identity, topic, &page).await?);
-    }
-    Ok(Json(kept).into_response())
 }

@@ -9,70 +9,20 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
-    domain::{GroupId, Tenant, Topic, TopicPattern, UserId, UserKey},
+    domain::{GroupId, Tenant, TopicPattern, UserId, UserKey},
     runtime::config::AuthConfig,
 };
 
 use super::{
     claims::{ClaimName, ClaimNames, Claims},
-    jwks::{self, Jwks, Key, Refreshed},
-    refusal::{Problem, Refusal, RefusalLog, TokenError},
+    identity::{Grants, Identity},
+    jwks::{self, Jwks, Refreshed, VerificationKey},
+    refusal::{ClaimProblem, Refusal, RefusalLog, TokenError},
+    validation::validation,
 };
 
 /// The longest token looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-
-/// Who a token says it is, until when, and what else they may read. Cheap to clone: one a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The person.
-    pub user: UserKey,
-    /// The token's time is over then.
-    pub expires_at: Timestamp,
-    /// When it was made, in whole seconds; none when it does not say, and then no revocation is older than it.
-    pub issued_at: Option<Timestamp>,
-    /// None for most people, who have only their inbox.
-    pub grants: Option<Arc<Grants>>,
-}
-
-/// What a token allows beyond the inbox of its user.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Topics of the tenant that may be read (I8).
-    pub topics: Box<[TopicPattern]>,
-    /// Groups the user belongs to.
-    pub groups: Box<[GroupId]>,
-}
-
-impl Identity {
-    /// Whether this topic, of their own tenant, may be read.
-    pub fn may_read(&self, topic: &Topic) -> bool {
-        self.topics().iter().any(|pattern| pattern.allows(topic))
-    }
-
-    /// The topics that may be read.
-    pub fn topics(&self) -> &[TopicPattern] {
-        self.grants.as_ref().map_or(&[], |grants| &grants.topics)
-    }
-
-    /// The groups they belong to, as far as the token says.
-    pub fn groups(&self) -> &[GroupId] {
-        self.grants.as_ref().map_or(&[], |grants| &grants.groups)
-    }
-}
-
-impl Grants {
-    /// Those of a token. A word that is not a pattern or a group of ours allows nothing and is passed over, because
-    /// sign-in services put their own under the same names.
-    fn of(claims: &Claims, names: &ClaimNames) -> Option<Arc<Self>> {
-        let patterns = claims.words(&names.topics).into_iter();
-        let topics: Box<[_]> = patterns.filter_map(|word| TopicPattern::parse(word).ok()).collect();
-        let words = claims.words(&ClaimName::new("groups".into())).into_iter();
-        let groups: Box<[_]> = words.filter_map(|word| GroupId::parse(word).ok()).collect();
-        let any = !topics.is_empty() || !groups.is_empty();
-        any.then(|| Arc::new(Self { topics, groups }))
-    }
-}
 
 /// Knows the keys.
 pub struct Authenticator {
@@ -165,7 +115,7 @@ impl Authenticator {
         let claims = self.claims_of(token)?;
         let expires_at = self.check_times(&claims, now)?;
         let issued_at = claims.seconds("iat")?.and_then(|second| Timestamp::from_second(second).ok());
-        let grants = Grants::of(&claims, &self.names);
+        let grants = grants_of(&claims, &self.names);
         Ok(Identity { user: self.user_of(&claims)?, expires_at, issued_at, grants })
     }
 
@@ -189,13 +139,15 @@ impl Authenticator {
 
     fn user_of(&self, claims: &Claims) -> Result<UserKey, Refusal> {
         let ClaimNames { user, tenant, .. } = &self.names;
-        let name = claims.name(user)?.ok_or_else(|| Refusal::claim(user, Problem::Missing))?;
-        let id = UserId::parse(name).map_err(|_| Refusal::claim(user, Problem::NotAUser))?;
+        let name = claims.name(user)?.ok_or_else(|| Refusal::claim(user, ClaimProblem::Missing))?;
+        let id = UserId::parse(name).map_err(|_| Refusal::claim(user, ClaimProblem::NotAUser))?;
         let tenant = match claims.name(tenant)? {
-            Some(name) => Tenant::parse(name).map_err(|_| Refusal::claim(tenant, Problem::NotATenant))?,
+            Some(name) => {
+                Tenant::parse(name).map_err(|_| Refusal::claim(tenant, ClaimProblem::NotATenant))?
+            }
             None => {
                 let default = self.default_tenant.clone();
-                default.ok_or_else(|| Refusal::claim(tenant, Problem::NoTenant))?
+                default.ok_or_else(|| Refusal::claim(tenant, ClaimProblem::NoTenant))?
             }
         };
         Ok(UserKey::new(tenant, id))
@@ -211,7 +163,7 @@ impl Authenticator {
         let Some(jwks) = &self.jwks else { return Err(Refusal::Signature.into()) };
         let keys = jwks.keys();
         // A token without `kid` may be of any key.
-        let named = |key: &&Key| header.kid.is_none() || key.kid == header.kid;
+        let named = |key: &&VerificationKey| header.kid.is_none() || key.kid == header.kid;
         let mut candidates = keys.iter().filter(named).peekable();
         let is_known = header.kid.is_some() && candidates.peek().is_some();
         match first_signed(token, candidates.map(|key| (&key.key, &key.validation))) {
@@ -220,6 +172,17 @@ impl Authenticator {
             None => Err(Refusal::Signature.into()),
         }
     }
+}
+
+/// What a token allows beyond the inbox. A word that is not a pattern or a group of ours allows nothing and is passed
+/// over, because sign-in services put their own under the same names.
+fn grants_of(claims: &Claims, names: &ClaimNames) -> Option<Arc<Grants>> {
+    let patterns = claims.words(&names.topics).into_iter();
+    let topics: Box<[_]> = patterns.filter_map(|word| TopicPattern::parse(word).ok()).collect();
+    let words = claims.words(&ClaimName::new("groups".into())).into_iter();
+    let groups: Box<[_]> = words.filter_map(|word| GroupId::parse(word).ok()).collect();
+    let any = !topics.is_empty() || !groups.is_empty();
+    any.then(|| Arc::new(Grants { topics, groups }))
 }
 
 /// What the first key makes of a token that it has signed; `None` when no key has.
@@ -245,7 +208,7 @@ fn understood(claims: Claims, header: &jsonwebtoken::Header) -> Result<Claims, R
 }
 
 fn missing(claim: &str) -> Refusal {
-    Refusal::Claim { claim: claim.to_owned(), problem: Problem::Missing }
+    Refusal::Claim { claim: claim.to_owned(), problem: ClaimProblem::Missing }
 }
 
 fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
@@ -259,27 +222,6 @@ fn public_key(pem: &[u8]) -> anyhow::Result<(DecodingKey, Algorithm)> {
         Ok(key) => Ok((key, Algorithm::EdDSA)),
         Err(_) => bail!("unknown kind of key"),
     }
-}
-
-/// Signature, audience and issuer; times are checked by [`Authenticator::verify`], against its own clock.
-pub(crate) fn validation(config: &AuthConfig, algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    // What has to be there is asked for by name, so that the refusal can say it.
-    validation.required_spec_claims.clear();
-    match &config.audience {
-        Some(audience) => {
-            validation.set_audience(&[audience]);
-            validation.required_spec_claims.insert("aud".to_owned());
-        }
-        None => validation.validate_aud = false,
-    }
-    if let Some(issuer) = &config.issuer {
-        validation.set_issuer(&[issuer]);
-        validation.required_spec_claims.insert("iss".to_owned());
-    }
-    validation
 }
 
 #[cfg(test)]

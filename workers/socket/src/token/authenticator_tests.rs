@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use watchbell::domain::Secret;
+use watchbell::domain::{Secret, Topic};
 
 use super::{super::NewToken, *};
 
@@ -150,12 +150,12 @@ fn claims_are_read_as_rfc_7519_defines_them() {
         ("a list of audiences that has ours (Keycloak, Auth0)", json!({"aud": ["account", "app"]}), Ok(())),
         ("a list without ours", json!({"aud": ["account"]}), Err(Refusal::Audience.into())),
         ("an empty list", json!({"aud": []}), Err(Refusal::Audience.into())),
-        ("no audience", json!({"aud": null}), claim("aud", Problem::Missing)),
+        ("no audience", json!({"aud": null}), claim("aud", ClaimProblem::Missing)),
         ("another issuer", json!({"iss": "https://evil.example"}), Err(Refusal::Issuer.into())),
-        ("no issuer", json!({"iss": null}), claim("iss", Problem::Missing)),
+        ("no issuer", json!({"iss": null}), claim("iss", ClaimProblem::Missing)),
         ("an expiry with a fraction", json!({"exp": 1_000.25}), Ok(())),
-        ("an expiry as text", json!({"exp": "1000"}), claim("exp", Problem::NotATime)),
-        ("no expiry", json!({"exp": null}), claim("exp", Problem::Missing)),
+        ("an expiry as text", json!({"exp": "1000"}), claim("exp", ClaimProblem::NotATime)),
+        ("no expiry", json!({"exp": null}), claim("exp", ClaimProblem::Missing)),
         ("over", json!({"exp": 500}), Err(TokenError::Expired)),
         ("begun", json!({"nbf": 599.5}), Ok(())),
         ("begins within the leeway", json!({"nbf": 630}), Ok(())),
@@ -164,12 +164,12 @@ fn claims_are_read_as_rfc_7519_defines_them() {
         ("made in the future, after any revocation", json!({"iat": 631}), Err(Refusal::FromTheFuture.into())),
         ("Auth0's users", json!({"sub": "auth0|5f7c8ec7c33c6c004bbafe82"}), Ok(())),
         ("users that are counted", json!({"sub": 42}), Ok(())),
-        ("no user", json!({"sub": null}), claim("sub", Problem::Missing)),
-        ("an empty user", json!({"sub": ""}), claim("sub", Problem::NotAUser)),
-        ("a user with a line break", json!({"sub": "a\nb"}), claim("sub", Problem::NotAUser)),
+        ("no user", json!({"sub": null}), claim("sub", ClaimProblem::Missing)),
+        ("an empty user", json!({"sub": ""}), claim("sub", ClaimProblem::NotAUser)),
+        ("a user with a line break", json!({"sub": "a\nb"}), claim("sub", ClaimProblem::NotAUser)),
         ("a user that is a list", json!({"sub": ["ana"]}), Err(Refusal::NotAToken.into())),
         ("a tenant of its own", json!({"tenant": "globex"}), Ok(())),
-        ("a tenant that cannot be one", json!({"tenant": "a/b"}), claim("tenant", Problem::NotATenant)),
+        ("a tenant that cannot be one", json!({"tenant": "a/b"}), claim("tenant", ClaimProblem::NotATenant)),
         ("claims that nobody knows", json!({"azp": "app", "amr": ["pwd"], "cnf": {"jkt": "x"}}), Ok(())),
     ] {
         let mut claims = json!({"sub": "ana", "exp": 1_000, "aud": "app", "iss": "https://id.example"});

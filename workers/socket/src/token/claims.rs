@@ -10,7 +10,7 @@ use anyhow::ensure;
 use serde_json::{Map, Value};
 use watchbell::runtime::config::AuthConfig;
 
-use super::refusal::{Problem, Refusal};
+use super::refusal::{ClaimProblem, Refusal};
 
 /// The longest name of a claim that can be configured, in bytes.
 const CLAIM_BYTES_MAX: usize = 256;
@@ -86,7 +86,7 @@ impl Claims {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
-            Some(_) => Err(Refusal::claim(claim, Problem::NotAName)),
+            Some(_) => Err(Refusal::claim(claim, ClaimProblem::NotAName)),
         }
     }
 
@@ -100,7 +100,7 @@ impl Claims {
         let whole = value.as_i64();
         // Saturates, which makes nonsense very old or very new, and then the times decide.
         let seconds = whole.or_else(|| value.as_f64().map(|seconds| seconds.floor() as i64));
-        seconds.map(Some).ok_or_else(|| Refusal::claim(&claim, Problem::NotATime))
+        seconds.map(Some).ok_or_else(|| Refusal::claim(&claim, ClaimProblem::NotATime))
     }
 
     /// A claim of several words: a list of texts, or a text with blanks between them as `scope` has it (RFC 8693,
@@ -148,8 +148,8 @@ mod tests {
             ("a pointer past the end", "/sub/x", Ok(None)),
             ("null is none", "none", Ok(None)),
             ("a number is a name", "count", Ok(Some("7"))),
-            ("a fraction is not", "half", Err(Problem::NotAName)),
-            ("an object is not", "realm_access", Err(Problem::NotAName)),
+            ("a fraction is not", "half", Err(ClaimProblem::NotAName)),
+            ("an object is not", "realm_access", Err(ClaimProblem::NotAName)),
         ] {
             let found = token.name(&ClaimName::new(claim.into()));
             let expected = expected
@@ -168,7 +168,7 @@ mod tests {
             ("before 1970", json!(-1.5), Ok(Some(-2))),
             ("after all time", json!(1e300), Ok(Some(i64::MAX))),
             ("none", json!(null), Ok(None)),
-            ("a text is not a number", json!("500"), Err(Problem::NotATime)),
+            ("a text is not a number", json!("500"), Err(ClaimProblem::NotATime)),
         ] {
             let found = claims(json!({"exp": exp})).seconds("exp");
             let expected = expected.map_err(|problem| Refusal::Claim { claim: "exp".into(), problem });

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use watchbell::runtime::config::AuthConfig;
 
-use super::authenticator::validation;
+use super::validation::validation;
 
 /// What tokens of these keys may be signed with.
 pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -40,7 +40,7 @@ const SET_BYTES_MAX: usize = 64 * 1024;
 const KEYS_MAX: usize = 32;
 
 /// One key, and what is asked of the tokens it signed.
-pub(crate) struct Key {
+pub(crate) struct VerificationKey {
     pub(crate) kid: Option<String>,
     pub(crate) key: DecodingKey,
     pub(crate) validation: Validation,
@@ -60,13 +60,14 @@ pub(crate) struct Jwks {
     url: Url,
     http: Client,
     auth: AuthConfig,
-    known: watch::Sender<Known>,
+    known: watch::Sender<ReadKeys>,
     wanted: Notify,
 }
 
+/// The keys that were read last, and how the readings went.
 #[derive(Clone, Default)]
-struct Known {
-    keys: Arc<[Key]>,
+struct ReadKeys {
+    keys: Arc<[VerificationKey]>,
     read_at: Option<Instant>,
     /// Readings that were begun and ended, well or not.
     begun: u64,
@@ -75,7 +76,7 @@ struct Known {
     has_failed: bool,
 }
 
-impl Known {
+impl ReadKeys {
     fn may_be_read(&self, now: Instant) -> bool {
         self.begun_at.is_none_or(|begun| now >= begun + READ_EVERY_MIN)
     }
@@ -98,12 +99,12 @@ impl Jwks {
             .referer(false)
             .build()
             .context("no HTTP client can be made")?;
-        let known = watch::Sender::new(Known::default());
+        let known = watch::Sender::new(ReadKeys::default());
         Ok(Self { url, http, auth: auth.clone(), known, wanted: Notify::new() })
     }
 
     /// The keys that are believed now.
-    pub(crate) fn keys(&self) -> Arc<[Key]> {
+    pub(crate) fn keys(&self) -> Arc<[VerificationKey]> {
         let known = self.known.borrow();
         match known.read_at.is_some_and(|read_at| read_at.elapsed() < KEYS_AGE_MAX) {
             true => known.keys.clone(),
@@ -183,7 +184,7 @@ impl Jwks {
         });
     }
 
-    async fn fetch(&self) -> anyhow::Result<Vec<Key>> {
+    async fn fetch(&self) -> anyhow::Result<Vec<VerificationKey>> {
         // The address may hold a key of its own, so errors leave it out.
         let mut answer = self.http.get(self.url.clone()).send().await.map_err(reqwest::Error::without_url)?;
         ensure!(answer.status().is_success(), "it answers {}", answer.status());
@@ -197,21 +198,21 @@ impl Jwks {
 }
 
 /// The keys of a set that sign tokens in a way we believe; others are passed over (RFC 7517, section 5).
-fn keys_of(set: &[u8], auth: &AuthConfig) -> anyhow::Result<Vec<Key>> {
+fn keys_of(set: &[u8], auth: &AuthConfig) -> anyhow::Result<Vec<VerificationKey>> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,
     }
     let set: Set = serde_json::from_slice(set).context("it is no JWK set")?;
     let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
-    let keys: Vec<Key> = keys.filter_map(|key| key_of(&key, auth)).take(KEYS_MAX).collect();
+    let keys: Vec<VerificationKey> = keys.filter_map(|key| key_of(&key, auth)).take(KEYS_MAX).collect();
     if keys.is_empty() {
         bail!("it has no key for RS256, ES256 or EdDSA");
     }
     Ok(keys)
 }
 
-fn key_of(jwk: &Jwk, auth: &AuthConfig) -> Option<Key> {
+fn key_of(jwk: &Jwk, auth: &AuthConfig) -> Option<VerificationKey> {
     let (algorithm, stated) = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
         AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
@@ -227,7 +228,11 @@ fn key_of(jwk: &Jwk, auth: &AuthConfig) -> Option<Key> {
         && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
         && common.key_algorithm.is_none_or(|said| said == stated);
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    signs.then(|| Key { kid: common.key_id.clone(), key, validation: validation(auth, algorithm) })
+    signs.then(|| VerificationKey {
+        kid: common.key_id.clone(),
+        key,
+        validation: validation(auth, algorithm),
+    })
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -20,10 +20,10 @@ use crate::{
 
 /// A sign-in service: what its address answers, and how often it was asked.
 #[derive(Clone, Default)]
-struct SignIn(Arc<Mutex<Shown>>);
+struct SignIn(Arc<Mutex<Published>>);
 
 #[derive(Default)]
-struct Shown {
+struct Published {
     status: u16,
     body: String,
     asked: usize,

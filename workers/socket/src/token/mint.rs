@@ -8,7 +8,7 @@ use watchbell::{
     runtime::config::AuthConfig,
 };
 
-use super::Grants;
+use super::identity::Grants;
 
 /// A token of somebody's inbox, issued now.
 ///

@@ -6,14 +6,13 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, PoisonError},
 };
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::errors::ErrorKind;
 use tracing::info;
-
-use super::claims::ClaimName;
 
 /// Refusals of one kind that are logged in a [`LOG_WINDOW`]; the rest are counted and told with the next.
 const LOG_MAX: u32 = 5;
@@ -75,13 +74,13 @@ pub enum Refusal {
         /// The claim's name.
         claim: String,
         /// What is wrong with it.
-        problem: Problem,
+        problem: ClaimProblem,
     },
 }
 
 /// What is wrong with one claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum ClaimProblem {
     /// It is needed.
     #[error("is missing")]
     Missing,
@@ -103,7 +102,7 @@ pub enum Problem {
 }
 
 impl Refusal {
-    pub(crate) fn claim(claim: &ClaimName, problem: Problem) -> Self {
+    pub(crate) fn claim(claim: &impl fmt::Display, problem: ClaimProblem) -> Self {
         Self::Claim { claim: claim.to_string(), problem }
     }
 
@@ -114,7 +113,7 @@ impl Refusal {
             ErrorKind::InvalidAudience => Self::Audience,
             ErrorKind::InvalidIssuer => Self::Issuer,
             ErrorKind::MissingRequiredClaim(claim) => {
-                Self::Claim { claim: claim.clone(), problem: Problem::Missing }
+                Self::Claim { claim: claim.clone(), problem: ClaimProblem::Missing }
             }
             ErrorKind::Json(_) | ErrorKind::Utf8(_) => Self::NotAToken,
             _ => Self::Signature,

@@ -1,0 +1,77 @@
+//! Who sends a request. Used by every route that needs a token, whatever it then does.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, request::Parts},
+};
+use watchbell::{domain::Secret, store::Head, wire::Problem};
+
+use crate::{
+    entry::credentials::{origin_is_allowed, token_of},
+    feed::inbox::Inbox,
+    token::{Identity, TokenError, Verifier},
+};
+
+/// Seconds after which a refused client may come back.
+pub(crate) const RETRY_AFTER_S: u32 = 5;
+/// The same, when the store does not answer.
+const STORE_RETRY_AFTER_S: u32 = 2;
+
+/// Finds out who sends a request. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SignIn {
+    pub(crate) verifier: Verifier,
+    pub(crate) inbox: Inbox,
+    /// Web pages that may connect, besides those of this same host.
+    pub(crate) allowed_origins: Arc<[String]>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Identity
+where
+    SignIn: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let sign_in = SignIn::from_ref(state);
+        sign_in.check_origin(&parts.headers)?;
+        let token = token_of(&parts.headers);
+        let identity = sign_in.identity_of(token.as_ref().map(Secret::expose)).await?;
+        let head = sign_in.inbox.head(&identity.user).await;
+        let head =
+            head.map_err(|_| Problem::unavailable("the store does not answer", STORE_RETRY_AFTER_S))?;
+        check_revoked(&identity, &head)?;
+        Ok(identity)
+    }
+}
+
+impl SignIn {
+    /// Fails closed: a browser sends the cookie with the requests of any page, some of which CORS does not ask about.
+    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if origin_is_allowed(headers, &self.allowed_origins) {
+            return Ok(());
+        }
+        metrics::counter!("watchbell_socket_refused_total", "reason" => "origin").increment(1);
+        Err(Problem::forbidden("this page's origin is not in socket.allowed_origins"))
+    }
+
+    /// Whose token it is; a problem for whoever has none that is good.
+    pub(crate) async fn identity_of(&self, token: Option<&str>) -> Result<Identity, Problem> {
+        let token =
+            token.ok_or_else(|| Problem::unauthorized("send a token as `Authorization: Bearer …`"))?;
+        self.verifier.identify(token).await.map_err(|error| match error {
+            TokenError::Expired | TokenError::Invalid(_) => Problem::unauthorized(error.to_string()),
+            TokenError::UnknownKey => Problem::unavailable(error.to_string(), RETRY_AFTER_S),
+        })
+    }
+}
+
+/// A token that was issued before its user's sessions were revoked opens nothing any more.
+pub(crate) fn check_revoked(identity: &Identity, head: &Head) -> Result<(), Problem> {
+    match head.refuses(identity.issued_at) {
+        true => Err(Problem::unauthorized("the sessions of this user were revoked: sign in again")),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! What sessions and requests need of a user's inbox: its head, its changes, kept events, and where receipts go.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use watchbell::{
+    domain::{TopicKey, UserKey},
+    store::{Head, Store, StoreError},
+};
+
+use crate::{
+    frames::epoch::{Epoch, Epochs},
+    pod::{
+        heads::{HeadUnavailable, Heads},
+        receipts::Receipts,
+    },
+};
+
+/// The way to every user's inbox. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    pub(crate) store: Store,
+    /// The heads of inboxes, read for many sessions at once.
+    pub(crate) heads: Heads,
+    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) receipts: Receipts,
+}
+
+/// Kept events of a topic. They are shared with whoever else reads them at this moment.
+pub(crate) struct KeptEvents(Vec<Arc<str>>);
+
+impl Inbox {
+    /// The epoch that cursors belong to now. Take it before reading what they are given with.
+    pub(crate) fn epoch(&self) -> Arc<Epoch> {
+        self.epochs.current()
+    }
+
+    /// The head of somebody's inbox.
+    pub(crate) async fn head(&self, user: &UserKey) -> Result<Head, HeadUnavailable> {
+        self.heads.of(user).await
+    }
+
+    /// The last events that were kept of a topic, oldest first.
+    pub(crate) async fn kept_events(&self, topic: &TopicKey, limit: usize) -> Result<KeptEvents, StoreError> {
+        self.store.topic_events(topic, limit).await.map(KeptEvents)
+    }
+}
+
+impl KeptEvents {
+    /// Each event, as JSON.
+    pub(crate) fn json(&self) -> impl Iterator<Item = &RawValue> {
+        // `encode_event` wrote them, so they are JSON.
+        self.0.iter().filter_map(|event| serde_json::from_str(event).ok())
+    }
+}

@@ -1,0 +1,77 @@
+//! Streams under a team's existing addresses (`[[mount]]`): the parameters of the path become topics.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{FromRef, State},
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use watchbell::{runtime::http::ClientAddress, wire::Problem};
+
+use crate::{
+    config::{MountConfig, MountShape},
+    entry::{
+        extract::{Path, Query},
+        query::StreamQuery,
+        sign_in::SignIn,
+        upgrade::Upgrades,
+    },
+    feed::inbox::Inbox,
+    http::topics,
+    session::mount::Mount,
+    token::Identity,
+};
+
+/// The routes of all mounts.
+pub(crate) fn routes<S>(mounts: &[MountConfig]) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Upgrades>: FromRef<S>,
+    Inbox: FromRef<S>,
+    SignIn: FromRef<S>,
+{
+    mounts.iter().fold(Router::new(), |routes, config| {
+        let config = Arc::new(config.clone());
+        let path = config.path.clone();
+        match config.shape {
+            MountShape::History => routes
+                .route(&path, get(move |state, path, query, who| history(config, state, path, query, who))),
+            MountShape::Frames | MountShape::Bare => routes.route(
+                &path,
+                get(move |state, client, path, query, headers| {
+                    stream(config, state, client, path, query, headers)
+                }),
+            ),
+        }
+    })
+}
+
+async fn stream(
+    config: Arc<MountConfig>,
+    State(upgrades): State<Arc<Upgrades>>,
+    Extension(client): Extension<ClientAddress>,
+    Path(parameters): Path<HashMap<String, String>>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mount = Arc::new(Mount::of(&config, &parameters));
+    upgrades.enter_mount(client, query, &headers, mount).await
+}
+
+/// The kept events of a mount's topics, as a JSON array, oldest first.
+async fn history(
+    config: Arc<MountConfig>,
+    State(inbox): State<Inbox>,
+    Path(parameters): Path<HashMap<String, String>>,
+    Query(page): Query<topics::EventsQuery>,
+    identity: Identity,
+) -> Result<Response, Problem> {
+    let mut kept = Vec::new();
+    for topic in Mount::of(&config, &parameters).topics() {
+        kept.extend(topics::kept(&inbox, &identity, topic, &page).await?);
+    }
+    Ok(Json(kept).into_response())
+}

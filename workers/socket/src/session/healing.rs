@@ -1,0 +1,44 @@
+//! What a session does when something is missing: it reads the store, or tells its client to fetch the inbox.
+
+use tokio::time::Instant;
+use tracing::warn;
+use watchbell::store::Head;
+
+use crate::{
+    feed::follower::CaughtUp,
+    session::state::{Session, SessionEnd, write},
+};
+
+impl Session<'_> {
+    /// Tells the client to fetch its inbox and to continue from this head.
+    pub(crate) fn resync(&mut self, reason: &str, head: Head) {
+        let frame = self.state.follower.resync(reason, head);
+        self.put(&frame);
+    }
+
+    /// Sends everything that changed since what the client has, from the store.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), SessionEnd> {
+        loop {
+            let (inbox, user) = (&self.parts.inbox, &self.state.identity.user);
+            match self.state.follower.next_page(inbox, user).await {
+                Ok(CaughtUp::TooMuch(head)) => {
+                    self.resync("more changed than is replayed", head);
+                    return Ok(());
+                }
+                Ok(CaughtUp::Frames { frames, complete }) => {
+                    frames.iter().for_each(|frame| self.put_filtered(frame));
+                    if complete {
+                        return Ok(());
+                    }
+                    write(self.parts, self.connection).await?;
+                }
+                Err(error) => {
+                    // Not the client's trouble: it keeps what it has, and is healed when the store is back.
+                    warn!(%error, session = %self.state.id.simple(), "A session could not be healed yet");
+                    self.state.follower.heal_later(Instant::now());
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a session holds while it lives, and how a frame is sent.
+//!
+//! What an idle session costs is its task, its mailbox and a pointer in the hub, so what few sessions have is behind one
+//! pointer ([`Extras`]).
+
+use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, Sleep};
+use uuid::Uuid;
+use watchbell::{
+    store::Head,
+    wire::{
+        CloseCode,
+        frame::{ServerFrame, Visibility},
+    },
+};
+
+use crate::{
+    feed::follower::Follower,
+    frames::{
+        batcher::Batcher,
+        filter::SessionFilter,
+        frame::{self, Frame},
+    },
+    pod::{
+        limits::{AddressSlot, Allowance},
+        mailbox::Leave,
+        sessions::{Registration, Subscription},
+    },
+    session::{
+        connection::{Broken, Connection},
+        deadlines::Deadlines,
+        mount::Mount,
+        parts::SessionParts,
+    },
+    token::{Identity, TokenError},
+};
+
+/// How a session ends.
+pub(crate) enum SessionEnd {
+    /// We close it.
+    Close(CloseCode),
+    /// The client closes it, and is owed an answer (RFC 6455, section 5.5.1).
+    Closed,
+    /// The client is gone.
+    Gone,
+}
+
+impl From<Broken> for SessionEnd {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Gone => Self::Gone,
+            Broken::NotTheProtocol => Self::Close(CloseCode::Protocol),
+        }
+    }
+}
+
+impl From<TokenError> for SessionEnd {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired => Self::Close(CloseCode::TokenExpired),
+            TokenError::Invalid(_) => Self::Close(CloseCode::BadToken),
+            // Come back later: the keys cannot be read just now.
+            TokenError::UnknownKey => Self::Close(CloseCode::Overloaded),
+        }
+    }
+}
+
+/// What every session holds.
+pub(crate) struct SessionState {
+    pub(crate) identity: Identity,
+    pub(crate) registration: Registration,
+    pub(crate) _address: AddressSlot,
+    pub(crate) id: Uuid,
+    pub(crate) follower: Follower,
+    /// What few sessions have.
+    pub(crate) extras: Option<Box<Extras>>,
+    pub(crate) allowance: Allowance,
+    /// Until when nothing is read, because the client sends more than it may.
+    pub(crate) deaf_until: Option<Instant>,
+    /// Since when it sends more than it may.
+    pub(crate) loud_since: Option<Instant>,
+    /// Lines that were no frame at all.
+    pub(crate) malformed: u8,
+    pub(crate) timer: Pin<Box<Sleep>>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// What few sessions have.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) filter: Option<SessionFilter>,
+    pub(crate) batcher: Option<Batcher>,
+    pub(crate) topics: Vec<Subscription>,
+    pub(crate) mount: Option<Arc<Mount>>,
+    /// Events of snapshots that were just sent, which may come live as well until then.
+    pub(crate) known_events: Option<(Instant, HashSet<String>)>,
+    pub(crate) is_hidden: bool,
+}
+
+/// A session at work: its state, with its connection and what it needs of the pod.
+pub(crate) struct Session<'a> {
+    pub(crate) parts: &'a SessionParts,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) state: SessionState,
+}
+
+/// Writes what is in line, or ends the session when its client takes too long.
+pub(crate) async fn write(parts: &SessionParts, connection: &mut Connection) -> Result<(), SessionEnd> {
+    let timeout = parts.config.write_timeout;
+    Ok(connection.write(timeout).await.ok_or(SessionEnd::Close(CloseCode::Slow))??)
+}
+
+impl Session<'_> {
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.state.extras.get_or_insert_default()
+    }
+
+    /// Sends an alert or event unless the session asked not to be told of its like.
+    pub(crate) fn put_filtered(&mut self, frame: &Frame) {
+        if self.lets_through(frame) {
+            self.put(frame);
+        }
+    }
+
+    pub(crate) fn lets_through(&self, frame: &Frame) -> bool {
+        let filter = self.state.extras.as_ref().and_then(|extras| extras.filter.as_ref());
+        filter.is_none_or(|filter| filter.lets_frame_through(frame))
+    }
+
+    pub(crate) fn put(&mut self, frame: &Frame) {
+        let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
+        match batcher.filter(|_| self.connection.form() == frame::Form::Ws) {
+            None => self.connection.put(frame, self.state.follower.epoch().name()),
+            Some(batcher) => {
+                if let Some(bytes) = batcher.add(frame, Instant::now()) {
+                    self.connection.put_bytes(bytes);
+                }
+            }
+        }
+    }
+
+    /// Sends what was gathered and has waited long enough.
+    pub(crate) fn send_batch(&mut self, now: Instant) {
+        let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
+        if let Some(bytes) = batcher.and_then(|batcher| batcher.due(now)) {
+            self.connection.put_bytes(bytes);
+        }
+    }
+
+    /// Tells the client that something it sent was refused.
+    pub(crate) fn complain(&mut self, code: &str, title: &str) {
+        self.put(&Frame::new(&ServerFrame::Error { code, title }, None));
+    }
+
+    /// Notes whether the client's page can be seen, when the client says so.
+    pub(crate) fn note_visibility(&mut self, visibility: Option<Visibility>) {
+        if let Some(visibility) = visibility {
+            let is_hidden = visibility == Visibility::Hidden;
+            if is_hidden || self.state.extras.is_some() {
+                self.extras().is_hidden = is_hidden;
+            }
+        }
+    }
+
+    pub(crate) fn check_revoked(&self, head: &Head) -> Result<(), SessionEnd> {
+        match head.refuses(self.state.identity.issued_at) {
+            true => Err(SessionEnd::Close(CloseCode::Kicked)),
+            false => Ok(()),
+        }
+    }
+
+    /// The head of the user's inbox.
+    pub(crate) async fn head(&self) -> Result<Head, SessionEnd> {
+        let head = self.parts.inbox.head(&self.state.identity.user).await;
+        head.map_err(|_| SessionEnd::Close(CloseCode::Overloaded))
+    }
+
+    /// Asks the client to connect anew, and closes the session when it did not.
+    pub(crate) fn leave(&mut self, Leave { after_ms, within_ms, grace_ms, code }: Leave) {
+        let all = [after_ms, within_ms, grace_ms].map(u64::from).iter().sum();
+        self.state.deadlines.leave(Instant::now() + Duration::from_millis(all), code);
+        self.ask_to_leave(after_ms, within_ms, code.parts().1);
+    }
+
+    /// Asks the client to connect anew in that window from now, and to read on until then.
+    pub(crate) fn ask_to_leave(&mut self, after_ms: u32, within_ms: u32, reason: &'static str) {
+        let goaway = ServerFrame::Goaway { after_ms: after_ms.into(), within_ms: within_ms.into(), reason };
+        self.put(&Frame::new(&goaway, None));
+    }
+}
