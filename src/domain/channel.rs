@@ -16,9 +16,9 @@ use std::{
 use super::{
     Secret,
     alert::UnknownWord,
+    channel_bounds::{ChannelBounds, HOUR},
     email::email_address,
     phone::phone_number,
-    restraint::{ChannelBounds, HOUR},
     slack::slack_address,
     telegram::chat_id,
     web_address::web_address,

@@ -14,6 +14,7 @@
 pub mod alert;
 pub mod attempt;
 pub mod channel;
+pub mod channel_bounds;
 pub mod device;
 pub mod email;
 pub mod inbox;

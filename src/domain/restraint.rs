@@ -4,35 +4,18 @@
 //! end and is told in one. By default some pushes go out alone, and emails always wait for their window, so that an
 //! evening's trouble is one mail ([`super::channel`] has the bounds).
 
-use std::{
-    ops::{Index, IndexMut},
-    time::Duration,
-};
+use std::ops::{Index, IndexMut};
 
 use jiff::Timestamp;
 
-use super::{AlertId, Channel, PerChannel};
+use super::{
+    AlertId, Channel, PerChannel,
+    channel_bounds::{ChannelBounds, HOUR},
+};
 
 /// Bounds on what one person gets, by channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restraint(PerChannel<ChannelBounds>);
-
-/// Bounds on what one person gets by one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelBounds {
-    /// How long a window is. Zero: nothing is gathered.
-    pub window: Duration,
-    /// How many go out alone within a window.
-    pub alone_max: u32,
-    /// How many more do, of those that are mandatory.
-    pub mandatory_alone_max: u32,
-    /// How many go out within an hour, summaries included. The rest waits for the hour to end.
-    pub per_hour_max: u32,
-    /// An alert that became due so long after it was recorded is not sent by this channel any more.
-    pub age_max: Duration,
-}
-
-pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 impl Default for Restraint {
     fn default() -> Self {
@@ -187,6 +170,8 @@ impl AlertId {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(secs: u64) -> Timestamp {

@@ -28,7 +28,7 @@ pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
-    telemetry,
+    log_filter::log_filter,
 };
 use crate::domain::{Channel, Secret, Tenant, policy::Policies};
 
@@ -302,7 +302,7 @@ impl Config {
     pub fn check(&self) -> anyhow::Result<()> {
         self.http.check()?;
         within("store.connections_max", self.store.connections_max, 1..=STORE_CONNECTIONS_MAX)?;
-        telemetry::filter(&self.log)?;
+        log_filter(&self.log.filter)?;
         self.auth.check()?;
         self.read_policies()?;
         self.restraint.check()

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{duration, maybe_duration};
 use crate::domain::{
     Channel, Policy, PolicyStep, Severity, Tenant,
+    channel_bounds::ChannelBounds,
     policy::{Policies, PolicySet, STEPS_MAX},
-    restraint::{ChannelBounds, Restraint},
+    restraint::Restraint,
 };
 
 /// `[policies]`, `[policy_for]`, `[tenants]`: parts of [`super::Config`], which checks them when it is loaded.

@@ -5,6 +5,7 @@ pub mod config;
 mod escalation_config;
 pub mod health;
 pub mod http;
+mod log_filter;
 pub mod telemetry;
 mod webpush_config;
 

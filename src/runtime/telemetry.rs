@@ -3,30 +3,22 @@
 use anyhow::Context as _;
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use tracing_subscriber::EnvFilter;
 
-use super::config::{LogConfig, LogFormat};
+use super::{
+    config::{LogConfig, LogFormat},
+    log_filter::log_filter,
+};
 
 /// Seconds: from a local call to a provider that takes its time.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// What is logged.
-///
-/// # Errors
-/// The filter cannot be read.
-pub(super) fn filter(config: &LogConfig) -> anyhow::Result<EnvFilter> {
-    // Its own words repeat what was written.
-    EnvFilter::try_new(&config.filter)
-        .map_err(|_| anyhow::anyhow!("log.filter must be a filter such as info,watchbell=debug"))
-}
 
 /// Sends logs to standard error, as configured. Call it once.
 ///
 /// # Errors
 /// The filter cannot be read, or there is a subscriber already.
 pub fn start_logs(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = filter(config)?;
+    let filter = log_filter(&config.filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

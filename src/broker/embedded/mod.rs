@@ -13,7 +13,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
-use self::{live::Fanout, parked::ParkedFile, queue::Queue};
+use self::{browse::QueueBrowser, live::Fanout, parked::ParkedFile, queue::Queue};
 use super::{
     Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
     topology,
@@ -113,7 +113,7 @@ impl Broker for EmbeddedBroker {
     }
 
     async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
-        Ok(Box::new(self.queue(queue).browser()))
+        Ok(Box::new(QueueBrowser::new(Arc::clone(self.queue(queue)))))
     }
 
     async fn live(&self) -> Box<dyn LiveSource> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
-use super::{browse::QueueBrowser, parked::ParkedFile};
+use super::parked::ParkedFile;
 use crate::broker::{Consumer, Delivery, Message, PublishError, Settle, WorkQueue};
 
 /// How long to wait before trying again to park a message when the disk refused.
@@ -102,10 +102,6 @@ impl Queue {
 
     pub(super) fn depth(&self) -> u64 {
         self.waiting().entries.len() as u64
-    }
-
-    pub(super) fn browser(self: &Arc<Self>) -> QueueBrowser {
-        QueueBrowser::new(Arc::clone(self))
     }
 
     pub(super) fn consumer(self: &Arc<Self>, prefetch: u16) -> QueueConsumer {

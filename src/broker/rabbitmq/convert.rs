@@ -16,6 +16,7 @@ use lapin::{
 use super::{
     envelope::{self, Envelope},
     route::Route,
+    short_string::short,
 };
 use crate::broker::{Message, topology::TYPE_HEADER};
 
@@ -136,13 +137,6 @@ fn decimal(value: u32, scale: usize) -> String {
     }
 }
 
-/// AMQP's short strings hold 255 bytes. Ours are names and ids that are checked where they are made; a longer one
-/// is cut rather than refused here, where nobody could answer.
-pub(super) fn short(text: &str) -> ShortString {
-    let end = (0..=text.len().min(255)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    ShortString::from(&text[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use lapin::types::{DecimalValue, FieldTable};
@@ -209,11 +203,5 @@ mod tests {
         ] {
             assert_eq!(text(&value).as_deref(), expected, "{why}");
         }
-    }
-
-    #[test]
-    fn a_short_string_ends_between_characters() {
-        assert_eq!(short(&"ä".repeat(200)).as_str().len(), 254);
-        assert_eq!(short("").as_str(), "");
     }
 }

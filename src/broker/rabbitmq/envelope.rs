@@ -15,7 +15,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::convert::short;
+use super::short_string::short;
 use crate::{broker::WorkQueue, wire::refused};
 
 /// The longest header table published, in bytes. All properties of a message share one frame, of 128 KiB where nobody

@@ -43,6 +43,7 @@ use super::{
     owned::{Owned, call},
     publisher::Publisher,
     route::{PULSE_TYPE, Route},
+    short_string::short,
 };
 use crate::{
     broker::{
@@ -83,7 +84,7 @@ impl RabbitLive {
         let shared = Arc::new(Shared::default());
         let (changes, wanted) = mpsc::channel(CHANGES_MAX);
         let alive = CancellationToken::new();
-        let consumer = convert::short(&format!("{} / live", config.name));
+        let consumer = short(&format!("{} / live", config.name));
         let task = Task { shared: Arc::clone(&shared), wanted, publisher, consumer, connected_before: false };
         let connector = Connector::new(config, "live").telling(task.shared.trouble.clone());
         tokio::spawn(task.run(connector, alive.clone()));

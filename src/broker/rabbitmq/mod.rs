@@ -44,6 +44,7 @@ mod connect;
 mod consumer;
 mod convert;
 mod declare;
+mod deliveries;
 mod envelope;
 mod fault;
 mod gate;
@@ -54,6 +55,7 @@ mod publisher;
 mod ramp;
 mod route;
 mod session;
+mod short_string;
 mod stream;
 mod watchdog;
 

@@ -32,11 +32,11 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    CALL_MAX,
-    consumer::{Answer, Answered, Answers, Taken, Task, Unsettled},
-    convert,
+    CALL_MAX, convert,
+    deliveries::{Answer, Answered, Answers, Taken, Task, Unsettled},
     owned::{Owned, call},
     ramp::Ramp,
+    short_string::short,
     watchdog::{LOOK_EVERY, Watchdog},
 };
 
@@ -173,8 +173,7 @@ impl<'a> Session<'a> {
         async move {
             call("limiting deliveries", channel.basic_qos(window, BasicQosOptions::default())).await?;
             let options = BasicConsumeOptions::default();
-            let consume =
-                channel.basic_consume(queue.into(), convert::short(&tag), options, FieldTable::default());
+            let consume = channel.basic_consume(queue.into(), short(&tag), options, FieldTable::default());
             patiently(consume, &questions).await
         }
         .boxed()

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use watchbell::domain::{AlertId, Secret};
 
-use crate::{cli::ProducerArgs, up::Demo};
+use crate::{cli::ProducerArgs, demo_file::Demo};
 
 /// A running fleet, and the right to publish to it.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use crate::up::Demo;
+use crate::demo_file::Demo;
 
 /// The page is ours alone: it loads nothing from elsewhere and runs nothing that is not in its files.
 const POLICY: &str =

@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod dead;
 mod demo;
+mod demo_file;
 mod output;
 mod up;
 

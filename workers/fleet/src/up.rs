@@ -14,7 +14,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
@@ -36,7 +35,9 @@ use crate::{
     cli::{Role, UpArgs},
     compose::{Process, Seams, bind},
     config::FleetConfig,
-    dead, demo, output,
+    dead, demo,
+    demo_file::{Demo, DemoUser},
+    output,
 };
 
 /// The tenant of everything that `up` makes.
@@ -52,38 +53,6 @@ const SMS_SEGMENTS_MAX: usize = 3;
 const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
 const DRAIN_WINDOW: Duration = Duration::from_millis(500);
-
-/// `DIR/demo.json`.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Demo {
-    /// The one address.
-    pub(crate) url: String,
-    /// The simulator's own address.
-    pub(crate) simulator: String,
-    /// To publish with.
-    pub(crate) producer_key: String,
-    /// Who there is.
-    pub(crate) users: Vec<DemoUser>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct DemoUser {
-    pub(crate) user: String,
-    pub(crate) token: String,
-    pub(crate) email: String,
-    pub(crate) device: String,
-}
-
-impl Demo {
-    /// Reads what a running (or stopped) `up` left in its folder.
-    pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
-        let file = dir.join("demo.json");
-        let text = fs::read(&file).with_context(|| {
-            format!("{} cannot be read: run `watchbell up`, or give --url and a key or token", file.display())
-        })?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is not what `up` writes", file.display()))
-    }
-}
 
 /// Makes the folder this process's own for as long as the file is open: two brokers in memory on one database would each
 /// know half of what happens. The system lets go of it however the process ends.

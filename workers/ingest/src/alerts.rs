@@ -126,7 +126,7 @@ fn alerts_of(
 
 fn alert_of(json: &str, defaults: &Defaults, policies: &Policies) -> Result<Alert, Problem> {
     if json.len() > ALERT_BYTES_MAX {
-        return Err(publish::alert_too_large(json.len()));
+        return Err(What::Alert.too_large(json.len()));
     }
     let alert = parse_alert(json.as_bytes(), defaults)
         .map_err(|error| Problem::invalid(error.field, error.problem))?;

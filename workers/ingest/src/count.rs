@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use watchbell::wire::Problem;
-
-use crate::publish;
+use watchbell::{
+    domain::{alert::bounds::ALERT_BYTES_MAX, topic::bounds::EVENT_BYTES_MAX},
+    wire::Problem,
+};
 
 /// What a request publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,8 @@ impl What {
     /// The answer to one that is too long.
     pub fn too_large(self, len: usize) -> Problem {
         match self {
-            Self::Alert => publish::alert_too_large(len),
-            Self::Event => publish::event_too_large(len),
+            Self::Alert => alert_too_large(len),
+            Self::Event => event_too_large(len),
         }
     }
 }
@@ -41,4 +42,20 @@ impl fmt::Display for What {
             Self::Event => "event",
         })
     }
+}
+
+/// The answer to one event that is too long.
+fn event_too_large(len: usize) -> Problem {
+    let detail =
+        format!("The event has {len} bytes of JSON, at most {EVENT_BYTES_MAX} are carried: shorten `data`.");
+    Problem { field: Some("event".into()), ..Problem::too_large(detail) }
+}
+
+/// The answer to one alert that is too long.
+fn alert_too_large(len: usize) -> Problem {
+    let detail = format!(
+        "The alert has {len} bytes of JSON, at most {ALERT_BYTES_MAX} are carried: shorten `data` or `body`, or name a group \
+         in place of its members."
+    );
+    Problem { field: Some("alert".into()), ..Problem::too_large(detail) }
 }

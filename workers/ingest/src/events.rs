@@ -83,7 +83,7 @@ fn events_of(
 
 fn event_of(json: &str, defaults: &EventDefaults) -> Result<Event, Problem> {
     if json.len() > EVENT_BYTES_MAX {
-        return Err(publish::event_too_large(json.len()));
+        return Err(What::Event.too_large(json.len()));
     }
     parse_event(json.as_bytes(), defaults).map_err(|error| Problem::invalid(error.field, error.problem))
 }

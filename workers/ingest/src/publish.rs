@@ -45,7 +45,7 @@ const MESSAGE_ID_BYTES_MAX: usize = 255;
 pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<Message, Problem> {
     let body = encode_alert(alert);
     if body.len() > ALERT_BYTES_MAX {
-        return Err(alert_too_large(body.len()));
+        return Err(What::Alert.too_large(body.len()));
     }
     let defaults = Defaults { tenant: None, id: None, now: alert.occurred_at };
     parse_alert(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
@@ -68,7 +68,7 @@ pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<Message, 
 pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<Message, Problem> {
     let body = encode_event(event);
     if body.len() > EVENT_BYTES_MAX {
-        return Err(event_too_large(body.len()));
+        return Err(What::Event.too_large(body.len()));
     }
     let defaults = EventDefaults { tenant: None, topic: None, id: None, now: event.occurred_at };
     parse_event(&body, &defaults).map_err(|error| Problem::invalid(error.field, error.problem))?;
@@ -83,22 +83,6 @@ pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<Message, Proble
 fn traced(mut message: Message, trace: Option<&str>) -> Message {
     message.headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.to_owned())));
     message
-}
-
-/// The answer to one event that is too long.
-pub fn event_too_large(len: usize) -> Problem {
-    let detail =
-        format!("The event has {len} bytes of JSON, at most {EVENT_BYTES_MAX} are carried: shorten `data`.");
-    Problem { field: Some("event".into()), ..Problem::too_large(detail) }
-}
-
-/// The answer to one alert that is too long.
-pub fn alert_too_large(len: usize) -> Problem {
-    let detail = format!(
-        "The alert has {len} bytes of JSON, at most {ALERT_BYTES_MAX} are carried: shorten `data` or `body`, or name a group \
-         in place of its members."
-    );
-    Problem { field: Some("alert".into()), ..Problem::too_large(detail) }
 }
 
 /// What everything downstream dedups on: `tenant/id/version`, with the hash of an id that would not fit.

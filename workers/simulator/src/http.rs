@@ -32,7 +32,6 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(page))
         .route("/arrivals", get(list_arrivals).delete(clear_arrivals))
         .route("/faults", get(list_faults).put(put_faults))
-        .route("/webpush/{browser}", get(crate::webpush::subscription))
         .layer(DefaultBodyLimit::max(FAULTS_BODY_MAX))
         .with_state(shared)
 }

@@ -197,7 +197,7 @@ impl Simulator {
 
     /// The JSON interface and the page, to be served under another address as well, at any prefix.
     pub fn router(&self) -> Router {
-        http::router(Arc::clone(&self.shared))
+        http::router(Arc::clone(&self.shared)).merge(webpush::subscriptions(Arc::clone(&self.shared)))
     }
 
     /// Serves until `shutdown`, then waits for what is in flight, for a few seconds at most.

@@ -24,7 +24,7 @@ use aws_lc_rs::hmac;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -90,8 +90,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new().route("/webpush/{browser}", post(push)).with_state(shared)
 }
 
+/// Where a page gets its subscription, beside the JSON interface.
+pub(crate) fn subscriptions(shared: Arc<Shared>) -> Router {
+    Router::new().route("/webpush/{browser}", get(subscription)).with_state(shared)
+}
+
 /// `PushSubscription.toJSON()` of the browser of that name.
-pub(crate) async fn subscription(
+async fn subscription(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
     Query(at): Query<At>,

@@ -16,8 +16,8 @@ use crate::{
     cli::{DeadArgs, DeadCommand, DeadWhich},
     compose,
     dead::{self, Action, Done, Letter, Listed, Request, SHOW_MAX, Skipped, Wanted},
+    demo_file::Demo,
     output,
-    up::Demo,
 };
 
 /// How long the broker may take to be there, and how often that is looked at.

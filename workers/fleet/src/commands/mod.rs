@@ -10,6 +10,7 @@ pub(crate) mod migrate;
 pub(crate) mod restored;
 pub(crate) mod send;
 mod send_file;
+mod send_notes;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod topology;

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use watchbell::wire::without_bom;
 
-use super::send::notes;
+use super::send_notes::notes;
 use crate::{
     client::{Producer, Refusal},
     output,

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-use crate::{cli::TailArgs, output, up::Demo};
+use crate::{cli::TailArgs, demo_file::Demo, output};
 
 /// The first wait before coming back, doubling up to [`WAIT_MAX`], each with full jitter.
 const WAIT_MIN: Duration = Duration::from_secs(1);
