@@ -5,7 +5,9 @@
 //! Every ban says why it is there and what to do instead, and every check has a test on a small bad
 //! sample, which proves that it can fail.
 
+mod circles;
 mod files;
+mod imports;
 mod maps;
 mod markdown;
 mod pages;
@@ -57,6 +59,11 @@ fn paths() -> BTreeSet<String> {
 #[test]
 fn a_part_imports_only_what_it_may() {
     expect_none(&walls::imports(&sources()));
+}
+
+#[test]
+fn no_files_import_each_other() {
+    expect_none(&circles::found(&sources()));
 }
 
 #[test]
