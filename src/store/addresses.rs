@@ -4,10 +4,14 @@
 //! them. So for one release the mailbox is written to both places, and where the two differ, an older pod has written the
 //! column since: then the column is right. [`with_column`] and the two statements on `users.email` here go with it.
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
-use super::{Failure, Store, StoreError, batch_of, maybe_int, maybe_text, summaries::of_user, text};
+use super::{
+    Failure, Store, StoreError, maybe_int, maybe_text,
+    row_batch::{Batch, Statement, batch_row},
+    summaries::of_user,
+    text,
+};
 use crate::domain::{Channel, PerChannel, Secret, Timestamp, UserKey};
 
 /// How a user can be written to.
@@ -79,6 +83,15 @@ impl Store {
         contact: &Contact,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        static DELETE: Statement<ChannelRow<'_>> = Statement::new(
+            "DELETE FROM addresses WHERE (tenant, user_id, channel) IN (SELECT {columns} FROM {batch})",
+        );
+        static INSERT: Statement<AddressValues<'_>> = Statement::new(
+            "INSERT INTO addresses ({columns}, registered_at_ms) SELECT {columns}, $1 FROM {batch} WHERE true
+             ON CONFLICT (tenant, user_id, channel) DO UPDATE SET address = excluded.address,
+                 registered_at_ms = excluded.registered_at_ms,
+                 refused_at_ms = CASE WHEN addresses.address = excluded.address THEN addresses.refused_at_ms END",
+        );
         writing!(self, "put_user", |tx| {
             of_user(
                 sqlx::query(
@@ -94,34 +107,17 @@ impl Store {
             .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;
-            let row = |channel: Channel, address: Option<&Secret>| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "channel": channel.as_str(),
-                    "address": address.map(Secret::expose),
-                })
-            };
-            let (given, missing): (Vec<_>, Vec<_>) =
-                contact.addresses.iter().partition(|(_, address)| address.is_some());
-            let rows = |of: Vec<(Channel, &Option<Secret>)>| {
-                batch_of(of.into_iter().map(|(channel, address)| row(channel, address.as_ref())).collect::<Vec<_>>())
-            };
-            let batch = self.engine.rows("tenant text, user_id text, channel text, address text");
-            let delete = format!(
-                "DELETE FROM addresses WHERE (tenant, user_id, channel) IN (SELECT tenant, user_id, channel FROM {batch})"
-            );
-            sqlx::query(AssertSqlSafe(delete)).bind(rows(missing)?).execute(&mut **tx).await?;
-            let insert = format!(
-                "INSERT INTO addresses (tenant, user_id, channel, address, registered_at_ms)
-                 SELECT tenant, user_id, channel, address, $2 FROM {batch} WHERE true
-                 ON CONFLICT (tenant, user_id, channel) DO UPDATE SET address = excluded.address,
-                     registered_at_ms = excluded.registered_at_ms,
-                     refused_at_ms = CASE WHEN addresses.address = excluded.address THEN addresses.refused_at_ms END"
-            );
-            sqlx::query(AssertSqlSafe(insert))
-                .bind(rows(given)?)
-                .bind(now.as_millisecond())
-                .execute(&mut **tx)
-                .await?;
+            let (tenant, user_id) = (user.tenant.as_str(), user.user.as_str());
+            let missing = contact.addresses.iter().filter(|(_, address)| address.is_none());
+            let missing =
+                missing.map(|(channel, _)| ChannelRow { tenant, user_id, channel: channel.as_str() });
+            DELETE.over(&Batch::of(self.engine, missing)?).execute(&mut **tx).await?;
+            let given = contact.addresses.iter().filter_map(|(channel, address)| {
+                let address = address.as_ref()?.expose();
+                Some(AddressValues { tenant, user_id, channel: channel.as_str(), address })
+            });
+            let given = Batch::of(self.engine, given)?;
+            INSERT.over(&given).bind(now.as_millisecond()).execute(&mut **tx).await?;
             Ok(())
         })
         .await
@@ -192,6 +188,25 @@ impl Store {
             Ok(refused.rows_affected() + column.rows_affected() > 0)
         })
         .await
+    }
+}
+
+batch_row! {
+    /// A channel of a person.
+    struct ChannelRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        channel: &'a str,
+    }
+}
+
+batch_row! {
+    /// Where a person can be written to by a channel.
+    struct AddressValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        channel: &'a str,
+        address: &'a str,
     }
 }
 

@@ -6,12 +6,15 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
-    Failure, NewAlert, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_text, maybe_time,
-    publications::known_of, stored_name, text, word,
+    Failure, NewAlert, Store, StoreError, Tx, int,
+    key_rows::AlertRow,
+    maybe_int, maybe_text, maybe_time,
+    publications::known_of,
+    row_batch::{Batch, Statement, batch_row},
+    stored_name, text, word,
 };
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserId,
@@ -135,25 +138,18 @@ impl Store {
         batch: &[NewAlert],
         now: Timestamp,
     ) -> Result<HeldAlerts, Failure> {
+        static INSERT: Statement<AlertValues<'_>> = Statement::new(
+            "INSERT INTO alerts ({columns}, recorded_at_ms) SELECT {columns}, $1
+             FROM {batch} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
+        );
         let mut held = HeldAlerts::new();
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
             held.entry(key).or_insert_with(|| Held::new(by, new, now));
         }
-        let values: Vec<_> = held.values().filter_map(|held| value(batch, held, now)).collect();
-        let sql = format!(
-            "INSERT INTO alerts (tenant, alert_id, version, severity, status, content, policy, first_stops_all,
-                 chased_under, first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, returns_at_ms, recorded_at_ms)
-             SELECT tenant, alert_id, version, severity, status, content, policy, first_stops_all, chased_under,
-                 first_wait_ms, absent_wait_ms, expires_at_ms, said, maker, returns_at_ms, $2
-             FROM {} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
-            self.engine.rows(COLUMNS)
-        );
-        let inserted = sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .fetch_all(&mut **tx)
-            .await?;
+        let values = held.values().filter_map(|held| AlertValues::of(batch, held, now));
+        let values = Batch::of(self.engine, values)?;
+        let inserted = INSERT.over(&values).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
         if inserted.len() < held.len() {
             let mut known: BTreeSet<_> = held.keys().cloned().collect();
             for row in &inserted {
@@ -170,18 +166,14 @@ impl Store {
         known: &BTreeSet<(Tenant, AlertId)>,
         held: &mut HeldAlerts,
     ) -> Result<(), Failure> {
-        let keys: Vec<_> = known
-            .iter()
-            .map(|(tenant, alert)| json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}))
-            .collect();
-        let sql = format!(
+        static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
                  a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker
-             FROM {} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {}",
-            self.engine.rows("tenant text, alert_id text"),
-            self.engine.lock("a")
+             FROM {batch} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {lock:a}",
         );
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
+        let keys = known.iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
+        let keys = Batch::of(self.engine, keys)?;
+        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
         for row in &found {
             let known = known_of(row)?;
             let stand = Stand {
@@ -206,56 +198,35 @@ impl Store {
         held: &HeldAlerts,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let changed = held.values().filter(|held| !held.changes.is_empty());
-        let values: Vec<_> = changed.filter_map(|held| value(batch, held, now)).collect();
-        if values.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+        static UPDATE: Statement<AlertValues<'_>> = Statement::new(
             "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
                  absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
                  returns_at_ms = batch.returns_at_ms,
-                 returned_at_ms = CASE WHEN batch.returns = 1 THEN $2 ELSE alerts.returned_at_ms END
-             FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
-            self.engine.rows(COLUMNS)
+                 returned_at_ms = coalesce(batch.returned_at_ms, alerts.returned_at_ms)
+             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let changed = held.values().filter(|held| !held.changes.is_empty());
+        let values = Batch::of(self.engine, changed.filter_map(|held| AlertValues::of(batch, held, now)))?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        UPDATE.over(&values).execute(&mut **tx).await?;
         self.write_versions(tx, held, now).await
     }
 
     /// Notes when each later version arrived, and what it changed. Nothing is decided by it.
     async fn write_versions(&self, tx: &mut Tx, held: &HeldAlerts, now: Timestamp) -> Result<(), Failure> {
-        let version = |(tenant, alert): &(Tenant, AlertId), (before, after): &(Stand, Stand)| {
-            json!({
-                "tenant": tenant.as_str(), "alert_id": alert.as_str(), "version": after.version,
-                "severity": after.severity.as_str(), "status": after.status.as_str(),
-                "severity_before": before.severity.as_str(), "status_before": before.status.as_str(),
-            })
-        };
-        let values: Vec<_> = held
-            .iter()
-            .flat_map(|(key, held)| held.changes.iter().map(move |change| version(key, change)))
-            .collect();
-        let sql = format!(
-            "INSERT INTO versions (tenant, alert_id, version, severity, status, severity_before, status_before, recorded_at_ms)
-             SELECT tenant, alert_id, version, severity, status, severity_before, status_before, $2
-             FROM {} WHERE true ON CONFLICT (tenant, alert_id, version) DO NOTHING",
-            self.engine.rows(
-                "tenant text, alert_id text, version bigint, severity text, status text, severity_before text,
-                 status_before text"
-            )
+        static INSERT: Statement<VersionValues<'_>> = Statement::new(
+            "INSERT INTO versions ({columns}, recorded_at_ms) SELECT {columns}, $1
+             FROM {batch} WHERE true ON CONFLICT (tenant, alert_id, version) DO NOTHING",
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let values = held
+            .iter()
+            .flat_map(|(key, held)| held.changes.iter().map(move |change| VersionValues::of(key, change)));
+        let values = Batch::of(self.engine, values)?;
+        INSERT.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -308,24 +279,79 @@ impl Store {
     }
 }
 
-/// One row of `alerts`, in [`COLUMNS`], of an alert that says what the batch said last.
-fn value(batch: &[NewAlert], held: &Held, now: Timestamp) -> Option<serde_json::Value> {
-    let new = &batch[held.by?];
-    let rules = Rules::of(new, now);
-    let ms = |wait: Option<SignedDuration>| {
-        wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2))
-    };
-    Some(json!({
-        "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
-        "severity": new.alert.severity.as_str(), "status": new.alert.status.as_str(), "content": &*new.content,
-        "policy": new.alert.policy, "first_stops_all": i64::from(new.first_stops_all),
-        "chased_under": &*rules.policy, "first_wait_ms": ms(rules.first_wait),
-        "absent_wait_ms": ms(rules.absent_wait), "expires_at_ms": rules.expires_at.as_millisecond(),
-        "said": held.known.said.to_string(), "maker": held.known.maker.as_deref(),
-        "returns_at_ms": new.alert.returns_at().map(Timestamp::as_millisecond), "returns": i64::from(new.returns),
-    }))
+batch_row! {
+    /// What is written of an alert.
+    struct AlertValues<'a> {
+        tenant: &'a str,
+        alert_id: &'a str,
+        version: u32,
+        severity: &'a str,
+        status: &'a str,
+        content: &'a str,
+        policy: Option<&'a str>,
+        first_stops_all: bool,
+        chased_under: &'a str,
+        first_wait_ms: Option<i64>,
+        absent_wait_ms: Option<i64>,
+        expires_at_ms: Timestamp,
+        said: String,
+        maker: Option<&'a str>,
+        returns_at_ms: Option<Timestamp>,
+        returned_at_ms: Option<Timestamp>,
+    }
 }
 
-const COLUMNS: &str = "tenant text, alert_id text, version bigint, severity text, status text, content text,
-    policy text, first_stops_all bigint, chased_under text, first_wait_ms bigint, absent_wait_ms bigint,
-    expires_at_ms bigint, said text, maker text, returns_at_ms bigint, returns bigint";
+impl<'a> AlertValues<'a> {
+    /// Of an alert that says what the batch said last; none for one that says what was stored before.
+    fn of(batch: &'a [NewAlert], held: &'a Held, now: Timestamp) -> Option<Self> {
+        let new = &batch[held.by?];
+        let alert = &*new.alert;
+        let wait_ms =
+            |at: Timestamp| i64::try_from(at.duration_since(now).as_millis()).unwrap_or(i64::MAX / 2);
+        Some(Self {
+            tenant: alert.tenant.as_str(),
+            alert_id: alert.id.as_str(),
+            version: alert.version,
+            severity: alert.severity.as_str(),
+            status: alert.status.as_str(),
+            content: &new.content,
+            policy: alert.policy.as_deref(),
+            first_stops_all: new.first_stops_all,
+            chased_under: &new.policy,
+            first_wait_ms: new.first_due_at.map(wait_ms),
+            absent_wait_ms: new.absent_due_at.map(wait_ms),
+            expires_at_ms: new.expires_at,
+            said: held.known.said.to_string(),
+            maker: held.known.maker.as_deref(),
+            returns_at_ms: alert.returns_at(),
+            returned_at_ms: new.returns.then_some(now),
+        })
+    }
+}
+
+batch_row! {
+    /// What a later version of an alert changed.
+    struct VersionValues<'a> {
+        tenant: &'a str,
+        alert_id: &'a str,
+        version: u32,
+        severity: &'a str,
+        status: &'a str,
+        severity_before: &'a str,
+        status_before: &'a str,
+    }
+}
+
+impl<'a> VersionValues<'a> {
+    fn of((tenant, alert): &'a (Tenant, AlertId), (before, after): &'a (Stand, Stand)) -> Self {
+        Self {
+            tenant: tenant.as_str(),
+            alert_id: alert.as_str(),
+            version: after.version,
+            severity: after.severity.as_str(),
+            status: after.status.as_str(),
+            severity_before: before.severity.as_str(),
+            status_before: before.status.as_str(),
+        }
+    }
+}

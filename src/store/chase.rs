@@ -6,16 +6,18 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, NewAlert, Store, Tx,
     alerts::{HeldAlerts, Rules},
     attempts::{Note, small},
-    batch_of, int, maybe_text, maybe_time, maybe_word,
+    int,
+    key_rows::UserAlertRow,
+    maybe_text, maybe_time, maybe_word,
     presence::is_present,
     record::Rows,
+    row_batch::{Batch, Statement, batch_row},
     text, time,
 };
 use crate::domain::{
@@ -220,35 +222,79 @@ impl Chased {
         })
     }
 
-    fn opened(&self, user: &UserKey, alert: &AlertId) -> Option<serde_json::Value> {
-        self.opens.as_ref().map(|opening| {
-            json!({
-                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                "round": self.round, "policy": &*self.policy, "due_at_ms": opening.due_at.as_millisecond(),
-                "absent_due_at_ms": opening.absent_due_at.as_millisecond(),
-                "opened_at_ms": self.opened_at.as_millisecond(),
-                "expires_at_ms": opening.expires_at.as_millisecond(),
-                "sent": self.sent.map(Severity::as_str), "sent_before": self.sent_before.map(Severity::as_str),
-            })
+    fn opened<'a>(&'a self, user: &'a UserKey, alert: &'a AlertId) -> Option<OpenedRow<'a>> {
+        self.opens.as_ref().map(|opening| OpenedRow {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            round: self.round,
+            policy: &self.policy,
+            due_at_ms: opening.due_at,
+            absent_due_at_ms: opening.absent_due_at,
+            opened_at_ms: self.opened_at,
+            expires_at_ms: opening.expires_at,
+            sent: self.sent.map(Severity::as_str),
+            sent_before: self.sent_before.map(Severity::as_str),
         })
     }
 
-    fn stopped(&self, user: &UserKey, alert: &AlertId) -> Option<serde_json::Value> {
-        self.stops.map(|reason| {
-            json!({
-                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
-            })
+    fn moved<'a>(&self, user: &'a UserKey, alert: &'a AlertId) -> Option<ExpiryRow<'a>> {
+        self.expiry_moves.then(|| ExpiryRow {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            expires_at_ms: self.expires_at,
         })
     }
+}
 
-    fn moved(&self, user: &UserKey, alert: &AlertId) -> Option<serde_json::Value> {
-        self.expiry_moves.then(|| {
-            json!({
-                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                "expires_at_ms": self.expires_at.as_millisecond(),
-            })
-        })
+batch_row! {
+    /// An escalation that opens.
+    struct OpenedRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        round: u32,
+        policy: &'a str,
+        due_at_ms: Timestamp,
+        absent_due_at_ms: Timestamp,
+        opened_at_ms: Timestamp,
+        expires_at_ms: Timestamp,
+        sent: Option<&'a str>,
+        sent_before: Option<&'a str>,
+    }
+}
+
+batch_row! {
+    /// An escalation that ends.
+    pub(super) struct StoppedRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        stopped: &'a str,
+        withdraws: bool,
+    }
+}
+
+impl<'a> StoppedRow<'a> {
+    pub(super) fn of(user: &'a UserKey, alert: &'a AlertId, reason: StopReason) -> Self {
+        Self {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            stopped: reason.as_str(),
+            withdraws: reason.withdraws(),
+        }
+    }
+}
+
+batch_row! {
+    /// An escalation that expires at another time.
+    struct ExpiryRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        expires_at_ms: Timestamp,
     }
 }
 
@@ -273,23 +319,18 @@ impl Store {
                 .get(&(user.tenant.clone(), alert.clone()))
                 .is_some_and(|version| *version > held.row.version)
         });
-        let keys: Vec<_> = changing
-            .map(|((user, alert), _)| {
-                json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str()})
-            })
-            .collect();
+        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
+            "SELECT e.tenant, e.user_id, e.alert_id, e.round, e.policy, e.step_due_at_ms, e.due_at_ms, e.opened_at_ms,
+                 e.expires_at_ms, e.stopped, e.held, e.begun, e.sent, e.sent_before
+             FROM {batch} CROSS JOIN escalations e
+             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock:e}",
+        );
+        let keys = changing.map(|((user, alert), _)| UserAlertRow::of(user, alert));
+        let keys = Batch::of(self.engine, keys)?;
         if keys.is_empty() {
             return Ok(Chases::default());
         }
-        let sql = format!(
-            "SELECT e.tenant, e.user_id, e.alert_id, e.round, e.policy, e.step_due_at_ms, e.due_at_ms, e.opened_at_ms,
-                 e.expires_at_ms, e.stopped, e.held, e.begun, e.sent, e.sent_before
-             FROM {} CROSS JOIN escalations e
-             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {}",
-            self.engine.rows("tenant text, user_id text, alert_id text"),
-            self.engine.lock("e")
-        );
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
+        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
         let mut chases = HashMap::with_capacity(found.len());
         for row in &found {
             let EscalationKey { user, alert } = super::escalations::key_of(row)?;
@@ -306,21 +347,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let all = || chases.0.iter();
-        let opened =
-            all().filter_map(|((user, alert), chased)| chased.opened(user, alert)).collect::<Vec<_>>();
-        let stopped =
-            all().filter_map(|((user, alert), chased)| chased.stopped(user, alert)).collect::<Vec<_>>();
-        let forgotten = all()
-            .filter(|(_, chased)| chased.forgets && chased.opens.is_none())
-            .map(|((user, alert), _)| {
-                json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str()})
-            })
-            .collect::<Vec<_>>();
-        let moved = all().filter_map(|((user, alert), chased)| chased.moved(user, alert)).collect::<Vec<_>>();
+        let opened = all().filter_map(|((user, alert), chased)| chased.opened(user, alert));
         self.open_timers(tx, opened, now).await?;
-        self.stop_timers(tx, &stopped, now).await?;
+        let stopped = all().filter_map(|((user, alert), chased)| {
+            chased.stops.map(|reason| StoppedRow::of(user, alert, reason))
+        });
+        self.stop_timers(tx, stopped, now).await?;
+        let moved = all().filter_map(|((user, alert), chased)| chased.moved(user, alert));
         self.move_expiries(tx, moved).await?;
-        self.forget_sent(tx, forgotten).await?;
+        let forgotten = all().filter(|(_, chased)| chased.forgets && chased.opens.is_none());
+        self.forget_sent(tx, forgotten.map(|((user, alert), _)| UserAlertRow::of(user, alert))).await?;
         let said: Vec<_> = all().filter(|(_, chased)| !chased.notes.is_empty()).collect();
         // A summary may have told of what is told by itself now, or of what stopped.
         let left = all().filter(|(_, chased)| chased.stops.is_some() || !chased.notes.is_empty());
@@ -339,18 +375,15 @@ impl Store {
         self.write_notes(tx, &notes).await
     }
 
-    async fn open_timers(
+    async fn open_timers<'a>(
         &self,
         tx: &mut Tx,
-        opened: Vec<serde_json::Value>,
+        opened: impl Iterator<Item = OpenedRow<'a>>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if opened.is_empty() {
-            return Ok(());
-        }
         // Presence only ever shortens the first wait; it does not matter when the policy has none. Whoever works on the
         // round before has an old claim and an old fence: what its provider answers is kept, and decides nothing.
-        let sql = format!(
+        static INSERT: Statement<OpenedRow<'_>> = Statement::new(concat!(
             "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
                  leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed, absent, sent, sent_before,
                  begun)
@@ -358,9 +391,11 @@ impl Store {
                  expires_at_ms, NULL, 0, CASE WHEN first_due_ms < due_at_ms THEN 1 ELSE 0 END, sent, sent_before, 0
              FROM (SELECT batch.tenant, batch.user_id, batch.alert_id, batch.round, batch.policy, batch.due_at_ms,
                        batch.opened_at_ms, batch.expires_at_ms, batch.sent, batch.sent_before,
-                       CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT ({})
+                       CASE WHEN batch.absent_due_at_ms < batch.due_at_ms AND NOT (",
+            is_present!("batch"),
+            ")
                            THEN batch.absent_due_at_ms ELSE batch.due_at_ms END AS first_due_ms
-                   FROM {}) AS opened WHERE true
+                   FROM {batch}) AS opened WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                  opening = CASE WHEN escalations.round = excluded.round THEN escalations.opening + 1 ELSE 0 END,
                  round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
@@ -369,17 +404,11 @@ impl Store {
                  expires_at_ms = excluded.expires_at_ms, stopped = NULL, absent = excluded.absent, held = NULL,
                  sent = excluded.sent, sent_before = excluded.sent_before,
                  summarized = NULL, begun = 0",
-            is_present("batch"),
-            self.engine.rows(
-                "tenant text, user_id text, alert_id text, round bigint, policy text, due_at_ms bigint,
-                 absent_due_at_ms bigint, opened_at_ms bigint, expires_at_ms bigint, sent text, sent_before text"
-            )
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(opened)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        ));
+        let batch = Batch::of(self.engine, opened)?;
+        if !batch.is_empty() {
+            INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 
@@ -387,62 +416,63 @@ impl Store {
     /// can still end for good. One whose push may be on a phone becomes due at once, so that it is taken away; a lease stays, so
     /// that a push under way is answered before it is withdrawn. Whoever looked knows how bad it is by that, and not by
     /// what was sent before.
-    pub(super) async fn stop_timers(
+    pub(super) async fn stop_timers<'a>(
         &self,
         tx: &mut Tx,
-        stopped: &[serde_json::Value],
+        stopped: impl Iterator<Item = StoppedRow<'a>>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if stopped.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+        static UPDATE: Statement<StoppedRow<'_>> = Statement::new(
             "UPDATE escalations SET stopped = batch.stopped, held = NULL,
                  sent = CASE WHEN batch.stopped IN ('seen', 'read', 'dismissed', 'snoozed') THEN NULL ELSE escalations.sent END,
-                 due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $2 ELSE NULL END
-             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 due_at_ms = CASE WHEN pushed = 1 AND batch.withdraws = 1 THEN $1 ELSE NULL END
+             FROM {batch} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id
                  AND (escalations.stopped IS NULL OR escalations.stopped = 'exhausted'
                      OR escalations.stopped IN ('acknowledged', 'snoozed') AND batch.withdraws = 1)",
-            self.engine.rows("tenant text, user_id text, alert_id text, stopped text, withdraws bigint")
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(stopped)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let batch = Batch::of(self.engine, stopped)?;
+        if !batch.is_empty() {
+            UPDATE.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 
     /// Escalations that go on, but expire at another time. One that is due after that is looked at then, to end.
-    async fn move_expiries(&self, tx: &mut Tx, moved: Vec<serde_json::Value>) -> Result<(), Failure> {
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+    async fn move_expiries<'a>(
+        &self,
+        tx: &mut Tx,
+        moved: impl Iterator<Item = ExpiryRow<'a>>,
+    ) -> Result<(), Failure> {
+        static UPDATE: Statement<ExpiryRow<'_>> = Statement::new(
             "UPDATE escalations SET expires_at_ms = batch.expires_at_ms,
                  due_at_ms = CASE WHEN escalations.stopped IS NULL AND escalations.due_at_ms > batch.expires_at_ms
                      THEN batch.expires_at_ms ELSE escalations.due_at_ms END
-             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+             FROM {batch} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id",
-            self.engine.rows("tenant text, user_id text, alert_id text, expires_at_ms bigint")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(moved)?).execute(&mut **tx).await?;
+        let batch = Batch::of(self.engine, moved)?;
+        if !batch.is_empty() {
+            UPDATE.over(&batch).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 
     /// What fires again under a policy without steps: what was sent the last time does not count.
-    async fn forget_sent(&self, tx: &mut Tx, forgotten: Vec<serde_json::Value>) -> Result<(), Failure> {
-        if forgotten.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "UPDATE escalations SET sent = NULL FROM {}
+    async fn forget_sent<'a>(
+        &self,
+        tx: &mut Tx,
+        forgotten: impl Iterator<Item = UserAlertRow<'a>>,
+    ) -> Result<(), Failure> {
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE escalations SET sent = NULL FROM {batch}
              WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id",
-            self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(forgotten)?).execute(&mut **tx).await?;
+        let batch = Batch::of(self.engine, forgotten)?;
+        if !batch.is_empty() {
+            UPDATE.over(&batch).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 }

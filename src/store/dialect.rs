@@ -1,5 +1,7 @@
 //! What differs between PostgreSQL and SQLite. Everything else is written once.
 
+use super::row_batch::Column;
+
 /// Which of the two is behind the seam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
@@ -123,14 +125,6 @@ impl Engine {
         }
     }
 
-    /// True where the lock of number `number` was free, which is then held until the commit. `None`: everything is.
-    pub(super) fn try_lock_by_number(self, number: &str) -> Option<String> {
-        match self {
-            Self::Postgres => Some(format!("pg_try_advisory_xact_lock({number})")),
-            Self::Sqlite => None,
-        }
-    }
-
     /// Locks the rows of `table`, passing over those that somebody else has locked.
     pub(super) fn skip_locked_of(self, table: &str) -> String {
         match self {
@@ -147,32 +141,30 @@ impl Engine {
         }
     }
 
-    /// A table made of the JSON array of objects in parameter `$1`: one round trip a batch, whatever its size.
-    /// `columns` are written `name type, name type` with the types `text` and `bigint`.
-    pub(super) fn rows(self, columns: &str) -> String {
+    /// How many parameters a batch with these columns takes.
+    pub(super) fn batch_parameters(self, columns: &[Column]) -> usize {
         match self {
-            Self::Postgres => format!("json_to_recordset($1::json) AS batch({columns})"),
+            Self::Postgres => columns.len(),
+            Self::Sqlite => 1,
+        }
+    }
+
+    /// The table `batch`, made of the first parameters of a statement: on PostgreSQL an array for each column, on SQLite
+    /// a JSON array of rows.
+    pub(super) fn batch_table(self, columns: &[Column]) -> String {
+        let all = || columns.iter().enumerate();
+        match self {
+            Self::Postgres => {
+                let arrays: Vec<String> =
+                    all().map(|(at, column)| format!("${}::{}[]", at + 1, column.sql_type)).collect();
+                let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+                format!("unnest({}) AS batch({})", arrays.join(", "), names.join(", "))
+            }
             Self::Sqlite => {
-                let picked: Vec<String> = columns
-                    .split(',')
-                    .filter_map(|column| column.split_whitespace().next())
-                    .map(|name| format!("value ->> '$.{name}' AS {name}"))
-                    .collect();
+                let picked: Vec<String> =
+                    all().map(|(at, column)| format!("value ->> {at} AS {}", column.name)).collect();
                 format!("(SELECT {} FROM json_each($1)) AS batch", picked.join(", "))
             }
         }
     }
-}
-
-#[test]
-fn a_batch_is_a_table_in_both_dialects() {
-    let columns = "user_id text, seq bigint";
-    assert_eq!(
-        Engine::Postgres.rows(columns),
-        "json_to_recordset($1::json) AS batch(user_id text, seq bigint)"
-    );
-    assert_eq!(
-        Engine::Sqlite.rows(columns),
-        "(SELECT value ->> '$.user_id' AS user_id, value ->> '$.seq' AS seq FROM json_each($1)) AS batch"
-    );
 }

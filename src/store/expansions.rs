@@ -14,10 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
 
 use super::{
-    Failure, NewAlert, RecordedRow, Store, StoreError, Tx, batch_of, int, maybe_text, stored_name, text, time,
+    Failure, NewAlert, RecordedRow, Store, StoreError, Tx, int, maybe_text,
+    row_batch::{Batch, Statement, batch_row},
+    stored_name, text, time,
 };
 use crate::domain::{Alert, AlertId, Tenant, Timestamp};
 
@@ -69,38 +70,23 @@ impl Store {
         batch: impl Iterator<Item = &NewAlert>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let value = |(new, rest): (&NewAlert, &Rest)| {
-            json!({
-                "tenant": new.alert.tenant.as_str(), "alert_id": new.alert.id.as_str(), "version": new.alert.version,
-                "audience": audience_of(&new.alert), "published": &*rest.published, "next_page": rest.next_page,
-            })
-        };
-        let rests = batch.filter_map(|new| new.rest.as_ref().map(|rest| (new, rest)));
-        let values: Vec<_> = rests.map(value).collect();
-        if values.is_empty() {
-            return Ok(());
-        }
-        let values = batch_of(values)?;
-        let superseded = format!(
-            "DELETE FROM expansions WHERE EXISTS (SELECT 1 FROM {} WHERE batch.tenant = expansions.tenant
+        static DELETE: Statement<ExpansionValues<'_>> = Statement::new(
+            "DELETE FROM expansions WHERE EXISTS (SELECT 1 FROM {batch} WHERE batch.tenant = expansions.tenant
                  AND batch.alert_id = expansions.alert_id AND batch.audience = expansions.audience
                  AND batch.version > expansions.version)",
-            self.engine.rows("tenant text, alert_id text, version bigint, audience text")
         );
-        sqlx::query(AssertSqlSafe(superseded)).bind(&values).execute(&mut **tx).await?;
-        let opened = format!(
-            "INSERT INTO expansions (tenant, alert_id, version, audience, published, next_page, began_at_ms, ready_at_ms, claim)
-             SELECT tenant, alert_id, version, audience, published, next_page, $2, $2, 0 FROM {} WHERE true
+        static INSERT: Statement<ExpansionValues<'_>> = Statement::new(
+            "INSERT INTO expansions ({columns}, began_at_ms, ready_at_ms, claim)
+             SELECT {columns}, $1, $1, 0 FROM {batch} WHERE true
              ON CONFLICT (tenant, alert_id, version, audience) DO NOTHING",
-            self.engine.rows(
-                "tenant text, alert_id text, version bigint, audience text, published text, next_page text"
-            )
         );
-        sqlx::query(AssertSqlSafe(opened))
-            .bind(&values)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let rests = batch.filter_map(|new| new.rest.as_ref().map(|rest| (new, rest)));
+        let opened = Batch::of(self.engine, rests.map(|(new, rest)| ExpansionValues::of(new, rest)))?;
+        if opened.is_empty() {
+            return Ok(());
+        }
+        DELETE.over(&opened).execute(&mut **tx).await?;
+        INSERT.over(&opened).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -196,6 +182,31 @@ impl Store {
             Ok(())
         })
         .await
+    }
+}
+
+batch_row! {
+    /// What is left of an audience.
+    struct ExpansionValues<'a> {
+        tenant: &'a str,
+        alert_id: &'a str,
+        version: u32,
+        audience: String,
+        published: &'a str,
+        next_page: &'a str,
+    }
+}
+
+impl<'a> ExpansionValues<'a> {
+    fn of(new: &'a NewAlert, rest: &'a Rest) -> Self {
+        Self {
+            tenant: new.alert.tenant.as_str(),
+            alert_id: new.alert.id.as_str(),
+            version: new.alert.version,
+            audience: audience_of(&new.alert),
+            published: &rest.published,
+            next_page: &rest.next_page,
+        }
     }
 }
 

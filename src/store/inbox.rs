@@ -2,11 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
-    Failure, Store, StoreError, batch_of, int, maybe_int, maybe_text, maybe_time, snoozes::standing_of,
+    Failure, Store, StoreError, int,
+    key_rows::UserRow,
+    maybe_int, maybe_text, maybe_time,
+    row_batch::{Batch, Statement},
+    snoozes::standing_of,
     stored_name, text, time,
 };
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
@@ -59,6 +62,17 @@ pub struct Changes {
     pub complete: bool,
 }
 
+/// The heads of many users, with what they want where that is asked for.
+macro_rules! select_heads {
+    ($preferences:literal) => {
+        concat!(
+            "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, ",
+            $preferences,
+            " AS preferences FROM {batch} JOIN users u USING (tenant, user_id)"
+        )
+    };
+}
+
 /// The head of one user, as [`head_of`] reads it.
 const HEAD: &str = "SELECT seq, unread, sessions_revoked_at_ms FROM users WHERE tenant = $1 AND user_id = $2";
 
@@ -68,7 +82,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heads(&self, users: &[UserKey]) -> Result<HashMap<UserKey, Head>, StoreError> {
-        let heads = self.read_heads(users, "NULL").await?;
+        static SELECT: Statement<UserRow<'_>> = Statement::new(select_heads!("NULL"));
+        let heads = self.read_heads(users, &SELECT).await?;
         Ok(heads.into_iter().map(|(user, (head, _))| (user, head)).collect())
     }
 
@@ -80,27 +95,18 @@ impl Store {
         &self,
         users: &[UserKey],
     ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
-        self.read_heads(users, "u.preferences").await
+        static SELECT: Statement<UserRow<'_>> = Statement::new(select_heads!("u.preferences"));
+        self.read_heads(users, &SELECT).await
     }
 
     async fn read_heads(
         &self,
         users: &[UserKey],
-        preferences: &'static str,
+        select: &'static Statement<UserRow<'static>>,
     ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
         self.in_time("heads", async {
-            let store = self;
-            let keys: Vec<_> = users
-                .iter()
-                .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
-                .collect();
-            let sql = format!(
-                "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, {preferences} AS preferences
-                 FROM {} JOIN users u USING (tenant, user_id)",
-                store.engine.rows("tenant text, user_id text")
-            );
-            let rows =
-                sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&store.read).await?;
+            let keys = Batch::of(self.engine, users.iter().map(UserRow::of))?;
+            let rows = select.over(&keys).fetch_all(&self.read).await?;
             let mut heads = HashMap::with_capacity(rows.len());
             for row in &rows {
                 let user =

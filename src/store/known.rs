@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-
-use super::{Failure, Store, StoreError, Tx, batch_of, int, stored_name};
+use super::{
+    Failure, Store, StoreError, Tx, int,
+    key_rows::UserRow,
+    row_batch::{Batch, Statement},
+    stored_name,
+};
 use crate::domain::{Tenant, Timestamp, UserId, UserKey};
 
 impl Store {
@@ -19,18 +21,15 @@ impl Store {
         tenant: &Tenant,
         users: &[UserId],
     ) -> Result<HashSet<UserId>, StoreError> {
+        static SELECT: Statement<UserRow<'_>> = Statement::new(
+            "SELECT u.user_id, u.named_only FROM {batch} JOIN users u USING (tenant, user_id)",
+        );
         self.in_time("known_users", async {
-            let keys: Vec<_> = users
-                .iter()
-                .map(|user| json!({"tenant": tenant.as_str(), "user_id": user.as_str()}))
-                .collect();
-            let sql = format!(
-                "SELECT u.user_id, u.named_only FROM {} JOIN users u USING (tenant, user_id)",
-                self.engine.rows("tenant text, user_id text")
-            );
+            let keys = users.iter().map(|user| UserRow { tenant: tenant.as_str(), user_id: user.as_str() });
+            let keys = Batch::of(self.engine, keys)?;
             // Told apart here: a condition would let the planner take the index of everyone, and read all of them.
             let mut known = HashSet::new();
-            for row in &sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&self.read).await? {
+            for row in &SELECT.over(&keys).fetch_all(&self.read).await? {
                 if int(row, "named_only")? == 0 {
                     known.insert(stored_name!(row, "user_id", UserId));
                 }
@@ -74,20 +73,20 @@ impl Store {
         users: &[UserKey],
         now: Timestamp,
     ) -> Result<(), Failure> {
+        static SELECT: Statement<UserRow<'_>> = Statement::new(
+            "SELECT batch.tenant, batch.user_id FROM {batch} LEFT JOIN users u
+                 ON u.tenant = batch.tenant AND u.user_id = batch.user_id
+             WHERE u.user_id IS NULL OR u.named_only > 0",
+        );
+        static UPDATE: Statement<UserRow<'_>> = Statement::new(
+            "UPDATE users SET named_only = 0
+             FROM {batch} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id",
+        );
         if users.is_empty() {
             return Ok(());
         }
-        let keys = |users: &[UserKey]| {
-            let key = |key: &UserKey| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()});
-            batch_of(users.iter().map(key).collect::<Vec<_>>())
-        };
-        let columns = self.engine.rows("tenant text, user_id text");
-        let look = format!(
-            "SELECT batch.tenant, batch.user_id FROM {columns} LEFT JOIN users u
-                 ON u.tenant = batch.tenant AND u.user_id = batch.user_id
-             WHERE u.user_id IS NULL OR u.named_only > 0"
-        );
-        let found = sqlx::query(AssertSqlSafe(look)).bind(keys(users)?).fetch_all(&mut **tx).await?;
+        let keys = Batch::of(self.engine, users.iter().map(UserRow::of))?;
+        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
         let mut unknown = Vec::with_capacity(found.len());
         for row in &found {
             unknown.push(UserKey::new(
@@ -101,11 +100,8 @@ impl Store {
         unknown.sort();
         unknown.dedup();
         self.lock_users(tx, &unknown, Some(now)).await?;
-        let update = format!(
-            "UPDATE users SET named_only = 0
-             FROM {columns} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id"
-        );
-        sqlx::query(AssertSqlSafe(update)).bind(keys(&unknown)?).execute(&mut **tx).await?;
+        let unknown = Batch::of(self.engine, unknown.iter().map(UserRow::of))?;
+        UPDATE.over(&unknown).execute(&mut **tx).await?;
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ mod expansions;
 mod fault;
 mod history;
 mod inbox;
+mod key_rows;
 mod known;
 mod look;
 mod place;
@@ -65,6 +66,7 @@ mod receipts;
 mod record;
 mod registry;
 mod returns;
+mod row_batch;
 mod schema;
 mod snoozes;
 mod steps;
@@ -295,25 +297,6 @@ fn maybe_int(row: &AnyRow, column: &'static str) -> Result<Option<i64>, Failure>
     sqlx::Row::try_get(row, column).map_err(|_| Failure::Unreadable(column))
 }
 
-/// A batch of rows, as the parameter that [`Engine::rows`] unfolds.
-fn batch_of(rows: impl serde::Serialize) -> Result<String, Failure> {
-    // Text and numbers under text keys always serialize.
-    let json = serde_json::to_string(&rows).map_err(|_| Failure::Unreadable("batch"))?;
-    match has_nul(&json) {
-        true => Err(Failure::Refused(Refusal::nul())),
-        false => Ok(json),
-    }
-}
-
-/// Whether a text in this JSON has a NUL in it, which is written as an escape of its own. A backslash before it belongs to
-/// it only where the number of backslashes is odd.
-fn has_nul(json: &str) -> bool {
-    json.match_indices("u0000").any(|(at, _)| {
-        let backslashes = json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
-        backslashes % 2 == 1
-    })
-}
-
 /// A stored word or name, read back into the type that wrote it.
 fn word<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<T, Failure> {
     text(row, column)?.parse().map_err(|_| Failure::Unreadable(column))
@@ -341,17 +324,3 @@ macro_rules! stored_name {
     };
 }
 use stored_name;
-
-#[test]
-fn a_nul_is_told_from_the_text_that_names_one() {
-    use serde_json::json;
-    for (why, value, expected) in [
-        ("none", json!({"title": "u0000"}), false),
-        ("a NUL", json!({"title": "a\0b"}), true),
-        ("JSON that has one, kept as a text", json!({"content": r#"{"title": "\u0000"}"#}), false),
-        ("a backslash, then a NUL", json!({"title": "\\\0"}), true),
-        ("a name of a field", json!({"a\0b": 1}), true),
-    ] {
-        assert_eq!(has_nul(&value.to_string()), expected, "{why}: {value}");
-    }
-}

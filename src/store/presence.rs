@@ -5,27 +5,38 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
-    EscalationKey, Failure, Store, StoreError, Tx, attempts::Note, batch_of, escalations::key_of, int,
-    maybe_int, maybe_time, stored_name,
+    EscalationKey, Failure, Store, StoreError, Tx,
+    attempts::Note,
+    escalations::key_of,
+    int,
+    key_rows::UserRow,
+    maybe_int, maybe_time,
+    row_batch::{Batch, Statement},
+    stored_name,
 };
 use crate::domain::{Tenant, Timestamp, UserId, UserKey};
 
 /// Users of one call at the most.
 pub const PRESENCE_BATCH_MAX: usize = 1_000;
 
-/// True where `of` names somebody with a session on a living pod; `$2` is now.
-pub(super) fn is_present(of: &str) -> String {
-    // Asked for each row: as an EXISTS, a planner may read everybody's presence for it.
-    format!(
-        "(SELECT 1 FROM presence JOIN pods ON pods.pod = presence.pod
-             WHERE presence.tenant = {of}.tenant AND presence.user_id = {of}.user_id AND pods.leased_until_ms > $2
-             LIMIT 1) IS NOT NULL"
-    )
+/// True where the table `of` names somebody with a session on a living pod; `$1` is now.
+///
+/// It is asked for each row: as an EXISTS, a planner may read everybody's presence for it.
+macro_rules! is_present {
+    ($of:literal) => {
+        concat!(
+            "(SELECT 1 FROM presence JOIN pods ON pods.pod = presence.pod WHERE presence.tenant = ",
+            $of,
+            ".tenant AND presence.user_id = ",
+            $of,
+            ".user_id AND pods.leased_until_ms > $1 LIMIT 1) IS NOT NULL"
+        )
+    };
 }
+pub(super) use is_present;
 
 impl Store {
     /// Says that a pod lives, for the length of `lease`. `false`: it was thought dead, and its users with it, so say
@@ -58,18 +69,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; repeat it.
     pub async fn arrive(&self, pod: &str, users: &[UserKey], now: Timestamp) -> Result<(), StoreError> {
+        static INSERT: Statement<UserRow<'_>> = Statement::new(
+            "INSERT INTO presence ({columns}, pod) SELECT {columns}, $1 FROM {batch} WHERE true
+             ON CONFLICT (tenant, user_id, pod) DO NOTHING",
+        );
         writing!(self, "arrive", |tx| {
             self.make_known(tx, users, now).await?;
-            let sql = format!(
-                "INSERT INTO presence (tenant, user_id, pod) SELECT tenant, user_id, $2 FROM {} WHERE true
-                 ON CONFLICT (tenant, user_id, pod) DO NOTHING",
-                self.engine.rows("tenant text, user_id text")
-            );
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(keys(users)?)
-                .bind(pod.to_owned())
-                .execute(&mut **tx)
-                .await?;
+            let users = Batch::of(self.engine, users.iter().map(UserRow::of))?;
+            INSERT.over(&users).bind(pod.to_owned()).execute(&mut **tx).await?;
             Ok(())
         })
         .await
@@ -91,46 +98,39 @@ impl Store {
         users: &[UserKey],
         now: Timestamp,
     ) -> Result<(), Failure> {
+        static DELETE: Statement<UserRow<'_>> = Statement::new(
+            "DELETE FROM presence WHERE pod = $1 AND (tenant, user_id) IN (SELECT {columns} FROM {batch})",
+        );
+        // Found by the index `escalations_first_wait` (migration 6): only what is open is looked at, not what ever was. Then
+        // those whose people are gone, and only then the rows: each step by key, and judged again where it is written. A
+        // LEFT JOIN begins at its left, whatever a planner believes of the right.
+        static END: Statement<UserRow<'_>> = Statement::new(concat!(
+            "WITH waiting AS MATERIALIZED (
+                 SELECT e.tenant, e.user_id, e.alert_id FROM {batch} LEFT JOIN escalations e
+                     ON e.tenant = batch.tenant AND e.user_id || '' = batch.user_id
+                     AND coalesce(e.stopped, '') <= '' AND e.step <= 0 AND coalesce(e.held, '') <= ''
+                     AND e.due_at_ms > $1),
+             ended AS MATERIALIZED (
+                 SELECT waiting.tenant, waiting.user_id, waiting.alert_id FROM waiting
+                 WHERE waiting.alert_id IS NOT NULL AND NOT (",
+            is_present!("waiting"),
+            "))
+             UPDATE escalations SET step_due_at_ms = $1, due_at_ms = $1 FROM ended
+             WHERE escalations.tenant = ended.tenant AND escalations.user_id = ended.user_id
+                 AND escalations.alert_id = ended.alert_id AND escalations.stopped IS NULL AND escalations.step = 0
+                 AND escalations.held IS NULL AND escalations.step_due_at_ms > $1 AND escalations.due_at_ms > $1
+                 AND escalations.policy <> ''
+             RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id,
+                 escalations.alert_id AS alert_id",
+        ));
         let mut users = users.to_vec();
         users.sort();
         users.dedup();
         // As everybody does who changes several walks of one person.
         self.lock_users(tx, &users, None).await?;
-        let columns = self.engine.rows("tenant text, user_id text");
-        let delete = format!(
-            "DELETE FROM presence WHERE pod = $2 AND (tenant, user_id) IN (SELECT tenant, user_id FROM {columns})"
-        );
-        sqlx::query(AssertSqlSafe(delete))
-            .bind(keys(&users)?)
-            .bind(pod.to_owned())
-            .execute(&mut **tx)
-            .await?;
-        // Found by the index `escalations_first_wait` (migration 6): only what is open is looked at, not what ever was. Then
-        // those whose people are gone, and only then the rows: each step by key, and judged again where it is written. A
-        // LEFT JOIN begins at its left, whatever a planner believes of the right.
-        let end = format!(
-            "WITH waiting AS MATERIALIZED (
-                 SELECT e.tenant, e.user_id, e.alert_id FROM {columns} LEFT JOIN escalations e
-                     ON e.tenant = batch.tenant AND e.user_id || '' = batch.user_id
-                     AND coalesce(e.stopped, '') <= '' AND e.step <= 0 AND coalesce(e.held, '') <= ''
-                     AND e.due_at_ms > $2),
-             ended AS MATERIALIZED (
-                 SELECT waiting.tenant, waiting.user_id, waiting.alert_id FROM waiting
-                 WHERE waiting.alert_id IS NOT NULL AND NOT ({}))
-             UPDATE escalations SET step_due_at_ms = $2, due_at_ms = $2 FROM ended
-             WHERE escalations.tenant = ended.tenant AND escalations.user_id = ended.user_id
-                 AND escalations.alert_id = ended.alert_id AND escalations.stopped IS NULL AND escalations.step = 0
-                 AND escalations.held IS NULL AND escalations.step_due_at_ms > $2 AND escalations.due_at_ms > $2
-                 AND escalations.policy <> ''
-             RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id,
-                 escalations.alert_id AS alert_id",
-            is_present("waiting")
-        );
-        let ended = sqlx::query(AssertSqlSafe(end))
-            .bind(keys(&users)?)
-            .bind(now.as_millisecond())
-            .fetch_all(&mut **tx)
-            .await?;
+        let users = Batch::of(self.engine, users.iter().map(UserRow::of))?;
+        DELETE.over(&users).bind(pod.to_owned()).execute(&mut **tx).await?;
+        let ended = END.over(&users).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
         let ended: Vec<EscalationKey> = ended.iter().map(key_of).collect::<Result<_, _>>()?;
         let notes: Vec<Note<'_>> =
             ended.iter().map(|key| (key, "the last session closed: the first wait ends", now)).collect();
@@ -257,12 +257,4 @@ fn load(row: &AnyRow) -> Result<Option<PodLoad>, Failure> {
         told_at,
         leaving: int(row, "leaving")? != 0,
     }))
-}
-
-fn keys(users: &[UserKey]) -> Result<String, Failure> {
-    let keys: Vec<_> = users
-        .iter()
-        .map(|user| json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str()}))
-        .collect();
-    batch_of(keys)
 }

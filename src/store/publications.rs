@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
-use super::{Failure, Store, StoreError, Tx, batch_of, int, maybe_text, stored_name, text};
+use super::{
+    Failure, Store, StoreError, Tx, int,
+    key_rows::AlertRow,
+    maybe_text,
+    row_batch::{Batch, Statement, batch_row},
+    stored_name, text,
+};
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserKey,
     publication::{Fingerprint, Known, Said},
@@ -21,19 +26,15 @@ impl Store {
         tenant: &Tenant,
         alerts: &[AlertId],
     ) -> Result<HashMap<AlertId, Known>, StoreError> {
+        // What a program of an earlier version recorded says it in its content alone.
+        static SELECT: Statement<AlertRow<'_>> = Statement::new(
+            "SELECT a.alert_id, a.version, a.said, a.maker, a.policy,
+                 CASE WHEN a.said IS NULL THEN a.content ELSE '' END AS content
+             FROM {batch} JOIN alerts a USING (tenant, alert_id)",
+        );
         self.in_time("known_alerts", async {
-            let keys: Vec<_> = alerts
-                .iter()
-                .map(|alert| json!({"tenant": tenant.as_str(), "alert_id": alert.as_str()}))
-                .collect();
-            // What a program of an earlier version recorded says it in its content alone.
-            let sql = format!(
-                "SELECT a.alert_id, a.version, a.said, a.maker, a.policy,
-                     CASE WHEN a.said IS NULL THEN a.content ELSE '' END AS content
-                 FROM {} JOIN alerts a USING (tenant, alert_id)",
-                self.engine.rows("tenant text, alert_id text")
-            );
-            let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&self.read).await?;
+            let keys = Batch::of(self.engine, alerts.iter().map(|alert| AlertRow::of(tenant, alert)))?;
+            let found = SELECT.over(&keys).fetch_all(&self.read).await?;
             found.iter().map(|row| Ok((stored_name!(row, "alert_id", AlertId), known_of(row)?))).collect()
         })
         .await
@@ -46,31 +47,34 @@ impl Store {
         late: &[Late<'_>],
         now: Timestamp,
     ) -> Result<(), Failure> {
+        static INSERT: Statement<LateNoteValues<'_>> = Statement::new(
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT DISTINCT batch.tenant, batch.user_id, batch.alert_id, $1, batch.what FROM {batch}
+             WHERE (SELECT 1 FROM notes n WHERE n.tenant = batch.tenant AND n.alert_id = batch.alert_id
+                 AND n.user_id = batch.user_id AND n.what = batch.what LIMIT 1) IS NULL",
+        );
         if late.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = late
-            .iter()
-            .map(|Late { user, alert, version, shown }| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "what": format!("version {version} came after version {shown}, which is shown"),
-                })
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
-             SELECT DISTINCT batch.tenant, batch.user_id, batch.alert_id, $2, batch.what FROM {}
-             WHERE (SELECT 1 FROM notes n WHERE n.tenant = batch.tenant AND n.alert_id = batch.alert_id
-                 AND n.user_id = batch.user_id AND n.what = batch.what LIMIT 1) IS NULL",
-            self.engine.rows("tenant text, user_id text, alert_id text, what text")
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let values = late.iter().map(|Late { user, alert, version, shown }| LateNoteValues {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            what: format!("version {version} came after version {shown}, which is shown"),
+        });
+        let values = Batch::of(self.engine, values)?;
+        INSERT.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
+    }
+}
+
+batch_row! {
+    /// A line for the timeline of somebody who holds a later version.
+    struct LateNoteValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        what: String,
     }
 }
 

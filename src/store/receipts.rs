@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-
 use super::{
-    EscalationKey, Failure, Store, StoreError, Tx, batch_of,
+    EscalationKey, Failure, Store, StoreError, Tx,
+    chase::StoppedRow,
+    key_rows::UserAlertRow,
+    row_batch::{Batch, Statement, batch_row},
     snoozes::{standing_of, stored_state},
     stored_name,
 };
@@ -102,17 +102,11 @@ impl Store {
 
         self.write_states(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
-        let row = |((user, alert), reason): (&(UserKey, AlertId), &StopReason)| {
-            json!({
-                "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                "stopped": reason.as_str(), "withdraws": i64::from(reason.withdraws()),
-            })
-        };
-        let all: Vec<_> = stopped.iter().map(row).collect();
-        self.stop_timers(tx, &all, now).await?;
+        let rows = stopped.iter().map(|((user, alert), reason)| StoppedRow::of(user, alert, *reason));
+        self.stop_timers(tx, rows, now).await?;
         if !stopped.is_empty() {
             let takes = stopped.iter().filter(|(_, reason)| **reason != StopReason::Snoozed);
-            self.take(tx, &takes.map(row).collect::<Vec<_>>()).await?;
+            self.take(tx, takes.map(|((user, alert), _)| UserAlertRow::of(user, alert))).await?;
             self.wake_summaries(tx, heads.keys(), now).await?;
         }
         self.note_snoozes(tx, notes, now).await?;
@@ -121,17 +115,20 @@ impl Store {
 
     /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' walks find
     /// that out when they come due.
-    async fn take(&self, tx: &mut Tx, stopped: &[serde_json::Value]) -> Result<(), Failure> {
-        if stopped.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+    async fn take<'a>(
+        &self,
+        tx: &mut Tx,
+        taken: impl Iterator<Item = UserAlertRow<'a>>,
+    ) -> Result<(), Failure> {
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
             "UPDATE alerts SET taken_by = batch.user_id, taken_version = alerts.version
-             FROM {} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
+             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
                  AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version",
-            self.engine.rows("tenant text, user_id text, alert_id text")
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(stopped)?).execute(&mut **tx).await?;
+        let batch = Batch::of(self.engine, taken)?;
+        if !batch.is_empty() {
+            UPDATE.over(&batch).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 
@@ -152,20 +149,14 @@ impl Store {
         tx: &mut Tx,
         batch: &[Receipt],
     ) -> Result<HashMap<(UserKey, AlertId), Standing>, Failure> {
-        let keys: Vec<_> = batch
-            .iter()
-            .flat_map(|receipt| {
-                receipt.alerts.iter().map(|alert| {
-                    json!({"tenant": receipt.user.tenant.as_str(), "user_id": receipt.user.user.as_str(), "alert_id": alert.as_str()})
-                })
-            })
-            .collect();
-        let sql = format!(
+        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT i.tenant, i.user_id, i.alert_id, i.state, i.snoozed_until_ms
-             FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
-            self.engine.rows("tenant text, user_id text, alert_id text")
+             FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(batch_of(keys)?).fetch_all(&mut **tx).await?;
+        let keys = batch
+            .iter()
+            .flat_map(|receipt| receipt.alerts.iter().map(|alert| UserAlertRow::of(&receipt.user, alert)));
+        let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
         let mut states = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -181,48 +172,55 @@ impl Store {
         written: &HashMap<(UserKey, AlertId), Written>,
         now: Timestamp,
     ) -> Result<(), Failure> {
+        // Each time is the first of its kind: "seen at" does not move when it is seen again.
+        static UPDATE: Statement<StateValues<'_>> = Statement::new(
+            "UPDATE inbox SET state = batch.state, snoozed_until_ms = batch.snoozed_until_ms,
+                 seq = coalesce(batch.seq, inbox.seq), said_by = coalesce(batch.said_by, inbox.said_by),
+                 looked = CASE WHEN batch.looks = 1 THEN inbox.severity ELSE inbox.looked END,
+                 delivered_at_ms = coalesce(inbox.delivered_at_ms, CASE WHEN batch.is_delivered = 1 THEN $1 END),
+                 seen_at_ms = coalesce(inbox.seen_at_ms, CASE WHEN batch.is_seen = 1 THEN $1 END),
+                 read_at_ms = coalesce(inbox.read_at_ms, CASE WHEN batch.is_read = 1 THEN $1 END),
+                 dismissed_at_ms = coalesce(inbox.dismissed_at_ms, CASE WHEN batch.is_dismissed = 1 THEN $1 END)
+             FROM {batch} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
+        );
         if written.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = written
-            .iter()
-            .map(|((user, alert), written)| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "state": stored_state(written.standing.state), "seq": written.seq, "said_by": written.by,
-                    "until_ms": written.standing.until.map(Timestamp::as_millisecond),
-                    "delivered": i64::from(written.delivered), "seen": i64::from(written.seen),
-                    "was_read": i64::from(written.read), "dismissed": i64::from(written.dismissed),
-                    "looks": i64::from(written.looks),
-                })
-            })
-            .collect();
-        // Each time is the first of its kind: "seen at" does not move when it is seen again.
-        let first = |flag: &str, column: &str| {
-            format!(
-                "{column} = CASE WHEN batch.{flag} = 1 THEN coalesce(inbox.{column}, $2) ELSE inbox.{column} END"
-            )
-        };
-        let sql = format!(
-            "UPDATE inbox SET state = batch.state, snoozed_until_ms = batch.until_ms, seq = coalesce(batch.seq, inbox.seq),
-                 said_by = coalesce(batch.said_by, inbox.said_by),
-                 looked = CASE WHEN batch.looks = 1 THEN inbox.severity ELSE inbox.looked END, {}, {}, {}, {}
-             FROM {} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
-            first("delivered", "delivered_at_ms"),
-            first("seen", "seen_at_ms"),
-            first("was_read", "read_at_ms"),
-            first("dismissed", "dismissed_at_ms"),
-            self.engine.rows(
-                "tenant text, user_id text, alert_id text, state text, until_ms bigint, seq bigint, said_by text,
-                 delivered bigint, seen bigint, was_read bigint, dismissed bigint, looks bigint"
-            )
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let values = written.iter().map(|((user, alert), written)| StateValues {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            state: stored_state(written.standing.state),
+            snoozed_until_ms: written.standing.until,
+            seq: written.seq,
+            said_by: written.by.as_deref(),
+            is_delivered: written.delivered,
+            is_seen: written.seen,
+            is_read: written.read,
+            is_dismissed: written.dismissed,
+            looks: written.looks,
+        });
+        let values = Batch::of(self.engine, values)?;
+        UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
+    }
+}
+
+batch_row! {
+    /// What receipts change of an inbox row.
+    struct StateValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        state: &'a str,
+        snoozed_until_ms: Option<Timestamp>,
+        seq: Option<i64>,
+        said_by: Option<&'a str>,
+        is_delivered: bool,
+        is_seen: bool,
+        is_read: bool,
+        is_dismissed: bool,
+        looks: bool,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-
 use super::{
-    Failure, Rest, Store, StoreError, Tx, batch_of, int, maybe_int, maybe_word,
+    Failure, Rest, Store, StoreError, Tx, int,
+    key_rows::{UserAlertRow, UserRow},
+    maybe_int, maybe_word,
     publications::Late,
+    row_batch::{Batch, Statement, batch_row},
     snoozes::{standing_of, stored_state},
     stored_name, word,
 };
@@ -224,13 +224,13 @@ impl Store {
     }
 
     pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
-        let sql = format!(
+        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
                  i.snoozed_until_ms, i.seen_at_ms
-             FROM {} JOIN inbox i USING (tenant, user_id, alert_id)",
-            self.engine.rows("tenant text, user_id text, alert_id text")
+             FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(keys_of(batch)?).fetch_all(&mut **tx).await?;
+        let keys = Batch::of(self.engine, keys_of(batch))?;
+        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
         let mut rows = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -259,39 +259,29 @@ impl Store {
         written: &Rows,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if written.is_empty() {
-            return Ok(());
-        }
-        let values: Vec<_> = written
-            .iter()
-            .map(|((user, alert), write)| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": alert.as_str(),
-                    "seq": write.seq, "version": write.row.version, "state": stored_state(write.row.state),
-                    "until_ms": write.until.map(Timestamp::as_millisecond),
-                    "severity": write.row.severity.as_str(), "status": write.row.status.as_str(),
-                    "looked": write.row.looked.map(Severity::as_str),
-                })
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, looked, snoozed_until_ms,
-                 recorded_at_ms)
-             SELECT tenant, user_id, alert_id, seq, version, state, severity, status, looked, until_ms, $2
-             FROM {} WHERE true
+        static INSERT: Statement<InboxValues<'_>> = Statement::new(
+            "INSERT INTO inbox ({columns}, recorded_at_ms) SELECT {columns}, $1 FROM {batch} WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                  seq = excluded.seq, version = excluded.version, state = excluded.state, severity = excluded.severity,
                  status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms",
-            self.engine.rows(
-                "tenant text, user_id text, alert_id text, seq bigint, version bigint, state text, severity text, status text,
-                 looked text, until_ms bigint"
-            )
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(values)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        if written.is_empty() {
+            return Ok(());
+        }
+        let values = written.iter().map(|((user, alert), write)| InboxValues {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            seq: write.seq,
+            version: write.row.version,
+            state: stored_state(write.row.state),
+            severity: write.row.severity.as_str(),
+            status: write.row.status.as_str(),
+            looked: write.row.looked.map(Severity::as_str),
+            snoozed_until_ms: write.until,
+        });
+        let batch = Batch::of(self.engine, values)?;
+        INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -304,30 +294,20 @@ impl Store {
         users: &[UserKey],
         create_at: Option<Timestamp>,
     ) -> Result<HashMap<UserKey, LockedHead>, Failure> {
-        let keys: Vec<_> = users
-            .iter()
-            .map(|key| json!({"tenant": key.tenant.as_str(), "user_id": key.user.as_str()}))
-            .collect();
-        let keys = batch_of(keys)?;
-        let columns = self.engine.rows("tenant text, user_id text");
+        static INSERT: Statement<UserRow<'_>> = Statement::new(
+            "INSERT INTO users ({columns}, seq, unread, created_at_ms, named_only)
+             SELECT {columns}, 0, 0, $1, 1 FROM {batch} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING",
+        );
+        static SELECT: Statement<UserRow<'_>> = Statement::new(
+            "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {batch} JOIN users u USING (tenant, user_id)
+             ORDER BY u.tenant, u.user_id {lock:u}",
+        );
+        let batch = Batch::of(self.engine, users.iter().map(UserRow::of))?;
         if let Some(now) = create_at {
             // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
-            let insert = format!(
-                "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, named_only)
-                 SELECT tenant, user_id, 0, 0, $2, 1 FROM {columns} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING"
-            );
-            sqlx::query(AssertSqlSafe(insert))
-                .bind(&keys)
-                .bind(now.as_millisecond())
-                .execute(&mut **tx)
-                .await?;
+            INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
         }
-        let select = format!(
-            "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {columns} JOIN users u USING (tenant, user_id)
-             ORDER BY u.tenant, u.user_id {}",
-            self.engine.lock("u")
-        );
-        let found = sqlx::query(AssertSqlSafe(select)).bind(&keys).fetch_all(&mut **tx).await?;
+        let found = SELECT.over(&batch).fetch_all(&mut **tx).await?;
         let mut heads = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -346,34 +326,60 @@ impl Store {
         tx: &mut Tx,
         heads: &HashMap<UserKey, LockedHead>,
     ) -> Result<(), Failure> {
-        let values: Vec<_> = heads
-            .iter()
-            .filter(|(_, head)| head.changed)
-            .map(|(user, head)| {
-                json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "seq": head.seq, "unread": head.unread.max(0)})
-            })
-            .collect();
-        if values.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+        static UPDATE: Statement<HeadValues<'_>> = Statement::new(
             "UPDATE users SET seq = batch.seq, unread = batch.unread
-             FROM {} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id",
-            self.engine.rows("tenant text, user_id text, seq bigint, unread bigint")
+             FROM {batch} WHERE users.tenant = batch.tenant AND users.user_id = batch.user_id",
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
+        let changed = heads.iter().filter(|(_, head)| head.changed);
+        let values = changed.map(|(user, head)| HeadValues {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            seq: head.seq,
+            unread: head.unread.max(0),
+        });
+        let batch = Batch::of(self.engine, values)?;
+        if !batch.is_empty() {
+            UPDATE.over(&batch).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 }
 
-/// The rows of a batch, by their keys.
-pub(super) fn keys_of(batch: &[NewAlert]) -> Result<String, Failure> {
-    let keys = batch.iter().flat_map(|new| {
-        new.recipients.iter().map(|user| {
-            json!({"tenant": new.alert.tenant.as_str(), "user_id": user.as_str(), "alert_id": new.alert.id.as_str()})
+batch_row! {
+    /// What is written of an inbox row when its alert is recorded.
+    struct InboxValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        seq: i64,
+        version: u32,
+        state: &'a str,
+        severity: &'a str,
+        status: &'a str,
+        looked: Option<&'a str>,
+        snoozed_until_ms: Option<Timestamp>,
+    }
+}
+
+batch_row! {
+    /// The head of an inbox.
+    struct HeadValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        seq: i64,
+        unread: i64,
+    }
+}
+
+/// The keys of the rows of a batch.
+pub(super) fn keys_of(batch: &[NewAlert]) -> impl Iterator<Item = UserAlertRow<'_>> {
+    batch.iter().flat_map(|new| {
+        new.recipients.iter().map(|user| UserAlertRow {
+            tenant: new.alert.tenant.as_str(),
+            user_id: user.as_str(),
+            alert_id: new.alert.id.as_str(),
         })
-    });
-    batch_of(keys.collect::<Vec<_>>())
+    })
 }
 
 /// A user's head under lock.

@@ -1,10 +1,13 @@
 //! Who there is: API keys of producers; users and their groups. Their addresses are in `addresses`, their devices in
 //! `devices`.
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 
-use super::{Store, StoreError, batch_of, int, maybe_time, stored_name, text, time};
+use super::{
+    Store, StoreError, int, maybe_time,
+    row_batch::{Batch, Statement, batch_row},
+    stored_name, text, time,
+};
 use crate::domain::{GroupId, Tenant, Timestamp, UserId, UserKey};
 
 /// A producer's key, as far as it is kept.
@@ -175,28 +178,26 @@ impl Store {
         remove: &[UserId],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let list = |users: &[UserId]| {
-            let member = |user: &UserId| json!({"tenant": tenant.as_str(), "group_id": group.as_str(), "user_id": user.as_str()});
-            json!(users.iter().map(member).collect::<Vec<_>>())
-        };
+        // All three columns of a key come from the batch: with two of them given, a planner without statistics would go
+        // through the whole group.
+        static DELETE: Statement<MemberRow<'_>> = Statement::new(
+            "DELETE FROM group_members WHERE (tenant, group_id, user_id) IN (SELECT {columns} FROM {batch})",
+        );
+        static INSERT: Statement<MemberRow<'_>> = Statement::new(
+            "INSERT INTO group_members ({columns}) SELECT {columns} FROM {batch} WHERE true ORDER BY user_id
+             ON CONFLICT (tenant, group_id, user_id) DO NOTHING",
+        );
         writing!(self, "change_members", |tx| {
             let members: Vec<_> = add.iter().map(|user| UserKey::new(tenant.clone(), user.clone())).collect();
             self.make_known(tx, &members, now).await?;
-            // All three columns of a key come from the batch: with two of them given, a planner without statistics would
-            // go through the whole group.
-            let batch = self.engine.rows("tenant text, group_id text, user_id text");
-            let delete = format!(
-                "DELETE FROM group_members WHERE (tenant, group_id, user_id) IN
-                 (SELECT tenant, group_id, user_id FROM {batch})"
-            );
-            let insert = format!(
-                "INSERT INTO group_members (tenant, group_id, user_id)
-                 SELECT tenant, group_id, user_id FROM {batch} WHERE true ORDER BY user_id
-                 ON CONFLICT (tenant, group_id, user_id) DO NOTHING"
-            );
-            for (sql, users) in [(delete, remove), (insert, add)] {
+            for (statement, users) in [(&DELETE, remove), (&INSERT, add)] {
+                let rows = users.iter().map(|user| MemberRow {
+                    tenant: tenant.as_str(),
+                    group_id: group.as_str(),
+                    user_id: user.as_str(),
+                });
                 if !users.is_empty() {
-                    sqlx::query(AssertSqlSafe(sql)).bind(batch_of(list(users))?).execute(&mut **tx).await?;
+                    statement.over(&Batch::of(self.engine, rows)?).execute(&mut **tx).await?;
                 }
             }
             Ok(())
@@ -230,5 +231,14 @@ impl Store {
             rows.iter().map(|row| Ok(stored_name!(row, "user_id", UserId))).collect()
         })
         .await
+    }
+}
+
+batch_row! {
+    /// A member of a group.
+    struct MemberRow<'a> {
+        tenant: &'a str,
+        group_id: &'a str,
+        user_id: &'a str,
     }
 }

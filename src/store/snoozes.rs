@@ -5,18 +5,18 @@
 //! - A row is woken under its person's lock, by whoever comes first: what it says then decides, not what was found before.
 //! - A snoozed row is stored as `dismissed` with a time, for programs of a version that knows no snooze.
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, LatestAlert, NewAlert, RecordedRow, Store, StoreError, Tx,
     alerts::Rules,
-    batch_of,
     chase::Chases,
     escalations::key_of,
+    key_rows::UserAlertRow,
     maybe_time,
     record::{Existing, Rows as InboxRows, keys_of},
     returns::latest_of,
+    row_batch::{Batch, Statement},
     word,
 };
 use crate::domain::{
@@ -138,13 +138,13 @@ impl Store {
 
     /// Takes the time from rows that are not snoozed: a version that knows no snooze leaves it where it was.
     async fn forget_stale_snoozes(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<(), Failure> {
-        let sql = format!(
-            "UPDATE inbox SET snoozed_until_ms = NULL FROM {} WHERE inbox.tenant = batch.tenant
-                 AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id AND inbox.state <> '{}'",
-            self.engine.rows("tenant text, user_id text, alert_id text"),
-            stored_state(InboxState::Snoozed)
+        // A snoozed row is stored as dismissed, by `stored_state`.
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE inbox SET snoozed_until_ms = NULL FROM {batch} WHERE inbox.tenant = batch.tenant
+                 AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id AND inbox.state <> 'dismissed'",
         );
-        sqlx::query(AssertSqlSafe(sql)).bind(keys_of(batch)?).execute(&mut **tx).await?;
+        let keys = Batch::of(self.engine, keys_of(batch))?;
+        UPDATE.over(&keys).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -158,21 +158,15 @@ impl Store {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<(), StoreError> {
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE inbox SET snoozed_until_ms = $2 FROM {batch} WHERE inbox.tenant = batch.tenant
+                 AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id AND inbox.snoozed_until_ms <= $1",
+        );
         writing!(self, "put_off_snoozes", |tx| {
-            let values: Vec<_> = keys
-                .iter()
-                .map(|key| {
-                    json!({"tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(),
-                        "alert_id": key.alert.as_str()})
-                })
-                .collect();
-            let sql = format!(
-                "UPDATE inbox SET snoozed_until_ms = $3 FROM {} WHERE inbox.tenant = batch.tenant
-                     AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id AND inbox.snoozed_until_ms <= $2",
-                self.engine.rows("tenant text, user_id text, alert_id text")
-            );
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(batch_of(values)?)
+            let rows = keys.iter().map(|key| UserAlertRow::of(&key.user, &key.alert));
+            let batch = Batch::of(self.engine, rows)?;
+            UPDATE
+                .over(&batch)
                 .bind(now.as_millisecond())
                 .bind(until.as_millisecond())
                 .execute(&mut **tx)

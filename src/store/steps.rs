@@ -9,13 +9,15 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     attempts::{Answered, Note},
-    batch_of, int,
+    dialect::Engine,
+    int,
+    key_rows::PlacedEscalationRow,
+    row_batch::{Batch, Statement, batch_row},
     summaries::{Hold, Told, lock_of},
     walk::{Walk, read_walks},
 };
@@ -150,7 +152,7 @@ impl Store {
         writing!(self, "step", |tx| {
             // The locks come before the answers, in every step, so that no two steps wait for each other.
             self.lock_person(tx, ask.key).await?;
-            let locked = self.lock_walks(tx, &[ask], self.engine.lock("e")).await?;
+            let locked = self.lock_walks(tx, &[ask], &LOCK).await?;
             match self.step_locked(tx, &[ask], locked, lease).await?.pop() {
                 Some(stepped) => stepped,
                 None => Ok(Stepped::Lost),
@@ -185,7 +187,7 @@ impl Store {
         writing!(self, "steps", |tx| {
             let free = self.try_lock_people(tx, asks).await?;
             let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
-            let locked = self.lock_walks(tx, &open, self.engine.skip_locked_of("e")).await?;
+            let locked = self.lock_walks(tx, &open, &LOCK_FREE).await?;
             // A row that is not there and one that somebody has locked look the same: both are looked at alone.
             let here: Vec<usize> = locked.iter().map(|locked| locked.at).collect();
             let held: Vec<&Ask<'_>> = here.iter().map(|at| open[*at]).collect();
@@ -274,56 +276,49 @@ impl Store {
 
     /// The walks' own rows after a decision; what a hold adds is written by [`Store::hold`].
     async fn write_steps(&self, tx: &mut Tx, moves: &[Move<'_>], lease: Duration) -> Result<(), Failure> {
-        if moves.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
+        static UPDATE: Statement<StepValues<'_>> = Statement::new(
             "UPDATE escalations SET fence = escalations.fence + 1, leased_until_ms = batch.leased_until_ms,
                  step = batch.step, step_due_at_ms = batch.step_due_at_ms, due_at_ms = batch.due_at_ms,
                  pushed = CASE WHEN batch.pushed = 1 THEN 1 ELSE escalations.pushed END,
                  begun = CASE WHEN batch.begun = 1 THEN 1 ELSE escalations.begun END,
                  sent = CASE WHEN batch.is_over = 1 THEN escalations.sent ELSE batch.sent END,
                  stopped = coalesce(escalations.stopped, batch.stopped), held = NULL
-             FROM {} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+             FROM {batch} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id",
-            self.engine.rows(
-                "tenant text, user_id text, alert_id text, leased_until_ms bigint, step bigint, step_due_at_ms bigint,
-                 due_at_ms bigint, pushed bigint, begun bigint, is_over bigint, sent text, stopped text"
-            )
         );
-        let rows: Vec<_> = moves.iter().map(|moved| moved.row(lease)).collect();
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(rows)?).execute(&mut **tx).await?;
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch::of(self.engine, moves.iter().map(|moved| moved.values(lease)))?;
+        UPDATE.over(&batch).execute(&mut **tx).await?;
         Ok(())
     }
 
     /// Which of them nobody else works on.
     async fn try_lock_people(&self, tx: &mut Tx, asks: &[&Ask<'_>]) -> Result<Vec<usize>, Failure> {
-        let Some(try_lock) = self.engine.try_lock_by_number("batch.lock") else {
-            return Ok((0..asks.len()).collect());
-        };
-        let locks =
-            asks.iter().enumerate().map(|(at, ask)| json!({"place": at, "lock": lock_of(&ask.key.user)}));
-        let sql = format!(
-            "SELECT batch.place FROM {} WHERE {try_lock}",
-            self.engine.rows("place bigint, lock bigint")
+        // On PostgreSQL alone: SQLite has one writer.
+        static SELECT: Statement<LockRow> = Statement::new(
+            "SELECT place FROM (SELECT batch.place, pg_try_advisory_xact_lock(batch.lock_number) AS is_free
+                 FROM {batch}) AS tried WHERE is_free",
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(locks.collect::<Vec<_>>())?)
-            .fetch_all(&mut **tx)
-            .await?;
+        if self.engine == Engine::Sqlite {
+            return Ok((0..asks.len()).collect());
+        }
+        let locks = (0..).zip(asks);
+        let locks = locks.map(|(place, ask)| LockRow { place, lock_number: lock_of(&ask.key.user) });
+        let rows = SELECT.over(&Batch::of(self.engine, locks)?).fetch_all(&mut **tx).await?;
         rows.iter().map(|row| Ok(int(row, "place")? as usize)).collect()
     }
 
-    async fn lock_walks(&self, tx: &mut Tx, asks: &[&Ask<'_>], lock: String) -> Result<Vec<Locked>, Failure> {
-        let sql = format!(
-            "SELECT batch.place, e.round, e.opening, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
-                 e.expires_at_ms, e.stopped, e.held, e.summarized, e.sent_before
-             FROM {} CROSS JOIN escalations e
-             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id {lock}",
-            self.engine.rows("place bigint, tenant text, user_id text, alert_id text")
-        );
+    async fn lock_walks(
+        &self,
+        tx: &mut Tx,
+        asks: &[&Ask<'_>],
+        select: &'static Statement<PlacedEscalationRow<'static>>,
+    ) -> Result<Vec<Locked>, Failure> {
         let keys: Vec<_> = asks.iter().map(|ask| ask.key).collect();
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(numbered(&keys)?).fetch_all(&mut **tx).await?;
+        let batch = Batch::of(self.engine, PlacedEscalationRow::all(&keys))?;
+        let rows = select.over(&batch).fetch_all(&mut **tx).await?;
         rows.into_iter()
             .map(|row| {
                 let (claim, fence) = (int(&row, "claim")? as u64, int(&row, "fence")? as u64);
@@ -361,13 +356,48 @@ fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
     last.into_iter().map(|((user, _), (channel, lately))| (user, channel, lately)).collect()
 }
 
-/// Walks as rows of a batch, each with its place in it.
-pub(super) fn numbered(keys: &[&EscalationKey]) -> Result<String, Failure> {
-    let rows = keys.iter().enumerate().map(|(at, key)| {
-        json!({"place": at, "tenant": key.user.tenant.as_str(), "user_id": key.user.user.as_str(),
-            "alert_id": key.alert.as_str()})
-    });
-    batch_of(rows.collect::<Vec<_>>())
+/// The rows of walks, for a statement that locks them.
+macro_rules! select_walks {
+    ($lock:literal) => {
+        concat!(
+            "SELECT batch.place, e.round, e.opening, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
+                 e.expires_at_ms, e.stopped, e.held, e.summarized, e.sent_before
+             FROM {batch} CROSS JOIN escalations e
+             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id ",
+            $lock
+        )
+    };
+}
+
+/// Waits for whoever has them locked.
+static LOCK: Statement<PlacedEscalationRow<'_>> = Statement::new(select_walks!("{lock:e}"));
+/// Passes over those that somebody has locked.
+static LOCK_FREE: Statement<PlacedEscalationRow<'_>> = Statement::new(select_walks!("{skip_locked:e}"));
+
+batch_row! {
+    /// The number of a person's lock, with the place of the step that needs it.
+    struct LockRow {
+        place: i64,
+        lock_number: i64,
+    }
+}
+
+batch_row! {
+    /// What a step changes of a walk.
+    struct StepValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        leased_until_ms: i64,
+        step: i64,
+        step_due_at_ms: Timestamp,
+        due_at_ms: Option<Timestamp>,
+        pushed: bool,
+        begun: bool,
+        is_over: bool,
+        sent: Option<&'a str>,
+        stopped: Option<&'a str>,
+    }
 }
 
 /// A walk's row, locked. `at` is the place of its ask.
@@ -397,7 +427,7 @@ pub(super) struct Move<'a> {
 }
 
 impl Move<'_> {
-    fn row(&self, lease: Duration) -> serde_json::Value {
+    fn values(&self, lease: Duration) -> StepValues<'_> {
         let now = self.ask.now;
         let (due_at, leased_until, pushed, stopped) = match &self.decision.act {
             Act::Attempt(attempts) => {
@@ -412,13 +442,20 @@ impl Move<'_> {
             if attempts.iter().any(|attempt| attempt.kind == AttemptKind::Alert));
         let progress = &self.walk.progress;
         let sent = progress.sent().max(self.walk.severity.filter(|_| begins));
-        json!({
-            "tenant": self.ask.key.user.tenant.as_str(), "user_id": self.ask.key.user.user.as_str(),
-            "alert_id": self.ask.key.alert.as_str(), "leased_until_ms": leased_until,
-            "step": self.decision.step, "step_due_at_ms": self.decision.step_due_at.as_millisecond(),
-            "due_at_ms": due_at.map(Timestamp::as_millisecond), "pushed": i64::from(pushed), "stopped": stopped,
-            "begun": i64::from(begins), "is_over": i64::from(progress.stopped.is_some()),
-            "sent": sent.map(Severity::as_str),
-        })
+        let key = self.ask.key;
+        StepValues {
+            tenant: key.user.tenant.as_str(),
+            user_id: key.user.user.as_str(),
+            alert_id: key.alert.as_str(),
+            leased_until_ms: leased_until,
+            step: self.decision.step as i64,
+            step_due_at_ms: self.decision.step_due_at,
+            due_at_ms: due_at,
+            pushed,
+            begun: begins,
+            is_over: progress.stopped.is_some(),
+            sent: sent.map(Severity::as_str),
+            stopped,
+        }
     }
 }

@@ -11,10 +11,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{EscalationKey, Failure, Store, Tx, batch_of, int, maybe_int, stored_name, text};
+use super::{
+    EscalationKey, Failure, Store, Tx, int,
+    key_rows::UserAlertRow,
+    maybe_int,
+    row_batch::{Batch, Statement, batch_row},
+    stored_name, text,
+};
 use crate::domain::{
     AlertId, Channel, StopReason, Timestamp, UserKey,
     restraint::{Held, Lately},
@@ -139,31 +144,24 @@ impl Store {
         tx: &mut Tx,
         lately: &[(&UserKey, Channel, Lately)],
     ) -> Result<(), Failure> {
+        static INSERT: Statement<LatelyValues<'_>> = Statement::new(
+            "INSERT INTO lately ({columns}) SELECT {columns} FROM {batch} WHERE true
+             ON CONFLICT (tenant, user_id, channel) DO UPDATE SET window_began_ms = excluded.window_began_ms,
+                 sent = excluded.sent, hour_began_ms = excluded.hour_began_ms, sent_in_hour = excluded.sent_in_hour",
+        );
         if lately.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = lately
-            .iter()
-            .map(|(user, channel, lately)| {
-                json!({
-                    "tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "channel": channel.as_str(),
-                    "window_began_ms": lately.window_began.map(Timestamp::as_millisecond), "sent": lately.sent,
-                    "hour_began_ms": lately.hour_began.map(Timestamp::as_millisecond),
-                    "sent_in_hour": lately.sent_in_hour,
-                })
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO lately (tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour)
-             SELECT tenant, user_id, channel, window_began_ms, sent, hour_began_ms, sent_in_hour FROM {} WHERE true
-             ON CONFLICT (tenant, user_id, channel) DO UPDATE SET window_began_ms = excluded.window_began_ms,
-                 sent = excluded.sent, hour_began_ms = excluded.hour_began_ms, sent_in_hour = excluded.sent_in_hour",
-            self.engine.rows(
-                "tenant text, user_id text, channel text, window_began_ms bigint, sent bigint, hour_began_ms bigint,
-                 sent_in_hour bigint"
-            )
-        );
-        sqlx::query(AssertSqlSafe(sql)).bind(batch_of(values)?).execute(&mut **tx).await?;
+        let values = lately.iter().map(|(user, channel, lately)| LatelyValues {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            channel: channel.as_str(),
+            window_began_ms: lately.window_began,
+            sent: lately.sent,
+            hour_began_ms: lately.hour_began,
+            sent_in_hour: lately.sent_in_hour,
+        });
+        INSERT.over(&Batch::of(self.engine, values)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -361,28 +359,32 @@ impl Store {
         users: impl Iterator<Item = &'a UserKey>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let summaries = Channel::ALL.into_iter().filter(|channel| channel.can_remove());
-        let summaries: Vec<AlertId> = summaries.filter_map(AlertId::summary_by).collect();
-        let keys: Vec<_> = users
-            .flat_map(|user| {
-                summaries.iter().map(move |summary| {
-                    json!({"tenant": user.tenant.as_str(), "user_id": user.user.as_str(), "alert_id": summary.as_str()})
-                })
-            })
-            .collect();
-        let sql = format!(
-            "UPDATE escalations SET due_at_ms = $2 FROM {}
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE escalations SET due_at_ms = $1 FROM {batch}
              WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id AND escalations.pushed = 1 AND escalations.step > 0
-                 AND escalations.stopped IS NULL AND escalations.due_at_ms > $2",
-            self.engine.rows("tenant text, user_id text, alert_id text")
+                 AND escalations.stopped IS NULL AND escalations.due_at_ms > $1",
         );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(batch_of(keys)?)
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
+        let summaries = Channel::ALL.into_iter().filter(|channel| channel.can_remove());
+        let summaries: Vec<AlertId> = summaries.filter_map(AlertId::summary_by).collect();
+        let keys =
+            users.flat_map(|user| summaries.iter().map(move |summary| UserAlertRow::of(user, summary)));
+        let batch = Batch::of(self.engine, keys)?;
+        UPDATE.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
+    }
+}
+
+batch_row! {
+    /// What a person got lately by a channel.
+    struct LatelyValues<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        channel: &'a str,
+        window_began_ms: Option<Timestamp>,
+        sent: u32,
+        hour_began_ms: Option<Timestamp>,
+        sent_in_hour: u32,
     }
 }
 

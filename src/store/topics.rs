@@ -8,10 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-
-use super::{Failure, Store, StoreError, Tx, batch_of, int, text};
+use super::{
+    Failure, Store, StoreError, Tx, int,
+    row_batch::{Batch, Statement, batch_row},
+    text,
+};
 use crate::domain::{Event, EventId, Timestamp, TopicKey};
 
 /// An event to be kept.
@@ -26,14 +27,35 @@ pub struct NewEvent {
 /// Topics that one sweep forgets at the most, so that it holds nobody up.
 pub const SWEEP_TOPICS_MAX: i64 = 100;
 
-/// One statement's worth: the newest event says how many are kept.
-const TRIM: &str = "DELETE FROM topic_events WHERE (tenant, topic, event_id) IN (
+/// The newest event of a topic says how many are kept.
+static TRIM: Statement<TopicRow<'_>> = Statement::new(
+    "DELETE FROM topic_events WHERE (tenant, topic, event_id) IN (
     SELECT tenant, topic, event_id FROM (
         SELECT e.tenant, e.topic, e.event_id, row_number() OVER newest_first AS place,
             first_value(e.keep) OVER newest_first AS keep_max
         FROM {batch} JOIN topic_events e USING (tenant, topic)
         WINDOW newest_first AS (PARTITION BY e.tenant, e.topic ORDER BY e.at_us DESC, e.recorded_us DESC, e.event_id DESC)
-    ) AS ranked WHERE place > keep_max)";
+    ) AS ranked WHERE place > keep_max)",
+);
+
+batch_row! {
+    struct TopicRow<'a> {
+        tenant: &'a str,
+        topic: &'a str,
+    }
+}
+
+batch_row! {
+    struct EventValues<'a> {
+        tenant: &'a str,
+        topic: &'a str,
+        event_id: &'a str,
+        keep: u32,
+        content: &'a str,
+        at_us: i64,
+        recorded_us: i64,
+    }
+}
 
 impl Store {
     /// Keeps these events, and of each of their topics no more than its newest event says. An event that is there
@@ -49,38 +71,31 @@ impl Store {
     }
 
     async fn record_events_in(&self, tx: &mut Tx, batch: &[NewEvent], now: Timestamp) -> Result<(), Failure> {
+        static INSERT: Statement<EventValues<'_>> = Statement::new(
+            "INSERT INTO topic_events ({columns}) SELECT {columns} FROM {batch} WHERE true
+             ON CONFLICT (tenant, topic, event_id) DO NOTHING",
+        );
         let now_us = now.as_microsecond();
         // Each event once, in one order everywhere, so that no two transactions wait for each other.
-        let mut events: BTreeMap<(&TopicKey, &EventId), serde_json::Value> = BTreeMap::new();
+        let mut events: BTreeMap<(&TopicKey, &EventId), EventValues<'_>> = BTreeMap::new();
         let mut topics: BTreeSet<&TopicKey> = BTreeSet::new();
         for (recorded_us, new) in (now_us..).zip(batch).filter(|(_, new)| new.event.keep > 0) {
             let Event { key, id, keep, occurred_at, .. } = &*new.event;
             topics.insert(key);
-            events.entry((key, id)).or_insert_with(|| {
-                json!({
-                    "tenant": key.tenant.as_str(), "topic": key.topic.as_str(), "event_id": id.as_str(),
-                    "keep": keep, "content": &*new.content,
-                    "at_us": occurred_at.as_microsecond().min(now_us), "recorded_us": recorded_us,
-                })
+            events.entry((key, id)).or_insert_with(|| EventValues {
+                tenant: key.tenant.as_str(),
+                topic: key.topic.as_str(),
+                event_id: id.as_str(),
+                keep: u32::from(*keep),
+                content: &new.content,
+                at_us: occurred_at.as_microsecond().min(now_us),
+                recorded_us,
             });
         }
-        let insert = format!(
-            "INSERT INTO topic_events (tenant, topic, event_id, keep, content, at_us, recorded_us)
-             SELECT tenant, topic, event_id, keep, content, at_us, recorded_us FROM {} WHERE true
-             ON CONFLICT (tenant, topic, event_id) DO NOTHING",
-            self.engine.rows(
-                "tenant text, topic text, event_id text, keep bigint, content text, at_us bigint, recorded_us bigint"
-            )
-        );
-        let events: Vec<_> = events.into_values().collect();
-        sqlx::query(AssertSqlSafe(insert)).bind(batch_of(events)?).execute(&mut **tx).await?;
-
-        let topics: Vec<_> = topics
-            .into_iter()
-            .map(|key| json!({"tenant": key.tenant.as_str(), "topic": key.topic.as_str()}))
-            .collect();
-        let trim = TRIM.replace("{batch}", &self.engine.rows("tenant text, topic text"));
-        sqlx::query(AssertSqlSafe(trim)).bind(batch_of(topics)?).execute(&mut **tx).await?;
+        INSERT.over(&Batch::of(self.engine, events.into_values())?).execute(&mut **tx).await?;
+        let topics =
+            topics.into_iter().map(|key| TopicRow { tenant: key.tenant.as_str(), topic: key.topic.as_str() });
+        TRIM.over(&Batch::of(self.engine, topics)?).execute(&mut **tx).await?;
         Ok(())
     }
 

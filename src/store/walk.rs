@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Tx,
@@ -10,8 +10,10 @@ use super::{
     attempts::{attempt_of, small},
     devices::device_of,
     dialect::Engine,
-    int, maybe_int, maybe_text, maybe_time, maybe_word,
-    steps::numbered,
+    int,
+    key_rows::PlacedEscalationRow,
+    maybe_int, maybe_text, maybe_time, maybe_word,
+    row_batch::{Batch, Statement},
     summaries::{self, Bundle},
     text, time, word,
 };
@@ -63,27 +65,13 @@ pub(super) async fn read_walks(
         return Ok(Vec::new());
     }
     let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
-    let batch = numbered(&keys)?;
-    let batch_rows = engine.rows("place bigint, tenant text, user_id text, alert_id text");
-    let alerts = format!(
-        "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version
-         FROM {batch_rows} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id"
-    );
-    let attempts = format!(
-        "SELECT batch.place, a.* FROM {batch_rows} CROSS JOIN attempts a
-         WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id AND a.alert_id = batch.alert_id
-         ORDER BY a.created_at_ms, a.attempt_id"
-    );
-    let devices = format!(
-        "SELECT batch.place, d.* FROM {batch_rows} CROSS JOIN devices d
-         WHERE d.tenant = batch.tenant AND d.user_id = batch.user_id ORDER BY d.device_id"
-    );
-    let alerts = fetch(tx, alerts, &batch, rows.len()).await?;
-    let attempts = fetch(tx, attempts, &batch, rows.len()).await?;
-    let devices = fetch(tx, devices, &batch, rows.len()).await?;
-    let told = fetch(tx, told(&batch_rows), &batch, rows.len()).await?;
-    let people = fetch(tx, people(&batch_rows), &batch, rows.len()).await?;
-    let addresses = fetch(tx, addresses(&batch_rows), &batch, rows.len()).await?;
+    let batch = Batch::of(engine, PlacedEscalationRow::all(&keys))?;
+    let alerts = fetch(tx, &ALERTS, &batch, rows.len()).await?;
+    let attempts = fetch(tx, &ATTEMPTS, &batch, rows.len()).await?;
+    let devices = fetch(tx, &DEVICES, &batch, rows.len()).await?;
+    let told = fetch(tx, &TOLD, &batch, rows.len()).await?;
+    let people = fetch(tx, &PEOPLE, &batch, rows.len()).await?;
+    let addresses = fetch(tx, &ADDRESSES, &batch, rows.len()).await?;
     let mut walks = Vec::with_capacity(rows.len());
     for (place, (key, row)) in rows.iter().enumerate() {
         let about = match key.alert.summary() {
@@ -102,9 +90,49 @@ pub(super) async fn read_walks(
     Ok(walks)
 }
 
-/// The rows of each walk of the batch, which is `$1`.
-async fn fetch(tx: &mut Tx, sql: String, batch: &str, walks: usize) -> Result<Vec<Vec<AnyRow>>, Failure> {
-    let found = sqlx::query(AssertSqlSafe(sql)).bind(batch.to_owned()).fetch_all(&mut **tx).await?;
+/// A statement that finds the rows of many walks, each with the place of its walk.
+type SelectByWalk = Statement<PlacedEscalationRow<'static>>;
+
+/// What the alerts say.
+static ALERTS: SelectByWalk = Statement::new(
+    "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version
+     FROM {batch} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
+);
+static ATTEMPTS: SelectByWalk = Statement::new(
+    "SELECT batch.place, a.* FROM {batch} CROSS JOIN attempts a
+     WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id AND a.alert_id = batch.alert_id
+     ORDER BY a.created_at_ms, a.attempt_id",
+);
+static DEVICES: SelectByWalk = Statement::new(
+    "SELECT batch.place, d.* FROM {batch} CROSS JOIN devices d
+     WHERE d.tenant = batch.tenant AND d.user_id = batch.user_id ORDER BY d.device_id",
+);
+/// The summaries that told of a walk.
+static TOLD: SelectByWalk = Statement::new(
+    "SELECT batch.place, t.channel, t.opened_at_ms FROM {batch} CROSS JOIN told t
+     WHERE t.tenant = batch.tenant AND t.user_id = batch.user_id AND t.alert_id = batch.alert_id",
+);
+/// The person, in as many rows as there are channels by which they got something.
+static PEOPLE: SelectByWalk = Statement::new(
+    "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
+         l.channel, l.window_began_ms, l.sent, l.hour_began_ms, l.sent_in_hour
+     FROM {batch} CROSS JOIN users u
+     LEFT JOIN lately l ON l.tenant = u.tenant AND l.user_id = u.user_id
+     WHERE u.tenant = batch.tenant AND u.user_id = batch.user_id",
+);
+static ADDRESSES: SelectByWalk = Statement::new(
+    "SELECT batch.place, a.channel, a.address, a.refused_at_ms FROM {batch} CROSS JOIN addresses a
+     WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id",
+);
+
+/// The rows of each walk of the batch.
+async fn fetch(
+    tx: &mut Tx,
+    select: &'static SelectByWalk,
+    batch: &Batch<PlacedEscalationRow<'_>>,
+    walks: usize,
+) -> Result<Vec<Vec<AnyRow>>, Failure> {
+    let found = select.over(batch).fetch_all(&mut **tx).await?;
     let mut rows: Vec<Vec<AnyRow>> = (0..walks).map(|_| Vec::new()).collect();
     for row in found {
         let place = int(&row, "place")? as usize;
@@ -219,14 +247,6 @@ struct StoredPerson {
     lately: PerChannel<Lately>,
 }
 
-/// The summaries that told of a walk.
-fn told(batch_rows: &str) -> String {
-    format!(
-        "SELECT batch.place, t.channel, t.opened_at_ms FROM {batch_rows} CROSS JOIN told t
-         WHERE t.tenant = batch.tenant AND t.user_id = batch.user_id AND t.alert_id = batch.alert_id"
-    )
-}
-
 /// A channel that this version does not know was told by a newer one; nothing asks for it here.
 fn told_by(rows: &[AnyRow], opened_at: Timestamp) -> Result<Vec<Channel>, Failure> {
     let mut channels = Vec::with_capacity(rows.len());
@@ -237,24 +257,6 @@ fn told_by(rows: &[AnyRow], opened_at: Timestamp) -> Result<Vec<Channel>, Failur
     }
     channels.sort();
     Ok(channels)
-}
-
-/// The person, in as many rows as there are channels by which they got something.
-fn people(batch_rows: &str) -> String {
-    format!(
-        "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
-             l.channel, l.window_began_ms, l.sent, l.hour_began_ms, l.sent_in_hour
-         FROM {batch_rows} CROSS JOIN users u
-         LEFT JOIN lately l ON l.tenant = u.tenant AND l.user_id = u.user_id
-         WHERE u.tenant = batch.tenant AND u.user_id = batch.user_id"
-    )
-}
-
-fn addresses(batch_rows: &str) -> String {
-    format!(
-        "SELECT batch.place, a.channel, a.address, a.refused_at_ms FROM {batch_rows} CROSS JOIN addresses a
-         WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id"
-    )
 }
 
 fn person_of(rows: &[AnyRow], addresses: &[AnyRow]) -> Result<StoredPerson, Failure> {
