@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Failure, LatestAlert, Store, StoreError, int, maybe_text, stored_name, text};
+use super::{Failure, LatestAlert, Store, StoreError, int, maybe_text, stored_name, text, word};
 use crate::domain::{AlertId, Tenant, Timestamp};
 
 /// Alerts that are found at a time.
@@ -30,7 +30,7 @@ impl Store {
     pub async fn due_returns(&self, now: Timestamp) -> Result<Vec<DueReturn>, StoreError> {
         self.in_time("due_returns", async {
             let found = sqlx::query(
-                "SELECT tenant, alert_id, version, content, policy, maker FROM alerts
+                "SELECT tenant, alert_id, version, severity, status, content, policy, maker FROM alerts
                  WHERE returns_at_ms <= $1 ORDER BY returns_at_ms LIMIT $2",
             )
             .bind(now.as_millisecond())
@@ -74,6 +74,8 @@ impl Store {
 pub(super) fn latest_of(row: &AnyRow) -> Result<LatestAlert, Failure> {
     Ok(LatestAlert {
         version: u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?,
+        severity: word(row, "severity")?,
+        status: word(row, "status")?,
         content: text(row, "content")?,
         policy: maybe_text(row, "policy")?,
         maker: maybe_text(row, "maker")?.map(Into::into),

@@ -46,7 +46,7 @@ impl Store {
         self.in_time("due_snoozes", async {
             // The rows are picked before the alerts are looked up: by one index, in its order.
             let found = sqlx::query(
-                "SELECT due.tenant, due.user_id, due.alert_id, a.version, a.content, a.policy, a.maker
+                "SELECT due.tenant, due.user_id, due.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.maker
                  FROM (SELECT tenant, user_id, alert_id, snoozed_until_ms FROM inbox
                        WHERE snoozed_until_ms <= $1 ORDER BY snoozed_until_ms LIMIT $2) AS due
                  CROSS JOIN alerts a WHERE a.tenant = due.tenant AND a.alert_id = due.alert_id

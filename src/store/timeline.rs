@@ -33,6 +33,10 @@ pub struct StoredAlert {
 pub struct LatestAlert {
     /// The version shown.
     pub version: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whether it still goes on.
+    pub status: Status,
     /// What clients are given, encoded.
     pub content: String,
     /// The policy its producer named, if they did.
@@ -140,7 +144,7 @@ impl Store {
         self.in_time("latest", async {
             let store = self;
             let row = sqlx::query(
-                "SELECT version, content, policy, maker FROM alerts WHERE tenant = $1 AND alert_id = $2",
+                "SELECT version, severity, status, content, policy, maker FROM alerts WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())

@@ -76,11 +76,11 @@ pub async fn patch(
 /// Whether a change is what is stored: made a second time under the version that it names, or the acknowledgement of what
 /// is over, which does not bring that back (hooks answer it the same way).
 fn says_nothing_new(stored: &LatestAlert, change: &Map<String, Value>, defaults: &Defaults) -> bool {
-    let Ok(content) = serde_json::from_str::<Map<String, Value>>(&stored.content) else { return false };
     let is_status_alone = change.keys().all(|field| field == "status" || field == "version");
-    if is_status_alone && acknowledges_what_is_over(&content, change) {
+    if is_status_alone && acknowledges_what_is_over(stored.status, change) {
         return next_version(stored.version, change.get("version")).is_ok();
     }
+    let Ok(content) = serde_json::from_str::<Map<String, Value>>(&stored.content) else { return false };
     let given = change.get("version").and_then(Value::as_number).and_then(whole);
     given == Some(u64::from(stored.version))
         && with(stored, change, stored.version, &Audience::default(), defaults).is_ok_and(|alert| {
@@ -88,11 +88,12 @@ fn says_nothing_new(stored: &LatestAlert, change: &Map<String, Value>, defaults:
         })
 }
 
-fn acknowledges_what_is_over(content: &Map<String, Value>, change: &Map<String, Value>) -> bool {
-    let is = |fields: &Map<String, Value>, status: Status| {
-        fields.get("status").and_then(Value::as_str) == Some(status.as_str())
-    };
-    is(change, Status::Acknowledged) && is(content, Status::Resolved)
+fn acknowledges_what_is_over(stored: Status, change: &Map<String, Value>) -> bool {
+    changes_status_to(change, Status::Acknowledged) && stored == Status::Resolved
+}
+
+fn changes_status_to(change: &Map<String, Value>, status: Status) -> bool {
+    change.get("status").and_then(Value::as_str) == Some(status.as_str())
 }
 
 /// The stored alert with the change in it, checked as if it had been published whole.
@@ -102,8 +103,7 @@ pub fn merged(
     defaults: &Defaults,
 ) -> Result<Alert, Problem> {
     let version = next_version(stored.version, change.get("version"))?;
-    let content = serde_json::from_str(&stored.content).unwrap_or_default(); // `with` refuses what cannot be read.
-    if acknowledges_what_is_over(&content, change) {
+    if acknowledges_what_is_over(stored.status, change) {
         let detail = "The alert is resolved: change the rest of it without acknowledging it, or let it fire again first.";
         return Err(Problem { field: Some("status".into()), ..Problem::conflict(detail) });
     }
@@ -121,10 +121,9 @@ pub fn with(
 ) -> Result<Alert, Problem> {
     let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
         .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
-    let status =
-        |fields: &Map<String, Value>| fields.get("status").filter(|status| !status.is_null()).cloned();
     // It says how long the status lasts that it came with, and nothing of the next one.
-    if status(change).is_some_and(|status_now| status(&whole).as_ref() != Some(&status_now)) {
+    let names_status = change.get("status").is_some_and(|status| !status.is_null());
+    if names_status && !changes_status_to(change, stored.status) {
         whole.remove("dismissed_until");
     }
     for (field, value) in change {

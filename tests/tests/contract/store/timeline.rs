@@ -17,6 +17,7 @@ on_both_engines!(
     each_version_is_told_with_what_it_changed,
     a_walk_that_is_set_aside_is_told_and_is_not_lost,
     a_later_version_can_build_on_the_latest,
+    an_alert_of_an_earlier_program_stands_as_its_content_says,
 );
 
 /// Takes ana's one due row at `now`, begins `attempt`, gives it `state` a second later and rests until `due_at`.
@@ -183,6 +184,47 @@ async fn a_walk_that_is_set_aside_is_told_and_is_not_lost(Bed { store, .. }: &Be
     Ok(())
 }
 
+/// The migration that reads the severity and the status of old alerts from what they say.
+const SEVERITY_AND_STATUS: i64 = 17;
+
+async fn an_alert_of_an_earlier_program_stands_as_its_content_says(bed: &Bed) -> anyhow::Result<()> {
+    let older = bed.before(SEVERITY_AND_STATUS).await?;
+    let content = |severity: &str, status: &str, data: &str| {
+        format!(
+            r#"{{"id":"a","version":1,"source":"\"status\":\"firing\"","severity":"{severity}","status":"{status}","title":"t","data":{data}}}"#
+        )
+    };
+    let nested = r#"{"severity":"critical","status":"resolved","title":"t"}"#;
+    let cases = [
+        ("ended", content("critical", "resolved", "{}"), "NULL", (Severity::Critical, Status::Resolved)),
+        (
+            "named twice alike",
+            content("critical", "resolved", nested),
+            "NULL",
+            (Severity::Critical, Status::Resolved),
+        ),
+        ("named twice", content("warning", "suppressed", nested), "NULL", (Severity::Info, Status::Firing)),
+        ("nothing of it", "{}".to_owned(), "NULL", (Severity::Info, Status::Firing)),
+        // Of a later program, whose columns are right already.
+        ("later", content("critical", "resolved", "{}"), "''", (Severity::Info, Status::Firing)),
+    ];
+    for (at, (_, content, said, _)) in cases.iter().enumerate() {
+        older
+            .execute(format!(
+                "INSERT INTO alerts (tenant, alert_id, version, content, said, recorded_at_ms)
+                 VALUES ('acme', 'a{at}', 1, '{content}', {said}, 0)"
+            ))
+            .await?;
+    }
+    older.store.migrate().await?;
+    for (at, (why, _, _, expected)) in cases.iter().enumerate() {
+        let latest = older.store.latest(&tenant("acme"), &alert_id(&format!("a{at}"))).await?;
+        let stands = latest.map(|latest| (latest.severity, latest.status));
+        assert_eq!(stands, Some(*expected), "{why}");
+    }
+    Ok(())
+}
+
 async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let (acme, a) = (tenant("acme"), alert_id("a"));
     assert_eq!(store.latest(&acme, &a).await?, None);
@@ -191,7 +233,14 @@ async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> any
     store.record(&[first], at(0)).await?;
     store.record(std::slice::from_ref(&second), at(1)).await?;
     let content = second.content.to_string();
-    let expected = LatestAlert { version: 2, content, policy: Some("critical".to_owned()), maker: None };
+    let expected = LatestAlert {
+        version: 2,
+        severity: second.alert.severity,
+        status: Status::Firing,
+        content,
+        policy: Some("critical".to_owned()),
+        maker: None,
+    };
     assert_eq!(store.latest(&acme, &a).await?, Some(expected));
     store.record(&[NewAlert { first_due_at: None, ..firing("quiet", &["ana"]) }], at(0)).await?;
     let quiet = store.latest(&acme, &alert_id("quiet")).await?;

@@ -8,7 +8,7 @@ use tracing::warn;
 use watchbell::{
     broker::Message,
     domain::{
-        Alert, AlertId, Severity, Status, Tenant,
+        Alert, AlertId, Status, Tenant,
         publication::{Maker, Publication},
     },
     store::LatestAlert,
@@ -71,11 +71,10 @@ impl Stored {
     fn of(latest: LatestAlert) -> Self {
         // Written by `content_of`; should it ever not be JSON, everything is news.
         let content: Map<String, Value> = serde_json::from_str(&latest.content).unwrap_or_default();
-        let word = |field: &str| content.get(field).and_then(Value::as_str).unwrap_or_default();
         let before = Before {
             version: latest.version,
-            status: word("status").parse().unwrap_or(Status::Firing),
-            severity: word("severity").parse().unwrap_or(Severity::Info),
+            status: latest.status,
+            severity: latest.severity,
             says: says(&content),
             // A time to come back at is something that people set.
             is_suppressed_by_source: content.get("dismissed_until").is_none_or(Value::is_null)
@@ -198,6 +197,8 @@ fn round(
                         let maker = before.map_or_else(own, |before| before.latest.maker.clone());
                         let latest = LatestAlert {
                             version: alert.version,
+                            severity: alert.severity,
+                            status: alert.status,
                             content,
                             policy: alert.policy.clone(),
                             maker,
