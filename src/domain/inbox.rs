@@ -114,13 +114,13 @@ pub enum Recorded {
         /// By how much the badge moves: -1, 0 or 1.
         unread_by: i64,
         /// What happens to the escalation.
-        escalation: Escalation,
+        escalation: EscalationChange,
     },
 }
 
 /// What a change means for the escalation of that row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escalation {
+pub enum EscalationChange {
     /// It begins at the first step of the version's policy, and nothing that was told before counts: the first version,
     /// or one that fires again.
     Begin,
@@ -175,8 +175,8 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
     };
     let Some((row, chase)) = existing else {
         let escalation = match stop_of(incoming.status) {
-            None => Escalation::Begin,
-            Some(_) => Escalation::Keep, // Over before anybody was told: there is nothing to stop.
+            None => EscalationChange::Begin,
+            Some(_) => EscalationChange::Keep, // Over before anybody was told: there is nothing to stop.
         };
         return Recorded::Changed { row: shown(InboxState::New, None), unread_by: 1, escalation };
     };
@@ -192,27 +192,27 @@ pub fn record(existing: Option<(Row, Chase)>, incoming: Stand) -> Recorded {
     if let Some(reason) = stop_of(incoming.status) {
         // What is over does not come back as news: it is among what was read, and rings nowhere.
         if (row.state, incoming.status) == (InboxState::Snoozed, Status::Resolved) {
-            let (row, escalation) = (shown(InboxState::Read, row.looked), Escalation::Stop(reason));
+            let (row, escalation) = (shown(InboxState::Read, row.looked), EscalationChange::Stop(reason));
             return Recorded::Changed { row, unread_by: 0, escalation };
         }
-        return in_place(Escalation::Stop(reason));
+        return in_place(EscalationChange::Stop(reason));
     }
     let was_over = row.status != Status::Firing && row.state != InboxState::Snoozed;
     let was_read_by_nobody = row.state == InboxState::Read && row.looked.is_none();
     if was_over || chase.has_expired || was_read_by_nobody {
-        return new_again(None, Escalation::Begin);
+        return new_again(None, EscalationChange::Begin);
     }
     let is_worse = incoming.severity > row.severity;
     let says = Some(incoming.severity);
     if is_worse && says > row.looked.max(chase.sent) {
-        return new_again(row.looked, Escalation::Anew);
+        return new_again(row.looked, EscalationChange::Anew);
     }
     if chase.waits && !is_worse && says <= row.looked {
-        return in_place(Escalation::Stop(StopReason::Seen));
+        return in_place(EscalationChange::Stop(StopReason::Seen));
     }
     match chase.waits && chase.is_other_policy {
-        true => in_place(Escalation::GoOn),
-        false => in_place(Escalation::Keep),
+        true => in_place(EscalationChange::GoOn),
+        false => in_place(EscalationChange::Keep),
     }
 }
 
@@ -233,7 +233,7 @@ pub fn record_expired(existing: Option<(Row, Chase)>, incoming: Stand) -> Record
         Some(_) => (row.state, 0),
     };
     let escalation = match stop_of(incoming.status) {
-        None => Escalation::Begin,
+        None => EscalationChange::Begin,
         Some(_) => escalation,
     };
     Recorded::Changed { row: Row { state, ..row }, unread_by, escalation }

@@ -38,7 +38,7 @@ fn row(state: InboxState, severity: Severity, looked: Option<Severity>) -> Row {
 }
 
 /// `(state, unread_by, escalation)` of a change.
-fn brief(recorded: Recorded) -> Option<(InboxState, i64, Escalation)> {
+fn brief(recorded: Recorded) -> Option<(InboxState, i64, EscalationChange)> {
     match recorded {
         Recorded::Unchanged => None,
         Recorded::Changed { row, unread_by, escalation } => Some((row.state, unread_by, escalation)),
@@ -47,7 +47,7 @@ fn brief(recorded: Recorded) -> Option<(InboxState, i64, Escalation)> {
 
 #[test]
 fn an_incoming_alert_changes_a_row_by_this_table() {
-    use Escalation::{Anew, Begin, GoOn, Keep, Stop};
+    use EscalationChange::{Anew, Begin, GoOn, Keep, Stop};
     use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use Severity::{Critical, Info, Warning};
     use Status::{Acknowledged, Firing, Resolved, Suppressed};
@@ -331,23 +331,26 @@ fn in_every_case_the_rules_of_the_table_hold() {
             || chase.has_expired
             || row.state == InboxState::Read && row.looked.is_none();
         let goes_on = !was_over && incoming.status == Status::Firing;
-        let opens = matches!(escalation, Escalation::Begin | Escalation::Anew);
+        let opens = matches!(escalation, EscalationChange::Begin | EscalationChange::Anew);
         let told = row.looked.max(chase.sent);
         if goes_on {
             let is_news = incoming.severity > row.severity && Some(incoming.severity) > told;
             assert_eq!(opens, is_news, "worse than what was told, and only that, is told anew: {case}");
         }
-        assert_eq!(opens && !goes_on, escalation == Escalation::Begin, "{case}");
+        assert_eq!(opens && !goes_on, escalation == EscalationChange::Begin, "{case}");
         assert_eq!(
             incoming.status != Status::Firing,
-            matches!(escalation, Escalation::Stop(reason) if reason != StopReason::Seen),
+            matches!(escalation, EscalationChange::Stop(reason) if reason != StopReason::Seen),
             "what is over stops, and nothing else does: {case}"
         );
         assert!(!opens || after.state == InboxState::New, "what is told anew is unread: {case}");
         assert!(opens || after.state == row.state, "what is not told anew keeps what was done: {case}");
         let unread = i64::from(after.state.is_unread()) - i64::from(row.state.is_unread());
         assert_eq!(unread_by, unread, "the badge counts what is unread: {case}");
-        assert!(escalation != Escalation::GoOn || chase.waits, "what sent something goes its way: {case}");
+        assert!(
+            escalation != EscalationChange::GoOn || chase.waits,
+            "what sent something goes its way: {case}"
+        );
     }
     assert_eq!(cases, 3 * 4 * 4 * 4 * 32 * 12, "none is left out");
 }
@@ -368,7 +371,7 @@ fn nobody_is_rung_by_a_fall_nor_twice_for_the_same() {
             let held_before = held.map(|(row, chase)| (row, Chase { is_other_policy, ..chase }));
             let recorded = record(held_before, Stand { version, severity, status: Status::Firing });
             let Recorded::Changed { row, escalation, .. } = recorded else { panic!("it is later: {way}") };
-            let opens = matches!(escalation, Escalation::Begin | Escalation::Anew);
+            let opens = matches!(escalation, EscalationChange::Begin | EscalationChange::Anew);
             assert!(!opens || shown.is_none_or(|shown| severity > shown), "a fall opened one: {way}");
             assert!(!opens || Some(severity) > rung, "told twice of the same: {way}");
             let mut chase = held.map_or(Chase::default(), |(_, chase)| chase);
@@ -421,7 +424,7 @@ fn a_receipt_changes_a_state_by_this_table() {
 
 #[test]
 fn an_alert_that_had_expired_is_kept_and_told_nobody() {
-    use Escalation::{Begin, Keep, Stop};
+    use EscalationChange::{Begin, Keep, Stop};
     use InboxState::{Dismissed, New, Read, Seen, Snoozed};
     use Severity::{Critical, Warning};
     use Status::{Firing, Resolved};

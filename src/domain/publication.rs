@@ -89,9 +89,9 @@ impl FromStr for Fingerprint {
 
 /// What the versions of one alert said: the last [`SAID_MAX`] that are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said(BTreeMap<u32, Fingerprint>);
+pub struct VersionFingerprints(BTreeMap<u32, Fingerprint>);
 
-impl Said {
+impl VersionFingerprints {
     /// Adds what a version says; of two, what came first stays. The oldest makes room.
     pub fn add(&mut self, version: u32, fingerprint: Fingerprint) {
         self.0.entry(version).or_insert(fingerprint);
@@ -102,7 +102,7 @@ impl Said {
 }
 
 /// `version:fingerprint`, separated by blanks.
-impl fmt::Display for Said {
+impl fmt::Display for VersionFingerprints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (version, fingerprint)) in self.0.iter().enumerate() {
             let blank = if at == 0 { "" } else { " " };
@@ -112,8 +112,8 @@ impl fmt::Display for Said {
     }
 }
 
-impl Said {
-    /// Reads what [`Said`] prints. What a later program may have written otherwise is passed over: it is not known.
+impl VersionFingerprints {
+    /// Reads what [`VersionFingerprints`] prints. What a later program may have written otherwise is passed over: it is not known.
     pub fn read(text: &str) -> Self {
         let one = |part: &str| {
             let (version, fingerprint) = part.split_once(':')?;
@@ -138,7 +138,7 @@ pub struct Known {
     /// The version shown.
     pub version: u32,
     /// What its versions said.
-    pub said: Said,
+    pub said: VersionFingerprints,
     /// The key that made it; none that came over AMQP, or was recorded by a program that did not ask.
     pub maker: Option<Arc<str>>,
 }

@@ -25,7 +25,7 @@ fn published(title: &str) -> Publication {
 
 /// Version 3 is shown, 2 and 3 are known; made by `k1`.
 fn known() -> Known {
-    let mut said = Said::default();
+    let mut said = VersionFingerprints::default();
     said.add(2, print("two", NOON));
     said.add(3, print("three", NOON));
     Known { version: 3, said, maker: Some("k1".into()) }
@@ -56,7 +56,7 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
     let nobodys = Known { maker: None, ..known() };
     assert_eq!(meets(Some(&nobodys), 4, &of("k1", true)), Meets::NotItsOwn, "nobody's is not its own");
     assert_eq!(meets(None, 7, &of("k2", true)), Meets::Nothing, "what is not there can be made");
-    let unsaid = Known { said: Said::default(), ..known() };
+    let unsaid = Known { said: VersionFingerprints::default(), ..known() };
     assert_eq!(meets(Some(&unsaid), 3, &published("x")), Meets::Stale, "nobody knows what it said");
     let twice = Publication { is_redelivered: true, ..published("one") };
     assert_eq!(meets(Some(&known()), 1, &twice), Meets::Stale, "delivered twice, it is not known either");
@@ -80,17 +80,17 @@ fn a_fingerprint_is_of_everything_but_the_time() {
 
 #[test]
 fn what_was_said_reads_back_and_is_bounded() {
-    let mut said = Said::default();
+    let mut said = VersionFingerprints::default();
     for version in 1..=20 {
         said.add(version, Fingerprint::of(&version.to_string(), None));
     }
     said.add(20, print("too late", NOON));
-    assert_eq!(Said::read(&said.to_string()), said);
+    assert_eq!(VersionFingerprints::read(&said.to_string()), said);
     assert_eq!(said.0.keys().copied().collect::<Vec<_>>(), (5..=20).collect::<Vec<_>>(), "the latest stay");
     assert_eq!(said.0[&20], Fingerprint::of("20", None), "what came first stays");
-    let dated = Said(BTreeMap::from([(1, print("t", NOON))]));
-    assert_eq!(Said::read(&dated.to_string()), dated);
+    let dated = VersionFingerprints(BTreeMap::from([(1, print("t", NOON))]));
+    assert_eq!(VersionFingerprints::read(&dated.to_string()), dated);
     for (why, text) in [("nothing", ""), ("another form", "1:zz@ x:y 2"), ("no time", "1:00@no")] {
-        assert_eq!(Said::read(text), Said::default(), "{why}");
+        assert_eq!(VersionFingerprints::read(text), VersionFingerprints::default(), "{why}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     InboxState, ReceiptState, Status, Timestamp,
-    inbox::{Escalation, Row},
+    inbox::{EscalationChange, Row},
 };
 
 /// The longest snooze. What can wait longer is not an alert any more.
@@ -67,7 +67,7 @@ pub struct Woken {
     /// By how much the badge moves.
     pub unread_by: i64,
     /// What happens to the escalation.
-    pub escalation: Escalation,
+    pub escalation: EscalationChange,
 }
 
 /// What happens to a snoozed row whose time has come.
@@ -76,11 +76,11 @@ pub struct Woken {
 /// more: it is found among what was read, and rings nowhere.
 pub fn wake(row: Row, has_expired: bool) -> Woken {
     if has_expired || row.status == Status::Resolved {
-        return Woken { state: InboxState::Read, unread_by: 0, escalation: Escalation::Keep };
+        return Woken { state: InboxState::Read, unread_by: 0, escalation: EscalationChange::Keep };
     }
     let escalation = match row.status {
-        Status::Firing => Escalation::Begin,
-        Status::Acknowledged | Status::Suppressed | Status::Resolved => Escalation::Keep,
+        Status::Firing => EscalationChange::Begin,
+        Status::Acknowledged | Status::Suppressed | Status::Resolved => EscalationChange::Keep,
     };
     Woken { state: InboxState::New, unread_by: 1, escalation }
 }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_snooze_ends_by_this_table() {
-        use Escalation::{Begin, Keep};
+        use EscalationChange::{Begin, Keep};
         use InboxState::{New, Read};
         use Status::{Acknowledged, Firing, Resolved, Suppressed};
         for (why, status, has_expired, expected) in [

@@ -33,12 +33,12 @@ impl Contact {
 }
 
 /// An address as it is stored.
-pub(super) struct Kept {
+pub(super) struct StoredAddress {
     address: Secret,
     is_refused: bool,
 }
 
-impl Kept {
+impl StoredAddress {
     /// The address, if it takes messages.
     pub(super) fn usable(self) -> Option<Secret> {
         (!self.is_refused).then_some(self.address)
@@ -47,25 +47,26 @@ impl Kept {
 
 /// Addresses from their rows and from the columns of the version before. Those of channels that this version does not
 /// know are passed over.
-pub(super) fn kept_of(rows: &[AnyRow], user: &AnyRow) -> Result<PerChannel<Option<Kept>>, Failure> {
+pub(super) fn kept_of(rows: &[AnyRow], user: &AnyRow) -> Result<PerChannel<Option<StoredAddress>>, Failure> {
     let mut kept = PerChannel::of(|_| None);
     for row in rows {
         let Ok(channel) = text(row, "channel")?.parse::<Channel>() else { continue };
         let is_refused = maybe_int(row, "refused_at_ms")?.is_some();
-        kept[channel] = Some(Kept { address: Secret::from(text(row, "address")?), is_refused });
+        kept[channel] = Some(StoredAddress { address: Secret::from(text(row, "address")?), is_refused });
     }
     let is_refused = maybe_int(user, "email_refused_at_ms")?.is_some();
-    let column = maybe_text(user, "email")?.map(|email| Kept { address: Secret::from(email), is_refused });
+    let column =
+        maybe_text(user, "email")?.map(|email| StoredAddress { address: Secret::from(email), is_refused });
     let mailbox = kept[Channel::Email].take();
     kept[Channel::Email] = with_column(mailbox, column);
     Ok(kept)
 }
 
 /// The mailbox, by its row and by the column of the version before.
-fn with_column(row: Option<Kept>, column: Option<Kept>) -> Option<Kept> {
+fn with_column(row: Option<StoredAddress>, column: Option<StoredAddress>) -> Option<StoredAddress> {
     match (row, column) {
         (Some(row), Some(column)) if row.address == column.address => {
-            Some(Kept { is_refused: row.is_refused || column.is_refused, ..row })
+            Some(StoredAddress { is_refused: row.is_refused || column.is_refused, ..row })
         }
         (_, column) => column,
     }
@@ -219,7 +220,7 @@ mod tests {
     fn the_column_of_the_version_before_counts_by_this_table() {
         let kept = |text: Option<&str>| {
             // A `!` marks one that refused mail.
-            text.map(|text| Kept {
+            text.map(|text| StoredAddress {
                 address: Secret::from(text.trim_end_matches('!')),
                 is_refused: text.ends_with('!'),
             })
@@ -234,7 +235,7 @@ mod tests {
             ("in place of one that refused", Some("a@x!"), Some("b@x"), Some("b@x")),
             ("or none any more", Some("a@x"), None, None),
         ] {
-            let usable = with_column(kept(row), kept(column)).and_then(Kept::usable);
+            let usable = with_column(kept(row), kept(column)).and_then(StoredAddress::usable);
             assert_eq!(usable, expected.map(Secret::from), "{why}");
         }
     }

@@ -19,14 +19,14 @@ use super::{
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserId,
     inbox::Stand,
-    publication::{Fingerprint, Known, Meets, Said, meets},
+    publication::{Fingerprint, Known, Meets, VersionFingerprints, meets},
 };
 
 /// What an alert says while a batch is recorded, by its key; sorted, so that all lock in one order.
-pub(super) type HeldAlerts = BTreeMap<(Tenant, AlertId), Held>;
+pub(super) type LockedAlerts = BTreeMap<(Tenant, AlertId), LockedAlert>;
 
 /// What an alert says now.
-pub(super) struct Held {
+pub(super) struct LockedAlert {
     pub(super) stand: Stand,
     pub(super) content: Arc<str>,
     /// By which rules people are chased for it.
@@ -39,13 +39,13 @@ pub(super) struct Held {
     changes: Vec<(Stand, Stand)>,
 }
 
-impl Held {
+impl LockedAlert {
     /// An alert that is new to the store.
     fn new(by: usize, new: &NewAlert, now: Timestamp) -> Self {
         let stand = Stand::of(&new.alert);
         let maker = new.publication.as_ref().and_then(|publication| publication.by.as_ref());
         let maker = maker.map(|maker| maker.key.clone());
-        let mut known = Known { version: stand.version, said: Said::default(), maker };
+        let mut known = Known { version: stand.version, said: VersionFingerprints::default(), maker };
         say(&mut known, new);
         let (content, rules) = (new.content.clone(), Rules::of(new, now));
         Self { stand, content, rules, by: Some(by), known, changes: Vec::new() }
@@ -137,15 +137,15 @@ impl Store {
         tx: &mut Tx,
         batch: &[NewAlert],
         now: Timestamp,
-    ) -> Result<HeldAlerts, Failure> {
+    ) -> Result<LockedAlerts, Failure> {
         static INSERT: Statement<AlertValues<'_>> = Statement::new(
             "INSERT INTO alerts ({columns}, recorded_at_ms) SELECT {columns}, $1
              FROM {batch} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
         );
-        let mut held = HeldAlerts::new();
+        let mut held = LockedAlerts::new();
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
-            held.entry(key).or_insert_with(|| Held::new(by, new, now));
+            held.entry(key).or_insert_with(|| LockedAlert::new(by, new, now));
         }
         let values = held.values().filter_map(|held| AlertValues::of(batch, held, now));
         let values = Batch::of(self.engine, values)?;
@@ -164,7 +164,7 @@ impl Store {
         &self,
         tx: &mut Tx,
         known: &BTreeSet<(Tenant, AlertId)>,
-        held: &mut HeldAlerts,
+        held: &mut LockedAlerts,
     ) -> Result<(), Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
@@ -185,7 +185,7 @@ impl Store {
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            held.insert(key, Held { stand, content, rules, by: None, known, changes: Vec::new() });
+            held.insert(key, LockedAlert { stand, content, rules, by: None, known, changes: Vec::new() });
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl Store {
         &self,
         tx: &mut Tx,
         batch: &[NewAlert],
-        held: &HeldAlerts,
+        held: &LockedAlerts,
         now: Timestamp,
     ) -> Result<(), Failure> {
         static UPDATE: Statement<AlertValues<'_>> = Statement::new(
@@ -217,7 +217,7 @@ impl Store {
     }
 
     /// Notes when each later version arrived, and what it changed. Nothing is decided by it.
-    async fn write_versions(&self, tx: &mut Tx, held: &HeldAlerts, now: Timestamp) -> Result<(), Failure> {
+    async fn write_versions(&self, tx: &mut Tx, held: &LockedAlerts, now: Timestamp) -> Result<(), Failure> {
         static INSERT: Statement<VersionValues<'_>> = Statement::new(
             "INSERT INTO versions ({columns}, recorded_at_ms) SELECT {columns}, $1
              FROM {batch} WHERE true ON CONFLICT (tenant, alert_id, version) DO NOTHING",
@@ -303,7 +303,7 @@ batch_row! {
 
 impl<'a> AlertValues<'a> {
     /// Of an alert that says what the batch said last; none for one that says what was stored before.
-    fn of(batch: &'a [NewAlert], held: &'a Held, now: Timestamp) -> Option<Self> {
+    fn of(batch: &'a [NewAlert], held: &'a LockedAlert, now: Timestamp) -> Option<Self> {
         let new = &batch[held.by?];
         let alert = &*new.alert;
         let wait_ms =

@@ -5,7 +5,8 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{
-    Act, Answer, EscalationKey, Failure, NewAttempt, Store, Tx, int, maybe_text, maybe_time, maybe_word,
+    Act, EscalationKey, Failure, NewAttempt, ProviderAnswer, Store, Tx, int, maybe_text, maybe_time,
+    maybe_word,
     row_batch::{Batch, Statement, batch_row},
     steps::Move,
     text, time, word,
@@ -15,7 +16,11 @@ use crate::domain::{Attempt, AttemptKind, DeviceId, Severity, Timestamp};
 impl Store {
     /// Keeps what providers answered. A final answer stays: a late one does not undo it. Answers of somebody who no
     /// longer holds the row count too, but cannot tell that a later try is not on the phone.
-    pub(super) async fn write_answers(&self, tx: &mut Tx, answers: &[Answered<'_>]) -> Result<(), Failure> {
+    pub(super) async fn write_answers(
+        &self,
+        tx: &mut Tx,
+        answers: &[ReceivedAnswer<'_>],
+    ) -> Result<(), Failure> {
         static UPDATE: Statement<AnswerValues> = Statement::new(
             "UPDATE attempts SET state = batch.state, next_try_at_ms = batch.next_try_at_ms,
                  maybe_shown = CASE WHEN batch.is_held = 0 AND attempts.maybe_shown = 1 THEN 1 ELSE batch.maybe_shown END,
@@ -79,8 +84,8 @@ batch_row! {
 pub(super) type Note<'a> = (&'a EscalationKey, &'a str, Timestamp);
 
 /// What a provider answered, to somebody who may still hold the walk.
-pub(super) struct Answered<'a> {
-    pub(super) answer: &'a Answer,
+pub(super) struct ReceivedAnswer<'a> {
+    pub(super) answer: &'a ProviderAnswer,
     pub(super) is_held: bool,
     pub(super) at: Timestamp,
 }
@@ -100,7 +105,7 @@ batch_row! {
 }
 
 impl AnswerValues {
-    fn of(answered: &Answered<'_>) -> Self {
+    fn of(answered: &ReceivedAnswer<'_>) -> Self {
         let answer = answered.answer;
         Self {
             attempt_id: answer.id.to_string(),

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, NewAlert, Store, Tx,
-    alerts::{HeldAlerts, Rules},
+    alerts::{LockedAlerts, Rules},
     attempts::{Note, small},
     int,
     key_rows::UserAlertRow,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::{
     AlertId, Severity, StopReason, Timestamp, UserKey,
-    inbox::{Chase, Escalation, Stand},
+    inbox::{Chase, EscalationChange, Stand},
 };
 
 /// The escalations that a batch is about, as it leaves them; those that are neither stored nor opened are not in it.
@@ -77,19 +77,19 @@ impl Chases {
     pub(super) fn follow(
         &mut self,
         key: &(UserKey, AlertId),
-        escalation: Escalation,
+        escalation: EscalationChange,
         said: Stand,
         rules: &Rules,
         now: Timestamp,
     ) {
         let severity = said.severity;
         match escalation {
-            Escalation::Keep => {
+            EscalationChange::Keep => {
                 if let Some(chased) = self.0.get_mut(key) {
                     chased.expire_at(rules.expires_at);
                 }
             }
-            Escalation::Stop(reason) => {
+            EscalationChange::Stop(reason) => {
                 if let Some(chased) = self.0.get_mut(key) {
                     chased.stop(reason);
                     if reason == StopReason::Seen {
@@ -99,13 +99,13 @@ impl Chases {
                     }
                 }
             }
-            Escalation::Begin => {
+            EscalationChange::Begin => {
                 let chased = self.0.entry(key.clone()).or_insert_with(|| Chased::none(rules, now));
                 (chased.sent, chased.sent_before, chased.promised) = (None, None, None);
                 chased.forgets = true;
                 chased.open(said.version, rules, now);
             }
-            Escalation::Anew => {
+            EscalationChange::Anew => {
                 let chased = self.0.entry(key.clone()).or_insert_with(|| Chased::none(rules, now));
                 if rules.first_wait.is_some() {
                     chased.sent_before = chased.sent;
@@ -117,7 +117,7 @@ impl Chases {
                     chased.expire_at(rules.expires_at);
                 }
             }
-            Escalation::GoOn => {
+            EscalationChange::GoOn => {
                 let Some(chased) = self.0.get_mut(key) else { return };
                 let policy = &rules.policy;
                 match rules.first_wait {
@@ -305,7 +305,7 @@ impl Store {
         tx: &mut Tx,
         batch: &[NewAlert],
         rows: &Rows,
-        alerts: &HeldAlerts,
+        alerts: &LockedAlerts,
         now: Timestamp,
     ) -> Result<Chases, Failure> {
         let mut latest: HashMap<_, u32> =

@@ -100,7 +100,7 @@ impl From<sqlx::Error> for StoreError {
         };
         match &error {
             sqlx::Error::Database(said) => match said.code() {
-                Some(code) if kind_of(&code) == Kind::Refused => refused(&code, said.constraint()),
+                Some(code) if kind_of(&code) == ErrorClass::Refused => refused(&code, said.constraint()),
                 Some(_) | None => Self::Unavailable { source: error },
             },
             // The driver would not even send it.
@@ -130,7 +130,7 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
 
 /// What a code of an engine asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ErrorClass {
     /// Wait, and repeat it.
     Unavailable,
     /// Give the value up.
@@ -139,7 +139,7 @@ enum Kind {
 
 /// Five characters are a SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>); anything else is a
 /// number of SQLite (<https://sqlite.org/rescode.html>).
-fn kind_of(code: &str) -> Kind {
+fn kind_of(code: &str) -> ErrorClass {
     match code.len() {
         5 => kind_of_sqlstate(&code[..code.floor_char_boundary(2)]),
         _ => kind_of_sqlite(code.parse().unwrap_or(0)),
@@ -147,30 +147,30 @@ fn kind_of(code: &str) -> Kind {
 }
 
 /// By class, which is its first two characters.
-fn kind_of_sqlstate(class: &str) -> Kind {
+fn kind_of_sqlstate(class: &str) -> ErrorClass {
     match class {
         // Two rows of one batch for one key; a value of the wrong form, size or alphabet; a constraint; a trigger or a
         // view's check; a limit that only the value can reach (an index entry too large, an expression too deep); what
         // an operator's own trigger raised.
-        "21" | "22" | "23" | "27" | "44" | "54" | "09" | "P0" => Kind::Refused,
+        "21" | "22" | "23" | "27" | "44" | "54" | "09" | "P0" => ErrorClass::Refused,
         // 42 is a mistake in the statement or a migration that was not run. It speaks of the statement, not of the value:
         // it hits every alert alike, and giving them all up because a setup job is late would be the worst answer.
         // 08, 28, 3D, 53, 55, 57, 58 pass or an operator mends them; 25 is a standby that was promoted late or early;
         // 40 was a race; 0A and 26 are statements prepared before a migration or behind a pooler; F0, XX are a broken
         // server: its values are safe in the queue until it is restored. An unknown class is held as well.
-        _ => Kind::Unavailable,
+        _ => ErrorClass::Unavailable,
     }
 }
 
 /// By primary code, which is the lowest byte of an extended one.
-fn kind_of_sqlite(code: i32) -> Kind {
+fn kind_of_sqlite(code: i32) -> ErrorClass {
     match code & 0xff {
         // TOOBIG, CONSTRAINT, MISMATCH, RANGE: of the value.
-        18 | 19 | 20 | 25 => Kind::Refused,
+        18 | 19 | 20 | 25 => ErrorClass::Refused,
         // 1, ERROR, is a statement that does not fit the schema, as class 42. BUSY, LOCKED, PROTOCOL and SCHEMA pass.
         // PERM, READONLY, IOERR, FULL, CANTOPEN, NOMEM, NOLFS, AUTH are the operator's, and so are CORRUPT, NOTADB and
         // FORMAT: no value is at fault, and every value would seem to be.
-        _ => Kind::Unavailable,
+        _ => ErrorClass::Unavailable,
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_code_says_whether_the_value_or_the_store_is_at_fault() {
-        use Kind::{Refused, Unavailable};
+        use ErrorClass::{Refused, Unavailable};
         for (why, code, expected) in [
             ("PostgreSQL: two rows of one batch for one key", "21000", Refused),
             ("a text with a NUL, bound", "22021", Refused),

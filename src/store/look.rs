@@ -48,7 +48,7 @@ impl Store {
 
     async fn seen(&self) -> Result<Look, Fault> {
         let fault = |error| fault_of(self.engine, &error);
-        self.place.check().map_err(fault)?;
+        self.database_file.check().map_err(fault)?;
         let silent = |_| Fault::passing("the store does not answer in time");
         match timeout(POOL_MAX, self.read.acquire()).await {
             Ok(Ok(mut connection)) => {

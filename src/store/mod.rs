@@ -96,7 +96,7 @@ use crate::domain::{Secret, Timestamp};
 use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
-use place::Place;
+use place::DatabaseFile;
 use writing::Writes;
 
 pub use addresses::Contact;
@@ -108,14 +108,14 @@ pub use history::History;
 pub use inbox::{Changes, Head, InboxRow};
 pub use look::Look;
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
-pub use receipts::Said;
+pub use receipts::AppliedReceipt;
 pub use record::{NewAlert, RecordedBatch, RecordedRow};
 pub use registry::{ApiKeyInfo, KeyRights};
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};
-pub use steps::{Act, Answer, Ask, Decision, Holder, NewAttempt, STEPS_PER_COMMIT_MAX, Stepped};
-pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, Told};
+pub use steps::{Act, Ask, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped};
+pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
 pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
 pub use walk::Walk;
@@ -150,7 +150,7 @@ pub struct Store {
     /// Whether writes work.
     writes: Arc<Writes>,
     /// Whether SQLite's file is still where it was.
-    place: Arc<Place>,
+    database_file: Arc<DatabaseFile>,
 }
 
 impl std::fmt::Debug for Store {
@@ -171,9 +171,9 @@ impl Store {
         let url = config.url.expose();
         let engine = Engine::of_url(url)?;
         let (made, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(Writes::default()));
-        let place = Arc::new(Place::of(engine, url));
+        let database_file = Arc::new(DatabaseFile::of(engine, url));
         let pool = |connections: u32| {
-            let (made, place) = (Arc::clone(&made), Arc::clone(&place));
+            let (made, database_file) = (Arc::clone(&made), Arc::clone(&database_file));
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(5))
@@ -181,7 +181,7 @@ impl Store {
                 .test_before_acquire(true)
                 .after_connect(move |connection, _| {
                     made.fetch_add(1, Ordering::Relaxed);
-                    place.remember();
+                    database_file.remember();
                     Box::pin(async move {
                         for statement in engine.session_settings() {
                             sqlx::query(*statement).execute(&mut *connection).await?;
@@ -206,7 +206,7 @@ impl Store {
                 (write.connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
             }
         };
-        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes, place })
+        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes, database_file })
     }
 
     /// The address of a SQLite store in a file, made when it is not there.
@@ -221,7 +221,7 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Tx, Failure> {
-        self.place.check()?;
+        self.database_file.check()?;
         Ok(self.write.begin_with(self.engine.begin_write()).await?)
     }
 
@@ -235,9 +235,12 @@ impl Store {
     ) -> Option<Result<T, Failure>> {
         let done = match done {
             // What is committed to a file that nobody will find again is not stored (I1).
-            Ok(value) => {
-                tx.commit().await.and_then(|()| self.place.check()).map(|()| value).map_err(Failure::from)
-            }
+            Ok(value) => tx
+                .commit()
+                .await
+                .and_then(|()| self.database_file.check())
+                .map(|()| value)
+                .map_err(Failure::from),
             Err(failure) => Err(failure), // Dropping a transaction rolls it back.
         };
         match done {

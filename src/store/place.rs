@@ -22,13 +22,13 @@ type FileId = (u64, u64);
 
 /// Where the file is, and which it was.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     /// None for PostgreSQL, and for SQLite in memory.
     path: Option<PathBuf>,
     first: OnceLock<FileId>,
 }
 
-impl Place {
+impl DatabaseFile {
     pub(super) fn of(engine: Engine, url: &str) -> Self {
         let file = |options: SqliteConnectOptions| options.get_filename().to_path_buf();
         let path = match engine {
@@ -127,7 +127,7 @@ mod tests {
             (Engine::Sqlite, "sqlite::memory:", false),
             (Engine::Postgres, "postgres://a@b/c", false),
         ] {
-            assert_eq!(Place::of(engine, url).path.is_some(), has_path, "{url}");
+            assert_eq!(DatabaseFile::of(engine, url).path.is_some(), has_path, "{url}");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     AlertId, Tenant, Timestamp, UserKey,
-    publication::{Fingerprint, Known, Said},
+    publication::{Fingerprint, Known, VersionFingerprints},
 };
 
 impl Store {
@@ -44,7 +44,7 @@ impl Store {
     pub(super) async fn note_late(
         &self,
         tx: &mut Tx,
-        late: &[Late<'_>],
+        late: &[LateVersion<'_>],
         now: Timestamp,
     ) -> Result<(), Failure> {
         static INSERT: Statement<LateNoteValues<'_>> = Statement::new(
@@ -56,7 +56,7 @@ impl Store {
         if late.is_empty() {
             return Ok(());
         }
-        let values = late.iter().map(|Late { user, alert, version, shown }| LateNoteValues {
+        let values = late.iter().map(|LateVersion { user, alert, version, shown }| LateNoteValues {
             tenant: user.tenant.as_str(),
             user_id: user.user.as_str(),
             alert_id: alert.as_str(),
@@ -79,7 +79,7 @@ batch_row! {
 }
 
 /// A version that came too late for somebody.
-pub(super) struct Late<'a> {
+pub(super) struct LateVersion<'a> {
     pub(super) user: UserKey,
     pub(super) alert: &'a AlertId,
     pub(super) version: u32,
@@ -92,10 +92,10 @@ pub(super) struct Late<'a> {
 pub(super) fn known_of(row: &AnyRow) -> Result<Known, Failure> {
     let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
     let said = match maybe_text(row, "said")? {
-        Some(said) => Said::read(&said),
+        Some(said) => VersionFingerprints::read(&said),
         None => {
             let fingerprint = Fingerprint::of(&text(row, "content")?, maybe_text(row, "policy")?.as_deref());
-            let mut said = Said::default();
+            let mut said = VersionFingerprints::default();
             said.add(version, fingerprint);
             said
         }

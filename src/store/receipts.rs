@@ -17,7 +17,7 @@ use crate::domain::{
 
 /// What one receipt changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct AppliedReceipt {
     /// The change number it got.
     pub seq: Seq,
     /// The user's badge after it.
@@ -39,7 +39,7 @@ impl Store {
         &self,
         batch: &[Receipt],
         now: Timestamp,
-    ) -> Result<Vec<Option<Said>>, StoreError> {
+    ) -> Result<Vec<Option<AppliedReceipt>>, StoreError> {
         writing!(self, "apply_receipts", |tx| self.apply_in(tx, batch, now).await).await
     }
 
@@ -48,7 +48,7 @@ impl Store {
         tx: &mut Tx,
         batch: &[Receipt],
         now: Timestamp,
-    ) -> Result<Vec<Option<Said>>, Failure> {
+    ) -> Result<Vec<Option<AppliedReceipt>>, Failure> {
         let mut users: Vec<UserKey> = batch.iter().map(|receipt| receipt.user.clone()).collect();
         users.sort();
         users.dedup();
@@ -93,7 +93,7 @@ impl Store {
             }
             head.seq += 1;
             head.changed = true;
-            said.push(Some(Said {
+            said.push(Some(AppliedReceipt {
                 seq: head.seq as Seq,
                 unread: head.unread.max(0) as u64,
                 alerts: changed,

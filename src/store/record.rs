@@ -6,7 +6,7 @@ use super::{
     Failure, Rest, Store, StoreError, Tx, int,
     key_rows::{UserAlertRow, UserRow},
     maybe_int, maybe_word,
-    publications::Late,
+    publications::LateVersion,
     row_batch::{Batch, Statement, batch_row},
     snoozes::{standing_of, stored_state},
     stored_name, word,
@@ -141,7 +141,7 @@ impl Store {
                 new.publication.as_ref().is_some_and(|publication| publication.is_redelivered);
             let is_late = matches!(meets, Meets::Later | Meets::Stale) && !is_redelivered;
             let (version, shown) = (new.alert.version, held.stand.version);
-            let too_late = |user| Late { user, alert: &new.alert.id, version, shown };
+            let too_late = |user| LateVersion { user, alert: &new.alert.id, version, shown };
             if meets.is_refused() {
                 // Whoever holds the alert may read that there was one more version; nobody else learns of it.
                 let user_keys =

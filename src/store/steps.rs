@@ -13,12 +13,12 @@ use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
-    attempts::{Answered, Note},
+    attempts::{Note, ReceivedAnswer},
     dialect::Engine,
     int,
     key_rows::PlacedEscalationRow,
     row_batch::{Batch, Statement, batch_row},
-    summaries::{Hold, Told, lock_of},
+    summaries::{Hold, SummaryOutcome, lock_of},
     walk::{Walk, read_walks},
 };
 use crate::domain::{
@@ -45,7 +45,7 @@ pub struct Ask<'a> {
     /// By what right.
     pub holder: Holder,
     /// What providers answered to the attempts of the step before.
-    pub answers: &'a [Answer],
+    pub answers: &'a [ProviderAnswer],
     /// The time it is taken at.
     pub now: Timestamp,
     /// Decides on what the rows say. Pure, and may run again when the commit lost a race.
@@ -66,7 +66,7 @@ pub struct Decision {
     /// For the timeline.
     pub notes: Vec<String>,
     /// For the walks that waited for this summary, once it was answered.
-    pub told: Option<Told>,
+    pub told: Option<SummaryOutcome>,
 }
 
 /// What to do about a step.
@@ -107,7 +107,7 @@ pub struct NewAttempt {
 
 /// What a provider answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ProviderAnswer {
     /// To which attempt.
     pub id: AttemptId,
     /// Where it stands now.
@@ -328,11 +328,11 @@ impl Store {
     }
 }
 
-fn answered<'a>(asks: &'a [&Ask<'_>], held: &[Option<Locked>]) -> Vec<Answered<'a>> {
+fn answered<'a>(asks: &'a [&Ask<'_>], held: &[Option<Locked>]) -> Vec<ReceivedAnswer<'a>> {
     let all = asks.iter().zip(held);
     all.flat_map(|(ask, held)| {
         let (is_held, at) = (held.is_some(), ask.now);
-        ask.answers.iter().map(move |answer| Answered { answer, is_held, at })
+        ask.answers.iter().map(move |answer| ReceivedAnswer { answer, is_held, at })
     })
     .collect()
 }

@@ -47,7 +47,7 @@ pub struct Bundle {
 
 /// What became of a summary, for the walks that waited for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct SummaryOutcome {
     /// Whether a provider took it. If not, they go on to their next step at once.
     pub reached: bool,
     /// For their timelines.
@@ -264,7 +264,7 @@ impl Store {
         key: &EscalationKey,
         channel: Channel,
         round: u32,
-        told: &Told,
+        told: &SummaryOutcome,
         now: Timestamp,
     ) -> Result<(), Failure> {
         const COUNTED: &str =

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Tx,
-    addresses::{Kept, kept_of},
+    addresses::{StoredAddress, kept_of},
     attempts::{attempt_of, small},
     devices::device_of,
     dialect::Engine,
@@ -78,7 +78,7 @@ pub(super) async fn read_walks(
             Some(channel) => read_summary(tx, key, channel, row).await.map(Some),
             None => alerts[place].first().map(|alert| about_alert(&key.user.user, alert, row)).transpose(),
         };
-        let parts = Parts {
+        let parts = EscalationRows {
             attempts: &attempts[place],
             devices: &devices[place],
             told: &told[place],
@@ -142,7 +142,7 @@ async fn fetch(
 }
 
 /// The rows of one walk.
-struct Parts<'a> {
+struct EscalationRows<'a> {
     attempts: &'a [AnyRow],
     devices: &'a [AnyRow],
     told: &'a [AnyRow],
@@ -150,7 +150,7 @@ struct Parts<'a> {
     addresses: &'a [AnyRow],
 }
 
-fn walk_of(row: &AnyRow, about: About, parts: &Parts<'_>) -> Result<Walk, Failure> {
+fn walk_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Result<Walk, Failure> {
     let person = person_of(parts.person, parts.addresses)?;
     let opened_at = time(row, "opened_at_ms")?;
     let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
@@ -261,7 +261,7 @@ fn told_by(rows: &[AnyRow], opened_at: Timestamp) -> Result<Vec<Channel>, Failur
 
 fn person_of(rows: &[AnyRow], addresses: &[AnyRow]) -> Result<StoredPerson, Failure> {
     let Some(row) = rows.first() else { return Ok(StoredPerson::default()) };
-    let addresses = kept_of(addresses, row)?.map(|kept| kept.and_then(Kept::usable));
+    let addresses = kept_of(addresses, row)?.map(|kept| kept.and_then(StoredAddress::usable));
     let mut lately = PerChannel::default();
     for row in rows {
         let channel = maybe_text(row, "channel")?.and_then(|word| word.parse::<Channel>().ok());

@@ -222,5 +222,5 @@ fn null_is_absent_and_a_byte_order_mark_is_passed_over() {
     let marked = b"\xef\xbb\xbf{\"to\": {\"users\": [\"ana\"]}, \"title\": \"t\"}";
     assert_eq!(parse_alert(marked, &defaults), Ok(plain));
     let event = b"\xef\xbb\xbf{\"kind\": \"event\"}";
-    assert_eq!(crate::wire::kind_of(event), crate::wire::Kind::Event);
+    assert_eq!(crate::wire::kind_of(event), crate::wire::MessageKind::Event);
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     alert::{self, InvalidAlert},
-    event::Kind,
+    event::MessageKind,
 };
 use crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
@@ -58,7 +58,7 @@ pub fn plain_of<'a>(
 ) -> Result<Cow<'a, [u8]>, InvalidAlert> {
     let essence = essence_of(content_type);
     if essence == STRUCTURED {
-        return plain_of_structured(body, Kind::Alert).map(Cow::Owned);
+        return plain_of_structured(body, MessageKind::Alert).map(Cow::Owned);
     }
     if !may_be_json(&essence) {
         let problem = format!("must be application/json, {STRUCTURED} or left out");
@@ -69,7 +69,7 @@ pub fn plain_of<'a>(
         .filter_map(|(name, value)| Some((attribute_of(name)?, Value::from(value.as_str()))))
         .collect();
     match attributes.contains_key("specversion") {
-        true => plain(&attributes, alert::read("data", body)?, Kind::Alert).map(Cow::Owned),
+        true => plain(&attributes, alert::read("data", body)?, MessageKind::Alert).map(Cow::Owned),
         false => Ok(Cow::Borrowed(body)),
     }
 }
@@ -82,7 +82,7 @@ pub fn plain_of<'a>(
 pub fn plain_of_binary(
     attributes: &BTreeMap<String, String>,
     body: &[u8],
-    kind: Kind,
+    kind: MessageKind,
 ) -> Result<Vec<u8>, InvalidAlert> {
     if body.len() > ALERT_BYTES_MAX {
         let problem = format!("is {} bytes of JSON, at most {ALERT_BYTES_MAX} are accepted", body.len());
@@ -101,7 +101,7 @@ pub fn plain_of_binary(
 ///
 /// # Errors
 /// As for [`plain_of`].
-pub fn plain_of_structured(json: &[u8], kind: Kind) -> Result<Vec<u8>, InvalidAlert> {
+pub fn plain_of_structured(json: &[u8], kind: MessageKind) -> Result<Vec<u8>, InvalidAlert> {
     let bytes_max = ALERT_BYTES_MAX + ATTRIBUTES_BYTES_MAX;
     if json.len() > bytes_max {
         let problem = format!("is {} bytes of JSON, at most {bytes_max} are accepted", json.len());
@@ -126,7 +126,7 @@ pub fn plain_of_structured(json: &[u8], kind: Kind) -> Result<Vec<u8>, InvalidAl
 fn plain(
     attributes: &Map<String, Value>,
     data: Map<String, Value>,
-    kind: Kind,
+    kind: MessageKind,
 ) -> Result<Vec<u8>, InvalidAlert> {
     let stated = |name: &str| attributes.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let required = |name: &str| {
@@ -137,7 +137,8 @@ fn plain(
     }
     let (id, source, _) = (required("id")?, required("source")?, required("type")?);
     let is_whole_event = data.get("kind").is_some_and(|kind| kind == "event");
-    let is_event = is_whole_event || stated("kind").map_or(kind == Kind::Event, |kind| kind == "event");
+    let is_event =
+        is_whole_event || stated("kind").map_or(kind == MessageKind::Event, |kind| kind == "event");
     let mut whole = match is_event && !is_whole_event {
         true => Map::from_iter([("kind".to_owned(), "event".into()), ("data".to_owned(), data.into())]),
         false => data,

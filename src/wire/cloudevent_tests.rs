@@ -101,7 +101,7 @@ fn what_comes_out_is_read_like_all_else() {
     let now = "2026-11-21T13:00:00Z".parse().unwrap();
     for plain in both_modes(&attributes(), &alert(), PREFIXES[0]) {
         let json = plain.unwrap().to_string();
-        assert_eq!(kind_of(json.as_bytes()), Kind::Alert);
+        assert_eq!(kind_of(json.as_bytes()), MessageKind::Alert);
         let alert = parse_alert(json.as_bytes(), &Defaults { tenant: None, id: None, now }).unwrap();
         assert_eq!((alert.id.as_str(), alert.source.as_deref()), (ID, Some("/disks")));
         assert_eq!(alert.occurred_at.to_string(), "2026-11-21T12:00:00Z");
@@ -109,7 +109,7 @@ fn what_comes_out_is_read_like_all_else() {
     let extra = json!({"kind": "event", "topic": "disks", "keep": 10});
     for plain in both_modes(&with(attributes(), extra), &json!({"used": 91}), PREFIXES[1]) {
         let json = plain.unwrap().to_string();
-        assert_eq!(kind_of(json.as_bytes()), Kind::Event);
+        assert_eq!(kind_of(json.as_bytes()), MessageKind::Event);
         let defaults = EventDefaults { tenant: None, topic: None, id: None, now };
         let event = parse_event(json.as_bytes(), &defaults).unwrap();
         assert_eq!(
@@ -189,7 +189,7 @@ fn binary_mode_over_http_is_the_same_event() {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    let plain = plain_of_binary(&attributes, alert().to_string().as_bytes(), Kind::Alert).unwrap();
+    let plain = plain_of_binary(&attributes, alert().to_string().as_bytes(), MessageKind::Alert).unwrap();
     let plain: Value = serde_json::from_slice(&plain).unwrap();
     let expected = with(
         alert(),
@@ -197,7 +197,7 @@ fn binary_mode_over_http_is_the_same_event() {
             "severity": "critical", "version": 3}),
     );
     assert_eq!(plain, expected);
-    let event = plain_of_binary(&attributes, b"", Kind::Event).unwrap();
+    let event = plain_of_binary(&attributes, b"", MessageKind::Event).unwrap();
     let event: Value = serde_json::from_slice(&event).unwrap();
     assert_eq!(
         (&event["kind"], &event["data"], &event["type"]),
@@ -206,11 +206,11 @@ fn binary_mode_over_http_is_the_same_event() {
     let without = |name: &str| {
         let mut attributes = attributes.clone();
         attributes.remove(name);
-        plain_of_binary(&attributes, b"{}", Kind::Alert).unwrap_err().field
+        plain_of_binary(&attributes, b"{}", MessageKind::Alert).unwrap_err().field
     };
     assert_eq!(
         (without("id").as_str(), without("source").as_str(), without("type").as_str()),
         ("id", "source", "type")
     );
-    assert_eq!(plain_of_binary(&attributes, b"[1]", Kind::Alert).unwrap_err().field, "data");
+    assert_eq!(plain_of_binary(&attributes, b"[1]", MessageKind::Alert).unwrap_err().field, "data");
 }

@@ -19,7 +19,7 @@ use crate::domain::{
 
 /// What a message on `watchbell.alerts` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     /// Said, or nothing said.
     Alert,
     /// `"kind": "event"`.
@@ -27,15 +27,15 @@ pub enum Kind {
 }
 
 /// Which of the two a message says it is. Whatever cannot be read is taken for an alert, whose parser says why.
-pub fn kind_of(json: &[u8]) -> Kind {
+pub fn kind_of(json: &[u8]) -> MessageKind {
     #[derive(Deserialize)]
-    struct Said<'a> {
+    struct KindField<'a> {
         #[serde(borrow)]
         kind: Option<Cow<'a, str>>,
     }
-    match serde_json::from_slice::<Said<'_>>(super::without_bom(json)) {
-        Ok(Said { kind: Some(kind) }) if kind == "event" => Kind::Event,
-        Ok(_) | Err(_) => Kind::Alert,
+    match serde_json::from_slice::<KindField<'_>>(super::without_bom(json)) {
+        Ok(KindField { kind: Some(kind) }) if kind == "event" => MessageKind::Event,
+        Ok(_) | Err(_) => MessageKind::Alert,
     }
 }
 

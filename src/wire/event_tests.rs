@@ -89,7 +89,7 @@ fn what_is_encoded_reads_back_as_the_same_event() {
     });
     let event = parse_event(full.to_string().as_bytes(), &defaults()).unwrap();
     let encoded = encode_event(&event);
-    assert_eq!(kind_of(&encoded), Kind::Event);
+    assert_eq!(kind_of(&encoded), MessageKind::Event);
     assert_eq!(parse_event(&encoded, &nothing()).unwrap(), event);
     let content = event_content_of(&event);
     assert!(!content.contains("acme") && !content.contains("keep"), "the inside stays inside: {content}");
@@ -98,13 +98,13 @@ fn what_is_encoded_reads_back_as_the_same_event() {
 #[test]
 fn a_message_is_an_event_only_when_it_says_so() {
     for (why, json, expected) in [
-        ("it says so", r#"{"topic":"t","kind":"event"}"#, Kind::Event),
-        ("written another way", r#"{"kind":"\u0065vent"}"#, Kind::Event),
-        ("an alert that says so", r#"{"kind":"alert"}"#, Kind::Alert),
-        ("nothing said", r#"{"title":"t"}"#, Kind::Alert),
-        ("somewhere inside", r#"{"data":{"kind":"event"}}"#, Kind::Alert),
-        ("not text", r#"{"kind":7}"#, Kind::Alert),
-        ("not JSON", "event", Kind::Alert),
+        ("it says so", r#"{"topic":"t","kind":"event"}"#, MessageKind::Event),
+        ("written another way", r#"{"kind":"\u0065vent"}"#, MessageKind::Event),
+        ("an alert that says so", r#"{"kind":"alert"}"#, MessageKind::Alert),
+        ("nothing said", r#"{"title":"t"}"#, MessageKind::Alert),
+        ("somewhere inside", r#"{"data":{"kind":"event"}}"#, MessageKind::Alert),
+        ("not text", r#"{"kind":7}"#, MessageKind::Alert),
+        ("not JSON", "event", MessageKind::Alert),
     ] {
         assert_eq!(kind_of(json.as_bytes()), expected, "{why}");
     }

@@ -26,7 +26,7 @@ pub mod webpush;
 
 pub use alert::{InvalidAlert, content_of, parse_alert};
 pub use close::{CloseClass, CloseCode};
-pub use event::{Kind, event_content_of, kind_of, parse_event};
+pub use event::{MessageKind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
 
 /// Text without the byte-order mark that some editors and languages begin UTF-8 with.

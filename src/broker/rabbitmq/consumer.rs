@@ -3,7 +3,7 @@
 //! What holds here:
 //! - Settling never waits for the broker: the answer goes to the task, which writes many at once.
 //! - A delivery dropped unsettled is given back by the same way, so `Drop` does not block either.
-//! - Answers belong to one connection. Those of a lost one go nowhere, because the broker delivers again.
+//! - SettlementSender belong to one connection. Those of a lost one go nowhere, because the broker delivers again.
 //!
 //! Elsewhere: what happens on one connection, in [`super::session`].
 
@@ -17,14 +17,14 @@ use tracing::warn;
 use super::{
     CALL_MAX, CLOSE_MAX, RabbitConfig,
     connect::Connector,
-    deliveries::{Taken, Task},
+    deliveries::{ReceivedDelivery, Task},
     ramp::Ramp,
     session::Session,
 };
 use crate::broker::{Consumer, Delivery, WorkQueue};
 
 pub(super) struct RabbitConsumer {
-    taken: mpsc::Receiver<Taken>,
+    taken: mpsc::Receiver<ReceivedDelivery>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -55,7 +55,7 @@ impl Consumer for RabbitConsumer {
                 () = self.shutdown.cancelled() => None,
                 taken = self.taken.recv() => taken,
             };
-            let Some(Taken { message, redelivered, unreadable, unsettled }) = taken else {
+            let Some(ReceivedDelivery { message, redelivered, unreadable, unsettled }) = taken else {
                 // What nobody has begun goes back at once.
                 self.taken.close();
                 while self.taken.try_recv().is_ok() {}

@@ -15,7 +15,7 @@ pub(super) struct Task {
     pub(super) config: Arc<RabbitConfig>,
     pub(super) queue: WorkQueue,
     pub(super) prefetch: u16,
-    pub(super) to_worker: mpsc::Sender<Taken>,
+    pub(super) to_worker: mpsc::Sender<ReceivedDelivery>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -30,7 +30,7 @@ impl Task {
 }
 
 /// A delivery on its way to the worker.
-pub(super) struct Taken {
+pub(super) struct ReceivedDelivery {
     pub(super) message: Message,
     pub(super) redelivered: bool,
     pub(super) unreadable: Option<Unreadable>,
@@ -38,27 +38,27 @@ pub(super) struct Taken {
 }
 
 /// What becomes of a delivery.
-pub(super) enum Answer {
+pub(super) enum Settlement {
     Ack,
     Requeue,
 }
 
 /// An answer on its way to the broker: the delivery's tag, what gives the answer, and which it is.
-pub(super) type Answered = (u64, Acker, Answer);
+pub(super) type PendingSettlement = (u64, Acker, Settlement);
 
 /// Unbounded, and yet at most `prefetch` long: there are no more unsettled deliveries than that.
-pub(super) type Answers = mpsc::UnboundedSender<Answered>;
+pub(super) type SettlementSender = mpsc::UnboundedSender<PendingSettlement>;
 
 /// Settles one delivery, once.
 pub(super) struct Unsettled {
     tag: u64,
-    /// Taken when it is settled.
+    /// ReceivedDelivery when it is settled.
     acker: Option<Acker>,
-    answers: Answers,
+    answers: SettlementSender,
 }
 
 impl Unsettled {
-    pub(super) fn new(tag: u64, acker: Acker, answers: Answers) -> Self {
+    pub(super) fn new(tag: u64, acker: Acker, answers: SettlementSender) -> Self {
         Self { tag, acker: Some(acker), answers }
     }
 
@@ -67,7 +67,7 @@ impl Unsettled {
         self.answers.is_closed()
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: Settlement) {
         if let Some(acker) = self.acker.take() {
             // Fails when the connection is lost: then it is delivered again.
             let _ = self.answers.send((self.tag, acker, answer));
@@ -78,16 +78,16 @@ impl Unsettled {
 #[async_trait]
 impl Settle for Unsettled {
     async fn ack(mut self: Box<Self>) {
-        self.answer(Answer::Ack);
+        self.answer(Settlement::Ack);
     }
 
     async fn requeue(mut self: Box<Self>) {
-        self.answer(Answer::Requeue);
+        self.answer(Settlement::Requeue);
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.answer(Answer::Requeue);
+        self.answer(Settlement::Requeue);
     }
 }

@@ -33,14 +33,14 @@ use tracing::warn;
 
 use super::{
     CALL_MAX, convert,
-    deliveries::{Answer, Answered, Answers, Taken, Task, Unsettled},
+    deliveries::{PendingSettlement, ReceivedDelivery, Settlement, SettlementSender, Task, Unsettled},
     owned::{Owned, call},
     ramp::Ramp,
     short_string::short,
     watchdog::{LOOK_EVERY, Watchdog},
 };
 
-/// Answers written to the socket at once.
+/// SettlementSender written to the socket at once.
 const SETTLE_BATCH_MAX: usize = 256;
 
 /// The longest wait for the broker to begin delivering. A quorum queue without a leader answers after 65 s, with an
@@ -58,7 +58,7 @@ pub(super) struct Session<'a> {
     held: BTreeSet<u64>,
     /// Those of them that the worker was not given yet. Everything that has come is here or with the worker, or the
     /// [`Watchdog`] would miss it; the broker sends no more than its window, and what an earlier one still owes.
-    waiting: VecDeque<Taken>,
+    waiting: VecDeque<ReceivedDelivery>,
     /// Consumers that were begun on this connection.
     consumers: u32,
     /// Delivery tags from this one on belong to the last of them.
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         let prefetch = usize::from(task.prefetch);
         let (answers, mut answered) = mpsc::unbounded_channel();
         // Ours is gone while stopping, so that the channel closes with the last unsettled delivery.
-        let mut answers: Option<Answers> = Some(answers);
+        let mut answers: Option<SettlementSender> = Some(answers);
         let mut beginning = Some(self.begin(ramp.window()));
         let mut stream: Option<Consumer> = None;
         let mut batch = Vec::new();
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
                     beginning = None;
                     if let Some(consumer) = stream.take() {
                         for delivery in self.cancel(consumer).await? {
-                            batch.push((delivery.delivery_tag, delivery.acker.clone(), Answer::Requeue));
+                            batch.push((delivery.delivery_tag, delivery.acker.clone(), Settlement::Requeue));
                         }
                     }
                     self.settle(&mut batch).await?;
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
         Ok(rest)
     }
 
-    fn take(&mut self, mut delivery: Delivery, answers: &Answers) {
+    fn take(&mut self, mut delivery: Delivery, answers: &SettlementSender) {
         let tag = delivery.delivery_tag;
         self.held.insert(tag);
         self.last_tag = tag;
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
             metrics::counter!("watchbell_broker_unreadable_total", "queue" => queue).increment(1);
             warn!(queue, reason = unreadable.reason, "A message of {queue} cannot be read");
         }
-        self.waiting.push_back(Taken {
+        self.waiting.push_back(ReceivedDelivery {
             unsettled: Unsettled::new(tag, delivery.acker.clone(), answers.clone()),
             redelivered: delivery.redelivered,
             message: convert::message(&mut delivery),
@@ -209,11 +209,11 @@ impl<'a> Session<'a> {
     }
 
     /// Writes the answers. Waits for the socket, not for the broker, which does not answer an answer.
-    async fn settle(&mut self, batch: &mut Vec<Answered>) -> anyhow::Result<()> {
+    async fn settle(&mut self, batch: &mut Vec<PendingSettlement>) -> anyhow::Result<()> {
         let tags: Vec<u64> = batch.iter().map(|(tag, ..)| *tag).collect();
         let written = join_all(batch.drain(..).map(async |(_, acker, answer)| match answer {
-            Answer::Ack => acker.ack(BasicAckOptions::default()).await,
-            Answer::Requeue => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
+            Settlement::Ack => acker.ack(BasicAckOptions::default()).await,
+            Settlement::Requeue => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
         }));
         let Ok(written) = timeout(CALL_MAX, written).await else {
             bail!("settling: the socket takes nothing");

@@ -14,7 +14,7 @@ use watchbell::{
     },
     store::{NewEvent, StoreError},
     wire::{
-        InvalidAlert, Kind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
+        InvalidAlert, MessageKind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
         event_content_of, kind_of, parse_alert, parse_event, published,
     },
 };
@@ -103,12 +103,12 @@ impl Dispatch {
         }
         let plain = plain_of(content_type, headers, body)?;
         match kind_of(&plain) {
-            Kind::Alert => {
+            MessageKind::Alert => {
                 let mut alert = self.read_alert(&plain, message_id, now)?;
                 alert.is_dated &= !headers.contains_key(published::UNDATED);
                 Ok(Read::Alert(Box::new(alert)))
             }
-            Kind::Event => read_event(&plain, message_id, now).map(Read::Event),
+            MessageKind::Event => read_event(&plain, message_id, now).map(Read::Event),
         }
     }
 

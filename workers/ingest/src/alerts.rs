@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     store::{Counts, Recipient, StoreError},
-    wire::{Kind, Problem, alert::Defaults, parse_alert},
+    wire::{MessageKind, Problem, alert::Defaults, parse_alert},
 };
 
 use crate::{
@@ -43,8 +43,9 @@ pub async fn accept(
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let body = request::body(body).await?;
-    let (form, body) =
-        form.unwrapped(&parts.headers, body, Kind::Alert).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    let (form, body) = form
+        .unwrapped(&parts.headers, body, MessageKind::Alert)
+        .inspect_err(|_| What::Alert.count("invalid", 1))?;
     let trace = publish::trace_of(&parts.headers);
     let read = || {
         let batch = Batch::read(What::Alert, form, &body)?;
@@ -117,7 +118,7 @@ fn alerts_of(
         let index = (!batch.is_one).then_some(at);
         let id = batch::id_of(key, index, &shared.ingest.new_id, |text| AlertId::parse(text))?;
         let defaults = Defaults { tenant: Some(tenant.clone()), id: Some(id), now };
-        let plain = form.plain(raw.get(), Kind::Alert).map_err(|problem| at_index(problem, index))?;
+        let plain = form.plain(raw.get(), MessageKind::Alert).map_err(|problem| at_index(problem, index))?;
         let alert = alert_of(&plain, &defaults, &shared.ingest.policies);
         alerts.push((alert.map_err(|problem| at_index(problem, index))?, index));
     }

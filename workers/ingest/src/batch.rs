@@ -14,7 +14,7 @@ use serde::{
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{AlertId, InvalidName},
-    wire::{Kind, Problem, cloudevent, without_bom},
+    wire::{MessageKind, Problem, cloudevent, without_bom},
 };
 
 use crate::{NewId, count::What, limits::ALERTS_MAX, request};
@@ -68,7 +68,12 @@ impl Form {
     ///
     /// # Errors
     /// 422 for attributes that are none.
-    pub fn unwrapped(self, headers: &HeaderMap, body: Bytes, kind: Kind) -> Result<(Self, Bytes), Problem> {
+    pub fn unwrapped(
+        self,
+        headers: &HeaderMap,
+        body: Bytes,
+        kind: MessageKind,
+    ) -> Result<(Self, Bytes), Problem> {
         if self != Self::Binary {
             return Ok((self, body));
         }
@@ -86,7 +91,7 @@ impl Form {
     ///
     /// # Errors
     /// 422 for what is no CloudEvent.
-    pub fn plain(self, raw: &str, kind: Kind) -> Result<Cow<'_, str>, Problem> {
+    pub fn plain(self, raw: &str, kind: MessageKind) -> Result<Cow<'_, str>, Problem> {
         match self {
             Self::Json | Self::Lines | Self::Binary => Ok(Cow::Borrowed(raw)),
             Self::CloudEvents => {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use watchbell::{
     broker::Message,
     domain::{Event, EventId, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
-    wire::{Kind, Problem, event::EventDefaults, parse_event},
+    wire::{MessageKind, Problem, event::EventDefaults, parse_event},
 };
 
 use crate::{
@@ -32,8 +32,9 @@ pub async fn accept(
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let body = request::body(body).await?;
-    let (form, body) =
-        form.unwrapped(&parts.headers, body, Kind::Event).inspect_err(|_| What::Event.count("invalid", 1))?;
+    let (form, body) = form
+        .unwrapped(&parts.headers, body, MessageKind::Event)
+        .inspect_err(|_| What::Event.count("invalid", 1))?;
     let read = || {
         let batch = Batch::read(What::Event, form, &body)?;
         let defaults = EventDefaults {
@@ -72,7 +73,7 @@ fn events_of(
     for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
         let id = batch::id_of(key, index, &shared.ingest.new_id, |text| EventId::parse(text))?;
-        let plain = form.plain(raw.get(), Kind::Event).map_err(|problem| at_index(problem, index))?;
+        let plain = form.plain(raw.get(), MessageKind::Event).map_err(|problem| at_index(problem, index))?;
         let event = event_of(&plain, &EventDefaults { id: Some(id), ..defaults.clone() });
         let event = event.map_err(|problem| at_index(problem, index))?;
         let message = publish::ready_event(&event, trace).map_err(|problem| at_index(problem, index))?;

@@ -14,7 +14,7 @@ use tracing::debug;
 use watchbell::{
     domain::{
         Alert, AlertId, UserId,
-        publication::{Known, Meets, Publication, Said, meets},
+        publication::{Known, Meets, Publication, VersionFingerprints, meets},
     },
     store::StoreError,
     wire::{Problem, content_of},
@@ -91,7 +91,7 @@ impl Answered {
         let met = meets(self.alerts.get(&alert.id), alert.version, &publication);
         if matches!(met, Meets::Nothing | Meets::Earlier) {
             let maker = Some(producer.maker.key.clone());
-            let first = || Known { version: alert.version, said: Said::default(), maker };
+            let first = || Known { version: alert.version, said: VersionFingerprints::default(), maker };
             let known = self.alerts.entry(alert.id.clone()).or_insert_with(first);
             known.version = alert.version;
             known.said.add(alert.version, publication.fingerprint);

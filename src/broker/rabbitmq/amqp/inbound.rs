@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{
     ledger::{ChannelId, Ledger},
-    repair::{self, Finding, HEADER_START, Parts},
+    repair::{self, BrokenParts, Finding, HEADER_START},
 };
 use crate::broker::Unreadable;
 
@@ -170,7 +170,7 @@ impl Inbound {
     fn method(&mut self, channel: ChannelId, payload: Range<usize>, ledger: &mut Ledger) {
         let payload = &mut self.buffer[payload];
         let broken = match repair::method(payload) {
-            Finding::Sound => Parts::default(),
+            Finding::Sound => BrokenParts::default(),
             Finding::Broken(broken) => {
                 broken.mend(payload);
                 broken.parts

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::repair::Parts;
+use super::repair::BrokenParts;
 use crate::broker::Unreadable;
 
 /// Deliveries that wait for their settlement, at most, in one channel: the largest prefetch of AMQP 0-9-1. More
@@ -35,7 +35,7 @@ struct Channel {
     /// Tags of consumers that do not settle.
     never_settle: BTreeSet<Vec<u8>>,
     /// The message whose header comes next: its delivery tag, if it was delivered, and what was broken so far.
-    incoming: Option<(Option<u64>, Parts)>,
+    incoming: Option<(Option<u64>, BrokenParts)>,
 }
 
 impl Ledger {
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// The broker delivered; the header of the message follows.
-    pub(super) fn delivered(&mut self, channel: ChannelId, consumer: &[u8], tag: u64, broken: Parts) {
+    pub(super) fn delivered(&mut self, channel: ChannelId, consumer: &[u8], tag: u64, broken: BrokenParts) {
         let channel = self.channel(channel);
         if !channel.never_settle.contains(consumer) {
             channel.owe(tag);
@@ -72,7 +72,7 @@ impl Ledger {
     }
 
     /// The broker gave one message that was fetched, to be settled like a delivery; its header follows.
-    pub(super) fn fetched(&mut self, channel: ChannelId, tag: u64, broken: Parts) {
+    pub(super) fn fetched(&mut self, channel: ChannelId, tag: u64, broken: BrokenParts) {
         let channel = self.channel(channel);
         channel.owe(tag);
         channel.incoming = Some((Some(tag), broken));
@@ -80,11 +80,11 @@ impl Ledger {
 
     /// A message came that is no delivery: it was returned to its publisher.
     pub(super) fn returned(&mut self, channel: ChannelId) {
-        self.channel(channel).incoming = Some((None, Parts::default()));
+        self.channel(channel).incoming = Some((None, BrokenParts::default()));
     }
 
     /// Which delivery the next header of this channel belongs to, and what was broken in its method.
-    pub(super) fn header_of(&mut self, channel: ChannelId) -> (Option<u64>, Parts) {
+    pub(super) fn header_of(&mut self, channel: ChannelId) -> (Option<u64>, BrokenParts) {
         let incoming = self.channels.get_mut(&channel).and_then(|channel| channel.incoming.take());
         incoming.unwrap_or_default()
     }
@@ -143,9 +143,9 @@ mod tests {
     fn what_was_delivered_counts_until_it_is_settled() {
         let mut ledger = Ledger::default();
         for tag in 1..=6 {
-            ledger.delivered(1, b"ours", tag, Parts::default());
+            ledger.delivered(1, b"ours", tag, BrokenParts::default());
         }
-        ledger.delivered(2, b"ours", 1, Parts::default());
+        ledger.delivered(2, b"ours", 1, BrokenParts::default());
         ledger.settled(1, 2, false);
         assert_eq!(tags(&ledger, 1), [1, 3, 4, 5, 6]);
         ledger.settled(1, 4, true);
@@ -162,16 +162,16 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.consumes(1, b"live", true);
         ledger.consumes(1, b"work", false);
-        ledger.delivered(1, b"live", 1, Parts::default());
-        ledger.delivered(1, b"work", 2, Parts::default());
-        ledger.delivered(1, b"nobody's", 3, Parts::default());
+        ledger.delivered(1, b"live", 1, BrokenParts::default());
+        ledger.delivered(1, b"work", 2, BrokenParts::default());
+        ledger.delivered(1, b"nobody's", 3, BrokenParts::default());
         assert_eq!(tags(&ledger, 1), [2, 3], "a stranger's deliveries count: that is a ghost");
     }
 
     #[test]
     fn what_was_fetched_is_settled_and_marked_like_a_delivery() {
         let mut ledger = Ledger::default();
-        ledger.fetched(1, 4, Parts::default());
+        ledger.fetched(1, 4, BrokenParts::default());
         assert_eq!((tags(&ledger, 1), ledger.header_of(1).0), (vec![4], Some(4)));
         ledger.settled(1, 4, false);
         assert!(tags(&ledger, 1).is_empty());
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn a_mark_is_found_once_by_its_delivery_and_keeps_so_many_bytes_at_most() {
         let mut ledger = Ledger::default();
-        ledger.delivered(1, b"ours", 7, Parts::default());
-        assert_eq!(ledger.header_of(1), (Some(7), Parts::default()));
-        assert_eq!(ledger.header_of(1), (None, Parts::default()), "a header belongs to one delivery");
+        ledger.delivered(1, b"ours", 7, BrokenParts::default());
+        assert_eq!(ledger.header_of(1), (Some(7), BrokenParts::default()));
+        assert_eq!(ledger.header_of(1), (None, BrokenParts::default()), "a header belongs to one delivery");
         let broken = || Unreadable { reason: "broken".into(), raw: vec![1].into() };
         ledger.mark(1, 7, broken());
         assert_eq!(ledger.take_unreadable(2, 7), None);

@@ -97,7 +97,7 @@ impl Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::rabbitmq::amqp::repair::Parts;
+    use crate::broker::rabbitmq::amqp::repair::BrokenParts;
 
     fn method(channel: u8, payload: &[u8]) -> Vec<u8> {
         let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -119,14 +119,14 @@ mod tests {
         for step in 1..said.len() {
             let (mut outbound, mut ledger) = (Outbound::default(), Ledger::default());
             for tag in 1..=7 {
-                ledger.delivered(1, b"work", tag, Parts::default());
+                ledger.delivered(1, b"work", tag, BrokenParts::default());
             }
-            ledger.delivered(3, b"work", 1, Parts::default());
+            ledger.delivered(3, b"work", 1, BrokenParts::default());
             for part in said.chunks(step) {
                 outbound.sent(part, &mut ledger);
             }
-            ledger.delivered(1, b"live", 8, Parts::default());
-            ledger.delivered(1, b"work", 9, Parts::default());
+            ledger.delivered(1, b"live", 8, BrokenParts::default());
+            ledger.delivered(1, b"work", 9, BrokenParts::default());
             let unsettled: Vec<u64> = ledger.unsettled(1).into_iter().collect();
             assert_eq!(unsettled, [4, 7, 9], "in steps of {step}");
             assert!(ledger.unsettled(3).is_empty(), "its channel was closed");

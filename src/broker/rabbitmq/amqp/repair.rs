@@ -22,7 +22,7 @@ pub(super) const HEADER_START: usize = 12;
 
 /// The first parts of a message that were found broken, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Parts(u32);
+pub(super) struct BrokenParts(u32);
 
 /// What is checked, in the order of their bits: the properties as their flags have them, then the rest.
 const NAMES: [&str; 17] = [
@@ -49,7 +49,7 @@ const ROUTING_KEY: usize = 14;
 const EXCHANGE: usize = 15;
 const BROKERS_TEXT: usize = 16;
 
-impl Parts {
+impl BrokenParts {
     fn add(&mut self, part: usize) {
         self.0 |= 1 << part;
     }
@@ -90,7 +90,7 @@ pub(super) enum Finding {
 /// Which short strings are not UTF-8, by name and by place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Broken {
-    pub(super) parts: Parts,
+    pub(super) parts: BrokenParts,
     texts: Vec<Range<usize>>,
 }
 

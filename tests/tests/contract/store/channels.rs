@@ -2,7 +2,9 @@
 
 use sqlx::Row as _;
 use watchbell::domain::{AttemptId, AttemptKind, AttemptState, Channel, Secret};
-use watchbell::store::{Act, Answer, Ask, Contact, Decision, Holder, NewAttempt, Stepped, Store, Walk};
+use watchbell::store::{
+    Act, Ask, Contact, Decision, Holder, NewAttempt, ProviderAnswer, Stepped, Store, Walk,
+};
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, user};
 use super::timers::look;
@@ -129,7 +131,7 @@ async fn an_attempt_keeps_what_its_provider_calls_it(Bed { store, .. }: &Bed) ->
     let rest = Decision::new(0, at(32), Act::Rest(at(32)));
     let called = store.step(&ask(&claim, at(30), &|_| call.clone()), LEASE).await?;
     let Stepped::Call { fence, .. } = called else { anyhow::bail!("it is called") };
-    let answers = [Answer {
+    let answers = [ProviderAnswer {
         id,
         state: AttemptState::Accepted,
         next_try_at: None,

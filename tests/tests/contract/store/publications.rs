@@ -2,7 +2,7 @@
 
 use watchbell::domain::{
     Alert, Status,
-    publication::{Known, Maker, Meets, Said},
+    publication::{Known, Maker, Meets, VersionFingerprints},
 };
 use watchbell::store::{NewAlert, Store, TimelineEntry};
 use watchbell::wire::content_of;
@@ -106,7 +106,10 @@ async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(bed: &
         ("too late, as it was", first, Meets::Later),
     ] {
         let known = store.known_alerts(&tenant("acme"), &[alert_id("otp")]).await?;
-        assert!(known[&alert_id("otp")].said != Said::default(), "{why}: it is known what it says");
+        assert!(
+            known[&alert_id("otp")].said != VersionFingerprints::default(),
+            "{why}: it is known what it says"
+        );
         assert_eq!(store.record_batch(&[new], at(1)).await?.met, [expected], "{why}");
     }
     Ok(())

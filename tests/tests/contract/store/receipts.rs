@@ -1,7 +1,7 @@
 //! What people say changes their inbox and ends escalations (I5).
 
 use watchbell::domain::{InboxState, Receipt, ReceiptState};
-use watchbell::store::Said;
+use watchbell::store::AppliedReceipt;
 
 use super::bed::{Bed, LEASE, acme, alert_id, at, firing, head, inbox, receipt};
 use super::timers;
@@ -43,8 +43,11 @@ async fn a_receipt_moves_a_state_by_this_table(Bed { store, .. }: &Bed) -> anyho
 
         let answer = store.apply_receipts(&[receipt(&ana, &[&id], said)], at(2)).await?;
         let stands = head(store, &ana).await?;
-        let expected =
-            changes.then(|| Said { seq: stood.seq + 1, unread: stands.unread, alerts: vec![alert_id(&id)] });
+        let expected = changes.then(|| AppliedReceipt {
+            seq: stood.seq + 1,
+            unread: stands.unread,
+            alerts: vec![alert_id(&id)],
+        });
         assert_eq!(answer, [expected], "{why}");
         assert_eq!(stands.seq, stood.seq + u64::from(changes), "{why}");
         let row = inbox(store, &ana).await?.into_iter().find(|(alert, ..)| *alert == id).unwrap();
@@ -61,7 +64,8 @@ async fn one_receipt_is_one_change_whatever_it_names(Bed { store, .. }: &Bed) ->
     store.record(&[firing("a", &["ana"]), firing("b", &["ana"]), firing("c", &["ana"])], at(0)).await?;
     let all = receipt(&ana, &["c", "a", "nothing", "a", "b"], ReceiptState::Read);
     let said = store.apply_receipts(std::slice::from_ref(&all), at(1)).await?;
-    let expected = Said { seq: 4, unread: 0, alerts: vec![alert_id("c"), alert_id("a"), alert_id("b")] };
+    let expected =
+        AppliedReceipt { seq: 4, unread: 0, alerts: vec![alert_id("c"), alert_id("a"), alert_id("b")] };
     assert_eq!(said, [Some(expected)]);
     assert!(inbox(store, &ana).await?.iter().all(|(_, seq, state)| (*seq, *state) == (4, InboxState::Read)));
     assert_eq!(store.apply_receipts(&[all], at(2)).await?, [None], "repeated, it is no change");

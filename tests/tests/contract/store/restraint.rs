@@ -7,7 +7,8 @@ use watchbell::domain::{
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, Stepped, Store, Told, Walk,
+    Act, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store,
+    SummaryOutcome, Walk,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
@@ -39,13 +40,13 @@ fn hold(until: i64, following: Option<u64>) -> Decision {
 }
 
 fn told(reached: bool, rest: i64) -> Decision {
-    let told = Told { reached, note: "told in one".into() };
+    let told = SummaryOutcome { reached, note: "told in one".into() };
     Decision { told: Some(told), ..Decision::new(1, at(rest), Act::Rest(at(rest))) }
 }
 
-fn accepted(number: u128) -> [Answer; 1] {
+fn accepted(number: u128) -> [ProviderAnswer; 1] {
     let id = AttemptId::from_u128(number);
-    [Answer {
+    [ProviderAnswer {
         id,
         state: AttemptState::Accepted,
         next_try_at: None,

@@ -6,7 +6,7 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, ReceiptState, StopReason, Timestamp, restraint::Lately,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, Holder, NewAttempt, STEPS_PER_COMMIT_MAX, Stepped, Store, Walk,
+    Act, Ask, Claim, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped, Store, Walk,
 };
 
 use super::bed::{Bed, LEASE, acme, ask, at, firing, receipt};
@@ -30,9 +30,9 @@ fn begin(walk: &Walk) -> Decision {
     Decision { notes, ..Decision::new(0, at(30), Act::Attempt(vec![attempt(walk, 1)])) }
 }
 
-fn accepted(id: AttemptId) -> Answer {
+fn accepted(id: AttemptId) -> ProviderAnswer {
     let state = AttemptState::Accepted;
-    Answer {
+    ProviderAnswer {
         id,
         state,
         next_try_at: None,
@@ -83,7 +83,7 @@ async fn many_walks_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyh
     assert!(called.iter().all(Option::is_some), "{called:?}");
 
     // What follows is another thing for each of them.
-    let answers: Vec<[Answer; 1]> = called.iter().flatten().map(|(_, id)| [accepted(*id)]).collect();
+    let answers: Vec<[ProviderAnswer; 1]> = called.iter().flatten().map(|(_, id)| [accepted(*id)]).collect();
     let next = |walk: &Walk| {
         assert_eq!(walk.progress.attempts[0].state, AttemptState::Accepted, "the answers are in");
         match &*walk.content {

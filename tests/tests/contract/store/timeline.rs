@@ -5,7 +5,7 @@ use watchbell::domain::{
     ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Audit, Decision, Holder, LatestAlert, NewAlert, NewAttempt, Stepped, Store,
+    Act, Ask, Audit, Decision, Holder, LatestAlert, NewAlert, NewAttempt, ProviderAnswer, Stepped, Store,
     TimelineEntry,
 };
 
@@ -29,7 +29,7 @@ async fn call(
     due_at: Option<Timestamp>,
 ) -> anyhow::Result<()> {
     let claim = store.claim_due(at(now), LEASE, 1).await?.remove(0);
-    let answer = Answer {
+    let answer = ProviderAnswer {
         id: attempt.id,
         state,
         next_try_at: None,

@@ -8,7 +8,8 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, StopReason, Timestamp,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, Stepped, Store, Walk,
+    Act, Ask, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, ProviderAnswer, Stepped, Store,
+    Walk,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
@@ -40,10 +41,10 @@ fn attempt(number: u128, tries: u32) -> NewAttempt {
     NewAttempt { id: AttemptId::from_u128(number), kind, channel, device: Some(phone()), tries }
 }
 
-fn answer(number: u128, state: AttemptState) -> Answer {
+fn answer(number: u128, state: AttemptState) -> ProviderAnswer {
     let maybe_shown = state == AttemptState::Accepted;
     let reason = Some("as the provider said\0".to_owned());
-    Answer {
+    ProviderAnswer {
         id: AttemptId::from_u128(number),
         state,
         next_try_at: None,
@@ -67,7 +68,7 @@ async fn step(
     store: &Store,
     key: &EscalationKey,
     holder: Holder,
-    answers: &[Answer],
+    answers: &[ProviderAnswer],
     now: Timestamp,
     decision: Decision,
 ) -> anyhow::Result<Stepped> {
@@ -227,7 +228,7 @@ async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> any
     let third = claim(store, at(61)).await?;
     let again = call(vec![attempt(1, 2)]);
     let called = step(store, &third.key, Holder::Claim(third.number), &[], at(61), again).await?;
-    let retrying = [Answer { next_try_at: Some(at(99)), ..answer(1, AttemptState::Retrying) }];
+    let retrying = [ProviderAnswer { next_try_at: Some(at(99)), ..answer(1, AttemptState::Retrying) }];
     let later = rest(Some(at(99)));
     let rested = step(store, &third.key, fence_of(&called), &retrying, at(62), later).await?;
     assert!(matches!(rested, Stepped::Rested));

@@ -9,7 +9,7 @@ use watchbell::domain::{
     AttemptId, AttemptState, Channel, ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Decision, Hold, Holder, NewAlert, Stepped, Store, Told, Walk,
+    Act, Ask, Claim, Decision, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store, SummaryOutcome, Walk,
 };
 
 use super::bed::{
@@ -72,10 +72,18 @@ async fn claim(store: &Store, now: i64) -> anyhow::Result<Claim> {
         .ok_or_else(|| anyhow::anyhow!("nothing is due at {now}"))
 }
 
-fn answered(number: u128, state: AttemptState) -> Answer {
+fn answered(number: u128, state: AttemptState) -> ProviderAnswer {
     let maybe_shown = state == AttemptState::Accepted;
     let id = AttemptId::from_u128(number);
-    Answer { id, state, next_try_at: None, maybe_shown, reason: None, message_id: None, was_called: true }
+    ProviderAnswer {
+        id,
+        state,
+        next_try_at: None,
+        maybe_shown,
+        reason: None,
+        message_id: None,
+        was_called: true,
+    }
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
@@ -87,7 +95,7 @@ async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> an
 async fn answer(
     store: &Store,
     (claim, called): (&Claim, &Stepped),
-    answer: Answer,
+    answer: ProviderAnswer,
     now: i64,
     decision: &Decision,
 ) -> anyhow::Result<Stepped> {
@@ -288,7 +296,7 @@ async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(bed: &
         record(store, 2, Severity::Warning, 151).await?;
         record(store, 3, Severity::Critical, 152).await?;
         assert_eq!(due(store).await?, Some(210), "on its way, and it says critical");
-        let told = Told { reached, note: "told in one".into() };
+        let told = SummaryOutcome { reached, note: "told in one".into() };
         let done = Decision { told: Some(told), ..Decision::new(1, at(9000), Act::Rest(at(9000))) };
         let state = if reached { AttemptState::Accepted } else { AttemptState::Failed };
         answer(store, (&summary, &called), answered(1, state), 153, &done).await?;

@@ -9,7 +9,7 @@ use watchbell::{
         attempt::PUT_OFF,
         next_step::{is_too_old, retry_wait},
     },
-    store::{Answer, NewAttempt, Walk},
+    store::{NewAttempt, ProviderAnswer, Walk},
 };
 
 use super::not_sent::NotSent;
@@ -28,14 +28,14 @@ pub(super) fn record_of(
     result: Result<Accepted, NotSent>,
     now: Timestamp,
     chance: f64,
-) -> Answer {
+) -> ProviderAnswer {
     let earlier = escalation.progress.attempts.iter().find(|earlier| earlier.id == attempt.id);
     // An earlier try without an answer may have arrived, whatever is answered now.
     let maybe_before = earlier.is_some_and(|earlier| earlier.maybe_shown);
     let shows = attempt.kind == AttemptKind::Alert && attempt.channel.can_remove();
     let was_called = !matches!(result, Err(NotSent::PutOff(_)));
     let message_id = result.as_ref().ok().and_then(|accepted| accepted.provider_id.clone());
-    let record = |state, next_try_at, maybe_shown: bool, reason| Answer {
+    let record = |state, next_try_at, maybe_shown: bool, reason| ProviderAnswer {
         id: attempt.id,
         state,
         next_try_at,

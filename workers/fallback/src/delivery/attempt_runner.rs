@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::info;
 use watchbell::{
     runtime::Clock,
-    store::{Answer, EscalationKey, NewAttempt, Store, Walk},
+    store::{EscalationKey, NewAttempt, ProviderAnswer, Store, Walk},
 };
 
 use super::{attempt_record::record_of, message_sender::MessageSender, not_sent::NotSent, refusals};
@@ -26,7 +26,12 @@ impl AttemptRunner {
     }
 
     /// Calls the provider for one attempt, and says what to record. It never fails: what went wrong is in the record.
-    pub(crate) async fn run(&self, key: &EscalationKey, escalation: &Walk, attempt: &NewAttempt) -> Answer {
+    pub(crate) async fn run(
+        &self,
+        key: &EscalationKey,
+        escalation: &Walk,
+        attempt: &NewAttempt,
+    ) -> ProviderAnswer {
         let begun = Instant::now();
         let result = self.sender.send(key, escalation, attempt, self.clock.now()).await;
         let outcome = outcome_word(&result);

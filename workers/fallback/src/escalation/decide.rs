@@ -17,7 +17,7 @@ use watchbell::{
         next_step::{Because, Target, next_step},
         restraint::Held,
     },
-    store::{Act, Decision, EscalationKey, Hold, NewAttempt, Told, Walk},
+    store::{Act, Decision, EscalationKey, Hold, NewAttempt, SummaryOutcome, Walk},
     wire::{alert::ShownAlert, preferences::stored_preferences},
 };
 
@@ -114,7 +114,7 @@ impl Decider {
                 Step::Advance { due_at, because } => {
                     if let Some(channel) = key.alert.summary() {
                         let note = timeline::summary_done(channel, because, escalation);
-                        told = Some(Told { reached: because == Because::Accepted, note });
+                        told = Some(SummaryOutcome { reached: because == Because::Accepted, note });
                     }
                     let passed = policy.steps.get(step);
                     notes.extend(passed.map(|step| timeline::step_passed(step.channel, because)));

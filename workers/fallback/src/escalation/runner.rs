@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 use watchbell::{
     runtime::Clock,
-    store::{Answer, EscalationKey, Holder, Stepped, StoreError},
+    store::{EscalationKey, Holder, ProviderAnswer, Stepped, StoreError},
 };
 
 use super::{
@@ -53,7 +53,7 @@ impl EscalationRunner {
     pub async fn run(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
         let lease_ends = Instant::now() + self.lease;
         let mut holder = Holder::Claim(claim);
-        let mut answers: Arc<[Answer]> = Arc::default();
+        let mut answers: Arc<[ProviderAnswer]> = Arc::default();
         loop {
             match self.step(key, holder, &answers, lease_ends).await? {
                 Stepped::Rested => return Ok(()),
@@ -75,7 +75,7 @@ impl EscalationRunner {
         &self,
         key: &EscalationKey,
         holder: Holder,
-        answers: &Arc<[Answer]>,
+        answers: &Arc<[ProviderAnswer]>,
         lease_ends: Instant,
     ) -> Result<Stepped, StoreError> {
         loop {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::debug;
 use watchbell::{
     domain::Timestamp,
-    store::{Answer, Ask, EscalationKey, Holder, STEPS_PER_COMMIT_MAX, Stepped, Store, StoreError},
+    store::{Ask, EscalationKey, Holder, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped, Store, StoreError},
 };
 
 use super::decide::StepDecision;
@@ -39,7 +39,7 @@ pub(crate) struct StepRequest {
     pub(crate) key: EscalationKey,
     pub(crate) holder: Holder,
     /// What providers answered since the step before.
-    pub(crate) answers: Arc<[Answer]>,
+    pub(crate) answers: Arc<[ProviderAnswer]>,
     pub(crate) now: Timestamp,
     pub(crate) decide: StepDecision,
 }

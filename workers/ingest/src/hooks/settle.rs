@@ -68,7 +68,7 @@ fn lost_to(sent: &[Sent], known: &HashMap<AlertId, Known>) -> BTreeSet<usize> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use watchbell::domain::publication::{Fingerprint, Said};
+    use watchbell::domain::publication::{Fingerprint, VersionFingerprints};
 
     use super::*;
 
@@ -124,7 +124,7 @@ mod tests {
                     },
                 })
                 .collect();
-            let mut said = Said::default();
+            let mut said = VersionFingerprints::default();
             for (version, text) in recorded {
                 said.add(*version, says(text));
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use watchbell::{
     domain::{Event, Timestamp},
-    wire::{Kind, event::EventDefaults, kind_of, parse_event},
+    wire::{MessageKind, event::EventDefaults, kind_of, parse_event},
 };
 
 use super::fixture::{Dispatch, Fixture, NOW};
@@ -16,7 +16,7 @@ const FIRST_ID: &str = "00000000-0000-0000-0000-000000000000";
 fn published(fixture: &Fixture) -> Vec<Event> {
     let nothing = EventDefaults { tenant: None, topic: None, id: None, now: Timestamp::UNIX_EPOCH };
     let read = |body: &[u8]| {
-        assert_eq!(kind_of(body), Kind::Event);
+        assert_eq!(kind_of(body), MessageKind::Event);
         parse_event(body, &nothing).unwrap()
     };
     fixture.messages().iter().map(|message| read(&message.body)).collect()

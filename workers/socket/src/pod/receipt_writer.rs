@@ -9,7 +9,7 @@ use watchbell::{
     broker::{Address, Message, SharedBroker, topology::PARTITIONS},
     domain::Receipt,
     runtime::Clock,
-    store::{Said, Store, StoreError},
+    store::{AppliedReceipt, Store, StoreError},
     wire::live::{LiveReceipt, LiveV1},
 };
 
@@ -100,7 +100,7 @@ impl ReceiptWriter {
         &self,
         receipts: &[Receipt],
         give_up: Option<Instant>,
-    ) -> Result<Vec<Option<Said>>, NotWritten> {
+    ) -> Result<Vec<Option<AppliedReceipt>>, NotWritten> {
         loop {
             match self.store.apply_receipts(receipts, self.clock.now()).await {
                 Ok(said) => return Ok(said),
@@ -120,7 +120,7 @@ impl ReceiptWriter {
         }
     }
 
-    async fn tell(&self, receipt: &Receipt, said: Said) {
+    async fn tell(&self, receipt: &Receipt, said: AppliedReceipt) {
         let live = LiveV1::Receipt(LiveReceipt {
             tenant: receipt.user.tenant.to_string(),
             user: receipt.user.user.to_string(),

@@ -6,7 +6,7 @@ use watchbell::{
         AlertId, Receipt, Timestamp, UserKey, alert::UnknownWord, receipt::RECEIPT_ALERTS_MAX,
         snooze::until_of,
     },
-    store::Said,
+    store::AppliedReceipt,
     wire::frame::ReceiptFrame,
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct QueuedReceipt {
 }
 
 /// What a receipt changed, if anything, or why it was not written.
-pub(crate) type ReceiptOutcome = Result<Option<Said>, NotWritten>;
+pub(crate) type ReceiptOutcome = Result<Option<AppliedReceipt>, NotWritten>;
 
 /// Why a receipt was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

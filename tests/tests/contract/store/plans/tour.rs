@@ -14,8 +14,8 @@ use watchbell::domain::{
     topic::EventId,
 };
 use watchbell::store::{
-    Act, Answer, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, KeyRights, NewAlert, NewAttempt,
-    NewEvent, PodLoad, Rest, Step, Stepped, Store, Told, Walk,
+    Act, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, KeyRights, NewAlert, NewAttempt,
+    NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome, Walk,
 };
 
 use super::super::bed::{LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users};
@@ -265,7 +265,7 @@ impl Tour<'_> {
             lately: Some((Channel::Push, Lately { sent: 2, ..Lately::default() })),
             ..Decision::new(1, now, Act::End(StopReason::Exhausted))
         };
-        let called: Vec<(&Claim, u64, [Answer; 1])> = claims
+        let called: Vec<(&Claim, u64, [ProviderAnswer; 1])> = claims
             .iter()
             .zip(&stepped)
             .filter_map(|(claim, stepped)| match stepped {
@@ -311,7 +311,7 @@ impl Tour<'_> {
         let called = self.step(&claim.key, Holder::Claim(claim.number), &[], 150, push).await?;
         (self.heard)("step: a summary is sent");
         let Stepped::Call { fence, attempts, .. } = called else { anyhow::bail!("{called:?}") };
-        let told = Told { reached: true, note: "told in one".into() };
+        let told = SummaryOutcome { reached: true, note: "told in one".into() };
         let rest = Decision::new(1, self.at(151), Act::Rest(self.at(40_000)));
         let decision = Decision { told: Some(told), ..rest };
         let answers = [accepted(attempts[0].id)];
@@ -340,7 +340,7 @@ impl Tour<'_> {
         &self,
         key: &EscalationKey,
         holder: Holder,
-        answers: &[Answer],
+        answers: &[ProviderAnswer],
         now: i64,
         decision: Decision,
     ) -> anyhow::Result<Stepped> {
@@ -495,8 +495,8 @@ const AUDIT: &str = "audit";
 const RELEASE: &str = "release_leases";
 const SWEEP: &str = "sweep_topics";
 
-fn accepted(id: AttemptId) -> Answer {
-    Answer {
+fn accepted(id: AttemptId) -> ProviderAnswer {
+    ProviderAnswer {
         id,
         state: AttemptState::Accepted,
         next_try_at: None,
