@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::{dialect::Engine, place::moved};
+use super::{database_file::moved, dialect::Engine};
 use crate::runtime::health::{Fault, chain};
 
 /// The cause of `error`, with its remedy.

@@ -47,9 +47,11 @@ mod alerts;
 mod attempts;
 mod audit;
 mod chase;
+mod database_file;
 mod devices;
 mod dialect;
 mod error;
+mod escalation_state;
 mod escalations;
 mod expansions;
 mod fault;
@@ -58,7 +60,6 @@ mod inbox;
 mod key_rows;
 mod known;
 mod look;
-mod place;
 mod preferences;
 mod presence;
 mod publications;
@@ -73,7 +74,6 @@ mod steps;
 mod summaries;
 mod timeline;
 mod topics;
-mod walk;
 mod writing;
 
 use std::{
@@ -93,15 +93,16 @@ use sqlx::{
 use tokio::time::timeout;
 
 use crate::domain::{Secret, Timestamp};
+use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
-use place::DatabaseFile;
 use writing::Writes;
 
 pub use addresses::Contact;
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
+pub use escalation_state::Walk;
 pub use escalations::{Claim, EscalationKey};
 pub use expansions::{Expansion, Rest, Step};
 pub use history::History;
@@ -118,7 +119,6 @@ pub use steps::{Act, Ask, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PE
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
 pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
-pub use walk::Walk;
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;

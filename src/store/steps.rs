@@ -15,11 +15,11 @@ use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     attempts::{Note, ReceivedAnswer},
     dialect::Engine,
+    escalation_state::{Walk, read_walks},
     int,
     key_rows::PlacedEscalationRow,
     row_batch::{Batch, Statement, batch_row},
     summaries::{Hold, SummaryOutcome, lock_of},
-    walk::{Walk, read_walks},
 };
 use crate::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, DeviceId, Severity, StopReason, Timestamp, UserKey,

@@ -18,7 +18,7 @@ use watchbell_tests::{
     until::until,
 };
 
-use crate::{plan::is_full, walk::Walk};
+use crate::{escalation::Walk, plan::is_full};
 
 /// Whom each alert is for: so many pushes are under way at once. No more than one timeline shows.
 const BURST: usize = 12;

@@ -14,13 +14,14 @@
 //! | `storm.rs` | makes it happen: producers, screens, kills |
 //! | `producer.rs` | publishes until it hears 202 |
 //! | `screen.rs` | a session that comes back with its cursor, and keeps what it was told |
-//! | `proof.rs` `walk.rs` | what must be true, from the inboxes, timelines, arrivals and screens |
+//! | `proof.rs` `escalation.rs` | what must be true, from the inboxes, timelines, arrivals and screens |
 //! | `raw_publishes.rs` `raw_plan.rs` | publishes of every kind of bytes among good alerts, and that nothing stops |
 //! | `cut_off.rs` | kill -9 between attempt row, provider call and outcome |
 
 #![allow(clippy::unwrap_used)]
 
 mod cut_off;
+mod escalation;
 mod plan;
 mod producer;
 mod proof;
@@ -28,7 +29,6 @@ mod raw_plan;
 mod raw_publishes;
 mod screen;
 mod storm;
-mod walk;
 
 use watchbell_tests::fleet::Engine;
 

@@ -29,9 +29,9 @@ use watchbell_tests::{
 };
 
 use crate::{
+    escalation::Walk,
     plan::{Plan, Planned, Then},
     screen::{Screen, Shown},
-    walk::Walk,
 };
 
 /// Both waits of the policy, a lease of a killed fallback, and the work that is left.
