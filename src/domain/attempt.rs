@@ -15,9 +15,9 @@ pub struct Attempt {
     pub id: AttemptId,
     /// To show, or to take away.
     pub kind: AttemptKind,
-    /// The alert's version that opened this walk; an older walk's attempts do not count for this one.
+    /// The alert's version that opened this escalation; an older escalation's attempts do not count for this one.
     pub round: u32,
-    /// Which of that version's walks, from 0; more than one where a snooze ended.
+    /// Which of that version's escalations, from 0; more than one where a snooze ended.
     pub opening: u32,
     /// The policy's step it was made for.
     pub step: usize,

@@ -12,18 +12,18 @@ use super::{
     restraint::{Gate, Held, Lately, Restraint},
 };
 
-/// How far the walk of one alert for one user has come, as the store has it.
+/// How far the escalation of one alert for one user has come, as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Why it ended, once it has.
     pub stopped: Option<StopReason>,
-    /// When this walk began.
+    /// When this escalation began.
     pub opened_at: Timestamp,
     /// Nobody is told after this.
     pub expires_at: Timestamp,
-    /// The version of the alert that opened this walk.
+    /// The version of the alert that opened this escalation.
     pub round: u32,
-    /// How many walks that version opened before, for the same person: one more with each snooze that ended.
+    /// How many escalations that version opened before, for the same person: one more with each snooze that ended.
     pub opening: u32,
     /// The step that is next or under way.
     pub step: usize,
@@ -48,8 +48,8 @@ impl Progress {
 }
 
 impl Progress {
-    /// Whether an attempt was made in this walk, not in an earlier one of the same alert.
-    pub fn is_of_this_walk(&self, attempt: &Attempt) -> bool {
+    /// Whether an attempt was made in this escalation, not in an earlier one of the same alert.
+    pub fn is_of_this_escalation(&self, attempt: &Attempt) -> bool {
         (attempt.round, attempt.opening) == (self.round, self.opening)
     }
 }
@@ -72,7 +72,7 @@ pub struct Person<'a> {
     pub category: Option<&'a str>,
     /// How bad it is.
     pub severity: Severity,
-    /// Whether this is the walk of their summary, which held back long enough.
+    /// Whether this is the escalation of their summary, which held back long enough.
     pub is_summary: bool,
     /// In 0..1, the same for everything that waits for one silence of theirs, so that it comes as one.
     pub chance: f64,
@@ -87,7 +87,7 @@ pub enum StopReason {
     Read,
     /// The person put it away.
     Dismissed,
-    /// The person put it off: another walk begins when that time has come.
+    /// The person put it off: another escalation begins when that time has come.
     Snoozed,
     /// Somebody took it on.
     Acknowledged,
@@ -131,7 +131,7 @@ pub enum Step {
         kind: AttemptKind,
         /// By which channel.
         channel: Channel,
-        /// The policy's step that they belong to: an earlier one than the walk's when that still stands.
+        /// The policy's step that they belong to: an earlier one than the escalation's when that still stands.
         step: usize,
         /// To whom.
         targets: Vec<Target>,
@@ -408,7 +408,7 @@ fn exhausted(progress: &Progress) -> Step {
     }
 }
 
-/// The walk has ended: take away what may be shown, once a target, and be done. One channel after the other.
+/// The escalation has ended: take away what may be shown, once a target, and be done. One channel after the other.
 fn withdraw(progress: &Progress, reason: StopReason, now: Timestamp) -> Step {
     let mut again_at = None;
     for channel in Channel::ALL.into_iter().filter(|_| reason.withdraws()) {
@@ -497,7 +497,10 @@ impl Progress {
 }
 
 fn attempts_of(progress: &Progress, kind: AttemptKind) -> impl Iterator<Item = &Attempt> {
-    progress.attempts.iter().filter(move |attempt| attempt.kind == kind && progress.is_of_this_walk(attempt))
+    progress
+        .attempts
+        .iter()
+        .filter(move |attempt| attempt.kind == kind && progress.is_of_this_escalation(attempt))
 }
 
 /// How long to wait before try number `tries + 1`: 10 s doubling to 10 min, with full jitter

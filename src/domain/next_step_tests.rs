@@ -23,7 +23,7 @@ fn policy() -> Policy {
     Policy { steps: vec![step(Channel::Push, 5), step(Channel::Email, 20)], ..Policy::default() }
 }
 
-/// Nothing is gathered, so that the tables of the walk show the walk.
+/// Nothing is gathered, so that the tables show the escalation alone.
 fn unrestrained() -> Restraint {
     let mut restraint = Restraint::default();
     for channel in Channel::ALL {
@@ -147,7 +147,7 @@ fn mail() -> Step {
 }
 
 #[test]
-fn the_walk_climbs_one_step_at_a_time() {
+fn the_escalation_climbs_one_step_at_a_time() {
     use AttemptKind::{Alert, Withdrawal};
     use AttemptState::{Accepted, Failed, Pending, Retrying};
     let with = |attempts: Vec<Attempt>| Progress { attempts, ..fresh() };

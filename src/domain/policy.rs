@@ -7,7 +7,7 @@ use super::{
     alert::{UnknownWord, words},
 };
 
-/// A named walk through channels.
+/// Named steps through channels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// In order. Each is waited for after the one before it was done.
@@ -44,7 +44,7 @@ pub const STEPS_MAX: usize = 16;
 /// When a step is left out; the next one waits as long as ever. Presence is not among them: a screen that is on may stand in an empty room (I4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unless {
-    /// A message of this walk by this channel was accepted.
+    /// A message of this escalation by this channel was accepted.
     Told(Channel),
     /// The person's quiet hours: the step is skipped in place of deferred.
     Quiet,
@@ -145,12 +145,12 @@ impl Policies {
 
     /// The same, with rules of who gets which, and with tenants that have their own.
     pub fn new(mut everybody: PolicySet, tenants: BTreeMap<Tenant, PolicySet>) -> Self {
-        let walk = |push, email| {
+        let push_then_email = |push, email| {
             let step = |channel, secs| PolicyStep::new(channel, Duration::from_secs(secs));
             vec![step(Channel::Push, push), step(Channel::Email, email)]
         };
-        let default = Policy { steps: walk(30, 300), ..Policy::default() };
-        let critical = Policy { steps: walk(5, 60), mandatory: true, ..Policy::default() };
+        let default = Policy { steps: push_then_email(30, 300), ..Policy::default() };
+        let critical = Policy { steps: push_then_email(5, 60), mandatory: true, ..Policy::default() };
         everybody.by_name.entry(DEFAULT.to_owned()).or_insert(default);
         everybody.by_name.entry(CRITICAL.to_owned()).or_insert(critical);
         everybody.by_severity.entry(Severity::Critical.as_str()).or_insert_with(|| CRITICAL.to_owned());

@@ -97,7 +97,7 @@ impl Lately {
     }
 }
 
-/// Why a walk that is due waits all the same.
+/// Why an escalation that is due waits all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Held {
     /// The person wants to be left alone.
@@ -152,11 +152,11 @@ impl std::str::FromStr for Held {
 pub struct UnknownHeld;
 
 impl AlertId {
-    /// What the ids that are Watchbell's own begin with. A person's summary is a walk of its own, under an id that no
+    /// What the ids that are Watchbell's own begin with. A person's summary is an escalation of its own, under an id that no
     /// producer can use.
     pub const OWN_PREFIX: char = '~';
 
-    /// The id of the walk that tells of several alerts at once by `channel`.
+    /// The id of the escalation that tells of several alerts at once by `channel`.
     pub fn summary_by(channel: Channel) -> Option<Self> {
         Self::parse(format!("{}{channel}", Self::OWN_PREFIX)).ok()
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     /// Sends what comes at these seconds; says which went alone and when the others go.
-    fn walk(bounds: &ChannelBounds, mandatory: bool, arrivals: &[u64]) -> Vec<Result<u64, u64>> {
+    fn gates_of(bounds: &ChannelBounds, mandatory: bool, arrivals: &[u64]) -> Vec<Result<u64, u64>> {
         let mut lately = Lately::default();
         let decide = |&secs: &u64| match lately.gate(bounds, mandatory, at(secs)) {
             Gate::Alone(next) => {
@@ -199,29 +199,33 @@ mod tests {
         let push = Restraint::default()[Channel::Push];
         let arrivals = [0, 1, 2, 3, 4, 5, 119, 120];
         let expected = [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4), Err(120), Err(120), Ok(120)];
-        assert_eq!(walk(&push, false, &arrivals), expected);
+        assert_eq!(gates_of(&push, false, &arrivals), expected);
         assert_eq!(
-            walk(&push, true, &arrivals)[5..7],
+            gates_of(&push, true, &arrivals)[5..7],
             [Ok(5), Ok(119)],
             "critical ones have room of their own"
         );
-        assert_eq!(walk(&push, true, &[0; 11])[10], Err(120), "but not without end");
+        assert_eq!(gates_of(&push, true, &[0; 11])[10], Err(120), "but not without end");
     }
 
     #[test]
     fn every_mail_waits_two_minutes_from_the_first() {
         let email = Restraint::default()[Channel::Email];
-        assert_eq!(walk(&email, false, &[0, 60, 119]), [Err(120), Err(120), Err(120)]);
-        assert_eq!(walk(&email, true, &[0, 1]), [Ok(0), Err(120)], "the first critical one does not wait");
+        assert_eq!(gates_of(&email, false, &[0, 60, 119]), [Err(120), Err(120), Err(120)]);
+        assert_eq!(
+            gates_of(&email, true, &[0, 1]),
+            [Ok(0), Err(120)],
+            "the first critical one does not wait"
+        );
         let none = ChannelBounds { window: Duration::ZERO, ..email };
-        assert_eq!(walk(&none, false, &[0, 0]), [Ok(0), Ok(0)], "no window, no digest");
+        assert_eq!(gates_of(&none, false, &[0, 0]), [Ok(0), Ok(0)], "no window, no digest");
     }
 
     #[test]
     fn an_hour_has_its_own_bound() {
         let push = ChannelBounds { per_hour_max: 2, ..Restraint::default()[Channel::Push] };
         assert_eq!(
-            walk(&push, false, &[0, 10, 20, 3599, 3600]),
+            gates_of(&push, false, &[0, 10, 20, 3599, 3600]),
             [Ok(0), Ok(10), Err(3600), Err(3719), Ok(3600)]
         );
     }

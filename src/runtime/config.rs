@@ -326,7 +326,7 @@ impl Config {
         escalation_config::steps_of(&PolicySections { policies, policy_for }, &self.tenants).collect()
     }
 
-    /// Replaces a policy: for `watchbell up`, whose walk is to be watched in half a minute.
+    /// Replaces a policy: for `watchbell up`, whose escalation is to be watched in half a minute.
     pub fn set_policy_if_absent(&mut self, name: &str, steps: &[(Channel, Duration)]) {
         self.policies.entry(name.to_owned()).or_insert_with(|| PolicySection::with_steps(steps));
     }

@@ -36,7 +36,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the attempts that these walks are about to make.
+    /// Writes the attempts that these escalations are about to make.
     pub(super) async fn write_attempts(&self, tx: &mut Tx, moves: &[Move<'_>]) -> Result<(), Failure> {
         static INSERT: Statement<AttemptValues<'_>> = Statement::new(
             "INSERT INTO attempts ({columns}, state) SELECT {columns}, 'pending' FROM {batch} WHERE true
@@ -80,10 +80,10 @@ batch_row! {
     }
 }
 
-/// A line for the timeline of a walk.
+/// A line for the timeline of an escalation.
 pub(super) type Note<'a> = (&'a EscalationKey, &'a str, Timestamp);
 
-/// What a provider answered, to somebody who may still hold the walk.
+/// What a provider answered, to somebody who may still hold the escalation.
 pub(super) struct ReceivedAnswer<'a> {
     pub(super) answer: &'a ProviderAnswer,
     pub(super) is_held: bool,
@@ -152,14 +152,14 @@ fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = AttemptValues<'
         alert_id: key.alert.as_str(),
         attempt_id: attempt.id.to_string(),
         kind: attempt.kind.as_str(),
-        round: moved.walk.progress.round,
-        opening: moved.walk.progress.opening,
+        round: moved.escalation.progress.round,
+        opening: moved.escalation.progress.opening,
         step: moved.decision.step as i64,
         channel: attempt.channel.as_str(),
         device_id: attempt.device.as_ref().map(DeviceId::as_str),
         tries: attempt.tries,
         maybe_shown: attempt.channel.can_remove() && attempt.kind == AttemptKind::Alert,
-        severity: moved.walk.severity.map(Severity::as_str),
+        severity: moved.escalation.severity.map(Severity::as_str),
         created_at_ms: moved.ask.now,
     })
 }

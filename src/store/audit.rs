@@ -1,25 +1,25 @@
-//! The auditor's questions: is there an open walk that nobody will ever look at, and is somebody late?
+//! The auditor's questions: is there an open escalation that nobody will ever look at, and is somebody late?
 
 use std::time::Duration;
 
 use super::{EscalationKey, Store, StoreError, escalations::key_of, int};
 use crate::domain::{Timestamp, restraint::Held};
 
-/// Lost walks mended by one audit.
+/// Lost escalations mended by one audit.
 const MENDED_MAX: i64 = 100;
 
 /// What an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Open walks without a timer that nobody set aside, at most the bound of one audit. There must be none (I4). They
+    /// Open escalations without a timer that nobody set aside, at most the bound of one audit. There must be none (I4). They
     /// are due now.
     pub lost: Vec<EscalationKey>,
-    /// Walks that could have been handed out longer ago than it ever takes: fallback is down, or too small.
+    /// Escalations that could have been handed out longer ago than it ever takes: fallback is down, or too small.
     pub late: u64,
 }
 
 impl Store {
-    /// Looks for open walks that no timer will ever wake, and makes them due; counts those handed out too late.
+    /// Looks for open escalations that no timer will ever wake, and makes them due; counts those handed out too late.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -59,7 +59,7 @@ impl Store {
 #[cfg(test)]
 #[tokio::test]
 #[allow(clippy::unwrap_used)]
-async fn an_open_walk_without_a_timer_is_found_and_due() {
+async fn an_open_escalation_without_a_timer_is_found_and_due() {
     let file = std::env::temp_dir().join(format!("watchbell-audit-{}.db", uuid::Uuid::new_v4()));
     let url = Store::sqlite_url(&file);
     let store = Store::open(&super::StoreConfig { url, connections_max: 1 }).unwrap();

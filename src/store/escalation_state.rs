@@ -1,4 +1,4 @@
-//! Everything a decision looks at, read under the walk's lock, for many walks at once.
+//! Everything a decision looks at, read under the escalation's lock, for many escalations at once.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::domain::{
 
 /// Everything a decision looks at, read under the row's lock.
 #[derive(Debug, Clone)]
-pub struct Walk {
+pub struct Escalation {
     /// How far it has come.
     pub progress: Progress,
     /// The name of the policy whose steps it goes through.
@@ -51,16 +51,16 @@ pub struct Walk {
     pub held: Option<Held>,
     /// Who saw it first, when that stops it for all.
     pub taken_by: Option<UserId>,
-    /// What a summary tells of; none for the walk of one alert.
+    /// What a summary tells of; none for the escalation of one alert.
     pub bundle: Option<Bundle>,
 }
 
-/// Reads the walks with these rows, in their order, with one statement for each kind of thing. `None`: its alert is gone.
-pub(super) async fn read_walks(
+/// Reads the escalations with these rows, in their order, with one statement for each kind of thing. `None`: its alert is gone.
+pub(super) async fn read_escalations(
     engine: Engine,
     tx: &mut Tx,
     rows: &[(&EscalationKey, &AnyRow)],
-) -> Result<Vec<Result<Option<Walk>, Failure>>, Failure> {
+) -> Result<Vec<Result<Option<Escalation>, Failure>>, Failure> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,7 +72,7 @@ pub(super) async fn read_walks(
     let told = fetch(tx, &TOLD, &batch, rows.len()).await?;
     let people = fetch(tx, &PEOPLE, &batch, rows.len()).await?;
     let addresses = fetch(tx, &ADDRESSES, &batch, rows.len()).await?;
-    let mut walks = Vec::with_capacity(rows.len());
+    let mut escalations = Vec::with_capacity(rows.len());
     for (place, (key, row)) in rows.iter().enumerate() {
         let about = match key.alert.summary() {
             Some(channel) => read_summary(tx, key, channel, row).await.map(Some),
@@ -85,55 +85,56 @@ pub(super) async fn read_walks(
             person: &people[place],
             addresses: &addresses[place],
         };
-        walks.push(about.and_then(|about| about.map(|about| walk_of(row, about, &parts)).transpose()));
+        escalations
+            .push(about.and_then(|about| about.map(|about| escalation_of(row, about, &parts)).transpose()));
     }
-    Ok(walks)
+    Ok(escalations)
 }
 
-/// A statement that finds the rows of many walks, each with the place of its walk.
-type SelectByWalk = Statement<PlacedEscalationRow<'static>>;
+/// A statement that finds the rows of many escalations, each with the place of its escalation.
+type SelectByEscalation = Statement<PlacedEscalationRow<'static>>;
 
 /// What the alerts say.
-static ALERTS: SelectByWalk = Statement::new(
+static ALERTS: SelectByEscalation = Statement::new(
     "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version
      FROM {batch} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
 );
-static ATTEMPTS: SelectByWalk = Statement::new(
+static ATTEMPTS: SelectByEscalation = Statement::new(
     "SELECT batch.place, a.* FROM {batch} CROSS JOIN attempts a
      WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id AND a.alert_id = batch.alert_id
      ORDER BY a.created_at_ms, a.attempt_id",
 );
-static DEVICES: SelectByWalk = Statement::new(
+static DEVICES: SelectByEscalation = Statement::new(
     "SELECT batch.place, d.* FROM {batch} CROSS JOIN devices d
      WHERE d.tenant = batch.tenant AND d.user_id = batch.user_id ORDER BY d.device_id",
 );
-/// The summaries that told of a walk.
-static TOLD: SelectByWalk = Statement::new(
+/// The summaries that told of an escalation.
+static TOLD: SelectByEscalation = Statement::new(
     "SELECT batch.place, t.channel, t.opened_at_ms FROM {batch} CROSS JOIN told t
      WHERE t.tenant = batch.tenant AND t.user_id = batch.user_id AND t.alert_id = batch.alert_id",
 );
 /// The person, in as many rows as there are channels by which they got something.
-static PEOPLE: SelectByWalk = Statement::new(
+static PEOPLE: SelectByEscalation = Statement::new(
     "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
          l.channel, l.window_began_ms, l.sent, l.hour_began_ms, l.sent_in_hour
      FROM {batch} CROSS JOIN users u
      LEFT JOIN lately l ON l.tenant = u.tenant AND l.user_id = u.user_id
      WHERE u.tenant = batch.tenant AND u.user_id = batch.user_id",
 );
-static ADDRESSES: SelectByWalk = Statement::new(
+static ADDRESSES: SelectByEscalation = Statement::new(
     "SELECT batch.place, a.channel, a.address, a.refused_at_ms FROM {batch} CROSS JOIN addresses a
      WHERE a.tenant = batch.tenant AND a.user_id = batch.user_id",
 );
 
-/// The rows of each walk of the batch.
+/// The rows of each escalation of the batch.
 async fn fetch(
     tx: &mut Tx,
-    select: &'static SelectByWalk,
+    select: &'static SelectByEscalation,
     batch: &Batch<PlacedEscalationRow<'_>>,
-    walks: usize,
+    escalations: usize,
 ) -> Result<Vec<Vec<AnyRow>>, Failure> {
     let found = select.over(batch).fetch_all(&mut **tx).await?;
-    let mut rows: Vec<Vec<AnyRow>> = (0..walks).map(|_| Vec::new()).collect();
+    let mut rows: Vec<Vec<AnyRow>> = (0..escalations).map(|_| Vec::new()).collect();
     for row in found {
         let place = int(&row, "place")? as usize;
         rows[place].push(row);
@@ -141,7 +142,7 @@ async fn fetch(
     Ok(rows)
 }
 
-/// The rows of one walk.
+/// The rows of one escalation.
 struct EscalationRows<'a> {
     attempts: &'a [AnyRow],
     devices: &'a [AnyRow],
@@ -150,7 +151,7 @@ struct EscalationRows<'a> {
     addresses: &'a [AnyRow],
 }
 
-fn walk_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Result<Walk, Failure> {
+fn escalation_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Result<Escalation, Failure> {
     let person = person_of(parts.person, parts.addresses)?;
     let opened_at = time(row, "opened_at_ms")?;
     let stopped = maybe_text(row, "stopped")?.map(|word| word.parse()).transpose();
@@ -169,7 +170,7 @@ fn walk_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Result<Wal
         summarized: maybe_word(row, "summarized")?,
         sent_before: maybe_word(row, "sent_before")?,
     };
-    Ok(Walk {
+    Ok(Escalation {
         progress,
         policy: text(row, "policy")?,
         policy_shown: about.policy,
@@ -187,14 +188,14 @@ fn walk_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Result<Wal
     })
 }
 
-/// What a walk is about.
+/// What an escalation is about.
 struct About {
     content: Arc<str>,
     severity: Option<Severity>,
     policy: Option<String>,
     bundle: Option<Bundle>,
     taken_by: Option<UserId>,
-    /// Why nobody needs to hear of it, for a reason that is not in the walk's own row.
+    /// Why nobody needs to hear of it, for a reason that is not in the escalation's own row.
     stopped: Option<StopReason>,
 }
 

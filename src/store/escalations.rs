@@ -2,7 +2,7 @@
 //!
 //! A due row is handed out by [`Store::claim_due`] for the length of a lease (`claim` counts up). Whoever works on
 //! it steps it (`steps.rs`), which reads everything again in the same transaction that writes the attempts (I5, I6).
-//! A holder with an old claim or fence is told that the walk is lost; what its provider answered is kept all the same.
+//! A holder with an old claim or fence is told that the escalation is lost; what its provider answered is kept all the same.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey, restraint::Held
 /// Due rows that cannot be handed out, tried at the most in one look.
 const PASSED_OVER_MAX: i64 = 100;
 
-/// The walk of one alert for one user.
+/// The escalation of one alert for one user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EscalationKey {
     /// Whose.
@@ -65,7 +65,7 @@ impl Store {
                 Ok(claimed) if claimed.is_empty() => break,
                 Ok(claimed) => claims.extend(claimed),
                 Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
-                    warn!(%error, "A due walk cannot be handed out; it is passed over");
+                    warn!(%error, "A due escalation cannot be handed out; it is passed over");
                     passed_over += 1;
                 }
                 Err(error @ StoreError::Unavailable { .. }) if claims.is_empty() => return Err(error),
@@ -127,7 +127,7 @@ impl Store {
         .await
     }
 
-    /// Lets a walk rest that cannot be carried on, until its work is replayed or the alert changes. It is set aside, not
+    /// Lets an escalation rest that cannot be carried on, until its work is replayed or the alert changes. It is set aside, not
     /// lost: the auditor passes it over. Only by whoever holds this claim.
     ///
     /// # Errors

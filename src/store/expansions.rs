@@ -1,4 +1,4 @@
-//! What is left of large audiences: opened in the commit that records an alert's first people, walked page by page by
+//! What is left of large audiences: opened in the commit that records an alert's first people, gone through page by page by
 //! whoever takes a turn, gone when nobody is left.
 //!
 //! What holds here:
@@ -63,7 +63,7 @@ pub struct Step<'a> {
 
 impl Store {
     /// Opens what is left of the audiences in a batch, which is being recorded. What is open already stays where it is; an
-    /// older version's walk of the same audience ends, because the new one meets everybody whom that one would.
+    /// older version's expansion of the same audience ends, because the new one meets everybody whom that one would.
     pub(super) async fn open_expansions(
         &self,
         tx: &mut Tx,

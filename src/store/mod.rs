@@ -102,7 +102,7 @@ use writing::Writes;
 pub use addresses::Contact;
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
-pub use escalation_state::Walk;
+pub use escalation_state::Escalation;
 pub use escalations::{Claim, EscalationKey};
 pub use expansions::{Expansion, Rest, Step};
 pub use history::History;

@@ -126,7 +126,7 @@ impl Store {
         let mut users = users.to_vec();
         users.sort();
         users.dedup();
-        // As everybody does who changes several walks of one person.
+        // As everybody does who changes several escalations of one person.
         self.lock_users(tx, &users, None).await?;
         let users = Batch::of(self.engine, users.iter().map(UserRow::of))?;
         DELETE.over(&users).bind(pod.to_owned()).execute(&mut **tx).await?;

@@ -113,7 +113,7 @@ impl Store {
         Ok(said)
     }
 
-    /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' walks find
+    /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' escalations find
     /// that out when they come due.
     async fn take<'a>(
         &self,

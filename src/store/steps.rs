@@ -1,7 +1,7 @@
-//! Steps of walks: what was answered is kept, the rows are read again under their locks, a decision is made on them and
+//! Steps of escalations: what was answered is kept, the rows are read again under their locks, a decision is made on them and
 //! carried into the store, all in one commit (I5, I6).
 //!
-//! Many walks are stepped in one commit with the statements of one ([`Store::steps`]). It waits for nobody: what is
+//! Many escalations are stepped in one commit with the statements of one ([`Store::steps`]). It waits for nobody: what is
 //! locked, what is a summary, and what cannot be read is left out, to be stepped alone ([`Store::step`]).
 
 use std::{
@@ -15,7 +15,7 @@ use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     attempts::{Note, ReceivedAnswer},
     dialect::Engine,
-    escalation_state::{Walk, read_walks},
+    escalation_state::{Escalation, read_escalations},
     int,
     key_rows::PlacedEscalationRow,
     row_batch::{Batch, Statement, batch_row},
@@ -26,7 +26,7 @@ use crate::domain::{
     restraint::Lately,
 };
 
-/// Walks that one commit of [`Store::steps`] steps at the most.
+/// Escalations that one commit of [`Store::steps`] steps at the most.
 pub const STEPS_PER_COMMIT_MAX: usize = 128;
 
 /// By what right a step is taken.
@@ -40,7 +40,7 @@ pub enum Holder {
 
 /// A step to take.
 pub struct Ask<'a> {
-    /// Of which walk.
+    /// Of which escalation.
     pub key: &'a EscalationKey,
     /// By what right.
     pub holder: Holder,
@@ -49,10 +49,10 @@ pub struct Ask<'a> {
     /// The time it is taken at.
     pub now: Timestamp,
     /// Decides on what the rows say. Pure, and may run again when the commit lost a race.
-    pub decide: &'a (dyn Fn(&Walk) -> Decision + Send + Sync),
+    pub decide: &'a (dyn Fn(&Escalation) -> Decision + Send + Sync),
 }
 
-/// What to do about a walk.
+/// What to do about an escalation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The step that is next, or under way.
@@ -65,7 +65,7 @@ pub struct Decision {
     pub lately: Option<(Channel, Lately)>,
     /// For the timeline.
     pub notes: Vec<String>,
-    /// For the walks that waited for this summary, once it was answered.
+    /// For the escalations that waited for this summary, once it was answered.
     pub told: Option<SummaryOutcome>,
 }
 
@@ -132,7 +132,7 @@ pub enum Stepped {
         /// The right to the next step.
         fence: u64,
         /// What it was decided on.
-        walk: Box<Walk>,
+        escalation: Box<Escalation>,
         /// What to call.
         attempts: Vec<NewAttempt>,
     },
@@ -152,7 +152,7 @@ impl Store {
         writing!(self, "step", |tx| {
             // The locks come before the answers, in every step, so that no two steps wait for each other.
             self.lock_person(tx, ask.key).await?;
-            let locked = self.lock_walks(tx, &[ask], &LOCK).await?;
+            let locked = self.lock_escalations(tx, &[ask], &LOCK).await?;
             match self.step_locked(tx, &[ask], locked, lease).await?.pop() {
                 Some(stepped) => stepped,
                 None => Ok(Stepped::Lost),
@@ -161,17 +161,17 @@ impl Store {
         .await
     }
 
-    /// The same for many walks in one commit, [`STEPS_PER_COMMIT_MAX`] at the most and each once; those of one person
+    /// The same for many escalations in one commit, [`STEPS_PER_COMMIT_MAX`] at the most and each once; those of one person
     /// follow each other. Waits for nobody. `None` is a step that was not taken: take it with [`Self::step`].
     ///
     /// # Errors
     /// [`StoreError`]; repeat it, or take each step alone.
     pub async fn steps(&self, asks: &[Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
-        let mut walks = HashSet::new();
+        let mut escalations = HashSet::new();
         let mut plain = Vec::with_capacity(asks.len());
         for (at, ask) in asks.iter().enumerate() {
             let fits = plain.len() < STEPS_PER_COMMIT_MAX && ask.key.alert.summary().is_none();
-            if fits && walks.insert(ask.key) {
+            if fits && escalations.insert(ask.key) {
                 plain.push((at, ask));
             }
         }
@@ -187,7 +187,7 @@ impl Store {
         writing!(self, "steps", |tx| {
             let free = self.try_lock_people(tx, asks).await?;
             let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
-            let locked = self.lock_walks(tx, &open, &LOCK_FREE).await?;
+            let locked = self.lock_escalations(tx, &open, &LOCK_FREE).await?;
             // A row that is not there and one that somebody has locked look the same: both are looked at alone.
             let here: Vec<usize> = locked.iter().map(|locked| locked.at).collect();
             let held: Vec<&Ask<'_>> = here.iter().map(|at| open[*at]).collect();
@@ -222,30 +222,30 @@ impl Store {
         self.write_answers(tx, &answered(asks, &held)).await?;
         let mut done: Vec<Result<Stepped, Failure>> = asks.iter().map(|_| Ok(Stepped::Lost)).collect();
         let rows: Vec<_> = held.iter().flatten().map(|locked| (asks[locked.at].key, &locked.row)).collect();
-        let walks = read_walks(self.engine, tx, &rows).await?;
+        let escalations = read_escalations(self.engine, tx, &rows).await?;
         let mut moves = Vec::with_capacity(asks.len());
         let mut lately = HashMap::new();
-        for (locked, walk) in held.iter().flatten().zip(walks) {
-            match walk {
-                Ok(Some(mut walk)) => {
+        for (locked, escalation) in held.iter().flatten().zip(escalations) {
+            match escalation {
+                Ok(Some(mut escalation)) => {
                     let ask = asks[locked.at];
-                    // What an earlier walk of the same person is about to send counts for this one.
-                    let lately = lately.entry(&ask.key.user).or_insert(walk.lately);
-                    walk.lately = *lately;
-                    let decision = (ask.decide)(&walk);
+                    // What an earlier escalation of the same person is about to send counts for this one.
+                    let lately = lately.entry(&ask.key.user).or_insert(escalation.lately);
+                    escalation.lately = *lately;
+                    let decision = (ask.decide)(&escalation);
                     if let Some((channel, now)) = decision.lately {
                         lately[channel] = now;
                     }
-                    moves.push(Move { at: locked.at, ask, fence: locked.fence + 1, decision, walk });
+                    moves.push(Move { at: locked.at, ask, fence: locked.fence + 1, decision, escalation });
                 }
                 Ok(None) => {} // Its alert is gone.
                 Err(failure) => done[locked.at] = Err(failure),
             }
         }
         self.write_moves(tx, &moves, lease).await?;
-        for Move { at, fence, walk, decision, .. } in moves {
+        for Move { at, fence, escalation, decision, .. } in moves {
             done[at] = Ok(match decision.act {
-                Act::Attempt(attempts) => Stepped::Call { fence, walk: Box::new(walk), attempts },
+                Act::Attempt(attempts) => Stepped::Call { fence, escalation: Box::new(escalation), attempts },
                 Act::Hold(_) | Act::Rest(_) | Act::End(_) => Stepped::Rested,
             });
         }
@@ -256,17 +256,17 @@ impl Store {
         self.write_notes(tx, &notes(moves)).await?;
         self.write_lately(tx, &lately(moves)).await?;
         self.write_steps(tx, moves, lease).await?;
-        for Move { ask, walk, decision, .. } in moves {
+        for Move { ask, escalation, decision, .. } in moves {
             if let (Some(channel), Some(told)) = (ask.key.alert.summary(), &decision.told) {
-                self.release(tx, ask.key, channel, walk.progress.round, told, ask.now).await?;
+                self.release(tx, ask.key, channel, escalation.progress.round, told, ask.now).await?;
             }
         }
         self.write_attempts(tx, moves).await?;
-        for Move { ask, walk, decision, .. } in moves {
+        for Move { ask, escalation, decision, .. } in moves {
             match (&decision.act, ask.key.alert.summary()) {
                 (Act::Hold(hold), _) => self.hold(tx, ask.key, hold, ask.now).await?,
                 (Act::Attempt(_), Some(channel)) if decision.step == 0 => {
-                    self.count_in(tx, ask.key, channel, walk.progress.round).await?;
+                    self.count_in(tx, ask.key, channel, escalation.progress.round).await?;
                 }
                 _ => {}
             }
@@ -274,7 +274,7 @@ impl Store {
         Ok(())
     }
 
-    /// The walks' own rows after a decision; what a hold adds is written by [`Store::hold`].
+    /// The escalations' own rows after a decision; what a hold adds is written by [`Store::hold`].
     async fn write_steps(&self, tx: &mut Tx, moves: &[Move<'_>], lease: Duration) -> Result<(), Failure> {
         static UPDATE: Statement<StepValues<'_>> = Statement::new(
             "UPDATE escalations SET fence = escalations.fence + 1, leased_until_ms = batch.leased_until_ms,
@@ -310,7 +310,7 @@ impl Store {
         rows.iter().map(|row| Ok(int(row, "place")? as usize)).collect()
     }
 
-    async fn lock_walks(
+    async fn lock_escalations(
         &self,
         tx: &mut Tx,
         asks: &[&Ask<'_>],
@@ -345,7 +345,7 @@ fn notes<'a>(moves: &'a [Move<'_>]) -> Vec<Note<'a>> {
     .collect()
 }
 
-/// What people got lately, as their last walk leaves it.
+/// What people got lately, as their last escalation leaves it.
 fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
     let mut last = BTreeMap::new();
     for moved in moves {
@@ -356,8 +356,8 @@ fn lately<'a>(moves: &'a [Move<'_>]) -> Vec<(&'a UserKey, Channel, Lately)> {
     last.into_iter().map(|((user, _), (channel, lately))| (user, channel, lately)).collect()
 }
 
-/// The rows of walks, for a statement that locks them.
-macro_rules! select_walks {
+/// The rows of escalations, for a statement that locks them.
+macro_rules! select_escalations {
     ($lock:literal) => {
         concat!(
             "SELECT batch.place, e.round, e.opening, e.policy, e.step, e.step_due_at_ms, e.claim, e.fence, e.opened_at_ms,
@@ -370,9 +370,9 @@ macro_rules! select_walks {
 }
 
 /// Waits for whoever has them locked.
-static LOCK: Statement<PlacedEscalationRow<'_>> = Statement::new(select_walks!("{lock:e}"));
+static LOCK: Statement<PlacedEscalationRow<'_>> = Statement::new(select_escalations!("{lock:e}"));
 /// Passes over those that somebody has locked.
-static LOCK_FREE: Statement<PlacedEscalationRow<'_>> = Statement::new(select_walks!("{skip_locked:e}"));
+static LOCK_FREE: Statement<PlacedEscalationRow<'_>> = Statement::new(select_escalations!("{skip_locked:e}"));
 
 batch_row! {
     /// The number of a person's lock, with the place of the step that needs it.
@@ -383,7 +383,7 @@ batch_row! {
 }
 
 batch_row! {
-    /// What a step changes of a walk.
+    /// What a step changes of an escalation.
     struct StepValues<'a> {
         tenant: &'a str,
         user_id: &'a str,
@@ -400,7 +400,7 @@ batch_row! {
     }
 }
 
-/// A walk's row, locked. `at` is the place of its ask.
+/// An escalation's row, locked. `at` is the place of its ask.
 struct Locked {
     at: usize,
     row: AnyRow,
@@ -422,7 +422,7 @@ pub(super) struct Move<'a> {
     at: usize,
     pub(super) ask: &'a Ask<'a>,
     fence: u64,
-    pub(super) walk: Walk,
+    pub(super) escalation: Escalation,
     pub(super) decision: Decision,
 }
 
@@ -440,8 +440,8 @@ impl Move<'_> {
         };
         let begins = matches!(&self.decision.act, Act::Attempt(attempts)
             if attempts.iter().any(|attempt| attempt.kind == AttemptKind::Alert));
-        let progress = &self.walk.progress;
-        let sent = progress.sent().max(self.walk.severity.filter(|_| begins));
+        let progress = &self.escalation.progress;
+        let sent = progress.sent().max(self.escalation.severity.filter(|_| begins));
         let key = self.ask.key;
         StepValues {
             tenant: key.user.tenant.as_str(),

@@ -1,13 +1,13 @@
 //! Summaries: one push, or one mail, that tells of several alerts.
 //!
-//! A person's summary is a walk of its own, under [`AlertId::summary_by`], with attempts, retries and a fence like any
-//! other. The walks that wait for it (`held`) keep their own timers a little later, so that they go on when it does
+//! A person's summary is an escalation of its own, under [`AlertId::summary_by`], with attempts, retries and a fence like any
+//! other. The escalations that wait for it (`held`) keep their own timers a little later, so that they go on when it does
 //! not come (I4). When it was answered, they go on as if it had been theirs.
 //!
-//! `user_id || ''` is what the indexes of what waits and of what was told of are by (migration 6): a person's walks are
+//! `user_id || ''` is what the indexes of what waits and of what was told of are by (migration 6): a person's escalations are
 //! many, and those few.
 //!
-//! Lock order of a step: the person ([`Store::lock_person`]), their inbox for a summary, the walk, other walks of theirs.
+//! Lock order of a step: the person ([`Store::lock_person`]), their inbox for a summary, the escalation, other escalations of theirs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::domain::{
 
 /// Alerts that a summary shows by name; it counts the rest.
 pub const BUNDLE_SHOWN_MAX: usize = 20;
-/// How long after its summary was due a held walk looks after itself.
+/// How long after its summary was due a held escalation looks after itself.
 const SUMMARY_SLACK: Duration = Duration::from_secs(60);
 /// The numbers of our advisory locks begin so, apart from what else uses the database.
 const PERSON_LOCKS: i64 = 0x7762;
@@ -45,7 +45,7 @@ pub struct Bundle {
     pub shown: Vec<(AlertId, Arc<str>)>,
 }
 
-/// What became of a summary, for the walks that waited for it.
+/// What became of a summary, for the escalations that waited for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryOutcome {
     /// Whether a provider took it. If not, they go on to their next step at once.
@@ -54,7 +54,7 @@ pub struct SummaryOutcome {
     pub note: String,
 }
 
-/// How a walk is held.
+/// How an escalation is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// Why.
@@ -132,7 +132,7 @@ impl Store {
             sqlx::query(sql).bind(lock_of(&key.user)).execute(&mut **tx).await?;
         }
         if key.alert.summary().is_some() {
-            // A summary ends many walks, as a receipt does: in the same order, behind the same lock.
+            // A summary ends many escalations, as a receipt does: in the same order, behind the same lock.
             self.lock_users(tx, std::slice::from_ref(&key.user), None).await?;
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a walk aside, and sees to it that the summary it waits for comes.
+    /// Puts an escalation aside, and sees to it that the summary it waits for comes.
     pub(super) async fn hold(
         &self,
         tx: &mut Tx,
@@ -256,7 +256,7 @@ impl Store {
         Ok(())
     }
 
-    /// Lets the walks go on that a summary told of, or could not tell of. What came after it was sent gets a summary of
+    /// Lets the escalations go on that a summary told of, or could not tell of. What came after it was sent gets a summary of
     /// its own.
     pub(super) async fn release(
         &self,
@@ -325,7 +325,7 @@ impl Store {
         }
     }
 
-    /// Notes that a summary told of the walks that it counted in.
+    /// Notes that a summary told of the escalations that it counted in.
     async fn write_told(
         &self,
         tx: &mut Tx,
@@ -351,7 +351,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has these people's summaries looked at that can be taken away: what they told of may all be seen now. After the walks
+    /// Has these people's summaries looked at that can be taken away: what they told of may all be seen now. After the escalations
     /// themselves are stopped, so that nobody who holds a summary waits for whoever is here.
     pub(super) async fn wake_summaries<'a>(
         &self,

@@ -62,7 +62,7 @@ pub struct Counts {
     pub attempts: Vec<(Channel, AttemptState, u64)>,
     /// People whom a summary told of it, by channel.
     pub in_summary: Vec<(Channel, u64)>,
-    /// People whose walk waits, by why.
+    /// People whose escalation waits, by why.
     pub held: Vec<(Held, u64)>,
 }
 
@@ -77,7 +77,7 @@ pub struct Recipient {
     pub until: Option<Timestamp>,
     /// The number of its last change.
     pub seq: Seq,
-    /// Why the walk ended, once it has.
+    /// Why the escalation ended, once it has.
     pub stopped: Option<String>,
     /// When somebody looks at it next.
     pub due_at: Option<Timestamp>,
@@ -222,7 +222,7 @@ impl Store {
             )
             .fetch_all(&store.read)
             .await?;
-            let walks = ask(
+            let escalations = ask(
                 "SELECT e.held AS held, count(*) AS people
                  FROM inbox i LEFT JOIN escalations e
                      ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
@@ -257,7 +257,7 @@ impl Store {
                     counts.in_summary.push((word(row, "channel")?, count(row, "people")?));
                 }
             }
-            for row in &walks {
+            for row in &escalations {
                 if maybe_text(row, "held")?.is_some() {
                     counts.held.push((word(row, "held")?, count(row, "people")?));
                 }

@@ -1,4 +1,4 @@
-//! What the escalator hands to the senders: which walk is due, and by which claim.
+//! What the escalator hands to the senders: which escalation is due, and by which claim.
 
 use serde::{Deserialize, Serialize};
 

@@ -18,7 +18,7 @@ use watchbell_tests::{
     until::until,
 };
 
-use crate::{escalation::Walk, plan::is_full};
+use crate::{escalation::Escalation, plan::is_full};
 
 /// Whom each alert is for: so many pushes are under way at once. No more than one timeline shows.
 const BURST: usize = 12;
@@ -103,30 +103,31 @@ async fn cut_off(fleet: &mut Fleet, round: usize, users: &[String], cuts: &mut C
         Moment::HalfArrived => arrived(fleet, BURST / 2).await?,
     }
     fleet.kill("fallback")?;
-    let (then, there) = (walks(fleet, &alert).await?, arrivals(fleet).await?);
+    let (then, there) = (escalations(fleet, &alert).await?, arrivals(fleet).await?);
     cuts.count(&then, &there);
     fleet.faults(&json!({"apns": []})).await?;
     fleet.revive("fallback")?;
     arrived(fleet, BURST).await?;
     let all = async || {
-        let walks = walks(fleet, &alert).await.ok()?;
-        walks.iter().all(|walk| walk.accepted("push alert") == 1).then_some(walks)
+        let escalations = escalations(fleet, &alert).await.ok()?;
+        escalations.iter().all(|escalation| escalation.accepted("push alert") == 1).then_some(escalations)
     };
-    let walks = until("every outcome to be recorded", DEADLINE, all).await?;
-    judge(&walks, &there, &arrivals(fleet).await?, cuts)
+    let escalations = until("every outcome to be recorded", DEADLINE, all).await?;
+    judge(&escalations, &there, &arrivals(fleet).await?, cuts)
 }
 
 impl Cuts {
-    fn count(&mut self, walks: &[Walk], there: &BTreeMap<String, Value>) {
+    fn count(&mut self, escalations: &[Escalation], there: &BTreeMap<String, Value>) {
         let mut is_between = false;
-        for walk in walks {
-            let row = walk.attempts.first();
-            let (cut, between) = match (row, walk.accepted("push alert"), there.contains_key(&walk.user)) {
-                (None, ..) => (&mut self.before_the_row, false),
-                (Some(_), 0, false) => (&mut self.before_the_call, true),
-                (Some(_), 0, true) => (&mut self.before_the_outcome, true),
-                (Some(_), _, _) => (&mut self.after_the_outcome, false),
-            };
+        for escalation in escalations {
+            let row = escalation.attempts.first();
+            let (cut, between) =
+                match (row, escalation.accepted("push alert"), there.contains_key(&escalation.user)) {
+                    (None, ..) => (&mut self.before_the_row, false),
+                    (Some(_), 0, false) => (&mut self.before_the_call, true),
+                    (Some(_), 0, true) => (&mut self.before_the_outcome, true),
+                    (Some(_), _, _) => (&mut self.after_the_outcome, false),
+                };
             *cut += 1;
             is_between |= between;
         }
@@ -137,19 +138,24 @@ impl Cuts {
 /// Nobody was left out, nobody has two, and there is one id in the row and in whatever arrived, before the kill and
 /// after it.
 fn judge(
-    walks: &[Walk],
+    escalations: &[Escalation],
     before: &BTreeMap<String, Value>,
     after: &BTreeMap<String, Value>,
     cuts: &mut Cuts,
 ) -> anyhow::Result<()> {
-    ensure!(walks.len() == BURST && after.len() == BURST, "{} walks, {} pushes", walks.len(), after.len());
-    for walk in walks {
-        let came = after.get(&walk.user).with_context(|| format!("lost: {walk:?}"))?;
-        ensure!(walk.attempts.len() == 1, "one attempt, tried again or not: {walk:?}");
-        for copy in [before.get(&walk.user), Some(came)].into_iter().flatten() {
+    ensure!(
+        escalations.len() == BURST && after.len() == BURST,
+        "{} escalations, {} pushes",
+        escalations.len(),
+        after.len()
+    );
+    for escalation in escalations {
+        let came = after.get(&escalation.user).with_context(|| format!("lost: {escalation:?}"))?;
+        ensure!(escalation.attempts.len() == 1, "one attempt, tried again or not: {escalation:?}");
+        for copy in [before.get(&escalation.user), Some(came)].into_iter().flatten() {
             ensure!(
-                copy["alert"] == walk.alert && copy["ids"]["apns_id"] == walk.attempts[0].id,
-                "{copy}, {walk:?}"
+                copy["alert"] == escalation.alert && copy["ids"]["apns_id"] == escalation.attempts[0].id,
+                "{copy}, {escalation:?}"
             );
         }
         cuts.repeated += usize::from(came["copies"].as_u64() > Some(1));
@@ -160,8 +166,8 @@ fn judge(
 /// Until the first row is written.
 async fn begun(fleet: &Fleet, alert: &str) -> anyhow::Result<()> {
     until("a row", DEADLINE, async || {
-        let walks = walks(fleet, alert).await.ok()?;
-        walks.iter().any(|walk| walk.begun("push alert") > 0).then_some(())
+        let escalations = escalations(fleet, alert).await.ok()?;
+        escalations.iter().any(|escalation| escalation.begun("push alert") > 0).then_some(())
     })
     .await
 }
@@ -184,8 +190,8 @@ async fn arrivals(fleet: &Fleet) -> anyhow::Result<BTreeMap<String, Value>> {
     Ok(by_user)
 }
 
-async fn walks(fleet: &Fleet, alert: &str) -> anyhow::Result<Vec<Walk>> {
+async fn escalations(fleet: &Fleet, alert: &str) -> anyhow::Result<Vec<Escalation>> {
     let path = format!("/v1/alerts/{alert}/timeline?limit={BURST}");
     let (_, timeline) = fleet.producer(Method::GET, &path, None).await?;
-    Walk::all_of(alert, &timeline)
+    Escalation::all_of(alert, &timeline)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// One recipient of `GET /v1/alerts/{id}/timeline`.
 #[derive(Debug, Clone)]
-pub struct Walk {
+pub struct Escalation {
     pub alert: String,
     pub user: String,
     pub state: String,
@@ -30,8 +30,8 @@ pub struct Begun {
     pub at: Timestamp,
 }
 
-impl Walk {
-    /// Every recipient's walk.
+impl Escalation {
+    /// Every recipient's escalation.
     pub fn all_of(alert: &str, timeline: &Value) -> anyhow::Result<Vec<Self>> {
         let recipients = timeline["recipients"].as_array().context("no recipients")?;
         recipients.iter().map(|recipient| Self::of(alert, recipient)).collect()
@@ -39,7 +39,7 @@ impl Walk {
 
     fn of(alert: &str, recipient: &Value) -> anyhow::Result<Self> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let mut walk = Self {
+        let mut escalation = Self {
             alert: alert.to_owned(),
             user: text(&recipient["user"]).context("user")?,
             state: text(&recipient["state"]).context("state")?,
@@ -51,9 +51,9 @@ impl Walk {
         };
         for entry in recipient["entries"].as_array().into_iter().flatten() {
             let what = entry["what"].as_str().context("what")?;
-            walk.read(what, entry["at"].as_str().context("at")?.parse()?);
+            escalation.read(what, entry["at"].as_str().context("at")?.parse()?);
         }
-        Ok(walk)
+        Ok(escalation)
     }
 
     /// `recorded in the inbox; version 2 is shown`, `push alert to ana-phone: attempt 0198… begun`,

@@ -29,7 +29,7 @@ use watchbell_tests::{
 };
 
 use crate::{
-    escalation::Walk,
+    escalation::Escalation,
     plan::{Plan, Planned, Then},
     screen::{Screen, Shown},
 };
@@ -87,16 +87,17 @@ pub async fn prove(fleet: &Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Re
         let theirs = screens.iter().filter(|screen| screen.user == inbox.user);
         judge_screens(&theirs.collect::<Vec<_>>(), inbox, &mut violations);
     }
-    let walks = read_walks(fleet, plan).await?;
-    for walk in &walks {
-        let planned = plan.alerts.iter().find(|alert| alert.id == walk.alert).context("a planned alert")?;
-        judge_walk(plan, planned, walk, screens, &mut violations);
+    let escalations = read_escalations(fleet, plan).await?;
+    for escalation in &escalations {
+        let planned =
+            plan.alerts.iter().find(|alert| alert.id == escalation.alert).context("a planned alert")?;
+        judge_escalation(plan, planned, escalation, screens, &mut violations);
     }
     if fleet.engine == Engine::Services {
-        judge_arrivals(&fleet.all_arrivals().await?, &walks, &mut violations);
+        judge_arrivals(&fleet.all_arrivals().await?, &escalations, &mut violations);
     }
     let connects: usize = screens.iter().map(|screen| screen.heard().connects).sum();
-    eprintln!("{} walks, {} screens with {connects} connections", walks.len(), screens.len());
+    eprintln!("{} escalations, {} screens with {connects} connections", escalations.len(), screens.len());
     let Violations(found) = violations;
     ensure!(
         found.is_empty(),
@@ -107,20 +108,20 @@ pub async fn prove(fleet: &Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Re
     Ok(())
 }
 
-/// Waits until no walk has anything left to do, in the order of the plan.
+/// Waits until no escalation has anything left to do, in the order of the plan.
 async fn settle(fleet: &Fleet, plan: &Plan) -> anyhow::Result<()> {
     let mut unsettled: VecDeque<&Planned> = plan.alerts.iter().collect();
     let mut waits_for = String::new();
-    let settled = until("every walk to come to rest", SETTLE_DEADLINE, async || {
+    let settled = until("every escalation to come to rest", SETTLE_DEADLINE, async || {
         while let Some(next) = unsettled.front() {
-            let walks = walks_of(fleet, next).await.ok()?;
-            let restless = walks.iter().find(|walk| !is_at_rest(plan, next, walk));
-            if let Some(walk) = restless.filter(|_| !walks.is_empty()) {
-                waits_for = format!("{walk:?}");
+            let escalations = escalations_of(fleet, next).await.ok()?;
+            let restless = escalations.iter().find(|escalation| !is_at_rest(plan, next, escalation));
+            if let Some(escalation) = restless.filter(|_| !escalations.is_empty()) {
+                waits_for = format!("{escalation:?}");
                 return None;
             }
-            if walks.len() < next.recipients.len() {
-                waits_for = format!("{next:?} reached {} so far", walks.len());
+            if escalations.len() < next.recipients.len() {
+                waits_for = format!("{next:?} reached {} so far", escalations.len());
                 return None;
             }
             unsettled.pop_front();
@@ -130,28 +131,33 @@ async fn settle(fleet: &Fleet, plan: &Plan) -> anyhow::Result<()> {
     settled.await.with_context(|| format!("{} alerts unsettled, the first: {waits_for}", unsettled.len()))
 }
 
-fn is_at_rest(plan: &Plan, planned: &Planned, walk: &Walk) -> bool {
-    if walk.version < planned.versions() {
+fn is_at_rest(plan: &Plan, planned: &Planned, escalation: &Escalation) -> bool {
+    if escalation.version < planned.versions() {
         return false;
     }
-    let is_over = walk.stopped.is_some() && !walk.is_due;
+    let is_over = escalation.stopped.is_some() && !escalation.is_due;
     match planned.then {
-        Then::Resolve => is_over && (walk.state == "seen") == plan.is_seen(&walk.user, &walk.alert),
-        Then::Nothing | Then::Update if plan.is_seen(&walk.user, &walk.alert) => is_over,
+        Then::Resolve => {
+            is_over && (escalation.state == "seen") == plan.is_seen(&escalation.user, &escalation.alert)
+        }
+        Then::Nothing | Then::Update if plan.is_seen(&escalation.user, &escalation.alert) => is_over,
         // What is on a phone stays until the alert expires, so it remains due then.
-        Then::Nothing | Then::Update => walk.accepted("push alert") > 0 && walk.accepted("email alert") > 0,
+        Then::Nothing | Then::Update => {
+            escalation.accepted("push alert") > 0 && escalation.accepted("email alert") > 0
+        }
     }
 }
 
-async fn walks_of(fleet: &Fleet, planned: &Planned) -> anyhow::Result<Vec<Walk>> {
+async fn escalations_of(fleet: &Fleet, planned: &Planned) -> anyhow::Result<Vec<Escalation>> {
     let path = format!("/v1/alerts/{}/timeline?limit=100", planned.id);
     let (status, timeline) = fleet.producer(Method::GET, &path, None).await?;
     ensure!(status == 200, "{path}: {status} {timeline}");
-    Walk::all_of(&planned.id, &timeline)
+    Escalation::all_of(&planned.id, &timeline)
 }
 
-async fn read_walks(fleet: &Fleet, plan: &Plan) -> anyhow::Result<Vec<Walk>> {
-    let read = stream::iter(&plan.alerts).map(|planned| walks_of(fleet, planned)).buffer_unordered(AT_ONCE);
+async fn read_escalations(fleet: &Fleet, plan: &Plan) -> anyhow::Result<Vec<Escalation>> {
+    let read =
+        stream::iter(&plan.alerts).map(|planned| escalations_of(fleet, planned)).buffer_unordered(AT_ONCE);
     Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
 }
 
@@ -251,51 +257,65 @@ fn judge_screens(screens: &[&Screen], inbox: &Inbox, violations: &mut Violations
     }
 }
 
-fn judge_walk(plan: &Plan, planned: &Planned, walk: &Walk, screens: &[Screen], violations: &mut Violations) {
-    let is_seen = plan.is_seen(&walk.user, &walk.alert);
+fn judge_escalation(
+    plan: &Plan,
+    planned: &Planned,
+    escalation: &Escalation,
+    screens: &[Screen],
+    violations: &mut Violations,
+) {
+    let is_seen = plan.is_seen(&escalation.user, &escalation.alert);
     for kind in ["push alert", "email alert", "push withdrawal"] {
-        violations.demand(walk.begun(kind) <= 1, || format!("more than one {kind}: {walk:?}"));
+        violations.demand(escalation.begun(kind) <= 1, || format!("more than one {kind}: {escalation:?}"));
     }
     if !is_seen && planned.then != Then::Resolve {
-        let once = walk.accepted("push alert") == 1 && walk.accepted("email alert") == 1;
-        violations.demand(once && walk.stopped.is_none(), || format!("unseen and not escalated: {walk:?}"));
-        violations.demand(walk.begun("push withdrawal") == 0, || format!("unseen and withdrawn: {walk:?}"));
+        let once = escalation.accepted("push alert") == 1 && escalation.accepted("email alert") == 1;
+        violations.demand(once && escalation.stopped.is_none(), || {
+            format!("unseen and not escalated: {escalation:?}")
+        });
+        violations.demand(escalation.begun("push withdrawal") == 0, || {
+            format!("unseen and withdrawn: {escalation:?}")
+        });
         return;
     }
-    violations.demand(walk.begun("push alert") == walk.accepted("push withdrawal"), || {
-        format!("over, and its push not withdrawn: {walk:?}")
+    violations.demand(escalation.begun("push alert") == escalation.accepted("push withdrawal"), || {
+        format!("over, and its push not withdrawn: {escalation:?}")
     });
-    let told = screens.iter().filter(|screen| screen.user == walk.user);
-    let told = told.filter_map(|screen| screen.heard().over_at.get(&walk.alert).copied()).min();
+    let told = screens.iter().filter(|screen| screen.user == escalation.user);
+    let told = told.filter_map(|screen| screen.heard().over_at.get(&escalation.alert).copied()).min();
     let Some(told) = told else {
-        return violations.demand(false, || format!("over, and no screen was told: {walk:?}"));
+        return violations.demand(false, || format!("over, and no screen was told: {escalation:?}"));
     };
-    for late in walk.attempts.iter().filter(|attempt| attempt.kind.ends_with("alert") && attempt.at > told) {
-        violations.demand(false, || format!("over by {told}, and then {late:?}: {walk:?}"));
+    for late in
+        escalation.attempts.iter().filter(|attempt| attempt.kind.ends_with("alert") && attempt.at > told)
+    {
+        violations.demand(false, || format!("over by {told}, and then {late:?}: {escalation:?}"));
     }
 }
 
-fn judge_arrivals(arrivals: &[Value], walks: &[Walk], violations: &mut Violations) {
+fn judge_arrivals(arrivals: &[Value], escalations: &[Escalation], violations: &mut Violations) {
     let mut entries: BTreeMap<(&str, &str, &str), Vec<&Value>> = BTreeMap::new();
     for arrival in arrivals {
         let [user, alert, kind] =
             ["user", "alert", "kind"].map(|name| arrival[name].as_str().unwrap_or_default());
         entries.entry((user, alert, kind)).or_default().push(arrival);
     }
-    for walk in walks {
+    for escalation in escalations {
         for (kind, attempt) in [("apns", "push alert"), ("email", "email alert")] {
-            let came = entries.remove(&(walk.user.as_str(), walk.alert.as_str(), kind)).unwrap_or_default();
-            let accepted = walk.accepted(attempt);
+            let came = entries
+                .remove(&(escalation.user.as_str(), escalation.alert.as_str(), kind))
+                .unwrap_or_default();
+            let accepted = escalation.accepted(attempt);
             // One that was cut off and then withdrawn may have come or not.
             let fits = came.len() == accepted
-                || (came.is_empty() || accepted == 0) && came.len() <= walk.begun(attempt);
+                || (came.is_empty() || accepted == 0) && came.len() <= escalation.begun(attempt);
             violations.demand(fits, || format!("{accepted} {attempt} accepted, these came: {came:?}"));
             for arrival in came.iter().filter(|_| kind == "apns") {
                 let id = arrival["ids"]["apns_id"].as_str().unwrap_or_default();
-                let is_ours = walk.attempts.iter().any(|begun| begun.kind == attempt && begun.id == id);
-                violations.demand(is_ours, || format!("a push of another id: {arrival}, {walk:?}"));
-                violations.demand(arrival["withdrawn"] == walk.stopped.is_some(), || {
-                    format!("a push that should be withdrawn, or should not: {arrival}, {walk:?}")
+                let is_ours = escalation.attempts.iter().any(|begun| begun.kind == attempt && begun.id == id);
+                violations.demand(is_ours, || format!("a push of another id: {arrival}, {escalation:?}"));
+                violations.demand(arrival["withdrawn"] == escalation.stopped.is_some(), || {
+                    format!("a push that should be withdrawn, or should not: {arrival}, {escalation:?}")
                 });
                 violations
                     .demand(arrival["after_withdrawal"] == false, || format!("back on the phone: {arrival}"));

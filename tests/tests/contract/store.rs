@@ -10,18 +10,18 @@
 //! | `returns.rs` | what its producer suppressed until a time fires again then |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
-//! | `steps.rs` | many walks stepped in one commit, each as it would be alone (I5, I6) |
+//! | `steps.rs` | many escalations stepped in one commit, each as it would be alone (I5, I6) |
 //! | `refusals.rs` | what cannot be stored is refused, with its code and alone; what is only away is waited for |
 //! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
-//! | `restraint.rs` | walks that wait are told of in one; one seen for all; no timer is lost (I4) |
+//! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `plans.rs` `plans/` | what a statement reads does not grow with what is behind it (I15) |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
-//! | `expansions.rs` | what is left of large audiences is walked in turns, and never mixed up (I16) |
+//! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
 //! | `bed.rs` | a store for one test, and short ways to say what the tests are about |
 
 /// Runs each test on each engine, with a store of its own.

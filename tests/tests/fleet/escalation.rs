@@ -11,7 +11,7 @@ use watchbell_tests::{
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-async fn walks_the_whole_way(engine: Engine) -> anyhow::Result<()> {
+async fn escalates_the_whole_way(engine: Engine) -> anyhow::Result<()> {
     let fleet = Fleet::start(engine, (1_500, 1_500), &[]).await?;
     fleet.furnish("ana").await?;
     let mut here = fleet.session("socket-1", "ana", None).await?;
@@ -56,13 +56,13 @@ async fn walks_the_whole_way(engine: Engine) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_alert_walks_the_whole_way_in_one_process() {
-    walks_the_whole_way(Engine::Embedded).await.unwrap();
+async fn an_alert_escalates_the_whole_way_in_one_process() {
+    escalates_the_whole_way(Engine::Embedded).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_alert_walks_the_whole_way_through_real_services() {
-    walks_the_whole_way(Engine::Services).await.unwrap();
+async fn an_alert_escalates_the_whole_way_through_real_services() {
+    escalates_the_whole_way(Engine::Services).await.unwrap();
 }
 
 async fn seen_in_time_stops_it(engine: Engine) -> anyhow::Result<()> {
@@ -75,7 +75,7 @@ async fn seen_in_time_stops_it(engine: Engine) -> anyhow::Result<()> {
     ana.next_of("alert").await?;
     ana.say(&json!({"type": "receipt", "alerts": [id], "state": "seen"})).await?;
 
-    // Ben's whole walk is the clock: when his mail is there, ana's would be.
+    // Ben's whole escalation is the clock: when his mail is there, ana's would be.
     until("ben's mail", DEADLINE, async || {
         fleet.arrivals("ben").await.ok()?.into_iter().find(|arrival| arrival["kind"] == "email")
     })

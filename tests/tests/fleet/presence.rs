@@ -67,7 +67,7 @@ async fn what_a_person_wants_is_kept_and_holds() -> anyhow::Result<()> {
     assert_eq!(ask(fleet.http().get(&url)).await?, (200, wanted));
 
     let id = fleet.send(&json!({"to": {"users": ["ana", "ben"]}, "title": "Disk full"})).await?;
-    // Ben's whole walk is the clock.
+    // Ben's whole escalation is the clock.
     until("ben's mail", DEADLINE, async || {
         fleet.arrivals("ben").await.ok()?.into_iter().find(|arrival| arrival["kind"] == "email")
     })

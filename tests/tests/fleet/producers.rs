@@ -53,7 +53,7 @@ async fn alertmanager_fires_and_resolves(fleet: &Fleet) -> anyhow::Result<()> {
     .await?;
     assert_eq!(fleet.timeline(&id, "ana").await?["stopped"], "resolved");
 
-    // Ben's walk began later than ana's, so when his mail is there, hers would be.
+    // Ben's escalation began later than ana's, so when his mail is there, hers would be.
     fleet.send(&json!({"to": {"users": ["ben"]}, "title": "A clock"})).await?;
     arrival(fleet, "ben", "email").await?;
     let kinds: Vec<Value> =

@@ -479,7 +479,7 @@ async fn somebody_elses_alert(fleet: &Fleet) -> anyhow::Result<()> {
 async fn somebody_unknown(fleet: &Fleet) -> anyhow::Result<()> {
     let id = fleet.send(&json!({"to": {"users": ["greta"]}, "title": "Disk full"})).await?;
     until("greta's inbox", DEADLINE, async || fleet.inbox("greta").await.ok()?.pop()).await?;
-    let explained = until("the walk to find nobody", DEADLINE, async || {
+    let explained = until("the escalation to find nobody", DEADLINE, async || {
         let told = fleet.timeline(&id, "greta").await.ok()?;
         told.to_string().contains("escalation ended").then_some(told)
     })

@@ -14,7 +14,7 @@ use watchbell::{
         Alert, Channel, Policy, PolicyStep, ReceiptState, Secret, Severity, Status, StopReason, UserKey,
         channel::Removal, policy::Policies, restraint::Restraint,
     },
-    store::{Contact, Walk},
+    store::{Contact, Escalation},
 };
 use watchbell_fallback::channel::{
     Accepted, ChannelSender, Job, Message, NotConfigured, Provider, SendError,
@@ -50,8 +50,8 @@ impl ChannelSender for Posts {
         self.channel
     }
 
-    fn address(&self, _: &UserKey, walk: &Walk) -> Option<Secret> {
-        walk.addresses[self.channel].clone().or_else(|| self.of_tenant.clone())
+    fn address(&self, _: &UserKey, escalation: &Escalation) -> Option<Secret> {
+        escalation.addresses[self.channel].clone().or_else(|| self.of_tenant.clone())
     }
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {

@@ -251,7 +251,7 @@ async fn a_mandatory_alert_that_meets_two_shut_gates_goes_by_the_first_that_open
     });
     world.pass(secs(900)).await?;
     let pushed = calls(&world, What::Fcm).into_iter().filter(|sent| sent.accepted).count();
-    assert_eq!(pushed, OTHERS, "by push, though the walk was at its mail");
+    assert_eq!(pushed, OTHERS, "by push, though the escalation was at its mail");
     Ok(())
 }
 

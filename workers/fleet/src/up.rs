@@ -42,7 +42,7 @@ use crate::{
 
 /// The tenant of everything that `up` makes.
 pub(crate) const TENANT: &str = "demo";
-/// Waits of the default policy: the whole walk is watched in half a minute.
+/// Waits of the default policy: the whole escalation is watched in half a minute.
 const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
 /// How long a demo's emails wait for others.

@@ -9,7 +9,7 @@ use watchbell::domain::{
     publication::{Maker, Publication},
 };
 use watchbell::store::{
-    Act, Ask, Claim, Decision, Head, Holder, NewAlert, NewAttempt, Store, StoreConfig, Walk,
+    Act, Ask, Claim, Decision, Escalation, Head, Holder, NewAlert, NewAttempt, Store, StoreConfig,
 };
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::services;
@@ -231,7 +231,7 @@ impl Dice {
 pub fn ask<'a>(
     claim: &'a Claim,
     now: Timestamp,
-    decide: &'a (dyn Fn(&Walk) -> Decision + Send + Sync),
+    decide: &'a (dyn Fn(&Escalation) -> Decision + Send + Sync),
 ) -> Ask<'a> {
     Ask { key: &claim.key, holder: Holder::Claim(claim.number), answers: &[], now, decide }
 }

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use watchbell::domain::{AttemptId, AttemptKind, AttemptState, Channel, Secret};
 use watchbell::store::{
-    Act, Ask, Contact, Decision, Holder, NewAttempt, ProviderAnswer, Stepped, Store, Walk,
+    Act, Ask, Contact, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, Stepped, Store,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, user};
@@ -36,14 +36,14 @@ async fn what_a_summary_told_of_survives_the_migration(bed: &Bed) -> anyhow::Res
     }
     older.store.migrate().await?;
     for claim in older.store.claim_due(at(1), LEASE, 10).await? {
-        let walk = look(&older.store, &claim, at(1)).await?;
+        let escalation = look(&older.store, &claim, at(1)).await?;
         let expected: &[Channel] = match claim.key.alert.as_str() {
             "pushed" => &[Channel::Push],
             "mailed" => &[Channel::Email],
             "both" => &[Channel::Push, Channel::Email],
             _ => &[],
         };
-        assert_eq!(walk.progress.told_by, expected, "{}", claim.key.alert);
+        assert_eq!(escalation.progress.told_by, expected, "{}", claim.key.alert);
     }
     let mut told = Vec::new();
     for alert in ["both", "neither"] {
@@ -53,7 +53,7 @@ async fn what_a_summary_told_of_survives_the_migration(bed: &Bed) -> anyhow::Res
     Ok(())
 }
 
-/// Where a walk of this person that is due then would write to, by email.
+/// Where an escalation of this person that is due then would write to, by email.
 async fn mailbox(store: &Store, name: &str, secs: i64) -> anyhow::Result<Option<Secret>> {
     let alert = format!("for-{name}-{secs}");
     store.record(&[firing(&alert, &[name])], at(0)).await?;
@@ -140,14 +140,14 @@ async fn an_attempt_keeps_what_its_provider_calls_it(Bed { store, .. }: &Bed) ->
         message_id: Some("m-1".to_owned()),
         was_called: true,
     }];
-    let decide = |_: &Walk| rest.clone();
+    let decide = |_: &Escalation| rest.clone();
     let holder = Holder::Fence(fence);
     let ask = Ask { key: &claim.key, holder, answers: &answers, now: at(31), decide: &decide };
     store.step(&ask, LEASE).await?;
 
     let claim = store.claim_due(at(32), LEASE, 1).await?.remove(0);
-    let walk = look(store, &claim, at(32)).await?;
-    assert_eq!(walk.progress.attempts[0].message_id.as_deref(), Some("m-1"));
+    let escalation = look(store, &claim, at(32)).await?;
+    assert_eq!(escalation.progress.attempts[0].message_id.as_deref(), Some("m-1"));
     let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
     let accepted = "email alert: accepted by the provider: m-1";
     assert!(told.entries.iter().any(|entry| entry.what == accepted), "{:?}", told.entries);

@@ -1,4 +1,4 @@
-//! What is left of large audiences: walked in turns, followed up, forgotten at the end, never mixed up.
+//! What is left of large audiences: gone through in turns, followed up, forgotten at the end, never mixed up.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ on_both_engines!(
     of_several_who_claim_at_once_one_holds_it,
     tenants_take_turns_and_within_one_whoever_waits_longest,
     what_is_open_already_stays_where_it_is,
-    a_later_version_ends_the_walk_of_the_same_audience_alone,
+    a_later_version_ends_the_expansion_of_the_same_audience_alone,
     a_page_and_the_place_after_it_are_one_commit,
 );
 
@@ -139,7 +139,7 @@ async fn what_is_open_already_stays_where_it_is(Bed { store, .. }: &Bed) -> anyh
     Ok(())
 }
 
-async fn a_later_version_ends_the_walk_of_the_same_audience_alone(
+async fn a_later_version_ends_the_expansion_of_the_same_audience_alone(
     Bed { store, .. }: &Bed,
 ) -> anyhow::Result<()> {
     let first = firing("big", &["ana"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watchbell::domain::{Status, Timestamp, restraint::Held};
-use watchbell::store::{Act, Decision, Hold, NewAlert, PodLoad, Store, Walk};
+use watchbell::store::{Act, Decision, Escalation, Hold, NewAlert, PodLoad, Store};
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
 use super::timers::look;
@@ -68,8 +68,8 @@ async fn the_last_session_to_close_ends_the_first_wait(Bed { store, .. }: &Bed) 
     assert_eq!(due(store, "a", "ana").await?, Some(at(30)), "there is another");
     store.leave("two", &[acme("ana"), acme("nobody")], at(6)).await?;
     assert_eq!(due(store, "a", "ana").await?, Some(at(6)));
-    let walk = look(store, &store.claim_due(at(6), LEASE, 1).await?[0], at(6)).await?;
-    assert_eq!(walk.progress.step_due_at, at(6));
+    let escalation = look(store, &store.claim_due(at(6), LEASE, 1).await?[0], at(6)).await?;
+    assert_eq!(escalation.progress.step_due_at, at(6));
     Ok(())
 }
 
@@ -131,7 +131,7 @@ async fn only_the_first_wait_is_shortened(Bed { store, .. }: &Bed) -> anyhow::Re
     store.record(&[then(&over, Status::Resolved)], at(1)).await?;
     let claim = store.claim_due(at(30), LEASE, 10).await?.remove(0);
     let second = Decision::new(1, at(300), Act::Rest(at(300)));
-    store.step(&ask(&claim, at(30), &|_: &Walk| second.clone()), LEASE).await?;
+    store.step(&ask(&claim, at(30), &|_: &Escalation| second.clone()), LEASE).await?;
     store.leave("one", &[acme("ana")], at(31)).await?;
     assert_eq!(due(store, "later", "ana").await?, Some(at(300)), "the email waits its turn");
     assert_eq!(due(store, "over", "ana").await?, None, "what is over stays over");
@@ -162,12 +162,12 @@ async fn a_silence_that_moves_is_looked_at_again(Bed { store, .. }: &Bed) -> any
         let held = if claim.key.alert.as_str() == "quiet" { Held::Quiet } else { Held::Rate };
         let hold = Hold { held, until: at(3000), following: None, mandatory: false };
         let decision = Decision::new(0, at(30), Act::Hold(hold));
-        store.step(&ask(&claim, at(30), &|_: &Walk| decision.clone()), LEASE).await?;
+        store.step(&ask(&claim, at(30), &|_: &Escalation| decision.clone()), LEASE).await?;
     }
     store.change_preferences(&acme("ana"), at(40), &|_| "{}".to_owned()).await?;
     assert_eq!(due(store, "quiet", "ana").await?, Some(at(40)));
     assert_eq!(due(store, "rate", "ana").await?, Some(at(3000)), "it waits for something else");
-    let walk = look(store, &store.claim_due(at(40), LEASE, 1).await?[0], at(40)).await?;
-    assert_eq!((walk.held, walk.preferences.as_deref()), (Some(Held::Quiet), Some("{}")));
+    let escalation = look(store, &store.claim_due(at(40), LEASE, 1).await?[0], at(40)).await?;
+    assert_eq!((escalation.held, escalation.preferences.as_deref()), (Some(Held::Quiet), Some("{}")));
     Ok(())
 }

@@ -11,7 +11,7 @@ on_both_engines!(
     one_receipt_is_one_change_whatever_it_names,
     a_batch_is_applied_in_order,
     what_is_not_in_that_inbox_is_passed_over,
-    seen_before_the_push_ends_the_walk,
+    seen_before_the_push_ends_the_escalation,
     seen_after_the_push_makes_it_due_for_withdrawal,
 );
 
@@ -113,7 +113,7 @@ async fn what_is_not_in_that_inbox_is_passed_over(Bed { store, .. }: &Bed) -> an
     Ok(())
 }
 
-async fn seen_before_the_push_ends_the_walk(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn seen_before_the_push_ends_the_escalation(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed] {
         let id = state.as_str();
         store.record(&[firing(id, &["ana"])], at(0)).await?;
@@ -138,7 +138,11 @@ async fn seen_after_the_push_makes_it_due_for_withdrawal(Bed { store, .. }: &Bed
     store.apply_receipts(&both, at(50)).await?;
     assert_eq!(store.next_due().await?, Some(at(50)));
     let claim = store.claim_due(at(50), LEASE, 10).await?.remove(0);
-    let walk = timers::look(store, &claim, at(50)).await?;
-    assert_eq!(walk.progress.stopped.map(|reason| reason.as_str()), Some("seen"), "the first reason stays");
+    let escalation = timers::look(store, &claim, at(50)).await?;
+    assert_eq!(
+        escalation.progress.stopped.map(|reason| reason.as_str()),
+        Some("seen"),
+        "the first reason stays"
+    );
     Ok(())
 }

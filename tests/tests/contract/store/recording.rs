@@ -272,8 +272,11 @@ async fn firing_again_opens_a_new_round(Bed { store, .. }: &Bed) -> anyhow::Resu
 
     let claims = store.claim_due(at(90), LEASE, 10).await?;
     assert!(claims[0].number > held[0].number, "whoever held the old round holds nothing now");
-    let walk = super::timers::look(store, &claims[0], at(90)).await?;
-    assert_eq!((walk.progress.round, walk.progress.step, walk.progress.stopped), (3, 0, None));
+    let escalation = super::timers::look(store, &claims[0], at(90)).await?;
+    assert_eq!(
+        (escalation.progress.round, escalation.progress.step, escalation.progress.stopped),
+        (3, 0, None)
+    );
     Ok(())
 }
 
@@ -288,8 +291,8 @@ async fn an_alert_that_had_expired_is_kept_and_told_nobody(Bed { store, .. }: &B
 
     let claims = store.claim_due(at(0), LEASE, 10).await?;
     assert_eq!(claims.len(), 1, "its escalation is due at once, to end");
-    let walk = super::timers::look(store, &claims[0], at(0)).await?;
-    assert_eq!(walk.progress.expires_at, at(0));
+    let escalation = super::timers::look(store, &claims[0], at(0)).await?;
+    assert_eq!(escalation.progress.expires_at, at(0));
 
     let rows = record(store, &[expired(then(&open, Status::Firing))]).await?;
     assert_eq!(brief(&rows), [(0, "ana", 3, 0, true)], "what was new before is out of the badge");

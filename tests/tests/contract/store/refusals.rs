@@ -17,7 +17,7 @@ use super::bed::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant}
 
 on_both_engines!(
     what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works,
-    a_due_walk_that_cannot_be_claimed_does_not_hold_up_the_others,
+    a_due_escalation_that_cannot_be_claimed_does_not_hold_up_the_others,
     any_text_is_stored_as_given_or_refused,
     a_schema_that_is_not_there_yet_is_waited_for,
 );
@@ -49,7 +49,9 @@ async fn what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works(
     Ok(())
 }
 
-async fn a_due_walk_that_cannot_be_claimed_does_not_hold_up_the_others(bed: &Bed) -> anyhow::Result<()> {
+async fn a_due_escalation_that_cannot_be_claimed_does_not_hold_up_the_others(
+    bed: &Bed,
+) -> anyhow::Result<()> {
     let store = &bed.store;
     for id in ["first", "poison", "last"] {
         store.record(&[firing(id, &["ana"])], at(0)).await?;
@@ -197,7 +199,7 @@ const INPUTS: &[Input] = &[
             Ok(text) // Nothing reads it but `explain`, as part of a line.
         })
     }),
-    ("why a walk is set aside", |store, text, n| {
+    ("why an escalation is set aside", |store, text, n| {
         Box::pin(async move {
             let new = named(n);
             store.record(std::slice::from_ref(&new), at(0)).await?;

@@ -293,9 +293,13 @@ async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::
     store.put_user(&here, &mailbox("a@example.com"), at(0)).await?;
     let due = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(due.iter().map(|claim| &claim.key.user).collect::<Vec<_>>(), [&there], "ours was read");
-    let walk = look(store, &due[0], at(30)).await?;
+    let escalation = look(store, &due[0], at(30)).await?;
     assert_eq!(
-        (walk.content.clone(), walk.devices.len(), walk.addresses[Channel::Email].is_some()),
+        (
+            escalation.content.clone(),
+            escalation.devices.len(),
+            escalation.addresses[Channel::Email].is_some()
+        ),
         (theirs.content, 0, false)
     );
     assert_eq!(store.contact(&there).await?, Some(Contact::default()));

@@ -1,4 +1,4 @@
-//! Walks that wait, summaries that tell of several, one seen for all, and timers that must not be missing.
+//! Escalations that wait, summaries that tell of several, one seen for all, and timers that must not be missing.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use watchbell::domain::{
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Ask, Claim, Decision, EscalationKey, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store,
-    SummaryOutcome, Walk,
+    Act, Ask, Claim, Decision, Escalation, EscalationKey, Hold, Holder, NewAlert, ProviderAnswer, Stepped,
+    Store, SummaryOutcome,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
@@ -21,7 +21,7 @@ on_both_engines!(
     what_comes_while_a_summary_is_sent_is_for_the_next,
     seen_leaves_the_bundle_and_an_empty_one_says_nothing,
     a_summary_push_goes_when_the_last_it_told_of_is_seen,
-    a_held_walk_looks_after_itself_when_no_summary_comes,
+    a_held_escalation_looks_after_itself_when_no_summary_comes,
     what_they_got_lately_is_remembered,
     the_first_who_sees_it_stops_it_for_all,
     whoever_is_late_is_counted_and_an_end_is_not_a_loss,
@@ -58,7 +58,7 @@ fn accepted(number: u128) -> [ProviderAnswer; 1] {
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
-    let decide = |_: &Walk| decision.clone();
+    let decide = |_: &Escalation| decision.clone();
     Ok(store.step(&ask(claim, at(now), &decide), LEASE).await?)
 }
 
@@ -70,7 +70,7 @@ async fn answer(
     decision: &Decision,
 ) -> anyhow::Result<()> {
     let Stepped::Call { fence, attempts, .. } = called else { panic!("{called:?}") };
-    let decide = |_: &Walk| decision.clone();
+    let decide = |_: &Escalation| decision.clone();
     let answers = accepted(attempts[0].id.as_u128());
     let holder = Holder::Fence(*fence);
     store.step(&Ask { key, holder, answers: &answers, now: at(now), decide: &decide }, LEASE).await?;
@@ -104,8 +104,8 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
     let claim = the_one_due(store, 150).await?;
     assert_eq!(claim.key.alert, summary());
     let called = step(store, &claim, 150, &push(1, 30)).await?;
-    let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
-    let bundle = walk.bundle.as_ref().unwrap();
+    let Stepped::Call { escalation, .. } = &called else { panic!("{called:?}") };
+    let bundle = escalation.bundle.as_ref().unwrap();
     let shown: Vec<&str> = bundle.shown.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!((bundle.open, shown), (3, vec!["a", "b", "c"]));
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
@@ -115,8 +115,11 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
     }
     let next = store.claim_due(at(451), LEASE, 100).await?;
     assert_eq!(next.len(), 3);
-    let walk = look(store, &next[0], at(451)).await?;
-    assert_eq!((walk.progress.step, walk.progress.told_by, walk.held), (1, vec![Channel::Push], None));
+    let escalation = look(store, &next[0], at(451)).await?;
+    assert_eq!(
+        (escalation.progress.step, escalation.progress.told_by, escalation.held),
+        (1, vec![Channel::Push], None)
+    );
     let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
     assert!(told.entries.iter().any(|entry| entry.what == "told in one"), "{:?}", told.entries);
     Ok(())
@@ -135,8 +138,8 @@ async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow
     store.record(&[again], at(210)).await?;
     let claims = store.claim_due(at(400), LEASE, 100).await?;
     let claim = claims.iter().find(|claim| claim.key.alert.as_str() == "a");
-    let walk = look(store, claim.ok_or_else(|| anyhow::anyhow!("it is due again"))?, at(400)).await?;
-    assert_eq!((walk.progress.told_by, told().await?), (vec![], vec![]));
+    let escalation = look(store, claim.ok_or_else(|| anyhow::anyhow!("it is due again"))?, at(400)).await?;
+    assert_eq!((escalation.progress.told_by, told().await?), (vec![], vec![]));
     Ok(())
 }
 
@@ -147,8 +150,8 @@ async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyh
     answer(store, &called, &claim.key, 151, &told(false, 9000)).await?;
     let next = store.claim_due(at(151), LEASE, 100).await?;
     assert_eq!(next.len(), 2);
-    let walk = look(store, &next[0], at(151)).await?;
-    assert_eq!((walk.progress.step, walk.progress.told_by), (1, vec![]));
+    let escalation = look(store, &next[0], at(151)).await?;
+    assert_eq!((escalation.progress.step, escalation.progress.told_by), (1, vec![]));
     Ok(())
 }
 
@@ -170,20 +173,23 @@ async fn what_comes_while_a_summary_is_sent_is_for_the_next(Bed { store, .. }: &
     assert_eq!(due_at(store, "late").await?, (Some(at(270) + MINUTE), None), "not told yet");
     let next = the_one_due(store, 270).await?;
     assert_eq!(next.key.alert, summary());
-    let walk = look(store, &next, at(270)).await?;
-    assert_eq!((walk.progress.round, walk.progress.step, walk.bundle.unwrap().open), (2, 0, 1));
+    let escalation = look(store, &next, at(270)).await?;
+    assert_eq!(
+        (escalation.progress.round, escalation.progress.step, escalation.bundle.unwrap().open),
+        (2, 0, 1)
+    );
     Ok(())
 }
 
 async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     held(store, &["a", "b"], None).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(100)).await?;
-    let walk = look(store, &the_one_due(store, 150).await?, at(150)).await?;
-    assert_eq!((walk.bundle.unwrap().open, walk.progress.stopped), (1, None));
+    let escalation = look(store, &the_one_due(store, 150).await?, at(150)).await?;
+    assert_eq!((escalation.bundle.unwrap().open, escalation.progress.stopped), (1, None));
     store.record(&[then(&firing("b", &["ana"]), Status::Resolved)], at(150)).await?;
-    let walk = look(store, &the_one_due(store, 151).await?, at(151)).await?;
+    let escalation = look(store, &the_one_due(store, 151).await?, at(151)).await?;
     assert_eq!(
-        (walk.bundle.unwrap().open, walk.progress.stopped),
+        (escalation.bundle.unwrap().open, escalation.progress.stopped),
         (0, Some(StopReason::Seen)),
         "nothing to say"
     );
@@ -199,16 +205,22 @@ async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(Bed { store, .. }:
 
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(200)).await?;
     let woken = the_one_due(store, 200).await?;
-    let walk = look(store, &woken, at(200)).await?;
-    assert_eq!((walk.bundle.unwrap().open, walk.progress.stopped), (1, None), "b is still to be seen");
+    let escalation = look(store, &woken, at(200)).await?;
+    assert_eq!(
+        (escalation.bundle.unwrap().open, escalation.progress.stopped),
+        (1, None),
+        "b is still to be seen"
+    );
     store.apply_receipts(&[receipt(&acme("ana"), &["b"], ReceiptState::Read)], at(201)).await?;
-    let walk = look(store, &the_one_due(store, 201).await?, at(201)).await?;
-    assert_eq!(walk.progress.stopped, Some(StopReason::Seen));
-    assert_eq!(walk.progress.attempts.len(), 1, "the push that is to be withdrawn");
+    let escalation = look(store, &the_one_due(store, 201).await?, at(201)).await?;
+    assert_eq!(escalation.progress.stopped, Some(StopReason::Seen));
+    assert_eq!(escalation.progress.attempts.len(), 1, "the push that is to be withdrawn");
     Ok(())
 }
 
-async fn a_held_walk_looks_after_itself_when_no_summary_comes(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_held_escalation_looks_after_itself_when_no_summary_comes(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
     held(store, &["a"], None).await?;
     let summary = the_one_due(store, 150).await?;
     assert_eq!(
@@ -226,9 +238,9 @@ async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::
     store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
     let lately = Lately { window_began: Some(at(30)), sent: 3, hour_began: Some(at(10)), sent_in_hour: 9 };
     for claim in store.claim_due(at(30), LEASE, 10).await? {
-        let walk = look(store, &claim, at(30)).await?;
+        let escalation = look(store, &claim, at(30)).await?;
         assert_eq!(
-            (walk.lately[Channel::Push], walk.lately[Channel::Email]),
+            (escalation.lately[Channel::Push], escalation.lately[Channel::Email]),
             (Lately::default(), Lately::default())
         );
     }
@@ -239,8 +251,11 @@ async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::
         }
     }
     store.record(&[firing("b", &["ana"])], at(31)).await?;
-    let walk = look(store, &the_one_due(store, 31).await?, at(31)).await?;
-    assert_eq!((walk.lately[Channel::Push], walk.lately[Channel::Email]), (lately, Lately::default()));
+    let escalation = look(store, &the_one_due(store, 31).await?, at(31)).await?;
+    assert_eq!(
+        (escalation.lately[Channel::Push], escalation.lately[Channel::Email]),
+        (lately, Lately::default())
+    );
     Ok(())
 }
 
@@ -250,19 +265,19 @@ async fn the_first_who_sees_it_stops_it_for_all(Bed { store, .. }: &Bed) -> anyh
     store.record(&[for_all.clone(), for_each], at(0)).await?;
     store.apply_receipts(&[receipt(&acme("ben"), &["a", "b"], ReceiptState::Seen)], at(10)).await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
-        let walk = look(store, &claim, at(30)).await?;
+        let escalation = look(store, &claim, at(30)).await?;
         let expected = match claim.key.alert.as_str() {
             "a" => (Some(StopReason::Acknowledged), Some(user("ben"))),
             _ => (None, None),
         };
-        assert_eq!((walk.progress.stopped, walk.taken_by), expected, "{:?}", claim.key);
+        assert_eq!((escalation.progress.stopped, escalation.taken_by), expected, "{:?}", claim.key);
     }
     // It was ben's; when it fires again, it is anybody's.
     let over = then(&for_all, Status::Resolved);
     store.record(std::slice::from_ref(&over), at(40)).await?;
     store.record(&[then(&over, Status::Firing)], at(41)).await?;
-    let walks = store.claim_due(at(60), LEASE, 10).await?;
-    let again: Vec<_> = walks.iter().filter(|claim| claim.key.alert.as_str() == "a").collect();
+    let escalations = store.claim_due(at(60), LEASE, 10).await?;
+    let again: Vec<_> = escalations.iter().filter(|claim| claim.key.alert.as_str() == "a").collect();
     assert_eq!(again.len(), 2);
     assert_eq!(look(store, again[0], at(60)).await?.progress.stopped, None);
     Ok(())

@@ -85,18 +85,22 @@ async fn what_was_pushed_is_withdrawn_and_pushed_again_when_it_comes_back(
     timers::push(store, "a").await?;
     store.apply_receipts(&[snooze(&ana, &["a"], 600)], at(50)).await?;
     let claim = store.claim_due(at(50), LEASE, 10).await?.remove(0);
-    let walk = timers::look(store, &claim, at(50)).await?;
-    assert_eq!(walk.progress.stopped, Some(StopReason::Snoozed), "due, so that it is taken away");
+    let escalation = timers::look(store, &claim, at(50)).await?;
+    assert_eq!(escalation.progress.stopped, Some(StopReason::Snoozed), "due, so that it is taken away");
 
     wake(store, &new, 600).await?;
     let claim = store.claim_due(at(630), LEASE, 10).await?.remove(0);
     let progress = timers::look(store, &claim, at(630)).await?.progress;
     assert_eq!((progress.stopped, progress.step, progress.round, progress.opening), (None, 0, 1, 1));
-    let is_of_this_walk: Vec<bool> =
-        progress.attempts.iter().map(|attempt| progress.is_of_this_walk(attempt)).collect();
-    assert_eq!(is_of_this_walk, [false], "what was pushed before the snooze does not count for this walk");
+    let is_of_this_escalation: Vec<bool> =
+        progress.attempts.iter().map(|attempt| progress.is_of_this_escalation(attempt)).collect();
+    assert_eq!(
+        is_of_this_escalation,
+        [false],
+        "what was pushed before the snooze does not count for this escalation"
+    );
 
-    // A later version counts its walks from the first again.
+    // A later version counts its escalations from the first again.
     let over = then(&new, Status::Resolved);
     store.record(std::slice::from_ref(&over), at(700)).await?;
     store.record(&[NewAlert { first_due_at: Some(at(731)), ..then(&over, Status::Firing) }], at(701)).await?;
@@ -210,8 +214,8 @@ async fn whoever_snoozes_has_not_taken_it_on(Bed { store, .. }: &Bed) -> anyhow:
     store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(10)).await?;
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(claims.iter().map(|claim| claim.key.user.clone()).collect::<Vec<_>>(), [acme("ben")]);
-    let walk = timers::look(store, &claims[0], at(30)).await?;
-    assert_eq!((walk.progress.stopped, walk.taken_by), (None, None), "ben is chased as before");
+    let escalation = timers::look(store, &claims[0], at(30)).await?;
+    assert_eq!((escalation.progress.stopped, escalation.taken_by), (None, None), "ben is chased as before");
 
     // Whoever took it on and put it off wants to hear of it again.
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Read)], at(40)).await?;
@@ -221,8 +225,8 @@ async fn whoever_snoozes_has_not_taken_it_on(Bed { store, .. }: &Bed) -> anyhow:
     assert_eq!(woken.len(), 1);
     let claims = store.claim_due(at(630), LEASE, 10).await?;
     let claim = claims.iter().find(|claim| claim.key.user == acme("ana")).unwrap();
-    let walk = timers::look(store, claim, at(630)).await?;
-    assert_eq!((walk.progress.stopped, walk.taken_by), (None, None));
+    let escalation = timers::look(store, claim, at(630)).await?;
+    assert_eq!((escalation.progress.stopped, escalation.taken_by), (None, None));
     Ok(())
 }
 

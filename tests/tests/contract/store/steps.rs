@@ -1,4 +1,4 @@
-//! Many walks are stepped in one commit, each as it would be alone, and nobody is waited for (I5, I6).
+//! Many escalations are stepped in one commit, each as it would be alone, and nobody is waited for (I5, I6).
 
 use std::sync::{Mutex, mpsc};
 
@@ -6,28 +6,29 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, ReceiptState, StopReason, Timestamp, restraint::Lately,
 };
 use watchbell::store::{
-    Act, Ask, Claim, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped, Store, Walk,
+    Act, Ask, Claim, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped,
+    Store,
 };
 
 use super::bed::{Bed, LEASE, acme, ask, at, firing, receipt};
 
 on_both_engines!(
-    many_walks_go_their_ways_in_one_commit,
+    many_escalations_go_their_ways_in_one_commit,
     what_was_seen_meanwhile_is_found_for_each,
-    the_walks_of_one_person_follow_each_other,
-    no_walk_twice_and_no_more_than_fit,
+    the_escalations_of_one_person_follow_each_other,
+    no_escalation_twice_and_no_more_than_fit,
     whoever_lost_a_row_is_told_and_heard,
 );
 
-fn attempt(walk: &Walk, tries: u32) -> NewAttempt {
-    // An id that says whose it is: what one walk gets must not be another's.
-    let id = AttemptId::from_u128(walk.content.bytes().fold(7, |id, byte| id * 31 + u128::from(byte)));
+fn attempt(escalation: &Escalation, tries: u32) -> NewAttempt {
+    // An id that says whose it is: what one escalation gets must not be another's.
+    let id = AttemptId::from_u128(escalation.content.bytes().fold(7, |id, byte| id * 31 + u128::from(byte)));
     NewAttempt { id, kind: AttemptKind::Alert, channel: Channel::Push, device: None, tries }
 }
 
-fn begin(walk: &Walk) -> Decision {
-    let notes = vec![format!("about {}", walk.content)];
-    Decision { notes, ..Decision::new(0, at(30), Act::Attempt(vec![attempt(walk, 1)])) }
+fn begin(escalation: &Escalation) -> Decision {
+    let notes = vec![format!("about {}", escalation.content)];
+    Decision { notes, ..Decision::new(0, at(30), Act::Attempt(vec![attempt(escalation, 1)])) }
 }
 
 fn accepted(id: AttemptId) -> ProviderAnswer {
@@ -60,8 +61,8 @@ async fn claims(store: &Store, people: &[&str]) -> anyhow::Result<Vec<Claim>> {
 /// What each was told to call, and the fence of it.
 fn calls(stepped: &[Option<Stepped>]) -> Vec<Option<(u64, AttemptId)>> {
     let call = |stepped: &Option<Stepped>| match stepped {
-        Some(Stepped::Call { fence, attempts, walk }) => {
-            assert_eq!(attempts[0], attempt(walk, 1), "its own");
+        Some(Stepped::Call { fence, attempts, escalation }) => {
+            assert_eq!(attempts[0], attempt(escalation, 1), "its own");
             Some((*fence, attempts[0].id))
         }
         _ => None,
@@ -75,7 +76,7 @@ async fn entries(store: &Store, person: &str) -> anyhow::Result<Vec<String>> {
     Ok(told.entries.into_iter().map(|entry| entry.what).collect())
 }
 
-async fn many_walks_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn many_escalations_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let people = ["ana", "ben", "cas", "dan"];
     let claims = claims(store, &people).await?;
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &begin)).collect();
@@ -84,9 +85,9 @@ async fn many_walks_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyh
 
     // What follows is another thing for each of them.
     let answers: Vec<[ProviderAnswer; 1]> = called.iter().flatten().map(|(_, id)| [accepted(*id)]).collect();
-    let next = |walk: &Walk| {
-        assert_eq!(walk.progress.attempts[0].state, AttemptState::Accepted, "the answers are in");
-        match &*walk.content {
+    let next = |escalation: &Escalation| {
+        assert_eq!(escalation.progress.attempts[0].state, AttemptState::Accepted, "the answers are in");
+        match &*escalation.content {
             "\"ana\"" => Decision::new(1, at(90), Act::Rest(at(90))),
             "\"ben\"" => Decision::new(2, at(31), Act::End(StopReason::Exhausted)),
             _ => Decision::new(1, at(60), Act::Rest(at(60))),
@@ -130,9 +131,9 @@ async fn many_walks_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyh
 async fn what_was_seen_meanwhile_is_found_for_each(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let claims = claims(store, &["ana", "ben"]).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["ana"], ReceiptState::Seen)], at(30)).await?;
-    let decide = |walk: &Walk| match walk.progress.stopped {
+    let decide = |escalation: &Escalation| match escalation.progress.stopped {
         Some(reason) => Decision::new(0, at(30), Act::End(reason)),
-        None => begin(walk),
+        None => begin(escalation),
     };
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &decide)).collect();
     let stepped = store.steps(&asks, LEASE).await?;
@@ -141,15 +142,16 @@ async fn what_was_seen_meanwhile_is_found_for_each(Bed { store, .. }: &Bed) -> a
     Ok(())
 }
 
-async fn the_walks_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_escalations_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let all: Vec<_> = (0..4).map(|n| firing(&format!("a{n}"), &["ana"])).collect();
     store.record(&all, at(0)).await?;
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     let seen = Mutex::new(Vec::new());
     // Each counts itself as one more push.
-    let count = |walk: &Walk| {
-        seen.lock().unwrap().push(walk.lately[Channel::Push].sent);
-        let lately = Lately { sent: walk.lately[Channel::Push].sent + 1, ..walk.lately[Channel::Push] };
+    let count = |escalation: &Escalation| {
+        seen.lock().unwrap().push(escalation.lately[Channel::Push].sent);
+        let lately =
+            Lately { sent: escalation.lately[Channel::Push].sent + 1, ..escalation.lately[Channel::Push] };
         Decision { lately: Some((Channel::Push, lately)), ..Decision::new(1, at(60), Act::Rest(at(60))) }
     };
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &count)).collect();
@@ -162,13 +164,13 @@ async fn the_walks_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> a
     Ok(())
 }
 
-async fn no_walk_twice_and_no_more_than_fit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn no_escalation_twice_and_no_more_than_fit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let names: Vec<String> = (0..=STEPS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let people: Vec<&str> = names.iter().map(String::as_str).collect();
     store.record(&[firing("a", &people)], at(0)).await?;
     let mut claims = store.claim_due(at(30), LEASE, 1_000).await?;
     claims.insert(1, claims[0].clone());
-    let rest = |_: &Walk| Decision::new(1, at(60), Act::Rest(at(60)));
+    let rest = |_: &Escalation| Decision::new(1, at(60), Act::Rest(at(60)));
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &rest)).collect();
     let stepped = store.steps(&asks, LEASE).await?;
     assert_eq!(stepped.len(), asks.len(), "an answer for each");
@@ -206,10 +208,10 @@ async fn nobody_who_is_being_worked_on_is_waited_for() -> anyhow::Result<()> {
     // Somebody holds ana's row in the middle of a step.
     let holder = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let decide = |walk: &Walk| {
+        let decide = |escalation: &Escalation| {
             deciding.send(()).unwrap();
             may_go_on.lock().unwrap().recv().unwrap();
-            begin(walk)
+            begin(escalation)
         };
         runtime.block_on(async { anyhow::Ok(other.step(&ask(&claim, at(30), &decide), LEASE).await?) })
     });

@@ -12,10 +12,10 @@ use watchbell::store::{
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
 
 on_both_engines!(
-    a_whole_walk_can_be_told,
+    a_whole_escalation_can_be_told,
     an_alert_for_many_is_told_for_some,
     each_version_is_told_with_what_it_changed,
-    a_walk_that_is_set_aside_is_told_and_is_not_lost,
+    an_escalation_that_is_set_aside_is_told_and_is_not_lost,
     a_later_version_can_build_on_the_latest,
     an_alert_of_an_earlier_program_stands_as_its_content_says,
 );
@@ -52,7 +52,7 @@ async fn call(
     Ok(())
 }
 
-async fn a_whole_walk_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_whole_escalation_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     let ana = acme("ana");
     let phone = Device {
         id: DeviceId::parse("phone").unwrap(),
@@ -156,7 +156,9 @@ async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> a
 }
 
 /// It used to come round every minute, with a dead letter each time.
-async fn a_walk_that_is_set_aside_is_told_and_is_not_lost(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_escalation_that_is_set_aside_is_told_and_is_not_lost(
+    Bed { store, .. }: &Bed,
+) -> anyhow::Result<()> {
     let new = firing("a", &["ana"]);
     store.record(std::slice::from_ref(&new), at(0)).await?;
     let claim = store.claim_due(at(30), LEASE, 1).await?.remove(0);

@@ -8,8 +8,8 @@ use watchbell::domain::{
     AttemptId, AttemptKind, AttemptState, Channel, DeviceId, ReceiptState, StopReason, Timestamp,
 };
 use watchbell::store::{
-    Act, Ask, Claim, Decision, EscalationKey, Holder, NewAlert, NewAttempt, ProviderAnswer, Stepped, Store,
-    Walk,
+    Act, Ask, Claim, Decision, Escalation, EscalationKey, Holder, NewAlert, NewAttempt, ProviderAnswer,
+    Stepped, Store,
 };
 
 use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
@@ -72,7 +72,7 @@ async fn step(
     now: Timestamp,
     decision: Decision,
 ) -> anyhow::Result<Stepped> {
-    let decide = move |_: &Walk| decision.clone();
+    let decide = move |_: &Escalation| decision.clone();
     Ok(store.step(&Ask { key, holder, answers, now, decide: &decide }, LEASE).await?)
 }
 
@@ -90,12 +90,12 @@ async fn claim(store: &Store, now: Timestamp) -> anyhow::Result<Claim> {
 }
 
 /// What a step would look at. Rests the row until it is due a second later.
-pub async fn look(store: &Store, claim: &Claim, now: Timestamp) -> anyhow::Result<Walk> {
+pub async fn look(store: &Store, claim: &Claim, now: Timestamp) -> anyhow::Result<Escalation> {
     let seen = Mutex::new(None);
-    let decide = |walk: &Walk| {
-        *seen.lock().unwrap() = Some(walk.clone());
+    let decide = |escalation: &Escalation| {
+        *seen.lock().unwrap() = Some(escalation.clone());
         let due_at = now + std::time::Duration::from_secs(1);
-        let progress = &walk.progress;
+        let progress = &escalation.progress;
         Decision::new(progress.step, progress.step_due_at, Act::Rest(due_at))
     };
     let stepped = store.step(&ask(claim, now, &decide), LEASE).await?;
@@ -103,7 +103,7 @@ pub async fn look(store: &Store, claim: &Claim, now: Timestamp) -> anyhow::Resul
     Ok(seen.into_inner().unwrap().unwrap())
 }
 
-/// Walks ana's `alert`, due at 30 s, through one accepted push; the next step is never.
+/// Takes ana's `alert`, due at 30 s, through one accepted push; the next step is never.
 pub async fn push(store: &Store, alert: &str) -> anyhow::Result<()> {
     let number = alert.bytes().fold(7, |number, byte| number * 31 + u128::from(byte));
     let claim = claim(store, at(30)).await?;
@@ -181,8 +181,8 @@ async fn a_lease_that_ended_is_handed_out_again_and_the_old_claim_is_void(
     assert!(second.number > first.number);
     let zombie = step(store, &first.key, Holder::Claim(first.number), &[], at(61), call(vec![attempt(1, 1)]));
     assert!(matches!(zombie.await?, Stepped::Lost));
-    let walk = look(store, &second, at(61)).await?;
-    assert_eq!(walk.progress.attempts, [], "who lost the row wrote nothing");
+    let escalation = look(store, &second, at(61)).await?;
+    assert_eq!(escalation.progress.attempts, [], "who lost the row wrote nothing");
     let unknown = step(store, &key("unknown"), Holder::Claim(1), &[], at(61), rest(None)).await?;
     assert!(matches!(unknown, Stepped::Lost));
     Ok(())
@@ -205,14 +205,14 @@ async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> any
     let decision =
         call(vec![attempt(1, 1), NewAttempt { device: None, channel: Channel::Email, ..attempt(2, 1) }]);
     let called = step(store, &first.key, Holder::Claim(first.number), &[], at(30), decision).await?;
-    let Stepped::Call { walk, attempts, .. } = &called else { panic!("{called:?}") };
-    assert_eq!((walk.policy.as_str(), attempts.len()), ("default", 2));
+    let Stepped::Call { escalation, attempts, .. } = &called else { panic!("{called:?}") };
+    assert_eq!((escalation.policy.as_str(), attempts.len()), ("default", 2));
     assert_eq!(store.claim_due(at(59), LEASE, 10).await?, [], "held while the providers are called");
 
     // The holder dies here. Whoever is next finds what it was about to do (I6).
     let second = claim(store, at(60)).await?;
-    let walk = look(store, &second, at(60)).await?;
-    let brief: Vec<_> = walk
+    let escalation = look(store, &second, at(60)).await?;
+    let brief: Vec<_> = escalation
         .progress
         .attempts
         .iter()
@@ -222,7 +222,7 @@ async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> any
         .collect();
     let pending = AttemptState::Pending;
     assert_eq!(brief, [(1, Channel::Push, pending, 1, true), (2, Channel::Email, pending, 1, false)]);
-    let push = &walk.progress.attempts[0];
+    let push = &escalation.progress.attempts[0];
     assert_eq!((push.device.clone(), push.round, push.step, push.created_at), (Some(phone()), 1, 0, at(30)));
 
     let third = claim(store, at(61)).await?;
@@ -233,12 +233,12 @@ async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> any
     let rested = step(store, &third.key, fence_of(&called), &retrying, at(62), later).await?;
     assert!(matches!(rested, Stepped::Rested));
     assert_eq!(store.next_due().await?, Some(at(99)));
-    let walk = look(store, &claim(store, at(99)).await?, at(99)).await?;
-    let push = &walk.progress.attempts[0];
+    let escalation = look(store, &claim(store, at(99)).await?, at(99)).await?;
+    let push = &escalation.progress.attempts[0];
     assert_eq!((push.state, push.tries, push.next_try_at), (AttemptState::Retrying, 2, Some(at(99))));
     assert_eq!((push.answered_at, push.created_at), (Some(at(62)), at(30)), "a retry is the same attempt");
     assert_eq!(push.reason.as_deref(), Some("as the provider said"));
-    assert_eq!((walk.progress.step, walk.progress.step_due_at), (1, at(99)));
+    assert_eq!((escalation.progress.step, escalation.progress.step_due_at), (1, at(99)));
     Ok(())
 }
 
@@ -257,16 +257,16 @@ async fn whoever_lost_the_row_still_tells_what_was_answered(Bed { store, .. }: &
     let lost = step(store, &first.key, zombie, &late, at(61), rest(None)).await?;
     assert!(matches!(lost, Stepped::Lost));
     let called = step(store, &first.key, holder, &[], at(62), call(vec![])).await?;
-    let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
-    let push = &walk.progress.attempts[0];
+    let Stepped::Call { escalation, .. } = &called else { panic!("{called:?}") };
+    let push = &escalation.progress.attempts[0];
     assert_eq!((push.state, push.maybe_shown), (AttemptState::Retrying, true));
 
     let late = [answer(1, AttemptState::Accepted)];
     let lost = step(store, &first.key, zombie, &late, at(63), rest(None)).await?;
     assert!(matches!(lost, Stepped::Lost));
     let called = step(store, &first.key, fence_of(&called), &[], at(64), call(vec![])).await?;
-    let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
-    assert_eq!(walk.progress.attempts[0].state, AttemptState::Accepted);
+    let Stepped::Call { escalation, .. } = &called else { panic!("{called:?}") };
+    assert_eq!(escalation.progress.attempts[0].state, AttemptState::Accepted);
     Ok(())
 }
 
@@ -295,8 +295,8 @@ async fn a_late_answer_undoes_nothing(Bed { store, .. }: &Bed) -> anyhow::Result
     ] {
         called = step(store, &claim.key, fence_of(&called), &answers, at(31), call(vec![])).await?;
     }
-    let Stepped::Call { walk, .. } = &called else { panic!("{called:?}") };
-    let states: Vec<_> = walk.progress.attempts.iter().map(|attempt| attempt.state).collect();
+    let Stepped::Call { escalation, .. } = &called else { panic!("{called:?}") };
+    let states: Vec<_> = escalation.progress.attempts.iter().map(|attempt| attempt.state).collect();
     assert_eq!(states, [AttemptState::Accepted, AttemptState::Failed, AttemptState::Accepted]);
     Ok(())
 }
@@ -312,9 +312,9 @@ async fn seen_between_the_call_and_its_answer_is_found_by_the_next_step(
     assert_eq!(store.claim_due(at(32), LEASE, 10).await?, [], "the push under way is answered first");
 
     let accepted = [answer(1, AttemptState::Accepted)];
-    let decide = |walk: &Walk| {
-        assert_eq!(walk.progress.stopped, Some(StopReason::Seen), "read again under the lock (I5)");
-        assert_eq!(walk.progress.attempts[0].state, AttemptState::Accepted, "and with the answers in");
+    let decide = |escalation: &Escalation| {
+        assert_eq!(escalation.progress.stopped, Some(StopReason::Seen), "read again under the lock (I5)");
+        assert_eq!(escalation.progress.attempts[0].state, AttemptState::Accepted, "and with the answers in");
         rest(Some(at(33)))
     };
     let Holder::Fence(fence) = fence_of(&called) else { unreachable!() };
@@ -340,8 +340,8 @@ async fn seen_before_the_first_step_of_a_claim_is_found_by_it(Bed { store, .. }:
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let held = claim(store, at(30)).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Read)], at(31)).await?;
-    let walk = look(store, &held, at(32)).await?;
-    assert_eq!(walk.progress.stopped, Some(StopReason::Read));
+    let escalation = look(store, &held, at(32)).await?;
+    assert_eq!(escalation.progress.stopped, Some(StopReason::Read));
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use watchbell::domain::{
     AttemptId, AttemptState, Channel, ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Ask, Claim, Decision, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store, SummaryOutcome, Walk,
+    Act, Ask, Claim, Decision, Escalation, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store,
+    SummaryOutcome,
 };
 
 use super::bed::{
@@ -87,7 +88,7 @@ fn answered(number: u128, state: AttemptState) -> ProviderAnswer {
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
-    let decide = |_: &Walk| decision.clone();
+    let decide = |_: &Escalation| decision.clone();
     Ok(store.step(&ask(claim, at(now), &decide), LEASE).await?)
 }
 
@@ -100,7 +101,7 @@ async fn answer(
     decision: &Decision,
 ) -> anyhow::Result<Stepped> {
     let Stepped::Call { fence, .. } = called else { panic!("{called:?}") };
-    let decide = |_: &Walk| decision.clone();
+    let decide = |_: &Escalation| decision.clone();
     let answers = [answer];
     let holder = Holder::Fence(*fence);
     let ask = Ask { key: &claim.key, holder, answers: &answers, now: at(now), decide: &decide };
@@ -151,10 +152,15 @@ async fn what_becomes_worse_is_chased_anew_wherever_it_stood(bed: &Bed) -> anyho
         let expected = if where_it_stood == "waiting" { 30 } else { 45 };
         assert_eq!(due(store).await?, Some(expected), "{where_it_stood}");
         assert!(says(store, "became critical: chased anew under policy critical").await?, "{where_it_stood}");
-        let walk = look(store, &claim(store, 45).await?, at(45)).await?;
-        let begun = (walk.progress.round, walk.progress.step, walk.policy.as_str(), walk.held);
+        let escalation = look(store, &claim(store, 45).await?, at(45)).await?;
+        let begun = (
+            escalation.progress.round,
+            escalation.progress.step,
+            escalation.policy.as_str(),
+            escalation.held,
+        );
         assert_eq!(begun, (2, 0, "critical", None), "{where_it_stood}");
-        assert_eq!((walk.severity, walk.progress.told_by), (Some(Severity::Critical), vec![]));
+        assert_eq!((escalation.severity, escalation.progress.told_by), (Some(Severity::Critical), vec![]));
     }
     Ok(())
 }
@@ -181,8 +187,8 @@ async fn a_fall_rings_nobody_and_neither_does_the_way_back(Bed { store, .. }: &B
             "version {number} rings nobody: the next step keeps its time"
         );
     }
-    let walk = look(store, &claim(store, 306).await?, at(306)).await?;
-    assert_eq!((walk.progress.round, walk.policy_shown.as_deref()), (3, Some("critical")));
+    let escalation = look(store, &claim(store, 306).await?, at(306)).await?;
+    assert_eq!((escalation.progress.round, escalation.policy_shown.as_deref()), (3, Some("critical")));
     Ok(())
 }
 
@@ -268,15 +274,15 @@ async fn an_old_rounds_sender_changes_nothing_of_the_new_round(
     let late = answer(store, (&old, &called), answered(1, AttemptState::Accepted), 32, &ends).await?;
     assert!(matches!(late, Stepped::Lost), "{late:?}");
     assert_eq!(due(store).await?, Some(36), "the new round stands");
-    let walk = look(store, &claim(store, 36).await?, at(36)).await?;
-    let attempt = &walk.progress.attempts[0];
+    let escalation = look(store, &claim(store, 36).await?, at(36)).await?;
+    let attempt = &escalation.progress.attempts[0];
     assert_eq!(
-        (attempt.state, attempt.round, walk.progress.round),
+        (attempt.state, attempt.round, escalation.progress.round),
         (AttemptState::Accepted, 1, 2),
         "it is known"
     );
     assert_eq!(
-        (attempt.severity, walk.progress.sent_before),
+        (attempt.severity, escalation.progress.sent_before),
         (Some(Severity::Warning), Some(Severity::Warning))
     );
     Ok(())
@@ -345,10 +351,10 @@ async fn versions_in_one_batch_end_as_they_would_one_by_one(bed: &Bed) -> anyhow
                 store.record(part, at(40)).await?;
             }
             let claimed = claim(store, 9000).await?;
-            let walk = look(store, &claimed, at(9000)).await?;
-            let progress = &walk.progress;
+            let escalation = look(store, &claimed, at(9000)).await?;
+            let progress = &escalation.progress;
             let due = (progress.step, progress.step_due_at, progress.round, progress.sent_before);
-            ends.push((due, walk.policy, walk.policy_shown, walk.severity));
+            ends.push((due, escalation.policy, escalation.policy_shown, escalation.severity));
         }
         assert_eq!(ends[0], ends[1], "{first:?} then {later:?}");
     }
@@ -369,9 +375,9 @@ async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
     assert_eq!(told.due_at, Some(at(25)), "5 s after he is reached");
     let due = store.claim_due(at(25), LEASE, 10).await?;
     let claim = due.iter().find(|claim| claim.key.user.user == ben).unwrap();
-    let walk = look(store, claim, at(25)).await?;
+    let escalation = look(store, claim, at(25)).await?;
     assert_eq!(
-        (walk.policy.as_str(), walk.progress.round, walk.progress.expires_at),
+        (escalation.policy.as_str(), escalation.progress.round, escalation.progress.expires_at),
         ("critical", 2, at(9010))
     );
     Ok(())
@@ -401,8 +407,8 @@ async fn a_later_version_moves_the_expiry_and_rings_nobody(Bed { store, .. }: &B
     let told = store.timeline(&tenant("acme"), &alert_id("other"), Some(&user("ben")), 1).await?.remove(0);
     assert_eq!((told.due_at, told.stopped), (Some(at(10)), None), "it is looked at when it expires");
     let claims = store.claim_due(at(10), LEASE, 10).await?;
-    let walk = look(store, &claims[0], at(10)).await?;
-    assert_eq!((walk.progress.expires_at, walk.progress.stopped), (at(10), None));
+    let escalation = look(store, &claims[0], at(10)).await?;
+    assert_eq!((escalation.progress.expires_at, escalation.progress.stopped), (at(10), None));
     store.record(&[then(&other(2, 10), Status::Resolved)], at(11)).await?;
     store
         .record(&[but(&other(2, 500), |alert| (alert.version, alert.status) = (4, Status::Resolved))], at(12))

@@ -9,7 +9,7 @@ use watchbell::{
         next_step::{Reach, Target},
     },
     runtime::Config,
-    store::Walk,
+    store::Escalation,
 };
 
 use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, sms, telegram, webhook};
@@ -61,7 +61,7 @@ impl Channels {
 
     /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
     /// so that the timeline says why nothing was sent.
-    pub(crate) fn reach(&self, user: &UserKey, escalation: &Walk) -> Reach {
+    pub(crate) fn reach(&self, user: &UserKey, escalation: &Escalation) -> Reach {
         PerChannel::of(|channel| match channel.facts().addressing {
             Addressing::Devices => {
                 escalation.devices.iter().map(|device| Target { device: Some(device.id.clone()) }).collect()

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use watchbell::{
     domain::{Channel, Secret, UserKey},
-    store::Walk,
+    store::Escalation,
 };
 
 use super::{
@@ -25,7 +25,7 @@ pub trait ChannelSender: Send + Sync {
 
     /// The address of this person, if the channel goes to an address: the one that producers gave, unless the channel
     /// has another, such as an address of the tenant. Pure: it is asked while a step is decided and again for the call.
-    fn address(&self, user: &UserKey, escalation: &Walk) -> Option<Secret> {
+    fn address(&self, user: &UserKey, escalation: &Escalation) -> Option<Secret> {
         let _ = user;
         escalation.addresses[self.channel()].clone()
     }

@@ -9,7 +9,7 @@ use watchbell::{
         attempt::PUT_OFF,
         next_step::{is_too_old, retry_wait},
     },
-    store::{NewAttempt, ProviderAnswer, Walk},
+    store::{Escalation, NewAttempt, ProviderAnswer},
 };
 
 use super::not_sent::NotSent;
@@ -23,7 +23,7 @@ const CONFIG_FAULT_WAIT: Duration = Duration::from_secs(60);
 
 /// What to record of a result. `chance` in 0..1 spreads the next try.
 pub(super) fn record_of(
-    escalation: &Walk,
+    escalation: &Escalation,
     attempt: &NewAttempt,
     result: Result<Accepted, NotSent>,
     now: Timestamp,

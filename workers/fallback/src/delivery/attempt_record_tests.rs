@@ -20,7 +20,7 @@ fn attempt(kind: AttemptKind, channel: Channel) -> NewAttempt {
 }
 
 /// An escalation with one attempt, which was begun at second 0 and may have been shown.
-fn escalation(maybe_shown: bool) -> Walk {
+fn escalation(maybe_shown: bool) -> Escalation {
     let begun = Attempt {
         id: AttemptId::from_u128(1),
         kind: AttemptKind::Alert,
@@ -46,7 +46,7 @@ fn escalation(maybe_shown: bool) -> Walk {
         environment: PushEnvironment::Production,
         registered_at: at(0),
     };
-    Walk {
+    Escalation {
         policy_shown: None,
         severity: Some(Severity::Warning),
         progress: Progress {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::info;
 use watchbell::{
     runtime::Clock,
-    store::{EscalationKey, NewAttempt, ProviderAnswer, Store, Walk},
+    store::{Escalation, EscalationKey, NewAttempt, ProviderAnswer, Store},
 };
 
 use super::{attempt_record::record_of, message_sender::MessageSender, not_sent::NotSent, refusals};
@@ -29,7 +29,7 @@ impl AttemptRunner {
     pub(crate) async fn run(
         &self,
         key: &EscalationKey,
-        escalation: &Walk,
+        escalation: &Escalation,
         attempt: &NewAttempt,
     ) -> ProviderAnswer {
         let begun = Instant::now();

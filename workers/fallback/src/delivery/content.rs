@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use watchbell::{
     domain::{Channel, Severity, Status, channel::Removal},
-    store::{Bundle, EscalationKey, Walk},
+    store::{Bundle, Escalation, EscalationKey},
     wire::alert::ShownAlert,
 };
 
@@ -19,7 +19,7 @@ const NAMED_MAX: usize = 10;
 /// The stored alert is of a form that this version does not know.
 pub(super) fn content_to_show(
     key: &EscalationKey,
-    escalation: &Walk,
+    escalation: &Escalation,
     channel: Channel,
 ) -> Result<AlertContent, NotSent> {
     let content = match &escalation.bundle {
@@ -34,7 +34,7 @@ pub(super) fn alert_content(
     alert: String,
     key: &EscalationKey,
     content: &str,
-    escalation: &Walk,
+    escalation: &Escalation,
 ) -> Option<AlertContent> {
     let shown: ShownAlert = serde_json::from_str(content).ok()?;
     Some(AlertContent {
@@ -60,7 +60,7 @@ fn summary_content(
     key: &EscalationKey,
     bundle: &Bundle,
     channel: Channel,
-    escalation: &Walk,
+    escalation: &Escalation,
 ) -> Option<AlertContent> {
     let own = key.alert.to_string();
     let (newest, content) = bundle.shown.first()?;

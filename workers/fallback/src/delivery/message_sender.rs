@@ -8,7 +8,7 @@ use watchbell::{
         AttemptKind, Channel, Device, StopReason,
         channel::{Addressing, Removal},
     },
-    store::{EscalationKey, NewAttempt, Walk},
+    store::{Escalation, EscalationKey, NewAttempt},
 };
 
 use super::{
@@ -47,7 +47,7 @@ impl MessageSender {
     pub(super) async fn send(
         &self,
         key: &EscalationKey,
-        escalation: &Walk,
+        escalation: &Escalation,
         attempt: &NewAttempt,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
@@ -128,7 +128,7 @@ fn with_token_kept(error: SendError) -> SendError {
 }
 
 /// The device that an attempt is for, if it is still registered.
-pub(super) fn device_of<'a>(escalation: &'a Walk, attempt: &NewAttempt) -> Option<&'a Device> {
+pub(super) fn device_of<'a>(escalation: &'a Escalation, attempt: &NewAttempt) -> Option<&'a Device> {
     escalation.devices.iter().find(|device| Some(&device.id) == attempt.device.as_ref())
 }
 
@@ -136,7 +136,7 @@ pub(super) fn device_of<'a>(escalation: &'a Walk, attempt: &NewAttempt) -> Optio
 fn recipient_of<'a>(
     sender: &dyn ChannelSender,
     key: &EscalationKey,
-    escalation: &'a Walk,
+    escalation: &'a Escalation,
     attempt: &NewAttempt,
 ) -> Result<Recipient<'a>, NotSent> {
     let facts = attempt.channel.facts();
@@ -154,7 +154,7 @@ fn recipient_of<'a>(
 }
 
 /// What the provider called the messages about this alert that the recipient may still see.
-fn shown_to(escalation: &Walk, attempt: &NewAttempt) -> Vec<String> {
+fn shown_to(escalation: &Escalation, attempt: &NewAttempt) -> Vec<String> {
     let shown = escalation.progress.shown_by(attempt.channel).into_iter();
     let to_them = shown.filter(|shown| shown.device == attempt.device);
     to_them.filter_map(|shown| shown.message_id.clone()).collect()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use tracing::{error, warn};
 use watchbell::{
     domain::DeviceId,
-    store::{EscalationKey, NewAttempt, Store, Walk},
+    store::{Escalation, EscalationKey, NewAttempt, Store},
 };
 
 use super::message_sender::device_of;
@@ -15,7 +15,7 @@ use crate::channel::{Blame, Disposition, SendError};
 pub(super) async fn act_on(
     store: &Store,
     key: &EscalationKey,
-    escalation: &Walk,
+    escalation: &Escalation,
     attempt: &NewAttempt,
     refusal: &SendError,
     now: Timestamp,

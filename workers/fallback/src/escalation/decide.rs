@@ -17,7 +17,7 @@ use watchbell::{
         next_step::{Because, Target, next_step},
         restraint::Held,
     },
-    store::{Act, Decision, EscalationKey, Hold, NewAttempt, SummaryOutcome, Walk},
+    store::{Act, Decision, Escalation, EscalationKey, Hold, NewAttempt, SummaryOutcome},
     wire::{alert::ShownAlert, preferences::stored_preferences},
 };
 
@@ -25,7 +25,7 @@ use super::{rules::EscalationRules, timeline};
 use crate::{channel::Channels, randomness::AttemptIds};
 
 /// The decision about one step, as often as the store asks for it.
-pub(crate) type StepDecision = Arc<dyn Fn(&Walk) -> Decision + Send + Sync>;
+pub(crate) type StepDecision = Arc<dyn Fn(&Escalation) -> Decision + Send + Sync>;
 
 /// Decides about steps.
 pub(crate) struct Decider {
@@ -56,7 +56,7 @@ impl Decider {
     fn decide(
         &self,
         key: &EscalationKey,
-        escalation: &Walk,
+        escalation: &Escalation,
         now: Timestamp,
         tenant_wait: &dyn Fn() -> Option<Duration>,
     ) -> Decision {
@@ -84,7 +84,7 @@ impl Decider {
 
     /// The policy that gives the steps. Whether it may break a silence is decided by what the alert says now: what is less
     /// bad by now wakes nobody, whatever it was.
-    fn policy_of(&self, key: &EscalationKey, escalation: &Walk) -> Cow<'_, Policy> {
+    fn policy_of(&self, key: &EscalationKey, escalation: &Escalation) -> Cow<'_, Policy> {
         let (policies, tenant) = (&self.rules.policies, &key.user.tenant);
         let policy = policies.get_or_default(tenant, &escalation.policy);
         let shown = escalation.policy_shown.as_ref().map(|name| policies.get_or_default(tenant, name));
@@ -98,7 +98,7 @@ impl Decider {
     fn first_that_acts(
         &self,
         key: &EscalationKey,
-        escalation: &Walk,
+        escalation: &Escalation,
         policy: &Policy,
         person: &Person<'_>,
         now: Timestamp,
@@ -184,7 +184,7 @@ fn wait_after(step: usize, policy: &Policy) -> Option<Duration> {
 }
 
 /// A summary has waited already: it goes out at once, and into a silence only with an alert that may break one.
-fn policy_of_summary(channel: Channel, escalation: &Walk) -> Policy {
+fn policy_of_summary(channel: Channel, escalation: &Escalation) -> Policy {
     let mandatory = escalation.bundle.as_ref().is_some_and(|bundle| bundle.mandatory);
     Policy { steps: vec![PolicyStep::new(channel, Duration::ZERO)], mandatory, ..Policy::default() }
 }
@@ -207,7 +207,7 @@ fn open_attempt<'a>(
     progress.attempts.iter().find(|attempt| {
         attempt.kind == kind
             && attempt.channel == channel
-            && progress.is_of_this_walk(attempt)
+            && progress.is_of_this_escalation(attempt)
             && (kind == AttemptKind::Withdrawal || attempt.step == step)
             && attempt.device == target.device
             && !attempt.state.is_final()

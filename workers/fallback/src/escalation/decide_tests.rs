@@ -24,7 +24,7 @@ fn policies() -> Policies {
     Policies::with_defaults(BTreeMap::from([("default".to_owned(), Policy { steps, ..Policy::default() })]))
 }
 
-fn escalation(devices: &[&str], email: bool) -> Walk {
+fn escalation(devices: &[&str], email: bool) -> Escalation {
     let progress = Progress {
         stopped: None,
         opened_at: at(0),
@@ -45,7 +45,7 @@ fn escalation(devices: &[&str], email: bool) -> Walk {
         environment: PushEnvironment::Production,
         registered_at: at(0),
     };
-    Walk {
+    Escalation {
         policy_shown: None,
         severity: Some(Severity::Warning),
         progress,
@@ -68,7 +68,7 @@ fn key(alert: &str) -> EscalationKey {
     EscalationKey { user, alert: AlertId::parse(alert).unwrap() }
 }
 
-fn decide_with(alert: &str, escalation: &Walk, tenant_wait: Option<Duration>, now: i64) -> Decision {
+fn decide_with(alert: &str, escalation: &Escalation, tenant_wait: Option<Duration>, now: i64) -> Decision {
     let mut restraint = Restraint::default();
     restraint[Channel::Email].window = Duration::ZERO;
     let rules =
@@ -77,7 +77,7 @@ fn decide_with(alert: &str, escalation: &Walk, tenant_wait: Option<Duration>, no
     decider.decide(&key(alert), escalation, at(now), &|| tenant_wait)
 }
 
-fn decide(escalation: &Walk, now: i64) -> Decision {
+fn decide(escalation: &Escalation, now: i64) -> Decision {
     decide_with("a", escalation, None, now)
 }
 

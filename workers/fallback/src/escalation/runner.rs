@@ -61,7 +61,7 @@ impl EscalationRunner {
                     metrics::counter!("watchbell_fallback_lost_total").increment(1);
                     return Ok(());
                 }
-                Stepped::Call { fence, walk: escalation, attempts } => {
+                Stepped::Call { fence, escalation, attempts } => {
                     let calls = attempts.iter().map(|attempt| self.attempts.run(key, &escalation, attempt));
                     answers = join_all(calls).await.into();
                     holder = Holder::Fence(fence);

@@ -2,7 +2,7 @@
 
 use watchbell::{
     domain::{AlertId, Tenant, UserId, UserKey},
-    store::{Decision, Walk},
+    store::{Decision, Escalation},
 };
 
 use super::*;
@@ -10,7 +10,7 @@ use super::*;
 fn queued(alert: usize) -> (QueuedStep, oneshot::Receiver<Option<Stepped>>) {
     let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
     let key = EscalationKey { user, alert: AlertId::parse(format!("a-{alert}")).unwrap() };
-    let decide = Arc::new(|_: &Walk| -> Decision { panic!("nothing is decided here") });
+    let decide = Arc::new(|_: &Escalation| -> Decision { panic!("nothing is decided here") });
     let (holder, now) = (Holder::Claim(1), Timestamp::UNIX_EPOCH);
     let (done, result) = oneshot::channel();
     let request = StepRequest { key, holder, answers: Arc::default(), now, decide };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use watchbell::{
     domain::{Channel, StopReason, UserId, next_step::Because, policy::Unless, restraint::Held},
-    store::Walk,
+    store::Escalation,
 };
 
 /// Why the escalation goes on to the next step.
@@ -55,13 +55,13 @@ pub(super) fn ended(reason: StopReason, seen_first_by: Option<&UserId>) -> Strin
 }
 
 /// What became of a summary, for the timelines of the alerts in it.
-pub(super) fn summary_done(channel: Channel, because: Because, escalation: &Walk) -> String {
+pub(super) fn summary_done(channel: Channel, because: Because, escalation: &Escalation) -> String {
     let last = escalation
         .progress
         .attempts
         .iter()
         .rev()
-        .find(|attempt| escalation.progress.is_of_this_walk(attempt));
+        .find(|attempt| escalation.progress.is_of_this_escalation(attempt));
     let attempt = last.map(|attempt| format!(", attempt {}", attempt.id)).unwrap_or_default();
     // A single alert is sent as it is, so for its reader it is no summary.
     let is_alone = escalation.bundle.as_ref().is_some_and(|bundle| bundle.open == 1);

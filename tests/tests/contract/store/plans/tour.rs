@@ -14,8 +14,8 @@ use watchbell::domain::{
     topic::EventId,
 };
 use watchbell::store::{
-    Act, Ask, Claim, Contact, Decision, EscalationKey, Hold, Holder, KeyRights, NewAlert, NewAttempt,
-    NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome, Walk,
+    Act, Ask, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder, KeyRights, NewAlert,
+    NewAttempt, NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
 };
 
 use super::super::bed::{LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users};
@@ -40,7 +40,7 @@ impl Tour<'_> {
         self.receipts().await?;
         self.coming_back().await?;
         self.presence().await?;
-        self.walks().await?;
+        self.escalations().await?;
         for channel in Channel::ALL {
             self.summaries(channel).await?;
         }
@@ -241,12 +241,12 @@ impl Tour<'_> {
         Ok(claims)
     }
 
-    async fn walks(&mut self) -> anyhow::Result<()> {
+    async fn escalations(&mut self) -> anyhow::Result<()> {
         let claims = self.due(30).await?;
         anyhow::ensure!(claims.len() > 20, "the tour's alerts are due: {}", claims.len());
         let now = self.at(30);
         let decisions: Vec<Decision> = (0..claims.len()).map(|n| self.push(n as u128)).collect();
-        let decides: Vec<_> = decisions.iter().map(|decision| |_: &Walk| decision.clone()).collect();
+        let decides: Vec<_> = decisions.iter().map(|decision| |_: &Escalation| decision.clone()).collect();
         let asks: Vec<Ask<'_>> = claims
             .iter()
             .zip(&decides)
@@ -260,7 +260,7 @@ impl Tour<'_> {
             .collect();
         let stepped = self.store.steps(&asks, LEASE).await?;
         (self.heard)("steps: attempts");
-        let end = |_: &Walk| Decision {
+        let end = |_: &Escalation| Decision {
             notes: vec!["nothing is left".into()],
             lately: Some((Channel::Push, Lately { sent: 2, ..Lately::default() })),
             ..Decision::new(1, now, Act::End(StopReason::Exhausted))
@@ -344,7 +344,7 @@ impl Tour<'_> {
         now: i64,
         decision: Decision,
     ) -> anyhow::Result<Stepped> {
-        let decide = |_: &Walk| decision.clone();
+        let decide = |_: &Escalation| decision.clone();
         Ok(self.store.step(&Ask { key, holder, answers, now: self.at(now), decide: &decide }, LEASE).await?)
     }
 

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use reqwest::{Client, Url, header::CONTENT_TYPE};
 use watchbell::{
     domain::{Channel, Secret, Tenant, UserKey},
-    store::Walk,
+    store::Escalation,
     wire::standard_webhooks::{self, SigningSecret},
 };
 
@@ -129,7 +129,7 @@ impl ChannelSender for WebhookSender {
     }
 
     /// The person's own, or else the one of their tenant.
-    fn address(&self, user: &UserKey, escalation: &Walk) -> Option<Secret> {
+    fn address(&self, user: &UserKey, escalation: &Escalation) -> Option<Secret> {
         escalation.addresses[Channel::Webhook].clone().or_else(|| self.target(&user.tenant).url.clone())
     }
 
