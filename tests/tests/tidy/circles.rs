@@ -30,7 +30,7 @@ const KNOWN: [(&str, &str); 2] = [
     ),
     (
         "src/store/steps.rs",
-        "a step and its outcome are types that attempts and walk share: they want a file of their own",
+        "a step and its outcome are types that attempts and escalation share: they want a file of their own",
     ),
 ];
 
