@@ -17,7 +17,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::runtime::health::Fault;
+use crate::runtime::{
+    health::Fault,
+    http::{Failure, FailureKind},
+};
 
 pub mod embedded;
 mod frames;
@@ -176,6 +179,15 @@ pub enum PublishError {
         /// Bytes given.
         len: usize,
     },
+}
+
+impl Failure for PublishError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Unavailable(_) | Self::Unroutable => FailureKind::BrokerUnavailable,
+            Self::TooLarge { .. } => FailureKind::TooLarge,
+        }
+    }
 }
 
 /// Takes deliveries from one queue. Owned by one task.

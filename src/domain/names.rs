@@ -111,6 +111,14 @@ macro_rules! name {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(raw: &str) -> Result<Self, InvalidName> {
+                Self::parse(raw)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)

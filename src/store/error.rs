@@ -8,7 +8,10 @@
 
 use std::{fmt, io};
 
-use crate::store::OPERATION_TIMEOUT;
+use crate::{
+    runtime::http::{self, FailureKind},
+    store::OPERATION_TIMEOUT,
+};
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,16 @@ impl StoreError {
     pub(super) fn too_slow() -> Self {
         let why = format!("no answer within {OPERATION_TIMEOUT:?}");
         Self::Unavailable { source: sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why)) }
+    }
+}
+
+impl http::Failure for StoreError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Unavailable { .. } => FailureKind::StoreUnavailable,
+            Self::Refused { .. } => FailureKind::Refused,
+            Self::Unreadable { .. } => FailureKind::Unreadable,
+        }
     }
 }
 

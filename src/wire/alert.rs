@@ -146,6 +146,12 @@ fn missing(error: &serde_json::Error) -> Option<String> {
     Some(field.to_owned())
 }
 
+/// The names in serde's "expected one of `a`, `b`" or "expected `a` or `b`".
+fn accepted_of(expected: &str) -> String {
+    let names = expected.split('`').skip(1).step_by(2);
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// serde's message, without the values it likes to quote.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -155,9 +161,12 @@ fn describe(error: &serde_json::Error) -> String {
     let text = text.split(" at line ").next().unwrap_or_default();
     if let Some((name, expected)) =
         text.strip_prefix("unknown field `").and_then(|text| text.split_once("`, "))
-        && !is_printable(name)
     {
-        return format!("has a field of a name that is not known, {expected}");
+        let accepted = accepted_of(expected);
+        return match is_printable(name) {
+            true => format!("is not known here: accepted are {accepted}"),
+            false => format!("has a field of a name that is not known: accepted are {accepted}"),
+        };
     }
     // A word of a known few: which are they, and not what stood there.
     if let Some((_, expected)) =

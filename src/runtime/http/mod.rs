@@ -1,14 +1,26 @@
-//! What every process serves over HTTP: the listener, the operations endpoints, problems as answers.
+//! What every process serves over HTTP: the listener, the operations endpoints; how requests are read, and what is
+//! answered to those that cannot be served.
 
+mod body;
 mod client_address;
+mod failure;
 mod listener;
 mod openapi;
+mod path;
 #[doc(hidden)] // For `fuzz/`.
 pub mod proxy_protocol;
+mod query;
 
+pub use body::{
+    BODY_TIMEOUT, BodyRules, JsonBody, body_too_large, expect_media_type, json_of, media_type, not_json,
+    read_body,
+};
 pub use client_address::{ClientAddress, Network};
+pub use failure::{Failure, FailureKind, RETRY_AFTER_S};
 pub use listener::{Listening, Shutdown, Taken, serve, take_over};
 pub use openapi::{merged as merged_openapi, routes as openapi};
+pub use path::{Name, NameInPath, Path, name};
+pub use query::{Query, unreadable_query};
 
 use axum::{
     Json, Router,

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use axum::{
     Extension, Json,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
+    runtime::http::{Name, NameInPath, Query},
     store::{Counts, Recipient, StoreError},
     wire::{MessageKind, Problem, alert::Defaults, parse_alert},
 };
@@ -26,8 +28,6 @@ use crate::{
     known::{self, Verdict},
     limits::TIMELINE_RECIPIENTS_MAX,
     publish, request,
-    request::RawPath,
-    store_problem,
 };
 
 /// Recipients in a timeline when no limit is given.
@@ -42,7 +42,7 @@ pub async fn accept(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
-    let body = request::body(body).await?;
+    let body = request::whole_body(body).await?;
     let (form, body) = form
         .unwrapped(&parts.headers, body, MessageKind::Alert)
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
@@ -116,7 +116,7 @@ fn alerts_of(
     let mut alerts = Vec::with_capacity(batch.items.len());
     for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
-        let id = batch::id_of(key, index, &shared.ingest.new_id, |text| AlertId::parse(text))?;
+        let id = batch::id_of(key, index, &shared.ingest.new_id)?;
         let defaults = Defaults { tenant: Some(tenant.clone()), id: Some(id), now };
         let plain = form.plain(raw.get(), MessageKind::Alert).map_err(|problem| at_index(problem, index))?;
         let alert = alert_of(&plain, &defaults, &shared.ingest.policies);
@@ -150,14 +150,13 @@ pub fn check_policy(tenant: &Tenant, name: Option<&str>, policies: &Policies) ->
 pub async fn show(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
+    NameInPath(id): NameInPath<AlertId>,
 ) -> Result<Response, Problem> {
-    let id = request::path("id", path, |text| AlertId::parse(text))?;
-    let stored = shared.ingest.store.alert(&tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let stored = shared.ingest.store.alert(&tenant, &id).await?;
     let stored = stored.ok_or_else(unknown)?;
     // Written by `content_of`; should it ever not be JSON, that is the store's problem, not the producer's.
-    let content: Value = serde_json::from_str(&stored.content)
-        .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
+    let content: Value =
+        serde_json::from_str(&stored.content).map_err(|_| StoreError::Unreadable { what: "content" })?;
     let answer = json!({
         "alert": content,
         "recorded_at": stored.recorded_at.to_string(),
@@ -174,24 +173,28 @@ pub fn unknown() -> Problem {
     )
 }
 
+/// Whose timeline, or of how many recipients.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelineQuery {
+    user: Option<Name<UserId>>,
+    limit: Option<usize>,
+}
+
 /// What happened to an alert, for one user or for the first of its recipients.
 pub async fn timeline(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
-    uri: Uri,
+    NameInPath(id): NameInPath<AlertId>,
+    Query(wanted): Query<TimelineQuery>,
 ) -> Result<Response, Problem> {
-    let id = request::path("id", path, |text| AlertId::parse(text))?;
-    let query = request::query(&uri, &["user", "limit"])?;
-    let limit = request::limit(&query, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
-    let user =
-        query.get("user").map(|user| request::name("user", user, |text| UserId::parse(text))).transpose()?;
+    let limit = request::limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
+    let user = wanted.user.map(|Name(user)| user);
     let store = &shared.ingest.store;
-    let stored = store.latest(&tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let stored = store.latest(&tenant, &id).await?;
     let notes = notes_of(&stored.ok_or_else(unknown)?.content);
-    let recipients =
-        store.timeline(&tenant, &id, user.as_ref(), limit).await.map_err(|error| store_problem(&error))?;
-    let counts = store.counts(&tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let recipients = store.timeline(&tenant, &id, user.as_ref(), limit).await?;
+    let counts = store.counts(&tenant, &id).await?;
     let recipients: Vec<Value> = recipients.iter().map(recipient_json).collect();
     let mut answer = json!({ "counts": counts_json(&counts), "recipients": recipients });
     if !notes.is_null() {

@@ -32,7 +32,6 @@ use watchbell::{
 use crate::{
     App, Shared, key,
     limits::{KEY_ASK_MAX, KEY_BELIEVED_MAX, KEY_TTL, KEYS_MAX, STORE_AWAY},
-    store_problem,
 };
 
 const KEY_HEADER: &str = "x-api-key";
@@ -183,7 +182,7 @@ impl Keys {
                 self.store_is_away(now);
                 Ok(Some(believed(rights)))
             }
-            (Some(Err(error)), _) => Err(store_problem(&error)),
+            (Some(Err(error)), _) => Err(error.into()),
             // Only a key that may be believed is asked about with a deadline.
             (None, None) => Ok(None),
         }

@@ -2,7 +2,7 @@
 //!
 //! What has no id gets one from the `Idempotency-Key` (`key`, or `key.0`, `key.1`, … for several), else a new UUIDv7.
 
-use std::{borrow::Cow, fmt, ops::ControlFlow};
+use std::{borrow::Cow, fmt, ops::ControlFlow, str::FromStr};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -14,10 +14,11 @@ use serde::{
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{AlertId, InvalidName},
+    runtime::http::{expect_media_type, media_type, name, not_json},
     wire::{MessageKind, Problem, cloudevent, without_bom},
 };
 
-use crate::{NewId, count::What, limits::ALERTS_MAX, request};
+use crate::{NewId, count::What, limits::ALERTS_MAX};
 
 const JSON: &str = "application/json";
 const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
@@ -47,20 +48,20 @@ impl Form {
     /// # Errors
     /// 415 for anything else.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        if NDJSON.contains(&request::media_type(headers).as_str()) {
+        if NDJSON.contains(&media_type(headers).as_str()) {
             return Ok(Self::Lines);
         }
-        if [cloudevent::STRUCTURED, cloudevent::BATCH].contains(&request::media_type(headers).as_str()) {
+        if [cloudevent::STRUCTURED, cloudevent::BATCH].contains(&media_type(headers).as_str()) {
             return Ok(Self::CloudEvents);
         }
         if headers.contains_key(SPECVERSION) {
             // A producer may leave out what type its data has.
-            if !request::media_type(headers).is_empty() {
-                request::expect_type(headers, &[JSON])?;
+            if !media_type(headers).is_empty() {
+                expect_media_type(headers, &[JSON])?;
             }
             return Ok(Self::Binary);
         }
-        request::expect_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED])?;
+        expect_media_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED])?;
         Ok(Self::Json)
     }
 
@@ -133,10 +134,10 @@ fn attribute_of(value: &[u8]) -> String {
 
 fn split_json(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
     if !body.trim_ascii_start().starts_with(b"[") {
-        let one = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
+        let one = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
         return Ok(Batch { items: vec![(0, one)], is_one: true });
     }
-    let Elements(elements) = serde_json::from_slice(body).map_err(|error| request::not_json(&error))?;
+    let Elements(elements) = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
     match elements {
         ControlFlow::Continue(elements) => {
             Ok(Batch { items: elements.into_iter().enumerate().collect(), is_one: false })
@@ -156,10 +157,7 @@ fn split_lines(what: What, body: &[u8]) -> Result<Batch<'_>, Problem> {
         if items.len() == ALERTS_MAX {
             return Err(too_many(what));
         }
-        items.push((
-            at,
-            serde_json::from_slice(line).map_err(|error| request::not_json(&error).at_index(at))?,
-        ));
+        items.push((at, serde_json::from_slice(line).map_err(|error| not_json(&error).at_index(at))?));
     }
     match items.is_empty() {
         true => Err(Problem::malformed(format!("The body has no line with an {what}."))),
@@ -218,7 +216,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let text = given.to_str().map(|text| text.trim().trim_matches('"'));
     let text = text.map_err(|_| Problem::invalid("Idempotency-Key", "must be ASCII"))?;
     // Also where nothing is named by it: the next request may be refused for what this one got away with.
-    request::name("Idempotency-Key", text, |text| AlertId::parse(text))?;
+    name::<AlertId>("Idempotency-Key", text)?;
     Ok(Some(text))
 }
 
@@ -226,18 +224,17 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 ///
 /// # Errors
 /// 422 when the key does not make an id.
-pub fn id_of<T>(
+pub fn id_of<T: FromStr<Err = InvalidName>>(
     key: Option<&str>,
     index: Option<usize>,
     new_id: &NewId,
-    parse: fn(&str) -> Result<T, InvalidName>,
 ) -> Result<T, Problem> {
     let text = match (key, index) {
         (Some(key), None) => key.to_owned(),
         (Some(key), Some(at)) => format!("{key}.{at}"),
         (None, _) => new_id().to_string(),
     };
-    request::name("Idempotency-Key", &text, parse)
+    name("Idempotency-Key", &text)
 }
 
 /// The same problem, with its place when it is one of several.

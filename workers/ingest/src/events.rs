@@ -9,7 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 use watchbell::{
     broker::Message,
-    domain::{Event, EventId, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
+    domain::{Event, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
+    runtime::http::NameInPath,
     wire::{MessageKind, Problem, event::EventDefaults, parse_event},
 };
 
@@ -18,20 +19,18 @@ use crate::{
     batch::{self, Batch, Form, at_index},
     count::What,
     publish, request,
-    request::RawPath,
 };
 
 /// Accepts one event, an array or NDJSON for one topic. 202 when the broker has confirmed all of them.
 pub async fn accept(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
+    NameInPath(topic): NameInPath<Topic>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let topic = request::path("topic", path, |text| Topic::parse(text))?;
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
-    let body = request::body(body).await?;
+    let body = request::whole_body(body).await?;
     let (form, body) = form
         .unwrapped(&parts.headers, body, MessageKind::Event)
         .inspect_err(|_| What::Event.count("invalid", 1))?;
@@ -72,7 +71,7 @@ fn events_of(
     let mut events = Vec::with_capacity(batch.items.len());
     for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
-        let id = batch::id_of(key, index, &shared.ingest.new_id, |text| EventId::parse(text))?;
+        let id = batch::id_of(key, index, &shared.ingest.new_id)?;
         let plain = form.plain(raw.get(), MessageKind::Event).map_err(|problem| at_index(problem, index))?;
         let event = event_of(&plain, &EventDefaults { id: Some(id), ..defaults.clone() });
         let event = event.map_err(|problem| at_index(problem, index))?;

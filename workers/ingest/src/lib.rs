@@ -43,15 +43,8 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use tokio::sync::Semaphore;
-use tracing::warn;
 use uuid::Uuid;
-use watchbell::{
-    broker::SharedBroker,
-    domain::policy::Policies,
-    runtime::Clock,
-    store::{Store, StoreError},
-    wire::Problem,
-};
+use watchbell::{broker::SharedBroker, domain::policy::Policies, runtime::Clock, store::Store};
 
 pub use config::IngestConfig;
 pub use hooks::{
@@ -232,18 +225,4 @@ async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Re
     metrics::histogram!("watchbell_ingest_seconds", "route" => route, "status" => status)
         .record(begun.elapsed().as_secs_f64());
     response
-}
-
-/// The producer comes back where that helps; the operator finds the cause in the log.
-fn store_problem(error: &StoreError) -> Problem {
-    warn!(%error, "A producer was sent away: {error}");
-    match error {
-        StoreError::Unavailable { .. } => {
-            Problem::unavailable("The store does not answer: send the request again.", limits::RETRY_AFTER_S)
-        }
-        StoreError::Refused { .. } => Problem::not_storable("The store cannot hold a value of this request."),
-        StoreError::Unreadable { .. } => {
-            Problem::internal("What is stored cannot be read; the operator finds the cause in the log.")
-        }
-    }
 }

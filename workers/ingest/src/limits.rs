@@ -17,14 +17,10 @@ pub const HOOK_ROUNDS_MAX: usize = 8;
 pub const HOOK_NAMES_MAX: usize = 10_000;
 /// The body of one request, in bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long a body may take to arrive.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Publishes that one request has under way at once.
 pub const PUBLISHES_PER_REQUEST_MAX: usize = 256;
 /// Reads of the store that one request has under way at once.
 pub const READS_PER_REQUEST_MAX: usize = 8;
-/// When a producer that was sent away comes back, in seconds.
-pub const RETRY_AFTER_S: u32 = 5;
 /// API keys that are remembered.
 pub const KEYS_MAX: usize = 1_024;
 /// How long an API key is remembered, and so how long a revoked one may still work while the store answers.

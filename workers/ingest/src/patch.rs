@@ -11,23 +11,21 @@ use std::time::Duration;
 
 use axum::{
     Extension, Json,
-    extract::{Request, State},
-    http::StatusCode,
+    extract::State,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
     domain::{Alert, AlertId, Audience, Status},
+    runtime::http::{JsonBody, NameInPath},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
 };
 
-use crate::{
-    App, alerts, auth::Producer, count::What, known, publish, request, request::RawPath, store_problem,
-};
+use crate::{App, alerts, auth::Producer, count::What, known, publish, request::MergePatch};
 
-const TYPES: [&str; 2] = ["application/json", "application/merge-patch+json"];
 const FIELDS: [&str; 8] =
     ["status", "severity", "title", "body", "url", "expires_at", "dismissed_until", "version"];
 /// Fields that `null` takes away; the others always have a value, and `null` leaves it as it is.
@@ -41,14 +39,13 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(100);
 pub async fn patch(
     State(shared): App,
     Extension(producer): Extension<Producer>,
-    path: RawPath,
-    request: Request,
+    NameInPath(id): NameInPath<AlertId>,
+    headers: HeaderMap,
+    JsonBody(change, _): JsonBody<Map<String, Value>, MergePatch>,
 ) -> Result<Response, Problem> {
-    let id = request::path("id", path, |text| AlertId::parse(text))?;
-    let trace = publish::trace_of(request.headers()).map(str::to_owned);
-    let change = request::object(request, &TYPES, &FIELDS).await?;
+    check_fields(&change)?;
     let store = &shared.ingest.store;
-    let stored = store.latest(&producer.tenant, &id).await.map_err(|error| store_problem(&error))?;
+    let stored = store.latest(&producer.tenant, &id).await?;
     let stored = stored.ok_or_else(alerts::unknown)?;
     if !producer.may_change(stored.maker.as_ref()) {
         What::Alert.count("forbidden", 1);
@@ -62,7 +59,7 @@ pub async fn patch(
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
     }
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
-    let message = publish::ready(&alert, &producer.maker, trace.as_deref())
+    let message = publish::ready(&alert, &producer.maker, publish::trace_of(&headers))
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
     publish::publish(&shared, &alert.tenant, What::Alert, vec![message]).await?;
     if !is_recorded(store, &alert, &change).await {
@@ -71,6 +68,16 @@ pub async fn patch(
     }
     let answer = json!({"id": alert.id.as_str(), "version": alert.version, "status": "accepted"});
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Refuses a field that cannot be changed: what is misspelt would be lost in silence.
+fn check_fields(change: &Map<String, Value>) -> Result<(), Problem> {
+    match change.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+        Some(key) => {
+            Err(Problem::invalid(key, format!("is not known here: accepted are {}", FIELDS.join(", "))))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a change is what is stored: made a second time under the version that it names, or the acknowledgement of what
@@ -119,8 +126,8 @@ pub fn with(
     to: &Audience,
     defaults: &Defaults,
 ) -> Result<Alert, Problem> {
-    let mut whole: Map<String, Value> = serde_json::from_str(&stored.content)
-        .map_err(|_| store_problem(&StoreError::Unreadable { what: "content" }))?;
+    let mut whole: Map<String, Value> =
+        serde_json::from_str(&stored.content).map_err(|_| StoreError::Unreadable { what: "content" })?;
     // It says how long the status lasts that it came with, and nothing of the next one.
     let names_status = change.get("status").is_some_and(|status| !status.is_null());
     if names_status && !changes_status_to(change, stored.status) {

@@ -3,19 +3,21 @@
 //! A group changes by difference: `PUT` with `add` and `remove`, `DELETE` with the users to take out. Nothing replaces a
 //! whole group, so two producers that each change a part do not undo each other. All of it is safe to repeat.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::{
     Extension, Json,
-    extract::{Request, State},
-    http::{StatusCode, Uri},
+    extract::State,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tracing::warn;
 use watchbell::{
     broker::{Address, Message, topology::PARTITIONS},
     domain::{Channel, GroupId, PerChannel, Secret, Tenant, UserId, UserKey, channel::AddressForm},
+    runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
     store::Contact,
     wire::{
         Problem,
@@ -25,10 +27,8 @@ use watchbell::{
 
 use crate::{
     App,
-    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX, RETRY_AFTER_S},
-    request,
-    request::RawPath,
-    store_problem,
+    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
+    request::{self, JsonOnly},
 };
 
 /// The longest language tag, in bytes: what RFC 5646, section 4.4.1, tells programs to expect.
@@ -36,22 +36,26 @@ const LOCALE_BYTES_MAX: usize = 35;
 /// Members on a page when no limit is given.
 const MEMBERS_PER_PAGE: usize = 100;
 
+/// How a user can be written to. `email` is short for the one in `addresses`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserBody {
+    email: Option<String>,
+    addresses: Option<BTreeMap<String, Option<String>>>,
+    locale: Option<String>,
+}
+
 /// Makes a user known and replaces how they can be written to.
 pub async fn put_user(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
-    request: Request,
+    NameInPath(user): NameInPath<UserId>,
+    JsonBody(given, _): JsonBody<UserBody, JsonOnly>,
 ) -> Result<Response, Problem> {
-    let user = request::path("user", path, |text| UserId::parse(text))?;
-    let given = request::object(request, &["application/json"], &["email", "addresses", "locale"]).await?;
-    let contact = Contact {
-        addresses: addresses_of(&given)?,
-        locale: request::text(&given, "locale")?.map(locale_of).transpose()?,
-    };
+    let locale = given.locale.as_deref().map(locale_of).transpose()?;
+    let contact = Contact { addresses: addresses_of(given)?, locale };
     let now = shared.ingest.clock.now();
-    let put = shared.ingest.store.put_user(&UserKey::new(tenant, user), &contact, now).await;
-    put.map_err(|error| store_problem(&error))?;
+    shared.ingest.store.put_user(&UserKey::new(tenant, user), &contact, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -62,11 +66,10 @@ pub async fn put_user(
 pub async fn revoke_sessions(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
+    NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
-    let user = UserKey::new(tenant, request::path("user", path, |text| UserId::parse(text))?);
-    let revoked = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await;
-    let revoked_at = revoked.map_err(|error| store_problem(&error))?;
+    let user = UserKey::new(tenant, user);
+    let revoked_at = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
     let live = LiveV1::Revoke(LiveRevoke {
         tenant: user.tenant.to_string(),
         user: user.user.to_string(),
@@ -76,42 +79,30 @@ pub async fn revoke_sessions(
     let to = Address::Live(user.partition(PARTITIONS));
     if let Err(error) = shared.ingest.broker.publish(to, message, shared.publish_deadline).await {
         warn!(%error, "Sessions were revoked, but the pods may not know yet");
-        return Err(Problem::unavailable(
-            "No new session is let in with the old tokens, but open ones may not have ended: send the request again.",
-            RETRY_AFTER_S,
-        ));
+        let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
+        return Err(Problem { detail: Some(detail.into()), ..error.kind().problem() });
     }
     Ok(Json(json!({"revoked_at": revoked_at.to_string()})).into_response())
 }
 
-/// The addresses by channel. `email` is short for the one in `addresses`.
-fn addresses_of(given: &Map<String, Value>) -> Result<PerChannel<Option<Secret>>, Problem> {
+/// The addresses by channel.
+fn addresses_of(given: UserBody) -> Result<PerChannel<Option<Secret>>, Problem> {
     let mut addresses = PerChannel::default();
-    let none = Map::new();
-    let by_channel = match given.get("addresses") {
-        None | Some(Value::Null) => &none,
-        Some(Value::Object(by_channel)) => by_channel,
-        Some(_) => return Err(Problem::invalid("addresses", "has the wrong type: expected an object")),
-    };
-    for (word, value) in by_channel {
+    let by_channel = given.addresses.unwrap_or_default();
+    if given.email.is_some() && by_channel.contains_key(Channel::Email.as_str()) {
+        return Err(Problem::invalid("email", "is in `addresses` as well: give it once"));
+    }
+    for (word, text) in by_channel {
         let channel = word.parse::<Channel>().ok();
         let Some((channel, form)) = channel.and_then(|channel| Some((channel, channel.address_form()?)))
         else {
             return Err(Problem::invalid("addresses", format!("has a channel that is none: {}", accepted())));
         };
         let field = format!("addresses.{channel}");
-        let text = match value {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            _ => return Err(Problem::invalid(field, "has the wrong type: expected a string")),
-        };
-        addresses[channel] = text.map(|text| address_of(&field, text, form)).transpose()?;
+        addresses[channel] = text.map(|text| address_of(&field, &text, form)).transpose()?;
     }
-    if given.contains_key("email") && by_channel.contains_key(Channel::Email.as_str()) {
-        return Err(Problem::invalid("email", "is in `addresses` as well: give it once"));
-    }
-    if let (Some(text), Some(form)) = (request::text(given, "email")?, Channel::Email.address_form()) {
-        addresses[Channel::Email] = Some(address_of("email", text, form)?);
+    if let (Some(text), Some(form)) = (given.email, Channel::Email.address_form()) {
+        addresses[Channel::Email] = Some(address_of("email", &text, form)?);
     }
     Ok(addresses)
 }
@@ -135,23 +126,25 @@ fn locale_of(text: &str) -> Result<String, Problem> {
     }
 }
 
+/// Which page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersQuery {
+    after: Option<Name<UserId>>,
+    limit: Option<usize>,
+}
+
 /// A page of a group's members, in order.
 pub async fn members(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
-    uri: Uri,
+    NameInPath(group): NameInPath<GroupId>,
+    Query(page): Query<MembersQuery>,
 ) -> Result<Response, Problem> {
-    let group = request::path("group", path, |text| GroupId::parse(text))?;
-    let query = request::query(&uri, &["after", "limit"])?;
-    let limit = request::limit(&query, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
-    let after = query
-        .get("after")
-        .map(|after| request::name("after", after, |text| UserId::parse(text)))
-        .transpose()?;
+    let limit = request::limit(page.limit, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
+    let after = page.after.map(|Name(after)| after);
     // One more than asked for, to know whether there is another page.
-    let found = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await;
-    let mut members = found.map_err(|error| store_problem(&error))?;
+    let mut members = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await?;
     let more = members.len() > limit;
     members.truncate(limit);
     let members: Vec<&str> = members.iter().map(UserId::as_str).collect();
@@ -159,17 +152,25 @@ pub async fn members(
     Ok(Json(json!({"members": members, "next": next})).into_response())
 }
 
+/// Who comes into a group, and who leaves it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersBody {
+    add: Option<Vec<Name<UserId>>>,
+    remove: Option<Vec<Name<UserId>>>,
+}
+
 /// Puts users into a group and takes others out.
 pub async fn change_members(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
-    request: Request,
+    NameInPath(group): NameInPath<GroupId>,
+    JsonBody(given, _): JsonBody<MembersBody, JsonOnly>,
 ) -> Result<Response, Problem> {
-    let group = request::path("group", path, |text| GroupId::parse(text))?;
-    let given = request::object(request, &["application/json"], &["add", "remove"]).await?;
-    let add = request::names(&given, "add", |text| UserId::parse(text))?;
-    let remove = request::names(&given, "remove", |text| UserId::parse(text))?;
+    let users = |names: Option<Vec<Name<UserId>>>| -> Vec<UserId> {
+        names.unwrap_or_default().into_iter().map(|Name(user)| user).collect()
+    };
+    let (add, remove) = (users(given.add), users(given.remove));
     if add.len() + remove.len() > MEMBERS_PER_CHANGE_MAX {
         let detail =
             format!("has with `remove` more than {MEMBERS_PER_CHANGE_MAX} names: send several requests");
@@ -179,29 +180,32 @@ pub async fn change_members(
     if let Some(both) = remove.iter().position(|user| added.contains(user)) {
         return Err(Problem::invalid(format!("remove[{both}]"), "is in `add` as well: which of the two?"));
     }
-    let changed =
-        shared.ingest.store.change_members(&tenant, &group, &add, &remove, shared.ingest.clock.now()).await;
-    changed.map_err(|error| store_problem(&error))?;
+    let now = shared.ingest.clock.now();
+    shared.ingest.store.change_members(&tenant, &group, &add, &remove, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whom to take out of a group, with commas between them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaversQuery {
+    #[serde(default)]
+    users: String,
 }
 
 /// Takes users out of a group. They are in the address, because bodies of `DELETE` get lost on the way.
 pub async fn remove_members(
     State(shared): App,
     Extension(tenant): Extension<Tenant>,
-    path: RawPath,
-    uri: Uri,
+    NameInPath(group): NameInPath<GroupId>,
+    Query(leavers): Query<LeaversQuery>,
 ) -> Result<Response, Problem> {
-    let group = request::path("group", path, |text| GroupId::parse(text))?;
-    let query = request::query(&uri, &["users"])?;
-    let users = query.get("users").map(String::as_str).unwrap_or_default();
-    let users = request::list("users", users, |text| UserId::parse(text))?;
+    let users: Vec<UserId> = request::list("users", &leavers.users)?;
     if users.is_empty() {
         return Err(Problem::invalid("users", "must name whom to take out: ?users=ana,ben"));
     }
-    let changed =
-        shared.ingest.store.change_members(&tenant, &group, &[], &users, shared.ingest.clock.now()).await;
-    changed.map_err(|error| store_problem(&error))?;
+    let now = shared.ingest.clock.now();
+    shared.ingest.store.change_members(&tenant, &group, &[], &users, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -214,7 +218,8 @@ mod tests {
     /// The table of what is an address is in `domain::email`.
     #[test]
     fn an_address_is_kept_in_its_one_form_and_a_refusal_does_not_repeat_it() {
-        let addresses = |email: &str| addresses_of(json!({"email": email}).as_object().unwrap());
+        let addresses =
+            |email: &str| addresses_of(UserBody { email: Some(email.into()), addresses: None, locale: None });
         let kept = addresses("Ana@Example.COM").unwrap();
         assert_eq!(kept[Channel::Email].as_ref().map(Secret::expose), Some("Ana@example.com"));
         let refused = addresses("Ana <canary@example.com>").unwrap_err();

@@ -19,7 +19,10 @@ use watchbell::{
         Alert, Event, Tenant, alert::bounds::ALERT_BYTES_MAX, publication::Maker,
         topic::bounds::EVENT_BYTES_MAX,
     },
-    runtime::health::Seen,
+    runtime::{
+        health::Seen,
+        http::{Failure as _, RETRY_AFTER_S},
+    },
     wire::{
         Problem,
         alert::{Defaults, encode_alert},
@@ -28,11 +31,7 @@ use watchbell::{
     },
 };
 
-use crate::{
-    Shared,
-    count::What,
-    limits::{PUBLISHES_PER_REQUEST_MAX, RETRY_AFTER_S},
-};
+use crate::{Shared, count::What, limits::PUBLISHES_PER_REQUEST_MAX};
 
 const TRACEPARENT: &str = "traceparent";
 /// AMQP carries a message id as a short string.
@@ -173,12 +172,12 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>], who: &str) -> Resul
             what.count("unavailable", refused);
             // Readiness tells of it once, and metrics count.
             debug!(refused, confirmed, "{who} did not confirm {refused} {what}s in time");
-            Err(Problem::unavailable(detail, RETRY_AFTER_S))
+            Err(Problem { detail: Some(detail), ..worst.kind().problem() })
         }
         PublishError::Unroutable => {
             what.count("unroutable", refused);
             error!(refused, "No queue takes {what}s: run `watchbell topology apply`");
-            Err(Problem::unavailable(detail, RETRY_AFTER_S))
+            Err(Problem { detail: Some(detail), ..worst.kind().problem() })
         }
         PublishError::TooLarge { len } => {
             what.count("too_large", refused);

@@ -2,12 +2,14 @@
 //! believed. They panic where something does not hold.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use watchbell::wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame};
+use watchbell::{
+    runtime::http::Query,
+    wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame},
+};
 
 use crate::{
     entry::{
         credentials::{origin_is_allowed, token_of},
-        extract::Query,
         handshake::websocket_head,
         query::StreamQuery,
     },

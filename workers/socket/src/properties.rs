@@ -7,14 +7,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use axum::{
-    extract::Query,
-    http::{HeaderMap, HeaderValue, Uri},
-};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 use watchbell::{
     domain::{Tenant, UserId, UserKey},
+    runtime::http::Query,
     wire::{
         CloseCode,
         frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame, ServerFrame},
@@ -393,7 +391,7 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
         let mut query = b"token=a.b&cursor=e.7&topics=a,b&labels=env:prod&min_severity=info&wait=5".to_vec();
         mutate(&mut query, chance);
         if let Ok(uri) = Uri::try_from(format!("/v1/sse?{}", String::from_utf8_lossy(&query)))
-            && let Ok(Query(query)) = Query::<StreamQuery>::try_from_uri(&uri)
+            && let Ok(Query(query)) = Query::<StreamQuery>::of(&uri)
         {
             query.auth();
         }

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
@@ -14,6 +15,7 @@ use watchbell::{
 
 use crate::{
     cli::{DeadArgs, DeadCommand, DeadWhich},
+    client::Refusal,
     compose,
     dead::{self, Action, Done, Letter, Listed, Request, SHOW_MAX, Skipped, Wanted},
     demo_file::Demo,
@@ -191,8 +193,12 @@ async fn read<T: serde::de::DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let answer = answer.map_err(reqwest::Error::without_url).context("`watchbell up` cannot be reached")?;
     let status = answer.status();
-    if !status.is_success() {
-        bail!("{status}: {}", answer.text().await.unwrap_or_default());
+    if status.is_success() {
+        return Ok(answer.json().await?);
     }
-    Ok(answer.json().await?)
+    let problem: Value = answer.json().await.unwrap_or_default();
+    match Refusal::of(&problem) {
+        Some(refusal) => Err(refusal.into()),
+        None => bail!("`watchbell up` answered {status}"),
+    }
 }

@@ -2,29 +2,61 @@
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Query, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    extract::{FromRef, FromRequestParts, State},
+    http::{header, request::Parts},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use watchbell::{broker::SharedBroker, domain::Secret, wire::alert::read};
+use watchbell::{
+    broker::SharedBroker,
+    domain::Secret,
+    runtime::http::{BodyRules, FailureKind, JsonBody, Query},
+    wire::Problem,
+};
 
-use super::{LOOK_MAX, Request, act, look, show};
+use super::{Done, LOOK_MAX, Listed, Request, act, look, show};
 
-/// The longest list of ids in one request, in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A list of ids.
+enum Orders {}
+
+impl BodyRules for Orders {
+    const BYTES_MAX: usize = 1024 * 1024;
+    const MEDIA_TYPES: &'static [&'static str] = &[];
+}
 
 /// `GET` looks, `POST` acts.
 pub(crate) fn routes(broker: SharedBroker, key: Secret) -> Router {
-    Router::new()
-        .route("/operations/dead", get(list).post(post))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state((broker, key))
+    Router::new().route("/operations/dead", get(list).post(post)).with_state(Shared { broker, key })
 }
 
-type Shared = State<(SharedBroker, Secret)>;
+#[derive(Clone)]
+struct Shared {
+    broker: SharedBroker,
+    key: Secret,
+}
+
+impl FromRef<Shared> for SharedBroker {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.broker.clone()
+    }
+}
+
+/// Whoever asks has the producer key.
+struct Operator;
+
+impl FromRequestParts<Shared> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        match given.and_then(|given| given.strip_prefix("Bearer ")) {
+            Some(given) if given == shared.key.expose() => Ok(Self),
+            _ => Err(Problem::unauthorized(
+                "Give the producer key of this `up`: `Authorization: Bearer wbk_…`. It is in `demo.json`.",
+            )),
+        }
+    }
+}
 
 /// Which letters to look at: those of a name, whole, or the first so many.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -33,35 +65,28 @@ pub(crate) struct Wanted {
     pub(crate) limit: Option<u64>,
 }
 
-async fn list(State((broker, key)): Shared, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Response {
-    if !is_operator(&headers, &key) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    answer(match wanted.id {
+async fn list(
+    _: Operator,
+    State(broker): State<SharedBroker>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Listed>, Problem> {
+    let found = match wanted.id {
         Some(name) => show(&broker, &name).await,
         None => look(&broker, wanted.limit.unwrap_or(LOOK_MAX)).await,
-    })
-}
-
-async fn post(State((broker, key)): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_operator(&headers, &key) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let request: Request = match read("body", &body) {
-        Ok(request) => request,
-        Err(error) => return (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
     };
-    answer(act(&broker, &request, |_, _| {}).await)
+    found.map(Json).map_err(|error| problem_of(&error))
 }
 
-fn answer(outcome: anyhow::Result<impl Serialize>) -> Response {
-    match outcome {
-        Ok(outcome) => Json(outcome).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}")).into_response(),
-    }
+async fn post(
+    _: Operator,
+    State(broker): State<SharedBroker>,
+    JsonBody(request, _): JsonBody<Request, Orders>,
+) -> Result<Json<Done>, Problem> {
+    let done = act(&broker, &request, |_, _| {}).await;
+    done.map(Json).map_err(|error| problem_of(&error))
 }
 
-fn is_operator(headers: &HeaderMap, key: &Secret) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    given.and_then(|given| given.strip_prefix("Bearer ")).is_some_and(|given| given == key.expose())
+/// Only the broker can fail here. An operator is told what it said.
+fn problem_of(error: &anyhow::Error) -> Problem {
+    Problem { detail: Some(format!("{error:#}")), ..FailureKind::BrokerUnavailable.problem() }
 }

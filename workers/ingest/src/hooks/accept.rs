@@ -3,14 +3,18 @@
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value, json};
-use watchbell::{domain::Status, wire::Problem};
+use watchbell::{
+    domain::Status,
+    runtime::http::{Path, expect_media_type, media_type, not_json},
+    wire::Problem,
+};
 
 use super::{
     Hook,
@@ -60,7 +64,7 @@ pub async fn accept_configured(
 async fn parts_of(request: Request) -> Result<(HeaderMap, bytes::Bytes), Problem> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
-    Ok((parts.headers, request::body(body).await?))
+    Ok((parts.headers, request::whole_body(body).await?))
 }
 
 /// Tells what a post says, whom the address or the routes name.
@@ -180,11 +184,11 @@ pub fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
         return Err(compressed());
     }
-    let given = request::media_type(headers);
+    let given = media_type(headers);
     match given.as_str() {
         "" | "text/plain" | "text/json" | "application/octet-stream" | FORM => Ok(()),
         given if given.ends_with("+json") => Ok(()),
-        _ => request::expect_type(headers, &["application/json"]),
+        _ => expect_media_type(headers, &["application/json"]),
     }
 }
 
@@ -212,7 +216,7 @@ pub fn json_of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
     if body.starts_with(GZIP) {
         return Err(compressed());
     }
-    let in_form = match request::media_type(headers).as_str() {
+    let in_form = match media_type(headers).as_str() {
         FORM => body.split(|b| *b == b'&').find_map(|field| field.strip_prefix(b"payload=")),
         _ => None,
     };
@@ -231,7 +235,7 @@ pub fn json_of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
 /// 400 when it is none. The place is that in what was sent.
 pub fn read(json: &[u8]) -> Result<Value, Problem> {
     serde_json::from_slice(json)
-        .or_else(|error| serde_json::from_str(&mended(json)).map_err(|_| request::not_json(&error)))
+        .or_else(|error| serde_json::from_str(&mended(json)).map_err(|_| not_json(&error)))
 }
 
 /// Lets the API key stand in the address of a hook, as `?key=`, where no header has one. It goes no further than here.

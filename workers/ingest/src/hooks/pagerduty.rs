@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use watchbell::{
     domain::{Secret, Severity, Status},
+    runtime::http::read_body,
     wire::Problem,
 };
 
@@ -32,12 +33,7 @@ use super::{
     shape,
     tell::Became,
 };
-use crate::{
-    App, auth,
-    count::What,
-    limits::{HOOK_BODY_BYTES_MAX, RETRY_AFTER_S},
-    request,
-};
+use crate::{App, auth, count::What, limits::HOOK_BODY_BYTES_MAX, request};
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
@@ -47,9 +43,9 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
     let Ok(room) = shared.hook_bodies.try_acquire() else {
-        return Err(Problem::unavailable("Too many requests are being read: send it again.", RETRY_AFTER_S));
+        return Err(request::no_room_to_read());
     };
-    let body = request::body_within(body, HOOK_BODY_BYTES_MAX).await?;
+    let body = read_body(body, HOOK_BODY_BYTES_MAX).await?;
     drop(room);
     let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
     let producer = auth::producer_of(&shared, &parts.headers, in_body).await?;

@@ -7,6 +7,7 @@ use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 use watchbell::{
     domain::{Audience, GroupId, Tenant, UserId, policy::Policies},
+    runtime::http::unreadable_query,
     wire::Problem,
 };
 
@@ -84,7 +85,7 @@ fn is_yes(value: &str) -> bool {
 /// Refuses what is no query string.
 fn check(text: &str) -> Result<(), Problem> {
     let uri: Result<Uri, _> = format!("/?{text}").parse();
-    uri.map(drop).map_err(|_| Problem::malformed("The query string cannot be read."))
+    uri.map(drop).map_err(|_| unreadable_query())
 }
 
 /// A name or a value of a query string, decoded.

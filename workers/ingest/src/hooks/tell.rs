@@ -11,6 +11,7 @@ use watchbell::{
         Alert, AlertId, Status, Tenant,
         publication::{Maker, Publication},
     },
+    runtime::http::RETRY_AFTER_S,
     store::LatestAlert,
     wire::{Problem, alert::Defaults, content_of},
 };
@@ -28,8 +29,8 @@ use crate::{
     auth::Producer,
     count::What,
     known,
-    limits::{HOOK_ROUNDS_MAX, READS_PER_REQUEST_MAX, RETRY_AFTER_S},
-    patch, publish, store_problem,
+    limits::{HOOK_ROUNDS_MAX, READS_PER_REQUEST_MAX},
+    patch, publish,
 };
 
 /// What [`SUPPRESSED_BY`] says of an alert that its source suppressed by itself.
@@ -248,8 +249,8 @@ async fn stored_of(
     let ids: BTreeSet<AlertId> = open.iter().map(|open| open.telling.alert.id.clone()).collect();
     let store = &shared.ingest.store;
     let reads = stream::iter(ids).map(|id| async move {
-        let latest = store.latest(tenant, &id).await.map_err(|error| store_problem(&error))?;
-        Ok(latest.map(|latest| (id, Stored::of(latest))))
+        let latest = store.latest(tenant, &id).await?;
+        Ok::<_, Problem>(latest.map(|latest| (id, Stored::of(latest))))
     });
     let found: Vec<Option<(AlertId, Stored)>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
     Ok(found.into_iter().flatten().collect())

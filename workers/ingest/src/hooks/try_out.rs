@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchbell::{
     domain::{Severity, Status, Tenant, policy::Policies},
+    runtime::http::not_json,
     wire::{Problem, without_bom},
 };
 
@@ -19,7 +20,7 @@ use super::{
     route::{self, Considered},
     shape,
 };
-use crate::{NewId, request};
+use crate::NewId;
 
 /// What a sample is read by.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +122,7 @@ fn line(considered: &Considered) -> String {
 /// # Errors
 /// 400 when it is no JSON object.
 pub fn routes_of_sample(sample: &[u8], setting: Setting<'_>) -> Result<Vec<String>, Problem> {
-    let sample: Value =
-        serde_json::from_slice(without_bom(sample)).map_err(|error| request::not_json(&error))?;
+    let sample: Value = serde_json::from_slice(without_bom(sample)).map_err(|error| not_json(&error))?;
     if !sample.is_object() {
         return Err(Problem::malformed("A sample must be a JSON object: an alert, or its labels."));
     }

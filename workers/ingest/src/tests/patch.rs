@@ -179,7 +179,7 @@ async fn a_refusal_is_exact() {
     }
     assert_eq!(
         patch(&fixture, "a", json!([1])).await.problem(),
-        (400, "The body must be a JSON object.".into())
+        (422, "body: has the wrong type: expected an object".into())
     );
     let theirs = format!("Bearer {}", fixture.other_key);
     let other = fixture.send("PATCH", "/v1/alerts/a", &[("authorization", &theirs)], "{}").await;

@@ -107,7 +107,7 @@ async fn a_refused_change_of_a_group_changes_nothing() {
         (json!({"add": many}), "add: has with `remove` more than 10000 names: send several requests"),
         (json!({"add": ["ana", "a\u{1}b"]}), "add[1]: must not contain the control character '\\u{1}'"),
         (json!({"add": [1]}), "add[0]: has the wrong type: expected a string"),
-        (json!({"remove": "ana"}), "remove: has the wrong type: expected a list of names"),
+        (json!({"remove": "ana"}), "remove: has the wrong type: expected a list"),
         (
             json!({"add": ["ana"], "remove": ["ben", "ana"]}),
             "remove[1]: is in `add` as well: which of the two?",

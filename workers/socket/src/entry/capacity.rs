@@ -3,14 +3,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
-use watchbell::wire::Problem;
+use watchbell::{runtime::http::RETRY_AFTER_S, wire::Problem};
 
-use crate::{
-    entry::sign_in::RETRY_AFTER_S,
-    pod::{
-        hub::Hub,
-        limits::{AddressSlot, Addresses},
-    },
+use crate::pod::{
+    hub::Hub,
+    limits::{AddressSlot, Addresses},
 };
 
 /// How many sessions there are, and how many there may be.

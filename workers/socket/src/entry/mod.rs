@@ -8,11 +8,9 @@
 //! | `capacity.rs` | whether the pod, and the address of the client, may have one more session |
 //! | `handshake.rs` | the head of the response that begins a session: pure |
 //! | `upgrade.rs` | `GET /v1/ws` and `/v1/sse`: lets a session in and starts it |
-//! | `extract.rs` | query strings, paths and bodies, and what is wrong with one |
 
 pub(crate) mod capacity;
 pub(crate) mod credentials;
-pub(crate) mod extract;
 pub(crate) mod handshake;
 pub(crate) mod query;
 pub(crate) mod sign_in;

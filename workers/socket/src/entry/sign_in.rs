@@ -6,18 +6,18 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, request::Parts},
 };
-use watchbell::{domain::Secret, store::Head, wire::Problem};
+use watchbell::{
+    domain::Secret,
+    runtime::http::{FailureKind, RETRY_AFTER_S},
+    store::Head,
+    wire::Problem,
+};
 
 use crate::{
     entry::credentials::{origin_is_allowed, token_of},
     feed::inbox::Inbox,
     token::{Identity, TokenError, Verifier},
 };
-
-/// Seconds after which a refused client may come back.
-pub(crate) const RETRY_AFTER_S: u32 = 5;
-/// The same, when the store does not answer.
-const STORE_RETRY_AFTER_S: u32 = 2;
 
 /// Finds out who sends a request. Cheap to clone.
 #[derive(Clone)]
@@ -40,8 +40,7 @@ where
         let token = token_of(&parts.headers);
         let identity = sign_in.identity_of(token.as_ref().map(Secret::expose)).await?;
         let head = sign_in.inbox.head(&identity.user).await;
-        let head =
-            head.map_err(|_| Problem::unavailable("the store does not answer", STORE_RETRY_AFTER_S))?;
+        let head = head.map_err(|_| FailureKind::StoreUnavailable.problem())?;
         check_revoked(&identity, &head)?;
         Ok(identity)
     }

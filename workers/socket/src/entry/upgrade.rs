@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::{Extension, extract::State, http::HeaderMap, response::Response};
 use tokio::time::Instant;
 use watchbell::{
-    runtime::http::{ClientAddress, Taken, take_over},
+    runtime::http::{ClientAddress, Query, RETRY_AFTER_S, Taken, take_over},
     wire::{Problem, frame::Auth},
 };
 
@@ -17,10 +17,9 @@ use crate::{
     entry::{
         capacity::Capacity,
         credentials::token_of,
-        extract::Query,
         handshake::{asks_for_websocket, server_sent_head, websocket_head},
         query::StreamQuery,
-        sign_in::{RETRY_AFTER_S, SignIn},
+        sign_in::SignIn,
     },
     frames::frame::Form,
     pod::leaving::{Admission, Leaving},

@@ -19,7 +19,10 @@ use watchbell::{
         internet::is_public,
         push_token::{UnusableToken, apns_token, fcm_token},
     },
-    runtime::Clock,
+    runtime::{
+        Clock,
+        http::{JsonBody, NameInPath},
+    },
     store::Store,
     wire::{
         Problem,
@@ -27,11 +30,7 @@ use watchbell::{
     },
 };
 
-use crate::{
-    entry::extract::{Body, Path},
-    http::inbox::store_problem,
-    token::Identity,
-};
+use crate::{http::inbox::UserBodies, token::Identity};
 
 /// Registers the devices of users.
 #[derive(Clone)]
@@ -73,8 +72,8 @@ pub(crate) struct DeviceBody {
 pub(crate) async fn put(
     State(devices): State<Devices>,
     identity: Identity,
-    Path(device): Path<String>,
-    Body(body): Body<DeviceBody>,
+    NameInPath(id): NameInPath<DeviceId>,
+    JsonBody(body, _): JsonBody<DeviceBody, UserBodies>,
 ) -> Result<StatusCode, Problem> {
     let service: PushService =
         body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
@@ -85,18 +84,14 @@ pub(crate) async fn put(
         PushService::WebPush => browser_token(body.endpoint, body.keys, devices.webpush.as_ref())?,
     };
     let device = Device {
-        id: device_id(&device)?,
+        id,
         service,
         token,
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
         registered_at: devices.clock.now(),
     };
-    let kept = devices
-        .store
-        .put_device(&identity.user, &device, DEVICES_PER_USER_MAX)
-        .await
-        .map_err(store_problem)?;
+    let kept = devices.store.put_device(&identity.user, &device, DEVICES_PER_USER_MAX).await?;
     match kept {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::conflict(format!(
@@ -107,7 +102,7 @@ pub(crate) async fn put(
 
 /// `GET /v1/devices`: the user's devices, without their tokens.
 pub(crate) async fn list(State(devices): State<Devices>, identity: Identity) -> Result<Response, Problem> {
-    let devices = devices.store.devices(&identity.user).await.map_err(store_problem)?;
+    let devices = devices.store.devices(&identity.user).await?;
     let devices: Vec<_> = devices.iter().map(shown).collect();
     Ok(Json(json!({"devices": devices})).into_response())
 }
@@ -116,10 +111,9 @@ pub(crate) async fn list(State(devices): State<Devices>, identity: Identity) -> 
 pub(crate) async fn one(
     State(devices): State<Devices>,
     identity: Identity,
-    Path(device): Path<String>,
+    NameInPath(id): NameInPath<DeviceId>,
 ) -> Result<Response, Problem> {
-    let id = device_id(&device)?;
-    let devices = devices.store.devices(&identity.user).await.map_err(store_problem)?;
+    let devices = devices.store.devices(&identity.user).await?;
     match devices.iter().find(|device| device.id == id) {
         Some(device) => Ok(Json(shown(device)).into_response()),
         None => Err(Problem::not_found("there is no device of that name")),
@@ -130,10 +124,9 @@ pub(crate) async fn one(
 pub(crate) async fn delete(
     State(devices): State<Devices>,
     identity: Identity,
-    Path(device): Path<String>,
+    NameInPath(id): NameInPath<DeviceId>,
 ) -> Result<StatusCode, Problem> {
-    let gone =
-        devices.store.delete_device(&identity.user, &device_id(&device)?).await.map_err(store_problem)?;
+    let gone = devices.store.delete_device(&identity.user, &id).await?;
     match gone {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("there is no device of that name")),
@@ -225,11 +218,6 @@ fn endpoint_of(endpoint: &str, private_allowed: bool) -> Result<String, &'static
         port.unwrap_or_default(),
         uri.path_and_query().map_or("/", |path| path.as_str())
     ))
-}
-
-/// A device's id from a path.
-fn device_id(raw: &str) -> Result<DeviceId, Problem> {
-    DeviceId::parse(raw).map_err(|error| Problem::invalid("device", error.to_string()))
 }
 
 #[cfg(test)]

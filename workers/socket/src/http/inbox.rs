@@ -8,13 +8,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use watchbell::{
-    runtime::Clock,
-    store::StoreError,
+    runtime::{
+        Clock,
+        http::{BodyRules, JsonBody, Query, RETRY_AFTER_S},
+    },
     wire::{Problem, frame::ReceiptFrame},
 };
 
 use crate::{
-    entry::extract::{Body, Query},
     feed::inbox::Inbox,
     pod::receipts::{NotWritten, receipt_of},
     token::Identity,
@@ -23,8 +24,15 @@ use crate::{
 /// Rows of a page when none is asked for, and at the most.
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 200;
-/// Seconds after which to come back when the store does not answer.
-const RETRY_AFTER_S: u32 = 2;
+
+/// The bodies of the user's API: JSON, whatever their content type says.
+#[derive(Debug)]
+pub(crate) enum UserBodies {}
+
+impl BodyRules for UserBodies {
+    const BYTES_MAX: usize = 64 * 1024;
+    const MEDIA_TYPES: &'static [&'static str] = &[];
+}
 
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
@@ -50,8 +58,7 @@ pub(crate) async fn inbox(
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let epoch = inbox.epoch();
-    let (head, rows) =
-        inbox.store.inbox_page(&identity.user, page.before, limit).await.map_err(store_problem)?;
+    let (head, rows) = inbox.store.inbox_page(&identity.user, page.before, limit).await?;
     let alerts: Vec<InboxRow<'_>> = rows
         .iter()
         .filter_map(|row| {
@@ -82,7 +89,7 @@ pub(crate) async fn receipts(
     State(inbox): State<Inbox>,
     State(clock): State<Clock>,
     identity: Identity,
-    Body(frame): Body<ReceiptFrame>,
+    JsonBody(frame, _): JsonBody<ReceiptFrame, UserBodies>,
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
     let now = clock.now();
@@ -104,15 +111,4 @@ pub(crate) async fn receipts(
         body["until"] = until.to_string().into();
     }
     Ok(Json(body).into_response())
-}
-
-/// The person comes back where that helps; the operator finds the cause in the log.
-#[allow(clippy::needless_pass_by_value)] // It is given to `map_err`.
-pub(crate) fn store_problem(error: StoreError) -> Problem {
-    tracing::warn!(%error, "The user's API has to turn somebody away");
-    match error {
-        StoreError::Unavailable { .. } => Problem::unavailable("the store does not answer", RETRY_AFTER_S),
-        StoreError::Refused { .. } => Problem::not_storable("the store cannot hold a value of this request"),
-        StoreError::Unreadable { .. } => Problem::internal("what is stored cannot be read"),
-    }
 }

@@ -9,16 +9,14 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use watchbell::{runtime::http::ClientAddress, wire::Problem};
+use watchbell::{
+    runtime::http::{ClientAddress, Path, Query},
+    wire::Problem,
+};
 
 use crate::{
     config::{MountConfig, MountShape},
-    entry::{
-        extract::{Path, Query},
-        query::StreamQuery,
-        sign_in::SignIn,
-        upgrade::Upgrades,
-    },
+    entry::{query::StreamQuery, sign_in::SignIn, upgrade::Upgrades},
     feed::inbox::Inbox,
     http::topics,
     session::mount::Mount,

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use watchbell::{
     domain::{Seq, TopicKey, topic::bounds::KEEP_MAX},
-    runtime::http::ClientAddress,
+    runtime::http::{ClientAddress, FailureKind, Query, RETRY_AFTER_S},
     store::Head,
     wire::{
         Problem,
@@ -30,9 +30,8 @@ use crate::{
     entry::{
         capacity::Capacity,
         credentials::token_of,
-        extract::Query,
         query::StreamQuery,
-        sign_in::{RETRY_AFTER_S, SignIn, check_revoked},
+        sign_in::{SignIn, check_revoked},
     },
     feed::{
         follower::{CaughtUp, Follower, Joined, Standing, Start},
@@ -43,7 +42,7 @@ use crate::{
         filter::SessionFilter,
         frame::{Facets, Frame},
     },
-    http::{inbox::store_problem, topics},
+    http::topics,
     pod::{
         leaving::Leaving,
         mailbox::{Item, Mail},
@@ -122,7 +121,7 @@ pub(crate) async fn poll(
 }
 
 fn no_answer() -> Problem {
-    Problem::unavailable("the store does not answer", RETRY_AFTER_S)
+    FailureKind::StoreUnavailable.problem()
 }
 
 /// One poll that was let in.
@@ -146,7 +145,7 @@ impl Poll<'_> {
     ) -> Result<Vec<Arc<Frame>>, Problem> {
         let mut frames = vec![self.hello(head, preferences)];
         for Subscription { topic: key, .. } in topics {
-            let kept = self.polls.inbox.kept_events(key, KEEP_MAX.into()).await.map_err(store_problem)?;
+            let kept = self.polls.inbox.kept_events(key, KEEP_MAX.into()).await?;
             let wanted = |event: &&RawValue| {
                 let facets: Facets = serde_json::from_str(event.get()).unwrap_or_default();
                 self.filter.as_ref().is_none_or(|filter| filter.lets_through(&facets))
@@ -244,7 +243,7 @@ impl Poll<'_> {
     async fn catch_up(&mut self) -> Result<Option<Arc<Frame>>, Problem> {
         loop {
             let page = self.follower.next_page(&self.polls.inbox, &self.identity.user).await;
-            match page.map_err(store_problem)? {
+            match page? {
                 CaughtUp::TooMuch(head) => {
                     return Ok(Some(self.resync("more changed than is replayed", head)));
                 }

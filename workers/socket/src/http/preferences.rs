@@ -13,7 +13,7 @@ use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, SharedBroker, topology::PARTITIONS},
     domain::UserKey,
-    runtime::Clock,
+    runtime::{Clock, http::JsonBody},
     store::Store,
     wire::{
         Problem,
@@ -22,7 +22,7 @@ use watchbell::{
     },
 };
 
-use crate::{entry::extract::Body, http::inbox::store_problem, token::Identity};
+use crate::{http::inbox::UserBodies, token::Identity};
 
 /// How long the broker may take to confirm a live message.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ pub(crate) async fn get(
     State(preferences): State<Preferences>,
     identity: Identity,
 ) -> Result<Response, Problem> {
-    let stored = preferences.store.preferences(&identity.user).await.map_err(store_problem)?;
+    let stored = preferences.store.preferences(&identity.user).await?;
     let written = stored.as_deref().and_then(PreferencesV1::decode).unwrap_or_default();
     Ok(Json(written).into_response())
 }
@@ -49,13 +49,13 @@ pub(crate) async fn get(
 pub(crate) async fn put(
     State(preferences): State<Preferences>,
     identity: Identity,
-    Body(written): Body<PreferencesV1>,
+    JsonBody(written, _): JsonBody<PreferencesV1, UserBodies>,
 ) -> Result<Response, Problem> {
     let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
     let written = PreferencesV1::write(&checked);
     let (encoded, now) = (written.encode(), preferences.clock.now());
     let change = |_: Option<&str>| encoded.clone();
-    preferences.store.change_preferences(&identity.user, now, &change).await.map_err(store_problem)?;
+    preferences.store.change_preferences(&identity.user, now, &change).await?;
     preferences.tell(&identity.user, &written).await;
     Ok(Json(written).into_response())
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::FromRef,
     http::{Method, StatusCode, header},
     routing::{MethodRouter, delete, get, options, post, put},
 };
@@ -16,7 +16,6 @@ use watchbell::runtime::Clock;
 use crate::{
     config::MountConfig,
     entry::{
-        extract::BODY_BYTES_MAX,
         sign_in::SignIn,
         upgrade::{self, Upgrades},
     },
@@ -85,7 +84,6 @@ pub(crate) fn routes(state: RouteState, mounts: &[MountConfig], allowed_origins:
         .fold(routes, |routes, path| routes.route(path, preflight()))
         .merge(mounts::routes(mounts))
         .layer(cors(allowed_origins))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }
 

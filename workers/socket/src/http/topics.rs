@@ -9,15 +9,11 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use watchbell::{
     domain::{Topic, TopicKey, topic::bounds::KEEP_MAX},
+    runtime::http::{Path, Query, name},
     wire::Problem,
 };
 
-use crate::{
-    entry::extract::{Path, Query},
-    feed::inbox::Inbox,
-    http::inbox::store_problem,
-    token::Identity,
-};
+use crate::{feed::inbox::Inbox, token::Identity};
 
 /// Events given when no number is asked for.
 const LIMIT_DEFAULT: usize = 50;
@@ -39,7 +35,7 @@ pub(crate) async fn events(
 
 /// A topic that this person may read.
 pub(crate) fn key(identity: &Identity, topic: &str) -> Result<TopicKey, Problem> {
-    let topic = Topic::parse(topic).map_err(|error| Problem::invalid("topic", error.to_string()))?;
+    let topic: Topic = name("topic", topic)?;
     match identity.may_read(&topic) {
         true => Ok(TopicKey::new(identity.user.tenant.clone(), topic)),
         false => Err(Problem::forbidden("your token does not allow this topic")),
@@ -55,6 +51,6 @@ pub(crate) async fn kept(
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let key = key(identity, topic)?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
-    let kept = inbox.kept_events(&key, limit).await.map_err(store_problem)?;
+    let kept = inbox.kept_events(&key, limit).await?;
     Ok(kept.json().map(ToOwned::to_owned).collect())
 }

@@ -11,6 +11,7 @@ use axum::{
 use tracing::info;
 use watchbell::{
     domain::Channel,
+    runtime::http::Path,
     wire::{
         Problem,
         preferences::PreferencesV1,
@@ -18,10 +19,7 @@ use watchbell::{
     },
 };
 
-use crate::{
-    entry::extract::Path,
-    http::{inbox::store_problem, preferences::Preferences},
-};
+use crate::http::preferences::Preferences;
 
 /// The page holds a form and a style, and nothing else may run.
 const PAGE_POLICY: &str =
@@ -55,7 +53,7 @@ pub(crate) async fn end(
 ) -> Result<Response, Problem> {
     let unsubscription = links.read(&token)?;
     let (preferences, user) = (&links.preferences, &unsubscription.user);
-    let contact = preferences.store.contact(user).await.map_err(store_problem)?;
+    let contact = preferences.store.contact(user).await?;
     let address = contact
         .and_then(|contact| contact.addresses[Channel::Email].clone())
         .filter(|email| unsubscription.is_for(email));
@@ -66,8 +64,7 @@ pub(crate) async fn end(
         ));
     }
     let now = preferences.clock.now();
-    let wanted =
-        preferences.store.change_preferences(user, now, &without_email).await.map_err(store_problem)?;
+    let wanted = preferences.store.change_preferences(user, now, &without_email).await?;
     preferences.tell(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
     metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
     info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
