@@ -68,21 +68,21 @@ async fn an_address_has_its_share(fleet: &Fleet) -> anyhow::Result<()> {
     };
     let mut held = Vec::new();
     for (user, transport) in [("ana", Transport::WebSocket), ("ben", Transport::Sse)] {
-        held.push(fleet.client(transport, "socket-1", &from(user, "203.0.113.9")?).await?);
+        held.push(fleet.client(transport, "socket-1", &from(user, "93.184.215.14")?).await?);
     }
     for (transport, expected) in [
         (Transport::WebSocket, "closed 4101"),
         (Transport::Sse, "answered 429"),
         (Transport::Poll, "answered 429"),
     ] {
-        let refused = fleet.client(transport, "socket-1", &from("cem", "203.0.113.9")?).await.err();
+        let refused = fleet.client(transport, "socket-1", &from("cem", "93.184.215.14")?).await.err();
         let refused = refused.map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.starts_with(expected), "{transport:?}: {refused}");
-        fleet.client(transport, "socket-1", &from("cem", "203.0.113.10")?).await?;
+        fleet.client(transport, "socket-1", &from("cem", "93.184.215.15")?).await?;
     }
     held.pop();
     until("the place to be free", DEADLINE, async || {
-        fleet.client(Transport::Sse, "socket-1", &from("cem", "203.0.113.9").ok()?).await.ok()
+        fleet.client(Transport::Sse, "socket-1", &from("cem", "93.184.215.14").ok()?).await.ok()
     })
     .await?;
     Ok(())
@@ -179,7 +179,7 @@ async fn a_balancer_that_passes_bytes_through_is_believed() {
         fleet.client(Transport::Sse, "socket-1", &through(Vec::new())).await.is_err(),
         "no header, no session"
     );
-    let claims = fleet.asks("ana", &[]).unwrap().header("x-forwarded-for", "203.0.113.9");
+    let claims = fleet.asks("ana", &[]).unwrap().header("x-forwarded-for", "93.184.215.14");
     fleet.client(Transport::Sse, "socket-1", &claims).await.expect("whoever is no proxy is not believed");
 }
 

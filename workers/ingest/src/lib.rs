@@ -22,7 +22,6 @@ mod limits;
 mod patch;
 mod people;
 mod publish;
-mod rate;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -44,7 +43,15 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
-use watchbell::{broker::SharedBroker, domain::policy::Policies, runtime::Clock, store::Store};
+use watchbell::{
+    broker::SharedBroker,
+    domain::{Tenant, policy::Policies},
+    runtime::{
+        Clock,
+        rate_limit::{Rate, RateLimiter},
+    },
+    store::Store,
+};
 
 pub use config::IngestConfig;
 pub use hooks::{
@@ -54,7 +61,6 @@ pub use hooks::{
 
 use hooks::HOOKS;
 use limits::Limits;
-use rate::Rate;
 
 /// What this worker needs.
 #[derive(Clone)]
@@ -114,7 +120,10 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
         hook_bodies: Semaphore::new(limits::HOOK_BODIES_MAX),
         body_bytes: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
         publish_deadline: limits.publish_deadline,
-        rate: Rate::new(ingest.rate_per_tenant),
+        rate: ingest.rate_per_tenant.map(|per_second| {
+            let rate = Rate::per_second(per_second.get()).ahead(limits::RATE_AHEAD_MAX);
+            RateLimiter::new(rate, limits::RATE_TENANTS_MAX)
+        }),
         ingest,
     });
     let mut router = Router::new();
@@ -139,7 +148,8 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
 struct Shared {
     ingest: Ingest,
     keys: auth::Keys,
-    rate: Rate,
+    /// How much each tenant may publish; `None`: any number.
+    rate: Option<RateLimiter<Tenant, tokio::time::Instant>>,
     /// A permit for each alert that is being published.
     publishes: Semaphore,
     /// A permit for each body that is read before its key is known.

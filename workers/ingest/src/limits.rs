@@ -21,6 +21,11 @@ pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PUBLISHES_PER_REQUEST_MAX: usize = 256;
 /// Reads of the store that one request has under way at once.
 pub const READS_PER_REQUEST_MAX: usize = 8;
+/// How far ahead of `ingest.rate_per_tenant` a tenant may be. A request is taken whole or not at all, so one of many alerts
+/// may lead further ahead, and is then waited for.
+pub const RATE_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// Tenants whose rate is remembered at once.
+pub const RATE_TENANTS_MAX: usize = 1_024;
 /// API keys that are remembered.
 pub const KEYS_MAX: usize = 1_024;
 /// How long an API key is remembered, and so how long a revoked one may still work while the store answers.

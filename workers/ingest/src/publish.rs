@@ -6,7 +6,7 @@
 //! - [`publish`] answers `Ok` only when all were confirmed. After anything else some may have been, which the same
 //!   ids make harmless (I2).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::http::HeaderMap;
 use futures_util::{StreamExt as _, stream};
@@ -22,6 +22,7 @@ use watchbell::{
     runtime::{
         health::Seen,
         http::{Failure as _, RETRY_AFTER_S},
+        rate_limit::TooSoon,
     },
     wire::{
         Problem,
@@ -105,7 +106,9 @@ pub async fn publish(
     messages: Vec<Message>,
 ) -> Result<(), Problem> {
     let asked = messages.len();
-    if let Err(wait) = shared.rate.take(tenant, asked, Instant::now()) {
+    let now = Instant::now();
+    let taken = shared.rate.as_ref().map(|rate| rate.take(tenant, asked, now, Duration::ZERO));
+    if let Some(Err(TooSoon { wait })) = taken {
         what.count("rate", asked);
         return Err(Problem::unavailable(
             format!(
@@ -219,8 +222,6 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use watchbell::domain::AlertId;
 
     use super::*;
