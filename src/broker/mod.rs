@@ -22,6 +22,7 @@ use crate::runtime::{
     http::{Failure, FailureKind},
 };
 
+mod announcer;
 pub mod embedded;
 mod frames;
 mod meter;
@@ -30,6 +31,7 @@ pub mod rabbitmq;
 pub mod topology;
 
 pub use self::{
+    announcer::{Announcement, Announcer, InboxChange, ShownAlert},
     parking::{Refusal, parked},
     rabbitmq::Envelope,
 };

@@ -4,14 +4,9 @@
 //! tells subscribers. Events of a topic are told in the order they came.
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use watchbell::{
-    broker::{Message, topology::PARTITIONS},
-    store::NewEvent,
-    wire::live::{LiveTopicEvent, LiveV1},
-};
+use watchbell::{broker::Announcement, store::NewEvent};
 
 use crate::{
     Dispatch,
@@ -67,28 +62,13 @@ impl Keeper<'_> {
         metrics::counter!("watchbell_dispatch_events_total", "outcome" => outcome)
             .increment(events.len() as u64);
         let telling = events.into_iter().map(|TakenEvent { new, delivery }| async move {
-            if let Some(message) = live_message(&new) {
-                self.teller.tell_one(new.event.key.partition(PARTITIONS), message).await;
+            if let Some(announcement) = Announcement::event(&new.event, &new.content) {
+                self.teller.announce(announcement).await;
             }
             delivery.settle.ack().await;
         });
         stream::iter(telling).buffered(IN_FLIGHT_MAX).for_each(std::future::ready).await;
     }
-}
-
-fn live_message(new: &NewEvent) -> Option<Message> {
-    let event = &new.event;
-    let live = LiveV1::Event(LiveTopicEvent {
-        tenant: event.key.tenant.to_string(),
-        topic: event.key.topic.to_string(),
-        kind: event.kind.clone(),
-        source: event.source.clone(),
-        severity: event.severity.map(|severity| severity.to_string()),
-        labels: event.labels.clone(),
-        // `event_content_of` wrote it, so it is JSON.
-        event: serde_json::from_str::<&RawValue>(&new.content).ok()?,
-    });
-    Some(Message::json(event.id.to_string(), live.encode()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 use watchbell::{
-    broker::{Address, LiveEvent, LiveSource, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
+    broker::{
+        Address, LiveEvent, LiveSource, Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker,
+        topology::PARTITIONS,
+    },
     domain::{Tenant, Timestamp, Topic, TopicKey, policy::Policies},
     runtime::Clock,
     store::{Store, StoreConfig},

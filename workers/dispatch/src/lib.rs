@@ -44,7 +44,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
-    broker::{SharedBroker, WorkQueue},
+    broker::{Announcer, SharedBroker, WorkQueue},
     domain::policy::Policies,
     runtime::Clock,
     store::Store,
@@ -86,6 +86,11 @@ impl Dispatch {
         info!("Dispatch has stopped");
     }
 
+    /// Tells the pods.
+    fn announcer(&self) -> Announcer {
+        Announcer { broker: self.broker.clone(), deadline: PUBLISH_DEADLINE }
+    }
+
     async fn work(&self, shutdown: &CancellationToken) {
         let batch_max = self.config.batch_max;
         let prefetch = u16::try_from(batch_max * BATCHES_MAX).unwrap_or(u16::MAX);
@@ -97,7 +102,7 @@ impl Dispatch {
         let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
         let (refused, to_park) = mpsc::channel(batch_max);
         let opened = Arc::new(Notify::new());
-        let teller = Teller { broker: self.broker.clone() };
+        let teller = Teller { announcer: self.announcer() };
         let taker = Taker { dispatch: self, prepared, events, refused: refused.clone() };
         let recorder = Recorder {
             dispatch: self,

@@ -7,17 +7,13 @@
 use std::{collections::BTreeMap, future::ready};
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::debug;
 use watchbell::{
-    broker::{Address, Delivery, Message, SharedBroker, topology::PARTITIONS},
-    domain::UserKey,
+    broker::{Announcement, Announcer, Delivery, InboxChange, ShownAlert},
+    domain::Alert,
     store::{NewAlert, RecordedRow},
-    wire::live::{LIVE_RECIPIENTS_MAX, LiveAlert, LiveRecipient, LiveV1},
 };
-
-use crate::PUBLISH_DEADLINE;
 
 /// Live messages that wait for their confirm at once.
 pub(crate) const IN_FLIGHT_MAX: usize = 64;
@@ -32,13 +28,13 @@ pub(crate) struct Committed {
 }
 
 enum Work {
-    Tell(u16, Message),
+    Announce(Announcement),
     Settle(Vec<Delivery>),
 }
 
 /// The last stage.
 pub(crate) struct Teller {
-    pub(crate) broker: SharedBroker,
+    pub(crate) announcer: Announcer,
 }
 
 impl Teller {
@@ -49,14 +45,13 @@ impl Teller {
         });
         batches
             .flat_map(|Committed { alerts, rows, settled }| {
-                let telling =
-                    messages(&alerts, &rows).into_iter().map(|(to, message)| Work::Tell(to, message));
+                let telling = announcements(&alerts, &rows).into_iter().map(Work::Announce);
                 // Behind its frames in the same window, so that its turn comes when they are done with.
                 stream::iter(telling.chain([Work::Settle(settled)]).collect::<Vec<_>>())
             })
             .map(async |work| match work {
-                Work::Tell(partition, message) => {
-                    self.tell_one(partition, message).await;
+                Work::Announce(announcement) => {
+                    self.announce(announcement).await;
                     Vec::new()
                 }
                 Work::Settle(deliveries) => deliveries,
@@ -68,15 +63,14 @@ impl Teller {
 
     /// Publishes what was recorded.
     pub(crate) async fn tell(&self, alerts: &[NewAlert], rows: &[RecordedRow]) {
-        let sending =
-            messages(alerts, rows).into_iter().map(|(partition, message)| self.tell_one(partition, message));
+        let sending = announcements(alerts, rows).into_iter().map(|announcement| self.announce(announcement));
         stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(ready).await;
     }
 
     /// A frame that gets lost is only late: its number tells the pod, or the next ping.
-    pub(crate) async fn tell_one(&self, partition: u16, message: Message) {
-        let sent = self.broker.publish(Address::Live(partition), message, PUBLISH_DEADLINE).await;
-        if let Err(error) = sent {
+    pub(crate) async fn announce(&self, announcement: Announcement) {
+        let partition = announcement.partition;
+        if let Err(error) = self.announcer.publish(announcement).await {
             metrics::counter!("watchbell_dispatch_live_lost_total").increment(1);
             debug!(%error, partition, "A live frame was not confirmed; sessions heal from the store");
         }
@@ -94,32 +88,22 @@ async fn settle(deliveries: Vec<Delivery>) {
     }
 }
 
-fn messages(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<(u16, Message)> {
-    // What the inboxes hold is told, not what came: a later version may have come before (I2).
-    let mut groups: BTreeMap<(usize, u16), (&RecordedRow, Vec<LiveRecipient>)> = BTreeMap::new();
+/// What the inboxes hold is told, not what came: a later version may have come before (I2).
+fn announcements(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<Announcement> {
+    let mut shown: BTreeMap<(usize, u32), (&str, Vec<InboxChange>)> = BTreeMap::new();
     for row in rows {
-        let tenant = alerts[row.alert].alert.tenant.clone();
-        let partition = UserKey::new(tenant, row.user.clone()).partition(PARTITIONS);
-        let (_, recipients) = groups.entry((row.alert, partition)).or_insert((row, Vec::new()));
-        recipients.push(LiveRecipient {
-            user: row.user.to_string(),
+        let (_, changes) = shown.entry((row.alert, row.version)).or_insert((&row.content, Vec::new()));
+        changes.push(InboxChange {
+            user: row.user.clone(),
             seq: row.seq,
             unread: row.unread,
-            state: row.state.to_string(),
-            until: row.until.map(|until| until.to_string()),
+            state: row.state,
+            until: row.until,
         });
     }
-    let mut messages = Vec::with_capacity(groups.len());
-    for ((alert, partition), (shown, recipients)) in groups {
-        let new = &alerts[alert];
-        // `content_of` wrote it, so it is JSON.
-        let Ok(content) = serde_json::from_str::<&RawValue>(&shown.content) else { continue };
-        for to in recipients.chunks(LIVE_RECIPIENTS_MAX) {
-            let body =
-                LiveV1::Alert(LiveAlert { tenant: new.alert.tenant.to_string(), to: to.to_vec(), content });
-            let id = format!("{}/{}/{}", new.alert.tenant, new.alert.id, shown.version);
-            messages.push((partition, Message::json(id, body.encode())));
-        }
-    }
-    messages
+    let of_alert = |((at, version), (content, changes)): ((usize, u32), (&str, Vec<InboxChange>))| {
+        let Alert { tenant, id, .. } = &*alerts[at].alert;
+        Announcement::alert(ShownAlert { tenant, id, version, content }, changes)
+    };
+    shown.into_iter().flat_map(of_alert).collect()
 }

@@ -15,14 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tracing::warn;
 use watchbell::{
-    broker::{Address, Message, topology::PARTITIONS},
+    broker::{Announcement, Announcer},
     domain::{Channel, GroupId, PerChannel, Secret, Tenant, UserId, UserKey, channel::AddressForm},
     runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
     store::Contact,
-    wire::{
-        Problem,
-        live::{LiveRevoke, LiveV1},
-    },
+    wire::Problem,
 };
 
 use crate::{
@@ -70,14 +67,9 @@ pub async fn revoke_sessions(
 ) -> Result<Response, Problem> {
     let user = UserKey::new(tenant, user);
     let revoked_at = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
-    let live = LiveV1::Revoke(LiveRevoke {
-        tenant: user.tenant.to_string(),
-        user: user.user.to_string(),
-        issued_until_ms: revoked_at.as_millisecond(),
-    });
-    let message = Message::json((shared.ingest.new_id)().to_string(), live.encode());
-    let to = Address::Live(user.partition(PARTITIONS));
-    if let Err(error) = shared.ingest.broker.publish(to, message, shared.publish_deadline).await {
+    let announcement = Announcement::revocation(&user, revoked_at, (shared.ingest.new_id)());
+    let announcer = Announcer { broker: shared.ingest.broker.clone(), deadline: shared.publish_deadline };
+    if let Err(error) = announcer.publish(announcement).await {
         warn!(%error, "Sessions were revoked, but the pods may not know yet");
         let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
         return Err(Problem { detail: Some(detail.into()), ..error.kind().problem() });

@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell::{
-    broker::{LiveControl, SharedBroker},
+    broker::{Announcer, LiveControl, SharedBroker},
     runtime::Clock,
     store::Store,
     wire::unsubscribe::Unsubscribe,
@@ -21,7 +21,7 @@ use crate::{
     http::{
         devices::{BrowserPush, Devices},
         poll::Polls,
-        preferences::Preferences,
+        preferences::{self, Preferences},
         routes::{RouteState, routes},
         unsubscribe::UnsubscribeLinks,
     },
@@ -38,7 +38,7 @@ use crate::{
         presence::Presence,
         presence_writer::PresenceWriter,
         rebalance::{Rebalancer, Rules},
-        receipt_writer::ReceiptWriter,
+        receipt_writer::{self, ReceiptWriter},
         receipts::Receipts,
         sessions::Sessions,
         status::PodStatus,
@@ -144,7 +144,11 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     };
     let rebalancer =
         Rebalancer { store: store.clone(), status, pod: presence.pod.clone(), rules: Rules::of(&config) };
-    let receipt_writer = ReceiptWriter { store: store.clone(), broker: broker.clone(), clock: clock.clone() };
+    let receipt_writer = ReceiptWriter {
+        store: store.clone(),
+        announcer: Announcer { broker: broker.clone(), deadline: receipt_writer::PUBLISH_DEADLINE },
+        clock: clock.clone(),
+    };
     let departure = Departure { leaving: departs.clone(), presence, hub: hub.clone(), tasks: tasks.clone() };
 
     // What requests come to.
@@ -167,7 +171,11 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         leaving: departs.clone(),
         config: config.clone(),
     });
-    let preferences = Preferences { store: store.clone(), broker, clock: clock.clone() };
+    let preferences = Preferences {
+        store: store.clone(),
+        announcer: Announcer { broker, deadline: preferences::PUBLISH_DEADLINE },
+        clock: clock.clone(),
+    };
     let state = RouteState {
         upgrades: Arc::new(Upgrades {
             sign_in: sign_in.clone(),

@@ -145,7 +145,7 @@ impl Bed {
         let opened = Arc::new(Notify::new());
         let taker = Taker { dispatch: &dispatch, prepared, events, refused: refused.clone() };
         let recorder = Recorder { dispatch: &dispatch, rules: dispatch.rules(), committed, refused, opened };
-        let teller = Teller { broker: dispatch.broker.clone() };
+        let teller = Teller { announcer: dispatch.announcer() };
         let working = async {
             tokio::join!(
                 taker.run(consumer.as_mut(), &stop),

@@ -7,31 +7,26 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use serde_json::value::RawValue;
 use tracing::debug;
 use uuid::Uuid;
 use watchbell::{
-    broker::{Address, Message, SharedBroker, topology::PARTITIONS},
+    broker::{Announcement, Announcer},
     domain::UserKey,
     runtime::{Clock, http::JsonBody},
     store::Store,
-    wire::{
-        Problem,
-        live::{LivePreferences, LiveV1},
-        preferences::PreferencesV1,
-    },
+    wire::{Problem, preferences::PreferencesV1},
 };
 
 use crate::{http::inbox::UserBodies, token::Identity};
 
-/// How long the broker may take to confirm a live message.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
+/// How long the broker may take to confirm live preferences, which are a hint.
+pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Reads and changes the preferences of users.
 #[derive(Clone)]
 pub(crate) struct Preferences {
     pub(crate) store: Store,
-    pub(crate) broker: SharedBroker,
+    pub(crate) announcer: Announcer,
     pub(crate) clock: Clock,
 }
 
@@ -63,16 +58,9 @@ pub(crate) async fn put(
 impl Preferences {
     /// Tells every session of the user, on whichever pod. A hint: who misses it is told by the next `hello`.
     pub(crate) async fn tell(&self, user: &UserKey, preferences: &PreferencesV1) {
-        // What was just encoded reads back.
-        let Ok(encoded) = RawValue::from_string(preferences.encode()) else { return };
-        let live = LiveV1::Preferences(LivePreferences {
-            tenant: user.tenant.to_string(),
-            user: user.user.to_string(),
-            preferences: &encoded,
-        });
-        let to = Address::Live(user.partition(PARTITIONS));
-        let message = Message::json(Uuid::new_v4().to_string(), live.encode());
-        if let Err(error) = self.broker.publish(to, message, PUBLISH_DEADLINE).await {
+        let announcement = Announcement::preferences(user, preferences, Uuid::new_v4());
+        let Some(announcement) = announcement else { return };
+        if let Err(error) = self.announcer.publish(announcement).await {
             debug!(%error, "Live preferences were not confirmed; sessions learn of them when they connect");
         }
     }

@@ -6,11 +6,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use watchbell::{
-    broker::{Address, Message, SharedBroker, topology::PARTITIONS},
+    broker::{Announcement, Announcer},
     domain::Receipt,
     runtime::Clock,
     store::{AppliedReceipt, Store, StoreError},
-    wire::live::{LiveReceipt, LiveV1},
 };
 
 use crate::pod::receipts::{NotWritten, QueuedReceipt, ReceiptOutcome, ReceiptQueue};
@@ -21,15 +20,15 @@ const BATCH_MAX: usize = 256;
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// The wait between two tries to reach the store.
 const STORE_WAIT: Duration = Duration::from_millis(200);
-/// How long the live message of a receipt may take; it is a hint.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the broker may take to confirm the live message of a receipt, which is a hint.
+pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 /// How long receipts that wait may still take to be written after the last session has left.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Writes the receipts of a pod.
 pub(crate) struct ReceiptWriter {
     pub(crate) store: Store,
-    pub(crate) broker: SharedBroker,
+    pub(crate) announcer: Announcer,
     pub(crate) clock: Clock,
 }
 
@@ -66,11 +65,10 @@ impl ReceiptWriter {
         let outcomes = self.apply(&receipts, give_up).await;
         let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         metrics::counter!("watchbell_socket_receipts_total").increment(written as u64);
-        let changed = |outcome: &ReceiptOutcome| outcome.as_ref().ok().and_then(Option::as_ref).cloned();
         let changes = receipts
             .iter()
             .zip(&outcomes)
-            .filter_map(|(receipt, outcome)| Some((receipt, changed(outcome)?)));
+            .filter_map(|(receipt, outcome)| Some((receipt, outcome.as_ref().ok()?.as_ref()?)));
         futures_util::future::join_all(changes.map(|(receipt, said)| self.tell(receipt, said))).await;
         for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
             if let Some(waiting) = waiting {
@@ -120,22 +118,9 @@ impl ReceiptWriter {
         }
     }
 
-    async fn tell(&self, receipt: &Receipt, said: AppliedReceipt) {
-        let live = LiveV1::Receipt(LiveReceipt {
-            tenant: receipt.user.tenant.to_string(),
-            user: receipt.user.user.to_string(),
-            seq: said.seq,
-            unread: said.unread,
-            alerts: said.alerts.iter().map(ToString::to_string).collect(),
-            state: receipt.state.to_string(),
-            until: receipt.until.map(|until| until.to_string()),
-            by: receipt.by.clone(),
-            op: receipt.op.clone(),
-        });
-        let to = Address::Live(receipt.user.partition(PARTITIONS));
-        let id = format!("{}/{}/{}", receipt.user.tenant, receipt.user.user, said.seq);
-        if let Err(error) = self.broker.publish(to, Message::json(id, live.encode()), PUBLISH_DEADLINE).await
-        {
+    async fn tell(&self, receipt: &Receipt, said: &AppliedReceipt) {
+        let announcement = Announcement::receipt(receipt, said.seq, said.unread, &said.alerts);
+        if let Err(error) = self.announcer.publish(announcement).await {
             debug!(%error, "A live receipt was not confirmed; sessions heal from the store");
         }
     }
