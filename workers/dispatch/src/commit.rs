@@ -22,13 +22,13 @@ use watchbell::{
 
 use crate::{
     Dispatch,
+    announce::Committed,
     audience::{self, Page, Position},
     intake::Refused,
     patience::{NotStored, patiently},
+    prepare::{Prepared, Then, next_batch, then},
     rules::Rules,
     search::Parts,
-    take::{Prepared, Then, next_batch, then},
-    tell::Committed,
 };
 
 /// Alerts whose earlier readers are looked for at once.

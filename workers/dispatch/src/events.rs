@@ -10,11 +10,11 @@ use watchbell::{broker::Announcement, store::NewEvent};
 
 use crate::{
     Dispatch,
+    announce::{IN_FLIGHT_MAX, Teller},
     intake::{Refused, TakenEvent},
     patience::{NotStored, patiently},
+    prepare::next_batch,
     search::Parts,
-    take::next_batch,
-    tell::{IN_FLIGHT_MAX, Teller},
 };
 
 /// The stage of events.

@@ -25,13 +25,13 @@ use watchbell::{
 
 use crate::{
     Dispatch, PUBLISH_DEADLINE,
+    announce::Teller,
     audience::{self, Position},
     commit::count,
     intake::refusal_of,
     patience::{NotStored, patiently},
     rules::Rules,
     search::Parts,
-    tell::Teller,
 };
 
 /// How long a page is nobody else's: the store's own limit for one operation, and some. Whoever dies is followed after it.

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //!  queue ─▶ take, prepare ─┬─ alerts ─▶ commit ──▶ tell, settle
-//!          (`take.rs`)     │          (`commit.rs`) (`tell.rs`)
+//!          (`prepare.rs`)  │          (`commit.rs`) (`announce.rs`)
 //!                          ├─ events ─▶ keep, tell, settle (`events.rs`)
 //!                          └─ what is refused, here or by the store ─▶ park, settle (`intake.rs`)
 //!  the rest of large audiences, chunk by chunk ─▶ commit, tell (`expand.rs`)
-//!  what was snoozed or suppressed, when its time has come ─▶ commit, tell (`back.rs`)
+//!  what was snoozed or suppressed, when its time has come ─▶ commit, tell (`returns.rs`)
 //! ```
 //!
 //! What holds here:
@@ -24,19 +24,19 @@
 //!
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
+mod announce;
 mod audience;
-mod back;
 mod commit;
 mod config;
 mod events;
 mod expand;
 mod intake;
 mod patience;
+mod prepare;
+mod returns;
 mod rules;
 mod search;
 mod sweep;
-mod take;
-mod tell;
 
 use std::{sync::Arc, time::Duration};
 
@@ -53,8 +53,8 @@ use watchbell::{
 pub use config::DispatchConfig;
 
 use crate::{
-    back::Returner, commit::Recorder, events::Keeper, expand::Expander, rules::Rules, take::Taker,
-    tell::Teller,
+    announce::Teller, commit::Recorder, events::Keeper, expand::Expander, prepare::Taker, returns::Returner,
+    rules::Rules,
 };
 
 /// How long a confirm of a parked or live message may take.

@@ -21,7 +21,7 @@ use watchbell::{
     store::{Head, Store, StoreConfig},
 };
 
-use crate::{BATCHES_MAX, Dispatch, commit::Recorder, take::Taker, tell::Teller};
+use crate::{BATCHES_MAX, Dispatch, announce::Teller, commit::Recorder, prepare::Taker};
 
 /// How long anything may take that a test waits for.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);

@@ -24,12 +24,12 @@ use watchbell::{
 
 use crate::{
     Dispatch,
+    announce::Teller,
     audience::Position,
     commit::count,
     patience::{NotStored, patiently},
     rules::Rules,
     search::Parts,
-    tell::Teller,
 };
 
 /// How often to look: how much later than its time something comes back.
