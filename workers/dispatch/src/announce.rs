@@ -33,11 +33,11 @@ enum Work {
 }
 
 /// The last stage.
-pub(crate) struct Teller {
+pub(crate) struct AnnouncementStage {
     pub(crate) announcer: Announcer,
 }
 
-impl Teller {
+impl AnnouncementStage {
     /// Until nothing is committed any more.
     pub(crate) async fn run(&self, committed: mpsc::Receiver<Committed>) {
         let batches = stream::unfold(committed, |mut committed| async {

@@ -20,12 +20,12 @@ const PAGE_READS_MAX: usize = 8;
 /// Stored as text beside the alert, and read back by whoever goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
-    part: Part,
+    part: AudiencePart,
     after: Option<UserId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum AudiencePart {
     Named { from: usize },
     Group { number: usize },
     Everyone,
@@ -42,19 +42,19 @@ pub(crate) struct Page {
 
 impl Position {
     /// Before everybody.
-    pub(crate) const BEGINNING: Self = Self { part: Part::Named { from: 0 }, after: None };
+    pub(crate) const BEGINNING: Self = Self { part: AudiencePart::Named { from: 0 }, after: None };
 
     /// Behind those whom the alert itself is for, at those whom an earlier version reached.
-    pub(crate) const EARLIER: Self = Self { part: Part::Earlier, after: None };
+    pub(crate) const EARLIER: Self = Self { part: AudiencePart::Earlier, after: None };
 
     /// Whether nobody is left.
     pub(crate) fn is_done(&self) -> bool {
-        self.part == Part::Done
+        self.part == AudiencePart::Done
     }
 
     /// Whether whoever is left was reached by an earlier version.
     pub(crate) fn is_earlier(&self) -> bool {
-        self.part == Part::Earlier
+        self.part == AudiencePart::Earlier
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn page(alert: &Alert, at: &Position, store: &Store) -> Result<
     let mut reads = 0;
     while !next.is_done() && !next.is_earlier() && recipients.len() < PAGE_ROWS_MAX && reads < PAGE_READS_MAX
     {
-        reads += usize::from(!matches!(next.part, Part::Named { .. }));
+        reads += usize::from(!matches!(next.part, AudiencePart::Named { .. }));
         let found = people(alert, &next, store).await?;
         next = following(alert, &next, &found);
         recipients.extend(found.into_iter().filter(|user| known.insert(user.clone())));
@@ -83,9 +83,9 @@ async fn earlier(alert: &Alert, after: Option<&UserId>, store: &Store) -> Result
     let holders = store.holders_after(&alert.tenant, &alert.id, after, PAGE_ROWS_MAX).await?;
     let next = match holders.last() {
         Some((last, _)) if holders.len() == PAGE_ROWS_MAX => {
-            Position { part: Part::Earlier, after: Some(last.clone()) }
+            Position { part: AudiencePart::Earlier, after: Some(last.clone()) }
         }
-        _ => Position { part: Part::Done, after: None },
+        _ => Position { part: AudiencePart::Done, after: None },
     };
     let older = holders.into_iter().filter(|(_, version)| *version < alert.version);
     Ok(Page { recipients: older.map(|(user, _)| user).collect(), next })
@@ -94,36 +94,48 @@ async fn earlier(alert: &Alert, after: Option<&UserId>, store: &Store) -> Result
 async fn people(alert: &Alert, at: &Position, store: &Store) -> Result<Vec<UserId>, StoreError> {
     let (tenant, after) = (&alert.tenant, at.after.as_ref());
     match at.part {
-        Part::Named { from } => Ok(alert.to.users.iter().skip(from).take(PAGE_ROWS_MAX).cloned().collect()),
-        Part::Group { number } => match alert.to.groups.get(number) {
+        AudiencePart::Named { from } => {
+            Ok(alert.to.users.iter().skip(from).take(PAGE_ROWS_MAX).cloned().collect())
+        }
+        AudiencePart::Group { number } => match alert.to.groups.get(number) {
             Some(group) => store.members_after(tenant, group, after, PAGE_ROWS_MAX).await,
             None => Ok(Vec::new()),
         },
-        Part::Everyone => store.everyone_after(tenant, after, PAGE_ROWS_MAX).await,
-        Part::Earlier | Part::Done => Ok(Vec::new()),
+        AudiencePart::Everyone => store.everyone_after(tenant, after, PAGE_ROWS_MAX).await,
+        AudiencePart::Earlier | AudiencePart::Done => Ok(Vec::new()),
     }
 }
 
 /// Where to go on after these people, who begin at `at`.
 fn following(alert: &Alert, at: &Position, found: &[UserId]) -> Position {
     match (at.part, found.len() == PAGE_ROWS_MAX) {
-        (Part::Named { from }, true) => {
-            Position { part: Part::Named { from: from + PAGE_ROWS_MAX }, after: None }
+        (AudiencePart::Named { from }, true) => {
+            Position { part: AudiencePart::Named { from: from + PAGE_ROWS_MAX }, after: None }
         }
         (part, true) => Position { part, after: found.last().cloned() },
         (part, false) => Position { part: part_after(alert, part), after: None },
     }
 }
 
-fn part_after(alert: &Alert, part: Part) -> Part {
+fn part_after(alert: &Alert, part: AudiencePart) -> AudiencePart {
     let groups = alert.to.groups.len();
     match part {
-        Part::Named { .. } if groups > 0 => Part::Group { number: 0 },
-        Part::Group { number } if number + 1 < groups => Part::Group { number: number + 1 },
-        Part::Named { .. } | Part::Group { .. } if alert.to.everyone => Part::Everyone,
+        AudiencePart::Named { .. } if groups > 0 => AudiencePart::Group { number: 0 },
+        AudiencePart::Group { number } if number + 1 < groups => AudiencePart::Group { number: number + 1 },
+        AudiencePart::Named { .. } | AudiencePart::Group { .. } if alert.to.everyone => {
+            AudiencePart::Everyone
+        }
         // A first version has no earlier readers to look for.
-        Part::Named { .. } | Part::Group { .. } | Part::Everyone if alert.version > 1 => Part::Earlier,
-        Part::Named { .. } | Part::Group { .. } | Part::Everyone | Part::Earlier | Part::Done => Part::Done,
+        AudiencePart::Named { .. } | AudiencePart::Group { .. } | AudiencePart::Everyone
+            if alert.version > 1 =>
+        {
+            AudiencePart::Earlier
+        }
+        AudiencePart::Named { .. }
+        | AudiencePart::Group { .. }
+        | AudiencePart::Everyone
+        | AudiencePart::Earlier
+        | AudiencePart::Done => AudiencePart::Done,
     }
 }
 
@@ -131,11 +143,11 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let after = self.after.as_ref().map(UserId::as_str).unwrap_or_default();
         match self.part {
-            Part::Named { from } => write!(f, "named/{from}/"),
-            Part::Group { number } => write!(f, "group/{number}/{after}"),
-            Part::Everyone => write!(f, "everyone/0/{after}"),
-            Part::Earlier => write!(f, "earlier/0/{after}"),
-            Part::Done => write!(f, "done/0/"),
+            AudiencePart::Named { from } => write!(f, "named/{from}/"),
+            AudiencePart::Group { number } => write!(f, "group/{number}/{after}"),
+            AudiencePart::Everyone => write!(f, "everyone/0/{after}"),
+            AudiencePart::Earlier => write!(f, "earlier/0/{after}"),
+            AudiencePart::Done => write!(f, "done/0/"),
         }
     }
 }
@@ -152,11 +164,11 @@ impl FromStr for Position {
         let mut next = || parts.next().ok_or(NotAPosition);
         let (part, number, after) = (next()?, next()?.parse().map_err(|_| NotAPosition)?, next()?);
         let part = match part {
-            "named" => Part::Named { from: number },
-            "group" => Part::Group { number },
-            "everyone" => Part::Everyone,
-            "earlier" => Part::Earlier,
-            "done" => Part::Done,
+            "named" => AudiencePart::Named { from: number },
+            "group" => AudiencePart::Group { number },
+            "everyone" => AudiencePart::Everyone,
+            "earlier" => AudiencePart::Earlier,
+            "done" => AudiencePart::Done,
             _ => return Err(NotAPosition),
         };
         let after =

@@ -26,7 +26,7 @@ use crate::{
     audience::{self, Page, Position},
     intake::Refused,
     patience::{NotStored, patiently},
-    prepare::{Prepared, Then, next_batch, then},
+    prepare::{AfterRecording, Prepared, after_recording, next_batch},
     rules::Rules,
     search::Parts,
 };
@@ -72,7 +72,7 @@ impl Recorder<'_> {
                 Ok((alerts, RecordedBatch { rows, met })) => {
                     let part = self.without_refused(part, &met).await?;
                     let (later, done): (Vec<_>, Vec<_>) =
-                        part.into_iter().partition(|one| one.then == Then::Earlier);
+                        part.into_iter().partition(|one| one.then == AfterRecording::Earlier);
                     let settled = done.into_iter().map(|one| one.taken.delivery).collect();
                     self.hand_on(Committed { alerts, rows, settled }).await?;
                     parts.add(self.whom_earlier_ones_reached(later, shutdown).await?);
@@ -110,8 +110,8 @@ impl Recorder<'_> {
 
     fn new_alert(&self, one: &Prepared, now: jiff::Timestamp) -> NewAlert {
         let rest = match &one.then {
-            Then::Settle | Then::Earlier => None,
-            Then::Expand(next) => Some(Rest {
+            AfterRecording::Settle | AfterRecording::Earlier => None,
+            AfterRecording::Expand(next) => Some(Rest {
                 published: String::from_utf8_lossy(&encode_alert(&one.taken.alert)).into(),
                 next_page: next.to_string(),
             }),
@@ -161,7 +161,7 @@ impl Recorder<'_> {
                     settled.push(one.taken.delivery);
                 }
                 Ok(Page { recipients, next }) => {
-                    again.push(Prepared { recipients, then: then(next), ..one });
+                    again.push(Prepared { recipients, then: after_recording(next), ..one });
                 }
                 Err(NotStored::Leaving) => return Err(Leaving),
                 Err(NotStored::Refused(error)) => {

@@ -10,7 +10,7 @@ use watchbell::{broker::Announcement, store::NewEvent};
 
 use crate::{
     Dispatch,
-    announce::{IN_FLIGHT_MAX, Teller},
+    announce::{AnnouncementStage, IN_FLIGHT_MAX},
     intake::{Refused, TakenEvent},
     patience::{NotStored, patiently},
     prepare::next_batch,
@@ -20,7 +20,7 @@ use crate::{
 /// The stage of events.
 pub(crate) struct Keeper<'a> {
     pub(crate) dispatch: &'a Dispatch,
-    pub(crate) teller: &'a Teller,
+    pub(crate) announcements: &'a AnnouncementStage,
     pub(crate) refused: mpsc::Sender<Refused>,
 }
 
@@ -63,7 +63,7 @@ impl Keeper<'_> {
             .increment(events.len() as u64);
         let telling = events.into_iter().map(|TakenEvent { new, delivery }| async move {
             if let Some(announcement) = Announcement::event(&new.event, &new.content) {
-                self.teller.announce(announcement).await;
+                self.announcements.announce(announcement).await;
             }
             delivery.settle.ack().await;
         });

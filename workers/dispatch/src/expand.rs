@@ -25,7 +25,7 @@ use watchbell::{
 
 use crate::{
     Dispatch, PUBLISH_DEADLINE,
-    announce::Teller,
+    announce::AnnouncementStage,
     audience::{self, Position},
     commit::count,
     intake::refusal_of,
@@ -45,7 +45,7 @@ const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Expander<'a> {
     pub(crate) dispatch: &'a Dispatch,
     pub(crate) rules: Rules,
-    pub(crate) teller: &'a Teller,
+    pub(crate) announcements: &'a AnnouncementStage,
     /// Told when this process opened one.
     pub(crate) opened: Arc<Notify>,
 }
@@ -114,7 +114,7 @@ impl Expander<'_> {
         count(&rows);
         // An unchanged row is told again only where it may not have been told: the page of somebody who vanished.
         rows.retain(|row| row.changed || held.untold_page.is_some());
-        self.teller.tell(&[new], &rows).await;
+        self.announcements.tell(&[new], &rows).await;
         patiently(shutdown, || store.release_expansion(held, self.dispatch.clock.now())).await?;
         if next.is_none() {
             info!(alert.id = %held.alert, version = held.version, "{} has reached the last of its people", held.alert);

@@ -28,7 +28,7 @@ const PARKING_MAX: usize = 256;
 const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// An alert in hand, with the delivery that is settled when it is recorded.
-pub(crate) struct Taken {
+pub(crate) struct TakenAlert {
     pub(crate) alert: Arc<Alert>,
     pub(crate) content: Arc<str>,
     pub(crate) publication: Publication,
@@ -50,7 +50,7 @@ pub(crate) struct Refused {
 /// What a batch of deliveries holds.
 #[derive(Default)]
 pub(crate) struct Intake {
-    pub(crate) alerts: Vec<Taken>,
+    pub(crate) alerts: Vec<TakenAlert>,
     pub(crate) events: Vec<TakenEvent>,
     /// For [`Dispatch::park`], which nobody else has to wait for.
     pub(crate) refused: Vec<Refused>,
@@ -74,7 +74,12 @@ impl Dispatch {
                         is_redelivered: delivery.redelivered,
                         ..Publication::of(&alert, &content, maker_of(&delivery.message))
                     };
-                    intake.alerts.push(Taken { alert: Arc::new(*alert), content, publication, delivery });
+                    intake.alerts.push(TakenAlert {
+                        alert: Arc::new(*alert),
+                        content,
+                        publication,
+                        delivery,
+                    });
                 }
                 Ok(Read::Event(new)) => intake.events.push(TakenEvent { new, delivery }),
                 Err(refusal) => intake.refused.push(Refused { delivery, refusal }),

@@ -53,8 +53,8 @@ use watchbell::{
 pub use config::DispatchConfig;
 
 use crate::{
-    announce::Teller, commit::Recorder, events::Keeper, expand::Expander, prepare::Taker, returns::Returner,
-    rules::Rules,
+    announce::AnnouncementStage, commit::Recorder, events::Keeper, expand::Expander, prepare::Preparer,
+    returns::Returner, rules::Rules,
 };
 
 /// How long a confirm of a parked or live message may take.
@@ -102,8 +102,8 @@ impl Dispatch {
         let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
         let (refused, to_park) = mpsc::channel(batch_max);
         let opened = Arc::new(Notify::new());
-        let teller = Teller { announcer: self.announcer() };
-        let taker = Taker { dispatch: self, prepared, events, refused: refused.clone() };
+        let announcements = AnnouncementStage { announcer: self.announcer() };
+        let taker = Preparer { dispatch: self, prepared, events, refused: refused.clone() };
         let recorder = Recorder {
             dispatch: self,
             rules: self.rules(),
@@ -111,15 +111,20 @@ impl Dispatch {
             refused: refused.clone(),
             opened: opened.clone(),
         };
-        let keeper = Keeper { dispatch: self, teller: &teller, refused };
-        let returner =
-            Returner { dispatch: self, rules: self.rules(), teller: &teller, opened: opened.clone() };
-        let expander = Expander { dispatch: self, rules: self.rules(), teller: &teller, opened };
+        let keeper = Keeper { dispatch: self, announcements: &announcements, refused };
+        let returner = Returner {
+            dispatch: self,
+            rules: self.rules(),
+            announcements: &announcements,
+            opened: opened.clone(),
+        };
+        let expander =
+            Expander { dispatch: self, rules: self.rules(), announcements: &announcements, opened };
         // Each ends when the one before it has ended and everything handed over is done with.
         tokio::join!(
             taker.run(consumer.as_mut(), shutdown),
             recorder.run(to_commit, shutdown),
-            teller.run(to_tell),
+            announcements.run(to_tell),
             keeper.run(to_keep, shutdown),
             self.park(to_park),
             expander.run(shutdown),

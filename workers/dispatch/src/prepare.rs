@@ -16,20 +16,20 @@ use watchbell::{
 use crate::{
     Dispatch,
     audience::{self, Position},
-    intake::{Intake, Refused, Taken, TakenEvent},
+    intake::{Intake, Refused, TakenAlert, TakenEvent},
     patience::{NotStored, patiently},
 };
 
 /// An alert with the first of its people.
 pub(crate) struct Prepared {
-    pub(crate) taken: Taken,
+    pub(crate) taken: TakenAlert,
     pub(crate) recipients: Vec<UserId>,
-    pub(crate) then: Then,
+    pub(crate) then: AfterRecording,
 }
 
 /// What comes once an alert is recorded for these people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum AfterRecording {
     /// Nothing: it was for nobody else.
     Settle,
     /// Whom an earlier version reached is looked for.
@@ -39,14 +39,14 @@ pub(crate) enum Then {
 }
 
 /// The first stage.
-pub(crate) struct Taker<'a> {
+pub(crate) struct Preparer<'a> {
     pub(crate) dispatch: &'a Dispatch,
     pub(crate) prepared: mpsc::Sender<Prepared>,
     pub(crate) events: mpsc::Sender<TakenEvent>,
     pub(crate) refused: mpsc::Sender<Refused>,
 }
 
-impl Taker<'_> {
+impl Preparer<'_> {
     /// Until `shutdown`, or until nobody takes what it prepares.
     pub(crate) async fn run(self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) {
         loop {
@@ -81,7 +81,8 @@ impl Taker<'_> {
             };
             match page {
                 Ok(page) => {
-                    let prepared = Prepared { taken, recipients: page.recipients, then: then(page.next) };
+                    let prepared =
+                        Prepared { taken, recipients: page.recipients, then: after_recording(page.next) };
                     self.prepared.send(prepared).await.ok()?;
                 }
                 Err(NotStored::Leaving) => return None,
@@ -95,11 +96,11 @@ impl Taker<'_> {
 }
 
 /// What comes after a page of an audience.
-pub(crate) fn then(next: Position) -> Then {
+pub(crate) fn after_recording(next: Position) -> AfterRecording {
     match next {
-        next if next.is_done() => Then::Settle,
-        Position::EARLIER => Then::Earlier,
-        next => Then::Expand(next),
+        next if next.is_done() => AfterRecording::Settle,
+        Position::EARLIER => AfterRecording::Earlier,
+        next => AfterRecording::Expand(next),
     }
 }
 

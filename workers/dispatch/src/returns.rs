@@ -24,7 +24,7 @@ use watchbell::{
 
 use crate::{
     Dispatch,
-    announce::Teller,
+    announce::AnnouncementStage,
     audience::Position,
     commit::count,
     patience::{NotStored, patiently},
@@ -41,7 +41,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 pub(crate) struct Returner<'a> {
     pub(crate) dispatch: &'a Dispatch,
     pub(crate) rules: Rules,
-    pub(crate) teller: &'a Teller,
+    pub(crate) announcements: &'a AnnouncementStage,
     /// Told when there are holders to reach.
     pub(crate) opened: Arc<Notify>,
 }
@@ -103,7 +103,7 @@ impl Returner<'_> {
                     count(&rows);
                     metrics::counter!("watchbell_dispatch_snoozes_ended_total").increment(rows.len() as u64);
                     woken += rows.len();
-                    self.teller.tell(&alerts, &rows).await;
+                    self.announcements.tell(&alerts, &rows).await;
                 }
                 Err(NotStored::Leaving) => return Err(NotStored::Leaving),
                 Err(NotStored::Refused(refusal)) => {

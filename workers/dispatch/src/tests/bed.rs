@@ -21,7 +21,7 @@ use watchbell::{
     store::{Head, Store, StoreConfig},
 };
 
-use crate::{BATCHES_MAX, Dispatch, announce::Teller, commit::Recorder, prepare::Taker};
+use crate::{BATCHES_MAX, Dispatch, announce::AnnouncementStage, commit::Recorder, prepare::Preparer};
 
 /// How long anything may take that a test waits for.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -143,14 +143,14 @@ impl Bed {
         let (refused, _to_park) = mpsc::channel(16);
         let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
         let opened = Arc::new(Notify::new());
-        let taker = Taker { dispatch: &dispatch, prepared, events, refused: refused.clone() };
+        let taker = Preparer { dispatch: &dispatch, prepared, events, refused: refused.clone() };
         let recorder = Recorder { dispatch: &dispatch, rules: dispatch.rules(), committed, refused, opened };
-        let teller = Teller { announcer: dispatch.announcer() };
+        let announcements = AnnouncementStage { announcer: dispatch.announcer() };
         let working = async {
             tokio::join!(
                 taker.run(consumer.as_mut(), &stop),
                 recorder.run(to_commit, &stop),
-                teller.run(to_tell)
+                announcements.run(to_tell)
             );
         };
         let publishing = async {
