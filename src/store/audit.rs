@@ -60,8 +60,8 @@ impl Store {
 #[tokio::test]
 #[allow(clippy::unwrap_used)]
 async fn an_open_escalation_without_a_timer_is_found_and_due() {
-    let file = std::env::temp_dir().join(format!("watchbell-audit-{}.db", uuid::Uuid::new_v4()));
-    let url = Store::sqlite_url(&file);
+    let dir = tempfile::tempdir().unwrap();
+    let url = Store::sqlite_url(&dir.path().join("audit.db"));
     let store = Store::open(&super::StoreConfig { url, connections_max: 1 }).unwrap();
     store.migrate().await.unwrap();
     let now = Timestamp::from_second(1_900_000_000).unwrap();
@@ -78,5 +78,4 @@ async fn an_open_escalation_without_a_timer_is_found_and_due() {
     assert_eq!(store.next_due().await.unwrap(), Some(now));
     assert_eq!(store.audit(now, Duration::from_secs(60)).await.unwrap(), Audit::default(), "mended");
     store.close().await;
-    std::fs::remove_file(file).unwrap();
 }

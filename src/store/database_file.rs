@@ -96,9 +96,8 @@ mod tests {
             }),
         ];
         for (why, happens) in cases {
-            let dir = std::env::temp_dir().join(format!("watchbell-place-{}", uuid::Uuid::new_v4()));
-            fs::create_dir(&dir).unwrap();
-            let (file, beside) = (dir.join("a file.db"), dir.join("beside.db"));
+            let dir = tempfile::tempdir().unwrap();
+            let (file, beside) = (dir.path().join("a file.db"), dir.path().join("beside.db"));
             let url = Store::sqlite_url(&file);
             let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
             store.migrate().await.unwrap();
@@ -116,7 +115,6 @@ mod tests {
             write("after").await.unwrap();
             assert_eq!(store.look().await.store, Seen::Ok, "{why}: it is back");
             store.close().await;
-            fs::remove_dir_all(dir).unwrap();
         }
     }
 

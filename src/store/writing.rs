@@ -84,8 +84,8 @@ mod tests {
     /// A page limit stands for a full disk: SQLite answers both with the same code.
     #[tokio::test]
     async fn a_full_disk_is_said_and_the_store_works_again_when_there_is_room() {
-        let file = std::env::temp_dir().join(format!("watchbell-full-{}.db", uuid::Uuid::new_v4()));
-        let url = Store::sqlite_url(&file);
+        let dir = tempfile::tempdir().unwrap();
+        let url = Store::sqlite_url(&dir.path().join("full.db"));
         let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
         let (acme, at) = (KeyRights::of(Tenant::parse("acme").unwrap()), Timestamp::UNIX_EPOCH);
@@ -100,6 +100,5 @@ mod tests {
         store.add_api_key(&long, &acme, "ci", at).await.unwrap();
         assert_eq!(store.look().await.store, Seen::Ok);
         store.close().await;
-        std::fs::remove_file(file).unwrap();
     }
 }

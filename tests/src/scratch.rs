@@ -1,4 +1,7 @@
 //! Folders for one test run: made under the system's temporary folder, removed when dropped.
+//!
+//! Why not `tempfile` (3.27), which unit tests use: PostgreSQL runs as another user and has to enter the folder, a process that
+//! is killed has to leave none behind, and a failed test's logs are to be kept on demand.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,31 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{env, fs, process};
+use std::fs;
+
+use tempfile::TempDir;
 
 use super::*;
 use crate::broker::Delivery;
 
 const SOON: Duration = Duration::from_secs(5);
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("watchbell-embedded-{name}-{}", process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn broker(&self) -> Arc<EmbeddedBroker> {
-        EmbeddedBroker::open(Some(self.0.clone())).unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn broker_in(dir: &TempDir) -> Arc<EmbeddedBroker> {
+    EmbeddedBroker::open(Some(dir.path().to_owned())).unwrap()
 }
 
 async fn next(broker: &EmbeddedBroker, queue: WorkQueue) -> Delivery {
@@ -35,8 +21,8 @@ async fn next(broker: &EmbeddedBroker, queue: WorkQueue) -> Delivery {
 
 #[tokio::test]
 async fn what_is_parked_outlives_the_process_until_it_is_settled() {
-    let dir = Dir::new("parked");
-    let broker = dir.broker();
+    let dir = TempDir::new().unwrap();
+    let broker = broker_in(&dir);
     let mut first = Message::json("first".into(), "{\"a\":1}");
     first.headers.insert("reason".into(), "too odd".into());
     let mut second = Message::json("second".into(), vec![0xff, 0x00, 0x7f]);
@@ -46,7 +32,7 @@ async fn what_is_parked_outlives_the_process_until_it_is_settled() {
     }
     drop(broker);
 
-    let broker = dir.broker();
+    let broker = broker_in(&dir);
     assert_eq!(broker.depth(WorkQueue::Rejected).await, Ok(2));
     let delivery = next(&broker, WorkQueue::Rejected).await;
     assert_eq!(delivery.message.headers["reason"], "too odd");
@@ -54,7 +40,7 @@ async fn what_is_parked_outlives_the_process_until_it_is_settled() {
     delivery.settle.ack().await;
     drop(broker);
 
-    let broker = dir.broker();
+    let broker = broker_in(&dir);
     let delivery = next(&broker, WorkQueue::Rejected).await;
     assert_eq!(delivery.message.message_id, "second", "the settled one is gone");
     assert_eq!((delivery.message.content_type, delivery.message.body), (second.content_type, second.body));
@@ -63,22 +49,22 @@ async fn what_is_parked_outlives_the_process_until_it_is_settled() {
 
 #[tokio::test]
 async fn a_line_cut_short_by_a_crash_is_dropped_and_one_that_only_lacks_its_end_is_read() {
-    let dir = Dir::new("torn");
-    let broker = dir.broker();
+    let dir = TempDir::new().unwrap();
+    let broker = broker_in(&dir);
     broker.publish(Address::Dead, Message::json("whole".into(), "{}"), SOON).await.unwrap();
     drop(broker);
-    let path = dir.0.join("dead.ndjson");
+    let path = dir.path().join("dead.ndjson");
     let whole = fs::read_to_string(&path).unwrap();
 
     fs::write(&path, format!("{whole}{{\"number\":1,\"mess")).unwrap();
-    let broker = dir.broker();
+    let broker = broker_in(&dir);
     broker.publish(Address::Dead, Message::json("later".into(), "{}"), SOON).await.unwrap();
     drop(broker);
-    assert_eq!(dir.broker().depth(WorkQueue::Dead).await, Ok(2));
+    assert_eq!(broker_in(&dir).depth(WorkQueue::Dead).await, Ok(2));
 
     // Many editors end a file without a line's end.
     fs::write(&path, whole.trim_end()).unwrap();
-    assert_eq!(dir.broker().depth(WorkQueue::Dead).await, Ok(1));
+    assert_eq!(broker_in(&dir).depth(WorkQueue::Dead).await, Ok(1));
 }
 
 #[tokio::test]
@@ -133,19 +119,19 @@ async fn a_line_that_cannot_be_read_is_kept_aside_and_the_rest_is_read() {
         ("the last number of all", line("18446744073709551615", "x"), false),
         ("a number twice", line("1", "x"), false),
     ] {
-        let dir = Dir::new("unreadable");
+        let dir = TempDir::new().unwrap();
         let text = format!("{}\n{bad}\n{}\n", line("1", "first"), line("2", "last"));
-        fs::write(dir.0.join("dead.ndjson"), text).unwrap();
-        let broker = dir.broker();
+        fs::write(dir.path().join("dead.ndjson"), text).unwrap();
+        let broker = broker_in(&dir);
         assert_eq!(broker.depth(WorkQueue::Dead).await, Ok(if kept { 2 } else { 3 }), "{why}");
-        let beside = fs::read_to_string(dir.0.join("dead.ndjson.unreadable")).unwrap_or_default();
+        let beside = fs::read_to_string(dir.path().join("dead.ndjson.unreadable")).unwrap_or_default();
         assert_eq!(beside, if kept { format!("{bad}\n") } else { String::new() }, "{why}");
         broker.publish(Address::Dead, Message::json("more".into(), "{}"), SOON).await.unwrap();
         drop(broker);
 
-        let broker = dir.broker();
+        let broker = broker_in(&dir);
         assert_eq!(broker.depth(WorkQueue::Dead).await, Ok(if kept { 3 } else { 4 }), "{why}: read again");
-        let again = fs::read_to_string(dir.0.join("dead.ndjson.unreadable")).unwrap_or_default();
+        let again = fs::read_to_string(dir.path().join("dead.ndjson.unreadable")).unwrap_or_default();
         assert_eq!(again, beside, "{why}: kept once");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tempfile::TempDir;
 use watchbell::{
     domain::{AlertId, Audience as To, GroupId, Severity, Status, Tenant, Timestamp, UserKey},
     store::{Contact, StoreConfig},
@@ -37,13 +38,13 @@ fn alert(to: To) -> Alert {
     }
 }
 
-async fn store() -> (Store, std::path::PathBuf) {
-    let name = std::thread::current().name().unwrap_or_default().replace("::", "-");
-    let file = std::env::temp_dir().join(format!("watchbell-audience-{name}-{}.db", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+/// A store, and the folder that it is in.
+async fn store() -> (Store, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let url = Store::sqlite_url(&dir.path().join("store.db"));
+    let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
     store.migrate().await.unwrap();
-    (store, file)
+    (store, dir)
 }
 
 async fn pages(alert: &Alert, from: &Position, store: &Store) -> Vec<Vec<UserId>> {
@@ -59,7 +60,7 @@ async fn pages(alert: &Alert, from: &Position, store: &Store) -> Vec<Vec<UserId>
 
 #[tokio::test]
 async fn an_audience_is_walked_in_pages_and_taken_up_at_any_of_them() {
-    let (store, file) = store().await;
+    let (store, _dir) = store().await;
     let tenant = Tenant::parse("acme").unwrap();
     let members: Vec<UserId> = (0..PAGE_ROWS_MAX + 7).map(|n| user(&format!("m{n:05}"))).collect();
     let ops = GroupId::parse("ops").unwrap();
@@ -88,12 +89,11 @@ async fn an_audience_is_walked_in_pages_and_taken_up_at_any_of_them() {
         at = page(&alert, &at, &store).await.unwrap().next;
         rest = &rest[1..];
     }
-    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
 async fn a_person_comes_once_on_a_page() {
-    let (store, file) = store().await;
+    let (store, _dir) = store().await;
     let tenant = Tenant::parse("acme").unwrap();
     let ops = GroupId::parse("ops").unwrap();
     store
@@ -102,7 +102,6 @@ async fn a_person_comes_once_on_a_page() {
         .unwrap();
     let alert = alert(To { users: vec![user("ben")], groups: vec![ops.clone(), ops], everyone: false });
     assert_eq!(pages(&alert, &Position::BEGINNING, &store).await, [[user("ben"), user("ana")]]);
-    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

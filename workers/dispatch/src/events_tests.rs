@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use watchbell::{
     broker::{
@@ -26,7 +27,8 @@ struct Bed {
     live: Box<dyn LiveSource>,
     running: JoinHandle<()>,
     stop: CancellationToken,
-    file: std::path::PathBuf,
+    /// Where the store is.
+    _dir: TempDir,
 }
 
 fn key() -> TopicKey {
@@ -34,10 +36,10 @@ fn key() -> TopicKey {
 }
 
 impl Bed {
-    async fn start(name: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("watchbell-events-{name}-{}.db", std::process::id()));
-        let _ = std::fs::remove_file(&file);
-        let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+    async fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let url = Store::sqlite_url(&dir.path().join("store.db"));
+        let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
         let broker: SharedBroker = EmbeddedBroker::open(None).unwrap();
         let live = broker.live().await;
@@ -51,7 +53,7 @@ impl Bed {
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(dispatch.run(stop.clone()));
-        Self { broker, store, live, running, stop, file }
+        Self { broker, store, live, running, stop, _dir: dir }
     }
 
     /// Publishes as a producer on AMQP does; returns when dispatch has settled it.
@@ -83,7 +85,6 @@ impl Bed {
     async fn end(self) {
         self.stop.cancel();
         timeout(DEADLINE, self.running).await.expect("dispatch stops").unwrap();
-        std::fs::remove_file(self.file).unwrap();
     }
 }
 
@@ -94,7 +95,7 @@ fn event(kind: &str, keep: u16) -> Value {
 
 #[tokio::test]
 async fn a_kept_event_is_stored_and_told_and_another_only_told() {
-    let mut bed = Bed::start("kept").await;
+    let mut bed = Bed::start().await;
     bed.publish("m-1", event("status_change", 1)).await;
     let content = json!({
         "id": "m-1", "type": "status_change", "source": "probe", "severity": "critical",
@@ -116,7 +117,7 @@ async fn a_kept_event_is_stored_and_told_and_another_only_told() {
 
 #[tokio::test]
 async fn an_event_delivered_twice_is_kept_once() {
-    let mut bed = Bed::start("twice").await;
+    let mut bed = Bed::start().await;
     for id in ["m-1", "m-1", "m-2"] {
         bed.publish(id, event("status_change", 5)).await;
         assert_eq!(bed.told().await["event"]["id"], id, "told each time: its id tells subscribers");
@@ -128,7 +129,7 @@ async fn an_event_delivered_twice_is_kept_once() {
 
 #[tokio::test]
 async fn what_is_not_an_event_is_parked_with_its_reason() {
-    let mut bed = Bed::start("parked").await;
+    let mut bed = Bed::start().await;
     bed.publish("m-1", json!({"tenant": "acme", "topic": "monitor:*", "type": "t"})).await;
     bed.publish("m-2", event("next", 0)).await;
     assert_eq!(bed.told().await["event"]["id"], "m-2", "the next one is not held up");
@@ -144,7 +145,7 @@ async fn what_is_not_an_event_is_parked_with_its_reason() {
 
 #[tokio::test]
 async fn cloudevents_come_in_both_modes_or_are_parked_with_their_reason() {
-    let mut bed = Bed::start("cloudevents").await;
+    let mut bed = Bed::start().await;
     let id = "0198f3c2-7c1f-7d2e-8a46-5f0c6f9e41d2";
     let attributes = json!({"specversion": "1.0", "id": id, "source": "probe", "type": "status_change",
         "tenant": "acme", "topic": "monitor:7", "kind": "event"});

@@ -95,9 +95,9 @@ impl Broker for Withheld {
 
 #[tokio::test]
 async fn a_good_alert_is_recorded_while_the_bad_ones_before_it_are_being_parked() {
-    let file = std::env::temp_dir().join(format!("watchbell-intake-{}.db", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let url = Store::sqlite_url(&dir.path().join("store.db"));
+    let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
     store.migrate().await.unwrap();
     let broker = Withheld::new();
     let dispatch = Dispatch {
@@ -137,5 +137,4 @@ async fn a_good_alert_is_recorded_while_the_bad_ones_before_it_are_being_parked(
     );
     stop.cancel();
     timeout(DEADLINE, running).await.expect("dispatch stops").unwrap();
-    std::fs::remove_file(file).unwrap();
 }

@@ -69,9 +69,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_topic_is_forgotten_once_nobody_has_published_to_it_for_long() {
-        let file = std::env::temp_dir().join(format!("watchbell-sweep-{}.db", std::process::id()));
-        let _ = std::fs::remove_file(&file);
-        let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let url = Store::sqlite_url(&dir.path().join("store.db"));
+        let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
         let dispatch = Dispatch {
             broker: EmbeddedBroker::open(None).unwrap(),
@@ -91,6 +91,5 @@ mod tests {
         {
             assert_eq!(dispatch.sweep_once(now).await.unwrap(), expected, "{why}");
         }
-        std::fs::remove_file(file).unwrap();
     }
 }

@@ -334,12 +334,10 @@ fn write_private(file: &Path, content: &[u8]) -> anyhow::Result<()> {
 #[test]
 #[allow(clippy::unwrap_used)]
 fn a_folder_is_of_one_process_at_a_time() {
-    let dir = std::env::temp_dir().join(format!("watchbell-claim-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
-    let first = claim(&dir).unwrap();
-    let refused = claim(&dir).unwrap_err().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let first = claim(dir.path()).unwrap();
+    let refused = claim(dir.path()).unwrap_err().to_string();
     assert!(refused.contains("in use by another `watchbell up`"), "{refused}");
     drop(first);
-    claim(&dir).unwrap();
-    fs::remove_dir_all(&dir).unwrap();
+    claim(dir.path()).unwrap();
 }

@@ -1,16 +1,13 @@
 //! Reads an email as far as a mailbox list needs: its headers, and the first plain text in it.
 //!
-//! What holds here: any bytes give some [`Mail`], of bounded size; nothing here fails or panics.
-//!
-//! Rules: RFC 5322 (headers), 2045 and 2046 (encodings, multipart), 2047 (words like `=?utf-8?Q?=C3=A4?=`).
+//! What holds here: any bytes give some [`Mail`], of bounded size; nothing here fails or panics. What a message means
+//! (RFC 5322, 2045 to 2047) is the business of `mail-parser`.
 //!
 //! Elsewhere: the conversation that brings it, in `smtp`.
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use mail_parser::{Header, HeaderValue, MessageParser, PartType};
 
 /// Headers kept.
 const HEADERS_MAX: usize = 100;
@@ -18,14 +15,11 @@ const HEADERS_MAX: usize = 100;
 const HEADER_VALUE_MAX: usize = 4096;
 /// Bytes of text kept.
 const TEXT_MAX: usize = 16 * 1024;
-/// Multiparts within multiparts.
-const DEPTH_MAX: usize = 4;
-
-/// Takes what mailers send: padded or not.
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// How often the words may occur in a message without which none is within another. `mail-parser` (0.11) drops messages within
+/// messages by recursion, so a mail of nothing else would end the stack. Of a message with more of them the headers are read.
+const NESTING_WORDS_MAX: usize = 500;
+/// A type that a message within another has, and one whose parts are messages without saying so (RFC 2046, section 5.1.5).
+const NESTING_WORDS: [&[u8]; 2] = [b"message", b"digest"];
 
 /// An email as a mailbox shows it.
 #[derive(Debug, Default, PartialEq)]
@@ -38,188 +32,42 @@ pub(crate) struct Mail {
 
 /// Reads a message as it stood between `DATA` and the final dot, dots unstuffed.
 pub(crate) fn parse(message: &[u8]) -> Mail {
-    let (head, body) = split(message);
-    let headers = headers_of(head);
-    let text = plain_text(&headers, body, 0).unwrap_or_default();
-    let mut text = String::from_utf8_lossy(&text).replace("\r\n", "\n").trim_end().to_owned();
-    cut_at(&mut text, TEXT_MAX);
-    let decoded = headers.into_iter().take(HEADERS_MAX).map(|(name, value)| {
-        let mut value = decode_words(&value);
-        cut_at(&mut value, HEADER_VALUE_MAX);
-        (name, value)
-    });
+    // Headers that say how to read the body have forms of their own; all others are texts here.
+    let parser = MessageParser::new().with_mime_headers().default_header_text();
+    let read = match nesting_words(message) > NESTING_WORDS_MAX {
+        true => parser.parse_headers(message),
+        false => parser.parse(message),
+    };
+    let Some(read) = read else { return Mail::default() };
     let mut headers = BTreeMap::new();
-    for (name, value) in decoded {
-        headers.entry(name).or_insert(value);
+    for header in read.headers().iter().take(HEADERS_MAX) {
+        let mut value = value_of(header, message);
+        cut_at(&mut value, HEADER_VALUE_MAX);
+        headers.entry(header.name().to_ascii_lowercase()).or_insert(value);
     }
+    let text = read.parts.iter().find_map(|part| match &part.body {
+        PartType::Text(text) => Some(text),
+        _ => None,
+    });
+    let mut text = text.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).unwrap_or_default();
+    cut_at(&mut text, TEXT_MAX);
     Mail { headers, text }
 }
 
-/// Head and body: what is before and after the first empty line.
-fn split(part: &[u8]) -> (&[u8], &[u8]) {
-    if let Some(body) = part.strip_prefix(b"\r\n") {
-        return (&[], body); // A part without headers.
+fn nesting_words(message: &[u8]) -> usize {
+    let occurrences =
+        |word: &[u8]| message.windows(word.len()).filter(|text| text.eq_ignore_ascii_case(word)).count();
+    NESTING_WORDS.into_iter().map(occurrences).sum()
+}
+
+/// The text of a header; as it was written, unfolded, of one that was read as something else.
+fn value_of(header: &Header<'_>, message: &[u8]) -> String {
+    if let HeaderValue::Text(text) = &header.value {
+        return text.trim_end().to_owned();
     }
-    match find(part, b"\r\n\r\n") {
-        Some(at) => (&part[..at], &part[at + 4..]),
-        None => (part, &[]),
-    }
-}
-
-/// In order, names in lower case, values unfolded and as sent.
-fn headers_of(head: &[u8]) -> Vec<(String, String)> {
-    let head = String::from_utf8_lossy(head);
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for line in head.split("\r\n") {
-        match (line.starts_with([' ', '\t']), headers.last_mut(), line.split_once(':')) {
-            (true, Some((_, value)), _) => value.push_str(line),
-            (false, _, Some((name, value))) => {
-                headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
-            }
-            _ => {}
-        }
-    }
-    headers
-}
-
-fn plain_text(headers: &[(String, String)], body: &[u8], depth: usize) -> Option<Vec<u8>> {
-    let header =
-        |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    let content_type = header("content-type").unwrap_or("text/plain");
-    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "text/plain" {
-        let encoding = header("content-transfer-encoding").unwrap_or_default().trim().to_ascii_lowercase();
-        return Some(match encoding.as_str() {
-            "base64" => decode_base64(body),
-            "quoted-printable" => decode_quoted(body),
-            _ => body.to_vec(),
-        });
-    }
-    if !media.starts_with("multipart/") || depth == DEPTH_MAX {
-        return None;
-    }
-    let boundary = format!("--{}", parameter(content_type, "boundary")?);
-    parts(body, boundary.as_bytes()).find_map(|part| {
-        let (head, body) = split(part);
-        plain_text(&headers_of(head), body, depth + 1)
-    })
-}
-
-/// `value` of `; name=value` or `; name="value"`.
-fn parameter(header: &str, name: &str) -> Option<String> {
-    header.split(';').skip(1).find_map(|parameter| {
-        let (found, value) = parameter.split_once('=')?;
-        found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-    })
-}
-
-/// What stands between lines that begin with `boundary`, without the line break before each.
-fn parts<'a>(body: &'a [u8], boundary: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = body;
-    let mut in_part = false;
-    std::iter::from_fn(move || {
-        loop {
-            let at = find_line(rest, boundary)?;
-            let before = &rest[..at];
-            let after = &rest[at + boundary.len()..];
-            // After the closing boundary (`--b--`) comes nothing that is a part.
-            rest = if after.starts_with(b"--") {
-                &[]
-            } else {
-                find(after, b"\r\n").map_or(&[][..], |end| &after[end + 2..])
-            };
-            if std::mem::replace(&mut in_part, true) {
-                return Some(before.strip_suffix(b"\r\n").unwrap_or(before));
-            }
-        }
-    })
-}
-
-fn find_line(text: &[u8], line: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + find(&text[from..], line)?;
-        if at == 0 || text[..at].ends_with(b"\r\n") {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
-}
-
-/// Encoded words become text; white space between two of them goes, as RFC 2047 says.
-fn decode_words(value: &str) -> String {
-    let mut decoded = Vec::new();
-    let mut rest = value;
-    let mut after_word = false;
-    while let Some(start) = rest.find("=?") {
-        let (before, word) = rest.split_at(start);
-        let Some((bytes, length)) = decode_word(word) else {
-            decoded.extend_from_slice(before.as_bytes());
-            decoded.extend_from_slice(b"=?");
-            (rest, after_word) = (&word[2..], false);
-            continue;
-        };
-        if !(after_word && before.trim().is_empty()) {
-            decoded.extend_from_slice(before.as_bytes());
-        }
-        decoded.extend_from_slice(&bytes);
-        (rest, after_word) = (&word[length..], true);
-    }
-    decoded.extend_from_slice(rest.as_bytes());
-    // Bytes first, text last: a sender may split a character over two words.
-    String::from_utf8_lossy(&decoded).trim_end().to_owned()
-}
-
-/// The bytes of the encoded word that `text` begins with, and how long it is.
-fn decode_word(text: &str) -> Option<(Vec<u8>, usize)> {
-    let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
-    let (encoding, rest) = rest.split_once('?')?;
-    let (encoded, after) = rest.split_once("?=")?;
-    let bytes = match encoding {
-        "B" | "b" => BASE64.decode(encoded).ok()?,
-        "Q" | "q" => decode_quoted(encoded.replace('_', " ").as_bytes()),
-        _ => return None,
-    };
-    let bytes = match charset.to_ascii_lowercase().as_str() {
-        "utf-8" | "us-ascii" => bytes,
-        "iso-8859-1" => bytes.into_iter().map(char::from).collect::<String>().into_bytes(),
-        _ => return None,
-    };
-    Some((bytes, text.len() - after.len()))
-}
-
-fn decode_base64(body: &[u8]) -> Vec<u8> {
-    let letters: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    BASE64.decode(letters).unwrap_or_default()
-}
-
-/// Quoted-printable; what is not well-formed stays as it is.
-fn decode_quoted(body: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'=' {
-            decoded.push(byte);
-        } else if let Some(after) = rest.strip_prefix(b"\r\n") {
-            rest = after; // A soft line break.
-        } else if let Some(value) = rest.get(..2).and_then(hex) {
-            decoded.push(value);
-            rest = &rest[2..];
-        } else {
-            decoded.push(b'=');
-        }
-    }
-    decoded
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
+    let range = header.offset_start as usize..header.offset_end as usize;
+    let written = String::from_utf8_lossy(message.get(range).unwrap_or_default());
+    written.replace("\r\n", "").trim().to_owned()
 }
 
 fn cut_at(text: &mut String, bytes_max: usize) {
@@ -237,17 +85,24 @@ mod tests {
             ("plain", "Disk full", "Disk full"),
             ("Q", "=?utf-8?Q?T=C3=BCr_offen?=", "Tür offen"),
             ("B", "=?UTF-8?B?VMO8cg==?=", "Tür"),
-            ("without padding", "=?utf-8?b?VMO8cg?=", "Tür"),
             ("text around a word stays", "Re: =?utf-8?Q?T=C3=BCr?= 7", "Re: Tür 7"),
-            ("white space between words goes", "=?utf-8?Q?T=C3?=\r\n =?utf-8?Q?=BCr?=", "Tür"),
+            ("white space between words goes", "=?utf-8?Q?T=C3=BC?=\r\n =?utf-8?Q?r?=", "Tür"),
             ("folded", "Disk\r\n full", "Disk full"),
             ("Latin 1", "=?iso-8859-1?Q?T=FCr?=", "Tür"),
             ("not a word after all", "a =? b =?x?y?z?= c", "a =? b =?x?y?z?= c"),
             ("unfinished", "=?utf-8?Q?T", "=?utf-8?Q?T"),
+            ("nothing", "", ""),
         ] {
             let mail = parse(format!("To: a@b\r\nSubject: {sent}\r\nSubject: second\r\n\r\nbody").as_bytes());
             assert_eq!(mail.headers["subject"], read, "{why}");
         }
+    }
+
+    #[test]
+    fn a_header_that_is_no_text_is_as_it_was_written() {
+        let mail = parse(b"Content-Type: text/plain;\r\n charset=utf-8\r\nMessage-ID: <a@b>\r\n\r\nbody");
+        assert_eq!(mail.headers["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(mail.headers["message-id"], "<a@b>");
     }
 
     #[test]
@@ -267,9 +122,10 @@ mod tests {
             ("text after html", format!("{alternative}{html}{plain}--=_b--\r\n"), "Tür"),
             ("within another", format!("{alternative}{nested}--=_b--\r\n"), "inner"),
             ("none", format!("{alternative}{html}--=_b--\r\nepilogue"), ""),
-            ("nothing closed", format!("{alternative}{plain}"), ""),
+            ("a part that never ends stays encoded", format!("{alternative}{plain}"), "VMO8\ncg=="),
             ("no boundary", "Content-Type: multipart/mixed\r\n\r\nx".to_owned(), ""),
             ("only a head", "Subject: x".to_owned(), ""),
+            ("nothing", String::new(), ""),
         ] {
             assert_eq!(parse(sent.as_bytes()).text, read, "{why}");
         }
@@ -279,5 +135,24 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mail = parse(format!("Subject: {}\r\n\r\n{}", "ü".repeat(5000), "ü".repeat(20_000)).as_bytes());
         assert_eq!((mail.headers["subject"].len(), mail.text.len()), (HEADER_VALUE_MAX, TEXT_MAX));
+    }
+
+    /// Whoever writes mails by hand can nest parts as deep as a mail is long.
+    #[test]
+    fn parts_may_be_nested_as_deep_as_anybody_likes() {
+        let deep = |levels: u32, part: fn(u32) -> String| (0..levels).map(part).collect::<String>();
+        let multipart = |i| format!("Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n");
+        let message = |_| "Content-Type: Message/RFC822\r\n\r\n".to_owned();
+        let digest = |i| format!("Content-Type: multipart/digest; boundary=b{i}\r\n\r\n--b{i}\r\n\r\n");
+        for mail in [
+            deep(20_000, multipart),
+            deep(20_000, message),
+            deep(20_000, digest),
+            deep(NESTING_WORDS_MAX as u32, message),
+            deep(NESTING_WORDS_MAX as u32, digest),
+        ] {
+            let read = parse(format!("Subject: deep\r\n{mail}").as_bytes());
+            assert_eq!((read.headers["subject"].as_str(), read.text.as_str()), ("deep", ""));
+        }
     }
 }

@@ -47,7 +47,7 @@ fn suppressed(name: &str, version: u32, until: &str) -> Value {
 
 #[tokio::test]
 async fn a_snoozed_alert_comes_back_at_its_time_also_when_everybody_was_gone_then() {
-    let mut bed = Bed::new("snoozed").await;
+    let mut bed = Bed::new().await;
     let stop = CancellationToken::new();
     let running = bed.start(&stop);
     bed.publish(&[alert("a", 1, "t", json!({"users": ["ana"]}))]).await;
@@ -74,7 +74,7 @@ async fn a_snoozed_alert_comes_back_at_its_time_also_when_everybody_was_gone_the
 
 #[tokio::test]
 async fn a_suppressed_alert_fires_again_for_everybody_who_holds_it() {
-    let mut bed = Bed::new("suppressed").await;
+    let mut bed = Bed::new().await;
     let members = bed.group("ops", PAGE_ROWS_MAX + 7).await;
     let stop = CancellationToken::new();
     let running = bed.start(&stop);
@@ -102,7 +102,7 @@ async fn a_suppressed_alert_fires_again_for_everybody_who_holds_it() {
 /// Two dispatchers find it at once, and its producer says something else at the same time.
 #[tokio::test]
 async fn what_its_producer_says_first_wins_and_two_dispatchers_do_it_once() {
-    let mut bed = Bed::new("raced").await;
+    let mut bed = Bed::new().await;
     let stop = CancellationToken::new();
     let running = [bed.start(&stop), bed.start(&stop)];
     for name in ["over", "again"] {

@@ -1,10 +1,11 @@
 //! A dispatch with a broker and a store of its own, and a pod that follows everybody.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -29,7 +30,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) struct Bed {
     pub(super) dispatch: Dispatch,
     live: Box<dyn LiveSource>,
-    file: PathBuf,
+    /// Where the store is; none for a store that is nowhere.
+    _dir: Option<TempDir>,
 }
 
 pub(super) fn tenant() -> Tenant {
@@ -56,22 +58,22 @@ pub(super) fn alert(id: &str, version: u32, title: &str, to: Value) -> Value {
 pub(super) type Told = BTreeMap<String, Vec<(u64, String)>>;
 
 impl Bed {
-    pub(super) async fn new(name: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("watchbell-{name}-{}.db", std::process::id()));
-        let _ = std::fs::remove_file(&file);
-        let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
+    pub(super) async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let url = Store::sqlite_url(&dir.path().join("store.db"));
+        let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
-        Self::with_store(store, file).await
+        Self::with_store(store, Some(dir)).await
     }
 
     /// Whose store is nowhere.
     pub(super) async fn without_store() -> Self {
-        let file = PathBuf::from("/nowhere/watchbell.db");
-        let store = Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 }).unwrap();
-        Self::with_store(store, file).await
+        let file = Path::new("/nowhere/watchbell.db");
+        let store = Store::open(&StoreConfig { url: Store::sqlite_url(file), connections_max: 1 }).unwrap();
+        Self::with_store(store, None).await
     }
 
-    async fn with_store(store: Store, file: PathBuf) -> Self {
+    async fn with_store(store: Store, dir: Option<TempDir>) -> Self {
         let broker: SharedBroker = EmbeddedBroker::open(None).unwrap();
         let live = broker.live().await;
         for partition in 0..PARTITIONS {
@@ -84,7 +86,7 @@ impl Bed {
             clock: Clock::at(Timestamp::UNIX_EPOCH),
             config: crate::DispatchConfig::default(),
         };
-        Self { dispatch, live, file }
+        Self { dispatch, live, _dir: dir }
     }
 
     /// Publishes all at once, in this order; returns when dispatch has settled them.
@@ -223,6 +225,5 @@ impl Bed {
     pub(super) async fn end(self, running: JoinHandle<()>, stop: &CancellationToken) {
         stop.cancel();
         timeout(DEADLINE, running).await.expect("dispatch stops").unwrap();
-        let _ = std::fs::remove_file(self.file);
     }
 }

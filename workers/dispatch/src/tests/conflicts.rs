@@ -60,7 +60,7 @@ async fn another_text_under_the_same_name_is_parked_and_reaches_nobody() {
         // In one commit, and long after each other.
         for together in [true, false] {
             let why = format!("{why}, together: {together}");
-            let bed = Bed::new(&format!("conflicts-{}", why.replace([' ', ',', ':'], "-"))).await;
+            let bed = Bed::new().await;
             bed.group("ops", crate::audience::PAGE_ROWS_MAX + 1).await;
             let publish = |alert: &Value, headers: &[&str]| {
                 let mut message = Message::json("m".into(), alert.to_string());

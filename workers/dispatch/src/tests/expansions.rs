@@ -15,7 +15,7 @@ const SIZE: usize = 3 * PAGE_ROWS_MAX + 7;
 /// Its producer used to wait until the last person was recorded, and was told "not in time".
 #[tokio::test]
 async fn a_large_audience_is_accepted_with_its_first_page_and_reached_once_each_after_a_crash() {
-    let mut bed = Bed::new("large").await;
+    let mut bed = Bed::new().await;
     let members = bed.group("ops", SIZE).await;
     bed.run_without_expander(&[alert("big", 1, "t", json!({"groups": ["ops"]}))]).await;
     assert_eq!(bed.reached(&members).await, PAGE_ROWS_MAX, "the first page, and no more is waited for");
@@ -41,7 +41,7 @@ async fn a_large_audience_is_accepted_with_its_first_page_and_reached_once_each_
 
 #[tokio::test]
 async fn others_alerts_do_not_wait_for_a_large_audience() {
-    let bed = Bed::new("beside").await;
+    let bed = Bed::new().await;
     let members = bed.group("ops", 20 * PAGE_ROWS_MAX).await;
     let stop = CancellationToken::new();
     let running = bed.start(&stop);
@@ -63,7 +63,7 @@ async fn a_later_version_overtakes_an_audience_that_is_under_way() {
         ("nobody", json!({"users": []})),
         ("somebody else", json!({"users": ["zoe"]})),
     ] {
-        let mut bed = Bed::new(&format!("overtaken-{}", why.replace(' ', "-"))).await;
+        let mut bed = Bed::new().await;
         let members = bed.group("ops", SIZE).await;
         let first = alert("big", 1, "fire!", json!({"groups": ["ops"]}));
         bed.run_without_expander(&[first, alert("big", 2, "over", to)]).await;
@@ -85,7 +85,7 @@ async fn a_later_version_overtakes_an_audience_that_is_under_way() {
 /// A place in one audience used to be taken for one in another, and whoever came before it there was never told.
 #[tokio::test]
 async fn a_place_in_one_audience_is_not_used_for_another() {
-    let mut bed = Bed::new("another").await;
+    let mut bed = Bed::new().await;
     let members = bed.group("ops", SIZE).await;
     let others: Vec<UserId> = (0..SIZE).map(|n| user(&format!("a{n:05}"))).collect();
     let ops = watchbell::domain::GroupId::parse("all-as").unwrap();

@@ -49,7 +49,7 @@ impl Broker for Unconfirmed {
 /// A batch used to wait until the frames of the one before were confirmed.
 #[tokio::test]
 async fn a_batch_is_committed_while_another_is_told() {
-    let mut bed = Bed::new("overlap").await;
+    let mut bed = Bed::new().await;
     bed.dispatch.broker = Arc::new(Unconfirmed(bed.dispatch.broker.clone()));
     bed.dispatch.config.batch_max = 1;
     let alerts: Vec<_> =
@@ -85,7 +85,7 @@ async fn no_more_than_the_batches_under_way_are_held_and_all_go_back_at_the_end(
 
 #[tokio::test]
 async fn what_is_in_hand_is_finished_before_the_end() {
-    let mut bed = Bed::new("finished").await;
+    let mut bed = Bed::new().await;
     bed.dispatch.config.batch_max = 5;
     let alerts: Vec<_> =
         (0..40).map(|n| alert(&format!("a{n}"), 1, "t", json!({"users": ["ana"]}))).collect();

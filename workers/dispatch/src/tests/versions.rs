@@ -24,7 +24,7 @@ async fn what_is_told_is_what_is_stored() {
         // In one commit, in commits that follow each other while the first is being told, and long after each other.
         for batch_max in [256, 1, 0] {
             let why = format!("{why}, batches of {batch_max}");
-            let mut bed = Bed::new(&format!("versions-{}", why.replace([' ', ','], "-"))).await;
+            let mut bed = Bed::new().await;
             bed.dispatch.config.batch_max = batch_max.max(1);
             let stop = CancellationToken::new();
             let running = if batch_max == 0 {
@@ -58,7 +58,7 @@ async fn what_is_told_is_what_is_stored() {
 /// A change of one person follows the one that was published before it, over as many batches as it takes.
 #[tokio::test]
 async fn a_persons_changes_come_and_are_told_in_the_order_of_their_alerts() {
-    let mut bed = Bed::new("order").await;
+    let mut bed = Bed::new().await;
     bed.dispatch.config.batch_max = 10;
     let alerts: Vec<_> = (0..100)
         .map(|n| alert(&format!("a{n:03}"), 1, &format!("{n:03}"), json!({"users": ["ana", "ben"]})))

@@ -1,9 +1,7 @@
 //! One ingest with everything around it.
 
 use std::{
-    fs,
     num::NonZeroU32,
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -18,6 +16,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use tempfile::TempDir;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use watchbell::{
@@ -43,7 +42,8 @@ pub struct Fixture {
     pub key: String,
     pub other_key: String,
     published: Arc<Mutex<Vec<Message>>>,
-    dir: PathBuf,
+    /// Where the store is.
+    _dir: TempDir,
 }
 
 pub const NOW: &str = "2026-11-21T12:00:00Z";
@@ -113,9 +113,8 @@ impl Fixture {
         rate_per_tenant: Option<NonZeroU32>,
         config: &Configured,
     ) -> Self {
-        let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", Uuid::new_v4()));
-        fs::create_dir(&dir).unwrap();
-        let url = Store::sqlite_url(&dir.join("store.sqlite"));
+        let dir = TempDir::new().unwrap();
+        let url = Store::sqlite_url(&dir.path().join("store.sqlite"));
         let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
         store.migrate().await.unwrap();
         let clock = Clock::at(NOW.parse().unwrap());
@@ -142,7 +141,16 @@ impl Fixture {
             new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
             ..Ingest::new(broker.clone(), store.clone(), policies, clock.clone())
         };
-        Self { router: router_within(ingest, limits), store, broker, clock, key, other_key, published, dir }
+        Self {
+            router: router_within(ingest, limits),
+            store,
+            broker,
+            clock,
+            key,
+            other_key,
+            published,
+            _dir: dir,
+        }
     }
 
     /// A request with the key and a JSON body. Headers given here replace those.
@@ -192,13 +200,6 @@ impl Fixture {
 
     pub fn messages(&self) -> Vec<Message> {
         self.published.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        // A folder in the way of nobody; the test's own failure matters more.
-        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 

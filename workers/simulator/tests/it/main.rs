@@ -161,7 +161,9 @@ async fn the_page_and_the_router_are_the_same_anywhere() {
 #[tokio::test]
 async fn a_state_directory_keeps_the_keys_private_and_across_restarts() {
     use std::os::unix::fs::PermissionsExt as _;
-    let dir = std::env::temp_dir().join(format!("watchbell-simulator-{}", uuid::Uuid::now_v7()));
+    let scratch = tempfile::tempdir().unwrap();
+    // The simulator makes it.
+    let dir = scratch.path().join("state");
     let config = SimulatorConfig { state_dir: Some(dir.clone()), ..SimulatorConfig::default() };
     let first = Running::start_with(config.clone()).await;
     let second = Running::start_with(SimulatorConfig { public_host: "relay.test".into(), ..config }).await;
@@ -179,7 +181,6 @@ async fn a_state_directory_keeps_the_keys_private_and_across_restarts() {
     }
     first.stop().await;
     second.stop().await;
-    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]

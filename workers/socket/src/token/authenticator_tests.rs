@@ -271,9 +271,9 @@ fn nobody_could_sign_in_without_a_key() {
 /// Keys made for this test by `openssl genpkey`; they open nothing.
 #[test]
 fn public_keys_of_each_kind_are_taken_from_files() {
-    let dir = std::env::temp_dir().join(format!("watchbell-keys-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir_all(&dir).unwrap();
-    for (kind, algorithm, private) in key_pairs(&dir) {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    for (kind, algorithm, private) in key_pairs(dir) {
         let config =
             AuthConfig { public_key_files: vec![dir.join(format!("{kind}.pub"))], ..AuthConfig::default() };
         let claims = serde_json::json!({"sub": "ana", "tenant": "acme", "exp": 1_000});
@@ -288,7 +288,6 @@ fn public_keys_of_each_kind_are_taken_from_files() {
                 .unwrap();
         assert_eq!(authenticator.verify(&confused, at(0)), Err(Refusal::Signature.into()), "{kind}");
     }
-    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 /// Makes a pair of each kind with `openssl`, which the test set-up has.

@@ -66,10 +66,7 @@ impl Scene {
         let jwks_url = Some(format!("http://{}/keys", listener.local_addr().unwrap()));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let config = AuthConfig { jwks_url, issuer: Some("sign-in".into()), ..AuthConfig::default() };
-        let dir = std::env::temp_dir().join(format!("watchbell-jwks-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let pairs = key_pairs(&dir);
-        std::fs::remove_dir_all(&dir).unwrap();
+        let pairs = key_pairs(tempfile::tempdir().unwrap().path());
         let authenticator = Arc::new(Authenticator::new(&config).unwrap());
         Self { sign_in, authenticator, pairs, stop: CancellationToken::new() }
     }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::PathBuf};
+use std::fs;
+
+use tempfile::TempDir;
 
 use super::*;
 
@@ -26,26 +28,19 @@ fn links(open: &str) -> Links<'_> {
 }
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
     fn with(files: &[(&str, &str)]) -> Self {
-        let path = std::env::temp_dir().join(format!("watchbell-templates-{}", uuid::Uuid::now_v7()));
-        fs::create_dir(&path).unwrap();
+        let dir = TempDir::new().unwrap();
         for (name, text) in files {
-            fs::write(path.join(name), text).unwrap();
+            fs::write(dir.path().join(name), text).unwrap();
         }
-        Self(path)
+        Self(dir)
     }
 
     fn load(&self) -> Result<Templates, SetupError> {
-        Templates::load(Some(&self.0))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        Templates::load(Some(self.0.path()))
     }
 }
 
