@@ -1,4 +1,10 @@
 //! One open connection, WebSocket or SSE: bytes in, bytes out, bounded in time. An idle one keeps no buffer.
+//!
+//! Why not the streams of `tokio-tungstenite` (0.29.0), of which the handshake's key and the heads of frames are used: each
+//! allocates its read buffer when it opens and keeps it, 128 KiB by default; with the smallest that serve, an idle session
+//! took 3.2 KB, where one on the bare socket takes 1.3 KB (measured 2026-11-21). It copies each frame into a buffer of its
+//! own, where a frame here is encoded once for everybody who gets it, and has no deadline for a client that does not read.
+//! SSE has the same needs, and would need all of this beside it.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,6 @@
 //! What a client sends over a WebSocket, from bytes to messages (RFC 6455). Pure; keeps memory only for what has begun.
+//!
+//! Why not the reader of `tungstenite`: see [`super::connection`]. The heads of frames are read by it.
 
 use std::io::Cursor;
 

@@ -8,6 +8,12 @@
 //!
 //! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, payloads in `render`.
 //!
+//! Why not the client of `a2` (0.10.0), nor that of its fork `apns-h2` (0.11.0), whose payloads and options are used as they
+//! are: in both, `Endpoint` is a choice of Apple's two hosts and the connector is private, so that no simulator and no proxy
+//! can stand in between. Both drop the headers of an answer but `apns-id`, so `Retry-After` is lost, and with it how long to
+//! wait; and of a reason that is not in their list nothing is left. `a2` has had no release since May 2024, and would bring a
+//! second rustls (0.22).
+//!
 //! Source: "Sending notification requests to APNs",
 //! <https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns>.
 

@@ -6,6 +6,11 @@
 //!
 //! Elsewhere: what answers mean in `fcm_reply`, the access token in `fcm_token`, messages in `render`.
 //!
+//! Why not `fcm` (0.9.2), the newest release of that name: it posts to `https://fcm.googleapis.com/fcm/send` with a server
+//! key, an interface that Google shut down in 2024. The host is fixed, so that no simulator can stand in for Google. Crates
+//! for HTTP v1 fall short elsewhere: `fcm-service` (0.2.3) fetches a token for each message, `firebae-cm` (0.5.0) fixes the
+//! host and drops `Retry-After`.
+//!
 //! Source: <https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send>.
 
 use std::time::Duration;

@@ -6,6 +6,9 @@
 //! - A token is replaced after 11/12 of its life, which is 55 minutes of Google's hour.
 //! - Neither the key nor a token is in any error.
 //!
+//! Why not `gcp_auth` (0.12.7): whoever waited for its lock does not look again whether a token has come meanwhile, so as many
+//! requests go out as pushes wait.
+//!
 //! Source: <https://developers.google.com/identity/protocols/oauth2/service-account#httprest>.
 
 use std::sync::atomic::{AtomicU64, Ordering};
