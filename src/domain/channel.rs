@@ -17,11 +17,11 @@ use super::{
     Secret,
     alert::UnknownWord,
     channel_bounds::{ChannelBounds, HOUR},
-    email::email_address,
-    phone::phone_number,
-    slack::slack_address,
-    telegram::chat_id,
-    web_address::web_address,
+    email::{EMAIL_BYTES_MAX, email_address},
+    phone::{PHONE_BYTES_MAX, phone_number},
+    slack::{SLACK_BYTES_MAX, slack_address},
+    telegram::{CHAT_ID_BYTES_MAX, chat_id},
+    web_address::{WEB_ADDRESS_BYTES_MAX, web_address},
 };
 
 /// What is particular to one channel.
@@ -61,6 +61,14 @@ pub enum Addressing {
 pub struct AddressForm {
     /// Reads one, in the one form that it is kept in, or says what must be written. Never repeats it.
     pub parse: fn(&str) -> Result<Secret, String>,
+    /// The longest one, in bytes.
+    pub bytes_max: usize,
+    /// A regular expression that each matches.
+    pub pattern: &'static str,
+    /// The name of a format in OpenAPI, where the pattern does not say all.
+    pub format: Option<&'static str>,
+    /// What one is, in the words of the API's description.
+    pub about: &'static str,
 }
 
 /// Whether what was shown can be taken away.
@@ -146,6 +154,11 @@ channels! {
         word: "email",
         addressing: Addressing::Address(AddressForm {
             parse: |text| email_address(text).map_err(|why| why.to_string()),
+            bytes_max: EMAIL_BYTES_MAX,
+            pattern: r"^[^\s\u0000-\u001f\u007f-\u009f<>,;]{1,64}@([^\s\u0000-\u001f\u007f-\u009f<>,;@.]{1,63}\.)*[A-Za-z][A-Za-z0-9]{0,62}$",
+            format: Some("watchbell-email"),
+            about: "One mailbox, without a name around it, at most 254 bytes. Its domain is kept in lower case and in the ASCII form \
+                    of IDNA.",
         }),
         bounds: ChannelBounds {
             window: Duration::from_secs(120),
@@ -172,6 +185,11 @@ channels! {
         word: "webhook",
         addressing: Addressing::Address(AddressForm {
             parse: |text| web_address(text).map_err(|why| why.to_string()),
+            bytes_max: WEB_ADDRESS_BYTES_MAX,
+            pattern: r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?$",
+            format: None,
+            about: "Where alerts are posted to, signed by the scheme of Standard Webhooks. Only https on the public internet is \
+                    called, unless the operator allows more.",
         }),
         bounds: ChannelBounds {
             window: Duration::ZERO,
@@ -198,6 +216,10 @@ channels! {
         word: "slack",
         addressing: Addressing::Address(AddressForm {
             parse: |text| slack_address(text).map_err(|why| why.to_string()),
+            bytes_max: SLACK_BYTES_MAX,
+            pattern: r"^([CDGUW][A-Z0-9]{5,20}|https://hooks\.slack(-gov)?\.com/services/[A-Za-z0-9]{1,80}/[A-Za-z0-9]{1,80}/[A-Za-z0-9]{1,80})$",
+            format: None,
+            about: "The id of a channel, a conversation or a member of Slack, or an incoming webhook.",
         }),
         bounds: ChannelBounds {
             window: Duration::from_secs(120),
@@ -224,6 +246,10 @@ channels! {
         word: "telegram",
         addressing: Addressing::Address(AddressForm {
             parse: |text| chat_id(text).map_err(|why| why.to_string()),
+            bytes_max: CHAT_ID_BYTES_MAX,
+            pattern: r"^\s*-?0*[1-9][0-9]{0,15}\s*$",
+            format: None,
+            about: "The number of a chat that was begun with the bot, as its updates name it; negative for a group. Not a name.",
         }),
         bounds: ChannelBounds {
             window: Duration::from_secs(120),
@@ -250,6 +276,11 @@ channels! {
         word: "sms",
         addressing: Addressing::Address(AddressForm {
             parse: |text| phone_number(text).map_err(|why| why.to_string()),
+            bytes_max: PHONE_BYTES_MAX,
+            pattern: r"^\+[1-9][0-9]{6,14}$",
+            format: None,
+            about: "A phone number as in E.164: `+`, the code of the country and the number, digits only. One that was refused, as by \
+                    STOP, stays refused until another one is given, or the same one once more after it was taken away.",
         }),
         bounds: ChannelBounds {
             window: Duration::from_secs(10 * 60),

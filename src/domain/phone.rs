@@ -10,6 +10,8 @@ use super::Secret;
 /// Digits of a number, its country's code included. The upper bound is E.164's (section 6.2.1); shorter ones are service
 /// numbers, which cannot be reached from abroad.
 const DIGITS: RangeInclusive<usize> = 7..=15;
+/// The longest number, in bytes: all digits and the `+`.
+pub const PHONE_BYTES_MAX: usize = *DIGITS.end() + 1;
 
 /// Why a text is not a phone number, and what is accepted. It does not hold the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -11,12 +11,12 @@
 use super::device::TOKEN_BYTES_MAX;
 
 /// Apple's tokens have had 32 bytes since the first; a shorter one lost a part on its way.
-const APNS_BYTES_MIN: usize = 32;
+pub const APNS_BYTES_MIN: usize = 32;
 /// The longest token of Apple's that is taken, in bytes. Ours, with room: Apple says not to expect a length.
 /// <https://developer.apple.com/documentation/uikit/uiapplicationdelegate/application(_:didregisterforremotenotificationswithdevicetoken:)>
-const APNS_BYTES_MAX: usize = 200;
+pub const APNS_BYTES_MAX: usize = 200;
 /// The shortest registration token of Google's that is taken, in bytes. Real ones have 140 and more.
-const FCM_BYTES_MIN: usize = 32;
+pub const FCM_BYTES_MIN: usize = 32;
 
 /// Why a text is not a token of that service, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

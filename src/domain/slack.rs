@@ -14,6 +14,8 @@ const KINDS: [char; 5] = ['C', 'D', 'G', 'U', 'W'];
 const ID_BYTES: std::ops::RangeInclusive<usize> = 5..=20;
 /// How long each of the three parts behind a hook's prefix is at the most.
 const PART_BYTES_MAX: usize = 80;
+/// The longest address, in bytes: three parts behind the longer prefix.
+pub const SLACK_BYTES_MAX: usize = HOOK_PREFIXES[1].len() + 3 * PART_BYTES_MAX + 2;
 
 /// Why a text is not an address in Slack, and what is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

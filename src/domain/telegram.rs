@@ -11,6 +11,8 @@ use super::Secret;
 
 /// The largest id, either way.
 const CHAT_ID_MAX: u64 = (1 << 52) - 1;
+/// The longest text that the API's description permits, in bytes: an id with zeros in front and blanks around it.
+pub const CHAT_ID_BYTES_MAX: usize = 32;
 
 /// Why a text is not the id of a chat, and what is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::{number::whole_or_null, objects::Objects};
+use super::{
+    number::whole_or_null,
+    objects::Objects,
+    schema::{self, about, anything, grouped, with},
+};
 use crate::domain::{
     Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds, text::is_invisible,
 };
@@ -29,43 +34,111 @@ impl InvalidAlert {
 }
 
 /// What a producer writes. An unknown field is refused: a misspelt one would otherwise be lost in silence.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AlertV1 {
-    /// `alert`; a message of another kind is not for here.
+    #[schema(value_type = schema::AlertKind, required = false)]
     kind: Option<String>,
+    /// The idempotency key within the tenant; made for you when absent. What begins with `~` is Watchbell's own.
+    #[schema(value_type = schema::NewAlertId, required = false)]
     id: Option<String>,
+    /// A higher version of the same id updates the alert in place.
     #[serde(default, deserialize_with = "whole_or_null")]
+    #[schema(value_type = schema::Version, default = 1)]
     version: Option<u32>,
+    /// Follows from the API key: leave it out, or give the key's own.
+    #[schema(value_type = schema::OwnTenant, required = false)]
     tenant: Option<String>,
+    #[schema(value_type = WrittenAudience)]
     to: AudienceV1,
+    /// The system that noticed.
+    #[schema(value_type = schema::Line, required = false)]
     source: Option<String>,
+    /// The kind of alert, for preferences and templates.
+    #[schema(value_type = schema::Line, required = false)]
     category: Option<String>,
+    #[schema(value_type = schema::SeverityOrNull, required = false, default = "warning")]
     severity: Option<String>,
+    /// `suppressed` and `resolved` withdraw pushes; all but `firing` end the escalation.
+    #[schema(value_type = schema::StatusOrNull, required = false, default = "firing")]
     status: Option<String>,
+    /// One line that makes sense alone, without control characters.
+    #[schema(value_type = schema::Title)]
     title: String,
+    /// May have newlines and tabs.
+    #[schema(value_type = schema::BodyText, required = false)]
     body: Option<String>,
+    #[schema(value_type = schema::WebAddress, required = false)]
     url: Option<String>,
     #[serde(default, deserialize_with = "labels_without_null")]
+    #[schema(value_type = schema::Labels)]
     labels: BTreeMap<String, String>,
+    /// Anything the team's own client understands.
     #[serde(default, deserialize_with = "null_is_absent")]
+    #[schema(value_type = schema::Data)]
     data: Map<String, Value>,
+    /// The escalation policy: one of those that are configured.
+    #[schema(value_type = schema::PolicyName, required = false)]
     policy: Option<String>,
+    /// Pushes with the same key replace each other on a phone; the id when absent.
+    #[schema(value_type = Option<schema::Id>)]
     collapse_key: Option<String>,
+    /// When it happened; now when absent.
+    #[schema(value_type = schema::Time, required = false)]
     occurred_at: Option<String>,
+    /// After this nobody is told any more. An alert that comes later than that is in the inbox as read, and nobody is told.
+    #[schema(value_type = schema::Time, required = false)]
     expires_at: Option<String>,
+    /// With the status `suppressed`: when the alert fires again by itself, as its next version.
+    #[schema(value_type = schema::Time, required = false)]
     dismissed_until: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Whom an alert is for.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AudienceV1 {
     #[serde(default, deserialize_with = "null_is_absent")]
+    #[schema(value_type = schema::Names)]
     users: Vec<String>,
     #[serde(default, deserialize_with = "null_is_absent")]
+    #[schema(value_type = schema::Names)]
     groups: Vec<String>,
+    /// Everybody who was registered (by `PUT /v1/users`, in a group, with a device) or has ever signed in.
     #[serde(default, deserialize_with = "null_is_absent")]
+    #[schema(value_type = Option<bool>, default = false)]
     everyone: bool,
+}
+
+crate::schemas! {
+    /// An alert as a producer writes it.
+    WrittenAlert called "Alert" = with(
+        about(
+            AlertV1::schema(),
+            format!(
+                "At most {} KiB. A version above 1 reaches everybody who holds the alert, so it need not name anybody.",
+                bounds::ALERT_BYTES_MAX / 1024
+            ),
+        ),
+        &json!({"anyOf": [
+            {"properties": {"to": Somebody::schema()}},
+            {"required": ["version"], "properties": {"version": {"type": "integer", "minimum": 2}}},
+        ]}),
+    ), as AlertV1;
+    /// An audience that is not empty.
+    Somebody = with(
+        about(anything().into(), "An audience that is not empty."),
+        &json!({"anyOf": [
+            {"required": ["users"], "properties": {"users": {"type": "array", "minItems": 1}}},
+            {"required": ["groups"], "properties": {"groups": {"type": "array", "minItems": 1}}},
+            {"required": ["everyone"], "properties": {"everyone": {"const": true}}},
+        ]}),
+    );
+    /// Whom an alert is for.
+    WrittenAudience called "Audience" = about(
+        AudienceV1::schema(),
+        format!("Users and groups are {} together at the most.", grouped(bounds::RECIPIENTS_MAX)),
+    ), as AudienceV1;
 }
 
 /// Many languages write `null` for a field that has no value.
@@ -354,32 +427,55 @@ fn end_of_time(value: &str) -> Option<Timestamp> {
     (is_whole && is_late).then(|| Timestamp::from_second(Timestamp::MAX.as_second()).ok()).flatten()
 }
 
-/// The alert as clients see it. The audience, the tenant and the policy stay inside (I8).
-#[derive(Serialize)]
-struct ContentV1<'a> {
+/// The alert as clients see it, without whom it is for. The audience, the tenant and the policy stay inside (I8).
+#[derive(Serialize, ToSchema)]
+#[schema(as = ShownAlert)]
+pub struct ContentV1<'a> {
     id: &'a str,
+    #[schema(value_type = schema::AlertVersion)]
     version: u32,
+    /// The system that noticed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     source: Option<&'a str>,
+    /// The kind of alert, for preferences and templates.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     category: Option<&'a str>,
+    #[schema(value_type = schema::SeverityWord)]
     severity: &'a str,
+    /// `suppressed` and `resolved` withdraw pushes; all but `firing` end the escalation.
+    #[schema(value_type = schema::StatusWord)]
     status: &'a str,
+    /// One line that makes sense alone.
+    #[schema(value_type = schema::Title)]
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     body: Option<&'a str>,
+    /// http or https.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri")]
     url: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
+    /// Anything the team's own client understands.
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     data: &'a Map<String, Value>,
+    /// Pushes with the same key replace each other on a phone; the id when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     collapse_key: Option<&'a str>,
+    #[schema(format = DateTime)]
     occurred_at: String,
+    /// After this nobody is told any more. An alert that comes later than that is in the inbox as read, and nobody is told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     expires_at: Option<String>,
+    /// With the status `suppressed`: when the alert fires again by itself, as its next version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     dismissed_until: Option<String>,
 }
 
@@ -433,7 +529,7 @@ pub struct ShownAlert {
 
 /// The alert as a message to `watchbell.alerts`, the form every producer publishes.
 pub fn encode_alert(alert: &Alert) -> Vec<u8> {
-    let to = serde_json::json!({
+    let to = json!({
         "users": alert.to.users.iter().map(UserId::as_str).collect::<Vec<_>>(),
         "groups": alert.to.groups.iter().map(GroupId::as_str).collect::<Vec<_>>(),
         "everyone": alert.to.everyone,

@@ -7,11 +7,13 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use uuid::Uuid;
 
 use super::{
     alert::{self, InvalidAlert},
     event::MessageKind,
+    schema,
 };
 use crate::domain::alert::bounds::ALERT_BYTES_MAX;
 
@@ -46,6 +48,48 @@ const OF_EVENTS: [(&str, &str); 7] = [
     ("topic", "topic"),
     ("keep", "keep"),
 ];
+
+/// What is the same of both kinds: an event with its attributes around it.
+fn attributes(about: &str) -> ObjectBuilder {
+    let word = || schema::text().min_length(Some(1)).format(Some(schema::format("watchbell-word")));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(about))
+        .property("specversion", schema::one_of(&["1.0"]))
+        .required("specversion")
+        .property("id", schema::text().min_length(Some(1)))
+        .required("id")
+        .property("source", word())
+        .required("source")
+        .property("type", word())
+        .required("type")
+        .property("time", schema::time().examples(["2026-11-21T12:00:00Z"]))
+        .property("severity", schema::of::<schema::SeverityOrNull>())
+        .property("datacontenttype", schema::one_of(&["application/json"]))
+}
+
+crate::schemas! {
+    /// An alert as a CloudEvent.
+    CloudEventOfAlert = attributes(
+        "A CloudEvent 1.0. `data` is the alert; `id`, `source`, `type` (as `category`), `time`, `severity`, `policy` and \
+         `version` fill what it leaves out.",
+    )
+    .property("policy", schema::PolicyName::schema())
+    .property("version", schema::Version::schema())
+    .property("data", schema::of::<alert::WrittenAlert>())
+    .required("data"), with schema::SeverityOrNull, with alert::WrittenAlert;
+    /// An event as a CloudEvent.
+    CloudEventOfEvent = attributes(
+        "A CloudEvent 1.0. `data` is the event's own; `id`, `source`, `type`, `time`, `severity` and `keep` are the rest.",
+    )
+    .property("keep", schema::Keep::schema())
+    .property(
+        "data",
+        schema::or_null(Type::Object).description(Some(
+            "With `\"kind\": \"event\"` it is the whole event as it is written without attributes.",
+        )),
+    ), with schema::SeverityOrNull;
+}
 
 /// A message of AMQP in the plain form: as it came, or unwrapped when it is a CloudEvent.
 ///

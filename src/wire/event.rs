@@ -5,10 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     alert::{self, InvalidAlert},
     number::whole_or_null,
+    schema,
 };
 use crate::domain::{
     Event, EventId, Tenant, Topic, TopicKey,
@@ -40,24 +42,51 @@ pub fn kind_of(json: &[u8]) -> MessageKind {
 }
 
 /// What a producer writes. An unknown field is refused, as for an alert.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct EventV1 {
-    /// `event`; over HTTP it may be left out.
+    /// Over HTTP it may be left out.
+    #[schema(value_type = schema::EventKind, required = false)]
     kind: Option<String>,
+    /// Tells it from its repetitions; made for you when absent.
+    #[schema(value_type = Option<schema::Id>)]
     id: Option<String>,
+    /// Follows from the API key: leave it out, or give the key's own.
+    #[schema(value_type = schema::OwnTenant, required = false)]
     tenant: Option<String>,
+    /// Follows from the address: leave it out, or give that.
+    #[schema(value_type = schema::OwnTopic, required = false)]
     topic: Option<String>,
+    /// Such as `status_change`.
+    #[schema(value_type = schema::EventType)]
     r#type: String,
+    /// The system that noticed.
+    #[schema(value_type = schema::Line, required = false)]
     source: Option<String>,
+    #[schema(value_type = schema::SeverityOrNull, required = false)]
     severity: Option<String>,
     #[serde(default, deserialize_with = "alert::labels_without_null")]
+    #[schema(value_type = schema::Labels)]
     labels: BTreeMap<String, String>,
+    /// The fact itself; never looked into.
     #[serde(default, deserialize_with = "alert::null_is_absent")]
+    #[schema(value_type = schema::Data)]
     data: Map<String, Value>,
+    /// How many of the topic's last events are kept for new subscribers; 0: this one is not.
     #[serde(default, deserialize_with = "whole_or_null")]
+    #[schema(value_type = schema::Keep, default = 0)]
     keep: Option<u64>,
+    /// Kept events stand in this order; now when absent.
+    #[schema(value_type = schema::Time, required = false)]
     occurred_at: Option<String>,
+}
+
+crate::schemas! {
+    /// An event as a producer writes it.
+    WrittenEvent called "Event" = schema::about(
+        EventV1::schema(),
+        format!("A short-lived fact for whoever subscribed. At most {} KiB.", EVENT_BYTES_MAX / 1024),
+    ), as EventV1;
 }
 
 /// What the edge knows that the event may leave out.
@@ -129,17 +158,24 @@ fn topic_of(stated: Option<String>, own: Option<&Topic>) -> Result<Topic, Invali
 }
 
 /// The event as subscribers see it. Its topic is on the frame around it; the tenant stays inside (I8).
-#[derive(Serialize)]
-struct EventContentV1<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TopicEvent)]
+pub struct EventContentV1<'a> {
     id: &'a str,
     r#type: &'a str,
+    /// The system that noticed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::SeverityWord, required = false)]
     severity: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
+    /// The fact itself.
+    #[schema(value_type = Object)]
     data: &'a Map<String, Value>,
+    #[schema(format = DateTime)]
     occurred_at: String,
 }
 

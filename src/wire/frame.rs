@@ -6,12 +6,15 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
+use utoipa::ToSchema;
 
 use super::{
     alert::{InvalidAlert, null_is_absent, read},
     preferences::PreferencesV1,
+    schema::{self, AlertIdentity, list, of, one_of, text_or_null, with},
 };
+use crate::domain::{AlertId, ReceiptState, receipt::RECEIPT_ALERTS_MAX};
 
 /// The longest frame a client may send, in bytes.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 16 * 1024;
@@ -188,18 +191,51 @@ impl Default for Batch {
 }
 
 /// A receipt as a client writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct ReceiptFrame {
     /// About which alerts.
+    #[schema(value_type = ReceiptAlerts)]
     pub alerts: Vec<String>,
-    /// delivered, seen, read, dismissed, unread or snoozed.
+    /// What became of them.
+    #[schema(value_type = ReceiptStateWord)]
     pub state: String,
-    /// Until when they are snoozed, RFC 3339; with that state only.
+    /// With `snoozed`, and only then: until when, as RFC 3339 writes a time, in the future and at most 30 days from now.
     #[serde(default)]
+    #[schema(format = "watchbell-snooze")]
     pub until: Option<String>,
-    /// The client's own name for this, echoed in the receipt frame.
+    /// The client's own name for this, echoed in the receipt frame. At most 200 bytes.
     #[serde(default)]
+    #[schema(value_type = ReceiptName)]
     pub op: Option<String>,
+}
+
+crate::schemas! {
+    /// The alerts that a receipt is about.
+    ReceiptAlerts =
+        list(of::<AlertIdentity>()).min_items(Some(1)).max_items(Some(RECEIPT_ALERTS_MAX)), with AlertIdentity;
+    /// What may be said of an alert.
+    ReceiptStateWord called "ReceiptState" = one_of(ReceiptState::WORDS);
+    /// A client's own name for a receipt.
+    ReceiptName =
+        text_or_null().max_length(Some(AlertId::LEN_MAX)).format(Some(schema::format("watchbell-id")));
+    /// A receipt as a client writes it over HTTP.
+    WrittenReceipt called "ReceiptSaid" = {
+        let snoozed = ReceiptState::Snoozed.as_str();
+        let others: Vec<&&str> = ReceiptState::WORDS.iter().filter(|word| **word != snoozed).collect();
+        with(
+            ReceiptFrame::schema(),
+            &json!({"anyOf": [
+                {
+                    "properties": {
+                        "state": {"const": snoozed},
+                        "until": {"type": "string", "format": "watchbell-snooze"},
+                    },
+                    "required": ["until"],
+                },
+                {"properties": {"state": {"enum": others}, "until": {"type": "null"}}},
+            ]}),
+        )
+    }, as ReceiptFrame;
 }
 
 /// What the server says.

@@ -18,6 +18,7 @@ pub mod number;
 mod objects;
 pub mod preferences;
 pub mod problem;
+pub mod schema;
 pub mod standard_webhooks;
 pub mod stored;
 pub mod undelivered;

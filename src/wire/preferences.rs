@@ -7,7 +7,10 @@
 //!            "windows": [{"days": ["mon", "tue"], "from": "23:00", "to": "07:00"}]}}
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::{
     Timestamp,
@@ -15,8 +18,18 @@ use jiff::{
     tz::TimeZone,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
+    },
+};
 
-use super::alert::{InvalidAlert, null_is_absent};
+use super::{
+    alert::{InvalidAlert, null_is_absent},
+    schema,
+};
 use crate::domain::{
     Channel, PerChannel,
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
@@ -28,17 +41,24 @@ const CATEGORY_BYTES_MAX: usize = 256;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What a person wants. What is left out is wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(
+    as = Preferences,
+    description = "Channels, channels by category, and quiet hours. What is left out is wanted; unknown fields are refused."
+)]
 pub struct PreferencesV1 {
     /// Whether they want anything by a channel.
     #[serde(skip_serializing_if = "ChannelsV1::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Option<ChannelsV1>)]
     pub channels: ChannelsV1,
     /// Whether they want a category by a channel.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Categories)]
     pub categories: BTreeMap<String, ChannelsV1>,
     /// When they want to be left alone.
     #[serde(skip_serializing_if = "QuietV1::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Option<QuietV1>)]
     pub quiet: QuietV1,
 }
 
@@ -85,17 +105,21 @@ impl<'de> Deserialize<'de> for ChannelsV1 {
 }
 
 /// When somebody wants to be left alone.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = QuietHours)]
 pub struct QuietV1 {
     /// Do not disturb until then, as RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub until: Option<String>,
-    /// Where their days are, by its IANA name; UTC when left out.
+    /// Where their days are, by its IANA name such as `Europe/Warsaw`; UTC when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "watchbell-zone")]
     pub zone: Option<String>,
-    /// Every week.
+    /// Every week. One that ends at or before its beginning ends on the day after.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Windows)]
     pub windows: Vec<WindowV1>,
 }
 
@@ -106,16 +130,55 @@ impl QuietV1 {
 }
 
 /// A window of the day; one that ends at or before its beginning ends on the day after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = QuietWindow)]
 pub struct WindowV1 {
     /// On which days it begins: `mon` to `sun`; every day when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Days)]
     pub days: Vec<String>,
     /// `23:00`
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     pub from: String,
     /// `07:00`
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     pub to: String,
+}
+
+crate::schemas! {
+    /// Channels by category, or `null`.
+    Categories = schema::or_null(Type::Object)
+        .max_properties(Some(CATEGORIES_MAX))
+        .property_names(Some(
+            schema::text()
+                .min_length(Some(1))
+                .max_length(Some(CATEGORY_BYTES_MAX))
+                .pattern(Some(r"^[^\u0000]+$"))
+                .format(Some(schema::format("watchbell-id"))),
+        ))
+        .additional_properties(Some(schema::of::<ChannelsV1>())), with ChannelsV1;
+    /// Windows of the week, or `null`.
+    Windows = schema::list_or_null(schema::of::<WindowV1>()).max_items(Some(WINDOWS_MAX)), with WindowV1;
+    /// Days of the week, or `null`.
+    Days = schema::list_or_null(schema::one_of(&DAYS));
+}
+
+impl PartialSchema for ChannelsV1 {
+    fn schema() -> RefOr<Schema> {
+        let object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("Whether it is wanted by this channel; what is left out is."))
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+        let wanted = || schema::or_null(Type::Boolean);
+        Channel::WORDS.iter().fold(object, |object, word| object.property(*word, wanted())).into()
+    }
+}
+
+impl ToSchema for ChannelsV1 {
+    fn name() -> Cow<'static, str> {
+        "Channels".into()
+    }
 }
 
 impl PreferencesV1 {

@@ -1,9 +1,11 @@
 //! Errors over HTTP: RFC 9457 problem documents (<https://www.rfc-editor.org/rfc/rfc9457>).
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What went wrong and what to do about it. Served as `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(description = "RFC 9457. Never repeats a value that was sent.")]
 pub struct Problem {
     /// The kind of problem, stable for programs: `urn:watchbell:problem:…`.
     #[serde(rename = "type")]
@@ -14,15 +16,19 @@ pub struct Problem {
     pub status: u16,
     /// This occurrence, with the remedy. Never a value that was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub detail: Option<String>,
     /// The field at fault, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub field: Option<String>,
     /// Which element of an array or line of NDJSON it was, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub index: Option<usize>,
     /// Come back after this many seconds; also sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after_s: Option<u32>,
 }
 

@@ -5,6 +5,7 @@
 use aws_lc_rs::agreement::{ECDH_P256, ParsedPublicKey, UnparsedPublicKey};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::InvalidAlert;
 use crate::domain::Secret;
@@ -26,9 +27,10 @@ pub struct SubscriptionV1 {
 }
 
 /// The browser's keys, in base64url.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SubscriptionKeys)]
 pub struct SubscriptionKeysV1 {
-    /// Its public key: a point on P-256, uncompressed.
+    /// Its public key: a point on P-256, uncompressed, of 65 bytes.
     pub p256dh: String,
     /// 16 bytes that only it and the sender know.
     pub auth: String,

@@ -3,9 +3,11 @@
 
 mod body;
 mod client_address;
+mod docs;
 mod failure;
 mod listener;
 mod openapi;
+pub mod operation;
 mod path;
 #[doc(hidden)] // For `fuzz/`.
 pub mod proxy_protocol;

@@ -1,35 +1,54 @@
-//! `/openapi.json`: what the workers of this process answer, in one document.
+//! `/openapi.json`: what the workers of this process answer, in one document; and `/docs`, the same for people.
 
-use axum::{Router, http::header, routing::get};
+use axum::{
+    Router,
+    http::{Method, header},
+    routing::get,
+};
 use serde_json::{Map, Value, json};
 
-/// Serves the documents of the workers as one.
-pub fn routes(documents: &[&str]) -> Router {
+use super::{
+    docs,
+    operation::{Document, Group, Operation},
+};
+use crate::wire::schema::{object, text};
+
+/// Serves the documents of the workers as one, and the pages that show it.
+pub fn routes(documents: &[String]) -> Router {
     let text = merged(documents).to_string();
     let answer = move || async move { ([(header::CONTENT_TYPE, "application/json")], text) };
-    Router::new().route("/openapi.json", get(answer))
+    Router::new().route(OPENAPI, get(answer)).merge(docs::routes())
 }
+
+/// The address of the document.
+const OPENAPI: &str = "/openapi.json";
+/// The heading that what this module serves stands under.
+const GROUPS: &[Group] = &[("This API", "The description of the API, for programs and for people.")];
 
 /// One document of several, OpenAPI 3.1 each. A document's own `security` moves into its operations; of components with
 /// the same name the first is kept. What is no JSON object adds nothing: each worker tests its own.
-pub fn merged(documents: &[&str]) -> Value {
-    let mut paths = Map::from_iter([("/openapi.json".to_owned(), own_path())]);
+pub fn merged(documents: &[String]) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
     let mut components: Map<String, Value> = Map::new();
-    for document in documents {
+    let mut groups = Vec::new();
+    for document in documents.iter().chain([&own()]) {
         let mut document: Map<String, Value> = serde_json::from_str(document).unwrap_or_default();
         let security = document.remove("security");
-        for (path, operations) in object(document.remove("paths")) {
-            for (method, mut operation) in object(Some(operations)) {
+        for (path, operations) in to_object(document.remove("paths")) {
+            for (method, mut operation) in to_object(Some(operations)) {
                 if let (Some(security), Some(operation)) = (&security, operation.as_object_mut()) {
                     operation.entry("security").or_insert_with(|| security.clone());
                 }
                 add(&mut paths, &path, method, operation);
             }
         }
-        for (section, named) in object(document.remove("components")) {
-            for (name, component) in object(Some(named)) {
+        for (section, named) in to_object(document.remove("components")) {
+            for (name, component) in to_object(Some(named)) {
                 add(&mut components, &section, name, component);
             }
+        }
+        if let Some(Value::Array(own)) = document.remove("tags") {
+            groups.extend(own);
         }
     }
     json!({
@@ -41,17 +60,39 @@ pub fn merged(documents: &[&str]) -> Value {
                             durable. Every error is a problem document (RFC 9457) that names what is at fault. A format \
                             `watchbell-…` marks a text with a bound that JSON Schema cannot say; its description does.",
         },
+        "tags": groups,
         "paths": paths,
         "components": components,
     })
 }
 
-fn own_path() -> Value {
-    let answer = json!({"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}});
-    json!({"get": {"operationId": "getOpenApi", "summary": "This document", "security": [], "responses": {"200": answer}}})
+/// The document of what is served here.
+fn own() -> String {
+    let page = |id, summary, about: &str| {
+        let operation = Operation::new(GROUPS[0].0, id, summary).about(about).for_everybody();
+        operation.answers_as(200, "A page for people.", "text/html", text())
+    };
+    let document = Operation::new(GROUPS[0].0, "getOpenApi", "This document").for_everybody();
+    Document::new("Watchbell", "What every process answers.", GROUPS, &[], [])
+        .route(&Method::GET, OPENAPI, document.answers(200, "OpenAPI 3.1.", object()))
+        .route(
+            &Method::GET,
+            docs::HTTP,
+            page("showDocs", "This document, readable", "It loads nothing but this process's own documents."),
+        )
+        .route(
+            &Method::GET,
+            docs::SESSION,
+            page(
+                "showSessionDocs",
+                "The session protocol, readable",
+                "Of a process that holds sessions; from `/asyncapi.json`.",
+            ),
+        )
+        .to_json()
 }
 
-fn object(value: Option<Value>) -> Map<String, Value> {
+fn to_object(value: Option<Value>) -> Map<String, Value> {
     match value {
         Some(Value::Object(object)) => object,
         Some(_) | None => Map::new(),
@@ -73,6 +114,7 @@ mod tests {
     fn documents_become_one() {
         let producers = json!({
             "security": [{"key": []}],
+            "tags": [{"name": "A"}],
             "paths": {"/a": {"post": {"operationId": "publish"}}, "/b": {"get": {"security": []}}},
             "components": {"schemas": {"Problem": {"type": "object"}}, "securitySchemes": {"key": {}}},
         });
@@ -81,10 +123,12 @@ mod tests {
             "paths": {"/a": {"get": {"operationId": "read"}}},
             "components": {"schemas": {"Problem": {"type": "object"}, "Inbox": {}}, "securitySchemes": {"token": {}}},
         });
-        let whole = merged(&[&producers.to_string(), &users.to_string()]);
+        let whole = merged(&[producers.to_string(), users.to_string()]);
         let mut paths = whole["paths"].clone();
-        assert_eq!(paths["/openapi.json"]["get"]["security"], json!([]), "anybody");
-        paths.as_object_mut().and_then(|paths| paths.remove("/openapi.json"));
+        for own in ["/openapi.json", "/docs", "/docs/session"] {
+            assert_eq!(paths[own]["get"]["security"], json!([]), "{own} is for anybody");
+            paths.as_object_mut().and_then(|paths| paths.remove(own));
+        }
         assert_eq!(
             paths,
             json!({
@@ -103,5 +147,7 @@ mod tests {
             })
         );
         assert_eq!(whole["security"], Value::Null);
+        assert_eq!(whole["tags"][0]["name"], "A");
+        assert_eq!(whole["tags"][1]["name"], "This API");
     }
 }

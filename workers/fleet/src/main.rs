@@ -9,6 +9,9 @@ mod config;
 mod dead;
 mod demo;
 mod demo_file;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod documents_tests;
 mod output;
 mod up;
 

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     runtime::http::{Name, NameInPath, Query},
@@ -21,6 +21,10 @@ use watchbell::{
 
 use crate::{
     App, Shared,
+    answers::{
+        Accepted, AcceptedSeveral, OneOfSeveral, Recorded, Remarks, Timeline, TimelineCounts, TimelineEntry,
+        TimelineRecipient,
+    },
     auth::Producer,
     batch::{self, Batch, Form, at_index},
     count::What,
@@ -31,7 +35,7 @@ use crate::{
 };
 
 /// Recipients in a timeline when no limit is given.
-const TIMELINE_RECIPIENTS: usize = 20;
+pub const TIMELINE_RECIPIENTS: usize = 20;
 
 /// Accepts one alert, an array or NDJSON. 202 when the broker has confirmed all that were published: each of several that
 /// contradicts what is recorded answers for itself.
@@ -76,31 +80,30 @@ pub async fn accept(
     let messages = messages.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.refused.is_none());
     let messages = messages.map(|(message, _)| message).collect();
     publish::publish(&shared, &producer.tenant, What::Alert, messages).await?;
-    Ok((StatusCode::ACCEPTED, Json(answer(is_one, &asked, &verdicts))).into_response())
+    Ok(answer(is_one, &asked, verdicts))
 }
 
 /// What the producer hears when something was published.
-fn answer(is_one: bool, alerts: &[&Alert], verdicts: &[Verdict]) -> Value {
-    let named = |(alert, verdict): (&&Alert, &Verdict)| {
-        let mut named = Map::new();
-        named.insert("id".into(), alert.id.as_str().into());
-        named.insert("version".into(), alert.version.into());
-        if is_one {
-            named.insert("status".into(), "accepted".into());
-        }
-        verdict.add_to(&mut named);
-        Value::Object(named)
-    };
-    let mut all: Vec<Value> = alerts.iter().zip(verdicts).map(named).collect();
-    if is_one {
-        return all.pop().unwrap_or_default();
-    }
+fn answer(is_one: bool, alerts: &[&Alert], verdicts: Vec<Verdict>) -> Response {
     let refused = verdicts.iter().filter(|verdict| verdict.refused.is_some()).count();
-    let mut answer = json!({"accepted": all.len() - refused, "alerts": all});
-    if refused > 0 {
-        answer["refused"] = refused.into();
+    let mut all = alerts.iter().zip(verdicts);
+    if is_one && let Some((alert, verdict)) = all.next() {
+        let accepted = Accepted::of(alert.id.as_str(), alert.version, verdict.remarks);
+        return (StatusCode::ACCEPTED, Json(accepted)).into_response();
     }
-    answer
+    let alerts: Vec<OneOfSeveral> = all.map(|(alert, verdict)| one_of_several(alert, verdict)).collect();
+    let accepted = AcceptedSeveral { accepted: alerts.len() - refused, refused, alerts };
+    (StatusCode::ACCEPTED, Json(accepted)).into_response()
+}
+
+fn one_of_several(alert: &Alert, Verdict { refused, remarks }: Verdict) -> OneOfSeveral {
+    OneOfSeveral {
+        id: alert.id.to_string(),
+        version: alert.version,
+        status: refused.as_ref().map(|_| "refused"),
+        remarks: if refused.is_some() { Remarks::default() } else { remarks },
+        problem: refused,
+    }
 }
 
 /// Validates all. An alert of several keeps its place, for the problem that names it.
@@ -157,12 +160,12 @@ pub async fn show(
     // Written by `content_of`; should it ever not be JSON, that is the store's problem, not the producer's.
     let content: Value =
         serde_json::from_str(&stored.content).map_err(|_| StoreError::Unreadable { what: "content" })?;
-    let answer = json!({
-        "alert": content,
-        "recorded_at": stored.recorded_at.to_string(),
-        "recipients": stored.recipients,
-        "seen": stored.seen,
-    });
+    let answer = Recorded {
+        alert: content,
+        recorded_at: stored.recorded_at.to_string(),
+        recipients: stored.recipients,
+        seen: stored.seen,
+    };
     Ok(Json(answer).into_response())
 }
 
@@ -195,12 +198,8 @@ pub async fn timeline(
     let notes = notes_of(&stored.ok_or_else(unknown)?.content);
     let recipients = store.timeline(&tenant, &id, user.as_ref(), limit).await?;
     let counts = store.counts(&tenant, &id).await?;
-    let recipients: Vec<Value> = recipients.iter().map(recipient_json).collect();
-    let mut answer = json!({ "counts": counts_json(&counts), "recipients": recipients });
-    if !notes.is_null() {
-        answer["notes"] = notes;
-    }
-    Ok(Json(answer).into_response())
+    let recipients = recipients.into_iter().map(recipient_of).collect();
+    Ok(Json(Timeline { counts: counts_of(&counts), notes, recipients }).into_response())
 }
 
 /// What a hook noted about how it read the alert; `null` for any other alert.
@@ -210,7 +209,7 @@ fn notes_of(content: &str) -> Value {
 }
 
 /// Delivery is what providers and screens said, engagement what people did.
-fn counts_json(counts: &Counts) -> Value {
+fn counts_of(counts: &Counts) -> TimelineCounts {
     let by_channel = |channel: Channel| {
         let told = counts
             .in_summary
@@ -220,31 +219,27 @@ fn counts_json(counts: &Counts) -> Value {
         let of_channel = counts.attempts.iter().filter(|(by, ..)| *by == channel);
         of_channel.map(|(_, state, people)| (state.as_str(), *people)).chain(told).collect::<BTreeMap<_, _>>()
     };
-    let waiting: BTreeMap<&str, u64> =
-        counts.held.iter().map(|(held, people)| (held.as_str(), *people)).collect();
+    let waiting = counts.held.iter().map(|(held, people)| (held.as_str(), *people)).collect();
     let mut delivery = BTreeMap::from([("live", BTreeMap::from([("delivered", counts.delivered)]))]);
     delivery.extend(Channel::ALL.map(|channel| (channel.as_str(), by_channel(channel))));
-    json!({
-        "recipients": counts.recipients,
-        "delivery": delivery,
-        "engagement": {"seen": counts.seen, "read": counts.read, "dismissed": counts.dismissed},
-        "waiting": waiting,
-    })
+    TimelineCounts {
+        recipients: counts.recipients,
+        delivery,
+        engagement: [("seen", counts.seen), ("read", counts.read), ("dismissed", counts.dismissed)].into(),
+        waiting,
+    }
 }
 
-fn recipient_json(recipient: &Recipient) -> Value {
+fn recipient_of(recipient: Recipient) -> TimelineRecipient {
     let entry =
-        |entry: &watchbell::store::TimelineEntry| json!({"at": entry.at.to_string(), "what": entry.what});
-    let mut json = json!({
-        "user": recipient.user.as_str(),
-        "state": recipient.state.as_str(),
-        "seq": recipient.seq,
-        "stopped": recipient.stopped,
-        "due_at": recipient.due_at.map(|at| at.to_string()),
-        "entries": recipient.entries.iter().map(entry).collect::<Vec<_>>(),
-    });
-    if let Some(until) = recipient.until {
-        json["until"] = until.to_string().into();
+        |entry: watchbell::store::TimelineEntry| TimelineEntry { at: entry.at.to_string(), what: entry.what };
+    TimelineRecipient {
+        user: recipient.user.to_string(),
+        state: recipient.state.as_str(),
+        until: recipient.until.map(|until| until.to_string()),
+        seq: recipient.seq,
+        stopped: recipient.stopped,
+        due_at: recipient.due_at.map(|at| at.to_string()),
+        entries: recipient.entries.into_iter().map(entry).collect(),
     }
-    json
 }

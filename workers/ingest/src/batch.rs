@@ -21,7 +21,8 @@ use watchbell::{
 use crate::{NewId, count::What, limits::ALERTS_MAX};
 
 const JSON: &str = "application/json";
-const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
+/// What lines of JSON are called.
+pub const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
 /// What attributes among headers begin with
 /// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, section 3.1.3).
 const ATTRIBUTE: &str = "ce-";

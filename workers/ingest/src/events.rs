@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
 use watchbell::{
     broker::Message,
     domain::{Event, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
@@ -16,6 +15,7 @@ use watchbell::{
 
 use crate::{
     App, Shared,
+    answers::{AcceptedEvent, AcceptedEvents, EventName},
     batch::{self, Batch, Form, at_index},
     count::What,
     publish, request,
@@ -49,13 +49,16 @@ pub async fn accept(
     publish::publish(&shared, &tenant, What::Event, messages).await?;
 
     let answer = match events.as_slice() {
-        [event] if is_one => json!({"id": event.id.as_str(), "status": "accepted"}),
+        [event] if is_one => {
+            Json(AcceptedEvent { id: event.id.to_string(), status: "accepted" }).into_response()
+        }
         _ => {
-            let all: Vec<Value> = events.iter().map(|event| json!({"id": event.id.as_str()})).collect();
-            json!({"accepted": all.len(), "events": all})
+            let events: Vec<EventName> =
+                events.iter().map(|event| EventName { id: event.id.to_string() }).collect();
+            Json(AcceptedEvents { accepted: events.len(), events }).into_response()
         }
     };
-    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+    Ok((StatusCode::ACCEPTED, answer).into_response())
 }
 
 /// Validates all, each with the message it becomes.

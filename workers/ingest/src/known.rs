@@ -8,7 +8,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tracing::debug;
 use watchbell::{
@@ -22,6 +21,7 @@ use watchbell::{
 
 use crate::{
     Shared,
+    answers::Remarks,
     auth::Producer,
     limits::{KNOWN_ASK_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
 };
@@ -76,12 +76,8 @@ pub fn unique<'a, T: Clone + Eq + std::hash::Hash + 'a>(
 pub struct Verdict {
     /// Why it is not published; none when it is.
     pub refused: Option<Problem>,
-    /// It says what is recorded.
-    duplicate: bool,
-    /// A later version is recorded.
-    stale: bool,
-    users_unknown: Vec<String>,
-    users_unknown_count: usize,
+    /// What there is to say of one that is.
+    pub remarks: Remarks,
 }
 
 impl Answered {
@@ -104,31 +100,12 @@ impl Answered {
                 // Published all the same: what overtook it may not be its last word, and dispatch keeps a copy of it.
                 Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::Stale => None,
             },
-            duplicate: met == Meets::Same,
-            stale: matches!(met, Meets::Later | Meets::Stale),
-            users_unknown: unknown().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
-            users_unknown_count: unknown().count(),
-        }
-    }
-}
-
-impl Verdict {
-    /// Adds to an answer what there is to say, and nothing otherwise.
-    pub fn add_to(&self, answer: &mut Map<String, Value>) {
-        if let Some(problem) = &self.refused {
-            answer.insert("status".into(), "refused".into());
-            answer.insert("problem".into(), json!(problem));
-            return;
-        }
-        if self.duplicate {
-            answer.insert("duplicate".into(), true.into());
-        }
-        if self.stale {
-            answer.insert("stale".into(), true.into());
-        }
-        if self.users_unknown_count > 0 {
-            answer.insert("users_unknown".into(), json!(self.users_unknown));
-            answer.insert("users_unknown_count".into(), self.users_unknown_count.into());
+            remarks: Remarks {
+                duplicate: met == Meets::Same,
+                stale: matches!(met, Meets::Later | Meets::Stale),
+                users_unknown: unknown().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
+                users_unknown_count: unknown().count(),
+            },
         }
     }
 }

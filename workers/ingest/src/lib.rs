@@ -7,9 +7,10 @@
 //! - The tenant comes from the API key and from nowhere else (I8); a key is neither logged nor answered (I12).
 //! - Overload is 503, never 429: Alertmanager would not repeat that.
 //!
-//! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the routes in words in `openapi.json`.
+//! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the OpenAPI document in `openapi`.
 
 mod alerts;
+mod answers;
 mod auth;
 mod batch;
 mod config;
@@ -19,6 +20,7 @@ mod hooks;
 pub mod key;
 mod known;
 mod limits;
+mod openapi;
 mod patch;
 mod people;
 mod publish;
@@ -48,6 +50,7 @@ use watchbell::{
     domain::{Tenant, policy::Policies},
     runtime::{
         Clock,
+        http::operation::Operation,
         rate_limit::{Rate, RateLimiter},
     },
     store::Store,
@@ -161,13 +164,13 @@ struct Shared {
 
 type App = State<Arc<Shared>>;
 
-/// One route. `openapi.json` has the same ones; a test compares.
+/// One route, with what the OpenAPI document says of it.
 struct Route {
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared with openapi.json"))]
     method: Method,
     path: &'static str,
     access: Access,
     handler: MethodRouter<Arc<Shared>>,
+    operation: Operation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,46 +188,85 @@ fn routes() -> Vec<Route> {
     let of_product = |product: &'static hooks::Hook| {
         let accept =
             move |shared, tenant, uri, request| hooks::accept::accept(product, shared, tenant, uri, request);
-        hook(Access::InAddress, product.path, accept)
+        hook(Access::InAddress, product.path, accept, openapi::hooks::of_product(product))
     };
     let others = vec![
-        keyed(Method::POST, "/v1/alerts", alerts::accept),
-        keyed(Method::GET, "/v1/alerts/{id}", alerts::show),
-        keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch),
-        keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline),
-        keyed(Method::POST, "/v1/topics/{topic}/events", events::accept),
-        hook(Access::RoutingKey, "/v1/hooks/pagerduty", hooks::pagerduty::accept),
-        hook(Access::RoutingKey, "/v1/hooks/pagerduty/v2/enqueue", hooks::pagerduty::accept),
-        hook(Access::InAddress, "/v1/hooks/{hook}", hooks::accept::accept_configured),
-        keyed(Method::PUT, "/v1/users/{user}", people::put_user),
-        keyed(Method::DELETE, "/v1/users/{user}/sessions", people::revoke_sessions),
-        keyed(Method::GET, "/v1/groups/{group}/members", people::members),
-        keyed(Method::PUT, "/v1/groups/{group}/members", people::change_members),
-        keyed(Method::DELETE, "/v1/groups/{group}/members", people::remove_members),
+        keyed(Method::POST, "/v1/alerts", alerts::accept, openapi::alerts::publish()),
+        keyed(Method::GET, "/v1/alerts/{id}", alerts::show, openapi::alerts::show()),
+        keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch, openapi::alerts::patch()),
+        keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline, openapi::alerts::timeline()),
+        keyed(Method::POST, "/v1/topics/{topic}/events", events::accept, openapi::alerts::publish_events()),
+        hook(
+            Access::RoutingKey,
+            "/v1/hooks/pagerduty",
+            hooks::pagerduty::accept,
+            openapi::hooks::pagerduty("pagerduty", ""),
+        ),
+        hook(
+            Access::RoutingKey,
+            "/v1/hooks/pagerduty/v2/enqueue",
+            hooks::pagerduty::accept,
+            openapi::hooks::pagerduty(
+                "pagerdutyEnqueue",
+                " For clients that put this path behind a base address.",
+            ),
+        ),
+        hook(
+            Access::InAddress,
+            "/v1/hooks/{hook}",
+            hooks::accept::accept_configured,
+            openapi::hooks::configured(),
+        ),
+        keyed(Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
+        keyed(
+            Method::DELETE,
+            "/v1/users/{user}/sessions",
+            people::revoke_sessions,
+            openapi::people::revoke_sessions(),
+        ),
+        keyed(Method::GET, "/v1/groups/{group}/members", people::members, openapi::people::members()),
+        keyed(
+            Method::PUT,
+            "/v1/groups/{group}/members",
+            people::change_members,
+            openapi::people::change_members(),
+        ),
+        keyed(
+            Method::DELETE,
+            "/v1/groups/{group}/members",
+            people::remove_members,
+            openapi::people::remove_members(),
+        ),
     ];
     others.into_iter().chain(HOOKS.iter().map(of_product)).collect()
 }
 
 /// A route of a hook, where the key may stand elsewhere than in a header.
-fn hook<H, T>(access: Access, path: &'static str, handler: H) -> Route
+fn hook<H, T>(access: Access, path: &'static str, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { access, ..keyed(Method::POST, path, handler) }
+    Route { access, ..keyed(Method::POST, path, handler, operation) }
 }
 
-fn keyed<H, T>(method: Method, path: &'static str, handler: H) -> Route
+fn keyed<H, T>(method: Method, path: &'static str, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("a method HTTP itself defines");
-    Route { method, path, access: Access::ApiKey, handler: on(filter, handler) }
+    Route { method, path, access: Access::ApiKey, handler: on(filter, handler), operation }
 }
 
 /// The contract of the routes, as OpenAPI 3.1.
-pub const OPENAPI: &str = include_str!("../openapi.json");
+pub fn openapi() -> String {
+    let routes = routes().into_iter();
+    let document = routes.fold(openapi::document(), |document, route| {
+        document.route(&route.method, route.path, route.operation)
+    });
+    document.to_json()
+}
 
 /// How long each request took. Labels of few values only: the route's pattern, never its address.
 async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Response {

@@ -24,9 +24,17 @@ use watchbell::{
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
 };
 
-use crate::{App, alerts, auth::Producer, count::What, known, publish, request::MergePatch};
+use crate::{
+    App, alerts,
+    answers::{Accepted, Remarks},
+    auth::Producer,
+    count::What,
+    known, publish,
+    request::MergePatch,
+};
 
-const FIELDS: [&str; 8] =
+/// What may be changed.
+pub const FIELDS: [&str; 8] =
     ["status", "severity", "title", "body", "url", "expires_at", "dismissed_until", "version"];
 /// Fields that `null` takes away; the others always have a value, and `null` leaves it as it is.
 const CLEARABLE: [&str; 4] = ["body", "url", "expires_at", "dismissed_until"];
@@ -54,8 +62,8 @@ pub async fn patch(
     let stored_id = id.to_string();
     let defaults = Defaults { tenant: Some(producer.tenant), id: Some(id), now: shared.ingest.clock.now() };
     if says_nothing_new(&stored, &change, &defaults) {
-        let answer =
-            json!({"id": stored_id, "version": stored.version, "status": "accepted", "duplicate": true});
+        let remarks = Remarks { duplicate: true, ..Remarks::default() };
+        let answer = Accepted::of(&stored_id, stored.version, remarks);
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
     }
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
@@ -66,7 +74,7 @@ pub async fn patch(
         What::Alert.count("conflict", 1);
         return Err(taken(alert.version));
     }
-    let answer = json!({"id": alert.id.as_str(), "version": alert.version, "status": "accepted"});
+    let answer = Accepted::of(alert.id.as_str(), alert.version, Remarks::default());
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 

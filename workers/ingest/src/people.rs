@@ -12,7 +12,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::json;
 use tracing::warn;
 use watchbell::{
     broker::{Announcement, Announcer},
@@ -24,14 +23,15 @@ use watchbell::{
 
 use crate::{
     App,
+    answers::{Members, Revoked},
     limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     request::{self, JsonOnly},
 };
 
 /// The longest language tag, in bytes: what RFC 5646, section 4.4.1, tells programs to expect.
-const LOCALE_BYTES_MAX: usize = 35;
+pub const LOCALE_BYTES_MAX: usize = 35;
 /// Members on a page when no limit is given.
-const MEMBERS_PER_PAGE: usize = 100;
+pub const MEMBERS_PER_PAGE: usize = 100;
 
 /// How a user can be written to. `email` is short for the one in `addresses`.
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ pub async fn revoke_sessions(
         let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
         return Err(Problem { detail: Some(detail.into()), ..error.kind().problem() });
     }
-    Ok(Json(json!({"revoked_at": revoked_at.to_string()})).into_response())
+    Ok(Json(Revoked { revoked_at: revoked_at.to_string() }).into_response())
 }
 
 /// The addresses by channel.
@@ -139,9 +139,9 @@ pub async fn members(
     let mut members = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await?;
     let more = members.len() > limit;
     members.truncate(limit);
-    let members: Vec<&str> = members.iter().map(UserId::as_str).collect();
-    let next = members.last().filter(|_| more);
-    Ok(Json(json!({"members": members, "next": next})).into_response())
+    let members: Vec<String> = members.iter().map(UserId::to_string).collect();
+    let next = members.last().filter(|_| more).cloned();
+    Ok(Json(Members { members, next }).into_response())
 }
 
 /// Who comes into a group, and who leaves it.

@@ -39,6 +39,6 @@ mod start;
 pub mod token;
 
 pub use config::{MountConfig, MountShape, SocketConfig, check_mounts};
-pub use http::{devices::BrowserPush, routes::OPENAPI};
+pub use http::{devices::BrowserPush, routes::openapi};
 pub use start::{SocketParts, Started, start};
 pub use token::{Authenticator, Identity, TokenError};

@@ -9,9 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use watchbell::{
-    domain::Status,
+    domain::{AlertId, Status},
     runtime::http::{Path, expect_media_type, media_type, not_json},
     wire::Problem,
 };
@@ -19,12 +19,18 @@ use watchbell::{
 use super::{
     Hook,
     mend::mended,
+    nobody::Unheard,
     plan::{Place, plan},
     query::{APPENDED, Query},
     report::Post,
     tell::{Answered, Became, tell},
 };
-use crate::{App, Shared, auth::Producer, publish, request};
+use crate::{
+    App, Shared,
+    answers::{HookAnswer, HookEntry},
+    auth::Producer,
+    publish, request,
+};
 
 /// The parameter that may hold the API key: some products let nothing be set but an address.
 const KEY_PARAMETER: &str = "key=";
@@ -92,19 +98,19 @@ pub async fn tell_of(
 
 /// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.
 fn answer(answers: &[Answered]) -> Response {
-    let alerts: Vec<Value> = answers.iter().filter_map(entry).collect();
+    let alerts: Vec<HookEntry> = answers.iter().filter_map(entry).collect();
     let first = answers.iter().find_map(|answer| match &answer.became {
         Became::Refused(problem) => Some((answer.index, problem.clone())),
         _ => None,
     });
     match first {
         Some((index, problem)) if !answers.iter().any(is_told) => {
-            refusal(index.into_iter().fold(problem, Problem::at_index), alerts)
+            refusal(index.into_iter().fold(problem, Problem::at_index), &alerts)
         }
         _ => {
             let accepted =
                 answers.iter().filter(|answer| matches!(answer.became, Became::Accepted(..))).count();
-            (StatusCode::ACCEPTED, Json(json!({ "accepted": accepted, "alerts": alerts }))).into_response()
+            (StatusCode::ACCEPTED, Json(HookAnswer { accepted, alerts })).into_response()
         }
     }
 }
@@ -122,13 +128,13 @@ fn is_told(answer: &Answered) -> bool {
 }
 
 /// A problem document of the first that was refused, with what became of each where there are several.
-fn refusal(problem: Problem, alerts: Vec<Value>) -> Response {
+fn refusal(problem: Problem, alerts: &[HookEntry]) -> Response {
     let Ok(Value::Object(mut document)) = serde_json::to_value(&problem) else {
         return problem.into_response();
     };
     let mut response = problem.into_response();
     if alerts.len() > 1 {
-        document.insert("alerts".into(), alerts.into());
+        document.insert("alerts".into(), json!(alerts));
         let body = Value::Object(document).to_string();
         // It was the length of the other body.
         response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -137,44 +143,41 @@ fn refusal(problem: Problem, alerts: Vec<Value>) -> Response {
     response
 }
 
-fn entry(answer: &Answered) -> Option<Value> {
-    let mut entry = Map::new();
-    if let Some(index) = answer.index {
-        entry.insert("index".into(), index.into());
-    }
-    let mut known = |result: &str, id: &str, version: u32, status: &str| {
-        let fields = [
-            ("result", json!(result)),
-            ("id", json!(id)),
-            ("version", json!(version)),
-            ("status", json!(status)),
-        ];
-        entry.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+fn entry(answer: &Answered) -> Option<HookEntry> {
+    let known = |result, id: &AlertId, version, status: Status| HookEntry {
+        result,
+        id: Some(id.to_string()),
+        version: Some(version),
+        status: Some(status.as_str()),
+        ..HookEntry::default()
     };
-    match &answer.became {
-        Became::Accepted(id, version, status) => known("accepted", id.as_str(), *version, status.as_str()),
-        Became::Unchanged(id, version, status) => known("unchanged", id.as_str(), *version, status.as_str()),
+    let entry = match &answer.became {
+        Became::Accepted(id, version, status) => known("accepted", id, *version, *status),
+        Became::Unchanged(id, version, status) => known("unchanged", id, *version, *status),
         Became::Counted(id) => {
-            entry.insert("result".into(), "counted".into());
-            entry.insert("id".into(), id.as_str().into());
+            HookEntry { result: "counted", id: Some(id.to_string()), ..HookEntry::default() }
         }
         // The one about the rest, when there is no rest.
         Became::Passed(_) if answer.index.is_none() => return None,
         Became::Passed(why) => {
-            entry.insert("result".into(), "passed".into());
-            entry.insert("detail".into(), (*why).into());
+            HookEntry { result: "passed", detail: Some(Some((*why).to_owned())), ..HookEntry::default() }
         }
-        Became::Refused(problem) => {
-            entry.insert("result".into(), "refused".into());
-            entry.insert("field".into(), json!(problem.field));
-            entry.insert("detail".into(), json!(problem.detail));
-        }
-    }
-    if !answer.notes.is_empty() {
-        entry.insert("notes".into(), json!(answer.notes));
-    }
-    answer.unheard.add_to(&mut entry);
-    Some(entry.into())
+        Became::Refused(problem) => HookEntry {
+            result: "refused",
+            field: Some(problem.field.clone()),
+            detail: Some(problem.detail.clone()),
+            ..HookEntry::default()
+        },
+    };
+    let Unheard { users, users_count, groups } = answer.unheard.clone();
+    Some(HookEntry {
+        index: answer.index,
+        notes: answer.notes.clone(),
+        users_unknown: users,
+        users_unknown_count: users_count,
+        groups_empty: groups,
+        ..entry
+    })
 }
 
 /// Refuses what says that it is something else than JSON, or is compressed. Many senders say nothing, or something general;

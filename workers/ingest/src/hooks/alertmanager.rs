@@ -12,15 +12,19 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use watchbell::{
     domain::{Severity, Status, text::is_invisible},
-    wire::Problem,
+    wire::{
+        Problem,
+        schema::{anything, grouped, list},
+    },
 };
 
-use crate::limits::HOOK_ALERTS_READ_MAX;
+use crate::limits::{HOOK_ALERTS_READ_MAX, HOOK_ALERTS_TOLD_MAX};
 
 use super::{
-    fit, lenient,
+    About, fit, lenient, object,
     report::{Heard, Key, Post, Report},
 };
 
@@ -30,6 +34,46 @@ const REALM: &str = "alertmanager";
 const NAMELESS: &str = "An alert of Alertmanager";
 /// Where rules say how bad it is.
 const SEVERITY_LABELS: [&str; 3] = ["severity", "priority", "level"];
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "alertmanager",
+    summary: "Alertmanager's webhook, version 4",
+    description: "Each alert of the post becomes one alert, known by its labels, however it is grouped and whoever of a pair \
+                  posts it. Whom it is for: the labels `watchbell_users` and `watchbell_groups` \
+                  (separated by commas) of the alert, else the routes, else the parameters.",
+    payload,
+};
+
+/// What a post looks like.
+pub(super) fn payload() -> ObjectBuilder {
+    let field = |about: &str| anything().description(Some(about));
+    let alert = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("status", field("firing or resolved"))
+        .property(
+            "labels",
+            field("Texts by their names: `alertname`, `severity`, `watchbell_users`, `watchbell_groups`, …"),
+        )
+        .property("annotations", field("Texts: `summary`, `description`, `runbook_url`, `dashboard_url`."))
+        .property("startsAt", field("When the alert began."))
+        .property("endsAt", anything())
+        .property("generatorURL", anything())
+        .property("fingerprint", anything());
+    let one_or_several = list(alert)
+        .schema_type(SchemaType::Array(vec![Type::Array, Type::Object]))
+        .description(Some(format!(
+            "One alert each. Beyond {} they become one that says how many they are.",
+            grouped(HOOK_ALERTS_TOLD_MAX)
+        )));
+    object("`null` is absent, and what is not known is passed over.")
+        .property("alerts", one_or_several)
+        .required("alerts")
+        .property("truncatedAlerts", field("How many alerts the sender left out."))
+        .property("groupKey", anything())
+        .property("receiver", anything())
+        .property("externalURL", anything())
+}
 
 /// What Alertmanager posts.
 ///

@@ -17,14 +17,24 @@ use watchbell::{
 };
 
 use super::{
-    fit,
+    About, fit,
     lenient::{self, first_time},
+    object,
     report::{Key, Post, Report},
 };
 
 const REALM: &str = "datadog";
 /// What an alert is called that is known and says nothing.
 const NAMELESS: &str = "An alert of Datadog";
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "datadog",
+    summary: "Datadog's Webhooks integration",
+    description: "Its default payload, or variables under their own names in small letters: `alert_cycle_key`, `alert_id`, `alert_scope`, \
+                  `alert_transition`, `alert_type`, `alert_priority`, `title`, `body`, `link`, `tags`, `date`, `hostname`.",
+    payload: || object("`title`, `body` and whatever else of these the payload of the webhook has."),
+};
 
 /// What Datadog posts.
 ///

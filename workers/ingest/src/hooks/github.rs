@@ -12,12 +12,22 @@ use watchbell::{
 };
 
 use super::{
-    fit,
+    About, fit,
     lenient::{at, first_text, first_time, number, text},
+    object,
     report::{Heard, Key, Post, Report},
 };
 
 const REALM: &str = "github";
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "github",
+    summary: "GitHub's event `workflow_run`",
+    description: "A workflow on a branch is one alert: a run that fails fires it, the next that succeeds ends it. Any other event is \
+                  accepted and passed over.",
+    payload: || object("`workflow_run`, `workflow` and `repository`; also as the field `payload` of a form."),
+};
 
 /// What GitHub posts.
 ///

@@ -7,7 +7,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 use watchbell::wire::Problem;
 
-use super::{alertmanager, report::Post};
+use super::{About, alertmanager, report::Post};
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "grafana",
+    summary: "Grafana's contact point \"Webhook\"",
+    description: "As Alertmanager's webhook, with the addresses of panels and dashboards.",
+    payload: alertmanager::payload,
+};
 
 /// What Grafana posts.
 ///

@@ -38,6 +38,7 @@ mod uptime_kuma;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use watchbell::wire::Problem;
 
 pub use config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig, check_hooks};
@@ -56,6 +57,20 @@ pub struct Hook {
     pub path: &'static str,
     /// What a payload says.
     read: fn(&Value, Timestamp) -> Result<Post, Problem>,
+    /// What the OpenAPI document says of it.
+    pub about: About,
+}
+
+/// What the OpenAPI document says of a product's hook.
+pub struct About {
+    /// Its name for programs.
+    pub operation: &'static str,
+    /// What it takes.
+    pub summary: &'static str,
+    /// What becomes of it.
+    pub description: &'static str,
+    /// What a payload looks like.
+    pub payload: fn() -> ObjectBuilder,
 }
 
 impl Hook {
@@ -71,10 +86,25 @@ impl Hook {
 
 /// Every product with a hook of this shape. PagerDuty's has a key in its body and an answer of its own.
 pub static HOOKS: [Hook; 6] = [
-    Hook { name: "alertmanager", path: "/v1/hooks/alertmanager", read: alertmanager::read },
-    Hook { name: "grafana", path: "/v1/hooks/grafana", read: grafana::read },
-    Hook { name: "sentry", path: "/v1/hooks/sentry", read: sentry::read },
-    Hook { name: "uptime-kuma", path: "/v1/hooks/uptime-kuma", read: uptime_kuma::read },
-    Hook { name: "datadog", path: "/v1/hooks/datadog", read: datadog::read },
-    Hook { name: "github", path: "/v1/hooks/github", read: github::read },
+    Hook {
+        name: "alertmanager",
+        path: "/v1/hooks/alertmanager",
+        read: alertmanager::read,
+        about: alertmanager::ABOUT,
+    },
+    Hook { name: "grafana", path: "/v1/hooks/grafana", read: grafana::read, about: grafana::ABOUT },
+    Hook { name: "sentry", path: "/v1/hooks/sentry", read: sentry::read, about: sentry::ABOUT },
+    Hook {
+        name: "uptime-kuma",
+        path: "/v1/hooks/uptime-kuma",
+        read: uptime_kuma::read,
+        about: uptime_kuma::ABOUT,
+    },
+    Hook { name: "datadog", path: "/v1/hooks/datadog", read: datadog::read, about: datadog::ABOUT },
+    Hook { name: "github", path: "/v1/hooks/github", read: github::read, about: github::ABOUT },
 ];
+
+/// A payload of which no more is said than this.
+fn object(about: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Object).description(Some(about))
+}

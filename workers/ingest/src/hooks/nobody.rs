@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use watchbell::{
     domain::{Alert, Audience, GroupId, Tenant, UserId},
@@ -69,24 +68,12 @@ impl Nobodies {
 }
 
 /// Names of one alert by which nobody is told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Unheard {
     /// The first of the users.
-    users: Vec<String>,
-    users_count: usize,
+    pub users: Vec<String>,
+    /// How many users.
+    pub users_count: usize,
     /// The first of the groups.
-    groups: Vec<String>,
-}
-
-impl Unheard {
-    /// Adds to an answer what there is to say, in the words of `POST /v1/alerts`, and nothing otherwise.
-    pub fn add_to(&self, answer: &mut Map<String, Value>) {
-        if self.users_count > 0 {
-            answer.insert("users_unknown".into(), json!(self.users));
-            answer.insert("users_unknown_count".into(), self.users_count.into());
-        }
-        if !self.groups.is_empty() {
-            answer.insert("groups_empty".into(), json!(self.groups));
-        }
-    }
+    pub groups: Vec<String>,
 }

@@ -33,7 +33,7 @@ use super::{
     shape,
     tell::Became,
 };
-use crate::{App, auth, count::What, limits::HOOK_BODY_BYTES_MAX, request};
+use crate::{App, answers::PagerDutyAccepted, auth, count::What, limits::HOOK_BODY_BYTES_MAX, request};
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
@@ -55,15 +55,14 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     let post = read(&event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let (dedup_key, report) = post;
     let answers = tell_of(&shared, &producer, "pagerduty", &uri, &parts.headers, Post::one(report)).await?;
-    let mut answer = json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key});
+    let mut notes = Vec::new();
     for answered in answers {
         if let Became::Refused(problem) = answered.became {
             return Err(problem);
         }
-        if !answered.notes.is_empty() {
-            answer["notes"] = json!(answered.notes);
-        }
+        notes = answered.notes;
     }
+    let answer = PagerDutyAccepted { status: "success", message: "Event processed", dedup_key, notes };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 

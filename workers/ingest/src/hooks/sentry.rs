@@ -11,12 +11,25 @@ use watchbell::{
 };
 
 use super::{
-    fit,
+    About, fit,
     lenient::{self, at, first_text, first_time, text},
+    object,
     report::{Heard, Key, Post, Report},
 };
 
 const REALM: &str = "sentry";
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "sentry",
+    summary: "Sentry's issue alerts, issues and metric alerts",
+    description: "Everything about one issue is one alert.",
+    payload: || {
+        object(
+            "What an internal integration posts (`data.event`, `data.issue` or `data.metric_alert`), or the plugin \"WebHooks\" (`event`).",
+        )
+    },
+};
 
 /// What Sentry posts.
 ///

@@ -15,8 +15,9 @@ use watchbell::{
 };
 
 use super::{
-    fit,
+    About, fit,
     lenient::{self, at, first_text, first_time, number, text},
+    object,
     report::{Key, Post, Report},
 };
 
@@ -25,6 +26,14 @@ const REALM: &str = "uptime-kuma";
 const UP: i64 = 1;
 const PENDING: i64 = 2;
 const MAINTENANCE: i64 = 3;
+
+/// What the OpenAPI document says of it.
+pub const ABOUT: About = About {
+    operation: "uptimeKuma",
+    summary: "Uptime Kuma's notification \"Webhook\"",
+    description: "A monitor is one alert: down fires it, up ends it.",
+    payload: || object("`monitor`, `heartbeat` and `msg`, as JSON."),
+};
 
 /// What Uptime Kuma posts.
 ///

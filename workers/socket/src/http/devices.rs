@@ -11,13 +11,14 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use watchbell::{
     domain::{
         Device, DeviceId, PushEnvironment, PushService, Secret,
         alert::UnknownWord,
         device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
         internet::is_public,
-        push_token::{UnusableToken, apns_token, fcm_token},
+        push_token::{APNS_BYTES_MAX, APNS_BYTES_MIN, FCM_BYTES_MIN, UnusableToken, apns_token, fcm_token},
     },
     runtime::{
         Clock,
@@ -26,11 +27,18 @@ use watchbell::{
     store::Store,
     wire::{
         Problem,
+        schema::{one_of_or_null, with},
         webpush::{SubscriptionKeysV1, SubscriptionV1},
     },
 };
 
-use crate::{http::inbox::UserBodies, token::Identity};
+use crate::{
+    http::{
+        answers::{DeviceList, PushServiceWord, ShownDevice, WebPushKey},
+        inbox::UserBodies,
+    },
+    token::Identity,
+};
 
 /// Registers the devices of users.
 #[derive(Clone)]
@@ -50,22 +58,81 @@ pub struct BrowserPush {
     pub private_endpoints: bool,
 }
 
-/// A phone gives `token`; a browser gives what `PushSubscription.toJSON()` holds.
-#[derive(Deserialize)]
+/// A phone has a `token`; a browser registers what `PushSubscription.toJSON()` gives, with its service.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeviceBody {
+    #[schema(value_type = PushServiceWord)]
     service: String,
+    /// As the device gave it. Of Apple: two hexadecimal digits a byte, 32 bytes or more, in any case. Of Google: the registration
+    /// token, 32 characters or more. A browser has none.
     #[serde(default)]
     token: Option<String>,
     #[serde(default)]
+    #[schema(value_type = PushEnvironmentOrNull, default = "production")]
     environment: Option<String>,
+    /// Of a browser's subscription: https, on the public internet.
     #[serde(default)]
     endpoint: Option<String>,
+    /// Of a browser's subscription.
     #[serde(default)]
     keys: Option<SubscriptionKeysV1>,
     /// Browsers give it and it says nothing: the push service tells when a subscription is over.
     #[serde(default, rename = "expirationTime")]
+    #[schema(value_type = serde_json::Value)]
     _expiration_time: Option<serde::de::IgnoredAny>,
+}
+
+watchbell::schemas! {
+    /// Which of Apple's two worlds a token lives in, or `null`.
+    PushEnvironmentOrNull = one_of_or_null(PushEnvironment::WORDS);
+    /// A device as a client registers it.
+    WrittenDevice called "DeviceSaid" = with(DeviceBody::schema(), &json!({"anyOf": [
+        {
+            "properties": {
+                "service": {"const": PushService::Apns.as_str()},
+                "token": {
+                    "type": "string",
+                    "minLength": 2 * APNS_BYTES_MIN,
+                    "maxLength": 2 * APNS_BYTES_MAX,
+                    "pattern": format!("^([0-9A-Fa-f]{{2}}){{{APNS_BYTES_MIN},}}$"),
+                    "format": "watchbell-apns-token",
+                },
+            },
+            "required": ["token"],
+        },
+        {
+            "properties": {
+                "service": {"const": PushService::Fcm.as_str()},
+                "token": {
+                    "type": "string",
+                    "minLength": FCM_BYTES_MIN,
+                    "maxLength": TOKEN_BYTES_MAX,
+                    "pattern": "^[A-Za-z0-9_:-]+$",
+                    "format": "watchbell-fcm-token",
+                },
+            },
+            "required": ["token"],
+        },
+        {
+            "properties": {
+                "service": {"const": PushService::WebPush.as_str()},
+                "endpoint": {
+                    "type": "string",
+                    "pattern": r"^https://[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z][A-Za-z0-9-]*)+(:[0-9]{1,4})?(/[!-~]*)?$",
+                    "format": "watchbell-endpoint",
+                },
+                "keys": {
+                    "type": "object",
+                    "properties": {
+                        "p256dh": {"type": "string", "format": "watchbell-p256-point"},
+                        "auth": {"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]=*$"},
+                    },
+                },
+            },
+            "required": ["endpoint", "keys"],
+        },
+    ]})), as DeviceBody;
 }
 
 /// `PUT /v1/devices/{device}`: registers it, or registers it again, which renews it.
@@ -103,8 +170,7 @@ pub(crate) async fn put(
 /// `GET /v1/devices`: the user's devices, without their tokens.
 pub(crate) async fn list(State(devices): State<Devices>, identity: Identity) -> Result<Response, Problem> {
     let devices = devices.store.devices(&identity.user).await?;
-    let devices: Vec<_> = devices.iter().map(shown).collect();
-    Ok(Json(json!({"devices": devices})).into_response())
+    Ok(Json(DeviceList { devices: devices.iter().map(shown).collect() }).into_response())
 }
 
 /// `GET /v1/devices/{device}`
@@ -136,18 +202,18 @@ pub(crate) async fn delete(
 /// `GET /v1/webpush/key`: what a page gives as `applicationServerKey` to `pushManager.subscribe`. Public, as the key is.
 pub(crate) async fn webpush_key(State(devices): State<Devices>) -> Result<Response, Problem> {
     match &devices.webpush {
-        Some(webpush) => Ok(Json(json!({"key": webpush.public_key})).into_response()),
+        Some(webpush) => Ok(Json(WebPushKey { key: webpush.public_key.clone() }).into_response()),
         None => Err(Problem::not_found("browsers are not sent to here: [webpush] is not configured")),
     }
 }
 
-fn shown(device: &Device) -> serde_json::Value {
-    json!({
-        "device": device.id.as_str(),
-        "service": device.service.as_str(),
-        "environment": device.environment.as_str(),
-        "registered_at": device.registered_at.to_string(),
-    })
+fn shown(device: &Device) -> ShownDevice {
+    ShownDevice {
+        device: device.id.to_string(),
+        service: device.service.as_str(),
+        environment: device.environment.as_str(),
+        registered_at: device.registered_at.to_string(),
+    }
 }
 
 fn phone_token(

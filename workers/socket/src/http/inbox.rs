@@ -5,8 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde::Deserialize;
 use watchbell::{
     runtime::{
         Clock,
@@ -17,13 +16,14 @@ use watchbell::{
 
 use crate::{
     feed::inbox::Inbox,
+    http::answers::{InboxPage, InboxRow, ReceiptWritten},
     pod::receipts::{NotWritten, receipt_of},
     token::Identity,
 };
 
 /// Rows of a page when none is asked for, and at the most.
-const PAGE_DEFAULT: usize = 50;
-const PAGE_MAX: usize = 200;
+pub(crate) const PAGE_DEFAULT: usize = 50;
+pub(crate) const PAGE_MAX: usize = 200;
 
 /// The bodies of the user's API: JSON, whatever their content type says.
 #[derive(Debug)]
@@ -38,16 +38,6 @@ impl BodyRules for UserBodies {
 pub(crate) struct PageQuery {
     before: Option<u64>,
     limit: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct InboxRow<'a> {
-    seq: u64,
-    state: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    recorded_at: String,
-    alert: &'a RawValue,
 }
 
 /// `GET /v1/inbox?before=&limit=`: newest change first.
@@ -74,14 +64,8 @@ pub(crate) async fn inbox(
         .collect();
     // A page is longer when the last change is about many alerts.
     let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
-    let body = json!({
-        "seq": head.seq,
-        "cursor": epoch.cursor(head.seq),
-        "unread": head.unread,
-        "next_before": next_before,
-        "alerts": alerts,
-    });
-    Ok(Json(body).into_response())
+    let (seq, unread) = (head.seq, head.unread);
+    Ok(Json(InboxPage { seq, cursor: epoch.cursor(seq), unread, next_before, alerts }).into_response())
 }
 
 /// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
@@ -100,15 +84,16 @@ pub(crate) async fn receipts(
         NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
         NotWritten::Impossible => Problem::internal("the store does not take this receipt"),
     })?;
-    let mut body = match said {
-        Some(said) => {
-            let alerts: Vec<String> = said.alerts.iter().map(ToString::to_string).collect();
-            json!({"seq": said.seq, "unread": said.unread, "alerts": alerts, "state": state})
-        }
-        None => json!({"alerts": [], "state": state}),
+    let until = until.map(|until| until.to_string());
+    let written = match said {
+        Some(said) => ReceiptWritten {
+            seq: Some(said.seq),
+            unread: Some(said.unread),
+            alerts: said.alerts.iter().map(ToString::to_string).collect(),
+            state,
+            until,
+        },
+        None => ReceiptWritten { seq: None, unread: None, alerts: Vec::new(), state, until },
     };
-    if let Some(until) = until {
-        body["until"] = until.to_string().into();
-    }
-    Ok(Json(body).into_response())
+    Ok(Json(written).into_response())
 }

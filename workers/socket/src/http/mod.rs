@@ -9,15 +9,16 @@
 //! | `preferences.rs` | the preferences of a user |
 //! | `unsubscribe.rs` | the links of emails, which need no login |
 //! | `mounts.rs` | streams under a team's own addresses |
-//! | `asyncapi.rs` | the protocol for machines |
 //! | `routes.rs` | every route, and the parts that handlers may ask for |
+//! | `answers.rs` | what is answered, as JSON |
+//! | `openapi.rs` `asyncapi.rs` | the HTTP API and the session protocol, for machines |
 
+pub(crate) mod answers;
 pub(crate) mod asyncapi;
 pub(crate) mod devices;
 pub(crate) mod inbox;
 pub(crate) mod mounts;
-#[cfg(test)]
-mod openapi_tests;
+pub(crate) mod openapi;
 pub(crate) mod poll;
 pub(crate) mod preferences;
 pub(crate) mod routes;

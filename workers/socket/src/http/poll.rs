@@ -53,8 +53,8 @@ use crate::{
 };
 
 /// How long a poll waits when it does not say, and at the most, in seconds. Shorter than most proxies' patience.
-const WAIT_S_DEFAULT: u64 = 25;
-const WAIT_S_MAX: u64 = 50;
+pub(crate) const WAIT_S_DEFAULT: u64 = 25;
+pub(crate) const WAIT_S_MAX: u64 = 50;
 
 /// Bytes of what was missed in one answer, unless a single change has more; the next poll goes on from there.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The routes of this worker, each once. `openapi.json` has the same ones; a test compares.
+//! The routes of this worker, each once, with what the OpenAPI document says of it.
 //!
 //! A handler asks for the parts that it needs ([`axum::extract::State`]), and gets nothing else.
 
@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodRouter, delete, get, options, post, put},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use watchbell::runtime::Clock;
+use watchbell::runtime::{Clock, http::operation::Operation};
 
 use crate::{
     config::MountConfig,
@@ -23,16 +23,13 @@ use crate::{
     http::{
         asyncapi,
         devices::{self, Devices},
-        inbox, mounts,
+        inbox, mounts, openapi,
         poll::{self, Polls},
         preferences::{self, Preferences},
         topics,
         unsubscribe::{self, UnsubscribeLinks},
     },
 };
-
-/// What this worker answers, as OpenAPI 3.1; mounts are an operator's own.
-pub const OPENAPI: &str = include_str!("../../openapi.json");
 
 /// How long a browser may remember what it may ask.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -50,33 +47,51 @@ pub(crate) struct RouteState {
     pub(crate) unsubscribe: UnsubscribeLinks,
 }
 
+/// One route, with what the OpenAPI document says of it.
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<RouteState>,
+    operation: Operation,
+}
+
+/// What this worker answers, as OpenAPI 3.1; mounts are an operator's own.
+pub fn openapi() -> String {
+    let routes = table().into_iter();
+    let document = routes.fold(openapi::document(), |document, route| {
+        document.route(&route.method, route.path, route.operation)
+    });
+    document.to_json()
+}
+
 /// Every route but the mounts, once.
-pub(crate) fn table() -> Vec<(Method, &'static str, MethodRouter<RouteState>)> {
+fn table() -> Vec<Route> {
+    let route = |method, path, handler, operation| Route { method, path, handler, operation };
     vec![
-        (Method::GET, "/v1/ws", get(upgrade::ws)),
-        (Method::GET, "/v1/sse", get(upgrade::sse)),
-        (Method::GET, "/v1/poll", get(poll::poll)),
-        (Method::GET, "/v1/topics/{topic}/events", get(topics::events)),
-        (Method::GET, "/v1/inbox", get(inbox::inbox)),
-        (Method::POST, "/v1/inbox/receipts", post(inbox::receipts)),
-        (Method::GET, "/v1/preferences", get(preferences::get)),
-        (Method::PUT, "/v1/preferences", put(preferences::put)),
-        (Method::GET, "/v1/devices", get(devices::list)),
-        (Method::GET, "/v1/devices/{device}", get(devices::one)),
-        (Method::PUT, "/v1/devices/{device}", put(devices::put)),
-        (Method::DELETE, "/v1/devices/{device}", delete(devices::delete)),
-        (Method::GET, "/v1/webpush/key", get(devices::webpush_key)),
-        (Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask)),
-        (Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end)),
-        (Method::GET, "/asyncapi.json", get(asyncapi::document)),
+        route(Method::GET, "/v1/ws", get(upgrade::ws), openapi::ws()),
+        route(Method::GET, "/v1/sse", get(upgrade::sse), openapi::sse()),
+        route(Method::GET, "/v1/poll", get(poll::poll), openapi::poll()),
+        route(Method::GET, "/v1/topics/{topic}/events", get(topics::events), openapi::events()),
+        route(Method::GET, "/v1/inbox", get(inbox::inbox), openapi::inbox()),
+        route(Method::POST, "/v1/inbox/receipts", post(inbox::receipts), openapi::receipts()),
+        route(Method::GET, "/v1/preferences", get(preferences::get), openapi::preferences()),
+        route(Method::PUT, "/v1/preferences", put(preferences::put), openapi::put_preferences()),
+        route(Method::GET, "/v1/devices", get(devices::list), openapi::devices()),
+        route(Method::GET, "/v1/devices/{device}", get(devices::one), openapi::device()),
+        route(Method::PUT, "/v1/devices/{device}", put(devices::put), openapi::put_device()),
+        route(Method::DELETE, "/v1/devices/{device}", delete(devices::delete), openapi::delete_device()),
+        route(Method::GET, "/v1/webpush/key", get(devices::webpush_key), openapi::webpush_key()),
+        route(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),
+        route(Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end), openapi::unsubscribe()),
+        route(Method::GET, "/asyncapi.json", get(asyncapi::document), openapi::asyncapi()),
     ]
 }
 
 /// All routes, with the mounts. Pages of `allowed_origins` may read the answers.
 pub(crate) fn routes(state: RouteState, mounts: &[MountConfig], allowed_origins: &[String]) -> Router {
-    let paths: BTreeSet<&str> = table().into_iter().map(|(_, path, _)| path).collect();
+    let paths: BTreeSet<&str> = table().into_iter().map(|route| route.path).collect();
     let routes =
-        table().into_iter().fold(Router::new(), |routes, (_, path, handler)| routes.route(path, handler));
+        table().into_iter().fold(Router::new(), |routes, route| routes.route(route.path, route.handler));
     // `OPTIONS` is a method of each, so that CORS, which answers it, is asked before any answer to a wrong method.
     let preflight = || options(|| async { StatusCode::NO_CONTENT });
     paths

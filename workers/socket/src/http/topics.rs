@@ -6,17 +6,17 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 use watchbell::{
     domain::{Topic, TopicKey, topic::bounds::KEEP_MAX},
     runtime::http::{Path, Query, name},
     wire::Problem,
 };
 
-use crate::{feed::inbox::Inbox, token::Identity};
+use crate::{feed::inbox::Inbox, http::answers::KeptEvents, token::Identity};
 
 /// Events given when no number is asked for.
-const LIMIT_DEFAULT: usize = 50;
+pub(crate) const LIMIT_DEFAULT: usize = 50;
 
 #[derive(Deserialize)]
 pub(crate) struct EventsQuery {
@@ -30,7 +30,7 @@ pub(crate) async fn events(
     Query(page): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
     let events = kept(&inbox, &identity, &topic, &page).await?;
-    Ok(Json(json!({"topic": topic, "events": events})).into_response())
+    Ok(Json(KeptEvents { topic, events }).into_response())
 }
 
 /// A topic that this person may read.

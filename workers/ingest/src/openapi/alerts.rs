@@ -1,0 +1,190 @@
+//! What the document says of alerts and events.
+
+use serde_json::json;
+use utoipa::openapi::{
+    Schema,
+    schema::{AdditionalProperties, ObjectBuilder, Type},
+};
+use watchbell::{
+    domain::{AlertId, Status},
+    runtime::http::operation::{Described, Operation},
+    wire::{
+        alert::WrittenAlert,
+        cloudevent::{self, CloudEventOfAlert, CloudEventOfEvent},
+        event::WrittenEvent,
+        schema::{self, BodyText, Id, Name, SeverityOrNull, Time, TitleOrNull, WebAddress, text, whole},
+    },
+};
+
+use super::{NOT_ITS_OWN, NOT_RECORDED, OTHER_TYPE, TOO_LONG, keyed};
+use crate::{
+    alerts::TIMELINE_RECIPIENTS,
+    answers::{Accepted, AcceptedEvent, AcceptedEvents, AcceptedSeveral, Recorded, Timeline},
+    batch,
+    limits::{ALERTS_MAX, BODY_BYTES_MAX, TIMELINE_RECIPIENTS_MAX},
+};
+
+const ALERTS: &str = "Alerts";
+
+watchbell::schemas! {
+    /// What a request as a whole is called.
+    IdempotencyKey = text()
+        .min_length(Some(1))
+        .pattern(Some("^[A-Za-z0-9._:@+=-][A-Za-z0-9._:@+~=-]*$"))
+        .format(Some(schema::format("watchbell-key")))
+        .description(Some(format!("As an id: at most {} bytes with the `.n`, and not `~` first.", AlertId::LEN_MAX)));
+    /// What is to be changed in an alert.
+    Change = {
+        let time = |about: &str| {
+            let mut time = schema::of::<Time>();
+            time.description = about.to_owned();
+            time
+        };
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+            .property(
+                "status",
+                schema::one_of_or_null(Status::WORDS).description(Some(
+                    "`suppressed` and `resolved` withdraw pushes; all but `firing` end the escalation.",
+                )),
+            )
+            .property("severity", schema::of::<SeverityOrNull>())
+            .property("title", TitleOrNull::schema())
+            .property("body", BodyText::schema())
+            .property("url", schema::of::<WebAddress>())
+            .property(
+                "expires_at",
+                time(
+                    "After this nobody is told any more. An alert that comes later than that is in the inbox as read, and \
+                     nobody is told.",
+                ),
+            )
+            .property(
+                "dismissed_until",
+                time("With the status `suppressed`: when the alert fires again by itself, as its next version."),
+            )
+            .property(
+                "version",
+                schema::whole_or_null(1, u32::MAX.into()).description(Some("The stored version plus 1 when absent.")),
+            )
+    }, with SeverityOrNull, with WebAddress, with Time;
+}
+
+/// Several at once, in every form that they may be written in.
+fn batch(operation: Operation, what: &str, lines: &str) -> Operation {
+    let lines = text().format(Some(schema::format(lines))).description(Some(format!("One {what} a line.")));
+    operation
+        .header(
+            "Idempotency-Key",
+            Described::of::<IdempotencyKey>(),
+            &format!(
+                "Becomes the id of an {what} that has none; of several the n-th gets `key.n`, from 0 (NDJSON: the line)."
+            ),
+        )
+        .body_as(batch::NDJSON[0], lines)
+        .refuses(400, "Not JSON.")
+        .refuses(413, &format!("The body or one {what} is too long, or there are too many {what}s."))
+        .refuses(415, OTHER_TYPE)
+        .refuses(422, &format!("A field is not acceptable: nothing was published. `index` says which {what}."))
+}
+
+fn at_most(what: &str) -> String {
+    let mib = BODY_BYTES_MAX / (1024 * 1024);
+    format!(
+        "At most {} {what}s and {mib} MiB. All are validated before any is published.",
+        schema::grouped(ALERTS_MAX)
+    )
+}
+
+/// `POST /v1/alerts`
+pub fn publish() -> Operation {
+    let operation = Operation::new(ALERTS, "publishAlerts", "Publish one alert, an array or NDJSON")
+        .about(format!(
+            "{} With a header `ce-specversion` the body is the data of a CloudEvent in binary mode, whose attributes are the \
+             headers `ce-…`.",
+            at_most("alert")
+        ))
+        .header("traceparent", text(), "Carried through to the provider if it is a W3C trace context.")
+        .body(Described::one_or_several::<WrittenAlert>(ALERTS_MAX))
+        .example(json!({
+            "id": "disk-full-db1",
+            "to": {"users": ["ana"]},
+            "title": "Disk full on db1",
+            "body": "97 % of /var is used.",
+            "severity": "critical",
+            "url": "https://example.com/runbooks/disk",
+        }))
+        .body_as(cloudevent::STRUCTURED, Described::of::<CloudEventOfAlert>())
+        .body_as(cloudevent::BATCH, Described::list_of::<CloudEventOfAlert>(ALERTS_MAX))
+        .answers(
+            202,
+            "Confirmed by the broker. Of several, those that contradict what is recorded are `refused`, each with its problem; \
+             all others were accepted.",
+            Described::either(Described::of::<Accepted>(), Described::of::<AcceptedSeveral>()),
+        )
+        .refuses(403, NOT_ITS_OWN)
+        .refuses(
+            409,
+            "The alert's version is recorded and says something else. Of several, all were refused; `index` names the first.",
+        );
+    keyed(batch(operation, "alert", "watchbell-alert-lines"))
+}
+
+fn of_one(id: &str, summary: &str) -> Operation {
+    keyed(Operation::new(ALERTS, id, summary))
+        .path("id", Described::of::<Id>(), "The alert's id.")
+        .refuses(404, NOT_RECORDED)
+}
+
+/// `GET /v1/alerts/{id}`
+pub fn show() -> Operation {
+    of_one("getAlert", "The latest recorded version of an alert")
+        .answers(200, "The alert.", Described::of::<Recorded>())
+        .refuses(422, "The id is not one.")
+}
+
+/// `PATCH /v1/alerts/{id}`
+pub fn patch() -> Operation {
+    of_one("patchAlert", "Publish a later version to everybody who holds the alert")
+        .about("What is left out stays; `null` takes away `body`, `url`, `expires_at` and `dismissed_until`.")
+        .body(Described::of::<Change>())
+        .example(json!({"status": "resolved"}))
+        .body_as("application/merge-patch+json", Described::of::<Change>())
+        .answers(202, "Confirmed by the broker.", Described::of::<Accepted>())
+        .refuses(400, "Not a JSON object.")
+        .refuses(403, NOT_ITS_OWN)
+        .refuses(409, "The version is taken: read the alert and send what still applies.")
+        .refuses(413, TOO_LONG)
+        .refuses(415, OTHER_TYPE)
+        .refuses(422, "A field is not acceptable.")
+}
+
+/// `GET /v1/alerts/{id}/timeline`
+pub fn timeline() -> Operation {
+    let limit = whole(1, TIMELINE_RECIPIENTS_MAX as u64).default(Some(TIMELINE_RECIPIENTS.into()));
+    of_one("getTimeline", "Why did they (not) get this?")
+        .query_or_empty("user", Described::of::<Name>(), "Only this recipient.")
+        .query_or_empty("limit", limit, "Recipients, in order of their ids.")
+        .answers(200, "Each recipient with what happened, in order.", Described::of::<Timeline>())
+        .refuses(422, "A parameter is not acceptable.")
+}
+
+/// `POST /v1/topics/{topic}/events`
+pub fn publish_events() -> Operation {
+    let operation =
+        Operation::new("Events", "publishEvents", "Publish one event on a topic, an array or NDJSON")
+            .about(at_most("event"))
+            .path("topic", Described::of::<Id>(), "The topic, such as `monitor:7`.")
+            .header("traceparent", text(), "Carried through to dispatch if it is a W3C trace context.")
+            .body(Described::one_or_several::<WrittenEvent>(ALERTS_MAX))
+            .example(json!({"type": "status_change", "data": {"status": "down"}, "keep": 10}))
+            .body_as(cloudevent::STRUCTURED, Described::of::<CloudEventOfEvent>())
+            .body_as(cloudevent::BATCH, Described::list_of::<CloudEventOfEvent>(ALERTS_MAX))
+            .answers(
+                202,
+                "Confirmed by the broker, all of it.",
+                Described::either(Described::of::<AcceptedEvent>(), Described::of::<AcceptedEvents>()),
+            );
+    keyed(batch(operation, "event", "watchbell-event-lines"))
+}

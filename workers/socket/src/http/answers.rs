@@ -1,0 +1,112 @@
+//! What users' clients are answered over HTTP, as JSON. The OpenAPI document derives from these types.
+//!
+//! Elsewhere: frames, preferences and problem documents in `watchbell::wire`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use watchbell::{
+    domain::{InboxState, PushEnvironment, PushService, ReceiptState},
+    wire::{
+        alert::ContentV1,
+        event::EventContentV1,
+        schema::{DeviceName, one_of},
+    },
+};
+
+watchbell::schemas! {
+    /// What a person did with an alert.
+    InboxStateWord called "InboxState" = one_of(InboxState::WORDS);
+    /// What may be said of an alert.
+    ReceiptStateWord called "ReceiptState" = one_of(ReceiptState::WORDS);
+    /// Whose service takes pushes for a device.
+    PushServiceWord called "PushService" = one_of(PushService::WORDS);
+    /// Which of Apple's two worlds a token lives in.
+    PushEnvironmentWord called "PushEnvironment" = one_of(PushEnvironment::WORDS);
+}
+
+/// A page of the inbox.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InboxPage<'a> {
+    /// The inbox's change number.
+    pub(crate) seq: u64,
+    /// A stream that begins there misses nothing.
+    pub(crate) cursor: String,
+    pub(crate) unread: u64,
+    /// `before` of the next page; null on the last.
+    #[schema(required)]
+    pub(crate) next_before: Option<u64>,
+    pub(crate) alerts: Vec<InboxRow<'a>>,
+}
+
+/// One alert of the inbox.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InboxRow<'a> {
+    pub(crate) seq: u64,
+    #[schema(value_type = InboxStateWord)]
+    pub(crate) state: &'a str,
+    /// Until when it is snoozed; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub(crate) until: Option<String>,
+    #[schema(format = DateTime)]
+    pub(crate) recorded_at: String,
+    #[schema(value_type = ContentV1<'static>)]
+    pub(crate) alert: &'a RawValue,
+}
+
+/// A receipt was written.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReceiptWritten {
+    /// The inbox's change number; not there when nothing changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) unread: Option<u64>,
+    /// The alerts that it changed.
+    pub(crate) alerts: Vec<String>,
+    #[schema(value_type = ReceiptStateWord)]
+    pub(crate) state: String,
+    /// Until when they are snoozed; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub(crate) until: Option<String>,
+}
+
+/// The user's devices.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Devices)]
+pub(crate) struct DeviceList {
+    pub(crate) devices: Vec<ShownDevice>,
+}
+
+/// A device, without its token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Device)]
+pub(crate) struct ShownDevice {
+    #[schema(value_type = DeviceName)]
+    pub(crate) device: String,
+    #[schema(value_type = PushServiceWord)]
+    pub(crate) service: &'static str,
+    #[schema(value_type = PushEnvironmentWord)]
+    pub(crate) environment: &'static str,
+    #[schema(format = DateTime)]
+    pub(crate) registered_at: String,
+}
+
+/// What a page gives as `applicationServerKey` to `pushManager.subscribe`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WebPushKey {
+    /// Base64url.
+    pub(crate) key: String,
+}
+
+/// What was kept of a topic, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeptEvents {
+    pub(crate) topic: String,
+    #[schema(value_type = Vec<EventContentV1<'static>>)]
+    pub(crate) events: Vec<Box<RawValue>>,
+}

@@ -1,0 +1,275 @@
+//! The OpenAPI document of this worker: its routes, each with the operation that stands in its row of [`super::routes`].
+//!
+//! `openapi.json` beside this crate's manifest is what comes out, kept so that a change of the API shows in a review. A test
+//! of `workers/fleet` compares the two, and can write it anew.
+//!
+//! Elsewhere: what is answered in `answers`, what is written in `watchbell::wire`; mounts are an operator's own.
+
+use serde_json::json;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use watchbell::{
+    domain::{Severity, topic::bounds::KEEP_MAX},
+    runtime::http::operation::{Described, Document, Group, Operation},
+    wire::{
+        frame::WrittenReceipt,
+        preferences::PreferencesV1,
+        schema::{DeviceName, TopicName, format, grouped, list, object, one_of, text, whole},
+    },
+};
+
+use super::{
+    answers::{DeviceList, InboxPage, KeptEvents, ReceiptWritten, ShownDevice, WebPushKey},
+    devices::WrittenDevice,
+    inbox::{PAGE_DEFAULT, PAGE_MAX},
+    poll::{WAIT_S_DEFAULT, WAIT_S_MAX},
+    topics,
+};
+
+/// The headings, in the order in which they are read.
+const GROUPS: &[Group] = &[
+    (
+        "Sessions",
+        "What happens, as it happens: one protocol over WebSocket, server-sent events or single requests.",
+    ),
+    ("Inbox", "A person's alerts, and what became of them."),
+    ("Topics", "The kept events of a topic."),
+    ("Preferences", "What a person wants, by which channel, and when not."),
+    ("Devices", "The phones and browsers that are pushed to."),
+    ("Links in emails", "Pages for people, which need no sign-in."),
+];
+
+const WITH_TOKEN: &[&str] = &["token", "cookie"];
+/// Clients of streams that can send no header put the token into the address.
+const STREAM_WITH_TOKEN: &[&str] = &["token", "cookie", "query"];
+
+/// The document without a route.
+pub(crate) fn document() -> Document {
+    Document::new(
+        "Watchbell for users",
+        "A person's inbox, devices and streams.",
+        GROUPS,
+        WITH_TOKEN,
+        schemes(),
+    )
+}
+
+fn schemes() -> [(&'static str, SecurityScheme); 3] {
+    let mut token = Http::new(HttpAuthScheme::Bearer);
+    token.bearer_format = Some("JWT".into());
+    token.description = Some("Made by the team's sign-in: `sub` is the user.".into());
+    let query = ApiKeyValue::with_description(
+        "token",
+        "Of streams only, for clients that can send no header. Never logged.",
+    );
+    [
+        ("token", SecurityScheme::Http(token)),
+        ("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("watchbell_token")))),
+        ("query", SecurityScheme::ApiKey(ApiKey::Query(query))),
+    ]
+}
+
+const NOT_ACCEPTABLE: &str = "A parameter or field is not acceptable: `field` says which.";
+const FULL: &str =
+    "The pod is full or leaving, or the store does not answer: come again after `Retry-After`.";
+const UNREADABLE: &str = "The body or the handshake cannot be read.";
+const NOT_ALLOWED: &str = "The page's origin is not allowed, or the token does not allow the topic.";
+
+/// What every route with a token may answer.
+fn with_token(group: &str, id: &str, summary: &str) -> Operation {
+    Operation::new(group, id, summary)
+        .refuses(401, "No token, or one that is not valid, has expired or was revoked.")
+        .refuses(403, NOT_ALLOWED)
+        .refuses(503, FULL)
+}
+
+/// What every body may be refused for.
+fn with_body(operation: Operation) -> Operation {
+    operation.refuses(400, UNREADABLE).refuses(413, "The body is too long.").refuses(422, NOT_ACCEPTABLE)
+}
+
+/// What a session may be asked for, over any transport.
+fn session(operation: Operation) -> Operation {
+    let words = || text().format(Some(format("watchbell-words")));
+    let topics = text()
+        .pattern(Some(r"^([\p{L}\p{N}._:@+~=-]+(,[\p{L}\p{N}._:@+~=-]+)*)?$"))
+        .format(Some(format("watchbell-topics")));
+    let labels =
+        text().pattern(Some("^([^:,]+:[^:,]+(,[^:,]+:[^:,]+)*)?$")).format(Some(format("watchbell-labels")));
+    operation
+        .secured_by(STREAM_WITH_TOKEN)
+        .query("cursor", text(), "The cursor of the last frame that was seen.")
+        .query("topics", topics, "Topics to subscribe to, separated by commas.")
+        .query("types", words(), "Only events of these types and alerts of these categories.")
+        .query("sources", words(), "Only what comes from these sources.")
+        .query("labels", labels, "Only what has these labels: `name:value,name:value`.")
+        .query("min_severity", one_of(Severity::WORDS), "Only what is at least so bad.")
+        .refuses(403, NOT_ALLOWED)
+        .refuses(422, NOT_ACCEPTABLE)
+        .refuses(503, FULL)
+}
+
+const SESSIONS: &str = "Sessions";
+
+/// `GET /v1/ws`
+pub(crate) fn ws() -> Operation {
+    // A browser cannot see why a handshake is refused.
+    session(Operation::new(SESSIONS, "openWebSocket", "A session over WebSocket"))
+        .about(
+            "Frames of `watchbell.v1`, which `/asyncapi.json` describes. The token may also be the first frame. A token is never \
+             refused at the handshake: the session is accepted and closed with a code.",
+        )
+        .done(101, "The session stands.")
+        .refuses(400, UNREADABLE)
+}
+
+/// `GET /v1/sse`
+pub(crate) fn sse() -> Operation {
+    session(with_token(SESSIONS, "openEventStream", "A session over server-sent events"))
+        .about("`event:` is the frame's type, `id:` the cursor.")
+        .header(
+            "Last-Event-ID",
+            text(),
+            "The last cursor, as `EventSource` sends it; wins over the parameter.",
+        )
+        .answers_as(200, "Frames, until one side leaves.", "text/event-stream", text())
+        .refuses(429, "This address or this user has enough sessions.")
+}
+
+/// `GET /v1/poll`
+pub(crate) fn poll() -> Operation {
+    let wait = whole(0, WAIT_S_MAX).default(Some(WAIT_S_DEFAULT.into()));
+    session(with_token(SESSIONS, "poll", "A session in single requests"))
+        .about(
+            "Without a cursor the answer is `hello`; with one, what changed since, as soon as something did, or a `ping`.",
+        )
+        .query("wait", wait, "Seconds to wait for something to tell.")
+        .answers(200, "Frames.", list(object()))
+        .refuses(429, "This address or this user has enough sessions.")
+}
+
+/// How many are wanted, where any number is taken and this many are given at the most.
+fn limit(what: &str, max: usize, default: usize) -> (utoipa::openapi::schema::ObjectBuilder, String) {
+    let about = format!("{what} At least one and at most {} are given, whatever is asked for.", grouped(max));
+    (whole(0, u64::MAX).default(Some(default.into())), about)
+}
+
+/// `GET /v1/topics/{topic}/events`
+pub(crate) fn events() -> Operation {
+    let (limit, about) = limit("The last so many.", KEEP_MAX.into(), topics::LIMIT_DEFAULT);
+    with_token("Topics", "listEvents", "The kept events of a topic, oldest first")
+        .path("topic", Described::of::<TopicName>(), "The topic, such as `monitor:7`.")
+        .query("limit", limit, &about)
+        .answers(200, "What was kept.", Described::of::<KeptEvents>())
+        .refuses(422, NOT_ACCEPTABLE)
+}
+
+/// `GET /v1/inbox`
+pub(crate) fn inbox() -> Operation {
+    let (limit, about) = limit("Alerts of one page.", PAGE_MAX, PAGE_DEFAULT);
+    with_token("Inbox", "listInbox", "The inbox, the newest change first")
+        .query("before", whole(0, u64::MAX), "The `next_before` of the page before.")
+        .query("limit", limit, &about)
+        .answers(200, "A page.", Described::of::<InboxPage<'_>>())
+        .refuses(422, NOT_ACCEPTABLE)
+}
+
+/// `POST /v1/inbox/receipts`
+pub(crate) fn receipts() -> Operation {
+    with_body(with_token("Inbox", "sayReceipt", "Say what became of alerts"))
+        .about("Answered when it is written, and told to the user's other sessions.")
+        .body(Described::of::<WrittenReceipt>())
+        .example(json!({"alerts": ["disk-full-db1"], "state": "seen"}))
+        .answers(200, "Written. Without `seq` it changed nothing.", Described::of::<ReceiptWritten>())
+}
+
+/// `GET /v1/preferences`
+pub(crate) fn preferences() -> Operation {
+    with_token("Preferences", "showPreferences", "What the user wants, by which channel, and when not")
+        .answers(200, "Empty for everything, always.", Described::of::<PreferencesV1>())
+}
+
+/// `PUT /v1/preferences`
+pub(crate) fn put_preferences() -> Operation {
+    with_body(with_token("Preferences", "putPreferences", "Replace the preferences whole"))
+        .body(Described::of::<PreferencesV1>())
+        .example(json!({
+            "channels": {"email": false},
+            "quiet": {"zone": "Europe/Warsaw", "windows": [{"days": ["mon", "tue"], "from": "23:00", "to": "07:00"}]},
+        }))
+        .answers(200, "What holds now.", Described::of::<PreferencesV1>())
+}
+
+const DEVICES: &str = "Devices";
+const NO_DEVICE: &str = "There is no device of that name.";
+
+/// `GET /v1/devices`
+pub(crate) fn devices() -> Operation {
+    with_token(DEVICES, "listDevices", "The user's devices, without their tokens").answers(
+        200,
+        "All of them.",
+        Described::of::<DeviceList>(),
+    )
+}
+
+fn of_device(id: &str, summary: &str) -> Operation {
+    with_token(DEVICES, id, summary)
+        .path("device", Described::of::<DeviceName>(), "The name the app gave this device.")
+        .refuses(422, NOT_ACCEPTABLE)
+}
+
+/// `GET /v1/devices/{device}`
+pub(crate) fn device() -> Operation {
+    of_device("showDevice", "One device")
+        .answers(200, "Without its token.", Described::of::<ShownDevice>())
+        .refuses(404, NO_DEVICE)
+}
+
+/// `PUT /v1/devices/{device}`
+pub(crate) fn put_device() -> Operation {
+    with_body(of_device("putDevice", "Register a device, or renew it"))
+        .body(Described::of::<WrittenDevice>())
+        .done(204, "Registered.")
+        .refuses(409, "The user has as many devices as a user may have.")
+}
+
+/// `DELETE /v1/devices/{device}`
+pub(crate) fn delete_device() -> Operation {
+    of_device("deleteDevice", "Forget a device").done(204, "Forgotten.").refuses(404, NO_DEVICE)
+}
+
+/// `GET /v1/webpush/key`
+pub(crate) fn webpush_key() -> Operation {
+    Operation::new(DEVICES, "webpushKey", "The key a browser subscribes with")
+        .about("Needs no token: the key is public (RFC 8292).")
+        .for_everybody()
+        .answers(200, "Base64url, as `applicationServerKey` takes it.", Described::of::<WebPushKey>())
+        .refuses(404, "Browsers are not sent to here.")
+}
+
+fn of_link(id: &str, summary: &str) -> Operation {
+    Operation::new("Links in emails", id, summary)
+        .for_everybody()
+        .path("token", text(), "From the link of an email.")
+        .answers_as(200, "A page for people.", "text/html", text())
+        .refuses(404, "This is not a link of ours.")
+}
+
+/// `GET /v1/unsubscribe/{token}`
+pub(crate) fn ask_to_unsubscribe() -> Operation {
+    of_link("askToUnsubscribe", "Ask whether to end email")
+        .about("Changes nothing: programs fetch every link of a mail.")
+}
+
+/// `POST /v1/unsubscribe/{token}`
+pub(crate) fn unsubscribe() -> Operation {
+    of_link("unsubscribe", "End email to the address the link was sent to")
+        .about("One click (RFC 8058). Harmless to repeat.")
+        .refuses(503, "The store does not answer: come again after `Retry-After`.")
+}
+
+/// `GET /asyncapi.json`
+pub(crate) fn asyncapi() -> Operation {
+    Operation::new(SESSIONS, "getAsyncApi", "Session frames and messages on the broker, as AsyncAPI 3")
+        .for_everybody()
+        .answers(200, "AsyncAPI 3.", object())
+}
