@@ -12,11 +12,11 @@ use super::{
     EscalationKey, Failure, NewAlert, Store, Tx,
     alerts::{LockedAlerts, Rules},
     attempts::{Note, small},
+    inbox_rows::Rows,
     int,
     key_rows::UserAlertRow,
     maybe_text, maybe_time, maybe_word,
     presence::is_present,
-    record::Rows,
     row_batch::{Batch, Statement, batch_row},
     text, time,
 };

@@ -16,20 +16,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Failure, NewAlert, RecordedRow, Store, StoreError, Tx, int, maybe_text,
+    Failure, NewAlert, RecordedRow, Rest, Store, StoreError, Tx, int, maybe_text,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
 use crate::domain::{Alert, AlertId, Tenant, Timestamp};
-
-/// What is left of an audience when an alert is recorded for the first of its people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rest {
-    /// The alert as published, with its audience.
-    pub published: Arc<str>,
-    /// Where the people begin who are left.
-    pub next_page: String,
-}
 
 /// What is left of an audience, in the hands of whoever claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, Store, StoreError, int,
+    Failure, Store, StoreError,
+    inbox_rows::standing_of,
+    int,
     key_rows::UserRow,
     maybe_int, maybe_text, maybe_time,
     row_batch::{Batch, Statement},
-    snoozes::standing_of,
     stored_name, text, time,
 };
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};

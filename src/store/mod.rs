@@ -43,6 +43,7 @@ macro_rules! writing {
 }
 
 mod addresses;
+mod alert_batch;
 mod alerts;
 mod attempts;
 mod audit;
@@ -57,8 +58,10 @@ mod expansions;
 mod fault;
 mod history;
 mod inbox;
+mod inbox_rows;
 mod key_rows;
 mod known;
+mod latest_alert;
 mod look;
 mod preferences;
 mod presence;
@@ -100,24 +103,25 @@ use fault::fault_of;
 use writing::Writes;
 
 pub use addresses::Contact;
+pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
 pub use escalation_state::Escalation;
 pub use escalations::{Claim, EscalationKey};
-pub use expansions::{Expansion, Rest, Step};
+pub use expansions::{Expansion, Step};
 pub use history::History;
 pub use inbox::{Changes, Head, InboxRow};
+pub use latest_alert::LatestAlert;
 pub use look::Look;
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::AppliedReceipt;
-pub use record::{NewAlert, RecordedBatch, RecordedRow};
 pub use registry::{ApiKeyInfo, KeyRights};
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};
 pub use steps::{Act, Ask, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
-pub use timeline::{Counts, LatestAlert, Recipient, StoredAlert, TimelineEntry};
+pub use timeline::{Counts, Recipient, StoredAlert, TimelineEntry};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     chase::StoppedRow,
+    inbox_rows::{standing_of, stored_state},
     key_rows::UserAlertRow,
     row_batch::{Batch, Statement, batch_row},
-    snoozes::{standing_of, stored_state},
     stored_name,
 };
 use crate::domain::{

@@ -1,92 +1,21 @@
 //! Alerts into inboxes: rows, change numbers, badges and timers in one commit.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use super::{
-    Failure, Rest, Store, StoreError, Tx, int,
-    key_rows::{UserAlertRow, UserRow},
-    maybe_int, maybe_word,
+    Failure, NewAlert, RecordedBatch, RecordedRow, Store, StoreError, Tx,
+    inbox_rows::{Existing, Rows},
+    int,
+    key_rows::UserRow,
     publications::LateVersion,
     row_batch::{Batch, Statement, batch_row},
-    snoozes::{standing_of, stored_state},
-    stored_name, word,
+    stored_name,
 };
 use crate::domain::{
-    Alert, AlertId, InboxState, Seq, Severity, Tenant, Timestamp, UserId, UserKey,
-    inbox::{Recorded, Row, record, record_expired},
-    publication::{Meets, Publication},
+    InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
+    inbox::{Recorded, record, record_expired},
+    publication::Meets,
 };
-
-/// One alert with the people it goes to, at most [`super::ROWS_PER_COMMIT_MAX`] rows a call in all.
-#[derive(Debug, Clone)]
-pub struct NewAlert {
-    /// What decides.
-    pub alert: Arc<Alert>,
-    /// What clients are given, encoded.
-    pub content: Arc<str>,
-    /// Whom it is for, each once.
-    pub recipients: Vec<UserId>,
-    /// The policy's name.
-    pub policy: Arc<str>,
-    /// Whether the first who sees it stops it for all.
-    pub first_stops_all: bool,
-    /// When the policy's first step is due; none for a policy without steps.
-    pub first_due_at: Option<Timestamp>,
-    /// When it is due for somebody without a session anywhere; the same when none.
-    pub absent_due_at: Option<Timestamp>,
-    /// When nobody is told any more.
-    pub expires_at: Timestamp,
-    /// Whether it fires again by itself because its `dismissed_until` has passed: the timeline says so.
-    pub returns: bool,
-    /// What is left of a large audience, for whoever takes the next turn: [`Store::claim_expansion`].
-    pub rest: Option<Rest>,
-    /// What is compared with what is recorded; none for more people of an alert that was compared before.
-    pub publication: Option<Publication>,
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedBatch {
-    /// The rows of its recipients, in the order of the batch. An alert that was refused has none.
-    pub rows: Vec<RecordedRow>,
-    /// How each of its alerts met what was recorded.
-    pub met: Vec<Meets>,
-}
-
-/// What became of one alert for one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedRow {
-    /// Which alert: its place in the batch.
-    pub alert: usize,
-    /// Whose inbox.
-    pub user: UserId,
-    /// The change number it stands under.
-    pub seq: Seq,
-    /// The user's badge.
-    pub unread: u64,
-    /// What the user did with it.
-    pub state: InboxState,
-    /// Until when it is snoozed; only then.
-    pub until: Option<Timestamp>,
-    /// The version their inbox holds: a later one than the batch's when that came too late.
-    pub version: u32,
-    /// What clients are given of that version; of two contents of one version, the one that came first.
-    pub content: Arc<str>,
-    /// False when it was there before: published twice, or delivered twice.
-    pub changed: bool,
-}
-
-/// What inboxes hold of the alerts of a batch.
-pub(super) type Rows = HashMap<(UserKey, AlertId), Existing>;
-
-/// An inbox row as it is stored, or to be written.
-#[derive(Clone, Copy)]
-pub(super) struct Existing {
-    pub(super) row: Row,
-    pub(super) seq: i64,
-    /// Until when it is snoozed; only then.
-    pub(super) until: Option<Timestamp>,
-}
 
 impl Store {
     /// [`Store::record_batch`], for whom only the rows matter.
@@ -223,68 +152,6 @@ impl Store {
         self.lock_users(tx, &users, Some(now)).await
     }
 
-    pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
-        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
-            "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
-                 i.snoozed_until_ms, i.seen_at_ms
-             FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
-        );
-        let keys = Batch::of(self.engine, keys_of(batch))?;
-        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
-        let mut rows = HashMap::with_capacity(found.len());
-        for row in &found {
-            let user =
-                UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-            let version = u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?;
-            let (standing, severity): (_, Severity) = (standing_of(row)?, word(row, "severity")?);
-            let state = standing.state;
-            // A row of a program that did not note it yet: whoever looked, looked at what it says. What had expired when it
-            // came is read without that.
-            let has_looked = match state {
-                InboxState::New => false,
-                InboxState::Read => maybe_int(row, "seen_at_ms")?.is_some(),
-                InboxState::Seen | InboxState::Dismissed | InboxState::Snoozed => true,
-            };
-            let looked = maybe_word(row, "looked")?.or(has_looked.then_some(severity));
-            let value = Row { version, state, severity, status: word(row, "status")?, looked };
-            let existing = Existing { row: value, seq: int(row, "seq")?, until: standing.until };
-            rows.insert((user, stored_name!(row, "alert_id", AlertId)), existing);
-        }
-        Ok(rows)
-    }
-
-    pub(super) async fn write_rows(
-        &self,
-        tx: &mut Tx,
-        written: &Rows,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        static INSERT: Statement<InboxValues<'_>> = Statement::new(
-            "INSERT INTO inbox ({columns}, recorded_at_ms) SELECT {columns}, $1 FROM {batch} WHERE true
-             ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
-                 seq = excluded.seq, version = excluded.version, state = excluded.state, severity = excluded.severity,
-                 status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms",
-        );
-        if written.is_empty() {
-            return Ok(());
-        }
-        let values = written.iter().map(|((user, alert), write)| InboxValues {
-            tenant: user.tenant.as_str(),
-            user_id: user.user.as_str(),
-            alert_id: alert.as_str(),
-            seq: write.seq,
-            version: write.row.version,
-            state: stored_state(write.row.state),
-            severity: write.row.severity.as_str(),
-            status: write.row.status.as_str(),
-            looked: write.row.looked.map(Severity::as_str),
-            snoozed_until_ms: write.until,
-        });
-        let batch = Batch::of(self.engine, values)?;
-        INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
-        Ok(())
-    }
-
     /// Locks the heads of these users (sorted, each once), in one order everywhere so that no two transactions wait
     /// for each other. Users who are not there are added when `create_at` is given, as those who are only named
     /// (`known.rs`); otherwise they are left out.
@@ -346,22 +213,6 @@ impl Store {
 }
 
 batch_row! {
-    /// What is written of an inbox row when its alert is recorded.
-    struct InboxValues<'a> {
-        tenant: &'a str,
-        user_id: &'a str,
-        alert_id: &'a str,
-        seq: i64,
-        version: u32,
-        state: &'a str,
-        severity: &'a str,
-        status: &'a str,
-        looked: Option<&'a str>,
-        snoozed_until_ms: Option<Timestamp>,
-    }
-}
-
-batch_row! {
     /// The head of an inbox.
     struct HeadValues<'a> {
         tenant: &'a str,
@@ -369,17 +220,6 @@ batch_row! {
         seq: i64,
         unread: i64,
     }
-}
-
-/// The keys of the rows of a batch.
-pub(super) fn keys_of(batch: &[NewAlert]) -> impl Iterator<Item = UserAlertRow<'_>> {
-    batch.iter().flat_map(|new| {
-        new.recipients.iter().map(|user| UserAlertRow {
-            tenant: new.alert.tenant.as_str(),
-            user_id: user.as_str(),
-            alert_id: new.alert.id.as_str(),
-        })
-    })
 }
 
 /// A user's head under lock.

@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Failure, LatestAlert, Store, StoreError, int, maybe_text, stored_name, text, word};
+use super::{LatestAlert, Store, StoreError, latest_alert::latest_of, stored_name};
 use crate::domain::{AlertId, Tenant, Timestamp};
 
 /// Alerts that are found at a time.
@@ -69,15 +69,4 @@ impl Store {
         })
         .await
     }
-}
-
-pub(super) fn latest_of(row: &AnyRow) -> Result<LatestAlert, Failure> {
-    Ok(LatestAlert {
-        version: u32::try_from(int(row, "version")?).map_err(|_| Failure::Unreadable("version"))?,
-        severity: word(row, "severity")?,
-        status: word(row, "status")?,
-        content: text(row, "content")?,
-        policy: maybe_text(row, "policy")?,
-        maker: maybe_text(row, "maker")?.map(Into::into),
-    })
 }

@@ -3,26 +3,24 @@
 //! What holds here:
 //! - The time is a column of the row it is about, so it outlives every process.
 //! - A row is woken under its person's lock, by whoever comes first: what it says then decides, not what was found before.
-//! - A snoozed row is stored as `dismissed` with a time, for programs of a version that knows no snooze.
 
 use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, LatestAlert, NewAlert, RecordedRow, Store, StoreError, Tx,
+    alert_batch::keys_of,
     alerts::Rules,
     chase::Chases,
     escalations::key_of,
+    inbox_rows::{Existing, Rows as InboxRows},
     key_rows::UserAlertRow,
-    maybe_time,
-    record::{Existing, Rows as InboxRows, keys_of},
-    returns::latest_of,
+    latest_alert::latest_of,
     row_batch::{Batch, Statement},
-    word,
 };
 use crate::domain::{
     InboxState, Seq, Timestamp, UserKey,
     inbox::{Row, Stand},
-    snooze::{Standing, Woken, wake},
+    snooze::{Woken, wake},
 };
 
 /// Snoozed rows that are found, and woken, at a time.
@@ -138,7 +136,7 @@ impl Store {
 
     /// Takes the time from rows that are not snoozed: a version that knows no snooze leaves it where it was.
     async fn forget_stale_snoozes(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<(), Failure> {
-        // A snoozed row is stored as dismissed, by `stored_state`.
+        // A snoozed row is stored as dismissed (`inbox_rows.rs`).
         static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
             "UPDATE inbox SET snoozed_until_ms = NULL FROM {batch} WHERE inbox.tenant = batch.tenant
                  AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id AND inbox.state <> 'dismissed'",
@@ -174,24 +172,5 @@ impl Store {
             Ok(())
         })
         .await
-    }
-}
-
-/// What a person did with an alert, as a row has it in `state` and `snoozed_until_ms`.
-pub(super) fn standing_of(row: &AnyRow) -> Result<Standing, Failure> {
-    let state = word(row, "state")?;
-    let until = maybe_time(row, "snoozed_until_ms")?;
-    // A version that knows no snooze leaves the time where it was when it changes the state.
-    Ok(match (state, until) {
-        (InboxState::Dismissed, Some(_)) => Standing { state: InboxState::Snoozed, until },
-        (state, _) => Standing { state, until: None },
-    })
-}
-
-/// How a state is stored: a snoozed row is known by its time.
-pub(super) fn stored_state(state: InboxState) -> &'static str {
-    match state {
-        InboxState::Snoozed => InboxState::Dismissed.as_str(),
-        state => state.as_str(),
     }
 }

@@ -1,12 +1,10 @@
 //! What happened to an alert: pieced together from the rows that the work left behind.
 
-use std::sync::Arc;
-
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, Store, StoreError, attempts::attempt_of, int, maybe_text, maybe_time, returns::latest_of,
-    snoozes::standing_of, stored_name, text, time, word,
+    Failure, LatestAlert, Store, StoreError, attempts::attempt_of, inbox_rows::standing_of, int,
+    latest_alert::latest_of, maybe_text, maybe_time, stored_name, text, time, word,
 };
 use crate::domain::{
     AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
@@ -26,23 +24,6 @@ pub struct StoredAlert {
     pub recipients: u64,
     /// In how many of them it was seen, read or dismissed.
     pub seen: u64,
-}
-
-/// What a later version of an alert builds on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatestAlert {
-    /// The version shown.
-    pub version: u32,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Whether it still goes on.
-    pub status: Status,
-    /// What clients are given, encoded.
-    pub content: String,
-    /// The policy its producer named, if they did.
-    pub policy: Option<String>,
-    /// The API key that made it, by the beginning of its hash, if that is known.
-    pub maker: Option<Arc<str>>,
 }
 
 /// How an alert fares with all its recipients. Delivery and engagement are two axes.
