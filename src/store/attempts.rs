@@ -5,13 +5,45 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{
-    Act, EscalationKey, Failure, NewAttempt, ProviderAnswer, Store, Tx, int, maybe_text, maybe_time,
-    maybe_word,
+    EscalationKey, Failure, Store, Tx, int, maybe_text, maybe_time, maybe_word,
     row_batch::{Batch, Statement, batch_row},
-    steps::Move,
     text, time, word,
 };
-use crate::domain::{Attempt, AttemptKind, DeviceId, Severity, Timestamp};
+use crate::domain::{Attempt, AttemptId, AttemptKind, AttemptState, Channel, DeviceId, Timestamp};
+
+/// An attempt to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// The id it had, or a new one.
+    pub id: AttemptId,
+    /// To show, or to take away.
+    pub kind: AttemptKind,
+    /// By which channel.
+    pub channel: Channel,
+    /// To which device; none for the person's address.
+    pub device: Option<DeviceId>,
+    /// Which try this is, from 1.
+    pub tries: u32,
+}
+
+/// What a provider answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderAnswer {
+    /// To which attempt.
+    pub id: AttemptId,
+    /// Where it stands now.
+    pub state: AttemptState,
+    /// Not before then, when it is to be tried again.
+    pub next_try_at: Option<Timestamp>,
+    /// Whether it may be shown.
+    pub maybe_shown: bool,
+    /// What the provider calls the message, once it took it.
+    pub message_id: Option<String>,
+    /// What was said.
+    pub reason: Option<String>,
+    /// Whether the provider was called at all: a try that was put off before it does not count.
+    pub was_called: bool,
+}
 
 impl Store {
     /// Keeps what providers answered. A final answer stays: a late one does not undo it. Answers of somebody who no
@@ -36,14 +68,18 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the attempts that these escalations are about to make.
-    pub(super) async fn write_attempts(&self, tx: &mut Tx, moves: &[Move<'_>]) -> Result<(), Failure> {
+    /// Writes attempts that are about to be made.
+    pub(super) async fn write_attempts(
+        &self,
+        tx: &mut Tx,
+        attempts: impl Iterator<Item = AttemptValues<'_>>,
+    ) -> Result<(), Failure> {
         static INSERT: Statement<AttemptValues<'_>> = Statement::new(
             "INSERT INTO attempts ({columns}, state) SELECT {columns}, 'pending' FROM {batch} WHERE true
              ON CONFLICT (attempt_id) DO UPDATE SET state = 'pending', tries = excluded.tries,
                  maybe_shown = excluded.maybe_shown, severity = excluded.severity",
         );
-        let batch = Batch::of(self.engine, moves.iter().flat_map(attempt_rows))?;
+        let batch = Batch::of(self.engine, attempts)?;
         if !batch.is_empty() {
             INSERT.over(&batch).execute(&mut **tx).await?;
         }
@@ -122,7 +158,8 @@ impl AnswerValues {
 }
 
 batch_row! {
-    struct AttemptValues<'a> {
+    /// An attempt that is about to be made.
+    pub(super) struct AttemptValues<'a> {
         tenant: &'a str,
         user_id: &'a str,
         alert_id: &'a str,
@@ -138,30 +175,6 @@ batch_row! {
         severity: Option<&'a str>,
         created_at_ms: Timestamp,
     }
-}
-
-fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = AttemptValues<'a>> {
-    let attempts: &[NewAttempt] = match &moved.decision.act {
-        Act::Attempt(attempts) => attempts,
-        Act::Hold(_) | Act::Rest(_) | Act::End(_) => &[],
-    };
-    let key = moved.ask.key;
-    attempts.iter().map(move |attempt| AttemptValues {
-        tenant: key.user.tenant.as_str(),
-        user_id: key.user.user.as_str(),
-        alert_id: key.alert.as_str(),
-        attempt_id: attempt.id.to_string(),
-        kind: attempt.kind.as_str(),
-        round: moved.escalation.progress.round,
-        opening: moved.escalation.progress.opening,
-        step: moved.decision.step as i64,
-        channel: attempt.channel.as_str(),
-        device_id: attempt.device.as_ref().map(DeviceId::as_str),
-        tries: attempt.tries,
-        maybe_shown: attempt.channel.can_remove() && attempt.kind == AttemptKind::Alert,
-        severity: moved.escalation.severity.map(Severity::as_str),
-        created_at_ms: moved.ask.now,
-    })
 }
 
 /// A text from outside without its NUL characters, which PostgreSQL does not store.

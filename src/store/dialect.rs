@@ -1,12 +1,18 @@
 //! What differs between PostgreSQL and SQLite. Everything else is written once.
 
-use super::row_batch::Column;
-
 /// Which of the two is behind the seam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
     Postgres,
     Sqlite,
+}
+
+/// A column of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    /// Its SQL type: `text` or `bigint`.
+    pub(super) sql_type: &'static str,
 }
 
 impl Engine {

@@ -104,6 +104,7 @@ use writing::Writes;
 
 pub use addresses::Contact;
 pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
+pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
 pub use escalation_state::Escalation;
@@ -119,7 +120,7 @@ pub use registry::{ApiKeyInfo, KeyRights};
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};
-pub use steps::{Act, Ask, Decision, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped};
+pub use steps::{Act, Ask, Decision, Holder, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
 pub use timeline::{Counts, Recipient, StoredAlert, TimelineEntry};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX};

@@ -14,16 +14,11 @@ use std::{marker::PhantomData, sync::OnceLock};
 
 use sqlx::{Any, any::AnyArguments, query::Query};
 
-use super::{Failure, Refusal, dialect::Engine};
+use super::{
+    Failure, Refusal,
+    dialect::{Column, Engine},
+};
 use crate::domain::Timestamp;
-
-/// A column of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    /// Its SQL type: `text` or `bigint`.
-    pub(super) sql_type: &'static str,
-}
 
 /// A row of a batch. Implemented by [`batch_row`] alone.
 pub(super) trait BatchRow {
@@ -114,7 +109,7 @@ macro_rules! batch_row {
         $visible struct $name $(<$life>)? { $($visible $field: $type),+ }
 
         impl $(<$life>)? $crate::store::row_batch::BatchRow for $name $(<$life>)? {
-            const COLUMNS: &'static [$crate::store::row_batch::Column] = &[$($crate::store::row_batch::Column {
+            const COLUMNS: &'static [$crate::store::dialect::Column] = &[$($crate::store::dialect::Column {
                 name: stringify!($field),
                 sql_type: <$type as $crate::store::row_batch::ColumnValue>::SQL_TYPE,
             }),+];

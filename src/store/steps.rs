@@ -13,7 +13,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
-    attempts::{Note, ReceivedAnswer},
+    attempts::{AttemptValues, NewAttempt, Note, ProviderAnswer, ReceivedAnswer},
     dialect::Engine,
     escalation_state::{Escalation, read_escalations},
     int,
@@ -22,8 +22,7 @@ use super::{
     summaries::{Hold, SummaryOutcome, lock_of},
 };
 use crate::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, DeviceId, Severity, StopReason, Timestamp, UserKey,
-    restraint::Lately,
+    AttemptKind, Channel, DeviceId, Severity, StopReason, Timestamp, UserKey, restraint::Lately,
 };
 
 /// Escalations that one commit of [`Store::steps`] steps at the most.
@@ -88,40 +87,6 @@ impl Decision {
     pub fn new(step: usize, step_due_at: Timestamp, act: Act) -> Self {
         Self { step, step_due_at, act, lately: None, notes: Vec::new(), told: None }
     }
-}
-
-/// An attempt to begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewAttempt {
-    /// The id it had, or a new one.
-    pub id: AttemptId,
-    /// To show, or to take away.
-    pub kind: AttemptKind,
-    /// By which channel.
-    pub channel: Channel,
-    /// To which device; none for the person's address.
-    pub device: Option<DeviceId>,
-    /// Which try this is, from 1.
-    pub tries: u32,
-}
-
-/// What a provider answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderAnswer {
-    /// To which attempt.
-    pub id: AttemptId,
-    /// Where it stands now.
-    pub state: AttemptState,
-    /// Not before then, when it is to be tried again.
-    pub next_try_at: Option<Timestamp>,
-    /// Whether it may be shown.
-    pub maybe_shown: bool,
-    /// What the provider calls the message, once it took it.
-    pub message_id: Option<String>,
-    /// What was said.
-    pub reason: Option<String>,
-    /// Whether the provider was called at all: a try that was put off before it does not count.
-    pub was_called: bool,
 }
 
 /// What a step came to.
@@ -261,7 +226,7 @@ impl Store {
                 self.release(tx, ask.key, channel, escalation.progress.round, told, ask.now).await?;
             }
         }
-        self.write_attempts(tx, moves).await?;
+        self.write_attempts(tx, moves.iter().flat_map(attempt_rows)).await?;
         for Move { ask, escalation, decision, .. } in moves {
             match (&decision.act, ask.key.alert.summary()) {
                 (Act::Hold(hold), _) => self.hold(tx, ask.key, hold, ask.now).await?,
@@ -343,6 +308,31 @@ fn notes<'a>(moves: &'a [Move<'_>]) -> Vec<Note<'a>> {
         moved.decision.notes.iter().map(move |note| (moved.ask.key, note.as_str(), moved.ask.now))
     })
     .collect()
+}
+
+/// The attempts that an escalation is about to make.
+fn attempt_rows<'a>(moved: &'a Move<'_>) -> impl Iterator<Item = AttemptValues<'a>> {
+    let attempts: &[NewAttempt] = match &moved.decision.act {
+        Act::Attempt(attempts) => attempts,
+        Act::Hold(_) | Act::Rest(_) | Act::End(_) => &[],
+    };
+    let key = moved.ask.key;
+    attempts.iter().map(move |attempt| AttemptValues {
+        tenant: key.user.tenant.as_str(),
+        user_id: key.user.user.as_str(),
+        alert_id: key.alert.as_str(),
+        attempt_id: attempt.id.to_string(),
+        kind: attempt.kind.as_str(),
+        round: moved.escalation.progress.round,
+        opening: moved.escalation.progress.opening,
+        step: moved.decision.step as i64,
+        channel: attempt.channel.as_str(),
+        device_id: attempt.device.as_ref().map(DeviceId::as_str),
+        tries: attempt.tries,
+        maybe_shown: attempt.channel.can_remove() && attempt.kind == AttemptKind::Alert,
+        severity: moved.escalation.severity.map(Severity::as_str),
+        created_at_ms: moved.ask.now,
+    })
 }
 
 /// What people got lately, as their last escalation leaves it.

@@ -20,53 +20,26 @@ use super::Finding;
 use super::imports::{Crate, crates};
 use super::source::Source;
 
-/// Circles that are known, by one file of each, and what has to happen. The list may only shrink: an entry that is not
-/// needed any more is a finding.
-const KNOWN: [(&str, &str); 1] = [(
-    "src/store/steps.rs",
-    "a step and its outcome are types that attempts and escalation share: they want a file of their own",
-)];
-
 /// Crates in which parents count as well, and whose folders may not form circles either.
-const STRICT: [&str; 1] = ["workers/socket/src"];
+const STRICT: [&str; 2] = ["workers/fallback/src", "workers/socket/src"];
 
 const BECAUSE: &str = "Whoever changes one has to read them all. Move what both need into a file of its own, or pass it as an argument.";
 
 /// Each node, and what it points to.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Circles of files in any crate, circles of folders in strict ones, and entries of [`KNOWN`] that are not
-/// needed any more.
+/// Circles of files in any crate, and circles of folders in strict ones.
 pub fn found(sources: &[Source]) -> Vec<Finding> {
-    found_beside(sources, &KNOWN)
-}
-
-fn found_beside(sources: &[Source], known: &[(&str, &str)]) -> Vec<Finding> {
-    let crates = crates(sources);
     let mut found = Vec::new();
-    let mut unused: BTreeSet<&str> = known.iter().map(|(file, _)| *file).collect();
-    for one in &crates {
+    for one in &crates(sources) {
         let is_strict = STRICT.contains(&one.root.as_str());
         let graph = if is_strict { one.imports() } else { without_parents(one.imports()) };
-        for circle in circles(&graph) {
-            match known.iter().find(|(file, _)| circle.contains(*file)) {
-                Some((file, remedy)) => {
-                    unused.remove(file);
-                    eprintln!("{}\n    Known: {remedy}", finding(one, "files", &circle, &graph).what);
-                }
-                None => found.push(finding(one, "files", &circle, &graph)),
-            }
-        }
+        found.extend(circles(&graph).iter().map(|circle| finding(one, "files", circle, &graph)));
         if is_strict {
             let graph = folders(one);
             found.extend(circles(&graph).iter().map(|circle| finding(one, "folders", circle, &graph)));
         }
     }
-    found.extend(unused.into_iter().map(|file| Finding {
-        place: file.to_owned(),
-        what: "is listed in KNOWN and is in no circle".to_owned(),
-        because: "The list may only shrink. Take the entry out.",
-    }));
     found
 }
 
@@ -150,7 +123,7 @@ mod tests {
 
     fn whats(files: &[(&str, &str)]) -> Vec<String> {
         let files: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
-        found_beside(&files, &[]).into_iter().map(|finding| finding.what).collect()
+        found(&files).into_iter().map(|finding| finding.what).collect()
     }
 
     const LIB: (&str, &str) = (
@@ -192,18 +165,6 @@ mod tests {
                 ("workers/a/src/three.rs", three),
             ];
             assert_eq!(!whats(&files).is_empty(), is_circle, "{why}: {:?}", whats(&files));
-        }
-    }
-
-    #[test]
-    fn a_known_circle_is_passed_over_until_it_is_gone() {
-        let circle = [("one", "use crate::two::Two;"), ("two", "use crate::one::One;")];
-        let tree = [("one", "use crate::two::Two;"), ("two", "")];
-        for (why, files, expected) in [("known", circle, 0), ("mended", tree, 1)] {
-            let mut sources = vec![Source::new("workers/a/src/lib.rs", "mod one;\nmod two;")];
-            sources.extend(files.map(|(name, text)| Source::new(&format!("workers/a/src/{name}.rs"), text)));
-            let found = found_beside(&sources, &[("workers/a/src/one.rs", "soon")]);
-            assert_eq!(found.len(), expected, "{why}: {found:?}");
         }
     }
 
