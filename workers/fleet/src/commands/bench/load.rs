@@ -11,9 +11,11 @@ use tokio::{
     time::{Instant, interval, sleep},
 };
 
-use super::{ROUNDS, ledger::Ledger, session::Session, target::Target};
+use super::{ledger::Ledger, session::Session, target::Target};
 use crate::cli::BenchArgs;
 
+/// Floods of a run, of which the one in the middle counts.
+pub(super) const ROUNDS: usize = 3;
 /// Alerts sent before anything is measured, so that connections stand and plans are made.
 const WARM_UP: usize = 200;
 /// Sessions that are being opened at once.

@@ -33,12 +33,9 @@ use crate::{
     output,
 };
 use child::FloorProcess;
-use load::Load;
+use load::{Load, ROUNDS};
 use report::Figures;
 use target::Target;
-
-/// Floods of which the one in the middle counts.
-const ROUNDS: usize = 3;
 
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let Some(BenchCommand::Floor) = args.command {
