@@ -196,7 +196,7 @@ fn a_refusal_names_the_key() {
         (
             "[email]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\nconnections_max = 0\n",
             &[],
-            "email.connections_max must be at least 1",
+            "email: connections_max must be at least 1",
         ),
         (
             "[email]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\ntls = \"ssl\"\n",
