@@ -9,6 +9,7 @@ pub(super) fn published(to: Address, outcome: &Result<(), PublishError>, took: D
     let outcome = match outcome {
         Ok(()) => "confirmed",
         Err(PublishError::Unavailable(_)) => "unavailable",
+        Err(PublishError::Refused) => "refused",
         Err(PublishError::Unroutable) => "unroutable",
         Err(PublishError::TooLarge { .. }) => "too_large",
     };

@@ -94,6 +94,8 @@ pub enum Address {
     Rejected,
     /// Poison: delivered too often.
     Dead,
+    /// What became of alerts, for producers. Confirmed by the queues that they have bound; there may be none.
+    Outcomes,
 }
 
 /// A queue that work is taken from.
@@ -172,6 +174,9 @@ pub enum PublishError {
     /// Not within the deadline: down, blocked by an alarm, or behind. Come back later.
     #[error("the broker did not confirm within {0:?}")]
     Unavailable(Duration),
+    /// A queue that a producer has bound to the outcomes takes no more; others may have taken it. Never for other addresses.
+    #[error("a queue refused the message: it is full")]
+    Refused,
     /// The message reached no queue: the topology is not what it should be.
     #[error("no queue took the message: run `watchbell topology apply`")]
     Unroutable,
@@ -186,7 +191,7 @@ pub enum PublishError {
 impl Failure for PublishError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Unavailable(_) | Self::Unroutable => FailureKind::BrokerUnavailable,
+            Self::Unavailable(_) | Self::Refused | Self::Unroutable => FailureKind::BrokerUnavailable,
             Self::TooLarge { .. } => FailureKind::TooLarge,
         }
     }

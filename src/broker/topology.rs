@@ -15,6 +15,8 @@ pub const PARTITIONS: u16 = 16;
 pub const ALERTS_EXCHANGE: &str = "watchbell.alerts";
 /// Where a message goes that was delivered too often.
 pub const DEAD_EXCHANGE: &str = "watchbell.dead";
+/// What became of alerts, for producers. Nothing is bound to it but what they bind themselves.
+pub const OUTCOMES_EXCHANGE: &str = "watchbell.outcomes";
 /// Deliveries of one message before it is taken for poison.
 pub const DELIVERY_LIMIT: i64 = 20;
 /// Frames kept for a pod that does not read. More are dropped, oldest first, and healed from the store.
@@ -37,6 +39,7 @@ impl Address {
             Self::Undelivered => "undelivered.v1",
             Self::Rejected => "rejected.v1",
             Self::Dead => "dead.v1",
+            Self::Outcomes => "outcome.v1",
         }
     }
 
@@ -48,6 +51,7 @@ impl Address {
             Self::Undelivered => "undelivered",
             Self::Rejected => "rejected",
             Self::Dead => "dead",
+            Self::Outcomes => "outcomes",
         }
     }
 }
@@ -108,6 +112,11 @@ pub fn describe() -> String {
         "one a partition of users; pods bind what their users need",
     );
     line(DEAD_EXCHANGE, "fanout, durable", "takes poison");
+    line(
+        OUTCOMES_EXCHANGE,
+        "fanout, durable",
+        "what became of alerts; producers bind queues of their own, and without any it is dropped",
+    );
     out.push_str("queues\n");
     for queue in WorkQueue::ALL {
         let what = match queue.dead_letters() {
@@ -138,10 +147,11 @@ pub fn describe() -> String {
         "bindings\n  watchbell.alerts -> watchbell.dispatch\n  watchbell.dead -> watchbell.dead\n\
          permissions (configure / write / read); with `broker.declare = false` no worker needs `configure` but for its own queue\n  \
          producer                 '' / ^watchbell\\.alerts$ / ''\n  \
+         reader of outcomes       ^NAME$ / ^NAME$ / ^(watchbell\\.outcomes|NAME)$   with NAME for its own queue\n  \
          ingest                   '' / ^watchbell\\.(alerts|live\\..*)$ / ''\n  \
          dispatch                 '' / ^(watchbell\\.live\\..*|amq\\.default)$ / ^watchbell\\.dispatch$\n  \
          socket                   ^watchbell\\.pod\\..* / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*|amq\\.default)$ / ^(watchbell\\.live\\..*|watchbell\\.pod\\..*)$\n  \
-         fallback                 '' / ^amq\\.default$ / ^watchbell\\.undelivered$\n  \
+         fallback                 '' / ^(watchbell\\.outcomes|amq\\.default)$ / ^watchbell\\.undelivered$\n  \
          dead                     '' / ^(watchbell\\.alerts|amq\\.default)$ / ^watchbell\\.dead$\n  \
          topology apply           ^watchbell\\..* / ^watchbell\\..* / ^watchbell\\..*\n",
     );
@@ -158,6 +168,7 @@ fn the_description_names_every_queue_and_the_policy() {
     let text = describe();
     let policy = r#"'^watchbell\.(dispatch|undelivered)$' '{"consumer-timeout": 300000}'"#;
     assert!(text.contains(policy), "{text}");
+    assert!(text.contains(OUTCOMES_EXCHANGE), "{text}");
     for queue in WorkQueue::ALL {
         assert!(text.contains(queue.name()), "{}", queue.name());
     }

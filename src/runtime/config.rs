@@ -24,15 +24,18 @@ pub use self::{
 // For `with` in the sections beside this file.
 pub(super) use self::values::{duration, maybe_duration, maybe_secret};
 pub use super::escalation_config::RestraintSection;
+pub use super::outcomes_config::{OutcomeBounds, Outcomes, OutcomesSection, WebhookTarget};
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::Network,
     log_filter::log_filter,
+    outcomes_config::TenantOutcomesSection,
 };
 use crate::domain::{Channel, Secret, Tenant, policy::Policies};
 
 pub mod checks;
+pub mod signed_address;
 mod sources;
 pub mod values;
 mod written;
@@ -63,12 +66,26 @@ pub struct Config {
     pub log: LogConfig,
     /// How much one person gets at once.
     pub restraint: RestraintSection,
+    /// Who hears what became of alerts.
+    pub outcomes: OutcomesSection,
     /// Escalation policies by name.
     policies: BTreeMap<String, PolicySection>,
     /// Which alerts have which policy.
     policy_for: PolicyForSection,
-    /// Tenants with policies of their own.
-    tenants: BTreeMap<String, PolicySections>,
+    /// Tenants with policies or addresses of their own.
+    tenants: BTreeMap<String, TenantSection>,
+}
+
+/// `[tenants.NAME]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TenantSection {
+    /// Its escalation policies by name, which go before those of everybody.
+    policies: BTreeMap<String, PolicySection>,
+    /// Which of its alerts have which policy.
+    policy_for: PolicyForSection,
+    /// The address that hears what became of its alerts.
+    outcomes: Option<TenantOutcomesSection>,
 }
 
 /// `[http]`
@@ -289,6 +306,7 @@ impl Config {
             webpush: sources.take("webpush")?,
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
+            outcomes: sources.take("outcomes")?,
             policies: sources.take("policies")?,
             policy_for: sources.take("policy_for")?,
             tenants: sources.take("tenants")?,
@@ -305,6 +323,7 @@ impl Config {
         log_filter(&self.log.filter)?;
         self.auth.check()?;
         self.read_policies()?;
+        self.read_outcomes()?;
         self.restraint.check()
     }
 
@@ -316,14 +335,38 @@ impl Config {
 
     fn read_policies(&self) -> anyhow::Result<Policies> {
         let (policies, policy_for) = (self.policies.clone(), self.policy_for.clone());
-        escalation_config::policies(&PolicySections { policies, policy_for }, &self.tenants)
+        escalation_config::policies(&PolicySections { policies, policy_for }, &self.policies_of_tenants())
+    }
+
+    fn policies_of_tenants(&self) -> BTreeMap<String, PolicySections> {
+        let of = |tenant: &TenantSection| PolicySections {
+            policies: tenant.policies.clone(),
+            policy_for: tenant.policy_for.clone(),
+        };
+        self.tenants.iter().map(|(name, tenant)| (name.clone(), of(tenant))).collect()
+    }
+
+    /// Who hears what became of alerts.
+    pub fn outcomes(&self) -> Outcomes {
+        // `check` has found them good.
+        self.read_outcomes().unwrap_or_else(|_| Outcomes {
+            routes: Default::default(),
+            webhooks: BTreeMap::new(),
+            bounds: self.outcomes.bounds(),
+        })
+    }
+
+    fn read_outcomes(&self) -> anyhow::Result<Outcomes> {
+        let tenants = self.tenants.iter();
+        self.outcomes.check(tenants.filter_map(|(name, tenant)| Some((name, tenant.outcomes.as_ref()?))))
     }
 
     /// The channels by which written policies have a step, with the policy's key. Those that are always there are not
     /// among them.
     pub fn channels_of_policies(&self) -> Vec<(String, Channel)> {
         let (policies, policy_for) = (self.policies.clone(), self.policy_for.clone());
-        escalation_config::steps_of(&PolicySections { policies, policy_for }, &self.tenants).collect()
+        let tenants = self.policies_of_tenants();
+        escalation_config::steps_of(&PolicySections { policies, policy_for }, &tenants).collect()
     }
 
     /// Replaces a policy: for `watchbell up`, whose escalation is to be watched in half a minute.

@@ -6,6 +6,7 @@ mod escalation_config;
 pub mod health;
 pub mod http;
 mod log_filter;
+mod outcomes_config;
 pub mod rate_limit;
 pub mod telemetry;
 mod webpush_config;

@@ -11,13 +11,13 @@ use sqlx::any::AnyRow;
 use super::{
     Failure, NewAlert, Store, StoreError, Tx, int,
     key_rows::AlertRow,
-    maybe_int, maybe_text, maybe_time,
+    maybe_int, maybe_text, maybe_time, maybe_word,
     publications::known_of,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, word,
 };
 use crate::domain::{
-    AlertId, Tenant, Timestamp, UserId,
+    AlertId, OutcomeBy, Status, Tenant, Timestamp, UserId,
     inbox::Stand,
     publication::{Fingerprint, Known, Meets, VersionFingerprints, meets},
 };
@@ -35,6 +35,8 @@ pub(super) struct LockedAlert {
     pub(super) by: Option<usize>,
     /// What its versions said, and who made it.
     pub(super) known: Known,
+    /// Who published what it says now, if that is that it is acknowledged.
+    pub(super) acknowledged_by: Option<OutcomeBy>,
     /// What the batch changed of what is stored: before and after, a pair a version.
     changes: Vec<(Stand, Stand)>,
 }
@@ -48,7 +50,8 @@ impl LockedAlert {
         let mut known = Known { version: stand.version, said: VersionFingerprints::default(), maker };
         say(&mut known, new);
         let (content, rules) = (new.content.clone(), Rules::of(new, now));
-        Self { stand, content, rules, by: Some(by), known, changes: Vec::new() }
+        let acknowledged_by = acknowledger(new);
+        Self { stand, content, rules, by: Some(by), known, acknowledged_by, changes: Vec::new() }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing of
@@ -68,6 +71,7 @@ impl LockedAlert {
                 self.changes.push((self.stand, Stand::of(&new.alert)));
                 (self.stand, self.content) = (Stand::of(&new.alert), new.content.clone());
                 (self.rules, self.by) = (Rules::of(new, now), Some(by));
+                self.acknowledged_by = acknowledger(new);
             }
             // What a stale one says is not kept: said twice, it would be taken for an overtaken version.
             Meets::Nothing
@@ -79,6 +83,12 @@ impl LockedAlert {
         }
         met
     }
+}
+
+/// Who published an alert that says it is acknowledged.
+fn acknowledger(new: &NewAlert) -> Option<OutcomeBy> {
+    let key = || Some(new.publication.as_ref()?.by.as_ref()?.key.to_string());
+    (new.alert.status == Status::Acknowledged).then(|| key().map_or(OutcomeBy::Amqp, OutcomeBy::Key))
 }
 
 /// Keeps what this version says. Also of one that nobody published, such as a suppressed alert that fires again: else whoever
@@ -168,7 +178,7 @@ impl Store {
     ) -> Result<(), Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
-                 a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker
+                 a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker, a.acknowledged_by
              FROM {batch} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {lock:a}",
         );
         let keys = known.iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
@@ -185,7 +195,11 @@ impl Store {
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
-            held.insert(key, LockedAlert { stand, content, rules, by: None, known, changes: Vec::new() });
+            let (acknowledged_by, changes) = (maybe_word(row, "acknowledged_by")?, Vec::new());
+            held.insert(
+                key,
+                LockedAlert { stand, content, rules, by: None, known, acknowledged_by, changes },
+            );
         }
         Ok(())
     }
@@ -203,7 +217,7 @@ impl Store {
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
                  absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
-                 returns_at_ms = batch.returns_at_ms,
+                 returns_at_ms = batch.returns_at_ms, acknowledged_by = batch.acknowledged_by,
                  returned_at_ms = coalesce(batch.returned_at_ms, alerts.returned_at_ms)
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
         );
@@ -298,6 +312,7 @@ batch_row! {
         maker: Option<&'a str>,
         returns_at_ms: Option<Timestamp>,
         returned_at_ms: Option<Timestamp>,
+        acknowledged_by: Option<String>,
     }
 }
 
@@ -325,6 +340,7 @@ impl<'a> AlertValues<'a> {
             maker: held.known.maker.as_deref(),
             returns_at_ms: alert.returns_at(),
             returned_at_ms: new.returns.then_some(now),
+            acknowledged_by: held.acknowledged_by.as_ref().map(ToString::to_string),
         })
     }
 }

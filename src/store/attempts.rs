@@ -178,7 +178,7 @@ batch_row! {
 }
 
 /// A text from outside without its NUL characters, which PostgreSQL does not store.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "")
 }
 

@@ -143,7 +143,9 @@ impl Store {
             let rest = "UPDATE escalations SET due_at_ms = NULL, leased_until_ms = 0, held = $5
                  WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 AND claim = $4";
             let rest = keyed(sqlx::query(rest), key).bind(claim as i64).bind(Held::SetAside.as_str());
-            rest.execute(&mut **tx).await?;
+            if rest.execute(&mut **tx).await?.rows_affected() > 0 {
+                self.tell_dead(tx, key, claim, now).await?;
+            }
             self.write_notes(tx, &[(key, &format!("set aside: {why}"), now)]).await?;
             Ok(())
         })

@@ -63,6 +63,8 @@ mod key_rows;
 mod known;
 mod latest_alert;
 mod look;
+mod outbox;
+mod outbox_relay;
 mod preferences;
 mod presence;
 mod publications;
@@ -95,7 +97,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::domain::{Secret, Timestamp};
+use crate::domain::{OutcomeRoutes, Secret, Timestamp};
 use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
@@ -114,6 +116,7 @@ pub use history::History;
 pub use inbox::{Changes, Head, InboxRow};
 pub use latest_alert::LatestAlert;
 pub use look::Look;
+pub use outbox_relay::{Backlog, WaitingOutcome};
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::AppliedReceipt;
 pub use registry::{ApiKeyInfo, KeyRights};
@@ -156,6 +159,8 @@ pub struct Store {
     writes: Arc<Writes>,
     /// Whether SQLite's file is still where it was.
     database_file: Arc<DatabaseFile>,
+    /// Which outcomes are written for producers.
+    outcomes: Arc<OutcomeRoutes>,
 }
 
 impl std::fmt::Debug for Store {
@@ -211,7 +216,16 @@ impl Store {
                 (write.connect_lazy(url).map_err(refused)?, pool(4).connect_lazy(url).map_err(refused)?)
             }
         };
-        Ok(Self { engine, write, read, url: config.url.clone(), connections: made, writes, database_file })
+        Ok(Self {
+            engine,
+            write,
+            read,
+            url: config.url.clone(),
+            connections: made,
+            writes,
+            database_file,
+            outcomes: Arc::default(),
+        })
     }
 
     /// The address of a SQLite store in a file, made when it is not there.

@@ -100,13 +100,14 @@ impl Store {
             }));
         }
 
+        self.tell_receipts(tx, batch, &said, now).await?;
         self.write_states(tx, &written, now).await?;
         self.write_heads(tx, &heads).await?;
         let rows = stopped.iter().map(|((user, alert), reason)| StoppedRow::of(user, alert, *reason));
         self.stop_timers(tx, rows, now).await?;
         if !stopped.is_empty() {
             let takes = stopped.iter().filter(|(_, reason)| **reason != StopReason::Snoozed);
-            self.take(tx, takes.map(|((user, alert), _)| UserAlertRow::of(user, alert))).await?;
+            self.take(tx, takes.map(|((user, alert), _)| UserAlertRow::of(user, alert)), now).await?;
             self.wake_summaries(tx, heads.keys(), now).await?;
         }
         self.note_snoozes(tx, notes, now).await?;
@@ -119,17 +120,21 @@ impl Store {
         &self,
         tx: &mut Tx,
         taken: impl Iterator<Item = UserAlertRow<'a>>,
+        now: Timestamp,
     ) -> Result<(), Failure> {
         static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
             "UPDATE alerts SET taken_by = batch.user_id, taken_version = alerts.version
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
-                 AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version",
+                 AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version
+             RETURNING alerts.tenant AS tenant, alerts.alert_id AS alert_id, alerts.taken_by AS taken_by,
+                 alerts.taken_version AS taken_version",
         );
         let batch = Batch::of(self.engine, taken)?;
-        if !batch.is_empty() {
-            UPDATE.over(&batch).execute(&mut **tx).await?;
+        if batch.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let taken = UPDATE.over(&batch).fetch_all(&mut **tx).await?;
+        self.tell_taken(tx, &taken, now).await
     }
 
     async fn note_snoozes(

@@ -12,7 +12,7 @@ use super::{
     stored_name,
 };
 use crate::domain::{
-    InboxState, Seq, Tenant, Timestamp, UserId, UserKey,
+    InboxState, Seq, Status, Tenant, Timestamp, UserId, UserKey,
     inbox::{Recorded, record, record_expired},
     publication::Meets,
 };
@@ -59,7 +59,7 @@ impl Store {
 
         let mut recorded = Vec::new();
         let (mut met, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut written = Rows::new();
+        let (mut written, mut acknowledged) = (Rows::new(), Vec::new());
         for (by, new) in batch.iter().enumerate() {
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
                 return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
@@ -106,6 +106,14 @@ impl Store {
                         let stored = Existing { row, seq: head.seq, until };
                         rows.insert(key.clone(), stored);
                         chases.follow(&key, escalation, held.stand, &held.rules, now);
+                        let before = existing.map(|existing| existing.row.status);
+                        if let Some(by) = held
+                            .acknowledged_by
+                            .as_ref()
+                            .filter(|_| self.is_telling() && turns(before, row.status))
+                        {
+                            acknowledged.push((key.clone(), row.version, by.clone()));
+                        }
                         written.insert(key, stored);
                         (stored, true)
                     }
@@ -130,6 +138,7 @@ impl Store {
         let told = batch.iter().zip(&met).filter(|(_, met)| !met.is_refused()).map(|(new, _)| new);
         self.open_expansions(tx, told, now).await?;
         self.write_rows(tx, &written, now).await?;
+        self.tell_acknowledged(tx, &acknowledged, now).await?;
         self.write_heads(tx, &heads).await?;
         self.write_chases(tx, &chases, now).await?;
         Ok(RecordedBatch { rows: recorded, met })
@@ -220,6 +229,11 @@ batch_row! {
         seq: i64,
         unread: i64,
     }
+}
+
+/// Whether a row that comes to stand so is acknowledged from now on.
+fn turns(before: Option<Status>, now: Status) -> bool {
+    now == Status::Acknowledged && before != Some(Status::Acknowledged)
 }
 
 /// A user's head under lock.

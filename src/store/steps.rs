@@ -184,6 +184,7 @@ impl Store {
                 held[at] = Some(locked);
             }
         }
+        self.tell_answers(tx, asks).await?;
         self.write_answers(tx, &answered(asks, &held)).await?;
         let mut done: Vec<Result<Stepped, Failure>> = asks.iter().map(|_| Ok(Stepped::Lost)).collect();
         let rows: Vec<_> = held.iter().flatten().map(|locked| (asks[locked.at].key, &locked.row)).collect();
@@ -218,6 +219,7 @@ impl Store {
     }
 
     async fn write_moves(&self, tx: &mut Tx, moves: &[Move<'_>], lease: Duration) -> Result<(), Failure> {
+        self.tell_ends(tx, moves).await?;
         self.write_notes(tx, &notes(moves)).await?;
         self.write_lately(tx, &lately(moves)).await?;
         self.write_steps(tx, moves, lease).await?;
@@ -411,7 +413,7 @@ impl Locked {
 pub(super) struct Move<'a> {
     at: usize,
     pub(super) ask: &'a Ask<'a>,
-    fence: u64,
+    pub(super) fence: u64,
     pub(super) escalation: Escalation,
     pub(super) decision: Decision,
 }

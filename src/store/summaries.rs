@@ -270,6 +270,7 @@ impl Store {
         const COUNTED: &str =
             "tenant = $1 AND user_id || '' = $2 AND held = $3 AND bundled_round = $4 AND stopped IS NULL";
         let held = Held::Summary(channel);
+        self.tell_summary(tx, (key, channel, held.as_str()), round, told, now).await?;
         let notes = format!(
             "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
              SELECT tenant, user_id, alert_id, $5, $6 FROM escalations WHERE {COUNTED}"

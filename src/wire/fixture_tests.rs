@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Map, Value, json, value::RawValue};
+use uuid::Uuid;
 
 use super::{
     alert::{Defaults, encode_alert, parse_alert},
@@ -13,10 +14,11 @@ use super::{
         ServerFrame, TopicMaybe, TopicNamed, Visibility,
     },
     live::{LiveAlert, LivePreferences, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
+    outcome::OutcomeV1,
     preferences::PreferencesV1,
     undelivered::UndeliveredV1,
 };
-use crate::domain::Timestamp;
+use crate::domain::{AlertId, Outcome, OutcomeKind, Tenant, Timestamp, UserId, UserKey};
 
 fn fixtures(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap()
@@ -271,9 +273,39 @@ fn each_message_between_workers_is_written_as_its_fixture() {
     });
     assert_eq!(&value(&live.encode()), preferences);
 
+    let outcome = Outcome {
+        id: Uuid::from_u128(0x6a1a_8d0e_2a3b_5c4d_8e5f_6071_8293_a4b5),
+        user: UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap()),
+        alert: AlertId::parse("disk-db-1").unwrap(),
+        version: 2,
+        kind: OutcomeKind::Bounced,
+        channel: Some("push".into()),
+        reason: Some("unregistered: Unregistered".into()),
+        attempt: Some(Uuid::from_u128(0x0198_f3c2_0000_7000_8000_0000_0000_0001)),
+        by: None,
+        until: None,
+        at: until,
+    };
+    assert_eq!(value(&OutcomeV1::new(&outcome).encode()), fixtures["watchbell.outcomes"]);
+
     let work = &fixtures["watchbell.undelivered"];
     let read: UndeliveredV1 = serde_json::from_value(work.clone()).unwrap();
     assert_eq!(&value(&read.encode()), work);
     let (user, alert) = read.names().unwrap();
     assert_eq!(UndeliveredV1::new(&user, &alert, read.claim), read);
+}
+
+/// What readers are shown is what is sent: an example of each kind, the same in the fixture and on the page about it.
+#[test]
+fn each_outcome_has_an_example_that_is_on_its_page() {
+    let examples: Vec<Value> =
+        serde_json::from_str(include_str!("../../tests/fixtures/outcomes.json")).unwrap();
+    for example in &examples {
+        let read: OutcomeV1 = serde_json::from_value(example.clone()).unwrap();
+        assert_eq!(&value(&read.encode()), example);
+    }
+    let kinds: Vec<&str> = examples.iter().filter_map(|example| example["outcome"].as_str()).collect();
+    assert_eq!(kinds, OutcomeKind::WORDS);
+    let page = include_str!("../../docs/outcomes.md").lines().filter(|line| line.starts_with("{\"id\""));
+    assert_eq!(page.map(|line| value(line.as_bytes())).collect::<Vec<_>>(), examples);
 }

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod live;
 pub mod number;
 mod objects;
+pub mod outcome;
 pub mod preferences;
 pub mod problem;
 pub mod schema;

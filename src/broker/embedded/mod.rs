@@ -88,6 +88,8 @@ impl EmbeddedBroker {
                 self.undelivered.put(message).await;
                 Ok(())
             }
+            // Only queues of other programs are bound to it, and here there are none.
+            Address::Outcomes => Ok(()),
             Address::Rejected => self.rejected.park(message).await,
             Address::Dead => self.dead.park(message).await,
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::broker::{
     WorkQueue,
-    topology::{ALERTS_EXCHANGE, DEAD_EXCHANGE, PARTITIONS, live_exchange},
+    topology::{ALERTS_EXCHANGE, DEAD_EXCHANGE, OUTCOMES_EXCHANGE, PARTITIONS, live_exchange},
 };
 
 /// Declares everything; what is there already stays as it is.
@@ -93,7 +93,7 @@ async fn missing(connection: &Owned) -> anyhow::Result<Vec<String>> {
 }
 
 fn exchanges() -> impl Iterator<Item = String> {
-    let fixed = [ALERTS_EXCHANGE, DEAD_EXCHANGE].map(str::to_owned);
+    let fixed = [ALERTS_EXCHANGE, DEAD_EXCHANGE, OUTCOMES_EXCHANGE].map(str::to_owned);
     fixed.into_iter().chain((0..PARTITIONS).map(live_exchange))
 }
 

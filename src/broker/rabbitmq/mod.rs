@@ -5,8 +5,8 @@
 //!   restarts, measured), so it stays off. Any error, silence or time-out means a new connection to the next node.
 //! - Every call is time-boxed. A broker that hangs keeps its sockets open and says nothing. Beginning to consume has
 //!   more time than the others, as long as the node answers them: a queue without a leader is being elected one.
-//! - Consuming, live frames, alerts and live publishing have a connection each, so that none can hold up another:
-//!   an alarm blocks whole connections, and a hung pod's queue stalls whoever publishes to it.
+//! - Consuming, live frames, alerts, live publishing and outcomes have a connection each, so that none can hold up
+//!   another: an alarm blocks whole connections, and a hung pod's or a producer's full queue stalls whoever publishes to it.
 //! - No URL, and so no password, is ever printed: logs name nodes as `host:port` (I12).
 //!
 //! - A connection has one owner (`owned`), and ends with it for certain: its socket is shut down, so nothing is
@@ -103,6 +103,8 @@ pub struct RabbitBroker {
     alerts: Publisher,
     /// Apart from [`Self::alerts`], because pods' queues hang on the live exchanges.
     live: Arc<Publisher>,
+    /// Apart from both, because producers' queues hang on that exchange: one that is full refuses what is published.
+    outcomes: Publisher,
 }
 
 impl RabbitBroker {
@@ -114,7 +116,8 @@ impl RabbitBroker {
         let config = Arc::new(config);
         let alerts = Publisher::start(Arc::clone(&config), publisher::Part::Alerts);
         let live = Arc::new(Publisher::start(Arc::clone(&config), publisher::Part::Live));
-        Arc::new(Self { config, shutdown, alerts, live })
+        let outcomes = Publisher::start(Arc::clone(&config), publisher::Part::Outcomes);
+        Arc::new(Self { config, shutdown, alerts, live, outcomes })
     }
 }
 
@@ -128,6 +131,7 @@ impl Broker for RabbitBroker {
                 Err(PublishError::Unroutable)
             }
             (Address::Live(_), _) => self.live.publish(Route::to(to), message, deadline).await,
+            (Address::Outcomes, _) => self.outcomes.publish(Route::to(to), message, deadline).await,
             _ => self.alerts.publish(Route::to(to), message, deadline).await,
         };
         meter::published(to, &outcome, began.elapsed());

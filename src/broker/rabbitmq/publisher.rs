@@ -62,13 +62,15 @@ const LIVE_CONFIRM_MAX: Duration = Duration::from_secs(1);
 /// How often an idle connection is looked at, should its end have made no event.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Which of the process's two publishing connections.
+/// Which of the process's publishing connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// Everything that is kept. Connects at once, and declares the topology if that is wished.
     Alerts,
     /// Live frames and pulses. Connects when there is a first one.
     Live,
+    /// Outcomes. Connects when there is a first one.
+    Outcomes,
 }
 
 #[derive(Debug)]
@@ -180,7 +182,7 @@ type Fates = FuturesUnordered<BoxFuture<'static, (u64, Fate)>>;
 impl Task {
     async fn run(mut self, alive: CancellationToken) {
         let part = self.part.name();
-        if self.part == Part::Live {
+        if self.part != Part::Alerts {
             let first = alive.run_until_cancelled(self.waiting.recv()).await;
             let Some(Some(first)) = first else { return };
             self.take(first);
@@ -274,6 +276,11 @@ impl Task {
                 if since.elapsed() > REFUSED_MAX {
                     bail!("the broker has refused everything for {REFUSED_MAX:?}");
                 }
+                if self.part == Part::Outcomes {
+                    // Another of the queues may have taken it, and would get a copy with each try.
+                    self.answer(number, Err(PublishError::Refused));
+                    return Ok(());
+                }
                 debug!("The broker refused a message; trying again");
                 fates.push(sleep(REFUSED_PAUSE).map(move |()| (number, Fate::Again)).boxed());
             }
@@ -335,6 +342,7 @@ impl Part {
         match self {
             Self::Alerts => "publish",
             Self::Live => "publish-live",
+            Self::Outcomes => "publish-outcomes",
         }
     }
 }

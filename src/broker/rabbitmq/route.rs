@@ -2,7 +2,7 @@
 
 use crate::broker::{
     Address, WorkQueue,
-    topology::{ALERTS_EXCHANGE, live_exchange},
+    topology::{ALERTS_EXCHANGE, OUTCOMES_EXCHANGE, live_exchange},
 };
 
 /// What a pulse's AMQP `type` says.
@@ -30,6 +30,10 @@ impl Route {
         match address {
             Address::Alerts => Self::durable(ALERTS_EXCHANGE.to_owned(), "", kind),
             Address::Live(partition) => Self::transient(live_exchange(partition), "", kind),
+            // Producers who want none have bound no queue.
+            Address::Outcomes => {
+                Self { mandatory: false, ..Self::durable(OUTCOMES_EXCHANGE.to_owned(), "", kind) }
+            }
             Address::Undelivered => queue(WorkQueue::Undelivered),
             Address::Rejected => Self { sets_aside: true, ..queue(WorkQueue::Rejected) },
             Address::Dead => Self { sets_aside: true, ..queue(WorkQueue::Dead) },

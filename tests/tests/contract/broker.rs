@@ -19,6 +19,7 @@ use watchbell_tests::until::until;
 mod cluster;
 mod faults;
 mod ghosts;
+mod outcomes;
 mod unreadable;
 
 /// Longer than anything takes that is going to happen.
@@ -356,6 +357,7 @@ async fn nobody_needs_to_listen(broker: SharedBroker) {
     let nowhere = broker.publish(Address::Live(PARTITIONS), message("nowhere"), SOON).await;
     assert_eq!(nowhere, Err(PublishError::Unroutable));
     put(&broker, Address::Live(0), "and goes on").await;
+    put(&broker, Address::Outcomes, "no producer has bound a queue").await;
 }
 
 async fn several_sources_hear_the_same(broker: SharedBroker) {

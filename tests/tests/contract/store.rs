@@ -22,6 +22,7 @@
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 //! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
+//! | `outbox.rs` | what became of alerts is written in the same commit, and told at least once, with one id (I1) |
 //! | `bed.rs` | a store for one test, and short ways to say what the tests are about |
 
 /// Runs each test on each engine, with a store of its own.
@@ -51,6 +52,7 @@ mod channels;
 mod crashes;
 mod expansions;
 mod history;
+mod outbox;
 mod plans;
 mod presence;
 mod publications;

@@ -17,6 +17,7 @@ mod identities;
 mod leaving;
 mod openapi;
 mod outages;
+mod outcomes;
 mod presence;
 mod producers;
 mod readiness;

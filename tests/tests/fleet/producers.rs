@@ -197,7 +197,7 @@ pub(crate) async fn publish(fleet: &Fleet, messages: &[Value]) -> anyhow::Result
 }
 
 /// Runs `publish.py` against the fleet's broker and gives the lines it printed.
-async fn python(fleet: &Fleet, args: &[&str], input: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn python(fleet: &Fleet, args: &[&str], input: &str) -> anyhow::Result<Vec<String>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/producers/publish.py");
     let urls = fleet.urls.as_ref().context("an embedded fleet has no AMQP")?;
     let mut python = Command::new("python3");

@@ -10,6 +10,8 @@
 //! | [`Auditor`] | finds open escalations that have no timer |
 //! | [`DevicePruner`] | removes devices that were not heard of for months |
 //!
+//! [`OutcomeRelay`] runs beside them. It tells producers what became of their alerts, and shares only the HTTP client.
+//!
 //! What holds here:
 //! - Every decision is made by a pure function, in `escalation/decide.rs` and in `watchbell::domain::next_step`.
 //! - State is read in the same transaction that writes the attempts (I5), and attempts are written before a provider
@@ -27,6 +29,7 @@ mod config;
 mod delivery;
 mod escalation;
 mod guard;
+mod outcomes;
 mod randomness;
 mod rates;
 mod upkeep;
@@ -43,6 +46,7 @@ use delivery::{AttemptRunner, MessageSender};
 use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, Senders};
 pub use guard::Guard;
+pub use outcomes::OutcomeRelay;
 pub use randomness::Randomness;
 pub use rates::Rates;
 pub use upkeep::{Auditor, DevicePruner};

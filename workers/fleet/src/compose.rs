@@ -20,7 +20,7 @@ use watchbell::{
         LiveControl, SharedBroker,
         rabbitmq::{RabbitBroker, RabbitConfig},
     },
-    domain::Secret,
+    domain::{Secret, policy::Policies},
     runtime::{
         Clock, Config, Health,
         health::{Check, Part, Seen},
@@ -32,7 +32,8 @@ use watchbell::{
 };
 use watchbell_dispatch::Dispatch;
 use watchbell_fallback::{
-    Channels, EscalationRules, Fallback, FallbackParts, Guard, ProviderAccess, Randomness, Rates,
+    Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess, Randomness,
+    Rates,
 };
 use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
@@ -189,6 +190,7 @@ impl Process {
     pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
         let Seams { broker, store } = seams;
         let policies = Arc::new(self.config.shared.policies());
+        let store = store.telling(self.config.shared.outcomes().routes);
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
         self.health.add_check(store_check(store.clone()));
@@ -218,34 +220,7 @@ impl Process {
             ));
         }
         if roles.contains(&Role::Fallback) {
-            let restraint = &self.config.shared.restraint;
-            let fallback = Fallback::new(FallbackParts {
-                broker: broker.clone(),
-                store: store.clone(),
-                clock: self.clock.clone(),
-                config: self.config.fallback.clone(),
-                rules: EscalationRules {
-                    policies,
-                    restraint: restraint.bounds(),
-                    tenant_rates: Arc::new(Rates::new(restraint.tenant_per_s_max)),
-                },
-                providers: ProviderAccess {
-                    channels: Arc::new(Channels::from_config(&self.config.channels, &self.config.shared)?),
-                    guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
-                    withdrawals: Arc::default(),
-                },
-                randomness: Randomness::of_the_system(),
-            });
-            let (leaving, health) = (self.leaving.clone(), self.health.clone());
-            self.work.push((
-                "fallback",
-                Box::pin(async move {
-                    if health.works(Part::Schema, &leaving).await {
-                        fallback.run(leaving).await;
-                    }
-                    Ok(())
-                }),
-            ));
+            self.add_fallback(broker.clone(), store.clone(), policies)?;
         }
         if roles.contains(&Role::Socket) {
             let authenticator = Authenticator::new(&self.config.shared.auth)?;
@@ -276,6 +251,47 @@ impl Process {
             self.work.push(endless(started.leave));
             self.beneath.push(endless(started.run));
         }
+        Ok(())
+    }
+
+    /// Adds fallback and, beside it, what tells producers of outcomes.
+    fn add_fallback(
+        &mut self,
+        broker: SharedBroker,
+        store: Store,
+        policies: Arc<Policies>,
+    ) -> anyhow::Result<()> {
+        let restraint = &self.config.shared.restraint;
+        let randomness = Randomness::of_the_system();
+        let parts = (broker.clone(), store.clone(), self.clock.clone());
+        let relay = OutcomeRelay::new(parts, &self.config.shared.outcomes(), randomness.jitter.clone())?;
+        let fallback = Fallback::new(FallbackParts {
+            broker,
+            store,
+            clock: self.clock.clone(),
+            config: self.config.fallback.clone(),
+            rules: EscalationRules {
+                policies,
+                restraint: restraint.bounds(),
+                tenant_rates: Arc::new(Rates::new(restraint.tenant_per_s_max)),
+            },
+            providers: ProviderAccess {
+                channels: Arc::new(Channels::from_config(&self.config.channels, &self.config.shared)?),
+                guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
+                withdrawals: Arc::default(),
+            },
+            randomness,
+        });
+        let (leaving, health) = (self.leaving.clone(), self.health.clone());
+        self.work.push((
+            "fallback",
+            Box::pin(async move {
+                if health.works(Part::Schema, &leaving).await {
+                    tokio::join!(fallback.run(leaving.clone()), relay.run(leaving));
+                }
+                Ok(())
+            }),
+        ));
         Ok(())
     }
 

@@ -26,7 +26,8 @@ use watchbell::runtime::config::environment;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    // On the heap: the configuration makes it large.
+    match Box::pin(run(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::problem(&error);

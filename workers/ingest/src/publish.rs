@@ -171,7 +171,7 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>], who: &str) -> Resul
         ),
     };
     match worst {
-        PublishError::Unavailable(_) => {
+        PublishError::Unavailable(_) | PublishError::Refused => {
             what.count("unavailable", refused);
             // Readiness tells of it once, and metrics count.
             debug!(refused, confirmed, "{who} did not confirm {refused} {what}s in time");
@@ -192,7 +192,7 @@ fn answer(what: What, outcomes: &[Result<(), PublishError>], who: &str) -> Resul
 /// What will not get better by itself outranks what may.
 fn rank(error: &PublishError) -> u8 {
     match error {
-        PublishError::Unavailable(_) => 0,
+        PublishError::Unavailable(_) | PublishError::Refused => 0,
         PublishError::Unroutable => 1,
         PublishError::TooLarge { .. } => 2,
     }

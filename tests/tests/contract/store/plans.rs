@@ -16,9 +16,10 @@ use std::collections::BTreeMap;
 use std::env;
 
 use sqlx::Row as _;
+use watchbell::domain::{OutcomeRoutes, outcome::every_kind};
 use watchbell::store::Store;
 
-use super::bed::{Bed, open};
+use super::bed::{Bed, open, tenant};
 use postgres::Plan;
 use tour::{MAY_WALK, Tour};
 
@@ -54,7 +55,7 @@ async fn on_postgres_no_statement_reads_more_of_a_larger_store() -> anyhow::Resu
     for rows in sizes() {
         let bed = Bed::postgres().await?;
         history::load(&bed, rows).await?;
-        let store = open(&recorder::explaining(&bed.url))?;
+        let store = telling(open(&recorder::explaining(&bed.url))?);
         for (number, statistics) in [(0, "without"), (1, "with")] {
             if statistics == "with" {
                 history::analyze(&bed).await?;
@@ -72,6 +73,12 @@ async fn on_postgres_no_statement_reads_more_of_a_larger_store() -> anyhow::Resu
         store.close().await;
     }
     judge(faults)
+}
+
+/// With every outcome written, to the exchange and to an address.
+fn telling(store: Store) -> Store {
+    let webhooks = [(tenant("acme"), every_kind())].into();
+    store.telling(OutcomeRoutes { queue: every_kind(), webhooks })
 }
 
 /// Makes a tour and notes what is wrong at this size already.
@@ -146,7 +153,7 @@ async fn on_sqlite_every_statement_has_a_plan_by_key() -> anyhow::Result<()> {
             if statistics == "with" {
                 history::analyze(&bed).await?;
             }
-            let store = bed.another_handle();
+            let store = telling(bed.another_handle());
             Tour { store: &store, number, heard: &mut |_| {} }.go().await?;
             store.close().await;
             let mut connection = bed.connection().await?;

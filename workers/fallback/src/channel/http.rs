@@ -34,7 +34,7 @@ const IDLE_PER_HOST_MAX: usize = 4;
 /// Which HTTP a client speaks. It is known beforehand, because a client that waits for ALPN opens a
 /// connection for every request that waits with it (hyperium/hyper#1485).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Http1,
     Http2,
     /// Whatever the host offers: browsers name hosts that we know nothing of.
@@ -42,7 +42,7 @@ pub(super) enum Protocol {
 }
 
 /// How one provider is called.
-pub(super) struct Calls<'a> {
+pub(crate) struct Calls<'a> {
     pub protocol: Protocol,
     /// From the first byte sent to the last received.
     pub timeout: Duration,
@@ -55,7 +55,7 @@ pub(super) struct Calls<'a> {
 }
 
 /// An HTTP client for one provider.
-pub(super) fn client(calls: Calls<'_>) -> Result<Client, SetupError> {
+pub(crate) fn client(calls: Calls<'_>) -> Result<Client, SetupError> {
     let Calls { protocol, timeout, trust_root_pem, identity_pem, resolver } = calls;
     let builder = Client::builder()
         .timeout(timeout)
@@ -109,7 +109,7 @@ pub(super) fn origin(text: &str, setting: &'static str) -> Result<Url, SetupErro
 }
 
 /// A provider's answer.
-pub(super) struct HttpAnswer {
+pub(crate) struct HttpAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -119,7 +119,7 @@ pub(super) struct HttpAnswer {
 ///
 /// # Errors
 /// [`SendError::Unreachable`] when there was no status. When only the body is lost, the status counts.
-pub(super) async fn exchange(request: RequestBuilder) -> Result<HttpAnswer, SendError> {
+pub(crate) async fn exchange(request: RequestBuilder) -> Result<HttpAnswer, SendError> {
     let mut response = request.send().await.map_err(|error| unreachable(&error))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let mut body = Vec::new();
@@ -134,7 +134,7 @@ pub(super) async fn exchange(request: RequestBuilder) -> Result<HttpAnswer, Send
 }
 
 /// `Retry-After` as seconds or as a date (RFC 9110, section 10.2.3), at most [`RETRY_AFTER_MAX`].
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // So many digits that they do not fit mean "long".

@@ -37,10 +37,10 @@ pub use watchbell::domain::{PushEnvironment, Severity, Status};
 
 pub mod email;
 mod error;
-mod http;
+pub(crate) mod http;
 mod link;
 mod message;
-mod public_only;
+pub(crate) mod public_only;
 pub mod push;
 mod reason;
 mod registry;

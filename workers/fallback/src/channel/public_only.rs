@@ -14,7 +14,7 @@ use watchbell::domain::internet::is_public;
 
 /// Looks names up and keeps their public addresses only.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PublicOnly;
+pub(crate) struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
@@ -30,7 +30,7 @@ impl Resolve for PublicOnly {
 }
 
 /// Whether the host is an address in a private network. A name is judged when it is looked up; an address is not looked up.
-pub(super) fn is_in_private_network(url: &Url) -> bool {
+pub(crate) fn is_in_private_network(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host.parse().is_ok_and(|address| !is_public(address))
 }

@@ -20,7 +20,7 @@ mod tests {
     use serde_json::{Map, Value};
     use watchbell::broker::{
         WorkQueue,
-        topology::{ALERTS_EXCHANGE, DEAD_EXCHANGE, PARTITIONS, live_exchange},
+        topology::{ALERTS_EXCHANGE, DEAD_EXCHANGE, OUTCOMES_EXCHANGE, PARTITIONS, live_exchange},
     };
 
     use super::*;
@@ -130,6 +130,7 @@ mod tests {
             ("watchbell.live, a revocation", "live_revoke"),
             ("watchbell.live, preferences", "live_preferences"),
             ("watchbell.undelivered", "undelivered"),
+            ("watchbell.outcomes", "outcome"),
         ];
         assert_eq!(written.len(), described.len(), "a row a fixture");
         for (name, message) in described {
@@ -160,8 +161,8 @@ mod tests {
         let addresses: BTreeSet<&str> =
             channels.values().filter_map(|channel| channel["address"].as_str()).collect();
         let live = live_exchange(PARTITIONS).replace(&PARTITIONS.to_string(), "{partition}");
-        let mut ours =
-            BTreeSet::from(["/v1/ws", "/v1/sse", "/v1/poll", ALERTS_EXCHANGE, DEAD_EXCHANGE, &live]);
+        let mut ours = BTreeSet::from(["/v1/ws", "/v1/sse", "/v1/poll", &live]);
+        ours.extend([ALERTS_EXCHANGE, DEAD_EXCHANGE, OUTCOMES_EXCHANGE]);
         ours.extend(WorkQueue::ALL.map(WorkQueue::name));
         assert_eq!(addresses, ours);
         let partitions = document["channels"]["live"]["parameters"]["partition"]["enum"].as_array().unwrap();

@@ -3,7 +3,7 @@
 use crate::store::bed::Bed;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
-pub const GROWS: [&str; 15] = [
+pub const GROWS: [&str; 16] = [
     "addresses",
     "alerts",
     "api_keys",
@@ -14,6 +14,7 @@ pub const GROWS: [&str; 15] = [
     "inbox",
     "lately",
     "notes",
+    "outbox",
     "presence",
     "told",
     "topic_events",
@@ -101,5 +102,9 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO presence (tenant, user_id, pod) SELECT 'acme', 'p' || n, 'pod-' || (n % 2) FROM {people}",
     "INSERT INTO topic_events (tenant, topic, event_id, keep, content, at_us, recorded_us)
      SELECT 'acme', 'topic-' || (n / 5), 'e' || n, 5, '{}', n, n FROM {tenth}",
+    "INSERT INTO outbox (route, ready_at_ms, outcome_id, tenant, user_id, alert_id, version, outcome, at_ms, tries)
+     SELECT CASE WHEN n % 2 = 0 THEN 'queue' ELSE 'webhook:acme' END, 1900000000000 + n,
+         '00000000-0000-4000-8000-' || substr('000000000000' || n, length('' || n) + 1), 'acme', 'ana', 'h' || n, 1, 'seen',
+         1900000000000 + n, 0 FROM {all}",
     "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms) SELECT 'key-' || n, 'acme', 'ci', n FROM {hundredth}",
 ];

@@ -21,6 +21,8 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("sqlite_autoindex_told_1", 3, "one escalation's channels"),
     ("told_in_summary", 4, "what one summary told of"),
     ("sqlite_autoindex_addresses_1", 2, "one person's channels"),
+    ("sqlite_autoindex_outbox_1", 1, "the first of one route, LIMIT; or one outcome by all three"),
+    ("sqlite_autoindex_outbox_routes_1", 1, "one route"),
     ("sqlite_autoindex_pods_1", 1, "one pod"),
     ("sqlite_autoindex_presence_1", 2, "one person's pods"),
     ("sqlite_autoindex_topic_events_1", 2, "one topic, which keeps 1,000 at the most"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId,
+    AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId, OutcomeRoute,
     PushEnvironment, PushService, Receipt, ReceiptState, Secret, Severity, Status, StopReason, Timestamp,
     Topic, TopicKey, UserKey,
     restraint::{Held, Lately},
@@ -48,6 +48,7 @@ impl Tour<'_> {
         self.devices().await?;
         self.topics().await?;
         self.keys().await?;
+        self.outbox().await?;
         self.upkeep().await
     }
 
@@ -435,6 +436,28 @@ impl Tour<'_> {
         (self.heard)("record_events");
         self.store.topic_events(&topics[0], 100).await?;
         (self.heard)("topic_events");
+        Ok(())
+    }
+
+    /// What was written for producers on the way, and how it leaves.
+    async fn outbox(&mut self) -> anyhow::Result<()> {
+        let (store, queue) = (self.store, OutcomeRoute::Queue);
+        let now = self.at(90_000);
+        store.outcomes_wait(&queue, now).await?;
+        store.claim_route(&queue, "tour", now, now + LEASE).await?;
+        (self.heard)("outcomes_wait, claim_route");
+        let first = store.waiting_outcomes(&queue, now, 5).await?;
+        (self.heard)("waiting_outcomes");
+        anyhow::ensure!(first.len() == 5, "the tour's outcomes wait: {}", first.len());
+        store.settle_outcomes(&queue, &[&first[0], &first[1]], &[(&first[2], now)]).await?;
+        (self.heard)("settle_outcomes");
+        store.free_route(&queue, "tour", now).await?;
+        store.outcome_backlog(&queue, 10).await?;
+        (self.heard)("free_route, outcome_backlog");
+        store.drop_outcomes(&queue, now, 2).await?;
+        (self.heard)("drop_outcomes");
+        store.outcome_route_after(Some(&queue)).await?;
+        (self.heard)("outcome_route_after");
         Ok(())
     }
 

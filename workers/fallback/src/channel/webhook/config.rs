@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use watchbell::{
-    domain::{Secret, Tenant, web_address::web_address},
-    runtime::config::values::{maybe_secret, secret},
+    domain::{Secret, Tenant},
+    runtime::config::{
+        signed_address::check_signed,
+        values::{maybe_secret, secret},
+    },
     wire::standard_webhooks::SigningSecret,
 };
 
@@ -61,25 +64,6 @@ impl WebhookSection {
         }
         Ok(())
     }
-}
-
-/// Whether an address can be called, and what is posted there be signed.
-fn check_signed(
-    secret: Option<&Secret>,
-    url: Option<&Secret>,
-    private_endpoints: bool,
-) -> anyhow::Result<()> {
-    if let Some(secret) = secret {
-        SigningSecret::parse(secret).map_err(|why| anyhow!("secret {why}"))?;
-    }
-    if let Some(url) = url {
-        web_address(url.expose()).map_err(|why| anyhow!("url {why}"))?;
-        ensure!(
-            private_endpoints || url.expose().starts_with("https://"),
-            "url must begin with https://; http:// needs private_endpoints"
-        );
-    }
-    Ok(())
 }
 
 /// Posting, if it is configured. A tenant has the address and the secret of everybody where it has none of its own.
