@@ -11,6 +11,7 @@
 //!
 //! Elsewhere: what is written when, in `src/store/outbox.rs`; one webhook's calls in [`webhook`].
 
+mod not_told;
 mod sweep;
 mod webhook;
 
@@ -34,6 +35,7 @@ use watchbell::{
 };
 
 use crate::channel::SetupError;
+use not_told::NotTold;
 use webhook::Webhook;
 
 /// How often a route is looked at when nothing waited.
@@ -74,14 +76,6 @@ struct Outbox {
 enum End {
     Queue(SharedBroker),
     Webhook(Box<Webhook>),
-}
-
-/// Why one was not told.
-struct NotTold {
-    /// Not before then again, if the other end says so.
-    wait_min: Duration,
-    /// Without what was sent, and where to.
-    reason: String,
 }
 
 /// What a look at a route came to.

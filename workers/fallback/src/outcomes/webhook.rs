@@ -14,7 +14,7 @@ use watchbell::{
     wire::standard_webhooks::{self, SigningSecret},
 };
 
-use super::NotTold;
+use super::not_told::NotTold;
 use crate::channel::{
     SetupError,
     http::{self, Calls, Protocol},
