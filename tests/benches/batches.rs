@@ -9,15 +9,15 @@
 
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
-#[path = "../tests/contract/store/bed.rs"]
-mod bed;
+#[path = "../tests/contract/store/fixture.rs"]
+mod fixture;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Postgres, query::Query};
 
-use bed::{Bed, alert_id, at, firing, users};
+use fixture::{Bed, alert_id, at, firing, users};
 
 /// Rows of a batch. The last is the most that one commit holds.
 const SIZES: [usize; 3] = [100, 1_000, 2_000];

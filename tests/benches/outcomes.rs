@@ -7,15 +7,15 @@
 
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
-#[path = "../tests/contract/store/bed.rs"]
-mod bed;
+#[path = "../tests/contract/store/fixture.rs"]
+mod fixture;
 
 use std::time::{Duration, Instant};
 
 use watchbell::domain::{OutcomeRoutes, ReceiptState, UserKey, outcome::every_kind};
 use watchbell::store::{NewAlert, Store};
 
-use bed::{Bed, acme, at, firing, receipt};
+use fixture::{Bed, acme, at, firing, receipt};
 
 /// Receipts of one commit: what a socket pod writes at once on a quiet day, and under load.
 const SIZES: [usize; 3] = [1, 16, 256];

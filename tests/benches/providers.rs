@@ -6,9 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
-#[path = "../tests/providers/bed.rs"]
+#[path = "../tests/providers/fixture.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
-mod bed;
+mod fixture;
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use tokio::{
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{ApnsAuth, EmailConfig, EmailTls, PushSender as _, SmtpSender};
 
-use bed::{Bed, TOKEN, mail, now, push};
+use fixture::{Bed, TOKEN, mail, now, push};
 
 const PUSHES: usize = 20_000;
 const MAILS: usize = 5_000;

@@ -7,13 +7,13 @@
 
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
-#[path = "../tests/contract/store/bed.rs"]
-mod bed;
+#[path = "../tests/contract/store/fixture.rs"]
+mod fixture;
 #[path = "../tests/contract/store/plans/history.rs"]
 mod history;
 /// Where the contract suite has them.
 mod store {
-    pub(crate) use crate::bed;
+    pub(crate) use crate::fixture;
 }
 
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use watchbell::domain::{ReceiptState, UserKey};
 use watchbell::store::{NewAlert, Store};
 
-use bed::{Bed, LEASE, acme, at, firing, receipt};
+use fixture::{Bed, LEASE, acme, at, firing, receipt};
 
 /// Rows of history.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];

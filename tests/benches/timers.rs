@@ -3,10 +3,10 @@
 //! Lateness is from when an escalation was due to when its provider is called: the escalator's poll, the claim, the broker
 //! (embedded here), the sender's queue and its commit.
 
-#[path = "../tests/contract/store/bed.rs"]
+#[path = "../tests/contract/store/fixture.rs"]
 #[allow(clippy::unwrap_used, reason = "a panic is the report, as in the contract suite")]
 #[allow(dead_code, reason = "the contract suite uses the rest")]
-mod bed;
+mod fixture;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,7 +33,7 @@ use watchbell_fallback::{
 };
 use watchbell_tests::until::until;
 
-use bed::{Bed, acme, firing};
+use fixture::{Bed, acme, firing};
 
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;

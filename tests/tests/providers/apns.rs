@@ -8,7 +8,7 @@ use serde_json::json;
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{ApnsAuth, Disposition, PushContent, PushSender as _, SendError};
 
-use crate::bed::{Bed, TOKEN, alert, now, once, push, push_to, told, withdrawal};
+use crate::fixture::{Bed, TOKEN, alert, now, once, push, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "APNs"), as the sender meets it.
 #[tokio::test]

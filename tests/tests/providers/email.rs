@@ -4,7 +4,7 @@ use serde_json::json;
 use watchbell::{domain::Secret, wire::unsubscribe::Unsubscribe};
 use watchbell_fallback::channel::{Disposition, SendError, SmtpSender};
 
-use crate::bed::{Bed, mail, now, told};
+use crate::fixture::{Bed, mail, now, told};
 
 /// Every row of the reaction table (`docs/providers.md`, "SMTP"), as the sender meets it.
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{Disposition, PushSender as _};
 
-use crate::bed::{Bed, TOKEN, now, push, push_to, told, withdrawal};
+use crate::fixture::{Bed, TOKEN, now, push, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "FCM"), as the sender meets it.
 #[tokio::test]

@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod apns;
-mod bed;
 mod email;
 mod fcm;
+mod fixture;
 mod slack;
 mod sms;
 mod telegram;

@@ -10,7 +10,7 @@ use watchbell_fallback::channel::{
     Withdrawal,
 };
 
-use crate::bed::{Bed, alert, now, told};
+use crate::fixture::{Bed, alert, now, told};
 
 const CHANNEL: &str = "C0123456789";
 const HOOK: &str = "https://hooks.slack.com/services/T000/B000/c4narySecret";

@@ -10,7 +10,7 @@ use watchbell_fallback::channel::{
     SmsFrom, SmsSender, Withdrawal,
 };
 
-use crate::bed::{Bed, alert, now, once, told};
+use crate::fixture::{Bed, alert, now, once, told};
 
 const NUMBER: &str = "+4915112345678";
 

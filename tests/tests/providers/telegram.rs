@@ -9,7 +9,7 @@ use watchbell_fallback::channel::{
     TelegramSender, Withdrawal,
 };
 
-use crate::bed::{Bed, alert, now, told};
+use crate::fixture::{Bed, alert, now, told};
 
 const CHAT: &str = "-1001234567890";
 

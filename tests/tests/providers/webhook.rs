@@ -13,7 +13,7 @@ use watchbell_fallback::channel::{
     WebhookTarget, Withdrawal,
 };
 
-use crate::bed::{Bed, alert, now, once, told};
+use crate::fixture::{Bed, alert, now, once, told};
 
 /// Where the ana of tests has her program.
 fn address(bed: &Bed) -> Secret {

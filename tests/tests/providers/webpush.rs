@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _};
 
-use crate::bed::{Bed, alert, now, once, push_to, told, withdrawal};
+use crate::fixture::{Bed, alert, now, once, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "Web Push"), as the sender meets it.
 #[tokio::test]

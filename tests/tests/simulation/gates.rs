@@ -12,7 +12,7 @@ use watchbell::domain::{
 use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
 
 use super::{
-    bed::Bed,
+    fixture::Bed,
     tokens::InRealTime,
     world::{DAY, Sent, What, World, alert, secs, user},
 };

@@ -17,11 +17,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../providers/bed.rs"]
-#[allow(dead_code, reason = "the tests of providers use the rest")]
-mod bed;
 mod by_message;
 mod days;
+#[path = "../providers/fixture.rs"]
+#[allow(dead_code, reason = "the tests of providers use the rest")]
+mod fixture;
 mod gates;
 mod races;
 mod restraint;

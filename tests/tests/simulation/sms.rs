@@ -12,7 +12,7 @@ use watchbell::{
 use watchbell_fallback::channel::SmsSender;
 
 use super::{
-    bed::Bed,
+    fixture::Bed,
     world::{World, alert, secs, user},
 };
 

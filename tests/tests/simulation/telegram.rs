@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    bed::Bed,
+    fixture::Bed,
     world::{World, alert, secs, user},
 };
 use serde_json::{Value, json};

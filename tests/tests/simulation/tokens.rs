@@ -12,7 +12,7 @@ use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
 use watchbell_fallback::channel::{Accepted, PushJob, PushSender, PushTarget, SendError};
 
 use super::{
-    bed::{Bed, TOKEN},
+    fixture::{Bed, TOKEN},
     world::{DAY, What, World, alert, secs, user},
 };
 

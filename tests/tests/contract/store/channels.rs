@@ -6,7 +6,7 @@ use watchbell::store::{
     Act, Ask, Contact, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, Stepped, Store,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, user};
+use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, user};
 use super::timers::look;
 
 on_both_engines!(

@@ -12,7 +12,7 @@ use watchbell_tests::postgres::Postgres;
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::until::until;
 
-use super::bed::{Bed, acme, alert_id, at, firing, head, inbox, open, tenant};
+use super::fixture::{Bed, acme, alert_id, at, firing, head, inbox, open, tenant};
 
 on_both_engines!(a_commit_that_is_given_up_half_way_leaves_nothing_or_all);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use watchbell::domain::{Audience, GroupId, Status, Tenant, Timestamp};
 use watchbell::store::{Expansion, NewAlert, Rest, Step, Store};
 
-use super::bed::{Bed, acme, at, but, firing, head, tenant, then, users};
+use super::fixture::{Bed, acme, at, but, firing, head, tenant, then, users};
 
 on_both_engines!(
     an_audience_is_walked_page_by_page_and_forgotten_at_its_end,

@@ -10,7 +10,7 @@ use watchbell::{
 };
 use watchbell_tests::{postgres::Postgres, scratch::Scratch, services};
 
-use super::bed::{Bed, at, firing, open};
+use super::fixture::{Bed, at, firing, open};
 
 on_both_engines!(a_history_lasts_until_a_new_one_begins);
 

@@ -9,7 +9,7 @@ use watchbell::store::{
     Store, StoreError, SummaryOutcome, WaitingOutcome,
 };
 
-use super::bed::{Bed, LEASE, acme, ask, at, but, firing, published, receipt, snooze, tenant, then, users};
+use super::fixture::{Bed, LEASE, acme, ask, at, but, firing, published, receipt, snooze, tenant, then, users};
 
 on_both_engines!(
     nothing_is_written_while_nobody_wants_it,
@@ -359,7 +359,7 @@ async fn what_is_not_committed_is_not_told(bed: &Bed) -> anyhow::Result<()> {
     .await?;
     let refused = store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Read)], at(1)).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
-    assert_eq!(super::bed::head(&store, &ana).await?.seq, 1, "the inbox has not changed");
+    assert_eq!(super::fixture::head(&store, &ana).await?.seq, 1, "the inbox has not changed");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use sqlx::Row as _;
 use watchbell::domain::{OutcomeRoutes, outcome::every_kind};
 use watchbell::store::Store;
 
-use super::bed::{Bed, open, tenant};
+use super::fixture::{Bed, open, tenant};
 use postgres::Plan;
 use tour::{MAY_WALK, Tour};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use watchbell::domain::{Status, Timestamp, restraint::Held};
 use watchbell::store::{Act, Decision, Escalation, Hold, NewAlert, PodLoad, Store};
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
+use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(

@@ -7,7 +7,7 @@ use watchbell::domain::{
 use watchbell::store::{NewAlert, Store, TimelineEntry};
 use watchbell::wire::content_of;
 
-use super::bed::{Bed, acme, alert_id, at, but, firing, published, tenant, then, user};
+use super::fixture::{Bed, acme, alert_id, at, but, firing, published, tenant, then, user};
 
 on_both_engines!(
     a_publication_meets_what_is_recorded,
@@ -204,7 +204,7 @@ async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
 mod migration {
     use std::collections::BTreeSet;
 
-    use super::super::bed::Bed;
+    use super::super::fixture::Bed;
 
     const MIGRATION: &str = include_str!("../../../../src/store/migrations/0011_same_and_other.sql");
 

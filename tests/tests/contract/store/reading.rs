@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
 use watchbell::store::{Changes, Head, NewAlert, Store};
 
-use super::bed::{Bed, Dice, acme, at, but, firing, head, receipt, then};
+use super::fixture::{Bed, Dice, acme, at, but, firing, head, receipt, then};
 
 on_both_engines!(
     changes_come_in_order_and_say_whether_that_is_all,

@@ -3,7 +3,7 @@
 use watchbell::domain::{InboxState, Receipt, ReceiptState};
 use watchbell::store::AppliedReceipt;
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, head, inbox, receipt};
+use super::fixture::{Bed, LEASE, acme, alert_id, at, firing, head, inbox, receipt};
 use super::timers;
 
 on_both_engines!(

@@ -7,7 +7,7 @@ use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey
 use watchbell::store::{NewAlert, RecordedRow, Store};
 use watchbell_tests::services;
 
-use super::bed::{
+use super::fixture::{
     Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, snooze, tenant, then,
     user, users,
 };

@@ -13,7 +13,7 @@ use watchbell::store::{
 };
 use watchbell_tests::scratch::Scratch;
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant};
+use super::fixture::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant};
 
 on_both_engines!(
     what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works,
@@ -138,7 +138,7 @@ const INPUTS: &[Input] = &[
     }),
     ("the policy a producer named", |store, text, n| {
         Box::pin(async move {
-            let new = super::bed::but(&named(n), |alert| alert.policy = Some(text));
+            let new = super::fixture::but(&named(n), |alert| alert.policy = Some(text));
             store.record(std::slice::from_ref(&new), at(0)).await?;
             let kept = store.latest(&tenant("acme"), &new.alert.id).await?;
             Ok(kept.and_then(|kept| kept.policy).unwrap_or_default())

@@ -6,7 +6,9 @@ use watchbell::domain::{
 };
 use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
 
-use super::bed::{Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users};
+use super::fixture::{
+    Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users,
+};
 use super::timers::look;
 
 on_both_engines!(

@@ -11,7 +11,7 @@ use watchbell::store::{
     Store, SummaryOutcome,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
+use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(

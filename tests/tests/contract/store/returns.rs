@@ -3,7 +3,7 @@
 use watchbell::domain::{InboxState, ReceiptState, Status};
 use watchbell::store::{NewAlert, Rest};
 
-use super::bed::{Bed, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, then, user, users};
+use super::fixture::{Bed, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, then, user, users};
 
 on_both_engines!(
     a_suppressed_alert_is_due_when_its_time_has_passed,

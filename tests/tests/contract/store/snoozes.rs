@@ -3,7 +3,7 @@
 use watchbell::domain::{InboxState, ReceiptState, Severity, Status, StopReason, Timestamp};
 use watchbell::store::{EscalationKey, NewAlert, RecordedRow, Store};
 
-use super::bed::{
+use super::fixture::{
     Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, snooze, tenant, then, user,
 };
 use super::timers;

@@ -10,7 +10,7 @@ use watchbell::store::{
     Store,
 };
 
-use super::bed::{Bed, LEASE, acme, ask, at, firing, receipt};
+use super::fixture::{Bed, LEASE, acme, ask, at, firing, receipt};
 
 on_both_engines!(
     many_escalations_go_their_ways_in_one_commit,
@@ -71,7 +71,7 @@ fn calls(stepped: &[Option<Stepped>]) -> Vec<Option<(u64, AttemptId)>> {
 }
 
 async fn entries(store: &Store, person: &str) -> anyhow::Result<Vec<String>> {
-    let (user, alert) = (acme(person), super::bed::alert_id(person));
+    let (user, alert) = (acme(person), super::fixture::alert_id(person));
     let told = store.timeline(&user.tenant, &alert, Some(&user.user), 1).await?.remove(0);
     Ok(told.entries.into_iter().map(|entry| entry.what).collect())
 }
@@ -110,7 +110,7 @@ async fn many_escalations_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -
     let due: Vec<Option<Timestamp>> = {
         let mut due = Vec::new();
         for person in people {
-            let (user, alert) = (acme(person), super::bed::alert_id(person));
+            let (user, alert) = (acme(person), super::fixture::alert_id(person));
             due.push(store.timeline(&user.tenant, &alert, Some(&user.user), 1).await?.remove(0).due_at);
         }
         due

@@ -9,7 +9,7 @@ use watchbell::store::{
     TimelineEntry,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
+use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
 
 on_both_engines!(
     a_whole_escalation_can_be_told,

@@ -12,7 +12,7 @@ use watchbell::store::{
     Stepped, Store,
 };
 
-use super::bed::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
+use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
 
 on_both_engines!(
     a_row_is_handed_out_when_it_is_due,

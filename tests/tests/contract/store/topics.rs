@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watchbell::domain::{Event, EventId, Tenant, Topic, TopicKey};
 use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store};
 
-use super::bed::{Bed, at, tenant};
+use super::fixture::{Bed, at, tenant};
 
 on_both_engines!(
     the_last_events_are_kept_oldest_first,

@@ -13,7 +13,7 @@ use watchbell::store::{
     SummaryOutcome,
 };
 
-use super::bed::{
+use super::fixture::{
     Bed, LEASE, acme, alert_id, ask, at, but, firing, push, receipt, tenant, then, user, users,
 };
 use super::timers::look;

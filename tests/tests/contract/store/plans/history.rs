@@ -1,6 +1,6 @@
 //! A store with a past: one person with a long history, and many persons with a short one.
 
-use crate::store::bed::Bed;
+use crate::store::fixture::Bed;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
 pub const GROWS: [&str; 16] = [

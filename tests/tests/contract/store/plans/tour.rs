@@ -18,7 +18,9 @@ use watchbell::store::{
     NewAttempt, NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
 };
 
-use super::super::bed::{LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users};
+use super::super::fixture::{
+    LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users,
+};
 
 /// Hears that a stop is over, by its name.
 pub type Heard<'a> = &'a mut dyn FnMut(&'static str);
@@ -53,7 +55,7 @@ impl Tour<'_> {
     }
 
     fn at(&self, secs: i64) -> Timestamp {
-        super::super::bed::at(self.number * 100_000 + secs)
+        super::super::fixture::at(self.number * 100_000 + secs)
     }
 
     fn id(&self, name: &str) -> String {
