@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Postgres, query::Query};
 
-use fixture::{Bed, alert_id, at, firing, users};
+use fixture::{StoreFixture, alert_id, at, firing, users};
 
 /// Rows of a batch. The last is the most that one commit holds.
 const SIZES: [usize; 3] = [100, 1_000, 2_000];
@@ -150,15 +150,15 @@ impl Row {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let bed = Bed::postgres().await?;
-    let mut connection = PgConnection::connect(bed.url.expose()).await?;
+    let fixture = StoreFixture::postgres().await?;
+    let mut connection = PgConnection::connect(fixture.url.expose()).await?;
     // As the store's own sessions have it.
     sqlx::query("SET plan_cache_mode = force_custom_plan").execute(&mut connection).await?;
     eprintln!("{:8}{:>7} {:10}{:>10}{:>8}", "", "rows", "way", "ms", "ratio");
     for rows in SIZES {
         measure(&mut connection, "unfold", Way::unfold, rows).await?;
         measure(&mut connection, "insert", Way::insert, rows).await?;
-        eprintln!("{:8}{rows:>7} {:10}{:>10.2}", "record", "the store", record(&bed, rows).await?);
+        eprintln!("{:8}{rows:>7} {:10}{:>10.2}", "record", "the store", record(&fixture, rows).await?);
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ async fn measure(
 }
 
 /// What all of [`watchbell::store::Store::record`] takes for such a page, the commit included: what an insert is a part of.
-async fn record(bed: &Bed, size: usize) -> anyhow::Result<f64> {
+async fn record(fixture: &StoreFixture, size: usize) -> anyhow::Result<f64> {
     let people: Vec<String> = (0..size).map(|n| format!("person-{n}@example.com")).collect();
     let names: Vec<&str> = people.iter().map(String::as_str).collect();
     let mut took = Vec::with_capacity(ROUNDS);
@@ -207,7 +207,7 @@ async fn record(bed: &Bed, size: usize) -> anyhow::Result<f64> {
         let new = firing(&format!("page-{size}-{round}"), &[]);
         let new = watchbell::store::NewAlert { recipients: users(&names), ..new };
         let begun = Instant::now();
-        bed.store.record(std::slice::from_ref(&new), at(0)).await?;
+        fixture.store.record(std::slice::from_ref(&new), at(0)).await?;
         took.push(begun.elapsed());
         anyhow::ensure!(new.alert.id == alert_id(&format!("page-{size}-{round}")));
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use watchbell::domain::{OutcomeRoutes, ReceiptState, UserKey, outcome::every_kind};
 use watchbell::store::{NewAlert, Store};
 
-use fixture::{Bed, acme, at, firing, receipt};
+use fixture::{StoreFixture, acme, at, firing, receipt};
 
 /// Receipts of one commit: what a socket pod writes at once on a quiet day, and under load.
 const SIZES: [usize; 3] = [1, 16, 256];
@@ -29,9 +29,11 @@ const PEOPLE: usize = 64;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     eprintln!("{:11}{:>10}{:>14}{:>14}{:>8}", "", "receipts", "without", "with", "ratio");
-    for (engine, bed) in [("PostgreSQL", Bed::postgres().await?), ("SQLite", Bed::sqlite().await?)] {
+    for (engine, fixture) in
+        [("PostgreSQL", StoreFixture::postgres().await?), ("SQLite", StoreFixture::sqlite().await?)]
+    {
         for size in SIZES {
-            let [without, with] = measure(&bed.store, size).await?;
+            let [without, with] = measure(&fixture.store, size).await?;
             let millis = |took: Duration| took.as_secs_f64() * 1e3;
             eprintln!(
                 "{engine:11}{size:>10}{:>11.2} ms{:>11.2} ms{:>8.2}",

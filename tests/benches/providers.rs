@@ -22,7 +22,7 @@ use tokio::{
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{ApnsAuth, EmailConfig, EmailTls, PushSender as _, SmtpSender};
 
-use fixture::{Bed, TOKEN, mail, now, push};
+use fixture::{ProviderFixture, TOKEN, mail, now, push};
 
 const PUSHES: usize = 20_000;
 const MAILS: usize = 5_000;
@@ -34,13 +34,13 @@ const ROUNDS: usize = 5;
 fn main() {
     // The simulator has a core of its own.
     let simulators = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let bed = simulators.block_on(Bed::start());
+    let fixture = simulators.block_on(ProviderFixture::start());
     let sender = Builder::new_current_thread().enable_all().build().unwrap();
 
     // By certificate, both: the simulator checks a token for longer than anybody sends, and a sender that wakes for each
     // answer alone does more work for it.
-    let pem = Secret::from(bed.credentials.apns.certificate_pem.clone());
-    let apns = bed.apns_as(ApnsAuth::Certificate { pem });
+    let pem = Secret::from(fixture.credentials.apns.certificate_pem.clone());
+    let apns = fixture.apns_as(ApnsAuth::Certificate { pem });
     let pushes = median(|| {
         sender.block_on(async {
             let work = stream::iter(0..PUSHES).map(|n| {
@@ -51,7 +51,7 @@ fn main() {
             work.buffer_unordered(IN_FLIGHT).for_each(|_| async {}).await;
         });
     });
-    let floor = BarePush::new(&bed);
+    let floor = BarePush::new(&fixture);
     let bare = median(|| {
         sender.block_on(async {
             let work = stream::iter(0..PUSHES).map(|_| floor.send());
@@ -65,7 +65,7 @@ fn main() {
         username: None,
         password: None,
         connections_max: 1,
-        ..bed.email_config()
+        ..fixture.email_config()
     })
     .unwrap();
     let mails = median(|| {
@@ -75,9 +75,9 @@ fn main() {
             }
         });
     });
-    let bare = median(|| sender.block_on(bare_mails(bed.addresses.smtp)));
+    let bare = median(|| sender.block_on(bare_mails(fixture.addresses.smtp)));
     report("emails", MAILS, mails, "a bare SMTP loop", bare);
-    simulators.block_on(bed.stop());
+    simulators.block_on(fixture.stop());
 }
 
 #[derive(Clone, Copy)]
@@ -128,9 +128,10 @@ struct BarePush {
 }
 
 impl BarePush {
-    fn new(bed: &Bed) -> Self {
-        let root = reqwest::Certificate::from_pem(bed.credentials.ca_pem.as_bytes()).unwrap();
-        let identity = reqwest::Identity::from_pem(bed.credentials.apns.certificate_pem.as_bytes()).unwrap();
+    fn new(fixture: &ProviderFixture) -> Self {
+        let root = reqwest::Certificate::from_pem(fixture.credentials.ca_pem.as_bytes()).unwrap();
+        let identity =
+            reqwest::Identity::from_pem(fixture.credentials.apns.certificate_pem.as_bytes()).unwrap();
         let client = reqwest::Client::builder()
             .http2_prior_knowledge()
             .tls_certs_merge([root])
@@ -138,11 +139,11 @@ impl BarePush {
             .no_proxy()
             .build()
             .unwrap();
-        let url = format!("https://localhost:{}/3/device/{TOKEN}", bed.addresses.push.port());
+        let url = format!("https://localhost:{}/3/device/{TOKEN}", fixture.addresses.push.port());
         let body = r#"{"aps":{"alert":{"title":"Disk is full","body":"2 % left"},"badge":3,"sound":"default","thread-id":"disk","interruption-level":"time-sensitive"},"watchbell":{"alert":"alert-1","user":"ana"}}"#;
         let request = client
             .post(url)
-            .header("apns-topic", &bed.credentials.apns.topic)
+            .header("apns-topic", &fixture.credentials.apns.topic)
             .header("apns-push-type", "alert")
             .header("apns-priority", "10")
             .header("apns-id", "0198f3c2-0000-7000-8000-00000000000a")

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use watchbell::domain::{ReceiptState, UserKey};
 use watchbell::store::{NewAlert, Store};
 
-use fixture::{Bed, LEASE, acme, at, firing, receipt};
+use fixture::{LEASE, StoreFixture, acme, at, firing, receipt};
 
 /// Rows of history.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
@@ -40,21 +40,21 @@ async fn main() -> anyhow::Result<()> {
         "µs a row", "history", "statistics", "record", "receipts", "replay", "claim", "leave"
     );
     for rows in SIZES {
-        measure("PostgreSQL", &Bed::postgres().await?, rows).await?;
+        measure("PostgreSQL", &StoreFixture::postgres().await?, rows).await?;
     }
     for rows in SIZES {
-        measure("SQLite", &Bed::sqlite().await?, rows).await?;
+        measure("SQLite", &StoreFixture::sqlite().await?, rows).await?;
     }
     Ok(())
 }
 
-async fn measure(engine: &str, bed: &Bed, rows: usize) -> anyhow::Result<()> {
-    history::load(bed, rows).await?;
+async fn measure(engine: &str, fixture: &StoreFixture, rows: usize) -> anyhow::Result<()> {
+    history::load(fixture, rows).await?;
     for (run, statistics) in ["without", "with"].into_iter().enumerate() {
         if statistics == "with" {
-            history::analyze(bed).await?;
+            history::analyze(fixture).await?;
         }
-        let took = took(&bed.another_handle(), run).await?;
+        let took = took(&fixture.another_handle(), run).await?;
         let took = took.map(|micros| format!("{micros:>10.1}")).concat();
         eprintln!("{engine:11}{rows:>10} {statistics:11}{took}");
     }

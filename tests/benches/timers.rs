@@ -33,7 +33,7 @@ use watchbell_fallback::{
 };
 use watchbell_tests::until::until;
 
-use fixture::{Bed, acme, firing};
+use fixture::{StoreFixture, acme, firing};
 
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;
@@ -73,7 +73,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Bed { store, .. } = &Bed::postgres().await?;
+    let StoreFixture { store, .. } = &StoreFixture::postgres().await?;
     let names: Vec<String> = (0..ROWS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let everybody: Vec<&str> = names.iter().map(String::as_str).collect();
     for name in &names {

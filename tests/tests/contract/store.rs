@@ -32,7 +32,7 @@ macro_rules! on_both_engines {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() -> anyhow::Result<()> {
-                    super::$test(&super::Bed::sqlite().await?).await
+                    super::$test(&super::StoreFixture::sqlite().await?).await
                 }
             )+
         }
@@ -40,7 +40,7 @@ macro_rules! on_both_engines {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() -> anyhow::Result<()> {
-                    super::$test(&super::Bed::postgres().await?).await
+                    super::$test(&super::StoreFixture::postgres().await?).await
                 }
             )+
         }

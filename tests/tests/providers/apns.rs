@@ -8,12 +8,12 @@ use serde_json::json;
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{ApnsAuth, Disposition, PushContent, PushSender as _, SendError};
 
-use crate::fixture::{Bed, TOKEN, alert, now, once, push, push_to, told, withdrawal};
+use crate::fixture::{ProviderFixture, TOKEN, alert, now, once, push, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "APNs"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_apple_has_its_consequence() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     let (retry, drop) = (Disposition::Retry { wait_min: Duration::ZERO }, Disposition::DropMessage);
     let forget = Disposition::ForgetToken { unless_registered_after: None };
     let config = Disposition::ConfigFault;
@@ -51,75 +51,75 @@ async fn every_answer_of_apple_has_its_consequence() {
         (599, "NeverHeardOf", "unavailable", retry),
     ] {
         // A sender of its own for each: what one row did to tokens and connections is not the next one's matter.
-        let sender = bed.apns();
-        bed.faults(json!({"apns": once(status, reason)})).await;
+        let sender = fixture.apns();
+        fixture.faults(json!({"apns": once(status, reason)})).await;
         let error = told(reason, sender.send(&push("x"), now()).await, code, reason);
         assert_eq!(error.disposition(), expected, "{status} {reason}");
     }
-    assert!(bed.arrivals().await.is_empty(), "nothing of that was taken in");
-    bed.stop().await;
+    assert!(fixture.arrivals().await.is_empty(), "nothing of that was taken in");
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_dead_token_comes_with_apples_time() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     let since = Timestamp::from_second(1_700_000_000).unwrap();
     for reason in ["Unregistered", "ExpiredToken"] {
         let fault =
             json!([{"status": 410, "reason": reason, "timestamp": since.as_millisecond(), "count": 1}]);
-        bed.faults(json!({"apns": fault})).await;
-        let error = told(reason, bed.apns().send(&push("x"), now()).await, "unregistered", reason);
+        fixture.faults(json!({"apns": fault})).await;
+        let error = told(reason, fixture.apns().send(&push("x"), now()).await, "unregistered", reason);
         let expected = Disposition::ForgetToken { unless_registered_after: Some(since) };
         assert_eq!(error.disposition(), expected);
     }
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn what_the_sender_mends_itself_is_mended_once() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     for (status, reason) in [(403, "ExpiredProviderToken"), (413, "PayloadTooLarge")] {
-        bed.faults(json!({"apns": once(status, reason)})).await;
-        bed.apns().send(&push(reason), now()).await.unwrap();
+        fixture.faults(json!({"apns": once(status, reason)})).await;
+        fixture.apns().send(&push(reason), now()).await.unwrap();
         let twice = json!([{"status": status, "reason": reason, "count": 2}]);
-        bed.faults(json!({"apns": twice})).await;
-        assert!(bed.apns().send(&push("never"), now()).await.is_err(), "{reason} twice");
+        fixture.faults(json!({"apns": twice})).await;
+        assert!(fixture.apns().send(&push("never"), now()).await.is_err(), "{reason} twice");
     }
-    let arrived: Vec<_> = bed.arrivals().await.iter().map(|a| a["alert"].clone()).collect();
+    let arrived: Vec<_> = fixture.arrivals().await.iter().map(|a| a["alert"].clone()).collect();
     assert_eq!(arrived, [json!("ExpiredProviderToken"), json!("PayloadTooLarge")]);
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_wait_that_apple_names_counts() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     let fault = json!([{"status": 429, "reason": "TooManyRequests", "retry_after": 17, "count": 1}]);
-    bed.faults(json!({"apns": fault})).await;
-    let error = bed.apns().send(&push("x"), now()).await.unwrap_err();
+    fixture.faults(json!({"apns": fault})).await;
+    let error = fixture.apns().send(&push("x"), now()).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry { wait_min: Duration::from_secs(17) });
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_certificate_opens_the_door_without_a_token() {
-    let bed = Bed::start().await;
-    let pem = Secret::from(bed.credentials.apns.certificate_pem.clone());
-    let sender = bed.apns_as(ApnsAuth::Certificate { pem });
+    let fixture = ProviderFixture::start().await;
+    let pem = Secret::from(fixture.credentials.apns.certificate_pem.clone());
+    let sender = fixture.apns_as(ApnsAuth::Certificate { pem });
     sender.send(&push("x"), now()).await.unwrap();
-    assert_eq!(bed.arrivals().await.len(), 1);
-    bed.stop().await;
+    assert_eq!(fixture.arrivals().await.len(), 1);
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn the_phone_shows_the_alert_the_badge_and_its_urgency_and_gives_it_back() {
-    let bed = Bed::start().await;
-    let sender = bed.apns();
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.apns();
     let job = push("x");
     for _ in 0..2 {
         sender.send(&job, now()).await.unwrap();
     }
     sender.send(&push_to(Secret::from(TOKEN), withdrawal(&["x", "y"])), now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     let shown = &arrivals[0];
     for (field, expected) in [
         ("/ids/apns_id", json!(job.attempt.to_string())),
@@ -135,17 +135,17 @@ async fn the_phone_shows_the_alert_the_badge_and_its_urgency_and_gives_it_back()
     }
     assert_eq!(arrivals[1].pointer("/payload/watchbell/unread"), Some(&json!(2)));
     assert_eq!(arrivals[1].pointer("/headers/apns-expiration"), Some(&json!("0")));
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 /// Case 10 (`docs/providers.md`, "Races and cases"): the connection ends while a hundred pushes are on it.
 #[tokio::test]
 async fn goaway_in_flight_loses_none() {
-    let bed = Bed::start().await;
-    let sender = Arc::new(bed.apns());
+    let fixture = ProviderFixture::start().await;
+    let sender = Arc::new(fixture.apns());
     sender.send(&push("first"), now()).await.unwrap();
     let faults = json!([{"goaway": true, "delay_ms": 50, "count": 1}, {"delay_ms": 50, "count": 99}]);
-    bed.faults(json!({"apns": faults})).await;
+    fixture.faults(json!({"apns": faults})).await;
     let ids: Vec<String> = (0..100).map(|n| format!("a-{n}")).collect();
     let sent = join_all(ids.iter().map(|id| {
         let sender = Arc::clone(&sender);
@@ -159,35 +159,35 @@ async fn goaway_in_flight_loses_none() {
         }
     }
     sender.send(&push("last"), now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     let connections: Vec<_> = arrivals.iter().filter_map(|a| a["connection"].as_u64()).collect();
     assert!(connections.last() > connections.first(), "a new connection: {connections:?}");
     assert!(arrivals.iter().all(|a| a["copies"] == 1), "and nothing twice");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn an_answer_that_never_comes_is_ambiguous_and_has_a_deadline() {
-    let bed = Bed::start().await;
-    let sender = bed.apns();
-    bed.faults(json!({"apns": [{"drop": "after", "count": 1}]})).await;
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.apns();
+    fixture.faults(json!({"apns": [{"drop": "after", "count": 1}]})).await;
     let job = push("x");
     let error = sender.send(&job, now()).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
     sender.send(&job, now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     assert_eq!((arrivals.len(), &arrivals[0]["copies"]), (1, &json!(2)), "the repetition replaced it");
 
-    bed.faults(json!({"apns": [{"delay_ms": 60_000, "count": 1}]})).await;
+    fixture.faults(json!({"apns": [{"delay_ms": 60_000, "count": 1}]})).await;
     let error = sender.send(&push("y"), now()).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn the_longest_texts_fit() {
-    let bed = Bed::start().await;
-    let sender = bed.apns();
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.apns();
     for (id, unit) in
         [("ascii", "x"), ("umlauts", "ü"), ("emoji", "👩\u{200d}👩\u{200d}👧"), ("quotes", "\"\\\n")]
     {
@@ -198,6 +198,6 @@ async fn the_longest_texts_fit() {
         });
         sender.send(&push_to(Secret::from(TOKEN), content), now()).await.unwrap();
     }
-    assert_eq!(bed.arrivals().await.len(), 4);
-    bed.stop().await;
+    assert_eq!(fixture.arrivals().await.len(), 4);
+    fixture.stop().await;
 }

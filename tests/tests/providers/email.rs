@@ -4,12 +4,12 @@ use serde_json::json;
 use watchbell::{domain::Secret, wire::unsubscribe::Unsubscribe};
 use watchbell_fallback::channel::{Disposition, SendError, SmtpSender};
 
-use crate::fixture::{Bed, mail, now, told};
+use crate::fixture::{ProviderFixture, mail, now, told};
 
 /// Every row of the reaction table (`docs/providers.md`, "SMTP"), as the sender meets it.
 #[tokio::test]
 async fn every_reply_of_a_relay_has_its_consequence() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     for (status, text, code) in [
         (421, "4.3.2 shutting down", "unavailable"),
         (450, "4.2.1 try later", "throttled"),
@@ -30,36 +30,36 @@ async fn every_reply_of_a_relay_has_its_consequence() {
         (554, "5.7.1 policy", "rejected"),
     ] {
         // A relay asks for credentials once a connection, so each row has its own.
-        let sender = bed.email();
-        bed.faults(json!({"email": [{"status": status, "reason": text, "count": 1}]})).await;
+        let sender = fixture.email();
+        fixture.faults(json!({"email": [{"status": status, "reason": text, "count": 1}]})).await;
         told(text, sender.send_mail(&mail("ana@watchbell.test", "x"), now()).await, code, text);
     }
-    assert!(bed.arrivals().await.is_empty());
-    bed.stop().await;
+    assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_reply_that_never_came_is_ambiguous_and_the_repetition_is_the_same_mail() {
-    let bed = Bed::start().await;
-    let (sender, job) = (bed.email(), mail("ana@watchbell.test", "x"));
-    bed.faults(json!({"email": [{"drop": "after", "count": 1}]})).await;
+    let fixture = ProviderFixture::start().await;
+    let (sender, job) = (fixture.email(), mail("ana@watchbell.test", "x"));
+    fixture.faults(json!({"email": [{"drop": "after", "count": 1}]})).await;
     let error = sender.send_mail(&job, now()).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
     assert_eq!(error.disposition(), Disposition::Retry { wait_min: std::time::Duration::ZERO });
     sender.send_mail(&job, now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     assert_eq!((arrivals.len(), &arrivals[0]["copies"]), (1, &json!(2)), "the same Message-ID");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_mail_can_be_unsubscribed_threaded_and_not_injected() {
-    let bed = Bed::start().await;
+    let fixture = ProviderFixture::start().await;
     let mut job = mail("ana@watchbell.test", "x");
     job.locale = Some("de".into());
     job.content.title = "Disk\r\nBcc: eve@evil.test\r\n\r\nis full\u{2028}".into();
-    bed.email().send_mail(&job, now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    fixture.email().send_mail(&job, now()).await.unwrap();
+    let arrivals = fixture.arrivals().await;
     assert_eq!(arrivals.len(), 1, "nobody else got one");
     let headers = &arrivals[0]["headers"];
     let header = |name: &str| headers[name].as_str().unwrap_or_default().to_owned();
@@ -74,18 +74,18 @@ async fn a_mail_can_be_unsubscribed_threaded_and_not_injected() {
         link.strip_prefix("<https://alerts.watchbell.test/v1/unsubscribe/").unwrap().trim_end_matches('>');
     let read = Unsubscribe::new(&Secret::from("a-secret-of-tests")).read(token).unwrap();
     assert!(read.is_for(&job.to) && read.user.user.as_str() == "ana");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn connections_are_kept() {
-    let bed = Bed::start().await;
-    let sender: SmtpSender = bed.email();
+    let fixture = ProviderFixture::start().await;
+    let sender: SmtpSender = fixture.email();
     for n in 0..10 {
         sender.send_mail(&mail("ana@watchbell.test", &format!("a-{n}")), now()).await.unwrap();
     }
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     assert_eq!(arrivals.len(), 10);
     assert!(arrivals.iter().all(|a| a["connection"] == 1), "one connection for all");
-    bed.stop().await;
+    fixture.stop().await;
 }

@@ -7,13 +7,13 @@ use serde_json::json;
 use watchbell::domain::Secret;
 use watchbell_fallback::channel::{Disposition, PushSender as _};
 
-use crate::fixture::{Bed, TOKEN, now, push, push_to, told, withdrawal};
+use crate::fixture::{ProviderFixture, TOKEN, now, push, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "FCM"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_google_has_its_consequence() {
-    let bed = Bed::start().await;
-    let sender = bed.fcm(false);
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.fcm(false);
     let retry = |secs| Disposition::Retry { wait_min: Duration::from_secs(secs) };
     let (drop, config) = (Disposition::DropMessage, Disposition::ConfigFault);
     let forget = Disposition::ForgetToken { unless_registered_after: None };
@@ -115,46 +115,48 @@ async fn every_answer_of_google_has_its_consequence() {
     ] {
         let mut fault = fault;
         fault["count"] = json!(1);
-        bed.faults(json!({"fcm": [fault]})).await;
+        fixture.faults(json!({"fcm": [fault]})).await;
         let error = told(why, sender.send(&push("x"), now()).await, code, reason);
         assert_eq!(error.disposition(), expected, "{why}");
     }
-    assert!(bed.arrivals().await.is_empty());
-    bed.stop().await;
+    assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_refused_access_token_is_replaced_once_for_everybody() {
-    let bed = Bed::start().await;
-    let sender = Arc::new(bed.fcm(false));
+    let fixture = ProviderFixture::start().await;
+    let sender = Arc::new(fixture.fcm(false));
     // Only the first request for a token is answered: fifty pushes that each asked for one would fail.
-    bed.faults(json!({"oauth": [{"delay_ms": 20, "count": 1}, {"status": 503, "reason": "busy"}]})).await;
+    fixture.faults(json!({"oauth": [{"delay_ms": 20, "count": 1}, {"status": 503, "reason": "busy"}]})).await;
     let jobs: Vec<_> = (0..50).map(|n| push(&format!("a-{n}"))).collect();
     let sent = join_all(jobs.iter().map(|job| sender.send(job, now()))).await;
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
-    bed.faults(json!({"oauth": [], "fcm": [{"status": 401, "reason": "UNAUTHENTICATED", "count": 1}]})).await;
+    fixture
+        .faults(json!({"oauth": [], "fcm": [{"status": 401, "reason": "UNAUTHENTICATED", "count": 1}]}))
+        .await;
     sender.send(&push("again"), now()).await.unwrap();
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_dry_run_is_judged_and_shown_to_nobody() {
-    let bed = Bed::start().await;
-    bed.fcm(true).send(&push("x"), now()).await.unwrap();
-    assert!(bed.arrivals().await.is_empty());
-    bed.stop().await;
+    let fixture = ProviderFixture::start().await;
+    fixture.fcm(true).send(&push("x"), now()).await.unwrap();
+    assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn the_phone_shows_the_alert_once_and_gives_it_back() {
-    let bed = Bed::start().await;
-    let sender = bed.fcm(false);
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.fcm(false);
     let job = push("x");
     for _ in 0..2 {
         sender.send(&job, now()).await.unwrap();
     }
     sender.send(&push_to(Secret::from(TOKEN), withdrawal(&["x"])), now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     for (field, expected) in [
         ("/ids/tag", json!("x")),
         ("/copies", json!(2)),
@@ -167,5 +169,5 @@ async fn the_phone_shows_the_alert_once_and_gives_it_back() {
     }
     let ttl = arrivals[0].pointer("/payload/message/android/ttl").unwrap().as_str().unwrap();
     assert!(["3599s", "3600s"].contains(&ttl), "{ttl}");
-    bed.stop().await;
+    fixture.stop().await;
 }

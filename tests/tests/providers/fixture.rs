@@ -20,7 +20,7 @@ pub const TOKEN: &str = "a1b2c3";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A simulator that serves.
-pub struct Bed {
+pub struct ProviderFixture {
     pub addresses: Addresses,
     pub credentials: Credentials,
     http: reqwest::Client,
@@ -28,7 +28,7 @@ pub struct Bed {
     running: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Bed {
+impl ProviderFixture {
     pub async fn start() -> Self {
         let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
         let (addresses, credentials) = (simulator.addresses(), simulator.credentials().clone());

@@ -10,25 +10,25 @@ use watchbell_fallback::channel::{
     Withdrawal,
 };
 
-use crate::fixture::{Bed, alert, now, told};
+use crate::fixture::{ProviderFixture, alert, now, told};
 
 const CHANNEL: &str = "C0123456789";
 const HOOK: &str = "https://hooks.slack.com/services/T000/B000/c4narySecret";
 
-fn sender(bed: &Bed, token: &str) -> SlackSender {
-    let origin = format!("https://localhost:{}", bed.addresses.push.port());
+fn sender(fixture: &ProviderFixture, token: &str) -> SlackSender {
+    let origin = format!("https://localhost:{}", fixture.addresses.push.port());
     SlackSender::new(&SlackConfig {
         token: Some(Secret::from(token)),
         endpoint: origin.clone(),
         hooks_endpoint: Some(origin),
-        trust_root_pem: Some(bed.credentials.ca_pem.clone()),
+        trust_root_pem: Some(fixture.credentials.ca_pem.clone()),
         request_timeout: Duration::from_secs(5),
     })
     .unwrap()
 }
 
-fn bot(bed: &Bed) -> SlackSender {
-    sender(bed, &bed.credentials.slack_token)
+fn bot(fixture: &ProviderFixture) -> SlackSender {
+    sender(fixture, &fixture.credentials.slack_token)
 }
 
 fn ana() -> UserKey {
@@ -48,8 +48,8 @@ fn over(because: StopReason) -> Message {
 /// Every row of the reaction table of methods (`docs/providers.md`, "Slack"), as the sender meets it.
 #[tokio::test]
 async fn every_word_of_slacks_has_its_consequence() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), bot(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), bot(&fixture));
     let (drop, suppress) = (Disposition::DropMessage, Disposition::SuppressAddress);
     let retry = |secs| Disposition::Retry { wait_min: Duration::from_secs(secs) };
     for (status, word, code, expected) in [
@@ -67,20 +67,20 @@ async fn every_word_of_slacks_has_its_consequence() {
         (200, "internal_error", "unavailable", retry(40)),
         (503, "service_unavailable", "unavailable", retry(40)),
     ] {
-        bed.faults(json!({"slack": [{"status": status, "reason": word, "retry_after": 40}]})).await;
+        fixture.faults(json!({"slack": [{"status": status, "reason": word, "retry_after": 40}]})).await;
         let sent = sender.send(&job(&user, CHANNEL, Message::Alert(alert("x")), &[]), now()).await;
         assert_eq!(told(word, sent, code, word).disposition(), expected, "{word}");
     }
-    bed.faults(json!({"slack": [{"html": true}]})).await;
+    fixture.faults(json!({"slack": [{"html": true}]})).await;
     let sent = sender.send(&job(&user, CHANNEL, Message::Alert(alert("x")), &[]), now()).await;
     told("a page of a front end", sent, "unavailable", "HTTP 502");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn every_answer_of_an_incoming_webhook_has_its_consequence() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), bot(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), bot(&fixture));
     for (status, word, code) in [
         (400, "invalid_payload", "rejected"),
         (403, "action_prohibited", "config_fault"),
@@ -90,17 +90,17 @@ async fn every_answer_of_an_incoming_webhook_has_its_consequence() {
         (429, "rate_limited", "throttled"),
         (500, "rollup_error", "unavailable"),
     ] {
-        bed.faults(json!({"slack": [{"status": status, "reason": word}]})).await;
+        fixture.faults(json!({"slack": [{"status": status, "reason": word}]})).await;
         let sent = sender.send(&job(&user, HOOK, Message::Alert(alert("x")), &[]), now()).await;
         told(word, sent, code, word);
     }
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_message_is_replaced_by_a_later_version_and_by_what_became_of_it() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), bot(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), bot(&fixture));
     for (to, place) in [(CHANNEL, CHANNEL), ("U0123456789", "DU0123456789")] {
         let first = job(&user, to, Message::Alert(alert("x")), &[]);
         let id = sender.send(&first, now()).await.unwrap().provider_id.unwrap();
@@ -111,7 +111,7 @@ async fn a_message_is_replaced_by_a_later_version_and_by_what_became_of_it() {
         assert_eq!(again.provider_id, Some(id.clone()), "the same message");
         let shown = [id.clone(), id.clone()];
         sender.send(&job(&user, to, over(StopReason::Seen), &shown), now()).await.unwrap();
-        let arrivals = bed.arrivals().await;
+        let arrivals = fixture.arrivals().await;
         let last = arrivals.iter().find(|one| one["to"] == place).unwrap();
         for (field, expected) in [
             ("/kind", json!("slack")),
@@ -124,25 +124,25 @@ async fn a_message_is_replaced_by_a_later_version_and_by_what_became_of_it() {
             assert_eq!(last.pointer(field), Some(&expected), "{field}: {last}");
         }
     }
-    assert_eq!(bed.arrivals().await.len(), 2);
-    bed.stop().await;
+    assert_eq!(fixture.arrivals().await.len(), 2);
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_changed_is_posted_anew_and_what_is_gone_need_not_be() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), bot(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), bot(&fixture));
     let first = sender.send(&job(&user, CHANNEL, Message::Alert(alert("x")), &[]), now()).await.unwrap();
     let shown = [first.provider_id.unwrap()];
     for word in ["message_not_found", "edit_window_closed"] {
-        bed.faults(json!({"slack": [{"status": 200, "reason": word, "count": 1}]})).await;
+        fixture.faults(json!({"slack": [{"status": 200, "reason": word, "count": 1}]})).await;
         let again = sender.send(&job(&user, CHANNEL, Message::Alert(alert("x")), &shown), now()).await;
         assert_ne!(again.unwrap().provider_id.as_ref(), Some(&shown[0]), "{word}");
     }
-    bed.faults(json!({"slack": [{"status": 200, "reason": "message_not_found", "count": 1}]})).await;
+    fixture.faults(json!({"slack": [{"status": 200, "reason": "message_not_found", "count": 1}]})).await;
     let gone = sender.send(&job(&user, CHANNEL, over(StopReason::Read), &shown), now()).await;
     assert!(gone.is_ok(), "somebody deleted it");
-    bed.faults(json!({"slack": [{"status": 200, "reason": "edit_window_closed", "count": 1}]})).await;
+    fixture.faults(json!({"slack": [{"status": 200, "reason": "edit_window_closed", "count": 1}]})).await;
     let kept = sender.send(&job(&user, CHANNEL, over(StopReason::Read), &shown), now()).await;
     told("it stays as it is", kept, "rejected", "edit_window_closed");
     let elsewhere = job(&user, "C9999999999", Message::Alert(alert("x")), &shown);
@@ -151,13 +151,13 @@ async fn what_cannot_be_changed_is_posted_anew_and_what_is_gone_need_not_be() {
         moved.starts_with("C9999999999:"),
         "whoever moved to another channel is written to there: {moved}"
     );
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn an_incoming_webhook_needs_no_token_and_changes_nothing() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), sender(&bed, "xoxb-of-nobody"));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), sender(&fixture, "xoxb-of-nobody"));
     let first = job(&user, HOOK, Message::Alert(alert("x")), &[]);
     assert_eq!(sender.send(&first, now()).await.unwrap().provider_id, None);
     assert!(sender.why_kept(&first.to).is_some(), "so nothing is withdrawn");
@@ -165,21 +165,21 @@ async fn an_incoming_webhook_needs_no_token_and_changes_nothing() {
     told("nor if it is asked", sent, "rejected", "cannot change");
     let by_token = sender.send(&job(&user, CHANNEL, Message::Alert(alert("x")), &[]), now()).await;
     told("another token", by_token, "config_fault", "invalid_auth");
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     assert_eq!((arrivals.len(), &arrivals[0]["to"]), (1, &json!("T000/B000")));
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_retry_names_its_attempt_again_and_the_longest_texts_pass() {
-    let bed = Bed::start().await;
-    let (user, sender) = (ana(), bot(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, sender) = (ana(), bot(&fixture));
     let long = AlertContent { title: "<&>".repeat(300), body: Some("&ü".repeat(20_000)), ..alert("x") };
     let first = job(&user, CHANNEL, Message::Alert(long), &[]);
-    bed.faults(json!({"slack": [{"drop": "after", "count": 1}]})).await;
+    fixture.faults(json!({"slack": [{"drop": "after", "count": 1}]})).await;
     told("no answer", sender.send(&first, now()).await, "unreachable", "");
     sender.send(&first, now()).await.unwrap();
-    let attempts: Vec<_> = bed.arrivals().await;
+    let attempts: Vec<_> = fixture.arrivals().await;
     let attempts: Vec<_> =
         attempts.iter().map(|one| one.pointer("/payload/metadata/event_payload/attempt").cloned()).collect();
     assert_eq!(
@@ -187,5 +187,5 @@ async fn a_retry_names_its_attempt_again_and_the_longest_texts_pass() {
         vec![Some(json!(first.attempt.to_string())); 2],
         "Slack knows no repetition: both stand"
     );
-    bed.stop().await;
+    fixture.stop().await;
 }

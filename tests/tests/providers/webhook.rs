@@ -13,24 +13,24 @@ use watchbell_fallback::channel::{
     WebhookTarget, Withdrawal,
 };
 
-use crate::fixture::{Bed, alert, now, once, told};
+use crate::fixture::{ProviderFixture, alert, now, once, told};
 
 /// Where the ana of tests has her program.
-fn address(bed: &Bed) -> Secret {
-    Secret::from(format!("https://localhost:{}/hooks/c4nary-ana", bed.addresses.push.port()))
+fn address(fixture: &ProviderFixture) -> Secret {
+    Secret::from(format!("https://localhost:{}/hooks/c4nary-ana", fixture.addresses.push.port()))
 }
 
-fn sender(bed: &Bed, url: Option<Secret>) -> WebhookSender {
-    let secret = Secret::from(bed.credentials.webhook_secret.clone());
-    sender_with(bed, WebhookTarget { url, secret: SigningSecret::parse(&secret).unwrap() })
+fn sender(fixture: &ProviderFixture, url: Option<Secret>) -> WebhookSender {
+    let secret = Secret::from(fixture.credentials.webhook_secret.clone());
+    sender_with(fixture, WebhookTarget { url, secret: SigningSecret::parse(&secret).unwrap() })
 }
 
-fn sender_with(bed: &Bed, everybody: WebhookTarget) -> WebhookSender {
+fn sender_with(fixture: &ProviderFixture, everybody: WebhookTarget) -> WebhookSender {
     WebhookSender::new(WebhookConfig {
         everybody,
         tenants: HashMap::new(),
         private_endpoints: true,
-        trust_root_pem: Some(bed.credentials.ca_pem.clone()),
+        trust_root_pem: Some(fixture.credentials.ca_pem.clone()),
         request_timeout: Duration::from_secs(5),
     })
     .unwrap()
@@ -48,8 +48,8 @@ fn job<'a>(user: &'a UserKey, to: &Secret, message: Message) -> Job<'a> {
 /// Every row of the reaction table (`docs/providers.md`, "Webhooks"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_a_program_has_its_consequence() {
-    let bed = Bed::start().await;
-    let (user, to, sender) = (ana(), address(&bed), sender(&bed, None));
+    let fixture = ProviderFixture::start().await;
+    let (user, to, sender) = (ana(), address(&fixture), sender(&fixture, None));
     let retry = |secs| Disposition::Retry { wait_min: Duration::from_secs(secs) };
     for (fault, code, expected) in [
         (json!({"status": 410}), "address_refused", Disposition::SuppressAddress),
@@ -64,32 +64,32 @@ async fn every_answer_of_a_program_has_its_consequence() {
         (json!({"html": true}), "unavailable", retry(0)),
         (json!({"drop": "before"}), "unreachable", retry(0)),
     ] {
-        bed.faults(json!({"webhook": [fault]})).await;
+        fixture.faults(json!({"webhook": [fault]})).await;
         let sent = sender.send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
         let error = told(&fault.to_string(), sent, code, "");
         assert_eq!(error.disposition(), expected, "{fault}");
     }
-    bed.faults(json!({"webhook": []})).await;
-    assert!(bed.arrivals().await.is_empty(), "no redirect was followed");
-    bed.stop().await;
+    fixture.faults(json!({"webhook": []})).await;
+    assert!(fixture.arrivals().await.is_empty(), "no redirect was followed");
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn what_a_program_writes_is_kept_nowhere() {
-    let bed = Bed::start().await;
-    let (user, to) = (ana(), address(&bed));
-    bed.faults(json!({"webhook": once(400, "c4nary of a stranger")})).await;
-    let sent = sender(&bed, None).send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
+    let fixture = ProviderFixture::start().await;
+    let (user, to) = (ana(), address(&fixture));
+    fixture.faults(json!({"webhook": once(400, "c4nary of a stranger")})).await;
+    let sent = sender(&fixture, None).send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
     assert_eq!(sent, Err(SendError::Rejected { reason: "HTTP 400".to_owned() }));
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_retry_is_the_same_message_and_a_withdrawal_names_it() {
-    let bed = Bed::start().await;
-    let (user, to, sender) = (ana(), address(&bed), sender(&bed, None));
+    let fixture = ProviderFixture::start().await;
+    let (user, to, sender) = (ana(), address(&fixture), sender(&fixture, None));
     let first = job(&user, &to, Message::Alert(alert("x")));
-    bed.faults(json!({"webhook": [{"drop": "after", "count": 1}]})).await;
+    fixture.faults(json!({"webhook": [{"drop": "after", "count": 1}]})).await;
     told("no answer", sender.send(&first, now()).await, "unreachable", "");
     let accepted = sender.send(&first, now()).await.unwrap();
     assert_eq!(accepted.provider_id, Some(first.attempt.to_string()));
@@ -102,7 +102,7 @@ async fn a_retry_is_the_same_message_and_a_withdrawal_names_it() {
     let shown = vec![first.attempt.to_string()];
     let last = Job { shown: shown.clone(), ..job(&user, &to, Message::Withdrawal(withdrawal)) };
     sender.send(&last, now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     for (at, field, expected) in [
         (0, "/kind", json!("webhook")),
         (0, "/to", json!("c4nary-ana")),
@@ -119,29 +119,29 @@ async fn a_retry_is_the_same_message_and_a_withdrawal_names_it() {
         assert_eq!(arrivals[at].pointer(field), Some(&expected), "{field}: {}", arrivals[at]);
     }
     assert_eq!(arrivals.len(), 2);
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn an_address_of_the_configuration_is_mended_and_not_forgotten() {
-    let bed = Bed::start().await;
-    let (user, to) = (ana(), address(&bed));
-    bed.faults(json!({"webhook": [{"status": 410}]})).await;
-    let sender = sender(&bed, Some(to.clone()));
+    let fixture = ProviderFixture::start().await;
+    let (user, to) = (ana(), address(&fixture));
+    fixture.faults(json!({"webhook": [{"status": 410}]})).await;
+    let sender = sender(&fixture, Some(to.clone()));
     let sent = sender.send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
     let error = told("ours", sent, "config_fault", "HTTP 410");
     assert_eq!(error.disposition(), Disposition::ConfigFault);
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_signature_by_another_secret_is_refused() {
-    let bed = Bed::start().await;
-    let (user, to) = (ana(), address(&bed));
+    let fixture = ProviderFixture::start().await;
+    let (user, to) = (ana(), address(&fixture));
     let secret = Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let other = WebhookTarget { url: None, secret: SigningSecret::parse(&secret).unwrap() };
-    let sent = sender_with(&bed, other).send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
+    let sent = sender_with(&fixture, other).send(&job(&user, &to, Message::Alert(alert("x"))), now()).await;
     told("another secret", sent, "rejected", "HTTP 401");
-    assert!(bed.arrivals().await.is_empty());
-    bed.stop().await;
+    assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
 }

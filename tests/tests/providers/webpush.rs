@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _};
 
-use crate::fixture::{Bed, alert, now, once, push_to, told, withdrawal};
+use crate::fixture::{ProviderFixture, alert, now, once, push_to, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "Web Push"), as the sender meets it.
 #[tokio::test]
 async fn every_answer_of_a_push_service_has_its_consequence() {
-    let bed = Bed::start().await;
-    let (sender, ana) = (bed.webpush(), bed.subscription("ana").await);
+    let fixture = ProviderFixture::start().await;
+    let (sender, ana) = (fixture.webpush(), fixture.subscription("ana").await);
     let (retry, drop) = (Disposition::Retry { wait_min: Duration::ZERO }, Disposition::DropMessage);
     let forget = Disposition::ForgetToken { unless_registered_after: None };
     for (status, reason, code, expected) in [
@@ -26,28 +26,28 @@ async fn every_answer_of_a_push_service_has_its_consequence() {
         (503, "Unavailable", "unavailable", retry),
         (418, "NeverHeardOf", "rejected", drop),
     ] {
-        bed.faults(json!({"webpush": once(status, reason)})).await;
+        fixture.faults(json!({"webpush": once(status, reason)})).await;
         let job = push_to(ana.clone(), PushContent::Alert(alert("x")));
         let error = told(reason, sender.send(&job, now()).await, code, reason);
         assert_eq!(error.disposition(), expected, "{status} {reason}");
     }
-    bed.faults(json!({"webpush": [{"status": 429, "retry_after": 40, "count": 1}]})).await;
+    fixture.faults(json!({"webpush": [{"status": 429, "retry_after": 40, "count": 1}]})).await;
     let job = push_to(ana, PushContent::Alert(alert("x")));
     let error = sender.send(&job, now()).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry { wait_min: Duration::from_secs(40) });
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn the_browser_reads_it_replaces_it_and_gives_it_back() {
-    let bed = Bed::start().await;
-    let (sender, ana) = (bed.webpush(), bed.subscription("ana").await);
+    let fixture = ProviderFixture::start().await;
+    let (sender, ana) = (fixture.webpush(), fixture.subscription("ana").await);
     let job = push_to(ana.clone(), PushContent::Alert(alert("x")));
     for _ in 0..2 {
         sender.send(&job, now()).await.unwrap();
     }
     sender.send(&push_to(ana, withdrawal(&["x"])), now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     for (field, expected) in [
         ("/kind", json!("webpush")),
         ("/to", json!("ana")),
@@ -63,35 +63,35 @@ async fn the_browser_reads_it_replaces_it_and_gives_it_back() {
         assert_eq!(arrivals[0].pointer(field), Some(&expected), "{field}: {}", arrivals[0]);
     }
     assert_eq!(arrivals[0]["ids"]["topic"], arrivals[1]["ids"]["topic"], "what still waits is replaced");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn the_longest_texts_fit_into_one_record() {
-    let bed = Bed::start().await;
-    let (sender, ana) = (bed.webpush(), bed.subscription("ana").await);
+    let fixture = ProviderFixture::start().await;
+    let (sender, ana) = (fixture.webpush(), fixture.subscription("ana").await);
     let mut long = alert("x");
     (long.title, long.body) = ("ü".repeat(3_000), Some("\"ü\\".repeat(10_000)));
     sender.send(&push_to(ana.clone(), PushContent::Alert(long)), now()).await.unwrap();
     let ids: Vec<String> = (0..200).map(|n| format!("0198f3c2-0000-7000-8000-{n:012}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     sender.send(&push_to(ana, withdrawal(&ids)), now()).await.unwrap();
-    let arrivals = bed.arrivals().await;
+    let arrivals = fixture.arrivals().await;
     assert_eq!(arrivals.len(), 2);
     assert_eq!(arrivals[1].pointer("/payload/more"), Some(&json!(true)), "the rest when the page is opened");
-    bed.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn keys_of_another_browser_are_of_no_use() {
-    let bed = Bed::start().await;
-    let (ana, ben) = (bed.subscription("ana").await, bed.subscription("ben").await);
+    let fixture = ProviderFixture::start().await;
+    let (ana, ben) = (fixture.subscription("ana").await, fixture.subscription("ben").await);
     let swapped = watchbell::wire::webpush::SubscriptionV1 {
         keys: watchbell::wire::webpush::SubscriptionV1::of_token(&ben).unwrap().keys,
         ..watchbell::wire::webpush::SubscriptionV1::of_token(&ana).unwrap()
     };
     let job = push_to(swapped.to_token(), PushContent::Alert(alert("x")));
-    told("not hers", bed.webpush().send(&job, now()).await, "rejected", "HTTP 400");
-    assert!(bed.arrivals().await.is_empty());
-    bed.stop().await;
+    told("not hers", fixture.webpush().send(&job, now()).await, "rejected", "HTTP 400");
+    assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
 }

@@ -12,7 +12,7 @@ use watchbell::domain::{
 use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
 
 use super::{
-    fixture::Bed,
+    fixture::ProviderFixture,
     tokens::InRealTime,
     world::{DAY, Sent, What, World, alert, secs, user},
 };
@@ -24,12 +24,12 @@ fn critical(id: &str) -> Alert {
     Alert { severity: Severity::Critical, ..alert(id) }
 }
 
-async fn world_at(bed: &Bed) -> anyhow::Result<World> {
+async fn world_at(fixture: &ProviderFixture) -> anyhow::Result<World> {
     let mut world = World::new().await?;
     let services: [(PushService, Arc<dyn PushSender>); 3] = [
-        (PushService::Apns, Arc::new(InRealTime(bed.apns()))),
-        (PushService::Fcm, Arc::new(InRealTime(bed.fcm(false)))),
-        (PushService::WebPush, Arc::new(InRealTime(bed.webpush()))),
+        (PushService::Apns, Arc::new(InRealTime(fixture.apns()))),
+        (PushService::Fcm, Arc::new(InRealTime(fixture.fcm(false)))),
+        (PushService::WebPush, Arc::new(InRealTime(fixture.webpush()))),
     ];
     world.push_by(services);
     Ok(world)
@@ -51,7 +51,7 @@ async fn register(
 
 /// Eight critical alerts for the sick, then one for each of the others; all of these have arrived after a second.
 async fn the_sick_delay_nobody(
-    bed: &Bed,
+    fixture: &ProviderFixture,
     world: &World,
     sick: &[&str],
     others: &[String],
@@ -64,7 +64,7 @@ async fn the_sick_delay_nobody(
         world.publish(critical(&format!("for-{name}")), &[name]).await?;
     }
     world.pass(secs(1)).await?;
-    let arrived = alerts_of(&bed.arrivals().await);
+    let arrived = alerts_of(&fixture.arrivals().await);
     for name in others {
         assert!(
             arrived.contains(&format!("for-{name}")),
@@ -88,8 +88,8 @@ async fn one_token_that_google_refuses_delays_nobody() -> anyhow::Result<()> {
         (403, "PERMISSION_DENIED"),
         (403, "SENDER_ID_MISMATCH"),
     ] {
-        let bed = Bed::start().await;
-        let world = world_at(&bed).await?;
+        let fixture = ProviderFixture::start().await;
+        let world = world_at(&fixture).await?;
         let mut others = Vec::new();
         for n in 0..=OTHERS {
             let name = format!("user-{n}");
@@ -97,10 +97,10 @@ async fn one_token_that_google_refuses_delays_nobody() -> anyhow::Result<()> {
             register(&world, &name, PushService::Fcm, PushEnvironment::Production, token).await?;
             others.push(name);
         }
-        bed.faults(json!({"fcm": [{"status": status, "reason": reason, "to": "token-0"}]})).await;
-        the_sick_delay_nobody(&bed, &world, &["user-0"], &others[1..]).await?;
+        fixture.faults(json!({"fcm": [{"status": status, "reason": reason, "to": "token-0"}]})).await;
+        the_sick_delay_nobody(&fixture, &world, &["user-0"], &others[1..]).await?;
         assert!(world.says("user-0", "sick-0", reason).await? || reason == "SENDER_ID_MISMATCH");
-        bed.stop().await;
+        fixture.stop().await;
     }
     Ok(())
 }
@@ -108,28 +108,28 @@ async fn one_token_that_google_refuses_delays_nobody() -> anyhow::Result<()> {
 #[tokio::test]
 async fn one_browser_that_is_refused_delays_nobody_and_neither_does_an_origin() -> anyhow::Result<()> {
     for (status, by_origin) in [(403, false), (401, false), (400, false), (429, false), (403, true)] {
-        let bed = Bed::start().await;
-        let world = world_at(&bed).await?;
+        let fixture = ProviderFixture::start().await;
+        let world = world_at(&fixture).await?;
         let mut sick = Vec::new();
         for name in ["old-1", "old-2", "old-3", "old-4"].into_iter().take(if by_origin { 4 } else { 1 }) {
             let host = if by_origin { "127.0.0.1" } else { "localhost" };
-            let token = bed.subscription_at(name, host).await;
+            let token = fixture.subscription_at(name, host).await;
             register(&world, name, PushService::WebPush, PushEnvironment::Production, token).await?;
             sick.push(name);
         }
         let mut others = Vec::new();
         for n in 0..OTHERS {
             let name = format!("user-{n}");
-            let token = bed.subscription(&name).await;
+            let token = fixture.subscription(&name).await;
             register(&world, &name, PushService::WebPush, PushEnvironment::Production, token).await?;
             others.push(name);
         }
         let selector = if by_origin { ("origin", "127.0.0.1") } else { ("to", "old-1") };
         let mut fault = json!({"status": status, "reason": "VapidPkHashMismatch"});
         fault[selector.0] = json!(selector.1);
-        bed.faults(json!({"webpush": [fault]})).await;
-        the_sick_delay_nobody(&bed, &world, &sick, &others).await?;
-        bed.stop().await;
+        fixture.faults(json!({"webpush": [fault]})).await;
+        the_sick_delay_nobody(&fixture, &world, &sick, &others).await?;
+        fixture.stop().await;
     }
     Ok(())
 }
@@ -145,8 +145,8 @@ async fn phones_of_apples_sandbox_delay_none_of_production() -> anyhow::Result<(
         (400, "BadTopic"),
         (400, "DeviceTokenNotForTopic"),
     ] {
-        let bed = Bed::start().await;
-        let world = world_at(&bed).await?;
+        let fixture = ProviderFixture::start().await;
+        let world = world_at(&fixture).await?;
         let sick = ["dev-1", "dev-2", "dev-3", "dev-4"];
         for (n, name) in sick.iter().enumerate() {
             let token = Secret::from(format!("5a{n:04}"));
@@ -159,9 +159,9 @@ async fn phones_of_apples_sandbox_delay_none_of_production() -> anyhow::Result<(
             others.push(name);
         }
         let fault = json!({"status": status, "reason": reason, "environment": "sandbox"});
-        bed.faults(json!({"apns": [fault]})).await;
-        the_sick_delay_nobody(&bed, &world, &sick, &others).await?;
-        bed.stop().await;
+        fixture.faults(json!({"apns": [fault]})).await;
+        the_sick_delay_nobody(&fixture, &world, &sick, &others).await?;
+        fixture.stop().await;
     }
     Ok(())
 }

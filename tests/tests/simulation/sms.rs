@@ -12,7 +12,7 @@ use watchbell::{
 use watchbell_fallback::channel::SmsSender;
 
 use super::{
-    fixture::Bed,
+    fixture::ProviderFixture,
     world::{World, alert, secs, user},
 };
 
@@ -20,12 +20,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const NUMBER: &str = "+4915112345678";
 
 /// Ana, who is told by text message after half a minute and by nothing else.
-async fn world_with(bed: &Bed) -> anyhow::Result<World> {
+async fn world_with(fixture: &ProviderFixture) -> anyhow::Result<World> {
     let policy = Policy { steps: vec![PolicyStep::new(Channel::Sms, secs(30))], ..Policy::default() };
     let urgent = Policy { mandatory: true, ..policy.clone() };
     let own = BTreeMap::from([("default".to_owned(), policy), ("critical".to_owned(), urgent)]);
     let mut world = World::with(Policies::with_defaults(own), Restraint::default()).await?;
-    world.send_by(Arc::new(SmsSender::new(bed.sms_config())?));
+    world.send_by(Arc::new(SmsSender::new(fixture.sms_config())?));
     put_number(&world, Some(NUMBER)).await?;
     Ok(world)
 }
@@ -38,58 +38,58 @@ async fn put_number(world: &World, number: Option<&str>) -> anyhow::Result<()> {
     Ok(world.store.put_user(&user("ana"), &contact, world.now()).await?)
 }
 
-async fn texts(bed: &Bed) -> Vec<String> {
-    bed.arrivals().await.iter().map(|one| one["title"].as_str().unwrap().to_owned()).collect()
+async fn texts(fixture: &ProviderFixture) -> Vec<String> {
+    fixture.arrivals().await.iter().map(|one| one["title"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
 async fn a_flood_is_two_text_messages_and_one_that_tells_of_the_rest() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     for n in 0..20 {
         world.publish(alert(&format!("a{n}")), &["ana"]).await?;
     }
     world.pass(HOUR).await?;
-    let texts = texts(&bed).await;
+    let texts = texts(&fixture).await;
     assert_eq!((texts.len(), &*texts[2]), (3, "Warning: 18 new alerts"), "{texts:?}");
     assert!(world.says("ana", "a19", "summary text message").await?);
-    bed.stop().await;
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_phone_is_quiet_when_its_person_asks_for_it_and_keeps_what_it_got() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-01T12:00:00Z"}}"#).await?;
     world.publish(alert("a"), &["ana"]).await?;
     world.publish(Alert { severity: Severity::Critical, ..alert("fire") }, &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(texts(&bed).await, ["Critical: about fire"], "only what may break the silence");
+    assert_eq!(texts(&fixture).await, ["Critical: about fire"], "only what may break the silence");
     world.say("ana", "fire", ReceiptState::Seen).await?;
     world.pass(8 * HOUR).await?;
-    assert_eq!(texts(&bed).await, ["Critical: about fire", "Warning: about a"], "nothing is taken away");
-    bed.stop().await;
+    assert_eq!(texts(&fixture).await, ["Critical: about fire", "Warning: about a"], "nothing is taken away");
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn whoever_does_not_want_text_messages_gets_none() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"channels":{"sms":false}}"#).await?;
     world.publish(alert("a"), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(texts(&bed).await, [""; 0]);
-    bed.stop().await;
+    assert_eq!(texts(&fixture).await, [""; 0]);
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn whoever_wrote_stop_is_not_written_to_until_the_number_is_given_anew() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
-    bed.faults(json!({"sms": [{"status": 400, "reason": "21610", "count": 1}]})).await;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
+    fixture.faults(json!({"sms": [{"status": 400, "reason": "21610", "count": 1}]})).await;
     world.publish(alert("a"), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert!(world.says("ana", "a", "21610: the person wrote STOP").await?);
@@ -97,14 +97,14 @@ async fn whoever_wrote_stop_is_not_written_to_until_the_number_is_given_anew() -
     put_number(&world, Some(NUMBER)).await?;
     world.publish(alert("b"), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(texts(&bed).await, [""; 0], "Twilio, which would take it by now, is not asked");
+    assert_eq!(texts(&fixture).await, [""; 0], "Twilio, which would take it by now, is not asked");
     assert!(world.says("ana", "b", Channel::Sms.facts().phrases.nobody).await?);
     for number in [None, Some(NUMBER)] {
         put_number(&world, number).await?;
     }
     world.publish(alert("c"), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(texts(&bed).await, ["Warning: about c"]);
-    bed.stop().await;
+    assert_eq!(texts(&fixture).await, ["Warning: about c"]);
+    fixture.stop().await;
     Ok(())
 }

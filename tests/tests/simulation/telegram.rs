@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    fixture::Bed,
+    fixture::ProviderFixture,
     world::{World, alert, secs, user},
 };
 use serde_json::{Value, json};
@@ -19,12 +19,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CHAT: &str = "1001";
 
 /// Ana, who is told in a chat after half a minute and by nothing else.
-async fn world_with(bed: &Bed) -> anyhow::Result<World> {
+async fn world_with(fixture: &ProviderFixture) -> anyhow::Result<World> {
     let policy = Policy { steps: vec![PolicyStep::new(Channel::Telegram, secs(30))], ..Policy::default() };
     let urgent = Policy { mandatory: true, ..policy.clone() };
     let own = BTreeMap::from([("default".to_owned(), policy), ("critical".to_owned(), urgent)]);
     let mut world = World::with(Policies::with_defaults(own), Restraint::default()).await?;
-    world.send_by(Arc::new(bed.telegram()));
+    world.send_by(Arc::new(fixture.telegram()));
     let contact = Contact::default().with(Channel::Telegram, CHAT.to_owned());
     world.store.put_user(&user("ana"), &contact, world.now()).await?;
     Ok(world)
@@ -35,8 +35,8 @@ fn disk(version: u32, severity: Severity) -> Alert {
 }
 
 /// The title of each message, oldest first, and whether it was deleted.
-async fn chat(bed: &Bed) -> Vec<(String, bool)> {
-    let messages = bed.arrivals().await.into_iter().filter(|one| one["withdrawal"] == false);
+async fn chat(fixture: &ProviderFixture) -> Vec<(String, bool)> {
+    let messages = fixture.arrivals().await.into_iter().filter(|one| one["withdrawal"] == false);
     messages
         .map(|one| (one["title"].as_str().unwrap().to_owned(), one["withdrawn"] == Value::Bool(true)))
         .collect()
@@ -52,85 +52,85 @@ fn deleted(title: &str) -> (String, bool) {
 
 #[tokio::test]
 async fn a_message_is_replaced_when_it_is_worse_and_deleted_when_it_is_seen() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     world.publish(disk(1, Severity::Warning), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("🟡 disk warning")]);
+    assert_eq!(chat(&fixture).await, [shown("🟡 disk warning")]);
     world.publish(disk(2, Severity::Critical), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [deleted("🟡 disk warning"), shown("🔴 disk critical")]);
+    assert_eq!(chat(&fixture).await, [deleted("🟡 disk warning"), shown("🔴 disk critical")]);
     world.say("ana", "disk", ReceiptState::Seen).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [deleted("🟡 disk warning"), deleted("🔴 disk critical")]);
-    bed.stop().await;
+    assert_eq!(chat(&fixture).await, [deleted("🟡 disk warning"), deleted("🔴 disk critical")]);
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_resolved_says_so_in_the_chat_and_what_fires_again_is_told_anew() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     world.publish(disk(1, Severity::Info), &["ana"]).await?;
     world.pass(HOUR).await?;
     world.publish(Alert { status: Status::Resolved, ..disk(2, Severity::Info) }, &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("✅ disk info")]);
+    assert_eq!(chat(&fixture).await, [shown("✅ disk info")]);
     world.publish(disk(3, Severity::Info), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("✅ disk info"), shown("🔵 disk info")]);
-    bed.stop().await;
+    assert_eq!(chat(&fixture).await, [shown("✅ disk info"), shown("🔵 disk info")]);
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_flood_is_a_few_messages_and_one_that_tells_of_the_rest() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     for n in 0..20 {
         world.publish(alert(&format!("a{n}")), &["ana"]).await?;
     }
     world.pass(HOUR).await?;
-    let messages = chat(&bed).await;
+    let messages = chat(&fixture).await;
     assert_eq!(messages.len(), 6, "{messages:?}");
     assert_eq!(messages.last(), Some(&shown("🟡 15 new alerts")));
     for n in 0..20 {
         world.say("ana", &format!("a{n}"), ReceiptState::Read).await?;
     }
     world.pass(HOUR).await?;
-    let left = chat(&bed).await.into_iter().filter(|(_, is_deleted)| !is_deleted).collect::<Vec<_>>();
+    let left = chat(&fixture).await.into_iter().filter(|(_, is_deleted)| !is_deleted).collect::<Vec<_>>();
     assert_eq!(left, [], "the summary goes too when all of it was read");
-    bed.stop().await;
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_chat_is_quiet_when_its_person_asks_for_it() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-01T12:00:00Z"}}"#).await?;
     world.publish(disk(1, Severity::Warning), &["ana"]).await?;
     world.publish(Alert { severity: Severity::Critical, ..alert("fire") }, &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("🔴 about fire")], "only what may break a silence");
+    assert_eq!(chat(&fixture).await, [shown("🔴 about fire")], "only what may break a silence");
     assert!(world.says("ana", "disk", "the user's quiet hours").await?);
     world.pass(8 * HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("🔴 about fire"), shown("🟡 disk warning")]);
-    bed.stop().await;
+    assert_eq!(chat(&fixture).await, [shown("🔴 about fire"), shown("🟡 disk warning")]);
+    fixture.stop().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn whoever_blocked_the_bot_is_not_written_to_again() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture).await?;
     let blocked = json!([{"status": 403, "reason": "Forbidden: bot was blocked by the user", "count": 1}]);
-    bed.faults(json!({"telegram": blocked})).await;
+    fixture.faults(json!({"telegram": blocked})).await;
     for id in ["a", "b"] {
         world.publish(alert(id), &["ana"]).await?;
         world.pass(HOUR).await?;
     }
-    assert_eq!(chat(&bed).await, []);
+    assert_eq!(chat(&fixture).await, []);
     assert!(world.says("ana", "a", "address_refused: Forbidden: bot was blocked by the user").await?);
     assert!(world.says("ana", "b", "no Telegram chat that takes messages").await?);
     // A team that gives everybody's addresses each night says nothing new by that.
@@ -139,7 +139,7 @@ async fn whoever_blocked_the_bot_is_not_written_to_again() -> anyhow::Result<()>
     }
     world.publish(alert("c"), &["ana"]).await?;
     world.pass(HOUR).await?;
-    assert_eq!(chat(&bed).await, [shown("🟡 about c")], "until it is taken away and given again");
-    bed.stop().await;
+    assert_eq!(chat(&fixture).await, [shown("🟡 about c")], "until it is taken away and given again");
+    fixture.stop().await;
     Ok(())
 }

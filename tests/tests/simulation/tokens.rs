@@ -12,7 +12,7 @@ use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
 use watchbell_fallback::channel::{Accepted, PushJob, PushSender, PushTarget, SendError};
 
 use super::{
-    fixture::{Bed, TOKEN},
+    fixture::{ProviderFixture, TOKEN},
     world::{DAY, What, World, alert, secs, user},
 };
 
@@ -31,11 +31,11 @@ impl<S: PushSender> PushSender for InRealTime<S> {
 }
 
 /// Ana's phone, at the simulator.
-async fn world_with(bed: &Bed, service: PushService) -> anyhow::Result<World> {
+async fn world_with(fixture: &ProviderFixture, service: PushService) -> anyhow::Result<World> {
     let mut world = World::new().await?;
     let services: [(PushService, Arc<dyn PushSender>); 2] = [
-        (PushService::Apns, Arc::new(InRealTime(bed.apns()))),
-        (PushService::Fcm, Arc::new(InRealTime(bed.fcm(false)))),
+        (PushService::Apns, Arc::new(InRealTime(fixture.apns()))),
+        (PushService::Fcm, Arc::new(InRealTime(fixture.fcm(false)))),
     ];
     world.push_by(services);
     register(&world, service).await?;
@@ -64,15 +64,16 @@ async fn is_registered(world: &World) -> anyhow::Result<bool> {
 
 #[tokio::test]
 async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed, PushService::Apns).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture, PushService::Apns).await?;
     let first = world.now();
     let gone = async |since: Timestamp| {
         let since = since.as_millisecond();
-        bed.faults(
-            json!({"apns": [{"status": 410, "reason": "Unregistered", "timestamp": since, "count": 1}]}),
-        )
-        .await;
+        fixture
+            .faults(
+                json!({"apns": [{"status": 410, "reason": "Unregistered", "timestamp": since, "count": 1}]}),
+            )
+            .await;
     };
     // The app comes back and registers the token it had: the same, but newer than Apple's news of it.
     world.pass(secs(60)).await?;
@@ -89,7 +90,7 @@ async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() 
         assert_eq!(is_registered(&world).await?, stays, "Apple said so {id}");
     }
     assert!(world.says("ana", "before", "the newer one stays").await?);
-    bed.stop().await;
+    fixture.stop().await;
     Ok(())
 }
 
@@ -97,8 +98,8 @@ async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() 
 /// not put into Apple's mouth, who was never asked.
 #[tokio::test]
 async fn what_was_registered_unchecked_is_kept_and_blamed_on_nobody() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed, PushService::Apns).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture, PushService::Apns).await?;
     for (id, token, said) in [
         ("a-path", "../740f".to_owned(), "unusable: the device's token must be hexadecimal"),
         ("a-sentence", "not a token".to_owned(), "it is kept until the app registers again"),
@@ -116,7 +117,7 @@ async fn what_was_registered_unchecked_is_kept_and_blamed_on_nobody() -> anyhow:
         assert!(is_registered(&world).await?, "{id}");
         world.say("ana", id, watchbell::domain::ReceiptState::Seen).await?;
     }
-    bed.stop().await;
+    fixture.stop().await;
     Ok(())
 }
 
@@ -145,8 +146,8 @@ async fn safari_gets_no_push_that_shows_nothing() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn r8_what_is_wrong_with_a_payload_does_not_drop_the_token() -> anyhow::Result<()> {
-    let bed = Bed::start().await;
-    let world = world_with(&bed, PushService::Fcm).await?;
+    let fixture = ProviderFixture::start().await;
+    let world = world_with(&fixture, PushService::Fcm).await?;
     let wrong =
         |field: &str| json!({"status": 400, "reason": "INVALID_ARGUMENT", "field": field, "count": 1});
     let unnamed = json!({"status": 400, "reason": "INVALID_ARGUMENT", "count": 1});
@@ -158,7 +159,7 @@ async fn r8_what_is_wrong_with_a_payload_does_not_drop_the_token() -> anyhow::Re
         ("the-token", wrong("message.token"), "its token is gone; it was dropped", false),
     ];
     for (id, fault, said, stays) in cases {
-        bed.faults(json!({"fcm": [fault]})).await;
+        fixture.faults(json!({"fcm": [fault]})).await;
         world.publish(alert(id), &["ana"]).await?;
         world.pass(secs(1)).await?;
         assert!(world.says("ana", id, said).await?, "{id}: {:?}", world.timeline("ana", id).await?);
@@ -170,6 +171,6 @@ async fn r8_what_is_wrong_with_a_payload_does_not_drop_the_token() -> anyhow::Re
     }
     let mails = world.sent().iter().filter(|sent| sent.what == What::Mail).count();
     assert!(mails > 0, "and what no phone shows is mailed (I4)");
-    bed.stop().await;
+    fixture.stop().await;
     Ok(())
 }

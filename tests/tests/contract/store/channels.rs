@@ -6,7 +6,7 @@ use watchbell::store::{
     Act, Ask, Contact, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, Stepped, Store,
 };
 
-use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, user};
+use super::fixture::{LEASE, StoreFixture, acme, alert_id, ask, at, firing, tenant, user};
 use super::timers::look;
 
 on_both_engines!(
@@ -19,8 +19,8 @@ on_both_engines!(
 /// The migration that made channels rows.
 const CHANNELS: i64 = 14;
 
-async fn what_a_summary_told_of_survives_the_migration(bed: &Bed) -> anyhow::Result<()> {
-    let older = bed.before(CHANNELS).await?;
+async fn what_a_summary_told_of_survives_the_migration(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let older = fixture.before(CHANNELS).await?;
     let due = at(0).as_millisecond();
     for (alert, push, email) in [("pushed", 3, 0), ("mailed", 0, 4), ("both", 3, 4), ("neither", 0, 0)] {
         older
@@ -63,8 +63,8 @@ async fn mailbox(store: &Store, name: &str, secs: i64) -> anyhow::Result<Option<
     Ok(look(store, claim, at(secs)).await?.addresses[Channel::Email].clone())
 }
 
-async fn no_address_and_no_refusal_is_lost_by_the_migration(bed: &Bed) -> anyhow::Result<()> {
-    let older = bed.before(CHANNELS).await?;
+async fn no_address_and_no_refusal_is_lost_by_the_migration(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let older = fixture.before(CHANNELS).await?;
     older
         .execute(
             "INSERT INTO users (tenant, user_id, seq, unread, email, email_refused_at_ms, locale, created_at_ms) VALUES
@@ -94,18 +94,18 @@ async fn no_address_and_no_refusal_is_lost_by_the_migration(bed: &Bed) -> anyhow
 }
 
 /// What the version before runs while the new one is rolled out.
-async fn pods_of_the_version_before_write_addresses_that_count(bed: &Bed) -> anyhow::Result<()> {
-    let store = &bed.store;
+async fn pods_of_the_version_before_write_addresses_that_count(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = &fixture.store;
     store.put_user(&acme("ana"), &Contact::default().with(Channel::Email, "old@example.com"), at(0)).await?;
     let column = |set: &str| format!("UPDATE users SET {set} WHERE tenant = 'acme' AND user_id = 'ana'");
-    let mut connection = bed.connection().await?;
+    let mut connection = fixture.connection().await?;
     let read = "SELECT email FROM users WHERE user_id = 'ana'";
     let read: Option<String> = sqlx::query(read).fetch_one(&mut connection).await?.get(0);
     assert_eq!(read.as_deref(), Some("old@example.com"), "an older pod finds what this one was given");
 
-    bed.execute(column("email = 'new@example.com', email_refused_at_ms = NULL")).await?;
+    fixture.execute(column("email = 'new@example.com', email_refused_at_ms = NULL")).await?;
     assert_eq!(mailbox(store, "ana", 200).await?, Some("new@example.com".into()), "it was given another one");
-    bed.execute(column("email_refused_at_ms = 5")).await?;
+    fixture.execute(column("email_refused_at_ms = 5")).await?;
     assert_eq!(mailbox(store, "ana", 300).await?, None, "it heard of a refusal");
     store
         .put_user(&acme("ana"), &Contact::default().with(Channel::Email, "third@example.com"), at(1))
@@ -116,12 +116,14 @@ async fn pods_of_the_version_before_write_addresses_that_count(bed: &Bed) -> any
     let refused = "SELECT email_refused_at_ms FROM users WHERE user_id = 'ana'";
     let refused: Option<i64> = sqlx::query(refused).fetch_one(&mut connection).await?.get(0);
     assert_eq!(refused, Some(at(2).as_millisecond()), "an older pod leaves it alone as well");
-    bed.execute(column("email = NULL")).await?;
+    fixture.execute(column("email = NULL")).await?;
     assert_eq!(mailbox(store, "ana", 500).await?, None, "it was told that there is none");
     Ok(())
 }
 
-async fn an_attempt_keeps_what_its_provider_calls_it(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_attempt_keeps_what_its_provider_calls_it(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let claim = store.claim_due(at(30), LEASE, 1).await?.remove(0);
     let id = AttemptId::from_u128(1);

@@ -12,13 +12,13 @@ use watchbell_tests::postgres::Postgres;
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::until::until;
 
-use super::fixture::{Bed, acme, alert_id, at, firing, head, inbox, open, tenant};
+use super::fixture::{StoreFixture, acme, alert_id, at, firing, head, inbox, open, tenant};
 
 on_both_engines!(a_commit_that_is_given_up_half_way_leaves_nothing_or_all);
 
 /// Dropped at every moment from "not begun" to "done".
 async fn a_commit_that_is_given_up_half_way_leaves_nothing_or_all(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let names: Vec<String> = (0..300).map(|n| format!("u{n}")).collect();
     let to: Vec<&str> = names.iter().map(String::as_str).collect();

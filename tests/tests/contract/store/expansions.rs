@@ -5,7 +5,7 @@ use std::time::Duration;
 use watchbell::domain::{Audience, GroupId, Status, Tenant, Timestamp};
 use watchbell::store::{Expansion, NewAlert, Rest, Step, Store};
 
-use super::fixture::{Bed, acme, at, but, firing, head, tenant, then, users};
+use super::fixture::{StoreFixture, acme, at, but, firing, head, tenant, then, users};
 
 on_both_engines!(
     an_audience_is_walked_page_by_page_and_forgotten_at_its_end,
@@ -35,7 +35,7 @@ async fn claim(store: &Store, after: Option<&Tenant>, now: Timestamp) -> anyhow:
 }
 
 async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     assert_eq!(claim(store, None, at(0)).await?, None);
     let big = large(&firing("big", &["ana"]), "ops");
@@ -65,7 +65,7 @@ async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
 }
 
 async fn a_holder_that_vanishes_is_followed_and_moves_nothing_any_more(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let big = large(&firing("big", &["ana"]), "ops");
     store.record(std::slice::from_ref(&big), at(0)).await?;
@@ -89,9 +89,9 @@ async fn a_holder_that_vanishes_is_followed_and_moves_nothing_any_more(
     Ok(())
 }
 
-async fn of_several_who_claim_at_once_one_holds_it(bed: &Bed) -> anyhow::Result<()> {
-    bed.store.record(&[large(&firing("big", &["ana"]), "ops")], at(0)).await?;
-    let (one, two, three) = (bed.another_handle(), bed.another_handle(), bed.another_handle());
+async fn of_several_who_claim_at_once_one_holds_it(fixture: &StoreFixture) -> anyhow::Result<()> {
+    fixture.store.record(&[large(&firing("big", &["ana"]), "ops")], at(0)).await?;
+    let (one, two, three) = (fixture.another_handle(), fixture.another_handle(), fixture.another_handle());
     let claims = tokio::try_join!(
         one.claim_expansion(None, at(1), LEASE),
         two.claim_expansion(None, at(1), LEASE),
@@ -103,7 +103,7 @@ async fn of_several_who_claim_at_once_one_holds_it(bed: &Bed) -> anyhow::Result<
 }
 
 async fn tenants_take_turns_and_within_one_whoever_waits_longest(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for (second, id) in ["a1", "a2", "a3"].into_iter().enumerate() {
         store.record(&[large(&firing(id, &["ana"]), "ops")], at(second as i64)).await?;
@@ -121,7 +121,9 @@ async fn tenants_take_turns_and_within_one_whoever_waits_longest(
 }
 
 /// Delivered twice, or published twice.
-async fn what_is_open_already_stays_where_it_is(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_is_open_already_stays_where_it_is(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let big = large(&firing("big", &["ana"]), "ops");
     store.record(std::slice::from_ref(&big), at(0)).await?;
     let held = claim(store, None, at(0)).await?.unwrap();
@@ -140,7 +142,7 @@ async fn what_is_open_already_stays_where_it_is(Bed { store, .. }: &Bed) -> anyh
 }
 
 async fn a_later_version_ends_the_expansion_of_the_same_audience_alone(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let first = firing("big", &["ana"]);
     store.record(&[large(&first, "ops")], at(0)).await?;
@@ -164,20 +166,20 @@ async fn a_later_version_ends_the_expansion_of_the_same_audience_alone(
     Ok(())
 }
 
-async fn a_page_and_the_place_after_it_are_one_commit(bed: &Bed) -> anyhow::Result<()> {
+async fn a_page_and_the_place_after_it_are_one_commit(fixture: &StoreFixture) -> anyhow::Result<()> {
     let big = large(&firing("big", &["ana"]), "ops");
-    bed.store.record(std::slice::from_ref(&big), at(0)).await?;
+    fixture.store.record(std::slice::from_ref(&big), at(0)).await?;
     let names: Vec<String> = (0..200).map(|n| format!("u{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let page = NewAlert { recipients: users(&names), rest: None, ..big };
     for given_up_after in [0, 1, 2, 4, 8, 16, 32, 64] {
-        let held = claim(&bed.store, None, at(1_000 * (given_up_after + 1))).await?.unwrap();
+        let held = claim(&fixture.store, None, at(1_000 * (given_up_after + 1))).await?.unwrap();
         let step = Step { page: "p1", next_page: Some("p2") };
-        let recording = bed.store.record_page(&held, &page, step, at(1));
+        let recording = fixture.store.record_page(&held, &page, step, at(1));
         let waited = Duration::from_millis(given_up_after as u64);
         let answered = tokio::time::timeout(waited, recording).await;
-        let place = claim(&bed.store, None, at(1_000 * (given_up_after + 1) + 500)).await?.unwrap();
-        let recorded = head(&bed.store, &acme("u199")).await?.seq;
+        let place = claim(&fixture.store, None, at(1_000 * (given_up_after + 1) + 500)).await?.unwrap();
+        let recorded = head(&fixture.store, &acme("u199")).await?.seq;
         assert_eq!(place.next_page.as_deref(), if recorded == 1 { Some("p2") } else { Some("p1") });
         assert!(answered.is_err() || recorded == 1, "what was answered is there");
     }

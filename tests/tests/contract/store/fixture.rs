@@ -15,13 +15,13 @@ use watchbell_tests::scratch::Scratch;
 use watchbell_tests::services;
 
 /// A migrated store that nobody else has.
-pub struct Bed {
+pub struct StoreFixture {
     pub store: Store,
     pub url: Secret,
     _dir: Option<Scratch>,
 }
 
-impl Bed {
+impl StoreFixture {
     pub async fn sqlite() -> anyhow::Result<Self> {
         let dir = Scratch::new("store")?;
         let url = Store::sqlite_url(&dir.path().join("store.db"));
@@ -51,9 +51,9 @@ impl Bed {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/migrations");
         let all = Migrator::new(folder).await?;
         let earlier = all.iter().filter(|one| one.version < migration).cloned().collect();
-        let bed = Self { store: open(&url)?, url, _dir: dir };
-        Migrator::with_migrations(earlier).run(&mut bed.connection().await?).await?;
-        Ok(bed)
+        let fixture = Self { store: open(&url)?, url, _dir: dir };
+        Migrator::with_migrations(earlier).run(&mut fixture.connection().await?).await?;
+        Ok(fixture)
     }
 
     /// Runs statements of the test's own, behind the store's back.

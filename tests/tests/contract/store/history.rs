@@ -10,24 +10,24 @@ use watchbell::{
 };
 use watchbell_tests::{postgres::Postgres, scratch::Scratch, services};
 
-use super::fixture::{Bed, at, firing, open};
+use super::fixture::{StoreFixture, at, firing, open};
 
 on_both_engines!(a_history_lasts_until_a_new_one_begins);
 
-async fn a_history_lasts_until_a_new_one_begins(bed: &Bed) -> anyhow::Result<()> {
-    let first = bed.store.history().await?;
-    bed.store.record(&[firing("a", &["ana"])], at(0)).await?;
-    let other = bed.another_handle();
+async fn a_history_lasts_until_a_new_one_begins(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let first = fixture.store.history().await?;
+    fixture.store.record(&[firing("a", &["ana"])], at(0)).await?;
+    let other = fixture.another_handle();
     ensure!(other.history().await?.name == first.name, "for everybody, and while things happen");
     ensure!(!other.history().await?.went_back_since(&first));
 
-    bed.store.begin_history(Some(&first)).await?;
-    let second = bed.store.history().await?;
+    fixture.store.begin_history(Some(&first)).await?;
+    let second = fixture.store.history().await?;
     ensure!(second.name != first.name);
     other.begin_history(Some(&first)).await?;
     ensure!(other.history().await?.name == second.name, "two that notice the same thing begin one");
     other.begin_history(None).await?;
-    ensure!(bed.store.history().await?.name != second.name, "the operator's word counts in any case");
+    ensure!(fixture.store.history().await?.name != second.name, "the operator's word counts in any case");
     Ok(())
 }
 

@@ -9,7 +9,9 @@ use watchbell::store::{
     Store, StoreError, SummaryOutcome, WaitingOutcome,
 };
 
-use super::fixture::{Bed, LEASE, acme, ask, at, but, firing, published, receipt, snooze, tenant, then, users};
+use super::fixture::{
+    LEASE, StoreFixture, acme, ask, at, but, firing, published, receipt, snooze, tenant, then, users,
+};
 
 on_both_engines!(
     nothing_is_written_while_nobody_wants_it,
@@ -29,9 +31,9 @@ on_both_engines!(
 
 const QUEUE: OutcomeRoute = OutcomeRoute::Queue;
 
-/// The bed's store as a process has it that is to tell everything on the queue.
-fn telling(bed: &Bed) -> Store {
-    bed.store.clone().telling(OutcomeRoutes { queue: every_kind(), ..OutcomeRoutes::default() })
+/// The store as a process has it that is to tell everything on the queue.
+fn telling(fixture: &StoreFixture) -> Store {
+    fixture.store.clone().telling(OutcomeRoutes { queue: every_kind(), ..OutcomeRoutes::default() })
 }
 
 async fn waiting(store: &Store) -> anyhow::Result<Vec<WaitingOutcome>> {
@@ -57,10 +59,10 @@ async fn words(store: &Store) -> anyhow::Result<Vec<String>> {
 }
 
 /// Off costs nothing: no statement of whatever makes an outcome looks at the outbox, which is not even there.
-async fn nothing_is_written_while_nobody_wants_it(bed: &Bed) -> anyhow::Result<()> {
-    let store = &bed.store;
+async fn nothing_is_written_while_nobody_wants_it(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = &fixture.store;
     assert_eq!(store.outcome_route_after(None).await?, None);
-    bed.execute("DROP TABLE outbox").await?;
+    fixture.execute("DROP TABLE outbox").await?;
     let shared = NewAlert { first_stops_all: true, ..firing("shared", &["ana"]) };
     store.record(&[firing("a", &["ana"]), shared], at(0)).await?;
     for (alert, act) in [("a", Act::End(StopReason::Exhausted)), ("shared", Act::Rest(at(50)))] {
@@ -84,8 +86,8 @@ async fn nothing_is_written_while_nobody_wants_it(bed: &Bed) -> anyhow::Result<(
     Ok(())
 }
 
-async fn a_version_that_acknowledges_is_told_with_who(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn a_version_that_acknowledges_is_told_with_who(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     let key = Maker { key: "3f1a".into(), own_alerts: false };
     let first = published(&firing("a", &["ana", "ben"]), Some(key.clone()));
     store.record(&[first.clone(), firing("b", &["ana"])], at(0)).await?;
@@ -97,7 +99,7 @@ async fn a_version_that_acknowledges_is_told_with_who(bed: &Bed) -> anyhow::Resu
         store.record(std::slice::from_ref(&page), at(1)).await?;
     }
     assert_eq!(words(&store).await?, ["acknowledged ana a v2 by key:3f1a"]);
-    telling(bed).record(&[NewAlert { publication: None, ..rest }], at(2)).await?;
+    telling(fixture).record(&[NewAlert { publication: None, ..rest }], at(2)).await?;
     // Another product said so over AMQP, where nobody says who they are.
     let of_b = then(&firing("b", &["ana"]), Status::Acknowledged);
     store.record(&[published(&of_b, None)], at(3)).await?;
@@ -132,8 +134,8 @@ async fn a_version_that_acknowledges_is_told_with_who(bed: &Bed) -> anyhow::Resu
     Ok(())
 }
 
-async fn a_snooze_says_until_when(bed: &Bed) -> anyhow::Result<()> {
-    let (store, ana) = (telling(bed), acme("ana"));
+async fn a_snooze_says_until_when(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, ana) = (telling(fixture), acme("ana"));
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     for until in [100, 100, 200] {
         store.apply_receipts(&[snooze(&ana, &["a"], until)], at(1)).await?;
@@ -144,8 +146,8 @@ async fn a_snooze_says_until_when(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn what_people_say_is_told_once(bed: &Bed) -> anyhow::Result<()> {
-    let (store, ana) = (telling(bed), acme("ana"));
+async fn what_people_say_is_told_once(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, ana) = (telling(fixture), acme("ana"));
     let first = firing("a", &["ana"]);
     store.record(&[first.clone(), firing("b", &["ana"])], at(0)).await?;
     store.record(&[but(&first, |alert| alert.version = 2)], at(1)).await?;
@@ -233,8 +235,8 @@ fn rest() -> Decision {
     Decision::new(1, at(31), Act::Rest(at(50_000)))
 }
 
-async fn what_providers_answer_for_good_is_told_once(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn what_providers_answer_for_good_is_told_once(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let claim = one_due(&store, 30).await?;
     let [push, mail, dead, again, gone] = [1, 2, 3, 4, 5].map(AttemptId::from_u128);
@@ -267,8 +269,8 @@ async fn what_providers_answer_for_good_is_told_once(bed: &Bed) -> anyhow::Resul
     Ok(())
 }
 
-async fn how_escalations_end_is_told_when_nobody_looked(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn how_escalations_end_is_told_when_nobody_looked(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     for (id, reason) in [
         ("expires", StopReason::Expired),
         ("ends", StopReason::Exhausted),
@@ -301,8 +303,8 @@ async fn how_escalations_end_is_told_when_nobody_looked(bed: &Bed) -> anyhow::Re
     Ok(())
 }
 
-async fn who_took_an_alert_for_all_is_told(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn who_took_an_alert_for_all_is_told(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     let shared = NewAlert { first_stops_all: true, ..firing("shared", &["ana", "ben"]) };
     store.record(&[shared, firing("own", &["ana"])], at(0)).await?;
     let seen = |name| receipt(&acme(name), &["shared", "own"], ReceiptState::Seen);
@@ -318,8 +320,8 @@ async fn who_took_an_alert_for_all_is_told(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn each_alert_of_a_summary_is_told_of(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn each_alert_of_a_summary_is_told_of(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     store.record(&[firing("a", &["ana"]), firing("b", &["ana"])], at(0)).await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let held = Held::Summary(Channel::Push);
@@ -337,33 +339,35 @@ async fn each_alert_of_a_summary_is_told_of(bed: &Bed) -> anyhow::Result<()> {
 }
 
 /// The row of the inbox is written after its outcome, and refused.
-async fn what_is_not_committed_is_not_told(bed: &Bed) -> anyhow::Result<()> {
-    let (store, ana) = (telling(bed), acme("ana"));
+async fn what_is_not_committed_is_not_told(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, ana) = (telling(fixture), acme("ana"));
     store.record(&[firing("a", &["ana"])], at(0)).await?;
-    bed.execute(bed.dialect(
-        "ALTER TABLE inbox ADD CONSTRAINT nothing_is_put_away CHECK (state <> 'dismissed')",
-        "CREATE TRIGGER nothing_is_put_away BEFORE UPDATE ON inbox WHEN NEW.state = 'dismissed'
+    fixture
+        .execute(fixture.dialect(
+            "ALTER TABLE inbox ADD CONSTRAINT nothing_is_put_away CHECK (state <> 'dismissed')",
+            "CREATE TRIGGER nothing_is_put_away BEFORE UPDATE ON inbox WHEN NEW.state = 'dismissed'
          BEGIN SELECT RAISE(ABORT, 'nothing is put away'); END",
-    ))
-    .await?;
+        ))
+        .await?;
     let refused = store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Dismissed)], at(1)).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
     assert_eq!(words(&store).await?, [""; 0], "what did not happen is not told");
 
     // And what cannot be told does not happen: the receipt is taken again.
-    bed.execute(bed.dialect(
-        "ALTER TABLE outbox ADD CONSTRAINT nothing_is_read CHECK (outcome <> 'read')",
-        "CREATE TRIGGER nothing_is_read BEFORE INSERT ON outbox WHEN NEW.outcome = 'read'
+    fixture
+        .execute(fixture.dialect(
+            "ALTER TABLE outbox ADD CONSTRAINT nothing_is_read CHECK (outcome <> 'read')",
+            "CREATE TRIGGER nothing_is_read BEFORE INSERT ON outbox WHEN NEW.outcome = 'read'
          BEGIN SELECT RAISE(ABORT, 'nothing is read'); END",
-    ))
-    .await?;
+        ))
+        .await?;
     let refused = store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Read)], at(1)).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
     assert_eq!(super::fixture::head(&store, &ana).await?.seq, 1, "the inbox has not changed");
     Ok(())
 }
 
-async fn each_route_hears_what_it_wants(bed: &Bed) -> anyhow::Result<()> {
+async fn each_route_hears_what_it_wants(fixture: &StoreFixture) -> anyhow::Result<()> {
     let webhook = |name| OutcomeRoute::Webhook(tenant(name));
     let routes = OutcomeRoutes {
         queue: [OutcomeKind::Seen].into(),
@@ -373,7 +377,7 @@ async fn each_route_hears_what_it_wants(bed: &Bed) -> anyhow::Result<()> {
         ]
         .into(),
     };
-    let store = bed.store.clone().telling(routes);
+    let store = fixture.store.clone().telling(routes);
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     for state in [ReceiptState::Delivered, ReceiptState::Seen, ReceiptState::Read] {
         store.apply_receipts(&[receipt(&acme("ana"), &["a"], state)], at(1)).await?;
@@ -383,7 +387,7 @@ async fn each_route_hears_what_it_wants(bed: &Bed) -> anyhow::Result<()> {
         assert_eq!(found.len(), expected, "{route}: {found:?}");
     }
     // Routes are found in their order, whether anybody is configured to hear of them or not.
-    let plain = bed.another_handle();
+    let plain = fixture.another_handle();
     assert_eq!(plain.outcome_route_after(None).await?, Some(QUEUE));
     assert_eq!(plain.outcome_route_after(Some(&QUEUE)).await?, Some(webhook("acme")));
     assert_eq!(plain.outcome_route_after(Some(&webhook("acme"))).await?, None);
@@ -401,8 +405,10 @@ async fn seen_by_many(store: &Store, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn what_was_told_and_not_settled_is_told_again_with_its_id(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn what_was_told_and_not_settled_is_told_again_with_its_id(
+    fixture: &StoreFixture,
+) -> anyhow::Result<()> {
+    let store = telling(fixture);
     seen_by_many(&store, 3).await?;
     assert!(!store.outcomes_wait(&QUEUE, at(-1)).await?, "nothing is told before it happened");
     assert!(store.outcomes_wait(&QUEUE, at(0)).await?);
@@ -412,7 +418,7 @@ async fn what_was_told_and_not_settled_is_told_again_with_its_id(bed: &Bed) -> a
     assert!(!store.claim_route(&QUEUE, "other", at(39), at(70)).await?, "one at a time");
     // It published both, settled one, and died.
     store.settle_outcomes(&QUEUE, &[&first[0]], &[]).await?;
-    let other = bed.another_handle();
+    let other = fixture.another_handle();
     assert!(other.claim_route(&QUEUE, "other", at(40), at(70)).await?, "its lease has ended");
     let again = other.waiting_outcomes(&QUEUE, at(40), 10).await?;
     assert_eq!(again[0], first[1], "told twice, with one id");
@@ -428,8 +434,8 @@ async fn what_was_told_and_not_settled_is_told_again_with_its_id(bed: &Bed) -> a
     Ok(())
 }
 
-async fn what_cannot_be_told_waits_its_time(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn what_cannot_be_told_waits_its_time(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     seen_by_many(&store, 3).await?;
     let all = waiting(&store).await?;
     store.settle_outcomes(&QUEUE, &[&all[1]], &[(&all[0], at(500)), (&all[2], at(400))]).await?;
@@ -441,8 +447,8 @@ async fn what_cannot_be_told_waits_its_time(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn the_oldest_are_dropped_first(bed: &Bed) -> anyhow::Result<()> {
-    let store = telling(bed);
+async fn the_oldest_are_dropped_first(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let store = telling(fixture);
     seen_by_many(&store, 6).await?;
     let backlog = store.outcome_backlog(&QUEUE, 100).await?;
     assert_eq!((backlog.waiting, backlog.oldest), (6, Some(at(0))));

@@ -19,7 +19,7 @@ use sqlx::Row as _;
 use watchbell::domain::{OutcomeRoutes, outcome::every_kind};
 use watchbell::store::Store;
 
-use super::fixture::{Bed, open, tenant};
+use super::fixture::{StoreFixture, open, tenant};
 use postgres::Plan;
 use tour::{MAY_WALK, Tour};
 
@@ -53,12 +53,12 @@ async fn on_postgres_no_statement_reads_more_of_a_larger_store() -> anyhow::Resu
     let mut faults = Vec::new();
     let mut smallest: Option<Read> = None;
     for rows in sizes() {
-        let bed = Bed::postgres().await?;
-        history::load(&bed, rows).await?;
-        let store = telling(open(&recorder::explaining(&bed.url))?);
+        let fixture = StoreFixture::postgres().await?;
+        history::load(&fixture, rows).await?;
+        let store = telling(open(&recorder::explaining(&fixture.url))?);
         for (number, statistics) in [(0, "without"), (1, "with")] {
             if statistics == "with" {
-                history::analyze(&bed).await?;
+                history::analyze(&fixture).await?;
             }
             let read =
                 toured(&store, number, &format!("{rows} rows {statistics} statistics"), &mut faults).await?;
@@ -147,16 +147,16 @@ async fn on_sqlite_every_statement_has_a_plan_by_key() -> anyhow::Result<()> {
     recorder::listen();
     let mut faults = Vec::new();
     for rows in sizes() {
-        let bed = Bed::sqlite().await?;
-        history::load(&bed, rows).await?;
+        let fixture = StoreFixture::sqlite().await?;
+        history::load(&fixture, rows).await?;
         for (number, statistics) in [(0, "without"), (1, "with")] {
             if statistics == "with" {
-                history::analyze(&bed).await?;
+                history::analyze(&fixture).await?;
             }
-            let store = telling(bed.another_handle());
+            let store = telling(fixture.another_handle());
             Tour { store: &store, number, heard: &mut |_| {} }.go().await?;
             store.close().await;
-            let mut connection = bed.connection().await?;
+            let mut connection = fixture.connection().await?;
             for sql in recorder::statements().iter().filter(|sql| sqlite::is_of_sqlite(sql)) {
                 let explain = format!("EXPLAIN QUERY PLAN {sql}");
                 let steps = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_all(&mut connection).await?;

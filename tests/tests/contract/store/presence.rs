@@ -5,7 +5,7 @@ use std::time::Duration;
 use watchbell::domain::{Status, Timestamp, restraint::Held};
 use watchbell::store::{Act, Decision, Escalation, Hold, NewAlert, PodLoad, Store};
 
-use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, tenant, then, user};
+use super::fixture::{LEASE, StoreFixture, acme, alert_id, ask, at, firing, tenant, then, user};
 use super::timers::look;
 
 on_both_engines!(
@@ -31,7 +31,7 @@ async fn due(store: &Store, alert: &str, who: &str) -> anyhow::Result<Option<Tim
     Ok(store.timeline(&tenant("acme"), &alert_id(alert), Some(&user(who)), 1).await?.remove(0).due_at)
 }
 
-async fn nobody_there_means_no_wait(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn nobody_there_means_no_wait(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.renew_pod("one", at(0), POD_LEASE).await?;
     store.arrive("one", &[acme("ana")], at(0)).await?;
     store.record(&[waiting("a", &["ana", "ben"])], at(0)).await?;
@@ -43,7 +43,9 @@ async fn nobody_there_means_no_wait(Bed { store, .. }: &Bed) -> anyhow::Result<(
     Ok(())
 }
 
-async fn a_session_anywhere_on_a_living_pod_is_a_screen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_session_anywhere_on_a_living_pod_is_a_screen(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for (pod, who) in [("one", "ana"), ("two", "ana"), ("two", "ben")] {
         store.renew_pod(pod, at(0), POD_LEASE).await?;
         store.arrive(pod, &[acme(who)], at(0)).await?;
@@ -58,7 +60,9 @@ async fn a_session_anywhere_on_a_living_pod_is_a_screen(Bed { store, .. }: &Bed)
     Ok(())
 }
 
-async fn the_last_session_to_close_ends_the_first_wait(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_last_session_to_close_ends_the_first_wait(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for pod in ["one", "two"] {
         store.renew_pod(pod, at(0), POD_LEASE).await?;
         store.arrive(pod, &[acme("ana")], at(0)).await?;
@@ -73,7 +77,7 @@ async fn the_last_session_to_close_ends_the_first_wait(Bed { store, .. }: &Bed) 
     Ok(())
 }
 
-async fn a_dead_pod_lets_its_users_leave(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_dead_pod_lets_its_users_leave(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.renew_pod("dead", at(0), POD_LEASE).await?;
     store.renew_pod("alive", at(10), POD_LEASE).await?;
     store.arrive("dead", &[acme("ana"), acme("ben")], at(0)).await?;
@@ -87,7 +91,7 @@ async fn a_dead_pod_lets_its_users_leave(Bed { store, .. }: &Bed) -> anyhow::Res
     Ok(())
 }
 
-async fn a_pod_thought_dead_is_told_so(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_pod_thought_dead_is_told_so(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     assert!(!store.renew_pod("one", at(0), POD_LEASE).await?, "nobody knew it");
     assert!(store.renew_pod("one", at(14), POD_LEASE).await?);
     assert!(!store.renew_pod("one", at(29), POD_LEASE).await?, "too late");
@@ -95,7 +99,7 @@ async fn a_pod_thought_dead_is_told_so(Bed { store, .. }: &Bed) -> anyhow::Resul
     Ok(())
 }
 
-async fn pods_know_what_the_others_hold(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn pods_know_what_the_others_hold(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let load = |sessions, leaving| PodLoad {
         sessions,
         sessions_max: 50_000,
@@ -123,7 +127,7 @@ async fn pods_know_what_the_others_hold(Bed { store, .. }: &Bed) -> anyhow::Resu
     Ok(())
 }
 
-async fn only_the_first_wait_is_shortened(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn only_the_first_wait_is_shortened(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.renew_pod("one", at(0), POD_LEASE).await?;
     store.arrive("one", &[acme("ana")], at(0)).await?;
     let over = waiting("over", &["ana"]);
@@ -138,11 +142,11 @@ async fn only_the_first_wait_is_shortened(Bed { store, .. }: &Bed) -> anyhow::Re
     Ok(())
 }
 
-async fn preferences_are_kept_and_change_under_their_lock(bed: &Bed) -> anyhow::Result<()> {
-    assert_eq!(bed.store.preferences(&acme("ana")).await?, None);
+async fn preferences_are_kept_and_change_under_their_lock(fixture: &StoreFixture) -> anyhow::Result<()> {
+    assert_eq!(fixture.store.preferences(&acme("ana")).await?, None);
     let mut changing = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let store = bed.another_handle();
+        let store = fixture.another_handle();
         changing.spawn(async move {
             let add = |before: Option<&str>| format!("{}x", before.unwrap_or_default());
             store.change_preferences(&acme("ana"), at(0), &add).await
@@ -151,12 +155,14 @@ async fn preferences_are_kept_and_change_under_their_lock(bed: &Bed) -> anyhow::
     while let Some(changed) = changing.join_next().await {
         changed??;
     }
-    assert_eq!(bed.store.preferences(&acme("ana")).await?.as_deref(), Some("xxxxxxxx"), "none is lost");
-    assert_eq!(bed.store.preferences(&acme("ben")).await?, None);
+    assert_eq!(fixture.store.preferences(&acme("ana")).await?.as_deref(), Some("xxxxxxxx"), "none is lost");
+    assert_eq!(fixture.store.preferences(&acme("ben")).await?, None);
     Ok(())
 }
 
-async fn a_silence_that_moves_is_looked_at_again(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_silence_that_moves_is_looked_at_again(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("quiet", &["ana"]), firing("rate", &["ana"])], at(0)).await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let held = if claim.key.alert.as_str() == "quiet" { Held::Quiet } else { Held::Rate };

@@ -7,7 +7,7 @@ use watchbell::domain::{
 use watchbell::store::{NewAlert, Store, TimelineEntry};
 use watchbell::wire::content_of;
 
-use super::fixture::{Bed, acme, alert_id, at, but, firing, published, tenant, then, user};
+use super::fixture::{StoreFixture, acme, alert_id, at, but, firing, published, tenant, then, user};
 
 on_both_engines!(
     a_publication_meets_what_is_recorded,
@@ -70,7 +70,9 @@ async fn judge(store: &Store) -> anyhow::Result<()> {
 }
 
 /// Eve was shown ana's one-time code: her own producer had used the same id.
-async fn a_publication_meets_what_is_recorded(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_publication_meets_what_is_recorded(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for (why, new, expected) in steps() {
         let recorded = store.record_batch(&[new], at(1)).await?;
         assert_eq!(recorded.met, [expected], "{why}");
@@ -79,7 +81,9 @@ async fn a_publication_meets_what_is_recorded(Bed { store, .. }: &Bed) -> anyhow
     judge(store).await
 }
 
-async fn what_is_in_one_batch_meets_as_in_several(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_is_in_one_batch_meets_as_in_several(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let (batch, expected): (Vec<_>, Vec<_>) = steps().into_iter().map(|(_, new, met)| (new, met)).unzip();
     let recorded = store.record_batch(&batch, at(1)).await?;
     assert_eq!(recorded.met, expected);
@@ -92,11 +96,13 @@ async fn what_is_in_one_batch_meets_as_in_several(Bed { store, .. }: &Bed) -> an
     judge(store).await
 }
 
-async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(bed: &Bed) -> anyhow::Result<()> {
-    let store = &bed.store;
+async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(
+    fixture: &StoreFixture,
+) -> anyhow::Result<()> {
+    let store = &fixture.store;
     let first = with(&otp(1, "ana's code", &["ana"]), |alert| alert.policy = Some("critical".to_owned()));
     store.record(std::slice::from_ref(&first), at(0)).await?;
-    bed.execute("UPDATE alerts SET said = NULL, maker = NULL").await?;
+    fixture.execute("UPDATE alerts SET said = NULL, maker = NULL").await?;
     for (why, new, expected) in [
         ("the same", first.clone(), Meets::Same),
         ("another policy", otp(1, "ana's code", &["ana"]), Meets::Conflict),
@@ -116,7 +122,7 @@ async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(bed: &
 }
 
 async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let late = otp(1, "ana's code", &["ana", "ben"]);
     store.record(&[otp(1, "ana's code", &["ana"]), otp(3, "used", &["ana"])], at(0)).await?;
@@ -145,7 +151,9 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
 }
 
 /// What fires again by itself is a version that nobody published; another text under its number is a contradiction all the same.
-async fn a_version_that_the_store_was_not_sent_is_known_too(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_version_that_the_store_was_not_sent_is_known_too(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[otp(1, "ana's code", &["ana"])], at(0)).await?;
     let returned = NewAlert { publication: None, returns: true, ..otp(2, "ana's code", &["ana"]) };
     store.record(&[returned], at(1)).await?;
@@ -157,7 +165,9 @@ async fn a_version_that_the_store_was_not_sent_is_known_too(Bed { store, .. }: &
 }
 
 /// Eve was shown ana's text: the version of her own producer was below that of ana's, and had never been recorded.
-async fn an_older_version_that_nobody_knows_reaches_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_older_version_that_nobody_knows_reaches_nobody(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[otp(2, "ana's code", &["ana"])], at(0)).await?;
     let strangers = otp(1, "eve's text", &["ana", "eve"]);
     let mut redelivered = strangers.clone();
@@ -180,7 +190,7 @@ async fn an_older_version_that_nobody_knows_reaches_nobody(Bed { store, .. }: &B
 }
 
 async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let first = by(&otp(1, "mine", &["ana"]), "k1", true);
     let later = then(&first, Status::Resolved);
@@ -204,13 +214,13 @@ async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
 mod migration {
     use std::collections::BTreeSet;
 
-    use super::super::fixture::Bed;
+    use super::super::fixture::StoreFixture;
 
     const MIGRATION: &str = include_str!("../../../../src/store/migrations/0011_same_and_other.sql");
 
-    async fn whom_it_leaves_out(bed: &Bed) -> anyhow::Result<()> {
+    async fn whom_it_leaves_out(fixture: &StoreFixture) -> anyhow::Result<()> {
         // As it was before: without what the migration adds.
-        bed.execute(
+        fixture.execute(
             "DROP INDEX users_everyone; ALTER TABLE users DROP COLUMN named_only; ALTER TABLE alerts DROP COLUMN said;
              ALTER TABLE alerts DROP COLUMN maker; ALTER TABLE api_keys DROP COLUMN own_alerts",
         )
@@ -254,9 +264,9 @@ mod migration {
              VALUES ('acme', 'phone', 'd', 'fcm', 'production', 't', 'h', 1)"
                 .to_owned(),
         );
-        bed.execute(all.join(";\n")).await?;
-        bed.execute(MIGRATION).await?;
-        let everyone = bed.store.everyone_after(&super::tenant("acme"), None, 100).await?;
+        fixture.execute(all.join(";\n")).await?;
+        fixture.execute(MIGRATION).await?;
+        let everyone = fixture.store.everyone_after(&super::tenant("acme"), None, 100).await?;
         let names: BTreeSet<&str> = everyone.iter().map(|user| user.as_str()).collect();
         let expected = ["mailed", "member", "phone", "reader", "registered", "unseen-member"];
         assert_eq!(names, BTreeSet::from(expected));

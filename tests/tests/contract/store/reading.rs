@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
 use watchbell::store::{Changes, Head, NewAlert, Store};
 
-use super::fixture::{Bed, Dice, acme, at, but, firing, head, receipt, then};
+use super::fixture::{Dice, StoreFixture, acme, at, but, firing, head, receipt, then};
 
 on_both_engines!(
     changes_come_in_order_and_say_whether_that_is_all,
@@ -16,7 +16,9 @@ on_both_engines!(
     replay_from_any_cursor_is_a_full_read,
 );
 
-async fn changes_come_in_order_and_say_whether_that_is_all(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn changes_come_in_order_and_say_whether_that_is_all(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     let nothing = Changes { rows: Vec::new(), head: Head::default(), complete: true };
     assert_eq!(store.changes_after(&ana, 0, 10).await?, nothing, "nobody has an empty inbox");
@@ -43,7 +45,7 @@ async fn changes_come_in_order_and_say_whether_that_is_all(Bed { store, .. }: &B
     Ok(())
 }
 
-async fn a_number_is_never_split(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_number_is_never_split(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     store.record(&(0..8).map(|n| firing(&format!("a{n}"), &["ana"])).collect::<Vec<_>>(), at(0)).await?;
     let seen = receipt(&ana, &["a1", "a3", "a5", "a7"], ReceiptState::Seen);
@@ -64,7 +66,7 @@ async fn a_number_is_never_split(Bed { store, .. }: &Bed) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn pages_of_an_inbox_are_the_inbox(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn pages_of_an_inbox_are_the_inbox(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     assert_eq!(store.inbox_page(&ana, None, 3).await?, (Head::default(), Vec::new()));
     store.record(&(0..10).map(|n| firing(&format!("a{n}"), &["ana"])).collect::<Vec<_>>(), at(0)).await?;
@@ -88,10 +90,10 @@ async fn pages_of_an_inbox_are_the_inbox(Bed { store, .. }: &Bed) -> anyhow::Res
 /// Head and rows are of one moment. Once, a change between the reading of the two was replayed with the badge from
 /// before it. With the rows cut at the head instead, an alert whose receipt came in between was in neither: its screen
 /// was told of the receipt of an alert that it had never shown.
-async fn changes_are_of_one_moment(bed: &Bed) -> anyhow::Result<()> {
+async fn changes_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()> {
     const ALERTS: u64 = 100;
     let ana = acme("ana");
-    let writer = bed.another_handle();
+    let writer = fixture.another_handle();
     let write = async {
         for n in 0..ALERTS {
             let id = format!("a{n}");
@@ -102,7 +104,7 @@ async fn changes_are_of_one_moment(bed: &Bed) -> anyhow::Result<()> {
     };
     let read = async {
         loop {
-            let changes = bed.store.changes_after(&ana, 0, 1_000).await?;
+            let changes = fixture.store.changes_after(&ana, 0, 1_000).await?;
             let last = changes.rows.last().map_or(0, |row| row.seq);
             assert_eq!((last, changes.rows.len() as u64), (changes.head.seq, changes.head.unread));
             if last == 2 * ALERTS {
@@ -114,7 +116,7 @@ async fn changes_are_of_one_moment(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn heads_are_of_those_who_are_known(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn heads_are_of_those_who_are_known(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana", "ben"]), firing("b", &["ben"])], at(0)).await?;
     let heads = store.heads(&[acme("ben"), acme("ana"), acme("nobody"), acme("ana")]).await?;
     assert_eq!(heads.len(), 2);
@@ -128,7 +130,9 @@ type Shown = BTreeMap<String, (Seq, InboxState, Arc<str>)>;
 
 /// Clients leave at random moments of a random history. Whichever comes back, with whatever page size, shows in
 /// the end what somebody shows who starts from nothing.
-async fn replay_from_any_cursor_is_a_full_read(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn replay_from_any_cursor_is_a_full_read(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     const SEED: u64 = 20_261_121;
     let mut dice = Dice::new(SEED);
     let mut alerts: Vec<NewAlert> = (0..12)

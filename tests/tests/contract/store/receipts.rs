@@ -3,7 +3,7 @@
 use watchbell::domain::{InboxState, Receipt, ReceiptState};
 use watchbell::store::AppliedReceipt;
 
-use super::fixture::{Bed, LEASE, acme, alert_id, at, firing, head, inbox, receipt};
+use super::fixture::{LEASE, StoreFixture, acme, alert_id, at, firing, head, inbox, receipt};
 use super::timers;
 
 on_both_engines!(
@@ -15,7 +15,9 @@ on_both_engines!(
     seen_after_the_push_makes_it_due_for_withdrawal,
 );
 
-async fn a_receipt_moves_a_state_by_this_table(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_receipt_moves_a_state_by_this_table(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     use InboxState::{Dismissed, New, Read, Seen};
     use ReceiptState as R;
     let ana = acme("ana");
@@ -59,7 +61,9 @@ async fn a_receipt_moves_a_state_by_this_table(Bed { store, .. }: &Bed) -> anyho
     Ok(())
 }
 
-async fn one_receipt_is_one_change_whatever_it_names(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn one_receipt_is_one_change_whatever_it_names(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     store.record(&[firing("a", &["ana"]), firing("b", &["ana"]), firing("c", &["ana"])], at(0)).await?;
     let all = receipt(&ana, &["c", "a", "nothing", "a", "b"], ReceiptState::Read);
@@ -72,7 +76,7 @@ async fn one_receipt_is_one_change_whatever_it_names(Bed { store, .. }: &Bed) ->
     Ok(())
 }
 
-async fn a_batch_is_applied_in_order(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_batch_is_applied_in_order(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
     store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
     let said = store
@@ -95,7 +99,9 @@ async fn a_batch_is_applied_in_order(Bed { store, .. }: &Bed) -> anyhow::Result<
     Ok(())
 }
 
-async fn what_is_not_in_that_inbox_is_passed_over(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_is_not_in_that_inbox_is_passed_over(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"]), firing("b", &["ben"])], at(0)).await?;
     let said = store
         .apply_receipts(
@@ -113,7 +119,9 @@ async fn what_is_not_in_that_inbox_is_passed_over(Bed { store, .. }: &Bed) -> an
     Ok(())
 }
 
-async fn seen_before_the_push_ends_the_escalation(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn seen_before_the_push_ends_the_escalation(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed] {
         let id = state.as_str();
         store.record(&[firing(id, &["ana"])], at(0)).await?;
@@ -128,7 +136,9 @@ async fn seen_before_the_push_ends_the_escalation(Bed { store, .. }: &Bed) -> an
     Ok(())
 }
 
-async fn seen_after_the_push_makes_it_due_for_withdrawal(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn seen_after_the_push_makes_it_due_for_withdrawal(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     timers::push(store, "a").await?;
     let both = [

@@ -8,8 +8,8 @@ use watchbell::store::{NewAlert, RecordedRow, Store};
 use watchbell_tests::services;
 
 use super::fixture::{
-    Bed, Dice, LEASE, acme, alert_id, at, but, firing, head, inbox, open, receipt, snooze, tenant, then,
-    user, users,
+    Dice, LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, open, receipt, snooze, tenant,
+    then, user, users,
 };
 
 on_both_engines!(
@@ -40,14 +40,18 @@ async fn record(store: &Store, batch: &[NewAlert]) -> anyhow::Result<Vec<Recorde
     Ok(store.record(batch, at(0)).await?)
 }
 
-async fn migrating_twice_or_from_two_sides_is_migrating_once(bed: &Bed) -> anyhow::Result<()> {
-    let history = bed.store.history().await?.name;
-    bed.store.migrate().await?;
-    assert_eq!(bed.store.history().await?.name, history, "a second migration does not begin a new history");
-    assert!(bed.store.is_ready().await);
+async fn migrating_twice_or_from_two_sides_is_migrating_once(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let history = fixture.store.history().await?.name;
+    fixture.store.migrate().await?;
+    assert_eq!(
+        fixture.store.history().await?.name,
+        history,
+        "a second migration does not begin a new history"
+    );
+    assert!(fixture.store.is_ready().await);
 
-    let fresh = if bed.url.expose().starts_with("sqlite") {
-        bed.url.expose().replace("store.db", "other.db")
+    let fresh = if fixture.url.expose().starts_with("sqlite") {
+        fixture.url.expose().replace("store.db", "other.db")
     } else {
         services::postgres().await?.fresh_database("migrate").await?
     };
@@ -65,7 +69,9 @@ async fn migrating_twice_or_from_two_sides_is_migrating_once(bed: &Bed) -> anyho
     Ok(())
 }
 
-async fn a_new_alert_is_a_row_a_number_and_a_badge(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_new_alert_is_a_row_a_number_and_a_badge(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let new = firing("disk", &["ana", "ben"]);
     let rows = record(store, std::slice::from_ref(&new)).await?;
     assert_eq!(brief(&rows), [(0, "ana", 1, 1, true), (0, "ben", 1, 1, true)]);
@@ -80,7 +86,9 @@ async fn a_new_alert_is_a_row_a_number_and_a_badge(Bed { store, .. }: &Bed) -> a
 }
 
 /// Published twice, delivered twice, or recorded again by somebody who lost the answer.
-async fn what_was_recorded_before_is_not_a_change(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_was_recorded_before_is_not_a_change(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let (first, second) = (firing("first", &["ana"]), firing("second", &["ana", "ben"]));
     record(store, std::slice::from_ref(&first)).await?;
     let rows = record(store, &[first.clone(), second.clone(), second.clone()]).await?;
@@ -100,7 +108,7 @@ async fn what_was_recorded_before_is_not_a_change(Bed { store, .. }: &Bed) -> an
 }
 
 async fn a_later_version_updates_in_place_and_an_earlier_one_does_nothing(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     let first = firing("disk", &["ana"]);
@@ -123,7 +131,9 @@ async fn a_later_version_updates_in_place_and_an_earlier_one_does_nothing(
     Ok(())
 }
 
-async fn versions_of_one_alert_in_one_batch_end_as_the_last(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn versions_of_one_alert_in_one_batch_end_as_the_last(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let first = firing("disk", &["ana"]);
     let second = then(&first, Status::Firing);
     let over = then(&second, Status::Resolved);
@@ -143,7 +153,9 @@ async fn versions_of_one_alert_in_one_batch_end_as_the_last(Bed { store, .. }: &
 }
 
 /// The answer used to tell what came, and the inbox what was stored: ben saw "firing" for what was over.
-async fn who_is_named_too_late_gets_what_is_stored(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn who_is_named_too_late_gets_what_is_stored(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for (why, one_batch) in [("two batches", false), ("one batch", true)] {
         let late = firing(&why.replace(' ', "-"), &["ben"]);
         let over = NewAlert { recipients: users(&["ana"]), ..then(&late, Status::Resolved) };
@@ -172,7 +184,7 @@ async fn who_is_named_too_late_gets_what_is_stored(Bed { store, .. }: &Bed) -> a
 
 /// Within one batch the last used to win.
 async fn of_two_contents_of_one_version_the_first_is_everybodys(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for (why, one_batch) in [("two batches", false), ("one batch", true)] {
         let one = firing(&why.replace(' ', "-"), &["ana"]);
@@ -213,7 +225,9 @@ async fn shown(store: &Store, user: &str, new: &NewAlert) -> anyhow::Result<std:
     Ok(row.ok_or_else(|| anyhow::anyhow!("{user} has no {}", new.alert.id))?.content)
 }
 
-async fn alerts_of_one_batch_get_neighbouring_numbers(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn alerts_of_one_batch_get_neighbouring_numbers(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     record(store, &[firing("before", &["ana"])]).await?;
     let batch: Vec<NewAlert> = (0..50).map(|n| firing(&format!("a{n}"), &["ana", "ben"])).collect();
     let rows = record(store, &batch).await?;
@@ -227,7 +241,9 @@ async fn alerts_of_one_batch_get_neighbouring_numbers(Bed { store, .. }: &Bed) -
     Ok(())
 }
 
-async fn the_end_of_an_alert_ends_its_escalation(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_end_of_an_alert_ends_its_escalation(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for status in [Status::Resolved, Status::Suppressed, Status::Acknowledged] {
         let new = firing(status.as_str(), &["ana"]);
         record(store, std::slice::from_ref(&new)).await?;
@@ -239,7 +255,9 @@ async fn the_end_of_an_alert_ends_its_escalation(Bed { store, .. }: &Bed) -> any
 }
 
 /// The first reason used to stay for ever, so a push shown before "acknowledged" was never taken away (I5).
-async fn what_was_acknowledged_can_still_be_resolved_or_seen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_was_acknowledged_can_still_be_resolved_or_seen(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     for end in ["resolved", "seen"] {
         let new = firing(end, &["ana"]);
@@ -259,7 +277,7 @@ async fn what_was_acknowledged_can_still_be_resolved_or_seen(Bed { store, .. }: 
     Ok(())
 }
 
-async fn firing_again_opens_a_new_round(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn firing_again_opens_a_new_round(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let first = firing("disk", &["ana"]);
     let over = then(&first, Status::Resolved);
     record(store, std::slice::from_ref(&first)).await?;
@@ -281,7 +299,9 @@ async fn firing_again_opens_a_new_round(Bed { store, .. }: &Bed) -> anyhow::Resu
 }
 
 /// Late from a queue that stood still: whoever looks finds it, and nobody is rung.
-async fn an_alert_that_had_expired_is_kept_and_told_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_alert_that_had_expired_is_kept_and_told_nobody(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let expired =
         |new: NewAlert| NewAlert { expires_at: at(0), first_due_at: Some(at(0)), absent_due_at: None, ..new };
     let (late, open) = (expired(firing("late", &["ana"])), firing("open", &["ana"]));
@@ -307,7 +327,9 @@ async fn an_alert_that_had_expired_is_kept_and_told_nobody(Bed { store, .. }: &B
 }
 
 /// It was shown as read, as if somebody had looked, and rang nowhere.
-async fn what_had_expired_and_is_valid_again_is_news(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_had_expired_and_is_valid_again_is_news(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let until = |new: NewAlert, secs: i64| NewAlert { expires_at: at(secs), ..new };
     let first = until(firing("came-late", &["ana"]), 0);
     let silent = NewAlert { first_due_at: None, absent_due_at: None, ..until(firing("silent", &["ana"]), 0) };
@@ -330,14 +352,16 @@ async fn what_had_expired_and_is_valid_again_is_news(Bed { store, .. }: &Bed) ->
     Ok(())
 }
 
-async fn an_alert_without_steps_has_no_timer(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_alert_without_steps_has_no_timer(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     record(store, &[NewAlert { first_due_at: None, ..firing("disk", &["ana"]) }]).await?;
     assert_eq!(store.next_due().await?, None);
     assert_eq!(inbox(store, &acme("ana")).await?.len(), 1);
     Ok(())
 }
 
-async fn a_batch_of_nothing_is_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_batch_of_nothing_is_nothing(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     assert_eq!(record(store, &[]).await?, []);
     assert_eq!(record(store, &[firing("nobody", &[])]).await?, []);
     assert_eq!(store.apply_receipts(&[], at(0)).await?, []);
@@ -346,10 +370,10 @@ async fn a_batch_of_nothing_is_nothing(Bed { store, .. }: &Bed) -> anyhow::Resul
 }
 
 /// Eight writers over the same twenty people, each in an order of its own, half of them new to the store.
-async fn numbers_have_no_gaps_whoever_writes_at_once(bed: &Bed) -> anyhow::Result<()> {
+async fn numbers_have_no_gaps_whoever_writes_at_once(fixture: &StoreFixture) -> anyhow::Result<()> {
     const WRITERS: u64 = 8;
     const ROUNDS: usize = 12;
-    let handles = [bed.store.clone(), bed.another_handle(), bed.another_handle()];
+    let handles = [fixture.store.clone(), fixture.another_handle(), fixture.another_handle()];
     let mut writing = JoinSet::new();
     for writer in 0..WRITERS {
         let store = handles[writer as usize % handles.len()].clone();
@@ -364,14 +388,15 @@ async fn numbers_have_no_gaps_whoever_writes_at_once(bed: &Bed) -> anyhow::Resul
     for (user, mut seqs) in numbers {
         seqs.sort_unstable();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "{user:?}: each number once");
-        let head = head(&bed.store, &user).await?;
-        let unread = inbox(&bed.store, &user).await?.iter().filter(|(_, _, state)| state.is_unread()).count();
+        let head = head(&fixture.store, &user).await?;
+        let unread =
+            inbox(&fixture.store, &user).await?.iter().filter(|(_, _, state)| state.is_unread()).count();
         assert_eq!((head.seq, head.unread), (seqs.len() as u64, unread as u64), "{user:?}");
     }
     for handle in &handles {
         handle.close().await; // A session reports what it counted when it ends.
     }
-    if let Some(("postgres", database)) = bed
+    if let Some(("postgres", database)) = fixture
         .url
         .expose()
         .split_once(':')

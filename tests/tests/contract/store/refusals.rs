@@ -13,7 +13,7 @@ use watchbell::store::{
 };
 use watchbell_tests::scratch::Scratch;
 
-use super::fixture::{Bed, LEASE, acme, alert_id, at, firing, inbox, receipt, tenant};
+use super::fixture::{LEASE, StoreFixture, acme, alert_id, at, firing, inbox, receipt, tenant};
 
 on_both_engines!(
     what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works,
@@ -24,19 +24,20 @@ on_both_engines!(
 
 /// A rule that an operator might have added.
 async fn what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works(
-    bed: &Bed,
+    fixture: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let store = &bed.store;
-    bed.execute(bed.dialect(
-        "ALTER TABLE alerts ADD CONSTRAINT no_poison CHECK (alert_id <> 'poison')",
-        "CREATE TRIGGER no_poison BEFORE INSERT ON alerts WHEN NEW.alert_id = 'poison'
+    let store = &fixture.store;
+    fixture
+        .execute(fixture.dialect(
+            "ALTER TABLE alerts ADD CONSTRAINT no_poison CHECK (alert_id <> 'poison')",
+            "CREATE TRIGGER no_poison BEFORE INSERT ON alerts WHEN NEW.alert_id = 'poison'
              BEGIN SELECT RAISE(ABORT, 'no poison here'); END",
-    ))
-    .await?;
+        ))
+        .await?;
     let (good, poison) = (firing("good", &["ana"]), firing("poison", &["ana"]));
     match store.record(&[good.clone(), poison], at(0)).await {
         Err(error @ StoreError::Refused { .. }) => {
-            let expected = bed.dialect("(code 23514, constraint no_poison)", "(code 1811)");
+            let expected = fixture.dialect("(code 23514, constraint no_poison)", "(code 1811)");
             let said = error.to_string();
             assert!(said.contains(expected), "{said}");
             assert!(!said.contains("no poison here"), "the engine's own words may repeat values: {said}");
@@ -50,13 +51,13 @@ async fn what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works(
 }
 
 async fn a_due_escalation_that_cannot_be_claimed_does_not_hold_up_the_others(
-    bed: &Bed,
+    fixture: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let store = &bed.store;
+    let store = &fixture.store;
     for id in ["first", "poison", "last"] {
         store.record(&[firing(id, &["ana"])], at(0)).await?;
     }
-    bed.execute(bed.dialect(
+    fixture.execute(fixture.dialect(
         "ALTER TABLE escalations ADD CONSTRAINT no_poison CHECK (alert_id <> 'poison' OR claim < 1)",
         "CREATE TRIGGER no_poison BEFORE UPDATE ON escalations WHEN NEW.alert_id = 'poison' AND NEW.claim > 0
              BEGIN SELECT RAISE(ABORT, 'no poison here'); END",
@@ -87,7 +88,9 @@ type Input = (
 
 /// Every text field of everything the store is given, by what it may hold. Names are not among them: they are checked
 /// where they are made.
-async fn any_text_is_stored_as_given_or_refused(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn any_text_is_stored_as_given_or_refused(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let texts = [
         ("a NUL", "a\0b".to_owned()),
         ("only a NUL", "\0".to_owned()),
@@ -255,13 +258,13 @@ const INPUTS: &[Input] = &[
 ];
 
 /// A worker that starts before `watchbell migrate` has run gives nothing up.
-async fn a_schema_that_is_not_there_yet_is_waited_for(bed: &Bed) -> anyhow::Result<()> {
-    bed.execute("ALTER TABLE alerts RENAME TO alerts_of_old").await?;
-    let refused = bed.store.record(&[firing("a", &["ana"])], at(0)).await;
+async fn a_schema_that_is_not_there_yet_is_waited_for(fixture: &StoreFixture) -> anyhow::Result<()> {
+    fixture.execute("ALTER TABLE alerts RENAME TO alerts_of_old").await?;
+    let refused = fixture.store.record(&[firing("a", &["ana"])], at(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
-    bed.execute("ALTER TABLE alerts_of_old RENAME TO alerts").await?;
-    bed.store.record(&[firing("a", &["ana"])], at(0)).await?;
-    assert!(bed.store.alert(&tenant("acme"), &alert_id("a")).await?.is_some());
+    fixture.execute("ALTER TABLE alerts_of_old RENAME TO alerts").await?;
+    fixture.store.record(&[firing("a", &["ana"])], at(0)).await?;
+    assert!(fixture.store.alert(&tenant("acme"), &alert_id("a")).await?.is_some());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use watchbell::domain::{
 use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
 
 use super::fixture::{
-    Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users,
+    LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users,
 };
 use super::timers::look;
 
@@ -37,7 +37,7 @@ fn device(id: &str, token: &str, secs: i64) -> Device {
     }
 }
 
-async fn a_key_works_until_it_is_revoked(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_key_works_until_it_is_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (acme, other) = (tenant("acme"), tenant("other"));
     let acme = KeyRights { tenant: acme, own_alerts: true };
     let other = KeyRights::of(other);
@@ -64,7 +64,7 @@ fn mailbox(address: &str) -> Contact {
     Contact::default().with(Channel::Email, address)
 }
 
-async fn a_contact_is_replaced_as_a_whole(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_contact_is_replaced_as_a_whole(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     assert_eq!(store.contact(&ana).await?, None);
     let full = Contact { locale: Some("pl-PL".to_owned()), ..mailbox("ana@example.com") };
@@ -82,7 +82,7 @@ async fn a_contact_is_replaced_as_a_whole(Bed { store, .. }: &Bed) -> anyhow::Re
 }
 
 async fn an_address_that_refuses_mail_is_left_alone_until_it_is_given_again(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     store.put_user(&ana, &mailbox("old@example.com"), at(0)).await?;
@@ -123,7 +123,7 @@ async fn walked(
 }
 
 /// A name that a producer once mistyped used to be somebody for ever, and was told whatever was for everyone.
-async fn everyone_is_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn everyone_is_walked_in_pages(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let everyone = async || {
         walked(async |after, limit| Ok(store.everyone_after(&tenant("acme"), after, limit).await?)).await
     };
@@ -151,7 +151,9 @@ async fn everyone_is_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<
     Ok(())
 }
 
-async fn members_come_and_go_and_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn members_come_and_go_and_are_walked_in_pages(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let (acme, family) = (tenant("acme"), GroupId::parse("family:42").unwrap());
     store.change_members(&acme, &family, &users(&["cas", "ana", "ben", "ana"]), &[], at(0)).await?;
     store.change_members(&acme, &family, &users(&["dan", "cas"]), &users(&["ben", "nobody"]), at(0)).await?;
@@ -165,7 +167,7 @@ async fn members_come_and_go_and_are_walked_in_pages(Bed { store, .. }: &Bed) ->
     Ok(())
 }
 
-async fn recipients_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn recipients_are_walked_in_pages(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["cas", "ana", "ben"]), firing("b", &["dan"])], at(0)).await?;
     let (acme, alert) = (tenant("acme"), alert_id("a"));
     let all =
@@ -174,7 +176,7 @@ async fn recipients_are_walked_in_pages(Bed { store, .. }: &Bed) -> anyhow::Resu
     Ok(())
 }
 
-async fn a_token_belongs_to_one_phone(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_token_belongs_to_one_phone(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
     let long = "x".repeat(4096);
     assert!(store.put_device(&ana, &device("phone", &long, 1), 5).await?);
@@ -200,7 +202,9 @@ async fn a_token_belongs_to_one_phone(Bed { store, .. }: &Bed) -> anyhow::Result
     Ok(())
 }
 
-async fn devices_not_heard_of_for_long_are_dropped_by_service(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn devices_not_heard_of_for_long_are_dropped_by_service(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     for (id, service, registered) in [
         ("old-laptop", PushService::WebPush, 1),
@@ -219,7 +223,9 @@ async fn devices_not_heard_of_for_long_are_dropped_by_service(Bed { store, .. }:
     Ok(())
 }
 
-async fn a_user_has_a_bounded_number_of_devices(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_user_has_a_bounded_number_of_devices(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     assert!(store.put_device(&ana, &device("one", "t1", 1), 2).await?);
     assert!(store.put_device(&ana, &device("two", "t2", 1), 2).await?);
@@ -230,9 +236,9 @@ async fn a_user_has_a_bounded_number_of_devices(Bed { store, .. }: &Bed) -> anyh
     Ok(())
 }
 
-async fn devices_at_once_keep_the_bound_and_one_owner_a_token(bed: &Bed) -> anyhow::Result<()> {
+async fn devices_at_once_keep_the_bound_and_one_owner_a_token(fixture: &StoreFixture) -> anyhow::Result<()> {
     const AT_ONCE: usize = 48;
-    let handles = [bed.store.clone(), bed.another_handle()];
+    let handles = [fixture.store.clone(), fixture.another_handle()];
     let mut registering = JoinSet::new();
     for n in 0..AT_ONCE {
         let store = handles[n % 2].clone();
@@ -244,16 +250,16 @@ async fn devices_at_once_keep_the_bound_and_one_owner_a_token(bed: &Bed) -> anyh
     while let Some(registered) = registering.join_next().await {
         assert!(registered??);
     }
-    assert_eq!(bed.store.devices(&acme("ana")).await?.len(), 5);
+    assert_eq!(fixture.store.devices(&acme("ana")).await?.len(), 5);
     let mut owners = 0;
     for n in 0..AT_ONCE {
-        owners += bed.store.devices(&acme(&format!("u{n}"))).await?.len();
+        owners += fixture.store.devices(&acme(&format!("u{n}"))).await?.len();
     }
     assert_eq!(owners, 1, "the last to register it has it");
     Ok(())
 }
 
-async fn a_token_is_dropped_only_on_proof(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_token_is_dropped_only_on_proof(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     let key = EscalationKey { user: ana.clone(), alert: alert_id("a") };
     let registered = device("phone", "token", 100);
@@ -274,7 +280,7 @@ async fn a_token_is_dropped_only_on_proof(Bed { store, .. }: &Bed) -> anyhow::Re
 }
 
 /// Two customers whose people and alerts are called the same.
-async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_name_in_two_tenants_is_two_names(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (here, there) = (acme("ana"), UserKey::new(tenant("other"), user("ana")));
     let ours = firing("a", &["ana"]);
     let theirs = but(&ours, |alert| {
@@ -311,7 +317,7 @@ async fn a_name_in_two_tenants_is_two_names(Bed { store, .. }: &Bed) -> anyhow::
     Ok(())
 }
 
-async fn revoked_sessions_stay_revoked(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
     store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
     assert_eq!(store.revoke_sessions(&ana, at(20)).await?, at(20));

@@ -11,7 +11,9 @@ use watchbell::store::{
     Store, SummaryOutcome,
 };
 
-use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user};
+use super::fixture::{
+    LEASE, StoreFixture, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user,
+};
 use super::timers::look;
 
 on_both_engines!(
@@ -98,7 +100,9 @@ async fn due_at(store: &Store, alert: &str) -> anyhow::Result<(Option<Timestamp>
     Ok((told.due_at, told.stopped))
 }
 
-async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_is_held_is_told_in_one_and_goes_on(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a", "b", "c"], Some(300)).await?;
     assert_eq!(store.next_due().await?, Some(at(150)), "nothing before the summary");
     let claim = the_one_due(store, 150).await?;
@@ -125,7 +129,9 @@ async fn what_is_held_is_told_in_one_and_goes_on(Bed { store, .. }: &Bed) -> any
     Ok(())
 }
 
-async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_opens_again_was_not_told_of_yet(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a"], Some(300)).await?;
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
@@ -143,7 +149,9 @@ async fn what_opens_again_was_not_told_of_yet(Bed { store, .. }: &Bed) -> anyhow
     Ok(())
 }
 
-async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_could_not_be_told_goes_on_at_once(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a", "b"], Some(300)).await?;
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
@@ -155,7 +163,9 @@ async fn what_could_not_be_told_goes_on_at_once(Bed { store, .. }: &Bed) -> anyh
     Ok(())
 }
 
-async fn what_comes_while_a_summary_is_sent_is_for_the_next(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_comes_while_a_summary_is_sent_is_for_the_next(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a"], None).await?;
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
@@ -181,7 +191,9 @@ async fn what_comes_while_a_summary_is_sent_is_for_the_next(Bed { store, .. }: &
     Ok(())
 }
 
-async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a", "b"], None).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(100)).await?;
     let escalation = look(store, &the_one_due(store, 150).await?, at(150)).await?;
@@ -196,7 +208,9 @@ async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(Bed { store, .. }:
     Ok(())
 }
 
-async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     held(store, &["a", "b"], Some(3000)).await?;
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
@@ -219,7 +233,7 @@ async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(Bed { store, .. }:
 }
 
 async fn a_held_escalation_looks_after_itself_when_no_summary_comes(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     held(store, &["a"], None).await?;
     let summary = the_one_due(store, 150).await?;
@@ -234,7 +248,7 @@ async fn a_held_escalation_looks_after_itself_when_no_summary_comes(
     Ok(())
 }
 
-async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_they_got_lately_is_remembered(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
     let lately = Lately { window_began: Some(at(30)), sent: 3, hour_began: Some(at(10)), sent_in_hour: 9 };
     for claim in store.claim_due(at(30), LEASE, 10).await? {
@@ -259,7 +273,9 @@ async fn what_they_got_lately_is_remembered(Bed { store, .. }: &Bed) -> anyhow::
     Ok(())
 }
 
-async fn the_first_who_sees_it_stops_it_for_all(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_first_who_sees_it_stops_it_for_all(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let for_all = NewAlert { first_stops_all: true, ..firing("a", &["ana", "ben"]) };
     let for_each = firing("b", &["ana", "ben"]);
     store.record(&[for_all.clone(), for_each], at(0)).await?;
@@ -283,7 +299,9 @@ async fn the_first_who_sees_it_stops_it_for_all(Bed { store, .. }: &Bed) -> anyh
     Ok(())
 }
 
-async fn whoever_is_late_is_counted_and_an_end_is_not_a_loss(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn whoever_is_late_is_counted_and_an_end_is_not_a_loss(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"]), firing("b", &["ana"])], at(0)).await?;
     assert_eq!(store.audit(at(31), MINUTE).await?, Default::default(), "all is well");
     let late = store.audit(at(91), MINUTE).await?;

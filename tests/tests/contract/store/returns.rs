@@ -3,7 +3,9 @@
 use watchbell::domain::{InboxState, ReceiptState, Status};
 use watchbell::store::{NewAlert, Rest};
 
-use super::fixture::{Bed, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, then, user, users};
+use super::fixture::{
+    StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, then, user, users,
+};
 
 on_both_engines!(
     a_suppressed_alert_is_due_when_its_time_has_passed,
@@ -23,7 +25,9 @@ fn returned(new: &NewAlert) -> NewAlert {
     NewAlert { returns: true, recipients: Vec::new(), rest, ..fires }
 }
 
-async fn a_suppressed_alert_is_due_when_its_time_has_passed(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_suppressed_alert_is_due_when_its_time_has_passed(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let policy = |new: &NewAlert| but(new, |alert| alert.policy = Some("critical".to_owned()));
     let first = policy(&firing("a", &["ana"]));
     let second = suppressed(&first, 600);
@@ -49,7 +53,9 @@ async fn a_suppressed_alert_is_due_when_its_time_has_passed(Bed { store, .. }: &
     Ok(())
 }
 
-async fn whatever_its_producer_says_in_between_wins(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn whatever_its_producer_says_in_between_wins(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     for (number, (why, status, until, due)) in [
         ("it is over", Status::Resolved, Some(600), None),
         ("it fires", Status::Firing, Some(600), None),
@@ -87,7 +93,9 @@ async fn whatever_its_producer_says_in_between_wins(Bed { store, .. }: &Bed) -> 
 
 const END: watchbell::store::Step<'static> = watchbell::store::Step { page: "holders", next_page: None };
 
-async fn it_fires_again_for_everybody_who_holds_it(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn it_fires_again_for_everybody_who_holds_it(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let first = firing("a", &["ana", "ben"]);
     let second = suppressed(&first, 600);
     store.record(&[first, second.clone()], at(0)).await?;

@@ -4,7 +4,7 @@ use watchbell::domain::{InboxState, ReceiptState, Severity, Status, StopReason, 
 use watchbell::store::{EscalationKey, NewAlert, RecordedRow, Store};
 
 use super::fixture::{
-    Bed, LEASE, acme, alert_id, at, but, firing, head, inbox, receipt, snooze, tenant, then, user,
+    LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, snooze, tenant, then, user,
 };
 use super::timers;
 
@@ -43,7 +43,9 @@ async fn notes(store: &Store, alert: &str) -> anyhow::Result<Vec<String>> {
     Ok(told.entries.into_iter().map(|entry| entry.what).filter(|what| what.contains("snooze")).collect())
 }
 
-async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let (ana, new) = (acme("ana"), firing("a", &["ana"]));
     store.record(std::slice::from_ref(&new), at(0)).await?;
     let said = store.apply_receipts(&[snooze(&ana, &["a"], 600)], at(10)).await?;
@@ -78,7 +80,7 @@ async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(Bed { store, .. }: &
 }
 
 async fn what_was_pushed_is_withdrawn_and_pushed_again_when_it_comes_back(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let (ana, new) = (acme("ana"), firing("a", &["ana"]));
     store.record(std::slice::from_ref(&new), at(0)).await?;
@@ -110,7 +112,9 @@ async fn what_was_pushed_is_withdrawn_and_pushed_again_when_it_comes_back(
     Ok(())
 }
 
-async fn what_comes_in_between_ends_a_snooze_by_this_table(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_comes_in_between_ends_a_snooze_by_this_table(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     use InboxState::{New, Read, Snoozed};
     for (number, (why, severity, status, state, unread, next_due)) in [
         ("no worse", Severity::Warning, Status::Firing, Snoozed, 0, None),
@@ -141,7 +145,9 @@ async fn what_comes_in_between_ends_a_snooze_by_this_table(Bed { store, .. }: &B
     Ok(())
 }
 
-async fn what_the_person_says_ends_a_snooze_or_moves_it(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_the_person_says_ends_a_snooze_or_moves_it(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     use InboxState::{Dismissed, Read, Seen, Snoozed};
     for (number, (said, state, unread)) in [
         (Some(ReceiptState::Unread), Seen, 1),
@@ -175,7 +181,9 @@ async fn what_the_person_says_ends_a_snooze_or_moves_it(Bed { store, .. }: &Bed)
     Ok(())
 }
 
-async fn a_snooze_is_decided_by_what_the_row_says_at_its_end(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_snooze_is_decided_by_what_the_row_says_at_its_end(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     // It was put off again after it had been found.
     let moved = firing("moved", &["ana"]);
@@ -208,7 +216,9 @@ async fn a_snooze_is_decided_by_what_the_row_says_at_its_end(Bed { store, .. }: 
     Ok(())
 }
 
-async fn whoever_snoozes_has_not_taken_it_on(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn whoever_snoozes_has_not_taken_it_on(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let new = NewAlert { first_stops_all: true, ..firing("a", &["ana", "ben"]) };
     store.record(std::slice::from_ref(&new), at(0)).await?;
     store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(10)).await?;
@@ -230,7 +240,9 @@ async fn whoever_snoozes_has_not_taken_it_on(Bed { store, .. }: &Bed) -> anyhow:
     Ok(())
 }
 
-async fn one_receipt_snoozes_many_in_one_change(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn one_receipt_snoozes_many_in_one_change(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let ana = acme("ana");
     let batch = [firing("a", &["ana"]), firing("b", &["ana"])];
     store.record(&batch, at(0)).await?;
@@ -249,11 +261,11 @@ async fn one_receipt_snoozes_many_in_one_change(Bed { store, .. }: &Bed) -> anyh
 }
 
 /// A program that knows no snooze finds such a row dismissed, which is off the screen as well, and changes its state alone.
-async fn what_an_older_program_left_of_a_snooze_is_forgotten(bed: &Bed) -> anyhow::Result<()> {
-    let (store, new) = (&bed.store, firing("a", &["ana"]));
+async fn what_an_older_program_left_of_a_snooze_is_forgotten(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, new) = (&fixture.store, firing("a", &["ana"]));
     store.record(std::slice::from_ref(&new), at(0)).await?;
     store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(1)).await?;
-    bed.execute("UPDATE inbox SET state = 'new' WHERE state = 'dismissed'").await?;
+    fixture.execute("UPDATE inbox SET state = 'new' WHERE state = 'dismissed'").await?;
     assert_eq!(standing(store, "a").await?, (InboxState::New, None));
     assert_eq!(store.due_snoozes(at(600)).await?.len(), 1);
     assert_eq!(wake(store, &new, 600).await?, []);

@@ -10,7 +10,7 @@ use watchbell::store::{
     Store,
 };
 
-use super::fixture::{Bed, LEASE, acme, ask, at, firing, receipt};
+use super::fixture::{LEASE, StoreFixture, acme, ask, at, firing, receipt};
 
 on_both_engines!(
     many_escalations_go_their_ways_in_one_commit,
@@ -76,7 +76,9 @@ async fn entries(store: &Store, person: &str) -> anyhow::Result<Vec<String>> {
     Ok(told.entries.into_iter().map(|entry| entry.what).collect())
 }
 
-async fn many_escalations_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn many_escalations_go_their_ways_in_one_commit(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let people = ["ana", "ben", "cas", "dan"];
     let claims = claims(store, &people).await?;
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &begin)).collect();
@@ -128,7 +130,9 @@ async fn many_escalations_go_their_ways_in_one_commit(Bed { store, .. }: &Bed) -
     Ok(())
 }
 
-async fn what_was_seen_meanwhile_is_found_for_each(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_was_seen_meanwhile_is_found_for_each(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let claims = claims(store, &["ana", "ben"]).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["ana"], ReceiptState::Seen)], at(30)).await?;
     let decide = |escalation: &Escalation| match escalation.progress.stopped {
@@ -142,7 +146,9 @@ async fn what_was_seen_meanwhile_is_found_for_each(Bed { store, .. }: &Bed) -> a
     Ok(())
 }
 
-async fn the_escalations_of_one_person_follow_each_other(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_escalations_of_one_person_follow_each_other(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let all: Vec<_> = (0..4).map(|n| firing(&format!("a{n}"), &["ana"])).collect();
     store.record(&all, at(0)).await?;
     let claims = store.claim_due(at(30), LEASE, 10).await?;
@@ -164,7 +170,9 @@ async fn the_escalations_of_one_person_follow_each_other(Bed { store, .. }: &Bed
     Ok(())
 }
 
-async fn no_escalation_twice_and_no_more_than_fit(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn no_escalation_twice_and_no_more_than_fit(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let names: Vec<String> = (0..=STEPS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let people: Vec<&str> = names.iter().map(String::as_str).collect();
     store.record(&[firing("a", &people)], at(0)).await?;
@@ -180,7 +188,9 @@ async fn no_escalation_twice_and_no_more_than_fit(Bed { store, .. }: &Bed) -> an
     Ok(())
 }
 
-async fn whoever_lost_a_row_is_told_and_heard(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn whoever_lost_a_row_is_told_and_heard(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let claims = claims(store, &["ana", "ben"]).await?;
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &begin)).collect();
     let called = calls(&store.steps(&asks, LEASE).await?);
@@ -199,12 +209,12 @@ async fn whoever_lost_a_row_is_told_and_heard(Bed { store, .. }: &Bed) -> anyhow
 /// On SQLite there is one writer, who is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_who_is_being_worked_on_is_waited_for() -> anyhow::Result<()> {
-    let bed = Bed::postgres().await?;
-    let claims = claims(&bed.store, &["ana", "ben"]).await?;
+    let fixture = StoreFixture::postgres().await?;
+    let claims = claims(&fixture.store, &["ana", "ben"]).await?;
     let (deciding, is_deciding) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let may_go_on = Mutex::new(may_go_on);
-    let (other, claim) = (bed.another_handle(), claims[0].clone());
+    let (other, claim) = (fixture.another_handle(), claims[0].clone());
     // Somebody holds ana's row in the middle of a step.
     let holder = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -217,7 +227,7 @@ async fn nobody_who_is_being_worked_on_is_waited_for() -> anyhow::Result<()> {
     });
     tokio::task::spawn_blocking(move || is_deciding.recv()).await??;
     let asks: Vec<Ask<'_>> = claims.iter().map(|claim| ask(claim, at(30), &begin)).collect();
-    let stepped = bed.store.steps(&asks, LEASE).await?;
+    let stepped = fixture.store.steps(&asks, LEASE).await?;
     assert!(matches!(stepped[..], [None, Some(Stepped::Call { .. })]), "{stepped:?}");
     go_on.send(())?;
     let held = tokio::task::spawn_blocking(move || holder.join()).await?;

@@ -9,7 +9,9 @@ use watchbell::store::{
     TimelineEntry,
 };
 
-use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user};
+use super::fixture::{
+    LEASE, StoreFixture, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user,
+};
 
 on_both_engines!(
     a_whole_escalation_can_be_told,
@@ -52,7 +54,7 @@ async fn call(
     Ok(())
 }
 
-async fn a_whole_escalation_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_whole_escalation_can_be_told(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     let phone = Device {
         id: DeviceId::parse("phone").unwrap(),
@@ -106,7 +108,7 @@ async fn a_whole_escalation_can_be_told(Bed { store, .. }: &Bed) -> anyhow::Resu
     Ok(())
 }
 
-async fn an_alert_for_many_is_told_for_some(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_alert_for_many_is_told_for_some(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana", "ben", "cas"])], at(0)).await?;
     let (acme, a) = (tenant("acme"), alert_id("a"));
     let told = store.timeline(&acme, &a, None, 2).await?;
@@ -126,7 +128,9 @@ async fn lines(store: &Store, alert: &str, of: &str) -> anyhow::Result<Vec<Strin
     Ok(told.entries.iter().map(line).collect())
 }
 
-async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn each_version_is_told_with_what_it_changed(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let of = |version: u32, severity: Severity, status: Status, to: &[&str]| {
         but(&firing("a", to), |alert| {
             (alert.version, alert.severity, alert.status) = (version, severity, status);
@@ -157,7 +161,7 @@ async fn each_version_is_told_with_what_it_changed(Bed { store, .. }: &Bed) -> a
 
 /// It used to come round every minute, with a dead letter each time.
 async fn an_escalation_that_is_set_aside_is_told_and_is_not_lost(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let new = firing("a", &["ana"]);
     store.record(std::slice::from_ref(&new), at(0)).await?;
@@ -189,8 +193,10 @@ async fn an_escalation_that_is_set_aside_is_told_and_is_not_lost(
 /// The migration that reads the severity and the status of old alerts from what they say.
 const SEVERITY_AND_STATUS: i64 = 17;
 
-async fn an_alert_of_an_earlier_program_stands_as_its_content_says(bed: &Bed) -> anyhow::Result<()> {
-    let older = bed.before(SEVERITY_AND_STATUS).await?;
+async fn an_alert_of_an_earlier_program_stands_as_its_content_says(
+    fixture: &StoreFixture,
+) -> anyhow::Result<()> {
+    let older = fixture.before(SEVERITY_AND_STATUS).await?;
     let content = |severity: &str, status: &str, data: &str| {
         format!(
             r#"{{"id":"a","version":1,"source":"\"status\":\"firing\"","severity":"{severity}","status":"{status}","title":"t","data":{data}}}"#
@@ -227,7 +233,9 @@ async fn an_alert_of_an_earlier_program_stands_as_its_content_says(bed: &Bed) ->
     Ok(())
 }
 
-async fn a_later_version_can_build_on_the_latest(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_later_version_can_build_on_the_latest(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let (acme, a) = (tenant("acme"), alert_id("a"));
     assert_eq!(store.latest(&acme, &a).await?, None);
     let first = but(&firing("a", &["ana", "ben"]), |alert| alert.policy = Some("critical".to_owned()));

@@ -12,7 +12,7 @@ use watchbell::store::{
     Stepped, Store,
 };
 
-use super::fixture::{Bed, LEASE, acme, alert_id, ask, at, firing, receipt};
+use super::fixture::{LEASE, StoreFixture, acme, alert_id, ask, at, firing, receipt};
 
 on_both_engines!(
     a_row_is_handed_out_when_it_is_due,
@@ -123,7 +123,7 @@ pub async fn rest_for_good(store: &Store, alert: &str, now: Timestamp) -> anyhow
     Ok(())
 }
 
-async fn a_row_is_handed_out_when_it_is_due(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_row_is_handed_out_when_it_is_due(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     assert_eq!(store.next_due().await?, None);
     let due = |id: &str, secs| NewAlert { first_due_at: Some(at(secs)), ..firing(id, &["ana"]) };
     store.record(&[due("later", 60), due("soon", 30), due("sooner", 20)], at(0)).await?;
@@ -138,11 +138,11 @@ async fn a_row_is_handed_out_when_it_is_due(Bed { store, .. }: &Bed) -> anyhow::
     Ok(())
 }
 
-async fn claimants_at_once_never_get_the_same_row(bed: &Bed) -> anyhow::Result<()> {
+async fn claimants_at_once_never_get_the_same_row(fixture: &StoreFixture) -> anyhow::Result<()> {
     const ROWS: usize = 400;
     let batch: Vec<NewAlert> = (0..ROWS).map(|n| firing(&format!("a{n}"), &["ana"])).collect();
-    bed.store.record(&batch, at(0)).await?;
-    let handles = [bed.store.clone(), bed.another_handle()];
+    fixture.store.record(&batch, at(0)).await?;
+    let handles = [fixture.store.clone(), fixture.another_handle()];
     let mut claiming = JoinSet::new();
     for claimant in 0..6 {
         let store = handles[claimant % handles.len()].clone();
@@ -166,13 +166,13 @@ async fn claimants_at_once_never_get_the_same_row(bed: &Bed) -> anyhow::Result<(
         }
     }
     // A claimant passes over rows that another is just taking, so the last look is ours.
-    let left = bed.store.claim_due(at(30), LEASE, ROWS).await?.len();
+    let left = fixture.store.claim_due(at(30), LEASE, ROWS).await?.len();
     assert_eq!(keys.len() + left, ROWS, "every row was handed out");
     Ok(())
 }
 
 async fn a_lease_that_ended_is_handed_out_again_and_the_old_claim_is_void(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let first = claim(store, at(30)).await?;
@@ -189,7 +189,7 @@ async fn a_lease_that_ended_is_handed_out_again_and_the_old_claim_is_void(
 }
 
 async fn leases_can_be_released_by_who_knows_their_holders_are_dead(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let first = claim(store, at(30)).await?;
@@ -199,7 +199,9 @@ async fn leases_can_be_released_by_who_knows_their_holders_are_dead(
     Ok(())
 }
 
-async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_attempt_is_written_before_it_is_made(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let first = claim(store, at(30)).await?;
     let decision =
@@ -242,7 +244,9 @@ async fn an_attempt_is_written_before_it_is_made(Bed { store, .. }: &Bed) -> any
     Ok(())
 }
 
-async fn whoever_lost_the_row_still_tells_what_was_answered(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn whoever_lost_the_row_still_tells_what_was_answered(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let first = claim(store, at(30)).await?;
     let begun = step(store, &first.key, Holder::Claim(first.number), &[], at(30), call(vec![attempt(1, 1)]));
@@ -270,7 +274,7 @@ async fn whoever_lost_the_row_still_tells_what_was_answered(Bed { store, .. }: &
     Ok(())
 }
 
-async fn a_late_answer_undoes_nothing(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_late_answer_undoes_nothing(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let claim = claim(store, at(30)).await?;
     let attempts = vec![attempt(1, 1), attempt(2, 1), attempt(3, 1)];
@@ -302,7 +306,7 @@ async fn a_late_answer_undoes_nothing(Bed { store, .. }: &Bed) -> anyhow::Result
 }
 
 async fn seen_between_the_call_and_its_answer_is_found_by_the_next_step(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let claim = claim(store, at(30)).await?;
@@ -336,7 +340,9 @@ async fn seen_between_the_call_and_its_answer_is_found_by_the_next_step(
     Ok(())
 }
 
-async fn seen_before_the_first_step_of_a_claim_is_found_by_it(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn seen_before_the_first_step_of_a_claim_is_found_by_it(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     let held = claim(store, at(30)).await?;
     store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Read)], at(31)).await?;
@@ -345,7 +351,7 @@ async fn seen_before_the_first_step_of_a_claim_is_found_by_it(Bed { store, .. }:
     Ok(())
 }
 
-async fn a_rest_without_an_end_is_the_end(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_rest_without_an_end_is_the_end(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[firing("a", &["ana"])], at(0)).await?;
     push(store, "a").await?;
     assert_eq!(store.next_due().await?, None);
@@ -355,11 +361,11 @@ async fn a_rest_without_an_end_is_the_end(Bed { store, .. }: &Bed) -> anyhow::Re
 }
 
 /// A zombie's answer and its successor's step used to lock the attempt and the row in opposite orders.
-async fn two_holders_of_one_row_do_not_wait_for_each_other(bed: &Bed) -> anyhow::Result<()> {
-    bed.store.record(&[firing("a", &["ana"])], at(0)).await?;
-    let claim = claim(&bed.store, at(30)).await?;
+async fn two_holders_of_one_row_do_not_wait_for_each_other(fixture: &StoreFixture) -> anyhow::Result<()> {
+    fixture.store.record(&[firing("a", &["ana"])], at(0)).await?;
+    let claim = claim(&fixture.store, at(30)).await?;
     let mut stepping = JoinSet::new();
-    for store in [bed.store.clone(), bed.another_handle()] {
+    for store in [fixture.store.clone(), fixture.another_handle()] {
         let claim = claim.clone();
         stepping.spawn(async move {
             for tries in 1..40 {

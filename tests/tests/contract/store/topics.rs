@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watchbell::domain::{Event, EventId, Tenant, Topic, TopicKey};
 use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store};
 
-use super::fixture::{Bed, at, tenant};
+use super::fixture::{StoreFixture, at, tenant};
 
 on_both_engines!(
     the_last_events_are_kept_oldest_first,
@@ -51,7 +51,9 @@ async fn kept(store: &Store, key: &TopicKey, limit: usize) -> anyhow::Result<Vec
     Ok(events.iter().map(|content| content.split(' ').next().unwrap().to_owned()).collect())
 }
 
-async fn the_last_events_are_kept_oldest_first(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_last_events_are_kept_oldest_first(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let key = topic(&tenant("acme"), "monitor:7");
     assert!(store.topic_events(&key, 10).await?.is_empty(), "nobody published");
     let first = [event("e0", 3), event("e1", 3)];
@@ -72,7 +74,7 @@ async fn the_last_events_are_kept_oldest_first(Bed { store, .. }: &Bed) -> anyho
     Ok(())
 }
 
-async fn an_event_is_kept_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_event_is_kept_once(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let key = topic(&tenant("acme"), "monitor:7");
     let batch = [event("e0", 5), event("e1", 5), event("e0", 5)];
     for secs in [0, 1] {
@@ -85,7 +87,9 @@ async fn an_event_is_kept_once(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn the_newest_event_says_how_many_are_kept(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn the_newest_event_says_how_many_are_kept(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let key = topic(&tenant("acme"), "monitor:7");
     let many: Vec<NewEvent> = (0..1_200).map(|n| event(&format!("e{n:04}"), 1_000)).collect();
     store.record_events(&many, at(0)).await?;
@@ -98,7 +102,7 @@ async fn the_newest_event_says_how_many_are_kept(Bed { store, .. }: &Bed) -> any
     Ok(())
 }
 
-async fn an_event_stands_where_it_happened(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn an_event_stands_where_it_happened(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let key = topic(&tenant("acme"), "monitor:7");
     let happened = |id: &str, secs: i64| but(event(id, 2), |event| event.occurred_at = at(secs));
     store.record_events(&[happened("down", 20)], at(20)).await?;
@@ -112,7 +116,7 @@ async fn an_event_stands_where_it_happened(Bed { store, .. }: &Bed) -> anyhow::R
     Ok(())
 }
 
-async fn topics_and_tenants_are_apart(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn topics_and_tenants_are_apart(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let keys = [
         topic(&tenant("acme"), "monitor:7"),
         topic(&tenant("acme"), "monitor:71"),
@@ -129,10 +133,10 @@ async fn topics_and_tenants_are_apart(Bed { store, .. }: &Bed) -> anyhow::Result
     Ok(())
 }
 
-async fn writers_of_one_topic_do_not_lose_each_others_events(bed: &Bed) -> anyhow::Result<()> {
+async fn writers_of_one_topic_do_not_lose_each_others_events(fixture: &StoreFixture) -> anyhow::Result<()> {
     let key = topic(&tenant("acme"), "monitor:7");
     let writers = (0..4).map(|writer| {
-        let store = bed.another_handle();
+        let store = fixture.another_handle();
         async move {
             for n in 0..10 {
                 let (mine, shared) =
@@ -145,14 +149,14 @@ async fn writers_of_one_topic_do_not_lose_each_others_events(bed: &Bed) -> anyho
         }
     });
     futures_util::future::try_join_all(writers).await?;
-    let mut ids = kept(&bed.store, &key, 1_000).await?;
+    let mut ids = kept(&fixture.store, &key, 1_000).await?;
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 50, "four times ten and ten that all of them wrote: {ids:?}");
     Ok(())
 }
 
-async fn abandoned_topics_are_forgotten(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn abandoned_topics_are_forgotten(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let key = |name: &str| topic(&tenant("acme"), name);
     let of = |name: &str, id: &str| but(event(id, 5), |event| event.key = key(name));
     store.record_events(&[of("quiet", "q1"), of("busy", "b1")], at(0)).await?;

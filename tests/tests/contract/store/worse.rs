@@ -14,7 +14,7 @@ use watchbell::store::{
 };
 
 use super::fixture::{
-    Bed, LEASE, acme, alert_id, ask, at, but, firing, push, receipt, tenant, then, user, users,
+    LEASE, StoreFixture, acme, alert_id, ask, at, but, firing, push, receipt, tenant, then, user, users,
 };
 use super::timers::look;
 
@@ -124,10 +124,11 @@ async fn see(store: &Store, state: ReceiptState, now: i64) -> anyhow::Result<()>
 }
 
 /// What was still unseen and merely worse used to keep its timer, its policy, and its end.
-async fn what_becomes_worse_is_chased_anew_wherever_it_stood(bed: &Bed) -> anyhow::Result<()> {
+async fn what_becomes_worse_is_chased_anew_wherever_it_stood(fixture: &StoreFixture) -> anyhow::Result<()> {
     for where_it_stood in ["waiting", "quiet", "bundled", "pushed", "exhausted", "expired", "on its way"] {
-        let store = &bed.store;
-        bed.execute("DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts")
+        let store = &fixture.store;
+        fixture
+            .execute("DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts")
             .await?;
         record(store, 1, Severity::Warning, 0).await?;
         let hold = |held| {
@@ -165,7 +166,9 @@ async fn what_becomes_worse_is_chased_anew_wherever_it_stood(bed: &Bed) -> anyho
     Ok(())
 }
 
-async fn a_fall_rings_nobody_and_neither_does_the_way_back(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_fall_rings_nobody_and_neither_does_the_way_back(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     record(store, 1, Severity::Critical, 0).await?;
     record(store, 2, Severity::Warning, 1).await?;
     assert_eq!(due(store).await?, Some(5), "not sent yet: no later than was promised");
@@ -193,7 +196,7 @@ async fn a_fall_rings_nobody_and_neither_does_the_way_back(Bed { store, .. }: &B
 }
 
 async fn whoever_looked_at_less_is_told_again_and_whoever_looked_at_as_much_is_not(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Warning, 0).await?;
     push_it(store, 1, 30).await?;
@@ -219,7 +222,7 @@ async fn whoever_looked_at_less_is_told_again_and_whoever_looked_at_as_much_is_n
 }
 
 async fn what_fires_again_is_told_anew_whatever_was_told_before(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Critical, 0).await?;
     push_it(store, 1, 5).await?;
@@ -239,7 +242,7 @@ async fn what_fires_again_is_told_anew_whatever_was_told_before(
 }
 
 /// An attempt that failed for good told nobody, however bad it would have been.
-async fn what_reached_nobody_was_not_told(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn what_reached_nobody_was_not_told(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     record(store, 1, Severity::Critical, 0).await?;
     let claimed = claim(store, 5).await?;
     let called = step(store, &claimed, 5, &push(1, 0)).await?;
@@ -254,7 +257,9 @@ async fn what_reached_nobody_was_not_told(Bed { store, .. }: &Bed) -> anyhow::Re
 }
 
 /// A producer that goes up and down never lets a timer stand if each version begins the wait again (I4).
-async fn nobody_waits_longer_for_a_later_version(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn nobody_waits_longer_for_a_later_version(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     record(store, 1, Severity::Info, 0).await?;
     for (number, severity) in (2..).zip([Severity::Warning, Severity::Info].repeat(6)) {
         record(store, number, severity, i64::from(number) * 2).await?;
@@ -264,7 +269,7 @@ async fn nobody_waits_longer_for_a_later_version(Bed { store, .. }: &Bed) -> any
 }
 
 async fn an_old_rounds_sender_changes_nothing_of_the_new_round(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Warning, 0).await?;
     let old = claim(store, 30).await?;
@@ -288,10 +293,13 @@ async fn an_old_rounds_sender_changes_nothing_of_the_new_round(
     Ok(())
 }
 
-async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(bed: &Bed) -> anyhow::Result<()> {
+async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(
+    fixture: &StoreFixture,
+) -> anyhow::Result<()> {
     for reached in [true, false] {
-        let store = &bed.store;
-        bed.execute("DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts")
+        let store = &fixture.store;
+        fixture
+            .execute("DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts")
             .await?;
         record(store, 1, Severity::Critical, 0).await?;
         let following = Some(Duration::from_secs(300));
@@ -321,7 +329,7 @@ async fn a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not(bed: &
     Ok(())
 }
 
-async fn versions_in_one_batch_end_as_they_would_one_by_one(bed: &Bed) -> anyhow::Result<()> {
+async fn versions_in_one_batch_end_as_they_would_one_by_one(fixture: &StoreFixture) -> anyhow::Result<()> {
     use Severity::{Critical, Info, Warning};
     // What was pushed before, and what comes then.
     for (first, later) in [
@@ -335,11 +343,12 @@ async fn versions_in_one_batch_end_as_they_would_one_by_one(bed: &Bed) -> anyhow
     ] {
         let mut ends = Vec::new();
         for one_by_one in [true, false] {
-            let store = &bed.store;
-            bed.execute(
-                "DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts",
-            )
-            .await?;
+            let store = &fixture.store;
+            fixture
+                .execute(
+                    "DELETE FROM inbox; DELETE FROM escalations; DELETE FROM alerts; DELETE FROM attempts",
+                )
+                .await?;
             if let Some(first) = first {
                 record(store, 1, first, 0).await?;
                 push_it(store, 1, 30).await?;
@@ -364,7 +373,7 @@ async fn versions_in_one_batch_end_as_they_would_one_by_one(bed: &Bed) -> anyhow
 /// A page of an earlier version's audience comes after the later version: it says what the later one says, and used to
 /// be chased as the earlier one would.
 async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
-    Bed { store, .. }: &Bed,
+    StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Warning, 0).await?;
     record(store, 2, Severity::Critical, 10).await?;
@@ -384,7 +393,9 @@ async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
 }
 
 /// A heartbeat keeps an alert alive, and one with an earlier expiry ends it in time. Both used to be passed over.
-async fn a_later_version_moves_the_expiry_and_rings_nobody(Bed { store, .. }: &Bed) -> anyhow::Result<()> {
+async fn a_later_version_moves_the_expiry_and_rings_nobody(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
     let until = |number: u32, expires: i64| NewAlert {
         expires_at: at(expires),
         ..version(number, Severity::Warning, 0)

@@ -1,6 +1,6 @@
 //! A store with a past: one person with a long history, and many persons with a short one.
 
-use crate::store::fixture::Bed;
+use crate::store::fixture::StoreFixture;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
 pub const GROWS: [&str; 16] = [
@@ -24,9 +24,9 @@ pub const GROWS: [&str; 16] = [
 
 /// Fills a migrated, empty store: half of `rows` alerts were ana's and are over; of the others, ten went to each person,
 /// and one of each ten is still open, due far in the future. PostgreSQL gathers no statistics on its own from here on.
-pub async fn load(bed: &Bed, rows: usize) -> anyhow::Result<()> {
+pub async fn load(fixture: &StoreFixture, rows: usize) -> anyhow::Result<()> {
     let mut all = String::new();
-    if bed.dialect(true, false) {
+    if fixture.dialect(true, false) {
         for table in GROWS {
             all.push_str(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off);\n"));
         }
@@ -37,7 +37,7 @@ pub async fn load(bed: &Bed, rows: usize) -> anyhow::Result<()> {
         all.push_str(";\n");
     }
     all.push_str("COMMIT;\n");
-    let series = bed.dialect(
+    let series = fixture.dialect(
         "generate_series(1, {n}) AS g(n)",
         "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {n}) SELECT n FROM s) AS g",
     );
@@ -46,13 +46,13 @@ pub async fn load(bed: &Bed, rows: usize) -> anyhow::Result<()> {
         all = all.replace(&format!("FROM {part}"), &format!("FROM {}", series.replace("{n}", &n)));
         all = all.replace(part, &n);
     }
-    bed.execute(all).await
+    fixture.execute(all).await
 }
 
 /// Has PostgreSQL and SQLite gather statistics, and then begins as a process does that finds them there.
-pub async fn analyze(bed: &Bed) -> anyhow::Result<()> {
-    bed.execute("ANALYZE").await?;
-    Ok(bed.store.migrate().await?)
+pub async fn analyze(fixture: &StoreFixture) -> anyhow::Result<()> {
+    fixture.execute("ANALYZE").await?;
+    Ok(fixture.store.migrate().await?)
 }
 
 /// `{all}`, `{half}` and so on are numbers, and after FROM as many rows. Numbers become texts by being joined to one.

@@ -59,7 +59,7 @@ const MAY_WALK: &[&str] = &[
     "DELETE FROM topic_events WHERE (tenant, topic) IN ( SELECT tenant, topic FROM topic_events GROUP BY",
 ];
 
-/// Other tests of this process run statements of their own (`Bed::execute` marks them), and on PostgreSQL.
+/// Other tests of this process run statements of their own (`StoreFixture::execute` marks them), and on PostgreSQL.
 pub fn is_of_sqlite(sql: &str) -> bool {
     let ours = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|verb| sql.starts_with(verb));
     let theirs =
