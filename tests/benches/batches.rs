@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Postgres, query::Query};
+use watchbell_tests::builders::{alert, alert_id, at, users};
 
-use fixture::{StoreFixture, alert_id, at, firing, users};
+use fixture::StoreFixture;
 
 /// Rows of a batch. The last is the most that one commit holds.
 const SIZES: [usize; 3] = [100, 1_000, 2_000];
@@ -204,7 +205,7 @@ async fn record(fixture: &StoreFixture, size: usize) -> anyhow::Result<f64> {
     let names: Vec<&str> = people.iter().map(String::as_str).collect();
     let mut took = Vec::with_capacity(ROUNDS);
     for round in 0..ROUNDS {
-        let new = firing(&format!("page-{size}-{round}"), &[]);
+        let new = alert(&format!("page-{size}-{round}")).to_users([""; 0]).build();
         let new = watchbell::store::NewAlert { recipients: users(&names), ..new };
         let begun = Instant::now();
         fixture.store.record(std::slice::from_ref(&new), at(0)).await?;

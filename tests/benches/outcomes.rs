@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use watchbell::domain::{OutcomeRoutes, ReceiptState, UserKey, outcome::every_kind};
 use watchbell::store::{NewAlert, Store};
+use watchbell_tests::builders::{acme, alert, at, receipt};
 
-use fixture::{StoreFixture, acme, at, firing, receipt};
+use fixture::StoreFixture;
 
 /// Receipts of one commit: what a socket pod writes at once on a quiet day, and under load.
 const SIZES: [usize; 3] = [1, 16, 256];
@@ -55,10 +56,10 @@ async fn measure(store: &Store, size: usize) -> anyhow::Result<[Duration; 2]> {
         let ids: Vec<String> = (0..size).map(|n| format!("{size}-{commit}-{n}")).collect();
         let of = |n: usize| &people[(commit + n) % PEOPLE];
         let alerts: Vec<NewAlert> =
-            ids.iter().enumerate().map(|(n, id)| firing(id, &[of(n).user.as_str()])).collect();
+            ids.iter().enumerate().map(|(n, id)| alert(id).to_users([of(n).user.as_str()]).build()).collect();
         store.record(&alerts, at(0)).await?;
         let seen: Vec<_> =
-            ids.iter().enumerate().map(|(n, id)| receipt(of(n), &[id], ReceiptState::Seen)).collect();
+            ids.iter().enumerate().map(|(n, id)| receipt(of(n), [id], ReceiptState::Seen)).collect();
         let store = [store, &telling][commit % 2];
         let begun = Instant::now();
         store.apply_receipts(&seen, at(1)).await?;

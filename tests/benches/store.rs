@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use watchbell::domain::{ReceiptState, UserKey};
 use watchbell::store::{NewAlert, Store};
+use watchbell_tests::builders::{acme, alert, at, receipt};
 
-use fixture::{LEASE, StoreFixture, acme, at, firing, receipt};
+use fixture::{LEASE, StoreFixture};
 
 /// Rows of history.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
@@ -72,7 +73,7 @@ async fn took(store: &Store, run: usize) -> anyhow::Result<[f64; 5]> {
     let mut recorded = Timed::default();
     for commit in 0..COMMITS {
         let new = |n: usize| {
-            let new = firing(&id(commit, n), &[&people[n % PEOPLE]]);
+            let new = alert(&id(commit, n)).to_users([&people[n % PEOPLE]]).build();
             let due = Some(at(day + 30));
             NewAlert { first_due_at: due, absent_due_at: due, expires_at: at(day + 50_000), ..new }
         };
@@ -83,7 +84,7 @@ async fn took(store: &Store, run: usize) -> anyhow::Result<[f64; 5]> {
     }
     let mut said = Timed::default();
     for commit in 0..COMMITS {
-        let seen = |n: usize| receipt(&keys[n % PEOPLE], &[&id(commit, n)], ReceiptState::Seen);
+        let seen = |n: usize| receipt(&keys[n % PEOPLE], [&id(commit, n)], ReceiptState::Seen);
         // Every other one is left to be claimed.
         let batch: Vec<_> = (0..COMMIT).step_by(2).map(seen).collect();
         let begun = Instant::now();

@@ -19,21 +19,19 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
-    domain::{
-        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
-        policy::Policies, restraint::Restraint,
-    },
+    domain::{Channel, PushService, device::DEVICES_PER_USER_MAX, policy::Policies, restraint::Restraint},
     runtime::Clock,
-    store::{NewAlert, ROWS_PER_COMMIT_MAX, Store},
+    store::{ROWS_PER_COMMIT_MAX, Store},
 };
 use watchbell_fallback::{
     Channels, EscalationRules, Fallback, FallbackConfig, FallbackParts, Guard, ProviderAccess, Randomness,
     Rates, WithdrawalBatches,
     channel::{Accepted, PushChannel, PushContent, PushJob, PushSender, SendError},
 };
+use watchbell_tests::builders::{acme, alert, device};
 use watchbell_tests::until::until;
 
-use fixture::{StoreFixture, acme, firing};
+use fixture::StoreFixture;
 
 /// Timers that stand while it is measured.
 const PENDING: usize = 1_000_000;
@@ -77,13 +75,7 @@ async fn main() -> anyhow::Result<()> {
     let names: Vec<String> = (0..ROWS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let everybody: Vec<&str> = names.iter().map(String::as_str).collect();
     for name in &names {
-        let device = Device {
-            id: DeviceId::parse("phone")?,
-            service: PushService::Apns,
-            token: Secret::from(name.as_str()),
-            environment: PushEnvironment::Production,
-            registered_at: Timestamp::now(),
-        };
+        let device = device("phone").token(name.as_str()).registered_at(Timestamp::now()).build();
         store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?;
     }
     let begun = Instant::now();
@@ -93,12 +85,10 @@ async fn main() -> anyhow::Result<()> {
         Err(_) => PENDING,
     };
     for commit in 0..pending / ROWS_PER_COMMIT_MAX {
-        let first_due_at = Some(now + Duration::from_secs(86_400 + commit as u64));
-        let pending = NewAlert {
-            first_due_at,
-            expires_at: now + Duration::from_secs(900_000),
-            ..firing(&format!("pending-{commit}"), &everybody)
-        };
+        let first_due_at = now + Duration::from_secs(86_400 + commit as u64);
+        let expires_at = now + Duration::from_secs(900_000);
+        let pending = alert(&format!("pending-{commit}")).to_users(&everybody);
+        let pending = pending.first_due_at(first_due_at).escalated_until(expires_at).build();
         store.record(&[pending], now).await?;
     }
     eprintln!("{pending} timers recorded in {:.0} s", begun.elapsed().as_secs_f64());
@@ -159,12 +149,12 @@ impl Measured {
             let at = first + after(n);
             locked(&self.due).insert(id.clone(), at);
             let content = format!(r#"{{"id":"{id}","severity":"warning","title":"t","occurred_at":"{at}"}}"#);
-            NewAlert {
-                content: content.into(),
-                first_due_at: Some(at),
-                expires_at: at + Duration::from_secs(900_000),
-                ..firing(&id, &[everybody[n % everybody.len()]])
-            }
+            alert(&id)
+                .to_users([everybody[n % everybody.len()]])
+                .content(content)
+                .first_due_at(at)
+                .escalated_until(at + Duration::from_secs(900_000))
+                .build()
         };
         for batch in (0..count).map(escalation).collect::<Vec<_>>().chunks(ROWS_PER_COMMIT_MAX) {
             store.record(batch, Timestamp::now()).await?;

@@ -17,6 +17,7 @@
 pub mod alertmanager;
 pub mod amqp;
 pub mod balancer;
+pub mod builders;
 pub mod chance;
 pub mod client;
 pub mod cluster;

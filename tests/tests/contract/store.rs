@@ -23,7 +23,7 @@
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 //! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
 //! | `outbox.rs` | what became of alerts is written in the same commit, and told at least once, with one id (I1) |
-//! | `fixture.rs` | a store for one test, and short ways to say what the tests are about |
+//! | `fixture.rs` | a store for one test, and short ways to ask it and to step an escalation |
 
 /// Runs each test on each engine, with a store of its own.
 macro_rules! on_both_engines {

@@ -11,16 +11,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use watchbell::{
     domain::{
-        Alert, Channel, Policy, PolicyStep, ReceiptState, Secret, Severity, Status, StopReason, UserKey,
-        channel::Removal, policy::Policies, restraint::Restraint,
+        Channel, Policy, PolicyStep, ReceiptState, Secret, StopReason, UserKey, channel::Removal,
+        policy::Policies, restraint::Restraint,
     },
     store::{Contact, Escalation},
 };
 use watchbell_fallback::channel::{
     Accepted, ChannelSender, Job, Message, NotConfigured, Provider, SendError,
 };
+use watchbell_tests::builders::{acme, alert};
 
-use super::world::{DAY, World, alert, secs, user};
+use super::world::{DAY, World, secs};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -98,7 +99,7 @@ async fn world_of(posts: Posts, restraint: Restraint) -> anyhow::Result<(World, 
     let by_name = ["default", "critical"].map(|name| (name.to_owned(), policy()));
     let mut world = World::with(Policies::with_defaults(BTreeMap::from(by_name)), restraint).await?;
     let contact = Contact::default().with(posts.channel, "ana's".to_owned());
-    world.store.put_user(&user("ana"), &contact, world.now()).await?;
+    world.store.put_user(&acme("ana"), &contact, world.now()).await?;
     let posts = Arc::new(posts);
     world.send_by(posts.clone());
     Ok((world, posts))
@@ -114,12 +115,12 @@ async fn what_became_of_an_alert_is_said_by_the_id_of_its_message() -> anyhow::R
     for channel in by_message() {
         let (world, posts) = world_of(Posts::new(channel), Restraint::default()).await?;
         for id in ["seen", "over", "taken"] {
-            world.publish(alert(id), &["ana"]).await?;
+            world.publish(alert(id).build(), &["ana"]).await?;
             world.pass(secs(1)).await?;
         }
         world.say("ana", "seen", ReceiptState::Seen).await?;
         world.pass(secs(1)).await?;
-        let over = Alert { version: 2, status: Status::Resolved, ..alert("over") };
+        let over = alert("over").version(2).resolved().build();
         world.publish(over, &["ana"]).await?;
         world.pass(secs(1)).await?;
         world.say("ana", "taken", ReceiptState::Dismissed).await?;
@@ -142,9 +143,9 @@ async fn what_became_of_an_alert_is_said_by_the_id_of_its_message() -> anyhow::R
 async fn a_worse_version_names_the_message_before_and_the_end_names_both() -> anyhow::Result<()> {
     for channel in by_message() {
         let (world, posts) = world_of(Posts::new(channel), Restraint::default()).await?;
-        world.publish(alert("a"), &["ana"]).await?;
+        world.publish(alert("a").build(), &["ana"]).await?;
         world.pass(secs(1)).await?;
-        let worse = Alert { version: 2, severity: Severity::Critical, title: "worse".into(), ..alert("a") };
+        let worse = alert("a").version(2).critical().title("worse").build();
         world.publish(worse, &["ana"]).await?;
         world.pass(secs(1)).await?;
         world.say("ana", "a", ReceiptState::Read).await?;
@@ -162,7 +163,7 @@ async fn quiet_hours_hold_it_back_and_what_is_seen_meanwhile_is_never_sent() -> 
         let (world, posts) = world_of(Posts::new(channel), Restraint::default()).await?;
         world.prefer("ana", r#"{"quiet":{"until":"2026-06-01T20:00:00Z"}}"#).await?;
         for id in ["a", "b"] {
-            world.publish(alert(id), &["ana"]).await?;
+            world.publish(alert(id).build(), &["ana"]).await?;
         }
         world.pass(6 * HOUR).await?;
         world.say("ana", "b", ReceiptState::Seen).await?;
@@ -183,7 +184,7 @@ async fn beyond_an_hours_bound_the_rest_is_told_in_one() -> anyhow::Result<()> {
         restraint[channel].per_hour_max = 3;
         let (world, posts) = world_of(Posts::new(channel), restraint).await?;
         for n in 0..5 {
-            world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+            world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
             world.pass(secs(1)).await?;
         }
         assert_eq!(posts.told().len(), 3, "{channel}: nothing is gathered, until the hour is full");
@@ -199,16 +200,16 @@ async fn an_address_that_is_gone_is_left_alone_until_another_is_given() -> anyho
     for channel in by_message() {
         let (world, posts) = world_of(Posts::new(channel), Restraint::default()).await?;
         *posts.refuses.lock().unwrap() = Some(SendError::AddressRefused { reason: "HTTP 410".to_owned() });
-        world.publish(alert("a"), &["ana"]).await?;
+        world.publish(alert("a").build(), &["ana"]).await?;
         world.pass(HOUR).await?;
         *posts.refuses.lock().unwrap() = None;
-        world.publish(alert("b"), &["ana"]).await?;
+        world.publish(alert("b").build(), &["ana"]).await?;
         world.pass(HOUR).await?;
         assert_eq!(posts.told(), [], "{channel}");
         assert!(world.says("ana", "b", channel.facts().phrases.nobody).await?, "{channel}");
         let contact = Contact::default().with(channel, "another".to_owned());
-        world.store.put_user(&user("ana"), &contact, world.now()).await?;
-        world.publish(alert("c"), &["ana"]).await?;
+        world.store.put_user(&acme("ana"), &contact, world.now()).await?;
+        world.publish(alert("c").build(), &["ana"]).await?;
         world.pass(HOUR).await?;
         assert_eq!(posts.told(), [told("about c", &[])], "{channel}");
     }
@@ -220,7 +221,7 @@ async fn whoever_has_no_address_is_written_to_at_their_tenants() -> anyhow::Resu
     let tenants = Some(Secret::from("the tenant's"));
     let posts = Posts { of_tenant: tenants, ..Posts::new(Channel::Webhook) };
     let (world, posts) = world_of(posts, Restraint::default()).await?;
-    world.publish(alert("a"), &["ana", "ben"]).await?;
+    world.publish(alert("a").build(), &["ana", "ben"]).await?;
     world.pass(secs(1)).await?;
     let mut to: Vec<String> = posts.sent.lock().unwrap().iter().map(|post| post.to.clone()).collect();
     to.sort();

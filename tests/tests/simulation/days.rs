@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use watchbell::domain::{Alert, ReceiptState, Severity, Status, preferences::Preferences};
 use watchbell::wire::preferences::PreferencesV1;
 use watchbell_fallback::channel::{Accepted, SendError};
+use watchbell_tests::builders::alert;
 
-use super::world::{DAY, Sent, What, World, alert, secs, unreachable};
+use super::world::{DAY, Sent, What, World, secs, unreachable};
 
 const NIGHTS: &str = r#"{"quiet":{"zone":"Europe/Warsaw","windows":[{"from":"22:00","to":"06:30"}]}}"#;
 const PEOPLE: [&str; 2] = ["ana", "ben"];
@@ -51,7 +52,7 @@ async fn days_of(seed: u64) -> anyhow::Result<usize> {
                 let burst = if dice.roll(12) == 0 { 12 } else { 1 };
                 for _ in 0..burst {
                     let id = format!("a{}", published.len());
-                    let one = Alert { severity, title: title(&id, severity), ..alert(&id) };
+                    let one = alert(&id).severity(severity).title(title(&id, severity)).build();
                     world.publish(one.clone(), &PEOPLE).await?;
                     published.push((one, 1));
                 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use watchbell::domain::{
-    Alert, Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, Severity,
-    device::DEVICES_PER_USER_MAX,
+    Alert, PushEnvironment, PushService, ReceiptState, Secret, device::DEVICES_PER_USER_MAX,
 };
 use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
+use watchbell_tests::builders::{acme, alert, device};
 
 use super::{
     fixture::ProviderFixture,
     tokens::InRealTime,
-    world::{DAY, Sent, What, World, alert, secs, user},
+    world::{DAY, Sent, What, World, secs},
 };
 
 /// People whose phones nobody refuses.
 const OTHERS: usize = 40;
 
 fn critical(id: &str) -> Alert {
-    Alert { severity: Severity::Critical, ..alert(id) }
+    alert(id).critical().build()
 }
 
 async fn world_at(fixture: &ProviderFixture) -> anyhow::Result<World> {
@@ -43,9 +43,9 @@ async fn register(
     environment: PushEnvironment,
     token: Secret,
 ) -> anyhow::Result<()> {
-    let id = DeviceId::parse("phone")?;
-    let device = Device { id, service, token, environment, registered_at: world.now() };
-    assert!(world.store.put_device(&user(name), &device, DEVICES_PER_USER_MAX).await?);
+    let device = device("phone").service(service).environment(environment).token(token);
+    let device = device.registered_at(world.now()).build();
+    assert!(world.store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?);
     Ok(())
 }
 
@@ -191,7 +191,7 @@ async fn when_everybody_is_refused_nobody_is_called_until_it_is_mended() -> anyh
         What::Fcm => Err(refused("PERMISSION_DENIED")),
         _ => Ok(Accepted::default()),
     });
-    let names = forty_told(&world, alert).await?;
+    let names = forty_told(&world, |id| alert(id).build()).await?;
     world.pass(secs(120)).await?;
     let while_broken = calls(&world, What::Fcm).len();
     assert!((3..=12).contains(&while_broken), "{while_broken} calls: three who agree, and then probes");

@@ -9,16 +9,15 @@ use watchbell::broker::{
     Address, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue,
     embedded::EmbeddedBroker,
 };
-use watchbell::domain::{
-    AlertId, Channel, PushService, Receipt, ReceiptState, Status, policy::Policies, restraint::Restraint,
-};
+use watchbell::domain::{Channel, PushService, ReceiptState, policy::Policies, restraint::Restraint};
 use watchbell_fallback::{
     WithdrawalBatches,
     channel::{Accepted, SendError},
 };
+use watchbell_tests::builders::{acme, alert, receipt};
 use watchbell_tests::until::until;
 
-use super::world::{DAY, Sent, What, World, alert, receipt, secs, unreachable};
+use super::world::{DAY, Sent, What, World, secs, unreachable};
 
 /// The lease of a claim, and a little more.
 const LEASE_OVER: Duration = Duration::from_secs(61);
@@ -27,7 +26,7 @@ const LEASE_OVER: Duration = Duration::from_secs(61);
 async fn r1_present_when_it_came_and_gone_before_it_was_seen_is_pushed() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.open_session("pod", "ana").await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     // The pod vanishes with its sessions and says nothing.
     world.pass(secs(40)).await?;
     assert_eq!(world.told(), [(What::Apns, 30)], "the timer stands whoever was there");
@@ -39,7 +38,7 @@ async fn r2_a_session_that_closes_with_unseen_alerts_shortens_their_wait() -> an
     let world = World::new().await?;
     world.open_session("pod", "ana").await?;
     for id in ["unseen", "seen"] {
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
     }
     world.say("ana", "seen", ReceiptState::Seen).await?;
     world.say("ana", "unseen", ReceiptState::Delivered).await?;
@@ -55,10 +54,10 @@ async fn r2_a_session_that_closes_with_unseen_alerts_shortens_their_wait() -> an
 async fn r3_using_the_web_a_moment_ago_silences_nothing() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.open_session("pod", "ana").await?;
-    world.publish(alert("first"), &["ana"]).await?;
+    world.publish(alert("first").build(), &["ana"]).await?;
     world.pass(secs(5)).await?;
     world.say("ana", "first", ReceiptState::Read).await?;
-    world.publish(alert("second"), &["ana"]).await?;
+    world.publish(alert("second").build(), &["ana"]).await?;
     world.pass(secs(31)).await?;
     assert_eq!(world.told(), [(What::Apns, 35)], "each alert has its own deadline, whatever else she read");
     Ok(())
@@ -67,7 +66,7 @@ async fn r3_using_the_web_a_moment_ago_silences_nothing() -> anyhow::Result<()> 
 #[tokio::test]
 async fn r4_what_was_sent_is_not_sent_again_by_the_timer() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
     world.run(&claim).await?;
     // The broker delivers the same work again, twice.
@@ -81,7 +80,7 @@ async fn r4_what_was_sent_is_not_sent_again_by_the_timer() -> anyhow::Result<()>
 #[tokio::test]
 async fn r5_read_on_the_web_goes_from_the_phone() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(secs(1)).await?;
     world.say("ana", "a", ReceiptState::Read).await?;
     world.pass(DAY).await?;
@@ -95,7 +94,7 @@ async fn r5_read_on_the_web_goes_from_the_phone() -> anyhow::Result<()> {
 async fn r6_moving_to_another_pod_between_presence_and_store_loses_nothing() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.open_session("one", "ana").await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     // She moved before the old pod says that she left.
     world.open_session("two", "ana").await?;
     world.close_session("one", "ana").await?;
@@ -109,7 +108,7 @@ async fn r6_moving_to_another_pod_between_presence_and_store_loses_nothing() -> 
 #[tokio::test]
 async fn r9_seen_between_the_claim_and_the_call_is_not_sent() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
     world.say("ana", "a", ReceiptState::Seen).await?;
     world.run(&claim).await?;
@@ -121,10 +120,10 @@ async fn r9_seen_between_the_claim_and_the_call_is_not_sent() -> anyhow::Result<
 #[tokio::test]
 async fn r9_seen_during_the_call_is_taken_away_again() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     let (store, now) = (world.store.clone(), world.now());
     world.during_next_call(async move {
-        store.apply_receipts(&[receipt("ana", "a", ReceiptState::Seen)], now).await.unwrap();
+        store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Seen)], now).await.unwrap();
     });
     world.pass(DAY).await?;
     assert_eq!(world.told(), [(What::Apns, 0), (What::Withdrawal, 0)]);
@@ -134,7 +133,7 @@ async fn r9_seen_during_the_call_is_taken_away_again() -> anyhow::Result<()> {
 #[tokio::test]
 async fn r10_a_restart_in_a_long_wait_forgets_nothing() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(secs(100)).await?;
     // Everything that a process knows is gone: another one, with nothing but the store, goes on.
     world.store.release_leases().await?;
@@ -153,7 +152,7 @@ async fn r10_a_restart_in_a_long_wait_forgets_nothing() -> anyhow::Result<()> {
 #[tokio::test]
 async fn r11_a_zombie_does_not_go_on_with_what_another_took_over() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     let zombie = world.claim().await?.remove(0);
     // While the zombie's call hangs, its lease ends, and another sender takes over and finishes.
     let (other, clock, store) = (world.fallback(), world.clock.clone(), world.store.clone());
@@ -179,7 +178,7 @@ async fn r12_a_permanent_error_is_not_retried_and_the_next_channel_is_at_once() 
         What::Mail => Ok(Accepted::default()),
         _ => Err(SendError::Rejected { reason: "PayloadEmpty".to_owned() }),
     });
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(DAY).await?;
     assert_eq!(world.told(), [(What::Apns, 0), (What::Mail, 120)], "the digest's window, and no more");
     Ok(())
@@ -190,7 +189,7 @@ async fn r12_retries_end_by_age() -> anyhow::Result<()> {
     let world = World::new().await?;
     let begin = world.now();
     world.answer(|_: &Sent| Err(unreachable()));
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(3 * DAY).await?;
     let tries = |what| world.sent().iter().filter(|sent| sent.what == what).count();
     assert!((2..=20).contains(&tries(What::Apns)), "{}", tries(What::Apns));
@@ -209,10 +208,10 @@ async fn r13_what_cannot_be_sent_holds_nobody_else_up() -> anyhow::Result<()> {
         "poison" => Err(unreachable()),
         _ => Ok(Accepted::default()),
     });
-    world.publish(alert("poison"), &["ana"]).await?;
+    world.publish(alert("poison").build(), &["ana"]).await?;
     world.pass(secs(1)).await?;
     for n in 0..3 {
-        world.publish(alert(&format!("fine-{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("fine-{n}")).build(), &["ana"]).await?;
         world.pass(secs(1)).await?;
     }
     let fine = world.sent().iter().filter(|sent| sent.accepted).count();
@@ -229,7 +228,7 @@ async fn r14_one_providers_outage_is_not_anothers() -> anyhow::Result<()> {
     };
     world.answer(down);
     for minute in 0..10 {
-        world.publish(alert(&format!("m{minute}")), &["ana", "ben"]).await?;
+        world.publish(alert(&format!("m{minute}")).build(), &["ana", "ben"]).await?;
         world.pass(secs(60)).await?;
     }
     let fcm: Vec<i64> =
@@ -248,7 +247,7 @@ async fn r15_retries_after_an_outage_are_spread() -> anyhow::Result<()> {
     for n in 0..50 {
         let name = format!("user-{n}");
         world.furnish(&name, PushService::Apns).await?;
-        world.publish(alert(&format!("a{n}")), &[&name]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &[&name]).await?;
     }
     world.answer(|_: &Sent| Err(unreachable()));
     world.pass(secs(280)).await?;
@@ -272,7 +271,7 @@ fn spread() -> impl Fn() -> f64 + Send + Sync {
 async fn r16_a_mail_is_not_sent_for_what_was_read_nor_for_what_is_old() -> anyhow::Result<()> {
     let world = World::new().await?;
     for id in ["read", "old"] {
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
     }
     world.pass(secs(60)).await?;
     world.say("ana", "read", ReceiptState::Read).await?;
@@ -293,7 +292,7 @@ async fn r17_an_answer_that_got_lost_is_asked_for_with_the_same_id() -> anyhow::
         0 | 1 => Err(unreachable()),
         _ => Ok(Accepted::default()),
     });
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(secs(200)).await?;
     let sent = world.sent();
     assert_eq!(sent.len(), 3);
@@ -304,13 +303,13 @@ async fn r17_an_answer_that_got_lost_is_asked_for_with_the_same_id() -> anyhow::
 #[tokio::test]
 async fn r18_a_withdrawal_is_an_attempt_with_an_end() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(secs(1)).await?;
     world.answer(|_: &Sent| Err(SendError::Rejected { reason: "BadMessageId".to_owned() }));
     world.say("ana", "a", ReceiptState::Seen).await?;
     world.pass(2 * DAY).await?;
     assert_eq!(world.told(), [(What::Apns, 0), (What::Withdrawal, 1)], "it failed for good, and that was it");
-    world.publish(alert("b"), &["ana"]).await?;
+    world.publish(alert("b").build(), &["ana"]).await?;
     world.answer(|_: &Sent| Ok(Accepted::default()));
     world.pass(secs(1)).await?;
     let withdrawals = world.sent().iter().filter(|sent| sent.what == What::Withdrawal).count();
@@ -321,11 +320,11 @@ async fn r18_a_withdrawal_is_an_attempt_with_an_end() -> anyhow::Result<()> {
 #[tokio::test]
 async fn r20_put_away_anywhere_is_put_away_and_over_is_over() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("away"), &["ana", "ben"]).await?;
-    world.publish(alert("over"), &["ana"]).await?;
+    world.publish(alert("away").build(), &["ana", "ben"]).await?;
+    world.publish(alert("over").build(), &["ana"]).await?;
     world.pass(secs(1)).await?;
     world.say("ana", "away", ReceiptState::Dismissed).await?;
-    let over = watchbell::domain::Alert { version: 2, status: Status::Resolved, ..alert("over") };
+    let over = alert("over").version(2).resolved().build();
     world.publish(over, &["ana"]).await?;
     world.pass(DAY).await?;
     let anas: Vec<What> =
@@ -373,7 +372,7 @@ async fn timers_fire_on_time_while_the_broker_is_away() -> anyhow::Result<()> {
     let mut world = World::new().await?;
     world.parts.broker = std::sync::Arc::new(Away(EmbeddedBroker::open(None)?));
     world.open_session("pod", "ana").await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     for _ in 0..40 {
         world.fallback().escalator.hand_out_due().await?;
         world.clock.advance(secs(1));
@@ -387,10 +386,10 @@ async fn timers_fire_on_time_while_the_broker_is_away() -> anyhow::Result<()> {
 async fn a_withdrawal_is_for_what_was_pushed_and_once_a_device() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.open_session("pod", "ana").await?;
-    world.publish(alert("seen-in-time"), &["ana"]).await?;
+    world.publish(alert("seen-in-time").build(), &["ana"]).await?;
     world.pass(secs(5)).await?;
     world.say("ana", "seen-in-time", ReceiptState::Seen).await?;
-    world.publish(alert("pushed"), &["ana"]).await?;
+    world.publish(alert("pushed").build(), &["ana"]).await?;
     world.pass(secs(31)).await?;
     world.say("ana", "pushed", ReceiptState::Seen).await?;
     world.say("ana", "pushed", ReceiptState::Read).await?;
@@ -415,11 +414,10 @@ async fn reading_a_hundred_and_fifty_at_once_clears_the_phone_with_one_push() ->
     // Longer than the slowest machine takes to claim and step them.
     world.parts.providers.withdrawals = Arc::new(WithdrawalBatches::gathering_for(secs(3)));
     let ids: Vec<String> = (0..ALERTS).map(|n| format!("a{n}")).collect();
-    world.publish_all(ids.iter().map(|id| alert(id)).collect(), &["ana"]).await?;
+    world.publish_all(ids.iter().map(|id| alert(id).build()).collect(), &["ana"]).await?;
     world.pass(secs(1)).await?;
     assert_eq!(world.sent().len(), ALERTS);
-    let alerts = ids.iter().map(|id| AlertId::parse(id.as_str())).collect::<Result<_, _>>()?;
-    let all = Receipt { alerts, ..receipt("ana", "a0", ReceiptState::Read) };
+    let all = receipt(&acme("ana"), &ids, ReceiptState::Read);
     world.store.apply_receipts(&[all], world.now()).await?;
 
     let stop = CancellationToken::new();
@@ -445,7 +443,7 @@ async fn a_death_at_any_point_of_a_call_repeats_it_with_its_id() -> anyhow::Resu
     for n in 0..20 {
         let name = format!("user-{n}");
         world.furnish(&name, PushService::Apns).await?;
-        world.publish(alert("a"), &[&name]).await?;
+        world.publish(alert("a").build(), &[&name]).await?;
     }
     let mut begun = Vec::new();
     for claim in world.claim().await? {

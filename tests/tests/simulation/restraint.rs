@@ -3,18 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use watchbell::domain::{
-    Alert, Channel, Policy, PolicyStep, ReceiptState, Severity,
+    Alert, Channel, Policy, PolicyStep, ReceiptState,
     policy::{GroupRule, Policies, PolicySet, Unless},
     restraint::Restraint,
 };
 use watchbell_fallback::{Rates, channel::Accepted};
+use watchbell_tests::builders::alert;
 
-use super::world::{BEGIN, DAY, Sent, What, World, alert, secs};
+use super::world::{BEGIN, DAY, Sent, What, World, secs};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn critical(id: &str) -> Alert {
-    Alert { severity: Severity::Critical, ..alert(id) }
+    alert(id).critical().build()
 }
 
 fn count(world: &World, what: What) -> usize {
@@ -27,7 +28,7 @@ async fn ten_thousand_alerts_in_a_minute_are_a_handful_of_pushes_and_one_mail() 
     let world = World::new().await?;
     world.open_session("pod", "ana").await?;
     for second in 0..60 {
-        let batch = (0..167).map(|n| alert(&format!("a-{second}-{n}"))).collect();
+        let batch = (0..167).map(|n| alert(&format!("a-{second}-{n}")).build()).collect();
         world.publish_all(batch, &["ana"]).await?;
         world.clock.advance(secs(1));
     }
@@ -47,7 +48,7 @@ async fn ten_thousand_alerts_in_a_minute_are_a_handful_of_pushes_and_one_mail() 
 async fn a_flood_without_end_is_six_pushes_a_window() -> anyhow::Result<()> {
     let world = World::new().await?;
     for n in 0..600 {
-        world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
         world.pass(secs(1)).await?;
     }
     let pushes = count(&world, What::Apns);
@@ -62,10 +63,10 @@ async fn a_flood_without_end_is_six_pushes_a_window() -> anyhow::Result<()> {
 #[tokio::test]
 async fn mails_gather_for_two_minutes_and_one_alone_is_itself() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("alone"), &["ana"]).await?;
+    world.publish(alert("alone").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     for id in ["one", "two"] {
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
         world.pass(secs(30)).await?;
     }
     world.pass(HOUR).await?;
@@ -85,7 +86,7 @@ async fn mails_gather_for_two_minutes_and_one_alone_is_itself() -> anyhow::Resul
 async fn what_is_seen_before_the_digest_is_not_in_it() -> anyhow::Result<()> {
     let world = World::new().await?;
     for id in ["a", "b", "c"] {
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
     }
     world.pass(secs(330)).await?;
     world.say("ana", "b", ReceiptState::Seen).await?;
@@ -102,7 +103,7 @@ async fn what_is_seen_before_the_digest_is_not_in_it() -> anyhow::Result<()> {
 async fn a_summary_goes_from_the_phone_when_all_of_it_is_seen() -> anyhow::Result<()> {
     let world = World::new().await?;
     for n in 0..8 {
-        world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
     }
     world.pass(secs(130)).await?;
     assert_eq!(count(&world, What::Apns), 6);
@@ -141,7 +142,7 @@ async fn a_summary_survives_an_outage_and_keeps_its_id() -> anyhow::Result<()> {
         }
     });
     for n in 0..9 {
-        world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
     }
     world.pass(secs(150)).await?;
     is_down.store(false, std::sync::atomic::Ordering::SeqCst);
@@ -163,7 +164,7 @@ async fn a_quiet_night_defers_and_the_morning_tells() -> anyhow::Result<()> {
     // 23:30 in Warsaw, in summer.
     world.pass(13 * HOUR + 30 * secs(60)).await?;
     for n in 0..3 {
-        world.publish(alert(&format!("a{n}")), &["ana", "ben"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana", "ben"]).await?;
     }
     world.publish(critical("fire"), &["ana"]).await?;
     world.pass(HOUR).await?;
@@ -201,7 +202,7 @@ async fn a_zone_that_changes_while_something_waits_moves_its_release() -> anyhow
     world
         .prefer("ana", r#"{"quiet":{"zone":"Europe/Warsaw","windows":[{"from":"08:00","to":"23:00"}]}}"#)
         .await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(world.told(), []);
     // She lands in Tokyo, where it is evening: 23:00 there is 14:00 UTC.
@@ -215,7 +216,7 @@ async fn a_zone_that_changes_while_something_waits_moves_its_release() -> anyhow
     assert!((6 * 3600..6 * 3600 + 1300).contains(&at), "{at}");
     // And whoever asks for quiet no longer gets what waited at once.
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-05T08:00:00Z"}}"#).await?;
-    world.publish(alert("b"), &["ana"]).await?;
+    world.publish(alert("b").build(), &["ana"]).await?;
     world.pass(secs(10)).await?;
     world.prefer("ana", "{}").await?;
     world.pass(secs(1)).await?;
@@ -227,7 +228,7 @@ async fn a_zone_that_changes_while_something_waits_moves_its_release() -> anyhow
 async fn deferred_beyond_its_life_is_recorded_as_expired() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-02T08:00:00Z"}}"#).await?;
-    let short = Alert { expires_at: Some(world.now() + HOUR), ..alert("a") };
+    let short = alert("a").expires_at(world.now() + HOUR).build();
     world.publish(short, &["ana"]).await?;
     world.pass(2 * DAY).await?;
     assert_eq!(world.told(), []);
@@ -246,8 +247,8 @@ async fn whoever_turned_a_category_off_is_not_told_and_the_timeline_says_so() ->
     world
         .prefer("ana", r#"{"categories":{"news":{"push":false,"email":false}},"channels":{"email":false}}"#)
         .await?;
-    world.publish(Alert { category: Some("news".into()), ..alert("news") }, &["ana"]).await?;
-    world.publish(alert("other"), &["ana"]).await?;
+    world.publish(alert("news").category("news").build(), &["ana"]).await?;
+    world.publish(alert("other").build(), &["ana"]).await?;
     world.publish(critical("fire"), &["ana"]).await?;
     world.pass(DAY).await?;
     let sent: Vec<(What, String)> =
@@ -275,7 +276,7 @@ async fn an_escalation_takes_the_steps_of_its_own_policy() -> anyhow::Result<()>
     let by_category = BTreeMap::from([("outage".to_owned(), "page".to_owned())]);
     let policies = Policies::new(PolicySet { by_name, by_category, ..PolicySet::default() }, BTreeMap::new());
     let world = World::with(policies, Restraint::default()).await?;
-    let outage = |id| Alert { category: Some("outage".into()), ..alert(id) };
+    let outage = |id| alert(id).category("outage").build();
     world.publish(outage("a"), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(world.told(), [(What::Apns, 0), (What::Apns, 120)], "pushed, so no mail; then pushed again");
@@ -298,7 +299,7 @@ async fn a_tenant_over_its_rate_is_slowed_not_stopped() -> anyhow::Result<()> {
     for n in 0..20 {
         let name = format!("user-{n}");
         world.furnish(&name, watchbell::domain::PushService::Apns).await?;
-        world.publish(alert("a"), &[&name]).await?;
+        world.publish(alert("a").build(), &[&name]).await?;
     }
     world.pass(secs(30)).await?;
     let times: Vec<i64> = world.told().iter().map(|told| told.1).collect();

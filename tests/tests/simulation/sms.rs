@@ -4,16 +4,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use watchbell::{
-    domain::{
-        Alert, Channel, Policy, PolicyStep, ReceiptState, Severity, policy::Policies, restraint::Restraint,
-    },
+    domain::{Channel, Policy, PolicyStep, ReceiptState, policy::Policies, restraint::Restraint},
     store::Contact,
 };
 use watchbell_fallback::channel::SmsSender;
+use watchbell_tests::builders::{acme, alert};
 
 use super::{
     fixture::ProviderFixture,
-    world::{World, alert, secs, user},
+    world::{World, secs},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -35,7 +34,7 @@ async fn put_number(world: &World, number: Option<&str>) -> anyhow::Result<()> {
         Some(number) => Contact::default().with(Channel::Sms, number.to_owned()),
         None => Contact::default(),
     };
-    Ok(world.store.put_user(&user("ana"), &contact, world.now()).await?)
+    Ok(world.store.put_user(&acme("ana"), &contact, world.now()).await?)
 }
 
 async fn texts(fixture: &ProviderFixture) -> Vec<String> {
@@ -47,7 +46,7 @@ async fn a_flood_is_two_text_messages_and_one_that_tells_of_the_rest() -> anyhow
     let fixture = ProviderFixture::start().await;
     let world = world_with(&fixture).await?;
     for n in 0..20 {
-        world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
     }
     world.pass(HOUR).await?;
     let texts = texts(&fixture).await;
@@ -62,8 +61,8 @@ async fn a_phone_is_quiet_when_its_person_asks_for_it_and_keeps_what_it_got() ->
     let fixture = ProviderFixture::start().await;
     let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-01T12:00:00Z"}}"#).await?;
-    world.publish(alert("a"), &["ana"]).await?;
-    world.publish(Alert { severity: Severity::Critical, ..alert("fire") }, &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
+    world.publish(alert("fire").critical().build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(texts(&fixture).await, ["Critical: about fire"], "only what may break the silence");
     world.say("ana", "fire", ReceiptState::Seen).await?;
@@ -78,7 +77,7 @@ async fn whoever_does_not_want_text_messages_gets_none() -> anyhow::Result<()> {
     let fixture = ProviderFixture::start().await;
     let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"channels":{"sms":false}}"#).await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(texts(&fixture).await, [""; 0]);
     fixture.stop().await;
@@ -90,19 +89,19 @@ async fn whoever_wrote_stop_is_not_written_to_until_the_number_is_given_anew() -
     let fixture = ProviderFixture::start().await;
     let world = world_with(&fixture).await?;
     fixture.faults(json!({"sms": [{"status": 400, "reason": "21610", "count": 1}]})).await;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert!(world.says("ana", "a", "21610: the person wrote STOP").await?);
     // A producer that repeats what it knows does not undo what the person said.
     put_number(&world, Some(NUMBER)).await?;
-    world.publish(alert("b"), &["ana"]).await?;
+    world.publish(alert("b").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(texts(&fixture).await, [""; 0], "Twilio, which would take it by now, is not asked");
     assert!(world.says("ana", "b", Channel::Sms.facts().phrases.nobody).await?);
     for number in [None, Some(NUMBER)] {
         put_number(&world, number).await?;
     }
-    world.publish(alert("c"), &["ana"]).await?;
+    world.publish(alert("c").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(texts(&fixture).await, ["Warning: about c"]);
     fixture.stop().await;

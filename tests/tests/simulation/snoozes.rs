@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use watchbell::domain::{Alert, ReceiptState, Severity, Status};
+use watchbell::domain::ReceiptState;
+use watchbell_tests::builders::alert;
 
-use super::world::{DAY, What, World, alert, secs};
+use super::world::{DAY, What, World, secs};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
 async fn a_push_is_taken_away_while_its_alert_is_snoozed_and_comes_again_after_it() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana", "ben"]).await?;
+    world.publish(alert("a").build(), &["ana", "ben"]).await?;
     world.pass(secs(1)).await?;
     world.snooze("ana", "a", HOUR).await?;
     world.pass(secs(10)).await?;
@@ -45,12 +46,12 @@ async fn a_push_is_taken_away_while_its_alert_is_snoozed_and_comes_again_after_i
 #[tokio::test]
 async fn what_is_over_while_it_is_snoozed_rings_nowhere() -> anyhow::Result<()> {
     let world = World::new().await?;
-    let late = Alert { expires_at: Some(world.now() + secs(60)), ..alert("late") };
-    world.publish_all(vec![alert("over"), late], &["ana"]).await?;
+    let late = alert("late").expires_at(world.now() + secs(60)).build();
+    world.publish_all(vec![alert("over").build(), late], &["ana"]).await?;
     for id in ["over", "late"] {
         world.snooze("ana", id, HOUR).await?;
     }
-    world.publish(Alert { version: 2, status: Status::Resolved, ..alert("over") }, &["ana"]).await?;
+    world.publish(alert("over").version(2).resolved().build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(world.end_snoozes().await?, 1, "only what is still snoozed ends");
     world.pass(DAY).await?;
@@ -64,12 +65,12 @@ async fn what_is_over_while_it_is_snoozed_rings_nowhere() -> anyhow::Result<()> 
 #[tokio::test]
 async fn worse_breaks_through_a_snooze_and_the_end_of_the_snooze_is_nothing_more() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     world.snooze("ana", "a", HOUR).await?;
-    world.publish(Alert { version: 2, ..alert("a") }, &["ana"]).await?;
+    world.publish(alert("a").version(2).build(), &["ana"]).await?;
     world.pass(secs(60)).await?;
     assert_eq!(world.told(), [], "the same once more is no news");
-    let worse = Alert { version: 3, severity: Severity::Critical, ..alert("a") };
+    let worse = alert("a").version(3).critical().build();
     world.publish(worse, &["ana"]).await?;
     world.pass(secs(1)).await?;
     assert_eq!(world.told(), [(What::Apns, 60)]);
@@ -82,7 +83,7 @@ async fn worse_breaks_through_a_snooze_and_the_end_of_the_snooze_is_nothing_more
 #[tokio::test]
 async fn snoozed_between_the_claim_and_the_call_is_not_sent_and_comes_back_once() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.publish(alert("a"), &["ana"]).await?;
+    world.publish(alert("a").build(), &["ana"]).await?;
     let claim = world.claim().await?.remove(0);
     world.snooze("ana", "a", HOUR).await?;
     world.run(&claim).await?;
@@ -105,7 +106,7 @@ async fn snoozed_in_the_middle_of_a_call_is_taken_away_also_when_the_snooze_is_o
         ("it is over before the answer", secs(0), vec![(What::Apns, 0), (What::Apns, 0)]),
     ] {
         let world = Arc::new(World::new().await?);
-        world.publish(alert("a"), &["ana"]).await?;
+        world.publish(alert("a").build(), &["ana"]).await?;
         let during = world.clone();
         world.during_next_call(async move {
             during.snooze("ana", "a", snooze).await.unwrap();

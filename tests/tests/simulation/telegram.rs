@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use watchbell_tests::builders::{acme, alert};
+
 use super::{
     fixture::ProviderFixture,
-    world::{World, alert, secs, user},
+    world::{World, secs},
 };
 use serde_json::{Value, json};
 use watchbell::{
@@ -26,12 +28,12 @@ async fn world_with(fixture: &ProviderFixture) -> anyhow::Result<World> {
     let mut world = World::with(Policies::with_defaults(own), Restraint::default()).await?;
     world.send_by(Arc::new(fixture.telegram()));
     let contact = Contact::default().with(Channel::Telegram, CHAT.to_owned());
-    world.store.put_user(&user("ana"), &contact, world.now()).await?;
+    world.store.put_user(&acme("ana"), &contact, world.now()).await?;
     Ok(world)
 }
 
 fn disk(version: u32, severity: Severity) -> Alert {
-    Alert { version, severity, title: format!("disk {severity}"), ..alert("disk") }
+    alert("disk").version(version).severity(severity).title(format!("disk {severity}")).build()
 }
 
 /// The title of each message, oldest first, and whether it was deleted.
@@ -88,7 +90,7 @@ async fn a_flood_is_a_few_messages_and_one_that_tells_of_the_rest() -> anyhow::R
     let fixture = ProviderFixture::start().await;
     let world = world_with(&fixture).await?;
     for n in 0..20 {
-        world.publish(alert(&format!("a{n}")), &["ana"]).await?;
+        world.publish(alert(&format!("a{n}")).build(), &["ana"]).await?;
     }
     world.pass(HOUR).await?;
     let messages = chat(&fixture).await;
@@ -110,7 +112,7 @@ async fn a_chat_is_quiet_when_its_person_asks_for_it() -> anyhow::Result<()> {
     let world = world_with(&fixture).await?;
     world.prefer("ana", r#"{"quiet":{"until":"2026-06-01T12:00:00Z"}}"#).await?;
     world.publish(disk(1, Severity::Warning), &["ana"]).await?;
-    world.publish(Alert { severity: Severity::Critical, ..alert("fire") }, &["ana"]).await?;
+    world.publish(alert("fire").critical().build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(chat(&fixture).await, [shown("🔴 about fire")], "only what may break a silence");
     assert!(world.says("ana", "disk", "the user's quiet hours").await?);
@@ -127,7 +129,7 @@ async fn whoever_blocked_the_bot_is_not_written_to_again() -> anyhow::Result<()>
     let blocked = json!([{"status": 403, "reason": "Forbidden: bot was blocked by the user", "count": 1}]);
     fixture.faults(json!({"telegram": blocked})).await;
     for id in ["a", "b"] {
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
         world.pass(HOUR).await?;
     }
     assert_eq!(chat(&fixture).await, []);
@@ -135,9 +137,9 @@ async fn whoever_blocked_the_bot_is_not_written_to_again() -> anyhow::Result<()>
     assert!(world.says("ana", "b", "no Telegram chat that takes messages").await?);
     // A team that gives everybody's addresses each night says nothing new by that.
     for contact in [Contact::default(), Contact::default().with(Channel::Telegram, CHAT.to_owned())] {
-        world.store.put_user(&user("ana"), &contact, world.now()).await?;
+        world.store.put_user(&acme("ana"), &contact, world.now()).await?;
     }
-    world.publish(alert("c"), &["ana"]).await?;
+    world.publish(alert("c").build(), &["ana"]).await?;
     world.pass(HOUR).await?;
     assert_eq!(chat(&fixture).await, [shown("🟡 about c")], "until it is taken away and given again");
     fixture.stop().await;

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use watchbell::domain::{
-    Device, DeviceId, PushEnvironment, PushService, Secret, device::DEVICES_PER_USER_MAX,
-};
+use watchbell::domain::{PushService, Secret, device::DEVICES_PER_USER_MAX};
 use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
 use watchbell_fallback::channel::{Accepted, PushJob, PushSender, PushTarget, SendError};
+use watchbell_tests::builders::{acme, alert, device};
 
 use super::{
     fixture::{ProviderFixture, TOKEN},
-    world::{DAY, What, World, alert, secs, user},
+    world::{DAY, What, World, secs},
 };
 
 /// A sender in the simulator's time, which is the real one: it checks how old a provider token is.
@@ -47,19 +46,13 @@ async fn register(world: &World, service: PushService) -> anyhow::Result<()> {
 }
 
 async fn register_as(world: &World, service: PushService, token: Secret) -> anyhow::Result<()> {
-    let device = Device {
-        id: DeviceId::parse("phone")?,
-        service,
-        token,
-        environment: PushEnvironment::Production,
-        registered_at: world.now(),
-    };
-    assert!(world.store.put_device(&user("ana"), &device, DEVICES_PER_USER_MAX).await?);
+    let device = device("phone").service(service).token(token).registered_at(world.now()).build();
+    assert!(world.store.put_device(&acme("ana"), &device, DEVICES_PER_USER_MAX).await?);
     Ok(())
 }
 
 async fn is_registered(world: &World) -> anyhow::Result<bool> {
-    Ok(!world.store.devices(&user("ana")).await?.is_empty())
+    Ok(!world.store.devices(&acme("ana")).await?.is_empty())
 }
 
 #[tokio::test]
@@ -85,7 +78,7 @@ async fn r7_a_410_from_before_the_token_was_registered_again_does_not_drop_it() 
         ("after", first + secs(61), false),
     ] {
         gone(since).await;
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
         world.pass(secs(1)).await?;
         assert_eq!(is_registered(&world).await?, stays, "Apple said so {id}");
     }
@@ -110,7 +103,7 @@ async fn what_was_registered_unchecked_is_kept_and_blamed_on_nobody() -> anyhow:
         ),
     ] {
         register_as(&world, PushService::Apns, Secret::from(token)).await?;
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
         world.pass(secs(31)).await?;
         assert!(world.says("ana", id, said).await?, "{id}: {:?}", world.timeline("ana", id).await?);
         assert!(!world.says("ana", id, "the provider says").await?, "{id}");
@@ -132,7 +125,7 @@ async fn safari_gets_no_push_that_shows_nothing() -> anyhow::Result<()> {
         let keys = SubscriptionKeysV1 { p256dh: "p".into(), auth: "a".into() };
         let subscription = SubscriptionV1 { endpoint: endpoint.into(), keys };
         register_as(&world, PushService::WebPush, subscription.to_token()).await?;
-        world.publish(alert("a"), &["ana"]).await?;
+        world.publish(alert("a").build(), &["ana"]).await?;
         world.pass(secs(31)).await?;
         world.say("ana", "a", watchbell::domain::ReceiptState::Seen).await?;
         world.pass(DAY).await?;
@@ -160,7 +153,7 @@ async fn r8_what_is_wrong_with_a_payload_does_not_drop_the_token() -> anyhow::Re
     ];
     for (id, fault, said, stays) in cases {
         fixture.faults(json!({"fcm": [fault]})).await;
-        world.publish(alert(id), &["ana"]).await?;
+        world.publish(alert(id).build(), &["ana"]).await?;
         world.pass(secs(1)).await?;
         assert!(world.says("ana", id, said).await?, "{id}: {:?}", world.timeline("ana", id).await?);
         // Long enough for the breaker to have opened again after a fault of ours.

@@ -14,8 +14,7 @@ use uuid::Uuid;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Alert, AlertId, Audience, Channel, Device, DeviceId, GroupRule, PushEnvironment, PushService,
-        Receipt, ReceiptState, Secret, Severity, Status, Tenant, UserId, UserKey,
+        Alert, AlertId, Channel, GroupRule, PushService, ReceiptState, Severity,
         device::DEVICES_PER_USER_MAX, policy::Policies, restraint::Restraint,
     },
     runtime::Clock,
@@ -30,7 +29,10 @@ use watchbell_fallback::{
         PushSender, SendError,
     },
 };
-use watchbell_tests::scratch::Scratch;
+use watchbell_tests::{
+    builders::{acme, device, receipt, snooze},
+    scratch::Scratch,
+};
 
 /// A Monday morning.
 pub const BEGIN: &str = "2026-06-01T08:00:00Z";
@@ -128,15 +130,9 @@ impl World {
 
     pub async fn furnish(&self, name: &str, service: PushService) -> anyhow::Result<()> {
         let contact = Contact::default().with(Channel::Email, format!("{name}@example.com"));
-        self.store.put_user(&user(name), &contact, self.now()).await?;
-        let device = Device {
-            id: DeviceId::parse("phone")?,
-            service,
-            token: Secret::from(name),
-            environment: PushEnvironment::Production,
-            registered_at: self.now(),
-        };
-        self.store.put_device(&user(name), &device, DEVICES_PER_USER_MAX).await?;
+        self.store.put_user(&acme(name), &contact, self.now()).await?;
+        let device = device("phone").service(service).token(name).registered_at(self.now()).build();
+        self.store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?;
         Ok(())
     }
 
@@ -199,7 +195,7 @@ impl World {
         let policy = policies.get_or_default(&alert.tenant, name);
         NewAlert {
             content: content_of(&alert).into(),
-            recipients: to.iter().map(|name| user(name).user).collect(),
+            recipients: to.iter().map(|name| acme(name).user).collect(),
             policy: name.into(),
             first_stops_all: policy.group == GroupRule::FirstStopsAll,
             first_due_at: policy.steps.first().map(|step| self.now() + step.after),
@@ -222,9 +218,8 @@ impl World {
 
     /// Puts an alert off for so long.
     pub async fn snooze(&self, who: &str, alert: &str, time: Duration) -> anyhow::Result<()> {
-        let until = Some(self.now() + time);
-        let receipt = Receipt { until, ..receipt(who, alert, ReceiptState::Snoozed) };
-        self.store.apply_receipts(&[receipt], self.now()).await?;
+        let snooze = snooze(&acme(who), [alert], self.now() + time);
+        self.store.apply_receipts(&[snooze], self.now()).await?;
         Ok(())
     }
 
@@ -248,20 +243,20 @@ impl World {
     /// Opens a session on `pod`, whose lease is good for a day.
     pub async fn open_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
         self.store.renew_pod(pod, self.now(), DAY).await?;
-        Ok(self.store.arrive(pod, &[user(who)], self.now()).await?)
+        Ok(self.store.arrive(pod, &[acme(who)], self.now()).await?)
     }
 
     pub async fn close_session(&self, pod: &str, who: &str) -> anyhow::Result<()> {
-        Ok(self.store.leave(pod, &[user(who)], self.now()).await?)
+        Ok(self.store.leave(pod, &[acme(who)], self.now()).await?)
     }
 
     pub async fn say(&self, who: &str, alert: &str, state: ReceiptState) -> anyhow::Result<()> {
-        self.store.apply_receipts(&[receipt(who, alert, state)], self.now()).await?;
+        self.store.apply_receipts(&[receipt(&acme(who), [alert], state)], self.now()).await?;
         Ok(())
     }
 
     pub async fn prefer(&self, who: &str, json: &'static str) -> anyhow::Result<()> {
-        self.store.change_preferences(&user(who), self.now(), &|_| json.to_owned()).await?;
+        self.store.change_preferences(&acme(who), self.now(), &|_| json.to_owned()).await?;
         Ok(())
     }
 
@@ -292,7 +287,7 @@ impl World {
     }
 
     pub async fn timeline(&self, who: &str, alert: &str) -> anyhow::Result<Recipient> {
-        let (tenant, user) = (user(who).tenant, user(who).user);
+        let (tenant, user) = (acme(who).tenant, acme(who).user);
         Ok(self.store.timeline(&tenant, &AlertId::parse(alert)?, Some(&user), 1).await?.remove(0))
     }
 
@@ -306,40 +301,6 @@ pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
-}
-
-pub fn user(name: &str) -> UserKey {
-    UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap())
-}
-
-pub fn receipt(who: &str, alert: &str, state: ReceiptState) -> Receipt {
-    let alerts = vec![AlertId::parse(alert).unwrap()];
-    Receipt { user: user(who), alerts, state, until: None, op: None, by: "tab".to_owned() }
-}
-
-/// A firing warning.
-pub fn alert(id: &str) -> Alert {
-    Alert {
-        id: AlertId::parse(id).unwrap(),
-        version: 1,
-        tenant: Tenant::parse("acme").unwrap(),
-        to: Audience::default(),
-        source: None,
-        category: None,
-        severity: Severity::Warning,
-        status: Status::Firing,
-        title: format!("about {id}"),
-        body: None,
-        url: None,
-        labels: BTreeMap::new(),
-        data: serde_json::Map::new(),
-        policy: None,
-        collapse_key: None,
-        occurred_at: BEGIN.parse().unwrap(),
-        is_dated: true,
-        expires_at: None,
-        dismissed_until: None,
-    }
 }
 
 pub fn unreachable() -> SendError {

@@ -8,15 +8,16 @@ use watchbell::domain::{
     restraint::Restraint,
 };
 use watchbell_fallback::channel::{Accepted, SendError};
+use watchbell_tests::builders::alert;
 
-use super::world::{Sent, What, World, alert, secs};
+use super::world::{Sent, What, World, secs};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The alert `disk` as this version says it.
 fn disk(version: u32, severity: Severity) -> Alert {
     let title = format!("disk v{version} {severity}");
-    Alert { version, severity, title, ..alert("disk") }
+    alert("disk").version(version).severity(severity).title(title).build()
 }
 
 async fn say(world: &World, version: u32, severity: Severity) -> anyhow::Result<()> {
@@ -52,7 +53,7 @@ async fn stands(world: &World, stand: &str) -> anyhow::Result<()> {
         "refused" => world.answer(refused),
         "bundled" => {
             for n in 0..8 {
-                world.publish(alert(&format!("other-{n}")), &["ana"]).await?;
+                world.publish(alert(&format!("other-{n}")).build(), &["ana"]).await?;
             }
             world.pass(secs(1)).await?;
         }

@@ -1,12 +1,11 @@
 //! Channels are rows: what was kept in a column for each of them is kept by channel, and nothing of it is lost.
 
 use sqlx::Row as _;
-use watchbell::domain::{AttemptId, AttemptKind, AttemptState, Channel, Secret};
-use watchbell::store::{
-    Act, Ask, Contact, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, Stepped, Store,
-};
+use watchbell::domain::{AttemptId, AttemptState, Channel, Secret};
+use watchbell::store::{Act, Ask, Contact, Decision, Escalation, Holder, Stepped, Store};
+use watchbell_tests::builders::{acme, alert, alert_id, answer, at, attempt, tenant, user};
 
-use super::fixture::{LEASE, StoreFixture, acme, alert_id, ask, at, firing, tenant, user};
+use super::fixture::{LEASE, StoreFixture, ask};
 use super::timers::look;
 
 on_both_engines!(
@@ -55,11 +54,11 @@ async fn what_a_summary_told_of_survives_the_migration(fixture: &StoreFixture) -
 
 /// Where an escalation of this person that is due then would write to, by email.
 async fn mailbox(store: &Store, name: &str, secs: i64) -> anyhow::Result<Option<Secret>> {
-    let alert = format!("for-{name}-{secs}");
-    store.record(&[firing(&alert, &[name])], at(0)).await?;
+    let id = format!("for-{name}-{secs}");
+    store.record(&[alert(&id).to_users([name]).build()], at(0)).await?;
     let claims = store.claim_due(at(secs), LEASE, 100).await?;
-    let claim = claims.iter().find(|claim| claim.key.alert.as_str() == alert);
-    let claim = claim.ok_or_else(|| anyhow::anyhow!("{alert} is due"))?;
+    let claim = claims.iter().find(|claim| claim.key.alert.as_str() == id);
+    let claim = claim.ok_or_else(|| anyhow::anyhow!("{id} is due"))?;
     Ok(look(store, claim, at(secs)).await?.addresses[Channel::Email].clone())
 }
 
@@ -124,24 +123,15 @@ async fn pods_of_the_version_before_write_addresses_that_count(fixture: &StoreFi
 async fn an_attempt_keeps_what_its_provider_calls_it(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let claim = store.claim_due(at(30), LEASE, 1).await?.remove(0);
     let id = AttemptId::from_u128(1);
-    let attempt =
-        NewAttempt { id, kind: AttemptKind::Alert, channel: Channel::Email, device: None, tries: 1 };
+    let attempt = attempt(id, Channel::Email).build();
     let call = Decision::new(0, at(30), Act::Attempt(vec![attempt]));
     let rest = Decision::new(0, at(32), Act::Rest(at(32)));
     let called = store.step(&ask(&claim, at(30), &|_| call.clone()), LEASE).await?;
     let Stepped::Call { fence, .. } = called else { anyhow::bail!("it is called") };
-    let answers = [ProviderAnswer {
-        id,
-        state: AttemptState::Accepted,
-        next_try_at: None,
-        maybe_shown: true,
-        reason: None,
-        message_id: Some("m-1".to_owned()),
-        was_called: true,
-    }];
+    let answers = [answer(id, AttemptState::Accepted).message_id("m-1").build()];
     let decide = |_: &Escalation| rest.clone();
     let holder = Holder::Fence(fence);
     let ask = Ask { key: &claim.key, holder, answers: &answers, now: at(31), decide: &decide };

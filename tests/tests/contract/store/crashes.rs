@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use watchbell::domain::{AlertId, Secret};
 use watchbell::store::StoreError;
+use watchbell_tests::builders::{acme, alert, alert_id, at, tenant};
 use watchbell_tests::postgres::Postgres;
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::until::until;
 
-use super::fixture::{StoreFixture, acme, alert_id, at, firing, head, inbox, open, tenant};
+use super::fixture::{StoreFixture, head, inbox, open};
 
 on_both_engines!(a_commit_that_is_given_up_half_way_leaves_nothing_or_all);
 
@@ -23,11 +24,11 @@ async fn a_commit_that_is_given_up_half_way_leaves_nothing_or_all(
     let names: Vec<String> = (0..300).map(|n| format!("u{n}")).collect();
     let to: Vec<&str> = names.iter().map(String::as_str).collect();
     let warm = Instant::now();
-    store.record(&[firing("warm", &to)], at(0)).await?;
+    store.record(&[alert("warm").to_users(&to).build()], at(0)).await?;
     let whole = warm.elapsed();
     let (mut all, mut nothing) = (0, 0);
     for n in 0..24 {
-        let new = firing(&format!("a{n}"), &to);
+        let new = alert(&format!("a{n}")).to_users(&to).build();
         let given_up = timeout(whole * n / 20, store.record(std::slice::from_ref(&new), at(0))).await;
         let kept = store.alert(&tenant("acme"), &new.alert.id).await?.map_or(0, |stored| stored.recipients);
         let heads = store.heads(&[acme("u0"), acme("u299")]).await?;
@@ -56,12 +57,12 @@ async fn a_stopped_postgres_is_unavailable_and_comes_back_by_itself() -> anyhow:
     let mut server = Postgres::start(dir.path()).await?;
     let store = open(&Secret::from(server.url()))?;
     store.migrate().await?;
-    store.record(&[firing("before", &["ana"])], at(0)).await?;
+    store.record(&[alert("before").to_users(["ana"]).build()], at(0)).await?;
 
     server.stop().await?;
     for what in ["with connections that just died", "with none"] {
         let begun = Instant::now();
-        let refused = store.record(&[firing("during", &["ana"])], at(0)).await;
+        let refused = store.record(&[alert("during").to_users(["ana"]).build()], at(0)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{what}: {refused:?}");
         assert!(begun.elapsed() < Duration::from_secs(11), "{what}: {:?}", begun.elapsed());
     }
@@ -70,7 +71,7 @@ async fn a_stopped_postgres_is_unavailable_and_comes_back_by_itself() -> anyhow:
     server.start_again().await?;
     let ready = async || store.is_ready().await.then_some(());
     until("the store is ready again", Duration::from_secs(10), ready).await?;
-    let rows = store.record(&[firing("after", &["ana"])], at(0)).await?;
+    let rows = store.record(&[alert("after").to_users(["ana"]).build()], at(0)).await?;
     assert_eq!(rows[0].seq, 2, "the same inbox");
     Ok(())
 }
@@ -81,7 +82,7 @@ async fn a_store_whose_rows_stay_locked_gives_up_in_time() -> anyhow::Result<()>
     let server = Postgres::start(dir.path()).await?;
     let store = &open(&Secret::from(server.url()))?;
     store.migrate().await?;
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let lock = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(14)";
     let locker = tokio::spawn(async move { server.psql(lock).await.map(|_| server) });
     let locked = async || {
@@ -91,11 +92,11 @@ async fn a_store_whose_rows_stay_locked_gives_up_in_time() -> anyhow::Result<()>
     until("the table is locked", Duration::from_secs(10), locked).await?;
 
     let begun = Instant::now();
-    let refused = store.record(&[firing("b", &["ana"])], at(0)).await;
+    let refused = store.record(&[alert("b").to_users(["ana"]).build()], at(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
     let _server = locker.await??;
-    let works = async || store.record(&[firing("b", &["ana"])], at(0)).await.ok();
+    let works = async || store.record(&[alert("b").to_users(["ana"]).build()], at(0)).await.ok();
     until("the store works again", Duration::from_secs(40), works).await?;
     Ok(())
 }
@@ -114,7 +115,7 @@ async fn a_killed_postgres_loses_nothing_that_was_answered() -> anyhow::Result<(
         let store = store.clone();
         writing.spawn(async move {
             for n in 0.. {
-                let new = firing(&format!("w{writer}-{n}"), &["ana", "ben", "cas"]);
+                let new = alert(&format!("w{writer}-{n}")).to_users(["ana", "ben", "cas"]).build();
                 match store.record(std::slice::from_ref(&new), at(0)).await {
                     Ok(_) => answered.lock().unwrap().push(new.alert.id.clone()),
                     Err(_) => break,

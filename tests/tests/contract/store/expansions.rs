@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use watchbell::domain::{Audience, GroupId, Status, Tenant, Timestamp};
+use watchbell::domain::{Audience, GroupId, Tenant, Timestamp};
 use watchbell::store::{Expansion, NewAlert, Rest, Step, Store};
+use watchbell_tests::builders::{acme, alert, at, changed, later_version, tenant, users};
 
-use super::fixture::{StoreFixture, acme, at, but, firing, head, tenant, then, users};
+use super::fixture::{StoreFixture, head};
 
 on_both_engines!(
     an_audience_is_walked_page_by_page_and_forgotten_at_its_end,
@@ -23,11 +24,11 @@ const LEASE: Duration = Duration::from_secs(15);
 fn large(new: &NewAlert, group: &str) -> NewAlert {
     let to = Audience { groups: vec![GroupId::parse(group).unwrap()], ..Audience::default() };
     let rest = Rest { published: format!("{} to {group}", new.alert.id).into(), next_page: "p1".into() };
-    NewAlert { rest: Some(rest), ..but(new, |alert| alert.to = to) }
+    changed(new).audience(to).rest(rest).build()
 }
 
 fn of_tenant(new: &NewAlert, name: &str) -> NewAlert {
-    but(new, |alert| alert.tenant = tenant(name))
+    changed(new).tenant(tenant(name)).build()
 }
 
 async fn claim(store: &Store, after: Option<&Tenant>, now: Timestamp) -> anyhow::Result<Option<Expansion>> {
@@ -38,7 +39,7 @@ async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     assert_eq!(claim(store, None, at(0)).await?, None);
-    let big = large(&firing("big", &["ana"]), "ops");
+    let big = large(&alert("big").to_users(["ana"]).build(), "ops");
     store.record(std::slice::from_ref(&big), at(0)).await?;
 
     let held = claim(store, None, at(1)).await?.unwrap();
@@ -47,14 +48,14 @@ async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
     assert_eq!(held.began_at, at(0));
     assert_eq!(claim(store, None, at(2)).await?, None, "it is in somebody's hands");
 
-    let page = NewAlert { recipients: users(&["ben", "cleo"]), rest: None, ..big.clone() };
+    let page = NewAlert { recipients: users(["ben", "cleo"]), rest: None, ..big.clone() };
     let rows = store.record_page(&held, &page, Step { page: "p1", next_page: Some("p2") }, at(2)).await?;
     assert!(rows.len() == 2 && rows.iter().all(|row| row.changed));
     store.release_expansion(&held, at(3)).await?;
 
     let held = claim(store, None, at(3)).await?.unwrap();
     assert_eq!((held.next_page.as_deref(), held.untold_page.as_deref()), (Some("p2"), None));
-    let page = NewAlert { recipients: users(&["dan"]), ..page };
+    let page = NewAlert { recipients: users(["dan"]), ..page };
     store.record_page(&held, &page, Step { page: "p2", next_page: None }, at(4)).await?;
     store.release_expansion(&held, at(4)).await?;
     assert_eq!(claim(store, None, at(9_999)).await?, None, "nobody is left");
@@ -67,7 +68,7 @@ async fn an_audience_is_walked_page_by_page_and_forgotten_at_its_end(
 async fn a_holder_that_vanishes_is_followed_and_moves_nothing_any_more(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let big = large(&firing("big", &["ana"]), "ops");
+    let big = large(&alert("big").to_users(["ana"]).build(), "ops");
     store.record(std::slice::from_ref(&big), at(0)).await?;
     let page = |names: &[&str]| NewAlert { recipients: users(names), rest: None, ..big.clone() };
     let gone = claim(store, None, at(0)).await?.unwrap();
@@ -90,7 +91,7 @@ async fn a_holder_that_vanishes_is_followed_and_moves_nothing_any_more(
 }
 
 async fn of_several_who_claim_at_once_one_holds_it(fixture: &StoreFixture) -> anyhow::Result<()> {
-    fixture.store.record(&[large(&firing("big", &["ana"]), "ops")], at(0)).await?;
+    fixture.store.record(&[large(&alert("big").to_users(["ana"]).build(), "ops")], at(0)).await?;
     let (one, two, three) = (fixture.another_handle(), fixture.another_handle(), fixture.another_handle());
     let claims = tokio::try_join!(
         one.claim_expansion(None, at(1), LEASE),
@@ -106,9 +107,11 @@ async fn tenants_take_turns_and_within_one_whoever_waits_longest(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for (second, id) in ["a1", "a2", "a3"].into_iter().enumerate() {
-        store.record(&[large(&firing(id, &["ana"]), "ops")], at(second as i64)).await?;
+        store.record(&[large(&alert(id).to_users(["ana"]).build(), "ops")], at(second as i64)).await?;
     }
-    store.record(&[large(&of_tenant(&firing("g1", &["ana"]), "globex"), "ops")], at(9)).await?;
+    store
+        .record(&[large(&of_tenant(&alert("g1").to_users(["ana"]).build(), "globex"), "ops")], at(9))
+        .await?;
     let (mut order, mut last) = (Vec::new(), None);
     for turn in 0..8 {
         let held = claim(store, last.as_ref(), at(10 + turn)).await?.unwrap();
@@ -124,7 +127,7 @@ async fn tenants_take_turns_and_within_one_whoever_waits_longest(
 async fn what_is_open_already_stays_where_it_is(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let big = large(&firing("big", &["ana"]), "ops");
+    let big = large(&alert("big").to_users(["ana"]).build(), "ops");
     store.record(std::slice::from_ref(&big), at(0)).await?;
     let held = claim(store, None, at(0)).await?.unwrap();
     let nobody = NewAlert { recipients: Vec::new(), rest: None, ..big.clone() };
@@ -144,16 +147,16 @@ async fn what_is_open_already_stays_where_it_is(
 async fn a_later_version_ends_the_expansion_of_the_same_audience_alone(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let first = firing("big", &["ana"]);
+    let first = alert("big").to_users(["ana"]).build();
     store.record(&[large(&first, "ops")], at(0)).await?;
     store.record(&[large(&first, "dev")], at(1)).await?;
     let gone = claim(store, None, at(2)).await?.unwrap();
     assert_eq!(&*gone.published, "big to ops");
-    let over = large(&then(&first, Status::Resolved), "ops");
+    let over = large(&later_version(&first).resolved().build(), "ops");
     store.record(std::slice::from_ref(&over), at(3)).await?;
 
     // Whoever is in the middle of the earlier one tells what is stored, and ends there.
-    let page = NewAlert { recipients: users(&["ben"]), rest: None, ..large(&first, "ops") };
+    let page = NewAlert { recipients: users(["ben"]), rest: None, ..large(&first, "ops") };
     let rows = store.record_page(&gone, &page, Step { page: "p1", next_page: Some("p2") }, at(4)).await?;
     assert_eq!((rows[0].version, &rows[0].content), (2, &over.content));
     store.release_expansion(&gone, at(4)).await?;
@@ -167,7 +170,7 @@ async fn a_later_version_ends_the_expansion_of_the_same_audience_alone(
 }
 
 async fn a_page_and_the_place_after_it_are_one_commit(fixture: &StoreFixture) -> anyhow::Result<()> {
-    let big = large(&firing("big", &["ana"]), "ops");
+    let big = large(&alert("big").to_users(["ana"]).build(), "ops");
     fixture.store.record(std::slice::from_ref(&big), at(0)).await?;
     let names: Vec<String> = (0..200).map(|n| format!("u{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

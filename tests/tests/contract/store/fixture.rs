@@ -1,16 +1,11 @@
-//! A store for one test, and short ways to say what the tests are about.
+//! A store for one test, and short ways to ask it and to step an escalation. What it is given comes from the builders.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use sqlx::{Connection as _, migrate::Migrator};
-use watchbell::domain::{
-    Alert, AlertId, AttemptId, AttemptKind, Audience, Channel, DeviceId, InboxState, Receipt, ReceiptState,
-    Secret, Seq, Severity, Status, Tenant, Timestamp, UserId, UserKey,
-    publication::{Maker, Publication},
-};
-use watchbell::store::{
-    Act, Ask, Claim, Decision, Escalation, Head, Holder, NewAlert, NewAttempt, Store, StoreConfig,
-};
+use watchbell::domain::{InboxState, Secret, Seq, Timestamp, UserKey};
+use watchbell::store::{Act, Ask, Claim, Decision, Escalation, Head, Holder, Store, StoreConfig};
+use watchbell_tests::builders::{at, push_attempt};
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::services;
 
@@ -84,113 +79,11 @@ pub fn open(url: &Secret) -> anyhow::Result<Store> {
     Store::open(&StoreConfig { url: url.clone(), connections_max: 5 })
 }
 
-/// Seconds after the tests' beginning of time.
-pub fn at(secs: i64) -> Timestamp {
-    Timestamp::from_second(1_900_000_000 + secs).unwrap()
-}
-
 /// How statements begin that are a test's own, so that the test of the store's plans does not take them for the store's: to
 /// explain two of them in one text would run the second.
 const OWN_STATEMENT: &str = "/* of a test */";
 
 pub const LEASE: Duration = Duration::from_secs(30);
-
-pub fn tenant(name: &str) -> Tenant {
-    Tenant::parse(name).unwrap()
-}
-
-pub fn user(name: &str) -> UserId {
-    UserId::parse(name).unwrap()
-}
-
-pub fn users(names: &[&str]) -> Vec<UserId> {
-    names.iter().map(|name| user(name)).collect()
-}
-
-/// A user of the tenant `acme`.
-pub fn acme(name: &str) -> UserKey {
-    UserKey::new(tenant("acme"), user(name))
-}
-
-pub fn alert_id(name: &str) -> AlertId {
-    AlertId::parse(name).unwrap()
-}
-
-/// A firing warning of `acme`, version 1: first due at 30 s, expired after an hour.
-pub fn firing(id: &str, to: &[&str]) -> NewAlert {
-    let alert = Alert {
-        id: alert_id(id),
-        version: 1,
-        tenant: tenant("acme"),
-        to: Audience::default(),
-        source: None,
-        category: None,
-        severity: Severity::Warning,
-        status: Status::Firing,
-        title: id.to_owned(),
-        body: None,
-        url: None,
-        labels: Default::default(),
-        data: Default::default(),
-        policy: None,
-        collapse_key: None,
-        occurred_at: at(0),
-        is_dated: true,
-        expires_at: None,
-        dismissed_until: None,
-    };
-    NewAlert {
-        content: content_of(&alert).into(),
-        alert: Arc::new(alert),
-        recipients: users(to),
-        policy: "default".into(),
-        first_stops_all: false,
-        first_due_at: Some(at(30)),
-        absent_due_at: None,
-        expires_at: at(3600),
-        returns: false,
-        rest: None,
-        publication: None,
-    }
-}
-
-/// The same with some of it changed.
-pub fn but(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
-    let mut alert = Alert::clone(&new.alert);
-    change(&mut alert);
-    let content = content_of(&alert);
-    let by = |publication: &Publication| publication.by.clone();
-    let publication = new.publication.as_ref().map(|before| Publication::of(&alert, &content, by(before)));
-    NewAlert { content: content.into(), alert: Arc::new(alert), publication, ..new.clone() }
-}
-
-/// The same, to be compared with what is recorded; `by` is who published it.
-pub fn published(new: &NewAlert, by: Option<Maker>) -> NewAlert {
-    NewAlert { publication: Some(Publication::of(&new.alert, &new.content, by)), ..new.clone() }
-}
-
-/// The same, a version later and in another status.
-pub fn then(new: &NewAlert, status: Status) -> NewAlert {
-    but(new, |alert| {
-        alert.version += 1;
-        alert.status = status;
-    })
-}
-
-/// What the store is given to keep. It has every character that a format in between could trip over.
-fn content_of(alert: &Alert) -> String {
-    format!("{} v{} {} {{\"\\u0000\\n\": 'żółw' $1 %s}}", alert.id, alert.version, alert.status)
-}
-
-pub fn receipt(user: &UserKey, alerts: &[&str], state: ReceiptState) -> Receipt {
-    let alerts = alerts.iter().map(|id| alert_id(id)).collect();
-    Receipt { user: user.clone(), alerts, state, until: None, op: None, by: "tab-1".to_owned() }
-}
-
-/// A receipt that puts these alerts off until then.
-pub fn snooze(user: &UserKey, alerts: &[&str], until: i64) -> Receipt {
-    Receipt { until: Some(at(until)), ..receipt(user, alerts, ReceiptState::Snoozed) }
-}
 
 /// Where `user`'s inbox stands.
 pub async fn head(store: &Store, user: &UserKey) -> anyhow::Result<Head> {
@@ -238,12 +131,5 @@ pub fn ask<'a>(
 
 /// A push to `phone` begins, by a decision on the first step, which was due at `due`.
 pub fn push(number: u128, due: i64) -> Decision {
-    let attempt = NewAttempt {
-        id: AttemptId::from_u128(number),
-        kind: AttemptKind::Alert,
-        channel: Channel::Push,
-        device: Some(DeviceId::parse("phone").unwrap()),
-        tries: 1,
-    };
-    Decision::new(0, at(due), Act::Attempt(vec![attempt]))
+    Decision::new(0, at(due), Act::Attempt(vec![push_attempt(number).build()]))
 }

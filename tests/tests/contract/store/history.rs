@@ -8,15 +8,16 @@ use watchbell::{
     runtime::health::Seen,
     store::{MigrationError, Store},
 };
+use watchbell_tests::builders::{alert, at};
 use watchbell_tests::{postgres::Postgres, scratch::Scratch, services};
 
-use super::fixture::{StoreFixture, at, firing, open};
+use super::fixture::{StoreFixture, open};
 
 on_both_engines!(a_history_lasts_until_a_new_one_begins);
 
 async fn a_history_lasts_until_a_new_one_begins(fixture: &StoreFixture) -> anyhow::Result<()> {
     let first = fixture.store.history().await?;
-    fixture.store.record(&[firing("a", &["ana"])], at(0)).await?;
+    fixture.store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let other = fixture.another_handle();
     ensure!(other.history().await?.name == first.name, "for everybody, and while things happen");
     ensure!(!other.history().await?.went_back_since(&first));
@@ -42,7 +43,7 @@ async fn a_dump_that_was_restored_is_another_history() -> anyhow::Result<()> {
         let url = server.fresh_database("history").await?;
         let store = open(&Secret::from(url.clone()))?;
         store.migrate().await?;
-        store.record(&[firing("a", &["ana"])], at(0)).await?;
+        store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
         let dump = server.dump(&url, options).await?;
         let before = store.history().await?;
         if prepare == "TRUNCATE" {
@@ -80,7 +81,7 @@ async fn a_disk_that_was_put_back_is_noticed_by_whoever_remembers() -> anyhow::R
     copy(&data, &kept)?;
 
     server.start_again().await?;
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let before = store.history().await?;
     server.stop().await?;
     std::fs::remove_dir_all(&data)?;

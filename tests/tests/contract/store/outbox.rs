@@ -1,17 +1,18 @@
 //! What became of alerts is written for producers in the commit that makes it so, and waits there until it was told.
 
 use watchbell::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, OutcomeKind, OutcomeRoute, OutcomeRoutes, ReceiptState,
-    Severity, Status, StopReason, Tenant, outcome::every_kind, publication::Maker, restraint::Held,
+    AttemptId, AttemptState, Channel, OutcomeKind, OutcomeRoute, OutcomeRoutes, ReceiptState, Status,
+    StopReason, Tenant, outcome::every_kind, publication::Maker, restraint::Held,
 };
 use watchbell::store::{
     Act, Ask, Claim, Decision, Escalation, Hold, Holder, NewAlert, NewAttempt, ProviderAnswer, Stepped,
     Store, StoreError, SummaryOutcome, WaitingOutcome,
 };
-
-use super::fixture::{
-    LEASE, StoreFixture, acme, ask, at, but, firing, published, receipt, snooze, tenant, then, users,
+use watchbell_tests::builders::{
+    self, acme, alert, at, changed, later_version, receipt, snooze, tenant, users,
 };
+
+use super::fixture::{LEASE, StoreFixture, ask, head};
 
 on_both_engines!(
     nothing_is_written_while_nobody_wants_it,
@@ -63,14 +64,12 @@ async fn nothing_is_written_while_nobody_wants_it(fixture: &StoreFixture) -> any
     let store = &fixture.store;
     assert_eq!(store.outcome_route_after(None).await?, None);
     fixture.execute("DROP TABLE outbox").await?;
-    let shared = NewAlert { first_stops_all: true, ..firing("shared", &["ana"]) };
-    store.record(&[firing("a", &["ana"]), shared], at(0)).await?;
+    let shared = alert("shared").to_users(["ana"]).first_stops_all().build();
+    store.record(&[alert("a").to_users(["ana"]).build(), shared], at(0)).await?;
     for (alert, act) in [("a", Act::End(StopReason::Exhausted)), ("shared", Act::Rest(at(50)))] {
         let due = store.claim_due(at(30), LEASE, 10).await?;
         for claim in due.iter().filter(|claim| claim.key.alert.as_str() == alert) {
-            let fence =
-                begin(store, claim, vec![attempt(alert.len() as u128, AttemptKind::Alert, Channel::Push)])
-                    .await?;
+            let fence = begin(store, claim, vec![attempt(alert.len() as u128, Channel::Push)]).await?;
             let id = AttemptId::from_u128(alert.len() as u128);
             let accepted = [answer(id, AttemptState::Accepted, None)];
             go_on(store, claim, fence, &accepted, Decision::new(1, at(31), act.clone())).await?;
@@ -79,9 +78,14 @@ async fn nothing_is_written_while_nobody_wants_it(fixture: &StoreFixture) -> any
             store.rest_escalation(&claim.key, claim.number, "it cannot be read", at(31)).await?;
         }
     }
-    store.record(&[then(&firing("a", &["ana"]), Status::Acknowledged)], at(40)).await?;
+    store
+        .record(
+            &[later_version(&alert("a").to_users(["ana"]).build()).status(Status::Acknowledged).build()],
+            at(40),
+        )
+        .await?;
     for state in [ReceiptState::Delivered, ReceiptState::Seen] {
-        store.apply_receipts(&[receipt(&acme("ana"), &["a", "shared"], state)], at(41)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), ["a", "shared"], state)], at(41)).await?;
     }
     Ok(())
 }
@@ -89,20 +93,21 @@ async fn nothing_is_written_while_nobody_wants_it(fixture: &StoreFixture) -> any
 async fn a_version_that_acknowledges_is_told_with_who(fixture: &StoreFixture) -> anyhow::Result<()> {
     let store = telling(fixture);
     let key = Maker { key: "3f1a".into(), own_alerts: false };
-    let first = published(&firing("a", &["ana", "ben"]), Some(key.clone()));
-    store.record(&[first.clone(), firing("b", &["ana"])], at(0)).await?;
+    let first = alert("a").to_users(["ana", "ben"]).published_by(&key.key, key.own_alerts).build();
+    store.record(&[first.clone(), alert("b").to_users(["ana"]).build()], at(0)).await?;
     assert_eq!(words(&store).await?, [""; 0]);
-    let taken = then(&first, Status::Acknowledged);
+    let taken = later_version(&first).status(Status::Acknowledged).build();
     // Its first page, which is delivered twice, and then, from another process, the people who are left.
-    let [page, rest] = ["ana", "ben"].map(|name| NewAlert { recipients: users(&[name]), ..taken.clone() });
+    let [page, rest] = ["ana", "ben"].map(|name| NewAlert { recipients: users([name]), ..taken.clone() });
     for _ in 0..2 {
         store.record(std::slice::from_ref(&page), at(1)).await?;
     }
     assert_eq!(words(&store).await?, ["acknowledged ana a v2 by key:3f1a"]);
     telling(fixture).record(&[NewAlert { publication: None, ..rest }], at(2)).await?;
     // Another product said so over AMQP, where nobody says who they are.
-    let of_b = then(&firing("b", &["ana"]), Status::Acknowledged);
-    store.record(&[published(&of_b, None)], at(3)).await?;
+    let of_b =
+        later_version(&alert("b").to_users(["ana"]).build()).status(Status::Acknowledged).published().build();
+    store.record(&[of_b], at(3)).await?;
     let expected = [
         "acknowledged ana a v2 by key:3f1a",
         "acknowledged ana b v2 by amqp",
@@ -111,14 +116,11 @@ async fn a_version_that_acknowledges_is_told_with_who(fixture: &StoreFixture) ->
     assert_eq!(words(&store).await?, expected);
 
     // What is acknowledged stays so; it is told again when it has fired in between.
-    let worse = but(&taken, |alert| {
-        alert.version = 3;
-        alert.severity = Severity::Critical;
-    });
+    let worse = changed(&taken).version(3).critical().build();
     store.record(&[worse], at(4)).await?;
     assert_eq!(words(&store).await?, expected);
     for (version, status) in [(4, Status::Firing), (5, Status::Acknowledged)] {
-        let next = but(&taken, |alert| (alert.version, alert.status) = (version, status));
+        let next = changed(&taken).version(version).status(status).build();
         store.record(&[next], at(5)).await?;
     }
     let all = words(&store).await?;
@@ -126,9 +128,9 @@ async fn a_version_that_acknowledges_is_told_with_who(fixture: &StoreFixture) ->
     assert_eq!(all.len(), 5, "{all:?}");
 
     // Whoever has it for all, and then the producer, of one version: two of them acknowledge.
-    let shared = NewAlert { first_stops_all: true, ..firing("shared", &["cleo"]) };
+    let shared = alert("shared").to_users(["cleo"]).first_stops_all().build();
     store.record(&[shared], at(6)).await?;
-    store.apply_receipts(&[receipt(&acme("cleo"), &["shared"], ReceiptState::Seen)], at(7)).await?;
+    store.apply_receipts(&[receipt(&acme("cleo"), ["shared"], ReceiptState::Seen)], at(7)).await?;
     let all = words(&store).await?;
     assert!(all.contains(&"acknowledged cleo shared v1 by user:cleo".to_owned()), "{all:?}");
     Ok(())
@@ -136,11 +138,11 @@ async fn a_version_that_acknowledges_is_told_with_who(fixture: &StoreFixture) ->
 
 async fn a_snooze_says_until_when(fixture: &StoreFixture) -> anyhow::Result<()> {
     let (store, ana) = (telling(fixture), acme("ana"));
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     for until in [100, 100, 200] {
-        store.apply_receipts(&[snooze(&ana, &["a"], until)], at(1)).await?;
+        store.apply_receipts(&[snooze(&ana, ["a"], at(until))], at(1)).await?;
     }
-    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Read)], at(2)).await?;
+    store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Read)], at(2)).await?;
     let expected = ["read ana a v1", "snoozed ana a v1 until PT100S", "snoozed ana a v1 until PT200S"];
     assert_eq!(words(&store).await?, expected);
     Ok(())
@@ -148,9 +150,9 @@ async fn a_snooze_says_until_when(fixture: &StoreFixture) -> anyhow::Result<()> 
 
 async fn what_people_say_is_told_once(fixture: &StoreFixture) -> anyhow::Result<()> {
     let (store, ana) = (telling(fixture), acme("ana"));
-    let first = firing("a", &["ana"]);
-    store.record(&[first.clone(), firing("b", &["ana"])], at(0)).await?;
-    store.record(&[but(&first, |alert| alert.version = 2)], at(1)).await?;
+    let first = alert("a").to_users(["ana"]).build();
+    store.record(&[first.clone(), alert("b").to_users(["ana"]).build()], at(0)).await?;
+    store.record(&[changed(&first).version(2).build()], at(1)).await?;
     assert_eq!(words(&store).await?, [""; 0], "an alert that comes is no outcome");
     for state in ReceiptState::WORDS.iter().filter_map(|word| word.parse().ok()) {
         if state == ReceiptState::Unread {
@@ -158,10 +160,10 @@ async fn what_people_say_is_told_once(fixture: &StoreFixture) -> anyhow::Result<
         }
         // Each twice, as two tabs say it, and about one that is not there.
         for _ in 0..2 {
-            store.apply_receipts(&[receipt(&ana, &["a", "nothing"], state)], at(2)).await?;
+            store.apply_receipts(&[receipt(&ana, ["a", "nothing"], state)], at(2)).await?;
         }
     }
-    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Unread)], at(3)).await?;
+    store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Unread)], at(3)).await?;
     let told = words(&store).await?;
     for word in ["delivered", "seen", "read", "dismissed"] {
         assert_eq!(told.iter().filter(|told| **told == format!("{word} ana a v2")).count(), 1, "{told:?}");
@@ -170,14 +172,14 @@ async fn what_people_say_is_told_once(fixture: &StoreFixture) -> anyhow::Result<
 
     // In one batch, as a pod writes them.
     let batch = [ReceiptState::Delivered, ReceiptState::Delivered, ReceiptState::Seen, ReceiptState::Read];
-    let batch = batch.map(|state| receipt(&ana, &["b"], state));
+    let batch = batch.map(|state| receipt(&ana, ["b"], state));
     store.apply_receipts(&batch, at(4)).await?;
     let of_b: Vec<String> = words(&store).await?.into_iter().filter(|told| told.contains(" b ")).collect();
     assert_eq!(of_b, ["delivered ana b v1", "read ana b v1", "seen ana b v1"]);
 
     // Who opens it again after it was unread has said something new.
-    store.apply_receipts(&[receipt(&ana, &["b"], ReceiptState::Unread)], at(5)).await?;
-    store.apply_receipts(&[receipt(&ana, &["b"], ReceiptState::Read)], at(6)).await?;
+    store.apply_receipts(&[receipt(&ana, ["b"], ReceiptState::Unread)], at(5)).await?;
+    store.apply_receipts(&[receipt(&ana, ["b"], ReceiptState::Read)], at(6)).await?;
     let read = waiting(&store).await?;
     let mut ids: Vec<_> = read.iter().map(|waiting| waiting.outcome.id).collect();
     ids.sort();
@@ -187,21 +189,13 @@ async fn what_people_say_is_told_once(fixture: &StoreFixture) -> anyhow::Result<
     Ok(())
 }
 
-fn attempt(number: u128, kind: AttemptKind, channel: Channel) -> NewAttempt {
-    NewAttempt { id: AttemptId::from_u128(number), kind, channel, device: None, tries: 1 }
+fn attempt(number: u128, channel: Channel) -> NewAttempt {
+    builders::attempt(AttemptId::from_u128(number), channel).build()
 }
 
 fn answer(id: AttemptId, state: AttemptState, reason: Option<&str>) -> ProviderAnswer {
-    let reason = reason.map(str::to_owned);
-    ProviderAnswer {
-        id,
-        state,
-        next_try_at: None,
-        maybe_shown: false,
-        message_id: None,
-        reason,
-        was_called: true,
-    }
+    let answer = builders::answer(id, state);
+    reason.map_or(answer.clone(), |reason| answer.reason(reason)).build()
 }
 
 async fn one_due(store: &Store, now: i64) -> anyhow::Result<Claim> {
@@ -237,15 +231,15 @@ fn rest() -> Decision {
 
 async fn what_providers_answer_for_good_is_told_once(fixture: &StoreFixture) -> anyhow::Result<()> {
     let store = telling(fixture);
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let claim = one_due(&store, 30).await?;
     let [push, mail, dead, again, gone] = [1, 2, 3, 4, 5].map(AttemptId::from_u128);
     let attempts = vec![
-        attempt(1, AttemptKind::Alert, Channel::Push),
-        attempt(2, AttemptKind::Alert, Channel::Email),
-        attempt(3, AttemptKind::Alert, Channel::Push),
-        attempt(4, AttemptKind::Alert, Channel::Push),
-        attempt(5, AttemptKind::Withdrawal, Channel::Push),
+        attempt(1, Channel::Push),
+        attempt(2, Channel::Email),
+        attempt(3, Channel::Push),
+        attempt(4, Channel::Push),
+        builders::attempt(gone, Channel::Push).withdrawal().build(),
     ];
     let fence = begin(&store, &claim, attempts).await?;
     let answers = [
@@ -277,12 +271,12 @@ async fn how_escalations_end_is_told_when_nobody_looked(fixture: &StoreFixture) 
         ("seen", StopReason::Seen),
         ("resolved", StopReason::Resolved),
     ] {
-        store.record(&[firing(id, &["ana"])], at(0)).await?;
+        store.record(&[alert(id).to_users(["ana"]).build()], at(0)).await?;
         let claim = one_due(&store, 30).await?;
         let decide = |_: &Escalation| Decision::new(0, at(30), Act::End(reason));
         store.step(&ask(&claim, at(30), &decide), LEASE).await?;
     }
-    store.record(&[firing("aside", &["ana"])], at(0)).await?;
+    store.record(&[alert("aside").to_users(["ana"]).build()], at(0)).await?;
     let claim = one_due(&store, 30).await?;
     store.rest_escalation(&claim.key, claim.number + 1, "not mine", at(31)).await?;
     store.rest_escalation(&claim.key, claim.number, "it cannot be read", at(31)).await?;
@@ -292,9 +286,9 @@ async fn how_escalations_end_is_told_when_nobody_looked(fixture: &StoreFixture) 
     );
 
     // It was seen while its end was on its way: that was told already.
-    store.record(&[firing("late", &["ana"])], at(0)).await?;
+    store.record(&[alert("late").to_users(["ana"]).build()], at(0)).await?;
     let claim = one_due(&store, 30).await?;
-    store.apply_receipts(&[receipt(&acme("ana"), &["late"], ReceiptState::Seen)], at(30)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["late"], ReceiptState::Seen)], at(30)).await?;
     let decide = |_: &Escalation| Decision::new(0, at(30), Act::End(StopReason::Expired));
     store.step(&ask(&claim, at(31), &decide), LEASE).await?;
     let of_late: Vec<String> =
@@ -305,9 +299,9 @@ async fn how_escalations_end_is_told_when_nobody_looked(fixture: &StoreFixture) 
 
 async fn who_took_an_alert_for_all_is_told(fixture: &StoreFixture) -> anyhow::Result<()> {
     let store = telling(fixture);
-    let shared = NewAlert { first_stops_all: true, ..firing("shared", &["ana", "ben"]) };
-    store.record(&[shared, firing("own", &["ana"])], at(0)).await?;
-    let seen = |name| receipt(&acme(name), &["shared", "own"], ReceiptState::Seen);
+    let shared = alert("shared").to_users(["ana", "ben"]).first_stops_all().build();
+    store.record(&[shared, alert("own").to_users(["ana"]).build()], at(0)).await?;
+    let seen = |name| receipt(&acme(name), ["shared", "own"], ReceiptState::Seen);
     store.apply_receipts(&[seen("ben")], at(1)).await?;
     store.apply_receipts(&[seen("ana")], at(2)).await?;
     let taken: Vec<String> =
@@ -322,7 +316,9 @@ async fn who_took_an_alert_for_all_is_told(fixture: &StoreFixture) -> anyhow::Re
 
 async fn each_alert_of_a_summary_is_told_of(fixture: &StoreFixture) -> anyhow::Result<()> {
     let store = telling(fixture);
-    store.record(&[firing("a", &["ana"]), firing("b", &["ana"])], at(0)).await?;
+    store
+        .record(&[alert("a").to_users(["ana"]).build(), alert("b").to_users(["ana"]).build()], at(0))
+        .await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let held = Held::Summary(Channel::Push);
         let hold = Hold { held, until: at(150), following: None, mandatory: false };
@@ -330,7 +326,7 @@ async fn each_alert_of_a_summary_is_told_of(fixture: &StoreFixture) -> anyhow::R
         store.step(&ask(&claim, at(30), &decide), LEASE).await?;
     }
     let claim = one_due(&store, 150).await?;
-    let fence = begin(&store, &claim, vec![attempt(9, AttemptKind::Alert, Channel::Push)]).await?;
+    let fence = begin(&store, &claim, vec![attempt(9, Channel::Push)]).await?;
     let told = SummaryOutcome { reached: true, note: "told in one".into() };
     let accepted = [answer(AttemptId::from_u128(9), AttemptState::Accepted, None)];
     go_on(&store, &claim, fence, &accepted, Decision { told: Some(told), ..rest() }).await?;
@@ -341,7 +337,7 @@ async fn each_alert_of_a_summary_is_told_of(fixture: &StoreFixture) -> anyhow::R
 /// The row of the inbox is written after its outcome, and refused.
 async fn what_is_not_committed_is_not_told(fixture: &StoreFixture) -> anyhow::Result<()> {
     let (store, ana) = (telling(fixture), acme("ana"));
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     fixture
         .execute(fixture.dialect(
             "ALTER TABLE inbox ADD CONSTRAINT nothing_is_put_away CHECK (state <> 'dismissed')",
@@ -349,7 +345,7 @@ async fn what_is_not_committed_is_not_told(fixture: &StoreFixture) -> anyhow::Re
          BEGIN SELECT RAISE(ABORT, 'nothing is put away'); END",
         ))
         .await?;
-    let refused = store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Dismissed)], at(1)).await;
+    let refused = store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Dismissed)], at(1)).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
     assert_eq!(words(&store).await?, [""; 0], "what did not happen is not told");
 
@@ -361,9 +357,9 @@ async fn what_is_not_committed_is_not_told(fixture: &StoreFixture) -> anyhow::Re
          BEGIN SELECT RAISE(ABORT, 'nothing is read'); END",
         ))
         .await?;
-    let refused = store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Read)], at(1)).await;
+    let refused = store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Read)], at(1)).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
-    assert_eq!(super::fixture::head(&store, &ana).await?.seq, 1, "the inbox has not changed");
+    assert_eq!(head(&store, &ana).await?.seq, 1, "the inbox has not changed");
     Ok(())
 }
 
@@ -378,9 +374,9 @@ async fn each_route_hears_what_it_wants(fixture: &StoreFixture) -> anyhow::Resul
         .into(),
     };
     let store = fixture.store.clone().telling(routes);
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     for state in [ReceiptState::Delivered, ReceiptState::Seen, ReceiptState::Read] {
-        store.apply_receipts(&[receipt(&acme("ana"), &["a"], state)], at(1)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), ["a"], state)], at(1)).await?;
     }
     for (route, expected) in [(QUEUE, 1), (webhook("acme"), 2), (webhook("globex"), 0)] {
         let found = store.waiting_outcomes(&route, at(2), 10).await?;
@@ -396,10 +392,10 @@ async fn each_route_hears_what_it_wants(fixture: &StoreFixture) -> anyhow::Resul
 
 async fn seen_by_many(store: &Store, number: usize) -> anyhow::Result<()> {
     let ids: Vec<String> = (0..number).map(|n| format!("a{n}")).collect();
-    let batch: Vec<NewAlert> = ids.iter().map(|id| firing(id, &["ana"])).collect();
+    let batch: Vec<NewAlert> = ids.iter().map(|id| alert(id).to_users(["ana"]).build()).collect();
     store.record(&batch, at(0)).await?;
     for (n, id) in ids.iter().enumerate() {
-        let seen = receipt(&acme("ana"), &[id], ReceiptState::Seen);
+        let seen = receipt(&acme("ana"), [id], ReceiptState::Seen);
         store.apply_receipts(&[seen], at(n as i64)).await?;
     }
     Ok(())

@@ -18,8 +18,9 @@ use std::env;
 use sqlx::Row as _;
 use watchbell::domain::{OutcomeRoutes, outcome::every_kind};
 use watchbell::store::Store;
+use watchbell_tests::builders::tenant;
 
-use super::fixture::{StoreFixture, open, tenant};
+use super::fixture::{StoreFixture, open};
 use postgres::Plan;
 use tour::{MAY_WALK, Tour};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use watchbell::domain::{Status, Timestamp, restraint::Held};
+use watchbell::domain::{Timestamp, restraint::Held};
 use watchbell::store::{Act, Decision, Escalation, Hold, NewAlert, PodLoad, Store};
+use watchbell_tests::builders::{acme, alert, alert_id, at, later_version, tenant, user};
 
-use super::fixture::{LEASE, StoreFixture, acme, alert_id, ask, at, firing, tenant, then, user};
+use super::fixture::{LEASE, StoreFixture, ask};
 use super::timers::look;
 
 on_both_engines!(
@@ -24,7 +25,7 @@ const POD_LEASE: Duration = Duration::from_secs(15);
 
 /// Due at 30 s with a screen to wait for, at once without.
 fn waiting(id: &str, to: &[&str]) -> NewAlert {
-    NewAlert { absent_due_at: Some(at(0)), ..firing(id, to) }
+    alert(id).to_users(to).absent_due_at(at(0)).build()
 }
 
 async fn due(store: &Store, alert: &str, who: &str) -> anyhow::Result<Option<Timestamp>> {
@@ -132,7 +133,7 @@ async fn only_the_first_wait_is_shortened(StoreFixture { store, .. }: &StoreFixt
     store.arrive("one", &[acme("ana")], at(0)).await?;
     let over = waiting("over", &["ana"]);
     store.record(&[waiting("later", &["ana"]), over.clone()], at(0)).await?;
-    store.record(&[then(&over, Status::Resolved)], at(1)).await?;
+    store.record(&[later_version(&over).resolved().build()], at(1)).await?;
     let claim = store.claim_due(at(30), LEASE, 10).await?.remove(0);
     let second = Decision::new(1, at(300), Act::Rest(at(300)));
     store.step(&ask(&claim, at(30), &|_: &Escalation| second.clone()), LEASE).await?;
@@ -163,7 +164,9 @@ async fn preferences_are_kept_and_change_under_their_lock(fixture: &StoreFixture
 async fn a_silence_that_moves_is_looked_at_again(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    store.record(&[firing("quiet", &["ana"]), firing("rate", &["ana"])], at(0)).await?;
+    store
+        .record(&[alert("quiet").to_users(["ana"]).build(), alert("rate").to_users(["ana"]).build()], at(0))
+        .await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let held = if claim.key.alert.as_str() == "quiet" { Held::Quiet } else { Held::Rate };
         let hold = Hold { held, until: at(3000), following: None, mandatory: false };

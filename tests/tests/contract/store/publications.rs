@@ -1,40 +1,36 @@
 //! One id and version is one text (I2): repeated it is harmless, and another text under the same name reaches nobody.
 
-use watchbell::domain::{
-    Alert, Status,
-    publication::{Known, Maker, Meets, VersionFingerprints},
-};
+use watchbell::domain::publication::{Known, Meets, VersionFingerprints};
 use watchbell::store::{NewAlert, Store, TimelineEntry};
-use watchbell::wire::content_of;
+use watchbell_tests::builders::{
+    AlertBuilder, Recording, acme, alert, alert_id, at, changed, later_version, tenant, user,
+};
 
-use super::fixture::{StoreFixture, acme, alert_id, at, but, firing, published, tenant, then, user};
+use super::fixture::StoreFixture;
 
 on_both_engines!(
     a_publication_meets_what_is_recorded,
     what_is_in_one_batch_meets_as_in_several,
     what_was_recorded_before_fingerprints_is_compared_by_its_content,
     a_version_that_comes_too_late_is_told_once_in_the_timeline,
+    a_redelivered_version_that_comes_too_late_is_not_told,
     a_version_that_the_store_was_not_sent_is_known_too,
     an_older_version_that_nobody_knows_reaches_nobody,
     what_only_a_key_of_its_own_made_is_changed_by_it_alone,
 );
 
-/// `title` of alert `otp`, version `version`, to these people.
+/// `title` of alert `otp`, version `version`, to these people, to be compared with what is recorded.
+fn unfinished_otp(version: u32, title: &str, to: &[&str]) -> AlertBuilder<Recording> {
+    alert("otp").version(version).title(title).to_users(to).content_on_the_wire().published()
+}
+
 fn otp(version: u32, title: &str, to: &[&str]) -> NewAlert {
-    with(&firing("otp", to), |alert| {
-        alert.version = version;
-        title.clone_into(&mut alert.title);
-    })
+    unfinished_otp(version, title, to).build()
 }
 
-/// Some of it changed, with what clients are given of it.
-fn with(new: &NewAlert, change: impl FnOnce(&mut Alert)) -> NewAlert {
-    let new = but(new, change);
-    published(&NewAlert { content: content_of(&new.alert).into(), ..new }, None)
-}
-
-fn by(new: &NewAlert, key: &str, own_alerts: bool) -> NewAlert {
-    published(new, Some(Maker { key: key.into(), own_alerts }))
+/// The same, published by a key: one of its own alerts, or one that may change any.
+fn otp_by(key: &str, own_alerts: bool, version: u32, title: &str, to: &[&str]) -> NewAlert {
+    unfinished_otp(version, title, to).published_by(key, own_alerts).build()
 }
 
 /// The titles in a person's inbox.
@@ -47,11 +43,11 @@ async fn shown(store: &Store, name: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn steps() -> Vec<(&'static str, NewAlert, Meets)> {
-    let undated = |new: NewAlert| with(&new, |alert| (alert.occurred_at, alert.is_dated) = (at(77), false));
+    let undated = unfinished_otp(1, "ana's code", &["ana"]).undated(at(77)).build();
     vec![
         ("the first", otp(1, "ana's code", &["ana"]), Meets::Nothing),
         ("again", otp(1, "ana's code", &["ana"]), Meets::Same),
-        ("again, with the time of its arrival", undated(otp(1, "ana's code", &["ana"])), Meets::Same),
+        ("again, with the time of its arrival", undated, Meets::Same),
         ("to somebody else as well", otp(1, "ana's code", &["ben"]), Meets::Same),
         ("another text, to somebody else", otp(1, "eve's code", &["eve"]), Meets::Conflict),
         ("a later version", otp(2, "used", &["ana"]), Meets::Earlier),
@@ -100,14 +96,15 @@ async fn what_was_recorded_before_fingerprints_is_compared_by_its_content(
     fixture: &StoreFixture,
 ) -> anyhow::Result<()> {
     let store = &fixture.store;
-    let first = with(&otp(1, "ana's code", &["ana"]), |alert| alert.policy = Some("critical".to_owned()));
+    let first = unfinished_otp(1, "ana's code", &["ana"]).policy("critical").build();
+    let own = changed(&first).content_on_the_wire().published_by("k1", true).build();
     store.record(std::slice::from_ref(&first), at(0)).await?;
     fixture.execute("UPDATE alerts SET said = NULL, maker = NULL").await?;
     for (why, new, expected) in [
         ("the same", first.clone(), Meets::Same),
         ("another policy", otp(1, "ana's code", &["ana"]), Meets::Conflict),
         ("another text", otp(1, "eve's code", &["eve"]), Meets::Conflict),
-        ("somebody's own", by(&first, "k1", true), Meets::NotItsOwn),
+        ("somebody's own", own, Meets::NotItsOwn),
         ("later", otp(2, "used", &[]), Meets::Earlier),
         ("too late, as it was", first, Meets::Later),
     ] {
@@ -138,6 +135,13 @@ async fn a_version_that_comes_too_late_is_told_once_in_the_timeline(
         assert_eq!(notes[0].what, "version 1 came after version 3, which is shown");
         assert_eq!(notes[0].at, at(1));
     }
+    Ok(())
+}
+
+async fn a_redelivered_version_that_comes_too_late_is_not_told(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    store.record(&[otp(1, "ana's code", &["ana"]), otp(3, "used", &["ana"])], at(0)).await?;
     let mut redelivered = otp(1, "ana's code", &["cem"]);
     redelivered.publication.as_mut().unwrap().is_redelivered = true;
     assert_eq!(store.record_batch(&[redelivered], at(4)).await?.met, [Meets::Later]);
@@ -192,14 +196,14 @@ async fn an_older_version_that_nobody_knows_reaches_nobody(
 async fn what_only_a_key_of_its_own_made_is_changed_by_it_alone(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let first = by(&otp(1, "mine", &["ana"]), "k1", true);
-    let later = then(&first, Status::Resolved);
+    let first = otp_by("k1", true, 1, "mine", &["ana"]);
+    let later = later_version(&first).resolved().published_by("k2", true).build();
     for (why, new, expected) in [
         ("it makes one", first.clone(), Meets::Nothing),
-        ("another's own key", by(&later, "k2", true), Meets::NotItsOwn),
-        ("another's own key, to more people", by(&otp(1, "mine", &["eve"]), "k2", true), Meets::NotItsOwn),
-        ("a key that may change any", by(&otp(2, "theirs", &[]), "k3", false), Meets::Earlier),
-        ("its maker still", by(&otp(3, "mine", &[]), "k1", true), Meets::Earlier),
+        ("another's own key", later, Meets::NotItsOwn),
+        ("another's own key, to more people", otp_by("k2", true, 1, "mine", &["eve"]), Meets::NotItsOwn),
+        ("a key that may change any", otp_by("k3", false, 2, "theirs", &[]), Meets::Earlier),
+        ("its maker still", otp_by("k1", true, 3, "mine", &[]), Meets::Earlier),
         ("over AMQP there is no key", otp(4, "anybody's", &[]), Meets::Earlier),
     ] {
         assert_eq!(store.record_batch(&[new], at(1)).await?.met, [expected], "{why}");

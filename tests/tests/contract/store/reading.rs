@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
 use watchbell::store::{Changes, Head, NewAlert, Store};
+use watchbell_tests::builders::{acme, alert, at, later_version, receipt};
 
-use super::fixture::{Dice, StoreFixture, acme, at, but, firing, head, receipt, then};
+use super::fixture::{Dice, StoreFixture, head};
 
 on_both_engines!(
     changes_come_in_order_and_say_whether_that_is_all,
@@ -22,8 +23,10 @@ async fn changes_come_in_order_and_say_whether_that_is_all(
     let ana = acme("ana");
     let nothing = Changes { rows: Vec::new(), head: Head::default(), complete: true };
     assert_eq!(store.changes_after(&ana, 0, 10).await?, nothing, "nobody has an empty inbox");
-    store.record(&(0..5).map(|n| firing(&format!("a{n}"), &["ana"])).collect::<Vec<_>>(), at(0)).await?;
-    store.apply_receipts(&[receipt(&ana, &["a1"], ReceiptState::Read)], at(1)).await?;
+    store
+        .record(&(0..5).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect::<Vec<_>>(), at(0))
+        .await?;
+    store.apply_receipts(&[receipt(&ana, ["a1"], ReceiptState::Read)], at(1)).await?;
 
     for (why, after, limit, expected, complete) in [
         ("everything, what changed last at the end", 0, 10, &[1, 3, 4, 5, 6][..], true),
@@ -47,9 +50,11 @@ async fn changes_come_in_order_and_say_whether_that_is_all(
 
 async fn a_number_is_never_split(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
-    store.record(&(0..8).map(|n| firing(&format!("a{n}"), &["ana"])).collect::<Vec<_>>(), at(0)).await?;
-    let seen = receipt(&ana, &["a1", "a3", "a5", "a7"], ReceiptState::Seen);
-    store.apply_receipts(&[seen, receipt(&ana, &["a0"], ReceiptState::Seen)], at(1)).await?;
+    store
+        .record(&(0..8).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect::<Vec<_>>(), at(0))
+        .await?;
+    let seen = receipt(&ana, ["a1", "a3", "a5", "a7"], ReceiptState::Seen);
+    store.apply_receipts(&[seen, receipt(&ana, ["a0"], ReceiptState::Seen)], at(1)).await?;
     // By number: a2, a4, a6 under 3, 5, 7; the four under 9; a0 under 10.
     for (after, limit, expected, complete) in [
         (0, 4, &[3, 5, 7, 9, 9, 9, 9][..], false),
@@ -69,8 +74,13 @@ async fn a_number_is_never_split(StoreFixture { store, .. }: &StoreFixture) -> a
 async fn pages_of_an_inbox_are_the_inbox(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     assert_eq!(store.inbox_page(&ana, None, 3).await?, (Head::default(), Vec::new()));
-    store.record(&(0..10).map(|n| firing(&format!("a{n}"), &["ana"])).collect::<Vec<_>>(), at(0)).await?;
-    let read = receipt(&ana, &["a2", "a3", "a4", "a5"], ReceiptState::Read);
+    store
+        .record(
+            &(0..10).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect::<Vec<_>>(),
+            at(0),
+        )
+        .await?;
+    let read = receipt(&ana, ["a2", "a3", "a4", "a5"], ReceiptState::Read);
     store.apply_receipts(&[read], at(1)).await?;
     for limit in 1..=11 {
         let (mut before, mut alerts) = (None, Vec::new());
@@ -97,8 +107,8 @@ async fn changes_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()>
     let write = async {
         for n in 0..ALERTS {
             let id = format!("a{n}");
-            writer.record(&[firing(&id, &["ana"])], at(0)).await?;
-            writer.apply_receipts(&[receipt(&ana, &[&id], ReceiptState::Seen)], at(1)).await?;
+            writer.record(&[alert(&id).to_users(["ana"]).build()], at(0)).await?;
+            writer.apply_receipts(&[receipt(&ana, [&id], ReceiptState::Seen)], at(1)).await?;
         }
         anyhow::Ok(())
     };
@@ -117,7 +127,9 @@ async fn changes_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()>
 }
 
 async fn heads_are_of_those_who_are_known(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana", "ben"]), firing("b", &["ben"])], at(0)).await?;
+    store
+        .record(&[alert("a").to_users(["ana", "ben"]).build(), alert("b").to_users(["ben"]).build()], at(0))
+        .await?;
     let heads = store.heads(&[acme("ben"), acme("ana"), acme("nobody"), acme("ana")]).await?;
     assert_eq!(heads.len(), 2);
     assert_eq!(heads[&acme("ana")], Head { seq: 1, unread: 1, ..Head::default() });
@@ -136,7 +148,9 @@ async fn replay_from_any_cursor_is_a_full_read(
     const SEED: u64 = 20_261_121;
     let mut dice = Dice::new(SEED);
     let mut alerts: Vec<NewAlert> = (0..12)
-        .map(|n| firing(&format!("a{n}"), [&["ana", "ben"][..], &["ana"], &["ben", "cas"]][n % 3]))
+        .map(|n| {
+            alert(&format!("a{n}")).to_users([&["ana", "ben"][..], &["ana"], &["ben", "cas"]][n % 3]).build()
+        })
         .collect();
     let people = [acme("ana"), acme("ben"), acme("cas")];
     let mut numbers: BTreeMap<UserKey, Seq> = BTreeMap::new();
@@ -215,7 +229,7 @@ async fn change_something(
         batch.push(alerts[place].clone());
         let status = *dice.pick(&[Status::Firing, Status::Firing, Status::Acknowledged, Status::Resolved]);
         let severity = *dice.pick(&[Severity::Info, Severity::Warning, Severity::Critical]);
-        alerts[place] = but(&then(&alerts[place], status), |alert| alert.severity = severity);
+        alerts[place] = later_version(&alerts[place]).status(status).severity(severity).build();
     }
     let rows = store.record(&batch, at(0)).await?;
     let changed = rows.into_iter().filter(|row| row.changed);

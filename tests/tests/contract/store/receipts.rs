@@ -2,8 +2,9 @@
 
 use watchbell::domain::{InboxState, Receipt, ReceiptState};
 use watchbell::store::AppliedReceipt;
+use watchbell_tests::builders::{acme, alert, alert_id, at, receipt};
 
-use super::fixture::{LEASE, StoreFixture, acme, alert_id, at, firing, head, inbox, receipt};
+use super::fixture::{LEASE, StoreFixture, head, inbox};
 use super::timers;
 
 on_both_engines!(
@@ -38,12 +39,12 @@ async fn a_receipt_moves_a_state_by_this_table(
     .enumerate()
     {
         let id = format!("a{number}");
-        store.record(&[firing(&id, &["ana"])], at(0)).await?;
-        let before: Vec<Receipt> = before.iter().map(|state| receipt(&ana, &[&id], *state)).collect();
+        store.record(&[alert(&id).to_users(["ana"]).build()], at(0)).await?;
+        let before: Vec<Receipt> = before.iter().map(|state| receipt(&ana, [&id], *state)).collect();
         store.apply_receipts(&before, at(1)).await?;
         let stood = head(store, &ana).await?;
 
-        let answer = store.apply_receipts(&[receipt(&ana, &[&id], said)], at(2)).await?;
+        let answer = store.apply_receipts(&[receipt(&ana, [&id], said)], at(2)).await?;
         let stands = head(store, &ana).await?;
         let expected = changes.then(|| AppliedReceipt {
             seq: stood.seq + 1,
@@ -56,7 +57,7 @@ async fn a_receipt_moves_a_state_by_this_table(
         assert_eq!((row.1, row.2), (stands.seq, state), "{why}");
         assert_eq!(stands.unread, unread, "{why}");
         // The next row of the table starts with an empty badge.
-        store.apply_receipts(&[receipt(&ana, &[&id], R::Dismissed)], at(3)).await?;
+        store.apply_receipts(&[receipt(&ana, [&id], R::Dismissed)], at(3)).await?;
     }
     Ok(())
 }
@@ -65,8 +66,17 @@ async fn one_receipt_is_one_change_whatever_it_names(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    store.record(&[firing("a", &["ana"]), firing("b", &["ana"]), firing("c", &["ana"])], at(0)).await?;
-    let all = receipt(&ana, &["c", "a", "nothing", "a", "b"], ReceiptState::Read);
+    store
+        .record(
+            &[
+                alert("a").to_users(["ana"]).build(),
+                alert("b").to_users(["ana"]).build(),
+                alert("c").to_users(["ana"]).build(),
+            ],
+            at(0),
+        )
+        .await?;
+    let all = receipt(&ana, ["c", "a", "nothing", "a", "b"], ReceiptState::Read);
     let said = store.apply_receipts(std::slice::from_ref(&all), at(1)).await?;
     let expected =
         AppliedReceipt { seq: 4, unread: 0, alerts: vec![alert_id("c"), alert_id("a"), alert_id("b")] };
@@ -78,16 +88,16 @@ async fn one_receipt_is_one_change_whatever_it_names(
 
 async fn a_batch_is_applied_in_order(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
-    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(0)).await?;
     let said = store
         .apply_receipts(
             &[
-                receipt(&ana, &["a"], ReceiptState::Seen),
-                receipt(&ben, &["a"], ReceiptState::Delivered),
-                receipt(&ana, &["a"], ReceiptState::Dismissed),
-                receipt(&ana, &["a"], ReceiptState::Seen),
-                receipt(&ben, &["a"], ReceiptState::Read),
-                receipt(&ana, &["a"], ReceiptState::Unread),
+                receipt(&ana, ["a"], ReceiptState::Seen),
+                receipt(&ben, ["a"], ReceiptState::Delivered),
+                receipt(&ana, ["a"], ReceiptState::Dismissed),
+                receipt(&ana, ["a"], ReceiptState::Seen),
+                receipt(&ben, ["a"], ReceiptState::Read),
+                receipt(&ana, ["a"], ReceiptState::Unread),
             ],
             at(1),
         )
@@ -102,13 +112,15 @@ async fn a_batch_is_applied_in_order(StoreFixture { store, .. }: &StoreFixture) 
 async fn what_is_not_in_that_inbox_is_passed_over(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana"]), firing("b", &["ben"])], at(0)).await?;
+    store
+        .record(&[alert("a").to_users(["ana"]).build(), alert("b").to_users(["ben"]).build()], at(0))
+        .await?;
     let said = store
         .apply_receipts(
             &[
-                receipt(&acme("ana"), &["b"], ReceiptState::Read),
-                receipt(&acme("nobody"), &["a"], ReceiptState::Read),
-                receipt(&acme("ana"), &[], ReceiptState::Read),
+                receipt(&acme("ana"), ["b"], ReceiptState::Read),
+                receipt(&acme("nobody"), ["a"], ReceiptState::Read),
+                receipt(&acme("ana"), [""; 0], ReceiptState::Read),
             ],
             at(1),
         )
@@ -124,12 +136,12 @@ async fn seen_before_the_push_ends_the_escalation(
 ) -> anyhow::Result<()> {
     for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed] {
         let id = state.as_str();
-        store.record(&[firing(id, &["ana"])], at(0)).await?;
-        store.apply_receipts(&[receipt(&acme("ana"), &[id], ReceiptState::Delivered)], at(1)).await?;
+        store.record(&[alert(id).to_users(["ana"]).build()], at(0)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), [id], ReceiptState::Delivered)], at(1)).await?;
         assert_eq!(store.next_due().await?, Some(at(30)), "delivered ends nothing (I4)");
-        store.apply_receipts(&[receipt(&acme("ana"), &[id], state)], at(2)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), [id], state)], at(2)).await?;
         assert_eq!(store.next_due().await?, None, "{state} ends it");
-        store.apply_receipts(&[receipt(&acme("ana"), &[id], ReceiptState::Unread)], at(3)).await?;
+        store.apply_receipts(&[receipt(&acme("ana"), [id], ReceiptState::Unread)], at(3)).await?;
         assert_eq!(store.next_due().await?, None, "unread is about the badge: nobody is chased again");
     }
     assert_eq!(store.claim_due(at(4000), LEASE, 10).await?, []);
@@ -139,11 +151,11 @@ async fn seen_before_the_push_ends_the_escalation(
 async fn seen_after_the_push_makes_it_due_for_withdrawal(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     timers::push(store, "a").await?;
     let both = [
-        receipt(&acme("ana"), &["a"], ReceiptState::Seen),
-        receipt(&acme("ana"), &["a"], ReceiptState::Dismissed),
+        receipt(&acme("ana"), ["a"], ReceiptState::Seen),
+        receipt(&acme("ana"), ["a"], ReceiptState::Dismissed),
     ];
     store.apply_receipts(&both, at(50)).await?;
     assert_eq!(store.next_due().await?, Some(at(50)));

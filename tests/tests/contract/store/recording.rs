@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
 use watchbell::store::{NewAlert, RecordedRow, Store};
+use watchbell_tests::builders::{
+    acme, alert, alert_id, at, changed, later_version, receipt, snooze, tenant, user, users,
+};
 use watchbell_tests::services;
 
-use super::fixture::{
-    Dice, LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, open, receipt, snooze, tenant,
-    then, user, users,
-};
+use super::fixture::{Dice, LEASE, StoreFixture, head, inbox, open};
 
 on_both_engines!(
     migrating_twice_or_from_two_sides_is_migrating_once,
@@ -72,7 +72,7 @@ async fn migrating_twice_or_from_two_sides_is_migrating_once(fixture: &StoreFixt
 async fn a_new_alert_is_a_row_a_number_and_a_badge(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let new = firing("disk", &["ana", "ben"]);
+    let new = alert("disk").to_users(["ana", "ben"]).build();
     let rows = record(store, std::slice::from_ref(&new)).await?;
     assert_eq!(brief(&rows), [(0, "ana", 1, 1, true), (0, "ben", 1, 1, true)]);
 
@@ -89,7 +89,8 @@ async fn a_new_alert_is_a_row_a_number_and_a_badge(
 async fn what_was_recorded_before_is_not_a_change(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let (first, second) = (firing("first", &["ana"]), firing("second", &["ana", "ben"]));
+    let (first, second) =
+        (alert("first").to_users(["ana"]).build(), alert("second").to_users(["ana", "ben"]).build());
     record(store, std::slice::from_ref(&first)).await?;
     let rows = record(store, &[first.clone(), second.clone(), second.clone()]).await?;
     let expected = [
@@ -111,11 +112,11 @@ async fn a_later_version_updates_in_place_and_an_earlier_one_does_nothing(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    let first = firing("disk", &["ana"]);
-    let second = then(&first, Status::Firing);
-    let worse = but(&then(&second, Status::Firing), |alert| alert.severity = Severity::Critical);
+    let first = alert("disk").to_users(["ana"]).build();
+    let second = later_version(&first).firing().build();
+    let worse = later_version(&second).firing().severity(Severity::Critical).build();
     record(store, std::slice::from_ref(&first)).await?;
-    store.apply_receipts(&[receipt(&ana, &["disk"], ReceiptState::Read)], at(1)).await?;
+    store.apply_receipts(&[receipt(&ana, ["disk"], ReceiptState::Read)], at(1)).await?;
 
     let rows = record(store, std::slice::from_ref(&second)).await?;
     assert_eq!(brief(&rows), [(0, "ana", 3, 0, true)], "a new wording keeps what was done");
@@ -134,15 +135,15 @@ async fn a_later_version_updates_in_place_and_an_earlier_one_does_nothing(
 async fn versions_of_one_alert_in_one_batch_end_as_the_last(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let first = firing("disk", &["ana"]);
-    let second = then(&first, Status::Firing);
-    let over = then(&second, Status::Resolved);
+    let first = alert("disk").to_users(["ana"]).build();
+    let second = later_version(&first).firing().build();
+    let over = later_version(&second).resolved().build();
     for (why, batch, expected) in [
         ("in order", vec![first.clone(), second.clone(), over.clone()], vec![true, true, true]),
         ("out of order", vec![over.clone(), first.clone(), second], vec![true, false, false]),
     ] {
         let batch: Vec<NewAlert> =
-            batch.iter().map(|new| but(new, |alert| alert.id = alert_id(&why.replace(' ', "-")))).collect();
+            batch.iter().map(|new| changed(new).id(&why.replace(' ', "-")).build()).collect();
         let rows = record(store, &batch).await?;
         assert_eq!(rows.iter().map(|row| row.changed).collect::<Vec<_>>(), expected, "{why}");
         let stored = store.alert(&tenant("acme"), &batch[0].alert.id).await?.unwrap();
@@ -157,8 +158,8 @@ async fn who_is_named_too_late_gets_what_is_stored(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for (why, one_batch) in [("two batches", false), ("one batch", true)] {
-        let late = firing(&why.replace(' ', "-"), &["ben"]);
-        let over = NewAlert { recipients: users(&["ana"]), ..then(&late, Status::Resolved) };
+        let late = alert(&why.replace(' ', "-")).to_users(["ben"]).build();
+        let over = later_version(&late).resolved().to_users(["ana"]).build();
         let rows = if one_batch {
             record(store, &[over.clone(), late.clone()]).await?
         } else {
@@ -173,11 +174,11 @@ async fn who_is_named_too_late_gets_what_is_stored(
 
         let again = record(store, std::slice::from_ref(&over)).await?;
         assert!(!again[0].changed, "{why}");
-        let third = NewAlert { recipients: users(&["ben"]), ..then(&over, Status::Firing) };
+        let third = later_version(&over).firing().to_users(["ben"]).build();
         let rows = record(store, std::slice::from_ref(&third)).await?;
         assert_eq!((rows[0].version, rows[0].changed), (3, true), "{why}: it fires again");
         assert_eq!(rows[0].content, third.content, "{why}");
-        record(store, &[then(&third, Status::Resolved)]).await?;
+        record(store, &[later_version(&third).resolved().build()]).await?;
     }
     Ok(())
 }
@@ -187,12 +188,8 @@ async fn of_two_contents_of_one_version_the_first_is_everybodys(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for (why, one_batch) in [("two batches", false), ("one batch", true)] {
-        let one = firing(&why.replace(' ', "-"), &["ana"]);
-        let mut two = but(&one, |alert| {
-            alert.severity = Severity::Critical;
-            alert.policy = Some("other".into());
-        });
-        two = NewAlert { content: "two".into(), recipients: users(&["ben"]), ..two };
+        let one = alert(&why.replace(' ', "-")).to_users(["ana"]).build();
+        let two = changed(&one).critical().policy("other").content("two").to_users(["ben"]).build();
         let rows = if one_batch {
             record(store, &[one.clone(), two.clone()]).await?
         } else {
@@ -208,11 +205,11 @@ async fn of_two_contents_of_one_version_the_first_is_everybodys(
         let stored = store.latest(&tenant("acme"), &one.alert.id).await?.unwrap();
         assert_eq!(stored.policy, None, "{why}");
         // Worse than the first, not than the second: so the row holds what the first says.
-        let worse = but(&then(&one, Status::Firing), |alert| alert.severity = Severity::Critical);
+        let worse = later_version(&one).firing().severity(Severity::Critical).build();
         store
-            .apply_receipts(&[receipt(&acme("ben"), &[one.alert.id.as_str()], ReceiptState::Read)], at(1))
+            .apply_receipts(&[receipt(&acme("ben"), [one.alert.id.as_str()], ReceiptState::Read)], at(1))
             .await?;
-        let rows = record(store, &[NewAlert { recipients: users(&["ben"]), ..worse }]).await?;
+        let rows = record(store, &[NewAlert { recipients: users(["ben"]), ..worse }]).await?;
         assert_eq!(rows[0].state, InboxState::New, "{why}");
     }
     Ok(())
@@ -228,8 +225,9 @@ async fn shown(store: &Store, user: &str, new: &NewAlert) -> anyhow::Result<std:
 async fn alerts_of_one_batch_get_neighbouring_numbers(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    record(store, &[firing("before", &["ana"])]).await?;
-    let batch: Vec<NewAlert> = (0..50).map(|n| firing(&format!("a{n}"), &["ana", "ben"])).collect();
+    record(store, &[alert("before").to_users(["ana"]).build()]).await?;
+    let batch: Vec<NewAlert> =
+        (0..50).map(|n| alert(&format!("a{n}")).to_users(["ana", "ben"]).build()).collect();
     let rows = record(store, &batch).await?;
     for (n, pair) in rows.chunks(2).enumerate() {
         let n = n as u64;
@@ -245,10 +243,10 @@ async fn the_end_of_an_alert_ends_its_escalation(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     for status in [Status::Resolved, Status::Suppressed, Status::Acknowledged] {
-        let new = firing(status.as_str(), &["ana"]);
+        let new = alert(status.as_str()).to_users(["ana"]).build();
         record(store, std::slice::from_ref(&new)).await?;
         assert_eq!(store.next_due().await?, Some(at(30)));
-        record(store, &[then(&new, status)]).await?;
+        record(store, &[later_version(&new).status(status).build()]).await?;
         assert_eq!(store.next_due().await?, None, "{status}");
     }
     Ok(())
@@ -260,16 +258,16 @@ async fn what_was_acknowledged_can_still_be_resolved_or_seen(
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     for end in ["resolved", "seen"] {
-        let new = firing(end, &["ana"]);
+        let new = alert(end).to_users(["ana"]).build();
         record(store, std::slice::from_ref(&new)).await?;
         super::timers::push(store, end).await?;
-        let taken_on = then(&new, Status::Acknowledged);
+        let taken_on = later_version(&new).status(Status::Acknowledged).build();
         store.record(std::slice::from_ref(&taken_on), at(100)).await?;
         assert_eq!(store.next_due().await?, None, "what is shown stays while somebody works on it");
         if end == "seen" {
-            store.apply_receipts(&[receipt(&ana, &[end], ReceiptState::Seen)], at(110)).await?;
+            store.apply_receipts(&[receipt(&ana, [end], ReceiptState::Seen)], at(110)).await?;
         } else {
-            store.record(&[then(&taken_on, Status::Resolved)], at(110)).await?;
+            store.record(&[later_version(&taken_on).resolved().build()], at(110)).await?;
         }
         assert_eq!(store.next_due().await?, Some(at(110)), "{end}: due now, to be taken away");
         super::timers::rest_for_good(store, end, at(110)).await?;
@@ -278,12 +276,12 @@ async fn what_was_acknowledged_can_still_be_resolved_or_seen(
 }
 
 async fn firing_again_opens_a_new_round(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let first = firing("disk", &["ana"]);
-    let over = then(&first, Status::Resolved);
+    let first = alert("disk").to_users(["ana"]).build();
+    let over = later_version(&first).resolved().build();
     record(store, std::slice::from_ref(&first)).await?;
     let held = store.claim_due(at(30), LEASE, 10).await?;
     record(store, std::slice::from_ref(&over)).await?;
-    let again = NewAlert { first_due_at: Some(at(90)), ..then(&over, Status::Firing) };
+    let again = later_version(&over).firing().first_due_at(at(90)).build();
     let rows = record(store, &[again]).await?;
     assert_eq!(brief(&rows), [(0, "ana", 3, 1, true)]);
     assert_eq!(store.next_due().await?, Some(at(90)));
@@ -304,7 +302,8 @@ async fn an_alert_that_had_expired_is_kept_and_told_nobody(
 ) -> anyhow::Result<()> {
     let expired =
         |new: NewAlert| NewAlert { expires_at: at(0), first_due_at: Some(at(0)), absent_due_at: None, ..new };
-    let (late, open) = (expired(firing("late", &["ana"])), firing("open", &["ana"]));
+    let (late, open) =
+        (expired(alert("late").to_users(["ana"]).build()), alert("open").to_users(["ana"]).build());
     let rows = record(store, &[late.clone(), open.clone(), late]).await?;
     assert_eq!(brief(&rows), [(0, "ana", 1, 0, true), (1, "ana", 2, 1, true), (2, "ana", 1, 1, false)]);
     assert_eq!(rows[0].state, InboxState::Read, "no toast, and no badge");
@@ -314,7 +313,7 @@ async fn an_alert_that_had_expired_is_kept_and_told_nobody(
     let escalation = super::timers::look(store, &claims[0], at(0)).await?;
     assert_eq!(escalation.progress.expires_at, at(0));
 
-    let rows = record(store, &[expired(then(&open, Status::Firing))]).await?;
+    let rows = record(store, &[expired(later_version(&open).firing().build())]).await?;
     assert_eq!(brief(&rows), [(0, "ana", 3, 0, true)], "what was new before is out of the badge");
     assert_eq!(rows[0].state, InboxState::Read);
     let claims = store.claim_due(at(0), LEASE, 10).await?;
@@ -331,15 +330,19 @@ async fn what_had_expired_and_is_valid_again_is_news(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let until = |new: NewAlert, secs: i64| NewAlert { expires_at: at(secs), ..new };
-    let first = until(firing("came-late", &["ana"]), 0);
-    let silent = NewAlert { first_due_at: None, absent_due_at: None, ..until(firing("silent", &["ana"]), 0) };
-    let snoozed = until(firing("snoozed", &["ana"]), 50);
-    let read = until(firing("read", &["ana"]), 50);
+    let first = until(alert("came-late").to_users(["ana"]).build(), 0);
+    let silent = NewAlert {
+        first_due_at: None,
+        absent_due_at: None,
+        ..until(alert("silent").to_users(["ana"]).build(), 0)
+    };
+    let snoozed = until(alert("snoozed").to_users(["ana"]).build(), 50);
+    let read = until(alert("read").to_users(["ana"]).build(), 50);
     record(store, &[first.clone(), silent.clone(), snoozed.clone(), read.clone()]).await?;
     let ana = acme("ana");
-    let said = [snooze(&ana, &["snoozed"], 900), receipt(&ana, &["read"], ReceiptState::Read)];
+    let said = [snooze(&ana, ["snoozed"], at(900)), receipt(&ana, ["read"], ReceiptState::Read)];
     store.apply_receipts(&said, at(1)).await?;
-    let valid = [&first, &silent, &snoozed, &read].map(|new| until(then(new, Status::Firing), 500));
+    let valid = [&first, &silent, &snoozed, &read].map(|new| until(later_version(new).firing().build(), 500));
     let rows = store.record(&valid, at(100)).await?;
     let states: Vec<_> = rows.iter().map(|row| row.state).collect();
     assert_eq!(states, [InboxState::New, InboxState::New, InboxState::New, InboxState::Read]);
@@ -355,7 +358,7 @@ async fn what_had_expired_and_is_valid_again_is_news(
 async fn an_alert_without_steps_has_no_timer(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    record(store, &[NewAlert { first_due_at: None, ..firing("disk", &["ana"]) }]).await?;
+    record(store, &[alert("disk").to_users(["ana"]).without_steps().build()]).await?;
     assert_eq!(store.next_due().await?, None);
     assert_eq!(inbox(store, &acme("ana")).await?.len(), 1);
     Ok(())
@@ -363,7 +366,7 @@ async fn an_alert_without_steps_has_no_timer(
 
 async fn a_batch_of_nothing_is_nothing(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     assert_eq!(record(store, &[]).await?, []);
-    assert_eq!(record(store, &[firing("nobody", &[])]).await?, []);
+    assert_eq!(record(store, &[alert("nobody").to_users([""; 0]).build()]).await?, []);
     assert_eq!(store.apply_receipts(&[], at(0)).await?, []);
     assert!(store.heads(&[]).await?.is_empty());
     Ok(())
@@ -427,7 +430,7 @@ async fn write_at_random(store: &Store, seed: u64, rounds: usize) -> anyhow::Res
                 }
                 // Every second alert is shared with the other writers.
                 let owner = if n % 2 == 0 { "all".to_owned() } else { seed.to_string() };
-                firing(&format!("{owner}-{round}-{n}"), &to)
+                alert(&format!("{owner}-{round}-{n}")).to_users(&to).build()
             })
             .collect();
         for row in store.record(&batch, at(0)).await?.iter().filter(|row| row.changed) {
@@ -435,7 +438,7 @@ async fn write_at_random(store: &Store, seed: u64, rounds: usize) -> anyhow::Res
         }
         let reader = acme(dice.pick::<String>(&names));
         let about = format!("all-{round}-{}", 2 * dice.roll(3));
-        let said = store.apply_receipts(&[receipt(&reader, &[&about], ReceiptState::Read)], at(1)).await?;
+        let said = store.apply_receipts(&[receipt(&reader, [&about], ReceiptState::Read)], at(1)).await?;
         numbers.extend(said.into_iter().flatten().map(|said| (reader.clone(), said.seq)));
     }
     Ok(numbers)

@@ -2,18 +2,14 @@
 //!
 //! A caller that hears `Unavailable` repeats, for ever if need be, so nothing that depends on the value may be called so.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use watchbell::domain::{
-    Channel, Device, DeviceId, PushEnvironment, PushService, ReceiptState, Secret, topic::TopicKey,
-};
-use watchbell::domain::{Event, Topic, topic::EventId};
-use watchbell::store::{
-    Contact, EscalationKey, KeyRights, NewAlert, NewEvent, Rest, Store, StoreConfig, StoreError,
-};
+use watchbell::domain::{Channel, PushService, ReceiptState};
+use watchbell::store::{Contact, EscalationKey, KeyRights, NewAlert, Rest, Store, StoreConfig, StoreError};
+use watchbell_tests::builders::{acme, alert, alert_id, at, changed, device, event, receipt, tenant, topic};
 use watchbell_tests::scratch::Scratch;
 
-use super::fixture::{LEASE, StoreFixture, acme, alert_id, at, firing, inbox, receipt, tenant};
+use super::fixture::{LEASE, StoreFixture, inbox};
 
 on_both_engines!(
     what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works,
@@ -34,7 +30,7 @@ async fn what_a_constraint_refuses_is_refused_and_the_rest_of_the_store_works(
              BEGIN SELECT RAISE(ABORT, 'no poison here'); END",
         ))
         .await?;
-    let (good, poison) = (firing("good", &["ana"]), firing("poison", &["ana"]));
+    let (good, poison) = (alert("good").to_users(["ana"]).build(), alert("poison").to_users(["ana"]).build());
     match store.record(&[good.clone(), poison], at(0)).await {
         Err(error @ StoreError::Refused { .. }) => {
             let expected = fixture.dialect("(code 23514, constraint no_poison)", "(code 1811)");
@@ -55,7 +51,7 @@ async fn a_due_escalation_that_cannot_be_claimed_does_not_hold_up_the_others(
 ) -> anyhow::Result<()> {
     let store = &fixture.store;
     for id in ["first", "poison", "last"] {
-        store.record(&[firing(id, &["ana"])], at(0)).await?;
+        store.record(&[alert(id).to_users(["ana"]).build()], at(0)).await?;
     }
     fixture.execute(fixture.dialect(
         "ALTER TABLE escalations ADD CONSTRAINT no_poison CHECK (alert_id <> 'poison' OR claim < 1)",
@@ -121,13 +117,13 @@ async fn any_text_is_stored_as_given_or_refused(
             }
         }
     }
-    let rows = store.record(&[firing("still-works", &["ana"])], at(0)).await;
+    let rows = store.record(&[alert("still-works").to_users(["ana"]).build()], at(0)).await;
     assert!(rows.is_ok());
     Ok(())
 }
 
 fn named(n: usize) -> NewAlert {
-    firing(&format!("a{n}"), &["ana"])
+    alert(&format!("a{n}")).to_users(["ana"]).build()
 }
 
 const INPUTS: &[Input] = &[
@@ -141,7 +137,7 @@ const INPUTS: &[Input] = &[
     }),
     ("the policy a producer named", |store, text, n| {
         Box::pin(async move {
-            let new = super::fixture::but(&named(n), |alert| alert.policy = Some(text));
+            let new = changed(&named(n)).policy(text).build();
             store.record(std::slice::from_ref(&new), at(0)).await?;
             let kept = store.latest(&tenant("acme"), &new.alert.id).await?;
             Ok(kept.and_then(|kept| kept.policy).unwrap_or_default())
@@ -180,13 +176,7 @@ const INPUTS: &[Input] = &[
     }),
     ("a device's token", |store, text, _| {
         Box::pin(async move {
-            let device = Device {
-                id: DeviceId::parse("phone").unwrap(),
-                service: PushService::Fcm,
-                token: Secret::from(text),
-                environment: PushEnvironment::Production,
-                registered_at: at(0),
-            };
+            let device = device("phone").service(PushService::Fcm).token(text).build();
             store.put_device(&acme("ana"), &device, 20).await?;
             let kept = store.devices(&acme("ana")).await?;
             Ok(kept[0].token.expose().to_owned())
@@ -196,7 +186,7 @@ const INPUTS: &[Input] = &[
         Box::pin(async move {
             let new = named(n);
             store.record(std::slice::from_ref(&new), at(0)).await?;
-            let seen = receipt(&acme("ana"), &[new.alert.id.as_str()], ReceiptState::Seen);
+            let seen = receipt(&acme("ana"), [new.alert.id.as_str()], ReceiptState::Seen);
             let seen = watchbell::domain::Receipt { by: text.clone(), ..seen };
             store.apply_receipts(&[seen], at(1)).await?;
             Ok(text) // Nothing reads it but `explain`, as part of a line.
@@ -213,19 +203,8 @@ const INPUTS: &[Input] = &[
     }),
     ("an event's content", |store, text, n| {
         Box::pin(async move {
-            let key = TopicKey::new(tenant("acme"), Topic::parse(format!("t{n}")).unwrap());
-            let event = Event {
-                key: key.clone(),
-                id: EventId::parse("e").unwrap(),
-                kind: "t".into(),
-                source: None,
-                severity: None,
-                labels: Default::default(),
-                data: Default::default(),
-                keep: 1,
-                occurred_at: at(0),
-            };
-            let new = NewEvent { content: text.into(), event: Arc::new(event) };
+            let key = topic(&format!("t{n}"));
+            let new = event(&key, "e").content(text).build();
             store.record_events(&[new], at(0)).await?;
             Ok(store.topic_events(&key, 1).await?[0].to_string())
         })
@@ -260,10 +239,10 @@ const INPUTS: &[Input] = &[
 /// A worker that starts before `watchbell migrate` has run gives nothing up.
 async fn a_schema_that_is_not_there_yet_is_waited_for(fixture: &StoreFixture) -> anyhow::Result<()> {
     fixture.execute("ALTER TABLE alerts RENAME TO alerts_of_old").await?;
-    let refused = fixture.store.record(&[firing("a", &["ana"])], at(0)).await;
+    let refused = fixture.store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     fixture.execute("ALTER TABLE alerts_of_old RENAME TO alerts").await?;
-    fixture.store.record(&[firing("a", &["ana"])], at(0)).await?;
+    fixture.store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     assert!(fixture.store.alert(&tenant("acme"), &alert_id("a")).await?.is_some());
     Ok(())
 }
@@ -273,7 +252,7 @@ async fn a_sqlite_file_that_cannot_be_opened_is_unavailable() -> anyhow::Result<
     let dir = Scratch::new("store-gone")?;
     let url = Store::sqlite_url(&dir.path().join("no/such/folder/store.db"));
     let store = Store::open(&StoreConfig { url, connections_max: 1 })?;
-    let refused = store.record(&[firing("a", &["ana"])], at(0)).await;
+    let refused = store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     Ok(())
 }

@@ -1,14 +1,11 @@
 //! Users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8).
 
 use tokio::task::JoinSet;
-use watchbell::domain::{
-    Channel, Device, DeviceId, GroupId, PushEnvironment, PushService, ReceiptState, Secret, UserId, UserKey,
-};
+use watchbell::domain::{Channel, Device, DeviceId, GroupId, PushService, ReceiptState, UserId, UserKey};
 use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
+use watchbell_tests::builders::{acme, alert, alert_id, at, changed, device, receipt, tenant, user, users};
 
-use super::fixture::{
-    LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, user, users,
-};
+use super::fixture::{LEASE, StoreFixture, head, inbox};
 use super::timers::look;
 
 on_both_engines!(
@@ -19,7 +16,9 @@ on_both_engines!(
     everyone_is_walked_in_pages,
     members_come_and_go_and_are_walked_in_pages,
     recipients_are_walked_in_pages,
-    a_token_belongs_to_one_phone,
+    a_device_that_registers_again_has_its_new_token,
+    a_token_belongs_to_the_device_that_registered_it_last,
+    a_device_is_deleted_by_its_owner_alone,
     devices_not_heard_of_for_long_are_dropped_by_service,
     a_user_has_a_bounded_number_of_devices,
     devices_at_once_keep_the_bound_and_one_owner_a_token,
@@ -27,14 +26,9 @@ on_both_engines!(
     a_name_in_two_tenants_is_two_names,
 );
 
-fn device(id: &str, token: &str, secs: i64) -> Device {
-    Device {
-        id: DeviceId::parse(id).unwrap(),
-        service: PushService::Apns,
-        token: Secret::from(token),
-        environment: PushEnvironment::Sandbox,
-        registered_at: at(secs),
-    }
+/// A phone in Apple's sandbox, known by this token since then.
+fn phone(id: &str, token: &str, secs: i64) -> Device {
+    device(id).token(token).sandbox().registered_at(at(secs)).build()
 }
 
 async fn a_key_works_until_it_is_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
@@ -70,7 +64,7 @@ async fn a_contact_is_replaced_as_a_whole(StoreFixture { store, .. }: &StoreFixt
     let full = Contact { locale: Some("pl-PL".to_owned()), ..mailbox("ana@example.com") };
     store.put_user(&ana, &full, at(0)).await?;
     assert_eq!(store.contact(&ana).await?, Some(full));
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     store.put_user(&ana, &Contact::default(), at(1)).await?;
     assert_eq!(store.contact(&ana).await?, Some(Contact::default()));
     assert_eq!(
@@ -86,7 +80,7 @@ async fn an_address_that_refuses_mail_is_left_alone_until_it_is_given_again(
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     store.put_user(&ana, &mailbox("old@example.com"), at(0)).await?;
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
     let mut now = 30;
     let mut takes_mail = async || {
         now += 60;
@@ -128,20 +122,20 @@ async fn everyone_is_walked_in_pages(StoreFixture { store, .. }: &StoreFixture) 
         walked(async |after, limit| Ok(store.everyone_after(&tenant("acme"), after, limit).await?)).await
     };
     let named = ["ana", "ben", "cas", "dan", "eve", "nobody-known", "żółw"];
-    store.record(&[firing("a", &named)], at(0)).await?;
+    store.record(&[alert("a").to_users(named).build()], at(0)).await?;
     assert_eq!(everyone().await?, [], "a name is nobody yet");
     store.put_user(&acme("ben"), &Contact::default(), at(0)).await?;
-    store.put_device(&acme("dan"), &device("phone", "t", 0), 5).await?;
+    store.put_device(&acme("dan"), &phone("phone", "t", 0), 5).await?;
     let ops = GroupId::parse("ops").unwrap();
-    store.change_members(&tenant("acme"), &ops, &users(&["cas", "fay"]), &[], at(0)).await?;
+    store.change_members(&tenant("acme"), &ops, &users(["cas", "fay"]), &[], at(0)).await?;
     store.arrive("pod", &[acme("żółw"), acme("ana"), acme("gil")], at(0)).await?;
     store.change_preferences(&acme("eve"), at(0), &|_| "{}".into()).await?;
-    let known = users(&["ana", "ben", "cas", "dan", "eve", "fay", "gil", "żółw"]);
+    let known = users(["ana", "ben", "cas", "dan", "eve", "fay", "gil", "żółw"]);
     assert_eq!(everyone().await?, known, "however they became known");
-    store.record(&[firing("b", &["ana", "fay", "nobody-known"])], at(1)).await?;
+    store.record(&[alert("b").to_users(["ana", "fay", "nobody-known"]).build()], at(1)).await?;
     assert_eq!(everyone().await?, known, "and being named changes nothing of it");
-    let asked = store.known_users(&tenant("acme"), &users(&["fay", "nobody-known", "never-named"])).await?;
-    assert_eq!(asked, users(&["fay"]).into_iter().collect());
+    let asked = store.known_users(&tenant("acme"), &users(["fay", "nobody-known", "never-named"])).await?;
+    assert_eq!(asked, users(["fay"]).into_iter().collect());
     assert_eq!(store.everyone_after(&tenant("other"), None, 9).await?, []);
     assert_eq!(
         head(store, &acme("nobody-known")).await?.unread,
@@ -155,12 +149,12 @@ async fn members_come_and_go_and_are_walked_in_pages(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let (acme, family) = (tenant("acme"), GroupId::parse("family:42").unwrap());
-    store.change_members(&acme, &family, &users(&["cas", "ana", "ben", "ana"]), &[], at(0)).await?;
-    store.change_members(&acme, &family, &users(&["dan", "cas"]), &users(&["ben", "nobody"]), at(0)).await?;
+    store.change_members(&acme, &family, &users(["cas", "ana", "ben", "ana"]), &[], at(0)).await?;
+    store.change_members(&acme, &family, &users(["dan", "cas"]), &users(["ben", "nobody"]), at(0)).await?;
     let all =
         walked(async |after, limit| Ok(store.members_after(&acme, &family, after, limit).await?)).await?;
-    assert_eq!(all, users(&["ana", "cas", "dan"]));
-    store.change_members(&acme, &family, &users(&["ana"]), &users(&["ana"]), at(0)).await?;
+    assert_eq!(all, users(["ana", "cas", "dan"]));
+    store.change_members(&acme, &family, &users(["ana"]), &users(["ana"]), at(0)).await?;
     assert!(store.members_after(&acme, &family, None, 9).await?.contains(&user("ana")), "adding wins");
     store.change_members(&acme, &family, &[], &[], at(0)).await?;
     assert_eq!(store.members_after(&tenant("other"), &family, None, 9).await?, []);
@@ -168,33 +162,54 @@ async fn members_come_and_go_and_are_walked_in_pages(
 }
 
 async fn recipients_are_walked_in_pages(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["cas", "ana", "ben"]), firing("b", &["dan"])], at(0)).await?;
+    store
+        .record(
+            &[alert("a").to_users(["cas", "ana", "ben"]).build(), alert("b").to_users(["dan"]).build()],
+            at(0),
+        )
+        .await?;
     let (acme, alert) = (tenant("acme"), alert_id("a"));
     let all =
         walked(async |after, limit| Ok(store.recipients_after(&acme, &alert, after, limit).await?)).await?;
-    assert_eq!(all, users(&["ana", "ben", "cas"]));
+    assert_eq!(all, users(["ana", "ben", "cas"]));
     Ok(())
 }
 
-async fn a_token_belongs_to_one_phone(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let (ana, ben) = (acme("ana"), acme("ben"));
+async fn a_device_that_registers_again_has_its_new_token(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
     let long = "x".repeat(4096);
-    assert!(store.put_device(&ana, &device("phone", &long, 1), 5).await?);
-    assert_eq!(store.devices(&ana).await?, [device("phone", &long, 1)]);
-    assert!(store.put_device(&ana, &device("phone", "new", 2), 5).await?);
-    assert_eq!(store.devices(&ana).await?, [device("phone", "new", 2)], "registering again replaces");
+    assert!(store.put_device(&ana, &phone("phone", &long, 1), 5).await?);
+    assert_eq!(store.devices(&ana).await?, [phone("phone", &long, 1)]);
+    assert!(store.put_device(&ana, &phone("phone", "new", 2), 5).await?);
+    assert_eq!(store.devices(&ana).await?, [phone("phone", "new", 2)], "registering again replaces");
+    Ok(())
+}
 
+async fn a_token_belongs_to_the_device_that_registered_it_last(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    store.put_device(&ana, &phone("phone", "new", 2), 5).await?;
     // Ben signs in on the phone ana signed out of.
-    assert!(store.put_device(&ben, &device("phone", "new", 3), 5).await?);
+    assert!(store.put_device(&ben, &phone("phone", "new", 3), 5).await?);
     assert_eq!(store.devices(&ana).await?, [], "her alerts do not ring there");
-    assert_eq!(store.devices(&ben).await?, [device("phone", "new", 3)]);
+    assert_eq!(store.devices(&ben).await?, [phone("phone", "new", 3)]);
     // The app was installed anew and calls itself otherwise.
-    assert!(store.put_device(&ben, &device("phone-2", "new", 4), 5).await?);
-    assert_eq!(store.devices(&ben).await?, [device("phone-2", "new", 4)]);
-    let elsewhere = Device { service: PushService::Fcm, ..device("pixel", "new", 5) };
+    assert!(store.put_device(&ben, &phone("phone-2", "new", 4), 5).await?);
+    assert_eq!(store.devices(&ben).await?, [phone("phone-2", "new", 4)]);
+    let elsewhere = device("pixel").service(PushService::Fcm).token("new").registered_at(at(5)).build();
     assert!(store.put_device(&ana, &elsewhere, 5).await?);
     assert_eq!(store.devices(&ben).await?.len(), 1, "another service's tokens are other tokens");
+    Ok(())
+}
 
+async fn a_device_is_deleted_by_its_owner_alone(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    store.put_device(&ben, &phone("phone-2", "new", 4), 5).await?;
     let named = |id: &str| DeviceId::parse(id).unwrap();
     assert!(!store.delete_device(&ana, &named("phone-2")).await?, "nobody deletes another's");
     assert!(store.delete_device(&ben, &named("phone-2")).await?);
@@ -212,7 +227,7 @@ async fn devices_not_heard_of_for_long_are_dropped_by_service(
         ("laptop", PushService::WebPush, 9),
         ("phone", PushService::Apns, 0),
     ] {
-        let device = Device { service, ..device(id, id, registered) };
+        let device = device(id).service(service).registered_at(at(registered)).build();
         assert!(store.put_device(&ana, &device, 9).await?);
     }
     assert_eq!(store.prune_devices(PushService::WebPush, at(9), 1).await?, 1, "no more than the limit");
@@ -227,11 +242,11 @@ async fn a_user_has_a_bounded_number_of_devices(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    assert!(store.put_device(&ana, &device("one", "t1", 1), 2).await?);
-    assert!(store.put_device(&ana, &device("two", "t2", 1), 2).await?);
-    assert!(!store.put_device(&ana, &device("three", "t3", 1), 2).await?);
-    assert!(store.put_device(&ana, &device("two", "t4", 2), 2).await?, "one of them again is not one more");
-    assert!(store.put_device(&ana, &device("three", "t1", 2), 2).await?, "nor is one under a new name");
+    assert!(store.put_device(&ana, &phone("one", "t1", 1), 2).await?);
+    assert!(store.put_device(&ana, &phone("two", "t2", 1), 2).await?);
+    assert!(!store.put_device(&ana, &phone("three", "t3", 1), 2).await?);
+    assert!(store.put_device(&ana, &phone("two", "t4", 2), 2).await?, "one of them again is not one more");
+    assert!(store.put_device(&ana, &phone("three", "t1", 2), 2).await?, "nor is one under a new name");
     assert_eq!(store.devices(&ana).await?.len(), 2);
     Ok(())
 }
@@ -243,8 +258,8 @@ async fn devices_at_once_keep_the_bound_and_one_owner_a_token(fixture: &StoreFix
     for n in 0..AT_ONCE {
         let store = handles[n % 2].clone();
         registering.spawn(async move {
-            store.put_device(&acme("ana"), &device(&format!("d{n}"), &format!("t{n}"), 1), 5).await?;
-            store.put_device(&acme(&format!("u{n}")), &device("phone", "shared", 1), 5).await
+            store.put_device(&acme("ana"), &phone(&format!("d{n}"), &format!("t{n}"), 1), 5).await?;
+            store.put_device(&acme(&format!("u{n}")), &phone("phone", "shared", 1), 5).await
         });
     }
     while let Some(registered) = registering.join_next().await {
@@ -262,16 +277,16 @@ async fn devices_at_once_keep_the_bound_and_one_owner_a_token(fixture: &StoreFix
 async fn a_token_is_dropped_only_on_proof(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
     let key = EscalationKey { user: ana.clone(), alert: alert_id("a") };
-    let registered = device("phone", "token", 100);
+    let registered = phone("phone", "token", 100);
     for (why, pushed_to, since, forgotten) in [
-        ("it was registered again with another token", device("phone", "old", 1), None, false),
+        ("it was registered again with another token", phone("phone", "old", 1), None, false),
         ("it was registered after the provider's time", registered.clone(), Some(at(99)), false),
         ("not newer is not newer", registered.clone(), Some(at(100)), false),
         ("the provider is newer", registered.clone(), Some(at(101)), true),
         ("the provider gives no time", registered.clone(), None, true),
     ] {
         store.put_device(&ana, &registered, 5).await?;
-        store.put_device(&ana, &device("tablet", "other", 1), 5).await?;
+        store.put_device(&ana, &phone("tablet", "other", 1), 5).await?;
         assert_eq!(store.forget_token(&key, &pushed_to, since, at(200)).await?, forgotten, "{why}");
         assert_eq!(store.devices(&ana).await?.len(), if forgotten { 1 } else { 2 }, "{why}");
     }
@@ -282,22 +297,19 @@ async fn a_token_is_dropped_only_on_proof(StoreFixture { store, .. }: &StoreFixt
 /// Two customers whose people and alerts are called the same.
 async fn a_name_in_two_tenants_is_two_names(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (here, there) = (acme("ana"), UserKey::new(tenant("other"), user("ana")));
-    let ours = firing("a", &["ana"]);
-    let theirs = but(&ours, |alert| {
-        alert.tenant = tenant("other");
-        alert.version = 7;
-    });
-    store.record(&[ours.clone(), theirs.clone(), firing("b", &["ana"])], at(0)).await?;
+    let ours = alert("a").to_users(["ana"]).build();
+    let theirs = changed(&ours).tenant(tenant("other")).version(7).build();
+    store.record(&[ours.clone(), theirs.clone(), alert("b").to_users(["ana"]).build()], at(0)).await?;
     assert_eq!(store.changes_after(&here, 0, 9).await?.rows[0].content, ours.content);
     assert_eq!(store.changes_after(&there, 0, 9).await?.rows[0].content, theirs.content);
     assert_eq!(store.inbox_page(&there, None, 9).await?.1.len(), 1);
 
-    store.apply_receipts(&[receipt(&here, &["a", "b"], ReceiptState::Read)], at(1)).await?;
+    store.apply_receipts(&[receipt(&here, ["a", "b"], ReceiptState::Read)], at(1)).await?;
     assert_eq!(head(store, &here).await?, Head { seq: 3, unread: 0, ..Head::default() });
     assert_eq!(head(store, &there).await?, Head { seq: 1, unread: 1, ..Head::default() });
     assert!(inbox(store, &there).await?.iter().all(|(_, _, state)| state.is_unread()));
 
-    store.put_device(&here, &device("phone", "t1", 0), 5).await?;
+    store.put_device(&here, &phone("phone", "t1", 0), 5).await?;
     store.put_user(&here, &mailbox("a@example.com"), at(0)).await?;
     let due = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(due.iter().map(|claim| &claim.key.user).collect::<Vec<_>>(), [&there], "ours was read");
@@ -319,7 +331,7 @@ async fn a_name_in_two_tenants_is_two_names(StoreFixture { store, .. }: &StoreFi
 
 async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
-    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(0)).await?;
     assert_eq!(store.revoke_sessions(&ana, at(20)).await?, at(20));
     assert_eq!(store.revoke_sessions(&ana, at(10)).await?, at(20), "a late one does not take it back");
     let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)) };
@@ -328,7 +340,7 @@ async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture
     assert_eq!(store.inbox_page(&ana, None, 10).await?.0, expected);
     assert_eq!(head(store, &ben).await?.revoked_at, None, "nobody else is meant");
 
-    store.record(&[firing("b", &["ana"])], at(30)).await?;
+    store.record(&[alert("b").to_users(["ana"]).build()], at(30)).await?;
     store.put_user(&ana, &Contact::default(), at(30)).await?;
     assert_eq!(
         head(store, &ana).await?,

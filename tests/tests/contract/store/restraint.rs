@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptState, Channel, ReceiptState, Status, StopReason, Timestamp,
+    AlertId, AttemptId, AttemptState, Channel, ReceiptState, StopReason, Timestamp,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
     Act, Ask, Claim, Decision, Escalation, EscalationKey, Hold, Holder, NewAlert, ProviderAnswer, Stepped,
     Store, SummaryOutcome,
 };
+use watchbell_tests::builders::{acme, alert, alert_id, at, later_version, receipt, tenant, user};
 
-use super::fixture::{
-    LEASE, StoreFixture, acme, alert_id, ask, at, firing, push, receipt, tenant, then, user,
-};
+use super::fixture::{LEASE, StoreFixture, ask, push};
 use super::timers::look;
 
 on_both_engines!(
@@ -81,7 +80,7 @@ async fn answer(
 
 /// Records these alerts for ana and holds each until 150 s, with `following` until the next step.
 async fn held(store: &Store, ids: &[&str], following: Option<u64>) -> anyhow::Result<()> {
-    let batch: Vec<NewAlert> = ids.iter().map(|id| firing(id, &["ana"])).collect();
+    let batch: Vec<NewAlert> = ids.iter().map(|id| alert(id).to_users(["ana"]).build()).collect();
     store.record(&batch, at(0)).await?;
     for claim in store.claim_due(at(30), LEASE, 100).await? {
         step(store, &claim, 30, &hold(150, following)).await?;
@@ -138,8 +137,8 @@ async fn what_opens_again_was_not_told_of_yet(
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
     let told = async || anyhow::Ok(store.counts(&tenant("acme"), &alert_id("a")).await?.in_summary);
     assert_eq!(told().await?, [(Channel::Push, 1)]);
-    let over = then(&firing("a", &["ana"]), Status::Resolved);
-    let again = then(&over, Status::Firing);
+    let over = later_version(&alert("a").to_users(["ana"]).build()).resolved().build();
+    let again = later_version(&over).firing().build();
     store.record(&[over], at(200)).await?;
     store.record(&[again], at(210)).await?;
     let claims = store.claim_due(at(400), LEASE, 100).await?;
@@ -170,7 +169,7 @@ async fn what_comes_while_a_summary_is_sent_is_for_the_next(
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
     // While the provider is asked, another is held.
-    store.record(&[firing("late", &["ana"])], at(140)).await?;
+    store.record(&[alert("late").to_users(["ana"]).build()], at(140)).await?;
     let late = the_one_due(store, 150).await?;
     step(store, &late, 150, &hold(270, None)).await?;
     answer(store, &called, &claim.key, 152, &told(true, 9000)).await?;
@@ -195,10 +194,10 @@ async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     held(store, &["a", "b"], None).await?;
-    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(100)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Seen)], at(100)).await?;
     let escalation = look(store, &the_one_due(store, 150).await?, at(150)).await?;
     assert_eq!((escalation.bundle.unwrap().open, escalation.progress.stopped), (1, None));
-    store.record(&[then(&firing("b", &["ana"]), Status::Resolved)], at(150)).await?;
+    store.record(&[later_version(&alert("b").to_users(["ana"]).build()).resolved().build()], at(150)).await?;
     let escalation = look(store, &the_one_due(store, 151).await?, at(151)).await?;
     assert_eq!(
         (escalation.bundle.unwrap().open, escalation.progress.stopped),
@@ -217,7 +216,7 @@ async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
     assert_eq!(store.claim_due(at(200), LEASE, 100).await?, []);
 
-    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Seen)], at(200)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Seen)], at(200)).await?;
     let woken = the_one_due(store, 200).await?;
     let escalation = look(store, &woken, at(200)).await?;
     assert_eq!(
@@ -225,7 +224,7 @@ async fn a_summary_push_goes_when_the_last_it_told_of_is_seen(
         (1, None),
         "b is still to be seen"
     );
-    store.apply_receipts(&[receipt(&acme("ana"), &["b"], ReceiptState::Read)], at(201)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["b"], ReceiptState::Read)], at(201)).await?;
     let escalation = look(store, &the_one_due(store, 201).await?, at(201)).await?;
     assert_eq!(escalation.progress.stopped, Some(StopReason::Seen));
     assert_eq!(escalation.progress.attempts.len(), 1, "the push that is to be withdrawn");
@@ -249,7 +248,7 @@ async fn a_held_escalation_looks_after_itself_when_no_summary_comes(
 }
 
 async fn what_they_got_lately_is_remembered(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana", "ben"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(0)).await?;
     let lately = Lately { window_began: Some(at(30)), sent: 3, hour_began: Some(at(10)), sent_in_hour: 9 };
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let escalation = look(store, &claim, at(30)).await?;
@@ -264,7 +263,7 @@ async fn what_they_got_lately_is_remembered(StoreFixture { store, .. }: &StoreFi
             step(store, &claim, 31, &decision).await?;
         }
     }
-    store.record(&[firing("b", &["ana"])], at(31)).await?;
+    store.record(&[alert("b").to_users(["ana"]).build()], at(31)).await?;
     let escalation = look(store, &the_one_due(store, 31).await?, at(31)).await?;
     assert_eq!(
         (escalation.lately[Channel::Push], escalation.lately[Channel::Email]),
@@ -276,10 +275,10 @@ async fn what_they_got_lately_is_remembered(StoreFixture { store, .. }: &StoreFi
 async fn the_first_who_sees_it_stops_it_for_all(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let for_all = NewAlert { first_stops_all: true, ..firing("a", &["ana", "ben"]) };
-    let for_each = firing("b", &["ana", "ben"]);
+    let for_all = alert("a").to_users(["ana", "ben"]).first_stops_all().build();
+    let for_each = alert("b").to_users(["ana", "ben"]).build();
     store.record(&[for_all.clone(), for_each], at(0)).await?;
-    store.apply_receipts(&[receipt(&acme("ben"), &["a", "b"], ReceiptState::Seen)], at(10)).await?;
+    store.apply_receipts(&[receipt(&acme("ben"), ["a", "b"], ReceiptState::Seen)], at(10)).await?;
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let escalation = look(store, &claim, at(30)).await?;
         let expected = match claim.key.alert.as_str() {
@@ -289,9 +288,9 @@ async fn the_first_who_sees_it_stops_it_for_all(
         assert_eq!((escalation.progress.stopped, escalation.taken_by), expected, "{:?}", claim.key);
     }
     // It was ben's; when it fires again, it is anybody's.
-    let over = then(&for_all, Status::Resolved);
+    let over = later_version(&for_all).resolved().build();
     store.record(std::slice::from_ref(&over), at(40)).await?;
-    store.record(&[then(&over, Status::Firing)], at(41)).await?;
+    store.record(&[later_version(&over).firing().build()], at(41)).await?;
     let escalations = store.claim_due(at(60), LEASE, 10).await?;
     let again: Vec<_> = escalations.iter().filter(|claim| claim.key.alert.as_str() == "a").collect();
     assert_eq!(again.len(), 2);
@@ -302,7 +301,9 @@ async fn the_first_who_sees_it_stops_it_for_all(
 async fn whoever_is_late_is_counted_and_an_end_is_not_a_loss(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana"]), firing("b", &["ana"])], at(0)).await?;
+    store
+        .record(&[alert("a").to_users(["ana"]).build(), alert("b").to_users(["ana"]).build()], at(0))
+        .await?;
     assert_eq!(store.audit(at(31), MINUTE).await?, Default::default(), "all is well");
     let late = store.audit(at(91), MINUTE).await?;
     assert_eq!((late.lost.len(), late.late), (0, 2));

@@ -2,10 +2,11 @@
 
 use watchbell::domain::{InboxState, ReceiptState, Status};
 use watchbell::store::{NewAlert, Rest};
-
-use super::fixture::{
-    StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, tenant, then, user, users,
+use watchbell_tests::builders::{
+    acme, alert, alert_id, at, changed, later_version, receipt, tenant, user, users,
 };
+
+use super::fixture::{StoreFixture, head, inbox};
 
 on_both_engines!(
     a_suppressed_alert_is_due_when_its_time_has_passed,
@@ -15,24 +16,24 @@ on_both_engines!(
 
 /// `new`, suppressed until `until` by its next version.
 fn suppressed(new: &NewAlert, until: i64) -> NewAlert {
-    but(&then(new, Status::Suppressed), |alert| alert.dismissed_until = Some(at(until)))
+    later_version(new).status(Status::Suppressed).dismissed_until(Some(at(until))).build()
 }
 
 /// `new`, fired again by itself.
 fn returned(new: &NewAlert) -> NewAlert {
     let rest = Some(Rest { published: "{}".into(), next_page: "holders".into() });
-    let fires = but(&then(new, Status::Firing), |alert| alert.dismissed_until = None);
+    let fires = later_version(new).firing().dismissed_until(None).build();
     NewAlert { returns: true, recipients: Vec::new(), rest, ..fires }
 }
 
 async fn a_suppressed_alert_is_due_when_its_time_has_passed(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let policy = |new: &NewAlert| but(new, |alert| alert.policy = Some("critical".to_owned()));
-    let first = policy(&firing("a", &["ana"]));
+    let policy = |new: &NewAlert| changed(new).policy("critical").build();
+    let first = policy(&alert("a").to_users(["ana"]).build());
     let second = suppressed(&first, 600);
     store.record(&[first, second.clone()], at(0)).await?;
-    store.record(&[suppressed(&firing("b", &["ana"]), -5)], at(0)).await?;
+    store.record(&[suppressed(&alert("b").to_users(["ana"]).build(), -5)], at(0)).await?;
     let due = store.due_returns(at(599)).await?;
     assert_eq!(due.iter().map(|due| due.alert.as_str()).collect::<Vec<_>>(), ["b"], "its time has passed");
     let due = store.due_returns(at(600)).await?;
@@ -65,10 +66,10 @@ async fn whatever_its_producer_says_in_between_wins(
     .into_iter()
     .enumerate()
     {
-        let first = firing(&format!("a{number}"), &["ana"]);
+        let first = alert(&format!("a{number}")).to_users(["ana"]).build();
         let second = suppressed(&first, 600);
         store.record(&[first, second.clone()], at(0)).await?;
-        let third = but(&then(&second, status), |alert| alert.dismissed_until = until.map(at));
+        let third = later_version(&second).status(status).dismissed_until(until.map(at)).build();
         // Found before the producer's version came, and recorded after it.
         assert_eq!(store.due_returns(at(600)).await?.len(), 1, "{why}");
         store.record(std::slice::from_ref(&third), at(600)).await?;
@@ -96,10 +97,10 @@ const END: watchbell::store::Step<'static> = watchbell::store::Step { page: "hol
 async fn it_fires_again_for_everybody_who_holds_it(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let first = firing("a", &["ana", "ben"]);
+    let first = alert("a").to_users(["ana", "ben"]).build();
     let second = suppressed(&first, 600);
     store.record(&[first, second.clone()], at(0)).await?;
-    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Dismissed)], at(1)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Dismissed)], at(1)).await?;
     assert_eq!(store.next_due().await?, None);
     // Its first step waits for 30 s, counted from when each page of its holders is recorded.
     let third = NewAlert { first_due_at: Some(at(630)), ..returned(&second) };
@@ -107,7 +108,7 @@ async fn it_fires_again_for_everybody_who_holds_it(
     let held = store.claim_expansion(None, at(600), std::time::Duration::ZERO).await?.unwrap();
     assert_eq!((held.version, held.next_page.as_deref()), (3, Some("holders")));
 
-    let again = NewAlert { recipients: users(&["ana", "ben"]), rest: None, ..third };
+    let again = NewAlert { recipients: users(["ana", "ben"]), rest: None, ..third };
     let rows = store.record_page(&held, &again, END, at(601)).await?;
     assert!(rows.iter().all(|row| row.changed && row.state == InboxState::New), "{rows:?}");
     assert_eq!(head(store, &acme("ana")).await?.unread, 1, "although she had put it away");

@@ -2,10 +2,9 @@
 
 use watchbell::domain::{InboxState, ReceiptState, Severity, Status, StopReason, Timestamp};
 use watchbell::store::{EscalationKey, NewAlert, RecordedRow, Store};
+use watchbell_tests::builders::{acme, alert, alert_id, at, later_version, receipt, snooze, tenant, user};
 
-use super::fixture::{
-    LEASE, StoreFixture, acme, alert_id, at, but, firing, head, inbox, receipt, snooze, tenant, then, user,
-};
+use super::fixture::{LEASE, StoreFixture, head, inbox};
 use super::timers;
 
 on_both_engines!(
@@ -14,8 +13,10 @@ on_both_engines!(
     what_comes_in_between_ends_a_snooze_by_this_table,
     what_the_person_says_ends_a_snooze_or_moves_it,
     a_snooze_is_decided_by_what_the_row_says_at_its_end,
+    what_is_taken_on_or_expired_comes_back_and_nobody_is_chased,
     whoever_snoozes_has_not_taken_it_on,
     one_receipt_snoozes_many_in_one_change,
+    a_snooze_that_cannot_end_now_is_tried_later_and_holds_up_no_other,
     what_an_older_program_left_of_a_snooze_is_forgotten,
 );
 
@@ -46,13 +47,13 @@ async fn notes(store: &Store, alert: &str) -> anyhow::Result<Vec<String>> {
 async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let (ana, new) = (acme("ana"), firing("a", &["ana"]));
+    let (ana, new) = (acme("ana"), alert("a").to_users(["ana"]).build());
     store.record(std::slice::from_ref(&new), at(0)).await?;
-    let said = store.apply_receipts(&[snooze(&ana, &["a"], 600)], at(10)).await?;
+    let said = store.apply_receipts(&[snooze(&ana, ["a"], at(600))], at(10)).await?;
     assert_eq!(said[0].as_ref().map(|said| (said.seq, said.unread)), Some((2, 0)), "out of the badge");
     assert_eq!(standing(store, "a").await?, (InboxState::Snoozed, Some(at(600))));
     assert_eq!(store.next_due().await?, None, "nobody is chased");
-    assert_eq!(store.apply_receipts(&[snooze(&ana, &["a"], 600)], at(11)).await?, [None], "said twice");
+    assert_eq!(store.apply_receipts(&[snooze(&ana, ["a"], at(600))], at(11)).await?, [None], "said twice");
     assert_eq!(store.due_snoozes(at(599)).await?, []);
     assert_eq!(wake(store, &new, 599).await?, [], "nobody wakes it before its time");
 
@@ -82,10 +83,10 @@ async fn a_snoozed_alert_is_away_and_comes_back_unseen_once(
 async fn what_was_pushed_is_withdrawn_and_pushed_again_when_it_comes_back(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let (ana, new) = (acme("ana"), firing("a", &["ana"]));
+    let (ana, new) = (acme("ana"), alert("a").to_users(["ana"]).build());
     store.record(std::slice::from_ref(&new), at(0)).await?;
     timers::push(store, "a").await?;
-    store.apply_receipts(&[snooze(&ana, &["a"], 600)], at(50)).await?;
+    store.apply_receipts(&[snooze(&ana, ["a"], at(600))], at(50)).await?;
     let claim = store.claim_due(at(50), LEASE, 10).await?.remove(0);
     let escalation = timers::look(store, &claim, at(50)).await?;
     assert_eq!(escalation.progress.stopped, Some(StopReason::Snoozed), "due, so that it is taken away");
@@ -103,9 +104,9 @@ async fn what_was_pushed_is_withdrawn_and_pushed_again_when_it_comes_back(
     );
 
     // A later version counts its escalations from the first again.
-    let over = then(&new, Status::Resolved);
+    let over = later_version(&new).resolved().build();
     store.record(std::slice::from_ref(&over), at(700)).await?;
-    store.record(&[NewAlert { first_due_at: Some(at(731)), ..then(&over, Status::Firing) }], at(701)).await?;
+    store.record(&[later_version(&over).firing().first_due_at(at(731)).build()], at(701)).await?;
     let claim = store.claim_due(at(731), LEASE, 10).await?.remove(0);
     let progress = timers::look(store, &claim, at(731)).await?.progress;
     assert_eq!((progress.round, progress.opening), (3, 0));
@@ -127,10 +128,10 @@ async fn what_comes_in_between_ends_a_snooze_by_this_table(
     .enumerate()
     {
         let (ana, id) = (acme("ana"), format!("a{number}"));
-        let new = firing(&id, &["ana"]);
+        let new = alert(&id).to_users(["ana"]).build();
         store.record(std::slice::from_ref(&new), at(0)).await?;
-        store.apply_receipts(&[snooze(&ana, &[&id], 600)], at(1)).await?;
-        let later = but(&then(&new, status), |alert| alert.severity = severity);
+        store.apply_receipts(&[snooze(&ana, [&id], at(600))], at(1)).await?;
+        let later = later_version(&new).status(status).severity(severity).build();
         let rows = store.record(std::slice::from_ref(&later), at(2)).await?;
         let until = (state == Snoozed).then(|| at(600));
         assert_eq!((rows[0].state, rows[0].until, rows[0].unread), (state, until, unread), "{why}");
@@ -139,7 +140,7 @@ async fn what_comes_in_between_ends_a_snooze_by_this_table(
         let due = store.due_snoozes(at(600)).await?.len();
         assert_eq!(due, usize::from(state == Snoozed), "{why}: only what is snoozed comes back");
         // The next row of the table starts with nothing.
-        store.apply_receipts(&[receipt(&ana, &[&id], ReceiptState::Dismissed)], at(3)).await?;
+        store.apply_receipts(&[receipt(&ana, [&id], ReceiptState::Dismissed)], at(3)).await?;
         assert_eq!(store.next_due().await?, None, "{why}");
     }
     Ok(())
@@ -161,11 +162,11 @@ async fn what_the_person_says_ends_a_snooze_or_moves_it(
     .enumerate()
     {
         let (ana, id) = (acme("ana"), format!("a{number}"));
-        store.record(&[firing(&id, &["ana"])], at(0)).await?;
-        store.apply_receipts(&[snooze(&ana, &[&id], 600)], at(1)).await?;
+        store.record(&[alert(&id).to_users(["ana"]).build()], at(0)).await?;
+        store.apply_receipts(&[snooze(&ana, [&id], at(600))], at(1)).await?;
         let then = match said {
-            Some(said) => receipt(&ana, &[&id], said),
-            None => snooze(&ana, &[&id], 900),
+            Some(said) => receipt(&ana, [&id], said),
+            None => snooze(&ana, [&id], at(900)),
         };
         store.apply_receipts(&[then], at(2)).await?;
         let until = (state == Snoozed).then(|| at(if said.is_none() { 900 } else { 600 }));
@@ -175,7 +176,7 @@ async fn what_the_person_says_ends_a_snooze_or_moves_it(
         let due = store.due_snoozes(at(600)).await?.len();
         let still = matches!(said, Some(ReceiptState::Delivered | ReceiptState::Seen));
         assert_eq!(due, usize::from(still), "{said:?}");
-        store.apply_receipts(&[receipt(&ana, &[&id], ReceiptState::Dismissed)], at(3)).await?;
+        store.apply_receipts(&[receipt(&ana, [&id], ReceiptState::Dismissed)], at(3)).await?;
     }
     assert_eq!(notes(store, "a0").await?[1], "the snooze was ended: unread by session tab-…");
     Ok(())
@@ -186,28 +187,32 @@ async fn a_snooze_is_decided_by_what_the_row_says_at_its_end(
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     // It was put off again after it had been found.
-    let moved = firing("moved", &["ana"]);
+    let moved = alert("moved").to_users(["ana"]).build();
     store.record(std::slice::from_ref(&moved), at(0)).await?;
-    store.apply_receipts(&[snooze(&ana, &["moved"], 600)], at(1)).await?;
+    store.apply_receipts(&[snooze(&ana, ["moved"], at(600))], at(1)).await?;
     assert_eq!(store.due_snoozes(at(600)).await?.len(), 1);
-    store.apply_receipts(&[snooze(&ana, &["moved"], 900)], at(600)).await?;
+    store.apply_receipts(&[snooze(&ana, ["moved"], at(900))], at(600)).await?;
     assert_eq!(wake(store, &moved, 601).await?, []);
 
     // A later version came after it had been found: the next look has what that says.
-    let later = then(&moved, Status::Firing);
+    let later = later_version(&moved).firing().build();
     store.record(std::slice::from_ref(&later), at(602)).await?;
     assert_eq!(wake(store, &moved, 900).await?, []);
     assert_eq!(store.due_snoozes(at(900)).await?[0].latest.version, 2);
     let woken = wake(store, &later, 900).await?;
     assert_eq!((woken[0].version, woken[0].state, &woken[0].content), (2, InboxState::New, &later.content));
-    store.apply_receipts(&[receipt(&ana, &["moved"], ReceiptState::Dismissed)], at(901)).await?;
+    Ok(())
+}
 
-    // Taken on by somebody, and expired: what comes back is not chased.
-    let taken = firing("taken", &["ana"]);
-    let late = but(&firing("late", &["ana"]), |alert| alert.expires_at = Some(at(300)));
+async fn what_is_taken_on_or_expired_comes_back_and_nobody_is_chased(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let taken = alert("taken").to_users(["ana"]).build();
+    let late = alert("late").to_users(["ana"]).expires_at(at(300)).build();
     store.record(&[taken.clone(), late.clone()], at(0)).await?;
-    store.apply_receipts(&[snooze(&ana, &["taken", "late"], 600)], at(1)).await?;
-    let taken = then(&taken, Status::Acknowledged);
+    store.apply_receipts(&[snooze(&ana, ["taken", "late"], at(600))], at(1)).await?;
+    let taken = later_version(&taken).status(Status::Acknowledged).build();
     store.record(std::slice::from_ref(&taken), at(2)).await?;
     let woken = store.wake(&[again(&taken, 600), again(&late, 600)], at(600)).await?;
     let states: Vec<_> = woken.iter().map(|row| (row.state, row.unread)).collect();
@@ -219,17 +224,17 @@ async fn a_snooze_is_decided_by_what_the_row_says_at_its_end(
 async fn whoever_snoozes_has_not_taken_it_on(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let new = NewAlert { first_stops_all: true, ..firing("a", &["ana", "ben"]) };
+    let new = alert("a").to_users(["ana", "ben"]).first_stops_all().build();
     store.record(std::slice::from_ref(&new), at(0)).await?;
-    store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(10)).await?;
+    store.apply_receipts(&[snooze(&acme("ana"), ["a"], at(600))], at(10)).await?;
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(claims.iter().map(|claim| claim.key.user.clone()).collect::<Vec<_>>(), [acme("ben")]);
     let escalation = timers::look(store, &claims[0], at(30)).await?;
     assert_eq!((escalation.progress.stopped, escalation.taken_by), (None, None), "ben is chased as before");
 
     // Whoever took it on and put it off wants to hear of it again.
-    store.apply_receipts(&[receipt(&acme("ana"), &["a"], ReceiptState::Read)], at(40)).await?;
-    store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(41)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Read)], at(40)).await?;
+    store.apply_receipts(&[snooze(&acme("ana"), ["a"], at(600))], at(41)).await?;
     let woken =
         store.wake(&[NewAlert { recipients: vec![user("ana")], ..again(&new, 600) }], at(600)).await?;
     assert_eq!(woken.len(), 1);
@@ -244,14 +249,22 @@ async fn one_receipt_snoozes_many_in_one_change(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    let batch = [firing("a", &["ana"]), firing("b", &["ana"])];
+    let batch = [alert("a").to_users(["ana"]).build(), alert("b").to_users(["ana"]).build()];
     store.record(&batch, at(0)).await?;
-    store.apply_receipts(&[snooze(&ana, &["a", "b", "nothing"], 600)], at(1)).await?;
+    store.apply_receipts(&[snooze(&ana, ["a", "b", "nothing"], at(600))], at(1)).await?;
     assert_eq!(head(store, &ana).await?.seq, 3);
     let rows = inbox(store, &ana).await?;
     assert!(rows.iter().all(|(_, seq, state)| (*seq, *state) == (3, InboxState::Snoozed)), "{rows:?}");
+    Ok(())
+}
 
-    // What cannot end now is tried later, and holds up nobody else's.
+async fn a_snooze_that_cannot_end_now_is_tried_later_and_holds_up_no_other(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let batch = ["a", "b"].map(|id| alert(id).to_users(["ana"]).build());
+    store.record(&batch, at(0)).await?;
+    store.apply_receipts(&[snooze(&ana, ["a", "b"], at(600))], at(1)).await?;
     let key = EscalationKey { user: ana.clone(), alert: alert_id("a") };
     store.put_off_snoozes(&[key], at(600), at(1_200)).await?;
     let due = store.due_snoozes(at(600)).await?;
@@ -262,9 +275,9 @@ async fn one_receipt_snoozes_many_in_one_change(
 
 /// A program that knows no snooze finds such a row dismissed, which is off the screen as well, and changes its state alone.
 async fn what_an_older_program_left_of_a_snooze_is_forgotten(fixture: &StoreFixture) -> anyhow::Result<()> {
-    let (store, new) = (&fixture.store, firing("a", &["ana"]));
+    let (store, new) = (&fixture.store, alert("a").to_users(["ana"]).build());
     store.record(std::slice::from_ref(&new), at(0)).await?;
-    store.apply_receipts(&[snooze(&acme("ana"), &["a"], 600)], at(1)).await?;
+    store.apply_receipts(&[snooze(&acme("ana"), ["a"], at(600))], at(1)).await?;
     fixture.execute("UPDATE inbox SET state = 'new' WHERE state = 'dismissed'").await?;
     assert_eq!(standing(store, "a").await?, (InboxState::New, None));
     assert_eq!(store.due_snoozes(at(600)).await?.len(), 1);

@@ -3,14 +3,15 @@
 use std::sync::{Mutex, mpsc};
 
 use watchbell::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, ReceiptState, StopReason, Timestamp, restraint::Lately,
+    AttemptId, AttemptState, Channel, ReceiptState, StopReason, Timestamp, restraint::Lately,
 };
 use watchbell::store::{
     Act, Ask, Claim, Decision, Escalation, Holder, NewAttempt, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped,
     Store,
 };
+use watchbell_tests::builders::{self, accepted, acme, alert, alert_id, at, receipt};
 
-use super::fixture::{LEASE, StoreFixture, acme, ask, at, firing, receipt};
+use super::fixture::{LEASE, StoreFixture, ask};
 
 on_both_engines!(
     many_escalations_go_their_ways_in_one_commit,
@@ -23,7 +24,7 @@ on_both_engines!(
 fn attempt(escalation: &Escalation, tries: u32) -> NewAttempt {
     // An id that says whose it is: what one escalation gets must not be another's.
     let id = AttemptId::from_u128(escalation.content.bytes().fold(7, |id, byte| id * 31 + u128::from(byte)));
-    NewAttempt { id, kind: AttemptKind::Alert, channel: Channel::Push, device: None, tries }
+    builders::attempt(id, Channel::Push).tries(tries).build()
 }
 
 fn begin(escalation: &Escalation) -> Decision {
@@ -31,26 +32,10 @@ fn begin(escalation: &Escalation) -> Decision {
     Decision { notes, ..Decision::new(0, at(30), Act::Attempt(vec![attempt(escalation, 1)])) }
 }
 
-fn accepted(id: AttemptId) -> ProviderAnswer {
-    let state = AttemptState::Accepted;
-    ProviderAnswer {
-        id,
-        state,
-        next_try_at: None,
-        maybe_shown: true,
-        reason: None,
-        message_id: None,
-        was_called: true,
-    }
-}
-
 /// One alert for each of these people, all of them due at 30 s and claimed, in the order of people.
 async fn claims(store: &Store, people: &[&str]) -> anyhow::Result<Vec<Claim>> {
     for person in people {
-        let alert = watchbell::store::NewAlert {
-            content: format!("\"{person}\"").into(),
-            ..firing(person, &[person])
-        };
+        let alert = alert(person).to_users([person]).content(format!("\"{person}\"")).build();
         store.record(&[alert], at(0)).await?;
     }
     let mut claims = store.claim_due(at(30), LEASE, people.len()).await?;
@@ -71,7 +56,7 @@ fn calls(stepped: &[Option<Stepped>]) -> Vec<Option<(u64, AttemptId)>> {
 }
 
 async fn entries(store: &Store, person: &str) -> anyhow::Result<Vec<String>> {
-    let (user, alert) = (acme(person), super::fixture::alert_id(person));
+    let (user, alert) = (acme(person), alert_id(person));
     let told = store.timeline(&user.tenant, &alert, Some(&user.user), 1).await?.remove(0);
     Ok(told.entries.into_iter().map(|entry| entry.what).collect())
 }
@@ -112,7 +97,7 @@ async fn many_escalations_go_their_ways_in_one_commit(
     let due: Vec<Option<Timestamp>> = {
         let mut due = Vec::new();
         for person in people {
-            let (user, alert) = (acme(person), super::fixture::alert_id(person));
+            let (user, alert) = (acme(person), alert_id(person));
             due.push(store.timeline(&user.tenant, &alert, Some(&user.user), 1).await?.remove(0).due_at);
         }
         due
@@ -134,7 +119,7 @@ async fn what_was_seen_meanwhile_is_found_for_each(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let claims = claims(store, &["ana", "ben"]).await?;
-    store.apply_receipts(&[receipt(&acme("ana"), &["ana"], ReceiptState::Seen)], at(30)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["ana"], ReceiptState::Seen)], at(30)).await?;
     let decide = |escalation: &Escalation| match escalation.progress.stopped {
         Some(reason) => Decision::new(0, at(30), Act::End(reason)),
         None => begin(escalation),
@@ -149,7 +134,7 @@ async fn what_was_seen_meanwhile_is_found_for_each(
 async fn the_escalations_of_one_person_follow_each_other(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let all: Vec<_> = (0..4).map(|n| firing(&format!("a{n}"), &["ana"])).collect();
+    let all: Vec<_> = (0..4).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect();
     store.record(&all, at(0)).await?;
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     let seen = Mutex::new(Vec::new());
@@ -175,7 +160,7 @@ async fn no_escalation_twice_and_no_more_than_fit(
 ) -> anyhow::Result<()> {
     let names: Vec<String> = (0..=STEPS_PER_COMMIT_MAX).map(|n| format!("user-{n}")).collect();
     let people: Vec<&str> = names.iter().map(String::as_str).collect();
-    store.record(&[firing("a", &people)], at(0)).await?;
+    store.record(&[alert("a").to_users(&people).build()], at(0)).await?;
     let mut claims = store.claim_due(at(30), LEASE, 1_000).await?;
     claims.insert(1, claims[0].clone());
     let rest = |_: &Escalation| Decision::new(1, at(60), Act::Rest(at(60)));

@@ -1,17 +1,16 @@
 //! What happened can be told afterwards.
 
 use watchbell::domain::{
-    AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, PushEnvironment, PushService,
-    ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
+    AttemptId, AttemptState, Channel, ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
-    Act, Ask, Audit, Decision, Holder, LatestAlert, NewAlert, NewAttempt, ProviderAnswer, Stepped, Store,
-    TimelineEntry,
+    Act, Ask, Audit, Decision, Holder, LatestAlert, NewAttempt, Stepped, Store, TimelineEntry,
+};
+use watchbell_tests::builders::{
+    acme, alert, alert_id, answer, at, attempt, device, later_version, push_attempt, receipt, tenant, user,
 };
 
-use super::fixture::{
-    LEASE, StoreFixture, acme, alert_id, ask, at, but, firing, receipt, tenant, then, user,
-};
+use super::fixture::{LEASE, StoreFixture, ask};
 
 on_both_engines!(
     a_whole_escalation_can_be_told,
@@ -31,15 +30,8 @@ async fn call(
     due_at: Option<Timestamp>,
 ) -> anyhow::Result<()> {
     let claim = store.claim_due(at(now), LEASE, 1).await?.remove(0);
-    let answer = ProviderAnswer {
-        id: attempt.id,
-        state,
-        next_try_at: None,
-        maybe_shown: state == AttemptState::Accepted,
-        reason: (state == AttemptState::Failed).then(|| "Unregistered".to_owned()),
-        message_id: None,
-        was_called: true,
-    };
+    let told = answer(attempt.id, state);
+    let told = if state == AttemptState::Failed { told.reason("Unregistered") } else { told };
     let begin = |_: &_| {
         let attempts = vec![attempt.clone()];
         let notes = vec!["taken up".to_owned()];
@@ -49,38 +41,25 @@ async fn call(
     let Stepped::Call { fence, .. } = begun else { panic!("{begun:?}") };
     let act = due_at.map_or(Act::End(StopReason::Exhausted), Act::Rest);
     let rest = |_: &_| Decision::new(1, at(now), act.clone());
-    let (holder, answers) = (Holder::Fence(fence), &[answer]);
+    let (holder, answers) = (Holder::Fence(fence), &[told.build()]);
     store.step(&Ask { key: &claim.key, holder, answers, now: at(now + 1), decide: &rest }, LEASE).await?;
     Ok(())
 }
 
 async fn a_whole_escalation_can_be_told(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
-    let phone = Device {
-        id: DeviceId::parse("phone").unwrap(),
-        service: PushService::Apns,
-        token: "canary".into(),
-        environment: PushEnvironment::Production,
-        registered_at: at(-5),
-    };
+    let phone = device("phone").token("canary").registered_at(at(-5)).build();
     store.put_device(&ana, &phone, 5).await?;
-    store.record(&[firing("a", &["ana"])], at(0)).await?;
-    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Delivered)], at(10)).await?;
-    let attempt = |number, kind, channel| NewAttempt {
-        id: AttemptId::from_u128(number),
-        kind,
-        channel,
-        device: (channel == Channel::Push).then(|| phone.id.clone()),
-        tries: 1,
-    };
-    let push = attempt(1, AttemptKind::Alert, Channel::Push);
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
+    store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Delivered)], at(10)).await?;
+    let push = push_attempt(1).build();
     call(store, push, AttemptState::Failed, 30, Some(at(40))).await?;
     let key = watchbell::store::EscalationKey { user: ana.clone(), alert: alert_id("a") };
     store.forget_token(&key, &phone, None, at(32)).await?;
-    let email = attempt(2, AttemptKind::Alert, Channel::Email);
+    let email = attempt(AttemptId::from_u128(2), Channel::Email).build();
     call(store, email, AttemptState::Accepted, 40, None).await?;
-    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Seen)], at(50)).await?;
-    store.apply_receipts(&[receipt(&ana, &["a"], ReceiptState::Dismissed)], at(60)).await?;
+    store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Seen)], at(50)).await?;
+    store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Dismissed)], at(60)).await?;
 
     let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
     let lines: Vec<String> = told
@@ -109,7 +88,7 @@ async fn a_whole_escalation_can_be_told(StoreFixture { store, .. }: &StoreFixtur
 }
 
 async fn an_alert_for_many_is_told_for_some(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    store.record(&[firing("a", &["ana", "ben", "cas"])], at(0)).await?;
+    store.record(&[alert("a").to_users(["ana", "ben", "cas"]).build()], at(0)).await?;
     let (acme, a) = (tenant("acme"), alert_id("a"));
     let told = store.timeline(&acme, &a, None, 2).await?;
     let names: Vec<&str> = told.iter().map(|recipient| recipient.user.as_str()).collect();
@@ -132,9 +111,7 @@ async fn each_version_is_told_with_what_it_changed(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let of = |version: u32, severity: Severity, status: Status, to: &[&str]| {
-        but(&firing("a", to), |alert| {
-            (alert.version, alert.severity, alert.status) = (version, severity, status);
-        })
+        alert("a").to_users(to).version(version).severity(severity).status(status).build()
     };
     let (critical, firing, resolved) = (Severity::Critical, Status::Firing, Status::Resolved);
     store.record(&[of(1, Severity::Warning, firing, &["ana"])], at(0)).await?;
@@ -163,7 +140,7 @@ async fn each_version_is_told_with_what_it_changed(
 async fn an_escalation_that_is_set_aside_is_told_and_is_not_lost(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let new = firing("a", &["ana"]);
+    let new = alert("a").to_users(["ana"]).build();
     store.record(std::slice::from_ref(&new), at(0)).await?;
     let claim = store.claim_due(at(30), LEASE, 1).await?.remove(0);
     store.rest_escalation(&claim.key, claim.number, "it cannot be read", at(31)).await?;
@@ -184,7 +161,7 @@ async fn an_escalation_that_is_set_aside_is_told_and_is_not_lost(
     let claim = store.claim_due(at(1_010), LEASE, 1).await?.remove(0);
     store.rest_escalation(&claim.key, claim.number, "again", at(1_011)).await?;
     // Or the alert is over.
-    store.record(&[then(&new, Status::Resolved)], at(1_020)).await?;
+    store.record(&[later_version(&new).resolved().build()], at(1_020)).await?;
     let told = store.timeline(&acme, &a, Some(&user("ana")), 1).await?.remove(0);
     assert_eq!((told.stopped.as_deref(), told.held), (Some("resolved"), None));
     Ok(())
@@ -238,8 +215,8 @@ async fn a_later_version_can_build_on_the_latest(
 ) -> anyhow::Result<()> {
     let (acme, a) = (tenant("acme"), alert_id("a"));
     assert_eq!(store.latest(&acme, &a).await?, None);
-    let first = but(&firing("a", &["ana", "ben"]), |alert| alert.policy = Some("critical".to_owned()));
-    let second = then(&first, Status::Firing);
+    let first = alert("a").to_users(["ana", "ben"]).policy("critical").build();
+    let second = later_version(&first).firing().build();
     store.record(&[first], at(0)).await?;
     store.record(std::slice::from_ref(&second), at(1)).await?;
     let content = second.content.to_string();
@@ -252,7 +229,7 @@ async fn a_later_version_can_build_on_the_latest(
         maker: None,
     };
     assert_eq!(store.latest(&acme, &a).await?, Some(expected));
-    store.record(&[NewAlert { first_due_at: None, ..firing("quiet", &["ana"]) }], at(0)).await?;
+    store.record(&[alert("quiet").to_users(["ana"]).without_steps().build()], at(0)).await?;
     let quiet = store.latest(&acme, &alert_id("quiet")).await?;
     assert_eq!(quiet.and_then(|latest| latest.policy), None, "its producer named none");
     assert_eq!(store.latest(&tenant("other"), &a).await?, None, "another tenant's is not ours (I8)");

@@ -1,11 +1,10 @@
 //! The last events of a topic: in the order they happened, each once, no more than were asked for.
 
-use std::sync::Arc;
-
-use watchbell::domain::{Event, EventId, Tenant, Topic, TopicKey};
+use watchbell::domain::TopicKey;
 use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store};
+use watchbell_tests::builders::{self, at, tenant, topic};
 
-use super::fixture::{StoreFixture, at, tenant};
+use super::fixture::StoreFixture;
 
 on_both_engines!(
     the_last_events_are_kept_oldest_first,
@@ -15,34 +14,12 @@ on_both_engines!(
     topics_and_tenants_are_apart,
     writers_of_one_topic_do_not_lose_each_others_events,
     abandoned_topics_are_forgotten,
+    topics_are_forgotten_in_bounded_steps,
 );
-
-fn topic(tenant: &Tenant, name: &str) -> TopicKey {
-    TopicKey::new(tenant.clone(), Topic::parse(name).unwrap())
-}
 
 /// An event on `acme`'s topic `monitor:7` that happened at 0 s.
 fn event(id: &str, keep: u16) -> NewEvent {
-    let event = Event {
-        key: topic(&tenant("acme"), "monitor:7"),
-        id: EventId::parse(id).unwrap(),
-        kind: "status_change".to_owned(),
-        source: None,
-        severity: None,
-        labels: Default::default(),
-        data: Default::default(),
-        keep,
-        occurred_at: at(0),
-    };
-    // What a format in between could trip over.
-    let content = format!("{id} {{\"\\u0000\\n\": 'żółw' $1 %s}}").into();
-    NewEvent { event: Arc::new(event), content }
-}
-
-fn but(new: NewEvent, change: impl FnOnce(&mut Event)) -> NewEvent {
-    let mut event = Event::clone(&new.event);
-    change(&mut event);
-    NewEvent { event: Arc::new(event), ..new }
+    builders::event(&topic("monitor:7"), id).keep(keep).build()
 }
 
 /// The ids of the topic's kept events.
@@ -54,7 +31,7 @@ async fn kept(store: &Store, key: &TopicKey, limit: usize) -> anyhow::Result<Vec
 async fn the_last_events_are_kept_oldest_first(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let key = topic(&tenant("acme"), "monitor:7");
+    let key = topic("monitor:7");
     assert!(store.topic_events(&key, 10).await?.is_empty(), "nobody published");
     let first = [event("e0", 3), event("e1", 3)];
     store.record_events(&first, at(0)).await?;
@@ -75,12 +52,12 @@ async fn the_last_events_are_kept_oldest_first(
 }
 
 async fn an_event_is_kept_once(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let key = topic(&tenant("acme"), "monitor:7");
+    let key = topic("monitor:7");
     let batch = [event("e0", 5), event("e1", 5), event("e0", 5)];
     for secs in [0, 1] {
         store.record_events(&batch, at(secs)).await?;
     }
-    let other = NewEvent { content: "e1 otherwise".into(), ..event("e1", 5) };
+    let other = builders::event(&key, "e1").keep(5).content("e1 otherwise").build();
     store.record_events(&[other], at(2)).await?;
     let expected = [batch[0].content.clone(), batch[1].content.clone()];
     assert_eq!(store.topic_events(&key, 10).await?, expected, "the first one stays as it is");
@@ -90,7 +67,7 @@ async fn an_event_is_kept_once(StoreFixture { store, .. }: &StoreFixture) -> any
 async fn the_newest_event_says_how_many_are_kept(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let key = topic(&tenant("acme"), "monitor:7");
+    let key = topic("monitor:7");
     let many: Vec<NewEvent> = (0..1_200).map(|n| event(&format!("e{n:04}"), 1_000)).collect();
     store.record_events(&many, at(0)).await?;
     assert_eq!(kept(store, &key, 2_000).await?.len(), 1_000);
@@ -103,8 +80,8 @@ async fn the_newest_event_says_how_many_are_kept(
 }
 
 async fn an_event_stands_where_it_happened(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let key = topic(&tenant("acme"), "monitor:7");
-    let happened = |id: &str, secs: i64| but(event(id, 2), |event| event.occurred_at = at(secs));
+    let key = topic("monitor:7");
+    let happened = |id: &str, secs: i64| builders::event(&key, id).keep(2).occurred_at(at(secs)).build();
     store.record_events(&[happened("down", 20)], at(20)).await?;
     store.record_events(&[happened("up-late", 10)], at(30)).await?;
     assert_eq!(kept(store, &key, 10).await?, ["up-late", "down"], "it came later and happened before");
@@ -117,14 +94,10 @@ async fn an_event_stands_where_it_happened(StoreFixture { store, .. }: &StoreFix
 }
 
 async fn topics_and_tenants_are_apart(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let keys = [
-        topic(&tenant("acme"), "monitor:7"),
-        topic(&tenant("acme"), "monitor:71"),
-        topic(&tenant("globex"), "monitor:7"),
-    ];
-    let everywhere = |id: &str| -> Vec<NewEvent> {
-        keys.iter().map(|key| but(event(id, 1), |event| event.key = key.clone())).collect()
-    };
+    let keys =
+        [topic("monitor:7"), topic("monitor:71"), TopicKey::new(tenant("globex"), topic("monitor:7").topic)];
+    let everywhere =
+        |id: &str| -> Vec<NewEvent> { keys.iter().map(|key| builders::event(key, id).build()).collect() };
     store.record_events(&everywhere("e0"), at(0)).await?;
     store.record_events(&everywhere("e1")[1..], at(1)).await?;
     for (key, expected) in keys.iter().zip(["e0", "e1", "e1"]) {
@@ -134,7 +107,7 @@ async fn topics_and_tenants_are_apart(StoreFixture { store, .. }: &StoreFixture)
 }
 
 async fn writers_of_one_topic_do_not_lose_each_others_events(fixture: &StoreFixture) -> anyhow::Result<()> {
-    let key = topic(&tenant("acme"), "monitor:7");
+    let key = topic("monitor:7");
     let writers = (0..4).map(|writer| {
         let store = fixture.another_handle();
         async move {
@@ -157,16 +130,21 @@ async fn writers_of_one_topic_do_not_lose_each_others_events(fixture: &StoreFixt
 }
 
 async fn abandoned_topics_are_forgotten(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let key = |name: &str| topic(&tenant("acme"), name);
-    let of = |name: &str, id: &str| but(event(id, 5), |event| event.key = key(name));
+    let of = |name: &str, id: &str| builders::event(&topic(name), id).keep(5).build();
     store.record_events(&[of("quiet", "q1"), of("busy", "b1")], at(0)).await?;
     store.record_events(&[of("busy", "b2")], at(10)).await?;
     // What happened long ago may have been told just now.
     assert_eq!(store.sweep_topics(at(0)).await?, 0, "nothing is older");
     assert_eq!(store.sweep_topics(at(10)).await?, 1, "a topic that lives keeps all of its own");
-    assert!(kept(store, &key("quiet"), 10).await?.is_empty());
-    assert_eq!(kept(store, &key("busy"), 10).await?, ["b1", "b2"]);
+    assert!(kept(store, &topic("quiet"), 10).await?.is_empty());
+    assert_eq!(kept(store, &topic("busy"), 10).await?, ["b1", "b2"]);
+    Ok(())
+}
 
+async fn topics_are_forgotten_in_bounded_steps(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let of = |name: &str, id: &str| builders::event(&topic(name), id).keep(5).build();
     let many: Vec<NewEvent> = (0..=SWEEP_TOPICS_MAX).map(|n| of(&format!("t{n}"), "e")).collect();
     store.record_events(&many, at(0)).await?;
     let bound = u64::try_from(SWEEP_TOPICS_MAX)?;

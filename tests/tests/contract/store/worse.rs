@@ -6,16 +6,17 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AttemptId, AttemptState, Channel, ReceiptState, Severity, Status, StopReason, Timestamp, restraint::Held,
+    AttemptId, AttemptState, Channel, ReceiptState, Severity, StopReason, Timestamp, restraint::Held,
 };
 use watchbell::store::{
     Act, Ask, Claim, Decision, Escalation, Hold, Holder, NewAlert, ProviderAnswer, Stepped, Store,
     SummaryOutcome,
 };
-
-use super::fixture::{
-    LEASE, StoreFixture, acme, alert_id, ask, at, but, firing, push, receipt, tenant, then, user, users,
+use watchbell_tests::builders::{
+    self, acme, alert, alert_id, at, changed, later_version, receipt, tenant, user, users,
 };
+
+use super::fixture::{LEASE, StoreFixture, ask, push};
 use super::timers::look;
 
 on_both_engines!(
@@ -29,20 +30,18 @@ on_both_engines!(
     a_summary_on_its_way_counts_as_told_and_one_that_failed_does_not,
     versions_in_one_batch_end_as_they_would_one_by_one,
     a_later_version_moves_the_expiry_and_rings_nobody,
+    a_later_version_that_expires_earlier_ends_in_time_and_what_is_over_stays_so,
     whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later,
 );
 
 /// A later version of the alert, this bad. Critical ones have a policy of their own, first due after 5 s.
 fn version(number: u32, severity: Severity, now: i64) -> NewAlert {
-    let new = but(&firing("disk", &["ana"]), |alert| {
-        alert.version = number;
-        alert.severity = severity;
-    });
     let (policy, wait) = match severity {
         Severity::Critical => ("critical", 5),
         Severity::Warning | Severity::Info => ("default", 30),
     };
-    NewAlert { policy: policy.into(), first_due_at: Some(at(now + wait)), expires_at: at(now + 9000), ..new }
+    let new = alert("disk").version(number).severity(severity).to_users(["ana"]).under_policy(policy);
+    new.first_due_at(at(now + wait)).escalated_until(at(now + 9000)).build()
 }
 
 async fn record(store: &Store, number: u32, severity: Severity, now: i64) -> anyhow::Result<()> {
@@ -74,17 +73,7 @@ async fn claim(store: &Store, now: i64) -> anyhow::Result<Claim> {
 }
 
 fn answered(number: u128, state: AttemptState) -> ProviderAnswer {
-    let maybe_shown = state == AttemptState::Accepted;
-    let id = AttemptId::from_u128(number);
-    ProviderAnswer {
-        id,
-        state,
-        next_try_at: None,
-        maybe_shown,
-        reason: None,
-        message_id: None,
-        was_called: true,
-    }
+    builders::answer(AttemptId::from_u128(number), state).build()
 }
 
 async fn step(store: &Store, claim: &Claim, now: i64, decision: &Decision) -> anyhow::Result<Stepped> {
@@ -119,7 +108,7 @@ async fn push_it(store: &Store, number: u128, now: i64) -> anyhow::Result<()> {
 }
 
 async fn see(store: &Store, state: ReceiptState, now: i64) -> anyhow::Result<()> {
-    store.apply_receipts(&[receipt(&acme("ana"), &["disk"], state)], at(now)).await?;
+    store.apply_receipts(&[receipt(&acme("ana"), ["disk"], state)], at(now)).await?;
     Ok(())
 }
 
@@ -226,13 +215,13 @@ async fn what_fires_again_is_told_anew_whatever_was_told_before(
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Critical, 0).await?;
     push_it(store, 1, 5).await?;
-    let over = then(&version(1, Severity::Critical, 10), Status::Resolved);
+    let over = later_version(&version(1, Severity::Critical, 10)).resolved().build();
     store.record(std::slice::from_ref(&over), at(10)).await?;
     record(store, 3, Severity::Critical, 20).await?;
     assert_eq!(due(store).await?, Some(25));
 
     // Under a policy without steps, and then worse.
-    store.record(&[but(&over, |alert| alert.version = 4)], at(30)).await?;
+    store.record(&[changed(&over).version(4).build()], at(30)).await?;
     let silent = NewAlert { first_due_at: None, ..version(5, Severity::Info, 40) };
     store.record(&[silent], at(40)).await?;
     assert_eq!(due(store).await?, None);
@@ -377,7 +366,7 @@ async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
 ) -> anyhow::Result<()> {
     record(store, 1, Severity::Warning, 0).await?;
     record(store, 2, Severity::Critical, 10).await?;
-    let page = NewAlert { recipients: users(&["ben"]), ..version(1, Severity::Warning, 20) };
+    let page = NewAlert { recipients: users(["ben"]), ..version(1, Severity::Warning, 20) };
     store.record(&[page], at(20)).await?;
     let (tenant, ben) = (tenant("acme"), user("ben"));
     let told = store.timeline(&tenant, &alert_id("disk"), Some(&ben), 1).await?.remove(0);
@@ -392,27 +381,32 @@ async fn whom_an_earlier_version_names_is_chased_by_the_rules_of_the_later(
     Ok(())
 }
 
+/// A warning whose escalation ends then.
+fn expiring(number: u32, expires: i64) -> NewAlert {
+    changed(&version(number, Severity::Warning, 0)).escalated_until(at(expires)).build()
+}
+
 /// A heartbeat keeps an alert alive, and one with an earlier expiry ends it in time. Both used to be passed over.
 async fn a_later_version_moves_the_expiry_and_rings_nobody(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let until = |number: u32, expires: i64| NewAlert {
-        expires_at: at(expires),
-        ..version(number, Severity::Warning, 0)
-    };
-    store.record(&[until(1, 20)], at(0)).await?;
-    store.record(&[until(2, 60)], at(1)).await?;
+    store.record(&[expiring(1, 20)], at(0)).await?;
+    store.record(&[expiring(2, 60)], at(1)).await?;
     assert_eq!(due(store).await?, Some(30), "the heartbeat opens nothing");
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(look(store, &claims[0], at(30)).await?.progress.expires_at, at(60));
     // While somebody works on it, and twice in a batch.
-    store.record(&[until(3, 70), until(4, 50)], at(31)).await?;
+    store.record(&[expiring(3, 70), expiring(4, 50)], at(31)).await?;
     assert_eq!(look(store, &claims[0], at(31)).await?.progress.expires_at, at(50));
 
-    let other = |number: u32, expires: i64| NewAlert {
-        recipients: users(&["ben"]),
-        ..but(&until(number, expires), |alert| alert.id = alert_id("other"))
-    };
+    Ok(())
+}
+
+async fn a_later_version_that_expires_earlier_ends_in_time_and_what_is_over_stays_so(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let other =
+        |number: u32, expires: i64| changed(&expiring(number, expires)).id("other").to_users(["ben"]).build();
     store.record(&[other(1, 900)], at(0)).await?;
     store.record(&[other(2, 10)], at(1)).await?;
     let told = store.timeline(&tenant("acme"), &alert_id("other"), Some(&user("ben")), 1).await?.remove(0);
@@ -420,10 +414,8 @@ async fn a_later_version_moves_the_expiry_and_rings_nobody(
     let claims = store.claim_due(at(10), LEASE, 10).await?;
     let escalation = look(store, &claims[0], at(10)).await?;
     assert_eq!((escalation.progress.expires_at, escalation.progress.stopped), (at(10), None));
-    store.record(&[then(&other(2, 10), Status::Resolved)], at(11)).await?;
-    store
-        .record(&[but(&other(2, 500), |alert| (alert.version, alert.status) = (4, Status::Resolved))], at(12))
-        .await?;
+    store.record(&[later_version(&other(2, 10)).resolved().build()], at(11)).await?;
+    store.record(&[changed(&other(2, 500)).version(4).resolved().build()], at(12)).await?;
     let told = store.timeline(&tenant("acme"), &alert_id("other"), Some(&user("ben")), 1).await?.remove(0);
     assert_eq!(told.stopped.as_deref(), Some("resolved"), "what is over stays so");
     Ok(())

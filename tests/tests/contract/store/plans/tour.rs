@@ -3,24 +3,23 @@
 //! A statement that no stop of the tour reaches is found by `plans.rs`, which looks through the sources. Every tour asks
 //! for the same number of things, so what it reads can be compared between a small store and a large one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptKind, AttemptState, Channel, Device, DeviceId, Event, GroupId, OutcomeRoute,
-    PushEnvironment, PushService, Receipt, ReceiptState, Secret, Severity, Status, StopReason, Timestamp,
-    Topic, TopicKey, UserKey,
+    AlertId, AttemptId, Channel, GroupId, OutcomeRoute, PushService, ReceiptState, Secret, Severity, Status,
+    StopReason, Timestamp, UserKey,
     restraint::{Held, Lately},
-    topic::EventId,
 };
 use watchbell::store::{
     Act, Ask, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder, KeyRights, NewAlert,
-    NewAttempt, NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
+    NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
+};
+use watchbell_tests::builders::{
+    accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
+    tenant, topic, user, users,
 };
 
-use super::super::fixture::{
-    LEASE, acme, alert_id, but, firing, published, receipt, tenant, then, user, users,
-};
+use super::super::fixture::LEASE;
 
 /// Hears that a stop is over, by its name.
 pub type Heard<'a> = &'a mut dyn FnMut(&'static str);
@@ -55,7 +54,7 @@ impl Tour<'_> {
     }
 
     fn at(&self, secs: i64) -> Timestamp {
-        super::super::fixture::at(self.number * 100_000 + secs)
+        at(self.number * 100_000 + secs)
     }
 
     fn id(&self, name: &str) -> String {
@@ -64,9 +63,9 @@ impl Tour<'_> {
 
     /// An alert of this tour, whose first step is due when it is 30 s old.
     fn alert(&self, name: &str, to: &[&str]) -> NewAlert {
-        let due = Some(self.at(30));
-        let new = published(&firing(&self.id(name), to), None);
-        NewAlert { first_due_at: due, absent_due_at: due, expires_at: self.at(50_000), ..new }
+        let due = self.at(30);
+        let new = alert(&self.id(name)).to_users(to).published();
+        new.first_due_at(due).absent_due_at(due).escalated_until(self.at(50_000)).build()
     }
 
     async fn record(&mut self) -> anyhow::Result<()> {
@@ -77,29 +76,30 @@ impl Tour<'_> {
         (self.heard)("record: new alerts");
         self.store.record(&batch, self.at(0)).await?;
         (self.heard)("record: the same again");
-        let later: Vec<NewAlert> = batch[..5].iter().map(|new| then(new, Status::Firing)).collect();
+        let later: Vec<NewAlert> = batch[..5].iter().map(|new| later_version(new).firing().build()).collect();
         self.store.record(&later, self.at(1)).await?;
         (self.heard)("record: a later version");
-        let over: Vec<NewAlert> = later.iter().map(|new| then(new, Status::Resolved)).collect();
+        let over: Vec<NewAlert> = later.iter().map(|new| later_version(new).resolved().build()).collect();
         self.store.record(&over, self.at(2)).await?;
         (self.heard)("record: resolved");
-        let silent = NewAlert { first_due_at: None, ..then(&over[0], Status::Firing) };
+        let silent = later_version(&over[0]).firing().without_steps().build();
         self.store.record(std::slice::from_ref(&silent), self.at(2)).await?;
         (self.heard)("record: firing again, under a policy without steps");
         let first = self.alert("worse", &["ana", "p1", "p2"]);
         self.store.record(std::slice::from_ref(&first), self.at(2)).await?;
-        let worse = but(&then(&first, Status::Firing), |alert| alert.severity = Severity::Critical);
+        let worse = later_version(&first).firing().severity(Severity::Critical).build();
         self.store.record(std::slice::from_ref(&worse), self.at(2)).await?;
         (self.heard)("record: worse");
-        let heartbeat = then(&worse, Status::Firing);
+        let heartbeat = later_version(&worse).firing().build();
         let heartbeat = NewAlert { expires_at: heartbeat.expires_at + Duration::from_secs(60), ..heartbeat };
         self.store.record(std::slice::from_ref(&heartbeat), self.at(2)).await?;
         (self.heard)("record: another expiry");
-        self.store.record(&[then(&heartbeat, Status::Resolved)], self.at(2)).await?;
+        self.store.record(&[later_version(&heartbeat).resolved().build()], self.at(2)).await?;
         self.store.record(&batch[..5], self.at(2)).await?;
         (self.heard)("record: too late");
-        let second: Vec<NewAlert> = batch[6..].iter().map(|new| then(new, Status::Firing)).collect();
-        let third: Vec<NewAlert> = second.iter().map(|new| then(new, Status::Firing)).collect();
+        let second: Vec<NewAlert> =
+            batch[6..].iter().map(|new| later_version(new).firing().build()).collect();
+        let third: Vec<NewAlert> = second.iter().map(|new| later_version(new).firing().build()).collect();
         self.store.record(&third, self.at(2)).await?;
         self.store.record(&second, self.at(2)).await?;
         (self.heard)("record: overtaken on the way");
@@ -117,14 +117,14 @@ impl Tour<'_> {
         let first = NewAlert { rest: Some(rest), ..self.alert("large", &["ana", "p1", "newcomer"]) };
         self.store.record(std::slice::from_ref(&first), self.at(2)).await?;
         (self.heard)("record: the first of many");
-        let later = then(&first, Status::Firing);
+        let later = later_version(&first).firing().build();
         self.store.record(std::slice::from_ref(&later), self.at(2)).await?;
         (self.heard)("record: the first of many, a later version");
         for next_page in [Some("page 2"), None] {
             let held = self.store.claim_expansion(Some(&tenant("zzz")), self.at(3), LEASE).await?;
             (self.heard)("claim_expansion");
             let held = held.ok_or_else(|| anyhow::anyhow!("there is one"))?;
-            let page = NewAlert { recipients: users(&["p2", "p3"]), rest: None, ..later.clone() };
+            let page = NewAlert { recipients: users(["p2", "p3"]), rest: None, ..later.clone() };
             self.store.record_page(&held, &page, Step { page: "page 1", next_page }, self.at(3)).await?;
             (self.heard)("record_page");
             self.store.release_expansion(&held, self.at(3)).await?;
@@ -165,10 +165,10 @@ impl Tour<'_> {
         (self.heard)("record: a group's");
         let (r5, shared) = (self.id("r5"), self.id("shared"));
         let said = [
-            receipt(&acme("ana"), &["h2", "h3", &r5, &shared], ReceiptState::Read),
-            receipt(&acme("p1"), &[&r5], ReceiptState::Seen),
-            receipt(&acme("p2"), &[&r5], ReceiptState::Delivered),
-            receipt(&acme("stranger"), &[&r5], ReceiptState::Dismissed),
+            receipt(&acme("ana"), ["h2", "h3", &r5, &shared], ReceiptState::Read),
+            receipt(&acme("p1"), [&r5], ReceiptState::Seen),
+            receipt(&acme("p2"), [&r5], ReceiptState::Delivered),
+            receipt(&acme("stranger"), [&r5], ReceiptState::Dismissed),
         ];
         self.store.apply_receipts(&said, self.at(3)).await?;
         (self.heard)("apply_receipts");
@@ -179,9 +179,9 @@ impl Tour<'_> {
         let new = self.alert("snoozed", &["ana", "p1", "p2"]);
         self.store.record(std::slice::from_ref(&new), self.at(2)).await?;
         let id = self.id("snoozed");
-        let until = Some(self.at(20));
-        let snooze = |name| Receipt { until, ..receipt(&acme(name), &[&id], ReceiptState::Snoozed) };
-        self.store.apply_receipts(&["ana", "p1", "p2"].map(snooze), self.at(3)).await?;
+        let until = self.at(20);
+        let snoozed = ["ana", "p1", "p2"].map(|name| snooze(&acme(name), [&id], until));
+        self.store.apply_receipts(&snoozed, self.at(3)).await?;
         (self.heard)("apply_receipts: a snooze");
         let due = self.store.due_snoozes(self.at(20)).await?;
         (self.heard)("due_snoozes");
@@ -193,7 +193,7 @@ impl Tour<'_> {
             self.store.wake(std::slice::from_ref(&new), self.at(now)).await?;
             (self.heard)("wake");
         }
-        let suppressed = but(&then(&new, Status::Suppressed), |alert| alert.dismissed_until = until);
+        let suppressed = later_version(&new).status(Status::Suppressed).dismissed_until(Some(until)).build();
         self.store.record(std::slice::from_ref(&suppressed), self.at(22)).await?;
         (self.heard)("record: suppressed until a time");
         let due = self.store.due_returns(self.at(22)).await?;
@@ -201,7 +201,7 @@ impl Tour<'_> {
         anyhow::ensure!(due.len() == 1, "the tour's alert is due: {}", due.len());
         self.store.put_off_return(&due[0], self.at(23)).await?;
         (self.heard)("put_off_return");
-        let fires = NewAlert { returns: true, ..then(&suppressed, Status::Firing) };
+        let fires = later_version(&suppressed).firing().returns().build();
         self.store.record(&[fires], self.at(23)).await?;
         (self.heard)("record: it fires again");
         Ok(())
@@ -352,13 +352,8 @@ impl Tour<'_> {
     }
 
     fn push(&self, number: u128) -> Decision {
-        let attempt = NewAttempt {
-            id: AttemptId::from_u128((self.number as u128 + 1) << 64 | number),
-            kind: AttemptKind::Alert,
-            channel: Channel::Push,
-            device: Some(DeviceId::parse("phone").unwrap()),
-            tries: 1,
-        };
+        let id = AttemptId::from_u128((self.number as u128 + 1) << 64 | number);
+        let attempt = attempt(id, Channel::Push).device("phone").build();
         Decision::new(0, self.at(30), Act::Attempt(vec![attempt]))
     }
 
@@ -375,11 +370,11 @@ impl Tour<'_> {
         (self.heard)("revoke_sessions");
         self.store.everyone_after(&acme_, Some(&user("p1")), 10).await?;
         (self.heard)("everyone_after");
-        self.store.known_users(&acme_, &users(&["ana", "p1", "stranger"])).await?;
+        self.store.known_users(&acme_, &users(["ana", "p1", "stranger"])).await?;
         (self.heard)("known_users");
         let group = GroupId::parse("everyone").unwrap();
         self.store
-            .change_members(&acme_, &group, &users(&["ana", "p1"]), &users(&["p3", "p4"]), self.at(0))
+            .change_members(&acme_, &group, &users(["ana", "p1"]), &users(["p3", "p4"]), self.at(0))
             .await?;
         (self.heard)("change_members");
         self.store.members_after(&acme_, &group, Some(&user("p1")), 10).await?;
@@ -391,12 +386,8 @@ impl Tour<'_> {
     }
 
     async fn devices(&mut self) -> anyhow::Result<()> {
-        let phone = |token: String| Device {
-            id: DeviceId::parse("phone").unwrap(),
-            service: PushService::Fcm,
-            token: Secret::from(token),
-            environment: PushEnvironment::Production,
-            registered_at: self.at(0),
+        let phone = |token: String| {
+            device("phone").service(PushService::Fcm).token(token).registered_at(self.at(0)).build()
         };
         let (first, second) = (phone(self.id("first")), phone(self.id("second")));
         for (who, device) in [("ana", &first), ("ana", &second), ("newcomer", &second), ("ana", &first)] {
@@ -417,22 +408,8 @@ impl Tour<'_> {
     }
 
     async fn topics(&mut self) -> anyhow::Result<()> {
-        let topics = ["topic-1", "topic-2", "a-new-one"]
-            .map(|topic| TopicKey::new(tenant("acme"), Topic::parse(topic).unwrap()));
-        let new = |key: &TopicKey| {
-            let event = Event {
-                key: key.clone(),
-                id: EventId::parse(self.id("e")).unwrap(),
-                kind: "t".into(),
-                source: None,
-                severity: None,
-                labels: Default::default(),
-                data: Default::default(),
-                keep: 5,
-                occurred_at: self.at(0),
-            };
-            NewEvent { content: "{}".into(), event: Arc::new(event) }
-        };
+        let topics = ["topic-1", "topic-2", "a-new-one"].map(topic);
+        let new = |key| event(key, &self.id("e")).keep(5).occurred_at(self.at(0)).content("{}").build();
         let events: Vec<NewEvent> = topics.iter().map(new).collect();
         self.store.record_events(&events, self.at(0)).await?;
         (self.heard)("record_events");
@@ -489,7 +466,7 @@ impl Tour<'_> {
         (self.heard)("rest_escalation");
         self.store.next_due().await?;
         (self.heard)("next_due");
-        let again = but(&new, |alert| alert.version = 2);
+        let again = changed(&new).version(2).build();
         self.store.record(&[NewAlert { first_due_at: None, ..again }], self.at(2)).await?;
         (self.heard)("record: under a policy without steps");
         self.store.audit(self.at(3), LEASE).await?;
@@ -519,15 +496,3 @@ const KEYS: &str = "revoke_api_key, api_keys";
 const AUDIT: &str = "audit";
 const RELEASE: &str = "release_leases";
 const SWEEP: &str = "sweep_topics";
-
-fn accepted(id: AttemptId) -> ProviderAnswer {
-    ProviderAnswer {
-        id,
-        state: AttemptState::Accepted,
-        next_try_at: None,
-        maybe_shown: true,
-        reason: None,
-        message_id: None,
-        was_called: true,
-    }
-}
