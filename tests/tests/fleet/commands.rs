@@ -57,19 +57,19 @@ fn bare(dir: &Scratch, args: &[&str], env: &[(&str, &str)], input: &str) -> anyh
     Ok(child.wait_with_output()?)
 }
 
-/// A person who tries it out: `up` runs, its folder says the rest.
-#[tokio::test]
-async fn send_tail_and_explain_find_their_way_by_the_folder_of_up() {
-    let fleet = Fleet::start(Engine::Embedded, QUIET, &[]).await.unwrap();
-    tail_shows_what_send_sends(&fleet).await.unwrap();
-    a_file_is_sent_line_by_line(&fleet).await.unwrap();
-    explain_tells_the_story(&fleet).await.unwrap();
-    keys_and_tokens_are_made_beside_up(&fleet).await.unwrap();
-    an_alert_is_changed_by_its_id(&fleet).await.unwrap();
-    what_send_refuses(&fleet);
+/// `watchbell up` in a folder that says the rest: what a person has who tries it out.
+async fn up() -> anyhow::Result<Fleet> {
+    Fleet::start(Engine::Embedded, QUIET, &[]).await
 }
 
-async fn tail_shows_what_send_sends(fleet: &Fleet) -> anyhow::Result<()> {
+/// A fleet on real services: what an operator has.
+async fn services() -> anyhow::Result<Fleet> {
+    Fleet::start(Engine::Services, QUIET, &[]).await
+}
+
+#[tokio::test]
+async fn tail_shows_what_send_sends() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let tail = |name: &str, args: &[&str]| {
         let args = [&["tail", "--data", "data", "--user", "ana"], args].concat();
         WatchbellProcess::start(name, fleet.dir(), &args, &[])
@@ -99,7 +99,12 @@ async fn tail_shows_what_send_sends(fleet: &Fleet) -> anyhow::Result<()> {
     fleet.command(&[&update[..], &["--severity", "critical", "--body", "Swept", "Disk swept"]].concat())?;
     looking.wait_log("critical resolved  Disk swept", DEADLINE).await?;
     assert!(looking.wait_exit(DEADLINE).await?.success(), "two alerts were asked for");
+    Ok(())
+}
 
+#[tokio::test]
+async fn tail_refuses_a_user_and_a_token_that_nobody_gave() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let error = refusal(fleet, &["tail", "--data", "data", "--user", "zoe"], &[]);
     assert_says(&error, &["demo.json has no user zoe", "--url and --token"]);
     let error = refusal(fleet, &["tail", "--url", &fleet.url("up")?, "--token", "forged"], &[]);
@@ -113,10 +118,14 @@ async fn epoch(fleet: &Fleet) -> anyhow::Result<String> {
     Ok(cursor.split('.').next().unwrap_or_default().to_owned())
 }
 
-async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
-    let line = |number: usize| {
-        json!({"to": {"users": ["ben"]}, "title": "From a file", "id": format!("line-{number}")}).to_string()
-    };
+/// An alert for ben, as a line of a file.
+fn line(number: usize) -> String {
+    json!({"to": {"users": ["ben"]}, "title": "From a file", "id": format!("line-{number}")}).to_string()
+}
+
+#[tokio::test]
+async fn a_file_is_sent_line_by_line() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let lines: Vec<String> = (1..=250).map(line).collect();
     std::fs::write(fleet.dir().join("alerts.ndjson"), lines.join("\n\n"))?;
     let printed = fleet.command(&["send", "--data", "data", "--file", "alerts.ndjson"])?;
@@ -125,8 +134,14 @@ async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
     for id in ["line-1", "line-250"] {
         is_in(fleet, "ben", id, "new").await?;
     }
+    Ok(())
+}
 
-    // Whatever is wrong with a line, wherever it is, the others are sent.
+#[tokio::test]
+async fn whatever_is_wrong_with_a_line_of_a_file_the_others_are_sent() -> anyhow::Result<()> {
+    let fleet = &up().await?;
+    fleet.command(&["send", "--data", "data", "--to", "ben", "--id", "line-1", "From a file"])?;
+    is_in(fleet, "ben", "line-1", "new").await?;
     let other = line(1).replace("From a file", "Another text");
     let mut lines: Vec<String> = (301..=420).map(line).collect();
     lines[3] = "{\"to\": ".to_owned();
@@ -152,6 +167,12 @@ async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
     for id in ["line-301", "line-420"] {
         is_in(fleet, "ben", id, "new").await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_of_which_nothing_can_be_sent_is_an_error() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let all_bad = [r#"{"to": {"users": ["ben"]}}"#; 3].join("\n");
     std::fs::write(fleet.dir().join("bad.ndjson"), all_bad)?;
     let error = refusal(fleet, &["send", "--data", "data", "--file", "bad.ndjson"], &[]);
@@ -161,7 +182,9 @@ async fn a_file_is_sent_line_by_line(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn an_alert_is_changed_by_its_id(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn an_alert_is_changed_by_its_id() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let watchbell = |args: &[&str]| fleet.command(&[args, &["--data", "data"]].concat());
     let send = |id: &str, more: &[&str]| watchbell(&[&["send", "--id", id], more].concat());
     let version = async |id: &str| -> anyhow::Result<(Value, Value, Value)> {
@@ -205,7 +228,9 @@ async fn an_alert_is_changed_by_its_id(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn explain_tells_the_story(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn explain_tells_the_story() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let id =
         fleet.command(&["send", "--data", "data", "--to", "ana,ben", "To be explained"])?.trim().to_owned();
     is_in(fleet, "ana", &id, "new").await?;
@@ -221,7 +246,9 @@ async fn explain_tells_the_story(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn what_send_refuses(fleet: &Fleet) {
+#[tokio::test]
+async fn send_says_what_is_missing_or_wrong() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let send = |args: &[&str]| refusal(fleet, &[&["send", "--data", "data"], args].concat(), &[]);
     assert_says(&send(&["To nobody"]), &["give --to, --group or --everyone"]);
     assert_says(&send(&["--to", "ana", "--severity", "loud", "t"]), &["422", "severity"]);
@@ -238,10 +265,13 @@ fn what_send_refuses(fleet: &Fleet) {
         &refusal(fleet, &["send", "--data", "elsewhere", "--to", "ana", "t"], &[]),
         &["run `watchbell up`"],
     );
+    Ok(())
 }
 
 /// Nothing is configured: the store and the secret are those in the folder, the tenant is `demo`.
-async fn keys_and_tokens_are_made_beside_up(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn keys_and_tokens_are_made_beside_up() -> anyhow::Result<()> {
+    let fleet = &up().await?;
     let dir = Scratch::new("beside-up")?;
     let data = fleet.dir().join("data").display().to_string();
     let print = |args: &[&str]| -> anyhow::Result<String> {
@@ -273,20 +303,19 @@ fn a_hook_that_would_refuse_an_alert_is_told_by_the_exit_code() {
     assert!(ana.status.success(), "{}", String::from_utf8_lossy(&ana.stderr));
 }
 
-/// An operator with real services.
 #[tokio::test]
-async fn an_operator_has_keys_tokens_migrations_and_topology() {
-    let fleet = Fleet::start(Engine::Services, QUIET, &[]).await.unwrap();
+async fn a_store_that_is_migrated_already_is_left_as_it_is() -> anyhow::Result<()> {
+    let fleet = services().await?;
     for _ in 0..2 {
         // `Fleet::start` has done it already: each of these is one more.
-        assert_eq!(fleet.command(&["migrate"]).unwrap(), "The store has the schema of this version.\n");
+        assert_eq!(fleet.command(&["migrate"])?, "The store has the schema of this version.\n");
     }
-    keys_open_and_close(&fleet).await.unwrap();
-    tokens_open_sessions(&fleet).await.unwrap();
-    topology_is_shown_checked_and_applied(&fleet).await.unwrap();
+    Ok(())
 }
 
-async fn keys_open_and_close(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn keys_open_and_close() -> anyhow::Result<()> {
+    let fleet = &services().await?;
     let key =
         fleet.command(&["key", "create", "--tenant", "acme", "--name", "nightly job"])?.trim().to_owned();
     let url = fleet.url("ingest")?;
@@ -318,7 +347,9 @@ async fn keys_open_and_close(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn tokens_open_sessions(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn tokens_open_sessions() -> anyhow::Result<()> {
+    let fleet = &services().await?;
     let token = fleet.command(&["token", "--user", "ana", "--tenant", "acme"])?.trim().to_owned();
     let url = fleet.url("socket-2")?;
     let tail = ["tail", "--url", &url, "--token", &token, "--json", "--count", "1"];
@@ -347,7 +378,9 @@ async fn tokens_open_sessions(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn topology_is_shown_checked_and_applied(fleet: &Fleet) -> anyhow::Result<()> {
+#[tokio::test]
+async fn topology_is_shown_checked_and_applied() -> anyhow::Result<()> {
+    let fleet = &services().await?;
     let shown = fleet.command(&["topology", "show"])?;
     assert_says(&shown, &["watchbell.alerts", "watchbell.dispatch", "watchbell.rejected", "permissions"]);
     assert_eq!(fleet.command(&["topology", "check"])?, "Every exchange and queue is there.\n");
@@ -367,31 +400,42 @@ async fn topology_is_shown_checked_and_applied(fleet: &Fleet) -> anyhow::Result<
     Ok(())
 }
 
+/// Runs `watchbell ARGS…` in this folder: whether it succeeded, and all that it said.
+fn run(dir: &Scratch, args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
+    let done = bare(dir, args, env, "").unwrap();
+    let text = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(text).unwrap())
+}
+
+/// What every worker needs.
+const ENOUGH: [(&str, &str); 3] = [
+    ("WATCHBELL__STORE__URL", "postgres://ana:canary-password@db/w"),
+    ("WATCHBELL__BROKER__URL", "amqp://ana:canary-password@mq/w"),
+    ("WATCHBELL__AUTH__HS256_SECRET", "canary-secret-of-more-than-32-bytes"),
+];
+
 #[test]
-fn a_configuration_is_checked_before_it_runs() {
+fn config_check_says_what_can_run() {
     let dir = Scratch::new("config").unwrap();
-    let run = |args: &[&str], env: &[(&str, &str)]| {
-        let done = bare(&dir, args, env, "").unwrap();
-        let text = [done.stdout, done.stderr].concat();
-        (done.status.success(), String::from_utf8(text).unwrap())
-    };
-    let (ok, said) = run(&["config", "check"], &[]);
+    let (ok, said) = run(&dir, &["config", "check"], &[]);
     assert!(ok, "{said}");
     assert_says(&said, &["is valid", "run (any worker): no, store.url must be given", "email: no, [email]"]);
-    let enough = [
-        ("WATCHBELL__STORE__URL", "postgres://ana:canary-password@db/w"),
-        ("WATCHBELL__BROKER__URL", "amqp://ana:canary-password@mq/w"),
-        ("WATCHBELL__AUTH__HS256_SECRET", "canary-secret-of-more-than-32-bytes"),
-    ];
-    let (ok, said) = run(&["config", "check"], &enough);
+    let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
     assert_says(&said, &["run (any worker): yes", "run socket: yes"]);
+}
 
-    let (ok, said) = run(&["config", "show"], &enough);
+#[test]
+fn config_show_prints_no_secret() {
+    let dir = Scratch::new("config").unwrap();
+    let (ok, said) = run(&dir, &["config", "show"], &ENOUGH);
     assert!(ok && !said.contains("canary"), "{said}");
     assert_says(&said, &["redacted", "batch_max = 256"]);
+}
 
-    // Each says which key it is and what it should be.
+#[test]
+fn a_setting_that_is_wrong_is_named_with_what_it_should_be() {
+    let dir = Scratch::new("config").unwrap();
     for (name, value, parts) in [
         ("WATCHBELL__HTTP__LSTEN", "127.0.0.1:1", &["lsten", "listen"][..]),
         ("WATCHBELL__HTPP__LISTEN", "127.0.0.1:1", &["htpp", "http"]),
@@ -411,43 +455,51 @@ fn a_configuration_is_checked_before_it_runs() {
             if name.ends_with("KEY_FILES") && args[0] == "run" {
                 continue; // Only sockets read keys.
             }
-            let others = enough.iter().filter(|(other, _)| *other != name);
+            let others = ENOUGH.iter().filter(|(other, _)| *other != name);
             let env: Vec<_> = others.copied().chain([(name, value)]).collect();
-            let (ok, said) = run(args, &env);
+            let (ok, said) = run(&dir, args, &env);
             assert!(!ok, "{name}={value}: {said}");
             assert_says(&said, parts);
         }
     }
-    let (ok, said) = run(&["config", "check"], &[("WATCHBELL__STORE__URL_FILE", "no-such-file")]);
+    let (ok, said) = run(&dir, &["config", "check"], &[("WATCHBELL__STORE__URL_FILE", "no-such-file")]);
     assert!(!ok, "{said}");
     assert_says(&said, &["WATCHBELL__STORE__URL_FILE", "cannot be read"]);
+}
 
-    // What a socket pod has of Web Push: the half that browsers are given.
+/// What a socket pod has of Web Push: the half that browsers are given.
+#[test]
+fn half_of_a_web_push_key_is_enough_for_a_socket_pod() {
+    let dir = Scratch::new("config").unwrap();
     let public_half = [
         ("WATCHBELL__WEBPUSH__PUBLIC_KEY", "BJgav4MO6F"),
         ("WATCHBELL__WEBPUSH__SUBJECT", "mailto:ops@watchbell.test"),
     ];
-    let (ok, said) = run(&["config", "check"], &[&enough[..], &public_half].concat());
+    let (ok, said) = run(&dir, &["config", "check"], &[&ENOUGH[..], &public_half].concat());
     assert!(ok, "{said}");
     assert_says(
         &said,
         &["run socket: yes", "subscriptions of browsers: yes", "run fallback: no, webpush.private_key"],
     );
-    std::fs::write(
-        dir.path().join("watchbell.toml"),
-        "[policies.page]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n",
-    )
-    .unwrap();
-    let (ok, said) = run(&["config", "check"], &[]);
+}
+
+#[test]
+fn a_step_by_a_channel_that_does_not_exist_is_refused() {
+    let dir = Scratch::new("config").unwrap();
+    let file = dir.path().join("watchbell.toml");
+    std::fs::write(file, "[policies.page]\nsteps = [{channel = \"fax\", after = \"1s\"}]\n").unwrap();
+    let (ok, said) = run(&dir, &["config", "check"], &[]);
     assert!(!ok, "{said}");
     assert_says(&said, &["policies.page: steps[0].channel must be one of push, email"]);
-    // A channel that exists and that nobody has set up narrows what runs, which is said and is no error.
-    std::fs::write(
-        dir.path().join("watchbell.toml"),
-        "[policies.page]\nsteps = [{channel = \"email\", after = \"1s\"}]\n",
-    )
-    .unwrap();
-    let (ok, said) = run(&["config", "check"], &[]);
+}
+
+/// A channel that exists and that nobody has set up narrows what runs, which is said and is no error.
+#[test]
+fn a_step_by_a_channel_that_is_not_configured_is_said_to_be_skipped() {
+    let dir = Scratch::new("config").unwrap();
+    let file = dir.path().join("watchbell.toml");
+    std::fs::write(file, "[policies.page]\nsteps = [{channel = \"email\", after = \"1s\"}]\n").unwrap();
+    let (ok, said) = run(&dir, &["config", "check"], &[]);
     assert!(ok, "{said}");
     assert_says(&said, &["policies.page: its step by email is skipped, because [email] is not configured"]);
 }
