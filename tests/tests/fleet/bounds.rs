@@ -170,11 +170,11 @@ async fn a_balancer_that_passes_bytes_through_is_believed() {
     let fleet = Fleet::start(Engine::Embedded, QUIET, &env).await.unwrap();
     let balancer = Some("127.0.0.2".parse().unwrap());
     let through = |preface: Vec<u8>| Asks { from: balancer, preface, ..fleet.asks("ana", &[]).unwrap() };
-    let first = through(proxied([203, 0, 113, 9]));
+    let first = through(proxied([93, 184, 215, 14]));
     let _held = fleet.client(Transport::WebSocket, "socket-1", &first).await.unwrap();
     let refused = fleet.client(Transport::Sse, "socket-1", &first).await.err().unwrap().to_string();
     assert!(refused.starts_with("answered 429"), "{refused}");
-    fleet.client(Transport::Sse, "socket-1", &through(proxied([203, 0, 113, 10]))).await.unwrap();
+    fleet.client(Transport::Sse, "socket-1", &through(proxied([93, 184, 215, 15]))).await.unwrap();
     assert!(
         fleet.client(Transport::Sse, "socket-1", &through(Vec::new())).await.is_err(),
         "no header, no session"

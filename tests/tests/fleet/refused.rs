@@ -218,8 +218,8 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
         ("/v1/sse?cursor=a&cursor=b", json!([422, "invalid", "cursor", null])),
         ("/v1/ws?wait=long", json!([422, "invalid", "wait", null])),
         ("/v1/ws", json!([400, "malformed", null, null])),
-        ("/v1/devices/%FF", json!([400, "malformed", null, null])),
-        ("/v1/topics/%FF/events", json!([400, "malformed", null, null])),
+        ("/v1/devices/%FF", json!([422, "invalid", "device", null])),
+        ("/v1/topics/%FF/events", json!([422, "invalid", "topic", null])),
         ("/v1/inboxes", json!([404, "not-found", null, null])),
         ("/v1/inbox/receipts", json!([405, "method-not-allowed", null, null])),
     ] {

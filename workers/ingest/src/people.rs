@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tracing::warn;
 use watchbell::{
     broker::{Announcement, Announcer},
@@ -37,9 +37,16 @@ pub const MEMBERS_PER_PAGE: usize = 100;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserBody {
-    email: Option<String>,
+    /// The outer `None`: it is not there. Given as `null`, it takes the address away.
+    #[serde(default, deserialize_with = "given")]
+    email: Option<Option<String>>,
     addresses: Option<BTreeMap<String, Option<String>>>,
     locale: Option<String>,
+}
+
+/// A field that is there, be it `null`.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
 }
 
 /// Makes a user known and replaces how they can be written to.
@@ -93,7 +100,7 @@ fn addresses_of(given: UserBody) -> Result<PerChannel<Option<Secret>>, Problem> 
         let field = format!("addresses.{channel}");
         addresses[channel] = text.map(|text| address_of(&field, &text, form)).transpose()?;
     }
-    if let (Some(text), Some(form)) = (given.email, Channel::Email.address_form()) {
+    if let (Some(Some(text)), Some(form)) = (given.email, Channel::Email.address_form()) {
         addresses[Channel::Email] = Some(address_of("email", &text, form)?);
     }
     Ok(addresses)
@@ -210,8 +217,9 @@ mod tests {
     /// The table of what is an address is in `domain::email`.
     #[test]
     fn an_address_is_kept_in_its_one_form_and_a_refusal_does_not_repeat_it() {
-        let addresses =
-            |email: &str| addresses_of(UserBody { email: Some(email.into()), addresses: None, locale: None });
+        let addresses = |email: &str| {
+            addresses_of(UserBody { email: Some(Some(email.into())), addresses: None, locale: None })
+        };
         let kept = addresses("Ana@Example.COM").unwrap();
         assert_eq!(kept[Channel::Email].as_ref().map(Secret::expose), Some("Ana@example.com"));
         let refused = addresses("Ana <canary@example.com>").unwrap_err();
