@@ -105,4 +105,16 @@ mod tests {
             assert_eq!(is_problem, status != 200, "{method} {path}");
         }
     }
+
+    #[test]
+    fn an_answer_to_a_body_that_is_not_read_closes_the_connection() {
+        for (why, problem, closes) in [
+            ("too long", body_too_large(1), true),
+            ("read, and refused", Problem::invalid("title", "is missing"), false),
+        ] {
+            let answer = problem.into_response();
+            let connection = answer.headers().get(header::CONNECTION).map(|value| value.to_str().unwrap());
+            assert_eq!(connection, closes.then_some("close"), "{why}");
+        }
+    }
 }

@@ -227,6 +227,20 @@ mod tests {
         assert!(!format!("{refused:?}").contains("canary"));
     }
 
+    /// `null` takes an address away, which is as much said twice as an address is.
+    #[test]
+    fn an_email_is_given_once_be_it_null() {
+        for (body, expected) in [
+            (r#"{"email": null}"#, true),
+            (r#"{"addresses": {"email": null}}"#, true),
+            (r#"{"email": null, "addresses": {"email": null}}"#, false),
+            (r#"{"email": "ana@example.com", "addresses": {"email": null}}"#, false),
+        ] {
+            let given: UserBody = serde_json::from_str(body).unwrap();
+            assert_eq!(addresses_of(given).is_ok(), expected, "{body}");
+        }
+    }
+
     #[test]
     fn a_locale_is_a_tag() {
         for (text, expected) in
