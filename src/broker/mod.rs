@@ -111,6 +111,18 @@ pub enum WorkQueue {
     Dead,
 }
 
+impl WorkQueue {
+    /// The longest body of a delivery from this queue that a consumer hands on whole, in bytes. Longer ones are cut to their
+    /// beginning while they arrive ([`Delivery::cut`]), so that whoever may publish cannot fill the memory of a worker: a
+    /// broker carries bodies of up to 128 MiB. Whoever browses a queue sees them whole, one at a time.
+    pub fn body_bytes_max(self) -> usize {
+        match self {
+            Self::Dispatch => PUBLISHED_BYTES_MAX,
+            Self::Undelivered | Self::Rejected | Self::Dead => BODY_BYTES_MAX,
+        }
+    }
+}
+
 /// A message as it crosses the broker.
 #[derive(Clone)]
 pub struct Message {
@@ -138,6 +150,13 @@ impl PartialEq for Message {
 
 /// The longest body carried, in bytes: a live frame holds an alert and up to a thousand recipients.
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// The longest body of what producers publish, in bytes: an alert or an event of 64 KiB, or a CloudEvent with one and 16 KiB of
+/// attributes; and some, so that what is a little too long is parked whole.
+pub const PUBLISHED_BYTES_MAX: usize = 96 * 1024;
+
+/// What a delivery of such a body takes at most, with its properties, in bytes: those are one frame, of at most 128 KiB.
+pub const PUBLISHED_DELIVERY_BYTES_MAX: usize = PUBLISHED_BYTES_MAX + 128 * 1024;
 
 /// How often each live partition is pulsed.
 pub const PULSE_EVERY: Duration = Duration::from_secs(1);
@@ -234,6 +253,9 @@ pub struct Delivery {
     /// Its properties or its routing could not be read as they came, so [`Self::message`] has a replacement in
     /// their place: such a delivery is parked, whatever its body says (I11). Always `None` from the embedded broker.
     pub unreadable: Option<Unreadable>,
+    /// Its body is longer than one of its queue may be ([`WorkQueue::body_bytes_max`]), so [`Self::message`] has only the
+    /// beginning: such a delivery is parked, too. Always `None` from the embedded broker.
+    pub cut: Option<CutBody>,
     /// Gives the answer to the broker.
     pub settle: Box<dyn Settle>,
 }
@@ -246,6 +268,15 @@ pub struct Unreadable {
     pub reason: String,
     /// The message's content header (class, weight, body size, property flags, properties) as the broker sent it.
     pub raw: Bytes,
+}
+
+/// What is known of a body of which only the beginning was kept: it was never in memory as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutBody {
+    /// How long it was.
+    pub bytes: u64,
+    /// The SHA-256 of all of it, in hexadecimal.
+    pub sha256: String,
 }
 
 /// Headers hold what people wrote: they do not print (I12).

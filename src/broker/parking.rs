@@ -8,11 +8,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{BODY_BYTES_MAX, Delivery, Message, WorkQueue};
+use super::{BODY_BYTES_MAX, CutBody, Delivery, Message, WorkQueue};
 use crate::wire::refused;
 
 /// Of a body that is too long, this much is kept: enough to see whose it is, in bytes.
-const BEGINNING_BYTES: usize = 4096;
+pub(super) const BEGINNING_BYTES: usize = 4096;
 
 /// Of properties that cannot be read, this much is kept as it came, in bytes: twice as many characters share a frame with
 /// the headers that could be read.
@@ -32,6 +32,10 @@ pub struct Refusal {
 /// The copy to park.
 pub fn parked(delivery: &Delivery, refusal: &Refusal) -> Message {
     let mut copy = copy_of(&delivery.message, refusal);
+    if let Some(CutBody { bytes, sha256 }) = &delivery.cut {
+        copy.headers.insert(refused::SIZE.into(), bytes.to_string());
+        copy.headers.insert(refused::SHA256.into(), sha256.clone());
+    }
     if let Some(unreadable) = &delivery.unreadable {
         let raw = &unreadable.raw;
         copy.headers.insert(refused::RAW.into(), hex(&raw[..raw.len().min(RAW_BYTES_MAX)]));
@@ -162,8 +166,13 @@ mod tests {
         ] {
             let unreadable = Unreadable { reason: "no text".into(), raw: vec![0xff; len].into() };
             let settle = Box::new(Nowhere);
-            let delivery =
-                Delivery { message: body_of(2), redelivered: false, unreadable: Some(unreadable), settle };
+            let delivery = Delivery {
+                message: body_of(2),
+                redelivered: false,
+                unreadable: Some(unreadable),
+                cut: None,
+                settle,
+            };
             let copy = parked(&delivery, &refusal());
             assert_eq!(copy.headers[refused::RAW], kept, "{why}");
             assert_eq!(copy.headers.get(refused::RAW_SIZE).map(String::as_str), size, "{why}");

@@ -23,7 +23,7 @@ impl Browser for QueueBrowser {
     async fn take(&mut self) -> Result<Option<Delivery>, PublishError> {
         Ok(self.queue.take().map(|(message, redelivered, unsettled)| {
             let settle = Held { unsettled: Some(unsettled), held: Arc::clone(&self.held) };
-            Delivery { message, redelivered, unreadable: None, settle: Box::new(settle) }
+            Delivery { message, redelivered, unreadable: None, cut: None, settle: Box::new(settle) }
         }))
     }
 

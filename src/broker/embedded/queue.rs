@@ -202,7 +202,7 @@ impl Consumer for QueueConsumer {
                 None => arrived.await,
                 Some((message, redelivered, unsettled)) => {
                     let settle = Box::new(Prefetched { unsettled, _prefetch: prefetch });
-                    return Some(Delivery { message, redelivered, unreadable: None, settle });
+                    return Some(Delivery { message, redelivered, unreadable: None, cut: None, settle });
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Browser for RabbitBrowser {
             let (acker, redelivered) = (got.delivery.acker.clone(), got.delivery.redelivered);
             let tag = got.delivery.delivery_tag;
             let unreadable = self.connection.ledger().lock().take_unreadable(self.channel.id(), tag);
-            Delivery { message, redelivered, unreadable, settle: Box::new(Held(acker)) }
+            Delivery { message, redelivered, unreadable, cut: None, settle: Box::new(Held(acker)) }
         }))
     }
 

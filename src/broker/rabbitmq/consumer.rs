@@ -55,7 +55,7 @@ impl Consumer for RabbitConsumer {
                 () = self.shutdown.cancelled() => None,
                 taken = self.taken.recv() => taken,
             };
-            let Some(ReceivedDelivery { message, redelivered, unreadable, unsettled }) = taken else {
+            let Some(ReceivedDelivery { message, redelivered, unreadable, cut, unsettled }) = taken else {
                 // What nobody has begun goes back at once.
                 self.taken.close();
                 while self.taken.try_recv().is_ok() {}
@@ -63,7 +63,7 @@ impl Consumer for RabbitConsumer {
             };
             if !unsettled.is_lost() {
                 let settle = Box::new(unsettled);
-                return Some(Delivery { message, redelivered, unreadable, settle });
+                return Some(Delivery { message, redelivered, unreadable, cut, settle });
             }
             // Its connection was lost before anybody began with it: it comes again.
         }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::RabbitConfig;
-use crate::broker::{Message, Settle, Unreadable, WorkQueue};
+use crate::broker::{CutBody, Message, Settle, Unreadable, WorkQueue};
 
 /// What is consumed, and who takes the deliveries.
 pub(super) struct Task {
@@ -34,6 +34,7 @@ pub(super) struct ReceivedDelivery {
     pub(super) message: Message,
     pub(super) redelivered: bool,
     pub(super) unreadable: Option<Unreadable>,
+    pub(super) cut: Option<CutBody>,
     pub(super) unsettled: Unsettled,
 }
 

@@ -81,7 +81,7 @@ fn reason() -> Refusal {
 
 fn aside(properties: BasicProperties) -> BasicProperties {
     let (message, settle) = (received(properties), Box::new(Nowhere));
-    let delivery = Delivery { message, redelivered: false, unreadable: None, settle };
+    let delivery = Delivery { message, redelivered: false, unreadable: None, cut: None, settle };
     convert::properties(&parked(&delivery, &reason()), &Route::to(Address::Rejected))
 }
 

@@ -72,6 +72,7 @@ type Beginning = BoxFuture<'static, anyhow::Result<Consumer>>;
 impl<'a> Session<'a> {
     pub(super) async fn open(task: &'a Task, connection: &'a Owned) -> anyhow::Result<Self> {
         let (channel, questions) = (connection.channel().await?, connection.channel().await?);
+        connection.ledger().lock().cut_bodies_beyond(task.queue.body_bytes_max());
         let (held, waiting) = (BTreeSet::new(), VecDeque::new());
         Ok(Self {
             task,
@@ -194,9 +195,17 @@ impl<'a> Session<'a> {
         let tag = delivery.delivery_tag;
         self.held.insert(tag);
         self.last_tag = tag;
-        let unreadable = self.connection.ledger().lock().take_unreadable(self.channel.id(), tag);
+        let (unreadable, cut) = {
+            let mut ledger = self.connection.ledger().lock();
+            let channel = self.channel.id();
+            (ledger.take_unreadable(channel, tag), ledger.take_cut(channel, tag))
+        };
+        let queue = self.task.queue.name();
+        if let Some(cut) = &cut {
+            metrics::counter!("watchbell_broker_cut_total", "queue" => queue).increment(1);
+            warn!(queue, bytes = cut.bytes, "A message of {queue} is too long: only its beginning is kept");
+        }
         if let Some(unreadable) = &unreadable {
-            let queue = self.task.queue.name();
             metrics::counter!("watchbell_broker_unreadable_total", "queue" => queue).increment(1);
             warn!(queue, reason = unreadable.reason, "A message of {queue} cannot be read");
         }
@@ -205,6 +214,7 @@ impl<'a> Session<'a> {
             redelivered: delivery.redelivered,
             message: convert::message(&mut delivery),
             unreadable,
+            cut,
         });
     }
 

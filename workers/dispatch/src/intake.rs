@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::{sync::mpsc, time::sleep};
 use tracing::warn;
 use watchbell::{
-    broker::{Address, BODY_BYTES_MAX, Delivery, Message, Refusal, parked},
+    broker::{Address, Delivery, Message, Refusal, WorkQueue, parked},
     domain::{
         Alert, AlertId, EventId,
         publication::{Maker, Meets, Publication},
@@ -102,8 +102,10 @@ impl Dispatch {
             return Err(InvalidAlert::new("properties", unreadable.reason.clone()));
         }
         let Message { message_id, content_type, headers, body, .. } = &delivery.message;
-        if body.len() > BODY_BYTES_MAX {
-            let problem = format!("is {} bytes long, at most {BODY_BYTES_MAX} are carried", body.len());
+        let bytes_max = WorkQueue::Dispatch.body_bytes_max();
+        let bytes = delivery.cut.as_ref().map_or(body.len() as u64, |cut| cut.bytes);
+        if bytes > bytes_max as u64 {
+            let problem = format!("is {bytes} bytes long, at most {bytes_max} are read");
             return Err(InvalidAlert::new("body", problem));
         }
         let plain = plain_of(content_type, headers, body)?;

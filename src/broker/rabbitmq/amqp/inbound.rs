@@ -5,16 +5,19 @@
 //!   it comes. Sound bytes come out as they went in, however the reads were split.
 //! - One buffer: it begins at [`BUFFER_BYTES`], grows for a frame that is longer, to [`CHECKED_BYTES_MAX`], and
 //!   shrinks again. A header that is longer than that is replaced while it goes by.
+//! - A body that is longer than a delivery's may be ([`Ledger::cut_bodies_beyond`]) is never held: its frames are left out as
+//!   they come, and its beginning goes on when its last byte has come ([`super::cut`]).
 //! - What is no frame is handed on as it is, and everything after it: refusing it is the parser's part.
 //!
 //! Each byte is copied once more than without this, from the buffer to lapin's. Following, checking, counting and that
 //! copy took 0.3 µs together for a delivery of 500 or 1,000 bytes, and 0.4 µs for one of 4,000 (2026-11-29, release).
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use bytes::Bytes;
 
 use super::{
+    cut::LongBody,
     ledger::{ChannelId, Ledger},
     repair::{self, BrokenParts, Finding, HEADER_START},
 };
@@ -37,6 +40,12 @@ const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
+/// What a frame of a cut body holds at most: less than the smallest frame that AMQP allows, 4,096 bytes.
+const CUT_FRAME_BYTES: usize = 2048;
+
+/// Class and weight before a body's size in its header.
+const SIZE_START: usize = 4;
+
 /// A content header without properties: class, weight, body size, flags.
 const EMPTY_HEADER: usize = HEADER_START + 2;
 
@@ -47,6 +56,8 @@ pub(in crate::broker::rabbitmq) struct Inbound {
     ready: usize,
     end: usize,
     state: State,
+    /// The long bodies that are going by, by their channels.
+    long_bodies: BTreeMap<ChannelId, LongBody>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +68,22 @@ enum State {
     Passing(u64),
     /// So many bytes of a header that is too long are left out.
     Skipping(u64),
+    /// A frame of a long body is left out: so many bytes of its payload, and then its mark.
+    Cutting { channel: ChannelId, payload: u64 },
     /// What came was no frame.
     Lost,
 }
 
 impl Default for Inbound {
     fn default() -> Self {
-        Self { buffer: vec![0; BUFFER_BYTES], start: 0, ready: 0, end: 0, state: State::Between }
+        Self {
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            ready: 0,
+            end: 0,
+            state: State::Between,
+            long_bodies: BTreeMap::new(),
+        }
     }
 }
 
@@ -132,6 +152,10 @@ impl Inbound {
                 self.state = after(left, len, State::Skipping);
                 true
             }
+            State::Cutting { channel, payload } => {
+                self.cutting(channel, payload, ledger);
+                true
+            }
             State::Between => self.frame(ledger),
         }
     }
@@ -161,6 +185,10 @@ impl Inbound {
                 }
             }
             HEADER => return self.long_header(channel, size, ledger),
+            BODY if self.long_bodies.contains_key(&channel) => {
+                self.cut(at, FRAME_START);
+                self.state = State::Cutting { channel, payload: size.into() };
+            }
             METHOD | BODY | HEARTBEAT => self.state = State::Passing(whole),
             _ => self.state = State::Lost,
         }
@@ -195,7 +223,10 @@ impl Inbound {
             // basic.return: nobody fetches a mark of it.
             [0, 60, 0, 50, ..] => ledger.returned(channel),
             // channel.close and close-ok.
-            [0, 20, 0, 40 | 41, ..] => ledger.closed(channel),
+            [0, 20, 0, 40 | 41, ..] => {
+                self.long_bodies.remove(&channel);
+                ledger.closed(channel);
+            }
             _ => {}
         }
     }
@@ -205,9 +236,11 @@ impl Inbound {
         let payload = &mut self.buffer[at.clone()];
         let finding = repair::header(payload);
         if finding == Finding::Sound && parts.is_empty() {
-            return;
+            return self.announced(channel, tag, at.start, ledger);
         }
         let raw = Bytes::copy_from_slice(payload);
+        self.announced(channel, tag, at.start, ledger);
+        let payload = &mut self.buffer[at.clone()];
         let reason = match finding {
             Finding::Sound => parts.reason(),
             Finding::Broken(broken) => {
@@ -222,6 +255,64 @@ impl Inbound {
         if let Some(tag) = tag {
             ledger.mark(channel, tag, Unreadable { reason, raw });
         }
+    }
+
+    /// A header announces the body of a delivery. One that is too long is announced as what is kept of it.
+    fn announced(&mut self, channel: ChannelId, tag: Option<u64>, header_at: usize, ledger: &Ledger) {
+        self.long_bodies.remove(&channel);
+        let size_at = header_at + SIZE_START;
+        let (Some(tag), Some(bytes)) = (tag, number(&self.buffer[..self.end], size_at)) else { return };
+        if ledger.is_too_long(bytes) {
+            let body = LongBody::new(tag, bytes);
+            self.buffer[size_at..size_at + 8].copy_from_slice(&body.kept().to_be_bytes());
+            self.long_bodies.insert(channel, body);
+        }
+    }
+
+    /// Leaves out what has come of a frame of a long body. Behind the last one the beginning of the body goes on.
+    fn cutting(&mut self, channel: ChannelId, payload: u64, ledger: &mut Ledger) {
+        let at = self.ready;
+        if payload > 0 {
+            let len = (self.end - at).min(usize::try_from(payload).unwrap_or(usize::MAX));
+            if let Some(body) = self.long_bodies.get_mut(&channel) {
+                body.add(&self.buffer[at..at + len]);
+            }
+            self.cut(at, len);
+            self.state = State::Cutting { channel, payload: payload - len as u64 };
+            return;
+        }
+        if self.buffer[at] != FRAME_END_MARK {
+            self.state = State::Lost;
+            return;
+        }
+        self.cut(at, FRAME_END);
+        self.state = State::Between;
+        if self.long_bodies.get(&channel).is_some_and(LongBody::is_whole)
+            && let Some(body) = self.long_bodies.remove(&channel)
+        {
+            let (tag, beginning, cut) = body.end();
+            ledger.was_cut(channel, tag, cut);
+            for part in beginning.chunks(CUT_FRAME_BYTES) {
+                self.insert_body(channel, part);
+            }
+        }
+    }
+
+    /// Puts a body frame of ours before what is not checked yet.
+    fn insert_body(&mut self, channel: ChannelId, payload: &[u8]) {
+        let at = self.ready;
+        let len = FRAME_START + payload.len() + FRAME_END;
+        if self.buffer.len() < self.end + len {
+            self.buffer.resize(self.end + len, 0);
+        }
+        self.buffer.copy_within(at..self.end, at + len);
+        self.buffer[at] = BODY;
+        self.buffer[at + 1..at + 3].copy_from_slice(&channel.to_be_bytes());
+        self.buffer[at + 3..at + FRAME_START].copy_from_slice(&(payload.len() as u32).to_be_bytes());
+        self.buffer[at + FRAME_START..at + len - FRAME_END].copy_from_slice(payload);
+        self.buffer[at + len - FRAME_END] = FRAME_END_MARK;
+        self.ready += len;
+        self.end += len;
     }
 
     /// Puts a header without properties in the place of this one, if it has at least a body size.
@@ -248,7 +339,9 @@ impl Inbound {
         if self.end < flags_at + 2 + FRAME_END {
             return false;
         }
-        if let (Some(tag), _) = ledger.header_of(channel) {
+        let (tag, _) = ledger.header_of(channel);
+        self.announced(channel, tag, payload, ledger);
+        if let Some(tag) = tag {
             let reason =
                 format!("the properties have {size} bytes, and at most {CHECKED_BYTES_MAX} are looked at");
             ledger.mark(channel, tag, Unreadable { reason, raw: Bytes::new() });

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::repair::BrokenParts;
-use crate::broker::Unreadable;
+use crate::broker::{CutBody, Unreadable};
 
 /// Deliveries that wait for their settlement, at most, in one channel: the largest prefetch of AMQP 0-9-1. More
 /// than that is not counted, and is a difference like any other.
@@ -27,6 +27,10 @@ pub(in crate::broker::rabbitmq) struct Ledger {
     unreadable: BTreeMap<(ChannelId, u64), Unreadable>,
     /// In [`Self::unreadable`].
     raw_bytes: usize,
+    /// As `unreadable`.
+    cut: BTreeMap<(ChannelId, u64), CutBody>,
+    /// The longest body of a delivery that goes through whole, in bytes; `None`: any.
+    body_bytes_max: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +57,28 @@ impl Ledger {
         let unreadable = self.unreadable.remove(&(channel, tag))?;
         self.raw_bytes -= unreadable.raw.len();
         Some(unreadable)
+    }
+
+    /// From now on longer bodies of deliveries are cut to their beginning, before anybody holds them.
+    pub(in crate::broker::rabbitmq) fn cut_bodies_beyond(&mut self, bytes_max: usize) {
+        self.body_bytes_max = Some(bytes_max as u64);
+    }
+
+    /// What was cut off a delivery's body, told once.
+    pub(in crate::broker::rabbitmq) fn take_cut(&mut self, channel: ChannelId, tag: u64) -> Option<CutBody> {
+        self.cut.remove(&(channel, tag))
+    }
+
+    /// Whether a body of so many bytes is to be cut.
+    pub(super) fn is_too_long(&self, bytes: u64) -> bool {
+        self.body_bytes_max.is_some_and(|bytes_max| bytes > bytes_max)
+    }
+
+    /// A delivery's body was cut.
+    pub(super) fn was_cut(&mut self, channel: ChannelId, tag: u64, cut: CutBody) {
+        if self.cut.len() < UNSETTLED_MAX {
+            self.cut.insert((channel, tag), cut);
+        }
     }
 
     /// We asked to consume.
@@ -115,6 +141,7 @@ impl Ledger {
     pub(super) fn closed(&mut self, channel: ChannelId) {
         self.channels.remove(&channel);
         self.unreadable.retain(|(of, _), _| *of != channel);
+        self.cut.retain(|(of, _), _| *of != channel);
         self.raw_bytes = self.unreadable.values().map(|unreadable| unreadable.raw.len()).sum();
     }
 

@@ -8,8 +8,10 @@
 //! | `inbound.rs` | frames from the broker: held until they are whole, checked, handed on |
 //! | `outbound.rs` | frames to the broker: looked at |
 //! | `repair.rs` | the grammar of methods and properties; what in them is broken |
-//! | `ledger.rs` | what is delivered and not settled; which deliveries were broken |
+//! | `cut.rs` | a body that is too long to be held |
+//! | `ledger.rs` | what is delivered and not settled; which deliveries were broken, and which were cut |
 
+mod cut;
 mod inbound;
 mod ledger;
 mod outbound;

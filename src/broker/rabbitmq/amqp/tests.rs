@@ -3,6 +3,7 @@
 
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
+use sha2::{Digest as _, Sha256};
 
 use super::{Inbound, Ledger};
 
@@ -10,7 +11,12 @@ const CHANNEL: u16 = 3;
 
 /// What comes out of the reader when `bytes` come in pieces of chance, and what the ledger says then.
 fn through(bytes: &[u8], chance: &mut StdRng) -> (Vec<u8>, Ledger) {
-    let (mut inbound, mut ledger, mut out) = (Inbound::default(), Ledger::default(), Vec::new());
+    through_within(Ledger::default(), bytes, chance)
+}
+
+/// The same with a ledger that says how long a body may be.
+fn through_within(mut ledger: Ledger, bytes: &[u8], chance: &mut StdRng) -> (Vec<u8>, Ledger) {
+    let (mut inbound, mut out) = (Inbound::default(), Vec::new());
     let mut rest = bytes;
     while !rest.is_empty() {
         let space = inbound.space();
@@ -100,6 +106,52 @@ fn a_sound_stream_goes_through_unchanged_however_it_is_split() {
         assert!(out == stream, "unchanged");
         assert_eq!(ledger.unsettled(CHANNEL).len(), 6);
         assert_eq!((0..6).find_map(|tag| ledger.take_unreadable(CHANNEL, tag)), None);
+    }
+}
+
+#[test]
+fn a_long_body_is_cut_to_its_beginning_and_never_held() {
+    const MAX: usize = 8192;
+    let mut chance = StdRng::seed_from_u64(5);
+    let body = |len: usize| -> Vec<u8> { (0..len).map(|n| (n % 251) as u8).collect() };
+    let broken = |tag, len| delivery(tag, b"k\xff", 0, &[], &body(len));
+    let stream = [
+        good(1, &body(MAX)),
+        good(2, &body(MAX + 1)),
+        frame(8, 0, b""),
+        good(3, b"three"),
+        good(4, &body(300_000)),
+        broken(5, 300_000),
+        good(6, b"six"),
+    ]
+    .concat();
+    for _ in 0..50 {
+        let mut ledger = Ledger::default();
+        ledger.cut_bodies_beyond(MAX);
+        let (out, mut ledger) = through_within(ledger, &stream, &mut chance);
+        let mut bodies: Vec<Vec<u8>> = Vec::new();
+        let mut announced = Vec::new();
+        for frame in parsed(&out) {
+            match frame {
+                AMQPFrame::Header(_, header) => {
+                    announced.push(header.body_size);
+                    bodies.push(Vec::new());
+                }
+                AMQPFrame::Body(_, part) => bodies.last_mut().unwrap().extend(part),
+                _ => {}
+            }
+        }
+        let lengths: Vec<u64> = bodies.iter().map(|body| body.len() as u64).collect();
+        assert_eq!(lengths, [8192, 4096, 5, 4096, 4096, 3]);
+        assert_eq!(announced, lengths, "what is announced comes");
+        assert!(bodies[3] == body(4096), "the beginning, as it was sent");
+        let cut = [1, 2, 3, 4, 5, 6].map(|tag| ledger.take_cut(CHANNEL, tag));
+        let [None, Some(little), None, Some(much), Some(of_broken), None] = cut else { panic!("{cut:?}") };
+        assert_eq!((little.bytes, much.bytes), (MAX as u64 + 1, 300_000));
+        assert_eq!(much.sha256, format!("{:x}", Sha256::digest(body(300_000))));
+        assert_eq!(of_broken.sha256, much.sha256, "a broken one is cut, too");
+        assert!(ledger.take_unreadable(CHANNEL, 5).is_some());
+        assert_eq!(ledger.unsettled(CHANNEL).len(), 6);
     }
 }
 

@@ -202,6 +202,7 @@ mod tests {
             message,
             redelivered: false,
             unreadable,
+            cut: None,
             settle: Box::new(Nowhere),
         };
 
@@ -227,7 +228,7 @@ mod tests {
     fn every_letter_has_a_name() {
         let named = |id: &str| {
             let (message, settle) = (Message { message_id: id.into(), ..letter(&[]) }, Box::new(Nowhere));
-            Letter::of(&Delivery { message, redelivered: false, unreadable: None, settle })
+            Letter::of(&Delivery { message, redelivered: false, unreadable: None, cut: None, settle })
         };
         let mark = named("").mark;
         for (why, id, expected) in [
