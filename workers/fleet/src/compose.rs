@@ -22,7 +22,7 @@ use watchbell::{
     },
     domain::{Secret, policy::Policies},
     runtime::{
-        Clock, Config, Health,
+        Clock, Config, Health, MemoryBudgets,
         health::{Check, Part, Seen},
         http::{self, Listening, Shutdown},
         telemetry::{self, PrometheusHandle},
@@ -59,6 +59,8 @@ pub(crate) struct Process {
     config: FleetConfig,
     clock: Clock,
     metrics: PrometheusHandle,
+    /// What workers may hold of what others send, by the limit of this process's container.
+    memory: MemoryBudgets,
     routes: Router,
     /// What the workers answer, each in OpenAPI.
     documents: Vec<String>,
@@ -158,6 +160,7 @@ impl Process {
         telemetry::start_logs(&config.shared.log)?;
         Ok(Self {
             metrics: telemetry::start_metrics()?,
+            memory: MemoryBudgets::of_this_process(),
             config,
             health: Health::new(Clock::system()),
             clock: Clock::system(),
@@ -199,6 +202,8 @@ impl Process {
                 hooks: Arc::new(ConfiguredHooks::new(&self.config.hook)?),
                 routes: Arc::new(Routes::new(&self.config.route, &policies)?),
                 rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
+                recipients_per_tenant: NonZeroU32::new(self.config.ingest.recipients_per_tenant),
+                memory: self.memory,
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));

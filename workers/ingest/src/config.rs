@@ -3,10 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 /// `[ingest]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestConfig {
     /// Alerts and events that one tenant may publish each second on this pod, on average; 0: any number. Beyond it the
     /// answer is 503 with `Retry-After`.
     pub rate_per_tenant: u32,
+    /// Recipients that the alerts of one tenant may have each second on this pod, on average over a minute; 0: any number. A
+    /// group counts as 20, `everyone` as 1,000. Beyond it the answer is 429 with `Retry-After`, and 503 to hooks.
+    pub recipients_per_tenant: u32,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self { rate_per_tenant: 0, recipients_per_tenant: 2_000 }
+    }
 }

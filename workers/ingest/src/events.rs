@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use watchbell::{
-    broker::Message,
     domain::{Event, Tenant, Topic, topic::bounds::EVENT_BYTES_MAX},
     runtime::http::NameInPath,
     wire::{MessageKind, Problem, event::EventDefaults, parse_event},
@@ -18,7 +17,8 @@ use crate::{
     answers::{AcceptedEvent, AcceptedEvents, EventName},
     batch::{self, Batch, Form, at_index},
     count::What,
-    publish, request,
+    publish::{self, ReadyMessage},
+    request,
 };
 
 /// Accepts one event, an array or NDJSON for one topic. 202 when the broker has confirmed all of them.
@@ -45,7 +45,7 @@ pub async fn accept(
         Ok((batch.is_one, events_of(&shared, &parts.headers, form, &batch, &defaults)?))
     };
     let (is_one, events) = read().inspect_err(|_: &Problem| What::Event.count("invalid", 1))?;
-    let (events, messages): (Vec<Event>, Vec<Message>) = events.into_iter().unzip();
+    let (events, messages): (Vec<Event>, Vec<ReadyMessage>) = events.into_iter().unzip();
     publish::publish(&shared, &tenant, What::Event, messages).await?;
 
     let answer = match events.as_slice() {
@@ -68,7 +68,7 @@ fn events_of(
     form: Form,
     batch: &Batch<'_>,
     defaults: &EventDefaults,
-) -> Result<Vec<(Event, Message)>, Problem> {
+) -> Result<Vec<(Event, ReadyMessage)>, Problem> {
     let key = batch::idempotency_key(headers)?;
     let trace = publish::trace_of(headers);
     let mut events = Vec::with_capacity(batch.items.len());

@@ -5,7 +5,9 @@
 //!   knows", and repeating it with the same ids is safe (I2).
 //! - All of a request is validated before any of it is published, by the parser dispatch will use (I11).
 //! - The tenant comes from the API key and from nowhere else (I8); a key is neither logged nor answered (I12).
-//! - Overload is 503, never 429: Alertmanager would not repeat that.
+//! - Overload is 503, never 429: Alertmanager would not repeat that. 429 is for a tenant whose alerts have more recipients than
+//!   it may reach, and hooks hear 503 of that, too.
+//! - No tenant takes the whole of what all share ([`shares`]), and nobody takes any of it by what it only announces (I16).
 //!
 //! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the OpenAPI document in `openapi`.
 
@@ -25,6 +27,7 @@ mod patch;
 mod people;
 mod publish;
 mod request;
+mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +54,7 @@ use watchbell::{
     runtime::{
         Clock,
         http::operation::Operation,
+        memory::MemoryBudgets,
         rate_limit::{Rate, RateLimiter},
     },
     store::Store,
@@ -64,6 +68,7 @@ pub use hooks::{
 
 use hooks::HOOKS;
 use limits::Limits;
+use shares::Shares;
 
 /// What this worker needs.
 #[derive(Clone)]
@@ -84,6 +89,10 @@ pub struct Ingest {
     pub routes: Arc<Routes>,
     /// Alerts and events that one tenant may publish each second; `None`: any number.
     pub rate_per_tenant: Option<NonZeroU32>,
+    /// Recipients that the alerts of one tenant may have each second; `None`: any number.
+    pub recipients_per_tenant: Option<NonZeroU32>,
+    /// How many bytes of bodies may be held.
+    pub memory: MemoryBudgets,
 }
 
 /// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
@@ -101,6 +110,8 @@ impl Ingest {
             hooks: Arc::default(),
             routes: Arc::default(),
             rate_per_tenant: None,
+            recipients_per_tenant: None,
+            memory: MemoryBudgets::default(),
         }
     }
 }
@@ -113,20 +124,19 @@ impl std::fmt::Debug for Ingest {
 
 /// The routes of this worker, to be served or merged with others'.
 pub fn router(ingest: Ingest) -> Router {
-    router_within(ingest, Limits::default())
+    let limits = Limits::within(&ingest.memory);
+    router_within(ingest, limits)
 }
 
 fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let shared = Arc::new(Shared {
         keys: auth::Keys::default(),
-        publishes: Semaphore::new(limits.publishes_in_flight_max),
+        publishes: Shares::new(limits.publishes_in_flight_max),
         hook_bodies: Semaphore::new(limits::HOOK_BODIES_MAX),
-        body_bytes: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
+        body_bytes: Shares::new(limits.body_bytes_in_flight_max),
         publish_deadline: limits.publish_deadline,
-        rate: ingest.rate_per_tenant.map(|per_second| {
-            let rate = Rate::per_second(per_second.get()).ahead(limits::RATE_AHEAD_MAX);
-            RateLimiter::new(rate, limits::RATE_TENANTS_MAX)
-        }),
+        rate: rate_limiter(ingest.rate_per_tenant, limits::RATE_AHEAD_MAX),
+        recipients: rate_limiter(ingest.recipients_per_tenant, limits::RECIPIENTS_AHEAD_MAX),
         ingest,
     });
     let mut router = Router::new();
@@ -147,18 +157,28 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     router.method_not_allowed_fallback(request::wrong_method).with_state(shared)
 }
 
+/// An account for each tenant; `None` where any number may be taken.
+fn rate_limiter(per_second: Option<NonZeroU32>, ahead_max: Duration) -> Option<TenantRates> {
+    let rate = Rate::per_second(per_second?.get()).ahead(ahead_max);
+    Some(RateLimiter::new(rate, limits::RATE_TENANTS_MAX))
+}
+
+type TenantRates = RateLimiter<Tenant, tokio::time::Instant>;
+
 /// What the handlers share.
 struct Shared {
     ingest: Ingest,
     keys: auth::Keys,
     /// How much each tenant may publish; `None`: any number.
-    rate: Option<RateLimiter<Tenant, tokio::time::Instant>>,
+    rate: Option<TenantRates>,
+    /// How many recipients its alerts may have; `None`: any number.
+    recipients: Option<TenantRates>,
     /// A permit for each alert that is being published.
-    publishes: Semaphore,
+    publishes: Arc<Shares>,
     /// A permit for each body that is read before its key is known.
     hook_bodies: Semaphore,
     /// A permit for each byte of body that is being read or worked on.
-    body_bytes: Arc<Semaphore>,
+    body_bytes: Arc<Shares>,
     publish_deadline: Duration,
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use watchbell::runtime::MemoryBudgets;
+
 /// Alerts of one request.
 pub const ALERTS_MAX: usize = 1_000;
 /// Alerts of one post to a hook that are told one by one; the rest become one that says how many they are.
@@ -24,6 +26,15 @@ pub const READS_PER_REQUEST_MAX: usize = 8;
 /// How far ahead of `ingest.rate_per_tenant` a tenant may be. A request is taken whole or not at all, so one of many alerts
 /// may lead further ahead, and is then waited for.
 pub const RATE_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How far ahead of `ingest.recipients_per_tenant` a tenant may be. It is long, because what is rare and large is in order: an
+/// alert to everyone, or a storm of alerts. A request is taken whole or not at all here, too.
+pub const RECIPIENTS_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// What one group counts as towards that rate, in recipients: who is in it is known only in dispatch.
+pub const GROUP_COUNTS_AS: usize = 20;
+/// What `everyone` counts as, in recipients.
+pub const EVERYONE_COUNTS_AS: usize = 1_000;
+/// What the holders of an earlier version count as, in recipients.
+pub const HOLDERS_COUNT_AS: usize = 20;
 /// Tenants whose rate is remembered at once.
 pub const RATE_TENANTS_MAX: usize = 1_024;
 /// API keys that are remembered.
@@ -59,20 +70,37 @@ pub const TIMELINE_RECIPIENTS_MAX: usize = 100;
 /// The bounds that all requests share; a test sets them lower.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Alerts being published. Every request fits: it is more than [`ALERTS_MAX`].
+    /// Alerts being published, of which a tenant has half at most. Every request fits: half is more than
+    /// [`HOOK_ALERTS_TOLD_MAX`] and [`HOOK_ENDS_MAX`] together.
     pub publishes_in_flight_max: usize,
-    /// Bytes of bodies being read or worked on. Every request fits: it is more than [`BODY_BYTES_MAX`].
+    /// Bytes of bodies being read or worked on, of which a tenant has half at most. Every request fits: half is not less than
+    /// [`BODY_BYTES_MAX`].
     pub body_bytes_in_flight_max: usize,
     /// How long the broker has to confirm a whole request.
     pub publish_deadline: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Those of a process with these budgets.
+    pub fn within(memory: &MemoryBudgets) -> Self {
         Self {
-            publishes_in_flight_max: 8_192,
-            body_bytes_in_flight_max: 256 * 1024 * 1024,
+            publishes_in_flight_max: 16_384,
+            body_bytes_in_flight_max: memory.bodies,
             publish_deadline: Duration::from_secs(5),
         }
     }
+}
+
+impl Default for Limits {
+    /// Those of a process without a limit of its memory.
+    fn default() -> Self {
+        Self::within(&MemoryBudgets::default())
+    }
+}
+
+#[test]
+fn every_request_fits_into_the_half_that_a_tenant_may_have() {
+    let smallest = Limits::within(&MemoryBudgets::within(Some(0)));
+    assert!(smallest.body_bytes_in_flight_max / 2 >= BODY_BYTES_MAX);
+    assert!(smallest.publishes_in_flight_max / 2 >= HOOK_ALERTS_TOLD_MAX + HOOK_ENDS_MAX);
 }

@@ -32,17 +32,29 @@ use watchbell::{
     },
 };
 
-use crate::{Shared, count::What, limits::PUBLISHES_PER_REQUEST_MAX};
+use crate::{
+    Shared,
+    count::What,
+    limits::{EVERYONE_COUNTS_AS, GROUP_COUNTS_AS, HOLDERS_COUNT_AS, PUBLISHES_PER_REQUEST_MAX},
+};
 
 const TRACEPARENT: &str = "traceparent";
 /// AMQP carries a message id as a short string.
 const MESSAGE_ID_BYTES_MAX: usize = 255;
 
+/// A message that dispatch will accept.
+#[derive(Debug)]
+pub struct ReadyMessage {
+    message: Message,
+    /// How many recipients are charged for it.
+    recipients: usize,
+}
+
 /// The message of an alert that dispatch will accept.
 ///
 /// # Errors
 /// 413 and 422, for what only shows once defaults are filled in.
-pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<Message, Problem> {
+pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<ReadyMessage, Problem> {
     let body = encode_alert(alert);
     if body.len() > ALERT_BYTES_MAX {
         return Err(What::Alert.too_large(body.len()));
@@ -58,14 +70,21 @@ pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<Message, 
     if !alert.is_dated {
         say(published::UNDATED, "true");
     }
-    Ok(traced(message, trace))
+    Ok(ReadyMessage { message: traced(message, trace), recipients: recipients_of(alert) })
+}
+
+/// How many recipients an alert is charged for: those that it names, and a fixed number for those that only dispatch knows.
+fn recipients_of(alert: &Alert) -> usize {
+    let everyone = if alert.to.everyone { EVERYONE_COUNTS_AS } else { 0 };
+    let holders = if alert.version > 1 { HOLDERS_COUNT_AS } else { 0 };
+    alert.to.users.len() + alert.to.groups.len() * GROUP_COUNTS_AS + everyone + holders
 }
 
 /// The message of an event that dispatch will accept.
 ///
 /// # Errors
 /// 413 and 422, as for an alert.
-pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<Message, Problem> {
+pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<ReadyMessage, Problem> {
     let body = encode_event(event);
     if body.len() > EVENT_BYTES_MAX {
         return Err(What::Event.too_large(body.len()));
@@ -77,7 +96,7 @@ pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<Message, Proble
         0..=MESSAGE_ID_BYTES_MAX => plain,
         _ => format!("{}/sha256:{:x}", event.key.tenant, Sha256::digest(plain)),
     };
-    Ok(traced(Message::json(message_id, body), trace))
+    Ok(ReadyMessage { message: traced(Message::json(message_id, body), trace), recipients: 0 })
 }
 
 fn traced(mut message: Message, trace: Option<&str>) -> Message {
@@ -98,15 +117,17 @@ fn message_id(alert: &Alert) -> String {
 /// Publishes all of them within one deadline.
 ///
 /// # Errors
-/// 503 when not all were confirmed, when too many are under way already, or when this tenant has published too many.
+/// 503 when not all were confirmed, when too many are under way already, or when this tenant has published too many; 429 when
+/// its alerts had too many recipients.
 pub async fn publish(
     shared: &Shared,
     tenant: &Tenant,
     what: What,
-    messages: Vec<Message>,
+    messages: Vec<ReadyMessage>,
 ) -> Result<(), Problem> {
     let asked = messages.len();
     let now = Instant::now();
+    let recipients: usize = messages.iter().map(|ready| ready.recipients).sum();
     let taken = shared.rate.as_ref().map(|rate| rate.take(tenant, asked, now, Duration::ZERO));
     if let Some(Err(TooSoon { wait })) = taken {
         what.count("rate", asked);
@@ -117,8 +138,14 @@ pub async fn publish(
             u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
         ));
     }
-    let room = shared.publishes.try_acquire_many(u32::try_from(asked).unwrap_or(u32::MAX));
-    let Ok(_room) = room else {
+    let charged = shared.recipients.as_ref().filter(|_| recipients > 0);
+    let taken = charged.map(|rate| rate.take(tenant, recipients, now, Duration::ZERO));
+    if let Some(Err(TooSoon { wait })) = taken {
+        what.count("recipients", asked);
+        return Err(too_many_recipients(what, wait));
+    }
+    let mut room = shared.publishes.share(tenant.clone());
+    if room.take(asked).is_err() {
         what.count("busy", asked);
         return Err(Problem::unavailable(
             format!("Too many {what}s are being published: none of these was. Send them again."),
@@ -126,7 +153,7 @@ pub async fn publish(
         ));
     };
     let deadline = Instant::now() + shared.publish_deadline;
-    let publish_one = |message: Message| async move {
+    let publish_one = |ReadyMessage { message, .. }: ReadyMessage| async move {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(PublishError::Unavailable(shared.publish_deadline));
@@ -136,6 +163,15 @@ pub async fn publish(
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
     answer(what, &outcomes, &waits_for(shared, &outcomes).await)
+}
+
+/// The answer to a tenant whose alerts had more recipients than it may reach.
+fn too_many_recipients(what: What, wait: Duration) -> Problem {
+    let detail = format!(
+        "Your tenant's {what}s have more recipients than they may (`ingest.recipients_per_tenant`): none of these was published. \
+         Send them again after `Retry-After`, or name groups in place of their members."
+    );
+    Problem::too_many(detail, u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
 }
 
 /// What did not answer in time. Where a publish is confirmed only once it is recorded, that is the store.
@@ -268,6 +304,22 @@ mod tests {
             ("a tail", format!("{good}-x")),
         ] {
             assert!(!is_traceparent(&bad), "{why}");
+        }
+    }
+
+    #[test]
+    fn whom_only_dispatch_knows_costs_a_fixed_number() {
+        for (why, to, version, expected) in [
+            ("one", r#"{"users": ["ana"]}"#, 1, 1),
+            ("a group", r#"{"groups": ["ops"]}"#, 1, 20),
+            ("everyone", r#"{"everyone": true}"#, 1, 1_000),
+            ("all of it", r#"{"users": ["a", "b"], "groups": ["c", "d"], "everyone": true}"#, 1, 1_042),
+            ("whoever holds an earlier version", r#"{"users": ["ana"]}"#, 2, 21),
+        ] {
+            let json = format!(r#"{{"tenant": "acme", "to": {to}, "title": "t", "version": {version}}}"#);
+            let id = AlertId::parse("a").ok();
+            let defaults = Defaults { tenant: None, id, now: jiff::Timestamp::UNIX_EPOCH };
+            assert_eq!(recipients_of(&parse_alert(json.as_bytes(), &defaults).unwrap()), expected, "{why}");
         }
     }
 

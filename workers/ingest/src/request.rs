@@ -3,25 +3,35 @@
 //! What holds here:
 //! - Every refusal is a problem document that names what is at fault and repeats no value.
 //! - The bodies of all requests together have a bound: without room the producer is asked to come back (I9).
+//! - Room is taken by the bytes that have come, in the steps in which they come, and not by what a request announces; a tenant
+//!   gets a share of it (I16).
 //!
 //! Elsewhere: reading a body, a query string and a path in `watchbell::runtime::http`.
 
-use std::{str::FromStr, sync::Arc};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     middleware::Next,
     response::Response,
 };
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use watchbell::{
-    domain::InvalidName,
+    domain::{InvalidName, Tenant},
     runtime::http::{BodyRules, RETRY_AFTER_S, body_too_large, name, read_body},
     wire::{Problem, names_of},
 };
 
-use crate::{App, limits::BODY_BYTES_MAX};
+use crate::{
+    App, Shared,
+    limits::BODY_BYTES_MAX,
+    shares::{NoRoom, Share},
+};
 
 /// JSON, and nothing else.
 #[derive(Debug)]
@@ -41,27 +51,71 @@ impl BodyRules for MergePatch {
     const MEDIA_TYPES: &'static [&'static str] = &["application/json", "application/merge-patch+json"];
 }
 
-/// Makes room for the body, until the answer is made.
-pub async fn admit(State(shared): App, request: Request, next: Next) -> Result<Response, Problem> {
-    // A body of unknown length is taken for the longest one.
-    let len = request
-        .body()
-        .size_hint()
-        .upper()
-        .map_or(BODY_BYTES_MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
-    if len > BODY_BYTES_MAX {
+/// Makes room for the body as it arrives, and keeps it until the answer is made.
+pub async fn admit(
+    State(shared): App,
+    Extension(tenant): Extension<Tenant>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    // One that announces too much is not even begun.
+    if request.body().size_hint().lower() > u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX) {
         return Err(body_too_large(BODY_BYTES_MAX));
     }
-    let permits = u32::try_from(len).unwrap_or(u32::MAX);
-    let Ok(_room) = Arc::clone(&shared.body_bytes).try_acquire_many_owned(permits) else {
-        return Err(no_room_to_read());
+    let room = Arc::new(Mutex::new(Room { share: shared.body_bytes.share(tenant), refused: None }));
+    let for_body = Arc::clone(&room);
+    let response = next.run(request.map(|body| charged(body, for_body))).await;
+    let refused = room.lock().unwrap_or_else(PoisonError::into_inner).refused;
+    // To the handler the body only ended early.
+    refused.map_or(Ok(response), |refused| Err(refusal(refused)))
+}
+
+/// Room for a body that was read before it was known whose it is.
+///
+/// # Errors
+/// 503 when there is none.
+pub fn room_for(shared: &Shared, tenant: &Tenant, bytes: usize) -> Result<Share, Problem> {
+    let mut share = shared.body_bytes.share(tenant.clone());
+    share.take(bytes).map_err(refusal)?;
+    Ok(share)
+}
+
+fn refusal(why: NoRoom) -> Problem {
+    match why {
+        NoRoom::ForThisTenant => no_room_for_tenant(),
+        NoRoom::ForAnybody => no_room_to_read(),
+    }
+}
+
+/// The room of one body.
+struct Room {
+    share: Share,
+    /// Why the rest of it was not read.
+    refused: Option<NoRoom>,
+}
+
+/// The body, which ends with an error where there is no room for more of it.
+fn charged(body: Body, room: Arc<Mutex<Room>>) -> Body {
+    let charge = move |bytes: Bytes| {
+        let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = room.share.take(bytes.len());
+        room.refused = room.refused.or(taken.err());
+        taken.map(|()| bytes).map_err(|_| axum::Error::new("there is no room for the rest of the body"))
     };
-    Ok(next.run(request).await)
+    Body::from_stream(body.into_data_stream().map(move |chunk| chunk.and_then(&charge)))
 }
 
 /// The answer when too many bodies are being read.
 pub fn no_room_to_read() -> Problem {
     Problem::unavailable("Too many requests are being read: send it again.", RETRY_AFTER_S)
+}
+
+/// The answer when the bodies of one tenant have what a tenant may have.
+fn no_room_for_tenant() -> Problem {
+    Problem::unavailable(
+        "Your tenant has its share of the requests that are being read: send it again, fewer at once.",
+        RETRY_AFTER_S,
+    )
 }
 
 /// The answer to a method that the address does not have; axum adds `Allow`.

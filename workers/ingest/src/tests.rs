@@ -16,3 +16,4 @@ mod metrics;
 mod pagerduty;
 mod patch;
 mod people;
+mod tenants;

@@ -49,6 +49,7 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     drop(room);
     let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
     let producer = auth::producer_of(&shared, &parts.headers, in_body).await?;
+    let _room = request::room_for(&shared, &producer.tenant, body.len())?;
     shape::expect("pagerduty", &event)?;
     let dedup_key = key_of(&event);
     let made = || (shared.ingest.new_id)().to_string();

@@ -6,7 +6,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value};
 use tracing::warn;
 use watchbell::{
-    broker::Message,
     domain::{
         Alert, AlertId, Status, Tenant,
         publication::{Maker, Publication},
@@ -30,7 +29,8 @@ use crate::{
     count::What,
     known,
     limits::{HOOK_ROUNDS_MAX, READS_PER_REQUEST_MAX},
-    patch, publish,
+    patch,
+    publish::{self, ReadyMessage},
 };
 
 /// What [`SUPPRESSED_BY`] says of an alert that its source suppressed by itself.
@@ -130,7 +130,8 @@ pub async fn tell(
         let stored = stored_of(shared, tenant, &open).await?;
         let Round { messages, sent } = round(shared, producer, &open, stored, trace, &mut answers)?;
         if !messages.is_empty() {
-            publish::publish(shared, tenant, What::Alert, messages).await?;
+            let published = publish::publish(shared, tenant, What::Alert, messages).await;
+            published.map_err(to_be_repeated)?;
         }
         // The sender's next post then finds what this one did.
         let lost = settle::lost(&shared.ingest.store, tenant, &sent).await;
@@ -151,6 +152,16 @@ pub async fn tell(
     Ok(answers)
 }
 
+/// Senders of hooks repeat what was answered 503, and Alertmanager nothing that was answered 429.
+fn to_be_repeated(problem: Problem) -> Problem {
+    match problem {
+        Problem { status: 429, detail: Some(detail), retry_after_s, .. } => {
+            Problem::unavailable(detail, retry_after_s.unwrap_or(RETRY_AFTER_S))
+        }
+        other => other,
+    }
+}
+
 fn contended() -> Problem {
     Problem::unavailable(
         "Other posts about the same alerts came at the same moment, each time this one was published: send it again, what was \
@@ -162,7 +173,7 @@ fn contended() -> Problem {
 /// What is to be published at once.
 #[derive(Default)]
 struct Round {
-    messages: Vec<Message>,
+    messages: Vec<ReadyMessage>,
     sent: Vec<Sent>,
 }
 
@@ -236,7 +247,7 @@ fn counted_by_what_was_told(answers: &mut [Answered]) {
 }
 
 /// The messages of an alert: one, or more where it is for more people than fit one.
-fn ready(alert: &Alert, maker: &Maker, trace: Option<&str>) -> Result<Vec<Message>, Problem> {
+fn ready(alert: &Alert, maker: &Maker, trace: Option<&str>) -> Result<Vec<ReadyMessage>, Problem> {
     spread(alert.clone()).iter().map(|copy| publish::ready(copy, maker, trace)).collect()
 }
 

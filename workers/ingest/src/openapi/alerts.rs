@@ -16,7 +16,7 @@ use watchbell::{
     },
 };
 
-use super::{NOT_ITS_OWN, NOT_RECORDED, OTHER_TYPE, TOO_LONG, keyed};
+use super::{NOT_ITS_OWN, NOT_RECORDED, OTHER_TYPE, TOO_LONG, TOO_MANY_RECIPIENTS, keyed};
 use crate::{
     alerts::TIMELINE_RECIPIENTS,
     answers::{Accepted, AcceptedEvent, AcceptedEvents, AcceptedSeveral, Recorded, Timeline},
@@ -127,7 +127,8 @@ pub fn publish() -> Operation {
         .refuses(
             409,
             "The alert's version is recorded and says something else. Of several, all were refused; `index` names the first.",
-        );
+        )
+        .refuses(429, TOO_MANY_RECIPIENTS);
     keyed(batch(operation, "alert", "watchbell-alert-lines"))
 }
 
@@ -158,6 +159,7 @@ pub fn patch() -> Operation {
         .refuses(413, TOO_LONG)
         .refuses(415, OTHER_TYPE)
         .refuses(422, "A field is not acceptable.")
+        .refuses(429, TOO_MANY_RECIPIENTS)
 }
 
 /// `GET /v1/alerts/{id}/timeline`

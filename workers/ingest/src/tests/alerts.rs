@@ -203,7 +203,7 @@ async fn what_the_broker_does_not_confirm_is_not_accepted() {
 
 #[tokio::test]
 async fn without_room_the_producer_comes_back() {
-    let tight = Limits { publishes_in_flight_max: 1, body_bytes_in_flight_max: 200, ..Limits::default() };
+    let tight = Limits { publishes_in_flight_max: 2, body_bytes_in_flight_max: 400, ..Limits::default() };
     let fixture = Fixture::within(Dispatch::Acks, tight).await;
     assert_eq!(fixture.post("/v1/alerts", alert("a")).await.status, 202);
     let (status, detail) = fixture.post("/v1/alerts", json!([alert("b"), alert("c")])).await.problem();

@@ -88,6 +88,13 @@ pub struct Configured {
     pub route: Vec<RouteConfig>,
 }
 
+/// What each tenant may publish in a second.
+#[derive(Default)]
+struct Rates {
+    alerts: Option<NonZeroU32>,
+    recipients: Option<NonZeroU32>,
+}
+
 impl Fixture {
     pub async fn new(dispatch: Dispatch) -> Self {
         Self::within(dispatch, Limits::default()).await
@@ -99,20 +106,22 @@ impl Fixture {
 
     /// With a bound of so many a second for each tenant.
     pub async fn at_rate(dispatch: Dispatch, limits: Limits, rate_per_tenant: Option<NonZeroU32>) -> Self {
-        Self::made(dispatch, limits, rate_per_tenant, &Configured::default()).await
+        let rates = Rates { alerts: rate_per_tenant, recipients: None };
+        Self::made(dispatch, limits, rates, &Configured::default()).await
+    }
+
+    /// With a bound of so many recipients a second for each tenant.
+    pub async fn reaching(dispatch: Dispatch, recipients_per_tenant: u32) -> Self {
+        let rates = Rates { alerts: None, recipients: NonZeroU32::new(recipients_per_tenant) };
+        Self::made(dispatch, Limits::default(), rates, &Configured::default()).await
     }
 
     /// With the hooks and routes of a configuration.
     pub async fn configured(dispatch: Dispatch, config: &Configured) -> Self {
-        Self::made(dispatch, Limits::default(), None, config).await
+        Self::made(dispatch, Limits::default(), Rates::default(), config).await
     }
 
-    async fn made(
-        dispatch: Dispatch,
-        limits: Limits,
-        rate_per_tenant: Option<NonZeroU32>,
-        config: &Configured,
-    ) -> Self {
+    async fn made(dispatch: Dispatch, limits: Limits, rates: Rates, config: &Configured) -> Self {
         let dir = TempDir::new().unwrap();
         let url = Store::sqlite_url(&dir.path().join("store.sqlite"));
         let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
@@ -137,7 +146,8 @@ impl Fixture {
         let ingest = Ingest {
             hooks: Arc::new(ConfiguredHooks::new(&config.hook).unwrap()),
             routes: Arc::new(Routes::new(&config.route, &policies).unwrap()),
-            rate_per_tenant,
+            rate_per_tenant: rates.alerts,
+            recipients_per_tenant: rates.recipients,
             new_id: Arc::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst).into())),
             ..Ingest::new(broker.clone(), store.clone(), policies, clock.clone())
         };

@@ -21,7 +21,7 @@ async fn everything_is_counted_once_by_what_became_of_it() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let limits = Limits { publishes_in_flight_max: 3, ..Limits::default() };
+    let limits = Limits { publishes_in_flight_max: 7, ..Limits::default() };
     let fixture = Fixture::at_rate(Dispatch::Acks, limits, NonZeroU32::new(1)).await;
     let alerts = |number: usize| json!(vec![json!({"to": {"users": ["ana"]}, "title": "t"}); number]);
     let event = json!({"type": "t"});
