@@ -2,11 +2,14 @@
 //! worker at its start, in the cluster, where nobody wants to find out. And the image is built from every package of the
 //! workspace: cargo refuses to build one of them without the others' manifests.
 //!
+//! The memory limits there have room for what workers hold.
+//!
 //! Elsewhere: whether those files are well-formed and hold our rules, in `k8s/check.sh`.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
+use watchbell::runtime::{MemoryBudgets, memory};
 use watchbell_tests::{process::binary, scratch::Scratch};
 
 #[test]
@@ -56,6 +59,41 @@ fn the_image_is_built_with_every_package_of_the_workspace() -> anyhow::Result<()
         let is_let_in = |name: &str| name == folder || name.starts_with(&format!("{folder}/"));
         let is_there = context.lines().filter_map(|line| line.strip_prefix('!')).any(is_let_in);
         ensure!(is_there, "Dockerfile.dockerignore leaves out {folder}, so docker build fails");
+    }
+    Ok(())
+}
+
+/// Budgets are shares of these limits (`src/runtime/memory.rs`), and what is made of what is held has to fit beside it.
+#[test]
+fn what_a_worker_may_hold_fits_into_its_memory_limit() -> anyhow::Result<()> {
+    const MIB: u64 = 1024 * 1024;
+    // The process itself, its connections and its pool.
+    let itself = 64 * MIB;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
+    let held = |worker: &str, budgets: &MemoryBudgets| match worker {
+        // A body is taken apart, read, and encoded again as the messages of its alerts.
+        "ingest" => 4 * budgets.bodies,
+        // An alert is held as it came, and as what was read from it.
+        "dispatch" => 2 * budgets.deliveries,
+        "socket" => 2 * budgets.answers,
+        _ => 0,
+    };
+    for worker in ["ingest", "dispatch", "socket", "fallback"] {
+        let file = format!("k8s/base/{worker}/deployment.yaml");
+        let text = fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
+        // Behind the init containers, which hold nothing.
+        let limit = text.lines().filter_map(|line| line.trim().strip_prefix("limits: {memory: ")).last();
+        let limit =
+            limit.and_then(|limit| limit.strip_suffix("}")).with_context(|| format!("{file}: no limit"))?;
+        let (number, unit) = match (limit.strip_suffix("Mi"), limit.strip_suffix("Gi")) {
+            (Some(number), _) => (number, MIB),
+            (_, Some(number)) => (number, 1024 * MIB),
+            _ => anyhow::bail!("{file}: {limit} is no limit in Mi or Gi"),
+        };
+        let limit = number.parse::<u64>()? * unit;
+        ensure!(limit >= memory::LIMIT_BYTES_MIN, "{file}: {limit} bytes are less than a worker needs");
+        let held = held(worker, &MemoryBudgets::within(Some(limit))) as u64;
+        ensure!(held + itself <= limit, "{file}: {held} bytes do not fit into {limit}");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use watchbell::{
 
 /// People of one page. An audience that fits is recorded with its alert; a larger one goes on behind others' alerts.
 /// A commit of this many holds up nobody for long.
-pub(crate) const PAGE_ROWS_MAX: usize = 500;
+pub(crate) const PAGE_ROWS_MAX: usize = 100;
 /// Groups and pages that are read for one page: an alert may name thousands of empty groups.
 const PAGE_READS_MAX: usize = 8;
 

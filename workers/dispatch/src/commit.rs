@@ -52,7 +52,8 @@ impl Recorder<'_> {
     pub(crate) async fn run(self, mut prepared: mpsc::Receiver<Prepared>, shutdown: &CancellationToken) {
         let config = &self.dispatch.config;
         loop {
-            let batch = next_batch(&mut prepared, config.batch_max, config.batch_wait).await;
+            let mut batch = next_batch(&mut prepared, config.batch_max, config.batch_wait).await;
+            batch.iter_mut().for_each(|one| drop(one.room.take()));
             if batch.is_empty() {
                 return;
             }

@@ -50,6 +50,7 @@ impl Bed {
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::at(Timestamp::from_second(1).unwrap()),
             config: crate::DispatchConfig::default(),
+            memory: watchbell::runtime::MemoryBudgets::default(),
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(dispatch.run(stop.clone()));

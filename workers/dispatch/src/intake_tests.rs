@@ -106,6 +106,7 @@ async fn a_good_alert_is_recorded_while_the_bad_ones_before_it_are_being_parked(
         policies: Arc::new(Policies::with_defaults([].into())),
         clock: Clock::system(),
         config: crate::DispatchConfig::default(),
+        memory: watchbell::runtime::MemoryBudgets::default(),
     };
     let bad = crate::DispatchConfig::default().batch_max - 1;
     let publish = |id: String, body: String| {

@@ -1,12 +1,12 @@
 //! Dispatch: every alert once, into the inboxes of everybody it is for, and onto their screens.
 //!
-//! Alerts are **taken** from the durable queue in batches and **prepared** (read, checked, their people looked up); each
-//! batch is **committed**; then the pods are **told**, then the deliveries are **settled**. Each of these works on a
+//! Alerts are **taken** from the durable queue, **wait** for the turn of their tenant, and are **prepared** (their people looked
+//! up); each batch of them is **committed**; then the pods are **told**, then the deliveries are **settled**. Each of these works on a
 //! batch of its own, so that none waits for another:
 //!
 //! ```text
 //!  queue ─▶ take, prepare ─┬─ alerts ─▶ commit ──▶ tell, settle
-//!          (`prepare.rs`)  │          (`commit.rs`) (`announce.rs`)
+//!  (`prepare.rs`, `turns.rs`) │       (`commit.rs`) (`announce.rs`)
 //!                          ├─ events ─▶ keep, tell, settle (`events.rs`)
 //!                          └─ what is refused, here or by the store ─▶ park, settle (`intake.rs`)
 //!  the rest of large audiences, chunk by chunk ─▶ commit, tell (`expand.rs`)
@@ -16,7 +16,9 @@
 //! What holds here:
 //! - An alert is acknowledged only after it is committed: the rows of its people, or of its first people together with
 //!   what is left of its audience (I1). A crash before that repeats the batch, and recording twice changes nothing (I2).
-//! - One batch commits at a time, in the order the alerts came, so that one person's changes come in that order.
+//! - One batch commits at a time, and the alerts of a tenant in the order they came, so that one person's changes come in that
+//!   order.
+//! - Tenants take turns, and what is held for them has a bound in bytes (I16, I9).
 //! - What cannot be understood, and what the store refuses, is parked with its reason before it is acknowledged (I11).
 //! - A store that is down is waited for with the batches in hand. Giving them back would use up their delivery limit.
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
@@ -37,16 +39,17 @@ mod returns;
 mod rules;
 mod search;
 mod sweep;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
-    broker::{Announcer, SharedBroker, WorkQueue},
+    broker::{Announcer, PUBLISHED_DELIVERY_BYTES_MAX, SharedBroker, WorkQueue},
     domain::policy::Policies,
-    runtime::Clock,
+    runtime::{Clock, MemoryBudgets},
     store::Store,
 };
 
@@ -60,7 +63,7 @@ use crate::{
 /// How long a confirm of a parked or live message may take.
 pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Batches under way: one being taken, one waiting, one being committed, one being told. The broker hands out no more
+/// Batches under way: one waiting for its turn, one prepared, one being committed, one being told. The broker hands out no more
 /// than these hold.
 pub(crate) const BATCHES_MAX: usize = 4;
 
@@ -77,6 +80,8 @@ pub struct Dispatch {
     pub clock: Clock,
     /// Bounds.
     pub config: DispatchConfig,
+    /// How many bytes of deliveries may be held.
+    pub memory: MemoryBudgets,
 }
 
 impl Dispatch {
@@ -93,9 +98,9 @@ impl Dispatch {
 
     async fn work(&self, shutdown: &CancellationToken) {
         let batch_max = self.config.batch_max;
-        let prefetch = u16::try_from(batch_max * BATCHES_MAX).unwrap_or(u16::MAX);
+        let prefetch = prefetch(batch_max, self.memory.deliveries);
         let mut consumer = self.broker.consume(WorkQueue::Dispatch, prefetch).await;
-        info!(batch_max, "Dispatch takes alerts");
+        info!(batch_max, prefetch, "Dispatch takes alerts");
 
         let (prepared, to_commit) = mpsc::channel(batch_max);
         let (events, to_keep) = mpsc::channel(batch_max);
@@ -103,7 +108,8 @@ impl Dispatch {
         let (refused, to_park) = mpsc::channel(batch_max);
         let opened = Arc::new(Notify::new());
         let announcements = AnnouncementStage { announcer: self.announcer() };
-        let taker = Preparer { dispatch: self, prepared, events, refused: refused.clone() };
+        let room = Arc::new(Semaphore::new(batch_max));
+        let taker = Preparer { dispatch: self, prepared, room, events, refused: refused.clone() };
         let recorder = Recorder {
             dispatch: self,
             rules: self.rules(),
@@ -135,6 +141,26 @@ impl Dispatch {
 
     pub(crate) fn rules(&self) -> Rules {
         Rules { policies: self.policies.clone(), expires_after: self.config.expires_after }
+    }
+}
+
+/// Deliveries that are held at once: as many as all batches under way need, if so many fit into the bytes there are when each is
+/// as long as it can be.
+fn prefetch(batch_max: usize, bytes_max: usize) -> u16 {
+    let fit = bytes_max / PUBLISHED_DELIVERY_BYTES_MAX;
+    u16::try_from((batch_max * BATCHES_MAX).min(fit).max(1)).unwrap_or(u16::MAX)
+}
+
+#[test]
+fn what_is_held_fits_into_memory() {
+    const MIB: usize = 1024 * 1024;
+    for (why, batch_max, bytes_max, expected) in [
+        ("as many as the batches need", 256, 256 * MIB, 1_024),
+        ("as many as fit", 256, 128 * MIB, 585),
+        ("one at least", 256, 0, 1),
+        ("one batch of one", 1, 256 * MIB, 4),
+    ] {
+        assert_eq!(prefetch(batch_max, bytes_max), expected, "{why}");
     }
 }
 

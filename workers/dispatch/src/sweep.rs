@@ -79,6 +79,7 @@ mod tests {
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::system(),
             config: crate::DispatchConfig::default(),
+            memory: watchbell::runtime::MemoryBudgets::default(),
         };
         let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
         let json = json!({"tenant": "acme", "topic": "t", "id": "e", "type": "t", "keep": 1}).to_string();

@@ -5,4 +5,5 @@ mod bed;
 mod conflicts;
 mod expansions;
 mod flow;
+mod tenants;
 mod versions;

@@ -212,7 +212,8 @@ impl Process {
         if roles.contains(&Role::Dispatch) {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
             let config = self.config.dispatch.clone();
-            let dispatch = Dispatch { broker, store, policies, clock: self.clock.clone(), config };
+            let memory = self.memory;
+            let dispatch = Dispatch { broker, store, policies, clock: self.clock.clone(), config, memory };
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "dispatch",

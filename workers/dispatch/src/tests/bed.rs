@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
     time::timeout,
 };
@@ -85,6 +85,7 @@ impl Bed {
             policies: Arc::new(Policies::with_defaults([].into())),
             clock: Clock::at(Timestamp::UNIX_EPOCH),
             config: crate::DispatchConfig::default(),
+            memory: watchbell::runtime::MemoryBudgets::default(),
         };
         Self { dispatch, live, _dir: dir }
     }
@@ -145,7 +146,8 @@ impl Bed {
         let (refused, _to_park) = mpsc::channel(16);
         let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
         let opened = Arc::new(Notify::new());
-        let taker = Preparer { dispatch: &dispatch, prepared, events, refused: refused.clone() };
+        let room = Arc::new(Semaphore::new(16));
+        let taker = Preparer { dispatch: &dispatch, prepared, room, events, refused: refused.clone() };
         let recorder = Recorder { dispatch: &dispatch, rules: dispatch.rules(), committed, refused, opened };
         let announcements = AnnouncementStage { announcer: dispatch.announcer() };
         let working = async {
