@@ -9,6 +9,7 @@
 //! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
+//! What an API key may be used for is in [`scope`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
 
 pub mod alert;
@@ -29,6 +30,7 @@ pub mod publication;
 pub mod push_token;
 pub mod receipt;
 pub mod restraint;
+pub mod scope;
 pub mod secret;
 pub mod slack;
 pub mod snooze;
@@ -49,5 +51,6 @@ pub use outcome::{Outcome, OutcomeBy, OutcomeKind, OutcomeKinds, OutcomeRoute, O
 pub use policy::{GroupRule, Policy, PolicyStep};
 pub use preferences::Preferences;
 pub use receipt::{Receipt, ReceiptState};
+pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};

@@ -126,7 +126,7 @@ impl VersionFingerprints {
 /// Which API key published, as far as alerts are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker {
-    /// What the key is known by: the beginning of its hash, never the key.
+    /// What the key is known by: its id, which stays when its secret is rotated; never the secret.
     pub key: Arc<str>,
     /// Whether it may change only what it made.
     pub own_alerts: bool,

@@ -20,7 +20,7 @@ pub struct LatestAlert {
     pub content: String,
     /// The policy its producer named, if they did.
     pub policy: Option<String>,
-    /// The API key that made it, by the beginning of its hash, if that is known.
+    /// The API key that made it, by its id, if that is known.
     pub maker: Option<Arc<str>>,
 }
 

@@ -45,6 +45,7 @@ macro_rules! writing {
 mod addresses;
 mod alert_batch;
 mod alerts;
+mod api_keys;
 mod attempts;
 mod audit;
 mod chase;
@@ -106,6 +107,7 @@ use writing::Writes;
 
 pub use addresses::Contact;
 pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
+pub use api_keys::{ApiKey, KEY_ID_CHARS, KeyRights, KeyStanding, NotRotated};
 pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;
 pub use error::{Refusal, StoreError};
@@ -119,7 +121,6 @@ pub use look::Look;
 pub use outbox_relay::{Backlog, WaitingOutcome};
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::AppliedReceipt;
-pub use registry::{ApiKeyInfo, KeyRights};
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};

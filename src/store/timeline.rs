@@ -1,5 +1,7 @@
 //! What happened to an alert: pieced together from the rows that the work left behind.
 
+use std::sync::Arc;
+
 use sqlx::any::AnyRow;
 
 use super::{
@@ -24,6 +26,8 @@ pub struct StoredAlert {
     pub recipients: u64,
     /// In how many of them it was seen, read or dismissed.
     pub seen: u64,
+    /// The API key that made it, if that is known.
+    pub maker: Option<Arc<str>>,
 }
 
 /// How an alert fares with all its recipients. Delivery and engagement are two axes.
@@ -89,7 +93,7 @@ impl Store {
         self.in_time("alert", async {
             let store = self;
             let row = sqlx::query(
-                "SELECT version, content, recorded_at_ms FROM alerts WHERE tenant = $1 AND alert_id = $2",
+                "SELECT version, content, recorded_at_ms, maker FROM alerts WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())
@@ -112,6 +116,7 @@ impl Store {
                 recorded_at: time(&row, "recorded_at_ms")?,
                 recipients: int(&counts, "recipients")? as u64,
                 seen: int(&counts, "seen")? as u64,
+                maker: maybe_text(&row, "maker")?.map(Into::into),
             }))
         })
         .await

@@ -30,6 +30,9 @@ const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
 /// The secret of tokens in a fleet of services.
 const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
 
+/// Everything that a key may be used for.
+pub const ALL_SCOPES: &str = "alerts,events,people,read,operations";
+
 /// What a fleet runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -152,8 +155,8 @@ impl Fleet {
         fleet.urls = Some(urls);
         fleet.command(&["migrate"])?;
         fleet.command(&["topology", "apply"])?;
-        fleet.key =
-            fleet.command(&["key", "create", "--tenant", "acme", "--name", "tests"])?.trim().to_owned();
+        let create = ["key", "create", "--tenant", "acme", "--name", "tests", "--scope", ALL_SCOPES];
+        fleet.key = fleet.command(&create)?.trim().to_owned();
 
         fleet.start_role("simulator", &["run", "simulator"], &[])?;
         fleet.ready("simulator").await?;

@@ -19,7 +19,7 @@ use utoipa::{
         Required, Schema,
         content::{Content, ContentBuilder},
         extensions::Extensions,
-        path::{OperationBuilder, ParameterBuilder, ParameterIn},
+        path::{self, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         response::ResponseBuilder,
         schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder},
@@ -28,9 +28,12 @@ use utoipa::{
     },
 };
 
-use crate::wire::{
-    Problem,
-    schema::{add, list, of},
+use crate::{
+    domain::Scope,
+    wire::{
+        Problem,
+        schema::{add, list, of},
+    },
 };
 
 /// The content types that are used most.
@@ -94,6 +97,9 @@ impl From<ArrayBuilder> for Described {
 /// What a route does, takes and answers.
 pub struct Operation {
     operation: OperationBuilder,
+    /// The credentials that it takes, where the document says something else of all routes.
+    ways: Option<Vec<&'static str>>,
+    scope: Option<Scope>,
     body: BTreeMap<&'static str, Content>,
     named: Named,
 }
@@ -102,7 +108,7 @@ impl Operation {
     /// `id` names it for programs, `summary` for people; `group` is the heading it stands under.
     pub fn new(group: &str, id: &str, summary: impl Into<String>) -> Self {
         let operation = OperationBuilder::new().tag(group).operation_id(Some(id)).summary(Some(summary));
-        Self { operation, body: BTreeMap::new(), named: Vec::new() }
+        Self { operation, ways: None, scope: None, body: BTreeMap::new(), named: Vec::new() }
     }
 
     /// More about it.
@@ -216,15 +222,21 @@ impl Operation {
 
     /// It asks nobody who they are.
     #[must_use]
-    pub fn for_everybody(mut self) -> Self {
-        self.operation = self.operation.securities(Some(Vec::new()));
-        self
+    pub fn for_everybody(self) -> Self {
+        self.secured_by(&[])
     }
 
     /// It takes any of these credentials, where the document says something else of all routes. An empty name: none.
     #[must_use]
-    pub fn secured_by(mut self, ways: &[&str]) -> Self {
-        self.operation = self.operation.securities(Some(ways.iter().map(|way| requirement(way))));
+    pub fn secured_by(mut self, ways: &[&'static str]) -> Self {
+        self.ways = Some(ways.to_vec());
+        self
+    }
+
+    /// Whatever the credential is, it must have this scope.
+    #[must_use]
+    pub fn needs_scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
         self
     }
 }
@@ -237,10 +249,27 @@ fn parameter(place: ParameterIn, name: &str, description: &str) -> ParameterBuil
         .required(Required::False)
 }
 
-fn requirement(way: &str) -> SecurityRequirement {
+/// A credential, with the scope that it must have: OpenAPI 3.1 has a place for "role names" there.
+fn requirement(way: &str, scope: Option<Scope>) -> SecurityRequirement {
     match way {
         "" => SecurityRequirement::default(),
-        way => SecurityRequirement::new(way, [""; 0]),
+        way => SecurityRequirement::new(way, scope.map(Scope::as_str)),
+    }
+}
+
+/// Says for people which scope an operation needs, and what it answers without it.
+fn describe_scope(operation: &mut path::Operation, scope: Scope) {
+    let needs = format!("The API key needs the scope `{scope}`.");
+    let lacks = format!("The API key does not have the scope `{scope}`.");
+    let about = operation.description.take();
+    operation.description = Some(about.map_or_else(|| needs.clone(), |about| format!("{about}\n\n{needs}")));
+    let responses = &mut operation.responses.responses;
+    if let Some(RefOr::T(refusal)) = responses.get_mut("403") {
+        refusal.description = format!("{lacks} Or: {}", refusal.description);
+    } else {
+        let content = ContentBuilder::new().schema(Some(of::<Problem>())).build();
+        let refusal = ResponseBuilder::new().description(lacks).content(PROBLEM, content);
+        responses.insert("403".to_owned(), refusal.build().into());
     }
 }
 
@@ -251,7 +280,7 @@ pub type Group = (&'static str, &'static str);
 pub struct Document {
     info: InfoBuilder,
     groups: &'static [Group],
-    security: Vec<SecurityRequirement>,
+    ways: Vec<&'static str>,
     components: ComponentsBuilder,
     schemas: BTreeMap<String, RefOr<Schema>>,
     paths: BTreeMap<String, PathItem>,
@@ -263,7 +292,7 @@ impl Document {
         title: &str,
         description: &str,
         groups: &'static [Group],
-        security: &[&str],
+        ways: &[&'static str],
         schemes: impl IntoIterator<Item = (&'static str, SecurityScheme)>,
     ) -> Self {
         let components = schemes.into_iter().fold(ComponentsBuilder::new(), |components, (name, scheme)| {
@@ -272,7 +301,7 @@ impl Document {
         Self {
             info: InfoBuilder::new().title(title).version("1").description(Some(description)),
             groups,
-            security: security.iter().map(|way| requirement(way)).collect(),
+            ways: ways.to_vec(),
             components,
             schemas: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -290,13 +319,21 @@ impl Document {
             "DELETE" => HttpMethod::Delete,
             _ => return self,
         };
-        let Operation { mut operation, body, named } = operation;
+        let Operation { mut operation, ways, scope, body, named } = operation;
         if !body.is_empty() {
             let whole = RequestBodyBuilder::new().required(Some(Required::True));
             let whole = body
                 .into_iter()
                 .fold(whole, |whole, (content_type, content)| whole.content(content_type, content));
             operation = operation.request_body(Some(whole.build()));
+        }
+        if ways.is_some() || scope.is_some() {
+            let ways = ways.unwrap_or_else(|| self.ways.clone());
+            operation = operation.securities(Some(ways.iter().map(|way| requirement(way, scope))));
+        }
+        let mut operation = operation.build();
+        if let Some(scope) = scope {
+            describe_scope(&mut operation, scope);
         }
         self.schemas.extend(named);
         self.paths.entry(path.to_owned()).or_default().merge_operations(PathItem::new(method, operation));
@@ -316,7 +353,7 @@ impl Document {
             .info(self.info)
             .paths(paths)
             .components(Some(components.build()))
-            .security(Some(self.security))
+            .security(Some(self.ways.iter().map(|way| requirement(way, None))))
             .tags(Some(groups))
             .build()
     }

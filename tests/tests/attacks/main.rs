@@ -3,3 +3,5 @@
 //! A file is one kind of attack. What holds against it is promised in `SECURITY.md`.
 
 #![allow(clippy::unwrap_used)]
+
+mod keys;

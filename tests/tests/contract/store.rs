@@ -12,7 +12,8 @@
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `steps.rs` | many escalations stepped in one commit, each as it would be alone (I5, I6) |
 //! | `refusals.rs` | what cannot be stored is refused, with its code and alone; what is only away is waited for |
-//! | `registry.rs` | users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8) |
+//! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
+//! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
@@ -47,6 +48,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod api_keys;
 mod channels;
 mod crashes;
 mod expansions;

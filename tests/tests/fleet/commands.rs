@@ -334,7 +334,7 @@ async fn keys_open_and_close() -> anyhow::Result<()> {
     assert_says(&refusal(fleet, &["key", "revoke", &hash[..7]], &[]), &["at least 8 characters"]);
     assert_says(
         &refusal(fleet, &["key", "revoke", "00000000"], &[]),
-        &["no working key has a hash that begins so"],
+        &["no working key has an id that begins so"],
     );
     assert_says(&fleet.command(&["key", "revoke", &hash])?, &["1 revoked"]);
     assert_says(&refusal(fleet, &["key", "revoke", &hash], &[]), &["no working key"]);

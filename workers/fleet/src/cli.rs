@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use watchbell::runtime::{config::parse_duration, health};
+use watchbell::{
+    domain::scope::{Scope, UnknownScope},
+    runtime::{config::parse_duration, health},
+};
 
 /// Delivers alerts to people: to their screens, then to their phones, then by email, until they have seen them.
 #[derive(Parser)]
@@ -32,7 +35,7 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Make a token (HS256) for a user, to try things out.
     Token(TokenArgs),
-    /// Create, list and revoke the API keys of producers.
+    /// Create, list, rotate and revoke the API keys of producers.
     Key(KeyArgs),
     /// Print what happened to an alert for each recipient, step by step, and why.
     Explain(ExplainArgs),
@@ -79,6 +82,10 @@ pub(crate) struct RestoredArgs {
     /// The data folder of `watchbell up`, used if no store is configured.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
+}
+
+fn scope(text: &str) -> Result<Scope, UnknownScope> {
+    text.trim().parse()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -255,18 +262,40 @@ pub(crate) enum KeyCommand {
         /// A note of what the key is for.
         #[arg(long, default_value = "")]
         name: String,
-        /// Let the key change only alerts that it published itself, instead of any alert of its tenant.
+        /// What the key may be used for: alerts, events, people, read, operations. Repeat the option, or separate with
+        /// commas. By default `alerts,events`: the key publishes, and can neither read nor change people.
+        #[arg(long, value_delimiter = ',', value_name = "SCOPE", value_parser = scope)]
+        scope: Vec<Scope>,
+        /// Let the key change and read only alerts that it published itself, instead of any alert of its tenant.
         #[arg(long)]
         own_alerts: bool,
+        /// End the key after this time (12h, 90d). By default it works until it is revoked.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires: Option<Duration>,
     },
     /// Create the key pair (VAPID) for `[webpush]`, with which browsers subscribe.
     Vapid,
-    /// List the keys, each by the beginning of its hash.
-    List,
-    /// Revoke a key.
+    /// List the keys, with their scopes, when they end, and when they were last used.
+    List {
+        /// Print each key as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a key another secret, which is printed once. The secret of before works until the overlap ends.
+    Rotate {
+        /// The beginning of its id as `list` prints it, at least 8 characters.
+        id: String,
+        /// How long the secret of before still works (0s, 24h, 7d).
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+        overlap: Duration,
+        /// End the key this long from now. By default it ends when it would have ended before.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires: Option<Duration>,
+    },
+    /// Revoke a key, with all its secrets.
     Revoke {
-        /// The beginning of its hash as `list` prints it, at least 8 characters.
-        hash: String,
+        /// The beginning of its id as `list` prints it, at least 8 characters.
+        id: String,
     },
 }
 

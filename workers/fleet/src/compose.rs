@@ -35,7 +35,7 @@ use watchbell_fallback::{
     Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess, Randomness,
     Rates,
 };
-use watchbell_ingest::{ConfiguredHooks, Ingest, Routes};
+use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
@@ -64,6 +64,8 @@ pub(crate) struct Process {
     routes: Router,
     /// What the workers answer, each in OpenAPI.
     documents: Vec<String>,
+    /// Who may ask, once somebody needs to know.
+    api_keys: Option<Arc<ApiKeys>>,
     health: Health,
     work: Vec<Work>,
     /// What requests need until the last of them is answered.
@@ -166,6 +168,7 @@ impl Process {
             clock: Clock::system(),
             routes: Router::new(),
             documents: Vec::new(),
+            api_keys: None,
             work: Vec::new(),
             beneath: Vec::new(),
             leaving: CancellationToken::new(),
@@ -189,6 +192,24 @@ impl Process {
         self.work.push(("simulator", Box::pin(simulator.run(leaving))));
     }
 
+    /// The API keys in this store, as all of the process knows them.
+    pub(crate) fn api_keys(&mut self, store: &Store) -> Arc<ApiKeys> {
+        let (clock, served) = (self.clock.clone(), self.served.clone());
+        let keys = self.api_keys.get_or_insert_with(|| {
+            let keys = Arc::new(ApiKeys::new(store.clone(), clock));
+            let running = Arc::clone(&keys);
+            self.beneath.push((
+                "api keys",
+                Box::pin(async move {
+                    running.run(served).await;
+                    Ok(())
+                }),
+            ));
+            keys
+        });
+        Arc::clone(keys)
+    }
+
     /// Adds workers; each works until the process leaves.
     pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
         let Seams { broker, store } = seams;
@@ -204,6 +225,7 @@ impl Process {
                 rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
                 recipients_per_tenant: NonZeroU32::new(self.config.ingest.recipients_per_tenant),
                 memory: self.memory,
+                keys: self.api_keys(&store),
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));

@@ -17,11 +17,11 @@ use jiff::Timestamp;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Channel, Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, TopicPattern, UserId,
-        UserKey, device::DEVICES_PER_USER_MAX,
+        Channel, Device, DeviceId, PushEnvironment, PushService, Scopes, Secret, Tenant, TopicPattern,
+        UserId, UserKey, device::DEVICES_PER_USER_MAX,
     },
     runtime::{Config, config::WebPushSection},
-    store::{Contact, KeyRights, Store, StoreConfig},
+    store::{ApiKey, Contact, KeyRights, KeyStanding, Store, StoreConfig},
 };
 use watchbell_fallback::channel::{
     ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection, VapidKey,
@@ -113,7 +113,8 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let demo = furnish(&store, &config.shared, &dir, places).await?;
     let mut process = Process::new(config)?;
     process.add_routes(demo::routes(&demo, simulator.router())?);
-    process.add_routes(dead::routes(broker.clone(), Secret::from(demo.producer_key.clone())));
+    let keys = process.api_keys(&store);
+    process.add_routes(dead::routes(broker.clone(), keys, Tenant::parse(TENANT)?));
     process.add_simulator(simulator);
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
@@ -245,11 +246,7 @@ struct Places {
 async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;
-    let producer_key = match Demo::read(dir) {
-        Ok(earlier) => Secret::from(earlier.producer_key),
-        Err(_) => key::generate(&mut rand::rng()),
-    };
-    store.add_api_key(&key::hash(producer_key.expose()), &KeyRights::of(tenant.clone()), "demo", now).await?;
+    let producer_key = demo_key(store, &tenant, dir, now).await?;
     let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
     let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
     let mut users = Vec::new();
@@ -290,6 +287,22 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
     }
     let Places { url, simulator, .. } = places;
     Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
+}
+
+/// The key of the demo and of the commands that work on this `up`: it may do everything. That of an earlier run, unless it was
+/// revoked or is of a version whose keys could do less.
+async fn demo_key(store: &Store, tenant: &Tenant, dir: &Path, now: Timestamp) -> anyhow::Result<Secret> {
+    if let Ok(earlier) = Demo::read(dir) {
+        let kept = store.api_key(&key::hash(&earlier.producer_key)).await?;
+        let works = |key: ApiKey| key.standing(now) == KeyStanding::Works && key.rights.scopes == Scopes::ALL;
+        if kept.is_some_and(works) {
+            return Ok(Secret::from(earlier.producer_key));
+        }
+    }
+    let made = key::generate(&mut rand::rng());
+    let rights = KeyRights::of(tenant.clone()).with(Scopes::ALL);
+    store.add_api_key(&key::hash(made.expose()), &rights, "demo", now).await?;
+    Ok(made)
 }
 
 /// What the tokens of an `up` in this folder are signed with.

@@ -152,11 +152,14 @@ pub fn check_policy(tenant: &Tenant, name: Option<&str>, policies: &Policies) ->
 /// recorded yet.
 pub async fn show(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(id): NameInPath<AlertId>,
 ) -> Result<Response, Problem> {
-    let stored = shared.ingest.store.alert(&tenant, &id).await?;
+    let stored = shared.ingest.store.alert(&producer.tenant, &id).await?;
     let stored = stored.ok_or_else(unknown)?;
+    if !producer.may_touch(stored.maker.as_ref()) {
+        return Err(known::not_its_own());
+    }
     // Written by `content_of`; should it ever not be JSON, that is the store's problem, not the producer's.
     let content: Value =
         serde_json::from_str(&stored.content).map_err(|_| StoreError::Unreadable { what: "content" })?;
@@ -187,17 +190,21 @@ pub struct TimelineQuery {
 /// What happened to an alert, for one user or for the first of its recipients.
 pub async fn timeline(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(id): NameInPath<AlertId>,
     Query(wanted): Query<TimelineQuery>,
 ) -> Result<Response, Problem> {
     let limit = request::limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
     let user = wanted.user.map(|Name(user)| user);
     let store = &shared.ingest.store;
-    let stored = store.latest(&tenant, &id).await?;
-    let notes = notes_of(&stored.ok_or_else(unknown)?.content);
-    let recipients = store.timeline(&tenant, &id, user.as_ref(), limit).await?;
-    let counts = store.counts(&tenant, &id).await?;
+    let tenant = &producer.tenant;
+    let stored = store.latest(tenant, &id).await?.ok_or_else(unknown)?;
+    if !producer.may_touch(stored.maker.as_ref()) {
+        return Err(known::not_its_own());
+    }
+    let notes = notes_of(&stored.content);
+    let recipients = store.timeline(tenant, &id, user.as_ref(), limit).await?;
+    let counts = store.counts(tenant, &id).await?;
     let recipients = recipients.into_iter().map(recipient_of).collect();
     Ok(Json(Timeline { counts: counts_of(&counts), notes, recipients }).into_response())
 }

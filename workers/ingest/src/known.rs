@@ -37,7 +37,7 @@ pub struct Answered {
 /// Asks the store about the alerts of a request.
 pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Answered {
     let now = shared.ingest.clock.now();
-    if alerts.is_empty() || shared.keys.is_store_away(now) {
+    if alerts.is_empty() || shared.ingest.keys.is_store_away(now) {
         return Answered::default();
     }
     let (store, tenant) = (&shared.ingest.store, &producer.tenant);
@@ -52,7 +52,7 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
             Answered { alerts, unknown }
         }
         Ok(Err(StoreError::Unavailable { .. })) | Err(_) => {
-            shared.keys.store_is_away(now);
+            shared.ingest.keys.store_is_away(now);
             Answered::default()
         }
         Ok(Err(error)) => {
@@ -118,9 +118,8 @@ fn conflict(version: u32) -> Problem {
     Problem { field: Some("version".into()), ..Problem::conflict(detail) }
 }
 
-/// The answer to a key that may change only what it made.
+/// The answer to a key that may touch only what it made.
 pub fn not_its_own() -> Problem {
-    let detail =
-        "The alert of this id was made by another producer, and this API key may change only its own alerts.";
+    let detail = "The alert of this id was made by another producer, and this API key may change and read only its own alerts.";
     Problem { field: Some("id".into()), ..Problem::forbidden(detail) }
 }

@@ -5,6 +5,7 @@
 //!   knows", and repeating it with the same ids is safe (I2).
 //! - All of a request is validated before any of it is published, by the parser dispatch will use (I11).
 //! - The tenant comes from the API key and from nowhere else (I8); a key is neither logged nor answered (I12).
+//! - Which scope a key needs stands in the row of its route, once.
 //! - Overload is 503, never 429: Alertmanager would not repeat that. 429 is for a tenant whose alerts have more recipients than
 //!   it may reach, and hooks hear 503 of that, too.
 //! - No tenant takes the whole of what all share ([`shares`]), and nobody takes any of it by what it only announces (I16).
@@ -13,6 +14,7 @@
 
 mod alerts;
 mod answers;
+mod api_keys;
 mod auth;
 mod batch;
 mod config;
@@ -20,6 +22,7 @@ mod count;
 mod events;
 mod hooks;
 pub mod key;
+mod key_uses;
 mod known;
 mod limits;
 mod openapi;
@@ -50,7 +53,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 use watchbell::{
     broker::SharedBroker,
-    domain::{Tenant, policy::Policies},
+    domain::{Scope, Tenant, policy::Policies},
     runtime::{
         Clock,
         http::operation::Operation,
@@ -60,6 +63,8 @@ use watchbell::{
     store::Store,
 };
 
+pub use api_keys::ApiKeys;
+pub use auth::Producer;
 pub use config::IngestConfig;
 pub use hooks::{
     ConfiguredHooks, HookAudienceConfig, HookConfig, NOTES, OneOrSeveral, RouteConfig, Routes, Setting,
@@ -75,8 +80,10 @@ use shares::Shares;
 pub struct Ingest {
     /// Where alerts go.
     pub broker: SharedBroker,
-    /// Keys, people and stored alerts.
+    /// People and stored alerts.
     pub store: Store,
+    /// Who may ask.
+    pub keys: Arc<ApiKeys>,
     /// The names an alert may give as its policy.
     pub policies: Arc<Policies>,
     /// For alerts that do not say when they happened.
@@ -103,6 +110,7 @@ impl Ingest {
     pub fn new(broker: SharedBroker, store: Store, policies: Arc<Policies>, clock: Clock) -> Self {
         Self {
             broker,
+            keys: Arc::new(ApiKeys::new(store.clone(), clock.clone())),
             store,
             policies,
             clock,
@@ -130,7 +138,6 @@ pub fn router(ingest: Ingest) -> Router {
 
 fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let shared = Arc::new(Shared {
-        keys: auth::Keys::default(),
         publishes: Shares::new(limits.publishes_in_flight_max),
         hook_bodies: Semaphore::new(limits::HOOK_BODIES_MAX),
         body_bytes: Shares::new(limits.body_bytes_in_flight_max),
@@ -140,12 +147,13 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
         ingest,
     });
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in routes() {
+    for Route { path, access, scope, handler, .. } in routes() {
+        let lock = auth::Lock { shared: Arc::clone(&shared), scope };
         // Outermost last: measured, then authenticated, then let in.
         let with_key = |handler: MethodRouter<Arc<Shared>>| {
             handler
                 .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
-                .route_layer(from_fn_with_state(Arc::clone(&shared), auth::enter))
+                .route_layer(from_fn_with_state(lock, auth::enter))
         };
         let handler = match access {
             Access::ApiKey => with_key(handler),
@@ -168,7 +176,6 @@ type TenantRates = RateLimiter<Tenant, tokio::time::Instant>;
 /// What the handlers share.
 struct Shared {
     ingest: Ingest,
-    keys: auth::Keys,
     /// How much each tenant may publish; `None`: any number.
     rate: Option<TenantRates>,
     /// How many recipients its alerts may have; `None`: any number.
@@ -189,6 +196,8 @@ struct Route {
     method: Method,
     path: &'static str,
     access: Access,
+    /// What the key must be for.
+    scope: Scope,
     handler: MethodRouter<Arc<Shared>>,
     operation: Operation,
 }
@@ -211,11 +220,23 @@ fn routes() -> Vec<Route> {
         hook(Access::InAddress, product.path, accept, openapi::hooks::of_product(product))
     };
     let others = vec![
-        keyed(Method::POST, "/v1/alerts", alerts::accept, openapi::alerts::publish()),
-        keyed(Method::GET, "/v1/alerts/{id}", alerts::show, openapi::alerts::show()),
-        keyed(Method::PATCH, "/v1/alerts/{id}", patch::patch, openapi::alerts::patch()),
-        keyed(Method::GET, "/v1/alerts/{id}/timeline", alerts::timeline, openapi::alerts::timeline()),
-        keyed(Method::POST, "/v1/topics/{topic}/events", events::accept, openapi::alerts::publish_events()),
+        keyed(Scope::Alerts, Method::POST, "/v1/alerts", alerts::accept, openapi::alerts::publish()),
+        keyed(Scope::Read, Method::GET, "/v1/alerts/{id}", alerts::show, openapi::alerts::show()),
+        keyed(Scope::Alerts, Method::PATCH, "/v1/alerts/{id}", patch::patch, openapi::alerts::patch()),
+        keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/alerts/{id}/timeline",
+            alerts::timeline,
+            openapi::alerts::timeline(),
+        ),
+        keyed(
+            Scope::Events,
+            Method::POST,
+            "/v1/topics/{topic}/events",
+            events::accept,
+            openapi::alerts::publish_events(),
+        ),
         hook(
             Access::RoutingKey,
             "/v1/hooks/pagerduty",
@@ -237,21 +258,30 @@ fn routes() -> Vec<Route> {
             hooks::accept::accept_configured,
             openapi::hooks::configured(),
         ),
-        keyed(Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
+        keyed(Scope::People, Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
         keyed(
+            Scope::People,
             Method::DELETE,
             "/v1/users/{user}/sessions",
             people::revoke_sessions,
             openapi::people::revoke_sessions(),
         ),
-        keyed(Method::GET, "/v1/groups/{group}/members", people::members, openapi::people::members()),
         keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/groups/{group}/members",
+            people::members,
+            openapi::people::members(),
+        ),
+        keyed(
+            Scope::People,
             Method::PUT,
             "/v1/groups/{group}/members",
             people::change_members,
             openapi::people::change_members(),
         ),
         keyed(
+            Scope::People,
             Method::DELETE,
             "/v1/groups/{group}/members",
             people::remove_members,
@@ -261,22 +291,24 @@ fn routes() -> Vec<Route> {
     others.into_iter().chain(HOOKS.iter().map(of_product)).collect()
 }
 
-/// A route of a hook, where the key may stand elsewhere than in a header.
+/// A route of a hook: it publishes alerts, and its key may stand elsewhere than in a header.
 fn hook<H, T>(access: Access, path: &'static str, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { access, ..keyed(Method::POST, path, handler, operation) }
+    Route { access, ..keyed(Scope::Alerts, Method::POST, path, handler, operation) }
 }
 
-fn keyed<H, T>(method: Method, path: &'static str, handler: H, operation: Operation) -> Route
+/// A route that is reached with a key which has the scope.
+fn keyed<H, T>(scope: Scope, method: Method, path: &'static str, handler: H, operation: Operation) -> Route
 where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("a method HTTP itself defines");
-    Route { method, path, access: Access::ApiKey, handler: on(filter, handler), operation }
+    let operation = operation.needs_scope(scope);
+    Route { method, path, access: Access::ApiKey, scope, handler: on(filter, handler), operation }
 }
 
 /// The contract of the routes, as OpenAPI 3.1.

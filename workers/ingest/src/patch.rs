@@ -55,7 +55,7 @@ pub async fn patch(
     let store = &shared.ingest.store;
     let stored = store.latest(&producer.tenant, &id).await?;
     let stored = stored.ok_or_else(alerts::unknown)?;
-    if !producer.may_change(stored.maker.as_ref()) {
+    if !producer.may_touch(stored.maker.as_ref()) {
         What::Alert.count("forbidden", 1);
         return Err(known::not_its_own());
     }

@@ -221,7 +221,7 @@ const INPUTS: &[Input] = &[
         Box::pin(async move {
             let hash = format!("{text}{n}");
             store.add_api_key(&hash, &KeyRights::of(tenant("acme")), "ci", at(0)).await?;
-            assert!(store.rights_of_key(&hash).await?.is_some());
+            assert!(store.api_key(&hash).await?.is_some());
             Ok(text)
         })
     }),

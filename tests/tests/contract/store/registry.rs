@@ -1,8 +1,8 @@
-//! Users, groups, devices, keys; tokens go only on proof (I7), walls hold (I8).
+//! Users, groups, devices; tokens go only on proof (I7), walls hold (I8).
 
 use tokio::task::JoinSet;
 use watchbell::domain::{Channel, Device, DeviceId, GroupId, PushService, ReceiptState, UserId, UserKey};
-use watchbell::store::{Contact, EscalationKey, Head, KeyRights};
+use watchbell::store::{Contact, EscalationKey, Head};
 use watchbell_tests::builders::{acme, alert, alert_id, at, changed, device, receipt, tenant, user, users};
 
 use super::fixture::{LEASE, StoreFixture, head, inbox};
@@ -10,7 +10,6 @@ use super::timers::look;
 
 on_both_engines!(
     revoked_sessions_stay_revoked,
-    a_key_works_until_it_is_revoked,
     a_contact_is_replaced_as_a_whole,
     an_address_that_refuses_mail_is_left_alone_until_it_is_given_again,
     everyone_is_walked_in_pages,
@@ -29,29 +28,6 @@ on_both_engines!(
 /// A phone in Apple's sandbox, known by this token since then.
 fn phone(id: &str, token: &str, secs: i64) -> Device {
     device(id).token(token).sandbox().registered_at(at(secs)).build()
-}
-
-async fn a_key_works_until_it_is_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
-    let (acme, other) = (tenant("acme"), tenant("other"));
-    let acme = KeyRights { tenant: acme, own_alerts: true };
-    let other = KeyRights::of(other);
-    store.add_api_key("aa11", &acme, "ci", at(1)).await?;
-    store.add_api_key("aa22", &other, "hooks", at(2)).await?;
-    store.add_api_key("aa11", &other, "the same hash again changes nothing", at(3)).await?;
-    assert_eq!(store.rights_of_key("aa11").await?, Some(acme));
-    assert_eq!(store.rights_of_key("aa").await?, None, "a prefix is no key");
-
-    assert_eq!(store.revoke_api_key("", at(5)).await?, 0, "no prefix is not every key");
-    assert_eq!(store.revoke_api_key("bb", at(5)).await?, 0);
-    assert_eq!(store.revoke_api_key("aa1", at(5)).await?, 1);
-    assert_eq!(store.revoke_api_key("aa1", at(6)).await?, 0, "it is revoked already");
-    assert_eq!(store.rights_of_key("aa11").await?, None);
-    assert_eq!(store.rights_of_key("aa22").await?, Some(other));
-    let keys = store.api_keys().await?;
-    let brief: Vec<_> =
-        keys.iter().map(|key| (key.name.as_str(), key.created_at, key.revoked_at, key.own_alerts)).collect();
-    assert_eq!(brief, [("ci", at(1), Some(at(5)), true), ("hooks", at(2), None, false)]);
-    Ok(())
 }
 
 fn mailbox(address: &str) -> Contact {

@@ -8,7 +8,7 @@
 //! - At most [`REPLAYS_MAX`] bodies are in memory, of at most [`BODY_BYTES_MAX`]; a longer one comes alone.
 //!
 //! `watchbell dead` uses it on RabbitMQ directly; `up`, whose broker is in its own process, serves it (`routes`) at
-//! `/operations/dead` to whoever has its producer key. What a letter is, is in `letter`.
+//! `/operations/dead` to keys with the scope `operations`. What a letter is, is in `letter`.
 //!
 //! [`BODY_BYTES_MAX`]: watchbell::broker::BODY_BYTES_MAX
 

@@ -1,18 +1,23 @@
-//! The dead letters of `up` over HTTP, for whoever has its producer key.
+//! The dead letters of `up` over HTTP, for whoever has a key with the scope `operations`.
+//!
+//! There is one queue of them for all tenants, so the key must be of the tenant that runs this `up`.
+
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::{FromRef, FromRequestParts, State},
-    http::{header, request::Parts},
+    http::request::Parts,
     routing::get,
 };
 use serde::{Deserialize, Serialize};
 use watchbell::{
     broker::SharedBroker,
-    domain::Secret,
+    domain::{Scope, Tenant},
     runtime::http::{BodyRules, FailureKind, JsonBody, Query},
     wire::Problem,
 };
+use watchbell_ingest::ApiKeys;
 
 use super::{Done, LOOK_MAX, Listed, Request, act, look, show};
 
@@ -25,14 +30,15 @@ impl BodyRules for Orders {
 }
 
 /// `GET` looks, `POST` acts.
-pub(crate) fn routes(broker: SharedBroker, key: Secret) -> Router {
-    Router::new().route("/operations/dead", get(list).post(post)).with_state(Shared { broker, key })
+pub(crate) fn routes(broker: SharedBroker, keys: Arc<ApiKeys>, tenant: Tenant) -> Router {
+    Router::new().route("/operations/dead", get(list).post(post)).with_state(Shared { broker, keys, tenant })
 }
 
 #[derive(Clone)]
 struct Shared {
     broker: SharedBroker,
-    key: Secret,
+    keys: Arc<ApiKeys>,
+    tenant: Tenant,
 }
 
 impl FromRef<Shared> for SharedBroker {
@@ -41,19 +47,20 @@ impl FromRef<Shared> for SharedBroker {
     }
 }
 
-/// Whoever asks has the producer key.
+/// Whoever asks may look after the dead letters.
 struct Operator;
 
 impl FromRequestParts<Shared> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match given.and_then(|given| given.strip_prefix("Bearer ")) {
-            Some(given) if given == shared.key.expose() => Ok(Self),
-            _ => Err(Problem::unauthorized(
-                "Give the producer key of this `up`: `Authorization: Bearer wbk_…`. It is in `demo.json`.",
-            )),
+        let producer = shared.keys.producer_of(&parts.headers, None, Scope::Operations).await?;
+        match producer.tenant == shared.tenant {
+            true => Ok(Self),
+            false => Err(Problem::forbidden(format!(
+                "Dead letters are of all tenants: only a key of the tenant `{}` may look after them.",
+                shared.tenant
+            ))),
         }
     }
 }

@@ -20,7 +20,7 @@ use axum::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 use watchbell::{
-    domain::{Secret, Severity, Status},
+    domain::{Scope, Secret, Severity, Status},
     runtime::http::read_body,
     wire::Problem,
 };
@@ -33,7 +33,7 @@ use super::{
     shape,
     tell::Became,
 };
-use crate::{App, answers::PagerDutyAccepted, auth, count::What, limits::HOOK_BODY_BYTES_MAX, request};
+use crate::{App, answers::PagerDutyAccepted, count::What, limits::HOOK_BODY_BYTES_MAX, request};
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
@@ -48,7 +48,7 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     let body = read_body(body, HOOK_BODY_BYTES_MAX).await?;
     drop(room);
     let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
-    let producer = auth::producer_of(&shared, &parts.headers, in_body).await?;
+    let producer = shared.ingest.keys.producer_of(&parts.headers, in_body, Scope::Alerts).await?;
     let _room = request::room_for(&shared, &producer.tenant, body.len())?;
     shape::expect("pagerduty", &event)?;
     let dedup_key = key_of(&event);

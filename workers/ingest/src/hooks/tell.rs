@@ -191,7 +191,7 @@ fn round(
         let id = telling.alert.id.clone();
         let before = stored.get(&id);
         let became = match before {
-            Some(before) if !producer.may_change(before.latest.maker.as_ref()) => {
+            Some(before) if !producer.may_touch(before.latest.maker.as_ref()) => {
                 Became::Refused(known::not_its_own())
             }
             _ => match next_of(telling, before, shared) {

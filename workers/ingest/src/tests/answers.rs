@@ -13,9 +13,13 @@ fn the_contract_says_where_a_key_may_be_left_out() {
         let method = &contract["paths"][route.path][route.method.as_str().to_lowercase()];
         let may_be_without = method["security"].as_array().is_some_and(|ways| ways.contains(&json!({})));
         assert_eq!(may_be_without, route.access == Access::RoutingKey, "{}", route.path);
-        let in_address =
-            method["security"].as_array().is_some_and(|ways| ways.contains(&json!({"address": []})));
+        let in_address = json!({"address": [route.scope.as_str()]});
+        let in_address = method["security"].as_array().is_some_and(|ways| ways.contains(&in_address));
         assert_eq!(in_address, route.access != Access::ApiKey, "{}", route.path);
+        let in_header = json!({"bearer": [route.scope.as_str()]});
+        assert!(method["security"].as_array().unwrap().contains(&in_header), "{}", route.path);
+        let about = method["description"].as_str().unwrap();
+        assert!(about.ends_with(&format!("The API key needs the scope `{}`.", route.scope)), "{about}");
     }
 }
 

@@ -34,7 +34,7 @@ async fn furnished() -> Fixture {
 /// A key of `acme` that may change only what it made.
 async fn own_key(fixture: &Fixture) -> String {
     let key = key::generate(&mut rand::rng()).expose().to_owned();
-    let rights = KeyRights { tenant: Tenant::parse("acme").unwrap(), own_alerts: true };
+    let rights = KeyRights { own_alerts: true, ..KeyRights::of(Tenant::parse("acme").unwrap()) };
     fixture.store.add_api_key(&key::hash(&key), &rights, "own", fixture.clock.now()).await.unwrap();
     key
 }

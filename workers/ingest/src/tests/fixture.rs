@@ -22,7 +22,7 @@ use uuid::Uuid;
 use watchbell::{
     broker::{Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
     domain::{
-        Alert, Tenant, UserId, UserKey,
+        Alert, Scopes, Tenant, UserId, UserKey,
         policy::Policies,
         publication::{Maker, Publication},
     },
@@ -131,7 +131,8 @@ impl Fixture {
         let [key, other_key] = [(); 2].map(|()| key::generate(&mut rng).expose().to_owned());
         for (key, tenant) in [(&key, "acme"), (&other_key, "globex")] {
             let tenant = Tenant::parse(tenant).unwrap();
-            store.add_api_key(&key::hash(key), &KeyRights::of(tenant), "test", clock.now()).await.unwrap();
+            let rights = KeyRights::of(tenant).with(Scopes::ALL);
+            store.add_api_key(&key::hash(key), &rights, "test", clock.now()).await.unwrap();
         }
         let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
         store.put_user(&ana, &Contact::default(), clock.now()).await.unwrap();
@@ -161,6 +162,13 @@ impl Fixture {
             published,
             _dir: dir,
         }
+    }
+
+    /// Another key of acme, as the header that it is sent in.
+    pub async fn key_with(&self, rights: KeyRights) -> String {
+        let made = key::generate(&mut rand::rng());
+        self.store.add_api_key(&key::hash(made.expose()), &rights, "test", self.clock.now()).await.unwrap();
+        format!("Bearer {}", made.expose())
     }
 
     /// A request with the key and a JSON body. Headers given here replace those.

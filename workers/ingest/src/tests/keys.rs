@@ -1,6 +1,12 @@
 //! Who may in (I8), and that a key never comes out (I12).
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use watchbell::{
+    domain::{AlertId, Scope, Scopes, Tenant},
+    store::KeyRights,
+};
 
 use super::fixture::{Dispatch, Fixture};
 use crate::{
@@ -8,6 +14,10 @@ use crate::{
     limits::{KEY_BELIEVED_MAX, KEY_TTL},
     routes,
 };
+
+fn acme() -> KeyRights {
+    KeyRights::of(Tenant::parse("acme").unwrap())
+}
 
 #[tokio::test]
 async fn a_key_is_taken_wherever_clients_put_it() {
@@ -45,6 +55,104 @@ async fn without_a_working_key_every_route_is_closed() {
         }
     }
     assert_eq!(fixture.messages().len(), 0);
+}
+
+/// Some other status shows that the handler was reached: nothing that is asked for here is there.
+#[tokio::test]
+async fn a_route_is_reached_with_its_scope_and_with_no_other() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    for route in routes() {
+        let uri = route.path.replace(['{', '}'], "");
+        let with = |scopes| fixture.key_with(acme().with(scopes));
+        let others: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| *scope != route.scope).collect();
+        let (key, others) = (with(Scopes::of(&[route.scope])).await, with(Scopes::of(&others)).await);
+        let ask = async |key: &str| {
+            fixture.send(route.method.as_str(), &uri, &[("authorization", key)], "{}").await
+        };
+        let reached = ask(&key).await.status;
+        assert!(![401, 403].contains(&reached), "{} {uri}: {reached}", route.method);
+        let (status, detail) = ask(&others).await.problem();
+        assert_eq!(status, 403, "{} {uri}", route.method);
+        let command = format!("`watchbell key create --scope {}`", route.scope);
+        assert!(detail.contains(&command), "{} {uri}: {detail}", route.method);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_ends_is_refused_from_then_on_and_hears_why() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let minute = Duration::from_secs(60);
+    let end = fixture.clock.now() + minute;
+    let rights = KeyRights { expires_at: Some(end), ..acme().with(Scopes::ALL) };
+    let key = fixture.key_with(rights).await;
+    let ask =
+        async || fixture.send("GET", "/v1/groups/ops/members", &[("authorization", key.as_str())], "").await;
+    assert_eq!(ask().await.status, 200);
+    fixture.clock.advance(minute - Duration::from_millis(1));
+    assert_eq!(ask().await.status, 200);
+    fixture.clock.advance(Duration::from_millis(1));
+    let expected = format!("The API key expired at {end}: make another one with `watchbell key create`.");
+    assert_eq!(ask().await.problem(), (401, expected), "though it was remembered a moment ago");
+    fixture.store.close().await;
+    assert_eq!(ask().await.status, 401, "the store need not be asked");
+}
+
+#[tokio::test]
+async fn a_rotated_key_works_with_both_secrets_until_the_overlap_ends() {
+    let fixture = Fixture::new(Dispatch::Acks).await;
+    let made = key::generate(&mut rand::rng());
+    let (hash, minute) = (key::hash(made.expose()), Duration::from_secs(60));
+    let id = key::hash(&fixture.key);
+    let rotated = fixture.store.rotate_api_key(&id, &hash, minute, None, fixture.clock.now()).await.unwrap();
+    assert_eq!(rotated, Ok(id[..32].to_owned()));
+    let new = format!("Bearer {}", made.expose());
+    let uri = "/v1/groups/ops/members";
+    let with_new = async || fixture.send("GET", uri, &[("authorization", new.as_str())], "").await.status;
+    assert_eq!((fixture.get(uri).await.status, with_new().await), (200, 200));
+    fixture.clock.advance(minute);
+    assert_eq!(with_new().await, 200);
+    let (status, detail) = fixture.get(uri).await.problem();
+    assert_eq!(status, 401);
+    assert!(detail.starts_with("The API key was rotated, and its old secret ended at "), "{detail}");
+}
+
+/// Versions over a hook, `PATCH` and reading: what another key made is out of reach, and stays so after a rotation.
+#[tokio::test]
+async fn a_key_for_its_own_alerts_touches_no_others() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    let own = fixture.key_with(KeyRights { own_alerts: true, ..acme().with(Scopes::ALL) }).await;
+    let as_own = [("authorization", own.as_str())];
+    let alert = r#"{"id":"theirs","to":{"users":["ana"]},"title":"t"}"#;
+    assert_eq!(fixture.post("/v1/alerts", alert).await.status, 202);
+    let mine = alert.replace("theirs", "mine");
+    assert_eq!(fixture.send("POST", "/v1/alerts", &as_own, mine).await.status, 202);
+    let pagerduty = |id: &str| format!(r#"{{"event_action":"resolve","dedup_key":"{id}"}}"#);
+    let attempts = |id: &str| {
+        [
+            (
+                "POST",
+                "/v1/alerts".to_owned(),
+                format!(r#"{{"id":"{id}","version":7,"to":{{"users":["ana"]}},"title":"x"}}"#),
+            ),
+            ("PATCH", format!("/v1/alerts/{id}"), r#"{"status":"resolved"}"#.to_owned()),
+            ("GET", format!("/v1/alerts/{id}"), String::new()),
+            ("GET", format!("/v1/alerts/{id}/timeline"), String::new()),
+            ("POST", "/v1/hooks/pagerduty".to_owned(), pagerduty(id)),
+        ]
+    };
+    let recorded = async |id: &str| {
+        let id = AlertId::parse(id).unwrap();
+        fixture.store.latest(&acme().tenant, &id).await.unwrap()
+    };
+    for (method, uri, body) in attempts("theirs") {
+        let answer = fixture.send(method, &uri, &as_own, body).await;
+        assert_eq!(answer.problem().0, 403, "{method} {uri}");
+    }
+    assert_eq!(recorded("theirs").await.unwrap().version, 1);
+    for (method, uri, body) in attempts("mine") {
+        let answer = fixture.send(method, &uri, &as_own, body).await;
+        assert!([200, 202].contains(&answer.status), "{method} {uri}: {} {}", answer.status, answer.text);
+    }
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ const BOUNDED: &[(&str, usize, &str)] = &[
 /// Statements that may walk; `tour.rs` says why.
 const MAY_WALK: &[&str] = &[
     "SELECT * FROM api_keys ORDER BY",
+    "SELECT * FROM api_keys WHERE substr(",
+    "UPDATE api_keys SET replaced_at_ms",
     "UPDATE api_keys SET revoked_at_ms",
     "WITH lost AS",
     "SELECT count(*) AS late FROM",

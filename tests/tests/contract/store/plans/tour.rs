@@ -441,11 +441,15 @@ impl Tour<'_> {
     }
 
     async fn keys(&mut self) -> anyhow::Result<()> {
-        let hash = self.id("0123456789");
+        let hash = format!("{}.", self.id("0123456789"));
         self.store.add_api_key(&hash, &KeyRights::of(tenant("acme")), "ci", self.at(0)).await?;
         (self.heard)("add_api_key");
-        self.store.rights_of_key(&hash).await?;
-        (self.heard)("rights_of_key");
+        self.store.api_key(&hash).await?;
+        (self.heard)("api_key");
+        self.store.note_key_uses(&[(hash.clone(), self.at(0))]).await?;
+        (self.heard)("note_key_uses");
+        let (other, overlap) = (self.id("another"), Duration::from_secs(60));
+        self.store.rotate_api_key(&hash, &other, overlap, None, self.at(0)).await??;
         self.store.revoke_api_key(&hash, self.at(0)).await?;
         self.store.api_keys().await?;
         (self.heard)(KEYS);
@@ -492,7 +496,7 @@ pub const MAY_WALK: &[(&str, &str)] = &[
     (RELEASE, "once, when `watchbell up` starts, over what still has a timer"),
     (SWEEP, "once an hour, to find up to 100 topics that nobody publishes to any more"),
 ];
-const KEYS: &str = "revoke_api_key, api_keys";
+const KEYS: &str = "rotate_api_key, revoke_api_key, api_keys";
 const AUDIT: &str = "audit";
 const RELEASE: &str = "release_leases";
 const SWEEP: &str = "sweep_topics";
