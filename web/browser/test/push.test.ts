@@ -62,17 +62,32 @@ describe("the service worker", () => {
   it("a click opens the alert's address and marks it read, with a page of ours open and without", async () => {
     const here = await bed.server.send({ title: "Opened with a page" });
     await hasState(page, here, "new");
-    await pushes.deliver({ alert: here, tag: "here", title: "Opened with a page", url: "https://example.com/42" });
+    await pushes.deliver({ alert: here, user: "ana", tag: "here", title: "Opened with a page", url: "https://example.com/42" });
     expect(await pushes.click("here")).toEqual(["https://example.com/42"]);
     await hasState(page, here, "read");
 
     await page.goto(`${bed.network.url}/healthz`); // No page of ours is open.
     const away = await bed.server.send({ title: "Opened without a page" });
-    await pushes.deliver({ alert: away, tag: "away", title: "Opened without a page", url: "javascript:alert(1)" });
+    await pushes.deliver({ alert: away, user: "ana", tag: "away", title: "Opened without a page", url: "javascript:alert(1)" });
     expect(await pushes.click("away")).toEqual([]);
     await page.goBack();
     await hasState(page, away, "read");
     expect(await pushes.shown()).toEqual([]);
+  });
+
+  it("a click of one person is not said as the one who signs in next", async () => {
+    const both = await bed.server.send({ users: ["ana", "ben"], title: "For both" });
+    await hasState(page, both, "new");
+    await page.goto(`${bed.network.url}/healthz`); // Ana has left, and her notification is still there.
+    await pushes.deliver({ alert: both, user: "ana", tag: "both", title: "For both", url: "https://example.com/42" });
+    await pushes.click("both");
+    const bens = await bed.page(browser, { user: "ben", query: "manual-seen=" });
+    await hasState(bens, both, "new");
+    await until("ana's click is forgotten", () => bens.evaluate(async () => (await (await caches.open("watchbell-opened")).keys()).length === 0));
+    for (const user of ["ana", "ben"]) {
+      const row = (await bed.server.inbox(user)).alerts.find(({ alert }) => alert.id === both);
+      expect(row?.state, user).toBe("new");
+    }
   });
 });
 
@@ -129,7 +144,7 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
     const id = await bed.server.send({ title: "Here it is" });
     await hasState(page, id, "new");
-    await pushes.deliver({ alert: id, tag: id, title: "Here it is", url: null });
+    await pushes.deliver({ alert: id, user: "ana", tag: id, title: "Here it is", url: null });
     expect(await pushes.click(id)).toEqual([]);
     await hasState(page, id, "read");
     await until("it has the focus", () => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.textContent === "Here it is"));

@@ -5,7 +5,7 @@
  * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
  * add (design, I6) and does not ring again. Another alert under the same tag, or the same one grown worse, rings.
  */
-import { OPENED_CACHE } from "./push.ts";
+import { OPENED_CACHE, noteOf } from "./push.ts";
 
 export const worker = self as unknown as {
   addEventListener(name: string, heard: (event: never) => void): void;
@@ -15,7 +15,7 @@ export const worker = self as unknown as {
 };
 interface PageClient { focus(): Promise<unknown>; postMessage(message: unknown): void }
 export interface Extendable { waitUntil(done: Promise<unknown>): void }
-export interface Shown { alert: string; url?: string | null; severity?: string }
+export interface Shown { alert: string; user?: string; url?: string | null; severity?: string }
 export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
 
 /**
@@ -35,9 +35,9 @@ async function obey(said: PushSaid): Promise<void> {
     }
     return;
   }
-  const { alert, title, body, url, severity, tag } = said;
+  const { alert, user, title, body, url, severity, tag } = said;
   const shown = (await worker.registration.getNotifications({ tag })).map(({ data }) => data as Shown);
-  const options = { tag, renotify: rings({ alert, severity }, shown), requireInteraction: severity === "critical", data: { alert, url, severity } };
+  const options = { tag, renotify: rings({ alert, severity }, shown), requireInteraction: severity === "critical", data: { alert, user, url, severity } };
   await worker.registration.showNotification(title, body ? { ...options, body } : options);
 }
 
@@ -54,12 +54,13 @@ export function rings(said: { alert: string; severity?: string }, shown: Shown[]
 }
 
 /**
- * A click. It is noted as opened; a page of ours says so to the server, now or when one is next open. Without an address
- * of its own the alert is shown by a page of ours.
+ * A click. It is noted as opened by whom the push was for; a page of ours says so to the server, now or when that person is
+ * next here. Without an address of its own the alert is shown by a page of ours.
  */
-export async function open({ alert, url }: Shown): Promise<void> {
+export async function open({ alert, user, url }: Shown): Promise<void> {
   const cache = await caches.open(OPENED_CACHE);
-  await cache.put(`/${encodeURIComponent(alert)}`, new Response());
+  // One of an earlier version does not say whose it is, and is nobody's to read.
+  if (user) await cache.put(noteOf(user, alert), new Response());
   const pages = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
   for (const page of pages) page.postMessage({ watchbell: "opened" });
   if (url && /^https?:/i.test(url)) await worker.clients.openWindow(url);

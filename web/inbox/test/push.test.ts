@@ -1,0 +1,134 @@
+/** A click on a notification is `read` by the person whom it was for, and by nobody else. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Snapshot, Watchbell } from "@watchbell/client";
+import { OPENED_CACHE, hearPushWorker, noteOf } from "../src/push.ts";
+
+/** What the service worker noted, as addresses. */
+let noted: Set<string>;
+let page: Window & EventTarget;
+let worker: EventTarget;
+
+beforeEach(() => {
+  noted = new Set();
+  page = new EventTarget() as Window & EventTarget;
+  worker = new EventTarget();
+  const whole = (request: string | { url: string }) => new URL(typeof request === "string" ? request : request.url, "https://a.example").href;
+  vi.stubGlobal("caches", {
+    open: async (name: string) => {
+      expect(name).toBe(OPENED_CACHE);
+      return {
+        put: async (request: string) => { noted.add(whole(request)); },
+        keys: async () => [...noted].map((url) => ({ url })),
+        delete: async (request: { url: string }) => noted.delete(whole(request)),
+      };
+    },
+  });
+  vi.stubGlobal("window", page);
+  vi.stubGlobal("navigator", { serviceWorker: worker });
+  const clients = { matchAll: async () => [{ focus: async () => undefined, postMessage: (data: unknown) => worker.dispatchEvent(Object.assign(new Event("message"), { data })) }], openWindow: async () => undefined };
+  vi.stubGlobal("self", { clients });
+});
+afterEach(() => { vi.unstubAllGlobals(); vi.resetModules(); });
+
+/** A session that does as it is told. */
+function session() {
+  const said: string[] = [];
+  const changed = new Set<() => void>();
+  let snapshot: Partial<Snapshot> = { status: "idle", user: null, ended: null };
+  const client = {
+    get snapshot() { return snapshot; },
+    subscribe: (listener: () => void) => { changed.add(listener); return () => changed.delete(listener); },
+    say: ([alert]: string[], state: string) => said.push(`${alert} ${state}`),
+  } as unknown as Watchbell;
+  const becomes = async (next: Partial<Snapshot>) => {
+    snapshot = { ...snapshot, ended: null, ...next };
+    for (const listener of changed) listener();
+    await settled();
+  };
+  return { client, said, becomes };
+}
+
+/** Everything that was begun is done: the cache of this test answers at once. */
+const settled = async () => { for (let turn = 0; turn < 20; turn++) await Promise.resolve(); };
+
+const note = (user: string, alert: string) => noted.add(new URL(noteOf(user, alert), "https://a.example").href);
+
+describe("what was opened while no page was there", () => {
+  it("is read by the person whom it was for", async () => {
+    for (const alert of ["disk", "a/b", "..", "100 %", "user=ben"]) note("ana", alert);
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ana" });
+    expect(said.sort()).toEqual(["disk read", "a/b read", ".. read", "100 % read", "user=ben read"].sort());
+    expect(noted.size).toBe(0);
+  });
+
+  it("is dropped when somebody else is here, and so is what does not say whose it is", async () => {
+    note("ana", "disk");
+    noted.add("https://a.example/disk");
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ben" });
+    expect([said, noted.size]).toEqual([[], 0]);
+  });
+
+  it("waits until the server has said who this is", async () => {
+    note("ana", "disk");
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "connecting", user: null });
+    expect([said, noted.size]).toEqual([[], 1]);
+    await becomes({ status: "live", user: "ana" });
+    expect(said).toEqual(["disk read"]);
+  });
+});
+
+describe("a change of person", () => {
+  it("drops everything at sign-out", async () => {
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ana" });
+    note("ana", "disk");
+    await becomes({ status: "closed", user: "ana", ended: { why: "signed-out" } });
+    expect([said, noted.size]).toEqual([[], 0]);
+  });
+
+  it("says nothing of the one before as the one who comes next", async () => {
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ana" });
+    // A new token is asked for; the state still has the last user.
+    await becomes({ status: "reconnecting", user: "ana" });
+    note("ana", "disk");
+    worker.dispatchEvent(Object.assign(new Event("message"), { data: { watchbell: "opened" } }));
+    await settled();
+    await becomes({ status: "live", user: "ben" });
+    expect([said, noted.size]).toEqual([[], 0]);
+  });
+
+  it("keeps what a connection that was lost could not say", async () => {
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ana" });
+    await becomes({ status: "closed", user: "ana", ended: { why: "gave-up" } });
+    note("ana", "disk");
+    await becomes({ status: "live", user: "ana" });
+    expect(said).toEqual(["disk read"]);
+  });
+});
+
+describe("a click while a page is here", () => {
+  it("is read at once when it is this person's, and is not this page's otherwise", async () => {
+    const { open: clicked } = await import("../src/pushed.ts"); // It looks at `self` when it is loaded.
+    const { client, said, becomes } = session();
+    hearPushWorker(client, () => undefined);
+    await becomes({ status: "live", user: "ana" });
+    for (const [user, alert] of [["ana", "disk"], ["ben", "door"], [undefined, "old"]] as const) {
+      await clicked({ alert, ...(user ? { user } : {}), url: null });
+      await settled();
+    }
+    expect(said).toEqual(["disk read"]);
+    // Another tab may be ben's: a session that is under way leaves it to him.
+    expect([...noted]).toEqual([new URL(noteOf("ben", "door"), "https://a.example").href]);
+  });
+});
