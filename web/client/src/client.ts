@@ -6,7 +6,7 @@ import { type HttpError, request } from "./api.ts";
 import { type Backoff, fullJitter } from "./backoff.ts";
 import { type Inbox, view } from "./inbox.ts";
 import { step, wakeAt } from "./machine.ts";
-import { type Page, type ReceiptState, RECEIPT_ALERTS_MAX, type Row, type TopicFrame, type Transport, isUnread } from "./protocol.ts";
+import { type Page, type PageStart, type ReceiptState, RECEIPT_ALERTS_MAX, type Row, type TopicFrame, type Transport, isUnread } from "./protocol.ts";
 import { type Effect, type Ended, type Event, type State, type Status, initial, status } from "./state.ts";
 import { type Message, type Tabs, joinTabs } from "./tabs.ts";
 import { type Wire, dialWire } from "./wire.ts";
@@ -251,14 +251,14 @@ export class Watchbell {
     }
   }
 
-  async #fetchPage(before: number | null, more: boolean): Promise<void> {
+  async #fetchPage(before: PageStart | null, more: boolean): Promise<void> {
     const nth = more ? 0 : ++this.#fetches;
     const page = await this.#page(before).catch(() => null);
     if (nth && nth !== this.#fetches) return; // Another has taken its place.
     this.#hear(page ? { kind: "page", more, page } : { kind: "page-failed", more });
   }
 
-  #page(before: number | null): Promise<Page> {
+  #page(before: PageStart | null): Promise<Page> {
     return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`);
   }
 

@@ -9,6 +9,7 @@
 import {
   type AlertFrame,
   type Page,
+  type PageStart,
   type ReceiptFrame,
   type Row,
   type Said,
@@ -41,7 +42,7 @@ export interface Inbox {
   unread: number;
   pending: readonly Pending[];
   /** Where the next older page begins; null when there is none, or nothing was loaded yet. */
-  nextBefore: number | null;
+  nextBefore: PageStart | null;
   loaded: boolean;
 }
 

@@ -83,12 +83,15 @@ export type ClientFrame =
 
 export type Visibility = "visible" | "hidden";
 
+/** Where a page of the inbox begins, sent back as it came: a change, or a place within one that fills several pages. */
+export type PageStart = number | string;
+
 /** A page of `GET /v1/inbox`, newest change first. */
 export interface Page {
   seq: number;
   cursor: string;
   unread: number;
-  next_before: number | null;
+  next_before: PageStart | null;
   alerts: Row[];
 }
 
@@ -98,8 +101,11 @@ export interface Row extends Standing {
   alert: Alert;
 }
 
-/** Alerts that one receipt may name (src/domain/receipt.rs). */
-export const RECEIPT_ALERTS_MAX = 500;
+/**
+ * Alerts that one receipt names. A server takes 500 (src/domain/receipt.rs), and of a message 16 KiB: so many fit however
+ * long their names are, and cost no more than one message where these are UUIDs.
+ */
+export const RECEIPT_ALERTS_MAX = 50;
 
 export type CloseClass = "stop" | "back_off" | "resume" | "new_token";
 

@@ -2,7 +2,7 @@
 import type { Backoff } from "./backoff.ts";
 import { type Inbox, empty } from "./inbox.ts";
 import type {
-  ClientFrame, Page, Said, Row, ServerFrame, TopicFrame, Transport, Visibility,
+  ClientFrame, Page, PageStart, Said, Row, ServerFrame, TopicFrame, Transport, Visibility,
 } from "./protocol.ts";
 
 /** One connection, from its dial to its end. */
@@ -100,7 +100,7 @@ export type Effect =
   | { do: "send"; link: number; frame: ClientFrame }
   | ({ do: "post"; op: string; alerts: string[] } & Said)
   | { do: "ask-token"; fresh: boolean }
-  | { do: "fetch"; before: number | null; more: boolean }
+  | { do: "fetch"; before: PageStart | null; more: boolean }
   | { do: "news"; rows: Row[] }
   | { do: "topic"; frame: TopicFrame }
   | { do: "refused"; title: string };

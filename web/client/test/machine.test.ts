@@ -25,7 +25,7 @@ function expectSettled(world: World): void {
     const { seq, state, alert } = world.rows.get(row.alert.id) ?? {};
     expect([row.seq, row.state, row.alert.version]).toEqual([seq, state, alert?.version]);
   }
-  const lowest = world.state.inbox.nextBefore ?? 0;
+  const lowest = Number(world.state.inbox.nextBefore ?? 0);
   const expected = [...world.rows.values()].filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort();
   expect(shown.alerts.filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort()).toEqual(expected);
 }

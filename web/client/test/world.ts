@@ -4,7 +4,7 @@
  */
 import { fullJitter } from "../src/backoff.ts";
 import { step, wakeAt } from "../src/machine.ts";
-import { isUnread, rowAfter, type ClientFrame, type Page, type ReceiptState, type Row, type Said, type ServerFrame, type Transport } from "../src/protocol.ts";
+import { isUnread, rowAfter, type ClientFrame, type Page, type PageStart, type ReceiptState, type Row, type Said, type ServerFrame, type Transport } from "../src/protocol.ts";
 import { type Effect, type Event, type State, initial, status } from "../src/state.ts";
 
 interface Conn { id: number; transport: Transport; sent: number; open: boolean; frozen: boolean; token: string; slot: ServerFrame[] }
@@ -238,7 +238,8 @@ export class World {
     this.#later(5, () => this.receive(frame.alerts, frame.state, frame.op, "none", frame.until));
   }
 
-  #page(before: number | null): Page {
+  #page(start: PageStart | null): Page {
+    const before = start === null ? null : Number(start);
     const limit = 5;
     const rows = [...this.rows.values()].filter((row) => before === null || row.seq < before).sort((a, b) => b.seq - a.seq);
     const last = rows[limit - 1]?.seq;
