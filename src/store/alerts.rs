@@ -13,6 +13,7 @@ use super::{
     key_rows::AlertRow,
     maybe_int, maybe_text, maybe_time, maybe_word,
     publications::known_of,
+    record::GONE_TRIES_MAX,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, word,
 };
@@ -157,23 +158,28 @@ impl Store {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
             held.entry(key).or_insert_with(|| LockedAlert::new(by, new, now));
         }
-        let values = held.values().filter_map(|held| AlertValues::of(batch, held, now));
-        let values = Batch::of(self.engine, values)?;
-        let inserted = INSERT.over(&values).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
-        if inserted.len() < held.len() {
-            let mut known: BTreeSet<_> = held.keys().cloned().collect();
-            for row in &inserted {
-                known.remove(&(stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
+        let mut missing: BTreeSet<_> = held.keys().cloned().collect();
+        for _ in 0..GONE_TRIES_MAX {
+            let new = held.iter().filter(|(key, _)| missing.contains(key));
+            let values = new.filter_map(|(_, held)| AlertValues::of(batch, held, now));
+            let values = Batch::of(self.engine, values)?;
+            for row in &INSERT.over(&values).bind(now.as_millisecond()).fetch_all(&mut **tx).await? {
+                missing
+                    .remove(&(stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
             }
-            self.lock_known(tx, &known, &mut held).await?;
+            // One that was deleted while this waited for its lock is added anew.
+            self.lock_known(tx, &mut missing, &mut held).await?;
+            if missing.is_empty() {
+                return Ok(held);
+            }
         }
-        Ok(held)
+        Err(Failure::Unreadable("alerts"))
     }
 
     async fn lock_known(
         &self,
         tx: &mut Tx,
-        known: &BTreeSet<(Tenant, AlertId)>,
+        known: &mut BTreeSet<(Tenant, AlertId)>,
         held: &mut LockedAlerts,
     ) -> Result<(), Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
@@ -181,24 +187,28 @@ impl Store {
                  a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker, a.acknowledged_by
              FROM {batch} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {lock:a}",
         );
+        if known.is_empty() {
+            return Ok(());
+        }
         let keys = known.iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
         let keys = Batch::of(self.engine, keys)?;
         let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
         for row in &found {
-            let known = known_of(row)?;
+            let said = known_of(row)?;
             let stand = Stand {
-                version: known.version,
+                version: said.version,
                 severity: word(row, "severity")?,
                 status: word(row, "status")?,
             };
             let content = text(row, "content")?.into();
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
+            known.remove(&key);
             let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
             let (acknowledged_by, changes) = (maybe_word(row, "acknowledged_by")?, Vec::new());
             held.insert(
                 key,
-                LockedAlert { stand, content, rules, by: None, known, acknowledged_by, changes },
+                LockedAlert { stand, content, rules, by: None, known: said, acknowledged_by, changes },
             );
         }
         Ok(())

@@ -86,6 +86,29 @@ impl Store {
         Ok(())
     }
 
+    /// A line for the timeline of an escalation, if it is still there: its person may have been erased.
+    pub(super) async fn write_note_of_escalation(
+        &self,
+        tx: &mut Tx,
+        key: &EscalationKey,
+        what: &str,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        sqlx::query(
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT tenant, user_id, alert_id, CAST($4 AS BIGINT), $5 FROM escalations
+             WHERE tenant = $1 AND user_id = $2 AND alert_id = $3",
+        )
+        .bind(key.user.tenant.as_str())
+        .bind(key.user.user.as_str())
+        .bind(key.alert.as_str())
+        .bind(at.as_millisecond())
+        .bind(storable(what))
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
     /// Lines for timelines.
     pub(super) async fn write_notes(&self, tx: &mut Tx, notes: &[Note<'_>]) -> Result<(), Failure> {
         static INSERT: Statement<NoteValues<'_>> =

@@ -176,7 +176,7 @@ impl Store {
                     device.id
                 ),
             };
-            self.write_notes(tx, &[(key, &note, now)]).await?;
+            self.write_note_of_escalation(tx, key, &note, now).await?;
             Ok::<_, Failure>(forgotten)
         })
         .await

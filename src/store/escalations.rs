@@ -146,8 +146,7 @@ impl Store {
             if rest.execute(&mut **tx).await?.rows_affected() > 0 {
                 self.tell_dead(tx, key, claim, now).await?;
             }
-            self.write_notes(tx, &[(key, &format!("set aside: {why}"), now)]).await?;
-            Ok(())
+            self.write_note_of_escalation(tx, key, &format!("set aside: {why}"), now).await
         })
         .await
     }

@@ -7,10 +7,8 @@ use sqlx::any::AnyRow;
 use super::{
     Failure, Store, StoreError,
     inbox_rows::standing_of,
-    int,
-    key_rows::UserRow,
-    maybe_int, maybe_text, maybe_time,
-    row_batch::{Batch, Statement},
+    int, maybe_int, maybe_text, maybe_time,
+    row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
 use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
@@ -67,9 +65,11 @@ pub struct Changes {
 macro_rules! select_heads {
     ($preferences:literal) => {
         concat!(
-            "SELECT u.tenant, u.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, ",
+            "SELECT batch.tenant, batch.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, e.issued_until_ms, ",
             $preferences,
-            " AS preferences FROM {batch} JOIN users u USING (tenant, user_id)"
+            " AS preferences FROM {batch} LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id
+             LEFT JOIN erased_sessions e ON e.tenant = batch.tenant AND e.user_hash = batch.user_hash
+             WHERE u.user_id IS NOT NULL OR e.user_hash IS NOT NULL"
         )
     };
 }
@@ -78,12 +78,13 @@ macro_rules! select_heads {
 const HEAD: &str = "SELECT seq, unread, sessions_revoked_at_ms FROM users WHERE tenant = $1 AND user_id = $2";
 
 impl Store {
-    /// The heads of these users; the unknown ones are left out.
+    /// The heads of these users; the unknown ones are left out. One who was erased has a head as well, for as long as their tokens
+    /// are refused.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn heads(&self, users: &[UserKey]) -> Result<HashMap<UserKey, Head>, StoreError> {
-        static SELECT: Statement<UserRow<'_>> = Statement::new(select_heads!("NULL"));
+        static SELECT: Statement<HeadRow<'_>> = Statement::new(select_heads!("NULL"));
         let heads = self.read_heads(users, &SELECT).await?;
         Ok(heads.into_iter().map(|(user, (head, _))| (user, head)).collect())
     }
@@ -96,23 +97,35 @@ impl Store {
         &self,
         users: &[UserKey],
     ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
-        static SELECT: Statement<UserRow<'_>> = Statement::new(select_heads!("u.preferences"));
+        static SELECT: Statement<HeadRow<'_>> = Statement::new(select_heads!("u.preferences"));
         self.read_heads(users, &SELECT).await
     }
 
     async fn read_heads(
         &self,
         users: &[UserKey],
-        select: &'static Statement<UserRow<'static>>,
+        select: &'static Statement<HeadRow<'static>>,
     ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
         self.in_time("heads", async {
-            let keys = Batch::of(self.engine, users.iter().map(UserRow::of))?;
+            let mut keys = Vec::with_capacity(users.len());
+            for user in users {
+                let (tenant, user_id) = (user.tenant.as_str(), user.user.as_str());
+                keys.push(HeadRow { tenant, user_id, user_hash: self.pseudonym_in(user).await? });
+            }
+            let keys = Batch::of(self.engine, keys)?;
             let rows = select.over(&keys).fetch_all(&self.read).await?;
             let mut heads = HashMap::with_capacity(rows.len());
             for row in &rows {
                 let user =
                     UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-                heads.insert(user, (head_of(row)?, maybe_text(row, "preferences")?));
+                let revoked_at = maybe_time(row, "sessions_revoked_at_ms")?;
+                let head = Head {
+                    // Of one who was erased there is no row.
+                    seq: maybe_int(row, "seq")?.unwrap_or_default() as Seq,
+                    unread: maybe_int(row, "unread")?.unwrap_or_default().max(0) as u64,
+                    revoked_at: revoked_at.max(maybe_time(row, "issued_until_ms")?),
+                };
+                heads.insert(user, (head, maybe_text(row, "preferences")?));
             }
             Ok(heads)
         })
@@ -214,6 +227,15 @@ impl Store {
             Ok((head, rows.iter().map(row_of).collect::<Result<_, _>>()?))
         })
         .await
+    }
+}
+
+batch_row! {
+    /// A person, and by what they are known once they were erased.
+    struct HeadRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        user_hash: String,
     }
 }
 

@@ -52,6 +52,7 @@ mod chase;
 mod database_file;
 mod devices;
 mod dialect;
+mod erasure;
 mod error;
 mod escalation_state;
 mod escalations;
@@ -96,7 +97,7 @@ use sqlx::{
     Any, AnyPool, Transaction,
     any::{AnyPoolOptions, AnyRow},
 };
-use tokio::time::timeout;
+use tokio::{sync::OnceCell, time::timeout};
 
 use crate::domain::{OutcomeRoutes, Secret, Timestamp};
 use database_file::DatabaseFile;
@@ -110,6 +111,7 @@ pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, KeyRights, KeyStanding, NotRotated};
 pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;
+pub use erasure::{ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch};
 pub use error::{Refusal, StoreError};
 pub use escalation_state::Escalation;
 pub use escalations::{Claim, EscalationKey};
@@ -162,6 +164,8 @@ pub struct Store {
     database_file: Arc<DatabaseFile>,
     /// Which outcomes are written for producers.
     outcomes: Arc<OutcomeRoutes>,
+    /// With what people are hashed who must not be named; read once.
+    pseudonym_key: Arc<OnceCell<String>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -226,6 +230,7 @@ impl Store {
             writes,
             database_file,
             outcomes: Arc::default(),
+            pseudonym_key: Arc::default(),
         })
     }
 

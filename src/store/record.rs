@@ -17,6 +17,9 @@ use crate::domain::{
     publication::Meets,
 };
 
+/// How often rows are added again that were taken out while their locks were waited for.
+pub(super) const GONE_TRIES_MAX: u32 = 5;
+
 impl Store {
     /// [`Store::record_batch`], for whom only the rows matter.
     ///
@@ -51,7 +54,7 @@ impl Store {
         batch: &[NewAlert],
         now: Timestamp,
     ) -> Result<RecordedBatch, Failure> {
-        let mut heads = self.lock_heads(tx, batch, now).await?;
+        let mut heads = self.lock_heads(tx, batch, Some(now)).await?;
         let mut rows = self.existing_rows(tx, batch).await?;
         let mut alerts = self.lock_alerts(tx, batch, now).await?;
 
@@ -148,7 +151,7 @@ impl Store {
         &self,
         tx: &mut Tx,
         batch: &[NewAlert],
-        now: Timestamp,
+        create_at: Option<Timestamp>,
     ) -> Result<HashMap<UserKey, LockedHead>, Failure> {
         let mut users: Vec<UserKey> = batch
             .iter()
@@ -158,7 +161,7 @@ impl Store {
             .collect();
         users.sort();
         users.dedup();
-        self.lock_users(tx, &users, Some(now)).await
+        self.lock_users(tx, &users, create_at).await
     }
 
     /// Locks the heads of these users (sorted, each once), in one order everywhere so that no two transactions wait
@@ -179,11 +182,20 @@ impl Store {
              ORDER BY u.tenant, u.user_id {lock:u}",
         );
         let batch = Batch::of(self.engine, users.iter().map(UserRow::of))?;
-        if let Some(now) = create_at {
-            // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
-            INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
-        }
-        let found = SELECT.over(&batch).fetch_all(&mut **tx).await?;
+        let mut tries = 0;
+        let found = loop {
+            tries += 1;
+            if let Some(now) = create_at {
+                // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
+                INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+            }
+            let found = SELECT.over(&batch).fetch_all(&mut **tx).await?;
+            // One who was erased while this waited for their lock is added anew.
+            let is_whole = create_at.is_none() || found.len() >= users.len();
+            if is_whole || tries == GONE_TRIES_MAX {
+                break found;
+            }
+        };
         let mut heads = HashMap::with_capacity(found.len());
         for row in &found {
             let user =

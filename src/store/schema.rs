@@ -8,6 +8,7 @@ use sqlx::{
     AnyConnection, Row as _,
     migrate::{MigrateError, Migrator},
 };
+use uuid::Uuid;
 
 use super::{Store, history::new_word};
 use crate::runtime::health::{Fault, Seen};
@@ -69,6 +70,12 @@ impl Store {
             .bind(new_word())
             .execute(&mut *tx)
             .await?;
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('pseudonym_key', $1) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit().await?)
     }
 }

@@ -82,7 +82,7 @@ fn what_a_worker_may_hold_fits_into_its_memory_limit() -> anyhow::Result<()> {
         let file = format!("k8s/base/{worker}/deployment.yaml");
         let text = fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
         // Behind the init containers, which hold nothing.
-        let limit = text.lines().filter_map(|line| line.trim().strip_prefix("limits: {memory: ")).last();
+        let limit = text.lines().filter_map(|line| line.trim().strip_prefix("limits: {memory: ")).next_back();
         let limit =
             limit.and_then(|limit| limit.strip_suffix("}")).with_context(|| format!("{file}: no limit"))?;
         let (number, unit) = match (limit.strip_suffix("Mi"), limit.strip_suffix("Gi")) {

@@ -24,6 +24,7 @@
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 //! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
 //! | `outbox.rs` | what became of alerts is written in the same commit, and told at least once, with one id (I1) |
+//! | `erasure.rs` | a person is erased everywhere, and nobody else loses anything by it (I17) |
 //! | `fixture.rs` | a store for one test, and short ways to ask it and to step an escalation |
 
 /// Runs each test on each engine, with a store of its own.
@@ -51,6 +52,7 @@ macro_rules! on_both_engines {
 mod api_keys;
 mod channels;
 mod crashes;
+mod erasure;
 mod expansions;
 mod fixture;
 mod history;

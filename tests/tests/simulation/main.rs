@@ -13,12 +13,14 @@
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
 //! | `by_message.rs` | channels whose messages are replaced and taken away by their ids: quiet hours, restraint, what became of an alert |
 //! | `sms.rs` | text messages: the real sender, and what a phone of the simulator shows |
+//! | `erasure.rs` | a person is erased in the middle of an escalation |
 //! | `days.rs` | whole days of chance, with what must hold at every moment |
 
 #![allow(clippy::unwrap_used)]
 
 mod by_message;
 mod days;
+mod erasure;
 #[path = "../providers/fixture.rs"]
 #[allow(dead_code, reason = "the tests of providers use the rest")]
 mod fixture;

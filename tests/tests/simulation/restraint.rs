@@ -288,7 +288,7 @@ async fn an_escalation_takes_the_steps_of_its_own_policy() -> anyhow::Result<()>
     world.pass(DAY).await?;
     let after: Vec<Sent> = world.sent().split_off(before);
     assert!(after.iter().all(|sent| sent.what == What::Withdrawal && sent.user == "ben"), "{after:?}");
-    assert!(world.says("ana", "b", "ben saw it first").await?);
+    assert!(world.says("ana", "b", "another recipient saw it first").await?);
     Ok(())
 }
 

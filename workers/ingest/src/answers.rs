@@ -204,6 +204,19 @@ pub struct Revoked {
     pub revoked_at: String,
 }
 
+/// A receipt: a person was erased. It names nobody.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Erased {
+    #[schema(format = "uuid")]
+    pub id: String,
+    #[schema(format = DateTime)]
+    pub erased_at: String,
+    /// Whether nothing is left. If not, repeat the request.
+    pub complete: bool,
+    /// How many rows went, by table; tables of which nothing went are left out.
+    pub rows: BTreeMap<&'static str, u64>,
+}
+
 /// A page of a group's members.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Members {

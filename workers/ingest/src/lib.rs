@@ -19,6 +19,7 @@ mod auth;
 mod batch;
 mod config;
 mod count;
+mod erase;
 mod events;
 mod hooks;
 pub mod key;
@@ -259,6 +260,13 @@ fn routes() -> Vec<Route> {
             openapi::hooks::configured(),
         ),
         keyed(Scope::People, Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
+        keyed(
+            Scope::People,
+            Method::DELETE,
+            "/v1/users/{user}",
+            erase::erase,
+            openapi::people::erase_user(),
+        ),
         keyed(
             Scope::People,
             Method::DELETE,

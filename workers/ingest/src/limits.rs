@@ -64,6 +64,8 @@ pub const HOOK_BODY_BYTES_MAX: usize = 512 * 1024;
 pub const HOOK_BODIES_MAX: usize = 64;
 /// Names in one change of a group.
 pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
+/// How long one request erases a person. What is left then is for the next request.
+pub const ERASE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Members on one page.
 pub const MEMBERS_PER_PAGE_MAX: usize = 1_000;
 /// Recipients in one timeline.

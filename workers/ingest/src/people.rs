@@ -15,14 +15,16 @@ use serde::{Deserialize, Deserializer};
 use tracing::warn;
 use watchbell::{
     broker::{Announcement, Announcer},
-    domain::{Channel, GroupId, PerChannel, Secret, Tenant, UserId, UserKey, channel::AddressForm},
+    domain::{
+        Channel, GroupId, PerChannel, Secret, Tenant, Timestamp, UserId, UserKey, channel::AddressForm,
+    },
     runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
     store::Contact,
     wire::Problem,
 };
 
 use crate::{
-    App,
+    App, Shared,
     answers::{Members, Revoked},
     limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     request::{self, JsonOnly},
@@ -74,14 +76,27 @@ pub async fn revoke_sessions(
 ) -> Result<Response, Problem> {
     let user = UserKey::new(tenant, user);
     let revoked_at = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
-    let announcement = Announcement::revocation(&user, revoked_at, (shared.ingest.new_id)());
-    let announcer = Announcer { broker: shared.ingest.broker.clone(), deadline: shared.publish_deadline };
-    if let Err(error) = announcer.publish(announcement).await {
-        warn!(%error, "Sessions were revoked, but the pods may not know yet");
-        let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
-        return Err(Problem { detail: Some(detail.into()), ..error.kind().problem() });
-    }
+    let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
+    end_sessions(&shared, &user, revoked_at, detail).await?;
     Ok(Json(Revoked { revoked_at: revoked_at.to_string() }).into_response())
+}
+
+/// Tells every pod to end the sessions that were opened with tokens issued up to then.
+///
+/// # Errors
+/// 503 with this detail: the pods may not have heard.
+pub async fn end_sessions(
+    shared: &Shared,
+    user: &UserKey,
+    issued_until: Timestamp,
+    detail: &str,
+) -> Result<(), Problem> {
+    let announcement = Announcement::revocation(user, issued_until, (shared.ingest.new_id)());
+    let announcer = Announcer { broker: shared.ingest.broker.clone(), deadline: shared.publish_deadline };
+    announcer.publish(announcement).await.map_err(|error| {
+        warn!(%error, "Sessions were revoked, but the pods may not know yet");
+        Problem { detail: Some(detail.into()), ..error.kind().problem() }
+    })
 }
 
 /// The addresses by channel.

@@ -12,8 +12,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use watchbell::{
     domain::{
-        Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Progress, Severity, Step, StopReason,
-        Timestamp, UserKey,
+        Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Progress, Severity, Step, Timestamp,
+        UserKey,
         next_step::{Because, Target, next_step},
         restraint::Held,
     },
@@ -124,9 +124,7 @@ impl Decider {
                 }
                 Step::WaitUntil(at) => Decision { notes, told, ..decision(Act::Rest(at)) },
                 Step::Finish(reason) => {
-                    let seen_first_by = escalation.taken_by.as_ref();
-                    let seen_first_by = seen_first_by.filter(|_| reason == StopReason::Acknowledged);
-                    notes.push(timeline::ended(reason, seen_first_by));
+                    notes.push(timeline::ended(reason, escalation.taken_by.is_some()));
                     Decision { notes, told, ..decision(Act::End(reason)) }
                 }
                 Step::Hold { held, until, lately } => {

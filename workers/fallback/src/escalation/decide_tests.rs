@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use watchbell::{
     domain::{
-        AlertId, AttemptState, Device, DeviceId, PerChannel, PushEnvironment, PushService, Secret, Tenant,
-        UserId, policy::Policies, restraint::Restraint,
+        AlertId, AttemptState, Device, DeviceId, PerChannel, PushEnvironment, PushService, Secret,
+        StopReason, Tenant, UserId, policy::Policies, restraint::Restraint,
     },
     store::Bundle,
 };
@@ -199,13 +199,13 @@ fn a_tenant_over_its_rate_waits_with_its_reason_but_withdrawals_do_not() {
 }
 
 #[test]
-fn whoever_saw_it_first_is_named() {
+fn whoever_saw_it_first_is_not_named() {
     let mut taken = escalation(&["phone"], true);
     taken.progress.stopped = Some(StopReason::Acknowledged);
     taken.taken_by = Some(UserId::parse("ben").unwrap());
     let end = decide(&taken, 5);
     assert_eq!(end.act, Act::End(StopReason::Acknowledged));
-    assert_eq!(end.notes, ["escalation ended: ben saw it first"]);
+    assert_eq!(end.notes, ["escalation ended: another recipient saw it first"]);
 }
 
 #[test]

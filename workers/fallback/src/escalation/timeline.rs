@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, StopReason, UserId, next_step::Because, policy::Unless, restraint::Held},
+    domain::{Channel, StopReason, next_step::Because, policy::Unless, restraint::Held},
     store::Escalation,
 };
 
@@ -44,11 +44,12 @@ pub(super) fn held_back(held: Held, until: Timestamp) -> String {
     }
 }
 
-/// How an escalation ended.
-pub(super) fn ended(reason: StopReason, seen_first_by: Option<&UserId>) -> String {
-    match (reason, seen_first_by) {
+/// How an escalation ended. Whoever saw it first is not named: the name would stay in other people's timelines after that person
+/// was erased. Their own timeline says when they saw it.
+pub(super) fn ended(reason: StopReason, somebody_saw_it_first: bool) -> String {
+    match (reason, somebody_saw_it_first) {
         (StopReason::Exhausted, _) => "escalation ended: no channel is left".to_owned(),
-        (StopReason::Acknowledged, Some(user)) => format!("escalation ended: {user} saw it first"),
+        (StopReason::Acknowledged, true) => "escalation ended: another recipient saw it first".to_owned(),
         (StopReason::Snoozed, _) => "escalation ended: snoozed; it begins anew when that is over".to_owned(),
         (reason, _) => format!("escalation ended: {reason}"),
     }

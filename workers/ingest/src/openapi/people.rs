@@ -15,7 +15,7 @@ use watchbell::{
 
 use super::{OTHER_TYPE, TOO_LONG, keyed};
 use crate::{
-    answers::{Members, Revoked},
+    answers::{Erased, Members, Revoked},
     limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     people::{LOCALE_BYTES_MAX, MEMBERS_PER_PAGE},
 };
@@ -99,6 +99,19 @@ pub fn put_user() -> Operation {
         .refuses(413, TOO_LONG)
         .refuses(415, OTHER_TYPE)
         .refuses(422, "A field is not acceptable.")
+}
+
+/// `DELETE /v1/users/{user}`
+pub fn erase_user() -> Operation {
+    of_user("eraseUser", "Erase a person: everything about them, everywhere")
+        .about(
+            "Their sessions end, and tokens issued up to now let nobody in for a month. Then every row about them is deleted, with \
+             the alerts that nobody else holds. A later alert for the same id makes a new person. It is safe to repeat.",
+        )
+        .answers(200, "Nothing is left. The receipt names nobody.", Described::of::<Erased>())
+        .answers(202, "There is more than one request may erase: repeat it.", Described::of::<Erased>())
+        .refuses(422, "The user is not one.")
+        .refuses(503, "Nothing was erased, or nobody knows: repeat it after `Retry-After`.")
 }
 
 /// `DELETE /v1/users/{user}/sessions`

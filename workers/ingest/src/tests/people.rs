@@ -163,3 +163,50 @@ async fn a_member_with_a_comma_in_the_name_can_be_taken_out() {
         assert_eq!(fixture.get(uri).await.json()["members"], left, "{query}");
     }
 }
+
+#[tokio::test]
+async fn an_erased_person_is_gone_with_a_receipt_and_every_pod_is_told() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+    put(&fixture, "/v1/users/ana", json!({"email": "ana@example.com"})).await;
+    put(&fixture, "/v1/groups/ops/members", json!({"add": ["ana", "ben"]})).await;
+    let published =
+        fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ana"]}, "title": "Disk"})).await;
+    assert_eq!(published.status, 202);
+    let mut pod = fixture.broker.live().await;
+    pod.control().follow(ana.partition(PARTITIONS)).await;
+
+    let other = [("authorization", &*format!("Bearer {}", fixture.other_key))];
+    let theirs = fixture.send("DELETE", "/v1/users/ana", &other, "").await;
+    assert_eq!(theirs.json()["rows"], json!({}), "the ana of another tenant is nobody");
+    assert!(fixture.store.contact(&ana).await.unwrap().is_some());
+
+    let answer = fixture.send("DELETE", "/v1/users/ana", &[], "").await;
+    let receipt = answer.json();
+    assert_eq!(
+        (answer.status, &receipt["complete"], &receipt["erased_at"]),
+        (200, &json!(true), &json!(NOW))
+    );
+    let rows =
+        json!({"addresses": 1, "alerts": 1, "escalations": 1, "group_members": 1, "inbox": 1, "users": 1});
+    assert_eq!(receipt["rows"], rows);
+    assert!(!answer.text.contains("ana"), "a receipt names nobody: {}", answer.text);
+    assert_eq!(fixture.store.contact(&ana).await.unwrap(), None);
+    let now: Timestamp = NOW.parse().unwrap();
+    let head = fixture.store.heads(std::slice::from_ref(&ana)).await.unwrap()[&ana];
+    assert!(head.refuses(Some(now)), "an old token lets nobody in");
+    let told = async {
+        loop {
+            if let Some(LiveEvent::Frame(message)) = pod.next().await {
+                return serde_json::from_slice::<Value>(&message.body).unwrap();
+            }
+        }
+    };
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), told).await.expect("the pod is told");
+    assert_eq!(told["revoke"]["user"], "ana");
+
+    let again = fixture.send("DELETE", "/v1/users/ana", &[], "").await;
+    assert_eq!((again.status, &again.json()["rows"]), (200, &json!({})), "it is safe to repeat");
+    assert_ne!(again.json()["id"], receipt["id"]);
+    assert_eq!(fixture.send("DELETE", "/v1/users/a%01b", &[], "").await.problem().0, 422);
+}

@@ -3,12 +3,13 @@
 use crate::store::fixture::StoreFixture;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
-pub const GROWS: [&str; 16] = [
+pub const GROWS: [&str; 17] = [
     "addresses",
     "alerts",
     "api_keys",
     "attempts",
     "devices",
+    "erased_sessions",
     "escalations",
     "group_members",
     "inbox",

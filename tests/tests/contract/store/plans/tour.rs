@@ -50,7 +50,8 @@ impl Tour<'_> {
         self.topics().await?;
         self.keys().await?;
         self.outbox().await?;
-        self.upkeep().await
+        self.upkeep().await?;
+        self.erasure().await
     }
 
     fn at(&self, secs: i64) -> Timestamp {
@@ -437,6 +438,18 @@ impl Tour<'_> {
         (self.heard)("drop_outcomes");
         store.outcome_route_after(Some(&queue)).await?;
         (self.heard)("outcome_route_after");
+        Ok(())
+    }
+
+    /// A part of somebody with a long history, and all of a newcomer.
+    async fn erasure(&mut self) -> anyhow::Result<()> {
+        self.store.refuse_erased_sessions(&acme("ana"), self.at(5)).await?;
+        (self.heard)("refuse_erased_sessions");
+        let part = self.store.erase_batch(&acme("ana"), 5).await?;
+        (self.heard)("erase_batch: a part");
+        anyhow::ensure!(!part.is_over, "there is more of ana: {part:?}");
+        while !self.store.erase_batch(&acme("newcomer"), 500).await?.is_over {}
+        (self.heard)("erase_batch: all");
         Ok(())
     }
 
