@@ -65,8 +65,11 @@ def check_pods(place, items):
                     problem(name, f"{entry['name']} is a secret in plain sight: use {entry['name']}_FILE and a Secret")
         if item["kind"] == "Deployment":
             for probe, path in [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")]:
-                if pod["containers"][0].get(probe, {}).get("httpGet", {}).get("path") != path:
+                asked = pod["containers"][0].get(probe, {}).get("httpGet", {})
+                if asked.get("path") != path:
                     problem(name, f"its {probe} does not ask {path}")
+                if asked.get("port") != "operations":
+                    problem(name, f"its {probe} waits behind users: ask the port `operations`")
             if pod.get("terminationGracePeriodSeconds", 30) < DRAIN_S_MAX + MARGIN_S:
                 problem(name, f"may be killed while it drains: the grace is at least {DRAIN_S_MAX + MARGIN_S} s")
             waits = [c for c in pod.get("initContainers", []) if c.get("args", [])[:2] == ["migrate", "--check"]]

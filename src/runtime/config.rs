@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     checks::{web_address, within},
-    values::address,
+    values::{address, maybe_address},
 };
 pub use self::{
     sources::{Sources, environment},
@@ -28,7 +28,7 @@ pub use super::outcomes_config::{OutcomeBounds, Outcomes, OutcomesSection, Webho
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
-    http::Network,
+    http::{ClientAddressSource, Network},
     log_filter::log_filter,
     outcomes_config::TenantOutcomesSection,
 };
@@ -40,8 +40,12 @@ mod sources;
 pub mod values;
 mod written;
 
-/// What a listener can count (tokio's semaphores have a bound), and more than a process has files.
+/// More than a process has files. All are looked at when one has to go for another.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// The fastest that `http.bytes_per_second_min` may ask for; nobody's line is to be too slow by a slip of a digit.
+const BYTES_PER_SECOND_MIN_MAX: u32 = 1024 * 1024;
+/// The port of the operations endpoints when none is given. The simulator has those between this and 7700.
+const OPERATIONS_PORT: u16 = 7709;
 /// The pool of connections has a place for each from the beginning.
 const STORE_CONNECTIONS_MAX: u32 = 10_000;
 /// The shortest secret that signs (RFC 7518, section 3.2).
@@ -95,6 +99,10 @@ pub struct HttpConfig {
     /// The address every route of this process is served on.
     #[serde(with = "address")]
     pub listen: SocketAddr,
+    /// The address of `/healthz`, `/readyz` and `/metrics`, which then have connections of their own. Not set: for `run`
+    /// port 7709 beside `listen`; for `up` they are at `listen`.
+    #[serde(with = "maybe_address")]
+    pub operations_listen: Option<SocketAddr>,
     /// The address people reach it under, for links in emails; none leaves them out.
     pub public_url: Option<String>,
     /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
@@ -104,16 +112,34 @@ pub struct HttpConfig {
     /// Compose's `stop_grace_period` says. All of leaving has to fit, which is checked at start.
     #[serde(with = "duration")]
     pub grace_period: Duration,
-    /// Proxies whose `Forwarded`, `X-Forwarded-For` and PROXY protocol headers are believed: addresses or ranges
-    /// (`10.0.0.0/8`). Empty: nobody's, and the client is whoever connects.
+    /// Proxies whose word about the client is believed: addresses or ranges (`10.0.0.0/8`). Empty: nobody's, and the
+    /// client is whoever connects.
     pub trusted_proxies: Vec<Network>,
-    /// Whether connections of trusted proxies begin with a PROXY protocol v2 header.
-    pub proxy_protocol: bool,
-    /// How long the first request head of a connection may take.
+    /// Where those proxies say who the client is: in the header `x-forwarded-for` or `forwarded`, or with a
+    /// `proxy-protocol` header (version 2) at the beginning of each connection. Nothing else is read.
+    pub client_address: ClientAddressSource,
+    /// How long a request head may take, from its first byte; the first one of a connection from the beginning.
     #[serde(with = "duration")]
     pub head_timeout: Duration,
-    /// Connections that speak HTTP at once; more wait. Open sessions do not count.
+    /// How long a connection is kept between two requests. Those of trusted proxies and of private addresses are kept for
+    /// 75 s at the least, which is longer than balancers keep theirs.
+    #[serde(with = "duration")]
+    pub keep_alive: Duration,
+    /// How long a request body may take.
+    #[serde(with = "duration")]
+    pub body_timeout: Duration,
+    /// How long a peer may send nothing of a body, or take nothing of an answer.
+    #[serde(with = "duration")]
+    pub stall_timeout: Duration,
+    /// The rate below which a peer that sends or takes something counts as one that does not.
+    pub bytes_per_second_min: u32,
+    /// Connections that speak HTTP at once. One more takes the place of the one that is idle longest. Open sessions and
+    /// polls that wait do not count.
     pub connections_max: usize,
+    /// How many of them one public address may have (of version 6, one /64); 0: any number. Trusted proxies may have any.
+    pub connections_per_address_max: usize,
+    /// The same for a loopback or private address, which may stand for many people behind a gateway.
+    pub connections_per_private_address_max: usize,
 }
 
 /// `[store]`
@@ -196,13 +222,20 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: local(7700),
+            operations_listen: None,
             public_url: None,
             leave_wait: Duration::from_secs(3),
             grace_period: Duration::from_secs(45),
             trusted_proxies: Vec::new(),
-            proxy_protocol: false,
+            client_address: ClientAddressSource::XForwardedFor,
             head_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(10),
+            bytes_per_second_min: 1_024,
             connections_max: 4_096,
+            connections_per_address_max: 256,
+            connections_per_private_address_max: 2_048,
         }
     }
 }
@@ -248,13 +281,24 @@ fn local(port: u16) -> SocketAddr {
 }
 
 impl HttpConfig {
+    /// Where `watchbell run` has the operations endpoints. Beside any free port is any free port.
+    pub fn operations_listen(&self) -> SocketAddr {
+        let port = if self.listen.port() == 0 { 0 } else { OPERATIONS_PORT };
+        self.operations_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), port))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         within("http.connections_max", self.connections_max, 1..=CONNECTIONS_MAX)?;
-        within(
-            "http.head_timeout",
-            self.head_timeout,
-            Duration::from_millis(100)..=Duration::from_secs(5 * 60),
-        )?;
+        let waits = Duration::from_millis(100)..=Duration::from_secs(5 * 60);
+        for (key, wait) in [
+            ("http.head_timeout", self.head_timeout),
+            ("http.keep_alive", self.keep_alive),
+            ("http.body_timeout", self.body_timeout),
+            ("http.stall_timeout", self.stall_timeout),
+        ] {
+            within(key, wait, waits.clone())?;
+        }
+        within("http.bytes_per_second_min", self.bytes_per_second_min, 1..=BYTES_PER_SECOND_MIN_MAX)?;
         // The pod that asks for a day to leave is never replaced.
         within(
             "http.grace_period",
@@ -262,8 +306,8 @@ impl HttpConfig {
             Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60),
         )?;
         ensure!(
-            !self.proxy_protocol || !self.trusted_proxies.is_empty(),
-            "http.proxy_protocol needs http.trusted_proxies: the balancers whose word is believed"
+            self.client_address == ClientAddressSource::XForwardedFor || !self.trusted_proxies.is_empty(),
+            "http.client_address needs http.trusted_proxies: the proxies whose word is believed"
         );
         self.public_url.as_deref().map_or(Ok(()), |url| web_address("http.public_url", url))
     }

@@ -25,6 +25,17 @@ const START_MAX: Duration = Duration::from_secs(20);
 const PODS: usize = 4;
 /// The port that the recommended files listen on.
 const PORT: &str = "8080";
+/// What a balancer that asks a pod whether it is ready has there, in each pod's line.
+const OPERATIONS: &str = "port 7709";
+
+/// Where a pod is, as `http://host:port`.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// For everybody.
+    pub url: String,
+    /// Its operations endpoints.
+    pub operations: String,
+}
 
 /// Which balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +54,11 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Starts it in front of these pods (`http://host:port`, four) and waits until it listens.
+    /// Starts it in front of these four pods and waits until it listens.
     ///
     /// # Errors
     /// It is not installed or refuses the configuration; the end of its log is in the message.
-    pub async fn start(kind: Kind, pods: &[String]) -> anyhow::Result<Self> {
+    pub async fn start(kind: Kind, pods: &[Pod]) -> anyhow::Result<Self> {
         ensure!(pods.len() == PODS, "the recommended files have {PODS} pods, not {}", pods.len());
         let dir = Scratch::new("balancer")?;
         let port = ports::free()?;
@@ -74,7 +85,7 @@ impl Balancer {
 }
 
 /// The recommended file, with these addresses.
-fn recommended(kind: Kind, pods: &[String], port: u16) -> anyhow::Result<String> {
+fn recommended(kind: Kind, pods: &[Pod], port: u16) -> anyhow::Result<String> {
     let (file, listen) = match kind {
         Kind::HaProxy => ("haproxy.cfg", "bind "),
         Kind::Nginx => ("nginx.conf", "listen "),
@@ -83,13 +94,14 @@ fn recommended(kind: Kind, pods: &[String], port: u16) -> anyhow::Result<String>
     let path = root.join("workers/socket/balancers").join(file);
     let mut text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let own = format!("127.0.0.1:{port}");
-    let pods = pods.iter().enumerate().map(|(number, url)| {
-        let address = url.strip_prefix("http://").with_context(|| format!("{url} is no http:// address"))?;
-        anyhow::Ok((format!("socket-{}:7700", number + 1), address.to_owned()))
-    });
-    for (name, address) in pods.collect::<anyhow::Result<Vec<_>>>()? {
+    for (number, pod) in pods.iter().enumerate() {
+        let name = format!("socket-{}:7700", number + 1);
         ensure!(text.matches(&name).count() == 1, "{file} does not name {name} once");
-        text = text.replace(&name, &address);
+        let line = text.lines().find(|line| line.contains(&name)).context("it has a line")?;
+        let port = pod.operations.rsplit(':').next().unwrap_or_default();
+        let placed = line.replace(&name, pod.url.trim_start_matches("http://"));
+        let placed = placed.replace(OPERATIONS, &format!("port {port}"));
+        text = text.replace(line, &placed);
     }
     let named =
         text.lines().find(|line| line.trim_start().starts_with(listen)).context("it listens nowhere")?;
@@ -143,13 +155,17 @@ mod tests {
 
     #[test]
     fn the_recommended_files_are_used_with_other_addresses() {
-        let pods: Vec<String> = (1..=4).map(|number| format!("http://127.0.0.1:1000{number}")).collect();
+        let pod = |number| Pod {
+            url: format!("http://127.0.0.1:1000{number}"),
+            operations: format!("http://127.0.0.1:2000{number}"),
+        };
+        let pods: Vec<Pod> = (1..=4).map(pod).collect();
         for kind in [Kind::HaProxy, Kind::Nginx] {
             let text = recommended(kind, &pods, 9_999).unwrap();
             let line =
                 |needle: &str| text.lines().find(|line| line.contains(needle)).unwrap().trim().to_owned();
             let (listens, last) = match kind {
-                Kind::HaProxy => ("bind 127.0.0.1:9999", "server socket-4 127.0.0.1:10004"),
+                Kind::HaProxy => ("bind 127.0.0.1:9999", "server socket-4 127.0.0.1:10004 port 20004"),
                 Kind::Nginx => {
                     ("listen 127.0.0.1:9999;", "server 127.0.0.1:10004 max_fails=1 fail_timeout=1s;")
                 }

@@ -61,6 +61,8 @@ pub struct Fleet {
     env: Vec<(String, String)>,
     workers: BTreeMap<&'static str, Worker>,
     ports: BTreeMap<&'static str, u16>,
+    /// Where processes have their operations endpoints; without one, beside everything else.
+    operations: BTreeMap<&'static str, u16>,
     http: reqwest::Client,
     key: String,
     pub(crate) auth: AuthConfig,
@@ -189,6 +191,7 @@ impl Fleet {
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             workers: BTreeMap::new(),
             ports: BTreeMap::new(),
+            operations: BTreeMap::new(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?,
             key: String::new(),
             auth: AuthConfig::default(),
@@ -278,7 +281,7 @@ impl Fleet {
     /// # Errors
     /// It is not, within the deadline.
     pub async fn ready(&self, name: &'static str) -> anyhow::Result<()> {
-        let url = format!("{}/readyz", self.url(name)?);
+        let url = format!("{}/readyz", self.operations_url(name)?);
         let deadline = START_DEADLINE.max(READY_DEADLINE);
         let is_ready = async || {
             let response = self.http.get(&url).send().await.ok()?;
@@ -295,10 +298,12 @@ impl Fleet {
         args: &[&'static str],
         env: &[(String, String)],
     ) -> anyhow::Result<()> {
-        let port = ports::free()?;
+        let (port, operations) = (ports::free()?, ports::free()?);
         self.ports.insert(name, port);
+        self.operations.insert(name, operations);
         let mut env = env.to_vec();
         env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
+        env.push(("WATCHBELL__HTTP__OPERATIONS_LISTEN".into(), format!("127.0.0.1:{operations}")));
         self.start_worker(name, args.to_vec(), env)
     }
 
@@ -351,6 +356,17 @@ impl Fleet {
             .or_else(|| self.ports.get("up"))
             .with_context(|| format!("no worker {name}"))?;
         Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Where a process has `/healthz`, `/readyz` and `/metrics`.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn operations_url(&self, name: &str) -> anyhow::Result<String> {
+        match self.operations.get(name) {
+            Some(port) => Ok(format!("http://127.0.0.1:{port}")),
+            None => self.url(name),
+        }
     }
 
     /// A token of a user, good for an hour.

@@ -17,7 +17,8 @@ impl Fleet {
     /// The value of a line of a process's metrics: a name with its labels, as they are written there. `None`: it is not
     /// there, or the process does not answer.
     pub async fn metric(&self, name: &str, line: &str) -> Option<f64> {
-        let answer = self.http().get(format!("{}/metrics", self.url(name).ok()?)).send().await.ok()?;
+        let answer =
+            self.http().get(format!("{}/metrics", self.operations_url(name).ok()?)).send().await.ok()?;
         let text = answer.text().await.ok()?;
         text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
     }

@@ -84,6 +84,26 @@ pub mod address {
     }
 }
 
+/// An address with its port that may be left out.
+pub mod maybe_address {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[allow(missing_docs)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+        address::deserialize(deserializer).map(Some)
+    }
+
+    #[allow(missing_docs)]
+    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 /// What a secret is written as.
 const REDACTED: &str = "redacted";
 

@@ -2,10 +2,11 @@
 //! that names the field and the remedy.
 //!
 //! What holds here:
-//! - A body has a bound of bytes and of time (I9), and is read into memory only as far as the bound.
+//! - A body has a bound of bytes (I9), and is read into memory only as far as that. Its bound of time is the connection's
+//!   (`listener/`), for whoever reads it; here is what is answered when it is over.
 //! - What is no JSON is 400; JSON that says what cannot be used is 422 with the field. No value is repeated (I12).
 
-use std::{marker::PhantomData, time::Duration};
+use std::{error::Error, iter::successors, marker::PhantomData, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -17,10 +18,8 @@ use futures_util::StreamExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::timeout;
 
+use super::LateBody;
 use crate::wire::{Problem, alert::read as read_fields, without_bom};
-
-/// How long a body may take to arrive.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a route accepts as a body.
 pub trait BodyRules: Send + Sync + 'static {
@@ -46,35 +45,53 @@ impl<T: DeserializeOwned, R: BodyRules, S: Send + Sync> FromRequest<S> for JsonB
     }
 }
 
-/// The whole body, within so many bytes and [`BODY_TIMEOUT`], without a byte order mark.
+/// [`read_body`], for whoever may take less time than others.
 ///
 /// # Errors
-/// 413, 408, and 400 for a body that was cut off.
+/// As [`read_body`].
+pub async fn read_body_within(body: Body, bytes_max: usize, limit: Duration) -> Result<Bytes, Problem> {
+    timeout(limit, read_body(body, bytes_max)).await.unwrap_or_else(|_| Err(body_too_late()))
+}
+
+/// The whole body, within so many bytes, without a byte order mark.
+///
+/// # Errors
+/// 413; 408 for a body that came too slowly for its connection, and 400 for one that was cut off.
 pub async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     // Not even begun when it says that it is too long.
     if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
         return Err(body_too_large(bytes_max));
     }
-    let read = async {
-        let mut stream = body.into_data_stream();
-        let mut whole = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| Problem::malformed("The body ended before its end."))?;
-            if whole.len() + chunk.len() > bytes_max {
-                return Err(body_too_large(bytes_max));
-            }
-            whole.extend_from_slice(&chunk);
+    let mut stream = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| match is_late(&error) {
+            true => body_too_late(),
+            false => Problem::malformed("The body ended before its end."),
+        })?;
+        if whole.len() + chunk.len() > bytes_max {
+            return Err(body_too_large(bytes_max));
         }
-        let begin = whole.len() - without_bom(&whole).len();
-        Ok(Bytes::from(whole).slice(begin..))
-    };
-    let late = || Problem {
+        whole.extend_from_slice(&chunk);
+    }
+    let begin = whole.len() - without_bom(&whole).len();
+    Ok(Bytes::from(whole).slice(begin..))
+}
+
+/// Whether the connection gave the body up, below what extractors and layers put around its error.
+fn is_late(error: &axum::Error) -> bool {
+    let outer: &(dyn Error + 'static) = error;
+    successors(Some(outer), |&error| error.source()).any(|error| error.is::<LateBody>())
+}
+
+/// The answer to a body that did not come in time.
+fn body_too_late() -> Problem {
+    Problem {
         kind: "urn:watchbell:problem:timeout".into(),
         title: "The body took too long",
         status: 408,
-        ..Problem::malformed(format!("The body has to arrive within {} s.", BODY_TIMEOUT.as_secs()))
-    };
-    timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(late()))
+        ..Problem::malformed("The body has to arrive in time: send it again, or in several requests.")
+    }
 }
 
 /// The answer to a body that is too long.
@@ -169,7 +186,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
-        let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(read("application/json", never).await, Err((408, None)));
+        let never = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let late = read_body_within(never(), 10, Duration::from_secs(3)).await;
+        assert_eq!(late.unwrap_err().status, 408);
+        for (why, error, status) in [
+            ("its connection gave it up", axum::BoxError::from(LateBody), 408),
+            ("its connection broke", "gone".into(), 400),
+        ] {
+            let broken = Body::from_stream(stream::iter([Err::<Bytes, _>(error)]));
+            assert_eq!(read("application/json", broken).await, Err((status, None)), "{why}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Who is really at the other end, when a proxy is in between.
 //!
-//! A proxy's word is believed only when its own address is trusted: anybody can send these headers. The chain is read
-//! from the near end, and the first address that is not a trusted proxy is the client.
+//! A proxy's word is believed only when its own address is trusted: anybody can send these headers. And only in the one
+//! header that the proxy is known to write: most proxies write one of the two and pass the other on as the client sent it.
+//! The chain is read from the near end, and the first address that is not a trusted proxy is the client.
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -9,32 +10,46 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::AddressPrefix;
+
 /// Hops of one header looked at; a longer chain is somebody playing.
 const HOPS_MAX: usize = 20;
+
+/// Where trusted proxies say who the client is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressSource {
+    /// In the header `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// In the header `Forwarded` (RFC 7239).
+    Forwarded,
+    /// In a PROXY protocol header, version 2, with which each of their connections begins.
+    ProxyProtocol,
+}
 
 /// The client's address, as a request extension: for limits and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The client of a request that came from `near`: of `Forwarded` (RFC 7239) when there is one, else of
-    /// `X-Forwarded-For`, as far as `trusted` proxies wrote it.
-    pub fn of(near: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
+    /// The client of a request that came from `near`, as far as `trusted` proxies wrote it. What says nothing (an
+    /// obfuscated hop, or a garbled one) leaves the proxy that wrote it, so that everybody is counted under some address.
+    pub fn of(near: IpAddr, headers: &HeaderMap, trusted: &[Network], source: ClientAddressSource) -> Self {
         if !Network::any_has(trusted, near) {
             return Self(near);
         }
-        let text = |name: &str| {
-            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.collect::<Vec<_>>().join(",")
+        let (name, read): (_, fn(&str) -> Option<IpAddr>) = match source {
+            ClientAddressSource::XForwardedFor => ("x-forwarded-for", address),
+            ClientAddressSource::Forwarded => ("forwarded", forwarded_for),
+            // The connection has said it already.
+            ClientAddressSource::ProxyProtocol => return Self(near),
         };
-        let forwarded = text("forwarded");
-        let hops: Vec<Option<IpAddr>> = match forwarded.is_empty() {
-            false => forwarded.split(',').map(forwarded_for).collect(),
-            true => text("x-forwarded-for").split(',').map(address).collect(),
-        };
+        let lines = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
+        let hops: Vec<Option<IpAddr>> = lines.flat_map(|line| line.split(',')).map(read).collect();
         let mut client = near;
         for hop in hops.into_iter().rev().take(HOPS_MAX) {
-            // An obfuscated or garbled hop says nothing, and what is beyond it cannot be trusted.
+            // What is beyond a hop that says nothing cannot be trusted.
             let Some(hop) = hop else { break };
             client = hop;
             if !Network::any_has(trusted, hop) {
@@ -42,6 +57,11 @@ impl ClientAddress {
             }
         }
         Self(client)
+    }
+
+    /// Who is counted together with it.
+    pub fn prefix(self) -> AddressPrefix {
+        AddressPrefix::of(self.0)
     }
 }
 
@@ -108,59 +128,68 @@ impl<'de> Deserialize<'de> for Network {
 mod tests {
     use super::*;
 
+    use ClientAddressSource::{Forwarded, ProxyProtocol, XForwardedFor};
+
+    fn client(source: ClientAddressSource, near: &str, headers: &[(&'static str, &'static str)]) -> String {
+        let trusted: Vec<Network> = ["10.0.0.0/8", "2001:db8:1::/48"].map(|raw| raw.parse().unwrap()).into();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        ClientAddress::of(near.parse().unwrap(), &map, &trusted, source).0.to_string()
+    }
+
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let trusted: Vec<Network> = ["10.0.0.0/8", "2001:db8:1::/48"].map(|raw| raw.parse().unwrap()).into();
-        for (why, near, header, value, expected) in [
-            ("nobody in between", "198.51.100.7", None, "", "198.51.100.7"),
-            (
-                "a stranger claims to be a proxy",
-                "198.51.100.7",
-                Some("x-forwarded-for"),
-                "203.0.113.9",
-                "198.51.100.7",
-            ),
-            ("one proxy", "10.0.0.1", Some("x-forwarded-for"), "203.0.113.9", "203.0.113.9"),
-            ("with a port", "10.0.0.1", Some("x-forwarded-for"), "203.0.113.9:4711", "203.0.113.9"),
-            ("two proxies", "10.0.0.1", Some("x-forwarded-for"), "203.0.113.9, 10.2.3.4", "203.0.113.9"),
-            (
-                "the client forged the far end",
-                "10.0.0.1",
-                Some("x-forwarded-for"),
-                "1.2.3.4, 203.0.113.9",
-                "203.0.113.9",
-            ),
-            (
-                "nonsense at the near end",
-                "10.0.0.1",
-                Some("x-forwarded-for"),
-                "1.2.3.4, nonsense",
-                "10.0.0.1",
-            ),
-            (
-                "the standard header",
-                "10.0.0.1",
-                Some("forwarded"),
-                "for=203.0.113.9;proto=https",
-                "203.0.113.9",
-            ),
-            ("quoted, version 6", "10.0.0.1", Some("forwarded"), "For=\"[2001:db8::9]:47\"", "2001:db8::9"),
-            ("hidden", "10.0.0.1", Some("forwarded"), "for=_hidden", "10.0.0.1"),
-            (
-                "a chain over version 6",
-                "2001:db8:1::5",
-                Some("forwarded"),
-                "for=203.0.113.9, for=10.9.9.9",
-                "203.0.113.9",
-            ),
+        const XFF: &str = "x-forwarded-for";
+        for (why, near, value, expected) in [
+            ("nobody in between", "198.51.100.7", None, "198.51.100.7"),
+            ("a stranger claims to be a proxy", "198.51.100.7", Some("203.0.113.9"), "198.51.100.7"),
+            ("one proxy", "10.0.0.1", Some("203.0.113.9"), "203.0.113.9"),
+            ("with a port", "10.0.0.1", Some("203.0.113.9:4711"), "203.0.113.9"),
+            ("two proxies", "10.0.0.1", Some("203.0.113.9, 10.2.3.4"), "203.0.113.9"),
+            ("the client forged the far end", "10.0.0.1", Some("1.2.3.4, 203.0.113.9"), "203.0.113.9"),
+            ("a private client that is no proxy", "10.0.0.1", Some("1.2.3.4, 192.168.0.9"), "192.168.0.9"),
+            ("nonsense at the near end", "10.0.0.1", Some("1.2.3.4, nonsense"), "10.0.0.1"),
+            ("nonsense behind a proxy", "10.0.0.1", Some("1.2.3.4, nonsense, 10.2.3.4"), "10.2.3.4"),
+            ("nothing at the near end", "10.0.0.1", Some("1.2.3.4, "), "10.0.0.1"),
+            ("version 6", "2001:db8:1::5", Some("2001:db8::9"), "2001:db8::9"),
         ] {
-            let mut headers = HeaderMap::new();
-            if let Some(name) = header {
-                headers.insert(name, value.parse().unwrap());
-            }
-            let expected = ClientAddress(expected.parse().unwrap());
-            assert_eq!(ClientAddress::of(near.parse().unwrap(), &headers, &trusted), expected, "{why}");
+            let headers: Vec<_> = value.map(|value| (XFF, value)).into_iter().collect();
+            assert_eq!(client(XForwardedFor, near, &headers), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn the_standard_header_is_read_where_it_is_named() {
+        for (why, near, value, expected) in [
+            ("one proxy", "10.0.0.1", "for=203.0.113.9;proto=https", "203.0.113.9"),
+            ("quoted, version 6", "10.0.0.1", "For=\"[2001:db8::9]:47\"", "2001:db8::9"),
+            ("hidden", "10.0.0.1", "for=_hidden", "10.0.0.1"),
+            ("not known", "10.0.0.1", "for=unknown", "10.0.0.1"),
+            ("it says something else", "10.0.0.1", "proto=https", "10.0.0.1"),
+            ("a chain over version 6", "2001:db8:1::5", "for=203.0.113.9, for=10.9.9.9", "203.0.113.9"),
+        ] {
+            assert_eq!(client(Forwarded, near, &[("forwarded", value)]), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn one_header_is_believed_and_no_other() {
+        let both = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.10")];
+        for (source, expected) in
+            [(XForwardedFor, "203.0.113.9"), (Forwarded, "203.0.113.10"), (ProxyProtocol, "10.0.0.1")]
+        {
+            assert_eq!(client(source, "10.0.0.1", &both), expected, "{source:?}");
+        }
+        for (source, other) in [
+            (XForwardedFor, ("forwarded", "for=203.0.113.9")),
+            (Forwarded, ("x-forwarded-for", "203.0.113.9")),
+        ] {
+            assert_eq!(client(source, "10.0.0.1", &[other]), "10.0.0.1", "{source:?} alone");
+        }
+        let lines = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "203.0.113.9")];
+        assert_eq!(client(XForwardedFor, "10.0.0.1", &lines), "203.0.113.9", "the last line is the nearest");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every process serves over HTTP: the listener, the operations endpoints; how requests are read, and what is
 //! answered to those that cannot be served.
 
+mod address_prefix;
 mod body;
 mod client_address;
 mod docs;
@@ -13,13 +14,16 @@ mod path;
 pub mod proxy_protocol;
 mod query;
 
+pub use address_prefix::{AddressPrefix, ShareBounds};
 pub use body::{
-    BODY_TIMEOUT, BodyRules, JsonBody, body_too_large, expect_media_type, json_of, media_type, not_json,
-    read_body,
+    BodyRules, JsonBody, body_too_large, expect_media_type, json_of, media_type, not_json, read_body,
+    read_body_within,
 };
-pub use client_address::{ClientAddress, Network};
+pub use client_address::{ClientAddress, ClientAddressSource, Network};
 pub use failure::{Failure, FailureKind, RETRY_AFTER_S};
-pub use listener::{Listening, Shutdown, Taken, serve, take_over};
+pub use listener::{
+    ConnectionPlace, GivenBack, LateBody, Listening, Patience, Shutdown, Taken, serve, take_over,
+};
 pub use openapi::{merged as merged_openapi, routes as openapi};
 pub use path::{Name, NameInPath, Path, name};
 pub use query::{Query, unreadable_query};

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use watchbell_tests::{
-    balancer::{Balancer, Kind},
+    balancer::{Balancer, Kind, Pod},
     client::Transport,
     fleet::{Engine, Fleet, answer},
     mover::{Mover, Noticed},
@@ -63,7 +63,8 @@ impl Bed {
         for pod in &PODS[2..] {
             fleet.add_pod(pod).await?;
         }
-        let pods = PODS.map(|pod| fleet.url(pod)).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let place = |pod| anyhow::Ok(Pod { url: fleet.url(pod)?, operations: fleet.operations_url(pod)? });
+        let pods = PODS.into_iter().map(place).collect::<anyhow::Result<Vec<_>>>()?;
         let balancer = Balancer::start(kind, &pods).await?;
         let users: Vec<String> = (0..count).map(|number| format!("user-{number}")).collect();
         let mut movers = Vec::with_capacity(count);

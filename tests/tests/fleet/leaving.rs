@@ -16,7 +16,7 @@ const QUIET: (u64, u64) = (600_000, 600_000);
 const POD: &str = "socket-1";
 
 async fn not_ready(fleet: &Fleet) -> anyhow::Result<()> {
-    let url = format!("{}/readyz", fleet.url(POD)?);
+    let url = format!("{}/readyz", fleet.operations_url(POD)?);
     until("the pod is not ready any more", DEADLINE, async || {
         let answer = fleet.http().get(&url).send().await.ok()?;
         (answer.status().as_u16() == 503).then_some(())

@@ -35,7 +35,7 @@ async fn readyz(http: &reqwest::Client, url: &str) -> Option<(u16, Value)> {
 
 /// Waits until a worker of a fleet answers this status, with this standing.
 async fn is(fleet: &Fleet, name: &str, status: u16, standing: &str) -> anyhow::Result<Value> {
-    let url = fleet.url(name)?;
+    let url = fleet.operations_url(name)?;
     let mut last = Value::Null;
     let found = until(&format!("{name} to be {standing}"), DEADLINE, async || {
         let (code, report) = readyz(fleet.http(), &url).await?;
@@ -103,7 +103,7 @@ async fn a_role_goes_on_with_what_it_can_do() {
         ("fallback", 503, "not_ready"),
     ] {
         is(&fleet, name, status, standing).await.unwrap();
-        let url = fleet.url(name).unwrap();
+        let url = fleet.operations_url(name).unwrap();
         until(&format!("{name} to name the cause"), DEADLINE, async || {
             let (_, report) = readyz(fleet.http(), &url).await?;
             let store = &report["parts"]["store"];
@@ -143,11 +143,18 @@ async fn a_role_goes_on_with_what_it_can_do() {
     }
 }
 
+/// One worker, and where it is.
+struct Running {
+    url: String,
+    operations: String,
+    process: WatchbellProcess,
+}
+
 /// Workers without a fleet around them: what they need may not be there.
 struct Alone {
     dir: Scratch,
     http: reqwest::Client,
-    running: BTreeMap<String, (String, WatchbellProcess)>,
+    running: BTreeMap<String, Running>,
 }
 
 impl Alone {
@@ -158,29 +165,32 @@ impl Alone {
         Ok(Self { dir, http, running: BTreeMap::new() })
     }
 
-    fn env<'a>(urls: &'a Urls, listen: &'a str) -> [(&'static str, &'a str); 4] {
+    fn env<'a>(urls: &'a Urls, listen: &'a str, operations: &'a str) -> [(&'static str, &'a str); 5] {
         [
             ("WATCHBELL__STORE__URL", &urls.store),
             ("WATCHBELL__BROKER__URL", &urls.broker),
             ("WATCHBELL__AUTH__HS256_SECRET", HS256_SECRET),
             ("WATCHBELL__HTTP__LISTEN", listen),
+            ("WATCHBELL__HTTP__OPERATIONS_LISTEN", operations),
         ]
     }
 
     fn start(&mut self, name: &str, roles: &[&str], urls: &Urls) -> anyhow::Result<()> {
-        let listen = format!("127.0.0.1:{}", ports::free()?);
+        let [listen, operations] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
         let args: Vec<&str> = ["run"].iter().chain(roles).copied().collect();
-        let process = WatchbellProcess::start(name, self.dir.path(), &args, &Self::env(urls, &listen))?;
-        self.running.insert(name.to_owned(), (format!("http://{listen}"), process));
+        let env = Self::env(urls, &listen, &operations);
+        let process = WatchbellProcess::start(name, self.dir.path(), &args, &env)?;
+        let [url, operations] = [listen, operations].map(|address| format!("http://{address}"));
+        self.running.insert(name.to_owned(), Running { url, operations, process });
         Ok(())
     }
 
     /// Waits until what `/readyz` of a process says pleases `wanted`.
     async fn says(&self, name: &str, wanted: impl Fn(u16, &Value) -> bool) -> anyhow::Result<Value> {
-        let (url, process) = &self.running[name];
+        let Running { operations, process, .. } = &self.running[name];
         let mut last = Value::Null;
         let found = until(&format!("{name} to say so"), DEADLINE, async || {
-            let (status, report) = readyz(&self.http, url).await?;
+            let (status, report) = readyz(&self.http, operations).await?;
             last = report;
             wanted(status, &last).then(|| last.clone())
         })
@@ -247,15 +257,15 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
         );
         assert_eq!(schema["remedy"], "run `watchbell migrate`", "{report}");
         assert!(report["roles"][role]["lacks"].as_array().unwrap().contains(&json!("schema")), "{report}");
-        let (url, process) = alone.running.get_mut(role).unwrap();
+        let Running { operations, process, .. } = alone.running.get_mut(role).unwrap();
         process.wait_log("migration 4 is applied", DEADLINE).await.unwrap();
-        let (alive, _) = answer(alone.http.get(format!("{url}/healthz"))).await.unwrap();
+        let (alive, _) = answer(alone.http.get(format!("{operations}/healthz"))).await.unwrap();
         assert_eq!(alive, 200, "{role} lives");
         assert!(!process.log().contains("does not exist"), "{role} did not try:\n{}", process.log());
     }
 
     // Whoever sends past the balancer is heard, and what they sent is kept until it can be recorded.
-    let ingest = format!("{}/v1/alerts", alone.running["ingest"].0);
+    let ingest = format!("{}/v1/alerts", alone.running["ingest"].url);
     let alert = json!({"id": "early", "to": {"users": ["ana"]}, "title": "t"});
     let (status, problem) =
         answer(alone.http.post(&ingest).bearer_auth("wbk_behind").json(&alert)).await.unwrap();
@@ -264,7 +274,11 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     // What an init container does: it waits, says why, and gives up in the end.
     let command = |args: &[&str]| {
         let mut command = std::process::Command::new(watchbell_tests::process::binary().unwrap());
-        command.current_dir(alone.dir.path()).args(args).envs(Alone::env(&urls, "127.0.0.1:0"));
+        command.current_dir(alone.dir.path()).args(args).envs(Alone::env(
+            &urls,
+            "127.0.0.1:0",
+            "127.0.0.1:0",
+        ));
         command.output().unwrap()
     };
     let refused = command(&["migrate", "--check", "--wait", "1s"]);
@@ -282,7 +296,7 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     let ana = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
     let ends_at = Timestamp::now() + SignedDuration::from_hours(1);
     let token = token::mint(&Secret::from(HS256_SECRET), &auth, &ana, ends_at).unwrap();
-    let inbox = format!("{}/v1/inbox", alone.running["socket"].0);
+    let inbox = format!("{}/v1/inbox", alone.running["socket"].url);
     until("what was accepted before", DEADLINE, async || {
         let (_, page) = answer(alone.http.get(&inbox).bearer_auth(&token)).await.ok()?;
         (page["alerts"][0]["alert"]["id"] == "early").then_some(())

@@ -99,8 +99,8 @@ async fn keeps_its_secrets(fleet: Fleet) -> anyhow::Result<()> {
     }
     for name in fleet.names() {
         if name != "simulator" {
-            let metrics =
-                fleet.http().get(format!("{}/metrics", fleet.url(name)?)).send().await?.text().await?;
+            let url = format!("{}/metrics", fleet.operations_url(name)?);
+            let metrics = fleet.http().get(url).send().await?.text().await?;
             assert!(metrics.contains("watchbell_"), "{name} counts nothing: {metrics}");
             cage.hears(format!("metrics of {name}"), &metrics);
         }

@@ -91,14 +91,21 @@ pub(crate) async fn run_roles(config: FleetConfig, roles: &[Role]) -> anyhow::Re
         let seams = connect(&process.config.shared, &workers, process.leaving.clone()).await?;
         process.add_workers(&workers, seams).await?;
     }
-    let listener = bind(&process.config.shared).await?;
-    process.run(listener).await
+    let http = &process.config.shared.http;
+    let operations = bind_operations(http.operations_listen())?;
+    let listener = bind(&process.config.shared)?;
+    process.run(listener, Some(operations)).await
 }
 
 /// Binds `http.listen`, with an error that says which address it was.
-pub(crate) async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.http.listen;
     listen(address).with_context(|| format!("http.listen: {address} cannot be bound"))
+}
+
+/// The same for `http.operations_listen`.
+pub(crate) fn bind_operations(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("http.operations_listen: {address} cannot be bound"))
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -323,10 +330,19 @@ impl Process {
         Ok(())
     }
 
-    /// Serves and works until a signal or a failure, then leaves in order.
-    pub(crate) async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+    /// Serves and works until a signal or a failure, then leaves in order. The operations endpoints are at `operations`,
+    /// or, without it, beside everything else.
+    pub(crate) async fn run(
+        self,
+        listener: TcpListener,
+        operations: Option<TcpListener>,
+    ) -> anyhow::Result<()> {
         let health = self.health.clone();
-        let routes = self.routes.merge(http::operations(health.clone(), self.metrics.clone()));
+        let endpoints = http::operations(health.clone(), self.metrics.clone());
+        let (routes, operations) = match operations {
+            None => (self.routes.merge(endpoints), None),
+            Some(listener) => (self.routes, Some((listener, http::with_fallbacks(endpoints)))),
+        };
         let routes = match self.documents.as_slice() {
             [] => routes,
             documents => routes.merge(http::openapi(documents)),
@@ -336,6 +352,13 @@ impl Process {
         let shutdown = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
         let serving =
             tokio::spawn(http::serve(listener, routes, Listening::of(&self.config.shared.http), shutdown));
+        // Who watches this process is answered until it ends.
+        let gone = CancellationToken::new();
+        let watched = operations.map(|(listener, routes)| {
+            let listening = Listening::of_operations(&self.config.shared.http);
+            let shutdown = Shutdown { stop: gone.clone(), ..Shutdown::default() };
+            tokio::spawn(http::serve(listener, routes, listening, shutdown))
+        });
         let (workers, beneath) = (begun(self.work, &leaving), begun(self.beneath, &leaving));
         let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
         let watching = tokio::spawn(health.clone().watch(stop.clone()));
@@ -353,6 +376,10 @@ impl Process {
         beneath.wait().await;
         upkeep.await?;
         watching.await?;
+        gone.cancel();
+        if let Some(watched) = watched {
+            watched.await?.context("HTTP of operations")?;
+        }
         served
     }
 }

@@ -33,7 +33,7 @@ use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
-    compose::{Process, Seams, bind},
+    compose::{Process, Seams, bind, bind_operations},
     config::FleetConfig,
     dead, demo,
     demo_file::{Demo, DemoUser},
@@ -78,7 +78,8 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let dir = args.data;
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let _claim = claim(&dir)?;
-    let listener = bind(&config.shared).await?;
+    let listener = bind(&config.shared)?;
+    let operations = config.shared.http.operations_listen.map(bind_operations).transpose()?;
     let address = reachable(listener.local_addr()?);
     let url = format!("http://{address}");
 
@@ -127,7 +128,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
         "\n  Watchbell is up: {url}\n\n  Everything is kept in {}. Ctrl-C stops it.\n",
         dir.display()
     ));
-    process.run(listener).await
+    process.run(listener, operations).await
 }
 
 /// An address that a browser can open.
