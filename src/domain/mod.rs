@@ -11,6 +11,7 @@
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
 //! What an API key may be used for is in [`scope`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
+//! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
 
 pub mod alert;
 pub mod attempt;
@@ -26,6 +27,7 @@ pub mod outcome;
 pub mod phone;
 pub mod policy;
 pub mod preferences;
+pub mod producers;
 pub mod publication;
 pub mod push_token;
 pub mod receipt;
@@ -37,6 +39,7 @@ pub mod snooze;
 pub mod telegram;
 pub mod text;
 pub mod topic;
+pub mod untrusted;
 pub mod web_address;
 
 pub use alert::{Alert, Audience, Severity, Status};
@@ -54,3 +57,4 @@ pub use receipt::{Receipt, ReceiptState};
 pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};
+pub use untrusted::Untrusted;

@@ -17,6 +17,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Alert;
 
+/// How far a version may be above the one before it, and the first one above 0. Whoever publishes a version far ahead
+/// would have the last word on an alert for ever: nobody else could say anything later. A time in seconds is no version.
+pub const VERSION_STEP_MAX: u32 = 1_000_000;
 /// Versions of one alert whose fingerprints are kept: the latest.
 const SAID_MAX: usize = 16;
 /// Bytes of the hash that are kept: nobody finds two texts of one fingerprint by chance.
@@ -164,6 +167,19 @@ impl Publication {
     }
 }
 
+/// Why a version is refused that is [`Meets::TooFarAhead`], as whoever published it reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is too far ahead: at most {VERSION_STEP_MAX} above the version that is recorded, or above 0 for the first one. Count \
+     versions from 1; a time is no version"
+)]
+pub struct TooFarAhead;
+
+/// Whether `next` is near enough to follow `version`; a first one follows 0.
+pub fn is_near(version: u32, next: u32) -> bool {
+    next.saturating_sub(version) <= VERSION_STEP_MAX
+}
+
 /// How a publication meets what is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meets {
@@ -182,12 +198,14 @@ pub enum Meets {
     Conflict,
     /// It is somebody else's, and the key may change only what it made.
     NotItsOwn,
+    /// Its version is too far ahead: [`VERSION_STEP_MAX`].
+    TooFarAhead,
 }
 
 impl Meets {
     /// Whether nothing of the publication is recorded.
     pub fn is_refused(self) -> bool {
-        matches!(self, Self::Stale | Self::Conflict | Self::NotItsOwn)
+        matches!(self, Self::Stale | Self::Conflict | Self::NotItsOwn | Self::TooFarAhead)
     }
 }
 
@@ -196,13 +214,15 @@ impl Meets {
 /// A version that is older than the recorded one and was never recorded itself may have been overtaken on its way, or it
 /// may be a stranger's who chose the same id: nobody can know. So it is no conflict, and reaches nobody either.
 pub fn meets(known: Option<&Known>, version: u32, published: &Publication) -> Meets {
-    let Some(known) = known else { return Meets::Nothing };
+    let Some(known) = known else {
+        return if is_near(0, version) { Meets::Nothing } else { Meets::TooFarAhead };
+    };
     let is_own = |by: &Maker| !by.own_alerts || known.maker.as_ref() == Some(&by.key);
     if !published.by.as_ref().is_none_or(is_own) {
         return Meets::NotItsOwn;
     }
     if version > known.version {
-        return Meets::Earlier;
+        return if is_near(known.version, version) { Meets::Earlier } else { Meets::TooFarAhead };
     }
     match known.said.0.get(&version) {
         Some(said) if !said.is_said_by(&published.fingerprint, published.is_dated) => Meets::Conflict,

@@ -38,6 +38,10 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
     let of = |key: &str, own_alerts| Publication { by: by(key, own_alerts), ..published("three") };
     for (why, version, publication, expected) in [
         ("a later version", 4, published("four"), Meets::Earlier),
+        ("as far ahead as may be", 3 + VERSION_STEP_MAX, published("four"), Meets::Earlier),
+        ("the last word on an alert", 4 + VERSION_STEP_MAX, published("four"), Meets::TooFarAhead),
+        ("the highest number there is", u32::MAX, published("four"), Meets::TooFarAhead),
+        ("far ahead, of somebody else's", u32::MAX, of("k2", true), Meets::NotItsOwn),
         ("the same again", 3, published("three"), Meets::Same),
         ("another text", 3, published("ana's code"), Meets::Conflict),
         ("another time, which its producer gave", 3, dated("three", LATER), Meets::Conflict),
@@ -56,6 +60,18 @@ fn a_publication_meets_what_is_recorded_by_this_table() {
     let nobodys = Known { maker: None, ..known() };
     assert_eq!(meets(Some(&nobodys), 4, &of("k1", true)), Meets::NotItsOwn, "nobody's is not its own");
     assert_eq!(meets(None, 7, &of("k2", true)), Meets::Nothing, "what is not there can be made");
+    assert_eq!(meets(None, VERSION_STEP_MAX, &published("x")), Meets::Nothing, "a high first one");
+    assert_eq!(
+        meets(None, VERSION_STEP_MAX + 1, &published("x")),
+        Meets::TooFarAhead,
+        "too high a first one"
+    );
+    let far = Known { version: u32::MAX - 1, ..known() };
+    assert_eq!(
+        meets(Some(&far), u32::MAX, &published("x")),
+        Meets::Earlier,
+        "recorded before there was a bound"
+    );
     let unsaid = Known { said: VersionFingerprints::default(), ..known() };
     assert_eq!(meets(Some(&unsaid), 3, &published("x")), Meets::Stale, "nobody knows what it said");
     let twice = Publication { is_redelivered: true, ..published("one") };

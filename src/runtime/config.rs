@@ -25,14 +25,16 @@ pub use self::{
 pub(super) use self::values::{duration, maybe_duration, maybe_secret};
 pub use super::escalation_config::RestraintSection;
 pub use super::outcomes_config::{OutcomeBounds, Outcomes, OutcomesSection, WebhookTarget};
+pub use super::producers_config::ProducerSection;
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
     http::{ClientAddressSource, Network},
     log_filter::log_filter,
     outcomes_config::TenantOutcomesSection,
+    producers_config,
 };
-use crate::domain::{Channel, Secret, Tenant, policy::Policies};
+use crate::domain::{Channel, Secret, Tenant, policy::Policies, producers::Producers};
 
 pub mod checks;
 pub mod signed_address;
@@ -163,6 +165,9 @@ pub struct BrokerSection {
     /// Whether workers declare the topology at start. Turned off, `watchbell topology apply` does it once, and the
     /// workers need no configure permission but for their own queue.
     pub declare: bool,
+    /// Which user of the broker may publish for which tenants. Without any, whoever may publish may name any tenant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub producer: Vec<ProducerSection>,
 }
 
 /// `[auth]`
@@ -248,7 +253,7 @@ impl Default for StoreSection {
 
 impl Default for BrokerSection {
     fn default() -> Self {
-        Self { url: None, declare: true }
+        Self { url: None, declare: true, producer: Vec::new() }
     }
 }
 
@@ -366,9 +371,16 @@ impl Config {
         within("store.connections_max", self.store.connections_max, 1..=STORE_CONNECTIONS_MAX)?;
         log_filter(&self.log.filter)?;
         self.auth.check()?;
+        producers_config::producers(&self.broker.producer)?;
         self.read_policies()?;
         self.read_outcomes()?;
         self.restraint.check()
+    }
+
+    /// Which user of the broker may publish for which tenants.
+    pub fn producers(&self) -> Producers {
+        // `check` has found them good.
+        producers_config::producers(&self.broker.producer).unwrap_or_default()
     }
 
     /// The policies, with `default` and `critical` among them.

@@ -3,11 +3,9 @@
 use anyhow::Context as _;
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{
-    config::{LogConfig, LogFormat},
-    log_filter::log_filter,
-};
+use super::{config::LogConfig, log_lines::log_lines};
 
 /// Seconds: from a local call to a provider that takes its time.
 const SECONDS: &[f64] =
@@ -18,15 +16,8 @@ const SECONDS: &[f64] =
 /// # Errors
 /// The filter cannot be read, or there is a subscriber already.
 pub fn start_logs(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = log_filter(&config.filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let started = log_lines(config, is_terminal, std::io::stderr)?.try_init();
     started.map_err(|error| anyhow::anyhow!("logging was started already: {error}"))
 }
 

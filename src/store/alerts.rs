@@ -80,10 +80,17 @@ impl LockedAlert {
             | Meets::Later
             | Meets::Stale
             | Meets::Conflict
-            | Meets::NotItsOwn => {}
+            | Meets::NotItsOwn
+            | Meets::TooFarAhead => {}
         }
         met
     }
+}
+
+/// Whether this may be the first that is recorded of its alert.
+fn can_begin(new: &NewAlert) -> bool {
+    let met = |publication| meets(None, new.alert.version, publication);
+    !new.publication.as_ref().map_or(Meets::Nothing, met).is_refused()
 }
 
 /// Who published an alert that says it is acknowledged.
@@ -142,7 +149,8 @@ impl Rules {
 }
 
 impl Store {
-    /// Locks the alerts of a batch, those that are new to the store as their first in the batch says.
+    /// Locks the alerts of a batch, those that are new to the store as their first in the batch says. One that is new and
+    /// cannot begin so is not among them.
     pub(super) async fn lock_alerts(
         &self,
         tx: &mut Tx,
@@ -153,12 +161,15 @@ impl Store {
             "INSERT INTO alerts ({columns}, recorded_at_ms) SELECT {columns}, $1
              FROM {batch} WHERE true ON CONFLICT (tenant, alert_id) DO NOTHING RETURNING tenant, alert_id",
         );
-        let mut held = LockedAlerts::new();
+        let (mut held, mut firsts) = (LockedAlerts::new(), BTreeMap::new());
         for (by, new) in batch.iter().enumerate() {
             let key = (new.alert.tenant.clone(), new.alert.id.clone());
-            held.entry(key).or_insert_with(|| LockedAlert::new(by, new, now));
+            firsts.entry(key.clone()).or_insert(new);
+            if can_begin(new) {
+                held.entry(key).or_insert_with(|| LockedAlert::new(by, new, now));
+            }
         }
-        let mut missing: BTreeSet<_> = held.keys().cloned().collect();
+        let mut missing: BTreeSet<_> = firsts.keys().cloned().collect();
         for _ in 0..GONE_TRIES_MAX {
             let new = held.iter().filter(|(key, _)| missing.contains(key));
             let values = new.filter_map(|(_, held)| AlertValues::of(batch, held, now));
@@ -168,7 +179,9 @@ impl Store {
                     .remove(&(stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
             }
             // One that was deleted while this waited for its lock is added anew.
-            self.lock_known(tx, &mut missing, &mut held).await?;
+            self.lock_known(tx, &mut missing, &firsts, &mut held, now).await?;
+            // What cannot begin and is not stored stays out.
+            missing.retain(|key| held.contains_key(key));
             if missing.is_empty() {
                 return Ok(held);
             }
@@ -176,11 +189,14 @@ impl Store {
         Err(Failure::Unreadable("alerts"))
     }
 
+    /// Locks those of these alerts that are stored, and takes them out of `known`. `firsts` has the first of the batch of each.
     async fn lock_known(
         &self,
         tx: &mut Tx,
         known: &mut BTreeSet<(Tenant, AlertId)>,
+        firsts: &BTreeMap<(Tenant, AlertId), &NewAlert>,
         held: &mut LockedAlerts,
+        now: Timestamp,
     ) -> Result<(), Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
@@ -203,8 +219,8 @@ impl Store {
             let content = text(row, "content")?.into();
             let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
             known.remove(&key);
-            let Some(first) = held.get(&key) else { continue }; // Only what was asked for is found.
-            let rules = Rules::stored(row)?.unwrap_or_else(|| first.rules.clone());
+            let Some(first) = firsts.get(&key) else { continue }; // Only what was asked for is found.
+            let rules = Rules::stored(row)?.unwrap_or_else(|| Rules::of(first, now));
             let (acknowledged_by, changes) = (maybe_word(row, "acknowledged_by")?, Vec::new());
             held.insert(
                 key,

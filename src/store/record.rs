@@ -64,8 +64,10 @@ impl Store {
         let (mut met, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         let (mut written, mut acknowledged) = (Rows::new(), Vec::new());
         for (by, new) in batch.iter().enumerate() {
+            // What is neither stored nor can begin an alert was not locked.
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
-                return Err(Failure::Unreadable("alerts")); // `lock_alerts` made a row for each.
+                met.push(Meets::TooFarAhead);
+                continue;
             };
             let meets = held.meet(by, new, now);
             met.push(meets);

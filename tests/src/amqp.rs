@@ -50,12 +50,15 @@ pub struct RawMessage {
 }
 
 impl RawAmqp {
-    /// Connects as `guest` to the node and vhost of a URL of [`crate::rabbit::RabbitNode`].
+    /// Connects to the node and vhost of a URL of [`crate::rabbit::RabbitNode`], as the user that it names.
     ///
     /// # Errors
     /// The broker is not there, or does not speak AMQP 0-9-1.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
-        let address = url.strip_prefix("amqp://guest:guest@").context("a URL of the harness")?;
+        let (login, address) = url
+            .strip_prefix("amqp://")
+            .and_then(|url| url.split_once('@'))
+            .context("a URL of the harness")?;
         let (address, vhost) = address.split_once('/').context("a URL with a vhost")?;
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -64,7 +67,7 @@ impl RawAmqp {
         amqp.expect((10, 10)).await?;
         let mut start = table(&[]);
         start.extend(short(b"PLAIN"));
-        start.extend(long(b"\0guest\0guest"));
+        start.extend(long(format!("\0{}", login.replacen(':', "\0", 1)).as_bytes()));
         start.extend(short(b"en_US"));
         amqp.method(0, (10, 11), &start).await?;
         amqp.expect((10, 30)).await?;

@@ -11,7 +11,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
 use super::parked::ParkedFile;
-use crate::broker::{Consumer, Delivery, Message, PublishError, Settle, WorkQueue};
+use crate::{
+    broker::{Consumer, Delivery, Message, PublishError, Settle, WorkQueue},
+    domain::Untrusted,
+};
 
 /// How long to wait before trying again to park a message when the disk refused.
 const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -154,10 +157,10 @@ impl Queue {
             (Some(dead), Ok(runtime)) if entry.deliveries >= self.which.delivery_limit() => {
                 let (dead, queue) = (Arc::clone(dead), self.which.name());
                 runtime.spawn(async move {
-                    let id = &entry.message.message_id;
+                    let id = Untrusted(&entry.message.message_id);
                     warn!(
                         queue,
-                        message_id = id,
+                        message_id = %id,
                         "{id} was parked in watchbell.dead: it was delivered too often"
                     );
                     // It keeps its room here until it has one there: too many dead hold up the living,

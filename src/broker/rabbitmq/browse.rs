@@ -18,7 +18,10 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{CALL_MAX, RabbitConfig, connect, convert, owned::Owned};
-use crate::broker::{Browser, Delivery, PublishError, Settle, WorkQueue};
+use crate::{
+    broker::{Browser, Delivery, PublishError, Settle, WorkQueue},
+    domain::Untrusted,
+};
 
 /// The longest wait for one message: RabbitMQ takes up to 128 MiB, and an operator's network may be slow.
 const FETCH_MAX: Duration = Duration::from_secs(60);
@@ -88,6 +91,6 @@ impl Settle for Held {
 }
 
 fn unavailable(error: &anyhow::Error) -> PublishError {
-    warn!("The queue cannot be browsed: {error:#}");
+    warn!("The queue cannot be browsed: {:#}", Untrusted(error));
     PublishError::Unavailable(CALL_MAX)
 }

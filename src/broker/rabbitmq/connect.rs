@@ -16,6 +16,7 @@ use super::{
     fault::{Trouble, fault_of},
     owned::Owned,
 };
+use crate::domain::Untrusted;
 
 /// The pause after a first failure, without its jitter, which doubles it at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -68,8 +69,10 @@ impl Connector {
                     return connection;
                 }
                 // The first failure is told, the rest of an outage would only repeat it.
-                Err(error) if self.failures == 0 => warn!(part, "The broker cannot be reached: {error:#}"),
-                Err(error) => debug!(part, "The broker cannot be reached: {error:#}"),
+                Err(error) if self.failures == 0 => {
+                    warn!(part, "The broker cannot be reached: {:#}", Untrusted(error))
+                }
+                Err(error) => debug!(part, "The broker cannot be reached: {:#}", Untrusted(error)),
             }
             self.failures += 1;
             self.pause().await;
@@ -137,6 +140,7 @@ fn a_url_that_cannot_be_read_is_not_quoted() {
         declare: false,
         name: "test".into(),
         ca_pem: None,
+        names_user: false,
     };
     let good = "amqp://guest:hunter2@localhost:5672/%2f";
     assert_eq!(uri(&config(&[good]), 0).unwrap().query.heartbeat, Some(HEARTBEAT));

@@ -21,7 +21,10 @@ use super::{
     ramp::Ramp,
     session::Session,
 };
-use crate::broker::{Consumer, Delivery, WorkQueue};
+use crate::{
+    broker::{Consumer, Delivery, WorkQueue},
+    domain::Untrusted,
+};
 
 pub(super) struct RabbitConsumer {
     taken: mpsc::Receiver<ReceivedDelivery>,
@@ -93,7 +96,7 @@ async fn consume(task: Task, mut connector: Connector) {
         let mut session = match Session::open(&task, &connection).await {
             Ok(session) => session,
             Err(error) => {
-                warn!(queue, "The consumer of {queue} starts again on another node: {error:#}");
+                warn!(queue, "The consumer of {queue} starts again on another node: {:#}", Untrusted(error));
                 continue;
             }
         };
@@ -101,7 +104,7 @@ async fn consume(task: Task, mut connector: Connector) {
             Ok(()) => return connection.close().await,
             Err(error) => {
                 ramp.lost(session.held());
-                warn!(queue, "The consumer of {queue} starts again on another node: {error:#}");
+                warn!(queue, "The consumer of {queue} starts again on another node: {:#}", Untrusted(error));
             }
         }
     }

@@ -23,7 +23,8 @@ use crate::broker::{Message, topology::TYPE_HEADER};
 /// The broker's own count on a redelivered message: somebody who publishes it anew starts anew.
 const DELIVERY_COUNT_HEADER: &str = "x-delivery-count";
 
-pub(super) fn properties(message: &Message, route: &Route) -> BasicProperties {
+/// `user` is whom the message is published as, where it says so.
+pub(super) fn properties(message: &Message, route: &Route, user: Option<&str>) -> BasicProperties {
     let mut headers = headers(message);
     headers.remove(DELIVERY_COUNT_HEADER);
     let mut properties = match message.envelope.properties() {
@@ -43,6 +44,9 @@ pub(super) fn properties(message: &Message, route: &Route) -> BasicProperties {
     }
     if !message.content_type.is_empty() {
         properties = properties.with_content_type(short(&message.content_type));
+    }
+    if let Some(user) = user {
+        properties = properties.with_user_id(short(user));
     }
     properties
         .with_delivery_mode(if route.persistent { 2 } else { 1 })
@@ -142,7 +146,7 @@ mod tests {
     use lapin::types::{DecimalValue, FieldTable};
 
     use super::*;
-    use crate::broker::Address;
+    use crate::{broker::Address, wire::refused};
 
     fn received(properties: BasicProperties) -> Message {
         let mut delivery = Delivery::mock(1, "".into(), "".into(), false, b"{}".to_vec());
@@ -155,7 +159,7 @@ mod tests {
         let mut sent = Message::json("id-1".into(), "{}");
         sent.headers.insert("traceparent".into(), "00-ab-cd-01".into());
         sent.headers.insert(DELIVERY_COUNT_HEADER.into(), "7".into());
-        let properties = properties(&sent, &Route::to(Address::Alerts));
+        let properties = properties(&sent, &Route::to(Address::Alerts), None);
         assert_eq!(properties.delivery_mode(), &Some(2));
         let mut got = received(properties);
         assert_eq!(got.headers.remove(TYPE_HEADER).as_deref(), Some("alert.v1"));
@@ -163,13 +167,27 @@ mod tests {
         assert_eq!(got, sent);
 
         sent.headers.insert(TYPE_HEADER.into(), "alert.v2".into());
-        let own = super::properties(&sent, &Route::to(Address::Dead));
+        let own = super::properties(&sent, &Route::to(Address::Dead), None);
         assert_eq!(received(own).headers[TYPE_HEADER], "alert.v2", "a replayed message keeps its type");
     }
 
     #[test]
+    fn a_message_says_who_published_it_when_it_is_to() {
+        let route = Route::to(Address::Alerts);
+        let own = Message::json("id-1".into(), "{}");
+        assert_eq!(received(properties(&own, &route, None)).envelope.user(), None);
+        assert_eq!(received(properties(&own, &route, Some("watchbell"))).envelope.user(), Some("watchbell"));
+        // What somebody else published is published again by us, and says whose it was.
+        let theirs = received(BasicProperties::default().with_user_id("acme-svc".into()));
+        let again = received(properties(&theirs, &route, Some("watchbell")));
+        assert_eq!(again.envelope.user(), Some("watchbell"));
+        assert_eq!(again.headers[refused::USER], "acme-svc");
+    }
+
+    #[test]
     fn what_a_producer_left_out_stays_left_out() {
-        let properties = properties(&received(BasicProperties::default()), &Route::to(Address::Rejected));
+        let properties =
+            properties(&received(BasicProperties::default()), &Route::to(Address::Rejected), None);
         assert_eq!((properties.message_id(), properties.content_type()), (&None, &None));
     }
 

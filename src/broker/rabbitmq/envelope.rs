@@ -72,6 +72,12 @@ impl Envelope {
         deaths.as_slice().iter().find_map(queue_of_death)
     }
 
+    /// The user whom the broker vouches for: it refuses a `user_id` that is not the user of the publisher's connection
+    /// (<https://www.rabbitmq.com/docs/validated-user-id>). None for a message of our own and one without the property.
+    pub fn user(&self) -> Option<&str> {
+        self.properties()?.user_id().as_ref().map(ShortString::as_str)
+    }
+
     /// Without what our own queues' dead-lettering and counting wrote onto it; what it brought along stays.
     #[must_use]
     pub fn as_sent(&self) -> Self {

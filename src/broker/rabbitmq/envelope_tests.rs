@@ -82,11 +82,11 @@ fn reason() -> Refusal {
 fn aside(properties: BasicProperties) -> BasicProperties {
     let (message, settle) = (received(properties), Box::new(Nowhere));
     let delivery = Delivery { message, redelivered: false, unreadable: None, cut: None, settle };
-    convert::properties(&parked(&delivery, &reason()), &Route::to(Address::Rejected))
+    convert::properties(&parked(&delivery, &reason()), &Route::to(Address::Rejected), None)
 }
 
 fn again(properties: BasicProperties) -> BasicProperties {
-    convert::properties(&received(properties).as_sent(), &Route::to(Address::Alerts))
+    convert::properties(&received(properties).as_sent(), &Route::to(Address::Alerts), None)
 }
 
 fn headers(of: &BasicProperties) -> BTreeMap<ShortString, AMQPValue> {

@@ -51,6 +51,7 @@ use crate::{
         frames::Frames,
         topology::{PARTITIONS, POD_QUEUE_MESSAGES_MAX, live_exchange},
     },
+    domain::Untrusted,
     runtime::health::Fault,
 };
 
@@ -166,7 +167,10 @@ impl Task {
             let ended = alive.run_until_cancelled(self.session(&connection)).await;
             self.shared.hears.store(false, Ordering::Relaxed);
             let Some(Err(error)) = ended else { return connection.close().await };
-            warn!("The consumer of live messages starts again on another node, after a gap: {error:#}");
+            warn!(
+                "The consumer of live messages starts again on another node, after a gap: {:#}",
+                Untrusted(error)
+            );
         }
     }
 

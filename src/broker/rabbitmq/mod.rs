@@ -79,6 +79,9 @@ pub struct RabbitConfig {
     pub name: String,
     /// The authority that signed the nodes' certificates, besides those of the system.
     pub ca_pem: Option<String>,
+    /// Whether what is published for dispatch says which user published it (`user_id`). RabbitMQ compares it with the user
+    /// that the connection signed in as.
+    pub names_user: bool,
 }
 
 impl RabbitConfig {

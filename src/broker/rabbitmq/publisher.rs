@@ -38,7 +38,8 @@ use super::{
     route::Route,
 };
 use crate::{
-    broker::{Message, PublishError},
+    broker::{Message, PublishError, topology::ALERTS_EXCHANGE},
+    domain::Untrusted,
     runtime::health::Fault,
 };
 
@@ -199,7 +200,8 @@ impl Task {
             warn!(
                 part,
                 unconfirmed = self.unconfirmed.len(),
-                "Publishing begins anew on another node: {error:#}"
+                "Publishing begins anew on another node: {:#}",
+                Untrusted(error)
             );
         }
     }
@@ -211,22 +213,21 @@ impl Task {
             && let Err(error) = declare::apply(connection).await
         {
             // What is there may still do: publishing finds out.
-            warn!("The topology could not be declared: {error:#}");
+            warn!("The topology could not be declared: {:#}", Untrusted(error));
         }
         let channel = connection.channel().await?;
         call("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let status = connection.status().clone();
+        let user = self.config.names_user.then(|| status.username());
+        let way = Way { channel: channel.clone(), status: status.clone(), user };
         let mut events = std::pin::pin!(connection.connection().events_listener());
         let mut look = interval(LOOK_EVERY);
         self.set_current(Some(Arc::clone(connection)));
         self.refused_since = None;
 
         self.unconfirmed.retain(|_, request| !request.answer.is_closed());
-        let mut fates: Fates = self
-            .unconfirmed
-            .iter()
-            .map(|(number, request)| send(&channel, &status, *number, request))
-            .collect();
+        let mut fates: Fates =
+            self.unconfirmed.iter().map(|(number, request)| send(&way, *number, request)).collect();
         loop {
             // An error event may be about somebody else's channel on this connection: only a look tells.
             if fates.is_empty() && !(status.connected() && channel.status().connected()) {
@@ -237,7 +238,7 @@ impl Task {
                 // Fates first: an error is a fate before it is an event, and says more there.
                 biased;
                 Some((number, fate)) = fates.next() => {
-                    self.settle(number, fate, |request| send(&channel, &status, number, request), &mut fates)?;
+                    self.settle(number, fate, |request| send(&way, number, request), &mut fates)?;
                 }
                 Some(event) = events.next() => self.hear(event),
                 _ = look.tick() => {}
@@ -245,7 +246,7 @@ impl Task {
                     let Some(request) = request else { return Ok(()) };
                     if !request.answer.is_closed() {
                         let number = self.take(request);
-                        fates.push(send(&channel, &status, number, &self.unconfirmed[&number]));
+                        fates.push(send(&way, number, &self.unconfirmed[&number]));
                     }
                 }
             }
@@ -324,7 +325,7 @@ impl Task {
         let part = self.part.name();
         match event {
             Event::ConnectionBlocked(reason) => {
-                warn!(part, reason, "The broker blocks publishers: {reason}");
+                warn!(part, reason = %Untrusted(&reason), "The broker blocks publishers: {}", Untrusted(&reason));
             }
             Event::ConnectionUnblocked => info!(part, "The broker unblocked publishers"),
             // Waking up is enough: the loop looks at the connection.
@@ -347,16 +348,20 @@ impl Part {
     }
 }
 
+/// What a message goes by.
+struct Way {
+    channel: Channel,
+    status: ConnectionStatus,
+    /// Whom the connection signed in as, where messages for dispatch say so.
+    user: Option<String>,
+}
+
 /// Queues the frames at once, so that messages leave in the order of the calls; the future is their fate.
-fn send(
-    channel: &Channel,
-    status: &ConnectionStatus,
-    number: u64,
-    request: &Request,
-) -> BoxFuture<'static, (u64, Fate)> {
-    let (channel, status) = (channel.clone(), status.clone());
+fn send(way: &Way, number: u64, request: &Request) -> BoxFuture<'static, (u64, Fate)> {
+    let (channel, status) = (way.channel.clone(), way.status.clone());
     let (route, body) = (request.route.clone(), request.message.body.clone());
-    let properties = convert::properties(&request.message, &route);
+    let user = way.user.as_deref().filter(|_| route.exchange == ALERTS_EXCHANGE);
+    let properties = convert::properties(&request.message, &route, user);
     let mut sending = async move {
         let publish = async {
             let options = BasicPublishOptions { mandatory: route.mandatory, immediate: false };

@@ -9,7 +9,7 @@
 
 use tracing::warn;
 
-use crate::wire::Problem;
+use crate::{domain::Untrusted, wire::Problem};
 
 /// When a client that was sent away should come back, in seconds.
 pub const RETRY_AFTER_S: u32 = 5;
@@ -60,7 +60,7 @@ pub trait Failure: std::error::Error {
 /// For `?` in handlers. The client gets what follows from the kind, and the operator finds the cause in the log.
 impl<E: Failure> From<E> for Problem {
     fn from(error: E) -> Self {
-        warn!(%error, "A request could not be served: {error}");
+        warn!(error = %Untrusted(&error), "A request could not be served: {}", Untrusted(&error));
         error.kind().problem()
     }
 }

@@ -9,5 +9,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod amqp;
 mod keys;
 mod people;

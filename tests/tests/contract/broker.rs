@@ -67,7 +67,13 @@ async fn rabbit_broker() -> SharedBroker {
 }
 
 fn rabbit_config(url: &str) -> RabbitConfig {
-    RabbitConfig { urls: vec![url.into()], declare: true, name: "contract".into(), ca_pem: None }
+    RabbitConfig {
+        urls: vec![url.into()],
+        declare: true,
+        name: "contract".into(),
+        ca_pem: None,
+        names_user: false,
+    }
 }
 
 async fn connected(url: &str) -> SharedBroker {

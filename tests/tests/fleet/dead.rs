@@ -67,6 +67,7 @@ async fn on_rabbitmq() -> (Fleet, SharedBroker, CancellationToken) {
         declare: false,
         name: "test".into(),
         ca_pem: None,
+        names_user: false,
     };
     let leaving = CancellationToken::new();
     let broker = RabbitBroker::connect(config, leaving.clone());

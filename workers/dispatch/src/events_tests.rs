@@ -48,6 +48,7 @@ impl Bed {
             broker: broker.clone(),
             store: store.clone(),
             policies: Arc::new(Policies::with_defaults([].into())),
+            producers: Arc::default(),
             clock: Clock::at(Timestamp::from_second(1).unwrap()),
             config: crate::DispatchConfig::default(),
             memory: watchbell::runtime::MemoryBudgets::default(),

@@ -9,13 +9,14 @@ use tracing::warn;
 use watchbell::{
     broker::{Address, Delivery, Message, Refusal, WorkQueue, parked},
     domain::{
-        Alert, AlertId, EventId,
-        publication::{Maker, Meets, Publication},
+        Alert, AlertId, EventId, Untrusted,
+        producers::NotAllowed,
+        publication::{Maker, Meets, Publication, TooFarAhead},
     },
     store::{NewEvent, StoreError},
     wire::{
         InvalidAlert, MessageKind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
-        event_content_of, kind_of, parse_alert, parse_event, published,
+        event_content_of, kind_of, parse_alert, parse_event, published, refused,
     },
 };
 
@@ -72,7 +73,7 @@ impl Dispatch {
                     let content: Arc<str> = content_of(&alert).into();
                     let publication = Publication {
                         is_redelivered: delivery.redelivered,
-                        ..Publication::of(&alert, &content, maker_of(&delivery.message))
+                        ..Publication::of(&alert, &content, self.maker_of(&delivery.message))
                     };
                     intake.alerts.push(TakenAlert {
                         alert: Arc::new(*alert),
@@ -108,33 +109,55 @@ impl Dispatch {
             let problem = format!("is {bytes} bytes long, at most {bytes_max} are read");
             return Err(InvalidAlert::new("body", problem));
         }
+        let publisher = self.publisher_of(&delivery.message);
+        self.producers.knows(publisher).map_err(not_allowed)?;
         let plain = plain_of(content_type, headers, body)?;
         match kind_of(&plain) {
             MessageKind::Alert => {
-                let mut alert = self.read_alert(&plain, message_id, now)?;
+                // Without an id of its own, the alert is told from its redeliveries by the message's.
+                let id = AlertId::parse(message_id).ok();
+                let mut alert = parse_alert(&plain, &Defaults { tenant: None, id, now })?;
+                self.producers.allows(publisher, &alert.tenant).map_err(not_allowed)?;
+                self.check_policy(&alert)?;
                 alert.is_dated &= !headers.contains_key(published::UNDATED);
                 Ok(Read::Alert(Box::new(alert)))
             }
-            MessageKind::Event => read_event(&plain, message_id, now).map(Read::Event),
+            MessageKind::Event => {
+                let new = read_event(&plain, message_id, now)?;
+                self.producers.allows(publisher, &new.event.key.tenant).map_err(not_allowed)?;
+                Ok(Read::Event(new))
+            }
         }
     }
 
-    fn read_alert(&self, json: &[u8], message_id: &str, now: Timestamp) -> Result<Alert, InvalidAlert> {
-        // Without an id of its own, the alert is told from its redeliveries by the message's.
-        let id = AlertId::parse(message_id).ok();
-        let alert = parse_alert(json, &Defaults { tenant: None, id, now })?;
-        if self.policies.get(&alert.tenant, self.policies.name_for(&alert)).is_none() {
+    /// Whom the broker says a message is from.
+    fn publisher_of<'a>(&self, message: &'a Message) -> Option<&'a str> {
+        let first = message.headers.get(refused::USER).map(String::as_str);
+        self.producers.publisher(message.envelope.user(), first)
+    }
+
+    /// Which API key a message came with: ingest says so, and nobody else is believed.
+    fn maker_of(&self, message: &Message) -> Option<Maker> {
+        if !self.producers.is_trusted(message.envelope.user()) {
+            return None;
+        }
+        let key = message.headers.get(published::KEY)?.as_str().into();
+        Some(Maker { key, own_alerts: message.headers.contains_key(published::OWN_ALERTS) })
+    }
+
+    fn check_policy(&self, alert: &Alert) -> Result<(), InvalidAlert> {
+        if self.policies.get(&alert.tenant, self.policies.name_for(alert)).is_none() {
             let known = self.policies.names(&alert.tenant).join(", ");
             return Err(InvalidAlert::new("policy", format!("is not one of the configured ones: {known}")));
         }
-        Ok(alert)
+        Ok(())
     }
 
     async fn park_one(&self, Refused { delivery, refusal }: Refused) {
         metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "rejected").increment(1);
-        // Outside text is escaped, so that it cannot look like a line of its own.
         warn!(
-            message.id = ?delivery.message.message_id, field = ?refusal.field, problem = ?refusal.problem,
+            message.id = %Untrusted(&delivery.message.message_id), field = %Untrusted(&refusal.field),
+            problem = %Untrusted(&refusal.problem),
             "Refused a message; it is kept in watchbell.rejected"
         );
         let refusal = Refusal { reason: refusal.to_string(), field: Some(refusal.field.clone()), from: None };
@@ -154,6 +177,9 @@ impl Dispatch {
 impl Refused {
     /// What contradicts what is recorded; `None` for what does not.
     pub(crate) fn by_meeting(delivery: Delivery, met: Meets) -> Option<Self> {
+        if met == Meets::TooFarAhead {
+            return Some(Self { delivery, refusal: InvalidAlert::new("version", TooFarAhead) });
+        }
         let (reason, problem) = match met {
             Meets::Conflict => (
                 "conflict",
@@ -168,7 +194,7 @@ impl Refused {
                 "a later version of this id is recorded, and what this one said is not known: nobody was shown anything. \
                  If it is the same alert, publish its newest version to these people",
             ),
-            Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later => return None,
+            Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::TooFarAhead => return None,
         };
         Some(Self { delivery, refusal: InvalidAlert::new(reason, problem) })
     }
@@ -179,10 +205,9 @@ impl Refused {
     }
 }
 
-/// Which API key a message came with.
-fn maker_of(message: &Message) -> Option<Maker> {
-    let key = message.headers.get(published::KEY)?.as_str().into();
-    Some(Maker { key, own_alerts: message.headers.contains_key(published::OWN_ALERTS) })
+/// The reason for what its publisher may not publish: the property that names the publisher is at fault.
+fn not_allowed(why: NotAllowed) -> InvalidAlert {
+    InvalidAlert::new("user_id", why)
 }
 
 /// The reason for what the store refuses.

@@ -104,6 +104,7 @@ async fn a_good_alert_is_recorded_while_the_bad_ones_before_it_are_being_parked(
         broker: broker.clone(),
         store: store.clone(),
         policies: Arc::new(Policies::with_defaults([].into())),
+        producers: Arc::default(),
         clock: Clock::system(),
         config: crate::DispatchConfig::default(),
         memory: watchbell::runtime::MemoryBudgets::default(),

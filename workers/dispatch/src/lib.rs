@@ -19,6 +19,7 @@
 //! - One batch commits at a time, and the alerts of a tenant in the order they came, so that one person's changes come in that
 //!   order.
 //! - Tenants take turns, and what is held for them has a bound in bytes (I16, I9).
+//! - Whoever is mapped to tenants publishes for those alone (I8).
 //! - What cannot be understood, and what the store refuses, is parked with its reason before it is acknowledged (I11).
 //! - A store that is down is waited for with the batches in hand. Giving them back would use up their delivery limit.
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
@@ -48,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
     broker::{Announcer, PUBLISHED_DELIVERY_BYTES_MAX, SharedBroker, WorkQueue},
-    domain::policy::Policies,
+    domain::{policy::Policies, producers::Producers},
     runtime::{Clock, MemoryBudgets},
     store::Store,
 };
@@ -76,6 +77,8 @@ pub struct Dispatch {
     pub store: Store,
     /// When the first step of each policy is due.
     pub policies: Arc<Policies>,
+    /// Which user of the broker may publish for which tenants.
+    pub producers: Arc<Producers>,
     /// The time.
     pub clock: Clock,
     /// Bounds.

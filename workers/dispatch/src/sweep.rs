@@ -77,6 +77,7 @@ mod tests {
             broker: EmbeddedBroker::open(None).unwrap(),
             store: store.clone(),
             policies: Arc::new(Policies::with_defaults([].into())),
+            producers: Arc::default(),
             clock: Clock::system(),
             config: crate::DispatchConfig::default(),
             memory: watchbell::runtime::MemoryBudgets::default(),

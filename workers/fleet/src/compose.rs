@@ -155,6 +155,8 @@ pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<R
         declare: config.broker.declare,
         name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
         ca_pem: None,
+        // What ingest publishes, and what is sent again, has to come from somebody as well.
+        names_user: config.producers().is_mapped(),
     })
 }
 
@@ -241,8 +243,9 @@ impl Process {
         if roles.contains(&Role::Dispatch) {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
             let config = self.config.dispatch.clone();
-            let memory = self.memory;
-            let dispatch = Dispatch { broker, store, policies, clock: self.clock.clone(), config, memory };
+            let (producers, memory) = (Arc::new(self.config.shared.producers()), self.memory);
+            let clock = self.clock.clone();
+            let dispatch = Dispatch { broker, store, policies, producers, clock, config, memory };
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "dispatch",

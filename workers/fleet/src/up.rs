@@ -88,6 +88,8 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
     config.shared.http.public_url.get_or_insert(url.clone());
+    // Nobody but this process publishes here, and ingest takes the tenant from the API key.
+    config.shared.broker.producer.clear();
     config.shared.http.leave_wait = Duration::ZERO;
     config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
     config

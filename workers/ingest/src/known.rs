@@ -13,7 +13,7 @@ use tracing::debug;
 use watchbell::{
     domain::{
         Alert, AlertId, UserId,
-        publication::{Known, Meets, Publication, VersionFingerprints, meets},
+        publication::{Known, Meets, Publication, TooFarAhead, VersionFingerprints, meets},
     },
     store::StoreError,
     wire::{Problem, content_of},
@@ -97,6 +97,7 @@ impl Answered {
             refused: match met {
                 Meets::Conflict => Some(conflict(alert.version)),
                 Meets::NotItsOwn => Some(not_its_own()),
+                Meets::TooFarAhead => Some(Problem::invalid("version", TooFarAhead.to_string())),
                 // Published all the same: what overtook it may not be its last word, and dispatch keeps a copy of it.
                 Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::Stale => None,
             },

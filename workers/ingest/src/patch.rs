@@ -18,7 +18,10 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{Alert, AlertId, Audience, Status},
+    domain::{
+        Alert, AlertId, Audience, Status,
+        publication::{TooFarAhead, is_near},
+    },
     runtime::http::{JsonBody, NameInPath},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
@@ -173,6 +176,7 @@ fn next_version(stored: u32, given: Option<&Value>) -> Result<u32, Problem> {
         {
             0 => Err(number()),
             given if given <= stored => Err(taken(given)),
+            given if !is_near(stored, given) => Err(Problem::invalid("version", TooFarAhead.to_string())),
             given => Ok(given),
         },
     }
@@ -252,6 +256,8 @@ mod tests {
             ("none given", 3, None, Ok(4)),
             ("the next", 3, Some(json!(4)), Ok(4)),
             ("numbers may be left out", 3, Some(json!(9)), Ok(9)),
+            ("as far ahead as may be", 3, Some(json!(1_000_003)), Ok(1_000_003)),
+            ("the last word on an alert", 3, Some(json!(u32::MAX)), Err(422)),
             ("the same is taken", 3, Some(json!(3)), Err(409)),
             ("a lower one is taken", 3, Some(json!(1)), Err(409)),
             ("they count from 1", 3, Some(json!(0)), Err(422)),

@@ -26,7 +26,13 @@ const PROCESSES: usize = 3;
 /// A process that consumes, with a name of its own.
 fn process(urls: &[String], number: usize) -> SharedBroker {
     let urls = urls.iter().map(|url| url.as_str().into()).collect();
-    let config = RabbitConfig { urls, declare: true, name: format!("process-{number}"), ca_pem: None };
+    let config = RabbitConfig {
+        urls,
+        declare: true,
+        name: format!("process-{number}"),
+        ca_pem: None,
+        names_user: false,
+    };
     RabbitBroker::connect(config, Default::default())
 }
 

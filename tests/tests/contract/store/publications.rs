@@ -45,12 +45,14 @@ async fn shown(store: &Store, name: &str) -> anyhow::Result<Vec<String>> {
 fn steps() -> Vec<(&'static str, NewAlert, Meets)> {
     let undated = unfinished_otp(1, "ana's code", &["ana"]).undated(at(77)).build();
     vec![
+        ("the last word before anybody spoke", otp(u32::MAX, "eve's code", &["eve"]), Meets::TooFarAhead),
         ("the first", otp(1, "ana's code", &["ana"]), Meets::Nothing),
         ("again", otp(1, "ana's code", &["ana"]), Meets::Same),
         ("again, with the time of its arrival", undated, Meets::Same),
         ("to somebody else as well", otp(1, "ana's code", &["ben"]), Meets::Same),
         ("another text, to somebody else", otp(1, "eve's code", &["eve"]), Meets::Conflict),
         ("a later version", otp(2, "used", &["ana"]), Meets::Earlier),
+        ("the last word on it", otp(u32::MAX, "eve's code", &["eve"]), Meets::TooFarAhead),
         ("too late, as it was", otp(1, "ana's code", &["cem"]), Meets::Later),
         ("too late, and never said", otp(1, "eve's code", &["eve"]), Meets::Conflict),
         ("another text of the later version", otp(2, "expired", &["eve"]), Meets::Conflict),

@@ -83,6 +83,7 @@ impl Bed {
             broker,
             store,
             policies: Arc::new(Policies::with_defaults([].into())),
+            producers: Arc::default(),
             clock: Clock::at(Timestamp::UNIX_EPOCH),
             config: crate::DispatchConfig::default(),
             memory: watchbell::runtime::MemoryBudgets::default(),

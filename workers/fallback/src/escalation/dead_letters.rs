@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{error, warn};
 use watchbell::{
     broker::{Address, Delivery, Refusal, SharedBroker, WorkQueue, parked},
+    domain::Untrusted,
     runtime::Clock,
     store::{EscalationKey, Store},
 };
@@ -41,7 +42,7 @@ impl DeadLetters {
         };
         match set_aside {
             Ok(()) => {
-                error!(alert.id = %key.alert, "An escalation was set aside: {reason}. `watchbell dead list` shows it");
+                error!(alert.id = %key.alert, "An escalation was set aside: {}. `watchbell dead list` shows it", Untrusted(reason));
             }
             // Its lease ends, and then it comes here again.
             Err(error) => warn!(%error, alert.id = %key.alert, "An escalation could not be set aside yet"),

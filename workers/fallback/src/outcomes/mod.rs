@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, SharedBroker},
-    domain::{OutcomeRoute, next_step::retry_wait},
+    domain::{OutcomeRoute, Untrusted, next_step::retry_wait},
     runtime::{
         Clock,
         config::{OutcomeBounds, Outcomes},
@@ -224,8 +224,8 @@ impl OutcomeRelay {
             match answer {
                 Ok(()) => gone.push(waiting),
                 Err(not_told) => {
-                    let (id, reason) = (waiting.outcome.id, &not_told.reason);
-                    debug!(outcome.id = %id, %route, reason, "Outcome {id} was not told: {reason}");
+                    let (id, reason) = (waiting.outcome.id, Untrusted(&not_told.reason));
+                    debug!(outcome.id = %id, %route, %reason, "Outcome {id} was not told: {reason}");
                     // The broker's trouble is nobody's in particular, and the order stays.
                     if matches!(end, End::Webhook(_)) {
                         let wait = retry_wait(waiting.tries + 1, not_told.wait_min, (self.jitter)());

@@ -80,6 +80,12 @@ fn check(config: &FleetConfig) -> anyhow::Result<()> {
             Some(missing) => format!("  {what}: no, {missing}"),
         });
     }
+    output::line(match config.shared.producers().is_mapped() {
+        true => "  producers over AMQP: each publishes for the tenants of its [[broker.producer]]",
+        false => {
+            "  producers over AMQP: whoever may publish may name any tenant, because no [[broker.producer]] maps users to tenants"
+        }
+    });
     // A worker that sends nothing needs no channel, and reads the same policies.
     for (policy, channel) in config.shared.channels_of_policies() {
         if let Some(setup) = unconfigured(channel) {

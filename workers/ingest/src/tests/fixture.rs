@@ -242,7 +242,9 @@ async fn consume(
                 own_alerts: delivery.message.headers.contains_key(published::OWN_ALERTS),
             };
             let maker = delivery.message.headers.get(published::KEY).map(by);
-            record_by(&store, read(&delivery.message), maker).await;
+            let alert = read(&delivery.message);
+            let publication = Publication::of(&alert, &content_of(&alert), maker);
+            record_as(&store, alert, Some(publication)).await;
         }
         delivery.settle.ack().await;
     }
@@ -250,10 +252,16 @@ async fn consume(
 
 /// As the worker does it, without groups: the named and, for a later version, those who hold it.
 pub async fn record(store: &Store, alert: Alert) {
-    record_by(store, alert, None).await;
+    let publication = Publication::of(&alert, &content_of(&alert), None);
+    record_as(store, alert, Some(publication)).await;
 }
 
-async fn record_by(store: &Store, alert: Alert, maker: Option<Maker>) {
+/// Records an alert that nobody published, which is compared with nothing: as if it had been there before there were rules.
+pub async fn record_uncompared(store: &Store, alert: Alert) {
+    record_as(store, alert, None).await;
+}
+
+async fn record_as(store: &Store, alert: Alert, publication: Option<Publication>) {
     let now: Timestamp = NOW.parse().unwrap();
     let mut recipients: Vec<UserId> = alert.to.users.clone();
     recipients.extend(store.recipients_after(&alert.tenant, &alert.id, None, 100).await.unwrap());
@@ -261,7 +269,7 @@ async fn record_by(store: &Store, alert: Alert, maker: Option<Maker>) {
     recipients.dedup();
     let content = content_of(&alert);
     let new = NewAlert {
-        publication: Some(Publication::of(&alert, &content, maker)),
+        publication,
         content: content.into(),
         alert: Arc::new(alert),
         recipients,

@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use watchbell::{
     broker::{LiveEvent, LiveSource},
-    domain::{Tenant, Topic, TopicKey, UserId, UserKey},
+    domain::{Tenant, Topic, TopicKey, Untrusted, UserId, UserKey},
     wire::{
         frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
         live::{LiveAlert, LivePreferences, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
@@ -59,7 +59,7 @@ impl Live {
             Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
             Ok(LiveV1::Preferences(preferences)) => self.deliver_preferences(&preferences),
             // Of a newer version, perhaps: sessions learn of it by its number.
-            Err(error) => warn!(%error, "A live message could not be read"),
+            Err(error) => warn!(error = %Untrusted(&error), "A live message could not be read"),
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use watchbell::runtime::config::AuthConfig;
+use watchbell::{domain::Untrusted, runtime::config::AuthConfig};
 
 use super::validation::validation;
 
@@ -172,7 +172,7 @@ impl Jwks {
         let outcome = if fetched.is_ok() { "read" } else { "failed" };
         metrics::counter!("watchbell_socket_jwks_readings_total", "outcome" => outcome).increment(1);
         if let Err(error) = &fetched {
-            warn!("auth.jwks_url cannot be read; the keys of before are believed on: {error:#}");
+            warn!("auth.jwks_url cannot be read; the keys of before are believed on: {:#}", Untrusted(error));
         }
         self.known.send_modify(|known| {
             known.ended += 1;
