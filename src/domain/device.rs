@@ -15,6 +15,28 @@ pub struct Device {
     pub environment: PushEnvironment,
     /// When this token was last registered: an older "unregistered" from the provider is void (I7).
     pub registered_at: Timestamp,
+    /// When the session's token was issued in which it was registered, in whole seconds; none when that did not say. The
+    /// device ends when such tokens are revoked.
+    pub issued_at: Option<Timestamp>,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// It is registered.
+    Done,
+    /// The user has as many devices as they may, and this would be one more. Nothing has changed.
+    TooMany,
+    /// The sessions of its token were ended meanwhile. Nothing has changed.
+    SessionEnded,
+}
+
+/// Whether a token that was issued then, or does not say when, is void once its user's sessions were revoked. Tokens count
+/// in whole seconds, so one of the same second is void as well.
+pub fn is_void(issued_at: Option<Timestamp>, revoked_at: Option<Timestamp>) -> bool {
+    revoked_at.is_some_and(|revoked_at| {
+        issued_at.is_none_or(|issued_at| issued_at.as_second() <= revoked_at.as_second())
+    })
 }
 
 /// The longest token accepted, in bytes. Ours; Apple says to expect any length.

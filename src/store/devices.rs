@@ -3,13 +3,17 @@
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
-use super::{EscalationKey, Failure, Store, StoreError, int, stored_name, text, time, word};
-use crate::domain::{Device, DeviceId, PushService, Secret, Timestamp, UserKey};
+use super::{
+    EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, maybe_time, stored_name, text, time, word,
+};
+use crate::domain::{
+    Device, DeviceId, PushService, Secret, Tenant, Timestamp, UserKey,
+    device::{Registration, is_void},
+};
 
 impl Store {
-    /// Registers a device or registers it again, which always renews `registered_at` (I7). A token belongs to one
-    /// phone: whoever had it before, on this phone, loses it (I8), even
-    /// when the answer is `false`: the user has as many devices as they may.
+    /// Registers a device or registers it again, which always renews `registered_at` (I7). Within a tenant a token belongs to
+    /// one phone: whoever had it before, on this phone, loses it (I8). Another tenant's registration stays.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -18,33 +22,46 @@ impl Store {
         user: &UserKey,
         device: &Device,
         devices_max: usize,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Registration, StoreError> {
         writing!(self, "put_device", |tx| {
-            // The user's row is the lock: two of their phones at once do not both become the last one allowed.
+            // The user's row is the lock: two of their phones at once do not both become the last one allowed, and sessions
+            // that end at the same moment end before or after it.
             self.make_known(tx, std::slice::from_ref(user), device.registered_at).await?;
             self.lock_users(tx, std::slice::from_ref(user), None).await?;
-            let token_hash = hash_of(&device.token);
-            sqlx::query(
-                "DELETE FROM devices WHERE service = $1 AND token_hash = $2
-                 AND NOT (tenant = $3 AND user_id = $4 AND device_id = $5)",
+            let token = TokenHashes::of(&user.tenant, &device.token);
+            let standing = sqlx::query(
+                "SELECT u.sessions_revoked_at_ms, count(d.device_id) AS others FROM users u
+                 LEFT JOIN devices d ON d.tenant = u.tenant AND d.user_id = u.user_id AND d.device_id <> $3
+                     AND NOT (d.service = $4 AND d.token_hash IN ($5, $6))
+                 WHERE u.tenant = $1 AND u.user_id = $2 GROUP BY u.sessions_revoked_at_ms",
             )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(device.id.as_str())
             .bind(device.service.as_str())
-            .bind(&token_hash)
-            .bind(user.tenant.as_str())
-            .bind(user.user.as_str())
-            .bind(device.id.as_str())
-            .execute(&mut **tx)
-            .await?;
-            let others = sqlx::query(
-                "SELECT count(*) AS others FROM devices WHERE tenant = $1 AND user_id = $2 AND device_id <> $3",
-            )
-            .bind(user.tenant.as_str())
-            .bind(user.user.as_str())
-            .bind(device.id.as_str())
+            .bind(&token.in_tenant)
+            .bind(&token.alone)
             .fetch_one(&mut **tx)
             .await?;
-            if int(&others, "others")? >= devices_max as i64 {
-                return Ok(false);
+            if is_void(device.issued_at, maybe_time(&standing, "sessions_revoked_at_ms")?) {
+                return Ok(Registration::SessionEnded);
+            }
+            if int(&standing, "others")? >= devices_max as i64 {
+                return Ok(Registration::TooMany);
+            }
+            // One statement a hash: a planner without statistics reads all tokens of the service for two.
+            for hash in [&token.in_tenant, &token.alone] {
+                sqlx::query(
+                    "DELETE FROM devices WHERE service = $1 AND token_hash = $2 AND tenant = $3
+                     AND NOT (user_id = $4 AND device_id = $5)",
+                )
+                .bind(device.service.as_str())
+                .bind(hash)
+                .bind(user.tenant.as_str())
+                .bind(user.user.as_str())
+                .bind(device.id.as_str())
+                .execute(&mut **tx)
+                .await?;
             }
             // Its old token goes first. Then two users who register one token at the same time meet at its index
             // and the later one takes the row over; a delete alone does not see what is not committed yet.
@@ -56,15 +73,16 @@ impl Store {
             .bind(user.user.as_str())
             .bind(device.id.as_str())
             .bind(device.service.as_str())
-            .bind(&token_hash)
+            .bind(&token.in_tenant)
             .execute(&mut **tx)
             .await?;
             sqlx::query(
-                "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms,
+                     issued_at_s)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                  ON CONFLICT (service, token_hash) DO UPDATE SET tenant = excluded.tenant, user_id = excluded.user_id,
                      device_id = excluded.device_id, environment = excluded.environment, token = excluded.token,
-                     registered_at_ms = excluded.registered_at_ms",
+                     registered_at_ms = excluded.registered_at_ms, issued_at_s = excluded.issued_at_s",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -72,13 +90,45 @@ impl Store {
             .bind(device.service.as_str())
             .bind(device.environment.as_str())
             .bind(device.token.expose())
-            .bind(&token_hash)
+            .bind(&token.in_tenant)
             .bind(device.registered_at.as_millisecond())
+            .bind(device.issued_at.map(Timestamp::as_second))
             .execute(&mut **tx)
             .await?;
-            Ok(true)
+            Ok(Registration::Done)
         })
         .await
+    }
+
+    /// Takes out the devices of a user that were registered with tokens which are void since `revoked_at`, and notes how many
+    /// those were for the timelines. For [`Store::revoke_sessions`], which has locked the user.
+    pub(super) async fn end_devices(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        revoked_at: Timestamp,
+    ) -> Result<u64, Failure> {
+        let ended = sqlx::query(
+            "DELETE FROM devices WHERE tenant = $1 AND user_id = $2 AND (issued_at_s IS NULL OR issued_at_s <= $3)",
+        )
+        .bind(user.tenant.as_str())
+        .bind(user.user.as_str())
+        .bind(revoked_at.as_second())
+        .execute(&mut **tx)
+        .await?
+        .rows_affected();
+        if ended > 0 {
+            sqlx::query(
+                "UPDATE users SET devices_ended_at_ms = $3, devices_ended = $4 WHERE tenant = $1 AND user_id = $2",
+            )
+            .bind(user.tenant.as_str())
+            .bind(user.user.as_str())
+            .bind(revoked_at.as_millisecond())
+            .bind(ended as i64)
+            .execute(&mut **tx)
+            .await?;
+        }
+        Ok(ended)
     }
 
     /// The user's devices.
@@ -190,10 +240,22 @@ pub(super) fn device_of(row: &AnyRow) -> Result<Device, Failure> {
         token: Secret::from(text(row, "token")?),
         environment: word(row, "environment")?,
         registered_at: time(row, "registered_at_ms")?,
+        issued_at: maybe_int(row, "issued_at_s")?.and_then(|second| Timestamp::from_second(second).ok()),
     })
 }
 
-fn hash_of(token: &Secret) -> String {
-    let digest = Sha256::digest(token.expose());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What a token is found by.
+struct TokenHashes {
+    /// Within its tenant.
+    in_tenant: String,
+    /// As pods of the version before write it, during a rollout.
+    alone: String,
+}
+
+impl TokenHashes {
+    fn of(tenant: &Tenant, token: &Secret) -> Self {
+        let digest = Sha256::digest(token.expose());
+        let alone: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { in_tenant: format!("{tenant}:{alone}"), alone }
+    }
 }

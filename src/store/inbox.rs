@@ -11,7 +11,7 @@ use super::{
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
-use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey, device::is_void};
 
 /// Where a user's inbox stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,10 +26,8 @@ pub struct Head {
 
 impl Head {
     /// Whether a token is refused: it was issued before its user's sessions were revoked, or does not say when.
-    /// Tokens count in whole seconds, so one of the same second is refused as well.
     pub fn refuses(&self, issued_at: Option<Timestamp>) -> bool {
-        let Some(revoked_at) = self.revoked_at else { return false };
-        issued_at.is_none_or(|issued_at| issued_at.as_second() <= revoked_at.as_second())
+        is_void(issued_at, self.revoked_at)
     }
 }
 

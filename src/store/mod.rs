@@ -123,6 +123,7 @@ pub use look::Look;
 pub use outbox_relay::{Backlog, WaitingOutcome};
 pub use presence::{PRESENCE_BATCH_MAX, PodLoad};
 pub use receipts::AppliedReceipt;
+pub use registry::Revocation;
 pub use returns::{DueReturn, RETURNS_MAX};
 pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};

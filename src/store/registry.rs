@@ -8,13 +8,22 @@ use super::{
 };
 use crate::domain::{GroupId, Tenant, Timestamp, UserId, UserKey};
 
+/// What a revocation of somebody's sessions did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Tokens that were issued up to then are refused: the latest of all revocations.
+    pub at: Timestamp,
+    /// Devices that were registered with such tokens and were taken out now.
+    pub devices: u64,
+}
+
 impl Store {
-    /// Refuses tokens of this user that were issued up to now, and returns up to when: the latest of all revocations.
+    /// Refuses tokens of this user that were issued up to now, and takes out the devices that were registered with them.
     /// Makes the user known, because the refusal has to outlast the process that asked for it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn revoke_sessions(&self, user: &UserKey, now: Timestamp) -> Result<Timestamp, StoreError> {
+    pub async fn revoke_sessions(&self, user: &UserKey, now: Timestamp) -> Result<Revocation, StoreError> {
         writing!(self, "revoke_sessions", |tx| {
             let row = sqlx::query(
                 "INSERT INTO users (tenant, user_id, seq, unread, created_at_ms, sessions_revoked_at_ms)
@@ -29,7 +38,8 @@ impl Store {
             .bind(now.as_millisecond())
             .fetch_one(&mut **tx)
             .await?;
-            time(&row, "sessions_revoked_at_ms")
+            let at = time(&row, "sessions_revoked_at_ms")?;
+            Ok(Revocation { at, devices: self.end_devices(tx, user, at).await? })
         })
         .await
     }

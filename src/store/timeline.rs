@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Failure, LatestAlert, Store, StoreError, attempts::attempt_of, inbox_rows::standing_of, int,
-    latest_alert::latest_of, maybe_text, maybe_time, stored_name, text, time, word,
+    latest_alert::latest_of, maybe_int, maybe_text, maybe_time, stored_name, text, time, word,
 };
 use crate::domain::{
     AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
@@ -266,8 +266,11 @@ impl Store {
                 sqlx::query(sql).bind(tenant.as_str()).bind(user.as_str()).bind(alert.as_str())
             };
             let row = ask(
-                "SELECT i.*, a.returned_at_ms FROM inbox i
+                "SELECT i.*, a.returned_at_ms, u.devices_ended_at_ms, u.devices_ended,
+                     (SELECT d.device_id FROM devices d WHERE d.tenant = i.tenant AND d.user_id = i.user_id LIMIT 1) AS device
+                 FROM inbox i
                  LEFT JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                 LEFT JOIN users u ON u.tenant = i.tenant AND u.user_id = i.user_id
                  WHERE i.tenant = $1 AND i.user_id = $2 AND i.alert_id = $3",
             )
             .fetch_optional(&store.read)
@@ -288,6 +291,8 @@ impl Store {
             }
             // What came before this person was among its recipients did not come to them.
             let recorded_at = time(&row, "recorded_at_ms")?;
+            let ended = ended_devices(&row)?.filter(|(entry, is_why)| *is_why || entry.at >= recorded_at);
+            entries.extend(ended.map(|(entry, _)| entry));
             entries.extend(versions.iter().filter(|entry| entry.at >= recorded_at).cloned());
             // Read before what happened to it: whoever is told that it ended also reads the entry that says why.
             let escalation =
@@ -333,6 +338,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// That the person's devices were taken out with their sessions, and whether that is why they have none now.
+fn ended_devices(row: &AnyRow) -> Result<Option<(TimelineEntry, bool)>, Failure> {
+    let Some(at) = maybe_time(row, "devices_ended_at_ms")? else { return Ok(None) };
+    let number = maybe_int(row, "devices_ended")?.unwrap_or_default();
+    let what = format!(
+        "sessions were ended, and with them {number} of the person's devices: no push goes there any more"
+    );
+    Ok(Some((TimelineEntry { at, what }, maybe_text(row, "device")?.is_none())))
 }
 
 /// That a later version came, and what it changed.

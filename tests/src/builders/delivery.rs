@@ -20,6 +20,7 @@ pub fn device(id: &str) -> DeviceBuilder {
         token: Secret::from(format!("token-of-{id}")),
         environment: PushEnvironment::Production,
         registered_at: at(0),
+        issued_at: None,
     })
 }
 
@@ -41,6 +42,12 @@ impl DeviceBuilder {
 
     pub fn sandbox(self) -> Self {
         self.environment(PushEnvironment::Sandbox)
+    }
+
+    /// When the token of its session was issued.
+    pub fn issued_at(mut self, issued_at: Timestamp) -> Self {
+        self.0.issued_at = Some(issued_at);
+        self
     }
 
     pub fn registered_at(mut self, registered_at: Timestamp) -> Self {

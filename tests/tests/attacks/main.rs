@@ -4,11 +4,14 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `amqp.rs` | what a producer over AMQP may say of others, and in whose log |
+//! | `devices.rs` | whose phone rings, and for how long |
 //! | `keys.rs` | what a key that leaked may do |
-| `people.rs` | what is known about a person outlives them |
+//! | `people.rs` | what is known about a person outlives them |
 
 #![allow(clippy::unwrap_used)]
 
 mod amqp;
+mod devices;
 mod keys;
 mod people;

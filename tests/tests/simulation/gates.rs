@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use watchbell::domain::{
-    Alert, PushEnvironment, PushService, ReceiptState, Secret, device::DEVICES_PER_USER_MAX,
+    Alert, PushEnvironment, PushService, ReceiptState, Secret,
+    device::{DEVICES_PER_USER_MAX, Registration},
 };
 use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
 use watchbell_tests::builders::{acme, alert, device};
@@ -45,7 +46,7 @@ async fn register(
 ) -> anyhow::Result<()> {
     let device = device("phone").service(service).environment(environment).token(token);
     let device = device.registered_at(world.now()).build();
-    assert!(world.store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?);
+    assert_eq!(world.store.put_device(&acme(name), &device, DEVICES_PER_USER_MAX).await?, Registration::Done);
     Ok(())
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use watchbell::domain::{PushService, Secret, device::DEVICES_PER_USER_MAX};
+use watchbell::domain::{
+    PushService, Secret,
+    device::{DEVICES_PER_USER_MAX, Registration},
+};
 use watchbell::wire::webpush::{SubscriptionKeysV1, SubscriptionV1};
 use watchbell_fallback::channel::{Accepted, PushJob, PushSender, PushTarget, SendError};
 use watchbell_tests::builders::{acme, alert, device};
@@ -47,7 +50,10 @@ async fn register(world: &World, service: PushService) -> anyhow::Result<()> {
 
 async fn register_as(world: &World, service: PushService, token: Secret) -> anyhow::Result<()> {
     let device = device("phone").service(service).token(token).registered_at(world.now()).build();
-    assert!(world.store.put_device(&acme("ana"), &device, DEVICES_PER_USER_MAX).await?);
+    assert_eq!(
+        world.store.put_device(&acme("ana"), &device, DEVICES_PER_USER_MAX).await?,
+        Registration::Done
+    );
     Ok(())
 }
 

@@ -278,6 +278,8 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
             token: Secret::from(token.clone()),
             environment: PushEnvironment::Production,
             registered_at: now,
+            // `up` registers it, and no session does.
+            issued_at: None,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
         // The page shows a monitor, what was done about it, and figures.

@@ -202,6 +202,8 @@ pub struct TimelineEntry {
 pub struct Revoked {
     #[schema(format = DateTime)]
     pub revoked_at: String,
+    /// How many devices were taken out, because they were registered with tokens that are refused now.
+    pub devices: u64,
 }
 
 /// A receipt: a person was erased. It names nobody.

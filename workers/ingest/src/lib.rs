@@ -260,13 +260,7 @@ fn routes() -> Vec<Route> {
             openapi::hooks::configured(),
         ),
         keyed(Scope::People, Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
-        keyed(
-            Scope::People,
-            Method::DELETE,
-            "/v1/users/{user}",
-            erase::erase,
-            openapi::people::erase_user(),
-        ),
+        keyed(Scope::People, Method::DELETE, "/v1/users/{user}", erase::erase, openapi::people::erase_user()),
         keyed(
             Scope::People,
             Method::DELETE,

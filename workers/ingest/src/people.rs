@@ -19,7 +19,7 @@ use watchbell::{
         Channel, GroupId, PerChannel, Secret, Tenant, Timestamp, UserId, UserKey, channel::AddressForm,
     },
     runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
-    store::Contact,
+    store::{Contact, Revocation},
     wire::Problem,
 };
 
@@ -65,7 +65,8 @@ pub async fn put_user(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Ends a user's sessions and refuses the tokens they were opened with: those issued up to now.
+/// Ends a user's sessions, refuses the tokens they were opened with (those issued up to now), and takes out the devices that
+/// were registered with them.
 ///
 /// The store is told first, so a pod that misses the live message finds the same when it compares, or when one of
 /// the sessions comes back.
@@ -75,10 +76,11 @@ pub async fn revoke_sessions(
     NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
     let user = UserKey::new(tenant, user);
-    let revoked_at = shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
+    let Revocation { at, devices } =
+        shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
     let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
-    end_sessions(&shared, &user, revoked_at, detail).await?;
-    Ok(Json(Revoked { revoked_at: revoked_at.to_string() }).into_response())
+    end_sessions(&shared, &user, at, detail).await?;
+    Ok(Json(Revoked { revoked_at: at.to_string(), devices }).into_response())
 }
 
 /// Tells every pod to end the sessions that were opened with tokens issued up to then.

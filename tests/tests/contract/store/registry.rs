@@ -1,7 +1,9 @@
 //! Users, groups, devices; tokens go only on proof (I7), walls hold (I8).
 
 use tokio::task::JoinSet;
-use watchbell::domain::{Channel, Device, DeviceId, GroupId, PushService, ReceiptState, UserId, UserKey};
+use watchbell::domain::{
+    Channel, Device, DeviceId, GroupId, PushService, ReceiptState, UserId, UserKey, device::Registration,
+};
 use watchbell::store::{Contact, EscalationKey, Head};
 use watchbell_tests::builders::{acme, alert, alert_id, at, changed, device, receipt, tenant, user, users};
 
@@ -20,6 +22,10 @@ on_both_engines!(
     a_device_is_deleted_by_its_owner_alone,
     devices_not_heard_of_for_long_are_dropped_by_service,
     a_user_has_a_bounded_number_of_devices,
+    a_phone_in_two_tenants_is_two_devices,
+    a_registration_that_is_refused_changes_nothing,
+    devices_end_with_the_sessions_they_were_registered_in,
+    what_a_pod_of_the_version_before_registered_is_replaced,
     devices_at_once_keep_the_bound_and_one_owner_a_token,
     a_token_is_dropped_only_on_proof,
     a_name_in_two_tenants_is_two_names,
@@ -156,9 +162,9 @@ async fn a_device_that_registers_again_has_its_new_token(
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
     let long = "x".repeat(4096);
-    assert!(store.put_device(&ana, &phone("phone", &long, 1), 5).await?);
+    assert_eq!(store.put_device(&ana, &phone("phone", &long, 1), 5).await?, Registration::Done);
     assert_eq!(store.devices(&ana).await?, [phone("phone", &long, 1)]);
-    assert!(store.put_device(&ana, &phone("phone", "new", 2), 5).await?);
+    assert_eq!(store.put_device(&ana, &phone("phone", "new", 2), 5).await?, Registration::Done);
     assert_eq!(store.devices(&ana).await?, [phone("phone", "new", 2)], "registering again replaces");
     Ok(())
 }
@@ -169,14 +175,14 @@ async fn a_token_belongs_to_the_device_that_registered_it_last(
     let (ana, ben) = (acme("ana"), acme("ben"));
     store.put_device(&ana, &phone("phone", "new", 2), 5).await?;
     // Ben signs in on the phone ana signed out of.
-    assert!(store.put_device(&ben, &phone("phone", "new", 3), 5).await?);
+    assert_eq!(store.put_device(&ben, &phone("phone", "new", 3), 5).await?, Registration::Done);
     assert_eq!(store.devices(&ana).await?, [], "her alerts do not ring there");
     assert_eq!(store.devices(&ben).await?, [phone("phone", "new", 3)]);
     // The app was installed anew and calls itself otherwise.
-    assert!(store.put_device(&ben, &phone("phone-2", "new", 4), 5).await?);
+    assert_eq!(store.put_device(&ben, &phone("phone-2", "new", 4), 5).await?, Registration::Done);
     assert_eq!(store.devices(&ben).await?, [phone("phone-2", "new", 4)]);
     let elsewhere = device("pixel").service(PushService::Fcm).token("new").registered_at(at(5)).build();
-    assert!(store.put_device(&ana, &elsewhere, 5).await?);
+    assert_eq!(store.put_device(&ana, &elsewhere, 5).await?, Registration::Done);
     assert_eq!(store.devices(&ben).await?.len(), 1, "another service's tokens are other tokens");
     Ok(())
 }
@@ -204,7 +210,7 @@ async fn devices_not_heard_of_for_long_are_dropped_by_service(
         ("phone", PushService::Apns, 0),
     ] {
         let device = device(id).service(service).registered_at(at(registered)).build();
-        assert!(store.put_device(&ana, &device, 9).await?);
+        assert_eq!(store.put_device(&ana, &device, 9).await?, Registration::Done);
     }
     assert_eq!(store.prune_devices(PushService::WebPush, at(9), 1).await?, 1, "no more than the limit");
     assert_eq!(store.prune_devices(PushService::WebPush, at(9), 10).await?, 1);
@@ -218,12 +224,111 @@ async fn a_user_has_a_bounded_number_of_devices(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    assert!(store.put_device(&ana, &phone("one", "t1", 1), 2).await?);
-    assert!(store.put_device(&ana, &phone("two", "t2", 1), 2).await?);
-    assert!(!store.put_device(&ana, &phone("three", "t3", 1), 2).await?);
-    assert!(store.put_device(&ana, &phone("two", "t4", 2), 2).await?, "one of them again is not one more");
-    assert!(store.put_device(&ana, &phone("three", "t1", 2), 2).await?, "nor is one under a new name");
+    assert_eq!(store.put_device(&ana, &phone("one", "t1", 1), 2).await?, Registration::Done);
+    assert_eq!(store.put_device(&ana, &phone("two", "t2", 1), 2).await?, Registration::Done);
+    assert_eq!(store.put_device(&ana, &phone("three", "t3", 1), 2).await?, Registration::TooMany);
+    assert_eq!(
+        store.put_device(&ana, &phone("two", "t4", 2), 2).await?,
+        Registration::Done,
+        "one of them again is not one more"
+    );
+    assert_eq!(
+        store.put_device(&ana, &phone("three", "t1", 2), 2).await?,
+        Registration::Done,
+        "nor is one under a new name"
+    );
     assert_eq!(store.devices(&ana).await?.len(), 2);
+    Ok(())
+}
+
+async fn a_phone_in_two_tenants_is_two_devices(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (here, there) = (acme("ana"), UserKey::new(tenant("other"), user("ana")));
+    for key in [&here, &there] {
+        assert_eq!(store.put_device(key, &phone("phone", "shared", 1), 5).await?, Registration::Done);
+    }
+    for key in [&here, &there] {
+        assert_eq!(store.devices(key).await?, [phone("phone", "shared", 1)], "{key:?}");
+    }
+    store.put_device(&acme("ben"), &phone("phone", "shared", 2), 5).await?;
+    assert_eq!(store.devices(&here).await?, [], "within a tenant the last one has it");
+    assert_eq!(store.devices(&there).await?.len(), 1, "and another tenant is not touched");
+    Ok(())
+}
+
+async fn a_registration_that_is_refused_changes_nothing(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    store.put_device(&ben, &phone("phone", "bens", 1), 5).await?;
+    store.put_device(&ana, &phone("one", "t1", 1), 1).await?;
+    assert_eq!(store.put_device(&ana, &phone("two", "bens", 2), 1).await?, Registration::TooMany);
+    assert_eq!(store.devices(&ben).await?, [phone("phone", "bens", 1)], "the limit is asked first");
+    store.revoke_sessions(&ana, at(5)).await?;
+    let late = device("two").token("bens").sandbox().registered_at(at(6)).issued_at(at(5)).build();
+    assert_eq!(store.put_device(&ana, &late, 5).await?, Registration::SessionEnded, "it lost the race");
+    assert_eq!(store.put_device(&ana, &phone("two", "bens", 6), 5).await?, Registration::SessionEnded);
+    assert_eq!(store.devices(&ben).await?, [phone("phone", "bens", 1)]);
+    assert_eq!(store.devices(&ana).await?, []);
+    Ok(())
+}
+
+async fn devices_end_with_the_sessions_they_were_registered_in(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (ana, there) = (acme("ana"), UserKey::new(tenant("other"), user("ana")));
+    let signed_in = |id: &str, secs| {
+        device(id).token(format!("token-{id}")).registered_at(at(1)).issued_at(at(secs)).build()
+    };
+    for (key, device) in [
+        (&ana, signed_in("before", 9)),
+        (&ana, signed_in("in-that-second", 10)),
+        (&ana, phone("nobody-knows-when", "t", 1)),
+        (&ana, signed_in("after", 11)),
+        (&there, signed_in("elsewhere", 1)),
+        (&acme("ben"), signed_in("bens", 1)),
+    ] {
+        assert_eq!(store.put_device(key, &device, 9).await?, Registration::Done);
+    }
+    store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(2)).await?;
+    let ended = store.revoke_sessions(&ana, at(10)).await?;
+    assert_eq!((ended.at, ended.devices), (at(10), 3));
+    assert_eq!(store.devices(&ana).await?, [signed_in("after", 11)]);
+    assert_eq!(store.devices(&there).await?.len(), 1, "another tenant's");
+    assert_eq!(store.devices(&acme("ben")).await?.len(), 1, "another user's");
+    assert_eq!(store.revoke_sessions(&ana, at(10)).await?.devices, 0);
+
+    let told = async |alert: &str, name: &str| {
+        let recipients = store.timeline(&tenant("acme"), &alert_id(alert), Some(&user(name)), 1).await?;
+        let entries = recipients.into_iter().flat_map(|recipient| recipient.entries);
+        anyhow::Ok(entries.filter(|entry| entry.what.contains("3 of the person's devices")).count())
+    };
+    assert_eq!((told("a", "ana").await?, told("a", "ben").await?), (1, 0), "what was under way then");
+    store.record(&[alert("b").to_users(["ana"]).build()], at(20)).await?;
+    assert_eq!(told("b", "ana").await?, 0, "what came later, to somebody who has a device again");
+    store.delete_device(&ana, &DeviceId::parse("after").unwrap()).await?;
+    assert_eq!(told("b", "ana").await?, 1, "to somebody who has none: that is why");
+    Ok(())
+}
+
+/// During a rollout: it knows nothing of tenants in the hash.
+async fn what_a_pod_of_the_version_before_registered_is_replaced(
+    fixture: &StoreFixture,
+) -> anyhow::Result<()> {
+    // SHA-256 of "shared".
+    let registered = "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms)
+        VALUES ('acme', 'ana', 'phone', 'apns', 'sandbox', 'shared',
+            'a4d26868017c0ccffe2efe50944ef4211834660cca834c6e9f86dec6a88246fa', 1000)";
+    fixture.execute(registered).await?;
+    let (ana, ben) = (acme("ana"), acme("ben"));
+    assert_eq!(fixture.store.devices(&ana).await?.len(), 1);
+    fixture.store.put_device(&ben, &phone("phone", "shared", 2), 5).await?;
+    assert_eq!(fixture.store.devices(&ana).await?, [], "ben has signed in on that phone");
+    fixture.execute(registered).await?;
+    fixture.store.put_device(&ana, &phone("phone", "shared", 3), 5).await?;
+    assert_eq!(fixture.store.devices(&ana).await?, [phone("phone", "shared", 3)]);
+    assert_eq!(fixture.store.devices(&ben).await?, []);
     Ok(())
 }
 
@@ -239,7 +344,7 @@ async fn devices_at_once_keep_the_bound_and_one_owner_a_token(fixture: &StoreFix
         });
     }
     while let Some(registered) = registering.join_next().await {
-        assert!(registered??);
+        assert_eq!(registered??, Registration::Done);
     }
     assert_eq!(fixture.store.devices(&acme("ana")).await?.len(), 5);
     let mut owners = 0;
@@ -308,8 +413,8 @@ async fn a_name_in_two_tenants_is_two_names(StoreFixture { store, .. }: &StoreFi
 async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let (ana, ben) = (acme("ana"), acme("ben"));
     store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(0)).await?;
-    assert_eq!(store.revoke_sessions(&ana, at(20)).await?, at(20));
-    assert_eq!(store.revoke_sessions(&ana, at(10)).await?, at(20), "a late one does not take it back");
+    assert_eq!(store.revoke_sessions(&ana, at(20)).await?.at, at(20));
+    assert_eq!(store.revoke_sessions(&ana, at(10)).await?.at, at(20), "a late one does not take it back");
     let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)) };
     assert_eq!(head(store, &ana).await?, expected, "the inbox is another matter");
     assert_eq!(store.changes_after(&ana, 0, 10).await?.head, expected);

@@ -45,6 +45,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
         registered_at: at(0),
+        issued_at: None,
     };
     Escalation {
         policy_shown: None,

@@ -44,6 +44,7 @@ fn escalation(devices: &[&str], email: bool) -> Escalation {
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
         registered_at: at(0),
+        issued_at: None,
     };
     Escalation {
         policy_shown: None,

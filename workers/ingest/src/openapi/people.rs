@@ -119,7 +119,7 @@ pub fn revoke_sessions() -> Operation {
     of_user("revokeSessions", "End a user's sessions and refuse the tokens they were opened with")
         .about(
             "Tokens issued up to now (claim `iat`), or that do not say when, let nobody in any more. Open sessions close with \
-             4004.",
+             4004, and devices that were registered with such tokens get no pushes any more.",
         )
         .answers(200, "Stored, and told to every pod.", Described::of::<Revoked>())
         .refuses(422, "A field is not acceptable.")

@@ -129,7 +129,7 @@ async fn revoked_sessions_are_stored_and_every_pod_is_told() {
     let mut pod = fixture.broker.live().await;
     pod.control().follow(ana.partition(PARTITIONS)).await;
     let answer = fixture.send("DELETE", "/v1/users/ana/sessions", &[], "").await;
-    assert_eq!((answer.status, answer.json()), (200, json!({"revoked_at": NOW})));
+    assert_eq!((answer.status, answer.json()), (200, json!({"revoked_at": NOW, "devices": 0})));
 
     let now: Timestamp = NOW.parse().unwrap();
     assert_eq!(fixture.store.heads(std::slice::from_ref(&ana)).await.unwrap()[&ana].revoked_at, Some(now));

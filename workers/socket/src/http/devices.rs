@@ -16,7 +16,7 @@ use watchbell::{
     domain::{
         Device, DeviceId, PushEnvironment, PushService, Secret,
         alert::UnknownWord,
-        device::{DEVICES_PER_USER_MAX, TOKEN_BYTES_MAX},
+        device::{DEVICES_PER_USER_MAX, Registration, TOKEN_BYTES_MAX},
         internet::is_public,
         push_token::{APNS_BYTES_MAX, APNS_BYTES_MIN, FCM_BYTES_MIN, UnusableToken, apns_token, fcm_token},
     },
@@ -157,13 +157,16 @@ pub(crate) async fn put(
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
         registered_at: devices.clock.now(),
+        issued_at: identity.issued_at,
     };
-    let kept = devices.store.put_device(&identity.user, &device, DEVICES_PER_USER_MAX).await?;
-    match kept {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::conflict(format!(
+    match devices.store.put_device(&identity.user, &device, DEVICES_PER_USER_MAX).await? {
+        Registration::Done => Ok(StatusCode::NO_CONTENT),
+        Registration::TooMany => Err(Problem::conflict(format!(
             "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
         ))),
+        Registration::SessionEnded => {
+            Err(Problem::unauthorized("the sessions of this token were ended: sign in again"))
+        }
     }
 }
 

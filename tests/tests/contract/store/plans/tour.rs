@@ -395,6 +395,12 @@ impl Tour<'_> {
             self.store.put_device(&acme(who), device, 20).await?;
         }
         (self.heard)("put_device");
+        let leaving = device("phone").service(PushService::Fcm).token(self.id("leaving"));
+        let leaving = leaving.registered_at(self.at(0)).issued_at(self.at(5)).build();
+        self.store.put_device(&acme("leaver"), &leaving, 20).await?;
+        let ended = self.store.revoke_sessions(&acme("leaver"), self.at(5)).await?;
+        assert_eq!(ended.devices, 1, "or the tour does not come by what ends a device");
+        (self.heard)("revoke_sessions of somebody with a device");
         self.store.devices(&acme("ana")).await?;
         (self.heard)("devices");
         let key = EscalationKey { user: acme("ana"), alert: alert_id(&self.id("r9")) };
