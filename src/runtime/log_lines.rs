@@ -1,9 +1,9 @@
 //! The lines of a log, in each of its formats: nothing that is written into one can begin another.
 //!
 //! Outside text is logged as [`Untrusted`](crate::domain::Untrusted). This is the wall behind it: whatever a field or
-//! a message holds, in the text format its control characters are written out, and JSON escapes them by itself.
+//! a message holds, its control characters and marks of direction are written out. JSON escapes most of them by itself.
 
-use std::fmt;
+use std::{fmt, io};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{
@@ -15,7 +15,7 @@ use super::{
     config::{LogConfig, LogFormat},
     log_filter::log_filter,
 };
-use crate::domain::untrusted::write_escaped;
+use crate::domain::untrusted::{steers, write_escaped};
 
 /// What writes log lines to `writer`, as configured.
 ///
@@ -29,14 +29,44 @@ pub(super) fn log_lines<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(log_filter(&config.filter)?)
-        .with_ansi(is_terminal)
-        .with_writer(writer);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(log_filter(&config.filter)?).with_ansi(is_terminal);
     Ok(match config.format {
-        LogFormat::Text => builder.fmt_fields(EscapedFields).finish().into(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
+        LogFormat::Text => builder.fmt_fields(EscapedFields).with_writer(writer).finish().into(),
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_writer(EscapedJson(writer)).finish().into()
+        }
     })
+}
+
+/// Writes what may stand in a string of JSON as it is, and yet does more than be read, as `\u009b`.
+struct EscapedJson<W>(W);
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for EscapedJson<W> {
+    type Writer = EscapedJson<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        EscapedJson(self.0.make_writer())
+    }
+}
+
+impl<W: io::Write> io::Write for EscapedJson<W> {
+    /// Takes a whole line at a time, as it is given one.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut escaped = String::with_capacity(line.len());
+        for c in String::from_utf8_lossy(line).chars() {
+            match steers(c) && c != '\n' {
+                true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => escaped.push(c),
+            }
+        }
+        self.0.write_all(escaped.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Fields as `name=value`, the message by itself, with a blank between them.
@@ -154,6 +184,10 @@ mod tests {
             assert_eq!(text.lines().count(), 7, "{format:?}: {text}");
             let own = text.chars().filter(|c| c.is_control()).all(|c| c == '\n');
             assert!(own, "{format:?} writes no control character but its line ends: {text:?}");
+            if format == LogFormat::Json {
+                let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+                assert_eq!(first["message.id"], FORGED, "it stays the same value");
+            }
             assert_eq!(text.lines().filter(|line| line.starts_with("2026-11-30T00:00:00Z")).count(), 0);
         }
         let coloured = logged(LogFormat::Text, true, log_what_is_forged);
