@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod amqp;
+mod core_dumps;
 mod devices;
 mod keys;
 mod people;

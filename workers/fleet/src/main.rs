@@ -21,10 +21,12 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 use config::FleetConfig;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use watchbell::runtime::config::environment;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    no_core_dumps();
     let cli = Cli::parse();
     // On the heap: the configuration makes it large.
     match Box::pin(run(cli)).await {
@@ -33,6 +35,15 @@ async fn main() -> ExitCode {
             output::problem(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A core dump would have every secret of the process in it, and would be wherever the machine puts such files.
+fn no_core_dumps() {
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    // Lowering a limit is everybody's right. Should a sandbox forbid even that, the program is no worse than before.
+    if let Err(error) = setrlimit(Resource::Core, nothing) {
+        output::note(format!("watchbell: core dumps cannot be turned off: {error}"));
     }
 }
 
