@@ -11,6 +11,18 @@ quick:
 test:
     tests/run
 
+# What is in the binary, as a software bill of materials (CycloneDX).
+sbom:
+    release/sbom.py
+
+# Known vulnerabilities of the dependencies, by RustSec's database.
+advisories:
+    release/advisories
+
+# Every fuzz target, a hundred million inputs each.
+fuzz:
+    fuzz/run --runs 100000000
+
 # The whole of Watchbell in one process, with a demo page.
 up:
     cargo run --release -- up

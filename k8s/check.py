@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jsonschema
@@ -20,11 +21,20 @@ import yaml
 from render import render
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "release"))
+from pin import pinned, without_digest
 # The oldest and the newest we say we run on: native sidecars (overlay local) came with 1.29.
 VERSIONS = ["1.29", "1.37"]
 # docs/architecture.md, "What must stay true", I10: what a worker may take to leave, and what it takes to hear of it and exit.
 DRAIN_S_MAX, MARGIN_S = 25, 10
 WORKERS = ["ingest", "dispatch", "socket", "fallback"]
+# Who has to be reached from outside the cluster; and who reaches any address of the public internet.
+PUBLIC, REACHES_OUT = {"ingest", "socket"}, {"fallback"}
+# Of every worker: HTTP, and probes and metrics.
+HTTP, OPERATIONS = 7700, 7709
+# DNS, RabbitMQ and PostgreSQL.
+NEEDED_BY_ALL = {53, 5672, 5432}
+PRIVATE = {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"}
 SECRET_KEYS = re.compile(r"(__URL|_SECRET|__KEY|_ACCOUNT|_USERNAME|_PASSWORD)$")
 problems = []
 
@@ -38,7 +48,7 @@ def pod_of(item):
 
 
 def is_ours(container):
-    return container["image"].split(":")[0] == "watchbell"
+    return container["image"].split("@")[0].split(":")[0] == "watchbell"
 
 
 def containers(pod):
@@ -124,6 +134,48 @@ def check_selectors(place, items):
         }.get(item["kind"], dict)()
         if selector and sum(selector.items() <= labels.items() for labels in pods) != 1:
             problem(f"{place} {item['kind']}/{item['metadata']['name']}", f"selects not exactly one worker: {selector}")
+
+
+def check_network(place, items):
+    """Every worker, and the Job before them, says who reaches it and what it reaches."""
+    policies = [item for item in items if item["kind"] == "NetworkPolicy"]
+    for item in items:
+        pod, worker = pod_of(item), item["metadata"]["name"]
+        if pod is None or not any(map(is_ours, containers(pod))):
+            continue
+        labels = item["spec"]["template"]["metadata"]["labels"]
+        own = [p["spec"] for p in policies if p["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
+        if len(own) != 1:
+            problem(place, f"{worker} has {len(own)} NetworkPolicies, and needs one")
+            continue
+        check_policy(f"{place} NetworkPolicy of {worker}", worker, own[0])
+
+
+def check_policy(name, worker, policy):
+    if set(policy.get("policyTypes", [])) != {"Ingress", "Egress"}:
+        problem(name, "must name both Ingress and Egress: what it does not name is open")
+    into, out = policy.get("ingress", []), policy.get("egress", [])
+
+    def ports(rules):
+        return {port["port"] for rule in rules for port in rule.get("ports", [])}
+
+    if worker in WORKERS and not {HTTP, OPERATIONS} <= ports(into):
+        problem(name, f"must let HTTP ({HTTP}) and probes and metrics ({OPERATIONS}) in")
+    if worker not in WORKERS and into:
+        problem(name, "serves nobody, so nobody may reach it")
+    for rule in into:
+        may = {HTTP} if worker in PUBLIC else set()
+        if "from" not in rule and not (rule.get("ports") and ports([rule]) <= may):
+            problem(name, f"is open to everybody on {sorted(ports([rule])) or 'every port'}")
+    if not NEEDED_BY_ALL <= ports(out):
+        problem(name, f"must let it reach {sorted(NEEDED_BY_ALL - ports(out))}")
+    for rule in out:
+        if rule.get("ports"):
+            continue
+        blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
+        kept_out = {net for block in blocks for net in block.get("except", [])}
+        if worker not in REACHES_OUT or len(blocks) != len(rule.get("to", [])) or not blocks or not PRIVATE <= kept_out:
+            problem(name, "reaches every port of addresses that it has no business with")
 
 
 def check_schema(place, items):
@@ -214,11 +266,20 @@ def check_the_checks(items, compose, schema):
         ("a missing volume", check_references, lambda _, __, pod: pod.pop("volumes")),
         ("a wrong selector", check_references, lambda _, socket, __: socket["spec"]["selector"]["matchLabels"].clear() or
             socket["spec"]["template"]["metadata"]["labels"].update({"app.kubernetes.io/component": "ingest"})),
+        ("a worker without a NetworkPolicy", check_network, lambda sample, *_: sample.remove(policy_in(sample, "dispatch"))),
+        ("metrics for everybody", check_network, lambda sample, *_: policy_in(sample, "socket")["spec"]["ingress"].append(
+            {"ports": [{"protocol": "TCP", "port": OPERATIONS}]})),
+        ("dispatch for everybody", check_network, lambda sample, *_: policy_in(sample, "dispatch")["spec"]["ingress"][0].pop("from")),
+        ("probes shut out", check_network, lambda sample, *_: policy_in(sample, "ingest")["spec"]["ingress"].pop()),
+        ("no way to the store", check_network, lambda sample, *_: policy_in(sample, "ingest")["spec"]["egress"].pop()),
+        ("a way into the network", check_network, lambda sample, *_: policy_in(sample, "fallback")["spec"]["egress"][-1]["to"][0]["ipBlock"]["except"].clear()),
+        ("egress left open", check_network, lambda sample, *_: policy_in(sample, "socket")["spec"]["policyTypes"].pop()),
         ("a misspelt field", check_schema, lambda _, __, pod: pod.update(terminationGraceSeconds=45)),
         ("a wrong type", check_schema, lambda _, __, pod: pod["containers"][0].update(args="run")),
     ]:
         if not found(check, "sample", with_change(change)):
             problem("check.py", f"{why} goes unnoticed")
+    check_the_pin(items)
     for why, change in [
         ("a misspelt key", lambda c: c["services"]["ingest"].update(comand=[])),
         ("an unknown dependency", lambda c: c["services"]["ingest"].update(depends_on={"x": {"condition": "service_started"}})),
@@ -231,12 +292,37 @@ def check_the_checks(items, compose, schema):
             problem("check.py", f"in compose, {why} goes unnoticed")
 
 
+def policy_in(items, worker):
+    return next(i for i in items if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == worker)
+
+
+def check_the_pin(items):
+    """The check of a release finds every image without a digest, and the pin gives each of ours one."""
+    ours = sum(len(containers(pod)) for item in items if (pod := pod_of(item)) and any(map(is_ours, containers(pod))))
+    if len(list(without_digest(items))) < ours:
+        problem("release/pin.py", "a tag without a digest goes unnoticed")
+    folder = HERE / "overlays" / "production"
+    digest = "sha256:" + "0123456789abcdef" * 4
+    with tempfile.TemporaryDirectory() as copy_of:
+        shutil.copytree(HERE, Path(copy_of) / "k8s")
+        file = Path(copy_of) / "k8s" / folder.relative_to(HERE) / "kustomization.yaml"
+        file.write_text(pinned(file.read_text(), f"registry.example.com:5000/team/watchbell@{digest}"))
+        for open_one in without_digest(render(file.parent)):
+            problem("release/pin.py", f"leaves {open_one}")
+    for image in ["watchbell:0.1.0", "watchbell@sha256:0", f"watchbell@{digest}0", f"-x@{digest}", f"a b@{digest}"]:
+        try:
+            pinned((folder / "kustomization.yaml").read_text(), image)
+            problem("release/pin.py", f"takes {image} for an image with a digest")
+        except ValueError:
+            pass
+
+
 def main(compose_schema):
     compared = False
     for overlay in sorted((HERE / "overlays").iterdir()):
         place = f"k8s/overlays/{overlay.name}"
         items = json.loads(json.dumps(render(overlay)))
-        for check in (check_pods, check_references, check_schema):
+        for check in (check_pods, check_references, check_network, check_schema):
             check(place, items)
         compared = check_same_as_kubectl(place, overlay, items)
         print(f"{place}: {len(items)} objects")

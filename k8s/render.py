@@ -1,7 +1,7 @@
 """Renders a kustomization as `kubectl kustomize` does, for the part of kustomize that we use.
 
 For machines without kubectl. It knows resources (files and folders), namespace, labels without
-selectors, images (newName, newTag) and JSON 6902 patches with a target of kind and name; anything else is an
+selectors, images (newName, newTag, digest) and JSON 6902 patches with a target of kind and name; anything else is an
 error, not a guess. Where kubectl is there, check.py compares the two, so this cannot drift unseen.
 
     python3 k8s/render.py k8s/overlays/local
@@ -98,6 +98,8 @@ def renamed(image, images):
     for change in images:
         if change["name"] == name:
             name, tag = change.get("newName", name), change.get("newTag", tag)
+            if digest := change.get("digest"):
+                return f"{name}@{digest}"
     return f"{name}:{tag}" if tag else name
 
 
