@@ -6,7 +6,7 @@ use watchbell::{
     wire::{
         alert::{Defaults, InvalidAlert, encode_alert, parse_alert},
         cloudevent::plain_of_structured,
-        event::{Kind, kind_of},
+        event::{MessageKind, kind_of},
     },
 };
 
@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
         Err(refused) => is_told(&refused),
     }
-    if let Err(refused) = plain_of_structured(bytes, Kind::Alert) {
+    if let Err(refused) = plain_of_structured(bytes, MessageKind::Alert) {
         is_told(&refused);
     }
     kind_of(bytes);

@@ -6,6 +6,8 @@ mod body;
 mod client_address;
 mod docs;
 mod failure;
+#[doc(hidden)] // For `fuzz/`.
+pub mod fuzzing;
 mod listener;
 mod openapi;
 pub mod operation;
