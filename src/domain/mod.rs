@@ -8,7 +8,8 @@
 //! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], until when they put it off in
 //! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
-//! [`next_step`], when somebody wants to be left alone in [`preferences`], and how little they get at once in [`restraint`].
+//! [`next_step`], when somebody wants to be left alone in [`preferences`], how little they get at once in [`restraint`], and how
+//! long what is kept is kept in [`retention`].
 //! What an API key may be used for is in [`scope`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
@@ -32,6 +33,7 @@ pub mod publication;
 pub mod push_token;
 pub mod receipt;
 pub mod restraint;
+pub mod retention;
 pub mod scope;
 pub mod secret;
 pub mod slack;

@@ -15,7 +15,7 @@ use super::{
     publications::known_of,
     record::GONE_TRIES_MAX,
     row_batch::{Batch, Statement, batch_row},
-    stored_name, text, word,
+    stored_name, text, time, word,
 };
 use crate::domain::{
     AlertId, OutcomeBy, Status, Tenant, Timestamp, UserId,
@@ -38,6 +38,10 @@ pub(super) struct LockedAlert {
     pub(super) known: Known,
     /// Who published what it says now, if that is that it is acknowledged.
     pub(super) acknowledged_by: Option<OutcomeBy>,
+    /// When what it says now was recorded.
+    pub(super) latest_at: Timestamp,
+    /// Whether it was deleted, and is known only so that what is delivered once more reaches nobody.
+    pub(super) is_deleted: bool,
     /// What the batch changed of what is stored: before and after, a pair a version.
     changes: Vec<(Stand, Stand)>,
 }
@@ -52,7 +56,8 @@ impl LockedAlert {
         say(&mut known, new);
         let (content, rules) = (new.content.clone(), Rules::of(new, now));
         let acknowledged_by = acknowledger(new);
-        Self { stand, content, rules, by: Some(by), known, acknowledged_by, changes: Vec::new() }
+        let (latest_at, is_deleted, changes) = (now, false, Vec::new());
+        Self { stand, content, rules, by: Some(by), known, acknowledged_by, latest_at, is_deleted, changes }
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing of
@@ -73,6 +78,7 @@ impl LockedAlert {
                 (self.stand, self.content) = (Stand::of(&new.alert), new.content.clone());
                 (self.rules, self.by) = (Rules::of(new, now), Some(by));
                 self.acknowledged_by = acknowledger(new);
+                (self.latest_at, self.is_deleted) = (now, false);
             }
             // What a stale one says is not kept: said twice, it would be taken for an overtaken version.
             Meets::Nothing
@@ -200,7 +206,8 @@ impl Store {
     ) -> Result<(), Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
-                 a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker, a.acknowledged_by
+                 a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker, a.acknowledged_by,
+                 coalesce(a.latest_at_ms, a.recorded_at_ms) AS latest_at_ms, a.deleted_at_ms
              FROM {batch} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {lock:a}",
         );
         if known.is_empty() {
@@ -222,10 +229,19 @@ impl Store {
             let Some(first) = firsts.get(&key) else { continue }; // Only what was asked for is found.
             let rules = Rules::stored(row)?.unwrap_or_else(|| Rules::of(first, now));
             let (acknowledged_by, changes) = (maybe_word(row, "acknowledged_by")?, Vec::new());
-            held.insert(
-                key,
-                LockedAlert { stand, content, rules, by: None, known: said, acknowledged_by, changes },
-            );
+            let (latest_at, deleted_at) = (time(row, "latest_at_ms")?, maybe_time(row, "deleted_at_ms")?);
+            let alert = LockedAlert {
+                stand,
+                content,
+                rules,
+                by: None,
+                known: said,
+                acknowledged_by,
+                latest_at,
+                is_deleted: deleted_at.is_some(),
+                changes,
+            };
+            held.insert(key, alert);
         }
         Ok(())
     }
@@ -243,7 +259,8 @@ impl Store {
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
                  absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
-                 returns_at_ms = batch.returns_at_ms, acknowledged_by = batch.acknowledged_by,
+                 returns_at_ms = batch.returns_at_ms, acknowledged_by = batch.acknowledged_by, latest_at_ms = $1,
+                 deleted_at_ms = NULL,
                  returned_at_ms = coalesce(batch.returned_at_ms, alerts.returned_at_ms)
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
         );
@@ -252,7 +269,7 @@ impl Store {
         if values.is_empty() {
             return Ok(());
         }
-        UPDATE.over(&values).execute(&mut **tx).await?;
+        UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         self.write_versions(tx, held, now).await
     }
 

@@ -85,6 +85,25 @@ impl Engine {
         }
     }
 
+    /// Run after the migrations, in their transaction.
+    pub(super) fn after_migrations(self) -> &'static [&'static str] {
+        match self {
+            // What retention deletes is to be cleared away every fiftieth row, not every fifth: until then each look for what is
+            // oldest passes over what went. Settings that somebody made by hand stay.
+            Self::Postgres => &["DO $$
+                 DECLARE kept text;
+                 BEGIN
+                     FOREACH kept IN ARRAY ARRAY['alerts', 'attempts', 'escalations', 'inbox', 'notes', 'told', 'versions'] LOOP
+                         IF EXISTS (SELECT 1 FROM pg_class WHERE oid = to_regclass(kept) AND reloptions IS NULL) THEN
+                             EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_scale_factor = 0.02,
+                                 autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)', kept);
+                         END IF;
+                     END LOOP;
+                 END $$"],
+            Self::Sqlite => &[],
+        }
+    }
+
     /// One row when the table of migrations is there.
     pub(super) fn has_migrations(self) -> &'static str {
         match self {

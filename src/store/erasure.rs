@@ -118,6 +118,7 @@ const TABLES_OF_NOBODY: &[(&str, &str)] = &[
     ("api_keys", "producers, which are programs"),
     ("pods", "processes"),
     ("outbox_routes", "where outcomes go, not whose they are"),
+    ("sweeps", "which process does what for all of them"),
     ("topic_events", "what is kept of topics is for whoever subscribes, and from no user"),
     ("expansions", "audiences that are being told; a row is gone when that is done"),
     ("erased_sessions", "a hash that names nobody, for a month"),

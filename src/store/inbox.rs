@@ -22,6 +22,9 @@ pub struct Head {
     pub unread: u64,
     /// When its sessions were last revoked, if ever.
     pub revoked_at: Option<Timestamp>,
+    /// The number of the last change that deleted something; 0 when nothing ever was. Whoever knows the inbox up to a lower
+    /// number fetches it anew.
+    pub deleted_to: Seq,
 }
 
 impl Head {
@@ -63,7 +66,7 @@ pub struct Changes {
 macro_rules! select_heads {
     ($preferences:literal) => {
         concat!(
-            "SELECT batch.tenant, batch.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, e.issued_until_ms, ",
+            "SELECT batch.tenant, batch.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, u.deleted_to, e.issued_until_ms, ",
             $preferences,
             " AS preferences FROM {batch} LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id
              LEFT JOIN erased_sessions e ON e.tenant = batch.tenant AND e.user_hash = batch.user_hash
@@ -73,7 +76,8 @@ macro_rules! select_heads {
 }
 
 /// The head of one user, as [`head_of`] reads it.
-const HEAD: &str = "SELECT seq, unread, sessions_revoked_at_ms FROM users WHERE tenant = $1 AND user_id = $2";
+const HEAD: &str =
+    "SELECT seq, unread, sessions_revoked_at_ms, deleted_to FROM users WHERE tenant = $1 AND user_id = $2";
 
 impl Store {
     /// The heads of these users; the unknown ones are left out. One who was erased has a head as well, for as long as their tokens
@@ -122,6 +126,7 @@ impl Store {
                     seq: maybe_int(row, "seq")?.unwrap_or_default() as Seq,
                     unread: maybe_int(row, "unread")?.unwrap_or_default().max(0) as u64,
                     revoked_at: revoked_at.max(maybe_time(row, "issued_until_ms")?),
+                    deleted_to: maybe_int(row, "deleted_to")?.unwrap_or_default() as Seq,
                 };
                 heads.insert(user, (head, maybe_text(row, "preferences")?));
             }
@@ -148,7 +153,7 @@ impl Store {
             // The last number read may be shared by more rows than fit: read it whole. `user_id || ''` and
             // `seq > 0` name the index `inbox_by_change` (migration 6), and a join by user would name another.
             let found = sqlx::query(
-                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, changes.seq, changes.alert_id,
+                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, changes.seq, changes.alert_id,
                         changes.state, changes.snoozed_until_ms, changes.recorded_at_ms, changes.content
                  FROM users u LEFT JOIN (
                      SELECT i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms, a.content
@@ -175,6 +180,7 @@ impl Store {
                 seq: int(first, "head")? as Seq,
                 unread: int(first, "unread")?.max(0) as u64,
                 revoked_at: maybe_time(first, "sessions_revoked_at_ms")?,
+                deleted_to: int(first, "deleted_to")? as Seq,
             };
             let mut rows = Vec::with_capacity(found.len());
             // A head without changes is one row with nothing of an alert in it.
@@ -242,6 +248,7 @@ fn head_of(row: &AnyRow) -> Result<Head, Failure> {
         seq: int(row, "seq")? as Seq,
         unread: int(row, "unread")?.max(0) as u64,
         revoked_at: maybe_time(row, "sessions_revoked_at_ms")?,
+        deleted_to: int(row, "deleted_to")? as Seq,
     })
 }
 

@@ -16,12 +16,19 @@ pub struct LatestAlert {
     pub severity: Severity,
     /// Whether it still goes on.
     pub status: Status,
-    /// What clients are given, encoded.
+    /// What clients are given, encoded; empty once the alert was deleted.
     pub content: String,
     /// The policy its producer named, if they did.
     pub policy: Option<String>,
     /// The API key that made it, by its id, if that is known.
     pub maker: Option<Arc<str>>,
+}
+
+impl LatestAlert {
+    /// Whether it was deleted. Then only its version says something: whoever tells of it anew tells of the next one.
+    pub fn is_deleted(&self) -> bool {
+        self.content.is_empty()
+    }
 }
 
 /// Reads it from a row of `alerts`.

@@ -9,7 +9,7 @@ use super::{
     key_rows::UserRow,
     publications::LateVersion,
     row_batch::{Batch, Statement, batch_row},
-    stored_name,
+    stored_name, time,
 };
 use crate::domain::{
     InboxState, Seq, Status, Tenant, Timestamp, UserId, UserKey,
@@ -85,6 +85,10 @@ impl Store {
                 late.extend(holders.filter(|_| is_late).map(too_late));
                 continue;
             }
+            // What was deleted does not come back because it is delivered once more; a later version does.
+            if held.is_deleted {
+                continue;
+            }
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
                 if is_late {
@@ -95,6 +99,11 @@ impl Store {
                 };
                 let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
+                // The same for one person, whose inbox may have had it.
+                let is_old = held.by.is_none() && held.latest_at <= head.deleted_before;
+                if existing.is_none() && is_old {
+                    continue;
+                }
                 let chase = chases.of(&key, &held.rules, now);
                 let known = existing.map(|existing| (existing.row, chase));
                 let has_expired = held.rules.expires_at <= now;
@@ -140,7 +149,12 @@ impl Store {
 
         self.write_alerts(tx, batch, &alerts, now).await?;
         self.note_late(tx, &late, now).await?;
-        let told = batch.iter().zip(&met).filter(|(_, met)| !met.is_refused()).map(|(new, _)| new);
+        let is_deleted = |new: &NewAlert| {
+            let key = (new.alert.tenant.clone(), new.alert.id.clone());
+            alerts.get(&key).is_some_and(|held| held.is_deleted)
+        };
+        let told = batch.iter().zip(&met).filter(|(new, met)| !met.is_refused() && !is_deleted(new));
+        let told = told.map(|(new, _)| new);
         self.open_expansions(tx, told, now).await?;
         self.write_rows(tx, &written, now).await?;
         self.tell_acknowledged(tx, &acknowledged, now).await?;
@@ -180,7 +194,8 @@ impl Store {
              SELECT {columns}, 0, 0, $1, 1 FROM {batch} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING",
         );
         static SELECT: Statement<UserRow<'_>> = Statement::new(
-            "SELECT u.tenant, u.user_id, u.seq, u.unread FROM {batch} JOIN users u USING (tenant, user_id)
+            "SELECT u.tenant, u.user_id, u.seq, u.unread, u.deleted_before_ms
+             FROM {batch} JOIN users u USING (tenant, user_id)
              ORDER BY u.tenant, u.user_id {lock:u}",
         );
         let batch = Batch::of(self.engine, users.iter().map(UserRow::of))?;
@@ -202,10 +217,9 @@ impl Store {
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-            heads.insert(
-                user,
-                LockedHead { seq: int(row, "seq")?, unread: int(row, "unread")?, changed: false },
-            );
+            let (seq, unread) = (int(row, "seq")?, int(row, "unread")?);
+            let deleted_before = time(row, "deleted_before_ms")?;
+            heads.insert(user, LockedHead { seq, unread, deleted_before, changed: false });
         }
         Ok(heads)
     }
@@ -254,5 +268,7 @@ fn turns(before: Option<Status>, now: Status) -> bool {
 pub(super) struct LockedHead {
     pub(super) seq: i64,
     pub(super) unread: i64,
+    /// What was deleted from this inbox was recorded no later.
+    pub(super) deleted_before: Timestamp,
     pub(super) changed: bool,
 }

@@ -66,6 +66,9 @@ impl Store {
         let mut migrations = MIGRATIONS;
         migrations.set_locking(false);
         migrations.run_direct(None, &mut *tx, false).await?;
+        for statement in self.engine.after_migrations() {
+            sqlx::query(*statement).execute(&mut *tx).await?;
+        }
         sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
             .bind(new_word())
             .execute(&mut *tx)

@@ -99,7 +99,10 @@ impl Store {
             .bind(alert.as_str())
             .fetch_optional(&store.read)
             .await?;
-            let Some(row) = row else { return Ok(None) };
+            // A deleted one has no text.
+            let Some(row) = row.filter(|row| text(row, "content").is_ok_and(|content| !content.is_empty())) else {
+                return Ok(None);
+            };
             let counts = sqlx::query(
                 "SELECT count(*) AS recipients,
                      count(CASE WHEN state <> 'new' AND snoozed_until_ms IS NULL AND seen_at_ms IS NOT NULL THEN 1 END)
@@ -122,11 +125,24 @@ impl Store {
         .await
     }
 
-    /// The alert's latest version, without counting who holds it.
+    /// The alert's latest version, without counting who holds it; none of one that was deleted.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn latest(&self, tenant: &Tenant, alert: &AlertId) -> Result<Option<LatestAlert>, StoreError> {
+        let latest = self.latest_or_deleted(tenant, alert).await?;
+        Ok(latest.filter(|latest| !latest.is_deleted()))
+    }
+
+    /// The same, also of one that was deleted and is still known: [`LatestAlert::is_deleted`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn latest_or_deleted(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+    ) -> Result<Option<LatestAlert>, StoreError> {
         self.in_time("latest", async {
             let store = self;
             let row = sqlx::query(

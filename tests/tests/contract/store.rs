@@ -23,6 +23,7 @@
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
 //! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
+//! | `retention.rs` | what is old or too much goes, what goes on stays, and nobody believes to have what is gone (I17) |
 //! | `outbox.rs` | what became of alerts is written in the same commit, and told at least once, with one id (I1) |
 //! | `erasure.rs` | a person is erased everywhere, and nobody else loses anything by it (I17) |
 //! | `fixture.rs` | a store for one test, and short ways to ask it and to step an escalation |
@@ -66,6 +67,7 @@ mod recording;
 mod refusals;
 mod registry;
 mod restraint;
+mod retention;
 mod returns;
 mod snoozes;
 mod steps;

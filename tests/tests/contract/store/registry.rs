@@ -415,7 +415,7 @@ async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture
     store.record(&[alert("a").to_users(["ana", "ben"]).build()], at(0)).await?;
     assert_eq!(store.revoke_sessions(&ana, at(20)).await?.at, at(20));
     assert_eq!(store.revoke_sessions(&ana, at(10)).await?.at, at(20), "a late one does not take it back");
-    let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)) };
+    let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)), ..Head::default() };
     assert_eq!(head(store, &ana).await?, expected, "the inbox is another matter");
     assert_eq!(store.changes_after(&ana, 0, 10).await?.head, expected);
     assert_eq!(store.inbox_page(&ana, None, 10).await?.0, expected);

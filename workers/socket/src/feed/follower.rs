@@ -76,8 +76,8 @@ pub(crate) enum CaughtUp {
         /// Whether that was all that was missing.
         complete: bool,
     },
-    /// Too much is missing: the client fetches its inbox and continues from this head.
-    TooMuch(Head),
+    /// What is missing cannot be told, for this reason: the client fetches its inbox and continues from this head.
+    Refused(&'static str, Head),
 }
 
 impl Follower {
@@ -101,7 +101,7 @@ impl Follower {
     /// The next page of what the client misses, and after the last one what was held until it came.
     pub(crate) async fn next_page(&mut self, inbox: &Inbox, user: &UserKey) -> Result<CaughtUp, StoreError> {
         match changes_after(inbox, user, &self.epoch, self.last()).await? {
-            Page::TooMuch(head) => Ok(CaughtUp::TooMuch(head)),
+            Page::Refused(reason, head) => Ok(CaughtUp::Refused(reason, head)),
             Page::Frames { mut frames, reached, complete } => {
                 frames.extend(self.paged_to(reached, complete, Instant::now()));
                 Ok(CaughtUp::Frames { frames, complete })

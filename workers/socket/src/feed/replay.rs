@@ -28,8 +28,8 @@ pub(crate) enum Page {
         /// Whether that was all of it.
         complete: bool,
     },
-    /// Too much: the client fetches its inbox and continues from this head.
-    TooMuch(Head),
+    /// They cannot be told one by one, for this reason: the client fetches its inbox and continues from this head.
+    Refused(&'static str, Head),
 }
 
 /// The next page of what changed after a change number.
@@ -42,7 +42,11 @@ pub(crate) async fn changes_after(
     let changes = inbox.store.changes_after(user, after, REPLAY_PAGE).await?;
     let head = changes.head;
     if head.seq.saturating_sub(after) > REPLAY_MAX {
-        return Ok(Page::TooMuch(head));
+        return Ok(Page::Refused("more changed than is replayed", head));
+    }
+    // A deletion has a number and no frame.
+    if after < head.deleted_to {
+        return Ok(Page::Refused("old alerts were deleted", head));
     }
     let mut frames = Vec::with_capacity(changes.rows.len());
     for row in &changes.rows {

@@ -2,7 +2,8 @@
 //! standby was promoted; `pod/history.rs` notices that.
 //!
 //! What holds here: a cursor of an epoch is given only with what was read while this pod believed in that epoch. So take
-//! the epoch first, and read the store after it. A cursor of an epoch that is over is answered with `resync`.
+//! the epoch first, and read the store after it. A cursor of an epoch that is over is answered with `resync`, and so is one from
+//! before something of the inbox was deleted: what its client shows may be gone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ impl Epoch {
             None => Err("cursor not understood"),
             Some(cursor) if cursor.epoch != self.name => Err("cursor of another store"),
             Some(cursor) if cursor.seq > head.seq => Err("cursor from the future"),
+            Some(cursor) if cursor.seq < head.deleted_to => Err("old alerts were deleted since"),
             Some(cursor) => Ok(cursor.seq),
         }
     }
@@ -87,6 +89,9 @@ fn a_cursor_belongs_to_its_epoch() {
     assert_eq!(first.number_of(&cursor, head), Ok(5));
     assert_eq!(first.number_of(&first.cursor(8), head), Err("cursor from the future"));
     assert_eq!(first.number_of("yesterday", head), Err("cursor not understood"));
+    let swept = Head { deleted_to: 6, ..head };
+    assert_eq!(first.number_of(&cursor, swept), Err("old alerts were deleted since"));
+    assert_eq!(first.number_of(&first.cursor(6), swept), Ok(6), "that deletion is known to it");
     assert!(epochs.begin("bb"));
     let second = epochs.current();
     assert_eq!((first.number, second.number), (1, 2));

@@ -244,8 +244,8 @@ impl Poll<'_> {
         loop {
             let page = self.follower.next_page(&self.polls.inbox, &self.identity.user).await;
             match page? {
-                CaughtUp::TooMuch(head) => {
-                    return Ok(Some(self.resync("more changed than is replayed", head)));
+                CaughtUp::Refused(reason, head) => {
+                    return Ok(Some(self.resync(reason, head)));
                 }
                 CaughtUp::Frames { frames, complete } => {
                     frames.into_iter().for_each(|frame| self.add(frame));

@@ -125,7 +125,7 @@ fn two_sessions_of_one_user_are_told_the_same() {
     use watchbell::domain::{Tenant, UserId};
 
     let user = |name| UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap());
-    let known = (Head { seq: 7, unread: 2, revoked_at: None }, Some("{}".to_owned()));
+    let known = (Head { seq: 7, unread: 2, ..Head::default() }, Some("{}".to_owned()));
     let heads = HashMap::from([(user("ana"), known.clone())]);
     let told: Vec<HeadAndPreferences> = each(&[user("ana"), user("new"), user("ana")], &heads).collect();
     assert_eq!(told, [known.clone(), HeadAndPreferences::default(), known]);

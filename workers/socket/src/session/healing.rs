@@ -21,8 +21,8 @@ impl Session<'_> {
         loop {
             let (inbox, user) = (&self.parts.inbox, &self.state.identity.user);
             match self.state.follower.next_page(inbox, user).await {
-                Ok(CaughtUp::TooMuch(head)) => {
-                    self.resync("more changed than is replayed", head);
+                Ok(CaughtUp::Refused(reason, head)) => {
+                    self.resync(reason, head);
                     return Ok(());
                 }
                 Ok(CaughtUp::Frames { frames, complete }) => {

@@ -12,7 +12,7 @@ use watchbell::domain::{
 };
 use watchbell::store::{
     Act, Ask, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder, KeyRights, NewAlert,
-    NewEvent, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
+    NewEvent, OldAlerts, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -51,7 +51,8 @@ impl Tour<'_> {
         self.keys().await?;
         self.outbox().await?;
         self.upkeep().await?;
-        self.erasure().await
+        self.erasure().await?;
+        self.retention().await
     }
 
     fn at(&self, secs: i64) -> Timestamp {
@@ -475,6 +476,43 @@ impl Tour<'_> {
         Ok(())
     }
 
+    /// What is older than a few rows of the history goes; each tour finds the next few.
+    async fn retention(&mut self) -> anyhow::Result<()> {
+        let (acme_, ms) = (tenant("acme"), |ms| Timestamp::from_millisecond(ms).unwrap());
+        let now = self.at(90_001);
+        self.store.hold_sweep("tour", "tour", now, LEASE).await?;
+        self.store.end_sweep("tour", "tour", now).await?;
+        (self.heard)("hold_sweep, end_sweep");
+        self.store.tenant_after(None).await?;
+        (self.heard)("tenant_after");
+        let before = ms(5 * (self.number + 1) + 1);
+        self.store.delete_old_attempts(&acme_, before, None).await?;
+        (self.heard)("delete_old_attempts");
+        let mut place = OldAlerts::of(acme_.clone(), before);
+        let deleted = self.store.delete_old_alerts(&mut place, now).await?;
+        (self.heard)("delete_old_alerts");
+        anyhow::ensure!(deleted.is_some_and(|deleted| deleted.rows == 5), "old alerts go: {deleted:?}");
+        self.store.delete_old_alerts(&mut place, now).await?;
+        (self.heard)("delete_old_alerts: the last step");
+        self.store.delete_old_lines(&acme_, before).await?;
+        (self.heard)("delete_old_lines");
+        self.store.forget_deleted_alerts(self.at(90_002)).await?;
+        (self.heard)("forget_deleted_alerts");
+        // Somebody whose change numbers are more than their rows.
+        let (full, _) = self.store.full_inboxes(&acme_, Some(&user("o")), 2).await?;
+        (self.heard)(FULL);
+        let full = full.first().ok_or_else(|| anyhow::anyhow!("the first of the page has ten rows"))?;
+        self.store.overflow(full, 5).await?;
+        (self.heard)("overflow");
+        self.store.overflow(full, 100).await?;
+        (self.heard)("overflow: there is none");
+        let (_, last) = self.store.trim_inbox(&full.user, None, 1, now).await?;
+        (self.heard)("trim_inbox");
+        self.store.trim_inbox(&full.user, last.as_ref(), 1, now).await?;
+        (self.heard)("trim_inbox: the next");
+        Ok(())
+    }
+
     async fn upkeep(&mut self) -> anyhow::Result<()> {
         let history = self.store.history().await?;
         self.store.begin_history(Some(&history)).await?;
@@ -513,9 +551,11 @@ pub const MAY_WALK: &[(&str, &str)] = &[
     (KEYS, "an operator's own commands, about as many rows as there are producers"),
     (AUDIT, "once a minute, over an index of what must not exist and 10,000 late rows at the most"),
     (RELEASE, "once, when `watchbell up` starts, over what still has a timer"),
+    (FULL, "a page of a thousand people, a few times a day and with a rest after each"),
     (SWEEP, "once an hour, to find up to 100 topics that nobody publishes to any more"),
 ];
 const KEYS: &str = "rotate_api_key, revoke_api_key, api_keys";
 const AUDIT: &str = "audit";
 const RELEASE: &str = "release_leases";
 const SWEEP: &str = "sweep_topics";
+const FULL: &str = "full_inboxes";
