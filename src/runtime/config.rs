@@ -26,6 +26,7 @@ pub(super) use self::values::{duration, maybe_duration, maybe_secret};
 pub use super::escalation_config::RestraintSection;
 pub use super::outcomes_config::{OutcomeBounds, Outcomes, OutcomesSection, WebhookTarget};
 pub use super::producers_config::ProducerSection;
+pub use super::retention_config::RetentionSection;
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
@@ -33,8 +34,11 @@ use super::{
     log_filter::log_filter,
     outcomes_config::TenantOutcomesSection,
     producers_config,
+    retention_config::TenantRetentionSection,
 };
-use crate::domain::{Channel, Secret, Tenant, policy::Policies, producers::Producers};
+use crate::domain::{
+    Channel, Secret, Tenant, policy::Policies, producers::Producers, retention::RetentionRules,
+};
 
 pub mod checks;
 pub mod signed_address;
@@ -74,6 +78,8 @@ pub struct Config {
     pub restraint: RestraintSection,
     /// Who hears what became of alerts.
     pub outcomes: OutcomesSection,
+    /// How long what is kept of alerts is kept.
+    pub retention: RetentionSection,
     /// Escalation policies by name.
     policies: BTreeMap<String, PolicySection>,
     /// Which alerts have which policy.
@@ -92,6 +98,8 @@ struct TenantSection {
     policy_for: PolicyForSection,
     /// The address that hears what became of its alerts.
     outcomes: Option<TenantOutcomesSection>,
+    /// How long what is kept of its alerts is kept.
+    retention: Option<TenantRetentionSection>,
 }
 
 /// `[http]`
@@ -356,6 +364,7 @@ impl Config {
             log: sources.take("log")?,
             restraint: sources.take("restraint")?,
             outcomes: sources.take("outcomes")?,
+            retention: sources.take("retention")?,
             policies: sources.take("policies")?,
             policy_for: sources.take("policy_for")?,
             tenants: sources.take("tenants")?,
@@ -374,6 +383,7 @@ impl Config {
         producers_config::producers(&self.broker.producer)?;
         self.read_policies()?;
         self.read_outcomes()?;
+        self.read_retention()?;
         self.restraint.check()
     }
 
@@ -415,6 +425,17 @@ impl Config {
     fn read_outcomes(&self) -> anyhow::Result<Outcomes> {
         let tenants = self.tenants.iter();
         self.outcomes.check(tenants.filter_map(|(name, tenant)| Some((name, tenant.outcomes.as_ref()?))))
+    }
+
+    /// How long what is kept of alerts is kept.
+    pub fn retention(&self) -> RetentionRules {
+        // `check` has found it good.
+        self.read_retention().unwrap_or_default()
+    }
+
+    fn read_retention(&self) -> anyhow::Result<RetentionRules> {
+        let tenants = self.tenants.iter();
+        self.retention.check(tenants.filter_map(|(name, tenant)| Some((name, tenant.retention.as_ref()?))))
     }
 
     /// The channels by which written policies have a step, with the policy's key. Those that are always there are not

@@ -11,6 +11,7 @@ pub mod memory;
 mod outcomes_config;
 mod producers_config;
 pub mod rate_limit;
+mod retention_config;
 pub mod telemetry;
 mod webpush_config;
 

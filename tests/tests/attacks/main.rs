@@ -8,6 +8,7 @@
 //! | `devices.rs` | whose phone rings, and for how long |
 //! | `keys.rs` | what a key that leaked may do |
 //! | `people.rs` | what is known about a person outlives them |
+//! | `retention.rs` | what a client believes to have, and a repetition brings back, after old alerts were deleted |
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,3 +17,4 @@ mod core_dumps;
 mod devices;
 mod keys;
 mod people;
+mod retention;

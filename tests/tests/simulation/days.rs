@@ -14,10 +14,10 @@ const NIGHTS: &str = r#"{"quiet":{"zone":"Europe/Warsaw","windows":[{"from":"22:
 const PEOPLE: [&str; 2] = ["ana", "ben"];
 
 /// Chance from a seed, so that what failed once fails again. SplitMix64.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -7,6 +7,7 @@
 //! | `races.rs` | the races that others had to fix (R1 to R20 of our notes), those that belong to deciding |
 //! | `gates.rs` | who is held back when one, or everybody, is refused: real senders, and what the simulator says |
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
+//! | `retention.rs` | a hundred days in which what is old is deleted beside everything else |
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `snoozes.rs` | what a person put off, and what it is when that is over |
 //! | `telegram.rs` | a chat as a step of a policy: replaced, deleted, held back, closed |
@@ -27,6 +28,7 @@ mod fixture;
 mod gates;
 mod races;
 mod restraint;
+mod retention;
 mod sms;
 mod snoozes;
 mod telegram;

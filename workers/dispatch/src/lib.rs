@@ -25,6 +25,8 @@
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
 //! - An event on a topic is told to the pods, after it is stored when it is one to be kept.
 //!
+//! Beside it all, what is old is deleted (`retention.rs`), by one process for all of them.
+//!
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
 mod announce;
@@ -36,6 +38,7 @@ mod expand;
 mod intake;
 mod patience;
 mod prepare;
+mod retention;
 mod returns;
 mod rules;
 mod search;
@@ -55,6 +58,7 @@ use watchbell::{
 };
 
 pub use config::DispatchConfig;
+pub use retention::{ROUND_EVERY, RetentionSweeper, SWEEP_PAUSE, Swept};
 
 use crate::{
     announce::AnnouncementStage, commit::Recorder, events::Keeper, expand::Expander, prepare::Preparer,

@@ -30,7 +30,7 @@ use watchbell::{
     store::{Store, StoreConfig},
     wire::unsubscribe::Unsubscribe,
 };
-use watchbell_dispatch::Dispatch;
+use watchbell_dispatch::{Dispatch, RetentionSweeper};
 use watchbell_fallback::{
     Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess, Randomness,
     Rates,
@@ -244,8 +244,21 @@ impl Process {
             let (broker, store, policies) = (broker.clone(), store.clone(), policies.clone());
             let config = self.config.dispatch.clone();
             let (producers, memory) = (Arc::new(self.config.shared.producers()), self.memory);
+            let holder = format!("{}/{}", host(), std::process::id());
+            let rules = self.config.shared.retention();
+            let sweeper = RetentionSweeper::new(store.clone(), self.clock.clone(), rules, holder);
             let clock = self.clock.clone();
             let dispatch = Dispatch { broker, store, policies, producers, clock, config, memory };
+            let (leaving, health) = (self.leaving.clone(), self.health.clone());
+            self.work.push((
+                "retention",
+                Box::pin(async move {
+                    if health.works(Part::Schema, &leaving).await {
+                        sweeper.run(leaving).await;
+                    }
+                    Ok(())
+                }),
+            ));
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             self.work.push((
                 "dispatch",

@@ -6,6 +6,7 @@ mod alertmanager;
 mod alerts;
 mod answers;
 mod answers_again;
+mod deleted;
 mod events;
 mod fixture;
 mod hook_kinds;

@@ -260,7 +260,8 @@ async fn stored_of(
     let ids: BTreeSet<AlertId> = open.iter().map(|open| open.telling.alert.id.clone()).collect();
     let store = &shared.ingest.store;
     let reads = stream::iter(ids).map(|id| async move {
-        let latest = store.latest(tenant, &id).await?;
+        // One that was deleted is known by its version, after which it begins anew.
+        let latest = store.latest_or_deleted(tenant, &id).await?;
         Ok::<_, Problem>(latest.map(|latest| (id, Stored::of(latest))))
     });
     let found: Vec<Option<(AlertId, Stored)>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
@@ -288,12 +289,16 @@ fn next_of(telling: &Telling, stored: Option<&Stored>, shared: &Shared) -> Resul
     };
     let next = follow::next(now, stored.map(|stored| &stored.before));
     let publish = |next: Alert| Step::Publish(Box::new(by_source(next, alert.status)));
+    const NOTHING: Step = Step::Pass("nothing of it is stored that could end");
     let Some(Stored { latest, before }) = stored else {
         return Ok(match next {
             Next::Told(version, status) => publish(Alert { version, status, ..alert.clone() }),
-            _ => Step::Pass("nothing of it is stored that could end"),
+            _ => NOTHING,
         });
     };
+    if latest.is_deleted() && (*is_change || *needs_stored) {
+        return Ok(NOTHING);
+    }
     let kept = |version: u32, status: Status| {
         let change = Map::from_iter([("status".to_owned(), status.as_str().into())]);
         let defaults = Defaults {

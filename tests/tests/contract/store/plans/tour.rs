@@ -51,8 +51,8 @@ impl Tour<'_> {
         self.keys().await?;
         self.outbox().await?;
         self.upkeep().await?;
-        self.erasure().await?;
-        self.retention().await
+        self.retention().await?;
+        self.erasure().await
     }
 
     fn at(&self, secs: i64) -> Timestamp {
@@ -485,7 +485,8 @@ impl Tour<'_> {
         (self.heard)("hold_sweep, end_sweep");
         self.store.tenant_after(None).await?;
         (self.heard)("tenant_after");
-        let before = ms(5 * (self.number + 1) + 1);
+        // An erasure takes the next five.
+        let before = ms(10 * self.number + 6);
         self.store.delete_old_attempts(&acme_, before, None).await?;
         (self.heard)("delete_old_attempts");
         let mut place = OldAlerts::of(acme_.clone(), before);
