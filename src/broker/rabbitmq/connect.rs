@@ -70,7 +70,7 @@ impl Connector {
                 }
                 // The first failure is told, the rest of an outage would only repeat it.
                 Err(error) if self.failures == 0 => {
-                    warn!(part, "The broker cannot be reached: {:#}", Untrusted(error))
+                    warn!(part, "The broker cannot be reached: {:#}", Untrusted(error));
                 }
                 Err(error) => debug!(part, "The broker cannot be reached: {:#}", Untrusted(error)),
             }

@@ -135,9 +135,8 @@ impl Course {
 
     pub(super) fn standing(&self) -> Standing {
         match (self.write.since, self.phase) {
-            (Some(since), _) => Standing::Waits(since),
+            (Some(since), _) | (None, Phase::Head(since)) => Standing::Waits(since),
             (None, Phase::Idle(since)) => Standing::Idle(since),
-            (None, Phase::Head(since)) => Standing::Waits(since),
             (None, Phase::Request) => self.body.since.map_or(Standing::Busy, Standing::Waits),
         }
     }
