@@ -327,7 +327,7 @@ async fn a_cause_is_named_with_its_remedy() {
     let migrated = std::process::Command::new(watchbell_tests::process::binary().unwrap())
         .current_dir(alone.dir.path())
         .arg("migrate")
-        .envs(Alone::env(&good, "127.0.0.1:0"))
+        .envs(Alone::env(&good, "127.0.0.1:0", "127.0.0.1:0"))
         .status()
         .unwrap();
     assert!(migrated.success());
@@ -378,7 +378,7 @@ async fn a_cause_is_named_with_its_remedy() {
             .with_context(|| format!("{part}: {expected}"))
             .unwrap();
         assert!(report["parts"][part]["remedy"].is_string(), "{report}");
-        let (_, process) = &mut alone.running.get_mut(&name).unwrap();
+        let process = &mut alone.running.get_mut(&name).unwrap().process;
         let line = process.wait_log(expected, DEADLINE).await.unwrap();
         assert!(line.contains("Readiness"), "{line}");
         assert!(!process.log().contains(CANARY) && !report.to_string().contains(CANARY), "{}", process.log());
