@@ -13,6 +13,7 @@ mod producers_config;
 pub mod rate_limit;
 mod retention_config;
 pub mod telemetry;
+pub mod waiting_room;
 mod webpush_config;
 
 pub use clock::Clock;

@@ -106,6 +106,10 @@ impl Fleet {
         let port = ports::free()?;
         fleet.ports.insert("up", port);
         fleet.env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
+        // Where a test gives them a place of their own.
+        let operations = fleet.env.iter().find(|(name, _)| name == "WATCHBELL__HTTP__OPERATIONS_LISTEN");
+        let operations = operations.and_then(|(_, address)| address.rsplit(':').next()?.parse().ok());
+        fleet.operations.extend(operations.map(|port| ("up", port)));
         fleet.start_worker("up", vec!["up", "--data", "data"], Vec::new())?;
         fleet.ready("up").await?;
         fleet.read_demo()?;

@@ -46,6 +46,8 @@ pub async fn rationed(engine: Engine, accepts_per_second: &str) -> anyhow::Resul
     let env = [
         ("WATCHBELL__SOCKET__ACCEPTS_PER_SECOND", accepts_per_second),
         ("WATCHBELL__SOCKET__SESSIONS_PER_USER_MAX", ANY),
+        ("WATCHBELL__SOCKET__SESSIONS_PER_PRIVATE_ADDRESS_MAX", "0"),
+        ("WATCHBELL__SOCKET__UNSIGNED_MAX", ANY),
         ("WATCHBELL__HTTP__CONNECTIONS_PER_PRIVATE_ADDRESS_MAX", "0"),
         ("WATCHBELL__LOG__FILTER", "warn"),
     ];

@@ -4,7 +4,9 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `addresses.rs` | limits by address are passed round |
 //! | `amqp.rs` | what a producer over AMQP may say of others, and in whose log |
+//! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
 //! | `devices.rs` | whose phone rings, and for how long |
 //! | `keys.rs` | what a key that leaked may do |
 //! | `people.rs` | what is known about a person outlives them |
@@ -12,7 +14,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod amqp;
+mod connections;
 mod core_dumps;
 mod devices;
 mod keys;

@@ -164,7 +164,7 @@ fn proxied(from: [u8; 4]) -> Vec<u8> {
 async fn a_balancer_that_passes_bytes_through_is_believed() {
     let env = [
         ("WATCHBELL__HTTP__TRUSTED_PROXIES", "127.0.0.2"),
-        ("WATCHBELL__HTTP__PROXY_PROTOCOL", "true"),
+        ("WATCHBELL__HTTP__CLIENT_ADDRESS", "proxy-protocol"),
         ("WATCHBELL__SOCKET__SESSIONS_PER_ADDRESS_MAX", "1"),
     ];
     let fleet = Fleet::start(Engine::Embedded, QUIET, &env).await.unwrap();

@@ -422,7 +422,18 @@ fn config_check_says_what_can_run() {
     assert_says(&said, &["is valid", "run (any worker): no, store.url must be given", "email: no, [email]"]);
     let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
-    assert_says(&said, &["run (any worker): yes", "run socket: yes"]);
+    assert_says(&said, &["run (any worker): yes", "run socket: yes", "of whoever connects", "(SNAT)"]);
+    for (source, said_by) in [
+        ("x-forwarded-for", "the header X-Forwarded-For"),
+        ("forwarded", "the header Forwarded"),
+        ("proxy-protocol", "the PROXY protocol"),
+    ] {
+        let proxies = ("WATCHBELL__HTTP__TRUSTED_PROXIES", "10.0.0.0/8");
+        let env = [proxies, ("WATCHBELL__HTTP__CLIENT_ADDRESS", source)];
+        let (ok, said) = run(&dir, &["config", "check"], &env);
+        assert!(ok, "{said}");
+        assert_says(&said, &[said_by]);
+    }
 }
 
 #[test]

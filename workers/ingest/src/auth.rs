@@ -127,6 +127,11 @@ fn expect_working(standing: KeyStanding) -> Result<(), Problem> {
     }
 }
 
+/// Whether there is a key in the headers, good or not.
+pub fn has_key(headers: &HeaderMap) -> bool {
+    credential(headers).is_some()
+}
+
 /// The key as it was sent. Alertmanager's `http_config` knows bearer and basic.
 fn credential(headers: &HeaderMap) -> Option<Secret> {
     let Some(authorization) = headers.get(header::AUTHORIZATION) else {

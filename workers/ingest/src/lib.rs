@@ -50,7 +50,6 @@ use axum::{
     response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 use watchbell::{
     broker::SharedBroker,
@@ -60,6 +59,7 @@ use watchbell::{
         http::operation::Operation,
         memory::MemoryBudgets,
         rate_limit::{Rate, RateLimiter},
+        waiting_room::WaitingRoom,
     },
     store::Store,
 };
@@ -140,7 +140,7 @@ pub fn router(ingest: Ingest) -> Router {
 fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let shared = Arc::new(Shared {
         publishes: Shares::new(limits.publishes_in_flight_max),
-        hook_bodies: Semaphore::new(limits::HOOK_BODIES_MAX),
+        nameless_bodies: WaitingRoom::new(limits::HOOK_BODIES_MAX, limits::HOOK_BODIES_SHARE),
         body_bytes: Shares::new(limits.body_bytes_in_flight_max),
         publish_deadline: limits.publish_deadline,
         rate: rate_limiter(ingest.rate_per_tenant, limits::RATE_AHEAD_MAX),
@@ -183,8 +183,8 @@ struct Shared {
     recipients: Option<TenantRates>,
     /// A permit for each alert that is being published.
     publishes: Arc<Shares>,
-    /// A permit for each body that is read before its key is known.
-    hook_bodies: Semaphore,
+    /// A place for each body that is read before its key is known.
+    nameless_bodies: Arc<WaitingRoom>,
     /// A permit for each byte of body that is being read or worked on.
     body_bytes: Arc<Shares>,
     publish_deadline: Duration,

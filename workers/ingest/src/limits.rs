@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watchbell::runtime::MemoryBudgets;
+use watchbell::runtime::{MemoryBudgets, http::ShareBounds};
 
 /// Alerts of one request.
 pub const ALERTS_MAX: usize = 1_000;
@@ -61,7 +61,12 @@ pub const STORE_AWAY: Duration = Duration::from_secs(2);
 /// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.
 pub const HOOK_BODY_BYTES_MAX: usize = 512 * 1024;
 /// Such bodies being read at once: nobody knows yet whose they are, so they take no room of those who have shown a key.
+/// The one that was begun first gives way to the next.
 pub const HOOK_BODIES_MAX: usize = 64;
+/// How many of them one peer may have.
+pub const HOOK_BODIES_SHARE: ShareBounds = ShareBounds { public_max: 8, private_max: 32 };
+/// How long such a body may take.
+pub const NAMELESS_BODY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Names in one change of a group.
 pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
 /// How long one request erases a person. What is left then is for the next request.

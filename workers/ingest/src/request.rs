@@ -70,6 +70,26 @@ pub async fn admit(
     refused.map_or(Ok(response), |refused| Err(refusal(refused)))
 }
 
+/// The whole body of a known tenant's request, and the room that it takes, which is kept until it is dropped.
+///
+/// # Errors
+/// 503 when there is none, and as [`read_body`].
+pub async fn body_in_room(
+    shared: &Shared,
+    tenant: &Tenant,
+    body: Body,
+    bytes_max: usize,
+) -> Result<(Bytes, Share), Problem> {
+    let empty = || shared.body_bytes.share(tenant.clone());
+    let room = Arc::new(Mutex::new(Room { share: empty(), refused: None }));
+    let read = read_body(charged(body, Arc::clone(&room)), bytes_max).await;
+    let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
+    match room.refused {
+        Some(refused) => Err(refusal(refused)),
+        None => Ok((read?, std::mem::replace(&mut room.share, empty()))),
+    }
+}
+
 /// Room for a body that was read before it was known whose it is.
 ///
 /// # Errors

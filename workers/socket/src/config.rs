@@ -6,9 +6,12 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use watchbell::{
     domain::alert::bounds::ALERT_BYTES_MAX,
-    runtime::config::{
-        checks::{origin, within},
-        values::duration,
+    runtime::{
+        config::{
+            checks::{origin, within},
+            values::duration,
+        },
+        http::ShareBounds,
     },
 };
 
@@ -44,9 +47,16 @@ pub struct SocketConfig {
     pub sessions_max: usize,
     /// Sessions of one user on this pod at the most.
     pub sessions_per_user_max: usize,
-    /// Sessions from one public address on this pod at the most; 0: any number. Loopback and private addresses are
-    /// not counted: they are proxies more often than people (see `http.trusted_proxies`).
+    /// Sessions from one public address (of version 6, one /64) on this pod at the most; 0: any number.
     pub sessions_per_address_max: usize,
+    /// The same for a loopback or private address, which is a proxy more often than a person (see `http.trusted_proxies`).
+    pub sessions_per_private_address_max: usize,
+    /// WebSockets that have not said who they are, at once. One more closes the one that has waited longest.
+    pub unsigned_max: usize,
+    /// How many of them one public address may have; 0: any number. A loopback or private address may have half of all.
+    pub unsigned_per_address_max: usize,
+    /// Polls that wait at once; more are refused with 503.
+    pub polls_max: usize,
     /// Sessions that begin each second at the most; more wait their turn.
     pub accepts_per_second: u32,
     /// Messages a client may send each second, on average.
@@ -78,6 +88,19 @@ pub struct SocketConfig {
 }
 
 impl SocketConfig {
+    /// Sessions of one address at the most.
+    pub(crate) fn session_share(&self) -> ShareBounds {
+        ShareBounds {
+            public_max: self.sessions_per_address_max,
+            private_max: self.sessions_per_private_address_max,
+        }
+    }
+
+    /// Sockets of one address that have not said who they are.
+    pub(crate) fn unsigned_share(&self) -> ShareBounds {
+        ShareBounds { public_max: self.unsigned_per_address_max, private_max: self.unsigned_max / 2 }
+    }
+
     /// Whether it holds together.
     ///
     /// # Errors
@@ -90,6 +113,8 @@ impl SocketConfig {
         within("socket.age_max", self.age_max, ms(1_000)..=minutes(30 * 24 * 60))?;
         within("socket.sessions_max", self.sessions_max, 1..=SESSIONS_MAX)?;
         within("socket.sessions_per_user_max", self.sessions_per_user_max, 1..=SESSIONS_MAX)?;
+        within("socket.unsigned_max", self.unsigned_max, 2..=SESSIONS_MAX)?;
+        within("socket.polls_max", self.polls_max, 1..=SESSIONS_MAX)?;
         within("socket.accepts_per_second", self.accepts_per_second, 1..=u32::MAX)?;
         within("socket.messages_per_second", self.messages_per_second, 1..=u32::MAX)?;
         // A token has to fit.
@@ -119,6 +144,10 @@ impl Default for SocketConfig {
             sessions_max: 50_000,
             sessions_per_user_max: 20,
             sessions_per_address_max: 10,
+            sessions_per_private_address_max: 20_000,
+            unsigned_max: 4_096,
+            unsigned_per_address_max: 32,
+            polls_max: 8_192,
             accepts_per_second: 2_000,
             messages_per_second: 10,
             message_bytes_max: 16 * 1024,

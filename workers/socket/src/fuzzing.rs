@@ -1,7 +1,7 @@
 //! Ways in for [fuzz](../../../fuzz), which sees only what is public: what a stranger's bytes reach before anybody is
 //! believed. They panic where something does not hold.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use watchbell::{
     runtime::http::Query,
     wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame},
@@ -56,7 +56,7 @@ pub fn handshake(bytes: &[u8]) {
     }
     token_of(&headers);
     origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-    if let Ok(head) = websocket_head(&headers) {
+    if let Ok(head) = websocket_head(Version::HTTP_11, &headers) {
         let lines = head.strip_suffix("\r\n\r\n").map(|head| head.split("\r\n").count());
         assert!(matches!(lines, Some(4 | 5)), "something of the request came into the answer: {head}");
     }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 use watchbell::{
@@ -380,7 +380,7 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
         }
         token_of(&headers);
         origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
-        match websocket_head(&headers) {
+        match websocket_head(Version::HTTP_11, &headers) {
             Ok(head) => {
                 answered += 1;
                 let lines = head.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n").count();

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
-    runtime::Clock,
+    runtime::{Clock, waiting_room::WaitingRoom},
     store::Store,
     wire::unsubscribe::Unsubscribe,
 };
@@ -161,7 +162,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         hub,
         sessions_max: config.sessions_max,
         addresses: Addresses::default(),
-        per_address_max: config.sessions_per_address_max,
+        share: config.session_share(),
         tasks,
     });
     let session = Arc::new(SessionParts {
@@ -170,6 +171,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         inbox: inbox.clone(),
         leaving: departs.clone(),
         config: config.clone(),
+        unsigned: WaitingRoom::new(config.unsigned_max, config.unsigned_share()),
     });
     let preferences = Preferences {
         store: store.clone(),
@@ -189,6 +191,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
             sessions,
             inbox: inbox.clone(),
             leaving: departs,
+            places: Semaphore::new(config.polls_max),
         }),
         sign_in,
         inbox,

@@ -5,7 +5,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use watchbell::{
     domain::{Channel, Tenant, retention::Retention},
-    runtime::{Config, config::values::written_duration},
+    runtime::{
+        Config,
+        config::{HttpConfig, values::written_duration},
+        http::ClientAddressSource,
+    },
 };
 use watchbell_fallback::Channels;
 use watchbell_ingest::{ConfiguredHooks, Routes, Setting, routes_of_sample};
@@ -92,6 +96,7 @@ fn check(config: &FleetConfig) -> anyhow::Result<()> {
     for line in retention(config) {
         output::line(format!("  {line}"));
     }
+    output::line(format!("  {}", whose_address_counts(&config.shared.http)));
     // A worker that sends nothing needs no channel, and reads the same policies.
     for (policy, channel) in config.shared.channels_of_policies() {
         if let Some(setup) = unconfigured(channel) {
@@ -148,6 +153,27 @@ fn retention(config: &FleetConfig) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What limits by address go by. A balancer that hides addresses cannot be seen from here, so it is said what it would do.
+fn whose_address_counts(http: &HttpConfig) -> String {
+    let named = match (http.trusted_proxies.is_empty(), http.client_address) {
+        (true, _) => {
+            return format!(
+                "limits by address: of whoever connects. A proxy or a balancer that puts its own address in the place of \
+                 its clients' (SNAT) makes them one, with the {} connections of a private address: name it in \
+                 http.trusted_proxies",
+                http.connections_per_private_address_max
+            );
+        }
+        (false, ClientAddressSource::XForwardedFor) => "the header X-Forwarded-For",
+        (false, ClientAddressSource::Forwarded) => "the header Forwarded",
+        (false, ClientAddressSource::ProxyProtocol) => "the PROXY protocol",
+    };
+    format!(
+        "limits by address: of whom the trusted proxies name by {named}. Before a proxy, a balancer of connections must \
+         not hide addresses (SNAT), or all its clients are one"
+    )
 }
 
 /// Without `[webpush]` when only its public half is there, as socket has it, which sends nothing.

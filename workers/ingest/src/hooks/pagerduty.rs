@@ -6,13 +6,18 @@
 //! behind it, so the hook has that address, too.
 //!
 //! What holds here:
+//! - A key in the headers is looked at first, so that such a request has its tenant's room. One whose key may be in the
+//!   body has a place among strangers, which cannot be kept from others.
 //! - `dedup_key` is the alert's id, or what the id is made from.
 //! - A `resolve` or an `acknowledge` needs only the key. Whatever stands in its payload never refuses it.
 //! - An event for a key that is not stored is published all the same: its trigger may still be on its way, and must
 //!   not fire for ever.
 
+use std::net::Ipv4Addr;
+
 use axum::{
     Json,
+    body::{Body, Bytes},
     extract::{Request, State},
     http::{StatusCode, Uri},
     response::{IntoResponse, Response},
@@ -21,7 +26,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use watchbell::{
     domain::{Scope, Secret, Severity, Status},
-    runtime::http::read_body,
+    runtime::http::{ClientAddress, read_body_within},
     wire::Problem,
 };
 
@@ -33,7 +38,14 @@ use super::{
     shape,
     tell::Became,
 };
-use crate::{App, answers::PagerDutyAccepted, count::What, limits::HOOK_BODY_BYTES_MAX, request};
+use crate::{
+    App, Shared,
+    answers::PagerDutyAccepted,
+    auth::has_key,
+    count::What,
+    limits::{HOOK_BODY_BYTES_MAX, NAMELESS_BODY_TIMEOUT},
+    request,
+};
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b274);
@@ -42,14 +54,19 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b27
 pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
-    let Ok(room) = shared.hook_bodies.try_acquire() else {
-        return Err(request::no_room_to_read());
+    let keys = &shared.ingest.keys;
+    let (event, producer, _room) = if has_key(&parts.headers) {
+        let producer = keys.producer_of(&parts.headers, None, Scope::Alerts).await?;
+        let (body, room) =
+            request::body_in_room(&shared, &producer.tenant, body, HOOK_BODY_BYTES_MAX).await?;
+        (take_key(json_of(&parts.headers, &body)?)?.0, producer, room)
+    } else {
+        let body = nameless_body(&shared, parts.extensions.get(), body).await?;
+        let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
+        let producer = keys.producer_of(&parts.headers, in_body, Scope::Alerts).await?;
+        let room = request::room_for(&shared, &producer.tenant, body.len())?;
+        (event, producer, room)
     };
-    let body = read_body(body, HOOK_BODY_BYTES_MAX).await?;
-    drop(room);
-    let (event, in_body) = take_key(json_of(&parts.headers, &body)?)?;
-    let producer = shared.ingest.keys.producer_of(&parts.headers, in_body, Scope::Alerts).await?;
-    let _room = request::room_for(&shared, &producer.tenant, body.len())?;
     shape::expect("pagerduty", &event)?;
     let dedup_key = key_of(&event);
     let made = || (shared.ingest.new_id)().to_string();
@@ -65,6 +82,22 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
     }
     let answer = PagerDutyAccepted { status: "success", message: "Event processed", dedup_key, notes };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// A body of which it is not known yet whose it is: nobody else's room is taken for it, it has little time, and gives way
+/// when others come.
+async fn nameless_body(
+    shared: &Shared,
+    client: Option<&ClientAddress>,
+    body: Body,
+) -> Result<Bytes, Problem> {
+    // Without a listener there is no address.
+    let address = client.map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
+    let waiter = shared.nameless_bodies.enter(address);
+    tokio::select! {
+        body = read_body_within(body, HOOK_BODY_BYTES_MAX, NAMELESS_BODY_TIMEOUT) => body,
+        () = waiter.has_to_go() => Err(request::no_room_to_read()),
+    }
 }
 
 /// The event, and apart from it the key, so that nothing else can hold it.

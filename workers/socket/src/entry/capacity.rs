@@ -3,7 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
-use watchbell::{runtime::http::RETRY_AFTER_S, wire::Problem};
+use watchbell::{
+    runtime::http::{RETRY_AFTER_S, ShareBounds},
+    wire::Problem,
+};
 
 use crate::pod::{
     hub::Hub,
@@ -16,8 +19,8 @@ pub(crate) struct Capacity {
     /// Sessions of this pod at the most.
     pub(crate) sessions_max: usize,
     pub(crate) addresses: Addresses,
-    /// Sessions of one public address at the most.
-    pub(crate) per_address_max: usize,
+    /// Sessions of one address at the most.
+    pub(crate) share: ShareBounds,
     /// Every session, and every request that is to become one: a pod that leaves waits for them.
     pub(crate) tasks: TaskTracker,
 }
@@ -39,6 +42,6 @@ impl Capacity {
 
     /// One more session from an address; `None` when it has enough.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<AddressSlot> {
-        self.addresses.enter(address, self.per_address_max)
+        self.addresses.enter(address, self.share)
     }
 }

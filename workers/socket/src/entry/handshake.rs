@@ -1,6 +1,6 @@
 //! The head of the response that begins a session: of a WebSocket, or of a stream of server-sent events.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use watchbell::wire::Problem;
 
@@ -15,7 +15,11 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to an opening handshake (RFC 6455, section 4.2.2).
-pub(crate) fn websocket_head(headers: &HeaderMap) -> Result<String, Problem> {
+pub(crate) fn websocket_head(version: Version, headers: &HeaderMap) -> Result<String, Problem> {
+    // A client of HTTP/1.0, and what stands in between, take what follows for the body of an answer.
+    if version < Version::HTTP_11 {
+        return Err(Problem::malformed("a WebSocket is opened with HTTP/1.1"));
+    }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_16_bytes(key.as_bytes()));
     let is_version_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let (Some(key), true, true) = (key, is_version_13, asks_for_websocket(headers)) else {

@@ -3,10 +3,17 @@
 //! A WebSocket is never refused for its token at the handshake: a browser cannot see that status and would retry for
 //! ever, so the session is accepted and then closed with a code. SSE is refused with a status: `EventSource` stops at
 //! any that is not 200. Only a foreign origin (403) and overload (503) are refused for both.
+//!
+//! HEAD opens nothing and is answered 405: a stream has no end, so what GET would answer cannot be said without opening it.
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::HeaderMap, response::Response};
+use axum::{
+    Extension,
+    extract::{FromRequestParts, State, rejection::ExtensionRejection},
+    http::{HeaderMap, Version, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
 use tokio::time::Instant;
 use watchbell::{
     runtime::http::{ClientAddress, Query, RETRY_AFTER_S, Taken, take_over},
@@ -37,53 +44,72 @@ pub(crate) struct Upgrades {
     pub(crate) session: Arc<SessionParts>,
 }
 
+/// What a request says of itself that is to become a session, beside its query.
+pub(crate) struct Opening {
+    client: ClientAddress,
+    version: Version,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Opening {
+    type Rejection = ExtensionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Extension(client) = Extension::from_request_parts(parts, state).await?;
+        Ok(Self { client, version: parts.version, headers: std::mem::take(&mut parts.headers) })
+    }
+}
+
 /// `GET /v1/ws`
 pub(crate) async fn ws(
     State(upgrades): State<Arc<Upgrades>>,
-    client: Extension<ClientAddress>,
     query: Query<StreamQuery>,
-    headers: HeaderMap,
+    opening: Opening,
 ) -> Result<Response, Problem> {
-    upgrades.enter(*client, query.0.auth(), &headers, Form::Ws, None).await
+    upgrades.enter(opening, query.0.auth(), Form::Ws, None).await
 }
 
 /// `GET /v1/sse`
 pub(crate) async fn sse(
     State(upgrades): State<Arc<Upgrades>>,
-    client: Extension<ClientAddress>,
     query: Query<StreamQuery>,
-    headers: HeaderMap,
+    opening: Opening,
 ) -> Result<Response, Problem> {
-    upgrades.enter(*client, query.0.auth(), &headers, Form::Sse, None).await
+    upgrades.enter(opening, query.0.auth(), Form::Sse, None).await
+}
+
+/// `HEAD` of a stream or a poll.
+pub(crate) async fn no_head() -> Response {
+    let problem = Problem::wrong_method("a stream has no end, so only GET says what it has");
+    ([(header::ALLOW, "GET")], problem).into_response()
 }
 
 impl Upgrades {
     /// A stream under a team's own address: WebSocket when that is asked for, SSE otherwise.
     pub(crate) async fn enter_mount(
         &self,
-        client: ClientAddress,
+        opening: Opening,
         query: StreamQuery,
-        headers: &HeaderMap,
         mount: Arc<Mount>,
     ) -> Result<Response, Problem> {
-        let form = match (asks_for_websocket(headers), mount.is_bare()) {
+        let form = match (asks_for_websocket(&opening.headers), mount.is_bare()) {
             (true, false) => Form::Ws,
             (true, true) => Form::BareWs,
             (false, false) => Form::Sse,
             (false, true) => Form::BareSse,
         };
-        self.enter(client, query.auth(), headers, form, Some(mount)).await
+        self.enter(opening, query.auth(), form, Some(mount)).await
     }
 
     async fn enter(
         &self,
-        client: ClientAddress,
+        opening: Opening,
         mut auth: Auth,
-        headers: &HeaderMap,
         form: Form,
         mount: Option<Arc<Mount>>,
     ) -> Result<Response, Problem> {
         let Self { sign_in, capacity, .. } = self;
+        let Opening { client, version, headers } = &opening;
         sign_in.check_origin(headers)?;
         capacity.check()?;
         // Counted before it is asked whether the pod takes anybody: a pod that leaves waits for whoever it took.
@@ -92,7 +118,7 @@ impl Upgrades {
         auth.token = token_of(headers).map(|token| token.expose().to_owned()).or(auth.token);
         let address = capacity.enter(client.0);
         let (head, identity) = if form.is_websocket() {
-            (websocket_head(headers)?, None)
+            (websocket_head(*version, headers)?, None)
         } else {
             if address.is_none() {
                 return Err(Problem::too_many("this address has enough sessions", RETRY_AFTER_S));
@@ -106,7 +132,7 @@ impl Upgrades {
             }
             (server_sent_head(&sign_in.allowed_origins, headers), Some(identity))
         };
-        let visitor = Visitor { form, auth, identity, address, mount, head };
+        let visitor = Visitor { form, auth, identity, address, client: *client, mount, head };
         let (session, tasks) = (self.session.clone(), capacity.tasks.clone());
         Ok(take_over(move |taken: Taken| {
             tasks.spawn(run(session, taken, Box::new(visitor)));

@@ -3,20 +3,23 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Extension, Json, Router,
+    Json, Router,
     extract::{FromRef, State},
-    http::HeaderMap,
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use watchbell::{
-    runtime::http::{ClientAddress, Path, Query},
+    runtime::http::{Path, Query},
     wire::Problem,
 };
 
 use crate::{
     config::{MountConfig, MountShape},
-    entry::{query::StreamQuery, sign_in::SignIn, upgrade::Upgrades},
+    entry::{
+        query::StreamQuery,
+        sign_in::SignIn,
+        upgrade::{Opening, Upgrades, no_head},
+    },
     feed::inbox::Inbox,
     http::topics,
     session::mount::Mount,
@@ -39,9 +42,8 @@ where
                 .route(&path, get(move |state, path, query, who| history(config, state, path, query, who))),
             MountShape::Frames | MountShape::Bare => routes.route(
                 &path,
-                get(move |state, client, path, query, headers| {
-                    stream(config, state, client, path, query, headers)
-                }),
+                get(move |state, path, query, opening| stream(config, state, path, query, opening))
+                    .head(no_head),
             ),
         }
     })
@@ -50,13 +52,12 @@ where
 async fn stream(
     config: Arc<MountConfig>,
     State(upgrades): State<Arc<Upgrades>>,
-    Extension(client): Extension<ClientAddress>,
     Path(parameters): Path<HashMap<String, String>>,
     Query(query): Query<StreamQuery>,
-    headers: HeaderMap,
+    opening: Opening,
 ) -> Result<Response, Problem> {
     let mount = Arc::new(Mount::of(&config, &parameters));
-    upgrades.enter_mount(client, query, &headers, mount).await
+    upgrades.enter_mount(opening, query, mount).await
 }
 
 /// The kept events of a mount's topics, as a JSON array, oldest first.

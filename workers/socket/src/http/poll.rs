@@ -14,10 +14,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use watchbell::{
     domain::{Seq, TopicKey, topic::bounds::KEEP_MAX},
-    runtime::http::{ClientAddress, FailureKind, Query, RETRY_AFTER_S},
+    runtime::http::{ClientAddress, ConnectionPlace, FailureKind, Query, RETRY_AFTER_S},
     store::Head,
     wire::{
         Problem,
@@ -66,11 +69,14 @@ pub(crate) struct Polls {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) inbox: Inbox,
     pub(crate) leaving: Arc<Leaving>,
+    /// For those that wait.
+    pub(crate) places: Semaphore,
 }
 
 pub(crate) async fn poll(
     State(polls): State<Arc<Polls>>,
     Extension(client): Extension<ClientAddress>,
+    connection: Option<Extension<ConnectionPlace>>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -111,6 +117,11 @@ pub(crate) async fn poll(
         Start::Refused(reason) => vec![poll.resync(reason, head)],
         // Not longer than the token: the next poll is refused.
         Start::Cursor => {
+            let _place = polls.places.try_acquire();
+            let _place = _place
+                .map_err(|_| Problem::unavailable("this pod has enough polls that wait", RETRY_AFTER_S))?;
+            // It has a bound of its own, and takes no place of those who ask something meanwhile.
+            let _given_back = connection.map(|Extension(connection)| connection.give_back());
             let token_ends_at = polls.sign_in.verifier.ends_at(&identity);
             poll.wait(token_ends_at.min(Instant::now() + wait)).await?
         }

@@ -68,9 +68,9 @@ pub fn openapi() -> String {
 fn table() -> Vec<Route> {
     let route = |method, path, handler, operation| Route { method, path, handler, operation };
     vec![
-        route(Method::GET, "/v1/ws", get(upgrade::ws), openapi::ws()),
-        route(Method::GET, "/v1/sse", get(upgrade::sse), openapi::sse()),
-        route(Method::GET, "/v1/poll", get(poll::poll), openapi::poll()),
+        route(Method::GET, "/v1/ws", get(upgrade::ws).head(upgrade::no_head), openapi::ws()),
+        route(Method::GET, "/v1/sse", get(upgrade::sse).head(upgrade::no_head), openapi::sse()),
+        route(Method::GET, "/v1/poll", get(poll::poll).head(upgrade::no_head), openapi::poll()),
         route(Method::GET, "/v1/topics/{topic}/events", get(topics::events), openapi::events()),
         route(Method::GET, "/v1/inbox", get(inbox::inbox), openapi::inbox()),
         route(Method::POST, "/v1/inbox/receipts", post(inbox::receipts), openapi::receipts()),

@@ -8,9 +8,9 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until};
-use watchbell::{
-    domain::internet::is_public,
-    runtime::rate_limit::{Account, Rate, TooSoon},
+use watchbell::runtime::{
+    http::{AddressPrefix, ShareBounds},
+    rate_limit::{Account, Rate, TooSoon},
 };
 
 /// A session waits so long for its turn at the most; when the line is longer, the next is turned away.
@@ -20,7 +20,7 @@ const TURNS_AT_ONCE: Duration = Duration::from_millis(100);
 /// How many messages a client may send at once, as time of its rate.
 const BURST: Duration = Duration::from_secs(3);
 
-type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+type Counts = Arc<Mutex<HashMap<AddressPrefix, usize>>>;
 
 /// Sessions by address.
 #[derive(Debug, Clone, Default)]
@@ -28,33 +28,31 @@ pub(crate) struct Addresses(Counts);
 
 /// One session of an address; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct AddressSlot(Option<(Counts, IpAddr)>);
+pub(crate) struct AddressSlot(Option<(Counts, AddressPrefix)>);
 
 impl Addresses {
-    /// `None`: the address has its `max` sessions. 0 is no limit. Only public addresses are counted, because others are
-    /// proxies more often than people.
-    pub(crate) fn enter(&self, address: IpAddr, max: usize) -> Option<AddressSlot> {
-        if max == 0 || !is_public(address) {
-            return Some(AddressSlot(None));
-        }
+    /// `None`: the address has its share.
+    pub(crate) fn enter(&self, address: IpAddr, share: ShareBounds) -> Option<AddressSlot> {
+        let Some(max) = share.of(address) else { return Some(AddressSlot(None)) };
+        let prefix = AddressPrefix::of(address);
         let mut counts = lock(&self.0);
-        let count = counts.entry(address).or_default();
+        let count = counts.entry(prefix).or_default();
         if *count >= max {
             return None;
         }
         *count += 1;
-        Some(AddressSlot(Some((self.0.clone(), address))))
+        Some(AddressSlot(Some((self.0.clone(), prefix))))
     }
 }
 
 impl Drop for AddressSlot {
     fn drop(&mut self) {
-        let Some((counts, address)) = &self.0 else { return };
+        let Some((counts, prefix)) = &self.0 else { return };
         let mut counts = lock(counts);
-        if let Some(count) = counts.get_mut(address) {
+        if let Some(count) = counts.get_mut(prefix) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(address);
+                counts.remove(prefix);
             }
         }
     }
@@ -117,17 +115,21 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_sessions() {
-        let addresses = Addresses::default();
-        let public: IpAddr = "93.184.215.14".parse().unwrap();
-        let held: Vec<_> = (0..2).map(|_| addresses.enter(public, 2).unwrap()).collect();
-        assert!(addresses.enter(public, 2).is_none(), "the third");
-        assert!(addresses.enter("93.184.215.15".parse().unwrap(), 2).is_some(), "somebody else");
-        drop(held);
-        assert!(addresses.enter(public, 2).is_some(), "when they have left");
-        assert!(addresses.0.lock().unwrap().is_empty(), "nothing is kept of who has left");
-        for private in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fd00::1"] {
-            let held: Vec<_> = (0..9).map(|_| addresses.enter(private.parse().unwrap(), 2)).collect();
-            assert!(held.iter().all(Option::is_some), "{private} is a proxy, perhaps");
+        let share = ShareBounds { public_max: 2, private_max: 3 };
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (why, address, neighbour, other, max) in [
+            ("version 4", "93.184.215.14", "93.184.215.14", "93.184.215.15", 2),
+            ("a network of version 6", "2600:1f00:1:2::1", "2600:1f00:1:2::2", "2600:1f00:1:3::1", 2),
+            ("private: a proxy, perhaps", "10.1.2.3", "10.1.2.3", "10.1.2.4", 3),
+            ("loopback", "127.0.0.1", "127.0.0.1", "::1", 3),
+        ] {
+            let addresses = Addresses::default();
+            let held: Vec<_> = (0..max).map(|_| addresses.enter(ip(address), share).unwrap()).collect();
+            assert!(addresses.enter(ip(neighbour), share).is_none(), "{why}: one too many");
+            assert!(addresses.enter(ip(other), share).is_some(), "{why}: somebody else");
+            drop(held);
+            assert!(addresses.enter(ip(neighbour), share).is_some(), "{why}: when they have left");
+            assert!(addresses.0.lock().unwrap().is_empty(), "{why}: nothing is kept of who has left");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How a session begins: from its first byte to `hello`, what was missed, and what it asked for.
 //!
 //! What holds here: a client is told nothing before it has authenticated, and what it may send until then is bounded by
-//! `socket.auth_timeout` and by one wrong frame.
+//! `socket.auth_timeout` and by one wrong frame. How many there are of those has a bound of its own.
 
 use std::sync::Arc;
 
@@ -39,12 +39,20 @@ pub(crate) async fn begin(
     connection: &mut Connection,
     visitor: Box<Visitor>,
 ) -> Result<SessionState, SessionEnd> {
-    let Visitor { mut auth, identity, address, mount, head, .. } = *visitor;
+    let Visitor { mut auth, identity, address, client, mount, head, .. } = *visitor;
     connection.put_bytes(head.into());
     let address = address.ok_or(SessionEnd::Close(CloseCode::TooManyConnections))?;
     let (identity, messages) = match identity {
         Some(identity) => (identity, Vec::new()),
-        None => authenticate(parts, connection, &mut auth).await?,
+        None if auth.token.is_some() => authenticate(parts, connection, &mut auth).await?,
+        None => {
+            // Nobody knows yet for whom a place would be kept, so whoever waits longest has to go for others.
+            let waiter = parts.unsigned.enter(client.0);
+            tokio::select! {
+                who = authenticate(parts, connection, &mut auth) => who?,
+                () = waiter.has_to_go() => return Err(SessionEnd::Close(CloseCode::Overloaded)),
+            }
+        }
     };
     let registration = parts.sessions.join(identity.user.clone()).await.map_err(|why| match why {
         NotJoined::Overloaded => SessionEnd::Close(CloseCode::Overloaded),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use watchbell::runtime::waiting_room::WaitingRoom;
+
 use crate::{
     config::SocketConfig,
     feed::inbox::Inbox,
@@ -16,4 +18,6 @@ pub(crate) struct SessionParts {
     pub(crate) inbox: Inbox,
     pub(crate) leaving: Arc<Leaving>,
     pub(crate) config: Arc<SocketConfig>,
+    /// Where those are waited for who have not said yet who they are.
+    pub(crate) unsigned: Arc<WaitingRoom>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use watchbell::wire::frame::Auth;
+use watchbell::{runtime::http::ClientAddress, wire::frame::Auth};
 
 use crate::{frames::frame::Form, pod::limits::AddressSlot, session::mount::Mount, token::Identity};
 
@@ -15,6 +15,8 @@ pub(crate) struct Visitor {
     pub(crate) identity: Option<Identity>,
     /// `None`: too many sessions from there. A WebSocket is told by its close code.
     pub(crate) address: Option<AddressSlot>,
+    /// Where it comes from.
+    pub(crate) client: ClientAddress,
     pub(crate) mount: Option<Arc<Mount>>,
     /// The head of the response, to be written first.
     pub(crate) head: String,
