@@ -100,7 +100,7 @@ impl Store {
                 let key = (user_key, new.alert.id.clone());
                 let existing = rows.get(&key).copied();
                 // The same for one person, whose inbox may have had it.
-                let is_old = held.by.is_none() && held.latest_at <= head.deleted_before;
+                let is_old = held.by.is_none() && head.deleted_before.is_some_and(|at| held.latest_at <= at);
                 if existing.is_none() && is_old {
                     continue;
                 }
@@ -218,7 +218,8 @@ impl Store {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
             let (seq, unread) = (int(row, "seq")?, int(row, "unread")?);
-            let deleted_before = time(row, "deleted_before_ms")?;
+            let deleted_before =
+                Some(time(row, "deleted_before_ms")?).filter(|at| *at > Timestamp::UNIX_EPOCH);
             heads.insert(user, LockedHead { seq, unread, deleted_before, changed: false });
         }
         Ok(heads)
@@ -268,7 +269,7 @@ fn turns(before: Option<Status>, now: Status) -> bool {
 pub(super) struct LockedHead {
     pub(super) seq: i64,
     pub(super) unread: i64,
-    /// What was deleted from this inbox was recorded no later.
-    pub(super) deleted_before: Timestamp,
+    /// What was deleted from this inbox was recorded no later; none when nothing was.
+    pub(super) deleted_before: Option<Timestamp>,
     pub(super) changed: bool,
 }
