@@ -16,6 +16,7 @@ use std::{
 };
 
 use sqlx::{AnyConnection, Row as _};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use watchbell::domain::retention::{Retention, RetentionRules};
 use watchbell::domain::{ReceiptState, Timestamp};
@@ -120,11 +121,12 @@ async fn sweep(
     mut place: OldAlerts,
     stop: CancellationToken,
 ) -> anyhow::Result<(u64, OldAlerts)> {
-    let mut rows = 0;
+    let (mut rows, mut rest) = (0, interval(watchbell_dispatch::SWEEP_PAUSE));
+    rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
         let Some(deleted) = store.delete_old_alerts(&mut place, Timestamp::now()).await? else { break };
         rows += deleted.rows;
-        tokio::time::sleep(watchbell_dispatch::SWEEP_PAUSE).await;
+        rest.tick().await;
     }
     Ok((rows, place))
 }
