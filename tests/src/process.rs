@@ -63,6 +63,16 @@ impl WatchbellProcess {
         self.process.pid()
     }
 
+    /// What it has in memory now, in bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has no memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
     /// The last 10,000 lines it wrote, to stdout and stderr alike.
     pub fn log(&self) -> String {
         locked(&self.log).iter().map(|line| format!("{line}\n")).collect()

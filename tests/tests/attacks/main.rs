@@ -11,6 +11,7 @@
 //! | `keys.rs` | what a key that leaked may do |
 //! | `people.rs` | what is known about a person outlives them |
 //! | `retention.rs` | what a client believes to have, and a repetition brings back, after old alerts were deleted |
+//! | `tenants.rs` | one tenant at its worst, beside another one |
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,3 +23,4 @@ mod devices;
 mod keys;
 mod people;
 mod retention;
+mod tenants;
