@@ -1,5 +1,6 @@
 # The one image of Watchbell: the binary on a slim Debian, as an ordinary user.
 #   docker build -t watchbell .
+#   docker run --rm -p 127.0.0.1:7700:7700 watchbell up --listen 0.0.0.0:7700 --expose   # to try it; the address is printed
 
 FROM rust:1.95-slim-bookworm AS build
 # aws-lc, the TLS library's cryptography, is C and assembler.

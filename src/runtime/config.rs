@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    checks::{web_address, within},
+    checks::{host_name, web_address, within},
     values::{address, maybe_address},
 };
 pub use self::{
@@ -113,8 +113,13 @@ pub struct HttpConfig {
     /// port 7709 beside `listen`; for `up` they are at `listen`.
     #[serde(with = "maybe_address")]
     pub operations_listen: Option<SocketAddr>,
-    /// The address people reach it under, for links in emails; none leaves them out.
+    /// The address people reach it under: for links in emails, which are left out without it, and to tell our own pages from
+    /// others by their scheme.
     pub public_url: Option<String>,
+    /// Names under which this process is reached, as they stand in `Host` without a port. `run` then answers 421 to every
+    /// other, but for addresses, `localhost` and the host of `http.public_url`; empty: it answers to any. `up` always does
+    /// so.
+    pub allowed_hosts: Vec<String>,
     /// How long after SIGTERM new requests are still served, while balancers learn that this process is leaving.
     #[serde(with = "duration")]
     pub leave_wait: Duration,
@@ -237,6 +242,7 @@ impl Default for HttpConfig {
             listen: local(7700),
             operations_listen: None,
             public_url: None,
+            allowed_hosts: Vec::new(),
             leave_wait: Duration::from_secs(3),
             grace_period: Duration::from_secs(45),
             trusted_proxies: Vec::new(),
@@ -322,6 +328,9 @@ impl HttpConfig {
             self.client_address == ClientAddressSource::XForwardedFor || !self.trusted_proxies.is_empty(),
             "http.client_address needs http.trusted_proxies: the proxies whose word is believed"
         );
+        for (at, name) in self.allowed_hosts.iter().enumerate() {
+            host_name(format!("http.allowed_hosts[{at}]"), name)?;
+        }
         self.public_url.as_deref().map_or(Ok(()), |url| web_address("http.public_url", url))
     }
 }

@@ -6,6 +6,7 @@ mod escalation_config;
 pub mod health;
 pub mod http;
 mod log_filter;
+pub mod log_limit;
 mod log_lines;
 pub mod memory;
 mod outcomes_config;

@@ -73,6 +73,11 @@ impl Problem {
         Self::new(413, "too-large", "The request is too large", Some(detail.into()))
     }
 
+    /// 421: whoever it is for, it is not this process.
+    pub fn misdirected(detail: impl Into<String>) -> Self {
+        Self::new(421, "misdirected", "Not for this process", Some(detail.into()))
+    }
+
     /// 422: well formed, with a field that is not acceptable.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let problem = Self::new(422, "invalid", "A field is not acceptable", Some(detail.into()));

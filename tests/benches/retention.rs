@@ -67,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
         swept_for.as_secs_f64()
     );
     for (what, pick) in KINDS {
-        let of = |all: &[Took]| sorted(all.iter().map(|took| pick(took)));
+        let of = |all: &[Took]| sorted(all.iter().map(pick));
         let (alone, beside) = (of(&alone), of(&beside));
         for (name, part) in [("median", 0.5), ("p99", 0.99), ("longest", 1.0)] {
             let (one, two) = (quantile(&alone, part), quantile(&beside, part));

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use axum::http::Uri;
 
 use super::values::written_duration;
+use crate::runtime::http::Host;
 
 /// A value with a least and a most: durations and counts.
 pub trait Bounded: PartialOrd + Copy {
@@ -52,6 +53,27 @@ pub fn web_address(key: impl Display, text: &str) -> anyhow::Result<()> {
     let is_whole =
         uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none());
     ensure!(is_whole && !text.contains('#'), "{key} {remedy}");
+    Ok(())
+}
+
+/// Refuses what no client sends as `Host`: it would never match.
+///
+/// # Errors
+/// Names the key and says what is too much or too little.
+pub fn host_name(key: impl Display, text: &str) -> anyhow::Result<()> {
+    ensure!(!text.contains('*'), "{key} must name each host: * is not among them");
+    ensure!(!text.contains("://"), "{key} must be a host without a scheme, such as alerts.example.com");
+    ensure!(
+        text.is_ascii(),
+        "{key} must be written as clients send it, which is in punycode: xn--bcher-kva.example"
+    );
+    // An address of IPv6 has its colons in brackets.
+    let has_port = text.rsplit_once(']').map_or(text, |(_, after)| after).contains(':');
+    ensure!(!has_port, "{key} must be a host without a port, such as alerts.example.com or [2001:db8::1]");
+    ensure!(
+        Host::of(text).is_some(),
+        "{key} must be a host without anything after it, such as alerts.example.com"
+    );
     Ok(())
 }
 
@@ -124,6 +146,36 @@ mod tests {
             ("http://app.example.com:443", None),
         ] {
             let said = origin("socket.allowed_origins", text).err().map(|error| error.to_string());
+            match (said, remedy) {
+                (None, None) => {}
+                (Some(said), Some(remedy)) if said.contains(remedy) => {}
+                (said, _) => panic!("{text}: {said:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_is_what_clients_send() {
+        for (text, remedy) in [
+            ("alerts.example.com", None),
+            ("Alerts.example.com.", None),
+            ("socket-1", None),
+            ("192.0.2.7", None),
+            ("[2001:db8::1]", None),
+            ("xn--bcher-kva.example", None),
+            ("https://alerts.example.com", Some("without a scheme")),
+            ("alerts.example.com:443", Some("without a port")),
+            ("[2001:db8::1]:443", Some("without a port")),
+            ("2001:db8::1", Some("[2001:db8::1]")),
+            ("alerts.example.com/", Some("without anything after it")),
+            ("ana@alerts.example.com", Some("without anything after it")),
+            ("*", Some("must name each host")),
+            ("*.example.com", Some("must name each host")),
+            ("b\u{fc}cher.example", Some("punycode")),
+            ("two words", Some("such as alerts.example.com")),
+            ("", Some("such as alerts.example.com")),
+        ] {
+            let said = host_name("http.allowed_hosts", text).err().map(|error| error.to_string());
             match (said, remedy) {
                 (None, None) => {}
                 (Some(said), Some(remedy)) if said.contains(remedy) => {}

@@ -4,10 +4,12 @@
 mod address_prefix;
 mod body;
 mod client_address;
+mod client_scheme;
 mod docs;
 mod failure;
 #[doc(hidden)] // For `fuzz/`.
 pub mod fuzzing;
+mod host;
 mod listener;
 mod openapi;
 pub mod operation;
@@ -22,7 +24,9 @@ pub use body::{
     read_body_within,
 };
 pub use client_address::{ClientAddress, ClientAddressSource, Network};
+pub use client_scheme::ClientScheme;
 pub use failure::{Failure, FailureKind, RETRY_AFTER_S};
+pub use host::{AllowedHosts, Host, only_for_hosts};
 pub use listener::{
     ConnectionPlace, GivenBack, LateBody, Listening, Patience, Shutdown, Taken, serve, take_over,
 };
@@ -71,8 +75,13 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Text and numbers always serialize.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response =
-            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = [
+            (header::CONTENT_TYPE, "application/problem+json"),
+            // A 404 or 405 may be kept by whoever likes to, unless it says otherwise (RFC 9110, section 15.1).
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        let mut response = (status, headers, body).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -7,6 +7,7 @@
 //! | `addresses.rs` | limits by address are passed round |
 //! | `amqp.rs` | what a producer over AMQP may say of others, and in whose log |
 //! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
+//! | `browser.rs` | what a web page, and another user of the machine, takes from `up` and from the API of users |
 //! | `devices.rs` | whose phone rings, and for how long |
 //! | `keys.rs` | what a key that leaked may do |
 //! | `people.rs` | what is known about a person outlives them |
@@ -17,6 +18,7 @@
 
 mod addresses;
 mod amqp;
+mod browser;
 mod connections;
 mod core_dumps;
 mod devices;

@@ -32,6 +32,11 @@ export abstract class Server {
     return this.at.users.replace("http://", "");
   }
 
+  /** What producers publish with; in `up`, also what the demo's secrets are opened with. */
+  get key(): string {
+    return this.at.key;
+  }
+
   token(user: string): string {
     return this.at.tokens.find((one) => one.user === user)?.token ?? "";
   }
@@ -60,7 +65,8 @@ export abstract class Server {
 
   /** What the simulator took in of one alert, as it decrypted it; withdrawals as well. Only where `up` brings one. */
   async arrivals(alert: string): Promise<Arrival[]> {
-    return (await fetch(`${this.at.users}/simulator/arrivals?all=1&alert=${alert}`)).json();
+    const headers = { authorization: `Bearer ${this.key}` };
+    return (await fetch(`${this.at.users}/simulator/arrivals?all=1&alert=${alert}`, { headers })).json();
   }
 
   async #post(path: string, body: unknown): Promise<Record<string, unknown>> {
@@ -88,6 +94,11 @@ export class Up extends Server {
 
   again(): Promise<void> {
     return this.#start(this.address);
+  }
+
+  /** The address that it printed last: the key in it opens one tab. */
+  printedAddress(): string {
+    return JSON.parse(readFileSync(join(this.#dir, "demo.json"), "utf8")).page;
   }
 
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {

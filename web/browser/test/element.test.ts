@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
 import { Bed, ENGINE, states, unread } from "../bed/bed.ts";
+import type { Up } from "../bed/server.ts";
 import { until } from "../bed/until.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -290,12 +291,40 @@ describe("quiet", () => {
 });
 
 describe.runIf(ENGINE === "embedded")("the demo page", () => {
+  const live = (page: Page) => page.locator("watchbell-inbox .status[data-status=live]").waitFor();
+  const closed = (page: Page) => page.getByText("Open the address that watchbell up printed in the terminal").waitFor();
+
+  it("opens with the printed address, goes on after a reload, and otherwise says where that is", async () => {
+    const up = bed.server as Up;
+    const [page, used] = [await browser.newPage(), up.printedAddress()];
+    await page.goto(used);
+    await live(page);
+    expect(page.url()).not.toContain("key=");
+    await page.reload();
+    await live(page);
+    const [second] = await Promise.all([browser.waitForEvent("page"), page.getByRole("link", { name: "Second window" }).click()]);
+    await live(second);
+    await page.goto(`http://${up.address}/simulator/`);
+    await page.getByText("No email has arrived.").or(page.locator(".mailbox").first()).waitFor();
+
+    const other = await browser.newPage();
+    for (const address of [`http://${up.address}/`, used, `http://${up.address}/#key=guessed`]) {
+      await other.goto("about:blank");
+      await other.goto(address);
+      await closed(other);
+      expect(await other.locator("#demo").isVisible()).toBe(false);
+    }
+    // Typed over the old one, which loads nothing anew.
+    await other.goto(up.printedAddress());
+    await live(other);
+  });
+
   it("sends an alert, shows its timeline and three topics, and is clean for axe", async () => {
     const page = await browser.newPage();
     await page.emulateMedia({ reducedMotion: "reduce" });
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
-    await page.goto(`http://${bed.server.address}`);
+    await page.goto((bed.server as Up).printedAddress());
     await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
     await page.locator("#title").fill("From the demo page");
     await page.getByRole("button", { name: "Send", exact: true }).click();

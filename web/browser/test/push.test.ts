@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
 import { Bed, ENGINE, states } from "../bed/bed.ts";
 import { PushService } from "../bed/push.ts";
+import type { Up } from "../bed/server.ts";
 import { until } from "../bed/until.ts";
 
 let bed: Bed;
@@ -98,13 +99,13 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
 
   it("an alert that nobody saw is sent encrypted, shown, replaced by tag, opened with a click, and withdrawn", async () => {
     // No vendor's push service is there: the browser subscribes with the simulator's instead. All else is as it is.
-    await browser.addInitScript(() => {
+    await browser.addInitScript((authorization) => {
       PushManager.prototype.subscribe = async (options) => {
         Object.assign(window, { subscribedWith: options?.applicationServerKey });
-        const subscription = await (await fetch("/simulator/webpush/chromium")).json();
+        const subscription = await (await fetch("/simulator/webpush/chromium", { headers: { authorization } })).json();
         return { toJSON: () => subscription } as PushSubscription;
       };
-    });
+    }, `Bearer ${bed.server.key}`);
     const page = await bed.page(browser, { query: "manual-seen=&push-worker=/push-worker.js" });
     const pushes = await PushService.of(page);
     await page.getByRole("button", { name: /^Alerts/ }).click();
@@ -154,7 +155,7 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     const origin = `http://${bed.server.address}`;
     await browser.grantPermissions(["notifications"], { origin });
     const page = await browser.newPage();
-    await page.goto(origin);
+    await page.goto((bed.server as Up).printedAddress());
     await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
     const pushes = await PushService.of(page);
     await page.getByRole("switch", { name: "Push to this browser as well as to the phone" }).check();

@@ -5,6 +5,7 @@
 import "./demo.css";
 import "@watchbell/inbox";
 import type { Watchbell } from "@watchbell/client";
+import { openDemo, takeKey } from "./access.ts";
 import { handOver, isPushOn, pushHere } from "./browser-push.ts";
 import { type Card, byId, clock, draw, put } from "./draw.ts";
 import { type Demo, type Person, request, sessionOf } from "./people.ts";
@@ -35,14 +36,17 @@ const session = (): Watchbell | undefined => state.sessions.get(state.user);
 const inbox = byId<HTMLElementTagNameMap["watchbell-inbox"]>("inbox");
 let stopTopics = () => {};
 
-async function begin(): Promise<void> {
-  state.demo = await request<Demo>("/demo.json").catch(() => null);
-  if (!state.demo) {
+async function begin(key = takeKey()): Promise<void> {
+  const opened = await openDemo(key).catch(() => undefined);
+  if (opened === undefined) {
     put("carried", "the server does not answer");
-    setTimeout(() => void begin(), 1_000);
+    setTimeout(() => void begin(key), 1_000);
     return;
   }
-  for (const one of state.demo.users) {
+  state.demo = opened;
+  for (const id of ["closed", "demo"]) byId(id).hidden = (id === "demo") === (opened === null);
+  if (!opened) return;
+  for (const one of opened.users) {
     const made = sessionOf(one);
     state.sessions.set(one.user, made);
     made.subscribe(changed);
@@ -50,7 +54,7 @@ async function begin(): Promise<void> {
   }
   listen();
   const asked = new URLSearchParams(location.search).get("user") ?? "";
-  become(state.sessions.has(asked) ? asked : (state.demo.users[0]?.user ?? ""));
+  become(state.sessions.has(asked) ? asked : (opened.users[0]?.user ?? ""));
   void keepLooking();
 }
 
@@ -238,4 +242,9 @@ function drawTimeline(): void {
   if (list.children.length > had && isAtEnd) box.scrollTop = box.scrollHeight;
 }
 
+// A new address that is typed over the old one loads nothing anew.
+window.addEventListener("hashchange", () => {
+  const key = takeKey();
+  if (key !== null && !state.demo) void begin(key);
+});
 void begin();

@@ -2,14 +2,25 @@
 import { Watchbell } from "@watchbell/client";
 
 export interface Person { user: string; token: string; email: string; device: string }
-export interface Demo { url: string; simulator: string; producer_key: string; users: Person[] }
+export interface Demo { url: string; page: string; simulator: string; producer_key: string; users: Person[] }
 
+/** Where this tab keeps the producer key. The simulator's page reads it there, too. */
+export const PRODUCER_KEY = "watchbell demo key";
+/** The server wants a key, and this one is none. */
+export class NotLetIn extends Error {}
+
+/** Asks the server, as the producer when this tab has its key. */
 export async function request<T>(path: string, options: RequestInit = {}): Promise<T> {
-  const response = await fetch(path, { signal: AbortSignal.timeout(8_000), ...options });
+  const key = sessionStorage.getItem(PRODUCER_KEY);
+  const headers = { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...(options.headers as Record<string, string> | undefined) };
+  const response = await fetch(path, { signal: AbortSignal.timeout(8_000), ...options, headers });
   const text = await response.text();
   const isJson = /json/.test(response.headers.get("content-type") ?? "");
   const body = text && isJson ? JSON.parse(text) : {};
-  if (!response.ok) throw new Error([body.field, body.detail ?? body.title ?? `HTTP ${response.status}`].filter(Boolean).join(": "));
+  if (!response.ok) {
+    const why = [body.field, body.detail ?? body.title ?? `HTTP ${response.status}`].filter(Boolean).join(": ");
+    throw [401, 403].includes(response.status) ? new NotLetIn(why) : new Error(why);
+  }
   return body as T;
 }
 

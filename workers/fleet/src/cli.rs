@@ -62,6 +62,9 @@ pub(crate) struct UpArgs {
     /// The address at which the page and the API are served. By default `http.listen`.
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Let others on the network in: without it, `up` listens on this machine only.
+    #[arg(long)]
+    pub(crate) expose: bool,
     /// The folder that keeps everything.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,

@@ -23,8 +23,9 @@ use watchbell::{
     domain::{Secret, policy::Policies},
     runtime::{
         Clock, Config, Health, MemoryBudgets,
+        config::HttpConfig,
         health::{Check, Part, Seen},
-        http::{self, Listening, Shutdown},
+        http::{self, AllowedHosts, Listening, Shutdown},
         telemetry::{self, PrometheusHandle},
     },
     store::{Store, StoreConfig},
@@ -67,6 +68,8 @@ pub(crate) struct Process {
     /// Who may ask, once somebody needs to know.
     api_keys: Option<Arc<ApiKeys>>,
     health: Health,
+    /// The hosts that it answers to; none: any.
+    hosts: Option<AllowedHosts>,
     work: Vec<Work>,
     /// What requests need until the last of them is answered.
     beneath: Vec<Work>,
@@ -94,7 +97,15 @@ pub(crate) async fn run_roles(config: FleetConfig, roles: &[Role]) -> anyhow::Re
     let http = &process.config.shared.http;
     let operations = bind_operations(http.operations_listen())?;
     let listener = bind(&process.config.shared)?;
+    if !http.allowed_hosts.is_empty() {
+        process.hosts = Some(hosts(http, listener.local_addr()?));
+    }
     process.run(listener, Some(operations)).await
+}
+
+/// The hosts of a process that listens there.
+pub(crate) fn hosts(config: &HttpConfig, listen: SocketAddr) -> AllowedHosts {
+    AllowedHosts::new(listen.ip(), config.public_url.as_deref(), &config.allowed_hosts)
 }
 
 /// Binds `http.listen`, with an error that says which address it was.
@@ -174,6 +185,7 @@ impl Process {
             memory: MemoryBudgets::of_this_process(),
             config,
             health: Health::new(Clock::system()),
+            hosts: None,
             clock: Clock::system(),
             routes: Router::new(),
             documents: Vec::new(),
@@ -185,8 +197,9 @@ impl Process {
         })
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config.shared
+    /// Answers to these hosts alone.
+    pub(crate) fn answer_only_to(&mut self, hosts: AllowedHosts) {
+        self.hosts = Some(hosts);
     }
 
     /// Serves more routes.
@@ -284,6 +297,7 @@ impl Process {
                 clock: self.clock.clone(),
                 config,
                 leave_wait: self.config.shared.http.leave_wait,
+                public_url: self.config.shared.http.public_url.clone(),
                 schema: Box::pin(async move {
                     health.works(Part::Schema, &leaving).await;
                 }),
@@ -364,6 +378,10 @@ impl Process {
             documents => routes.merge(http::openapi(documents)),
         };
         let routes = http::with_fallbacks(routes);
+        let routes = match self.hosts {
+            Some(hosts) => http::only_for_hosts(routes, hosts, self.clock.clone()),
+            None => routes,
+        };
         let (leaving, stop) = (self.leaving.clone(), CancellationToken::new());
         let shutdown = Shutdown { leaving: leaving.clone(), stop: stop.clone() };
         let serving =

@@ -9,27 +9,27 @@ use axum::{
     routing::get,
 };
 
-use crate::demo_file::Demo;
+use crate::demo_access::DemoAccess;
 
 /// The page is ours alone: it loads nothing from elsewhere and runs nothing that is not in its files.
 const POLICY: &str =
     "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
 
-/// `/`, its files, its service worker (at the root, which it is to serve), `/demo.json`, and the simulator under `/simulator`.
-pub(crate) fn routes(demo: &Demo, simulator: Router) -> anyhow::Result<Router> {
-    let demo = serde_json::to_string(demo)?;
+/// `/`, its files, its service worker (at the root, which it is to serve), and what `access` opens: `/demo.json`, and the
+/// simulator under `/simulator`.
+pub(crate) fn routes(access: &DemoAccess, simulator: Router) -> Router {
     let page = |content_type: &'static str, text: &'static str| {
         get(move || async move { file(content_type, text.to_owned()) })
     };
-    Ok(Router::new()
+    Router::new()
         .route("/", page("text/html; charset=utf-8", include_str!("demo/index.html")))
         .route("/demo/demo.css", page("text/css; charset=utf-8", include_str!("demo/demo.css")))
         .route("/demo/demo.js", page("text/javascript; charset=utf-8", include_str!("demo/demo.js")))
         .route("/push-worker.js", page("text/javascript; charset=utf-8", include_str!("demo/push-worker.js")))
-        .route("/demo.json", get(move || async move { file("application/json", demo) }))
         .route("/favicon.ico", get(|| async { axum::http::StatusCode::NO_CONTENT }))
         .route("/simulator", get(|| async { Redirect::permanent("/simulator/") }))
-        .nest("/simulator/", simulator))
+        .nest("/simulator/", access.guard(simulator))
+        .merge(access.routes())
 }
 
 fn file(content_type: &'static str, text: String) -> impl IntoResponse {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Demo {
     /// The one address.
     pub(crate) url: String,
+    /// The address to open in a browser, which lets in once.
+    #[serde(default)]
+    pub(crate) page: String,
     /// The simulator's own address.
     pub(crate) simulator: String,
     /// To publish with.

@@ -6,8 +6,10 @@ mod client;
 mod commands;
 mod compose;
 mod config;
+mod data_folder;
 mod dead;
 mod demo;
+mod demo_access;
 mod demo_file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -7,12 +7,11 @@ use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
@@ -20,11 +19,11 @@ use watchbell::{
         Channel, Device, DeviceId, PushEnvironment, PushService, Scopes, Secret, Tenant, TopicPattern,
         UserId, UserKey, device::DEVICES_PER_USER_MAX,
     },
-    runtime::{Config, config::WebPushSection},
+    runtime::{Clock, Config, config::WebPushSection, http::only_for_hosts},
     store::{ApiKey, Contact, KeyRights, KeyStanding, Store, StoreConfig},
 };
 use watchbell_fallback::channel::{
-    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection, VapidKey,
+    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection,
     WebhookSection,
 };
 use watchbell_ingest::key;
@@ -33,9 +32,11 @@ use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
-    compose::{Process, Seams, bind, bind_operations},
+    compose::{self, Process, Seams, bind, bind_operations},
     config::FleetConfig,
+    data_folder::{self, DataFolder, make_files_private, secret_in, vapid_key_in},
     dead, demo,
+    demo_access::DemoAccess,
     demo_file::{Demo, DemoUser},
     output,
 };
@@ -54,39 +55,22 @@ const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
 const DRAIN_WINDOW: Duration = Duration::from_millis(500);
 
-/// Makes the folder this process's own for as long as the file is open: two brokers in memory on one database would each
-/// know half of what happens. The system lets go of it however the process ends.
-fn claim(dir: &Path) -> anyhow::Result<fs::File> {
-    let path = dir.join("up.lock");
-    let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!(
-            "{} is in use by another `watchbell up`: stop that one, or give this one a folder of its own with --data",
-            dir.display()
-        ),
-        Err(fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
-        }
-    }
-}
-
 /// Runs until a signal.
 pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result<()> {
     config.shared.http.listen = args.listen.unwrap_or(config.shared.http.listen);
-    let dir = args.data;
-    fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    let _claim = claim(&dir)?;
+    check_exposure(config.shared.http.listen, args.expose)?;
+    make_files_private();
+    let dir = DataFolder::open(args.data)?;
     let listener = bind(&config.shared)?;
     let operations = config.shared.http.operations_listen.map(bind_operations).transpose()?;
-    let address = reachable(listener.local_addr()?);
-    let url = format!("http://{address}");
+    let bound = listener.local_addr()?;
+    let url = format!("http://{}", reachable(bound));
 
     let secret = secret_in(&dir.join("auth.secret"))?;
     config.shared.auth.hs256_secret.get_or_insert(secret.clone());
     config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
+    let hosts = compose::hosts(&config.shared.http, bound);
     config.shared.http.public_url.get_or_insert(url.clone());
     // Nobody but this process publishes here, and ingest takes the tenant from the API key.
     config.shared.broker.producer.clear();
@@ -100,9 +84,13 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
         .set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
     config.shared.restraint.digest_window = config.shared.restraint.digest_window.min(DIGEST_WINDOW);
 
-    let simulator = start_simulator(&config.simulator, &dir).await?;
+    let simulator = start_simulator(&config.simulator, dir.path()).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
     let hooks = format!("https://localhost:{}/hooks", simulator.addresses().push.port());
+    // A web page may find its port by trying.
+    let (own_hosts, clock) =
+        (compose::hosts(&config.shared.http, simulator.addresses().listen), Clock::system());
+    let simulator = simulator.guarded(|routes| only_for_hosts(routes, own_hosts, clock));
     send_to(&simulator, &mut config, &dir)?;
 
     let store =
@@ -110,27 +98,42 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     store.migrate().await.context("the store in the data folder cannot be brought up to this version")?;
     // Nobody else works on this store, so whoever held a timer is dead.
     store.release_leases().await?;
-    let broker = EmbeddedBroker::open(Some(dir.clone()))?;
+    let broker = EmbeddedBroker::open(Some(dir.path().to_owned()))?;
 
     let places = Places { url: url.clone(), simulator: simulator_url, hooks };
-    let demo = furnish(&store, &config.shared, &dir, places).await?;
+    let demo = furnish(&store, &config.shared, dir.path(), places).await?;
     let mut process = Process::new(config)?;
-    process.add_routes(demo::routes(&demo, simulator.router())?);
+    process.answer_only_to(hosts);
+    let access = DemoAccess::new(dir.join("demo.json"), demo)?;
+    process.add_routes(demo::routes(&access, simulator.router()));
     let keys = process.api_keys(&store);
     process.add_routes(dead::routes(broker.clone(), keys, Tenant::parse(TENANT)?));
     process.add_simulator(simulator);
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
 
-    write_private(&dir.join("demo.json"), &serde_json::to_vec_pretty(&demo)?)?;
-    if !process.config().http.listen.ip().is_loopback() {
-        output::note("Others on this network can reach the demo page, and with it its keys.");
+    if args.expose {
+        output::note(
+            "Others on this network can reach it, over plain HTTP: whoever reads along reads the key, too.",
+        );
     }
     output::line(format!(
-        "\n  Watchbell is up: {url}\n\n  Everything is kept in {}. Ctrl-C stops it.\n",
-        dir.display()
+        "\n  Watchbell is up: {}\n\n  The address opens one browser tab. Everything is kept in {}. Ctrl-C stops it.\n",
+        access.page(),
+        dir.path().display()
     ));
     process.run(listener, operations).await
+}
+
+/// Refuses to listen beyond this machine unless that is asked for: `up` is for trying out and developing, and everything it
+/// does is for whoever has one key.
+fn check_exposure(listen: SocketAddr, expose: bool) -> anyhow::Result<()> {
+    ensure!(
+        expose || listen.ip().to_canonical().is_loopback(),
+        "{listen} lets others on the network in: listen on 127.0.0.1:{}, or add --expose if they are meant to",
+        listen.port()
+    );
+    Ok(())
 }
 
 /// An address that a browser can open.
@@ -150,7 +153,7 @@ async fn start_simulator(section: &SimulatorSection, dir: &Path) -> anyhow::Resu
         listen: chosen(section.listen, defaults.listen),
         push_listen: chosen(section.push_listen, defaults.push_listen),
         smtp_listen: chosen(section.smtp_listen, defaults.smtp_listen),
-        state_dir: Some(dir.join("simulator")),
+        state_dir: Some(dir.join(data_folder::SIMULATOR)),
         sandbox_listen: any,
         public_host: "localhost".to_owned(),
     })
@@ -159,7 +162,7 @@ async fn start_simulator(section: &SimulatorSection, dir: &Path) -> anyhow::Resu
 }
 
 /// Points every provider that is not configured at the simulator.
-fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &Path) -> anyhow::Result<()> {
+fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) -> anyhow::Result<()> {
     let (addresses, credentials) = (simulator.addresses(), simulator.credentials());
     let push = format!("https://localhost:{}", addresses.push.port());
     let root = dir.join("simulator-ca.pem");
@@ -291,7 +294,8 @@ async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> 
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
     let Places { url, simulator, .. } = places;
-    Ok(Demo { url, simulator, producer_key: producer_key.expose().to_owned(), users })
+    let producer_key = producer_key.expose().to_owned();
+    Ok(Demo { url, page: String::new(), simulator, producer_key, users })
 }
 
 /// The key of the demo and of the commands that work on this `up`: it may do everything. That of an earlier run, unless it was
@@ -317,45 +321,24 @@ pub(crate) fn secret_of(dir: &Path) -> anyhow::Result<Secret> {
     Ok(Secret::from(text.trim().to_owned()))
 }
 
-/// The secret in a file, made when it is not there.
-fn secret_in(file: &Path) -> anyhow::Result<Secret> {
-    if let Ok(text) = fs::read_to_string(file) {
-        return Ok(Secret::from(text.trim().to_owned()));
-    }
-    let secret = key::generate(&mut rand::rng());
-    write_private(file, secret.expose().as_bytes())?;
-    Ok(secret)
-}
-
-/// The key in a file, made when it is not there: browsers that have subscribed hold on to it.
-fn vapid_key_in(file: &Path) -> anyhow::Result<VapidKey> {
-    if let Ok(text) = fs::read_to_string(file) {
-        return VapidKey::parse(&Secret::from(text)).with_context(|| format!("{}", file.display()));
-    }
-    let key = VapidKey::generate()?;
-    write_private(file, key.private().expose().as_bytes())?;
-    Ok(key)
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-fn write_private(file: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let beside = file.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut out =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        std::io::Write::write_all(&mut out, content)?;
-        fs::rename(&beside, file)
-    };
-    write().with_context(|| format!("{} cannot be written", file.display()))
-}
-
 #[test]
 #[allow(clippy::unwrap_used)]
-fn a_folder_is_of_one_process_at_a_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let first = claim(dir.path()).unwrap();
-    let refused = claim(dir.path()).unwrap_err().to_string();
-    assert!(refused.contains("in use by another `watchbell up`"), "{refused}");
-    drop(first);
-    claim(dir.path()).unwrap();
+fn others_are_let_in_only_when_they_are_meant_to() {
+    for (listen, expose, expected) in [
+        ("127.0.0.1:7700", false, true),
+        ("127.8.8.8:7700", false, true),
+        ("[::1]:7700", false, true),
+        ("[::ffff:127.0.0.1]:7700", false, true),
+        ("0.0.0.0:7700", false, false),
+        ("[::]:7700", false, false),
+        ("192.168.1.5:7700", false, false),
+        ("0.0.0.0:7700", true, true),
+        ("127.0.0.1:7700", true, true),
+    ] {
+        let checked = check_exposure(listen.parse().unwrap(), expose);
+        assert_eq!(checked.is_ok(), expected, "{listen}, --expose {expose}");
+        if let Err(error) = checked {
+            assert!(error.to_string().contains("--expose"), "{error}");
+        }
+    }
 }

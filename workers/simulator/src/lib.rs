@@ -130,6 +130,8 @@ pub struct Simulator {
     push_listener: TcpListener,
     sandbox_listener: TcpListener,
     smtp_listener: TcpListener,
+    /// The JSON interface and the page, as they are served on their own port.
+    own: Router,
 }
 
 impl fmt::Debug for Simulator {
@@ -172,8 +174,10 @@ impl Simulator {
             twilio: keys.credentials.twilio.clone(),
             bot: telegram::Bot::new(&keys),
         };
+        let shared = Arc::new(shared);
         Ok(Self {
-            shared: Arc::new(shared),
+            own: own_interface(&shared),
+            shared,
             credentials: keys.credentials,
             acceptor: keys.acceptor,
             public_host,
@@ -197,7 +201,13 @@ impl Simulator {
 
     /// The JSON interface and the page, to be served under another address as well, at any prefix.
     pub fn router(&self) -> Router {
-        http::router(Arc::clone(&self.shared)).merge(webpush::subscriptions(Arc::clone(&self.shared)))
+        own_interface(&self.shared)
+    }
+
+    /// Puts something before the JSON interface and the page on their own port, such as a check of who asks.
+    #[must_use]
+    pub fn guarded(self, guard: impl FnOnce(Router) -> Router) -> Self {
+        Self { own: guard(self.own), ..self }
     }
 
     /// Serves until `shutdown`, then waits for what is in flight, for a few seconds at most.
@@ -207,7 +217,7 @@ impl Simulator {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Addresses { listen, push, sandbox, smtp } = self.addresses;
         info!(%listen, %push, %sandbox, %smtp, "The simulator listens on {listen}, for pushes on {push}, for email on {smtp}");
-        let own = self.router();
+        let own = self.own;
         let providers = apns::router(Arc::clone(&self.shared))
             .merge(fcm::router(Arc::clone(&self.shared)))
             .merge(oauth::router(Arc::clone(&self.shared)))
@@ -248,6 +258,10 @@ impl Simulator {
         tokio::join!(serve_own, serve_push, serve_sandbox, serve_smtp);
         Ok(())
     }
+}
+
+fn own_interface(shared: &Arc<Shared>) -> Router {
+    http::router(Arc::clone(shared)).merge(webpush::subscriptions(Arc::clone(shared)))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

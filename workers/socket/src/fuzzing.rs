@@ -3,16 +3,12 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use watchbell::{
-    runtime::http::Query,
+    runtime::http::{ClientScheme, Query},
     wire::frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame},
 };
 
 use crate::{
-    entry::{
-        credentials::{origin_is_allowed, token_of},
-        handshake::websocket_head,
-        query::StreamQuery,
-    },
+    entry::{credentials::token_of, handshake::websocket_head, origin::AllowedOrigins, query::StreamQuery},
     session::decoder::{ClientMessage, Decoder},
 };
 
@@ -55,7 +51,8 @@ pub fn handshake(bytes: &[u8]) {
         }
     }
     token_of(&headers);
-    origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+    AllowedOrigins::new(&["https://app.example.com".to_owned()], Some("https://alerts.example.com"))
+        .allow(&headers, ClientScheme::Http);
     if let Ok(head) = websocket_head(Version::HTTP_11, &headers) {
         let lines = head.strip_suffix("\r\n\r\n").map(|head| head.split("\r\n").count());
         assert!(matches!(lines, Some(4 | 5)), "something of the request came into the answer: {head}");

@@ -12,7 +12,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 use watchbell::{
     domain::{Tenant, UserId, UserKey},
-    runtime::http::Query,
+    runtime::http::{ClientScheme, Query},
     wire::{
         CloseCode,
         frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame, ServerFrame},
@@ -20,11 +20,7 @@ use watchbell::{
 };
 
 use crate::{
-    entry::{
-        credentials::{origin_is_allowed, token_of},
-        handshake::websocket_head,
-        query::StreamQuery,
-    },
+    entry::{credentials::token_of, handshake::websocket_head, origin::AllowedOrigins, query::StreamQuery},
     feed::{
         follower::Follower,
         order::{HELD_MAX, Order, Ordered},
@@ -379,7 +375,8 @@ fn a_handshake_is_answered_or_refused_whatever_it_says() {
             }
         }
         token_of(&headers);
-        origin_is_allowed(&headers, &["https://app.example.com".to_owned()]);
+        AllowedOrigins::new(&["https://app.example.com".to_owned()], Some("https://alerts.example.com"))
+            .allow(&headers, ClientScheme::Http);
         match websocket_head(Version::HTTP_11, &headers) {
             Ok(head) => {
                 answered += 1;

@@ -9,14 +9,19 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
-    runtime::{Clock, waiting_room::WaitingRoom},
+    runtime::{Clock, log_limit::LogLimit, waiting_room::WaitingRoom},
     store::Store,
     wire::unsubscribe::Unsubscribe,
 };
 
 use crate::{
     config::{MountConfig, SocketConfig},
-    entry::{capacity::Capacity, sign_in::SignIn, upgrade::Upgrades},
+    entry::{
+        capacity::Capacity,
+        origin::{AllowedOrigins, OriginCheck},
+        sign_in::SignIn,
+        upgrade::Upgrades,
+    },
     feed::inbox::Inbox,
     frames::epoch::Epochs,
     http::{
@@ -62,6 +67,8 @@ pub struct SocketParts {
     pub config: SocketConfig,
     /// How long after it is told to leave a pod is still sent new sessions by balancers.
     pub leave_wait: Duration,
+    /// The address people reach this worker under, whose pages are ours.
+    pub public_url: Option<String>,
     /// Streams under other addresses.
     pub mounts: Vec<MountConfig>,
     /// For browsers that subscribe to pushes; none when they cannot.
@@ -153,10 +160,11 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     let departure = Departure { leaving: departs.clone(), presence, hub: hub.clone(), tasks: tasks.clone() };
 
     // What requests come to.
-    let sign_in = SignIn {
-        verifier: verifier.clone(),
-        inbox: inbox.clone(),
-        allowed_origins: config.allowed_origins.clone().into(),
+    let sign_in = SignIn { verifier: verifier.clone(), inbox: inbox.clone() };
+    let origins = OriginCheck {
+        allowed: AllowedOrigins::new(&config.allowed_origins, parts.public_url.as_deref()),
+        clock: clock.clone(),
+        refusals: LogLimit::per_minute(1),
     };
     let capacity = Arc::new(Capacity {
         hub,
@@ -184,6 +192,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
             capacity: capacity.clone(),
             leaving: departs.clone(),
             session,
+            allowed_origins: config.allowed_origins.clone().into(),
         }),
         polls: Arc::new(Polls {
             sign_in: sign_in.clone(),
@@ -200,7 +209,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         unsubscribe: UnsubscribeLinks { preferences: preferences.clone(), reader: parts.unsubscribe },
         preferences,
     };
-    let routes = routes(state, &parts.mounts, &config.allowed_origins);
+    let routes = routes(state, origins, &parts.mounts, &config.allowed_origins);
 
     let (leave_wait, schema) = (parts.leave_wait, parts.schema);
     let leave = departure.run(leave_wait, config.drain_window);

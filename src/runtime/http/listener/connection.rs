@@ -34,7 +34,7 @@ use super::{
     stream::{AnswerBody, Watch, WatchedStream},
     take_over::{Run, Taken, wanted},
 };
-use crate::runtime::http::{ClientAddress, proxy_protocol};
+use crate::runtime::http::{ClientAddress, ClientScheme, proxy_protocol};
 
 /// The longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -242,8 +242,10 @@ impl Requests {
         let proxies = &self.listening.trusted_proxies;
         let address =
             ClientAddress::of(self.client, request.headers(), proxies, self.listening.client_address);
+        let scheme = ClientScheme::of(self.client, request.headers(), proxies, self.listening.client_address);
         let extensions = request.extensions_mut();
         extensions.insert(address);
+        extensions.insert(scheme);
         extensions.insert(ConnectInfo(self.peer));
         extensions.insert(self.place.clone());
         let answer = self.routes.clone().oneshot(request);

@@ -1,4 +1,4 @@
-//! What the headers of a request say about who sends it: the token, and the page that it comes from.
+//! The token in the headers of a request.
 
 use axum::http::{HeaderMap, header};
 use watchbell::domain::Secret;
@@ -17,40 +17,12 @@ pub(crate) fn token_of(headers: &HeaderMap) -> Option<Secret> {
     bearer.or_else(|| cookies.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)).map(Secret::from)
 }
 
-/// A page may connect when it is ours or named. No origin at all is not a page.
-pub(crate) fn origin_is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = origin.split_once("://").map(|(_, host)| host);
-    (own.is_some() && own == host) || allowed.iter().any(|allowed| allowed == origin)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn a_foreign_page_may_not_connect() {
-        let named = ["https://app.example.com".to_owned()];
-        for (why, origin, allowed, expected) in [
-            ("not a page", None, &[][..], true),
-            ("our own page", Some("http://alerts.example.com:7700"), &[], true),
-            ("a page that is named", Some("https://app.example.com"), &named[..], true),
-            ("the same host, not encrypted", Some("http://app.example.com"), &named[..], false),
-            ("another page", Some("https://evil.example"), &named[..], false),
-            ("a file", Some("null"), &named[..], false),
-        ] {
-            let mut request = headers(&[(header::HOST, "alerts.example.com:7700")]);
-            if let Some(origin) = origin {
-                request.insert(header::ORIGIN, header::HeaderValue::from_static(origin));
-            }
-            assert_eq!(origin_is_allowed(&request, allowed), expected, "{why}");
-        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(crate) fn server_sent_head(allowed_origins: &[String], headers: &HeaderMap) 
     });
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\n\
          X-Accel-Buffering: no\r\nConnection: close\r\n{cors}\r\nretry: {SSE_RETRY_MS}\n\n"
     )
 }

@@ -1,10 +1,8 @@
 //! Who sends a request. Used by every route that needs a token, whatever it then does.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, request::Parts},
+    http::request::Parts,
 };
 use watchbell::{
     domain::Secret,
@@ -14,7 +12,7 @@ use watchbell::{
 };
 
 use crate::{
-    entry::credentials::{origin_is_allowed, token_of},
+    entry::credentials::token_of,
     feed::inbox::Inbox,
     token::{Identity, TokenError, Verifier},
 };
@@ -24,8 +22,6 @@ use crate::{
 pub(crate) struct SignIn {
     pub(crate) verifier: Verifier,
     pub(crate) inbox: Inbox,
-    /// Web pages that may connect, besides those of this same host.
-    pub(crate) allowed_origins: Arc<[String]>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Identity
@@ -36,7 +32,6 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let sign_in = SignIn::from_ref(state);
-        sign_in.check_origin(&parts.headers)?;
         let token = token_of(&parts.headers);
         let identity = sign_in.identity_of(token.as_ref().map(Secret::expose)).await?;
         let head = sign_in.inbox.head(&identity.user).await;
@@ -47,15 +42,6 @@ where
 }
 
 impl SignIn {
-    /// Fails closed: a browser sends the cookie with the requests of any page, some of which CORS does not ask about.
-    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if origin_is_allowed(headers, &self.allowed_origins) {
-            return Ok(());
-        }
-        metrics::counter!("watchbell_socket_refused_total", "reason" => "origin").increment(1);
-        Err(Problem::forbidden("this page's origin is not in socket.allowed_origins"))
-    }
-
     /// Whose token it is; a problem for whoever has none that is good.
     pub(crate) async fn identity_of(&self, token: Option<&str>) -> Result<Identity, Problem> {
         let token =

@@ -42,6 +42,8 @@ pub(crate) struct Upgrades {
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) leaving: Arc<Leaving>,
     pub(crate) session: Arc<SessionParts>,
+    /// Pages of other hosts that may read a stream of server-sent events.
+    pub(crate) allowed_origins: Arc<[String]>,
 }
 
 /// What a request says of itself that is to become a session, beside its query.
@@ -110,7 +112,6 @@ impl Upgrades {
     ) -> Result<Response, Problem> {
         let Self { sign_in, capacity, .. } = self;
         let Opening { client, version, headers } = &opening;
-        sign_in.check_origin(headers)?;
         capacity.check()?;
         // Counted before it is asked whether the pod takes anybody: a pod that leaves waits for whoever it took.
         let counted = capacity.count();
@@ -130,7 +131,7 @@ impl Upgrades {
             if mount.as_ref().is_some_and(|mount| mount.is_bare() && !mount.may_be_read_by(&identity)) {
                 return Err(Problem::forbidden("your token does not allow this topic"));
             }
-            (server_sent_head(&sign_in.allowed_origins, headers), Some(identity))
+            (server_sent_head(&self.allowed_origins, headers), Some(identity))
         };
         let visitor = Visitor { form, auth, identity, address, client: *client, mount, head };
         let (session, tasks) = (self.session.clone(), capacity.tasks.clone());

@@ -7,7 +7,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::FromRef,
-    http::{Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware,
+    response::Response,
     routing::{MethodRouter, delete, get, options, post, put},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -16,6 +18,7 @@ use watchbell::runtime::{Clock, http::operation::Operation};
 use crate::{
     config::MountConfig,
     entry::{
+        origin::{OriginCheck, refuse_foreign_pages},
         sign_in::SignIn,
         upgrade::{self, Upgrades},
     },
@@ -51,6 +54,8 @@ pub(crate) struct RouteState {
 struct Route {
     method: Method,
     path: &'static str,
+    /// Whether it opens to a user's credentials, which a browser sends along for any page. The others take none.
+    has_user: bool,
     handler: MethodRouter<RouteState>,
     operation: Operation,
 }
@@ -66,7 +71,11 @@ pub fn openapi() -> String {
 
 /// Every route but the mounts, once.
 fn table() -> Vec<Route> {
-    let route = |method, path, handler, operation| Route { method, path, handler, operation };
+    let route = |method, path, handler, operation| Route { method, path, has_user: true, handler, operation };
+    let open = |method, path, handler, operation| Route {
+        has_user: false,
+        ..route(method, path, handler, operation)
+    };
     vec![
         route(Method::GET, "/v1/ws", get(upgrade::ws).head(upgrade::no_head), openapi::ws()),
         route(Method::GET, "/v1/sse", get(upgrade::sse).head(upgrade::no_head), openapi::sse()),
@@ -81,25 +90,41 @@ fn table() -> Vec<Route> {
         route(Method::PUT, "/v1/devices/{device}", put(devices::put), openapi::put_device()),
         route(Method::DELETE, "/v1/devices/{device}", delete(devices::delete), openapi::delete_device()),
         route(Method::GET, "/v1/webpush/key", get(devices::webpush_key), openapi::webpush_key()),
-        route(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),
-        route(Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end), openapi::unsubscribe()),
-        route(Method::GET, "/asyncapi.json", get(asyncapi::document), openapi::asyncapi()),
+        open(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),
+        open(Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end), openapi::unsubscribe()),
+        open(Method::GET, "/asyncapi.json", get(asyncapi::document), openapi::asyncapi()),
     ]
 }
 
 /// All routes, with the mounts. Pages of `allowed_origins` may read the answers.
-pub(crate) fn routes(state: RouteState, mounts: &[MountConfig], allowed_origins: &[String]) -> Router {
+pub(crate) fn routes(
+    state: RouteState,
+    origins: OriginCheck,
+    mounts: &[MountConfig],
+    allowed_origins: &[String],
+) -> Router {
     let paths: BTreeSet<&str> = table().into_iter().map(|route| route.path).collect();
-    let routes =
-        table().into_iter().fold(Router::new(), |routes, route| routes.route(route.path, route.handler));
+    let add = |routes: Router<RouteState>, route: Route| routes.route(route.path, route.handler);
+    let (of_users, open): (Vec<Route>, Vec<Route>) = table().into_iter().partition(|route| route.has_user);
+    let of_users = of_users.into_iter().fold(mounts::routes(mounts), add);
+    let of_users = of_users.layer(middleware::from_fn_with_state(Arc::new(origins), refuse_foreign_pages));
+    let routes = open.into_iter().fold(of_users, add);
     // `OPTIONS` is a method of each, so that CORS, which answers it, is asked before any answer to a wrong method.
     let preflight = || options(|| async { StatusCode::NO_CONTENT });
     paths
         .into_iter()
         .fold(routes, |routes, path| routes.route(path, preflight()))
-        .merge(mounts::routes(mounts))
+        .layer(middleware::map_response(for_one_person))
         .layer(cors(allowed_origins))
         .with_state(state)
+}
+
+/// What is one person's is kept by nobody on the way, and is nothing but what we say it is.
+async fn for_one_person(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Which pages may read our answers: those that may connect.

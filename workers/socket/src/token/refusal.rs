@@ -10,13 +10,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use tracing::info;
+use watchbell::runtime::log_limit::LogLimit;
 
-/// Refusals of one kind that are logged in a [`LOG_WINDOW`]; the rest are counted and told with the next.
+/// Refusals of one kind that are logged in a minute; the rest are counted and told with the next.
 const LOG_MAX: u32 = 5;
-const LOG_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Why a token is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,35 +144,7 @@ impl Refusal {
 /// Logs refusals, a bounded number of each kind in a window, and counts them all.
 #[derive(Debug, Default)]
 pub(crate) struct RefusalLog {
-    kinds: Mutex<BTreeMap<&'static str, Window>>,
-}
-
-/// What was logged of one kind lately.
-#[derive(Debug, Clone, Copy, Default)]
-struct Window {
-    began: Option<Timestamp>,
-    logged: u32,
-    left_out: u64,
-}
-
-impl Window {
-    /// Whether one more is logged now, and then how many were left out before it. Pure.
-    fn admit(&mut self, now: Timestamp) -> Option<u64> {
-        // A clock that was set back begins a window as well: otherwise nothing might be logged for as long.
-        let is_over = self.began.is_none_or(|began| {
-            let age = now.duration_since(began);
-            age >= LOG_WINDOW || age < SignedDuration::ZERO
-        });
-        if is_over {
-            *self = Self { began: Some(now), logged: 0, left_out: self.left_out };
-        }
-        if self.logged == LOG_MAX {
-            self.left_out += 1;
-            return None;
-        }
-        self.logged += 1;
-        Some(std::mem::take(&mut self.left_out))
-    }
+    kinds: Mutex<BTreeMap<&'static str, LogLimit>>,
 }
 
 impl RefusalLog {
@@ -182,33 +154,8 @@ impl RefusalLog {
         let code = refusal.code();
         metrics::counter!("watchbell_socket_tokens_refused_total", "reason" => code).increment(1);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(left_out) = kinds.entry(code).or_default().admit(now) else { return };
+        let limit = kinds.entry(code).or_insert_with(|| LogLimit::per_minute(LOG_MAX));
+        let Some(left_out) = limit.admit(now) else { return };
         info!(reason = code, left_out, "A token was refused: {refusal}");
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_of_one_kind_are_logged_a_few_times_a_minute() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let mut window = Window::default();
-        for (why, second, expected) in [
-            ("the first", 100, Some(0)),
-            ("the second", 100, Some(0)),
-            ("the third", 101, Some(0)),
-            ("the fourth", 102, Some(0)),
-            ("the fifth", 159, Some(0)),
-            ("then no more", 159, None),
-            ("nor now", 159, None),
-            ("a new minute says how many were left out", 160, Some(2)),
-            ("once", 160, Some(0)),
-            ("a clock that is set back does not silence it", 50, Some(0)),
-        ] {
-            assert_eq!(window.admit(at(second)), expected, "{why}");
-        }
     }
 }
