@@ -30,8 +30,9 @@ pub use super::retention_config::RetentionSection;
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
-    http::{ClientAddressSource, Network},
+    http::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, AnswerBudget, ClientAddressSource, Network},
     log_filter::log_filter,
+    memory::{MemoryBudgets, limit_of_this_process},
     outcomes_config::TenantOutcomesSection,
     producers_config,
     retention_config::TenantRetentionSection,
@@ -155,6 +156,10 @@ pub struct HttpConfig {
     pub connections_per_address_max: usize,
     /// The same for a loopback or private address, which may stand for many people behind a gateway.
     pub connections_per_private_address_max: usize,
+    /// Bytes of snapshots and pages that are made or wait to be taken by their clients, of all answers of this process
+    /// together; more wait up to 5 s and are then refused with 503. One user or tenant gets a quarter. When it is not
+    /// given it is an eighth of the container's memory limit, from 16 MiB to 256 MiB, and 256 MiB without a limit.
+    pub answer_bytes_max: Option<usize>,
 }
 
 /// `[store]`
@@ -255,6 +260,7 @@ impl Default for HttpConfig {
             connections_max: 4_096,
             connections_per_address_max: 256,
             connections_per_private_address_max: 2_048,
+            answer_bytes_max: None,
         }
     }
 }
@@ -306,6 +312,11 @@ impl HttpConfig {
         self.operations_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), port))
     }
 
+    /// What snapshots and pages may take of this process' memory, as configured or as its container's limit says.
+    pub fn answer_budget(&self) -> AnswerBudget {
+        AnswerBudget::new(self.answer_bytes_max.unwrap_or_else(|| MemoryBudgets::of_this_process().answers))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         within("http.connections_max", self.connections_max, 1..=CONNECTIONS_MAX)?;
         let waits = Duration::from_millis(100)..=Duration::from_secs(5 * 60);
@@ -318,6 +329,11 @@ impl HttpConfig {
             within(key, wait, waits.clone())?;
         }
         within("http.bytes_per_second_min", self.bytes_per_second_min, 1..=BYTES_PER_SECOND_MIN_MAX)?;
+        if let Some(bytes) = self.answer_bytes_max {
+            within("http.answer_bytes_max", bytes, ANSWER_BYTES_MIN..=ANSWER_BYTES_MAX)?;
+            let fits = limit_of_this_process().is_none_or(|limit| bytes as u64 <= limit / 2);
+            ensure!(fits, "http.answer_bytes_max must be at most half of the container's memory limit");
+        }
         // The pod that asks for a day to leave is never replaced.
         within(
             "http.grace_period",

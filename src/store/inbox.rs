@@ -51,6 +51,9 @@ pub struct InboxRow {
     pub recorded_at: Timestamp,
 }
 
+/// Bytes of what alerts say that one page holds, of an inbox or of its changes. An alert that is longer comes alone.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Part of what changed, in the order of its change numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
@@ -60,6 +63,36 @@ pub struct Changes {
     pub head: Head,
     /// Whether `rows` is all of it.
     pub complete: bool,
+    /// Whether the next change alone is more than [`PAGE_BYTES_MAX`]: nothing is read of it, because a change is never
+    /// split here. [`Store::inbox_page`] has it in parts.
+    pub too_long: bool,
+}
+
+/// Where a page of an inbox begins: before a change, or within one that fills more than a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageStart {
+    /// The number of that change.
+    pub seq: Seq,
+    /// The alert of that change after which the page begins; `None`: before the change.
+    pub after: Option<AlertId>,
+}
+
+impl PageStart {
+    /// Before a change.
+    pub fn before(seq: Seq) -> Self {
+        Self { seq, after: None }
+    }
+}
+
+/// A page of an inbox, newest change first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxPage {
+    /// The head when it was read.
+    pub head: Head,
+    /// The alerts of one change in the order of their names.
+    pub rows: Vec<InboxRow>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<PageStart>,
 }
 
 /// The heads of many users, with what they want where that is asked for.
@@ -135,7 +168,8 @@ impl Store {
         .await
     }
 
-    /// What changed in this inbox after `after`, at most about `limit` rows (never splitting a change number).
+    /// What changed in this inbox after `after`, at most about `limit` rows and [`PAGE_BYTES_MAX`] (never splitting a
+    /// change number).
     ///
     /// Head and rows are of one moment, so they are read in one statement: the badge of a head belongs to its number,
     /// and whatever is told live from then on is about a row that was given here or before.
@@ -152,15 +186,25 @@ impl Store {
             let store = self;
             // The last number read may be shared by more rows than fit: read it whole. `user_id || ''` and
             // `seq > 0` name the index `inbox_by_change` (migration 6), and a join by user would name another.
+            // What is longer than a page is measured and not read.
             let found = sqlx::query(
                 "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, changes.seq, changes.alert_id,
-                        changes.state, changes.snoozed_until_ms, changes.recorded_at_ms, changes.content
+                        changes.state, changes.snoozed_until_ms, changes.recorded_at_ms, changes.content,
+                        changes.bytes, changes.through, changes.found
                  FROM users u LEFT JOIN (
-                     SELECT i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms, a.content
-                     FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                     WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq > $3 AND i.seq <= coalesce(
-                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq > $3
-                          ORDER BY seq LIMIT 1 OFFSET $4), $5)
+                     SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
+                         measured.recorded_at_ms, measured.bytes, measured.through, measured.found, a.content
+                     FROM (
+                         SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms,
+                             sum(octet_length(a.content)) OVER (ORDER BY i.seq) AS bytes,
+                             count(*) OVER (ORDER BY i.seq) AS through,
+                             row_number() OVER (ORDER BY i.seq, i.alert_id) AS place, count(*) OVER () AS found
+                         FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                         WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq > $3 AND i.seq <= coalesce(
+                             (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq > $3
+                              ORDER BY seq LIMIT 1 OFFSET $4), $5)
+                     ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
+                     WHERE measured.bytes <= $6 OR measured.place = 1
                  ) changes ON 1 = 1
                  WHERE u.tenant = $1 AND u.user_id = $2
                  ORDER BY changes.seq, changes.alert_id",
@@ -170,11 +214,12 @@ impl Store {
             .bind(after as i64)
             .bind(limit.saturating_sub(1) as i64)
             .bind(i64::MAX)
+            .bind(PAGE_BYTES_MAX as i64)
             .fetch_all(&store.read)
             .await?;
             let Some(first) = found.first() else {
                 // Nobody that is known.
-                return Ok(Changes { rows: Vec::new(), head: Head::default(), complete: true });
+                return Ok(Changes { rows: Vec::new(), head: Head::default(), complete: true, too_long: false });
             };
             let head = Head {
                 seq: int(first, "head")? as Seq,
@@ -182,30 +227,38 @@ impl Store {
                 revoked_at: maybe_time(first, "sessions_revoked_at_ms")?,
                 deleted_to: int(first, "deleted_to")? as Seq,
             };
-            let mut rows = Vec::with_capacity(found.len());
             // A head without changes is one row with nothing of an alert in it.
-            for row in &found {
-                if maybe_int(row, "seq")?.is_some() {
-                    rows.push(row_of(row)?);
-                }
+            let number = |column| Ok::<_, Failure>(maybe_int(first, column)?.unwrap_or_default());
+            let changed = number("found")? as usize;
+            if number("bytes")? > PAGE_BYTES_MAX as i64 && number("through")? > 1 {
+                return Ok(Changes { rows: Vec::new(), head, complete: false, too_long: true });
             }
-            let complete = rows.len() < limit || rows.last().is_some_and(|row| row.seq >= head.seq);
-            Ok(Changes { rows, head, complete })
+            let rows = found.iter().take(changed).map(row_of).collect::<Result<Vec<_>, _>>()?;
+            let is_whole = rows.len() == changed;
+            let complete = is_whole && (changed < limit || rows.last().is_some_and(|row| row.seq >= head.seq));
+            Ok(Changes { rows, head, complete, too_long: false })
         })
         .await
     }
 
-    /// A page of an inbox, newest change first, before the number `before` when given: at most about `limit` rows
-    /// (never splitting a change number, so that the last row's is the next `before`).
+    /// A page of an inbox, newest change first, from `start` on when given: at most about `limit` rows (never splitting a
+    /// change number for that), and of those the first that have [`PAGE_BYTES_MAX`] together, but at least one.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn inbox_page(
         &self,
         user: &UserKey,
-        before: Option<Seq>,
+        start: Option<&PageStart>,
         limit: usize,
-    ) -> Result<(Head, Vec<InboxRow>), StoreError> {
+    ) -> Result<InboxPage, StoreError> {
+        let number = |seq: Seq| i64::try_from(seq).unwrap_or(i64::MAX);
+        // The first change of the page, and the alert of it after which the page begins; no alert has an empty name.
+        let (seq, after) = match start {
+            None => (i64::MAX, ""),
+            Some(PageStart { seq, after: None }) => (number(*seq).saturating_sub(1), ""),
+            Some(PageStart { seq, after: Some(after) }) => (number(*seq), after.as_str()),
+        };
         self.in_time("inbox_page", async {
             let store = self;
             let head = sqlx::query(HEAD)
@@ -213,25 +266,50 @@ impl Store {
                 .bind(user.user.as_str())
                 .fetch_optional(&store.read)
                 .await?;
+            // `found` are the rows of the page without its bound in bytes, `through` those of them up to the end of the
+            // row's change.
             let rows = sqlx::query(
-                "SELECT i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms, a.content
-                 FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                 WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq < $3 AND i.seq >= coalesce(
-                     (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq < $3
-                      ORDER BY seq DESC LIMIT 1 OFFSET $4), 0)
-                 ORDER BY i.seq DESC, i.alert_id",
+                "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
+                     measured.recorded_at_ms, measured.found, measured.through, a.content
+                 FROM (
+                     SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms,
+                         sum(octet_length(a.content)) OVER in_order AS bytes, row_number() OVER in_order AS place,
+                         count(*) OVER (ORDER BY i.seq DESC) AS through, count(*) OVER () AS found
+                     FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                     WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq <= $3
+                         AND (i.seq < $3 OR i.alert_id > $4) AND i.seq >= coalesce(
+                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
+                              AND (seq < $3 OR alert_id > $4)
+                          ORDER BY seq DESC LIMIT 1 OFFSET $5), 0)
+                     WINDOW in_order AS (ORDER BY i.seq DESC, i.alert_id)
+                 ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
+                 WHERE measured.bytes <= $6 OR measured.place = 1
+                 ORDER BY measured.seq DESC, measured.alert_id",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
-            .bind(before.map_or(i64::MAX, |seq| seq as i64))
+            .bind(seq)
+            .bind(after)
             .bind(limit.saturating_sub(1) as i64)
+            .bind(PAGE_BYTES_MAX as i64)
             .fetch_all(&store.read)
             .await?;
+            let next = rows.last().map(|last| next_page(last, rows.len(), limit)).transpose()?.flatten();
             let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
-            Ok((head, rows.iter().map(row_of).collect::<Result<_, _>>()?))
+            Ok(InboxPage { head, rows: rows.iter().map(row_of).collect::<Result<_, _>>()?, next })
         })
         .await
     }
+}
+
+/// Where the page after this one begins, by its last row and how many it has.
+fn next_page(last: &AnyRow, rows: usize, limit: usize) -> Result<Option<PageStart>, Failure> {
+    let (seq, found, through) = (int(last, "seq")? as Seq, int(last, "found")?, int(last, "through")?);
+    if rows < through as usize {
+        return Ok(Some(PageStart { seq, after: Some(stored_name!(last, "alert_id", AlertId)) }));
+    }
+    let has_more = rows < found as usize || rows >= limit;
+    Ok(has_more.then(|| PageStart::before(seq)))
 }
 
 batch_row! {

@@ -121,7 +121,7 @@ pub use escalation_state::Escalation;
 pub use escalations::{Claim, EscalationKey};
 pub use expansions::{Expansion, Step};
 pub use history::History;
-pub use inbox::{Changes, Head, InboxRow};
+pub use inbox::{Changes, Head, InboxPage, InboxRow, PAGE_BYTES_MAX, PageStart};
 pub use latest_alert::LatestAlert;
 pub use look::Look;
 pub use outbox_relay::{Backlog, WaitingOutcome};
@@ -134,8 +134,8 @@ pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};
 pub use steps::{Act, Ask, Decision, Holder, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
-pub use timeline::{Counts, Recipient, StoredAlert, TimelineEntry};
-pub use topics::{NewEvent, SWEEP_TOPICS_MAX};
+pub use timeline::{Counts, Recipient, StoredAlert, TIMELINE_BYTES_MAX, TimelineEntry};
+pub use topics::{NewEvent, SWEEP_TOPICS_MAX, TOPIC_BYTES_MAX};
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;

@@ -83,6 +83,12 @@ pub struct TimelineEntry {
 
 /// Versions of an alert that are told of, the newest.
 const VERSIONS_TOLD_MAX: i64 = 100;
+/// Attempts, and notes, of one recipient that are told of, the newest of each.
+const ENTRIES_TOLD_MAX: i64 = 500;
+/// Bytes of the entries of one answer.
+pub const TIMELINE_BYTES_MAX: usize = 1024 * 1024;
+/// What an entry has besides its words: its time, and what stands around both.
+const ENTRY_BYTES: usize = 64;
 
 impl Store {
     /// The alert, if it is stored.
@@ -168,14 +174,44 @@ impl Store {
         user: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Recipient>, StoreError> {
-        let users = match user {
-            Some(user) => vec![user.clone()],
-            None => self.recipients_after(tenant, alert, None, limit).await?,
-        };
+        match user {
+            Some(user) => self.recipients(tenant, alert, vec![user.clone()]).await,
+            None => self.timeline_after(tenant, alert, None, limit).await,
+        }
+    }
+
+    /// What happened to an alert for its recipients after `after`, in the order of their names: at most `limit`, and of
+    /// those the first that have [`TIMELINE_BYTES_MAX`] together, but at least one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn timeline_after(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Recipient>, StoreError> {
+        let users = self.recipients_after(tenant, alert, after, limit).await?;
+        self.recipients(tenant, alert, users).await
+    }
+
+    /// What happened for these users, one after the other until they have [`TIMELINE_BYTES_MAX`] together.
+    async fn recipients(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<Recipient>, StoreError> {
         let versions = self.versions(tenant, alert).await?;
-        let mut recipients = Vec::with_capacity(users.len());
+        let (mut recipients, mut bytes) = (Vec::new(), 0);
         for user in users {
-            recipients.extend(self.recipient(tenant, alert, user, &versions).await?);
+            let Some(recipient) = self.recipient(tenant, alert, user, &versions).await? else { continue };
+            bytes += recipient.entries.iter().map(|entry| ENTRY_BYTES + entry.what.len()).sum::<usize>();
+            if bytes > TIMELINE_BYTES_MAX && !recipients.is_empty() {
+                break;
+            }
+            recipients.push(recipient);
         }
         Ok(recipients)
     }
@@ -315,13 +351,15 @@ impl Store {
                 ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                     .fetch_optional(&store.read)
                     .await?;
-            let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+            let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY created_at_ms DESC LIMIT $4")
+                .bind(ENTRIES_TOLD_MAX)
                 .fetch_all(&store.read)
                 .await?;
             for attempt in &attempts {
                 entries.extend(entries_of(&attempt_of(attempt)?));
             }
-            let notes = ask("SELECT at_ms, what FROM notes WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+            let notes = ask("SELECT at_ms, what FROM notes WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY at_ms DESC LIMIT $4")
+                .bind(ENTRIES_TOLD_MAX)
                 .fetch_all(&store.read)
                 .await?;
             for note in &notes {

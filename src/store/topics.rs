@@ -26,16 +26,20 @@ pub struct NewEvent {
 
 /// Topics that one sweep forgets at the most, so that it holds nobody up.
 pub const SWEEP_TOPICS_MAX: i64 = 100;
+/// Bytes of one topic's events that are kept, however many `keep` allows; the newest event is kept whatever its size.
+pub const TOPIC_BYTES_MAX: usize = 1024 * 1024;
 
-/// The newest event of a topic says how many are kept.
+/// The newest event of a topic says how many are kept, and all of them together have a bound in bytes. The length of a
+/// text is known to both engines without reading it.
 static TRIM: Statement<TopicRow<'_>> = Statement::new(
     "DELETE FROM topic_events WHERE (tenant, topic, event_id) IN (
     SELECT tenant, topic, event_id FROM (
         SELECT e.tenant, e.topic, e.event_id, row_number() OVER newest_first AS place,
-            first_value(e.keep) OVER newest_first AS keep_max
+            first_value(e.keep) OVER newest_first AS keep_max,
+            sum(octet_length(e.content)) OVER newest_first AS bytes
         FROM {batch} JOIN topic_events e USING (tenant, topic)
         WINDOW newest_first AS (PARTITION BY e.tenant, e.topic ORDER BY e.at_us DESC, e.recorded_us DESC, e.event_id DESC)
-    ) AS ranked WHERE place > keep_max)",
+    ) AS ranked WHERE place > keep_max OR (bytes > $1 AND place > 1))",
 );
 
 batch_row! {
@@ -58,8 +62,8 @@ batch_row! {
 }
 
 impl Store {
-    /// Keeps these events, and of each of their topics no more than its newest event says. An event that is there
-    /// already stays as it is. Those with `keep` 0 are passed over.
+    /// Keeps these events, and of each of their topics no more than its newest event says and [`TOPIC_BYTES_MAX`] holds.
+    /// An event that is there already stays as it is. Those with `keep` 0 are passed over.
     ///
     /// # Errors
     /// [`StoreError`]; none of them was kept, or nobody knows: record them again.
@@ -95,7 +99,7 @@ impl Store {
         INSERT.over(&Batch::of(self.engine, events.into_values())?).execute(&mut **tx).await?;
         let topics =
             topics.into_iter().map(|key| TopicRow { tenant: key.tenant.as_str(), topic: key.topic.as_str() });
-        TRIM.over(&Batch::of(self.engine, topics)?).execute(&mut **tx).await?;
+        TRIM.over(&Batch::of(self.engine, topics)?).bind(TOPIC_BYTES_MAX as i64).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -120,20 +124,36 @@ impl Store {
         .await
     }
 
-    /// The last kept events of a topic, at most `limit`, oldest first, each as its subscribers are given it.
+    /// The last kept events of a topic, oldest first, each as its subscribers are given it: at most `limit`, and of those
+    /// the newest that have `bytes_max` together, but at least one.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn topic_events(&self, key: &TopicKey, limit: usize) -> Result<Vec<Arc<str>>, StoreError> {
+    pub async fn topic_events(
+        &self,
+        key: &TopicKey,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<str>>, StoreError> {
         self.in_time("topic_events", async {
             let store = self;
             let rows = sqlx::query(
-                "SELECT keep, content FROM topic_events WHERE tenant = $1 AND topic = $2 AND recorded_us > 0
-                 ORDER BY at_us DESC, recorded_us DESC, event_id DESC LIMIT $3",
+                "SELECT keep, content FROM (
+                     SELECT keep, content, row_number() OVER newest_first AS place,
+                         sum(octet_length(content)) OVER newest_first AS bytes
+                     FROM (
+                         SELECT keep, content, at_us, recorded_us, event_id FROM topic_events
+                         WHERE tenant = $1 AND topic = $2 AND recorded_us > 0
+                         ORDER BY at_us DESC, recorded_us DESC, event_id DESC LIMIT $3
+                     ) AS newest
+                     WINDOW newest_first AS (ORDER BY at_us DESC, recorded_us DESC, event_id DESC)
+                 ) AS measured
+                 WHERE bytes <= $4 OR place = 1 ORDER BY place",
             )
             .bind(key.tenant.as_str())
             .bind(key.topic.as_str())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX))
             .fetch_all(&store.read)
             .await?;
             // Two writers at once do not see each other's events and may leave one too many until the next.

@@ -1,6 +1,6 @@
 //! Errors over HTTP: RFC 9457 problem documents (<https://www.rfc-editor.org/rfc/rfc9457>).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// What went wrong and what to do about it. Served as `application/problem+json`.
@@ -14,12 +14,12 @@ pub struct Problem {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// This occurrence, with the remedy. Never a value that was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// This occurrence, with the remedy. Never a value that was sent, and of the name of a field only the beginning.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short")]
     #[schema(nullable = false)]
     pub detail: Option<String>,
     /// The field at fault, where one is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short")]
     #[schema(nullable = false)]
     pub field: Option<String>,
     /// Which element of an array or line of NDJSON it was, from 0.
@@ -30,6 +30,18 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry_after_s: Option<u32>,
+}
+
+/// The longest text of a problem, in characters: parsers repeat the name of an unknown field, however long it is.
+const TEXT_CHARS_MAX: usize = 1_000;
+
+/// Cuts a text that is too long.
+fn short<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = text.as_deref().unwrap_or_default();
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        None => serializer.serialize_str(text),
+        Some((end, _)) => serializer.collect_str(&format_args!("{}…", &text[..end])),
+    }
 }
 
 impl Problem {
@@ -111,4 +123,13 @@ impl Problem {
     pub fn at_index(self, index: usize) -> Self {
         Self { index: Some(index), ..self }
     }
+}
+
+#[test]
+fn a_problem_does_not_repeat_more_than_the_beginning_of_a_name() {
+    let problem = Problem::invalid("é".repeat(5_000), "x".repeat(TEXT_CHARS_MAX));
+    let said = serde_json::to_value(&problem).unwrap_or_default();
+    let chars = |name: &str| said[name].as_str().map(|text| text.chars().count());
+    assert_eq!(chars("field"), Some(TEXT_CHARS_MAX + 1), "cut, and marked so");
+    assert_eq!(chars("detail"), Some(TEXT_CHARS_MAX), "as it is");
 }

@@ -2,6 +2,7 @@
 //! answered to those that cannot be served.
 
 mod address_prefix;
+mod answer_budget;
 mod body;
 mod client_address;
 mod client_scheme;
@@ -19,6 +20,10 @@ pub mod proxy_protocol;
 mod query;
 
 pub use address_prefix::{AddressPrefix, ShareBounds};
+pub use answer_budget::{
+    ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, AnswerBudget, AnswerBytes, NoRoom, PAGE_ANSWER_BYTES_MAX,
+    PAGE_BYTES_TAKEN,
+};
 pub use body::{
     BodyRules, JsonBody, body_too_large, expect_media_type, json_of, media_type, not_json, read_body,
     read_body_within,

@@ -20,6 +20,9 @@ pub fn routes(documents: &[String]) -> Router {
     Router::new().route(OPENAPI, get(answer)).merge(docs::routes())
 }
 
+/// The documents of all workers together, in bytes. They are made of our own routes.
+const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+
 /// The address of the document.
 const OPENAPI: &str = "/openapi.json";
 /// The heading that what this module serves stands under.
@@ -73,6 +76,7 @@ fn own() -> String {
         operation.answers_as(200, "A page for people.", "text/html", text())
     };
     let document = Operation::new(GROUPS[0].0, "getOpenApi", "This document").for_everybody();
+    let document = document.answers_at_most(DOCUMENT_BYTES_MAX);
     Document::new("Watchbell", "What every process answers.", GROUPS, &[], [])
         .route(&Method::GET, OPENAPI, document.answers(200, "OpenAPI 3.1.", object()))
         .route(

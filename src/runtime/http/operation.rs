@@ -94,12 +94,18 @@ impl From<ArrayBuilder> for Described {
     }
 }
 
+/// The longest answer of a route that does not say another bound, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The word for the longest answer; OpenAPI has none of its own.
+const ANSWER_BYTES_MAX_NAME: &str = "x-answer-bytes-max";
+
 /// What a route does, takes and answers.
 pub struct Operation {
     operation: OperationBuilder,
     /// The credentials that it takes, where the document says something else of all routes.
     ways: Option<Vec<&'static str>>,
     scope: Option<Scope>,
+    answer_bytes_max: usize,
     body: BTreeMap<&'static str, Content>,
     named: Named,
 }
@@ -108,7 +114,22 @@ impl Operation {
     /// `id` names it for programs, `summary` for people; `group` is the heading it stands under.
     pub fn new(group: &str, id: &str, summary: impl Into<String>) -> Self {
         let operation = OperationBuilder::new().tag(group).operation_id(Some(id)).summary(Some(summary));
-        Self { operation, ways: None, scope: None, body: BTreeMap::new(), named: Vec::new() }
+        Self {
+            operation,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            ways: None,
+            scope: None,
+            body: BTreeMap::new(),
+            named: Vec::new(),
+        }
+    }
+
+    /// Its longest answer in bytes, and of a stream its longest frame. 64 KiB where nothing is said. A test holds every
+    /// route to it.
+    #[must_use]
+    pub fn answers_at_most(mut self, bytes: usize) -> Self {
+        self.answer_bytes_max = bytes;
+        self
     }
 
     /// More about it.
@@ -319,7 +340,9 @@ impl Document {
             "DELETE" => HttpMethod::Delete,
             _ => return self,
         };
-        let Operation { mut operation, ways, scope, body, named } = operation;
+        let Operation { operation, answer_bytes_max, ways, scope, body, named } = operation;
+        let bound = Extensions::from_iter([(ANSWER_BYTES_MAX_NAME, answer_bytes_max)]);
+        let mut operation = operation.extensions(Some(bound));
         if !body.is_empty() {
             let whole = RequestBodyBuilder::new().required(Some(Required::True));
             let whole = body

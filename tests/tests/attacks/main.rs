@@ -18,9 +18,12 @@
 
 mod addresses;
 mod amqp;
+mod answer_bounds;
+mod answers;
 mod browser;
 mod connections;
 mod core_dumps;
+mod costs;
 mod devices;
 mod keys;
 mod people;

@@ -12,7 +12,7 @@ use watchbell::{
     },
     domain::{Tenant, Timestamp, Topic, TopicKey, policy::Policies},
     runtime::Clock,
-    store::{Store, StoreConfig},
+    store::{Store, StoreConfig, TOPIC_BYTES_MAX},
     wire::refused,
 };
 
@@ -80,7 +80,7 @@ impl Bed {
     }
 
     async fn kept(&self) -> Vec<Value> {
-        let kept = self.store.topic_events(&key(), 10).await.unwrap();
+        let kept = self.store.topic_events(&key(), 10, TOPIC_BYTES_MAX).await.unwrap();
         kept.iter().map(|content| serde_json::from_str(content).unwrap()).collect()
     }
 

@@ -240,8 +240,11 @@ impl Process {
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
         self.health.add_check(store_check(store.clone()));
+        // One for the whole process, whatever its workers are.
+        let answers = self.config.shared.http.answer_budget();
         if roles.contains(&Role::Ingest) {
             let ingest = Ingest {
+                answers: answers.clone(),
                 hooks: Arc::new(ConfiguredHooks::new(&self.config.hook)?),
                 routes: Arc::new(Routes::new(&self.config.route, &policies)?),
                 rate_per_tenant: NonZeroU32::new(self.config.ingest.rate_per_tenant),
@@ -296,6 +299,7 @@ impl Process {
                 authenticator,
                 clock: self.clock.clone(),
                 config,
+                answers,
                 leave_wait: self.config.shared.http.leave_wait,
                 public_url: self.config.shared.http.public_url.clone(),
                 schema: Box::pin(async move {

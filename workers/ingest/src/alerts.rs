@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
-    runtime::http::{Name, NameInPath, Query},
+    runtime::http::{Name, NameInPath, PAGE_BYTES_TAKEN, Query},
     store::{Counts, Recipient, StoreError},
     wire::{MessageKind, Problem, alert::Defaults, parse_alert},
 };
@@ -184,10 +184,11 @@ pub fn unknown() -> Problem {
 #[serde(deny_unknown_fields)]
 pub struct TimelineQuery {
     user: Option<Name<UserId>>,
+    after: Option<Name<UserId>>,
     limit: Option<usize>,
 }
 
-/// What happened to an alert, for one user or for the first of its recipients.
+/// What happened to an alert, for one user or for a page of its recipients.
 pub async fn timeline(
     State(shared): App,
     Extension(producer): Extension<Producer>,
@@ -195,7 +196,8 @@ pub async fn timeline(
     Query(wanted): Query<TimelineQuery>,
 ) -> Result<Response, Problem> {
     let limit = request::limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
-    let user = wanted.user.map(|Name(user)| user);
+    let (user, after) = (wanted.user.map(|Name(user)| user), wanted.after.map(|Name(after)| after));
+    let room = shared.ingest.answers.take(&producer.tenant, PAGE_BYTES_TAKEN).await?;
     let store = &shared.ingest.store;
     let tenant = &producer.tenant;
     let stored = store.latest(tenant, &id).await?.ok_or_else(unknown)?;
@@ -203,10 +205,20 @@ pub async fn timeline(
         return Err(known::not_its_own());
     }
     let notes = notes_of(&stored.content);
-    let recipients = store.timeline(tenant, &id, user.as_ref(), limit).await?;
+    let recipients = match &user {
+        Some(user) => store.timeline(tenant, &id, Some(user), limit).await?,
+        None => store.timeline_after(tenant, &id, after.as_ref(), limit).await?,
+    };
+    let last = recipients.last().filter(|_| user.is_none()).map(|recipient| recipient.user.clone());
+    let next = match &last {
+        Some(last) => {
+            store.recipients_after(tenant, &id, Some(last), 1).await?.first().and(last.to_string().into())
+        }
+        None => None,
+    };
     let counts = store.counts(tenant, &id).await?;
     let recipients = recipients.into_iter().map(recipient_of).collect();
-    Ok(Json(Timeline { counts: counts_of(&counts), notes, recipients }).into_response())
+    Ok(room.json(&Timeline { counts: counts_of(&counts), notes, recipients, next }))
 }
 
 /// What a hook noted about how it read the alert; `null` for any other alert.

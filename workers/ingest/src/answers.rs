@@ -150,6 +150,10 @@ pub struct Timeline {
     #[schema(value_type = Vec<String>, required = false)]
     pub notes: Value,
     pub recipients: Vec<TimelineRecipient>,
+    /// `after` of the next page; not there on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
 }
 
 /// People by how it fares.

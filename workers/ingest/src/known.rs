@@ -23,7 +23,9 @@ use crate::{
     Shared,
     answers::Remarks,
     auth::Producer,
-    limits::{KNOWN_ASK_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
+    limits::{
+        KNOWN_ASK_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX, USERS_UNKNOWN_NAMED_PER_REQUEST_MAX,
+    },
 };
 
 /// What the store answered about the alerts of a request; nothing at all when it did not.
@@ -32,6 +34,8 @@ pub struct Answered {
     alerts: HashMap<AlertId, Known>,
     /// Of the users who were looked for, those who are not known.
     unknown: HashSet<UserId>,
+    /// Names of them that were told already.
+    named: usize,
 }
 
 /// Asks the store about the alerts of a request.
@@ -49,7 +53,7 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
     match asked.await {
         Ok(Ok((alerts, known))) => {
             let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
-            Answered { alerts, unknown }
+            Answered { alerts, unknown, named: 0 }
         }
         Ok(Err(StoreError::Unavailable { .. })) | Err(_) => {
             shared.ingest.keys.store_is_away(now);
@@ -93,6 +97,11 @@ impl Answered {
             known.said.add(alert.version, publication.fingerprint);
         }
         let unknown = || alert.to.users.iter().filter(|user| self.unknown.contains(*user));
+        let left =
+            USERS_UNKNOWN_NAMED_PER_REQUEST_MAX.saturating_sub(self.named).min(USERS_UNKNOWN_NAMED_MAX);
+        let users_unknown: Vec<String> = unknown().take(left).map(UserId::to_string).collect();
+        let users_unknown_count = unknown().count();
+        self.named += users_unknown.len();
         Verdict {
             refused: match met {
                 Meets::Conflict => Some(conflict(alert.version)),
@@ -104,8 +113,8 @@ impl Answered {
             remarks: Remarks {
                 duplicate: met == Meets::Same,
                 stale: matches!(met, Meets::Later | Meets::Stale),
-                users_unknown: unknown().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
-                users_unknown_count: unknown().count(),
+                users_unknown,
+                users_unknown_count,
             },
         }
     }

@@ -56,7 +56,7 @@ use watchbell::{
     domain::{Scope, Tenant, policy::Policies},
     runtime::{
         Clock,
-        http::operation::Operation,
+        http::{AnswerBudget, operation::Operation},
         memory::MemoryBudgets,
         rate_limit::{Rate, RateLimiter},
         waiting_room::WaitingRoom,
@@ -101,6 +101,8 @@ pub struct Ingest {
     pub recipients_per_tenant: Option<NonZeroU32>,
     /// How many bytes of bodies may be held.
     pub memory: MemoryBudgets,
+    /// Memory for pages.
+    pub answers: AnswerBudget,
 }
 
 /// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
@@ -121,6 +123,7 @@ impl Ingest {
             rate_per_tenant: None,
             recipients_per_tenant: None,
             memory: MemoryBudgets::default(),
+            answers: AnswerBudget::default(),
         }
     }
 }

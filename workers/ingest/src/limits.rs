@@ -56,6 +56,18 @@ pub const USERS_LOOKED_FOR_MAX: usize = 10_000;
 pub const GROUPS_LOOKED_FOR_MAX: usize = 100;
 /// Unknown users, or empty groups, of one alert that are named in the answer. Further users are counted.
 pub const USERS_UNKNOWN_NAMED_MAX: usize = 20;
+/// Those of all alerts of one request that are named. Further ones are counted.
+pub const USERS_UNKNOWN_NAMED_PER_REQUEST_MAX: usize = 1_000;
+/// The longest answer about the alerts of one request, in bytes: an id, a problem and the names of unknown users for each.
+pub const ALERTS_ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The longest answer about the events of one request, in bytes: the id of each.
+pub const EVENTS_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// The longest answer that is one alert, in bytes. Numbers may be written out longer than they came.
+pub const ALERT_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// The longest answer about the alerts of one post to a hook, in bytes: an id and the notes of each that is told or ended.
+pub const HOOK_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest page of members, in bytes: 1,000 names.
+pub const MEMBERS_ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// How long after the store did not answer such keys are believed without asking, so that a request does not wait.
 pub const STORE_AWAY: Duration = Duration::from_secs(2);
 /// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.

@@ -261,6 +261,7 @@ fn spoken(chance: &mut StdRng) -> (Vec<u8>, Vec<ClientMessage>) {
         while chance.random_bool(0.5) {
             let (now, later) = rest.split_at(chance.random_range(0..=rest.len()));
             bytes.extend(masked(opcode, now, chance.random()));
+            meant.push(ClientMessage::Part(now.len()));
             (rest, opcode) = (later, 0x00);
             if chance.random_bool(0.3) {
                 bytes.extend(masked(0x89, b"p", chance.random()));

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
-    runtime::{Clock, log_limit::LogLimit, waiting_room::WaitingRoom},
+    runtime::{Clock, http::AnswerBudget, log_limit::LogLimit, waiting_room::WaitingRoom},
     store::Store,
     wire::unsubscribe::Unsubscribe,
 };
@@ -65,6 +65,8 @@ pub struct SocketParts {
     pub clock: Clock,
     /// Bounds.
     pub config: SocketConfig,
+    /// Memory for snapshots and pages.
+    pub answers: AnswerBudget,
     /// How long after it is told to leave a pod is still sent new sessions by balancers.
     pub leave_wait: Duration,
     /// The address people reach this worker under, whose pages are ours.
@@ -121,7 +123,8 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     // What it reads and writes.
     let (receipts, receipt_queue) = Receipts::new();
     let (heads, head_requests) = Heads::new();
-    let inbox = Inbox { store: store.clone(), heads, epochs: epochs.clone(), receipts };
+    let inbox =
+        Inbox { store: store.clone(), heads, epochs: epochs.clone(), receipts, answers: parts.answers };
     let authenticator = Arc::new(parts.authenticator);
     let verifier = Verifier::new(authenticator.clone(), clock.clone());
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use watchbell::domain::{InboxState, ReceiptState, Seq, Severity, Status, UserKey};
-use watchbell::store::{Changes, Head, NewAlert, Store};
+use watchbell::store::{Changes, Head, InboxPage, NewAlert, PAGE_BYTES_MAX, Store};
 use watchbell_tests::builders::{acme, alert, at, later_version, receipt};
 
 use super::fixture::{Dice, StoreFixture, head};
@@ -15,13 +15,80 @@ on_both_engines!(
     changes_are_of_one_moment,
     heads_are_of_those_who_are_known,
     replay_from_any_cursor_is_a_full_read,
+    pages_are_bounded_in_bytes_and_lead_on,
+    a_change_longer_than_a_page_is_read_in_parts,
 );
+
+/// An alert of so many bytes for ana.
+fn long_alert(id: &str, bytes: usize) -> NewAlert {
+    alert(id).to_users(["ana"]).content("x".repeat(bytes)).build()
+}
+
+/// The names of the alerts on each page of ana's inbox.
+async fn pages(store: &Store, limit: usize) -> anyhow::Result<Vec<Vec<String>>> {
+    let (mut start, mut pages) = (None, Vec::new());
+    loop {
+        let page = store.inbox_page(&acme("ana"), start.as_ref(), limit).await?;
+        pages.push(page.rows.into_iter().map(|row| row.alert.to_string()).collect());
+        let Some(next) = page.next else { return Ok(pages) };
+        start = Some(next);
+    }
+}
+
+async fn pages_are_bounded_in_bytes_and_lead_on(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    const HALF: usize = PAGE_BYTES_MAX / 2;
+    let ana = acme("ana");
+    let alerts: Vec<NewAlert> = [("a", HALF), ("b", HALF), ("c", 1), ("d", 2 * HALF + 1), ("e", 1)]
+        .map(|(id, bytes)| long_alert(id, bytes))
+        .to_vec();
+    store.record(&alerts, at(0)).await?;
+    assert_eq!(
+        pages(store, 100).await?,
+        [vec!["e"], vec!["d"], vec!["c", "b"], vec!["a"]],
+        "the newest first"
+    );
+    assert_eq!(pages(store, 1).await?.concat(), ["e", "d", "c", "b", "a"], "the bound in rows holds as well");
+    let (mut after, mut replayed) = (0, Vec::new());
+    loop {
+        let changes = store.changes_after(&ana, after, 100).await?;
+        assert!(!changes.too_long, "an alert that is too long for a page comes alone");
+        replayed.push(changes.rows.iter().map(|row| row.alert.to_string()).collect::<Vec<_>>());
+        after = changes.rows.last().map_or(after, |row| row.seq);
+        if changes.complete {
+            break;
+        }
+    }
+    assert_eq!(replayed.concat(), ["a", "b", "c", "d", "e"], "{replayed:?}");
+    assert_eq!(replayed[0], ["a", "b"], "as many as fit");
+    Ok(())
+}
+
+/// A receipt changes many alerts under one number. A replay does not split it, and a page of the inbox does.
+async fn a_change_longer_than_a_page_is_read_in_parts(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let ana = acme("ana");
+    let names: Vec<String> = (0..20).map(|n| format!("a{n:02}")).collect();
+    let alerts: Vec<NewAlert> = names.iter().map(|id| long_alert(id, PAGE_BYTES_MAX / 8)).collect();
+    store.record(&alerts, at(0)).await?;
+    store
+        .apply_receipts(&[receipt(&ana, names.iter().map(String::as_str), ReceiptState::Seen)], at(1))
+        .await?;
+    let found = pages(store, 200).await?;
+    assert_eq!(found.concat(), names, "each once, in order: {found:?}");
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 4], "as many as fit");
+    let changes = store.changes_after(&ana, 20, 100).await?;
+    assert_eq!((changes.rows.len(), changes.complete, changes.too_long), (0, false, true));
+    Ok(())
+}
 
 async fn changes_come_in_order_and_say_whether_that_is_all(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let ana = acme("ana");
-    let nothing = Changes { rows: Vec::new(), head: Head::default(), complete: true };
+    let nothing = Changes { rows: Vec::new(), head: Head::default(), complete: true, too_long: false };
     assert_eq!(store.changes_after(&ana, 0, 10).await?, nothing, "nobody has an empty inbox");
     store
         .record(&(0..5).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect::<Vec<_>>(), at(0))
@@ -66,14 +133,15 @@ async fn a_number_is_never_split(StoreFixture { store, .. }: &StoreFixture) -> a
         let seqs: Vec<Seq> = changes.rows.iter().map(|row| row.seq).collect();
         assert_eq!((seqs.as_slice(), changes.complete), (expected, complete), "{limit} after {after}");
     }
-    let (_, page) = store.inbox_page(&ana, None, 2).await?;
-    assert_eq!(page.iter().map(|row| row.seq).collect::<Vec<_>>(), [10, 9, 9, 9, 9]);
+    let page = store.inbox_page(&ana, None, 2).await?;
+    assert_eq!(page.rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [10, 9, 9, 9, 9]);
     Ok(())
 }
 
 async fn pages_of_an_inbox_are_the_inbox(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     let ana = acme("ana");
-    assert_eq!(store.inbox_page(&ana, None, 3).await?, (Head::default(), Vec::new()));
+    let nothing = InboxPage { head: Head::default(), rows: Vec::new(), next: None };
+    assert_eq!(store.inbox_page(&ana, None, 3).await?, nothing);
     store
         .record(
             &(0..10).map(|n| alert(&format!("a{n}")).to_users(["ana"]).build()).collect::<Vec<_>>(),
@@ -83,13 +151,13 @@ async fn pages_of_an_inbox_are_the_inbox(StoreFixture { store, .. }: &StoreFixtu
     let read = receipt(&ana, ["a2", "a3", "a4", "a5"], ReceiptState::Read);
     store.apply_receipts(&[read], at(1)).await?;
     for limit in 1..=11 {
-        let (mut before, mut alerts) = (None, Vec::new());
+        let (mut start, mut alerts) = (None, Vec::new());
         loop {
-            let (head, page) = store.inbox_page(&ana, before, limit).await?;
-            assert_eq!(head, Head { seq: 11, unread: 6, ..Head::default() });
-            let Some(last) = page.last() else { break };
-            before = Some(last.seq);
-            alerts.extend(page.into_iter().map(|row| row.alert.to_string()));
+            let page = store.inbox_page(&ana, start.as_ref(), limit).await?;
+            assert_eq!(page.head, Head { seq: 11, unread: 6, ..Head::default() });
+            alerts.extend(page.rows.into_iter().map(|row| row.alert.to_string()));
+            let Some(next) = page.next else { break };
+            start = Some(next);
         }
         let expected = ["a2", "a3", "a4", "a5", "a9", "a8", "a7", "a6", "a1", "a0"];
         assert_eq!(alerts, expected, "newest change first, in pages of {limit}");

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use watchbell::domain::{Channel, PushService, ReceiptState};
-use watchbell::store::{Contact, EscalationKey, KeyRights, NewAlert, Rest, Store, StoreConfig, StoreError};
+use watchbell::store::{
+    Contact, EscalationKey, KeyRights, NewAlert, Rest, Store, StoreConfig, StoreError, TOPIC_BYTES_MAX,
+};
 use watchbell_tests::builders::{acme, alert, alert_id, at, changed, device, event, receipt, tenant, topic};
 use watchbell_tests::scratch::Scratch;
 
@@ -206,7 +208,7 @@ const INPUTS: &[Input] = &[
             let key = topic(&format!("t{n}"));
             let new = event(&key, "e").content(text).build();
             store.record_events(&[new], at(0)).await?;
-            Ok(store.topic_events(&key, 1).await?[0].to_string())
+            Ok(store.topic_events(&key, 1, TOPIC_BYTES_MAX).await?[0].to_string())
         })
     }),
     ("what an API key is for", |store, text, n| {

@@ -383,7 +383,7 @@ async fn a_name_in_two_tenants_is_two_names(StoreFixture { store, .. }: &StoreFi
     store.record(&[ours.clone(), theirs.clone(), alert("b").to_users(["ana"]).build()], at(0)).await?;
     assert_eq!(store.changes_after(&here, 0, 9).await?.rows[0].content, ours.content);
     assert_eq!(store.changes_after(&there, 0, 9).await?.rows[0].content, theirs.content);
-    assert_eq!(store.inbox_page(&there, None, 9).await?.1.len(), 1);
+    assert_eq!(store.inbox_page(&there, None, 9).await?.rows.len(), 1);
 
     store.apply_receipts(&[receipt(&here, ["a", "b"], ReceiptState::Read)], at(1)).await?;
     assert_eq!(head(store, &here).await?, Head { seq: 3, unread: 0, ..Head::default() });
@@ -418,7 +418,7 @@ async fn revoked_sessions_stay_revoked(StoreFixture { store, .. }: &StoreFixture
     let expected = Head { seq: 1, unread: 1, revoked_at: Some(at(20)), ..Head::default() };
     assert_eq!(head(store, &ana).await?, expected, "the inbox is another matter");
     assert_eq!(store.changes_after(&ana, 0, 10).await?.head, expected);
-    assert_eq!(store.inbox_page(&ana, None, 10).await?.0, expected);
+    assert_eq!(store.inbox_page(&ana, None, 10).await?.head, expected);
     assert_eq!(head(store, &ben).await?.revoked_at, None, "nobody else is meant");
 
     store.record(&[alert("b").to_users(["ana"]).build()], at(30)).await?;

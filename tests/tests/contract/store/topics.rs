@@ -1,7 +1,7 @@
 //! The last events of a topic: in the order they happened, each once, no more than were asked for.
 
 use watchbell::domain::TopicKey;
-use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store};
+use watchbell::store::{NewEvent, SWEEP_TOPICS_MAX, Store, TOPIC_BYTES_MAX};
 use watchbell_tests::builders::{self, at, tenant, topic};
 
 use super::fixture::StoreFixture;
@@ -10,6 +10,7 @@ on_both_engines!(
     the_last_events_are_kept_oldest_first,
     an_event_is_kept_once,
     the_newest_event_says_how_many_are_kept,
+    what_is_kept_is_bounded_in_bytes,
     an_event_stands_where_it_happened,
     topics_and_tenants_are_apart,
     writers_of_one_topic_do_not_lose_each_others_events,
@@ -24,7 +25,7 @@ fn event(id: &str, keep: u16) -> NewEvent {
 
 /// The ids of the topic's kept events.
 async fn kept(store: &Store, key: &TopicKey, limit: usize) -> anyhow::Result<Vec<String>> {
-    let events = store.topic_events(key, limit).await?;
+    let events = store.topic_events(key, limit, TOPIC_BYTES_MAX).await?;
     Ok(events.iter().map(|content| content.split(' ').next().unwrap().to_owned()).collect())
 }
 
@@ -32,10 +33,13 @@ async fn the_last_events_are_kept_oldest_first(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let key = topic("monitor:7");
-    assert!(store.topic_events(&key, 10).await?.is_empty(), "nobody published");
+    assert!(store.topic_events(&key, 10, TOPIC_BYTES_MAX).await?.is_empty(), "nobody published");
     let first = [event("e0", 3), event("e1", 3)];
     store.record_events(&first, at(0)).await?;
-    assert_eq!(store.topic_events(&key, 10).await?, [first[0].content.clone(), first[1].content.clone()]);
+    assert_eq!(
+        store.topic_events(&key, 10, TOPIC_BYTES_MAX).await?,
+        [first[0].content.clone(), first[1].content.clone()]
+    );
     store.record_events(&[event("e2", 3), event("passing", 0), event("e3", 3)], at(1)).await?;
     for (why, limit, expected) in [
         ("the last three", 10, &["e1", "e2", "e3"][..]),
@@ -60,7 +64,11 @@ async fn an_event_is_kept_once(StoreFixture { store, .. }: &StoreFixture) -> any
     let other = builders::event(&key, "e1").keep(5).content("e1 otherwise").build();
     store.record_events(&[other], at(2)).await?;
     let expected = [batch[0].content.clone(), batch[1].content.clone()];
-    assert_eq!(store.topic_events(&key, 10).await?, expected, "the first one stays as it is");
+    assert_eq!(
+        store.topic_events(&key, 10, TOPIC_BYTES_MAX).await?,
+        expected,
+        "the first one stays as it is"
+    );
     Ok(())
 }
 
@@ -76,6 +84,32 @@ async fn the_newest_event_says_how_many_are_kept(
     assert_eq!(kept(store, &key, 10).await?, ["e1199", "few"]);
     store.record_events(&[event("many", 10)], at(2)).await?;
     assert_eq!(kept(store, &key, 10).await?, ["e1199", "few", "many"], "what is gone is gone");
+    Ok(())
+}
+
+async fn what_is_kept_is_bounded_in_bytes(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
+    const QUARTER: usize = TOPIC_BYTES_MAX / 4;
+    let key = topic("monitor:7");
+    let long = |id: &str, bytes: usize| {
+        // "é" has two bytes: what counts is bytes, not characters.
+        let content = format!("{id} {}", "é".repeat(bytes / 2));
+        builders::event(&key, id).keep(1_000).content(content).build()
+    };
+    let four: Vec<NewEvent> = (0..4).map(|n| long(&format!("e{n}"), QUARTER - 4)).collect();
+    store.record_events(&four, at(0)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["e0", "e1", "e2", "e3"], "they fit");
+    let ids = |events: Vec<std::sync::Arc<str>>| -> Vec<String> {
+        events.iter().map(|content| content.split(' ').next().unwrap().to_owned()).collect()
+    };
+    for (why, bytes_max, expected) in
+        [("the newest that have so many", 2 * QUARTER, &["e2", "e3"][..]), ("at least one", 1, &["e3"])]
+    {
+        assert_eq!(ids(store.topic_events(&key, 10, bytes_max).await?), expected, "{why}");
+    }
+    store.record_events(&[long("e4", 100)], at(1)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["e1", "e2", "e3", "e4"], "the oldest makes room");
+    store.record_events(&[long("huge", 2 * TOPIC_BYTES_MAX)], at(2)).await?;
+    assert_eq!(kept(store, &key, 10).await?, ["huge"], "the newest is kept whatever its size");
     Ok(())
 }
 

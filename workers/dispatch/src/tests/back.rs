@@ -30,7 +30,7 @@ async fn snooze(bed: &Bed, name: &str, alert: &str, secs: i64) {
 }
 
 async fn state(bed: &Bed, name: &str) -> InboxState {
-    bed.dispatch.store.inbox_page(&key(name), None, 1).await.unwrap().1[0].state
+    bed.dispatch.store.inbox_page(&key(name), None, 1).await.unwrap().rows[0].state
 }
 
 async fn timeline(bed: &Bed, name: &str, alert: &str) -> Vec<String> {
@@ -88,7 +88,7 @@ async fn a_suppressed_alert_fires_again_for_everybody_who_holds_it() {
         bed.hear(&mut told).await;
     }
     assert!(told.values().all(|told| told == &[(3, "not now".to_owned())]), "each once: {told:?}");
-    let (_, rows) = bed.dispatch.store.inbox_page(&key("m00000"), None, 1).await.unwrap();
+    let rows = bed.dispatch.store.inbox_page(&key("m00000"), None, 1).await.unwrap().rows;
     let shown: Value = serde_json::from_str(&rows[0].content).unwrap();
     assert_eq!((&shown["version"], &shown["status"]), (&json!(3), &json!("firing")));
     assert_eq!((shown.get("dismissed_until"), rows[0].state), (None, InboxState::New));

@@ -7,7 +7,10 @@ use utoipa::openapi::{
 };
 use watchbell::{
     domain::{AlertId, Status},
-    runtime::http::operation::{Described, Operation},
+    runtime::http::{
+        PAGE_ANSWER_BYTES_MAX,
+        operation::{Described, Operation},
+    },
     wire::{
         alert::WrittenAlert,
         cloudevent::{self, CloudEventOfAlert, CloudEventOfEvent},
@@ -21,7 +24,10 @@ use crate::{
     alerts::TIMELINE_RECIPIENTS,
     answers::{Accepted, AcceptedEvent, AcceptedEvents, AcceptedSeveral, Recorded, Timeline},
     batch,
-    limits::{ALERTS_MAX, BODY_BYTES_MAX, TIMELINE_RECIPIENTS_MAX},
+    limits::{
+        ALERT_ANSWER_BYTES_MAX, ALERTS_ANSWER_BYTES_MAX, ALERTS_MAX, BODY_BYTES_MAX, EVENTS_ANSWER_BYTES_MAX,
+        TIMELINE_RECIPIENTS_MAX,
+    },
 };
 
 const ALERTS: &str = "Alerts";
@@ -100,6 +106,7 @@ fn at_most(what: &str) -> String {
 /// `POST /v1/alerts`
 pub fn publish() -> Operation {
     let operation = Operation::new(ALERTS, "publishAlerts", "Publish one alert, an array or NDJSON")
+        .answers_at_most(ALERTS_ANSWER_BYTES_MAX)
         .about(format!(
             "{} With a header `ce-specversion` the body is the data of a CloudEvent in binary mode, whose attributes are the \
              headers `ce-…`.",
@@ -141,6 +148,7 @@ fn of_one(id: &str, summary: &str) -> Operation {
 /// `GET /v1/alerts/{id}`
 pub fn show() -> Operation {
     of_one("getAlert", "The latest recorded version of an alert")
+        .answers_at_most(ALERT_ANSWER_BYTES_MAX)
         .answers(200, "The alert.", Described::of::<Recorded>())
         .refuses(422, "The id is not one.")
 }
@@ -166,8 +174,10 @@ pub fn patch() -> Operation {
 pub fn timeline() -> Operation {
     let limit = whole(1, TIMELINE_RECIPIENTS_MAX as u64).default(Some(TIMELINE_RECIPIENTS.into()));
     of_one("getTimeline", "Why did they (not) get this?")
+        .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .query_or_empty("user", Described::of::<Name>(), "Only this recipient.")
-        .query_or_empty("limit", limit, "Recipients, in order of their ids.")
+        .query_or_empty("after", Described::of::<Name>(), "The `next` of the page before. Not with `user`.")
+        .query_or_empty("limit", limit, "Recipients, in order of their ids, as far as they fit into 1 MiB.")
         .answers(200, "Each recipient with what happened, in order.", Described::of::<Timeline>())
         .refuses(422, "A parameter is not acceptable.")
 }
@@ -176,6 +186,7 @@ pub fn timeline() -> Operation {
 pub fn publish_events() -> Operation {
     let operation =
         Operation::new("Events", "publishEvents", "Publish one event on a topic, an array or NDJSON")
+            .answers_at_most(EVENTS_ANSWER_BYTES_MAX)
             .about(at_most("event"))
             .path("topic", Described::of::<Id>(), "The topic, such as `monitor:7`.")
             .header("traceparent", text(), "Carried through to dispatch if it is a W3C trace context.")

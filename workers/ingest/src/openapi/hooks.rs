@@ -10,6 +10,7 @@ use super::NOT_ITS_OWN;
 use crate::{
     answers::{HookAnswer, PagerDutyAccepted},
     hooks::{About, Hook},
+    limits::HOOK_ANSWER_BYTES_MAX,
 };
 
 /// Where the key of a hook may stand.
@@ -21,6 +22,7 @@ const WITH_ROUTING_KEY: &[&str] = &["bearer", "header", "basic", "address", ""];
 fn hook(about: &About) -> Operation {
     let whom = |who: &str| format!("{who}, separated by commas; a comma in a name is percent-encoded.");
     Operation::new("Hooks", about.operation, about.summary)
+        .answers_at_most(HOOK_ANSWER_BYTES_MAX)
         .about(about.description)
         .query("users", text(), &whom("Users"))
         .query("groups", text(), &whom("Groups"))

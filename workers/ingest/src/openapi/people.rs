@@ -16,7 +16,7 @@ use watchbell::{
 use super::{OTHER_TYPE, TOO_LONG, keyed};
 use crate::{
     answers::{Erased, Members, Revoked},
-    limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
+    limits::{MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     people::{LOCALE_BYTES_MAX, MEMBERS_PER_PAGE},
 };
 
@@ -139,6 +139,7 @@ fn of_group(id: &str, summary: &str) -> Operation {
 pub fn members() -> Operation {
     let limit = whole(1, MEMBERS_PER_PAGE_MAX as u64).default(Some(MEMBERS_PER_PAGE.into()));
     of_group("getMembers", "A page of a group's members, in order")
+        .answers_at_most(MEMBERS_ANSWER_BYTES_MAX)
         .query_or_empty("after", Described::of::<Name>(), "The `next` of the page before.")
         .query_or_empty("limit", limit, "Members on the page.")
         .answers(200, "The page. A group that nobody is in has an empty one.", Described::of::<Members>())

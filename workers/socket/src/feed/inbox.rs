@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{TopicKey, UserKey},
+    runtime::http::{AnswerBudget, AnswerBytes, NoRoom, PAGE_BYTES_TAKEN},
     store::{Head, Store, StoreError},
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Inbox {
     pub(crate) heads: Heads,
     pub(crate) epochs: Arc<Epochs>,
     pub(crate) receipts: Receipts,
+    /// The pod's memory for snapshots and pages. Whoever reads one takes of it first.
+    pub(crate) answers: AnswerBudget,
 }
 
 /// Kept events of a topic. They are shared with whoever else reads them at this moment.
@@ -40,13 +43,29 @@ impl Inbox {
         self.heads.of(user).await
     }
 
-    /// The last events that were kept of a topic, oldest first.
-    pub(crate) async fn kept_events(&self, topic: &TopicKey, limit: usize) -> Result<KeptEvents, StoreError> {
-        self.store.topic_events(topic, limit).await.map(KeptEvents)
+    /// The last events that were kept of a topic, oldest first: the newest that have `bytes_max` together, but at least
+    /// one.
+    pub(crate) async fn kept_events(
+        &self,
+        topic: &TopicKey,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<KeptEvents, StoreError> {
+        self.store.topic_events(topic, limit, bytes_max).await.map(KeptEvents)
+    }
+
+    /// Memory for a page or a snapshot that is read for this user and not taken by their client yet.
+    pub(crate) async fn room_for_a_page(&self, user: &UserKey) -> Result<AnswerBytes, NoRoom> {
+        self.answers.take(user, PAGE_BYTES_TAKEN).await
     }
 }
 
 impl KeptEvents {
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|event| event.len()).sum()
+    }
+
     /// Each event, as JSON.
     pub(crate) fn json(&self) -> impl Iterator<Item = &RawValue> {
         // `encode_event` wrote them, so they are JSON.

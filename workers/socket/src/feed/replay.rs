@@ -16,7 +16,7 @@ use crate::{
 
 /// Changes replayed at the most; a client that missed more is told to fetch its inbox.
 const REPLAY_MAX: u64 = 1_000;
-/// Rows read at a time while replaying.
+/// Rows read at a time while replaying; the store has a bound in bytes besides.
 const REPLAY_PAGE: usize = 100;
 
 /// One page of what changed.
@@ -47,6 +47,10 @@ pub(crate) async fn changes_after(
     // A deletion has a number and no frame.
     if after < head.deleted_to {
         return Ok(Page::Refused("old alerts were deleted", head));
+    }
+    // It is read in parts where the inbox is.
+    if changes.too_long {
+        return Ok(Page::Refused("a change fills more than a page", head));
     }
     let mut frames = Vec::with_capacity(changes.rows.len());
     for row in &changes.rows {

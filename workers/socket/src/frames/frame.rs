@@ -150,6 +150,9 @@ fn server_sent(kind: &str, seq: Option<Seq>, epoch: &str, json: &str) -> Bytes {
 pub(crate) struct Facets {
     #[serde(default)]
     pub(crate) id: Option<String>,
+    /// An event's topic.
+    #[serde(default)]
+    pub(crate) topic: Option<String>,
     /// An event's type.
     #[serde(default, rename = "type")]
     pub(crate) kind: Option<String>,

@@ -2,19 +2,27 @@
 //!
 //! Elsewhere: frames, preferences and problem documents in `watchbell::wire`.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{SchemaType, Type},
+};
 use watchbell::{
     domain::{InboxState, PushEnvironment, PushService, ReceiptState},
+    store::PageStart,
     wire::{
         alert::ContentV1,
         event::EventContentV1,
-        schema::{DeviceName, one_of},
+        schema::{DeviceName, one_of, whole},
     },
 };
 
 watchbell::schemas! {
+    /// Where the next page of an inbox begins, or `null`.
+    NextBeforeOrNull = whole(0, u64::MAX)
+        .schema_type(SchemaType::Array(vec![Type::Integer, Type::String, Type::Null]));
     /// What a person did with an alert.
     InboxStateWord called "InboxState" = one_of(InboxState::WORDS);
     /// What may be said of an alert.
@@ -33,10 +41,35 @@ pub(crate) struct InboxPage<'a> {
     /// A stream that begins there misses nothing.
     pub(crate) cursor: String,
     pub(crate) unread: u64,
-    /// `before` of the next page; null on the last.
-    #[schema(required)]
-    pub(crate) next_before: Option<u64>,
+    /// `before` of the next page, to be sent as it is; null on the last. A number, or a text where the next page begins
+    /// within a change that fills more than one page.
+    #[schema(required, value_type = NextBeforeOrNull)]
+    pub(crate) next_before: Option<NextBefore>,
     pub(crate) alerts: Vec<InboxRow<'a>>,
+}
+
+/// What is percent-encoded of a name: all but what means nothing else in an address.
+const NOT_PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
+
+/// Where the next page begins.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum NextBefore {
+    /// Before a change.
+    Change(u64),
+    /// Within a change, after one of its alerts: `394:disk-db-1`.
+    Within(String),
+}
+
+impl NextBefore {
+    pub(crate) fn of(PageStart { seq, after }: PageStart) -> Self {
+        match after {
+            None => Self::Change(seq),
+            // As it may stand in an address, so that it can be sent back as it is.
+            Some(after) => Self::Within(format!("{seq}:{}", utf8_percent_encode(after.as_str(), NOT_PLAIN))),
+        }
+    }
 }
 
 /// One alert of the inbox.

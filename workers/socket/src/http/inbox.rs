@@ -5,18 +5,20 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use watchbell::{
     runtime::{
         Clock,
-        http::{BodyRules, JsonBody, Query, RETRY_AFTER_S},
+        http::{BodyRules, JsonBody, Query, RETRY_AFTER_S, name},
     },
+    store::{InboxPage as StoredPage, PageStart},
     wire::{Problem, frame::ReceiptFrame},
 };
 
 use crate::{
     feed::inbox::Inbox,
-    http::answers::{InboxPage, InboxRow, ReceiptWritten},
+    http::answers::{InboxPage, InboxRow, NextBefore, ReceiptWritten},
     pod::receipts::{NotWritten, receipt_of},
     token::Identity,
 };
@@ -36,7 +38,7 @@ impl BodyRules for UserBodies {
 
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
-    before: Option<u64>,
+    before: Option<String>,
     limit: Option<usize>,
 }
 
@@ -47,8 +49,11 @@ pub(crate) async fn inbox(
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let start = page.before.as_deref().map(page_start).transpose()?;
+    let room = inbox.room_for_a_page(&identity.user).await?;
     let epoch = inbox.epoch();
-    let (head, rows) = inbox.store.inbox_page(&identity.user, page.before, limit).await?;
+    let StoredPage { head, rows, next } =
+        inbox.store.inbox_page(&identity.user, start.as_ref(), limit).await?;
     let alerts: Vec<InboxRow<'_>> = rows
         .iter()
         .filter_map(|row| {
@@ -62,10 +67,25 @@ pub(crate) async fn inbox(
             })
         })
         .collect();
-    // A page is longer when the last change is about many alerts.
-    let next_before = (rows.len() >= limit).then(|| rows.last().map(|row| row.seq)).flatten();
     let (seq, unread) = (head.seq, head.unread);
-    Ok(Json(InboxPage { seq, cursor: epoch.cursor(seq), unread, next_before, alerts }).into_response())
+    Ok(room.json(&InboxPage {
+        seq,
+        cursor: epoch.cursor(seq),
+        unread,
+        next_before: next.map(NextBefore::of),
+        alerts,
+    }))
+}
+
+/// Where a page begins, as `next_before` said it: `394`, or `394:disk-db-1` within a change.
+fn page_start(text: &str) -> Result<PageStart, Problem> {
+    let (seq, after) = text.split_once(':').map_or((text, None), |(seq, after)| (seq, Some(after)));
+    let is_number = seq.bytes().all(|byte| byte.is_ascii_digit());
+    let seq = is_number.then(|| seq.parse().ok()).flatten();
+    let seq = seq.ok_or_else(|| Problem::invalid("before", "must be the `next_before` of a page"))?;
+    // A client that encodes it once more has it encoded still; no name has a `%`.
+    let after = after.map(|after| percent_decode_str(after).decode_utf8_lossy());
+    Ok(PageStart { seq, after: after.map(|after| name("before", &after)).transpose()? })
 }
 
 /// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
@@ -96,4 +116,40 @@ pub(crate) async fn receipts(
         None => ReceiptWritten { seq: None, unread: None, alerts: Vec::new(), state, until },
     };
     Ok(Json(written).into_response())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_begins_where_the_one_before_said() {
+        for (text, expected) in [
+            ("394", Some((394, None))),
+            ("0", Some((0, None))),
+            ("394:disk-db-1", Some((394, Some("disk-db-1")))),
+            ("394:host:disk", Some((394, Some("host:disk")))),
+            ("394:a%2Bb", Some((394, Some("a+b")))),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("18446744073709551616", None),
+            ("394:", None),
+            ("disk-db-1", None),
+        ] {
+            let found = page_start(text).ok();
+            let seen = found.as_ref().map(|start| (start.seq, start.after.as_ref().map(|id| id.as_str())));
+            assert_eq!(seen, expected, "{text}");
+            assert_eq!(
+                page_start(&text.replace("%2B", "+")).ok(),
+                found,
+                "{text}, as it comes out of a query"
+            );
+            if let Some(start) = found {
+                let said = serde_json::to_value(NextBefore::of(start)).unwrap();
+                assert_eq!(said.to_string().trim_matches('"'), text, "it is said as it is read");
+            }
+        }
+    }
 }

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{FromRef, State},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::get,
 };
 use watchbell::{
     runtime::http::{Path, Query},
+    store::TOPIC_BYTES_MAX,
     wire::Problem,
 };
 
@@ -60,7 +61,7 @@ async fn stream(
     upgrades.enter_mount(opening, query, mount).await
 }
 
-/// The kept events of a mount's topics, as a JSON array, oldest first.
+/// The kept events of a mount's topics, as a JSON array, oldest first of each. Several topics share the bytes of one.
 async fn history(
     config: Arc<MountConfig>,
     State(inbox): State<Inbox>,
@@ -68,9 +69,12 @@ async fn history(
     Query(page): Query<topics::EventsQuery>,
     identity: Identity,
 ) -> Result<Response, Problem> {
+    let room = inbox.room_for_a_page(&identity.user).await?;
+    let mount = Mount::of(&config, &parameters);
+    let share = TOPIC_BYTES_MAX / mount.topics().len().max(1);
     let mut kept = Vec::new();
-    for topic in Mount::of(&config, &parameters).topics() {
-        kept.extend(topics::kept(&inbox, &identity, topic, &page).await?);
+    for topic in mount.topics() {
+        kept.extend(topics::kept(&inbox, &identity, topic, &page, share).await?);
     }
-    Ok(Json(kept).into_response())
+    Ok(room.json(&kept))
 }

@@ -9,7 +9,10 @@ use serde_json::json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use watchbell::{
     domain::{Severity, topic::bounds::KEEP_MAX},
-    runtime::http::operation::{Described, Document, Group, Operation},
+    runtime::http::{
+        PAGE_ANSWER_BYTES_MAX,
+        operation::{Described, Document, Group, Operation},
+    },
     wire::{
         frame::WrittenReceipt,
         preferences::PreferencesV1,
@@ -21,7 +24,7 @@ use super::{
     answers::{DeviceList, InboxPage, KeptEvents, ReceiptWritten, ShownDevice, WebPushKey},
     devices::WrittenDevice,
     inbox::{PAGE_DEFAULT, PAGE_MAX},
-    poll::{WAIT_S_DEFAULT, WAIT_S_MAX},
+    poll::{self, WAIT_S_DEFAULT, WAIT_S_MAX},
     topics,
 };
 
@@ -67,6 +70,13 @@ fn schemes() -> [(&'static str, SecurityScheme); 3] {
         ("query", SecurityScheme::ApiKey(ApiKey::Query(query))),
     ]
 }
+
+/// The names of the 500 alerts of a receipt.
+const RECEIPT_BYTES_MAX: usize = 256 * 1024;
+/// They come as a body of 64 KiB, and are written out in full.
+const PREFERENCES_BYTES_MAX: usize = 128 * 1024;
+/// It is a file of ours.
+const ASYNCAPI_BYTES_MAX: usize = 256 * 1024;
 
 const NOT_ACCEPTABLE: &str = "A parameter or field is not acceptable: `field` says which.";
 const FULL: &str =
@@ -114,6 +124,7 @@ const SESSIONS: &str = "Sessions";
 pub(crate) fn ws() -> Operation {
     // A browser cannot see why a handshake is refused.
     session(Operation::new(SESSIONS, "openWebSocket", "A session over WebSocket"))
+        .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .about(
             "Frames of `watchbell.v1`, which `/asyncapi.json` describes. The token may also be the first frame. A token is never \
              refused at the handshake: the session is accepted and closed with a code.",
@@ -125,6 +136,7 @@ pub(crate) fn ws() -> Operation {
 /// `GET /v1/sse`
 pub(crate) fn sse() -> Operation {
     session(with_token(SESSIONS, "openEventStream", "A session over server-sent events"))
+        .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .about("`event:` is the frame's type, `id:` the cursor.")
         .header(
             "Last-Event-ID",
@@ -139,6 +151,7 @@ pub(crate) fn sse() -> Operation {
 pub(crate) fn poll() -> Operation {
     let wait = whole(0, WAIT_S_MAX).default(Some(WAIT_S_DEFAULT.into()));
     session(with_token(SESSIONS, "poll", "A session in single requests"))
+        .answers_at_most(poll::ANSWER_BYTES_MAX)
         .about(
             "Without a cursor the answer is `hello`; with one, what changed since, as soon as something did, or a `ping`.",
         )
@@ -155,8 +168,10 @@ fn limit(what: &str, max: usize, default: usize) -> (utoipa::openapi::schema::Ob
 
 /// `GET /v1/topics/{topic}/events`
 pub(crate) fn events() -> Operation {
-    let (limit, about) = limit("The last so many.", KEEP_MAX.into(), topics::LIMIT_DEFAULT);
+    let (limit, about) =
+        limit("The last so many, as far as they fit into 1 MiB.", KEEP_MAX.into(), topics::LIMIT_DEFAULT);
     with_token("Topics", "listEvents", "The kept events of a topic, oldest first")
+        .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .path("topic", Described::of::<TopicName>(), "The topic, such as `monitor:7`.")
         .query("limit", limit, &about)
         .answers(200, "What was kept.", Described::of::<KeptEvents>())
@@ -165,9 +180,12 @@ pub(crate) fn events() -> Operation {
 
 /// `GET /v1/inbox`
 pub(crate) fn inbox() -> Operation {
-    let (limit, about) = limit("Alerts of one page.", PAGE_MAX, PAGE_DEFAULT);
+    let (limit, about) = limit("Alerts of one page, as far as they fit into 1 MiB.", PAGE_MAX, PAGE_DEFAULT);
+    // A change, and where it fills more than a page one of its alerts, whose name has at most 200 bytes.
+    let page_start = text().pattern(Some(r"^[0-9]{1,19}(:[\p{L}\p{N}._:@+~=-]{1,50})?$"));
     with_token("Inbox", "listInbox", "The inbox, the newest change first")
-        .query("before", whole(0, u64::MAX), "The `next_before` of the page before.")
+        .answers_at_most(PAGE_ANSWER_BYTES_MAX)
+        .query("before", page_start, "The `next_before` of the page before, as it is.")
         .query("limit", limit, &about)
         .answers(200, "A page.", Described::of::<InboxPage<'_>>())
         .refuses(422, NOT_ACCEPTABLE)
@@ -176,6 +194,7 @@ pub(crate) fn inbox() -> Operation {
 /// `POST /v1/inbox/receipts`
 pub(crate) fn receipts() -> Operation {
     with_body(with_token("Inbox", "sayReceipt", "Say what became of alerts"))
+        .answers_at_most(RECEIPT_BYTES_MAX)
         .about("Answered when it is written, and told to the user's other sessions.")
         .body(Described::of::<WrittenReceipt>())
         .example(json!({"alerts": ["disk-full-db1"], "state": "seen"}))
@@ -185,12 +204,14 @@ pub(crate) fn receipts() -> Operation {
 /// `GET /v1/preferences`
 pub(crate) fn preferences() -> Operation {
     with_token("Preferences", "showPreferences", "What the user wants, by which channel, and when not")
+        .answers_at_most(PREFERENCES_BYTES_MAX)
         .answers(200, "Empty for everything, always.", Described::of::<PreferencesV1>())
 }
 
 /// `PUT /v1/preferences`
 pub(crate) fn put_preferences() -> Operation {
     with_body(with_token("Preferences", "putPreferences", "Replace the preferences whole"))
+        .answers_at_most(PREFERENCES_BYTES_MAX)
         .body(Described::of::<PreferencesV1>())
         .example(json!({
             "channels": {"email": false},
@@ -270,6 +291,7 @@ pub(crate) fn unsubscribe() -> Operation {
 /// `GET /asyncapi.json`
 pub(crate) fn asyncapi() -> Operation {
     Operation::new(SESSIONS, "getAsyncApi", "Session frames and messages on the broker, as AsyncAPI 3")
+        .answers_at_most(ASYNCAPI_BYTES_MAX)
         .for_everybody()
         .answers(200, "AsyncAPI 3.", object())
 }

@@ -20,7 +20,9 @@ use tokio::{
 };
 use watchbell::{
     domain::{Seq, TopicKey, topic::bounds::KEEP_MAX},
-    runtime::http::{ClientAddress, ConnectionPlace, FailureKind, Query, RETRY_AFTER_S},
+    runtime::http::{
+        AnswerBytes, ClientAddress, ConnectionPlace, FailureKind, PAGE_BYTES_TAKEN, Query, RETRY_AFTER_S,
+    },
     store::Head,
     wire::{
         Problem,
@@ -60,7 +62,13 @@ pub(crate) const WAIT_S_DEFAULT: u64 = 25;
 pub(crate) const WAIT_S_MAX: u64 = 50;
 
 /// Bytes of what was missed in one answer, unless a single change has more; the next poll goes on from there.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const MISSED_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of events in the snapshots of one answer. The topics share them evenly, and each has its last event besides...
+const SNAPSHOTS_BYTES_MAX: usize = 1024 * 1024;
+/// ...until all of them together have so many; the topics after that come without events.
+const LAST_EVENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest answer in bytes, for the document.
+pub(crate) const ANSWER_BYTES_MAX: usize = LAST_EVENTS_BYTES_MAX + 1024 * 1024;
 
 /// What polls are answered from.
 pub(crate) struct Polls {
@@ -111,9 +119,9 @@ pub(crate) async fn poll(
 
     let poll =
         Poll { polls: &polls, identity: &identity, follower, registration, filter, frames: Vec::new() };
-    let frames = match start {
+    let (frames, room) = match start {
         Start::Head => poll.begin(head, &preferences, &subscriptions).await?,
-        Start::Refused(reason) => vec![poll.resync(reason, head)],
+        Start::Refused(reason) => (vec![poll.resync(reason, head)], None),
         // Not longer than the token: the next poll is refused.
         Start::Cursor => {
             let _place = polls.places.try_acquire();
@@ -127,8 +135,16 @@ pub(crate) async fn poll(
     };
     let frames: Vec<&RawValue> =
         frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(frames)).into_response())
+    // Without it, the answer is a frame that says that nothing happened, or live frames from the mailbox.
+    let answer = match room {
+        Some(room) => room.json(&frames),
+        None => Json(frames).into_response(),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
 }
+
+/// The frames of an answer, and the memory that was taken for what was read from the store.
+type Answer = (Vec<Arc<Frame>>, Option<AnswerBytes>);
 
 fn no_answer() -> Problem {
     FailureKind::StoreUnavailable.problem()
@@ -152,10 +168,19 @@ impl Poll<'_> {
         head: Head,
         preferences: &PreferencesV1,
         topics: &[Subscription],
-    ) -> Result<Vec<Arc<Frame>>, Problem> {
+    ) -> Result<Answer, Problem> {
         let mut frames = vec![self.hello(head, preferences)];
+        if topics.is_empty() {
+            return Ok((frames, None));
+        }
+        let taken = if topics.len() == 1 { PAGE_BYTES_TAKEN } else { ANSWER_BYTES_MAX };
+        let room = self.polls.inbox.answers.take(&self.identity.user, taken).await?;
+        let share = SNAPSHOTS_BYTES_MAX / topics.len();
+        let mut bytes = 0;
         for Subscription { topic: key, .. } in topics {
-            let kept = self.polls.inbox.kept_events(key, KEEP_MAX.into()).await?;
+            let limit = if bytes < LAST_EVENTS_BYTES_MAX { KEEP_MAX.into() } else { 0 };
+            let kept = self.polls.inbox.kept_events(key, limit, share).await?;
+            bytes += kept.bytes();
             let wanted = |event: &&RawValue| {
                 let facets: Facets = serde_json::from_str(event.get()).unwrap_or_default();
                 self.filter.as_ref().is_none_or(|filter| filter.lets_through(&facets))
@@ -164,7 +189,7 @@ impl Poll<'_> {
             let snapshot = ServerFrame::Snapshot { topic: key.topic.as_str(), events: &events };
             frames.push(Arc::new(Frame::new(&snapshot, None)));
         }
-        Ok(frames)
+        Ok((frames, Some(room)))
     }
 
     fn hello(&self, head: Head, preferences: &PreferencesV1) -> Arc<Frame> {
@@ -183,18 +208,22 @@ impl Poll<'_> {
     }
 
     /// What changed since the cursor, at once when something did; otherwise the next that does, until `until`.
-    async fn wait(mut self, mut until: Instant) -> Result<Vec<Arc<Frame>>, Problem> {
+    async fn wait(mut self, mut until: Instant) -> Result<Answer, Problem> {
         let leaving = &self.polls.leaving;
         let mut drains = false;
         self.follower.heal_now(Instant::now());
         loop {
-            if self.follower.is_due(Instant::now())
-                && let Some(resync) = self.catch_up().await?
-            {
-                return Ok(vec![resync]);
+            if self.follower.is_due(Instant::now()) {
+                let room = self.polls.inbox.room_for_a_page(&self.identity.user).await?;
+                if let Some(resync) = self.catch_up().await? {
+                    return Ok((vec![resync], None));
+                }
+                if !self.frames.is_empty() {
+                    return Ok((self.frames, Some(room)));
+                }
             }
             if !self.frames.is_empty() {
-                return Ok(self.frames);
+                return Ok((self.frames, None));
             }
             let wakes_at = self.follower.heal_at().map_or(until, |heal_at| heal_at.min(until));
             let mail = poll_fn(|context| self.registration.mailbox.poll_take(context));
@@ -211,12 +240,12 @@ impl Poll<'_> {
                 Ok(Mail::Items(items)) => {
                     for item in items {
                         if let Some(resync) = self.take(item).await? {
-                            return Ok(vec![resync]);
+                            return Ok((vec![resync], None));
                         }
                     }
                 }
                 Ok(Mail::Overflowed) => self.follower.heal_now(Instant::now()),
-                Err(_) if Instant::now() >= until => return Ok(vec![self.ping()]),
+                Err(_) if Instant::now() >= until => return Ok((vec![self.ping()], None)),
                 Err(_) => {}
             }
         }
@@ -296,7 +325,7 @@ fn cut<T>(frames: &mut Vec<T>, of: impl Fn(&T) -> (Option<Seq>, usize)) -> bool 
             change = at;
         }
         bytes += len;
-        if bytes > ANSWER_BYTES_MAX && change > 0 {
+        if bytes > MISSED_BYTES_MAX && change > 0 {
             frames.truncate(change);
             return true;
         }
@@ -306,7 +335,7 @@ fn cut<T>(frames: &mut Vec<T>, of: impl Fn(&T) -> (Option<Seq>, usize)) -> bool 
 
 #[test]
 fn an_answer_is_cut_between_two_changes() {
-    const HALF: usize = ANSWER_BYTES_MAX / 2;
+    const HALF: usize = MISSED_BYTES_MAX / 2;
     for (why, changes, expected) in [
         ("it fits", vec![(1, HALF), (2, HALF)], 2),
         ("the third is too much", vec![(1, HALF), (2, HALF), (3, 1), (4, 1)], 2),

@@ -1,15 +1,12 @@
 //! `GET /v1/topics/{topic}/events?limit=`: what was kept of a topic.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{Topic, TopicKey, topic::bounds::KEEP_MAX},
     runtime::http::{Path, Query, name},
+    store::TOPIC_BYTES_MAX,
     wire::Problem,
 };
 
@@ -29,8 +26,9 @@ pub(crate) async fn events(
     Path(topic): Path<String>,
     Query(page): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let events = kept(&inbox, &identity, &topic, &page).await?;
-    Ok(Json(KeptEvents { topic, events }).into_response())
+    let room = inbox.room_for_a_page(&identity.user).await?;
+    let events = kept(&inbox, &identity, &topic, &page, TOPIC_BYTES_MAX).await?;
+    Ok(room.json(&KeptEvents { topic, events }))
 }
 
 /// A topic that this person may read.
@@ -42,15 +40,16 @@ pub(crate) fn key(identity: &Identity, topic: &str) -> Result<TopicKey, Problem>
     }
 }
 
-/// The last events of a topic, oldest first, for whoever may read it (I8).
+/// The last events of a topic, oldest first, for whoever may read it (I8): the newest that have `bytes_max` together.
 pub(crate) async fn kept(
     inbox: &Inbox,
     identity: &Identity,
     topic: &str,
     page: &EventsQuery,
+    bytes_max: usize,
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let key = key(identity, topic)?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
-    let kept = inbox.kept_events(&key, limit).await?;
+    let kept = inbox.kept_events(&key, limit, bytes_max).await?;
     Ok(kept.json().map(ToOwned::to_owned).collect())
 }

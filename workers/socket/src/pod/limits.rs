@@ -96,9 +96,14 @@ impl Allowance {
         Self(Account::new(now))
     }
 
-    /// Takes one message out. When that was more than there was: from when on the client may be heard again.
-    pub(crate) fn take(&mut self, now: Instant, per_second: u32) -> Option<Instant> {
-        let wait = self.0.reserve(Rate::per_second(per_second).burst(BURST), now);
+    /// Takes so much out. When nothing is left for one message more: from when on the client may be heard again.
+    pub(crate) fn take(&mut self, now: Instant, per_second: u32, cost: usize) -> Option<Instant> {
+        let rate = Rate::per_second(per_second).burst(BURST);
+        let take = |account: &mut Account<Instant>, number| {
+            account.take(rate, number, now, Duration::MAX).unwrap_or_else(|TooSoon { wait }| wait)
+        };
+        take(&mut self.0, cost);
+        let wait = take(&mut self.0, 0);
         (!wait.is_zero()).then(|| now + wait)
     }
 }

@@ -1,4 +1,7 @@
-//! What a client sends, and what comes of it.
+//! What a client sends, what it is charged for it, and what comes of it.
+//!
+//! What holds here: a line is handled only when its client may say it and has taken what it was answered before; nothing is
+//! read meanwhile. So what a client makes us do is bounded by `socket.messages_per_second` and by its own reading.
 
 use std::time::Duration;
 
@@ -15,47 +18,88 @@ use crate::{
     frames::frame,
     pod::receipts::receipt_of,
     session::{
-        decoder::{ClientMessage, is_plain_ping},
+        decoder::ClientMessage,
         state::{Session, SessionEnd},
+        unheard::{Said, Unheard},
     },
 };
 
-/// A client that sends more than it may for so long is closed.
+/// A client that has more to say than it may for so long is closed.
 const LOUD_MAX: Duration = Duration::from_secs(10);
 /// Lines that are no frame at all, each answered with an `error`, until the session is closed.
 const MALFORMED_LINES_MAX: u8 = 10;
 
+/// What a line asks for.
+enum Asked {
+    /// The kept events of every topic, in words that a mount understands.
+    RefreshOfMount,
+    Frame(Result<ClientFrame, Unreadable>),
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obeyed {
+    Done,
+    /// Its client was told why not.
+    Refused,
+}
+
 impl Session<'_> {
+    /// Takes what was read, and handles it as far as the client may say it now. The rest waits.
     pub(crate) async fn hear(&mut self, messages: Vec<ClientMessage>) -> Result<(), SessionEnd> {
-        let now = Instant::now();
-        self.state.deadlines.heard(now);
-        for message in messages {
-            let rate = self.parts.config.messages_per_second;
-            self.state.deaf_until = self.state.allowance.take(now, rate).or(self.state.deaf_until);
-            match message {
-                ClientMessage::Text(text) if is_plain_ping(&text) => {
-                    self.connection.put_bytes(frame::text("pong"));
-                }
-                ClientMessage::Text(text) => {
-                    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                        Box::pin(self.obey(line)).await?;
-                    }
-                }
-                ClientMessage::Ping(payload) => self.connection.put_bytes(frame::pong(&payload)),
-                ClientMessage::Pong => {}
-                ClientMessage::Close => return Err(SessionEnd::Closed),
-            }
+        self.state.deadlines.heard(Instant::now());
+        if messages.is_empty() {
+            return Ok(()); // Only a part of a frame arrived.
         }
-        self.bear_with(now)
+        self.state.unheard = Some(Box::new(Unheard::of(messages)));
+        self.go_on_hearing().await
     }
 
-    /// A client that sends more than it may is read more slowly, which loses nothing; one that does not stop is closed.
-    fn bear_with(&mut self, now: Instant) -> Result<(), SessionEnd> {
+    /// Handles what was read, line by line: while the client may say so much, and has taken all that it was answered.
+    pub(crate) async fn go_on_hearing(&mut self) -> Result<(), SessionEnd> {
+        loop {
+            let now = Instant::now();
+            if self.connection.has_unwritten() || self.state.deaf_until.is_some_and(|until| until > now) {
+                return Ok(());
+            }
+            let said = self.state.unheard.as_mut().and_then(|unheard| unheard.next());
+            let Some(said) = said else {
+                self.state.unheard = None;
+                return Ok(());
+            };
+            match said {
+                Said::Line { line, cost } => {
+                    let asked = self.read_line(&line);
+                    self.charge(cost + self.topics_read_by(&asked).saturating_sub(1), now)?;
+                    let refused = Box::pin(self.obey(asked)).await? == Obeyed::Refused;
+                    if refused && self.state.unheard.as_mut().is_some_and(|unheard| unheard.refuse()) {
+                        return Err(SessionEnd::Close(CloseCode::Protocol));
+                    }
+                }
+                Said::PlainPing { cost } => {
+                    self.charge(cost, now)?;
+                    self.connection.put_bytes(frame::text("pong"));
+                }
+                Said::Ping { payload, cost } => {
+                    self.charge(cost, now)?;
+                    self.connection.put_bytes(frame::pong(&payload));
+                }
+                Said::Nothing { cost } => self.charge(cost, now)?,
+                Said::Close => return Err(SessionEnd::Closed),
+            }
+        }
+    }
+
+    /// A client that says more than it may is heard more slowly, which loses nothing; one that does not stop is closed.
+    fn charge(&mut self, cost: usize, now: Instant) -> Result<(), SessionEnd> {
+        let rate = self.parts.config.messages_per_second;
+        self.state.deaf_until = self.state.allowance.take(now, rate, cost);
         if self.state.deaf_until.is_none() {
-            self.state.loud_since = None;
             return Ok(());
         }
-        metrics::counter!("watchbell_socket_throttled_total").increment(1);
+        if self.state.loud_since.is_none() {
+            metrics::counter!("watchbell_socket_throttled_total").increment(1);
+        }
         let since = *self.state.loud_since.get_or_insert(now);
         match now.duration_since(since) > LOUD_MAX {
             true => Err(SessionEnd::Close(CloseCode::TooManyMessages)),
@@ -63,41 +107,74 @@ impl Session<'_> {
         }
     }
 
-    async fn obey(&mut self, line: &str) -> Result<(), SessionEnd> {
+    /// When a client is closed that has had more to say than it may all the time until then.
+    pub(crate) fn too_loud_at(&self) -> Option<Instant> {
+        self.state.unheard.as_ref()?;
+        Some(self.state.loud_since? + LOUD_MAX)
+    }
+
+    fn read_line(&self, line: &str) -> Asked {
         let mount = self.state.extras.as_ref().and_then(|extras| extras.mount.as_ref());
-        if mount.is_some_and(|mount| mount.means_refresh(line)) {
-            return self.refresh(None).await;
+        match mount.is_some_and(|mount| mount.means_refresh(line)) {
+            true => Asked::RefreshOfMount,
+            false => Asked::Frame(ClientFrame::read(line)),
         }
-        match ClientFrame::read(line) {
-            Ok(ClientFrame::Receipt(frame)) => self.receipt(frame).await,
-            Ok(ClientFrame::Auth(auth)) => return self.renew(&auth).await,
+    }
+
+    /// The topics whose kept events a line has read: what it costs.
+    fn topics_read_by(&self, asked: &Asked) -> usize {
+        match asked {
+            Asked::RefreshOfMount => self.topics_to_read(None),
+            Asked::Frame(Ok(ClientFrame::Refresh(named))) => self.topics_to_read(named.topic.as_deref()),
+            Asked::Frame(_) => 1,
+        }
+    }
+
+    async fn obey(&mut self, asked: Asked) -> Result<Obeyed, SessionEnd> {
+        let frame = match asked {
+            Asked::RefreshOfMount => return self.refresh(None).await.map(|()| Obeyed::Done),
+            Asked::Frame(frame) => frame,
+        };
+        match frame {
+            Ok(ClientFrame::Receipt(frame)) => return Ok(self.receipt(frame).await),
+            Ok(ClientFrame::Auth(auth)) => self.renew(&auth).await?,
             Ok(ClientFrame::Subscribe(named)) => return self.subscribe(&named.topic).await,
             Ok(ClientFrame::Unsubscribe(named)) => self.unsubscribe(&named.topic),
-            Ok(ClientFrame::Refresh(named)) => return self.refresh(named.topic.as_deref()).await,
+            Ok(ClientFrame::Refresh(named)) => self.refresh(named.topic.as_deref()).await?,
             Ok(ClientFrame::Visibility { state }) => self.note_visibility(Some(state)),
             Ok(ClientFrame::Pong {} | ClientFrame::Unknown) => {}
-            Err(Unreadable::Field(wrong)) => self.complain("invalid_frame", &wrong.to_string()),
+            Err(Unreadable::Field(wrong)) => {
+                self.complain("invalid_frame", &wrong.to_string());
+                return Ok(Obeyed::Refused);
+            }
             Err(no_frame @ Unreadable::NoFrame(_)) => return self.endure(&no_frame),
         }
-        Ok(())
+        Ok(Obeyed::Done)
     }
 
     /// A line that is no frame loses nothing else: it is answered. A client that goes on with them does not speak this
     /// protocol, and every answer costs more than its line.
-    fn endure(&mut self, no_frame: &Unreadable) -> Result<(), SessionEnd> {
+    fn endure(&mut self, no_frame: &Unreadable) -> Result<Obeyed, SessionEnd> {
         self.complain("invalid_frame", &no_frame.to_string());
-        self.state.malformed += 1;
-        match self.state.malformed < MALFORMED_LINES_MAX {
-            true => Ok(()),
+        let malformed = &mut self.extras().malformed;
+        *malformed += 1;
+        match *malformed < MALFORMED_LINES_MAX {
+            true => Ok(Obeyed::Refused),
             false => Err(SessionEnd::Close(CloseCode::Protocol)),
         }
     }
 
-    async fn receipt(&mut self, frame: ReceiptFrame) {
+    async fn receipt(&mut self, frame: ReceiptFrame) -> Obeyed {
         let now = self.parts.verifier.clock().now();
         match receipt_of(&self.state.identity.user, &self.state.id.simple().to_string(), frame, now) {
-            Ok(receipt) => self.parts.inbox.receipts.put(receipt).await,
-            Err((field, problem)) => self.complain("invalid_receipt", &format!("{field}: {problem}")),
+            Ok(receipt) => {
+                self.parts.inbox.receipts.put(receipt).await;
+                Obeyed::Done
+            }
+            Err((field, problem)) => {
+                self.complain("invalid_receipt", &format!("{field}: {problem}"));
+                Obeyed::Refused
+            }
         }
     }
 

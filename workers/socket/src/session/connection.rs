@@ -96,6 +96,11 @@ impl Connection {
         !self.out.is_empty()
     }
 
+    /// Bytes that are still to be written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.out.iter().map(Bytes::len).sum()
+    }
+
     /// Writes what is in line, with as few system calls as possible.
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while let Some(first) = self.out.front() {
@@ -161,7 +166,11 @@ impl Connection {
                 .decoder
                 .take(bytes, self.message_bytes_max as usize, messages)
                 .map_err(|_| Broken::NotTheProtocol),
-            false => Ok(()), // A client of SSE has nothing to say after its request.
+            false => {
+                // A client of SSE has nothing to say after its request, and is charged for what it says all the same.
+                messages.push(ClientMessage::Part(bytes.len()));
+                Ok(())
+            }
         }
     }
 

@@ -16,6 +16,8 @@ const CONTROL_BYTES_MAX: u64 = 125;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ClientMessage {
     Text(String),
+    /// A fragment of so many bytes, of a message that goes on; or bytes of a client that has nothing to say.
+    Part(usize),
     Ping(Vec<u8>),
     Pong,
     Close,
@@ -95,6 +97,7 @@ impl Decoder {
         max: usize,
         messages: &mut Vec<ClientMessage>,
     ) -> Result<(), NotTheProtocol> {
+        let len = payload.len();
         let whole = match (header.opcode, self.fragments.take()) {
             (OpCode::Control(control), fragments) => {
                 self.fragments = fragments; // Control frames may come between fragments.
@@ -119,6 +122,7 @@ impl Decoder {
         if header.is_final {
             messages.push(ClientMessage::Text(String::from_utf8(whole).map_err(|_| NotTheProtocol)?));
         } else {
+            messages.push(ClientMessage::Part(len));
             self.fragments = Some(whole);
         }
         Ok(())
@@ -169,17 +173,22 @@ mod tests {
             (
                 "fragments",
                 [frame(0x01, b"he"), frame(0x00, b"ll"), frame(0x80, b"o")].concat(),
-                vec![text("hello")],
+                vec![ClientMessage::Part(2), ClientMessage::Part(2), text("hello")],
             ),
             (
                 "a ping between fragments",
                 [frame(0x01, b"he"), frame(0x89, b"p"), frame(0x80, b"y")].concat(),
-                vec![ClientMessage::Ping(b"p".to_vec()), text("hey")],
+                vec![ClientMessage::Part(2), ClientMessage::Ping(b"p".to_vec()), text("hey")],
             ),
             (
                 "a character cut by a fragment",
                 [frame(0x01, &[0xc3]), frame(0x80, &[0xb6])].concat(),
-                vec![text("ö")],
+                vec![ClientMessage::Part(1), text("ö")],
+            ),
+            (
+                "empty fragments, each of which is counted",
+                [frame(0x01, b""), frame(0x00, b""), frame(0x80, b"")].concat(),
+                vec![ClientMessage::Part(0), ClientMessage::Part(0), text("")],
             ),
             (
                 "pong and close",

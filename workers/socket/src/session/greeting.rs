@@ -1,7 +1,7 @@
 //! How a session begins: from its first byte to `hello`, what was missed, and what it asked for.
 //!
 //! What holds here: a client is told nothing before it has authenticated, and what it may send until then is bounded by
-//! `socket.auth_timeout` and by one wrong frame. How many there are of those has a bound of its own.
+//! `socket.auth_timeout`, by [`BEFORE_AUTH_MAX`] and by one wrong frame. How many there are of those has a bound of its own.
 
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ use crate::{
     },
     token::Identity,
 };
+
+/// Pings, pongs and fragments that a client may send until its `auth` frame is whole.
+const BEFORE_AUTH_MAX: usize = 64;
 
 /// From the first byte to `hello` and what was missed.
 pub(crate) async fn begin(
@@ -71,9 +74,9 @@ pub(crate) async fn begin(
         id: Uuid::new_v4(),
         extras: None,
         allowance: Allowance::new(now),
+        unheard: None,
         deaf_until: None,
         loud_since: None,
-        malformed: 0,
         timer: Box::pin(sleep_until(now)),
         deadlines: Deadlines::new(
             now,
@@ -102,13 +105,17 @@ async fn authenticate(
     auth: &mut Auth,
 ) -> Result<(Identity, Vec<ClientMessage>), SessionEnd> {
     let deadline = parts.config.auth_timeout;
-    let mut behind = Vec::new();
+    let (mut behind, mut said) = (Vec::new(), 0);
     let asked = async {
         while auth.token.is_none() {
             // Nobody says anything before the handshake is answered. Where it said all there is, `hello` goes with it.
             write(parts, connection).await?;
             let mut all = connection.read().await?.into_iter();
             while let Some(message) = all.next() {
+                said += 1;
+                if said > BEFORE_AUTH_MAX {
+                    return Err(SessionEnd::Close(CloseCode::Protocol));
+                }
                 match message {
                     ClientMessage::Text(text) if is_plain_ping(&text) => {
                         connection.put_bytes(frame::text("pong"));
@@ -133,7 +140,7 @@ async fn authenticate(
                         behind.extend(all.by_ref());
                     }
                     ClientMessage::Ping(payload) => connection.put_bytes(frame::pong(&payload)),
-                    ClientMessage::Pong => {}
+                    ClientMessage::Pong | ClientMessage::Part(_) => {}
                     ClientMessage::Close => return Err(SessionEnd::Closed),
                 }
             }
@@ -207,9 +214,6 @@ impl Session<'_> {
         if mount.is_some() {
             self.extras().mount = mount;
         }
-        for topic in topics {
-            self.subscribe(&topic).await?;
-        }
-        Ok(())
+        self.subscribe_to_all(topics).await
     }
 }

@@ -16,10 +16,16 @@ impl Session<'_> {
         self.put(&frame);
     }
 
-    /// Sends everything that changed since what the client has, from the store.
+    /// Sends everything that changed since what the client has, from the store. Memory for a page is taken before it is
+    /// read, and given back when it is written.
     pub(crate) async fn catch_up(&mut self) -> Result<(), SessionEnd> {
         loop {
             let (inbox, user) = (&self.parts.inbox, &self.state.identity.user);
+            let Ok(mut room) = inbox.room_for_a_page(user).await else {
+                // The client keeps what it has, and is healed when others have taken what they were told.
+                self.state.follower.heal_later(Instant::now());
+                return Ok(());
+            };
             match self.state.follower.next_page(inbox, user).await {
                 Ok(CaughtUp::Refused(reason, head)) => {
                     self.resync(reason, head);
@@ -27,10 +33,12 @@ impl Session<'_> {
                 }
                 Ok(CaughtUp::Frames { frames, complete }) => {
                     frames.iter().for_each(|frame| self.put_filtered(frame));
+                    drop(frames);
+                    room.keep(self.connection.unwritten());
+                    write(self.parts, self.connection).await?;
                     if complete {
                         return Ok(());
                     }
-                    write(self.parts, self.connection).await?;
                 }
                 Err(error) => {
                     // Not the client's trouble: it keeps what it has, and is healed when the store is back.

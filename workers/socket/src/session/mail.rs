@@ -15,7 +15,10 @@ use crate::{
         frame::{self, Frame},
     },
     pod::mailbox::{Item, Mail},
-    session::state::{Session, SessionEnd},
+    session::{
+        snapshots::mark_of,
+        state::{Session, SessionEnd},
+    },
 };
 
 impl Session<'_> {
@@ -66,9 +69,10 @@ impl Session<'_> {
 
     /// An event of a topic, or the user's preferences.
     fn send_event(&mut self, frame: &Frame) {
-        let known = self.state.extras.as_ref().and_then(|extras| extras.known_events.as_ref());
-        let is_known =
-            known.is_some_and(|(_, ids)| frame.facets().id.as_ref().is_some_and(|id| ids.contains(id)));
+        let snapshots = self.state.extras.as_ref().map(|extras| &extras.snapshots);
+        let snapshots = snapshots.filter(|snapshots| !snapshots.is_empty());
+        let is_known = snapshots
+            .is_some_and(|snapshots| mark_of(frame.facets()).is_some_and(|event| snapshots.knows(event)));
         if !is_known {
             self.put_filtered(frame);
         }

@@ -10,6 +10,8 @@
 //! | `decoder.rs` | messages of a client, from bytes: pure |
 //! | `connection.rs` | the open connection: bytes in, bytes out, bounded in time |
 //! | `deadlines.rs` | when a session does something by itself, and what: pure |
+//! | `snapshots.rs` | which kept events it was sent lately: pure |
+//! | `unheard.rs` | what its client said and waits to be handled, and what that costs: pure |
 //! | `state.rs` | what a session holds while it lives, and how a frame is sent |
 //! | `healing.rs` | what it does when something is missing |
 //! | `topics.rs` | its topics: subscribing, and the kept events |
@@ -28,6 +30,8 @@ pub(crate) mod mail;
 pub(crate) mod mount;
 pub(crate) mod parts;
 pub(crate) mod run;
+pub(crate) mod snapshots;
 pub(crate) mod state;
 pub(crate) mod topics;
+pub(crate) mod unheard;
 pub(crate) mod visitor;

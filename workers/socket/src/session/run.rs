@@ -69,6 +69,8 @@ async fn live(parts: &SessionParts, connection: &mut Connection, visitor: Box<Vi
 /// What a session wakes up for.
 enum Wake {
     Messages(Vec<ClientMessage>),
+    /// More of what was read may be handled.
+    Unheard,
     Mail(Mail),
     Deadline,
 }
@@ -78,6 +80,7 @@ impl Session<'_> {
         loop {
             let step = match poll_fn(|context| self.poll(context)).await {
                 Ok(Wake::Messages(messages)) => Box::pin(self.hear(messages)).await,
+                Ok(Wake::Unheard) => Box::pin(self.go_on_hearing()).await,
                 Ok(Wake::Mail(mail)) => match self.send_frames(mail) {
                     Some(rest) => Box::pin(self.open(rest)).await,
                     None => Ok(()),
@@ -91,8 +94,8 @@ impl Session<'_> {
         }
     }
 
-    /// Writes first; reads, and takes mail, only when nothing is left to write: a slow client's backlog stays in its
-    /// mailbox, which is bounded.
+    /// Writes first; hears, reads, and takes mail, only when nothing is left to write: a slow client's backlog stays in its
+    /// mailbox, which is bounded, and what it asks for stays unread.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Wake, SessionEnd>> {
         if self.connection.has_unwritten() {
             match self.connection.poll_write(context) {
@@ -105,14 +108,16 @@ impl Session<'_> {
         }
         if !self.state.deadlines.is_writing() {
             self.state.deaf_until = self.state.deaf_until.filter(|until| *until > Instant::now());
-            let read = match self.state.deaf_until {
-                None => self.connection.poll_read(context),
-                Some(_) => Poll::Pending,
-            };
-            match read {
-                Poll::Ready(Ok(messages)) => return Poll::Ready(Ok(Wake::Messages(messages))),
-                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
-                Poll::Pending => {}
+            if self.state.deaf_until.is_none() {
+                if self.state.unheard.is_some() {
+                    return Poll::Ready(Ok(Wake::Unheard));
+                }
+                match self.connection.poll_read(context) {
+                    Poll::Ready(Ok(messages)) => return Poll::Ready(Ok(Wake::Messages(messages))),
+                    Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
+                    // All that it has said is handled.
+                    Poll::Pending => self.state.loud_since = None,
+                }
             }
             if let Poll::Ready(mail) = self.state.registration.mailbox.poll_take(context) {
                 return Poll::Ready(Ok(Wake::Mail(mail)));
@@ -129,8 +134,11 @@ impl Session<'_> {
     fn next_deadline(&self) -> Instant {
         let state = &self.state;
         let batch = state.extras.as_ref().and_then(|extras| extras.batcher.as_ref()?.due_at());
-        let forget = state.extras.as_ref().and_then(|extras| Some(extras.known_events.as_ref()?.0));
-        let optional = [state.deaf_until, state.follower.heal_at(), batch, forget].into_iter().flatten();
+        // What is asked for waits until all that was answered is written.
+        let extras = state.extras.as_ref().filter(|_| !self.connection.has_unwritten());
+        let snapshot = extras.and_then(|extras| extras.snapshots.next_due());
+        let optional = [state.deaf_until, self.too_loud_at(), state.follower.heal_at(), batch, snapshot];
+        let optional = optional.into_iter().flatten();
         optional.fold(state.deadlines.next(), Instant::min)
     }
 
@@ -152,14 +160,17 @@ impl Session<'_> {
                 }
             }
         }
+        if self.too_loud_at().is_some_and(|at| at <= now) {
+            return Err(SessionEnd::Close(CloseCode::TooManyMessages));
+        }
         if self.state.follower.is_due(now) {
             metrics::counter!("watchbell_socket_heals_total").increment(1);
             Box::pin(self.catch_up()).await?;
         }
         self.send_batch(now);
-        if let Some(extras) = &mut self.state.extras {
-            extras.known_events = extras.known_events.take().filter(|(until, _)| *until > now);
+        match self.connection.has_unwritten() {
+            true => Ok(()),
+            false => Box::pin(self.send_due_snapshots(now)).await,
         }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! What an idle session costs is its task, its mailbox and a pointer in the hub, so what few sessions have is behind one
 //! pointer ([`Extras`]).
 
-use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
@@ -32,9 +32,14 @@ use crate::{
         deadlines::Deadlines,
         mount::Mount,
         parts::SessionParts,
+        snapshots::Snapshots,
+        unheard::Unheard,
     },
     token::{Identity, TokenError},
 };
+
+/// The longest title of an `error`, in characters.
+const COMPLAINT_CHARS_MAX: usize = 300;
 
 /// How a session ends.
 pub(crate) enum SessionEnd {
@@ -76,12 +81,12 @@ pub(crate) struct SessionState {
     /// What few sessions have.
     pub(crate) extras: Option<Box<Extras>>,
     pub(crate) allowance: Allowance,
-    /// Until when nothing is read, because the client sends more than it may.
+    /// What was read and is not handled yet.
+    pub(crate) unheard: Option<Box<Unheard>>,
+    /// Until when nothing is handled or read, because the client says more than it may.
     pub(crate) deaf_until: Option<Instant>,
-    /// Since when it sends more than it may.
+    /// Since when it has had more to say than it may.
     pub(crate) loud_since: Option<Instant>,
-    /// Lines that were no frame at all.
-    pub(crate) malformed: u8,
     pub(crate) timer: Pin<Box<Sleep>>,
     pub(crate) deadlines: Deadlines,
 }
@@ -93,9 +98,11 @@ pub(crate) struct Extras {
     pub(crate) batcher: Option<Batcher>,
     pub(crate) topics: Vec<Subscription>,
     pub(crate) mount: Option<Arc<Mount>>,
-    /// Events of snapshots that were just sent, which may come live as well until then.
-    pub(crate) known_events: Option<(Instant, HashSet<String>)>,
+    /// What was kept of the topics, as far as it was sent lately: its events may come live as well.
+    pub(crate) snapshots: Snapshots,
     pub(crate) is_hidden: bool,
+    /// Lines that were no frame at all.
+    pub(crate) malformed: u8,
 }
 
 /// A session at work: its state, with its connection and what it needs of the pod.
@@ -109,6 +116,14 @@ pub(crate) struct Session<'a> {
 pub(crate) async fn write(parts: &SessionParts, connection: &mut Connection) -> Result<(), SessionEnd> {
     let timeout = parts.config.write_timeout;
     Ok(connection.write(timeout).await.ok_or(SessionEnd::Close(CloseCode::Slow))??)
+}
+
+/// A text of bounded length.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(COMPLAINT_CHARS_MAX) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
 }
 
 impl Session<'_> {
@@ -148,9 +163,10 @@ impl Session<'_> {
         }
     }
 
-    /// Tells the client that something it sent was refused.
+    /// Tells the client that something it sent was refused. What the title repeats of it is cut.
     pub(crate) fn complain(&mut self, code: &str, title: &str) {
-        self.put(&Frame::new(&ServerFrame::Error { code, title }, None));
+        let title = cut(title);
+        self.put(&Frame::new(&ServerFrame::Error { code, title: &title }, None));
     }
 
     /// Notes whether the client's page can be seen, when the client says so.

@@ -12,7 +12,8 @@ use watchbell::domain::{
 };
 use watchbell::store::{
     Act, Ask, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder, KeyRights, NewAlert,
-    NewEvent, OldAlerts, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
+    NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
+    TOPIC_BYTES_MAX,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -147,7 +148,7 @@ impl Tour<'_> {
         (self.heard)("changes_after: the first ones");
         self.store.inbox_page(&people[0], None, 5).await?;
         (self.heard)("inbox_page: the newest");
-        self.store.inbox_page(&people[0], Some(40), 5).await?;
+        self.store.inbox_page(&people[0], Some(&PageStart::before(40)), 5).await?;
         (self.heard)("inbox_page: old ones");
         let alert = alert_id(&self.id("r9"));
         self.store.alert(&tenant("acme"), &alert).await?;
@@ -421,7 +422,7 @@ impl Tour<'_> {
         let events: Vec<NewEvent> = topics.iter().map(new).collect();
         self.store.record_events(&events, self.at(0)).await?;
         (self.heard)("record_events");
-        self.store.topic_events(&topics[0], 100).await?;
+        self.store.topic_events(&topics[0], 100, TOPIC_BYTES_MAX).await?;
         (self.heard)("topic_events");
         Ok(())
     }

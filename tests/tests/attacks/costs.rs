@@ -1,0 +1,178 @@
+//! What little a client sends and much is done for: lines, fragments and names are charged, and refused when they are too
+//! many.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::Message;
+use watchbell_tests::{
+    client::{Client, Transport},
+    fleet::{Engine, Fleet, answer},
+    session::Frames,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const QUIET: (u64, u64) = (600_000, 600_000);
+/// As many lines `{"type":"refresh"}` as a message of 16 KiB has.
+const LINES: usize = 862;
+
+async fn fleet() -> Fleet {
+    Fleet::start(Engine::Embedded, QUIET, &[]).await.unwrap()
+}
+
+/// The frames that a client is sent before an alert that is published now.
+async fn told_before_an_alert(
+    fleet: &Fleet,
+    user: &str,
+    client: &mut impl Frames,
+) -> anyhow::Result<Vec<Value>> {
+    fleet.send(&json!({"to": {"users": [user]}, "title": "After it"})).await?;
+    let mut told = Vec::new();
+    loop {
+        let frame = client.next().await?;
+        if frame["type"] == "alert" {
+            return Ok(told);
+        }
+        told.push(frame);
+    }
+}
+
+fn count(frames: &[Value], kind: &str) -> usize {
+    frames.iter().filter(|frame| frame["type"] == kind).count()
+}
+
+/// A bystander is served.
+async fn is_served(fleet: &Fleet, user: &str) -> anyhow::Result<()> {
+    let url = format!("{}/v1/inbox", fleet.url("socket-1")?);
+    let (status, said) = answer(fleet.http().get(url).bearer_auth(fleet.token(user)?)).await?;
+    ensure!(status == 200, "{status} {said}");
+    Ok(())
+}
+
+/// Once: 862 reads of the store and 479 bytes sent for each that came.
+#[tokio::test]
+async fn a_message_full_of_refreshes_is_answered_once_a_second() {
+    let fleet = fleet().await;
+    for n in 0..50 {
+        fleet.event("monitor:7", &json!({"id": format!("e{n}"), "type": "stats", "keep": 50})).await.unwrap();
+    }
+    let mut session = fleet.session("socket-1", "eve", None).await.unwrap();
+    let token = fleet.grant("eve", &["monitor:*"], jiff::SignedDuration::from_hours(1)).unwrap();
+    session.say(&json!({"type": "auth", "token": token})).await.unwrap();
+    session.say(&json!({"type": "subscribe", "topic": "monitor:7"})).await.unwrap();
+    session.next_of("snapshot").await.unwrap();
+    session.say_raw(Message::text("{\"type\":\"refresh\"}\n".repeat(LINES))).await.unwrap();
+    is_served(&fleet, "ana").await.unwrap();
+    let told = told_before_an_alert(&fleet, "eve", &mut session).await.unwrap();
+    // It takes as long as the alert does to come; the bound is far from what it once was.
+    assert!(count(&told, "snapshot") <= 20, "{} snapshots", count(&told, "snapshot"));
+    assert_eq!(
+        session.closed().await.unwrap(),
+        "closed 4104 too many messages",
+        "862 lines are not one message"
+    );
+}
+
+#[tokio::test]
+async fn a_message_full_of_errors_ends_its_session() {
+    let fleet = fleet().await;
+    for (why, line) in [
+        ("no JSON", "1\n"),
+        ("no alerts", "{\"type\":\"receipt\"}\n"),
+        ("no state that is known", "{\"type\":\"receipt\",\"alerts\":[\"a\"],\"state\":\"x\"}\n"),
+        ("a topic that the token does not allow", "{\"type\":\"subscribe\",\"topic\":\"t\"}\n"),
+    ] {
+        let mut session = fleet.session("socket-1", "eve", None).await.unwrap();
+        session.say_raw(Message::text(line.repeat(16_000 / line.len()))).await.unwrap();
+        let mut errors = 0;
+        let ended = loop {
+            match session.next().await {
+                Ok(frame) if frame["type"] == "error" => errors += 1,
+                Ok(frame) => panic!("{why}: {frame}"),
+                Err(ended) => break ended.to_string(),
+            }
+        };
+        assert_eq!((errors, ended.as_str()), (10, "closed 4000 protocol"), "{why}");
+    }
+    is_served(&fleet, "ana").await.unwrap();
+}
+
+/// A client that makes a mistake now and then is told and goes on.
+#[tokio::test]
+async fn a_client_that_is_wrong_now_and_then_goes_on() {
+    let fleet = fleet().await;
+    let mut session = fleet.session("socket-1", "ana", None).await.unwrap();
+    for _ in 0..12 {
+        session.say(&json!({"type": "receipt", "alerts": [], "state": "seen"})).await.unwrap();
+        assert_eq!(session.next_of("error").await.unwrap()["code"], "invalid_receipt");
+    }
+    assert_eq!(told_before_an_alert(&fleet, "ana", &mut session).await.unwrap(), [] as [Value; 0]);
+}
+
+/// A session as bytes: the handshake is done and `hello` has come.
+async fn raw_session(fleet: &Fleet, user: &str) -> anyhow::Result<TcpStream> {
+    let url = fleet.url("socket-1")?;
+    let authority = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(authority).await?;
+    let request = format!(
+        "GET /v1/ws?token={} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        fleet.token(user)?
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("\"hello\"") {
+        let mut more = [0; 4_096];
+        let read = timeout(DEADLINE, stream.read(&mut more)).await.context("no hello")??;
+        ensure!(read > 0, "closed: {}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&more[..read]);
+    }
+    Ok(stream)
+}
+
+/// Once 395 million of them in 15 s, and 9.8 s of processor time. Each costs as much as a message, so what follows is not
+/// read, and the session is closed.
+#[tokio::test]
+async fn empty_fragments_are_charged_and_not_read_for_ever() {
+    const TAKEN_MAX: usize = 64 * 1024 * 1024;
+    let fleet = fleet().await;
+    let mut stream = raw_session(&fleet, "eve").await.unwrap();
+    stream.write_all(&[0x01, 0x80, 0, 0, 0, 0]).await.unwrap();
+    let fragments = [0x00, 0x80, 0, 0, 0, 0].repeat(10_000);
+    let mut taken = 0;
+    let ended = timeout(DEADLINE, async {
+        while taken < TAKEN_MAX && stream.write_all(&fragments).await.is_ok() {
+            taken += fragments.len();
+        }
+    });
+    let (ended, served) = tokio::join!(ended, is_served(&fleet, "ana"));
+    served.unwrap();
+    ended.expect("the session is closed");
+    assert!(taken < TAKEN_MAX, "{} MiB of nothing were read", taken / 1024 / 1024);
+}
+
+/// Thousands of names in an address, of which a session may have 64.
+#[tokio::test]
+async fn thousands_of_topics_get_one_complaint() {
+    let fleet = fleet().await;
+    let names: Vec<String> = (0..2_000).map(|n| format!("t{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (why, allowed, errors) in
+        [("all of them allowed", &["t*"][..], 1..=1), ("none of them", &[][..], 2..=12)]
+    {
+        for transport in [Transport::Sse, Transport::WebSocket] {
+            let asks = fleet.asks("eve", allowed).unwrap().topics(&names);
+            let mut client: Client = fleet.client(transport, "socket-1", &asks).await.unwrap();
+            let told = told_before_an_alert(&fleet, "eve", &mut client).await.unwrap();
+            let found = count(&told, "error");
+            assert!(errors.contains(&found), "{why}, {transport:?}: {found} errors");
+            assert!(count(&told, "snapshot") <= 64, "{why}, {transport:?}");
+        }
+    }
+}
