@@ -138,9 +138,9 @@ async fn polls_that_wait_hold_no_place() -> anyhow::Result<()> {
         .await?;
     }
     attacked.serves().await?;
-    let one_more =
-        attacked.fleet.user("ben", reqwest::Method::GET, &format!("/v1/poll?cursor={cursor}"), None);
-    ensure!(one_more.await?.0 == 503, "they have a bound of their own");
+    let again = format!("/v1/poll?cursor={cursor}");
+    let (status, problem) = attacked.fleet.user("ben", reqwest::Method::GET, &again, None).await?;
+    ensure!(status == 503, "they have a bound of their own: {status} {problem}");
     attacked.fleet.send(&json!({"to": {"users": ["ben"]}, "title": "told to all"})).await?;
     for mut stream in waiting {
         let mut answer = [0; 4096];

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::join_all;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpStream, tcp::OwnedWriteHalf},
 };
 use watchbell_tests::{
     amqp::{Properties, Published, RawAmqp, RawMessage, place},
-    fleet::{Engine, Fleet, Urls},
+    fleet::{Engine, Fleet, Urls, answer},
     postgres::Postgres,
     scratch::Scratch,
     services,
@@ -61,11 +62,14 @@ async fn is_served(fleet: &Fleet, id: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_tenant_at_its_worst_leaves_the_others_their_turn() {
-    let mut fleet = Fleet::start(Engine::Embedded, QUIET, &[]).await.unwrap();
+    // One request of 70,000 is then owed for two minutes, however slow the machine is.
+    let rate = [("WATCHBELL__INGEST__RECIPIENTS_PER_TENANT", "500")];
+    let mut fleet = Fleet::start(Engine::Embedded, QUIET, &rate).await.unwrap();
     let evil = evil_key(&fleet).unwrap();
     is_served(&fleet, "before").await.unwrap();
     announced_bodies(&fleet, &evil).await.unwrap();
     withheld_bytes(&mut fleet, &evil).await.unwrap();
+    seventy_thousand_recipients(&fleet, &evil).await.unwrap();
 }
 
 /// 32 requests that announce 8 MiB and send nothing used to take all the room for bodies, for 30 s.
@@ -93,6 +97,51 @@ async fn withheld_bytes(fleet: &mut Fleet, evil: &str) -> anyhow::Result<()> {
     let grown = most - before;
     ensure!(grown < GROWTH_BYTES_MAX, "{} MiB more than before", grown / 1024 / 1024);
     Ok(())
+}
+
+/// Ten alerts with 7,000 recipients each in one request: another tenant's alert gets in between, and the next request of that kind
+/// has to wait for what the first one cost.
+async fn seventy_thousand_recipients(fleet: &Fleet, evil: &str) -> anyhow::Result<()> {
+    let large = |round: usize| {
+        let alert = |n: usize| {
+            let users: Vec<String> = (0..7_000).map(|user| format!("u{user:04}")).collect();
+            json!({"id": format!("large-{round}-{n}"), "to": {"users": users}, "title": "all"})
+        };
+        Value::Array((0..10).map(alert).collect())
+    };
+    let url = fleet.url("ingest")?;
+    let post = async |round: usize| {
+        answer(fleet.http().post(format!("{url}/v1/alerts")).bearer_auth(evil).json(&large(round))).await
+    };
+    let attack = async {
+        let mut answers = Vec::new();
+        for round in 0..2 {
+            answers.push(post(round).await?);
+        }
+        anyhow::Ok(answers)
+    };
+    let bystander = async {
+        // Once the first of them are recorded.
+        until("the attack begins", DEADLINE, async || {
+            (reached(fleet, evil, "large-0-0").await? > 0).then_some(())
+        })
+        .await?;
+        is_served(fleet, "between").await?;
+        reached(fleet, evil, "large-0-9").await.context("the last is there or not")
+    };
+    let (answers, reached) = tokio::join!(attack, bystander);
+    let (answers, reached) = (answers?, reached.unwrap_or_default());
+    ensure!(reached < 7_000, "the last of ten was done with before somebody else's turn came");
+    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    ensure!(statuses == [202, 429], "{statuses:?}: {answers:?}");
+    Ok(())
+}
+
+/// How many people an alert of that tenant has reached.
+async fn reached(fleet: &Fleet, key: &str, alert: &str) -> Option<u64> {
+    let url = format!("{}/v1/alerts/{alert}", fleet.url("ingest").ok()?);
+    let (status, said) = answer(fleet.http().request(Method::GET, url).bearer_auth(key)).await.ok()?;
+    (status == 200).then(|| said["recipients"].as_u64())?
 }
 
 /// Bodies of 15 MiB over AMQP while the store does not answer: each used to be held whole, as many as are prefetched.

@@ -8,7 +8,7 @@ use watchbell::domain::{
     InboxState, ReceiptState, Seq, Status, StopReason, Timestamp, UserKey, publication::Meets,
 };
 use watchbell::store::{
-    Act, DELETED_ROWS_MAX, Decision, Deleted, Head, Holder, NewAlert, OldAlerts, Rest, Store,
+    Act, DELETED_ROWS_MAX, Decision, Deleted, Head, Holder, NewAlert, OldAlerts, PageStart, Rest, Store,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, later_version, receipt, snooze, tenant, user,
@@ -171,8 +171,8 @@ async fn an_inbox_keeps_what_changed_last(StoreFixture { store, .. }: &StoreFixt
     assert_eq!(trim(store, 6, at(32)).await?, Deleted::default());
 
     // Pages from before go on where they were.
-    let (_, page) = store.inbox_page(&ana, Some(11), 10).await?;
-    let page: Vec<String> = page.into_iter().map(|row| row.alert.to_string()).collect();
+    let page = store.inbox_page(&ana, Some(&PageStart::before(11)), 10).await?;
+    let page: Vec<String> = page.rows.into_iter().map(|row| row.alert.to_string()).collect();
     assert_eq!(page, ["a9", "a8", "a7"]);
     // What is counted once is not counted again before so much has changed.
     assert_eq!(store.full_inboxes(&tenant("acme"), None, 6).await?.0, []);
@@ -198,7 +198,7 @@ async fn a_deletion_is_one_change_that_older_cursors_do_not_know(
     let changes = store.changes_after(&ana, 2, 10).await?;
     assert_eq!((changes.rows.len(), changes.complete), (0, true));
     assert_eq!(changes.head, Head { seq: 3, unread: 0, deleted_to: 3, ..Head::default() });
-    assert_eq!(store.inbox_page(&ana, None, 10).await?.0.deleted_to, 3);
+    assert_eq!(store.inbox_page(&ana, None, 10).await?.head.deleted_to, 3);
     let rows = store.record(&[quiet("c", &["ana"])], at(3)).await?;
     assert_eq!((rows[0].seq, rows[0].unread), (4, 1), "the number goes on");
     assert_eq!(head(store, &ana).await?.deleted_to, 3);
