@@ -62,7 +62,7 @@ pub struct Fleet {
     workers: BTreeMap<&'static str, Worker>,
     ports: BTreeMap<&'static str, u16>,
     /// Where processes have their operations endpoints; without one, beside everything else.
-    operations: BTreeMap<&'static str, u16>,
+    pub(crate) operations: BTreeMap<&'static str, u16>,
     http: reqwest::Client,
     key: String,
     pub(crate) auth: AuthConfig,
@@ -360,17 +360,6 @@ impl Fleet {
             .or_else(|| self.ports.get("up"))
             .with_context(|| format!("no worker {name}"))?;
         Ok(format!("http://127.0.0.1:{port}"))
-    }
-
-    /// Where a process has `/healthz`, `/readyz` and `/metrics`.
-    ///
-    /// # Errors
-    /// There is none of that name.
-    pub fn operations_url(&self, name: &str) -> anyhow::Result<String> {
-        match self.operations.get(name) {
-            Some(port) => Ok(format!("http://127.0.0.1:{port}")),
-            None => self.url(name),
-        }
     }
 
     /// A token of a user, good for an hour.

@@ -1,4 +1,5 @@
-//! What a test of many pods asks of a fleet: more of them, their metrics, and somebody who publishes meanwhile.
+//! What a test of many pods asks of a fleet: more of them, where they say how they are, their metrics, and somebody who
+//! publishes meanwhile.
 
 use reqwest::RequestBuilder;
 
@@ -21,6 +22,17 @@ impl Fleet {
             self.http().get(format!("{}/metrics", self.operations_url(name).ok()?)).send().await.ok()?;
         let text = answer.text().await.ok()?;
         text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+    }
+
+    /// Where a process has `/healthz`, `/readyz` and `/metrics`.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn operations_url(&self, name: &str) -> anyhow::Result<String> {
+        match self.operations.get(name) {
+            Some(port) => Ok(format!("http://127.0.0.1:{port}")),
+            None => self.url(name),
+        }
     }
 
     /// Makes requests that publish what they are given, for a task of its own.

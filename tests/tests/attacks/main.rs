@@ -6,8 +6,12 @@
 //! |---|---|
 //! | `addresses.rs` | limits by address are passed round |
 //! | `amqp.rs` | what a producer over AMQP may say of others, and in whose log |
-//! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
+//! | `answer_bounds.rs` | the longest answer of every route |
+//! | `answers.rs` | readers who ask for much and take nothing |
 //! | `browser.rs` | what a web page, and another user of the machine, takes from `up` and from the API of users |
+//! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
+//! | `core_dumps.rs` | what a crash writes to the disk |
+//! | `costs.rs` | a message that costs more than it counts |
 //! | `devices.rs` | whose phone rings, and for how long |
 //! | `keys.rs` | what a key that leaked may do |
 //! | `people.rs` | what is known about a person outlives them |

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
-    session::{Frames as _, Session},
+    session::Session,
     until::until,
 };
 

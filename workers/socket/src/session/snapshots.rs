@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(snapshots.take_due(began + ms(999)), []);
         assert_eq!(
             snapshots.take_due(began + APART),
-            [seven.clone()],
+            std::slice::from_ref(&seven),
             "what was asked for twice is sent once"
         );
         assert!(snapshots.ask(&seven, began + APART), "nothing is wanted any more");
