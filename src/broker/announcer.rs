@@ -90,7 +90,7 @@ impl Announcement {
         let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
         for InboxChange { user, seq, unread, state, until } in changes {
             let recipient = LiveRecipient {
-                user: user.to_string(),
+                user: user.as_str().to_owned(),
                 seq,
                 unread,
                 state: state.to_string(),
@@ -116,7 +116,7 @@ impl Announcement {
     pub fn receipt(receipt: &Receipt, seq: Seq, unread: u64, alerts: &[AlertId]) -> Self {
         let live = LiveV1::Receipt(LiveReceipt {
             tenant: receipt.user.tenant.to_string(),
-            user: receipt.user.user.to_string(),
+            user: receipt.user.user.as_str().to_owned(),
             seq,
             unread,
             alerts: alerts.iter().map(ToString::to_string).collect(),
@@ -125,7 +125,7 @@ impl Announcement {
             by: receipt.by.clone(),
             op: receipt.op.clone(),
         });
-        let message_id = format!("{}/{}/{seq}", receipt.user.tenant, receipt.user.user);
+        let message_id = format!("{}/{}/{seq}", receipt.user.tenant, receipt.user.user.as_str());
         Self::to_user(&receipt.user, message_id, &live)
     }
 
@@ -149,7 +149,7 @@ impl Announcement {
     pub fn revocation(user: &UserKey, issued_until: Timestamp, message_id: Uuid) -> Self {
         let live = LiveV1::Revoke(LiveRevoke {
             tenant: user.tenant.to_string(),
-            user: user.user.to_string(),
+            user: user.user.as_str().to_owned(),
             issued_until_ms: issued_until.as_millisecond(),
         });
         Self::to_user(user, message_id.to_string(), &live)
@@ -161,7 +161,7 @@ impl Announcement {
         let encoded = RawValue::from_string(preferences.encode()).ok()?;
         let live = LiveV1::Preferences(LivePreferences {
             tenant: user.tenant.to_string(),
-            user: user.user.to_string(),
+            user: user.user.as_str().to_owned(),
             preferences: &encoded,
         });
         Some(Self::to_user(user, message_id.to_string(), &live))

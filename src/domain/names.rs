@@ -4,7 +4,7 @@
 //! needs no quoting anywhere. What a team's own product and its sign-in service choose (users and groups) is any text,
 //! because nobody can ask Auth0 for ids without `|`; it is percent-encoded in addresses.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
@@ -80,6 +80,7 @@ fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') || changes_direction
 }
 
+/// A name that prints as it is.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:expr) => {
         $crate::domain::names::name!(
@@ -87,6 +88,26 @@ macro_rules! name {
             |raw: &str| $crate::domain::names::check(raw, $max).map(|()| raw.into())
         );
     };
+    ($(#[$doc:meta])* $name:ident, $max:expr, $accepted:literal, $parse:expr) => {
+        $crate::domain::names::text!($(#[$doc])* $name, $max, $accepted, $parse);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+pub(super) use name;
+
+/// The type of a name, which does not print yet.
+macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $max:expr, $accepted:literal, $parse:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,28 +139,20 @@ macro_rules! name {
                 Self::parse(raw)
             }
         }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
     };
 }
-pub(super) use name;
+pub(super) use text;
 
 name! {
     /// One customer of the installation; nothing crosses between two of them (I8).
     Tenant, 64
 }
-name! {
+text! {
     /// A person within a tenant, by the id the team's own product gives them.
+    ///
+    /// It may be an address or a phone number, which is nobody's business in a log (I12). So there is no `Display`:
+    /// [`Self::as_str`] is for what is stored, sent and answered, and `Debug`, for logs and errors, prints `redacted` in
+    /// the place of an address.
     UserId, 256, "any text, kept in Unicode's form NFC, without control characters and without blanks at its ends",
     |raw| any_text(raw, 256)
 }
@@ -155,6 +168,32 @@ name! {
 name! {
     /// One push registration of one user, named by the app that registers it.
     DeviceId, 128
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if is_address(&self.0) { "redacted" } else { &self.0 })
+    }
+}
+
+/// Digits of a phone number that is written as one: the shortest have 7, and E.164 allows 15.
+const PHONE_DIGITS: RangeInclusive<usize> = 7..=15;
+/// Digits from which a bare number may be a phone number. Shorter ones are keys of somebody's table.
+const BARE_PHONE_DIGITS_MIN: usize = 10;
+
+/// Whether a person can be reached by it: an email address, a handle of that form, or a phone number, alone or behind
+/// something such as `tel:`. In doubt it is one.
+fn is_address(id: &str) -> bool {
+    let is_mailbox = id.contains(['@', '\u{ff20}']) || id.contains("%40");
+    is_mailbox || id.split(['|', ':', '/', ',', ';', '=', '\\']).any(is_phone)
+}
+
+/// Digits, and between them what people write there.
+fn is_phone(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_number = text.bytes().all(|c| c.is_ascii_digit() || b"+ ().-".contains(&c));
+    let is_bare = text.len() == digits && !text.starts_with("00");
+    is_number && PHONE_DIGITS.contains(&digits) && (!is_bare || digits >= BARE_PHONE_DIGITS_MIN)
 }
 
 /// A person, fully addressed.
@@ -234,6 +273,39 @@ mod tests {
             assert_eq!(parsed.as_ref().map(UserId::as_str), expected.as_ref().copied(), "{why}");
             let group = GroupId::parse(raw);
             assert_eq!(group.as_ref().map(GroupId::as_str), expected.as_ref().copied(), "{why}: as a group");
+        }
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn an_id_that_is_an_address_does_not_print() {
+        for (why, id, is_shown) in [
+            ("an email address", "ana@example.com", false),
+            ("behind a sign-in service", "email|ana@example.com", false),
+            ("percent-encoded", "ana%40example.com", false),
+            ("with the at sign of East Asia", "ana\u{ff20}example.com", false),
+            ("Matrix", "@ana:example.org", false),
+            ("a phone number", "+447700900123", false),
+            ("as people write it", "+44 (0)7700 900-123", false),
+            ("with the prefix of a call abroad", "00447700900123", false),
+            ("as an address", "tel:+447700900123", false),
+            ("behind a sign-in service", "sms|+447700900123", false),
+            ("in the form of a country", "020 7946 0018", false),
+            ("bare, and as long as one", "447700900123", false),
+            ("a name", "ana", true),
+            ("Auth0", "auth0|5f7c8ec7c33c6c004bbafe82", true),
+            ("a UUID", "0198f3c2-7a52-7cc4-a4a2-111122223333", true),
+            ("a key of a table", "12345678", true),
+            ("a short one behind a word", "user:42", true),
+            ("longer than any phone number", "116203447801234567890", true),
+            ("a distinguished name", "cn=Ana O'Brien, ou=ops", true),
+        ] {
+            let user = UserId::parse(id).unwrap();
+            let expected = if is_shown { id } else { "redacted" };
+            assert_eq!(format!("{user:?}"), expected, "{why}");
+            assert_eq!(user.as_str(), id, "{why}: it is itself for whoever needs it");
+            let key = UserKey::new(Tenant::parse("acme").unwrap(), user);
+            assert_eq!(format!("{key:?}").contains(id), is_shown, "{why}, fully addressed");
         }
     }
 

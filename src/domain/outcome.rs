@@ -117,7 +117,7 @@ const BY_AMQP: &str = "amqp";
 impl fmt::Display for OutcomeBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(user) => write!(f, "{BY_USER}{user}"),
+            Self::User(user) => write!(f, "{BY_USER}{}", user.as_str()),
             Self::Key(key) => write!(f, "{BY_KEY}{key}"),
             Self::Amqp => f.write_str(BY_AMQP),
         }

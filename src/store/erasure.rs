@@ -313,7 +313,7 @@ impl Erased {
 
 /// Neither a tenant nor a user has a NUL in it, so no two people are hashed from one text.
 fn pseudonym_of(key: &str, user: &UserKey) -> String {
-    let digest = Sha256::digest(format!("{key}\0{}\0{}", user.tenant, user.user));
+    let digest = Sha256::digest(format!("{key}\0{}\0{}", user.tenant, user.user.as_str()));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

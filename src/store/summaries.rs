@@ -391,7 +391,7 @@ batch_row! {
 
 /// The number of a person's lock. Two people with one number wait for each other now and then; nothing else.
 pub(super) fn lock_of(user: &UserKey) -> i64 {
-    let name = format!("{}/{}", user.tenant, user.user);
+    let name = format!("{}/{}", user.tenant, user.user.as_str());
     PERSON_LOCKS << 32 | i64::from(crc32fast::hash(name.as_bytes()))
 }
 

@@ -46,7 +46,7 @@ impl OutcomeV1 {
             tenant: outcome.user.tenant.to_string(),
             alert: outcome.alert.to_string(),
             version: outcome.version,
-            user: outcome.user.user.to_string(),
+            user: outcome.user.user.as_str().to_owned(),
             outcome: outcome.kind.to_string(),
             channel: outcome.channel.clone(),
             reason: outcome.reason.clone(),

@@ -23,7 +23,7 @@ pub struct UndeliveredV1 {
 impl UndeliveredV1 {
     /// What is due.
     pub fn new(user: &UserKey, alert: &AlertId, claim: u64) -> Self {
-        let (tenant, user) = (user.tenant.to_string(), user.user.to_string());
+        let (tenant, user) = (user.tenant.to_string(), user.user.as_str().to_owned());
         Self { v: 1, tenant, user, alert: alert.to_string(), claim }
     }
 

@@ -38,7 +38,7 @@ impl Unsubscribe {
     pub fn token(&self, user: &UserKey, address: &Secret) -> String {
         let digest = digest_of(address);
         // Neither a tenant nor a digest has a blank, so whatever is between the first and the last is the user.
-        let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user));
+        let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user.as_str()));
         let tag = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
         format!("{claim}.{}", BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..TAG_BYTES]))
     }

@@ -399,3 +399,29 @@ async fn who_is_turned_away_is_logged_once_with_the_remedy_and_counted() {
         assert!(lines[0].contains("evil-0.example"), "{}", lines[0]);
     }
 }
+
+/// I12: an id that is an address is somebody's data.
+#[tokio::test]
+async fn ids_that_are_addresses_are_not_in_the_log() {
+    let fleet = fleet(&[("WATCHBELL__LOG__FILTER", "info,watchbell=debug,watchbell_socket=debug,watchbell_fallback=debug,watchbell_ingest=debug,watchbell_dispatch=debug")]).await;
+    for user in ["canary.id@example.com", "+447700900199"] {
+        let path = format!("/v1/users/{}", user.replace('+', "%2B"));
+        let contact = json!({"email": "elsewhere@watchbell.test"});
+        let (status, problem) = fleet.producer(Method::PUT, &path, Some(&contact)).await.unwrap();
+        assert_eq!(status, 204, "{problem}");
+        let mut session = fleet.session("up", user, None).await.unwrap();
+        fleet.send(&json!({"title": "t", "to": {"users": [user]}})).await.unwrap();
+        watchbell_tests::session::Frames::next_of(&mut session, "alert").await.unwrap();
+        let (status, problem) =
+            fleet.user(user, Method::PUT, "/v1/devices/none", Some(&json!({}))).await.unwrap();
+        assert_eq!(status, 422, "{problem}");
+    }
+    let started = async || fleet.logs()[0].1.contains("A session begins").then_some(());
+    until("the log tells of sessions", DEADLINE, started).await.unwrap();
+    let (_, log) = fleet.logs().remove(0);
+    let found: Vec<&str> =
+        log.lines().filter(|line| line.contains("canary.id") || line.contains("447700900199")).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    let told = log.lines().any(|line| line.contains("A session begins") && line.contains("redacted"));
+    assert!(told, "the line is there, without the id");
+}

@@ -211,9 +211,11 @@ pub async fn timeline(
     };
     let last = recipients.last().filter(|_| user.is_none()).map(|recipient| recipient.user.clone());
     let next = match &last {
-        Some(last) => {
-            store.recipients_after(tenant, &id, Some(last), 1).await?.first().and(last.to_string().into())
-        }
+        Some(last) => store
+            .recipients_after(tenant, &id, Some(last), 1)
+            .await?
+            .first()
+            .and(last.as_str().to_owned().into()),
         None => None,
     };
     let counts = store.counts(tenant, &id).await?;
@@ -253,7 +255,7 @@ fn recipient_of(recipient: Recipient) -> TimelineRecipient {
     let entry =
         |entry: watchbell::store::TimelineEntry| TimelineEntry { at: entry.at.to_string(), what: entry.what };
     TimelineRecipient {
-        user: recipient.user.to_string(),
+        user: recipient.user.as_str().to_owned(),
         state: recipient.state.as_str(),
         until: recipient.until.map(|until| until.to_string()),
         seq: recipient.seq,

@@ -99,7 +99,7 @@ impl Answered {
         let unknown = || alert.to.users.iter().filter(|user| self.unknown.contains(*user));
         let left =
             USERS_UNKNOWN_NAMED_PER_REQUEST_MAX.saturating_sub(self.named).min(USERS_UNKNOWN_NAMED_MAX);
-        let users_unknown: Vec<String> = unknown().take(left).map(UserId::to_string).collect();
+        let users_unknown: Vec<String> = unknown().take(left).map(|user| user.as_str().to_owned()).collect();
         let users_unknown_count = unknown().count();
         self.named += users_unknown.len();
         Verdict {

@@ -163,7 +163,7 @@ pub async fn members(
     let mut members = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await?;
     let more = members.len() > limit;
     members.truncate(limit);
-    let members: Vec<String> = members.iter().map(UserId::to_string).collect();
+    let members: Vec<String> = members.iter().map(|user| user.as_str().to_owned()).collect();
     let next = members.last().filter(|_| more).cloned();
     Ok(Json(Members { members, next }).into_response())
 }

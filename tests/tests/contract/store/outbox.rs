@@ -47,8 +47,13 @@ async fn words(store: &Store) -> anyhow::Result<Vec<String>> {
         .await?
         .iter()
         .map(|WaitingOutcome { outcome, .. }| {
-            let about =
-                format!("{} {} {} v{}", outcome.kind, outcome.user.user, outcome.alert, outcome.version);
+            let about = format!(
+                "{} {} {} v{}",
+                outcome.kind,
+                outcome.user.user.as_str(),
+                outcome.alert,
+                outcome.version
+            );
             let more = [outcome.channel.as_deref(), outcome.reason.as_deref()].into_iter().flatten();
             let about = more.fold(about, |about, more| format!("{about} {more}"));
             let about = outcome.by.as_ref().map_or(about.clone(), |by| format!("{about} by {by}"));

@@ -24,7 +24,7 @@ async fn a_large_audience_is_accepted_with_its_first_page_and_reached_once_each_
     let running = bed.start(&stop);
     let told = bed.told(&members).await;
     for member in &members {
-        assert_eq!(told[member.as_str()], [(1, "t".to_owned())], "{member} is told once");
+        assert_eq!(told[member.as_str()], [(1, "t".to_owned())], "{member:?} is told once");
     }
     assert!(bed.heads(&members).await.iter().all(|head| (head.seq, head.unread) == (1, 1)));
     bed.until(async || {
@@ -75,7 +75,7 @@ async fn a_later_version_overtakes_an_audience_that_is_under_way() {
             let titles: Vec<&str> = told[member.as_str()].iter().map(|(_, title)| title.as_str()).collect();
             let expected: &[&str] =
                 if reached_first.contains(member) { &["fire!", "over"] } else { &["over"] };
-            assert_eq!(titles, expected, "{why}: {member}");
+            assert_eq!(titles, expected, "{why}: {member:?}");
         }
         assert_eq!(bed.dispatch.store.next_due().await.unwrap(), None, "{why}: nobody is chased for it");
         bed.end(running, &stop).await;

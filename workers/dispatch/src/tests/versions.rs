@@ -43,10 +43,10 @@ async fn what_is_told_is_what_is_stored() {
             let told = bed.told(&people).await;
             for person in &people {
                 let inbox = bed.inbox(person.as_str()).await;
-                assert_eq!(inbox.len(), 1, "{why}: {person} has one row");
+                assert_eq!(inbox.len(), 1, "{why}: {person:?} has one row");
                 let last = told[person.as_str()].iter().max().unwrap();
-                assert_eq!((last.0, last.1.as_str()), (inbox[0].0, title), "{why}: {person} is told");
-                assert_eq!(inbox[0].1["title"], title, "{why}: {person}'s inbox says the same");
+                assert_eq!((last.0, last.1.as_str()), (inbox[0].0, title), "{why}: {person:?} is told");
+                assert_eq!(inbox[0].1["title"], title, "{why}: {person:?}'s inbox says the same");
             }
             let due = bed.dispatch.store.next_due().await.unwrap();
             assert_eq!(due.is_some(), title == "one", "{why}: what is over leaves no escalation");
@@ -71,7 +71,7 @@ async fn a_persons_changes_come_and_are_told_in_the_order_of_their_alerts() {
     let told = bed.told(&people).await;
     let expected: Vec<(u64, String)> = (0..100).map(|n| (n + 1, format!("{n:03}"))).collect();
     for person in &people {
-        assert_eq!(told[person.as_str()], expected, "{person}");
+        assert_eq!(told[person.as_str()], expected, "{person:?}");
     }
     bed.end(running, &stop).await;
 }

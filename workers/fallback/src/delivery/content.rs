@@ -38,7 +38,7 @@ pub(super) fn alert_content(
 ) -> Option<AlertContent> {
     let shown: ShownAlert = serde_json::from_str(content).ok()?;
     Some(AlertContent {
-        user: key.user.user.to_string(),
+        user: key.user.user.as_str().to_owned(),
         tenant: key.user.tenant.to_string(),
         collapse_key: shown.collapse_key.unwrap_or_else(|| alert.clone()),
         alert,

@@ -190,7 +190,7 @@ fn policy_of_summary(channel: Channel, escalation: &Escalation) -> Policy {
 /// A number in 0..1 that is always the same for one person. So what waited for the end of one person's quiet hours is
 /// released together, and the messages of different people are spread.
 fn share_of(user: &UserKey) -> f64 {
-    let hash = Sha256::digest(format!("{}/{}", user.tenant, user.user));
+    let hash = Sha256::digest(format!("{}/{}", user.tenant, user.user.as_str()));
     f64::from(u16::from_be_bytes([hash[0], hash[1]])) / 65_536.0
 }
 

@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, SharedBroker, WorkQueue},
     runtime::Clock,
@@ -124,8 +125,8 @@ impl Escalator {
 
     async fn publish(&self, claim: Claim) {
         let work = UndeliveredV1::new(&claim.key.user, &claim.key.alert, claim.number);
-        let id = format!("{}/{}/{}/{}", work.tenant, work.user, work.alert, claim.number);
-        debug!(alert.id = %claim.key.alert, user = %claim.key.user.user, claim = claim.number, "An escalation is due");
+        let id = message_id(&work, claim.number);
+        debug!(alert.id = %claim.key.alert, user = ?claim.key.user.user, claim = claim.number, "An escalation is due");
         let sent = self
             .broker
             .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
@@ -143,4 +144,10 @@ impl Escalator {
             warn!(%error, alert.id = %claim.key.alert, "An escalation could not go on; it is claimed again when its lease ends");
         }
     }
+}
+
+/// The same work has the same id when it is published again. Brokers and operators see ids, so the user's is not in it.
+fn message_id(work: &UndeliveredV1, claim: u64) -> String {
+    let name = format!("{}/{}/{}/{claim}", work.tenant, work.user, work.alert);
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }

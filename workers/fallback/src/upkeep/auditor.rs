@@ -50,7 +50,7 @@ impl Auditor {
         metrics::counter!("watchbell_fallback_lost_timers_total").increment(audit.lost.len() as u64);
         metrics::gauge!("watchbell_fallback_late_timers").set(audit.late as f64);
         for key in &audit.lost {
-            error!(alert.id = %key.alert, user = %key.user.user, "An open escalation had no timer; it is due now. This must not happen: please report it");
+            error!(alert.id = %key.alert, user = ?key.user.user, "An open escalation had no timer; it is due now. This must not happen: please report it");
         }
         if audit.late > 0 {
             warn!(late = audit.late, after = ?LATE_AFTER, "Escalations are late: there are too few senders, or the providers or the broker are slow");

@@ -41,7 +41,8 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
     let recipients = store.timeline(&tenant, &alert, user.as_ref(), RECIPIENTS_SHOWN).await?;
     if let (Some(user), true) = (&user, recipients.is_empty()) {
         bail!(
-            "{user} is not among its recipients: look at the audience it was published with, and at its groups"
+            "{} is not among its recipients: look at the audience it was published with, and at its groups",
+            user.as_str()
         );
     }
     for recipient in &recipients {
@@ -84,7 +85,7 @@ fn counted(recipients: u64) -> String {
 }
 
 fn show(recipient: &Recipient) {
-    output::line(format!("\n{} ({})", recipient.user, standing(recipient)));
+    output::line(format!("\n{} ({})", recipient.user.as_str(), standing(recipient)));
     for entry in &recipient.entries {
         output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
     }

@@ -61,7 +61,11 @@ impl Nobodies {
         let groups: Vec<&GroupId> = to.groups.iter().filter(|group| self.groups.contains(*group)).collect();
         Unheard {
             users_count: users.len(),
-            users: users.into_iter().take(USERS_UNKNOWN_NAMED_MAX).map(UserId::to_string).collect(),
+            users: users
+                .into_iter()
+                .take(USERS_UNKNOWN_NAMED_MAX)
+                .map(|user| user.as_str().to_owned())
+                .collect(),
             groups: groups.into_iter().take(USERS_UNKNOWN_NAMED_MAX).map(GroupId::to_string).collect(),
         }
     }

@@ -143,7 +143,7 @@ pub fn routes_of_sample(sample: &[u8], setting: Setting<'_>) -> Result<Vec<Strin
     let decision = setting.routes.decide(setting.tenant, &route::labels_of(&report, "sample"));
     let mut lines: Vec<String> = decision.considered.iter().map(line).collect();
     let named: Vec<String> = [
-        decision.audience.users.iter().map(|user| format!("user {user}")).collect::<Vec<_>>(),
+        decision.audience.users.iter().map(|user| format!("user {}", user.as_str())).collect::<Vec<_>>(),
         decision.audience.groups.iter().map(|group| format!("group {group}")).collect(),
         if decision.audience.everyone { vec!["everyone".to_owned()] } else { Vec::new() },
     ]

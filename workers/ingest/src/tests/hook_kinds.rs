@@ -295,7 +295,8 @@ async fn a_name_with_a_comma_can_be_written() {
         let fixture = Fixture::configured(Dispatch::Records, &config).await;
         let answer = fixture.post(uri, payload).await;
         assert_eq!(answer.status, 202, "{why}: {}", answer.text);
-        let users: Vec<String> = fixture.alerts()[0].to.users.iter().map(ToString::to_string).collect();
+        let users: Vec<String> =
+            fixture.alerts()[0].to.users.iter().map(|user| user.as_str().to_owned()).collect();
         assert_eq!(users, ["Smith, Jane", "ben"], "{why}");
     }
 }

@@ -67,7 +67,7 @@ pub(crate) async fn end(
     let wanted = preferences.store.change_preferences(user, now, &without_email).await?;
     preferences.tell(user, &PreferencesV1::decode(&wanted).unwrap_or_default()).await;
     metrics::counter!("watchbell_socket_unsubscribed_total").increment(1);
-    info!(user = %user.user, tenant = %user.tenant, "{} wants no more email", user.user);
+    info!(user = ?user.user, tenant = %user.tenant, "{:?} wants no more email", user.user);
     Ok(page(
         "You are unsubscribed.",
         "<p>Alerts still come to your screens and phones, and those that cannot be turned off by email as well. In your settings you can turn email on again.</p>",

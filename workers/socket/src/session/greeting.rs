@@ -87,7 +87,7 @@ pub(crate) async fn begin(
         registration,
         _address: address,
     };
-    debug!(session = %state.id.simple(), user = %state.identity.user.user, "A session begins");
+    debug!(session = %state.id.simple(), user = ?state.identity.user.user, "A session begins");
     let mut session = Session { parts, connection, state };
     session.greet(auth, mount).await?;
     if !messages.is_empty() {

@@ -56,9 +56,9 @@ impl NewToken<'_> {
         let mut claims = json!({
             "exp": self.expires_at.as_second(),
             "iat": self.issued_at.as_second(),
-            "sub": self.user.user.to_string(),
+            "sub": self.user.user.as_str(),
         });
-        claims[&config.user_claim] = json!(self.user.user.to_string());
+        claims[&config.user_claim] = json!(self.user.user.as_str());
         claims[&config.tenant_claim] = json!(self.user.tenant.to_string());
         if let Some(audience) = &config.audience {
             claims["aud"] = json!(audience);

@@ -83,7 +83,7 @@ impl ChannelSender for PushChannel {
         let content = match &job.message {
             Message::Alert(alert) => PushContent::Alert(alert.clone()),
             Message::Withdrawal(Withdrawal { alerts, unread, .. }) => {
-                let user = job.user.user.to_string();
+                let user = job.user.user.as_str().to_owned();
                 PushContent::Withdrawal { user, alerts: alerts.clone(), unread: *unread }
             }
         };
