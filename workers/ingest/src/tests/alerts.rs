@@ -288,7 +288,7 @@ async fn a_timeline_tells_what_happened_to_whom() {
         ("limit=0", "limit: must be a number from 1 to 100"),
         ("limit=101", "limit: must be a number from 1 to 100"),
         ("user=a%01b", "user: must not contain the control character '\\u{1}'"),
-        ("users=ana", "query: has a parameter that is not known: accepted are user, limit"),
+        ("users=ana", "query: has a parameter that is not known: accepted are user, after, limit"),
         (
             "user=a&user=b",
             "user: is given more than once: give it once; several names have commas between them",
