@@ -10,12 +10,13 @@
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], how little they get at once in [`restraint`], and how
 //! long what is kept is kept in [`retention`].
-//! What an API key may be used for is in [`scope`].
+//! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
 
 pub mod alert;
 pub mod attempt;
+pub mod audit;
 pub mod channel;
 pub mod channel_bounds;
 pub mod device;

@@ -7,12 +7,15 @@
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, Store, StoreError, maybe_int, maybe_text,
+    AuditedChange, Failure, Store, StoreError, maybe_int, maybe_text,
     row_batch::{Batch, Statement, batch_row},
     summaries::of_user,
     text,
 };
-use crate::domain::{Channel, PerChannel, Secret, Timestamp, UserKey};
+use crate::domain::{
+    Channel, PerChannel, Secret, Timestamp, UserKey,
+    audit::{self, AuditAction},
+};
 
 /// How a user can be written to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,7 +122,9 @@ impl Store {
             });
             let given = Batch::of(self.engine, given)?;
             INSERT.over(&given).bind(now.as_millisecond()).execute(&mut **tx).await?;
-            Ok(())
+            let change =
+                AuditedChange::done(&user.tenant, AuditAction::UserPut, audit::user_object(&user.user));
+            self.write_audit(tx, &change, now).await
         })
         .await
     }

@@ -10,11 +10,14 @@ use std::time::Duration;
 use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Failure, Store, StoreError, int, maybe_text, maybe_time,
+    AuditedChange, Failure, Store, StoreError, int, maybe_text, maybe_time,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
-use crate::domain::{Scopes, Tenant, Timestamp};
+use crate::domain::{
+    Scopes, Tenant, Timestamp,
+    audit::{self, AuditAction},
+};
 
 /// Characters of a key's first hash that are its id: no two keys share so many.
 pub const KEY_ID_CHARS: usize = 32;
@@ -123,7 +126,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         writing!(self, "add_api_key", |tx| {
-            sqlx::query(
+            let added = sqlx::query(
                 "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms, own_alerts, scopes, expires_at_ms)
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key_hash) DO NOTHING",
             )
@@ -136,7 +139,12 @@ impl Store {
             .bind(rights.expires_at.map(Timestamp::as_millisecond))
             .execute(&mut **tx)
             .await?;
-            Ok(())
+            if added.rows_affected() == 0 {
+                return Ok(()); // It was there.
+            }
+            let object = audit::key_object(&id_of(hash));
+            let change = AuditedChange::done(&rights.tenant, AuditAction::KeyCreated, object);
+            self.write_audit(tx, &change.with_outcome(in_words(rights)), now).await
         })
         .await
     }
@@ -222,6 +230,10 @@ impl Store {
             .bind(&key.id)
             .execute(&mut **tx)
             .await?;
+            let object = audit::key_object(&key.id);
+            let change = AuditedChange::done(&key.rights.tenant, AuditAction::KeyRotated, object);
+            let outcome = format!("the secret of before works until {ends_at}");
+            self.write_audit(tx, &change.with_outcome(outcome), now).await?;
             Ok(Ok(key.id.clone()))
         })
         .await
@@ -247,6 +259,11 @@ impl Store {
             let mut revoked = rows.iter().map(key_of).collect::<Result<Vec<_>, _>>()?;
             revoked.sort_by(|one, other| one.id.cmp(&other.id));
             revoked.dedup_by(|one, other| one.id == other.id);
+            for key in &revoked {
+                let object = audit::key_object(&key.id);
+                let change = AuditedChange::done(&key.rights.tenant, AuditAction::KeyRevoked, object);
+                self.write_audit(tx, &change, now).await?;
+            }
             Ok(revoked.len() as u64)
         })
         .await
@@ -282,6 +299,18 @@ batch_row! {
     }
 }
 
+/// The id of a key whose first secret has this hash.
+fn id_of(hash: &str) -> String {
+    hash.chars().take(KEY_ID_CHARS).collect()
+}
+
+/// What a new key may do, for its entry in the audit log.
+fn in_words(rights: &KeyRights) -> String {
+    let own = if rights.own_alerts { ", its own alerts only" } else { "" };
+    let end = rights.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
+    format!("{}{own}{end}", rights.scopes)
+}
+
 fn chars_of(text: &str) -> i32 {
     i32::try_from(text.chars().count()).unwrap_or(i32::MAX)
 }
@@ -305,9 +334,8 @@ fn key_of(row: &AnyRow) -> Result<ApiKey, Failure> {
     let maybe_time_of = |column| if has(column) { maybe_time(row, column) } else { Ok(None) };
     let hash = text(row, "key_hash")?;
     let scopes = maybe_text_of("scopes")?;
-    let first_of_hash = || hash.chars().take(KEY_ID_CHARS).collect();
     Ok(ApiKey {
-        id: maybe_text_of("key_id")?.unwrap_or_else(first_of_hash),
+        id: maybe_text_of("key_id")?.unwrap_or_else(|| id_of(&hash)),
         rights: KeyRights {
             tenant: stored_name!(row, "tenant", Tenant),
             scopes: scopes.as_deref().map_or(Scopes::BEFORE_SCOPES, Scopes::read),

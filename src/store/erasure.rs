@@ -17,14 +17,17 @@ use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    EscalationKey, Failure, Store, StoreError, Tx,
+    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx,
     key_rows::{AlertRow, UserAlertRow},
     row_batch::{Batch, Statement},
     stored_name,
     summaries::of_user,
     text,
 };
-use crate::domain::{AlertId, Channel, Timestamp, UserKey};
+use crate::domain::{
+    AlertId, Channel, Timestamp, UserKey,
+    audit::{self, AuditAction},
+};
 
 /// Rows of one table that one commit erases, about.
 pub const ERASED_ROWS_PER_COMMIT_MAX: usize = 500;
@@ -125,7 +128,10 @@ const TABLES_OF_NOBODY: &[(&str, &str)] = &[
 ];
 
 /// What an erasure takes out of an alert or a person beside [`TABLES`].
-const OTHER_TABLES: &[&str] = &["inbox", "alerts", "versions", "users"];
+const OTHER_TABLES: &[&str] = &["inbox", "alerts", "versions", "audit_log", "users"];
+
+/// Characters of a pseudonym by which the audit log tells of an erased person.
+const ERASED_OBJECT_CHARS: usize = 16;
 
 /// What one commit of an erasure took out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,6 +225,15 @@ impl Store {
         );
         let taken = taken.bind(rows_max as i64).bind(ERASED).execute(&mut **tx).await?.rows_affected();
         erased.is_over &= taken < rows_max as u64;
+        // What was done is still told, and no longer to whom.
+        let named = sqlx::query(
+            "UPDATE audit_log SET object = $4 WHERE entry_id IN
+             (SELECT entry_id FROM audit_log WHERE tenant = $1 AND object = $2 LIMIT $3)",
+        );
+        let named =
+            named.bind(user.tenant.as_str()).bind(audit::user_object(&user.user)).bind(rows_max as i64);
+        let named = named.bind(self.erased_object(user).await?).execute(&mut **tx).await?;
+        erased.count("audit_log", named.rows_affected());
         if erased.is_over {
             let person = of_user(sqlx::query("DELETE FROM users WHERE tenant = $1 AND user_id = $2"), user);
             erased.rows.push(("users", person.execute(&mut **tx).await?.rows_affected()));
@@ -282,6 +297,30 @@ impl Store {
     /// [`StoreError`].
     pub async fn pseudonym(&self, user: &UserKey) -> Result<String, StoreError> {
         self.in_time("pseudonym", self.pseudonym_in(user)).await
+    }
+
+    /// What the audit log calls a person who was erased.
+    async fn erased_object(&self, user: &UserKey) -> Result<String, Failure> {
+        let pseudonym = self.pseudonym_in(user).await?;
+        Ok(format!("user:~{}", pseudonym.get(..ERASED_OBJECT_CHARS).unwrap_or(&pseudonym)))
+    }
+
+    /// Leaves an entry of an erasure, which names nobody.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_erasure(
+        &self,
+        user: &UserKey,
+        outcome: String,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        writing!(self, "note_erasure", |tx| {
+            let object = self.erased_object(user).await?;
+            let change = AuditedChange::done(&user.tenant, AuditAction::UserErased, object);
+            self.write_audit(tx, &change.with_outcome(outcome.as_str()), now).await
+        })
+        .await
     }
 
     pub(super) async fn pseudonym_in(&self, user: &UserKey) -> Result<String, Failure> {

@@ -48,6 +48,7 @@ mod alerts;
 mod api_keys;
 mod attempts;
 mod audit;
+mod audit_log;
 mod chase;
 mod database_file;
 mod deletion;
@@ -102,7 +103,7 @@ use sqlx::{
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-use crate::domain::{OutcomeRoutes, Secret, Timestamp};
+use crate::domain::{OutcomeRoutes, Secret, Timestamp, audit::Actor};
 use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
@@ -114,6 +115,7 @@ pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, KeyRights, KeyStanding, NotRotated};
 pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;
+pub use audit_log::{AuditEntry, AuditQuery, AuditedChange};
 pub use deletion::Deleted;
 pub use erasure::{ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch};
 pub use error::{Refusal, StoreError};
@@ -172,6 +174,8 @@ pub struct Store {
     outcomes: Arc<OutcomeRoutes>,
     /// With what people are hashed who must not be named; read once.
     pseudonym_key: Arc<OnceCell<String>>,
+    /// Who makes the changes, as the audit log tells it.
+    actor: Option<Arc<Actor>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -237,6 +241,7 @@ impl Store {
             database_file,
             outcomes: Arc::default(),
             pseudonym_key: Arc::default(),
+            actor: None,
         })
     }
 

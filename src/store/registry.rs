@@ -2,11 +2,14 @@
 //! producers are in `api_keys`.
 
 use super::{
-    Store, StoreError,
+    AuditedChange, Store, StoreError,
     row_batch::{Batch, Statement, batch_row},
     stored_name, time,
 };
-use crate::domain::{GroupId, Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{
+    GroupId, Tenant, Timestamp, UserId, UserKey,
+    audit::{self, AuditAction},
+};
 
 /// What a revocation of somebody's sessions did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,12 @@ impl Store {
             .fetch_one(&mut **tx)
             .await?;
             let at = time(&row, "sessions_revoked_at_ms")?;
-            Ok(Revocation { at, devices: self.end_devices(tx, user, at).await? })
+            let devices = self.end_devices(tx, user, at).await?;
+            let object = audit::user_object(&user.user);
+            let change = AuditedChange::done(&user.tenant, AuditAction::SessionsRevoked, object);
+            let outcome = format!("done, with {devices} devices");
+            self.write_audit(tx, &change.with_outcome(outcome), now).await?;
+            Ok(Revocation { at, devices })
         })
         .await
     }
@@ -78,7 +86,9 @@ impl Store {
                     statement.over(&Batch::of(self.engine, rows)?).execute(&mut **tx).await?;
                 }
             }
-            Ok(())
+            let asked = format!("{} to be in it, {} not to be", add.len(), remove.len());
+            let change = AuditedChange::done(tenant, AuditAction::GroupChanged, audit::group_object(group));
+            self.write_audit(tx, &change.with_outcome(asked), now).await
         })
         .await
     }

@@ -101,6 +101,7 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "put /v1/users/{user}" => posted("/v1/users/zoe", [json!({"locale": "en"}), unknown]),
         "delete /v1/users/{user}" => asked("/v1/users/nobody"),
         "delete /v1/users/{user}/sessions" => asked("/v1/users/zoe/sessions"),
+        "get /v1/audit" => asked("/v1/audit?limit=500"),
         "get /v1/groups/{group}/members" => asked("/v1/groups/many/members?limit=1000"),
         "put /v1/groups/{group}/members" => {
             posted("/v1/groups/few/members", [json!({"add": users}), unknown])
@@ -200,7 +201,7 @@ async fn no_answer_is_longer_than_its_route_says() {
 /// The routes of a user, which the document's own credentials are for where it says nothing of the route.
 fn is_of_users(route: &str) -> bool {
     let path = route.split(' ').nth(1).unwrap_or_default();
-    let of_producers = ["/v1/alerts", "/v1/users", "/v1/groups", "/v1/hooks"];
+    let of_producers = ["/v1/alerts", "/v1/users", "/v1/groups", "/v1/hooks", "/v1/audit"];
     !of_producers.iter().any(|of| path.starts_with(of)) && route != "post /v1/topics/{topic}/events"
 }
 

@@ -62,6 +62,7 @@ async fn a_leaked_key_does_only_what_it_is_for() -> anyhow::Result<()> {
     // Each waits for something, and none has to do with the others.
     tokio::try_join!(
         a_default_key_publishes_and_nothing_else(&attacked),
+        what_a_key_changed_is_in_the_audit_log(&attacked),
         a_key_that_expired_is_told_so(&attacked),
         a_rotated_key_has_two_secrets_for_a_while(&attacked),
         a_key_for_its_own_alerts_touches_no_others(&attacked),
@@ -99,6 +100,37 @@ async fn a_default_key_publishes_and_nothing_else(attacked: &Attacked) -> anyhow
         attacked.listed("ci").ok().filter(|key| key["last_used_at"].is_string())
     })
     .await?;
+    Ok(())
+}
+
+/// What the victim's key did can be told afterwards, and by whom.
+async fn what_a_key_changed_is_in_the_audit_log(attacked: &Attacked) -> anyhow::Result<()> {
+    let key = attacked.key(&["--name", "directory", "--scope", "people"])?;
+    let listed = attacked.listed("directory")?;
+    let id = listed["id"].as_str().context("it has an id")?;
+    let mailbox = json!({"email": "zoe@example.com"});
+    for user in ["zoe", "yan%40example.com"] {
+        let request = attacked.request(&key, Method::PUT, &format!("/v1/users/{user}"));
+        ensure!(answer(request.json(&mailbox)).await?.0 == 204, "{user}");
+    }
+    let actor = format!("key:{id}");
+    let (status, page) =
+        attacked.get(attacked.fleet.key(), &format!("/v1/audit?actor={actor}&limit=1")).await?;
+    ensure!(status == 200, "{status} {page}");
+    let entry = &page["entries"][0];
+    assert_eq!((&entry["action"], &entry["actor"]), (&json!("user.put"), &json!(actor)));
+    let next = page["next"].as_str().with_context(|| format!("there is another: {page}"))?;
+    let (_, page) =
+        attacked.get(attacked.fleet.key(), &format!("/v1/audit?actor={actor}&after={next}")).await?;
+    assert_eq!((&page["entries"][0]["object"], &page["next"]), (&json!("user:zoe"), &Value::Null), "{page}");
+
+    let all = attacked.command(&["audit", "--tenant", "demo", "--since", "1h"])?;
+    ensure!(all.contains("key.created") && all.contains("cli") && !all.contains("yan@example.com"), "{all}");
+    let of_yan = attacked.command(&["audit", "--object", "user:yan@example.com", "--json"])?;
+    let entry: Value = serde_json::from_str(of_yan.lines().next().context("it is found by who knows it")?)?;
+    assert_eq!((&entry["tenant"], &entry["actor"]), (&json!("demo"), &json!(actor)));
+    let (status, _) = attacked.get(&key, "/v1/audit").await?;
+    ensure!(status == 403, "it reads of nobody: {status}");
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `steps.rs` | many escalations stepped in one commit, each as it would be alone (I5, I6) |
 //! | `refusals.rs` | what cannot be stored is refused, with its code and alone; what is only away is waited for |
+//! | `audit_log.rs` | who changed what, in the commit of the change |
 //! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
 //! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
@@ -51,6 +52,7 @@ macro_rules! on_both_engines {
 }
 
 mod api_keys;
+mod audit_log;
 mod channels;
 mod crashes;
 mod erasure;

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Create, list, rotate and revoke the API keys of producers.
     Key(KeyArgs),
+    /// Print who changed what: keys, people, groups, sessions, dead letters. The newest first.
+    Audit(AuditArgs),
     /// Print what happened to an alert for each recipient, step by step, and why.
     Explain(ExplainArgs),
     /// List, show, replay or drop dead letters: messages that were delivered too often.
@@ -300,6 +302,36 @@ pub(crate) enum KeyCommand {
         /// The beginning of its id as `list` prints it, at least 8 characters.
         id: String,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    /// Nothing older than this: a duration (24h, 7d) or a time (2026-11-30T12:00:00Z).
+    #[arg(long, value_name = "SINCE")]
+    pub(crate) since: Option<String>,
+    /// Only what this one did: `key:ID`, `cli:NAME`, `user:NAME`, `system`.
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Only what was done to this: `user:NAME`, `group:NAME`, `key:ID`, `dead-letters`.
+    #[arg(long)]
+    pub(crate) object: Option<String>,
+    /// Only entries of this tenant. By default all, with those of the whole installation.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// The greatest number of entries.
+    #[arg(long, default_value_t = 100, value_parser = entries)]
+    pub(crate) limit: usize,
+    /// Print each entry as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The data folder of `watchbell up`, used if no store is configured.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+fn entries(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "write a number from 1 to 10000".to_owned())
 }
 
 #[derive(Args)]

@@ -61,6 +61,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Token(args) => commands::token::run(&shared()?, &args),
         Command::Key(args) => commands::key::run(&shared()?, args).await,
+        Command::Audit(args) => commands::audit::run(&shared()?, args).await,
         Command::Explain(args) => commands::explain::run(&shared()?, args).await,
         Command::Dead(args) => commands::dead::run(&shared()?, args).await,
         Command::Migrate(args) => commands::migrate::run(&shared()?, &args).await,

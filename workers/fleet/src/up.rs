@@ -17,7 +17,7 @@ use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
         Channel, Device, DeviceId, PushEnvironment, PushService, Scopes, Secret, Tenant, TopicPattern,
-        UserId, UserKey, device::DEVICES_PER_USER_MAX,
+        UserId, UserKey, audit::Actor, device::DEVICES_PER_USER_MAX,
     },
     runtime::{Clock, Config, config::WebPushSection, http::only_for_hosts},
     store::{ApiKey, Contact, KeyRights, KeyStanding, Store, StoreConfig},
@@ -107,7 +107,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let access = DemoAccess::new(dir.join("demo.json"), demo)?;
     process.add_routes(demo::routes(&access, simulator.router()));
     let keys = process.api_keys(&store);
-    process.add_routes(dead::routes(broker.clone(), keys, Tenant::parse(TENANT)?));
+    process.add_routes(dead::routes(broker.clone(), store.clone(), keys, Tenant::parse(TENANT)?));
     process.add_simulator(simulator);
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
@@ -310,7 +310,7 @@ async fn demo_key(store: &Store, tenant: &Tenant, dir: &Path, now: Timestamp) ->
     }
     let made = key::generate(&mut rand::rng());
     let rights = KeyRights::of(tenant.clone()).with(Scopes::ALL);
-    store.add_api_key(&key::hash(made.expose()), &rights, "demo", now).await?;
+    store.by(Actor::System).add_api_key(&key::hash(made.expose()), &rights, "demo", now).await?;
     Ok(made)
 }
 

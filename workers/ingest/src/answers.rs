@@ -233,6 +233,30 @@ pub struct Members {
     pub next: Option<String>,
 }
 
+/// What somebody changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditLogEntry {
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Who: `key:ID`, `cli:NAME`, `user:NAME` or `system`.
+    pub actor: String,
+    /// What, such as `key.created` or `user.put`.
+    pub action: String,
+    /// To what: `user:NAME`, `group:NAME`, `key:ID` or `dead-letters`. Of a user whose id is an address there is a mark.
+    pub object: String,
+    /// What came of it, in a few words.
+    pub outcome: String,
+}
+
+/// A page of the audit log, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditLogPage {
+    pub entries: Vec<AuditLogEntry>,
+    /// `after` of the next page; null on the last.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
 /// An event was taken, in the words of PagerDuty.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PagerDutyAccepted {

@@ -18,7 +18,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use watchbell::{
-    domain::{Scope, Scopes, Secret, Tenant, publication::Maker},
+    domain::{Scope, Scopes, Secret, Tenant, audit::Actor, publication::Maker},
     store::{ApiKey, KeyStanding},
     wire::Problem,
 };
@@ -44,6 +44,11 @@ impl Producer {
             maker: Maker { key: key.id.as_str().into(), own_alerts: key.rights.own_alerts },
             scopes: key.rights.scopes,
         }
+    }
+
+    /// Who this is, for the audit log.
+    pub fn actor(&self) -> Actor {
+        Actor::Key(Arc::clone(&self.maker.key))
     }
 
     /// Whether this producer may change, or read of, an alert that `maker` made.

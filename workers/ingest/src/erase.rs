@@ -4,7 +4,7 @@
 //! - Their sessions end and their tokens are refused before anything is erased, so that nothing is written about them meanwhile.
 //! - It works in small commits, within [`ERASE_TIME_MAX`] a request. Of a person with more than fits, the answer says that it is not
 //!   complete, and the request is repeated.
-//! - The receipt names nobody, so it may be kept.
+//! - The receipt names nobody, so it may be kept. So does the entry in the audit log, and those of before lose the name.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +17,22 @@ use axum::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 use watchbell::{
-    domain::{Tenant, UserId, UserKey},
+    domain::{UserId, UserKey},
     runtime::http::NameInPath,
     store::{ERASED_ROWS_PER_COMMIT_MAX, StoreError},
     wire::Problem,
 };
 
-use crate::{App, Shared, answers::Erased, limits::ERASE_TIME_MAX, people::end_sessions};
+use crate::{App, Shared, answers::Erased, auth::Producer, limits::ERASE_TIME_MAX, people::end_sessions};
 
 /// Erases a person. Safe to repeat: whoever is not there is erased with an empty receipt.
 pub async fn erase(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
-    let user = UserKey::new(tenant, user);
+    let store = shared.ingest.store.by(producer.actor());
+    let user = UserKey::new(producer.tenant, user);
     let erased_at = shared.ingest.clock.now();
     let issued_until = shared.ingest.store.refuse_erased_sessions(&user, erased_at).await?;
     let detail = "Nothing was erased, and open sessions may not have ended: send the request again.";
@@ -48,6 +49,11 @@ pub async fn erase(
     };
     let id = (shared.ingest.new_id)().to_string();
     info!(receipt.id = %id, complete, "A person was erased");
+    let outcome = format!("receipt {id}, {}", if complete { "complete" } else { "not complete yet" });
+    // The receipt says what went, also where it cannot be noted.
+    if let Err(error) = store.note_erasure(&user, outcome, erased_at).await {
+        warn!(%error, receipt.id = %id, "An erasure is not in the audit log");
+    }
     let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     let receipt = Erased { id, erased_at: erased_at.to_string(), complete, rows };
     Ok((status, Json(receipt)).into_response())

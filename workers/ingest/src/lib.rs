@@ -15,6 +15,7 @@
 mod alerts;
 mod answers;
 mod api_keys;
+mod audit;
 mod auth;
 mod batch;
 mod config;
@@ -292,6 +293,7 @@ fn routes() -> Vec<Route> {
             people::remove_members,
             openapi::people::remove_members(),
         ),
+        keyed(Scope::Operations, Method::GET, "/v1/audit", audit::entries, openapi::audit::entries()),
     ];
     others.into_iter().chain(HOOKS.iter().map(of_product)).collect()
 }

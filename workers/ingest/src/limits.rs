@@ -85,6 +85,10 @@ pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
 pub const ERASE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Members on one page.
 pub const MEMBERS_PER_PAGE_MAX: usize = 1_000;
+/// The longest page of the audit log, in bytes: each entry has at most a name of 256 bytes and some words.
+pub const AUDIT_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// Entries of the audit log on one page.
+pub const AUDIT_ENTRIES_PER_PAGE_MAX: usize = 500;
 /// Recipients in one timeline.
 pub const TIMELINE_RECIPIENTS_MAX: usize = 100;
 

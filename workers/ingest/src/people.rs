@@ -1,7 +1,8 @@
 //! Users and groups, as far as producers keep them.
 //!
 //! A group changes by difference: `PUT` with `add` and `remove`, `DELETE` with the users to take out. Nothing replaces a
-//! whole group, so two producers that each change a part do not undo each other. All of it is safe to repeat.
+//! whole group, so two producers that each change a part do not undo each other. All of it is safe to repeat. Each change
+//! leaves an entry in the audit log, in its commit.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -26,6 +27,7 @@ use watchbell::{
 use crate::{
     App, Shared,
     answers::{Members, Revoked},
+    auth::Producer,
     limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     request::{self, JsonOnly},
 };
@@ -54,14 +56,15 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 /// Makes a user known and replaces how they can be written to.
 pub async fn put_user(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(user): NameInPath<UserId>,
     JsonBody(given, _): JsonBody<UserBody, JsonOnly>,
 ) -> Result<Response, Problem> {
     let locale = given.locale.as_deref().map(locale_of).transpose()?;
     let contact = Contact { addresses: addresses_of(given)?, locale };
     let now = shared.ingest.clock.now();
-    shared.ingest.store.put_user(&UserKey::new(tenant, user), &contact, now).await?;
+    let store = shared.ingest.store.by(producer.actor());
+    store.put_user(&UserKey::new(producer.tenant, user), &contact, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -72,12 +75,12 @@ pub async fn put_user(
 /// the sessions comes back.
 pub async fn revoke_sessions(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
-    let user = UserKey::new(tenant, user);
-    let Revocation { at, devices } =
-        shared.ingest.store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
+    let store = shared.ingest.store.by(producer.actor());
+    let user = UserKey::new(producer.tenant, user);
+    let Revocation { at, devices } = store.revoke_sessions(&user, shared.ingest.clock.now()).await?;
     let detail = "No new session is let in with the old tokens, but open ones may not have ended: send the request again.";
     end_sessions(&shared, &user, at, detail).await?;
     Ok(Json(Revoked { revoked_at: at.to_string(), devices }).into_response())
@@ -179,7 +182,7 @@ pub struct MembersBody {
 /// Puts users into a group and takes others out.
 pub async fn change_members(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(group): NameInPath<GroupId>,
     JsonBody(given, _): JsonBody<MembersBody, JsonOnly>,
 ) -> Result<Response, Problem> {
@@ -197,7 +200,8 @@ pub async fn change_members(
         return Err(Problem::invalid(format!("remove[{both}]"), "is in `add` as well: which of the two?"));
     }
     let now = shared.ingest.clock.now();
-    shared.ingest.store.change_members(&tenant, &group, &add, &remove, now).await?;
+    let store = shared.ingest.store.by(producer.actor());
+    store.change_members(&producer.tenant, &group, &add, &remove, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -212,7 +216,7 @@ pub struct LeaversQuery {
 /// Takes users out of a group. They are in the address, because bodies of `DELETE` get lost on the way.
 pub async fn remove_members(
     State(shared): App,
-    Extension(tenant): Extension<Tenant>,
+    Extension(producer): Extension<Producer>,
     NameInPath(group): NameInPath<GroupId>,
     Query(leavers): Query<LeaversQuery>,
 ) -> Result<Response, Problem> {
@@ -221,7 +225,8 @@ pub async fn remove_members(
         return Err(Problem::invalid("users", "must name whom to take out: ?users=ana,ben"));
     }
     let now = shared.ingest.clock.now();
-    shared.ingest.store.change_members(&tenant, &group, &[], &users, now).await?;
+    let store = shared.ingest.store.by(producer.actor());
+    store.change_members(&producer.tenant, &group, &[], &users, now).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

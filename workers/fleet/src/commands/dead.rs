@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use watchbell::{
     broker::{Broker as _, SharedBroker, rabbitmq::RabbitBroker},
     domain::Secret,
     runtime::Config,
+    store::Store,
 };
 
 use crate::{
@@ -33,8 +35,8 @@ pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
     let done = match args.command {
         DeadCommand::List { limit } => list(&letters, limit).await,
         DeadCommand::Show { id } => show(&letters, &id).await,
-        DeadCommand::Replay(which) => act(&letters, Action::Replay, &which).await,
-        DeadCommand::Drop(which) => act(&letters, Action::Drop, &which).await,
+        DeadCommand::Replay(which) => act(config, &letters, Action::Replay, &which).await,
+        DeadCommand::Drop(which) => act(config, &letters, Action::Drop, &which).await,
     };
     letters.close();
     done
@@ -75,13 +77,16 @@ async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn act(letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Result<()> {
+async fn act(config: &Config, letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Result<()> {
     ensure!(which.all == which.ids.is_empty(), "give ids, or --all");
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} letters, {per_sec}, {eta} to go")?);
     let request = Request { action, ids: (!which.all).then(|| which.ids.clone()) };
     let done = letters.act(&request, &bar).await?;
     bar.finish_and_clear();
+    if matches!(letters, Letters::Broker { .. }) {
+        note_in_audit_log(config, &done, action).await;
+    }
     let word = match action {
         Action::Replay => "replayed",
         Action::Drop => "dropped",
@@ -100,6 +105,23 @@ async fn act(letters: &Letters, action: Action, which: &DeadWhich) -> anyhow::Re
         output::inline(&done.missing.join(", "))
     );
     Ok(())
+}
+
+/// Leaves an entry of what was done. (A running `up` does so itself.) The letters are the broker's, and whoever looks after them
+/// may have no store: then there is none to write to.
+async fn note_in_audit_log(config: &Config, done: &Done, action: Action) {
+    if config.store.url.is_none() {
+        return output::note("store.url is not configured, so this is not in the audit log.");
+    }
+    let noted = async {
+        let store = Store::open(&compose::store_config(config)?)?.by(super::operator());
+        store.note_change(&done.audited(action, None), Timestamp::now()).await?;
+        store.close().await;
+        anyhow::Ok(())
+    };
+    if let Err(error) = noted.await {
+        output::note(format!("This is not in the audit log: {error:#}"));
+    }
 }
 
 /// What was done, and what was not, with the reason.

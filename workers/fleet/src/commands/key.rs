@@ -28,7 +28,7 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
     if matches!(args.command, KeyCommand::Vapid) {
         return make_vapid();
     }
-    let store = super::store(config, &args.data).await?;
+    let store = super::store(config, &args.data).await?.by(super::operator());
     let now = Timestamp::now();
     let done = match args.command {
         KeyCommand::Create { tenant, name, scope, own_alerts, expires } => {

@@ -1,5 +1,6 @@
 //! The operator's commands, one file each.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod dead;
@@ -20,7 +21,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
 use watchbell::{
-    domain::Tenant,
+    domain::{Tenant, audit::Actor},
     runtime::{
         Config,
         health::{Fault, Seen},
@@ -52,6 +53,16 @@ pub(crate) async fn store(config: &Config, data: &Path) -> anyhow::Result<Store>
     let file = data.join("watchbell.db");
     anyhow::ensure!(file.exists(), "store.url is not configured, and {} is not there", file.display());
     Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 })
+}
+
+/// Characters of an operator's name that are noted.
+const OPERATOR_CHARS_MAX: usize = 64;
+
+/// Whoever typed the command, for the audit log: their name on this machine, as far as it says.
+pub(crate) fn operator() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let name = name.map(|name| name.chars().take(OPERATOR_CHARS_MAX).collect::<String>());
+    Actor::CommandLine(name.filter(|name| !name.is_empty()))
 }
 
 /// The tenant asked for, the configured one, or that of `up`. Of a fleet, which is configured, it must be one of the first

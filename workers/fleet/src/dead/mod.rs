@@ -17,7 +17,14 @@ use std::{ops::ControlFlow, time::Duration};
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use watchbell::broker::{Address, Delivery, Message, Settle, SharedBroker, WorkQueue};
+use watchbell::{
+    broker::{Address, Delivery, Message, Settle, SharedBroker, WorkQueue},
+    domain::{
+        Tenant,
+        audit::{AuditAction, DEAD_LETTERS},
+    },
+    store::AuditedChange,
+};
 
 pub(crate) use self::{
     letter::Letter,
@@ -225,6 +232,17 @@ fn replay(
 }
 
 impl Done {
+    /// What was done, as the audit log tells it. `tenant`: of the one who did it; the letters are of all.
+    pub(crate) fn audited<'a>(&self, action: Action, tenant: Option<&'a Tenant>) -> AuditedChange<'a> {
+        let (action, word) = match action {
+            Action::Replay => (AuditAction::DeadReplayed, "replayed"),
+            Action::Drop => (AuditAction::DeadDropped, "dropped"),
+        };
+        let outcome = format!("{} {word}, {} skipped", self.acted, self.skipped);
+        let end = self.failed.as_ref().map_or("", |_| ", then it failed");
+        AuditedChange { tenant, action, object: DEAD_LETTERS.to_owned(), outcome: outcome + end }
+    }
+
     async fn note(&mut self, replayed: Replayed) {
         match replayed {
             Ok(settle) => {

@@ -10,14 +10,17 @@ use axum::{
     http::request::Parts,
     routing::get,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use watchbell::{
     broker::SharedBroker,
     domain::{Scope, Tenant},
     runtime::http::{BodyRules, FailureKind, JsonBody, Query},
+    store::Store,
     wire::Problem,
 };
-use watchbell_ingest::ApiKeys;
+use watchbell_ingest::{ApiKeys, Producer};
 
 use super::{Done, LOOK_MAX, Listed, Request, act, look, show};
 
@@ -30,13 +33,15 @@ impl BodyRules for Orders {
 }
 
 /// `GET` looks, `POST` acts.
-pub(crate) fn routes(broker: SharedBroker, keys: Arc<ApiKeys>, tenant: Tenant) -> Router {
-    Router::new().route("/operations/dead", get(list).post(post)).with_state(Shared { broker, keys, tenant })
+pub(crate) fn routes(broker: SharedBroker, store: Store, keys: Arc<ApiKeys>, tenant: Tenant) -> Router {
+    let shared = Shared { broker, store, keys, tenant };
+    Router::new().route("/operations/dead", get(list).post(post)).with_state(shared)
 }
 
 #[derive(Clone)]
 struct Shared {
     broker: SharedBroker,
+    store: Store,
     keys: Arc<ApiKeys>,
     tenant: Tenant,
 }
@@ -48,7 +53,7 @@ impl FromRef<Shared> for SharedBroker {
 }
 
 /// Whoever asks may look after the dead letters.
-struct Operator;
+struct Operator(Producer);
 
 impl FromRequestParts<Shared> for Operator {
     type Rejection = Problem;
@@ -56,7 +61,7 @@ impl FromRequestParts<Shared> for Operator {
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
         let producer = shared.keys.producer_of(&parts.headers, None, Scope::Operations).await?;
         match producer.tenant == shared.tenant {
-            true => Ok(Self),
+            true => Ok(Self(producer)),
             false => Err(Problem::forbidden(format!(
                 "Dead letters are of all tenants: only a key of the tenant `{}` may look after them.",
                 shared.tenant
@@ -85,12 +90,17 @@ async fn list(
 }
 
 async fn post(
-    _: Operator,
-    State(broker): State<SharedBroker>,
+    Operator(producer): Operator,
+    State(shared): State<Shared>,
     JsonBody(request, _): JsonBody<Request, Orders>,
 ) -> Result<Json<Done>, Problem> {
-    let done = act(&broker, &request, |_, _| {}).await;
-    done.map(Json).map_err(|error| problem_of(&error))
+    let done = act(&shared.broker, &request, |_, _| {}).await.map_err(|error| problem_of(&error))?;
+    let change = done.audited(request.action, Some(&shared.tenant));
+    // What was done is done: it is answered, also where it cannot be noted.
+    if let Err(error) = shared.store.by(producer.actor()).note_change(&change, Timestamp::now()).await {
+        warn!(%error, "What was done about dead letters is not in the audit log");
+    }
+    Ok(Json(done))
 }
 
 /// Only the broker can fail here. An operator is told what it said.

@@ -150,6 +150,7 @@ pub fn show() -> Operation {
     of_one("getAlert", "The latest recorded version of an alert")
         .answers_at_most(ALERT_ANSWER_BYTES_MAX)
         .answers(200, "The alert.", Described::of::<Recorded>())
+        .refuses(403, NOT_ITS_OWN)
         .refuses(422, "The id is not one.")
 }
 
@@ -179,6 +180,7 @@ pub fn timeline() -> Operation {
         .query_or_empty("after", Described::of::<Name>(), "The `next` of the page before. Not with `user`.")
         .query_or_empty("limit", limit, "Recipients, in order of their ids, as far as they fit into 1 MiB.")
         .answers(200, "Each recipient with what happened, in order.", Described::of::<Timeline>())
+        .refuses(403, NOT_ITS_OWN)
         .refuses(422, "A parameter is not acceptable.")
 }
 

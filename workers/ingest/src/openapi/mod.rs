@@ -6,6 +6,7 @@
 //! Elsewhere: what is answered in `answers`, what is written in `watchbell::wire`, the rows in `lib.rs`.
 
 pub mod alerts;
+pub mod audit;
 pub mod hooks;
 pub mod people;
 
@@ -18,6 +19,7 @@ const GROUPS: &[Group] = &[
     ("Events", "Short-lived facts for whoever subscribed to a topic."),
     ("Hooks", "Other products' alerts, in those products' own form."),
     ("People", "The users and groups that alerts are for."),
+    ("Operations", "What an operator looks at."),
 ];
 
 /// Where an API key may stand.
@@ -57,7 +59,7 @@ const TOO_LONG: &str = "The body or one alert is too long, or there are too many
 const OTHER_TYPE: &str = "Another content type.";
 const TOO_MANY_RECIPIENTS: &str = "The tenant's alerts have more recipients than they may (`ingest.recipients_per_tenant`): nothing was accepted, send it again after `Retry-After`.";
 const NOT_RECORDED: &str = "Not recorded (yet), or another tenant's.";
-const NOT_ITS_OWN: &str = "The alert was made by another key, and this one may change only its own (`watchbell key create --own-alerts`).";
+const NOT_ITS_OWN: &str = "The alert was made by another key, and this one may change and read only its own (`watchbell key create --own-alerts`).";
 
 /// What every route with a key may answer.
 fn keyed(operation: Operation) -> Operation {

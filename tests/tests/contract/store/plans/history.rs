@@ -3,11 +3,12 @@
 use crate::store::fixture::StoreFixture;
 
 /// Every table that grows with use. Not `pods`, which are as many as run, and not `meta`.
-pub const GROWS: [&str; 17] = [
+pub const GROWS: [&str; 18] = [
     "addresses",
     "alerts",
     "api_keys",
     "attempts",
+    "audit_log",
     "devices",
     "erased_sessions",
     "escalations",
@@ -107,5 +108,8 @@ const STATEMENTS: &[&str] = &[
      SELECT CASE WHEN n % 2 = 0 THEN 'queue' ELSE 'webhook:acme' END, 1900000000000 + n,
          '00000000-0000-4000-8000-' || substr('000000000000' || n, length('' || n) + 1), 'acme', 'ana', 'h' || n, 1, 'seen',
          1900000000000 + n, 0 FROM {all}",
+    "INSERT INTO audit_log (entry_id, tenant, at_ms, actor, action, object, outcome)
+     SELECT 'entry-' || n, CASE WHEN n % 2 = 0 THEN 'acme' ELSE 'other' END, n, 'key:k', 'user.put', 'user:p' || n, 'done'
+     FROM {all}",
     "INSERT INTO api_keys (key_hash, tenant, name, created_at_ms) SELECT 'key-' || n, 'acme', 'ci', n FROM {hundredth}",
 ];

@@ -10,6 +10,10 @@ use super::history::GROWS;
 const BOUNDED: &[(&str, usize, &str)] = &[
     ("sqlite_autoindex_alerts_1", 2, "one alert"),
     ("sqlite_autoindex_api_keys_1", 1, "one key"),
+    ("sqlite_autoindex_audit_log_1", 1, "one entry"),
+    ("audit_by_time", 1, "a page of the log, LIMIT"),
+    ("audit_of_object", 2, "what was done to one person, LIMIT"),
+    ("audit_of_tenant", 1, "a page of one tenant's log, LIMIT"),
     ("sqlite_autoindex_attempts_1", 1, "one attempt"),
     ("sqlite_autoindex_devices_1", 2, "the devices of one person, at most 20"),
     ("sqlite_autoindex_escalations_1", 3, "one escalation"),

@@ -8,12 +8,13 @@ use std::time::Duration;
 use watchbell::domain::{
     AlertId, AttemptId, Channel, GroupId, OutcomeRoute, PushService, ReceiptState, Secret, Severity, Status,
     StopReason, Timestamp, UserKey,
+    audit::{Actor, AuditAction},
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Ask, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder, KeyRights, NewAlert,
-    NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store, SummaryOutcome,
-    TOPIC_BYTES_MAX,
+    Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder,
+    KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store,
+    SummaryOutcome, TOPIC_BYTES_MAX,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -474,6 +475,17 @@ impl Tour<'_> {
         self.store.revoke_api_key(&hash, self.at(0)).await?;
         self.store.api_keys().await?;
         (self.heard)(KEYS);
+        let acme = tenant("acme");
+        let store = self.store.by(Actor::System);
+        let change = AuditedChange::done(&acme, AuditAction::UserPut, "user:ana".to_owned());
+        store.note_change(&change, self.at(0)).await?;
+        (self.heard)("note_change");
+        let all = AuditQuery { limit: 5, ..AuditQuery::default() };
+        let first = store.audit_entries(&all).await?;
+        let before = first.last().map(|entry| (entry.at, entry.id.clone()));
+        store.audit_entries(&AuditQuery { before: before.clone(), ..all.clone() }).await?;
+        store.audit_entries(&AuditQuery { tenant: Some(acme), before, ..all }).await?;
+        (self.heard)("audit_entries");
         Ok(())
     }
 
