@@ -8,6 +8,7 @@
 //! | `amqp.rs` | what a producer over AMQP may say of others, and in whose log |
 //! | `answer_bounds.rs` | the longest answer of every route |
 //! | `answers.rs` | readers who ask for much and take nothing |
+//! | `authorization.rs` `authorization/` | every route with every credential |
 //! | `browser.rs` | what a web page, and another user of the machine, takes from `up` and from the API of users |
 //! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
 //! | `core_dumps.rs` | what a crash writes to the disk |
@@ -24,6 +25,7 @@ mod addresses;
 mod amqp;
 mod answer_bounds;
 mod answers;
+mod authorization;
 mod browser;
 mod connections;
 mod core_dumps;
