@@ -90,7 +90,8 @@ async fn twenty_readers_who_never_read_hold_little_memory() {
 /// answered. With the whole of it taken, they are once it is given back.
 #[tokio::test]
 async fn answers_that_nobody_takes_are_bounded_for_each_user_and_for_all() {
-    let env = [("WATCHBELL__HTTP__ANSWER_BYTES_MAX", "8388608")];
+    // Nobody is cut off meanwhile for taking nothing.
+    let env = [("WATCHBELL__HTTP__ANSWER_BYTES_MAX", "8388608"), ("WATCHBELL__HTTP__STALL_TIMEOUT", "5m")];
     let fleet = Fleet::start(Engine::Embedded, QUIET, &env).await.unwrap();
     keep_long_events(&fleet, "monitor:big", 20).await.unwrap();
     let base = fleet.url("socket-1").unwrap();
