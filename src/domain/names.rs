@@ -183,7 +183,7 @@ const BARE_PHONE_DIGITS_MIN: usize = 10;
 
 /// Whether a person can be reached by it: an email address, a handle of that form, or a phone number, alone or behind
 /// something such as `tel:`. In doubt it is one.
-fn is_address(id: &str) -> bool {
+pub(super) fn is_address(id: &str) -> bool {
     let is_mailbox = id.contains(['@', '\u{ff20}']) || id.contains("%40");
     is_mailbox || id.split(['|', ':', '/', ',', ';', '=', '\\']).any(is_phone)
 }
