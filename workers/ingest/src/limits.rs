@@ -45,7 +45,9 @@ pub const KEY_TTL: Duration = Duration::from_secs(5);
 pub const KEY_BELIEVED_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long the store may take to answer about a key that it knew within that time.
 pub const KEY_ASK_MAX: Duration = Duration::from_secs(1);
-/// How often it is written down when a key was used.
+/// How long uses of keys are gathered before they are written down together.
+pub const KEY_USES_GATHERED: Duration = Duration::from_secs(1);
+/// How often it is written down when a key was used, at the most.
 pub const KEY_USES_EVERY: Duration = Duration::from_secs(60);
 /// How long the store may take to say what it has of the alerts of a request. Without an answer they are published, and
 /// dispatch finds out.
