@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::{Timestamp, civil::Time, civil::Weekday, tz::TimeZone};
+use serde_json::{Value, json};
 
 use super::Channel;
 
@@ -30,6 +31,40 @@ impl Preferences {
     pub fn opted_out(&self, channel: Channel, category: Option<&str>) -> bool {
         let category = category.and_then(|category| self.categories_off.get(category));
         self.channels_off.contains(&channel) || category.is_some_and(|off| off.contains(&channel))
+    }
+}
+
+/// What holds for a person, as JSON: what they said, and where they said nothing, what their backend says. It goes field by field,
+/// and a list counts as one field. The zone is that of their days, unless either says another.
+pub fn holding(own: Option<&str>, defaults: Option<&str>, time_zone: Option<&str>) -> Option<String> {
+    if defaults.is_none() && time_zone.is_none() {
+        return own.map(str::to_owned);
+    }
+    let read = |text: Option<&str>| match text.map(serde_json::from_str::<Value>) {
+        None => Some(Value::Null),
+        Some(read) => read.ok(),
+    };
+    // What a newer version wrote is not ours to change.
+    let Some(own_read) = read(own) else { return own.map(str::to_owned) };
+    let mut all = match time_zone {
+        Some(zone) => json!({"quiet": {"zone": zone}}),
+        None => json!({}),
+    };
+    lay_over(&mut all, read(defaults).unwrap_or_default());
+    lay_over(&mut all, own_read);
+    Some(all.to_string())
+}
+
+/// Puts what is said over what was there. Nothing is said by `null`.
+fn lay_over(all: &mut Value, said: Value) {
+    match (all, said) {
+        (_, Value::Null) => {}
+        (Value::Object(all), Value::Object(said)) => {
+            for (name, value) in said {
+                lay_over(all.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (all, said) => *all = said,
     }
 }
 

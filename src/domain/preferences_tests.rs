@@ -147,3 +147,63 @@ fn who_wants_what() {
         assert_eq!(preferences.opted_out(channel, category), off, "{channel} {category:?}");
     }
 }
+
+#[test]
+fn a_person_comes_before_their_backend_field_by_field() {
+    let warsaw = Some("Europe/Warsaw");
+    for (why, own, defaults, zone, expected) in [
+        ("nobody said anything", None, None, None, None),
+        ("only they did, and it stays as it is", Some(r#"{ "a": 1 }"#), None, None, Some(r#"{ "a": 1 }"#)),
+        (
+            "only their backend did",
+            None,
+            Some(r#"{"channels":{"email":false}}"#),
+            None,
+            Some(r#"{"channels":{"email":false}}"#),
+        ),
+        (
+            "each field by itself",
+            Some(r#"{"channels":{"email":true}}"#),
+            Some(r#"{"channels":{"email":false,"push":false}}"#),
+            None,
+            Some(r#"{"channels":{"email":true,"push":false}}"#),
+        ),
+        (
+            "a list is one field, also an empty one",
+            Some(r#"{"quiet":{"windows":[]}}"#),
+            Some(r#"{"quiet":{"windows":[{"from":"22:00","to":"07:00"}]}}"#),
+            None,
+            Some(r#"{"quiet":{"windows":[]}}"#),
+        ),
+        (
+            "null says nothing",
+            Some(r#"{"channels":null}"#),
+            Some(r#"{"channels":{"email":false}}"#),
+            None,
+            Some(r#"{"channels":{"email":false}}"#),
+        ),
+        (
+            "their days are where their backend says",
+            Some(r#"{"quiet":{"windows":[1]}}"#),
+            None,
+            warsaw,
+            Some(r#"{"quiet":{"windows":[1],"zone":"Europe/Warsaw"}}"#),
+        ),
+        (
+            "unless they say it",
+            Some(r#"{"quiet":{"zone":"Asia/Tokyo"}}"#),
+            None,
+            warsaw,
+            Some(r#"{"quiet":{"zone":"Asia/Tokyo"}}"#),
+        ),
+        (
+            "what cannot be read is left alone",
+            Some("of the future"),
+            Some("{}"),
+            warsaw,
+            Some("of the future"),
+        ),
+    ] {
+        assert_eq!(holding(own, defaults, zone).as_deref(), expected, "{why}");
+    }
+}

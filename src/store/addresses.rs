@@ -24,6 +24,10 @@ pub struct Contact {
     pub addresses: PerChannel<Option<Secret>>,
     /// The language they read, as a BCP 47 tag.
     pub locale: Option<String>,
+    /// Where their days are, by the IANA name of the time zone, if they do not say it themselves.
+    pub time_zone: Option<String>,
+    /// What they want where they do not say it themselves, as JSON that is not looked into here.
+    pub preferences: Option<String>,
 }
 
 impl Contact {
@@ -33,6 +37,15 @@ impl Contact {
         self.addresses[channel] = Some(address.into());
         self
     }
+}
+
+/// An address of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAddress {
+    /// Where they can be written to.
+    pub address: Secret,
+    /// Whether it refused messages for good.
+    pub is_refused: bool,
 }
 
 /// An address as it is stored.
@@ -45,6 +58,11 @@ impl StoredAddress {
     /// The address, if it takes messages.
     pub(super) fn usable(self) -> Option<Secret> {
         (!self.is_refused).then_some(self.address)
+    }
+
+    /// The address, for whoever asks what is known.
+    pub(super) fn known(self) -> KnownAddress {
+        KnownAddress { address: self.address, is_refused: self.is_refused }
     }
 }
 
@@ -76,7 +94,8 @@ fn with_column(row: Option<StoredAddress>, column: Option<StoredAddress>) -> Opt
 }
 
 impl Store {
-    /// Makes a user known, or replaces how a known one can be written to. The inbox is not touched. An address that was
+    /// Makes a user known, or replaces how a known one can be written to and what holds for them where they said nothing. The inbox
+    /// is not touched, and what waits for the end of a silence is looked at again. An address that was
     /// refused stays refused until another one is given.
     ///
     /// # Errors
@@ -99,9 +118,10 @@ impl Store {
         writing!(self, "put_user", |tx| {
             of_user(
                 sqlx::query(
-                    "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms)
-                     VALUES ($1, $2, 0, 0, $3, $4, $5)
+                    "INSERT INTO users (tenant, user_id, seq, unread, email, locale, created_at_ms, time_zone, preference_defaults)
+                     VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7)
                      ON CONFLICT (tenant, user_id) DO UPDATE SET email = excluded.email, locale = excluded.locale, named_only = 0,
+                         time_zone = excluded.time_zone, preference_defaults = excluded.preference_defaults,
                          email_refused_at_ms = CASE WHEN users.email = excluded.email THEN users.email_refused_at_ms END",
                 ),
                 user,
@@ -109,8 +129,11 @@ impl Store {
             .bind(contact.addresses[Channel::Email].as_ref().map(|email| email.expose().to_owned()))
             .bind(contact.locale.clone())
             .bind(now.as_millisecond())
+            .bind(contact.time_zone.clone())
+            .bind(contact.preferences.clone())
             .execute(&mut **tx)
             .await?;
+            self.end_silences(tx, user, now).await?;
             let (tenant, user_id) = (user.tenant.as_str(), user.user.as_str());
             let missing = contact.addresses.iter().filter(|(_, address)| address.is_none());
             let missing =
@@ -136,7 +159,8 @@ impl Store {
     pub async fn contact(&self, user: &UserKey) -> Result<Option<Contact>, StoreError> {
         self.in_time("contact", async {
             let known =
-                "SELECT email, email_refused_at_ms, locale FROM users WHERE tenant = $1 AND user_id = $2";
+                "SELECT email, email_refused_at_ms, locale, time_zone, preference_defaults
+                 FROM users WHERE tenant = $1 AND user_id = $2";
             let row = of_user(sqlx::query(known), user).fetch_optional(&self.read).await?;
             let Some(row) = row else { return Ok(None) };
             let rows = of_user(
@@ -148,7 +172,12 @@ impl Store {
             .fetch_all(&self.read)
             .await?;
             let addresses = kept_of(&rows, &row)?.map(|kept| kept.map(|kept| kept.address));
-            Ok(Some(Contact { addresses, locale: maybe_text(&row, "locale")? }))
+            Ok(Some(Contact {
+                addresses,
+                locale: maybe_text(&row, "locale")?,
+                time_zone: maybe_text(&row, "time_zone")?,
+                preferences: maybe_text(&row, "preference_defaults")?,
+            }))
         })
         .await
     }

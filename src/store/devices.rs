@@ -4,10 +4,12 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
 use super::{
-    EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, maybe_time, stored_name, text, time, word,
+    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, maybe_time, stored_name,
+    text, time, word,
 };
 use crate::domain::{
     Device, DeviceId, PushService, Secret, Tenant, Timestamp, UserKey,
+    audit::{self, AuditAction},
     device::{Registration, is_void},
 };
 
@@ -163,6 +165,43 @@ impl Store {
                     .execute(&mut **tx)
                     .await?;
             Ok(done.rows_affected() > 0)
+        })
+        .await
+    }
+
+    /// Takes a device of the user out on their behalf, or all of them, and leaves an entry in the audit log if there was one. Returns
+    /// how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_devices(
+        &self,
+        user: &UserKey,
+        only: Option<&DeviceId>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        writing!(self, "delete_devices", |tx| {
+            let delete = match only {
+                Some(_) => "DELETE FROM devices WHERE tenant = $1 AND user_id = $2 AND device_id = $3",
+                None => "DELETE FROM devices WHERE tenant = $1 AND user_id = $2",
+            };
+            let delete =
+                sqlx::query(delete).bind(user.tenant.as_str().to_owned()).bind(user.user.as_str().to_owned());
+            let delete = match only {
+                Some(device) => delete.bind(device.as_str().to_owned()),
+                None => delete,
+            };
+            let gone = delete.execute(&mut **tx).await?.rows_affected();
+            if gone > 0 {
+                let object = audit::user_object(&user.user);
+                let change = AuditedChange::done(&user.tenant, AuditAction::DeviceDeleted, object);
+                let outcome = match only {
+                    Some(device) => format!("device {device}"),
+                    None => format!("all devices: {gone}"),
+                };
+                self.write_audit(tx, &change.with_outcome(outcome), now).await?;
+            }
+            Ok(gone)
         })
         .await
     }

@@ -205,7 +205,7 @@ impl Store {
         of_user(
             sqlx::query(
                 "UPDATE users SET email = NULL, email_refused_at_ms = NULL, locale = NULL, preferences = NULL,
-                     named_only = 1 WHERE tenant = $1 AND user_id = $2",
+                     time_zone = NULL, preference_defaults = NULL, named_only = 1 WHERE tenant = $1 AND user_id = $2",
             ),
             user,
         )

@@ -13,6 +13,7 @@ use super::{
     int,
     key_rows::PlacedEscalationRow,
     maybe_int, maybe_text, maybe_time, maybe_word,
+    preferences::holding_of,
     row_batch::{Batch, Statement},
     summaries::{self, Bundle},
     text, time, word,
@@ -43,7 +44,7 @@ pub struct Escalation {
     pub locale: Option<String>,
     /// What their badge shows.
     pub unread: u64,
-    /// What they want; opaque here.
+    /// What holds for them; opaque here.
     pub preferences: Option<String>,
     /// What they got lately.
     pub lately: PerChannel<Lately>,
@@ -115,7 +116,7 @@ static TOLD: SelectByEscalation = Statement::new(
 );
 /// The person, in as many rows as there are channels by which they got something.
 static PEOPLE: SelectByEscalation = Statement::new(
-    "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences,
+    "SELECT batch.place, u.email, u.email_refused_at_ms, u.locale, u.unread, u.preferences, u.preference_defaults, u.time_zone,
          l.channel, l.window_began_ms, l.sent, l.hour_began_ms, l.sent_in_hour
      FROM {batch} CROSS JOIN users u
      LEFT JOIN lately l ON l.tenant = u.tenant AND l.user_id = u.user_id
@@ -274,7 +275,7 @@ fn person_of(rows: &[AnyRow], addresses: &[AnyRow]) -> Result<StoredPerson, Fail
         addresses,
         locale: maybe_text(row, "locale")?,
         unread: int(row, "unread")? as u64,
-        preferences: maybe_text(row, "preferences")?,
+        preferences: holding_of(row)?,
         lately,
     })
 }

@@ -7,7 +7,8 @@ use sqlx::any::AnyRow;
 use super::{
     Failure, Store, StoreError,
     inbox_rows::standing_of,
-    int, maybe_int, maybe_text, maybe_time,
+    int, maybe_int, maybe_time,
+    preferences::holding_of,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
@@ -101,7 +102,7 @@ macro_rules! select_heads {
         concat!(
             "SELECT batch.tenant, batch.user_id, u.seq, u.unread, u.sessions_revoked_at_ms, u.deleted_to, e.issued_until_ms, ",
             $preferences,
-            " AS preferences FROM {batch} LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id
+            " FROM {batch} LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id
              LEFT JOIN erased_sessions e ON e.tenant = batch.tenant AND e.user_hash = batch.user_hash
              WHERE u.user_id IS NOT NULL OR e.user_hash IS NOT NULL"
         )
@@ -119,12 +120,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heads(&self, users: &[UserKey]) -> Result<HashMap<UserKey, Head>, StoreError> {
-        static SELECT: Statement<HeadRow<'_>> = Statement::new(select_heads!("NULL"));
+        static SELECT: Statement<HeadRow<'_>> = Statement::new(select_heads!(
+            "NULL AS preferences, NULL AS preference_defaults, NULL AS time_zone"
+        ));
         let heads = self.read_heads(users, &SELECT).await?;
         Ok(heads.into_iter().map(|(user, (head, _))| (user, head)).collect())
     }
 
-    /// The same for those who join, with what they want, as JSON that is not looked into here.
+    /// The same for those who join, with what holds for them, as JSON.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -132,7 +135,8 @@ impl Store {
         &self,
         users: &[UserKey],
     ) -> Result<HashMap<UserKey, (Head, Option<String>)>, StoreError> {
-        static SELECT: Statement<HeadRow<'_>> = Statement::new(select_heads!("u.preferences"));
+        static SELECT: Statement<HeadRow<'_>> =
+            Statement::new(select_heads!("u.preferences, u.preference_defaults, u.time_zone"));
         self.read_heads(users, &SELECT).await
     }
 
@@ -161,7 +165,7 @@ impl Store {
                     revoked_at: revoked_at.max(maybe_time(row, "issued_until_ms")?),
                     deleted_to: maybe_int(row, "deleted_to")?.unwrap_or_default() as Seq,
                 };
-                heads.insert(user, (head, maybe_text(row, "preferences")?));
+                heads.insert(user, (head, holding_of(row)?));
             }
             Ok(heads)
         })

@@ -1,28 +1,39 @@
-//! What people want, as JSON that is not looked into here.
+//! What people want, as JSON: what they said, over what their backend says of whoever said nothing.
+
+use sqlx::any::AnyRow;
 
 use super::{Failure, Store, StoreError, Tx, maybe_text, summaries::of_user};
-use crate::domain::{Timestamp, UserKey, restraint::Held};
+use crate::domain::{Timestamp, UserKey, preferences::holding, restraint::Held};
+
+/// What holds for a person, of a row with the three columns that decide it.
+pub(super) fn holding_of(row: &AnyRow) -> Result<Option<String>, Failure> {
+    let [own, defaults, zone] =
+        ["preferences", "preference_defaults", "time_zone"].map(|column| maybe_text(row, column));
+    Ok(holding(own?.as_deref(), defaults?.as_deref(), zone?.as_deref()))
+}
 
 impl Store {
-    /// What this person wants, if they ever said.
+    /// What holds for this person, if they or their backend ever said.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn preferences(&self, user: &UserKey) -> Result<Option<String>, StoreError> {
         self.in_time("preferences", async {
             let row = of_user(
-                sqlx::query("SELECT preferences FROM users WHERE tenant = $1 AND user_id = $2"),
+                sqlx::query(
+                    "SELECT preferences, preference_defaults, time_zone FROM users WHERE tenant = $1 AND user_id = $2",
+                ),
                 user,
             )
             .fetch_optional(&self.read)
             .await?;
-            Ok(row.map(|row| maybe_text(&row, "preferences")).transpose()?.flatten())
+            Ok(row.map(|row| holding_of(&row)).transpose()?.flatten())
         })
         .await
     }
 
-    /// Replaces what this person wants by what `change` makes of it, under their lock, and has everything looked at
-    /// again that waits for the end of a silence: it may be over, or have moved. Returns what they want now. `change` is
+    /// Replaces what this person said by what `change` makes of it, under their lock, and has everything looked at
+    /// again that waits for the end of a silence: it may be over, or have moved. Returns what holds now. `change` is
     /// pure and may run again.
     ///
     /// # Errors
@@ -45,15 +56,32 @@ impl Store {
     ) -> Result<String, Failure> {
         self.make_known(tx, std::slice::from_ref(user), now).await?;
         self.lock_users(tx, std::slice::from_ref(user), None).await?;
-        let before =
-            of_user(sqlx::query("SELECT preferences FROM users WHERE tenant = $1 AND user_id = $2"), user)
-                .fetch_one(&mut **tx)
-                .await?;
+        let before = of_user(
+            sqlx::query(
+                "SELECT preferences, preference_defaults, time_zone FROM users WHERE tenant = $1 AND user_id = $2",
+            ),
+            user,
+        )
+        .fetch_one(&mut **tx)
+        .await?;
         let after = change(maybe_text(&before, "preferences")?.as_deref());
+        let [defaults, zone] = ["preference_defaults", "time_zone"].map(|column| maybe_text(&before, column));
+        let holds = holding(Some(&after), defaults?.as_deref(), zone?.as_deref());
         of_user(sqlx::query("UPDATE users SET preferences = $3 WHERE tenant = $1 AND user_id = $2"), user)
             .bind(after.clone())
             .execute(&mut **tx)
             .await?;
+        self.end_silences(tx, user, now).await?;
+        Ok(holds.unwrap_or(after))
+    }
+
+    /// Has everything of this person looked at again that waits for the end of a silence.
+    pub(super) async fn end_silences(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         of_user(
             sqlx::query(
                 "UPDATE escalations SET due_at_ms = $3 WHERE tenant = $1 AND user_id || '' = $2 AND held = $4
@@ -65,6 +93,6 @@ impl Store {
         .bind(Held::Quiet.as_str())
         .execute(&mut **tx)
         .await?;
-        Ok(after)
+        Ok(())
     }
 }

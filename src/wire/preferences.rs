@@ -118,9 +118,10 @@ pub struct QuietV1 {
     #[schema(format = "watchbell-zone")]
     pub zone: Option<String>,
     /// Every week. One that ends at or before its beginning ends on the day after.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    /// An empty list takes away those that a backend gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Windows)]
-    pub windows: Vec<WindowV1>,
+    pub windows: Option<Vec<WindowV1>>,
 }
 
 impl QuietV1 {
@@ -220,6 +221,17 @@ impl PreferencesV1 {
         }
     }
 
+    /// What somebody wrote, in its one form: `checked` is what it says. What is wanted explicitly, and that there are no windows, is
+    /// kept, because it counts against what a backend says.
+    #[must_use]
+    pub fn in_one_form(self, checked: &Preferences) -> Self {
+        let mut form = Self::write(checked);
+        if self.quiet.windows.as_ref().is_some_and(Vec::is_empty) {
+            form.quiet.windows = Some(Vec::new());
+        }
+        Self { channels: self.channels, categories: self.categories, quiet: form.quiet }
+    }
+
     /// What the store keeps.
     pub fn encode(&self) -> String {
         // Text, numbers and maps with text keys always serialize.
@@ -241,11 +253,11 @@ impl QuietV1 {
     fn read(&self) -> Result<QuietHours, InvalidAlert> {
         let until = self.until.as_deref().map(str::parse::<Timestamp>).transpose();
         let zone = self.zone.as_deref().map(TimeZone::get).transpose();
-        if self.windows.len() > WINDOWS_MAX {
+        let windows = self.windows.as_deref().unwrap_or_default();
+        if windows.len() > WINDOWS_MAX {
             return Err(InvalidAlert::new("quiet.windows", format!("at most {WINDOWS_MAX} are accepted")));
         }
-        let windows: Result<_, _> = self
-            .windows
+        let windows: Result<_, _> = windows
             .iter()
             .enumerate()
             .map(|(at, window)| window.read(&format!("quiet.windows[{at}]")))
@@ -264,7 +276,10 @@ impl QuietV1 {
         Self {
             until: quiet.until.map(|until| until.to_string()),
             zone: quiet.zone.as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
-            windows: quiet.windows.iter().map(WindowV1::write).collect(),
+            windows: match quiet.windows.is_empty() {
+                true => None,
+                false => Some(quiet.windows.iter().map(WindowV1::write).collect()),
+            },
         }
     }
 }

@@ -92,6 +92,22 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
             asked(document.trim_start_matches("get "))
         }
         "post /v1/alerts" => posted("/v1/alerts", [json!(alerts(200)), unknown]),
+        "get /v1/alerts" => {
+            ["/v1/alerts?limit=200", "/v1/alerts?user=ana&limit=200"].into_iter().flat_map(asked).collect()
+        }
+        "get /v1/users" => {
+            ["/v1/users?limit=1000", "/v1/users?group=many&limit=1000"].into_iter().flat_map(asked).collect()
+        }
+        "get /v1/users/{user}" => asked("/v1/users/ana"),
+        "get /v1/users/{user}/export" => {
+            ["/v1/users/ana/export", "/v1/users/ana/export?after=inbox"].into_iter().flat_map(asked).collect()
+        }
+        "get /v1/users/{user}/devices" => asked("/v1/users/ana/devices"),
+        "delete /v1/users/{user}/devices" => asked("/v1/users/zoe/devices"),
+        "get /v1/users/{user}/devices/{device}" => asked("/v1/users/ana/devices/phone"),
+        "delete /v1/users/{user}/devices/{device}" => asked("/v1/users/ana/devices/none"),
+        "get /v1/groups" => asked("/v1/groups?limit=1000"),
+        "delete /v1/groups/{group}" => asked("/v1/groups/none"),
         "get /v1/alerts/{id}" => asked("/v1/alerts/long-0"),
         "patch /v1/alerts/{id}" => posted("/v1/alerts/long-0", [json!({"title": "t".repeat(256)}), unknown]),
         "get /v1/alerts/{id}/timeline" => asked("/v1/alerts/long-0/timeline?limit=100"),

@@ -15,6 +15,7 @@
 //! | `audit_log.rs` | who changed what, in the commit of the change |
 //! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
 //! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
+//! | `people.rs` | people, groups and alerts by page; everything about one person (I17) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
@@ -60,6 +61,7 @@ mod expansions;
 mod fixture;
 mod history;
 mod outbox;
+mod people;
 mod plans;
 mod presence;
 mod publications;

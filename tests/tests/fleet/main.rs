@@ -18,6 +18,7 @@ mod leaving;
 mod openapi;
 mod outages;
 mod outcomes;
+mod people;
 mod presence;
 mod producers;
 mod readiness;

@@ -8,6 +8,9 @@ use watchbell::{
     runtime::{config::parse_duration, health},
 };
 
+use crate::cli_people::{AlertArgs, DeviceArgs, GroupArgs, UserArgs};
+pub(crate) use crate::cli_producer::ProducerArgs;
+
 /// Delivers alerts to people: to their screens, then to their phones, then by email, until they have seen them.
 #[derive(Parser)]
 #[command(name = "watchbell", version, about, max_term_width = 100)]
@@ -39,6 +42,14 @@ pub(crate) enum Command {
     Key(KeyArgs),
     /// Print who changed what: keys, people, groups, sessions, dead letters. The newest first.
     Audit(AuditArgs),
+    /// List, show, erase and export users.
+    User(UserArgs),
+    /// List and remove the devices of a user.
+    Device(DeviceArgs),
+    /// List, show and delete groups.
+    Group(GroupArgs),
+    /// List alerts.
+    Alert(AlertArgs),
     /// Print what happened to an alert for each recipient, step by step, and why.
     Explain(ExplainArgs),
     /// List, show, replay or drop dead letters: messages that were delivered too often.
@@ -130,20 +141,6 @@ impl Role {
             Self::Simulator => None,
         }
     }
-}
-
-/// A running fleet and the key to publish to it. By default those in the `demo.json` that `up` writes.
-#[derive(Args, Clone)]
-pub(crate) struct ProducerArgs {
-    /// The address of the fleet, like `http://host:7700`.
-    #[arg(long, env = "WATCHBELL_URL")]
-    pub(crate) url: Option<String>,
-    /// An API key.
-    #[arg(long, env = "WATCHBELL_KEY", hide_env_values = true)]
-    pub(crate) key: Option<String>,
-    /// The data folder of `watchbell up`, whose `demo.json` is used if no address is given.
-    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
-    pub(crate) data: PathBuf,
 }
 
 #[derive(Args)]

@@ -54,6 +54,29 @@ impl Producer {
         Ok(self.ask(self.http.patch(format!("{}/v1/alerts/{alert}", self.url)).json(change)).await??)
     }
 
+    /// A request of any kind to `/v1`, by the parts of its path, which may be any text.
+    ///
+    /// # Errors
+    /// Nobody answered, or the answer is a refusal.
+    pub(crate) async fn ask_for(
+        &self,
+        method: reqwest::Method,
+        path: &[&str],
+        query: &[(&'static str, String)],
+    ) -> anyhow::Result<Value> {
+        let mut url = reqwest::Url::parse(&self.url).context("--url")?;
+        match url.path_segments_mut() {
+            Ok(mut parts) => {
+                parts.pop_if_empty().push("v1").extend(path);
+            }
+            Err(()) => bail!("--url must be an address such as http://host:7700"),
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.ask(self.http.request(method, url)).await??)
+    }
+
     async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Result<Value, Refusal>> {
         let response =
             request.bearer_auth(self.key.expose()).send().await.map_err(reqwest::Error::without_url);

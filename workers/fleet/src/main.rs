@@ -2,6 +2,8 @@
 //! The map of the files is in `README.md` of this crate.
 
 mod cli;
+mod cli_people;
+mod cli_producer;
 mod client;
 mod commands;
 mod compose;
@@ -62,6 +64,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => commands::token::run(&shared()?, &args),
         Command::Key(args) => commands::key::run(&shared()?, args).await,
         Command::Audit(args) => commands::audit::run(&shared()?, args).await,
+        Command::User(args) => commands::people::user(args).await,
+        Command::Device(args) => commands::people::device(args).await,
+        Command::Group(args) => commands::people::group(args).await,
+        Command::Alert(args) => commands::people::alert(args).await,
         Command::Explain(args) => commands::explain::run(&shared()?, args).await,
         Command::Dead(args) => commands::dead::run(&shared()?, args).await,
         Command::Migrate(args) => commands::migrate::run(&shared()?, &args).await,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use watchbell::wire::{
     Problem,
     alert::ContentV1,
+    preferences::PreferencesV1,
     schema::{self, list, one_of, text},
 };
 
@@ -221,6 +222,151 @@ pub struct Erased {
     pub complete: bool,
     /// How many rows went, by table; tables of which nothing went are left out.
     pub rows: BTreeMap<&'static str, u64>,
+}
+
+/// A person on a page.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedUser {
+    pub user: String,
+    /// Whether they were registered, are or were in a group, or ever signed in. Somebody else was only named in an alert.
+    pub known: bool,
+    pub locale: Option<String>,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    pub unread: u64,
+}
+
+/// A page of people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Users {
+    pub users: Vec<ListedUser>,
+    /// `after` of the next page; null on the last.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+/// An address of a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserAddress {
+    pub address: String,
+    /// Whether it refused messages for good: nothing is sent to it until it is registered anew.
+    pub refused: bool,
+}
+
+/// A device, without its token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserDevice {
+    pub device: String,
+    #[schema(value_type = DeviceService)]
+    pub service: &'static str,
+    #[schema(value_type = DeviceEnvironment)]
+    pub environment: &'static str,
+    #[schema(format = DateTime)]
+    pub registered_at: String,
+}
+
+watchbell::schemas! {
+    /// The push service of a device.
+    DeviceService = one_of(watchbell::domain::PushService::WORDS);
+    /// Which of Apple's two worlds a token lives in.
+    DeviceEnvironment = one_of(watchbell::domain::PushEnvironment::WORDS);
+}
+
+/// A person's devices.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserDevices {
+    pub devices: Vec<UserDevice>,
+}
+
+/// How much there is of a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserCounts {
+    pub unread: u64,
+    /// Alerts in their inbox, counted up to 1,000.
+    pub alerts: u64,
+    /// Whether there are more.
+    pub more_alerts: bool,
+}
+
+/// A person, without what their inbox holds and without tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct User {
+    pub user: String,
+    /// Whether they were registered, are or were in a group, or ever signed in.
+    pub known: bool,
+    pub locale: Option<String>,
+    /// Where their days are, unless they say it themselves.
+    pub time_zone: Option<String>,
+    /// What they want where they say nothing themselves.
+    pub preferences: Option<PreferencesV1>,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// Up to when their sessions were ended and tokens are refused.
+    #[schema(format = DateTime)]
+    pub sessions_revoked_at: Option<String>,
+    /// By channel.
+    pub addresses: BTreeMap<&'static str, UserAddress>,
+    /// The first 1,000, in order.
+    pub groups: Vec<String>,
+    /// Whether they are in more groups than are listed.
+    pub has_more_groups: bool,
+    pub devices: Vec<UserDevice>,
+    pub counts: UserCounts,
+}
+
+/// A page of everything that is kept about a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Export {
+    pub user: String,
+    #[schema(value_type = ExportRecords)]
+    pub records: Vec<Value>,
+    /// `after` of the next page; null on the last. A page may be empty, and yet not the last.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+watchbell::schemas! {
+    /// Rows about a person. `record` says what a row is: `person`, `address`, `group`, `device`, `session`, `lately`, `inbox`,
+    /// `escalation`, `told`, `attempt`, `note`, `taken`, `change` or `outcome`.
+    ExportRecords = list(schema::object().property("record", text()).required("record"));
+}
+
+/// A page of groups.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Groups {
+    #[schema(value_type = Vec<schema::Name>)]
+    pub groups: Vec<String>,
+    /// `after` of the next page; null on the last.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+/// A group was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedGroup {
+    /// How many members were taken out.
+    pub removed: u64,
+    /// Whether nobody is left in it. If not, repeat the request.
+    pub complete: bool,
+}
+
+/// An alert on a page.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlertOnPage {
+    #[schema(value_type = ContentV1<'static>)]
+    pub alert: Value,
+    /// When its first version was recorded; with `user`, when it came to them.
+    #[schema(format = DateTime)]
+    pub recorded_at: String,
+}
+
+/// A page of alerts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Alerts {
+    pub alerts: Vec<AlertOnPage>,
+    /// `after` of the next page; null on the last. A page may be short, or empty, and yet not the last.
+    #[schema(required)]
+    pub next: Option<String>,
 }
 
 /// A page of a group's members.

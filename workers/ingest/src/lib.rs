@@ -12,6 +12,7 @@
 //!
 //! Elsewhere: the alert's format and its bounds in `watchbell::wire`, the OpenAPI document in `openapi`.
 
+mod alert_list;
 mod alerts;
 mod answers;
 mod api_keys;
@@ -22,6 +23,8 @@ mod config;
 mod count;
 mod erase;
 mod events;
+mod export;
+mod groups;
 mod hooks;
 pub mod key;
 mod key_uses;
@@ -35,6 +38,7 @@ mod request;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::{
     num::NonZeroU32,
@@ -226,6 +230,7 @@ fn routes() -> Vec<Route> {
     };
     let others = vec![
         keyed(Scope::Alerts, Method::POST, "/v1/alerts", alerts::accept, openapi::alerts::publish()),
+        keyed(Scope::Read, Method::GET, "/v1/alerts", alert_list::list, openapi::alerts::list()),
         keyed(Scope::Read, Method::GET, "/v1/alerts/{id}", alerts::show, openapi::alerts::show()),
         keyed(Scope::Alerts, Method::PATCH, "/v1/alerts/{id}", patch::patch, openapi::alerts::patch()),
         keyed(
@@ -263,6 +268,15 @@ fn routes() -> Vec<Route> {
             hooks::accept::accept_configured,
             openapi::hooks::configured(),
         ),
+        keyed(Scope::Read, Method::GET, "/v1/users", users::list, openapi::people::list_users()),
+        keyed(Scope::Read, Method::GET, "/v1/users/{user}", users::show, openapi::people::show_user()),
+        keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/users/{user}/export",
+            export::export,
+            openapi::people::export_user(),
+        ),
         keyed(Scope::People, Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
         keyed(Scope::People, Method::DELETE, "/v1/users/{user}", erase::erase, openapi::people::erase_user()),
         keyed(
@@ -271,6 +285,42 @@ fn routes() -> Vec<Route> {
             "/v1/users/{user}/sessions",
             people::revoke_sessions,
             openapi::people::revoke_sessions(),
+        ),
+        keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/users/{user}/devices",
+            users::devices,
+            openapi::people::user_devices(),
+        ),
+        keyed(
+            Scope::People,
+            Method::DELETE,
+            "/v1/users/{user}/devices",
+            users::remove_devices,
+            openapi::people::remove_user_devices(),
+        ),
+        keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/users/{user}/devices/{device}",
+            users::device,
+            openapi::people::user_device(),
+        ),
+        keyed(
+            Scope::People,
+            Method::DELETE,
+            "/v1/users/{user}/devices/{device}",
+            users::remove_device,
+            openapi::people::remove_user_device(),
+        ),
+        keyed(Scope::Read, Method::GET, "/v1/groups", groups::list, openapi::people::list_groups()),
+        keyed(
+            Scope::People,
+            Method::DELETE,
+            "/v1/groups/{group}",
+            groups::delete,
+            openapi::people::delete_group(),
         ),
         keyed(
             Scope::Read,

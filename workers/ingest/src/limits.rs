@@ -85,6 +85,36 @@ pub const NAMELESS_BODY_TIMEOUT: Duration = Duration::from_secs(3);
 pub const MEMBERS_PER_CHANGE_MAX: usize = 10_000;
 /// How long one request erases a person. What is left then is for the next request.
 pub const ERASE_TIME_MAX: Duration = Duration::from_secs(10);
+/// People on one page.
+pub const USERS_PER_PAGE_MAX: usize = 1_000;
+/// People that are looked at for one page.
+pub const USERS_LOOKED_AT_MAX: usize = 5_000;
+/// Alerts of one person that are counted.
+pub const ALERTS_COUNTED_MAX: usize = 1_000;
+/// Groups of one person that are told.
+pub const GROUPS_OF_USER_MAX: usize = 1_000;
+/// Groups on one page.
+pub const GROUPS_PER_PAGE_MAX: usize = 1_000;
+/// Members that one commit takes out of a group that is deleted.
+pub const MEMBERS_PER_COMMIT_MAX: usize = 2_000;
+/// Alerts on one page.
+pub const ALERTS_PER_PAGE_MAX: usize = 200;
+/// Alerts that are looked at for one page.
+pub const ALERTS_LOOKED_AT_MAX: usize = 1_000;
+/// Alerts that are in memory at once while a page is made, each of up to 64 KiB.
+pub const ALERTS_READ_AT_ONCE: usize = 50;
+/// A page of what has no small bound of its own ends with the record that reaches this, in bytes.
+pub const PAGE_BYTES_MAX: usize = 512 * 1024;
+/// The longest page of users or of groups, and the longest answer about one user, in bytes: 1,000 names and what is beside them.
+pub const LIST_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest page of alerts, in bytes: it ends with the alert that reaches [`PAGE_BYTES_MAX`].
+pub const ALERT_PAGE_ANSWER_BYTES_MAX: usize = PAGE_BYTES_MAX + ALERT_ANSWER_BYTES_MAX + 64 * 1024;
+/// The longest page of an export, in bytes: it ends with the rows that were read at once and reach [`PAGE_BYTES_MAX`].
+pub const EXPORT_ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Records on one page of an export.
+pub const EXPORT_RECORDS_MAX: usize = 1_000;
+/// Rows that are read at once for it, each of up to 64 KiB.
+pub const EXPORT_READ_AT_ONCE: usize = 16;
 /// Members on one page.
 pub const MEMBERS_PER_PAGE_MAX: usize = 1_000;
 /// The longest page of the audit log, in bytes: each entry has at most a name of 256 bytes and some words.

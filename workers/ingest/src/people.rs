@@ -12,6 +12,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer};
 use tracing::warn;
 use watchbell::{
@@ -21,7 +22,7 @@ use watchbell::{
     },
     runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
     store::{Contact, Revocation},
-    wire::Problem,
+    wire::{Problem, preferences::PreferencesV1},
 };
 
 use crate::{
@@ -37,7 +38,7 @@ pub const LOCALE_BYTES_MAX: usize = 35;
 /// Members on a page when no limit is given.
 pub const MEMBERS_PER_PAGE: usize = 100;
 
-/// How a user can be written to. `email` is short for the one in `addresses`.
+/// How a user can be written to, and what holds where they say nothing themselves. `email` is short for the one in `addresses`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserBody {
@@ -46,6 +47,8 @@ pub struct UserBody {
     email: Option<Option<String>>,
     addresses: Option<BTreeMap<String, Option<String>>>,
     locale: Option<String>,
+    time_zone: Option<String>,
+    preferences: Option<PreferencesV1>,
 }
 
 /// A field that is there, be it `null`.
@@ -61,7 +64,9 @@ pub async fn put_user(
     JsonBody(given, _): JsonBody<UserBody, JsonOnly>,
 ) -> Result<Response, Problem> {
     let locale = given.locale.as_deref().map(locale_of).transpose()?;
-    let contact = Contact { addresses: addresses_of(given)?, locale };
+    let time_zone = given.time_zone.as_deref().map(zone_of).transpose()?;
+    let preferences = given.preferences.as_ref().map(preferences_of).transpose()?;
+    let contact = Contact { addresses: addresses_of(given)?, locale, time_zone, preferences };
     let now = shared.ingest.clock.now();
     let store = shared.ingest.store.by(producer.actor());
     store.put_user(&UserKey::new(producer.tenant, user), &contact, now).await?;
@@ -143,6 +148,21 @@ fn locale_of(text: &str) -> Result<String, Problem> {
         true => Ok(text.to_owned()),
         false => Err(Problem::invalid("locale", "must be a language tag (BCP 47) such as en or pt-BR")),
     }
+}
+
+fn zone_of(name: &str) -> Result<String, Problem> {
+    let zone = TimeZone::get(name).ok();
+    let name = zone.as_ref().and_then(TimeZone::iana_name);
+    name.map(str::to_owned).ok_or_else(|| {
+        Problem::invalid("time_zone", "must be the name of a time zone, such as Europe/Warsaw")
+    })
+}
+
+fn preferences_of(written: &PreferencesV1) -> Result<String, Problem> {
+    let checked = written
+        .read()
+        .map_err(|error| Problem::invalid(format!("preferences.{}", error.field), error.problem))?;
+    Ok(written.clone().in_one_form(&checked).encode())
 }
 
 /// Which page.
@@ -240,7 +260,8 @@ mod tests {
     #[test]
     fn an_address_is_kept_in_its_one_form_and_a_refusal_does_not_repeat_it() {
         let addresses = |email: &str| {
-            addresses_of(UserBody { email: Some(Some(email.into())), addresses: None, locale: None })
+            let body = format!(r#"{{"email": "{email}"}}"#);
+            addresses_of(serde_json::from_str(&body).unwrap())
         };
         let kept = addresses("Ana@Example.COM").unwrap();
         assert_eq!(kept[Channel::Email].as_ref().map(Secret::expose), Some("Ana@example.com"));

@@ -13,6 +13,7 @@ mod hook_kinds;
 mod hooks;
 mod hooks_at_once;
 mod keys;
+mod lists;
 mod metrics;
 mod pagerduty;
 mod patch;

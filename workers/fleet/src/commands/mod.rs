@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod hook;
 pub(crate) mod key;
 pub(crate) mod migrate;
+pub(crate) mod people;
 pub(crate) mod restored;
 pub(crate) mod send;
 mod send_file;

@@ -6,7 +6,7 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ObjectBuilder, Type},
 };
 use watchbell::{
-    domain::{AlertId, Status},
+    domain::{AlertId, Severity, Status},
     runtime::http::{
         PAGE_ANSWER_BYTES_MAX,
         operation::{Described, Operation},
@@ -21,11 +21,13 @@ use watchbell::{
 
 use super::{NOT_ITS_OWN, NOT_RECORDED, OTHER_TYPE, TOO_LONG, TOO_MANY_RECIPIENTS, keyed};
 use crate::{
+    alert_list::ALERTS_PER_PAGE,
     alerts::TIMELINE_RECIPIENTS,
-    answers::{Accepted, AcceptedEvent, AcceptedEvents, AcceptedSeveral, Recorded, Timeline},
+    answers::{Accepted, AcceptedEvent, AcceptedEvents, AcceptedSeveral, Alerts, Recorded, Timeline},
     batch,
     limits::{
-        ALERT_ANSWER_BYTES_MAX, ALERTS_ANSWER_BYTES_MAX, ALERTS_MAX, BODY_BYTES_MAX, EVENTS_ANSWER_BYTES_MAX,
+        ALERT_ANSWER_BYTES_MAX, ALERT_PAGE_ANSWER_BYTES_MAX, ALERTS_ANSWER_BYTES_MAX, ALERTS_LOOKED_AT_MAX,
+        ALERTS_MAX, ALERTS_PER_PAGE_MAX, BODY_BYTES_MAX, EVENTS_ANSWER_BYTES_MAX, PAGE_BYTES_MAX,
         TIMELINE_RECIPIENTS_MAX,
     },
 };
@@ -137,6 +139,35 @@ pub fn publish() -> Operation {
         )
         .refuses(429, TOO_MANY_RECIPIENTS);
     keyed(batch(operation, "alert", "watchbell-alert-lines"))
+}
+
+/// `GET /v1/alerts`
+pub fn list() -> Operation {
+    let limit = whole(1, ALERTS_PER_PAGE_MAX as u64).default(Some(ALERTS_PER_PAGE.into()));
+    let line = || text().min_length(Some(1));
+    keyed(Operation::new(ALERTS, "listAlerts", "A page of alerts, newest first"))
+        .about(format!(
+            "All filters have to hold. With `user` the order is that of the last change in their inbox. A page ends after {} alerts \
+             were looked at, or with the one that reaches {} KiB: it may be short, or empty, and yet have a `next`.",
+            schema::grouped(ALERTS_LOOKED_AT_MAX),
+            PAGE_BYTES_MAX / 1024
+        ))
+        .query_or_empty("user", Described::of::<Name>(), "Only those in this user's inbox.")
+        .query_or_empty("status", schema::one_of(Status::WORDS), "Only those that are so now.")
+        .query_or_empty("severity", schema::one_of(Severity::WORDS), "Only those that are so now.")
+        .query_or_empty("source", line(), "Only those of this source.")
+        .query_or_empty("label", line().pattern(Some("^[^=]+=.*$")), "Only those with this label: `env=prod`.")
+        .query_or_empty("since", schema::time(), "Only those that were recorded then or later.")
+        .query_or_empty("until", schema::time(), "Only those that were recorded then or earlier.")
+        .query_or_empty(
+            "after",
+            text().pattern(Some(r"^[0-9]{1,18}\.[A-Za-z0-9]{1,60}$")),
+            "The `next` of the page before; a text to be taken as it is.",
+        )
+        .query_or_empty("limit", limit, "Alerts on the page.")
+        .answers_at_most(ALERT_PAGE_ANSWER_BYTES_MAX)
+        .answers(200, "The page.", Described::of::<Alerts>())
+        .refuses(422, "A parameter is not acceptable.")
 }
 
 fn of_one(id: &str, summary: &str) -> Operation {

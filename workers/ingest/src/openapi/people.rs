@@ -8,19 +8,29 @@ use utoipa::openapi::{
 use watchbell::{
     domain::{Channel, channel::AddressForm},
     runtime::http::operation::{Described, Operation},
+    store::ExportPlace,
+    wire::preferences::PreferencesV1,
     wire::schema::{
-        self, Name, Names, grouped, line_with_more_than, list_or_null, text, text_or_null, whole, with,
+        self, DeviceName, Name, Names, grouped, line_with_more_than, list_or_null, text, text_or_null, whole,
+        with,
     },
 };
 
 use super::{OTHER_TYPE, TOO_LONG, keyed};
 use crate::{
-    answers::{Erased, Members, Revoked},
-    limits::{MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
+    answers::{DeletedGroup, Erased, Export, Groups, Members, Revoked, User, UserDevice, UserDevices, Users},
+    groups::GROUPS_PER_PAGE,
+    limits::{
+        EXPORT_ANSWER_BYTES_MAX, EXPORT_RECORDS_MAX, GROUPS_PER_PAGE_MAX, LIST_ANSWER_BYTES_MAX,
+        MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX, PAGE_BYTES_MAX,
+        USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX,
+    },
     people::{LOCALE_BYTES_MAX, MEMBERS_PER_PAGE},
+    users::USERS_PER_PAGE,
 };
 
 const PEOPLE: &str = "People";
+const NOBODY: &str = "Nobody of this name is known, or they are another tenant's.";
 
 watchbell::schemas! {
     /// How a user can be written to.
@@ -34,6 +44,16 @@ watchbell::schemas! {
                     .max_length(Some(LOCALE_BYTES_MAX))
                     .pattern(Some("^[A-Za-z0-9-]+$"))
                     .description(Some("BCP 47.")),
+            )
+            .property(
+                "time_zone",
+                text_or_null().format(Some(schema::format("watchbell-zone"))).description(Some(
+                    "Where their days are, by its IANA name, unless they say it themselves.",
+                )),
+            )
+            .property(
+                "preferences",
+                schema::about(schema::of::<PreferencesV1>().into(), "What they want where they say nothing themselves."),
             );
         let object = match Channel::Email.address_form() {
             Some(form) => {
@@ -45,7 +65,7 @@ watchbell::schemas! {
         // An address is given once.
         let twice = json!({"required": [email, "addresses"], "properties": {"addresses": {"type": "object", "required": [email]}}});
         with(object.into(), &json!({"not": twice}))
-    };
+    }, with PreferencesV1;
     /// Who comes into a group, and who leaves it.
     MembersChange = closed()
         .description(Some(format!("At most {} names, and none in both lists.", grouped(MEMBERS_PER_CHANGE_MAX))))
@@ -87,6 +107,88 @@ fn of_user(id: &str, summary: &str) -> Operation {
         "The user, by the id the team's own product gives them: any text in Unicode's form NFC without control characters or \
          blanks at its ends, at most 256 bytes, percent-encoded.",
     )
+}
+
+/// `GET /v1/users`
+pub fn list_users() -> Operation {
+    let limit = whole(1, USERS_PER_PAGE_MAX as u64).default(Some(USERS_PER_PAGE.into()));
+    keyed(Operation::new(PEOPLE, "listUsers", "A page of users, in order"))
+        .about(format!(
+            "A page ends after {} users were looked at: with `prefix` it may be short, or empty, and yet have a `next`.",
+            grouped(USERS_LOOKED_AT_MAX)
+        ))
+        .query_or_empty("prefix", Described::of::<Name>(), "Only those whose id begins so.")
+        .query_or_empty("group", Described::of::<Name>(), "Only members of this group.")
+        .query_or_empty("after", Described::of::<Name>(), "The `next` of the page before.")
+        .query_or_empty("limit", limit, "Users on the page.")
+        .answers_at_most(LIST_ANSWER_BYTES_MAX)
+        .answers(200, "The page.", Described::of::<Users>())
+        .refuses(422, "A parameter is not acceptable.")
+}
+
+/// `GET /v1/users/{user}`
+pub fn show_user() -> Operation {
+    of_user("getUser", "A user: addresses, groups, devices without their tokens, and how much there is")
+        .answers_at_most(LIST_ANSWER_BYTES_MAX)
+        .answers(200, "The user.", Described::of::<User>())
+        .refuses(404, NOBODY)
+        .refuses(422, "The user is not one.")
+}
+
+/// `GET /v1/users/{user}/export`
+pub fn export_user() -> Operation {
+    let sections: Vec<String> = ExportPlace::sections().map(|place| place.to_string()).collect();
+    of_user("exportUser", "Everything that is kept about a person, page by page")
+        .about(format!(
+            "A page ends with {} records, or with those that reach {} KiB; go on with `next` until it is null. Push tokens are told as \
+             their SHA-256. Of somebody who is not there it is empty.",
+            grouped(EXPORT_RECORDS_MAX),
+            PAGE_BYTES_MAX / 1024
+        ))
+        .query_or_empty(
+            "after",
+            text().pattern(Some(format!("^({})$", sections.join("|")))),
+            "The `next` of the page before, a text to be taken as it is; or a kind of records to begin with.",
+        )
+        .answers_at_most(EXPORT_ANSWER_BYTES_MAX)
+        .answers(200, "The page.", Described::of::<Export>())
+        .refuses(422, "A parameter is not acceptable.")
+}
+
+/// `GET /v1/users/{user}/devices`
+pub fn user_devices() -> Operation {
+    of_user("listUserDevices", "A user's devices, without their tokens")
+        .answers(200, "The devices; none of somebody who is not known.", Described::of::<UserDevices>())
+        .refuses(422, "The user is not one.")
+}
+
+/// `DELETE /v1/users/{user}/devices`
+pub fn remove_user_devices() -> Operation {
+    of_user("removeUserDevices", "Take all of a user's devices out")
+        .about("Nothing is pushed to them any more, until they register anew. End the sessions as well, if somebody else has them.")
+        .done(204, "Done.")
+        .refuses(422, "The user is not one.")
+}
+
+fn of_user_device(id: &str, summary: &str) -> Operation {
+    of_user(id, summary)
+        .path("device", Described::of::<DeviceName>(), "The device, by the name that the app gave it.")
+        .refuses(404, "This user has no device of that name.")
+        .refuses(422, "A name is not one.")
+}
+
+/// `GET /v1/users/{user}/devices/{device}`
+pub fn user_device() -> Operation {
+    of_user_device("getUserDevice", "One of a user's devices, without its token").answers(
+        200,
+        "The device.",
+        Described::of::<UserDevice>(),
+    )
+}
+
+/// `DELETE /v1/users/{user}/devices/{device}`
+pub fn remove_user_device() -> Operation {
+    of_user_device("removeUserDevice", "Take one of a user's devices out").done(204, "Done.")
 }
 
 /// `PUT /v1/users/{user}`
@@ -133,6 +235,30 @@ fn of_group(id: &str, summary: &str) -> Operation {
         "The group: any text in Unicode's form NFC without control characters or blanks at its ends, at most 256 bytes, \
          percent-encoded.",
     )
+}
+
+/// `GET /v1/groups`
+pub fn list_groups() -> Operation {
+    let limit = whole(1, GROUPS_PER_PAGE_MAX as u64).default(Some(GROUPS_PER_PAGE.into()));
+    keyed(Operation::new(PEOPLE, "listGroups", "A page of the groups that somebody is in, in order"))
+        .query_or_empty("after", Described::of::<Name>(), "The `next` of the page before.")
+        .query_or_empty("limit", limit, "Groups on the page.")
+        .answers_at_most(LIST_ANSWER_BYTES_MAX)
+        .answers(200, "The page.", Described::of::<Groups>())
+        .refuses(422, "A parameter is not acceptable.")
+}
+
+/// `DELETE /v1/groups/{group}`
+pub fn delete_group() -> Operation {
+    of_group("deleteGroup", "Take everybody out of a group, and so the group away")
+        .about("Its members stay, and so does what they got by it.")
+        .answers(200, "Nobody is in it.", Described::of::<DeletedGroup>())
+        .answers(
+            202,
+            "There are more members than one request may take out: repeat it.",
+            Described::of::<DeletedGroup>(),
+        )
+        .refuses(422, "The group is not one.")
 }
 
 /// `GET /v1/groups/{group}/members`

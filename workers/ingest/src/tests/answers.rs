@@ -28,7 +28,7 @@ async fn a_method_that_is_not_there_is_a_problem_too() {
     let fixture = Fixture::new(Dispatch::Absent).await;
     let answer = fixture.send("PUT", "/v1/alerts", &[], "{}").await;
     assert_eq!(answer.problem().0, 405);
-    assert_eq!(answer.headers["allow"], "POST");
+    assert_eq!(answer.headers["allow"], "POST,GET,HEAD");
 }
 
 #[tokio::test]

@@ -149,6 +149,13 @@ async fn a_key_for_its_own_alerts_touches_no_others() {
         assert_eq!(answer.problem().0, 403, "{method} {uri}");
     }
     assert_eq!(recorded("theirs").await.unwrap().version, 1);
+    for uri in ["/v1/alerts", "/v1/alerts?user=ana"] {
+        let listed = fixture.send("GET", uri, &as_own, "").await.json();
+        let ids: Vec<_> =
+            listed["alerts"].as_array().unwrap().iter().map(|of| of["alert"]["id"].clone()).collect();
+        assert_eq!(ids, ["mine"], "{uri}");
+    }
+    assert_eq!(fixture.send("GET", "/v1/users/ana/export", &as_own, "").await.problem().0, 403);
     for (method, uri, body) in attempts("mine") {
         let answer = fixture.send(method, &uri, &as_own, body).await;
         assert!([200, 202].contains(&answer.status), "{method} {uri}: {} {}", answer.status, answer.text);

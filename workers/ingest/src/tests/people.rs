@@ -52,7 +52,7 @@ async fn a_user_is_known_by_how_they_can_be_written_to() {
         (
             "/v1/users/ana",
             json!({"mail": "a@b"}),
-            "mail: is not known here: accepted are email, addresses, locale",
+            "mail: is not known here: accepted are email, addresses, locale, time_zone, preferences",
         ),
         ("/v1/users/ana", json!({"addresses": 7}), "addresses: has the wrong type: expected an object"),
         ("/v1/users/ana", json!({"addresses": {"pigeon": "coo"}}), &no_address),

@@ -30,7 +30,7 @@ pub(crate) struct Preferences {
     pub(crate) clock: Clock,
 }
 
-/// What the user wants; `{}` for everything, always.
+/// What holds for the user: what they said, over what their backend says; `{}` for everything, always.
 pub(crate) async fn get(
     State(preferences): State<Preferences>,
     identity: Identity,
@@ -47,12 +47,12 @@ pub(crate) async fn put(
     JsonBody(written, _): JsonBody<PreferencesV1, UserBodies>,
 ) -> Result<Response, Problem> {
     let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
-    let written = PreferencesV1::write(&checked);
-    let (encoded, now) = (written.encode(), preferences.clock.now());
+    let (encoded, now) = (written.in_one_form(&checked).encode(), preferences.clock.now());
     let change = |_: Option<&str>| encoded.clone();
-    preferences.store.change_preferences(&identity.user, now, &change).await?;
-    preferences.tell(&identity.user, &written).await;
-    Ok(Json(written).into_response())
+    let holds = preferences.store.change_preferences(&identity.user, now, &change).await?;
+    let holds = PreferencesV1::decode(&holds).unwrap_or_default();
+    preferences.tell(&identity.user, &holds).await;
+    Ok(Json(holds).into_response())
 }
 
 impl Preferences {

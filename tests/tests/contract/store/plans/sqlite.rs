@@ -59,6 +59,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("attempts_of_person", 2, "a part of one person's attempts, LIMIT"),
     ("notes_of_person", 2, "a part of one person's notes, LIMIT"),
     ("outbox_of_person", 2, "a part of what waits of one person, LIMIT"),
+    ("alerts_in_order", 2, "a page of a tenant's alerts, LIMIT"),
     ("alerts_taken", 2, "a part of what one person took on, LIMIT"),
     ("erased_sessions_by_age", 1, "what is to be forgotten, LIMIT"),
     ("sqlite_autoindex_erased_sessions_1", 2, "one person"),
@@ -76,6 +77,8 @@ const MAY_WALK: &[&str] = &[
     "SELECT count(*) AS late FROM",
     "UPDATE escalations SET leased_until_ms = 0",
     // The first rows of one person, LIMIT.
+    "SELECT alert_id, policy, step, step_due_at_ms, due_at_ms, opened_at_ms, expires_at_ms, stopped, held FROM escalations",
+    "SELECT alert_id, channel, opened_at_ms FROM told",
     "DELETE FROM escalations WHERE (tenant, user_id, alert_id) IN (SELECT",
     "DELETE FROM told WHERE (tenant, user_id, alert_id, channel) IN (SELECT",
     "DELETE FROM topic_events WHERE (tenant, topic) IN ( SELECT tenant, topic FROM topic_events GROUP BY",

@@ -12,9 +12,9 @@ use watchbell::domain::{
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder,
-    KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store,
-    SummaryOutcome, TOPIC_BYTES_MAX,
+    Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, ExportPlace,
+    Hold, Holder, KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step,
+    Stepped, Store, SummaryOutcome, TOPIC_BYTES_MAX,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -57,7 +57,7 @@ impl Tour<'_> {
         self.erasure().await
     }
 
-    fn at(&self, secs: i64) -> Timestamp {
+    pub fn at(&self, secs: i64) -> Timestamp {
         at(self.number * 100_000 + secs)
     }
 
@@ -386,7 +386,7 @@ impl Tour<'_> {
         self.store.preferences(&ana).await?;
         self.store.change_preferences(&ana, self.at(0), &|_| "{}".into()).await?;
         (self.heard)("preferences");
-        Ok(())
+        self.lists().await
     }
 
     async fn devices(&mut self) -> anyhow::Result<()> {
@@ -411,6 +411,9 @@ impl Tour<'_> {
         (self.heard)("forget_token");
         self.store.delete_device(&acme("newcomer"), &second.id).await?;
         (self.heard)("delete_device");
+        self.store.delete_devices(&acme("newcomer"), Some(&second.id), self.at(0)).await?;
+        self.store.delete_devices(&acme("newcomer"), None, self.at(0)).await?;
+        (self.heard)("delete_devices");
         let old = Timestamp::from_second(1_800_000_000).unwrap();
         self.store.prune_devices(PushService::Fcm, old, 2).await?;
         (self.heard)("prune_devices");
@@ -447,18 +450,6 @@ impl Tour<'_> {
         (self.heard)("drop_outcomes");
         store.outcome_route_after(Some(&queue)).await?;
         (self.heard)("outcome_route_after");
-        Ok(())
-    }
-
-    /// A part of somebody with a long history, and all of a newcomer.
-    async fn erasure(&mut self) -> anyhow::Result<()> {
-        self.store.refuse_erased_sessions(&acme("ana"), self.at(5)).await?;
-        (self.heard)("refuse_erased_sessions");
-        let part = self.store.erase_batch(&acme("ana"), 5).await?;
-        (self.heard)("erase_batch: a part");
-        anyhow::ensure!(!part.is_over, "there is more of ana: {part:?}");
-        while !self.store.erase_batch(&acme("newcomer"), 500).await?.is_over {}
-        (self.heard)("erase_batch: all");
         Ok(())
     }
 
