@@ -150,12 +150,12 @@ async fn an_alert_is_not_seized_by_its_version(fleet: &Fleet) -> anyhow::Result<
         assert_eq!(title, "seized", "{why}");
         let body = json!({"id": id, "version": version, "title": "seized", "to": {"users": ["ben"]}});
         let (status, problem) = fleet.publish(&body).await?;
-        assert_eq!((status, &problem["field"]), (422, &json!("version")), "{why}, over HTTP: {problem}");
+        assert_eq!((status, &problem["field"]), (409, &json!("version")), "{why}, over HTTP: {problem}");
     }
     let (status, problem) = fleet
         .producer(reqwest::Method::PATCH, "/v1/alerts/disk", Some(&json!({"version": u32::MAX})))
         .await?;
-    assert_eq!((status, &problem["field"]), (422, &json!("version")), "by a change: {problem}");
+    assert_eq!((status, &problem["field"]), (409, &json!("version")), "by a change: {problem}");
 
     fleet
         .send(&json!({"id": "disk", "version": 1_000_001, "title": "disk fixed", "to": {"users": ["ben"]}}))

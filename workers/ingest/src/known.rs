@@ -106,7 +106,7 @@ impl Answered {
             refused: match met {
                 Meets::Conflict => Some(conflict(alert.version)),
                 Meets::NotItsOwn => Some(not_its_own()),
-                Meets::TooFarAhead => Some(Problem::invalid("version", TooFarAhead.to_string())),
+                Meets::TooFarAhead => Some(too_far_ahead()),
                 // Published all the same: what overtook it may not be its last word, and dispatch keeps a copy of it.
                 Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::Stale => None,
             },
@@ -126,6 +126,11 @@ fn conflict(version: u32) -> Problem {
          the same alert."
     );
     Problem { field: Some("version".into()), ..Problem::conflict(detail) }
+}
+
+/// The answer to a version that leaves its owner no room: whether it is one depends on what is recorded.
+pub fn too_far_ahead() -> Problem {
+    Problem { field: Some("version".into()), ..Problem::conflict(TooFarAhead.to_string()) }
 }
 
 /// The answer to a key that may touch only what it made.

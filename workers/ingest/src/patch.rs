@@ -18,10 +18,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{
-        Alert, AlertId, Audience, Status,
-        publication::{TooFarAhead, is_near},
-    },
+    domain::{Alert, AlertId, Audience, Status, publication::is_near},
     runtime::http::{JsonBody, NameInPath},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
@@ -176,7 +173,7 @@ fn next_version(stored: u32, given: Option<&Value>) -> Result<u32, Problem> {
         {
             0 => Err(number()),
             given if given <= stored => Err(taken(given)),
-            given if !is_near(stored, given) => Err(Problem::invalid("version", TooFarAhead.to_string())),
+            given if !is_near(stored, given) => Err(known::too_far_ahead()),
             given => Ok(given),
         },
     }

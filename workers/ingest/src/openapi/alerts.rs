@@ -135,7 +135,7 @@ pub fn publish() -> Operation {
         .refuses(403, NOT_ITS_OWN)
         .refuses(
             409,
-            "The alert's version is recorded and says something else. Of several, all were refused; `index` names the first.",
+            "The alert's version is recorded and says something else, or is too far above the recorded one. Of several, all were refused; `index` names the first.",
         )
         .refuses(429, TOO_MANY_RECIPIENTS);
     keyed(batch(operation, "alert", "watchbell-alert-lines"))
@@ -195,7 +195,7 @@ pub fn patch() -> Operation {
         .answers(202, "Confirmed by the broker.", Described::of::<Accepted>())
         .refuses(400, "Not a JSON object.")
         .refuses(403, NOT_ITS_OWN)
-        .refuses(409, "The version is taken: read the alert and send what still applies.")
+        .refuses(409, "The version is taken, or too far above the recorded one: read the alert and send what still applies.")
         .refuses(413, TOO_LONG)
         .refuses(415, OTHER_TYPE)
         .refuses(422, "A field is not acceptable.")

@@ -182,7 +182,7 @@ pub(crate) fn events() -> Operation {
 pub(crate) fn inbox() -> Operation {
     let (limit, about) = limit("Alerts of one page, as far as they fit into 1 MiB.", PAGE_MAX, PAGE_DEFAULT);
     // A change, and where it fills more than a page one of its alerts, whose name has at most 200 bytes.
-    let page_start = text().pattern(Some(r"^[0-9]{1,19}(:[\p{L}\p{N}._:@+~=-]{1,50})?$"));
+    let page_start = text().pattern(Some(r"^([0-9]{1,19}(:[\p{L}\p{N}._:@+~=-]{1,50})?)?$"));
     with_token("Inbox", "listInbox", "The inbox, the newest change first")
         .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .query("before", page_start, "The `next_before` of the page before, as it is.")
