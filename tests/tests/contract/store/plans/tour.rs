@@ -12,9 +12,9 @@ use watchbell::domain::{
     restraint::{Held, Lately},
 };
 use watchbell::store::{
-    Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, ExportPlace,
-    Hold, Holder, KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step,
-    Stepped, Store, SummaryOutcome, TOPIC_BYTES_MAX,
+    Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder,
+    KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store,
+    SummaryOutcome, TOPIC_BYTES_MAX,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
