@@ -47,15 +47,8 @@ pub async fn export(
     if place == Some(None) {
         return Err(Problem::invalid("after", "must be the `next` of the page before"));
     }
-    // Written before anything is handed out; once for an export, whose pages go on from it.
-    if place.is_none() {
-        let object = audit::user_object(&user);
-        let change = AuditedChange::done(&producer.tenant, AuditAction::UserExported, object);
-        let store = shared.ingest.store.by(producer.actor());
-        store.note_change(&change.with_outcome("begun"), shared.ingest.clock.now()).await?;
-    }
     let mut place = place.flatten().or_else(|| ExportPlace::sections().next());
-    let user = UserKey::new(producer.tenant, user);
+    let user = UserKey::new(producer.tenant.clone(), user);
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(from) = &place {
         if records.len() + EXPORT_READ_AT_ONCE > EXPORT_RECORDS_MAX || bytes >= PAGE_BYTES_MAX {
@@ -68,6 +61,18 @@ pub async fn export(
             records.push(record);
         }
         place = part.next;
+    }
+    // Written before it is handed out, and for each page, because an export may begin anywhere. Of nobody there is no entry.
+    if !records.is_empty() {
+        let object = audit::user_object(&user.user);
+        let change = AuditedChange::done(&user.tenant, AuditAction::UserExported, object);
+        let store = shared.ingest.store.by(producer.actor());
+        store
+            .note_change(
+                &change.with_outcome(format!("a page of {} records", records.len())),
+                shared.ingest.clock.now(),
+            )
+            .await?;
     }
     Ok(private(Export {
         user: user.user.as_str().to_owned(),

@@ -230,7 +230,7 @@ async fn everything_about_a_person_is_exported_and_nothing_after_the_erasure() {
     fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ana"]}, "title": "Disk"})).await;
     let records = all(&fixture, "/v1/users/ana/export?", "records").await;
     let kinds: Vec<&str> = records.iter().map(|record| record["record"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["person", "address", "group", "device", "inbox", "escalation"]);
+    assert_eq!(kinds, ["person", "address", "group", "device", "inbox", "escalation", "change"]);
     assert_eq!(records[1]["address"], "ana@example.com");
     assert_eq!(records[4]["content"]["title"], "Disk", "as JSON, not as a text of it");
     assert!(!json!(records).to_string().contains("canary"), "no token is exported");
