@@ -3,7 +3,7 @@
 use serde_json::json;
 use utoipa::openapi::{
     RefOr, Schema,
-    schema::{AdditionalProperties, ObjectBuilder, Type},
+    schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type},
 };
 use watchbell::{
     domain::{Channel, channel::AddressForm},
@@ -53,7 +53,10 @@ watchbell::schemas! {
             )
             .property(
                 "preferences",
-                schema::about(schema::of::<PreferencesV1>().into(), "What they want where they say nothing themselves."),
+                OneOfBuilder::new()
+                    .item(ObjectBuilder::new().schema_type(Type::Null))
+                    .item(schema::of::<PreferencesV1>())
+                    .description(Some("What they want where they say nothing themselves.")),
             );
         let object = match Channel::Email.address_form() {
             Some(form) => {
