@@ -187,8 +187,7 @@ async fn an_erased_person_is_gone_with_a_receipt_and_every_pod_is_told() {
         (answer.status, &receipt["complete"], &receipt["erased_at"]),
         (200, &json!(true), &json!(NOW))
     );
-    let rows =
-        json!({"addresses": 1, "alerts": 1, "escalations": 1, "group_members": 1, "inbox": 1, "users": 1});
+    let rows = json!({"addresses": 1, "alerts": 1, "audit_log": 1, "escalations": 1, "group_members": 1, "inbox": 1, "users": 1});
     assert_eq!(receipt["rows"], rows);
     assert!(!answer.text.contains("ana"), "a receipt names nobody: {}", answer.text);
     assert_eq!(fixture.store.contact(&ana).await.unwrap(), None);
