@@ -254,7 +254,7 @@ mod tests {
             ("the next", 3, Some(json!(4)), Ok(4)),
             ("numbers may be left out", 3, Some(json!(9)), Ok(9)),
             ("as far ahead as may be", 3, Some(json!(1_000_003)), Ok(1_000_003)),
-            ("the last word on an alert", 3, Some(json!(u32::MAX)), Err(422)),
+            ("the last word on an alert", 3, Some(json!(u32::MAX)), Err(409)),
             ("the same is taken", 3, Some(json!(3)), Err(409)),
             ("a lower one is taken", 3, Some(json!(1)), Err(409)),
             ("they count from 1", 3, Some(json!(0)), Err(422)),
