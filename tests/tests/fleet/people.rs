@@ -37,7 +37,8 @@ async fn an_operator_lists_shows_exports_and_erases() -> anyhow::Result<()> {
     let listed = printed(&fleet, &["user", "list", "--prefix", "ki", "--json"])?;
     let users: Vec<Value> = lines(&listed).iter().map(|user| user["user"].clone()).collect();
     assert_eq!(users, ["kim", "kit/ops"]);
-    assert!(printed(&fleet, &["user", "show", "kit/ops"])?.contains("kim@watchbell.test"));
+    let shown = printed(&fleet, &["user", "show", "kit/ops"])?;
+    assert!(shown.contains("kim@watchbell.test") && shown.contains("unread 0"), "{shown}");
     let alerts =
         lines(&printed(&fleet, &["alert", "list", "--user", "kim", "--severity", "critical", "--json"])?);
     assert_eq!(alerts[0]["alert"]["id"], json!(id));

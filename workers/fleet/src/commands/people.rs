@@ -29,7 +29,7 @@ pub(crate) async fn user(args: UserArgs) -> anyhow::Result<()> {
         UserCommand::List { prefix, group, list } => {
             let query = given([("prefix", prefix), ("group", group)]);
             let pages = Pages { producer: &producer, path: &["users"], query, items: "users" };
-            pages.print(&list, user_line).await
+            pages.print(&list, |user| user_line(user, &user["unread"])).await
         }
         UserCommand::Show { user, json } => {
             let found = producer.ask_for(Method::GET, &["users", &user], &[]).await?;
@@ -212,14 +212,9 @@ fn word(value: &Value) -> String {
     output::inline(value.as_str().unwrap_or_default()).to_string()
 }
 
-fn user_line(user: &Value) -> String {
+fn user_line(user: &Value, unread: &Value) -> String {
     let known = if user["known"] == json!(true) { "" } else { "  only named, never registered" };
-    format!(
-        "{:<24} since {}  unread {}{known}",
-        word(&user["user"]),
-        word(&user["created_at"]),
-        user["unread"]
-    )
+    format!("{:<24} since {}  unread {unread}{known}", word(&user["user"]), word(&user["created_at"]))
 }
 
 fn device_line(device: &Value) -> String {
@@ -240,7 +235,7 @@ fn alert_line(listed: &Value) -> String {
 }
 
 fn show(user: &Value) {
-    output::line(user_line(user));
+    output::line(user_line(user, &user["counts"]["unread"]));
     for (what, value) in [("locale", &user["locale"]), ("time zone", &user["time_zone"])] {
         if value.is_string() {
             output::line(format!("{what}: {}", word(value)));
