@@ -3,8 +3,8 @@
 //! What holds here:
 //! - What goes from one inbox goes in one change of it, under the next number and its person's lock: the badge, and the number
 //!   up to which something was deleted ([`super::Head::deleted_to`]), are written in the same commit (I3).
-//! - What is decided on is read under that lock. A person whom somebody else has locked is passed over: deleting waits for
-//!   nobody who records.
+//! - What is decided on is read under that lock. A person whom somebody else has locked is passed over, so that
+//!   deleting never waits for recording.
 //! - What was deleted does not come back when it is delivered once more. The alert's row stays for a while without its text,
 //!   and each inbox knows how late what was deleted from it had been recorded.
 

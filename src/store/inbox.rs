@@ -270,8 +270,8 @@ impl Store {
                 .bind(user.user.as_str())
                 .fetch_optional(&store.read)
                 .await?;
-            // `found` are the rows of the page without its bound in bytes, `through` those of them up to the end of the
-            // row's change.
+            // `found` is how many rows the page would have without its bound in bytes. `through` is how many of them there are
+            // up to the end of the change that the row belongs to.
             let rows = sqlx::query(
                 "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
                      measured.recorded_at_ms, measured.found, measured.through, a.content

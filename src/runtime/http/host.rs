@@ -7,8 +7,8 @@
 //! - A name is allowed whole and as it was given, whatever its case and port; what is below it is another name. `localhost` and
 //!   what is below that never leave this machine (RFC 6761, section 6.3).
 //! - An address in place of a name is no rebinding: a browser sends it only to that address. Those of this machine are
-//!   allowed, the one that we listen on, and all when we listen on every address, because a forwarded port has one of
-//!   another machine's.
+//!   allowed, the one that we listen on, and all when we listen on every address, because with a forwarded port the
+//!   browser names the address of another machine.
 //! - A request without any host does not come from a browser. HTTP/1.0 allows it, and health checks of balancers do it.
 //!
 //! Elsewhere: which pages may use what is served, in `workers/socket`.

@@ -1,5 +1,5 @@
-//! What little a client sends and much is done for: lines, fragments and names are charged, and refused when they are too
-//! many.
+//! Clients that send little and cause much work: each line, fragment and name is charged for, and too many of them are
+//! refused.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! People, groups, devices and alerts from the command line: listed, shown, exported, erased. And what a backend says of a person holds
-//! for their screens.
+//! People, groups, devices and alerts are listed, shown, exported and erased from the command line, and the preferences that a
+//! backend sets for a person hold on that person's screens.
 
 use reqwest::Method;
 use serde_json::{Value, json};

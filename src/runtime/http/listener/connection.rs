@@ -119,7 +119,7 @@ impl Served {
             client,
         };
         let mut connection = http1::Builder::new()
-            // Deadlines are ours.
+            // `course.rs` has the deadlines of a whole connection; hyper knows only that of a head.
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(

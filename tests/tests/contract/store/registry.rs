@@ -316,7 +316,7 @@ async fn devices_end_with_the_sessions_they_were_registered_in(
 async fn what_a_pod_of_the_version_before_registered_is_replaced(
     fixture: &StoreFixture,
 ) -> anyhow::Result<()> {
-    // SHA-256 of "shared".
+    // The hash is that of the token "shared" alone, as the version before made it.
     let registered = "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms)
         VALUES ('acme', 'ana', 'phone', 'apns', 'sandbox', 'shared',
             'a4d26868017c0ccffe2efe50944ef4211834660cca834c6e9f86dec6a88246fa', 1000)";
