@@ -68,6 +68,9 @@ export const shownStatus = (page: Page): Promise<string | undefined> =>
 
 export const unread = (page: Page): Promise<number> => page.evaluate(() => window.client.snapshot.unread);
 
+export const badge = (page: Page): Promise<{ unread: number; waiting: number }> =>
+  page.evaluate(() => ({ unread: window.client.snapshot.unread, waiting: window.client.snapshot.waiting }));
+
 export const states = (page: Page): Promise<Record<string, string>> =>
   page.evaluate(() => Object.fromEntries(window.client.snapshot.alerts.map((row) => [row.alert.id, row.state])));
 

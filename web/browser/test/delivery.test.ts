@@ -1,7 +1,7 @@
 /** What a person notices: how fast, how exact, in how many tabs. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
-import { Bed, states, unread } from "../bed/bed.ts";
+import { Bed, badge, states } from "../bed/bed.ts";
 import { until } from "../bed/until.ts";
 
 let bed: Bed;
@@ -78,15 +78,24 @@ describe("the badge", () => {
       return seed % below;
     };
     const ids: string[] = [];
-    // The rows as well: a badge may agree by chance while receipts wait for their turn.
+    // Not the badges alone: they may agree by chance while receipts wait for their turn.
     const settled = async () => {
-      const truth = await until("the badges agree with the server", async () => {
+      const { truth } = await until("nothing waits, and the badges and rows agree with the server", async () => {
+        const shown = await Promise.all(pages.map(async (page) => ({ ...(await badge(page)), rows: await states(page) })));
         const { unread: truth, alerts } = await bed.server.inbox("ben");
-        const shown = await Promise.all(pages.map(async (page) => ({ count: await unread(page), rows: await states(page) })));
-        const agrees = ({ count, rows }: { count: number; rows: Record<string, string> }) => count === truth && alerts.every(({ alert, state }) => (rows[alert.id] ?? state) === state);
+        const agrees = ({ unread, waiting, rows }: (typeof shown)[number]) => !waiting && unread === truth && alerts.every(({ alert, state }) => (rows[alert.id] ?? state) === state);
         return shown.every(agrees) ? { truth } : null;
-      }).catch(async (error: unknown) => { throw new Error(`${String(error)}: ${await Promise.all(pages.map(unread))} of ${(await bed.server.inbox("ben")).unread}`); });
-      return truth.truth;
+      }).catch(async (error: unknown) => { throw new Error(`${String(error)}: ${JSON.stringify(await Promise.all(pages.map(badge)))} of ${(await bed.server.inbox("ben")).unread}`); });
+      return truth;
+    };
+    // A receipt that changed nothing is answered by no frame. One that is said after it on the same connection is.
+    const allIsWritten = async () => {
+      for (const page of pages) {
+        const id = await bed.server.send({ users: ["ben"], title: "The last of this page" });
+        await hasState(page, id, "new");
+        await page.evaluate((id) => window.client.say([id], "read"), id);
+        await until(`${id} is read on the server`, async () => (await bed.server.inbox("ben")).alerts.some(({ alert, state }) => alert.id === id && state === "read"));
+      }
     };
     for (let done = 0; done < 1_000; done++) {
       const page = pages[random(pages.length)] as Page;
@@ -104,6 +113,7 @@ describe("the badge", () => {
     for (const page of pages) {
       expect(await page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".badge")?.textContent)).toBe(truth > 99 ? "99+" : String(truth));
     }
+    await allIsWritten();
     await (pages[0] as Page).evaluate(() => window.client.readAll());
     expect(await settled()).toBe(0);
   }, 180_000);
@@ -151,6 +161,17 @@ describe("tabs", () => {
       bed.network.mend();
     }
     await until("the server has it", async () => (await bed.server.inbox()).alerts.find(({ alert }) => alert.id === id)?.state === "dismissed");
+  });
+
+  it("a tab lets go of what it said once its leader heard it, also when that changed nothing", async () => {
+    const browser = await context();
+    const pages = [await bed.page(browser), await bed.page(browser)] as const;
+    const id = await bed.server.send({ title: "Read, then seen" });
+    await Promise.all(pages.map((page) => hasState(page, id, "new")));
+    for (const state of ["read", "seen"] as const) {
+      await pages[1].evaluate(([id, state]) => window.client.say([id], state), [id, state] as const);
+      await until(`nothing waits after ${state}`, async () => (await Promise.all(pages.map(badge))).every(({ waiting }) => waiting === 0));
+    }
   });
 
   it("without Web Locks and BroadcastChannel every tab is on its own, and works", async () => {

@@ -30,6 +30,8 @@ export interface Snapshot {
   ended: Ended | null;
   user: string | null;
   unread: number;
+  /** Receipts that the server is not known to have written: what is shown already, but not saved yet. */
+  waiting: number;
   /** Newest first. */
   alerts: readonly Row[];
   loaded: boolean;
@@ -48,8 +50,8 @@ export interface Events {
 
 /** Rows of a page. */
 const PAGE_ROWS = 50;
-/** The longest delay a timer takes. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
+/** Below the longest delay a timer takes, which is 2 ** 31 - 1. */
+const TIMER_MAX_MS = 1e9;
 
 export class Watchbell {
   readonly #options: Options;
@@ -222,7 +224,6 @@ export class Watchbell {
         this.#wires.set(link, dialWire({ ...effect, url: this.#url }, {
           frames: (frames) => this.#hear({ kind: "frames", link, frames }),
           open: () => this.#hear({ kind: "open", link }),
-          heard: () => this.#hear({ kind: "heard", link }),
           ended: (code, reason, waitMs) => this.#hear({ kind: "ended", link, code, reason, ...(waitMs ? { waitMs } : {}) }),
         }));
         return;
@@ -329,7 +330,10 @@ export class Watchbell {
         break;
       case "leave": this.#others.delete(message.tab); break;
       case "who": return this.#present(true);
-      case "say": if (leads) this.#hear(message); return;
+      case "say":
+        if (!leads) return;
+        this.#hear(message);
+        return this.#tell(false, message.op);
       case "more": if (leads) this.#hear({ kind: "more" }); return;
       case "told": return this.#told(message);
       case "news": for (const row of message.rows) this.#emit("alert", { row, here: message.to === this.#id }); return;
@@ -341,7 +345,7 @@ export class Watchbell {
   }
 
   /** The leader's part: the others are told what changed. */
-  #tell(whole = false): void {
+  #tell(whole = false, heard = ""): void {
     const s = this.#state;
     if (s.role !== "leader" || !this.#tabs) return;
     const { rows, ...inbox } = s.inbox;
@@ -349,7 +353,7 @@ export class Watchbell {
     const isWhole = whole || [...before.keys()].some((id) => !rows.has(id));
     const changed = isWhole ? [...rows.values()] : [...rows].filter(([id, row]) => before.get(id) !== row).map(([, row]) => row);
     this.#toldRows = rows;
-    const told: Message = { kind: "told", leader: this.#id, whole: isWhole, rows: changed, inbox, status: status(s), transport: s.current?.transport ?? null, user: s.user };
+    const told: Message = { kind: "told", leader: this.#id, whole: isWhole, rows: changed, heard, inbox, status: status(s), transport: s.current?.transport ?? null, user: s.user };
     const look = JSON.stringify({ ...told, rows: 0 });
     if (!isWhole && !changed.length && look === this.#toldLook) return;
     this.#toldLook = look;
@@ -362,7 +366,7 @@ export class Watchbell {
     const rows = new Map(message.whole ? [] : this.#state.inbox.rows);
     for (const row of message.rows) rows.set(row.alert.id, row);
     const { pending } = this.#state.inbox;
-    for (const { op } of message.inbox.pending) this.#mine.delete(op);
+    this.#mine.delete(message.heard);
     const unheard = pending.filter(({ op }) => this.#mine.has(op));
     // A new leader has not heard what the last one did not live to hear.
     if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ ...one, kind: "say" });
@@ -388,7 +392,7 @@ export class Watchbell {
 function expiry(token: string): number | null {
   try {
     const { exp } = JSON.parse(atob((token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"))) as { exp?: unknown };
-    return typeof exp === "number" ? exp * 1_000 : null;
+    return Number(exp) * 1_000 || null;
   } catch {
     return null;
   }

@@ -52,9 +52,7 @@ interface End { code: number; reason: string; waitMs?: number }
 /** Frames to the machine; a `close` frame says over HTTP what a close code says on a WebSocket. */
 function take(frames: object[], heard: Heard): End | null {
   const close = frames.find((frame): frame is End => "type" in frame && frame.type === "close");
-  const said = frames.filter((frame) => frame !== close) as ServerFrame[];
-  if (said.length) heard.frames(said);
-  else heard.heard();
+  heard.frames(frames.filter((frame) => frame !== close) as ServerFrame[]);
   return close ?? null;
 }
 

@@ -109,8 +109,8 @@ export function unsent(inbox: Inbox): Inbox {
   return { ...inbox, pending: inbox.pending.map((one) => ({ ...one, sentAt: null })) };
 }
 
-/** What the person sees: rows as they will be, newest first, and the badge. */
-export function view(inbox: Inbox): { alerts: Row[]; unread: number } {
+/** What the person sees: rows as they will be, newest first, the badge, and how many receipts wait for the server. */
+export function view(inbox: Inbox): { alerts: Row[]; unread: number; waiting: number } {
   let unread = inbox.unread;
   const rows = new Map(inbox.rows);
   for (const one of inbox.pending) {
@@ -122,7 +122,7 @@ export function view(inbox: Inbox): { alerts: Row[]; unread: number } {
       unread += +isUnread(after.state) - +isUnread(before.state);
     }
   }
-  return { alerts: [...rows.values()].sort(newestFirst), unread: Math.max(0, unread) };
+  return { alerts: [...rows.values()].sort(newestFirst), unread: Math.max(0, unread), waiting: inbox.pending.length };
 }
 
 function newestFirst(a: Row, b: Row): number {

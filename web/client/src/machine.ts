@@ -82,7 +82,6 @@ function hear(c: Step, event: Event): void {
       else backOff(c);
       return;
     case "open": { const link = heard(c, event.link); if (link && !link.greeted) resumed(c, link); return; }
-    case "heard": heard(c, event.link); return;
     case "frames": { const link = heard(c, event.link); if (link) takeFrames(c, link, event.frames, greeted); return; }
     case "ended": {
       const link = linkOf(s, event.link);

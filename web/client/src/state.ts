@@ -83,7 +83,8 @@ export type Event =
   | { kind: "role"; role: State["role"] }
   | { kind: "token"; token: string | null; expiresAt: number | null }
   | { kind: "token-failed" }
-  | { kind: "open" | "heard"; link: number }
+  | { kind: "open"; link: number }
+  /** Without frames: a sign of life. */
   | { kind: "frames"; link: number; frames: readonly ServerFrame[] }
   | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number }
   | { kind: "page"; more: boolean; page: Page }

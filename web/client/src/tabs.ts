@@ -14,8 +14,11 @@ export type Message =
   | { kind: "who" }
   | ({ kind: "say"; op: string; alerts: string[] } & Said)
   | { kind: "more" }
-  /** What the leader knows: `rows` are those that changed since the last one, all of them when `whole`. */
-  | { kind: "told"; leader: string; whole: boolean; rows: Row[]; inbox: Omit<Inbox, "rows">; status: Status; transport: Transport | null; user: string | null }
+  /**
+   * What the leader knows: `rows` are those that changed since the last one, all of them when `whole`. `heard` answers one
+   * `say`: the leader has it from now on, also where it changed nothing and so does not wait.
+   */
+  | { kind: "told"; leader: string; whole: boolean; rows: Row[]; heard: string; inbox: Omit<Inbox, "rows">; status: Status; transport: Transport | null; user: string | null }
   /** New alerts; the tab `to` shows them. */
   | { kind: "news"; rows: Row[]; to: string }
   | { kind: "topic"; frame: TopicFrame };

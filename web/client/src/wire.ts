@@ -12,11 +12,10 @@ export interface Dial {
 }
 
 export interface Heard {
+  /** What came. None: a sign of life, such as the answer to a ping. */
   frames(frames: ServerFrame[]): void;
   /** Resumed without a greeting of its own. */
   open(): void;
-  /** A sign of life. */
-  heard(): void;
   ended(code: number, reason: string, waitMs?: number): void;
 }
 
@@ -41,9 +40,7 @@ function dialWebSocket({ url, token, cursor, topics, visibility }: Dial, heard: 
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`);
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, cursor, visibility, topics }));
   socket.onmessage = ({ data }) => {
-    const lines = String(data).split("\n").filter((line) => line.startsWith("{"));
-    if (lines.length) heard.frames(lines.map((line) => JSON.parse(line)));
-    else heard.heard();
+    heard.frames(String(data).split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line)));
   };
   socket.onclose = ({ code, reason }) => heard.ended(code, reason);
   return {

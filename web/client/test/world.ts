@@ -203,7 +203,7 @@ export class World {
       case "hang-up": this.conns.delete(effect.link); return;
       case "probe": {
         const conn = this.conns.get(effect.link);
-        if (conn?.open && !conn.frozen) this.#later(5, () => this.hear({ kind: "heard", link: effect.link }));
+        if (conn?.open && !conn.frozen) this.#later(5, () => this.hear({ kind: "frames", link: effect.link, frames: [] }));
         return;
       }
       case "send": this.#obey(effect.link, effect.frame); return;
