@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Hook(HookArgs),
     /// Measure the throughput and latency of a running fleet.
     Bench(BenchArgs),
+    /// Write the manual of this version as HTML files.
+    Docs(DocsArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -91,6 +93,13 @@ pub(crate) struct MigrateArgs {
     /// With --check: wait this long (30s, 10m) for the schema, while another process migrates it.
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Args)]
+pub(crate) struct DocsArgs {
+    /// The folder to write to. It is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

@@ -40,7 +40,7 @@ use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
-use crate::{cli::Role, config::FleetConfig};
+use crate::{cli::Role, config::FleetConfig, manual};
 
 /// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
 /// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
@@ -374,8 +374,12 @@ impl Process {
         let health = self.health.clone();
         let endpoints = http::operations(health.clone(), self.metrics.clone());
         let (routes, operations) = match operations {
-            None => (self.routes.merge(endpoints), None),
-            Some(listener) => (self.routes, Some((listener, http::with_fallbacks(endpoints)))),
+            // Beside the users' API, whose own page is at /docs.
+            None => (self.routes.merge(endpoints).merge(manual::routes("/manual")), None),
+            Some(listener) => {
+                let endpoints = endpoints.merge(manual::routes("/docs"));
+                (self.routes, Some((listener, http::with_fallbacks(endpoints))))
+            }
         };
         let routes = match self.documents.as_slice() {
             [] => routes,

@@ -16,6 +16,7 @@ mod demo_file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
+mod manual;
 mod output;
 mod up;
 
@@ -76,6 +77,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(args) => commands::config::run(&args, &config()?),
         Command::Hook(args) => commands::hook::run(&args, &config()?),
         Command::Bench(args) => commands::bench::run(args).await,
+        Command::Docs(args) => commands::docs(&args),
         Command::Completions(args) => {
             commands::completions(&args);
             Ok(())

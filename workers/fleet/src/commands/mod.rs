@@ -31,8 +31,8 @@ use watchbell::{
 };
 
 use crate::{
-    cli::{Cli, CompletionsArgs},
-    compose, output, up,
+    cli::{Cli, CompletionsArgs, DocsArgs},
+    compose, manual, output, up,
 };
 
 /// Prints a completion script.
@@ -40,6 +40,13 @@ pub(crate) fn completions(args: &CompletionsArgs) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "watchbell", &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end());
+}
+
+/// Writes the manual.
+pub(crate) fn docs(args: &DocsArgs) -> anyhow::Result<()> {
+    let files = manual::write(&args.out)?;
+    output::line(format!("{files} files in {}: open index.html.", args.out.display()));
+    Ok(())
 }
 
 /// The configured store, in a state to work with, or that of `up` in its folder.
