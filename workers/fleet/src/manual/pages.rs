@@ -54,6 +54,14 @@ pub(super) const PAGES: &[Page] = pages! {
         "watchbell.example.toml" => ("settings.html", "Settings"),
         "SECURITY.md" => ("security.html", "Security"),
     }
+    "Runbook": {
+        "docs/runbook/README.md" => ("runbook/index.html", "Where to begin"),
+        "docs/runbook/not-delivered.md" => ("runbook/not-delivered.html", "Not delivered"),
+        "docs/runbook/backup.md" => ("runbook/backup.html", "Backup and failover"),
+        "docs/runbook/upgrade.md" => ("runbook/upgrade.html", "Upgrade"),
+        "docs/runbook/tenants.md" => ("runbook/tenants.html", "Tenants"),
+        "docs/runbook/sizing.md" => ("runbook/sizing.html", "Sizing"),
+    }
     "How it works": {
         "workers/dispatch/README.md" => ("dispatch.html", "Dispatch"),
         "workers/fallback/README.md" => ("escalation.html", "Escalation"),
