@@ -195,6 +195,9 @@ pub struct AuthConfig {
     /// The secret of HS256 tokens. At least 32 bytes (RFC 7518, section 3.2).
     #[serde(with = "maybe_secret")]
     pub hs256_secret: Option<Secret>,
+    /// The secret before it, which is believed as well, so that tokens signed with it go on until they end.
+    #[serde(with = "maybe_secret")]
+    pub hs256_previous_secret: Option<Secret>,
     /// PEM files of public keys: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     pub public_key_files: Vec<PathBuf>,
     /// Where a sign-in service shows its public keys (a JWK set, RFC 7517). Must be https, but for this machine.
@@ -281,6 +284,7 @@ impl Default for AuthConfig {
     fn default() -> Self {
         Self {
             hs256_secret: None,
+            hs256_previous_secret: None,
             public_key_files: Vec::new(),
             jwks_url: None,
             leeway: Duration::from_secs(30),
@@ -353,12 +357,18 @@ impl HttpConfig {
 
 impl AuthConfig {
     fn check(&self) -> anyhow::Result<()> {
-        for (key, secret) in
-            [("hs256_secret", &self.hs256_secret), ("unsubscribe_secret", &self.unsubscribe_secret)]
-        {
+        for (key, secret) in [
+            ("hs256_secret", &self.hs256_secret),
+            ("hs256_previous_secret", &self.hs256_previous_secret),
+            ("unsubscribe_secret", &self.unsubscribe_secret),
+        ] {
             let is_long = secret.as_ref().is_none_or(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
             ensure!(is_long, "auth.{key} must have at least {SECRET_BYTES_MIN} bytes");
         }
+        ensure!(
+            self.hs256_previous_secret.is_none() || self.hs256_secret.is_some(),
+            "auth.hs256_previous_secret is what auth.hs256_secret was before: it needs auth.hs256_secret"
+        );
         within("auth.leeway", self.leeway, Duration::ZERO..=AUTH_LEEWAY_MAX)?;
         if let Some(tenant) = &self.default_tenant {
             Tenant::parse(tenant).context("auth.default_tenant")?;

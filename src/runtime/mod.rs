@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+mod current;
 mod escalation_config;
 pub mod health;
 pub mod http;
@@ -19,5 +20,6 @@ mod webpush_config;
 
 pub use clock::Clock;
 pub use config::Config;
+pub use current::Current;
 pub use health::Health;
 pub use memory::MemoryBudgets;

@@ -102,7 +102,7 @@ use std::{
 
 use sqlx::{
     Any, AnyPool, Transaction,
-    any::{AnyPoolOptions, AnyRow},
+    any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
 };
 use tokio::{sync::OnceCell, time::timeout};
 
@@ -249,6 +249,24 @@ impl Store {
             pseudonym_key: Arc::default(),
             actor: None,
         })
+    }
+
+    /// Connections that are made from now on use this address, because a password was changed. Those that are open go on until
+    /// they end. A SQLite store is a file and stays it.
+    ///
+    /// # Errors
+    /// The address is not one of PostgreSQL.
+    pub fn connect_with(&self, url: &Secret) -> anyhow::Result<()> {
+        if self.engine == Engine::Sqlite {
+            return Ok(());
+        }
+        let engine = Engine::of_url(url.expose())?;
+        anyhow::ensure!(engine == Engine::Postgres, "store.url must stay an address of PostgreSQL");
+        // The driver's own error may repeat the address with its password.
+        let options = url.expose().parse::<AnyConnectOptions>();
+        let options = options.map_err(|_| anyhow::anyhow!("store.url is not an address that can be read"))?;
+        self.write.set_connect_options(options);
+        Ok(())
     }
 
     /// The address of a SQLite store in a file, made when it is not there.

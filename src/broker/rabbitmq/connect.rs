@@ -16,7 +16,7 @@ use super::{
     fault::{Trouble, fault_of},
     owned::Owned,
 };
-use crate::domain::Untrusted;
+use crate::domain::{Secret, Untrusted};
 
 /// The pause after a first failure, without its jitter, which doubles it at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -40,9 +40,15 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(config: Arc<RabbitConfig>, part: &'static str) -> Self {
-        let mut order: Vec<usize> = (0..config.urls.len()).collect();
-        order.shuffle(&mut rand::rng());
-        Self { config, part, order, tried: 0, failures: 0, last: None, trouble: Trouble::default() }
+        Self {
+            config,
+            part,
+            order: Vec::new(),
+            tried: 0,
+            failures: 0,
+            last: None,
+            trouble: Trouble::default(),
+        }
     }
 
     /// Tells here why there is no connection.
@@ -80,11 +86,16 @@ impl Connector {
     }
 
     async fn attempt(&mut self) -> anyhow::Result<(Owned, String)> {
+        let urls = self.config.urls.get();
+        if self.order.len() != urls.len() {
+            self.order = (0..urls.len()).collect();
+            self.order.shuffle(&mut rand::rng());
+        }
         let Some(&number) = self.order.get(self.tried % self.order.len().max(1)) else {
             bail!("no broker URL is given");
         };
         self.tried += 1;
-        let uri = uri(&self.config, number)?;
+        let uri = uri(&urls, number)?;
         let node = node(&uri);
         let connection = open(&self.config, self.part, uri).await?;
         Ok((connection, node))
@@ -100,8 +111,9 @@ impl Connector {
 /// Connects once, to the first node that answers.
 pub(super) async fn once(config: &RabbitConfig, part: &'static str) -> anyhow::Result<Owned> {
     let mut failed = anyhow::anyhow!("no broker URL is given");
-    for number in 0..config.urls.len() {
-        match open(config, part, uri(config, number)?).await {
+    let urls = config.urls.get();
+    for number in 0..urls.len() {
+        match open(config, part, uri(&urls, number)?).await {
             Ok(connection) => return Ok(connection),
             Err(error) => failed = error,
         }
@@ -123,8 +135,8 @@ fn node(uri: &AMQPUri) -> String {
 }
 
 /// Reads one of the URLs. The parser's own message may quote the URL, so it is not passed on.
-pub(super) fn uri(config: &RabbitConfig, number: usize) -> anyhow::Result<AMQPUri> {
-    let url = config.urls.get(number).context("no such broker URL")?;
+pub(super) fn uri(urls: &[Secret], number: usize) -> anyhow::Result<AMQPUri> {
+    let url = urls.get(number).context("no such broker URL")?;
     let mut uri: AMQPUri = url.expose().parse().map_err(|_| {
         anyhow::anyhow!("broker URL {} is not like amqp://user:password@host:5672/%2f", number + 1)
     })?;
@@ -136,16 +148,16 @@ pub(super) fn uri(config: &RabbitConfig, number: usize) -> anyhow::Result<AMQPUr
 #[allow(clippy::unwrap_used)]
 fn a_url_that_cannot_be_read_is_not_quoted() {
     let config = |urls: &[&str]| RabbitConfig {
-        urls: urls.iter().map(|url| (*url).into()).collect(),
+        urls: urls.iter().map(|url| Secret::from(*url)).collect::<Vec<_>>().into(),
         declare: false,
         name: "test".into(),
         ca_pem: None,
         names_user: false,
     };
     let good = "amqp://guest:hunter2@localhost:5672/%2f";
-    assert_eq!(uri(&config(&[good]), 0).unwrap().query.heartbeat, Some(HEARTBEAT));
+    assert_eq!(uri(&[good.into()], 0).unwrap().query.heartbeat, Some(HEARTBEAT));
     let own = format!("{good}?heartbeat=4");
-    assert_eq!(uri(&config(&[&own]), 0).unwrap().query.heartbeat, Some(4), "the operator's wish wins");
+    assert_eq!(uri(&[own.as_str().into()], 0).unwrap().query.heartbeat, Some(4), "the operator's wish wins");
     for bad in
         ["", "guest:hunter2@localhost", "http://guest:hunter2@localhost", "amqp://guest:hunter2@local host:x"]
     {

@@ -36,7 +36,10 @@ use super::{
     Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
     topology,
 };
-use crate::{domain::Secret, runtime::health::Fault};
+use crate::{
+    domain::Secret,
+    runtime::{Current, health::Fault},
+};
 
 mod amqp;
 mod browse;
@@ -71,8 +74,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How to reach the cluster.
 #[derive(Debug, Clone)]
 pub struct RabbitConfig {
-    /// One a node, `amqp://` or `amqps://`. Each connection tries them in an order of its own.
-    pub urls: Vec<Secret>,
+    /// One a node, `amqp://` or `amqps://`. Each connection tries them in an order of its own. When they are replaced, the next
+    /// connection takes the new ones; those that are open go on.
+    pub urls: Current<Vec<Secret>>,
     /// Whether to declare the topology when connecting; otherwise `watchbell topology apply` has done it.
     pub declare: bool,
     /// What the operator reads in RabbitMQ's list of connections: this process's name.
@@ -90,11 +94,9 @@ impl RabbitConfig {
     /// # Errors
     /// When there is none, or one is not a URL of a broker.
     pub fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.urls.is_empty(), "no broker URL is given");
-        for number in 0..self.urls.len() {
-            connect::uri(self, number)?;
-        }
-        Ok(())
+        let urls = self.urls.get();
+        anyhow::ensure!(!urls.is_empty(), "no broker URL is given");
+        (0..urls.len()).try_for_each(|number| connect::uri(&urls, number).map(drop))
     }
 }
 

@@ -13,6 +13,7 @@ use watchbell::broker::{
     Address, BODY_BYTES_MAX, Broker, Consumer, Delivery, LiveEvent, LiveSource, Message, PublishError,
     SharedBroker, WorkQueue,
 };
+use watchbell::domain::Secret;
 use watchbell_tests::services;
 use watchbell_tests::until::until;
 
@@ -68,7 +69,7 @@ async fn rabbit_broker() -> SharedBroker {
 
 fn rabbit_config(url: &str) -> RabbitConfig {
     RabbitConfig {
-        urls: vec![url.into()],
+        urls: vec![Secret::from(url)].into(),
         declare: true,
         name: "contract".into(),
         ca_pem: None,

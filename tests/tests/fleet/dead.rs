@@ -63,7 +63,7 @@ async fn on_rabbitmq() -> (Fleet, SharedBroker, CancellationToken) {
     let fleet = Fleet::start(Engine::Services, (60_000, 60_000), &[]).await.unwrap();
     fleet.furnish("ana").await.unwrap();
     let config = RabbitConfig {
-        urls: vec![Secret::from(fleet.urls.clone().unwrap().broker)],
+        urls: vec![Secret::from(fleet.urls.clone().unwrap().broker)].into(),
         declare: false,
         name: "test".into(),
         ca_pem: None,

@@ -120,7 +120,7 @@ pub(super) async fn parked(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<(S
         return Ok(lines.iter().map(told).collect());
     };
     let leaving = CancellationToken::new();
-    let urls = vec![Secret::from(urls.broker.clone())];
+    let urls = vec![Secret::from(urls.broker.clone())].into();
     let config = RabbitConfig { urls, declare: false, name: "test".into(), ca_pem: None, names_user: false };
     let broker = RabbitBroker::connect(config, leaving.clone());
     let mut rejected = broker.consume(WorkQueue::Rejected, 10).await;

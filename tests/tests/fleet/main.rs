@@ -25,6 +25,7 @@ mod readiness;
 mod refused;
 mod restored;
 mod resume;
+mod rotation;
 mod scenarios;
 mod secrets;
 mod snoozes;

@@ -46,7 +46,7 @@ use delivery::{AttemptRunner, MessageSender};
 use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, Senders};
 pub use guard::Guard;
-pub use outcomes::OutcomeRelay;
+pub use outcomes::{OutcomeRelay, OutcomeSecrets};
 pub use randomness::Randomness;
 pub use rates::Rates;
 pub use upkeep::{Auditor, DevicePruner};

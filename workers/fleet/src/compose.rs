@@ -22,7 +22,7 @@ use watchbell::{
     },
     domain::{Secret, policy::Policies},
     runtime::{
-        Clock, Config, Health, MemoryBudgets,
+        Clock, Config, Current, Health, MemoryBudgets,
         config::HttpConfig,
         health::{Check, Part, Seen},
         http::{self, AllowedHosts, Listening, Shutdown},
@@ -40,7 +40,12 @@ use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
-use crate::{cli::Role, config::FleetConfig, manual};
+use crate::{
+    cli::Role,
+    config::FleetConfig,
+    manual,
+    reload::{Part as SecretsPart, Reload},
+};
 
 /// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
 /// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
@@ -71,6 +76,8 @@ pub(crate) struct Process {
     /// The hosts that it answers to; none: any.
     hosts: Option<AllowedHosts>,
     work: Vec<Work>,
+    /// What takes its secrets anew when they are changed.
+    secrets: Vec<SecretsPart>,
     /// What requests need until the last of them is answered.
     beneath: Vec<Work>,
     /// Fires when the process begins to leave.
@@ -82,8 +89,8 @@ pub(crate) struct Process {
 type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
 
 /// `watchbell run ROLE…`
-pub(crate) async fn run_roles(config: FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
-    let mut process = Process::new(config)?;
+pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, roles: &[Role]) -> anyhow::Result<()> {
+    let mut process = Process::new(config.clone())?;
     if roles.contains(&Role::Simulator) {
         let simulator =
             Simulator::bind(process.config.simulator.as_a_process()).await.context("simulator")?;
@@ -91,8 +98,11 @@ pub(crate) async fn run_roles(config: FleetConfig, roles: &[Role]) -> anyhow::Re
     }
     let workers: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Simulator).collect();
     if !workers.is_empty() {
-        let seams = connect(&process.config.shared, &workers, process.leaving.clone()).await?;
+        let seams = process.connect(&workers)?;
         process.add_workers(&workers, seams).await?;
+        let (parts, leaving) = (std::mem::take(&mut process.secrets), process.leaving.clone());
+        let reloading = reload.run(config, parts, leaving).map(Ok);
+        process.work.push(("reload", Box::pin(reloading)));
     }
     let http = &process.config.shared.http;
     let operations = bind_operations(http.operations_listen())?;
@@ -127,14 +137,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// RabbitMQ and the store that are configured.
-async fn connect(config: &Config, roles: &[Role], shutdown: CancellationToken) -> anyhow::Result<Seams> {
-    let store = Store::open(&store_config(config)?)?;
-    let rabbit = rabbit_config(config, roles)?;
-    rabbit.check().context("broker.url")?;
-    Ok(Seams { broker: RabbitBroker::connect(rabbit, shutdown), store })
-}
-
 /// Reads the addresses of the store and the broker as `run` does, as far as they are given.
 pub(crate) fn check_seams(config: &Config) -> anyhow::Result<()> {
     if config.store.url.is_some() {
@@ -162,7 +164,7 @@ pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<R
         config.broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
     let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
     Ok(RabbitConfig {
-        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect(),
+        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect::<Vec<_>>().into(),
         declare: config.broker.declare,
         name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
         ca_pem: None,
@@ -175,6 +177,11 @@ pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<R
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
+}
+
+/// Reads the unsubscribe links of mails, if they have any.
+fn unsubscribe_links(config: &FleetConfig) -> Option<Unsubscribe> {
+    config.shared.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new)
 }
 
 impl Process {
@@ -191,10 +198,36 @@ impl Process {
             documents: Vec::new(),
             api_keys: None,
             work: Vec::new(),
+            secrets: Vec::new(),
             beneath: Vec::new(),
             leaving: CancellationToken::new(),
             served: CancellationToken::new(),
         })
+    }
+
+    /// RabbitMQ and the store that are configured.
+    fn connect(&mut self, roles: &[Role]) -> anyhow::Result<Seams> {
+        let store = Store::open(&store_config(&self.config.shared)?)?;
+        let rabbit = rabbit_config(&self.config.shared, roles)?;
+        rabbit.check().context("broker.url")?;
+        let (of_store, urls) = (store.clone(), rabbit.urls.clone());
+        self.takes_secrets("store", move |config| of_store.connect_with(&store_config(&config.shared)?.url));
+        self.takes_secrets("broker", move |config| {
+            let changed = rabbit_config(&config.shared, &[])?;
+            changed.check().context("broker.url")?;
+            urls.replace(changed.urls.get().to_vec());
+            Ok(())
+        });
+        Ok(Seams { broker: RabbitBroker::connect(rabbit, self.leaving.clone()), store })
+    }
+
+    /// Has a part take its secrets anew when they are changed.
+    fn takes_secrets(
+        &mut self,
+        name: &'static str,
+        take: impl Fn(&FleetConfig) -> anyhow::Result<()> + Send + 'static,
+    ) {
+        self.secrets.push((name, Box::new(take)));
     }
 
     /// Answers to these hosts alone.
@@ -290,7 +323,13 @@ impl Process {
             self.add_fallback(broker.clone(), store.clone(), policies)?;
         }
         if roles.contains(&Role::Socket) {
-            let authenticator = Authenticator::new(&self.config.shared.auth)?;
+            let authenticator = Arc::new(Authenticator::new(&self.config.shared.auth)?);
+            let unsubscribe = Current::new(unsubscribe_links(&self.config));
+            let (keys, links) = (authenticator.clone(), unsubscribe.clone());
+            self.takes_secrets("socket", move |config| {
+                links.replace(unsubscribe_links(config));
+                keys.replace_keys(&config.shared.auth)
+            });
             let config = self.config.socket.clone();
             let (leaving, health) = (self.leaving.clone(), self.health.clone());
             let parts = SocketParts {
@@ -306,7 +345,7 @@ impl Process {
                     health.works(Part::Schema, &leaving).await;
                 }),
                 mounts: self.config.mount.clone(),
-                unsubscribe: self.config.shared.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new),
+                unsubscribe,
                 webpush: self.config.shared.webpush.as_ref().map(|webpush| BrowserPush {
                     public_key: webpush.public_key.clone(),
                     private_endpoints: webpush.private_endpoints,
@@ -330,10 +369,16 @@ impl Process {
         store: Store,
         policies: Arc<Policies>,
     ) -> anyhow::Result<()> {
-        let restraint = &self.config.shared.restraint;
+        let restraint = self.config.shared.restraint.clone();
         let randomness = Randomness::of_the_system();
         let parts = (broker.clone(), store.clone(), self.clock.clone());
         let relay = OutcomeRelay::new(parts, &self.config.shared.outcomes(), randomness.jitter.clone())?;
+        let channels = Channels::from_config(&self.config.channels, &self.config.shared)?;
+        let (senders, outcomes) = (channels.clone(), relay.secrets());
+        self.takes_secrets("fallback", move |config| {
+            outcomes.replace(&config.shared.outcomes());
+            senders.replace(&config.channels, &config.shared)
+        });
         let fallback = Fallback::new(FallbackParts {
             broker,
             store,
@@ -345,7 +390,7 @@ impl Process {
                 tenant_rates: Arc::new(Rates::new(restraint.tenant_per_s_max)),
             },
             providers: ProviderAccess {
-                channels: Arc::new(Channels::from_config(&self.config.channels, &self.config.shared)?),
+                channels: Arc::new(channels),
                 guard: Arc::new(Guard::new(self.config.fallback.in_flight_max)),
                 withdrawals: Arc::default(),
             },

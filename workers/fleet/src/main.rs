@@ -18,6 +18,7 @@ mod demo_file;
 mod documents_tests;
 mod manual;
 mod output;
+mod reload;
 mod up;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 use config::FleetConfig;
+use reload::Reload;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use watchbell::runtime::config::environment;
 
@@ -57,7 +59,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let shared = || config().map(|config| config.shared);
     match cli.command {
         Command::Up(args) => up::run(config()?, args).await,
-        Command::Run(args) => compose::run_roles(config()?, &args.roles).await,
+        Command::Run(args) => {
+            let env = environment(std::env::vars_os())?;
+            let (file, again) = (cli.config.clone(), env.clone());
+            let load = move || FleetConfig::load(file.as_deref(), again.clone());
+            let (config, reload) = Reload::begin(cli.config.as_deref(), &env, Box::new(load))?;
+            compose::run_roles(config, reload, &args.roles).await
+        }
         Command::Send(args) => commands::send::run(args).await,
         Command::Resolve(args) => commands::send::change(args, "resolved").await,
         Command::Ack(args) => commands::send::change(args, "acknowledged").await,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
-    runtime::{Clock, http::AnswerBudget, log_limit::LogLimit, waiting_room::WaitingRoom},
+    runtime::{Clock, Current, http::AnswerBudget, log_limit::LogLimit, waiting_room::WaitingRoom},
     store::Store,
     wire::unsubscribe::Unsubscribe,
 };
@@ -60,7 +60,7 @@ pub struct SocketParts {
     /// The inboxes.
     pub store: Store,
     /// Whose tokens are believed.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// The time.
     pub clock: Clock,
     /// Bounds.
@@ -76,7 +76,7 @@ pub struct SocketParts {
     /// For browsers that subscribe to pushes; none when they cannot.
     pub webpush: Option<BrowserPush>,
     /// Reads the unsubscribe links of emails; none when emails have none.
-    pub unsubscribe: Option<Unsubscribe>,
+    pub unsubscribe: Current<Option<Unsubscribe>>,
     /// Ends when the store has the tables that this pod needs, or the process leaves. Until then the store is not told
     /// who is here; whoever asks for a session is turned away as by any store that does not answer.
     pub schema: BoxFuture<'static, ()>,
@@ -125,7 +125,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     let (heads, head_requests) = Heads::new();
     let inbox =
         Inbox { store: store.clone(), heads, epochs: epochs.clone(), receipts, answers: parts.answers };
-    let authenticator = Arc::new(parts.authenticator);
+    let authenticator = parts.authenticator;
     let verifier = Verifier::new(authenticator.clone(), clock.clone());
 
     // What runs beside the sessions.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use watchbell::broker::rabbitmq::{RabbitBroker, RabbitConfig};
 use watchbell::broker::{Address, SharedBroker, WorkQueue};
+use watchbell::domain::Secret;
 use watchbell_tests::cluster::RabbitCluster;
 use watchbell_tests::rabbit::RabbitNode;
 use watchbell_tests::scratch::Scratch;
@@ -25,9 +26,9 @@ const PROCESSES: usize = 3;
 
 /// A process that consumes, with a name of its own.
 fn process(urls: &[String], number: usize) -> SharedBroker {
-    let urls = urls.iter().map(|url| url.as_str().into()).collect();
+    let urls: Vec<_> = urls.iter().map(|url| Secret::from(url.as_str())).collect();
     let config = RabbitConfig {
-        urls,
+        urls: urls.into(),
         declare: true,
         name: format!("process-{number}"),
         ca_pem: None,

@@ -8,7 +8,7 @@ use watchbell::{
         channel::Addressing,
         next_step::{Reach, Target},
     },
-    runtime::Config,
+    runtime::{Config, Current},
     store::Escalation,
 };
 
@@ -27,9 +27,11 @@ const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
     |sections, shared| sms::config::from_config(sections.sms.as_ref(), shared),
 ];
 
-/// The sender of each channel. A channel without a sender is not configured.
+/// The sender of each channel. A channel without a sender is not configured. Cheap to clone; the clones are one.
 #[derive(Clone, Default)]
-pub struct Channels(PerChannel<Option<Arc<dyn ChannelSender>>>);
+pub struct Channels(Current<Senders>);
+
+type Senders = PerChannel<Option<Arc<dyn ChannelSender>>>;
 
 impl Channels {
     /// Makes the sender of every channel that is configured.
@@ -37,42 +39,83 @@ impl Channels {
     /// # Errors
     /// Names the section and the setting.
     pub fn from_config(sections: &ChannelSections, shared: &Config) -> anyhow::Result<Self> {
-        let mut channels = Self::default();
-        for make in CONSTRUCTORS {
-            if let Some(sender) = make(sections, shared)? {
-                channels = channels.with(sender);
-            }
-        }
-        Ok(channels)
+        Ok(Self(senders(sections, shared)?.into()))
+    }
+
+    /// Makes every sender anew, because a key or a certificate was changed. What is being sent goes on with the sender that it
+    /// has.
+    ///
+    /// # Errors
+    /// As [`Channels::from_config`]; the senders stay as they were.
+    pub fn replace(&self, sections: &ChannelSections, shared: &Config) -> anyhow::Result<()> {
+        self.0.replace(senders(sections, shared)?);
+        Ok(())
     }
 
     /// The same with one more sender. It replaces a sender of the same channel.
     #[must_use]
-    pub fn with(mut self, sender: Arc<dyn ChannelSender>) -> Self {
+    pub fn with(self, sender: Arc<dyn ChannelSender>) -> Self {
+        let mut senders = Senders::clone(&self.0.get());
         let channel = sender.channel();
-        self.0[channel] = Some(sender);
-        self
+        senders[channel] = Some(sender);
+        Self(senders.into())
     }
 
     /// The sender of this channel, if it is configured.
-    pub fn get(&self, channel: Channel) -> Option<&dyn ChannelSender> {
-        self.0[channel].as_deref()
+    pub fn get(&self, channel: Channel) -> Option<Arc<dyn ChannelSender>> {
+        self.0.get()[channel].clone()
     }
 
     /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
     /// so that the timeline says why nothing was sent.
     pub(crate) fn reach(&self, user: &UserKey, escalation: &Escalation) -> Reach {
+        let senders = self.0.get();
         PerChannel::of(|channel| match channel.facts().addressing {
             Addressing::Devices => {
                 escalation.devices.iter().map(|device| Target { device: Some(device.id.clone()) }).collect()
             }
             Addressing::Address(_) => {
-                let address = match self.get(channel) {
+                let address = match &senders[channel] {
                     Some(sender) => sender.address(user, escalation),
                     None => escalation.addresses[channel].clone(),
                 };
                 address.map(|_| Target { device: None }).into_iter().collect()
             }
         })
+    }
+}
+
+fn senders(sections: &ChannelSections, shared: &Config) -> anyhow::Result<Senders> {
+    let mut senders = Senders::default();
+    for make in CONSTRUCTORS {
+        if let Some(sender) = make(sections, shared)? {
+            let channel = sender.channel();
+            senders[channel] = Some(sender);
+        }
+    }
+    Ok(senders)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::channel::slack::config::SlackSection;
+
+    #[test]
+    fn senders_are_replaced_for_whoever_asks_next_and_kept_when_the_new_ones_cannot_be_made() {
+        let shared = Config::default();
+        let slack = SlackSection { trust_root_file: Some("no-such-file".into()), ..SlackSection::default() };
+        let unusable = ChannelSections { slack: Some(slack), ..ChannelSections::default() };
+        let usable = ChannelSections { slack: Some(SlackSection::default()), ..ChannelSections::default() };
+        let channels = Channels::from_config(&usable, &shared).unwrap();
+        let (clone, before) = (channels.clone(), channels.get(Channel::Slack).unwrap());
+
+        assert!(channels.replace(&unusable, &shared).is_err());
+        assert!(Arc::ptr_eq(&before, &clone.get(Channel::Slack).unwrap()), "kept");
+        channels.replace(&usable, &shared).unwrap();
+        assert!(!Arc::ptr_eq(&before, &clone.get(Channel::Slack).unwrap()), "made anew");
+        channels.replace(&ChannelSections::default(), &shared).unwrap();
+        assert!(clone.get(Channel::Slack).is_none(), "no longer configured");
     }
 }

@@ -53,6 +53,7 @@ impl MessageSender {
     ) -> Result<Accepted, NotSent> {
         let channel = attempt.channel;
         let sender = self.channels.get(channel).ok_or(NotConfigured(channel.as_str()))?;
+        let sender = sender.as_ref();
         let to = recipient_of(sender, key, escalation, attempt)?;
         if let (AttemptKind::Withdrawal, Some(why)) = (attempt.kind, sender.why_kept(&to)) {
             return Err(NotSent::Nowhere(format!("not withdrawn: {why}")));

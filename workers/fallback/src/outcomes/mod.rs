@@ -25,13 +25,13 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, SharedBroker},
-    domain::{OutcomeRoute, Untrusted, next_step::retry_wait},
+    domain::{OutcomeRoute, Tenant, Untrusted, next_step::retry_wait},
     runtime::{
-        Clock,
+        Clock, Current,
         config::{OutcomeBounds, Outcomes},
     },
     store::{Store, StoreError, WaitingOutcome},
-    wire::outcome::OutcomeV1,
+    wire::{outcome::OutcomeV1, standard_webhooks::SigningSecret},
 };
 
 use crate::channel::SetupError;
@@ -62,6 +62,20 @@ pub struct OutcomeRelay {
     bounds: OutcomeBounds,
     /// A number in 0..1, for the jitter of waits.
     jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+/// What signs the calls to tenants' addresses.
+pub struct OutcomeSecrets(Vec<(Tenant, Current<Vec<SigningSecret>>)>);
+
+impl OutcomeSecrets {
+    /// From now on calls are signed with these. Tenants that were not configured at the start are not among them.
+    pub fn replace(&self, outcomes: &Outcomes) {
+        for (tenant, secrets) in &self.0 {
+            if let Some(target) = outcomes.webhooks.get(tenant) {
+                secrets.replace(target.secrets.clone());
+            }
+        }
+    }
 }
 
 /// What waits in the store, as one process works on it.
@@ -112,6 +126,17 @@ impl OutcomeRelay {
         }
         let outbox = Outbox { store, clock, holder: Uuid::new_v4().to_string() };
         Ok(Self { outbox, ends, bounds: outcomes.bounds, jitter })
+    }
+
+    /// What signs the calls of each tenant, to be replaced while this runs.
+    pub fn secrets(&self) -> OutcomeSecrets {
+        let of_webhook = |(route, end): &(OutcomeRoute, End)| match (route, end) {
+            (OutcomeRoute::Webhook(tenant), End::Webhook(webhook)) => {
+                Some((tenant.clone(), webhook.secrets.clone()))
+            }
+            _ => None,
+        };
+        OutcomeSecrets(self.ends.iter().filter_map(of_webhook).collect())
     }
 
     /// Works until `shutdown`; what is being told then is finished first.

@@ -59,6 +59,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "docs/runbook/not-delivered.md" => ("runbook/not-delivered.html", "Not delivered"),
         "docs/runbook/backup.md" => ("runbook/backup.html", "Backup and failover"),
         "docs/runbook/upgrade.md" => ("runbook/upgrade.html", "Upgrade"),
+        "docs/runbook/secrets.md" => ("runbook/secrets.html", "Rotate secrets"),
         "docs/runbook/tenants.md" => ("runbook/tenants.html", "Tenants"),
         "docs/runbook/sizing.md" => ("runbook/sizing.html", "Sizing"),
     }

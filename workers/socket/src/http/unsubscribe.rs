@@ -11,7 +11,7 @@ use axum::{
 use tracing::info;
 use watchbell::{
     domain::Channel,
-    runtime::http::Path,
+    runtime::{Current, http::Path},
     wire::{
         Problem,
         preferences::PreferencesV1,
@@ -29,8 +29,8 @@ const PAGE_POLICY: &str =
 #[derive(Clone)]
 pub(crate) struct UnsubscribeLinks {
     pub(crate) preferences: Preferences,
-    /// None when emails have no such links.
-    pub(crate) reader: Option<Unsubscribe>,
+    /// None when emails have no such links. Replaced when their secret is.
+    pub(crate) reader: Current<Option<Unsubscribe>>,
 }
 
 /// `GET /v1/unsubscribe/{token}`: asks, and changes nothing.
@@ -82,7 +82,7 @@ fn without_email(stored: Option<&str>) -> String {
 
 impl UnsubscribeLinks {
     fn read(&self, token: &str) -> Result<Unsubscription, Problem> {
-        let read = self.reader.as_ref().and_then(|reader| reader.read(token));
+        let read = Option::as_ref(&self.reader.get()).and_then(|reader| reader.read(token));
         read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
     }
 }

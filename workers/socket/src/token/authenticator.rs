@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio_util::sync::CancellationToken;
 use watchbell::{
     domain::{GroupId, Tenant, TopicPattern, UserId, UserKey},
-    runtime::config::AuthConfig,
+    runtime::{Current, config::AuthConfig},
 };
 
 use super::{
@@ -24,9 +24,12 @@ use super::{
 /// The longest token looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
+/// A key of the configuration, and what is asked of the tokens that it signed.
+type OwnKey = (DecodingKey, Validation);
+
 /// Knows the keys.
 pub struct Authenticator {
-    keys: Vec<(DecodingKey, Validation)>,
+    keys: Current<Vec<OwnKey>>,
     pub(crate) jwks: Option<Jwks>,
     names: ClaimNames,
     leeway_s: i64,
@@ -36,7 +39,7 @@ pub struct Authenticator {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("keys", &self.keys.get().len()).finish_non_exhaustive()
     }
 }
 
@@ -46,24 +49,8 @@ impl Authenticator {
     /// # Errors
     /// Names the setting: no key at all, or a file that is not one.
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
-        let mut keys = Vec::new();
-        if let Some(secret) = &config.hs256_secret {
-            keys.push((DecodingKey::from_secret(secret.expose().as_bytes()), Algorithm::HS256));
-        }
-        for file in &config.public_key_files {
-            let name = file.display();
-            let pem = std::fs::read(file)
-                .with_context(|| format!("auth.public_key_files: {name} cannot be read"))?;
-            keys.push(public_key(&pem).with_context(|| {
-                format!("auth.public_key_files: {name} is not a PEM public key of RSA, P-256 or Ed25519")
-            })?);
-        }
-        ensure!(
-            !keys.is_empty() || config.jwks_url.is_some(),
-            "auth.hs256_secret, auth.public_key_files or auth.jwks_url must be given, or nobody could sign in"
-        );
+        let keys = Current::new(own_keys(config)?);
         let jwks = config.jwks_url.as_deref().map(|url| Jwks::new(url, config)).transpose();
-        let keys = keys.into_iter().map(|(key, algorithm)| (key, validation(config, algorithm))).collect();
         let default_tenant = config.default_tenant.as_deref().map(Tenant::parse).transpose();
         Ok(Self {
             keys,
@@ -73,6 +60,16 @@ impl Authenticator {
             default_tenant: default_tenant.context("auth.default_tenant")?,
             refusals: RefusalLog::default(),
         })
+    }
+
+    /// Reads the keys of the configuration anew: `auth.hs256_secret`, the one before it, and `auth.public_key_files`. Sessions that are open
+    /// go on until their token ends.
+    ///
+    /// # Errors
+    /// As [`Authenticator::new`]; the keys stay as they were.
+    pub fn replace_keys(&self, config: &AuthConfig) -> anyhow::Result<()> {
+        self.keys.replace(own_keys(config)?);
+        Ok(())
     }
 
     /// Reads `auth.jwks_url`, if there is one, whenever it is time to or a token names a new key, until `stop`.
@@ -156,8 +153,8 @@ impl Authenticator {
     /// What the token says, once a key of ours has signed it.
     fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::NotAToken)?;
-        let keys = self.keys.iter().map(|(key, validation)| (key, validation));
-        if let Some(done) = first_signed(token, keys) {
+        let own = self.keys.get();
+        if let Some(done) = first_signed(token, own.iter().map(|(key, validation)| (key, validation))) {
             return Ok(understood(done?, &header)?);
         }
         let Some(jwks) = &self.jwks else { return Err(Refusal::Signature.into()) };
@@ -172,6 +169,26 @@ impl Authenticator {
             None => Err(Refusal::Signature.into()),
         }
     }
+}
+
+fn own_keys(config: &AuthConfig) -> anyhow::Result<Vec<OwnKey>> {
+    let secrets = [&config.hs256_secret, &config.hs256_previous_secret].into_iter().flatten();
+    let mut keys: Vec<_> = secrets
+        .map(|secret| (DecodingKey::from_secret(secret.expose().as_bytes()), Algorithm::HS256))
+        .collect();
+    for file in &config.public_key_files {
+        let name = file.display();
+        let pem =
+            std::fs::read(file).with_context(|| format!("auth.public_key_files: {name} cannot be read"))?;
+        keys.push(public_key(&pem).with_context(|| {
+            format!("auth.public_key_files: {name} is not a PEM public key of RSA, P-256 or Ed25519")
+        })?);
+    }
+    ensure!(
+        !keys.is_empty() || config.jwks_url.is_some(),
+        "auth.hs256_secret, auth.public_key_files or auth.jwks_url must be given, or nobody could sign in"
+    );
+    Ok(keys.into_iter().map(|(key, algorithm)| (key, validation(config, algorithm))).collect())
 }
 
 /// What a token allows beyond the inbox. A word that is not a pattern or a group of ours allows nothing and is passed
