@@ -1,8 +1,8 @@
 """Checks the deployment files; check.sh gives it its libraries.
 
-For every overlay: it renders, as kubectl does where kubectl is, and holds each set of rules in `checks/`. For
-docker-compose.yml: it fits the compose specification and its references resolve. Each rule has a fault planted that it
-must find, at every run.
+For every overlay, and for production with each component: it renders, as kubectl does where kubectl is, and holds each set of
+rules in `checks/`. For docker-compose.yml: it fits the compose specification and its
+references resolve. Each rule has a fault planted that it must find, at every run.
 """
 
 import json
@@ -11,45 +11,52 @@ from pathlib import Path
 
 import yaml
 
-from checks import compose, kustomize, network, pins, pods, references, schema
+import rules
+from checks import compose, exposure, kustomize, monitoring, network, pins, pods, references, scaling, schema, secrets, variants
 from checks.objects import K8S, ROOT, Sample
 from render import render
 
-RULES = [pods, references, network, schema]
+RULES = [pods, references, network, secrets, scaling, exposure, monitoring, schema]
 
 
 def findings(place, items):
-    return [f"{place} {finding}" for rules in RULES for finding in rules.check(items)]
+    return [f"{place}: {finding}" for subject in RULES for finding in subject.check(items)]
 
 
 def unnoticed(items):
     """Planted faults that the rules for them did not find."""
-    for rules in RULES:
-        for fault in rules.PLANTED:
+    for subject in RULES:
+        for fault in subject.PLANTED:
             sample = Sample(items)
             fault.change(sample)
-            if not any(fault.finding in found for found in rules.check(sample.items)):
-                yield f"{rules.__name__}: {fault.why} goes unnoticed"
+            if not any(fault.finding in found for found in subject.check(sample.items)):
+                yield f"{subject.__name__}: {fault.why} goes unnoticed"
+
+
+def check_kustomize():
+    """What is wrong with any of what kustomize renders; each rendering is told in a line."""
+    with variants.folders() as folders:
+        for place, folder in folders:
+            items = json.loads(json.dumps(render(folder)))
+            yield from findings(place, items)
+            yield from (f"{place}: {what}" for what in kustomize.differences(folder, items))
+            print(f"{place}: {len(items)} objects")
+    print("rendered as kubectl does" if kustomize.kubectl() else "kubectl is not here: rendered by render.py alone")
+
+
+def check_compose(compose_schema):
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    specification = json.loads(Path(compose_schema).read_text())
+    yield from (f"docker-compose.yml: {finding}" for finding in compose.check(file, specification))
+    yield from compose.unnoticed(file, specification)
+    print(f"docker-compose.yml: {len(file['services'])} services")
 
 
 def main(compose_schema):
-    problems, compared = [], False
-    for overlay in sorted((K8S / "overlays").iterdir()):
-        place = f"k8s/overlays/{overlay.name}"
-        items = json.loads(json.dumps(render(overlay)))
-        problems += findings(place, items)
-        differs = kustomize.differences(overlay, items)
-        compared = differs is not None
-        problems += [f"{place} {what}" for what in differs or []]
-        print(f"{place}: {len(items)} objects")
-    problems += unnoticed(items)
-    problems += pins.check(items)
-    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    specification = json.loads(Path(compose_schema).read_text())
-    problems += [f"docker-compose.yml: {finding}" for finding in compose.check(file, specification)]
-    problems += compose.unnoticed(file, specification)
-    print(f"docker-compose.yml: {len(file['services'])} services")
-    print("rendered as kubectl does" if compared else "kubectl is not here: rendered by render.py alone")
+    production = render(K8S / "overlays" / "production")
+    problems = [*check_kustomize(), *unnoticed(production), *pins.check(production)]
+    problems += rules.stale(rules.groups())
+    problems += check_compose(compose_schema)
     if problems:
         sys.exit("\n".join(problems))
 

@@ -3,7 +3,9 @@
 from .objects import SECRET_KEYS, WORKERS, Planted, containers, labels_of_pod, name_of, pod_of
 
 # The Secrets of README.md, which an operator makes.
-MADE_BEFOREHAND = {("Secret", name) for name in ["watchbell", "watchbell-auth", "watchbell-links", "watchbell-providers"]}
+MADE_BEFOREHAND = {
+    ("Secret", name) for name in ["watchbell", "watchbell-auth", "watchbell-links", "watchbell-providers", "watchbell-queues"]
+}
 
 
 def check(items):
@@ -14,10 +16,6 @@ def check(items):
                 yield f"{worker} has no {kind}"
     for item in items:
         name = name_of(item)
-        if item["kind"] == "HorizontalPodAutoscaler":
-            target = item["spec"]["scaleTargetRef"]
-            if (target["kind"], target["name"]) not in there:
-                yield f"{name}: scales {target['name']}, which is not there"
         if item["kind"] == "ConfigMap":
             for key in filter(SECRET_KEYS.search, item["data"]):
                 yield f"{name}: {key} is a secret in plain sight: use {key}_FILE and a Secret"
@@ -48,7 +46,11 @@ def check_selectors(items):
             "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
             "Deployment": lambda spec: spec["selector"]["matchLabels"],
         }.get(item["kind"], lambda _: {})(item.get("spec"))
-        if selector and sum(selector.items() <= labels.items() for labels in pods) != 1:
+        selected = sum(selector.items() <= labels.items() for labels in pods)
+        if name_of(item) == "Service/operations":
+            if selected != len(WORKERS) or not item["spec"].get("publishNotReadyAddresses"):
+                yield "Service/operations: must list every pod of every worker, ready or not: monitoring asks them there"
+        elif selector and selected != 1:
             yield f"{name_of(item)}: selects not exactly one worker: {selector}"
 
 
@@ -59,10 +61,11 @@ def take_ingests_place(sample):
 
 PLANTED = [
     Planted("a missing worker", lambda s: s.remove("Deployment", "socket"), "socket has no Deployment"),
-    Planted("a scaler of nothing", lambda s: s.the("HorizontalPodAutoscaler", "socket")["spec"]["scaleTargetRef"].update(name="gone"), "scales gone"),
     Planted("a secret among settings", lambda s: s.the("ConfigMap", "watchbell")["data"].update({"WATCHBELL__STORE__URL": "x"}), "in plain sight"),
     Planted("a missing volume", lambda s: s.pod().pop("volumes"), "no volume of its pod"),
     Planted("a Secret that nobody makes", lambda s: s.pod()["volumes"][0]["secret"].update(secretName="gone"), "nobody makes"),
     Planted("a missing ConfigMap", lambda s: s.remove("ConfigMap", "watchbell"), "reads the ConfigMap watchbell"),
+    Planted("a worker without metrics", lambda s: s.the("Service", "operations")["spec"]["selector"].update({"app.kubernetes.io/component": "socket"}), "every pod of every worker"),
+    Planted("metrics of the well alone", lambda s: s.the("Service", "operations")["spec"].pop("publishNotReadyAddresses"), "ready or not"),
     Planted("a wrong selector", take_ingests_place, "not exactly one worker"),
 ]

@@ -21,6 +21,14 @@ fn every_setting_of_the_deployment_files_is_known() -> anyhow::Result<()> {
         ("compose", &["docker-compose.yml"][..]),
         ("local", &["k8s/overlays/local/providers.yaml", "k8s/overlays/local/kustomization.yaml"]),
         ("production", &["k8s/overlays/production/providers.yaml"]),
+        (
+            "production with components",
+            &[
+                "k8s/overlays/production/providers.yaml",
+                "k8s/components/jwks/signin.yaml",
+                "k8s/components/ingress-nginx/kustomization.yaml",
+            ],
+        ),
     ] {
         let base = if fleet == "compose" { &[][..] } else { &base };
         let mut settings = Vec::new();
@@ -83,8 +91,8 @@ fn what_a_worker_may_hold_fits_into_its_memory_limit() -> anyhow::Result<()> {
         let text = fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
         // Behind the init containers, which hold nothing.
         let limit = text.lines().filter_map(|line| line.trim().strip_prefix("limits: {memory: ")).next_back();
-        let limit =
-            limit.and_then(|limit| limit.strip_suffix("}")).with_context(|| format!("{file}: no limit"))?;
+        let limit = limit.and_then(|limits| limits.split([',', '}']).next());
+        let limit = limit.with_context(|| format!("{file}: no limit"))?;
         let (number, unit) = match (limit.strip_suffix("Mi"), limit.strip_suffix("Gi")) {
             (Some(number), _) => (number, MIB),
             (_, Some(number)) => (number, 1024 * MIB),
