@@ -44,6 +44,11 @@ def check_kustomize():
     print("rendered as kubectl does" if kustomize.kubectl() else "kubectl is not here: rendered by render.py alone")
 
 
+def tell_of_rules():
+    if rules.groups() and not rules.is_written():
+        print("monitoring/rules is not in the PrometheusRule yet: run python3 k8s/rules.py")
+
+
 def check_chart():
     """What is wrong with the Helm chart."""
     try:
@@ -65,8 +70,9 @@ def check_compose(compose_schema):
 
 def main(compose_schema):
     production = render(K8S / "overlays" / "production")
+    tell_of_rules()
     problems = [*check_kustomize(), *unnoticed(production), *pins.check(production)]
-    problems += [*rolls.check(production), *rules.stale(rules.groups())]
+    problems += [*rolls.check(production), *rules.stale(rules.expected())]
     problems += [*check_chart(), *check_compose(compose_schema)]
     if problems:
         sys.exit("\n".join(problems))
