@@ -12,7 +12,21 @@ from pathlib import Path
 import yaml
 
 import rules
-from checks import compose, exposure, kustomize, monitoring, network, pins, pods, references, rolls, scaling, schema, secrets, variants
+from checks import (
+    compose,
+    exposure,
+    kustomize,
+    monitoring,
+    network,
+    pins,
+    pods,
+    references,
+    rolls,
+    scaling,
+    schema,
+    secrets,
+    variants,
+)
 from checks.objects import K8S, ROOT, Sample
 from render import render
 

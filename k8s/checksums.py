@@ -29,13 +29,20 @@ def with_checksums(items, secrets):
             read = [configs[name] for name in configs_of(template["spec"]) if name in configs]
             mounted = [secrets[name] for name in secrets_of(template["spec"]) if name in secrets]
             notes = template["metadata"].setdefault("annotations", {})
-            notes |= {name: checksum(data) for name, data in [("checksum/config", read), ("checksum/secrets", mounted)] if data}
+            notes |= {
+                name: checksum(data) for name, data in [("checksum/config", read), ("checksum/secrets", mounted)] if data
+            }
     return items
 
 
 def configs_of(pod):
     """The ConfigMaps that its containers read, each once. Init containers read none that these do not."""
-    names = [source["configMapRef"]["name"] for c in pod["containers"] for source in c.get("envFrom", []) if "configMapRef" in source]
+    names = [
+        source["configMapRef"]["name"]
+        for c in pod["containers"]
+        for source in c.get("envFrom", [])
+        if "configMapRef" in source
+    ]
     return list(dict.fromkeys(names))
 
 

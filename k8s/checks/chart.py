@@ -10,7 +10,11 @@ from .pins import DIGEST
 
 # What an operator may say of any installation.
 OF_AN_OPERATOR = {
-    "image": {"repository": "registry.example.com:5000/team/watchbell", "digest": DIGEST, "pullSecrets": [{"name": "registry"}]},
+    "image": {
+        "repository": "registry.example.com:5000/team/watchbell",
+        "digest": DIGEST,
+        "pullSecrets": [{"name": "registry"}],
+    },
     "config": {"WATCHBELL__LOG__FILTER": "debug"},
     "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
     "priorityClassName": "important",
@@ -33,7 +37,7 @@ def check(findings):
     yield from check_hooks(production_alone)
     yield from check_image(helm.rendered(OF_AN_OPERATOR))
     yield from (f"helm lint: {message}" for message in helm.lint_errors())
-    yield from taken()
+    yield from wrongly_accepted()
 
 
 def check_hooks(items):
@@ -58,7 +62,7 @@ def check_image(items):
                 yield f"{name_of(item)}: {container['name']} runs {container['image']}, and not the digest that was given"
 
 
-def taken():
+def wrongly_accepted():
     """Values that the chart must refuse."""
     for why, values in [
         ("a misspelt value", {"imagee": {}}),
@@ -72,13 +76,14 @@ def taken():
     ]:
         try:
             helm.rendered(values)
-            yield f"takes {why}"
+            yield f"accepts {why}"
         except helm.Refused:
             pass
 
 
 def unnoticed(kustomize, chart):
     """Drift and faults that were planted in a copy of what was rendered, and not found."""
+
     def planted(why, change, find):
         sample = Sample(chart)
         change(sample)
@@ -95,7 +100,11 @@ def unnoticed(kustomize, chart):
     yield from planted("an object more", lambda s: s.items.append({"kind": "Secret", "metadata": {"name": "x"}}), drifted)
     yield from planted("another number", lambda s: s.pod().update(terminationGracePeriodSeconds=60), drifted)
     yield from planted("a setting less", lambda s: s.container()["env"].pop(), drifted)
-    yield from planted("other settings of the hook", lambda s: s.the("ConfigMap", drift.SETTINGS_OF_THE_HOOK)["data"].clear(), drifted)
+    yield from planted(
+        "other settings of the hook", lambda s: s.the("ConfigMap", drift.SETTINGS_OF_THE_HOOK)["data"].clear(), drifted
+    )
     yield from planted("a Job after its workers", lambda s: notes(s).update({"helm.sh/hook": "post-install"}), check_hooks)
     yield from planted("a Job that stays in the way", lambda s: notes(s).pop("helm.sh/hook-delete-policy"), check_hooks)
-    yield from planted("a Job before its account", lambda s: notes(s, "ServiceAccount").update({"helm.sh/hook-weight": "1"}), check_hooks)
+    yield from planted(
+        "a Job before its account", lambda s: notes(s, "ServiceAccount").update({"helm.sh/hook-weight": "1"}), check_hooks
+    )

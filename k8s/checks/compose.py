@@ -40,7 +40,10 @@ def unnoticed(compose, schema):
     """Faults that were planted in a copy and not found."""
     for why, change in [
         ("a misspelt key", lambda c: c["services"]["ingest"].update(comand=[])),
-        ("an unknown dependency", lambda c: c["services"]["ingest"].update(depends_on={"x": {"condition": "service_started"}})),
+        (
+            "an unknown dependency",
+            lambda c: c["services"]["ingest"].update(depends_on={"x": {"condition": "service_started"}}),
+        ),
         ("an unread secret", lambda c: c["services"]["ingest"].update(secrets=[])),
         ("a missing secret file", lambda c: c["secrets"].update({"broker-url": {"file": "gone"}})),
     ]:

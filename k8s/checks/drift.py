@@ -18,7 +18,9 @@ SETTINGS_OF_THE_HOOK, SETTINGS = "watchbell-setup", "watchbell"
 
 def differences(kustomize, chart):
     """What the chart renders otherwise than kustomize."""
-    wanted = {name_of(i): i for i in checksums.with_checksums(copy.deepcopy(kustomize), {}) if name_of(i) not in OF_KUSTOMIZE_ALONE}
+    wanted = {
+        name_of(i): i for i in checksums.with_checksums(copy.deepcopy(kustomize), {}) if name_of(i) not in OF_KUSTOMIZE_ALONE
+    }
     found = {name_of(i): without_helm(i) for i in chart}
     of_hook = found.pop(f"ConfigMap/{SETTINGS_OF_THE_HOOK}", {}).get("data")
     if of_hook != found.get(f"ConfigMap/{SETTINGS}", {}).get("data"):

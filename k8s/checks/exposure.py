@@ -93,7 +93,10 @@ def body_bytes_max():
 def ingress(sample, service="socket", *, kind="nginx", port="http", tls=True, **annotations):
     """Plants an Ingress that is right but for what is said otherwise."""
     prefix, right = {
-        "nginx": (NGINX, {"proxy-read-timeout": "75", "proxy-send-timeout": "75", "proxy-buffering": "off", "proxy-body-size": "8m"}),
+        "nginx": (
+            NGINX,
+            {"proxy-read-timeout": "75", "proxy-send-timeout": "75", "proxy-buffering": "off", "proxy-body-size": "8m"},
+        ),
         "haproxy": (HAPROXY, {"timeout-tunnel": "75s", "timeout-server": "75s"}),
     }[kind]
     said = right | {name.replace("_", "-"): value for name, value in annotations.items()}
@@ -115,8 +118,14 @@ def gateway_without_tls(sample):
 
 
 PLANTED = [
-    Planted("a way past the ingress", lambda s: s.the("Service", "socket")["spec"].update(type="NodePort"), "past your ingress"),
-    Planted("metrics beside HTTP", lambda s: s.the("Service", "ingest")["spec"]["ports"].append({"port": 7709, "targetPort": "operations"}), "lead to metrics"),
+    Planted(
+        "a way past the ingress", lambda s: s.the("Service", "socket")["spec"].update(type="NodePort"), "past your ingress"
+    ),
+    Planted(
+        "metrics beside HTTP",
+        lambda s: s.the("Service", "ingest")["spec"]["ports"].append({"port": 7709, "targetPort": "operations"}),
+        "lead to metrics",
+    ),
     Planted("an Ingress to metrics", lambda s: ingress(s, port="operations"), "leads to operations of socket"),
     Planted("an Ingress to dispatch", lambda s: ingress(s, "dispatch"), "leads to http of dispatch"),
     Planted("an Ingress without TLS", lambda s: ingress(s, tls=False), "set tls"),
@@ -125,6 +134,10 @@ PLANTED = [
     Planted("nginx that waits too little", lambda s: ingress(s, proxy_read_timeout="30"), "ends sessions that are silent"),
     Planted("nginx that holds events back", lambda s: ingress(s, proxy_buffering="on"), "holds server-sent events back"),
     Planted("nginx that refuses bodies", lambda s: ingress(s, "ingest", proxy_body_size="1m"), "refuses bodies"),
-    Planted("HAProxy that waits too little", lambda s: ingress(s, kind="haproxy", timeout_tunnel="30s"), "ends sessions that are silent"),
+    Planted(
+        "HAProxy that waits too little",
+        lambda s: ingress(s, kind="haproxy", timeout_tunnel="30s"),
+        "ends sessions that are silent",
+    ),
     Planted("a route that ends sessions", lambda s: route(s, request="60s", backendRequest="0s"), "time-out `request`"),
 ]

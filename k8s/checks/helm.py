@@ -12,7 +12,13 @@ from .objects import K8S
 
 Refused = helm_python.HelmError
 CHART = K8S / "chart"
-JWKS = {"signIn": {"jwksUrl": "https://login.example.com/.well-known/jwks.json", "issuer": "https://login.example.com", "audience": "watchbell"}}
+JWKS = {
+    "signIn": {
+        "jwksUrl": "https://login.example.com/.well-known/jwks.json",
+        "issuer": "https://login.example.com",
+        "audience": "watchbell",
+    }
+}
 # Values that say the same as each component.
 VALUES = {
     "gateway": {"gateway": {"enabled": True}},

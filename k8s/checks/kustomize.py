@@ -20,7 +20,10 @@ def differences(folder, items):
     if rendered.returncode != 0:
         yield f"kubectl kustomize: {rendered.stderr.strip()}"
         return
-    theirs, ours = ({(item["kind"], item["metadata"]["name"]): item for item in side} for side in (yaml.load_all(rendered.stdout, LOADER), items))
+    theirs, ours = (
+        {(item["kind"], item["metadata"]["name"]): item for item in side}
+        for side in (yaml.load_all(rendered.stdout, LOADER), items)
+    )
     for name in sorted(theirs.keys() | ours.keys()):
         if theirs.get(name) != ours.get(name):
             yield f"{'/'.join(name)}: render.py and kubectl kustomize differ"

@@ -39,8 +39,16 @@ def annotations(sample):
 
 OURS = {"app.kubernetes.io/component": "operations"}
 PLANTED = [
-    Planted("a monitor of too much", lambda s: monitor(s, {"app.kubernetes.io/name": "watchbell"}, "operations"), "and not Service/operations alone"),
+    Planted(
+        "a monitor of too much",
+        lambda s: monitor(s, {"app.kubernetes.io/name": "watchbell"}, "operations"),
+        "and not Service/operations alone",
+    ),
     Planted("a monitor that asks users' port", lambda s: monitor(s, OURS, "http"), "another port"),
     Planted("rules of one's own", rule, "other rules"),
-    Planted("annotations for users' port", lambda s: annotations(s).update({"prometheus.io/port": "7700"}), "another port than 7709"),
+    Planted(
+        "annotations for users' port",
+        lambda s: annotations(s).update({"prometheus.io/port": "7700"}),
+        "another port than 7709",
+    ),
 ]

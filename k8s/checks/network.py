@@ -60,5 +60,9 @@ PLANTED = [
     Planted("metrics for everybody", lambda s: policy(s, "socket")["ingress"].append(EVERYBODY), "open to everybody"),
     Planted("dispatch for everybody", lambda s: policy(s, "dispatch")["ingress"][0].pop("from"), "open to everybody"),
     Planted("no way to the store", lambda s: policy(s, "ingest")["egress"].pop(), "must let it reach"),
-    Planted("a way into the network", lambda s: policy(s, "fallback")["egress"][-1]["to"][0]["ipBlock"]["except"].clear(), "no business with"),
+    Planted(
+        "a way into the network",
+        lambda s: policy(s, "fallback")["egress"][-1]["to"][0]["ipBlock"]["except"].clear(),
+        "no business with",
+    ),
 ]

@@ -101,22 +101,34 @@ PLANTED = [
     Planted("a user of the node", lambda s: s.pod()["securityContext"].update(runAsUser=1000), "user of the node"),
     Planted("any system call", lambda s: s.pod()["securityContext"].pop("seccompProfile"), "any system call"),
     Planted("the node's network", lambda s: s.pod().update(hostNetwork=True), "hostNetwork"),
-    Planted("the node's disk", lambda s: s.pod()["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "disk of its node"),
+    Planted(
+        "the node's disk", lambda s: s.pod()["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "disk of its node"
+    ),
     Planted("somebody else's account", lambda s: s.pod().update(serviceAccountName="ingest"), "give it its own"),
     Planted("a missing account", lambda s: s.remove("ServiceAccount", "socket"), "which is not there"),
-    Planted("an account with a token", lambda s: s.the("ServiceAccount", "socket").pop("automountServiceAccountToken"), "hands out its token"),
+    Planted(
+        "an account with a token",
+        lambda s: s.the("ServiceAccount", "socket").pop("automountServiceAccountToken"),
+        "hands out its token",
+    ),
     Planted("a pod with a token", lambda s: s.pod().pop("automountServiceAccountToken"), "needs none"),
-    Planted("a disk that may be written", lambda s: container_security(s).pop("readOnlyRootFilesystem"), "may change its image"),
+    Planted(
+        "a disk that may be written", lambda s: container_security(s).pop("readOnlyRootFilesystem"), "may change its image"
+    ),
     Planted("a privileged container", lambda s: container_security(s).update(privileged=True), "may gain rights"),
     Planted("capabilities", lambda s: container_security(s)["capabilities"].update(add=["NET_ADMIN"]), "keeps capabilities"),
     Planted("no requests", lambda s: s.container()["resources"].pop("requests"), "requests no cpu"),
     Planted("no memory limit", lambda s: s.container()["resources"]["limits"].pop("memory"), "no limit of memory"),
     Planted("the latest image", lambda s: s.container().update(image="watchbell:latest"), "another image tomorrow"),
-    Planted("an image without a tag", lambda s: s.container().update(image="registry:5000/watchbell"), "another image tomorrow"),
+    Planted(
+        "an image without a tag", lambda s: s.container().update(image="registry:5000/watchbell"), "another image tomorrow"
+    ),
     Planted("a setting twice", lambda s: s.container()["env"].append(s.container()["env"][0]), "twice"),
     Planted("a plain secret", lambda s: s.container().update(env=[PLAIN]), "in plain sight"),
     Planted("no readiness", lambda s: s.container().pop("readinessProbe"), "does not ask /readyz"),
-    Planted("a probe behind users", lambda s: s.container()["livenessProbe"]["httpGet"].update(port="http"), "waits behind users"),
+    Planted(
+        "a probe behind users", lambda s: s.container()["livenessProbe"]["httpGet"].update(port="http"), "waits behind users"
+    ),
     Planted("a short grace", lambda s: s.pod().update(terminationGracePeriodSeconds=30), "killed while it drains"),
     Planted("no wait for the schema", lambda s: s.pod().pop("initContainers"), "before the schema is there"),
     Planted("all in one zone", lambda s: s.pod()["topologySpreadConstraints"].pop(), "in one zone"),

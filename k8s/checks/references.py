@@ -4,7 +4,8 @@ from .objects import SECRET_KEYS, WORKERS, Planted, containers, labels_of_pod, n
 
 # The Secrets of README.md, which an operator makes.
 MADE_BEFOREHAND = {
-    ("Secret", name) for name in ["watchbell", "watchbell-auth", "watchbell-links", "watchbell-providers", "watchbell-queues"]
+    ("Secret", name)
+    for name in ["watchbell", "watchbell-auth", "watchbell-links", "watchbell-providers", "watchbell-queues"]
 }
 
 
@@ -61,11 +62,25 @@ def take_ingests_place(sample):
 
 PLANTED = [
     Planted("a missing worker", lambda s: s.remove("Deployment", "socket"), "socket has no Deployment"),
-    Planted("a secret among settings", lambda s: s.the("ConfigMap", "watchbell")["data"].update({"WATCHBELL__STORE__URL": "x"}), "in plain sight"),
+    Planted(
+        "a secret among settings",
+        lambda s: s.the("ConfigMap", "watchbell")["data"].update({"WATCHBELL__STORE__URL": "x"}),
+        "in plain sight",
+    ),
     Planted("a missing volume", lambda s: s.pod().pop("volumes"), "no volume of its pod"),
-    Planted("a Secret that nobody makes", lambda s: s.pod()["volumes"][0]["secret"].update(secretName="gone"), "nobody makes"),
+    Planted(
+        "a Secret that nobody makes", lambda s: s.pod()["volumes"][0]["secret"].update(secretName="gone"), "nobody makes"
+    ),
     Planted("a missing ConfigMap", lambda s: s.remove("ConfigMap", "watchbell"), "reads the ConfigMap watchbell"),
-    Planted("a worker without metrics", lambda s: s.the("Service", "operations")["spec"]["selector"].update({"app.kubernetes.io/component": "socket"}), "every pod of every worker"),
-    Planted("metrics of the well alone", lambda s: s.the("Service", "operations")["spec"].pop("publishNotReadyAddresses"), "ready or not"),
+    Planted(
+        "a worker without metrics",
+        lambda s: s.the("Service", "operations")["spec"]["selector"].update({"app.kubernetes.io/component": "socket"}),
+        "every pod of every worker",
+    ),
+    Planted(
+        "metrics of the well alone",
+        lambda s: s.the("Service", "operations")["spec"].pop("publishNotReadyAddresses"),
+        "ready or not",
+    ),
     Planted("a wrong selector", take_ingests_place, "not exactly one worker"),
 ]

@@ -102,13 +102,29 @@ def scale_twice(sample):
 
 
 PLANTED = [
-    Planted("a scaler of nothing", lambda s: s.the("HorizontalPodAutoscaler", "socket")["spec"]["scaleTargetRef"].update(name="gone"), "scales gone"),
-    Planted("a number beside a scaler", lambda s: s.the("Deployment", "socket")["spec"].update(replicas=3), "undoes the scaler"),
+    Planted(
+        "a scaler of nothing",
+        lambda s: s.the("HorizontalPodAutoscaler", "socket")["spec"]["scaleTargetRef"].update(name="gone"),
+        "scales gone",
+    ),
+    Planted(
+        "a number beside a scaler", lambda s: s.the("Deployment", "socket")["spec"].update(replicas=3), "undoes the scaler"
+    ),
     Planted("two scalers", scale_twice, "several scalers"),
-    Planted("a gap in a rollout", lambda s: s.the("Deployment", "socket")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1), "before the next one is ready"),
-    Planted("a budget of nothing", lambda s: s.the("PodDisruptionBudget", "socket")["spec"].update(maxUnavailable=0), "one pod leave at a time"),
+    Planted(
+        "a gap in a rollout",
+        lambda s: s.the("Deployment", "socket")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
+        "before the next one is ready",
+    ),
+    Planted(
+        "a budget of nothing",
+        lambda s: s.the("PodDisruptionBudget", "socket")["spec"].update(maxUnavailable=0),
+        "one pod leave at a time",
+    ),
     Planted("pods that are full", lambda s: scale_by_sessions(s, 45_000), "no room"),
     Planted("an unknown queue", lambda s: scale_by_queue(s, "watchbell.fallback", 500), "does not have"),
     Planted("a queue that never gets so long", lambda s: scale_by_queue(s, "watchbell.undelivered", 1_000), "never scales"),
-    Planted("a broker in plain sight", lambda s: scale_by_queue(s, "watchbell.dispatch", 500, authenticated=False), "plain sight"),
+    Planted(
+        "a broker in plain sight", lambda s: scale_by_queue(s, "watchbell.dispatch", 500, authenticated=False), "plain sight"
+    ),
 ]

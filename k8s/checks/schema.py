@@ -52,6 +52,7 @@ def plant_custom(*objects):
     def plant(sample):
         for api_version, kind, spec in objects:
             sample.items.append({"apiVersion": api_version, "kind": kind, "metadata": {"name": "planted"}, "spec": spec})
+
     return plant
 
 
@@ -60,9 +61,21 @@ SCALED, ROUTE = ("keda.sh/v1alpha1", "ScaledObject"), ("gateway.networking.k8s.i
 PLANTED = [
     Planted("a misspelt field", lambda s: s.pod().update(terminationGraceSeconds=45), "terminationGraceSeconds"),
     Planted("a wrong type", lambda s: s.container().update(args="run"), "args"),
-    Planted("a misspelt field of another maker", plant_custom((*MONITOR, {"selector": {}, "endpoints": [{"prot": "operations"}]})), "/spec/endpoints/0/prot: no such field"),
-    Planted("a wrong type in it", plant_custom((*MONITOR, {"selector": {}, "endpoints": [{"interval": 15}]})), "/spec/endpoints/0/interval: type"),
+    Planted(
+        "a misspelt field of another maker",
+        plant_custom((*MONITOR, {"selector": {}, "endpoints": [{"prot": "operations"}]})),
+        "/spec/endpoints/0/prot: no such field",
+    ),
+    Planted(
+        "a wrong type in it",
+        plant_custom((*MONITOR, {"selector": {}, "endpoints": [{"interval": 15}]})),
+        "/spec/endpoints/0/interval: type",
+    ),
     Planted("something required left out", plant_custom((*SCALED, {"scaleTargetRef": {"name": "x"}})), "missingProperty"),
-    Planted("a value that is not one of those", plant_custom((*ROUTE, {"rules": [{"matches": [{"path": {"type": "Prefix"}}]}]})), "/spec/rules/0/matches/0/path/type"),
+    Planted(
+        "a value that is not one of those",
+        plant_custom((*ROUTE, {"rules": [{"matches": [{"path": {"type": "Prefix"}}]}]})),
+        "/spec/rules/0/matches/0/path/type",
+    ),
     Planted("an unknown kind", plant_custom(("keda.sh/v1alpha1", "ScaledObjects", {})), "has no ScaledObjects"),
 ]

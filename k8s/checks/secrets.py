@@ -31,7 +31,10 @@ def check_tokens(settings):
     reasons = [name for name in BELIEVED_BY if name in settings]
     if len(reasons) != 1:
         yield f"believes tokens by {' and '.join(reasons) or 'nothing'}: there is to be one of {', '.join(BELIEVED_BY)}"
-    if "WATCHBELL__AUTH__JWKS_URL" in reasons and not {"WATCHBELL__AUTH__ISSUER", "WATCHBELL__AUTH__AUDIENCE"} <= settings.keys():
+    if (
+        "WATCHBELL__AUTH__JWKS_URL" in reasons
+        and not {"WATCHBELL__AUTH__ISSUER", "WATCHBELL__AUTH__AUDIENCE"} <= settings.keys()
+    ):
         yield "believes every token of its sign-in service, also those for others: set issuer and audience"
 
 
