@@ -5,7 +5,7 @@ import json
 from render import render
 
 from . import drift, helm, rolls, variants
-from .objects import Sample, containers, name_of, our_pods
+from .objects import SECRET_KEYS, Sample, containers, name_of, our_pods
 from .pins import DIGEST
 
 # What an operator may say of any installation.
@@ -38,6 +38,11 @@ def check(findings):
     yield from check_image(helm.rendered(OF_AN_OPERATOR))
     yield from (f"helm lint: {message}" for message in helm.lint_errors())
     yield from wrongly_accepted()
+    forbidden = json.loads((helm.CHART / "values.schema.json").read_text())["definitions"]["settings"]["propertyNames"][
+        "not"
+    ]
+    if forbidden["pattern"] != SECRET_KEYS.pattern:
+        yield f"values.schema.json has another idea of what is a secret than checks/objects.py: {SECRET_KEYS.pattern}"
 
 
 def check_hooks(items):
