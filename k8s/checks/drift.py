@@ -9,7 +9,7 @@ import checksums
 
 from .objects import name_of
 
-# What Helm adds to know its own objects, and the namespace, which `helm install --create-namespace` makes.
+# What Helm adds to know its own objects, and the namespace, which has to be there before, with the Secrets in it.
 LABELS_OF_HELM = {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"}
 OF_KUSTOMIZE_ALONE = {"Namespace/watchbell"}
 # The hook runs before the release has any ConfigMap, so it brings its own of the same settings.
