@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks k8s/ and docker-compose.yml without a cluster or a container engine: they render, fit the schemas of
 # Kubernetes, of those whose objects we use, and of compose, and hold our rules (check.py). Its libraries are kept in
-# target/k8s-check; the first run fetches them (about half a minute), the next ones take seconds.
+# target/k8s-check; the first run fetches them (about a minute), the next ones take seconds.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${CARGO_TARGET_DIR:-$here/../target}/k8s-check

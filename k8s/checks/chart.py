@@ -35,6 +35,8 @@ def check(findings):
             yield from unnoticed(of_kustomize, production_alone)
     yield from findings(helm.rendered(OF_AN_OPERATOR))
     yield from check_hooks(production_alone)
+    if by_helm := [name_of(item) for item in helm.released() if "setup" in item["metadata"]["name"]]:
+        yield f"Helm takes {', '.join(by_helm)} for parts of the release, and they are to be hooks"
     yield from check_image(helm.rendered(OF_AN_OPERATOR))
     yield from (f"helm lint: {message}" for message in helm.lint_errors())
     yield from wrongly_accepted()

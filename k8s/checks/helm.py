@@ -52,6 +52,16 @@ def rendered(values, kubeconfig=None):
     return [item for file, text in files.items() if file.endswith(".yaml") for item in yaml.load_all(text, LOADER) if item]
 
 
+def released():
+    """The objects that Helm makes when no hook is run, by what a dry run of an installation says."""
+    with (
+        helm_python.Chart.load(CHART) as chart,
+        helm_python.Config(namespace="watchbell", storage_driver="memory") as config,
+    ):
+        release = config.install(chart, "any-name", values=production(), namespace="watchbell", dry_run="client")
+    return [item for item in yaml.load_all(release["manifest"], LOADER) if item]
+
+
 @functools.cache
 def production():
     """What the overlay `production` says of the installation itself, as values."""
