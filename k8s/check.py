@@ -7,6 +7,7 @@ references resolve. Each rule has a fault planted that it must find, at every ru
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -55,7 +56,7 @@ def check_kustomize():
             yield from findings(place, items)
             yield from (f"{place}: {what}" for what in kustomize.differences(folder, items))
             print(f"{place}: {len(items)} objects")
-    print("rendered as kubectl does" if kustomize.kubectl() else "kubectl is not here: rendered by render.py alone")
+    print("compared with kubectl" if kustomize.kubectl() else "kubectl is not here: rendered by render.py alone")
 
 
 def tell_of_rules():
@@ -65,13 +66,13 @@ def tell_of_rules():
 
 def check_chart():
     """What is wrong with the Helm chart."""
-    try:
-        from checks import chart
-    except ImportError:
+    if find_spec("helm_python") is None:
         print("Helm's library is not here: the chart was not rendered")
         return
+    from checks import chart
+
     yield from (f"k8s/chart: {what}" for what in chart.check(lambda items: findings("with values", items)))
-    print("k8s/chart: renders what kustomize renders")
+    print("k8s/chart: rendered by Helm, and compared with kustomize")
 
 
 def check_compose(compose_schema):
