@@ -14,8 +14,7 @@ export const fullJitter: Backoff = {
 
 /** Named waits, the last one repeated. Each is shortened by up to a half, so that a fleet of clients does not come as one. */
 export function steps(waitsMs: readonly number[], attemptsMax = Infinity): Backoff {
-  const at = (attempt: number) => waitsMs[Math.min(attempt, waitsMs.length - 1)] ?? 1_000;
-  return { attemptsMax, waitMs: (attempt, random) => at(attempt) * (0.5 + random() / 2) };
+  return { attemptsMax, waitMs: (attempt, random) => (waitsMs[attempt] ?? waitsMs.at(-1) ?? 1_000) * (0.5 + random() / 2) };
 }
 
 /** 1, 2, 5, 10, 30 s, and after ten dials no more. */

@@ -3,8 +3,9 @@
  *
  * The server sends changes in the order of their numbers. Where a number is skipped outside of a replay, or a ping is
  * ahead of us, the inbox is fetched back to the last number that is known to be complete, once for all that is missing.
+ * Where rows were deleted since, it is fetched as far as we have any, and those go that are not there any more.
  */
-import { counted, reached, take, takePage } from "./inbox.ts";
+import { counted, empty, reached, take, takePage } from "./inbox.ts";
 import { RECEIPT_ALERTS_MAX } from "./protocol.ts";
 import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, Row, ServerFrame } from "./protocol.ts";
 import { say } from "./receipts.ts";
@@ -74,7 +75,7 @@ function welcome(c: Step, link: Link, hello: HelloFrame): void {
 /** From the head, or of another history: what is known may be wrong, what this person said is not. */
 function startOver(c: Step, { seq, cursor, unread }: Place): void {
   const { s } = c;
-  s.inbox = { ...s.inbox, rows: new Map(), loaded: false, nextBefore: null, seq, cursor, top: seq, unread };
+  s.inbox = { ...empty, pending: s.inbox.pending, seq, cursor, top: seq, unread };
   Object.assign(s, { need: null, fetch: null, ahead: null });
   miss(c, true, 0);
 }
@@ -103,22 +104,22 @@ function placed(c: Step, link: Link, frame: Change): void {
   if ((s.fetch || s.paging) && frame.type === "receipt" && !frame.alerts.every((id) => s.inbox.rows.has(id))) miss(c, s.fetch?.quiet, 0);
   if (s.need || s.fetch) {
     const run = s.ahead;
-    if (!run || seq > run.to) s.ahead = { from: run && seq === run.to + 1 ? run.from : seq, to: seq, cursor };
+    if (!run || seq > run.seq) s.ahead = { from: run && seq === run.seq + 1 ? run.from : seq, seq, cursor };
     return;
   }
   if (link.held && seq > link.held.seq) completed(s, link);
-  if (frame.type === "alert") link.held = { seq, cursor };
-  else s.inbox = reached(s.inbox, seq, cursor);
+  if (frame.type === "alert") link.held = frame;
+  else s.inbox = reached(s.inbox, frame);
 }
 
 function completed(s: State, link: Link): void {
-  if (link.held && !s.need && !s.fetch) s.inbox = reached(s.inbox, link.held.seq, link.held.cursor);
+  if (link.held && !s.need && !s.fetch) s.inbox = reached(s.inbox, link.held);
   link.held = null;
 }
 
 /** The number up to which this connection has given us everything. */
 function tip(s: State, link: Link): number {
-  const ahead = s.need || s.fetch ? (s.ahead?.to ?? 0) : 0;
+  const ahead = s.need || s.fetch ? (s.ahead?.seq ?? 0) : 0;
   return Math.max(s.inbox.seq, link.held?.seq ?? 0, link.replayTo, ahead);
 }
 
@@ -131,7 +132,7 @@ function miss(c: Step, quiet = false, waitMs = HEAL_WAIT_MS * (0.5 + c.random() 
 export function fetchMissing(c: Step): void {
   const { s } = c;
   if (!s.need || s.fetch || !s.current || c.now < s.need.at) return;
-  s.fetch = { ...s.need, pages: 0, head: null };
+  s.fetch = { ...s.need, pages: [] };
   s.need = null;
   c.out.push({ do: "fetch", before: null, more: false });
 }
@@ -145,25 +146,29 @@ export function pageTaken(c: Step, page: Page, more: boolean): void {
   }
   const { fetch } = s;
   if (!fetch) return; // A greeting in between made it pointless.
-  const head = fetch.head ?? page;
+  const pages = [...fetch.pages, page];
+  const head = pages[0] ?? page;
   const wasLoaded = s.inbox.loaded;
   const { inbox, news } = takePage(s.inbox, page);
   s.inbox = inbox;
   if (!fetch.quiet) announce(c, news);
   const lowest = page.alerts.at(-1)?.seq ?? 0;
-  const isBack = page.next_before === null || lowest <= fetch.from;
-  const pages = fetch.pages + 1;
-  if (!isBack && pages < HEAL_PAGES_MAX && wasLoaded) {
-    s.fetch = { ...fetch, pages, head };
+  const hasDeleted = head.deleted_to > inbox.deletedTo;
+  const isBack = page.next_before === null || lowest <= (hasDeleted ? Number(inbox.nextBefore) : fetch.from);
+  if (!isBack && pages.length < HEAL_PAGES_MAX && wasLoaded) {
+    s.fetch = { ...fetch, pages };
     c.out.push({ do: "fetch", before: page.next_before, more: false });
     return;
   }
-  // Rows that may have changed unnoticed go.
-  if (!isBack || !wasLoaded) s.inbox = { ...s.inbox, rows: new Map([...inbox.rows].filter(([, row]) => row.seq >= lowest)), nextBefore: page.next_before };
+  // Rows that may have changed unnoticed go, and those that would have been found if they were there.
+  if (!isBack || !wasLoaded || hasDeleted) {
+    const rows = [...inbox.rows].filter(([id, { seq }]) => seq >= lowest && (seq > head.seq || pages.some(({ alerts }) => alerts.some((one) => one.alert.id === id))));
+    s.inbox = { ...s.inbox, rows: new Map(rows), nextBefore: page.next_before, deletedTo: head.deleted_to };
+  }
   s.fetch = null;
-  s.inbox = reached(s.inbox, head.seq, head.cursor);
+  s.inbox = reached(s.inbox, head);
   if (s.need) s.need = { ...s.need, from: s.inbox.seq };
-  else if (s.ahead && s.ahead.from <= s.inbox.seq + 1) s.inbox = reached(s.inbox, s.ahead.to, s.ahead.cursor);
+  else if (s.ahead && s.ahead.from <= s.inbox.seq + 1) s.inbox = reached(s.inbox, s.ahead);
   if (!s.need) s.ahead = null;
 }
 

@@ -48,8 +48,6 @@ export interface Events {
   refused: { title: string };
 }
 
-/** Rows of a page. */
-const PAGE_ROWS = 50;
 /** Below the longest delay a timer takes, which is 2 ** 31 - 1. */
 const TIMER_MAX_MS = 1e9;
 
@@ -109,11 +107,10 @@ export class Watchbell {
   /** What is known. The same object until something changes. */
   get snapshot(): Snapshot {
     const s = this.#state;
-    this.#snapshot ??= {
+    return (this.#snapshot ??= {
       ...view(s.inbox), status: status(s), transport: (s.remote ?? s.current)?.transport ?? null,
       ended: s.ended, user: s.user, loaded: s.inbox.loaded, hasMore: s.inbox.nextBefore !== null, leads: s.role !== "follower",
-    };
-    return this.#snapshot;
+    });
   }
 
   /** Calls back after each change. Answers how to stop. */
@@ -224,7 +221,7 @@ export class Watchbell {
         this.#wires.set(link, dialWire({ ...effect, url: this.#url }, {
           frames: (frames) => this.#hear({ kind: "frames", link, frames }),
           open: () => this.#hear({ kind: "open", link }),
-          ended: (code, reason, waitMs) => this.#hear({ kind: "ended", link, code, reason, ...(waitMs ? { waitMs } : {}) }),
+          ended: (code, reason, waitMs) => this.#hear({ kind: "ended", link, code, reason, waitMs }),
         }));
         return;
       }
@@ -260,7 +257,7 @@ export class Watchbell {
   }
 
   #page(before: PageStart | null): Promise<Page> {
-    return this.request("GET", `/v1/inbox?limit=${PAGE_ROWS}${before === null ? "" : `&before=${before}`}`);
+    return this.request("GET", "/v1/inbox" + (before === null ? "" : `?before=${before}`));
   }
 
   async #post({ op, alerts, state, until }: Extract<Effect, { do: "post" }>): Promise<void> {

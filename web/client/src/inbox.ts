@@ -40,6 +40,8 @@ export interface Inbox {
   /** The highest number heard of, and the server's badge there. */
   top: number;
   unread: number;
+  /** Rows that were deleted by the change of this number, or before, are not here. */
+  deletedTo: number;
   pending: readonly Pending[];
   /** Where the next older page begins; null when there is none, or nothing was loaded yet. */
   nextBefore: PageStart | null;
@@ -47,7 +49,7 @@ export interface Inbox {
 }
 
 export const empty: Inbox = {
-  rows: new Map(), seq: 0, cursor: null, top: 0, unread: 0, pending: [], nextBefore: null, loaded: false,
+  rows: new Map(), seq: 0, cursor: null, top: 0, unread: 0, deletedTo: 0, pending: [], nextBefore: null, loaded: false,
 };
 
 /** Takes what the server said. `news` are the alerts that are new to the person, or new again. */
@@ -60,7 +62,8 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
     if (frame.type === "alert") {
       const { alert, state, until, seq } = frame;
       const known = rows.get(alert.id);
-      if (!known || seq >= known.seq) {
+      // What is not here and from before a deletion was deleted, or is further down.
+      if (!(seq < (known?.seq ?? inbox.deletedTo))) {
         const row: Row = { alert, state, until, seq };
         rows.set(alert.id, row);
         if (state === "new" && known?.state !== "new") news.set(alert.id, row);
@@ -100,7 +103,7 @@ export function counted(inbox: Inbox, { seq, unread }: { seq: number; unread: nu
 }
 
 /** Everything up to `seq` is here. */
-export function reached(inbox: Inbox, seq: number, cursor: string): Inbox {
+export function reached(inbox: Inbox, { seq, cursor }: { seq: number; cursor: string }): Inbox {
   return seq > inbox.seq || !inbox.cursor ? { ...inbox, seq, cursor } : inbox;
 }
 

@@ -27,7 +27,8 @@ const FRESH_MS = 2_000;
 /** A session that lived this long was healthy: the next trouble starts at the first wait again. */
 const HEALTHY_MS = 30_000;
 /** Waits before a better transport is tried again: doubling, with jitter. */
-const CLIMB = { firstMs: 5_000, maxMs: 300_000 };
+const CLIMB_FIRST_MS = 5_000;
+const CLIMB_MAX_MS = 300_000;
 /** The window for a server that closed with `resume` and had announced none. */
 const RESUME_WINDOW_MS = 5_000;
 
@@ -197,7 +198,7 @@ function again(c: Step): void {
 }
 
 function climbWait(c: Step): number {
-  return Math.min(CLIMB.maxMs, CLIMB.firstMs * 2 ** Math.min(c.s.climbs, 10)) * (0.5 + c.random() / 2);
+  return Math.min(CLIMB_MAX_MS, CLIMB_FIRST_MS * 2 ** Math.min(c.s.climbs, 10)) * (0.5 + c.random() / 2);
 }
 
 function end({ s }: Step, ended: Ended): void {

@@ -91,6 +91,8 @@ export interface Page {
   seq: number;
   cursor: string;
   unread: number;
+  /** The last change that deleted rows; 0: none did. An older server leaves it out, and nothing is lower than that. */
+  deleted_to: number;
   next_before: PageStart | null;
   alerts: Row[];
 }

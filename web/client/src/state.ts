@@ -65,10 +65,10 @@ export interface State {
   inbox: Inbox;
   /** Changes after `from` are missing; fetched from the inbox at `at`. */
   need: { from: number; at: number; quiet: boolean } | null;
-  /** The fetch under way, with the head of its first page. */
-  fetch: { from: number; quiet: boolean; pages: number; head: { seq: number; cursor: string } | null } | null;
+  /** The fetch under way, with the pages that came. */
+  fetch: { from: number; quiet: boolean; pages: readonly Page[] } | null;
   /** Numbers without holes among themselves that came while something before them was missing. */
-  ahead: { from: number; to: number; cursor: string } | null;
+  ahead: { from: number; seq: number; cursor: string } | null;
   paging: boolean;
 
   topics: readonly string[];
@@ -86,7 +86,7 @@ export type Event =
   | { kind: "open"; link: number }
   /** Without frames: a sign of life. */
   | { kind: "frames"; link: number; frames: readonly ServerFrame[] }
-  | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number }
+  | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number | undefined }
   | { kind: "page"; more: boolean; page: Page }
   | { kind: "page-failed"; more: boolean }
   | ({ kind: "say"; op: string; alerts: string[] } & Said)

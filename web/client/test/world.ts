@@ -14,6 +14,7 @@ export class World {
   state: State = initial;
   rows = new Map<string, Row>();
   seq = 0;
+  deletedTo = 0;
   epoch = "e1";
   token = "t1";
   up = true;
@@ -110,6 +111,15 @@ export class World {
     this.hear({ kind: "say", op: `op-${++this.#ops}`, alerts, state, ...(until === undefined ? {} : { until }) });
   }
 
+  /** Retention: one change, which the server's pings find; whoever is connected is told to fetch the inbox. */
+  delete(ids: string[], fault: Fault = "none"): void {
+    const gone = ids.filter((id) => this.rows.delete(id));
+    if (gone.length === 0) return;
+    this.seq += 1;
+    this.deletedTo = this.seq;
+    this.#live({ type: "resync", reason: "old alerts were deleted since", ...this.#place() }, fault);
+  }
+
   /** A snooze is over. */
   wake(id: string, fault: Fault = "none"): void {
     const row = this.rows.get(id);
@@ -143,7 +153,7 @@ export class World {
   newHistory(): void {
     this.epoch = `e${Number(this.epoch.slice(1)) + 1}`;
     this.rows.clear();
-    this.seq = 0;
+    this.seq = this.deletedTo = 0;
     this.kill(1006);
   }
 
@@ -179,7 +189,7 @@ export class World {
     if (!this.conns.has(conn.id)) return;
     if (conn.token !== this.token) return this.#close(conn, 4300);
     const [epoch, from] = (cursor ?? "").split(".");
-    const resumed = cursor !== null && epoch === this.epoch && Number(from) <= this.seq;
+    const resumed = cursor !== null && epoch === this.epoch && Number(from) <= this.seq && Number(from) >= this.deletedTo;
     const hello = { type: "hello" as const, ...this.#place(), session: "s", user: "ana", resumed, heartbeat_ms: 30_000, server_time: "" };
     conn.open = true;
     this.#send(conn, resumed ? { ...hello, cursor } : hello);
@@ -244,7 +254,7 @@ export class World {
     const rows = [...this.rows.values()].filter((row) => before === null || row.seq < before).sort((a, b) => b.seq - a.seq);
     const last = rows[limit - 1]?.seq;
     const alerts = last === undefined ? rows : rows.filter((row) => row.seq >= last);
-    return { ...this.#place(), alerts, next_before: alerts.length < rows.length ? (last ?? null) : null };
+    return { ...this.#place(), deleted_to: this.deletedTo, alerts, next_before: alerts.length < rows.length ? (last ?? null) : null };
   }
 
   #later(ms: number, run: () => void): void {
