@@ -12,6 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::task::yield_now;
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     runtime::http::{Name, NameInPath, PAGE_BYTES_TAKEN, Query},
@@ -30,7 +31,7 @@ use crate::{
     count::What,
     hooks,
     known::{self, Verdict},
-    limits::TIMELINE_RECIPIENTS_MAX,
+    limits::{BYTES_AT_A_STRETCH_MAX, TIMELINE_RECIPIENTS_MAX},
     publish, request,
 };
 
@@ -44,6 +45,7 @@ pub async fn accept(
     Extension(producer): Extension<Producer>,
     request: Request,
 ) -> Result<Response, Problem> {
+    publish::may_publish(&shared, &producer.tenant)?;
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let body = request::whole_body(body).await?;
@@ -51,19 +53,28 @@ pub async fn accept(
         .unwrapped(&parts.headers, body, MessageKind::Alert)
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
     let trace = publish::trace_of(&parts.headers);
-    let read = || {
+    let mut stretch = Stretch::default();
+    let read = async {
         let batch = Batch::read(What::Alert, form, &body)?;
-        let alerts = alerts_of(&shared, &producer.tenant, &parts.headers, form, &batch)?;
-        let ready = |(alert, index): &(Alert, Option<usize>)| {
-            publish::ready(alert, &producer.maker, trace).map_err(|problem| at_index(problem, *index))
-        };
-        let messages = alerts.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+        let alerts = alerts_of(&shared, &producer.tenant, &parts.headers, form, &batch, &mut stretch).await?;
+        let mut messages = Vec::with_capacity(alerts.len());
+        for (alert, index) in &alerts {
+            let ready = publish::ready(alert, &producer.maker, trace);
+            let ready = ready.map_err(|problem| at_index(problem, *index))?;
+            stretch.worked_on(ready.bytes()).await;
+            messages.push(ready);
+        }
         Ok((batch.is_one, alerts, messages))
     };
-    let (is_one, alerts, messages) = read().inspect_err(|_: &Problem| What::Alert.count("invalid", 1))?;
+    let read = read.await.inspect_err(|_: &Problem| What::Alert.count("invalid", 1));
+    let (is_one, alerts, messages) = read?;
     let asked: Vec<&Alert> = alerts.iter().map(|(alert, _)| alert).collect();
     let mut known = known::ask(&shared, &producer, &asked).await;
-    let verdicts: Vec<Verdict> = asked.iter().map(|alert| known.verdict(&producer, alert)).collect();
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(asked.len());
+    for (alert, message) in asked.iter().zip(&messages) {
+        verdicts.push(known.verdict(&producer, alert));
+        stretch.worked_on(message.bytes()).await;
+    }
     let refused: Vec<_> = alerts
         .iter()
         .zip(&verdicts)
@@ -81,6 +92,22 @@ pub async fn accept(
     let messages = messages.map(|(message, _)| message).collect();
     publish::publish(&shared, &producer.tenant, What::Alert, messages).await?;
     Ok(answer(is_one, &asked, verdicts))
+}
+
+/// How many bytes of a request were worked on since it last let others have the processor: one of half a megabyte keeps a thread for
+/// a hundredth of a second, and everything else on that thread waits, step by step.
+#[derive(Debug, Default)]
+struct Stretch(usize);
+
+impl Stretch {
+    /// One alert of so many bytes was worked on.
+    async fn worked_on(&mut self, bytes: usize) {
+        self.0 += bytes;
+        if self.0 >= BYTES_AT_A_STRETCH_MAX {
+            self.0 = 0;
+            yield_now().await;
+        }
+    }
 }
 
 /// What the producer hears when something was published.
@@ -107,12 +134,13 @@ fn one_of_several(alert: &Alert, Verdict { refused, remarks }: Verdict) -> OneOf
 }
 
 /// Validates all. An alert of several keeps its place, for the problem that names it.
-fn alerts_of(
+async fn alerts_of(
     shared: &Shared,
     tenant: &Tenant,
     headers: &HeaderMap,
     form: Form,
     batch: &Batch<'_>,
+    stretch: &mut Stretch,
 ) -> Result<Vec<(Alert, Option<usize>)>, Problem> {
     let key = batch::idempotency_key(headers)?;
     let now = shared.ingest.clock.now();
@@ -124,6 +152,7 @@ fn alerts_of(
         let plain = form.plain(raw.get(), MessageKind::Alert).map_err(|problem| at_index(problem, index))?;
         let alert = alert_of(&plain, &defaults, &shared.ingest.policies);
         alerts.push((alert.map_err(|problem| at_index(problem, index))?, index));
+        stretch.worked_on(raw.get().len()).await;
     }
     Ok(alerts)
 }

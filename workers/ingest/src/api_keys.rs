@@ -64,7 +64,7 @@ enum Remembered {
 }
 
 /// Whether `since` is less than `max` ago. Not when the clock was set back: then nobody knows how long ago it is.
-fn is_within(max: Duration, since: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_within(max: Duration, since: Timestamp, now: Timestamp) -> bool {
     let max_ms = i64::try_from(max.as_millis()).unwrap_or(i64::MAX);
     (0..max_ms).contains(&(now.as_millisecond() - since.as_millisecond()))
 }

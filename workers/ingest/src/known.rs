@@ -1,21 +1,21 @@
 //! What the store knows of alerts before they are published: who is told the same again, who contradicts, who is unknown.
 //!
 //! What holds here:
-//! - A request waits for the store once, and no longer than [`KNOWN_ASK_MAX`]. Without an answer everything is published,
-//!   and dispatch finds out: it decides by the same table, `watchbell::domain::publication`.
+//! - A request waits for the store once, when it is the turn of its tenant, and for a bounded time ([`crate::questions`]).
+//!   Without an answer everything is published, and dispatch finds out: it decides by the same table,
+//!   `watchbell::domain::publication`.
 //! - The alerts of one request are compared with each other, too.
 //! - What was published and is not recorded yet cannot be known here.
 
 use std::collections::{HashMap, HashSet};
 
-use tokio::time::timeout;
 use tracing::debug;
 use watchbell::{
     domain::{
-        Alert, AlertId, UserId,
+        Alert, AlertId, Tenant, UserId,
         publication::{Known, Meets, Publication, TooFarAhead, VersionFingerprints, meets},
     },
-    store::StoreError,
+    store::{Store, StoreError},
     wire::{Problem, content_of},
 };
 
@@ -24,7 +24,8 @@ use crate::{
     answers::Remarks,
     auth::Producer,
     limits::{
-        KNOWN_ASK_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX, USERS_UNKNOWN_NAMED_PER_REQUEST_MAX,
+        USERS_LOOKED_FOR_MAX, USERS_PER_READ_MAX, USERS_UNKNOWN_NAMED_MAX,
+        USERS_UNKNOWN_NAMED_PER_REQUEST_MAX,
     },
 };
 
@@ -44,26 +45,43 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
     if alerts.is_empty() || shared.ingest.keys.is_store_away(now) {
         return Answered::default();
     }
-    let (store, tenant) = (&shared.ingest.store, &producer.tenant);
-    let ids: Vec<AlertId> = unique(alerts.iter().map(|alert| &alert.id), usize::MAX);
-    let users: Vec<UserId> = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
-    let asked = timeout(KNOWN_ASK_MAX, async {
-        tokio::try_join!(store.known_alerts(tenant, &ids), store.known_users(tenant, &users))
-    });
-    match asked.await {
-        Ok(Ok((alerts, known))) => {
-            let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
-            Answered { alerts, unknown, named: 0 }
-        }
-        Ok(Err(StoreError::Unavailable { .. })) | Err(_) => {
+    let tenant = &producer.tenant;
+    let question = look_up(&shared.ingest.store, tenant, alerts);
+    match shared.questions.ask(tenant, now, question).await {
+        None => Answered::default(),
+        Some(Ok(answered)) => answered,
+        Some(Err(StoreError::Unavailable { .. })) => {
             shared.ingest.keys.store_is_away(now);
             Answered::default()
         }
-        Ok(Err(error)) => {
+        Some(Err(error)) => {
             debug!(%error, "The store cannot say what it has of these alerts: dispatch finds out");
             Answered::default()
         }
     }
+}
+
+/// One read after the other, each of a bounded number of rows, so that others' reads come in between.
+async fn look_up(store: &Store, tenant: &Tenant, alerts: &[&Alert]) -> Result<Answered, StoreError> {
+    let ids: Vec<AlertId> = unique(alerts.iter().map(|alert| &alert.id), usize::MAX);
+    let users: Vec<UserId> = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
+    let alerts = store.known_alerts(tenant, &ids).await?;
+    let known = known_of(store, tenant, &users).await?;
+    let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
+    Ok(Answered { alerts, unknown, named: 0 })
+}
+
+/// Those of these people who are known.
+pub async fn known_of(
+    store: &Store,
+    tenant: &Tenant,
+    users: &[UserId],
+) -> Result<HashSet<UserId>, StoreError> {
+    let mut known = HashSet::new();
+    for some in users.chunks(USERS_PER_READ_MAX) {
+        known.extend(store.known_users(tenant, some).await?);
+    }
+    Ok(known)
 }
 
 /// Each once, in the order they come, and the first `max` of them.

@@ -34,6 +34,7 @@ mod openapi;
 mod patch;
 mod people;
 mod publish;
+mod questions;
 mod request;
 mod shares;
 #[cfg(test)]
@@ -79,6 +80,7 @@ pub use hooks::{
 
 use hooks::HOOKS;
 use limits::Limits;
+use questions::Questions;
 use shares::Shares;
 
 /// What this worker needs.
@@ -151,6 +153,7 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
         nameless_bodies: WaitingRoom::new(limits::HOOK_BODIES_MAX, limits::HOOK_BODIES_SHARE),
         body_bytes: Shares::new(limits.body_bytes_in_flight_max),
         publish_deadline: limits.publish_deadline,
+        questions: Questions::default(),
         rate: rate_limiter(ingest.rate_per_tenant, limits::RATE_AHEAD_MAX),
         recipients: rate_limiter(ingest.recipients_per_tenant, limits::RECIPIENTS_AHEAD_MAX),
         ingest,
@@ -195,6 +198,8 @@ struct Shared {
     nameless_bodies: Arc<WaitingRoom>,
     /// A permit for each byte of body that is being read or worked on.
     body_bytes: Arc<Shares>,
+    /// Who may ask the store about alerts before they are published.
+    questions: Questions,
     publish_deadline: Duration,
 }
 

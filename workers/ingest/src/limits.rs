@@ -52,6 +52,12 @@ pub const KEY_USES_EVERY: Duration = Duration::from_secs(60);
 /// How long the store may take to say what it has of the alerts of a request. Without an answer they are published, and
 /// dispatch finds out.
 pub const KNOWN_ASK_MAX: Duration = Duration::from_millis(500);
+/// Bytes of alerts of one request that are read, encoded or compared before others' requests get the processor.
+pub const BYTES_AT_A_STRETCH_MAX: usize = 16 * 1024;
+/// Requests of one tenant that ask the store at once; each asks one thing after the other.
+pub const QUESTIONS_PER_TENANT_MAX: usize = 2;
+/// Names that are looked for in one statement: other tenants' reads come in between, so none may take long.
+pub const USERS_PER_READ_MAX: usize = 500;
 /// Different names in one request that are looked for among the known users: the first ones.
 pub const USERS_LOOKED_FOR_MAX: usize = 10_000;
 /// Different groups in one post to a hook of which it is asked whether anybody is in them: the first ones.
@@ -70,7 +76,8 @@ pub const ALERT_ANSWER_BYTES_MAX: usize = 512 * 1024;
 pub const HOOK_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest page of members, in bytes: 1,000 names.
 pub const MEMBERS_ANSWER_BYTES_MAX: usize = 512 * 1024;
-/// How long after the store did not answer such keys are believed without asking, so that a request does not wait.
+/// How long after the store did not answer such keys are believed without asking, so that a request does not wait. As long
+/// nothing is asked about the alerts of a tenant whose question was not answered in time.
 pub const STORE_AWAY: Duration = Duration::from_secs(2);
 /// The body of a hook whose key may be in it, in bytes: what PagerDuty takes.
 pub const HOOK_BODY_BYTES_MAX: usize = 512 * 1024;

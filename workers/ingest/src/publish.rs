@@ -50,6 +50,13 @@ pub struct ReadyMessage {
     recipients: usize,
 }
 
+impl ReadyMessage {
+    /// How long its body is.
+    pub fn bytes(&self) -> usize {
+        self.message.body.len()
+    }
+}
+
 /// The message of an alert that dispatch will accept.
 ///
 /// # Errors
@@ -126,24 +133,8 @@ pub async fn publish(
     messages: Vec<ReadyMessage>,
 ) -> Result<(), Problem> {
     let asked = messages.len();
-    let now = Instant::now();
     let recipients: usize = messages.iter().map(|ready| ready.recipients).sum();
-    let taken = shared.rate.as_ref().map(|rate| rate.take(tenant, asked, now, Duration::ZERO));
-    if let Some(Err(TooSoon { wait })) = taken {
-        what.count("rate", asked);
-        return Err(Problem::unavailable(
-            format!(
-                "Your tenant publishes more {what}s than it may (`ingest.rate_per_tenant`): none of these was."
-            ),
-            u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
-        ));
-    }
-    let charged = shared.recipients.as_ref().filter(|_| recipients > 0);
-    let taken = charged.map(|rate| rate.take(tenant, recipients, now, Duration::ZERO));
-    if let Some(Err(TooSoon { wait })) = taken {
-        what.count("recipients", asked);
-        return Err(too_many_recipients(what, wait));
-    }
+    charge(shared, tenant, what, asked, Some(recipients).filter(|recipients| *recipients > 0))?;
     let mut room = shared.publishes.share(tenant.clone());
     if room.take(asked).is_err() {
         what.count("busy", asked);
@@ -163,6 +154,43 @@ pub async fn publish(
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
     answer(what, &outcomes, &waits_for(shared, &outcomes).await)
+}
+
+/// Whether the tenant may publish alerts now. It is asked before a body is read, because all that a large one costs would be for
+/// nothing otherwise.
+///
+/// # Errors
+/// As [`publish`], for a tenant that is beyond a rate already.
+pub fn may_publish(shared: &Shared, tenant: &Tenant) -> Result<(), Problem> {
+    charge(shared, tenant, What::Alert, 0, Some(0))
+}
+
+/// Takes so many alerts or events, and recipients, from what the tenant may publish. `recipients: None`: they are not charged.
+fn charge(
+    shared: &Shared,
+    tenant: &Tenant,
+    what: What,
+    asked: usize,
+    recipients: Option<usize>,
+) -> Result<(), Problem> {
+    let now = Instant::now();
+    let taken = shared.rate.as_ref().map(|rate| rate.take(tenant, asked, now, Duration::ZERO));
+    if let Some(Err(TooSoon { wait })) = taken {
+        what.count("rate", asked.max(1));
+        return Err(Problem::unavailable(
+            format!(
+                "Your tenant publishes more {what}s than it may (`ingest.rate_per_tenant`): none of these was."
+            ),
+            u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
+        ));
+    }
+    let charged = shared.recipients.as_ref().zip(recipients);
+    let taken = charged.map(|(rate, recipients)| rate.take(tenant, recipients, now, Duration::ZERO));
+    if let Some(Err(TooSoon { wait })) = taken {
+        what.count("recipients", asked.max(1));
+        return Err(too_many_recipients(what, wait));
+    }
+    Ok(())
 }
 
 /// The answer to a tenant whose alerts had more recipients than it may reach.

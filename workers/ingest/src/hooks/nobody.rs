@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::timeout;
 use watchbell::{
     domain::{Alert, Audience, GroupId, Tenant, UserId},
     store::StoreError,
@@ -14,11 +13,8 @@ use watchbell::{
 
 use crate::{
     Shared,
-    known::unique,
-    limits::{
-        GROUPS_LOOKED_FOR_MAX, KNOWN_ASK_MAX, READS_PER_REQUEST_MAX, USERS_LOOKED_FOR_MAX,
-        USERS_UNKNOWN_NAMED_MAX,
-    },
+    known::{known_of, unique},
+    limits::{GROUPS_LOOKED_FOR_MAX, READS_PER_REQUEST_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
 };
 
 /// What the store answered about the names of a post; nothing when it did not in time.
@@ -36,21 +32,21 @@ pub async fn ask(shared: &Shared, tenant: &Tenant, alerts: &[&Alert]) -> Nobodie
     if users.is_empty() && groups.is_empty() {
         return Nobodies::default();
     }
-    let asked = timeout(KNOWN_ASK_MAX, async {
-        let known = store.known_users(tenant, &users).await?;
+    let question = async {
+        let known = known_of(store, tenant, &users).await?;
         let reads = stream::iter(groups).map(|group| async move {
             let first = store.members_after(tenant, &group, None, 1).await?;
             Ok::<_, StoreError>(first.is_empty().then_some(group))
         });
         let empty: Vec<Option<GroupId>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
         Ok::<_, StoreError>((known, empty))
-    });
-    match asked.await {
-        Ok(Ok((known, empty))) => Nobodies {
+    };
+    match shared.questions.ask(tenant, shared.ingest.clock.now(), question).await {
+        Some(Ok((known, empty))) => Nobodies {
             users: users.into_iter().filter(|user| !known.contains(user)).collect(),
             groups: empty.into_iter().flatten().collect(),
         },
-        Ok(Err(_)) | Err(_) => Nobodies::default(),
+        Some(Err(_)) | None => Nobodies::default(),
     }
 }
 

@@ -195,7 +195,7 @@ async fn what_the_broker_does_not_confirm_is_not_accepted() {
     let several: Vec<Value> = (0..600).map(|n| alert(&n.to_string())).collect();
     let begun = tokio::time::Instant::now();
     let answer = fixture.post("/v1/alerts", json!(several)).await;
-    assert_eq!(begun.elapsed().as_secs(), 5, "one deadline for all of a request");
+    assert!((5..10).contains(&begun.elapsed().as_secs()), "one deadline for all of a request");
     let (status, detail) = answer.problem();
     assert_eq!(status, 503);
     assert!(detail.starts_with("The store confirmed 0 of 600 alerts in time."), "{detail}");

@@ -109,6 +109,10 @@ async fn recipients_are_charged_and_what_is_beyond_the_rate_hears_when_to_come_a
             assert!(answer.problem().1.contains("ingest.recipients_per_tenant"), "{why}");
         }
     }
+    // Before its body is read, so that it costs next to nothing.
+    let unread = fixture.send("POST", "/v1/alerts", &[], unending(0));
+    let answer = timeout(MOMENT, unread).await.unwrap();
+    assert_eq!(answer.status, 429, "{}", answer.text);
     assert_eq!(bystander(&fixture).await.status, 202);
     let hook = json!({"alerts": [{"status": "firing", "labels": {"alertname": "a"}, "fingerprint": "f"}]});
     let answer = fixture.post("/v1/hooks/alertmanager?users=ana", hook).await;
