@@ -56,6 +56,9 @@ impl Engine {
                 "PRAGMA journal_mode = WAL",
                 "PRAGMA synchronous = FULL",
                 "PRAGMA cache_size = -16384",
+                // In pages: a checkpoint beside the writes keeps the journal shorter (`checkpoints`), and where none is
+                // running, or writes never pause, a commit does it.
+                "PRAGMA wal_autocheckpoint = 8000",
             ],
         }
     }
@@ -65,6 +68,14 @@ impl Engine {
         match self {
             Self::Postgres => "BEGIN",
             Self::Sqlite => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// Copies what was committed from the journal into the database file, while writes go on.
+    pub(super) fn checkpoint(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => None,
+            Self::Sqlite => Some("PRAGMA wal_checkpoint(PASSIVE)"),
         }
     }
 

@@ -51,6 +51,7 @@ mod attempts;
 mod audit;
 mod audit_log;
 mod chase;
+mod checkpoints;
 mod database_file;
 mod deletion;
 mod devices;
@@ -174,6 +175,8 @@ pub struct Store {
     connections: Arc<AtomicU64>,
     /// Whether writes work.
     writes: Arc<Writes>,
+    /// Writes that were committed, by this process.
+    written: Arc<AtomicU64>,
     /// Whether SQLite's file is still where it was.
     database_file: Arc<DatabaseFile>,
     /// Which outcomes are written for producers.
@@ -244,6 +247,7 @@ impl Store {
             url: config.url.clone(),
             connections: made,
             writes,
+            written: Arc::default(),
             database_file,
             outcomes: Arc::default(),
             pseudonym_key: Arc::default(),
@@ -299,7 +303,10 @@ impl Store {
                 .commit()
                 .await
                 .and_then(|()| self.database_file.check())
-                .map(|()| value)
+                .map(|()| {
+                    self.written.fetch_add(1, Ordering::Relaxed);
+                    value
+                })
                 .map_err(Failure::from),
             Err(failure) => Err(failure), // Dropping a transaction rolls it back.
         };

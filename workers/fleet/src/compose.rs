@@ -273,6 +273,14 @@ impl Process {
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
         self.health.add_check(store_check(store.clone()));
+        let (checkpointed, served) = (store.clone(), self.served.clone());
+        self.beneath.push((
+            "checkpoints",
+            Box::pin(async move {
+                checkpointed.keep_checkpointing(served).await;
+                Ok(())
+            }),
+        ));
         // One for the whole process, whatever its workers are.
         let answers = self.config.shared.http.answer_budget();
         if roles.contains(&Role::Ingest) {
