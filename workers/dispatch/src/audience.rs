@@ -10,9 +10,13 @@ use watchbell::{
     store::{Store, StoreError},
 };
 
+use crate::turns::QUANTUM;
+
 /// People of one page. An audience that fits is recorded with its alert; a larger one goes on behind others' alerts.
 /// A commit of this many holds up nobody for long.
 pub(crate) const PAGE_ROWS_MAX: usize = 100;
+/// People of one page of what is left of an audience while other tenants have alerts, who wait behind it: one turn.
+pub(crate) const PAGE_ROWS_BESIDE_OTHERS: usize = QUANTUM as usize;
 /// Groups and pages that are read for one page: an alert may name thousands of empty groups.
 const PAGE_READS_MAX: usize = 8;
 
@@ -58,31 +62,40 @@ impl Position {
     }
 }
 
-/// The page of `alert`'s audience that begins at `at`: about [`PAGE_ROWS_MAX`] people, fewer than twice as many.
+/// The page of `alert`'s audience that begins at `at`: about `rows_max` people, fewer than twice as many.
 ///
 /// Whom an earlier version reached comes on pages of their own. Such a page is to be read when this version was
 /// recorded for somebody already: from then on nobody is reached by an earlier one any more.
-pub(crate) async fn page(alert: &Alert, at: &Position, store: &Store) -> Result<Page, StoreError> {
+pub(crate) async fn page(
+    alert: &Alert,
+    at: &Position,
+    rows_max: usize,
+    store: &Store,
+) -> Result<Page, StoreError> {
     if at.is_earlier() {
-        return earlier(alert, at.after.as_ref(), store).await;
+        return earlier(alert, at.after.as_ref(), rows_max, store).await;
     }
     let (mut recipients, mut known, mut next) = (Vec::new(), HashSet::new(), at.clone());
     let mut reads = 0;
-    while !next.is_done() && !next.is_earlier() && recipients.len() < PAGE_ROWS_MAX && reads < PAGE_READS_MAX
-    {
+    while !next.is_done() && !next.is_earlier() && recipients.len() < rows_max && reads < PAGE_READS_MAX {
         reads += usize::from(!matches!(next.part, AudiencePart::Named { .. }));
-        let found = people(alert, &next, store).await?;
-        next = following(alert, &next, &found);
+        let found = people(alert, &next, rows_max, store).await?;
+        next = following(alert, &next, &found, rows_max);
         recipients.extend(found.into_iter().filter(|user| known.insert(user.clone())));
     }
     Ok(Page { recipients, next })
 }
 
 /// Who holds an older version than this, of the next holders. Whoever holds this one or a later is passed over.
-async fn earlier(alert: &Alert, after: Option<&UserId>, store: &Store) -> Result<Page, StoreError> {
-    let holders = store.holders_after(&alert.tenant, &alert.id, after, PAGE_ROWS_MAX).await?;
+async fn earlier(
+    alert: &Alert,
+    after: Option<&UserId>,
+    rows_max: usize,
+    store: &Store,
+) -> Result<Page, StoreError> {
+    let holders = store.holders_after(&alert.tenant, &alert.id, after, rows_max).await?;
     let next = match holders.last() {
-        Some((last, _)) if holders.len() == PAGE_ROWS_MAX => {
+        Some((last, _)) if holders.len() == rows_max => {
             Position { part: AudiencePart::Earlier, after: Some(last.clone()) }
         }
         _ => Position { part: AudiencePart::Done, after: None },
@@ -91,26 +104,31 @@ async fn earlier(alert: &Alert, after: Option<&UserId>, store: &Store) -> Result
     Ok(Page { recipients: older.map(|(user, _)| user).collect(), next })
 }
 
-async fn people(alert: &Alert, at: &Position, store: &Store) -> Result<Vec<UserId>, StoreError> {
+async fn people(
+    alert: &Alert,
+    at: &Position,
+    rows_max: usize,
+    store: &Store,
+) -> Result<Vec<UserId>, StoreError> {
     let (tenant, after) = (&alert.tenant, at.after.as_ref());
     match at.part {
         AudiencePart::Named { from } => {
-            Ok(alert.to.users.iter().skip(from).take(PAGE_ROWS_MAX).cloned().collect())
+            Ok(alert.to.users.iter().skip(from).take(rows_max).cloned().collect())
         }
         AudiencePart::Group { number } => match alert.to.groups.get(number) {
-            Some(group) => store.members_after(tenant, group, after, PAGE_ROWS_MAX).await,
+            Some(group) => store.members_after(tenant, group, after, rows_max).await,
             None => Ok(Vec::new()),
         },
-        AudiencePart::Everyone => store.everyone_after(tenant, after, PAGE_ROWS_MAX).await,
+        AudiencePart::Everyone => store.everyone_after(tenant, after, rows_max).await,
         AudiencePart::Earlier | AudiencePart::Done => Ok(Vec::new()),
     }
 }
 
 /// Where to go on after these people, who begin at `at`.
-fn following(alert: &Alert, at: &Position, found: &[UserId]) -> Position {
-    match (at.part, found.len() == PAGE_ROWS_MAX) {
+fn following(alert: &Alert, at: &Position, found: &[UserId], rows_max: usize) -> Position {
+    match (at.part, found.len() == rows_max) {
         (AudiencePart::Named { from }, true) => {
-            Position { part: AudiencePart::Named { from: from + PAGE_ROWS_MAX }, after: None }
+            Position { part: AudiencePart::Named { from: from + rows_max }, after: None }
         }
         (part, true) => Position { part, after: found.last().cloned() },
         (part, false) => Position { part: part_after(alert, part), after: None },

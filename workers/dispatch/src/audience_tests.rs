@@ -50,7 +50,7 @@ async fn store() -> (Store, TempDir) {
 async fn pages(alert: &Alert, from: &Position, store: &Store) -> Vec<Vec<UserId>> {
     let (mut pages, mut at) = (Vec::new(), from.clone());
     while !at.is_done() {
-        let page = page(alert, &at, store).await.unwrap();
+        let page = page(alert, &at, PAGE_ROWS_MAX, store).await.unwrap();
         assert_eq!(page.next.to_string().parse(), Ok(page.next.clone()), "it reads back");
         pages.push(page.recipients);
         at = page.next;
@@ -86,9 +86,24 @@ async fn an_audience_is_walked_in_pages_and_taken_up_at_any_of_them() {
     let (mut at, mut rest) = (Position::BEGINNING, whole.as_slice());
     while !at.is_done() {
         assert_eq!(pages(&alert, &at, &store).await, rest, "from {at} on");
-        at = page(&alert, &at, &store).await.unwrap().next;
+        at = page(&alert, &at, PAGE_ROWS_MAX, &store).await.unwrap().next;
         rest = &rest[1..];
     }
+
+    // Smaller pages while others have alerts, and larger ones again, reach the same people.
+    let (mut at, mut reached, mut sizes) =
+        (Position::BEGINNING, Vec::new(), [7, PAGE_ROWS_MAX].iter().cycle());
+    while !at.is_done() {
+        let page = page(&alert, &at, *sizes.next().unwrap(), &store).await.unwrap();
+        reached.extend(page.recipients);
+        at = page.next.to_string().parse().unwrap();
+    }
+    let everybody = |mut people: Vec<UserId>| {
+        people.sort();
+        people.dedup();
+        people
+    };
+    assert_eq!(everybody(reached), everybody(whole.concat()));
 }
 
 #[tokio::test]

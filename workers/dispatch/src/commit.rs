@@ -23,10 +23,11 @@ use watchbell::{
 use crate::{
     Dispatch,
     announce::Committed,
-    audience::{self, Page, Position},
+    audience::{self, PAGE_ROWS_MAX, Page, Position},
     intake::Refused,
     patience::{NotStored, patiently},
     prepare::{AfterRecording, Prepared, after_recording, next_batch},
+    room::Place,
     rules::Rules,
     search::Parts,
 };
@@ -53,7 +54,7 @@ impl Recorder<'_> {
         let config = &self.dispatch.config;
         loop {
             let mut batch = next_batch(&mut prepared, config.batch_max, config.batch_wait).await;
-            batch.iter_mut().for_each(|one| drop(one.room.take()));
+            batch.iter_mut().filter_map(|one| one.place.as_mut()).for_each(Place::give_back_room);
             if batch.is_empty() {
                 return;
             }
@@ -68,9 +69,10 @@ impl Recorder<'_> {
     /// Sees alerts through to being handed on; parks those that the store refuses.
     async fn commit(&self, batch: Vec<Prepared>, shutdown: &CancellationToken) -> Result<(), Leaving> {
         let mut parts = Parts::of(batch);
-        while let Some(part) = parts.next() {
+        while let Some(mut part) = parts.next() {
             match self.record(&part, shutdown).await {
                 Ok((alerts, RecordedBatch { rows, met })) => {
+                    part.iter_mut().for_each(|one| drop(one.place.take()));
                     let part = self.without_refused(part, &met).await?;
                     let (later, done): (Vec<_>, Vec<_>) =
                         part.into_iter().partition(|one| one.then == AfterRecording::Earlier);
@@ -151,7 +153,8 @@ impl Recorder<'_> {
     ) -> Result<Vec<Prepared>, Leaving> {
         let look = |one: Prepared| async move {
             let (alert, store) = (&one.taken.alert, &self.dispatch.store);
-            let page = patiently(shutdown, || audience::page(alert, &Position::EARLIER, store)).await;
+            let page =
+                patiently(shutdown, || audience::page(alert, &Position::EARLIER, PAGE_ROWS_MAX, store)).await;
             (one, page)
         };
         let looked: Vec<_> = stream::iter(recorded).map(look).buffered(EARLIER_READS_MAX).collect().await;

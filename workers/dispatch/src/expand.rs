@@ -3,6 +3,7 @@
 //! What holds here:
 //! - A page is committed together with the place after it, so that a crash repeats one page and skips nobody (I2).
 //! - Every page is recorded as what the alert says by then: nobody is told an older text after a later one is committed.
+//! - A page waits for the alerts of other tenants that are there before it, and is small while there are any (I16).
 //! - A person the store refuses is parked, in a copy of the alert for them alone; the others are reached.
 //!
 //! Elsewhere: the turns and the lease in `watchbell::store`; who comes on which page in [`audience`].
@@ -10,7 +11,10 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use watchbell::{
@@ -26,10 +30,12 @@ use watchbell::{
 use crate::{
     Dispatch, PUBLISH_DEADLINE,
     announce::AnnouncementStage,
-    audience::{self, Position},
+    audience::{self, PAGE_ROWS_BESIDE_OTHERS, PAGE_ROWS_MAX, Position},
     commit::count,
+    contention::Contention,
     intake::refusal_of,
     patience::{NotStored, patiently},
+    room::Room,
     rules::Rules,
     search::Parts,
 };
@@ -48,6 +54,8 @@ pub(crate) struct Expander<'a> {
     pub(crate) announcements: &'a AnnouncementStage,
     /// Told when this process opened one.
     pub(crate) opened: Arc<Notify>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) contention: Arc<Contention>,
 }
 
 impl Expander<'_> {
@@ -93,10 +101,19 @@ impl Expander<'_> {
         now: Timestamp,
         shutdown: &CancellationToken,
     ) -> Result<(), NotStored> {
+        self.contention.note(&held.tenant, Instant::now());
+        tokio::select! {
+            () = shutdown.cancelled() => return Err(NotStored::Leaving),
+            () = self.room.let_others_go_first(&held.tenant) => {}
+        }
+        let rows_max = match self.contention.has_several(Instant::now()) {
+            true => PAGE_ROWS_BESIDE_OTHERS,
+            false => PAGE_ROWS_MAX,
+        };
         let store = &self.dispatch.store;
         let alert = Arc::new(alert_of(held).map_err(NotStored::Refused)?);
         let at = place(held);
-        let page = patiently(shutdown, || audience::page(&alert, &at, store)).await?;
+        let page = patiently(shutdown, || audience::page(&alert, &at, rows_max, store)).await?;
         let content: Arc<str> = content_of(&alert).into();
         let new = self.rules.apply(&alert, &content, page.recipients, held.began_at, now);
         let (begins, next) = (at.to_string(), (!page.next.is_done()).then(|| page.next.to_string()));

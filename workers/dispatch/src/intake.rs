@@ -48,45 +48,35 @@ pub(crate) struct Refused {
     pub(crate) refusal: InvalidAlert,
 }
 
-/// What a batch of deliveries holds.
-#[derive(Default)]
-pub(crate) struct Intake {
-    pub(crate) alerts: Vec<TakenAlert>,
-    pub(crate) events: Vec<TakenEvent>,
+/// What a delivery holds.
+pub(crate) enum Intake {
+    Alert(TakenAlert),
+    Event(TakenEvent),
     /// For [`Dispatch::park`], which nobody else has to wait for.
-    pub(crate) refused: Vec<Refused>,
+    Refused(Refused),
 }
 
-/// What a delivery is.
+/// What the body of a delivery is.
 enum Read {
     Alert(Box<Alert>),
     Event(NewEvent),
 }
 
 impl Dispatch {
-    /// Reads deliveries. Waits for nothing.
-    pub(crate) fn take_in(&self, deliveries: Vec<Delivery>, now: Timestamp) -> Intake {
-        let mut intake = Intake::default();
-        for delivery in deliveries {
-            match self.read(&delivery, now) {
-                Ok(Read::Alert(alert)) => {
-                    let content: Arc<str> = content_of(&alert).into();
-                    let publication = Publication {
-                        is_redelivered: delivery.redelivered,
-                        ..Publication::of(&alert, &content, self.maker_of(&delivery.message))
-                    };
-                    intake.alerts.push(TakenAlert {
-                        alert: Arc::new(*alert),
-                        content,
-                        publication,
-                        delivery,
-                    });
-                }
-                Ok(Read::Event(new)) => intake.events.push(TakenEvent { new, delivery }),
-                Err(refusal) => intake.refused.push(Refused { delivery, refusal }),
+    /// Reads a delivery. Waits for nothing.
+    pub(crate) fn take_in(&self, delivery: Delivery, now: Timestamp) -> Intake {
+        match self.read(&delivery, now) {
+            Ok(Read::Alert(alert)) => {
+                let content: Arc<str> = content_of(&alert).into();
+                let publication = Publication {
+                    is_redelivered: delivery.redelivered,
+                    ..Publication::of(&alert, &content, self.maker_of(&delivery.message))
+                };
+                Intake::Alert(TakenAlert { alert: Arc::new(*alert), content, publication, delivery })
             }
+            Ok(Read::Event(new)) => Intake::Event(TakenEvent { new, delivery }),
+            Err(refusal) => Intake::Refused(Refused { delivery, refusal }),
         }
-        intake
     }
 
     /// Parks what is refused, up to [`PARKING_MAX`] at once, and settles each once it is parked (I11), until nothing more

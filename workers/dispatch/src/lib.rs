@@ -33,6 +33,7 @@ mod announce;
 mod audience;
 mod commit;
 mod config;
+mod contention;
 mod events;
 mod expand;
 mod intake;
@@ -40,6 +41,7 @@ mod patience;
 mod prepare;
 mod retention;
 mod returns;
+mod room;
 mod rules;
 mod search;
 mod sweep;
@@ -47,7 +49,10 @@ mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
@@ -61,8 +66,8 @@ pub use config::DispatchConfig;
 pub use retention::{ROUND_EVERY, RetentionSweeper, SWEEP_PAUSE, Swept};
 
 use crate::{
-    announce::AnnouncementStage, commit::Recorder, events::Keeper, expand::Expander, prepare::Preparer,
-    returns::Returner, rules::Rules,
+    announce::AnnouncementStage, commit::Recorder, contention::Contention, events::Keeper, expand::Expander,
+    prepare::Preparer, returns::Returner, room::Room, rules::Rules,
 };
 
 /// How long a confirm of a parked or live message may take.
@@ -115,8 +120,15 @@ impl Dispatch {
         let (refused, to_park) = mpsc::channel(batch_max);
         let opened = Arc::new(Notify::new());
         let announcements = AnnouncementStage { announcer: self.announcer() };
-        let room = Arc::new(Semaphore::new(batch_max));
-        let taker = Preparer { dispatch: self, prepared, room, events, refused: refused.clone() };
+        let (room, contention) = (Room::new(batch_max), Arc::new(Contention::default()));
+        let taker = Preparer {
+            dispatch: self,
+            prepared,
+            room: room.clone(),
+            contention: contention.clone(),
+            events,
+            refused: refused.clone(),
+        };
         let recorder = Recorder {
             dispatch: self,
             rules: self.rules(),
@@ -131,8 +143,8 @@ impl Dispatch {
             announcements: &announcements,
             opened: opened.clone(),
         };
-        let expander =
-            Expander { dispatch: self, rules: self.rules(), announcements: &announcements, opened };
+        let mut expanding = JoinSet::new();
+        expanding.spawn(self.clone().expand(opened, room, contention, shutdown.clone()));
         // Each ends when the one before it has ended and everything handed over is done with.
         tokio::join!(
             taker.run(consumer.as_mut(), shutdown),
@@ -140,10 +152,25 @@ impl Dispatch {
             announcements.run(to_tell),
             keeper.run(to_keep, shutdown),
             self.park(to_park),
-            expander.run(shutdown),
+            expanding.join_all(),
             Box::pin(returner.run(shutdown)), // It is large, and works once a second.
         );
         consumer.close().await;
+    }
+
+    /// What is left of large audiences. A task of its own: what a page costs to work out must not hold up the alerts.
+    async fn expand(
+        self,
+        opened: Arc<Notify>,
+        room: Arc<Room>,
+        contention: Arc<Contention>,
+        shutdown: CancellationToken,
+    ) {
+        let announcements = AnnouncementStage { announcer: self.announcer() };
+        let rules = self.rules();
+        let expander =
+            Expander { dispatch: &self, rules, announcements: &announcements, opened, room, contention };
+        expander.run(&shutdown).await;
     }
 
     pub(crate) fn rules(&self) -> Rules {

@@ -1,38 +1,44 @@
 //! Takes deliveries from the queue, and prepares what they hold for the commit, tenant by tenant.
 //!
 //! What holds here:
-//! - Everything that the broker hands out is read at once and waits for the turn of its tenant ([`crate::turns`]). Behind the
-//!   turn there is room for `dispatch.batch_max` rows, so that whoever's turn comes next does not wait behind a long line.
+//! - Everything that the broker hands out is read at once and waits for the turn of its tenant ([`crate::turns`]), and for
+//!   room behind it ([`crate::room`]).
 //! - The room is given back when a commit begins, so that the next batch is prepared meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use watchbell::{
     broker::{Consumer, Delivery},
-    domain::UserId,
+    domain::{Tenant, UserId},
 };
 
 use crate::{
     Dispatch,
-    audience::{self, Position},
-    intake::{Refused, TakenAlert, TakenEvent},
+    audience::{self, PAGE_ROWS_MAX, Position},
+    contention::Contention,
+    intake::{Intake, Refused, TakenAlert, TakenEvent},
     patience::{NotStored, patiently},
+    room::{Place, Room},
     turns::{Turns, cost_of},
 };
+
+/// What takes so long to read that the other stages are let in between, in bytes.
+const LONG_BODY_BYTES: usize = 16 * 1024;
 
 /// An alert with the first of its people.
 pub(crate) struct Prepared {
     pub(crate) taken: TakenAlert,
     pub(crate) recipients: Vec<UserId>,
     pub(crate) then: AfterRecording,
-    /// Given back when its commit begins.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// Until it is recorded.
+    pub(crate) place: Option<Place>,
 }
 
 /// What comes once an alert is recorded for these people.
@@ -50,8 +56,8 @@ pub(crate) enum AfterRecording {
 pub(crate) struct Preparer<'a> {
     pub(crate) dispatch: &'a Dispatch,
     pub(crate) prepared: mpsc::Sender<Prepared>,
-    /// A permit for each row that waits for its commit.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) contention: Arc<Contention>,
     pub(crate) events: mpsc::Sender<TakenEvent>,
     pub(crate) refused: mpsc::Sender<Refused>,
 }
@@ -67,6 +73,7 @@ impl Preparer<'_> {
     pub(crate) async fn run(self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) {
         let mut waiting = Waiting { alerts: Turns::new(), events: Turns::new() };
         loop {
+            let has_place = waiting.alerts.has_any_of(self.has_place());
             let goes_on = tokio::select! {
                 () = shutdown.cancelled() => None,
                 first = consumer.next() => match first {
@@ -76,10 +83,8 @@ impl Preparer<'_> {
                 place = self.events.reserve(), if !waiting.events.is_empty() => {
                     place.ok().map(|place| hand_on_event(place, &mut waiting.events))
                 }
-                room = self.room.clone().acquire_owned(), if !waiting.alerts.is_empty() => match room {
-                    Ok(room) => self.hand_on_alert(room, &mut waiting.alerts, shutdown).await,
-                    Err(_) => None,
-                },
+                () = ready(()), if has_place => self.hand_on_alert(&mut waiting.alerts, shutdown).await,
+                () = self.room.freed(), if !has_place && !waiting.alerts.is_empty() => Some(()),
             };
             if goes_on.is_none() {
                 return;
@@ -95,46 +100,53 @@ impl Preparer<'_> {
         waiting: &mut Waiting,
     ) -> Option<()> {
         let deliveries = fill(first, consumer, self.dispatch.config.batch_max);
-        let intake = self.dispatch.take_in(deliveries, self.dispatch.clock.now());
-        for event in intake.events {
-            let tenant = event.new.event.key.tenant.clone();
-            waiting.events.put(&tenant, event);
-        }
-        for alert in intake.alerts {
-            let tenant = alert.alert.tenant.clone();
-            waiting.alerts.put(&tenant, alert);
-        }
-        for refused in intake.refused {
-            self.refused.send(refused).await.ok()?;
+        let now = self.dispatch.clock.now();
+        for delivery in deliveries {
+            let is_long = delivery.message.body.len() > LONG_BODY_BYTES;
+            match self.dispatch.take_in(delivery, now) {
+                Intake::Alert(alert) => {
+                    let tenant = alert.alert.tenant.clone();
+                    self.contention.note(&tenant, Instant::now());
+                    waiting.alerts.put(&tenant, alert);
+                }
+                Intake::Event(event) => {
+                    let tenant = event.new.event.key.tenant.clone();
+                    waiting.events.put(&tenant, event);
+                }
+                Intake::Refused(refused) => self.refused.send(refused).await.ok()?,
+            }
+            if is_long {
+                yield_now().await;
+            }
         }
         Some(())
+    }
+
+    /// Whose alerts may be prepared now.
+    fn has_place(&self) -> impl Fn(&Tenant) -> bool {
+        let several_are_there = self.contention.has_several(Instant::now());
+        move |tenant| self.room.has_place_for(tenant, several_are_there)
     }
 
     /// Hands on the alert whose turn it is, with the first page of its people. `None`: this is the end.
     async fn hand_on_alert(
         &self,
-        mut room: OwnedSemaphorePermit,
         alerts: &mut Turns<TakenAlert>,
         shutdown: &CancellationToken,
     ) -> Option<()> {
-        let Some((tenant, taken)) = alerts.take() else { return Some(()) };
+        let Some((tenant, taken)) = alerts.take_of(self.has_place()) else { return Some(()) };
         let page = {
             let (alert, store) = (&taken.alert, &self.dispatch.store);
-            patiently(shutdown, || audience::page(alert, &Position::BEGINNING, store)).await
+            patiently(shutdown, || audience::page(alert, &Position::BEGINNING, PAGE_ROWS_MAX, store)).await
         };
         let bytes = taken.delivery.message.body.len();
         match page {
             Ok(page) => {
                 let cost = cost_of(page.recipients.len(), bytes);
                 alerts.pay(&tenant, cost);
-                // As much as there is: one that costs more than that is not kept waiting for it.
-                let more = usize::try_from(cost - 1).unwrap_or(usize::MAX).min(self.room.available_permits());
-                let more = u32::try_from(more).unwrap_or(u32::MAX);
-                if let Ok(more) = self.room.clone().try_acquire_many_owned(more) {
-                    room.merge(more);
-                }
+                let place = self.room.take(tenant, usize::try_from(cost).unwrap_or(usize::MAX));
                 let then = after_recording(page.next);
-                let prepared = Prepared { taken, recipients: page.recipients, then, room: Some(room) };
+                let prepared = Prepared { taken, recipients: page.recipients, then, place: Some(place) };
                 self.prepared.send(prepared).await.ok()
             }
             Err(NotStored::Leaving) => None,
@@ -179,6 +191,9 @@ fn fill(first: Delivery, consumer: &mut dyn Consumer, batch_max: usize) -> Vec<D
 pub(crate) async fn next_batch<T>(from: &mut mpsc::Receiver<T>, batch_max: usize, wait: Duration) -> Vec<T> {
     let mut batch = Vec::new();
     from.recv_many(&mut batch, batch_max).await;
+    if wait.is_zero() {
+        return batch; // A timer would wait for its next tick, a millisecond.
+    }
     let until = Instant::now() + wait;
     while !batch.is_empty() && batch.len() < batch_max {
         let room = batch_max - batch.len();

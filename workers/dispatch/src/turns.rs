@@ -67,9 +67,16 @@ impl<T> Turns<T> {
 
     /// The next piece, with its tenant, who is to [`Self::pay`] for it before the next one is taken.
     pub(crate) fn take(&mut self) -> Option<(Tenant, T)> {
-        while self.waiting > 0 {
+        self.take_of(|_| true)
+    }
+
+    /// The next piece of those tenants who may be served now. The others are passed over, as those in debt are.
+    pub(crate) fn take_of(&mut self, may_be_served: impl Fn(&Tenant) -> bool) -> Option<(Tenant, T)> {
+        // Nobody's debt is paid off by looking.
+        while self.has_any_of(&may_be_served) {
             let tenant = self.ring.front()?;
-            if let Some(line) = self.lines.get_mut(tenant).filter(|line| line.credit > 0)
+            if may_be_served(tenant)
+                && let Some(line) = self.lines.get_mut(tenant).filter(|line| line.credit > 0)
                 && let Some(piece) = line.pieces.pop_front()
             {
                 self.waiting -= 1;
@@ -78,6 +85,11 @@ impl<T> Turns<T> {
             self.end_turn();
         }
         None
+    }
+
+    /// Whether anything waits of those tenants.
+    pub(crate) fn has_any_of(&self, may_be_served: impl Fn(&Tenant) -> bool) -> bool {
+        self.lines.iter().any(|(tenant, line)| !line.pieces.is_empty() && may_be_served(tenant))
     }
 
     /// A piece turned out to cost so many rows: at least one, and [`COST_MAX`] at most.
@@ -89,7 +101,8 @@ impl<T> Turns<T> {
 
     fn begin_turn(&mut self) {
         if let Some(line) = self.ring.front().and_then(|tenant| self.lines.get_mut(tenant)) {
-            line.credit += i64::from(QUANTUM);
+            // Whoever is passed over saves nothing for later.
+            line.credit = (line.credit + i64::from(QUANTUM)).min(i64::from(QUANTUM));
         }
     }
 

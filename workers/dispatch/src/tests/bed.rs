@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, mpsc},
     task::JoinHandle,
     time::timeout,
 };
@@ -22,7 +22,9 @@ use watchbell::{
     store::{Head, Store, StoreConfig},
 };
 
-use crate::{BATCHES_MAX, Dispatch, announce::AnnouncementStage, commit::Recorder, prepare::Preparer};
+use crate::{
+    BATCHES_MAX, Dispatch, announce::AnnouncementStage, commit::Recorder, prepare::Preparer, room::Room,
+};
 
 /// How long anything may take that a test waits for.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -147,8 +149,14 @@ impl Bed {
         let (refused, _to_park) = mpsc::channel(16);
         let (committed, to_tell) = mpsc::channel(BATCHES_MAX);
         let opened = Arc::new(Notify::new());
-        let room = Arc::new(Semaphore::new(16));
-        let taker = Preparer { dispatch: &dispatch, prepared, room, events, refused: refused.clone() };
+        let taker = Preparer {
+            dispatch: &dispatch,
+            prepared,
+            room: Room::new(16),
+            contention: Arc::default(),
+            events,
+            refused: refused.clone(),
+        };
         let recorder = Recorder { dispatch: &dispatch, rules: dispatch.rules(), committed, refused, opened };
         let announcements = AnnouncementStage { announcer: dispatch.announcer() };
         let working = async {
