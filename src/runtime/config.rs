@@ -323,6 +323,12 @@ impl HttpConfig {
 
     fn check(&self) -> anyhow::Result<()> {
         within("http.connections_max", self.connections_max, 1..=CONNECTIONS_MAX)?;
+        for (key, number) in [
+            ("http.connections_per_address_max", self.connections_per_address_max),
+            ("http.connections_per_private_address_max", self.connections_per_private_address_max),
+        ] {
+            within(key, number, 0..=CONNECTIONS_MAX)?;
+        }
         let waits = Duration::from_millis(100)..=Duration::from_secs(5 * 60);
         for (key, wait) in [
             ("http.head_timeout", self.head_timeout),

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::config::{duration, maybe_duration};
+use super::config::{checks::within, duration, maybe_duration};
 use crate::domain::{
     Channel, Policy, PolicyStep, Severity, Tenant,
     channel_bounds::ChannelBounds,
@@ -112,6 +112,20 @@ pub struct ChannelRestraintSection {
 }
 
 impl ChannelRestraintSection {
+    fn check(&self, word: &str) -> anyhow::Result<()> {
+        let key = |key| format!("restraint.channels.{word}.{key}");
+        if let Some(window) = self.window {
+            within(key("window"), window, Duration::ZERO..=WINDOW_MAX)?;
+        }
+        if let Some(number) = self.alone_max {
+            within(key("alone_max"), number, 0..=PER_HOUR_MAX)?;
+        }
+        if let Some(number) = self.per_hour_max {
+            within(key("per_hour_max"), number, 1..=PER_HOUR_MAX)?;
+        }
+        self.age_max.map_or(Ok(()), |age| within(key("age_max"), age, AGE_MIN..=AGE_MAX))
+    }
+
     fn apply(&self, bounds: &mut ChannelBounds) {
         bounds.window = self.window.unwrap_or(bounds.window);
         bounds.alone_max = self.alone_max.unwrap_or(bounds.alone_max);
@@ -122,6 +136,14 @@ impl ChannelRestraintSection {
 
 /// A window that never ends within an hour would hold more than the hour's bound knows of.
 const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
+/// More messages than this come to nobody within an hour.
+const PER_HOUR_MAX: u32 = 1_000_000;
+/// More than one process sends in a second.
+const TENANT_PER_S_MAX: u32 = 1_000_000;
+/// The shortest and the longest time that an alert, a step of a policy or a message may wait: what is a year late is
+/// news to nobody.
+const AGE_MIN: Duration = Duration::from_secs(1);
+const AGE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Default for RestraintSection {
     fn default() -> Self {
@@ -163,30 +185,19 @@ impl RestraintSection {
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        for (key, bound) in [
-            ("pushes_per_hour_max", self.pushes_per_hour_max),
-            ("emails_per_hour_max", self.emails_per_hour_max),
-            ("tenant_per_s_max", self.tenant_per_s_max),
-        ] {
-            ensure!(bound > 0, "restraint.{key} must be at least 1, or nobody is ever told");
-        }
-        for (key, window) in [("bundle_window", self.bundle_window), ("digest_window", self.digest_window)] {
-            ensure!(window <= WINDOW_MAX, "restraint.{key} must be at most 1h");
-        }
+        // With none an hour nobody would ever be told.
+        within("restraint.pushes_per_hour_max", self.pushes_per_hour_max, 1..=PER_HOUR_MAX)?;
+        within("restraint.emails_per_hour_max", self.emails_per_hour_max, 1..=PER_HOUR_MAX)?;
+        within("restraint.tenant_per_s_max", self.tenant_per_s_max, 1..=TENANT_PER_S_MAX)?;
+        within("restraint.bundle_after", self.bundle_after, 0..=PER_HOUR_MAX)?;
+        within("restraint.bundle_window", self.bundle_window, Duration::ZERO..=WINDOW_MAX)?;
+        within("restraint.digest_window", self.digest_window, Duration::ZERO..=WINDOW_MAX)?;
+        within("restraint.push_age_max", self.push_age_max, AGE_MIN..=AGE_MAX)?;
+        within("restraint.email_age_max", self.email_age_max, AGE_MIN..=AGE_MAX)?;
         for (word, section) in &self.channels {
             let channel: Result<Channel, _> = word.parse();
             channel.map_err(|error| anyhow!("restraint.channels.{word}: the channel {error}"))?;
-            let key = |key| format!("restraint.channels.{word}.{key}");
-            ensure!(
-                section.per_hour_max != Some(0),
-                "{} must be at least 1, or nobody is ever told",
-                key("per_hour_max")
-            );
-            ensure!(
-                section.window.is_none_or(|window| window <= WINDOW_MAX),
-                "{} must be at most 1h",
-                key("window")
-            );
+            section.check(word)?;
         }
         Ok(())
     }
@@ -262,7 +273,11 @@ impl PolicySection {
             let channel = channel.map_err(|error| anyhow!("steps[{at}].channel {error}"))?;
             let unless: Result<Vec<_>, _> = step.unless.iter().map(|word| word.parse()).collect();
             let unless = unless.map_err(|error| anyhow!("steps[{at}].unless {error}"))?;
+            within(format!("steps[{at}].after"), step.after, Duration::ZERO..=AGE_MAX)?;
             steps.push(PolicyStep { channel, after: step.after, unless });
+        }
+        if let Some(after) = self.expires_after {
+            within("expires_after", after, AGE_MIN..=AGE_MAX)?;
         }
         let group = self.group.as_deref().map(str::parse).transpose();
         Ok(Policy {

@@ -7,6 +7,8 @@ use watchbell::runtime::config::{checks::within, values::duration};
 
 /// Alerts of one commit: their texts are in memory at once.
 const BATCH_MAX: usize = 10_000;
+/// The longest that an alert is open, or an event is kept, when nobody said otherwise: a year.
+const AGE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// `[dispatch]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ impl DispatchConfig {
         let second = Duration::from_secs(1);
         within("dispatch.batch_max", self.batch_max, 1..=BATCH_MAX)?;
         within("dispatch.batch_wait", self.batch_wait, Duration::ZERO..=Duration::from_secs(60))?;
-        within("dispatch.expires_after", self.expires_after, second..=Duration::MAX)?;
-        within("dispatch.topics_kept", self.topics_kept, second..=Duration::MAX)
+        within("dispatch.expires_after", self.expires_after, second..=AGE_MAX)?;
+        within("dispatch.topics_kept", self.topics_kept, second..=AGE_MAX)
     }
 }

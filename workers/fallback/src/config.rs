@@ -7,6 +7,10 @@ use watchbell::runtime::config::{checks::within, values::duration};
 
 /// Timers handed out at once, in one transaction.
 const CLAIM_MAX: usize = 10_000;
+/// More than this in a queue is an outage, and not a backlog.
+const BACKLOG_MAX: u64 = 10_000_000;
+/// More calls at once than a process has sockets for.
+const IN_FLIGHT_MAX: u16 = 10_000;
 
 /// `[fallback]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ impl FallbackConfig {
         within("fallback.claim_max", self.claim_max, 1..=CLAIM_MAX)?;
         // A provider may take 10 s a call.
         within("fallback.lease", self.lease, Duration::from_secs(30)..=Duration::from_secs(60 * 60))?;
-        within("fallback.backlog_max", self.backlog_max, 1..=u64::MAX)?;
-        within("fallback.in_flight_max", self.in_flight_max, 1..=u16::MAX)
+        within("fallback.backlog_max", self.backlog_max, 1..=BACKLOG_MAX)?;
+        within("fallback.in_flight_max", self.in_flight_max, 1..=IN_FLIGHT_MAX)
     }
 }

@@ -78,6 +78,7 @@ impl FleetConfig {
     fn check(&self) -> anyhow::Result<()> {
         self.shared.check()?;
         self.channels.check()?;
+        self.ingest.check()?;
         check_hooks(&self.hook)?;
         self.dispatch.check()?;
         self.socket.check()?;
@@ -109,6 +110,8 @@ impl fmt::Display for FleetConfig {
     }
 }
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod example_tests;
 #[cfg(test)]

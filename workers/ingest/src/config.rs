@@ -1,6 +1,10 @@
 //! `[ingest]`: HTTP for producers. The sections about hooks are in `hooks/config.rs`.
 
 use serde::{Deserialize, Serialize};
+use watchbell::runtime::config::checks::within;
+
+/// More than one process takes in a second.
+const RATE_MAX: u32 = 10_000_000;
 
 /// `[ingest]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,5 +21,16 @@ pub struct IngestConfig {
 impl Default for IngestConfig {
     fn default() -> Self {
         Self { rate_per_tenant: 0, recipients_per_tenant: 2_000 }
+    }
+}
+
+impl IngestConfig {
+    /// Whether the values can be worked with.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted.
+    pub fn check(&self) -> anyhow::Result<()> {
+        within("ingest.rate_per_tenant", self.rate_per_tenant, 0..=RATE_MAX)?;
+        within("ingest.recipients_per_tenant", self.recipients_per_tenant, 0..=RATE_MAX)
     }
 }

@@ -17,6 +17,8 @@ use watchbell::{
 
 /// Sessions of one process: more than any has files.
 const SESSIONS_MAX: usize = 10_000_000;
+/// More than a pod can take, or move, in its time.
+const RATE_MAX: u32 = 1_000_000;
 
 /// A client's first message has its token in it, which may have 8 KiB.
 const MESSAGE_BYTES_MIN: u32 = 12 * 1024;
@@ -113,10 +115,17 @@ impl SocketConfig {
         within("socket.age_max", self.age_max, ms(1_000)..=minutes(30 * 24 * 60))?;
         within("socket.sessions_max", self.sessions_max, 1..=SESSIONS_MAX)?;
         within("socket.sessions_per_user_max", self.sessions_per_user_max, 1..=SESSIONS_MAX)?;
+        for (key, number) in [
+            ("socket.sessions_per_address_max", self.sessions_per_address_max),
+            ("socket.sessions_per_private_address_max", self.sessions_per_private_address_max),
+            ("socket.unsigned_per_address_max", self.unsigned_per_address_max),
+        ] {
+            within(key, number, 0..=SESSIONS_MAX)?;
+        }
         within("socket.unsigned_max", self.unsigned_max, 2..=SESSIONS_MAX)?;
         within("socket.polls_max", self.polls_max, 1..=SESSIONS_MAX)?;
-        within("socket.accepts_per_second", self.accepts_per_second, 1..=u32::MAX)?;
-        within("socket.messages_per_second", self.messages_per_second, 1..=u32::MAX)?;
+        within("socket.accepts_per_second", self.accepts_per_second, 1..=RATE_MAX)?;
+        within("socket.messages_per_second", self.messages_per_second, 1..=RATE_MAX)?;
         // A token has to fit.
         within("socket.message_bytes_max", self.message_bytes_max, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX)?;
         within("socket.backlog_frames_max", self.backlog_frames_max, 1..=BACKLOG_FRAMES_MAX)?;
@@ -130,8 +139,8 @@ impl SocketConfig {
             "socket.rebalance_every must be 0s (never) or 2s to 1h"
         );
         within("socket.rebalance_band_percent", self.rebalance_band_percent, 1..=100)?;
-        within("socket.rebalance_sessions_min", self.rebalance_sessions_min, 1..=u32::MAX)?;
-        within("socket.rebalance_per_minute_max", self.rebalance_per_minute_max, 1..=u32::MAX)
+        within("socket.rebalance_sessions_min", self.rebalance_sessions_min, 1..=RATE_MAX)?;
+        within("socket.rebalance_per_minute_max", self.rebalance_per_minute_max, 1..=RATE_MAX)
     }
 }
 

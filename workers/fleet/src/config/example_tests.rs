@@ -49,13 +49,17 @@ const WRITTEN: [&str; 14] = [
     "tenants",
 ];
 
+/// Each of these stands in place of others: Apple is told by a key or by a certificate, never by both.
+pub(super) const ALTERNATIVES: [&str; 4] =
+    ["certificate", "api_key", "api_key_secret", "messaging_service_sid"];
+
 /// A line that would be a setting or a section without its `#`. Prose has a blank after it.
 fn setting(line: &str) -> Option<&str> {
     line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
 }
 
 /// The example with every setting switched on, but for those that `skip` names.
-fn switched_on(skip: &[&str]) -> String {
+pub(super) fn switched_on(skip: &[&str]) -> String {
     let is_kept = |line: &&str| {
         let key = setting(line).and_then(|line| line.split_once(" = ")).map(|(key, _)| key);
         !key.is_some_and(|key| skip.contains(&key))
@@ -81,8 +85,7 @@ fn as_it_stands_it_changes_nothing() {
 
 #[test]
 fn what_it_shows_is_a_configuration_that_holds_together() {
-    // Each of these stands in place of others: Apple is told by a key or by a certificate, never by both.
-    let config = read(&switched_on(&["certificate", "api_key", "api_key_secret", "messaging_service_sid"]));
+    let config = read(&switched_on(&ALTERNATIVES));
     config.check().unwrap();
 }
 
