@@ -37,6 +37,8 @@ const PAYLOAD_MAX: usize = 4096;
 const PAYLOAD_VOIP_MAX: usize = 5120;
 const COLLAPSE_ID_MAX: usize = 64;
 /// Hex digits. Real ones have 64 today.
+/// The token of no phone.
+const NOBODYS_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const DEVICE_TOKEN_LEN_MAX: usize = 200;
 const TOKEN_AGE_S_MAX: i64 = 3600;
 /// How far the sender's clock may be ahead.
@@ -200,6 +202,10 @@ fn check(
     }
     let payload: Payload = serde_json::from_slice(body).map_err(|_| Refusal::bad("PayloadEmpty"))?;
 
+    // Whoever asks whether we know them names a phone that there is not.
+    if token == NOBODYS_TOKEN {
+        return Err(Refusal::bad("BadDeviceToken"));
+    }
     let is_withdrawal = (push_type, priority, payload.aps.content_available) == ("background", "5", Some(1));
     let (title, text_shown) = match payload.aps.alert {
         None => (None, None),

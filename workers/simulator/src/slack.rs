@@ -1,4 +1,4 @@
-//! Slack: `POST /api/chat.postMessage`, `POST /api/chat.update` and incoming webhooks, with Slack's checks and answers.
+//! Slack: `POST /api/auth.test`, `POST /api/chat.postMessage`, `POST /api/chat.update` and incoming webhooks, with Slack's checks and answers.
 //!
 //! What holds here:
 //! - Every id is a conversation that the bot is in. A member's messages stand in a conversation of their own, whose id is the
@@ -72,6 +72,18 @@ async fn method(
 ) -> Response {
     let (head, body) = request.into_parts();
     let body = read_body(body).await.unwrap_or_default();
+    if method == "auth.test" {
+        let fault = shared.faults.take(Provider::Slack, |fault| fault.is_for(""));
+        connection.before(&fault).await;
+        let response = match signed_in(&shared.slack_token, &head.headers) {
+            Err(word) => refusal(word),
+            Ok(()) => failure(&fault, refusal).unwrap_or_else(|| {
+                Json(json!({"ok": true, "team": "Simulator", "user": "watchbell"})).into_response()
+            }),
+        };
+        connection.after(&fault).await;
+        return response;
+    }
     let checked = check(&shared.slack_token, &method, &head.headers, &body);
     let to = checked.as_ref().map_or("", |(to, _)| to);
     let fault = shared.faults.take(Provider::Slack, |fault| fault.is_for(to));
@@ -144,12 +156,7 @@ fn check(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(String, Message), &'static str> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match given.map(|given| given.strip_prefix("Bearer ")) {
-        None => return Err("not_authed"),
-        Some(given) if given != Some(token) => return Err("invalid_auth"),
-        Some(_) => {}
-    }
+    signed_in(token, headers)?;
     let message: Message = serde_json::from_slice(body).map_err(|_| "invalid_json")?;
     let needs_ts = match method {
         "chat.postMessage" => false,
@@ -162,6 +169,16 @@ fn check(
     fits(&message)?;
     let to = message.channel.clone().filter(|to| to.starts_with(['C', 'D', 'G', 'U', 'W']));
     Ok((to.ok_or("channel_not_found")?, message))
+}
+
+/// Whether the token is the bot's.
+fn signed_in(token: &str, headers: &HeaderMap) -> Result<(), &'static str> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match given.map(|given| given.strip_prefix("Bearer ")) {
+        None => Err("not_authed"),
+        Some(given) if given != Some(token) => Err("invalid_auth"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Whether a message is within Slack's limits, and mentions nobody by mistake.

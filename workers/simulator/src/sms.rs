@@ -1,4 +1,4 @@
-//! Twilio: `POST /2010-04-01/Accounts/{sid}/Messages.json`, with Twilio's checks and answers, and phones that show what comes.
+//! Twilio: `POST /2010-04-01/Accounts/{sid}/Messages.json`, and the account itself, with Twilio's checks and answers, and phones that show what comes.
 //!
 //! What holds here:
 //! - There is one account, with a token and one API key; one number that it sends from; and one messaging service.
@@ -16,7 +16,7 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -43,7 +43,11 @@ const BEYOND_ASCII: &str = "\n\r£¥§¤¡¿èéùìòàÇÉßØøÅåÆæÄäÖ
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new().route("/2010-04-01/Accounts/{sid}/Messages.json", post(send)).with_state(shared)
+    Router::new()
+        .route("/2010-04-01/Accounts/{sid}/Messages.json", post(send).get(look))
+        // `{sid}.json`: a parameter is a whole segment here.
+        .route("/2010-04-01/Accounts/{sid}", get(look))
+        .with_state(shared)
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +82,26 @@ async fn send(
     response
 }
 
+/// The account, or the list of its messages, which is always empty.
+async fn look(
+    State(shared): State<Arc<Shared>>,
+    Extension(connection): Extension<Connection>,
+    Path(account): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let fault = shared.faults.take(Provider::Sms, |fault| fault.is_for(""));
+    connection.before(&fault).await;
+    let account = account.trim_end_matches(".json");
+    let response = match signed_in(&shared.twilio, account, &headers) {
+        Err((status, code, why)) => refusal(status, code, why),
+        Ok(()) => failure(&fault, "").unwrap_or_else(|| {
+            Json(json!({"sid": account, "status": "active", "messages": []})).into_response()
+        }),
+    };
+    connection.after(&fault).await;
+    response
+}
+
 /// The status, Twilio's code, and what it says.
 type Refusal = (u16, u32, &'static str);
 
@@ -88,6 +112,12 @@ fn check(
     headers: &HeaderMap,
     parameters: Option<Parameters>,
 ) -> Result<Parameters, Refusal> {
+    signed_in(twilio, account, headers)?;
+    checked(twilio, parameters)
+}
+
+/// Whether the credentials are those of this account.
+fn signed_in(twilio: &TwilioCredentials, account: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let given = headers.get(header::AUTHORIZATION).map(|given| given.as_bytes());
     let is_signed_in = [(&twilio.account_sid, &twilio.auth_token), (&twilio.api_key, &twilio.api_key_secret)]
         .into_iter()
@@ -99,6 +129,11 @@ fn check(
     if account != twilio.account_sid {
         return Err((404, 20404, "The requested resource was not found"));
     }
+    Ok(())
+}
+
+/// What Twilio makes of a message.
+fn checked(twilio: &TwilioCredentials, parameters: Option<Parameters>) -> Result<Parameters, Refusal> {
     let parameters = parameters.ok_or((400, 21604, "A 'To' phone number is required."))?;
     match (parameters.from.as_deref(), parameters.messaging_service_sid.as_deref()) {
         (Some(from), None) if from == twilio.from => {}

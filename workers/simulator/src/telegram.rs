@@ -1,4 +1,4 @@
-//! Telegram: the Bot API's `sendMessage`, `editMessageText` and `deleteMessage`, with its checks and answers.
+//! Telegram: the Bot API's `getMe`, `sendMessage`, `editMessageText` and `deleteMessage`, with its checks and answers.
 //!
 //! What holds here:
 //! - As in `apns`, a mistake of the sender is answered before a `status` fault is.
@@ -88,6 +88,16 @@ async fn call(
     let chat = parameters.as_ref().map(chat_of).unwrap_or_default();
     let fault = shared.faults.take(Provider::Telegram, |fault| fault.is_for(&chat));
     connection.before(&fault).await;
+    // It names no chat.
+    if method == "getMe" && token == shared.bot.token {
+        let response = failure(&fault).unwrap_or_else(|| {
+            let bot =
+                json!({"id": 1, "is_bot": true, "first_name": "Watchbell", "username": "watchbell_bot"});
+            Json(json!({"ok": true, "result": bot})).into_response()
+        });
+        connection.after(&fault).await;
+        return response;
+    }
     let response = match check(&shared.bot.token, &token, &method, parameters, &chat) {
         Err((status, why)) => refusal(status, why, json!({})),
         Ok((method, parameters)) => match failure(&fault) {

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
 //! | `message.rs` | what a channel is given to send |
+//! | `dry_run.rs` | what a provider says when it is asked and sent nothing |
 //! | `error.rs` | why a provider did not accept a message, and what follows |
 //! | `registry.rs` | the channels that are configured, a line for each |
 //! | `sections.rs` | the sections of the configuration, one for each channel or push service |
@@ -35,6 +36,7 @@
 
 pub use watchbell::domain::{PushEnvironment, Severity, Status};
 
+mod dry_run;
 pub mod email;
 mod error;
 pub(crate) mod http;
@@ -53,6 +55,7 @@ pub mod telegram;
 mod text;
 pub mod webhook;
 
+pub use dry_run::DryRun;
 pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender, config::EmailSection};
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
 pub use message::{AlertContent, Job, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal};

@@ -8,6 +8,7 @@ use watchbell::{
 };
 
 use super::{
+    dry_run::DryRun,
     error::SendError,
     message::{Job, Recipient},
 };
@@ -40,6 +41,13 @@ pub trait ChannelSender: Send + Sync {
     fn why_kept(&self, to: &Recipient<'_>) -> Option<&'static str> {
         let _ = to;
         None
+    }
+
+    /// Asks each provider of the channel whether it would take messages, and sends none: for `watchbell doctor`. A channel
+    /// whose receivers are programs of others, which cannot be asked, answers nothing.
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let _ = now;
+        Vec::new()
     }
 
     /// Sends `job` once, not counting a repetition that the provider's protocol asks for.

@@ -42,6 +42,7 @@ use watchbell::{
 };
 
 use super::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     link,
     message::{self, AlertContent, Job},
@@ -268,6 +269,17 @@ impl ChannelSender for SmtpSender {
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
         Ok(Provider { calls_max: Some(CALLS_MAX), ..Provider::named(Channel::Email.facts().word) })
+    }
+
+    async fn dry_run(&self, _: Timestamp) -> Vec<DryRun> {
+        let tried = self.relay.try_out().await.map_err(|error| error.without(&[]));
+        let found = match (&self.relay.encryption, self.relay.credentials.is_some()) {
+            (Encryption::None, false) => "the relay answers, without TLS and without signing in",
+            (Encryption::None, true) => "the relay takes the user and the password, without TLS",
+            (_, false) => "the relay answers over TLS, without signing in",
+            (_, true) => "the relay takes the user and the password over TLS",
+        };
+        vec![DryRun::of(Channel::Email.facts().word, tried.map(|()| found))]
     }
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {

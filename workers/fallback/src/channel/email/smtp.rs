@@ -26,7 +26,7 @@ use lettre::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt, Rset},
+        commands::{Data, Mail, Noop, Quit, Rcpt, Rset},
         extension::{ClientId, Extension, MailParameter},
         response::Response,
     },
@@ -168,6 +168,19 @@ impl Relay {
         }
         let connection = self.connect(deadline).await?;
         Ok(self.converse(connection, envelope, deadline).await?)
+    }
+
+    /// Connects, signs in if that is configured, and says goodbye.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub(super) async fn try_out(&self) -> Result<(), SendError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut connection = self.connect(deadline).await?;
+        step(&mut connection, Stage::Connect, Noop, deadline).await?;
+        // Nothing is lost when it is not heard.
+        let _ = step(&mut connection, Stage::Connect, Quit, deadline).await;
+        Ok(())
     }
 
     async fn connect(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Failure> {

@@ -30,17 +30,19 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tracing::{info, warn};
-use watchbell::domain::{PushEnvironment, Secret, push_token::apns_token};
+use uuid::Uuid;
+use watchbell::domain::{PushEnvironment, PushService, Secret, push_token::apns_token};
 
 use super::{
     apns_reply::{
         CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
     },
     apns_token::TokenMint,
-    job::{PushContent, PushJob, PushSender},
+    job::{PushContent, PushJob, PushSender, PushTarget},
     render,
 };
 use crate::channel::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
     sender::Accepted,
@@ -189,8 +191,33 @@ impl ApnsSender {
     }
 }
 
+/// A token that no phone has. Apple looks at the provider token and the topic first.
+const NOBODYS_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+impl ApnsSender {
+    async fn try_out(&self, environment: PushEnvironment, now: Timestamp) -> DryRun {
+        let target = PushTarget { token: Secret::from(NOBODYS_TOKEN), environment };
+        let content = PushContent::Withdrawal { user: String::new(), alerts: Vec::new(), unread: 0 };
+        let job = PushJob { attempt: Uuid::new_v4(), target, content };
+        let outcome = match self.deliver(&job, now).await {
+            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => {
+                Ok("the connection stands, and the credentials and the topic are accepted")
+            }
+            Err(error) => Err(error.without(&[])),
+        };
+        DryRun { environment: Some(environment), ..DryRun::of(PushService::Apns.as_str(), outcome) }
+    }
+}
+
 #[async_trait]
 impl PushSender for ApnsSender {
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        vec![
+            self.try_out(PushEnvironment::Production, now).await,
+            self.try_out(PushEnvironment::Sandbox, now).await,
+        ]
+    }
+
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let token = job.target.token.expose();
         in_path(token)?;

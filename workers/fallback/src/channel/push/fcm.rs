@@ -22,7 +22,7 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde_json::{Value, json};
-use watchbell::domain::Secret;
+use watchbell::domain::{PushService, Secret};
 
 use super::{
     fcm_reply::{classify, wants_new_access_token},
@@ -31,6 +31,7 @@ use super::{
     render,
 };
 use crate::channel::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
     sender::Accepted,
@@ -119,6 +120,23 @@ impl FcmSender {
 
 #[async_trait]
 impl PushSender for FcmSender {
+    /// Google judges a message with `validate_only` and sends it to nobody. It looks at the token last, so that a token
+    /// that is none tells that all else is good.
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let body = json!({"message": {"token": "watchbell-doctor", "data": {}}, "validate_only": true});
+        let asked = async {
+            let bearer = self.tokens.get(None, now).await?;
+            self.exchange(&body, &bearer, now).await?.1
+        };
+        let outcome = match asked.await {
+            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => {
+                Ok("the service account is accepted for its project")
+            }
+            Err(error) => Err(error.without(&[])),
+        };
+        vec![DryRun::of(PushService::Fcm.as_str(), outcome)]
+    }
+
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let outcome = self.deliver(job, now).await;
         outcome.map_err(|error| error.without(&[job.target.token.expose()]))

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use watchbell::domain::{Device, PushEnvironment, Secret};
 
-use crate::channel::{error::SendError, message::AlertContent, sender::Accepted};
+use crate::channel::{dry_run::DryRun, error::SendError, message::AlertContent, sender::Accepted};
 
 /// One push to one device.
 #[derive(Debug, Clone)]
@@ -50,6 +50,12 @@ pub enum PushContent {
 pub trait PushSender: Send + Sync {
     /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError>;
+
+    /// Asks the service whether it would take pushes, and sends none: for `watchbell doctor`.
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let _ = now;
+        Vec::new()
+    }
 
     /// Which of several hosts takes pushes for this device, where its health is its own; `None` when there is but one
     /// provider.

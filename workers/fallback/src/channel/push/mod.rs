@@ -13,9 +13,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use watchbell::domain::{Channel, Device, PushService};
+use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 
 use super::{
+    dry_run::DryRun,
     error::SendError,
     message::{Job, Message, Recipient, Withdrawal},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
@@ -74,6 +75,15 @@ impl ChannelSender for PushChannel {
         must_show_every_push(to.secret()).then_some(
             "Safari ends a subscription whose pushes show nothing; what is shown there stays until the person puts it away",
         )
+    }
+
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let mut all = Vec::new();
+        for sender in self.0.values() {
+            all.extend(sender.dry_run(now).await);
+        }
+        all.sort_by_key(|run| (run.provider, run.environment.map(PushEnvironment::as_str)));
+        all
     }
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {

@@ -33,7 +33,7 @@ use reqwest::{
 use serde_json::json;
 use uuid::Uuid;
 use watchbell::{
-    domain::{Secret, Severity},
+    domain::{PushService, Secret, Severity},
     wire::webpush::SubscriptionV1,
 };
 
@@ -44,6 +44,7 @@ use super::{
     webpush_reply::classify,
 };
 use crate::channel::{
+    dry_run::DryRun,
     error::{Blame, SendError, SetupError},
     http::{self, Calls, Protocol},
     public_only::{PublicOnly, is_in_private_network},
@@ -246,8 +247,19 @@ impl WebPushSender {
     }
 }
 
+/// Whose push service is named in a dry run: it is only signed for, and nobody is called.
+const NO_PUSH_SERVICE: &str = "https://push.example.com";
+
 #[async_trait]
 impl PushSender for WebPushSender {
+    /// Push services are named by browsers, and know us by nothing but our signature: what can be found out is whether
+    /// the key signs.
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let signed = self.sign(NO_PUSH_SERVICE, now);
+        let found = "the key signs; push services can be asked only with a subscription";
+        vec![DryRun::of(PushService::WebPush.as_str(), signed.map(|_| found))]
+    }
+
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let Some(subscription) = SubscriptionV1::of_token(&job.target.token) else {
             return Err(unusable("it is not a subscription"));

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use watchbell::domain::{Channel, Secret, slack::HOOK_PREFIXES};
 
 use super::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
     message::{Job, Message, Recipient},
@@ -198,6 +199,20 @@ impl SlackSender {
         reply::of_method(answer.status, &answer.body, &answer.headers, now)
     }
 
+    /// Whose token it is: <https://docs.slack.dev/reference/methods/auth.test/>.
+    async fn auth_test(
+        &self,
+        authorization: &HeaderValue,
+        now: Timestamp,
+    ) -> Result<&'static str, SendError> {
+        let mut url = self.api.clone();
+        url.set_path("/api/auth.test");
+        let request = self.client.post(url).header(AUTHORIZATION, authorization.clone());
+        let answer = http::exchange(request).await?;
+        reply::of_auth_test(answer.status, &answer.body, &answer.headers, now)?;
+        Ok("the token is accepted")
+    }
+
     async fn post_to_hook(&self, hook: &str, message: &Value, now: Timestamp) -> Result<Accepted, SendError> {
         let unusable =
             |_| SendError::Unusable { reason: "the incoming webhook is not an address".to_owned() };
@@ -236,6 +251,16 @@ impl ChannelSender for SlackSender {
 
     fn why_kept(&self, to: &Recipient<'_>) -> Option<&'static str> {
         matches!(To::of(to.secret()), To::Hook(_)).then_some(HOOKS_CHANGE_NOTHING)
+    }
+
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let outcome = match &self.authorization {
+            None => Ok("only incoming webhooks, which cannot be asked without posting"),
+            Some(authorization) => {
+                self.auth_test(authorization, now).await.map_err(|error| error.without(&[]))
+            }
+        };
+        vec![DryRun::of(Channel::Slack.facts().word, outcome)]
     }
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {

@@ -104,6 +104,20 @@ pub(super) fn of_method(
     }
 }
 
+/// What the answer of `auth.test` means, which names no message.
+pub(super) fn of_auth_test(
+    status: u16,
+    body: &[u8],
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<(), SendError> {
+    let answer: MethodAnswer = serde_json::from_slice(body).unwrap_or_default();
+    match (status, answer.ok) {
+        (200, true) => Ok(()),
+        _ => of_method(status, body, headers, now).map(drop).map_err(SendError::from),
+    }
+}
+
 /// What a word means that is not about changing a message. One that we do not know costs the message alone.
 fn of_word(reason: String, headers: &HeaderMap, now: Timestamp) -> SendError {
     match &*reason {

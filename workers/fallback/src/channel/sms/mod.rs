@@ -23,6 +23,7 @@ use reqwest::{Client, Url};
 use watchbell::domain::{Channel, Secret, phone::phone_number};
 
 use super::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
     link,
@@ -39,6 +40,9 @@ mod segments;
 /// <https://www.twilio.com/docs/api/errors/90007>
 const VALIDITY_MIN: Duration = Duration::from_secs(1);
 const VALIDITY_MAX: Duration = Duration::from_secs(10 * 60 * 60);
+
+/// Its name in logs and metrics.
+const PROVIDER: &str = "twilio";
 
 /// As whom Twilio is called, where it is, and how long a message may be.
 #[derive(Debug, Clone)]
@@ -123,6 +127,27 @@ impl SmsSender {
     }
 }
 
+impl SmsSender {
+    /// The account, as whoever signs in may see it: an API key may not read the account itself, but its messages.
+    async fn look_up(&self, now: Timestamp) -> Result<&'static str, SendError> {
+        let SmsConfig { username, password, account_sid, .. } = &self.config;
+        let mut url = self.messages.clone();
+        let found = if username == account_sid {
+            url.set_path(&format!("/2010-04-01/Accounts/{account_sid}.json"));
+            "the account and its token are accepted"
+        } else {
+            url.set_query(Some("PageSize=1"));
+            "the API key is accepted for the account"
+        };
+        let request = self.client.get(url).basic_auth(username, Some(password.expose()));
+        let answer = http::exchange(request).await?;
+        match answer.status {
+            200 => Ok(found),
+            status => reply::classify(status, &answer.body, &answer.headers, now).map(|_| found),
+        }
+    }
+}
+
 /// How long the message is worth sending, as far as Twilio lets us say so.
 fn validity_of(expires_at: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or_default();
@@ -136,7 +161,12 @@ impl ChannelSender for SmsSender {
     }
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
-        Ok(Provider::named("twilio"))
+        Ok(Provider::named(PROVIDER))
+    }
+
+    async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
+        let outcome = self.look_up(now).await.map_err(|error| error.without(&[]));
+        vec![DryRun::of(PROVIDER, outcome)]
     }
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {

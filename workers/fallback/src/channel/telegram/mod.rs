@@ -29,6 +29,7 @@ use uuid::Uuid;
 use watchbell::domain::{Channel, Secret, Severity, StopReason, telegram::chat_id};
 
 use super::{
+    dry_run::DryRun,
     error::{SendError, SetupError},
     http, link,
     message::{AlertContent, Job, Message, Withdrawal},
@@ -212,6 +213,14 @@ impl ChannelSender for TelegramSender {
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
         Ok(Provider::named(Channel::Telegram.facts().word))
+    }
+
+    /// Whose token it is: <https://core.telegram.org/bots/api#getme>.
+    async fn dry_run(&self, _: Timestamp) -> Vec<DryRun> {
+        let asked = self.within(self.call_once("getMe", json!({}))).await;
+        let outcome = asked.map(|_| "the bot's token is accepted");
+        let outcome = outcome.map_err(|error| error.without(&[self.bot_token.expose()]));
+        vec![DryRun::of(Channel::Telegram.facts().word, outcome)]
     }
 
     async fn send(&self, job: &Job<'_>, _: Timestamp) -> Result<Accepted, SendError> {

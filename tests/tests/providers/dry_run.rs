@@ -1,0 +1,79 @@
+//! Dry runs: each provider is asked, says whether it knows us, and nothing arrives anywhere.
+
+use watchbell::domain::{PushEnvironment, Secret};
+use watchbell_fallback::channel::{
+    ApnsAuth, ChannelSender, EmailConfig, PushSender, SendError, SlackConfig, SlackSender, SmsConfig,
+    SmsSender, SmtpSender,
+};
+
+use crate::fixture::{ProviderFixture, now};
+
+fn slack(fixture: &ProviderFixture, token: &str) -> SlackSender {
+    SlackSender::new(&SlackConfig {
+        token: Some(Secret::from(token)),
+        endpoint: format!("https://localhost:{}", fixture.addresses.push.port()),
+        hooks_endpoint: None,
+        trust_root_pem: Some(fixture.credentials.ca_pem.clone()),
+        request_timeout: std::time::Duration::from_secs(5),
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn every_provider_knows_us_and_is_sent_nothing() {
+    let fixture = ProviderFixture::start().await;
+    let key = SmsConfig {
+        username: fixture.credentials.twilio.api_key.clone(),
+        password: Secret::from(fixture.credentials.twilio.api_key_secret.clone()),
+        ..fixture.sms_config()
+    };
+    let mut runs = Vec::new();
+    for sender in [&fixture.apns() as &dyn PushSender, &fixture.fcm(false), &fixture.webpush()] {
+        runs.extend(sender.dry_run(now()).await);
+    }
+    for sender in [
+        &fixture.email() as &dyn ChannelSender,
+        &slack(&fixture, &fixture.credentials.slack_token),
+        &fixture.telegram(),
+        &SmsSender::new(fixture.sms_config()).unwrap(),
+        &SmsSender::new(key).unwrap(),
+    ] {
+        runs.extend(sender.dry_run(now()).await);
+    }
+    let asked: Vec<&str> = runs.iter().map(|run| run.provider).collect();
+    assert_eq!(asked, ["apns", "apns", "fcm", "webpush", "email", "slack", "telegram", "twilio", "twilio"]);
+    assert_eq!(runs[1].environment, Some(PushEnvironment::Sandbox));
+    for run in &runs {
+        assert!(run.outcome.is_ok(), "{run:?}");
+    }
+    let arrivals = fixture.arrivals().await;
+    assert!(arrivals.is_empty(), "{arrivals:?}");
+}
+
+#[tokio::test]
+async fn whoever_does_not_know_us_says_so_and_no_secret_is_repeated() {
+    const WRONG: &str = "123456:c4nary-that-nobody-knows";
+    let fixture = ProviderFixture::start().await;
+    let apns = fixture.apns_as(ApnsAuth::Token {
+        team_id: "NOTOURTEAM".into(),
+        key_id: fixture.credentials.apns.key_id.clone(),
+        key_pem: Secret::from(fixture.credentials.apns.key_pem.clone()),
+    });
+    let sms = SmsConfig { password: Secret::from(WRONG), ..fixture.sms_config() };
+    let mut runs = apns.dry_run(now()).await;
+    for sender in [
+        &slack(&fixture, WRONG) as &dyn ChannelSender,
+        &fixture.telegram_as(WRONG),
+        &SmsSender::new(sms).unwrap(),
+    ] {
+        runs.extend(sender.dry_run(now()).await);
+    }
+    assert_eq!(runs.len(), 5);
+    for run in &runs {
+        assert!(matches!(run.outcome, Err(SendError::ConfigFault { .. })), "{run:?}");
+        assert!(!format!("{run:?}").contains("c4nary"), "{run:?}");
+    }
+    let nowhere = EmailConfig { port: 9, ..fixture.email_config() };
+    let runs = SmtpSender::new(&nowhere).unwrap().dry_run(now()).await;
+    assert!(matches!(runs[0].outcome, Err(SendError::Unreachable { .. })), "{runs:?}");
+}
