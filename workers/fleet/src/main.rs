@@ -13,6 +13,7 @@ mod dead;
 mod demo;
 mod demo_access;
 mod demo_file;
+mod demo_people;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;

@@ -12,23 +12,17 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use jiff::Timestamp;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
-    domain::{
-        Channel, Device, DeviceId, PushEnvironment, PushService, Scopes, Secret, Tenant, TopicPattern,
-        UserId, UserKey, audit::Actor, device::DEVICES_PER_USER_MAX,
-    },
-    runtime::{Clock, Config, config::WebPushSection, http::only_for_hosts},
-    store::{ApiKey, Contact, KeyRights, KeyStanding, Store, StoreConfig},
+    domain::{Channel, Secret, Tenant},
+    runtime::{Clock, config::WebPushSection, http::only_for_hosts},
+    store::{Store, StoreConfig},
 };
 use watchbell_fallback::channel::{
     ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection,
     WebhookSection,
 };
-use watchbell_ingest::key;
 use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
-use watchbell_socket::token::{Grants, NewToken};
 
 use crate::{
     cli::{Role, UpArgs},
@@ -37,12 +31,10 @@ use crate::{
     data_folder::{self, DataFolder, make_files_private, secret_in, vapid_key_in},
     dead, demo,
     demo_access::DemoAccess,
-    demo_file::{Demo, DemoUser},
+    demo_people::{Places, TENANT, furnish},
     output,
 };
 
-/// The tenant of everything that `up` makes.
-pub(crate) const TENANT: &str = "demo";
 /// Waits of the default policy: the whole escalation is watched in half a minute.
 const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
@@ -50,8 +42,6 @@ const EMAIL_AFTER: Duration = Duration::from_secs(20);
 const DIGEST_WINDOW: Duration = Duration::from_secs(1);
 /// Segments of a demo's text messages.
 const SMS_SEGMENTS_MAX: usize = 3;
-/// How long a demo token is good. Made anew at each start.
-const TOKEN_DAYS: i64 = 7;
 /// The drain window of a process that has nowhere to send its sessions.
 const DRAIN_WINDOW: Duration = Duration::from_millis(500);
 
@@ -235,83 +225,6 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         trust_root_file,
     });
     Ok(())
-}
-
-/// Where things are, in this run.
-struct Places {
-    /// The one address.
-    url: String,
-    /// The simulator's own address.
-    simulator: String,
-    /// The simulator's programs that take webhooks.
-    hooks: String,
-}
-
-/// Demo users with a phone, a mailbox, a program, a place in Slack, a chat in Telegram and a phone number each, and a key to publish
-/// with. All but the first two are told by policies that name the channel, not by those of the demo.
-async fn furnish(store: &Store, config: &Config, dir: &Path, places: Places) -> anyhow::Result<Demo> {
-    let now = Timestamp::now();
-    let tenant = Tenant::parse(TENANT)?;
-    let producer_key = demo_key(store, &tenant, dir, now).await?;
-    let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
-    let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
-    let mut users = Vec::new();
-    let ana = ("ana", PushService::Apns, "1001", "+447700900101");
-    let ben = ("ben", PushService::Fcm, "1002", "+447700900102");
-    for (name, service, chat, number) in [ana, ben] {
-        let user = UserKey::new(tenant.clone(), UserId::parse(name)?);
-        let email = format!("{name}@watchbell.test");
-        let contact = Contact { locale: Some("en".to_owned()), ..Contact::default() };
-        let contact = contact.with(Channel::Email, email.clone());
-        let contact = contact.with(Channel::Webhook, format!("{}/{name}", places.hooks));
-        let contact = contact.with(Channel::Slack, format!("UDEMO{}", name.to_uppercase()));
-        let contact = contact.with(Channel::Telegram, chat.to_owned());
-        let contact = contact.with(Channel::Sms, number.to_owned());
-        store.put_user(&user, &contact, now).await?;
-        // Apple's tokens are hexadecimal; Google's are not.
-        let token = match service {
-            PushService::Apns => {
-                format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
-            }
-            PushService::Fcm | PushService::WebPush => format!("demo-{name}:phone-{}", "0".repeat(32)),
-        };
-        let device = Device {
-            id: DeviceId::parse(format!("{name}-phone"))?,
-            service,
-            token: Secret::from(token.clone()),
-            environment: PushEnvironment::Production,
-            registered_at: now,
-            // `up` registers it, and no session does.
-            issued_at: None,
-        };
-        store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
-        // The page shows a monitor, what was done about it, and figures.
-        let topics = ["monitor:*", "remediation:*", "figures:*"].map(TopicPattern::parse);
-        let topics = topics.into_iter().collect::<Result<_, _>>()?;
-        let grants = Grants { topics, groups: Box::default() };
-        let session = NewToken { user: &user, issued_at: now, expires_at, grants: &grants }
-            .sign(secret, &config.auth)?;
-        users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
-    }
-    let Places { url, simulator, .. } = places;
-    let producer_key = producer_key.expose().to_owned();
-    Ok(Demo { url, page: String::new(), simulator, producer_key, users })
-}
-
-/// The key of the demo and of the commands that work on this `up`: it may do everything. That of an earlier run, unless it was
-/// revoked or is of a version whose keys could do less.
-async fn demo_key(store: &Store, tenant: &Tenant, dir: &Path, now: Timestamp) -> anyhow::Result<Secret> {
-    if let Ok(earlier) = Demo::read(dir) {
-        let kept = store.api_key(&key::hash(&earlier.producer_key)).await?;
-        let works = |key: ApiKey| key.standing(now) == KeyStanding::Works && key.rights.scopes == Scopes::ALL;
-        if kept.is_some_and(works) {
-            return Ok(Secret::from(earlier.producer_key));
-        }
-    }
-    let made = key::generate(&mut rand::rng());
-    let rights = KeyRights::of(tenant.clone()).with(Scopes::ALL);
-    store.by(Actor::System).add_api_key(&key::hash(made.expose()), &rights, "demo", now).await?;
-    Ok(made)
 }
 
 /// What the tokens of an `up` in this folder are signed with.

@@ -32,7 +32,7 @@ use watchbell::{
 
 use crate::{
     cli::{Cli, CompletionsArgs, DocsArgs},
-    compose, manual, output, up,
+    compose, demo_people, manual, output,
 };
 
 /// Prints a completion script.
@@ -85,7 +85,7 @@ pub(crate) fn tenant(asked: Option<&str>, config: &Config) -> anyhow::Result<Ten
 
 /// The same for samples, of which nothing is kept.
 pub(crate) fn tenant_or_demo(asked: Option<&str>, config: &Config) -> anyhow::Result<Tenant> {
-    let name = asked.or(config.auth.default_tenant.as_deref()).unwrap_or(up::TENANT);
+    let name = asked.or(config.auth.default_tenant.as_deref()).unwrap_or(demo_people::TENANT);
     Tenant::parse(name).context("--tenant")
 }
 
