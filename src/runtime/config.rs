@@ -42,6 +42,8 @@ use crate::domain::{
 };
 
 pub mod checks;
+#[doc(hidden)] // For `fuzz/`.
+pub mod fuzzing;
 pub mod signed_address;
 mod sources;
 pub mod values;

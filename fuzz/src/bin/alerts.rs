@@ -2,11 +2,11 @@
 #![no_main]
 
 use watchbell::{
-    domain::{AlertId, Tenant, Timestamp},
+    domain::{Alert, AlertId, EventId, Tenant, Timestamp, Topic},
     wire::{
         alert::{Defaults, InvalidAlert, encode_alert, parse_alert},
         cloudevent::plain_of_structured,
-        event::{MessageKind, kind_of},
+        event::{EventDefaults, MessageKind, encode_event, kind_of, parse_event},
     },
 };
 
@@ -18,9 +18,20 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     };
     match parse_alert(bytes, &defaults) {
         Ok(alert) => {
-            // What is queued is read again by dispatch, which must take it for the same.
-            assert_eq!(parse_alert(&encode_alert(&alert), &defaults), Ok(alert));
+            // What is queued is read again by dispatch, which must take it for the same; by then it says when it happened.
+            let queued = parse_alert(&encode_alert(&alert), &defaults);
+            assert_eq!(queued, Ok(Alert { is_dated: true, ..alert }));
         }
+        Err(refused) => is_told(&refused),
+    }
+    let of_topic = EventDefaults {
+        tenant: defaults.tenant,
+        topic: Topic::parse("monitor:7").ok(),
+        id: EventId::parse("made-here").ok(),
+        now: Timestamp::UNIX_EPOCH,
+    };
+    match parse_event(bytes, &of_topic) {
+        Ok(event) => assert_eq!(parse_event(&encode_event(&event), &of_topic), Ok(event)),
         Err(refused) => is_told(&refused),
     }
     if let Err(refused) = plain_of_structured(bytes, MessageKind::Alert) {

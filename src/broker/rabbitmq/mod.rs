@@ -50,6 +50,8 @@ mod declare;
 mod deliveries;
 mod envelope;
 mod fault;
+#[doc(hidden)] // For `fuzz/`.
+pub mod fuzzing;
 mod gate;
 mod hearing;
 mod live;

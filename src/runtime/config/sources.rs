@@ -58,12 +58,19 @@ impl Sources {
     ) -> anyhow::Result<Self> {
         let mut builder = ::config::Config::builder();
         if let Some((path, text)) = read(file)? {
-            let written = ::config::File::from_str(&text, FileFormat::Toml);
-            let written = written.collect().map_err(|error| no_toml(&text, error));
-            builder = builder.add_source(Layer(written.with_context(|| path.display().to_string())?));
+            let written = written(&text).with_context(|| path.display().to_string())?;
+            builder = builder.add_source(Layer(written));
         }
         let built = builder.add_source(Layer(nested(with_files(env)?)?)).build()?;
         Ok(Self { sections: built.cache.into_table()?, known: Vec::new() })
+    }
+
+    /// Reads the text of a file and nothing else.
+    ///
+    /// # Errors
+    /// It is no TOML. Never repeats a value.
+    pub(super) fn of_text(text: &str) -> anyhow::Result<Self> {
+        Ok(Self { sections: written(text)?, known: Vec::new() })
     }
 
     /// Reads a section, or its default when nothing was written.
@@ -103,6 +110,11 @@ fn read(file: Option<&Path>) -> anyhow::Result<Option<(&Path, String)>> {
         Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
+}
+
+/// What a file says.
+fn written(text: &str) -> anyhow::Result<Map<String, Value>> {
+    ::config::File::from_str(text, FileFormat::Toml).collect().map_err(|error| no_toml(text, error))
 }
 
 /// What is wrong and where, without the line itself: the parser's own words repeat it, and it may hold a secret.

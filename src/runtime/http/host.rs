@@ -21,8 +21,9 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{Uri, header},
+    body::Body,
+    extract::State,
+    http::{Request, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -108,6 +109,20 @@ impl AllowedHosts {
             matches!(host, Host::Address(address) if self.listen.is_unspecified() || address == self.listen);
         host.is_this_machine() || is_listened_on || self.named.contains(&host)
     }
+
+    /// Whether a request is for us by every host that it names.
+    pub(super) fn allow_request<B>(&self, request: &Request<B>) -> bool {
+        self.refused_of(request).is_none()
+    }
+
+    /// The first host that a request names and that is not one of ours.
+    fn refused_of<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
+        let named =
+            request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        // A request to a proxy names its host here, and this one counts (RFC 9112, section 3.2.2).
+        let of_target = request.uri().authority().map(|authority| authority.as_str());
+        named.chain(of_target).find(|host| !self.allow(host))
+    }
 }
 
 /// The routes, for requests to these hosts; all others are answered 421 (RFC 9110, section 15.5.20).
@@ -122,11 +137,12 @@ struct HostCheck {
     refusals: LogLimit,
 }
 
-async fn refuse_other_hosts(State(check): State<Arc<HostCheck>>, request: Request, next: Next) -> Response {
-    let named = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    // A request to a proxy names its host here, and this one counts (RFC 9112, section 3.2.2).
-    let of_target = request.uri().authority().map(|authority| authority.as_str());
-    let refused = named.chain(of_target).find(|host| !check.hosts.allow(host));
+async fn refuse_other_hosts(
+    State(check): State<Arc<HostCheck>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let refused = check.hosts.refused_of(&request);
     match refused.map(|host| host.chars().take(LOGGED_CHARS_MAX).collect::<String>()) {
         Some(host) => check.refuse(&host),
         None => next.run(request).await,
@@ -151,7 +167,7 @@ impl HostCheck {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use axum::{body::Body, http::StatusCode, routing::get};
+    use axum::{http::StatusCode, routing::get};
     use tower::ServiceExt as _;
 
     use super::*;

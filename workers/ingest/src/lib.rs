@@ -24,6 +24,8 @@ mod count;
 mod erase;
 mod events;
 mod export;
+#[doc(hidden)] // For `fuzz/`.
+pub mod fuzzing;
 mod groups;
 mod hooks;
 pub mod key;

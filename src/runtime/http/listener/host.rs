@@ -6,14 +6,14 @@ use crate::wire::Problem;
 
 /// The host that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Host(Authority);
+pub(in crate::runtime::http) struct Host(Authority);
 
 /// The host of a request, of the target where it names one, else of the header. `None` only for HTTP/1.0, which need not
 /// say.
 ///
 /// # Errors
 /// 400 for none, for more than one, and for one that is none: whoever stands in between might have read another.
-pub(super) fn host_of<B>(request: &Request<B>) -> Result<Option<Host>, Problem> {
+pub(in crate::runtime::http) fn host_of<B>(request: &Request<B>) -> Result<Option<Host>, Problem> {
     let in_header = in_header(request.headers())?;
     if in_header.is_none() && request.version() != Version::HTTP_10 {
         return Err(Problem::malformed("A request must have one `Host` header."));

@@ -28,6 +28,7 @@ mod stream;
 mod take_over;
 
 pub use course::Patience;
+pub(super) use host::host_of;
 pub use places::{ConnectionPlace, GivenBack};
 pub use serve::serve;
 pub use settings::{Listening, Shutdown};

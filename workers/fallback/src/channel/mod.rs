@@ -18,6 +18,7 @@
 //! | `sections.rs` | the sections of the configuration, one for each channel or push service |
 //! | `setup.rs` | what the constructors of the channels share |
 //! | `http.rs` | the HTTP client that the channels share |
+//! | `fuzzing.rs` | a way in for `fuzz/` |
 //! | `reason.rs` | what may be written down about a refusal |
 //! | `text.rs` | makes texts shorter |
 //! | `link.rs` | where the link of a message leads |
@@ -39,6 +40,8 @@ pub use watchbell::domain::{PushEnvironment, Severity, Status};
 mod dry_run;
 pub mod email;
 mod error;
+#[doc(hidden)] // For `fuzz/`.
+pub mod fuzzing;
 pub(crate) mod http;
 mod link;
 mod message;

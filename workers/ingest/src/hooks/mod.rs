@@ -43,9 +43,11 @@ use watchbell::wire::Problem;
 
 pub use config::{HookAudienceConfig, HookConfig, OneOrSeveral, RouteConfig, check_hooks};
 pub use configured::ConfiguredHooks;
+pub use plan::Outcome;
 pub use report::NOTES;
 pub use route::Routes;
-pub use try_out::{Setting, routes_of_sample, try_out};
+pub use spread::spread;
+pub use try_out::{Setting, planned, routes_of_sample, try_out};
 
 use report::Post;
 

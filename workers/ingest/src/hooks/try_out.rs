@@ -45,6 +45,14 @@ pub struct Setting<'a> {
 /// # Errors
 /// As the hook would answer; 404 for one that is not there.
 pub fn try_out(name: &str, payload: &[u8], setting: Setting<'_>) -> Result<Vec<Value>, Problem> {
+    Ok(planned(name, payload, setting)?.into_iter().filter_map(shown).collect())
+}
+
+/// The plan of a payload, as the hook itself would make it.
+///
+/// # Errors
+/// As for [`try_out`].
+pub fn planned(name: &str, payload: &[u8], setting: Setting<'_>) -> Result<Vec<Planned>, Problem> {
     let payload: Value = accept::read(without_bom(payload))?;
     let post = read(name, &payload, setting)?;
     let query = Query::read(setting.query, setting.tenant, setting.policies)?;
@@ -58,7 +66,7 @@ pub fn try_out(name: &str, payload: &[u8], setting: Setting<'_>) -> Result<Vec<V
         new_id: &new_id,
         now: setting.now,
     };
-    Ok(plan(post, place).into_iter().filter_map(shown).collect())
+    Ok(plan(post, place))
 }
 
 fn read(name: &str, payload: &Value, setting: Setting<'_>) -> Result<Post, Problem> {

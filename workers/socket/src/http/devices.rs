@@ -227,7 +227,7 @@ fn phone_token(
     token.map(Secret::from).map_err(|why| Problem::invalid("token", why.to_string()))
 }
 
-fn browser_token(
+pub(crate) fn browser_token(
     endpoint: Option<String>,
     keys: Option<SubscriptionKeysV1>,
     webpush: Option<&BrowserPush>,

@@ -72,6 +72,13 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Believes these keys of a set besides, as if they had been read from `auth.jwks_url`.
+    pub(crate) fn with_keys_of(self, set: &[u8], config: &AuthConfig) -> anyhow::Result<Self> {
+        let others = jwks::keys_of(set, config)?.into_iter().map(|key| (key.key, key.validation));
+        self.keys.replace(own_keys(config)?.into_iter().chain(others).collect());
+        Ok(self)
+    }
+
     /// Reads `auth.jwks_url`, if there is one, whenever it is time to or a token names a new key, until `stop`.
     pub async fn keep_keys(&self, stop: &CancellationToken) {
         if let Some(jwks) = &self.jwks {

@@ -201,7 +201,7 @@ impl Jwks {
 }
 
 /// The keys of a set that sign tokens in a way we believe; others are passed over (RFC 7517, section 5).
-fn keys_of(set: &[u8], auth: &AuthConfig) -> anyhow::Result<Vec<VerificationKey>> {
+pub(crate) fn keys_of(set: &[u8], auth: &AuthConfig) -> anyhow::Result<Vec<VerificationKey>> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,

@@ -33,7 +33,7 @@ struct Refusal {
 /// What an answer means. Knows every documented reason; an unknown one is kept by name and goes by its class:
 /// 4xx costs the message, 5xx is tried again. A token is dropped for the named reasons only (I7).
 #[expect(clippy::match_same_arms, reason = "an arm is a row of the provider's table")]
-pub(super) fn classify(
+pub(in crate::channel) fn classify(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,

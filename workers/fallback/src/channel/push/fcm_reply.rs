@@ -25,7 +25,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(10);
 /// `INVALID_ARGUMENT` is ambiguous: it is the token's fault only when Google says so. Clients that took every
 /// such answer for a dead token have lost good ones (I7; firebase/firebase-admin-java#1064).
 #[expect(clippy::match_same_arms, reason = "an arm is a row of the provider's table")]
-pub(super) fn classify(
+pub(in crate::channel) fn classify(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,

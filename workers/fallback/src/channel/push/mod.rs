@@ -23,17 +23,17 @@ use super::{
 };
 
 pub mod apns;
-mod apns_reply;
+pub(super) mod apns_reply;
 mod apns_token;
 pub(super) mod config;
 pub mod fcm;
-mod fcm_reply;
+pub(super) mod fcm_reply;
 mod fcm_token;
 mod job;
 mod render;
 pub mod webpush;
 mod webpush_crypt;
-mod webpush_reply;
+pub(super) mod webpush_reply;
 
 pub use apns::{ApnsAuth, ApnsConfig, ApnsSender};
 pub use fcm::{FcmConfig, FcmSender};

@@ -15,7 +15,7 @@ use crate::channel::{
 
 /// What an answer means. A subscription is dropped for 404 and 410 only (I7): the standard says so of no other.
 #[expect(clippy::match_same_arms, reason = "an arm is a row of the standard's table")]
-pub(super) fn classify(
+pub(in crate::channel) fn classify(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,

@@ -36,7 +36,7 @@ use reply::{MessageRef, Refused};
 
 pub(super) mod config;
 mod render;
-mod reply;
+pub(super) mod reply;
 
 /// How Slack is called.
 #[derive(Debug, Clone)]

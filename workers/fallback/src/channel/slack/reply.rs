@@ -18,7 +18,7 @@ use crate::channel::{
 
 /// Names a message: its channel and its time. It is kept with the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct MessageRef {
+pub(in crate::channel) struct MessageRef {
     pub(super) channel: String,
     /// Slack's name for a message in a channel: its time.
     pub(super) ts: String,
@@ -44,7 +44,7 @@ impl fmt::Display for MessageRef {
 
 /// Why a method did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(in crate::channel) enum Refused {
     /// The message that was to be changed is not there any more, or may not be changed.
     NotChanged {
         /// Slack's word.
@@ -76,7 +76,7 @@ struct MethodAnswer {
 }
 
 /// What the answer of a method means.
-pub(super) fn of_method(
+pub(in crate::channel) fn of_method(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,
@@ -171,7 +171,7 @@ fn throttled(headers: &HeaderMap, reason: String, now: Timestamp) -> SendError {
 }
 
 /// What the answer of an incoming webhook means: a status, and a word as plain text.
-pub(super) fn of_hook(
+pub(in crate::channel) fn of_hook(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,

@@ -33,7 +33,7 @@ use super::{
 
 pub(super) mod config;
 mod render;
-mod reply;
+pub(super) mod reply;
 mod segments;
 
 /// How long Twilio may keep a message in its queue: between a second and ten hours.

@@ -23,7 +23,7 @@ struct ResponseBody {
 }
 
 /// What an answer means. A code that is not known costs the message and never the number.
-pub(super) fn classify(
+pub(in crate::channel) fn classify(
     status: u16,
     body: &[u8],
     headers: &HeaderMap,

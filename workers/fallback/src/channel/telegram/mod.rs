@@ -40,7 +40,7 @@ use reply::Reply;
 
 pub(super) mod config;
 mod render;
-mod reply;
+pub(super) mod reply;
 
 /// Messages that one call takes away at the most, the newest first. More than one stands only where taking away an
 /// earlier one failed.

@@ -16,7 +16,7 @@ use crate::channel::{
 
 /// What a method did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(in crate::channel) enum Reply {
     /// What it was asked for, or nothing was left to do; with the number of the message that was sent or edited.
     Done(Option<i64>),
     /// There is no such message any more, or it cannot be edited.
@@ -27,7 +27,7 @@ pub(super) enum Reply {
 
 /// What was answered for a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answered {
+pub(in crate::channel) enum Answered {
     With(Reply),
     /// The group has become a supergroup, which has this id.
     Moved(i64),
@@ -71,7 +71,7 @@ const NO_RIGHTS: [&str; 4] =
 ///
 /// # Errors
 /// [`SendError`] says why nothing was done.
-pub(super) fn read(status: u16, body: &[u8]) -> Result<Answered, SendError> {
+pub(in crate::channel) fn read(status: u16, body: &[u8]) -> Result<Answered, SendError> {
     // A front end may answer with a page; then the status decides.
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     // Where the body got lost, the status counts: sent again, the message would stand there twice.

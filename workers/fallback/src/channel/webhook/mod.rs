@@ -36,7 +36,7 @@ use super::{
 
 mod body;
 pub(super) mod config;
-mod reply;
+pub(super) mod reply;
 
 /// Where the messages of each tenant go, and what signs them.
 #[derive(Debug, Clone)]

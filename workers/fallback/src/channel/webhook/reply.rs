@@ -13,7 +13,7 @@ use crate::channel::{
 
 /// What a status means. `is_ours`: the address is one of the configuration, not one that was given for the person, so
 /// that an operator has to mend it and nobody's address is to be forgotten.
-pub(super) fn classify(
+pub(in crate::channel) fn classify(
     status: u16,
     headers: &HeaderMap,
     is_ours: bool,
