@@ -45,7 +45,9 @@ impl Origin {
     fn new(scheme: &str, authority: &str) -> Option<Self> {
         let host = Host::of(authority)?;
         let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
-        let port = after_host.split_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = after_host.split_once(':').map(|(_, port)| port).filter(|port| !port.is_empty());
+        // Beyond 65,535 it is none.
+        let port = port.map(str::parse).transpose().ok()?;
         let usual = match scheme {
             "http" => Some(80),
             "https" => Some(443),
@@ -74,10 +76,15 @@ impl AllowedOrigins {
         Self { named: named.into(), public: public_url.and_then(Origin::of) }
     }
 
-    /// Whether the page that sends this, if it is one, may connect.
+    /// Whether the page that sends this, if it is one, may connect. Of several origins each has to be one that may.
     pub(crate) fn allow(&self, headers: &HeaderMap, scheme: ClientScheme) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
+        headers
+            .get_all(header::ORIGIN)
+            .iter()
+            .all(|origin| origin.to_str().is_ok_and(|origin| self.allow_page(origin, headers, scheme)))
+    }
+
+    fn allow_page(&self, origin: &str, headers: &HeaderMap, scheme: ClientScheme) -> bool {
         if self.named.iter().any(|named| named == origin) {
             return true;
         }
@@ -177,10 +184,31 @@ mod tests {
             ("a file of our host", "a.example:7700", "file://a.example:7700", false),
             ("a scheme of nobody's", "a.example:7700", "x://a.example:7700", false),
             ("a path", "a.example:7700", "http://a.example:7700/x", false),
+            ("a port that is none", "a.example", "http://a.example:99999", false),
+            ("and the same one of ours", "a.example:99999", "http://a.example:99999", false),
             ("no host to compare with", "", "http://a.example:7700", false),
             ("a host that is none", "a b", "http://a b", false),
         ] {
             assert_eq!(allows(None, HTTP, host, origin), expected, "{why}: {origin} at {host}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_origins_has_to_be_one_that_may_connect() {
+        const OWN: &str = "http://a.example";
+        let allowed = AllowedOrigins::new(&[], None);
+        for (why, origins, expected) in [
+            ("our own", &[OWN][..], true),
+            ("our own twice", &[OWN, OWN], true),
+            ("another's after our own", &[OWN, "http://evil.example"], false),
+            ("another's before our own", &["http://evil.example", OWN], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("a.example"));
+            for origin in origins {
+                headers.append(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(allowed.allow(&headers, HTTP), expected, "{why}");
         }
     }
 

@@ -267,7 +267,8 @@ fn endpoint_of(endpoint: &str, private_allowed: bool) -> Result<String, &'static
         return Err("must not hold a name or a password");
     }
     let host = authority.host().to_ascii_lowercase();
-    let name = host.trim_start_matches('[').trim_end_matches(']');
+    // The root's dot says nothing: `127.0.0.1.` is called like `127.0.0.1`.
+    let name = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     // A name that ends in a number is an address in other words (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
     let ends_in_a_number =
         name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
@@ -315,6 +316,10 @@ mod tests {
             ("a line break", "https://push.example.org/\nx", false, false),
             ("another script", "https://push.example.org/ż", false, false),
             ("loopback in other words", "https://0x7f.1/x", false, false),
+            ("loopback with the root's dot", "https://127.0.0.1./x", false, false),
+            ("a name for ourselves with it", "https://localhost./x", false, false),
+            ("a name of the cluster with it", "https://postgres./x", false, false),
+            ("a push service with it", "https://push.example.org./x", false, true),
         ] {
             assert_eq!(endpoint_of(endpoint, private_allowed).is_ok(), expected, "{why}: {endpoint}");
         }
