@@ -4,13 +4,13 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
 use super::{
-    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, maybe_time, stored_name,
-    text, time, word,
+    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, stored_name, text, time,
+    word,
 };
 use crate::domain::{
     Device, DeviceId, PushService, Secret, Tenant, Timestamp, UserKey,
     audit::{self, AuditAction},
-    device::{Registration, is_void},
+    device::Registration,
 };
 
 impl Store {
@@ -25,17 +25,17 @@ impl Store {
         device: &Device,
         devices_max: usize,
     ) -> Result<Registration, StoreError> {
+        let user_hash = self.user_hash(user).await?;
         writing!(self, "put_device", |tx| {
-            // The user's row is the lock: two of their phones at once do not both become the last one allowed, and sessions
-            // that end at the same moment end before or after it.
-            self.make_known(tx, std::slice::from_ref(user), device.registered_at).await?;
-            self.lock_users(tx, std::slice::from_ref(user), None).await?;
+            // Two of their phones at once do not both become the last one allowed.
+            if !self.lock_signed_in(tx, user, &user_hash, device.issued_at, device.registered_at).await? {
+                return Ok(Registration::SessionEnded);
+            }
             let token = TokenHashes::of(&user.tenant, &device.token);
             let standing = sqlx::query(
-                "SELECT u.sessions_revoked_at_ms, count(d.device_id) AS others FROM users u
-                 LEFT JOIN devices d ON d.tenant = u.tenant AND d.user_id = u.user_id AND d.device_id <> $3
-                     AND NOT (d.service = $4 AND d.token_hash IN ($5, $6))
-                 WHERE u.tenant = $1 AND u.user_id = $2 GROUP BY u.sessions_revoked_at_ms",
+                "SELECT count(*) AS others FROM devices d
+                 WHERE d.tenant = $1 AND d.user_id = $2 AND d.device_id <> $3
+                     AND NOT (d.service = $4 AND d.token_hash IN ($5, $6))",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -45,9 +45,6 @@ impl Store {
             .bind(&token.alone)
             .fetch_one(&mut **tx)
             .await?;
-            if is_void(device.issued_at, maybe_time(&standing, "sessions_revoked_at_ms")?) {
-                return Ok(Registration::SessionEnded);
-            }
             if int(&standing, "others")? >= devices_max as i64 {
                 return Ok(Registration::TooMany);
             }

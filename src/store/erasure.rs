@@ -159,6 +159,7 @@ impl Store {
         user: &UserKey,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
+        let user_hash = self.user_hash(user).await?;
         writing!(self, "refuse_erased_sessions", |tx| {
             // Swept here, because rows come from erasures alone.
             sqlx::query(
@@ -179,7 +180,7 @@ impl Store {
                  RETURNING issued_until_ms",
             )
             .bind(user.tenant.as_str())
-            .bind(self.pseudonym_in(user).await?)
+            .bind(&user_hash)
             .bind(now.as_millisecond())
             .bind((now + ERASED_SESSIONS_KEPT).as_millisecond())
             .fetch_one(&mut **tx)
@@ -321,6 +322,12 @@ impl Store {
             self.write_audit(tx, &change.with_outcome(outcome.as_str()), now).await
         })
         .await
+    }
+
+    /// What stands for a person in [`erased_sessions`](Self::refuse_erased_sessions). Asked before a transaction begins: the key
+    /// is read over a connection of its own, and many that hold one and wait for another would wait for each other.
+    pub(super) async fn user_hash(&self, user: &UserKey) -> Result<String, StoreError> {
+        self.in_time("pseudonym_key", self.pseudonym_in(user)).await
     }
 
     pub(super) async fn pseudonym_in(&self, user: &UserKey) -> Result<String, Failure> {

@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use super::{
     Failure, Store, StoreError, Tx, int,
     key_rows::UserRow,
+    maybe_time,
     row_batch::{Batch, Statement},
     stored_name,
 };
-use crate::domain::{Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{Tenant, Timestamp, UserId, UserKey, device::is_void};
 
 impl Store {
     /// Those of these people who are known.
@@ -103,5 +104,39 @@ impl Store {
         let unknown = Batch::of(self.engine, unknown.iter().map(UserRow::of))?;
         UPDATE.over(&unknown).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Locks the row of somebody who writes about themselves with a token that was issued then, and makes them known. `false`, and
+    /// nobody is made known by it, when the sessions of that token have ended. A request is let in before its body has come, so
+    /// only here, where sessions that end wait for the lock, is it certain that they have not. `user_hash` is that of
+    /// [`Store::user_hash`].
+    pub(super) async fn lock_signed_in(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        user_hash: &str,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let this_one = std::slice::from_ref(user);
+        let is_there = !self.lock_users(tx, this_one, None).await?.is_empty();
+        let row = sqlx::query(
+            "SELECT (SELECT sessions_revoked_at_ms FROM users WHERE tenant = $1 AND user_id = $2) AS revoked_at_ms,
+                 (SELECT issued_until_ms FROM erased_sessions WHERE tenant = $1 AND user_hash = $3) AS issued_until_ms",
+        )
+        .bind(user.tenant.as_str())
+        .bind(user.user.as_str())
+        .bind(user_hash)
+        .fetch_one(&mut **tx)
+        .await?;
+        let ended_at = maybe_time(&row, "revoked_at_ms")?.max(maybe_time(&row, "issued_until_ms")?);
+        if is_void(issued_at, ended_at) {
+            return Ok(false);
+        }
+        self.make_known(tx, this_one, now).await?;
+        if !is_there {
+            self.lock_users(tx, this_one, None).await?;
+        }
+        Ok(true)
     }
 }

@@ -44,9 +44,36 @@ impl Store {
         now: Timestamp,
         change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
     ) -> Result<String, StoreError> {
-        writing!(self, "change_preferences", |tx| self.change_in(tx, user, now, change).await).await
+        writing!(self, "change_preferences", |tx| {
+            self.make_known(tx, std::slice::from_ref(user), now).await?;
+            self.lock_users(tx, std::slice::from_ref(user), None).await?;
+            self.change_in(tx, user, now, change).await
+        })
+        .await
     }
 
+    /// The same by the person's own token, which was issued then. `None`, and nothing is changed, when its sessions have ended.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn change_own_preferences(
+        &self,
+        user: &UserKey,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+        change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
+    ) -> Result<Option<String>, StoreError> {
+        let user_hash = self.user_hash(user).await?;
+        writing!(self, "change_own_preferences", |tx| {
+            match self.lock_signed_in(tx, user, &user_hash, issued_at, now).await? {
+                true => self.change_in(tx, user, now, change).await.map(Some),
+                false => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Under the person's lock.
     async fn change_in(
         &self,
         tx: &mut Tx,
@@ -54,8 +81,6 @@ impl Store {
         now: Timestamp,
         change: &(dyn Fn(Option<&str>) -> String + Send + Sync),
     ) -> Result<String, Failure> {
-        self.make_known(tx, std::slice::from_ref(user), now).await?;
-        self.lock_users(tx, std::slice::from_ref(user), None).await?;
         let before = of_user(
             sqlx::query(
                 "SELECT preferences, preference_defaults, time_zone FROM users WHERE tenant = $1 AND user_id = $2",

@@ -3,8 +3,14 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
     session::Session,
@@ -56,4 +62,66 @@ async fn an_erased_person_is_gone_in_one_process() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_erased_person_is_gone_from_a_fleet() -> anyhow::Result<()> {
     an_erased_person_is_gone(Engine::Services).await
+}
+
+/// A request of ana whose body does not come before it is asked for.
+struct WithheldBody {
+    stream: TcpStream,
+    body: String,
+}
+
+impl WithheldBody {
+    /// Sends the head, and waits until ana's token was believed: only then is the body asked for.
+    async fn begin(fleet: &Fleet, method: &str, path: &str, body: &Value) -> anyhow::Result<Self> {
+        let (address, token, body) = (fleet.url("socket-1")?, fleet.token("ana")?, body.to_string());
+        let address = address.trim_start_matches("http://");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(head.as_bytes()).await?;
+        let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        timeout(DEADLINE, stream.read_exact(&mut asked)).await.context("the body is asked for")??;
+        ensure!(asked.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&asked));
+        Ok(Self { stream, body })
+    }
+
+    /// Sends the body. Returns the status.
+    async fn end(mut self) -> anyhow::Result<String> {
+        self.stream.write_all(self.body.as_bytes()).await?;
+        let mut answer = String::new();
+        timeout(DEADLINE, self.stream.read_to_string(&mut answer)).await.context("an answer")??;
+        Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+    }
+}
+
+/// Who is let in before they are erased, and sends the rest afterwards, is not written down again.
+#[tokio::test]
+async fn what_was_begun_before_an_erasure_writes_nothing_after_it() -> anyhow::Result<()> {
+    let fleet = Fleet::start(Engine::Embedded, (600_000, 600_000), &[]).await?;
+    fleet.furnish("ana").await?;
+    fleet.send(&json!({"id": "disk", "to": {"users": ["ana"]}, "title": "Disk full"})).await?;
+    let phone = json!({"service": "apns", "token": "ab".repeat(32)});
+    let begun = [
+        ("PUT", "/v1/devices/phone-2", phone, "401"),
+        ("PUT", "/v1/preferences", json!({"channels": {"email": false}}), "401"),
+        // There is nothing left that a receipt could be of, and it makes nobody known.
+        ("POST", "/v1/inbox/receipts", json!({"alerts": ["disk"], "state": "seen"}), "200"),
+    ];
+    let mut withheld = Vec::new();
+    for (method, path, body, status) in &begun {
+        withheld.push((path, status, WithheldBody::begin(&fleet, method, path, body).await?));
+    }
+    let (status, receipt) = fleet.producer(Method::DELETE, "/v1/users/ana", None).await?;
+    assert_eq!((status, &receipt["complete"]), (200, &json!(true)), "{receipt}");
+    for (path, status, request) in withheld {
+        assert_eq!(request.end().await?, *status, "{path}");
+    }
+    let (status, found) = fleet.producer(Method::GET, "/v1/users/ana", None).await?;
+    assert_eq!(status, 404, "nobody is there: {found}");
+    let (_, again) = fleet.producer(Method::DELETE, "/v1/users/ana", None).await?;
+    assert_eq!(again["rows"], json!({}), "nothing of her came back");
+    Ok(())
 }

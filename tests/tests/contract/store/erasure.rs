@@ -6,7 +6,7 @@ use std::{
 };
 
 use sqlx::{Row as _, any::AnyRow};
-use watchbell::domain::{Channel, GroupId, ReceiptState, Timestamp, UserKey};
+use watchbell::domain::{Channel, GroupId, ReceiptState, Timestamp, UserKey, device::Registration};
 use watchbell::store::{
     Contact, ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch, EscalationKey, NewAlert, Store,
 };
@@ -244,6 +244,15 @@ async fn tokens_of_an_erased_person_stay_refused_for_a_month(fixture: &StoreFixt
     };
     assert!(refuses(at(10)).await?);
     assert!(!refuses(at(11)).await?, "who signs in anew is let in");
+    let own = async |issued_at: Timestamp| {
+        store.change_own_preferences(&ana, Some(issued_at), at(12), &|_| "{}".to_owned()).await
+    };
+    assert_eq!(own(at(10)).await?, None, "what was begun before is refused when its body comes");
+    let phone = device("phone").registered_at(at(12)).issued_at(at(10)).build();
+    assert_eq!(store.put_device(&ana, &phone, 20).await?, Registration::SessionEnded);
+    let known = store.known_users(&ana.tenant, std::slice::from_ref(&ana.user)).await?;
+    assert!(known.is_empty(), "and makes nobody known");
+    assert_eq!(own(at(11)).await?.as_deref(), Some("{}"));
     store.record(&[alert("later").to_users(["ana"]).build()], at(20)).await?;
     assert!(refuses(at(10)).await?, "also of the new person");
     let welcome = store.heads_and_preferences(std::slice::from_ref(&ana)).await?;

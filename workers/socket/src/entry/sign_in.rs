@@ -56,7 +56,12 @@ impl SignIn {
 /// A token that was issued before its user's sessions were revoked opens nothing any more.
 pub(crate) fn check_revoked(identity: &Identity, head: &Head) -> Result<(), Problem> {
     match head.refuses(identity.issued_at) {
-        true => Err(Problem::unauthorized("the sessions of this user were revoked: sign in again")),
+        true => Err(sessions_ended()),
         false => Ok(()),
     }
+}
+
+/// What is answered to a token whose sessions have ended.
+pub(crate) fn sessions_ended() -> Problem {
+    Problem::unauthorized("the sessions of this user were revoked: sign in again")
 }

@@ -33,6 +33,7 @@ use watchbell::{
 };
 
 use crate::{
+    entry::sign_in::sessions_ended,
     http::{
         answers::{DeviceList, PushServiceWord, ShownDevice, WebPushKey},
         inbox::UserBodies,
@@ -164,9 +165,7 @@ pub(crate) async fn put(
         Registration::TooMany => Err(Problem::conflict(format!(
             "a user has at most {DEVICES_PER_USER_MAX} devices: delete one first"
         ))),
-        Registration::SessionEnded => {
-            Err(Problem::unauthorized("the sessions of this token were ended: sign in again"))
-        }
+        Registration::SessionEnded => Err(sessions_ended()),
     }
 }
 

@@ -17,7 +17,7 @@ use watchbell::{
     wire::{Problem, preferences::PreferencesV1},
 };
 
-use crate::{http::inbox::UserBodies, token::Identity};
+use crate::{entry::sign_in::sessions_ended, http::inbox::UserBodies, token::Identity};
 
 /// How long the broker may take to confirm live preferences, which are a hint.
 pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
@@ -49,7 +49,9 @@ pub(crate) async fn put(
     let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
     let (encoded, now) = (written.in_one_form(&checked).encode(), preferences.clock.now());
     let change = |_: Option<&str>| encoded.clone();
-    let holds = preferences.store.change_preferences(&identity.user, now, &change).await?;
+    let (user, issued_at) = (&identity.user, identity.issued_at);
+    let holds = preferences.store.change_own_preferences(user, issued_at, now, &change).await?;
+    let holds = holds.ok_or_else(sessions_ended)?;
     let holds = PreferencesV1::decode(&holds).unwrap_or_default();
     preferences.tell(&identity.user, &holds).await;
     Ok(Json(holds).into_response())

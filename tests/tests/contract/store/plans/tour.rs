@@ -385,6 +385,7 @@ impl Tour<'_> {
         (self.heard)("members_after");
         self.store.preferences(&ana).await?;
         self.store.change_preferences(&ana, self.at(0), &|_| "{}".into()).await?;
+        self.store.change_own_preferences(&ana, Some(self.at(9)), self.at(0), &|_| "{}".into()).await?;
         (self.heard)("preferences");
         self.lists().await
     }
