@@ -5,8 +5,8 @@
         python3 k8s/checksums.py <(kubectl -n watchbell get secrets -o json) |
         kubectl apply -f -
 
-Pods read settings and Secrets when they start, and a Secret is not in what kustomize renders, so nothing else tells Kubernetes
-that they are to start anew. `checksum/config` is over the ConfigMaps that a pod reads, `checksum/secrets` over the Secrets
+Pods read their settings when they start, and nothing else tells Kubernetes that they are to start anew. Secrets are read again
+while they run; their checksum makes a change of them a rollout that can be watched. `checksum/config` is over the ConfigMaps that a pod reads, `checksum/secrets` over the Secrets
 that it mounts; without the list of Secrets there is only the former. The Helm chart notes the same by itself. It needs PyYAML.
 """
 

@@ -27,6 +27,7 @@ VALUES = {
     "jwks": JWKS,
     "keda": {"keda": {"enabled": True}},
     "monitoring": {"monitoring": {"enabled": True}},
+    "previous-secret": {"signIn": {"previousSecret": True}},
     "sessions": {"workers": {"socket": {"autoscaling": {"sessions": 20_000}}}},
 }
 

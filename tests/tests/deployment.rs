@@ -27,6 +27,7 @@ fn every_setting_of_the_deployment_files_is_known() -> anyhow::Result<()> {
                 "k8s/overlays/production/providers.yaml",
                 "k8s/components/jwks/signin.yaml",
                 "k8s/components/ingress-nginx/kustomization.yaml",
+                "k8s/components/previous-secret/kustomization.yaml",
             ],
         ),
     ] {

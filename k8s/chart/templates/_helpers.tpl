@@ -68,6 +68,9 @@ socket:
     - {name: WATCHBELL__AUTH__HS256_SECRET_FILE, value: /etc/watchbell/auth/hs256-secret}
     {{- end }}
     - {name: WATCHBELL__AUTH__UNSUBSCRIBE_SECRET_FILE, value: /etc/watchbell/links/unsubscribe-secret}
+    {{- if and .Values.signIn.previousSecret (not .Values.signIn.jwksUrl) }}
+    - {name: WATCHBELL__AUTH__HS256_PREVIOUS_SECRET_FILE, value: /etc/watchbell/auth/hs256-previous-secret}
+    {{- end }}
 fallback:
   configs: [watchbell, watchbell-public, watchbell-providers]
   secrets:
