@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Ack(ChangeArgs),
     /// Open a session of a user and print what it receives.
     Tail(TailArgs),
+    /// Print where the demo page is, its producer key, a user's token, and three commands to try.
+    Welcome(WelcomeArgs),
     /// Make a token (HS256) for a user, to try things out.
     Token(TokenArgs),
     /// Create, list, rotate and revoke the API keys of producers.
@@ -122,6 +124,12 @@ pub(crate) struct RunArgs {
     /// The workers to run.
     #[arg(required = true)]
     pub(crate) roles: Vec<Role>,
+    /// With `demo`: the folder of its `demo.json`.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+    /// With `demo`: where commands that read its `demo.json` reach the fleet, if that is not `http.public_url`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) reach: Option<String>,
 }
 
 /// A worker.
@@ -137,17 +145,20 @@ pub(crate) enum Role {
     Fallback,
     /// Stands in for Apple, Google, a mail relay and other providers.
     Simulator,
+    /// Serves the demo page of a fleet, with two people, their phones and their mailboxes. It needs `simulator` in the
+    /// same process, and is for trying out.
+    Demo,
 }
 
 impl Role {
-    /// The role as readiness sees it; the simulator needs nothing.
+    /// The role as readiness sees it; the simulator and the demo page need nothing.
     pub(crate) fn standing(self) -> Option<health::Role> {
         match self {
             Self::Ingest => Some(health::Role::Ingest),
             Self::Dispatch => Some(health::Role::Dispatch),
             Self::Socket => Some(health::Role::Socket),
             Self::Fallback => Some(health::Role::Fallback),
-            Self::Simulator => None,
+            Self::Simulator | Self::Demo => None,
         }
     }
 }
@@ -228,6 +239,16 @@ pub(crate) struct TailArgs {
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<usize>,
     /// The data folder of `watchbell up`.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct WelcomeArgs {
+    /// What the printed commands begin with, where `watchbell` runs in a container: `docker compose exec demo`.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) through: Option<String>,
+    /// The folder that has the `demo.json` of `watchbell up`, or of `watchbell run simulator demo`.
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
 }

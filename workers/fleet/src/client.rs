@@ -23,7 +23,7 @@ impl Producer {
             (Some(url), Some(key)) => (url.clone(), key.clone()),
             (None, None) => {
                 let demo = Demo::read(&args.data)?;
-                (demo.url, demo.producer_key)
+                (demo.reached_at().to_owned(), demo.producer_key)
             }
             _ => bail!("--url and --key go together"),
         };

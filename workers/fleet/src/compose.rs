@@ -41,9 +41,9 @@ use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{
-    cli::Role,
+    cli::{Role, RunArgs},
     config::FleetConfig,
-    manual,
+    demo_role, manual,
     reload::{Part as SecretsPart, Reload},
 };
 
@@ -89,14 +89,21 @@ pub(crate) struct Process {
 type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
 
 /// `watchbell run ROLE…`
-pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, roles: &[Role]) -> anyhow::Result<()> {
+pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, args: RunArgs) -> anyhow::Result<()> {
+    let RunArgs { roles, data, reach } = args;
+    let has_demo = roles.contains(&Role::Demo);
+    let _folder = if has_demo { Some(demo_role::prepare(&config, &roles, &data)?) } else { None };
     let mut process = Process::new(config.clone())?;
     if roles.contains(&Role::Simulator) {
         let simulator =
             Simulator::bind(process.config.simulator.as_a_process()).await.context("simulator")?;
+        if has_demo {
+            let demo = demo_role::DemoRole { folder: data, reach };
+            demo.add(&mut process, &simulator).await.context("demo")?;
+        }
         process.add_simulator(simulator);
     }
-    let workers: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Simulator).collect();
+    let workers: Vec<Role> = roles.iter().copied().filter(|role| role.standing().is_some()).collect();
     if !workers.is_empty() {
         let seams = process.connect(&workers)?;
         process.add_workers(&workers, seams).await?;
@@ -107,7 +114,7 @@ pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, roles: &[Role
     let http = &process.config.shared.http;
     let operations = bind_operations(http.operations_listen())?;
     let listener = bind(&process.config.shared)?;
-    if !http.allowed_hosts.is_empty() {
+    if has_demo || !http.allowed_hosts.is_empty() {
         process.hosts = Some(hosts(http, listener.local_addr()?));
     }
     process.run(listener, Some(operations)).await
@@ -233,6 +240,16 @@ impl Process {
     /// Answers to these hosts alone.
     pub(crate) fn answer_only_to(&mut self, hosts: AllowedHosts) {
         self.hosts = Some(hosts);
+    }
+
+    /// What holds for all of the process.
+    pub(crate) fn config(&self) -> &FleetConfig {
+        &self.config
+    }
+
+    /// Serves the document of routes that another process of the fleet answers, beside those of this one.
+    pub(crate) fn add_document(&mut self, openapi: String) {
+        self.documents.push(openapi);
     }
 
     /// Serves more routes.

@@ -34,10 +34,10 @@ use watchbell_ingest::key;
 use crate::{data_folder::write_private, demo_file::Demo, output};
 
 /// What is answered without the producer key.
-const WITHOUT_KEY: &str = "Open the address that `watchbell up` printed last, or give its producer key: \
+const WITHOUT_KEY: &str = "Open the address that was printed last (`watchbell welcome` prints it), or give the producer key: \
                            `Authorization: Bearer wbk_…`. It is in `demo.json`.";
 /// What is answered to a key that opens nothing.
-const KEY_IS_OVER: &str = "This key was used already, or is of an earlier start. Open the address that `watchbell up` printed last.";
+const KEY_IS_OVER: &str = "This key was used already, or is of an earlier start. Open the address that was printed last: `watchbell welcome` prints it.";
 
 /// Opens the demo to whoever has the key of the printed address, or the producer key.
 #[derive(Clone)]
@@ -162,6 +162,7 @@ mod tests {
     fn access(dir: &std::path::Path) -> DemoAccess {
         let demo = Demo {
             url: "http://127.0.0.1:7700".to_owned(),
+            reach: None,
             page: String::new(),
             simulator: String::new(),
             producer_key: "wb_of-the-producer".to_owned(),

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Demo {
     /// The one address.
     pub(crate) url: String,
+    /// Where commands that read this file reach the fleet, if not there: they may run in a container beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<String>,
     /// The address to open in a browser, which lets in once.
     #[serde(default)]
     pub(crate) page: String,
@@ -30,6 +33,11 @@ pub(crate) struct DemoUser {
 }
 
 impl Demo {
+    /// Where commands that read this file reach the fleet.
+    pub(crate) fn reached_at(&self) -> &str {
+        self.reach.as_deref().unwrap_or(&self.url)
+    }
+
     /// Reads what a running (or stopped) `up` left in its folder.
     pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
         let file = dir.join("demo.json");

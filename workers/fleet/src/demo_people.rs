@@ -29,6 +29,8 @@ const TOKEN_DAYS: i64 = 7;
 pub(crate) struct Places {
     /// The one address.
     pub(crate) url: String,
+    /// See [`Demo::reach`].
+    pub(crate) reach: Option<String>,
     /// The simulator's own address.
     pub(crate) simulator: String,
     /// The simulator's programs that take webhooks.
@@ -74,7 +76,7 @@ pub(crate) async fn furnish(
             token: Secret::from(token.clone()),
             environment: PushEnvironment::Production,
             registered_at: now,
-            // `up` registers it, and no session does.
+            // The demo registers it, and no session does.
             issued_at: None,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
@@ -86,9 +88,9 @@ pub(crate) async fn furnish(
             .sign(secret, &config.auth)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
-    let Places { url, simulator, .. } = places;
+    let Places { url, reach, simulator, .. } = places;
     let producer_key = producer_key.expose().to_owned();
-    Ok(Demo { url, page: String::new(), simulator, producer_key, users })
+    Ok(Demo { url, reach, page: String::new(), simulator, producer_key, users })
 }
 
 /// The key of the demo and of the commands that work on this `up`: it may do everything. That of an earlier run, unless it was

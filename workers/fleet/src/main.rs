@@ -14,6 +14,7 @@ mod demo;
 mod demo_access;
 mod demo_file;
 mod demo_people;
+mod demo_role;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
@@ -65,12 +66,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let (file, again) = (cli.config.clone(), env.clone());
             let load = move || FleetConfig::load(file.as_deref(), again.clone());
             let (config, reload) = Reload::begin(cli.config.as_deref(), &env, Box::new(load))?;
-            compose::run_roles(config, reload, &args.roles).await
+            compose::run_roles(config, reload, args).await
         }
         Command::Send(args) => commands::send::run(args).await,
         Command::Resolve(args) => commands::send::change(args, "resolved").await,
         Command::Ack(args) => commands::send::change(args, "acknowledged").await,
         Command::Tail(args) => commands::tail::run(args).await,
+        Command::Welcome(args) => commands::welcome::run(&args),
         Command::Token(args) => commands::token::run(&shared()?, &args),
         Command::Key(args) => commands::key::run(&shared()?, args).await,
         Command::Audit(args) => commands::audit::run(&shared()?, args).await,

@@ -90,7 +90,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     store.release_leases().await?;
     let broker = EmbeddedBroker::open(Some(dir.path().to_owned()))?;
 
-    let places = Places { url: url.clone(), simulator: simulator_url, hooks };
+    let places = Places { url: url.clone(), reach: None, simulator: simulator_url, hooks };
     let demo = furnish(&store, &config.shared, dir.path(), places).await?;
     let mut process = Process::new(config)?;
     process.answer_only_to(hosts);
@@ -127,7 +127,7 @@ fn check_exposure(listen: SocketAddr, expose: bool) -> anyhow::Result<()> {
 }
 
 /// An address that a browser can open.
-fn reachable(bound: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     match bound.ip().is_unspecified() {
         true => SocketAddr::from(([127, 0, 0, 1], bound.port())),
         false => bound,

@@ -16,6 +16,7 @@ mod send_notes;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod topology;
+pub(crate) mod welcome;
 
 use std::path::Path;
 

@@ -67,11 +67,12 @@ fn whose(args: &TailArgs) -> anyhow::Result<(String, String)> {
         (Some(url), Some(token)) => (url.clone(), token.clone()),
         _ => {
             let demo = Demo::read(&args.data)?;
+            let reached_at = demo.reached_at().to_owned();
             let name = args.user.as_deref().unwrap_or("ana");
             let found = demo.users.into_iter().find(|user| user.user == name);
             let user =
                 found.with_context(|| format!("demo.json has no user {name}: give --url and --token"))?;
-            (args.url.clone().unwrap_or(demo.url), args.token.clone().unwrap_or(user.token))
+            (args.url.clone().unwrap_or(reached_at), args.token.clone().unwrap_or(user.token))
         }
     };
     let url = url.trim_end_matches('/').replacen("http", "ws", 1);
