@@ -1,4 +1,4 @@
-//! How long what is kept of alerts is kept, and which row of an inbox may go.
+//! How long what is kept of alerts and the audit log are kept, and which row of an inbox may go.
 //!
 //! An alert is as old as the version that is shown. Nothing that is still going on is deleted, however old it is: a person may
 //! still be told of it, or it comes back by itself.
@@ -32,13 +32,28 @@ impl Default for Retention {
     }
 }
 
-/// How long what each tenant has is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How long what each tenant has is kept, and what belongs to the whole installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionRules {
     /// For everybody without rules of their own.
     pub everybody: Retention,
     /// Tenants with rules of their own.
     pub tenants: BTreeMap<Tenant, Retention>,
+    /// Entries of the audit log. Whoever answers for the installation reads it, so no tenant has a rule of its own.
+    pub audit_kept: Duration,
+    /// What the embedded broker parked for the operator.
+    pub parked_kept: Duration,
+}
+
+impl Default for RetentionRules {
+    fn default() -> Self {
+        Self {
+            everybody: Retention::default(),
+            tenants: BTreeMap::new(),
+            audit_kept: 400 * DAY,
+            parked_kept: 90 * DAY,
+        }
+    }
 }
 
 impl RetentionRules {
@@ -144,7 +159,7 @@ mod tests {
     fn a_tenant_has_its_own_rules_or_those_of_everybody() {
         let acme = Tenant::parse("acme").unwrap();
         let own = Retention { alerts_per_person_max: 10, ..Retention::default() };
-        let rules = RetentionRules { everybody: Retention::default(), tenants: [(acme.clone(), own)].into() };
+        let rules = RetentionRules { tenants: [(acme.clone(), own)].into(), ..RetentionRules::default() };
         assert_eq!(rules.of(&acme), own);
         assert_eq!(rules.of(&Tenant::parse("other").unwrap()), Retention::default());
     }

@@ -1,4 +1,4 @@
-//! The part of the configuration that is about retention: how long what is kept of alerts is kept.
+//! The part of the configuration that is about retention: how long alerts, the audit log and parked messages are kept.
 //!
 //! ```toml
 //! [retention]
@@ -40,12 +40,19 @@ pub struct RetentionSection {
     /// How long attempts and the lines of timelines are kept.
     #[serde(with = "duration")]
     pub timelines_kept: Duration,
+    /// How long entries of the audit log are kept.
+    #[serde(with = "duration")]
+    pub audit_kept: Duration,
+    /// How long `watchbell up` keeps what it parked in `rejected.ndjson` and `dead.ndjson`.
+    #[serde(with = "duration")]
+    pub parked_kept: Duration,
 }
 
 impl Default for RetentionSection {
     fn default() -> Self {
-        let Retention { alerts_kept, alerts_per_person_max, timelines_kept } = Retention::default();
-        Self { alerts_kept, alerts_per_person_max, timelines_kept }
+        let RetentionRules { everybody, audit_kept, parked_kept, .. } = RetentionRules::default();
+        let Retention { alerts_kept, alerts_per_person_max, timelines_kept } = everybody;
+        Self { alerts_kept, alerts_per_person_max, timelines_kept, audit_kept, parked_kept }
     }
 }
 
@@ -78,7 +85,10 @@ impl RetentionSection {
             timelines_kept: self.timelines_kept,
         };
         check_bounds("retention", everybody)?;
-        let mut rules = RetentionRules { everybody, tenants: BTreeMap::new() };
+        let (audit_kept, parked_kept) = (self.audit_kept, self.parked_kept);
+        within("retention.audit_kept", audit_kept, KEPT_MIN..=KEPT_MAX)?;
+        within("retention.parked_kept", parked_kept, KEPT_MIN..=KEPT_MAX)?;
+        let mut rules = RetentionRules { everybody, tenants: BTreeMap::new(), audit_kept, parked_kept };
         for (name, own) in tenants {
             let key = format!("tenants.{name}.retention");
             let tenant = Tenant::parse(name).with_context(|| key.clone())?;
@@ -162,6 +172,17 @@ mod tests {
                 "a tenant's",
                 "[tenants.acme.retention]\ntimelines_kept = \"1s\"",
                 "tenants.acme.retention.timelines_kept must be at least 1h",
+            ),
+            (
+                "an audit log of nothing",
+                "[retention]\naudit_kept = \"0s\"",
+                "retention.audit_kept must be at least 1h",
+            ),
+            ("for ever", "[retention]\nparked_kept = \"4000d\"", "at most 87600h"),
+            (
+                "a tenant's audit log is the installation's",
+                "[tenants.acme.retention]\naudit_kept = \"30d\"",
+                "unknown field `audit_kept`",
             ),
         ] {
             let error = format!("{:#}", load(toml).unwrap_err());

@@ -1,9 +1,9 @@
-//! The audit log: who changed what. Written in the commit of the change, and read page by page.
+//! The audit log: who changed what. Written in the commit of the change, read page by page, and deleted when it is old.
 //!
 //! What holds here:
 //! - A change that is made through a store which knows by whom ([`Store::by`]) leaves its entry in the same commit, or neither is
 //!   there. What workers do on their own account leaves none.
-//! - An entry is never changed. Whoever deletes old ones goes by the index `audit_by_time`.
+//! - An entry is not changed, but for the name of a person who is erased. It goes when it is old, whoever's it is.
 
 use std::sync::Arc;
 
@@ -14,6 +14,9 @@ use crate::domain::{
     Tenant, Timestamp,
     audit::{Actor, AuditAction},
 };
+
+/// Entries that one step deletes at the most.
+pub const AUDIT_DELETED_MAX: usize = 200;
 
 /// A change, as its entry tells it.
 #[derive(Debug, Clone)]
@@ -146,6 +149,25 @@ impl Store {
             };
             let rows = query.fetch_all(&self.read).await?;
             rows.iter().map(entry_of).collect()
+        })
+        .await
+    }
+
+    /// Deletes the oldest entries of those that are older, at most [`AUDIT_DELETED_MAX`]. 0: there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the step can be taken again.
+    pub async fn delete_old_audit_entries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        writing!(self, "delete_old_audit_entries", |tx| {
+            let deleted = sqlx::query(
+                "DELETE FROM audit_log WHERE entry_id IN
+                 (SELECT entry_id FROM audit_log WHERE at_ms < $1 ORDER BY at_ms, entry_id LIMIT $2)",
+            )
+            .bind(before.as_millisecond())
+            .bind(AUDIT_DELETED_MAX as i64)
+            .execute(&mut **tx)
+            .await?;
+            Ok(deleted.rows_affected())
         })
         .await
     }

@@ -120,7 +120,7 @@ pub use alert_pages::{AlertPlace, ListedAlert};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, KeyRights, KeyStanding, NotRotated};
 pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;
-pub use audit_log::{AuditEntry, AuditQuery, AuditedChange};
+pub use audit_log::{AUDIT_DELETED_MAX, AuditEntry, AuditQuery, AuditedChange};
 pub use deletion::Deleted;
 pub use erasure::{ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch};
 pub use error::{Refusal, StoreError};

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
@@ -45,6 +46,69 @@ async fn what_is_parked_outlives_the_process_until_it_is_settled() {
     assert_eq!(delivery.message.message_id, "second", "the settled one is gone");
     assert_eq!((delivery.message.content_type, delivery.message.body), (second.content_type, second.body));
     assert_eq!(broker.depth(WorkQueue::Rejected).await, Ok(0));
+}
+
+#[tokio::test]
+async fn what_is_parked_goes_when_it_is_too_old_from_memory_and_from_the_file() {
+    let (dir, kept) = (TempDir::new().unwrap(), Duration::from_secs(3_600));
+    let clock = Clock::at(jiff::Timestamp::UNIX_EPOCH + kept * 10);
+    let open = || EmbeddedBroker::open_at(Some(dir.path().to_owned()), clock.clone()).unwrap();
+    // A line of a version that did not say when: it counts from when it was first read.
+    let line =
+        r#"{"number": 7, "message_id": "early", "content_type": "text/plain", "headers": {}, "body": "b"}"#;
+    let path = dir.path().join("dead.ndjson");
+    fs::write(&path, format!("{line}\n")).unwrap();
+    let broker = open();
+    broker.publish(Address::Dead, Message::json("settled".into(), "{}"), SOON).await.unwrap();
+    broker.publish(Address::Dead, Message::json("old".into(), "{}"), SOON).await.unwrap();
+    let mut browser = broker.browse(WorkQueue::Dead).await.unwrap();
+    drop(browser.take().await.unwrap());
+    browser.take().await.unwrap().unwrap().settle.ack().await;
+    browser.close().await;
+    clock.advance(kept / 2);
+    broker.publish(Address::Dead, Message::json("young".into(), "{}"), SOON).await.unwrap();
+    broker.drop_parked(kept).await;
+    assert_eq!(broker.depth(WorkQueue::Dead).await, Ok(3), "nothing is too old yet");
+    drop(broker);
+
+    let broker = open();
+    clock.advance(kept / 2 + Duration::from_secs(1));
+    let held = next(&broker, WorkQueue::Dead).await;
+    assert_eq!(held.message.message_id, "early");
+    broker.drop_parked(kept).await;
+    assert_eq!(broker.depth(WorkQueue::Dead).await, Ok(1), "one is in somebody's hands, and one is young");
+    drop(held);
+    let text = fs::read_to_string(&path).unwrap();
+    let named = ["early", "settled", "old", "young"].map(|id| text.contains(id));
+    assert_eq!(named, [true, false, false, true], "{text}");
+    broker.drop_parked(kept).await;
+    broker.publish(Address::Dead, Message::json("later".into(), "{}"), SOON).await.unwrap();
+    drop(broker);
+
+    let broker = open();
+    for id in ["young", "later"] {
+        let delivery = next(&broker, WorkQueue::Dead).await;
+        assert_eq!(delivery.message.message_id, id);
+        delivery.settle.ack().await;
+    }
+    assert_eq!(broker.depth(WorkQueue::Dead).await, Ok(0));
+}
+
+#[tokio::test]
+async fn what_is_parked_has_a_bound_in_bytes() {
+    let broker = EmbeddedBroker::open(None).unwrap();
+    let body = Bytes::from(vec![b' '; BODY_BYTES_MAX]);
+    let park =
+        |deadline| broker.publish(Address::Rejected, Message::json("long".into(), body.clone()), deadline);
+    for _ in 0..queue::PARKED_BYTES_MAX / BODY_BYTES_MAX {
+        if park(SOON).await.is_err() {
+            break;
+        }
+    }
+    let brief = Duration::from_millis(20);
+    assert_eq!(park(brief).await, Err(PublishError::Unavailable(brief)), "there is no room");
+    next(&broker, WorkQueue::Rejected).await.settle.ack().await;
+    assert_eq!(park(SOON).await, Ok(()), "and there is when somebody has looked");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! What holds here, besides the contract of [`super`]:
 //! - An alert is durable once dispatch has recorded it and settled, so that is what its publisher waits for (I1).
-//! - What is parked (`rejected.ndjson`, `dead.ndjson`) is synced to disk before the publisher hears `Ok` (I11).
+//! - What is parked (`rejected.ndjson`, `dead.ndjson`) is synced to disk before the publisher hears `Ok` (I11), and goes when it
+//!   is older than its age (I17).
 //! - Every queue is bounded: a publish waits for room within its deadline, a live source drops (I9).
 //! - No pulse: in one process there is no connection to be deaf on.
 //!
@@ -11,13 +12,16 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use self::{browse::QueueBrowser, live::Fanout, parked::ParkedFile, queue::Queue};
 use super::{
     Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
     topology,
 };
+use crate::runtime::Clock;
 
 mod browse;
 mod live;
@@ -30,6 +34,9 @@ pub const QUEUE_MESSAGES_MAX: usize = 4096;
 /// Messages parked for the operator. Beyond that refusing input is itself refused, until somebody has looked.
 pub const PARKED_MESSAGES_MAX: usize = 10_000;
 
+/// How often what is parked is looked through for what is too old.
+const PARKED_LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// See the module. One per process.
 #[derive(Debug)]
 pub struct EmbeddedBroker {
@@ -38,6 +45,7 @@ pub struct EmbeddedBroker {
     rejected: Arc<Queue>,
     dead: Arc<Queue>,
     fanout: Arc<Fanout>,
+    clock: Clock,
 }
 
 impl EmbeddedBroker {
@@ -46,22 +54,63 @@ impl EmbeddedBroker {
     /// # Errors
     /// When a file of parked messages cannot be read or written. A line of it that cannot be read is moved to another file.
     pub fn open(dir: Option<PathBuf>) -> anyhow::Result<Arc<Self>> {
-        let parked = |queue| Queue::new(queue, PARKED_MESSAGES_MAX, None);
+        Self::open_at(dir, Clock::system())
+    }
+
+    /// The same with another clock.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_at(dir: Option<PathBuf>, clock: Clock) -> anyhow::Result<Arc<Self>> {
+        let parked = |queue| Queue::new(queue, PARKED_MESSAGES_MAX, None, clock.clone());
         let (rejected, dead) = (parked(WorkQueue::Rejected), parked(WorkQueue::Dead));
         if let Some(dir) = dir {
             for (queue, name) in [(&rejected, "rejected.ndjson"), (&dead, "dead.ndjson")] {
-                let (file, messages) = ParkedFile::open(&dir.join(name))?;
+                let (file, messages) = ParkedFile::open(&dir.join(name), clock.now())?;
                 queue.fill(file, messages);
             }
         }
-        let work = |queue| Queue::new(queue, QUEUE_MESSAGES_MAX, Some(Arc::clone(&dead)));
+        let work = |queue| Queue::new(queue, QUEUE_MESSAGES_MAX, Some(Arc::clone(&dead)), clock.clone());
         Ok(Arc::new(Self {
             dispatch: work(WorkQueue::Dispatch),
             undelivered: work(WorkQueue::Undelivered),
             rejected,
             dead,
             fanout: Arc::default(),
+            clock,
         }))
+    }
+
+    /// Deletes what was parked longer ago than this, now and every hour until `shutdown`.
+    pub async fn sweep_parked(&self, kept: Duration, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            self.drop_parked(kept).await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(PARKED_LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn drop_parked(&self, kept: Duration) {
+        let Ok(before) = self.clock.now().checked_sub(kept) else { return };
+        for queue in [&self.rejected, &self.dead] {
+            let name = queue.name();
+            match queue.drop_parked_before(before).await {
+                Ok(0) => {}
+                Ok(dropped) => info!(
+                    queue = name,
+                    dropped,
+                    ?kept,
+                    "Retention: deleted {dropped} messages that were parked in {name} longer ago than {kept:?}"
+                ),
+                Err(error) => warn!(
+                    queue = name,
+                    error = format!("{error:#}"),
+                    "Retention: old messages of {name} are not deleted from their file; this is tried again after a restart"
+                ),
+            }
+        }
     }
 
     fn queue(&self, queue: WorkQueue) -> &Arc<Queue> {

@@ -2,20 +2,22 @@
 //!
 //! What holds here:
 //! - A line is synced to disk before its writer hears `Ok`.
-//! - Settling appends a line too; opening the file writes it anew without what was settled.
+//! - Settling appends a line too; opening the file, and deleting what is old, writes it anew without what was settled.
+//! - A line tells when its message was parked. One of an earlier version does not, and counts from when it is first read.
 //! - A line that a crash cut short was never confirmed, and is dropped when the file is opened. Any other that cannot be
 //!   read, because somebody edited the file or a newer version wrote it, is moved to a file beside it, and the rest is read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Context;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -30,6 +32,7 @@ enum Line {
     },
     Parked {
         number: u64,
+        parked_at_ms: Option<i64>,
         message_id: String,
         content_type: String,
         headers: BTreeMap<String, String>,
@@ -46,11 +49,21 @@ enum Body {
     BodyHex(String),
 }
 
+/// A message in the file.
+#[derive(Debug, Clone)]
+pub(super) struct ParkedMessage {
+    /// What it is settled by.
+    pub(super) number: u64,
+    pub(super) parked_at: Timestamp,
+    pub(super) message: Message,
+}
+
 #[derive(Debug)]
 pub(super) struct ParkedFile(Arc<Mutex<Open>>);
 
 #[derive(Debug)]
 struct Open {
+    path: PathBuf,
     file: File,
     len: u64,
     next_number: u64,
@@ -58,30 +71,37 @@ struct Open {
 
 impl ParkedFile {
     /// Opens or makes the file, and gives what is parked in it, oldest first.
-    pub(super) fn open(path: &Path) -> anyhow::Result<(Self, Vec<(u64, Message)>)> {
+    pub(super) fn open(path: &Path, now: Timestamp) -> anyhow::Result<(Self, Vec<ParkedMessage>)> {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
-        let Parked { messages: parked, unreadable } = read(&text);
+        let Parked { messages, unreadable } = read(&text, now);
         keep(path, &unreadable)?;
+        let renumbered = (0..).zip(messages).map(|(number, parked)| ParkedMessage { number, ..parked });
+        let parked: Vec<ParkedMessage> = renumbered.collect();
         let next_number = parked.len() as u64;
         let (file, len) = write_anew(path, &parked).with_context(|| format!("writing {}", path.display()))?;
-        let open = Open { file, len, next_number };
-        Ok((Self(Arc::new(Mutex::new(open))), (0..).zip(parked).collect()))
+        let open = Open { path: path.to_owned(), file, len, next_number };
+        Ok((Self(Arc::new(Mutex::new(open))), parked))
     }
 
-    /// Gives the number to settle it by.
-    pub(super) async fn append(&self, message: &Message) -> io::Result<u64> {
+    /// Gives the message with the number to settle it by.
+    pub(super) async fn append(&self, message: &Message, parked_at: Timestamp) -> io::Result<u64> {
         let message = message.clone();
         self.blocking(move |open| {
-            let number = open.next_number;
-            open.write(&Line::parked(number, &message))?;
+            let parked = ParkedMessage { number: open.next_number, parked_at, message };
+            open.write(&Line::parked(&parked))?;
             open.next_number += 1;
-            Ok(number)
+            Ok(parked.number)
         })
         .await
+    }
+
+    /// Writes the file anew without these, and without what was settled. A line that cannot be read goes aside, as at the start.
+    pub(super) async fn forget(&self, numbers: BTreeSet<u64>, now: Timestamp) -> anyhow::Result<()> {
+        self.blocking(move |open| Ok(open.forget(&numbers, now))).await?
     }
 
     pub(super) async fn settle(&self, number: u64) -> io::Result<()> {
@@ -101,6 +121,16 @@ impl ParkedFile {
 }
 
 impl Open {
+    fn forget(&mut self, numbers: &BTreeSet<u64>, now: Timestamp) -> anyhow::Result<()> {
+        let text = fs::read(&self.path).with_context(|| format!("reading {}", self.path.display()))?;
+        let Parked { mut messages, unreadable } = read(&text, now);
+        keep(&self.path, &unreadable)?;
+        messages.retain(|parked| !numbers.contains(&parked.number));
+        let written = write_anew(&self.path, &messages);
+        (self.file, self.len) = written.with_context(|| format!("writing {}", self.path.display()))?;
+        Ok(())
+    }
+
     fn write(&mut self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
@@ -117,12 +147,12 @@ impl Open {
 /// What a file holds.
 struct Parked<'a> {
     /// Everything that is not settled, in the order of its numbers.
-    messages: Vec<Message>,
+    messages: Vec<ParkedMessage>,
     /// The lines that cannot be read, each with its number.
     unreadable: Vec<(usize, &'a [u8])>,
 }
 
-fn read(text: &[u8]) -> Parked<'_> {
+fn read(text: &[u8], now: Timestamp) -> Parked<'_> {
     let (mut parked, mut unreadable) = (BTreeMap::new(), Vec::new());
     // What follows the last line's end is empty, or was cut short by a crash. An editor may have left the end out.
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -134,15 +164,18 @@ fn read(text: &[u8]) -> Parked<'_> {
         }
         match serde_json::from_slice(line) {
             Ok(Line::Settled { settled }) => drop(parked.remove(&settled)),
-            Ok(Line::Parked { number, message_id, content_type, headers, body }) => {
-                let envelope = Envelope::default();
+            Ok(Line::Parked { number, parked_at_ms, message_id, content_type, headers, body }) => {
+                let parked_at =
+                    parked_at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now);
+                let Ok(body) = body.bytes() else {
+                    unreadable.push((index + 1, line));
+                    continue;
+                };
                 let message =
-                    body.bytes().map(|body| Message { message_id, content_type, headers, body, envelope });
-                match message {
-                    // Two of one number are two messages: somebody put files together.
-                    Ok(message) => parked.entry(number).or_insert_with(Vec::new).push(message),
-                    Err(_) => unreadable.push((index + 1, line)),
-                }
+                    Message { message_id, content_type, headers, body, envelope: Envelope::default() };
+                let message = ParkedMessage { number, parked_at, message };
+                // Two of one number are two messages: somebody put files together.
+                parked.entry(number).or_insert_with(Vec::new).push(message);
             }
             Err(_) => unreadable.push((index + 1, line)),
         }
@@ -174,11 +207,11 @@ fn keep(path: &Path, lines: &[(usize, &[u8])]) -> anyhow::Result<()> {
 }
 
 /// Into a file beside it, which then takes its place: a crash leaves the old one or the new one.
-fn write_anew(path: &Path, parked: &[Message]) -> anyhow::Result<(File, u64)> {
+fn write_anew(path: &Path, parked: &[ParkedMessage]) -> anyhow::Result<(File, u64)> {
     let beside = path.with_extension("ndjson.new");
     let mut text = Vec::new();
-    for (number, message) in (0..).zip(parked) {
-        serde_json::to_writer(&mut text, &Line::parked(number, message))?;
+    for parked in parked {
+        serde_json::to_writer(&mut text, &Line::parked(parked))?;
         text.push(b'\n');
     }
     let mut file = File::create(&beside)?;
@@ -193,9 +226,11 @@ fn write_anew(path: &Path, parked: &[Message]) -> anyhow::Result<(File, u64)> {
 }
 
 impl Line {
-    fn parked(number: u64, message: &Message) -> Self {
+    fn parked(parked: &ParkedMessage) -> Self {
+        let ParkedMessage { number, parked_at, message } = parked;
         Self::Parked {
-            number,
+            number: *number,
+            parked_at_ms: Some(parked_at.as_millisecond()),
             message_id: message.message_id.clone(),
             content_type: message.content_type.clone(),
             headers: message.headers.clone(),

@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 use watchbell::{
     domain::{
         Alert, AlertId, ReceiptState, Severity, Timestamp,
+        audit::{Actor, AuditAction},
         retention::{DELETED_REMEMBERED, Retention, RetentionRules},
     },
-    store::Head,
+    store::{AuditQuery, AuditedChange, Head},
 };
 use watchbell_dispatch::{RetentionSweeper, Swept};
 use watchbell_tests::builders::{acme, alert, tenant};
@@ -28,6 +29,9 @@ const KEPT: Retention = Retention {
     timelines_kept: Duration::from_secs(10 * 24 * 60 * 60),
 };
 
+/// How long entries of the audit log are kept; there is one a day.
+const AUDIT_DAYS_KEPT: usize = 30;
+
 /// An alert that was published, as its latest version said it.
 struct Published {
     alert: Alert,
@@ -42,7 +46,8 @@ async fn a_hundred_days_of_retention_break_no_promise() -> anyhow::Result<()> {
 
 async fn story(seed: u64) -> anyhow::Result<()> {
     let world = World::new().await?;
-    let rules = RetentionRules { everybody: KEPT, ..RetentionRules::default() };
+    let audit_kept = Duration::from_secs(24 * 60 * 60) * AUDIT_DAYS_KEPT as u32;
+    let rules = RetentionRules { everybody: KEPT, audit_kept, ..RetentionRules::default() };
     let sweeper = RetentionSweeper {
         pause: Duration::ZERO,
         ..RetentionSweeper::new(world.store.clone(), world.clock.clone(), rules, "sweeper".to_owned())
@@ -86,6 +91,9 @@ async fn story(seed: u64) -> anyhow::Result<()> {
             world.pass(secs(dice.roll(12 * 60 * 60))).await?;
             world.end_snoozes().await?;
         }
+        let whose = tenant("acme");
+        let change = AuditedChange::done(&whose, AuditAction::UserPut, format!("user:d{day}"));
+        world.store.by(Actor::System).note_change(&change, world.now()).await?;
         if day % DAYS_PER_ROUND > 0 {
             continue;
         }
@@ -96,6 +104,8 @@ async fn story(seed: u64) -> anyhow::Result<()> {
         all.attempts += swept.attempts;
         all.lines += swept.lines;
         all.forgotten += swept.forgotten;
+        all.audit_entries += swept.audit_entries;
+        audit_log_is_of_the_last_days(&world, day + 1, audit_kept).await?;
         for (who, id) in &going_on {
             anyhow::ensure!(holds(&world, who, id).await?, "{id} still goes on for {who}, and was deleted");
         }
@@ -108,9 +118,14 @@ async fn story(seed: u64) -> anyhow::Result<()> {
         anyhow::ensure!(audit.lost.is_empty() && audit.late == 0, "{audit:?}");
     }
     somebody_was_told(&world, &published, &looked)?;
-    let Swept { inboxes, attempts, lines, forgotten } = all;
+    let Swept { inboxes, attempts, lines, forgotten, audit_entries } = all;
     anyhow::ensure!(
-        inboxes.rows > 100 && inboxes.alerts > 50 && attempts > 50 && lines > 10 && forgotten > 10,
+        inboxes.rows > 100
+            && inboxes.alerts > 50
+            && attempts > 50
+            && lines > 10
+            && forgotten > 10
+            && audit_entries > 10,
         "the story is about deleting: {all:?}"
     );
     Ok(())
@@ -172,6 +187,23 @@ async fn inbox_is_in_order(world: &World, who: &'static str, going_on: &GoingOn)
         changes.head
     );
     Ok(changes.head)
+}
+
+/// After a round the log has the entries that are young enough, and every one of them. So many were written.
+async fn audit_log_is_of_the_last_days(world: &World, written: usize, kept: Duration) -> anyhow::Result<()> {
+    let all = AuditQuery { limit: DAYS, ..AuditQuery::default() };
+    let entries = world.store.audit_entries(&all).await?;
+    let oldest = world.now() - kept;
+    anyhow::ensure!(entries.iter().all(|entry| entry.at >= oldest), "an old entry stayed: {entries:?}");
+    let young = (0..written).rev().map(|day| format!("user:d{day}")).take(entries.len());
+    anyhow::ensure!(
+        entries.iter().map(|entry| entry.object.clone()).eq(young),
+        "a young entry went: {entries:?}"
+    );
+    // A day is some time longer or shorter by the dice.
+    let fewest = written.min(AUDIT_DAYS_KEPT / 2);
+    anyhow::ensure!(entries.len() >= fewest, "{} entries of the last {kept:?}", entries.len());
+    Ok(())
 }
 
 /// What nobody looked at was pushed to both; timelines are gone by now, so what the providers got is asked. The last few may still

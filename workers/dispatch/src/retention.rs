@@ -24,7 +24,7 @@ use watchbell::{
         retention::{DELETED_REMEMBERED, Retention, RetentionRules},
     },
     runtime::Clock,
-    store::{DELETED_ROWS_MAX, Deleted, FullInbox, OldAlerts, Store, StoreError},
+    store::{AUDIT_DELETED_MAX, DELETED_ROWS_MAX, Deleted, FullInbox, OldAlerts, Store, StoreError},
 };
 
 /// The word for it in the store.
@@ -64,6 +64,8 @@ pub struct Swept {
     pub lines: u64,
     /// Alerts that were deleted long ago, of which nothing is known any more.
     pub forgotten: u64,
+    /// Entries of the audit log.
+    pub audit_entries: u64,
 }
 
 impl RetentionSweeper {
@@ -96,11 +98,13 @@ impl RetentionSweeper {
         self.store.end_sweep(SWEEP, &self.holder, self.clock.now() + ROUND_EVERY).await?;
         metrics::histogram!("watchbell_retention_round_seconds").record(took.as_secs_f64());
         metrics::gauge!("watchbell_retention_stayed").set(swept.inboxes.stayed as f64);
-        let Swept { inboxes: Deleted { rows, stayed, alerts }, attempts, lines, forgotten } = swept;
+        let Swept { inboxes: Deleted { rows, stayed, alerts }, attempts, lines, forgotten, audit_entries } =
+            swept;
         if swept != Swept::default() {
             info!(
-                rows, stayed, alerts, attempts, lines, forgotten, took = ?took,
-                "Retention: deleted {rows} inbox rows, {alerts} alerts, {attempts} attempts and {lines} timeline lines; {stayed} rows stayed"
+                rows, stayed, alerts, attempts, lines, forgotten, audit_entries, took = ?took,
+                "Retention: deleted {rows} inbox rows, {alerts} alerts, {attempts} attempts, {lines} timeline lines and \
+                 {audit_entries} entries of the audit log; {stayed} rows stayed"
             );
         }
         Ok(())
@@ -110,7 +114,7 @@ impl RetentionSweeper {
         self.store.hold_sweep(SWEEP, &self.holder, self.clock.now(), LEASE).await
     }
 
-    /// One round, through all tenants. `None`: it was left unfinished, because of `shutdown` or because another process has it.
+    /// One round, through all tenants and the audit log. `None`: it was left unfinished, because of `shutdown` or because another process has it.
     ///
     /// # Errors
     /// The store did not answer. The next round goes on.
@@ -123,7 +127,10 @@ impl RetentionSweeper {
             }
             tenant = self.store.tenant_after(Some(&current)).await?;
         }
-        Ok(round.forget().await?.is_continue().then_some(round.swept))
+        if round.forget().await?.is_break() || round.audit_log().await?.is_break() {
+            return Ok(None);
+        }
+        Ok(Some(round.swept))
     }
 }
 
@@ -235,6 +242,19 @@ impl Round<'_> {
             match self.sweeper.store.forget_deleted_alerts(before).await? {
                 0 => return Ok(ControlFlow::Continue(())),
                 forgotten => self.swept.forgotten += forgotten,
+            }
+            go_on!(self.rest().await?);
+        }
+    }
+
+    async fn audit_log(&mut self) -> Result<Flow, StoreError> {
+        let before = self.ago(self.sweeper.rules.audit_kept);
+        loop {
+            let deleted = self.sweeper.store.delete_old_audit_entries(before).await?;
+            count("audit_entries", deleted);
+            self.swept.audit_entries += deleted;
+            if deleted < AUDIT_DELETED_MAX as u64 {
+                return Ok(ControlFlow::Continue(()));
             }
             go_on!(self.rest().await?);
         }

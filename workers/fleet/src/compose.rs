@@ -18,6 +18,7 @@ use tracing::{error, info};
 use watchbell::{
     broker::{
         LiveControl, SharedBroker,
+        embedded::EmbeddedBroker,
         rabbitmq::{RabbitBroker, RabbitConfig},
     },
     domain::{Secret, policy::Policies},
@@ -262,6 +263,18 @@ impl Process {
         info!(page = %addresses.listen, push = %addresses.push, smtp = %addresses.smtp, "The simulator listens on {}", addresses.listen);
         let leaving = self.leaving.clone();
         self.work.push(("simulator", Box::pin(simulator.run(leaving))));
+    }
+
+    /// Has the embedded broker delete what was parked too long ago.
+    pub(crate) fn add_parked_sweep(&mut self, broker: Arc<EmbeddedBroker>) {
+        let (kept, leaving) = (self.config.shared.retention().parked_kept, self.leaving.clone());
+        self.work.push((
+            "parked",
+            Box::pin(async move {
+                broker.sweep_parked(kept, leaving).await;
+                Ok(())
+            }),
+        ));
     }
 
     /// The API keys in this store, as all of the process knows them.

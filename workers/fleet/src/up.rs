@@ -99,6 +99,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let keys = process.api_keys(&store);
     process.add_routes(dead::routes(broker.clone(), store.clone(), keys, Tenant::parse(TENANT)?));
     process.add_simulator(simulator);
+    process.add_parked_sweep(broker.clone());
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
 

@@ -6,7 +6,7 @@ use watchbell::domain::{
     GroupId, Tenant,
     audit::{Actor, AuditAction},
 };
-use watchbell::store::{AuditEntry, AuditQuery, AuditedChange, Contact, KeyRights, Store};
+use watchbell::store::{AUDIT_DELETED_MAX, AuditEntry, AuditQuery, AuditedChange, Contact, KeyRights, Store};
 use watchbell_tests::builders::{acme, at, tenant, user, users};
 
 use super::fixture::StoreFixture;
@@ -16,6 +16,7 @@ on_both_engines!(
     a_change_that_is_not_made_leaves_no_entry,
     the_log_is_read_page_by_page_and_by_tenant,
     an_erased_person_is_not_named_in_the_log,
+    old_entries_go_in_bounded_steps_whoever_they_are_of,
 );
 
 /// Everything in the log, the oldest first.
@@ -98,6 +99,27 @@ async fn an_erased_person_is_not_named_in_the_log(
     let erased: Vec<&String> = all.iter().filter(|entry| entry.contains(" user:~")).collect();
     assert_eq!(erased.len(), 3, "what was done is told still: {all:?}");
     assert!(erased[2].contains("user.erased") && erased[2].ends_with("receipt 7, complete"), "{erased:?}");
+    Ok(())
+}
+
+async fn old_entries_go_in_bounded_steps_whoever_they_are_of(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (system, acme) = (store.by(Actor::System), tenant("acme"));
+    // More than one step deletes within one millisecond, some of them of the whole installation.
+    for n in 0..AUDIT_DELETED_MAX + 30 {
+        let of_tenant = AuditedChange::done(&acme, AuditAction::UserPut, format!("user:u{n}"));
+        let whose = if n % 2 == 0 { Some(&acme) } else { None };
+        system.note_change(&AuditedChange { tenant: whose, ..of_tenant }, at(5)).await?;
+    }
+    let young = AuditedChange::done(&acme, AuditAction::UserPut, "user:young".to_owned());
+    system.note_change(&young, at(6)).await?;
+
+    assert_eq!(store.delete_old_audit_entries(at(5)).await?, 0, "as old as the bound");
+    assert_eq!(store.delete_old_audit_entries(at(6)).await?, AUDIT_DELETED_MAX as u64, "a step is bounded");
+    assert_eq!(store.delete_old_audit_entries(at(6)).await?, 30);
+    assert_eq!(store.delete_old_audit_entries(at(6)).await?, 0);
+    assert_eq!(log(store).await?, ["acme system user.put user:young: done"]);
     Ok(())
 }
 

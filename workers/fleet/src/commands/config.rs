@@ -120,7 +120,14 @@ fn retention(config: &FleetConfig) -> Vec<String> {
             written_duration(retention.timelines_kept)
         )
     };
-    let mut lines = vec![format!("retention: {}", written(rules.everybody))];
+    let mut lines = vec![
+        format!("retention: {}", written(rules.everybody)),
+        format!(
+            "retention: the audit log goes after {}, and what `up` parked after {}",
+            written_duration(rules.audit_kept),
+            written_duration(rules.parked_kept)
+        ),
+    ];
     lines.extend(
         rules.tenants.iter().map(|(tenant, own)| format!("tenants.{tenant}.retention: {}", written(*own))),
     );

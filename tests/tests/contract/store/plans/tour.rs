@@ -504,6 +504,9 @@ impl Tour<'_> {
         (self.heard)("delete_old_lines");
         self.store.forget_deleted_alerts(self.at(90_002)).await?;
         (self.heard)("forget_deleted_alerts");
+        let deleted = self.store.delete_old_audit_entries(before).await?;
+        (self.heard)("delete_old_audit_entries");
+        anyhow::ensure!(deleted > 0, "old entries of the audit log go");
         // Somebody whose change numbers are more than their rows.
         let (full, _) = self.store.full_inboxes(&acme_, Some(&user("o")), 2).await?;
         (self.heard)(FULL);
