@@ -8,16 +8,17 @@
 //! |---|---|---|---|---|
 //! | a key with a scope | 401 | 401 | 403 | let in |
 //! | a user's token | 401 | let in | 401 | 401 |
+//! | a user's token, in a session | closed with 4001 or 4300 | greeted | closed | closed |
 //! | a token with the topic | 401 | let in, or 403 | 401 | 401 |
 //! | the operator's key | 401 | 401 | 403 | let in; 403 of another tenant |
 //! | nothing | let in | let in | let in | let in |
 //!
 //! Let in is any status but 401 and 403: what is asked for is mostly not there. And no answer to anybody but whom it is for
-//! has the text of one marked alert (I8).
+//! has the text of one marked alert (I8). `page.rs` makes a page of the documentation of it.
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use std::time::Duration;
 use watchbell::domain::{Scope, Scopes};
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
+    session::Session,
     until::until,
 };
 
@@ -32,6 +34,8 @@ use self::credentials::{Credential, Worth, all_credentials};
 
 #[path = "authorization/credentials.rs"]
 mod credentials;
+#[path = "authorization/page.rs"]
+mod page;
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -49,14 +53,19 @@ enum Takes {
     OperatorsKey,
     /// A user's token.
     User,
+    /// A user's token, in the first frame of a session that was upgraded.
+    Session,
     /// A user's token that allows the topic `monitor:7`.
     Topic,
     /// Nothing.
     Nothing,
 }
 
-/// Every route: method, path, what it takes.
-const ROUTES: &[(&str, &str, Takes)] = &[
+/// A route: method, path, what it takes.
+type Route = (&'static str, &'static str, Takes);
+
+/// Every route.
+const ROUTES: &[Route] = &[
     ("POST", "/v1/alerts", Takes::Key(Scope::Alerts)),
     ("GET", "/v1/alerts", Takes::Key(Scope::Read)),
     ("GET", "/v1/alerts/{id}", Takes::Key(Scope::Read)),
@@ -99,9 +108,8 @@ const ROUTES: &[(&str, &str, Takes)] = &[
     ("GET", "/v1/topics/{topic}/events", Takes::Topic),
     ("GET", "/v1/poll", Takes::User),
     ("GET", "/v1/sse", Takes::User),
-    // A browser cannot see how an upgrade was refused, so a session is let in and then closed with a code: the sign-in is that of
-    // the other two transports, and tests/fleet/refused.rs has the codes. Here nobody asks for an upgrade.
-    ("GET", "/v1/ws", Takes::Nothing),
+    // A browser cannot see how an upgrade was refused, so a session is let in and then closed with a code.
+    ("GET", "/v1/ws", Takes::Session),
     ("GET", "/v1/webpush/key", Takes::Nothing),
     ("GET", "/v1/unsubscribe/{token}", Takes::Nothing),
     ("POST", "/v1/unsubscribe/{token}", Takes::Nothing),
@@ -112,7 +120,7 @@ const ROUTES: &[(&str, &str, Takes)] = &[
 ];
 
 /// Routes that no document has. The page of `up` and the simulator ask for a key of their own: `browser.rs` beside this file.
-const UNDOCUMENTED: &[(&str, &str, Takes)] = &[
+const UNDOCUMENTED: &[Route] = &[
     ("GET", "/operations/dead", Takes::OperatorsKey),
     ("POST", "/operations/dead", Takes::OperatorsKey),
     ("GET", "/healthz", Takes::Nothing),
@@ -132,7 +140,7 @@ impl Cell {
     fn expected(takes: Takes, worth: Worth) -> Self {
         let if_allowed = |is_allowed: bool| if is_allowed { Self::LetIn } else { Self::Forbidden };
         match (takes, worth) {
-            (Takes::Nothing, _) | (Takes::User, Worth::User { .. }) => Self::LetIn,
+            (Takes::Nothing, _) | (Takes::User | Takes::Session, Worth::User { .. }) => Self::LetIn,
             (Takes::Topic, Worth::User { has_topic, .. }) => if_allowed(has_topic),
             (Takes::Key(scope), Worth::Key { scopes, .. }) => if_allowed(scopes.has(scope)),
             (Takes::OperatorsKey, Worth::Key { scopes, is_demo }) => {
@@ -140,7 +148,7 @@ impl Cell {
             }
             // A credential of the other kind is none.
             (Takes::Key(_) | Takes::OperatorsKey, Worth::User { .. })
-            | (Takes::User | Takes::Topic, Worth::Key { .. })
+            | (Takes::User | Takes::Session | Takes::Topic, Worth::Key { .. })
             | (_, Worth::Nothing) => Self::Unauthorized,
         }
     }
@@ -150,6 +158,16 @@ impl Cell {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
             _ => Self::LetIn,
+        }
+    }
+
+    /// What a session says that was told the token.
+    fn of_session(told: &anyhow::Result<Session>) -> anyhow::Result<Self> {
+        let Err(error) = told else { return Ok(Self::LetIn) };
+        match error.to_string().split(' ').nth(1) {
+            Some("4001" | "4300") => Ok(Self::Unauthorized),
+            Some("4003") => Ok(Self::Forbidden),
+            _ => bail!("neither greeted nor refused for its token: {error:#}"),
         }
     }
 }
@@ -166,8 +184,10 @@ async fn every_route_lets_in_whom_it_is_for_and_nobody_else() -> anyhow::Result<
     })
     .await?;
     let credentials = all_credentials(&fleet)?;
-    let routes = ROUTES.iter().chain(UNDOCUMENTED);
-    let cells = routes.flat_map(|route| credentials.iter().map(move |credential| (route, credential)));
+    let routes: Vec<&Route> = ROUTES.iter().chain(UNDOCUMENTED).collect();
+    page::is_kept(&routes, &credentials)?;
+    let cells =
+        routes.into_iter().flat_map(|route| credentials.iter().map(move |credential| (route, credential)));
     let wrong: Vec<String> = stream::iter(cells)
         .map(|(route, credential)| look(&fleet, &url, route, credential))
         .buffer_unordered(AT_ONCE)
@@ -184,10 +204,17 @@ async fn every_route_lets_in_whom_it_is_for_and_nobody_else() -> anyhow::Result<
 async fn look(
     fleet: &Fleet,
     url: &str,
-    (method, path, takes): &(&str, &str, Takes),
+    (method, path, takes): &Route,
     credential: &Credential,
 ) -> anyhow::Result<Option<String>> {
     let expected = Cell::expected(*takes, credential.worth);
+    let name = format!("{method} {path} with {}", credential.name);
+    if *takes == Takes::Session {
+        let token = credential.bearer.as_deref().unwrap_or_default();
+        let told = Session::open(&format!("{}{path}", url.replacen("http", "ws", 1)), token, None).await;
+        let found = Cell::of_session(&told).with_context(|| name.clone())?;
+        return Ok((found != expected).then(|| format!("{name}: {found:?}, and not {expected:?}")));
+    }
     let address = filled(path);
     let request = fleet.http().request(method.parse()?, format!("{url}{address}"));
     let request = match &credential.bearer {
@@ -196,7 +223,6 @@ async fn look(
     };
     // It is let in by a body of the wrong form as well, and changes nothing.
     let request = if *method == "GET" { request } else { request.json(&json!({})) };
-    let name = format!("{method} {path} with {}", credential.name);
     let answer = request.send().await.with_context(|| name.clone())?;
     let status = answer.status().as_u16();
     if Cell::of(status) != expected {

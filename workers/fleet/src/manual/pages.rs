@@ -53,6 +53,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "k8s/README.md" => ("kubernetes.html", "Kubernetes"),
         "watchbell.example.toml" => ("settings.html", "Settings"),
         "SECURITY.md" => ("security.html", "Security"),
+        "docs/authorization.md" => ("authorization.html", "Who may ask what"),
     }
     "Runbook": {
         "docs/runbook/README.md" => ("runbook/index.html", "Where to begin"),
