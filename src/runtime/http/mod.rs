@@ -12,6 +12,7 @@ mod failure;
 pub mod fuzzing;
 mod host;
 mod listener;
+mod metrics_page;
 mod openapi;
 pub mod operation;
 mod path;
@@ -47,15 +48,17 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use self::metrics_page::{METRICS_BYTES_MAX, within};
 use super::health::{Health, Report, Standing};
 use crate::wire::Problem;
 
-/// `/healthz`: the process runs. `/readyz`: it should get traffic, and if not, why (JSON). `/metrics`: Prometheus text.
+/// `/healthz`: the process runs. `/readyz`: it should get traffic, and if not, why (JSON). `/metrics`: Prometheus text of at most
+/// 4 MiB.
 pub fn operations(health: Health, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(move || async move { ready(&health.report()) }))
-        .route("/metrics", get(move || async move { metrics.render() }))
+        .route("/metrics", get(move || async move { within(metrics.render(), METRICS_BYTES_MAX) }))
 }
 
 /// 200 for whoever should get traffic, which a process that is degraded should.

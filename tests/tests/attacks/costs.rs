@@ -157,6 +157,37 @@ async fn empty_fragments_are_charged_and_not_read_for_ever() {
     assert!(taken < TAKEN_MAX, "{} MiB of nothing were read", taken / 1024 / 1024);
 }
 
+/// Each alert that a receipt names is a row to be looked at: receipts of 500 of them are ten messages each, over a session and over
+/// HTTP. Whoever says a few is not kept waiting, and nobody else is.
+#[tokio::test]
+async fn receipts_are_charged_by_their_alerts() {
+    let fleet = fleet().await;
+    let names: Vec<String> = (0..500).map(|n| format!("a{n}")).collect();
+    let many = json!({"alerts": names, "state": "seen"});
+    let url = format!("{}/v1/inbox/receipts", fleet.url("socket-1").unwrap());
+    let say = |user: &str, receipt: &Value| {
+        let request = fleet.http().post(&url).bearer_auth(fleet.token(user).unwrap()).json(receipt);
+        async move { request.send().await.unwrap() }
+    };
+    let answers = futures_util::future::join_all((0..40).map(|_| say("eve", &many))).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status() == 429).collect();
+    assert!(refused.len() >= 20, "40 receipts of 500 alerts: {} are refused", refused.len());
+    assert!(refused.iter().all(|answer| answer.headers().contains_key("retry-after")));
+    assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status().as_u16())));
+    let few = json!({"alerts": ["a1"], "state": "seen"});
+    for _ in 0..20 {
+        assert_eq!(say("ana", &few).await.status(), 200);
+    }
+
+    let mut session = fleet.session("socket-1", "ben", None).await.unwrap();
+    let receipt = json!({"type": "receipt", "alerts": names, "state": "seen"});
+    for _ in 0..16 {
+        session.say(&receipt).await.unwrap();
+    }
+    assert_eq!(session.closed().await.unwrap(), "closed 4104 too many messages");
+    is_served(&fleet, "ana").await.unwrap();
+}
+
 /// Thousands of names in an address, of which a session may have 64.
 #[tokio::test]
 async fn thousands_of_topics_get_one_complaint() {

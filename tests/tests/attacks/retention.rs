@@ -74,6 +74,8 @@ async fn a_client_that_knows_what_was_deleted_is_told_to_fetch_its_inbox() -> an
     let head = told["seq"].as_u64().unwrap_or_default();
     assert!(head > 4, "a deletion has a number of its own: {told}");
     assert_eq!(told["unread"], 1, "{told}");
+    let (_, page) = fleet.user("ana", Method::GET, "/v1/inbox", None).await?;
+    assert_eq!(page["deleted_to"], head, "and a page says so: {page}");
     let rows = fleet.inbox("ana").await?;
     assert_eq!(rows.iter().map(|row| &row["alert"]["id"]).collect::<Vec<_>>(), ["kept"]);
 

@@ -3,7 +3,10 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use watchbell_tests::fleet::{Engine, Fleet};
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    session::Frames as _,
+};
 
 /// Nobody is pushed to while these tests look.
 const QUIET: (u64, u64) = (600_000, 600_000);
@@ -72,6 +75,7 @@ async fn an_operator_lists_shows_exports_and_erases() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_a_backend_says_holds_until_the_person_says_it() -> anyhow::Result<()> {
     let fleet = Fleet::start(Engine::Embedded, QUIET, &[]).await?;
+    let mut session = fleet.session("up", "ana", None).await?;
     let windows = json!([{"from": "22:00", "to": "07:00"}]);
     let said = json!({"time_zone": "Europe/Warsaw", "preferences": {"channels": {"email": false}, "quiet": {"windows": windows}}});
     assert_eq!(fleet.producer(Method::PUT, "/v1/users/ana", Some(&said)).await?.0, 204);
@@ -82,11 +86,22 @@ async fn what_a_backend_says_holds_until_the_person_says_it() -> anyhow::Result<
         "{holds}"
     );
     assert_eq!(holds["quiet"]["windows"][0]["from"], "22:00");
+    assert_eq!(session.next_of("preferences").await?["preferences"], holds, "an open session hears of it");
     let own = json!({"channels": {"email": true}, "quiet": {"windows": []}});
     let (status, holds) = fleet.user("ana", Method::PUT, "/v1/preferences", Some(&own)).await?;
     assert_eq!(status, 200, "{holds}");
     let expected = json!({"channels": {"email": true}, "quiet": {"zone": "Europe/Warsaw", "windows": []}});
     assert_eq!(holds, expected, "her word counts, field by field");
     assert_eq!(fleet.user("ana", Method::GET, "/v1/preferences", None).await?.1, expected);
+    assert_eq!(session.next_of("preferences").await?["preferences"], expected);
+
+    // The same once more, and what she has said herself, change nothing that holds: nobody is told.
+    let zone = said["time_zone"].clone();
+    for body in [said, json!({"time_zone": zone, "preferences": {"channels": {"email": false}}})] {
+        assert_eq!(fleet.producer(Method::PUT, "/v1/users/ana", Some(&body)).await?.0, 204);
+    }
+    assert_eq!(fleet.producer(Method::PUT, "/v1/users/ana", Some(&json!({}))).await?.0, 204);
+    let told = session.next_of("preferences").await?["preferences"].clone();
+    assert_eq!(told, own, "what her backend took back holds no longer");
     Ok(())
 }

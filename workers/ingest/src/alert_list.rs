@@ -23,7 +23,7 @@ use crate::{
     auth::Producer,
     limits::{ALERTS_LOOKED_AT_MAX, ALERTS_PER_PAGE_MAX, ALERTS_READ_AT_ONCE, PAGE_BYTES_MAX},
     request,
-    users::private,
+    users::{private, room_for_a_list},
 };
 
 /// Alerts on a page when no limit is given.
@@ -53,8 +53,9 @@ pub async fn list(
     let limit = request::limit(query.limit, ALERTS_PER_PAGE, ALERTS_PER_PAGE_MAX)?;
     let wanted = Wanted::of(producer, &query)?;
     let after = query.after.as_deref().map(place_of).transpose()?;
+    let room = room_for_a_list(&shared, &wanted.producer.tenant).await?;
     let (alerts, next) = wanted.page(&shared.ingest.store, after, limit).await?;
-    Ok(private(Alerts { alerts, next: next.map(|place| text_of(&place)) }))
+    Ok(private(room, &Alerts { alerts, next: next.map(|place| text_of(&place)) }))
 }
 
 /// Which alerts are asked for.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::yield_now;
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
-    runtime::http::{Name, NameInPath, PAGE_BYTES_TAKEN, Query},
+    runtime::http::{Name, NameInPath, Query},
     store::{Counts, Recipient, StoreError},
     wire::{MessageKind, Problem, alert::Defaults, parse_alert},
 };
@@ -33,6 +33,7 @@ use crate::{
     known::{self, Verdict},
     limits::{BYTES_AT_A_STRETCH_MAX, TIMELINE_RECIPIENTS_MAX},
     publish, request,
+    users::room_for_a_list,
 };
 
 /// Recipients in a timeline when no limit is given.
@@ -184,6 +185,7 @@ pub async fn show(
     Extension(producer): Extension<Producer>,
     NameInPath(id): NameInPath<AlertId>,
 ) -> Result<Response, Problem> {
+    let room = room_for_a_list(&shared, &producer.tenant).await?;
     let stored = shared.ingest.store.alert(&producer.tenant, &id).await?;
     let stored = stored.ok_or_else(unknown)?;
     if !producer.may_touch(stored.maker.as_ref()) {
@@ -198,7 +200,7 @@ pub async fn show(
         recipients: stored.recipients,
         seen: stored.seen,
     };
-    Ok(Json(answer).into_response())
+    Ok(room.json(&answer))
 }
 
 /// The answer to an id that is not there, or not this tenant's, which must look the same (I8).
@@ -226,7 +228,7 @@ pub async fn timeline(
 ) -> Result<Response, Problem> {
     let limit = request::limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
     let (user, after) = (wanted.user.map(|Name(user)| user), wanted.after.map(|Name(after)| after));
-    let room = shared.ingest.answers.take(&producer.tenant, PAGE_BYTES_TAKEN).await?;
+    let room = room_for_a_list(&shared, &producer.tenant).await?;
     let store = &shared.ingest.store;
     let tenant = &producer.tenant;
     let stored = store.latest(tenant, &id).await?.ok_or_else(unknown)?;

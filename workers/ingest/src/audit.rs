@@ -1,10 +1,6 @@
 //! `GET /v1/audit`: who changed what in this tenant, the newest first.
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{Extension, extract::State, response::Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use watchbell::{
@@ -19,6 +15,7 @@ use crate::{
     answers::{AuditLogEntry, AuditLogPage},
     limits::AUDIT_ENTRIES_PER_PAGE_MAX,
     request,
+    users::{private, room_for_a_list},
 };
 
 /// Digits of a time in milliseconds since 1970, until the year 5138.
@@ -44,6 +41,7 @@ pub async fn entries(
     Query(page): Query<AuditLogQuery>,
 ) -> Result<Response, Problem> {
     let limit = request::limit(page.limit, AUDIT_ENTRIES_PER_PAGE, AUDIT_ENTRIES_PER_PAGE_MAX)?;
+    let room = room_for_a_list(&shared, &tenant).await?;
     let wanted = AuditQuery {
         tenant: Some(tenant),
         since: given(page.since).as_deref().map(since_of).transpose()?,
@@ -57,7 +55,7 @@ pub async fn entries(
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(place_after);
-    Ok(Json(AuditLogPage { entries: found.into_iter().map(answer_of).collect(), next }).into_response())
+    Ok(private(room, &AuditLogPage { entries: found.into_iter().map(answer_of).collect(), next }))
 }
 
 /// A parameter without a value counts as left out.

@@ -21,7 +21,7 @@ use crate::{
     answers::Export,
     auth::Producer,
     limits::{EXPORT_READ_AT_ONCE, EXPORT_RECORDS_MAX, PAGE_BYTES_MAX},
-    users::private,
+    users::{private, room_for_a_list},
 };
 
 /// Which page.
@@ -48,6 +48,7 @@ pub async fn export(
         return Err(Problem::invalid("after", "must be the `next` of the page before"));
     }
     let mut place = place.flatten().or_else(|| ExportPlace::sections().next());
+    let room = room_for_a_list(&shared, &producer.tenant).await?;
     let user = UserKey::new(producer.tenant.clone(), user);
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(from) = &place {
@@ -74,11 +75,8 @@ pub async fn export(
             )
             .await?;
     }
-    Ok(private(Export {
-        user: user.user.as_str().to_owned(),
-        records,
-        next: place.map(|place| place.to_string()),
-    }))
+    let next = place.map(|place| place.to_string());
+    Ok(private(room, &Export { user: user.user.as_str().to_owned(), records, next }))
 }
 
 fn record_of(record: PersonRecord) -> Result<Value, StoreError> {

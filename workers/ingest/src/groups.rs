@@ -20,7 +20,7 @@ use crate::{
     auth::Producer,
     limits::{ERASE_TIME_MAX, GROUPS_PER_PAGE_MAX, MEMBERS_PER_COMMIT_MAX},
     request,
-    users::private,
+    users::{private, room_for_a_list},
 };
 
 /// Groups on a page when no limit is given.
@@ -42,13 +42,14 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let limit = request::limit(page.limit, GROUPS_PER_PAGE, GROUPS_PER_PAGE_MAX)?;
     let after = page.after.map(|Name(after)| after);
+    let room = room_for_a_list(&shared, &tenant).await?;
     // One more than asked for, to know whether there is another page.
     let mut groups = shared.ingest.store.groups_after(&tenant, after.as_ref(), limit + 1).await?;
     let more = groups.len() > limit;
     groups.truncate(limit);
     let groups: Vec<String> = groups.iter().map(GroupId::to_string).collect();
     let next = groups.last().filter(|_| more).cloned();
-    Ok(private(Groups { groups, next }))
+    Ok(private(room, &Groups { groups, next }))
 }
 
 /// Takes everybody out of a group, and so the group away. Its members stay.

@@ -4,7 +4,10 @@
 //! whole group, so two producers that each change a part do not undo each other. All of it is safe to repeat. Each change
 //! leaves an entry in the audit log, in its commit.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use axum::{
     Extension, Json,
@@ -14,7 +17,7 @@ use axum::{
 };
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer};
-use tracing::warn;
+use tracing::{debug, warn};
 use watchbell::{
     broker::{Announcement, Announcer},
     domain::{
@@ -31,10 +34,13 @@ use crate::{
     auth::Producer,
     limits::{MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX},
     request::{self, JsonOnly},
+    users::{private, room_for_a_list},
 };
 
 /// The longest language tag, in bytes: what RFC 5646, section 4.4.1, tells programs to expect.
 pub const LOCALE_BYTES_MAX: usize = 35;
+/// How long the broker may take to confirm live preferences, which are a hint.
+const HINT_DEADLINE: Duration = Duration::from_secs(2);
 /// Members on a page when no limit is given.
 pub const MEMBERS_PER_PAGE: usize = 100;
 
@@ -69,8 +75,28 @@ pub async fn put_user(
     let contact = Contact { addresses: addresses_of(given)?, locale, time_zone, preferences };
     let now = shared.ingest.clock.now();
     let store = shared.ingest.store.by(producer.actor());
-    store.put_user(&UserKey::new(producer.tenant, user), &contact, now).await?;
+    let user = UserKey::new(producer.tenant, user);
+    let held = store.preferences(&user).await?;
+    store.put_user(&user, &contact, now).await?;
+    tell_preferences(&shared, &user, held).await;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Tells the user's open sessions what holds now, where that is not what held before. It is a hint: who misses it is told by the
+/// next `hello`, so nothing here fails the request.
+async fn tell_preferences(shared: &Shared, user: &UserKey, held: Option<String>) {
+    let holds = match shared.ingest.store.preferences(user).await {
+        Ok(holds) if holds != held => holds,
+        Ok(_) => return,
+        Err(error) => return debug!(%error, "Live preferences were not told: the store did not answer"),
+    };
+    let preferences = holds.as_deref().and_then(PreferencesV1::decode).unwrap_or_default();
+    let announcement = Announcement::preferences(user, &preferences, (shared.ingest.new_id)());
+    let Some(announcement) = announcement else { return };
+    let announcer = Announcer { broker: shared.ingest.broker.clone(), deadline: HINT_DEADLINE };
+    if let Err(error) = announcer.publish(announcement).await {
+        debug!(%error, "Live preferences were not confirmed; sessions learn of them when they connect");
+    }
 }
 
 /// Ends a user's sessions, refuses the tokens they were opened with (those issued up to now), and takes out the devices that
@@ -182,13 +208,14 @@ pub async fn members(
 ) -> Result<Response, Problem> {
     let limit = request::limit(page.limit, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
     let after = page.after.map(|Name(after)| after);
+    let room = room_for_a_list(&shared, &tenant).await?;
     // One more than asked for, to know whether there is another page.
     let mut members = shared.ingest.store.members_after(&tenant, &group, after.as_ref(), limit + 1).await?;
     let more = members.len() > limit;
     members.truncate(limit);
     let members: Vec<String> = members.iter().map(|user| user.as_str().to_owned()).collect();
     let next = members.last().filter(|_| more).cloned();
-    Ok(Json(Members { members, next }).into_response())
+    Ok(private(room, &Members { members, next }))
 }
 
 /// Who comes into a group, and who leaves it.

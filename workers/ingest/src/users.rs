@@ -4,21 +4,21 @@
 //! No answer has a push token in it. Every list has a bound, and what is more says so.
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use watchbell::{
     domain::{Channel, Device, DeviceId, GroupId, Tenant, UserId, UserKey},
-    runtime::http::{Name, NameInPath, Path, Query, name},
+    runtime::http::{AnswerBytes, Name, NameInPath, PAGE_BYTES_TAKEN, Path, Query, name},
     store::{ListedPerson, Store, StoreError, StoredPerson},
     wire::{Problem, preferences::PreferencesV1},
 };
 
 use crate::{
-    App,
+    App, Shared,
     answers::{ListedUser, User, UserAddress, UserCounts, UserDevice, UserDevices, Users},
     auth::Producer,
     limits::{ALERTS_COUNTED_MAX, GROUPS_OF_USER_MAX, USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX},
@@ -50,9 +50,10 @@ pub async fn list(
     let prefix = page.prefix.map(|Name(prefix)| prefix);
     let wanted =
         Wanted { tenant: &tenant, group: group.as_ref(), prefix: prefix.as_ref().map(UserId::as_str) };
+    let room = room_for_a_list(&shared, &tenant).await?;
     let (people, next) = wanted.page(&shared.ingest.store, after.as_ref(), limit).await?;
     let users = people.into_iter().map(listed_of).collect();
-    Ok(private(Users { users, next: next.map(|next| next.as_str().to_owned()) }))
+    Ok(private(room, &Users { users, next: next.map(|next| next.as_str().to_owned()) }))
 }
 
 /// Which people are asked for.
@@ -120,12 +121,13 @@ pub async fn show(
     Extension(tenant): Extension<Tenant>,
     NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
+    let room = room_for_a_list(&shared, &tenant).await?;
     let user = UserKey::new(tenant, user);
     let store = &shared.ingest.store;
     let person =
         store.person(&user, GROUPS_OF_USER_MAX + 1, ALERTS_COUNTED_MAX).await?.ok_or_else(unknown)?;
     let devices = store.devices(&user).await?;
-    Ok(private(user_of(person, &devices)))
+    Ok(private(room, &user_of(person, &devices)))
 }
 
 fn user_of(person: StoredPerson, devices: &[Device]) -> User {
@@ -181,8 +183,9 @@ pub async fn devices(
     Extension(tenant): Extension<Tenant>,
     NameInPath(user): NameInPath<UserId>,
 ) -> Result<Response, Problem> {
+    let room = room_for_a_list(&shared, &tenant).await?;
     let devices = shared.ingest.store.devices(&UserKey::new(tenant, user)).await?;
-    Ok(private(UserDevices { devices: devices.iter().map(device_of).collect() }))
+    Ok(private(room, &UserDevices { devices: devices.iter().map(device_of).collect() }))
 }
 
 /// Takes all of a user's devices out, as when a phone was stolen and nobody knows which.
@@ -209,9 +212,10 @@ pub async fn device(
     Path(names): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let (user, id) = device_in(&names)?;
+    let room = room_for_a_list(&shared, &tenant).await?;
     let devices = shared.ingest.store.devices(&UserKey::new(tenant, user)).await?;
     let device = devices.iter().find(|device| device.id == id).ok_or_else(no_device)?;
-    Ok(private(device_of(device)))
+    Ok(private(room, &device_of(device)))
 }
 
 /// Takes one of a user's devices out: nothing is pushed to it any more.
@@ -229,7 +233,17 @@ pub async fn remove_device(
     }
 }
 
+/// Memory for a list, to be taken before anything of it is read. It is given back when the client has taken the answer.
+///
+/// # Errors
+/// 503 when others hold all of it.
+pub async fn room_for_a_list(shared: &Shared, tenant: &Tenant) -> Result<AnswerBytes, Problem> {
+    Ok(shared.ingest.answers.take(tenant, PAGE_BYTES_TAKEN).await?)
+}
+
 /// An answer that nobody on the way may keep.
-pub fn private(answer: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+pub fn private(room: AnswerBytes, answer: &impl Serialize) -> Response {
+    let mut response = room.json(answer);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -19,7 +19,7 @@ use crate::{
     cli::{DeadArgs, DeadCommand, DeadWhich},
     client::Refusal,
     compose,
-    dead::{self, Action, Done, Letter, Listed, Request, SHOW_MAX, Skipped, Wanted},
+    dead::{self, Action, Done, Letter, Listed, Request, Skipped, Wanted},
     demo_file::Demo,
     output,
 };
@@ -43,7 +43,7 @@ pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<()> {
 }
 
 async fn list(letters: &Letters, limit: u64) -> anyhow::Result<()> {
-    let Listed { total, letters } = letters.look(limit).await?;
+    let Listed { total, letters, .. } = letters.look(limit).await?;
     for letter in &letters {
         let (id, reason) = (output::inline(letter.name()), output::inline(&letter.reason));
         output::line(format!("{id:<40} {:<24} {:>7} bytes  {reason}", letter.from, letter.bytes));
@@ -57,7 +57,7 @@ async fn list(letters: &Letters, limit: u64) -> anyhow::Result<()> {
 }
 
 async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
-    let found = letters.show(id).await?.letters;
+    let Listed { letters: found, more, .. } = letters.show(id).await?;
     ensure!(!found.is_empty(), "no dead letter has this id");
     for letter in &found {
         let Letter { from, headers, body, .. } = letter;
@@ -71,8 +71,9 @@ async fn show(letters: &Letters, id: &str) -> anyhow::Result<()> {
         }
         output::line(body.clone().unwrap_or_default());
     }
-    if found.len() == SHOW_MAX {
-        output::note(format!("Only the first {SHOW_MAX} letters with this id are shown; there may be more."));
+    if more {
+        let shown = found.len();
+        output::note(format!("Only the first {shown} letters with this id are shown; there may be more."));
     }
     Ok(())
 }

@@ -57,6 +57,13 @@ impl Letter {
         Self { body: Some(body), ..Self::of(delivery) }
     }
 
+    /// About how many bytes are told of it.
+    pub(crate) fn told_bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let body = self.body.as_ref().map_or(0, String::len);
+        self.id.len() + self.mark.len() + self.from.len() + self.reason.len() + headers + body
+    }
+
     /// What to call it: its id, or its mark where it has none that can be typed as the name of one letter.
     pub(crate) fn name(&self) -> &str {
         match is_name(&self.id) {

@@ -38,6 +38,9 @@ mod routes;
 pub(crate) const LOOK_MAX: u64 = 10_000;
 /// The most letters of one name that are shown whole.
 pub(crate) const SHOW_MAX: usize = 10;
+/// A list ends with the letter that reaches this, in bytes of what is told of letters. One letter has at most a body of
+/// [`BODY_BYTES_MAX`](watchbell::broker::BODY_BYTES_MAX) and the headers of one frame.
+const LISTED_BYTES_MAX: usize = 1024 * 1024;
 /// Letters on their way back at once.
 const REPLAYS_MAX: usize = 64;
 /// The most skipped letters that are named; all are counted.
@@ -71,6 +74,28 @@ pub(crate) struct Listed {
     pub(crate) total: u64,
     /// Some of them, oldest first.
     pub(crate) letters: Vec<Letter>,
+    /// There may be more of those that were asked for: the list has as many letters or bytes as one may have.
+    #[serde(default)]
+    pub(crate) more: bool,
+}
+
+/// A list in the making.
+#[derive(Default)]
+struct List {
+    letters: Vec<Letter>,
+    bytes: usize,
+}
+
+impl List {
+    /// Adds a letter, and says whether there is room for another.
+    fn add(&mut self, letter: Letter, letters_max: usize) -> ControlFlow<()> {
+        self.bytes += letter.told_bytes();
+        self.letters.push(letter);
+        match self.letters.len() < letters_max && self.bytes < LISTED_BYTES_MAX {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
 }
 
 /// What was done.
@@ -105,30 +130,27 @@ pub(crate) async fn count(broker: &SharedBroker) -> anyhow::Result<u64> {
 /// The first letters, without their bodies.
 pub(crate) async fn look(broker: &SharedBroker, limit: u64) -> anyhow::Result<Listed> {
     let total = count(broker).await?;
-    let mut letters = Vec::new();
-    walk(broker, total.min(limit).min(LOOK_MAX), |delivery| {
-        letters.push(Letter::of(delivery));
-        ControlFlow::Continue(())
-    })
-    .await?;
-    Ok(Listed { total, letters })
+    let mut list = List::default();
+    walk(broker, total.min(limit).min(LOOK_MAX), |delivery| list.add(Letter::of(delivery), usize::MAX))
+        .await?;
+    let more = (list.letters.len() as u64) < total;
+    Ok(Listed { total, letters: list.letters, more })
 }
 
-/// The letters of this name, at most [`SHOW_MAX`], with their bodies.
+/// The first letters of this name, at most [`SHOW_MAX`], with their bodies.
 pub(crate) async fn show(broker: &SharedBroker, name: &str) -> anyhow::Result<Listed> {
     let total = count(broker).await?;
-    let (names, mut letters) = ([name.to_owned()], Vec::new());
+    let (names, mut list, mut more) = ([name.to_owned()], List::default(), false);
     walk(broker, total, |delivery| {
-        if letter::is_named(&delivery.message, &names) {
-            letters.push(Letter::with_body(delivery));
+        if !letter::is_named(&delivery.message, &names) {
+            return ControlFlow::Continue(());
         }
-        match letters.len() < SHOW_MAX {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
+        let flow = list.add(Letter::with_body(delivery), SHOW_MAX);
+        more = flow.is_break();
+        flow
     })
     .await?;
-    Ok(Listed { total, letters })
+    Ok(Listed { total, letters: list.letters, more })
 }
 
 /// Looks at each of the first letters once, and changes nothing.

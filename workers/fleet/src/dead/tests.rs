@@ -42,14 +42,32 @@ fn request(action: Action, ids: Option<&[&str]>) -> Request {
 async fn looking_changes_nothing() {
     let broker = with_letters(3).await;
     for _ in 0..3 {
-        let Listed { total, letters } = look(&broker, 2).await.unwrap();
-        assert_eq!((letters.len(), total), (2, 3));
+        let Listed { total, letters, more } = look(&broker, 2).await.unwrap();
+        assert_eq!((letters.len(), total, more), (2, 3, true));
         assert_eq!((letters[0].id.as_str(), letters[0].reason.as_str()), ("m-0", "cannot be read"));
         assert_eq!((letters[0].from.as_str(), letters[0].bytes), ("watchbell.undelivered", 7));
         assert_eq!(letters[0].body, None, "a list tells no content");
         assert_eq!(ids(&broker).await, ["m-0", "m-1", "m-2"]);
         assert_eq!(show(&broker, "m-1").await.unwrap().letters[0].body.as_deref(), Some("{\"n\":1}"));
     }
+}
+
+#[tokio::test]
+async fn a_list_ends_with_the_letter_that_reaches_its_bytes() {
+    let long = |n: usize| {
+        let mut message = letter("twin", "x".repeat(500_000));
+        message.headers.insert("n".into(), format!("{n}{}", "y".repeat(90_000)));
+        message
+    };
+    let broker = with((0..16).map(long)).await;
+    for (why, listed, expected) in [
+        ("headers", look(&broker, LOOK_MAX).await.unwrap(), 12),
+        ("bodies", show(&broker, "twin").await.unwrap(), 2),
+    ] {
+        assert_eq!((listed.letters.len(), listed.total, listed.more), (expected, 16, true), "{why}");
+    }
+    let few = with((0..2).map(|n| letter(&format!("m-{n}"), "{}"))).await;
+    assert!(!look(&few, LOOK_MAX).await.unwrap().more && !show(&few, "m-1").await.unwrap().more);
 }
 
 #[tokio::test]

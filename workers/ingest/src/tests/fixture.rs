@@ -13,6 +13,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Request},
+    response::Response,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -26,7 +27,7 @@ use watchbell::{
         policy::Policies,
         publication::{Maker, Publication},
     },
-    runtime::Clock,
+    runtime::{Clock, http::AnswerBudget},
     store::{Contact, KeyRights, NewAlert, Store, StoreConfig},
     wire::{alert::Defaults, content_of, parse_alert, published},
 };
@@ -42,6 +43,8 @@ pub struct Fixture {
     pub key: String,
     pub other_key: String,
     published: Arc<Mutex<Vec<Message>>>,
+    /// The memory for answers.
+    pub answers: AnswerBudget,
     /// Where the store is.
     _dir: TempDir,
 }
@@ -144,7 +147,9 @@ impl Fixture {
         }
         let ids = AtomicU64::new(0);
         let policies = Arc::new(Policies::with_defaults([].into()));
+        let answers = AnswerBudget::default();
         let ingest = Ingest {
+            answers: answers.clone(),
             hooks: Arc::new(ConfiguredHooks::new(&config.hook).unwrap()),
             routes: Arc::new(Routes::new(&config.route, &policies).unwrap()),
             rate_per_tenant: rates.alerts,
@@ -160,6 +165,7 @@ impl Fixture {
             key,
             other_key,
             published,
+            answers,
             _dir: dir,
         }
     }
@@ -205,6 +211,12 @@ impl Fixture {
 
     pub async fn post(&self, uri: &str, body: impl ToString) -> Answer {
         self.send("POST", uri, &[], body.to_string()).await
+    }
+
+    /// An answer whose client has taken nothing of its body yet.
+    pub async fn unread(&self, uri: &str) -> Response {
+        let request = Request::builder().uri(uri).header("authorization", format!("Bearer {}", self.key));
+        self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     pub async fn get(&self, uri: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! People, groups and alerts by page; devices on a user's behalf; everything about one person.
 
+use axum::body::HttpBody as _;
 use serde_json::{Value, json};
 use watchbell::domain::{Device, DeviceId, PushEnvironment, PushService, Secret, Tenant, UserId, UserKey};
 
@@ -21,6 +22,37 @@ fn phone(token: &str) -> Device {
         environment: PushEnvironment::Production,
         registered_at: NOW.parse().unwrap(),
         issued_at: None,
+    }
+}
+
+/// Clients that ask for much and take nothing hold no more than the budget (I9), whatever they ask for.
+#[tokio::test]
+async fn a_list_takes_of_the_memory_for_answers_until_its_client_has_it() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    put(&fixture, "/v1/groups/ops/members", json!({"add": ["ana", "ben"]})).await;
+    fixture.store.put_device(&acme("ana"), &phone("a-token"), 20).await.unwrap();
+    let published = fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ana"]}, "title": "Disk"}));
+    assert_eq!(published.await.status, 202);
+    let all = fixture.answers.left();
+    for uri in [
+        "/v1/users",
+        "/v1/users/ana",
+        "/v1/users/ana/export",
+        "/v1/users/ana/devices",
+        "/v1/users/ana/devices/phone",
+        "/v1/groups",
+        "/v1/groups/ops/members",
+        "/v1/alerts",
+        "/v1/alerts/a",
+        "/v1/alerts/a/timeline",
+        "/v1/audit",
+    ] {
+        let answer = fixture.unread(uri).await;
+        let length = answer.body().size_hint().exact().unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{uri}");
+        assert_eq!(fixture.answers.left() as u64, all as u64 - length, "{uri}: its length is taken");
+        drop(answer);
+        assert_eq!(fixture.answers.left(), all, "{uri}: and given back");
     }
 }
 

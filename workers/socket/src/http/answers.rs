@@ -41,6 +41,9 @@ pub(crate) struct InboxPage<'a> {
     /// A stream that begins there misses nothing.
     pub(crate) cursor: String,
     pub(crate) unread: u64,
+    /// The last change that deleted rows, 0 when none did. Whoever knows rows from before it, and does not find them in pages
+    /// that reach down to them, lets go of them.
+    pub(crate) deleted_to: u64,
     /// `before` of the next page, to be sent as it is; null on the last. A number, or a text where the next page begins
     /// within a change that fills more than one page.
     #[schema(required, value_type = NextBeforeOrNull)]

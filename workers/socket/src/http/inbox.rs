@@ -1,5 +1,7 @@
 //! The user's HTTP API: inbox and receipts. Keyed by the token's user, so nobody reaches anybody else's (I8).
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     Json,
     extract::State,
@@ -11,6 +13,7 @@ use watchbell::{
     runtime::{
         Clock,
         http::{BodyRules, JsonBody, Query, RETRY_AFTER_S, name},
+        rate_limit::TooSoon,
     },
     store::{InboxPage as StoredPage, PageStart},
     wire::{Problem, frame::ReceiptFrame},
@@ -19,7 +22,10 @@ use watchbell::{
 use crate::{
     feed::inbox::Inbox,
     http::answers::{InboxPage, InboxRow, NextBefore, ReceiptWritten},
-    pod::receipts::{NotWritten, receipt_of},
+    pod::{
+        limits::ReceiptTurns,
+        receipts::{NotWritten, cost_of, receipt_of},
+    },
     token::Identity,
 };
 
@@ -67,11 +73,11 @@ pub(crate) async fn inbox(
             })
         })
         .collect();
-    let (seq, unread) = (head.seq, head.unread);
     Ok(room.json(&InboxPage {
-        seq,
-        cursor: epoch.cursor(seq),
-        unread,
+        seq: head.seq,
+        cursor: epoch.cursor(head.seq),
+        unread: head.unread,
+        deleted_to: head.deleted_to,
         next_before: next.map(NextBefore::of),
         alerts,
     }))
@@ -88,9 +94,15 @@ fn page_start(text: &str) -> Result<PageStart, Problem> {
     Ok(PageStart { seq, after: after.map(|after| name("before", &after)).transpose()? })
 }
 
-/// `POST /v1/inbox/receipts`: the same as a receipt frame; answers when it is written.
+/// A wait in whole seconds, for `Retry-After`.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX)
+}
+
+/// `POST /v1/inbox/receipts`: the same as a receipt frame, and charged as one is; answers when it is written.
 pub(crate) async fn receipts(
     State(inbox): State<Inbox>,
+    State(turns): State<Arc<ReceiptTurns>>,
     State(clock): State<Clock>,
     identity: Identity,
     JsonBody(frame, _): JsonBody<ReceiptFrame, UserBodies>,
@@ -99,6 +111,10 @@ pub(crate) async fn receipts(
     let now = clock.now();
     let receipt = receipt_of(&identity.user, "http", frame, now)
         .map_err(|(field, problem)| Problem::invalid(field, problem))?;
+    let cost = cost_of(receipt.alerts.len());
+    turns.take(&identity.user, cost).await.map_err(|TooSoon { wait }| {
+        Problem::too_many("this user says more than is read: say it again later", seconds(wait))
+    })?;
     let until = receipt.until;
     let said = inbox.receipts.write(receipt).await.map_err(|why| match why {
         NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),

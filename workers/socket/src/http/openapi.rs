@@ -195,7 +195,8 @@ pub(crate) fn inbox() -> Operation {
 pub(crate) fn receipts() -> Operation {
     with_body(with_token("Inbox", "sayReceipt", "Say what became of alerts"))
         .answers_at_most(RECEIPT_BYTES_MAX)
-        .about("Answered when it is written, and told to the user's other sessions.")
+        .about("Answered when it is written, and told to the user's other sessions. Charged as a line of a session is.")
+        .refuses(429, "This user says more than is read: say it again after `Retry-After`.")
         .body(Described::of::<WrittenReceipt>())
         .example(json!({"alerts": ["disk-full-db1"], "state": "seen"}))
         .answers(200, "Written. Without `seq` it changed nothing.", Described::of::<ReceiptWritten>())

@@ -32,6 +32,7 @@ use crate::{
         topics,
         unsubscribe::{self, UnsubscribeLinks},
     },
+    pod::limits::ReceiptTurns,
 };
 
 /// How long a browser may remember what it may ask.
@@ -44,6 +45,7 @@ pub(crate) struct RouteState {
     pub(crate) polls: Arc<Polls>,
     pub(crate) sign_in: SignIn,
     pub(crate) inbox: Inbox,
+    pub(crate) receipt_turns: Arc<ReceiptTurns>,
     pub(crate) clock: Clock,
     pub(crate) devices: Devices,
     pub(crate) preferences: Preferences,

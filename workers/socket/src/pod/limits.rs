@@ -1,4 +1,4 @@
-//! How much anybody may ask of a pod: sessions an address, sessions a second, messages a second.
+//! How much anybody may ask of a pod: sessions an address, sessions a second, messages a second, receipts over HTTP.
 
 use std::{
     collections::HashMap,
@@ -8,15 +8,22 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until};
-use watchbell::runtime::{
-    http::{AddressPrefix, ShareBounds},
-    rate_limit::{Account, Rate, TooSoon},
+use watchbell::{
+    domain::UserKey,
+    runtime::{
+        http::{AddressPrefix, ShareBounds},
+        rate_limit::{Account, Rate, RateLimiter, TooSoon},
+    },
 };
 
 /// A session waits so long for its turn at the most; when the line is longer, the next is turned away.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Turns of so much time may be taken at once: timers are no finer than a millisecond.
 const TURNS_AT_ONCE: Duration = Duration::from_millis(100);
+/// A receipt over HTTP waits so long for its turn at the most.
+const RECEIPT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Users whose receipts over HTTP are remembered.
+const RECEIPT_USERS_MAX: usize = 65_536;
 /// How many messages a client may send at once, as time of its rate.
 const BURST: Duration = Duration::from_secs(3);
 
@@ -108,6 +115,29 @@ impl Allowance {
     }
 }
 
+/// What users may still say over HTTP: each as much as one session.
+#[derive(Debug)]
+pub(crate) struct ReceiptTurns(RateLimiter<UserKey, Instant>);
+
+impl ReceiptTurns {
+    pub(crate) fn per_second(number: u32) -> Self {
+        Self(RateLimiter::new(Rate::per_second(number).burst(BURST), RECEIPT_USERS_MAX))
+    }
+
+    /// Waits until the user may say something that costs so much.
+    ///
+    /// # Errors
+    /// [`TooSoon`]: it would take longer than anybody waits here.
+    pub(crate) async fn take(&self, user: &UserKey, cost: usize) -> Result<(), TooSoon> {
+        let now = Instant::now();
+        let wait = self.0.take(user, cost, now, RECEIPT_WAIT_MAX)?;
+        if !wait.is_zero() {
+            sleep_until(now + wait).await;
+        }
+        Ok(())
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,7 +146,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use watchbell::domain::{Tenant, UserId};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_says_so_much_over_http_and_waits_or_is_told_when_to_come_again() {
+        let turns = ReceiptTurns::per_second(10);
+        let user = |name: &str| UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse(name).unwrap());
+        let began = Instant::now();
+        for _ in 0..3 {
+            turns.take(&user("ana"), 10).await.unwrap();
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "three seconds' worth at once");
+        turns.take(&user("ana"), 10).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_millis(100), "the next one waits for its turn");
+        turns.take(&user("ana"), 1_000).await.unwrap();
+        let refused = turns.take(&user("ana"), 1).await.unwrap_err();
+        assert!(refused.wait > RECEIPT_WAIT_MAX, "whoever said very much waits long: {refused:?}");
+        let now = Instant::now();
+        turns.take(&user("ben"), 1).await.unwrap();
+        assert_eq!(now.elapsed(), Duration::ZERO, "nobody else waits for it");
+    }
 
     #[test]
     fn an_address_has_so_many_sessions() {

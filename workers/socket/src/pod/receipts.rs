@@ -13,6 +13,14 @@ use watchbell::{
 /// Receipts that wait to be written at the most; a session that sends more waits.
 const QUEUE_MAX: usize = 4_096;
 
+/// A receipt of more alerts than this costs as much as several: each of them is a row that is changed, and told to every session.
+const ALERTS_OF_ONE_MESSAGE: usize = 50;
+
+/// What a receipt of so many alerts costs, in messages of `socket.messages_per_second`.
+pub(crate) fn cost_of(alerts: usize) -> usize {
+    alerts.div_ceil(ALERTS_OF_ONE_MESSAGE).max(1)
+}
+
 /// Where receipts are handed in. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Receipts {
@@ -89,4 +97,16 @@ pub(crate) fn receipt_of(
         op: frame.op,
         by: by.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_costs_by_its_alerts() {
+        for (alerts, expected) in [(0, 1), (1, 1), (50, 1), (51, 2), (RECEIPT_ALERTS_MAX, 10)] {
+            assert_eq!(cost_of(alerts), expected, "{alerts} alerts");
+        }
+    }
 }

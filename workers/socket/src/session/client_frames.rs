@@ -16,7 +16,7 @@ use watchbell::{
 
 use crate::{
     frames::frame,
-    pod::receipts::receipt_of,
+    pod::receipts::{cost_of, receipt_of},
     session::{
         decoder::ClientMessage,
         state::{Session, SessionEnd},
@@ -70,7 +70,7 @@ impl Session<'_> {
             match said {
                 Said::Line { line, cost } => {
                     let asked = self.read_line(&line);
-                    self.charge(cost + self.topics_read_by(&asked).saturating_sub(1), now)?;
+                    self.charge(cost + self.work_of(&asked).saturating_sub(1), now)?;
                     let refused = Box::pin(self.obey(asked)).await? == Obeyed::Refused;
                     if refused && self.state.unheard.as_mut().is_some_and(|unheard| unheard.refuse()) {
                         return Err(SessionEnd::Close(CloseCode::Protocol));
@@ -121,11 +121,12 @@ impl Session<'_> {
         }
     }
 
-    /// The topics whose kept events a line has read: what it costs.
-    fn topics_read_by(&self, asked: &Asked) -> usize {
+    /// What a line costs for what it asks: the topics whose kept events are read, and the alerts of a receipt.
+    fn work_of(&self, asked: &Asked) -> usize {
         match asked {
             Asked::RefreshOfMount => self.topics_to_read(None),
             Asked::Frame(Ok(ClientFrame::Refresh(named))) => self.topics_to_read(named.topic.as_deref()),
+            Asked::Frame(Ok(ClientFrame::Receipt(receipt))) => cost_of(receipt.alerts.len()),
             Asked::Frame(_) => 1,
         }
     }

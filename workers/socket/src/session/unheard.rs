@@ -8,6 +8,7 @@
 //! |---|---|
 //! | a line, whatever it is | 1 |
 //! | `refresh` | 1 for each topic whose kept events are read, at least 1 |
+//! | `receipt` | 1 for each 50 alerts that it names or a part of them, also over HTTP |
 //! | a message without a line, a ping, a pong, a fragment, be they empty | 1 |
 //! | each whole 4 KiB of a message or fragment | 1 more |
 
