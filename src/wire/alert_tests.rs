@@ -224,3 +224,14 @@ fn null_is_absent_and_a_byte_order_mark_is_passed_over() {
     let event = b"\xef\xbb\xbf{\"kind\": \"event\"}";
     assert_eq!(crate::wire::kind_of(event), crate::wire::MessageKind::Event);
 }
+
+/// An alert that is published again is compared with what was recorded of it, which was read twice.
+#[test]
+fn a_number_of_many_digits_is_read_as_the_same_again() {
+    for number in ["639951750910582344e135", "4530617711680218047e-151", "944378829071178401e-134", "0.1"] {
+        let json = format!(r#"{{"to": {{"users": ["ana"]}}, "title": "t", "data": {{"n": {number}}}}}"#);
+        let alert = parse_alert(json.as_bytes(), &defaults()).unwrap();
+        let again = parse_alert(&encode_alert(&alert), &defaults()).unwrap();
+        assert_eq!(again.data, alert.data, "{number}");
+    }
+}
