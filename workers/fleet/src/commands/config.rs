@@ -205,8 +205,9 @@ mod tests {
     #[test]
     fn it_is_said_what_is_deleted_and_where_that_is_before_alerts_expire() {
         let all = lines("");
-        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all.len(), 2, "{all:?}");
         assert!(all[0].contains("2160h") && all[0].contains("1000") && all[0].contains("720h"), "{all:?}");
+        assert!(all[1].contains("9600h") && all[1].contains("2160h"), "{all:?}");
 
         let all = lines(
             "[retention]\nalerts_kept = \"24h\"\n[policies.long]\nsteps = []\nexpires_after = \"48h\"\n\

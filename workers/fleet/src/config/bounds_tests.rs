@@ -38,9 +38,11 @@ const ZERO_IS_MEANT: [&str; 20] = [
 ];
 
 /// Where ten years, the longest duration of all, are meant: that is how long things may be kept.
-const TEN_YEARS_ARE_MEANT: [&str; 4] = [
+const TEN_YEARS_ARE_MEANT: [&str; 6] = [
     "retention.alerts_kept",
     "retention.timelines_kept",
+    "retention.audit_kept",
+    "retention.parked_kept",
     "tenants.demo.retention.alerts_kept",
     "tenants.demo.retention.timelines_kept",
 ];
