@@ -10,6 +10,8 @@
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], how little they get at once in [`restraint`], and how
 //! long what is kept is kept in [`retention`].
+//! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
+//! and why an alert for many did not come to them in [`left_out`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
@@ -21,10 +23,13 @@ pub mod channel;
 pub mod channel_bounds;
 pub mod device;
 pub mod email;
+pub mod explanation;
 pub mod inbox;
 pub mod internet;
+pub mod left_out;
 pub mod names;
 pub mod next_step;
+pub mod obstacles;
 pub mod outcome;
 pub mod phone;
 pub mod policy;

@@ -229,7 +229,8 @@ impl Store {
         );
         static UPDATE: Statement<AlertRow<'_>> = Statement::new(
             "UPDATE alerts SET deleted_at_ms = $1, content = '', status = 'resolved', said = coalesce(said, ''),
-                 policy = NULL, taken_by = NULL, acknowledged_by = NULL, latest_at_ms = coalesce(latest_at_ms, recorded_at_ms)
+                 policy = NULL, taken_by = NULL, acknowledged_by = NULL, audience = NULL,
+                 latest_at_ms = coalesce(latest_at_ms, recorded_at_ms)
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
                  AND NOT EXISTS (SELECT 1 FROM inbox i WHERE i.tenant = batch.tenant AND i.alert_id = batch.alert_id LIMIT 1)
                  AND NOT EXISTS (SELECT 1 FROM expansions x WHERE x.tenant = batch.tenant AND x.alert_id = batch.alert_id LIMIT 1)

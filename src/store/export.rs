@@ -119,8 +119,8 @@ const SECTIONS: &[Section] = &[
         // a number: what comes behind the last one is among those of its own, or of a higher one.
         kind: "inbox",
         table: "inbox",
-        select: "SELECT page.seq, page.alert_id, page.version, page.state, page.recorded_at_ms, page.delivered_at_ms, page.seen_at_ms,
-                     page.read_at_ms, page.dismissed_at_ms, page.snoozed_until_ms, page.said_by, a.content
+        select: "SELECT page.seq, page.alert_id, page.version, page.state, page.recorded_at_ms, page.came_at_ms, page.delivered_at_ms,
+                     page.seen_at_ms, page.read_at_ms, page.dismissed_at_ms, page.snoozed_until_ms, page.said_by, a.content
                  FROM (SELECT * FROM inbox
                        WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq >= $3 AND (seq > $3 OR alert_id > $4)
                            AND seq <= coalesce(
@@ -135,6 +135,7 @@ const SECTIONS: &[Section] = &[
             ("version", Number),
             ("state", Text),
             ("recorded_at_ms", Time),
+            ("came_at_ms", Time),
             ("delivered_at_ms", Time),
             ("seen_at_ms", Time),
             ("read_at_ms", Time),

@@ -71,10 +71,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         static INSERT: Statement<InboxValues<'_>> = Statement::new(
-            "INSERT INTO inbox ({columns}, recorded_at_ms) SELECT {columns}, $1 FROM {batch} WHERE true
+            "INSERT INTO inbox ({columns}, recorded_at_ms, came_at_ms) SELECT {columns}, $1, $1 FROM {batch} WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                  seq = excluded.seq, version = excluded.version, state = excluded.state, severity = excluded.severity,
-                 status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms",
+                 status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms,
+                 came_at_ms = CASE WHEN excluded.status = 'firing' THEN excluded.came_at_ms ELSE inbox.came_at_ms END",
         );
         if written.is_empty() {
             return Ok(());

@@ -178,7 +178,11 @@ impl Store {
         .await
     }
 
-    async fn groups_of_person(&self, user: &UserKey, limit: usize) -> Result<Vec<GroupId>, Failure> {
+    pub(super) async fn groups_of_person(
+        &self,
+        user: &UserKey,
+        limit: usize,
+    ) -> Result<Vec<GroupId>, Failure> {
         let groups = of_user(
             sqlx::query(
                 "SELECT group_id FROM group_members WHERE tenant || '' = $1 AND user_id || '' = $2

@@ -1,4 +1,4 @@
-//! What happened to an alert: pieced together from the rows that the work left behind.
+//! What happened to an alert: pieced together from the rows that the work left behind. Its words are in `domain::explanation`.
 
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use super::{
     latest_alert::latest_of, maybe_int, maybe_text, maybe_time, stored_name, text, time, word,
 };
 use crate::domain::{
-    AlertId, Attempt, AttemptState, Channel, InboxState, Seq, Severity, Status, Tenant, Timestamp, UserId,
-    receipt::place_of, restraint::Held,
+    AlertId, AttemptState, Channel, Seq, Tenant, Timestamp, UserId,
+    explanation::{self, Recipient, TimelineEntry},
+    receipt::place_of,
+    restraint::Held,
 };
 
 /// An alert as it is stored.
@@ -51,40 +53,10 @@ pub struct Counts {
     pub held: Vec<(Held, u64)>,
 }
 
-/// What happened to one alert for one user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipient {
-    /// Whose.
-    pub user: UserId,
-    /// What they did with it.
-    pub state: InboxState,
-    /// Until when it is snoozed; only then.
-    pub until: Option<Timestamp>,
-    /// The number of its last change.
-    pub seq: Seq,
-    /// Why the escalation ended, once it has.
-    pub stopped: Option<String>,
-    /// When somebody looks at it next.
-    pub due_at: Option<Timestamp>,
-    /// Why it waits, if it does.
-    pub held: Option<Held>,
-    /// Everything, in order.
-    pub entries: Vec<TimelineEntry>,
-}
-
-/// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimelineEntry {
-    /// When.
-    pub at: Timestamp,
-    /// What, in one line.
-    pub what: String,
-}
-
 /// Versions of an alert that are told of, the newest.
-const VERSIONS_TOLD_MAX: i64 = 100;
+const VERSIONS_TOLD_MAX: usize = 100;
 /// Attempts, and notes, of one recipient that are told of, the newest of each.
-const ENTRIES_TOLD_MAX: i64 = 500;
+const ENTRIES_TOLD_MAX: usize = 500;
 /// Bytes of the entries of one answer.
 pub const TIMELINE_BYTES_MAX: usize = 1024 * 1024;
 /// What an entry has besides its words: its time, and what stands around both.
@@ -203,10 +175,13 @@ impl Store {
         alert: &AlertId,
         users: Vec<UserId>,
     ) -> Result<Vec<Recipient>, StoreError> {
-        let versions = self.versions(tenant, alert).await?;
+        let versions = self.versions(tenant, alert, VERSIONS_TOLD_MAX).await?;
         let (mut recipients, mut bytes) = (Vec::new(), 0);
         for user in users {
-            let Some(recipient) = self.recipient(tenant, alert, user, &versions).await? else { continue };
+            let Some(recipient) = self.recipient(tenant, alert, user, &versions, ENTRIES_TOLD_MAX).await?
+            else {
+                continue;
+            };
             bytes += recipient.entries.iter().map(|entry| ENTRY_BYTES + entry.what.len()).sum::<usize>();
             if bytes > TIMELINE_BYTES_MAX && !recipients.is_empty() {
                 break;
@@ -216,8 +191,13 @@ impl Store {
         Ok(recipients)
     }
 
-    /// When each later version arrived, and what it changed.
-    async fn versions(&self, tenant: &Tenant, alert: &AlertId) -> Result<Vec<TimelineEntry>, StoreError> {
+    /// When each later version arrived, and what it changed: the last `told_max`.
+    pub(super) async fn versions(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        told_max: usize,
+    ) -> Result<Vec<TimelineEntry>, StoreError> {
         self.in_time("versions", async {
             let rows = sqlx::query(
                 "SELECT version, severity, status, severity_before, status_before, recorded_at_ms FROM versions
@@ -225,14 +205,14 @@ impl Store {
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())
-            .bind(VERSIONS_TOLD_MAX)
+            .bind(told_max as i64)
             .fetch_all(&self.read)
             .await?;
             let entry = |row: &AnyRow| {
                 let stand = |severity, status| Ok::<_, Failure>((word(row, severity)?, word(row, status)?));
                 let (before, after) = (stand("severity_before", "status_before")?, stand("severity", "status")?);
-                let what = arrival(int(row, "version")?, before, after);
-                Ok(TimelineEntry { at: time(row, "recorded_at_ms")?, what })
+                let what = explanation::version_arrived(int(row, "version")?, before, after);
+                Ok(TimelineEntry::new(time(row, "recorded_at_ms")?, what))
             };
             rows.iter().rev().map(entry).collect()
         })
@@ -305,12 +285,14 @@ impl Store {
         .await
     }
 
-    async fn recipient(
+    /// What happened for this user, with the last `told_max` attempts and as many notes.
+    pub(super) async fn recipient(
         &self,
         tenant: &Tenant,
         alert: &AlertId,
         user: UserId,
         versions: &[TimelineEntry],
+        told_max: usize,
     ) -> Result<Option<Recipient>, StoreError> {
         self.in_time("timeline", async {
             let store = self;
@@ -318,7 +300,7 @@ impl Store {
                 sqlx::query(sql).bind(tenant.as_str()).bind(user.as_str()).bind(alert.as_str())
             };
             let row = ask(
-                "SELECT i.*, a.returned_at_ms, u.devices_ended_at_ms, u.devices_ended,
+                "SELECT i.*, a.returned_at_ms, a.chased_under, u.devices_ended_at_ms, u.devices_ended,
                      (SELECT d.device_id FROM devices d WHERE d.tenant = i.tenant AND d.user_id = i.user_id LIMIT 1) AS device
                  FROM inbox i
                  LEFT JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
@@ -328,18 +310,19 @@ impl Store {
             .fetch_optional(&store.read)
             .await?;
             let Some(row) = row else { return Ok(None) };
-            let mut entries = Vec::new();
             let version = int(&row, "version")?;
             let said_by = maybe_text(&row, "said_by")?.map(|by| format!(" (last {})", place_of(&by))).unwrap_or_default();
+            // Whoever is told that it came knows that it is recorded.
+            let recorded = format!("recorded in the inbox; version {version} is shown");
+            let mut entries = vec![TimelineEntry::detail(time(&row, "recorded_at_ms")?, recorded)];
             for (column, what) in [
-                ("recorded_at_ms", format!("recorded in the inbox; version {version} is shown")),
                 ("returned_at_ms", "came back: dismissed_until passed".to_owned()),
                 ("delivered_at_ms", "delivered to a screen".to_owned()),
                 ("seen_at_ms", format!("seen{said_by}")),
                 ("read_at_ms", format!("read{said_by}")),
                 ("dismissed_at_ms", format!("dismissed{said_by}")),
             ] {
-                entries.extend(maybe_time(&row, column)?.map(|at| TimelineEntry { at, what }));
+                entries.extend(maybe_time(&row, column)?.map(|at| TimelineEntry::new(at, what)));
             }
             // What came before this person was among its recipients did not come to them.
             let recorded_at = time(&row, "recorded_at_ms")?;
@@ -348,34 +331,39 @@ impl Store {
             entries.extend(versions.iter().filter(|entry| entry.at >= recorded_at).cloned());
             // Read before what happened to it: whoever is told that it ended also reads the entry that says why.
             let escalation =
-                ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
+                ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held, policy FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                     .fetch_optional(&store.read)
                     .await?;
             let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY created_at_ms DESC LIMIT $4")
-                .bind(ENTRIES_TOLD_MAX)
+                .bind(told_max as i64)
                 .fetch_all(&store.read)
                 .await?;
             for attempt in &attempts {
-                entries.extend(entries_of(&attempt_of(attempt)?));
+                entries.extend(explanation::attempt_made(&attempt_of(attempt)?));
             }
             let notes = ask("SELECT at_ms, what FROM notes WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY at_ms DESC LIMIT $4")
-                .bind(ENTRIES_TOLD_MAX)
+                .bind(told_max as i64)
                 .fetch_all(&store.read)
                 .await?;
             for note in &notes {
-                entries.push(TimelineEntry { at: time(note, "at_ms")?, what: text(note, "what")? });
+                entries.push(TimelineEntry::new(time(note, "at_ms")?, text(note, "what")?));
             }
-            let (stopped, due_at, held) = match &escalation {
+            let (stopped, due_at, held, policy) = match &escalation {
                 Some(row) => (
                     maybe_text(row, "stopped")?,
                     maybe_time(row, "due_at_ms")?,
                     maybe_text(row, "held")?.map(|_| word(row, "held")).transpose()?,
+                    maybe_text(row, "policy")?,
                 ),
-                None => (None, None, None),
+                None => (None, None, None, None),
             };
+            // Without an escalation it is told by the policy that the alert has now.
+            let policy = policy.or(maybe_text(&row, "chased_under")?);
+            let looked = ["delivered_at_ms", "seen_at_ms", "read_at_ms"].map(|column| maybe_time(&row, column));
+            let was_on_screen = looked.into_iter().any(|at| at.is_ok_and(|at| at.is_some()));
             if let Some(row) = escalation.as_ref().filter(|row| int(row, "absent").is_ok_and(|absent| absent == 1)) {
-                let what = "no session anywhere: the first wait is skipped".to_owned();
-                entries.push(TimelineEntry { at: time(row, "opened_at_ms")?, what });
+                let what = "no session anywhere: the first wait is skipped";
+                entries.push(TimelineEntry::new(time(row, "opened_at_ms")?, what));
             }
             entries.sort_by_key(|entry| entry.at);
             let standing = standing_of(&row)?;
@@ -384,6 +372,8 @@ impl Store {
                 state: standing.state,
                 until: standing.until,
                 seq: int(&row, "seq")? as Seq,
+                policy,
+                was_on_screen,
                 stopped,
                 due_at,
                 held,
@@ -397,51 +387,7 @@ impl Store {
 /// That the person's devices were taken out with their sessions, and whether that is why they have none now.
 fn ended_devices(row: &AnyRow) -> Result<Option<(TimelineEntry, bool)>, Failure> {
     let Some(at) = maybe_time(row, "devices_ended_at_ms")? else { return Ok(None) };
-    let number = maybe_int(row, "devices_ended")?.unwrap_or_default();
-    let what = format!(
-        "sessions were ended, and with them {number} of the person's devices: no push goes there any more"
-    );
-    Ok(Some((TimelineEntry { at, what }, maybe_text(row, "device")?.is_none())))
-}
-
-/// That a later version came, and what it changed.
-fn arrival(version: i64, before: (Severity, Status), after: (Severity, Status)) -> String {
-    let changed = |what: &str, before: &str, after: &str| match before == after {
-        true => None,
-        false => Some(format!("{what} {before} → {after}")),
-    };
-    let changes: Vec<String> = [
-        changed("severity", before.0.as_str(), after.0.as_str()),
-        changed("status", before.1.as_str(), after.1.as_str()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    match changes.is_empty() {
-        true => format!("version {version} arrived: {} and {} as before", after.0.as_str(), after.1.as_str()),
-        false => format!("version {version} arrived: {}", changes.join(", ")),
-    }
-}
-
-fn entries_of(attempt: &Attempt) -> Vec<TimelineEntry> {
-    let to = attempt.device.as_ref().map(|device| format!(" to {device}")).unwrap_or_default();
-    let what = format!("{} {}{to}", attempt.channel, attempt.kind);
-    let begun =
-        TimelineEntry { at: attempt.created_at, what: format!("{what}: attempt {} begun", attempt.id) };
-    let reason = attempt
-        .reason
-        .as_deref()
-        .or(attempt.message_id.as_deref())
-        .map(|reason| format!(": {reason}"))
-        .unwrap_or_default();
-    let answer = match attempt.state {
-        AttemptState::Accepted => format!("{what}: accepted by the provider{reason}"),
-        AttemptState::Failed => format!("{what}: failed{reason}"),
-        AttemptState::Retrying => {
-            let when = attempt.next_try_at.map(|at| format!(", again at {at}")).unwrap_or_default();
-            format!("{what}: try {} did not get through{reason}{when}", attempt.tries)
-        }
-        AttemptState::Pending => return vec![begun],
-    };
-    vec![begun, TimelineEntry { at: attempt.answered_at.unwrap_or(attempt.created_at), what: answer }]
+    let number = maybe_int(row, "devices_ended")?.unwrap_or_default().max(0);
+    let entry = TimelineEntry::new(at, explanation::devices_ended(number as u64));
+    Ok(Some((entry, maybe_text(row, "device")?.is_none())))
 }

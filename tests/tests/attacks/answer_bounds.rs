@@ -102,6 +102,7 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "get /v1/users/{user}/export" => {
             ["/v1/users/ana/export", "/v1/users/ana/export?after=inbox"].into_iter().flat_map(asked).collect()
         }
+        "get /v1/users/{user}/explain" => asked("/v1/users/ana/explain?limit=100"),
         "get /v1/users/{user}/devices" => asked("/v1/users/ana/devices"),
         "delete /v1/users/{user}/devices" => asked("/v1/users/zoe/devices"),
         "get /v1/users/{user}/devices/{device}" => asked("/v1/users/ana/devices/phone"),

@@ -83,6 +83,7 @@ const ROUTES: &[Route] = &[
     ("POST", "/v1/hooks/{hook}", Takes::Key(Scope::Alerts)),
     ("GET", "/v1/users", Takes::Key(Scope::Read)),
     ("GET", "/v1/users/{user}", Takes::Key(Scope::Read)),
+    ("GET", "/v1/users/{user}/explain", Takes::Key(Scope::Read)),
     ("GET", "/v1/users/{user}/export", Takes::Key(Scope::Read)),
     ("PUT", "/v1/users/{user}", Takes::Key(Scope::People)),
     ("DELETE", "/v1/users/{user}", Takes::Key(Scope::People)),

@@ -20,6 +20,7 @@
 //! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
 //! | `timeline.rs` | what happened can be told afterwards |
+//! | `explained.rs` | what one person got and did not get can be told without the id of an alert |
 //! | `plans.rs` `plans/` | what a statement reads does not grow with what is behind it (I15) |
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
@@ -58,6 +59,7 @@ mod channels;
 mod crashes;
 mod erasure;
 mod expansions;
+mod explained;
 mod fixture;
 mod history;
 mod outbox;

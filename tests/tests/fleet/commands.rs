@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const QUIET: (u64, u64) = (600_000, 600_000);
 
 /// Waits until a user's inbox holds an alert in a state.
-async fn is_in(fleet: &Fleet, user: &str, id: &str, state: &str) -> anyhow::Result<Value> {
+pub(super) async fn is_in(fleet: &Fleet, user: &str, id: &str, state: &str) -> anyhow::Result<Value> {
     until(&format!("{id} to be {state} for {user}"), DEADLINE, async || {
         let inbox = fleet.inbox(user).await.ok()?;
         inbox.into_iter().find(|row| row["alert"]["id"] == id && row["state"] == state)
@@ -28,7 +28,7 @@ async fn is_in(fleet: &Fleet, user: &str, id: &str, state: &str) -> anyhow::Resu
 }
 
 /// What a command that fails says, on standard error.
-fn refusal(fleet: &Fleet, args: &[&str], env: &[(&str, &str)]) -> String {
+pub(super) fn refusal(fleet: &Fleet, args: &[&str], env: &[(&str, &str)]) -> String {
     match fleet.command_with(args, env) {
         Ok(printed) => panic!("watchbell {args:?} succeeded and printed {printed:?}"),
         Err(error) => format!("{error:#}"),
@@ -36,7 +36,7 @@ fn refusal(fleet: &Fleet, args: &[&str], env: &[(&str, &str)]) -> String {
 }
 
 #[track_caller]
-fn assert_says(text: &str, parts: &[&str]) {
+pub(super) fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
@@ -58,7 +58,7 @@ fn bare(dir: &Scratch, args: &[&str], env: &[(&str, &str)], input: &str) -> anyh
 }
 
 /// `watchbell up` in a folder that says the rest: what a person has who tries it out.
-async fn up() -> anyhow::Result<Fleet> {
+pub(super) async fn up() -> anyhow::Result<Fleet> {
     Fleet::start(Engine::Embedded, QUIET, &[]).await
 }
 

@@ -13,6 +13,7 @@ mod devices;
 mod dispatching;
 mod escalation;
 mod examples;
+mod explained;
 mod identities;
 mod leaving;
 mod openapi;

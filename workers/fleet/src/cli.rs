@@ -8,6 +8,7 @@ use watchbell::{
     runtime::{config::parse_duration, health},
 };
 
+use crate::cli_explain::ExplainArgs;
 use crate::cli_people::{AlertArgs, DeviceArgs, GroupArgs, UserArgs};
 pub(crate) use crate::cli_producer::ProducerArgs;
 
@@ -52,7 +53,7 @@ pub(crate) enum Command {
     Group(GroupArgs),
     /// List alerts.
     Alert(AlertArgs),
-    /// Print what happened to an alert for each recipient, step by step, and why.
+    /// Print what happened to an alert for each recipient, step by step, or what a user got and did not get, and why.
     Explain(ExplainArgs),
     /// List, show, replay or drop dead letters: messages that were delivered too often.
     Dead(DeadArgs),
@@ -359,21 +360,6 @@ pub(crate) struct AuditArgs {
 fn entries(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
     number.ok_or_else(|| "write a number from 1 to 10000".to_owned())
-}
-
-#[derive(Args)]
-pub(crate) struct ExplainArgs {
-    /// The alert's id.
-    pub(crate) alert: String,
-    /// The recipient to explain it for. By default its first recipients.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// The tenant of the alert. By default `auth.default_tenant`.
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
-    /// The data folder of `watchbell up`, used if no store is configured.
-    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
-    pub(crate) data: PathBuf,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 //! The map of the files is in `README.md` of this crate.
 
 mod cli;
+mod cli_explain;
 mod cli_people;
 mod cli_producer;
 mod client;

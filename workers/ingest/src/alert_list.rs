@@ -141,22 +141,25 @@ impl Wanted {
     }
 }
 
-fn word<T: FromStr<Err = UnknownWord>>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+/// A parameter that is one of a few words.
+pub fn word<T: FromStr<Err = UnknownWord>>(field: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     text.map(|text| text.parse().map_err(|error: UnknownWord| Problem::invalid(field, error.to_string())))
         .transpose()
 }
 
-fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+/// A parameter that is a time.
+pub fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     text.map(|text| text.parse().map_err(|_| Problem::invalid(field, "must be a time as RFC 3339 writes it")))
         .transpose()
 }
 
 /// A place as `next` says it, for `after`: its number and the alert before it.
-fn text_of(place: &AlertPlace) -> String {
+pub fn text_of(place: &AlertPlace) -> String {
     format!("{}.{}", place.number, place.alert)
 }
 
-fn place_of(text: &str) -> Result<AlertPlace, Problem> {
+/// The place that a `next` names.
+pub fn place_of(text: &str) -> Result<AlertPlace, Problem> {
     let place = text.split_once('.').and_then(|(number, alert)| {
         let alert = AlertId::parse(alert).ok()?;
         Some(AlertPlace { number: number.parse().ok()?, alert: alert.to_string() })

@@ -23,6 +23,8 @@ mod config;
 mod count;
 mod erase;
 mod events;
+mod explain;
+mod explanation;
 mod export;
 #[doc(hidden)] // For `fuzz/`.
 pub mod fuzzing;
@@ -72,13 +74,16 @@ use watchbell::{
     store::Store,
 };
 
+pub use alert_list::place_of;
 pub use api_keys::ApiKeys;
 pub use auth::Producer;
 pub use config::IngestConfig;
+pub use explanation::{ExplainedAlert, Explanation, LeftOutAlert, MayRead, Question, ToldObstacle, explain};
 pub use hooks::{
     ConfiguredHooks, HookAudienceConfig, HookConfig, NOTES, OneOrSeveral, RouteConfig, Routes, Setting,
     check_hooks, routes_of_sample, try_out,
 };
+pub use limits::EXPLAINED_PER_PAGE_MAX;
 
 use hooks::HOOKS;
 use limits::Limits;
@@ -283,6 +288,13 @@ fn routes() -> Vec<Route> {
             "/v1/users/{user}/export",
             export::export,
             openapi::people::export_user(),
+        ),
+        keyed(
+            Scope::Read,
+            Method::GET,
+            "/v1/users/{user}/explain",
+            explain::explain_user,
+            openapi::people::explain_user(),
         ),
         keyed(Scope::People, Method::PUT, "/v1/users/{user}", people::put_user, openapi::people::put_user()),
         keyed(Scope::People, Method::DELETE, "/v1/users/{user}", erase::erase, openapi::people::erase_user()),

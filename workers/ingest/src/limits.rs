@@ -110,6 +110,17 @@ pub const ALERTS_PER_PAGE_MAX: usize = 200;
 pub const ALERTS_LOOKED_AT_MAX: usize = 1_000;
 /// Alerts that are in memory at once while a page is made, each of up to 64 KiB.
 pub const ALERTS_READ_AT_ONCE: usize = 50;
+/// Alerts of one person that are explained on one page.
+pub const EXPLAINED_PER_PAGE_MAX: usize = 100;
+/// Alerts that are in memory at once while they are explained, each of up to 64 KiB.
+pub const EXPLAINED_READ_AT_ONCE: usize = 20;
+/// Alerts for groups and for everyone that are looked at to find those that left a person out: the newest.
+pub const ALERTS_LOOKED_AT_FOR_MANY_MAX: usize = 100;
+/// Of those, the ones that are told.
+pub const LEFT_OUT_MAX: usize = 20;
+/// The longest explanation of one person's alerts, in bytes: it ends with the alert that reaches [`PAGE_BYTES_MAX`], and beside it are
+/// [`LEFT_OUT_MAX`] alerts with the groups they were for.
+pub const EXPLANATION_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// A page of what has no small bound of its own ends with the record that reaches this, in bytes.
 pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// The longest page of users or of groups, and the longest answer about one user, in bytes: 1,000 names and what is beside them.

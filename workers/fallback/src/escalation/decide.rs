@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use watchbell::{
     domain::{
         Attempt, AttemptKind, Channel, Person, Policy, PolicyStep, Progress, Severity, Step, Timestamp,
-        UserKey,
+        UserKey, explanation,
         next_step::{Because, Target, next_step},
         restraint::Held,
     },
@@ -124,7 +124,7 @@ impl Decider {
                 }
                 Step::WaitUntil(at) => Decision { notes, told, ..decision(Act::Rest(at)) },
                 Step::Finish(reason) => {
-                    notes.push(timeline::ended(reason, escalation.taken_by.is_some()));
+                    notes.push(explanation::ended(reason, escalation.taken_by.is_some()));
                     Decision { notes, told, ..decision(Act::End(reason)) }
                 }
                 Step::Hold { held, until, lately } => {

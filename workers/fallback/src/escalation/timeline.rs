@@ -1,8 +1,8 @@
-//! The sentences that a timeline says of decisions.
+//! The sentences that a timeline says of decisions. How an escalation ended is worded in [`watchbell::domain::explanation`].
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, StopReason, next_step::Because, policy::Unless, restraint::Held},
+    domain::{Channel, next_step::Because, policy::Unless, restraint::Held},
     store::Escalation,
 };
 
@@ -41,17 +41,6 @@ pub(super) fn held_back(held: Held, until: Timestamp) -> String {
         Held::Summary(channel) => format!("held until {until}: {}", channel.facts().phrases.held),
         Held::Rate => format!("held until {until}: the tenant sends more than it may"),
         Held::SetAside => "set aside: it cannot be carried on".to_owned(),
-    }
-}
-
-/// How an escalation ended. Whoever saw it first is not named: the name would stay in other people's timelines after that person
-/// was erased. Their own timeline says when they saw it.
-pub(super) fn ended(reason: StopReason, somebody_saw_it_first: bool) -> String {
-    match (reason, somebody_saw_it_first) {
-        (StopReason::Exhausted, _) => "escalation ended: no channel is left".to_owned(),
-        (StopReason::Acknowledged, true) => "escalation ended: another recipient saw it first".to_owned(),
-        (StopReason::Snoozed, _) => "escalation ended: snoozed; it begins anew when that is over".to_owned(),
-        (reason, _) => format!("escalation ended: {reason}"),
     }
 }
 

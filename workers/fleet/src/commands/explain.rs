@@ -1,25 +1,36 @@
-//! `watchbell explain ALERT`: why did this person (not) get it?
+//! `watchbell explain ALERT`: why did this person (not) get it? Without an alert: [`super::explain_person`].
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 use watchbell::{
-    domain::{AlertId, UserId, restraint::Held},
+    domain::{AlertId, UserId, UserKey},
     runtime::Config,
     store::{Counts, Recipient},
     wire::alert::ShownAlert,
 };
 
-use crate::{cli::ExplainArgs, output};
+use super::explain_person;
+use crate::{cli_explain::ExplainArgs, output};
 
 /// Recipients shown when no user is named.
 const RECIPIENTS_SHOWN: usize = 20;
 
 pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()> {
-    let store = super::store(config, &args.data).await?;
     let tenant = super::tenant(args.tenant.as_deref(), config)?;
-    let alert = AlertId::parse(&args.alert).context("ALERT")?;
     let user = args.user.as_deref().map(UserId::parse).transpose().context("--user")?;
+    let (alert, user) = match (&args.alert, user) {
+        (Some(alert), user) => (AlertId::parse(alert).context("ALERT")?, user),
+        (None, Some(user)) => {
+            let asked = explain_person::Asked::of(&args.which, Timestamp::now())?;
+            let store = super::store(config, &args.data).await?;
+            let done = asked.answer(&store, &UserKey::new(tenant, user)).await;
+            store.close().await;
+            return done;
+        }
+        (None, None) => bail!("name an alert, or a user with --user"),
+    };
+    let store = super::store(config, &args.data).await?;
     let Some(stored) = store.alert(&tenant, &alert).await? else {
         bail!(
             "no alert of tenant {tenant} has this id: it was never accepted, is still in the queue, or was rejected (look at the queue watchbell.rejected; with `up`, at rejected.ndjson in the data folder)"
@@ -46,7 +57,7 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
         );
     }
     for recipient in &recipients {
-        show(recipient);
+        show(recipient, Timestamp::now());
     }
     if user.is_none() && stored.recipients > recipients.len() as u64 {
         output::line(format!(
@@ -84,73 +95,16 @@ fn counted(recipients: u64) -> String {
     }
 }
 
-fn show(recipient: &Recipient) {
-    output::line(format!("\n{} ({})", recipient.user.as_str(), standing(recipient)));
+fn show(recipient: &Recipient, now: Timestamp) {
+    output::line(format!("\n{} ({})", recipient.user.as_str(), output::inline(&recipient.standing(now))));
     for entry in &recipient.entries {
         output::line(format!("  {:<30} {}", entry.at.to_string(), output::inline(&entry.what)));
     }
 }
 
-/// Where it stands with one person, and what comes next.
-fn standing(recipient: &Recipient) -> String {
-    // A snooze ends the escalation and begins another one, so why the last one ended would mislead.
-    if let Some(until) = recipient.until {
-        return format!("{} until {until}; chased again then", recipient.state);
-    }
-    let ahead = match (&recipient.stopped, recipient.due_at) {
-        (None, None) if recipient.held == Some(Held::SetAside) => {
-            "set aside: look at `watchbell dead list`, and replay it once its cause is mended".to_owned()
-        }
-        (Some(reason), _) => format!("ended: {}", output::inline(reason)),
-        (None, Some(due_at)) => format!("next check at {due_at}{}", overdue(due_at)),
-        (None, None) => "nothing more will be sent".to_owned(),
-    };
-    format!("{}; {ahead}", recipient.state)
-}
-
-fn overdue(due_at: Timestamp) -> &'static str {
-    if due_at + std::time::Duration::from_secs(5) < Timestamp::now() {
-        " (overdue: is a fallback worker running?)"
-    } else {
-        ""
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
-    use watchbell::domain::InboxState;
-
     use super::*;
-
-    #[test]
-    fn where_it_stands_with_one_person() {
-        let later = "2099-01-01T00:00:00Z".parse().unwrap();
-        let ana = Recipient {
-            user: UserId::parse("ana").unwrap(),
-            state: InboxState::New,
-            until: None,
-            seq: 1,
-            stopped: None,
-            due_at: Some(later),
-            held: None,
-            entries: Vec::new(),
-        };
-        let seen = Recipient { state: InboxState::Seen, stopped: Some("seen".into()), ..ana.clone() };
-        let snoozed = Recipient { state: InboxState::Snoozed, until: Some(later), ..seen.clone() };
-        let set_aside = Recipient { due_at: None, held: Some(Held::SetAside), ..ana.clone() };
-        for (recipient, told) in [
-            (&ana, "new; next check at 2099-01-01T00:00:00Z"),
-            (&seen, "seen; ended: seen"),
-            (&snoozed, "snoozed until 2099-01-01T00:00:00Z; chased again then"),
-            (
-                &set_aside,
-                "new; set aside: look at `watchbell dead list`, and replay it once its cause is mended",
-            ),
-        ] {
-            assert_eq!(standing(recipient), told);
-        }
-    }
 
     #[test]
     fn one_recipient_is_no_plural() {

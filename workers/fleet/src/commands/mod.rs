@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod explain;
+mod explain_person;
 pub(crate) mod hook;
 pub(crate) mod key;
 pub(crate) mod migrate;
@@ -22,10 +23,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
+use jiff::Timestamp;
 use watchbell::{
     domain::{Tenant, audit::Actor},
     runtime::{
         Config,
+        config::parse_duration,
         health::{Fault, Seen},
     },
     store::{Look, Store, StoreConfig},
@@ -103,5 +106,39 @@ pub(crate) fn in_words(Fault { cause, remedy }: &Fault) -> String {
     match remedy {
         Some(remedy) => format!("{cause}: {remedy}"),
         None => cause.clone().into_owned(),
+    }
+}
+
+/// A time, or how long before `now` it was, as `option` says it.
+fn moment(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    if let Some(ago) = parse_duration(text) {
+        return now.checked_sub(ago).with_context(|| format!("{option} is too long ago"));
+    }
+    match text.parse() {
+        Ok(at) => Ok(at),
+        Err(_) => {
+            bail!("{option} must be a duration such as 24h or 7d, or a time such as 2026-11-30T12:00:00Z")
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("24h", Some("2026-11-29T12:00:00Z")),
+            ("7d", Some("2026-11-23T12:00:00Z")),
+            ("2026-11-30T08:00:00Z", Some("2026-11-30T08:00:00Z")),
+            ("yesterday", None),
+            ("24", None),
+        ] {
+            let at = moment("--since", text, now).ok();
+            assert_eq!(at, expected.map(|text| text.parse().unwrap()), "{text}");
+        }
     }
 }

@@ -47,6 +47,7 @@ pub(super) const PAGES: &[Page] = pages! {
     }
     "Operate it": {
         "docs/operations.md" => ("operations.html", "Operating"),
+        "docs/why-not.md" => ("why-not.html", "Why not told?"),
         "docs/people.md" => ("people.html", "People's data"),
         "docs/providers.md" => ("providers.html", "Providers"),
         "docs/rabbitmq.md" => ("rabbitmq.html", "RabbitMQ"),

@@ -6,7 +6,7 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type},
 };
 use watchbell::{
-    domain::{Channel, channel::AddressForm},
+    domain::{Channel, Severity, channel::AddressForm},
     runtime::http::operation::{Described, Operation},
     store::ExportPlace,
     wire::preferences::PreferencesV1,
@@ -19,11 +19,14 @@ use watchbell::{
 use super::{OTHER_TYPE, TOO_LONG, keyed};
 use crate::{
     answers::{DeletedGroup, Erased, Export, Groups, Members, Revoked, User, UserDevice, UserDevices, Users},
+    explain::EXPLAINED_PER_PAGE,
+    explanation::Explanation,
     groups::GROUPS_PER_PAGE,
     limits::{
-        EXPORT_ANSWER_BYTES_MAX, EXPORT_RECORDS_MAX, GROUPS_PER_PAGE_MAX, LIST_ANSWER_BYTES_MAX,
-        MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX, MEMBERS_PER_PAGE_MAX, PAGE_BYTES_MAX,
-        USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX,
+        ALERTS_LOOKED_AT_FOR_MANY_MAX, ALERTS_LOOKED_AT_MAX, EXPLAINED_PER_PAGE_MAX,
+        EXPLANATION_ANSWER_BYTES_MAX, EXPORT_ANSWER_BYTES_MAX, EXPORT_RECORDS_MAX, GROUPS_PER_PAGE_MAX,
+        LEFT_OUT_MAX, LIST_ANSWER_BYTES_MAX, MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX,
+        MEMBERS_PER_PAGE_MAX, PAGE_BYTES_MAX, USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX,
     },
     people::{LOCALE_BYTES_MAX, MEMBERS_PER_PAGE},
     users::USERS_PER_PAGE,
@@ -136,6 +139,34 @@ pub fn show_user() -> Operation {
         .answers(200, "The user.", Described::of::<User>())
         .refuses(404, NOBODY)
         .refuses(422, "The user is not one.")
+}
+
+/// `GET /v1/users/{user}/explain`
+pub fn explain_user() -> Operation {
+    let limit = whole(1, EXPLAINED_PER_PAGE_MAX as u64).default(Some(EXPLAINED_PER_PAGE.into()));
+    of_user("explainUser", "What did they get, what not, and why?")
+        .about(format!(
+            "Each alert of the person in one line: when it came, how they were told, and what is next. The first page also says what \
+             is in the way of their alerts in general, and which alerts for groups or for everyone left them out: {LEFT_OUT_MAX} of \
+             the newest {ALERTS_LOOKED_AT_FOR_MANY_MAX} such alerts. An alert stands where it last came while it was firing. A page \
+             ends after {} alerts were looked at, or with the one that reaches {} KiB: it may be short, or empty, and yet have a \
+             `next`.",
+            grouped(ALERTS_LOOKED_AT_MAX),
+            PAGE_BYTES_MAX / 1024
+        ))
+        .query_or_empty("since", schema::time(), "Only those that came then or later; 24 hours ago when absent.")
+        .query_or_empty("until", schema::time(), "Only those that came then or earlier.")
+        .query_or_empty("severity", schema::one_of(Severity::WORDS), "Only those that are so now.")
+        .query_or_empty("not_seen", ObjectBuilder::new().schema_type(Type::Boolean), "Only those that they did not look at.")
+        .query_or_empty(
+            "after",
+            text().pattern(Some(r"^[0-9]{1,18}\.[A-Za-z0-9]{1,60}$")),
+            "The `next` of the page before; a text to be taken as it is.",
+        )
+        .query_or_empty("limit", limit, "Alerts on the page.")
+        .answers_at_most(EXPLANATION_ANSWER_BYTES_MAX)
+        .answers(200, "The page. Of somebody who is not there, `obstacles` says so.", Described::of::<Explanation>())
+        .refuses(422, "A parameter is not acceptable.")
 }
 
 /// `GET /v1/users/{user}/export`

@@ -254,6 +254,61 @@ async fn a_page_of_long_alerts_ends_by_bytes() {
 }
 
 #[tokio::test]
+async fn what_a_person_got_and_did_not_get_is_explained() {
+    let fixture = Fixture::new(Dispatch::Records).await;
+    for (id, to, severity) in [
+        ("first", json!({"users": ["zora"]}), "warning"),
+        ("second", json!({"users": ["zora", "ben"]}), "critical"),
+        ("for-all", json!({"users": ["ben"], "everyone": true}), "info"),
+        ("for-ops", json!({"users": ["ben"], "groups": ["ops"]}), "info"),
+        ("of-others", json!({"users": ["ben"]}), "critical"),
+    ] {
+        let alert = json!({"id": id, "to": to, "title": format!("about {id}"), "severity": severity});
+        assert_eq!(fixture.post("/v1/alerts", alert).await.status, 202);
+    }
+    let explained = fixture.get("/v1/users/zora/explain").await.json();
+    let ids = |of: &Value| -> Vec<String> {
+        of.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&explained["alerts"]), ["second", "first"]);
+    assert_eq!(
+        explained["alerts"][0]["what"],
+        "came under policy default · on no screen · new; next check at 2026-11-21T12:00:30Z"
+    );
+    assert_eq!(explained["alerts"][0]["title"], "about second");
+    assert_eq!(ids(&explained["left_out"]), ["for-all", "for-ops"], "whom everyone reaches now comes first");
+    assert_eq!(
+        explained["left_out"][0]["what"],
+        "it was for everyone: they were only named in alerts, and everyone is who registered or signed in"
+    );
+    let kinds: Vec<&Value> =
+        explained["obstacles"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["only_named", "no_session", "no_device", "no_address"]);
+
+    let by_page = all(&fixture, "/v1/users/zora/explain?limit=1", "alerts").await;
+    assert_eq!(ids(&json!(by_page)), ["second", "first"]);
+    for (query, expected) in [
+        ("severity=warning", vec!["first"]),
+        ("not_seen=true&severity=critical", vec!["second"]),
+        ("since=2100-01-01T00:00:00Z", vec![]),
+        ("until=2000-01-01T00:00:00Z&since=1999-01-01T00:00:00Z", vec![]),
+    ] {
+        let explained = fixture.get(&format!("/v1/users/zora/explain?{query}")).await.json();
+        assert_eq!(ids(&explained["alerts"]), expected, "{query}");
+    }
+    for query in
+        ["since=1h", "severity=loud", "limit=0", "limit=101", "after=x", "not_seen=perhaps", "who=ana"]
+    {
+        assert_eq!(fixture.get(&format!("/v1/users/zora/explain?{query}")).await.problem().0, 422, "{query}");
+    }
+    let theirs = [("authorization", &*format!("Bearer {}", fixture.other_key))];
+    let other = fixture.send("GET", "/v1/users/zora/explain", &theirs, "").await.json();
+    let nothing = json!([]);
+    assert_eq!((&other["alerts"], &other["left_out"], &other["next"]), (&nothing, &nothing, &Value::Null));
+    assert_eq!(other["obstacles"][0]["kind"], "unknown", "another tenant's look like nobody (I8)");
+}
+
+#[tokio::test]
 async fn everything_about_a_person_is_exported_and_nothing_after_the_erasure() {
     let fixture = Fixture::new(Dispatch::Records).await;
     put(&fixture, "/v1/users/ana", json!({"email": "ana@example.com"})).await;

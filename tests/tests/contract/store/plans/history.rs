@@ -67,8 +67,9 @@ const STATEMENTS: &[&str] = &[
      SELECT 'acme', 'p1-typed-' || n, 0, 0, 0, 1 FROM {tenth}",
     "INSERT INTO addresses (tenant, user_id, channel, address, registered_at_ms)
      SELECT 'acme', 'p' || n, 'email', 'p' || n || '@example.com', 0 FROM {people}",
-    "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms)
-     SELECT 'acme', 'h' || n, 1, '{\"id\":\"h' || n || '\",\"title\":\"A disk is nearly full, and it has been for a while\"}', n
+    "INSERT INTO alerts (tenant, alert_id, version, content, recorded_at_ms, audience)
+     SELECT 'acme', 'h' || n, 1, '{\"id\":\"h' || n || '\",\"title\":\"A disk is nearly full, and it has been for a while\"}', n,
+         CASE WHEN n % 2 = 0 THEN '{\"everyone\":true,\"groups\":[],\"more\":0}' END
      FROM {all}",
     "INSERT INTO inbox (tenant, user_id, alert_id, seq, version, state, severity, status, recorded_at_ms)
      SELECT 'acme', CASE WHEN n <= {half} THEN 'ana' ELSE 'p' || ((n - {half} - 1) / 10 + 1) END, 'h' || n,

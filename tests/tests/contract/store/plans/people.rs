@@ -1,8 +1,8 @@
 //! The stops of the tour at lists, at everything about a person, and at their erasure.
 
-use watchbell::domain::{GroupId, UserKey};
+use watchbell::domain::{GroupId, Timestamp, UserKey};
 use watchbell::store::{AlertPlace, ExportPlace};
-use watchbell_tests::builders::{acme, tenant, user, users};
+use watchbell_tests::builders::{acme, alert_id, tenant, user, users};
 
 use super::tour::Tour;
 
@@ -31,6 +31,7 @@ impl Tour<'_> {
             self.store.alerts_page_of(&ana, &place, 5).await?;
             (self.heard)("alerts_page_of");
         }
+        self.explained(&ana).await?;
         for place in ExportPlace::sections() {
             let page = self.store.export_page(&ana, &place, 5).await?;
             (self.heard)("export_page: the first of each kind");
@@ -39,6 +40,27 @@ impl Tour<'_> {
                 (self.heard)("export_page: the next ones");
             }
         }
+        Ok(())
+    }
+
+    /// What somebody with a long history got and did not get.
+    async fn explained(&mut self, ana: &UserKey) -> anyhow::Result<()> {
+        let middle = AlertPlace { number: 40, alert: "h40".to_owned() };
+        for place in [AlertPlace::first(), middle] {
+            let read = self.store.alerts_of_person(ana, &place, Timestamp::UNIX_EPOCH, 5).await?;
+            anyhow::ensure!(read.len() == 5, "a page is full: {}", read.len());
+            (self.heard)("alerts_of_person");
+        }
+        self.store.told_in_line(ana, &alert_id("h7")).await?;
+        (self.heard)("told_in_line");
+        for until in [self.at(0), Timestamp::from_millisecond(40)?] {
+            let read = self.store.alerts_for_many(ana, Timestamp::UNIX_EPOCH, until, 5).await?;
+            anyhow::ensure!(read.len() == 5, "as many as are looked at: {}", read.len());
+            (self.heard)("alerts_for_many");
+        }
+        self.store.reachability(ana, self.at(0)).await?;
+        self.store.groups_of(ana, 5).await?;
+        (self.heard)("reachability, groups_of");
         Ok(())
     }
 

@@ -60,6 +60,8 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("notes_of_person", 2, "a part of one person's notes, LIMIT"),
     ("outbox_of_person", 2, "a part of what waits of one person, LIMIT"),
     ("alerts_in_order", 2, "a page of a tenant's alerts, LIMIT"),
+    ("inbox_by_arrival", 3, "a page of one person's alerts by when they came, LIMIT"),
+    ("alerts_for_many", 2, "the newest of a tenant that were for many, LIMIT"),
     ("alerts_taken", 2, "a part of what one person took on, LIMIT"),
     ("erased_sessions_by_age", 1, "what is to be forgotten, LIMIT"),
     ("sqlite_autoindex_erased_sessions_1", 2, "one person"),
