@@ -342,6 +342,15 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
       }), 5_000);
     }
     await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
+    // Without an alert: what the person got and did not get, and why. From there it is one press back.
+    await page.getByRole("button", { name: "All of the last hour" }).click();
+    const why = page.locator("#why li", { hasText: "From the demo page" });
+    await why.getByText(/came under policy .* delivered to a screen/).waitFor();
+    expect(await page.locator("#timeline").isVisible()).toBe(false);
+    expect(await violations(page)).toEqual([]);
+    await why.getByRole("button").click();
+    await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
+    expect(await page.locator("#why").isVisible()).toBe(false);
     const widget = (name: string) => page.getByRole("region", { name, exact: true });
     await widget("Remediation").locator("ol:empty").waitFor();
     await page.getByRole("button", { name: "Let it fail" }).click();

@@ -1,6 +1,6 @@
 /**
  * The page of `watchbell up`: people, and one person's screen, phone and mailbox; a form that sends an alert, its
- * timeline as it happens, and three topics. The screen is `<watchbell-inbox>`; phone and mailbox are read from the simulator.
+ * timeline as it happens, or, while none is selected, what the person got and did not get; and three topics. The screen is `<watchbell-inbox>`; phone and mailbox are read from the simulator.
  */
 import "./demo.css";
 import "@watchbell/inbox";
@@ -11,10 +11,13 @@ import { type Card, byId, clock, draw, put } from "./draw.ts";
 import { type Demo, type Person, request, sessionOf } from "./people.ts";
 import { fail, keepPublishing, mend } from "./publish.ts";
 import { type Told, entryCards, whatIsNext } from "./timeline.ts";
+import { type Explanation, addressOf, whyCards } from "./why.ts";
 import { drawWidgets, follow } from "./widgets.ts";
 
 const LOOK_EVERY_MS = 500;
 const SHOWN_MAX = 60;
+/** Rounds of looking after which it is asked again what the person got: it is made of many rows. */
+const WHY_EVERY_ROUNDS = 4;
 
 interface Arrival { kind: string; user: string | null; title: string; body: string; at: string; last_at: string; withdrawn: boolean; ids: Record<string, string | undefined> }
 
@@ -25,6 +28,8 @@ const state = {
   isClosed: false,
   selected: null as string | null,
   told: null as Told | null,
+  why: null as Explanation | null,
+  round: 0,
   arrivals: [] as Arrival[],
   lastSent: null as { id: string; title: string } | null,
   sent: "",
@@ -60,7 +65,7 @@ async function begin(key = takeKey()): Promise<void> {
 
 function become(user: string): void {
   stopTopics();
-  Object.assign(state, { user, arrivals: [], selected: null, told: null });
+  Object.assign(state, { user, arrivals: [], selected: null, told: null, why: null, round: 0 });
   history.replaceState(null, "", `?user=${encodeURIComponent(user)}`);
   byId<HTMLSelectElement>("to").value = user;
   byId<HTMLAnchorElement>("second").href = location.search;
@@ -80,7 +85,7 @@ function open(isOpen: boolean): void {
 }
 
 function select(id: string | null): void {
-  Object.assign(state, { selected: id, told: null });
+  Object.assign(state, { selected: id, told: null, round: 0 });
   changed();
 }
 
@@ -136,11 +141,13 @@ async function tell(work: () => Promise<string>): Promise<void> {
 async function lookAround(): Promise<void> {
   const { user, selected } = state;
   const timeline = selected && asProducer<{ recipients: Told[] }>("GET", `/v1/alerts/${encodeURIComponent(selected)}/timeline?user=${user}`);
-  const [arrived, happened] = await Promise.allSettled([request<Arrival[]>(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), timeline]);
+  const why = !selected && state.round++ % WHY_EVERY_ROUNDS === 0 && asProducer<Explanation>("GET", addressOf(user, Date.now()));
+  const [arrived, happened, explained] = await Promise.allSettled([request<Arrival[]>(`/simulator/arrivals?user=${user}&limit=${SHOWN_MAX}`), timeline, why]);
   if (session()?.snapshot.leads && isPushOn(user)) await handOver(user).catch(console.warn);
   if (user !== state.user) return;
   if (arrived.status === "fulfilled") state.arrivals = arrived.value;
   if (selected === state.selected && happened.status === "fulfilled" && happened.value) state.told = happened.value.recipients[0] ?? state.told;
+  if (explained.status === "fulfilled" && explained.value) state.why = explained.value;
 }
 
 /** Again and again while somebody looks, or pushes are wanted; each round begins when the one before it has been answered. */
@@ -161,6 +168,11 @@ function listen(): void {
   inbox.addEventListener("watchbell-open", (event) => {
     event.preventDefault(); // The page shows its timeline in place of its address.
     select((event as CustomEvent<{ id: string }>).detail.id);
+  });
+  byId("all").addEventListener("click", () => select(null));
+  byId("why").addEventListener("click", ({ target }) => {
+    const id = (target as Element).closest("button")?.dataset["alert"];
+    if (id) select(id);
   });
   byId("resolve").addEventListener("click", () => void tell(resolve));
   byId("fail").addEventListener("click", () => void publish(fail));
@@ -236,6 +248,10 @@ function drawTimeline(): void {
   put("next", told ? whatIsNext(told, Date.now()) : "");
   byId("next").classList.toggle("over", Boolean(told?.stopped));
   const list = byId("timeline");
+  list.hidden = !selected;
+  byId("all").hidden = !selected;
+  byId("why").hidden = Boolean(selected);
+  draw("why", state.why ? whyCards(state.why) : [], "What they got and did not get in the last hour, and why.");
   const box = list.parentElement as HTMLElement;
   const [had, isAtEnd] = [list.children.length, box.scrollTop + box.clientHeight >= box.scrollHeight - 1];
   draw("timeline", entryCards(told?.entries ?? []), "Every step of an alert, with its time and its reason.");
