@@ -79,6 +79,15 @@ pub trait Broker: Send + Sync + 'static {
     fn obstacle(&self) -> Option<Fault> {
         (!self.is_ready()).then(|| Fault::passing("the broker takes no publishes"))
     }
+
+    /// Ends every connection in order, within a few seconds: the last thing that a process does with it. What somebody still
+    /// publishes or consumes fails from here on.
+    async fn close(&self) {}
+
+    /// How many attempts to connect, and publishes, have failed since the process began because it was away.
+    fn failed_calls(&self) -> u64 {
+        0
+    }
 }
 
 /// Where a message goes.

@@ -182,6 +182,11 @@ pub struct BrokerSection {
     /// `amqp://user:password@host/vhost`; several nodes separated by commas are tried in turn.
     #[serde(with = "maybe_secret")]
     pub url: Option<Secret>,
+    /// A PEM file of further trust roots, for `amqps://` to nodes whose certificates an authority of your own signed.
+    pub trust_root_file: Option<PathBuf>,
+    /// A client certificate and its private key as PEM, for nodes that ask for one.
+    #[serde(with = "maybe_secret")]
+    pub client_certificate: Option<Secret>,
     /// Whether workers declare the topology at start. Turned off, `watchbell topology apply` does it once, and the
     /// workers need no configure permission but for their own queue.
     pub declare: bool,
@@ -278,7 +283,13 @@ impl Default for StoreSection {
 
 impl Default for BrokerSection {
     fn default() -> Self {
-        Self { url: None, declare: true, producer: Vec::new() }
+        Self {
+            url: None,
+            trust_root_file: None,
+            client_certificate: None,
+            declare: true,
+            producer: Vec::new(),
+        }
     }
 }
 

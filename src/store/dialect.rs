@@ -145,6 +145,40 @@ impl Engine {
         }
     }
 
+    /// One row: the server's version, its clock in milliseconds, and settings on which promises of ours rest.
+    pub(super) fn survey(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT current_setting('server_version') AS version,
+                     CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS clock_ms,
+                     current_setting('fsync') AS fsync,
+                     current_setting('full_page_writes') AS full_page_writes,
+                     current_setting('synchronous_commit') AS synchronous_commit,
+                     current_setting('autovacuum') AS autovacuum,
+                     current_setting('track_counts') AS track_counts,
+                     current_setting('server_encoding') AS server_encoding,
+                     current_setting('default_transaction_isolation') AS default_transaction_isolation,
+                     current_setting('max_connections') AS max_connections"
+            }
+            Self::Sqlite => {
+                "SELECT sqlite_version() AS version, CAST(NULL AS BIGINT) AS clock_ms,
+                     (SELECT CAST(page_count AS TEXT) FROM pragma_page_count) AS page_count,
+                     (SELECT CAST(freelist_count AS TEXT) FROM pragma_freelist_count) AS freelist_count"
+            }
+        }
+    }
+
+    /// The tables with the most rows that are dead and not cleared away. SQLite has none: a row that goes leaves room.
+    pub(super) fn dead_rows(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some(
+                "SELECT CAST(relname AS TEXT) AS name, n_live_tup AS live, n_dead_tup AS dead
+                 FROM pg_stat_user_tables WHERE schemaname = current_schema() ORDER BY n_dead_tup DESC LIMIT 5",
+            ),
+            Self::Sqlite => None,
+        }
+    }
+
     /// Locks the rows a SELECT returns until the commit. SQLite has one writer, so they are locked already.
     pub(super) fn lock(self, table: &str) -> String {
         match self {

@@ -66,6 +66,11 @@ impl fmt::Display for Refusal {
 }
 
 impl StoreError {
+    /// Whether the store is away: then readiness tells the log, once for all who wait.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// No answer came within the time of an operation.
     pub(super) fn too_slow() -> Self {
         let why = format!("no answer within {OPERATION_TIMEOUT:?}");

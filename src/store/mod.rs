@@ -89,6 +89,7 @@ mod schema;
 mod snoozes;
 mod steps;
 mod summaries;
+mod survey;
 mod sweeps;
 mod timeline;
 mod topics;
@@ -150,6 +151,7 @@ pub use schema::MigrationError;
 pub use snoozes::{DueSnooze, WAKES_MAX};
 pub use steps::{Act, Ask, Decision, Holder, STEPS_PER_COMMIT_MAX, Stepped};
 pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
+pub use survey::{StoreSurvey, TableSeen};
 pub use timeline::{Counts, StoredAlert, TIMELINE_BYTES_MAX};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX, TOPIC_BYTES_MAX};
 
@@ -180,6 +182,8 @@ pub struct Store {
     url: Secret,
     /// Made so far, by the pool.
     connections: Arc<AtomicU64>,
+    /// Operations that found it away, since the process began.
+    failed: Arc<AtomicU64>,
     /// Whether writes work.
     writes: Arc<Writes>,
     /// Writes that were committed, by this process.
@@ -253,6 +257,7 @@ impl Store {
             read,
             url: config.url.clone(),
             connections: made,
+            failed: Arc::default(),
             writes,
             written: Arc::default(),
             database_file,
@@ -283,6 +288,11 @@ impl Store {
     /// The address of a SQLite store in a file, made when it is not there.
     pub fn sqlite_url(file: &Path) -> Secret {
         Secret::from(format!("sqlite:{}?mode=rwc", file.display()))
+    }
+
+    /// How many operations have found it away since the process began.
+    pub fn failed_calls(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Closes every connection.
@@ -346,6 +356,9 @@ impl Store {
             Ok(Err(failure)) => Err(StoreError::from(failure)),
             Err(_) => Err(StoreError::too_slow()),
         };
+        if let Err(StoreError::Unavailable { .. }) = &result {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let outcome = match &result {
             Ok(_) => "ok",
             Err(StoreError::Unavailable { .. }) => "unavailable",

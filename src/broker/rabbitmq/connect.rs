@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::{
     CONNECT_MAX, RabbitConfig,
     fault::{Trouble, fault_of},
-    owned::Owned,
+    owned::{Owned, node},
 };
 use crate::domain::{Secret, Untrusted};
 
@@ -36,6 +36,29 @@ pub(super) struct Connector {
     last: Option<Instant>,
     /// Where the cause is told while there is no connection.
     trouble: Trouble,
+    /// What the log tells of an outage: its first failure, and its end.
+    outage: Outage,
+    /// The node of the connection that was given last.
+    node: String,
+}
+
+/// An outage as the log tells it: one line when it begins and one when it is over, with how often something failed.
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u64,
+}
+
+impl Outage {
+    /// Counts a failure. Only the first is worth a line.
+    fn fails(&mut self) -> bool {
+        self.failures += 1;
+        self.failures == 1
+    }
+
+    /// It works. How often it failed before, when it did.
+    fn ends(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.failures)).filter(|failures| *failures > 0)
+    }
 }
 
 impl Connector {
@@ -48,6 +71,8 @@ impl Connector {
             failures: 0,
             last: None,
             trouble: Trouble::default(),
+            outage: Outage::default(),
+            node: String::new(),
         }
     }
 
@@ -59,9 +84,8 @@ impl Connector {
 
     /// The next connection, to the next node. Waits and tries until there is one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Owned {
-        let part = self.part;
         if let Some(last) = self.last.take() {
-            metrics::counter!("watchbell_broker_reconnects_total", "part" => part).increment(1);
+            metrics::counter!("watchbell_broker_reconnects_total", "part" => self.part).increment(1);
             self.failures = if last.elapsed() < HEALTHY_AFTER { self.failures + 1 } else { 0 };
             self.pause().await;
         }
@@ -70,18 +94,37 @@ impl Connector {
             self.trouble.set(attempt.as_ref().err().map(fault_of));
             match attempt {
                 Ok((connection, node)) => {
-                    info!(part, node, "Connected to the broker at {node}");
                     self.last = Some(Instant::now());
+                    self.node = node;
                     return connection;
                 }
-                // The first failure is told, the rest of an outage would only repeat it.
-                Err(error) if self.failures == 0 => {
-                    warn!(part, "The broker cannot be reached: {:#}", Untrusted(error));
-                }
-                Err(error) => debug!(part, "The broker cannot be reached: {:#}", Untrusted(error)),
+                Err(error) => self.failed("The broker cannot be reached", error),
             }
             self.failures += 1;
             self.pause().await;
+        }
+    }
+
+    /// What is done over the connection that was given last works: an outage is over.
+    pub(super) fn works(&mut self) {
+        let (part, node) = (self.part, &self.node);
+        match self.outage.ends() {
+            None => info!(part, node, "Connected to the broker at {node}"),
+            Some(failures) => {
+                info!(
+                    part,
+                    node, failures, "Connected to the broker again, at {node}, after {failures} failures"
+                );
+            }
+        }
+    }
+
+    /// Something failed: told when it is the first of an outage, because the rest would only repeat it.
+    pub(super) fn failed(&mut self, what: &str, error: anyhow::Error) {
+        let (part, node) = (self.part, &self.node);
+        match self.outage.fails() {
+            true => warn!(part, node, "{what}: {:#}", Untrusted(error)),
+            false => debug!(part, node, "{what}: {:#}", Untrusted(error)),
         }
     }
 
@@ -121,17 +164,12 @@ pub(super) async fn once(config: &RabbitConfig, part: &'static str) -> anyhow::R
     Err(failed)
 }
 
-async fn open(config: &RabbitConfig, part: &'static str, uri: AMQPUri) -> anyhow::Result<Owned> {
+pub(super) async fn open(config: &RabbitConfig, part: &'static str, uri: AMQPUri) -> anyhow::Result<Owned> {
     let node = node(&uri);
     match timeout(CONNECT_MAX, Owned::open(config, part, uri)).await {
         Ok(connected) => connected.context(node),
         Err(_) => bail!("{node} does not answer"),
     }
-}
-
-/// How logs name a node.
-fn node(uri: &AMQPUri) -> String {
-    format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 
 /// Reads one of the URLs. The parser's own message may quote the URL, so it is not passed on.
@@ -145,13 +183,23 @@ pub(super) fn uri(urls: &[Secret], number: usize) -> anyhow::Result<AMQPUri> {
 }
 
 #[test]
+fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+    let mut outage = Outage::default();
+    assert_eq!(outage.ends(), None, "there was none");
+    assert_eq!([outage.fails(), outage.fails(), outage.fails()], [true, false, false]);
+    assert_eq!((outage.ends(), outage.ends()), (Some(3), None), "its end is told once, with the count");
+    assert!(outage.fails(), "the next one is told again");
+}
+
+#[test]
 #[allow(clippy::unwrap_used)]
 fn a_url_that_cannot_be_read_is_not_quoted() {
     let config = |urls: &[&str]| RabbitConfig {
         urls: urls.iter().map(|url| Secret::from(*url)).collect::<Vec<_>>().into(),
         declare: false,
         name: "test".into(),
-        ca_pem: None,
+        trust_roots_pem: None,
+        client_certificate_pem: None,
         names_user: false,
     };
     let good = "amqp://guest:hunter2@localhost:5672/%2f";

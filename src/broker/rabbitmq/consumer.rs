@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use super::{
@@ -21,10 +21,7 @@ use super::{
     ramp::Ramp,
     session::Session,
 };
-use crate::{
-    broker::{Consumer, Delivery, WorkQueue},
-    domain::Untrusted,
-};
+use crate::broker::{Consumer, Delivery, WorkQueue};
 
 pub(super) struct RabbitConsumer {
     taken: mpsc::Receiver<ReceivedDelivery>,
@@ -38,13 +35,14 @@ impl RabbitConsumer {
         queue: WorkQueue,
         prefetch: u16,
         shutdown: CancellationToken,
+        tasks: &TaskTracker,
     ) -> Self {
         // Zero would mean without bound.
         let prefetch = prefetch.max(1);
         let (to_worker, taken) = mpsc::channel(usize::from(prefetch));
         let connector = Connector::new(Arc::clone(&config), queue.name());
         let task = Task { config, queue, prefetch, to_worker, shutdown: shutdown.clone() };
-        let task = tokio::spawn(consume(task, connector));
+        let task = tasks.spawn(consume(task, connector));
         Self { taken, shutdown, task }
     }
 }
@@ -93,18 +91,19 @@ async fn consume(task: Task, mut connector: Connector) {
             () = task.stopped() => return,
             connection = connector.next() => connection,
         };
+        let what = format!("The consumer of {queue} starts again on another node");
         let mut session = match Session::open(&task, &connection).await {
             Ok(session) => session,
             Err(error) => {
-                warn!(queue, "The consumer of {queue} starts again on another node: {:#}", Untrusted(error));
+                connector.failed(&what, error);
                 continue;
             }
         };
-        match session.run(&mut ramp).await {
+        match session.run(&mut ramp, || connector.works()).await {
             Ok(()) => return connection.close().await,
             Err(error) => {
                 ramp.lost(session.held());
-                warn!(queue, "The consumer of {queue} starts again on another node: {:#}", Untrusted(error));
+                connector.failed(&what, error);
             }
         }
     }

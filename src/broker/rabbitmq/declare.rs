@@ -71,7 +71,7 @@ pub(super) async fn apply(connection: &Owned) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn missing(connection: &Owned) -> anyhow::Result<Vec<String>> {
+pub(super) async fn missing(connection: &Owned) -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();
     // Each question on its own channel, because "not found" closes it.
     for exchange in exchanges() {

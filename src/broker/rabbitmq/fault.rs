@@ -2,7 +2,10 @@
 //!
 //! A broker's own message names the user and the vhost, so none is passed on (I12).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use lapin::{
     ErrorKind,
@@ -11,18 +14,27 @@ use lapin::{
 
 use crate::runtime::health::Fault;
 
-/// Why a part has no connection, for whoever asks; empty while it has one.
+/// Why a part has no connection, for whoever asks; empty while it has one. And how often it found none.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<Fault>>>);
+pub(super) struct Trouble {
+    cause: Arc<Mutex<Option<Fault>>>,
+    failures: Arc<AtomicU64>,
+}
 
 impl Trouble {
     pub(super) fn set(&self, fault: Option<Fault>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.failures.fetch_add(u64::from(fault.is_some()), Ordering::Relaxed);
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Attempts that found no connection, since the process began.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// The cause; in the moment before there is one, that a connection is being made.
     pub(super) fn cause(&self) -> Fault {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
         known.unwrap_or_else(|| Fault::passing("a connection to RabbitMQ is being made"))
     }
 }

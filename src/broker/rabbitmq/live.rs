@@ -30,7 +30,10 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -51,7 +54,6 @@ use crate::{
         frames::Frames,
         topology::{PARTITIONS, POD_QUEUE_MESSAGES_MAX, live_exchange},
     },
-    domain::Untrusted,
     runtime::health::Fault,
 };
 
@@ -81,14 +83,14 @@ struct Change {
 }
 
 impl RabbitLive {
-    pub(super) fn start(config: Arc<RabbitConfig>, publisher: Arc<Publisher>) -> Self {
+    pub(super) fn start(config: Arc<RabbitConfig>, publisher: Arc<Publisher>, tasks: &TaskTracker) -> Self {
         let shared = Arc::new(Shared::default());
         let (changes, wanted) = mpsc::channel(CHANGES_MAX);
         let alive = CancellationToken::new();
         let consumer = short(&format!("{} / live", config.name));
         let task = Task { shared: Arc::clone(&shared), wanted, publisher, consumer, connected_before: false };
         let connector = Connector::new(config, "live").telling(task.shared.trouble.clone());
-        tokio::spawn(task.run(connector, alive.clone()));
+        tasks.spawn(task.run(connector, alive.clone()));
         Self { shared, changes, _alive: alive.drop_guard() }
     }
 }
@@ -164,13 +166,11 @@ impl Task {
             let Some(connection) = alive.run_until_cancelled(self.connect(&mut connector)).await else {
                 return;
             };
-            let ended = alive.run_until_cancelled(self.session(&connection)).await;
+            let ended = alive.run_until_cancelled(self.session(&connection, || connector.works())).await;
             self.shared.hears.store(false, Ordering::Relaxed);
             let Some(Err(error)) = ended else { return connection.close().await };
-            warn!(
-                "The consumer of live messages starts again on another node, after a gap: {:#}",
-                Untrusted(error)
-            );
+            connector
+                .failed("The consumer of live messages starts again on another node, after a gap", error);
         }
     }
 
@@ -185,9 +185,13 @@ impl Task {
         }
     }
 
-    /// Receives on one connection until it fails.
-    async fn session(&mut self, connection: &Owned) -> anyhow::Result<std::convert::Infallible> {
-        let channel = connection.channel().await?;
+    /// Receives on one connection until it fails; `works` is told when it hears.
+    async fn session(
+        &mut self,
+        connection: &Owned,
+        works: impl FnOnce(),
+    ) -> anyhow::Result<std::convert::Infallible> {
+        let channel = connection.lasting_channel().await?;
         let queue = format!("watchbell.pod.{}", Uuid::now_v7());
         declare(&channel, &queue).await?;
         let mut bound = self.shared.followed().clone();
@@ -208,6 +212,7 @@ impl Task {
         }
         self.connected_before = true;
         self.shared.hears.store(true, Ordering::Relaxed);
+        works();
 
         let jitter = PROBE_EVERY.mul_f64(rand::rng().random_range(0.0..0.5));
         let mut hearing = Hearing::new(bound.iter().copied(), jitter, Instant::now());

@@ -16,14 +16,22 @@
 //! confirms in `publisher`; work in `consumer` and, on one connection, `session`, with how much at a time in `ramp`
 //! and whether it adds up in `watchdog`; an operator's look in `browse`; live frames and the pulse in `live` and
 //! `hearing`; the topology in `declare`; addresses, properties and headers in `route` and `convert`; all that a
-//! producer's message carries besides in `envelope`; why there is no connection in `fault`.
+//! producer's message carries besides in `envelope`; why there is no connection in `fault`; what an operator asks of a
+//! cluster before workers run in `survey`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use lapin::options::QueueDeclareOptions;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     browse::RabbitBrowser, consumer::RabbitConsumer, live::RabbitLive, publisher::Publisher, route::Route,
@@ -31,6 +39,7 @@ use self::{
 pub use self::{
     declare::{apply_topology, check_topology},
     envelope::Envelope,
+    survey::{BrokerSurvey, NodeSeen, Permission, PermissionSeen, survey},
 };
 use super::{
     Address, BODY_BYTES_MAX, Broker, Browser, Consumer, LiveSource, Message, PublishError, WorkQueue, meter,
@@ -38,7 +47,7 @@ use super::{
 };
 use crate::{
     domain::Secret,
-    runtime::{Current, health::Fault},
+    runtime::{Current, certificate::certificates, health::Fault},
 };
 
 mod amqp;
@@ -62,6 +71,7 @@ mod route;
 mod session;
 mod short_string;
 mod stream;
+mod survey;
 mod watchdog;
 
 /// The longest wait for a node to take a connection.
@@ -83,22 +93,38 @@ pub struct RabbitConfig {
     pub declare: bool,
     /// What the operator reads in RabbitMQ's list of connections: this process's name.
     pub name: String,
-    /// The authority that signed the nodes' certificates, besides those of the system.
-    pub ca_pem: Option<String>,
+    /// The authorities that signed the nodes' certificates, besides those of the system.
+    pub trust_roots_pem: Option<String>,
+    /// A certificate and its private key, one after the other, for nodes that ask for one.
+    pub client_certificate_pem: Option<Secret>,
     /// Whether what is published for dispatch says which user published it (`user_id`). RabbitMQ compares it with the user
     /// that the connection signed in as.
     pub names_user: bool,
 }
 
 impl RabbitConfig {
-    /// Whether the URLs can be understood. The text of a failure has no URL in it.
+    /// Whether the URLs and the certificates can be understood. The text of a failure has no URL in it.
     ///
     /// # Errors
-    /// When there is none, or one is not a URL of a broker.
+    /// When there is none, one is not a URL of a broker, or a certificate is none.
     pub fn check(&self) -> anyhow::Result<()> {
         let urls = self.urls.get();
-        anyhow::ensure!(!urls.is_empty(), "no broker URL is given");
-        (0..urls.len()).try_for_each(|number| connect::uri(&urls, number).map(drop))
+        anyhow::ensure!(!urls.is_empty(), "broker.url: no broker URL is given");
+        for number in 0..urls.len() {
+            connect::uri(&urls, number).context("broker.url")?;
+        }
+        if let Some(pem) = &self.trust_roots_pem {
+            let roots = certificates(pem.as_bytes()).context("broker.trust_root_file")?;
+            anyhow::ensure!(!roots.is_empty(), "broker.trust_root_file holds no certificate");
+        }
+        if let Some(pem) = &self.client_certificate_pem {
+            let own = certificates(pem.expose().as_bytes()).context("broker.client_certificate")?;
+            anyhow::ensure!(
+                !own.is_empty() && pem.expose().contains("PRIVATE KEY-----"),
+                "broker.client_certificate must hold a certificate and its private key as PEM"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -112,6 +138,10 @@ pub struct RabbitBroker {
     live: Arc<Publisher>,
     /// Apart from both, because producers' queues hang on that exchange: one that is full refuses what is published.
     outcomes: Publisher,
+    /// Publishes that were not confirmed in time, since the process began.
+    unconfirmed: AtomicU64,
+    /// Each has a connection, which it closes at its end.
+    tasks: TaskTracker,
 }
 
 impl RabbitBroker {
@@ -121,10 +151,11 @@ impl RabbitBroker {
     /// broker or the source, so that work that was begun can be finished.
     pub fn connect(config: RabbitConfig, shutdown: CancellationToken) -> Arc<Self> {
         let config = Arc::new(config);
-        let alerts = Publisher::start(Arc::clone(&config), publisher::Part::Alerts);
-        let live = Arc::new(Publisher::start(Arc::clone(&config), publisher::Part::Live));
-        let outcomes = Publisher::start(Arc::clone(&config), publisher::Part::Outcomes);
-        Arc::new(Self { config, shutdown, alerts, live, outcomes })
+        let tasks = TaskTracker::new();
+        let start = |part| Publisher::start(Arc::clone(&config), part, &tasks);
+        let (alerts, live) = (start(publisher::Part::Alerts), Arc::new(start(publisher::Part::Live)));
+        let outcomes = start(publisher::Part::Outcomes);
+        Arc::new(Self { config, shutdown, alerts, live, outcomes, unconfirmed: AtomicU64::new(0), tasks })
     }
 }
 
@@ -141,13 +172,16 @@ impl Broker for RabbitBroker {
             (Address::Outcomes, _) => self.outcomes.publish(Route::to(to), message, deadline).await,
             _ => self.alerts.publish(Route::to(to), message, deadline).await,
         };
+        if let Err(PublishError::Unavailable(_)) = &outcome {
+            self.unconfirmed.fetch_add(1, Ordering::Relaxed);
+        }
         meter::published(to, &outcome, began.elapsed());
         outcome
     }
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Box<dyn Consumer> {
         let config = Arc::clone(&self.config);
-        Box::new(RabbitConsumer::start(config, queue, prefetch, self.shutdown.clone()))
+        Box::new(RabbitConsumer::start(config, queue, prefetch, self.shutdown.clone(), &self.tasks))
     }
 
     async fn browse(&self, queue: WorkQueue) -> Result<Box<dyn Browser>, PublishError> {
@@ -155,7 +189,7 @@ impl Broker for RabbitBroker {
     }
 
     async fn live(&self) -> Box<dyn LiveSource> {
-        Box::new(RabbitLive::start(Arc::clone(&self.config), Arc::clone(&self.live)))
+        Box::new(RabbitLive::start(Arc::clone(&self.config), Arc::clone(&self.live), &self.tasks))
     }
 
     async fn depth(&self, queue: WorkQueue) -> Result<u64, PublishError> {
@@ -175,5 +209,18 @@ impl Broker for RabbitBroker {
 
     fn obstacle(&self) -> Option<Fault> {
         self.alerts.obstacle()
+    }
+
+    async fn close(&self) {
+        for publisher in [&self.alerts, &*self.live, &self.outcomes] {
+            publisher.end();
+        }
+        self.tasks.close();
+        // Consumers and live sources end with whoever had them. What does not end in time ends with the process.
+        let _ = timeout(2 * CLOSE_MAX, self.tasks.wait()).await;
+    }
+
+    fn failed_calls(&self) -> u64 {
+        self.alerts.failures() + self.unconfirmed.load(Ordering::Relaxed)
     }
 }

@@ -6,12 +6,17 @@
 //!   made, too: a future that is dropped half way leaves nothing.
 //! - Closing is polite first, in a time-box.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::{Context, bail};
 use lapin::{
-    AsyncTcpStream, Channel, Connection, ConnectionProperties, ConnectionStatus, tcp::OwnedTLSConfig,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties, ConnectionStatus,
+    options::BasicQosOptions,
+    tcp::{OwnedIdentity, OwnedTLSConfig},
     uri::AMQPUri,
 };
 use tokio::time::timeout;
+use tracing::error_span;
 
 use super::{
     CALL_MAX, CLOSE_MAX, RabbitConfig,
@@ -25,6 +30,8 @@ pub(super) struct Owned {
     connection: Connection,
     ledger: SharedLedger,
     end: End,
+    /// The channels of the session that runs on it, one or two. Dropped last: see [`Owned::lasting_channel`].
+    lasting: Mutex<Vec<Channel>>,
 }
 
 /// Shuts its gate when it is dropped.
@@ -43,21 +50,42 @@ impl Owned {
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {part}", config.name).into())
             .with_client_property("product".into(), "watchbell".into());
-        let tls = OwnedTLSConfig { identity: None, cert_chain: config.ca_pem.clone() };
+        let identity = config.client_certificate_pem.as_ref().map(|pem| {
+            // Both are read from one text: each reader takes what is its own.
+            let pem = pem.expose().as_bytes().to_vec();
+            OwnedIdentity::PKCS8 { pem: pem.clone(), key: pem }
+        });
+        let tls = OwnedTLSConfig { identity, cert_chain: config.trust_roots_pem.clone() };
         let (end, ledger) = (End::default(), SharedLedger::default());
         let (gate, noted) = (end.0.clone(), ledger.clone());
+        // At the level of an error, so that no filter that lets lapin's errors through leaves it out.
+        let span = error_span!(parent: None, "broker", part, node = %node(&uri));
+        let runtime = Runtime::within(span.clone());
         let dial = async move |uri: AMQPUri, _| {
             // A TLS handshake is a large future.
-            let dial = Box::pin(Followed::dial(&uri, &tls, &gate, noted.clone()));
+            let dial = Box::pin(Followed::dial(&uri, &tls, &gate, noted.clone(), &span));
             Ok(AsyncTcpStream::Plain(gate.while_open(dial).await?))
         };
-        let connection = Connection::connector(uri, Runtime::current(), dial, properties).await?;
-        Ok(Self { connection, ledger, end })
+        let connection = Connection::connector(uri, runtime, dial, properties).await?;
+        Ok(Self { connection, ledger, end, lasting: Mutex::default() })
     }
 
     /// A new channel, in the time-box of a call.
     pub(super) async fn channel(&self) -> anyhow::Result<Channel> {
         call("opening a channel", self.connection.create_channel()).await
+    }
+
+    /// A new channel that is held until the connection has ended. The client library closes a channel that is dropped; if the
+    /// connection is closed meanwhile, the two cross, and it calls that an error of the connection.
+    pub(super) async fn lasting_channel(&self) -> anyhow::Result<Channel> {
+        let channel = self.channel().await?;
+        self.lasting().push(channel.clone());
+        Ok(channel)
+    }
+
+    fn lasting(&self) -> MutexGuard<'_, Vec<Channel>> {
+        // No code that can panic runs under the lock.
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -68,6 +96,11 @@ impl Owned {
         self.connection.status()
     }
 
+    /// The node's own certificate (DER), when the connection is over TLS.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        self.ledger.certificate()
+    }
+
     /// What went over this connection.
     pub(super) fn ledger(&self) -> &SharedLedger {
         &self.ledger
@@ -76,6 +109,11 @@ impl Owned {
     /// Closes politely, so that the broker's log has no complaint, and then for certain.
     pub(super) async fn close(&self) {
         if self.status().connected() && !self.status().blocked() {
+            // A channel works in order: after this answer, a consumer that was dropped on it has been cancelled.
+            let channels = self.lasting().clone();
+            for channel in channels {
+                let _ = timeout(CLOSE_MAX, channel.basic_qos(1, BasicQosOptions::default())).await;
+            }
             // There is nothing to do about a failure: what follows ends it either way.
             let _ = timeout(CLOSE_MAX, self.connection.close(200, "done".into())).await;
         }
@@ -86,6 +124,11 @@ impl Owned {
     pub(super) fn give_up(&self) {
         self.end.0.shut();
     }
+}
+
+/// How logs name a node.
+pub(super) fn node(uri: &AMQPUri) -> String {
+    format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 
 /// One AMQP call, time-boxed.

@@ -26,7 +26,10 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, interval, sleep, timeout},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -79,7 +82,8 @@ pub(super) struct Publisher {
     requests: mpsc::Sender<Request>,
     current: Current,
     trouble: Trouble,
-    _alive: DropGuard,
+    alive: CancellationToken,
+    _ends: DropGuard,
 }
 
 /// The connection in use, for whoever else has a question to the broker.
@@ -93,7 +97,7 @@ struct Request {
 }
 
 impl Publisher {
-    pub(super) fn start(config: Arc<RabbitConfig>, part: Part) -> Self {
+    pub(super) fn start(config: Arc<RabbitConfig>, part: Part, tasks: &TaskTracker) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let (current, trouble) = (Current::default(), Trouble::default());
         let alive = CancellationToken::new();
@@ -107,8 +111,9 @@ impl Publisher {
             current: Arc::clone(&current),
             trouble: trouble.clone(),
         };
-        tokio::spawn(task.run(alive.clone()));
-        Self { requests, current, trouble, _alive: alive.drop_guard() }
+        tasks.spawn(task.run(alive.clone()));
+        let _ends = alive.clone().drop_guard();
+        Self { requests, current, trouble, alive, _ends }
     }
 
     pub(super) async fn publish(
@@ -124,6 +129,11 @@ impl Publisher {
         });
         // Dropping `answered` is what tells the task that nobody waits any more.
         published.await.ok().flatten().unwrap_or(Err(PublishError::Unavailable(deadline)))
+    }
+
+    /// Closes its connection in order, and publishes no more.
+    pub(super) fn end(&self) {
+        self.alive.cancel();
     }
 
     pub(super) fn connection(&self) -> Option<Arc<Owned>> {
@@ -146,6 +156,11 @@ impl Publisher {
             ));
         }
         (!self.is_ready()).then(|| self.trouble.cause())
+    }
+
+    /// Attempts that found no connection, since the process began.
+    pub(super) fn failures(&self) -> u64 {
+        self.trouble.failures()
     }
 
     /// The broker said that it takes no publishes at the moment.
@@ -192,22 +207,20 @@ impl Task {
         loop {
             let Some(connection) = alive.run_until_cancelled(connector.next()).await else { return };
             let connection = Arc::new(connection);
-            let ended = alive.run_until_cancelled(self.session(&connection)).await;
+            let ended = alive.run_until_cancelled(self.session(&connection, || connector.works())).await;
             self.set_current(None);
             let Some(Err(error)) = ended else { return connection.close().await };
             // Somebody may still have a question on it.
             connection.give_up();
-            warn!(
-                part,
-                unconfirmed = self.unconfirmed.len(),
-                "Publishing begins anew on another node: {:#}",
-                Untrusted(error)
-            );
+            let unconfirmed = self.unconfirmed.len();
+            let what =
+                format!("Publishing begins anew on another node, with {unconfirmed} messages unconfirmed");
+            connector.failed(&what, error);
         }
     }
 
-    /// Publishes on one connection until it fails. `Ok` when there is nobody left to publish for.
-    async fn session(&mut self, connection: &Arc<Owned>) -> anyhow::Result<()> {
+    /// Publishes on one connection until it fails; `works` is told when that can begin. `Ok` when there is nobody left to publish for.
+    async fn session(&mut self, connection: &Arc<Owned>, works: impl FnOnce()) -> anyhow::Result<()> {
         if self.config.declare
             && self.part == Part::Alerts
             && let Err(error) = declare::apply(connection).await
@@ -215,13 +228,14 @@ impl Task {
             // What is there may still do: publishing finds out.
             warn!("The topology could not be declared: {:#}", Untrusted(error));
         }
-        let channel = connection.channel().await?;
+        let channel = connection.lasting_channel().await?;
         call("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let status = connection.status().clone();
         let user = self.config.names_user.then(|| status.username());
         let way = Way { channel: channel.clone(), status: status.clone(), user };
         let mut events = std::pin::pin!(connection.connection().events_listener());
         let mut look = interval(LOOK_EVERY);
+        works();
         self.set_current(Some(Arc::clone(connection)));
         self.refused_since = None;
 

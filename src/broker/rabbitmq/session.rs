@@ -71,7 +71,7 @@ type Beginning = BoxFuture<'static, anyhow::Result<Consumer>>;
 
 impl<'a> Session<'a> {
     pub(super) async fn open(task: &'a Task, connection: &'a Owned) -> anyhow::Result<Self> {
-        let (channel, questions) = (connection.channel().await?, connection.channel().await?);
+        let (channel, questions) = (connection.lasting_channel().await?, connection.lasting_channel().await?);
         connection.ledger().lock().cut_bodies_beyond(task.queue.body_bytes_max());
         let (held, waiting) = (BTreeSet::new(), VecDeque::new());
         Ok(Self {
@@ -92,8 +92,8 @@ impl<'a> Session<'a> {
         self.held.len()
     }
 
-    /// Consumes until it fails, or, `Ok`, until it was told to stop and all is settled.
-    pub(super) async fn run(&mut self, ramp: &mut Ramp) -> anyhow::Result<()> {
+    /// Consumes until it fails, `works` being told when that has begun; or, `Ok`, until it was told to stop and all is settled.
+    pub(super) async fn run(&mut self, ramp: &mut Ramp, works: impl FnOnce()) -> anyhow::Result<()> {
         let task = self.task;
         let prefetch = usize::from(task.prefetch);
         let (answers, mut answered) = mpsc::unbounded_channel();
@@ -102,6 +102,7 @@ impl<'a> Session<'a> {
         let mut beginning = Some(self.begin(ramp.window()));
         let mut stream: Option<Consumer> = None;
         let mut batch = Vec::new();
+        let mut works = Some(works);
         let mut watchdog = Watchdog::default();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,6 +137,9 @@ impl<'a> Session<'a> {
                 begun = wait_for(&mut beginning) => {
                     beginning = None;
                     stream = Some(begun?);
+                    if let Some(works) = works.take() {
+                        works();
+                    }
                 }
                 delivery = next_of(&mut stream) => {
                     // The broker cancels a consumer by ending the stream: the queue was deleted or has moved.

@@ -4,11 +4,12 @@
 //! from its runtime, so [`Runtime`] is tokio in everything but that type.
 
 use std::{
+    cell::RefCell,
     future::ready,
     io::{self, Read, Write},
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -29,6 +30,7 @@ use lapin::{
 };
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tracing::{Instrument as _, Span, span::EnteredSpan};
 
 use super::{
     amqp::{Inbound, Ledger, Outbound},
@@ -37,30 +39,52 @@ use super::{
 
 /// Reader and writer note in it, the connection's owner asks.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SharedLedger(Arc<Mutex<Ledger>>);
+pub(super) struct SharedLedger {
+    ledger: Arc<Mutex<Ledger>>,
+    /// The node's own certificate (DER), once it has shown one.
+    certificate: Arc<OnceLock<Vec<u8>>>,
+}
 
 impl SharedLedger {
     pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
         // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SharedLedger {
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        self.certificate.get().cloned()
+    }
+
+    fn note_certificate(&self, stream: &AsyncTcpStream<Compat<TcpStream>>) {
+        if let AsyncTcpStream::Rustls(stream) = stream
+            && let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
+        {
+            // A connection dials once.
+            let _ = self.certificate.set(certificate.as_ref().to_vec());
+        }
     }
 }
 
 /// One connection's bytes, followed in both directions.
 pub(super) struct Followed {
     stream: AsyncTcpStream<Compat<TcpStream>>,
+    _serving: Serving,
     inbound: Inbound,
     outbound: Outbound,
     ledger: SharedLedger,
 }
 
 impl Followed {
-    /// Dials one node. The socket belongs to the gate before anything is said on it.
+    /// Dials one node, on the thread that lapin has for the connection. The socket belongs to the gate before anything is
+    /// said on it.
     pub(super) async fn dial(
         uri: &AMQPUri,
         tls: &OwnedTLSConfig,
         gate: &Gate,
         ledger: SharedLedger,
+        span: &Span,
     ) -> io::Result<Self> {
         let host = uri.authority.host.as_str();
         let socket = TcpStream::connect((host, uri.authority.port)).await?;
@@ -71,7 +95,9 @@ impl Followed {
             AMQPScheme::AMQP => plain,
             AMQPScheme::AMQPS => plain.into_tls(host, tls.as_ref()).await?,
         };
-        Ok(Self { stream, inbound: Inbound::default(), outbound: Outbound::default(), ledger })
+        ledger.note_certificate(&stream);
+        let _serving = Serving::within(span);
+        Ok(Self { stream, _serving, inbound: Inbound::default(), outbound: Outbound::default(), ledger })
     }
 }
 
@@ -123,14 +149,39 @@ impl AsyncWrite for Followed {
     }
 }
 
-/// Tokio, with [`Followed`] as its stream.
+thread_local! {
+    /// The span of the connection that this thread of lapin's serves.
+    static SERVED: RefCell<Option<EnteredSpan>> = const { RefCell::new(None) };
+}
+
+/// While it lives, what this thread logs is logged of one connection. lapin has a thread for each connection, on which it
+/// dials, reads and writes, and drops the stream at its end; its own lines say neither which part of ours it is for nor
+/// to which node it leads.
+#[derive(Debug)]
+struct Serving;
+
+impl Serving {
+    fn within(span: &Span) -> Self {
+        SERVED.with_borrow_mut(|served| *served = Some(span.clone().entered()));
+        Self
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // On another thread there is nothing to leave, and a thread that ends has left.
+        let _ = SERVED.try_with(|served| served.take());
+    }
+}
+
+/// Tokio, with [`Followed`] as its stream. What it runs is logged of the connection.
 #[derive(Debug, Clone)]
-pub(super) struct Runtime(Tokio);
+pub(super) struct Runtime(Tokio, Span);
 
 impl Runtime {
-    /// The runtime that this is called in.
-    pub(super) fn current() -> async_rs::Runtime<Self> {
-        async_rs::Runtime::new(Self(Tokio::current()))
+    /// The runtime that this is called in, for a connection with this span.
+    pub(super) fn within(span: Span) -> async_rs::Runtime<Self> {
+        async_rs::Runtime::new(Self(Tokio::current(), span))
     }
 }
 
@@ -147,7 +198,7 @@ impl Executor for Runtime {
         &self,
         future: F,
     ) -> Task<Self::Task<T>> {
-        self.0.spawn(future)
+        self.0.spawn(future.instrument(self.1.clone()))
     }
 
     fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(

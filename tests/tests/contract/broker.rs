@@ -21,6 +21,7 @@ mod cluster;
 mod faults;
 mod ghosts;
 mod outcomes;
+mod tls;
 mod unreadable;
 
 /// Longer than anything takes that is going to happen.
@@ -72,7 +73,8 @@ fn rabbit_config(url: &str) -> RabbitConfig {
         urls: vec![Secret::from(url)].into(),
         declare: true,
         name: "contract".into(),
-        ca_pem: None,
+        trust_roots_pem: None,
+        client_certificate_pem: None,
         names_user: false,
     }
 }

@@ -66,7 +66,8 @@ async fn on_rabbitmq() -> (Fleet, SharedBroker, CancellationToken) {
         urls: vec![Secret::from(fleet.urls.clone().unwrap().broker)].into(),
         declare: false,
         name: "test".into(),
-        ca_pem: None,
+        trust_roots_pem: None,
+        client_certificate_pem: None,
         names_user: false,
     };
     let leaving = CancellationToken::new();

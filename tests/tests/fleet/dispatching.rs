@@ -121,7 +121,14 @@ pub(super) async fn parked(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<(S
     };
     let leaving = CancellationToken::new();
     let urls = vec![Secret::from(urls.broker.clone())].into();
-    let config = RabbitConfig { urls, declare: false, name: "test".into(), ca_pem: None, names_user: false };
+    let config = RabbitConfig {
+        urls,
+        declare: false,
+        name: "test".into(),
+        trust_roots_pem: None,
+        client_certificate_pem: None,
+        names_user: false,
+    };
     let broker = RabbitBroker::connect(config, leaving.clone());
     let mut rejected = broker.consume(WorkQueue::Rejected, 10).await;
     let mut parked = Vec::new();

@@ -141,7 +141,14 @@ async fn nothing_waits_for_what_cannot_be_stored(engine: Engine) -> anyhow::Resu
 /// The same alerts by way of the exchange, where nobody answers: what is refused is parked.
 async fn publish_over_amqp(fleet: &Fleet) -> anyhow::Result<()> {
     let urls = vec![Secret::from(fleet.urls.as_ref().context("a fleet of services")?.broker.clone())].into();
-    let config = RabbitConfig { urls, declare: false, name: "test".into(), ca_pem: None, names_user: false };
+    let config = RabbitConfig {
+        urls,
+        declare: false,
+        name: "test".into(),
+        trust_roots_pem: None,
+        client_certificate_pem: None,
+        names_user: false,
+    };
     let leaving = CancellationToken::new();
     let broker = RabbitBroker::connect(config, leaving.clone());
     let mut number = 10_000;

@@ -79,6 +79,8 @@ pub(crate) struct Process {
     work: Vec<Work>,
     /// What takes its secrets anew when they are changed.
     secrets: Vec<SecretsPart>,
+    /// What is closed last.
+    broker: Option<SharedBroker>,
     /// What requests need until the last of them is answered.
     beneath: Vec<Work>,
     /// Fires when the process begins to leave.
@@ -170,12 +172,18 @@ pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
 pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<RabbitConfig> {
     let url =
         config.broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
+    let trust_roots = config.broker.trust_root_file.as_deref().map(|file| {
+        let read = std::fs::read_to_string(file);
+        read.with_context(|| format!("broker.trust_root_file {} cannot be read", file.display()))
+    });
+    let trust_roots = trust_roots.transpose()?;
     let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
     Ok(RabbitConfig {
         urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect::<Vec<_>>().into(),
         declare: config.broker.declare,
         name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
-        ca_pem: None,
+        trust_roots_pem: trust_roots,
+        client_certificate_pem: config.broker.client_certificate.clone(),
         // What ingest publishes, and what is sent again, has to come from somebody as well.
         names_user: config.producers().is_mapped(),
     })
@@ -207,6 +215,7 @@ impl Process {
             api_keys: None,
             work: Vec::new(),
             secrets: Vec::new(),
+            broker: None,
             beneath: Vec::new(),
             leaving: CancellationToken::new(),
             served: CancellationToken::new(),
@@ -298,6 +307,7 @@ impl Process {
     /// Adds workers; each works until the process leaves.
     pub(crate) async fn add_workers(&mut self, roles: &[Role], seams: Seams) -> anyhow::Result<()> {
         let Seams { broker, store } = seams;
+        self.broker = Some(broker.clone());
         let policies = Arc::new(self.config.shared.policies());
         let store = store.telling(self.config.shared.outcomes().routes);
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
@@ -501,6 +511,9 @@ impl Process {
         beneath.wait().await;
         upkeep.await?;
         watching.await?;
+        if let Some(broker) = self.broker {
+            broker.close().await;
+        }
         gone.cancel();
         if let Some(watched) = watched {
             watched.await?.context("HTTP of operations")?;

@@ -31,7 +31,8 @@ fn process(urls: &[String], number: usize) -> SharedBroker {
         urls: urls.into(),
         declare: true,
         name: format!("process-{number}"),
-        ca_pem: None,
+        trust_roots_pem: None,
+        client_certificate_pem: None,
         names_user: false,
     };
     RabbitBroker::connect(config, Default::default())

@@ -527,7 +527,8 @@ impl Tour<'_> {
         self.store.begin_history(Some(&history)).await?;
         self.store.begin_history(None).await?;
         self.store.look().await;
-        (self.heard)("history, begin_history, look");
+        self.store.survey().await.map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
+        (self.heard)("history, begin_history, look, survey");
         let new = self.alert("aside", &["ana"]);
         self.store.record(std::slice::from_ref(&new), self.at(0)).await?;
         (self.heard)("record: to be set aside");
