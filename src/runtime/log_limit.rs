@@ -25,8 +25,8 @@ struct Window {
 
 impl LogLimit {
     /// At most so many lines a minute.
-    pub fn per_minute(lines_max: u32) -> Self {
-        Self { lines_max, window: Mutex::default() }
+    pub const fn per_minute(lines_max: u32) -> Self {
+        Self { lines_max, window: Mutex::new(Window { began: None, logged: 0, left_out: 0 }) }
     }
 
     /// Whether one more is logged now, and then how many were left out before it.

@@ -3,7 +3,8 @@
 //! What holds here:
 //! - Parts are looked at once a [`LOOK_EVERY`], side by side and within [`LOOK_MAX`], whoever asks and however often: a
 //!   probe reads the last look, so a storm of probes costs nothing and a hung service delays no answer.
-//! - The log has one line when a part goes, one when it is back, and none in between, unless the cause is another one.
+//! - The log has one line when a part goes, one when it is back, with how many calls failed meanwhile, and none in between,
+//!   unless the cause is another one. So whoever waits for the store or the broker has nothing to say of its own.
 //! - What a role needs is decided in [`standing`], and nowhere else.
 
 mod fault;
@@ -23,7 +24,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, join_all};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::{
     sync::watch,
@@ -66,6 +67,8 @@ pub struct Check {
     pub parts: &'static [Part],
     /// Looks.
     pub look: Arc<dyn Fn() -> BoxFuture<'static, Looked> + Send + Sync>,
+    /// How many calls have failed since the process began, for want of these parts.
+    pub failed_calls: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// The readiness of a process. Cheap to clone.
@@ -97,6 +100,22 @@ pub struct PartState {
     told: Option<Fault>,
     #[serde(skip)]
     told_at: Timestamp,
+    /// How many calls had failed when it was last seen to work.
+    #[serde(skip)]
+    failed_before: u64,
+    /// Since when it does not work, as far as it was looked at.
+    #[serde(skip)]
+    went_at: Option<Timestamp>,
+    /// The outage that ended with the last look.
+    #[serde(skip)]
+    over: Option<Outage>,
+}
+
+/// A time in which a part did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Outage {
+    lasted: SignedDuration,
+    failed_calls: u64,
 }
 
 /// What `/readyz` answers.
@@ -193,17 +212,19 @@ impl Health {
         let checks = lock(&self.0.checks).clone();
         let looks = checks.iter().map(|check| async {
             let seen = timeout(LOOK_MAX, (check.look)()).await;
-            seen.unwrap_or_else(|_| {
+            let seen: Looked = seen.unwrap_or_else(|_| {
                 let silent = || Seen::Failing(Fault::passing(format!("no answer within {LOOK_MAX:?}")));
                 check.parts.iter().map(|part| (*part, silent())).collect()
-            })
+            });
+            let failed_calls = (check.failed_calls)();
+            seen.into_iter().map(move |(part, seen)| (part, seen, failed_calls))
         });
-        let seen: Vec<(Part, Seen)> = join_all(looks).await.into_iter().flatten().collect();
+        let seen: Vec<(Part, Seen, u64)> = join_all(looks).await.into_iter().flatten().collect();
         let now = self.0.clock.now();
         self.0.parts.send_modify(|parts| {
-            for (part, seen) in seen {
+            for (part, seen, failed_calls) in seen {
                 let state = parts.entry(part).or_insert_with(|| PartState::unseen(now));
-                let tell = state.see(seen, now);
+                let tell = state.see(seen, failed_calls, now);
                 if tell {
                     tell_of(part, state);
                 }
@@ -220,17 +241,37 @@ impl PartState {
     }
 
     fn failing(fault: Fault, now: Timestamp) -> Self {
-        Self { status: Status::Failing, since: now, fault: Some(fault), told: None, told_at: now }
+        Self {
+            status: Status::Failing,
+            since: now,
+            fault: Some(fault),
+            told: None,
+            told_at: now,
+            failed_before: 0,
+            went_at: None,
+            over: None,
+        }
     }
 
-    /// Takes in what was seen; whether that is worth a line in the log.
-    fn see(&mut self, seen: Seen, now: Timestamp) -> bool {
+    /// Takes in what was seen, and how many calls have failed by now; whether that is worth a line in the log.
+    fn see(&mut self, seen: Seen, failed_calls: u64, now: Timestamp) -> bool {
         let (status, fault) = match seen {
             Seen::Ok => (Status::Ok, None),
             Seen::Degraded(fault) => (Status::Degraded, Some(fault)),
             Seen::Failing(fault) => (Status::Failing, Some(fault)),
             Seen::Hidden => return false,
         };
+        self.over = None;
+        match status {
+            Status::Failing => self.went_at = self.went_at.or(Some(now)),
+            Status::Ok | Status::Degraded => {
+                self.over = self.went_at.take().map(|went_at| Outage {
+                    lasted: now.duration_since(went_at),
+                    failed_calls: failed_calls.saturating_sub(self.failed_before),
+                });
+                self.failed_before = failed_calls;
+            }
+        }
         let changed = status != self.status;
         let quiet = if self.told.is_none() { TELL_FIRST } else { TELL_EVERY };
         let may_tell = now.duration_since(self.told_at) >= quiet.try_into().unwrap_or_default();
@@ -272,7 +313,18 @@ fn tell_of(part: Part, state: &PartState) {
         None => ("", ""),
     };
     match state.status {
-        Status::Ok => info!(part = name, "Readiness: {name} is well"),
+        Status::Ok => match &state.over {
+            None => info!(part = name, "Readiness: {name} is well"),
+            Some(Outage { lasted, failed_calls }) => {
+                let seconds = lasted.as_secs();
+                info!(
+                    part = name,
+                    seconds,
+                    failed_calls,
+                    "Readiness: {name} is well again, after {seconds} s in which {failed_calls} calls failed"
+                );
+            }
+        },
         Status::Degraded | Status::Failing if remedy.is_empty() => {
             warn!(part = name, status = ?state.status, "Readiness: {name}: {cause}");
         }

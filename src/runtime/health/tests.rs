@@ -32,8 +32,28 @@ fn a_part_is_told_of_when_it_goes_and_when_it_is_back() {
         ("it goes at once after it came", failing("refused"), 202, true, Status::Failing, 202),
         ("it works again, just", Seen::Degraded(Fault::passing("old")), 203, true, Status::Degraded, 203),
     ] {
-        assert_eq!(state.see(seen, at(now)), is_told, "{why}");
+        assert_eq!(state.see(seen, 0, at(now)), is_told, "{why}");
         assert_eq!((state.status, state.since), (status, at(since)), "{why}");
+    }
+}
+
+#[test]
+fn an_outage_is_told_with_its_length_and_the_calls_that_failed() {
+    let mut state = PartState::unseen(at(0));
+    let over =
+        |seconds, failed_calls| Some(Outage { lasted: SignedDuration::from_secs(seconds), failed_calls });
+    for (why, seen, failed_calls, now, expected) in [
+        ("it begins well", Seen::Ok, 0, 1, None),
+        ("calls fail now and then", Seen::Ok, 3, 2, None),
+        ("it goes; some calls failed since the last look", failing("refused"), 5, 3, None),
+        ("and stays away", failing("refused"), 40, 60, None),
+        ("it is back", Seen::Ok, 45, 63, over(60, 42)),
+        ("which is told once", Seen::Ok, 45, 64, None),
+        ("the next outage has its own count", failing("refused"), 46, 70, None),
+        ("which ends", Seen::Ok, 46, 71, over(1, 1)),
+    ] {
+        state.see(seen, failed_calls, at(now));
+        assert_eq!(state.over, expected, "{why}");
     }
 }
 
@@ -44,6 +64,7 @@ fn check(part: &'static [Part], seen: impl Fn() -> Seen + Send + Sync + 'static)
             let seen: Vec<(Part, Seen)> = part.iter().map(|part| (*part, seen())).collect();
             Box::pin(async { seen })
         }),
+        failed_calls: Arc::new(|| 0),
     }
 }
 
@@ -76,7 +97,11 @@ async fn the_report_names_the_roles_what_they_lack_and_why() {
 async fn a_look_that_hangs_is_given_up_and_does_not_hold_up_the_others() {
     let health = Health::new(Clock::at(at(0)));
     health.add_roles([Role::Socket]);
-    let hangs = Check { parts: &[Part::Broker], look: Arc::new(|| Box::pin(std::future::pending())) };
+    let hangs = Check {
+        parts: &[Part::Broker],
+        look: Arc::new(|| Box::pin(std::future::pending())),
+        failed_calls: Arc::new(|| 0),
+    };
     health.add_check(hangs);
     health.add_check(check(&[Part::Store], || Seen::Ok));
     health.look().await;

@@ -7,9 +7,10 @@
 //!
 //! The store and the broker stand on the runtime, so they cannot be named here. Their errors implement [`Failure`].
 
+use jiff::Timestamp;
 use tracing::warn;
 
-use crate::{domain::Untrusted, wire::Problem};
+use crate::{domain::Untrusted, runtime::log_limit::LogLimit, wire::Problem};
 
 /// When a client that was sent away should come back, in seconds.
 pub const RETRY_AFTER_S: u32 = 5;
@@ -57,11 +58,24 @@ pub trait Failure: std::error::Error {
     fn kind(&self) -> FailureKind;
 }
 
+/// Readiness tells of an outage, once and not for each request; here is the cause that a request met.
+static OUTAGES: LogLimit = LogLimit::per_minute(1);
+/// What a value of a request is refused for. Whoever sends requests can cause these lines at will.
+static REFUSALS: LogLimit = LogLimit::per_minute(20);
+
 /// For `?` in handlers. The client gets what follows from the kind, and the operator finds the cause in the log.
 impl<E: Failure> From<E> for Problem {
     fn from(error: E) -> Self {
-        warn!(error = %Untrusted(&error), "A request could not be served: {}", Untrusted(&error));
-        error.kind().problem()
+        let kind = error.kind();
+        let limit = match kind {
+            FailureKind::StoreUnavailable | FailureKind::BrokerUnavailable => &OUTAGES,
+            FailureKind::Refused | FailureKind::TooLarge | FailureKind::Unreadable => &REFUSALS,
+        };
+        if let Some(left_out) = limit.admit(Timestamp::now()) {
+            let error = Untrusted(&error);
+            warn!(%error, left_out, "A request could not be served: {error}");
+        }
+        kind.problem()
     }
 }
 

@@ -16,6 +16,7 @@ mod examples;
 mod explained;
 mod identities;
 mod leaving;
+mod logs;
 mod openapi;
 mod outages;
 mod outcomes;

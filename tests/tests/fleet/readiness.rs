@@ -140,7 +140,28 @@ async fn a_role_goes_on_with_what_it_can_do() {
             "{name} told {goes} times of the store:\n{log}"
         );
         assert!(name == "simulator" || lines("Readiness: store is well") >= 2, "{name}: at first, and again");
+        assert!(
+            name == "simulator" || lines("Readiness: store is well again, after ") >= 1,
+            "{name}:\n{log}"
+        );
+        assert_says_little(name, &log);
     }
+}
+
+/// Nobody says the same again and again, and the AMQP client's lines say which connection they are about.
+fn assert_says_little(name: &str, log: &str) {
+    // Each part of ours may fail and come back, twice with two outages.
+    const SAME_MAX: usize = 4;
+    let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in log.lines().filter(|line| [" WARN ", " ERROR "].iter().any(|level| line.contains(level))) {
+        let (_at, text) = line.split_once(' ').unwrap_or_default();
+        *said.entry(text).or_default() += 1;
+        if line.contains(" lapin::") {
+            assert!(line.contains("part=") && line.contains("node="), "{name}: {line}");
+        }
+    }
+    let often: Vec<_> = said.iter().filter(|(_, times)| **times > SAME_MAX).collect();
+    assert!(often.is_empty(), "{name} repeats itself: {often:#?}");
 }
 
 /// One worker, and where it is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::debug;
 use watchbell::store::StoreError;
 
 /// The first wait for a store that is down, doubling up to [`STORE_WAIT_MAX`].
@@ -33,16 +33,13 @@ where
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(error) if is_refusal(&error) => return Err(NotStored::Refused(error)),
-            Err(error) => warn!(%error, "The store does not answer; the batch waits"),
+            Err(error) if !error.is_unavailable() => return Err(NotStored::Refused(error)),
+            // Readiness tells of it, once for all who wait.
+            Err(error) => debug!(%error, "The store does not answer; the batch waits"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return Err(NotStored::Leaving),
             () = sleep(pause) => pause = (pause * 2).min(STORE_WAIT_MAX),
         }
     }
-}
-
-fn is_refusal(error: &StoreError) -> bool {
-    !matches!(error, StoreError::Unavailable { .. })
 }

@@ -77,7 +77,9 @@ impl RetentionSweeper {
     /// Sweeps whenever a round is due, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
-            if let Err(error) = self.look(&shutdown).await {
+            if let Err(error) = self.look(&shutdown).await
+                && !error.is_unavailable()
+            {
                 warn!(%error, "Retention: what is old could not be deleted; this is tried again in a minute");
             }
             tokio::select! {

@@ -23,7 +23,8 @@ impl Dispatch {
                     Ok(events) => {
                         info!(events, "Forgot {events} kept events of topics that nobody publishes to");
                     }
-                    // The next look finds the same.
+                    // The next look finds the same. Readiness tells of a store that is away.
+                    Err(error) if error.is_unavailable() => {}
                     Err(error) => warn!(%error, "Kept events could not be swept"),
                 }
                 sleep(SWEEP_EVERY).await;

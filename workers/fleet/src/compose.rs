@@ -540,15 +540,18 @@ fn begun(work: Vec<Work>, leaving: &CancellationToken) -> TaskTracker {
 
 /// What readiness sees of the broker.
 fn broker_check(broker: SharedBroker) -> Check {
+    let asked = broker.clone();
     let look = move || {
         let seen = broker.obstacle().map_or(Seen::Ok, Seen::Failing);
         Box::pin(async { vec![(Part::Broker, seen)] }) as BoxFuture<'static, _>
     };
-    Check { parts: &[Part::Broker], look: Arc::new(look) }
+    let failed_calls = Arc::new(move || asked.failed_calls());
+    Check { parts: &[Part::Broker], look: Arc::new(look), failed_calls }
 }
 
 /// What readiness sees of the store and its schema.
 fn store_check(store: Store) -> Check {
+    let asked = store.clone();
     let look = move || {
         let store = store.clone();
         Box::pin(async move {
@@ -556,7 +559,8 @@ fn store_check(store: Store) -> Check {
             vec![(Part::Store, look.store), (Part::Schema, look.schema)]
         }) as BoxFuture<'static, _>
     };
-    Check { parts: &[Part::Store, Part::Schema], look: Arc::new(look) }
+    let failed_calls = Arc::new(move || asked.failed_calls());
+    Check { parts: &[Part::Store, Part::Schema], look: Arc::new(look), failed_calls }
 }
 
 /// What readiness sees of this pod's live frames.
@@ -565,7 +569,8 @@ fn live_check(live: Arc<dyn LiveControl>) -> Check {
         let seen = live.obstacle().map_or(Seen::Ok, Seen::Failing);
         Box::pin(async { vec![(Part::Live, seen)] }) as BoxFuture<'static, _>
     };
-    Check { parts: &[Part::Live], look: Arc::new(look) }
+    // What is missed is healed from the store, and no call fails.
+    Check { parts: &[Part::Live], look: Arc::new(look), failed_calls: Arc::new(|| 0) }
 }
 
 async fn signalled() -> std::io::Result<&'static str> {

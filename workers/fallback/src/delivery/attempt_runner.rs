@@ -8,7 +8,12 @@ use watchbell::{
     store::{Escalation, EscalationKey, NewAttempt, ProviderAnswer, Store},
 };
 
-use super::{attempt_record::record_of, message_sender::MessageSender, not_sent::NotSent, refusals};
+use super::{
+    attempt_record::record_of,
+    message_sender::{MessageSender, device_of},
+    not_sent::NotSent,
+    refusals,
+};
 use crate::{channel::Accepted, randomness::Jitter};
 
 /// Carries attempts out.
@@ -44,9 +49,27 @@ impl AttemptRunner {
         if let Err(NotSent::Refused(refusal)) = &result {
             refusals::act_on(&self.store, key, escalation, attempt, refusal, ended_at).await;
         }
-        info!(alert.id = %key.alert, attempt = %attempt.id, channel = %attempt.channel, kind = %attempt.kind, outcome, "Attempt {} ended: {outcome}", attempt.id);
+        let provider = provider_of(escalation, attempt);
+        info!(
+            tenant = %key.user.tenant,
+            // An address in place of an id does not print.
+            user = ?key.user.user,
+            alert.id = %key.alert,
+            attempt = %attempt.id,
+            channel = %attempt.channel,
+            provider,
+            kind = %attempt.kind,
+            outcome,
+            "Attempt {} ended: {outcome}",
+            attempt.id
+        );
         record_of(escalation, attempt, result, ended_at, (self.jitter)())
     }
+}
+
+/// Who was to be called: the push service of a device, or the one provider of a channel.
+fn provider_of(escalation: &Escalation, attempt: &NewAttempt) -> &'static str {
+    device_of(escalation, attempt).map_or(attempt.channel.as_str(), |device| device.service.as_str())
 }
 
 /// In logs and metrics.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
-    broker::{Address, Message, SharedBroker, WorkQueue},
+    broker::{Address, Message, PublishError, SharedBroker, WorkQueue},
     runtime::Clock,
     store::{Claim, Store, StoreError},
     wire::undelivered::UndeliveredV1,
@@ -132,7 +132,12 @@ impl Escalator {
             .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
             .await;
         if let Err(error) = sent {
-            warn!(%error, alert.id = %claim.key.alert, "The broker did not confirm work that is due, so the escalator does it itself");
+            let what = "The broker did not confirm work that is due, so the escalator does it itself";
+            match error {
+                // Readiness reports the outage once; there may be hundreds of claims.
+                PublishError::Unavailable(_) => debug!(%error, alert.id = %claim.key.alert, "{what}"),
+                _ => warn!(%error, alert.id = %claim.key.alert, "{what}"),
+            }
             // The message may still arrive. Then the work is done twice, with the same ids (I6).
             self.run_here(&claim).await;
         }
@@ -141,7 +146,11 @@ impl Escalator {
     /// The timer stands whatever the broker does (I4).
     async fn run_here(&self, claim: &Claim) {
         if let Err(error) = self.runner.run(&claim.key, claim.number).await {
-            warn!(%error, alert.id = %claim.key.alert, "An escalation could not go on; it is claimed again when its lease ends");
+            let what = "An escalation could not go on; it is claimed again when its lease ends";
+            match error.is_unavailable() {
+                true => debug!(%error, alert.id = %claim.key.alert, "{what}"),
+                false => warn!(%error, alert.id = %claim.key.alert, "{what}"),
+            }
         }
     }
 }

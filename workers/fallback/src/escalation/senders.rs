@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use watchbell::{
     broker::{Delivery, SharedBroker, WorkQueue},
     store::{EscalationKey, StoreError},
@@ -82,7 +82,8 @@ impl Senders {
             // The lease ends by itself and the escalation is claimed again. Giving the message back would only count
             // against its delivery limit.
             Err(error @ StoreError::Unavailable { .. }) => {
-                warn!(%error, alert.id = %key.alert, "An escalation could not go on; it is claimed again when its lease ends");
+                // Readiness reports the outage once.
+                debug!(%error, alert.id = %key.alert, "An escalation could not go on; it is claimed again when its lease ends");
             }
         }
         delivery.settle.ack().await;

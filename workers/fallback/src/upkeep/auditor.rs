@@ -31,7 +31,9 @@ impl Auditor {
     /// Audits every minute until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
-            if let Err(error) = self.audit_once().await {
+            if let Err(error) = self.audit_once().await
+                && !error.is_unavailable()
+            {
                 warn!(%error, "The timers could not be audited; the auditor tries again in a minute");
             }
             tokio::select! {

@@ -52,6 +52,8 @@ impl DevicePruner {
                     Ok(dropped) => {
                         info!(%service, dropped, "Removed devices that were not heard of for months");
                     }
+                    // Readiness tells of a store that is away.
+                    Err(error) if error.is_unavailable() => {}
                     Err(error) => {
                         warn!(%error, "Silent devices could not be removed; this is tried again in an hour");
                     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 use watchbell::{
     domain::UserKey,
     store::{Head, Store, StoreError},
@@ -108,7 +108,12 @@ fn send_each(
 
 /// Their senders are dropped, which tells them.
 fn turn_away(error: &StoreError, sessions: usize) {
-    warn!(%error, sessions, "Sessions are turned away: their heads cannot be read");
+    let what = "Sessions are turned away: their heads cannot be read";
+    match error.is_unavailable() {
+        // Readiness tells of it, once for all of them.
+        true => debug!(%error, sessions, "{what}"),
+        false => warn!(%error, sessions, "{what}"),
+    }
 }
 
 /// The answer to each. Two sessions of one user may have asked together.

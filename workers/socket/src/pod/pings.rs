@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 use watchbell::{
     domain::UserKey,
     store::{Store, StoreError},
@@ -67,7 +67,8 @@ impl Pinger {
                 match self.store.heads(slice).await {
                     Ok(heads) => break Some((epoch, heads)),
                     Err(error @ StoreError::Unavailable { .. }) => {
-                        warn!(%error, "Heads could not be read; pings wait");
+                        // Readiness tells of it.
+                        debug!(%error, "Heads could not be read; pings wait");
                         sleep(TROUBLE_WAIT).await;
                     }
                     Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {

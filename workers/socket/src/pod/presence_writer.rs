@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 use watchbell::{
     domain::UserKey,
     store::{PRESENCE_BATCH_MAX, Store, StoreError},
@@ -50,7 +50,12 @@ impl PresenceWriter {
             let wait = match self.tell_once(&mut renewal).await {
                 Ok(()) => LOOK_EVERY,
                 Err(error) => {
-                    warn!(%error, "The store could not be told who is here");
+                    let what = "The store could not be told who is here";
+                    match error.is_unavailable() {
+                        // Readiness tells of it.
+                        true => debug!(%error, "{what}"),
+                        false => warn!(%error, "{what}"),
+                    }
                     // Whoever arrived does not wait for it, and is told of with everybody else.
                     drop(self.presence.take_arrived());
                     renewal = Renewal { at: Instant::now(), tell_everybody: true };

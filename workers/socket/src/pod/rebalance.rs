@@ -224,6 +224,8 @@ impl Rebalancer {
             let now = status.clock.now();
             let others = match store.other_pods(pod, now).await {
                 Ok(others) => others,
+                // Readiness tells of a store that is away.
+                Err(error) if error.is_unavailable() => continue,
                 Err(error) => {
                     warn!(%error, "What the other pods hold cannot be read: no session is moved");
                     continue;

@@ -107,7 +107,8 @@ impl ReceiptWriter {
                         warn!(%error, receipts = receipts.len(), "Receipts could not be written before the end");
                         return Err(NotWritten::Leaving);
                     }
-                    warn!(%error, receipts = receipts.len(), "Receipts wait for the store");
+                    // Readiness tells of it.
+                    debug!(%error, receipts = receipts.len(), "Receipts wait for the store");
                     sleep(STORE_WAIT).await;
                 }
                 Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {

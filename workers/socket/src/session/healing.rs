@@ -1,7 +1,7 @@
 //! What a session does when something is missing: it reads the store, or tells its client to fetch the inbox.
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 use watchbell::store::Head;
 
 use crate::{
@@ -42,7 +42,13 @@ impl Session<'_> {
                 }
                 Err(error) => {
                     // Not the client's trouble: it keeps what it has, and is healed when the store is back.
-                    warn!(%error, session = %self.state.id.simple(), "A session could not be healed yet");
+                    let session = self.state.id.simple();
+                    let what = "A session could not be healed yet";
+                    match error.is_unavailable() {
+                        // Readiness tells of it, once for all sessions.
+                        true => debug!(%error, %session, "{what}"),
+                        false => warn!(%error, %session, "{what}"),
+                    }
                     self.state.follower.heal_later(Instant::now());
                     return Ok(());
                 }
