@@ -10,6 +10,8 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
 use watchbell::runtime::{MemoryBudgets, memory};
+use watchbell_fallback::channel::VapidKey;
+use watchbell_simulator::{Simulator, SimulatorConfig};
 use watchbell_tests::{process::binary, scratch::Scratch};
 
 #[test]
@@ -53,6 +55,119 @@ fn an_unknown_or_impossible_setting_is_found() {
     ] {
         assert!(load(settings_in(line)).is_err(), "{why} goes unnoticed");
     }
+}
+
+/// What each worker is given there is enough for it: `config check WORKER` says so, as `run WORKER` would.
+#[tokio::test]
+async fn every_worker_can_run_with_what_it_is_given() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
+    let secrets = Scratch::new("secrets")?;
+    write_secrets(secrets.path()).await?;
+    let read = |file: &str| fs::read_to_string(root.join(file)).with_context(|| file.to_owned());
+
+    let compose = read("docker-compose.yml")?;
+    for (service, worker) in [
+        ("ingest", "ingest"),
+        ("dispatch", "dispatch"),
+        ("socket-1", "socket"),
+        ("socket-2", "socket"),
+        ("fallback", "fallback"),
+    ] {
+        let settings = settings_in(&service_of(&compose, service)?);
+        check_worker(worker, settings, secrets.path()).with_context(|| format!("compose: {service}"))?;
+    }
+    for overlay in ["local", "production"] {
+        let providers = read(&format!("k8s/overlays/{overlay}/providers.yaml"))?;
+        for worker in ["ingest", "dispatch", "socket", "fallback"] {
+            let deployment = read(&format!("k8s/base/{worker}/deployment.yaml"))?;
+            let mut text = read("k8s/base/config.yaml")?;
+            // A document of the file is one ConfigMap, and a worker names those that it has.
+            for map in providers.split("\n---\n") {
+                let name =
+                    map.lines().find_map(|line| line.trim().strip_prefix("name: ")).unwrap_or_default();
+                if deployment.contains(&format!("configMapRef: {{name: {name}}}")) {
+                    text.push_str(map);
+                    text.push('\n');
+                }
+            }
+            text.push_str(&deployment);
+            let checked = check_worker(worker, settings_in(&text), secrets.path());
+            checked.with_context(|| format!("{overlay}: {worker}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a service, with those of every anchor that it names.
+fn service_of(compose: &str, name: &str) -> anyhow::Result<String> {
+    let lines: Vec<&str> = compose.lines().collect();
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let block = |at: usize| {
+        let own = depth(lines[at]);
+        let rest = lines[at + 1..].iter().take_while(|line| line.trim().is_empty() || depth(line) > own);
+        std::iter::once(&lines[at]).chain(rest).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let begins = |line: &&str| line.starts_with(&format!("  {name}:"));
+    let services = lines.iter().position(|line| *line == "services:").context("there are services")?;
+    let at = lines[services..].iter().position(|line| begins(line)).context("no such service")? + services;
+    let mut whole = block(at);
+    let mut known: Vec<String> = Vec::new();
+    loop {
+        let named = whole.split('*').skip(1).map(|rest| {
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>()
+        });
+        let Some(anchor) = named.into_iter().find(|anchor| !anchor.is_empty() && !known.contains(anchor))
+        else {
+            return Ok(whole);
+        };
+        let is_there = |line: &&str| line.split('&').skip(1).any(|rest| rest.trim_end() == anchor);
+        let at =
+            lines.iter().position(|line| is_there(line)).with_context(|| format!("no anchor {anchor}"))?;
+        // What the service says itself goes before what it has from elsewhere.
+        whole = format!("{}{whole}", block(at));
+        known.push(anchor);
+    }
+}
+
+/// A file for each secret that is mounted, by the last part of its path: those of the simulator where a provider checks them.
+async fn write_secrets(dir: &Path) -> anyhow::Result<()> {
+    let simulator = Simulator::bind(SimulatorConfig::default()).await?;
+    let known = simulator.credentials();
+    let key = VapidKey::generate()?;
+    for (names, text) in [
+        (&["broker-url"][..], "amqp://watchbell:password@rabbitmq/watchbell"),
+        (&["store-url"], "postgres://watchbell:password@postgres/watchbell"),
+        (&["hs256-secret", "unsubscribe-secret"], "as long as an HS256 secret has to be"),
+        (&["apns-key", "apns.p8"], &known.apns.key_pem),
+        (&["fcm-service-account", "fcm-service-account.json"], &known.fcm_service_account_json),
+        (&["smtp-username", "smtp-password"], "watchbell"),
+        (&["ca.pem"], &known.ca_pem),
+        (&["vapid-private-key"], key.private().expose()),
+        (&["vapid-public-key"], &key.public()),
+    ] {
+        for name in names {
+            fs::write(dir.join(name), text)?;
+        }
+    }
+    Ok(())
+}
+
+/// `config check WORKER` with these settings.
+fn check_worker(worker: &str, settings: Vec<(String, String)>, secrets: &Path) -> anyhow::Result<()> {
+    ensure!(settings.len() > 3, "only {settings:?} was found");
+    let public = fs::read_to_string(secrets.join("vapid-public-key"))?;
+    let here = |(name, value): (String, String)| match name.as_str() {
+        // Our files have a pair of nobody's, or a placeholder.
+        "WATCHBELL__WEBPUSH__PUBLIC_KEY" => (name, public.clone()),
+        _ if name.ends_with("_FILE") => {
+            let file = Path::new(&value).file_name().map(|file| secrets.join(file)).unwrap_or_default();
+            (name, file.display().to_string())
+        }
+        _ => (name, value),
+    };
+    let said = watchbell(&["config", "check", worker], settings.into_iter().map(here).collect())?;
+    ensure!(said.contains(&format!("  run {worker}: yes\n")), "{said}");
+    Ok(())
 }
 
 #[test]
@@ -127,19 +242,25 @@ fn load(settings: Vec<(String, String)>) -> anyhow::Result<()> {
     let dir = Scratch::new("secrets")?;
     let secret = dir.path().join("secret");
     fs::write(&secret, "as long as an HS256 secret has to be\n")?;
-    let empty = dir.path().join("empty.toml");
-    fs::write(&empty, "")?;
     let mounted = settings.into_iter().map(|(name, value)| {
         let is_secret = name.ends_with("_FILE") && !name.ends_with("TRUST_ROOT_FILE");
         let value = if is_secret { secret.display().to_string() } else { value };
         (name, value)
     });
     // `show` and not `check`: the files have placeholders where an operator puts keys.
+    watchbell(&["config", "show"], mounted.collect()).map(drop)
+}
+
+/// What the program prints, when it succeeds.
+fn watchbell(args: &[&str], env: Vec<(String, String)>) -> anyhow::Result<String> {
+    let dir = Scratch::new("bare")?;
+    let empty = dir.path().join("empty.toml");
+    fs::write(&empty, "")?;
     let mut command = Command::new(binary()?);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
         command.env_remove(name);
     }
-    let shown = command.args(["--config"]).arg(&empty).args(["config", "show"]).envs(mounted).output()?;
-    ensure!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    Ok(())
+    let done = command.arg("--config").arg(&empty).args(args).envs(env).output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }

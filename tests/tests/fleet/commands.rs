@@ -419,10 +419,10 @@ fn config_check_says_what_can_run() {
     let dir = Scratch::new("config").unwrap();
     let (ok, said) = run(&dir, &["config", "check"], &[]);
     assert!(ok, "{said}");
-    assert_says(&said, &["is valid", "run (any worker): no, store.url must be given", "email: no, [email]"]);
+    assert_says(&said, &["is valid", "run dispatch: no, store.url must be given", "email: no, [email]"]);
     let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
-    assert_says(&said, &["run (any worker): yes", "run socket: yes", "of whoever connects", "(SNAT)"]);
+    assert_says(&said, &["run dispatch: yes", "run socket: yes", "of whoever connects", "(SNAT)"]);
     for (source, said_by) in [
         ("x-forwarded-for", "the header X-Forwarded-For"),
         ("forwarded", "the header Forwarded"),

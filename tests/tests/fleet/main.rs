@@ -11,6 +11,7 @@ mod conflicts;
 mod dead;
 mod devices;
 mod dispatching;
+mod doctor;
 mod escalation;
 mod examples;
 mod explained;

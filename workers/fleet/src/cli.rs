@@ -2,15 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, value_parser};
 use watchbell::{
     domain::scope::{Scope, UnknownScope},
-    runtime::{config::parse_duration, health},
+    runtime::config::parse_duration,
 };
 
+use crate::cli_doctor::DoctorArgs;
 use crate::cli_explain::ExplainArgs;
 use crate::cli_people::{AlertArgs, DeviceArgs, GroupArgs, UserArgs};
 pub(crate) use crate::cli_producer::ProducerArgs;
+pub(crate) use crate::role::Role;
 
 /// Delivers alerts to people: to their screens, then to their phones, then by email, until they have seen them.
 #[derive(Parser)]
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Restored(RestoredArgs),
     /// Show, declare or check the broker's exchanges and queues.
     Topology(TopologyArgs),
+    /// Look at the configuration, and at the broker, the store and the providers, and say what is wrong and what to do.
+    Doctor(DoctorArgs),
     /// Check or print the configuration.
     Config(ConfigArgs),
     /// Try a hook on another product's payload.
@@ -131,37 +135,6 @@ pub(crate) struct RunArgs {
     /// With `demo`: where commands that read its `demo.json` reach the fleet, if that is not `http.public_url`.
     #[arg(long, value_name = "URL")]
     pub(crate) reach: Option<String>,
-}
-
-/// A worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// Serves HTTP to producers.
-    Ingest,
-    /// Records alerts in inboxes.
-    Dispatch,
-    /// Holds the sessions of users.
-    Socket,
-    /// Sends pushes, emails and messages on other channels.
-    Fallback,
-    /// Stands in for Apple, Google, a mail relay and other providers.
-    Simulator,
-    /// Serves the demo page of a fleet, with two people, their phones and their mailboxes. It needs `simulator` in the
-    /// same process, and is for trying out.
-    Demo,
-}
-
-impl Role {
-    /// The role as readiness sees it; the simulator and the demo page need nothing.
-    pub(crate) fn standing(self) -> Option<health::Role> {
-        match self {
-            Self::Ingest => Some(health::Role::Ingest),
-            Self::Dispatch => Some(health::Role::Dispatch),
-            Self::Socket => Some(health::Role::Socket),
-            Self::Fallback => Some(health::Role::Fallback),
-            Self::Simulator | Self::Demo => None,
-        }
-    }
 }
 
 #[derive(Args)]
@@ -425,6 +398,8 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigCommand {
     /// Check the configuration, and report which workers it is not enough for.
     Check {
+        /// Workers that it has to be enough for. `run` asks the same of it.
+        roles: Vec<Role>,
         /// A file with an alert as JSON, or with only its labels: report which `[[route]]` it takes and why.
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,

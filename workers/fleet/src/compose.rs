@@ -147,17 +147,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Reads the addresses of the store and the broker as `run` does, as far as they are given.
-pub(crate) fn check_seams(config: &Config) -> anyhow::Result<()> {
-    if config.store.url.is_some() {
-        Store::open(&store_config(config)?)?;
-    }
-    if config.broker.url.is_some() {
-        rabbit_config(config, &[])?.check().context("broker.url")?;
-    }
-    Ok(())
-}
-
 /// The configured store's address.
 pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let url = config
@@ -226,7 +215,7 @@ impl Process {
     fn connect(&mut self, roles: &[Role]) -> anyhow::Result<Seams> {
         let store = Store::open(&store_config(&self.config.shared)?)?;
         let rabbit = rabbit_config(&self.config.shared, roles)?;
-        rabbit.check().context("broker.url")?;
+        rabbit.check()?;
         let (of_store, urls) = (store.clone(), rabbit.urls.clone());
         self.takes_secrets("store", move |config| of_store.connect_with(&store_config(&config.shared)?.url));
         self.takes_secrets("broker", move |config| {

@@ -2,6 +2,7 @@
 //! The map of the files is in `README.md` of this crate.
 
 mod cli;
+mod cli_doctor;
 mod cli_explain;
 mod cli_people;
 mod cli_producer;
@@ -16,12 +17,14 @@ mod demo_access;
 mod demo_file;
 mod demo_people;
 mod demo_role;
+mod doctor;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
 mod manual;
 mod output;
 mod reload;
+mod role;
 mod up;
 
 use std::process::ExitCode;
@@ -30,6 +33,7 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 use config::FleetConfig;
+use doctor::requirements;
 use reload::Reload;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use watchbell::runtime::config::environment;
@@ -67,6 +71,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let (file, again) = (cli.config.clone(), env.clone());
             let load = move || FleetConfig::load(file.as_deref(), again.clone());
             let (config, reload) = Reload::begin(cli.config.as_deref(), &env, Box::new(load))?;
+            requirements::ensure_met(&args.roles, &config)?;
             compose::run_roles(config, reload, args).await
         }
         Command::Send(args) => commands::send::run(args).await,
@@ -86,6 +91,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate(args) => commands::migrate::run(&shared()?, &args).await,
         Command::Restored(args) => commands::restored::run(&shared()?, &args).await,
         Command::Topology(args) => commands::topology::run(args, shared).await,
+        Command::Doctor(args) => doctor::run(args, config()).await,
         Command::Config(args) => commands::config::run(&args, &config()?),
         Command::Hook(args) => commands::hook::run(&args, &config()?),
         Command::Bench(args) => commands::bench::run(args).await,

@@ -1,0 +1,157 @@
+//! `watchbell doctor` beside real services: what is wrong with them is named with its remedy, and nothing else is.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    ports,
+    process::binary,
+    scratch::Scratch,
+    services,
+};
+
+const QUIET: (u64, u64) = (600_000, 600_000);
+const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
+
+/// What `doctor ARGS… --json` prints with these variables, and whether it succeeded.
+fn doctor(args: &[&str], env: &[(&str, &str)]) -> (bool, Value) {
+    let dir = Scratch::new("doctor").unwrap();
+    let mut command = Command::new(binary().unwrap());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
+        command.env_remove(name);
+    }
+    command.current_dir(dir.path()).arg("doctor").args(args).arg("--json").envs(env.iter().copied());
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    let (out, complaint) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(!out.contains("hunter2") && !complaint.contains("hunter2"), "{out}{complaint}");
+    let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{complaint}"));
+    (done.status.success(), report)
+}
+
+/// Whether there is such a finding.
+fn assert_found(report: &Value, verdict: &str, check: &str, says: &str, remedy: &str) {
+    let holds =
+        |finding: &Value, key: &str, part: &str| finding[key].as_str().unwrap_or_default().contains(part);
+    let found = report["findings"].as_array().unwrap().iter().any(|finding| {
+        finding["verdict"] == verdict
+            && holds(finding, "check", check)
+            && holds(finding, "found", says)
+            && holds(finding, "remedy", remedy)
+    });
+    assert!(found, "{verdict} {check} {says}: {report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_real_services_is_named_with_its_remedy() {
+    let (rabbit, postgres) = (services::rabbit().await.unwrap(), services::postgres().await.unwrap());
+    let broker = rabbit.fresh_vhost("doctor").await.unwrap();
+    let store = postgres.fresh_database("doctor").await.unwrap();
+    let closed = ports::free().unwrap();
+    let [no_broker, no_store] = [
+        format!("amqp://guest:hunter2@127.0.0.1:{closed}/w"),
+        format!("postgres://ana:hunter2@127.0.0.1:{closed}/w"),
+    ];
+    let wrong_password = broker.replace("guest:guest", "guest:hunter2");
+    let other_vhost = format!("{broker}-of-nobody");
+    let own = ("WATCHBELL__BROKER__DECLARE", "false");
+    for (why, env, verdict, check, says, remedy) in [
+        (
+            "an empty database",
+            vec![("WATCHBELL__BROKER__URL", &*broker), ("WATCHBELL__STORE__URL", &store)],
+            "fail",
+            "store schema",
+            "no tables yet",
+            "watchbell migrate",
+        ),
+        (
+            "a store that is not there",
+            vec![("WATCHBELL__BROKER__URL", &*broker), ("WATCHBELL__STORE__URL", &no_store)],
+            "fail",
+            "store",
+            "the connection is refused",
+            "start it",
+        ),
+        (
+            "a broker that is not there",
+            vec![("WATCHBELL__BROKER__URL", &*no_broker), ("WATCHBELL__STORE__URL", &store)],
+            "fail",
+            "broker 127.0.0.1",
+            "the connection is refused",
+            "start it",
+        ),
+        (
+            "a wrong password",
+            vec![("WATCHBELL__BROKER__URL", &*wrong_password), ("WATCHBELL__STORE__URL", &store)],
+            "fail",
+            "broker 127.0.0.1",
+            "refuses the user or the password",
+            "correct the user",
+        ),
+        (
+            "a vhost that is not there",
+            vec![("WATCHBELL__BROKER__URL", &*other_vhost), ("WATCHBELL__STORE__URL", &store)],
+            "fail",
+            "broker 127.0.0.1",
+            "does not exist",
+            "rabbitmqctl add_vhost",
+        ),
+        (
+            "a topology that nobody declares",
+            vec![("WATCHBELL__BROKER__URL", &*broker), ("WATCHBELL__STORE__URL", &store), own],
+            "fail",
+            "broker topology",
+            "watchbell.dispatch",
+            "watchbell topology apply",
+        ),
+    ] {
+        let (ok, report) = doctor(&["dispatch", "--connect"], &env);
+        assert!(!ok, "{why}: {report:#}");
+        assert_found(&report, verdict, check, says, remedy);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_works_has_no_failure() {
+    let fleet = Fleet::start(Engine::Services, QUIET, &[]).await.unwrap();
+    let urls = fleet.urls.clone().unwrap();
+    let (token, public) = (fleet.token("ana").unwrap(), fleet.url("socket-1").unwrap());
+    let env = [
+        ("WATCHBELL__BROKER__URL", &*urls.broker),
+        ("WATCHBELL__STORE__URL", &urls.store),
+        ("WATCHBELL__AUTH__HS256_SECRET", HS256_SECRET),
+        ("WATCHBELL_TOKEN", &token),
+    ];
+    let (ok, report) = doctor(&["--connect", "--public", &public], &env);
+    assert!(ok && report["failed"] == 0, "{report:#}");
+    for (check, says) in [
+        ("store schema", "is the one"),
+        ("store clock", "this machine's"),
+        ("store settings", "are those"),
+        ("broker topology", "every exchange and queue is there"),
+        ("broker rights", "read watchbell.dispatch"),
+        ("broker rights", "read and write watchbell.pod"),
+        ("public address", "a socket pod answers"),
+        ("public WebSocket", "the upgrade comes through"),
+        ("public server-sent events", "as they are written"),
+        ("socket.allowed_origins", "pages of other origins are refused"),
+    ] {
+        let says = if check == "broker rights" && says.contains("pod") { "watchbell.pod" } else { says };
+        assert_found(&report, "ok", check, says, "");
+    }
+    // One node, whose API was not asked, is worth a word and no failure.
+    assert_found(&report, "warn", "broker.url nodes", "names 1", "three nodes");
+    assert_found(&report, "warn", "broker management", "not looked at", "--management");
+
+    // Origins that the running pods do not know.
+    let env = [&env[..], &[("WATCHBELL__SOCKET__ALLOWED_ORIGINS", "https://app.example.com")]].concat();
+    let (ok, report) = doctor(&["socket", "--public", &public], &env);
+    assert!(!ok, "{report:#}");
+    assert_found(
+        &report,
+        "fail",
+        "socket.allowed_origins",
+        "refused with 403",
+        "the same socket.allowed_origins",
+    );
+}

@@ -1,0 +1,98 @@
+//! What each worker needs of the configuration. `run`, `config check` and `doctor` ask here and nowhere else, so they agree.
+//!
+//! Nothing is dialled: addresses and files are read as `run` reads them.
+
+use anyhow::{Context as _, ensure};
+use watchbell::{runtime::Config, store::Store};
+use watchbell_fallback::Channels;
+use watchbell_ingest::{ConfiguredHooks, Routes};
+use watchbell_socket::Authenticator;
+
+use super::finding::{Finding, Verdict};
+use crate::{cli::Role, compose, config::FleetConfig};
+
+/// The workers of a fleet. The simulator and the demo page are none: they are for trying out.
+pub(crate) const WORKERS: [Role; 4] = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
+
+/// What this worker needs, each with whether it is there.
+pub(crate) fn of(role: Role, config: &FleetConfig) -> Vec<Finding> {
+    let shared = &config.shared;
+    if role.standing().is_none() {
+        return Vec::new();
+    }
+    let mut findings = vec![
+        judged("store.url", store(shared), "is an address", "set store.url, or correct it"),
+        judged(
+            "broker.url",
+            broker(shared),
+            "is an address, and its certificates can be read",
+            "set broker.url, or correct it",
+        ),
+    ];
+    match role {
+        Role::Ingest => {
+            let hooks = ConfiguredHooks::new(&config.hook).map(drop);
+            findings.push(judged("hook", hooks, "every [[hook]] can be read", "correct the [[hook]]"));
+            let routes = Routes::new(&config.route, &shared.policies()).map(drop);
+            findings.push(judged("route", routes, "every [[route]] can be read", "correct the [[route]]"));
+        }
+        Role::Socket => {
+            let signed_in = Authenticator::new(&shared.auth).map(drop);
+            findings.push(judged("auth", signed_in, "tokens of users can be judged", "correct [auth]"));
+        }
+        Role::Fallback => findings.push(judged(
+            "channels",
+            channels(config),
+            "what is configured of them can be used",
+            "correct that section, or take it out whole",
+        )),
+        Role::Dispatch | Role::Simulator | Role::Demo => {}
+    }
+    findings
+}
+
+/// Refuses to begin with what would not work.
+///
+/// # Errors
+/// Says all that is wrong.
+pub(crate) fn ensure_met(roles: &[Role], config: &FleetConfig) -> anyhow::Result<()> {
+    let missing = unmet(roles, config);
+    ensure!(missing.is_empty(), "{}", missing.join("; "));
+    Ok(())
+}
+
+/// What is wrong, or missing, for these workers.
+pub(crate) fn unmet(roles: &[Role], config: &FleetConfig) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
+    for finding in roles.iter().flat_map(|role| of(*role, config)) {
+        if finding.verdict == Verdict::Fail && !missing.contains(&finding.found) {
+            missing.push(finding.found);
+        }
+    }
+    missing
+}
+
+fn judged(check: &str, needed: anyhow::Result<()>, found: &str, remedy: &str) -> Finding {
+    match needed {
+        Ok(()) => Finding::ok(check, found),
+        Err(error) => Finding::fail(check, format!("{error:#}"), remedy),
+    }
+}
+
+fn store(config: &Config) -> anyhow::Result<()> {
+    Store::open(&compose::store_config(config)?).map(drop)
+}
+
+fn broker(config: &Config) -> anyhow::Result<()> {
+    compose::rabbit_config(config, &[])?.check()
+}
+
+fn channels(config: &FleetConfig) -> anyhow::Result<()> {
+    if let Some(webpush) = &config.shared.webpush {
+        webpush
+            .private_key
+            .as_ref()
+            .context("webpush.private_key is not configured, which fallback needs and socket does not")?;
+    }
+    Channels::from_config(&config.channels, &config.shared).map(drop)
+}
