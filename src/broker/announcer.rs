@@ -17,8 +17,8 @@ use crate::{
     domain::{AlertId, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
     wire::{
         live::{
-            LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LiveReceipt, LiveRecipient, LiveRevoke,
-            LiveTopicEvent, LiveV1,
+            LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient,
+            LiveRevoke, LiveTopicEvent, LiveV1,
         },
         preferences::PreferencesV1,
     },
@@ -61,6 +61,8 @@ pub struct ShownAlert<'a> {
     pub id: &'a AlertId,
     /// The version that is shown.
     pub version: u32,
+    /// When that version was published, where it is known.
+    pub published: Option<LivePublished>,
     /// What clients are given, as `content_of` wrote it.
     pub content: &'a str,
 }
@@ -84,7 +86,7 @@ impl Announcement {
     /// An alert for those in whose inboxes it is new or changed: a message for each partition, or several where it has
     /// more than [`LIVE_RECIPIENTS_MAX`] recipients.
     pub fn alert(alert: ShownAlert<'_>, changes: Vec<InboxChange>) -> Vec<Self> {
-        let ShownAlert { tenant, id, version, content } = alert;
+        let ShownAlert { tenant, id, version, published, content } = alert;
         // `content_of` wrote it, so it is JSON.
         let Ok(content) = serde_json::from_str::<&RawValue>(content) else { return Vec::new() };
         let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
@@ -101,7 +103,7 @@ impl Announcement {
         }
         let message_id = format!("{tenant}/{id}/{version}");
         let message = |to: &[LiveRecipient]| {
-            let live = LiveAlert { tenant: tenant.to_string(), to: to.to_vec(), content };
+            let live = LiveAlert { tenant: tenant.to_string(), to: to.to_vec(), published, content };
             Message::json(message_id.clone(), LiveV1::Alert(live).encode())
         };
         partitions
@@ -182,7 +184,8 @@ mod tests {
     #[test]
     fn an_alert_is_told_to_each_recipient_once_on_the_partition_of_theirs() {
         let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown = ShownAlert { tenant: &tenant, id: &id, version: 2, content: r#"{"id":"a"}"# };
+        let shown =
+            ShownAlert { tenant: &tenant, id: &id, version: 2, published: None, content: r#"{"id":"a"}"# };
         let people = PARTITIONS as usize * LIVE_RECIPIENTS_MAX * 2;
         let changes = (0..people).map(|n| InboxChange {
             user: UserId::parse(format!("user-{n}")).unwrap(),
@@ -211,7 +214,7 @@ mod tests {
     #[test]
     fn content_that_is_no_json_is_not_told() {
         let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown = ShownAlert { tenant: &tenant, id: &id, version: 1, content: "{" };
+        let shown = ShownAlert { tenant: &tenant, id: &id, version: 1, published: None, content: "{" };
         assert!(Announcement::alert(shown, Vec::new()).is_empty());
     }
 }

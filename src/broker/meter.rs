@@ -1,11 +1,19 @@
-//! The broker's metrics, the same for every implementation. `watchbell_broker_…`, labels of few values only.
+//! Measures publishes, the same for every implementation. Each live frame is one, so the series are looked up once.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use super::{Address, PublishError};
+use metrics::{Counter, Histogram};
+
+use super::{Address, PublishError, metric_table};
+use crate::runtime::metric::BySeries;
+
+static CONFIRMED: LazyLock<BySeries<Counter>> =
+    LazyLock::new(|| metric_table::PUBLISHES.counters_with(&[("outcome", "confirmed")]));
+static SECONDS: LazyLock<BySeries<Histogram>> = LazyLock::new(|| metric_table::PUBLISH_SECONDS.histograms());
 
 /// One publish is over, confirmed or not.
 pub(super) fn published(to: Address, outcome: &Result<(), PublishError>, took: Duration) {
+    let to = to.label();
     let outcome = match outcome {
         Ok(()) => "confirmed",
         Err(PublishError::Unavailable(_)) => "unavailable",
@@ -13,7 +21,10 @@ pub(super) fn published(to: Address, outcome: &Result<(), PublishError>, took: D
         Err(PublishError::Unroutable) => "unroutable",
         Err(PublishError::TooLarge { .. }) => "too_large",
     };
-    metrics::counter!("watchbell_broker_publishes_total", "to" => to.label(), "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("watchbell_broker_publish_seconds", "to" => to.label()).record(took.as_secs_f64());
+    if outcome == "confirmed" {
+        CONFIRMED.with(to, |counter| counter.increment(1));
+    } else {
+        metrics::counter!("watchbell_broker_publishes_total", "to" => to, "outcome" => outcome).increment(1);
+    }
+    SECONDS.with(to, |histogram| histogram.record(took.as_secs_f64()));
 }

@@ -26,12 +26,14 @@ mod announcer;
 pub mod embedded;
 mod frames;
 mod meter;
+mod metric_table;
 mod parking;
 pub mod rabbitmq;
 pub mod topology;
 
 pub use self::{
     announcer::{Announcement, Announcer, InboxChange, ShownAlert},
+    metric_table::METRICS,
     parking::{Refusal, parked},
     rabbitmq::Envelope,
 };

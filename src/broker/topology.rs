@@ -65,8 +65,12 @@ impl WorkQueue {
     /// Every work queue.
     pub const ALL: [Self; 4] = [Self::Dispatch, Self::Undelivered, Self::Rejected, Self::Dead];
 
+    /// Their names.
+    pub const NAMES: [&str; 4] =
+        [Self::Dispatch.name(), Self::Undelivered.name(), Self::Rejected.name(), Self::Dead.name()];
+
     /// Its public name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Dispatch => "watchbell.dispatch",
             Self::Undelivered => "watchbell.undelivered",

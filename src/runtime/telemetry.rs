@@ -1,15 +1,16 @@
 //! Logs and metrics. Nothing secret reaches them: secrets have no `Display` (I12).
 
 use anyhow::Context as _;
-pub use metrics_exporter_prometheus::PrometheusHandle;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{config::LogConfig, log_lines::log_lines};
-
-/// Seconds: from a local call to a provider that takes its time.
-const SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+use super::{
+    config::LogConfig,
+    log_lines::log_lines,
+    metric::{Kind, Metric},
+    metric_table::BUILD_INFO,
+    process,
+};
 
 /// Sends logs to standard error, as configured. Call it once.
 ///
@@ -21,13 +22,39 @@ pub fn start_logs(config: &LogConfig) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("logging was started already: {error}"))
 }
 
-/// Collects metrics; the handle renders them for `/metrics`. Call it once.
-///
-/// # Errors
-/// There is a recorder already.
-pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
-        .install_recorder()
-        .context("metrics were started already")
+/// The metrics of this process, for whoever scrapes them.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Collects metrics from now on, into the buckets that their tables name. Call it once, before anything is measured.
+    ///
+    /// # Errors
+    /// There is a recorder already.
+    pub fn start<'a>(tables: impl IntoIterator<Item = &'a Metric>) -> anyhow::Result<Self> {
+        let mut builder = PrometheusBuilder::new();
+        for metric in tables {
+            if let Kind::Histogram(buckets) = metric.kind {
+                builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets)?;
+            }
+        }
+        Ok(Self(builder.install_recorder().context("metrics were started already")?))
+    }
+
+    /// As Prometheus scrapes them, with what the system says of this process now.
+    pub fn render(&self) -> String {
+        let mut text = self.0.render();
+        text.push_str(&process::rendered());
+        text
+    }
+
+    /// Folds together what was measured since the last time.
+    pub fn fold(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// Says which program this is.
+pub fn tell_build(version: &'static str, roles: &str) {
+    metrics::gauge!(BUILD_INFO.name, "version" => version, "roles" => roles.to_owned()).set(1.0);
 }

@@ -429,13 +429,15 @@ impl Store {
              FROM {batch} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
                  AND escalations.alert_id = batch.alert_id
                  AND (escalations.stopped IS NULL OR escalations.stopped = 'exhausted'
-                     OR escalations.stopped IN ('acknowledged', 'snoozed') AND batch.withdraws = 1)",
+                     OR escalations.stopped IN ('acknowledged', 'snoozed') AND batch.withdraws = 1)
+             RETURNING escalations.stopped AS stopped",
         );
         let batch = Batch::of(self.engine, stopped)?;
-        if !batch.is_empty() {
-            UPDATE.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+        if batch.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let ended = UPDATE.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
+        tx.end_as_stored(&ended)
     }
 
     /// Escalations that go on, but expire at another time. One that is due after that is looked at then, to end.

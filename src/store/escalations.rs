@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tracing::warn;
 
-use super::{Failure, Store, StoreError, int, maybe_time, stored_name};
+use super::{Failure, Store, StoreError, int, maybe_time, stored_name, time};
 use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey, restraint::Held};
 
 /// Due rows that cannot be handed out, tried at the most in one look.
@@ -31,6 +31,8 @@ pub struct Claim {
     pub key: EscalationKey,
     /// The number of this handing-out; a later one makes it void.
     pub number: u64,
+    /// When it was due.
+    pub due_at: Timestamp,
 }
 
 impl Store {
@@ -94,7 +96,8 @@ impl Store {
                  FROM ready WHERE escalations.tenant = ready.tenant AND escalations.user_id = ready.user_id
                      AND escalations.alert_id = ready.alert_id
                  RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id,
-                     escalations.alert_id AS alert_id, escalations.claim AS claim",
+                     escalations.alert_id AS alert_id, escalations.claim AS claim,
+                     escalations.due_at_ms AS due_at_ms",
                 self.engine.skip_locked()
             );
             let rows = sqlx::query(AssertSqlSafe(sql))
@@ -104,6 +107,7 @@ impl Store {
                 .bind(passed_over)
                 .fetch_all(&mut **tx)
                 .await?;
+            tx.is_batch_of(rows.len());
             rows.iter().map(claim_of).collect()
         })
         .await
@@ -179,7 +183,7 @@ fn keyed(query: Query, key: &EscalationKey) -> Query {
 }
 
 fn claim_of(row: &AnyRow) -> Result<Claim, Failure> {
-    Ok(Claim { key: key_of(row)?, number: int(row, "claim")? as u64 })
+    Ok(Claim { key: key_of(row)?, number: int(row, "claim")? as u64, due_at: time(row, "due_at_ms")? })
 }
 
 pub(super) fn key_of(row: &AnyRow) -> Result<EscalationKey, Failure> {

@@ -71,6 +71,7 @@ mod known;
 mod latest_alert;
 mod left_out;
 mod look;
+mod metric_table;
 mod outbox;
 mod outbox_relay;
 mod people;
@@ -93,6 +94,7 @@ mod survey;
 mod sweeps;
 mod timeline;
 mod topics;
+mod transaction;
 mod writing;
 
 use std::{
@@ -106,7 +108,7 @@ use std::{
 };
 
 use sqlx::{
-    Any, AnyPool, Transaction,
+    AnyPool,
     any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
 };
 use tokio::{sync::OnceCell, time::timeout};
@@ -116,6 +118,7 @@ use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
+use transaction::Tx;
 use writing::Writes;
 
 pub use crate::domain::explanation::{Recipient, TimelineEntry};
@@ -138,6 +141,7 @@ pub use inbox::{Changes, Head, InboxPage, InboxRow, PAGE_BYTES_MAX, PageStart};
 pub use latest_alert::LatestAlert;
 pub use left_out::{AlertForMany, GROUPS_NOTED_MAX};
 pub use look::Look;
+pub use metric_table::METRICS;
 pub use outbox_relay::{Backlog, WaitingOutcome};
 pub use people::{ListedPerson, StoredPerson};
 pub use person_alerts::PersonAlert;
@@ -203,8 +207,6 @@ impl std::fmt::Debug for Store {
         f.debug_struct("Store").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
-
-type Tx = Transaction<'static, Any>;
 
 impl Store {
     /// Connects lazily: a store that is down makes operations fail, not this. Does not migrate.
@@ -303,7 +305,7 @@ impl Store {
 
     async fn begin(&self) -> Result<Tx, Failure> {
         self.database_file.check()?;
-        Ok(self.write.begin_with(self.engine.begin_write()).await?)
+        Ok(Tx::begun(self.write.begin_with(self.engine.begin_write()).await?))
     }
 
     /// Commits what is done. `None`: the race for locks was lost, and there is another try.
@@ -317,7 +319,7 @@ impl Store {
         let done = match done {
             // What is committed to a file that nobody will find again is not stored (I1).
             Ok(value) => tx
-                .commit()
+                .commit(what)
                 .await
                 .and_then(|()| self.database_file.check())
                 .map(|()| {

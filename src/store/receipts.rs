@@ -7,12 +7,13 @@ use super::{
     chase::StoppedRow,
     inbox_rows::{standing_of, stored_state},
     key_rows::UserAlertRow,
+    maybe_time,
     row_batch::{Batch, Statement, batch_row},
-    stored_name,
+    stored_name, time, word,
 };
 use crate::domain::{
-    AlertId, InboxState, Receipt, ReceiptState, Seq, StopReason, Tenant, Timestamp, UserId, UserKey,
-    receipt::place_of, snooze::Standing,
+    AlertId, InboxState, Receipt, ReceiptState, Seq, Severity, StopReason, Tenant, Timestamp, UserId,
+    UserKey, receipt::place_of, snooze::Standing,
 };
 
 /// What one receipt changed.
@@ -40,7 +41,11 @@ impl Store {
         batch: &[Receipt],
         now: Timestamp,
     ) -> Result<Vec<Option<AppliedReceipt>>, StoreError> {
-        writing!(self, "apply_receipts", |tx| self.apply_in(tx, batch, now).await).await
+        writing!(self, "apply_receipts", |tx| {
+            tx.is_batch_of(batch.len());
+            self.apply_in(tx, batch, now).await
+        })
+        .await
     }
 
     async fn apply_in(
@@ -53,7 +58,7 @@ impl Store {
         users.sort();
         users.dedup();
         let mut heads = self.lock_users(tx, &users, None).await?;
-        let mut states = self.states(tx, batch).await?;
+        let Held { standings: mut states, unseen } = self.held(tx, batch).await?;
 
         let mut said = Vec::with_capacity(batch.len());
         let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
@@ -111,6 +116,11 @@ impl Store {
             self.wake_summaries(tx, heads.keys(), now).await?;
         }
         self.note_snoozes(tx, notes, now).await?;
+        for (severity, recorded_at) in
+            written.iter().filter(|(_, written)| written.seen).filter_map(|(key, _)| unseen.get(key))
+        {
+            tx.sees(*severity, now.duration_since(*recorded_at).try_into().unwrap_or_default());
+        }
         Ok(said)
     }
 
@@ -149,26 +159,27 @@ impl Store {
         self.write_notes(tx, &notes).await
     }
 
-    async fn states(
-        &self,
-        tx: &mut Tx,
-        batch: &[Receipt],
-    ) -> Result<HashMap<(UserKey, AlertId), Standing>, Failure> {
+    async fn held(&self, tx: &mut Tx, batch: &[Receipt]) -> Result<Held, Failure> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
-            "SELECT i.tenant, i.user_id, i.alert_id, i.state, i.snoozed_until_ms
+            "SELECT i.tenant, i.user_id, i.alert_id, i.state, i.snoozed_until_ms, i.severity, i.recorded_at_ms,
+                 i.seen_at_ms
              FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
         let keys = batch
             .iter()
             .flat_map(|receipt| receipt.alerts.iter().map(|alert| UserAlertRow::of(&receipt.user, alert)));
         let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
-        let mut states = HashMap::with_capacity(found.len());
+        let mut held = Held { standings: HashMap::with_capacity(found.len()), unseen: HashMap::new() };
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
-            states.insert((user, stored_name!(row, "alert_id", AlertId)), standing_of(row)?);
+            let key = (user, stored_name!(row, "alert_id", AlertId));
+            if maybe_time(row, "seen_at_ms")?.is_none() {
+                held.unseen.insert(key.clone(), (word(row, "severity")?, time(row, "recorded_at_ms")?));
+            }
+            held.standings.insert(key, standing_of(row)?);
         }
-        Ok(states)
+        Ok(held)
     }
 
     async fn write_states(
@@ -209,6 +220,14 @@ impl Store {
         UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         Ok(())
     }
+}
+
+/// What inboxes hold of the alerts that receipts name.
+struct Held {
+    /// What their owners did with them.
+    standings: HashMap<(UserKey, AlertId), Standing>,
+    /// Of those that nobody has looked at: how bad they are, and when they came.
+    unseen: HashMap<(UserKey, AlertId), (Severity, Timestamp)>,
 }
 
 batch_row! {

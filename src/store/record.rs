@@ -45,7 +45,12 @@ impl Store {
         batch: &[NewAlert],
         now: Timestamp,
     ) -> Result<RecordedBatch, StoreError> {
-        writing!(self, "record", |tx| self.record_in(tx, batch, now).await).await
+        let rows = batch.iter().map(|new| new.recipients.len()).sum();
+        writing!(self, "record", |tx| {
+            tx.is_batch_of(rows);
+            self.record_in(tx, batch, now).await
+        })
+        .await
     }
 
     pub(super) async fn record_in(

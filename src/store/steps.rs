@@ -150,6 +150,7 @@ impl Store {
 
     async fn steps_of(&self, asks: &[&Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
         writing!(self, "steps", |tx| {
+            tx.is_batch_of(asks.len());
             let free = self.try_lock_people(tx, asks).await?;
             let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
             let locked = self.lock_escalations(tx, &open, &LOCK_FREE).await?;
@@ -209,6 +210,11 @@ impl Store {
             }
         }
         self.write_moves(tx, &moves, lease).await?;
+        for Move { decision, escalation, .. } in &moves {
+            if let (Act::End(reason), None) = (&decision.act, escalation.progress.stopped) {
+                tx.ends(*reason);
+            }
+        }
         for Move { at, fence, escalation, decision, .. } in moves {
             done[at] = Ok(match decision.act {
                 Act::Attempt(attempts) => Stepped::Call { fence, escalation: Box::new(escalation), attempts },

@@ -299,14 +299,15 @@ impl Store {
         };
         let update = format!(
             "UPDATE escalations SET held = NULL, step = step + 1, claim = claim + 1, fence = fence + 1,
-                 leased_until_ms = 0, {go_on} WHERE {COUNTED}"
+                 leased_until_ms = 0, {go_on} WHERE {COUNTED} RETURNING stopped"
         );
-        of_user(sqlx::query(AssertSqlSafe(update)), &key.user)
+        let told_of = of_user(sqlx::query(AssertSqlSafe(update)), &key.user)
             .bind(held.as_str())
             .bind(i64::from(round))
             .bind(now.as_millisecond())
-            .execute(&mut **tx)
+            .fetch_all(&mut **tx)
             .await?;
+        tx.end_as_stored(&told_of)?;
         let rest = of_user(
             sqlx::query(
                 "SELECT min(due_at_ms) AS due FROM escalations

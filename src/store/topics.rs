@@ -71,7 +71,11 @@ impl Store {
         if batch.iter().all(|new| new.event.keep == 0) {
             return Ok(());
         }
-        writing!(self, "record_events", |tx| self.record_events_in(tx, batch, now).await).await
+        writing!(self, "record_events", |tx| {
+            tx.is_batch_of(batch.len());
+            self.record_events_in(tx, batch, now).await
+        })
+        .await
     }
 
     async fn record_events_in(&self, tx: &mut Tx, batch: &[NewEvent], now: Timestamp) -> Result<(), Failure> {

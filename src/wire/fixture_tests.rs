@@ -217,11 +217,11 @@ fn each_message_between_workers_is_written_as_its_fixture() {
 
     let content = RawValue::from_string(r#"{"id":"disk-db-1"}"#.to_owned()).unwrap();
     let to = LiveRecipient { user: "ana".into(), seq: 6, unread: 2, state: "new".into(), until: None };
-    let live = LiveAlert { tenant: "acme".into(), to: vec![to.clone()], content: &content };
+    let live = LiveAlert { tenant: "acme".into(), to: vec![to.clone()], published: None, content: &content };
     assert_eq!(value(&LiveV1::Alert(live).encode()), fixtures["watchbell.live, an alert"]);
     let until = Some("2026-11-21T13:00:00Z".to_owned());
     let to = vec![LiveRecipient { seq: 9, unread: 1, state: "snoozed".into(), until: until.clone(), ..to }];
-    let live = LiveV1::Alert(LiveAlert { tenant: "acme".into(), to, content: &content });
+    let live = LiveV1::Alert(LiveAlert { tenant: "acme".into(), to, published: None, content: &content });
     assert_eq!(value(&live.encode()), fixtures["watchbell.live, a snoozed alert"]);
 
     let read = LiveReceipt {

@@ -386,7 +386,22 @@ impl ServerFrame<'_> {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Its `type`.
+    /// Every `type`.
+    pub const NAMES: [&'static str; 11] = [
+        "hello",
+        "alert",
+        "receipt",
+        "event",
+        "preferences",
+        "snapshot",
+        "close",
+        "ping",
+        "resync",
+        "goaway",
+        "error",
+    ];
+
+    /// Its `type`, one of [`Self::NAMES`].
     pub fn name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",

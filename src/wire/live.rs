@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::domain::Severity;
+
 /// Recipients one live message may name; a larger audience is several messages.
 pub const LIVE_RECIPIENTS_MAX: usize = 1_000;
 
@@ -37,9 +39,22 @@ pub struct LiveAlert<'a> {
     pub tenant: String,
     /// Who gets it, each with their own numbers.
     pub to: Vec<LiveRecipient>,
+    /// For the time that it took, where that is known: a pod need not look inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<LivePublished>,
     /// What clients are given.
     #[serde(borrow)]
     pub content: &'a RawValue,
+}
+
+/// When the version that is told was published, and how bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivePublished {
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// How bad.
+    #[serde(with = "as_word")]
+    pub severity: Severity,
 }
 
 /// One recipient of a live alert.
@@ -132,6 +147,21 @@ pub struct LivePreferences<'a> {
     pub preferences: &'a RawValue,
 }
 
+/// A severity as its word.
+mod as_word {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use crate::domain::Severity;
+
+    pub(super) fn serialize<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(severity.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Severity, D::Error> {
+        <&str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 impl LiveV1<'_> {
     /// The message body.
     pub fn encode(&self) -> Vec<u8> {
@@ -145,8 +175,9 @@ impl LiveV1<'_> {
 fn a_live_alert_reads_back() {
     let content = RawValue::from_string(r#"{"id":"a"}"#.to_owned()).unwrap();
     let to = vec![LiveRecipient { user: "ana".into(), seq: 7, unread: 2, state: "new".into(), until: None }];
-    let bytes =
-        LiveV1::Alert(LiveAlert { tenant: "acme".into(), to: to.clone(), content: &content }).encode();
+    let published = Some(LivePublished { at_ms: 1, severity: Severity::Critical });
+    let live = LiveAlert { tenant: "acme".into(), to: to.clone(), published, content: &content };
+    let bytes = LiveV1::Alert(live).encode();
     let LiveV1::Alert(back) = serde_json::from_slice(&bytes).unwrap() else { panic!("an alert") };
-    assert_eq!((back.to, back.content.get()), (to, r#"{"id":"a"}"#));
+    assert_eq!((back.to, back.published, back.content.get()), (to, published, r#"{"id":"a"}"#));
 }

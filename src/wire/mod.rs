@@ -71,6 +71,8 @@ fn names_are_separated_by_commas_that_are_not_escaped() {
 pub mod published {
     /// The alert came without a time, and was given that of its arrival.
     pub const UNDATED: &str = "watchbell-undated";
+    /// When ingest took it, in milliseconds since 1970.
+    pub const ACCEPTED_AT: &str = "watchbell-accepted-at";
     /// The beginning of the hash of the API key it came with.
     pub const KEY: &str = "watchbell-key";
     /// That key may change only alerts that it made.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, HAProxy, nginx, Chromium (where npm is), Python's pika
+# Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Prometheus, HAProxy, nginx, Chromium (where npm is), Python's pika
 # and venv, and Go with the two libraries that the examples in Go use.
 #
 # Run it as often as you like: where everything is there it only looks, in well under a second.
@@ -16,6 +16,7 @@ fail() { say "$*"; exit 1; }
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null; }
 has_alertmanager() { command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null; }
+has_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 # Debian keeps both where only root's PATH looks.
 has_balancers() { [ -x /usr/sbin/haproxy ] && [ -x /usr/sbin/nginx ]; }
 # The worked examples are built with Debian's Go, from Debian's copies of their libraries: no network is needed.
@@ -28,6 +29,7 @@ command -v python3 >/dev/null || missing+=(python3)
 has_rabbitmq || missing+=(rabbitmq-server)
 has_postgres || missing+=(postgresql)
 has_alertmanager || missing+=(prometheus-alertmanager)
+has_prometheus || missing+=(prometheus)
 has_balancers || missing+=(haproxy nginx-light)
 has_go || missing+=(golang-go)
 has_go_libraries || missing+=(golang-github-rabbitmq-amqp091-go-dev golang-github-golang-jwt-jwt-dev)
@@ -84,5 +86,6 @@ fi
 has_rabbitmq || fail "rabbitmq-server is installed but /usr/lib/rabbitmq/bin or epmd is not where it should be"
 has_postgres || fail "postgresql is installed but /usr/lib/postgresql/*/bin/initdb is not there"
 has_alertmanager || fail "prometheus-alertmanager is installed but it or amtool is not in PATH"
+has_prometheus || fail "prometheus is installed but it or promtool is not in PATH"
 has_balancers || fail "haproxy and nginx-light are installed but not in /usr/sbin"
 has_pika || fail "pika is installed but python3 cannot import it"

@@ -390,6 +390,15 @@ impl Fleet {
         &self.http
     }
 
+    /// Where each process is scraped, as `host:port`.
+    ///
+    /// # Errors
+    /// Never for processes of this fleet.
+    pub fn scraped(&self) -> anyhow::Result<Vec<String>> {
+        let names = self.workers.keys().filter(|name| **name != "simulator");
+        names.map(|name| Ok(self.operations_url(name)?.trim_start_matches("http://").to_owned())).collect()
+    }
+
     /// Opens a user's session on a pod (`socket-1` or `socket-2`; the same one when embedded).
     ///
     /// # Errors

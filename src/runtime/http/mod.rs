@@ -46,15 +46,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use self::metrics_page::{METRICS_BYTES_MAX, within};
 use super::health::{Health, Report, Standing};
-use crate::wire::Problem;
+use crate::{runtime::telemetry::Metrics, wire::Problem};
 
 /// `/healthz`: the process runs. `/readyz`: it should get traffic, and if not, why (JSON). `/metrics`: Prometheus text of at most
 /// 4 MiB.
-pub fn operations(health: Health, metrics: PrometheusHandle) -> Router {
+pub fn operations(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(move || async move { ready(&health.report()) }))

@@ -18,6 +18,7 @@ mod explained;
 mod identities;
 mod leaving;
 mod logs;
+mod metrics;
 mod openapi;
 mod outages;
 mod outcomes;

@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tracing::debug;
 use watchbell::{
     broker::{Announcement, Announcer, Delivery, InboxChange, ShownAlert},
-    domain::Alert,
+    domain::{Alert, Timestamp},
     store::{NewAlert, RecordedRow},
+    wire::live::LivePublished,
 };
 
 /// Live messages that wait for their confirm at once.
@@ -21,6 +22,8 @@ pub(crate) const IN_FLIGHT_MAX: usize = 64;
 /// What was committed, and is to be told and settled.
 pub(crate) struct Committed {
     pub(crate) alerts: Vec<NewAlert>,
+    /// When each of them was published, as far as that is known.
+    pub(crate) accepted_at: Vec<Option<Timestamp>>,
     /// Those of its rows that are to be told.
     pub(crate) rows: Vec<RecordedRow>,
     /// Done with, once these rows are told.
@@ -44,8 +47,8 @@ impl AnnouncementStage {
             committed.recv().await.map(|batch| (batch, committed))
         });
         batches
-            .flat_map(|Committed { alerts, rows, settled }| {
-                let telling = announcements(&alerts, &rows).into_iter().map(Work::Announce);
+            .flat_map(|Committed { alerts, accepted_at, rows, settled }| {
+                let telling = announcements(&alerts, &accepted_at, &rows).into_iter().map(Work::Announce);
                 // Behind its frames in the same window, so that its turn comes when they are done with.
                 stream::iter(telling.chain([Work::Settle(settled)]).collect::<Vec<_>>())
             })
@@ -61,9 +64,10 @@ impl AnnouncementStage {
             .await;
     }
 
-    /// Publishes what was recorded.
+    /// Publishes what was recorded, of alerts that were published some other time.
     pub(crate) async fn tell(&self, alerts: &[NewAlert], rows: &[RecordedRow]) {
-        let sending = announcements(alerts, rows).into_iter().map(|announcement| self.announce(announcement));
+        let sending =
+            announcements(alerts, &[], rows).into_iter().map(|announcement| self.announce(announcement));
         stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(ready).await;
     }
 
@@ -89,7 +93,11 @@ async fn settle(deliveries: Vec<Delivery>) {
 }
 
 /// What the inboxes hold is told, not what came: a later version may have come before (I2).
-fn announcements(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<Announcement> {
+fn announcements(
+    alerts: &[NewAlert],
+    accepted_at: &[Option<Timestamp>],
+    rows: &[RecordedRow],
+) -> Vec<Announcement> {
     let mut shown: BTreeMap<(usize, u32), (&str, Vec<InboxChange>)> = BTreeMap::new();
     for row in rows {
         let (_, changes) = shown.entry((row.alert, row.version)).or_insert((&row.content, Vec::new()));
@@ -102,8 +110,12 @@ fn announcements(alerts: &[NewAlert], rows: &[RecordedRow]) -> Vec<Announcement>
         });
     }
     let of_alert = |((at, version), (content, changes)): ((usize, u32), (&str, Vec<InboxChange>))| {
-        let Alert { tenant, id, .. } = &*alerts[at].alert;
-        Announcement::alert(ShownAlert { tenant, id, version, content }, changes)
+        let Alert { tenant, id, severity, version: published, .. } = &*alerts[at].alert;
+        // When a later version that came before was published, nobody knows here.
+        let accepted_at = accepted_at.get(at).copied().flatten().filter(|_| *published == version);
+        let published =
+            accepted_at.map(|at| LivePublished { at_ms: at.as_millisecond(), severity: *severity });
+        Announcement::alert(ShownAlert { tenant, id, version, published, content }, changes)
     };
     shown.into_iter().flat_map(of_alert).collect()
 }

@@ -73,11 +73,12 @@ impl Recorder<'_> {
             match self.record(&part, shutdown).await {
                 Ok((alerts, RecordedBatch { rows, met })) => {
                     part.iter_mut().for_each(|one| drop(one.place.take()));
+                    let accepted_at = part.iter().map(|one| one.taken.accepted_at).collect();
                     let part = self.without_refused(part, &met).await?;
                     let (later, done): (Vec<_>, Vec<_>) =
                         part.into_iter().partition(|one| one.then == AfterRecording::Earlier);
                     let settled = done.into_iter().map(|one| one.taken.delivery).collect();
-                    self.hand_on(Committed { alerts, rows, settled }).await?;
+                    self.hand_on(Committed { alerts, accepted_at, rows, settled }).await?;
                     parts.add(self.whom_earlier_ones_reached(later, shutdown).await?);
                 }
                 Err(NotStored::Leaving) => return Err(Leaving),
@@ -173,7 +174,8 @@ impl Recorder<'_> {
                 }
             }
         }
-        self.hand_on(Committed { alerts: Vec::new(), rows: Vec::new(), settled }).await?;
+        let nothing = Committed { alerts: Vec::new(), accepted_at: Vec::new(), rows: Vec::new(), settled };
+        self.hand_on(nothing).await?;
         Ok(again)
     }
 

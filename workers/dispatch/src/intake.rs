@@ -33,6 +33,8 @@ pub(crate) struct TakenAlert {
     pub(crate) alert: Arc<Alert>,
     pub(crate) content: Arc<str>,
     pub(crate) publication: Publication,
+    /// When ingest took it; unknown for what came over AMQP.
+    pub(crate) accepted_at: Option<Timestamp>,
     pub(crate) delivery: Delivery,
 }
 
@@ -65,6 +67,7 @@ enum Read {
 impl Dispatch {
     /// Reads a delivery. Waits for nothing.
     pub(crate) fn take_in(&self, delivery: Delivery, now: Timestamp) -> Intake {
+        let accepted_at = self.accepted_at(&delivery.message, now);
         match self.read(&delivery, now) {
             Ok(Read::Alert(alert)) => {
                 let content: Arc<str> = content_of(&alert).into();
@@ -72,7 +75,13 @@ impl Dispatch {
                     is_redelivered: delivery.redelivered,
                     ..Publication::of(&alert, &content, self.maker_of(&delivery.message))
                 };
-                Intake::Alert(TakenAlert { alert: Arc::new(*alert), content, publication, delivery })
+                Intake::Alert(TakenAlert {
+                    alert: Arc::new(*alert),
+                    content,
+                    publication,
+                    accepted_at,
+                    delivery,
+                })
             }
             Ok(Read::Event(new)) => Intake::Event(TakenEvent { new, delivery }),
             Err(refusal) => Intake::Refused(Refused { delivery, refusal }),
@@ -133,6 +142,13 @@ impl Dispatch {
         }
         let key = message.headers.get(published::KEY)?.as_str().into();
         Some(Maker { key, own_alerts: message.headers.contains_key(published::OWN_ALERTS) })
+    }
+
+    /// When ingest took a message: it says so, and nobody else is believed.
+    fn accepted_at(&self, message: &Message, now: Timestamp) -> Option<Timestamp> {
+        let at = message.headers.get(published::ACCEPTED_AT)?.parse().ok()?;
+        let at = Timestamp::from_millisecond(at).ok()?;
+        self.producers.is_trusted(message.envelope.user()).then(|| at.min(now))
     }
 
     fn check_policy(&self, alert: &Alert) -> Result<(), InvalidAlert> {

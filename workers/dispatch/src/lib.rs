@@ -25,7 +25,8 @@
 //! - Live frames are sent after the commit and are hints: a lost one is healed from the store.
 //! - An event on a topic is told to the pods, after it is stored when it is one to be kept.
 //!
-//! Beside it all, what is old is deleted (`retention.rs`), by one process for all of them.
+//! Beside it all, what is old is deleted (`retention.rs`), by one process for all of them, and the lengths of the queues are
+//! looked at (`queues.rs`).
 //!
 //! Elsewhere: what one alert does to one inbox in `watchbell::domain::inbox`; who is in an audience in [`audience`].
 
@@ -37,8 +38,10 @@ mod contention;
 mod events;
 mod expand;
 mod intake;
+mod metric_table;
 mod patience;
 mod prepare;
+mod queues;
 mod retention;
 mod returns;
 mod room;
@@ -63,11 +66,12 @@ use watchbell::{
 };
 
 pub use config::DispatchConfig;
+pub use metric_table::METRICS;
 pub use retention::{ROUND_EVERY, RetentionSweeper, SWEEP_PAUSE, Swept};
 
 use crate::{
     announce::AnnouncementStage, commit::Recorder, contention::Contention, events::Keeper, expand::Expander,
-    prepare::Preparer, returns::Returner, room::Room, rules::Rules,
+    prepare::Preparer, queues::LastTaken, returns::Returner, room::Room, rules::Rules,
 };
 
 /// How long a confirm of a parked or live message may take.
@@ -99,7 +103,12 @@ pub struct Dispatch {
 impl Dispatch {
     /// Works until `shutdown`; what is in hand is finished first, if the store lets it, or goes back to the queue.
     pub async fn run(self, shutdown: CancellationToken) {
-        tokio::join!(self.work(&shutdown), self.sweep(&shutdown));
+        let taken = LastTaken::default();
+        tokio::join!(
+            self.work(&taken, &shutdown),
+            self.sweep(&shutdown),
+            queues::watch(&self, &taken, &shutdown)
+        );
         info!("Dispatch has stopped");
     }
 
@@ -108,7 +117,7 @@ impl Dispatch {
         Announcer { broker: self.broker.clone(), deadline: PUBLISH_DEADLINE }
     }
 
-    async fn work(&self, shutdown: &CancellationToken) {
+    async fn work(&self, last_taken: &LastTaken, shutdown: &CancellationToken) {
         let batch_max = self.config.batch_max;
         let prefetch = prefetch(batch_max, self.memory.deliveries);
         let mut consumer = self.broker.consume(WorkQueue::Dispatch, prefetch).await;
@@ -128,6 +137,7 @@ impl Dispatch {
             contention: contention.clone(),
             events,
             refused: refused.clone(),
+            last_taken,
         };
         let recorder = Recorder {
             dispatch: self,

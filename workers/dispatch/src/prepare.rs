@@ -25,6 +25,7 @@ use crate::{
     contention::Contention,
     intake::{Intake, Refused, TakenAlert, TakenEvent},
     patience::{NotStored, patiently},
+    queues::LastTaken,
     room::{Place, Room},
     turns::{Turns, cost_of},
 };
@@ -60,6 +61,8 @@ pub(crate) struct Preparer<'a> {
     pub(crate) contention: Arc<Contention>,
     pub(crate) events: mpsc::Sender<TakenEvent>,
     pub(crate) refused: mpsc::Sender<Refused>,
+    /// Told of what is taken.
+    pub(crate) last_taken: &'a LastTaken,
 }
 
 /// What was taken from the queue and waits for the turn of its tenant: no more than the broker hands out at once.
@@ -105,6 +108,9 @@ impl Preparer<'_> {
             let is_long = delivery.message.body.len() > LONG_BODY_BYTES;
             match self.dispatch.take_in(delivery, now) {
                 Intake::Alert(alert) => {
+                    if let Some(accepted_at) = alert.accepted_at {
+                        self.last_taken.note(accepted_at);
+                    }
                     let tenant = alert.alert.tenant.clone();
                     self.contention.note(&tenant, Instant::now());
                     waiting.alerts.put(&tenant, alert);

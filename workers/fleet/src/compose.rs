@@ -27,7 +27,7 @@ use watchbell::{
         config::HttpConfig,
         health::{Check, Part, Seen},
         http::{self, AllowedHosts, Listening, Shutdown},
-        telemetry::{self, PrometheusHandle},
+        telemetry::{self, Metrics},
     },
     store::{Store, StoreConfig},
     wire::unsubscribe::Unsubscribe,
@@ -44,7 +44,7 @@ use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 use crate::{
     cli::{Role, RunArgs},
     config::FleetConfig,
-    demo_role, manual,
+    demo_role, manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
 };
 
@@ -65,7 +65,7 @@ pub(crate) struct Seams {
 pub(crate) struct Process {
     config: FleetConfig,
     clock: Clock,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     /// What workers may hold of what others send, by the limit of this process's container.
     memory: MemoryBudgets,
     routes: Router,
@@ -193,7 +193,7 @@ impl Process {
     pub(crate) fn new(config: FleetConfig) -> anyhow::Result<Self> {
         telemetry::start_logs(&config.shared.log)?;
         Ok(Self {
-            metrics: telemetry::start_metrics()?,
+            metrics: metric_tables::start()?,
             memory: MemoryBudgets::of_this_process(),
             config,
             health: Health::new(Clock::system()),
@@ -299,6 +299,7 @@ impl Process {
         self.broker = Some(broker.clone());
         let policies = Arc::new(self.config.shared.policies());
         let store = store.telling(self.config.shared.outcomes().routes);
+        metric_tables::begin(roles);
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
         self.health.add_check(store_check(store.clone()));
@@ -570,11 +571,11 @@ async fn signalled() -> std::io::Result<&'static str> {
     })
 }
 
-async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
+async fn upkeep(metrics: Metrics, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
+            () = sleep(METRICS_UPKEEP) => metrics.fold(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod doctor;
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
 mod manual;
+mod metric_tables;
 mod output;
 mod reload;
 mod role;

@@ -34,6 +34,7 @@ pub mod key;
 mod key_uses;
 mod known;
 mod limits;
+mod metric_table;
 mod openapi;
 mod patch;
 mod people;
@@ -84,6 +85,7 @@ pub use hooks::{
     check_hooks, routes_of_sample, try_out,
 };
 pub use limits::EXPLAINED_PER_PAGE_MAX;
+pub use metric_table::METRICS;
 
 use hooks::HOOKS;
 use limits::Limits;

@@ -144,16 +144,23 @@ pub async fn publish(
         ));
     };
     let deadline = Instant::now() + shared.publish_deadline;
-    let publish_one = |ReadyMessage { message, .. }: ReadyMessage| async move {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(PublishError::Unavailable(shared.publish_deadline));
-        }
-        shared.ingest.broker.publish(Address::Alerts, message, left).await
+    let accepted_at = shared.ingest.clock.now().as_millisecond().to_string();
+    let publish_one = |ReadyMessage { mut message, .. }: ReadyMessage| {
+        message.headers.insert(published::ACCEPTED_AT.to_owned(), accepted_at.clone());
+        publish_by(shared, message, deadline)
     };
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
     answer(what, &outcomes, &waits_for(shared, &outcomes).await)
+}
+
+/// Publishes one, if there is time left.
+async fn publish_by(shared: &Shared, message: Message, deadline: Instant) -> Result<(), PublishError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(PublishError::Unavailable(shared.publish_deadline));
+    }
+    shared.ingest.broker.publish(Address::Alerts, message, left).await
 }
 
 /// Whether the tenant may publish alerts now. It is asked before a body is read, because all that a large one costs would be for

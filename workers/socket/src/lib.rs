@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `config.rs` | `[socket]` and `[[mount]]` |
+//! | `metric_table.rs` | the metrics of this worker |
 //! | `token/` | whose token is believed, and what it allows |
 //! | `frames/` | frames as they leave, filtered and gathered, and the epoch of their numbers |
 //! | `pod/` | what the sessions of one pod share: the hub, live messages, presence, receipts, leaving |
@@ -31,6 +32,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod metric_table;
 mod pod;
 #[cfg(test)]
 mod properties;
@@ -40,5 +42,6 @@ pub mod token;
 
 pub use config::{MountConfig, MountShape, SocketConfig, check_mounts};
 pub use http::{devices::BrowserPush, routes::openapi};
+pub use metric_table::METRICS;
 pub use start::{SocketParts, Started, start};
 pub use token::{Authenticator, Identity, TokenError};

@@ -23,7 +23,7 @@ use crate::{
         upgrade::Upgrades,
     },
     feed::inbox::Inbox,
-    frames::epoch::Epochs,
+    frames::{epoch::Epochs, sent::SentFrames},
     http::{
         devices::{BrowserPush, Devices},
         poll::Polls,
@@ -176,7 +176,9 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         share: config.session_share(),
         tasks,
     });
+    let sent = Arc::new(SentFrames::new(clock.clone()));
     let session = Arc::new(SessionParts {
+        sent: sent.clone(),
         verifier,
         sessions: sessions.clone(),
         inbox: inbox.clone(),
@@ -203,6 +205,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
             sessions,
             inbox: inbox.clone(),
             leaving: departs,
+            sent,
             places: Semaphore::new(config.polls_max),
         }),
         sign_in,

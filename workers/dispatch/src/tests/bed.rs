@@ -23,7 +23,8 @@ use watchbell::{
 };
 
 use crate::{
-    BATCHES_MAX, Dispatch, announce::AnnouncementStage, commit::Recorder, prepare::Preparer, room::Room,
+    BATCHES_MAX, Dispatch, announce::AnnouncementStage, commit::Recorder, prepare::Preparer,
+    queues::LastTaken, room::Room,
 };
 
 /// How long anything may take that a test waits for.
@@ -156,6 +157,7 @@ impl Bed {
             contention: Arc::default(),
             events,
             refused: refused.clone(),
+            last_taken: &LastTaken::default(),
         };
         let recorder = Recorder { dispatch: &dispatch, rules: dispatch.rules(), committed, refused, opened };
         let announcements = AnnouncementStage { announcer: dispatch.announcer() };

@@ -11,6 +11,7 @@ use watchbell::broker::WorkQueue;
 use super::bed::{Bed, DEADLINE, alert};
 use crate::{
     prepare::{Prepared, Preparer, next_batch},
+    queues::LastTaken,
     room::{Place, Room},
     turns::QUANTUM,
 };
@@ -75,6 +76,7 @@ async fn an_alert_comes_between_the_many_of_another_tenant() {
             contention: Arc::default(),
             events,
             refused,
+            last_taken: &LastTaken::default(),
         };
         let committing = async {
             // Once all of them are read, the last one too.

@@ -1,6 +1,9 @@
 //! Puts the message of an attempt together and sends it past the guard of its provider.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use watchbell::{
@@ -22,6 +25,7 @@ use crate::{
         SendError, Withdrawal,
     },
     guard::{CallOutcome, Guard},
+    metric_table::provider_word,
     randomness::Jitter,
 };
 
@@ -98,7 +102,9 @@ impl MessageSender {
         let label = provider.label;
         let call = self.guard.call(provider, job.user, job.to.secret());
         let permit = self.guard.admit(call.clone(), attempt.tries > 1, (self.jitter)()).await?;
+        let begun = Instant::now();
         let mut sent = sender.send(job, now).await;
+        count_call(label, sent.as_ref().err(), begun.elapsed());
         if let Recipient::Device(_) = job.to {
             let is_dead = sent
                 .as_ref()
@@ -113,6 +119,16 @@ impl MessageSender {
         }
         Ok(sent?)
     }
+}
+
+/// Counts a call that was made, by what the provider answered.
+fn count_call(label: &'static str, refusal: Option<&SendError>, took: Duration) {
+    let provider = provider_word(label);
+    let outcome = refusal.map_or("accepted", SendError::code);
+    metrics::counter!("watchbell_fallback_provider_calls_total", "provider" => provider, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("watchbell_fallback_provider_call_seconds", "provider" => provider)
+        .record(took.as_secs_f64());
 }
 
 /// A refused token is kept while so many are refused that our configuration is probably at fault. A token that was never

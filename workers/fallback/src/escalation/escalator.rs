@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, PublishError, SharedBroker, WorkQueue},
+    domain::Timestamp,
     runtime::Clock,
     store::{Claim, Store, StoreError},
     wire::undelivered::UndeliveredV1,
@@ -96,8 +97,11 @@ impl Escalator {
         if limit == 0 {
             return Ok(0);
         }
-        let claims = self.store.claim_due(self.clock.now(), self.config.lease, limit).await?;
+        let now = self.clock.now();
+        let claims = self.store.claim_due(now, self.config.lease, limit).await?;
         let claimed = claims.len();
+        let lateness = metrics::histogram!("watchbell_fallback_timer_lateness_seconds");
+        claims.iter().for_each(|claim| lateness.record(seconds_since(claim.due_at, now)));
         metrics::counter!("watchbell_fallback_claims_total").increment(claimed as u64);
         let hand_out = |claim| async move {
             match broker_is_up {
@@ -113,8 +117,13 @@ impl Escalator {
     async fn until_next_due(&self, claimed: usize) -> Duration {
         let poll_every = self.config.poll_every;
         // When the store is in trouble, the next look finds out.
-        let Ok(Some(due)) = self.store.next_due().await else { return poll_every };
-        match Duration::try_from(due.duration_since(self.clock.now())) {
+        let (due, now) = (self.store.next_due().await, self.clock.now());
+        if let Ok(due) = due {
+            let oldest = due.map_or(0.0, |due| seconds_since(due, now));
+            metrics::gauge!("watchbell_fallback_oldest_due_seconds").set(oldest);
+        }
+        let Ok(Some(due)) = due else { return poll_every };
+        match Duration::try_from(due.duration_since(now)) {
             Ok(wait) if !wait.is_zero() => wait.clamp(LOOK_AGAIN_MIN.min(poll_every), poll_every),
             // It came due meanwhile.
             _ if claimed > 0 => LOOK_AGAIN_MIN.min(poll_every),
@@ -153,6 +162,11 @@ impl Escalator {
             }
         }
     }
+}
+
+/// How long ago that was; 0 for what is to come.
+fn seconds_since(at: Timestamp, now: Timestamp) -> f64 {
+    now.duration_since(at).as_secs_f64().max(0.0)
 }
 
 /// The same work has the same id when it is published again. Brokers and operators see ids, so the user's is not in it.

@@ -48,6 +48,8 @@ pub(super) const PAGES: &[Page] = pages! {
     "Operate it": {
         "docs/operations.md" => ("operations.html", "Operating"),
         "docs/why-not.md" => ("why-not.html", "Why not told?"),
+        "docs/metrics.md" => ("metrics.html", "Metrics"),
+        "monitoring/README.md" => ("monitoring.html", "Monitoring"),
         "docs/people.md" => ("people.html", "People's data"),
         "docs/providers.md" => ("providers.html", "Providers"),
         "docs/rabbitmq.md" => ("rabbitmq.html", "RabbitMQ"),
@@ -58,6 +60,7 @@ pub(super) const PAGES: &[Page] = pages! {
     }
     "Runbook": {
         "docs/runbook/README.md" => ("runbook/index.html", "Where to begin"),
+        "docs/runbook/alerts.md" => ("runbook/alerts.html", "Alerts of Prometheus"),
         "docs/runbook/not-delivered.md" => ("runbook/not-delivered.html", "Not delivered"),
         "docs/runbook/backup.md" => ("runbook/backup.html", "Backup and failover"),
         "docs/runbook/upgrade.md" => ("runbook/upgrade.html", "Upgrade"),

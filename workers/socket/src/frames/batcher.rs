@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use watchbell::wire::frame::Batch;
 
-use crate::frames::frame::{self, Frame};
+use crate::frames::{
+    frame::{self, Frame},
+    sent::{FrameMark, Marks, Outgoing},
+};
 
 /// Frames of one message at the most, whatever a client asks.
 const FRAMES_MAX: u16 = 256;
@@ -20,6 +22,7 @@ pub(crate) struct Batcher {
     max: usize,
     wait: Duration,
     frames: Vec<String>,
+    marks: Vec<FrameMark>,
     bytes: usize,
     due_at: Option<Instant>,
 }
@@ -30,14 +33,16 @@ impl Batcher {
             max: asked.max.clamp(1, FRAMES_MAX).into(),
             wait: Duration::from_millis(asked.wait_ms.clamp(1, WAIT_MS_MAX).into()),
             frames: Vec::new(),
+            marks: Vec::new(),
             bytes: 0,
             due_at: None,
         }
     }
 
     /// Adds a frame; gives the message when it is full.
-    pub(crate) fn add(&mut self, frame: &Frame, now: Instant) -> Option<Bytes> {
+    pub(crate) fn add(&mut self, frame: &Frame, now: Instant) -> Option<Outgoing> {
         self.frames.push(frame.json().to_owned());
+        self.marks.push(frame.mark());
         self.bytes += frame.len();
         self.due_at.get_or_insert(now + self.wait);
         (self.frames.len() >= self.max || self.bytes >= BYTES_MAX).then(|| self.message())
@@ -49,14 +54,15 @@ impl Batcher {
     }
 
     /// The message, when it has waited long enough.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<Bytes> {
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Outgoing> {
         self.due_at.is_some_and(|at| at <= now).then(|| self.message())
     }
 
-    fn message(&mut self) -> Bytes {
+    fn message(&mut self) -> Outgoing {
         self.due_at = None;
         self.bytes = 0;
-        frame::text(&std::mem::take(&mut self.frames).join("\n"))
+        let bytes = frame::text(&std::mem::take(&mut self.frames).join("\n"));
+        Outgoing { bytes, marks: Marks::Many(std::mem::take(&mut self.marks)) }
     }
 }
 
@@ -71,17 +77,21 @@ mod tests {
         let mut batcher = Batcher::of(Batch { max: 2, wait_ms: 100 });
         let now = Instant::now();
         let frame = Frame::new(&ServerFrame::Ping { seq: 1, cursor: None }, None);
-        assert_eq!(batcher.add(&frame, now), None);
+        let bytes = |message: Option<Outgoing>| message.map(|message| message.bytes);
+        assert_eq!(bytes(batcher.add(&frame, now)), None);
         let expected = frame::text("{\"type\":\"ping\",\"seq\":1}\n{\"type\":\"ping\",\"seq\":1}");
-        assert_eq!(batcher.add(&frame, now), Some(expected), "full");
+        let message = batcher.add(&frame, now);
+        let marks = message.as_ref().map(|message| message.marks.as_slice().len());
+        assert_eq!((bytes(message), marks), (Some(expected), Some(2)), "full");
         assert_eq!(batcher.due_at(), None);
 
         batcher.add(&frame, now);
         let later = now + Duration::from_millis(100);
         assert_eq!(batcher.due_at(), Some(later));
-        assert_eq!(batcher.due(later - Duration::from_millis(1)), None);
-        assert_eq!(batcher.due(later), Some(frame::text("{\"type\":\"ping\",\"seq\":1}")), "it has waited");
-        assert_eq!(batcher.due(later), None, "and is told once");
+        assert_eq!(bytes(batcher.due(later - Duration::from_millis(1))), None);
+        let expected = frame::text("{\"type\":\"ping\",\"seq\":1}");
+        assert_eq!(bytes(batcher.due(later)), Some(expected), "it has waited");
+        assert_eq!(bytes(batcher.due(later)), None, "and is told once");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 };
 use watchbell::{
     domain::{Seq, Severity},
-    wire::frame::ServerFrame,
+    wire::{frame::ServerFrame, live::LivePublished},
 };
 
-use crate::frames::epoch::Epoch;
+use crate::frames::{epoch::Epoch, sent::FrameMark};
 
 /// The longest head of a WebSocket frame without a mask, in bytes (RFC 6455, section 5.2).
 const HEAD_BYTES_MAX: usize = 10;
@@ -39,6 +39,11 @@ impl Form {
         matches!(self, Self::Ws | Self::BareWs)
     }
 
+    /// For metrics.
+    pub(crate) fn transport(self) -> &'static str {
+        if self.is_websocket() { "ws" } else { "sse" }
+    }
+
     pub(crate) fn is_bare(self) -> bool {
         matches!(self, Self::BareWs | Self::BareSse)
     }
@@ -49,6 +54,8 @@ pub(crate) struct Frame {
     kind: &'static str,
     /// The change number it brings, for frames that bring one.
     pub(crate) seq: Option<Seq>,
+    /// For a live alert, as far as it is known.
+    published: Option<LivePublished>,
     /// For a numbered one that came live: the epoch its number is of.
     pub(crate) epoch: u32,
     /// A WebSocket frame: head and JSON.
@@ -75,6 +82,7 @@ impl Frame {
         Self {
             kind: frame.name(),
             seq,
+            published: None,
             epoch: 0,
             ws: Bytes::from(bytes).slice(begin..),
             json_at: head.len() as u8,
@@ -89,6 +97,16 @@ impl Frame {
     /// The same for a live frame with a number, which only sessions of this epoch take.
     pub(crate) fn live(frame: &ServerFrame<'_>, seq: Seq, epoch: &Epoch) -> Self {
         Self { epoch: epoch.number, ..Self::new(frame, Some(seq)) }
+    }
+
+    /// Of an alert that was published then.
+    pub(crate) fn published(self, published: Option<LivePublished>) -> Self {
+        Self { published, ..self }
+    }
+
+    /// What is counted once it is written.
+    pub(crate) fn mark(&self) -> FrameMark {
+        FrameMark { kind: self.kind, published: self.published }
     }
 
     /// The frame as JSON.

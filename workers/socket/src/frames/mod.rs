@@ -6,8 +6,10 @@
 //! | `frame.rs` | one frame, encoded once for everybody who gets it |
 //! | `filter.rs` | which alerts and events a session asked for: pure |
 //! | `batcher.rs` | frames gathered into one message: pure |
+//! | `sent.rs` | what is in line to be written, and what is counted once it is |
 
 pub(crate) mod batcher;
 pub(crate) mod epoch;
 pub(crate) mod filter;
 pub(crate) mod frame;
+pub(crate) mod sent;

@@ -46,6 +46,7 @@ use crate::{
     frames::{
         filter::SessionFilter,
         frame::{Facets, Frame},
+        sent::SentFrames,
     },
     http::topics,
     pod::{
@@ -77,6 +78,7 @@ pub(crate) struct Polls {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) inbox: Inbox,
     pub(crate) leaving: Arc<Leaving>,
+    pub(crate) sent: Arc<SentFrames>,
     /// For those that wait.
     pub(crate) places: Semaphore,
 }
@@ -133,6 +135,8 @@ pub(crate) async fn poll(
             poll.wait(token_ends_at.min(Instant::now() + wait)).await?
         }
     };
+    metrics::counter!("watchbell_socket_opened_total", "transport" => "poll").increment(1);
+    frames.iter().for_each(|frame| polls.sent.count(&[frame.mark()]));
     let frames: Vec<&RawValue> =
         frames.iter().filter_map(|frame| serde_json::from_str(frame.json()).ok()).collect();
     // Without it, the answer is a frame that says that nothing happened, or live frames from the mailbox.

@@ -1,13 +1,15 @@
 //! Live messages from the broker to sessions: each is decoded once, encoded once for a user or topic, and put into
 //! mailboxes without waiting.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use metrics::Counter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use watchbell::{
     broker::{LiveEvent, LiveSource},
     domain::{Tenant, Topic, TopicKey, Untrusted, UserId, UserKey},
+    runtime::metric::BySeries,
     wire::{
         frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
         live::{LiveAlert, LivePreferences, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
@@ -16,8 +18,11 @@ use watchbell::{
 
 use crate::{
     frames::{epoch::Epochs, frame::Frame},
+    metric_table,
     pod::{hub::Hub, mailbox::Item, pings::Pinger},
 };
+
+static MADE: LazyLock<BySeries<Counter>> = LazyLock::new(|| metric_table::FRAMES.counters());
 
 /// What delivers live messages to the sessions of a pod.
 pub(crate) struct Live {
@@ -69,7 +74,7 @@ impl Live {
         for to in &live.to {
             let Ok(user) = UserId::parse(&to.user) else { continue };
             self.hub.give(&UserKey::new(tenant.clone(), user), || {
-                metrics::counter!("watchbell_socket_frames_total", "type" => "alert").increment(1);
+                MADE.with("alert", |counter| counter.increment(1));
                 let cursor = epoch.cursor(to.seq);
                 let frame = AlertFrame {
                     seq: to.seq,
@@ -79,7 +84,8 @@ impl Live {
                     until: to.until.as_deref(),
                     alert: live.content,
                 };
-                Item::Frame(Arc::new(Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch)))
+                let frame = Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch);
+                Item::Frame(Arc::new(frame.published(live.published)))
             });
         }
     }
@@ -88,7 +94,7 @@ impl Live {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
         let epoch = self.epochs.current();
         self.hub.give(&UserKey::new(tenant, user), || {
-            metrics::counter!("watchbell_socket_frames_total", "type" => "receipt").increment(1);
+            MADE.with("receipt", |counter| counter.increment(1));
             let frame = ReceiptSaid {
                 seq: live.seq,
                 cursor: &epoch.cursor(live.seq),
@@ -108,7 +114,7 @@ impl Live {
             return;
         };
         self.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
-            metrics::counter!("watchbell_socket_frames_total", "type" => "event").increment(1);
+            MADE.with("event", |counter| counter.increment(1));
             let frame = EventFrame { topic: &live.topic, event: live.event };
             Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
         });
@@ -117,7 +123,7 @@ impl Live {
     fn deliver_preferences(&self, live: &LivePreferences<'_>) {
         let (Ok(tenant), Ok(user)) = (Tenant::parse(&live.tenant), UserId::parse(&live.user)) else { return };
         self.hub.give(&UserKey::new(tenant, user), || {
-            metrics::counter!("watchbell_socket_frames_total", "type" => "preferences").increment(1);
+            MADE.with("preferences", |counter| counter.increment(1));
             let frame = ServerFrame::Preferences { preferences: live.preferences };
             Item::Frame(Arc::new(Frame::new(&frame, None)))
         });

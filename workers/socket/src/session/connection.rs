@@ -24,7 +24,10 @@ use tokio::{
 use watchbell::wire::{CloseClass, frame::ServerFrame};
 
 use crate::{
-    frames::frame::{self, Form, Frame},
+    frames::{
+        frame::{self, Form, Frame},
+        sent::{Marks, Outgoing, SentFrames},
+    },
     session::decoder::{ClientMessage, Decoder},
 };
 
@@ -62,7 +65,7 @@ pub(crate) struct Connection {
     /// What was read with the request, and is decoded first.
     read_ahead: Bytes,
     /// What is still to be written.
-    out: VecDeque<Bytes>,
+    out: VecDeque<Outgoing>,
 }
 
 impl Connection {
@@ -85,11 +88,18 @@ impl Connection {
 
     /// Puts a frame into line. Nothing is written yet.
     pub(crate) fn put(&mut self, frame: &Frame, epoch: &str) {
-        self.out.extend(frame.bytes(self.form, epoch));
+        let bytes = frame.bytes(self.form, epoch);
+        self.out.extend(bytes.map(|bytes| Outgoing { bytes, marks: Marks::One(frame.mark()) }));
     }
 
+    /// Puts frames into line that were gathered into one message.
+    pub(crate) fn put_message(&mut self, message: Outgoing) {
+        self.out.push_back(message);
+    }
+
+    /// Puts bytes into line that are no frame of the protocol.
     pub(crate) fn put_bytes(&mut self, bytes: Bytes) {
-        self.out.push_back(bytes);
+        self.out.push_back(Outgoing { bytes, marks: Marks::None });
     }
 
     pub(crate) fn has_unwritten(&self) -> bool {
@@ -98,21 +108,25 @@ impl Connection {
 
     /// Bytes that are still to be written.
     pub(crate) fn unwritten(&self) -> usize {
-        self.out.iter().map(Bytes::len).sum()
+        self.out.iter().map(|outgoing| outgoing.bytes.len()).sum()
     }
 
-    /// Writes what is in line, with as few system calls as possible.
-    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    /// Writes what is in line, with as few system calls as possible, and counts what is written.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        sent: &SentFrames,
+    ) -> Poll<Result<(), Broken>> {
         while let Some(first) = self.out.front() {
             let stream = Pin::new(&mut self.stream);
             let mut written = if self.out.len() == 1 {
                 // Nearly always; and a plain send costs the kernel less than a vectored write.
-                ready!(stream.poll_write(context, first))?
+                ready!(stream.poll_write(context, &first.bytes))?
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let mut count = 0;
-                for (slice, bytes) in slices.iter_mut().zip(&self.out) {
-                    *slice = IoSlice::new(bytes);
+                for (slice, outgoing) in slices.iter_mut().zip(&self.out) {
+                    *slice = IoSlice::new(&outgoing.bytes);
                     count += 1;
                 }
                 ready!(stream.poll_write_vectored(context, &slices[..count]))?
@@ -121,11 +135,12 @@ impl Connection {
                 return Poll::Ready(Err(Broken::Gone));
             }
             while let Some(first) = self.out.front_mut() {
-                if written < first.len() {
-                    first.advance(written);
+                if written < first.bytes.len() {
+                    first.bytes.advance(written);
                     break;
                 }
-                written -= first.len();
+                written -= first.bytes.len();
+                sent.count(first.marks.as_slice());
                 self.out.pop_front();
             }
         }
@@ -135,8 +150,8 @@ impl Connection {
     }
 
     /// Writes all of it, within `limit`: `None` when it took longer.
-    pub(crate) async fn write(&mut self, limit: Duration) -> Option<Result<(), Broken>> {
-        timeout(limit, std::future::poll_fn(|context| self.poll_write(context))).await.ok()
+    pub(crate) async fn write(&mut self, limit: Duration, sent: &SentFrames) -> Option<Result<(), Broken>> {
+        timeout(limit, std::future::poll_fn(|context| self.poll_write(context, sent))).await.ok()
     }
 
     /// What the client sends next. Ready with nothing when only part of something arrived.
@@ -185,7 +200,12 @@ impl Connection {
     }
 
     /// Says why it ends, and lets the client end its side, so that the last word is not lost to a reset.
-    pub(crate) async fn close(mut self, (code, reason): (u16, &'static str), class: CloseClass) {
+    pub(crate) async fn close(
+        mut self,
+        (code, reason): (u16, &'static str),
+        class: CloseClass,
+        sent: &SentFrames,
+    ) {
         match self.form {
             Form::Ws | Form::BareWs => self.put_bytes(frame::close(code, reason)),
             Form::Sse => self.put(&Frame::new(&ServerFrame::Close { code, reason }, None), ""),
@@ -195,7 +215,9 @@ impl Connection {
             // What no client of ours reads, an `EventSource` obeys: another pod takes it, so it need not wait long.
             self.put_bytes(Bytes::from(format!("retry: {RESUME_RETRY_MS}\n\n")));
         }
-        if !matches!(self.write(CLOSE_TIMEOUT).await, Some(Ok(()))) || self.stream.shutdown().await.is_err() {
+        if !matches!(self.write(CLOSE_TIMEOUT, sent).await, Some(Ok(())))
+            || self.stream.shutdown().await.is_err()
+        {
             return;
         }
         let mut rest = self.stream.take(AFTER_CLOSE_BYTES_MAX as u64);

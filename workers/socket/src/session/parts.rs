@@ -7,6 +7,7 @@ use watchbell::runtime::waiting_room::WaitingRoom;
 use crate::{
     config::SocketConfig,
     feed::inbox::Inbox,
+    frames::sent::SentFrames,
     pod::{leaving::Leaving, sessions::Sessions},
     token::Verifier,
 };
@@ -18,6 +19,8 @@ pub(crate) struct SessionParts {
     pub(crate) inbox: Inbox,
     pub(crate) leaving: Arc<Leaving>,
     pub(crate) config: Arc<SocketConfig>,
+    /// What is written is counted here.
+    pub(crate) sent: Arc<SentFrames>,
     /// Where those are waited for who have not said yet who they are.
     pub(crate) unsigned: Arc<WaitingRoom>,
 }

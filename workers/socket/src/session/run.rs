@@ -5,7 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -42,6 +42,9 @@ pub(crate) fn run(
 ) -> impl Future<Output = ()> + Send {
     let message_bytes_max = parts.config.message_bytes_max;
     let mut connection = Connection::new(taken.stream, taken.read_ahead, visitor.form, message_bytes_max);
+    metrics::counter!("watchbell_socket_opened_total", "transport" => connection.form().transport())
+        .increment(1);
+    let begun = Began::now();
     async move {
         let end = live(&parts, &mut connection, visitor).await;
         let label = match &end {
@@ -50,11 +53,34 @@ pub(crate) fn run(
             SessionEnd::Gone => "gone",
         };
         metrics::counter!("watchbell_socket_closes_total", "reason" => label).increment(1);
+        let transport = connection.form().transport();
+        metrics::counter!("watchbell_socket_closed_total", "transport" => transport, "reason" => label)
+            .increment(1);
+        metrics::histogram!("watchbell_socket_session_seconds", "transport" => transport)
+            .record(begun.seconds());
+        let sent = &parts.sent;
         match end {
-            SessionEnd::Close(code) => Box::pin(connection.close(code.parts(), code.class())).await,
-            SessionEnd::Closed => Box::pin(connection.close(frame::CLOSED, CloseClass::Stop)).await,
+            SessionEnd::Close(code) => Box::pin(connection.close(code.parts(), code.class(), sent)).await,
+            SessionEnd::Closed => Box::pin(connection.close(frame::CLOSED, CloseClass::Stop, sent)).await,
             SessionEnd::Gone => {}
         }
+    }
+}
+
+/// When a session began, in tenths of a second after the first one of this process: a quarter of what an [`Instant`] takes
+/// of every session.
+#[derive(Clone, Copy)]
+struct Began(u32);
+
+impl Began {
+    fn now() -> Self {
+        static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Self(u32::try_from(FIRST.elapsed().as_millis() / 100).unwrap_or(u32::MAX))
+    }
+
+    /// How long ago that was.
+    fn seconds(self) -> f64 {
+        f64::from(Self::now().0.saturating_sub(self.0)) / 10.0
     }
 }
 
@@ -98,7 +124,7 @@ impl Session<'_> {
     /// mailbox, which is bounded, and what it asks for stays unread.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Wake, SessionEnd>> {
         if self.connection.has_unwritten() {
-            match self.connection.poll_write(context) {
+            match self.connection.poll_write(context, &self.parts.sent) {
                 Poll::Ready(Ok(())) => self.state.deadlines.written(),
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken.into())),
                 Poll::Pending => {

@@ -115,7 +115,7 @@ pub(crate) struct Session<'a> {
 /// Writes what is in line, or ends the session when its client takes too long.
 pub(crate) async fn write(parts: &SessionParts, connection: &mut Connection) -> Result<(), SessionEnd> {
     let timeout = parts.config.write_timeout;
-    Ok(connection.write(timeout).await.ok_or(SessionEnd::Close(CloseCode::Slow))??)
+    Ok(connection.write(timeout, &parts.sent).await.ok_or(SessionEnd::Close(CloseCode::Slow))??)
 }
 
 /// A text of bounded length.
@@ -148,8 +148,8 @@ impl Session<'_> {
         match batcher.filter(|_| self.connection.form() == frame::Form::Ws) {
             None => self.connection.put(frame, self.state.follower.epoch().name()),
             Some(batcher) => {
-                if let Some(bytes) = batcher.add(frame, Instant::now()) {
-                    self.connection.put_bytes(bytes);
+                if let Some(message) = batcher.add(frame, Instant::now()) {
+                    self.connection.put_message(message);
                 }
             }
         }
@@ -158,8 +158,8 @@ impl Session<'_> {
     /// Sends what was gathered and has waited long enough.
     pub(crate) fn send_batch(&mut self, now: Instant) {
         let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
-        if let Some(bytes) = batcher.and_then(|batcher| batcher.due(now)) {
-            self.connection.put_bytes(bytes);
+        if let Some(message) = batcher.and_then(|batcher| batcher.due(now)) {
+            self.connection.put_message(message);
         }
     }
 
