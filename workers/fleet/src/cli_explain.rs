@@ -7,7 +7,6 @@ use clap::{Args, value_parser};
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
     /// The alert's id. Without one, what became of all alerts of a user is explained.
-    #[arg(required_unless_present = "user")]
     pub(crate) alert: Option<String>,
     /// The recipient to explain the alert for; by default its first recipients. Without an alert, whose alerts to explain.
     #[arg(long)]
