@@ -1,16 +1,14 @@
 """Checks the deployment files; check.sh gives it its libraries.
 
 For every overlay, and for production with each component: it renders, as kubectl does where kubectl is, and holds each set of
-rules in `checks/`. The Helm chart renders the same. For docker-compose.yml: it fits the compose specification and its
-references resolve. Each rule has a fault planted that it must find, at every run.
+rules in `checks/`. The Helm chart renders the same. The compose files fit their specification, and each fleet that they make
+holds the rules in `checks/compose.py`. Each rule has a fault planted that it must find, at every run.
 """
 
 import json
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-
-import yaml
 
 import rules
 from checks import (
@@ -28,7 +26,7 @@ from checks import (
     secrets,
     variants,
 )
-from checks.objects import K8S, ROOT, Sample
+from checks.objects import K8S, Sample
 from render import render
 
 RULES = [pods, references, network, secrets, scaling, exposure, monitoring, schema]
@@ -76,11 +74,13 @@ def check_chart():
 
 
 def check_compose(compose_schema):
-    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     specification = json.loads(Path(compose_schema).read_text())
-    yield from (f"docker-compose.yml: {finding}" for finding in compose.check(file, specification))
-    yield from compose.unnoticed(file, specification)
-    print(f"docker-compose.yml: {len(file['services'])} services")
+    for files in compose.FLEETS:
+        fleet = compose.read(files)
+        yield from (f"{files[-1]}: {finding}" for finding in compose.check_file(files[-1], specification))
+        yield from (f"{files[-1]}: {finding}" for finding in compose.check(fleet))
+        print(f"{' with '.join(files)}: {len(fleet['services'])} services")
+    yield from compose.unnoticed(specification)
 
 
 def main(compose_schema):

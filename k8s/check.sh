@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks k8s/ and docker-compose.yml without a cluster or a container engine: they render, fit the schemas of
+# Checks k8s/ and the compose files without a cluster or a container engine: they render, fit the schemas of
 # Kubernetes, of those whose objects we use, and of compose, and hold our rules (check.py). Its libraries are kept in
 # target/k8s-check; the first run fetches them (about a minute), the next ones take seconds.
 set -euo pipefail
