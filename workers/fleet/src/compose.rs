@@ -42,9 +42,9 @@ use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{
-    cli::{Role, RunArgs},
+    cli::Role,
     config::FleetConfig,
-    demo_role, manual, metric_tables,
+    manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
 };
 
@@ -91,18 +91,24 @@ pub(crate) struct Process {
 
 type Work = (&'static str, Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>);
 
-/// `watchbell run ROLE…`
-pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, args: RunArgs) -> anyhow::Result<()> {
-    let RunArgs { roles, data, reach } = args;
-    let has_demo = roles.contains(&Role::Demo);
-    let _folder = if has_demo { Some(demo_role::prepare(&config, &roles, &data)?) } else { None };
+/// What is added beside a simulator, for a page of what it took in.
+pub(crate) type BesideSimulator =
+    Box<dyn for<'a> FnOnce(&'a mut Process, &'a Simulator) -> BoxFuture<'a, anyhow::Result<()>> + Send>;
+
+/// `watchbell run ROLE…`. A process with something beside its simulator is opened in browsers, and answers to known hosts alone.
+pub(crate) async fn run_roles(
+    config: FleetConfig,
+    reload: Reload,
+    roles: &[Role],
+    beside: Option<BesideSimulator>,
+) -> anyhow::Result<()> {
+    let is_opened_in_browsers = beside.is_some();
     let mut process = Process::new(config.clone())?;
     if roles.contains(&Role::Simulator) {
         let simulator =
             Simulator::bind(process.config.simulator.as_a_process()).await.context("simulator")?;
-        if has_demo {
-            let demo = demo_role::DemoRole { folder: data, reach };
-            demo.add(&mut process, &simulator).await.context("demo")?;
+        if let Some(add) = beside {
+            add(&mut process, &simulator).await?;
         }
         process.add_simulator(simulator);
     }
@@ -117,7 +123,7 @@ pub(crate) async fn run_roles(config: FleetConfig, reload: Reload, args: RunArgs
     let http = &process.config.shared.http;
     let operations = bind_operations(http.operations_listen())?;
     let listener = bind(&process.config.shared)?;
-    if has_demo || !http.allowed_hosts.is_empty() {
+    if is_opened_in_browsers || !http.allowed_hosts.is_empty() {
         process.hosts = Some(hosts(http, listener.local_addr()?));
     }
     process.run(listener, Some(operations)).await

@@ -12,30 +12,48 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use futures_util::FutureExt as _;
 use watchbell::store::Store;
 use watchbell_simulator::Simulator;
 
 use crate::{
-    cli::Role,
-    compose::{self, Process},
+    cli::{Role, RunArgs},
+    compose::{self, BesideSimulator, Process},
     config::FleetConfig,
     data_folder::{DataFolder, make_files_private},
     demo,
     demo_access::DemoAccess,
     demo_people::{Places, furnish},
-    output, up,
+    output,
+    reload::Reload,
+    up,
 };
 
+/// `watchbell run ROLE…`, with the page or without.
+pub(crate) async fn run(config: FleetConfig, reload: Reload, args: RunArgs) -> anyhow::Result<()> {
+    let RunArgs { roles, data, reach } = args;
+    if !roles.contains(&Role::Demo) {
+        return compose::run_roles(config, reload, &roles, None).await;
+    }
+    // Of this process for as long as it runs.
+    let _folder = prepare(&config, &roles, &data)?;
+    let page = DemoRole { folder: data, reach };
+    let add: BesideSimulator = Box::new(|process, simulator| {
+        async move { page.add(process, simulator).await.context("demo") }.boxed()
+    });
+    compose::run_roles(config, reload, &roles, Some(add)).await
+}
+
 /// The role, with its arguments.
-pub(crate) struct DemoRole {
+struct DemoRole {
     /// Where `demo.json` is.
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
     /// Where commands that read it reach the fleet.
-    pub(crate) reach: Option<String>,
+    reach: Option<String>,
 }
 
 /// Says what is missing before anything is bound, and claims the folder for as long as what it returns lives.
-pub(crate) fn prepare(config: &FleetConfig, roles: &[Role], folder: &Path) -> anyhow::Result<DataFolder> {
+fn prepare(config: &FleetConfig, roles: &[Role], folder: &Path) -> anyhow::Result<DataFolder> {
     ensure!(
         roles.contains(&Role::Simulator),
         "demo shows what a simulator in the same process took in: run `watchbell run simulator demo`"
@@ -50,7 +68,7 @@ pub(crate) fn prepare(config: &FleetConfig, roles: &[Role], folder: &Path) -> an
 
 impl DemoRole {
     /// Adds the page to the process.
-    pub(crate) async fn add(self, process: &mut Process, simulator: &Simulator) -> anyhow::Result<()> {
+    async fn add(self, process: &mut Process, simulator: &Simulator) -> anyhow::Result<()> {
         let config = &process.config().shared;
         let url = config.http.public_url.clone();
         let url = url.unwrap_or_else(|| format!("http://{}", up::reachable(config.http.listen)));
@@ -101,7 +119,7 @@ mod tests {
             let error = prepare(config, roles, dir.path()).err().map(|error| error.to_string());
             match expected {
                 Some(word) => {
-                    assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{why}: {error:?}")
+                    assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{why}: {error:?}");
                 }
                 None => assert_eq!(error, None, "{why}"),
             }

@@ -73,7 +73,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let load = move || FleetConfig::load(file.as_deref(), again.clone());
             let (config, reload) = Reload::begin(cli.config.as_deref(), &env, Box::new(load))?;
             requirements::ensure_met(&args.roles, &config)?;
-            compose::run_roles(config, reload, args).await
+            Box::pin(demo_role::run(config, reload, args)).await
         }
         Command::Send(args) => commands::send::run(args).await,
         Command::Resolve(args) => commands::send::change(args, "resolved").await,
