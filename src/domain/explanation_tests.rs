@@ -46,11 +46,7 @@ fn where_it_stands_with_one_person() {
             Recipient { stopped: Some("exhausted".into()), ..waits.clone() },
             "new; ended: no channel is left",
         ),
-        (
-            "of a later program",
-            Recipient { stopped: Some("bored".into()), ..waits.clone() },
-            "new; ended: bored",
-        ),
+        ("of a later program", Recipient { stopped: Some("bored".into()), ..waits }, "new; ended: bored"),
         (
             "put off",
             Recipient { state: InboxState::Snoozed, until: Some(later), ..seen },

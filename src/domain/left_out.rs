@@ -96,8 +96,7 @@ mod tests {
             Outsider { since: Some(at("01:00:00")), is_known: true, member_of: None, deleted_before: None };
         let everyone = NotedAudience { everyone: true, ..NotedAudience::default() };
         let ops = NotedAudience { groups: vec!["ops".to_owned()], ..NotedAudience::default() };
-        let many =
-            NotedAudience { groups: vec!["a".to_owned(), "b".to_owned()], more_groups: 3, ..ops.clone() };
+        let many = NotedAudience { groups: vec!["a".to_owned(), "b".to_owned()], more_groups: 3, ..ops };
         let in_ops = Outsider { member_of: Some("ops"), ..ana };
         for (why, audience, is_spreading, person, told) in [
             (

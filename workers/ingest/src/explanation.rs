@@ -169,7 +169,7 @@ pub async fn explain(
         let found = AlertsForMany::read(store, user, question, may_read).await?;
         explanation.more_left_out = found.has_more;
         explanation.left_out = left_out(store, user, &stored, found).await?;
-        explanation.obstacles = obstacles_of(stored, now);
+        explanation.obstacles = obstacles_of(&stored, now);
     }
     Ok(explanation)
 }
@@ -231,9 +231,9 @@ fn title_of(content: &str) -> String {
     serde_json::from_str::<ShownAlert>(content).map(|shown| shown.title).unwrap_or_default()
 }
 
-fn obstacles_of(stored: StoredReachability, now: Timestamp) -> Vec<ToldObstacle> {
+fn obstacles_of(stored: &StoredReachability, now: Timestamp) -> Vec<ToldObstacle> {
     let preferences = stored_preferences(stored.preferences.as_deref());
-    let person = Reachability { preferences, ..stored.reachability };
+    let person = Reachability { preferences, ..stored.reachability.clone() };
     let found = obstacles(&person, now);
     found.iter().map(|found| ToldObstacle { kind: found.word(), what: found.to_string() }).collect()
 }

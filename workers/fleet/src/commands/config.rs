@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ConfigArgs, config: &FleetConfig) -> anyhow::Result<()>
         ConfigCommand::Show => output::line(config),
         ConfigCommand::Check { sample: None, roles, .. } => check(config, roles)?,
         ConfigCommand::Check { sample: Some(sample), tenant, .. } => {
-            explain(config, sample, tenant.as_deref())?
+            explain(config, sample, tenant.as_deref())?;
         }
     }
     Ok(())

@@ -80,7 +80,7 @@ fn faults_of_the_broker_are_named_with_their_remedies() {
         ),
         (
             "an alarm",
-            BrokerSurvey { is_blocked: true, ..good.clone() },
+            BrokerSurvey { is_blocked: true, ..good },
             false,
             Verdict::Fail,
             "broker alarm",
