@@ -28,13 +28,15 @@ async fn scrape(fleet: &Fleet) -> anyhow::Result<Scrape> {
     Scrape::of(&fleet.http().get(url).send().await?.text().await?)
 }
 
+/// A metric, labels of it, and how much it tells of them at the least.
+type Expected<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 /// Waits until the fleet has told as much of each of these.
-async fn counted(fleet: &Fleet, expected: &[(&str, &[(&str, &str)], f64)]) -> anyhow::Result<Scrape> {
+async fn counted(fleet: &Fleet, expected: &[Expected<'_>]) -> anyhow::Result<Scrape> {
     let mut missing = String::new();
     let told = until("the fleet to have counted everything", DEADLINE, async || {
         let scrape = scrape(fleet).await.ok()?;
-        let not_yet =
-            |(name, labels, least): &&(&str, &[(&str, &str)], f64)| scrape.sum(name, labels) < *least;
+        let not_yet = |(name, labels, least): &&Expected<'_>| scrape.sum(name, labels) < *least;
         missing = format!("{:?}", expected.iter().filter(not_yet).collect::<Vec<_>>());
         (missing == "[]").then_some(scrape)
     })
