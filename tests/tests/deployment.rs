@@ -144,7 +144,7 @@ fn service_of(compose: &str, name: &str) -> anyhow::Result<String> {
     };
     let begins = |line: &&str| line.starts_with(&format!("  {name}:"));
     let services = lines.iter().position(|line| *line == "services:").context("there are services")?;
-    let at = lines[services..].iter().position(|line| begins(line)).context("no such service")? + services;
+    let at = lines[services..].iter().position(begins).context("no such service")? + services;
     let mut whole = block(at);
     let mut known: Vec<String> = Vec::new();
     loop {
@@ -156,8 +156,7 @@ fn service_of(compose: &str, name: &str) -> anyhow::Result<String> {
             return Ok(whole);
         };
         let is_there = |line: &&str| line.split('&').skip(1).any(|rest| rest.trim_end() == anchor);
-        let at =
-            lines.iter().position(|line| is_there(line)).with_context(|| format!("no anchor {anchor}"))?;
+        let at = lines.iter().position(is_there).with_context(|| format!("no anchor {anchor}"))?;
         // What the service says itself goes before what it has from elsewhere.
         whole = format!("{}{whole}", block(at));
         known.push(anchor);
