@@ -115,7 +115,13 @@ impl Owned {
                 let _ = timeout(CLOSE_MAX, channel.basic_qos(1, BasicQosOptions::default())).await;
             }
             // There is nothing to do about a failure: what follows ends it either way.
-            let _ = timeout(CLOSE_MAX, self.connection.close(200, "done".into())).await;
+            let _ = timeout(CLOSE_MAX, async {
+                // The client library's thread ends by itself now. A socket that is shut down before it has would be an error to it.
+                if self.connection.close(200, "done".into()).await.is_ok() {
+                    self.ledger.ended().await;
+                }
+            })
+            .await;
         }
         self.give_up();
     }

@@ -207,7 +207,15 @@ impl Task {
         loop {
             let Some(connection) = alive.run_until_cancelled(connector.next()).await else { return };
             let connection = Arc::new(connection);
-            let ended = alive.run_until_cancelled(self.session(&connection, || connector.works())).await;
+            // Waited for also when publishing ends meanwhile: to the client library, a channel that opens while its connection closes is an
+            // error.
+            let ended = match connection.lasting_channel().await {
+                Ok(channel) => {
+                    let session = self.session(&connection, channel, || connector.works());
+                    alive.run_until_cancelled(session).await
+                }
+                Err(error) => Some(Err(error)),
+            };
             self.set_current(None);
             let Some(Err(error)) = ended else { return connection.close().await };
             // Somebody may still have a question on it.
@@ -220,7 +228,12 @@ impl Task {
     }
 
     /// Publishes on one connection until it fails; `works` is told when that can begin. `Ok` when there is nobody left to publish for.
-    async fn session(&mut self, connection: &Arc<Owned>, works: impl FnOnce()) -> anyhow::Result<()> {
+    async fn session(
+        &mut self,
+        connection: &Arc<Owned>,
+        channel: Channel,
+        works: impl FnOnce(),
+    ) -> anyhow::Result<()> {
         if self.config.declare
             && self.part == Part::Alerts
             && let Err(error) = declare::apply(connection).await
@@ -228,7 +241,6 @@ impl Task {
             // What is there may still do: publishing finds out.
             warn!("The topology could not be declared: {:#}", Untrusted(error));
         }
-        let channel = connection.lasting_channel().await?;
         call("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let status = connection.status().clone();
         let user = self.config.names_user.then(|| status.username());

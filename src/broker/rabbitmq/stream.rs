@@ -29,7 +29,10 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tokio_util::{
+    compat::{Compat, TokioAsyncReadCompatExt},
+    sync::{CancellationToken, DropGuard},
+};
 use tracing::{Instrument as _, Span, span::EnteredSpan};
 
 use super::{
@@ -43,6 +46,8 @@ pub(super) struct SharedLedger {
     ledger: Arc<Mutex<Ledger>>,
     /// The node's own certificate (DER), once it has shown one.
     certificate: Arc<OnceLock<Vec<u8>>>,
+    /// Fires when the client library has let go of the stream.
+    ended: CancellationToken,
 }
 
 impl SharedLedger {
@@ -53,6 +58,11 @@ impl SharedLedger {
 }
 
 impl SharedLedger {
+    /// Waits until the client library has let go of the stream.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     pub(super) fn certificate(&self) -> Option<Vec<u8>> {
         self.certificate.get().cloned()
     }
@@ -71,6 +81,7 @@ impl SharedLedger {
 pub(super) struct Followed {
     stream: AsyncTcpStream<Compat<TcpStream>>,
     _serving: Serving,
+    _ends: DropGuard,
     inbound: Inbound,
     outbound: Outbound,
     ledger: SharedLedger,
@@ -96,8 +107,15 @@ impl Followed {
             AMQPScheme::AMQPS => plain.into_tls(host, tls.as_ref()).await?,
         };
         ledger.note_certificate(&stream);
-        let _serving = Serving::within(span);
-        Ok(Self { stream, _serving, inbound: Inbound::default(), outbound: Outbound::default(), ledger })
+        let (_serving, _ends) = (Serving::within(span), ledger.ended.clone().drop_guard());
+        Ok(Self {
+            stream,
+            _serving,
+            _ends,
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            ledger,
+        })
     }
 }
 

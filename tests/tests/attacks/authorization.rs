@@ -127,6 +127,8 @@ const UNDOCUMENTED: &[Route] = &[
     ("GET", "/healthz", Takes::Nothing),
     ("GET", "/readyz", Takes::Nothing),
     ("GET", "/metrics", Takes::Nothing),
+    ("GET", "/manual", Takes::Nothing),
+    ("GET", "/manual/index.html", Takes::Nothing),
 ];
 
 /// What an answer has to be.
