@@ -66,7 +66,7 @@ impl Asked {
 
 /// What is printed: what is in the way, then the alerts, then those that left the person out.
 fn lines_of(all: &Explanation, question: &Question) -> Vec<String> {
-    let title = format!("{} from {} to {}", all.user, question.since, question.until);
+    let title = format!("{} from {:.0} to {:.0}", all.user, question.since, question.until);
     let mut lines = vec![output::inline(&title).into_owned()];
     if all.obstacles.is_empty() {
         lines.push("Nothing is in the way of their alerts now.".to_owned());
