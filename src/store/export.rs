@@ -246,13 +246,13 @@ const SECTIONS: &[Section] = &[
 /// What a field of a record holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
-    /// A text.
+    /// Words, a name, or an id.
     Text(String),
-    /// A number.
+    /// A count, or a number of the inbox.
     Number(i64),
-    /// A time.
+    /// A moment, to the millisecond.
     Time(Timestamp),
-    /// JSON, encoded.
+    /// JSON as it is stored, which an export shows as JSON and not as a text.
     Json(String),
 }
 

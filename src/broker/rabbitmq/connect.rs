@@ -129,16 +129,16 @@ impl Connector {
     }
 
     async fn attempt(&mut self) -> anyhow::Result<(Owned, String)> {
-        let urls = self.config.urls.get();
-        if self.order.len() != urls.len() {
-            self.order = (0..urls.len()).collect();
+        let access = self.config.access.get();
+        if self.order.len() != access.urls.len() {
+            self.order = (0..access.urls.len()).collect();
             self.order.shuffle(&mut rand::rng());
         }
         let Some(&number) = self.order.get(self.tried % self.order.len().max(1)) else {
             bail!("no broker URL is given");
         };
         self.tried += 1;
-        let uri = uri(&urls, number)?;
+        let uri = uri(&access.urls, number)?;
         let node = node(&uri);
         let connection = open(&self.config, self.part, uri).await?;
         Ok((connection, node))
@@ -154,9 +154,9 @@ impl Connector {
 /// Connects once, to the first node that answers.
 pub(super) async fn once(config: &RabbitConfig, part: &'static str) -> anyhow::Result<Owned> {
     let mut failed = anyhow::anyhow!("no broker URL is given");
-    let urls = config.urls.get();
-    for number in 0..urls.len() {
-        match open(config, part, uri(&urls, number)?).await {
+    let access = config.access.get();
+    for number in 0..access.urls.len() {
+        match open(config, part, uri(&access.urls, number)?).await {
             Ok(connection) => return Ok(connection),
             Err(error) => failed = error,
         }
@@ -194,13 +194,10 @@ fn an_outage_is_told_when_it_begins_and_when_it_ends() {
 #[test]
 #[allow(clippy::unwrap_used)]
 fn a_url_that_cannot_be_read_is_not_quoted() {
-    let config = |urls: &[&str]| RabbitConfig {
-        urls: urls.iter().map(|url| Secret::from(*url)).collect::<Vec<_>>().into(),
-        declare: false,
-        name: "test".into(),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
-        names_user: false,
+    use super::BrokerAccess;
+    let access = |urls: &[&str]| BrokerAccess {
+        urls: urls.iter().map(|url| Secret::from(*url)).collect(),
+        ..BrokerAccess::default()
     };
     let good = "amqp://guest:hunter2@localhost:5672/%2f";
     assert_eq!(uri(&[good.into()], 0).unwrap().query.heartbeat, Some(HEARTBEAT));
@@ -209,10 +206,10 @@ fn a_url_that_cannot_be_read_is_not_quoted() {
     for bad in
         ["", "guest:hunter2@localhost", "http://guest:hunter2@localhost", "amqp://guest:hunter2@local host:x"]
     {
-        let error = config(&[good, bad]).check().unwrap_err();
+        let error = access(&[good, bad]).check().unwrap_err();
         assert!(format!("{error:#?}").contains("broker URL 2"), "{error:#?}");
         assert!(!format!("{error:#?}").contains("hunter2"), "{error:#?}");
     }
-    assert!(config(&[]).check().is_err());
-    assert!(!format!("{:?}", config(&[good])).contains("hunter2"));
+    assert!(access(&[]).check().is_err());
+    assert!(!format!("{:?}", access(&[good])).contains("hunter2"));
 }

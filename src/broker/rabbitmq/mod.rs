@@ -86,32 +86,43 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How to reach the cluster.
 #[derive(Debug, Clone)]
 pub struct RabbitConfig {
-    /// One a node, `amqp://` or `amqps://`. Each connection tries them in an order of its own. When they are replaced, the next
-    /// connection takes the new ones; those that are open go on.
-    pub urls: Current<Vec<Secret>>,
+    /// What a connection needs. When it is replaced, because a password or a certificate was, the next connection takes the new
+    /// one; those that are open go on.
+    pub access: Current<BrokerAccess>,
     /// Whether to declare the topology when connecting; otherwise `watchbell topology apply` has done it.
     pub declare: bool,
     /// What the operator reads in RabbitMQ's list of connections: this process's name.
     pub name: String,
-    /// The authorities that signed the nodes' certificates, besides those of the system.
-    pub trust_roots_pem: Option<String>,
-    /// A certificate and its private key, one after the other, for nodes that ask for one.
-    pub client_certificate_pem: Option<Secret>,
     /// Whether what is published for dispatch says which user published it (`user_id`). RabbitMQ compares it with the user
     /// that the connection signed in as.
     pub names_user: bool,
 }
 
-impl RabbitConfig {
+/// Where the nodes are, and how a connection and they prove who they are.
+#[derive(Debug, Clone, Default)]
+pub struct BrokerAccess {
+    /// One a node, `amqp://` or `amqps://`, with user and password. Each connection tries them in an order of its own.
+    pub urls: Vec<Secret>,
+    /// The authorities that signed the nodes' certificates, besides those of the system.
+    pub trust_roots_pem: Option<String>,
+    /// A certificate and its private key, one after the other, for nodes that ask for one.
+    pub client_certificate_pem: Option<Secret>,
+}
+
+impl BrokerAccess {
+    /// To one node, whose certificate the system trusts and which asks for none.
+    pub fn to(url: impl Into<Secret>) -> Self {
+        Self { urls: vec![url.into()], ..Self::default() }
+    }
+
     /// Whether the URLs and the certificates can be understood. The text of a failure has no URL in it.
     ///
     /// # Errors
     /// When there is none, one is not a URL of a broker, or a certificate is none.
     pub fn check(&self) -> anyhow::Result<()> {
-        let urls = self.urls.get();
-        anyhow::ensure!(!urls.is_empty(), "broker.url: no broker URL is given");
-        for number in 0..urls.len() {
-            connect::uri(&urls, number).context("broker.url")?;
+        anyhow::ensure!(!self.urls.is_empty(), "broker.url: no broker URL is given");
+        for number in 0..self.urls.len() {
+            connect::uri(&self.urls, number).context("broker.url")?;
         }
         if let Some(pem) = &self.trust_roots_pem {
             let roots = certificates(pem.as_bytes()).context("broker.trust_root_file")?;
@@ -125,6 +136,16 @@ impl RabbitConfig {
             );
         }
         Ok(())
+    }
+}
+
+impl RabbitConfig {
+    /// As [`BrokerAccess::check`], of what holds now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.access.get().check()
     }
 }
 

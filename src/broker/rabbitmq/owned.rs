@@ -50,12 +50,13 @@ impl Owned {
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {part}", config.name).into())
             .with_client_property("product".into(), "watchbell".into());
-        let identity = config.client_certificate_pem.as_ref().map(|pem| {
+        let access = config.access.get();
+        let identity = access.client_certificate_pem.as_ref().map(|pem| {
             // Both are read from one text: each reader takes what is its own.
             let pem = pem.expose().as_bytes().to_vec();
             OwnedIdentity::PKCS8 { pem: pem.clone(), key: pem }
         });
-        let tls = OwnedTLSConfig { identity, cert_chain: config.trust_roots_pem.clone() };
+        let tls = OwnedTLSConfig { identity, cert_chain: access.trust_roots_pem.clone() };
         let (end, ledger) = (End::default(), SharedLedger::default());
         let (gate, noted) = (end.0.clone(), ledger.clone());
         // At the level of an error, so that no filter that lets lapin's errors through leaves it out.

@@ -207,8 +207,8 @@ impl Task {
         loop {
             let Some(connection) = alive.run_until_cancelled(connector.next()).await else { return };
             let connection = Arc::new(connection);
-            // Waited for also when publishing ends meanwhile: to the client library, a channel that opens while its connection closes is an
-            // error.
+            // Waited for also when publishing ends meanwhile. A channel that opens while its connection closes is an error to the client
+            // library.
             let ended = match connection.lasting_channel().await {
                 Ok(channel) => {
                     let session = self.session(&connection, channel, || connector.works());

@@ -103,9 +103,9 @@ impl Permission {
 pub async fn survey(config: &RabbitConfig, needed: &[Permission]) -> BrokerSurvey {
     let mut seen =
         BrokerSurvey { nodes: Vec::new(), missing: None, permissions: Vec::new(), is_blocked: false };
-    let urls = config.urls.get();
-    for number in 0..urls.len() {
-        let (node, opened) = match connect::uri(&urls, number) {
+    let access = config.access.get();
+    for number in 0..access.urls.len() {
+        let (node, opened) = match connect::uri(&access.urls, number) {
             Ok(uri) => (node(&uri), connect::open(config, "survey", uri).await),
             Err(error) => (format!("number {}", number + 1), Err(error)),
         };

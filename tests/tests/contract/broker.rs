@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use watchbell::broker::embedded::EmbeddedBroker;
-use watchbell::broker::rabbitmq::{RabbitBroker, RabbitConfig};
+use watchbell::broker::rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig};
 use watchbell::broker::topology::{DELIVERY_LIMIT, PARTITIONS, TYPE_HEADER};
 use watchbell::broker::{
     Address, BODY_BYTES_MAX, Broker, Consumer, Delivery, LiveEvent, LiveSource, Message, PublishError,
     SharedBroker, WorkQueue,
 };
-use watchbell::domain::Secret;
 use watchbell_tests::services;
 use watchbell_tests::until::until;
 
@@ -70,11 +69,9 @@ async fn rabbit_broker() -> SharedBroker {
 
 fn rabbit_config(url: &str) -> RabbitConfig {
     RabbitConfig {
-        urls: vec![Secret::from(url)].into(),
+        access: BrokerAccess::to(url).into(),
         declare: true,
         name: "contract".into(),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
         names_user: false,
     }
 }

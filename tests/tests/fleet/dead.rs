@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use watchbell::{
-    broker::{
-        Address, Message, SharedBroker,
-        rabbitmq::{RabbitBroker, RabbitConfig},
-    },
-    domain::Secret,
+use watchbell::broker::{
+    Address, Message, SharedBroker,
+    rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
 };
 use watchbell_tests::{
     amqp::{Properties, Published, RawAmqp, RawMessage, entries, long, place, table, value},
@@ -63,11 +60,9 @@ async fn on_rabbitmq() -> (Fleet, SharedBroker, CancellationToken) {
     let fleet = Fleet::start(Engine::Services, (60_000, 60_000), &[]).await.unwrap();
     fleet.furnish("ana").await.unwrap();
     let config = RabbitConfig {
-        urls: vec![Secret::from(fleet.urls.clone().unwrap().broker)].into(),
+        access: BrokerAccess::to(fleet.urls.clone().unwrap().broker).into(),
         declare: false,
         name: "test".into(),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
         names_user: false,
     };
     let leaving = CancellationToken::new();

@@ -7,12 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use tokio_util::sync::CancellationToken;
-use watchbell::{
-    broker::{
-        Broker as _, WorkQueue,
-        rabbitmq::{RabbitBroker, RabbitConfig},
-    },
-    domain::Secret,
+use watchbell::broker::{
+    Broker as _, WorkQueue,
+    rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
 };
 use watchbell_tests::{
     fleet::{Engine, Fleet, answer},
@@ -120,15 +117,8 @@ pub(super) async fn parked(fleet: &Fleet, count: usize) -> anyhow::Result<Vec<(S
         return Ok(lines.iter().map(told).collect());
     };
     let leaving = CancellationToken::new();
-    let urls = vec![Secret::from(urls.broker.clone())].into();
-    let config = RabbitConfig {
-        urls,
-        declare: false,
-        name: "test".into(),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
-        names_user: false,
-    };
+    let access = BrokerAccess::to(urls.broker.clone()).into();
+    let config = RabbitConfig { access, declare: false, name: "test".into(), names_user: false };
     let broker = RabbitBroker::connect(config, leaving.clone());
     let mut rejected = broker.consume(WorkQueue::Rejected, 10).await;
     let mut parked = Vec::new();

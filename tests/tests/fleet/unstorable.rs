@@ -7,12 +7,9 @@ use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use watchbell::{
-    broker::{
-        Address, Broker as _, Message,
-        rabbitmq::{RabbitBroker, RabbitConfig},
-    },
-    domain::Secret,
+use watchbell::broker::{
+    Address, Broker as _, Message,
+    rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
 };
 use watchbell_tests::{
     fleet::{Engine, Fleet},
@@ -140,15 +137,9 @@ async fn nothing_waits_for_what_cannot_be_stored(engine: Engine) -> anyhow::Resu
 
 /// The same alerts by way of the exchange, where nobody answers: what is refused is parked.
 async fn publish_over_amqp(fleet: &Fleet) -> anyhow::Result<()> {
-    let urls = vec![Secret::from(fleet.urls.as_ref().context("a fleet of services")?.broker.clone())].into();
-    let config = RabbitConfig {
-        urls,
-        declare: false,
-        name: "test".into(),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
-        names_user: false,
-    };
+    let urls = fleet.urls.as_ref().context("a fleet of services")?;
+    let access = BrokerAccess::to(urls.broker.clone()).into();
+    let config = RabbitConfig { access, declare: false, name: "test".into(), names_user: false };
     let leaving = CancellationToken::new();
     let broker = RabbitBroker::connect(config, leaving.clone());
     let mut number = 10_000;

@@ -19,7 +19,7 @@ use watchbell::{
     broker::{
         LiveControl, SharedBroker,
         embedded::EmbeddedBroker,
-        rabbitmq::{RabbitBroker, RabbitConfig},
+        rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
     },
     domain::{Secret, policy::Policies},
     runtime::{
@@ -163,22 +163,29 @@ pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     Ok(StoreConfig { url, connections_max: config.store.connections_max })
 }
 
-/// The configured cluster's addresses.
-pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<RabbitConfig> {
-    let url =
-        config.broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
-    let trust_roots = config.broker.trust_root_file.as_deref().map(|file| {
+/// The configured cluster's addresses, and what is shown and believed there.
+fn broker_access(config: &Config) -> anyhow::Result<BrokerAccess> {
+    let broker = &config.broker;
+    let url = broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
+    let trust_roots = broker.trust_root_file.as_deref().map(|file| {
         let read = std::fs::read_to_string(file);
         read.with_context(|| format!("broker.trust_root_file {} cannot be read", file.display()))
     });
-    let trust_roots = trust_roots.transpose()?;
+    Ok(BrokerAccess {
+        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect(),
+        trust_roots_pem: trust_roots.transpose()?,
+        client_certificate_pem: broker.client_certificate.clone(),
+    })
+}
+
+/// How the configured cluster is reached by these workers.
+pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<RabbitConfig> {
+    let access = broker_access(config)?.into();
     let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
     Ok(RabbitConfig {
-        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect::<Vec<_>>().into(),
+        access,
         declare: config.broker.declare,
         name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
-        trust_roots_pem: trust_roots,
-        client_certificate_pem: config.broker.client_certificate.clone(),
         // What ingest publishes, and what is sent again, has to come from somebody as well.
         names_user: config.producers().is_mapped(),
     })
@@ -222,12 +229,12 @@ impl Process {
         let store = Store::open(&store_config(&self.config.shared)?)?;
         let rabbit = rabbit_config(&self.config.shared, roles)?;
         rabbit.check()?;
-        let (of_store, urls) = (store.clone(), rabbit.urls.clone());
+        let (of_store, access) = (store.clone(), rabbit.access.clone());
         self.takes_secrets("store", move |config| of_store.connect_with(&store_config(&config.shared)?.url));
         self.takes_secrets("broker", move |config| {
-            let changed = rabbit_config(&config.shared, &[])?;
-            changed.check().context("broker.url")?;
-            urls.replace(changed.urls.get().to_vec());
+            let changed = broker_access(&config.shared)?;
+            changed.check()?;
+            access.replace(changed);
             Ok(())
         });
         Ok(Seams { broker: RabbitBroker::connect(rabbit, self.leaving.clone()), store })

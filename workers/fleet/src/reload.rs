@@ -13,7 +13,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::sleep;
+use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -64,7 +64,9 @@ impl Reload {
                 () = stop.cancelled() => return,
                 () = sleep(LOOK_EVERY) => {}
             }
-            let now = fingerprint(&self.files);
+            // Off the threads that serve sessions, because a disk of the network may keep one waiting. A look that failed is made again.
+            let files = self.files.clone();
+            let Ok(now) = spawn_blocking(move || fingerprint(&files)).await else { continue };
             if now == self.seen {
                 continue;
             }

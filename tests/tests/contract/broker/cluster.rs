@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use watchbell::broker::rabbitmq::{RabbitBroker, RabbitConfig};
+use watchbell::broker::rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig};
 use watchbell::broker::{Address, SharedBroker, WorkQueue};
 use watchbell::domain::Secret;
 use watchbell_tests::cluster::RabbitCluster;
@@ -26,13 +26,11 @@ const PROCESSES: usize = 3;
 
 /// A process that consumes, with a name of its own.
 fn process(urls: &[String], number: usize) -> SharedBroker {
-    let urls: Vec<_> = urls.iter().map(|url| Secret::from(url.as_str())).collect();
+    let urls = urls.iter().map(|url| Secret::from(url.as_str())).collect();
     let config = RabbitConfig {
-        urls: urls.into(),
+        access: BrokerAccess { urls, ..BrokerAccess::default() }.into(),
         declare: true,
         name: format!("process-{number}"),
-        trust_roots_pem: None,
-        client_certificate_pem: None,
         names_user: false,
     };
     RabbitBroker::connect(config, Default::default())

@@ -16,14 +16,18 @@ use tokio_rustls::{
         server::WebPkiClientVerifier,
     },
 };
+use tokio_util::sync::CancellationToken;
 use watchbell::{
-    broker::rabbitmq::{Permission, RabbitConfig, apply_topology, survey},
+    broker::{
+        Broker as _,
+        rabbitmq::{BrokerAccess, Permission, RabbitBroker, RabbitConfig, apply_topology, survey},
+    },
     domain::Secret,
     runtime::certificate,
 };
-use watchbell_tests::services;
+use watchbell_tests::{services, until::until};
 
-use super::rabbit_config;
+use super::{SOON, rabbit_config};
 
 /// An authority, a server's pair that it signed, and a client's.
 struct Certificates {
@@ -89,11 +93,15 @@ async fn a_broker_behind_a_private_authority_is_reached_with_its_root_and_a_cert
         .replace("amqp://", "amqps://")
         .replace(&format!("127.0.0.1:{}", rabbit.port()), &format!("localhost:{port}"));
     let bare = rabbit_config(&url);
-    let trusting = RabbitConfig { trust_roots_pem: Some(certificates.authority.clone()), ..bare.clone() };
-    let whole = RabbitConfig {
-        client_certificate_pem: Some(Secret::from(certificates.client.clone())),
-        ..trusting.clone()
+    let with = |access: BrokerAccess| RabbitConfig { access: access.into(), ..rabbit_config(&url) };
+    let believing = BrokerAccess {
+        trust_roots_pem: Some(certificates.authority.clone()),
+        ..BrokerAccess::to(url.clone())
     };
+    let trusting = with(believing.clone());
+    let known =
+        BrokerAccess { client_certificate_pem: Some(Secret::from(certificates.client.clone())), ..believing };
+    let whole = with(known.clone());
     for (why, config) in
         [("an authority that nobody trusts", &bare), ("no certificate of our own", &trusting)]
     {
@@ -114,6 +122,15 @@ async fn a_broker_behind_a_private_authority_is_reached_with_its_root_and_a_cert
     let end = certificate::end_of(seen.nodes[0].certificate.as_deref().unwrap()).unwrap();
     assert_eq!(end.to_string(), "2036-11-01T00:00:00Z");
     apply_topology(&whole).await.unwrap();
+
+    // A process that was started without them takes the certificates when it is given them.
+    let access = bare.access.clone();
+    let broker = RabbitBroker::connect(bare, CancellationToken::new());
+    assert!(!broker.is_ready());
+    access.replace(known);
+    until("a connection with the new certificates", SOON, async || broker.is_ready().then_some(()))
+        .await
+        .unwrap();
 }
 
 /// Asking for a right changes nothing: no queue gets a message, and none is taken.

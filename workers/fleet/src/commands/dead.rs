@@ -151,7 +151,7 @@ impl Letters {
     async fn of(config: &Config, data: &Path) -> anyhow::Result<Self> {
         if config.broker.url.is_some() {
             let rabbit = compose::rabbit_config(config, &[])?;
-            rabbit.check().context("broker.url")?;
+            rabbit.check()?;
             let leaving = CancellationToken::new();
             let broker = RabbitBroker::connect(rabbit, leaving.clone());
             let connected = async {
