@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 use watchbell::{
     broker::{
-        LiveControl, SharedBroker,
+        SharedBroker,
         embedded::EmbeddedBroker,
         rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
     },
@@ -25,7 +25,7 @@ use watchbell::{
     runtime::{
         Clock, Config, Current, Health, MemoryBudgets,
         config::HttpConfig,
-        health::{Check, Part, Seen},
+        health::Part,
         http::{self, AllowedHosts, Listening, Shutdown},
         telemetry::{self, Metrics},
     },
@@ -44,6 +44,7 @@ use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 use crate::{
     cli::Role,
     config::FleetConfig,
+    health_checks::{broker_check, live_check, store_check},
     manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
 };
@@ -539,41 +540,6 @@ fn begun(work: Vec<Work>, leaving: &CancellationToken) -> TaskTracker {
     }
     tracker.close();
     tracker
-}
-
-/// What readiness sees of the broker.
-fn broker_check(broker: SharedBroker) -> Check {
-    let asked = broker.clone();
-    let look = move || {
-        let seen = broker.obstacle().map_or(Seen::Ok, Seen::Failing);
-        Box::pin(async { vec![(Part::Broker, seen)] }) as BoxFuture<'static, _>
-    };
-    let failed_calls = Arc::new(move || asked.failed_calls());
-    Check { parts: &[Part::Broker], look: Arc::new(look), failed_calls }
-}
-
-/// What readiness sees of the store and its schema.
-fn store_check(store: Store) -> Check {
-    let asked = store.clone();
-    let look = move || {
-        let store = store.clone();
-        Box::pin(async move {
-            let look = store.look().await;
-            vec![(Part::Store, look.store), (Part::Schema, look.schema)]
-        }) as BoxFuture<'static, _>
-    };
-    let failed_calls = Arc::new(move || asked.failed_calls());
-    Check { parts: &[Part::Store, Part::Schema], look: Arc::new(look), failed_calls }
-}
-
-/// What readiness sees of this pod's live frames.
-fn live_check(live: Arc<dyn LiveControl>) -> Check {
-    let look = move || {
-        let seen = live.obstacle().map_or(Seen::Ok, Seen::Failing);
-        Box::pin(async { vec![(Part::Live, seen)] }) as BoxFuture<'static, _>
-    };
-    // What is missed is healed from the store, and no call fails.
-    Check { parts: &[Part::Live], look: Arc::new(look), failed_calls: Arc::new(|| 0) }
 }
 
 async fn signalled() -> std::io::Result<&'static str> {

@@ -21,6 +21,7 @@ mod doctor;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
+mod health_checks;
 mod manual;
 mod metric_tables;
 mod output;
