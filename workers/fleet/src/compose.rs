@@ -3,33 +3,28 @@
 //! Leaving (I10): not ready, and workers stop taking work; balancers learn of it for `http.leave_wait`; then sessions are
 //! asked to move, while HTTP is still served; then HTTP stops; then what it was served with; then connections close.
 
-use std::{future::Future, net::SocketAddr, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 use watchbell::{
-    broker::{
-        SharedBroker,
-        embedded::EmbeddedBroker,
-        rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
-    },
-    domain::{Secret, policy::Policies},
+    broker::{SharedBroker, embedded::EmbeddedBroker, rabbitmq::RabbitBroker},
+    domain::policy::Policies,
     runtime::{
-        Clock, Config, Current, Health, MemoryBudgets,
-        config::HttpConfig,
+        Clock, Current, Health, MemoryBudgets,
         health::Part,
         http::{self, AllowedHosts, Listening, Shutdown},
         telemetry::{self, Metrics},
     },
-    store::{Store, StoreConfig},
+    store::Store,
     wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::{Dispatch, RetentionSweeper};
@@ -42,16 +37,13 @@ use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
 use crate::{
+    addresses::{bind, bind_operations, broker_access, host, hosts, rabbit_config, store_config},
     cli::Role,
     config::FleetConfig,
     health_checks::{broker_check, live_check, store_check},
     manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
 };
-
-/// Connections that wait to be accepted. The kernel drops the first packet of any more, which costs its client a
-/// second; it also cuts this to its own `net.core.somaxconn`, 4,096 by default.
-const BACKLOG: u32 = 4_096;
 
 /// How long metrics are folded together at a time.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -128,74 +120,6 @@ pub(crate) async fn run_roles(
         process.hosts = Some(hosts(http, listener.local_addr()?));
     }
     process.run(listener, Some(operations)).await
-}
-
-/// The hosts of a process that listens there.
-pub(crate) fn hosts(config: &HttpConfig, listen: SocketAddr) -> AllowedHosts {
-    AllowedHosts::new(listen.ip(), config.public_url.as_deref(), &config.allowed_hosts)
-}
-
-/// Binds `http.listen`, with an error that says which address it was.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = config.http.listen;
-    listen(address).with_context(|| format!("http.listen: {address} cannot be bound"))
-}
-
-/// The same for `http.operations_listen`.
-pub(crate) fn bind_operations(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    listen(address).with_context(|| format!("http.operations_listen: {address} cannot be bound"))
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As `TcpListener::bind` does: a restart does not wait for connections of before.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// The configured store's address.
-pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
-    let url = config
-        .store
-        .url
-        .clone()
-        .context("store.url must be given: postgres://user:password@host/database")?;
-    Ok(StoreConfig { url, connections_max: config.store.connections_max })
-}
-
-/// The configured cluster's addresses, and what is shown and believed there.
-fn broker_access(config: &Config) -> anyhow::Result<BrokerAccess> {
-    let broker = &config.broker;
-    let url = broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
-    let trust_roots = broker.trust_root_file.as_deref().map(|file| {
-        let read = std::fs::read_to_string(file);
-        read.with_context(|| format!("broker.trust_root_file {} cannot be read", file.display()))
-    });
-    Ok(BrokerAccess {
-        urls: url.expose().split(',').map(|url| Secret::from(url.trim())).collect(),
-        trust_roots_pem: trust_roots.transpose()?,
-        client_certificate_pem: broker.client_certificate.clone(),
-    })
-}
-
-/// How the configured cluster is reached by these workers.
-pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<RabbitConfig> {
-    let access = broker_access(config)?.into();
-    let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
-    Ok(RabbitConfig {
-        access,
-        declare: config.broker.declare,
-        name: format!("watchbell {} {}/{}", names.join("+"), host(), std::process::id()),
-        // What ingest publishes, and what is sent again, has to come from somebody as well.
-        names_user: config.producers().is_mapped(),
-    })
-}
-
-/// This machine's name, or its pod's: what an operator finds it by.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }
 
 /// Reads the unsubscribe links of mails, if they have any.

@@ -17,6 +17,7 @@ use watchbell::store::Store;
 use watchbell_simulator::Simulator;
 
 use crate::{
+    addresses,
     cli::{Role, RunArgs},
     compose::{self, BesideSimulator, Process},
     config::FleetConfig,
@@ -80,7 +81,7 @@ impl DemoRole {
             reach: self.reach,
             url,
         };
-        let store = Store::open(&compose::store_config(config)?)?;
+        let store = Store::open(&addresses::store_config(config)?)?;
         let demo = furnish(&store, config, &self.folder, places).await;
         let demo =
             demo.context("the people of the page cannot be recorded: is the store reached and migrated?")?;

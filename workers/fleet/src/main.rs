@@ -1,6 +1,7 @@
 //! The binary `watchbell`: composes workers in one process, and the operator's commands.
 //! The map of the files is in `README.md` of this crate.
 
+mod addresses;
 mod cli;
 mod cli_doctor;
 mod cli_explain;

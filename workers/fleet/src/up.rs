@@ -25,8 +25,9 @@ use watchbell_fallback::channel::{
 use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
 
 use crate::{
+    addresses::{self, bind, bind_operations},
     cli::{Role, UpArgs},
-    compose::{self, Process, Seams, bind, bind_operations},
+    compose::{Process, Seams},
     config::FleetConfig,
     data_folder::{self, DataFolder, make_files_private, secret_in, vapid_key_in},
     dead, demo,
@@ -60,7 +61,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     config.shared.auth.hs256_secret.get_or_insert(secret.clone());
     config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
-    let hosts = compose::hosts(&config.shared.http, bound);
+    let hosts = addresses::hosts(&config.shared.http, bound);
     config.shared.http.public_url.get_or_insert(url.clone());
     // Nobody but this process publishes here, and ingest takes the tenant from the API key.
     config.shared.broker.producer.clear();
@@ -79,7 +80,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let hooks = format!("https://localhost:{}/hooks", simulator.addresses().push.port());
     // A web page may find its port by trying.
     let (own_hosts, clock) =
-        (compose::hosts(&config.shared.http, simulator.addresses().listen), Clock::system());
+        (addresses::hosts(&config.shared.http, simulator.addresses().listen), Clock::system());
     let simulator = simulator.guarded(|routes| only_for_hosts(routes, own_hosts, clock));
     send_to(&simulator, &mut config, &dir)?;
 

@@ -13,8 +13,8 @@ use watchbell_ingest::{ConfiguredHooks, Routes, Setting, routes_of_sample};
 use watchbell_socket::Authenticator;
 
 use crate::{
+    addresses,
     cli::{ConfigArgs, ConfigCommand, Role},
-    compose,
     config::FleetConfig,
     doctor::{requirements, retention},
     output,
@@ -96,10 +96,10 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
 fn refuse_what_is_wrong(config: &FleetConfig) -> anyhow::Result<()> {
     let shared = &config.shared;
     if shared.store.url.is_some() {
-        Store::open(&compose::store_config(shared)?)?;
+        Store::open(&addresses::store_config(shared)?)?;
     }
     if shared.broker.url.is_some() {
-        compose::rabbit_config(shared, &[])?.check()?;
+        addresses::rabbit_config(shared, &[])?.check()?;
     }
     ConfiguredHooks::new(&config.hook)?;
     Routes::new(&config.route, &shared.policies())?;

@@ -16,9 +16,9 @@ use watchbell::{
 };
 
 use crate::{
+    addresses,
     cli::{DeadArgs, DeadCommand, DeadWhich},
     client::Refusal,
-    compose,
     dead::{self, Action, Done, Letter, Listed, Request, Skipped, Wanted},
     demo_file::Demo,
     output,
@@ -115,7 +115,7 @@ async fn note_in_audit_log(config: &Config, done: &Done, action: Action) {
         return output::note("store.url is not configured, so this is not in the audit log.");
     }
     let noted = async {
-        let store = Store::open(&compose::store_config(config)?)?.by(super::operator());
+        let store = Store::open(&addresses::store_config(config)?)?.by(super::operator());
         store.note_change(&done.audited(action, None), Timestamp::now()).await?;
         store.close().await;
         anyhow::Ok(())
@@ -150,7 +150,7 @@ enum Letters {
 impl Letters {
     async fn of(config: &Config, data: &Path) -> anyhow::Result<Self> {
         if config.broker.url.is_some() {
-            let rabbit = compose::rabbit_config(config, &[])?;
+            let rabbit = addresses::rabbit_config(config, &[])?;
             rabbit.check()?;
             let leaving = CancellationToken::new();
             let broker = RabbitBroker::connect(rabbit, leaving.clone());

@@ -10,13 +10,13 @@ use watchbell::{
 };
 
 use super::{in_words, obstacle};
-use crate::{cli::MigrateArgs, compose, output};
+use crate::{addresses, cli::MigrateArgs, output};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(config: &Config, args: &MigrateArgs) -> anyhow::Result<()> {
-    let store = Store::open(&compose::store_config(config)?)?;
+    let store = Store::open(&addresses::store_config(config)?)?;
     if args.check {
         let outcome = wait(&store, args.wait.unwrap_or_default()).await;
         store.close().await;

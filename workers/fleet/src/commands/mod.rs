@@ -35,8 +35,9 @@ use watchbell::{
 };
 
 use crate::{
+    addresses,
     cli::{Cli, CompletionsArgs, DocsArgs},
-    compose, demo_people, manual, output,
+    demo_people, manual, output,
 };
 
 /// Prints a completion script.
@@ -56,7 +57,7 @@ pub(crate) fn docs(args: &DocsArgs) -> anyhow::Result<()> {
 /// The configured store, in a state to work with, or that of `up` in its folder.
 pub(crate) async fn store(config: &Config, data: &Path) -> anyhow::Result<Store> {
     if config.store.url.is_some() {
-        let store = Store::open(&compose::store_config(config)?)?;
+        let store = Store::open(&addresses::store_config(config)?)?;
         return match obstacle(store.look().await) {
             Some(fault) => bail!("{}", in_words(&fault)),
             None => Ok(store),

@@ -6,8 +6,9 @@ use watchbell::{
 };
 
 use crate::{
+    addresses,
     cli::{TopologyArgs, TopologyCommand},
-    compose, output,
+    output,
 };
 
 /// `config` is read only where it is needed: `show` works anywhere.
@@ -18,11 +19,11 @@ pub(crate) async fn run(
     match args.command {
         TopologyCommand::Show => output::line(topology::describe()),
         TopologyCommand::Apply => {
-            rabbitmq::apply_topology(&compose::rabbit_config(&config()?, &[])?).await?;
+            rabbitmq::apply_topology(&addresses::rabbit_config(&config()?, &[])?).await?;
             output::line("Every exchange, queue and binding is there.");
         }
         TopologyCommand::Check => {
-            rabbitmq::check_topology(&compose::rabbit_config(&config()?, &[])?).await?;
+            rabbitmq::check_topology(&addresses::rabbit_config(&config()?, &[])?).await?;
             output::line("Every exchange and queue is there.");
         }
     }

@@ -32,7 +32,7 @@ use anyhow::bail;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::{cli::Role, cli_doctor::DoctorArgs, compose, config::FleetConfig, output};
+use crate::{addresses, cli::Role, cli_doctor::DoctorArgs, config::FleetConfig, output};
 use finding::{Finding, Verdict, without_repetitions};
 
 /// Prints a line for each check, and fails when something does not work.
@@ -80,11 +80,11 @@ async fn examine(args: &DoctorArgs, config: &FleetConfig) -> Vec<Finding> {
 /// Looks at everything that workers connect to. What is not configured was said before.
 async fn connect(args: &DoctorArgs, roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Ok(store) = compose::store_config(&config.shared) {
+    if let Ok(store) = addresses::store_config(&config.shared) {
         findings.extend(store::look(&store).await);
     }
     if let Some(url) = &config.shared.broker.url
-        && let Ok(rabbit) = compose::rabbit_config(&config.shared, &[])
+        && let Ok(rabbit) = addresses::rabbit_config(&config.shared, &[])
         && rabbit.check().is_ok()
     {
         findings.extend(broker::look(&rabbit, roles, config, now).await);

@@ -9,7 +9,7 @@ use watchbell_ingest::{ConfiguredHooks, Routes};
 use watchbell_socket::Authenticator;
 
 use super::finding::{Finding, Verdict};
-use crate::{cli::Role, compose, config::FleetConfig};
+use crate::{addresses, cli::Role, config::FleetConfig};
 
 /// The workers of a fleet. The simulator and the demo page are none: they are for trying out.
 pub(crate) const WORKERS: [Role; 4] = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
@@ -80,11 +80,11 @@ fn judged(check: &str, needed: anyhow::Result<()>, found: &str, remedy: &str) ->
 }
 
 fn store(config: &Config) -> anyhow::Result<()> {
-    Store::open(&compose::store_config(config)?).map(drop)
+    Store::open(&addresses::store_config(config)?).map(drop)
 }
 
 fn broker(config: &Config) -> anyhow::Result<()> {
-    compose::rabbit_config(config, &[])?.check()
+    addresses::rabbit_config(config, &[])?.check()
 }
 
 fn channels(config: &FleetConfig) -> anyhow::Result<()> {
