@@ -9,6 +9,7 @@
 pub mod alert;
 pub mod close;
 pub mod cloudevent;
+pub mod content;
 pub mod event;
 #[cfg(test)]
 mod fixture_tests;

@@ -1,0 +1,129 @@
+//! An alert as it goes on: as a client is shown it, as senders read it back, and as a message to the queue.
+//!
+//! Elsewhere: an alert as a producer writes it, and the refusals, in [`super::alert`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::schema;
+use crate::domain::{Alert, GroupId, UserId};
+
+/// The alert as clients see it, without whom it is for. The audience, the tenant and the policy stay inside (I8).
+#[derive(Serialize, ToSchema)]
+#[schema(as = ShownAlert)]
+pub struct ContentV1<'a> {
+    id: &'a str,
+    #[schema(value_type = schema::AlertVersion)]
+    version: u32,
+    /// The system that noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    source: Option<&'a str>,
+    /// The kind of alert, for preferences and templates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    category: Option<&'a str>,
+    #[schema(value_type = schema::SeverityWord)]
+    severity: &'a str,
+    /// `suppressed` and `resolved` withdraw pushes; all but `firing` end the escalation.
+    #[schema(value_type = schema::StatusWord)]
+    status: &'a str,
+    /// One line that makes sense alone.
+    #[schema(value_type = schema::Title)]
+    title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<&'a str>,
+    /// http or https.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    /// Anything the team's own client understands.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    data: &'a Map<String, Value>,
+    /// Pushes with the same key replace each other on a phone; the id when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    collapse_key: Option<&'a str>,
+    #[schema(format = DateTime)]
+    occurred_at: String,
+    /// After this nobody is told any more. An alert that comes later than that is in the inbox as read, and nobody is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    expires_at: Option<String>,
+    /// With the status `suppressed`: when the alert fires again by itself, as its next version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    dismissed_until: Option<String>,
+}
+
+/// Encodes an alert once, for every inbox and session it goes to.
+pub fn content_of(alert: &Alert) -> String {
+    let content = ContentV1 {
+        id: alert.id.as_str(),
+        version: alert.version,
+        source: alert.source.as_deref(),
+        category: alert.category.as_deref(),
+        severity: alert.severity.as_str(),
+        status: alert.status.as_str(),
+        title: &alert.title,
+        body: alert.body.as_deref(),
+        url: alert.url.as_deref(),
+        labels: &alert.labels,
+        data: &alert.data,
+        collapse_key: alert.collapse_key.as_deref(),
+        occurred_at: alert.occurred_at.to_string(),
+        expires_at: alert.expires_at.map(|at| at.to_string()),
+        dismissed_until: alert.dismissed_until.map(|at| at.to_string()),
+    };
+    // Text and numbers under text keys always serialize.
+    serde_json::to_string(&content).unwrap_or_default()
+}
+
+/// What senders need of a stored alert. Unknown fields are passed over: a newer version may have written it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ShownAlert {
+    /// One line.
+    pub title: String,
+    /// More.
+    pub body: Option<String>,
+    /// Where to read on.
+    pub url: Option<String>,
+    /// How bad, as a word.
+    pub severity: String,
+    /// Whether it still goes on, as a word.
+    #[serde(default)]
+    pub status: String,
+    /// The kind of alert.
+    pub category: Option<String>,
+    /// What pushes replace each other by; the id when absent.
+    pub collapse_key: Option<String>,
+    /// When it happened, RFC 3339.
+    pub occurred_at: String,
+    /// The producer's own fields.
+    #[serde(default)]
+    pub data: Map<String, Value>,
+}
+
+/// The alert as a message to `watchbell.alerts`, the form every producer publishes.
+pub fn encode_alert(alert: &Alert) -> Vec<u8> {
+    let to = json!({
+        "users": alert.to.users.iter().map(UserId::as_str).collect::<Vec<_>>(),
+        "groups": alert.to.groups.iter().map(GroupId::as_str).collect::<Vec<_>>(),
+        "everyone": alert.to.everyone,
+    });
+    // `content_of` writes an object, so this reads back as one.
+    let mut value: Map<String, Value> = serde_json::from_str(&content_of(alert)).unwrap_or_default();
+    value.insert("tenant".into(), alert.tenant.as_str().into());
+    value.insert("to".into(), to);
+    if let Some(policy) = &alert.policy {
+        value.insert("policy".into(), policy.as_str().into());
+    }
+    Value::Object(value).to_string().into_bytes()
+}
