@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 
-use super::{AlertId, GroupId, Tenant, UserId};
+use super::{Action, AlertId, GroupId, Tenant, UserId};
 
 /// Bounds of an alert (I9). `wire` refuses what exceeds them, so code after it may rely on them.
 pub mod bounds {
@@ -20,8 +20,10 @@ pub mod bounds {
     pub const TITLE_CHARS_MAX: usize = 256;
     /// The body, in characters.
     pub const BODY_CHARS_MAX: usize = 16_384;
-    /// The address behind the alert, in bytes.
+    /// The address behind the alert, of its picture and of an action, in bytes.
     pub const URL_BYTES_MAX: usize = 2_048;
+    /// The key of the group that the alert is shown in, in bytes.
+    pub const GROUP_KEY_BYTES_MAX: usize = 256;
 }
 
 /// What a producer wants people to learn. Durable; the highest `version` of an `id` is the one shown.
@@ -47,8 +49,14 @@ pub struct Alert {
     pub title: String,
     /// More, for those who look.
     pub body: Option<String>,
+    /// How the body is written.
+    pub body_format: BodyFormat,
     /// Where to read on.
     pub url: Option<String>,
+    /// A picture beside it, at an `https` address.
+    pub image: Option<String>,
+    /// Its buttons.
+    pub actions: Vec<Action>,
     /// What filters look at.
     pub labels: BTreeMap<String, String>,
     /// Anything the team's own client understands; never looked into.
@@ -57,6 +65,8 @@ pub struct Alert {
     pub policy: Option<String>,
     /// Pushes with the same key replace each other on a phone; the id when absent.
     pub collapse_key: Option<String>,
+    /// Alerts of one key are shown as one group in a list.
+    pub group_key: Option<String>,
     /// When the thing happened; when it reached us, for one that is not dated.
     pub occurred_at: Timestamp,
     /// Whether the producer said when it happened.
@@ -92,6 +102,22 @@ impl Audience {
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.groups.is_empty() && !self.everyone
     }
+}
+
+/// How the body of an alert is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum BodyFormat {
+    /// As it is to be read.
+    #[default]
+    Text,
+    /// With the marks of [`super::markdown`].
+    Markdown,
+}
+
+/// Whether a text is an address that people can be led to: http or https, of at most [`bounds::URL_BYTES_MAX`] bytes.
+pub fn is_link(text: &str) -> bool {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    is_web && text.len() <= bounds::URL_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 /// How bad it is. Ordered.
@@ -165,6 +191,7 @@ impl fmt::Display for UnknownWord {
 
 impl std::error::Error for UnknownWord {}
 
+words!(BodyFormat { Text = "text", Markdown = "markdown" });
 words!(Severity { Info = "info", Warning = "warning", Critical = "critical" });
 words!(Status {
     Firing = "firing",

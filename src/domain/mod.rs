@@ -5,7 +5,7 @@
 //! - A value that exists is valid: names, alerts and policies are checked where they are made.
 //! - Serde formats are in `wire`; SQL is in `store`.
 //!
-//! Where to look: what people are told in [`alert`], what they said of it in [`receipt`], until when they put it off in
+//! Where to look: what people are told in [`alert`], with its buttons in [`action`], what they said of it in [`receipt`], until when they put it off in
 //! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
 //! [`next_step`], when somebody wants to be left alone in [`preferences`], how little they get at once in [`restraint`], and how
@@ -13,9 +13,10 @@
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
-//! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], and how a [`text`] looks.
+//! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], how a [`text`] looks, and which part of [`markdown`] a body may have.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
 
+pub mod action;
 pub mod alert;
 pub mod attempt;
 pub mod audit;
@@ -27,6 +28,7 @@ pub mod explanation;
 pub mod inbox;
 pub mod internet;
 pub mod left_out;
+pub mod markdown;
 pub mod names;
 pub mod next_step;
 pub mod obstacles;
@@ -50,7 +52,8 @@ pub mod topic;
 pub mod untrusted;
 pub mod web_address;
 
-pub use alert::{Alert, Audience, Severity, Status};
+pub use action::{Action, Answer, Answered};
+pub use alert::{Alert, Audience, BodyFormat, Severity, Status};
 pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};
 pub use channel::{Channel, PerChannel};
 pub use device::{Device, PushEnvironment, PushService};

@@ -11,12 +11,16 @@ use utoipa::ToSchema;
 
 pub use super::content::{ContentV1, ShownAlert, content_of, encode_alert};
 use super::{
+    action::{ActionV1, WrittenActions},
     number::whole_or_null,
     objects::Objects,
     schema::{self, about, anything, grouped, with},
 };
 use crate::domain::{
-    Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, alert::bounds, text::is_invisible,
+    Action, Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId,
+    action::{InvalidAction, bounds::ACTIONS_MAX},
+    alert::{bounds, is_link},
+    text::is_invisible,
 };
 
 /// Why an alert or an event was refused: which field, and what to do about it.
@@ -71,8 +75,19 @@ struct AlertV1 {
     /// May have newlines and tabs.
     #[schema(value_type = schema::BodyText, required = false)]
     body: Option<String>,
+    /// How the body is written: `text`, or `markdown` for a safe part of it: `**bold**`, `*emphasis*`, `` `code` ``,
+    /// `[text](https://…)` and line breaks.
+    #[schema(value_type = schema::BodyFormatOrNull, required = false, default = "text")]
+    body_format: Option<String>,
     #[schema(value_type = schema::WebAddress, required = false)]
     url: Option<String>,
+    /// A picture or an avatar beside the alert.
+    #[schema(value_type = schema::ImageAddress, required = false)]
+    image: Option<String>,
+    /// Its buttons.
+    #[serde(default, deserialize_with = "null_is_absent")]
+    #[schema(value_type = WrittenActions)]
+    actions: Vec<ActionV1>,
     #[serde(default, deserialize_with = "labels_without_null")]
     #[schema(value_type = schema::Labels)]
     labels: BTreeMap<String, String>,
@@ -86,6 +101,9 @@ struct AlertV1 {
     /// Pushes with the same key replace each other on a phone; the id when absent.
     #[schema(value_type = Option<schema::Id>)]
     collapse_key: Option<String>,
+    /// Alerts of one key are shown as one group in the person's list.
+    #[schema(value_type = schema::GroupKey, required = false)]
+    group_key: Option<String>,
     /// When it happened; now when absent.
     #[schema(value_type = schema::Time, required = false)]
     occurred_at: Option<String>,
@@ -288,16 +306,8 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         let but = if title.trim().is_empty() { "" } else { ": it has no character that can be seen" };
         return Err(InvalidAlert::new("title", format!("must not be empty{but}")));
     }
-    if let Some(url) = &raw.url {
-        let web = url.starts_with("https://") || url.starts_with("http://");
-        if !web || url.len() > bounds::URL_BYTES_MAX || url.chars().any(char::is_control) {
-            let problem = format!(
-                "must begin with https:// or http:// and have at most {} bytes",
-                bounds::URL_BYTES_MAX
-            );
-            return Err(InvalidAlert::new("url", problem));
-        }
-    }
+    link("url", raw.url.as_deref(), "https:// or http://", |_| true)?;
+    link("image", raw.image.as_deref(), "https://", |image| image.starts_with("https://"))?;
     if let Some(key) = &raw.collapse_key {
         AlertId::parse(key).map_err(|error| InvalidAlert::new("collapse_key", error))?;
     }
@@ -313,16 +323,69 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         status: word("status", raw.status)?.unwrap_or(Status::Firing),
         title,
         body: text("body", raw.body, bounds::BODY_CHARS_MAX)?,
+        body_format: word("body_format", raw.body_format)?.unwrap_or_default(),
         url: raw.url,
+        image: raw.image,
+        actions: actions_of(raw.actions)?,
         labels: labels_of(raw.labels)?,
         data: raw.data,
         policy: text("policy", raw.policy, bounds::TITLE_CHARS_MAX)?,
         collapse_key: raw.collapse_key,
+        group_key: group_key_of(raw.group_key)?,
         occurred_at: occurred_at.unwrap_or(defaults.now),
         is_dated: occurred_at.is_some(),
         expires_at: time("expires_at", raw.expires_at)?,
         dismissed_until: time("dismissed_until", raw.dismissed_until)?,
     })
+}
+
+/// Refuses what is no address that begins so.
+fn link(
+    field: &str,
+    value: Option<&str>,
+    begins: &str,
+    is_good: impl Fn(&str) -> bool,
+) -> Result<(), InvalidAlert> {
+    match value {
+        Some(value) if !is_link(value) || !is_good(value) => {
+            let problem =
+                format!("must begin with {begins} and have at most {} bytes", bounds::URL_BYTES_MAX);
+            Err(InvalidAlert::new(field, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn group_key_of(key: Option<String>) -> Result<Option<String>, InvalidAlert> {
+    let is_good = |key: &String| {
+        (1..=bounds::GROUP_KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)
+    };
+    match key {
+        Some(key) if !is_good(&key) => {
+            let max = bounds::GROUP_KEY_BYTES_MAX;
+            let problem = format!("must have 1 to {max} bytes without control characters");
+            Err(InvalidAlert::new("group_key", problem))
+        }
+        key => Ok(key),
+    }
+}
+
+fn actions_of(raw: Vec<ActionV1>) -> Result<Vec<Action>, InvalidAlert> {
+    if raw.len() > ACTIONS_MAX {
+        return Err(InvalidAlert::new("actions", format!("has more than {ACTIONS_MAX} entries")));
+    }
+    let mut actions: Vec<Action> = Vec::with_capacity(raw.len());
+    for (at, action) in raw.into_iter().enumerate() {
+        let wrong =
+            |InvalidAction { field, problem }| InvalidAlert::new(format!("actions[{at}].{field}"), problem);
+        let action = action.checked().map_err(wrong)?;
+        if actions.iter().any(|earlier| earlier.id == action.id) {
+            let problem = "is the id of an earlier action: give each its own";
+            return Err(InvalidAlert::new(format!("actions[{at}].id"), problem));
+        }
+        actions.push(action);
+    }
+    Ok(actions)
 }
 
 pub(super) fn tenant_of(stated: Option<String>, own: Option<&Tenant>) -> Result<Tenant, InvalidAlert> {

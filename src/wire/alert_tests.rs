@@ -235,3 +235,73 @@ fn a_number_of_many_digits_is_read_as_the_same_again() {
         assert_eq!(again.data, alert.data, "{number}");
     }
 }
+
+#[test]
+fn buttons_a_picture_and_a_group_are_taken_within_their_bounds() {
+    let with = |field: &str, value: Value| {
+        let mut alert = json!({"to": {"users": ["ana"]}, "title": "t"});
+        alert[field] = value;
+        alert
+    };
+    let approve = json!({"id": "approve", "title": "Approve", "answer": "yes"});
+    let address = |bytes: usize| format!("https://a.example/{}", "x".repeat(bytes - 18));
+    for (why, field, value) in [
+        ("none", "actions", json!([])),
+        ("null", "actions", json!(null)),
+        ("one", "actions", json!([approve])),
+        (
+            "a null beside it",
+            "actions",
+            json!([{"id": "a", "title": "t", "url": "https://a.example", "answer": null}]),
+        ),
+        ("the longest picture", "image", json!(address(2_048))),
+        ("the longest key", "group_key", json!("é".repeat(128))),
+        ("plain", "body_format", json!("text")),
+        ("Markdown", "body_format", json!("markdown")),
+    ] {
+        let alert = with(field, value);
+        let parsed =
+            parse_alert(alert.to_string().as_bytes(), &defaults()).map_err(|error| format!("{why}: {error}"));
+        let parsed = parsed.unwrap();
+        let queued = parse_alert(&encode_alert(&parsed), &defaults()).unwrap();
+        assert_eq!(queued, Alert { is_dated: true, ..parsed }, "{why}");
+    }
+    for (field, value, at) in [
+        ("actions", json!([approve, {"id": "b", "title": "t"}]), "actions[1].answer: is missing"),
+        ("actions", json!([{"id": "b", "title": "t", "url": "ftp://a"}]), "actions[0].url: must begin with"),
+        (
+            "actions",
+            json!([approve, {"id": "b", "title": "t", "url": "https://a", "answer": "c4nary"}]),
+            "actions[1].answer: stands beside",
+        ),
+        ("actions", json!([{"id": "c4 nary", "title": "t", "answer": "y"}]), "actions[0].id: must be"),
+        ("actions", json!([approve, approve]), "actions[1].id: is the id of an earlier"),
+        ("actions", json!([{"id": "a", "answer": "y"}]), "actions[0].title: is missing"),
+        (
+            "actions",
+            json!([{"id": "a", "title": "t", "answr": "c4nary"}]),
+            "actions[0].answr: is not known here",
+        ),
+        (
+            "actions",
+            json!({"id": "a", "title": "t", "answer": "y"}),
+            "actions: has the wrong type: expected a list",
+        ),
+        ("actions", json!([["a", "t", null, "y"]]), "actions[0]: has the wrong type: expected an object"),
+        (
+            "actions",
+            json!([1, 2, 3, 4].map(|n| json!({"id": format!("a{n}"), "title": "t", "answer": "y"}))),
+            "actions: has more than 3",
+        ),
+        ("image", json!("http://a.example/c4nary.png"), "image: must begin with https://"),
+        ("image", json!("data:image/png;base64,c4nary"), "image: must begin with https://"),
+        ("image", json!(address(2_049)), "image: must begin with https://"),
+        ("group_key", json!(""), "group_key: must have 1 to 256 bytes"),
+        ("group_key", json!("a\nb"), "group_key: must have 1 to 256 bytes"),
+        ("group_key", json!("é".repeat(129)), "group_key: must have 1 to 256 bytes"),
+        ("body_format", json!("c4nary"), "body_format: must be one of text, markdown"),
+    ] {
+        let told = refusal(&with(field, value));
+        assert!(told.starts_with(at) && !told.contains("c4nary"), "{at}: {told}");
+    }
+}

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::schema;
-use crate::domain::{Alert, GroupId, UserId};
+use super::{
+    action::{ActionV1, stored_actions},
+    schema,
+};
+use crate::domain::{Action, Alert, BodyFormat, GroupId, UserId};
 
 /// The alert as clients see it, without whom it is for. The audience, the tenant and the policy stay inside (I8).
 #[derive(Serialize, ToSchema)]
@@ -37,10 +40,21 @@ pub struct ContentV1<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     body: Option<&'a str>,
+    /// How the body is written; `text` when it is not here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<schema::BodyFormatWord>)]
+    body_format: Option<&'a str>,
     /// http or https.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uri")]
     url: Option<&'a str>,
+    /// A picture or an avatar, at an https address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri")]
+    image: Option<&'a str>,
+    /// Its buttons. One with `answer` is pressed by the receipt `answered`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<ActionV1>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
     /// Anything the team's own client understands.
@@ -51,6 +65,10 @@ pub struct ContentV1<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     collapse_key: Option<&'a str>,
+    /// Alerts of one key are shown as one group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    group_key: Option<&'a str>,
     #[schema(format = DateTime)]
     occurred_at: String,
     /// After this nobody is told any more. An alert that comes later than that is in the inbox as read, and nobody is told.
@@ -74,10 +92,14 @@ pub fn content_of(alert: &Alert) -> String {
         status: alert.status.as_str(),
         title: &alert.title,
         body: alert.body.as_deref(),
+        body_format: (alert.body_format != BodyFormat::default()).then(|| alert.body_format.as_str()),
         url: alert.url.as_deref(),
+        image: alert.image.as_deref(),
+        actions: alert.actions.iter().map(ActionV1::of).collect(),
         labels: &alert.labels,
         data: &alert.data,
         collapse_key: alert.collapse_key.as_deref(),
+        group_key: alert.group_key.as_deref(),
         occurred_at: alert.occurred_at.to_string(),
         expires_at: alert.expires_at.map(|at| at.to_string()),
         dismissed_until: alert.dismissed_until.map(|at| at.to_string()),
@@ -93,8 +115,17 @@ pub struct ShownAlert {
     pub title: String,
     /// More.
     pub body: Option<String>,
+    /// How the body is written, as a word; nothing for plain text.
+    #[serde(default)]
+    pub body_format: Option<String>,
     /// Where to read on.
     pub url: Option<String>,
+    /// A picture.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Its buttons.
+    #[serde(default, deserialize_with = "stored_actions")]
+    pub actions: Vec<Action>,
     /// How bad, as a word.
     pub severity: String,
     /// Whether it still goes on, as a word.
@@ -104,6 +135,9 @@ pub struct ShownAlert {
     pub category: Option<String>,
     /// What pushes replace each other by; the id when absent.
     pub collapse_key: Option<String>,
+    /// What lists group by.
+    #[serde(default)]
+    pub group_key: Option<String>,
     /// When it happened, RFC 3339.
     pub occurred_at: String,
     /// The producer's own fields.

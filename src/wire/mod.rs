@@ -6,6 +6,7 @@
 //! - What a producer misspells is refused; what a session does not know is ignored, so that clients and servers of
 //!   different age understand each other.
 
+pub mod action;
 pub mod alert;
 pub mod close;
 pub mod cloudevent;

@@ -20,8 +20,10 @@ use utoipa::{
 };
 
 use crate::domain::{
-    AlertId, DeviceId, Severity, Status, Topic, UserId,
-    alert::bounds::{BODY_CHARS_MAX, LABEL_BYTES_MAX, LABELS_MAX, TITLE_CHARS_MAX, URL_BYTES_MAX},
+    AlertId, BodyFormat, DeviceId, Severity, Status, Topic, UserId,
+    alert::bounds::{
+        BODY_CHARS_MAX, GROUP_KEY_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, TITLE_CHARS_MAX, URL_BYTES_MAX,
+    },
     topic::bounds::{KEEP_MAX, TYPE_CHARS_MAX},
 };
 
@@ -130,6 +132,23 @@ schemas! {
         .description(Some(format!(
             "http or https, at most {URL_BYTES_MAX} bytes without control characters."
         )));
+    /// The picture of an alert.
+    ImageAddress = text_or_null()
+        .max_length(Some(URL_BYTES_MAX))
+        .pattern(Some(format!("^https://[^{CONTROL}]*$")))
+        .format(Some(format("watchbell-url")))
+        .description(Some(format!("https, at most {URL_BYTES_MAX} bytes without control characters.")));
+    /// What lists group alerts by.
+    GroupKey = text_or_null()
+        .min_length(Some(1))
+        .max_length(Some(GROUP_KEY_BYTES_MAX))
+        .pattern(Some(format!("^[^{CONTROL}]+$")))
+        .format(Some(format("watchbell-group-key")))
+        .description(Some(format!("At most {GROUP_KEY_BYTES_MAX} bytes without control characters.")));
+    /// How a body is written.
+    BodyFormatOrNull = one_of_or_null(BodyFormat::WORDS);
+    /// How a body is written, where it is said.
+    BodyFormatWord called "BodyFormat" = one_of(BodyFormat::WORDS);
     /// The labels of an alert or an event.
     Labels = or_null(Type::Object)
         .max_properties(Some(LABELS_MAX))

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::domain::{Alert, AlertId, Audience, Severity, Status, Tenant};
+use super::action::stored_actions;
+use crate::domain::{Action, Alert, AlertId, Audience, Severity, Status, Tenant};
 
 /// What `content_of` wrote, of this version or of another one: unknown fields are passed over, and what cannot be read is
 /// left out. It was checked on its way in, by the rules of that day, and is not refused by those of today.
@@ -19,12 +20,17 @@ struct StoredV1 {
     status: String,
     title: String,
     body: Option<String>,
+    body_format: Option<String>,
     url: Option<String>,
+    image: Option<String>,
+    #[serde(default, deserialize_with = "stored_actions")]
+    actions: Vec<Action>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
     data: Map<String, Value>,
     collapse_key: Option<String>,
+    group_key: Option<String>,
     occurred_at: String,
     expires_at: Option<String>,
     dismissed_until: Option<String>,
@@ -46,11 +52,15 @@ pub fn stored_alert(tenant: &Tenant, id: &AlertId, content: &str, policy: Option
         status: stored.status.parse().unwrap_or(Status::Firing),
         title: stored.title,
         body: stored.body,
+        body_format: stored.body_format.and_then(|word| word.parse().ok()).unwrap_or_default(),
         url: stored.url,
+        image: stored.image,
+        actions: stored.actions,
         labels: stored.labels,
         data: stored.data,
         policy: policy.map(str::to_owned),
         collapse_key: stored.collapse_key,
+        group_key: stored.group_key,
         occurred_at: stored.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         is_dated: true,
         expires_at: time(stored.expires_at),
@@ -63,7 +73,9 @@ pub fn stored_alert(tenant: &Tenant, id: &AlertId, content: &str, policy: Option
 fn a_stored_alert_is_what_was_published_but_for_its_audience() {
     let json = serde_json::json!({
         "to": {"users": ["ana"]}, "tenant": "acme", "id": "a", "version": 3, "source": "s", "category": "c",
-        "severity": "critical", "status": "suppressed", "title": "t", "body": "b", "url": "https://a.example/",
+        "severity": "critical", "status": "suppressed", "title": "t", "body": "b", "body_format": "markdown",
+        "url": "https://a.example/", "image": "https://a.example/a.png", "group_key": "g",
+        "actions": [{"id": "yes", "title": "Yes", "answer": "y"}, {"id": "r", "title": "Runbook", "url": "https://a.example/r"}],
         "labels": {"env": "prod"}, "data": {"n": 1}, "policy": "p", "collapse_key": "k",
         "occurred_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-03T00:00:00Z",
         "dismissed_until": "2026-01-02T00:00:00Z",

@@ -55,6 +55,7 @@ register("watchbell-endpoint", words.map(lambda word: f"https://push.example.com
 register("watchbell-label", st.text(characters, min_size=1, max_size=CHARS_MAX))
 register("watchbell-email", words.map(lambda word: f"{word}@example.com"))
 register("watchbell-url", words.map(lambda word: f"https://example.com/{word}"))
+register("watchbell-group-key", words)
 register("watchbell-zone", st.sampled_from(["UTC", "Europe/Warsaw", "America/Argentina/Buenos_Aires", "Pacific/Chatham"]))
 register("watchbell-own-tenant", st.just(os.environ.get("WATCHBELL_TENANT", "demo")))
 register("watchbell-own-topic", st.just(os.environ.get("WATCHBELL_TOPIC", "monitor:7")))

@@ -159,9 +159,21 @@ pub(crate) struct SendArgs {
     /// The severity: info, warning or critical.
     #[arg(long)]
     pub(crate) severity: Option<String>,
+    /// The body is Markdown: **bold**, *emphasis*, `code`, links and line breaks.
+    #[arg(long, requires = "body")]
+    pub(crate) markdown: bool,
     /// A web address with more about it.
     #[arg(long)]
     pub(crate) link: Option<String>,
+    /// A picture beside it, at an https address.
+    #[arg(long, value_name = "URL")]
+    pub(crate) image: Option<String>,
+    /// Alerts of one key are shown as one group.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) group_key: Option<String>,
+    /// A button, as ID=TITLE=ANSWER or ID=TITLE=URL: `approve=Approve=yes`. Repeat the option for up to three.
+    #[arg(long = "action", value_name = "ID=TITLE=ANSWER")]
+    pub(crate) actions: Vec<String>,
     /// The name of the escalation policy.
     #[arg(long)]
     pub(crate) policy: Option<String>,

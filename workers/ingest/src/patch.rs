@@ -34,10 +34,23 @@ use crate::{
 };
 
 /// What may be changed.
-pub const FIELDS: [&str; 8] =
-    ["status", "severity", "title", "body", "url", "expires_at", "dismissed_until", "version"];
+pub const FIELDS: [&str; 12] = [
+    "status",
+    "severity",
+    "title",
+    "body",
+    "body_format",
+    "url",
+    "image",
+    "actions",
+    "group_key",
+    "expires_at",
+    "dismissed_until",
+    "version",
+];
 /// Fields that `null` takes away; the others always have a value, and `null` leaves it as it is.
-const CLEARABLE: [&str; 4] = ["body", "url", "expires_at", "dismissed_until"];
+const CLEARABLE: [&str; 7] =
+    ["body", "url", "image", "actions", "group_key", "expires_at", "dismissed_until"];
 /// How long to look for the record of what was confirmed.
 const RECORDED_WAIT: Duration = Duration::from_secs(1);
 const FIRST_LOOK_AFTER: Duration = Duration::from_millis(5);

@@ -169,6 +169,11 @@ fn heard(source: &str, payload: &Value, one: &Value, now: Timestamp) -> Heard {
         Report::new(key, status_of(one, now), severity_of(one), title.unwrap_or_else(|| NAMELESS.to_owned()));
     report.body = annotation(&["description", "message"]).filter(|body| *body != report.title);
     report.url = url.into_iter().flatten().next();
+    report.image = link("imageURL").filter(|image| image.starts_with("https://"));
+    report.links = [("Runbook", &runbook), ("Dashboard", &dashboard)]
+        .into_iter()
+        .filter_map(|(title, link)| Some((title.to_owned(), link.clone()?)))
+        .collect();
     report.source = Some(source.to_owned());
     report.category = name;
     report.occurred_at = starts_at;

@@ -161,6 +161,9 @@ pub(super) fn read(
     report.occurred_at = first_time(event, &["payload.timestamp", "timestamp"]);
     let links = lenient::list(event, "links").iter().filter_map(|link| fit::url(text(link, "href")));
     report.url = links.chain(client_url.clone()).next();
+    report.links = lenient::list(event, "links").iter().filter_map(named_link).collect();
+    let mut images = lenient::list(event, "images").iter().filter_map(|image| fit::url(text(image, "src")));
+    report.image = images.find(|image| image.starts_with("https://"));
     report.body = details.and_then(lenient::text_of);
     report.data = vec![
         ("client_url", json!(client_url)),
@@ -175,6 +178,11 @@ pub(super) fn read(
     }
     report.is_change = status != Status::Firing;
     Ok((dedup_key, report))
+}
+
+/// A link with what its button says. One without a text has no button; the first is the alert's link all the same.
+fn named_link(link: &Value) -> Option<(String, String)> {
+    Some((text(link, "text")?, fit::url(text(link, "href"))?))
 }
 
 /// A trigger is what says nothing else; a word that PagerDuty does not have is taken for the nearest.

@@ -85,5 +85,19 @@ fn a_link_is_the_first_that_a_browser_opens() {
     event["client_url"] = json!("https://monitor");
     assert_eq!(reported(&event).unwrap().url.as_deref(), Some("https://monitor"));
     event["links"] = json!([{"href": "ftp://x"}, null, {"href": "https://graph", "text": "Graph"}]);
-    assert_eq!(reported(&event).unwrap().url.as_deref(), Some("https://graph"));
+    let report = reported(&event).unwrap();
+    assert_eq!(report.url.as_deref(), Some("https://graph"));
+    assert_eq!(
+        report.links,
+        [("Graph".to_owned(), "https://graph".to_owned())],
+        "and a button, as it has a text"
+    );
+}
+
+#[test]
+fn a_picture_is_the_first_over_https() {
+    let mut event = trigger();
+    event["images"] =
+        json!([{"src": "http://a/a.png"}, null, {"src": "https://a/b.png"}, {"src": "https://a/c.png"}]);
+    assert_eq!(reported(&event).unwrap().image.as_deref(), Some("https://a/b.png"));
 }

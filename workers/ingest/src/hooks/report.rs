@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchbell::{
-    domain::{Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId, text::is_invisible},
+    domain::{
+        Action, Alert, AlertId, Audience, BodyFormat, GroupId, Severity, Status, Tenant, UserId,
+        action::bounds::{ACTION_TITLE_CHARS_MAX, ACTIONS_MAX},
+        text::is_invisible,
+    },
     wire::Problem,
 };
 
@@ -21,6 +25,8 @@ pub const NOTES: &str = "watchbell_notes";
 pub const SUPPRESSED_BY: &str = "watchbell_suppressed_by";
 /// Notes of one alert.
 const NOTES_MAX: usize = 8;
+/// The longest address of a button, in bytes: three of them have to fit an alert beside the longest text, labels and data.
+const LINK_BYTES_MAX: usize = 512;
 
 /// One alert as its source tells it.
 #[derive(Debug, Clone)]
@@ -33,6 +39,10 @@ pub struct Report {
     pub title: String,
     pub body: Option<String>,
     pub url: Option<String>,
+    /// A picture, at an https address.
+    pub image: Option<String>,
+    /// What its buttons open: a title and an address that [`fit::url`] took, in the order of importance. The others are left out.
+    pub links: Vec<(String, String)>,
     pub source: Option<String>,
     pub category: Option<String>,
     pub labels: BTreeMap<String, String>,
@@ -60,6 +70,8 @@ impl Report {
             title: title.into(),
             body: None,
             url: None,
+            image: None,
+            links: Vec::new(),
             source: None,
             category: None,
             labels: BTreeMap::new(),
@@ -134,12 +146,23 @@ impl Report {
             data,
             policy: None,
             collapse_key: None,
+            group_key: None,
+            body_format: BodyFormat::Text,
+            image: self.image.clone(),
+            actions: self.links.iter().take(ACTIONS_MAX).enumerate().filter_map(button).collect(),
             occurred_at: self.occurred_at.unwrap_or(now),
             is_dated: self.occurred_at.is_some(),
             expires_at: None,
             dismissed_until: None,
         }
     }
+}
+
+/// The button that opens a link, known by its place.
+fn button((at, (title, url)): (usize, &(String, String))) -> Option<Action> {
+    let title = fit::clip(&fit::one_line(title), ACTION_TITLE_CHARS_MAX, usize::MAX);
+    let url = Some(url.clone()).filter(|url| url.len() <= LINK_BYTES_MAX);
+    Action::new(format!("link-{}", at + 1), title, Some(url?), None).ok()
 }
 
 /// Names with commas between them. A comma that is part of a name is written `%2C`, and a `%` before `2C` or `25` is `%25`.

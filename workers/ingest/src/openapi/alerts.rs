@@ -12,10 +12,14 @@ use watchbell::{
         operation::{Described, Operation},
     },
     wire::{
+        action::WrittenActions,
         alert::WrittenAlert,
         cloudevent::{self, CloudEventOfAlert, CloudEventOfEvent},
         event::WrittenEvent,
-        schema::{self, BodyText, Id, Name, SeverityOrNull, Time, TitleOrNull, WebAddress, text, whole},
+        schema::{
+            self, BodyFormatOrNull, BodyText, GroupKey, Id, ImageAddress, Name, SeverityOrNull, Time,
+            TitleOrNull, WebAddress, text, whole,
+        },
     },
 };
 
@@ -60,7 +64,11 @@ watchbell::schemas! {
             .property("severity", schema::of::<SeverityOrNull>())
             .property("title", TitleOrNull::schema())
             .property("body", BodyText::schema())
+            .property("body_format", schema::of::<BodyFormatOrNull>())
             .property("url", schema::of::<WebAddress>())
+            .property("image", schema::of::<ImageAddress>())
+            .property("actions", schema::of::<WrittenActions>())
+            .property("group_key", schema::of::<GroupKey>())
             .property(
                 "expires_at",
                 time(
@@ -76,7 +84,7 @@ watchbell::schemas! {
                 "version",
                 schema::whole_or_null(1, u32::MAX.into()).description(Some("The stored version plus 1 when absent.")),
             )
-    }, with SeverityOrNull, with WebAddress, with Time;
+    }, with SeverityOrNull, with WebAddress, with Time, with BodyFormatOrNull, with ImageAddress, with WrittenActions, with GroupKey;
 }
 
 /// Several at once, in every form that they may be written in.
@@ -188,7 +196,8 @@ pub fn show() -> Operation {
 /// `PATCH /v1/alerts/{id}`
 pub fn patch() -> Operation {
     of_one("patchAlert", "Publish a later version to everybody who holds the alert")
-        .about("What is left out stays; `null` takes away `body`, `url`, `expires_at` and `dismissed_until`.")
+        .about("What is left out stays; `null` takes away `body`, `url`, `image`, `group_key`, `actions`, `expires_at` and \
+                 `dismissed_until`.")
         .body(Described::of::<Change>())
         .example(json!({"status": "resolved"}))
         .body_as("application/merge-patch+json", Described::of::<Change>())

@@ -120,5 +120,6 @@ fn pagerduty_event() -> ObjectBuilder {
         )
         .property("client", anything())
         .property("client_url", anything())
-        .property("links", field("The first `href` that a browser opens is the link."))
+        .property("links", field("The first `href` that a browser opens is the link. The first three with a `text` are buttons."))
+        .property("images", field("The first `src` over https is the picture."))
 }

@@ -38,6 +38,30 @@ async fn a_change_is_the_next_version_for_everybody_who_holds_it() {
     assert_eq!(shown["recipients"], 1);
 }
 
+/// What is beside the text is changed and taken away as the rest is, and checked as in an alert.
+#[tokio::test]
+async fn buttons_a_picture_and_a_group_are_changed() {
+    let fixture = with_alert().await;
+    let approve = json!({"id": "approve", "title": "Approve", "answer": "yes"});
+    let given = json!({
+        "body_format": "markdown", "image": "https://a.example/a.png", "group_key": "db", "actions": [approve],
+    });
+    assert_eq!(patch(&fixture, "a", given.clone()).await.status, 202);
+    let shown = fixture.get("/v1/alerts/a").await.json();
+    for (field, expected) in given.as_object().unwrap() {
+        assert_eq!(&shown["alert"][field], expected, "{field}");
+    }
+    let (status, problem) =
+        patch(&fixture, "a", json!({"actions": [approve, {"id": "b", "title": "t"}]})).await.problem();
+    assert_eq!((status, problem.split_once(':').unwrap().0), (422, "actions[1].answer"));
+    let gone = json!({"image": null, "group_key": null, "actions": null, "body_format": "text"});
+    assert_eq!(patch(&fixture, "a", gone).await.status, 202);
+    let shown = fixture.get("/v1/alerts/a").await.json();
+    for field in given.as_object().unwrap().keys() {
+        assert_eq!(shown["alert"].get(field), None, "{field}");
+    }
+}
+
 #[tokio::test]
 async fn a_version_that_is_taken_is_a_conflict() {
     let fixture = with_alert().await;
@@ -164,7 +188,7 @@ async fn a_refusal_is_exact() {
     for (change, expected) in [
         (
             json!({"titel": "t"}),
-            "titel: is not known here: accepted are status, severity, title, body, url, expires_at, dismissed_until, version",
+            "titel: is not known here: accepted are status, severity, title, body, body_format, url, image, actions, group_key, expires_at, dismissed_until, version",
         ),
         (json!({"title": " "}), "title: must not be empty"),
         (json!({"status": "gone"}), "status: must be one of firing, acknowledged, suppressed, resolved"),
