@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::{Address, Message, PublishError, SharedBroker, topology::PARTITIONS};
 use crate::{
-    domain::{AlertId, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
+    domain::{AlertId, Answered, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
     wire::{
+        action::AnswerV1,
         live::{
             LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient,
             LiveRevoke, LiveTopicEvent, LiveV1,
@@ -80,6 +81,8 @@ pub struct InboxChange {
     pub state: InboxState,
     /// Until when they snoozed it.
     pub until: Option<Timestamp>,
+    /// What they answered, if they did.
+    pub answer: Option<Answered>,
 }
 
 impl Announcement {
@@ -90,13 +93,14 @@ impl Announcement {
         // `content_of` wrote it, so it is JSON.
         let Ok(content) = serde_json::from_str::<&RawValue>(content) else { return Vec::new() };
         let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
-        for InboxChange { user, seq, unread, state, until } in changes {
+        for InboxChange { user, seq, unread, state, until, answer } in changes {
             let recipient = LiveRecipient {
                 user: user.as_str().to_owned(),
                 seq,
                 unread,
                 state: state.to_string(),
                 until: until.map(|until| until.to_string()),
+                answer: answer.as_ref().map(AnswerV1::of),
             };
             let partition = UserKey::new(tenant.clone(), user).partition(PARTITIONS);
             partitions.entry(partition).or_default().push(recipient);
@@ -124,6 +128,7 @@ impl Announcement {
             alerts: alerts.iter().map(ToString::to_string).collect(),
             state: receipt.state.to_string(),
             until: receipt.until.map(|until| until.to_string()),
+            action: receipt.action().map(str::to_owned),
             by: receipt.by.clone(),
             op: receipt.op.clone(),
         });
@@ -193,6 +198,7 @@ mod tests {
             unread: 1,
             state: InboxState::New,
             until: None,
+            answer: None,
         });
         let announcements = Announcement::alert(shown, changes.collect());
         let mut told = BTreeSet::new();

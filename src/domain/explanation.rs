@@ -160,6 +160,11 @@ pub fn devices_ended(number: u64) -> String {
     )
 }
 
+/// That the person pressed a button that answers: what stood on it, and what its producer was told.
+pub fn answered(title: &str, text: &str) -> String {
+    format!("answered \"{title}\": {text}")
+}
+
 /// That a later version came, and what it changed.
 pub fn version_arrived(version: i64, before: (Severity, Status), after: (Severity, Status)) -> String {
     let changed = |what: &str, before: &str, after: &str| match before == after {

@@ -44,15 +44,31 @@ impl InboxState {
             (ReceiptState::Delivered, _) => return None,
             // A screen says `seen` by itself, and perhaps late: that does not undo a person's snooze.
             (ReceiptState::Seen, Self::New) => Self::Seen,
-            (ReceiptState::Read, Self::New | Self::Seen | Self::Snoozed) => Self::Read,
+            (ReceiptState::Read | ReceiptState::Answered, Self::New | Self::Seen | Self::Snoozed) => {
+                Self::Read
+            }
             (ReceiptState::Dismissed, Self::New | Self::Seen | Self::Read | Self::Snoozed) => Self::Dismissed,
             (ReceiptState::Unread, Self::Read | Self::Dismissed | Self::Snoozed) => Self::Seen,
             (ReceiptState::Snoozed, _) => Self::Snoozed,
-            (ReceiptState::Seen | ReceiptState::Read | ReceiptState::Dismissed | ReceiptState::Unread, _) => {
-                return None;
-            }
+            (
+                ReceiptState::Seen
+                | ReceiptState::Read
+                | ReceiptState::Answered
+                | ReceiptState::Dismissed
+                | ReceiptState::Unread,
+                _,
+            ) => return None,
         };
         Some(next)
+    }
+
+    /// The state after the person's answer, or `None` when it changes nothing: a person answers an alert once, and what they
+    /// said first stays, however often it shows or fires again. Whoever answers has read; what is read or put away stays so.
+    pub fn after_answer(self, has_answered: bool) -> Option<Self> {
+        match has_answered {
+            true => None,
+            false => Some(self.after(ReceiptState::Answered).unwrap_or(self)),
+        }
     }
 }
 

@@ -426,6 +426,18 @@ fn a_receipt_changes_a_state_by_this_table() {
     }
 }
 
+/// A first answer is a change of every row, of one that was read, too; and it is the only one.
+#[test]
+fn an_answer_changes_a_state_by_this_table() {
+    use InboxState::{Dismissed, New, Read, Seen, Snoozed};
+    for (state, expected) in
+        [(New, Read), (Seen, Read), (Read, Read), (Snoozed, Read), (Dismissed, Dismissed)]
+    {
+        assert_eq!(state.after_answer(false), Some(expected), "{state}");
+        assert_eq!(state.after_answer(true), None, "{state}, answered before");
+    }
+}
+
 #[test]
 fn an_alert_that_had_expired_is_kept_and_told_nobody() {
     use EscalationChange::{Begin, Keep, Stop};

@@ -4,7 +4,8 @@
 //! - An outcome has one word, and a channel where one is concerned. A channel that is added needs no word of its own:
 //!   [`OutcomeKind::Sent`] with the channel's name says it.
 //! - Its id follows from what it tells, so that whoever hears it twice knows it.
-//! - It never holds a token, an address, or what an alert says (I12): [`shareable`] is all of a reason that is passed on.
+//! - It never holds a token, an address, or what an alert says (I12), but for the button that a person pressed, which its
+//!   producer wrote for that. [`shareable`] is all of a reason that is passed on.
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr};
 
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    AlertId, AttemptId, Channel, ReceiptState, StopReason, Tenant, UserId, UserKey,
+    AlertId, Answer, AttemptId, Channel, ReceiptState, StopReason, Tenant, UserId, UserKey,
     alert::{UnknownWord, words},
 };
 
@@ -32,6 +33,8 @@ pub enum OutcomeKind {
     Acknowledged,
     /// The person put it off until a time.
     Snoozed,
+    /// The person pressed one of its buttons that answers.
+    Answered,
     /// A push service accepted it for one of the person's devices.
     Pushed,
     /// The mail relay accepted it.
@@ -55,6 +58,7 @@ words!(OutcomeKind {
     Dismissed = "dismissed",
     Acknowledged = "acknowledged",
     Snoozed = "snoozed",
+    Answered = "answered",
     Pushed = "pushed",
     Mailed = "mailed",
     Sent = "sent",
@@ -163,6 +167,8 @@ pub struct Outcome {
     pub by: Option<OutcomeBy>,
     /// Until when it is snoozed.
     pub until: Option<Timestamp>,
+    /// What was answered.
+    pub answer: Option<Answer>,
     /// When.
     pub at: Timestamp,
 }

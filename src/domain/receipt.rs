@@ -1,6 +1,8 @@
 //! What a person's client says about their alerts.
 
-use super::{AlertId, Timestamp, UserKey, alert::words};
+use std::collections::BTreeMap;
+
+use super::{AlertId, Answer, Timestamp, UserKey, alert::words};
 
 /// One statement of one user about some of their alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +15,20 @@ pub struct Receipt {
     pub state: ReceiptState,
     /// Until when they are put off: checked by [`super::snooze::until_of`], given with `Snoozed` and only then.
     pub until: Option<Timestamp>,
+    /// What is answered to which of the alerts, each by the same action: given with `Answered` and only then. An alert that is
+    /// not here has no such action.
+    pub answers: BTreeMap<AlertId, Answer>,
     /// The client's own name for this operation, echoed so that it knows its own doing.
     pub op: Option<String>,
     /// Where it was said: a session's id, or `http`.
     pub by: String,
+}
+
+impl Receipt {
+    /// The action by which the alerts are answered, if they are.
+    pub fn action(&self) -> Option<&str> {
+        self.answers.values().next().map(|answer| answer.action.as_str())
+    }
 }
 
 /// Characters of a session's id that a person is shown: enough to tell their sessions apart.
@@ -49,6 +61,8 @@ pub enum ReceiptState {
     Unread,
     /// It is to be out of the way until a time, and then new again.
     Snoozed,
+    /// One of its buttons was pressed that answers its producer: it was opened, too.
+    Answered,
 }
 
 words!(ReceiptState {
@@ -58,6 +72,7 @@ words!(ReceiptState {
     Dismissed = "dismissed",
     Unread = "unread",
     Snoozed = "snoozed",
+    Answered = "answered",
 });
 
 #[cfg(test)]

@@ -57,6 +57,12 @@ impl Standing {
         let next = Self { state, until: until.filter(|_| state == InboxState::Snoozed) };
         (next != self).then_some(next)
     }
+
+    /// The standing after an answer, or `None` when it changes nothing.
+    pub fn after_answer(self, has_answered: bool) -> Option<Self> {
+        let state = self.state.after_answer(has_answered)?;
+        Some(Self { state, until: self.until.filter(|_| state == InboxState::Snoozed) })
+    }
 }
 
 /// What the end of a snooze does to a row.

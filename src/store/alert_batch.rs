@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::key_rows::UserAlertRow;
 use crate::domain::{
-    Alert, InboxState, Seq, Timestamp, UserId,
+    Alert, Answered, InboxState, Seq, Timestamp, UserId,
     publication::{Meets, Publication},
 };
 
@@ -68,6 +68,8 @@ pub struct RecordedRow {
     pub state: InboxState,
     /// Until when it is snoozed; only then.
     pub until: Option<Timestamp>,
+    /// What they answered, if they did.
+    pub answer: Option<Answered>,
     /// The version their inbox holds: a later one than the batch's when that came too late.
     pub version: u32,
     /// What clients are given of that version; of two contents of one version, the one that came first.

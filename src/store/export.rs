@@ -120,7 +120,8 @@ const SECTIONS: &[Section] = &[
         kind: "inbox",
         table: "inbox",
         select: "SELECT page.seq, page.alert_id, page.version, page.state, page.recorded_at_ms, page.came_at_ms, page.delivered_at_ms,
-                     page.seen_at_ms, page.read_at_ms, page.dismissed_at_ms, page.snoozed_until_ms, page.said_by, a.content
+                     page.seen_at_ms, page.read_at_ms, page.dismissed_at_ms, page.snoozed_until_ms, page.said_by,
+                     page.answer_action, page.answer_title, page.answer_text, page.answered_at_ms, a.content
                  FROM (SELECT * FROM inbox
                        WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq >= $3 AND (seq > $3 OR alert_id > $4)
                            AND seq <= coalesce(
@@ -142,6 +143,10 @@ const SECTIONS: &[Section] = &[
             ("dismissed_at_ms", Time),
             ("snoozed_until_ms", Time),
             ("said_by", Text),
+            ("answer_action", Text),
+            ("answer_title", Text),
+            ("answer_text", Text),
+            ("answered_at_ms", Time),
             ("content", Json),
         ],
     },
@@ -224,7 +229,9 @@ const SECTIONS: &[Section] = &[
     Section {
         kind: "outcome",
         table: "outbox",
-        select: "SELECT outcome_id, route, alert_id, version, outcome, channel, reason, by_whom, until_ms, at_ms FROM outbox
+        select: "SELECT outcome_id, route, alert_id, version, outcome, channel, reason, by_whom, until_ms, action,
+                     action_title, answer, at_ms
+                 FROM outbox
                  WHERE tenant = $1 AND user_id || '' = $2 AND user_id || '' > '' AND (outcome_id, route) > ($3, $4)
                  ORDER BY outcome_id, route LIMIT $5",
         key: &[Key::Text("outcome_id"), Key::Text("route")],
@@ -238,6 +245,9 @@ const SECTIONS: &[Section] = &[
             ("reason", Text),
             ("by_whom", Text),
             ("until_ms", Time),
+            ("action", Text),
+            ("action_title", Text),
+            ("answer", Text),
             ("at_ms", Time),
         ],
     },

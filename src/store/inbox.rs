@@ -6,13 +6,15 @@ use sqlx::any::AnyRow;
 
 use super::{
     Failure, Store, StoreError,
-    inbox_rows::standing_of,
+    inbox_rows::{answer_in, standing_of},
     int, maybe_int, maybe_time,
     preferences::holding_of,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time,
 };
-use crate::domain::{AlertId, InboxState, Seq, Tenant, Timestamp, UserId, UserKey, device::is_void};
+use crate::domain::{
+    AlertId, Answered, InboxState, Seq, Tenant, Timestamp, UserId, UserKey, device::is_void,
+};
 
 /// Where a user's inbox stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct InboxRow {
     pub state: InboxState,
     /// Until when it is snoozed; only then.
     pub until: Option<Timestamp>,
+    /// What the person answered, if they did.
+    pub answer: Option<Answered>,
     /// What clients are given, encoded.
     pub content: Arc<str>,
     /// When it came.
@@ -193,13 +197,15 @@ impl Store {
             // What is longer than a page is measured and not read.
             let found = sqlx::query(
                 "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, changes.seq, changes.alert_id,
-                        changes.state, changes.snoozed_until_ms, changes.recorded_at_ms, changes.content,
+                        changes.state, changes.snoozed_until_ms, changes.answer_action, changes.answered_at_ms,
+                        changes.recorded_at_ms, changes.content,
                         changes.bytes, changes.through, changes.found
                  FROM users u LEFT JOIN (
                      SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                         measured.recorded_at_ms, measured.bytes, measured.through, measured.found, a.content
+                         measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.bytes, measured.through, measured.found, a.content
                      FROM (
-                         SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms,
+                         SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.answer_action,
+                             i.answered_at_ms, i.recorded_at_ms,
                              sum(octet_length(a.content)) OVER (ORDER BY i.seq) AS bytes,
                              count(*) OVER (ORDER BY i.seq) AS through,
                              row_number() OVER (ORDER BY i.seq, i.alert_id) AS place, count(*) OVER () AS found
@@ -274,10 +280,10 @@ impl Store {
             // up to the end of the change that the row belongs to.
             let rows = sqlx::query(
                 "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                     measured.recorded_at_ms, measured.found, measured.through, a.content
+                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, measured.through, a.content
                  FROM (
-                     SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.recorded_at_ms,
-                         sum(octet_length(a.content)) OVER in_order AS bytes, row_number() OVER in_order AS place,
+                     SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.answer_action, i.answered_at_ms,
+                         i.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes, row_number() OVER in_order AS place,
                          count(*) OVER (ORDER BY i.seq DESC) AS through, count(*) OVER () AS found
                      FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
                      WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq <= $3
@@ -341,6 +347,7 @@ fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
         alert: stored_name!(row, "alert_id", AlertId),
         state: standing.state,
         until: standing.until,
+        answer: answer_in(row)?,
         content: text(row, "content")?.into(),
         recorded_at: time(row, "recorded_at_ms")?,
     })

@@ -11,24 +11,26 @@ use super::{
     alert_batch::keys_of,
     int,
     key_rows::UserAlertRow,
-    maybe_int, maybe_time, maybe_word,
+    maybe_int, maybe_text, maybe_time, maybe_word,
     row_batch::{Batch, Statement, batch_row},
     stored_name, word,
 };
 use crate::domain::{
-    AlertId, InboxState, Severity, Tenant, Timestamp, UserId, UserKey, inbox::Row, snooze::Standing,
+    AlertId, Answered, InboxState, Severity, Tenant, Timestamp, UserId, UserKey, inbox::Row, snooze::Standing,
 };
 
 /// What inboxes hold of the alerts of a batch.
 pub(super) type Rows = HashMap<(UserKey, AlertId), Existing>;
 
 /// An inbox row as it is stored, or to be written.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Existing {
     pub(super) row: Row,
     pub(super) seq: i64,
     /// Until when it is snoozed; only then.
     pub(super) until: Option<Timestamp>,
+    /// What the person answered, if they did: recording an alert leaves it as it is.
+    pub(super) answer: Option<Answered>,
 }
 
 impl Store {
@@ -36,7 +38,7 @@ impl Store {
     pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
-                 i.snoozed_until_ms, i.seen_at_ms
+                 i.snoozed_until_ms, i.seen_at_ms, i.answer_action, i.answered_at_ms
              FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
         let keys = Batch::of(self.engine, keys_of(batch))?;
@@ -57,7 +59,12 @@ impl Store {
             };
             let looked = maybe_word(row, "looked")?.or(has_looked.then_some(severity));
             let value = Row { version, state, severity, status: word(row, "status")?, looked };
-            let existing = Existing { row: value, seq: int(row, "seq")?, until: standing.until };
+            let existing = Existing {
+                row: value,
+                seq: int(row, "seq")?,
+                until: standing.until,
+                answer: answer_in(row)?,
+            };
             rows.insert((user, stored_name!(row, "alert_id", AlertId)), existing);
         }
         Ok(rows)
@@ -123,6 +130,12 @@ pub(super) fn standing_of(row: &AnyRow) -> Result<Standing, Failure> {
         (InboxState::Dismissed, Some(_)) => Standing { state: InboxState::Snoozed, until },
         (state, _) => Standing { state, until: None },
     })
+}
+
+/// What a person answered, as a row has it in `answer_action` and `answered_at_ms`.
+pub(super) fn answer_in(row: &AnyRow) -> Result<Option<Answered>, Failure> {
+    let (action, at) = (maybe_text(row, "answer_action")?, maybe_time(row, "answered_at_ms")?);
+    Ok(action.zip(at).map(|(action, at)| Answered { action, at }))
 }
 
 /// How a state is stored: a snoozed row is known by its time.

@@ -46,6 +46,7 @@ mod addresses;
 mod alert_batch;
 mod alert_pages;
 mod alerts;
+mod answers;
 mod api_keys;
 mod attempts;
 mod audit;

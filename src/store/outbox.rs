@@ -16,8 +16,8 @@ use super::{
     summaries::{SummaryOutcome, of_user},
 };
 use crate::domain::{
-    AlertId, AttemptState, Channel, OutcomeBy, OutcomeKind, OutcomeRoutes, Receipt, Tenant, Timestamp,
-    UserId, UserKey,
+    AlertId, Answer, AttemptState, Channel, OutcomeBy, OutcomeKind, OutcomeRoutes, Receipt, Tenant,
+    Timestamp, UserId, UserKey,
     outcome::{CHANNEL_WORDS, outcome_id, shareable},
 };
 
@@ -33,6 +33,9 @@ batch_row! {
         channel: Option<&'a str>,
         by_whom: Option<String>,
         until_ms: Option<Timestamp>,
+        action: Option<&'a str>,
+        action_title: Option<&'a str>,
+        answer: Option<&'a str>,
         at_ms: Timestamp,
     }
 }
@@ -64,12 +67,13 @@ struct Fact<'a> {
     channel: Option<Channel>,
     by: Option<OutcomeBy>,
     until: Option<Timestamp>,
+    answer: Option<&'a Answer>,
     at: Timestamp,
 }
 
 impl<'a> Fact<'a> {
     fn new(user: &'a UserKey, alert: &'a AlertId, kind: OutcomeKind, apart: String, at: Timestamp) -> Self {
-        Self { user, alert, kind, apart, channel: None, by: None, until: None, at }
+        Self { user, alert, kind, apart, channel: None, by: None, until: None, answer: None, at }
     }
 
     fn rows<'b>(&'b self, routes: &'b OutcomeRoutes) -> impl Iterator<Item = FactValues<'b>> {
@@ -84,6 +88,9 @@ impl<'a> Fact<'a> {
             channel: self.channel.map(Channel::as_str),
             by_whom: self.by.as_ref().map(ToString::to_string),
             until_ms: self.until,
+            action: self.answer.map(|answer| answer.action.as_str()),
+            action_title: self.answer.map(|answer| answer.title.as_str()),
+            answer: self.answer.map(|answer| answer.text.as_str()),
             at_ms: self.at,
         })
     }
@@ -112,7 +119,11 @@ impl Store {
             let Some(kind) = OutcomeKind::of_receipt(receipt.state) else { continue };
             let fact = |alert, apart| {
                 let until = receipt.until.filter(|_| kind == OutcomeKind::Snoozed);
-                Fact { until, ..Fact::new(&receipt.user, alert, kind, apart, now) }
+                Fact {
+                    until,
+                    answer: receipt.answers.get(alert),
+                    ..Fact::new(&receipt.user, alert, kind, apart, now)
+                }
             };
             match said {
                 Some(said) => facts.extend(said.alerts.iter().map(|alert| fact(alert, said.seq.to_string()))),
@@ -257,9 +268,9 @@ impl Store {
     async fn tell(&self, tx: &mut Tx, facts: &[Fact<'_>]) -> Result<(), Failure> {
         static INSERT: Statement<FactValues<'_>> = Statement::new(
             "INSERT INTO outbox (route, ready_at_ms, outcome_id, tenant, user_id, alert_id, version, outcome, channel,
-                 by_whom, until_ms, at_ms, tries)
+                 by_whom, until_ms, action, action_title, answer, at_ms, tries)
              SELECT batch.route, batch.at_ms, batch.outcome_id, i.tenant, i.user_id, i.alert_id, i.version, batch.outcome,
-                 batch.channel, batch.by_whom, batch.until_ms, batch.at_ms, 0
+                 batch.channel, batch.by_whom, batch.until_ms, batch.action, batch.action_title, batch.answer, batch.at_ms, 0
              FROM {batch} CROSS JOIN inbox i
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
                  AND (batch.outcome <> 'delivered' OR i.delivered_at_ms IS NULL)

@@ -16,7 +16,7 @@ use super::{
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time, word,
 };
-use crate::domain::{AlertId, Outcome, OutcomeRoute, Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{AlertId, Answer, Outcome, OutcomeRoute, Tenant, Timestamp, UserId, UserKey};
 
 /// An outcome that waits to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Store {
         self.in_time("waiting_outcomes", async {
             let rows = sqlx::query(
                 "SELECT ready_at_ms, outcome_id, tenant, user_id, alert_id, version, outcome, channel, reason, attempt_id,
-                     by_whom, until_ms, at_ms, tries
+                     by_whom, until_ms, action, action_title, answer, at_ms, tries
                  FROM outbox WHERE route = $1 AND ready_at_ms <= $2 ORDER BY ready_at_ms, outcome_id LIMIT $3",
             )
             .bind(route.to_string())
@@ -260,6 +260,13 @@ impl Store {
     }
 }
 
+/// What was answered, of an outcome that tells of an answer.
+fn answer_of(row: &AnyRow) -> Result<Option<Answer>, Failure> {
+    let part = |column| maybe_text(row, column);
+    let (action, title, text) = (part("action")?, part("action_title")?, part("answer")?);
+    Ok(action.zip(title).zip(text).map(|((action, title), text)| Answer { action, title, text }))
+}
+
 fn waiting_of(row: &AnyRow) -> Result<WaitingOutcome, Failure> {
     let uuid = |text: &str, column| Uuid::parse_str(text).map_err(|_| Failure::Unreadable(column));
     let attempt = maybe_text(row, "attempt_id")?;
@@ -276,6 +283,7 @@ fn waiting_of(row: &AnyRow) -> Result<WaitingOutcome, Failure> {
             attempt: attempt.map(|attempt| uuid(&attempt, "attempt_id")).transpose()?,
             by: maybe_word(row, "by_whom")?,
             until: maybe_time(row, "until_ms")?,
+            answer: answer_of(row)?,
             at: time(row, "at_ms")?,
         },
         tries: small(row, "tries")?,

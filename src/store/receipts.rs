@@ -1,6 +1,6 @@
 //! What people did with their alerts: one receipt is one change of the inbox, whatever number of alerts it names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
@@ -12,7 +12,7 @@ use super::{
     stored_name, time, word,
 };
 use crate::domain::{
-    AlertId, InboxState, Receipt, ReceiptState, Seq, Severity, StopReason, Tenant, Timestamp, UserId,
+    AlertId, Answer, InboxState, Receipt, ReceiptState, Seq, Severity, StopReason, Tenant, Timestamp, UserId,
     UserKey, receipt::place_of, snooze::Standing,
 };
 
@@ -31,8 +31,8 @@ impl Store {
     /// Applies a batch in order. `None` for a receipt that changed nothing: already so, `delivered` (which is about
     /// delivery, not a change of the inbox), or about nothing in that inbox.
     ///
-    /// Seen, read, dismissed and snoozed end the escalation in the same commit (I5). Whoever snoozes has not taken the alert
-    /// on: others are chased as before.
+    /// Seen, read, answered, dismissed and snoozed end the escalation in the same commit (I5). Whoever snoozes has not taken the alert
+    /// on: others are chased as before. A person's first answer to an alert stays.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
@@ -58,7 +58,7 @@ impl Store {
         users.sort();
         users.dedup();
         let mut heads = self.lock_users(tx, &users, None).await?;
-        let Held { standings: mut states, unseen } = self.held(tx, batch).await?;
+        let Held { standings: mut states, unseen, mut answered } = self.held(tx, batch).await?;
 
         let mut said = Vec::with_capacity(batch.len());
         let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
@@ -73,9 +73,21 @@ impl Store {
             for alert in &receipt.alerts {
                 let key = (receipt.user.clone(), alert.clone());
                 let Some(standing) = states.get_mut(&key) else { continue };
+                let answer = receipt.answers.get(alert);
+                if receipt.state == ReceiptState::Answered && answer.is_none() {
+                    continue; // It has no such action, so nothing is said of it.
+                }
                 let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*standing));
                 entry.said(receipt.state);
-                let Some(next) = standing.after(receipt.state, receipt.until) else { continue };
+                let next = match answer {
+                    Some(_) => standing.after_answer(answered.contains(&key)),
+                    None => standing.after(receipt.state, receipt.until),
+                };
+                let Some(next) = next else { continue };
+                if let Some(answer) = answer {
+                    answered.insert(key.clone());
+                    entry.answer = Some(answer.clone());
+                }
                 head.unread += i64::from(next.state.is_unread()) - i64::from(standing.state.is_unread());
                 notes.extend(note_of(*standing, next, receipt).map(|note| (key.clone(), note)));
                 *standing = next;
@@ -162,20 +174,24 @@ impl Store {
     async fn held(&self, tx: &mut Tx, batch: &[Receipt]) -> Result<Held, Failure> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT i.tenant, i.user_id, i.alert_id, i.state, i.snoozed_until_ms, i.severity, i.recorded_at_ms,
-                 i.seen_at_ms
+                 i.seen_at_ms, i.answered_at_ms
              FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
         let keys = batch
             .iter()
             .flat_map(|receipt| receipt.alerts.iter().map(|alert| UserAlertRow::of(&receipt.user, alert)));
         let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
-        let mut held = Held { standings: HashMap::with_capacity(found.len()), unseen: HashMap::new() };
+        let standings = HashMap::with_capacity(found.len());
+        let mut held = Held { standings, unseen: HashMap::new(), answered: HashSet::new() };
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
             let key = (user, stored_name!(row, "alert_id", AlertId));
             if maybe_time(row, "seen_at_ms")?.is_none() {
                 held.unseen.insert(key.clone(), (word(row, "severity")?, time(row, "recorded_at_ms")?));
+            }
+            if maybe_time(row, "answered_at_ms")?.is_some() {
+                held.answered.insert(key.clone());
             }
             held.standings.insert(key, standing_of(row)?);
         }
@@ -196,7 +212,11 @@ impl Store {
                  delivered_at_ms = coalesce(inbox.delivered_at_ms, CASE WHEN batch.is_delivered = 1 THEN $1 END),
                  seen_at_ms = coalesce(inbox.seen_at_ms, CASE WHEN batch.is_seen = 1 THEN $1 END),
                  read_at_ms = coalesce(inbox.read_at_ms, CASE WHEN batch.is_read = 1 THEN $1 END),
-                 dismissed_at_ms = coalesce(inbox.dismissed_at_ms, CASE WHEN batch.is_dismissed = 1 THEN $1 END)
+                 dismissed_at_ms = coalesce(inbox.dismissed_at_ms, CASE WHEN batch.is_dismissed = 1 THEN $1 END),
+                 answer_action = coalesce(inbox.answer_action, batch.answer_action),
+                 answer_title = coalesce(inbox.answer_title, batch.answer_title),
+                 answer_text = coalesce(inbox.answer_text, batch.answer_text),
+                 answered_at_ms = coalesce(inbox.answered_at_ms, CASE WHEN batch.answer_action IS NOT NULL THEN $1 END)
              FROM {batch} WHERE inbox.tenant = batch.tenant AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
         );
         if written.is_empty() {
@@ -215,6 +235,9 @@ impl Store {
             is_read: written.read,
             is_dismissed: written.dismissed,
             looks: written.looks,
+            answer_action: written.answer.as_ref().map(|answer| answer.action.as_str()),
+            answer_title: written.answer.as_ref().map(|answer| answer.title.as_str()),
+            answer_text: written.answer.as_ref().map(|answer| answer.text.as_str()),
         });
         let values = Batch::of(self.engine, values)?;
         UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
@@ -228,6 +251,8 @@ struct Held {
     standings: HashMap<(UserKey, AlertId), Standing>,
     /// Of those that nobody has looked at: how bad they are, and when they came.
     unseen: HashMap<(UserKey, AlertId), (Severity, Timestamp)>,
+    /// Those that their owners have answered.
+    answered: HashSet<(UserKey, AlertId)>,
 }
 
 batch_row! {
@@ -245,6 +270,9 @@ batch_row! {
         is_read: bool,
         is_dismissed: bool,
         looks: bool,
+        answer_action: Option<&'a str>,
+        answer_title: Option<&'a str>,
+        answer_text: Option<&'a str>,
     }
 }
 
@@ -259,6 +287,8 @@ struct Written {
     dismissed: bool,
     /// The person looked at what it says now.
     looks: bool,
+    /// The person's first answer.
+    answer: Option<Answer>,
 }
 
 impl Written {
@@ -272,15 +302,16 @@ impl Written {
             read: false,
             dismissed: false,
             looks: false,
+            answer: None,
         }
     }
 
-    /// Whoever read it has seen it, and whoever has seen it was delivered to. Whoever snoozed it may have seen its title
+    /// Whoever answered it has read it, whoever read it has seen it, and whoever has seen it was delivered to. Whoever snoozed it may have seen its title
     /// only, so they were delivered to.
     fn said(&mut self, state: ReceiptState) {
         self.dismissed |= state == ReceiptState::Dismissed;
-        self.read |= state == ReceiptState::Read;
-        self.seen |= matches!(state, ReceiptState::Seen | ReceiptState::Read | ReceiptState::Dismissed);
+        self.read |= matches!(state, ReceiptState::Read | ReceiptState::Answered);
+        self.seen |= self.read || matches!(state, ReceiptState::Seen | ReceiptState::Dismissed);
         self.delivered |= self.seen || matches!(state, ReceiptState::Delivered | ReceiptState::Snoozed);
     }
 }
@@ -298,7 +329,7 @@ fn note_of(before: Standing, now: Standing, receipt: &Receipt) -> Option<String>
 fn stop_of(state: ReceiptState) -> Option<StopReason> {
     match state {
         ReceiptState::Seen => Some(StopReason::Seen),
-        ReceiptState::Read => Some(StopReason::Read),
+        ReceiptState::Read | ReceiptState::Answered => Some(StopReason::Read),
         ReceiptState::Dismissed => Some(StopReason::Dismissed),
         ReceiptState::Snoozed => Some(StopReason::Snoozed),
         ReceiptState::Delivered | ReceiptState::Unread => None,

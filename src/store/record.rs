@@ -103,14 +103,14 @@ impl Store {
                     return Err(Failure::Unreadable("users")); // `lock_heads` made a row for each.
                 };
                 let key = (user_key, new.alert.id.clone());
-                let existing = rows.get(&key).copied();
+                let existing = rows.get(&key).cloned();
                 // The same for one person, whose inbox may have had it.
                 let is_old = held.by.is_none() && head.deleted_before.is_some_and(|at| held.latest_at <= at);
                 if existing.is_none() && is_old {
                     continue;
                 }
                 let chase = chases.of(&key, &held.rules, now);
-                let known = existing.map(|existing| (existing.row, chase));
+                let known = existing.as_ref().map(|existing| (existing.row, chase));
                 let has_expired = held.rules.expires_at <= now;
                 let decide = if has_expired { record_expired } else { record };
                 let (now_held, changed) = match decide(known, held.stand) {
@@ -120,12 +120,13 @@ impl Store {
                         head.unread += unread_by;
                         head.changed = true;
                         // The time of a snooze stays while the snooze does.
-                        let until = existing.and_then(|existing| existing.until);
+                        let until = existing.as_ref().and_then(|existing| existing.until);
                         let until = until.filter(|_| row.state == InboxState::Snoozed);
-                        let stored = Existing { row, seq: head.seq, until };
-                        rows.insert(key.clone(), stored);
+                        let answer = existing.as_ref().and_then(|existing| existing.answer.clone());
+                        let stored = Existing { row, seq: head.seq, until, answer };
+                        rows.insert(key.clone(), stored.clone());
                         chases.follow(&key, escalation, held.stand, &held.rules, now);
-                        let before = existing.map(|existing| existing.row.status);
+                        let before = existing.as_ref().map(|existing| existing.row.status);
                         if let Some(by) = held
                             .acknowledged_by
                             .as_ref()
@@ -133,7 +134,7 @@ impl Store {
                         {
                             acknowledged.push((key.clone(), row.version, by.clone()));
                         }
-                        written.insert(key, stored);
+                        written.insert(key, stored.clone());
                         (stored, true)
                     }
                 };
@@ -145,6 +146,7 @@ impl Store {
                     unread,
                     state: now_held.row.state,
                     until: now_held.until,
+                    answer: now_held.answer,
                     version: held.stand.version,
                     content: held.content.clone(),
                     changed,

@@ -104,7 +104,8 @@ impl Store {
                 let row = Row { state, looked, ..existing.row };
                 let Row { version, severity, status, .. } = row;
                 chases.follow(&key, escalation, Stand { version, severity, status }, &rules, now);
-                written.insert(key, Existing { row, seq: head.seq, until: None });
+                let answer = existing.answer.clone();
+                written.insert(key, Existing { row, seq: head.seq, until: None, answer: answer.clone() });
                 let note = match state {
                     InboxState::New => "came back: the snooze is over",
                     _ => "the snooze is over, and so is the alert: it is no news any more",
@@ -117,6 +118,7 @@ impl Store {
                     unread: head.unread.max(0) as u64,
                     state,
                     until: None,
+                    answer,
                     version: row.version,
                     content: new.content.clone(),
                     changed: true,

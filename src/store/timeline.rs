@@ -324,6 +324,10 @@ impl Store {
             ] {
                 entries.extend(maybe_time(&row, column)?.map(|at| TimelineEntry::new(at, what)));
             }
+            if let (Some(at), Some(title)) = (maybe_time(&row, "answered_at_ms")?, maybe_text(&row, "answer_title")?) {
+                let text = maybe_text(&row, "answer_text")?.unwrap_or_default();
+                entries.push(TimelineEntry::new(at, explanation::answered(&title, &text)));
+            }
             // What came before this person was among its recipients did not come to them.
             let recorded_at = time(&row, "recorded_at_ms")?;
             let ended = ended_devices(&row)?.filter(|(entry, is_why)| *is_why || entry.at >= recorded_at);

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::schema::{self, list_or_null, of, text, text_or_null, with};
 use crate::domain::{
-    Action,
+    Action, Answered,
     action::{
         InvalidAction,
         bounds::{ACTION_ID_BYTES_MAX, ACTION_TITLE_CHARS_MAX, ACTIONS_MAX, ANSWER_CHARS_MAX},
@@ -30,6 +30,25 @@ pub struct ActionV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ActionAnswer, required = false)]
     answer: Option<String>,
+}
+
+/// That a person answered an alert, as their own clients are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Answer)]
+pub struct AnswerV1 {
+    /// The id of the action.
+    #[schema(value_type = ActionId)]
+    pub action: String,
+    /// When, in RFC 3339.
+    #[schema(format = DateTime)]
+    pub at: String,
+}
+
+impl AnswerV1 {
+    /// As it is told.
+    pub fn of(answered: &Answered) -> Self {
+        Self { action: answered.action.clone(), at: answered.at.to_string() }
+    }
 }
 
 crate::schemas! {

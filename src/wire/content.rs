@@ -145,6 +145,16 @@ pub struct ShownAlert {
     pub data: Map<String, Value>,
 }
 
+/// The buttons of an alert as clients are given it; none of what cannot be read.
+pub fn actions_in(content: &str) -> Vec<Action> {
+    #[derive(Deserialize)]
+    struct Stored {
+        #[serde(default, deserialize_with = "stored_actions")]
+        actions: Vec<Action>,
+    }
+    serde_json::from_str::<Stored>(content).map(|stored| stored.actions).unwrap_or_default()
+}
+
 /// The alert as a message to `watchbell.alerts`, the form every producer publishes.
 pub fn encode_alert(alert: &Alert) -> Vec<u8> {
     let to = json!({

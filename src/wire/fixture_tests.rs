@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{
+    action::AnswerV1,
     alert::{Defaults, encode_alert, parse_alert},
     close::{CloseClass, CloseCode},
     event::{EventDefaults, encode_event, parse_event},
@@ -50,6 +51,7 @@ fn close_codes_are_the_table_that_the_browser_reads() {
 fn each_server_frame_is_written_as_its_fixture() {
     let fixtures = fixtures(include_str!("../../tests/fixtures/server_frames.json"));
     let alert = RawValue::from_string(fixtures["alert"]["alert"].to_string()).unwrap();
+    let with_actions = RawValue::from_string(fixtures["alert, answered"]["alert"].to_string()).unwrap();
     let event = RawValue::from_string(fixtures["event"]["event"].to_string()).unwrap();
     let preferences = RawValue::from_string(fixtures["preferences"]["preferences"].to_string()).unwrap();
     let wanted = PreferencesV1::decode(preferences.get()).unwrap();
@@ -76,6 +78,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 unread: 2,
                 state: "new",
                 until: None,
+                answer: None,
                 alert: &alert,
             }),
         ),
@@ -87,6 +90,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 unread: 1,
                 state: "snoozed",
                 until: Some("2026-11-21T13:00:00Z"),
+                answer: None,
                 alert: &alert,
             }),
         ),
@@ -99,6 +103,7 @@ fn each_server_frame_is_written_as_its_fixture() {
                 alerts: &["disk-db-1".to_owned()],
                 state: "read",
                 until: None,
+                action: None,
                 by: "5f1c",
                 op: Some("op-1"),
             }),
@@ -112,8 +117,35 @@ fn each_server_frame_is_written_as_its_fixture() {
                 alerts: &["disk-db-1".to_owned()],
                 state: "snoozed",
                 until: Some("2026-11-21T13:00:00Z"),
+                action: None,
                 by: "5f1c",
                 op: Some("op-2"),
+            }),
+        ),
+        (
+            "alert, answered",
+            ServerFrame::Alert(AlertFrame {
+                seq: 10,
+                cursor: "ab12cd34.10",
+                unread: 1,
+                state: "read",
+                until: None,
+                answer: Some(&AnswerV1 { action: "approve".into(), at: "2026-11-21T12:00:05Z".into() }),
+                alert: &with_actions,
+            }),
+        ),
+        (
+            "receipt, of an answer",
+            ServerFrame::Receipt(ReceiptSaid {
+                seq: 10,
+                cursor: "ab12cd34.10",
+                unread: 1,
+                alerts: &["disk-db-1".to_owned()],
+                state: "answered",
+                until: None,
+                action: Some("approve"),
+                by: "5f1c",
+                op: Some("op-3"),
             }),
         ),
         ("ping", ServerFrame::Ping { seq: 7, cursor: None }),
@@ -153,6 +185,7 @@ fn each_client_frame_is_read_as_meant() {
             alerts: alerts.iter().map(|&alert| alert.to_owned()).collect(),
             state: state.to_owned(),
             until: until.map(str::to_owned),
+            action: None,
             op: op.map(str::to_owned),
         })
     };
@@ -195,6 +228,16 @@ fn each_client_frame_is_read_as_meant() {
             "receipt, of a snooze",
             receipt(&["disk-db-1"], "snoozed", Some("2026-11-21T13:00:00Z"), Some("op-2")),
         ),
+        (
+            "receipt, of an answer",
+            ClientFrame::Receipt(ReceiptFrame {
+                alerts: vec!["disk-db-1".into()],
+                state: "answered".into(),
+                until: None,
+                action: Some("approve".into()),
+                op: Some("op-3".into()),
+            }),
+        ),
         ("pong", ClientFrame::Pong {}),
         ("a type of a later client", ClientFrame::Unknown),
     ];
@@ -216,7 +259,14 @@ fn each_message_between_workers_is_written_as_its_fixture() {
     assert_eq!(&value(&encode_alert(&parsed)), alert);
 
     let content = RawValue::from_string(r#"{"id":"disk-db-1"}"#.to_owned()).unwrap();
-    let to = LiveRecipient { user: "ana".into(), seq: 6, unread: 2, state: "new".into(), until: None };
+    let to = LiveRecipient {
+        user: "ana".into(),
+        seq: 6,
+        unread: 2,
+        state: "new".into(),
+        until: None,
+        answer: None,
+    };
     let live = LiveAlert { tenant: "acme".into(), to: vec![to.clone()], published: None, content: &content };
     assert_eq!(value(&LiveV1::Alert(live).encode()), fixtures["watchbell.live, an alert"]);
     let until = Some("2026-11-21T13:00:00Z".to_owned());
@@ -232,10 +282,14 @@ fn each_message_between_workers_is_written_as_its_fixture() {
         alerts: vec!["disk-db-1".into()],
         state: "read".into(),
         until: None,
+        action: None,
         by: "5f1c".into(),
         op: Some("op-1".into()),
     };
     assert_eq!(value(&LiveV1::Receipt(read.clone()).encode()), fixtures["watchbell.live, a receipt"]);
+    let action = Some("approve".to_owned());
+    let answered = LiveReceipt { state: "answered".into(), action, op: Some("op-3".into()), ..read.clone() };
+    assert_eq!(value(&LiveV1::Receipt(answered).encode()), fixtures["watchbell.live, an answer"]);
     let snoozed = LiveReceipt { seq: 8, state: "snoozed".into(), until, op: Some("op-2".into()), ..read };
     assert_eq!(value(&LiveV1::Receipt(snoozed).encode()), fixtures["watchbell.live, a snooze"]);
 
@@ -284,6 +338,7 @@ fn each_message_between_workers_is_written_as_its_fixture() {
         attempt: Some(Uuid::from_u128(0x0198_f3c2_0000_7000_8000_0000_0000_0001)),
         by: None,
         until: None,
+        answer: None,
         at: until,
     };
     assert_eq!(value(&OutcomeV1::new(&outcome).encode()), fixtures["watchbell.outcomes"]);

@@ -10,6 +10,7 @@ use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{
+    action::{ActionId, AnswerV1},
     alert::{InvalidAlert, null_is_absent, read},
     preferences::PreferencesV1,
     schema::{self, AlertIdentity, list, of, one_of, text_or_null, with},
@@ -203,6 +204,10 @@ pub struct ReceiptFrame {
     #[serde(default)]
     #[schema(format = "watchbell-snooze")]
     pub until: Option<String>,
+    /// With `answered`, and only then: the id of an action of the alert that has an `answer`.
+    #[serde(default)]
+    #[schema(value_type = Option<ActionId>)]
+    pub action: Option<String>,
     /// The client's own name for this, echoed in the receipt frame. At most 200 bytes.
     #[serde(default)]
     #[schema(value_type = ReceiptName)]
@@ -220,8 +225,10 @@ crate::schemas! {
         text_or_null().max_length(Some(AlertId::LEN_MAX)).format(Some(schema::format("watchbell-id")));
     /// A receipt as a client writes it over HTTP.
     WrittenReceipt called "ReceiptSaid" = {
-        let snoozed = ReceiptState::Snoozed.as_str();
-        let others: Vec<&&str> = ReceiptState::WORDS.iter().filter(|word| **word != snoozed).collect();
+        let (snoozed, answered) = (ReceiptState::Snoozed.as_str(), ReceiptState::Answered.as_str());
+        let others: Vec<&&str> =
+            ReceiptState::WORDS.iter().filter(|word| ![snoozed, answered].contains(*word)).collect();
+        let absent = json!({"type": "null"});
         with(
             ReceiptFrame::schema(),
             &json!({"anyOf": [
@@ -229,10 +236,15 @@ crate::schemas! {
                     "properties": {
                         "state": {"const": snoozed},
                         "until": {"type": "string", "format": "watchbell-snooze"},
+                        "action": absent,
                     },
                     "required": ["until"],
                 },
-                {"properties": {"state": {"enum": others}, "until": {"type": "null"}}},
+                {
+                    "properties": {"state": {"const": answered}, "action": {"type": "string"}, "until": absent},
+                    "required": ["action"],
+                },
+                {"properties": {"state": {"enum": others}, "until": absent, "action": absent}},
             ]}),
         )
     }, as ReceiptFrame;
@@ -343,6 +355,9 @@ pub struct AlertFrame<'a> {
     /// Until when it is snoozed, RFC 3339; only then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<&'a str>,
+    /// What the person answered, if they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<&'a AnswerV1>,
     /// What the alert says.
     pub alert: &'a RawValue,
 }
@@ -372,6 +387,9 @@ pub struct ReceiptSaid<'a> {
     /// Until when the alerts are snoozed, RFC 3339; only then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<&'a str>,
+    /// By which action the alerts are answered; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'a str>,
     /// Which session said it, or `http`.
     pub by: &'a str,
     /// The client's own name for it.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::action::AnswerV1;
 use crate::domain::Severity;
 
 /// Recipients one live message may name; a larger audience is several messages.
@@ -71,6 +72,9 @@ pub struct LiveRecipient {
     /// Until when they snoozed it, RFC 3339; only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// What they answered, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerV1>,
 }
 
 /// A receipt that changed one user's inbox.
@@ -91,6 +95,9 @@ pub struct LiveReceipt {
     /// Until when the alerts are snoozed, RFC 3339; only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// By which action the alerts are answered; only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// Where it was said.
     pub by: String,
     /// The client's own name for it.
@@ -174,7 +181,14 @@ impl LiveV1<'_> {
 #[allow(clippy::unwrap_used)]
 fn a_live_alert_reads_back() {
     let content = RawValue::from_string(r#"{"id":"a"}"#.to_owned()).unwrap();
-    let to = vec![LiveRecipient { user: "ana".into(), seq: 7, unread: 2, state: "new".into(), until: None }];
+    let to = vec![LiveRecipient {
+        user: "ana".into(),
+        seq: 7,
+        unread: 2,
+        state: "new".into(),
+        until: None,
+        answer: None,
+    }];
     let published = Some(LivePublished { at_ms: 1, severity: Severity::Critical });
     let live = LiveAlert { tenant: "acme".into(), to: to.clone(), published, content: &content };
     let bytes = LiveV1::Alert(live).encode();

@@ -34,6 +34,15 @@ pub struct OutcomeV1 {
     /// Until when it is snoozed, in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// The id of the button that was pressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What stood on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// When it happened, in RFC 3339.
     pub at: String,
 }
@@ -41,6 +50,7 @@ pub struct OutcomeV1 {
 impl OutcomeV1 {
     /// An outcome as it is told.
     pub fn new(outcome: &Outcome) -> Self {
+        let answer = outcome.answer.as_ref();
         Self {
             id: outcome.id.to_string(),
             tenant: outcome.user.tenant.to_string(),
@@ -53,6 +63,9 @@ impl OutcomeV1 {
             attempt: outcome.attempt.map(|attempt| attempt.to_string()),
             by: outcome.by.as_ref().map(ToString::to_string),
             until: outcome.until.map(|until| until.to_string()),
+            action: answer.map(|answer| answer.action.clone()),
+            title: answer.map(|answer| answer.title.clone()),
+            answer: answer.map(|answer| answer.text.clone()),
             at: outcome.at.to_string(),
         }
     }

@@ -22,7 +22,9 @@ mod alert;
 mod delivery;
 mod event;
 
-use watchbell::domain::{AlertId, Receipt, ReceiptState, Tenant, Timestamp, UserId, UserKey};
+use std::collections::BTreeMap;
+
+use watchbell::domain::{AlertId, Answer, Receipt, ReceiptState, Tenant, Timestamp, UserId, UserKey};
 
 pub use alert::{AlertBuilder, Recording, alert, changed, later_version};
 pub use delivery::{
@@ -67,7 +69,16 @@ pub fn receipt(
     state: ReceiptState,
 ) -> Receipt {
     let alerts = alerts.into_iter().map(|id| alert_id(id.as_ref())).collect();
-    Receipt { user: user.clone(), alerts, state, until: None, op: None, by: "tab-1".to_owned() }
+    let answers = BTreeMap::new();
+    Receipt { user: user.clone(), alerts, state, until: None, answers, op: None, by: "tab-1".to_owned() }
+}
+
+/// A receipt that answers these alerts by the action `approve`, with this text.
+pub fn answering(user: &UserKey, alerts: impl IntoIterator<Item = impl AsRef<str>>, text: &str) -> Receipt {
+    let said = receipt(user, alerts, ReceiptState::Answered);
+    let answer = Answer { action: "approve".to_owned(), title: "Approve".to_owned(), text: text.to_owned() };
+    let answers = said.alerts.iter().map(|alert| (alert.clone(), answer.clone())).collect();
+    Receipt { answers, ..said }
 }
 
 /// A receipt that puts these alerts off until then.

@@ -38,6 +38,8 @@ describe("frames", () => {
         expect(effects.some((effect) => effect.do === "news")).toBe(false);
       },
       "receipt, of a snooze": () => expect(after.inbox.unread).toBe(1),
+      "alert, answered": () => expect(after.inbox.rows.get("disk-db-1")).toMatchObject({ state: "read", alert: { title: "Grow the disk?" } }),
+      "receipt, of an answer": () => expect(after.inbox.unread).toBe(1),
       ping: () => expect(effects).toContainEqual({ do: "send", link: 1, frame: { type: "pong", seq: 7 } }),
       resync: () => expect(after.need).toMatchObject({ from: greeted.inbox.seq, at: 1 }),
       goaway: () => expect(after.moveAt).toBe(1 + 8_000),

@@ -107,6 +107,7 @@ fn announcements(
             unread: row.unread,
             state: row.state,
             until: row.until,
+            answer: row.answer.clone(),
         });
     }
     let of_alert = |((at, version), (content, changes)): ((usize, u32), (&str, Vec<InboxChange>))| {

@@ -1,7 +1,7 @@
 //! What became of alerts is written for producers in the commit that makes it so, and waits there until it was told.
 
 use watchbell::domain::{
-    AttemptId, AttemptState, Channel, OutcomeKind, OutcomeRoute, OutcomeRoutes, ReceiptState, Status,
+    Answer, AttemptId, AttemptState, Channel, OutcomeKind, OutcomeRoute, OutcomeRoutes, ReceiptState, Status,
     StopReason, Tenant, outcome::every_kind, publication::Maker, restraint::Held,
 };
 use watchbell::store::{
@@ -9,7 +9,7 @@ use watchbell::store::{
     Store, StoreError, SummaryOutcome, WaitingOutcome,
 };
 use watchbell_tests::builders::{
-    self, acme, alert, at, changed, later_version, receipt, snooze, tenant, users,
+    self, acme, alert, answering, at, changed, later_version, receipt, snooze, tenant, users,
 };
 
 use super::fixture::{LEASE, StoreFixture, ask, head};
@@ -17,6 +17,7 @@ use super::fixture::{LEASE, StoreFixture, ask, head};
 on_both_engines!(
     nothing_is_written_while_nobody_wants_it,
     what_people_say_is_told_once,
+    an_answer_is_told_with_what_it_says,
     a_snooze_says_until_when,
     a_version_that_acknowledges_is_told_with_who,
     what_providers_answer_for_good_is_told_once,
@@ -150,6 +151,23 @@ async fn a_snooze_says_until_when(fixture: &StoreFixture) -> anyhow::Result<()> 
     store.apply_receipts(&[receipt(&ana, ["a"], ReceiptState::Read)], at(2)).await?;
     let expected = ["read ana a v1", "snoozed ana a v1 until PT100S", "snoozed ana a v1 until PT200S"];
     assert_eq!(words(&store).await?, expected);
+    Ok(())
+}
+
+/// The producer hears which button it was, what stood on it, and what it says; once, and not of a second answer.
+async fn an_answer_is_told_with_what_it_says(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, ana) = (telling(fixture), acme("ana"));
+    let shared = alert("a").to_users(["ana"]).first_stops_all().build();
+    store.record(&[shared], at(0)).await?;
+    for text in ["yes", "no"] {
+        store.apply_receipts(&[answering(&ana, ["a"], text)], at(1)).await?;
+    }
+    let told = ["acknowledged ana a v1 by user:ana", "answered ana a v1"];
+    assert_eq!(words(&store).await?, told, "it counts as taking it for all");
+    let waiting = waiting(&store).await?;
+    let answers: Vec<_> = waiting.into_iter().filter_map(|waiting| waiting.outcome.answer).collect();
+    let expected = Answer { action: "approve".into(), title: "Approve".into(), text: "yes".into() };
+    assert_eq!(answers, [expected]);
     Ok(())
 }
 

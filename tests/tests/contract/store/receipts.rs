@@ -1,8 +1,10 @@
 //! What people say changes their inbox and ends escalations (I5).
 
-use watchbell::domain::{InboxState, Receipt, ReceiptState};
+use watchbell::domain::{Answered, InboxState, Receipt, ReceiptState};
 use watchbell::store::AppliedReceipt;
-use watchbell_tests::builders::{acme, alert, alert_id, at, receipt};
+use watchbell_tests::builders::{
+    acme, alert, alert_id, answering, at, later_version, receipt, snooze, tenant, user,
+};
 
 use super::fixture::{LEASE, StoreFixture, head, inbox};
 use super::timers;
@@ -14,6 +16,8 @@ on_both_engines!(
     what_is_not_in_that_inbox_is_passed_over,
     seen_before_the_push_ends_the_escalation,
     seen_after_the_push_makes_it_due_for_withdrawal,
+    a_first_answer_stays_reads_and_is_shown_from_then_on,
+    an_answer_is_possible_to_what_is_shown_alone,
 );
 
 async fn a_receipt_moves_a_state_by_this_table(
@@ -134,12 +138,16 @@ async fn what_is_not_in_that_inbox_is_passed_over(
 async fn seen_before_the_push_ends_the_escalation(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed] {
+    for state in [ReceiptState::Seen, ReceiptState::Read, ReceiptState::Dismissed, ReceiptState::Answered] {
         let id = state.as_str();
         store.record(&[alert(id).to_users(["ana"]).build()], at(0)).await?;
         store.apply_receipts(&[receipt(&acme("ana"), [id], ReceiptState::Delivered)], at(1)).await?;
         assert_eq!(store.next_due().await?, Some(at(30)), "delivered ends nothing (I4)");
-        store.apply_receipts(&[receipt(&acme("ana"), [id], state)], at(2)).await?;
+        let said = match state {
+            ReceiptState::Answered => answering(&acme("ana"), [id], "yes"),
+            state => receipt(&acme("ana"), [id], state),
+        };
+        store.apply_receipts(&[said], at(2)).await?;
         assert_eq!(store.next_due().await?, None, "{state} ends it");
         store.apply_receipts(&[receipt(&acme("ana"), [id], ReceiptState::Unread)], at(3)).await?;
         assert_eq!(store.next_due().await?, None, "unread is about the badge: nobody is chased again");
@@ -166,5 +174,80 @@ async fn seen_after_the_push_makes_it_due_for_withdrawal(
         Some("seen"),
         "the first reason stays"
     );
+    Ok(())
+}
+
+async fn a_first_answer_stays_reads_and_is_shown_from_then_on(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    use InboxState::{Dismissed, Read, Seen};
+    let ana = acme("ana");
+    let answered = |secs| Some(Answered { action: "approve".to_owned(), at: at(secs) });
+    for (number, (why, before, expected)) in [
+        ("new", &[][..], Read),
+        ("read before", &[receipt(&ana, ["a1"], ReceiptState::Read)], Read),
+        ("put away before", &[receipt(&ana, ["a2"], ReceiptState::Dismissed)], Dismissed),
+        ("put off before", &[snooze(&ana, ["a3"], at(900))], Read),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("a{number}");
+        let first = alert(&id).to_users(["ana"]).build();
+        store.record(std::slice::from_ref(&first), at(0)).await?;
+        store.apply_receipts(before, at(1)).await?;
+        let said = store.apply_receipts(&[answering(&ana, [&id], "yes")], at(2)).await?;
+        let changed = said[0].as_ref().map(|said| said.alerts.clone());
+        assert_eq!(changed, Some(vec![alert_id(&id)]), "{why}: a change, also of what is read");
+        let row = async || -> anyhow::Result<_> {
+            let page = store.inbox_page(&ana, None, 50).await?;
+            Ok(page.rows.into_iter().find(|row| row.alert.as_str() == id).unwrap())
+        };
+        let shown = row().await?;
+        assert_eq!((shown.state, shown.until, shown.answer), (expected, None, answered(2)), "{why}");
+
+        // Another answer, in the same batch and later, changes nothing, and neither does marking it unread in between.
+        let again = answering(&ana, [&id], "no");
+        assert_eq!(
+            store.apply_receipts(&[again.clone(), again.clone()], at(3)).await?,
+            [None, None],
+            "{why}"
+        );
+        store.apply_receipts(&[receipt(&ana, [&id], ReceiptState::Unread)], at(4)).await?;
+        assert_eq!(store.apply_receipts(std::slice::from_ref(&again), at(5)).await?, [None], "{why}");
+        assert_eq!((row().await?.state, row().await?.answer), (Seen, answered(2)), "{why}");
+
+        // A later version is shown with it, live, in what changed, and in the page.
+        let recorded = store.record(&[later_version(&first).build()], at(6)).await?;
+        assert_eq!(recorded[0].answer, answered(2), "{why}");
+        let changes = store.changes_after(&ana, recorded[0].seq - 1, 5).await?;
+        assert_eq!(changes.rows[0].answer, answered(2), "{why}");
+        let told = store.timeline(&tenant("acme"), &alert_id(&id), Some(&user("ana")), 1).await?.remove(0);
+        let said: Vec<&str> = told
+            .entries
+            .iter()
+            .map(|entry| &*entry.what)
+            .filter(|what| what.starts_with("answered"))
+            .collect();
+        assert_eq!(said, ["answered \"Approve\": yes"], "{why}");
+    }
+    // Who presses two buttons at once has pressed the first.
+    store.record(&[alert("both").to_users(["ana"]).build()], at(0)).await?;
+    let both = [answering(&ana, ["both"], "yes"), answering(&ana, ["both"], "no")];
+    let said = store.apply_receipts(&both, at(7)).await?;
+    assert!(said[0].is_some() && said[1].is_none(), "{said:?}");
+    Ok(())
+}
+
+/// What a person may answer is what their own inbox shows, in the version that it shows.
+async fn an_answer_is_possible_to_what_is_shown_alone(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let first = alert("a").to_users(["ana"]).content("{\"version\": 1}").build();
+    store.record(&[first.clone(), alert("theirs").to_users(["ben"]).build()], at(0)).await?;
+    store.record(&[later_version(&first).content("{\"version\": 2}").build()], at(1)).await?;
+    let asked = ["a", "theirs", "nothing"].map(alert_id);
+    let shown = store.shown_contents(&acme("ana"), &asked).await?;
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), [(alert_id("a"), "{\"version\": 2}".to_owned())]);
     Ok(())
 }

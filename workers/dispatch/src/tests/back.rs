@@ -22,6 +22,7 @@ async fn snooze(bed: &Bed, name: &str, alert: &str, secs: i64) {
         alerts: vec![id(alert)],
         state: ReceiptState::Snoozed,
         until: Some(jiff::Timestamp::from_second(secs).unwrap()),
+        answers: Default::default(),
         op: None,
         by: "tab".into(),
     };

@@ -108,6 +108,7 @@ impl Bed {
                 alerts,
                 state: ReceiptState::Seen,
                 until: None,
+                answers: Default::default(),
                 op: None,
                 by: "tab".into(),
             };

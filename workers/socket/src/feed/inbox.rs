@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use watchbell::{
-    domain::{TopicKey, UserKey},
+    domain::{Receipt, TopicKey, UserKey},
     runtime::http::{AnswerBudget, AnswerBytes, NoRoom, PAGE_BYTES_TAKEN},
     store::{Head, Store, StoreError},
 };
@@ -13,7 +13,7 @@ use crate::{
     frames::epoch::{Epoch, Epochs},
     pod::{
         heads::{HeadUnavailable, Heads},
-        receipts::Receipts,
+        receipts::{ReadReceipt, Receipts},
     },
 };
 
@@ -27,6 +27,15 @@ pub(crate) struct Inbox {
     pub(crate) receipts: Receipts,
     /// The pod's memory for snapshots and pages. Whoever reads one takes of it first.
     pub(crate) answers: AnswerBudget,
+}
+
+/// Why an answer is not taken.
+#[derive(Debug)]
+pub(crate) enum NotCompleted {
+    /// In words, about the field `action`.
+    NoSuchAction(String),
+    /// The store did not say what the alerts say.
+    Unavailable(StoreError),
 }
 
 /// Kept events of a topic. They are shared with whoever else reads them at this moment.
@@ -52,6 +61,16 @@ impl Inbox {
         bytes_max: usize,
     ) -> Result<KeptEvents, StoreError> {
         self.store.topic_events(topic, limit, bytes_max).await.map(KeptEvents)
+    }
+
+    /// A receipt that was read, with what it answers where it does: what the alerts say that are shown is looked up for that.
+    pub(crate) async fn completed(&self, read: ReadReceipt) -> Result<Receipt, NotCompleted> {
+        if read.action.is_none() {
+            return Ok(read.receipt);
+        }
+        let shown = self.store.shown_contents(&read.receipt.user, &read.receipt.alerts).await;
+        let shown = shown.map_err(NotCompleted::Unavailable)?;
+        read.answering(&shown).map_err(NotCompleted::NoSuchAction)
     }
 
     /// Memory for a page or a snapshot that is read for this user and not taken by their client yet.

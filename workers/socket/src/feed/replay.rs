@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 use watchbell::{
     domain::{Seq, UserKey},
     store::{Head, StoreError},
-    wire::frame::{AlertFrame, ServerFrame},
+    wire::{
+        action::AnswerV1,
+        frame::{AlertFrame, ServerFrame},
+    },
 };
 
 use crate::{
@@ -57,12 +60,14 @@ pub(crate) async fn changes_after(
         // `content_of` wrote it, so it is JSON.
         let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
         let until = row.until.map(|until| until.to_string());
+        let answer = row.answer.as_ref().map(AnswerV1::of);
         let frame = AlertFrame {
             seq: row.seq,
             cursor: &epoch.cursor(row.seq),
             unread: head.unread,
             state: row.state.as_str(),
             until: until.as_deref(),
+            answer: answer.as_ref(),
             alert,
         };
         frames.push(Arc::new(Frame::new(&ServerFrame::Alert(frame), Some(row.seq))));

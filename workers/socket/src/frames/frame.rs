@@ -240,6 +240,7 @@ mod tests {
             unread: 1,
             state: "new",
             until: None,
+            answer: None,
             alert: &alert,
         });
         let alert = Frame::new(&alert, Some(7));

@@ -13,6 +13,7 @@ use watchbell::{
     domain::{InboxState, PushEnvironment, PushService, ReceiptState},
     store::PageStart,
     wire::{
+        action::AnswerV1,
         alert::ContentV1,
         event::EventContentV1,
         schema::{DeviceName, one_of, whole},
@@ -85,6 +86,10 @@ pub(crate) struct InboxRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub(crate) until: Option<String>,
+    /// What the person answered, if they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) answer: Option<AnswerV1>,
     #[schema(format = DateTime)]
     pub(crate) recorded_at: String,
     #[schema(value_type = ContentV1<'static>)]
@@ -109,6 +114,10 @@ pub(crate) struct ReceiptWritten {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub(crate) until: Option<String>,
+    /// By which action they are answered; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) action: Option<String>,
 }
 
 /// The user's devices.

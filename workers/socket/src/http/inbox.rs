@@ -16,11 +16,11 @@ use watchbell::{
         rate_limit::TooSoon,
     },
     store::{InboxPage as StoredPage, PageStart},
-    wire::{Problem, frame::ReceiptFrame},
+    wire::{Problem, action::AnswerV1, frame::ReceiptFrame},
 };
 
 use crate::{
-    feed::inbox::Inbox,
+    feed::inbox::{Inbox, NotCompleted},
     http::answers::{InboxPage, InboxRow, NextBefore, ReceiptWritten},
     pod::{
         limits::ReceiptTurns,
@@ -68,6 +68,7 @@ pub(crate) async fn inbox(
                 seq: row.seq,
                 state: row.state.as_str(),
                 until: row.until.map(|until| until.to_string()),
+                answer: row.answer.as_ref().map(AnswerV1::of),
                 recorded_at: row.recorded_at.to_string(),
                 alert,
             })
@@ -109,13 +110,17 @@ pub(crate) async fn receipts(
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
     let now = clock.now();
-    let receipt = receipt_of(&identity.user, "http", frame, now)
-        .map_err(|(field, problem)| Problem::invalid(field, problem))?;
-    let cost = cost_of(receipt.alerts.len());
+    let invalid = |(field, problem)| Problem::invalid(field, problem);
+    let read = receipt_of(&identity.user, "http", frame, now).map_err(invalid)?;
+    let cost = cost_of(read.receipt.alerts.len());
     turns.take(&identity.user, cost).await.map_err(|TooSoon { wait }| {
         Problem::too_many("this user says more than is read: say it again later", seconds(wait))
     })?;
-    let until = receipt.until;
+    let receipt = inbox.completed(read).await.map_err(|why| match why {
+        NotCompleted::NoSuchAction(problem) => invalid(("action", problem)),
+        NotCompleted::Unavailable(error) => error.into(),
+    })?;
+    let (until, action) = (receipt.until, receipt.action().map(str::to_owned));
     let said = inbox.receipts.write(receipt).await.map_err(|why| match why {
         NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
         NotWritten::Impossible => Problem::internal("the store does not take this receipt"),
@@ -128,8 +133,9 @@ pub(crate) async fn receipts(
             alerts: said.alerts.iter().map(ToString::to_string).collect(),
             state,
             until,
+            action,
         },
-        None => ReceiptWritten { seq: None, unread: None, alerts: Vec::new(), state, until },
+        None => ReceiptWritten { seq: None, unread: None, alerts: Vec::new(), state, until, action },
     };
     Ok(Json(written).into_response())
 }

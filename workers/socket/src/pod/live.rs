@@ -82,6 +82,7 @@ impl Live {
                     unread: to.unread,
                     state: &to.state,
                     until: to.until.as_deref(),
+                    answer: to.answer.as_ref(),
                     alert: live.content,
                 };
                 let frame = Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch);
@@ -102,6 +103,7 @@ impl Live {
                 alerts: &live.alerts,
                 state: &live.state,
                 until: live.until.as_deref(),
+                action: live.action.as_deref(),
                 by: &live.by,
                 op: live.op.as_deref(),
             };

@@ -1,13 +1,18 @@
 //! Receipts on their way to the store: the queue that sessions and requests put them into, and how one is read.
 
+use std::collections::{BTreeMap, HashMap};
+
 use tokio::sync::{mpsc, oneshot};
 use watchbell::{
     domain::{
-        AlertId, Receipt, Timestamp, UserKey, alert::UnknownWord, receipt::RECEIPT_ALERTS_MAX,
+        AlertId, Receipt, ReceiptState, Timestamp, UserKey,
+        action::{answer_of, bounds::ACTION_ID_BYTES_MAX, is_action_id},
+        alert::UnknownWord,
+        receipt::RECEIPT_ALERTS_MAX,
         snooze::until_of,
     },
     store::AppliedReceipt,
-    wire::frame::ReceiptFrame,
+    wire::{content::actions_in, frame::ReceiptFrame},
 };
 
 /// Receipts that wait to be written at the most; a session that sends more waits.
@@ -69,13 +74,38 @@ impl Receipts {
     }
 }
 
+/// A receipt as it was read. One that answers is complete once it is known what its action says ([`Self::answering`]).
+#[derive(Debug)]
+pub(crate) struct ReadReceipt {
+    pub(crate) receipt: Receipt,
+    /// The action by which the alerts are answered; only of a receipt that answers.
+    pub(crate) action: Option<String>,
+}
+
+impl ReadReceipt {
+    /// The receipt with its answers, by what the alerts say that are shown. The error is about the field `action`.
+    pub(crate) fn answering(self, shown: &HashMap<AlertId, String>) -> Result<Receipt, String> {
+        let Self { mut receipt, action } = self;
+        let Some(action) = action else { return Ok(receipt) };
+        for alert in &receipt.alerts {
+            let actions = shown.get(alert).map(|content| actions_in(content)).unwrap_or_default();
+            let answer = answer_of(&actions, &action);
+            let answer = answer.ok_or_else(|| {
+                format!("is no action with an answer of the version that is shown of the alert {alert}: fetch the inbox")
+            })?;
+            receipt.answers.insert(alert.clone(), answer);
+        }
+        Ok(receipt)
+    }
+}
+
 /// Reads a receipt that `by` (a session) gives for the user. The error names the field and the remedy.
 pub(crate) fn receipt_of(
     user: &UserKey,
     by: &str,
     frame: ReceiptFrame,
     now: Timestamp,
-) -> Result<Receipt, (&'static str, String)> {
+) -> Result<ReadReceipt, (&'static str, String)> {
     if frame.alerts.is_empty() || frame.alerts.len() > RECEIPT_ALERTS_MAX {
         return Err(("alerts", format!("must name 1 to {RECEIPT_ALERTS_MAX} alerts")));
     }
@@ -84,24 +114,86 @@ pub(crate) fn receipt_of(
     }
     let alerts = frame.alerts.iter().map(AlertId::parse).collect::<Result<Vec<_>, _>>();
     let state = frame.state.parse().map_err(|error: UnknownWord| ("state", error.to_string()))?;
+    let action = action_of(state, frame.action).map_err(|problem| ("action", problem))?;
     let until = frame
         .until
         .map(|until| until.parse::<Timestamp>())
         .transpose()
         .map_err(|_| ("until", "must be an RFC 3339 time such as 2026-11-21T12:00:00Z".to_owned()))?;
-    Ok(Receipt {
+    let receipt = Receipt {
         user: user.clone(),
         alerts: alerts.map_err(|error| ("alerts", error.to_string()))?,
         state,
         until: until_of(state, until, now).map_err(|problem| ("until", problem))?,
+        answers: BTreeMap::new(),
         op: frame.op,
         by: by.to_owned(),
-    })
+    };
+    Ok(ReadReceipt { receipt, action })
+}
+
+/// The action that a receipt names: only one that answers has one.
+fn action_of(state: ReceiptState, action: Option<String>) -> Result<Option<String>, String> {
+    match (state, action) {
+        (ReceiptState::Answered, None) => Err("is missing: name the action of the alert".to_owned()),
+        (ReceiptState::Answered, Some(action)) if !is_action_id(&action) => {
+            let max = ACTION_ID_BYTES_MAX;
+            Err(format!("must be the id of an action: 1 to {max} of A-Z, a-z, 0-9, `.`, `_` and `-`"))
+        }
+        (ReceiptState::Answered, action) => Ok(action),
+        (_, Some(_)) => Err("belongs to the state answered only: leave it out".to_owned()),
+        (_, None) => Ok(None),
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use watchbell::domain::{Tenant, UserId};
+
     use super::*;
+
+    #[test]
+    fn an_answer_names_an_action_of_the_version_that_is_shown() {
+        let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+        let with_actions = r#"{"actions": [{"id": "approve", "title": "Approve", "answer": "yes"},
+            {"id": "look", "title": "Look", "url": "https://example.com/"}]}"#;
+        let shown: HashMap<AlertId, String> = [("a", with_actions), ("plain", "{}")]
+            .map(|(id, content)| (AlertId::parse(id).unwrap(), content.to_owned()))
+            .into();
+        for (why, state, alert, action, expected) in [
+            ("its button", "answered", "a", Some("approve"), Ok(Some("yes"))),
+            ("no button named", "answered", "a", None, Err("action: is missing")),
+            ("no name of one", "answered", "a", Some("a b"), Err("action: must be the id")),
+            ("another's button", "answered", "a", Some("deny"), Err("action: is no action")),
+            ("a button that leads somewhere", "answered", "a", Some("look"), Err("action: is no action")),
+            ("an alert without buttons", "answered", "plain", Some("approve"), Err("action: is no action")),
+            ("an alert of somebody else", "answered", "theirs", Some("approve"), Err("action: is no action")),
+            ("a button beside another word", "read", "a", Some("approve"), Err("action: belongs to")),
+            ("another word", "read", "a", None, Ok(None)),
+        ] {
+            let frame = ReceiptFrame {
+                alerts: vec![alert.to_owned()],
+                state: state.to_owned(),
+                until: None,
+                action: action.map(str::to_owned),
+                op: None,
+            };
+            let read = receipt_of(&user, "tab", frame, Timestamp::UNIX_EPOCH);
+            let receipt = read.and_then(|read| read.answering(&shown).map_err(|problem| ("action", problem)));
+            match (receipt, expected) {
+                (Ok(receipt), Ok(expected)) => {
+                    let answer = receipt.answers.values().next().map(|answer| answer.text.as_str());
+                    assert_eq!(answer, expected, "{why}");
+                }
+                (Err((field, problem)), Err(expected)) => {
+                    let told = format!("{field}: {problem}");
+                    assert!(told.starts_with(expected), "{why}: {told}");
+                }
+                (receipt, _) => panic!("{why}: {receipt:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_receipt_costs_by_its_alerts() {

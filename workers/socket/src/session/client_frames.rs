@@ -15,6 +15,7 @@ use watchbell::{
 };
 
 use crate::{
+    feed::inbox::NotCompleted,
     frames::frame,
     pod::receipts::{cost_of, receipt_of},
     session::{
@@ -167,16 +168,20 @@ impl Session<'_> {
 
     async fn receipt(&mut self, frame: ReceiptFrame) -> Obeyed {
         let now = self.parts.verifier.clock().now();
-        match receipt_of(&self.state.identity.user, &self.state.id.simple().to_string(), frame, now) {
-            Ok(receipt) => {
-                self.parts.inbox.receipts.put(receipt).await;
-                Obeyed::Done
-            }
-            Err((field, problem)) => {
-                self.complain("invalid_receipt", &format!("{field}: {problem}"));
-                Obeyed::Refused
-            }
-        }
+        let by = self.state.id.simple().to_string();
+        let (code, title) = match receipt_of(&self.state.identity.user, &by, frame, now) {
+            Ok(read) => match self.parts.inbox.completed(read).await {
+                Ok(receipt) => {
+                    self.parts.inbox.receipts.put(receipt).await;
+                    return Obeyed::Done;
+                }
+                Err(NotCompleted::NoSuchAction(problem)) => ("invalid_receipt", format!("action: {problem}")),
+                Err(NotCompleted::Unavailable(_)) => ("unavailable", "the answer: try again".to_owned()),
+            },
+            Err((field, problem)) => ("invalid_receipt", format!("{field}: {problem}")),
+        };
+        self.complain(code, &title);
+        Obeyed::Refused
     }
 
     /// A newer token of the same person: the session goes on until that one ends.

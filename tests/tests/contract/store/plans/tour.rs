@@ -176,6 +176,8 @@ impl Tour<'_> {
         ];
         self.store.apply_receipts(&said, self.at(3)).await?;
         (self.heard)("apply_receipts");
+        self.store.shown_contents(&acme("ana"), &[alert_id(&r5), alert_id("h2")]).await?;
+        (self.heard)("shown_contents");
         Ok(())
     }
 

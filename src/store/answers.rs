@@ -1,0 +1,40 @@
+//! What a person can answer: what the alerts of their inbox say.
+
+use std::collections::HashMap;
+
+use super::{
+    Failure, Store, StoreError,
+    key_rows::UserAlertRow,
+    row_batch::{Batch, Statement},
+    stored_name, text,
+};
+use crate::domain::{AlertId, UserKey};
+
+impl Store {
+    /// What clients are given of these alerts, encoded: of the version that is shown. Those that are not in the person's inbox
+    /// are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn shown_contents(
+        &self,
+        user: &UserKey,
+        alerts: &[AlertId],
+    ) -> Result<HashMap<AlertId, String>, StoreError> {
+        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
+            "SELECT a.alert_id, a.content FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
+             WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
+                 AND a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
+        );
+        self.in_time("shown_contents", async {
+            let keys = Batch::of(self.engine, alerts.iter().map(|alert| UserAlertRow::of(user, alert)))?;
+            let rows = SELECT.over(&keys).fetch_all(&self.read).await?;
+            let mut contents = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                contents.insert(stored_name!(row, "alert_id", AlertId), text(row, "content")?);
+            }
+            Ok::<_, Failure>(contents)
+        })
+        .await
+    }
+}
