@@ -12,6 +12,7 @@
 //! long what is kept is kept in [`retention`].
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
+//! Which alerts of an inbox a person wants to see is in [`inbox_filter`], and how words are searched for in [`search`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], how a [`text`] looks, and which part of [`markdown`] a body may have.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
@@ -26,6 +27,7 @@ pub mod device;
 pub mod email;
 pub mod explanation;
 pub mod inbox;
+pub mod inbox_filter;
 pub mod internet;
 pub mod left_out;
 pub mod markdown;
@@ -43,6 +45,7 @@ pub mod receipt;
 pub mod restraint;
 pub mod retention;
 pub mod scope;
+pub mod search;
 pub mod secret;
 pub mod slack;
 pub mod snooze;
@@ -58,6 +61,7 @@ pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};
 pub use channel::{Channel, PerChannel};
 pub use device::{Device, PushEnvironment, PushService};
 pub use inbox::{InboxState, Seq};
+pub use inbox_filter::{InboxFilter, InboxList};
 pub use jiff::Timestamp;
 pub use names::{AlertId, DeviceId, GroupId, InvalidName, Tenant, UserId, UserKey};
 pub use next_step::{Person, Progress, Reach, Step, StopReason, Target, next_step};

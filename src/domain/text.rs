@@ -43,11 +43,14 @@ const END_EMBEDDING: char = '\u{202c}';
 
 /// Whether there is nothing in a text that anybody could see.
 pub fn is_invisible(text: &str) -> bool {
-    let is_nothing = |c: char| {
-        let in_range = DRAWN_AS_NOTHING.iter().any(|(first, last)| (*first..=*last).contains(&c));
-        c.is_whitespace() || c.is_control() || in_range || is_combining_mark(c)
-    };
+    let is_nothing =
+        |c: char| c.is_whitespace() || c.is_control() || is_drawn_as_nothing(c) || is_combining_mark(c);
     text.chars().all(is_nothing)
+}
+
+/// Whether a character draws nothing by itself, though it is neither a blank nor a control character nor a mark.
+pub(super) fn is_drawn_as_nothing(c: char) -> bool {
+    DRAWN_AS_NOTHING.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
 /// The text, made so that it cannot change the order of what stands beside it: what it opens is closed, what it closes

@@ -114,7 +114,7 @@ macro_rules! select_heads {
 }
 
 /// The head of one user, as [`head_of`] reads it.
-const HEAD: &str =
+pub(super) const HEAD: &str =
     "SELECT seq, unread, sessions_revoked_at_ms, deleted_to FROM users WHERE tenant = $1 AND user_id = $2";
 
 impl Store {
@@ -262,13 +262,7 @@ impl Store {
         start: Option<&PageStart>,
         limit: usize,
     ) -> Result<InboxPage, StoreError> {
-        let number = |seq: Seq| i64::try_from(seq).unwrap_or(i64::MAX);
-        // The first change of the page, and the alert of it after which the page begins; no alert has an empty name.
-        let (seq, after) = match start {
-            None => (i64::MAX, ""),
-            Some(PageStart { seq, after: None }) => (number(*seq).saturating_sub(1), ""),
-            Some(PageStart { seq, after: Some(after) }) => (number(*seq), after.as_str()),
-        };
+        let (seq, after) = first_of(start);
         self.in_time("inbox_page", async {
             let store = self;
             let head = sqlx::query(HEAD)
@@ -312,6 +306,16 @@ impl Store {
     }
 }
 
+/// The first change of a page, and the alert of it after which the page begins; no alert has an empty name.
+pub(super) fn first_of(start: Option<&PageStart>) -> (i64, &str) {
+    let number = |seq: Seq| i64::try_from(seq).unwrap_or(i64::MAX);
+    match start {
+        None => (i64::MAX, ""),
+        Some(PageStart { seq, after: None }) => (number(*seq).saturating_sub(1), ""),
+        Some(PageStart { seq, after: Some(after) }) => (number(*seq), after.as_str()),
+    }
+}
+
 /// Where the page after this one begins, by its last row and how many it has.
 fn next_page(last: &AnyRow, rows: usize, limit: usize) -> Result<Option<PageStart>, Failure> {
     let (seq, found, through) = (int(last, "seq")? as Seq, int(last, "found")?, int(last, "through")?);
@@ -331,7 +335,7 @@ batch_row! {
     }
 }
 
-fn head_of(row: &AnyRow) -> Result<Head, Failure> {
+pub(super) fn head_of(row: &AnyRow) -> Result<Head, Failure> {
     Ok(Head {
         seq: int(row, "seq")? as Seq,
         unread: int(row, "unread")?.max(0) as u64,
@@ -340,7 +344,7 @@ fn head_of(row: &AnyRow) -> Result<Head, Failure> {
     })
 }
 
-fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
+pub(super) fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
     let standing = standing_of(row)?;
     Ok(InboxRow {
         seq: int(row, "seq")? as Seq,

@@ -21,6 +21,7 @@ mod objects;
 pub mod outcome;
 pub mod preferences;
 pub mod problem;
+pub mod sayings;
 pub mod schema;
 pub mod standard_webhooks;
 pub mod stored;

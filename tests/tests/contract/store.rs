@@ -9,6 +9,7 @@
 //! | `snoozes.rs` | what a person put off comes back unseen at its time, once (I3, I5) |
 //! | `returns.rs` | what its producer suppressed until a time fires again then |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
+//! | `searching.rs` | a search finds the same on both engines, and looks at a bounded number of rows (I15) |
 //! | `timers.rs` | a due row has one holder; attempts are written first (I4, I5, I6) |
 //! | `steps.rs` | many escalations stepped in one commit, each as it would be alone (I5, I6) |
 //! | `refusals.rs` | what cannot be stored is refused, with its code and alone; what is only away is waited for |
@@ -75,6 +76,7 @@ mod registry;
 mod restraint;
 mod retention;
 mod returns;
+mod searching;
 mod snoozes;
 mod steps;
 mod timeline;

@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, Channel, GroupId, OutcomeRoute, PushService, ReceiptState, Secret, Severity, Status,
-    StopReason, Timestamp, UserKey,
+    AlertId, AttemptId, Channel, GroupId, InboxState, OutcomeRoute, PushService, ReceiptState, Secret,
+    Severity, Status, StopReason, Timestamp, UserKey,
     audit::{Actor, AuditAction},
     restraint::{Held, Lately},
 };
 use watchbell::store::{
     Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder,
-    KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step, Stepped, Store,
-    SummaryOutcome, TOPIC_BYTES_MAX,
+    InboxSearch, KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step,
+    Stepped, Store, SummaryOutcome, TOPIC_BYTES_MAX,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -151,6 +151,20 @@ impl Tour<'_> {
         (self.heard)("inbox_page: the newest");
         self.store.inbox_page(&people[0], Some(&PageStart::before(40)), 5).await?;
         (self.heard)("inbox_page: old ones");
+        // As many are looked at in a small store as in a large one.
+        let start = PageStart::before(40);
+        let wanted = InboxSearch {
+            start: Some(&start),
+            states: &[InboxState::Dismissed],
+            severities: &[Severity::Critical],
+            limit: 5,
+            looked_at_max: 20,
+        };
+        self.store.search_inbox(&people[0], &wanted, &|_| true).await?;
+        (self.heard)("search_inbox: nothing is found");
+        let any = InboxSearch { start: None, states: &[], severities: &[], ..wanted };
+        self.store.search_inbox(&people[0], &any, &|_| true).await?;
+        (self.heard)("search_inbox: everything is found");
         let alert = alert_id(&self.id("r9"));
         self.store.alert(&tenant("acme"), &alert).await?;
         self.store.latest(&tenant("acme"), &alert).await?;
