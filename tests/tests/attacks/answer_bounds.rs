@@ -68,7 +68,11 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
             .collect()
         }
         "get /v1/topics/{topic}/events" => asked("/v1/topics/long:0/events?limit=1000"),
-        "get /v1/inbox" => asked("/v1/inbox?limit=200"),
+        "get /v1/inbox" => ["/v1/inbox?limit=200", "/v1/inbox?limit=200&state=open&severity=warning"]
+            .into_iter()
+            .flat_map(asked)
+            .collect(),
+        "get /v1/inbox/categories" => asked("/v1/inbox/categories"),
         "post /v1/inbox/receipts" => {
             let ids: Vec<String> = (0..ALERTS).map(|n| format!("long-{n}")).collect();
             posted("/v1/inbox/receipts", [json!({"alerts": ids, "state": "read"}), unknown])

@@ -99,6 +99,7 @@ const ROUTES: &[Route] = &[
     ("DELETE", "/v1/groups/{group}/members", Takes::Key(Scope::People)),
     ("GET", "/v1/audit", Takes::Key(Scope::Operations)),
     ("GET", "/v1/inbox", Takes::User),
+    ("GET", "/v1/inbox/categories", Takes::User),
     ("POST", "/v1/inbox/receipts", Takes::User),
     ("GET", "/v1/preferences", Takes::User),
     ("PUT", "/v1/preferences", Takes::User),

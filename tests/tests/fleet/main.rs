@@ -15,6 +15,7 @@ mod doctor;
 mod escalation;
 mod examples;
 mod explained;
+mod finding;
 mod identities;
 mod leaving;
 mod logs;

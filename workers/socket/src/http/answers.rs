@@ -96,6 +96,17 @@ pub(crate) struct InboxRow<'a> {
     pub(crate) alert: &'a RawValue,
 }
 
+/// The categories of a person's newest alerts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Categories)]
+pub(crate) struct CategoryList {
+    /// By name.
+    pub(crate) categories: Vec<String>,
+    /// Whether these are all that the inbox has. False: it has older alerts that were not looked at, or more categories than are
+    /// told.
+    pub(crate) complete: bool,
+}
+
 /// A receipt was written.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ReceiptWritten {

@@ -1,6 +1,10 @@
 //! The user's HTTP API: inbox and receipts. Keyed by the token's user, so nobody reaches anybody else's (I8).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -8,22 +12,25 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use watchbell::{
+    domain::{InboxState, Severity},
     runtime::{
         Clock,
         http::{BodyRules, JsonBody, Query, RETRY_AFTER_S, name},
         rate_limit::TooSoon,
     },
-    store::{InboxPage as StoredPage, PageStart},
-    wire::{Problem, action::AnswerV1, frame::ReceiptFrame},
+    store::{InboxPage as StoredPage, InboxSearch, PageStart, SEARCHED_ROWS_MAX},
+    wire::{Problem, action::AnswerV1, frame::ReceiptFrame, sayings},
 };
 
 use crate::{
     feed::inbox::{Inbox, NotCompleted},
-    http::answers::{InboxPage, InboxRow, NextBefore, ReceiptWritten},
+    http::{
+        answers::{CategoryList, InboxPage, InboxRow, NextBefore, ReceiptWritten},
+        inbox_query::InboxQuery,
+    },
     pod::{
-        limits::ReceiptTurns,
+        limits::{ReceiptTurns, SearchTurns},
         receipts::{NotWritten, cost_of, receipt_of},
     },
     token::Identity,
@@ -42,24 +49,36 @@ impl BodyRules for UserBodies {
     const MEDIA_TYPES: &'static [&'static str] = &[];
 }
 
-#[derive(Deserialize)]
-pub(crate) struct PageQuery {
-    before: Option<String>,
-    limit: Option<usize>,
-}
-
-/// `GET /v1/inbox?before=&limit=`: newest change first.
+/// `GET /v1/inbox?before=&limit=`: newest change first; with conditions, of the alerts that meet them all.
 pub(crate) async fn inbox(
     State(inbox): State<Inbox>,
+    State(turns): State<Arc<SearchTurns>>,
     identity: Identity,
-    Query(page): Query<PageQuery>,
+    Query(asked): Query<InboxQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let start = page.before.as_deref().map(page_start).transpose()?;
+    let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let start = asked.before.as_deref().map(page_start).transpose()?;
+    let filter = asked.filter()?;
+    let is_search = !filter.is_empty();
+    if is_search {
+        turn_to_search(&turns, &identity).await?;
+    }
     let room = inbox.room_for_a_page(&identity.user).await?;
     let epoch = inbox.epoch();
-    let StoredPage { head, rows, next } =
-        inbox.store.inbox_page(&identity.user, start.as_ref(), limit).await?;
+    let wanted = InboxSearch {
+        start: start.as_ref(),
+        states: filter.states(),
+        severities: &filter.severities,
+        limit,
+        looked_at_max: SEARCHED_ROWS_MAX,
+    };
+    let StoredPage { head, rows, next } = match is_search {
+        true => {
+            let takes = |content: &str| sayings::takes(&filter, content);
+            inbox.store.search_inbox(&identity.user, &wanted, &takes).await?
+        }
+        false => inbox.store.inbox_page(&identity.user, start.as_ref(), limit).await?,
+    };
     let alerts: Vec<InboxRow<'_>> = rows
         .iter()
         .filter_map(|row| {
@@ -82,6 +101,45 @@ pub(crate) async fn inbox(
         next_before: next.map(NextBefore::of),
         alerts,
     }))
+}
+
+/// Categories that a person is told of.
+pub(crate) const CATEGORIES_TOLD_MAX: usize = 200;
+
+/// `GET /v1/inbox/categories`: those of the newest alerts, by name.
+pub(crate) async fn categories(
+    State(inbox): State<Inbox>,
+    State(turns): State<Arc<SearchTurns>>,
+    identity: Identity,
+) -> Result<Response, Problem> {
+    turn_to_search(&turns, &identity).await?;
+    let room = inbox.room_for_a_page(&identity.user).await?;
+    let found = Mutex::new(BTreeSet::new());
+    // Nothing is taken but the name.
+    let look = |content: &str| {
+        let category = sayings::category_of(content).filter(|category| !category.is_empty());
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        // One more than are told, so that it is known whether these are all.
+        if found.len() <= CATEGORIES_TOLD_MAX {
+            found.extend(category);
+        }
+        false
+    };
+    let (states, severities): (&[InboxState], &[Severity]) = (&[], &[]);
+    let wanted = InboxSearch { start: None, states, severities, limit: 1, looked_at_max: SEARCHED_ROWS_MAX };
+    let page = inbox.store.search_inbox(&identity.user, &wanted, &look).await?;
+    let mut categories: Vec<String> =
+        found.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
+    let complete = page.next.is_none() && categories.len() <= CATEGORIES_TOLD_MAX;
+    categories.truncate(CATEGORIES_TOLD_MAX);
+    Ok(room.json(&CategoryList { categories, complete }))
+}
+
+/// A search reads more than a page, so each person has so many a second.
+async fn turn_to_search(turns: &SearchTurns, identity: &Identity) -> Result<(), Problem> {
+    turns.take(&identity.user).await.map_err(|TooSoon { wait }| {
+        Problem::too_many("this user searches more than is read: search again later", seconds(wait))
+    })
 }
 
 /// Where a page begins, as `next_before` said it: `394`, or `394:disk-db-1` within a change.

@@ -3,7 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `poll.rs` | `GET /v1/poll`: a session in single requests |
-//! | `inbox.rs` | inbox and receipts |
+//! | `inbox.rs` | inbox, its categories, and receipts |
+//! | `inbox_query.rs` | which alerts of an inbox are asked for |
 //! | `topics.rs` | the kept events of a topic |
 //! | `devices.rs` | push registrations of phones and browsers |
 //! | `preferences.rs` | the preferences of a user |
@@ -17,6 +18,7 @@ pub(crate) mod answers;
 pub(crate) mod asyncapi;
 pub(crate) mod devices;
 pub(crate) mod inbox;
+pub(crate) mod inbox_query;
 pub(crate) mod mounts;
 pub(crate) mod openapi;
 pub(crate) mod poll;

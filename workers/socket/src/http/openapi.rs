@@ -8,11 +8,16 @@
 use serde_json::json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use watchbell::{
-    domain::{Severity, topic::bounds::KEEP_MAX},
+    domain::{
+        InboxList, Severity,
+        search::{SEARCH_BYTES_MAX, SEARCH_WORDS_MAX},
+        topic::bounds::KEEP_MAX,
+    },
     runtime::http::{
         PAGE_ANSWER_BYTES_MAX,
         operation::{Described, Document, Group, Operation},
     },
+    store::SEARCHED_ROWS_MAX,
     wire::{
         frame::WrittenReceipt,
         preferences::PreferencesV1,
@@ -21,9 +26,10 @@ use watchbell::{
 };
 
 use super::{
-    answers::{DeviceList, InboxPage, KeptEvents, ReceiptWritten, ShownDevice, WebPushKey},
+    answers::{CategoryList, DeviceList, InboxPage, KeptEvents, ReceiptWritten, ShownDevice, WebPushKey},
     devices::WrittenDevice,
-    inbox::{PAGE_DEFAULT, PAGE_MAX},
+    inbox::{CATEGORIES_TOLD_MAX, PAGE_DEFAULT, PAGE_MAX},
+    inbox_query::{CATEGORIES_MAX, GROUP_BYTES_MAX, LABELS_MAX},
     poll::{self, WAIT_S_DEFAULT, WAIT_S_MAX},
     topics,
 };
@@ -183,12 +189,60 @@ pub(crate) fn inbox() -> Operation {
     let (limit, about) = limit("Alerts of one page, as far as they fit into 1 MiB.", PAGE_MAX, PAGE_DEFAULT);
     // A change, and where it fills more than a page one of its alerts, whose name has at most 200 bytes.
     let page_start = text().pattern(Some(r"^([0-9]{1,19}(:[\p{L}\p{N}._:@+~=-]{1,50})?)?$"));
+    let words = text().max_length(Some(SEARCH_BYTES_MAX)).format(Some(format("watchbell-word")));
+    let group = text().max_length(Some(GROUP_BYTES_MAX)).format(Some(format("watchbell-name")));
+    let categories = text().format(Some(format("watchbell-words")));
+    let severities = text().pattern(Some(r"^((info|warning|critical)(,(info|warning|critical)){0,2})?$"));
+    let labels = text()
+        .pattern(Some("^([^:,]+:[^:,]+(,[^:,]+:[^:,]+){0,9})?$"))
+        .format(Some(format("watchbell-labels")));
+    let about_labels = format!("All of these: `name:value,name:value`, at most {LABELS_MAX}.");
+    let about_words = format!(
+        "Up to {SEARCH_WORDS_MAX} words, at most {SEARCH_BYTES_MAX} bytes. Each is found where a word of the title, the body, the \
+         source or the category begins with it."
+    );
+    let about_categories =
+        format!("One of these, separated by commas, at most {CATEGORIES_MAX}; `\\,` is a comma in a name.");
     with_token("Inbox", "listInbox", "The inbox, the newest change first")
         .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .query("before", page_start, "The `next_before` of the page before, as it is.")
         .query("limit", limit, &about)
+        .about(SEARCHING)
+        .query("q", words, &about_words)
+        .query(
+            "state",
+            one_of(InboxList::WORDS),
+            "`unread`: what counts in the badge. `open`: all but what was put away or put off. `archived`: what was put away. \
+             `snoozed`: what was put off.",
+        )
+        .query("category", categories, &about_categories)
+        .query("severity", severities, "One of these, separated by commas.")
+        .query("label", labels, &about_labels)
+        .query("group", group, "What has this `group_key`.")
         .answers(200, "A page.", Described::of::<InboxPage<'_>>())
         .refuses(422, NOT_ACCEPTABLE)
+        .refuses(429, "This user searches more than is read: search again after `Retry-After`.")
+}
+
+const SEARCHING: &str = "Every condition has to be met. A page with conditions looks at a bounded number of alerts, so it may be short, or empty, and \
+     have a `next_before`: then there are older alerts that were not looked at. Case and accents make no difference to `q`; \
+     signs such as `%` mean nothing; scripts without blanks between words are found anywhere in a line.";
+
+/// What the answer holds at the most: names of 256 characters, of four bytes or escaped to six.
+const CATEGORIES_BYTES_MAX: usize = 512 * 1024;
+
+/// `GET /v1/inbox/categories`
+pub(crate) fn categories() -> Operation {
+    let about = format!(
+        "Of the newest {} alerts in the inbox, at most {} categories: for screens with filters and preferences.",
+        grouped(SEARCHED_ROWS_MAX),
+        CATEGORIES_TOLD_MAX
+    );
+    with_token("Inbox", "listCategories", "The categories of the newest alerts")
+        .answers_at_most(CATEGORIES_BYTES_MAX)
+        .about(&about)
+        .answers(200, "By name.", Described::of::<CategoryList>())
+        .refuses(429, "This user searches more than is read: ask again after `Retry-After`.")
 }
 
 /// `POST /v1/inbox/receipts`

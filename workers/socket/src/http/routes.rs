@@ -32,7 +32,7 @@ use crate::{
         topics,
         unsubscribe::{self, UnsubscribeLinks},
     },
-    pod::limits::ReceiptTurns,
+    pod::limits::{ReceiptTurns, SearchTurns},
 };
 
 /// How long a browser may remember what it may ask.
@@ -46,6 +46,7 @@ pub(crate) struct RouteState {
     pub(crate) sign_in: SignIn,
     pub(crate) inbox: Inbox,
     pub(crate) receipt_turns: Arc<ReceiptTurns>,
+    pub(crate) search_turns: Arc<SearchTurns>,
     pub(crate) clock: Clock,
     pub(crate) devices: Devices,
     pub(crate) preferences: Preferences,
@@ -84,6 +85,7 @@ fn table() -> Vec<Route> {
         route(Method::GET, "/v1/poll", get(poll::poll).head(upgrade::no_head), openapi::poll()),
         route(Method::GET, "/v1/topics/{topic}/events", get(topics::events), openapi::events()),
         route(Method::GET, "/v1/inbox", get(inbox::inbox), openapi::inbox()),
+        route(Method::GET, "/v1/inbox/categories", get(inbox::categories), openapi::categories()),
         route(Method::POST, "/v1/inbox/receipts", post(inbox::receipts), openapi::receipts()),
         route(Method::GET, "/v1/preferences", get(preferences::get), openapi::preferences()),
         route(Method::PUT, "/v1/preferences", put(preferences::put), openapi::put_preferences()),

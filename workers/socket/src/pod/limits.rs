@@ -1,4 +1,4 @@
-//! How much anybody may ask of a pod: sessions an address, sessions a second, messages a second, receipts over HTTP.
+//! How much anybody may ask of a pod: sessions an address, sessions a second, messages a second, receipts and searches over HTTP.
 
 use std::{
     collections::HashMap,
@@ -135,6 +135,27 @@ impl ReceiptTurns {
             sleep_until(now + wait).await;
         }
         Ok(())
+    }
+}
+
+/// Searches of one person in a second: as somebody types, and as somebody leafs through what was found.
+pub(crate) const SEARCHES_PER_SECOND: u32 = 10;
+
+/// How often users may search.
+#[derive(Debug)]
+pub(crate) struct SearchTurns(ReceiptTurns);
+
+impl SearchTurns {
+    pub(crate) fn per_second(number: u32) -> Self {
+        Self(ReceiptTurns::per_second(number))
+    }
+
+    /// Waits until the user may search.
+    ///
+    /// # Errors
+    /// [`TooSoon`]: it would take longer than anybody waits here.
+    pub(crate) async fn take(&self, user: &UserKey) -> Result<(), TooSoon> {
+        self.0.take(user, 1).await
     }
 }
 
