@@ -6,15 +6,16 @@
  * Where rows were deleted since, it is fetched as far as we have any, and those go that are not there any more.
  */
 import { counted, empty, reached, take, takePage } from "./inbox.ts";
-import { RECEIPT_ALERTS_MAX } from "./protocol.ts";
 import type { AlertFrame, HelloFrame, Page, Place, ReceiptFrame, Row, ServerFrame } from "./protocol.ts";
-import { say } from "./receipts.ts";
+import { grouped, say } from "./receipts.ts";
 import type { Link, State, Step } from "./state.ts";
 
 /** How long a missing change may still come by itself, and over which time clients spread their fetches. */
 const HEAL_WAIT_MS = 400;
 /** The wait after a fetch that failed. */
 const FETCH_RETRY_MS = 3_000;
+/** Whatever a server says, it is not asked for signs of life more often. */
+const HEARTBEAT_MIN_MS = 100;
 /** Pages fetched back at the most; what is older is dropped and paged in again when asked for. */
 const HEAL_PAGES_MAX = 5;
 
@@ -61,7 +62,7 @@ export function takeFrames(
 
 function welcome(c: Step, link: Link, hello: HelloFrame): void {
   const { s } = c;
-  Object.assign(s, { user: hello.user, heartbeatMs: hello.heartbeat_ms });
+  Object.assign(s, { user: hello.user, clockMs: Date.parse(hello.server_time) - c.now || null, heartbeatMs: Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_ms) });
   if (hello.resumed) {
     link.replayTo = hello.seq;
     s.inbox = counted(s.inbox, hello);
@@ -90,8 +91,8 @@ function takeChanges(c: Step, changes: readonly Change[]): void {
 function announce(c: Step, rows: Row[]): void {
   if (!rows.length) return;
   c.out.push({ do: "news", rows });
-  const alerts = rows.filter((row) => row.state === "new").map((row) => row.alert.id).slice(0, RECEIPT_ALERTS_MAX);
-  if (alerts.length) say(c, { op: "delivered", alerts, state: "delivered" });
+  const [alerts] = grouped(rows.filter((row) => row.state === "new").map((row) => row.alert.id));
+  if (alerts) say(c, { op: "delivered", alerts, state: "delivered" });
 }
 
 /** Moves the place to resume from, or notes that something before this frame is missing. */

@@ -1,14 +1,19 @@
 /**
  * The session in a browser: carries out what the machine asks for, and tells the machine what happens.
  * Nothing is decided here. Nothing is dialed before `start`.
+ *
+ * What holds here: whatever throws, in the page's own code or in the browser's, is reported, and the session goes on with the
+ * next event. Whatever is awaited has a deadline: here, in api.ts, or in the machine.
  */
-import { type HttpError, request } from "./api.ts";
+import { request, within } from "./api.ts";
 import { type Backoff, fullJitter } from "./backoff.ts";
-import { type Inbox, view } from "./inbox.ts";
-import { step, wakeAt } from "./machine.ts";
-import { type Page, type PageStart, type ReceiptState, RECEIPT_ALERTS_MAX, type Row, type TopicFrame, type Transport, isUnread } from "./protocol.ts";
-import { type Effect, type Ended, type Event, type State, type Status, initial, status } from "./state.ts";
-import { type Message, type Tabs, joinTabs } from "./tabs.ts";
+import { view } from "./inbox.ts";
+import { TOKEN_WAIT_MS, step, wakeAt } from "./machine.ts";
+import { type Page, type PageStart, type ReceiptState, type Row, type TopicFrame, type Transport } from "./protocol.ts";
+import { fits, grouped } from "./receipts.ts";
+import { PAGE } from "./shapes.ts";
+import { type Effect, type Ended, type Event, type Reason, type Living, type State, type Status, type WireEvent, initial, reason, status } from "./state.ts";
+import type { Shared, Tabs } from "./tabs.ts";
 import { type Wire, dialWire } from "./wire.ts";
 
 export interface Options {
@@ -26,6 +31,8 @@ export interface Options {
 
 export interface Snapshot {
   status: Status;
+  /** Why it is not live, for a person to be told; null where it is, or where nothing is known to be wrong. */
+  reason: Reason | null;
   transport: Transport | null;
   ended: Ended | null;
   user: string | null;
@@ -46,10 +53,30 @@ export interface Events {
   topic: TopicFrame;
   /** The server did not take something. */
   refused: { title: string };
+  /** What was thrown and caught; `where` it was. Without a listener it goes to the console. */
+  error: unknown;
+  /** The name of a value of `shared` that has changed. */
+  shared: string;
+}
+
+/** A small value that all tabs of the same `tabs` have, for as long as one of them is open. */
+export interface SharedValue<T> {
+  get(): T | undefined;
+  set(value: T): void;
+  /** Calls back after each change, in whatever tab. Answers how to stop. */
+  subscribe(changed: () => void): () => void;
 }
 
 /** Below the longest delay a timer takes, which is 2 ** 31 - 1. */
 const TIMER_MAX_MS = 1e9;
+/** The wait after a step that threw, so that one that always does is no busy loop. */
+const AFTER_ERROR_MS = 1_000;
+/** How long the part for several tabs may take to load; then this tab is on its own. */
+const TABS_WAIT_MS = 10_000;
+/** The wait after a part could not be loaded. */
+const LOAD_AGAIN_MS = 3_000;
+/** The clock on the wall and the one that only runs drift apart by no more than this, unless one was set or stood still. */
+const DRIFT_MAX_MS = 5_000;
 
 export class Watchbell {
   readonly #options: Options;
@@ -58,18 +85,22 @@ export class Watchbell {
   readonly #id = Math.random().toString(36).slice(2);
   readonly #wires = new Map<number, Wire>();
   readonly #changed = new Set<() => void>();
-  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
+  readonly #listeners = new Map<keyof Events, Set<(event: never, where: string) => void>>();
   readonly #topics = new Map<string, number>();
-  readonly #others = new Map<string, { visibleAt: number; topics: readonly string[] }>();
-  readonly #mine = new Set<string>();
+  readonly #values = new Map<string, unknown>();
   readonly #queue: Event[] = [];
+  #isHearing = false;
   #state: State = initial;
   #snapshot: Snapshot | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #drift = Date.now() - performance.now();
+  #living: Living | null = null;
+  #isLiving = false;
   #tabs: Tabs | null = null;
-  #leader = "";
-  #toldRows: Inbox["rows"] = new Map();
+  /** Joining the other tabs, from its beginning to this tab's leaving. */
+  #joining: object | null = null;
   #ops = 0;
+  #asks = 0;
   #fetches = 0;
   #stop: AbortController | null = null;
 
@@ -88,7 +119,7 @@ export class Watchbell {
     on(window, "online", () => this.#hear({ kind: "online" }));
     on(window, "offline", () => this.#hear({ kind: "offline" }));
     on(document, "visibilitychange", () => this.#visibility());
-    // A page that is kept for the back button must not keep the others waiting.
+    // What waits is posted; and a page that is kept for the back button must not keep the others waiting.
     on(window, "pagehide", () => this.#leave());
     on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && this.#join());
     this.#join();
@@ -100,15 +131,25 @@ export class Watchbell {
   stop(): void {
     this.#stop?.abort();
     this.#stop = null;
-    this.#hear({ kind: "stop" });
     this.#leave();
+    this.#hear({ kind: "stop" });
+  }
+
+  /** Asks the token callback anew, where somebody has signed in or a session was refused. */
+  signIn(): void {
+    this.#toLeader("sign-in");
+  }
+
+  /** Dials now instead of waiting longer. */
+  retry(): void {
+    this.#toLeader("retry");
   }
 
   /** What is known. The same object until something changes. */
   get snapshot(): Snapshot {
     const s = this.#state;
     return (this.#snapshot ??= {
-      ...view(s.inbox), status: status(s), transport: (s.remote ?? s.current)?.transport ?? null,
+      ...view(s.inbox), status: status(s), reason: reason(s), transport: (s.remote ?? s.current)?.transport ?? null,
       ended: s.ended, user: s.user, loaded: s.inbox.loaded, hasMore: s.inbox.nextBefore !== null, leads: s.role !== "follower",
     });
   }
@@ -119,47 +160,40 @@ export class Watchbell {
     return () => this.#changed.delete(changed);
   };
 
-  on<K extends keyof Events>(kind: K, listener: (event: Events[K]) => void): () => void {
+  /** Calls back with each event of a kind. Answers how to stop. Only errors have a `where`. */
+  on<K extends keyof Events>(kind: K, listener: (event: Events[K], where: string) => void): () => void {
     const of = this.#listeners.get(kind) ?? new Set();
-    this.#listeners.set(kind, of.add(listener as (event: never) => void));
-    return () => of.delete(listener as (event: never) => void);
+    this.#listeners.set(kind, of.add(listener));
+    return () => of.delete(listener);
   }
 
   /**
    * Says what the person did. It shows at once, here and in the other tabs, and is repeated until the server has it.
-   * `until` is for `snoozed`: the alerts leave every screen of this person and come back unseen then, at most 30 days from
-   * now. `unread` ends that.
+   * A time is for `snoozed`: the alerts leave every screen of this person and come back unseen then, at most 30 days from
+   * now; `unread` ends that. An action is for `answered`: one of the alert's own, of which the first answer stays.
    */
-  say(alerts: readonly string[], state: ReceiptState, until?: Date): void {
-    for (let at = 0; at < alerts.length; at += RECEIPT_ALERTS_MAX) {
-      const op = `${this.#id}-${++this.#ops}`;
-      const said = { kind: "say" as const, op, alerts: alerts.slice(at, at + RECEIPT_ALERTS_MAX), state, until: until?.toISOString() };
-      if (this.#state.role === "follower") {
-        this.#mine.add(op);
-        this.#tabs?.post(said);
-      }
+  say(alerts: readonly string[], state: ReceiptState, more?: Date | { action: string }): void {
+    const names = alerts.filter((id) => fits([id]));
+    if (names.length < alerts.length) this.#emit("refused", { title: "an alert's name" });
+    const until = more instanceof Date ? more.toISOString() : undefined;
+    const action = more && "action" in more ? more.action : undefined;
+    for (const some of grouped(names)) {
+      const said = { kind: "say" as const, op: `${this.#id}-${++this.#ops}`, alerts: some, state, until, action };
+      if (this.#state.role === "follower") this.#tabs?.say(said);
       this.#hear(said);
     }
   }
 
   /** Marks all that is unread as read, also what was not paged in. */
   async readAll(): Promise<void> {
-    const unread = new Set<string>();
-    const look = (rows: readonly Row[]) => rows.forEach((row) => isUnread(row.state) && unread.add(row.alert.id));
-    look(this.snapshot.alerts);
-    let before = this.#state.inbox.nextBefore;
-    for (let pages = 0; before !== null && pages < 100 && unread.size < this.snapshot.unread; pages++) {
-      const page = await this.#page(before);
-      look(page.alerts);
-      before = page.next_before;
-    }
-    if (unread.size) this.say([...unread], "read");
+    const { alerts, unread } = this.snapshot;
+    const { unreadNames } = await import("./living.ts");
+    this.say(await unreadNames(alerts, this.#state.inbox.nextBefore, unread, (before) => this.#page(before)), "read");
   }
 
   /** Asks for the next older page. */
   more(): void {
-    if (this.#state.role === "follower") this.#tabs?.post({ kind: "more" });
-    else this.#hear({ kind: "more" });
+    this.#toLeader("more");
   }
 
   /** Follows a topic. Answers how to stop. */
@@ -176,53 +210,105 @@ export class Watchbell {
     };
   }
 
-  /** Asks the user's HTTP API, such as `/v1/preferences` or `/v1/devices`. A refusal is an `HttpError`. */
-  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
-    // A follower has no connection and so no token yet.
-    const token = this.#state.token ?? (await this.#options.token({ fresh: false })) ?? "";
-    return request(this.#url + path, token, method, body);
+  /** A small value, which can be cloned, that all tabs have: such as that there is something to undo. */
+  shared<T>(name: string): SharedValue<T> {
+    return {
+      get: () => this.#values.get(name) as T | undefined,
+      set: (value) => this.#share({ kind: "value", name, value }),
+      subscribe: (changed) => this.on("shared", (one) => one === name && changed()),
+    };
   }
+
+  /**
+   * Asks the user's HTTP API, such as `/v1/preferences` or `/v1/devices`. A refusal is an `HttpError`, and so is an answer that
+   * is not like `example`. With `keepalive` it goes on when the page goes.
+   */
+  request = async <T>(method: string, path: string, body?: unknown, example?: object, keepalive?: boolean): Promise<T> => {
+    // A follower has no connection and so no token yet.
+    const token = this.#state.token ?? (await within(TOKEN_WAIT_MS, this.#options.token({ fresh: false }))) ?? "";
+    return request(this.#url + path, token, method, body, example, keepalive);
+  };
 
   // ---- The machine.
 
   /** One event after the other, also when carrying one out is heard at once. */
   #hear(event: Event): void {
     this.#queue.push(event);
-    if (this.#queue.length > 1) return;
-    for (; this.#queue[0]; this.#queue.shift()) this.#step(this.#queue[0]);
+    if (this.#isHearing) return;
+    this.#isHearing = true;
+    let isWell = true;
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+      const one = next;
+      isWell = this.#guard(one.kind, () => this.#step(one)) && isWell;
+    }
+    this.#isHearing = false;
+    this.#wake(isWell ? 0 : AFTER_ERROR_MS);
   }
 
   #step(event: Event): void {
     const before = this.#state;
+    const now = performance.now();
+    const drift = Date.now() - now;
+    if (Math.abs(drift - this.#drift) > DRIFT_MAX_MS) this.#queue.push({ kind: "woke" });
+    this.#drift = drift;
     const [state, effects] = step(before, event, {
-      now: Date.now(), random: Math.random,
+      now, random: Math.random, living: this.#living,
       transports: this.#options.transports ?? ["ws", "sse", "poll"], backoff: this.#options.backoff ?? fullJitter,
     });
+    const look = shown(state);
+    const isOther = shown(before).some((one, at) => one !== look[at]);
     this.#state = state;
-    for (const effect of effects) this.#carryOut(effect);
-    this.#wake();
-    this.#tell();
-    if (before.inbox !== state.inbox || status(before) !== status(state) || before.role !== state.role || before.user !== state.user) {
-      this.#snapshot = null;
-      for (const changed of this.#changed) changed();
+    if (isOther) this.#snapshot = null;
+    for (const effect of effects) this.#guard(effect.do, () => this.#carryOut(effect));
+    this.#tabs?.tell();
+    if (state.current) this.#loadLiving();
+    if (isOther) for (const changed of this.#changed) this.#guard("subscribe", changed);
+  }
+
+  #loadLiving(): void {
+    if (this.#isLiving) return;
+    this.#isLiving = true;
+    import("./living.ts").then(
+      (living) => { this.#living = living; this.#hear({ kind: "tick" }); },
+      (error: unknown) => { this.#report(error, "living"); setTimeout(() => { this.#isLiving = false; this.#hear({ kind: "tick" }); }, LOAD_AGAIN_MS); },
+    );
+  }
+
+  #wake(leastMs: number): void {
+    clearTimeout(this.#timer);
+    const at = wakeAt(this.#state, this.#living);
+    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, Math.max(leastMs, at - performance.now())));
+  }
+
+  /** Whether it threw nothing. */
+  #guard(where: string, run: () => unknown): boolean {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      this.#report(error, where);
+      return false;
     }
   }
 
-  #wake(): void {
-    clearTimeout(this.#timer);
-    const at = wakeAt(this.#state);
-    if (at !== null) this.#timer = setTimeout(() => this.#hear({ kind: "tick" }), Math.min(TIMER_MAX_MS, at - Date.now()));
+  #report(error: unknown, where: string): void {
+    const listeners = this.#listeners.get("error");
+    if (!listeners?.size) console.error(`Watchbell, ${where}:`, error);
+    for (const listener of listeners ?? []) {
+      try {
+        listener(error as never, where);
+      } catch (another) {
+        console.error(another);
+      }
+    }
   }
 
   #carryOut(effect: Effect): void {
     switch (effect.do) {
       case "dial": {
         const { link } = effect;
-        this.#wires.set(link, dialWire({ ...effect, url: this.#url }, {
-          frames: (frames) => this.#hear({ kind: "frames", link, frames }),
-          open: () => this.#hear({ kind: "open", link }),
-          ended: (code, reason, waitMs) => this.#hear({ kind: "ended", link, code, reason, waitMs }),
-        }));
+        const hear = (event: WireEvent) => this.#hear({ ...event, link });
+        if (!this.#guard("dial", () => this.#wires.set(link, dialWire({ ...effect, url: this.#url }, hear)))) hear({ kind: "ended", code: 1006 });
         return;
       }
       case "hang-up":
@@ -233,19 +319,26 @@ export class Watchbell {
       case "probe": this.#wires.get(effect.link)?.send("ping"); return;
       case "ask-token": void this.#askToken(effect.fresh); return;
       case "fetch": void this.#fetchPage(effect.before, effect.more); return;
-      case "post": void this.#post(effect); return;
-      case "news": this.#news(effect.rows); return;
+      case "post": void this.#living?.post(effect, this.request, this.#state.inbox.unread).then((event) => this.#hear(event)); return;
+      case "news":
+        if (this.#tabs) this.#tabs.news(effect.rows);
+        else for (const row of effect.rows) this.#emit("alert", { row, here: true });
+        return;
       case "topic": this.#share({ kind: "topic", frame: effect.frame }); return;
-      case "refused": this.#emit("refused", { title: effect.title });
+      case "refused": this.#emit("refused", { title: effect.title }); return;
+      case "strange": this.#report(new Error("what came is no frame"), "frames");
     }
   }
 
   async #askToken(fresh: boolean): Promise<void> {
+    const nth = ++this.#asks;
     try {
       const token = await this.#options.token({ fresh });
-      this.#hear({ kind: "token", token, expiresAt: token ? expiry(token) : null });
-    } catch {
-      this.#hear({ kind: "token-failed" });
+      // One that hung and was asked again may still answer, but not against a later answer.
+      if (nth === this.#asks) this.#hear({ kind: "token", token: token || null });
+    } catch (error) {
+      this.#report(error, "token");
+      if (nth === this.#asks) this.#hear({ kind: "token-failed" });
     }
   }
 
@@ -256,141 +349,86 @@ export class Watchbell {
     this.#hear(page ? { kind: "page", more, page } : { kind: "page-failed", more });
   }
 
-  #page(before: PageStart | null): Promise<Page> {
-    return this.request("GET", "/v1/inbox" + (before === null ? "" : `?before=${before}`));
-  }
-
-  async #post({ op, alerts, state, until }: Extract<Effect, { do: "post" }>): Promise<void> {
-    try {
-      this.#hear({ kind: "posted", op, said: await this.request("POST", "/v1/inbox/receipts", { alerts, state, until, op }) });
-    } catch (error) {
-      // What is wrong in itself (400, 413, 422) is wrong the next time as well.
-      const refused = [400, 413, 422].includes((error as Partial<HttpError>).status ?? 0);
-      this.#hear({ kind: "post-failed", op, refused });
-    }
+  async #page(before: PageStart | null): Promise<Page> {
+    const page = await this.request<Page>("GET", "/v1/inbox" + (before === null ? "" : `?before=${before}`), undefined, PAGE);
+    return { ...page, next_before: page.next_before ?? null };
   }
 
   #emit<K extends keyof Events>(kind: K, event: Events[K]): void {
-    for (const listener of this.#listeners.get(kind) ?? []) (listener as (event: Events[K]) => void)(event);
+    for (const listener of this.#listeners.get(kind) ?? []) this.#guard(kind, () => (listener as (event: Events[K]) => void)(event));
   }
 
   // ---- The other tabs.
 
   #join(): void {
     const { tabs } = this.#options;
-    if (this.#tabs) return;
-    this.#tabs = tabs ? joinTabs(`watchbell ${this.#url} ${tabs}`, (message) => this.#hearTab(message), () => this.#lead()) : null;
-    this.#hear({ kind: "role", role: this.#tabs ? "follower" : "solo" });
-    if (this.#tabs) this.#present(true);
+    if (this.#joining) return;
+    const joining = (this.#joining = {});
+    const alone = (error: unknown) => {
+      if (this.#joining !== joining) return;
+      this.#report(error, "tabs");
+      this.#leaveTabs("solo");
+    };
+    this.#hear({ kind: "role", role: tabs ? "follower" : "solo" });
+    if (!tabs) return;
+    within(TABS_WAIT_MS, import("./tabs.ts")).then(({ Tabs }) => {
+      if (this.#joining !== joining) return;
+      this.#tabs = new Tabs({
+        id: this.#id, name: `watchbell ${this.#url} ${tabs}`, values: this.#values,
+        state: () => this.#state, shown: () => this.snapshot, topics: () => [...this.#topics.keys()],
+        hear: (event) => this.#hear(event), take: (message) => this.#take(message), othersChanged: () => { this.#visibility(); this.#tellTopics(); },
+        guard: (where, run) => this.#guard(where, run), alone,
+      });
+    }).catch(alone);
   }
 
   #leave(): void {
-    this.#tabs?.post({ kind: "leave", tab: this.#id });
-    this.#tabs?.leave();
+    this.#hear({ kind: "leave" });
+    this.#joining = null;
+    this.#leaveTabs(this.#stop ? "follower" : "solo");
+  }
+
+  #leaveTabs(role: State["role"]): void {
+    const tabs = this.#tabs;
     this.#tabs = null;
-    this.#others.clear();
-    this.#hear({ kind: "role", role: this.#stop ? "follower" : "solo" });
+    tabs?.leave();
+    this.#hear({ kind: "role", role });
   }
 
-  #lead(): void {
-    this.#mine.clear();
-    this.#toldRows = new Map();
-    this.#tabs?.post({ kind: "who" });
-    this.#hear({ kind: "role", role: "leader" });
-    this.#tellTopics();
-  }
-
-  /** Tells the leader that this tab is here, and what it wants. */
-  #present(asks: boolean): void {
-    this.#tabs?.post({ kind: "join", tab: this.#id, visibility: document.visibilityState, topics: [...this.#topics.keys()], asks });
+  #toLeader(what: "more" | "retry" | "sign-in"): void {
+    if (this.#state.role === "follower") this.#tabs?.post({ kind: "do", what });
+    else this.#hear({ kind: what });
   }
 
   /** The connection is looked at when any of its tabs is. */
   #visibility(): void {
-    const isVisible = document.visibilityState === "visible" || [...this.#others.values()].some(({ visibleAt }) => visibleAt);
+    const isVisible = document.visibilityState === "visible" || this.#tabs?.isLookedAt();
     this.#hear({ kind: "visibility", visibility: isVisible ? "visible" : "hidden" });
-    if (this.#state.role === "follower") this.#present(false);
+    if (this.#state.role === "follower") this.#tabs?.present();
   }
 
   #tellTopics(): void {
-    if (this.#state.role === "follower") return this.#present(false);
-    const theirs = [...this.#others.values()].flatMap(({ topics }) => topics);
-    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...theirs])] });
+    if (this.#state.role === "follower") return this.#tabs?.present();
+    this.#hear({ kind: "topics", topics: [...new Set([...this.#topics.keys(), ...(this.#tabs?.theirTopics() ?? [])])] });
   }
 
-  #hearTab(message: Message): void {
-    const leads = this.#state.role === "leader";
+  /** In every tab, this one as well. */
+  #share(message: Shared): void {
+    this.#tabs?.share(message);
+    this.#take(message);
+  }
+
+  /** What another tab said, or this one, to be done in every tab. */
+  #take(message: Shared): void {
     switch (message.kind) {
-      case "join":
-        this.#others.set(message.tab, { visibleAt: message.visibility === "visible" ? Date.now() : 0, topics: message.topics });
-        if (leads && message.asks) this.#tell(true);
-        break;
-      case "leave": this.#others.delete(message.tab); break;
-      case "who": return this.#present(true);
-      case "say":
-        if (!leads) return;
-        this.#hear(message);
-        return this.#tell(false, message.op);
-      case "more": if (leads) this.#hear({ kind: "more" }); return;
-      case "told": return this.#told(message);
       case "news": for (const row of message.rows) this.#emit("alert", { row, here: message.to === this.#id }); return;
       case "topic": return this.#emit("topic", message.frame);
+      case "value":
+        this.#values.set(message.name, message.value);
+        this.#emit("shared", message.name);
     }
-    if (!leads) return;
-    this.#visibility();
-    this.#tellTopics();
-  }
-
-  /** The leader's part: the others are told what changed. */
-  #tell(whole = false, heard = ""): void {
-    const s = this.#state;
-    if (s.role !== "leader" || !this.#tabs) return;
-    const { rows, ...inbox } = s.inbox;
-    const before = this.#toldRows;
-    const isWhole = whole || [...before.keys()].some((id) => !rows.has(id));
-    const changed = isWhole ? [...rows.values()] : [...rows].filter(([id, row]) => before.get(id) !== row).map(([, row]) => row);
-    this.#toldRows = rows;
-    const told: Message = { kind: "told", leader: this.#id, whole: isWhole, rows: changed, heard, inbox, status: status(s), transport: s.current?.transport ?? null, user: s.user };
-    const look = JSON.stringify({ ...told, rows: 0 });
-    if (!isWhole && !changed.length && look === this.#toldLook) return;
-    this.#toldLook = look;
-    this.#tabs.post(told);
-  }
-  #toldLook = "";
-
-  #told(message: Extract<Message, { kind: "told" }>): void {
-    if (this.#state.role !== "follower") return;
-    const rows = new Map(message.whole ? [] : this.#state.inbox.rows);
-    for (const row of message.rows) rows.set(row.alert.id, row);
-    const { pending } = this.#state.inbox;
-    this.#mine.delete(message.heard);
-    const unheard = pending.filter(({ op }) => this.#mine.has(op));
-    // A new leader has not heard what the last one did not live to hear.
-    if (message.leader !== this.#leader) for (const one of unheard) this.#tabs?.post({ ...one, kind: "say" });
-    this.#leader = message.leader;
-    this.#hear({ ...message, inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard] } });
-  }
-
-  /** One tab shows each alert: one that is being looked at, or else the leader. */
-  #news(rows: Row[]): void {
-    const visible = [...this.#others].filter(([, { visibleAt }]) => visibleAt).sort(([, a], [, b]) => b.visibleAt - a.visibleAt)[0];
-    const to = document.visibilityState === "visible" || !visible ? this.#id : visible[0];
-    this.#share({ kind: "news", rows, to });
-  }
-
-  /** Said in every tab, this one as well. */
-  #share(message: Message): void {
-    this.#tabs?.post(message);
-    this.#hearTab(message);
   }
 }
 
-/** When a JWT is over, in milliseconds since 1970; null when it does not say. */
-function expiry(token: string): number | null {
-  try {
-    const { exp } = JSON.parse(atob((token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"))) as { exp?: unknown };
-    return Number(exp) * 1_000 || null;
-  } catch {
-    return null;
-  }
-}
+/** What of a state is to be seen. */
+const shown = (s: State): unknown[] => [s.inbox, status(s), reason(s), s.role, s.user];

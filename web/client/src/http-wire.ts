@@ -1,65 +1,76 @@
 /** A session over HTTP, where WebSockets do not get through: server-sent events, or polls. */
-import type { ServerFrame } from "./protocol.ts";
-import type { Dial, Heard, Wire } from "./wire.ts";
+import type { Trouble, WireEvent } from "./state.ts";
+import type { Dial, Hear, Wire } from "./wire.ts";
 
 /** How long one poll waits for something to say, in seconds. */
 const POLL_WAIT_S = 25;
 /** Polls that answer at once are spaced by this. */
 const POLL_PAUSE_MS = 200;
+/** How long it may take to find out why nothing answers. */
+const LOOK_WAIT_MS = 3_000;
 
-export function dialHttp(dial: Dial, heard: Heard): Wire {
-  return dial.transport === "sse" ? dialSse(dial, heard) : dialPoll(dial, heard);
+/** What a text says, or undefined where it is no JSON. */
+type Parse = (text: string) => unknown;
+
+export function dialHttp(dial: Dial, hear: Hear, parse: Parse): Wire {
+  return dial.transport === "sse" ? dialSse(dial, hear, parse) : dialPoll(dial, hear, parse);
 }
 
 /** Server-sent events by `fetch`: unlike `EventSource` it sends the token as a header and shows the status. */
-function dialSse(dial: Dial, heard: Heard): Wire {
-  return carry(heard, async (abort) => {
+function dialSse(dial: Dial, hear: Hear, parse: Parse): Wire {
+  return carry(dial, hear, async (abort) => {
     const response = await get(dial, "/v1/sse", dial.cursor, abort);
-    if (!response.ok || !response.body) return refusal(response);
+    if (!response.ok) return refusal(response);
+    if (!response.body || !isOf(response, "text/event-stream")) return broken("blocked");
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) return { code: 1006, reason: "the stream ended" };
+      if (done) return broken("unreachable");
       const blocks = (rest + value).replace(/\r/g, "").split("\n\n");
       rest = blocks.pop() ?? "";
       const frames = blocks.flatMap((block) => block.split("\n")).filter((line) => line.startsWith("data:"));
-      const end = take(frames.map((line) => JSON.parse(line.slice(5))), heard);
+      const end = take(frames.map((line) => parse(line.slice(5))), hear);
       if (end) return end;
     }
   });
 }
 
-function dialPoll(dial: Dial, heard: Heard): Wire {
-  return carry(heard, async (abort) => {
+function dialPoll(dial: Dial, hear: Hear, parse: Parse): Wire {
+  return carry(dial, hear, async (abort) => {
     let { cursor } = dial;
     for (let round = 0; ; round++) {
       const response = await get(dial, "/v1/poll", cursor, abort, `&wait=${round ? POLL_WAIT_S : 0}`);
       if (!response.ok) return refusal(response);
-      const frames: (ServerFrame & { cursor?: string })[] = await response.json();
+      const frames = parse(await response.text());
       if (abort.aborted) return null;
-      if (!round && frames[0]?.type !== "hello") heard.open();
-      const end = take(frames, heard);
+      if (!Array.isArray(frames)) return broken("blocked");
+      if (!round && typeOf(frames[0]) !== "hello") hear({ kind: "open" });
+      const end = take(frames, hear);
       if (end) return end;
-      cursor = frames.findLast((frame) => frame.cursor)?.cursor ?? cursor;
+      cursor = (frames as { cursor?: string }[]).findLast((frame) => frame?.cursor)?.cursor ?? cursor;
       if (frames.length) await pause(POLL_PAUSE_MS);
     }
   });
 }
 
-interface End { code: number; reason: string; waitMs?: number }
+type End = Extract<WireEvent, { kind: "ended" }>;
+
+const typeOf = (frame: unknown): unknown => (frame as { type?: unknown } | null | undefined)?.type;
 
 /** Frames to the machine; a `close` frame says over HTTP what a close code says on a WebSocket. */
-function take(frames: object[], heard: Heard): End | null {
-  const close = frames.find((frame): frame is End => "type" in frame && frame.type === "close");
-  heard.frames(frames.filter((frame) => frame !== close) as ServerFrame[]);
-  return close ?? null;
+function take(frames: unknown[], hear: Hear): End | null {
+  hear({ kind: "frames", frames: frames.filter((frame) => !isClose(frame)) });
+  const close = frames.find(isClose);
+  return close ? { kind: "ended", code: close.code, reason: String(close.reason) } : null;
 }
 
-function carry(heard: Heard, run: (abort: AbortSignal) => Promise<End | null>): Wire {
+const isClose = (frame: unknown): frame is { code: number; reason: unknown } => typeOf(frame) === "close" && typeof (frame as { code?: unknown }).code === "number";
+
+function carry(dial: Dial, hear: Hear, run: (abort: AbortSignal) => Promise<End | null>): Wire {
   const abort = new AbortController();
-  const end = ({ code, reason, waitMs }: End) => { if (!abort.signal.aborted) heard.ended(code, reason, waitMs); };
-  run(abort.signal).then((ended) => ended && end(ended), (error: unknown) => end({ code: 1006, reason: String(error) }));
+  const end = (ended: End) => { if (!abort.signal.aborted) hear(ended); };
+  run(abort.signal).then((ended) => ended && end(ended), async () => end(broken(await troubleOf(dial))));
   return { send: () => undefined, close: () => abort.abort() };
 }
 
@@ -70,12 +81,28 @@ function get(dial: Dial, path: string, cursor: string | null, signal: AbortSigna
   return fetch(`${dial.url}${path}?${at}${topics}${more}`, { headers, signal, cache: "no-store" });
 }
 
-const CODES: Record<number, number> = { 401: 4300, 403: 4003, 429: 4101, 503: 4100 };
+/** Refusals that only our server may give: a proxy's own sign-in page must not end the session. */
+const OURS: Record<number, number> = { 401: 4300, 403: 4003 };
+const ANYBODYS: Record<number, number> = { 429: 4101, 503: 4100 };
 
 /** An HTTP status as the close code of the same meaning; anything else says that this way does not work. */
 function refusal(response: Response): End {
+  const { status } = response;
+  const isOurs = isOf(response, "application/problem+json");
+  const code = ANYBODYS[status] ?? (isOurs ? OURS[status] : undefined);
   const waitMs = Number(response.headers.get("retry-after")) * 1_000 || 0;
-  return { code: CODES[response.status] ?? 1006, reason: `HTTP ${response.status}`, waitMs };
+  return code ? { kind: "ended", code, reason: `HTTP ${status}`, waitMs } : { ...broken(isOurs ? "unreachable" : "blocked"), waitMs };
+}
+
+const isOf = (response: Response, type: string): boolean => response.headers.get("content-type")?.startsWith(type) ?? false;
+
+const broken = (trouble: Trouble): End => ({ kind: "ended", code: 1006, trouble });
+
+/** A page is not told why a request failed. Where one that asks for no answer gets through, the server does not allow our origin. */
+async function troubleOf({ url }: Dial): Promise<Trouble> {
+  if (url.startsWith(`${location.origin}/`) || url === location.origin) return "unreachable";
+  const asked = fetch(`${url}/v1/inbox`, { mode: "no-cors", credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(LOOK_WAIT_MS) });
+  return asked.then(() => "origin", () => "unreachable");
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -17,8 +17,6 @@ import {
   rowAfter,
 } from "./protocol.ts";
 
-/** Rows kept; beyond it the oldest changes go, and are paged in again when asked for. */
-export const ROWS_MAX = 2_000;
 /** Receipts that may wait for the server's word. */
 export const PENDING_MAX = 1_000;
 
@@ -60,11 +58,11 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
   const ops = new Set<string>();
   for (const frame of frames) {
     if (frame.type === "alert") {
-      const { alert, state, until, seq } = frame;
+      const { alert, state, until, answer, seq } = frame;
       const known = rows.get(alert.id);
       // What is not here and from before a deletion was deleted, or is further down.
       if (!(seq < (known?.seq ?? inbox.deletedTo))) {
-        const row: Row = { alert, state, until, seq };
+        const row: Row = { alert, state, until, answer, seq };
         rows.set(alert.id, row);
         if (state === "new" && known?.state !== "new") news.set(alert.id, row);
       }
@@ -80,7 +78,7 @@ export function take(inbox: Inbox, frames: readonly (AlertFrame | ReceiptFrame)[
     next = counted(next, frame);
   }
   const pending = next.pending.filter(({ sentAs }) => !ops.has(sentAs));
-  return { inbox: settle(trim({ ...next, pending })), news: [...news.values()] };
+  return { inbox: { ...next, pending }, news: [...news.values()] };
 }
 
 /** Takes a page of the inbox. `news` are alerts from after the place we knew everything up to, also where they came back. */
@@ -94,7 +92,7 @@ export function takePage(inbox: Inbox, page: Page): { inbox: Inbox; news: Row[] 
     rows.set(row.alert.id, row);
     if (row.state === "new" && known?.state !== "new" && row.seq > inbox.seq) news.push(row);
   }
-  return { inbox: settle(counted({ ...inbox, rows, loaded: true }, page)), news };
+  return { inbox: counted({ ...inbox, rows, loaded: true }, page), news };
 }
 
 /** The badge, as of the highest number heard of. */
@@ -130,25 +128,4 @@ export function view(inbox: Inbox): { alerts: Row[]; unread: number; waiting: nu
 
 function newestFirst(a: Row, b: Row): number {
   return Date.parse(b.alert.occurred_at) - Date.parse(a.alert.occurred_at) || (a.alert.id < b.alert.id ? 1 : -1);
-}
-
-/** Lets go of what came true: a receipt that changes nothing is answered by no frame, so it is judged by the rows. */
-export function settle(inbox: Inbox): Inbox {
-  const touched = new Set<string>();
-  const pending = inbox.pending.filter((one) => {
-    const isDone = (one.sentAt !== null || one.state === "seen") && one.alerts.every((id) => {
-      const row = inbox.rows.get(id);
-      return row && !touched.has(id) && rowAfter(row, one) === row;
-    });
-    if (!isDone) one.alerts.forEach((id) => touched.add(id));
-    return !isDone;
-  });
-  return pending.length === inbox.pending.length ? inbox : { ...inbox, pending };
-}
-
-function trim(inbox: Inbox): Inbox {
-  if (inbox.rows.size <= ROWS_MAX) return inbox;
-  const kept = [...inbox.rows.values()].sort((a, b) => b.seq - a.seq).slice(0, ROWS_MAX / 2);
-  const rows = new Map(kept.map((row) => [row.alert.id, row]));
-  return { ...inbox, rows, nextBefore: kept.at(-1)?.seq ?? null };
 }

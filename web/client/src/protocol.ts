@@ -4,7 +4,7 @@
  */
 
 export type InboxState = "new" | "seen" | "read" | "dismissed" | "snoozed";
-export type ReceiptState = "delivered" | "seen" | "read" | "dismissed" | "unread" | "snoozed";
+export type ReceiptState = "delivered" | "seen" | "read" | "dismissed" | "unread" | "snoozed" | "answered";
 export type Transport = "ws" | "sse" | "poll";
 
 export interface Alert {
@@ -30,16 +30,24 @@ export interface TopicEvent {
   occurred_at?: string;
 }
 
-/** What the person did with an alert, and until when they put it off: RFC 3339, only where it is snoozed. */
+/** What the person did with an alert, until when they put it off (RFC 3339, only where it is snoozed), and their first answer. */
 export interface Standing {
   state: InboxState;
   until?: string | undefined;
+  answer?: Answer | undefined;
 }
 
-/** What a receipt says, with the time of a snooze. */
+/** Which of the alert's actions the person took, and when: RFC 3339, absent until the server's own row is here. */
+export interface Answer {
+  action: string;
+  at?: string;
+}
+
+/** What a receipt says, with the time of a snooze or the action of an answer. */
 export interface Said {
   state: ReceiptState;
   until?: string | undefined;
+  action?: string | undefined;
 }
 
 /** A place in the inbox and the badge there: carried by every frame that changes it. */
@@ -103,12 +111,6 @@ export interface Row extends Standing {
   alert: Alert;
 }
 
-/**
- * Alerts that one receipt names. A server takes 500 (src/domain/receipt.rs), and of a message 16 KiB: so many fit however
- * long their names are, and cost no more than one message where these are UUIDs.
- */
-export const RECEIPT_ALERTS_MAX = 50;
-
 export type CloseClass = "stop" | "back_off" | "resume" | "new_token";
 
 /** What to do after a close. The range decides, so that codes of later servers are understood. */
@@ -125,13 +127,15 @@ const ORDER = "new seen snoozed read dismissed";
 /** The state after a receipt: the server's table (src/domain/inbox.rs), so that what is shown at once is what comes. */
 export function afterReceipt(state: InboxState, said: ReceiptState): InboxState {
   if (said === "unread") return isUnread(state) ? state : "seen";
+  if (said === "answered") said = "read";
   // What is not in the order comes before it: `delivered` changes nothing. A screen says `seen` by itself, so it ends no snooze.
   return said === "snoozed" || ORDER.indexOf(said) > ORDER.indexOf(state) ? (said as InboxState) : state;
 }
 
-/** The same for a row with the time of its snooze, of which a new one takes the place of an older. The row itself where nothing changes. */
+/** The same for a row: a new time of a snooze takes the place of an older one, and the first answer stays. The row itself where nothing changes. */
 export function rowAfter<T extends Standing>(row: T, said: Said): T {
   const state = afterReceipt(row.state, said.state);
   const until = state === "snoozed" ? said.until ?? row.until : undefined;
-  return state === row.state && until === row.until ? row : { ...row, state, until };
+  const answer = row.answer ?? (said.action === undefined ? undefined : { action: said.action });
+  return state === row.state && until === row.until && answer === row.answer ? row : { ...row, state, until, answer };
 }

@@ -1,8 +1,9 @@
 /** What the machine in machine.ts holds, hears and asks for. */
 import type { Backoff } from "./backoff.ts";
 import { type Inbox, empty } from "./inbox.ts";
+import type * as living from "./living.ts";
 import type {
-  ClientFrame, Page, PageStart, Said, Row, ServerFrame, TopicFrame, Transport, Visibility,
+  ClientFrame, Page, PageStart, ReceiptFrame, Said, Row, TopicFrame, Transport, Visibility,
 } from "./protocol.ts";
 
 /** One connection, from its dial to its end. */
@@ -19,12 +20,24 @@ export interface Link {
   replayTo: number;
   /** The last alert's number: complete when something later comes, because alerts of one receipt share a number. */
   held: { seq: number; cursor: string } | null;
+  /** What the server was told on it. */
+  topics: readonly string[];
+  visibility: Visibility;
 }
 
 export type Ended =
   | { why: "refused"; code: number; reason: string }
   | { why: "signed-out" }
   | { why: "gave-up" };
+
+/** What stands between us and the server, as far as the last dials could tell. */
+export type Trouble = "unreachable" | "origin" | "blocked";
+
+/**
+ * Why it is not live: nobody is signed in, the page's origin is not allowed, the server closed for good, the dials are used
+ * up, the browser is offline, the server does not answer, or what answers is not our server.
+ */
+export type Reason = "signed-out" | "origin" | "refused" | "gave-up" | "offline" | "unreachable" | "blocked";
 
 /** What the indicator shows. */
 export type Status = "idle" | "connecting" | "live" | "reconnecting" | "offline" | "closed";
@@ -38,10 +51,17 @@ export interface State {
   visibility: Visibility;
 
   token: string | null;
-  asking: boolean;
+  /** The token was asked for, and may take until then. */
+  askUntil: number | null;
   /** The next token has to be a new one. */
   stale: boolean;
   refreshAt: number | null;
+  /** The token that this was planned for. */
+  renewsFor: string | null;
+  /** The server's clock, as its distance from ours; null: not known. */
+  clockMs: number | null;
+  /** Nobody was signed in: asked again from then on. */
+  askAt: number;
 
   /** The connection that is believed, and one that is about to take its place. */
   current: Link | null;
@@ -59,7 +79,8 @@ export interface State {
   climbAt: number | null;
   climbs: number;
   heartbeatMs: number;
-  /** When the last receipts went out, oldest first. */
+  trouble: Trouble | null;
+  /** When the last messages went out, oldest first. */
   said: readonly number[];
 
   inbox: Inbox;
@@ -74,42 +95,56 @@ export interface State {
   topics: readonly string[];
   user: string | null;
   /** A follower shows what its leader says. */
-  remote: { status: Status; transport: Transport | null } | null;
+  remote: { status: Status; reason: Reason | null; transport: Transport | null } | null;
 }
 
+/** What a connection tells. */
+export type WireEvent =
+  /** Resumed without a greeting of its own. */
+  | { kind: "open" }
+  /** Whatever came. Nothing: a sign of life, such as the answer to a ping. */
+  | { kind: "frames"; frames: readonly unknown[] }
+  | { kind: "ended"; code: number; reason?: string; waitMs?: number; trouble?: Trouble };
+
 export type Event =
-  | { kind: "start" | "stop" | "tick" | "online" | "offline" | "more" }
+  /** `woke`: the computer slept, or its clock was set. `leave`: the page goes. */
+  | { kind: "start" | "stop" | "tick" | "online" | "offline" | "more" | "retry" | "sign-in" | "woke" | "leave" }
   | { kind: "visibility"; visibility: Visibility }
   | { kind: "role"; role: State["role"] }
-  | { kind: "token"; token: string | null; expiresAt: number | null }
+  | { kind: "token"; token: string | null }
   | { kind: "token-failed" }
-  | { kind: "open"; link: number }
-  /** Without frames: a sign of life. */
-  | { kind: "frames"; link: number; frames: readonly ServerFrame[] }
-  | { kind: "ended"; link: number; code: number; reason: string; waitMs?: number | undefined }
+  | (WireEvent & { link: number })
   | { kind: "page"; more: boolean; page: Page }
   | { kind: "page-failed"; more: boolean }
   | ({ kind: "say"; op: string; alerts: string[] } & Said)
-  | { kind: "posted"; op: string; said: { seq?: number; unread?: number; alerts: string[] } & Said }
+  | { kind: "posted"; frame: ReceiptFrame }
   | { kind: "post-failed"; op: string; refused: boolean }
   | { kind: "topics"; topics: readonly string[] }
-  | { kind: "told"; inbox: Inbox; status: Status; transport: Transport | null; user: string | null };
+  | { kind: "told"; inbox: Inbox; status: Status; reason: Reason | null; transport: Transport | null; user: string | null };
 
 export type Effect =
   | { do: "dial"; link: number; transport: Transport; token: string; cursor: string | null; topics: readonly string[]; visibility: Visibility }
   | { do: "hang-up" | "probe"; link: number }
   | { do: "send"; link: number; frame: ClientFrame }
-  | ({ do: "post"; op: string; alerts: string[] } & Said)
+  /** `keepalive`: it outlives the page. */
+  | ({ do: "post"; op: string; alerts: string[]; keepalive?: boolean } & Said)
   | { do: "ask-token"; fresh: boolean }
   | { do: "fetch"; before: PageStart | null; more: boolean }
   | { do: "news"; rows: Row[] }
   | { do: "topic"; frame: TopicFrame }
+  /** What came is none of the frames that it says it is. */
+  | { do: "strange" }
   | { do: "refused"; title: string };
+
+/** The part that is loaded once there is a connection. */
+export type Living = typeof living;
 
 /** Time and chance, as arguments. */
 export interface Env {
+  /** Milliseconds by a clock that only runs forward. */
   now: number;
   random: () => number;
+  living: Living | null;
   transports: readonly Transport[];
   backoff: Backoff;
 }
@@ -118,13 +153,15 @@ export interface Env {
 export interface Step extends Env {
   s: State;
   out: Effect[];
+  /** Whether one receipt may name all of these alerts. */
+  fits: (alerts: readonly string[]) => boolean;
 }
 
 export const initial: State = {
   role: "solo", wanted: false, ended: null, online: true, visibility: "visible",
-  token: null, asking: false, stale: false, refreshAt: null,
+  token: null, askUntil: null, stale: false, refreshAt: null, renewsFor: null, clockMs: null, askAt: 0,
   current: null, next: null, links: 0, attempt: 0, aliveSince: 0, retryAt: null, moveAt: null,
-  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, said: [],
+  tier: 0, home: 0, climbAt: null, climbs: 0, heartbeatMs: 30_000, trouble: null, said: [],
   inbox: empty, need: null, fetch: null, ahead: null, paging: false,
   topics: [], user: null, remote: null,
 };
@@ -133,10 +170,18 @@ export const initial: State = {
 const OFFLINE_AFTER = 3;
 
 export function status(s: State): Status {
+  if (s.wanted && s.role === "follower") return s.remote?.status ?? "connecting";
   if (s.ended) return "closed";
   if (!s.wanted) return "idle";
-  if (s.role === "follower") return s.remote?.status ?? "connecting";
   if (s.current && (s.online || s.current.probedAt === null)) return "live";
   if (!s.current && (!s.online || s.attempt > OFFLINE_AFTER)) return "offline";
   return s.aliveSince ? "reconnecting" : "connecting";
+}
+
+/** Why it is not live; null where it is, or where nothing is known to be wrong. */
+export function reason(s: State): Reason | null {
+  if (s.wanted && s.role === "follower") return s.remote?.reason ?? null;
+  if (s.ended) return s.ended.why;
+  if (!s.wanted || status(s) === "live") return null;
+  return s.online ? s.trouble : "offline";
 }

@@ -1,5 +1,7 @@
-/** What carries a session. It tells what it hears, and nothing after `close`. WebSocket here, the rest in http-wire.ts. */
-import type { ServerFrame, Transport, Visibility } from "./protocol.ts";
+/** What carries a session, and tells what it hears; after `close` nobody listens. WebSocket here, the rest in http-wire.ts. */
+import type { Transport, Visibility } from "./protocol.ts";
+import { parse } from "./shapes.ts";
+import type { WireEvent } from "./state.ts";
 
 export interface Dial {
   transport: Transport;
@@ -11,13 +13,7 @@ export interface Dial {
   visibility: Visibility;
 }
 
-export interface Heard {
-  /** What came. None: a sign of life, such as the answer to a ping. */
-  frames(frames: ServerFrame[]): void;
-  /** Resumed without a greeting of its own. */
-  open(): void;
-  ended(code: number, reason: string, waitMs?: number): void;
-}
+export type Hear = (event: WireEvent) => void;
 
 export interface Wire {
   send(text: string): void;
@@ -25,27 +21,27 @@ export interface Wire {
 }
 
 /** Over HTTP only where a WebSocket does not work: most pages never load that part. */
-export function dialWire(dial: Dial, heard: Heard): Wire {
-  if (dial.transport === "ws") return dialWebSocket(dial, heard);
+export function dialWire(dial: Dial, hear: Hear): Wire {
+  if (dial.transport === "ws") return dialWebSocket(dial, hear);
   let wire: Wire | null = null;
   let isClosed = false;
   import("./http-wire.ts").then(
-    ({ dialHttp }) => { if (!isClosed) wire = dialHttp(dial, heard); },
-    (error: unknown) => { if (!isClosed) heard.ended(1006, String(error)); },
+    ({ dialHttp }) => { if (!isClosed) wire = dialHttp(dial, hear, parse); },
+    () => hear({ kind: "ended", code: 1006 }),
   );
   return { send: () => undefined, close: () => { isClosed = true; wire?.close(); } };
 }
 
-function dialWebSocket({ url, token, cursor, topics, visibility }: Dial, heard: Heard): Wire {
+function dialWebSocket({ url, token, cursor, topics, visibility }: Dial, hear: Hear): Wire {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`);
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, cursor, visibility, topics }));
   socket.onmessage = ({ data }) => {
-    heard.frames(String(data).split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line)));
+    hear({ kind: "frames", frames: String(data).split("\n").filter((line) => line.startsWith("{")).map(parse) });
   };
-  socket.onclose = ({ code, reason }) => heard.ended(code, reason);
+  socket.onclose = ({ code, reason }) => hear({ kind: "ended", code, reason });
   return {
     send: (text) => { if (socket.readyState === WebSocket.OPEN) socket.send(text); },
-    close: () => { socket.onopen = socket.onmessage = socket.onclose = null; socket.close(1000); },
+    close: () => socket.close(1000),
   };
 }
 

@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { view } from "../src/inbox.ts";
 import type { Said } from "../src/protocol.ts";
-import { status } from "../src/state.ts";
+import { reason, status } from "../src/state.ts";
 import { type Fault, World, expectPaced } from "./world.ts";
+
+const jwt = (endsAt: number) => `a.${btoa(JSON.stringify({ exp: endsAt / 1_000 }))}.b`;
 
 function live(seed = 7): World {
   const world = new World(seed);
@@ -170,11 +172,135 @@ describe("a session", () => {
 
   it("renews a token before it is over, without a new connection", () => {
     const world = live();
-    world.hear({ kind: "token", token: "t1", expiresAt: world.now + 60_000 });
-    world.token = "t2";
-    world.pass(55_000);
-    expect(world.state.token).toBe("t2");
+    world.token = jwt(world.serverTime + 60_000);
+    world.hear({ kind: "token", token: world.token });
+    const next = (world.token = jwt(world.serverTime + 600_000));
+    world.pass(40_000);
+    expect(world.state.token).not.toBe(next);
+    world.pass(15_000);
+    expect(world.state.token).toBe(next);
     expect(world.dials.length).toBe(1);
+  });
+
+  it("asks anew for a token that does not come, and takes the one that does", () => {
+    const world = new World(7);
+    world.keepPinging();
+    world.callback = "hangs";
+    world.hear({ kind: "start" });
+    world.pass(60_000);
+    expect(world.asks).toBeGreaterThan(2);
+    expect(world.asks).toBeLessThan(8);
+    world.callback = "answers";
+    world.pass(60_000);
+    expectSettled(world);
+  });
+
+  it("keeps a live session while the next token does not come", () => {
+    const world = live();
+    world.token = jwt(world.serverTime + 60_000);
+    world.hear({ kind: "token", token: world.token });
+    world.callback = "hangs";
+    world.believed.length = 0;
+    world.pass(50_000);
+    world.callback = "answers";
+    world.pass(100_000);
+    expect(world.believed).toEqual(["live"]);
+    expectSettled(world);
+  });
+
+  it.each([0, -7_200_000, 7_200_000])("renews by the server's clock, %i ms away from ours: no more often than tokens live", (skewMs) => {
+    const world = new World(7);
+    world.keepPinging();
+    world.skewMs = skewMs;
+    world.lifeMs = 3_600_000;
+    world.hear({ kind: "start" });
+    world.pass(4 * 3_600_000);
+    expect(world.asks).toBeGreaterThan(3);
+    expect(world.asks).toBeLessThan(8);
+    expect(world.dials.length).toBe(1);
+    expectSettled(world);
+  });
+
+  it("says that nobody is signed in, asks once a minute while somebody looks, and recovers", () => {
+    const world = live();
+    world.callback = "nobody";
+    world.expireToken();
+    world.pass(5_000);
+    expect([status(world.state), reason(world.state)]).toEqual(["closed", "signed-out"]);
+    const { asks } = world;
+    world.pass(600_000);
+    expect(world.asks - asks).toBe(10);
+    world.hear({ kind: "visibility", visibility: "hidden" });
+    world.pass(600_000);
+    expect(world.asks - asks).toBe(10);
+    world.callback = "answers";
+    world.hear({ kind: "visibility", visibility: "visible" });
+    world.pass(1_000);
+    expectSettled(world);
+    expect(reason(world.state)).toBeNull();
+  });
+
+  it("asks who is signed in when the page says that somebody is", () => {
+    const world = live();
+    world.callback = "nobody";
+    world.expireToken();
+    world.pass(5_000);
+    world.callback = "answers";
+    world.hear({ kind: "sign-in" });
+    world.pass(1_000);
+    expectSettled(world);
+  });
+
+  it("says what stands in the way, and dials at once when it is asked to", () => {
+    const world = live();
+    world.portal = true;
+    world.kill(1006);
+    world.pass(120_000);
+    expect([status(world.state), reason(world.state)]).toEqual(["offline", "blocked"]);
+    world.up = false;
+    world.portal = false;
+    world.pass(3_000_000);
+    const { length } = world.dials;
+    world.hear({ kind: "retry" });
+    world.pass(1);
+    expect(world.dials.length).toBe(length + 1);
+    world.up = true;
+    world.pass(10_000);
+    world.hear({ kind: "retry" });
+    world.pass(100);
+    expect([status(world.state), reason(world.state)]).toEqual(["live", null]);
+  });
+
+  it("comes back where the server had not heard the token in time", () => {
+    const world = live();
+    world.kill(4008);
+    world.pass(10_000);
+    expectSettled(world);
+  });
+
+  it("tells a server no more topics than it takes, none too long, and no more messages than it reads", () => {
+    const world = live();
+    const names = Array.from({ length: 100 }, (_, at) => `monitor:${at}`);
+    world.hear({ kind: "topics", topics: ["x".repeat(20_000), ...names] });
+    world.pass(30_000);
+    expect(world.refusals).toEqual(["a topic"]);
+    expect(world.told.subscribed.size).toBe(64);
+    world.hear({ kind: "topics", topics: names.slice(50) });
+    world.pass(30_000);
+    expect([...world.told.subscribed].sort()).toEqual(names.slice(50).sort());
+    for (let at = 0; at < 200; at++) world.hear({ kind: "visibility", visibility: at % 2 ? "visible" : "hidden" });
+    world.pass(2_000);
+    expect(world.told.most).toBeLessThanOrEqual(64);
+    expectPaced(world);
+  });
+
+  it("dials with no longer a message than a server takes", () => {
+    const world = live();
+    world.hear({ kind: "topics", topics: Array.from({ length: 64 }, (_, at) => `${"t".repeat(190)}${at}`) });
+    world.kill(1006);
+    world.pass(30_000);
+    expect(world.told.subscribed.size).toBe(64);
+    expect(world.told.dialBytes + 8 * 1024).toBeLessThan(12 * 1024);
   });
 
   it("stops for good where coming back would end the same", () => {
@@ -270,6 +396,8 @@ type Act =
   | { act: "delete"; ids: number[]; fault: Fault }
   | { act: "kill"; code: number }
   | { act: "block"; transport: "ws" | "sse" | "poll" }
+  | { act: "garble"; id: number }
+  | { act: "hang" | "answer" | "nobody" | "throw" | "portal" | "no-portal" | "sleep" | "retry" | "sign-in" | "stolen" }
   | { act: "freeze" | "goaway" | "expire" | "ping" | "down" | "up" | "unblock" | "offline" | "online" | "hide" | "show" | "history" | "more" }
   | { act: "pass"; ms: number };
 
@@ -283,6 +411,8 @@ const acts: fc.Arbitrary<Act>[] = [
   fc.record({ act: fc.constant("kill" as const), code: fc.constantFrom(1006, 1000, 4100, 4102, 4103, 4200) }),
   fc.record({ act: fc.constant("block" as const), transport: fc.constantFrom("ws" as const, "sse" as const, "poll" as const) }),
   fc.record({ act: fc.constantFrom("freeze" as const, "goaway" as const, "expire" as const, "ping" as const, "down" as const, "up" as const, "unblock" as const, "offline" as const, "online" as const, "hide" as const, "show" as const, "history" as const, "more" as const) }),
+  fc.record({ act: fc.constant("garble" as const), id: fc.nat(20) }),
+  fc.record({ act: fc.constantFrom("hang" as const, "answer" as const, "nobody" as const, "throw" as const, "portal" as const, "no-portal" as const, "sleep" as const, "retry" as const, "sign-in" as const, "stolen" as const) }),
   fc.record({ act: fc.constant("pass" as const), ms: fc.constantFrom(1, 7, 30, 300, 3_000, 40_000) }),
 ];
 const deletion: fc.Arbitrary<Act> = fc.record({ act: fc.constant("delete" as const), ids: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }), fault });
@@ -311,6 +441,18 @@ function play(world: World, act: Act): void {
     case "show": return world.hear({ kind: "visibility", visibility: "visible" });
     case "history": return world.newHistory();
     case "more": return world.hear({ kind: "more" });
+    case "garble": return world.garble(act.id);
+    case "hang": world.callback = "hangs"; return;
+    case "answer": world.callback = "answers"; return;
+    case "nobody": world.callback = "nobody"; return;
+    case "throw": world.callback = "throws"; return;
+    case "portal": world.portal = true; return;
+    case "no-portal": world.portal = false; return;
+    case "sleep": return world.sleep(7_200_000);
+    case "retry": return world.hear({ kind: "retry" });
+    case "sign-in": return world.hear({ kind: "sign-in" });
+    // The lead went to another tab while this one stood still, and comes back.
+    case "stolen": world.hear({ kind: "role", role: "follower" }); return world.hear({ kind: "role", role: "leader" });
     case "pass": return world.pass(act.ms);
   }
 }
@@ -334,7 +476,10 @@ describe("whatever happens", () => {
           expect(world.conns.size).toBeLessThanOrEqual(2);
         }
         world.up = true;
+        world.portal = false;
+        world.callback = "answers";
         world.blocked.clear();
+        world.hear({ kind: "visibility", visibility: "visible" });
         world.hear({ kind: "online" });
         world.pass(1_500_000);
         expectSettled(world);

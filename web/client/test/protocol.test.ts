@@ -1,7 +1,9 @@
 /** The tables that the Rust side has as well. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { afterReceipt, closeClass, type InboxState, type ReceiptState } from "../src/protocol.ts";
+import { empty, take } from "../src/inbox.ts";
+import { afterReceipt, closeClass, rowAfter, type InboxState, type ReceiptState } from "../src/protocol.ts";
+import * as living from "../src/living.ts";
 import { type Event, initial } from "../src/state.ts";
 import { step } from "../src/machine.ts";
 import { fullJitter, steps, tenAttempts } from "../src/backoff.ts";
@@ -17,10 +19,10 @@ describe("close codes", () => {
 });
 
 describe("frames", () => {
-  const env = { now: 1, random: () => 0.5, transports: ["ws" as const], backoff: fullJitter };
+  const env = { now: 1, random: () => 0.5, transports: ["ws" as const], backoff: fullJitter, living };
   const live = () => {
     let state = step(initial, { kind: "start" }, env)[0];
-    state = step(state, { kind: "token", token: "t", expiresAt: null }, env)[0];
+    state = step(state, { kind: "token", token: "t" }, env)[0];
     return state;
   };
   const frames = fixture("server_frames") as Record<string, never>;
@@ -59,12 +61,12 @@ describe("frames", () => {
 });
 
 describe("what the client says", () => {
-  const env = { now: 1, random: () => 0.5, transports: ["ws" as const], backoff: fullJitter };
+  const env = { now: 1, random: () => 0.5, transports: ["ws" as const], backoff: fullJitter, living };
   const said = fixture("client_frames") as Record<string, object>;
   it("is as in the fixtures that the server reads", () => {
     const events: Event[] = [
       { kind: "start" },
-      { kind: "token", token: "a.b.c", expiresAt: null },
+      { kind: "token", token: "a.b.c" },
       { kind: "frames", link: 1, frames: [(fixture("server_frames") as Record<string, never>)["hello"] as never] },
       { kind: "topics", topics: ["monitor:7"] },
       { kind: "topics", topics: [] },
@@ -73,7 +75,7 @@ describe("what the client says", () => {
       { kind: "say", op: "op-1", alerts: ["disk-db-1"], state: "seen" },
       { kind: "say", op: "op-2", alerts: ["disk-db-1"], state: "snoozed", until: "2026-11-21T13:00:00Z" },
       { kind: "frames", link: 1, frames: [{ type: "ping", seq: 7 }] },
-      { kind: "token", token: "d.e.f", expiresAt: null },
+      { kind: "token", token: "d.e.f" },
     ];
     let state = initial;
     const sent: object[] = [];
@@ -94,8 +96,28 @@ describe("a receipt changes a state by the server's table", () => {
     ["read", "unread", "seen"], ["dismissed", "read", "dismissed"], ["dismissed", "unread", "seen"],
     ["new", "snoozed", "snoozed"], ["dismissed", "snoozed", "snoozed"], ["snoozed", "delivered", "snoozed"], ["snoozed", "seen", "snoozed"],
     ["snoozed", "read", "read"], ["snoozed", "dismissed", "dismissed"], ["snoozed", "unread", "seen"],
+    ["new", "answered", "read"], ["snoozed", "answered", "read"], ["dismissed", "answered", "dismissed"],
   ];
   it.each(rows)("%s, then %s, is %s", (state, said, expected) => expect(afterReceipt(state, said)).toBe(expected));
+});
+
+describe("an answer", () => {
+  const approved = { state: "answered" as const, action: "approve" };
+  const given = { action: "reject", at: "2026-11-30T12:00:00Z" };
+  it.each([
+    ["makes the row read, and says which action", { state: "new" as const }, { state: "read", answer: { action: "approve" } }],
+    ["is noted of a row that was read before", { state: "read" as const }, { state: "read", answer: { action: "approve" } }],
+    ["that came first stays", { state: "seen" as const, answer: given }, { state: "read", answer: given }],
+  ])("%s", (_, row, expected) => expect(rowAfter(row, approved)).toEqual(expected));
+  it("that changes nothing is the row itself", () => {
+    const row = { state: "read" as const, answer: given };
+    expect(rowAfter(row, approved)).toBe(row);
+  });
+  it("of the server comes with its row", () => {
+    const place = { seq: 1, cursor: "e.1", unread: 0 };
+    const alert = { id: "a", version: 1, severity: "info" as const, status: "firing" as const, title: "A", occurred_at: "2026-11-30T12:00:00Z" };
+    expect(take(empty, [{ type: "alert", ...place, alert, state: "read", answer: given }]).inbox.rows.get("a")?.answer).toEqual(given);
+  });
 });
 
 describe("backoff", () => {

@@ -51,14 +51,14 @@ describe("receipts on their way", () => {
   it("go at once where they are few", () => {
     const world = withAlerts(3);
     for (const id of names(3)) world.say([id], "dismissed");
-    expect(world.messages.map(({ alerts }) => alerts)).toEqual([["a0"], ["a1"], ["a2"]]);
+    expect(world.receipts.map(({ alerts }) => alerts)).toEqual([["a0"], ["a1"], ["a2"]]);
   });
 
   it("go together where they are many: 1,000 within a second, in messages of 50 alerts at the most", () => {
     const world = withAlerts(1_000);
     for (const id of names(1_000)) world.say([id], "read");
     world.pass(3_050);
-    expect(world.messages.map(({ alerts }) => alerts.length)).toEqual([...Array<number>(9).fill(1), ...Array<number>(19).fill(50), 41]);
+    expect(world.receipts.map(({ alerts }) => alerts.length)).toEqual([...Array<number>(9).fill(1), ...Array<number>(19).fill(50), 41]);
     expect([...states(world).values()].every((state) => state === "read")).toBe(true);
   });
 
@@ -70,7 +70,7 @@ describe("receipts on their way", () => {
     world.say(["a0", "a3"], "read");
     world.say(["a1"], "read");
     world.pass(1_100);
-    expect(world.messages.slice(9).map(({ alerts, state }) => [state, ...alerts])).toEqual([["read", "a3", "a1"], ["unread", "a3"], ["read", "a0", "a3"]]);
+    expect(world.receipts.slice(9).map(({ alerts, state }) => [state, ...alerts])).toEqual([["read", "a3", "a1"], ["unread", "a3"], ["read", "a0", "a3"]]);
     expect(Object.fromEntries(states(world))).toEqual({ a0: "read", a1: "read", a2: "seen", a3: "read" });
   });
 
@@ -79,8 +79,8 @@ describe("receipts on their way", () => {
     for (const id of names(40)) { world.publish(id); world.pass(10); }
     world.pass(1_100);
     expect(world.messages.length).toBeLessThan(8);
-    expect(world.messages.flatMap(({ alerts }) => alerts).sort()).toEqual(names(40).sort());
-    expect(world.messages.every(({ state }) => state === "delivered")).toBe(true);
+    expect(world.receipts.flatMap(({ alerts }) => alerts).sort()).toEqual(names(40).sort());
+    expect(world.receipts.every(({ state }) => state === "delivered")).toBe(true);
     expectPaced(world);
     const { length } = world.messages;
     world.pass(20_000);
@@ -93,7 +93,7 @@ describe("receipts on their way", () => {
     for (const [id, until] of [["a0", EIGHT], ["a1", NINE], ["a2", EIGHT]] as const) world.say([id], "snoozed", until);
     expect(view(world.state.inbox).alerts.filter(({ state }) => state === "snoozed").map(({ alert, until }) => [alert.id, until]).sort()).toEqual([["a0", EIGHT], ["a1", NINE], ["a2", EIGHT]]);
     world.pass(1_100);
-    expect(world.messages.slice(9).map(({ alerts }) => alerts)).toEqual([["a0", "a2"], ["a1"]]);
+    expect(world.receipts.slice(9).map(({ alerts }) => alerts)).toEqual([["a0", "a2"], ["a1"]]);
     expect([...standings(world).values()].slice(0, 3)).toEqual([EIGHT, NINE, EIGHT].map((until) => ({ state: "snoozed", until })));
   });
 
@@ -119,7 +119,7 @@ describe("receipts on their way", () => {
     world.messages.length = 0;
     world.kill(1006);
     world.pass(60_000);
-    expect(world.messages.filter((one) => one.state === "seen").map(({ alerts }) => alerts)).toEqual([["a1"]]);
+    expect(world.receipts.filter((one) => one.state === "seen").map(({ alerts }) => alerts)).toEqual([["a1"]]);
     expect(Object.fromEntries(states(world))).toEqual({ a0: state, a1: "seen", a2: state });
     expect(world.state.inbox.pending).toEqual([]);
   });

@@ -5,7 +5,8 @@
 import { fullJitter } from "../src/backoff.ts";
 import { step, wakeAt } from "../src/machine.ts";
 import { isUnread, rowAfter, type ClientFrame, type Page, type PageStart, type ReceiptState, type Row, type Said, type ServerFrame, type Transport } from "../src/protocol.ts";
-import { type Effect, type Event, type State, initial, status } from "../src/state.ts";
+import * as living from "../src/living.ts";
+import { type Effect, type Event, type State, type Trouble, initial, status } from "../src/state.ts";
 
 interface Conn { id: number; transport: Transport; sent: number; open: boolean; frozen: boolean; token: string; slot: ServerFrame[] }
 
@@ -18,13 +19,23 @@ export class World {
   epoch = "e1";
   token = "t1";
   up = true;
+  /** How the page's token callback answers: with the token, never, with nobody, or by throwing. */
+  callback: "answers" | "hangs" | "nobody" | "throws" = "answers";
+  asks = 0;
+  /** What stands between answers over HTTP that are no answers of ours: a sign-in page, or half of what was sent. */
+  portal = false;
+  strange = 0;
   blocked = new Set<Transport>();
   conns = new Map<number, Conn>();
   news = new Map<string, number>();
   dials: Transport[] = [];
   believed: string[] = [];
-  /** Receipt messages that went out. */
-  messages: { at: number; state: ReceiptState; alerts: readonly string[] }[] = [];
+  /** Messages that went out, those of receipts with what they said. */
+  messages: { at: number; state?: ReceiptState; alerts?: readonly string[] }[] = [];
+  /** The receipts among them. */
+  get receipts(): { at: number; state: ReceiptState; alerts: readonly string[] }[] {
+    return this.messages.filter((one): one is { at: number; state: ReceiptState; alerts: readonly string[] } => one.alerts !== undefined);
+  }
   /** An alert that the server takes no receipt of, as of a name that is no name. */
   refuses = "";
   refusals: string[] = [];
@@ -42,6 +53,16 @@ export class World {
     return (this.#seed >>> 0) / 2 ** 32;
   };
 
+  /** How far the server's clock is from ours, and how long a token lives; null: the tokens do not say. */
+  skewMs = 0;
+  lifeMs: number | null = null;
+  /** Topics that the server was told of, and how many it had at once; the longest list of a dial. */
+  told = { subscribed: new Set<string>(), most: 0, dialBytes: 0 };
+
+  get serverTime(): number {
+    return Date.UTC(2027, 0, 1) + this.now + this.skewMs;
+  }
+
   get unread(): number {
     return [...this.rows.values()].filter((row) => isUnread(row.state)).length;
   }
@@ -49,7 +70,7 @@ export class World {
   hear(event: Event): void {
     const before = this.state;
     const frozenCopy = JSON.stringify([before.current, before.next, before.attempt, before.inbox.seq]);
-    const [state, effects] = step(before, event, { now: this.now, random: this.random, transports: this.transports, backoff: fullJitter });
+    const [state, effects] = step(before, event, { now: this.now, random: this.random, transports: this.transports, backoff: fullJitter, living });
     if (JSON.stringify([before.current, before.next, before.attempt, before.inbox.seq]) !== frozenCopy) throw new Error("the step changed its argument");
     this.state = state;
     const look = status(state);
@@ -64,7 +85,7 @@ export class World {
       if (steps > 20_000) throw new Error("the machine never rests");
       this.#due.sort((a, b) => a.at - b.at || a.order - b.order);
       const next = this.#due[0];
-      const wake = wakeAt(this.state);
+      const wake = wakeAt(this.state, living);
       const at = Math.min(next?.at ?? Infinity, wake === null ? Infinity : Math.max(wake, this.now));
       if (at > until) break;
       this.now = at;
@@ -73,7 +94,7 @@ export class World {
         next.run();
       } else {
         this.hear({ kind: "tick" });
-        const again = wakeAt(this.state);
+        const again = wakeAt(this.state, living);
         if (again !== null && again <= this.now) throw new Error(`the machine wants to be woken at once, again: ${event(this.state)}`);
       }
     }
@@ -158,6 +179,17 @@ export class World {
   }
 
   /** Pings go on as a real server's do. */
+  /** Something that is no frame of ours comes between those that are. */
+  garble(nth: number): void {
+    for (const conn of this.conns.values()) if (conn.open) this.#later(5, () => this.hear({ kind: "frames", link: conn.id, frames: [GARBAGE[nth % GARBAGE.length]] }));
+  }
+
+  /** The computer sleeps: no timer runs, and what comes is read only afterwards. */
+  sleep(ms: number): void {
+    this.now += ms;
+    this.hear({ kind: "woke" });
+  }
+
   keepPinging(): void {
     this.#later(25_000, () => { this.ping(); this.keepPinging(); });
   }
@@ -180,9 +212,9 @@ export class World {
     this.#later(5, () => this.hear({ kind: "frames", link: conn.id, frames: [frame] }));
   }
 
-  #close(conn: Conn, code: number): void {
+  #close(conn: Conn, code: number, trouble?: Trouble): void {
     this.conns.delete(conn.id);
-    this.#later(5, () => this.hear({ kind: "ended", link: conn.id, code, reason: "" }));
+    this.#later(5, () => this.hear({ kind: "ended", link: conn.id, code, ...(trouble ? { trouble } : {}) }));
   }
 
   #greet(conn: Conn, cursor: string | null): void {
@@ -190,7 +222,7 @@ export class World {
     if (conn.token !== this.token) return this.#close(conn, 4300);
     const [epoch, from] = (cursor ?? "").split(".");
     const resumed = cursor !== null && epoch === this.epoch && Number(from) <= this.seq && Number(from) >= this.deletedTo;
-    const hello = { type: "hello" as const, ...this.#place(), session: "s", user: "ana", resumed, heartbeat_ms: 30_000, server_time: "" };
+    const hello = { type: "hello" as const, ...this.#place(), session: "s", user: "ana", resumed, heartbeat_ms: 30_000, server_time: new Date(this.serverTime).toISOString() };
     conn.open = true;
     this.#send(conn, resumed ? { ...hello, cursor } : hello);
     if (cursor !== null && !resumed) this.#send(conn, { type: "resync", reason: "another store", ...this.#place() });
@@ -200,13 +232,23 @@ export class World {
 
   #carryOut(effect: Effect): void {
     switch (effect.do) {
-      case "ask-token": this.#later(10, () => this.up ? this.hear({ kind: "token", token: this.token, expiresAt: null }) : this.hear({ kind: "token-failed" })); return;
+      case "ask-token":
+        this.asks += 1;
+        this.#later(10, () => {
+          if (this.callback === "hangs") return;
+          if (this.callback === "nobody") return this.hear({ kind: "token", token: null });
+          if (this.lifeMs !== null) this.token = `${this.asks}.${btoa(JSON.stringify({ exp: (this.serverTime + this.lifeMs) / 1_000 }))}.`;
+          this.hear(this.up && this.callback === "answers" ? { kind: "token", token: this.token } : { kind: "token-failed" });
+        });
+        return;
       case "dial": {
-        const { link, transport, token, cursor } = effect;
+        const { link, transport, token, cursor, topics } = effect;
+        this.told = { subscribed: new Set(topics), most: Math.max(this.told.most, topics.length), dialBytes: JSON.stringify(topics).length };
         this.dials.push(transport);
         const conn: Conn = { id: link, transport, sent: 0, open: false, frozen: false, token, slot: [] };
         this.conns.set(link, conn);
-        if (!this.up || this.blocked.has(transport)) this.#close(conn, 1006);
+        if (this.up && this.portal) this.#close(conn, 1006, transport === "ws" ? undefined : "blocked");
+        else if (!this.up || this.blocked.has(transport)) this.#close(conn, 1006);
         else this.#later(20, () => this.#greet(conn, cursor));
         return;
       }
@@ -221,15 +263,15 @@ export class World {
         this.messages.push({ at: this.now, state: effect.state, alerts: effect.alerts });
         this.#later(10, () => {
           if (effect.alerts.includes(this.refuses)) return this.hear({ kind: "post-failed", op: effect.op, refused: true });
-          if (!this.up) return this.hear({ kind: "post-failed", op: effect.op, refused: false });
+          if (!this.up || this.portal) return this.hear({ kind: "post-failed", op: effect.op, refused: false });
           const { op, alerts, state, until } = effect;
           this.receive(alerts, state, op, "none", until);
-          this.hear({ kind: "posted", op, said: { seq: this.seq, unread: this.unread, alerts: [], state, ...(until === undefined ? {} : { until }) } });
+          this.hear({ kind: "posted", frame: { type: "receipt", ...this.#place(), cursor: "", by: "", alerts: [], state, until, op } });
         });
         return;
       case "fetch":
         this.#later(15, () => {
-          if (!this.up) return this.hear({ kind: "page-failed", more: effect.more });
+          if (!this.up || this.portal) return this.hear({ kind: "page-failed", more: effect.more });
           const page = this.#page(effect.before);
           this.#later(15, () => this.hear({ kind: "page", more: effect.more, page }));
         });
@@ -237,12 +279,19 @@ export class World {
       case "news": for (const row of effect.rows) this.news.set(row.alert.id, (this.news.get(row.alert.id) ?? 0) + 1); return;
       case "refused": this.refusals.push(effect.title); return;
       case "topic": return;
+      case "strange": this.strange += 1; return;
     }
   }
 
   #obey(link: number, frame: ClientFrame): void {
     const conn = this.conns.get(link);
-    if (frame.type !== "receipt") return;
+    if (frame.type === "subscribe") this.told.subscribed.add(frame.topic);
+    if (frame.type === "unsubscribe") this.told.subscribed.delete(frame.topic);
+    this.told.most = Math.max(this.told.most, this.told.subscribed.size);
+    if (frame.type !== "receipt") {
+      if (frame.type !== "pong" && frame.type !== "auth") this.messages.push({ at: this.now });
+      return;
+    }
     this.messages.push({ at: this.now, state: frame.state, alerts: frame.alerts });
     if (!conn?.open || conn.frozen || frame.alerts.includes(this.refuses)) return;
     this.#later(5, () => this.receive(frame.alerts, frame.state, frame.op, "none", frame.until));
@@ -262,6 +311,16 @@ export class World {
   }
 }
 
+/** What no server of ours sends, of every kind that would leave its mark. */
+const GARBAGE: readonly unknown[] = [
+  undefined, null, "<!doctype html>", [], { type: 7 }, { type: "alert" }, { type: "constructor" }, { type: "ping" }, { type: "ping", seq: "9" },
+  { type: "alert", seq: 1e300, cursor: "e1.9", unread: 1, state: "new", alert: { id: "x", title: "" } },
+  { type: "alert", seq: 9, cursor: "e1.9", unread: 1, state: "new", alert: { id: 3, title: "" } },
+  { type: "receipt", seq: 9, cursor: "e1.9", unread: 1, state: "read", alerts: "all", by: "" },
+  { type: "receipt", seq: 9, cursor: "e1.9", unread: 1, state: "read", alerts: [1], by: "" },
+  { type: "goaway", after_ms: null, within_ms: {} }, { type: "resync" }, { type: "snapshot", topic: "t", events: null }, { type: "hello", seq: 0 },
+];
+
 export type Fault = "none" | "lost" | "late" | "twice";
 
 const event = (state: State): string => JSON.stringify({ ...state, inbox: undefined });
@@ -271,6 +330,6 @@ export function expectPaced({ messages }: World): void {
   messages.forEach(({ at, alerts }, first) => {
     const inASecond = messages.slice(first, first + 11).filter((one) => one.at - at < 1_000).length;
     if (inASecond > 10) throw new Error(`more than 10 messages in the second after ${at}`);
-    if (alerts.length === 0 || alerts.length > 500) throw new Error(`a message names ${alerts.length} alerts`);
+    if (alerts && (alerts.length === 0 || alerts.length > 50 || JSON.stringify(alerts).length > 4_000)) throw new Error(`a message names ${alerts?.length} alerts`);
   });
 }
