@@ -28,7 +28,7 @@ export async function bundle({ entry, external }, outDir) {
       target: "es2022",
       // What was known to be pure is gone already: its marks would only weigh.
       // A number with a name is the number, also where the name is exported.
-      rolldownOptions: { external, optimization: { inlineConst: { mode: "all", pass: 2 } }, output: { minify: true, comments: false } },
+      rolldownOptions: { preserveEntrySignatures: "allow-extension", external, optimization: { inlineConst: { mode: "all", pass: 2 } }, output: { minify: true, comments: false } },
     },
   });
   return [result].flat().flatMap(({ output }) => output);

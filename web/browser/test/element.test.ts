@@ -105,7 +105,7 @@ describe("the panel", () => {
     await page.getByRole("button", { name: /^Alerts/ }).click();
     const [card, menu] = [row(page, "Choices"), row(page, "Choices").getByRole("group", { name: "Snooze" })];
     await card.getByRole("button", { name: "Snooze: Choices" }).click();
-    expect(await menu.getByRole("button").allInnerTexts()).toEqual(["20 minutes", "1 hour", "Tomorrow, 9:00"]);
+    expect(await menu.getByRole("button").allInnerTexts()).toEqual(["20 minutes", "1 hour", "Tomorrow, 9:00", "Monday, 9:00"]);
     await until("the first choice has the focus", () => page.evaluate(() => (document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement as HTMLElement | null)?.dataset["choice"] === "20m"));
     expect(await violations(page)).toEqual([]);
     await page.keyboard.press("Escape");
@@ -268,7 +268,8 @@ describe("quiet", () => {
     expect(await toast(page, "In silence").count()).toBe(0);
     await page.getByRole("combobox", { name: "Do not disturb" }).selectOption("off");
     await until("the server has forgotten it", async () => (await kept()) === undefined);
-    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape"); // The settings,
+    await page.keyboard.press("Escape"); // and the panel.
     await bed.server.send({ title: "Aloud again" });
     await toast(page, "Aloud again").waitFor();
     expect(await toast(page, "In silence").count()).toBe(0);

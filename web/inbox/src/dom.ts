@@ -13,22 +13,37 @@ export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: At
   return made;
 }
 
+export interface Keyed<T> {
+  key(item: T): string;
+  /** What it looks like: it is made anew where this has changed. */
+  look(item: T): string;
+  make(item: T): HTMLElement;
+  /** A child that is shown no more, also one that was made anew. */
+  gone?(child: HTMLElement): void;
+}
+
 /**
  * Makes `list` show one child a key, in this order. A child is kept while its look stays. One that is drawn anew or moved
  * keeps what the person has opened in it, and the focus.
  */
-export function keyed<T>(list: HTMLElement, items: readonly T[], key: (item: T) => string, look: (item: T) => string, make: (item: T) => HTMLElement): void {
+export function keyed<T>(list: HTMLElement, items: readonly T[], { key, look, make, gone }: Keyed<T>): void {
   const had = new Map([...list.children].map((child) => [(child as HTMLElement).dataset["key"] ?? "", child as HTMLElement]));
   const wanted = new Set(items.map(key));
   let focus = list.querySelector<HTMLElement>(":focus");
-  for (const [name, child] of had) if (!wanted.has(name)) child.remove();
+  for (const [name, child] of had) {
+    if (wanted.has(name)) continue;
+    gone?.(child);
+    child.remove();
+  }
   items.forEach((item, at) => {
     const name = key(item);
+    const shown = look(item);
     let child = had.get(name);
-    if (!child || child.dataset["look"] !== look(item)) {
+    if (!child || child.dataset["look"] !== shown) {
+      if (child) gone?.(child);
       const made = make(item);
-      Object.assign(made.dataset, { key: name, look: look(item) });
-      for (const button of child?.querySelectorAll<HTMLElement>("[aria-expanded=true]") ?? []) {
+      Object.assign(made.dataset, { key: name, look: shown });
+      for (const button of child?.querySelectorAll<HTMLElement>("[data-menu][aria-expanded=true]") ?? []) {
         const same = counterpart(made, button);
         if (same) disclose(same, true);
       }
@@ -44,7 +59,7 @@ export function keyed<T>(list: HTMLElement, items: readonly T[], key: (item: T) 
 /** The button of `made` that does what `button` does. */
 function counterpart(made: HTMLElement, button: HTMLElement): HTMLElement | undefined {
   const nameOf = ({ dataset }: HTMLElement) => [dataset["do"], dataset["menu"], dataset["choice"]].join(" ");
-  return [...made.querySelectorAll<HTMLElement>("button")].find((one) => nameOf(one) === nameOf(button));
+  return [...made.querySelectorAll<HTMLElement>("button, input")].find((one) => nameOf(one) === nameOf(button));
 }
 
 /** Shows or hides what follows a button. */
@@ -57,7 +72,15 @@ export function setText(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Links only to web addresses: an alert must not smuggle in a script. */
-export function webAddress(url: string | undefined): string | undefined {
-  return url && /^https?:\/\//i.test(url) && URL.canParse(url) ? url : undefined;
+/** Shows or hides, and in the top layer where the browser has one, so that nothing of the page lies above or cuts it off. */
+export function layer(element: HTMLElement, isShown: boolean): void {
+  element.hidden = !isShown;
+  if (!element.isConnected || !element.hasAttribute("popover") || !element.showPopover) return;
+  if (element.matches(":popover-open") !== isShown) element.togglePopover(isShown);
+}
+
+/** Shows or hides the choices that follow a button, and gives the focus to the first, or back to the button. */
+export function openMenu(button: HTMLElement, isOpen = button.getAttribute("aria-expanded") !== "true"): void {
+  disclose(button, isOpen);
+  (isOpen ? button.nextElementSibling?.querySelector("button") : button)?.focus();
 }

@@ -3,55 +3,112 @@
  *
  *     document.querySelector("watchbell-inbox").client = new Watchbell({ token });
  *
- * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `manual-seen` (nothing is seen by itself), `push-worker`
- * (where the service worker is: offers Web Push). Event: `watchbell-open` with the alert; prevent it to open the alert's address yourself.
+ * Attributes: `inline` (the panel alone, always open), `lang`, `theme` (light, dark), `toasts="off"`, `manual-seen` (nothing
+ * is seen by itself), `push-worker` (where the service worker is: offers Web Push). Events: `watchbell-open` with the alert,
+ * which can be prevented to open the alert's address yourself, and `watchbell-sign-in`, to sign in again.
+ *
+ * Here is what the element knows, and how that becomes what is on screen. What a person does is in acts.ts.
  */
-import { type Row, type Snapshot, type Watchbell, isUnread } from "@watchbell/client";
+import type { Snapshot, Watchbell } from "@watchbell/client";
 import { type SeenWatcher, watchSeen } from "@watchbell/client/seen";
-import { disclose, el, keyed, setText, webAddress } from "./dom.ts";
-import { place } from "./place.ts";
-import { disablePush, enablePush, hearPushWorker } from "./push.ts";
-import { ALWAYS, Settings, ring } from "./settings.ts";
-import { CHOICES, choiceOf, snoozeUntil } from "./snooze.ts";
-import { STYLES } from "./styles.ts";
+import { Acts } from "./acts.ts";
+import type { ShownRow } from "./alert.ts";
+import { buildBell, drawBell } from "./bell.ts";
+import { type CardView, card, lookOf } from "./card.ts";
+import { el, layer, setText } from "./dom.ts";
+import type { Finding } from "./finding.ts";
+import { onceAFrame } from "./frames.ts";
+import type { Notifications } from "./notifications.ts";
+import type { Panel } from "./panel.ts";
+import type { PushWorker } from "./push-device.ts";
+import { hearPushWorker } from "./push.ts";
+import type { SettingsScreen } from "./settings-screen.ts";
+import { Settings } from "./settings.ts";
+import type { Tab } from "./standing.ts";
+import { styles } from "./styles.ts";
 import { Toasts } from "./toasts.ts";
-import { type Words, ago, fill, wordsFor } from "./words.ts";
+import { type Words, ago, directionOf, fill, onLanguage, wordsFor } from "./words.ts";
 
-const UNDO_MS = 6_000;
 /** How often the ages of alerts are written anew: those under a minute are told in seconds. */
 const AGES_EVERY_MS = 1_000;
-const BELL = "M12 3a6 6 0 0 0-6 6c0 5-1.6 6.6-2.4 7.4-.5.5-.2 1.6.7 1.6h15.4c.9 0 1.2-1.1.7-1.6C19.6 15.6 18 14 18 9a6 6 0 0 0-6-6Zm-2.4 17a2.5 2.5 0 0 0 4.8 0";
+/** Messages to a reader of the screen that are kept: what is taken away at once is not read. */
+const SAID_MAX = 3;
 
-export class WatchbellInbox extends HTMLElement {
-  static observedAttributes = ["lang", "inline", "toasts", "manual-seen"];
+/** A row's content, made by the page: a node of the page, which its own style sheets reach. Null: as usual. */
+export type RenderRow = (row: ShownRow, act: (what: string) => void) => HTMLElement | null;
+
+/** On a server there are no elements, and yet this file is imported there. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+export class WatchbellInbox extends Base {
+  static observedAttributes = ["lang", "dir", "inline", "toasts", "manual-seen"];
+
+  /** The service worker for Web Push where an attribute does not do: a `TrustedScriptURL`, or a registration. */
+  pushWorker: PushWorker | null = null;
+  /** What a person sees of the list, and has opened or chosen in it. */
+  readonly view = {
+    isOpen: false, isSettings: false, isHelp: false, isFinding: false, tab: "all" as Tab,
+    expanded: new Set<string>(), groups: new Set<string>(), selected: null as Set<string> | null, note: "", criticalLeft: 0,
+  };
+  readonly acts: Acts = new Acts(this);
+  settings: Settings | null = null;
+  finding: Finding | null = null;
+  settingsScreen: SettingsScreen | null = null;
+
+  /** What is in the panel, once it is loaded. */
+  inside: Panel | null = null;
+  seen: SeenWatcher | null = null;
+  /** Counts the ways in which rows were made, so that they are made anew. */
+  renders = 0;
+
   #client: Watchbell | null = null;
-  #settings: Settings | null = null;
-  #seen: SeenWatcher | null = null;
+  #render: RenderRow | null = null;
   #left: (() => void)[] = [];
-  #isOpen = false;
-  #asked = false;
-  #undo: { row: Row; until: number } | null = null;
-  #desktop = new Map<string, Notification>();
-  #note = "";
-  readonly #toasts = new Toasts((row) => this.#card(row, true), () => this.#words);
-  readonly #ui = build(this);
+  #isAsked = false;
+  #isInView = false;
+  #rows = new Map<string, ShownRow>();
+  #notifications: Notifications | null = null;
+  #markdown: CardView["markdown"] = null;
+  #loading: Promise<Panel> | null = null;
+  readonly #drawing = onceAFrame(() => this.#draw());
+  readonly toasts = new Toasts({
+    look: (row) => lookOf(row, this.cards),
+    make: (row) => this.#toast(row),
+    rest: (n) => fill(this.words.more, { n }),
+    gone: (child) => this.seen?.unobserve(child),
+  });
+  readonly bell = buildBell();
+  readonly panel = el("section", { class: "panel", part: "panel", "aria-labelledby": "heading", tabindex: "-1", hidden: true });
+  readonly #polite = el("div", { class: "unseen", "aria-live": "polite" });
+  readonly #urgent = el("div", { class: "unseen", role: "alert" });
 
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open", delegatesFocus: false });
     const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLES);
+    sheet.replaceSync(styles());
     root.adoptedStyleSheets = [sheet];
-    root.append(this.#ui.bell, this.#ui.panel, this.#toasts.element, this.#ui.announce);
+    root.append(this.bell.button, this.panel, this.toasts.element, this.#polite, this.#urgent);
+    this.acts.listen();
   }
 
   get client(): Watchbell | null {
     return this.#client;
   }
   set client(client: Watchbell | null) {
+    if (client === this.#client) return;
     this.#detach();
     this.#client = client;
     if (this.isConnected) this.#attach();
+  }
+
+  get renderRow(): RenderRow | null {
+    return this.#render;
+  }
+  set renderRow(render: RenderRow | null) {
+    this.#render = render;
+    this.renders += 1;
+    if (this.isConnected) this.draw();
   }
 
   connectedCallback(): void {
@@ -60,426 +117,272 @@ export class WatchbellInbox extends HTMLElement {
   disconnectedCallback(): void {
     this.#detach();
   }
-  attributeChangedCallback(): void {
-    this.#watchSeen();
-    for (const list of [this.#ui.list, this.#toasts.element]) list.replaceChildren();
-    this.#draw();
+  attributeChangedCallback(name: string): void {
+    if (name === "manual-seen") this.#watchSeen();
+    if (this.isConnected) this.draw();
   }
 
   /** Opens or closes the panel. */
-  toggle(open = !this.#isOpen): void {
-    this.#isOpen = open;
-    if (open) this.#toasts.clear(); // The panel shows them.
-    this.#draw();
-    if (open) this.#ui.panel.focus();
-    else if (this.#ui.panel.contains(this.shadowRoot?.activeElement ?? null)) this.#ui.bell.focus();
+  toggle(open = !this.view.isOpen): void {
+    const { view, panel, bell } = this;
+    const wasInside = panel.contains(this.shadowRoot?.activeElement ?? null);
+    Object.assign(view, { isOpen: open, isSettings: false, isHelp: false, note: "" });
+    if (open) this.toasts.clear(); // The panel shows them.
+    this.draw();
+    if (open) panel.focus({ preventScroll: true });
+    else if (wasInside) bell.button.focus({ preventScroll: true });
+  }
+
+  /** Loads what is in the panel. One that failed is tried again with the next. */
+  load(): Promise<Panel> {
+    return this.#loading ??= import("./panel.ts").then(
+      ({ Panel }) => this.inside = new Panel(this),
+      (error: unknown) => {
+        this.#loading = null;
+        throw error;
+      },
+    );
+  }
+
+  get words(): Words {
+    return wordsFor(this.language);
+  }
+  /** The language that is spoken here: of the element, of the page, or of the browser. */
+  get language(): string {
+    return this.getAttribute("lang") || document.documentElement.lang || navigator.language || "en";
+  }
+  get now(): Snapshot | null {
+    return this.#client?.snapshot ?? null;
+  }
+  get isInline(): boolean {
+    return this.hasAttribute("inline");
+  }
+  get worker(): PushWorker | null {
+    return this.pushWorker ?? this.getAttribute("push-worker");
+  }
+  /** Whether what is shown is found, not simply what is open. */
+  get isFinding(): boolean {
+    return this.view.tab !== "all" || (this.finding?.isFiltered ?? false);
+  }
+  /** Every row that the session or the search has. */
+  row(id: string): ShownRow | undefined {
+    return this.#rows.get(id) ?? this.finding?.row(id);
+  }
+  /** What is in the list now, newest first, before it is grouped. */
+  get rows(): readonly ShownRow[] {
+    const all = this.now?.alerts ?? [];
+    if (this.finding && this.isFinding) return this.finding.rows(all);
+    return all.filter(({ state }) => state !== "dismissed" && state !== "snoozed");
+  }
+
+  /** At once, for what the person has just done. */
+  draw(): void {
+    this.#drawing.now();
+  }
+  /** With the next frame. */
+  drawSoon(): void {
+    this.#drawing.ask();
+  }
+
+  /** To readers of the screen; what is urgent interrupts. */
+  say(text: string, isUrgent = false): void {
+    const region = isUrgent ? this.#urgent : this.#polite;
+    region.append(el("p", { dir: "auto" }, text));
+    while (region.childElementCount > SAID_MAX) region.firstElementChild?.remove();
   }
 
   // ---- Joining a session and leaving it.
 
   #attach(): void {
     const client = this.#client;
-    if (!client || this.#left.length) return;
+    if (!client || this.#left.length) return this.draw();
     this.#watchSeen();
+    const left = new AbortController();
+    const { signal } = left;
     const ages = setInterval(() => this.#drawAges(), AGES_EVERY_MS);
-    const outside = (event: Event) => {
-      if (this.#isOpen && !event.composedPath().includes(this)) this.toggle(false);
-    };
-    document.addEventListener("pointerdown", outside);
-    const moved = new AbortController();
-    window.addEventListener("resize", () => this.#place(), { signal: moved.signal });
-    document.addEventListener("scroll", () => this.#place(), { signal: moved.signal, capture: true, passive: true });
+    const replace = () => this.inside?.place();
+    document.addEventListener("pointerdown", (event) => { if (this.view.isOpen && !event.composedPath().includes(this)) this.toggle(false); }, { signal });
+    // Escape closes the panel wherever the focus is.
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.defaultPrevented && this.view.isOpen) this.toggle(false); }, { signal });
+    document.addEventListener("scroll", replace, { signal, capture: true, passive: true });
+    window.addEventListener("resize", replace, { signal });
+    for (const name of ["online", "offline"]) window.addEventListener(name, () => this.drawSoon(), { signal });
+    document.addEventListener("visibilitychange", () => this.#lookedAt(), { signal });
+    const inView = new IntersectionObserver(([entry]) => { this.#isInView = entry?.isIntersecting ?? false; });
+    inView.observe(this.panel);
     this.#left = [
       client.subscribe(() => this.#changed()),
       client.on("alert", ({ row, here }) => this.#news(row, here)),
-      client.on("refused", ({ title }) => this.#say(fill(this.#words.refused, { title }))),
-      hearPushWorker(client, (alert) => this.#show(alert)),
+      client.on("refused", ({ title }) => this.acts.failed(title)),
+      hearPushWorker(client, (alert) => void this.acts.show(alert)),
+      onLanguage(() => this.drawSoon()),
+      () => inView.disconnect(),
       () => clearInterval(ages),
-      () => document.removeEventListener("pointerdown", outside),
-      () => moved.abort(),
+      () => left.abort(),
     ];
     this.#changed();
   }
 
-  #watchSeen(): void {
-    this.#seen?.close();
-    this.#seen = this.#client && !this.hasAttribute("manual-seen") ? watchSeen(this.#client) : null;
-  }
-
   #detach(): void {
     for (const leave of this.#left) leave();
-    this.#seen?.close();
-    this.#toasts.clear();
-    this.#ui.list.replaceChildren();
     this.#left = [];
-    this.#seen = null;
-    this.#settings = null;
-    this.#asked = false;
-    this.#undo = null;
+    this.#drawing.stop();
+    this.seen?.close();
+    this.seen = null;
+    this.#forgetPerson();
+    this.toasts.clear();
+    this.#notifications?.close();
+    this.inside?.list.clear();
+    this.#rows.clear();
   }
 
-  get #words(): Words {
-    return wordsFor(this.#lang);
+  /** What is known of one person must not be shown to the next. */
+  #forgetPerson(): void {
+    this.settings?.close();
+    this.finding?.stop();
+    this.acts.forget();
+    this.#isAsked = false;
+    Object.assign(this, { settings: null, finding: null, settingsScreen: null });
+    Object.assign(this.view, { tab: "all", isFinding: false, isSettings: false, selected: null, note: "", criticalLeft: 0 });
+    for (const screen of this.inside ? [this.inside.parts.find, this.inside.parts.settings] : []) screen.replaceChildren();
   }
-  get #lang(): string {
-    return this.getAttribute("lang") ?? (document.documentElement.lang || navigator.language);
-  }
-  get #now(): Snapshot | null {
-    return this.#client?.snapshot ?? null;
+
+  #watchSeen(): void {
+    this.seen?.close();
+    const client = this.#client;
+    if (!client || this.hasAttribute("manual-seen")) {
+      this.seen = null;
+      return;
+    }
+    const say: Watchbell["say"] = (alerts, ...what) => {
+      for (const id of alerts) this.toasts.markSeen(id);
+      client.say(alerts, ...what);
+    };
+    this.seen = watchSeen({ get snapshot() { return client.snapshot; }, say } as Watchbell);
   }
 
   // ---- What happens.
 
   #changed(): void {
-    const now = this.#now;
-    if (now?.user && this.#client && !this.#settings) this.#settings = new Settings(this.#client, now.user, () => this.#draw());
-    if (now?.status === "live" && this.#settings && !this.#asked) {
-      this.#asked = true;
-      void this.#settings.load().finally(() => this.#draw());
-    }
-    if (now) {
-      this.#toasts.follow(now.alerts);
-      for (const [id, shown] of this.#desktop) {
-        const row = now.alerts.find((row) => row.alert.id === id);
-        if (row && row.state !== "new") shown.close();
-      }
-    }
-    this.#draw();
-  }
-
-  #news(row: Row, here: boolean): void {
-    if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || this.#settings?.isQuiet()) return;
-    if (!this.#isOpen) this.#toasts.show(row);
-    this.#say(`${this.#words[row.alert.severity]}: ${row.alert.title}`);
-    if (this.#settings?.sound) ring();
-    if (this.#settings?.desktop && document.visibilityState === "hidden") this.#notify(row);
-  }
-
-  #notify({ alert }: Row): void {
-    const shown = new Notification(alert.title, { tag: alert.id, ...(alert.body === undefined ? {} : { body: alert.body }) });
-    shown.onclick = () => {
-      window.focus();
-      this.#open(alert.id);
-      shown.close();
-    };
-    shown.onclose = () => this.#desktop.delete(alert.id);
-    this.#desktop.set(alert.id, shown);
-  }
-
-  #say(text: string): void {
-    setText(this.#ui.announce, text);
-  }
-
-  /** The person opened an alert: it is read, and its address is shown. */
-  #open(id: string): void {
-    const row = this.#row(id);
-    if (!row) return;
-    this.#client?.say([id], "read");
-    const opened = new CustomEvent("watchbell-open", { detail: row.alert, bubbles: true, composed: true, cancelable: true });
-    const address = webAddress(row.alert.url);
-    if (this.dispatchEvent(opened) && address) window.open(address, "_blank", "noopener,noreferrer");
-  }
-
-  /** A push of this alert was clicked, and it has no address of its own. */
-  #show(id: string): void {
-    if (!this.hasAttribute("inline")) this.toggle(true);
-    const card = [...this.#ui.list.children].find((child) => (child as HTMLElement).dataset["key"] === id);
-    card?.scrollIntoView({ block: "nearest" });
-    card?.querySelector<HTMLElement>(".title")?.focus();
-  }
-
-  #row(id: string): Row | undefined {
-    return this.#now?.alerts.find((row) => row.alert.id === id);
-  }
-
-  /** What a button in a card does. */
-  act(what: string, id: string, choice?: string): void {
+    const now = this.now;
     const client = this.#client;
-    const row = this.#row(id);
-    if (!client || !row) return;
-    this.#toasts.hide(id);
-    switch (what) {
-      case "open": return this.#open(id);
-      case "read":
-      case "unread": return client.say([id], what);
-      case "dismiss":
-        client.say([id], "dismissed");
-        this.#undo = { row, until: Date.now() + UNDO_MS };
-        setTimeout(() => this.#draw(), UNDO_MS + 10);
-        this.#say(fill(this.#words.dismissed, { title: row.alert.title }));
-        return this.#draw();
-      case "snooze":
-        return this.#snooze(row, choice);
+    if (!now || !client) return;
+    if (now.user && this.acts.user !== now.user) {
+      if (this.acts.user) this.#forgetPerson();
+      this.settings = new Settings(client, now.user, () => this.#settled());
+      this.acts.join(client, now.user);
     }
-  }
-
-  #snooze({ alert }: Row, name = ""): void {
-    const choice = choiceOf(name);
-    if (!choice) return;
-    const until = snoozeUntil(choice, new Date());
-    this.#client?.say([alert.id], "snoozed", until);
-    const time = until.toLocaleString(this.#lang, { weekday: "short", hour: "2-digit", minute: "2-digit" });
-    this.#say(fill(this.#words.snoozedUntil, { until: time, title: alert.title }));
-  }
-
-  /** What a control of the panel does. */
-  control(what: string, value: string | boolean): void {
-    const settings = this.#settings;
-    const failed = (error: unknown) => { this.#note = fill(this.#words.refused, { title: String((error as Error).message) }); this.#draw(); };
-    switch (what) {
-      case "bell": return this.toggle();
-      case "close": return this.toggle(false);
-      case "settings": this.#ui.settings.hidden = !this.#ui.settings.hidden; return this.#draw();
-      case "read-all": void this.#client?.readAll().catch(failed); return;
-      case "older": return this.#client?.more();
-      case "undo":
-        if (this.#undo) this.#client?.say([this.#undo.row.alert.id], "unread");
-        this.#undo = null;
-        return this.#draw();
-      case "wake": {
-        const ids = (this.#now?.alerts ?? []).filter((row) => row.state === "snoozed").map((row) => row.alert.id);
-        return ids.length ? this.#client?.say(ids, "unread") : undefined;
-      }
-      case "dnd": void settings?.setDnd(dndUntil(String(value))).catch(failed); if (settings?.isQuiet()) this.#toasts.clear(); return;
-      case "sound": if (settings) settings.sound = Boolean(value); return;
-      case "desktop": void this.#allowDesktop(Boolean(value)); return;
-      case "push": void this.#allowPush(Boolean(value)); return;
+    if (now.status === "live" && this.settings && !this.#isAsked) {
+      this.#isAsked = true;
+      void this.settings.load();
+      this.acts.renewPush();
+      // Opened later without a wait.
+      (globalThis.requestIdleCallback ?? setTimeout)(() => void this.load().catch(() => undefined));
     }
+    if (now.status !== "live") this.#isAsked = false; // What was changed meanwhile is asked for again.
+    if (!this.#markdown && now.alerts.some(({ alert }: ShownRow) => alert.body_format === "markdown")) void this.#loadMarkdown();
+    this.#rows = new Map(now.alerts.map((row) => [row.alert.id, row]));
+    const rowOf = (id: string) => this.#rows.get(id);
+    this.toasts.follow(rowOf);
+    this.#notifications?.follow(rowOf);
+    this.drawSoon();
   }
 
-  async #allowDesktop(on: boolean): Promise<void> {
-    if (on && (await Notification.requestPermission()) !== "granted") this.#note = this.#words.desktopBlocked;
-    if (this.#settings) this.#settings.desktop = on;
-    this.#draw();
+  /** The person's settings changed, here or in another tab. */
+  #settled(): void {
+    if (this.settings?.isQuiet()) this.toasts.clear();
+    this.settingsScreen?.draw();
+    this.drawSoon();
   }
 
-  async #allowPush(on: boolean): Promise<void> {
-    const [client, settings, worker] = [this.#client, this.#settings, this.getAttribute("push-worker")];
-    if (!client || !settings || !worker) return;
-    this.#note = "";
-    this.#draw(); // The same note, said again, is a new one.
-    try {
-      await (on ? enablePush(client, worker) : disablePush(client));
-      settings.push = on;
-    } catch (error) {
-      this.#note = fill(this.#words.pushFailed, { why: String((error as Error).message) });
-    }
-    this.#draw();
+  /** A page that is looked at again: another browser may have changed what the server keeps. */
+  #lookedAt(): void {
+    if (document.visibilityState === "visible" && this.now?.status === "live") void this.settings?.load();
+    this.drawSoon();
+  }
+
+  #news(row: ShownRow, here: boolean): void {
+    const { settings, words } = this;
+    if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || settings?.isQuiet()) return;
+    const isPanelSeen = this.isInline ? this.#isInView && document.visibilityState === "visible" : this.view.isOpen;
+    if (!isPanelSeen) this.toasts.show(row);
+    const { severity, title } = row.alert;
+    this.say(`${words[severity] ?? severity}: ${title}`, severity === "critical");
+    if (settings?.sound) void import("./sound.ts").then(({ ring }) => ring(), () => undefined);
+    // A browser that is pushed to shows it by its service worker.
+    if (settings?.desktop && !settings.push && document.visibilityState === "hidden") void this.#notify(row);
+  }
+
+  async #notify(row: ShownRow): Promise<void> {
+    const { Notifications } = await import("./notifications.ts");
+    this.#notifications ??= new Notifications((alert) => this.acts.open(alert));
+    this.#notifications.show(row);
   }
 
   // ---- Drawing: all of it from what is known now.
 
   #draw(): void {
-    const { bell, panel, list } = this.#ui;
-    const words = this.#words;
-    const now = this.#now;
-    const status = now?.status ?? "idle";
-    const unread = now?.unread ?? 0;
-    const isShown = this.hasAttribute("inline") || this.#isOpen;
-    bell.dataset["status"] = status;
-    bell.setAttribute("aria-expanded", String(this.#isOpen));
-    bell.setAttribute("aria-label", fill(words.bell, { n: unread, status: words[status] }));
-    this.#ui.badge.hidden = unread === 0;
-    setText(this.#ui.badge, unread > 99 ? "99+" : String(unread));
-    panel.hidden = !isShown;
-    this.#toasts.element.setAttribute("aria-label", words.region);
-    if (!isShown) return;
-
-    setText(this.#ui.heading, words.title);
-    setText(this.#ui.count, unread ? String(unread) : "");
-    this.#ui.count.hidden = unread === 0;
-    this.#ui.status.dataset["status"] = status;
-    setText(this.#ui.statusText, words[status]);
-    this.#drawSettings(words);
-
-    const rows = (now?.alerts ?? []).filter((row) => row.state !== "dismissed" && row.state !== "snoozed");
-    const snoozed = (now?.alerts ?? []).filter((row) => row.state === "snoozed").length;
-    for (const child of list.children) if (!rows.some((row) => row.alert.id === (child as HTMLElement).dataset["key"])) this.#seen?.unobserve(child);
-    // New and seen look alike: what a screen says by itself draws no row anew under the person's hand.
-    keyed(list, rows, (row) => row.alert.id, (row) => `${row.alert.version} ${isUnread(row.state) ? "unread" : row.state}`, (row) => this.#card(row, false));
-    rows.forEach(({ alert, state }, at) => {
-      const child = list.children[at] as HTMLElement;
-      child.dataset["state"] = state;
-      this.#seen?.observe(child, alert.id);
-    });
-    list.setAttribute("aria-label", words.title);
-    this.#ui.empty.hidden = rows.length > 0;
-    setText(this.#ui.empty, now?.loaded ? words.empty : words.loading);
-    this.#ui.older.hidden = !now?.hasMore;
-    setText(this.#ui.older, words.older);
-    this.#ui.snoozed.hidden = snoozed === 0;
-    setText(this.#ui.snoozedText, fill(words.snoozed, { n: snoozed }));
-    setText(this.#ui.wake, words.wake);
-    this.#drawUndo(words);
-    this.#place();
+    if (!this.isConnected) return;
+    const { view, words, now, isInline, inside } = this;
+    drawBell(this.bell, words, now?.status ?? "idle", now?.unread ?? 0, view.isOpen);
+    this.#drawFrame();
+    if (!isInline && !view.isOpen) return;
+    if (inside) return inside.draw();
+    this.load().then(() => this.#draw(), (error: unknown) => this.panel.replaceChildren(fill(words.refused, { title: String(error) })));
   }
 
-  #place(): void {
-    if (this.#isOpen && !this.hasAttribute("inline")) place(this.#ui.bell, this.#ui.panel);
-  }
-
-  #drawSettings(words: Words): void {
-    const { settingsButton, settings, readAll, close } = this.#ui;
-    setText(readAll, words.readAll);
-    readAll.hidden = !this.#now?.unread;
-    close.hidden = this.hasAttribute("inline");
-    close.setAttribute("aria-label", words.close);
-    settingsButton.setAttribute("aria-label", words.settings);
-    settingsButton.setAttribute("aria-expanded", String(!settings.hidden));
-    const mine = this.#settings;
-    const isQuiet = mine?.isQuiet() ?? false;
-    this.#ui.quiet.hidden = !isQuiet;
-    setText(this.#ui.quiet, words.dndOn);
-    if (settings.hidden || !mine) return;
-    const check = (name: string, label: string, on: boolean) => el("label", {}, label, el("input", { type: "checkbox", "data-control": name, checked: on }));
-    const until = !isQuiet ? "off" : mine.dndUntil === ALWAYS ? "always" : "until";
-    const options: [string, string][] = [["off", words.dndOff], ["hour", words.dndHour], ["tomorrow", words.dndTomorrow], ["always", words.dndAlways]];
-    if (until === "until" && mine.dndUntil) options.push(["until", new Date(mine.dndUntil).toLocaleString(this.#lang, { weekday: "short", hour: "2-digit", minute: "2-digit" })]);
-    const look = JSON.stringify([until, mine.dndUntil, mine.sound, mine.desktop, this.hasAttribute("push-worker") && mine.push, mine.onServer, this.#note, words.title]);
-    if (settings.dataset["look"] === look) return;
-    settings.dataset["look"] = look;
-    settings.replaceChildren(
-      el("label", {}, words.dnd, el("select", { "data-control": "dnd" }, ...options.map(([value, text]) => el("option", { value, selected: value === until }, text)))),
-      ...(mine.onServer === false ? [el("p", { class: "note" }, words.dndHere)] : []),
-      check("sound", words.sound, mine.sound),
-      ...("Notification" in window ? [check("desktop", words.desktop, mine.desktop)] : []),
-      ...(this.hasAttribute("push-worker") ? [check("push", words.push, mine.push)] : []),
-      ...(this.#note ? [el("p", { class: "note", role: "status" }, this.#note)] : []),
-    );
-  }
-
-  #drawUndo(words: Words): void {
-    if (this.#undo && this.#undo.until <= Date.now()) this.#undo = null;
-    this.#ui.undo.hidden = !this.#undo;
-    setText(this.#ui.undoText, this.#undo ? fill(words.dismissed, { title: this.#undo.row.alert.title }) : "");
-    setText(this.#ui.undoButton, words.undo);
+  /** The panel and the toasts as such: where they are, and in which direction they are written. */
+  #drawFrame(): void {
+    const { panel, view, isInline } = this;
+    const dir = this.hasAttribute("dir") || !this.hasAttribute("lang") ? "" : directionOf(this.language);
+    for (const part of [panel, this.toasts.element]) {
+      if (dir) part.setAttribute("dir", dir);
+      else part.removeAttribute("dir");
+      part.setAttribute("lang", this.language);
+    }
+    if (isInline) panel.removeAttribute("popover");
+    else if (!panel.hasAttribute("popover")) panel.setAttribute("popover", "manual");
+    panel.setAttribute("role", isInline ? "region" : "dialog");
+    layer(panel, isInline || view.isOpen);
+    this.toasts.element.setAttribute("aria-label", this.words.region);
   }
 
   #drawAges(): void {
     if (document.visibilityState === "hidden") return;
-    for (const age of this.shadowRoot?.querySelectorAll("time") ?? []) setText(age, ago(age.dateTime, Date.now(), this.#lang));
+    for (const age of this.shadowRoot?.querySelectorAll("time") ?? []) setText(age, ago(age.dateTime, Date.now(), this.language));
   }
 
-  /** A button that shows for how long an alert may be put off, and that. */
-  #snoozeMenu({ id, title }: Row["alert"]): HTMLElement[] {
-    const words = this.#words;
-    const choices = CHOICES.map((choice) => el("button", {
-      type: "button", part: "action", "data-do": "snooze", "data-id": id, "data-choice": choice,
-      "aria-label": fill(words.snoozeFor, { choice: words[choice], title }),
-    }, words[choice]));
-    const shows = { type: "button", part: "action", "data-menu": "snooze", "aria-expanded": "false", "aria-label": `${words.snooze}: ${title}` };
-    return [el("button", shows, words.snooze), el("div", { class: "menu", part: "menu", role: "group", "aria-label": words.snooze, hidden: true }, ...choices)];
+  // ---- Rows.
+
+  get cards(): CardView {
+    const { words, view: { expanded, selected } } = this;
+    return { words, lang: this.language, expanded, selected, markdown: this.#markdown, own: (row) => this.#own(row) };
   }
 
-  #card({ alert, state }: Row, isToast: boolean): HTMLElement {
-    const words = this.#words;
-    const button = (what: string, label: string) =>
-      el("button", { type: "button", part: "action", "data-do": what, "data-id": alert.id, "aria-label": `${label}: ${alert.title}` }, label);
-    const title = el("button", { type: "button", class: "title", part: "title", "data-do": "open", "data-id": alert.id }, alert.title);
-    const age = el("time", { datetime: alert.occurred_at, title: new Date(alert.occurred_at).toLocaleString(this.#lang) }, ago(alert.occurred_at, Date.now(), this.#lang));
-    const meta = el("p", { class: "meta" }, el("span", {}, words[alert.severity]), age, ...(alert.source ? [el("span", {}, alert.source)] : []));
-    if (alert.status !== "firing") meta.append(el("b", {}, words[alert.status]));
-    const actions = el("div", { class: "actions" }, isUnread(state) ? button("read", words.read) : button("unread", words.unread), button("dismiss", words.dismiss));
-    if (alert.status !== "resolved") actions.append(...this.#snoozeMenu(alert));
-    const look = `alert ${alert.severity} ${isUnread(state) ? "unread" : ""}`;
-    const card = el(isToast ? "div" : "li", { class: look, part: isToast ? "toast" : "alert", "data-state": state }, title, ...(alert.body ? [el("p", {}, alert.body)] : []), meta, actions);
-    if (isToast) this.#seen?.observe(card, alert.id);
-    return card;
+  #toast(row: ShownRow): HTMLElement {
+    const made = card(row, "toast", this.cards);
+    this.seen?.observe(made, row.alert.id);
+    return made;
   }
-}
 
-/** The parts of the shadow tree that stay. */
-function build(host: WatchbellInbox) {
-  const control = (what: string) => ({ type: "button", "data-control": what });
-  const dot = () => el("span", { class: "dot", part: "dot", "aria-hidden": "true" });
-  const badge = el("span", { class: "badge", part: "badge", "aria-hidden": "true" });
-  const bell = el("button", { ...control("bell"), class: "bell", part: "bell", "aria-haspopup": "dialog" }, icon(BELL), badge, dot());
-  const heading = el("h2", { id: "heading" });
-  const count = el("span", { class: "count", part: "count" });
-  const statusText = el("span");
-  const status = el("span", { class: "status", part: "status", role: "status" }, dot(), statusText);
-  const readAll = el("button", control("read-all"));
-  const settingsButton = el("button", { ...control("settings"), "aria-controls": "settings" }, "⚙");
-  const close = el("button", control("close"), "✕");
-  const settings = el("div", { id: "settings", class: "settings", part: "settings", hidden: true });
-  const quiet = el("p", { class: "note", hidden: true });
-  const list = el("ul", { part: "list", tabindex: "0" });
-  const empty = el("p", { class: "empty" });
-  const older = el("button", { ...control("older"), class: "older", hidden: true });
-  const [undoText, undoButton] = [el("span"), el("button", control("undo"))];
-  const undo = el("div", { class: "undo", hidden: true }, undoText, undoButton);
-  const [snoozedText, wake] = [el("span"), el("button", control("wake"))];
-  const snoozed = el("div", { class: "undo", hidden: true }, snoozedText, wake);
-  const header = el("header", {}, heading, count, status, el("span", { class: "end" }, readAll, settingsButton, close));
-  const panel = el("section", { class: "panel", part: "panel", "aria-labelledby": "heading", tabindex: "-1", hidden: true }, header, settings, quiet, empty, list, older, snoozed, undo);
-  const announce = el("p", { class: "unseen", "aria-live": "polite" });
-
-  const root = [bell, panel];
-  for (const part of root) part.addEventListener("click", (event) => press(host, event));
-  panel.addEventListener("change", ({ target }) => {
-    const { dataset, value, type, checked } = target as HTMLInputElement;
-    if (dataset["control"]) host.control(dataset["control"], type === "checkbox" ? checked : value);
-  });
-  panel.addEventListener("keydown", (event) => keys(host, list, event));
-  queueMicrotask(() => host.shadowRoot?.querySelector(".toasts")?.addEventListener("click", (event) => press(host, event)));
-  return { bell, badge, panel, heading, count, status, statusText, readAll, settingsButton, close, settings, quiet, list, empty, older, undo, undoText, undoButton, snoozed, snoozedText, wake, announce };
-}
-
-function press(host: WatchbellInbox, event: Event): void {
-  const button = (event.target as Element).closest<HTMLElement>("button");
-  if (!button) return;
-  const { control, do: what, id, menu, choice } = button.dataset;
-  if (control) host.control(control, true);
-  else if (menu) openMenu(button);
-  else if (what && id) host.act(what, id, choice);
-}
-
-/** Shows or hides the choices that follow a button. */
-function openMenu(button: HTMLElement, isOpen = button.getAttribute("aria-expanded") !== "true"): void {
-  disclose(button, isOpen);
-  (isOpen ? button.nextElementSibling?.querySelector("button") : button)?.focus();
-}
-
-/** Escape closes; up and down walk through the alerts; R reads and Delete dismisses the one in focus. */
-function keys(host: WatchbellInbox, list: HTMLElement, event: KeyboardEvent): void {
-  const active = host.shadowRoot?.activeElement;
-  const menu = active?.closest(".menu")?.previousElementSibling as HTMLElement | null | undefined;
-  if (event.key === "Escape" && menu) return openMenu(menu, false);
-  if (event.key === "Escape" && !host.hasAttribute("inline")) return host.toggle(false);
-  const items = [...list.children] as HTMLElement[];
-  const at = items.findIndex((item) => item.contains(active ?? null));
-  const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (move !== undefined && list.contains(active ?? null)) {
-    event.preventDefault();
-    items[Math.max(0, Math.min(items.length - 1, at + move))]?.querySelector<HTMLElement>(".title")?.focus();
-    return;
+  async #loadMarkdown(): Promise<void> {
+    const { markdown } = await import("./markdown.ts");
+    if (this.#markdown) return;
+    this.#markdown = markdown;
+    this.drawSoon();
   }
-  const what = { r: "read", Delete: "dismiss" }[event.key];
-  const id = items[at]?.dataset["key"];
-  if (!what || !id) return;
-  event.preventDefault();
-  host.act(what, id);
-  if (what === "dismiss") ((items[at + 1] ?? items[at - 1])?.querySelector<HTMLElement>(".title") ?? list).focus();
-}
 
-function icon(path: string): SVGSVGElement {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const shape = document.createElementNS(space, "path");
-  shape.setAttribute("d", path);
-  shape.setAttribute("fill", "currentColor");
-  svg.append(shape);
-  return svg;
-}
-
-function dndUntil(choice: string): string | null {
-  const tomorrow = new Date();
-  tomorrow.setDate(tomorrow.getDate() + 1);
-  tomorrow.setHours(8, 0, 0, 0);
-  const until: Record<string, string> = {
-    hour: new Date(Date.now() + 60 * 60 * 1_000).toISOString(), tomorrow: tomorrow.toISOString(), always: ALWAYS,
-  };
-  return until[choice] ?? null;
+  /** A row of the page's own stands beside the shadow tree and is shown in it. */
+  #own(row: ShownRow): HTMLSlotElement | null {
+    const { id } = row.alert;
+    const node = this.#render?.(row, (what) => this.acts.act(what, id));
+    if (!node) return null;
+    this.dropOwn(id);
+    node.slot = `row ${id}`;
+    this.append(node);
+    return el("slot", { name: `row ${id}` });
+  }
+  dropOwn(id: string): void {
+    for (const child of this.#render ? [...this.children] : []) if (child.slot === `row ${id}`) child.remove();
+  }
 }

@@ -1,8 +1,10 @@
 /**
  * Where the open panel stands: within the window, wherever the page puts the bell.
  *
- * The style sheet hangs it under the bell. Here it is measured: it goes above the bell where there is more room, is no
- * higher than that room, and is moved sideways where it would leave the window.
+ * A browser with anchor positioning does it by the style sheet alone, as long as the bell is in view. Otherwise this is
+ * loaded, and it is measured: the panel hangs under
+ * the bell or, where there is more room, above it, is no higher than that room, and is moved where it would leave the window.
+ * In a narrow window the style sheet makes it a sheet at the bottom.
  */
 
 /** What is left free between the panel and the bell, and between the panel and the edge of the window. */
@@ -11,16 +13,22 @@ const GAP_PX = 8;
 const ROOM_BELOW_PX = 320;
 /** It is never made lower than this. */
 const HEIGHT_MIN_PX = 160;
+/** As in styles.ts. */
+const SHEET = "(max-width: 30rem)";
+
+interface Box { left: number; right: number; top: number; bottom: number }
 
 export function place(bell: Element, panel: HTMLElement): void {
-  const [width, height] = [document.documentElement.clientWidth, innerHeight];
-  const { top, bottom } = bell.getBoundingClientRect();
-  const { isAbove, room } = sideOf(top, bottom, height);
-  panel.classList.toggle("above", isAbove);
-  panel.style.setProperty("--room", `${room}px`);
   panel.style.translate = "none";
+  if (matchMedia(SHEET).matches) return;
+  const [width, height] = [document.documentElement.clientWidth, innerHeight];
+  const at = bell.getBoundingClientRect();
+  const { isAbove, room } = sideOf(at.top, at.bottom, height);
+  panel.style.setProperty("--room", `${room}px`);
   const box = panel.getBoundingClientRect();
-  panel.style.translate = `${shift(box.left, box.right, width)}px ${shift(box.top, box.bottom, height)}px`;
+  const { left, top } = spotOf(at, box, isAbove, getComputedStyle(panel).direction === "rtl", width, height);
+  // Moved from where it is, because in some headers what is fixed is not fixed to the window.
+  panel.style.translate = `${left - box.left}px ${top - box.top}px`;
 }
 
 /** On which side of a bell between `top` and `bottom` there is room, and how much. */
@@ -30,7 +38,11 @@ export function sideOf(top: number, bottom: number, height: number): { isAbove: 
   return { isAbove, room: Math.max(HEIGHT_MIN_PX, isAbove ? above : below) };
 }
 
-/** By how much to move what reaches from `from` to `to`, so that `size` holds it. What is too long begins at the start. */
-export function shift(from: number, to: number, size: number): number {
-  return Math.max(GAP_PX - from, Math.min(0, size - GAP_PX - to));
+/** Where the panel's corner is: in line with the end of the bell, and within the window. */
+export function spotOf(bell: Box, panel: { width: number; height: number }, isAbove: boolean, isRtl: boolean, width: number, height: number): { left: number; top: number } {
+  const within = (at: number, size: number, room: number) => Math.max(GAP_PX, Math.min(at, room - GAP_PX - size));
+  return {
+    left: within(isRtl ? bell.left : bell.right - panel.width, panel.width, width),
+    top: within(isAbove ? bell.top - GAP_PX - panel.height : bell.bottom + GAP_PX, panel.height, height),
+  };
 }

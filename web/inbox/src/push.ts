@@ -1,37 +1,26 @@
-/** Web Push: this browser as one of the person's devices. */
-import { HttpError, type Snapshot, type Watchbell } from "@watchbell/client";
+/** What this page has to do with Web Push before anybody turns it on: it hears what its service worker says. */
+import type { Snapshot, Watchbell } from "@watchbell/client";
+import { stored, store } from "./storage.ts";
 
 /** Where the service worker notes what was opened while no page was there to say so. */
 export const OPENED_CACHE = "watchbell-opened";
 
-/** Where pushes to this browser go, as its push service says. `key` is the server's, in base64url. */
-export type Subscribe = (key: string, worker: ServiceWorkerRegistration) => Promise<PushSubscriptionJSON>;
-
-const subscribe: Subscribe = async (key, { pushManager }) =>
-  (await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
-
-/** Registers the service worker at `worker`, and the browser's subscription as a device. */
-export async function enablePush(client: Watchbell, worker: string, subscription: Subscribe = subscribe): Promise<void> {
-  if (!("serviceWorker" in navigator) || !("PushManager" in window)) throw new Error("no Web Push here");
-  const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
-  if ((await Notification.requestPermission()) !== "granted") throw new Error("notifications are blocked");
-  await navigator.serviceWorker.register(worker);
-  const subscribed = await subscription(key, await navigator.serviceWorker.ready);
-  await client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscribed });
+/** Null where the page may have none: even asking throws in a sandboxed frame. */
+export function serviceWorkers(): ServiceWorkerContainer | null {
+  try {
+    return navigator.serviceWorker ?? null;
+  } catch {
+    return null;
+  }
 }
 
-/** This browser is no device any more: nothing is sent to it. */
-export async function disablePush(client: Watchbell): Promise<void> {
-  await client.request("DELETE", `/v1/devices/${deviceId()}`).catch((error: unknown) => {
-    if (!(error instanceof HttpError) || error.status !== 404) throw error;
-  });
-}
+const DEVICE = "watchbell device";
 
 /** The same device as before, when this browser registers again. */
 export function deviceId(): string {
-  const name = "watchbell device";
-  const id = localStorage.getItem(name) ?? `web-${crypto.randomUUID()}`;
-  localStorage.setItem(name, id);
+  const known = stored<string>(DEVICE);
+  const id = known ?? `web-${crypto.randomUUID()}`;
+  if (!known) store(DEVICE, id);
   return id;
 }
 
@@ -58,14 +47,14 @@ export function hearPushWorker(client: Watchbell, show: (alert: string) => void)
     if (data?.watchbell === "opened") look();
     if (data?.watchbell === "show") show(String(data.alert));
   };
-  navigator.serviceWorker?.addEventListener("message", heard);
+  serviceWorkers()?.addEventListener("message", heard);
   // A page that the back button brings back was no page when the worker spoke.
   window.addEventListener("pageshow", look);
   const unsubscribe = client.subscribe(follow);
   follow();
   return () => {
     unsubscribe();
-    navigator.serviceWorker?.removeEventListener("message", heard);
+    serviceWorkers()?.removeEventListener("message", heard);
     window.removeEventListener("pageshow", look);
   };
 }
@@ -80,12 +69,15 @@ function whoIsHere({ status, user, ended }: Snapshot): string | null | undefined
 export const noteOf = (user: string, alert: string): string => `/?${new URLSearchParams({ user, alert })}`;
 
 async function notes(): Promise<{ user: string | null; alert: string | null; drop: () => Promise<boolean> }[]> {
-  if (!("caches" in globalThis)) return []; // Only in secure contexts, as service workers are.
-  const cache = await caches.open(OPENED_CACHE);
-  return (await cache.keys()).map((request) => {
-    const said = new URL(request.url).searchParams;
-    return { user: said.get("user"), alert: said.get("alert"), drop: () => cache.delete(request) };
-  });
+  try {
+    const cache = await caches.open(OPENED_CACHE);
+    return (await cache.keys()).map((request) => {
+      const said = new URL(request.url).searchParams;
+      return { user: said.get("user"), alert: said.get("alert"), drop: () => cache.delete(request) };
+    });
+  } catch {
+    return []; // Only in secure contexts, as service workers are, and not in sandboxed frames.
+  }
 }
 
 async function readOpened(client: Watchbell, user: string): Promise<void> {

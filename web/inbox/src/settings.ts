@@ -1,102 +1,125 @@
 /**
- * What the person wants: quiet and sound. Do Not Disturb is the server's where it keeps preferences, so that
- * phones are silent as well; where it does not (404), and for the rest, this browser keeps it.
+ * What the person wants: quiet and sound. Do Not Disturb is the server's where it keeps preferences, so that phones are
+ * silent as well; where it does not (404), and for the rest, this browser keeps it. All tabs of the person have the same.
  */
 import { HttpError, type Watchbell } from "@watchbell/client";
+import { type Shared, shared } from "./offers.ts";
+import { stored, store } from "./storage.ts";
 
 /** Do Not Disturb without an end that anybody will see. */
 export const ALWAYS = "2999-12-31T00:00:00Z";
 
-/** The part of `GET /v1/preferences` that is used here (src/wire/preferences.rs); the rest is sent back as it came. */
-interface Preferences {
+/** `GET /v1/preferences` (src/wire/preferences.rs). What is not known here is sent back as it came. */
+export interface Preferences {
+  channels?: Record<string, boolean | null>;
+  categories?: Record<string, Record<string, boolean | null>>;
   quiet?: Quiet;
 }
-interface Quiet {
+export interface Quiet {
   until?: string | null;
-  zone?: string;
-  windows?: QuietWindow[];
+  zone?: string | null;
+  windows?: QuietWindow[] | null;
 }
-interface QuietWindow {
-  days: string[];
+export interface QuietWindow {
+  days?: string[];
   from: string;
   to: string;
 }
 
 export class Settings {
-  dndUntil: string | null = null;
-  #windows: QuietWindow[] = [];
-  #zone: string | undefined;
   /** Whether the server keeps it. Null: not known yet. */
   onServer: boolean | null = null;
-  #store: string;
+  #quiet: Quiet;
+  readonly #store: string;
+  readonly #tabs: Shared<Quiet> & { close(): void };
+  readonly #leave: () => void;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(readonly client: Watchbell, user: string, readonly changed: () => void) {
     this.#store = `watchbell ${user} `;
-    this.dndUntil = this.#get<string>("dnd");
+    this.#tabs = shared<Quiet>(client, user, "quiet");
+    this.#quiet = this.#tabs.get() ?? { until: stored<string>(this.#store + "dnd") };
+    this.#leave = this.#tabs.subscribe(() => {
+      const quiet = this.#tabs.get();
+      if (!quiet || JSON.stringify(quiet) === JSON.stringify(this.#quiet)) return;
+      this.#quiet = quiet;
+      this.changed();
+    });
   }
 
+  close(): void {
+    this.#leave();
+    this.#tabs.close();
+  }
+
+  get dndUntil(): string | null {
+    return this.#quiet.until ?? null;
+  }
+
+  /** What the server has, which another device of the person may have changed. */
   async load(): Promise<void> {
     try {
       const { quiet } = await this.client.request<Preferences>("GET", "/v1/preferences");
       this.onServer = true;
-      this.dndUntil = quiet?.until ?? null;
-      this.#windows = quiet?.windows ?? [];
-      this.#zone = quiet?.zone;
+      this.#know(quiet ?? {});
     } catch (error) {
-      if (!(error instanceof HttpError) || error.status !== 404) return; // Not known: asked again when it is live again.
-      this.onServer = false;
+      // Otherwise not known: asked again when it is live again.
+      if (error instanceof HttpError && error.status === 404) this.onServer = false;
     }
     this.changed();
   }
 
   async setDnd(until: string | null): Promise<void> {
-    this.dndUntil = until;
-    this.#put("dnd", until);
+    this.#know({ ...this.#quiet, until });
     this.changed();
-    if (this.onServer === false) return;
-    // What another client wrote meanwhile is kept.
-    const now = await this.client.request<Preferences>("GET", "/v1/preferences");
-    await this.client.request("PUT", "/v1/preferences", { ...now, quiet: { ...now.quiet, until } });
+    if (this.onServer !== false) await this.change((now) => ({ ...now, quiet: { ...now.quiet, until } }));
+  }
+
+  /** Changes what the server has, one change after the other. What another client wrote meanwhile is kept. */
+  change(how: (now: Preferences) => Preferences): Promise<Preferences> {
+    const done = this.#last.catch(() => undefined).then(async () => {
+      const changed = how(await this.client.request<Preferences>("GET", "/v1/preferences"));
+      await this.client.request("PUT", "/v1/preferences", changed);
+      this.#know(changed.quiet ?? {});
+      this.changed();
+      return changed;
+    });
+    this.#last = done;
+    return done;
+  }
+
+  #know(quiet: Quiet): void {
+    this.#quiet = quiet;
+    store(this.#store + "dnd", quiet.until ?? null);
+    if (JSON.stringify(this.#tabs.get()) !== JSON.stringify(quiet)) this.#tabs.set(quiet);
   }
 
   isQuiet(now = Date.now()): boolean {
-    const isUntil = this.dndUntil !== null && Date.parse(this.dndUntil) > now;
-    return isUntil || this.#windows.some((window) => isWithin(window, this.#zone ?? "UTC", now));
+    const { until, windows, zone } = this.#quiet;
+    const isUntil = until ? Date.parse(until) > now : false;
+    return isUntil || (windows ?? []).some((window) => isWithin(window, zone ?? "UTC", now));
   }
 
   get sound(): boolean {
-    return this.#get<boolean>("sound") ?? !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    return stored<boolean>(this.#store + "sound") ?? !matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
   set sound(on: boolean) {
-    this.#put("sound", on);
+    store(this.#store + "sound", on);
   }
 
   get desktop(): boolean {
-    return (this.#get<boolean>("desktop") ?? false) && "Notification" in window && Notification.permission === "granted";
+    return (stored<boolean>(this.#store + "desktop") ?? false) && areAllowed();
   }
   set desktop(on: boolean) {
-    this.#put("desktop", on);
+    store(this.#store + "desktop", on);
   }
 
   /** Whether this browser is one of the person's devices. */
   get push(): boolean {
-    return (this.#get<boolean>("push") ?? false) && Notification.permission === "granted";
+    return (stored<boolean>(this.#store + "push") ?? false) && areAllowed();
   }
   set push(on: boolean) {
-    this.#put("push", on);
-  }
-
-  #get<T>(name: string): T | null {
-    try {
-      return JSON.parse(localStorage.getItem(this.#store + name) ?? "null") as T | null;
-    } catch {
-      return null; // No storage in this browser: the defaults.
-    }
-  }
-  #put(name: string, value: unknown): void {
-    try {
-      localStorage.setItem(this.#store + name, JSON.stringify(value));
-    } catch { /* As above: kept until the page is left. */ }
+    store(this.#store + "push", on);
   }
 }
 
@@ -107,23 +130,19 @@ export function isWithin({ days, from, to }: QuietWindow, zone: string, now: num
   const week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
   const today = week.indexOf(part("weekday").toLowerCase());
   const time = `${part("hour")}:${part("minute")}`;
-  const begins = (day: number) => days.includes(week[(day + 7) % 7] ?? "");
+  const begins = (day: number) => !days?.length || days.includes(week[(day + 7) % 7] ?? "");
   const [start, end] = [from.slice(0, 5), to.slice(0, 5)];
   if (start < end) return begins(today) && start <= time && time < end;
   return (begins(today) && start <= time) || (begins(today - 1) && time < end);
 }
 
-/** Two soft notes. Browsers allow them only after the person has done something on the page. */
-export function ring(): void {
-  if (!navigator.userActivation?.hasBeenActive) return;
-  const audio = new AudioContext();
-  const gain = new GainNode(audio, { gain: 0.08 });
-  gain.connect(audio.destination);
-  [880, 1320].forEach((frequency, at) => {
-    const note = new OscillatorNode(audio, { frequency });
-    note.connect(gain);
-    note.start(audio.currentTime + at * 0.12);
-    note.stop(audio.currentTime + at * 0.12 + 0.1);
-    if (at) note.onended = () => void audio.close();
-  });
+/** Whether the browser lets this page show notifications. */
+function areAllowed(): boolean {
+  return typeof Notification !== "undefined" && Notification.permission === "granted";
+}
+
+/** Asks the person for that, where that is possible. */
+export async function allow(): Promise<boolean> {
+  if (typeof Notification === "undefined") return false;
+  return (await Notification.requestPermission()) === "granted";
 }

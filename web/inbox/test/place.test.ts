@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { shift, sideOf } from "../src/place.ts";
+import { sideOf, spotOf } from "../src/place.ts";
 
 describe("where the panel stands", () => {
   it.each([
@@ -14,10 +14,13 @@ describe("where the panel stands", () => {
     expect(sideOf(top, bottom, height)).toEqual({ isAbove, room: Math.max(160, room) });
   });
 
+  const size = { width: 400, height: 500 };
   it.each([
-    ["it fits", 100, 500, 0],
-    ["it hangs out at the left", -232, 168, 240],
-    ["it hangs out at the right", 900, 1_300, -308],
-    ["it is too long", 50, 1_150, -42],
-  ])("%s", (_why, from, to, expected) => expect(shift(from, to, 1_000)).toBe(expected));
+    ["in line with the end of the bell", { left: 900, right: 940, top: 10, bottom: 50 }, false, false, { left: 540, top: 58 }],
+    ["in line with its start, from right to left", { left: 300, right: 340, top: 10, bottom: 50 }, false, true, { left: 300, top: 58 }],
+    ["of a bell at the left", { left: 10, right: 50, top: 10, bottom: 50 }, false, false, { left: 8, top: 58 }],
+    ["of a bell at the right, from right to left", { left: 950, right: 990, top: 10, bottom: 50 }, false, true, { left: 592, top: 58 }],
+    ["above a bell at the bottom", { left: 900, right: 940, top: 750, bottom: 790 }, true, false, { left: 540, top: 242 }],
+    ["of a bell that is scrolled out", { left: 900, right: 940, top: -500, bottom: -460 }, false, false, { left: 540, top: 8 }],
+  ])("%s", (_why, bell, isAbove, isRtl, expected) => expect(spotOf(bell, size, isAbove, isRtl, 1_000, 800)).toEqual(expected));
 });

@@ -1,6 +1,12 @@
 import { expect, it } from "vitest";
 import { isWithin } from "../src/settings.ts";
-import { LANGUAGES, ago, fill, wordsFor } from "../src/words.ts";
+import { detailsFor } from "../src/details-words.ts";
+import ar from "../src/languages/ar.ts";
+import de from "../src/languages/de.ts";
+import es from "../src/languages/es.ts";
+import fr from "../src/languages/fr.ts";
+import ja from "../src/languages/ja.ts";
+import { ago, directionOf, fill, onLanguage, registerLanguage, wordsFor } from "../src/words.ts";
 
 // 2026-06-01 is a Monday; Warsaw is two hours ahead of UTC then.
 const night = { days: ["mon"], from: "23:00", to: "07:00" };
@@ -18,15 +24,33 @@ it.each([
   expect(isWithin({ days: [...days], from, to }, zone, Date.parse(at))).toBe(expected);
 });
 
-it("every language says everything, with the same places for values", () => {
+it.each(Object.entries({ ar, de, es, fr, ja }))("%s says everything, with the same places for values", (_tag, words) => {
   const places = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort();
-  const en = wordsFor("en");
-  for (const words of Object.values(LANGUAGES)) {
-    for (const key of Object.keys(en) as (keyof typeof en)[]) expect(places(words[key])).toEqual(places(en[key]));
+  const en = detailsFor("en");
+  expect(Object.keys(words).sort()).toEqual(Object.keys(en).sort());
+  for (const [key, text] of Object.entries(en)) {
+    const said = (words as Record<string, string>)[key] ?? "";
+    expect([key, ...places(said)]).toEqual([key, ...places(text)]);
+    if (text) expect(said, key).not.toBe("");
   }
-  expect(wordsFor("de-AT")).toBe(LANGUAGES["de"]);
-  expect(wordsFor("tlh")).toBe(en);
-  expect(fill(en.more, { n: 2 })).toBe("and 2 more");
+});
+
+it("a language that comes with the element is loaded when it is asked for", async () => {
+  const loaded = new Promise<void>((resolve) => { onLanguage(resolve); });
+  expect(wordsFor("de-AT").title).toBe("Alerts"); // Until it is here.
+  await loaded;
+  expect([wordsFor("de-AT").title, detailsFor("de").zone, wordsFor("tlh").title]).toEqual(["Meldungen", "Zeitzone", "Alerts"]);
+});
+
+it("a page adds a language of its own, and what it leaves out is said in English", () => {
+  registerLanguage("pt", { title: "Alertas" });
+  registerLanguage("pt-BR", { readAll: "Ler tudo" });
+  expect([wordsFor("pt-BR").title, wordsFor("pt-BR").readAll, wordsFor("pt-PT").readAll]).toEqual(["Alertas", "Ler tudo", "Read all"]);
+  expect(fill(wordsFor("pt").more, { n: 2 })).toBe("and 2 more");
+});
+
+it.each([["ar", "rtl"], ["he-IL", "rtl"], ["fa", "rtl"], ["de", "ltr"], ["arn", "ltr"], ["", "ltr"]])("%s is written %s", (lang, expected) => {
+  expect(directionOf(lang)).toBe(expected);
 });
 
 it("an age is in the largest unit that fits", () => {

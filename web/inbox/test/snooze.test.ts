@@ -14,6 +14,9 @@ it.each<[string, Choice, string, string]>([
   ["tomorrow, over the change to summer time", "tomorrow", "2026-03-28T19:00:00Z", "2026-03-29T07:00:00Z"],
   ["tomorrow, over the change to winter time", "tomorrow", "2026-10-24T19:00:00Z", "2026-10-25T08:00:00Z"],
   ["tomorrow, at the end of a year", "tomorrow", "2026-12-31T12:00:00Z", "2027-01-01T08:00:00Z"],
+  ["Monday, asked on a Wednesday", "monday", "2026-06-03T10:00:00Z", "2026-06-08T07:00:00Z"],
+  ["Monday, asked on a Monday", "monday", "2026-06-01T10:00:00Z", "2026-06-08T07:00:00Z"],
+  ["Monday, asked on a Sunday", "monday", "2026-06-07T10:00:00Z", "2026-06-08T07:00:00Z"],
 ])("a snooze for %s", (_why, choice, now, expected) => {
   expect(snoozeUntil(choice, new Date(now)).toISOString()).toBe(new Date(expected).toISOString());
 });
