@@ -9,7 +9,7 @@ let isTooBig = false;
 for (const [name, max] of Object.entries(BYTES_MAX)) {
   const sizes = new Map();
   const files = new Map();
-  for (const file of await bundle(PACKAGES[name])) {
+  for (const file of await bundle(PACKAGES[name], { minify: true })) {
     files.set(file.fileName, file);
     sizes.set(file.fileName, gzipSync(file.code ?? file.source, { level: 9 }).length);
   }
