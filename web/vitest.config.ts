@@ -3,5 +3,6 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   resolve: { conditions: ["watchbell-source"] },
   ssr: { resolve: { conditions: ["watchbell-source"] } },
-  test: { include: ["*/test/**/*.test.ts"], exclude: ["browser/**", "**/node_modules/**"] },
+  oxc: { jsx: { runtime: "automatic" } },
+  test: { include: ["*/test/**/*.test.{ts,tsx}"], exclude: ["browser/**", "**/node_modules/**"] },
 });

@@ -1,7 +1,8 @@
 /** How each package is bundled: one place, used by the build, the size check, the freshness check and what is packed. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
@@ -9,12 +10,16 @@ import { build } from "vite";
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The folders that are published, each a package of the name `@watchbell/FOLDER`. */
-export const PUBLISHED = ["client", "inbox", "react"];
+export const PUBLISHED = ["client", "inbox", "react", "vue", "svelte"];
 
 /** `directive`: the first line of the built file, which frameworks read. */
 export const PACKAGES = {
   client: { entry: { index: "client/src/index.ts", seen: "client/src/seen.ts" }, external: [] },
+  // Apart from the client, so that a page without it carries nothing of it.
+  "client/list": { entry: { list: "client/src/list.ts" }, external: [] },
   react: { entry: { index: "react/src/index.ts" }, external: ["react", /^@watchbell\/client/], directive: '"use client";' },
+  vue: { entry: { index: "vue/src/index.ts" }, external: ["vue", /^@watchbell\/client/] },
+  svelte: { entry: { index: "svelte/src/index.ts" }, external: [/^@watchbell\/client/] },
   inbox: { entry: { index: "inbox/src/index.ts" }, external: [/^@watchbell\/client/] },
   // A service worker is one file that imports nothing.
   "inbox/push-worker": { entry: { "push-worker": "inbox/src/push-worker.ts" }, external: [] },
@@ -84,22 +89,26 @@ export async function buildPackages() {
   for (const name of PUBLISHED) await rm(join(root, name, "dist"), { recursive: true, force: true });
   for (const [name, options] of Object.entries(PACKAGES)) await bundle(options, { outDir: join(root, name.split("/")[0], "dist") });
   const { integrity } = await bundleScript(join(root, "inbox/dist"));
-  for (const name of PUBLISHED) {
-    const entries = Object.entries(PACKAGES).filter(([key]) => key.split("/")[0] === name).flatMap(([, { entry }]) => Object.values(entry));
-    const flags = ["--ignoreConfig", "--declaration", "--emitDeclarationOnly", "--rewriteRelativeImportExtensions", "--skipLibCheck", "--strict"];
-    const options = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "watchbell-source", "--lib", "es2023,dom,dom.iterable"];
-    execFileSync("npx", ["tsc", ...flags, ...options, "--rootDir", `${name}/src`, "--outDir", `${name}/dist`, ...entries], { cwd: root, stdio: "inherit" });
-    await nameBuiltFiles(join(root, name, "dist"));
-  }
+  await declare();
   return integrity;
 }
 
-/** The compiler leaves `./x.ts` in declarations. There is no such file beside them. */
-async function nameBuiltFiles(dist) {
-  for (const file of await readdir(dist)) {
-    if (!file.endsWith(".d.ts")) continue;
-    const text = await readFile(join(dist, file), "utf8");
-    await writeFile(join(dist, file), text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"'));
+/** The types of all packages, which one run of the compiler writes. It leaves `./x.ts` in them, where there is no such file. */
+async function declare() {
+  const outDir = await mkdtemp(join(tmpdir(), "watchbell-types-"));
+  const entries = Object.values(PACKAGES).flatMap(({ entry }) => Object.values(entry));
+  const flags = ["--ignoreConfig", "--declaration", "--emitDeclarationOnly", "--skipLibCheck", "--strict", "--allowImportingTsExtensions", "--types", "node"];
+  const options = ["--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "watchbell-source", "--lib", "es2023,dom,dom.iterable"];
+  try {
+    execFileSync("npx", ["tsc", ...flags, ...options, "--rootDir", ".", "--outDir", outDir, ...entries], { cwd: root, stdio: "inherit" });
+    for (const name of PUBLISHED) {
+      for (const file of await readdir(join(outDir, name, "src"))) {
+        const text = await readFile(join(outDir, name, "src", file), "utf8");
+        await writeFile(join(root, name, "dist", file), text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"'));
+      }
+    }
+  } finally {
+    await rm(outDir, { recursive: true });
   }
 }
 

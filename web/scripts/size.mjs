@@ -3,7 +3,9 @@
 import { gzipSync } from "node:zlib";
 import { bundle, PACKAGES } from "./packages.mjs";
 
-const BYTES_MAX = { client: 8 * 1024, inbox: 16 * 1024, "inbox/push-worker": 2 * 1024, react: 1024 };
+const BYTES_MAX = {
+  client: 8 * 1024, "client/list": 1792, inbox: 16 * 1024, "inbox/push-worker": 2 * 1024, react: 1024, vue: 1024, svelte: 768,
+};
 
 let isTooBig = false;
 for (const [name, max] of Object.entries(BYTES_MAX)) {

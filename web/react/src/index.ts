@@ -1,5 +1,6 @@
-/** React hooks over one session. The client is made and started by the app, and given by `<WatchbellProvider>`. */
+/** React hooks over one session. The build begins the file with `"use client"`. The client is made and started by the app, and given by `<WatchbellProvider>`. */
 import type { Row, Snapshot, TopicEvent, Watchbell } from "@watchbell/client";
+import { type ListQuery, acts, listInbox } from "@watchbell/client/list";
 import { type HTMLAttributes, type ReactNode, type Ref, createContext, createElement, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 /** `<watchbell-inbox client={client} />`, of @watchbell/inbox. Its properties are set by React 19 and newer. */
@@ -20,6 +21,8 @@ declare module "react" {
     }
   }
 }
+
+export type { ListQuery } from "@watchbell/client/list";
 
 const Context = createContext<Watchbell | null>(null);
 
@@ -47,11 +50,20 @@ export function useSnapshot(): Snapshot {
 export function useAlerts() {
   const client = useWatchbell();
   const { alerts, loaded, hasMore } = useSnapshot();
-  const does = useMemo(() => {
-    const say = (state: "seen" | "read" | "dismissed" | "unread") => (...ids: string[]) => client.say(ids, state);
-    return { seen: say("seen"), read: say("read"), dismiss: say("dismissed"), unread: say("unread"), snooze: (until: Date, ...ids: string[]) => client.say(ids, "snoozed", until), readAll: () => client.readAll(), more: () => client.more() };
-  }, [client]);
+  const does = useMemo(() => ({ ...acts((...said) => client.say(...said)), readAll: () => client.readAll(), more: () => client.more() }), [client]);
   return { alerts, loaded, hasMore, ...does };
+}
+
+/**
+ * A list of one's own: the alerts that the query finds, page by page from the server, kept true by the session. What is done
+ * shows at once. A query with other content makes another list; the same content in a new object does not.
+ */
+export function useInbox(query: ListQuery = {}) {
+  const client = useWatchbell();
+  const content = JSON.stringify(query);
+  const list = useMemo(() => listInbox(client, JSON.parse(content) as ListQuery), [client, content]);
+  const shown = useSyncExternalStore(list.subscribe, () => list.snapshot, () => list.snapshot);
+  return useMemo(() => ({ ...shown, ...acts(list.say), more: list.more, refresh: list.refresh }), [shown, list]);
 }
 
 export function useUnread(): number {

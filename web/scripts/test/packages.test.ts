@@ -36,13 +36,15 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(dir, { recursive: true }));
 
-const PEERS = ["react", "@types/react", "csstype"];
+const PEERS = ["react", "@types/react", "csstype", "vue", "@vue"];
 
 /** Beside the modules of `src` and their declarations: files that each package has, and no other. */
 const FILES: Record<string, string[]> = {
-  client: ["dist/index.js", "dist/seen.js", "dist/http-wire-HASH.js"],
+  client: ["dist/index.js", "dist/list.js", "dist/seen.js", "dist/http-wire-HASH.js"],
   inbox: ["dist/index.js", "dist/push-worker.js", "dist/watchbell.js"],
   react: ["dist/index.js"],
+  vue: ["dist/index.js"],
+  svelte: ["dist/index.js"],
 };
 
 /** What a server may import, too. */
@@ -128,24 +130,40 @@ test("what frameworks look for is the first line of the React hooks", () => {
 
 test.each(["bundler", "node16"])("their types are found and hold with the module resolution %s", (moduleResolution) => {
   const module = moduleResolution === "node16" ? "node16" : "esnext";
-  const compilerOptions = { module, moduleResolution, target: "es2022", lib: ["es2022", "dom", "dom.iterable"], strict: true, noEmit: true, types: [] };
+  const compilerOptions = { module, moduleResolution, target: "es2022", lib: ["es2022", "dom", "dom.iterable"], strict: true, noEmit: true, skipLibCheck: true, types: [] };
   writeFileSync(join(dir, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["use.ts"] }));
   writeFileSync(join(dir, "use.ts"), USE);
   const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", dir], { encoding: "utf8" });
   expect(tsc.stdout + tsc.stderr).toBe("");
 }, 60_000);
 
+/** A type that is not found is `any`, and `any` is refused here. */
 const USE = `
 import { Watchbell, type Row } from "@watchbell/client";
+import { listInbox } from "@watchbell/client/list";
 import { watchSeen } from "@watchbell/client/seen";
-import { WatchbellInbox } from "@watchbell/inbox";
-import { useAlerts } from "@watchbell/react";
+import { type WatchbellInbox } from "@watchbell/inbox";
+import { useAlerts, useInbox } from "@watchbell/react";
+import { inbox } from "@watchbell/svelte";
+import { useInbox as useVueInbox, useUnread } from "@watchbell/vue";
 
-export const client = new Watchbell({ token: () => null });
-export const element: WatchbellInbox | null = document.querySelector("watchbell-inbox");
-export const rows: readonly Row[] = client.snapshot.alerts;
-export const seen = watchSeen(client);
-export const hook: () => { alerts: readonly Row[] } = useAlerts;
+type Is<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+const hold = <_T extends true>() => {};
+
+const client = new Watchbell({ token: () => null });
+hold<Is<typeof client.snapshot.alerts, readonly Row[]>>();
+hold<Is<Row["alert"]["title"], string>>();
+const list = listInbox(client, { state: "open", severity: ["critical"] });
+hold<Is<typeof list.snapshot.hasMore, boolean>>();
+hold<Is<ReturnType<typeof watchSeen>["close"], () => void>>();
+const element = document.querySelector("watchbell-inbox");
+hold<Is<typeof element, WatchbellInbox | null>>();
+hold<Is<WatchbellInbox["client"], Watchbell | null>>();
+hold<Is<ReturnType<typeof useAlerts>["alerts"], readonly Row[]>>();
+hold<Is<ReturnType<typeof useInbox>["rows"], readonly Row[]>>();
+hold<Is<ReturnType<typeof useVueInbox>["rows"]["value"], readonly Row[]>>();
+hold<Is<ReturnType<typeof useUnread>["value"], number>>();
+inbox(client, { q: "a" }).subscribe(({ rows }) => hold<Is<typeof rows, readonly Row[]>>());
 `;
 
 test("the file for a script tag is built the same each time, is one file, and its hash is that of its bytes", async () => {
