@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything a change to web/ has to pass. tests/run calls it, with WATCHBELL_BIN built; it builds the fleet's harness itself.
 #
-#   web/check.sh            what CI runs: the tests in a browser on the embedded engine
+#   web/check.sh            what CI runs: the tests in a browser on the embedded engine, and two of the frameworks' examples
 #   web/check.sh quick      without the tests in a browser
 #   web/check.sh services   the tests in a browser on RabbitMQ and PostgreSQL as well (3 minutes more)
 #
@@ -40,6 +40,7 @@ export CHROMIUM_BIN
 target=${CARGO_TARGET_DIR:-$PWD/../target}
 export WATCHBELL_BIN=${WATCHBELL_BIN:-$target/debug/watchbell} WATCHBELL_FLEET_BIN="$target/debug/examples/browser"
 part 'browser, embedded' npm run --silent browser
+part 'examples of frameworks' examples/run
 [ "${1-}" = services ] || exit 0
 (cd .. && cargo build --quiet --locked -p watchbell-tests --example browser)
 WATCHBELL_ENGINE=services part 'browser, RabbitMQ and PostgreSQL' npm run --silent browser

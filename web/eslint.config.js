@@ -13,5 +13,5 @@ export default tseslint.config(
       "@typescript-eslint/consistent-type-imports": "error",
     },
   },
-  { files: ["scripts/**"], rules: { "no-console": "off" } },
+  { files: ["scripts/**", "examples/run.mjs"], rules: { "no-console": "off" } },
 );

@@ -1,0 +1,2 @@
+/** Your app makes a JWT for whoever is signed in. `watchbell up` has one for each of its people. */
+export const GET = () => new Response(process.env.WATCHBELL_TOKEN);
