@@ -48,6 +48,8 @@ pub enum AuditAction {
     KeyRevoked,
     /// It was said how a user can be written to.
     UserPut,
+    /// An address of a user that refused messages is written to again.
+    RefusalLifted,
     /// Everything about a user was deleted.
     UserErased,
     /// Everything about a user was handed out.
@@ -68,11 +70,12 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeyCreated,
         Self::KeyRotated,
         Self::KeyRevoked,
         Self::UserPut,
+        Self::RefusalLifted,
         Self::UserErased,
         Self::UserExported,
         Self::SessionsRevoked,
@@ -90,6 +93,7 @@ impl AuditAction {
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
             Self::UserPut => "user.put",
+            Self::RefusalLifted => "user.refusal_lifted",
             Self::UserErased => "user.erased",
             Self::UserExported => "user.exported",
             Self::SessionsRevoked => "sessions.revoked",

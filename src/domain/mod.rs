@@ -13,6 +13,7 @@
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
 //! Which alerts of an inbox a person wants to see is in [`inbox_filter`], and how words are searched for in [`search`].
+//! What a mail says of its address that came back is in [`bounce`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], how a [`text`] looks, and which part of [`markdown`] a body may have.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
@@ -21,6 +22,7 @@ pub mod action;
 pub mod alert;
 pub mod attempt;
 pub mod audit;
+pub mod bounce;
 pub mod channel;
 pub mod channel_bounds;
 pub mod device;
@@ -58,6 +60,7 @@ pub mod web_address;
 pub use action::{Action, Answer, Answered};
 pub use alert::{Alert, Audience, BodyFormat, Severity, Status};
 pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};
+pub use bounce::BounceKind;
 pub use channel::{Channel, PerChannel};
 pub use device::{Device, PushEnvironment, PushService};
 pub use inbox::{InboxState, Seq};

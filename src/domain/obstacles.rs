@@ -23,6 +23,8 @@ pub struct Reachability {
     pub sessions_revoked_at: Option<Timestamp>,
     /// Their address by each channel that goes to one.
     pub addresses: PerChannel<AddressState>,
+    /// Why an address takes no messages, in the words of whoever refused them, where that is known.
+    pub refused_because: PerChannel<Option<String>>,
     /// What they want.
     pub preferences: Preferences,
 }
@@ -58,7 +60,12 @@ pub enum Obstacle {
     /// There is no address for these channels.
     NoAddress(Vec<Channel>),
     /// The address for this channel refused messages for good.
-    AddressRefused(Channel),
+    AddressRefused {
+        /// Which channel.
+        channel: Channel,
+        /// In the words of whoever refused them.
+        because: Option<String>,
+    },
     /// They want nothing by this channel.
     OptedOut(Channel),
     /// They want nothing of this category by these channels.
@@ -91,7 +98,10 @@ pub fn obstacles(person: &Reachability, now: Timestamp) -> Vec<Obstacle> {
         let with_address = person.addresses.iter().filter(|(channel, _)| channel.address_form().is_some());
         with_address.filter(|(_, state)| **state == wanted).map(|(channel, _)| channel).collect::<Vec<_>>()
     };
-    found.extend(in_state(AddressState::Refused).into_iter().map(Obstacle::AddressRefused));
+    found.extend(in_state(AddressState::Refused).into_iter().map(|channel| Obstacle::AddressRefused {
+        channel,
+        because: person.refused_because[channel].clone(),
+    }));
     let absent = in_state(AddressState::Absent);
     found.extend((!absent.is_empty()).then_some(Obstacle::NoAddress(absent)));
     let wants = &person.preferences;
@@ -133,7 +143,7 @@ impl Obstacle {
             Self::SessionsRevoked(_) => "sessions_revoked",
             Self::NoDevice { .. } => "no_device",
             Self::NoAddress(_) => "no_address",
-            Self::AddressRefused(_) => "address_refused",
+            Self::AddressRefused { .. } => "address_refused",
             Self::OptedOut(_) => "opted_out",
             Self::CategoryOff(..) => "category_off",
             Self::DoNotDisturb(_) => "do_not_disturb",
@@ -165,10 +175,13 @@ impl fmt::Display for Obstacle {
                 }
             }
             Self::NoAddress(channels) => write!(f, "{}: no address is registered", listed(channels)),
-            Self::AddressRefused(channel) => write!(
-                f,
-                "{channel}: the address refused messages for good, and gets none until another one is registered"
-            ),
+            Self::AddressRefused { channel, because } => {
+                write!(f, "{channel}: the address refused messages for good")?;
+                if let Some(because) = because {
+                    write!(f, " ({because})")?;
+                }
+                f.write_str(", and gets none until another one is registered or the refusal is lifted")
+            }
             Self::OptedOut(channel) => write!(f, "{channel}: they have turned it off; {mandatory}"),
             Self::CategoryOff(category, channels) => {
                 let off = listed(channels);

@@ -37,6 +37,7 @@ fn each_thing_in_the_way_is_said_in_words() {
     let quiet = |quiet| wants(Preferences { quiet, ..Preferences::default() });
     let mut half_written = ana();
     half_written.addresses[Channel::Email] = AddressState::Refused;
+    half_written.refused_because[Channel::Email] = Some("550 5.1.1".to_owned());
     half_written.addresses[Channel::Sms] = AddressState::Absent;
     half_written.addresses[Channel::Slack] = AddressState::Absent;
     let off = wants(Preferences {
@@ -95,7 +96,7 @@ fn each_thing_in_the_way_is_said_in_words() {
             vec![
                 (
                     "address_refused",
-                    "email: the address refused messages for good, and gets none until another one is registered",
+                    "email: the address refused messages for good (550 5.1.1), and gets none until another one is registered or the refusal is lifted",
                 ),
                 ("no_address", "slack, sms: no address is registered"),
             ],

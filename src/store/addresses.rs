@@ -7,7 +7,9 @@
 use sqlx::any::AnyRow;
 
 use super::{
-    AuditedChange, Failure, Store, StoreError, maybe_int, maybe_text,
+    AuditedChange, Failure, Store, StoreError, Tx,
+    attempts::storable,
+    maybe_int, maybe_text,
     row_batch::{Batch, Statement, batch_row},
     summaries::of_user,
     text,
@@ -113,7 +115,10 @@ impl Store {
             "INSERT INTO addresses ({columns}, registered_at_ms) SELECT {columns}, $1 FROM {batch} WHERE true
              ON CONFLICT (tenant, user_id, channel) DO UPDATE SET address = excluded.address,
                  registered_at_ms = excluded.registered_at_ms,
-                 refused_at_ms = CASE WHEN addresses.address = excluded.address THEN addresses.refused_at_ms END",
+                 refused_at_ms = CASE WHEN addresses.address = excluded.address THEN addresses.refused_at_ms END,
+                 refused_because = CASE WHEN addresses.address = excluded.address THEN addresses.refused_because END,
+                 soft_bounces = CASE WHEN addresses.address = excluded.address THEN addresses.soft_bounces ELSE 0 END,
+                 soft_since_ms = CASE WHEN addresses.address = excluded.address THEN addresses.soft_since_ms END",
         );
         writing!(self, "put_user", |tx| {
             of_user(
@@ -182,8 +187,8 @@ impl Store {
         .await
     }
 
-    /// The address refused messages for good: none is sent to it until it is registered anew. Compare-and-swap on the
-    /// address (I7).
+    /// The address refused messages for good, `because` in the words of whoever refused: none is sent to it until another
+    /// one is registered or the refusal is lifted. Compare-and-swap on the address (I7).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -192,35 +197,92 @@ impl Store {
         user: &UserKey,
         channel: Channel,
         address: &Secret,
+        because: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         writing!(self, "suppress_address", |tx| {
-            let refused = of_user(
+            self.suppress_in(tx, user, channel, address, because, now).await
+        })
+        .await
+    }
+
+    pub(super) async fn suppress_in(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        channel: Channel,
+        address: &Secret,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let refused = of_user(
+            sqlx::query(
+                "UPDATE addresses SET refused_at_ms = $5, refused_because = $6
+                 WHERE tenant = $1 AND user_id = $2 AND channel = $3 AND address = $4",
+            ),
+            user,
+        )
+        .bind(channel.as_str())
+        .bind(address.expose().to_owned())
+        .bind(now.as_millisecond())
+        .bind(storable(because))
+        .execute(&mut **tx)
+        .await?;
+        if channel != Channel::Email {
+            return Ok(refused.rows_affected() > 0);
+        }
+        let column = of_user(
+            sqlx::query(
+                "UPDATE users SET email_refused_at_ms = $4 WHERE tenant = $1 AND user_id = $2 AND email = $3",
+            ),
+            user,
+        )
+        .bind(address.expose().to_owned())
+        .bind(now.as_millisecond())
+        .execute(&mut **tx)
+        .await?;
+        Ok(refused.rows_affected() + column.rows_affected() > 0)
+    }
+
+    /// Sends to an address again that refused messages: an operator knows that its mailbox is there. `false` where none
+    /// was refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lift_refusal(
+        &self,
+        user: &UserKey,
+        channel: Channel,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        writing!(self, "lift_refusal", |tx| {
+            let lifted = of_user(
                 sqlx::query(
-                    "UPDATE addresses SET refused_at_ms = $5
-                     WHERE tenant = $1 AND user_id = $2 AND channel = $3 AND address = $4",
+                    "UPDATE addresses SET refused_at_ms = NULL, refused_because = NULL, soft_bounces = 0, soft_since_ms = NULL
+                     WHERE tenant = $1 AND user_id = $2 AND channel = $3 AND refused_at_ms IS NOT NULL",
                 ),
                 user,
             )
             .bind(channel.as_str())
-            .bind(address.expose().to_owned())
-            .bind(now.as_millisecond())
             .execute(&mut **tx)
             .await?;
-            if channel != Channel::Email {
-                return Ok(refused.rows_affected() > 0);
+            let mut number = lifted.rows_affected();
+            if channel == Channel::Email {
+                let column = of_user(
+                    sqlx::query(
+                        "UPDATE users SET email_refused_at_ms = NULL
+                         WHERE tenant = $1 AND user_id = $2 AND email_refused_at_ms IS NOT NULL",
+                    ),
+                    user,
+                );
+                number += column.execute(&mut **tx).await?.rows_affected();
             }
-            let column = of_user(
-                sqlx::query(
-                    "UPDATE users SET email_refused_at_ms = $4 WHERE tenant = $1 AND user_id = $2 AND email = $3",
-                ),
-                user,
-            )
-            .bind(address.expose().to_owned())
-            .bind(now.as_millisecond())
-            .execute(&mut **tx)
-            .await?;
-            Ok(refused.rows_affected() + column.rows_affected() > 0)
+            if number > 0 {
+                let object = audit::user_object(&user.user);
+                let change = AuditedChange::done(&user.tenant, AuditAction::RefusalLifted, object);
+                self.write_audit(tx, &change, now).await?;
+            }
+            Ok(number > 0)
         })
         .await
     }

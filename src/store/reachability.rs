@@ -1,11 +1,13 @@
 //! Whether a person can be told at all, at this moment: what is stored of their sessions, devices, addresses and wishes.
 
+use sqlx::any::AnyRow;
+
 use super::{
-    Store, StoreError, addresses::kept_of, int, maybe_int, maybe_time, preferences::holding_of,
-    summaries::of_user, time,
+    Failure, Store, StoreError, addresses::kept_of, int, maybe_int, maybe_text, maybe_time,
+    preferences::holding_of, summaries::of_user, text, time,
 };
 use crate::domain::{
-    GroupId, PerChannel, Timestamp, UserKey,
+    Channel, GroupId, PerChannel, Timestamp, UserKey,
     obstacles::{AddressState, Reachability},
 };
 
@@ -56,11 +58,12 @@ impl Store {
             let Some(row) = person else { return Ok(StoredReachability::of_nobody()) };
             let addresses = of_user(
                 sqlx::query(
-                    "SELECT channel, address, refused_at_ms FROM addresses WHERE tenant = $1 AND user_id = $2",
+                    "SELECT channel, address, refused_at_ms, refused_because FROM addresses WHERE tenant = $1 AND user_id = $2",
                 ),
                 user,
             );
-            let addresses = kept_of(&addresses.fetch_all(&self.read).await?, &row)?;
+            let rows = addresses.fetch_all(&self.read).await?;
+            let addresses = kept_of(&rows, &row)?;
             let ended = maybe_time(&row, "devices_ended_at_ms")?;
             let number = maybe_int(&row, "devices_ended")?.unwrap_or_default().max(0) as u64;
             let reachability = Reachability {
@@ -70,6 +73,7 @@ impl Store {
                 devices: int(&row, "devices")?.max(0) as usize,
                 devices_ended: ended.map(|at| (at, number)),
                 sessions_revoked_at: maybe_time(&row, "sessions_revoked_at_ms")?,
+                refused_because: refusals_of(&rows)?,
                 addresses: states(addresses.map(|kept| kept.map(|kept| kept.known().is_refused))),
                 ..Reachability::default()
             };
@@ -91,6 +95,17 @@ impl Store {
     pub async fn groups_of(&self, user: &UserKey, limit: usize) -> Result<Vec<GroupId>, StoreError> {
         self.in_time("groups_of", async { self.groups_of_person(user, limit).await }).await
     }
+}
+
+/// Why addresses take no messages, where that was noted.
+fn refusals_of(rows: &[AnyRow]) -> Result<PerChannel<Option<String>>, Failure> {
+    let mut because = PerChannel::of(|_| None);
+    for row in rows {
+        if let Ok(channel) = text(row, "channel")?.parse::<Channel>() {
+            because[channel] = maybe_text(row, "refused_because")?;
+        }
+    }
+    Ok(because)
 }
 
 /// Whether each channel can write to them, by whether its address refused messages.

@@ -16,6 +16,7 @@ pub mod event;
 mod fixture_tests;
 pub mod frame;
 pub mod live;
+pub mod mail_ticket;
 pub mod number;
 mod objects;
 pub mod outcome;

@@ -5,9 +5,8 @@
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
 
-use crate::domain::{Secret, Tenant, UserId, UserKey};
+use crate::domain::{Secret, Tenant, UserId, UserKey, email::address_digest};
 
 /// Bytes of the signature that are kept: enough for a link that opens nothing.
 const TAG_BYTES: usize = 16;
@@ -36,7 +35,7 @@ impl Unsubscribe {
 
     /// For a link to one person's one address. Always the same, so that old mails' links go on working.
     pub fn token(&self, user: &UserKey, address: &Secret) -> String {
-        let digest = digest_of(address);
+        let digest = address_digest(address);
         // Neither a tenant nor a digest has a blank, so whatever is between the first and the last is the user.
         let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user.as_str()));
         let tag = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
@@ -60,14 +59,8 @@ impl Unsubscribe {
 impl Unsubscription {
     /// Whether it is about this address.
     pub fn is_for(&self, address: &Secret) -> bool {
-        self.address_digest == digest_of(address)
+        self.address_digest == address_digest(address)
     }
-}
-
-/// Enough to tell a person's addresses apart, too little to find one by.
-fn digest_of(address: &Secret) -> String {
-    let digest = Sha256::digest(address.expose());
-    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -111,6 +111,12 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "delete /v1/users/{user}/devices" => asked("/v1/users/zoe/devices"),
         "get /v1/users/{user}/devices/{device}" => asked("/v1/users/ana/devices/phone"),
         "delete /v1/users/{user}/devices/{device}" => asked("/v1/users/ana/devices/none"),
+        "post /v1/mail-events/{provider}" => {
+            posted("/v1/mail-events/sendgrid", [json!([{"event": "bounce"}]), unknown])
+        }
+        "delete /v1/users/{user}/addresses/{channel}/refusal" => {
+            asked("/v1/users/ana/addresses/email/refusal")
+        }
         "get /v1/groups" => asked("/v1/groups?limit=1000"),
         "delete /v1/groups/{group}" => asked("/v1/groups/none"),
         "get /v1/alerts/{id}" => asked("/v1/alerts/long-0"),

@@ -92,6 +92,8 @@ const ROUTES: &[Route] = &[
     ("DELETE", "/v1/users/{user}/devices", Takes::Key(Scope::People)),
     ("GET", "/v1/users/{user}/devices/{device}", Takes::Key(Scope::Read)),
     ("DELETE", "/v1/users/{user}/devices/{device}", Takes::Key(Scope::People)),
+    ("POST", "/v1/mail-events/{provider}", Takes::Key(Scope::People)),
+    ("DELETE", "/v1/users/{user}/addresses/{channel}/refusal", Takes::Key(Scope::People)),
     ("GET", "/v1/groups", Takes::Key(Scope::Read)),
     ("DELETE", "/v1/groups/{group}", Takes::Key(Scope::People)),
     ("GET", "/v1/groups/{group}/members", Takes::Key(Scope::Read)),

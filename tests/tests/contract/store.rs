@@ -56,6 +56,7 @@ macro_rules! on_both_engines {
 
 mod api_keys;
 mod audit_log;
+mod bounces;
 mod channels;
 mod crashes;
 mod erasure;

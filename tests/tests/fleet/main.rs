@@ -4,6 +4,7 @@
 
 mod amqp;
 mod balancers;
+mod bounces;
 mod bounds;
 mod channels;
 mod commands;

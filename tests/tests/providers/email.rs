@@ -24,10 +24,10 @@ async fn every_reply_of_a_relay_has_its_consequence() {
         (551, "5.1.6 moved", "address_refused"),
         (553, "5.1.10 no mail here", "address_refused"),
         (550, "no thanks", "rejected"),
-        (550, "5.7.1 blocked", "rejected"),
+        (550, "5.7.1 blocked", "config_fault"),
         (552, "5.2.2 over quota", "throttled"),
         (552, "5.3.4 too large", "rejected"),
-        (554, "5.7.1 policy", "rejected"),
+        (554, "5.7.1 policy", "config_fault"),
     ] {
         // A relay asks for credentials once a connection, so each row has its own.
         let sender = fixture.email();

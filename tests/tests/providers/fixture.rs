@@ -172,6 +172,7 @@ impl ProviderFixture {
             timeout: TIMEOUT,
             connections_max: 2,
             message_id_domain: "watchbell.test".into(),
+            bounce_domain: None,
         }
     }
 }

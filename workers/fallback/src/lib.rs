@@ -11,6 +11,7 @@
 //! | [`DevicePruner`] | removes devices that were not heard of for months |
 //!
 //! [`OutcomeRelay`] runs beside them. It tells producers what became of their alerts, and shares only the HTTP client.
+//! [`BounceServer`] does too, where it is configured: it takes mails that come back.
 //!
 //! What holds here:
 //! - Every decision is made by a pure function, in `escalation/decide.rs` and in `watchbell::domain::next_step`.
@@ -24,6 +25,7 @@
 //! Modules import each other downwards only: `escalation` uses `delivery`, which uses `guard`, which uses [`channel`].
 //! Elsewhere: what is particular to a channel in [`channel`], timers in `watchbell::store`.
 
+mod bounces;
 pub mod channel;
 mod config;
 mod delivery;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use watchbell::{broker::SharedBroker, runtime::Clock, store::Store};
 
+pub use bounces::BounceServer;
 pub use channel::{ChannelSections, Channels};
 pub use config::FallbackConfig;
 pub use delivery::WithdrawalBatches;

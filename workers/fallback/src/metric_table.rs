@@ -25,6 +25,8 @@ const ANSWERS: &[&str] = &[
     "rejected",
     "address_refused",
 ];
+/// What mails say that come back.
+const BOUNCES: &[&str] = &["hard", "soft", "policy", "complaint", "delayed", "no_report", "unknown"];
 /// How producers hear of outcomes.
 const ROUTES: &[&str] = &["queue", "webhook"];
 /// How late a timer may be: from at once to a night.
@@ -58,6 +60,12 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram("watchbell_fallback_call_seconds", SECONDS, "How long attempts took, with the wait for a place.")
         .by(&[label("channel", Channel::WORDS)]),
     PROVIDER_CALLS,
+    Metric::counter(
+        "watchbell_fallback_bounces_total",
+        "Mails that came back after a relay had taken them, by what they say; `unknown` is about a mail that is not known \
+         any more or was counted before, and `no_report` is some other mail to a return path.",
+    )
+    .by(&[label("kind", BOUNCES)]),
     PROVIDER_CALL_SECONDS,
     Metric::histogram(
         "watchbell_fallback_timer_lateness_seconds",

@@ -29,10 +29,10 @@ use watchbell::{
 };
 use watchbell_dispatch::{Dispatch, RetentionSweeper};
 use watchbell_fallback::{
-    Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess, Randomness,
-    Rates,
+    BounceServer, Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess,
+    Randomness, Rates,
 };
-use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes};
+use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes, Sns};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
@@ -260,6 +260,8 @@ impl Process {
                 recipients_per_tenant: NonZeroU32::new(self.config.ingest.recipients_per_tenant),
                 memory: self.memory,
                 keys: self.api_keys(&store),
+                mail_events_tenant: self.config.ingest.mail_events_tenant()?,
+                sns: Arc::new(Sns::new()?),
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));
@@ -296,7 +298,7 @@ impl Process {
             ));
         }
         if roles.contains(&Role::Fallback) {
-            self.add_fallback(broker.clone(), store.clone(), policies)?;
+            self.add_fallback(broker.clone(), store.clone(), policies).await?;
         }
         if roles.contains(&Role::Socket) {
             let authenticator = Arc::new(Authenticator::new(&self.config.shared.auth)?);
@@ -339,7 +341,7 @@ impl Process {
     }
 
     /// Adds fallback and, beside it, what tells producers of outcomes.
-    fn add_fallback(
+    async fn add_fallback(
         &mut self,
         broker: SharedBroker,
         store: Store,
@@ -357,7 +359,7 @@ impl Process {
         });
         let fallback = Fallback::new(FallbackParts {
             broker,
-            store,
+            store: store.clone(),
             clock: self.clock.clone(),
             config: self.config.fallback.clone(),
             rules: EscalationRules {
@@ -372,6 +374,7 @@ impl Process {
             },
             randomness,
         });
+        self.add_bounces(store).await?;
         let (leaving, health) = (self.leaving.clone(), self.health.clone());
         self.work.push((
             "fallback",
@@ -379,6 +382,22 @@ impl Process {
                 if health.works(Part::Schema, &leaving).await {
                     tokio::join!(fallback.run(leaving.clone()), relay.run(leaving));
                 }
+                Ok(())
+            }),
+        ));
+        Ok(())
+    }
+
+    /// Adds what takes mails that come back, where that is configured.
+    async fn add_bounces(&mut self, store: Store) -> anyhow::Result<()> {
+        let Some(email) = &self.config.channels.email else { return Ok(()) };
+        let (Some(listen), Some(domain)) = (email.bounce_listen, &email.bounce_domain) else { return Ok(()) };
+        let server = BounceServer::bind(listen, domain, store, self.clock.clone()).await?;
+        let leaving = self.leaving.clone();
+        self.work.push((
+            "bounces",
+            Box::pin(async move {
+                server.run(leaving).await;
                 Ok(())
             }),
         ));

@@ -194,6 +194,8 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         from: "Watchbell <alerts@watchbell.test>".to_owned(),
         connections_max: 2,
         templates_dir: None,
+        bounce_domain: None,
+        bounce_listen: None,
         trust_root_file: trust_root_file.clone(),
     });
     channels.webhook.get_or_insert_with(|| WebhookSection {

@@ -253,6 +253,17 @@ pub struct UserAddress {
     pub refused: bool,
 }
 
+/// What became of a mail provider's events.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct MailEvents {
+    /// Events that say something of an address.
+    pub received: usize,
+    /// Those that are about a mail of ours, and were not told before.
+    pub counted: usize,
+    /// Addresses that get no mail any more.
+    pub suppressed: usize,
+}
+
 /// A device, without its token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserDevice {

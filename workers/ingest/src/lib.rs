@@ -34,6 +34,7 @@ pub mod key;
 mod key_uses;
 mod known;
 mod limits;
+mod mail_events;
 mod metric_table;
 mod openapi;
 mod patch;
@@ -85,6 +86,7 @@ pub use hooks::{
     check_hooks, routes_of_sample, try_out,
 };
 pub use limits::EXPLAINED_PER_PAGE_MAX;
+pub use mail_events::sns::Sns;
 pub use metric_table::METRICS;
 
 use hooks::HOOKS;
@@ -119,6 +121,10 @@ pub struct Ingest {
     pub memory: MemoryBudgets,
     /// Memory for pages.
     pub answers: AnswerBudget,
+    /// Whose keys may tell of every tenant's mails that came back: whom the account at the mail provider belongs to.
+    pub mail_events_tenant: Option<Tenant>,
+    /// Opens what Amazon posts.
+    pub sns: Arc<Sns>,
 }
 
 /// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
@@ -140,6 +146,8 @@ impl Ingest {
             recipients_per_tenant: None,
             memory: MemoryBudgets::default(),
             answers: AnswerBudget::default(),
+            mail_events_tenant: None,
+            sns: Arc::default(),
         }
     }
 }
@@ -282,6 +290,16 @@ fn routes() -> Vec<Route> {
             hooks::accept::accept_configured,
             openapi::hooks::configured(),
         ),
+        Route {
+            access: Access::InAddress,
+            ..keyed(
+                Scope::People,
+                Method::POST,
+                "/v1/mail-events/{provider}",
+                mail_events::accept,
+                openapi::people::mail_events(),
+            )
+        },
         keyed(Scope::Read, Method::GET, "/v1/users", users::list, openapi::people::list_users()),
         keyed(Scope::Read, Method::GET, "/v1/users/{user}", users::show, openapi::people::show_user()),
         keyed(
@@ -334,6 +352,13 @@ fn routes() -> Vec<Route> {
             "/v1/users/{user}/devices/{device}",
             users::remove_device,
             openapi::people::remove_user_device(),
+        ),
+        keyed(
+            Scope::People,
+            Method::DELETE,
+            "/v1/users/{user}/addresses/{channel}/refusal",
+            users::lift_refusal,
+            openapi::people::lift_refusal(),
         ),
         keyed(Scope::Read, Method::GET, "/v1/groups", groups::list, openapi::people::list_groups()),
         keyed(

@@ -233,6 +233,27 @@ pub async fn remove_device(
     }
 }
 
+/// Sends to an address again that refused messages, or whose mails came back.
+pub async fn lift_refusal(
+    State(shared): App,
+    Extension(producer): Extension<Producer>,
+    Path(names): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let user = name("user", &names.0)?;
+    let channel = names.1.parse::<Channel>().ok().filter(|channel| channel.address_form().is_some());
+    let channel = channel.ok_or_else(|| {
+        let known = Channel::ALL.into_iter().filter(|channel| channel.address_form().is_some());
+        let known: Vec<&str> = known.map(Channel::as_str).collect();
+        Problem::invalid("channel", format!("must be one that has an address: {}", known.join(", ")))
+    })?;
+    let store = shared.ingest.store.by(producer.actor());
+    let user = UserKey::new(producer.tenant, user);
+    match store.lift_refusal(&user, channel, shared.ingest.clock.now()).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(Problem::not_found("This user has no address for that channel that refused messages.")),
+    }
+}
+
 /// Memory for a list, to be taken before anything of it is read. It is given back when the client has taken the answer.
 ///
 /// # Errors

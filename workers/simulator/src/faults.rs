@@ -8,6 +8,7 @@
 //!
 //! Elsewhere: carrying them out, in `apns`, `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms` and `smtp`; closing connections, in `serve`.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -49,7 +50,7 @@ impl Provider {
     }
 }
 
-/// One thing to do wrong. Only `status`, `delay_ms`, `goaway`, `drop` and `html` do something; the rest say how.
+/// One thing to do wrong. Only `status`, `delay_ms`, `goaway`, `drop`, `bounce` and `html` do something; the rest say how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
@@ -94,9 +95,22 @@ pub(crate) struct Fault {
     /// Telegram: the chat has become another one, which has this id. With status 400.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) moved_to: Option<i64>,
+    /// Email: the mail is taken, and then comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bounce: Option<Bounce>,
     /// Answers with an HTML page, as Google's front end does; status 502 unless given.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) html: bool,
+}
+
+/// A mail that comes back: a delivery status (RFC 3464) to its return path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bounce {
+    /// Where mail for the domain of return paths is taken.
+    pub(crate) mx: SocketAddr,
+    /// The enhanced status, such as `5.1.1`.
+    pub(crate) status: String,
 }
 
 /// Which of Apple's two hosts a request came to: each has a listener here.
@@ -136,12 +150,13 @@ impl Fault {
             || self.delay_ms.is_some()
             || self.goaway
             || self.drop.is_some()
+            || self.bounce.is_some()
             || self.html;
         let text_is_bad = |text: &String| text.len() > REASON_LEN_MAX || text.chars().any(char::is_control);
         let (email, fcm, apns) =
             (provider == Provider::Email, provider == Provider::Fcm, provider == Provider::Apns);
         for (wrong, why) in [
-            (!acts, "status: give status, delay_ms, goaway, drop or html; this fault does nothing"),
+            (!acts, "status: give status, delay_ms, goaway, drop, bounce or html; this fault does nothing"),
             (
                 self.status.is_some_and(|status| !provider.may_answer(status)),
                 "status: must be 400 to 599, for webhook 300 to 599, for slack also 200",
@@ -165,6 +180,10 @@ impl Fault {
             (
                 self.moved_to.is_some() && (provider != Provider::Telegram || self.status != Some(400)),
                 "moved_to: is for telegram, with status 400",
+            ),
+            (
+                self.bounce.is_some() && (!email || self.status.is_some() || self.drop.is_some()),
+                "bounce: is for email, which is taken first, so no status or drop",
             ),
             (email && self.goaway, "goaway: is HTTP's; for email use status 421"),
             (email && self.html, "html: is HTTP's"),

@@ -19,12 +19,13 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::arrivals::{Ids, Incoming, Kind};
-use crate::faults::{DropAt, Fault, Provider};
+use crate::bounce;
+use crate::faults::{Bounce, DropAt, Fault, Provider};
 use crate::line::{Line, path, read_line};
 use crate::mime;
 
@@ -36,6 +37,8 @@ const ADDRESS_LEN_MAX: usize = 320;
 /// How long a client may be silent.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to hand a report over.
+const BOUNCE_MAX: Duration = Duration::from_secs(30);
 
 /// What all connections share.
 pub(crate) struct Relay {
@@ -77,12 +80,23 @@ struct Session<'a, S> {
     greeted: bool,
     authenticated: bool,
     mail: Option<Vec<String>>,
+    /// Where the mail comes back to.
+    return_path: String,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     fn new(relay: &'a Relay, stream: S, connection: u64, secure: bool) -> Self {
         let io = BufReader::new(stream);
-        Self { relay, io, connection, secure, greeted: false, authenticated: false, mail: None }
+        Self {
+            relay,
+            io,
+            connection,
+            secure,
+            greeted: false,
+            authenticated: false,
+            mail: None,
+            return_path: String::new(),
+        }
     }
 
     async fn run(&mut self) -> io::Result<Ended> {
@@ -191,6 +205,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             }
         }
         self.mail = Some(Vec::new());
+        self.return_path = path(rest, "FROM:").map(|(path, _)| path.to_owned()).unwrap_or_default();
         self.reply("250 2.1.0 Sender fine").await
     }
 
@@ -268,12 +283,27 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         if fault.drop == Some(DropAt::Before) {
             return Ok(true);
         }
+        let to = recipients.first().cloned().unwrap_or_default();
         self.record(&message, recipients);
         if fault.drop == Some(DropAt::After) {
             return Ok(true);
         }
         self.reply(&format!("250 2.0.0 Queued as {}", Uuid::now_v7())).await?;
+        if let Some(bounce) = &fault.bounce {
+            self.bounce(bounce, &to).await;
+        }
         Ok(false)
+    }
+
+    /// Sends the mail's own return path a report that it came back from `to`.
+    async fn bounce(&self, bounce: &Bounce, to: &str) {
+        let told = tokio::select! {
+            () = self.relay.shutdown.cancelled() => return,
+            told = timeout(BOUNCE_MAX, bounce::tell(bounce, &self.return_path, to, &self.relay.host)) => told,
+        };
+        if !matches!(told, Ok(Ok(()))) {
+            warn!(mx = %bounce.mx, ?told, "A mail that came back was not taken");
+        }
     }
 
     fn record(&self, message: &[u8], recipients: Vec<String>) {

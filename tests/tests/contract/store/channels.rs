@@ -111,7 +111,7 @@ async fn pods_of_the_version_before_write_addresses_that_count(fixture: &StoreFi
         .await?;
     assert_eq!(mailbox(store, "ana", 400).await?, Some("third@example.com".into()));
     let third = "third@example.com".into();
-    assert!(store.suppress_address(&acme("ana"), Channel::Email, &third, at(2)).await?);
+    assert!(store.suppress_address(&acme("ana"), Channel::Email, &third, "550 5.1.1", at(2)).await?);
     let refused = "SELECT email_refused_at_ms FROM users WHERE user_id = 'ana'";
     let refused: Option<i64> = sqlx::query(refused).fetch_one(&mut connection).await?.get(0);
     assert_eq!(refused, Some(at(2).as_millisecond()), "an older pod leaves it alone as well");

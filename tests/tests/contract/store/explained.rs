@@ -197,7 +197,7 @@ async fn whether_somebody_can_be_told_is_read_as_it_stands(
     let phone_number = Secret::from("+491511234567".to_owned());
     let contact = Contact::default().with(Channel::Email, email.clone()).with(Channel::Sms, phone_number);
     store.put_user(&ana, &contact, at(2)).await?;
-    store.suppress_address(&ana, Channel::Email, &email, at(3)).await?;
+    store.suppress_address(&ana, Channel::Email, &email, "550 5.1.1", at(3)).await?;
     store.put_device(&ana, &device("phone").registered_at(at(3)).build(), 5).await?;
     store.renew_pod("pod-1", at(4), Duration::from_secs(10)).await?;
     store.arrive("pod-1", std::slice::from_ref(&ana), at(4)).await?;

@@ -70,7 +70,9 @@ async fn one_person_is_shown_whole(StoreFixture { store, .. }: &StoreFixture) ->
     let ana = acme("ana");
     assert_eq!(store.person(&ana, 10, 10).await?, None);
     store.put_user(&ana, &Contact::default().with(Channel::Email, "ana@example.com"), at(0)).await?;
-    store.suppress_address(&ana, Channel::Email, &"ana@example.com".to_owned().into(), at(1)).await?;
+    store
+        .suppress_address(&ana, Channel::Email, &"ana@example.com".to_owned().into(), "550 5.1.1", at(1))
+        .await?;
     for name in ["ops", "dev", "all"] {
         store.change_members(&tenant("acme"), &group(name), &users(["ana"]), &[], at(0)).await?;
     }

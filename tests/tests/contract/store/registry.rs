@@ -71,11 +71,15 @@ async fn an_address_that_refuses_mail_is_left_alone_until_it_is_given_again(
     };
     assert!(takes_mail().await?);
     assert!(
-        !store.suppress_address(&ana, Channel::Email, &"other@example.com".into(), at(1)).await?,
+        !store
+            .suppress_address(&ana, Channel::Email, &"other@example.com".into(), "550 5.1.1", at(1))
+            .await?,
         "not that address"
     );
     assert!(takes_mail().await?);
-    assert!(store.suppress_address(&ana, Channel::Email, &"old@example.com".into(), at(2)).await?);
+    assert!(
+        store.suppress_address(&ana, Channel::Email, &"old@example.com".into(), "550 5.1.1", at(2)).await?
+    );
     assert!(!takes_mail().await?);
     store.put_user(&ana, &mailbox("old@example.com"), at(3)).await?;
     assert!(!takes_mail().await?, "the same address is the same mailbox");

@@ -67,6 +67,7 @@ pub use push::{
     ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushContent, PushJob, PushSender,
     PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
+pub(crate) use reason::tidy as tidy_reason;
 pub use registry::Channels;
 pub use sections::ChannelSections;
 pub use sender::{Accepted, ChannelSender, NotConfigured, Provider};

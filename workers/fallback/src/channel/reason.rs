@@ -8,7 +8,7 @@ const REASON_CHARS_MAX: usize = 200;
 const SECRET_BYTES_MIN: usize = 4;
 
 /// `text` on one line, without `secrets`, without anything that looks like an address, and of bounded length.
-pub(super) fn tidy(text: &str, secrets: &[&str]) -> String {
+pub(crate) fn tidy(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
         text = replace_ignoring_case(&text, secret, "[redacted]");

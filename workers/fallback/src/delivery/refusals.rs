@@ -26,7 +26,10 @@ pub(super) async fn act_on(
             None => Ok(()),
         },
         Disposition::SuppressAddress => match &escalation.addresses[attempt.channel] {
-            Some(address) => store.suppress_address(&key.user, attempt.channel, address, now).await.map(drop),
+            Some(address) => {
+                let because = refusal.reason();
+                store.suppress_address(&key.user, attempt.channel, address, because, now).await.map(drop)
+            }
             None => Ok(()),
         },
         Disposition::ConfigFault => {

@@ -18,7 +18,10 @@ use watchbell::{
 
 use super::{OTHER_TYPE, TOO_LONG, keyed};
 use crate::{
-    answers::{DeletedGroup, Erased, Export, Groups, Members, Revoked, User, UserDevice, UserDevices, Users},
+    answers::{
+        DeletedGroup, Erased, Export, Groups, MailEvents, Members, Revoked, User, UserDevice, UserDevices,
+        Users,
+    },
     explain::EXPLAINED_PER_PAGE,
     explanation::Explanation,
     groups::GROUPS_PER_PAGE,
@@ -28,6 +31,7 @@ use crate::{
         LEFT_OUT_MAX, LIST_ANSWER_BYTES_MAX, MEMBERS_ANSWER_BYTES_MAX, MEMBERS_PER_CHANGE_MAX,
         MEMBERS_PER_PAGE_MAX, PAGE_BYTES_MAX, USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX,
     },
+    mail_events::PROVIDERS,
     people::{LOCALE_BYTES_MAX, MEMBERS_PER_PAGE},
     users::USERS_PER_PAGE,
 };
@@ -223,6 +227,40 @@ pub fn user_device() -> Operation {
 /// `DELETE /v1/users/{user}/devices/{device}`
 pub fn remove_user_device() -> Operation {
     of_user_device("removeUserDevice", "Take one of a user's devices out").done(204, "Done.")
+}
+
+/// `POST /v1/mail-events/{provider}`
+pub fn mail_events() -> Operation {
+    Operation::new("People", "tellMailEvents", "Tell of mails that came back, and of complaints")
+        .about(
+            "What the mail provider posts, as it posts it: the events of Amazon SES through SNS, of SendGrid, Mailgun and Postmark. \
+             A mailbox that is not there, and a complaint, end the address; `explain` says why. The key may stand in the address, \
+             as `?key=`.",
+        )
+        .path("provider", schema::one_of(PROVIDERS), "Who posts.")
+        .body(schema::anything())
+        .secured_by(&["bearer", "header", "basic", "address"])
+        .answers(200, "Read. Events about mails that are not known are not counted.", Described::of::<MailEvents>())
+        .refuses(400, "Not JSON, or not a message of Amazon SNS.")
+        .refuses(401, "No API key, or one that is not known.")
+        .refuses(403, "The key does not have the scope, or a message is not signed by Amazon SNS.")
+        .refuses(404, "There is no such provider.")
+        .refuses(408, "The body took too long.")
+        .refuses(413, TOO_LONG)
+        .refuses(422, "There are too many events.")
+        .refuses(503, "Nothing was recorded, or not all: send it again.")
+}
+
+/// `DELETE /v1/users/{user}/addresses/{channel}/refusal`
+pub fn lift_refusal() -> Operation {
+    let channels = Channel::ALL.into_iter().filter(|channel| channel.address_form().is_some());
+    let channels: Vec<&str> = channels.map(Channel::as_str).collect();
+    of_user("liftRefusal", "Send to an address again that refused messages")
+        .about("For an address whose mails came back, or that its reader called spam, when the reason is gone. `explain` says why it was refused.")
+        .path("channel", schema::one_of(&channels), "The channel whose address it is.")
+        .done(204, "Done.")
+        .refuses(404, "This user has no address for that channel that refused messages.")
+        .refuses(422, "A name is not one.")
 }
 
 /// `PUT /v1/users/{user}`

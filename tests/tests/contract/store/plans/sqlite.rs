@@ -89,8 +89,17 @@ const MAY_WALK: &[&str] = &[
 /// Other tests of this process run statements of their own (`StoreFixture::execute` marks them), and on PostgreSQL.
 pub fn is_of_sqlite(sql: &str) -> bool {
     let ours = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|verb| sql.starts_with(verb));
-    let theirs =
-        ["unnest(", "pg_", "current_setting", "FOR UPDATE", "LATERAL", "_sqlx_migrations", "sqlite_master"];
+    let theirs = [
+        "unnest(",
+        "pg_",
+        "current_setting",
+        // Of sqlx, which migrates a database of another test.
+        "current_database",
+        "FOR UPDATE",
+        "LATERAL",
+        "_sqlx_migrations",
+        "sqlite_master",
+    ];
     ours && !theirs.iter().any(|word| sql.contains(word))
 }
 

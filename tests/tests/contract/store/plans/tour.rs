@@ -9,6 +9,8 @@ use watchbell::domain::{
     AlertId, AttemptId, Channel, GroupId, InboxState, OutcomeRoute, PushService, ReceiptState, Secret,
     Severity, Status, StopReason, Timestamp, UserKey,
     audit::{Actor, AuditAction},
+    bounce::{Bounce, BounceKind},
+    email::address_digest,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
@@ -48,6 +50,7 @@ impl Tour<'_> {
             self.summaries(channel).await?;
         }
         self.people().await?;
+        self.bounces().await?;
         self.devices().await?;
         self.topics().await?;
         self.keys().await?;
@@ -384,8 +387,10 @@ impl Tour<'_> {
         self.store.put_user(&ana, &contact, self.at(0)).await?;
         (self.heard)("put_user");
         self.store.contact(&ana).await?;
-        self.store.suppress_address(&ana, Channel::Email, &email, self.at(0)).await?;
+        self.store.suppress_address(&ana, Channel::Email, &email, "550 5.1.1", self.at(0)).await?;
         (self.heard)("contact, suppress_address");
+        self.store.lift_refusal(&ana, Channel::Email, self.at(0)).await?;
+        (self.heard)("lift_refusal");
         self.store.revoke_sessions(&ana, self.at(0)).await?;
         (self.heard)("revoke_sessions");
         self.store.everyone_after(&acme_, Some(&user("p1")), 10).await?;
@@ -404,6 +409,33 @@ impl Tour<'_> {
         self.store.change_own_preferences(&ana, Some(self.at(9)), self.at(0), &|_| "{}".into()).await?;
         (self.heard)("preferences");
         self.lists().await
+    }
+
+    /// Mails that a relay took, and that come back.
+    async fn bounces(&mut self) -> anyhow::Result<()> {
+        let name = self.id("mailed");
+        self.store.record(&[self.alert("mailed", &["ana"])], self.at(200)).await?;
+        (self.heard)("record: to be mailed");
+        let claims = self.due(240).await?;
+        let claim = claims.iter().find(|claim| claim.key.alert.as_str() == name);
+        let claim = claim.ok_or_else(|| anyhow::anyhow!("{name} is due"))?;
+        let ids = [5_000, 5_001].map(|n| AttemptId::from_u128((self.number as u128 + 1) << 64 | n));
+        let mails = ids.map(|id| attempt(id, Channel::Email).build()).into();
+        let call = Decision::new(0, self.at(240), Act::Attempt(mails));
+        let called = self.step(&claim.key, Holder::Claim(claim.number), &[], 240, call).await?;
+        (self.heard)("step: mails are sent");
+        let Stepped::Call { fence, .. } = called else { anyhow::bail!("{called:?}") };
+        let end = Decision::new(1, self.at(241), Act::End(StopReason::Exhausted));
+        self.step(&claim.key, Holder::Fence(fence), &ids.map(accepted), 241, end).await?;
+        (self.heard)("step: mails were taken");
+        let address_digest = address_digest(&Secret::from("ana@example.com"));
+        for (attempt, kind) in ids.into_iter().zip([BounceKind::Soft, BounceKind::Hard]) {
+            let (address_digest, reason) = (address_digest.clone(), "5.1.1".to_owned());
+            let bounce = Bounce { attempt, address_digest, kind, reason };
+            self.store.record_bounce(&bounce, None, self.at(242)).await?;
+            (self.heard)("record_bounce");
+        }
+        Ok(())
     }
 
     async fn devices(&mut self) -> anyhow::Result<()> {

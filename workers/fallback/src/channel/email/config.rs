@@ -1,6 +1,6 @@
 //! The section, and the sender from `[email]`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,13 @@ pub struct EmailSection {
     /// language (`email.de.html`). workers/fallback/README.md says what they see.
     #[serde(default)]
     pub templates_dir: Option<PathBuf>,
+    /// The domain that mails come back to, such as `bounces.example.com`: each has a return path of its own there. Its MX is
+    /// `bounce_listen`, or a mail server that hands on to it. Without it what comes back goes to `from`, and is not read.
+    #[serde(default)]
+    pub bounce_domain: Option<String>,
+    /// Where the `fallback` worker takes mails that come back, by SMTP.
+    #[serde(default)]
+    pub bounce_listen: Option<SocketAddr>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
 }
@@ -66,6 +73,14 @@ impl EmailSection {
         if let Err(why) = email_address(address) {
             bail!("from, such as `Watchbell <alerts@example.org>`: its address {why}");
         }
+        if let Some(domain) = &self.bounce_domain {
+            let is_domain = email_address(&format!("a@{domain}")).is_ok();
+            ensure!(is_domain, "bounce_domain must be a domain such as bounces.example.com");
+        }
+        ensure!(
+            self.bounce_listen.is_none() || self.bounce_domain.is_some(),
+            "bounce_listen takes mails for bounce_domain: set that as well"
+        );
         Ok(())
     }
 }
@@ -91,6 +106,7 @@ pub(in crate::channel) fn from_config(
         timeout: CALL_TIMEOUT * 2,
         connections_max: email.connections_max,
         message_id_domain: domain,
+        bounce_domain: email.bounce_domain.clone(),
     });
     Ok(Some(Arc::new(sender.context("[email]")?)))
 }

@@ -38,7 +38,10 @@ use watchbell::{
         Channel, Secret, Tenant, UserId, UserKey, alert::bounds::TITLE_CHARS_MAX, email::email_address,
         text::closed,
     },
-    wire::unsubscribe::Unsubscribe,
+    wire::{
+        mail_ticket::{MAIL_TICKET_HEADER, MailTicket},
+        unsubscribe::Unsubscribe,
+    },
 };
 
 use super::{
@@ -124,6 +127,8 @@ pub struct EmailConfig {
     pub connections_max: usize,
     /// What follows the `@` in our message ids and ends our `List-Id`.
     pub message_id_domain: String,
+    /// The domain of return paths, one for each mail; without it what comes back goes to `from`.
+    pub bounce_domain: Option<String>,
 }
 
 /// Sends by SMTP.
@@ -134,6 +139,7 @@ pub struct SmtpSender {
     link_base: Option<Url>,
     unsubscribe: Option<Unsubscribe>,
     templates: Templates,
+    bounce_domain: Option<String>,
 }
 
 impl SmtpSender {
@@ -176,7 +182,8 @@ impl SmtpSender {
         };
         let unsubscribe = config.unsubscribe_secret.as_ref().map(Unsubscribe::new);
         let templates = Templates::load(config.templates_dir.as_deref())?;
-        Ok(Self { relay, from, domain, link_base, unsubscribe, templates })
+        let bounce_domain = config.bounce_domain.clone();
+        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain })
     }
 
     /// Hands one email to the relay once, under the contract of [`ChannelSender`].
@@ -196,8 +203,15 @@ impl SmtpSender {
     async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
         let to = address_of(&job.to)?;
         let message = self.compose(job, &to, now)?;
-        let from = &self.from.email;
+        let return_path = self.return_path(job);
+        let from = return_path.as_ref().unwrap_or(&self.from.email);
         self.relay.deliver(Envelope { from, to: &to, message: &message }).await
+    }
+
+    /// Where this mail comes back to, and no other one.
+    fn return_path(&self, job: &EmailJob) -> Option<Address> {
+        let domain = self.bounce_domain.as_deref()?;
+        Address::new(MailTicket::of(job.attempt, &job.to).to_string(), domain).ok()
     }
 
     /// Head and body, ready to be handed over.
@@ -225,6 +239,9 @@ impl SmtpSender {
             ("X-Auto-Response-Suppress", "All".to_owned()),
             ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
             ("Content-Language", lang.to_owned()),
+            (MAIL_TICKET_HEADER, MailTicket::of(job.attempt, &job.to).to_string()),
+            // Postmark repeats no header in its events, and this one as metadata.
+            ("X-PM-Metadata-watchbell", MailTicket::of(job.attempt, &job.to).to_string()),
         ] {
             builder = builder.raw_header(header::verbatim(name, value));
         }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use watchbell::domain::bounce::enhanced_status;
+
 use crate::channel::error::{Blame, SendError, ThrottleScope};
 
 /// The first wait after a temporary refusal; greylists let pass those who come back later than that.
@@ -47,13 +49,16 @@ pub(super) fn classify(stage: Stage, code: u16, text: &str) -> SendError {
         _ if stage <= Stage::Sender => SendError::ConfigFault { blame: blame_at(stage), reason },
         // The sender's address is wrong; relays tell that as late as here.
         (_, Some([5, 1, 7 | 8])) => SendError::ConfigFault { blame: blame_at(stage), reason },
+        // The receiver does not believe or not want mail of ours: authentication, reputation, policy. Of one person's it may
+        // be their own filter; when several refuse, it is about us, and the relay's gate shuts until an operator looked.
+        (500..=599, Some([5, 7, _])) => SendError::ConfigFault { blame: blame_at(stage), reason },
         (550 | 551 | 553, Some([5, 1, _])) => SendError::AddressRefused { reason },
         (552, None) | (_, Some([5, 2, 2])) => SendError::Throttled {
             retry_after: Some(MAILBOX_FULL_WAIT),
             scope: ThrottleScope::Device,
             reason,
         },
-        // Too large (5.3.4, 5.2.3), policy, spam and DMARC (5.7.x), and what we do not know.
+        // Too large (5.3.4, 5.2.3), and what we do not know.
         _ => SendError::Rejected { reason },
     }
 }
@@ -73,14 +78,6 @@ pub(super) fn lost(stage: Stage, cause: &str) -> SendError {
         }
     };
     SendError::Unreachable { reason }
-}
-
-/// `5.1.1` at the head of a line.
-fn enhanced_status(text: &str) -> Option<[u16; 3]> {
-    let first = text.split_whitespace().next()?;
-    let mut parts = first.trim_start_matches('#').split('.').map(|part| part.parse::<u16>().ok());
-    let status = [parts.next()??, parts.next()??, parts.next()??];
-    (parts.next().is_none() && matches!(status[0], 2 | 4 | 5)).then_some(status)
 }
 
 #[cfg(test)]
@@ -113,12 +110,13 @@ mod tests {
             ("null MX", Stage::Recipient, 553, "5.1.10 no mail here", suppress),
             ("no such mailbox, told late", Stage::Message, 550, "5.1.1 user unknown", suppress),
             ("a bare 550 proves nothing", Stage::Recipient, 550, "no thanks", drop),
-            ("550 for policy", Stage::Recipient, 550, "5.7.1 blocked", drop),
+            ("550 for policy", Stage::Recipient, 550, "5.7.1 blocked", config),
             ("the mailbox is full", Stage::Recipient, 552, "5.2.2 over quota", retry(900)),
             ("full, without saying more", Stage::Recipient, 552, "over quota", retry(900)),
             ("the mail is too large", Stage::Message, 552, "5.3.4 too big", drop),
             ("too large for this mailbox", Stage::Message, 552, "5.2.3 too long", drop),
-            ("spam or DMARC", Stage::Message, 554, "5.7.1 rejected", drop),
+            ("spam or DMARC", Stage::Message, 554, "5.7.1 rejected", config),
+            ("no authentication", Stage::Message, 550, "5.7.26 unauthenticated mail", config),
             ("failed, no reason", Stage::Message, 554, "transaction failed", drop),
             ("no such command", Stage::Data, 500, "what?", drop),
         ] {
@@ -138,8 +136,8 @@ mod tests {
             (Stage::Sender, 552, "5.3.4 too big", None),
             (Stage::Recipient, 530, "5.7.0 authenticate first", Some(Blame::Device)),
             (Stage::Recipient, 550, "5.1.8 sender domain unknown", Some(Blame::Device)),
-            (Stage::Recipient, 550, "5.7.1 this domain blocks you", None),
-            (Stage::Message, 550, "5.7.26 unauthenticated mail", None),
+            (Stage::Recipient, 550, "5.7.1 this domain blocks you", Some(Blame::Device)),
+            (Stage::Message, 550, "5.7.26 unauthenticated mail", Some(Blame::Device)),
         ] {
             let blame = match classify(stage, code, text) {
                 SendError::ConfigFault { blame, .. } => Some(blame),
@@ -169,22 +167,6 @@ mod tests {
             let error = lost(stage, "reset");
             assert_eq!(error.disposition(), Disposition::Retry { wait_min: Duration::ZERO });
             assert_eq!(error.reason().contains("may be on its way"), stage == Stage::Message);
-        }
-    }
-
-    #[test]
-    fn an_enhanced_status_is_three_numbers() {
-        for (text, expected) in [
-            ("5.1.1 unknown", Some([5, 1, 1])),
-            ("#5.1.1 unknown", Some([5, 1, 1])),
-            ("5.1.10", Some([5, 1, 10])),
-            ("5.1 unknown", None),
-            ("192.168.1.1 said no", None),
-            ("9.9.9", None),
-            ("unknown 5.1.1", None),
-            ("", None),
-        ] {
-            assert_eq!(enhanced_status(text), expected, "{text}");
         }
     }
 }

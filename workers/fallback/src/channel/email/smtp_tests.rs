@@ -123,7 +123,7 @@ async fn a_refused_recipient_costs_neither_the_connection_nor_the_next_message()
         assert_eq!(error.code(), "address_refused");
         let error = error.without(&["unknown@example.net"]);
         assert!(!format!("{error}{error:?}").contains("unknown@"), "{error}");
-        assert_eq!(send(&relay, "spam@example.net").await.unwrap_err().code(), "rejected");
+        assert_eq!(send(&relay, "spam@example.net").await.unwrap_err().code(), "config_fault");
         assert!(send(&relay, "ana@example.net").await.is_ok());
     }
     assert_eq!(seen.lock().unwrap().connections, 1);

@@ -20,6 +20,7 @@ fn config() -> EmailConfig {
         timeout: Duration::from_secs(5),
         connections_max: 2,
         message_id_domain: "example.org".into(),
+        bounce_domain: None,
     }
 }
 

@@ -1,0 +1,161 @@
+//! What came back of mails that a relay had taken.
+//!
+//! What holds here:
+//! - A mail counts once, however often its report comes.
+//! - It says something of the address that it was sent to, and of no later one (I7).
+//! - A mail that came back was not delivered: its attempt is failed, so steps that wait for "a mail was sent" go on.
+
+use sqlx::any::AnyRow;
+
+use super::{Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text};
+use crate::domain::{
+    AlertId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
+    bounce::{Bounce, BounceKind, SoftBounces},
+    email::address_digest,
+};
+
+/// How the reason of an attempt begins whose mail came back.
+const CAME_BACK: &str = "came back: ";
+/// The same of a mail that its reader called spam.
+const COMPLAINED: &str = "called spam: ";
+
+/// What a report of a mail that came back changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BounceRecorded {
+    /// No such mail is known any more, or it was counted before.
+    Nothing,
+    /// It was counted, and the address goes on.
+    Counted,
+    /// Nothing is sent to the address any more.
+    Suppressed,
+}
+
+impl Store {
+    /// Records that a mail came back, if it is one of this tenant's; of any tenant's without one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; saying it again is safe.
+    pub async fn record_bounce(
+        &self,
+        bounce: &Bounce,
+        tenant: Option<&Tenant>,
+        now: Timestamp,
+    ) -> Result<BounceRecorded, StoreError> {
+        writing!(self, "record_bounce", |tx| {
+            let Some(user) = mark_attempt(tx, bounce, tenant, now).await? else {
+                return Ok(BounceRecorded::Nothing);
+            };
+            let Some((address, soft)) = address_of(tx, &user, bounce).await? else {
+                return Ok(BounceRecorded::Counted);
+            };
+            let soft = match bounce.kind {
+                BounceKind::Soft => soft.and_one(now),
+                BounceKind::Hard | BounceKind::Policy | BounceKind::Complaint => soft,
+            };
+            let ends = match bounce.kind {
+                BounceKind::Hard | BounceKind::Complaint => true,
+                BounceKind::Soft => soft.are_too_many(),
+                BounceKind::Policy => false,
+            };
+            if ends {
+                let because = format!("{}{}", prefix_of(bounce.kind), bounce.reason);
+                self.suppress_in(tx, &user, Channel::Email, &address, &because, now).await?;
+                return Ok(BounceRecorded::Suppressed);
+            }
+            if bounce.kind == BounceKind::Soft {
+                count_soft(tx, &user, soft).await?;
+            }
+            Ok(BounceRecorded::Counted)
+        })
+        .await
+    }
+}
+
+fn prefix_of(kind: BounceKind) -> &'static str {
+    match kind {
+        BounceKind::Complaint => COMPLAINED,
+        BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => CAME_BACK,
+    }
+}
+
+/// Writes to the attempt what came of its mail, and answers whose it was. `None`: it is not known, or has said so before.
+async fn mark_attempt(
+    tx: &mut Tx,
+    bounce: &Bounce,
+    tenant: Option<&Tenant>,
+    now: Timestamp,
+) -> Result<Option<UserKey>, Failure> {
+    let reason = format!("{}{}", prefix_of(bounce.kind), storable(&bounce.reason));
+    // A mail that was called spam did arrive.
+    let state = match bounce.kind {
+        BounceKind::Complaint => "accepted",
+        BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "failed",
+    };
+    let row = sqlx::query(
+        "UPDATE attempts SET state = $2, reason = $3, maybe_shown = CASE WHEN $2 = 'failed' THEN 0 ELSE maybe_shown END
+         WHERE attempt_id = $1 AND channel = 'email' AND state = 'accepted'
+             AND (reason IS NULL OR reason NOT LIKE $4) AND ($5 = '' OR tenant = $5) RETURNING tenant, user_id, alert_id",
+    )
+    .bind(bounce.attempt.to_string())
+    .bind(state)
+    .bind(reason.clone())
+    .bind(format!("{}%", prefix_of(bounce.kind)))
+    .bind(tenant.map_or("", Tenant::as_str).to_owned())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let user = user_of(&row)?;
+    let alert = AlertId::parse(text(&row, "alert_id")?).map_err(|_| Failure::Unreadable("alert_id"))?;
+    sqlx::query("INSERT INTO notes (tenant, user_id, alert_id, at_ms, what) VALUES ($1, $2, $3, $4, $5)")
+        .bind(user.tenant.as_str().to_owned())
+        .bind(user.user.as_str().to_owned())
+        .bind(alert.as_str().to_owned())
+        .bind(now.as_millisecond())
+        .bind(format!("email: the mail {reason}"))
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(user))
+}
+
+fn user_of(row: &AnyRow) -> Result<UserKey, Failure> {
+    let tenant = Tenant::parse(text(row, "tenant")?).map_err(|_| Failure::Unreadable("tenant"))?;
+    let user = UserId::parse(text(row, "user_id")?).map_err(|_| Failure::Unreadable("user_id"))?;
+    Ok(UserKey::new(tenant, user))
+}
+
+/// The address that the mail went to, and what came back of it lately; `None` when they have another one by now.
+async fn address_of(
+    tx: &mut Tx,
+    user: &UserKey,
+    bounce: &Bounce,
+) -> Result<Option<(Secret, SoftBounces)>, Failure> {
+    let row = sqlx::query(
+        "SELECT address, soft_bounces, soft_since_ms, refused_because FROM addresses
+         WHERE tenant = $1 AND user_id = $2 AND channel = 'email'",
+    )
+    .bind(user.tenant.as_str().to_owned())
+    .bind(user.user.as_str().to_owned())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let address = Secret::from(text(&row, "address")?);
+    if address_digest(&address) != bounce.address_digest || maybe_text(&row, "refused_because")?.is_some() {
+        return Ok(None);
+    }
+    let count = u32::try_from(int(&row, "soft_bounces")?).unwrap_or(u32::MAX);
+    Ok(Some((address, SoftBounces { count, since: maybe_time(&row, "soft_since_ms")? })))
+}
+
+async fn count_soft(tx: &mut Tx, user: &UserKey, soft: SoftBounces) -> Result<(), Failure> {
+    sqlx::query(
+        "UPDATE addresses SET soft_bounces = $3, soft_since_ms = $4
+         WHERE tenant = $1 AND user_id = $2 AND channel = 'email'",
+    )
+    .bind(user.tenant.as_str().to_owned())
+    .bind(user.user.as_str().to_owned())
+    .bind(i64::from(soft.count))
+    .bind(soft.since.map(Timestamp::as_millisecond))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Reports as servers write them, and what each says.
+
+#![allow(clippy::unwrap_used)]
+
+use uuid::Uuid;
+use watchbell::domain::Secret;
+
+use super::*;
+
+/// A delivery status with these fields of its one recipient.
+fn status(fields: &str) -> String {
+    format!(
+        "From: MAILER-DAEMON@mx.example.net\r\nTo: b-0@bounces.example.com\r\nSubject: Undelivered Mail Returned to Sender\r\n\
+         Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"edge\"\r\n\r\n\
+         --edge\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nI'm sorry to have to inform you.\r\n\
+         --edge\r\nContent-Description: Delivery report\r\nContent-Type: message/delivery-status\r\n\r\n\
+         Reporting-MTA: dns; mx.example.net\r\nArrival-Date: Mon, 30 Nov 2026 12:00:00 +0000\r\n\r\n\
+         Final-Recipient: rfc822; ana@example.net\r\n{}\r\n\
+         --edge\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: Disk is full\r\n\r\n--edge--\r\n",
+        fields.replace('\n', "\r\n")
+    )
+}
+
+#[test]
+fn a_status_says_what_became_of_the_mail() {
+    let came_back = |kind, reason: &str| Report::CameBack { kind, reason: reason.to_owned() };
+    for (why, fields, expected) in [
+        (
+            "Postfix, no such user",
+            "Original-Recipient: rfc822;ana@example.net\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.example.net\n\
+             Diagnostic-Code: smtp; 550 5.1.1 <ana@example.net>: Recipient address\n    rejected: User unknown\n",
+            came_back(BounceKind::Hard, "smtp; 550 5.1.1 [address] Recipient address rejected: User unknown"),
+        ),
+        (
+            "Exchange writes no diagnosis",
+            "Action: failed\nStatus: 5.2.2\n",
+            came_back(BounceKind::Soft, "5.2.2"),
+        ),
+        (
+            "Gmail: its own words are more exact than its status",
+            "Action: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist.\n",
+            came_back(
+                BounceKind::Hard,
+                "smtp; 550-5.1.1 The email account that you tried to reach does not exist.",
+            ),
+        ),
+        (
+            "not authenticated",
+            "Action: failed\nStatus: 5.7.26\nDiagnostic-Code: smtp; 550 5.7.26 unauthenticated\n",
+            came_back(BounceKind::Policy, "smtp; 550 5.7.26 unauthenticated"),
+        ),
+        ("given up after days", "Action: failed\nStatus: 4.4.7\n", came_back(BounceKind::Soft, "4.4.7")),
+        ("failed without more", "Action: failed\n", came_back(BounceKind::Soft, "")),
+        ("small letters", "action: FAILED\nstatus: 5.1.1\n", came_back(BounceKind::Hard, "5.1.1")),
+        ("late", "Action: delayed\nStatus: 4.4.1\n", Report::Delayed),
+        ("all is well", "Action: delivered\nStatus: 2.0.0\n", Report::None),
+        ("no action", "Status: 5.1.1\n", Report::None),
+    ] {
+        assert_eq!(report_of(status(fields).as_bytes()), expected, "{why}");
+    }
+}
+
+#[test]
+fn what_is_no_report_says_nothing() {
+    let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    for (why, mail) in [
+        ("nothing", String::new()),
+        ("an absence", "Subject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nStatus: 5.1.1\r\nAction: failed\r\n".into()),
+        ("words of a report in its text", "Subject: failed\r\nContent-Type: text/plain\r\n\r\nAction: failed\nStatus: 5.1.1\n".into()),
+        ("a mail within mails without end", nested),
+        ("no mail at all", "\u{0}\u{1}\u{fffd}".into()),
+    ] {
+        assert_eq!(report_of(mail.as_bytes()), Report::None, "{why}");
+    }
+}
+
+#[test]
+fn a_complaint_names_the_mail_it_encloses() {
+    let ticket = MailTicket::of(Uuid::from_u128(7), &Secret::from("ana@example.net"));
+    let complaint = |kind: &str, enclosed: &str| {
+        format!(
+            "From: fbl@provider.example\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=feedback-report; boundary=\"edge\"\r\n\r\n\
+             --edge\r\nContent-Type: text/plain\r\n\r\nThis is a report.\r\n\
+             --edge\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: x/1\r\nVersion: 1\r\n\r\n\
+             --edge\r\nContent-Type: {enclosed}\r\n\r\nFrom: alerts@example.com\r\nX-Watchbell-Attempt: {ticket}\r\n\
+             Subject: Disk is full\r\n\r\nIt is.\r\n--edge--\r\n"
+        )
+    };
+    for (why, kind, enclosed, expected) in [
+        ("the mail whole", "abuse", "message/rfc822", Some(true)),
+        ("its head", "abuse", "text/rfc822-headers", Some(true)),
+        ("not spam after all", "not-spam", "message/rfc822", None),
+        ("about authentication", "auth-failure", "message/rfc822", None),
+    ] {
+        let report = report_of(complaint(kind, enclosed).as_bytes());
+        let about = match &report {
+            Report::Complaint { about, .. } => Some(about.as_ref() == Some(&ticket)),
+            _ => None,
+        };
+        assert_eq!(about, expected, "{why}: {report:?}");
+    }
+}
