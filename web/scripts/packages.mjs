@@ -1,9 +1,9 @@
 /** How each package is bundled: one place, used by the build, the size check, the freshness check and what is packed. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
@@ -102,8 +102,10 @@ async function declare() {
   try {
     execFileSync("npx", ["tsc", ...flags, ...options, "--rootDir", ".", "--outDir", outDir, ...entries], { cwd: root, stdio: "inherit" });
     for (const name of PUBLISHED) {
-      for (const file of await readdir(join(outDir, name, "src"))) {
+      for (const file of await readdir(join(outDir, name, "src"), { recursive: true })) {
+        if (!file.endsWith(".d.ts")) continue;
         const text = await readFile(join(outDir, name, "src", file), "utf8");
+        await mkdir(dirname(join(root, name, "dist", file)), { recursive: true });
         await writeFile(join(root, name, "dist", file), text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"'));
       }
     }

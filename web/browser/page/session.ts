@@ -20,7 +20,7 @@ export class PageSession {
   #snapshot: Snapshot;
 
   constructor(alerts: readonly ShownRow[], user = "ana") {
-    this.#snapshot = { status: "live", transport: "ws", ended: null, user, unread: 0, waiting: 0, alerts, loaded: true, hasMore: false, leads: true };
+    this.#snapshot = { status: "live", reason: null, transport: "ws", ended: null, user, unread: 0, waiting: 0, alerts, loaded: true, hasMore: false, leads: true };
     this.#count();
   }
 

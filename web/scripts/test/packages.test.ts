@@ -62,7 +62,7 @@ describe.each(PUBLISHED)("%s", (short) => {
     const files = packed.find((one) => one.name === name)?.files ?? [];
     const built = files.filter((file) => file.startsWith("dist/")).map((file) => file.replace(/-[\w-]{8}\.js/, "-HASH.js"));
     const modules = built.filter((file) => file.endsWith(".js"));
-    expect(modules.filter((file) => !FILES[short]?.includes(file) && !/^dist\/\w+-HASH\.js$/.test(file))).toEqual([]);
+    expect(modules.filter((file) => !FILES[short]?.includes(file) && !/^dist\/[\w-]+-HASH\.js$/.test(file))).toEqual([]);
     expect(FILES[short]?.filter((file) => !modules.includes(file))).toEqual([]);
     const declared = files.filter((file) => file.startsWith("src/")).map((file) => file.replace(/^src\/(.*)\.ts$/, "dist/$1.d.ts"));
     const expected = [...modules, ...modules.filter((file) => file !== "dist/watchbell.js").map((file) => `${file}.map`)];
