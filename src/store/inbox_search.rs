@@ -111,12 +111,12 @@ impl Store {
         let rows = of_user(
             sqlx::query(
                 "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                     measured.recorded_at_ms, measured.found, a.content
+                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, a.content
                  FROM (
                      SELECT looked.tenant, looked.seq, looked.alert_id, looked.state, looked.snoozed_until_ms,
-                         looked.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes,
+                         looked.answer_action, looked.answered_at_ms, looked.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes,
                          row_number() OVER in_order AS place, count(*) OVER () AS found
-                     FROM (SELECT tenant, seq, alert_id, state, snoozed_until_ms, recorded_at_ms FROM inbox
+                     FROM (SELECT tenant, seq, alert_id, state, snoozed_until_ms, answer_action, answered_at_ms, recorded_at_ms FROM inbox
                            WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
                                AND (seq < $3 OR alert_id > $4) AND seq >= $5
                                AND $6 LIKE '%,' || CASE WHEN state = 'dismissed' AND snoozed_until_ms IS NOT NULL

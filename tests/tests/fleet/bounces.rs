@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::json;
 use watchbell_tests::{
@@ -15,7 +16,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn a_mail_that_comes_back_ends_its_address_until_an_operator_lifts_it() -> anyhow::Result<()> {
     let listen = format!("127.0.0.1:{}", ports::free()?);
+    // Every process reads the section; fallback is told by the fleet where the relay really is.
     let env = [
+        ("WATCHBELL__EMAIL__HOST", "localhost"),
+        ("WATCHBELL__EMAIL__PORT", "1"),
+        ("WATCHBELL__EMAIL__FROM", "Watchbell <alerts@watchbell.test>"),
         ("WATCHBELL__EMAIL__BOUNCE_DOMAIN", "bounces.watchbell.test"),
         ("WATCHBELL__EMAIL__BOUNCE_LISTEN", listen.as_str()),
     ];
@@ -50,9 +55,12 @@ async fn a_mail_that_comes_back_ends_its_address_until_an_operator_lifts_it() ->
 
     let lift = fleet.producer(Method::DELETE, "/v1/users/ana/addresses/email/refusal", None).await?;
     assert_eq!(lift.0, 204, "{lift:?}");
-    fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full again"})).await?;
-    until("a mail after the refusal was lifted", DEADLINE, async || (mails().await.ok()? == 2).then_some(()))
-        .await?;
+    let third = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full again"})).await?;
+    let came =
+        until("a mail after the lift", DEADLINE, async || (mails().await.ok()? == 2).then_some(())).await;
+    let timeline = format!("/v1/alerts/{third}/timeline?user=ana");
+    let why = fleet.producer(Method::GET, &timeline, None).await?.1;
+    came.with_context(|| format!("{why}"))?;
     let again = fleet.producer(Method::DELETE, "/v1/users/ana/addresses/email/refusal", None).await?;
     assert_eq!(again.0, 404, "there is none to lift: {again:?}");
     Ok(())
