@@ -22,6 +22,8 @@ declare global {
     changes: { at: number; states: Record<string, string> }[];
     events: unknown[];
     mount(): void;
+    /** In the bare page alone. */
+    Watchbell: typeof Watchbell;
   }
 }
 
@@ -58,6 +60,14 @@ export class Bed<S extends Server = Server> {
     return page;
   }
 
+  /** A page with nothing in it but the class of the client, in `window.Watchbell`. */
+  async barePage(context: BrowserContext): Promise<Page> {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => { throw error; });
+    await page.goto(`${this.network.url}/bare/`);
+    return page;
+  }
+
   async status(page: Page, wanted: string, withinMs = 20_000): Promise<void> {
     await until(`the indicator says ${wanted}`, async () => (await shownStatus(page)) === wanted, withinMs);
   }
@@ -77,8 +87,8 @@ export const states = (page: Page): Promise<Record<string, string>> =>
 /** The test page and the service worker, by the path they are served under. */
 async function bundlePage(): Promise<Map<string, { type: string; body: string }>> {
   const root = join(import.meta.dirname, "..");
-  const files = new Map([["/test/", { type: "text/html", body: PAGE }]]);
-  for (const [path, entry] of [["/test/page.js", "page/page.tsx"], ["/push-worker.js", "../inbox/src/push-worker.ts"]] as const) {
+  const files = new Map([["/test/", { type: "text/html", body: PAGE }], ["/bare/", { type: "text/html", body: BARE_PAGE }]]);
+  for (const [path, entry] of [["/test/page.js", "page/page.tsx"], ["/bare/page.js", "page/bare.ts"], ["/push-worker.js", "../inbox/src/push-worker.ts"]] as const) {
     const result = await build({
       root, configFile: false, logLevel: "warn", mode: "production", oxc: { jsx: { runtime: "automatic", development: false } },
       resolve: { conditions: ["watchbell-source"] },
@@ -93,3 +103,5 @@ async function bundlePage(): Promise<Map<string, { type: string; body: string }>
 
 const PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Test</title><meta name="viewport" content="width=device-width"></head>
 <body style="margin:2rem;text-align:right"><main><h1>Test</h1><watchbell-inbox></watchbell-inbox><div id="react"></div></main><script type="module" src="/test/page.js"></script></body></html>`;
+
+const BARE_PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Bare</title></head><body><script src="/bare/page.js" type="module"></script></body></html>`;

@@ -4,10 +4,14 @@ import { type AddressInfo, type Socket, connect } from "node:net";
 
 type Transport = "ws" | "sse" | "poll";
 
+const SIGN_IN = "<!doctype html><title>Welcome to our network</title><form>Room number</form>";
+
 export class Network {
   readonly blocked = new Set<Transport>();
   readonly #sockets = new Set<Socket>();
   readonly #streams = new Set<Socket>();
+  /** Answers all of these in the server's place with a page that asks to sign in, as networks of hotels do. */
+  portal: RegExp | null = null;
   #isCut = false;
   /** WebSocket handshakes that were let through. */
   handshakes = 0;
@@ -19,6 +23,7 @@ export class Network {
       const path = incoming.url?.split("?")[0] ?? "";
       const file = files.get(path);
       if (file) return outgoing.setHeader("content-type", file.type).end(file.body);
+      if (network.portal?.test(path)) return outgoing.setHeader("content-type", "text/html").end(SIGN_IN);
       if (network.#blocks(path)) return outgoing.writeHead(502).end();
       const [host, port] = network.target.split(":");
       const { method, headers, url } = incoming;
@@ -74,6 +79,7 @@ export class Network {
   }
 
   #upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (this.portal?.test(incoming.url ?? "")) return void socket.end(`HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\n\r\n${SIGN_IN}`);
     if (this.blocked.has("ws")) return void socket.end("HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n");
     const [host = "", port = ""] = this.target.split(":");
     const onward = connect(Number(port), host);

@@ -364,16 +364,16 @@ export class Watchbell {
     const { tabs } = this.#options;
     if (this.#joining) return;
     const joining = (this.#joining = {});
-    const alone = (error: unknown) => {
+    const alone = (error?: unknown) => {
       if (this.#joining !== joining) return;
-      this.#report(error, "tabs");
+      if (error) this.#report(error, "tabs");
       this.#leaveTabs("solo");
     };
     this.#hear({ kind: "role", role: tabs ? "follower" : "solo" });
     if (!tabs) return;
-    within(TABS_WAIT_MS, import("./tabs.ts")).then(({ Tabs }) => {
+    within(TABS_WAIT_MS, import("./tabs.ts")).then(({ join }) => {
       if (this.#joining !== joining) return;
-      this.#tabs = new Tabs({
+      this.#tabs = join({
         id: this.#id, name: `watchbell ${this.#url} ${tabs}`, values: this.#values,
         state: () => this.#state, shown: () => this.snapshot, topics: () => [...this.#topics.keys()],
         hear: (event) => this.#hear(event), take: (message) => this.#take(message), othersChanged: () => { this.#visibility(); this.#tellTopics(); },

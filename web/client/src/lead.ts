@@ -42,6 +42,7 @@ export function lineUp(name: string, turns: Turns): Line {
     if (!signal.aborted) turns.follow();
   };
   const wait = async () => {
+    await null; // Nobody is told of a turn before there is somebody to tell.
     await take({ ifAvailable: true });
     while (!signal.aborted) await take({ signal });
   };

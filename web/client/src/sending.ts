@@ -29,22 +29,11 @@ export function nextAt(s: State): number | null {
   return at.length ? Math.min(...at) : null;
 }
 
-/** Says what was not said on this connection yet, and again what it did not answer. */
+/** What is due: receipts first, because a person said them. */
 export function sendDue(c: Step): void {
-  const { s, now, out } = c;
-  dropSeen(s);
-  for (let frame = untold(s); frame && now >= paceAt(s); frame = untold(s)) tell(c, frame);
-  for (const link = s.current; link; ) {
-    const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)), c);
-    if (!some[0]) return;
-    const { sentAt } = some[0];
-    const said = message(some, some[0]);
-    if (link.transport === "ws" && sentAt === null) out.push({ do: "send", link: link.id, frame: { type: "receipt", ...said } });
-    else out.push({ do: "post", ...said });
-    counted(c);
-    // Nothing answers that an alert was delivered.
-    change(s, (one) => (!some.includes(one) ? one : said.state === "delivered" ? [] : { ...one, sentAt: now, sentAs: said.op }));
-  }
+  dropSeen(c.s);
+  if (c.s.current) sendReceipts(c, c.s.current);
+  for (let frame = untold(c.s); frame && c.now >= paceAt(c.s); frame = untold(c.s)) tell(c, frame);
 }
 
 /** The page goes: what the server is not known to have is posted at once, in requests that outlive the page. */
@@ -103,6 +92,22 @@ function dropSeen(s: State): void {
 /** When it is to be said, or said again. */
 function dueAt(s: State, { state, sentAt }: Pending): number {
   return Math.max(paceAt(s, state === "delivered" ? HINTS_MAX : MESSAGES_MAX), sentAt === null ? 0 : sentAt + ANSWER_WAIT_MS);
+}
+
+/** Says what was not said on this connection yet, and again what it did not answer. */
+function sendReceipts(c: Step, link: Link): void {
+  const { s, now, out } = c;
+  for (;;) {
+    const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)), c);
+    if (!some[0]) return;
+    const { sentAt } = some[0];
+    const said = message(some, some[0]);
+    if (link.transport === "ws" && sentAt === null) out.push({ do: "send", link: link.id, frame: { type: "receipt", ...said } });
+    else out.push({ do: "post", ...said });
+    counted(c);
+    // Nothing answers that an alert was delivered.
+    change(s, (one) => (!some.includes(one) ? one : said.state === "delivered" ? [] : { ...one, sentAt: now, sentAs: said.op }));
+  }
 }
 
 /** The first that is due, and those after it that may go with it. */

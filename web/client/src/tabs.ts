@@ -82,7 +82,14 @@ export interface Host {
   /** Runs it; what it throws is reported. */
   guard(where: string, run: () => void): void;
   /** There is no sharing. */
-  alone(error: unknown): void;
+  alone(error?: unknown): void;
+}
+
+/** Joins the others, or goes alone where this browser cannot. */
+export function join(host: Host): Tabs | null {
+  if (typeof BroadcastChannel !== "undefined" && "locks" in navigator) return new Tabs(host);
+  host.alone();
+  return null;
 }
 
 export class Tabs {
@@ -107,7 +114,7 @@ export class Tabs {
   readonly #channel: BroadcastChannel;
   readonly #line: Line;
 
-  /** Throws where this browser cannot. */
+  /** Throws where a channel is refused. */
   constructor(host: Host) {
     this.#host = host;
     this.#channel = new BroadcastChannel(host.name);
