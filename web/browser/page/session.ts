@@ -41,7 +41,7 @@ export class PageSession {
     retry: () => session.asked.push("retry"), signIn: () => session.asked.push("sign-in"),
   }))(this) as unknown as Watchbell;
 
-  become(next: Partial<Snapshot> & { reason?: string | null }): void {
+  become(next: Partial<Snapshot>): void {
     this.#snapshot = { ...this.#snapshot, ...next };
     this.#count();
     for (const changed of this.#changed) changed();
