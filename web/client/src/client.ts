@@ -95,7 +95,7 @@ export class Watchbell {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #drift = Date.now() - performance.now();
   #living: Living | null = null;
-  #isLiving = false;
+  #loadsLiving = false;
   #tabs: Tabs | null = null;
   /** Joining the other tabs, from its beginning to this tab's leaving. */
   #joining: object | null = null;
@@ -265,12 +265,13 @@ export class Watchbell {
     if (isOther) for (const changed of this.#changed) this.#guard("subscribe", changed);
   }
 
+  /** There is a connection: what works on one is loaded. Until then what the person says waits. */
   #loadLiving(): void {
-    if (this.#isLiving) return;
-    this.#isLiving = true;
+    if (this.#loadsLiving) return;
+    this.#loadsLiving = true;
     import("./living.ts").then(
       (living) => { this.#living = living; this.#hear({ kind: "tick" }); },
-      (error: unknown) => { this.#report(error, "living"); setTimeout(() => { this.#isLiving = false; this.#hear({ kind: "tick" }); }, LOAD_AGAIN_MS); },
+      (error: unknown) => { this.#report(error, "living"); setTimeout(() => { this.#loadsLiving = false; this.#hear({ kind: "tick" }); }, LOAD_AGAIN_MS); },
     );
   }
 
@@ -326,7 +327,7 @@ export class Watchbell {
         return;
       case "topic": this.#share({ kind: "topic", frame: effect.frame }); return;
       case "refused": this.#emit("refused", { title: effect.title }); return;
-      case "strange": this.#report(new Error("what came is no frame"), "frames");
+      case "malformed": this.#report(new Error("what came is no frame"), "frames");
     }
   }
 
@@ -375,7 +376,7 @@ export class Watchbell {
       if (this.#joining !== joining) return;
       this.#tabs = join({
         id: this.#id, name: `watchbell ${this.#url} ${tabs}`, values: this.#values,
-        state: () => this.#state, shown: () => this.snapshot, topics: () => [...this.#topics.keys()],
+        state: () => this.#state, status: () => status(this.#state), reason: () => reason(this.#state), topics: () => [...this.#topics.keys()],
         hear: (event) => this.#hear(event), take: (message) => this.#take(message), othersChanged: () => { this.#visibility(); this.#tellTopics(); },
         guard: (where, run) => this.#guard(where, run), alone,
       });

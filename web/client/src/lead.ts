@@ -42,7 +42,7 @@ export function lineUp(name: string, turns: Turns): Line {
     if (!signal.aborted) turns.follow();
   };
   const wait = async () => {
-    await null; // Nobody is told of a turn before there is somebody to tell.
+    await null; // Whoever called has this line before it is told of a turn.
     await take({ ifAvailable: true });
     while (!signal.aborted) await take({ signal });
   };

@@ -7,13 +7,13 @@
  *   so a move loses nothing (make before break).
  * - Silence is judged when we look, never by the lateness of a timer: after a sleep the server is asked first.
  *
- * Elsewhere: what frames do to the inbox in changes.ts and inbox.ts, what the person said in receipts.ts, the browser's
- * side in client.ts.
+ * Elsewhere: what frames do to the inbox in changes.ts and inbox.ts; receipts, topics and the next token, which only a
+ * connection that lives needs, in living.ts; the browser's side in client.ts.
  */
 import { fetchMissing, pageFailed, pageTaken, takeFrames } from "./changes.ts";
 import { take, unsent } from "./inbox.ts";
 import { closeClass, rowAfter } from "./protocol.ts";
-import { fits, say } from "./receipts.ts";
+import { fits, grouped, say } from "./receipts.ts";
 import { isFrame } from "./shapes.ts";
 import type { Effect, Ended, Env, Event, Link, Living, State, Step, WireEvent } from "./state.ts";
 
@@ -39,8 +39,6 @@ const RESUME_WINDOW_MS = 5_000;
 /** Topics of one session: the server takes no more of them, and none with a longer name (src/domain/topic.rs). */
 const TOPICS_MAX = 64;
 const TOPIC_CHARS_MAX = 200;
-/** Topics of a dial, whose first message has to hold the token as well; the others follow one by one. */
-const DIAL_TOPICS_MAX = 16;
 /** A session that changes its topics only by a new connection gathers changes for this long. */
 const TOPICS_WAIT_MS = 300;
 /** The server's close code where the token came too late: we do have one, so it is tried again. */
@@ -150,7 +148,7 @@ function plan(c: Step): void {
 /** What is a frame; it does no harm to pass over what is none, because a change that is missing is fetched. */
 function takeKnown(c: Step, link: Link, all: readonly unknown[]): void {
   const frames = all.filter(isFrame);
-  if (frames.length < all.length) c.out.push({ do: "strange" });
+  if (frames.length < all.length) c.out.push({ do: "malformed" });
   takeFrames(c, link, frames, greeted);
 }
 
@@ -158,7 +156,8 @@ function dial(c: Step, tier: number): void {
   const { s, now } = c;
   const transport = c.transports[tier] ?? "ws";
   const { visibility } = s;
-  const topics = transport === "ws" ? s.topics.slice(0, DIAL_TOPICS_MAX) : s.topics;
+  // The first message has to hold the token as well: what is too much for it follows topic by topic.
+  const topics = (transport === "ws" ? grouped(s.topics)[0] : s.topics) ?? [];
   s.links += 1;
   s.next = { id: s.links, transport, heardAt: now, probedAt: null, greeted: false, replayTo: 0, held: null, topics, visibility };
   Object.assign(s, { tier, retryAt: null });

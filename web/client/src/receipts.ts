@@ -3,18 +3,19 @@ import { PENDING_MAX, type Pending } from "./inbox.ts";
 import type { Step } from "./state.ts";
 
 /**
- * Alerts that one receipt names, and their length as JSON: the server charges it as one message up to 50 alerts and 4 KiB
- * (workers/socket/src/session/unheard.rs), and ends a session for a message of 16 KiB.
+ * Names in one message, and their length as JSON: the server charges a receipt as one message up to 50 alerts and 4 KiB
+ * (workers/socket/src/session/unheard.rs). It ends a session for a message of 16 KiB, and a character has up to 3 bytes; the
+ * first message also holds the token, of up to 8 KiB.
  */
-const ALERTS_MAX = 50;
-const CHARS_MAX = 3_500;
+const NAMES_MAX = 50;
+const CHARS_MAX = 2_500;
 /** Hints that may wait. */
 const HINTS_WAITING_MAX = 100;
 
 /** Whether one receipt may name all of these. */
-export const fits = (alerts: readonly string[]): boolean => alerts.length <= ALERTS_MAX && JSON.stringify(alerts).length <= CHARS_MAX;
+export const fits = (alerts: readonly string[]): boolean => alerts.length <= NAMES_MAX && JSON.stringify(alerts).length <= CHARS_MAX;
 
-/** In groups that one receipt may name. */
+/** In groups that one message may name. */
 export function grouped(alerts: readonly string[]): string[][] {
   const groups: string[][] = [];
   for (const id of new Set(alerts)) {

@@ -133,7 +133,7 @@ export type Effect =
   | { do: "news"; rows: Row[] }
   | { do: "topic"; frame: TopicFrame }
   /** What came is none of the frames that it says it is. */
-  | { do: "strange" }
+  | { do: "malformed" }
   | { do: "refused"; title: string };
 
 /** The part that is loaded once there is a connection. */
@@ -153,7 +153,7 @@ export interface Env {
 export interface Step extends Env {
   s: State;
   out: Effect[];
-  /** Whether one receipt may name all of these alerts. */
+  /** Whether one receipt may name all of these alerts. It is an argument, so that the part that sends need not be loaded with it. */
   fits: (alerts: readonly string[]) => boolean;
 }
 

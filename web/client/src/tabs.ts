@@ -73,7 +73,8 @@ export interface Host {
   /** Set before this tab had joined. */
   readonly values: ReadonlyMap<string, unknown>;
   state(): State;
-  shown(): { status: Status; reason: Reason | null; transport: Transport | null; user: string | null };
+  status(): Status;
+  reason(): Reason | null;
   topics(): string[];
   hear(event: Event): void;
   take(message: Shared): void;
@@ -94,6 +95,8 @@ export function join(host: Host): Tabs | null {
 
 export class Tabs {
   readonly #host: Host;
+  readonly #channel: BroadcastChannel;
+  readonly #line: Line;
   readonly #others = new Map<string, { visibleAt: number; topics: readonly string[] }>();
   /** What this tab said and no leader has heard yet. */
   readonly #mine = new Set<string>();
@@ -109,10 +112,8 @@ export class Tabs {
   #certain: Promise<unknown> | null = null;
   #toldRows: Inbox["rows"] = new Map();
   #toldLook = "";
+  /** The end of a session for which this tab gave the lead to another one, so that it does so once. */
   #gaveWayFor: Ended | null = null;
-
-  readonly #channel: BroadcastChannel;
-  readonly #line: Line;
 
   /** Throws where a channel is refused. */
   constructor(host: Host) {
@@ -165,7 +166,7 @@ export class Tabs {
     this.#heardAt = performance.now();
     this.#askedAt = null;
     // What the last leader had not sent is said to the next one.
-    for (const { op } of this.#host.state().inbox.pending) this.#mine.add(op);
+    for (const { op, state } of this.#host.state().inbox.pending) if (state !== "delivered") this.#mine.add(op);
     this.present(true);
   }
 
@@ -259,10 +260,9 @@ export class Tabs {
     const isWhole = whole || [...before.keys()].some((id) => !rows.has(id));
     const changed = isWhole ? [...rows.values()] : [...rows].filter(([id, row]) => before.get(id) !== row).map(([, row]) => row);
     this.#toldRows = rows;
-    const { status, reason, transport, user } = this.#host.shown();
     const told: Message = {
       kind: "told", ...this.#me, whole: isWhole, rows: changed, heard, inbox,
-      status, reason, transport, user,
+      status: this.#host.status(), reason: this.#host.reason(), transport: s.current?.transport ?? null, user: s.user,
     };
     const look = JSON.stringify({ ...told, rows: 0 });
     if (!isWhole && !changed.length && look === this.#toldLook) return;
@@ -280,7 +280,9 @@ export class Tabs {
     // A new leader has not heard what the last one did not live to hear.
     if (message.leader !== this.#leader) for (const one of unheard) this.post({ ...one, kind: "say" });
     this.#leader = message.leader;
-    this.#host.hear({ ...message, inbox: { ...message.inbox, rows, pending: [...message.inbox.pending, ...unheard.filter(({ op }) => !message.inbox.pending.some((one) => one.op === op))] } });
+    const theirs = message.inbox.pending;
+    const ours = unheard.filter(({ op }) => !theirs.some((one) => one.op === op));
+    this.#host.hear({ ...message, inbox: { ...message.inbox, rows, pending: [...theirs, ...ours] } });
   }
 
   /** Whether this tab and its leader still run. */

@@ -24,7 +24,7 @@ export class World {
   asks = 0;
   /** What stands between answers over HTTP that are no answers of ours: a sign-in page, or half of what was sent. */
   portal = false;
-  strange = 0;
+  malformed = 0;
   blocked = new Set<Transport>();
   conns = new Map<number, Conn>();
   news = new Map<string, number>();
@@ -279,7 +279,7 @@ export class World {
       case "news": for (const row of effect.rows) this.news.set(row.alert.id, (this.news.get(row.alert.id) ?? 0) + 1); return;
       case "refused": this.refusals.push(effect.title); return;
       case "topic": return;
-      case "strange": this.strange += 1; return;
+      case "malformed": this.malformed += 1; return;
     }
   }
 
