@@ -84,21 +84,31 @@ export const badge = (page: Page): Promise<{ unread: number; waiting: number }> 
 export const states = (page: Page): Promise<Record<string, string>> =>
   page.evaluate(() => Object.fromEntries(window.client.snapshot.alerts.map((row) => [row.alert.id, row.state])));
 
-/** The test page and the service worker, by the path they are served under. */
+/** The test pages and the service worker, by the path they are served under. */
 async function bundlePage(): Promise<Map<string, { type: string; body: string }>> {
-  const root = join(import.meta.dirname, "..");
   const files = new Map([["/test/", { type: "text/html", body: PAGE }], ["/bare/", { type: "text/html", body: BARE_PAGE }]]);
-  for (const [path, entry] of [["/test/page.js", "page/page.tsx"], ["/bare/page.js", "page/bare.ts"], ["/push-worker.js", "../inbox/src/push-worker.ts"]] as const) {
-    const result = await build({
-      root, configFile: false, logLevel: "warn", mode: "production", oxc: { jsx: { runtime: "automatic", development: false } },
-      resolve: { conditions: ["watchbell-source"] },
-      define: { "process.env.NODE_ENV": '"production"' },
-      build: { write: false, minify: false, target: "es2022", rolldownOptions: { input: join(root, entry), output: { codeSplitting: false } } },
-    });
-    const [chunk] = [result].flat().flatMap((one) => ("output" in one ? one.output : []));
-    files.set(path, { type: "text/javascript", body: chunk?.type === "chunk" ? chunk.code : "" });
-  }
+  const whole = [["/test/page.js", "page/page.tsx"], ["/bare/whole.js", "page/bare.ts"], ["/push-worker.js", "../inbox/src/push-worker.ts"]] as const;
+  for (const [path, entry] of whole) files.set(path, (await bundle(entry, false))[0]);
+  // In parts, as a bundler makes them for a page: what is loaded when it is needed is loaded then.
+  for (const { name, ...file } of await bundle("page/bare.ts", true)) files.set(`/bare/${name}`, file);
   return files;
+}
+
+interface Built { name: string; type: string; body: string }
+
+async function bundle(entry: string, codeSplitting: boolean): Promise<[Built, ...Built[]]> {
+  const root = join(import.meta.dirname, "..");
+  const result = await build({
+    root, base: "./", configFile: false, logLevel: "warn", mode: "production", oxc: { jsx: { runtime: "automatic", development: false } },
+    resolve: { conditions: ["watchbell-source"] },
+    define: { "process.env.NODE_ENV": '"production"' },
+    build: {
+      write: false, minify: false, target: "es2022", modulePreload: false,
+      rolldownOptions: { input: join(root, entry), output: { codeSplitting, entryFileNames: "page.js", chunkFileNames: "[name].js" } },
+    },
+  });
+  const chunks = [result].flat().flatMap((one) => ("output" in one ? one.output : []));
+  return chunks.flatMap((chunk) => (chunk.type === "chunk" ? [{ name: chunk.fileName, type: "text/javascript", body: chunk.code }] : [])) as [Built, ...Built[]];
 }
 
 const PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Test</title><meta name="viewport" content="width=device-width"></head>

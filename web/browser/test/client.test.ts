@@ -114,6 +114,28 @@ describe("what answers in the server's place", () => {
   });
 });
 
+describe("the parts of the client", () => {
+  it("come when they are needed; one that could not be loaded is loaded again, and what was said waits for it", async () => {
+    const page = await bare();
+    const loaded: string[] = [];
+    page.on("response", (response) => loaded.push(response.url().split("/bare/")[1] ?? ""));
+    let refusals = 1;
+    await page.route("**/living.js", (route) => (refusals-- > 0 ? route.abort() : route.continue()));
+    await page.clock.install();
+    await begin(page);
+    await becomes(page, { status: "live", loaded: true });
+    const id = await bed.server.send({ title: "Said early" });
+    await shows(page, id);
+    await page.evaluate((id) => window.client.say([id], "read"), id);
+    await until("it is told", () => page.evaluate(() => window.errors[0] === "living"));
+    expect(await snapshot(page)).toMatchObject({ waiting: 1 });
+    await page.clock.runFor(4_000);
+    await becomes(page, { waiting: 0 });
+    expect(await stateOf(id)).toBe("read");
+    expect(loaded.filter((name) => name.endsWith(".js"))).toEqual(["living.js"]);
+  });
+});
+
 describe("the server's bounds", () => {
   it("end no session of ours: long names, many topics, many receipts", async () => {
     const page = await begin(await bare(), { topics: Array.from({ length: 64 }, (_, at) => `${"t".repeat(190)}${at}`) });
@@ -258,7 +280,7 @@ describe("tabs", () => {
     const { url } = bed.network;
     const token = bed.server.token("ana");
     await page.evaluate(async ({ url, token }) => {
-      const code = (await (await fetch("/bare/page.js")).text()).replaceAll("</script", "<\\/script");
+      const code = (await (await fetch("/bare/whole.js")).text()).replaceAll("</script", "<\\/script");
       const frame = document.createElement("iframe");
       frame.setAttribute("sandbox", "allow-scripts");
       frame.srcdoc = `<script type="module">

@@ -376,7 +376,7 @@ export class Watchbell {
       if (this.#joining !== joining) return;
       this.#tabs = join({
         id: this.#id, name: `watchbell ${this.#url} ${tabs}`, values: this.#values,
-        state: () => this.#state, status: () => status(this.#state), reason: () => reason(this.#state), topics: () => [...this.#topics.keys()],
+        state: () => this.#state, topics: () => [...this.#topics.keys()],
         hear: (event) => this.#hear(event), take: (message) => this.#take(message), othersChanged: () => { this.#visibility(); this.#tellTopics(); },
         guard: (where, run) => this.#guard(where, run), alone,
       });

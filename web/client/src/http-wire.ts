@@ -1,4 +1,5 @@
 /** A session over HTTP, where WebSockets do not get through: server-sent events, or polls. */
+import { parse } from "./shapes.ts";
 import type { Trouble, WireEvent } from "./state.ts";
 import type { Dial, Hear, Wire } from "./wire.ts";
 
@@ -9,15 +10,12 @@ const POLL_PAUSE_MS = 200;
 /** How long it may take to find out why nothing answers. */
 const LOOK_WAIT_MS = 3_000;
 
-/** What a text says, or undefined where it is no JSON. */
-type Parse = (text: string) => unknown;
-
-export function dialHttp(dial: Dial, hear: Hear, parse: Parse): Wire {
-  return dial.transport === "sse" ? dialSse(dial, hear, parse) : dialPoll(dial, hear, parse);
+export function dialHttp(dial: Dial, hear: Hear): Wire {
+  return dial.transport === "sse" ? dialSse(dial, hear) : dialPoll(dial, hear);
 }
 
 /** Server-sent events by `fetch`: unlike `EventSource` it sends the token as a header and shows the status. */
-function dialSse(dial: Dial, hear: Hear, parse: Parse): Wire {
+function dialSse(dial: Dial, hear: Hear): Wire {
   return carry(dial, hear, async (abort) => {
     const response = await get(dial, "/v1/sse", dial.cursor, abort);
     if (!response.ok) return refusal(response);
@@ -36,7 +34,7 @@ function dialSse(dial: Dial, hear: Hear, parse: Parse): Wire {
   });
 }
 
-function dialPoll(dial: Dial, hear: Hear, parse: Parse): Wire {
+function dialPoll(dial: Dial, hear: Hear): Wire {
   return carry(dial, hear, async (abort) => {
     let { cursor } = dial;
     for (let round = 0; ; round++) {

@@ -123,7 +123,7 @@ export function view(inbox: Inbox): { alerts: Row[]; unread: number; waiting: nu
       unread += +isUnread(after.state) - +isUnread(before.state);
     }
   }
-  return { alerts: [...rows.values()].sort(newestFirst), unread: Math.max(0, unread), waiting: inbox.pending.length };
+  return { alerts: [...rows.values()].sort(newestFirst), unread: Math.max(0, unread), waiting: inbox.pending.filter(({ state }) => state !== "delivered").length };
 }
 
 function newestFirst(a: Row, b: Row): number {

@@ -12,8 +12,8 @@
  */
 import { fetchMissing, pageFailed, pageTaken, takeFrames } from "./changes.ts";
 import { take, unsent } from "./inbox.ts";
-import { closeClass, rowAfter } from "./protocol.ts";
-import { fits, grouped, say } from "./receipts.ts";
+import { closeClass } from "./protocol.ts";
+import { grouped, say } from "./receipts.ts";
 import { isFrame } from "./shapes.ts";
 import type { Effect, Ended, Env, Event, Link, Living, State, Step, WireEvent } from "./state.ts";
 
@@ -45,7 +45,7 @@ const TOPICS_WAIT_MS = 300;
 const CLOSED_NO_AUTH = 4008;
 
 export function step(before: State, event: Event, env: Env): [State, Effect[]] {
-  const c: Step = { ...env, fits, s: { ...before }, out: [] };
+  const c: Step = { ...env, s: { ...before }, out: [] };
   hear(c, event);
   plan(c);
   return [c.s, c.out];
@@ -142,7 +142,7 @@ function plan(c: Step): void {
     else if (s.current && s.home && isDue(s.climbAt)) dial(c, s.climbs % s.home);
   }
   fetchMissing(c);
-  c.living?.live(c, rowAfter);
+  c.living?.live(c);
 }
 
 /** What is a frame; it does no harm to pass over what is none, because a change that is missing is fetched. */

@@ -11,6 +11,7 @@
  */
 import type { Pending } from "./inbox.ts";
 import type { ClientFrame } from "./protocol.ts";
+import { fits } from "./receipts.ts";
 import type { Effect, Event, Link, State, Step } from "./state.ts";
 
 /** A receipt that the socket did not echo is said again over HTTP, which answers. */
@@ -42,7 +43,7 @@ export function flush(c: Step): void {
   if (!s.token) return;
   let rest = s.inbox.pending.filter(({ state }) => state !== "delivered").map((one) => ({ ...one, sentAt: null }));
   for (let nth = 0; rest[0] && nth < FLUSH_MAX; nth++) {
-    const some = nextMessage(rest, c);
+    const some = nextMessage(rest);
     out.push({ do: "post", ...message(some, rest[0]), keepalive: true });
     rest = rest.filter((one) => !some.includes(one));
   }
@@ -98,7 +99,7 @@ function dueAt(s: State, { state, sentAt }: Pending): number {
 function sendReceipts(c: Step, link: Link): void {
   const { s, now, out } = c;
   for (;;) {
-    const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)), c);
+    const some = nextMessage(s.inbox.pending.filter((one) => now >= dueAt(s, one)));
     if (!some[0]) return;
     const { sentAt } = some[0];
     const said = message(some, some[0]);
@@ -111,7 +112,7 @@ function sendReceipts(c: Step, link: Link): void {
 }
 
 /** The first that is due, and those after it that may go with it. */
-function nextMessage(due: readonly Pending[], { fits }: Step): Pending[] {
+function nextMessage(due: readonly Pending[]): Pending[] {
   const [first] = due;
   const together = new Set<string>();
   const held = new Set<string>();

@@ -153,8 +153,6 @@ export interface Env {
 export interface Step extends Env {
   s: State;
   out: Effect[];
-  /** Whether one receipt may name all of these alerts. It is an argument, so that the part that sends need not be loaded with it. */
-  fits: (alerts: readonly string[]) => boolean;
 }
 
 export const initial: State = {

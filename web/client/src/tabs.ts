@@ -13,7 +13,7 @@
 import type { Inbox } from "./inbox.ts";
 import { type Line, lineUp } from "./lead.ts";
 import type { Row, Said, TopicFrame, Transport, Visibility } from "./protocol.ts";
-import type { Ended, Event, Reason, State, Status } from "./state.ts";
+import { type Ended, type Event, type Reason, type State, type Status, reason, status } from "./state.ts";
 
 /** Whom it is from: a higher term is a later leader. */
 interface Leader {
@@ -73,8 +73,6 @@ export interface Host {
   /** Set before this tab had joined. */
   readonly values: ReadonlyMap<string, unknown>;
   state(): State;
-  status(): Status;
-  reason(): Reason | null;
   topics(): string[];
   hear(event: Event): void;
   take(message: Shared): void;
@@ -262,7 +260,7 @@ export class Tabs {
     this.#toldRows = rows;
     const told: Message = {
       kind: "told", ...this.#me, whole: isWhole, rows: changed, heard, inbox,
-      status: this.#host.status(), reason: this.#host.reason(), transport: s.current?.transport ?? null, user: s.user,
+      status: status(s), reason: reason(s), transport: s.current?.transport ?? null, user: s.user,
     };
     const look = JSON.stringify({ ...told, rows: 0 });
     if (!isWhole && !changed.length && look === this.#toldLook) return;

@@ -1,21 +1,21 @@
 /** What need not be kept of an inbox: receipts that came true, and what is old of a long one. */
 import type { Inbox } from "./inbox.ts";
-import type { rowAfter } from "./protocol.ts";
+import { rowAfter } from "./protocol.ts";
 
 /** Rows kept; beyond it the oldest changes go, and are paged in again when asked for. */
 export const ROWS_MAX = 2_000;
 
-export function tidied(inbox: Inbox, after: typeof rowAfter): Inbox {
-  return trim(settle(inbox, after));
+export function tidied(inbox: Inbox): Inbox {
+  return trim(settle(inbox));
 }
 
 /** Lets go of what came true: a receipt that changes nothing is answered by no frame, so it is judged by the rows. */
-function settle(inbox: Inbox, after: typeof rowAfter): Inbox {
+function settle(inbox: Inbox): Inbox {
   const touched = new Set<string>();
   const pending = inbox.pending.filter((one) => {
     const isDone = (one.sentAt !== null || one.state === "seen") && one.alerts.every((id) => {
       const row = inbox.rows.get(id);
-      return row && !touched.has(id) && after(row, one) === row;
+      return row && !touched.has(id) && rowAfter(row, one) === row;
     });
     if (!isDone) one.alerts.forEach((id) => touched.add(id));
     return !isDone;

@@ -26,7 +26,7 @@ export function dialWire(dial: Dial, hear: Hear): Wire {
   let wire: Wire | null = null;
   let isClosed = false;
   import("./http-wire.ts").then(
-    ({ dialHttp }) => { if (!isClosed) wire = dialHttp(dial, hear, parse); },
+    ({ dialHttp }) => { if (!isClosed) wire = dialHttp(dial, hear); },
     () => hear({ kind: "ended", code: 1006 }),
   );
   return { send: () => undefined, close: () => { isClosed = true; wire?.close(); } };

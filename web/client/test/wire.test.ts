@@ -1,7 +1,6 @@
 /** Sessions over HTTP, against scripted answers. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dialHttp } from "../src/http-wire.ts";
-import { parse } from "../src/shapes.ts";
 import type { Dial } from "../src/wire.ts";
 
 beforeEach(() => { vi.stubGlobal("location", { origin: "http://server" }); });
@@ -24,7 +23,7 @@ function session(transport: "sse" | "poll", answers: (Response | Error)[], more:
       if (event.kind === "frames") heard.push(...(event.frames.length ? event.frames : ["a sign of life"]));
       else heard.push(event);
       if (event.kind === "ended") resolve({ asked, heard });
-    }, parse);
+    });
   });
 }
 
