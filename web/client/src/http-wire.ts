@@ -5,8 +5,12 @@ import type { Dial, Hear, Wire } from "./wire.ts";
 
 /** How long one poll waits for something to say, in seconds. */
 const POLL_WAIT_S = 25;
-/** Polls that answer at once are spaced by this. */
+/** Polls are spaced by this, however soon they are answered. */
 const POLL_PAUSE_MS = 200;
+/** Characters of one event; the longest of the server, a snapshot of a topic, are far shorter. */
+const EVENT_CHARS_MAX = 16 * 1024 * 1024;
+/** Whatever an answer says of coming again, it is waited for no longer. */
+const RETRY_AFTER_MAX_MS = 600_000;
 /** How long it may take to find out why nothing answers. */
 const LOOK_WAIT_MS = 3_000;
 
@@ -27,6 +31,7 @@ function dialSse(dial: Dial, hear: Hear): Wire {
       if (done) return broken("unreachable");
       const blocks = (rest + value).replace(/\r/g, "").split("\n\n");
       rest = blocks.pop() ?? "";
+      if (rest.length > EVENT_CHARS_MAX) return broken("blocked");
       const frames = blocks.flatMap((block) => block.split("\n")).filter((line) => line.startsWith("data:"));
       const end = take(frames.map((line) => parse(line.slice(5))), hear);
       if (end) return end;
@@ -47,7 +52,7 @@ function dialPoll(dial: Dial, hear: Hear): Wire {
       const end = take(frames, hear);
       if (end) return end;
       cursor = (frames as { cursor?: string }[]).findLast((frame) => frame?.cursor)?.cursor ?? cursor;
-      if (frames.length) await pause(POLL_PAUSE_MS);
+      await pause(POLL_PAUSE_MS);
     }
   });
 }
@@ -88,7 +93,7 @@ function refusal(response: Response): End {
   const { status } = response;
   const isOurs = isOf(response, "application/problem+json");
   const code = ANYBODYS[status] ?? (isOurs ? OURS[status] : undefined);
-  const waitMs = Number(response.headers.get("retry-after")) * 1_000 || 0;
+  const waitMs = Math.min(RETRY_AFTER_MAX_MS, Math.max(0, Number(response.headers.get("retry-after")) * 1_000 || 0));
   return code ? { kind: "ended", code, reason: `HTTP ${status}`, waitMs } : { ...broken(isOurs ? "unreachable" : "blocked"), waitMs };
 }
 

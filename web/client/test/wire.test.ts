@@ -64,6 +64,16 @@ describe("server-sent events", () => {
     expect(heard).toMatchObject([{ code: 1006, trouble: "blocked" }]);
   });
 
+  it.each([["86400", 600_000], ["-5", 0], ["Wed, 21 Oct 2026 07:28:00 GMT", 0], ["7", 7_000]])("come again after %s as %i ms", async (header, waitMs) => {
+    const { heard } = await session("sse", [new Response("{}", { status: 503, headers: { "retry-after": header } })]);
+    expect(heard).toMatchObject([{ code: 4100, waitMs }]);
+  });
+
+  it("are over where one of them has no end", async () => {
+    const { heard } = await session("sse", [stream("data: {\n\n", "x".repeat(9 * 1024 * 1024), "x".repeat(9 * 1024 * 1024), "\n\n")]);
+    expect(heard.at(-1)).toMatchObject({ code: 1006, trouble: "blocked" });
+  });
+
   it("pass on what is no JSON for what it is, and go on", async () => {
     const { heard } = await session("sse", [stream("data: {half\n\ndata: {\"type\":\"ping\",\"seq\":2}\n\n")]);
     expect(heard.filter((one) => one !== "a sign of life")).toEqual([undefined, { type: "ping", seq: 2 }, { kind: "ended", code: 1006, trouble: "unreachable" }]);
@@ -87,6 +97,13 @@ describe("polls", () => {
       "cursor=e.1&topics=a%2Cb&wait=0 Bearer t", "cursor=e.2&topics=a%2Cb&wait=25 Bearer t", "cursor=e.2&topics=a%2Cb&wait=25 Bearer t",
     ]);
     expect(heard).toEqual([{ kind: "open" }, { type: "alert", seq: 2, cursor: "e.2" }, { type: "ping", seq: 2, cursor: "e.2" }, { kind: "ended", code: 1006, waitMs: 0, trouble: "blocked" }]);
+  });
+
+  it("that are answered at once with nothing are no busy loop", async () => {
+    const begun = performance.now();
+    const { asked } = await session("poll", [new Response("[]"), new Response("[]"), new Response("[]"), page(200)]);
+    expect(asked.length).toBe(4);
+    expect(performance.now() - begun).toBeGreaterThan(500);
   });
 
   it.each([HTML, "", "[{", '{"login":"please"}'])("are over where what answers is not our server: %j", async (text) => {
