@@ -21,6 +21,22 @@ export interface Alert {
   data?: unknown;
   occurred_at: string;
   expires_at?: string;
+  /** An `https` address of a picture. */
+  image?: string;
+  /** How `body` is written; as text when absent. */
+  body_format?: "text" | "markdown";
+  /** Alerts of one key are shown as one group. */
+  group_key?: string;
+  /** Buttons, three at the most. */
+  actions?: AlertAction[];
+}
+
+/** A button of an alert: it opens `url`, or says `answer` to the producer. */
+export interface AlertAction {
+  id: string;
+  title: string;
+  url?: string;
+  answer?: string;
 }
 
 export interface TopicEvent {
