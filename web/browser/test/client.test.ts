@@ -75,7 +75,7 @@ describe("the page's own code", () => {
     expect(await page.evaluate(() => window.errors)).toEqual(["token"]);
   });
 
-  it("signs out and in: it says so, and comes back by itself or when it is told", async () => {
+  it("signs out and in: it says so, and comes back when it is told", async () => {
     const page = await begin(await bare(), {}, "window.user ? given.token : null");
     await becomes(page, { status: "closed", reason: "signed-out" });
     await page.evaluate(() => { Object.assign(window, { user: "ana" }); window.client.signIn(); });
