@@ -3,16 +3,15 @@
  * `web/shots`: `npm run shots`, or `npm run shots -- DIR NAME…` for some of them into another folder.
  */
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { build } from "vite";
+import { servePage } from "./made-up.mjs";
 import { root } from "./packages.mjs";
 
 const QUALITY = 60;
 const [dir = join(root, "shots"), ...only] = process.argv.slice(2);
 
-/** Name, size of the window, and what the page is asked to show (browser/page/shots.ts). */
+/** Name, size of the window, and what the page is asked to show (browser/page/made-up.ts). */
 const SHOTS = [
   ["open", 900, 700, "open"],
   ["dark", 900, 700, "open&theme=dark"],
@@ -34,16 +33,7 @@ const SHOTS = [
   ["at-empty", 520, 330, "open&none"],
 ];
 
-const { output } = await build({
-  root, configFile: false, logLevel: "warn", resolve: { conditions: ["watchbell-source"] },
-  build: { write: false, minify: false, target: "es2022", rolldownOptions: { input: join(root, "browser/page/shots.ts"), output: { codeSplitting: false } } },
-});
-const page = `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Inbox</title><meta name="viewport" content="width=device-width"><body></body><script type="module" src="/page.js"></script></html>`;
-const server = createServer(({ url }, answer) => {
-  const isScript = url === "/page.js";
-  answer.setHeader("content-type", isScript ? "text/javascript" : "text/html").end(isScript ? output[0].code : page);
-}).listen(0, "127.0.0.1");
-await new Promise((resolve) => server.once("listening", resolve));
+const made = await servePage();
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"] });
 await mkdir(dir, { recursive: true });
 for (const [name, width, height, asked] of SHOTS) {
@@ -51,7 +41,7 @@ for (const [name, width, height, asked] of SHOTS) {
   const tab = await browser.newPage({ viewport: { width, height }, reducedMotion: "reduce", forcedColors: asked.includes("contrast") ? "active" : "none", hasTouch: width < 480, isMobile: width < 480, timezoneId: "UTC" });
   tab.on("pageerror", (error) => console.error(name, error));
   await tab.clock.setFixedTime(new Date("2026-06-01T12:00:00Z"));
-  await tab.goto(`http://127.0.0.1:${server.address().port}/?${asked}`);
+  await tab.goto(`${made.url}/?picture&${asked}`);
   await tab.waitForFunction(() => window.isReady === true);
   const { data } = await (await tab.context().newCDPSession(tab)).send("Page.captureScreenshot", { format: "webp", quality: QUALITY });
   await writeFile(join(dir, `${name}.webp`), Buffer.from(data, "base64"));
@@ -59,4 +49,4 @@ for (const [name, width, height, asked] of SHOTS) {
   await tab.close();
 }
 await browser.close();
-server.close();
+made.close();

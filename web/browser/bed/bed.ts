@@ -7,8 +7,8 @@ import { Network } from "./network.ts";
 import { Fleet, type Server, Up } from "./server.ts";
 import { until } from "./until.ts";
 
-const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
-const FLAGS = [
+export const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
+export const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
 ];

@@ -1,6 +1,6 @@
 /** A session that does as a page tells it, with the server's answers made up: what the element needs of `Watchbell`, and no more. */
 import type { Events, Row, Snapshot, Watchbell } from "@watchbell/client";
-import type { ShownRow } from "@watchbell/inbox";
+import { type ShownRow, deviceId } from "@watchbell/inbox";
 
 type Listener = (event: never) => void;
 
@@ -13,7 +13,7 @@ export class PageSession {
   /** Answers of the server by the beginning of their request. */
   readonly answers: [string, (path: string, body: unknown) => unknown][] = [
     ["GET /v1/preferences", () => ({ channels: { email: false }, categories: { deploys: { push: false } }, quiet: { zone: "Europe/Warsaw", windows: [{ days: ["mon", "tue", "wed", "thu", "fri"], from: "22:00", to: "07:00" }] } })],
-    ["GET /v1/devices", () => ({ devices: [{ device: "phone-1", service: "apns", registered_at: "2026-03-01T09:00:00Z" }, { device: localStorage.getItem("watchbell device")?.replace(/"/g, "") ?? "web-1", service: "webpush", registered_at: "2026-05-20T09:00:00Z" }] })],
+    ["GET /v1/devices", () => ({ devices: [{ device: "phone-1", service: "apns", registered_at: "2026-03-01T09:00:00Z" }, { device: deviceId(), service: "webpush", registered_at: "2026-05-20T09:00:00Z" }] })],
     ["GET /v1/inbox", () => ({ alerts: this.#snapshot.alerts.slice(0, 50), next_before: null })],
     ["", () => ({})],
   ];

@@ -187,25 +187,6 @@ describe("the panel", () => {
     expect(await violations(page)).toEqual([]);
   });
 
-  describe.each([360, 700, 1_280])("in a window of %s px", (width) => {
-    it.each(["left", "right", "middle"])("is within it with the bell at the %s, at the top and at the bottom, from either direction", async (side) => {
-      const page = await bed.page(browser, { query: "manual-seen=" });
-      await page.setViewportSize({ width, height: 640 });
-      for (const dir of ["ltr", "rtl"]) {
-        for (const top of [4, 300, 590]) {
-          await page.evaluate(({ dir, side, top }) => {
-            document.documentElement.dir = dir;
-            document.querySelector("h1")?.remove();
-            Object.assign(document.body.style, { margin: "0", textAlign: side === "middle" ? "center" : side, paddingTop: `${top}px` });
-          }, { dir, side, top });
-          await page.getByRole("button", { name: /^Alerts/ }).click();
-          await isWithin(page);
-          await page.keyboard.press("Escape");
-        }
-      }
-    });
-  });
-
   it("stays within a window that changes its size or is scrolled, and in a header that moves what is fixed", async () => {
     const page = await bed.page(browser, { query: "manual-seen=" });
     await page.setViewportSize({ width: 1_280, height: 640 });

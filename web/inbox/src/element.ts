@@ -383,6 +383,6 @@ export class WatchbellInbox extends Base {
     return el("slot", { name: `row ${id}` });
   }
   dropOwn(id: string): void {
-    for (const child of this.#render ? [...this.children] : []) if (child.slot === `row ${id}`) child.remove();
+    for (const child of [...this.children]) if (child.slot === `row ${id}`) child.remove();
   }
 }

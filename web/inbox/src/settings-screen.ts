@@ -44,6 +44,7 @@ export class SettingsScreen {
 
   /** Says what became of something, by a word of the dictionary; the same said again is said anew. */
   tell(word: "" | "desktopBlocked" | "pushFailed" | "failed", why = ""): void {
+    this.#here.dataset["look"] = ""; // A box that was ticked in vain shows what is.
     this.#say(word ? fill(detailsFor(this.of.language())[word], { why }) : "");
     this.draw();
     if (!word) void this.#devices.load();

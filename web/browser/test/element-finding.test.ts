@@ -1,0 +1,160 @@
+/** Finding alerts in `<watchbell-inbox>`, ten thousand of them, and doing something with many: over a session that is made up. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { BrowserContext } from "playwright-core";
+import { MadeUp, asked, focused, row, said, violations } from "../bed/made-up.ts";
+import { until } from "../bed/until.ts";
+
+let bed: MadeUp;
+beforeAll(async () => { bed = await MadeUp.start(); });
+afterAll(() => bed.close());
+/** Pages that share nothing with those of other tests. */
+let own: BrowserContext | undefined;
+afterEach(async () => {
+  await own?.close();
+  own = undefined;
+});
+
+describe("finding", () => {
+  it("asks the server, shows what it finds beside what is here, and follows what is new", async () => {
+    const page = await bed.page("open");
+    await page.evaluate(() => window.session.answers.unshift(["GET /v1/inbox", (path) => {
+      const before = new URLSearchParams(path.split("?")[1]).get("before");
+      const old = window.made.aRow(90, { title: "Checkout long ago", severity: "warning", category: "availability" }, "read");
+      return before === null ? { alerts: [], next_before: 7 } : { alerts: [old, window.made.aRow(91, { title: "Of something else" })], next_before: null };
+    }]));
+    await page.keyboard.press("/");
+    await until("the search has the focus", async () => (await page.evaluate(() => (window.inbox.shadowRoot?.activeElement as HTMLInputElement | null)?.type)) === "search");
+    await page.keyboard.type("CHECK");
+    await row(page, "Checkout long ago").waitFor();
+    expect(await page.locator("watchbell-inbox li .title").allInnerTexts()).toEqual(["Checkout answers 503 in Frankfurt", "Checkout is slow", "Checkout deploy 418 finished", "Checkout long ago"]);
+    expect((await asked(page)).filter((one) => one.startsWith("GET /v1/inbox"))).toEqual(["GET /v1/inbox?q=CHECK&state=open&limit=50", "GET /v1/inbox?q=CHECK&state=open&before=7&limit=50"]);
+    await page.getByRole("combobox", { name: "Severity" }).selectOption("warning");
+    await until("only warnings", async () => (await page.locator("watchbell-inbox li .title").allInnerTexts()).join() === "Checkout is slow,Checkout long ago");
+    await page.evaluate(() => window.session.news(window.made.aRow(0, { title: "Checkout again", severity: "warning" })));
+    await row(page, "Checkout again").waitFor();
+    await page.getByRole("searchbox").fill("nowhere");
+    await page.getByText("Nothing found.").waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Clear the search" }).click();
+    await row(page, "Checkout answers").waitFor();
+    await page.keyboard.press("Escape");
+    await until("the focus is back", async () => (await focused(page)) === "find");
+  });
+
+  it("has what is unread, and what was dismissed, from where it comes back", async () => {
+    const page = await bed.page("open");
+    await page.getByRole("button", { name: "Unread", exact: true }).click();
+    await row(page, "Checkout is slow").waitFor();
+    expect(await row(page, "Backup of orders").count()).toBe(0);
+    await row(page, "Checkout is slow").getByRole("button", { name: "Dismiss" }).click();
+    await page.getByRole("button", { name: "Archived" }).click();
+    await row(page, "Checkout is slow").waitFor();
+    expect(await page.locator("watchbell-inbox li").count()).toBe(1);
+    await row(page, "Checkout is slow").getByRole("button", { name: "Restore" }).click();
+    await page.getByText("Nothing was dismissed.").waitFor();
+    await page.getByRole("button", { name: "All", exact: true }).click();
+    await row(page, "Disk of db-2").waitFor();
+  });
+
+  it("keeps ten thousand alerts in few elements, keeps its place when more come, and draws once a frame", async () => {
+    const page = await bed.page("count=10000&open");
+    const drawn = () => page.locator("watchbell-inbox li").count();
+    const scroll = (top: number) => page.locator("watchbell-inbox .scroll").evaluate((list, top) => { list.scrollTop = top; }, top);
+    const inView = () => page.locator("watchbell-inbox .scroll").evaluate((list) => {
+      const { top } = list.getBoundingClientRect();
+      const first = [...list.querySelectorAll("li")].find((item) => item.getBoundingClientRect().bottom > top + 1);
+      return [first?.querySelector(".title")?.textContent, Math.round((first?.getBoundingClientRect().top ?? 0) - top)] as const;
+    });
+    expect(await drawn()).toBeLessThan(60);
+    const gaps = await page.locator("watchbell-inbox li").evaluateAll((items) => items.slice(1).map((item, at) => Math.round(item.getBoundingClientRect().top - (items[at] as Element).getBoundingClientRect().bottom)));
+    expect(new Set(gaps)).toEqual(new Set([8]));
+    await scroll(400_000);
+    await until("the middle is shown", async () => Number((await inView())[0]?.replace("Alert ", "")) > 2_000);
+    const before = await inView();
+    expect(await drawn()).toBeLessThan(60);
+    const draws = await page.evaluate(async () => {
+      let count = 0;
+      const list = window.inbox.shadowRoot?.querySelector(".scroll ul") as HTMLElement;
+      new MutationObserver(() => { count += 1; }).observe(list, { attributes: true, attributeFilter: ["style"] });
+      for (let nth = 0; nth < 10; nth++) window.session.news(window.made.aRow(-nth - 1, { title: `New ${nth}` }));
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      return count;
+    });
+    expect(draws).toBe(1);
+    expect(await inView()).toEqual(before);
+    await scroll(0);
+    await row(page, "New 9").waitFor();
+    await page.locator("watchbell-inbox .title").first().focus();
+    await page.keyboard.press("End");
+    await until("the last has the focus", async () => (await focused(page)) === "Alert 9999");
+    await page.keyboard.press("Home");
+    expect(await focused(page)).toBe("New 9");
+    // With the focus in it, a row stays wherever the list is scrolled to.
+    await scroll(300_000);
+    await until("the list is elsewhere", async () => Number((await inView())[0]?.replace("Alert ", "")) > 1_000);
+    expect(await focused(page)).toBe("New 9");
+  });
+});
+
+describe("doing", () => {
+  it("undoes in every tab: what was dismissed, and what was read", async () => {
+    own = await bed.context();
+    const [page, other] = [await bed.page("open", own), await bed.page("open", own)];
+    await row(page, "Backup of orders").getByRole("button", { name: "Dismiss" }).click();
+    const undo = (one: typeof page) => one.getByRole("button", { name: "Undo" });
+    await undo(other).waitFor();
+    await other.getByText("Dismissed: Backup of orders finished").first().waitFor();
+    await undo(page).click();
+    await undo(other).waitFor({ state: "hidden" });
+    expect(await said(page)).toEqual(["alert-8 dismissed", "alert-8 unread", "alert-8 read"]);
+    await page.clock.install();
+    await row(page, "Backup of orders").getByRole("button", { name: "Dismiss" }).click();
+    await undo(page).waitFor();
+    await page.clock.fastForward(6_100);
+    await undo(page).waitFor({ state: "hidden" });
+  });
+
+  it("reads all but critical ones, and these when asked", async () => {
+    const page = await bed.page("open");
+    await page.getByRole("button", { name: "Read all" }).click();
+    await page.getByText("1 critical left unread.").waitFor();
+    expect(await said(page)).toEqual(["alert-2,alert-4,alert-5,alert-6 read"]);
+    await page.getByRole("button", { name: "Undo" }).click();
+    expect((await said(page)).at(-1)).toBe("alert-2,alert-4,alert-5,alert-6 unread");
+    await page.getByRole("button", { name: "Read all" }).click();
+    await page.getByRole("button", { name: "Read them too" }).click();
+    await page.getByText("1 critical left unread.").waitFor({ state: "hidden" });
+    expect((await said(page)).at(-1)).toBe("alert-1 read");
+  });
+
+  it("reads all that is unread on pages that were not shown", async () => {
+    const page = await bed.page("none&open");
+    await page.evaluate(() => {
+      window.session.answers.unshift(["GET /v1/inbox", (path) => ({ alerts: [window.made.aRow(path.includes("before") ? 51 : 50, { title: "Further down" })], next_before: path.includes("before") ? null : 50 })]);
+      window.session.become({ alerts: [window.made.aRow(1, { title: "Here" })], hasMore: true });
+    });
+    await page.getByRole("button", { name: "Read all" }).click();
+    await until("all three are read", async () => (await said(page)).join() === "alert-50,alert-51,alert-1 read");
+  });
+
+  it("does with many what it does with one", async () => {
+    const page = await bed.page("open");
+    await page.getByRole("button", { name: "Select", exact: true }).click();
+    for (const title of ["Checkout answers", "Ana mentioned"]) await row(page, title).getByRole("checkbox").check();
+    await page.getByText("2 selected").waitFor();
+    expect(await violations(page)).toEqual([]);
+    const bar = page.getByRole("group", { name: "Select" });
+    await bar.getByRole("button", { name: "Snooze" }).click();
+    await bar.getByRole("button", { name: "1 hour" }).click();
+    await page.getByText("2 snoozed").waitFor();
+    expect(await said(page)).toEqual(["alert-1,alert-5 snoozed"]);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await row(page, "Ana mentioned").waitFor();
+    // By keyboard: X chooses.
+    await row(page, "Ana mentioned").locator(".title").focus();
+    await page.keyboard.press("X");
+    await page.getByText("1 selected").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByText("1 selected").waitFor({ state: "hidden" });
+  });
+});
