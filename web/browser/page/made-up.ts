@@ -1,4 +1,5 @@
 /** A page with the inbox over a session that is made up, in the state that its address asks for: for pictures, and for tests of 10,000 alerts. */
+import type { Snapshot } from "@watchbell/client";
 import { registerLanguage } from "@watchbell/inbox";
 import { PageSession, aRow, manyAlerts, someAlerts } from "./session.ts";
 
@@ -36,7 +37,7 @@ const count = Number(asked.get("count"));
 const session = new PageSession(asked.has("none") ? [] : asked.has("few") ? alerts.slice(3, 4) : count ? manyAlerts(count) : alerts);
 window.session = session;
 if (asked.has("loading")) session.become({ loaded: false });
-const reason = asked.get("reason");
+const reason = asked.get("reason") as Snapshot["reason"];
 if (reason) session.become({ status: reason === "offline" || reason === "unreachable" ? "offline" : "closed", reason });
 inbox.client = session.client;
 

@@ -20,7 +20,7 @@ export class PageSession {
   #snapshot: Snapshot;
 
   constructor(alerts: readonly ShownRow[], user = "ana") {
-    this.#snapshot = { status: "live", reason: null, transport: "ws", ended: null, user, unread: 0, waiting: 0, alerts, loaded: true, hasMore: false, leads: true };
+    this.#snapshot = { status: "live", transport: "ws", ended: null, user, unread: 0, waiting: 0, alerts, loaded: true, hasMore: false, leads: true, reason: null };
     this.#count();
   }
 
@@ -38,6 +38,7 @@ export class PageSession {
       return session.answers.find(([begins]) => `${method} ${path}`.startsWith(begins))?.[1](path, body);
     },
     more: () => session.asked.push("more"), start: () => session.asked.push("start"), stop: () => undefined,
+    shared: <T>(name: string) => session.#shared<T>(name),
     retry: () => session.asked.push("retry"), signIn: () => session.asked.push("sign-in"),
   }))(this) as unknown as Watchbell;
 
@@ -60,6 +61,26 @@ export class PageSession {
     const answer = what && "action" in what ? { answer: what } : {};
     this.become({ alerts: this.#snapshot.alerts.map((row) => (ids.includes(row.alert.id) ? { ...row, ...answer, state: after as Row["state"] } : row)) });
   }
+
+  /** As the client has it: known to all tabs. */
+  #shared<T>(name: string): { get(): T | undefined; set(value: T): void; subscribe(changed: () => void): () => void } {
+    const listeners = new Set<() => void>();
+    const take = (value: T) => {
+      this.#values.set(name, value);
+      for (const changed of listeners) changed();
+    };
+    let channel: BroadcastChannel | undefined;
+    try {
+      channel = new BroadcastChannel(name);
+      channel.onmessage = ({ data }) => take(data as T);
+    } catch { /* In a sandboxed frame: this tab alone. */ }
+    return {
+      get: () => this.#values.get(name) as T | undefined,
+      set: (value) => { take(value); channel?.postMessage(value); },
+      subscribe: (changed) => { listeners.add(changed); return () => listeners.delete(changed); },
+    };
+  }
+  readonly #values = new Map<string, unknown>();
 
   #count(): void {
     this.#snapshot = { ...this.#snapshot, unread: this.#snapshot.alerts.filter(({ state }) => state === "new" || state === "seen").length };

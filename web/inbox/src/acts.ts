@@ -6,7 +6,6 @@ import type { ReceiptState, Watchbell } from "@watchbell/client";
 import { type ShownRow, actionsOf, webAddress } from "./alert.ts";
 import { openMenu } from "./dom.ts";
 import type { WatchbellInbox } from "./element.ts";
-import { type Shared, answer, shared } from "./offers.ts";
 import type { Screens } from "./screens.ts";
 import { choiceOf, snoozeUntil } from "./snooze.ts";
 import { type Undo, UNDO_MS, canUndo, undoOf } from "./undo.ts";
@@ -19,7 +18,8 @@ export class Acts {
   /** Whose session it is. */
   user = "";
   screens: Screens | null = null;
-  #undo: (Shared<Undo | null> & { close(): void }) | null = null;
+  #undo: ReturnType<typeof Watchbell.prototype.shared<Undo | null>> | null = null;
+  #leave = () => {};
   #undoTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly host: WatchbellInbox) {}
@@ -49,14 +49,14 @@ export class Acts {
   /** A session of this person begins here. */
   join(client: Watchbell, user: string): void {
     this.user = user;
-    this.#undo = shared<Undo | null>(client, user, "undo");
-    this.#undo.subscribe(() => this.#offered());
+    this.#undo = client.shared<Undo | null>(`undo of ${user}`);
+    this.#leave = this.#undo.subscribe(() => this.#offered());
   }
 
   forget(): void {
     this.user = "";
     clearTimeout(this.#undoTimer);
-    this.#undo?.close();
+    this.#leave();
     this.#undo = null;
   }
 
@@ -76,7 +76,7 @@ export class Acts {
       case "restore": this.say([row], "unread"); break;
       case "dismiss": this.done([row], "dismissed"); break;
       case "snooze": this.snooze([row], choice); break;
-      case "answer": void this.#answer(row, choice); break;
+      case "answer": this.#answer(row, choice); break;
       case "select": this.#select(id); break;
       case "expand": toggle(view.expanded, id); break;
     }
@@ -102,7 +102,7 @@ export class Acts {
     if (this.host.dispatchEvent(opened) && address) window.open(address, "_blank", "noopener,noreferrer");
   }
 
-  async #answer(row: ShownRow, name = ""): Promise<void> {
+  #answer(row: ShownRow, name = ""): void {
     const { client, words } = this.host;
     const action = actionsOf(row.alert).find(({ id }) => id === name);
     if (!action || !client) return;
@@ -110,12 +110,8 @@ export class Acts {
       this.say([row], "read");
       return this.#visit(row, action.url);
     }
-    try {
-      await answer(client, row.alert.id, action.id);
-      this.host.say(fill(words.answered, { title: action.title }));
-    } catch (error) {
-      this.failed((error as Error).message);
-    }
+    client.say([row.alert.id], "answered", { action: action.id });
+    this.host.say(fill(words.answered, { title: action.title }));
   }
 
   snooze(rows: readonly ShownRow[], name = ""): void {

@@ -21,7 +21,6 @@ export interface ShownAlert extends Alert {
 
 export interface ShownRow extends Row {
   alert: ShownAlert;
-  answer?: { action: string; at?: string };
 }
 
 /** More buttons than these are not shown: a server takes no more either. */

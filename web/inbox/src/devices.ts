@@ -16,7 +16,7 @@ export class DevicesScreen {
 
   async load(): Promise<void> {
     try {
-      this.#devices = (await this.client.request<{ devices: Device[] }>("GET", "/v1/devices")).devices;
+      this.#devices = (await this.client.request<{ devices: Device[] }>("GET", "/v1/devices", undefined, { devices: [] })).devices;
     } catch {
       this.#devices = null; // Not known: nothing is claimed of them.
     }

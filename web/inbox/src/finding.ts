@@ -131,7 +131,7 @@ export class Finding {
     this.failed = "";
     try {
       for (let pages = 0, found = 0; pages < PAGES_MAX && found < PAGE_ROWS && this.#found.size < ROWS_MAX; pages++) {
-        const page = await this.client.request<{ alerts: ShownRow[]; next_before: string | number | null }>("GET", `/v1/inbox?${queryOf(this.#question, this.#before)}`);
+        const page = await this.client.request<{ alerts: ShownRow[]; next_before: string | number | null }>("GET", `/v1/inbox?${queryOf(this.#question, this.#before)}`, undefined, { alerts: [] });
         if (nth !== this.#asked) return;
         for (const row of page.alerts) {
           if (matches(row, this.#question)) found += 1;

@@ -15,7 +15,7 @@ export async function allUnread(client: Watchbell, known: readonly ShownRow[]): 
   let before: string | number | null = null;
   for (let pages = 0; client.snapshot.hasMore && pages < PAGES_MAX; pages++) {
     const at: string = before === null ? "" : `&before=${encodeURIComponent(before)}`;
-    const page = await client.request<{ alerts: ShownRow[]; next_before: string | number | null }>("GET", `/v1/inbox?state=unread&limit=${PAGE_ROWS}${at}`);
+    const page = await client.request<{ alerts: ShownRow[]; next_before: string | number | null }>("GET", `/v1/inbox?state=unread&limit=${PAGE_ROWS}${at}`, undefined, { alerts: [] });
     for (const row of page.alerts) rows.set(row.alert.id, row);
     before = page.next_before;
     if (before === null) break;

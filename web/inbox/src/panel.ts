@@ -9,7 +9,6 @@ import type { WatchbellInbox } from "./element.ts";
 import { type Item, grouped } from "./groups.ts";
 import { listenToKeys } from "./keyboard.ts";
 import { RowList } from "./list.ts";
-import { retry, signIn } from "./offers.ts";
 import { type Parts, buildParts, drawHead, drawStanding } from "./panel-parts.ts";
 import { panelStyles } from "./panel-styles.ts";
 import { standingOf } from "./standing.ts";
@@ -47,9 +46,11 @@ export class Panel {
         break;
       case "undo": this.#takeBack(); break;
       case "wake": host.acts.say((host.now?.alerts ?? []).filter(({ state }) => state === "snoozed"), "unread"); break;
-      case "retry": if (client) retry(client); break;
+      case "retry": client?.retry(); break;
       case "sign-in":
-        if (client && host.dispatchEvent(new CustomEvent("watchbell-sign-in", { bubbles: true, composed: true, cancelable: true }))) signIn(client);
+        if (!host.dispatchEvent(new CustomEvent("watchbell-sign-in", { bubbles: true, composed: true, cancelable: true }))) break;
+        client?.start(); // One that was ended.
+        client?.signIn();
         break;
       default: return false;
     }
@@ -87,7 +88,7 @@ export class Panel {
     this.#drawNotes(words);
 
     const rows = isScreen ? [] : host.rows;
-    drawStanding(parts, words, isScreen ? null : standingOf(now, navigator.onLine, {
+    drawStanding(parts, words, isScreen ? null : standingOf(now, {
       rows: rows.length, tab, isFiltered: host.finding?.isFiltered ?? false, isLoading: host.isFinding && (host.finding?.isLoading ?? false),
     }), rows.length > 0);
     if (!isScreen) list.show(host.isFinding ? rows.map((row): Item => ({ kind: "row", key: row.alert.id, row, isInside: false })) : grouped(rows, view.groups), words.title);

@@ -3,7 +3,6 @@
  * silent as well; where it does not (404), and for the rest, this browser keeps it. All tabs of the person have the same.
  */
 import { HttpError, type Watchbell } from "@watchbell/client";
-import { type Shared, shared } from "./offers.ts";
 import { stored, store } from "./storage.ts";
 
 /** Do Not Disturb without an end that anybody will see. */
@@ -26,18 +25,21 @@ export interface QuietWindow {
   to: string;
 }
 
+/** What all tabs of the person have. */
+type SharedQuiet = ReturnType<typeof Watchbell.prototype.shared<Quiet>>;
+
 export class Settings {
   /** Whether the server keeps it. Null: not known yet. */
   onServer: boolean | null = null;
   #quiet: Quiet;
   readonly #store: string;
-  readonly #tabs: Shared<Quiet> & { close(): void };
+  readonly #tabs: SharedQuiet;
   readonly #leave: () => void;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(readonly client: Watchbell, user: string, readonly changed: () => void) {
     this.#store = `watchbell ${user} `;
-    this.#tabs = shared<Quiet>(client, user, "quiet");
+    this.#tabs = client.shared<Quiet>(`quiet of ${user}`);
     this.#quiet = this.#tabs.get() ?? { until: stored<string>(this.#store + "dnd") };
     this.#leave = this.#tabs.subscribe(() => {
       const quiet = this.#tabs.get();
@@ -49,7 +51,6 @@ export class Settings {
 
   close(): void {
     this.#leave();
-    this.#tabs.close();
   }
 
   get dndUntil(): string | null {

@@ -3,10 +3,10 @@
  * Each has its own words and, where the person can do something, one button.
  */
 import type { Snapshot } from "@watchbell/client";
-import { reasonOf } from "./offers.ts";
 import type { Words } from "./words.ts";
 
-export type Trouble = "signed-out" | "origin" | "refused" | "gave-up" | "offline" | "unreachable" | "blocked";
+/** Why nothing comes. */
+export type Trouble = NonNullable<Snapshot["reason"]>;
 export type Standing = Trouble | "loading" | "empty" | "empty-unread" | "empty-archived" | "nothing-found";
 export type Remedy = "sign-in" | "retry" | "show-all" | "clear";
 
@@ -16,8 +16,9 @@ export type Tab = "all" | "unread" | "archived";
 export interface Looked { rows: number; tab: Tab; isFiltered: boolean; isLoading: boolean }
 
 /** What to say, if anything. Trouble is said also above alerts, the rest in their place only. */
-export function standingOf(now: Snapshot | null, isOnline: boolean, { rows, tab, isFiltered, isLoading }: Looked): Standing | null {
-  const trouble = now ? reasonOf(now, isOnline) : "signed-out";
+export function standingOf(now: Snapshot | null, { rows, tab, isFiltered, isLoading }: Looked): Standing | null {
+  // A session that was not begun, or was ended, has nothing that is wrong.
+  const trouble = !now || now.status === "idle" ? "signed-out" : now.reason;
   if (trouble) return trouble;
   if (rows > 0) return null;
   if (isLoading || !now?.loaded) return "loading";

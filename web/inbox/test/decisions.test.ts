@@ -6,7 +6,7 @@ import { type Question, matches, queryOf } from "../src/finding.ts";
 import { grouped } from "../src/groups.ts";
 import { type Where, commandOf } from "../src/keys.ts";
 import { choose, isWanted, quietAs, shownChannels } from "../src/preferences.ts";
-import { remedyOf, standingOf } from "../src/standing.ts";
+import { type Looked, remedyOf, standingOf } from "../src/standing.ts";
 import { isOver, shownOf } from "../src/toasts.ts";
 import { canUndo, receiptsBack, undoOf } from "../src/undo.ts";
 
@@ -49,28 +49,26 @@ describe("toasts", () => {
 });
 
 describe("what is said where the alerts would be", () => {
-  const now: Snapshot = { status: "live", transport: "ws", ended: null, user: "ana", unread: 0, waiting: 0, alerts: [], loaded: true, hasMore: false, leads: true };
-  const list = { rows: 0, tab: "all" as const, isFiltered: false, isLoading: false };
-  it.each<[string, Partial<Snapshot> & { reason?: string | null }, Partial<typeof list> & { tab?: "all" | "unread" | "archived" }, boolean, string | null, string | undefined]>([
-    ["nothing there", {}, {}, true, "empty", undefined],
-    ["nothing unread", {}, { tab: "unread" } as never, true, "empty-unread", "show-all"],
-    ["nothing archived", {}, { tab: "archived" } as never, true, "empty-archived", undefined],
-    ["nothing found", {}, { isFiltered: true }, true, "nothing-found", "clear"],
-    ["a search that is under way", {}, { isFiltered: true, isLoading: true }, true, "loading", undefined],
-    ["not loaded yet", { loaded: false }, {}, true, "loading", undefined],
-    ["alerts", {}, { rows: 3 }, true, null, undefined],
-    ["reconnecting, with alerts", { status: "reconnecting" }, { rows: 3 }, true, null, undefined],
-    ["signed out, above what was there", { status: "closed", ended: { why: "signed-out" } }, { rows: 3 }, true, "signed-out", "sign-in"],
-    ["never started", { status: "idle" }, {}, true, "signed-out", "sign-in"],
-    ["a page that may not connect", { status: "closed", ended: { why: "refused", code: 4003, reason: "" } }, {}, true, "origin", "retry"],
-    ["refused", { status: "closed", ended: { why: "refused", code: 4000, reason: "" } }, {}, true, "refused", "retry"],
-    ["given up", { status: "closed", ended: { why: "gave-up" } }, {}, true, "gave-up", "retry"],
-    ["no network", { status: "offline" }, {}, false, "offline", undefined],
-    ["no answer", { status: "offline" }, {}, true, "unreachable", "retry"],
-    ["the session's own reason comes first", { status: "reconnecting", reason: "blocked" }, {}, true, "blocked", "retry"],
-    ["and says that all is well", { status: "live", reason: null }, { rows: 1 }, true, null, undefined],
-  ])("%s", (_why, snapshot, looked, isOnline, expected, remedy) => {
-    const at = standingOf({ ...now, ...snapshot }, isOnline, { ...list, ...looked });
+  const now: Snapshot = { status: "live", transport: "ws", ended: null, user: "ana", unread: 0, waiting: 0, alerts: [], loaded: true, hasMore: false, leads: true, reason: null };
+  it.each<[string, Partial<Snapshot>, Partial<Looked>, string | null, string | undefined]>([
+    ["nothing there", {}, {}, "empty", undefined],
+    ["nothing unread", {}, { tab: "unread" }, "empty-unread", "show-all"],
+    ["nothing archived", {}, { tab: "archived" }, "empty-archived", undefined],
+    ["nothing found", {}, { isFiltered: true }, "nothing-found", "clear"],
+    ["a search that is under way", {}, { isFiltered: true, isLoading: true }, "loading", undefined],
+    ["not loaded yet", { loaded: false }, {}, "loading", undefined],
+    ["alerts", {}, { rows: 3 }, null, undefined],
+    ["reconnecting, with alerts", { status: "reconnecting" }, { rows: 3 }, null, undefined],
+    ["never begun", { status: "idle" }, {}, "signed-out", "sign-in"],
+    ["signed out, above what was there", { status: "closed", reason: "signed-out" }, { rows: 3 }, "signed-out", "sign-in"],
+    ["a page that may not connect", { status: "closed", reason: "origin" }, {}, "origin", "retry"],
+    ["refused", { status: "closed", reason: "refused" }, {}, "refused", "retry"],
+    ["given up", { status: "closed", reason: "gave-up" }, {}, "gave-up", "retry"],
+    ["no network", { status: "offline", reason: "offline" }, {}, "offline", undefined],
+    ["no answer", { status: "offline", reason: "unreachable" }, {}, "unreachable", "retry"],
+    ["another answers", { status: "reconnecting", reason: "blocked" }, {}, "blocked", "retry"],
+  ])("%s", (_why, snapshot, looked, expected, remedy) => {
+    const at = standingOf({ ...now, ...snapshot }, { rows: 0, tab: "all", isFiltered: false, isLoading: false, ...looked });
     expect([at, at ? remedyOf(at) : undefined]).toEqual([expected, remedy]);
   });
 });
