@@ -326,7 +326,7 @@ export class WatchbellInbox extends Base {
     const { view, words, now, isInline, inside } = this;
     drawBell(this.bell, words, now?.status ?? "idle", now?.unread ?? 0, view.isOpen);
     this.#drawFrame();
-    if (!isInline && !view.isOpen) return;
+    if (!isInline && !view.isOpen) return inside?.closed();
     if (inside) return inside.draw();
     this.load().then(() => this.#draw(), (error: unknown) => this.panel.replaceChildren(fill(words.refused, { title: String(error) })));
   }

@@ -18,6 +18,7 @@ import { type Words, fill } from "./words.ts";
 export class Panel {
   readonly list: RowList;
   readonly parts: Parts;
+  #wasOpen = false;
   #place: ((bell: Element, panel: HTMLElement) => void) | null = null;
 
   constructor(readonly host: WatchbellInbox) {
@@ -70,6 +71,11 @@ export class Panel {
     }
   }
 
+  /** It is shown no more; where it stands is looked at again when it is opened. */
+  closed(): void {
+    this.#wasOpen = false;
+  }
+
   // ---- Drawing: all of it from what is known now.
 
   draw(): void {
@@ -95,7 +101,9 @@ export class Panel {
     parts.older.hidden = isScreen || !(host.isFinding ? host.finding : now)?.hasMore;
     setText(parts.older, words.older);
     this.#drawBars(words, isScreen);
-    this.place();
+    // Where it is measured, its height counts; else only where the bell is, when it is opened or something is scrolled.
+    if (this.#place || this.#wasOpen !== view.isOpen) this.place();
+    this.#wasOpen = view.isOpen;
     if (focused) this.#keepFocus(focused, focusedAt);
   }
 

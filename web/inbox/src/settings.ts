@@ -124,9 +124,18 @@ export class Settings {
   }
 }
 
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** Made once a zone: making one costs more than a hundred uses, and it is asked at each alert. */
+function clockOf(zone: string): Intl.DateTimeFormat {
+  const clock = clocks.get(zone) ?? new Intl.DateTimeFormat("en-GB", { timeZone: zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  clocks.set(zone, clock);
+  return clock;
+}
+
 /** Whether a window of the week holds at `now`. One that ends at or before its beginning ends on the day after. */
 export function isWithin({ days, from, to }: QuietWindow, zone: string, now: number): boolean {
-  const parts = new Intl.DateTimeFormat("en-GB", { timeZone: zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).formatToParts(now);
+  const parts = clockOf(zone).formatToParts(now);
   const part = (type: string) => parts.find((one) => one.type === type)?.value ?? "";
   const week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
   const today = week.indexOf(part("weekday").toLowerCase());
