@@ -104,8 +104,8 @@ async function declare() {
     for (const name of PUBLISHED) {
       for (const file of await readdir(join(outDir, name, "src"), { recursive: true })) {
         if (!file.endsWith(".d.ts")) continue;
-        await mkdir(dirname(join(root, name, "dist", file)), { recursive: true });
         const text = await readFile(join(outDir, name, "src", file), "utf8");
+        await mkdir(dirname(join(root, name, "dist", file)), { recursive: true });
         await writeFile(join(root, name, "dist", file), text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"'));
       }
     }

@@ -2,7 +2,7 @@
 import type { Events, Snapshot, TopicFrame, Watchbell } from "@watchbell/client";
 
 const START: Snapshot = {
-  status: "live", transport: "ws", ended: null, user: "ana", unread: 0, waiting: 0, alerts: [], loaded: true, hasMore: false, leads: true, reason: null,
+  status: "live", reason: null, transport: "ws", ended: null, user: "ana", unread: 0, waiting: 0, alerts: [], loaded: true, hasMore: false, leads: true,
 };
 
 /** `answers` are those of `client.request`, in order. Without one, a request waits for `answer`. */
