@@ -15,6 +15,8 @@ const GAP_PX = 8;
 const GUESS_PX = 96;
 /** Drawn beyond what is in view, so that a quick scroll shows no hole. */
 const BEYOND_PX = 400;
+/** Heights that are kept of rows that are not in the list now: they may come back. */
+const FORGOTTEN_MAX = 1_000;
 /** As few as these are all drawn: the browser's own search finds them. */
 const ALL_MAX = 30;
 
@@ -58,6 +60,7 @@ export class RowList {
     this.#items = items;
     this.#box.setAttribute("aria-label", label);
     this.#layOut(anchor);
+    if (this.#heights.size > items.length + FORGOTTEN_MAX) for (const key of this.#heights.keys()) if (!this.#places.has(key)) this.#heights.delete(key);
     this.#draw();
   }
 

@@ -124,8 +124,9 @@ export class Panel {
     bars.snoozed.element.hidden = snoozed === 0;
     setText(bars.snoozed.text, fill(words.snoozed, { n: snoozed }));
     setText(bars.snoozed.button, words.wake);
-    bars.critical.element.hidden = view.criticalLeft === 0;
-    setText(bars.critical.text, fill(words.criticalKept, { n: view.criticalLeft }));
+    const left = Math.min(view.criticalLeft, now?.unread ?? 0);
+    bars.critical.element.hidden = left === 0;
+    setText(bars.critical.text, fill(words.criticalKept, { n: left }));
     setText(bars.critical.button, words.readCritical);
     const { undo } = acts;
     bars.undo.element.hidden = !undo;
