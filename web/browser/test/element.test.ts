@@ -200,6 +200,27 @@ describe("the panel", () => {
     await isWithin(page);
   });
 
+  it("answers with a button of the alert, and finds on the server what was dismissed", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    const id = await bed.server.send({ title: "May zebras cross?", body: "**Two** of them", body_format: "markdown", group_key: "zoo", actions: [{ id: "yes", title: "Let them", answer: "yes" }, { id: "no", title: "Hold them", answer: "no" }] });
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await row(page, "May zebras cross?").locator("strong", { hasText: "Two" }).waitFor();
+    await row(page, "May zebras cross?").getByRole("button", { name: "Let them" }).click();
+    await row(page, "May zebras cross?").getByText("Answered: Let them").waitFor();
+    const answered = async () => (await bed.server.inbox()).alerts.find(({ alert }) => alert.id === id) as { answer?: { action: string } } | undefined;
+    await until("the server has the answer", async () => (await answered())?.answer?.action === "yes");
+    await row(page, "May zebras cross?").getByRole("button", { name: "Dismiss" }).click();
+    await hasState(page, id, "dismissed");
+    await page.reload();
+    await bed.status(page, "live");
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await page.getByRole("button", { name: "Archived" }).click();
+    await page.getByRole("button", { name: "Search" }).click();
+    await page.keyboard.type("ZEBRA");
+    await row(page, "May zebras cross?").getByText("Answered: Let them").waitFor();
+    expect(await page.locator("watchbell-inbox .panel li").count()).toBe(1);
+  });
+
   it("speaks German", async () => {
     const page = await bed.page(browser, { query: "lang=de" });
     await page.getByRole("button", { name: /^Meldungen, \d+ ungelesen, live/ }).click();
