@@ -106,6 +106,10 @@ impl Fleet {
         let port = ports::free()?;
         fleet.ports.insert("up", port);
         fleet.env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
+        // By itself `up` logs only what is wrong. Whoever reads why a test failed wants more.
+        if !fleet.env.iter().any(|(name, _)| name == "WATCHBELL__LOG__FILTER") {
+            fleet.env.push(("WATCHBELL__LOG__FILTER".into(), "info".into()));
+        }
         // Where a test gives them a place of their own.
         let operations = fleet.env.iter().find(|(name, _)| name == "WATCHBELL__HTTP__OPERATIONS_LISTEN");
         let operations = operations.and_then(|(_, address)| address.rsplit(':').next()?.parse().ok());

@@ -239,6 +239,11 @@ async fn the_data_folder_is_its_owners_alone() {
     let post = reqwest::Client::new().post(format!("http://{listen}/v1/alerts")).bearer_auth(&key);
     let alert = json!({"title": "private", "to": {"users": ["ana"]}});
     assert_eq!(post.json(&alert).send().await.unwrap().status(), 202);
+    // Its address is the last thing on the terminal: nothing is logged unless something is wrong.
+    let said = up.log();
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap();
+    assert!(last.contains("Watchbell is up: http://"), "{said}");
+    assert!(!said.contains(" INFO "), "{said}");
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);

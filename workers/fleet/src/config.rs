@@ -5,7 +5,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::ensure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use watchbell::runtime::config::{Config, Sources};
 use watchbell_dispatch::DispatchConfig;
 use watchbell_fallback::{ChannelSections, FallbackConfig};
@@ -55,6 +55,22 @@ impl FleetConfig {
         let config = Self::read(file, env)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether somebody wrote `log.filter`, and so wants to read what is logged.
+    ///
+    /// # Errors
+    /// As of [`Self::load`], where a file cannot be read or is no TOML.
+    pub(crate) fn chooses_logs(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<bool> {
+        #[derive(Default, Deserialize)]
+        struct Written {
+            filter: Option<String>,
+        }
+        let written: Written = Sources::open(file, env)?.take("log")?;
+        Ok(written.filter.is_some())
     }
 
     fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {

@@ -68,7 +68,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let config = || FleetConfig::load(cli.config.as_deref(), environment(std::env::vars_os())?);
     let shared = || config().map(|config| config.shared);
     match cli.command {
-        Command::Up(args) => up::run(config()?, args).await,
+        Command::Up(args) => {
+            let mut config = config()?;
+            let is_chosen =
+                FleetConfig::chooses_logs(cli.config.as_deref(), environment(std::env::vars_os())?)?;
+            if !is_chosen {
+                config.shared.log.filter = up::LOG_FILTER.to_owned();
+            }
+            up::run(config, args).await
+        }
         Command::Run(args) => {
             let env = environment(std::env::vars_os())?;
             let (file, again) = (cli.config.clone(), env.clone());

@@ -36,6 +36,8 @@ use crate::{
     output,
 };
 
+/// What is logged unless `log.filter` is written: only what is wrong, so that the address is the last thing on the terminal.
+pub(crate) const LOG_FILTER: &str = "warn";
 /// Waits of the default policy: the whole escalation is watched in half a minute.
 const PUSH_AFTER: Duration = Duration::from_secs(5);
 const EMAIL_AFTER: Duration = Duration::from_secs(20);
@@ -110,9 +112,9 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
         );
     }
     output::line(format!(
-        "\n  Watchbell is up: {}\n\n  The address opens one browser tab. Everything is kept in {}. Ctrl-C stops it.\n",
+        "\n  Everything is kept in {}. Ctrl-C stops it. This address opens one browser tab:\n\n  Watchbell is up: {}\n",
+        dir.path().display(),
         access.page(),
-        dir.path().display()
     ));
     process.run(listener, operations).await
 }

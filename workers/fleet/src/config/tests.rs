@@ -42,6 +42,24 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(config.dispatch.batch_max, 256);
 }
 
+/// `up` is silent unless somebody wants to read what it logs.
+#[test]
+fn logs_are_chosen_where_a_filter_is_written() {
+    for (why, toml, env, expected) in [
+        ("nothing is written", "", &[][..], false),
+        ("another setting of the section", "[log]\nformat = \"json\"\n", &[], false),
+        ("in the file, also what is the default", "[log]\nfilter = \"info\"\n", &[], true),
+        ("in the environment", "", &[("WATCHBELL__LOG__FILTER", "info")], true),
+        ("another section", "", &[("WATCHBELL__HTTP__LISTEN", "127.0.0.1:2")], false),
+    ] {
+        let dir = scratch();
+        let file = dir.path().join("watchbell.toml");
+        std::fs::write(&file, toml).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        assert_eq!(FleetConfig::chooses_logs(Some(&file), env).unwrap(), expected, "{why}");
+    }
+}
+
 #[test]
 fn a_refusal_names_the_key() {
     for (toml, env, expected) in [

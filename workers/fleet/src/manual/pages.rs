@@ -42,6 +42,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "workers/ingest/README.md" => ("publish.html", "Publishing"),
         "workers/socket/README.md" => ("sessions.html", "Sessions"),
         "web/README.md" => ("inbox.html", "Inbox and client"),
+        "docs/mobile.md" => ("mobile.html", "Phones"),
         "docs/outcomes.md" => ("outcomes.html", "Outcomes"),
         "examples/README.md" => ("examples.html", "Examples"),
     }

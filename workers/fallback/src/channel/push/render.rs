@@ -81,6 +81,8 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
         Severity::Warning => builder.active_interruption_level().sound("default"),
         Severity::Critical => builder.time_sensitive_interruption_level().sound("default"),
     };
+    // The app's notification service extension may say `delivered` and add buttons. Where there is none it changes nothing.
+    builder = builder.mutable_content();
     // The server's count, never "one more": pushes may be lost, and other devices read too.
     builder = builder.badge(u32::try_from(alert.unread).unwrap_or(u32::MAX));
     let mut data = json!({"alert": alert.alert, "user": alert.user});
@@ -92,7 +94,8 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
 
 fn apns_json(builder: DefaultNotificationBuilder<'_>, data: &Value) -> String {
     let mut payload = builder.build("", Default::default());
-    payload.aps.mutable_content = None; // The builder always writes a 0.
+    // The builder writes a 0 where it was not asked for.
+    payload.aps.mutable_content = payload.aps.mutable_content.filter(|&asked| asked == 1);
     payload.data.insert("watchbell".into(), data.clone());
     payload.to_json_string().expect("a payload of texts, numbers and JSON values serializes")
 }

@@ -85,6 +85,7 @@ fn apple_gets_the_alert_and_the_ids() {
                 "sound": "default",
                 "thread-id": "disk",
                 "interruption-level": "time-sensitive",
+                "mutable-content": 1,
             },
             "watchbell": {
                 "alert": "0198f3c2-0000-7000-8000-000000000001",
