@@ -331,7 +331,9 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
     await page.locator("watchbell-inbox .status[data-status=live]").waitFor();
     await page.locator("#title").fill("From the demo page");
     await page.getByRole("button", { name: "Send", exact: true }).click();
-    await row(page, "From the demo page").waitFor(); // Without a toast: it is in view.
+    await row(page, "From the demo page").waitFor();
+    // The panel beside it shows it already.
+    expect(await toast(page, "From the demo page").count()).toBe(0);
     for (const [width, height] of [[1_280, 720], [1_440, 900], [1_920, 1_080]] as const) {
       await page.setViewportSize({ width, height });
       await until(`at ${width} by ${height}, what happened is seen whole and no toast covers it`, () => page.evaluate(() => {
@@ -378,5 +380,51 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
     expect(await figures()).toBeGreaterThanOrEqual(4);
     expect(await violations(page)).toEqual([]);
     expect(errors).toEqual([]);
+  });
+
+  it("selects the newest alert, and on a phone shows the alerts before the form", async () => {
+    const page = await browser.newPage();
+    await page.goto((bed.server as Up).printedAddress());
+    await live(page);
+    for (const title of ["The first of two", "The second of two"]) {
+      await bed.server.send({ title });
+      await page.locator("#told-alert", { hasText: title }).waitFor();
+      await page.locator("#timeline li", { hasText: "recorded in the inbox" }).waitFor();
+    }
+    // What a person chose stays.
+    await page.getByRole("button", { name: "All of the last hour" }).click();
+    await page.locator("#why").getByRole("button", { name: "The first of two" }).click();
+    await bed.server.send({ title: "A third" });
+    await row(page, "A third").waitFor();
+    expect(await page.locator("#told-alert").innerText()).toBe("The first of two");
+    await page.setViewportSize({ width: 390, height: 844 });
+    const top = (name: string) => page.locator(name).evaluate((node) => node.getBoundingClientRect().top);
+    expect(await top(".screen")).toBeLessThan(await top(".send"));
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+  });
+
+  // The last one here: the tokens that the other tests have end with the sessions.
+  it("goes on when somebody ends a person's sessions, and opens a mail as it was sent", async () => {
+    const up = bed.server as Up;
+    const page = await browser.newPage();
+    await page.goto(up.printedAddress());
+    await live(page);
+    const headers = { authorization: `Bearer ${up.key}` };
+    const ended = await fetch(`http://${up.address}/v1/users/ana/sessions`, { method: "DELETE", headers });
+    expect(ended.ok).toBe(true);
+    await bed.server.send({ title: "After the end" });
+    await row(page, "After the end").waitFor();
+    await live(page);
+
+    // With the sessions went the phone, so the mail comes at once.
+    await bed.server.send({ title: "By mail", body: "Whole, with <b>its</b> style", severity: "critical" });
+    await page.locator("#mails button", { hasText: "By mail" }).click();
+    const letter = page.getByRole("dialog");
+    await page.frameLocator("#letter-page").getByText("Whole, with <b>its</b> style").first().waitFor();
+    await letter.getByText("Headers").click();
+    await letter.getByText("ana@watchbell.test").first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    await letter.getByRole("button", { name: "Close" }).click();
+    await letter.waitFor({ state: "hidden" });
   });
 });

@@ -7,8 +7,9 @@ import "@watchbell/inbox";
 import type { Watchbell } from "@watchbell/client";
 import { openDemo, takeKey } from "./access.ts";
 import { handOver, isPushOn, pushHere } from "./browser-push.ts";
-import { type Card, byId, clock, draw, put } from "./draw.ts";
-import { type Demo, type Person, request, sessionOf } from "./people.ts";
+import { type Card, type Part, byId, clock, draw, put } from "./draw.ts";
+import { openMail } from "./mail.ts";
+import { type Demo, type Person, renew, request, sessionOf } from "./people.ts";
 import { fail, keepPublishing, mend } from "./publish.ts";
 import { type Told, entryCards, whatIsNext } from "./timeline.ts";
 import { type Explanation, addressOf, whyCards } from "./why.ts";
@@ -19,7 +20,19 @@ const SHOWN_MAX = 60;
 /** Rounds of looking after which it is asked again what the person got: it is made of many rows. */
 const WHY_EVERY_ROUNDS = 4;
 
-interface Arrival { kind: string; user: string | null; title: string; body: string; at: string; last_at: string; withdrawn: boolean; ids: Record<string, string | undefined> }
+interface Arrival {
+  kind: string;
+  user: string | null;
+  title: string;
+  body: string;
+  last_at: string;
+  withdrawn: boolean;
+  ids: Record<string, string | undefined>;
+  headers?: Record<string, string>;
+  mail?: { address: string };
+}
+/** Before another session takes the place of one that was ended. */
+const SIGN_IN_AGAIN_MS = 1_000;
 
 const state = {
   demo: null as Demo | null,
@@ -27,6 +40,8 @@ const state = {
   user: "",
   isClosed: false,
   selected: null as string | null,
+  /** Whether a person chose what is selected; else it is the newest alert. */
+  isChosen: false,
   told: null as Told | null,
   why: null as Explanation | null,
   round: 0,
@@ -51,27 +66,51 @@ async function begin(key = takeKey()): Promise<void> {
   state.demo = opened;
   for (const id of ["closed", "demo"]) byId(id).hidden = (id === "demo") === (opened === null);
   if (!opened) return;
-  for (const one of opened.users) {
-    const made = sessionOf(one);
-    state.sessions.set(one.user, made);
-    made.subscribe(changed);
-    made.start();
-  }
+  for (const one of opened.users) join(one).start();
   listen();
   const asked = new URLSearchParams(location.search).get("user") ?? "";
   become(state.sessions.has(asked) ? asked : (opened.users[0]?.user ?? ""));
   void keepLooking();
 }
 
-function become(user: string): void {
+function join(one: Person): Watchbell {
+  const made = sessionOf(one);
+  state.sessions.set(one.user, made);
+  made.subscribe(() => {
+    if (made.snapshot.ended && !over.has(made)) {
+      over.add(made);
+      setTimeout(() => void goOn(one, made), SIGN_IN_AGAIN_MS);
+    }
+    changed();
+  });
+  return made;
+}
+/** Sessions that ended for good. */
+const over = new WeakSet<Watchbell>();
+
+/** After somebody ended all sessions of a person, their token is good for nothing: the demo goes on with another session. */
+async function goOn(one: Person, ended: Watchbell): Promise<void> {
+  ended.stop();
+  await renew(one).catch(console.warn);
+  const made = join(one);
+  const isLookedAt = one.user === state.user;
+  if (isLookedAt) lookAt(made);
+  if (!isLookedAt || !state.isClosed) made.start();
+  changed();
+}
+
+function lookAt(made: Watchbell | null): void {
   stopTopics();
-  Object.assign(state, { user, arrivals: [], selected: null, told: null, why: null, round: 0 });
+  inbox.client = made;
+  stopTopics = made ? follow(made, changed) : () => {};
+}
+
+function become(user: string): void {
+  Object.assign(state, { user, arrivals: [], selected: null, isChosen: false, told: null, why: null, round: 0 });
   history.replaceState(null, "", `?user=${encodeURIComponent(user)}`);
   byId<HTMLSelectElement>("to").value = user;
   byId<HTMLAnchorElement>("second").href = location.search;
-  inbox.client = session() ?? null;
-  const made = session();
-  if (made) stopTopics = follow(made, changed);
+  lookAt(session() ?? null);
   open(true);
   byId<HTMLInputElement>("push").checked = isPushOn(user);
   if (isPushOn(user)) void push(true); // Again: this server may be a new one.
@@ -84,8 +123,8 @@ function open(isOpen: boolean): void {
   changed();
 }
 
-function select(id: string | null): void {
-  Object.assign(state, { selected: id, told: null, round: 0 });
+function select(id: string | null, isChosen = true): void {
+  Object.assign(state, { selected: id, isChosen, told: null, round: 0 });
   changed();
 }
 
@@ -104,7 +143,8 @@ async function send(): Promise<string> {
   const alert = { to: users.length ? { users } : { everyone: true }, source: "demo page", ...Object.fromEntries(words) };
   const { id } = await asProducer<{ id: string }>("POST", "/v1/alerts", alert);
   state.lastSent = { id, title: field("title") };
-  if (users.length === 0 || users.includes(state.user)) select(id);
+  // It is the newest in a moment; until then nothing else is.
+  if (users.length === 0 || users.includes(state.user)) select(id, false);
   return "Accepted: it will reach them.";
 }
 
@@ -182,6 +222,11 @@ function listen(): void {
   byId("push").addEventListener("change", ({ target }) => void push((target as HTMLInputElement).checked));
   byId("toggle").addEventListener("click", () => open(state.isClosed));
   byId("auto-seen").addEventListener("change", ({ target }) => inbox.toggleAttribute("manual-seen", !(target as HTMLInputElement).checked));
+  byId("mails").addEventListener("click", ({ target }) => {
+    const key = (target as Element).closest("button")?.dataset["mail"];
+    const mail = arrivalsOf(({ kind }) => kind === "email").find(([one]) => one === key)?.[1];
+    if (mail) openMail(mail);
+  });
   byId("clear").addEventListener("click", () => request("/simulator/arrivals", { method: "DELETE" }).catch(console.warn));
 }
 
@@ -191,9 +236,18 @@ let drawing: Promise<void> | null = null;
 function changed(): void {
   drawing ??= Promise.resolve().then(() => {
     drawing = null;
+    selectNewest();
     for (const panel of [drawPeople, drawScreen, drawArrivals, drawTimeline, drawWidgets]) panel();
     put("topic-note", state.topicNote);
   });
+}
+
+/** The newest alert is selected, unless a person chose another one, or the one that was just sent is still on its way. */
+function selectNewest(): void {
+  const { alerts = [] } = session()?.snapshot ?? {};
+  const [newest] = alerts;
+  const isOnItsWay = state.selected === state.lastSent?.id && !alerts.some(({ alert }) => alert.id === state.selected);
+  if (newest && !state.isChosen && !isOnItsWay && newest.alert.id !== state.selected) select(newest.alert.id, false);
 }
 
 function drawPeople(): void {
@@ -230,14 +284,14 @@ function arrivalsOf(isWanted: (one: Arrival) => boolean): [string, Arrival][] {
 }
 
 function drawArrivals(): void {
-  const card = (look: string) => ([key, { title, body, at, withdrawn }]: [string, Arrival]): Card => ({
+  const card = (look: string, opens: (key: string, title: string) => Part) => ([key, { title, body, last_at, withdrawn }]: [string, Arrival]): Card => ({
     key, look: `card ${look}${withdrawn ? " withdrawn" : ""}`,
-    parts: [["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(at)]]], ["strong", "", title], ["p", "text", body]],
+    parts: [["div", "line", [["span", "from", "Watchbell"], ["span", "more", withdrawn ? "withdrawn" : clock(last_at)]]], opens(key, title), ["p", "text", body]],
   });
   // What browsers were sent, they show themselves.
-  draw("pushes", arrivalsOf(({ kind }) => kind === "apns" || kind === "fcm").map(card("push")), "No notifications");
-  draw("mails", arrivalsOf(({ kind }) => kind === "email").map(card("letter")), "No mail");
-  put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  draw("pushes", arrivalsOf(({ kind }) => kind === "apns" || kind === "fcm").map(card("push", (_, title) => ["strong", "", title])), "No notifications");
+  draw("mails", arrivalsOf(({ kind }) => kind === "email").map(card("letter", (key, title) => ["button", "plain", title, { type: "button", "data-mail": key }])), "No mail");
+  put("clock", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
   put("date", new Date().toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" }));
 }
 
@@ -245,7 +299,7 @@ function drawTimeline(): void {
   const { told, selected, lastSent } = state;
   const row = session()?.snapshot.alerts.find(({ alert }) => alert.id === selected);
   put("told-alert", row?.alert.title ?? (selected && selected === lastSent?.id ? lastSent.title : ""));
-  put("next", told ? whatIsNext(told, Date.now()) : "");
+  put("next", told ? whatIsNext(told, Date.now(), row?.alert.expires_at) : "");
   byId("next").classList.toggle("over", Boolean(told?.stopped));
   const list = byId("timeline");
   list.hidden = !selected;

@@ -48,4 +48,4 @@ export function draw(id: string, cards: readonly Card[], empty: string): void {
   list.dataset["empty"] = empty;
 }
 
-export const clock = (at: string): string => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const clock = (at: string): string => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

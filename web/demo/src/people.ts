@@ -24,14 +24,19 @@ export async function request<T>(path: string, options: RequestInit = {}): Promi
   return body as T;
 }
 
-/** A session for one person. Tokens are made anew when the server starts, so a new one is read from the server. */
+/** A session for one person, with the token that the page came with until the client wants a new one. */
 export function sessionOf(person: Person): Watchbell {
   return new Watchbell({
     tabs: person.user,
     token: async ({ fresh }) => {
-      if (!fresh) return person.token;
-      const demo = await request<Demo>("/demo.json");
-      return demo.users.find(({ user }) => user === person.user)?.token ?? null;
+      if (fresh) await renew(person);
+      return person.token;
     },
   });
+}
+
+/** Takes a new token for this person from the server. */
+export async function renew(person: Person): Promise<void> {
+  const demo = await request<Demo>("/demo.json");
+  person.token = demo.users.find(({ user }) => user === person.user)?.token ?? person.token;
 }

@@ -39,12 +39,16 @@ const WITHOUT_KEY: &str = "Open the address that was printed last (`watchbell we
 /// What is answered to a key that opens nothing.
 const KEY_IS_OVER: &str = "This key was used already, or is of an earlier start. Open the address that was printed last: `watchbell welcome` prints it.";
 
+/// Makes the tokens of the people anew. Those of the start end with their sessions, and the page goes on after that.
+pub(crate) type Renew = Box<dyn Fn(Demo) -> anyhow::Result<Demo> + Send + Sync>;
+
 /// Opens the demo to whoever has the key of the printed address, or the producer key.
 #[derive(Clone)]
 pub(crate) struct DemoAccess(Arc<Shared>);
 
 struct Shared {
     file: PathBuf,
+    renew: Renew,
     current: Mutex<Current>,
 }
 
@@ -56,10 +60,10 @@ struct Current {
 
 impl DemoAccess {
     /// Makes the first key, and writes `file`.
-    pub(crate) fn new(file: PathBuf, demo: Demo) -> anyhow::Result<Self> {
+    pub(crate) fn new(file: PathBuf, demo: Demo, renew: Renew) -> anyhow::Result<Self> {
         let current = Current::with_new_key(demo);
         current.demo.write(&file)?;
-        Ok(Self(Arc::new(Shared { file, current: Mutex::new(current) })))
+        Ok(Self(Arc::new(Shared { file, renew, current: Mutex::new(current) })))
     }
 
     /// The address to open now.
@@ -69,12 +73,22 @@ impl DemoAccess {
 
     /// `POST /demo/open` for the key, and `GET /demo.json`.
     pub(crate) fn routes(&self) -> Router {
-        let demo = async |State(access): State<Self>| Json(access.current().demo.clone());
+        let demo = async |State(access): State<Self>| access.renewed().map(Json);
         let demo = self.guard(Router::new().route("/demo.json", get(demo)).with_state(self.clone()));
         Router::new().route("/demo/open", post(open)).with_state(self.clone()).merge(demo)
     }
 
-    /// The routes, for whoever has the producer key. A page at `/` has no secrets, and is for everybody.
+    /// The demo with tokens of this moment.
+    fn renewed(&self) -> Result<Demo, Problem> {
+        let demo = self.current().demo.clone();
+        (self.0.renew)(demo).map_err(|error| {
+            error!("The tokens of the demo could not be made: {error:#}");
+            Problem::internal("The tokens of the demo could not be made.")
+        })
+    }
+
+    /// The routes, for whoever has the producer key. A page at `/` has no secrets, and is for everybody. A mail has an address that
+    /// only its entry in `/arrivals` tells, because a frame in a page cannot show a key.
     pub(crate) fn guard(&self, routes: Router) -> Router {
         routes.layer(middleware::from_fn_with_state(self.clone(), require_key))
     }
@@ -141,14 +155,17 @@ async fn open(
     JsonBody(request, _): JsonBody<OpenRequest, OneKey>,
 ) -> Result<Response, Problem> {
     // It writes a file.
-    let opened = tokio::task::spawn_blocking(move || access.open(&Secret::from(request.key))).await;
-    let demo = opened.map_err(|_| Problem::internal("The demo could not be opened."))??;
+    let opener = access.clone();
+    let opened = tokio::task::spawn_blocking(move || opener.open(&Secret::from(request.key))).await;
+    opened.map_err(|_| Problem::internal("The demo could not be opened."))??;
+    let demo = access.renewed()?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(demo)).into_response())
 }
 
 async fn require_key(State(access): State<DemoAccess>, request: Request, next: Next) -> Response {
-    let is_page = request.method() == Method::GET && request.uri().path() == "/";
-    if is_page || access.has_producer_key(request.headers()) {
+    let path = request.uri().path();
+    let is_open = request.method() == Method::GET && (path == "/" || path.starts_with("/mail/"));
+    if is_open || access.has_producer_key(request.headers()) {
         return next.run(request).await;
     }
     Problem::unauthorized(WITHOUT_KEY).into_response()
@@ -168,7 +185,7 @@ mod tests {
             producer_key: "wb_of-the-producer".to_owned(),
             users: Vec::new(),
         };
-        DemoAccess::new(dir.join("demo.json"), demo).unwrap()
+        DemoAccess::new(dir.join("demo.json"), demo, Box::new(Ok)).unwrap()
     }
 
     fn key_of(page: &str) -> Secret {

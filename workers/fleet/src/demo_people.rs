@@ -22,7 +22,7 @@ use crate::demo_file::{Demo, DemoUser};
 
 /// The tenant of everything that the demo makes.
 pub(crate) const TENANT: &str = "demo";
-/// How long a demo token is good. Made anew at each start.
+/// How long a demo token is good. Made anew at each start, and each time that the page asks.
 const TOKEN_DAYS: i64 = 7;
 
 /// Where things are, in this run.
@@ -48,8 +48,6 @@ pub(crate) async fn furnish(
     let now = Timestamp::now();
     let tenant = Tenant::parse(TENANT)?;
     let producer_key = demo_key(store, &tenant, dir, now).await?;
-    let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
-    let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
     let mut users = Vec::new();
     let ana = ("ana", PushService::Apns, "1001", "+447700900101");
     let ben = ("ben", PushService::Fcm, "1002", "+447700900102");
@@ -80,17 +78,31 @@ pub(crate) async fn furnish(
             issued_at: None,
         };
         store.put_device(&user, &device, DEVICES_PER_USER_MAX).await?;
-        // The page shows a monitor, what was done about it, and figures.
-        let topics = ["monitor:*", "remediation:*", "figures:*"].map(TopicPattern::parse);
-        let topics = topics.into_iter().collect::<Result<_, _>>()?;
-        let grants = Grants { topics, groups: Box::default() };
-        let session = NewToken { user: &user, issued_at: now, expires_at, grants: &grants }
-            .sign(secret, &config.auth)?;
+        let session = token_of(&user, config, now)?;
         users.push(DemoUser { user: name.to_owned(), token: session, email, device: token });
     }
     let Places { url, reach, simulator, .. } = places;
     let producer_key = producer_key.expose().to_owned();
     Ok(Demo { url, reach, page: String::new(), simulator, producer_key, users })
+}
+
+/// The same people, each with a token of this moment.
+pub(crate) fn with_new_tokens(mut demo: Demo, config: &Config, now: Timestamp) -> anyhow::Result<Demo> {
+    for one in &mut demo.users {
+        let user = UserKey::new(Tenant::parse(TENANT)?, UserId::parse(&one.user)?);
+        one.token = token_of(&user, config, now)?;
+    }
+    Ok(demo)
+}
+
+fn token_of(user: &UserKey, config: &Config, now: Timestamp) -> anyhow::Result<String> {
+    let secret = config.auth.hs256_secret.as_ref().context("auth.hs256_secret")?;
+    // The page shows a monitor, what was done about it, and figures.
+    let topics = ["monitor:*", "remediation:*", "figures:*"].map(TopicPattern::parse);
+    let topics = topics.into_iter().collect::<Result<_, _>>()?;
+    let grants = Grants { topics, groups: Box::default() };
+    let expires_at = now + jiff::SignedDuration::from_hours(24 * TOKEN_DAYS);
+    NewToken { user, issued_at: now, expires_at, grants: &grants }.sign(secret, &config.auth)
 }
 
 /// The key of the demo and of the commands that work on this `up`: it may do everything. That of an earlier run, unless it was

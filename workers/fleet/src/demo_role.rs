@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
+use jiff::Timestamp;
 use watchbell::store::Store;
 use watchbell_simulator::Simulator;
 
@@ -24,7 +25,7 @@ use crate::{
     data_folder::{DataFolder, make_files_private},
     demo,
     demo_access::DemoAccess,
-    demo_people::{Places, furnish},
+    demo_people::{Places, furnish, with_new_tokens},
     output,
     reload::Reload,
     up,
@@ -86,7 +87,9 @@ impl DemoRole {
         let demo =
             demo.context("the people of the page cannot be recorded: is the store reached and migrated?")?;
         store.close().await;
-        let access = DemoAccess::new(self.folder.join("demo.json"), demo)?;
+        let shared = config.clone();
+        let renew = Box::new(move |demo| with_new_tokens(demo, &shared, Timestamp::now()));
+        let access = DemoAccess::new(self.folder.join("demo.json"), demo, renew)?;
         process.add_routes(demo::routes(&access, simulator.router()));
         // Behind a balancer, `/docs` is at this address, and describes the API of the whole fleet.
         process.add_document(watchbell_ingest::openapi());

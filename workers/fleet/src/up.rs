@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{Channel, Secret, Tenant},
@@ -32,7 +33,7 @@ use crate::{
     data_folder::{self, DataFolder, make_files_private, secret_in, vapid_key_in},
     dead, demo,
     demo_access::DemoAccess,
-    demo_people::{Places, TENANT, furnish},
+    demo_people::{Places, TENANT, furnish, with_new_tokens},
     output,
 };
 
@@ -95,9 +96,11 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
 
     let places = Places { url: url.clone(), reach: None, simulator: simulator_url, hooks };
     let demo = furnish(&store, &config.shared, dir.path(), places).await?;
+    let shared = config.shared.clone();
+    let renew = Box::new(move |demo| with_new_tokens(demo, &shared, Timestamp::now()));
     let mut process = Process::new(config)?;
     process.answer_only_to(hosts);
-    let access = DemoAccess::new(dir.join("demo.json"), demo)?;
+    let access = DemoAccess::new(dir.join("demo.json"), demo, renew)?;
     process.add_routes(demo::routes(&access, simulator.router()));
     let keys = process.api_keys(&store);
     process.add_routes(dead::routes(broker.clone(), store.clone(), keys, Tenant::parse(TENANT)?));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// Entries kept.
 pub(crate) const ARRIVALS_MAX: usize = 20_000;
@@ -71,8 +72,26 @@ pub(crate) struct Incoming {
     /// The alerts it takes back; none unless it is a withdrawal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) withdraws: Vec<String>,
+    /// How an email looks; none of another kind, and of an email without HTML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mail: Option<SentMail>,
     /// Which connection brought it, counted from 1 for each listener.
     pub(crate) connection: u64,
+}
+
+/// The HTML of an email, which is served at an address of its own: lists of what arrived would be heavy with it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SentMail {
+    /// Relative to the simulator's own address. Nobody guesses it, so that it needs no key: a frame in a page sends none.
+    address: String,
+    #[serde(skip)]
+    html: String,
+}
+
+impl SentMail {
+    pub(crate) fn new(html: String) -> Self {
+        Self { address: format!("mail/{}", Uuid::new_v4().simple()), html }
+    }
 }
 
 impl Incoming {
@@ -111,7 +130,8 @@ impl Incoming {
         let withdraws = self.withdraws.iter().map(String::len);
         let payload = self.payload.as_ref().map_or(0, |json| json.get().len());
         let shown = self.to.len() + self.title.len() + self.body.len();
-        shown + payload + headers.chain(withdraws).sum::<usize>()
+        let html = self.mail.as_ref().map_or(0, |mail| mail.html.len());
+        shown + payload + html + headers.chain(withdraws).sum::<usize>()
     }
 }
 
@@ -198,6 +218,12 @@ impl Arrivals {
     pub(crate) fn shown(&self, kind: Kind, to: &str, name: &str) -> Option<&Incoming> {
         let serial = self.shown.get(&(kind, to.to_owned(), name.to_owned()))?;
         self.entries.get((serial - self.first) as usize).map(|arrival| &arrival.incoming)
+    }
+
+    /// The HTML of the email at this address.
+    pub(crate) fn html_of(&self, address: &str) -> Option<String> {
+        let mut mails = self.entries.iter().rev().filter_map(|arrival| arrival.incoming.mail.as_ref());
+        mails.find(|mail| mail.address == address).map(|mail| mail.html.clone())
     }
 
     /// How many entries were dropped for room since the last clear.
@@ -322,6 +348,7 @@ mod tests {
             headers: BTreeMap::new(),
             payload: None,
             withdraws: Vec::new(),
+            mail: None,
             connection: 1,
         }
     }

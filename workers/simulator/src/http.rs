@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -27,10 +27,15 @@ const PUSH_BODY_MAX: usize = 64 * 1024;
 /// Nothing is loaded from anywhere else; the page's own style and script are in it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
 
+/// What an email says may be anything: it is shown with its own style, runs nothing, and loads nothing but pictures that it brings.
+const MAIL_POLICY: &str =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/arrivals", get(list_arrivals).delete(clear_arrivals))
+        .route("/mail/{name}", get(mail))
         .route("/faults", get(list_faults).put(put_faults))
         .layer(DefaultBodyLimit::max(FAULTS_BODY_MAX))
         .with_state(shared)
@@ -55,6 +60,16 @@ async fn list_arrivals(
         (arrivals.list(&filter), arrivals.dropped())
     };
     ([("x-arrivals-dropped", dropped.to_string())], Json(list)).into_response()
+}
+
+/// An email as it was sent, at the address that its entry in `/arrivals` names.
+async fn mail(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    let html = shared.arrivals().html_of(&format!("mail/{name}"));
+    let policy = [(header::CONTENT_SECURITY_POLICY, MAIL_POLICY), (header::CACHE_CONTROL, "no-store")];
+    match html {
+        Some(html) => (policy, Html(html)).into_response(),
+        None => (StatusCode::NOT_FOUND, policy, "There is no such email, or not any more.").into_response(),
+    }
 }
 
 async fn clear_arrivals(State(shared): State<Arc<Shared>>) -> StatusCode {

@@ -15,6 +15,8 @@ const HEADERS_MAX: usize = 100;
 const HEADER_VALUE_MAX: usize = 4096;
 /// Bytes of text kept.
 const TEXT_MAX: usize = 16 * 1024;
+/// Bytes of HTML that are kept; a longer one is not kept at all, because a part of it would be shown as something else.
+const HTML_MAX: usize = 128 * 1024;
 /// How often the words may occur in a message without which none is within another. `mail-parser` (0.11) drops messages within
 /// messages by recursion, so a mail of nothing else would end the stack. Of a message with more of them the headers are read.
 const NESTING_WORDS_MAX: usize = 500;
@@ -28,6 +30,8 @@ pub(crate) struct Mail {
     pub(crate) headers: BTreeMap<String, String>,
     /// The first `text/plain` part, decoded as UTF-8, lines ending in `\n`. Empty if there is none.
     pub(crate) text: String,
+    /// The first `text/html` part, decoded as UTF-8, if there is one of at most [`HTML_MAX`] bytes.
+    pub(crate) html: Option<String>,
 }
 
 /// Reads a message as it stood between `DATA` and the final dot, dots unstuffed.
@@ -51,7 +55,12 @@ pub(crate) fn parse(message: &[u8]) -> Mail {
     });
     let mut text = text.map(|text| text.replace("\r\n", "\n").trim_end().to_owned()).unwrap_or_default();
     cut_at(&mut text, TEXT_MAX);
-    Mail { headers, text }
+    let html = read.parts.iter().find_map(|part| match &part.body {
+        PartType::Html(html) => Some(html),
+        _ => None,
+    });
+    let html = html.filter(|html| html.len() <= HTML_MAX).map(|html| html.to_string());
+    Mail { headers, text, html }
 }
 
 fn nesting_words(message: &[u8]) -> usize {
@@ -96,6 +105,20 @@ mod tests {
             let mail = parse(format!("To: a@b\r\nSubject: {sent}\r\nSubject: second\r\n\r\nbody").as_bytes());
             assert_eq!(mail.headers["subject"], read, "{why}");
         }
+    }
+
+    #[test]
+    fn the_html_is_kept_as_it_was_sent_or_not_at_all() {
+        let mail = |html: &str| {
+            let head = "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nplain\r\n--b\r\n";
+            let part = format!("Content-Type: text/html; charset=utf-8\r\n\r\n{html}\r\n--b--\r\n");
+            parse(format!("{head}{part}").as_bytes())
+        };
+        assert_eq!(mail("<p style=\"color:red\">Tür").html.as_deref(), Some("<p style=\"color:red\">Tür"));
+        assert_eq!(mail(&"x".repeat(HTML_MAX)).html.map(|html| html.len()), Some(HTML_MAX));
+        assert_eq!(mail(&"x".repeat(HTML_MAX + 1)).html, None);
+        assert_eq!(mail("<p>x").text, "plain");
+        assert_eq!(parse(b"To: a@b\r\n\r\nplain").html, None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::Shared;
-use crate::arrivals::{Ids, Incoming, Kind};
+use crate::arrivals::{Ids, Incoming, Kind, SentMail};
 use crate::bounce;
 use crate::faults::{Bounce, DropAt, Fault, Provider};
 use crate::line::{Line, path, read_line};
@@ -307,7 +307,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     fn record(&self, message: &[u8], recipients: Vec<String>) {
-        let mime::Mail { headers, text } = mime::parse(message);
+        let mime::Mail { headers, text, html } = mime::parse(message);
         let header = |name: &str| headers.get(name).cloned();
         for to in recipients {
             self.relay.shared.record(Incoming {
@@ -321,6 +321,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 headers: headers.clone(),
                 payload: None,
                 withdraws: Vec::new(),
+                mail: html.clone().map(SentMail::new),
                 connection: self.connection,
             });
         }

@@ -230,6 +230,7 @@ fn check(
             .collect::<BTreeMap<_, _>>(),
         payload: serde_json::from_slice::<Box<RawValue>>(&json).ok(),
         withdraws: payload.withdraw,
+        mail: None,
         connection: 0,
     })
 }
