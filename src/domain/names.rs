@@ -8,6 +8,8 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
+use super::text::is_drawn_as_nothing;
+
 /// Why a text is not a name. Names are shown (they are not secrets), so the reason can be precise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
@@ -31,6 +33,12 @@ pub enum InvalidName {
     /// A character that breaks lines or changes the direction of text: it would forge a log line or disguise a name.
     #[error("must not contain the control character {found:?}")]
     Control {
+        /// The first one found.
+        found: char,
+    },
+    /// A character that draws nothing, so that two names would look alike.
+    #[error("must not contain {found:?}, which nobody sees: two ids would look alike")]
+    Unseen {
         /// The first one found.
         found: char,
     },
@@ -170,6 +178,28 @@ name! {
     DeviceId, 128
 }
 
+/// What is asked of a name that somebody else chose, where it comes from outside and may become a new one.
+macro_rules! may_be_new {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// The same for a name that may be new: it has no character that draws nothing (zero width, soft hyphens, fillers,
+            /// variation selectors, marks of direction), or two that look alike would be two people. Names that were stored
+            /// before this was asked are read by [`Self::parse`], and so are found and erased.
+            ///
+            /// # Errors
+            /// [`InvalidName`] says what is wrong and what is allowed.
+            pub fn parse_new(raw: impl AsRef<str>) -> Result<Self, InvalidName> {
+                let name = Self::parse(raw)?;
+                match name.as_str().chars().find(|c| is_drawn_as_nothing(*c)) {
+                    Some(found) => Err(InvalidName::Unseen { found }),
+                    None => Ok(name),
+                }
+            }
+        }
+    )+};
+}
+may_be_new!(UserId, GroupId);
+
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if is_address(&self.0) { "redacted" } else { &self.0 })
@@ -274,6 +304,39 @@ mod tests {
             let group = GroupId::parse(raw);
             assert_eq!(group.as_ref().map(GroupId::as_str), expected.as_ref().copied(), "{why}: as a group");
         }
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn a_new_name_of_others_has_no_character_that_nobody_sees() {
+        for (why, raw, unseen) in [
+            ("Auth0", "auth0|5f7c8ec7c33c6c004bbafe82", None),
+            ("an address", "zoë@exämple.com", None),
+            ("a decomposed letter is composed", "Zoe\u{308}", None),
+            ("a mark that cannot be composed is seen", "x\u{301}", None),
+            ("Hindi", "अनिता", None),
+            ("an emoji", "team 🔥", None),
+            ("a zero width blank", "an\u{200b}a", Some('\u{200b}')),
+            (
+                "Persian and emojis have joiners in names, and an id is no name",
+                "می\u{200c}نا",
+                Some('\u{200c}'),
+            ),
+            ("the other one, between letters that do not join", "an\u{200d}a", Some('\u{200d}')),
+            ("a word joiner", "an\u{2060}a", Some('\u{2060}')),
+            ("a soft hyphen", "an\u{ad}a", Some('\u{ad}')),
+            ("a mark of direction", "ana\u{200e}", Some('\u{200e}')),
+            ("a variation selector", "ana\u{fe0f}", Some('\u{fe0f}')),
+            ("a filler", "ana\u{3164}", Some('\u{3164}')),
+            ("Braille without a dot", "ana\u{2800}", Some('\u{2800}')),
+            ("a tag", "ana\u{e0061}", Some('\u{e0061}')),
+        ] {
+            let refused = unseen.map(|found| InvalidName::Unseen { found });
+            assert_eq!(UserId::parse_new(raw).err(), refused, "{why}");
+            assert_eq!(GroupId::parse_new(raw).err(), refused, "{why}: as a group");
+            assert!(UserId::parse(raw).is_ok(), "{why}: one that is stored is read");
+        }
+        assert_eq!(UserId::parse_new(" ana"), Err(InvalidName::Blank), "all else is asked as well");
     }
 
     #[test]

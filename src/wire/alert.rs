@@ -410,7 +410,7 @@ fn audience_of(raw: AudienceV1, version: u32) -> Result<Audience, InvalidAlert> 
     let mut seen = HashSet::with_capacity(raw.users.len());
     for (at, user) in raw.users.into_iter().enumerate() {
         let user =
-            UserId::parse(user).map_err(|error| InvalidAlert::new(format!("to.users[{at}]"), error))?;
+            UserId::parse_new(user).map_err(|error| InvalidAlert::new(format!("to.users[{at}]"), error))?;
         if seen.insert(user.clone()) {
             users.push(user);
         }
@@ -418,7 +418,8 @@ fn audience_of(raw: AudienceV1, version: u32) -> Result<Audience, InvalidAlert> 
     let mut groups = Vec::with_capacity(raw.groups.len());
     for (at, group) in raw.groups.into_iter().enumerate() {
         groups.push(
-            GroupId::parse(group).map_err(|error| InvalidAlert::new(format!("to.groups[{at}]"), error))?,
+            GroupId::parse_new(group)
+                .map_err(|error| InvalidAlert::new(format!("to.groups[{at}]"), error))?,
         );
     }
     // A later version reaches everybody who holds the alert, so it need not name them again.

@@ -106,7 +106,7 @@ schemas! {
             .format(Some(format("watchbell-name")))
             .description(Some(format!(
                 "A user or a group: any text, kept in Unicode's form NFC, of at most {} bytes without control characters or \
-                 blanks at its ends.",
+                 blanks at its ends. A new one has no character that draws nothing, such as U+200B.",
                 UserId::LEN_MAX
             )))
     };

@@ -69,6 +69,7 @@ pub async fn put_user(
     NameInPath(user): NameInPath<UserId>,
     JsonBody(given, _): JsonBody<UserBody, JsonOnly>,
 ) -> Result<Response, Problem> {
+    let user = UserId::parse_new(user.as_str()).map_err(|why| Problem::invalid("user", why.to_string()))?;
     let locale = given.locale.as_deref().map(locale_of).transpose()?;
     let time_zone = given.time_zone.as_deref().map(zone_of).transpose()?;
     let preferences = given.preferences.as_ref().map(preferences_of).transpose()?;
@@ -245,6 +246,13 @@ pub async fn change_members(
     let added: HashSet<&UserId> = add.iter().collect();
     if let Some(both) = remove.iter().position(|user| added.contains(user)) {
         return Err(Problem::invalid(format!("remove[{both}]"), "is in `add` as well: which of the two?"));
+    }
+    if !add.is_empty() {
+        GroupId::parse_new(group.as_str()).map_err(|why| Problem::invalid("group", why.to_string()))?;
+    }
+    for (at, user) in add.iter().enumerate() {
+        UserId::parse_new(user.as_str())
+            .map_err(|why| Problem::invalid(format!("add[{at}]"), why.to_string()))?;
     }
     let now = shared.ingest.clock.now();
     let store = shared.ingest.store.by(producer.actor());

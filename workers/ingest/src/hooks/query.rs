@@ -53,10 +53,10 @@ impl Query {
             let Self { audience, policy, sender, notes } = &mut query;
             match name.as_str() {
                 "users" => {
-                    audience.users.extend(usable(&names, "parameter users of the address", |name| UserId::parse(name), notes));
+                    audience.users.extend(usable(&names, "parameter users of the address", |name| UserId::parse_new(name), notes));
                 }
                 "groups" => {
-                    audience.groups.extend(usable(&names, "parameter groups of the address", |name| GroupId::parse(name), notes));
+                    audience.groups.extend(usable(&names, "parameter groups of the address", |name| GroupId::parse_new(name), notes));
                 }
                 "everyone" => audience.everyone = is_yes(&value),
                 "from" => *sender = Some(value).filter(|sender| !sender.is_empty()),

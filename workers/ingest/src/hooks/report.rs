@@ -94,13 +94,13 @@ impl Report {
         audience.users.extend(usable(
             &users,
             "label watchbell_users",
-            |name| UserId::parse(name),
+            |name| UserId::parse_new(name),
             &mut notes,
         ));
         audience.groups.extend(usable(
             &groups,
             "label watchbell_groups",
-            |name| GroupId::parse(name),
+            |name| GroupId::parse_new(name),
             &mut notes,
         ));
         (audience, notes)

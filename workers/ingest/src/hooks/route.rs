@@ -111,8 +111,9 @@ impl Route {
         for text in section.matchers() {
             matchers.extend(Matcher::parse_all(text).map_err(|error| anyhow!("match {text:?} {error}"))?);
         }
-        let users = section.users.iter().map(UserId::parse).collect::<Result<_, _>>().context("users")?;
-        let groups = section.groups.iter().map(GroupId::parse).collect::<Result<_, _>>().context("groups")?;
+        let users = section.users.iter().map(UserId::parse_new).collect::<Result<_, _>>().context("users")?;
+        let groups =
+            section.groups.iter().map(GroupId::parse_new).collect::<Result<_, _>>().context("groups")?;
         let audience = Audience { users, groups, everyone: section.everyone };
         ensure!(
             !audience.is_empty() || section.policy.is_some(),

@@ -144,7 +144,7 @@ impl Authenticator {
     fn user_of(&self, claims: &Claims) -> Result<UserKey, Refusal> {
         let ClaimNames { user, tenant, .. } = &self.names;
         let name = claims.name(user)?.ok_or_else(|| Refusal::claim(user, ClaimProblem::Missing))?;
-        let id = UserId::parse(name).map_err(|_| Refusal::claim(user, ClaimProblem::NotAUser))?;
+        let id = UserId::parse_new(name).map_err(|_| Refusal::claim(user, ClaimProblem::NotAUser))?;
         let tenant = match claims.name(tenant)? {
             Some(name) => {
                 Tenant::parse(name).map_err(|_| Refusal::claim(tenant, ClaimProblem::NotATenant))?
