@@ -324,6 +324,35 @@ impl Store {
         .await
     }
 
+    /// Leaves an entry of something that was done to this person, and was no write. If they were erased meanwhile, it names nobody: it
+    /// waits for the commit of an erasure that is under way, whose next one finds what was written before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_about_person(
+        &self,
+        user: &UserKey,
+        action: AuditAction,
+        outcome: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let user_hash = self.user_hash(user).await?;
+        writing!(self, "note_about_person", |tx| {
+            let is_there = !self.lock_users(tx, std::slice::from_ref(user), None).await?.is_empty();
+            let erased = sqlx::query(
+                "SELECT issued_until_ms FROM erased_sessions WHERE tenant = $1 AND user_hash = $2",
+            );
+            let erased = erased.bind(user.tenant.as_str()).bind(&user_hash).fetch_optional(&mut **tx).await?;
+            let object = match erased {
+                Some(_) if !is_there => self.erased_object(user).await?,
+                _ => audit::user_object(&user.user),
+            };
+            let change = AuditedChange::done(&user.tenant, action, object);
+            self.write_audit(tx, &change.with_outcome(outcome), now).await
+        })
+        .await
+    }
+
     /// What stands for a person in [`erased_sessions`](Self::refuse_erased_sessions). Asked before a transaction begins: the key
     /// is read over a connection of its own, and many that hold one and wait for another would wait for each other.
     pub(super) async fn user_hash(&self, user: &UserKey) -> Result<String, StoreError> {

@@ -7,12 +7,9 @@ use axum::{Extension, extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use watchbell::{
-    domain::{
-        UserId, UserKey,
-        audit::{self, AuditAction},
-    },
+    domain::{UserId, UserKey, audit::AuditAction},
     runtime::http::{NameInPath, Query},
-    store::{AuditedChange, ExportPlace, Field, PersonRecord, StoreError},
+    store::{ExportPlace, Field, PersonRecord, StoreError},
     wire::Problem,
 };
 
@@ -65,15 +62,9 @@ pub async fn export(
     }
     // Written before it is handed out, and for each page, because an export may begin anywhere. Of nobody there is no entry.
     if !records.is_empty() {
-        let object = audit::user_object(&user.user);
-        let change = AuditedChange::done(&user.tenant, AuditAction::UserExported, object);
         let store = shared.ingest.store.by(producer.actor());
-        store
-            .note_change(
-                &change.with_outcome(format!("a page of {} records", records.len())),
-                shared.ingest.clock.now(),
-            )
-            .await?;
+        let (outcome, now) = (format!("a page of {} records", records.len()), shared.ingest.clock.now());
+        store.note_about_person(&user, AuditAction::UserExported, &outcome, now).await?;
     }
     let next = place.map(|place| place.to_string());
     Ok(private(room, &Export { user: user.user.as_str().to_owned(), records, next }))

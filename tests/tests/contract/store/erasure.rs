@@ -6,9 +6,14 @@ use std::{
 };
 
 use sqlx::{Row as _, any::AnyRow};
-use watchbell::domain::{Channel, GroupId, ReceiptState, Timestamp, UserKey, device::Registration};
+use watchbell::domain::{
+    Channel, GroupId, ReceiptState, Timestamp, UserKey,
+    audit::{Actor, AuditAction},
+    device::Registration,
+};
 use watchbell::store::{
-    Contact, ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch, EscalationKey, NewAlert, Store,
+    AuditQuery, Contact, ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch, EscalationKey,
+    NewAlert, Store,
 };
 use watchbell_tests::builders::{
     acme, alert, alert_id, at, device, later_version, receipt, snooze, tenant, user, users,
@@ -25,6 +30,7 @@ on_both_engines!(
     nobody_can_be_reached_after_the_first_part,
     a_later_alert_makes_a_new_person,
     tokens_of_an_erased_person_stay_refused_for_a_month,
+    what_is_noted_after_the_erasure_names_nobody,
     an_answer_that_comes_after_the_erasure_leaves_no_note,
     a_snooze_that_ends_after_the_erasure_makes_nobody_known,
     alerts_recorded_meanwhile_are_lost_for_nobody,
@@ -262,6 +268,30 @@ async fn tokens_of_an_erased_person_stay_refused_for_a_month(fixture: &StoreFixt
     let later = at(10) + ERASED_SESSIONS_KEPT + Duration::from_secs(1);
     store.refuse_erased_sessions(&acme("ben"), later).await?;
     assert!(!refuses(at(10)).await?, "it is swept with the next erasure after a month");
+    Ok(())
+}
+
+/// A page of an export was read before the erasure and is noted after it.
+async fn what_is_noted_after_the_erasure_names_nobody(fixture: &StoreFixture) -> anyhow::Result<()> {
+    let (store, ana) = (fixture.store.by(Actor::System), acme("ana"));
+    let note = async |now| store.note_about_person(&ana, AuditAction::UserExported, "a page", now).await;
+    let objects = async || {
+        let entries = store.audit_entries(&AuditQuery { limit: 10, ..AuditQuery::default() }).await?;
+        Ok::<_, anyhow::Error>(entries.into_iter().map(|entry| entry.object).collect::<Vec<_>>())
+    };
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
+    note(at(1)).await?;
+    assert_eq!(objects().await?, ["user:ana"], "she is there");
+    store.refuse_erased_sessions(&ana, at(2)).await?;
+    note(at(3)).await?;
+    erase_all(&store, &ana).await?;
+    note(at(4)).await?;
+    let found = objects().await?;
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|object| object.starts_with("user:~") && *object == found[0]), "{found:?}");
+    store.record(&[alert("b").to_users(["ana"]).build()], at(5)).await?;
+    note(at(6)).await?;
+    assert_eq!(objects().await?[0], "user:ana", "a new person is told of");
     Ok(())
 }
 

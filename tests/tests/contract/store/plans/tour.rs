@@ -519,6 +519,8 @@ impl Tour<'_> {
         let store = self.store.by(Actor::System);
         let change = AuditedChange::done(&acme, AuditAction::UserPut, "user:ana".to_owned());
         store.note_change(&change, self.at(0)).await?;
+        let stranger = UserKey::new(acme.clone(), user("stranger"));
+        store.note_about_person(&stranger, AuditAction::UserExported, "done", self.at(0)).await?;
         (self.heard)("note_change");
         let all = AuditQuery { limit: 5, ..AuditQuery::default() };
         let first = store.audit_entries(&all).await?;
