@@ -26,6 +26,7 @@ pub mod bounce;
 pub mod channel;
 pub mod channel_bounds;
 pub mod device;
+pub mod device_test;
 pub mod email;
 pub mod explanation;
 pub mod inbox;

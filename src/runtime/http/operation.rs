@@ -358,7 +358,15 @@ impl Document {
         if let Some(scope) = scope {
             describe_scope(&mut operation, scope);
         }
-        self.schemas.extend(named);
+        for (name, schema) in named {
+            // The document is made of what is compiled in, so a name that is used twice is found by any test that makes it.
+            let earlier = self.schemas.get(&name);
+            debug_assert!(
+                earlier.is_none_or(|earlier| *earlier == schema),
+                "the schema {name} has two meanings"
+            );
+            self.schemas.insert(name, schema);
+        }
         self.paths.entry(path.to_owned()).or_default().merge_operations(PathItem::new(method, operation));
         self
     }

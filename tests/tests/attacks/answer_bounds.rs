@@ -89,6 +89,7 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "put /v1/devices/{device}" => {
             posted("/v1/devices/phone", [json!({"service": "fcm", "token": "t".repeat(4_000)}), unknown])
         }
+        "post /v1/devices/{device}/test" => asked("/v1/devices/phone/test"),
         "delete /v1/devices/{device}" => asked("/v1/devices/none"),
         "get /v1/webpush/key" => asked("/v1/webpush/key"),
         "get /v1/unsubscribe/{token}" | "post /v1/unsubscribe/{token}" => asked("/v1/unsubscribe/x"),

@@ -109,6 +109,7 @@ const ROUTES: &[Route] = &[
     ("GET", "/v1/devices/{device}", Takes::User),
     ("PUT", "/v1/devices/{device}", Takes::User),
     ("DELETE", "/v1/devices/{device}", Takes::User),
+    ("POST", "/v1/devices/{device}/test", Takes::User),
     ("GET", "/v1/topics/{topic}/events", Takes::Topic),
     ("GET", "/v1/poll", Takes::User),
     ("GET", "/v1/sse", Takes::User),

@@ -16,6 +16,7 @@
 //! | `audit_log.rs` | who changed what, in the commit of the change |
 //! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
 //! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
+//! | `device_tests.rs` | a test of a device is taken once, and what came of it stays with the device (I6) |
 //! | `people.rs` | people, groups and alerts by page; everything about one person (I17) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
@@ -59,6 +60,7 @@ mod audit_log;
 mod bounces;
 mod channels;
 mod crashes;
+mod device_tests;
 mod erasure;
 mod expansions;
 mod explained;

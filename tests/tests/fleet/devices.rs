@@ -238,3 +238,41 @@ async fn what_came_too_late_rings_nobody_in_one_process() {
 async fn what_came_too_late_rings_nobody_through_real_services() {
     what_came_too_late_rings_nobody(Engine::Services).await.unwrap();
 }
+
+/// A person sends a test to their phone, and the screen says how it ended.
+#[tokio::test]
+async fn a_person_tests_a_device() -> anyhow::Result<()> {
+    let fleet = Fleet::start(Engine::Embedded, (600_000, 600_000), &[]).await?;
+    for user in ["ana", "ben"] {
+        fleet.furnish(user).await?;
+    }
+    let test = async |user: &str, device: &str| {
+        fleet.user(user, Method::POST, &format!("/v1/devices/{device}/test"), None).await
+    };
+    assert_eq!(test("ben", "ana-phone").await?.0, 404, "nobody rings another's phone");
+    let (status, device) = test("ana", "ana-phone").await?;
+    assert_eq!(
+        (status, &device["device"], &device["test"]["state"]),
+        (202, &json!("ana-phone"), &json!("pending"))
+    );
+    let ended = async |outcome: &str| {
+        until(&format!("the test to end: {outcome}"), DEADLINE, async || {
+            let (_, device) = fleet.user("ana", Method::GET, "/v1/devices/ana-phone", None).await.ok()?;
+            let test = &device["test"];
+            (test["outcome"] == outcome && !test["ended_at"].is_null()).then(|| test.clone())
+        })
+        .await
+    };
+    assert_eq!(ended("accepted").await?["state"], "accepted");
+    let arrivals = fleet.arrivals("ana").await?;
+    assert_eq!(arrivals.len(), 1, "one push: {arrivals:?}");
+    let told = ["kind", "alert", "title"].map(|name| arrivals[0][name].clone());
+    assert_eq!(told, ["apns", "~test", "Test notification"]);
+    assert!(fleet.inbox("ana").await?.is_empty(), "a test is no alert");
+
+    let (status, problem) = test("ana", "ana-phone").await?;
+    assert_eq!(status, 429, "not at once again: {problem}");
+    let (status, _) = test("ben", "ben-phone").await?;
+    assert_eq!(status, 202, "it is ana who waits, and nobody else");
+    Ok(())
+}

@@ -1,13 +1,14 @@
 //! Fallback: an alert that nobody has looked at goes out by the next channel of its policy (by default push, then email),
 //! once by each, and stops when it is seen.
 //!
-//! Four parts run side by side, in one process or in many:
+//! Five parts run side by side, in one process or in many:
 //!
 //! | part | what it does |
 //! |---|---|
 //! | [`Escalator`] | finds the escalations that are due and publishes them as work |
 //! | [`Senders`] | take that work, decide on the present state of the store, write attempts, call providers and record what they answered |
 //! | [`Auditor`] | finds open escalations that have no timer |
+//! | [`DeviceTester`] | sends the tests of devices that people ask for |
 //! | [`DevicePruner`] | removes devices that were not heard of for months |
 //!
 //! [`OutcomeRelay`] runs beside them. It tells producers what became of their alerts, and shares only the HTTP client.
@@ -45,8 +46,8 @@ use watchbell::{broker::SharedBroker, runtime::Clock, store::Store};
 pub use bounces::BounceServer;
 pub use channel::{ChannelSections, Channels};
 pub use config::FallbackConfig;
-pub use delivery::WithdrawalBatches;
 use delivery::{AttemptRunner, MessageSender};
+pub use delivery::{DeviceTester, WithdrawalBatches};
 use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, Senders};
 pub use guard::Guard;
@@ -96,6 +97,8 @@ pub struct Fallback {
     pub runner: Arc<EscalationRunner>,
     /// Looks after the timers.
     pub auditor: Auditor,
+    /// Sends tests of devices.
+    pub tester: DeviceTester,
     /// Removes silent devices.
     pub pruner: DevicePruner,
 }
@@ -106,17 +109,18 @@ impl Fallback {
         let FallbackParts { broker, store, clock, config, rules, providers, randomness } = parts;
         let ProviderAccess { channels, guard, withdrawals } = providers;
         let Randomness { attempt_ids, jitter } = randomness;
-        let sender = MessageSender::new(channels.clone(), guard, withdrawals, jitter.clone());
+        let sender = Arc::new(MessageSender::new(channels.clone(), guard, withdrawals, jitter.clone()));
         let runner = Arc::new(EscalationRunner::new(
             StepBatches::new(store.clone(), config.lease),
             Decider::new(rules, channels, attempt_ids),
-            AttemptRunner::new(sender, store.clone(), clock.clone(), jitter),
+            AttemptRunner::new(sender.clone(), store.clone(), clock.clone(), jitter.clone()),
             clock.clone(),
             config.lease,
         ));
         let dead_letters = DeadLetters::new(broker.clone(), store.clone(), clock.clone());
         Self {
             auditor: Auditor::new(store.clone(), clock.clone()),
+            tester: DeviceTester::new(store.clone(), sender, clock.clone(), jitter, config.lease),
             pruner: DevicePruner::new(store.clone(), clock.clone()),
             senders: Senders::new(broker.clone(), config.clone(), runner.clone(), dead_letters),
             escalator: Escalator::new(broker, store, clock, config, runner.clone()),
@@ -126,11 +130,12 @@ impl Fallback {
 
     /// Runs every part until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { escalator, senders, auditor, pruner, .. } = self;
+        let Self { escalator, senders, auditor, tester, pruner, .. } = self;
         tokio::join!(
             escalator.run(shutdown.clone()),
             senders.run(shutdown.clone()),
             auditor.run(shutdown.clone()),
+            tester.run(shutdown.clone()),
             pruner.run(shutdown),
         );
     }

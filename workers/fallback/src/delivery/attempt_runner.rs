@@ -1,6 +1,6 @@
 //! Carries out one attempt: sends its message, acts on a refusal, and says what to record.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tracing::info;
 use watchbell::{
@@ -18,7 +18,7 @@ use crate::{channel::Accepted, randomness::Jitter};
 
 /// Carries attempts out.
 pub(crate) struct AttemptRunner {
-    sender: MessageSender,
+    sender: Arc<MessageSender>,
     /// For what a refusal means beyond its attempt.
     store: Store,
     clock: Clock,
@@ -26,7 +26,7 @@ pub(crate) struct AttemptRunner {
 }
 
 impl AttemptRunner {
-    pub(crate) fn new(sender: MessageSender, store: Store, clock: Clock, jitter: Jitter) -> Self {
+    pub(crate) fn new(sender: Arc<MessageSender>, store: Store, clock: Clock, jitter: Jitter) -> Self {
         Self { sender, store, clock, jitter }
     }
 

@@ -11,7 +11,7 @@ use watchbell::{
         AttemptKind, Channel, Device, StopReason,
         channel::{Addressing, Removal},
     },
-    store::{Escalation, EscalationKey, NewAttempt},
+    store::{Escalation, EscalationKey, NewAttempt, TakenTest},
 };
 
 use super::{
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     channel::{
-        Accepted, Blame, ChannelSender, Channels, Disposition, Job, Message, NotConfigured, Recipient,
-        SendError, Withdrawal,
+        Accepted, AlertContent, Blame, ChannelSender, Channels, Disposition, Job, Message, NotConfigured,
+        Recipient, SendError, Withdrawal,
     },
     guard::{CallOutcome, Guard},
     metric_table::provider_word,
@@ -66,23 +66,24 @@ impl MessageSender {
         let locale = escalation.locale.as_deref();
         let job = |message| Job { attempt: attempt.id, user: &key.user, to, message, shown, locale };
         let (alert, unread) = (key.alert.to_string(), escalation.unread);
+        let is_retry = attempt.tries > 1;
         let because = escalation.progress.stopped.unwrap_or(StopReason::Expired);
         match (attempt.kind, channel.facts().removal) {
             (AttemptKind::Alert, _) => {
                 let content = content_to_show(key, escalation, channel)?;
-                self.send_guarded(sender, attempt, &job(Message::Alert(content)), now).await
+                self.send_guarded(sender, is_retry, &job(Message::Alert(content)), now).await
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
                 let content = alert_content(alert.clone(), key, &escalation.content, escalation);
                 let (alerts, content) = (vec![alert], content.map(Box::new));
                 let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content });
-                self.send_guarded(sender, attempt, &job(message), now).await
+                self.send_guarded(sender, is_retry, &job(message), now).await
             }
             (AttemptKind::Withdrawal, Removal::ByDevice) => {
                 let device = attempt.device.clone().ok_or_else(|| nothing_shown(channel))?;
                 let send = async |WithdrawnAlerts { alerts, unread }| {
                     let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content: None });
-                    self.send_guarded(sender, attempt, &job(message), now).await
+                    self.send_guarded(sender, is_retry, &job(message), now).await
                 };
                 self.withdrawals.send((key.user.clone(), device), alert, unread, send).await
             }
@@ -90,18 +91,37 @@ impl MessageSender {
         }
     }
 
+    /// Sends a test to one device, as the push of an alert is sent.
+    pub(super) async fn send_test(
+        &self,
+        test: &TakenTest,
+        content: AlertContent,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let sender = self.channels.get(Channel::Push).ok_or(NotConfigured(Channel::Push.as_str()))?;
+        let job = Job {
+            attempt: test.attempt,
+            user: &test.user,
+            to: Recipient::Device(&test.device),
+            message: Message::Alert(content),
+            shown: Vec::new(),
+            locale: test.locale.as_deref(),
+        };
+        self.send_guarded(sender.as_ref(), test.tries > 1, &job, now).await
+    }
+
     /// Sends one message when the guard of its provider admits it, and tells the guard what came of it.
     async fn send_guarded(
         &self,
         sender: &dyn ChannelSender,
-        attempt: &NewAttempt,
+        is_retry: bool,
         job: &Job<'_>,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
         let provider = sender.provider(job)?;
         let label = provider.label;
         let call = self.guard.call(provider, job.user, job.to.secret());
-        let permit = self.guard.admit(call.clone(), attempt.tries > 1, (self.jitter)()).await?;
+        let permit = self.guard.admit(call.clone(), is_retry, (self.jitter)()).await?;
         let begun = Instant::now();
         let mut sent = sender.send(job, now).await;
         count_call(label, sent.as_ref().err(), begun.elapsed());

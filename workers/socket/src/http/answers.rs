@@ -10,7 +10,7 @@ use utoipa::{
     openapi::schema::{SchemaType, Type},
 };
 use watchbell::{
-    domain::{InboxState, PushEnvironment, PushService, ReceiptState},
+    domain::{AttemptState, InboxState, PushEnvironment, PushService, ReceiptState},
     store::PageStart,
     wire::{
         action::AnswerV1,
@@ -30,6 +30,8 @@ watchbell::schemas! {
     ReceiptStateWord called "ReceiptState" = one_of(ReceiptState::WORDS);
     /// Whose service takes pushes for a device.
     PushServiceWord called "PushService" = one_of(PushService::WORDS);
+    /// Where a push stands: `accepted` by the push service is not shown, and not seen.
+    PushStateWord called "PushState" = one_of(AttemptState::WORDS);
     /// Which of Apple's two worlds a token lives in.
     PushEnvironmentWord called "PushEnvironment" = one_of(PushEnvironment::WORDS);
 }
@@ -98,7 +100,7 @@ pub(crate) struct InboxRow<'a> {
 
 /// The categories of a person's newest alerts.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Categories)]
+#[schema(as = InboxCategories)]
 pub(crate) struct CategoryList {
     /// By name.
     pub(crate) categories: Vec<String>,
@@ -148,8 +150,46 @@ pub(crate) struct ShownDevice {
     pub(crate) service: &'static str,
     #[schema(value_type = PushEnvironmentWord)]
     pub(crate) environment: &'static str,
+    /// When the app or page last registered it, which it does whenever it is opened.
     #[schema(format = DateTime)]
     pub(crate) registered_at: String,
+    /// The last push of an alert to it; not there when none of the user's last 200 messages was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) last_push: Option<ShownPush>,
+    /// The last test that the user asked for; not there when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) test: Option<ShownTest>,
+}
+
+/// A push to a device.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DevicePush)]
+pub(crate) struct ShownPush {
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+    #[schema(value_type = PushStateWord)]
+    pub(crate) state: &'static str,
+}
+
+/// A test of a device.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeviceTest)]
+pub(crate) struct ShownTest {
+    #[schema(format = DateTime)]
+    pub(crate) asked_at: String,
+    #[schema(value_type = PushStateWord)]
+    pub(crate) state: &'static str,
+    /// What the push service answered, as a word: `accepted`, `unregistered`, `bad_token`, `unavailable`, …; `put_off` when it is busy or
+    /// in trouble, `not_configured` when nothing is sent by it here. Not there before the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) outcome: Option<String>,
+    /// When it ended; not there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub(crate) ended_at: Option<String>,
 }
 
 /// What a page gives as `applicationServerKey` to `pushManager.subscribe`.

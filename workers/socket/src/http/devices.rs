@@ -12,11 +12,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use watchbell::{
     domain::{
         Device, DeviceId, PushEnvironment, PushService, Secret,
         alert::UnknownWord,
         device::{DEVICES_PER_USER_MAX, Registration, TOKEN_BYTES_MAX},
+        device_test::TestAsked,
         internet::is_public,
         push_token::{APNS_BYTES_MAX, APNS_BYTES_MIN, FCM_BYTES_MIN, UnusableToken, apns_token, fcm_token},
     },
@@ -24,7 +26,7 @@ use watchbell::{
         Clock,
         http::{JsonBody, NameInPath},
     },
-    store::Store,
+    store::{SeenDevice, Store},
     wire::{
         Problem,
         schema::{one_of_or_null, with},
@@ -35,8 +37,8 @@ use watchbell::{
 use crate::{
     entry::sign_in::sessions_ended,
     http::{
-        answers::{DeviceList, PushServiceWord, ShownDevice, WebPushKey},
-        inbox::UserBodies,
+        answers::{DeviceList, PushServiceWord, ShownDevice, ShownPush, ShownTest, WebPushKey},
+        inbox::{UserBodies, seconds},
     },
     token::Identity,
 };
@@ -171,7 +173,7 @@ pub(crate) async fn put(
 
 /// `GET /v1/devices`: the user's devices, without their tokens.
 pub(crate) async fn list(State(devices): State<Devices>, identity: Identity) -> Result<Response, Problem> {
-    let devices = devices.store.devices(&identity.user).await?;
+    let devices = devices.store.devices_with_pushes(&identity.user).await?;
     Ok(Json(DeviceList { devices: devices.iter().map(shown).collect() }).into_response())
 }
 
@@ -181,11 +183,35 @@ pub(crate) async fn one(
     identity: Identity,
     NameInPath(id): NameInPath<DeviceId>,
 ) -> Result<Response, Problem> {
-    let devices = devices.store.devices(&identity.user).await?;
-    match devices.iter().find(|device| device.id == id) {
-        Some(device) => Ok(Json(shown(device)).into_response()),
-        None => Err(Problem::not_found("there is no device of that name")),
+    Ok(Json(shown_device(&devices, &identity, &id).await?).into_response())
+}
+
+/// `POST /v1/devices/{device}/test`: sends a test to it, which a sender takes. `GET` of the device tells what comes of it.
+pub(crate) async fn test(
+    State(devices): State<Devices>,
+    identity: Identity,
+    NameInPath(id): NameInPath<DeviceId>,
+) -> Result<Response, Problem> {
+    let (attempt, now) = (Uuid::now_v7(), devices.clock.now());
+    match devices.store.ask_for_device_test(&identity.user, &id, attempt, now).await? {
+        TestAsked::Done => {}
+        TestAsked::NoDevice => return Err(no_device()),
+        TestAsked::TooSoon { wait } => {
+            let detail = "a test was asked for just now: ask again later";
+            return Err(Problem::too_many(detail, seconds(wait)));
+        }
     }
+    let device = shown_device(&devices, &identity, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(device)).into_response())
+}
+
+async fn shown_device(devices: &Devices, identity: &Identity, id: &DeviceId) -> Result<ShownDevice, Problem> {
+    let all = devices.store.devices_with_pushes(&identity.user).await?;
+    all.iter().find(|seen| seen.device.id == *id).map(shown).ok_or_else(no_device)
+}
+
+fn no_device() -> Problem {
+    Problem::not_found("there is no device of that name")
 }
 
 /// `DELETE /v1/devices/{device}`
@@ -197,7 +223,7 @@ pub(crate) async fn delete(
     let gone = devices.store.delete_device(&identity.user, &id).await?;
     match gone {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("there is no device of that name")),
+        false => Err(no_device()),
     }
 }
 
@@ -209,12 +235,19 @@ pub(crate) async fn webpush_key(State(devices): State<Devices>) -> Result<Respon
     }
 }
 
-fn shown(device: &Device) -> ShownDevice {
+fn shown(SeenDevice { device, test, last_push }: &SeenDevice) -> ShownDevice {
     ShownDevice {
         device: device.id.to_string(),
         service: device.service.as_str(),
         environment: device.environment.as_str(),
         registered_at: device.registered_at.to_string(),
+        last_push: last_push.map(|(at, state)| ShownPush { at: at.to_string(), state: state.as_str() }),
+        test: test.as_ref().map(|test| ShownTest {
+            asked_at: test.asked_at.to_string(),
+            state: test.state.as_str(),
+            outcome: test.outcome.clone(),
+            ended_at: test.ended_at.map(|at| at.to_string()),
+        }),
     }
 }
 

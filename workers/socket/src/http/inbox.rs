@@ -154,7 +154,7 @@ fn page_start(text: &str) -> Result<PageStart, Problem> {
 }
 
 /// A wait in whole seconds, for `Retry-After`.
-fn seconds(wait: Duration) -> u32 {
+pub(crate) fn seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX)
 }
 

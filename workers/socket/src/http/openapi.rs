@@ -313,6 +313,18 @@ pub(crate) fn delete_device() -> Operation {
     of_device("deleteDevice", "Forget a device").done(204, "Forgotten.").refuses(404, NO_DEVICE)
 }
 
+/// `POST /v1/devices/{device}/test`
+pub(crate) fn test_device() -> Operation {
+    of_device("testDevice", "Send a test notification to a device")
+        .about(
+            "It goes the way of every push, whatever the preferences say, and is tried for a minute. What came of it is in `test` of \
+             the device. A token that is gone is told and not dropped: register the device again.",
+        )
+        .answers(202, "It is being sent.", Described::of::<ShownDevice>())
+        .refuses(404, NO_DEVICE)
+        .refuses(429, "A test was asked for just now: ask again after `Retry-After`.")
+}
+
 /// `GET /v1/webpush/key`
 pub(crate) fn webpush_key() -> Operation {
     Operation::new(DEVICES, "webpushKey", "The key a browser subscribes with")

@@ -93,6 +93,7 @@ fn table() -> Vec<Route> {
         route(Method::GET, "/v1/devices/{device}", get(devices::one), openapi::device()),
         route(Method::PUT, "/v1/devices/{device}", put(devices::put), openapi::put_device()),
         route(Method::DELETE, "/v1/devices/{device}", delete(devices::delete), openapi::delete_device()),
+        route(Method::POST, "/v1/devices/{device}/test", post(devices::test), openapi::test_device()),
         route(Method::GET, "/v1/webpush/key", get(devices::webpush_key), openapi::webpush_key()),
         open(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),
         open(Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end), openapi::unsubscribe()),

@@ -44,6 +44,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("inbox_by_change", 3, "a page of one inbox, from a number"),
     ("devices_by_token", 2, "one token"),
     ("devices_by_registration", 2, "the oldest ones, LIMIT"),
+    ("devices_tests_due", 1, "what is due, LIMIT; empty but for a moment"),
     ("presence_of_pod", 1, "the people of a dead pod, LIMIT"),
     ("topic_events_in_order", 2, "one topic"),
     ("escalations_ready", 1, "what is due, LIMIT"),

@@ -6,17 +6,18 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, Channel, GroupId, InboxState, OutcomeRoute, PushService, ReceiptState, Secret,
-    Severity, Status, StopReason, Timestamp, UserKey,
+    AlertId, AttemptId, AttemptState, Channel, GroupId, InboxState, OutcomeRoute, PushService, ReceiptState,
+    Secret, Severity, Status, StopReason, Timestamp, UserKey,
     audit::{Actor, AuditAction},
     bounce::{Bounce, BounceKind},
+    device_test::TestAsked,
     email::address_digest,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
     Act, Ask, AuditQuery, AuditedChange, Claim, Contact, Decision, Escalation, EscalationKey, Hold, Holder,
     InboxSearch, KeyRights, NewAlert, NewEvent, OldAlerts, PageStart, PodLoad, ProviderAnswer, Rest, Step,
-    Stepped, Store, SummaryOutcome, TOPIC_BYTES_MAX,
+    Stepped, Store, SummaryOutcome, TOPIC_BYTES_MAX, TestResult,
 };
 use watchbell_tests::builders::{
     accepted, acme, alert, alert_id, at, attempt, changed, device, event, later_version, receipt, snooze,
@@ -455,6 +456,17 @@ impl Tour<'_> {
         (self.heard)("revoke_sessions of somebody with a device");
         self.store.devices(&acme("ana")).await?;
         (self.heard)("devices");
+        self.store.devices_with_pushes(&acme("p1")).await?;
+        (self.heard)("devices_with_pushes");
+        let test = AttemptId::from_u128(700 + self.number as u128);
+        let asked = self.store.ask_for_device_test(&acme("newcomer"), &second.id, test, self.at(0)).await?;
+        assert_eq!(asked, TestAsked::Done, "or the tour does not come by a test");
+        (self.heard)("ask_for_device_test");
+        let taken = self.store.take_device_tests(self.at(0), LEASE, 5).await?;
+        (self.heard)("take_device_tests");
+        let result = TestResult { state: AttemptState::Accepted, outcome: "accepted", next_try_at: None };
+        self.store.keep_test_result(&taken[0], &result, self.at(1)).await?;
+        (self.heard)("keep_test_result");
         let key = EscalationKey { user: acme("ana"), alert: alert_id(&self.id("r9")) };
         self.store.forget_token(&key, &first, None, self.at(1)).await?;
         (self.heard)("forget_token");
