@@ -16,6 +16,7 @@ use super::{Address, Message, PublishError, SharedBroker, topology::PARTITIONS};
 use crate::{
     domain::{AlertId, Answered, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
     wire::{
+        TraceContext,
         action::AnswerV1,
         live::{
             LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient,
@@ -115,6 +116,16 @@ impl Announcement {
             .flat_map(|(partition, to)| to.chunks(LIVE_RECIPIENTS_MAX).map(move |to| (*partition, to)))
             .map(|(partition, to)| Self { partition, message: message(to) })
             .collect()
+    }
+
+    /// As part of this trace.
+    pub fn traced(mut self, trace: Option<&TraceContext>) -> Self {
+        if let Some(trace) = trace {
+            trace.write_to(|name, value| {
+                self.message.headers.insert(name.to_owned(), value);
+            });
+        }
+        self
     }
 
     /// What one person said about their alerts, for all of their sessions. `seq`, `unread` and `alerts` are what it

@@ -27,6 +27,7 @@ pub use super::escalation_config::RestraintSection;
 pub use super::outcomes_config::{OutcomeBounds, Outcomes, OutcomesSection, WebhookTarget};
 pub use super::producers_config::ProducerSection;
 pub use super::retention_config::RetentionSection;
+pub use super::tracing_config::TracingSection;
 pub use super::webpush_config::WebPushSection;
 use super::{
     escalation_config::{self, PolicyForSection, PolicySection, PolicySections},
@@ -77,6 +78,8 @@ pub struct Config {
     pub webpush: Option<WebPushSection>,
     /// Logs.
     pub log: LogConfig,
+    /// Traces for a collector.
+    pub tracing: TracingSection,
     /// How much one person gets at once.
     pub restraint: RestraintSection,
     /// Who hears what became of alerts.
@@ -416,6 +419,7 @@ impl Config {
             auth: sources.take("auth")?,
             webpush: sources.take("webpush")?,
             log: sources.take("log")?,
+            tracing: sources.take("tracing")?,
             restraint: sources.take("restraint")?,
             outcomes: sources.take("outcomes")?,
             retention: sources.take("retention")?,
@@ -433,6 +437,7 @@ impl Config {
         self.http.check()?;
         within("store.connections_max", self.store.connections_max, 1..=STORE_CONNECTIONS_MAX)?;
         log_filter(&self.log.filter)?;
+        self.tracing.check()?;
         self.auth.check()?;
         producers_config::producers(&self.broker.producer)?;
         self.read_policies()?;

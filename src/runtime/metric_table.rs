@@ -47,6 +47,12 @@ pub const METRICS: &[Metric] = &[
         "Requests refused before any route: by a host that is not ours.",
     )
     .by(&[label("reason", &["host"])]),
+    Metric::counter(
+        "watchbell_tracing_spans_total",
+        "Spans that ended: exported to the collector, refused by it or lost with it (failed), or dropped because the queue of \
+         `tracing.queue_max` was full (overflowed).",
+    )
+    .by(&[label("outcome", &["exported", "failed", "overflowed"])]),
     Metric::counter("watchbell_http_cut_total", "Connections of HTTP that were cut off, by the reason.")
         .by(&[label("reason", &["idle", "head", "body", "write", "gave_way", "share"])]),
 ];

@@ -19,6 +19,8 @@ mod producers_config;
 pub mod rate_limit;
 mod retention_config;
 pub mod telemetry;
+pub mod traces;
+mod tracing_config;
 pub mod waiting_room;
 mod webpush_config;
 

@@ -33,6 +33,8 @@ pub struct NewAlert {
     pub rest: Option<Rest>,
     /// What is compared with what is recorded; none for more people of an alert that was compared before.
     pub publication: Option<Publication>,
+    /// The trace that it belongs to, as `TraceContext::stored` writes it; only of one that is sampled.
+    pub trace: Option<Arc<str>>,
 }
 
 /// What is left of an audience when an alert is recorded for the first of its people.

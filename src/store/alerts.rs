@@ -261,7 +261,7 @@ impl Store {
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
                  absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
                  returns_at_ms = batch.returns_at_ms, acknowledged_by = batch.acknowledged_by, latest_at_ms = $1,
-                 deleted_at_ms = NULL, audience = coalesce(batch.audience, alerts.audience),
+                 trace = batch.trace, deleted_at_ms = NULL, audience = coalesce(batch.audience, alerts.audience),
                  returned_at_ms = coalesce(batch.returned_at_ms, alerts.returned_at_ms)
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
         );
@@ -358,6 +358,7 @@ batch_row! {
         returned_at_ms: Option<Timestamp>,
         acknowledged_by: Option<String>,
         audience: Option<String>,
+        trace: Option<&'a str>,
     }
 }
 
@@ -387,6 +388,7 @@ impl<'a> AlertValues<'a> {
             returned_at_ms: new.returns.then_some(now),
             acknowledged_by: held.acknowledged_by.as_ref().map(ToString::to_string),
             audience: noted(&alert.to),
+            trace: new.trace.as_deref(),
         })
     }
 }

@@ -39,6 +39,8 @@ pub struct Expansion {
     pub untold_page: Option<String>,
     /// When the first people were recorded.
     pub began_at: Timestamp,
+    /// The trace that it belongs to, if it is sampled.
+    pub trace: Option<Arc<str>>,
     audience: String,
     claim: i64,
 }
@@ -185,6 +187,7 @@ batch_row! {
         audience: String,
         published: &'a str,
         next_page: &'a str,
+        trace: Option<&'a str>,
     }
 }
 
@@ -197,6 +200,7 @@ impl<'a> ExpansionValues<'a> {
             audience: audience_of(&new.alert),
             published: &rest.published,
             next_page: &rest.next_page,
+            trace: new.trace.as_deref(),
         }
     }
 }
@@ -232,6 +236,7 @@ fn expansion_of(row: &sqlx::any::AnyRow) -> Result<Expansion, Failure> {
         next_page: maybe_text(row, "next_page")?,
         untold_page: maybe_text(row, "untold_page")?,
         began_at: time(row, "began_at_ms")?,
+        trace: maybe_text(row, "trace")?.map(Into::into),
         audience: text(row, "audience")?,
         claim: int(row, "claim")?,
     })

@@ -98,6 +98,7 @@ mod survey;
 mod sweeps;
 mod timeline;
 mod topics;
+mod traces;
 mod transaction;
 mod writing;
 

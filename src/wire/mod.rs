@@ -26,6 +26,7 @@ pub mod sayings;
 pub mod schema;
 pub mod standard_webhooks;
 pub mod stored;
+pub mod trace_context;
 pub mod undelivered;
 pub mod unsubscribe;
 pub mod webpush;
@@ -34,6 +35,7 @@ pub use alert::{InvalidAlert, content_of, parse_alert};
 pub use close::{CloseClass, CloseCode};
 pub use event::{MessageKind, event_content_of, kind_of, parse_event};
 pub use problem::Problem;
+pub use trace_context::TraceContext;
 
 /// Text without the byte-order mark that some editors and languages begin UTF-8 with.
 pub fn without_bom(text: &[u8]) -> &[u8] {

@@ -21,6 +21,7 @@ pub mod builders;
 pub mod chance;
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod fleet;
 pub mod guard;
 pub mod lossy;

@@ -114,6 +114,19 @@ impl<'de> Deserializer<'de> for Written {
         deserialize_u64 visit_u64 u64,
     }
 
+    /// A file may have a whole number in the place of one with a fraction.
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        const REMEDY: &str = "must be a number, such as 0.25";
+        if let Some(parsed) = self.parse(REMEDY) {
+            return visitor.visit_f64(parsed?);
+        }
+        match self.0.kind {
+            ValueKind::Float(number) => visitor.visit_f64(number),
+            ValueKind::I64(number) => visitor.visit_f64(number as f64),
+            _ => Err(Error::custom(REMEDY)),
+        }
+    }
+
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_string(self.into_text()?)
     }
@@ -187,7 +200,7 @@ impl<'de> Deserializer<'de> for Written {
     }
 
     forward_to_deserialize_any! {
-        i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct ignored_any
+        i128 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct ignored_any
     }
 }
 

@@ -313,6 +313,7 @@ impl AlertBuilder<Recording> {
             returns: recording.returns,
             rest: recording.rest,
             publication,
+            trace: None,
             alert: Arc::new(alert),
         }
     }

@@ -36,6 +36,7 @@ mod scenarios;
 mod secrets;
 mod snoozes;
 mod topics;
+mod traces;
 mod transports;
 mod unstorable;
 mod worse;

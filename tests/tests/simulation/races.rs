@@ -142,7 +142,7 @@ async fn r10_a_restart_in_a_long_wait_forgets_nothing() -> anyhow::Result<()> {
     assert_eq!(claims.len(), 1, "the email's timer is a row");
     let successor = world.fallback();
     for claim in claims {
-        successor.runner.run(&claim.key, claim.number).await?;
+        successor.runner.run(&claim.key, claim.number, None).await?;
     }
     world.pass(secs(121)).await?;
     assert_eq!(world.told().last().map(|told| told.0), Some(What::Mail));
@@ -159,7 +159,7 @@ async fn r11_a_zombie_does_not_go_on_with_what_another_took_over() -> anyhow::Re
     world.during_next_call(async move {
         clock.advance(LEASE_OVER);
         let claim = store.claim_due(clock.now(), secs(60), 1).await.unwrap().remove(0);
-        other.runner.run(&claim.key, claim.number).await.unwrap();
+        other.runner.run(&claim.key, claim.number, None).await.unwrap();
     });
     world.run(&zombie).await?;
     let sent = world.sent();

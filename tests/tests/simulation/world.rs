@@ -143,7 +143,7 @@ impl World {
 
     /// Runs one escalation that was claimed.
     pub async fn run(&self, claim: &Claim) -> anyhow::Result<()> {
-        Ok(self.fallback().runner.run(&claim.key, claim.number).await?)
+        Ok(self.fallback().runner.run(&claim.key, claim.number, None).await?)
     }
 
     /// One more channel, or another sender for one, from now on.
@@ -194,6 +194,7 @@ impl World {
         let name = policies.name_for(&alert);
         let policy = policies.get_or_default(&alert.tenant, name);
         NewAlert {
+            trace: None,
             content: content_of(&alert).into(),
             recipients: to.iter().map(|name| acme(name).user).collect(),
             policy: name.into(),
@@ -266,7 +267,7 @@ impl World {
         loop {
             let runner = self.fallback().runner;
             for claim in self.claim().await? {
-                runner.run(&claim.key, claim.number).await?;
+                runner.run(&claim.key, claim.number, None).await?;
             }
             match self.store.next_due().await?.filter(|due| *due <= end) {
                 Some(due) => self.advance_to(due),

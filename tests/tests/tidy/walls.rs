@@ -45,7 +45,7 @@ struct Vendor {
     because: &'static str,
 }
 
-const VENDORS: [Vendor; 10] = [
+const VENDORS: [Vendor; 14] = [
     Vendor {
         name: "lapin",
         places: &["src/broker/rabbitmq"],
@@ -61,6 +61,26 @@ const VENDORS: [Vendor; 10] = [
         name: "sqlx",
         places: &["src/store"],
         because: "All SQL is in one place, so that both stores pass one contract. Add a method to the store's seam.",
+    },
+    Vendor {
+        name: "opentelemetry",
+        places: &["src/runtime/traces", "workers/fleet/Cargo.toml", "workers/fleet/src/traces"],
+        because: ONE_SPAN,
+    },
+    Vendor {
+        name: "opentelemetry_sdk",
+        places: &["src/runtime/traces", "workers/fleet/Cargo.toml", "workers/fleet/src/traces"],
+        because: ONE_SPAN,
+    },
+    Vendor {
+        name: "opentelemetry_proto",
+        places: &["workers/fleet/Cargo.toml", "workers/fleet/src/traces"],
+        because: ONE_SPAN,
+    },
+    Vendor {
+        name: "prost",
+        places: &["workers/fleet/Cargo.toml", "workers/fleet/src/traces"],
+        because: ONE_SPAN,
     },
     Vendor { name: "clap", places: &["workers/fleet"], because: ONLY_FLEET },
     Vendor { name: "clap_complete", places: &["workers/fleet"], because: ONLY_FLEET },
@@ -89,6 +109,8 @@ const VENDORS: [Vendor; 10] = [
 
 const ONLY_FLEET: &str =
     "The command line is workers/fleet's. Take a checked configuration as an argument instead.";
+const ONE_SPAN: &str = "A span costs nothing where it is not wanted, and every attribute stands in one table. Use \
+                        watchbell::runtime::traces; workers/fleet/src/traces sends what has ended.";
 const ONLY_FALLBACK: &str = "Providers are reached from workers/fallback alone, behind its one seam a channel. \
                              Publish to watchbell.undelivered instead.";
 /// Where they may be: the worker, and the bare server that `watchbell bench` takes its floor from.

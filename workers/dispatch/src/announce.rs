@@ -12,9 +12,12 @@ use tracing::debug;
 use watchbell::{
     broker::{Announcement, Announcer, Delivery, InboxChange, ShownAlert},
     domain::{Alert, Timestamp},
+    runtime::traces::Span,
     store::{NewAlert, RecordedRow},
     wire::live::LivePublished,
 };
+
+use crate::trace;
 
 /// Live messages that wait for their confirm at once.
 pub(crate) const IN_FLIGHT_MAX: usize = 64;
@@ -27,12 +30,15 @@ pub(crate) struct Committed {
     /// Those of its rows that are to be told.
     pub(crate) rows: Vec<RecordedRow>,
     /// Done with, once these rows are told.
-    pub(crate) settled: Vec<Delivery>,
+    pub(crate) settled: Vec<Settled>,
 }
+
+/// A delivery that is done with, and its span, which ends with it.
+pub(crate) type Settled = (Delivery, Span);
 
 enum Work {
     Announce(Announcement),
-    Settle(Vec<Delivery>),
+    Settle(Vec<Settled>),
 }
 
 /// The last stage.
@@ -81,14 +87,15 @@ impl AnnouncementStage {
     }
 }
 
-async fn settle(deliveries: Vec<Delivery>) {
+async fn settle(deliveries: Vec<Settled>) {
     if deliveries.is_empty() {
         return;
     }
     metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "recorded")
         .increment(deliveries.len() as u64);
-    for delivery in deliveries {
+    for (delivery, span) in deliveries {
         delivery.settle.ack().await;
+        drop(span);
     }
 }
 
@@ -116,7 +123,9 @@ fn announcements(
         let accepted_at = accepted_at.get(at).copied().flatten().filter(|_| *published == version);
         let published =
             accepted_at.map(|at| LivePublished { at_ms: at.as_millisecond(), severity: *severity });
-        Announcement::alert(ShownAlert { tenant, id, version, published, content }, changes)
+        let trace = trace::read(alerts[at].trace.as_deref());
+        let shown = ShownAlert { tenant, id, version, published, content };
+        Announcement::alert(shown, changes).into_iter().map(move |one| one.traced(trace.as_ref()))
     };
     shown.into_iter().flat_map(of_alert).collect()
 }

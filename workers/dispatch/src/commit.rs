@@ -30,6 +30,7 @@ use crate::{
     room::Place,
     rules::Rules,
     search::Parts,
+    trace,
 };
 
 /// Alerts whose earlier readers are looked for at once.
@@ -70,14 +71,17 @@ impl Recorder<'_> {
     async fn commit(&self, batch: Vec<Prepared>, shutdown: &CancellationToken) -> Result<(), Leaving> {
         let mut parts = Parts::of(batch);
         while let Some(mut part) = parts.next() {
-            match self.record(&part, shutdown).await {
+            let span = trace::commit(&part);
+            let recorded = self.record(&part, shutdown).await;
+            trace::committed(span, &mut part, &recorded);
+            match recorded {
                 Ok((alerts, RecordedBatch { rows, met })) => {
                     part.iter_mut().for_each(|one| drop(one.place.take()));
                     let accepted_at = part.iter().map(|one| one.taken.accepted_at).collect();
                     let part = self.without_refused(part, &met).await?;
                     let (later, done): (Vec<_>, Vec<_>) =
                         part.into_iter().partition(|one| one.then == AfterRecording::Earlier);
-                    let settled = done.into_iter().map(|one| one.taken.delivery).collect();
+                    let settled = done.into_iter().map(|one| (one.taken.delivery, one.taken.span)).collect();
                     self.hand_on(Committed { alerts, accepted_at, rows, settled }).await?;
                     parts.add(self.whom_earlier_ones_reached(later, shutdown).await?);
                 }
@@ -122,7 +126,13 @@ impl Recorder<'_> {
         };
         let (alert, content) = (&one.taken.alert, &one.taken.content);
         let publication = Some(one.taken.publication.clone());
-        NewAlert { rest, publication, ..self.rules.apply(alert, content, one.recipients.clone(), now, now) }
+        let trace = trace::stored(&one.taken.span);
+        NewAlert {
+            rest,
+            publication,
+            trace,
+            ..self.rules.apply(alert, content, one.recipients.clone(), now, now)
+        }
     }
 
     /// Those that were recorded. What contradicts what is recorded is parked; what came too late is counted.
@@ -132,13 +142,15 @@ impl Recorder<'_> {
             if matches!(met, Meets::Later | Meets::Stale) && !one.taken.delivery.redelivered {
                 metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "stale").increment(1);
                 let alert = &one.taken.alert;
-                info!(alert.id = %alert.id, alert.version, "Version {} of {} came too late", alert.version, alert.id);
+                one.taken.span.log().in_scope(|| {
+                    info!(alert.id = %alert.id, alert.version, "Version {} of {} came too late", alert.version, alert.id);
+                });
             }
             if !met.is_refused() {
                 recorded.push(one);
                 continue;
             }
-            if let Some(refused) = Refused::by_meeting(one.taken.delivery, *met) {
+            if let Some(refused) = Refused::by_meeting(one.taken, *met) {
                 self.refused.send(refused).await.map_err(|_| Leaving)?;
             }
         }
@@ -163,7 +175,7 @@ impl Recorder<'_> {
         for (one, page) in looked {
             match page {
                 Ok(Page { recipients, next }) if recipients.is_empty() && next.is_done() => {
-                    settled.push(one.taken.delivery);
+                    settled.push((one.taken.delivery, one.taken.span));
                 }
                 Ok(Page { recipients, next }) => {
                     again.push(Prepared { recipients, then: after_recording(next), ..one });
@@ -180,7 +192,7 @@ impl Recorder<'_> {
     }
 
     async fn park(&self, culprit: Prepared, error: &StoreError) -> Result<(), Leaving> {
-        let refused = Refused::by_store(culprit.taken.delivery, error);
+        let refused = Refused::by_store(culprit.taken.delivery, culprit.taken.span, error);
         self.refused.send(refused).await.map_err(|_| Leaving)
     }
 

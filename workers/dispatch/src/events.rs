@@ -49,7 +49,10 @@ impl Keeper<'_> {
                 Err(NotStored::Leaving) => return None,
                 Err(NotStored::Refused(error)) => {
                     if let Some(culprit) = parts.refused(part) {
-                        self.refused.send(Refused::by_store(culprit.delivery, &error)).await.ok()?;
+                        self.refused
+                            .send(Refused::by_store(culprit.delivery, culprit.span, &error))
+                            .await
+                            .ok()?;
                     }
                 }
             }
@@ -61,11 +64,12 @@ impl Keeper<'_> {
     async fn tell(&self, events: Vec<TakenEvent>, outcome: &'static str) {
         metrics::counter!("watchbell_dispatch_events_total", "outcome" => outcome)
             .increment(events.len() as u64);
-        let telling = events.into_iter().map(|TakenEvent { new, delivery }| async move {
+        let telling = events.into_iter().map(|TakenEvent { new, delivery, span }| async move {
             if let Some(announcement) = Announcement::event(&new.event, &new.content) {
                 self.announcements.announce(announcement).await;
             }
             delivery.settle.ack().await;
+            drop(span);
         });
         stream::iter(telling).buffered(IN_FLIGHT_MAX).for_each(std::future::ready).await;
     }

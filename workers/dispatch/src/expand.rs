@@ -116,6 +116,7 @@ impl Expander<'_> {
         let page = patiently(shutdown, || audience::page(&alert, &at, rows_max, store)).await?;
         let content: Arc<str> = content_of(&alert).into();
         let new = self.rules.apply(&alert, &content, page.recipients, held.began_at, now);
+        let new = NewAlert { trace: held.trace.clone(), ..new };
         let (begins, next) = (at.to_string(), (!page.next.is_done()).then(|| page.next.to_string()));
         let step = Step { page: &begins, next_page: next.as_deref() };
         let mut rows = match patiently(shutdown, || store.record_page(held, &new, step, now)).await {

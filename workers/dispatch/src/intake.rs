@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::{sync::mpsc, time::sleep};
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 use watchbell::{
     broker::{Address, Delivery, Message, Refusal, WorkQueue, parked},
     domain::{
@@ -13,6 +13,7 @@ use watchbell::{
         producers::NotAllowed,
         publication::{Maker, Meets, Publication, TooFarAhead},
     },
+    runtime::traces::Span,
     store::{NewEvent, StoreError},
     wire::{
         InvalidAlert, MessageKind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
@@ -20,7 +21,7 @@ use watchbell::{
     },
 };
 
-use crate::{Dispatch, PUBLISH_DEADLINE};
+use crate::{Dispatch, PUBLISH_DEADLINE, trace};
 
 /// Refused messages on their way to where they are parked, at once: as many as a publisher has unconfirmed.
 const PARKING_MAX: usize = 256;
@@ -36,18 +37,24 @@ pub(crate) struct TakenAlert {
     /// When ingest took it; unknown for what came over AMQP.
     pub(crate) accepted_at: Option<Timestamp>,
     pub(crate) delivery: Delivery,
+    /// Until it is settled.
+    pub(crate) span: Span,
 }
 
 /// An event in hand, with the delivery that is settled when it is told.
 pub(crate) struct TakenEvent {
     pub(crate) new: NewEvent,
     pub(crate) delivery: Delivery,
+    /// Until it is settled.
+    pub(crate) span: Span,
 }
 
 /// A delivery that is no use to anybody here, with the reason: it is parked, and settled after that.
 pub(crate) struct Refused {
     pub(crate) delivery: Delivery,
     pub(crate) refusal: InvalidAlert,
+    /// Until it is settled.
+    pub(crate) span: Span,
 }
 
 /// What a delivery holds.
@@ -68,8 +75,10 @@ impl Dispatch {
     /// Reads a delivery. Waits for nothing.
     pub(crate) fn take_in(&self, delivery: Delivery, now: Timestamp) -> Intake {
         let accepted_at = self.accepted_at(&delivery.message, now);
+        let mut span = trace::taken(&delivery.message);
         match self.read(&delivery, now) {
             Ok(Read::Alert(alert)) => {
+                trace::alert(&mut span, &alert);
                 let content: Arc<str> = content_of(&alert).into();
                 let publication = Publication {
                     is_redelivered: delivery.redelivered,
@@ -81,10 +90,11 @@ impl Dispatch {
                     publication,
                     accepted_at,
                     delivery,
+                    span,
                 })
             }
-            Ok(Read::Event(new)) => Intake::Event(TakenEvent { new, delivery }),
-            Err(refusal) => Intake::Refused(Refused { delivery, refusal }),
+            Ok(Read::Event(new)) => Intake::Event(TakenEvent { new, delivery, span }),
+            Err(refusal) => Intake::Refused(Refused { delivery, refusal, span }),
         }
     }
 
@@ -159,7 +169,13 @@ impl Dispatch {
         Ok(())
     }
 
-    async fn park_one(&self, Refused { delivery, refusal }: Refused) {
+    async fn park_one(&self, Refused { delivery, refusal, mut span }: Refused) {
+        trace::refused(&mut span, &refusal.field);
+        let log = span.log();
+        self.park_delivery(delivery, refusal).instrument(log).await;
+    }
+
+    async fn park_delivery(&self, delivery: Delivery, refusal: InvalidAlert) {
         metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "rejected").increment(1);
         warn!(
             message.id = %Untrusted(&delivery.message.message_id), field = %Untrusted(&refusal.field),
@@ -182,9 +198,10 @@ impl Dispatch {
 
 impl Refused {
     /// What contradicts what is recorded; `None` for what does not.
-    pub(crate) fn by_meeting(delivery: Delivery, met: Meets) -> Option<Self> {
+    pub(crate) fn by_meeting(taken: TakenAlert, met: Meets) -> Option<Self> {
+        let TakenAlert { delivery, span, .. } = taken;
         if met == Meets::TooFarAhead {
-            return Some(Self { delivery, refusal: InvalidAlert::new("version", TooFarAhead) });
+            return Some(Self { delivery, refusal: InvalidAlert::new("version", TooFarAhead), span });
         }
         let (reason, problem) = match met {
             Meets::Conflict => (
@@ -202,12 +219,12 @@ impl Refused {
             ),
             Meets::Nothing | Meets::Earlier | Meets::Same | Meets::Later | Meets::TooFarAhead => return None,
         };
-        Some(Self { delivery, refusal: InvalidAlert::new(reason, problem) })
+        Some(Self { delivery, refusal: InvalidAlert::new(reason, problem), span })
     }
 
     /// What the store refuses. The operator reads by which rule, and nothing of what the message holds.
-    pub(crate) fn by_store(delivery: Delivery, error: &StoreError) -> Self {
-        Self { delivery, refusal: refusal_of(error) }
+    pub(crate) fn by_store(delivery: Delivery, span: Span, error: &StoreError) -> Self {
+        Self { delivery, refusal: refusal_of(error), span }
     }
 }
 

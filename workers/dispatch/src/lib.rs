@@ -48,6 +48,7 @@ mod room;
 mod rules;
 mod search;
 mod sweep;
+mod trace;
 mod turns;
 
 use std::{sync::Arc, time::Duration};

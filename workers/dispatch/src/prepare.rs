@@ -158,7 +158,7 @@ impl Preparer<'_> {
             Err(NotStored::Leaving) => None,
             Err(NotStored::Refused(error)) => {
                 alerts.pay(&tenant, cost_of(0, bytes));
-                self.refused.send(Refused::by_store(taken.delivery, &error)).await.ok()
+                self.refused.send(Refused::by_store(taken.delivery, taken.span, &error)).await.ok()
             }
         }
     }

@@ -46,6 +46,7 @@ impl Rules {
             returns: false,
             rest: None,
             publication: None,
+            trace: None,
         }
     }
 }

@@ -36,6 +36,7 @@ mod metric_table;
 mod outcomes;
 mod randomness;
 mod rates;
+mod trace;
 mod upkeep;
 
 use std::sync::Arc;

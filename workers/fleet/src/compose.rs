@@ -43,6 +43,7 @@ use crate::{
     health_checks::{broker_check, live_check, store_check},
     manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
+    traces::{self, Collector, SpanExport},
 };
 
 /// How long metrics are folded together at a time.
@@ -72,8 +73,10 @@ pub(crate) struct Process {
     work: Vec<Work>,
     /// What takes its secrets anew when they are changed.
     secrets: Vec<SecretsPart>,
-    /// What is closed last.
+    /// What is closed when nobody works any more.
     broker: Option<SharedBroker>,
+    /// What sends the spans of all of that, if they are wanted.
+    traces: Option<SpanExport<Collector>>,
     /// What requests need until the last of them is answered.
     beneath: Vec<Work>,
     /// Fires when the process begins to leave.
@@ -97,6 +100,7 @@ pub(crate) async fn run_roles(
 ) -> anyhow::Result<()> {
     let is_opened_in_browsers = beside.is_some();
     let mut process = Process::new(config.clone())?;
+    process.begin_traces("rabbitmq")?;
     if roles.contains(&Role::Simulator) {
         let simulator =
             Simulator::bind(process.config.simulator.as_a_process()).await.context("simulator")?;
@@ -143,10 +147,18 @@ impl Process {
             work: Vec::new(),
             secrets: Vec::new(),
             broker: None,
+            traces: None,
             beneath: Vec::new(),
             leaving: CancellationToken::new(),
             served: CancellationToken::new(),
         })
+    }
+
+    /// Makes spans from now on, if they are configured. Before workers are added: what they leave out without spans is decided then.
+    pub(crate) fn begin_traces(&mut self, messaging_system: &'static str) -> anyhow::Result<()> {
+        let instance = format!("{}/{}", host(), std::process::id());
+        self.traces = traces::begin(&self.config.shared.tracing, messaging_system, &instance)?;
+        Ok(())
     }
 
     /// RabbitMQ and the store that are configured.
@@ -443,6 +455,8 @@ impl Process {
         });
         let (workers, beneath) = (begun(self.work, &leaving), begun(self.beneath, &leaving));
         let upkeep = tokio::spawn(upkeep(self.metrics, stop.clone()));
+        let untraced = CancellationToken::new();
+        let exporting = self.traces.map(|export| tokio::spawn(export.run(untraced.clone())));
         let watching = tokio::spawn(health.clone().watch(stop.clone()));
 
         tokio::select! {
@@ -460,6 +474,11 @@ impl Process {
         watching.await?;
         if let Some(broker) = self.broker {
             broker.close().await;
+        }
+        // No span ends after this.
+        untraced.cancel();
+        if let Some(exporting) = exporting {
+            exporting.await?;
         }
         gone.cancel();
         if let Some(watched) = watched {

@@ -106,13 +106,15 @@ impl FleetConfig {
     /// Whoever is killed while it leaves hands nothing over (I10).
     fn check_grace(&self) -> anyhow::Result<()> {
         let sessions = self.shared.http.leave_wait + self.socket.drain_window;
-        let leaving = sessions.max(self.fallback.drain_timeout) + LEAVE_MARGIN;
+        let tracing = &self.shared.tracing;
+        let flush = tracing.endpoint.as_ref().map_or(Duration::ZERO, |_| tracing.flush_timeout);
+        let leaving = sessions.max(self.fallback.drain_timeout) + LEAVE_MARGIN + flush;
         ensure!(
             leaving <= self.shared.http.grace_period,
             "http.grace_period must be at least {}s: http.leave_wait and socket.drain_window, or \
              fallback.drain_timeout, and then {}s to end",
             leaving.as_secs_f64().ceil(),
-            LEAVE_MARGIN.as_secs()
+            (LEAVE_MARGIN + flush).as_secs_f64().ceil()
         );
         Ok(())
     }

@@ -28,6 +28,7 @@ mod metric_tables;
 mod output;
 mod reload;
 mod role;
+mod traces;
 mod up;
 
 use std::process::ExitCode;

@@ -99,6 +99,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let shared = config.shared.clone();
     let renew = Box::new(move |demo| with_new_tokens(demo, &shared, Timestamp::now()));
     let mut process = Process::new(config)?;
+    process.begin_traces("watchbell")?;
     process.answer_only_to(hosts);
     let access = DemoAccess::new(dir.join("demo.json"), demo, renew)?;
     process.add_routes(demo::routes(&access, simulator.router()));

@@ -33,6 +33,7 @@ use crate::{
     known::{self, Verdict},
     limits::{BYTES_AT_A_STRETCH_MAX, TIMELINE_RECIPIENTS_MAX},
     publish, request,
+    trace::trace_of,
     users::room_for_a_list,
 };
 
@@ -53,14 +54,14 @@ pub async fn accept(
     let (form, body) = form
         .unwrapped(&parts.headers, body, MessageKind::Alert)
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
-    let trace = publish::trace_of(&parts.headers);
+    let trace = trace_of(&parts.headers);
     let mut stretch = Stretch::default();
     let read = async {
         let batch = Batch::read(What::Alert, form, &body)?;
         let alerts = alerts_of(&shared, &producer.tenant, &parts.headers, form, &batch, &mut stretch).await?;
         let mut messages = Vec::with_capacity(alerts.len());
         for (alert, index) in &alerts {
-            let ready = publish::ready(alert, &producer.maker, trace);
+            let ready = publish::ready(alert, &producer.maker, trace.as_ref());
             let ready = ready.map_err(|problem| at_index(problem, *index))?;
             stretch.worked_on(ready.bytes()).await;
             messages.push(ready);

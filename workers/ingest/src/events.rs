@@ -19,6 +19,7 @@ use crate::{
     count::What,
     publish::{self, ReadyMessage},
     request,
+    trace::trace_of,
 };
 
 /// Accepts one event, an array or NDJSON for one topic. 202 when the broker has confirmed all of them.
@@ -70,7 +71,7 @@ fn events_of(
     defaults: &EventDefaults,
 ) -> Result<Vec<(Event, ReadyMessage)>, Problem> {
     let key = batch::idempotency_key(headers)?;
-    let trace = publish::trace_of(headers);
+    let trace = trace_of(headers);
     let mut events = Vec::with_capacity(batch.items.len());
     for &(at, raw) in &batch.items {
         let index = (!batch.is_one).then_some(at);
@@ -78,7 +79,8 @@ fn events_of(
         let plain = form.plain(raw.get(), MessageKind::Event).map_err(|problem| at_index(problem, index))?;
         let event = event_of(&plain, &EventDefaults { id: Some(id), ..defaults.clone() });
         let event = event.map_err(|problem| at_index(problem, index))?;
-        let message = publish::ready_event(&event, trace).map_err(|problem| at_index(problem, index))?;
+        let message =
+            publish::ready_event(&event, trace.as_ref()).map_err(|problem| at_index(problem, index))?;
         events.push((event, message));
     }
     Ok(events)

@@ -45,6 +45,7 @@ mod request;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod users;
 
 use std::{
@@ -71,6 +72,7 @@ use watchbell::{
         http::{AnswerBudget, operation::Operation},
         memory::MemoryBudgets,
         rate_limit::{Rate, RateLimiter},
+        traces,
         waiting_room::WaitingRoom,
     },
     store::Store,
@@ -178,8 +180,12 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     let mut router = Router::new();
     for Route { path, access, scope, handler, .. } in routes() {
         let lock = auth::Lock { shared: Arc::clone(&shared), scope };
-        // Outermost last: measured, then authenticated, then let in.
+        // Outermost last: measured, then authenticated, then let in, then traced where anybody wants that.
         let with_key = |handler: MethodRouter<Arc<Shared>>| {
+            let handler = match traces::is_on() {
+                true => handler.route_layer(from_fn(trace::follow)),
+                false => handler,
+            };
             handler
                 .route_layer(from_fn_with_state(Arc::clone(&shared), request::admit))
                 .route_layer(from_fn_with_state(lock, auth::enter))

@@ -31,6 +31,7 @@ use crate::{
     count::What,
     known, publish,
     request::MergePatch,
+    trace::trace_of,
 };
 
 /// What may be changed.
@@ -80,7 +81,7 @@ pub async fn patch(
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
     }
     let alert = merged(&stored, &change, &defaults).inspect_err(|_| What::Alert.count("invalid", 1))?;
-    let message = publish::ready(&alert, &producer.maker, publish::trace_of(&headers))
+    let message = publish::ready(&alert, &producer.maker, trace_of(&headers).as_ref())
         .inspect_err(|_| What::Alert.count("invalid", 1))?;
     publish::publish(&shared, &alert.tenant, What::Alert, vec![message]).await?;
     if !is_recorded(store, &alert, &change).await {

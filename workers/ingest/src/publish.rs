@@ -8,7 +8,6 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use axum::http::HeaderMap;
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -25,7 +24,7 @@ use watchbell::{
         rate_limit::TooSoon,
     },
     wire::{
-        Problem,
+        Problem, TraceContext,
         alert::{Defaults, encode_alert},
         event::{EventDefaults, encode_event},
         parse_alert, parse_event, published,
@@ -36,9 +35,9 @@ use crate::{
     Shared,
     count::What,
     limits::{EVERYONE_COUNTS_AS, GROUP_COUNTS_AS, HOLDERS_COUNT_AS, PUBLISHES_PER_REQUEST_MAX},
+    trace,
 };
 
-const TRACEPARENT: &str = "traceparent";
 /// AMQP carries a message id as a short string.
 const MESSAGE_ID_BYTES_MAX: usize = 255;
 
@@ -61,7 +60,7 @@ impl ReadyMessage {
 ///
 /// # Errors
 /// 413 and 422, for what only shows once defaults are filled in.
-pub fn ready(alert: &Alert, by: &Maker, trace: Option<&str>) -> Result<ReadyMessage, Problem> {
+pub fn ready(alert: &Alert, by: &Maker, trace: Option<&TraceContext>) -> Result<ReadyMessage, Problem> {
     let body = encode_alert(alert);
     if body.len() > ALERT_BYTES_MAX {
         return Err(What::Alert.too_large(body.len()));
@@ -91,7 +90,7 @@ fn recipients_of(alert: &Alert) -> usize {
 ///
 /// # Errors
 /// 413 and 422, as for an alert.
-pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<ReadyMessage, Problem> {
+pub fn ready_event(event: &Event, trace: Option<&TraceContext>) -> Result<ReadyMessage, Problem> {
     let body = encode_event(event);
     if body.len() > EVENT_BYTES_MAX {
         return Err(What::Event.too_large(body.len()));
@@ -106,8 +105,8 @@ pub fn ready_event(event: &Event, trace: Option<&str>) -> Result<ReadyMessage, P
     Ok(ReadyMessage { message: traced(Message::json(message_id, body), trace), recipients: 0 })
 }
 
-fn traced(mut message: Message, trace: Option<&str>) -> Message {
-    message.headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.to_owned())));
+fn traced(mut message: Message, trace: Option<&TraceContext>) -> Message {
+    trace::carry(trace, &mut message.headers);
     message
 }
 
@@ -147,7 +146,12 @@ pub async fn publish(
     let accepted_at = shared.ingest.clock.now().as_millisecond().to_string();
     let publish_one = |ReadyMessage { mut message, .. }: ReadyMessage| {
         message.headers.insert(published::ACCEPTED_AT.to_owned(), accepted_at.clone());
-        publish_by(shared, message, deadline)
+        let span = trace::publishing(&mut message);
+        async move {
+            let outcome = publish_by(shared, message, deadline).await;
+            trace::published(span, &outcome);
+            outcome
+        }
     };
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
@@ -269,27 +273,6 @@ fn rank(error: &PublishError) -> u8 {
     }
 }
 
-/// The producer's trace, if it is one: <https://www.w3.org/TR/trace-context/#traceparent-header>.
-pub fn trace_of(headers: &HeaderMap) -> Option<&str> {
-    let given = headers.get(TRACEPARENT)?.to_str().ok()?;
-    is_traceparent(given).then_some(given)
-}
-
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts.as_slice() else { return false };
-    let hex =
-        |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let something = |part: &str| part.bytes().any(|b| b != b'0');
-    hex(version, 2)
-        && *version != "ff"
-        && hex(trace, 32)
-        && something(trace)
-        && hex(parent, 16)
-        && something(parent)
-        && hex(flags, 2)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -323,22 +306,6 @@ mod tests {
             if let (Some(problem), Some((_, detail))) = (answer, expected) {
                 assert!(problem.detail.unwrap().starts_with(detail), "{why}");
             }
-        }
-    }
-
-    #[test]
-    fn a_trace_is_carried_only_if_it_is_one() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert!(is_traceparent(good));
-        for (why, bad) in [
-            ("empty", String::new()),
-            ("capital letters", good.to_uppercase()),
-            ("the forbidden version", good.replacen("00", "ff", 1)),
-            ("no trace", good.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32))),
-            ("no parent", good.replace("b7ad6b7169203331", &"0".repeat(16))),
-            ("a tail", format!("{good}-x")),
-        ] {
-            assert!(!is_traceparent(&bad), "{why}");
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tracing::info;
+use tracing::{Instrument as _, info};
 use watchbell::{
     runtime::Clock,
     store::{Escalation, EscalationKey, NewAttempt, ProviderAnswer, Store},
+    wire::TraceContext,
 };
 
 use super::{
@@ -14,7 +15,11 @@ use super::{
     not_sent::NotSent,
     refusals,
 };
-use crate::{channel::Accepted, randomness::Jitter};
+use crate::{
+    channel::Accepted,
+    randomness::Jitter,
+    trace::{self, AttemptEnd},
+};
 
 /// Carries attempts out.
 pub(crate) struct AttemptRunner {
@@ -36,7 +41,22 @@ impl AttemptRunner {
         key: &EscalationKey,
         escalation: &Escalation,
         attempt: &NewAttempt,
+        trace: Option<&TraceContext>,
     ) -> ProviderAnswer {
+        let mut span = trace::attempt(key, attempt, provider_of(escalation, attempt), trace);
+        let log = span.log();
+        let (answer, ended) = self.call(key, escalation, attempt).instrument(log).await;
+        trace::ended(&mut span, ended);
+        answer
+    }
+
+    /// Calls the provider, and says what came of it in a word besides.
+    async fn call(
+        &self,
+        key: &EscalationKey,
+        escalation: &Escalation,
+        attempt: &NewAttempt,
+    ) -> (ProviderAnswer, AttemptEnd) {
         let begun = Instant::now();
         let result = self.sender.send(key, escalation, attempt, self.clock.now()).await;
         let outcome = outcome_word(&result);
@@ -63,7 +83,8 @@ impl AttemptRunner {
             "Attempt {} ended: {outcome}",
             attempt.id
         );
-        record_of(escalation, attempt, result, ended_at, (self.jitter)())
+        let ended = AttemptEnd { outcome, is_refused: matches!(result, Err(NotSent::Refused(_))) };
+        (record_of(escalation, attempt, result, ended_at, (self.jitter)()), ended)
     }
 }
 

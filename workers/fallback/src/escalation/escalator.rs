@@ -6,23 +6,26 @@
 //! - It looks again when the next timer is due, and after `poll_every` at the latest, because another process may have
 //!   recorded a timer that is due sooner.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, PublishError, SharedBroker, WorkQueue},
-    domain::Timestamp,
-    runtime::Clock,
+    domain::{AlertId, Tenant, Timestamp},
+    runtime::{
+        Clock,
+        traces::{self, Span},
+    },
     store::{Claim, Store, StoreError},
     wire::undelivered::UndeliveredV1,
 };
 
 use super::runner::EscalationRunner;
-use crate::config::FallbackConfig;
+use crate::{config::FallbackConfig, trace};
 
 /// How long the broker may take to confirm one piece of work. Well within a lease.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
@@ -103,10 +106,18 @@ impl Escalator {
         let lateness = metrics::histogram!("watchbell_fallback_timer_lateness_seconds");
         claims.iter().for_each(|claim| lateness.record(seconds_since(claim.due_at, now)));
         metrics::counter!("watchbell_fallback_claims_total").increment(claimed as u64);
-        let hand_out = |claim| async move {
-            match broker_is_up {
-                true => self.publish(claim).await,
-                false => self.run_here(&claim).await,
+        let traces = self.traces_of(&claims).await;
+        let hand_out = |claim: Claim| {
+            let span = trace::due(
+                &claim,
+                traces.get(&(claim.key.user.tenant.clone(), claim.key.alert.clone())),
+                now,
+            );
+            async move {
+                match broker_is_up {
+                    true => self.publish(claim, span).await,
+                    false => self.run_here(&claim, &span).await,
+                }
             }
         };
         stream::iter(claims).for_each_concurrent(IN_FLIGHT_MAX, hand_out).await;
@@ -132,14 +143,22 @@ impl Escalator {
         }
     }
 
-    async fn publish(&self, claim: Claim) {
+    /// The traces that these belong to. Without them, an escalation is only not seen in one.
+    async fn traces_of(&self, claims: &[Claim]) -> HashMap<(Tenant, AlertId), String> {
+        if !traces::is_on() {
+            return HashMap::new();
+        }
+        let alerts = claims.iter().map(|claim| (&claim.key.user.tenant, &claim.key.alert));
+        self.store.traces_of(alerts).await.unwrap_or_default()
+    }
+
+    async fn publish(&self, claim: Claim, mut span: Span) {
         let work = UndeliveredV1::new(&claim.key.user, &claim.key.alert, claim.number);
         let id = message_id(&work, claim.number);
         debug!(alert.id = %claim.key.alert, user = ?claim.key.user.user, claim = claim.number, "An escalation is due");
-        let sent = self
-            .broker
-            .publish(Address::Undelivered, Message::json(id, work.encode()), PUBLISH_DEADLINE)
-            .await;
+        let mut message = Message::json(id, work.encode());
+        trace::publishing(&mut span, &mut message);
+        let sent = self.broker.publish(Address::Undelivered, message, PUBLISH_DEADLINE).await;
         if let Err(error) = sent {
             let what = "The broker did not confirm work that is due, so the escalator does it itself";
             match error {
@@ -147,14 +166,19 @@ impl Escalator {
                 PublishError::Unavailable(_) => debug!(%error, alert.id = %claim.key.alert, "{what}"),
                 _ => warn!(%error, alert.id = %claim.key.alert, "{what}"),
             }
+            span.fail("unavailable");
             // The message may still arrive. Then the work is done twice, with the same ids (I6).
-            self.run_here(&claim).await;
+            self.run_here(&claim, &span).await;
         }
     }
 
     /// The timer stands whatever the broker does (I4).
-    async fn run_here(&self, claim: &Claim) {
-        if let Err(error) = self.runner.run(&claim.key, claim.number).await {
+    async fn run_here(&self, claim: &Claim, due: &Span) {
+        let mut span = trace::run_here(&claim.key, due);
+        let log = span.log();
+        let ran = self.runner.run(&claim.key, claim.number, span.context()).instrument(log).await;
+        trace::ran(&mut span, &ran);
+        if let Err(error) = ran {
             let what = "An escalation could not go on; it is claimed again when its lease ends";
             match error.is_unavailable() {
                 true => debug!(%error, alert.id = %claim.key.alert, "{what}"),

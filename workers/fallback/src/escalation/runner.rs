@@ -15,6 +15,7 @@ use tracing::debug;
 use watchbell::{
     runtime::Clock,
     store::{EscalationKey, Holder, ProviderAnswer, Stepped, StoreError},
+    wire::TraceContext,
 };
 
 use super::{
@@ -46,11 +47,16 @@ impl EscalationRunner {
         Self { batches, decider: Arc::new(decider), attempts, clock, lease }
     }
 
-    /// Steps one escalation, by a claim on it, until it rests or another process holds it.
+    /// Steps one escalation, by a claim on it, until it rests or another process holds it. Its attempts are part of `trace`.
     ///
     /// # Errors
     /// The store did not answer; the escalation is claimed again when its lease ends.
-    pub async fn run(&self, key: &EscalationKey, claim: u64) -> Result<(), StoreError> {
+    pub async fn run(
+        &self,
+        key: &EscalationKey,
+        claim: u64,
+        trace: Option<&TraceContext>,
+    ) -> Result<(), StoreError> {
         let lease_ends = Instant::now() + self.lease;
         let mut holder = Holder::Claim(claim);
         let mut answers: Arc<[ProviderAnswer]> = Arc::default();
@@ -62,7 +68,8 @@ impl EscalationRunner {
                     return Ok(());
                 }
                 Stepped::Call { fence, escalation, attempts } => {
-                    let calls = attempts.iter().map(|attempt| self.attempts.run(key, &escalation, attempt));
+                    let calls =
+                        attempts.iter().map(|attempt| self.attempts.run(key, &escalation, attempt, trace));
                     answers = join_all(calls).await.into();
                     holder = Holder::Fence(fence);
                 }

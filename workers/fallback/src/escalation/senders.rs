@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 use watchbell::{
     broker::{Delivery, SharedBroker, WorkQueue},
     store::{EscalationKey, StoreError},
@@ -12,7 +12,7 @@ use watchbell::{
 };
 
 use super::{dead_letters::DeadLetters, runner::EscalationRunner};
-use crate::config::FallbackConfig;
+use crate::{config::FallbackConfig, trace};
 
 /// Carries out what the escalator hands out.
 #[derive(Clone)]
@@ -74,7 +74,12 @@ impl Senders {
         let Some((key, claim)) = work_of(&delivery) else {
             return self.dead_letters.reject(delivery).await;
         };
-        match self.runner.run(&key, claim).await {
+        let mut span = trace::taken(&key, &delivery.message);
+        let running = self.runner.run(&key, claim, span.context());
+        let log = span.log();
+        let ran = running.instrument(log).await;
+        trace::ran(&mut span, &ran);
+        match ran {
             Ok(()) => {}
             Err(error @ (StoreError::Refused { .. } | StoreError::Unreadable { .. })) => {
                 return self.dead_letters.set_aside(&key, claim, &error.to_string(), delivery).await;

@@ -123,6 +123,7 @@ impl Bed {
         let defaults = Defaults { tenant: None, id: None, now: self.clock.now() };
         let alert = parse_alert(json.as_bytes(), &defaults).unwrap();
         NewAlert {
+            trace: None,
             content: content_of(&alert).into(),
             recipients: alert.to.users.clone(),
             alert: Arc::new(alert),

@@ -18,6 +18,7 @@ use crate::{
     config::FleetConfig,
     doctor::{requirements, retention},
     output,
+    traces::Collector,
 };
 
 pub(crate) fn run(args: &ConfigArgs, config: &FleetConfig) -> anyhow::Result<()> {
@@ -71,6 +72,7 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
         let missing = unconfigured(channel).map(|setup| format!("{setup} is not configured"));
         say(channel.as_str(), missing);
     }
+    say("traces", config.shared.tracing.endpoint.is_none().then(|| "tracing.endpoint is not set".to_owned()));
     output::line(match config.shared.producers().is_mapped() {
         true => "  producers over AMQP: each publishes for the tenants of its [[broker.producer]]",
         false => {
@@ -101,6 +103,7 @@ fn refuse_what_is_wrong(config: &FleetConfig) -> anyhow::Result<()> {
     if shared.broker.url.is_some() {
         addresses::rabbit_config(shared, &[])?.check()?;
     }
+    Collector::of(&shared.tracing, "")?;
     ConfiguredHooks::new(&config.hook)?;
     Routes::new(&config.route, &shared.policies())?;
     let auth = &shared.auth;

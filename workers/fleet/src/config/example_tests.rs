@@ -10,12 +10,13 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 19] = [
+const DECLARATIONS: [&str; 20] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
     include_str!("../../../../src/runtime/outcomes_config.rs"),
     include_str!("../../../../src/runtime/producers_config.rs"),
     include_str!("../../../../src/runtime/retention_config.rs"),
+    include_str!("../../../../src/runtime/tracing_config.rs"),
     include_str!("../../../../src/runtime/webpush_config.rs"),
     include_str!("../../../ingest/src/config.rs"),
     include_str!("../../../ingest/src/hooks/config.rs"),

@@ -15,6 +15,7 @@
 //! | `broker.rs`, `management.rs` | the broker, by AMQP and by its management API |
 //! | `store.rs` | the store |
 //! | `providers.rs` | the providers |
+//! | `tracing.rs` | the collector of traces |
 //! | `public.rs` | the address as clients see it |
 //! | `tests.rs`, `seen_tests.rs` | planted faults of the configuration and of services, each found with its remedy |
 
@@ -27,6 +28,7 @@ mod public;
 pub(crate) mod requirements;
 pub(crate) mod retention;
 mod store;
+mod tracing;
 
 use anyhow::bail;
 use jiff::Timestamp;
@@ -100,6 +102,7 @@ async fn connect(args: &DoctorArgs, roles: &[Role], config: &FleetConfig, now: T
     if roles.contains(&Role::Fallback) {
         findings.extend(providers::look(config, now).await);
     }
+    findings.extend(tracing::look(&config.shared.tracing).await);
     findings
 }
 

@@ -9,7 +9,7 @@ use watchbell_ingest::{ConfiguredHooks, Routes};
 use watchbell_socket::Authenticator;
 
 use super::finding::{Finding, Verdict};
-use crate::{addresses, cli::Role, config::FleetConfig};
+use crate::{addresses, cli::Role, config::FleetConfig, traces::Collector};
 
 /// The workers of a fleet. The simulator and the demo page are none: they are for trying out.
 pub(crate) const WORKERS: [Role; 4] = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
@@ -29,6 +29,10 @@ pub(crate) fn of(role: Role, config: &FleetConfig) -> Vec<Finding> {
             "set broker.url, or correct it",
         ),
     ];
+    if shared.tracing.endpoint.is_some() {
+        let sent = Collector::of(&shared.tracing, "").map(drop);
+        findings.push(judged("tracing", sent, "spans can be sent to tracing.endpoint", "correct [tracing]"));
+    }
     match role {
         Role::Ingest => {
             let hooks = ConfiguredHooks::new(&config.hook).map(drop);

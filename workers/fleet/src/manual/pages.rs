@@ -50,6 +50,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "docs/operations.md" => ("operations.html", "Operating"),
         "docs/why-not.md" => ("why-not.html", "Why not told?"),
         "docs/metrics.md" => ("metrics.html", "Metrics"),
+        "docs/traces.md" => ("traces.html", "Traces"),
         "monitoring/README.md" => ("monitoring.html", "Monitoring"),
         "docs/people.md" => ("people.html", "People's data"),
         "docs/providers.md" => ("providers.html", "Providers"),

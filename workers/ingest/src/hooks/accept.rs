@@ -29,7 +29,8 @@ use crate::{
     App, Shared,
     answers::{HookAnswer, HookEntry},
     auth::Producer,
-    publish, request,
+    request,
+    trace::trace_of,
 };
 
 /// The parameter that may hold the API key: some products let nothing be set but an address.
@@ -93,7 +94,7 @@ pub async fn tell_of(
         new_id: &ingest.new_id,
         now: ingest.clock.now(),
     };
-    tell(shared, producer, plan(post, place), publish::trace_of(headers)).await
+    tell(shared, producer, plan(post, place), trace_of(headers).as_ref()).await
 }
 
 /// What the sender hears: each alert with what became of it. A post of which nothing can be told to anybody is refused.

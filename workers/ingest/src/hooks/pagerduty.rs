@@ -19,10 +19,11 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 use uuid::Uuid;
 use watchbell::{
     domain::{Scope, Secret, Severity, Status},
@@ -41,10 +42,10 @@ use super::{
 use crate::{
     App, Shared,
     answers::PagerDutyAccepted,
-    auth::has_key,
+    auth::{Producer, has_key},
     count::What,
     limits::{HOOK_BODY_BYTES_MAX, NAMELESS_BODY_TIMEOUT},
-    request,
+    request, trace,
 };
 
 /// What ids are made under: a UUID of our own, so that no other maker of UUIDv5 makes the same.
@@ -52,7 +53,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7d35_1c0a_6b92_4f4e_a1c8_03de_5f96_b27
 
 /// Accepts one event, and answers as PagerDuty does.
 pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
     let keys = &shared.ingest.keys;
     let (event, producer, _room) = if has_key(&parts.headers) {
@@ -67,12 +68,26 @@ pub async fn accept(State(shared): App, uri: Uri, request: Request) -> Result<Re
         let room = request::room_for(&shared, &producer.tenant, body.len())?;
         (event, producer, room)
     };
-    shape::expect("pagerduty", &event)?;
-    let dedup_key = key_of(&event);
+    let mut span = trace::begin(&mut parts);
+    let answer = accept_event(&shared, &producer, &event, &uri, &parts.headers).instrument(span.log()).await;
+    trace::end(&mut span, answer.as_ref().map_or_else(|problem| problem.status, |it| it.status().as_u16()));
+    answer
+}
+
+/// The same, once it is known whose it is.
+async fn accept_event(
+    shared: &Shared,
+    producer: &Producer,
+    event: &Value,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    shape::expect("pagerduty", event)?;
+    let dedup_key = key_of(event);
     let made = || (shared.ingest.new_id)().to_string();
-    let post = read(&event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;
+    let post = read(event, dedup_key.as_deref(), made).inspect_err(|_| What::Alert.count("invalid", 1))?;
     let (dedup_key, report) = post;
-    let answers = tell_of(&shared, &producer, "pagerduty", &uri, &parts.headers, Post::one(report)).await?;
+    let answers = tell_of(shared, producer, "pagerduty", uri, headers, Post::one(report)).await?;
     let mut notes = Vec::new();
     for answered in answers {
         if let Became::Refused(problem) = answered.became {

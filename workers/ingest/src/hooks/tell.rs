@@ -12,7 +12,7 @@ use watchbell::{
     },
     runtime::http::RETRY_AFTER_S,
     store::LatestAlert,
-    wire::{Problem, alert::Defaults, content_of},
+    wire::{Problem, TraceContext, alert::Defaults, content_of},
 };
 
 use super::{
@@ -103,7 +103,7 @@ pub async fn tell(
     shared: &Shared,
     producer: &Producer,
     planned: Vec<Planned>,
-    trace: Option<&str>,
+    trace: Option<&TraceContext>,
 ) -> Result<Vec<Answered>, Problem> {
     let tenant = &producer.tenant;
     let (mut answers, mut open) = (BTreeMap::new(), Vec::new());
@@ -183,7 +183,7 @@ fn round(
     producer: &Producer,
     open: &[Open],
     mut stored: BTreeMap<AlertId, Stored>,
-    trace: Option<&str>,
+    trace: Option<&TraceContext>,
     answers: &mut BTreeMap<usize, Answered>,
 ) -> Result<Round, Problem> {
     let mut round = Round::default();
@@ -247,7 +247,7 @@ fn counted_by_what_was_told(answers: &mut [Answered]) {
 }
 
 /// The messages of an alert: one, or more where it is for more people than fit one.
-fn ready(alert: &Alert, maker: &Maker, trace: Option<&str>) -> Result<Vec<ReadyMessage>, Problem> {
+fn ready(alert: &Alert, maker: &Maker, trace: Option<&TraceContext>) -> Result<Vec<ReadyMessage>, Problem> {
     spread(alert.clone()).iter().map(|copy| publish::ready(copy, maker, trace)).collect()
 }
 

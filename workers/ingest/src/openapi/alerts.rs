@@ -122,7 +122,8 @@ pub fn publish() -> Operation {
              headers `ce-…`.",
             at_most("alert")
         ))
-        .header("traceparent", text(), "Carried through to the provider if it is a W3C trace context.")
+        .header("traceparent", text(), "The producer's trace, by W3C's Trace Context: the alert is traced as part of it, and it is carried through to dispatch. What is none is ignored.")
+        .header("tracestate", text(), "What belongs to `traceparent`; carried beside it, up to 512 bytes.")
         .body(Described::one_or_several::<WrittenAlert>(ALERTS_MAX))
         .example(json!({
             "id": "disk-full-db1",
@@ -231,7 +232,8 @@ pub fn publish_events() -> Operation {
             .answers_at_most(EVENTS_ANSWER_BYTES_MAX)
             .about(at_most("event"))
             .path("topic", Described::of::<Id>(), "The topic, such as `monitor:7`.")
-            .header("traceparent", text(), "Carried through to dispatch if it is a W3C trace context.")
+            .header("traceparent", text(), "As for alerts.")
+            .header("tracestate", text(), "As for alerts.")
             .body(Described::one_or_several::<WrittenEvent>(ALERTS_MAX))
             .example(json!({"type": "status_change", "data": {"status": "down"}, "keep": 10}))
             .body_as(cloudevent::STRUCTURED, Described::of::<CloudEventOfEvent>())

@@ -281,6 +281,7 @@ async fn record_as(store: &Store, alert: Alert, publication: Option<Publication>
     recipients.dedup();
     let content = content_of(&alert);
     let new = NewAlert {
+        trace: None,
         publication,
         content: content.into(),
         alert: Arc::new(alert),

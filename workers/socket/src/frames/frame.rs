@@ -1,6 +1,10 @@
 //! Frames as they leave: encoded once for everybody who gets them, whatever their transport.
 
-use std::{collections::BTreeMap, io::Write as _, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,7 +17,7 @@ use watchbell::{
     wire::{frame::ServerFrame, live::LivePublished},
 };
 
-use crate::frames::{epoch::Epoch, sent::FrameMark};
+use crate::frames::{epoch::Epoch, sent::FrameMark, traced::FrameTrace};
 
 /// The longest head of a WebSocket frame without a mask, in bytes (RFC 6455, section 5.2).
 const HEAD_BYTES_MAX: usize = 10;
@@ -56,6 +60,8 @@ pub(crate) struct Frame {
     pub(crate) seq: Option<Seq>,
     /// For a live alert, as far as it is known.
     published: Option<LivePublished>,
+    /// For a live alert that is traced.
+    trace: Option<Arc<FrameTrace>>,
     /// For a numbered one that came live: the epoch its number is of.
     pub(crate) epoch: u32,
     /// A WebSocket frame: head and JSON.
@@ -83,6 +89,7 @@ impl Frame {
             kind: frame.name(),
             seq,
             published: None,
+            trace: None,
             epoch: 0,
             ws: Bytes::from(bytes).slice(begin..),
             json_at: head.len() as u8,
@@ -104,9 +111,14 @@ impl Frame {
         Self { published, ..self }
     }
 
+    /// As part of a trace.
+    pub(crate) fn traced(self, trace: Option<Arc<FrameTrace>>) -> Self {
+        Self { trace, ..self }
+    }
+
     /// What is counted once it is written.
     pub(crate) fn mark(&self) -> FrameMark {
-        FrameMark { kind: self.kind, published: self.published }
+        FrameMark { kind: self.kind, published: self.published, trace: self.trace.clone() }
     }
 
     /// The frame as JSON.

@@ -13,3 +13,4 @@ pub(crate) mod epoch;
 pub(crate) mod filter;
 pub(crate) mod frame;
 pub(crate) mod sent;
+pub(crate) mod traced;

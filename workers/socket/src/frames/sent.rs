@@ -2,6 +2,8 @@
 //!
 //! Every frame of every session comes through here, so the series are looked up once.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use metrics::{Counter, Histogram};
 use watchbell::{
@@ -9,7 +11,7 @@ use watchbell::{
     wire::live::LivePublished,
 };
 
-use crate::metric_table;
+use crate::{frames::traced::FrameTrace, metric_table};
 
 /// Bytes in line, with the frames that end with them.
 pub(crate) struct Outgoing {
@@ -27,11 +29,13 @@ pub(crate) enum Marks {
 }
 
 /// What is counted of one frame.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct FrameMark {
     pub(crate) kind: &'static str,
     /// For a live alert, as far as it is known.
     pub(crate) published: Option<LivePublished>,
+    /// For a live alert that is traced.
+    pub(crate) trace: Option<Arc<FrameTrace>>,
 }
 
 impl Marks {
@@ -62,13 +66,16 @@ impl SentFrames {
 
     /// These were written just now.
     pub(crate) fn count(&self, marks: &[FrameMark]) {
-        for FrameMark { kind, published } in marks {
+        for FrameMark { kind, published, trace } in marks {
             self.sent.with(kind, |counter| counter.increment(1));
             if let Some(LivePublished { at_ms, severity }) = published {
                 // The clock of whoever took it may be ahead of ours.
                 let took_ms = self.clock.now().as_millisecond().saturating_sub(*at_ms).max(0);
                 self.alert_written
                     .with(severity.as_str(), |histogram| histogram.record(took_ms as f64 / 1_000.0));
+            }
+            if let Some(trace) = trace {
+                trace.written();
             }
         }
     }
@@ -92,9 +99,10 @@ mod tests {
             let live = |at_ms| FrameMark {
                 kind: "alert",
                 published: Some(LivePublished { at_ms, severity: Severity::Critical }),
+                trace: None,
             };
-            let replayed = FrameMark { kind: "alert", published: None };
-            sent.count(&[live(8_500), replayed, FrameMark { kind: "ping", published: None }]);
+            let untimed = |kind| FrameMark { kind, published: None, trace: None };
+            sent.count(&[live(8_500), untimed("alert"), untimed("ping")]);
             sent.count(&[live(11_000)]);
         });
         let text = handle.render();

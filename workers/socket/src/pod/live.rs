@@ -7,9 +7,9 @@ use metrics::Counter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use watchbell::{
-    broker::{LiveEvent, LiveSource},
+    broker::{LiveEvent, LiveSource, Message},
     domain::{Tenant, Topic, TopicKey, Untrusted, UserId, UserKey},
-    runtime::metric::BySeries,
+    runtime::{metric::BySeries, traces::Span},
     wire::{
         frame::{AlertFrame, EventFrame, ReceiptSaid, ServerFrame},
         live::{LiveAlert, LivePreferences, LiveReceipt, LiveRevoke, LiveTopicEvent, LiveV1},
@@ -17,7 +17,11 @@ use watchbell::{
 };
 
 use crate::{
-    frames::{epoch::Epochs, frame::Frame},
+    frames::{
+        epoch::Epochs,
+        frame::Frame,
+        traced::{self, FrameTrace},
+    },
     metric_table,
     pod::{hub::Hub, mailbox::Item, pings::Pinger},
 };
@@ -42,7 +46,7 @@ impl Live {
                 event = live.next() => event,
             };
             match event {
-                Some(LiveEvent::Frame(message)) => self.deliver(&message.body),
+                Some(LiveEvent::Frame(message)) => self.deliver(&message),
                 Some(LiveEvent::Gap) => {
                     info!("Live frames may have been missed: every session is compared with the store");
                     metrics::counter!("watchbell_socket_gaps_total").increment(1);
@@ -56,9 +60,9 @@ impl Live {
         }
     }
 
-    fn deliver(&self, body: &[u8]) {
-        match serde_json::from_slice::<LiveV1<'_>>(body) {
-            Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert),
+    fn deliver(&self, message: &Message) {
+        match serde_json::from_slice::<LiveV1<'_>>(&message.body) {
+            Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert, traced::arrived(message)),
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
             Ok(LiveV1::Event(event)) => self.deliver_event(&event),
             Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
@@ -68,7 +72,9 @@ impl Live {
         }
     }
 
-    fn deliver_alert(&self, live: &LiveAlert<'_>) {
+    fn deliver_alert(&self, live: &LiveAlert<'_>, mut span: Span) {
+        traced::told(&mut span, live);
+        let trace = FrameTrace::of(&span);
         let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
         let epoch = self.epochs.current();
         for to in &live.to {
@@ -86,7 +92,7 @@ impl Live {
                     alert: live.content,
                 };
                 let frame = Frame::live(&ServerFrame::Alert(frame), to.seq, &epoch);
-                Item::Frame(Arc::new(frame.published(live.published)))
+                Item::Frame(Arc::new(frame.published(live.published).traced(trace.clone())))
             });
         }
     }

@@ -113,6 +113,9 @@ impl Tour<'_> {
         (self.heard)("record: overtaken on the way");
         self.store.known_alerts(&tenant("acme"), &[alert_id("h1"), batch[0].alert.id.clone()]).await?;
         (self.heard)("known_alerts");
+        let traced = [(&tenant("acme"), &batch[0].alert.id)];
+        self.store.traces_of(traced.into_iter()).await?;
+        (self.heard)("traces_of");
         self.expansions().await?;
         self.store.recipients_after(&tenant("acme"), &over[0].alert.id, Some(&user("b")), 3).await?;
         (self.heard)("recipients_after");
