@@ -28,7 +28,7 @@ part 'lint' npm run --silent lint
 part 'types' npm run --silent types
 part 'tests' npm run --silent test
 part 'size' npm run --silent size
-part 'the built demo page is fresh' npm run --silent fresh
+part 'the built pages are fresh' npm run --silent fresh
 [ "${1-}" = quick ] && exit 0
 
 CHROMIUM_BIN=${CHROMIUM_BIN:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}

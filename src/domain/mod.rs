@@ -73,7 +73,7 @@ pub use outcome::{Outcome, OutcomeBy, OutcomeKind, OutcomeKinds, OutcomeRoute, O
 pub use policy::{GroupRule, Policy, PolicyStep};
 pub use preferences::Preferences;
 pub use receipt::{Receipt, ReceiptState};
-pub use scope::{Scope, Scopes};
+pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};
 pub use untrusted::Untrusted;

@@ -458,6 +458,11 @@ impl Config {
         self.read_policies().unwrap_or_else(|_| Policies::with_defaults(BTreeMap::new()))
     }
 
+    /// The tenants that have a section of their own.
+    pub fn tenant_names(&self) -> impl Iterator<Item = &str> {
+        self.tenants.keys().map(String::as_str)
+    }
+
     fn read_policies(&self) -> anyhow::Result<Policies> {
         let (policies, policy_for) = (self.policies.clone(), self.policy_for.clone());
         escalation_config::policies(&PolicySections { policies, policy_for }, &self.policies_of_tenants())

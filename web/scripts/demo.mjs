@@ -1,23 +1,28 @@
-/** The demo page, into the folder that the binary embeds. Names without hashes: the page is served with `no-store`. */
+/** The pages that the binary embeds, into its folders. Names without hashes: pages are served with `no-store`. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "vite";
 import { root } from "./packages.mjs";
 
-/** Relative to the repository. */
+/** Where each page goes, relative to the repository. */
 export const DEMO = "workers/fleet/src/demo";
+export const CONSOLE = "workers/fleet/src/console/page";
 
-/** Builds the page and its service worker into `outDir`; answers their files. */
+/** Builds the demo page and its service worker into `outDir`; answers their files. */
 export async function buildDemo(outDir = join(root, "..", DEMO)) {
-  const page = await bundle(outDir, "demo.js", {});
-  const worker = await bundle(outDir, "push-worker.js", { input: join(root, "demo/src/push-worker.ts") });
+  const page = await bundle("demo", outDir, "demo.js", {});
+  const worker = await bundle("demo", outDir, "push-worker.js", { input: join(root, "demo/src/push-worker.ts") });
   return [...page, ...worker];
 }
 
-async function bundle(outDir, entryFileNames, options) {
+/** Builds the operators' console into `outDir`; answers its files. */
+export const buildConsole = (outDir = join(root, "..", CONSOLE)) => bundle("console", outDir, "console.js", {});
+
+/** Bundles what is in the folder `page`, to be served below `/page/`. */
+async function bundle(page, outDir, entryFileNames, options) {
   const { output } = await build({
-    root: join(root, "demo"),
-    base: "/demo/",
+    root: join(root, page),
+    base: `/${page}/`,
     configFile: false,
     logLevel: "warn",
     resolve: { conditions: ["watchbell-source"] },
@@ -29,7 +34,7 @@ async function bundle(outDir, entryFileNames, options) {
       assetsInlineLimit: 0,
       rolldownOptions: {
         ...options,
-        output: { entryFileNames, chunkFileNames: "[name].js", assetFileNames: "demo[extname]", codeSplitting: false },
+        output: { entryFileNames, chunkFileNames: "[name].js", assetFileNames: `${page}[extname]`, codeSplitting: false },
       },
     },
   });

@@ -11,6 +11,7 @@
 //! | a user's token, in a session | closed with 4001 or 4300 | greeted | closed | closed |
 //! | a token with the topic | 401 | let in, or 403 | 401 | 401 |
 //! | the operator's key | 401 | 401 | 403 | let in; 403 of another tenant |
+//! | a session of the console | 401 | 401 | 401 | 401 |
 //! | nothing | let in | let in | let in | let in |
 //!
 //! Let in is any status but 401 and 403: what is asked for is mostly not there. And no answer to anybody but whom it is for
@@ -57,6 +58,8 @@ enum Takes {
     Session,
     /// A user's token that allows the topic `monitor:7`.
     Topic,
+    /// A session of the operators' console, which no key and no token is: `console.rs` beside this file signs in.
+    Console,
     /// Nothing.
     Nothing,
 }
@@ -133,6 +136,19 @@ const UNDOCUMENTED: &[Route] = &[
     ("GET", "/metrics", Takes::Nothing),
     ("GET", "/manual", Takes::Nothing),
     ("GET", "/manual/index.html", Takes::Nothing),
+    ("GET", "/console", Takes::Nothing),
+    ("GET", "/console/console.css", Takes::Nothing),
+    ("GET", "/console/console.js", Takes::Nothing),
+    ("POST", "/console/sign-in", Takes::Nothing),
+    ("POST", "/console/sign-out", Takes::Nothing),
+    ("GET", "/console/api/session", Takes::Console),
+    ("GET", "/console/api/now", Takes::Console),
+    ("GET", "/console/api/dead", Takes::Console),
+    ("POST", "/console/api/dead", Takes::Console),
+    ("GET", "/console/api/keys", Takes::Console),
+    ("POST", "/console/api/keys", Takes::Console),
+    ("DELETE", "/console/api/keys/{id}", Takes::Console),
+    ("GET", "/console/api/v1/alerts", Takes::Console),
 ];
 
 /// What an answer has to be.
@@ -156,6 +172,7 @@ impl Cell {
             // A credential of the other kind is none.
             (Takes::Key(_) | Takes::OperatorsKey, Worth::User { .. })
             | (Takes::User | Takes::Session | Takes::Topic, Worth::Key { .. })
+            | (Takes::Console, _)
             | (_, Worth::Nothing) => Self::Unauthorized,
         }
     }
@@ -303,6 +320,7 @@ fn what_is_worth_everything_is_not_let_in_everywhere() {
         ("a scope that is missing", Takes::Key(Scope::People), key(none, true), Cell::Forbidden),
         ("another tenant's operator", Takes::OperatorsKey, key(all, false), Cell::Forbidden),
         ("a topic that is not allowed", Takes::Topic, ana, Cell::Forbidden),
+        ("a key that is not signed in", Takes::Console, key(all, true), Cell::Unauthorized),
         ("nobody", Takes::User, Worth::Nothing, Cell::Unauthorized),
         ("everybody", Takes::Nothing, Worth::Nothing, Cell::LetIn),
     ] {

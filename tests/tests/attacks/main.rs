@@ -11,6 +11,7 @@
 //! | `authorization.rs` `authorization/` | every route with every credential |
 //! | `browser.rs` | what a web page, and another user of the machine, takes from `up` and from the API of users |
 //! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
+//! | `console.rs` | the operators' console without a session, with half of one, and from another page |
 //! | `core_dumps.rs` | what a crash writes to the disk |
 //! | `costs.rs` | a message that costs more than it counts |
 //! | `devices.rs` | whose phone rings, and for how long |
@@ -28,6 +29,7 @@ mod answers;
 mod authorization;
 mod browser;
 mod connections;
+mod console;
 mod core_dumps;
 mod costs;
 mod devices;

@@ -1,6 +1,6 @@
 /** What the browser talks to: the real program, on either engine. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -86,8 +86,10 @@ export class Up extends Server {
   readonly #dir = mkdtempSync(join(tmpdir(), "watchbell-browser-"));
   #child: ChildProcess | null = null;
 
-  static async start(): Promise<Up> {
+  /** With these dead letters, as an earlier run set them aside: a line each. */
+  static async start(dead: string[] = []): Promise<Up> {
     const server = new Up();
+    if (dead.length > 0) writeFileSync(join(server.#dir, "dead.ndjson"), dead.map((line) => `${line}\n`).join(""));
     await server.#start("127.0.0.1:0");
     return server;
   }

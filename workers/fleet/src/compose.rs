@@ -21,7 +21,7 @@ use watchbell::{
     runtime::{
         Clock, Current, Health, MemoryBudgets,
         health::Part,
-        http::{self, AllowedHosts, Listening, Shutdown},
+        http::{self, AllowedHosts, AnswerBudget, Listening, Shutdown},
         telemetry::{self, Metrics},
     },
     store::Store,
@@ -40,6 +40,7 @@ use crate::{
     addresses::{bind, bind_operations, broker_access, host, hosts, rabbit_config, store_config},
     cli::Role,
     config::FleetConfig,
+    console::{self, ConsoleParts, ProcessName, Samples},
     health_checks::{broker_check, live_check, store_check},
     manual, metric_tables,
     reload::{Part as SecretsPart, Reload},
@@ -65,6 +66,8 @@ pub(crate) struct Process {
     routes: Router,
     /// What the workers answer, each in OpenAPI.
     documents: Vec<String>,
+    /// The operators' console, where there is one.
+    console: Option<Router>,
     /// Who may ask, once somebody needs to know.
     api_keys: Option<Arc<ApiKeys>>,
     health: Health,
@@ -143,6 +146,7 @@ impl Process {
             clock: Clock::system(),
             routes: Router::new(),
             documents: Vec::new(),
+            console: None,
             api_keys: None,
             work: Vec::new(),
             secrets: Vec::new(),
@@ -263,6 +267,7 @@ impl Process {
         ));
         // One for the whole process, whatever its workers are.
         let answers = self.config.shared.http.answer_budget();
+        self.add_console(roles, &broker, &store, &answers)?;
         if roles.contains(&Role::Ingest) {
             let ingest = Ingest {
                 answers: answers.clone(),
@@ -352,6 +357,34 @@ impl Process {
         Ok(())
     }
 
+    /// Adds the operators' console, if the configuration says who they are.
+    fn add_console(
+        &mut self,
+        roles: &[Role],
+        broker: &SharedBroker,
+        store: &Store,
+        answers: &AnswerBudget,
+    ) -> anyhow::Result<()> {
+        let Some(tenant) = self.config.operations.tenant()? else { return Ok(()) };
+        let samples = Arc::new(Samples::new(self.metrics.clone(), self.clock.clone()));
+        self.console = Some(console::routes(ConsoleParts {
+            tenant,
+            config: self.config.clone(),
+            keys: self.api_keys(store),
+            store: store.clone(),
+            broker: broker.clone(),
+            clock: self.clock.clone(),
+            answers: answers.clone(),
+            health: self.health.clone(),
+            samples: Arc::clone(&samples),
+            process: ProcessName::new(host(), roles, self.clock.now()),
+        })?);
+        let served = self.served.clone();
+        let sampling = async move { samples.run(served).await };
+        self.beneath.push(("samples", Box::pin(sampling.map(Ok))));
+        Ok(())
+    }
+
     /// Adds fallback and, beside it, what tells producers of outcomes.
     async fn add_fallback(
         &mut self,
@@ -425,6 +458,7 @@ impl Process {
     ) -> anyhow::Result<()> {
         let health = self.health.clone();
         let endpoints = http::operations(health.clone(), self.metrics.clone());
+        let endpoints = self.console.into_iter().fold(endpoints, Router::merge);
         let (routes, operations) = match operations {
             // Beside the users' API, whose own page is at /docs.
             None => (self.routes.merge(endpoints).merge(manual::routes("/manual")), None),

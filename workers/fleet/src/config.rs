@@ -13,6 +13,8 @@ use watchbell_ingest::{HookConfig, IngestConfig, RouteConfig, check_hooks};
 use watchbell_simulator::SimulatorSection;
 use watchbell_socket::{MountConfig, SocketConfig, check_mounts};
 
+use crate::console::OperationsSection;
+
 /// What moving the last sessions and answering the last requests may take after the drain.
 const LEAVE_MARGIN: Duration = Duration::from_secs(12);
 
@@ -41,6 +43,8 @@ pub(crate) struct FleetConfig {
     pub(crate) fallback: FallbackConfig,
     /// The stand-in for all providers.
     pub(crate) simulator: SimulatorSection,
+    /// Who operates this installation.
+    pub(crate) operations: OperationsSection,
 }
 
 impl FleetConfig {
@@ -86,6 +90,7 @@ impl FleetConfig {
             mount: sources.take("mount")?,
             fallback: sources.take("fallback")?,
             simulator: sources.take("simulator")?,
+            operations: sources.take("operations")?,
         };
         sources.finish()?;
         Ok(config)
@@ -100,6 +105,7 @@ impl FleetConfig {
         self.socket.check()?;
         check_mounts(&self.mount)?;
         self.fallback.check()?;
+        self.operations.tenant()?;
         self.check_grace()
     }
 

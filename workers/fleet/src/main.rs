@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod compose;
 mod config;
+mod console;
 mod data_folder;
 mod dead;
 mod demo;
@@ -76,7 +77,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             if !is_chosen {
                 config.shared.log.filter = up::LOG_FILTER.to_owned();
             }
-            up::run(config, args).await
+            Box::pin(up::run(config, args)).await
         }
         Command::Run(args) => {
             let env = environment(std::env::vars_os())?;

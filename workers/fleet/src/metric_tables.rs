@@ -57,6 +57,13 @@ pub(crate) fn begin(roles: &[Role]) {
     tell_build(env!("CARGO_PKG_VERSION"), &roles.join("+"));
 }
 
+/// The names of all metrics.
+#[cfg(test)]
+pub(crate) fn names() -> Vec<&'static str> {
+    let all = TABLES.iter().flat_map(|(.., metrics)| *metrics).chain(runtime::PROCESS);
+    all.map(|metric| metric.name).collect()
+}
+
 fn begin_owned_by(is_meant: impl Fn(Owner) -> bool) {
     let tables = TABLES.iter().filter(|(_, owner, _)| is_meant(*owner));
     tables.flat_map(|(.., metrics)| *metrics).for_each(Metric::begin);

@@ -64,6 +64,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     config.shared.auth.hs256_secret.get_or_insert(secret.clone());
     config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
     config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
+    config.operations.tenant.get_or_insert(TENANT.to_owned());
     let hosts = addresses::hosts(&config.shared.http, bound);
     config.shared.http.public_url.get_or_insert(url.clone());
     // Nobody but this process publishes here, and ingest takes the tenant from the API key.

@@ -46,6 +46,17 @@ impl Producer {
         }
     }
 
+    /// The same one, at work for another tenant. Only an operator is.
+    #[must_use]
+    pub fn working_for(self, tenant: Tenant) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// What it may do.
+    pub fn scopes(&self) -> Scopes {
+        self.scopes
+    }
+
     /// Who this is, for the audit log.
     pub fn actor(&self) -> Actor {
         Actor::Key(Arc::clone(&self.maker.key))
@@ -57,7 +68,10 @@ impl Producer {
     }
 
     /// Refuses what the key is not for.
-    fn expect(&self, scope: Scope) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// 403, with the command that makes a key which is.
+    pub fn expect(&self, scope: Scope) -> Result<(), Problem> {
         match self.scopes.has(scope) {
             true => Ok(()),
             false => Err(Problem::forbidden(format!(
@@ -84,6 +98,20 @@ pub async fn enter(State(lock): State<Lock>, mut request: Request, next: Next) -
     Ok(next.run(request).await)
 }
 
+/// Lets a request pass whose [`Producer`] is known already and has the scope.
+pub async fn enter_known(
+    State(scope): State<Scope>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let producer = request.extensions().get::<Producer>();
+    let producer = producer.ok_or_else(|| Problem::unauthorized("Sign in first."))?;
+    producer.expect(scope)?;
+    let tenant = producer.tenant.clone();
+    request.extensions_mut().insert(tenant);
+    Ok(next.run(request).await)
+}
+
 impl ApiKeys {
     /// The producer with the key in the headers, or else with the one the body gave, if it may do this.
     ///
@@ -103,7 +131,14 @@ impl ApiKeys {
         if !key::may_be_key(given.expose()) {
             return Err(unknown());
         }
-        let hash = key::hash(given.expose());
+        self.producer_with_hash(key::hash(given.expose()), scope).await
+    }
+
+    /// The producer whose key has this hash, if it may do this.
+    ///
+    /// # Errors
+    /// As [`ApiKeys::producer_of`].
+    pub async fn producer_with_hash(&self, hash: String, scope: Scope) -> Result<Producer, Problem> {
         let (found, now) = (self.find(&hash).await?, self.now());
         let key = found.ok_or_else(unknown)?;
         expect_working(key.standing(now))?;

@@ -163,10 +163,26 @@ impl std::fmt::Debug for Ingest {
 /// The routes of this worker, to be served or merged with others'.
 pub fn router(ingest: Ingest) -> Router {
     let limits = Limits::within(&ingest.memory);
-    router_within(ingest, limits)
+    router_within(ingest, limits, Entrance::Key)
 }
 
-fn router_within(ingest: Ingest, limits: Limits) -> Router {
+/// The same routes, without those of hooks, for whoever was let in already: a request has its [`Producer`] as an extension, and
+/// no key of its own is looked at. For the operators' console.
+pub fn router_for_known(ingest: Ingest) -> Router {
+    let limits = Limits::within(&ingest.memory);
+    router_within(ingest, limits, Entrance::Known)
+}
+
+/// How those who ask are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    /// By the key of their request.
+    Key,
+    /// Somebody before the routes has found out.
+    Known,
+}
+
+fn router_within(ingest: Ingest, limits: Limits, entrance: Entrance) -> Router {
     let shared = Arc::new(Shared {
         publishes: Shares::new(limits.publishes_in_flight_max),
         nameless_bodies: WaitingRoom::new(limits::HOOK_BODIES_MAX, limits::HOOK_BODIES_SHARE),
@@ -179,6 +195,14 @@ fn router_within(ingest: Ingest, limits: Limits) -> Router {
     });
     let mut router = Router::new();
     for Route { path, access, scope, handler, .. } in routes() {
+        if entrance == Entrance::Known {
+            if access == Access::ApiKey {
+                let admitted = handler.route_layer(from_fn_with_state(Arc::clone(&shared), request::admit));
+                router =
+                    router.route(path, admitted.route_layer(from_fn_with_state(scope, auth::enter_known)));
+            }
+            continue;
+        }
         let lock = auth::Lock { shared: Arc::clone(&shared), scope };
         // Outermost last: measured, then authenticated, then let in, then traced where anybody wants that.
         let with_key = |handler: MethodRouter<Arc<Shared>>| {

@@ -46,7 +46,8 @@ fn page_of(routes: &[&Route], credentials: &[Credential]) -> String {
          [SECURITY.md](../SECURITY.md).\n\n\
          ## Routes\n\n\
          `yes` is any answer but 401 and 403: what is asked for may still not be there, and of another tenant it never is. The routes at \
-         the end, from `/operations/dead` on, are in no OpenAPI document. A session is let in by its upgrade, because a browser cannot see how one \
+         the end, from `/operations/dead` on, are in no OpenAPI document. Below `/console/api/v1` are the routes that take a key in a header, for whoever \
+         is signed in to the console, with the scopes of their key. A session is let in by its upgrade, because a browser cannot see how one \
          was refused, and is then greeted or closed with a code.\n\n"
     );
     let headings: Vec<&str> = columns.iter().map(|(heading, ..)| heading.as_str()).collect();
@@ -83,6 +84,10 @@ fn described(takes: Takes) -> String {
         Takes::OperatorsKey => "a key of the operator's tenant with `operations`".to_owned(),
         Takes::User | Takes::Session => "a user's token".to_owned(),
         Takes::Topic => "a token that allows the topic".to_owned(),
+        Takes::Console => {
+            "a session of the [console](console.md), by a key of the operators' tenant with `operations`"
+                .to_owned()
+        }
         Takes::Nothing => "nothing".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use watchbell::{
     domain::Scopes,
     runtime::Config,
@@ -104,7 +104,7 @@ async fn list(store: &Store, as_json: bool, now: Timestamp) -> anyhow::Result<()
     let secrets = store.api_keys().await?;
     for key in keys_of(&secrets) {
         match as_json {
-            true => output::line(key.to_json(now)),
+            true => output::line(key.to_json(now).to_string()),
             false => output::line(key.to_line(now)),
         }
     }
@@ -112,13 +112,13 @@ async fn list(store: &Store, as_json: bool, now: Timestamp) -> anyhow::Result<()
 }
 
 /// One key: its newest secret says what it is, and those of before may still work.
-struct ListedKey<'a> {
+pub(crate) struct ListedKey<'a> {
     newest: &'a ApiKey,
     secrets: Vec<&'a ApiKey>,
 }
 
 /// The keys of these secrets, by when the first secret of each was made.
-fn keys_of(secrets: &[ApiKey]) -> Vec<ListedKey<'_>> {
+pub(crate) fn keys_of(secrets: &[ApiKey]) -> Vec<ListedKey<'_>> {
     let mut places = BTreeMap::new();
     let mut keys: Vec<ListedKey<'_>> = Vec::new();
     for secret in secrets {
@@ -182,7 +182,8 @@ impl ListedKey<'_> {
         line
     }
 
-    fn to_json(&self, now: Timestamp) -> String {
+    /// All of it, for programs.
+    pub(crate) fn to_json(&self, now: Timestamp) -> Value {
         let ApiKey { id, name, rights, created_at, revoked_at, is_before_scopes, .. } = self.newest;
         let state = match self.newest.standing(now) {
             KeyStanding::Works => "works",
@@ -207,6 +208,5 @@ impl ListedKey<'_> {
             "revoked_at": text(*revoked_at),
             "old_secret_until": text(self.old_secret_until(now)),
         })
-        .to_string()
     }
 }

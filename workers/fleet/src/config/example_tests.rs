@@ -31,6 +31,7 @@ const DECLARATIONS: [&str; 20] = [
     include_str!("../../../fallback/src/channel/sms/config.rs"),
     include_str!("../../../fallback/src/channel/sections.rs"),
     include_str!("../../../simulator/src/config.rs"),
+    include_str!("../console/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
 const WRITTEN: [&str; 14] = [

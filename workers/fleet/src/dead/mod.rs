@@ -28,7 +28,7 @@ use watchbell::{
 
 pub(crate) use self::{
     letter::Letter,
-    routes::{Wanted, routes},
+    routes::{Wanted, acted, listed, routes},
 };
 
 mod letter;

@@ -82,11 +82,19 @@ async fn list(
     State(broker): State<SharedBroker>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Listed>, Problem> {
+    listed(&broker, wanted).await.map(Json)
+}
+
+/// The letters that are wanted.
+///
+/// # Errors
+/// The broker cannot say.
+pub(crate) async fn listed(broker: &SharedBroker, wanted: Wanted) -> Result<Listed, Problem> {
     let found = match wanted.id {
-        Some(name) => show(&broker, &name).await,
-        None => look(&broker, wanted.limit.unwrap_or(LOOK_MAX)).await,
+        Some(name) => show(broker, &name).await,
+        None => look(broker, wanted.limit.unwrap_or(LOOK_MAX)).await,
     };
-    found.map(Json).map_err(|error| problem_of(&error))
+    found.map_err(|error| problem_of(&error))
 }
 
 async fn post(
@@ -94,13 +102,27 @@ async fn post(
     State(shared): State<Shared>,
     JsonBody(request, _): JsonBody<Request, Orders>,
 ) -> Result<Json<Done>, Problem> {
-    let done = act(&shared.broker, &request, |_, _| {}).await.map_err(|error| problem_of(&error))?;
-    let change = done.audited(request.action, Some(&shared.tenant));
+    acted(&shared.broker, &shared.store, &producer, &shared.tenant, &request).await.map(Json)
+}
+
+/// Acts on letters, and leaves the entry of it in the audit log of the operators' tenant.
+///
+/// # Errors
+/// The broker cannot be asked.
+pub(crate) async fn acted(
+    broker: &SharedBroker,
+    store: &Store,
+    operator: &Producer,
+    tenant: &Tenant,
+    request: &Request,
+) -> Result<Done, Problem> {
+    let done = act(broker, request, |_, _| {}).await.map_err(|error| problem_of(&error))?;
+    let change = done.audited(request.action, Some(tenant));
     // What was done is done: it is answered, also where it cannot be noted.
-    if let Err(error) = shared.store.by(producer.actor()).note_change(&change, Timestamp::now()).await {
+    if let Err(error) = store.by(operator.actor()).note_change(&change, Timestamp::now()).await {
         warn!(%error, "What was done about dead letters is not in the audit log");
     }
-    Ok(Json(done))
+    Ok(done)
 }
 
 /// Only the broker can fail here. An operator is told what it said.

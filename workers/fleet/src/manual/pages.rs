@@ -48,6 +48,7 @@ pub(super) const PAGES: &[Page] = pages! {
     }
     "Operate it": {
         "docs/operations.md" => ("operations.html", "Operating"),
+        "docs/console.md" => ("console.html", "Console"),
         "docs/why-not.md" => ("why-not.html", "Why not told?"),
         "docs/metrics.md" => ("metrics.html", "Metrics"),
         "docs/traces.md" => ("traces.html", "Traces"),

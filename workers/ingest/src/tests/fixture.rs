@@ -32,7 +32,9 @@ use watchbell::{
     wire::{alert::Defaults, content_of, parse_alert, published},
 };
 
-use crate::{ConfiguredHooks, HookConfig, Ingest, RouteConfig, Routes, key, limits::Limits, router_within};
+use crate::{
+    ConfiguredHooks, Entrance, HookConfig, Ingest, RouteConfig, Routes, key, limits::Limits, router_within,
+};
 
 /// Two tenants with a key each, of which one knows ana; the clock stands at [`NOW`] until a test moves it.
 pub struct Fixture {
@@ -158,7 +160,7 @@ impl Fixture {
             ..Ingest::new(broker.clone(), store.clone(), policies, clock.clone())
         };
         Self {
-            router: router_within(ingest, limits),
+            router: router_within(ingest, limits, Entrance::Key),
             store,
             broker,
             clock,

@@ -1,0 +1,60 @@
+/** One alert: what it says, and what became of it for each person, with the reasons. */
+import { actButton } from "./acts.ts";
+import { ask } from "./api.ts";
+import { type Child, el, severityMark, table, time } from "./dom.ts";
+import type { Shown } from "./find.ts";
+import { address, type View } from "./view.ts";
+
+interface Recorded { alert: Shown & Record<string, unknown>; recorded_at: string; recipients: number; seen: number }
+interface Told { user: string; state: string; stopped: string | null; due_at: string | null; entries: { at: string; what: string }[] }
+interface Timeline { counts: { delivery: Record<string, Record<string, number>>; engagement: Record<string, number>; waiting: Record<string, number> }; notes: string[] | null; recipients: Told[]; next: string | null }
+
+export const alert: View = {
+  title: "Alert",
+  async draw(id) {
+    const path = `/v1/alerts/${encodeURIComponent(id)}`;
+    const [{ alert, recorded_at, recipients, seen }, timeline] = await Promise.all([
+      ask<Recorded>("GET", path), ask<Timeline>("GET", `${path}/timeline?limit=20`),
+    ]);
+    const again = (): void => { window.dispatchEvent(new Event("hashchange")); };
+    const resolve = actButton("Resolve", async () => { await ask("PATCH", path, { status: "resolved" }); return "Resolved: pushes that show it are withdrawn, and nobody is told any more."; }, again);
+    const more = el("div", { class: "stack" }, timeline.recipients.map((told) => toldOf(id, told)));
+    return el("div", { class: "stack" },
+      el("section", { class: "panel" },
+        el("h2", {}, alert.title),
+        el("p", { class: "meta" }, severityMark(alert.severity), el("span", {}, alert.status), el("span", {}, `version ${alert.version}`), el("span", {}, "recorded ", time(recorded_at)), el("code", {}, id)),
+        alert.body ? el("p", { class: "text" }, alert.body) : null,
+        el("p", { class: "quiet" }, `For ${recipients} ${recipients === 1 ? "person" : "people"}, of whom ${seen} saw it.`),
+        (timeline.notes ?? []).map((note) => el("p", { class: "quiet" }, `Note of the hook: ${note}`)),
+        el("div", { class: "buttons" }, alert.status === "resolved" ? null : resolve),
+        countsOf(timeline.counts),
+        el("details", {}, el("summary", {}, "Everything it says"), el("pre", { tabindex: 0 }, JSON.stringify(alert, null, 2)))),
+      el("h2", {}, "Whom it is for, and what became of it"),
+      more,
+      timeline.next ? moreButton(path, id, timeline.next, more) : null);
+  },
+};
+
+function moreButton(path: string, id: string, after: string, into: HTMLElement): HTMLElement {
+  const button = el("button", { type: "button", click: async () => {
+    const page = await ask<Timeline>("GET", `${path}/timeline?limit=20&after=${encodeURIComponent(after)}`);
+    into.append(...page.recipients.map((told) => toldOf(id, told)));
+    if (page.next) button.replaceWith(moreButton(path, id, page.next, into));
+    else button.remove();
+  } }, "More people");
+  return button;
+}
+
+function countsOf({ delivery, engagement, waiting }: Timeline["counts"]): HTMLElement {
+  const words = (counts: Record<string, number>): string => Object.entries(counts).filter(([, number]) => number).map(([word, number]) => `${word} ${number}`).join(", ");
+  const rows: Child[][] = [...Object.entries(delivery), ["people", engagement] as const, ["waiting", waiting] as const]
+    .map(([what, counts]) => [what, words(counts)]).filter(([, text]) => text !== "");
+  return table("How it fares", ["By", "People"], rows, "It reached nobody yet.");
+}
+
+function toldOf(id: string, { user, state, stopped, due_at, entries }: Told): HTMLElement {
+  const standing: Child = stopped ? `over: ${stopped}` : due_at ? el("span", {}, "next check ", time(due_at)) : "nothing more is due";
+  return el("section", { class: "panel", "aria-label": `What became of it for ${user}` },
+    el("h3", {}, el("a", { href: address("person", user) }, user), " ", el("span", { class: "meta" }, el("span", {}, state), el("span", {}, standing))),
+    el("ol", { class: "timeline", "data-alert": id }, entries.map(({ at, what }) => el("li", {}, time(at), el("span", {}, what)))));
+}

@@ -1,0 +1,247 @@
+//! Signing in to the console, and who is let in after that.
+//!
+//! What holds here:
+//! - Whoever has an API key of the operators' tenant with the scope `operations` signs in with it. The key is looked up again
+//!   at each request, so one that was revoked or has expired opens nothing more within seconds.
+//! - A request that names a page (`Origin`) is of this page, or it is refused. A request of a session shows both halves of it.
+//! - Tries to sign in have a rate for each address, whether they are right or wrong.
+//! - What is asked for is done for the tenant that the header [`TENANT_HEADER`] names, and by the scopes of the key.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use watchbell::{
+    domain::{Scope, Secret, Tenant},
+    runtime::{
+        http::{AddressPrefix, BodyRules, ClientAddress, JsonBody},
+        rate_limit::{Rate, RateLimiter, TooSoon},
+    },
+    wire::Problem,
+};
+use watchbell_ingest::{Producer, key};
+
+use super::{
+    sessions::{AGE_MAX, Operator},
+    shared::Shared,
+};
+
+/// The cookie with one half of a session.
+const COOKIE: &str = "watchbell_console";
+/// The header with the other half.
+pub(super) const TOKEN_HEADER: &str = "x-watchbell-console";
+/// The header that names the tenant which is looked at. Without it: the operators' own.
+const TENANT_HEADER: &str = "x-watchbell-tenant";
+/// What one try to sign in costs, in seconds.
+const TRY_COSTS_S: usize = 5;
+/// Tries are for free until they cost more than this together.
+const TRIES_AHEAD_MAX: Duration = Duration::from_secs(40);
+/// Addresses whose tries are remembered.
+const ADDRESSES_MAX: usize = 1_024;
+/// Requests of all sessions that are answered at once.
+pub(super) const REQUESTS_MAX: usize = 16;
+/// When to come back if there are as many.
+const COME_BACK_S: u32 = 1;
+
+/// How often each address may try.
+pub(super) fn tries() -> RateLimiter<AddressPrefix, Instant> {
+    RateLimiter::new(Rate::per_second(1).ahead(TRIES_AHEAD_MAX), ADDRESSES_MAX)
+}
+
+/// The key of an operator.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignInRequest {
+    key: String,
+}
+
+/// A key and nothing else.
+pub(super) enum OneKey {}
+
+impl BodyRules for OneKey {
+    const BYTES_MAX: usize = 1024;
+    // A type that a foreign page may not send without being asked about (CORS).
+    const MEDIA_TYPES: &'static [&'static str] = &["application/json"];
+}
+
+/// What the page is told when somebody signs in.
+#[derive(Serialize)]
+struct SignedIn<'a> {
+    token: &'a str,
+}
+
+/// Begins a session.
+pub(super) async fn sign_in(
+    State(shared): State<Arc<Shared>>,
+    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    headers: HeaderMap,
+    JsonBody(request, _): JsonBody<SignInRequest, OneKey>,
+) -> Result<Response, Problem> {
+    check_origin(&headers)?;
+    let taken = shared.tries.take(&AddressPrefix::of(address), TRY_COSTS_S, Instant::now(), Duration::ZERO);
+    taken.map_err(too_many_tries)?;
+    let key_hash = key::hash(Secret::from(request.key).expose());
+    let producer = shared.keys.producer_with_hash(key_hash.clone(), Scope::Operations).await?;
+    check_tenant(&producer, &shared.tenant)?;
+    let name = shared.store.api_key(&key_hash).await?.map(|key| key.name).unwrap_or_default();
+    let operator = Operator { key_hash, name };
+    let halves = shared.sessions.begin(operator, &mut rand::rng(), Instant::now());
+    let cookie = set_cookie(halves.cookie.expose(), AGE_MAX, is_https(&headers))?;
+    let answer = Json(SignedIn { token: halves.token.expose() });
+    Ok(([(header::SET_COOKIE, cookie), NO_STORE], answer).into_response())
+}
+
+/// Ends a session.
+pub(super) async fn sign_out(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if let Some(cookie) = cookie_of(&headers) {
+        shared.sessions.end(cookie);
+    }
+    let cookie = set_cookie("", Duration::ZERO, is_https(&headers))?;
+    Ok(([(header::SET_COOKIE, cookie), NO_STORE], Json(serde_json::json!({}))).into_response())
+}
+
+const NO_STORE: (header::HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// Lets requests of a session pass, with the [`Producer`] that its key is, and with its [`Operator`].
+pub(super) async fn enter(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let headers = request.headers();
+    check_origin(headers)?;
+    let (cookie, token) = (cookie_of(headers), text_of(headers, TOKEN_HEADER));
+    let operator =
+        cookie.zip(token).and_then(|(cookie, token)| shared.sessions.operator(cookie, token, Instant::now()));
+    let operator = operator.ok_or_else(|| {
+        Problem::unauthorized("You are not signed in, or no more: open /console and sign in.")
+    })?;
+    let producer = shared.keys.producer_with_hash(operator.key_hash.clone(), Scope::Operations).await?;
+    check_tenant(&producer, &shared.tenant)?;
+    let producer = match text_of(headers, TENANT_HEADER) {
+        None | Some("") => producer,
+        Some(name) => {
+            let tenant = Tenant::parse(name);
+            let tenant = tenant.map_err(|error| Problem::invalid(TENANT_HEADER, error.to_string()))?;
+            producer.working_for(tenant)
+        }
+    };
+    // Kept until the answer is made.
+    let _place = shared.places.try_acquire().map_err(|_| {
+        Problem::unavailable("The console has as many requests as it takes: send it again.", COME_BACK_S)
+    })?;
+    request.extensions_mut().insert(producer);
+    request.extensions_mut().insert(operator);
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(NO_STORE.0, NO_STORE.1);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+fn too_many_tries(TooSoon { wait }: TooSoon) -> Problem {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    Problem::too_many("Too many tries to sign in came from this address: wait.", seconds)
+}
+
+/// A key of another tenant works, but not here.
+fn check_tenant(producer: &Producer, operators: &Tenant) -> Result<(), Problem> {
+    match producer.tenant == *operators {
+        true => Ok(()),
+        false => Err(Problem::forbidden(format!(
+            "The console is for operators: sign in with a key of the tenant `{operators}`, `watchbell key create --tenant \
+             {operators} --scope operations,read,alerts,people --name YOURS`."
+        ))),
+    }
+}
+
+/// A request of a page has to be of a page of this address.
+fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = text_of(headers, header::HOST.as_str());
+    match origin.zip(host) {
+        Some(((_, authority), host)) if authority.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(Problem::forbidden(
+            "The request comes from another page (`Origin` is not this address). A proxy in between has to pass `Host` on.",
+        )),
+    }
+}
+
+/// Whether the browser reached this page over TLS, as it says itself. Operators come through proxies that nobody configured here.
+fn is_https(headers: &HeaderMap) -> bool {
+    text_of(headers, header::ORIGIN.as_str()).is_some_and(|origin| origin.starts_with("https://"))
+}
+
+fn set_cookie(value: &str, age: Duration, is_https: bool) -> Result<HeaderValue, Problem> {
+    let secure = if is_https { "; Secure" } else { "" };
+    let age_s = age.as_secs();
+    let text = format!("{COOKIE}={value}; Path=/console; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::try_from(text).map_err(|_| Problem::internal("The cookie could not be written."))
+}
+
+fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        HeaderMap::from_iter::<Vec<(header::HeaderName, HeaderValue)>>(pairs.collect())
+    }
+
+    #[test]
+    fn a_page_of_another_address_is_refused() {
+        for (why, host, origin, expected) in [
+            ("the page itself", "127.0.0.1:7709", Some("http://127.0.0.1:7709"), true),
+            ("behind TLS that ends before us", "ops.example.com", Some("https://ops.example.com"), true),
+            ("no browser", "127.0.0.1:7709", None, true),
+            ("another port of this machine", "127.0.0.1:7709", Some("http://127.0.0.1:8080"), false),
+            ("another host", "127.0.0.1:7709", Some("http://evil.example"), false),
+            ("a sandboxed frame", "127.0.0.1:7709", Some("null"), false),
+            ("it only begins so", "ops.example", Some("https://ops.example.evil"), false),
+        ] {
+            let pairs = [Some(("host", host)), origin.map(|origin| ("origin", origin))];
+            let headers = headers(&pairs.into_iter().flatten().collect::<Vec<_>>());
+            assert_eq!(check_origin(&headers).is_ok(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others_and_is_secure_over_tls() {
+        for (line, expected) in [
+            ("watchbell_console=a", Some("a")),
+            ("other=1; watchbell_console=a; more=2", Some("a")),
+            ("xwatchbell_console=a", None),
+            ("", None),
+        ] {
+            assert_eq!(cookie_of(&headers(&[("cookie", line)])), expected, "{line}");
+        }
+        let plain = set_cookie("a", AGE_MAX, false).unwrap();
+        assert_eq!(plain, "watchbell_console=a; Path=/console; Max-Age=28800; HttpOnly; SameSite=Strict");
+        let secure = set_cookie("a", AGE_MAX, true).unwrap();
+        assert!(secure.to_str().unwrap().ends_with("; Secure"));
+        assert!(is_https(&headers(&[("origin", "https://ops.example.com")])));
+        assert!(!is_https(&headers(&[])));
+    }
+}

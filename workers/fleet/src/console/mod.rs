@@ -1,0 +1,114 @@
+//! The operators' console: what this installation does now, why a person was told or not, and what an operator can do about it.
+//!
+//! It is one page, at `/console` beside the operations endpoints, and what that page asks below `/console/api`. Where the HTTP API
+//! has a route already, the page uses that route, below `/console/api/v1`; the others are here.
+//!
+//! What holds here:
+//! - Nothing is answered to who is not signed in, but the page, which says nothing of the installation.
+//! - Whoever is signed in works with the scopes of their key, and each change is in the audit log under that key.
+//! - Figures are those of this process. Alerts, people, keys and dead letters are those of the whole fleet.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config.rs` | `[operations]` |
+//! | `entry.rs` | signing in, and who is let in |
+//! | `sessions.rs` | who is signed in |
+//! | `page.rs` | the page, built from `web/console` and committed |
+//! | `now.rs` | what happens now |
+//! | `dead.rs` | dead letters |
+//! | `keys.rs` | API keys and tenants |
+//! | `shared.rs`, `process_name.rs` | what the handlers share; which process this is |
+//! | `samples.rs` | what this process measured in the last hour |
+
+mod config;
+mod dead;
+mod entry;
+mod keys;
+mod now;
+mod page;
+mod process_name;
+mod samples;
+mod sessions;
+mod shared;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{delete, get, post},
+};
+use tokio::sync::Semaphore;
+use watchbell::{
+    broker::SharedBroker,
+    domain::Tenant,
+    runtime::{Clock, Health, MemoryBudgets, http::AnswerBudget},
+    store::Store,
+};
+use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes, router_for_known};
+
+pub(crate) use self::{config::OperationsSection, process_name::ProcessName, samples::Samples};
+use crate::config::FleetConfig;
+use sessions::Sessions;
+use shared::Shared;
+
+/// What the console is put together from.
+pub(crate) struct ConsoleParts {
+    /// Whose keys operators have.
+    pub(crate) tenant: Tenant,
+    pub(crate) config: FleetConfig,
+    pub(crate) keys: Arc<ApiKeys>,
+    pub(crate) store: Store,
+    pub(crate) broker: SharedBroker,
+    pub(crate) clock: Clock,
+    /// Memory for pages, of the whole process.
+    pub(crate) answers: AnswerBudget,
+    pub(crate) health: Health,
+    pub(crate) samples: Arc<Samples>,
+    pub(crate) process: ProcessName,
+}
+
+/// The page and everything that it asks.
+///
+/// # Errors
+/// A `[[hook]]` or a `[[route]]` cannot be used.
+pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
+    let ConsoleParts { tenant, config, keys, store, broker, clock, answers, health, samples, process } =
+        parts;
+    let policies = Arc::new(config.shared.policies());
+    let producers = router_for_known(Ingest {
+        answers,
+        hooks: Arc::new(ConfiguredHooks::new(&config.hook)?),
+        routes: Arc::new(Routes::new(&config.route, &policies)?),
+        // One request has at most this much, and few are answered at once.
+        memory: MemoryBudgets::of_this_process(),
+        keys: Arc::clone(&keys),
+        ..Ingest::new(broker.clone(), store.clone(), policies, clock)
+    });
+    let shared = Arc::new(Shared {
+        tenant,
+        config,
+        keys,
+        store,
+        broker,
+        health,
+        samples,
+        process,
+        sessions: Sessions::default(),
+        tries: entry::tries(),
+        places: Semaphore::new(entry::REQUESTS_MAX),
+    });
+    let own = Router::new()
+        .route("/session", get(now::session))
+        .route("/now", get(now::now))
+        .route("/dead", get(dead::list).post(dead::act))
+        .route("/keys", get(keys::list).post(keys::make))
+        .route("/keys/{id}", delete(keys::revoke))
+        .with_state(Arc::clone(&shared));
+    let api = own.merge(producers).layer(from_fn_with_state(Arc::clone(&shared), entry::enter));
+    let signing = Router::new()
+        .route("/console/sign-in", post(entry::sign_in))
+        .route("/console/sign-out", post(entry::sign_out))
+        .with_state(shared);
+    Ok(page::routes().merge(signing).nest("/console/api", api))
+}

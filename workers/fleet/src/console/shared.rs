@@ -1,0 +1,32 @@
+//! What the handlers of the console share.
+
+use std::sync::Arc;
+
+use tokio::{sync::Semaphore, time::Instant};
+use watchbell::{
+    broker::SharedBroker,
+    domain::Tenant,
+    runtime::{Health, http::AddressPrefix, rate_limit::RateLimiter},
+    store::Store,
+};
+use watchbell_ingest::ApiKeys;
+
+use super::{process_name::ProcessName, samples::Samples, sessions::Sessions};
+use crate::config::FleetConfig;
+
+/// What the handlers share.
+pub(super) struct Shared {
+    /// Whose keys operators have.
+    pub(super) tenant: Tenant,
+    pub(super) config: FleetConfig,
+    pub(super) keys: Arc<ApiKeys>,
+    pub(super) store: Store,
+    pub(super) broker: SharedBroker,
+    pub(super) health: Health,
+    pub(super) samples: Arc<Samples>,
+    pub(super) process: ProcessName,
+    pub(super) sessions: Sessions,
+    pub(super) tries: RateLimiter<AddressPrefix, Instant>,
+    /// A permit for each request that is answered.
+    pub(super) places: Semaphore,
+}
