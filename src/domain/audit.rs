@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{GroupId, UserId, names::is_address};
+use super::{AlertId, GroupId, UserId, names::is_address};
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +66,15 @@ pub enum AuditAction {
     DeadReplayed,
     /// Dead letters were deleted.
     DeadDropped,
+    /// An operator changed an alert: what producers do themselves leaves no entry.
+    AlertChanged,
+    /// An operator sent an alert.
+    AlertSent,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::KeyCreated,
         Self::KeyRotated,
         Self::KeyRevoked,
@@ -84,6 +88,8 @@ impl AuditAction {
         Self::DeviceDeleted,
         Self::DeadReplayed,
         Self::DeadDropped,
+        Self::AlertChanged,
+        Self::AlertSent,
     ];
 
     /// Its word.
@@ -102,6 +108,8 @@ impl AuditAction {
             Self::DeviceDeleted => "device.deleted",
             Self::DeadReplayed => "dead.replayed",
             Self::DeadDropped => "dead.dropped",
+            Self::AlertChanged => "alert.changed",
+            Self::AlertSent => "alert.sent",
         }
     }
 }
@@ -121,13 +129,18 @@ pub fn group_object(group: &GroupId) -> String {
     object("group", group.as_str())
 }
 
+/// The object that is an alert.
+pub fn alert_object(alert: &AlertId) -> String {
+    object("alert", alert.as_str())
+}
+
 /// The object that is the queue of dead letters.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// What somebody looks for: an object or an actor as the log has it, or with the id of a person that the log only marks.
 pub fn as_logged(word: &str) -> String {
     match word.split_once(':') {
-        Some((kind @ ("user" | "group"), name)) => object(kind, name),
+        Some((kind @ ("user" | "group" | "alert"), name)) => object(kind, name),
         _ => word.to_owned(),
     }
 }

@@ -458,6 +458,23 @@ impl Config {
         self.read_policies().unwrap_or_else(|_| Policies::with_defaults(BTreeMap::new()))
     }
 
+    /// Reads the policies in a text that has only sections about them (`[policies]`, `[policy_for]`, `[tenants]`), with the parser
+    /// of the file: for whoever writes a policy.
+    ///
+    /// # Errors
+    /// Names the key and says what is accepted. Never repeats a value.
+    pub fn policies_of_text(text: &str) -> anyhow::Result<Policies> {
+        let mut sources = Sources::of_text(text)?;
+        let config = Self {
+            policies: sources.take("policies")?,
+            policy_for: sources.take("policy_for")?,
+            tenants: sources.take("tenants")?,
+            ..Self::default()
+        };
+        sources.finish()?;
+        config.read_policies()
+    }
+
     /// The tenants that have a section of their own.
     pub fn tenant_names(&self) -> impl Iterator<Item = &str> {
         self.tenants.keys().map(String::as_str)

@@ -148,6 +148,9 @@ const UNDOCUMENTED: &[Route] = &[
     ("GET", "/console/api/keys", Takes::Console),
     ("POST", "/console/api/keys", Takes::Console),
     ("DELETE", "/console/api/keys/{id}", Takes::Console),
+    ("GET", "/console/api/policies", Takes::Console),
+    ("POST", "/console/api/policies/check", Takes::Console),
+    ("POST", "/console/api/routes/try", Takes::Console),
     ("GET", "/console/api/v1/alerts", Takes::Console),
 ];
 

@@ -217,7 +217,7 @@ async fn an_operator_acts_for_any_tenant_and_each_act_is_in_the_log() {
         .iter()
         .map(|entry| (entry["actor"].as_str().unwrap(), entry["action"].as_str().unwrap()))
         .collect();
-    for action in ["key.created", "sessions.revoked", "user.erased"] {
+    for action in ["key.created", "alert.changed", "sessions.revoked", "user.erased"] {
         assert!(acts.contains(&(actor.as_str(), action)), "{action}: {log}");
     }
     let (_, tenants) = operator.ask(&fleet, Method::GET, "/keys", None).await.unwrap();
@@ -267,4 +267,55 @@ async fn dead_letters_are_replayed_from_the_console() {
     .unwrap();
     let (_, log) = operator.ask(&fleet, Method::GET, "/v1/audit?object=dead-letters", None).await.unwrap();
     assert_eq!(log["entries"][0]["action"], "dead.replayed", "{log}");
+}
+
+#[tokio::test]
+async fn policies_and_routes_are_tried_and_nothing_is_changed() {
+    let fleet = fleet().await;
+    let operator = Session::begin(&fleet, fleet.key()).await.unwrap();
+    let check = async |toml: &str| {
+        operator.ask(&fleet, Method::POST, "/policies/check", Some(&json!({"toml": toml}))).await.unwrap()
+    };
+    let (status, found) =
+        check("[policies.night]\nsteps = [{channel = \"push\", after = \"30s\"}, {channel = \"sms\", after = \"5m\"}]").await;
+    assert_eq!(status, 200, "{found}");
+    let told: Vec<u64> = found["policies"]["night"]["timelines"]["critical"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|line| line["tells"] == true)
+        .map(|line| line["after_s"].as_u64().unwrap())
+        .collect();
+    assert_eq!(told, [30, 330], "{found}");
+    for (why, toml, expected) in [
+        (
+            "an unknown channel",
+            "[policies.x]\nsteps = [{channel = \"fax\", after = \"5m\"}]",
+            "steps[0].channel",
+        ),
+        ("another section", "[store]\nurl = \"sqlite:canary\"", "unknown section `store`"),
+        ("no TOML", "steps = [", "toml"),
+    ] {
+        let (status, problem) = check(toml).await;
+        assert_eq!(status, 422, "{why}: {problem}");
+        assert!(
+            problem.to_string().contains(expected) && !problem.to_string().contains("canary"),
+            "{why}: {problem}"
+        );
+    }
+    let (_, held) = operator.ask(&fleet, Method::GET, "/policies", None).await.unwrap();
+    assert!(
+        held["policies"]["night"].is_null() && !held["policies"]["default"].is_null(),
+        "nothing is saved: {held}"
+    );
+
+    let post = json!({"alerts": [{"labels": {"alertname": "DiskFull"}, "status": "firing"}], "version": "4"});
+    let sample = json!({"hook": "alertmanager", "query": "users=ana", "body": post.to_string()});
+    let (status, tried) = operator.ask(&fleet, Method::POST, "/routes/try", Some(&sample)).await.unwrap();
+    assert_eq!((status, &tried["alerts"][0]["alert"]["to"]["users"]), (200, &json!(["ana"])), "{tried}");
+    let sample = json!({"body": json!({"team": "storage"}).to_string()});
+    let (status, tried) = operator.ask(&fleet, Method::POST, "/routes/try", Some(&sample)).await.unwrap();
+    assert!(status == 200 && !tried["lines"].as_array().unwrap().is_empty(), "{status} {tried}");
+    let (_, alerts) = operator.ask(&fleet, Method::GET, "/v1/alerts", None).await.unwrap();
+    assert_eq!(alerts["alerts"], json!([]), "nothing is published");
 }

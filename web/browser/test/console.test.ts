@@ -127,6 +127,22 @@ describe("the operators' console", () => {
     await page.getByRole("row").filter({ hasText: "key.revoked" }).waitFor();
   });
 
+  it("shows a policy on a time line before anybody has it, and tries a route", async () => {
+    await go("policies", "Write a policy");
+    const road = page.locator("form").getByRole("list", { name: /who is told when/ });
+    await road.getByText("push is sent").waitFor();
+    await page.getByLabel("After", { exact: true }).first().fill("soon");
+    await page.getByText("steps[0].after").waitFor();
+    await page.getByLabel("After", { exact: true }).first().fill("45s");
+    await road.getByText("+45 s").waitFor();
+    expect(await page.locator("#toml").innerText()).toContain('{channel = "push", after = "45s"}');
+    await isFit();
+    await go("routes", "Try a sample");
+    await page.getByRole("button", { name: "Try" }).click();
+    await page.getByRole("heading", { name: "What it would become" }).waitFor();
+    await isFit();
+  });
+
   it("signs out in every tab, and opens with the key of the printed address", async () => {
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByText("You signed out.").waitFor();

@@ -13,13 +13,15 @@ import { find } from "./find.ts";
 import { keys } from "./keys.ts";
 import { now, type ProcessName } from "./now.ts";
 import { person } from "./person.ts";
+import { policies } from "./policies.ts";
+import { routes } from "./routes.ts";
 import type { View } from "./view.ts";
 
 interface Session { name: string; key: string; scopes: string[]; operators: string; tenant: string; process: ProcessName }
 
 /** By their name in the address; the menu has those of `MENU`. */
-const VIEWS: Record<string, View> = { now, find, alert, person, dead, keys, audit };
-const MENU = ["now", "find", "dead", "keys", "audit"];
+const VIEWS: Record<string, View> = { now, find, alert, person, dead, keys, policies, routes, audit };
+const MENU = ["now", "find", "dead", "policies", "routes", "keys", "audit"];
 
 /** Pages that are reached from another one of the menu. */
 const MENU_OF: Record<string, string> = { alert: "find", person: "find" };

@@ -50,7 +50,7 @@ pub use config::FallbackConfig;
 use delivery::{AttemptRunner, MessageSender};
 pub use delivery::{DeviceTester, WithdrawalBatches};
 use escalation::{DeadLetters, Decider, StepBatches};
-pub use escalation::{EscalationRules, EscalationRunner, Escalator, Senders};
+pub use escalation::{EscalationRules, EscalationRunner, Escalator, PreviewLine, Senders, preview};
 pub use guard::Guard;
 pub use metric_table::METRICS;
 pub use outcomes::{OutcomeRelay, OutcomeSecrets};

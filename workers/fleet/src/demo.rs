@@ -15,14 +15,20 @@ use crate::demo_access::DemoAccess;
 const POLICY: &str =
     "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
 
+/// The link to the console, as it stands in the page, and as it is shown.
+const HIDDEN_LINK: &str = r#"href="/console" hidden"#;
+const SHOWN_LINK: &str = r#"href="/console""#;
+
 /// `/`, its files, its service worker (at the root, which it is to serve), and what `access` opens: `/demo.json`, and the
-/// simulator under `/simulator`.
-pub(crate) fn routes(access: &DemoAccess, simulator: Router) -> Router {
+/// simulator under `/simulator`. The page links to the operators' console if that is at the same address.
+pub(crate) fn routes(access: &DemoAccess, simulator: Router, has_console: bool) -> Router {
+    let index = include_str!("demo/index.html");
+    let index = if has_console { index.replace(HIDDEN_LINK, SHOWN_LINK) } else { index.to_owned() };
     let page = |content_type: &'static str, text: &'static str| {
         get(move || async move { file(content_type, text.to_owned()) })
     };
     Router::new()
-        .route("/", page("text/html; charset=utf-8", include_str!("demo/index.html")))
+        .route("/", get(move || async move { file("text/html; charset=utf-8", index) }))
         .route("/demo/demo.css", page("text/css; charset=utf-8", include_str!("demo/demo.css")))
         .route("/demo/demo.js", page("text/javascript; charset=utf-8", include_str!("demo/demo.js")))
         .route("/push-worker.js", page("text/javascript; charset=utf-8", include_str!("demo/push-worker.js")))
@@ -41,4 +47,9 @@ fn file(content_type: &'static str, text: String) -> impl IntoResponse {
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, text)
+}
+
+#[test]
+fn the_page_has_the_link_that_is_shown_where_the_console_is() {
+    assert_eq!(include_str!("demo/index.html").matches(HIDDEN_LINK).count(), 1);
 }

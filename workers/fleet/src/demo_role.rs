@@ -90,7 +90,7 @@ impl DemoRole {
         let shared = config.clone();
         let renew = Box::new(move |demo| with_new_tokens(demo, &shared, Timestamp::now()));
         let access = DemoAccess::new(self.folder.join("demo.json"), demo, renew)?;
-        process.add_routes(demo::routes(&access, simulator.router()));
+        process.add_routes(demo::routes(&access, simulator.router(), false));
         // Behind a balancer, `/docs` is at this address, and describes the API of the whole fleet.
         process.add_document(watchbell_ingest::openapi());
         process.add_document(watchbell_socket::openapi());

@@ -103,7 +103,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     process.begin_traces("watchbell")?;
     process.answer_only_to(hosts);
     let access = DemoAccess::new(dir.join("demo.json"), demo, renew)?;
-    process.add_routes(demo::routes(&access, simulator.router()));
+    process.add_routes(demo::routes(&access, simulator.router(), operations.is_none()));
     let keys = process.api_keys(&store);
     process.add_routes(dead::routes(broker.clone(), store.clone(), keys, Tenant::parse(TENANT)?));
     process.add_simulator(simulator);

@@ -166,8 +166,8 @@ pub fn router(ingest: Ingest) -> Router {
     router_within(ingest, limits, Entrance::Key)
 }
 
-/// The same routes, without those of hooks, for whoever was let in already: a request has its [`Producer`] as an extension, and
-/// no key of its own is looked at. For the operators' console.
+/// The same routes, without those of hooks and of events, for whoever was let in already: a request has its [`Producer`] as an
+/// extension, and no key of its own is looked at. For the operators' console.
 pub fn router_for_known(ingest: Ingest) -> Router {
     let limits = Limits::within(&ingest.memory);
     router_within(ingest, limits, Entrance::Known)
@@ -196,7 +196,7 @@ fn router_within(ingest: Ingest, limits: Limits, entrance: Entrance) -> Router {
     let mut router = Router::new();
     for Route { path, access, scope, handler, .. } in routes() {
         if entrance == Entrance::Known {
-            if access == Access::ApiKey {
+            if access == Access::ApiKey && scope != Scope::Events {
                 let admitted = handler.route_layer(from_fn_with_state(Arc::clone(&shared), request::admit));
                 router =
                     router.route(path, admitted.route_layer(from_fn_with_state(scope, auth::enter_known)));

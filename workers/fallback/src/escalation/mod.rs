@@ -18,11 +18,13 @@
 //! | `decide.rs` | decides what the next step does |
 //! | `rules.rs` | what decisions go by: policies, bounds for a person, the rate of a tenant |
 //! | `step_batches.rs` | writes many steps in one commit |
+//! | `preview.rs` | what a policy would do about one alert, for whoever writes it |
 //! | `timeline.rs` | the sentences that a timeline says of decisions |
 
 mod dead_letters;
 mod decide;
 mod escalator;
+mod preview;
 mod rules;
 mod runner;
 mod senders;
@@ -32,6 +34,7 @@ mod timeline;
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use decide::Decider;
 pub use escalator::Escalator;
+pub use preview::{PreviewLine, preview};
 pub use rules::EscalationRules;
 pub use runner::EscalationRunner;
 pub use senders::Senders;

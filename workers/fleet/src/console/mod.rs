@@ -15,18 +15,24 @@
 //! | `sessions.rs` | who is signed in |
 //! | `page.rs` | the page, built from `web/console` and committed |
 //! | `now.rs` | what happens now |
+//! | `acts.rs` | entries of the audit log for what is done to alerts |
+//! | `policies.rs` | policies on a time line |
+//! | `route_tester.rs` | which route a sample takes |
 //! | `dead.rs` | dead letters |
 //! | `keys.rs` | API keys and tenants |
 //! | `shared.rs`, `process_name.rs` | what the handlers share; which process this is |
 //! | `samples.rs` | what this process measured in the last hour |
 
+mod acts;
 mod config;
 mod dead;
 mod entry;
 mod keys;
 mod now;
 mod page;
+mod policies;
 mod process_name;
+mod route_tester;
 mod samples;
 mod sessions;
 mod shared;
@@ -76,18 +82,23 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
     let ConsoleParts { tenant, config, keys, store, broker, clock, answers, health, samples, process } =
         parts;
     let policies = Arc::new(config.shared.policies());
+    let hooks = Arc::new(ConfiguredHooks::new(&config.hook)?);
+    let routes = Arc::new(Routes::new(&config.route, &policies)?);
     let producers = router_for_known(Ingest {
         answers,
-        hooks: Arc::new(ConfiguredHooks::new(&config.hook)?),
-        routes: Arc::new(Routes::new(&config.route, &policies)?),
+        hooks: Arc::clone(&hooks),
+        routes: Arc::clone(&routes),
         // One request has at most this much, and few are answered at once.
         memory: MemoryBudgets::of_this_process(),
         keys: Arc::clone(&keys),
-        ..Ingest::new(broker.clone(), store.clone(), policies, clock)
+        ..Ingest::new(broker.clone(), store.clone(), policies.clone(), clock)
     });
     let shared = Arc::new(Shared {
         tenant,
         config,
+        policies,
+        hooks,
+        routes,
         keys,
         store,
         broker,
@@ -101,10 +112,14 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
     let own = Router::new()
         .route("/session", get(now::session))
         .route("/now", get(now::now))
+        .route("/policies", get(policies::list))
+        .route("/policies/check", post(policies::check))
+        .route("/routes/try", post(route_tester::try_out))
         .route("/dead", get(dead::list).post(dead::act))
         .route("/keys", get(keys::list).post(keys::make))
         .route("/keys/{id}", delete(keys::revoke))
         .with_state(Arc::clone(&shared));
+    let producers = producers.layer(from_fn_with_state(Arc::clone(&shared), acts::note));
     let api = own.merge(producers).layer(from_fn_with_state(Arc::clone(&shared), entry::enter));
     let signing = Router::new()
         .route("/console/sign-in", post(entry::sign_in))

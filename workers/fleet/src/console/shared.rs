@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::{sync::Semaphore, time::Instant};
 use watchbell::{
     broker::SharedBroker,
-    domain::Tenant,
+    domain::{Tenant, policy::Policies},
     runtime::{Health, http::AddressPrefix, rate_limit::RateLimiter},
     store::Store,
 };
-use watchbell_ingest::ApiKeys;
+use watchbell_ingest::{ApiKeys, ConfiguredHooks, Routes};
 
 use super::{process_name::ProcessName, samples::Samples, sessions::Sessions};
 use crate::config::FleetConfig;
@@ -19,6 +19,9 @@ pub(super) struct Shared {
     /// Whose keys operators have.
     pub(super) tenant: Tenant,
     pub(super) config: FleetConfig,
+    pub(super) policies: Arc<Policies>,
+    pub(super) hooks: Arc<ConfiguredHooks>,
+    pub(super) routes: Arc<Routes>,
     pub(super) keys: Arc<ApiKeys>,
     pub(super) store: Store,
     pub(super) broker: SharedBroker,
