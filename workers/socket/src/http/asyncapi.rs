@@ -126,6 +126,7 @@ mod tests {
             ("watchbell.live, a snoozed alert", "live_alert"),
             ("watchbell.live, a receipt", "live_receipt"),
             ("watchbell.live, a snooze", "live_receipt"),
+            ("watchbell.live, an answer", "live_receipt"),
             ("watchbell.live, an event", "live_event"),
             ("watchbell.live, a revocation", "live_revoke"),
             ("watchbell.live, preferences", "live_preferences"),
