@@ -98,6 +98,13 @@ impl Part<'_> {
     }
 }
 
+/// Any text as the text of HTML, or of an attribute in quotes.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    escape(text, &mut out);
+    out
+}
+
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {

@@ -20,7 +20,7 @@ pub struct Receipt {
     pub answers: BTreeMap<AlertId, Answer>,
     /// The client's own name for this operation, echoed so that it knows its own doing.
     pub op: Option<String>,
-    /// Where it was said: a session's id, or `http`.
+    /// Where it was said: a session's id, `http`, or `link`.
     pub by: String,
 }
 
@@ -38,6 +38,7 @@ const SESSION_SHOWN: usize = 4;
 pub fn place_of(by: &str) -> String {
     match by.char_indices().nth(SESSION_SHOWN) {
         _ if by == "http" => "over HTTP".to_owned(),
+        _ if by == "link" => "by a link in a message".to_owned(),
         Some((end, _)) => format!("by session {}…", &by[..end]),
         None => format!("by session {by}"),
     }
@@ -86,6 +87,7 @@ mod tests {
             ("tab", "by session tab"),
             ("éèêëà", "by session éèêë…"),
             ("http", "over HTTP"),
+            ("link", "by a link in a message"),
         ] {
             assert_eq!(place_of(by), told);
         }

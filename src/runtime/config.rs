@@ -219,8 +219,8 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Required in `iss` when given.
     pub issuer: Option<String>,
-    /// Signs the unsubscribe links of emails. Fallback writes them and socket reads them; without it (or without
-    /// `http.public_url`), mails have none. At least 32 bytes.
+    /// Signs the links of messages: those that unsubscribe, and those by which a person answers an alert. Fallback writes
+    /// them and socket reads them; without it (or without `http.public_url`), there are none. At least 32 bytes.
     #[serde(with = "maybe_secret")]
     pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.

@@ -56,7 +56,8 @@ crate::schemas! {
     ActionId = text()
         .min_length(Some(1))
         .max_length(Some(ACTION_ID_BYTES_MAX))
-        .pattern(Some("^[A-Za-z0-9._-]+$"));
+        .pattern(Some("^[A-Za-z0-9._-]+$"))
+        .format(Some(schema::format("watchbell-action-id")));
     /// What stands on a button.
     ActionTitle = text()
         .min_length(Some(1))

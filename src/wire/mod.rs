@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod alert;
+pub mod answer_link;
 pub mod close;
 pub mod cloudevent;
 pub mod content;
@@ -24,6 +25,7 @@ pub mod preferences;
 pub mod problem;
 pub mod sayings;
 pub mod schema;
+mod signed_token;
 pub mod standard_webhooks;
 pub mod stored;
 pub mod trace_context;

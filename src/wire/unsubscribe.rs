@@ -3,21 +3,15 @@
 //!
 //! Fallback writes it into emails, socket reads it at `POST /v1/unsubscribe/{token}`.
 
-use aws_lc_rs::hmac;
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-
+use super::signed_token::TokenSigner;
 use crate::domain::{Secret, Tenant, UserId, UserKey, email::address_digest};
 
-/// Bytes of the signature that are kept: enough for a link that opens nothing.
-const TAG_BYTES: usize = 16;
-/// The longest token that is looked at, in bytes.
-const TOKEN_BYTES_MAX: usize = 1_024;
 /// Signs for this purpose only, in case the secret is used for another one too.
 const PURPOSE: &str = "watchbell unsubscribe v1";
 
 /// Signs and reads tokens with one secret.
 #[derive(Clone)]
-pub struct Unsubscribe(hmac::Key);
+pub struct Unsubscribe(TokenSigner);
 
 /// Whose mail shall end, and to which address: a link to an address that is no longer theirs is void.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,25 +24,19 @@ pub struct Unsubscription {
 impl Unsubscribe {
     /// The secret should have 32 bytes or more.
     pub fn new(secret: &Secret) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()))
+        Self(TokenSigner::new(secret, PURPOSE))
     }
 
     /// For a link to one person's one address. Always the same, so that old mails' links go on working.
     pub fn token(&self, user: &UserKey, address: &Secret) -> String {
         let digest = address_digest(address);
         // Neither a tenant nor a digest has a blank, so whatever is between the first and the last is the user.
-        let claim = BASE64_URL_SAFE_NO_PAD.encode(format!("{} {} {digest}", user.tenant, user.user.as_str()));
-        let tag = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
-        format!("{claim}.{}", BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..TAG_BYTES]))
+        self.0.token(&format!("{} {} {digest}", user.tenant, user.user.as_str()))
     }
 
     /// What a token says, if it is ours.
     pub fn read(&self, token: &str) -> Option<Unsubscription> {
-        let (claim, tag) = token.split_once('.').filter(|_| token.len() <= TOKEN_BYTES_MAX)?;
-        let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).ok()?;
-        let expected = hmac::sign(&self.0, format!("{PURPOSE} {claim}").as_bytes());
-        aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..TAG_BYTES], &tag).ok()?;
-        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
+        let text = self.0.read(token)?;
         let (tenant, rest) = text.split_once(' ')?;
         let (user, digest) = rest.rsplit_once(' ')?;
         let user = UserKey::new(Tenant::parse(tenant).ok()?, UserId::parse(user).ok()?);
@@ -66,7 +54,10 @@ impl Unsubscription {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
+    use crate::wire::signed_token::TOKEN_BYTES_MAX;
 
     #[test]
     fn a_link_is_good_for_its_person_and_address_and_cannot_be_made_up() {

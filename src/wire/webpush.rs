@@ -1,5 +1,10 @@
 //! A browser's push subscription, as `PushSubscription.toJSON()` gives it and as it is kept for a device.
 //!
+//! What its service worker is sent is JSON: `{alert, user, title, body, url, severity, tag, unread}` to show an alert, and where the alert
+//! has them `image`, `actions` (`[{id, title, url}` or `{id, title, answers: true}]`) and `answers_at`. For `showNotification` an action is
+//! `{action: id, title}`. A click on one with `url` opens it; a click on one that answers is `fetch(answers_at + "?action=" + id, {method:
+//! "POST", mode: "no-cors"})`, which needs no token. Without `answers_at`, a page of the person's says the receipt `answered`.
+//!
 //! Source: <https://www.w3.org/TR/push-api/#dom-pushsubscription-tojson>.
 
 use aws_lc_rs::agreement::{ECDH_P256, ParsedPublicKey, UnparsedPublicKey};

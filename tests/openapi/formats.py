@@ -65,6 +65,8 @@ register("watchbell-label", st.text(characters, min_size=1, max_size=CHARS_MAX))
 register("watchbell-email", words.map(lambda word: f"{word}@example.com"))
 register("watchbell-url", words.map(lambda word: f"https://example.com/{word}"))
 register("watchbell-group-key", words)
+# No schema can say that the ids of one list differ.
+register("watchbell-action-id", st.uuids().map(str))
 register("watchbell-zone", st.sampled_from(["UTC", "Europe/Warsaw", "America/Argentina/Buenos_Aires", "Pacific/Chatham"]))
 register("watchbell-own-tenant", st.just(os.environ.get("WATCHBELL_TENANT", "demo")))
 register("watchbell-own-topic", st.just(os.environ.get("WATCHBELL_TOPIC", "monitor:7")))

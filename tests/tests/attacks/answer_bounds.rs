@@ -93,6 +93,7 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "delete /v1/devices/{device}" => asked("/v1/devices/none"),
         "get /v1/webpush/key" => asked("/v1/webpush/key"),
         "get /v1/unsubscribe/{token}" | "post /v1/unsubscribe/{token}" => asked("/v1/unsubscribe/x"),
+        "get /v1/answers/{token}" | "post /v1/answers/{token}" => asked("/v1/answers/x?action=a"),
         document @ ("get /asyncapi.json" | "get /openapi.json" | "get /docs" | "get /docs/session") => {
             asked(document.trim_start_matches("get "))
         }

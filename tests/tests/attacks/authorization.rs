@@ -121,6 +121,8 @@ const ROUTES: &[Route] = &[
     ("GET", "/v1/webpush/key", Takes::Nothing),
     ("GET", "/v1/unsubscribe/{token}", Takes::Nothing),
     ("POST", "/v1/unsubscribe/{token}", Takes::Nothing),
+    ("GET", "/v1/answers/{token}", Takes::Nothing),
+    ("POST", "/v1/answers/{token}", Takes::Nothing),
     ("GET", "/openapi.json", Takes::Nothing),
     ("GET", "/asyncapi.json", Takes::Nothing),
     ("GET", "/docs", Takes::Nothing),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod amqp;
+mod answers;
 mod balancers;
 mod bounces;
 mod bounds;

@@ -28,13 +28,13 @@ use super::producers::python;
 
 /// Longer than the lease of a relay that was killed.
 const DEADLINE: Duration = Duration::from_secs(120);
-const NEW: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(super) const NEW: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Alerts whose receipts are given while the relay dies again and again.
 const MANY: usize = 60;
 const DEATHS: usize = 3;
 
-const RESTRAINT: &str = "[restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n";
+pub(super) const RESTRAINT: &str = "[restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n";
 
 fn policy(push: &str) -> String {
     format!("[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}\"}}]\n{RESTRAINT}")
@@ -167,14 +167,14 @@ struct Posted {
 }
 
 /// A tenant's backend: answers 500 to the first request, and 204 from then on.
-struct Backend {
-    url: String,
+pub(super) struct Backend {
+    pub(super) url: String,
     posted: Arc<Mutex<Vec<Posted>>>,
     _serving: JoinSet<()>,
 }
 
 impl Backend {
-    async fn start() -> anyhow::Result<Self> {
+    pub(super) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/hook?key=canary", listener.local_addr()?);
         let posted: Arc<Mutex<Vec<Posted>>> = Arc::default();
@@ -191,6 +191,11 @@ impl Backend {
 
     fn posted(&self) -> Vec<Posted> {
         self.posted.lock().unwrap().clone()
+    }
+
+    /// What was posted, as JSON.
+    pub(super) fn bodies(&self) -> Vec<Value> {
+        self.posted().iter().filter_map(|posted| serde_json::from_str(&posted.body).ok()).collect()
     }
 }
 

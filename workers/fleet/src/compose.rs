@@ -19,13 +19,12 @@ use watchbell::{
     broker::{SharedBroker, embedded::EmbeddedBroker, rabbitmq::RabbitBroker},
     domain::policy::Policies,
     runtime::{
-        Clock, Current, Health, MemoryBudgets,
+        Clock, Health, MemoryBudgets,
         health::Part,
         http::{self, AllowedHosts, AnswerBudget, Listening, Shutdown},
         telemetry::{self, Metrics},
     },
     store::Store,
-    wire::unsubscribe::Unsubscribe,
 };
 use watchbell_dispatch::{Dispatch, RetentionSweeper};
 use watchbell_fallback::{
@@ -42,7 +41,9 @@ use crate::{
     config::FleetConfig,
     console::{self, ConsoleParts, ProcessName, Samples},
     health_checks::{broker_check, live_check, store_check},
-    manual, metric_tables,
+    manual,
+    message_links::MessageLinks,
+    metric_tables,
     reload::{Part as SecretsPart, Reload},
     traces::{self, Collector, SpanExport},
 };
@@ -127,11 +128,6 @@ pub(crate) async fn run_roles(
         process.hosts = Some(hosts(http, listener.local_addr()?));
     }
     process.run(listener, Some(operations)).await
-}
-
-/// Reads the unsubscribe links of mails, if they have any.
-fn unsubscribe_links(config: &FleetConfig) -> Option<Unsubscribe> {
-    config.shared.auth.unsubscribe_secret.as_ref().map(Unsubscribe::new)
 }
 
 impl Process {
@@ -319,10 +315,10 @@ impl Process {
         }
         if roles.contains(&Role::Socket) {
             let authenticator = Arc::new(Authenticator::new(&self.config.shared.auth)?);
-            let unsubscribe = Current::new(unsubscribe_links(&self.config));
-            let (keys, links) = (authenticator.clone(), unsubscribe.clone());
+            let links = MessageLinks::new(&self.config.shared);
+            let (keys, readers) = (authenticator.clone(), links.clone());
             self.takes_secrets("socket", move |config| {
-                links.replace(unsubscribe_links(config));
+                readers.replace(&config.shared);
                 keys.replace_keys(&config.shared.auth)
             });
             let config = self.config.socket.clone();
@@ -340,7 +336,8 @@ impl Process {
                     health.works(Part::Schema, &leaving).await;
                 }),
                 mounts: self.config.mount.clone(),
-                unsubscribe,
+                unsubscribe: links.unsubscribe,
+                answer_links: links.answers,
                 webpush: self.config.shared.webpush.as_ref().map(|webpush| BrowserPush {
                     public_key: webpush.public_key.clone(),
                     private_endpoints: webpush.private_endpoints,

@@ -8,7 +8,8 @@ use watchbell::runtime::http;
 /// Writes the kept documents anew: `WATCHBELL_RENEW=1 cargo test -p watchbell-fleet documents`.
 const RENEW: &str = "WATCHBELL_RENEW";
 /// What needs no credentials: contracts, the public half of a key, and links whose secret is in the address.
-const FOR_EVERYBODY: [&str; 3] = ["/asyncapi.json", "/v1/webpush/key", "/v1/unsubscribe/{token}"];
+const FOR_EVERYBODY: [&str; 4] =
+    ["/asyncapi.json", "/v1/webpush/key", "/v1/unsubscribe/{token}", "/v1/answers/{token}"];
 
 /// Each document, with where it is kept.
 fn documents() -> [(String, &'static str); 2] {

@@ -25,6 +25,7 @@ mod doctor;
 mod documents_tests;
 mod health_checks;
 mod manual;
+mod message_links;
 mod metric_tables;
 mod output;
 mod reload;

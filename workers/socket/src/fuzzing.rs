@@ -21,6 +21,7 @@ use watchbell::{
         http::{ClientScheme, Query},
     },
     wire::{
+        answer_link::AnswerLinks,
         frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame},
         preferences::PreferencesV1,
         unsubscribe::Unsubscribe,
@@ -99,13 +100,14 @@ static AUTHENTICATOR: LazyLock<Authenticator> = LazyLock::new(|| {
     authenticator.expect("what stands here is right")
 });
 static UNSUBSCRIBE: LazyLock<Unsubscribe> = LazyLock::new(|| Unsubscribe::new(&Secret::from(SIGNING_SECRET)));
+static ANSWERS: LazyLock<AnswerLinks> = LazyLock::new(|| AnswerLinks::new(&Secret::from(SIGNING_SECRET)));
 
 fn auth_config() -> AuthConfig {
     AuthConfig { hs256_secret: Some(Secret::from(SIGNING_SECRET)), ..AuthConfig::default() }
 }
 
-/// A token that nobody here has signed, claims that were signed, the keys of a sign-in service, or the token of an unsubscribe
-/// link: the first byte says which.
+/// A token that nobody here has signed, claims that were signed, the keys of a sign-in service, or the token of a link
+/// in a message: the first byte says which.
 pub fn token(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
     let text = String::from_utf8_lossy(bytes);
@@ -119,7 +121,14 @@ pub fn token(bytes: &[u8]) {
             let known = Authenticator::new(&auth_config());
             let _ = known.and_then(|known| known.with_keys_of(bytes, &auth_config()));
         }
-        _ => assert_eq!(UNSUBSCRIBE.read(&text), None, "a link that nobody signed is believed"),
+        _ => {
+            assert_eq!(UNSUBSCRIBE.read(&text), None, "a link that nobody signed is believed");
+            assert_eq!(
+                ANSWERS.read(&text, Timestamp::UNIX_EPOCH),
+                None,
+                "a link that nobody signed is believed"
+            );
+        }
     }
 }
 

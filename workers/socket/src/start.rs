@@ -11,7 +11,7 @@ use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
     runtime::{Clock, Current, http::AnswerBudget, log_limit::LogLimit, waiting_room::WaitingRoom},
     store::Store,
-    wire::unsubscribe::Unsubscribe,
+    wire::{answer_link::AnswerLinks, unsubscribe::Unsubscribe},
 };
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     feed::inbox::Inbox,
     frames::{epoch::Epochs, sent::SentFrames},
     http::{
+        answer_links::AnswerLinkReader,
         devices::{BrowserPush, Devices},
         poll::Polls,
         preferences::{self, Preferences},
@@ -77,6 +78,8 @@ pub struct SocketParts {
     pub webpush: Option<BrowserPush>,
     /// Reads the unsubscribe links of emails; none when emails have none.
     pub unsubscribe: Current<Option<Unsubscribe>>,
+    /// Reads the answer links of mails and pushes; none when they have none.
+    pub answer_links: Current<Option<AnswerLinks>>,
     /// Ends when the store has the tables that this pod needs, or the process leaves. Until then the store is not told
     /// who is here; whoever asks for a session is turned away as by any store that does not answer.
     pub schema: BoxFuture<'static, ()>,
@@ -215,6 +218,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         clock: clock.clone(),
         devices: Devices { store: store.clone(), clock, webpush: parts.webpush },
         unsubscribe: UnsubscribeLinks { preferences: preferences.clone(), reader: parts.unsubscribe },
+        answer_links: AnswerLinkReader(parts.answer_links),
         preferences,
     };
     let routes = routes(state, origins, &parts.mounts, &config.allowed_origins);

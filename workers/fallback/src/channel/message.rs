@@ -4,7 +4,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use watchbell::domain::{AttemptId, Device, Secret, Severity, Status, StopReason, UserKey};
+use watchbell::domain::{
+    AttemptId, BodyFormat, Device, Secret, Severity, Status, StopReason, UserKey, markdown,
+};
 
 /// Alerts that one withdrawal may name. The others are for the next one, or for the app when it is opened.
 pub const WITHDRAWN_ALERTS_MAX: usize = 200;
@@ -82,8 +84,17 @@ pub struct AlertContent {
     pub title: String,
     /// The text below the title.
     pub body: Option<String>,
+    /// How the body is written. Only those channels that have markup, or pass the alert on as it is, get other than text.
+    pub body_format: BodyFormat,
     /// A link to more.
     pub url: Option<String>,
+    /// A picture, at an https address.
+    pub image: Option<String>,
+    /// Its buttons.
+    pub actions: Vec<Button>,
+    /// Where the person of this message answers without a login: an action's `id` goes there as the query's `action`, by a POST.
+    /// None where no action answers, and where links cannot be signed.
+    pub answers_at: Option<String>,
     /// How bad it is.
     pub severity: Severity,
     /// Whether the trouble goes on.
@@ -94,12 +105,51 @@ pub struct AlertContent {
     pub category: Option<String>,
     /// The same for every retry and every later version of this alert.
     pub collapse_key: String,
+    /// What lists group by.
+    pub group_key: Option<String>,
     /// The provider must not show it after this time.
     pub expires_at: Timestamp,
     /// When it happened.
     pub occurred_at: Timestamp,
     /// The user's unread alerts, this one included: what the badge shows.
     pub unread: u64,
+}
+
+/// A button of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Button {
+    /// The id of the action.
+    pub id: String,
+    /// What stands on it.
+    pub title: String,
+    /// Where it leads. Of one that answers: to a page that asks for the answer; none where links cannot be signed.
+    pub link: Option<String>,
+    /// What it tells the producer, if it answers.
+    pub answer: Option<String>,
+}
+
+/// What a channel makes of the Markdown in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkdownUse {
+    /// It renders it, or passes it on as it is.
+    Kept,
+    /// It takes the marks out; a link keeps its address behind its text.
+    TakenOut,
+    /// The same without the addresses of links: nobody follows them there, and there is little room.
+    TakenOutWithAddresses,
+}
+
+impl MarkdownUse {
+    /// The alert with its body as the channel takes it.
+    #[must_use]
+    pub fn applied(self, alert: AlertContent) -> AlertContent {
+        let plain = match (alert.body_format, self) {
+            (BodyFormat::Text, _) | (_, Self::Kept) => return alert,
+            (BodyFormat::Markdown, Self::TakenOut) => markdown::plain,
+            (BodyFormat::Markdown, Self::TakenOutWithAddresses) => markdown::plain_without_addresses,
+        };
+        AlertContent { body: alert.body.as_deref().map(plain), body_format: BodyFormat::Text, ..alert }
+    }
 }
 
 /// Ids only: a title or a body does not belong in a log (I12).

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
 //! | `message.rs` | what a channel is given to send |
+//! | `answers.rs` | the signed addresses of buttons that answer |
 //! | `dry_run.rs` | what a provider says when it is asked and sent nothing |
 //! | `error.rs` | why a provider did not accept a message, and what follows |
 //! | `registry.rs` | the channels that are configured, a line for each |
@@ -37,6 +38,7 @@
 
 pub use watchbell::domain::{PushEnvironment, Severity, Status};
 
+mod answers;
 mod dry_run;
 pub mod email;
 mod error;
@@ -61,7 +63,9 @@ pub mod webhook;
 pub use dry_run::DryRun;
 pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender, config::EmailSection};
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
-pub use message::{AlertContent, Job, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal};
+pub use message::{
+    AlertContent, Button, Job, MarkdownUse, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal,
+};
 pub use push::config::{ApnsSection, FcmSection};
 pub use push::{
     ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushContent, PushJob, PushSender,

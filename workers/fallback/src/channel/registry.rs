@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchbell::{
     domain::{
-        Channel, PerChannel, UserKey,
+        Channel, PerChannel, Timestamp, UserKey,
         channel::Addressing,
         next_step::{Reach, Target},
     },
@@ -12,7 +12,10 @@ use watchbell::{
     store::Escalation,
 };
 
-use super::{email, push, sections::ChannelSections, sender::ChannelSender, slack, sms, telegram, webhook};
+use super::{
+    answers::AnswerAddresses, email, message::AlertContent, push, sections::ChannelSections,
+    sender::ChannelSender, slack, sms, telegram, webhook,
+};
 
 /// Makes the sender of one channel. `None`: the channel is not configured.
 type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dyn ChannelSender>>>;
@@ -29,7 +32,10 @@ const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
 
 /// The sender of each channel. A channel without a sender is not configured. Cheap to clone; the clones are one.
 #[derive(Clone, Default)]
-pub struct Channels(Current<Senders>);
+pub struct Channels {
+    senders: Current<Senders>,
+    answers: Current<Option<AnswerAddresses>>,
+}
 
 type Senders = PerChannel<Option<Arc<dyn ChannelSender>>>;
 
@@ -39,7 +45,10 @@ impl Channels {
     /// # Errors
     /// Names the section and the setting.
     pub fn from_config(sections: &ChannelSections, shared: &Config) -> anyhow::Result<Self> {
-        Ok(Self(senders(sections, shared)?.into()))
+        Ok(Self {
+            senders: senders(sections, shared)?.into(),
+            answers: AnswerAddresses::from_config(shared).into(),
+        })
     }
 
     /// Makes every sender anew, because a key or a certificate was changed. What is being sent goes on with the sender that it
@@ -48,28 +57,42 @@ impl Channels {
     /// # Errors
     /// As [`Channels::from_config`]; the senders stay as they were.
     pub fn replace(&self, sections: &ChannelSections, shared: &Config) -> anyhow::Result<()> {
-        self.0.replace(senders(sections, shared)?);
+        self.senders.replace(senders(sections, shared)?);
+        self.answers.replace(AnswerAddresses::from_config(shared));
         Ok(())
     }
 
     /// The same with one more sender. It replaces a sender of the same channel.
     #[must_use]
     pub fn with(self, sender: Arc<dyn ChannelSender>) -> Self {
-        let mut senders = Senders::clone(&self.0.get());
+        let mut senders = Senders::clone(&self.senders.get());
         let channel = sender.channel();
         senders[channel] = Some(sender);
-        Self(senders.into())
+        Self { senders: senders.into(), ..self }
     }
 
     /// The sender of this channel, if it is configured.
     pub fn get(&self, channel: Channel) -> Option<Arc<dyn ChannelSender>> {
-        self.0.get()[channel].clone()
+        self.senders.get()[channel].clone()
+    }
+
+    /// The alert with the links by which this person answers it without a login, where there are such links.
+    pub(crate) fn with_answer_links(
+        &self,
+        alert: AlertContent,
+        user: &UserKey,
+        now: Timestamp,
+    ) -> AlertContent {
+        match &*self.answers.get() {
+            Some(answers) => answers.written_into(alert, user, now),
+            None => alert,
+        }
     }
 
     /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
     /// so that the timeline says why nothing was sent.
     pub(crate) fn reach(&self, user: &UserKey, escalation: &Escalation) -> Reach {
-        let senders = self.0.get();
+        let senders = self.senders.get();
         PerChannel::of(|channel| match channel.facts().addressing {
             Addressing::Devices => {
                 escalation.devices.iter().map(|device| Target { device: Some(device.id.clone()) }).collect()

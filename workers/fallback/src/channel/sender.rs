@@ -10,7 +10,7 @@ use watchbell::{
 use super::{
     dry_run::DryRun,
     error::SendError,
-    message::{Job, Recipient},
+    message::{Job, MarkdownUse, Recipient},
 };
 
 /// Sends by one channel. Every implementation holds to this:
@@ -36,6 +36,11 @@ pub trait ChannelSender: Send + Sync {
     /// # Errors
     /// What the recipient needs is not configured.
     fn provider(&self, job: &Job<'_>) -> Result<Provider, NotConfigured>;
+
+    /// What becomes of the Markdown in a body. Where there is no markup its marks are taken out.
+    fn markdown(&self) -> MarkdownUse {
+        MarkdownUse::TakenOut
+    }
 
     /// Why a message to this recipient stays where it is, although the channel can withdraw messages. Asked before a withdrawal.
     fn why_kept(&self, to: &Recipient<'_>) -> Option<&'static str> {

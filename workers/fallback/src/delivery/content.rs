@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, Severity, Status, channel::Removal},
+    domain::{Action, BodyFormat, Channel, Severity, Status, channel::Removal},
     store::{Bundle, Escalation, EscalationKey},
     wire::alert::ShownAlert,
 };
 
 use super::not_sent::NotSent;
-use crate::channel::AlertContent;
+use crate::channel::{AlertContent, Button};
 
 /// Alerts that a summary names.
 const NAMED_MAX: usize = 10;
@@ -29,6 +29,16 @@ pub(super) fn content_to_show(
     content.ok_or_else(|| NotSent::Nowhere("the stored alert cannot be read by this version".to_owned()))
 }
 
+/// An action as a button. Where one that answers leads is known once its link is signed.
+fn button_of(action: &Action) -> Button {
+    Button {
+        id: action.id.clone(),
+        title: action.title.clone(),
+        link: action.url().map(str::to_owned),
+        answer: action.answer().map(str::to_owned),
+    }
+}
+
 /// One alert. `None`: the stored content cannot be read.
 pub(super) fn alert_content(
     alert: String,
@@ -41,10 +51,15 @@ pub(super) fn alert_content(
         user: key.user.user.as_str().to_owned(),
         tenant: key.user.tenant.to_string(),
         collapse_key: shown.collapse_key.unwrap_or_else(|| alert.clone()),
+        group_key: shown.group_key,
         alert,
         title: shown.title,
         body: shown.body,
+        body_format: shown.body_format.and_then(|word| word.parse().ok()).unwrap_or_default(),
         url: shown.url,
+        image: shown.image,
+        actions: shown.actions.iter().map(button_of).collect(),
+        answers_at: None,
         severity: shown.severity.parse().unwrap_or(Severity::Warning),
         status: shown.status.parse().unwrap_or(Status::Firing),
         data: shown.data,
@@ -69,7 +84,8 @@ fn summary_content(
         return match channel.facts().removal {
             Removal::ByDevice => {
                 let single = alert_content(own.clone(), key, content, escalation)?;
-                Some(AlertContent { collapse_key: own, ..single })
+                // A button would answer the summary, which nobody can.
+                Some(AlertContent { collapse_key: own, actions: Vec::new(), ..single })
             }
             Removal::ByMessage | Removal::Never => {
                 alert_content(newest.to_string(), key, content, escalation)
@@ -95,12 +111,17 @@ fn summary_content(
         tenant: newest.tenant.clone(),
         title: format!("{} new alerts", bundle.open),
         body: Some(lines.join("\n")),
+        body_format: BodyFormat::Text,
         url: None,
+        image: None,
+        actions: Vec::new(),
+        answers_at: None,
         severity: named.iter().map(|alert| alert.severity).max()?,
         status: Status::Firing,
         data: serde_json::Map::new(),
         category: None,
         collapse_key: own,
+        group_key: None,
         expires_at: escalation.progress.expires_at,
         occurred_at: newest.occurred_at,
         unread: escalation.unread,

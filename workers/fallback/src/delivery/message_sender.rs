@@ -71,11 +71,14 @@ impl MessageSender {
         match (attempt.kind, channel.facts().removal) {
             (AttemptKind::Alert, _) => {
                 let content = content_to_show(key, escalation, channel)?;
+                let content = self.channels.with_answer_links(content, &key.user, now);
+                let content = sender.markdown().applied(content);
                 self.send_guarded(sender, is_retry, &job(Message::Alert(content)), now).await
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
                 let content = alert_content(alert.clone(), key, &escalation.content, escalation);
-                let (alerts, content) = (vec![alert], content.map(Box::new));
+                let content = content.map(|content| Box::new(sender.markdown().applied(content)));
+                let alerts = vec![alert];
                 let message = Message::Withdrawal(Withdrawal { alerts, unread, because, content });
                 self.send_guarded(sender, is_retry, &job(message), now).await
             }

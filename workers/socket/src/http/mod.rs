@@ -9,16 +9,20 @@
 //! | `devices.rs` | push registrations of phones and browsers |
 //! | `preferences.rs` | the preferences of a user |
 //! | `unsubscribe.rs` | the links of emails, which need no login |
+//! | `answer_links.rs` | the links by which alerts are answered, likewise |
+//! | `link_page.rs` | the pages that such links lead to |
 //! | `mounts.rs` | streams under a team's own addresses |
 //! | `routes.rs` | every route, and the parts that handlers may ask for |
 //! | `answers.rs` | what is answered, as JSON |
 //! | `openapi.rs` `asyncapi.rs` | the HTTP API and the session protocol, for machines |
 
+pub(crate) mod answer_links;
 pub(crate) mod answers;
 pub(crate) mod asyncapi;
 pub(crate) mod devices;
 pub(crate) mod inbox;
 pub(crate) mod inbox_query;
+mod link_page;
 pub(crate) mod mounts;
 pub(crate) mod openapi;
 pub(crate) mod poll;

@@ -24,6 +24,7 @@ use crate::{
     },
     feed::inbox::Inbox,
     http::{
+        answer_links::{self, AnswerLinkReader},
         asyncapi,
         devices::{self, Devices},
         inbox, mounts, openapi,
@@ -51,6 +52,7 @@ pub(crate) struct RouteState {
     pub(crate) devices: Devices,
     pub(crate) preferences: Preferences,
     pub(crate) unsubscribe: UnsubscribeLinks,
+    pub(crate) answer_links: AnswerLinkReader,
 }
 
 /// One route, with what the OpenAPI document says of it.
@@ -97,6 +99,8 @@ fn table() -> Vec<Route> {
         route(Method::GET, "/v1/webpush/key", get(devices::webpush_key), openapi::webpush_key()),
         open(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),
         open(Method::POST, "/v1/unsubscribe/{token}", post(unsubscribe::end), openapi::unsubscribe()),
+        open(Method::GET, "/v1/answers/{token}", get(answer_links::ask), openapi::ask_to_answer()),
+        open(Method::POST, "/v1/answers/{token}", post(answer_links::answer), openapi::answer()),
         open(Method::GET, "/asyncapi.json", get(asyncapi::document), openapi::asyncapi()),
     ]
 }

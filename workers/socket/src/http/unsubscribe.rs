@@ -3,11 +3,7 @@
 //! What holds here: only a POST ends anything. Programs that look for harm fetch every link of a mail, and people were
 //! unsubscribed by them (Notifuse/notifuse#136); so a GET asks.
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{Html, IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Response};
 use tracing::info;
 use watchbell::{
     domain::Channel,
@@ -19,11 +15,7 @@ use watchbell::{
     },
 };
 
-use crate::http::preferences::Preferences;
-
-/// The page holds a form and a style, and nothing else may run.
-const PAGE_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+use crate::http::{link_page::page, preferences::Preferences};
 
 /// Reads unsubscribe links, and carries them out.
 #[derive(Clone)]
@@ -85,18 +77,4 @@ impl UnsubscribeLinks {
         let read = Option::as_ref(&self.reader.get()).and_then(|reader| reader.read(token));
         read.ok_or_else(|| Problem::not_found("this is not an unsubscribe link of ours: was it cut short?"))
     }
-}
-
-/// `title` and `content` are ours.
-fn page(title: &str, content: &str) -> Response {
-    let style = "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}button{font:inherit;padding:.5rem 1rem}";
-    let html = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title><style>{style}</style><h1>{title}</h1>{content}</html>"
-    );
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, Html(html)).into_response()
 }

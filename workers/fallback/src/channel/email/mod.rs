@@ -48,7 +48,7 @@ use super::{
     dry_run::DryRun,
     error::{SendError, SetupError},
     link,
-    message::{self, AlertContent, Job},
+    message::{self, AlertContent, Job, MarkdownUse},
     reason,
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
     text,
@@ -282,6 +282,10 @@ impl SmtpSender {
 impl ChannelSender for SmtpSender {
     fn channel(&self) -> Channel {
         Channel::Email
+    }
+
+    fn markdown(&self) -> MarkdownUse {
+        MarkdownUse::Kept
     }
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {

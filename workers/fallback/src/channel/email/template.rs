@@ -6,18 +6,20 @@
 //! - Everything in the HTML is escaped, whatever its file is called.
 //! - A language without words of its own gets English ones; the alert's own text is never translated.
 //!
-//! A template sees: `title`, `body`, `link`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
+//! A template sees: `title`, `body` (plain text), `body_html` (where the body is Markdown), `image`, `buttons` (each with `title`, `link` and
+//! `answers`), `link`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
 //! `user`, `occurred_at`, `lang` and `words` (`open`, `unsubscribe`, `because`).
 
 use std::{io::ErrorKind, path::Path};
 
 use jiff::Timestamp;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
-use watchbell::domain::{Severity, Status, text::isolated};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use watchbell::domain::{BodyFormat, Severity, Status, markdown, text::isolated};
 
 use crate::channel::{
     error::{SendError, SetupError},
-    message::AlertContent,
+    link,
+    message::{AlertContent, Button},
 };
 
 const SUBJECT: &str = "subject.txt";
@@ -182,7 +184,8 @@ impl Templates {
             Severity::Critical => (words.critical, "#b91c1c"),
         };
         self.0.get_template(name)?.render(context! {
-            title => isolated(&alert.title), body => alert.body.as_deref().map(isolated), category => &alert.category,
+            title => isolated(&alert.title), body => body_as_text(alert), body_html => body_as_html(alert), image => &alert.image,
+            buttons => buttons_of(alert), category => &alert.category,
             tenant => &alert.tenant, user => &alert.user,
             link => links.open, unsubscribe => links.unsubscribe,
             severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because => words.because },
@@ -192,7 +195,14 @@ impl Templates {
 
     /// With everything there is, and with as little as there may be.
     fn try_out(&self, name: &str) -> Result<(), SetupError> {
-        let full = sample(Some("b".to_owned()));
+        let button = Button {
+            id: "a".to_owned(),
+            title: "t".to_owned(),
+            link: Some("https://example.org/".to_owned()),
+            answer: Some("y".to_owned()),
+        };
+        let image = Some("https://example.org/a.png".to_owned());
+        let full = AlertContent { actions: vec![button], image, ..sample(Some("b".to_owned())) };
         let links = Links { open: Some("https://example.org/"), unsubscribe: Some("https://example.org/u") };
         for (alert, links) in [(full, links), (sample(None), Links::default())] {
             if self.one(name, &alert, links, "en").is_err() {
@@ -201,6 +211,31 @@ impl Templates {
         }
         Ok(())
     }
+}
+
+/// The body without markup.
+fn body_as_text(alert: &AlertContent) -> Option<String> {
+    let body = isolated(alert.body.as_deref()?);
+    Some(match alert.body_format {
+        BodyFormat::Text => body.into_owned(),
+        BodyFormat::Markdown => markdown::plain(&body),
+    })
+}
+
+/// A body of Markdown as HTML, in which everything of the alert is escaped already.
+fn body_as_html(alert: &AlertContent) -> Option<Value> {
+    let body = alert.body.as_deref().filter(|_| alert.body_format == BodyFormat::Markdown)?;
+    Some(Value::from_safe_string(markdown::html(&isolated(body))))
+}
+
+/// The buttons that lead somewhere. One that answers leads to a page that asks for the answer, because programs follow every
+/// link of a mail.
+fn buttons_of(alert: &AlertContent) -> Vec<Value> {
+    let shown = alert.actions.iter().filter_map(|button| {
+        let link = button.link.as_deref().and_then(link::web_url)?;
+        Some(context! { title => isolated(&button.title), link => link.as_str(), answers => button.answer.is_some() })
+    });
+    shown.collect()
 }
 
 /// A word in a language nobody wrote down is English.
@@ -253,6 +288,11 @@ fn sample(optional: Option<String>) -> AlertContent {
         data: serde_json::Map::new(),
         category: optional,
         collapse_key: "a".to_owned(),
+        group_key: None,
+        body_format: Default::default(),
+        image: None,
+        actions: Vec::new(),
+        answers_at: None,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 1,

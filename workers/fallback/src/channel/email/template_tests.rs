@@ -138,3 +138,49 @@ fn a_template_that_does_not_work_is_told_of_at_the_start() {
     }
     assert!(Templates::load(Some(Path::new("/nowhere/at/all"))).is_err());
 }
+
+#[test]
+fn a_mail_has_the_buttons_the_picture_and_the_markup_of_the_alert() {
+    let button = |id: &str, link: Option<&str>, answer: Option<&str>| Button {
+        id: id.into(),
+        title: format!("<{id}>"),
+        link: link.map(str::to_owned),
+        answer: answer.map(str::to_owned),
+    };
+    let content = AlertContent {
+        body: Some(
+            "**2 %** left <b>now</b>\nsee [it](https://example.org/x?a=1&b=2) or [that](javascript:x)".into(),
+        ),
+        body_format: BodyFormat::Markdown,
+        image: Some("https://example.org/a.png?x=\"1".into()),
+        actions: vec![
+            button("approve", Some("https://alerts.example/v1/answers/t?action=approve"), Some("yes")),
+            button("runbook", Some("https://example.org/r"), None),
+            button("nowhere", None, Some("no")),
+        ],
+        ..alert()
+    };
+    let parts = built_in().render(&content, Links::default(), "en").unwrap();
+    for expected in [
+        "<strong>2 %</strong> left &lt;b&gt;now&lt;/b&gt;<br>",
+        "<a href=\"https://example.org/x?a=1&amp;b=2\" rel",
+        "[that](javascript:x)",
+        "href=\"https:&#x2f;&#x2f;alerts.example&#x2f;v1&#x2f;answers&#x2f;t?action=approve\"",
+        "&lt;approve&gt;</a>",
+        "&lt;runbook&gt;</a>",
+    ] {
+        assert!(parts.html.contains(expected), "{expected} is missing in {}", parts.html);
+    }
+    assert!(parts.html.contains("<img src=") && !parts.html.contains("a.png?x=\""), "{}", parts.html);
+    assert!(!parts.html.contains("nowhere"), "a button that leads nowhere is none: {}", parts.html);
+    for expected in [
+        "2 % left <b>now</b>\nsee it (https://example.org/x?a=1&b=2) or [that](javascript:x)",
+        "<approve>: https://alerts.example/v1/answers/t?action=approve",
+        "<runbook>: https://example.org/r",
+    ] {
+        assert!(parts.text.contains(expected), "{expected} is missing in {}", parts.text);
+    }
+    let plain = AlertContent { body_format: BodyFormat::Text, ..content };
+    let parts = built_in().render(&plain, Links::default(), "en").unwrap();
+    assert!(parts.html.contains("**2 %** left"), "text is text: {}", parts.html);
+}

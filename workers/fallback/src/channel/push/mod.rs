@@ -18,7 +18,7 @@ use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 use super::{
     dry_run::DryRun,
     error::SendError,
-    message::{Job, Message, Recipient, Withdrawal},
+    message::{Job, MarkdownUse, Message, Recipient, Withdrawal},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 
@@ -61,6 +61,10 @@ impl PushChannel {
 impl ChannelSender for PushChannel {
     fn channel(&self) -> Channel {
         Channel::Push
+    }
+
+    fn markdown(&self) -> MarkdownUse {
+        MarkdownUse::TakenOutWithAddresses
     }
 
     /// Apple's two environments and every push service that a browser names are providers of their own.

@@ -3,6 +3,7 @@
 //! What holds here:
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
 //!   link. Ids never do, so the app can always fetch the rest.
+//! - Buttons and a picture give way before the title does, and have room of their own beside it.
 //! - A text is shortened between characters, with an ellipsis.
 //! - A text that changes the direction of writing is isolated, so that it cannot reorder what a phone shows beside it.
 
@@ -15,7 +16,7 @@ use watchbell::domain::{Severity, text::isolated};
 use super::job::PushContent;
 use crate::channel::{
     error::SendError,
-    message::{AlertContent, WITHDRAWN_ALERTS_MAX},
+    message::{AlertContent, Button, WITHDRAWN_ALERTS_MAX},
     text::shorten,
 };
 
@@ -63,7 +64,7 @@ pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
 /// The payload for Apple when the whole one was too large after all: the title's beginning and the ids.
 pub(super) fn apns_payload_bare(alert: &AlertContent) -> String {
     let title = shorten(&alert.title, 100).unwrap_or_default();
-    apns_alert(alert, Text { title: &isolated(&title), body: None, url: None })
+    apns_alert(alert, Text { title: &isolated(&title), body: None, url: None, has_extras: false })
 }
 
 fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
@@ -88,6 +89,15 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
     let mut data = json!({"alert": alert.alert, "user": alert.user});
     if let Some(url) = text.url {
         data["url"] = json!(url);
+    }
+    let extras = Extras::of(alert, text);
+    let category = category_of(&extras.actions);
+    if let Some(category) = &category {
+        builder = builder.category(category);
+        data["actions"] = json!(extras.actions);
+    }
+    if let Some(image) = extras.image {
+        data["image"] = json!(image);
     }
     apns_json(builder, &data)
 }
@@ -141,6 +151,14 @@ fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
     if let Some(url) = text.url {
         data["url"] = json!(url);
     }
+    let extras = Extras::of(alert, text);
+    if !extras.actions.is_empty() {
+        // Google shows no buttons by itself: the app does. Every value of `data` is a text.
+        data["actions"] = json!(json!(extras.actions).to_string());
+    }
+    if let Some(image) = extras.image {
+        notification["image"] = json!(image);
+    }
     let ttl_s = alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX);
     json!({
         "notification": notification,
@@ -173,7 +191,8 @@ pub(super) fn webpush_payload(content: &PushContent) -> Result<String, SendError
 }
 
 fn webpush_alert(alert: &AlertContent, text: Text<'_>) -> String {
-    json!({
+    let extras = Extras::of(alert, text);
+    let mut message = json!({
         "alert": alert.alert,
         "user": alert.user,
         "title": text.title,
@@ -182,8 +201,17 @@ fn webpush_alert(alert: &AlertContent, text: Text<'_>) -> String {
         "severity": alert.severity.as_str(),
         "tag": collapse_id(&alert.collapse_key),
         "unread": alert.unread,
-    })
-    .to_string()
+    });
+    if !extras.actions.is_empty() {
+        message["actions"] = json!(extras.actions);
+        if let Some(address) = &alert.answers_at {
+            message["answers_at"] = json!(address);
+        }
+    }
+    if let Some(image) = extras.image {
+        message["image"] = json!(image);
+    }
+    message.to_string()
 }
 
 /// How long a push service keeps a push for a browser that is not there, in seconds.
@@ -204,12 +232,58 @@ pub(super) fn collapse_id(key: &str) -> String {
     }
 }
 
+/// What stands beside the text, as far as it is short enough.
+struct Extras<'a> {
+    actions: Vec<Value>,
+    image: Option<&'a str>,
+}
+
+/// The bytes of JSON that the buttons of a push may take; those that come after are left out, and found in the app.
+const ACTIONS_BYTES_MAX: usize = 1_536;
+/// The longest address of a picture in a push, in bytes.
+const IMAGE_BYTES_MAX: usize = 512;
+
+impl<'a> Extras<'a> {
+    fn of(alert: &'a AlertContent, text: Text<'_>) -> Self {
+        if !text.has_extras {
+            return Self { actions: Vec::new(), image: None };
+        }
+        let mut room = ACTIONS_BYTES_MAX;
+        let shown = |button: &Button| {
+            let action = push_action(button);
+            room = room.checked_sub(action.to_string().len())?;
+            Some(action)
+        };
+        let actions = alert.actions.iter().map_while(shown).collect();
+        let image = alert.image.as_deref().filter(|image| image.len() <= IMAGE_BYTES_MAX);
+        Self { actions, image }
+    }
+}
+
+/// A button as apps and service workers are given it: it leads to `url`, or answers (`"answers": true`).
+fn push_action(button: &Button) -> Value {
+    let title = isolated(&button.title);
+    match (&button.answer, &button.link) {
+        (None, Some(url)) => json!({"id": button.id, "title": title, "url": url}),
+        _ => json!({"id": button.id, "title": title, "answers": true}),
+    }
+}
+
+/// The name of a set of buttons: `watchbell:approve,deny`. Apple shows the buttons that an app has registered under the name;
+/// an app that knows its producers registers them at its start, any other app from its extension, by the list beside it.
+fn category_of(actions: &[Value]) -> Option<String> {
+    let ids: Vec<&str> = actions.iter().filter_map(|action| action["id"].as_str()).collect();
+    (!ids.is_empty()).then(|| format!("watchbell:{}", ids.join(",")))
+}
+
 /// The parts of an alert that may be shortened or left out.
 #[derive(Clone, Copy)]
 struct Text<'a> {
     title: &'a str,
     body: Option<&'a str>,
     url: Option<&'a str>,
+    /// Whether buttons and a picture have room.
+    has_extras: bool,
 }
 
 /// The payload that `make` writes of as much of the alert's text as fits; `None` when the ids alone do not.
@@ -220,14 +294,27 @@ fn fit(alert: &AlertContent, bytes_max: usize, make: impl Fn(Text<'_>) -> String
         let shown = Text { title: &title, body: body.as_deref(), ..text };
         Some(make(shown)).filter(|json| json.len() <= bytes_max)
     };
-    let whole = Text { title: &alert.title, body: alert.body.as_deref(), url: alert.url.as_deref() };
+    let whole = Text {
+        title: &alert.title,
+        body: alert.body.as_deref(),
+        url: alert.url.as_deref(),
+        has_extras: true,
+    };
     let shortened = |text: Text<'_>| {
         let body =
             text.body.and_then(|body| longest(body, |part| fitting(Text { body: Some(part), ..text })));
         body.or_else(|| fitting(Text { body: None, ..text }))
             .or_else(|| longest(text.title, |part| fitting(Text { title: part, body: None, ..text })))
     };
-    fitting(whole).or_else(|| shortened(whole)).or_else(|| shortened(Text { url: None, ..whole }))
+    let bare = Text { has_extras: false, ..whole };
+    // A text that is cut says more than a button whose alert nobody understands, so the title is never cut for them.
+    let is_whole = Text { body: None, ..whole };
+    let with_extras = || fitting(is_whole).and_then(|_| shortened(whole));
+    fitting(whole)
+        .or_else(with_extras)
+        .or_else(|| fitting(bare))
+        .or_else(|| shortened(bare))
+        .or_else(|| shortened(Text { url: None, ..bare }))
 }
 
 /// What `accept` makes of the longest beginning of `text`, with an ellipsis, that it accepts.

@@ -17,6 +17,11 @@ fn alert() -> AlertContent {
         data: serde_json::Map::new(),
         category: Some("disk".into()),
         collapse_key: "disk-7".into(),
+        group_key: None,
+        body_format: Default::default(),
+        image: None,
+        actions: Vec::new(),
+        answers_at: None,
         expires_at: "2026-11-21T11:00:00Z".parse().unwrap(),
         occurred_at: "2026-11-21T10:00:00Z".parse().unwrap(),
         unread: 3,
@@ -242,4 +247,82 @@ fn a_collapse_id_is_short_plain_and_stable() {
         assert_eq!(id, collapse_id(key), "{why}: a retry has the same");
     }
     assert_ne!(collapse_id(&long), collapse_id(&"l".repeat(65)));
+}
+
+fn button(id: &str, title: &str, link: Option<&str>, answer: Option<&str>) -> Button {
+    let [link, answer] = [link, answer].map(|text| text.map(str::to_owned));
+    Button { id: id.into(), title: title.into(), link, answer }
+}
+
+/// Two buttons and a picture, as each of the three services is given them.
+#[test]
+fn buttons_and_a_picture_are_in_every_push() {
+    let answers_at = "https://alerts.example/v1/answers/token";
+    let content = PushContent::Alert(AlertContent {
+        actions: vec![
+            button(
+                "approve",
+                "Approve",
+                Some("https://alerts.example/v1/answers/token?action=approve"),
+                Some("yes"),
+            ),
+            button("runbook", "Runbook", Some("https://example.org/r"), None),
+        ],
+        answers_at: Some(answers_at.into()),
+        image: Some("https://example.org/a.png".into()),
+        ..alert()
+    });
+    let shown = json!([
+        {"id": "approve", "title": "Approve", "answers": true},
+        {"id": "runbook", "title": "Runbook", "url": "https://example.org/r"},
+    ]);
+    let apple = apns(&content);
+    assert_eq!(apple["aps"]["category"], "watchbell:approve,runbook");
+    assert_eq!(apple["aps"]["mutable-content"], 1, "or the extension is not run");
+    assert_eq!(
+        (&apple["watchbell"]["actions"], &apple["watchbell"]["image"]),
+        (&shown, &json!("https://example.org/a.png"))
+    );
+
+    let google = fcm(&content);
+    let in_data: Value = serde_json::from_str(google["data"]["actions"].as_str().unwrap()).unwrap();
+    assert_eq!((&in_data, &google["notification"]["image"]), (&shown, &json!("https://example.org/a.png")));
+
+    let browser: Value = serde_json::from_str(&webpush_payload(&content).unwrap()).unwrap();
+    assert_eq!((&browser["actions"], &browser["answers_at"]), (&shown, &json!(answers_at)));
+    assert_eq!(browser["image"], "https://example.org/a.png");
+
+    // What an answer says is its producer's business, and the link of a mail is no phone's.
+    for payload in [apple, google, browser] {
+        assert!(
+            !payload.to_string().contains("yes") && !payload.to_string().contains("?action"),
+            "{payload}"
+        );
+    }
+}
+
+#[test]
+fn buttons_give_way_before_the_title_does() {
+    let long = |bytes: usize| format!("https://example.org/{}", "a".repeat(bytes - 20));
+    let three = |bytes: usize| -> Vec<Button> {
+        ["a", "b", "c"].map(|id| button(id, id, Some(&long(bytes)), None)).into()
+    };
+    let ids = |payload: &Value| -> Vec<String> {
+        let actions = payload["watchbell"]["actions"].as_array().cloned().unwrap_or_default();
+        actions.iter().map(|action| action["id"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for (why, actions, title, image, shown, has_image) in [
+        ("short ones", three(60), "t".to_owned(), long(60), 3, true),
+        ("long ones, of which two have room", three(600), "t".to_owned(), long(60), 2, true),
+        ("one that is too long alone", three(2_000), "t".to_owned(), long(60), 0, true),
+        ("a picture with a long address", three(60), "t".to_owned(), long(513), 3, false),
+        ("a title that needs the room", three(500), "é".repeat(1_600), long(60), 0, false),
+    ] {
+        let body = Some("b".repeat(8_000));
+        let content = AlertContent { actions, title: title.clone(), image: Some(image), body, ..alert() };
+        let payload = apns(&PushContent::Alert(content));
+        assert_eq!(ids(&payload).len(), shown, "{why}");
+        assert_eq!(payload["watchbell"].get("image").is_some(), has_image, "{why}");
+        assert_eq!(payload["aps"]["alert"]["title"], title.as_str(), "{why}: the title is whole");
+    }
 }

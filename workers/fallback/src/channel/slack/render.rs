@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use watchbell::domain::{Severity, Status, StopReason, text::closed};
 
-use crate::channel::message::{AlertContent, Withdrawal};
+use crate::channel::message::{AlertContent, Button, Withdrawal};
 
 /// Characters of a section's text, once it is escaped.
 const SECTION_CHARS_MAX: usize = 3_000;
@@ -32,7 +32,7 @@ pub(super) fn alert(alert: &AlertContent) -> Value {
         blocks.push(section(&escaped(&closed(body), SECTION_CHARS_MAX)));
     }
     blocks.push(context(&context_of(word, alert)));
-    blocks.extend(alert.url.as_deref().and_then(button));
+    blocks.extend(buttons(alert));
     message(&format!("{word}: {title}"), &blocks)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn withdrawal(withdrawal: &Withdrawal) -> Value {
     let title = title_of(alert);
     let mut blocks =
         vec![section(&format!(":white_check_mark: ~{title}~")), context(&context_of(because, alert))];
-    blocks.extend(alert.url.as_deref().and_then(button));
+    blocks.extend(actions(alert.url.as_deref().and_then(open).into_iter().collect()));
     message(&format!("{because}: {title}"), &blocks)
 }
 
@@ -77,13 +77,28 @@ fn context(escaped: &str) -> Value {
     json!({"type": "context", "elements": [text(escaped)]})
 }
 
-fn button(url: &str) -> Option<Value> {
+/// The alert's own buttons, and the one that opens it. One that answers leads to a page that asks for the answer.
+fn buttons(alert: &AlertContent) -> Option<Value> {
+    let own = alert.actions.iter().filter_map(|Button { id, title, link, .. }| {
+        button(&format!("alert.{id}"), &closed(title), link.as_deref()?)
+    });
+    actions(own.chain(alert.url.as_deref().and_then(open)).collect())
+}
+
+fn actions(elements: Vec<Value>) -> Option<Value> {
+    (!elements.is_empty()).then(|| json!({"type": "actions", "elements": elements}))
+}
+
+fn open(url: &str) -> Option<Value> {
+    button("open", "Open", url)
+}
+
+/// `plain_text` is shown as it is, so that nothing in a label is escaped or a mention.
+fn button(id: &str, label: &str, url: &str) -> Option<Value> {
     let is_web = url.starts_with("https://") || url.starts_with("http://");
     let fits = url.chars().count() <= URL_CHARS_MAX;
-    (is_web && fits).then(|| {
-        let label = json!({"type": "plain_text", "text": "Open"});
-        json!({"type": "actions", "elements": [{"type": "button", "text": label, "url": url, "action_id": "open"}]})
-    })
+    let label = json!({"type": "plain_text", "text": label});
+    (is_web && fits).then(|| json!({"type": "button", "text": label, "url": url, "action_id": id}))
 }
 
 fn context_of(word: &str, alert: &AlertContent) -> String {

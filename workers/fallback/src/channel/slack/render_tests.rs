@@ -17,6 +17,11 @@ fn said() -> AlertContent {
         data: serde_json::Map::new(),
         category: Some("capacity".into()),
         collapse_key: "a-1".into(),
+        group_key: None,
+        body_format: Default::default(),
+        image: None,
+        actions: Vec::new(),
+        answers_at: None,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 3,
@@ -103,4 +108,29 @@ fn what_became_of_it_stands_in_its_place() {
     assert_eq!(message["text"], "seen: Disk is full");
     assert_eq!(message["blocks"][0]["text"]["text"], ":white_check_mark: ~Disk is full~");
     assert_eq!(of(None)["text"], "seen", "several at once have no title");
+}
+
+#[test]
+fn the_buttons_of_an_alert_stand_before_the_one_that_opens_it() {
+    let button = |id: &str, link: Option<&str>| Button {
+        id: id.into(),
+        title: format!("<{id}>"),
+        link: link.map(str::to_owned),
+        answer: None,
+    };
+    let actions = vec![
+        button("approve", Some("https://alerts.example/v1/answers/t?action=approve")),
+        button("nowhere", None),
+        button("long", Some(&format!("https://example.org/{}", "a".repeat(URL_CHARS_MAX)))),
+    ];
+    let shown = alert(&AlertContent { actions, url: Some("https://example.org/a".into()), ..said() });
+    let elements = shown["blocks"].as_array().unwrap().last().unwrap()["elements"].clone();
+    let label = |text: &str| json!({"type": "plain_text", "text": text});
+    assert_eq!(
+        elements,
+        json!([
+            {"type": "button", "text": label("<approve>"), "url": "https://alerts.example/v1/answers/t?action=approve", "action_id": "alert.approve"},
+            {"type": "button", "text": label("Open"), "url": "https://example.org/a", "action_id": "open"},
+        ])
+    );
 }

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::channel::message::{AlertContent, Job, Message, Withdrawal};
+use watchbell::domain::BodyFormat;
+
+use crate::channel::message::{AlertContent, Button, Job, Message, Withdrawal};
 
 /// One message.
 #[derive(Serialize)]
@@ -35,14 +37,35 @@ struct Content<'a> {
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
+    /// `markdown`, where the body is not plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    /// Its buttons. The `url` of one with an `answer` leads the person to a page that asks for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<ShownButton<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     category: Option<&'a str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     data: &'a Map<String, Value>,
     occurred_at: String,
     expires_at: String,
+}
+
+/// A button.
+#[derive(Serialize)]
+struct ShownButton<'a> {
+    id: &'a str,
+    title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a str>,
 }
 
 /// The JSON of a job: the same for every try.
@@ -70,13 +93,22 @@ pub(super) fn of(job: &Job<'_>) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
+fn shown(button: &Button) -> ShownButton<'_> {
+    let Button { id, title, link, answer } = button;
+    ShownButton { id, title, url: link.as_deref(), answer: answer.as_deref() }
+}
+
 fn content_of(alert: &AlertContent) -> Content<'_> {
     Content {
         severity: alert.severity.as_str(),
         status: alert.status.as_str(),
         title: &alert.title,
         body: alert.body.as_deref(),
+        body_format: (alert.body_format != BodyFormat::Text).then(|| alert.body_format.as_str()),
         url: alert.url.as_deref(),
+        image: alert.image.as_deref(),
+        actions: alert.actions.iter().map(shown).collect(),
+        group_key: alert.group_key.as_deref(),
         category: alert.category.as_deref(),
         data: &alert.data,
         occurred_at: alert.occurred_at.to_string(),

@@ -29,7 +29,7 @@ use watchbell::{
 use super::{
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
-    message::Job,
+    message::{Job, MarkdownUse},
     public_only::{PublicOnly, is_in_private_network},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
@@ -126,6 +126,10 @@ impl WebhookSender {
 impl ChannelSender for WebhookSender {
     fn channel(&self) -> Channel {
         Channel::Webhook
+    }
+
+    fn markdown(&self) -> MarkdownUse {
+        MarkdownUse::Kept
     }
 
     /// The person's own, or else the one of their tenant.
