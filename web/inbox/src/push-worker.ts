@@ -1,11 +1,12 @@
 /** The service worker for Web Push. What it does is in pushed.ts. */
-import { type Extendable, type PushSaid, type Shown, inTurn, open, worker } from "./pushed.ts";
+import { type Extendable, type PushSaid, type Shown, inTurn, open, press, worker } from "./pushed.ts";
 
 worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
   if (event.data) event.waitUntil(inTurn(event.data.json()));
 });
 
-worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification }) => {
+worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification; action?: string }) => {
   event.notification.close();
-  event.waitUntil(open(event.notification.data as Shown));
+  const shown = event.notification.data as Shown;
+  event.waitUntil(event.action ? press(shown, event.action) : open(shown));
 });

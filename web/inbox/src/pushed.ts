@@ -4,6 +4,9 @@
  * What comes (workers/fallback/src/channel/push/render.rs): `{alert, user, title, body, url, severity, tag, unread}` to show, or
  * `{withdraw: [alerts], user, unread, more}` to take back. A repeated push has the same tag, so it replaces and does not
  * add (design, I6) and does not ring again. Another alert under the same tag, or the same one grown worse, rings.
+ *
+ * An alert with buttons has `actions` (`{id, title, url}`, or `{id, title, answers: true}`), and with one that answers `answers_at`, where
+ * a POST answers without a token.
  */
 import { OPENED_CACHE, noteOf } from "./push.ts";
 
@@ -15,8 +18,9 @@ export const worker = self as unknown as {
 };
 interface PageClient { focus(): Promise<unknown>; postMessage(message: unknown): void }
 export interface Extendable { waitUntil(done: Promise<unknown>): void }
-export interface Shown { alert: string; user?: string; url?: string | null; severity?: string }
-export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string }) | { withdraw: string[] };
+interface Button { id: string; title: string; url?: string; answers?: boolean }
+export interface Shown { alert: string; user?: string; url?: string | null; severity?: string; actions?: Button[]; answers_at?: string }
+export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string; image?: string }) | { withdraw: string[] };
 
 /**
  * One push after the other. Chromium forgets a notification that is being shown while `getNotifications` runs, and it
@@ -35,10 +39,11 @@ async function obey(said: PushSaid): Promise<void> {
     }
     return;
   }
-  const { alert, user, title, body, url, severity, tag } = said;
+  const { alert, user, title, body, url, severity, tag, image, actions, answers_at } = said;
   const shown = (await worker.registration.getNotifications({ tag })).map(({ data }) => data as Shown);
-  const options = { tag, renotify: rings({ alert, severity }, shown), requireInteraction: severity === "critical", data: { alert, user, url, severity } };
-  await worker.registration.showNotification(title, body ? { ...options, body } : options);
+  const options = { tag, renotify: rings({ alert, severity }, shown), requireInteraction: severity === "critical", data: { alert, user, url, severity, actions, answers_at } };
+  const beside = { ...(body && { body }), ...(image && { image }), ...(actions && { actions: actions.map(({ id, title }) => ({ action: id, title })) }) };
+  await worker.registration.showNotification(title, { ...options, ...beside });
 }
 
 /** From the least to the worst, as the server names them. */
@@ -52,6 +57,20 @@ export function rings(said: { alert: string; severity?: string }, shown: Shown[]
   const rank = (severity = "warning") => SEVERITIES.indexOf(severity);
   return shown.some((before) => before.alert !== said.alert || rank(before.severity) < rank(said.severity));
 }
+
+/**
+ * A button of the alert. One that answers says so to the server, which needs no token for it and is not read: it may be at another origin.
+ * An answer that does not get there is for the person to give again, so the alert is opened.
+ */
+export async function press(shown: Shown, id: string): Promise<void> {
+  const button = shown.actions?.find((action) => action.id === id);
+  if (!button?.answers || !shown.answers_at) return open({ ...shown, url: button?.url ?? shown.url ?? null });
+  const answered = fetch(`${shown.answers_at}?action=${encodeURIComponent(id)}`, { method: "POST", mode: "no-cors", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  await answered.catch(() => open(shown));
+}
+
+/** How long an answer may take. A browser ends a worker that takes longer over a click. */
+const ANSWER_WITHIN_MS = 10_000;
 
 /**
  * A click. It is noted as opened by whom the push was for; a page of ours says so to the server, now or when that person is

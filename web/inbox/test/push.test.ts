@@ -132,3 +132,27 @@ describe("a click while a page is here", () => {
     expect([...noted]).toEqual([new URL(noteOf("ben", "door"), "https://a.example").href]);
   });
 });
+
+describe("a button of a notification", () => {
+  const answers_at = "https://alerts.example/v1/answers/token";
+  const actions = [{ id: "approve", title: "Approve", answers: true }, { id: "runbook", title: "Runbook", url: "https://example.org/r" }];
+  const pressed = async (id: string, shown: object, answer: () => Promise<unknown>) => {
+    const asked: string[] = [];
+    const opened: string[] = [];
+    vi.stubGlobal("fetch", (url: string, { method }: { method: string }) => { asked.push(`${method} ${url}`); return answer(); });
+    vi.stubGlobal("self", { clients: { matchAll: async () => [], openWindow: async (url: string) => opened.push(url) }, location: { origin: "https://a.example" } });
+    const { press } = await import("../src/pushed.ts");
+    await press({ alert: "disk", user: "ana", url: "https://example.org/disk", ...shown }, id);
+    return [asked, opened, [...noted].length];
+  };
+  const posted = `POST ${answers_at}?action=approve`;
+  it.each([
+    ["one that answers says so, and opens nothing", "approve", { actions, answers_at }, true, [[posted], [], 0]],
+    ["an answer that does not get there opens the alert", "approve", { actions, answers_at }, false, [[posted], ["https://example.org/disk"], 1]],
+    ["one that leads somewhere opens that", "runbook", { actions, answers_at }, true, [[], ["https://example.org/r"], 1]],
+    ["one that answers without an address opens the alert", "approve", { actions }, true, [[], ["https://example.org/disk"], 1]],
+    ["one that is not known opens the alert", "maybe", {}, true, [[], ["https://example.org/disk"], 1]],
+  ])("%s", async (_why, id, shown, gets, expected) => {
+    expect(await pressed(id, shown, () => (gets ? Promise.resolve() : Promise.reject(new Error("offline"))))).toEqual(expected);
+  });
+});
