@@ -1,6 +1,6 @@
 /** What this page has to do with Web Push before anybody turns it on: it hears what its service worker says. */
 import type { Snapshot, Watchbell } from "@watchbell/client";
-import { stored, store } from "./storage.ts";
+import { storeText, storedText } from "./storage.ts";
 
 /** Where the service worker notes what was opened while no page was there to say so. */
 export const OPENED_CACHE = "watchbell-opened";
@@ -18,9 +18,9 @@ const DEVICE = "watchbell device";
 
 /** The same device as before, when this browser registers again. */
 export function deviceId(): string {
-  const known = stored<string>(DEVICE);
+  const known = storedText(DEVICE);
   const id = known ?? `web-${crypto.randomUUID()}`;
-  if (!known) store(DEVICE, id);
+  if (!known) storeText(DEVICE, id);
   return id;
 }
 
