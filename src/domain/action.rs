@@ -5,7 +5,10 @@
 //! - An answer is given to the version that is shown: [`answer_of`] finds it among that version's actions, or there is none.
 //! - A person answers an alert once: what they said first stays ([`super::inbox::InboxState::after_answer`]).
 
-use super::{Timestamp, alert::is_link};
+use super::{
+    Timestamp,
+    web_address::{LINK_BYTES_MAX, is_link},
+};
 
 /// Bounds of actions (I9).
 pub mod bounds {
@@ -95,7 +98,7 @@ impl Action {
         let effect = match (url, answer) {
             (Some(url), None) if is_link(&url) => ActionEffect::Open(url),
             (Some(_), None) => {
-                let max = super::alert::bounds::URL_BYTES_MAX;
+                let max = LINK_BYTES_MAX;
                 return wrong(
                     "url",
                     format!("must begin with https:// or http:// and have at most {max} bytes"),

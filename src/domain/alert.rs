@@ -21,7 +21,7 @@ pub mod bounds {
     /// The body, in characters.
     pub const BODY_CHARS_MAX: usize = 16_384;
     /// The address behind the alert, of its picture and of an action, in bytes.
-    pub const URL_BYTES_MAX: usize = 2_048;
+    pub const URL_BYTES_MAX: usize = super::super::web_address::LINK_BYTES_MAX;
     /// The key of the group that the alert is shown in, in bytes.
     pub const GROUP_KEY_BYTES_MAX: usize = 256;
 }
@@ -112,12 +112,6 @@ pub enum BodyFormat {
     Text,
     /// With the marks of [`super::markdown`].
     Markdown,
-}
-
-/// Whether a text is an address that people can be led to: http or https, of at most [`bounds::URL_BYTES_MAX`] bytes.
-pub fn is_link(text: &str) -> bool {
-    let is_web = text.starts_with("https://") || text.starts_with("http://");
-    is_web && text.len() <= bounds::URL_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 /// How bad it is. Ordered.

@@ -12,6 +12,16 @@ use super::Secret;
 /// The longest one, in bytes.
 pub const WEB_ADDRESS_BYTES_MAX: usize = 2048;
 
+/// The longest address that people are led to, in bytes.
+pub const LINK_BYTES_MAX: usize = 2_048;
+
+/// Whether a text is an address that people can be led to: http or https, of at most [`LINK_BYTES_MAX`] bytes. It is opened
+/// by whoever reads it and called by nobody here, so it may be in any script.
+pub fn is_link(text: &str) -> bool {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    is_web && text.len() <= LINK_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
 /// Why a text is no web address, and what is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -19,8 +19,9 @@ use super::{
 use crate::domain::{
     Action, Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId,
     action::{InvalidAction, bounds::ACTIONS_MAX},
-    alert::{bounds, is_link},
+    alert::bounds,
     text::is_invisible,
+    web_address::is_link,
 };
 
 /// Why an alert or an event was refused: which field, and what to do about it.

@@ -395,7 +395,6 @@ impl Fleet {
     }
 
     /// Where each process is scraped, as `host:port`.
-    ///
     /// # Errors
     /// Never for processes of this fleet.
     pub fn scraped(&self) -> anyhow::Result<Vec<String>> {
@@ -416,8 +415,7 @@ impl Fleet {
     /// # Errors
     /// As [`Session::open`].
     pub async fn follower(&self, user: &str) -> anyhow::Result<Follower> {
-        let pods = vec![self.ws_url("socket-1")?, self.ws_url("socket-2")?];
-        Follower::start(pods, self.token(user)?).await
+        Follower::start(vec![self.ws_url("socket-1")?, self.ws_url("socket-2")?], self.token(user)?).await
     }
 
     /// Where sessions of a pod are opened.
@@ -597,7 +595,6 @@ fn policy((push, email): (u64, u64)) -> String {
 /// No answer.
 pub async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
     let response = request.send().await?;
-    let status = response.status().as_u16();
-    let text = response.text().await?;
+    let (status, text) = (response.status().as_u16(), response.text().await?);
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }

@@ -94,10 +94,12 @@ const VENDORS: [Vendor; 14] = [
             "workers/fleet",
             "workers/socket/Cargo.toml",
             "workers/socket/src/token/jwks.rs",
+            "workers/ingest/Cargo.toml",
+            "workers/ingest/src/mail_events/sns.rs",
         ],
         because: "Calls to providers live in workers/fallback, each behind its bulkhead and breaker; the operator's \
-                  commands in workers/fleet; a sign-in service's keys in workers/socket/src/token/jwks.rs. Nobody else \
-                  calls out over HTTP.",
+                  commands in workers/fleet; a sign-in service's keys in workers/socket/src/token/jwks.rs; Amazon's certificates \
+                  in workers/ingest/src/mail_events/sns.rs. Nobody else calls out over HTTP.",
     },
     Vendor {
         name: "tokio_tungstenite",

@@ -16,6 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
     domain::publication::Meets,
+    runtime::traces::{
+        self, Span,
+        span_table::{BATCH_COUNT, RECIPIENTS, RECORD},
+    },
     store::{NewAlert, ROWS_PER_COMMIT_MAX, RecordedBatch, RecordedRow, Rest, StoreError},
     wire::alert::encode_alert,
 };
@@ -71,9 +75,9 @@ impl Recorder<'_> {
     async fn commit(&self, batch: Vec<Prepared>, shutdown: &CancellationToken) -> Result<(), Leaving> {
         let mut parts = Parts::of(batch);
         while let Some(mut part) = parts.next() {
-            let span = trace::commit(&part);
+            let span = span_of(&part);
             let recorded = self.record(&part, shutdown).await;
-            trace::committed(span, &mut part, &recorded);
+            end_span(span, &mut part, &recorded);
             match recorded {
                 Ok((alerts, RecordedBatch { rows, met })) => {
                     part.iter_mut().for_each(|one| drop(one.place.take()));
@@ -202,6 +206,28 @@ impl Recorder<'_> {
         }
         // The next stage ends only after this one.
         self.committed.send(committed).await.map_err(|_| Leaving)
+    }
+}
+
+/// The span of a commit, if anything in it is sampled.
+fn span_of(part: &[Prepared]) -> Span {
+    let mut span = traces::beside(&RECORD, part.iter().filter_map(|one| one.taken.span.context()));
+    span.tell(|told| {
+        let recipients: usize = part.iter().map(|one| one.recipients.len()).sum();
+        told.say(&BATCH_COUNT, part.len() as i64).say(&RECIPIENTS, recipients as i64);
+    });
+    span
+}
+
+/// A commit has ended: whatever it recorded is linked to it.
+fn end_span<T>(mut span: Span, part: &mut [Prepared], recorded: &Result<T, NotStored>) {
+    match recorded {
+        Ok(_) => {}
+        Err(NotStored::Refused(_)) => span.fail("refused"),
+        Err(NotStored::Leaving) => span.fail("unavailable"),
+    }
+    if let Some(commit) = span.context() {
+        part.iter_mut().for_each(|one| one.taken.span.link_to(commit));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The spans of dispatch: one for each sampled delivery while it is in hand, and one for each commit that has such alerts.
+//! The spans of dispatch: one for each sampled delivery while it is in hand. Those of commits are in `commit.rs`.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,10 @@ use watchbell::{
     domain::Alert,
     runtime::traces::{
         self, Span,
-        span_table::{ALERT, BATCH_COUNT, DISPATCH, FIELD, MESSAGE_ID, RECIPIENTS, RECORD, TENANT, VERSION},
+        span_table::{ALERT, DISPATCH, FIELD, MESSAGE_ID, TENANT, VERSION},
     },
     wire::{TraceContext, published},
 };
-
-use crate::{patience::NotStored, prepare::Prepared};
 
 /// The longest name of a field that is told.
 const FIELD_BYTES_MAX: usize = 32;
@@ -66,28 +64,6 @@ pub(crate) fn stored(span: &Span) -> Option<std::sync::Arc<str>> {
 /// What a store has of it.
 pub(crate) fn read(stored: Option<&str>) -> Option<TraceContext> {
     stored.and_then(TraceContext::read_stored)
-}
-
-/// The span of a commit, if anything in it is sampled.
-pub(crate) fn commit(part: &[Prepared]) -> Span {
-    let mut span = traces::beside(&RECORD, part.iter().filter_map(|one| one.taken.span.context()));
-    span.tell(|told| {
-        let recipients: usize = part.iter().map(|one| one.recipients.len()).sum();
-        told.say(&BATCH_COUNT, part.len() as i64).say(&RECIPIENTS, recipients as i64);
-    });
-    span
-}
-
-/// A commit has ended: whatever it recorded is linked to it.
-pub(crate) fn committed<T>(mut span: Span, part: &mut [Prepared], recorded: &Result<T, NotStored>) {
-    match recorded {
-        Ok(_) => {}
-        Err(NotStored::Refused(_)) => span.fail("refused"),
-        Err(NotStored::Leaving) => span.fail("unavailable"),
-    }
-    if let Some(commit) = span.context() {
-        part.iter_mut().for_each(|one| one.taken.span.link_to(commit));
-    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use crate::{
 pub(crate) async fn run(config: FleetConfig, reload: Reload, args: RunArgs) -> anyhow::Result<()> {
     let RunArgs { roles, data, reach } = args;
     if !roles.contains(&Role::Demo) {
-        return compose::run_roles(config, reload, &roles, None).await;
+        return Box::pin(compose::run_roles(config, reload, &roles, None)).await;
     }
     // Of this process for as long as it runs.
     let _folder = prepare(&config, &roles, &data)?;
@@ -43,7 +43,7 @@ pub(crate) async fn run(config: FleetConfig, reload: Reload, args: RunArgs) -> a
     let add: BesideSimulator = Box::new(|process, simulator| {
         async move { page.add(process, simulator).await.context("demo") }.boxed()
     });
-    compose::run_roles(config, reload, &roles, Some(add)).await
+    Box::pin(compose::run_roles(config, reload, &roles, Some(add))).await
 }
 
 /// The role, with its arguments.

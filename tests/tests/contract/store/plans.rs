@@ -6,6 +6,7 @@
 //!
 //! 100, 10,000 and 100,000 rows; `WATCHBELL_PLANS=full` goes on to 1,000,000.
 
+mod devices;
 mod history;
 mod people;
 mod postgres;

@@ -148,7 +148,7 @@ async fn pages_lead_on_to_everything_that_is_found(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
     let names: Vec<String> = (0..60).map(|n| format!("a{n:02}")).collect();
-    let title = |n: usize| if n % 3 == 0 { "Disk full" } else { "CPU busy" };
+    let title = |n: usize| if n.is_multiple_of(3) { "Disk full" } else { "CPU busy" };
     let alerts: Vec<NewAlert> = names.iter().enumerate().map(|(n, id)| titled(id, title(n))).collect();
     store.record(&alerts, at(0)).await?;
     let many = names[20..40].iter().map(String::as_str);

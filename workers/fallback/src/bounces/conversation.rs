@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use watchbell::wire::mail_ticket::MailTicket;
 
-use super::{BounceRecorder, TakenIn};
+use super::recorder::{BounceRecorder, TakenIn};
 
 /// The longest line with its end, in bytes (RFC 5321, section 4.5.3.1.6).
 const LINE_BYTES_MAX: u64 = 1_000;

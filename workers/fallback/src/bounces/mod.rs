@@ -12,9 +12,11 @@
 //! | file | what it is |
 //! |---|---|
 //! | `conversation.rs` | SMTP with one client |
+//! | `recorder.rs` | from a report to the store |
 //! | `report.rs` | what a mail says of the one that came back: pure |
 
 mod conversation;
+mod recorder;
 mod report;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -22,15 +24,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
-use watchbell::{
-    domain::{BounceKind, bounce::Bounce},
-    runtime::Clock,
-    store::{BounceRecorded, Store, StoreError},
-    wire::mail_ticket::MailTicket,
-};
+use tracing::info;
+use watchbell::{runtime::Clock, store::Store};
 
-use report::{Report, report_of};
+use recorder::BounceRecorder;
 
 /// Conversations at once. Servers that meet more come again.
 const CONVERSATIONS_MAX: usize = 64;
@@ -43,23 +40,6 @@ pub struct BounceServer {
     recorder: Arc<BounceRecorder>,
 }
 
-/// Where reports go, and for which domain.
-pub(crate) struct BounceRecorder {
-    /// Of the return paths, in small letters.
-    domain: String,
-    store: Store,
-    clock: Clock,
-}
-
-/// What became of a mail that was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TakenIn {
-    /// It is recorded, or there was nothing to record.
-    Done,
-    /// The store is away: its sender comes again.
-    Later,
-}
-
 impl BounceServer {
     /// Listens; nothing is taken yet.
     ///
@@ -69,7 +49,7 @@ impl BounceServer {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("email.bounce_listen: {listen} cannot be bound"))?;
         info!(%listen, domain, "Mails that come back are taken at {listen}");
-        let recorder = BounceRecorder { domain: domain.to_ascii_lowercase(), store, clock };
+        let recorder = BounceRecorder::new(domain, store, clock);
         Ok(Self { listener, recorder: Arc::new(recorder) })
     }
 
@@ -98,56 +78,4 @@ impl BounceServer {
         conversations.close();
         conversations.wait().await;
     }
-}
-
-impl BounceRecorder {
-    /// Records what a mail to these return paths says.
-    async fn take_in(&self, tickets: &[MailTicket], message: &[u8]) -> TakenIn {
-        let report = report_of(message);
-        let told = match &report {
-            Report::CameBack { kind, reason } => Some((*kind, reason.clone())),
-            Report::Complaint { reason, .. } => Some((BounceKind::Complaint, reason.clone())),
-            Report::Delayed | Report::None => None,
-        };
-        let Some((kind, reason)) = told else {
-            count(if report == Report::Delayed { "delayed" } else { "no_report" });
-            return TakenIn::Done;
-        };
-        let named = match report {
-            Report::Complaint { about, .. } => about,
-            _ => None,
-        };
-        let tickets = if tickets.is_empty() { named.as_slice() } else { tickets };
-        for MailTicket { attempt, address_digest } in tickets.iter().cloned() {
-            let bounce = Bounce { attempt, address_digest, kind, reason: reason.clone() };
-            match record(&self.store, &bounce, &self.clock).await {
-                Ok(()) => {}
-                Err(error) if error.is_unavailable() => return TakenIn::Later,
-                Err(error) => warn!(%error, %attempt, "A mail that came back could not be recorded"),
-            }
-        }
-        TakenIn::Done
-    }
-}
-
-/// Records what came back, counts it, and tells the operator of what only they can correct.
-async fn record(store: &Store, bounce: &Bounce, clock: &Clock) -> Result<(), StoreError> {
-    let recorded = store.record_bounce(bounce, None, clock.now()).await?;
-    let Bounce { attempt, kind, reason, .. } = bounce;
-    if recorded == BounceRecorded::Nothing {
-        count("unknown");
-        return Ok(());
-    }
-    count(kind.as_str());
-    if *kind == BounceKind::Policy {
-        warn!(%attempt, reason, "A receiver refuses our mails by its policy. Check SPF, DKIM, DMARC and the reputation of the sending address");
-    }
-    if recorded == BounceRecorded::Suppressed {
-        info!(%attempt, %kind, reason, "An address gets no mail any more");
-    }
-    Ok(())
-}
-
-fn count(kind: &'static str) {
-    metrics::counter!("watchbell_fallback_bounces_total", "kind" => kind).increment(1);
 }

@@ -10,7 +10,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 20] = [
+const DECLARATIONS: [&str; 21] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
     include_str!("../../../../src/runtime/outcomes_config.rs"),

@@ -7,6 +7,7 @@
 //! | `filter.rs` | which alerts and events a session asked for: pure |
 //! | `batcher.rs` | frames gathered into one message: pure |
 //! | `sent.rs` | what is in line to be written, and what is counted once it is |
+//! | `traced.rs` | what is traced of a live message: its arrival, and the first of the writes that it leads to |
 
 pub(crate) mod batcher;
 pub(crate) mod epoch;

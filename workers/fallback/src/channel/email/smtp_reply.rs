@@ -47,11 +47,12 @@ pub(super) fn classify(stage: Stage, code: u16, text: &str) -> SendError {
         (_, Some([5, 3, 4] | [5, 6, _])) => SendError::Rejected { reason },
         // Refused before there is a message, or for our own address: so will be every other one.
         _ if stage <= Stage::Sender => SendError::ConfigFault { blame: blame_at(stage), reason },
-        // The sender's address is wrong; relays tell that as late as here.
-        (_, Some([5, 1, 7 | 8])) => SendError::ConfigFault { blame: blame_at(stage), reason },
-        // The receiver does not believe or not want mail of ours: authentication, reputation, policy. Of one person's it may
+        // The sender's address is wrong, which relays tell as late as here; or
+        // the receiver does not believe or not want mail of ours: authentication, reputation, policy. Of one person's it may
         // be their own filter; when several refuse, it is about us, and the relay's gate shuts until an operator looked.
-        (500..=599, Some([5, 7, _])) => SendError::ConfigFault { blame: blame_at(stage), reason },
+        (500..=599, Some([5, 1, 7 | 8] | [5, 7, _])) => {
+            SendError::ConfigFault { blame: blame_at(stage), reason }
+        }
         (550 | 551 | 553, Some([5, 1, _])) => SendError::AddressRefused { reason },
         (552, None) | (_, Some([5, 2, 2])) => SendError::Throttled {
             retry_after: Some(MAILBOX_FULL_WAIT),

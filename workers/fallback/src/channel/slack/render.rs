@@ -55,7 +55,7 @@ pub(super) fn withdrawal(withdrawal: &Withdrawal) -> Value {
     let title = title_of(alert);
     let mut blocks =
         vec![section(&format!(":white_check_mark: ~{title}~")), context(&context_of(because, alert))];
-    blocks.extend(actions(alert.url.as_deref().and_then(open).into_iter().collect()));
+    blocks.extend(actions(alert.url.as_deref().and_then(open).as_slice()));
     message(&format!("{because}: {title}"), &blocks)
 }
 
@@ -82,10 +82,10 @@ fn buttons(alert: &AlertContent) -> Option<Value> {
     let own = alert.actions.iter().filter_map(|Button { id, title, link, .. }| {
         button(&format!("alert.{id}"), &closed(title), link.as_deref()?)
     });
-    actions(own.chain(alert.url.as_deref().and_then(open)).collect())
+    actions(&own.chain(alert.url.as_deref().and_then(open)).collect::<Vec<_>>())
 }
 
-fn actions(elements: Vec<Value>) -> Option<Value> {
+fn actions(elements: &[Value]) -> Option<Value> {
     (!elements.is_empty()).then(|| json!({"type": "actions", "elements": elements}))
 }
 

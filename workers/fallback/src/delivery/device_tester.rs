@@ -150,5 +150,5 @@ fn result_of(sent: Result<Accepted, NotSent>, test: &TakenTest, now: Timestamp, 
 }
 
 #[cfg(test)]
-#[path = "device_tests_tests.rs"]
+#[path = "device_tester_tests.rs"]
 mod tests;
