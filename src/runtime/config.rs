@@ -238,7 +238,7 @@ pub struct AuthConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// What is logged, as `tracing` writes it: `info,watchbell=debug`.
+    /// What is logged, as `tracing` writes it: `info,watchbell=debug`. `watchbell up` has `warn` unless it is written here.
     pub filter: String,
     /// `text` or `json`.
     pub format: LogFormat,
