@@ -63,6 +63,7 @@ pub struct Fleet {
     ports: BTreeMap<&'static str, u16>,
     /// Where processes have their operations endpoints; without one, beside everything else.
     pub(crate) operations: BTreeMap<&'static str, u16>,
+    /// Keeps no connection, because one that is idle may be closed just when a request goes out on it.
     http: reqwest::Client,
     key: String,
     pub(crate) auth: AuthConfig,
@@ -80,7 +81,7 @@ impl Fleet {
     /// # Errors
     /// It did not become ready; the log is in the error.
     pub async fn start(engine: Engine, waits_ms: (u64, u64), env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        Self::start_configured(engine, &policy(waits_ms), env).await
+        Self::start_configured(engine, &senders::policy(waits_ms), env).await
     }
 
     /// Starts a fleet with this as its `watchbell.toml`.
@@ -123,8 +124,7 @@ impl Fleet {
     fn read_demo(&mut self) -> anyhow::Result<()> {
         let demo: Value = serde_json::from_slice(&std::fs::read(self.dir().join("data/demo.json"))?)?;
         let text = |name: &str| demo[name].as_str().unwrap_or_default().to_owned();
-        self.key = text("producer_key");
-        self.simulator = text("simulator");
+        (self.key, self.simulator) = (text("producer_key"), text("simulator"));
         let secret = std::fs::read_to_string(self.dir().join("data/auth.secret"))?;
         self.auth.hs256_secret = Some(Secret::from(secret.trim().to_owned()));
         self.tenant = Tenant::parse("demo")?;
@@ -140,7 +140,7 @@ impl Fleet {
         waits_ms: (u64, u64),
         env: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        Self::start_on(urls, &policy(waits_ms), env).await
+        Self::start_on(urls, &senders::policy(waits_ms), env).await
     }
 
     async fn start_on(urls: Urls, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
@@ -200,7 +200,10 @@ impl Fleet {
             workers: BTreeMap::new(),
             ports: BTreeMap::new(),
             operations: BTreeMap::new(),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?,
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(30))
+                .pool_max_idle_per_host(0)
+                .build()?,
             key: String::new(),
             auth: AuthConfig::default(),
             tenant: Tenant::parse("none")?,
@@ -577,16 +580,6 @@ impl Fleet {
         ensure!(status < 300, "{problem}");
         Ok(())
     }
-}
-
-/// A default policy that waits so long before push and then before email (in milliseconds), and no restraint: each
-/// alert is a push and a mail of its own, however many a test sends. Restraint has tests of its own.
-fn policy((push, email): (u64, u64)) -> String {
-    format!(
-        "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n\
-         [restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n\
-         pushes_per_hour_max = 1000000\nemails_per_hour_max = 1000000\n"
-    )
 }
 
 /// The status and the body of whatever answer: JSON, or else text.

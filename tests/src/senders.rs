@@ -1,4 +1,4 @@
-//! What points the senders of a fleet at a simulator that is another process.
+//! How a fleet tells people: its default policy, and what points its senders at a simulator that is another process.
 
 /// The settings of fallback, where a simulator of the same folder listens on these ports for pushes and for email.
 pub(crate) fn at_simulator(push: u16, smtp: u16) -> Vec<(String, String)> {
@@ -26,4 +26,14 @@ pub(crate) fn at_simulator(push: u16, smtp: u16) -> Vec<(String, String)> {
     let roots = ["APNS", "FCM", "EMAIL", "TELEGRAM", "SMS"].map(root);
     let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(roots);
     settings.map(|(name, value)| (format!("WATCHBELL__{name}"), value)).collect()
+}
+
+/// A default policy that waits so long before push and then before email (in milliseconds), and no restraint: each
+/// alert is a push and a mail of its own, however many a test sends. Restraint has tests of its own.
+pub(crate) fn policy((push, email): (u64, u64)) -> String {
+    format!(
+        "[policies.default]\nsteps = [{{channel = \"push\", after = \"{push}ms\"}}, {{channel = \"email\", after = \"{email}ms\"}}]\n\
+         [restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n\
+         pushes_per_hour_max = 1000000\nemails_per_hour_max = 1000000\n"
+    )
 }

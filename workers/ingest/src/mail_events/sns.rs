@@ -61,7 +61,7 @@ impl Sns {
     /// The message is none of SNS, or SNS could not be reached.
     pub async fn open(&self, message: &Value) -> Result<Opened, Problem> {
         let signed = signed_text(message).ok_or_else(|| {
-            Problem::malformed("The body must be a message of Amazon SNS: raw delivery is off.")
+            Problem::forbidden("The body is no message of Amazon SNS: turn raw message delivery off.")
         })?;
         let address = address_in(message, "SigningCertURL", ".pem")?;
         self.check(message, &signed, &address).await?;
