@@ -199,6 +199,7 @@ pub fn alert(id: &str) -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: now() + SignedDuration::from_hours(1),
         occurred_at: now(),
         unread: 3,

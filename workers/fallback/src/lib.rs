@@ -110,7 +110,13 @@ impl Fallback {
         let FallbackParts { broker, store, clock, config, rules, providers, randomness } = parts;
         let ProviderAccess { channels, guard, withdrawals } = providers;
         let Randomness { attempt_ids, jitter } = randomness;
-        let sender = Arc::new(MessageSender::new(channels.clone(), guard, withdrawals, jitter.clone()));
+        let sender = Arc::new(MessageSender::new(
+            channels.clone(),
+            guard,
+            withdrawals,
+            jitter.clone(),
+            rules.policies.clone(),
+        ));
         let runner = Arc::new(EscalationRunner::new(
             StepBatches::new(store.clone(), config.lease),
             Decider::new(rules, channels, attempt_ids),

@@ -60,6 +60,7 @@ mod tests {
             image: None,
             actions,
             answers_at: None,
+            is_mandatory: false,
             severity: Severity::Info,
             status: Status::Firing,
             data: serde_json::Map::new(),

@@ -95,6 +95,8 @@ pub struct AlertContent {
     /// Where the person of this message answers without a login: an action's `id` goes there as the query's `action`, by a POST.
     /// None where no action answers, and where links cannot be signed.
     pub answers_at: Option<String>,
+    /// Whether it goes out whatever the person turned off.
+    pub is_mandatory: bool,
     /// How bad it is.
     pub severity: Severity,
     /// Whether the trouble goes on.

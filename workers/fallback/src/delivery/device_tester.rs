@@ -121,6 +121,7 @@ fn content_of(test: &TakenTest) -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: test.asked_at + DEVICE_TEST_TRIED_FOR,
         occurred_at: test.asked_at,
         unread: test.unread,

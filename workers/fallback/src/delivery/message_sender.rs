@@ -10,6 +10,7 @@ use watchbell::{
     domain::{
         AttemptKind, Channel, Device, StopReason,
         channel::{Addressing, Removal},
+        policy::Policies,
     },
     store::{Escalation, EscalationKey, NewAttempt, TakenTest},
 };
@@ -29,12 +30,24 @@ use crate::{
     randomness::Jitter,
 };
 
+/// Whether what the person turned off holds it back: by what the alert says now, and of a summary by its worst alert.
+fn is_mandatory(policies: &Policies, key: &EscalationKey, escalation: &Escalation) -> bool {
+    match &escalation.bundle {
+        Some(bundle) => bundle.mandatory,
+        None => {
+            let shown = escalation.policy_shown.as_ref().unwrap_or(&escalation.policy);
+            policies.get_or_default(&key.user.tenant, shown).mandatory
+        }
+    }
+}
+
 /// Sends messages.
 pub(crate) struct MessageSender {
     channels: Arc<Channels>,
     guard: Arc<Guard>,
     withdrawals: Arc<WithdrawalBatches>,
     jitter: Jitter,
+    policies: Arc<Policies>,
 }
 
 impl MessageSender {
@@ -43,8 +56,9 @@ impl MessageSender {
         guard: Arc<Guard>,
         withdrawals: Arc<WithdrawalBatches>,
         jitter: Jitter,
+        policies: Arc<Policies>,
     ) -> Self {
-        Self { channels, guard, withdrawals, jitter }
+        Self { channels, guard, withdrawals, jitter, policies }
     }
 
     /// Sends the message of one attempt.
@@ -71,6 +85,8 @@ impl MessageSender {
         match (attempt.kind, channel.facts().removal) {
             (AttemptKind::Alert, _) => {
                 let content = content_to_show(key, escalation, channel)?;
+                let is_mandatory = is_mandatory(&self.policies, key, escalation);
+                let content = AlertContent { is_mandatory, ..content };
                 let content = self.channels.with_answer_links(content, &key.user, now);
                 let content = sender.markdown().applied(content);
                 self.send_guarded(sender, is_retry, &job(Message::Alert(content)), now).await

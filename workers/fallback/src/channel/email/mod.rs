@@ -250,12 +250,11 @@ impl SmtpSender {
             builder = builder.raw_header(header::text(name, &id));
         }
         if let Some(link) = unsubscribe {
-            // RFC 8058: a program presses the button with one POST; a GET, as scanners make it, changes nothing.
-            for (name, value) in [
-                ("List-Unsubscribe", format!("<{link}>")),
-                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
-            ] {
-                builder = builder.raw_header(header::verbatim(name, value));
+            builder = builder.raw_header(header::verbatim("List-Unsubscribe", format!("<{link}>")));
+            // RFC 8058: a program presses the button with one POST, over https alone; a GET, as scanners make it, changes nothing.
+            if link.scheme() == "https" {
+                let one_click = "List-Unsubscribe=One-Click".to_owned();
+                builder = builder.raw_header(header::verbatim("List-Unsubscribe-Post", one_click));
             }
         }
         // Clients show the last part they understand, so the text comes first.
@@ -264,7 +263,11 @@ impl SmtpSender {
         message.ok_or_else(|| SendError::Rejected { reason: "the message cannot be composed".to_owned() })
     }
 
+    /// None in a mail that it would not stop.
     fn unsubscribe_link(&self, job: &EmailJob) -> Option<Url> {
+        if job.content.is_mandatory {
+            return None;
+        }
         let tenant = Tenant::parse(&job.content.tenant).ok()?;
         let user = UserKey::new(tenant, UserId::parse(&job.content.user).ok()?);
         let token = self.unsubscribe.as_ref()?.token(&user, &job.to);

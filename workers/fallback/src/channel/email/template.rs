@@ -45,6 +45,7 @@ struct Words {
     open: &'static str,
     unsubscribe: &'static str,
     because: &'static str,
+    mandatory: &'static str,
 }
 
 const ENGLISH: Words = Words {
@@ -54,6 +55,7 @@ const ENGLISH: Words = Words {
     open: "Open",
     unsubscribe: "Unsubscribe",
     because: "You get this email because the alert was not seen on a screen or a phone.",
+    mandatory: "Such alerts are sent also to those who turned email off.",
 };
 
 const LANGUAGES: [(&str, Words); 4] = [
@@ -67,6 +69,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             open: "Öffnen",
             unsubscribe: "Abbestellen",
             because: "Diese E-Mail kommt, weil die Meldung auf keinem Bildschirm und keinem Telefon gesehen wurde.",
+            mandatory: "Solche Meldungen erhält auch, wer E-Mails abbestellt hat.",
         },
     ),
     (
@@ -78,6 +81,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             open: "Abrir",
             unsubscribe: "Cancelar la suscripción",
             because: "Recibe este correo porque la alerta no se vio en ninguna pantalla ni teléfono.",
+            mandatory: "Estas alertas se envían también a quien ha desactivado el correo.",
         },
     ),
     (
@@ -89,6 +93,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             open: "Ouvrir",
             unsubscribe: "Se désabonner",
             because: "Vous recevez cet e-mail parce que l’alerte n’a été vue ni à l’écran ni sur un téléphone.",
+            mandatory: "Ces alertes sont envoyées aussi à ceux qui ont désactivé les e-mails.",
         },
     ),
 ];
@@ -183,12 +188,17 @@ impl Templates {
             Severity::Warning => (words.warning, "#b45309"),
             Severity::Critical => (words.critical, "#b91c1c"),
         };
+        // Whoever cannot stop such mails is told why they come.
+        let because = match alert.is_mandatory {
+            true => format!("{} {}", words.because, words.mandatory),
+            false => words.because.to_owned(),
+        };
         self.0.get_template(name)?.render(context! {
             title => isolated(&alert.title), body => body_as_text(alert), body_html => body_as_html(alert), image => &alert.image,
             buttons => buttons_of(alert), category => &alert.category,
             tenant => &alert.tenant, user => &alert.user,
             link => links.open, unsubscribe => links.unsubscribe,
-            severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because => words.because },
+            severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because },
             occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         })
     }
@@ -293,6 +303,7 @@ fn sample(optional: Option<String>) -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 1,

@@ -45,6 +45,7 @@ fn job() -> EmailJob {
             image: None,
             actions: Vec::new(),
             answers_at: None,
+            is_mandatory: false,
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
             unread: 3,
@@ -245,4 +246,32 @@ async fn what_is_no_address_is_not_blamed_on_a_relay() {
         let error = sender.send_mail(&job, Timestamp::UNIX_EPOCH).await.unwrap_err();
         assert_eq!((error.code(), error.disposition()), ("unusable", Disposition::DropMessage), "{to:?}");
     }
+}
+
+#[test]
+fn a_mail_offers_only_what_would_stop_it() {
+    let head = |base: &str, is_mandatory: bool| {
+        let sender = SmtpSender::new(&EmailConfig { link_base: Some(base.into()), ..config() }).unwrap();
+        let mut job = job();
+        job.content.is_mandatory = is_mandatory;
+        let to = job.to.expose().parse().unwrap();
+        sender.compose(&job, &to, Timestamp::UNIX_EPOCH).unwrap()
+    };
+    for (why, base, is_mandatory, link, one_click) in [
+        ("over https", "https://app.example.org/", false, true, true),
+        ("RFC 8058 wants https", "http://app.example.org/", false, true, false),
+        ("it comes whatever they turn off", "https://app.example.org/", true, false, false),
+    ] {
+        let mail = head(base, is_mandatory);
+        assert_eq!(mail.contains("List-Unsubscribe: "), link, "{why}");
+        assert_eq!(mail.contains("List-Unsubscribe-Post: "), one_click, "{why}");
+        assert_eq!(mail.contains("/v1/unsubscribe/"), link, "{why}: {mail}");
+    }
+    let parts = Templates::load(None).unwrap();
+    let told = |is_mandatory| {
+        let content = AlertContent { is_mandatory, ..job().content };
+        parts.render(&content, Links::default(), "en").unwrap().text
+    };
+    let why = "also to those who turned email off";
+    assert!(told(true).contains(why) && !told(false).contains(why), "{}", told(true));
 }

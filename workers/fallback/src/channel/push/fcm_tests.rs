@@ -102,6 +102,7 @@ fn job() -> PushJob {
             image: None,
             actions: Vec::new(),
             answers_at: None,
+            is_mandatory: false,
             expires_at: at(60),
             occurred_at: at(0),
             unread: 3,

@@ -22,6 +22,7 @@ fn alert() -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: "2026-11-21T11:00:00Z".parse().unwrap(),
         occurred_at: "2026-11-21T10:00:00Z".parse().unwrap(),
         unread: 3,

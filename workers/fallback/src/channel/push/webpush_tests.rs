@@ -145,6 +145,7 @@ fn a_withdrawal_replaces_the_push_that_still_waits() {
             image: None,
             actions: Vec::new(),
             answers_at: None,
+            is_mandatory: false,
             expires_at: now(),
             occurred_at: now(),
             unread: 1,

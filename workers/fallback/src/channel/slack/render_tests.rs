@@ -22,6 +22,7 @@ fn said() -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 3,

@@ -62,6 +62,7 @@ fn about(title: &str, body: &str) -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 1,

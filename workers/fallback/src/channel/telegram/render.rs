@@ -112,6 +112,7 @@ mod tests {
             image: None,
             actions: Vec::new(),
             answers_at: None,
+            is_mandatory: false,
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
             unread: 1,

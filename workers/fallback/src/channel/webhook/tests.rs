@@ -61,6 +61,7 @@ fn alert() -> AlertContent {
         image: None,
         actions: Vec::new(),
         answers_at: None,
+        is_mandatory: false,
         expires_at: "2026-06-02T08:00:00Z".parse().unwrap(),
         occurred_at: "2026-06-01T08:00:00Z".parse().unwrap(),
         unread: 3,
