@@ -49,7 +49,7 @@ pub fn is_invisible(text: &str) -> bool {
 }
 
 /// Whether a character draws nothing by itself, though it is neither a blank nor a control character nor a mark.
-pub(super) fn is_drawn_as_nothing(c: char) -> bool {
+pub fn is_drawn_as_nothing(c: char) -> bool {
     DRAWN_AS_NOTHING.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 

@@ -62,7 +62,11 @@ impl Store {
             let mut next = Some(wanted.start.cloned().unwrap_or(PageStart::before(Seq::MAX)));
             let looked_at_max = wanted.looked_at_max.clamp(1, SEARCHED_ROWS_MAX);
             for _ in 0..looked_at_max.div_ceil(WINDOW_ROWS_MAX) {
-                let Some(start) = next.take().filter(|_| rows.len() < wanted.limit) else { break };
+                // A page that is full at the end of a window goes on with the next one.
+                if rows.len() >= wanted.limit {
+                    break;
+                }
+                let Some(start) = next.take() else { break };
                 let window =
                     self.inbox_window(user, wanted, &start, looked_at_max.min(WINDOW_ROWS_MAX)).await?;
                 next = window.next;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { build } from "vite";
 import { root } from "./packages.mjs";
 
-const PAGE = (policy) => `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Inbox</title><meta name="viewport" content="width=device-width">${policy}</head><body></body><script type="module" src="/page.js"></script></html>`;
+const PAGE = (policy) => `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>Inbox</title><meta name="viewport" content="width=device-width">${policy}</head><body></body><script type="module" src="/page.js"></script></html>`;
 /** The page's own policy where it is asked for with `/trusted`. */
 const TRUSTED = `<meta http-equiv="Content-Security-Policy" content="require-trusted-types-for 'script'; trusted-types watchbell">`;
 

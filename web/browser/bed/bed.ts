@@ -111,7 +111,7 @@ async function bundle(entry: string, codeSplitting: boolean): Promise<[Built, ..
   return chunks.flatMap((chunk) => (chunk.type === "chunk" ? [{ name: chunk.fileName, type: "text/javascript", body: chunk.code }] : [])) as [Built, ...Built[]];
 }
 
-const PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Test</title><meta name="viewport" content="width=device-width"></head>
+const PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>Test</title><meta name="viewport" content="width=device-width"></head>
 <body style="margin:2rem;text-align:right"><main><h1>Test</h1><watchbell-inbox></watchbell-inbox><div id="react"></div></main><script type="module" src="/test/page.js"></script></body></html>`;
 
 const BARE_PAGE = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Bare</title></head><body><script src="/bare/page.js" type="module"></script></body></html>`;

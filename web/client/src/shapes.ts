@@ -35,10 +35,10 @@ export function parse(text: string): unknown {
   }
 }
 
-/** Whether it has all that the example has, of the same types. Numbers are those that can be counted with. */
+/** Whether it has all that the example has, of the same types; in a list without an example, anything. Numbers are those that can be counted with. */
 export function isLike(value: unknown, example: unknown): boolean {
   if (typeof value !== typeof example || value === null) return false;
-  if (Array.isArray(example)) return Array.isArray(value) && value.every((one) => isLike(one, example[0]));
+  if (Array.isArray(example)) return Array.isArray(value) && example.every((like) => value.every((one) => isLike(one, like)));
   if (typeof example === "object") return Object.entries(example as object).every(([key, one]) => isLike((value as Record<string, unknown>)[key], one));
   return typeof value !== "number" || Number.isSafeInteger(value);
 }

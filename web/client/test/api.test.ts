@@ -55,6 +55,8 @@ describe("what is held against an example", () => {
     [1, 2, true], [1, "2", false], [1, Infinity, false], [1, 1.5, false], ["", "a", true], ["", null, false],
     [{}, { a: 1 }, true], [{}, null, false], [{ a: 0 }, {}, false], [{ a: { b: "" } }, { a: { b: "c" } }, true], [{ a: { b: "" } }, { a: null }, false],
     [[""], ["a", "b"], true], [[""], [], true], [[""], ["a", 1], false], [[""], "ab", false], [[{ a: 0 }], [{ a: 1 }, {}], false],
+    [{ alerts: [] }, { alerts: [{ seq: 1 }, "x"] }, true],
+    [{ alerts: [] }, { alerts: {} }, false],
   ])("%j: %j, %s", (example, value, expected) => expect(isLike(value, example)).toBe(expected));
 
   it.each([[{ type: "hologram" }, true], [{ type: "constructor" }, false], [{ type: 7 }, false], [[], false], [null, false], [{ type: "ping", seq: 7 }, true], [{ type: "ping" }, false]])(

@@ -2,7 +2,7 @@
 /* A function, because a text that is a constant would be in the bundle at each of its uses. */
 export const styles = (): string => `
 :host {
-  color-scheme: light dark; display: inline-block; position: relative; font: 14px/1.45 system-ui, sans-serif;
+  display: inline-block; position: relative; font: 14px/1.45 system-ui, sans-serif;
   --accent: var(--watchbell-accent, light-dark(#2456c5, #8db0ff));
   --panel: var(--watchbell-panel, light-dark(#fff, #1c2028));
   --card: var(--watchbell-card, light-dark(#f6f7fa, #262b35));

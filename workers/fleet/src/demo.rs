@@ -12,8 +12,7 @@ use axum::{
 use crate::demo_access::DemoAccess;
 
 /// The page is ours alone: it loads nothing from elsewhere and runs nothing that is not in its files.
-const POLICY: &str =
-    "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'self'; img-src 'self' https: data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'";
 
 /// The link to the console, as it stands in the page, and as it is shown.
 const HIDDEN_LINK: &str = r#"href="/console" hidden"#;

@@ -13,6 +13,7 @@ on_both_engines!(
     words_are_found_alike_on_both_engines,
     lists_and_severities_are_those_of_the_rows,
     pages_lead_on_to_everything_that_is_found,
+    a_page_that_ends_with_what_is_read_at_once_leads_on,
     a_page_looks_at_a_bounded_number_of_rows,
     a_page_is_bounded_in_bytes,
     a_search_finds_what_an_alert_says_now,
@@ -159,6 +160,21 @@ async fn pages_lead_on_to_everything_that_is_found(
         assert_eq!(found.len(), expected.len(), "each once, {bounds:?}: {found:?}");
         assert_eq!(found.iter().collect::<BTreeSet<_>>(), expected, "{bounds:?}");
         assert!(pages <= 62, "{bounds:?}: each page leads on: {pages}");
+    }
+    Ok(())
+}
+
+/// A page may become full with the last row that was read at once, and there is more behind it.
+async fn a_page_that_ends_with_what_is_read_at_once_leads_on(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let names: Vec<String> = (0..1_100).map(|n| format!("a{n:04}")).collect();
+    let title = |n: usize| if n.is_multiple_of(5) { "Disk full" } else { "CPU busy" };
+    let alerts: Vec<NewAlert> = names.iter().enumerate().map(|(n, id)| titled(id, title(n))).collect();
+    store.record(&alerts, at(0)).await?;
+    for limit in [50, 99, 100, 101, 200] {
+        let (found, _) = all(store, &words("disk")?, (limit, SEARCHED_ROWS_MAX)).await?;
+        assert_eq!(found.len(), 220, "pages of {limit}");
     }
     Ok(())
 }

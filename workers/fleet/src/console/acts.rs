@@ -36,9 +36,18 @@ pub(super) async fn note(
     let operator = request.extensions().get::<Producer>().cloned();
     let action = action_of(request.method(), request.uri().path());
     let response = next.run(request).await;
-    let (Some(action), Some(operator), StatusCode::ACCEPTED) = (action, operator, response.status()) else {
+    let (Some(action), Some(operator)) = (action, operator) else { return Ok(response) };
+    if response.status().is_server_error() {
+        // Some of a batch may have been published all the same.
+        let change = AuditedChange::done(&operator.tenant, action, "alerts".to_owned());
+        let change = change.with_outcome(format!("{}: nobody knows how many", response.status().as_u16()));
+        if let Err(error) = shared.store.by(operator.actor()).note_change(&change, Timestamp::now()).await {
+            warn!(%error, "What an operator tried to do to alerts is not in the audit log");
+        }
+    }
+    if response.status() != StatusCode::ACCEPTED {
         return Ok(response);
-    };
+    }
     let (parts, body) = response.into_parts();
     let answer = to_bytes(body, ANSWER_BYTES_MAX).await;
     let answer =
@@ -69,6 +78,8 @@ fn alerts_of(answer: &[u8]) -> Vec<AlertId> {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let several = answer["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let all = several.iter().filter(|alert| alert["status"] != "refused").chain([&answer]);
+    // What was published before does nothing again.
+    let all = all.filter(|alert| alert["duplicate"] != true);
     all.filter_map(|alert| AlertId::parse(alert["id"].as_str()?).ok()).collect()
 }
 
@@ -95,6 +106,7 @@ mod tests {
         for (answer, expected) in [
             (r#"{"id": "a", "version": 1, "status": "accepted"}"#, &["a"][..]),
             (r#"{"accepted": 1, "alerts": [{"id": "a"}, {"id": "b", "status": "refused"}]}"#, &["a"][..]),
+            (r#"{"id": "a", "status": "accepted", "duplicate": true}"#, &[][..]),
             ("{}", &[][..]),
             ("no JSON", &[][..]),
         ] {

@@ -103,6 +103,7 @@ pub(super) async fn sign_out(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    check_origin(&headers)?;
     if let Some(cookie) = cookie_of(&headers) {
         shared.sessions.end(cookie);
     }
@@ -129,13 +130,9 @@ pub(super) async fn enter(
     })?;
     let producer = shared.keys.producer_with_hash(operator.key_hash.clone(), Scope::Operations).await?;
     check_tenant(&producer, &shared.tenant)?;
-    let producer = match text_of(headers, TENANT_HEADER) {
-        None | Some("") => producer,
-        Some(name) => {
-            let tenant = Tenant::parse(name);
-            let tenant = tenant.map_err(|error| Problem::invalid(TENANT_HEADER, error.to_string()))?;
-            producer.working_for(tenant)
-        }
+    let producer = match tenant_of(headers)? {
+        None => producer,
+        Some(tenant) => producer.working_for(tenant),
     };
     // Kept until the answer is made.
     let _place = shared.places.try_acquire().map_err(|_| {
@@ -147,6 +144,23 @@ pub(super) async fn enter(
     response.headers_mut().insert(NO_STORE.0, NO_STORE.1);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// The tenant that is looked at, where it is another than the operators'. One that cannot be read is never taken for none.
+fn tenant_of(headers: &HeaderMap) -> Result<Option<Tenant>, Problem> {
+    let invalid = |problem: String| Problem::invalid(TENANT_HEADER, problem);
+    let mut lines = headers.get_all(TENANT_HEADER).iter();
+    let (line, more) = (lines.next(), lines.next());
+    if more.is_some() {
+        return Err(invalid("must be given once".to_owned()));
+    }
+    match line
+        .map(|line| line.to_str().map_err(|_| invalid("must be of ASCII characters".to_owned())))
+        .transpose()?
+    {
+        None | Some("") => Ok(None),
+        Some(name) => Tenant::parse(name).map(Some).map_err(|error| invalid(error.to_string())),
+    }
 }
 
 fn too_many_tries(TooSoon { wait }: TooSoon) -> Problem {
@@ -224,6 +238,25 @@ mod tests {
             let pairs = [Some(("host", host)), origin.map(|origin| ("origin", origin))];
             let headers = headers(&pairs.into_iter().flatten().collect::<Vec<_>>());
             assert_eq!(check_origin(&headers).is_ok(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_that_cannot_be_read_is_not_the_operators_own() {
+        for (why, lines, expected) in [
+            ("none", &[][..], Some(None)),
+            ("empty", &[&b""[..]], Some(None)),
+            ("another one", &[b"acme"], Some(Some("acme"))),
+            ("twice", &[b"acme", b"acme"], None),
+            ("of other letters", &["othér".as_bytes()], None),
+            ("no name", &[b"a b"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(TENANT_HEADER, HeaderValue::from_bytes(line).unwrap());
+            }
+            let found = tenant_of(&headers).ok().map(|tenant| tenant.map(|tenant| tenant.to_string()));
+            assert_eq!(found, expected.map(|tenant| tenant.map(str::to_owned)), "{why}");
         }
     }
 

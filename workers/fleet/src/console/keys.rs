@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use watchbell::{
-    domain::{Scope, Scopes, Tenant, UnknownScope},
+    domain::{Scope, Scopes, Tenant, UnknownScope, text::is_drawn_as_nothing},
     runtime::http::{BodyRules, JsonBody, Path},
     store::{KEY_ID_CHARS, KeyRights},
     wire::Problem,
 };
 use watchbell_ingest::{Producer, key};
 
-use super::shared::Shared;
+use super::{sessions::Operator, shared::Shared};
 use crate::commands::key::keys_of;
 
 /// Keys that are listed: the newest.
@@ -79,28 +79,34 @@ pub(super) struct Made {
 pub(super) async fn make(
     State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Producer>,
+    Extension(Operator { key_hash, .. }): Extension<Operator>,
     JsonBody(wanted, _): JsonBody<NewKey, Form>,
 ) -> Result<Json<Made>, Problem> {
     let now = Timestamp::now();
-    let rights = rights_of(&wanted, operator.scopes(), now)?;
+    let own = shared.store.api_key(&key_hash).await?;
+    let own = own.ok_or_else(|| Problem::unauthorized("Your key is not known any more: sign in anew."))?;
+    let rights = rights_of(&wanted, &own.rights, now)?;
     let made = key::generate(&mut rand::rng());
     let store = shared.store.by(operator.actor());
     store.add_api_key(&key::hash(made.expose()), &rights, wanted.name.trim(), now).await?;
     Ok(Json(Made { secret: made.expose().to_owned() }))
 }
 
-fn rights_of(wanted: &NewKey, own: Scopes, now: Timestamp) -> Result<KeyRights, Problem> {
+fn rights_of(wanted: &NewKey, own: &KeyRights, now: Timestamp) -> Result<KeyRights, Problem> {
     let tenant =
         Tenant::parse(&wanted.tenant).map_err(|error| Problem::invalid("tenant", error.to_string()))?;
     let name = wanted.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(Problem::invalid("name", format!("must be a text of 1 to {NAME_CHARS_MAX} characters")));
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(is_unseen) {
+        return Err(Problem::invalid(
+            "name",
+            format!("must be a text of 1 to {NAME_CHARS_MAX} characters, each of which can be seen"),
+        ));
     }
     let mut scopes = Vec::new();
     for word in &wanted.scopes {
         let scope: Scope =
             word.parse().map_err(|error: UnknownScope| Problem::invalid("scopes", error.to_string()))?;
-        if !own.has(scope) {
+        if !own.scopes.has(scope) {
             return Err(Problem::forbidden(format!(
                 "Your own key does not have the scope `{scope}`, so you cannot give it to another one."
             )));
@@ -117,7 +123,26 @@ fn rights_of(wanted: &NewKey, own: Scopes, now: Timestamp) -> Result<KeyRights, 
             return Err(Problem::invalid("expires_in_s", format!("must be from 1 to {EXPIRES_MAX_S}")));
         }
     };
+    if own.own_alerts && !wanted.own_alerts {
+        return Err(Problem::forbidden(
+            "Your own key is for its own alerts alone, so a key that you make has to be as well: `own_alerts`.",
+        ));
+    }
+    // Without an end of its own, it ends with the key of whoever makes it.
+    let expires_at = expires_at.or(own.expires_at);
+    if let (Some(end), Some(own_end)) = (expires_at, own.expires_at)
+        && end > own_end
+    {
+        return Err(Problem::forbidden(format!(
+            "Your own key ends at {own_end}, so a key that you make cannot last longer: give a shorter `expires_in_s`."
+        )));
+    }
     Ok(KeyRights { tenant, scopes: Scopes::of(&scopes), own_alerts: wanted.own_alerts, expires_at })
+}
+
+/// What nobody sees in a name, or what turns the text beside it.
+fn is_unseen(c: char) -> bool {
+    c.is_control() || is_drawn_as_nothing(c)
 }
 
 /// How many keys were revoked: 1, or 0 for one that did not work any more.
@@ -146,7 +171,12 @@ mod tests {
 
     #[test]
     fn a_key_is_given_no_more_than_its_maker_has() {
-        let own = Scopes::of(&[Scope::Operations, Scope::Read]);
+        let own = KeyRights {
+            tenant: Tenant::parse("ops").unwrap(),
+            scopes: Scopes::of(&[Scope::Operations, Scope::Read]),
+            own_alerts: false,
+            expires_at: None,
+        };
         let day = 24 * 60 * 60;
         for (why, tenant, name, scopes, expires_in_s, expected) in [
             ("less than one's own", "acme", "bot", &["read"][..], Some(day), Ok(())),
@@ -156,6 +186,15 @@ mod tests {
             ("no scope", "acme", "bot", &["all"][..], None, Err((422, Some("scopes")))),
             ("no tenant", "", "bot", &["read"][..], None, Err((422, Some("tenant")))),
             ("no name", "acme", " ", &["read"][..], None, Err((422, Some("name")))),
+            ("a name that nobody sees", "acme", "a\u{200b}", &["read"][..], None, Err((422, Some("name")))),
+            (
+                "a name that turns its line",
+                "acme",
+                "a\u{202e}b",
+                &["read"][..],
+                None,
+                Err((422, Some("name"))),
+            ),
             ("a name of two lines", "acme", "a\nb", &["read"][..], None, Err((422, Some("name")))),
             ("over at once", "acme", "bot", &["read"][..], Some(0), Err((422, Some("expires_in_s")))),
             ("never over", "acme", "bot", &["read"][..], Some(u64::MAX), Err((422, Some("expires_in_s")))),
@@ -167,10 +206,40 @@ mod tests {
                 own_alerts: false,
                 expires_in_s,
             };
-            let rights = rights_of(&wanted, own, Timestamp::UNIX_EPOCH);
+            let rights = rights_of(&wanted, &own, Timestamp::UNIX_EPOCH);
             let found = rights.map(drop).map_err(|problem| (problem.status, problem.field));
             let expected = expected.map_err(|(status, field)| (status, field.map(str::to_owned)));
             assert_eq!(found, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_key_ends_with_its_makers_and_is_as_narrow() {
+        let hour = Timestamp::UNIX_EPOCH + Duration::from_secs(3_600);
+        let own = |own_alerts, expires_at| KeyRights {
+            tenant: Tenant::parse("ops").unwrap(),
+            scopes: Scopes::of(&[Scope::Read]),
+            own_alerts,
+            expires_at,
+        };
+        for (why, own, own_alerts, expires_in_s, expected) in [
+            ("no end, as the maker's", own(false, None), false, None, Some(None)),
+            ("none of its own: the maker's", own(false, Some(hour)), false, None, Some(Some(hour))),
+            (
+                "an earlier one",
+                own(false, Some(hour)),
+                false,
+                Some(60),
+                Some(Some(Timestamp::UNIX_EPOCH + Duration::from_secs(60))),
+            ),
+            ("a later one", own(false, Some(hour)), false, Some(7_200), None),
+            ("wider than the maker's", own(true, None), false, None, None),
+            ("as narrow", own(true, None), true, None, Some(None)),
+        ] {
+            let (tenant, name) = ("acme".to_owned(), "bot".to_owned());
+            let wanted = NewKey { tenant, name, scopes: vec!["read".to_owned()], own_alerts, expires_in_s };
+            let rights = rights_of(&wanted, &own, Timestamp::UNIX_EPOCH);
+            assert_eq!(rights.ok().map(|rights| rights.expires_at), expected, "{why}");
         }
     }
 }

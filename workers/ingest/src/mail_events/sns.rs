@@ -130,7 +130,9 @@ fn address_in(message: &Value, field: &'static str, ending: &str) -> Result<Url,
         rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))
     });
     let is_region = region.is_some_and(|region| {
+        // `sns` may be a bucket of S3.
         !region.is_empty()
+            && !region.starts_with("s3")
             && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     });
     let is_plain = address.scheme() == "https" && address.port().is_none() && address.username().is_empty();

@@ -73,6 +73,8 @@ fn only_addresses_of_sns_are_called() {
         ("https://sns.a.b.amazonaws.com/x.pem", false),
         ("https://evil.example/sns.eu-central-1.amazonaws.com/x.pem", false),
         ("https://sns..amazonaws.com/x.pem", false),
+        ("https://sns.s3.amazonaws.com/x.pem", false),
+        ("https://sns.s3-us-west-2.amazonaws.com/x.pem", false),
         ("https://user@sns.eu-central-1.amazonaws.com/x.pem", false),
         ("https://s3.amazonaws.com/x.pem", false),
         ("https://sns.eu-central-1.amazonaws.com/x.txt", false),

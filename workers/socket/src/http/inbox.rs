@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::percent_decode_str;
+use tokio::sync::SemaphorePermit;
 use watchbell::{
     domain::{InboxState, Severity},
     runtime::{
@@ -60,9 +61,11 @@ pub(crate) async fn inbox(
     let start = asked.before.as_deref().map(page_start).transpose()?;
     let filter = asked.filter()?;
     let is_search = !filter.is_empty();
-    if is_search {
-        turn_to_search(&turns, &identity).await?;
-    }
+    // Held until the search is over.
+    let _place = match is_search {
+        true => Some(turn_to_search(&turns, &identity).await?),
+        false => None,
+    };
     let room = inbox.room_for_a_page(&identity.user).await?;
     let epoch = inbox.epoch();
     let wanted = InboxSearch {
@@ -112,7 +115,7 @@ pub(crate) async fn categories(
     State(turns): State<Arc<SearchTurns>>,
     identity: Identity,
 ) -> Result<Response, Problem> {
-    turn_to_search(&turns, &identity).await?;
+    let _place = turn_to_search(&turns, &identity).await?;
     let room = inbox.room_for_a_page(&identity.user).await?;
     let found = Mutex::new(BTreeSet::new());
     // Nothing is taken but the name.
@@ -136,9 +139,12 @@ pub(crate) async fn categories(
 }
 
 /// A search reads more than a page, so each person has so many a second.
-async fn turn_to_search(turns: &SearchTurns, identity: &Identity) -> Result<(), Problem> {
+async fn turn_to_search<'a>(
+    turns: &'a SearchTurns,
+    identity: &Identity,
+) -> Result<SemaphorePermit<'a>, Problem> {
     turns.take(&identity.user).await.map_err(|TooSoon { wait }| {
-        Problem::too_many("this user searches more than is read: search again later", seconds(wait))
+        Problem::too_many("more is searched for than is read: search again later", seconds(wait))
     })
 }
 

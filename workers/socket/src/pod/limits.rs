@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep_until, timeout},
+};
 use watchbell::{
     domain::UserKey,
     runtime::{
@@ -141,21 +144,31 @@ impl ReceiptTurns {
 /// Searches of one person in a second: as somebody types, and as somebody leafs through what was found.
 pub(crate) const SEARCHES_PER_SECOND: u32 = 10;
 
-/// How often users may search.
+/// Searches of a pod at once: fewer than the store has connections, so that everything else goes on beside them.
+const SEARCHES_AT_ONCE_MAX: usize = 2;
+/// How long a search waits for others.
+const SEARCH_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How often users may search, and how many search at once.
 #[derive(Debug)]
-pub(crate) struct SearchTurns(ReceiptTurns);
+pub(crate) struct SearchTurns {
+    of_users: ReceiptTurns,
+    places: Semaphore,
+}
 
 impl SearchTurns {
     pub(crate) fn per_second(number: u32) -> Self {
-        Self(ReceiptTurns::per_second(number))
+        Self { of_users: ReceiptTurns::per_second(number), places: Semaphore::new(SEARCHES_AT_ONCE_MAX) }
     }
 
-    /// Waits until the user may search.
+    /// Waits until the user may search, and for a place, which is held until the search is over.
     ///
     /// # Errors
     /// [`TooSoon`]: it would take longer than anybody waits here.
-    pub(crate) async fn take(&self, user: &UserKey) -> Result<(), TooSoon> {
-        self.0.take(user, 1).await
+    pub(crate) async fn take(&self, user: &UserKey) -> Result<SemaphorePermit<'_>, TooSoon> {
+        self.of_users.take(user, 1).await?;
+        let place = timeout(SEARCH_WAIT_MAX, self.places.acquire()).await;
+        place.ok().and_then(Result::ok).ok_or(TooSoon { wait: SEARCH_WAIT_MAX })
     }
 }
 
