@@ -42,7 +42,11 @@ impl Demo {
     pub(crate) fn read(dir: &Path) -> anyhow::Result<Self> {
         let file = dir.join("demo.json");
         let text = fs::read(&file).with_context(|| {
-            format!("{} cannot be read: run `watchbell up`, or give --url and a key or token", file.display())
+            format!(
+                "{} cannot be read: run `watchbell up`, give its folder as `--data` if it has another one, or give --url and a key or \
+                 token",
+                file.display()
+            )
         })?;
         serde_json::from_slice(&text).with_context(|| format!("{} is not what `up` writes", file.display()))
     }
