@@ -20,6 +20,8 @@ pub struct Escalation {
     pub attempts: Vec<Begun>,
     /// How often each kind of attempt (`push alert`, `email alert`, `push withdrawal`) was accepted.
     accepted: BTreeMap<String, usize>,
+    /// Everything the timeline says of it, for the person who reads a failure.
+    pub story: Vec<String>,
 }
 
 /// An attempt as the timeline has it.
@@ -48,10 +50,13 @@ impl Escalation {
             is_due: !recipient["due_at"].is_null(),
             attempts: Vec::new(),
             accepted: BTreeMap::new(),
+            story: Vec::new(),
         };
         for entry in recipient["entries"].as_array().into_iter().flatten() {
             let what = entry["what"].as_str().context("what")?;
-            escalation.read(what, entry["at"].as_str().context("at")?.parse()?);
+            let at = entry["at"].as_str().context("at")?;
+            escalation.read(what, at.parse()?);
+            escalation.story.push(format!("{at} {what}"));
         }
         Ok(escalation)
     }
