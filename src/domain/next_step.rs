@@ -174,7 +174,8 @@ pub enum Because {
     NobodyToReach,
     /// Every attempt failed for good.
     Failed,
-    /// Attempts are still being retried, but the next channel's time has come (I4).
+    /// Attempts are neither accepted nor failed yet, but the next channel's time has come (I4). Only a mandatory policy
+    /// goes on with them.
     NextIsDue,
     /// The policy leaves it out.
     Unless(Unless),

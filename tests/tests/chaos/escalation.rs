@@ -6,6 +6,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// After so many kills during one push, the email no longer waits for it.
+const CUT_OFF_MAX: usize = 3;
+
 /// One recipient of `GET /v1/alerts/{id}/timeline`.
 #[derive(Debug, Clone)]
 pub struct Escalation {
@@ -74,6 +77,14 @@ impl Escalation {
         } else if said.starts_with("accepted by the provider") {
             *self.accepted.entry(kind).or_default() += 1;
         }
+    }
+
+    /// Whether kills cut the push off so often that the email was sent without waiting for it.
+    pub fn was_cut_off(&self, kills: &[Timestamp]) -> bool {
+        let begun = |kind: &str| self.attempts.iter().find(|attempt| attempt.kind == kind);
+        let (Some(push), Some(email)) = (begun("push alert"), begun("email alert")) else { return false };
+        let between = kills.iter().filter(|kill| push.at <= **kill && **kill <= email.at).count();
+        self.accepted("push alert") == 0 && between >= CUT_OFF_MAX
     }
 
     pub fn begun(&self, kind: &str) -> usize {

@@ -7,7 +7,8 @@
 //! - **Screens without a hole**: numbers only ever rose, across every reconnect. A number that a screen was never
 //!   told is one that a replay made needless, because its row changed again: in the end the screen shows every row
 //!   and the badge exactly as the store has them. Two screens never knew one number by different alerts.
-//! - **Everything unseen escalated**: one push and one email, each accepted, and still on the phone.
+//! - **Everything unseen escalated**: one push and one email, each accepted, and still on the phone. A push whose call was
+//!   killed three times may be left open when the email is due: what kills its caller each time must not hold that up (I4).
 //! - **Nothing seen escalated after its receipt**, nor anything resolved: no attempt began after one of the person's
 //!   screens was told. (The receipt's own time is a little before it was committed, and an attempt committed
 //!   meanwhile came first.) A push that was out by then was withdrawn.
@@ -21,6 +22,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 use watchbell_tests::{
@@ -66,8 +68,14 @@ struct Inbox {
 }
 
 /// Waits until everything has come to rest, and judges it.
-pub async fn prove(fleet: &Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Result<()> {
-    settle(fleet, plan).await?;
+/// `kills` are the times at which a process that calls providers was killed.
+pub async fn prove(
+    fleet: &Fleet,
+    plan: &Plan,
+    screens: &[Screen],
+    kills: &[Timestamp],
+) -> anyhow::Result<()> {
+    settle(fleet, plan, kills).await?;
     let inboxes: Vec<Inbox> = stream::iter(&plan.users)
         .map(|user| read_inbox(fleet, user))
         .buffer_unordered(AT_ONCE)
@@ -91,7 +99,7 @@ pub async fn prove(fleet: &Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Re
     for escalation in &escalations {
         let planned =
             plan.alerts.iter().find(|alert| alert.id == escalation.alert).context("a planned alert")?;
-        judge_escalation(plan, planned, escalation, screens, &mut violations);
+        judge_escalation(plan, planned, escalation, screens, kills, &mut violations);
     }
     if fleet.engine == Engine::Services {
         judge_arrivals(&fleet.all_arrivals().await?, &escalations, &mut violations);
@@ -109,13 +117,13 @@ pub async fn prove(fleet: &Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Re
 }
 
 /// Waits until no escalation has anything left to do, in the order of the plan.
-async fn settle(fleet: &Fleet, plan: &Plan) -> anyhow::Result<()> {
+async fn settle(fleet: &Fleet, plan: &Plan, kills: &[Timestamp]) -> anyhow::Result<()> {
     let mut unsettled: VecDeque<&Planned> = plan.alerts.iter().collect();
     let mut waits_for = String::new();
     let settled = until("every escalation to come to rest", SETTLE_DEADLINE, async || {
         while let Some(next) = unsettled.front() {
             let escalations = escalations_of(fleet, next).await.ok()?;
-            let restless = escalations.iter().find(|escalation| !is_at_rest(plan, next, escalation));
+            let restless = escalations.iter().find(|escalation| !is_at_rest(plan, next, escalation, kills));
             if let Some(escalation) = restless.filter(|_| !escalations.is_empty()) {
                 waits_for = format!("{escalation:?}");
                 return None;
@@ -131,7 +139,7 @@ async fn settle(fleet: &Fleet, plan: &Plan) -> anyhow::Result<()> {
     settled.await.with_context(|| format!("{} alerts unsettled, the first: {waits_for}", unsettled.len()))
 }
 
-fn is_at_rest(plan: &Plan, planned: &Planned, escalation: &Escalation) -> bool {
+fn is_at_rest(plan: &Plan, planned: &Planned, escalation: &Escalation, kills: &[Timestamp]) -> bool {
     if escalation.version < planned.versions() {
         return false;
     }
@@ -143,7 +151,8 @@ fn is_at_rest(plan: &Plan, planned: &Planned, escalation: &Escalation) -> bool {
         Then::Nothing | Then::Update if plan.is_seen(&escalation.user, &escalation.alert) => is_over,
         // What is on a phone stays until the alert expires, so it remains due then.
         Then::Nothing | Then::Update => {
-            escalation.accepted("push alert") > 0 && escalation.accepted("email alert") > 0
+            let pushed = escalation.accepted("push alert") > 0 || escalation.was_cut_off(kills);
+            pushed && escalation.accepted("email alert") > 0
         }
     }
 }
@@ -262,6 +271,7 @@ fn judge_escalation(
     planned: &Planned,
     escalation: &Escalation,
     screens: &[Screen],
+    kills: &[Timestamp],
     violations: &mut Violations,
 ) {
     let is_seen = plan.is_seen(&escalation.user, &escalation.alert);
@@ -269,7 +279,8 @@ fn judge_escalation(
         violations.demand(escalation.begun(kind) <= 1, || format!("more than one {kind}: {escalation:?}"));
     }
     if !is_seen && planned.then != Then::Resolve {
-        let once = escalation.accepted("push alert") == 1 && escalation.accepted("email alert") == 1;
+        let pushed = escalation.accepted("push alert") == 1 || escalation.was_cut_off(kills);
+        let once = pushed && escalation.accepted("email alert") == 1;
         violations.demand(once && escalation.stopped.is_none(), || {
             format!("unseen and not escalated: {escalation:?}")
         });

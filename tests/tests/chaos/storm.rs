@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 use watchbell_tests::{
@@ -66,10 +67,10 @@ async fn rage(fleet: &mut Fleet, plan: &Plan, screens: &[Screen]) -> anyhow::Res
     };
     let per_second = (plan.alerts.len() as f64 / plan.lasts().as_secs_f64()).ceil() as usize;
     let began = Instant::now();
-    tokio::try_join!(producers.publish_all(plan, per_second), kill_in_turn(fleet, plan))?;
+    let ((), kills) = tokio::try_join!(producers.publish_all(plan, per_second), kill_in_turn(fleet, plan))?;
     let repeated = producers.repeated.load(Ordering::Relaxed);
     eprintln!("{:?}: the storm lasted {:?}, {repeated} publishes repeated", fleet.engine, began.elapsed());
-    proof::prove(fleet, plan, screens).await?;
+    proof::prove(fleet, plan, screens, &kills).await?;
     eprintln!("{:?}: proved {:?} after the storm began", fleet.engine, began.elapsed());
     Ok(())
 }
@@ -102,15 +103,20 @@ fn screens(fleet: &Fleet, plan: &Plan) -> anyhow::Result<Vec<Screen>> {
     Ok(screens)
 }
 
-/// Kills each of the plan; the next one whether or not the last is ready again, unless it is the same one.
-async fn kill_in_turn(fleet: &mut Fleet, plan: &Plan) -> anyhow::Result<()> {
+/// Kills each of the plan; the next one whether or not the last is ready again, unless it is the same one. Tells when it
+/// killed a process that calls providers.
+async fn kill_in_turn(fleet: &mut Fleet, plan: &Plan) -> anyhow::Result<Vec<Timestamp>> {
     let mut last = None;
+    let mut kills_of_senders = Vec::new();
     for kill in &plan.kills {
         if last == Some(kill.name) {
             fleet.ready(kill.name).await?;
         }
         pass("the next kill", kill.after).await?;
         fleet.kill(kill.name)?;
+        if ["up", "fallback"].contains(&kill.name) {
+            kills_of_senders.push(Timestamp::now());
+        }
         pass("its return", kill.dead).await?;
         fleet.revive(kill.name)?;
         last = Some(kill.name);
@@ -118,7 +124,7 @@ async fn kill_in_turn(fleet: &mut Fleet, plan: &Plan) -> anyhow::Result<()> {
     for name in fleet.names() {
         fleet.ready(name).await?;
     }
-    Ok(())
+    Ok(kills_of_senders)
 }
 
 async fn pass(what: &str, wait: Duration) -> anyhow::Result<()> {

@@ -37,7 +37,7 @@ describe("what comes next", () => {
     // Once "email in 604773 s": the server then waits for the expiry.
     ["told alone by a digest", told([recorded, done("push"), digest(-1), `told by email, attempt ${id}: accepted by the provider`], { due_at: at(WEEK_S) }), "Every channel was used"],
     ["told in a digest of many", told([recorded, done("push"), digest(-1), `told in a digest mail, attempt ${id}: accepted by the provider`], { due_at: at(WEEK_S) }), "Every channel was used"],
-    ["a digest that failed", told([recorded, done("push"), digest(-1), "not told by email: email step failed for good: on to the next at once"], { due_at: at(WEEK_S) }), "Every channel was used"],
+    ["a digest that failed", told([recorded, done("push"), digest(-1), "not told by email: email step failed for good; it was the last"], { due_at: at(WEEK_S) }), "Every channel was used"],
     ["and when that ends", told([recorded, done("push"), done("email")], { due_at: at(WEEK_S) }), "Every channel was used; it expires in 7 d", at(WEEK_S)],
     ["a push in a summary", told([recorded, `held until ${at(-1)}: the user got enough pushes; it is told in one with others`, `told in a summary push, attempt ${id}: accepted by the provider`], { due_at: at(9) }), "email in 9 s unless seen"],
     ["it expires before its mail", told([recorded, done("push")], { due_at: at(9) }), "Nothing more is sent; it expires in 9 s", at(9)],

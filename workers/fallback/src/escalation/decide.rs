@@ -117,7 +117,8 @@ impl Decider {
                         told = Some(SummaryOutcome { reached: because == Because::Accepted, note });
                     }
                     let passed = policy.steps.get(step);
-                    notes.extend(passed.map(|step| timeline::step_passed(step.channel, because)));
+                    let is_last = step + 1 == policy.steps.len();
+                    notes.extend(passed.map(|step| timeline::step_passed(step.channel, because, is_last)));
                     progress.step += 1;
                     progress.step_due_at = due_at;
                     continue;

@@ -107,7 +107,8 @@ pub fn preview(
             }
             Step::Advance { due_at, because } => {
                 if let Some(channel) = channel {
-                    say(Some(channel), false, step_passed(channel, because));
+                    let is_last = progress.step + 1 == policy.steps.len();
+                    say(Some(channel), false, step_passed(channel, because, is_last));
                 }
                 progress.step += 1;
                 progress.step_due_at = due_at;

@@ -6,13 +6,15 @@ use watchbell::{
     store::Escalation,
 };
 
-/// Why the escalation goes on to the next step.
-pub(super) fn step_passed(channel: Channel, because: Because) -> String {
+/// Why the escalation goes on to the next step, or is through with its last one.
+pub(super) fn step_passed(channel: Channel, because: Because, is_last: bool) -> String {
     match because {
+        Because::Accepted if is_last => format!("{channel} step done; it was the last"),
         Because::Accepted => format!("{channel} step done; the next channel waits its turn"),
         Because::NobodyToReach => format!("{channel} step skipped: {}", channel.facts().phrases.nobody),
+        Because::Failed if is_last => format!("{channel} step failed for good; it was the last"),
         Because::Failed => format!("{channel} step failed for good: on to the next at once"),
-        Because::NextIsDue => format!("{channel} step still being retried, but the next channel is due"),
+        Because::NextIsDue => format!("{channel} step not done yet, but the next channel is due"),
         Because::OptedOut => format!("{channel} step skipped: the user has turned it off"),
         Because::PutOff => {
             format!(
@@ -61,6 +63,6 @@ pub(super) fn summary_done(channel: Channel, because: Because, escalation: &Esca
     };
     match because {
         Because::Accepted => format!("{told}{attempt}: accepted by the provider"),
-        because => format!("not {told}{attempt}: {}", step_passed(channel, because)),
+        because => format!("not {told}{attempt}: {}", step_passed(channel, because, true)),
     }
 }
