@@ -6,7 +6,10 @@
 use std::env;
 
 use anyhow::{Context as _, ensure};
-use watchbell_tests::fleet::{Engine, Fleet};
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    services,
+};
 
 /// Before push and before email: as a team might have it, and long enough not to be measured.
 const WAITS_MS: (u64, u64) = (30_000, 300_000);
@@ -23,10 +26,13 @@ async fn main() -> anyhow::Result<()> {
         fleet.add_dispatcher(name).await?;
     }
     let pid = fleet.worker("socket-1")?.pid().to_string();
+    let processes = processes(&mut fleet).await?;
     let (url, key, tenant) = (fleet.url("ingest")?, fleet.key(), fleet.tenant().to_string());
     let pods = [fleet.ws_url("socket-1")?, fleet.ws_url("socket-2")?];
     // The secret is in the fleet's environment, where the command looks for it.
-    let mut args = vec!["bench", "--url", &url, "--key", key, "--tenant", &tenant, "--pid", &pid];
+    let mut args =
+        vec!["bench", "--url", &url, "--key", key, "--tenant", &tenant, "--pid", &pid, "--durable"];
+    args.extend(processes.iter().flat_map(|process| ["--process", process]));
     args.extend(pods.iter().flat_map(|pod| ["--ws-url", pod]));
     args.extend(more.iter().map(String::as_str));
     #[allow(clippy::print_stdout)]
@@ -34,6 +40,17 @@ async fn main() -> anyhow::Result<()> {
         print!("{}", fleet.command(&args)?);
     }
     Ok(())
+}
+
+/// Every process whose time an alert takes, as `watchbell bench --process` has them.
+async fn processes(fleet: &mut Fleet) -> anyhow::Result<Vec<String>> {
+    let mut processes = Vec::new();
+    for name in fleet.names().into_iter().filter(|name| *name != "simulator") {
+        processes.push(format!("{name}={}", fleet.worker(name)?.pid()));
+    }
+    processes.push(format!("broker={}", services::rabbit().await?.pid()));
+    processes.push(format!("database={}", services::postgres().await?.pid()));
+    Ok(processes)
 }
 
 /// How many dispatchers are asked for, and the other arguments.

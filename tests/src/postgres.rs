@@ -70,6 +70,11 @@ impl Postgres {
         self.url_of("postgres")
     }
 
+    /// Its first process: each connection has one below it.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// The port of [`Self::url`].
     pub fn port(&self) -> u16 {
         self.port

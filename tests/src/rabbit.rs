@@ -95,6 +95,11 @@ impl RabbitNode {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.place.amqp_port)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.node.pid()
+    }
+
     /// The port of [`Self::url`].
     pub fn port(&self) -> u16 {
         self.place.amqp_port

@@ -48,7 +48,7 @@ struct Vendor {
 const VENDORS: [Vendor; 14] = [
     Vendor {
         name: "lapin",
-        places: &["src/broker/rabbitmq"],
+        places: &["src/broker/rabbitmq", "workers/fleet/Cargo.toml", DURABLE_FLOOR],
         because: "The client supervises itself wrongly (docs/rabbitmq.md, \"The nine rules\"), so one module supervises it. \
                   Use the seam in watchbell::broker.",
     },
@@ -59,7 +59,7 @@ const VENDORS: [Vendor; 14] = [
     },
     Vendor {
         name: "sqlx",
-        places: &["src/store"],
+        places: &["src/store", "workers/fleet/Cargo.toml", DURABLE_FLOOR],
         because: "All SQL is in one place, so that both stores pass one contract. Add a method to the store's seam.",
     },
     Vendor {
@@ -109,6 +109,8 @@ const VENDORS: [Vendor; 14] = [
     },
 ];
 
+/// What `watchbell bench` compares the fleet with shares no code with it.
+const DURABLE_FLOOR: &str = "workers/fleet/src/commands/bench/pipeline.rs";
 const ONLY_FLEET: &str =
     "The command line is workers/fleet's. Take a checked configuration as an argument instead.";
 const ONE_SPAN: &str = "A span costs nothing where it is not wanted, and every attribute stands in one table. Use \
@@ -116,7 +118,11 @@ const ONE_SPAN: &str = "A span costs nothing where it is not wanted, and every a
 const ONLY_FALLBACK: &str = "Providers are reached from workers/fallback alone, behind its one seam a channel. \
                              Publish to watchbell.undelivered instead.";
 /// Where they may be: the worker, and the bare server that `watchbell bench` takes its floor from.
-const WEBSOCKET_PLACES: [&str; 2] = ["workers/socket", "workers/fleet/src/commands/bench/floor.rs"];
+const WEBSOCKET_PLACES: [&str; 3] = [
+    "workers/socket",
+    "workers/fleet/src/commands/bench/floor.rs",
+    "workers/fleet/src/commands/bench/floor_sessions.rs",
+];
 /// Parts of axum that make a WebSocket server.
 const WEBSOCKET_SERVER: [&str; 2] = ["axum::extract::ws", "WebSocketUpgrade"];
 const ONLY_SOCKET: &str = "Only workers/socket upgrades connections: limits, draining and close codes are there. \

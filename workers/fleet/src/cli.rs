@@ -8,6 +8,7 @@ use watchbell::{
     runtime::config::parse_duration,
 };
 
+pub(crate) use crate::cli_bench::BenchArgs;
 use crate::cli_doctor::DoctorArgs;
 use crate::cli_explain::ExplainArgs;
 use crate::cli_people::{AlertArgs, DeviceArgs, GroupArgs, UserArgs};
@@ -444,59 +445,6 @@ pub(crate) enum HookCommand {
         #[arg(long)]
         tenant: Option<String>,
     },
-}
-
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-pub(crate) struct BenchArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<BenchCommand>,
-    #[command(flatten)]
-    pub(crate) producer: ProducerArgs,
-    /// Where sessions are opened, like `ws://host:7700`. Repeat the option to spread them over socket pods. By default
-    /// the fleet's address.
-    #[arg(long, value_name = "URL")]
-    pub(crate) ws_url: Vec<String>,
-    /// The number of alerts to publish at full speed, in each of three rounds.
-    #[arg(long, default_value_t = 5_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) alerts: u32,
-    /// The number of users who receive them, each with one session.
-    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
-    pub(crate) users: u32,
-    /// The number of alerts in one request.
-    #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=1_000))]
-    pub(crate) batch: u32,
-    /// The number of requests in progress at once.
-    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
-    pub(crate) concurrency: u32,
-    /// Alerts published a second in the latency part, one in each request.
-    #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
-    pub(crate) rate: u32,
-    /// The length of the latency part, in seconds.
-    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
-    pub(crate) seconds: u32,
-    /// The number of idle sessions to open for the memory part, all at the first address; 0 leaves it out.
-    #[arg(long, default_value_t = 0, requires = "pid", value_parser = value_parser!(u32).range(0..=250_000))]
-    pub(crate) sessions: u32,
-    /// The process whose memory is measured: `up`, or the socket pod at the first address.
-    #[arg(long, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
-    /// The HS256 secret of the fleet, to make tokens for the users of the benchmark. By default that of `up`.
-    #[arg(long, env = "WATCHBELL__AUTH__HS256_SECRET", hide_env_values = true)]
-    pub(crate) secret: Option<String>,
-    /// The tenant that the key belongs to.
-    #[arg(long, default_value = "demo")]
-    pub(crate) tenant: String,
-    /// Print the result as one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum BenchCommand {
-    /// The bare server that `bench` starts by itself to compare with. It ends with its standard input.
-    #[command(hide = true)]
-    Floor,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod cli;
+mod cli_bench;
 mod cli_doctor;
 mod cli_explain;
 mod cli_people;
@@ -108,7 +109,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(args, config()).await,
         Command::Config(args) => commands::config::run(&args, &config()?),
         Command::Hook(args) => commands::hook::run(&args, &config()?),
-        Command::Bench(args) => commands::bench::run(args).await,
+        Command::Bench(args) => commands::bench::run(args, shared).await,
         Command::Docs(args) => commands::docs(&args),
         Command::Completions(args) => {
             commands::completions(&args);

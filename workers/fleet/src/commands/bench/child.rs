@@ -12,12 +12,22 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::target::Target;
+use super::{pipeline::Services, target::Target};
 
 /// How long it may take to start, and to end.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How the floor is told where it keeps what it keeps: not among its arguments, which everybody on the machine can read.
+const BROKER_URL: &str = "WATCHBELL_BENCH_BROKER_URL";
+const STORE_URL: &str = "WATCHBELL_BENCH_STORE_URL";
+
+/// In the floor's own process: what [`FloorProcess::start`] was given.
+pub(super) fn services() -> Option<Services> {
+    let (broker_url, store_url) = (std::env::var(BROKER_URL).ok()?, std::env::var(STORE_URL).ok()?);
+    Some(Services { broker_url, store_url })
+}
 
 /// Killed when dropped. Should we be killed, it ends with its standard input.
 pub(super) struct FloorProcess {
@@ -26,9 +36,14 @@ pub(super) struct FloorProcess {
 }
 
 impl FloorProcess {
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    /// `durable`: the one that goes by way of broker and database. It finds them in its environment.
+    pub(super) async fn start(durable: Option<&Services>) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench", "floor"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["bench", "floor"]);
+        if let Some(services) = durable {
+            command.env(BROKER_URL, &services.broker_url).env(STORE_URL, &services.store_url);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn().context("the floor cannot be started")?;
         let mut process = Self { child, url: String::new() };
         let said = process.child.stdout.take().context("the floor says nothing")?;

@@ -61,8 +61,8 @@ impl Ledger {
         (format!("bench-{}-{alert}", self.run), self.user(alert % self.users))
     }
 
-    pub(super) fn sent(&self, alert: usize) {
-        self.sent[alert].store(self.since_begun(Instant::now()), Ordering::Relaxed);
+    pub(super) fn sent(&self, alert: usize, at: Instant) {
+        self.sent[alert].store(self.since_begun(at), Ordering::Relaxed);
     }
 
     /// A session of `user` was given the alert `id`.

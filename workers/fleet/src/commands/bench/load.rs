@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, interval, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{ledger::Ledger, session::Session, target::Target};
-use crate::cli::BenchArgs;
+use crate::cli_bench::BenchArgs;
 
 /// Floods of a run, of which the one in the middle counts.
 pub(super) const ROUNDS: usize = 3;
@@ -20,8 +20,10 @@ pub(super) const ROUNDS: usize = 3;
 const WARM_UP: usize = 200;
 /// Sessions that are being opened at once.
 const OPENING_MAX: usize = 32;
-/// Requests of the latency part under way at once. More wait, and it shows as a lower rate.
+/// Requests of the latency part under way at once. More wait for a place, and the wait counts.
 const REQUESTS_MAX: usize = 1_024;
+/// How finely the timer wakes whoever sleeps. What it is late beyond that counts for the alert.
+const TIMER_STEP: Duration = Duration::from_millis(2);
 /// How long a second copy of an alert is waited for at the end.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,8 @@ pub(super) struct Throughput {
 
 /// Of each alert.
 pub(super) struct Latency {
+    /// Alerts a second.
+    pub(super) rate: u32,
     pub(super) accepted: Vec<Duration>,
     pub(super) delivered: Vec<Duration>,
 }
@@ -54,7 +58,8 @@ impl<'a> Load<'a> {
     /// Opens the sessions and warms up.
     pub(super) async fn start(args: &BenchArgs, target: &'a Target) -> anyhow::Result<Self> {
         let users = args.users as usize;
-        let alerts = WARM_UP + (args.rate * args.seconds) as usize + ROUNDS * args.alerts as usize;
+        let at_rates = args.rate.iter().map(|rate| (rate.most() * args.seconds) as usize).sum::<usize>();
+        let alerts = WARM_UP + ROUNDS * args.alerts as usize + at_rates;
         let run = format!("{:08x}", rand::random::<u32>());
         let ledger = Arc::new(Ledger::new(run, users, alerts));
         let open = async |user: usize| {
@@ -77,6 +82,11 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
+    /// The alerts of one request of a flood.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// As many alerts as fast as they are taken.
     pub(super) async fn flood(&mut self, alerts: usize) -> anyhow::Result<Throughput> {
         let alerts = self.numbers(alerts);
@@ -93,27 +103,39 @@ impl<'a> Load<'a> {
         Ok(Throughput { accepted: per_s(accepted), delivered: per_s(delivered) })
     }
 
-    /// One alert a request, at a steady rate.
-    pub(super) async fn at_a_rate(&mut self, rate: u32, seconds: u32) -> anyhow::Result<Latency> {
-        let alerts = self.numbers((rate * seconds) as usize);
+    /// Requests at moments that come by chance and do not wait for any answer: `rate` alerts a second on average, and in
+    /// each request the `batch`. The time of an alert runs from the moment it was planned for, so one that has to wait for a
+    /// busy server counts all of it (an open loop, without coordinated omission).
+    pub(super) async fn at_a_rate(
+        &mut self,
+        rate: u32,
+        seconds: u32,
+        batch: usize,
+    ) -> anyhow::Result<Latency> {
+        let requests = (rate * seconds) as usize / batch;
+        let alerts = self.numbers(requests * batch);
+        let numbers: Vec<usize> = alerts.clone().collect();
         let room = Arc::new(Semaphore::new(REQUESTS_MAX));
-        let mut tick = interval(Duration::from_secs(1) / rate);
         let mut publishing = JoinSet::new();
-        for alert in alerts.clone() {
-            let (target, ledger, request) =
-                (self.target.clone(), Arc::clone(&self.ledger), self.request(&[alert]));
-            tick.tick().await;
-            let permit = Arc::clone(&room).acquire_owned().await?;
+        let mut planned = Instant::now();
+        for numbers in numbers.chunks(batch) {
+            planned += gap(f64::from(rate) / batch as f64, rand::random());
+            let (target, room, request) = (self.target.clone(), Arc::clone(&room), self.request(numbers));
+            if planned > Instant::now() {
+                sleep_until(planned).await;
+            }
+            let begun = Instant::now().min(planned + TIMER_STEP);
+            for alert in numbers {
+                self.ledger.sent(*alert, begun);
+            }
             publishing.spawn(async move {
-                let _permit = permit;
-                let begun = Instant::now();
-                ledger.sent(alert);
+                let _permit = room.acquire_owned().await?;
                 target.publish(request).await.map(|()| begun.elapsed())
             });
         }
         let accepted = publishing.join_all().await.into_iter().collect::<anyhow::Result<_>>()?;
         self.ledger.wait_for(alerts.end).await?;
-        Ok(Latency { accepted, delivered: self.ledger.delays(alerts) })
+        Ok(Latency { rate, accepted, delivered: self.ledger.delays(alerts) })
     }
 
     /// Waits for what should not come.
@@ -144,4 +166,18 @@ impl<'a> Load<'a> {
         };
         Value::Array(alerts.iter().map(alert).collect())
     }
+}
+
+/// How long after the last alert the next one comes, by a number in 0..1: the arrivals of many who do not know of each other
+/// (exponential gaps).
+fn gap(rate: f64, chance: f64) -> Duration {
+    Duration::from_secs_f64(-(1.0 - chance).ln() / rate)
+}
+
+#[test]
+fn arrivals_by_chance_have_the_rate_that_was_asked_for() {
+    let gaps = (0..1_000).map(|step| gap(500.0, f64::from(step) / 1_000.0));
+    let mean = gaps.sum::<Duration>() / 1_000;
+    assert!((1_900..2_100).contains(&mean.as_micros()), "{mean:?}");
+    assert_eq!(gap(500.0, 0.0), Duration::ZERO);
 }

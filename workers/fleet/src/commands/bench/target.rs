@@ -11,10 +11,7 @@ use watchbell::{
 };
 use watchbell_socket::token::mint;
 
-use crate::{
-    cli::{BenchArgs, ProducerArgs},
-    client::Producer,
-};
+use crate::{cli::ProducerArgs, cli_bench::BenchArgs, client::Producer};
 
 /// How long a bench user's token is good.
 const TOKEN_HOURS: i64 = 2;
