@@ -58,6 +58,12 @@ impl ProviderFixture {
         self.http.get(self.own("arrivals?all=1")).send().await.unwrap().json().await.unwrap()
     }
 
+    /// A mail that arrived, as it came over the wire.
+    pub async fn source_of(&self, arrival: &Value) -> Vec<u8> {
+        let address = arrival["mail"]["source"].as_str().unwrap();
+        self.http.get(self.own(address)).send().await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
     /// The subscription of a simulated browser, as it is kept for a device.
     pub async fn subscription(&self, browser: &str) -> Secret {
         self.subscription_at(browser, "localhost").await

@@ -9,6 +9,7 @@ mod dry_run;
 mod email;
 mod fcm;
 mod fixture;
+mod mails;
 mod slack;
 mod sms;
 mod telegram;

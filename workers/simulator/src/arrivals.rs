@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -72,25 +73,38 @@ pub(crate) struct Incoming {
     /// The alerts it takes back; none unless it is a withdrawal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) withdraws: Vec<String>,
-    /// How an email looks; none of another kind, and of an email without HTML.
+    /// How an email looks and was sent; none of another kind, and of an email without HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mail: Option<SentMail>,
     /// Which connection brought it, counted from 1 for each listener.
     pub(crate) connection: u64,
 }
 
-/// The HTML of an email, which is served at an address of its own: lists of what arrived would be heavy with it.
+/// An email, which is served at addresses of its own: lists of what arrived would be heavy with it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct SentMail {
-    /// Relative to the simulator's own address. Nobody guesses it, so that it needs no key: a frame in a page sends none.
+    /// Of its HTML, relative to the simulator's own address. Nobody guesses it, so that it needs no key: a frame in a page sends none.
     address: String,
+    /// Of the email as it came over the wire, byte for byte.
+    source: String,
     #[serde(skip)]
     html: String,
+    #[serde(skip)]
+    bytes: Bytes,
 }
 
 impl SentMail {
-    pub(crate) fn new(html: String) -> Self {
-        Self { address: format!("mail/{}", Uuid::new_v4().simple()), html }
+    pub(crate) fn new(html: String, bytes: Bytes) -> Self {
+        let address = format!("mail/{}", Uuid::new_v4().simple());
+        Self { source: format!("{address}/source"), address, html, bytes }
+    }
+
+    pub(crate) fn html(&self) -> &str {
+        &self.html
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 }
 
@@ -130,8 +144,8 @@ impl Incoming {
         let withdraws = self.withdraws.iter().map(String::len);
         let payload = self.payload.as_ref().map_or(0, |json| json.get().len());
         let shown = self.to.len() + self.title.len() + self.body.len();
-        let html = self.mail.as_ref().map_or(0, |mail| mail.html.len());
-        shown + payload + html + headers.chain(withdraws).sum::<usize>()
+        let mail = self.mail.as_ref().map_or(0, |mail| mail.html.len() + mail.bytes.len());
+        shown + payload + mail + headers.chain(withdraws).sum::<usize>()
     }
 }
 
@@ -220,10 +234,10 @@ impl Arrivals {
         self.entries.get((serial - self.first) as usize).map(|arrival| &arrival.incoming)
     }
 
-    /// The HTML of the email at this address.
-    pub(crate) fn html_of(&self, address: &str) -> Option<String> {
+    /// The email at this address.
+    pub(crate) fn mail_at(&self, address: &str) -> Option<SentMail> {
         let mut mails = self.entries.iter().rev().filter_map(|arrival| arrival.incoming.mail.as_ref());
-        mails.find(|mail| mail.address == address).map(|mail| mail.html.clone())
+        mails.find(|mail| mail.address == address).cloned()
     }
 
     /// How many entries were dropped for room since the last clear.

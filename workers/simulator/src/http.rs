@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::Shared;
-use crate::arrivals::Filter;
+use crate::arrivals::{Filter, SentMail};
 use crate::faults::{Fault, FaultLists};
 
 /// The longest body of `PUT /faults`.
@@ -36,6 +36,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(page))
         .route("/arrivals", get(list_arrivals).delete(clear_arrivals))
         .route("/mail/{name}", get(mail))
+        .route("/mail/{name}/source", get(mail_source))
         .route("/faults", get(list_faults).put(put_faults))
         .layer(DefaultBodyLimit::max(FAULTS_BODY_MAX))
         .with_state(shared)
@@ -62,12 +63,23 @@ async fn list_arrivals(
     ([("x-arrivals-dropped", dropped.to_string())], Json(list)).into_response()
 }
 
-/// An email as it was sent, at the address that its entry in `/arrivals` names.
+/// How an email looks, at the address that its entry in `/arrivals` names.
 async fn mail(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    let html = shared.arrivals().html_of(&format!("mail/{name}"));
+    of_mail(&shared, &name, |mail| Html(mail.html().to_owned()).into_response())
+}
+
+/// An email as it came over the wire, at the address that its entry in `/arrivals` names.
+async fn mail_source(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    // As plain text, which a browser shows.
+    let plain = [(header::CONTENT_TYPE, "text/plain"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    of_mail(&shared, &name, |mail| (plain, mail.bytes().clone()).into_response())
+}
+
+fn of_mail(shared: &Shared, name: &str, shown: impl FnOnce(&SentMail) -> Response) -> Response {
+    let mail = shared.arrivals().mail_at(&format!("mail/{name}"));
     let policy = [(header::CONTENT_SECURITY_POLICY, MAIL_POLICY), (header::CACHE_CONTROL, "no-store")];
-    match html {
-        Some(html) => (policy, Html(html)).into_response(),
+    match mail {
+        Some(mail) => (policy, shown(&mail)).into_response(),
         None => (StatusCode::NOT_FOUND, policy, "There is no such email, or not any more.").into_response(),
     }
 }

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -284,7 +285,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             return Ok(true);
         }
         let to = recipients.first().cloned().unwrap_or_default();
-        self.record(&message, recipients);
+        self.record(message, recipients);
         if fault.drop == Some(DropAt::After) {
             return Ok(true);
         }
@@ -306,8 +307,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         }
     }
 
-    fn record(&self, message: &[u8], recipients: Vec<String>) {
-        let mime::Mail { headers, text, html } = mime::parse(message);
+    fn record(&self, message: Vec<u8>, recipients: Vec<String>) {
+        let mime::Mail { headers, text, html } = mime::parse(&message);
+        let message = Bytes::from(message);
         let header = |name: &str| headers.get(name).cloned();
         for to in recipients {
             self.relay.shared.record(Incoming {
@@ -321,7 +323,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 headers: headers.clone(),
                 payload: None,
                 withdraws: Vec::new(),
-                mail: html.clone().map(SentMail::new),
+                mail: html.clone().map(|html| SentMail::new(html, message.clone())),
                 connection: self.connection,
             });
         }

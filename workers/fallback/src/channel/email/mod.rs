@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lettre::{
-    Address, Message,
+    Address, Message, address,
     message::{Mailbox, MultiPart},
     transport::smtp::{
         authentication::Credentials,
@@ -226,9 +226,12 @@ impl SmtpSender {
         let parts = self.templates.render(alert, links, lang)?;
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
+        let (from, addressee) = (self.from.email.clone(), Mailbox::new(None, to.clone()));
         let mut builder = Message::builder()
+            // lettre would read it out of the head again, and fails there on an address in quotes.
+            .envelope(address::Envelope::new(Some(from), vec![to.clone()]).map_err(|_| uncomposable())?)
             .raw_header(header::mailbox("From", &self.from))
-            .to(Mailbox::new(None, to.clone()))
+            .raw_header(header::mailbox("To", &addressee))
             .raw_header(header::text("Subject", &subject_of(&parts.subject)))
             .date(SystemTime::from(now))
             .message_id(Some(format!("<{}@{domain}>", job.attempt.hyphenated())))
@@ -260,7 +263,7 @@ impl SmtpSender {
         // Clients show the last part they understand, so the text comes first.
         let message = builder.multipart(MultiPart::alternative_plain_html(parts.text, parts.html));
         let message = message.ok().and_then(|message| String::from_utf8(message.formatted()).ok());
-        message.ok_or_else(|| SendError::Rejected { reason: "the message cannot be composed".to_owned() })
+        message.ok_or_else(uncomposable)
     }
 
     /// None in a mail that it would not stop.
@@ -313,6 +316,10 @@ impl ChannelSender for SmtpSender {
         let (to, locale) = (job.to.secret().clone(), job.locale.map(str::to_owned));
         self.send_mail(&EmailJob { attempt: job.attempt, to, content: content.clone(), locale }, now).await
     }
+}
+
+fn uncomposable() -> SendError {
+    SendError::Rejected { reason: "the message cannot be composed".to_owned() }
 }
 
 /// Our own mailbox, its address in its one form.

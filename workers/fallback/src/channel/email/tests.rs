@@ -235,6 +235,9 @@ fn every_address_that_is_taken_can_be_written_to() {
     ] {
         let to = address_of(&Secret::from(address));
         assert!(to.is_ok(), "{address}: {to:?}");
+        let sender = SmtpSender::new(&config()).unwrap();
+        let composed = sender.compose(&job(), &to.unwrap(), Timestamp::UNIX_EPOCH);
+        assert!(composed.is_ok(), "{address}: {composed:?}");
     }
 }
 

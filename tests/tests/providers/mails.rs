@@ -1,0 +1,181 @@
+//! Mails as they come over the wire, read by somebody else's parser: `tests/mails/check.py`, with nothing but Python's own
+//! `email`.
+//!
+//! The mails stay in the target folder (`tmp/mails`), for whoever wants to open them in a mail program.
+
+use std::{fs, path::Path, process::Command};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use watchbell::domain::{BodyFormat, Secret, Severity, alert::bounds::TITLE_CHARS_MAX};
+use watchbell_fallback::channel::{AlertContent, Button, EmailConfig, EmailJob, SmtpSender};
+
+use crate::fixture::{ProviderFixture, alert};
+
+/// One mail, and what it has to say.
+struct Golden {
+    name: &'static str,
+    config: EmailConfig,
+    job: EmailJob,
+    expected: Value,
+}
+
+/// Every mail: what is unlike others in one way each.
+struct Goldens {
+    config: EmailConfig,
+    all: Vec<Golden>,
+}
+
+impl Goldens {
+    /// One more, made of the usual one.
+    fn add(
+        &mut self,
+        name: &'static str,
+        change: impl FnOnce(&mut EmailConfig, &mut EmailJob),
+    ) -> &mut Value {
+        let (mut config, mut job) = (self.config.clone(), usual(self.all.len()));
+        change(&mut config, &mut job);
+        let content = &job.content;
+        let mark = match content.severity {
+            Severity::Info => "",
+            Severity::Warning => "[Warning] ",
+            Severity::Critical => "[Critical] ",
+        };
+        let from = config.from.rsplit_once(" <").map_or("", |(name, _)| name).trim_matches('"');
+        let mut says = vec![content.title.clone(), "ana".to_owned(), "acme".to_owned()];
+        if content.body_format == BodyFormat::Text {
+            says.extend(content.body.clone());
+        }
+        says.extend(content.actions.iter().map(|button| button.title.clone()));
+        let expected = json!({
+            "name": name,
+            "subject": format!("{mark}{}", content.title),
+            "from_name": from,
+            "to": job.to.expose(),
+            "says": says,
+            "says_not": [],
+            "images": content.image.iter().collect::<Vec<_>>(),
+            "unsubscribes": !content.is_mandatory,
+        });
+        self.all.push(Golden { name, config, job, expected });
+        &mut self.all.last_mut().unwrap().expected
+    }
+
+    /// One more that differs by its title and its body.
+    fn saying(&mut self, name: &'static str, title: &str, body: &str) {
+        self.add(name, |_, job| {
+            job.content.title = title.to_owned();
+            job.content.body = Some(body.to_owned());
+        });
+    }
+
+    /// One more that differs by whom it is for.
+    fn to(&mut self, name: &'static str, address: &str) {
+        self.add(name, |_, job| job.to = Secret::from(address));
+    }
+}
+
+fn usual(number: usize) -> EmailJob {
+    let at: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+    let content = AlertContent { occurred_at: at, expires_at: at, ..alert("a-1") };
+    EmailJob {
+        attempt: Uuid::from_u128(number as u128 + 1),
+        to: Secret::from("ana@watchbell.test"),
+        content,
+        locale: None,
+    }
+}
+
+fn goldens(fixture: &ProviderFixture) -> Vec<Golden> {
+    let mut mails = Goldens { config: fixture.email_config(), all: Vec::new() };
+    mails.add("usual", |_, _| {});
+    for (name, title, body) in [
+        ("latin", "Größe über Żółw: naïve", "Tür offen – „bitte“ schließen\nœuvre"),
+        ("cyrillic", "Диск переполнен", "Осталось 2 %"),
+        ("greek", "Ο δίσκος είναι γεμάτος", "Απομένει 2 %"),
+        ("chinese", "磁盘已满", "剩余 2 %"),
+        ("japanese", "ディスクがいっぱいです", "残り 2 %"),
+        ("korean", "디스크가 가득 찼습니다", "2 % 남음"),
+        ("hindi", "डिस्क भर गई है", "2 % बाकी है"),
+        ("thai", "ดิสก์เต็ม", "เหลือ 2 %"),
+        ("emoji", "🔔 👩‍🚒 🇵🇱 Feuer", "🔥🔥🔥"),
+        ("arabic", "القرص ممتلئ 99 %", "بقي 2 %"),
+        ("hebrew", "הדיסק מלא (node 7)", "נשארו 2 %"),
+        ("turns-directions", "disk \u{202e}lluf", "\u{202e}lluf"),
+        ("looks-encoded", "=?utf-8?Q?x?= is no word", "=?utf-8?Q?x?="),
+        ("dots-and-dashes", ".", ".\n..\n--\n-- \nFrom nobody\n=3D="),
+        ("markup", "<b>5 < 7 & \"9\"</b>", "<script>alert(1)</script>"),
+    ] {
+        mails.saying(name, title, body);
+    }
+    mails.saying("longest-ascii", &"x".repeat(TITLE_CHARS_MAX), "short");
+    mails.saying("longest-words", &"word ".repeat(TITLE_CHARS_MAX / 5), "short");
+    mails.saying("longest-emoji", &"🔔".repeat(TITLE_CHARS_MAX), "short");
+    mails.saying("long-line", "short", &"x".repeat(10_000));
+    mails.saying("long-line-of-chinese", "short", &"满".repeat(10_000));
+
+    mails.add("named-sender", |config, _| config.from = "Żółw Wächter 看 <alerts@watchbell.test>".into());
+    mails.add("quoted-sender", |config, _| {
+        config.from = "\"Watch (bell), Inc.\" <alerts@watchbell.test>".into()
+    });
+    mails.to("address-with-a-plus", "Ana.B+ops@watchbell.test");
+    mails.to("address-in-quotes", "\"a b\"@watchbell.test");
+    mails.to("address-beyond-ascii", "żółw@watchbell.test");
+    mails.to("domain-beyond-ascii", "ana@xn--bcher-kva.example");
+
+    let told = "also to those who turned email off";
+    mails.add("mandatory", |_, job| job.content.is_mandatory = true)["says"] =
+        json!(["Disk is full", "2 % left", told]);
+    mails.add("info", |_, job| job.content.severity = Severity::Info)["says_not"] = json!([told]);
+    mails.add("without-a-body", |_, job| job.content.body = None);
+    mails.add("summary", |_, job| {
+        job.content.title = "12 new alerts".into();
+        job.content.body = Some("critical: Disk is full\nwarning: 温度\nand 10 more".into());
+    });
+    mails.add("picture", |_, job| job.content.image = Some("https://example.org/a.png?b=1&c=ü".into()));
+    mails.add("buttons", |_, job| {
+        let button = |id: &str, title: &str, answer: Option<&str>| Button {
+            id: id.into(),
+            title: title.into(),
+            link: Some(format!("https://alerts.watchbell.test/v1/answers/token?action={id}&x=1")),
+            answer: answer.map(str::to_owned),
+        };
+        job.content.actions = vec![button("grow", "Größer machen", Some("yes")), button("look", "看", None)];
+        job.content.url = Some("/nodes/7?a=1&b=2".into());
+    });
+    mails.add("markdown", |_, job| {
+        job.content.body_format = BodyFormat::Markdown;
+        job.content.body = Some("**2 %** left, see [the node](https://example.org/n?a=1&b=2)".into());
+    })["says"] = json!(["2 % left, see the node"]);
+    mails.all
+}
+
+#[tokio::test]
+async fn mails_are_read_by_another_parser_as_they_were_written() {
+    let fixture = ProviderFixture::start().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mails");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let goldens = goldens(&fixture);
+    for Golden { name, config, job, .. } in &goldens {
+        let at = job.content.occurred_at;
+        let sent = SmtpSender::new(config).unwrap().send_mail(job, at).await;
+        assert!(sent.is_ok(), "{name}: {sent:?}");
+    }
+    let arrivals = fixture.arrivals().await;
+    assert_eq!(arrivals.len(), goldens.len(), "each arrived by itself");
+    for (golden, arrival) in goldens.iter().zip(&arrivals) {
+        let source = fixture.source_of(arrival).await;
+        fs::write(folder.join(format!("{}.eml", golden.name)), source).unwrap();
+    }
+    let expected: Vec<_> = goldens.iter().map(|golden| &golden.expected).collect();
+    fs::write(folder.join("mails.json"), serde_json::to_vec_pretty(&expected).unwrap()).unwrap();
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("mails/check.py");
+    let checked = Command::new("python3").arg(script).arg(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(said.contains(&format!("{} mails read, 0 faults", goldens.len())), "{said}");
+    fixture.stop().await;
+}
