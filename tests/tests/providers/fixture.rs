@@ -179,6 +179,7 @@ impl ProviderFixture {
             connections_max: 2,
             message_id_domain: "watchbell.test".into(),
             bounce_domain: None,
+            dkim: None,
         }
     }
 }

@@ -1,15 +1,18 @@
-//! Mails as they come over the wire, read by somebody else's parser: `tests/mails/check.py`, with nothing but Python's own
-//! `email`.
+//! Mails as they come over the wire, read by somebody else's parser (`tests/mails/check.py`, with nothing but Python's own
+//! `email`), and their signatures verified by somebody else's verifier (`tests/mails/verify_dkim.py`, with dkimpy).
 //!
-//! The mails stay in the target folder (`tmp/mails`), for whoever wants to open them in a mail program.
+//! The mails stay in the target folder (`tmp/mails`, `tmp/signed-mails`), for whoever wants to open them in a mail program.
 
 use std::{fs, path::Path, process::Command};
 
 use jiff::Timestamp;
+use rcgen::{KeyPair, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use watchbell::domain::{BodyFormat, Secret, Severity, alert::bounds::TITLE_CHARS_MAX};
-use watchbell_fallback::channel::{AlertContent, Button, EmailConfig, EmailJob, SmtpSender};
+use watchbell_fallback::channel::{
+    AlertContent, Button, DkimConfig, DkimRecord, EmailConfig, EmailJob, SmtpSender,
+};
 
 use crate::fixture::{ProviderFixture, alert};
 
@@ -151,14 +154,36 @@ fn goldens(fixture: &ProviderFixture) -> Vec<Golden> {
     mails.all
 }
 
-#[tokio::test]
-async fn mails_are_read_by_another_parser_as_they_were_written() {
-    let fixture = ProviderFixture::start().await;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mails");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    let goldens = goldens(&fixture);
-    for Golden { name, config, job, .. } in &goldens {
+/// Mails that are signed, by both kinds of keys.
+fn signed_goldens(fixture: &ProviderFixture) -> Vec<Golden> {
+    let mut mails = Goldens { config: fixture.email_config(), all: Vec::new() };
+    let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let ed25519 = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    for (key, [usual, latin, dots, mandatory]) in [
+        (rsa, ["rsa", "rsa-latin", "rsa-dots", "rsa-mandatory"]),
+        (ed25519, ["ed25519", "ed25519-latin", "ed25519-dots", "ed25519-mandatory"]),
+    ] {
+        let key = Secret::from(key.serialize_pem());
+        let dkim = DkimConfig { domain: "watchbell.test".into(), selector: "s1".into(), key };
+        let record = DkimRecord::of(&dkim).unwrap();
+        mails.config.dkim = Some(dkim);
+        let before = mails.all.len();
+        mails.add(usual, |_, _| {});
+        mails.saying(latin, "Größe über  Żółw: naïve", "Tür offen  –  bitte\t schließen \n\n");
+        mails.saying(dots, ".", ".\n..\n--\n-- \nFrom nobody\n=3D=");
+        mails.add(mandatory, |_, job| job.content.is_mandatory = true);
+        for mail in &mut mails.all[before..] {
+            mail.expected["dkim"] = json!({"name": record.name, "text": record.text});
+        }
+    }
+    mails.all
+}
+
+/// Sends the mails, and writes each as it came over the wire to this folder, with what it has to say.
+async fn deliver(fixture: &ProviderFixture, goldens: &[Golden], folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).unwrap();
+    for Golden { name, config, job, .. } in goldens {
         let at = job.content.occurred_at;
         let sent = SmtpSender::new(config).unwrap().send_mail(job, at).await;
         assert!(sent.is_ok(), "{name}: {sent:?}");
@@ -171,11 +196,37 @@ async fn mails_are_read_by_another_parser_as_they_were_written() {
     }
     let expected: Vec<_> = goldens.iter().map(|golden| &golden.expected).collect();
     fs::write(folder.join("mails.json"), serde_json::to_vec_pretty(&expected).unwrap()).unwrap();
+}
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("mails/check.py");
-    let checked = Command::new("python3").arg(script).arg(&folder).output().unwrap();
+/// Has a script look at a folder of mails, and say this at its end.
+fn look(python: impl AsRef<Path>, script: &str, folder: &Path, expected: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("mails").join(script);
+    let checked = Command::new(python.as_ref()).arg(script).arg(folder).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success(), "{said}{}", String::from_utf8_lossy(&checked.stderr));
-    assert!(said.contains(&format!("{} mails read, 0 faults", goldens.len())), "{said}");
+    assert!(said.contains(expected), "{said}");
+}
+
+#[tokio::test]
+async fn mails_are_read_by_another_parser_as_they_were_written() {
+    let fixture = ProviderFixture::start().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mails");
+    let goldens = goldens(&fixture);
+    deliver(&fixture, &goldens, &folder).await;
+    look("python3", "check.py", &folder, &format!("{} mails read, 0 faults", goldens.len()));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn signatures_are_verified_by_another_verifier_and_protect_what_a_reader_sees() {
+    let test = std::env::current_exe().unwrap();
+    let python = test.ancestors().nth(3).unwrap().join("dkimpy/bin/python");
+    assert!(python.is_file(), "no {}: run tests/tools.sh", python.display());
+    let fixture = ProviderFixture::start().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("signed-mails");
+    let goldens = signed_goldens(&fixture);
+    deliver(&fixture, &goldens, &folder).await;
+    look("python3", "check.py", &folder, &format!("{} mails read, 0 faults", goldens.len()));
+    look(python, "verify_dkim.py", &folder, &format!("{} signatures verified, 0 faults", goldens.len()));
     fixture.stop().await;
 }

@@ -203,6 +203,7 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         templates_dir: None,
         bounce_domain: None,
         bounce_listen: None,
+        dkim: None,
         trust_root_file: trust_root_file.clone(),
     });
     channels.webhook.get_or_insert_with(|| WebhookSection {

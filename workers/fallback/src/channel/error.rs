@@ -223,6 +223,9 @@ pub enum SetupError {
     /// The domain of our message ids.
     #[error("`message_id_domain` of email is not a domain")]
     MessageIdDomain,
+    /// `[email.dkim]`.
+    #[error("the signature of mails (`dkim` of email) cannot be made: {0}")]
+    Dkim(&'static str),
     /// No connection allowed.
     #[error("`connections_max` of email must be at least 1")]
     ConnectionsMax,

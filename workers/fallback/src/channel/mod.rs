@@ -61,7 +61,11 @@ mod text;
 pub mod webhook;
 
 pub use dry_run::DryRun;
-pub use email::{EmailConfig, EmailJob, EmailTls, SmtpSender, config::EmailSection};
+pub use email::{
+    EmailConfig, EmailJob, EmailTls, SmtpSender,
+    config::{DkimSection, EmailSection},
+    dkim::{DkimConfig, DkimRecord},
+};
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
 pub use message::{
     AlertContent, Button, Job, MarkdownUse, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal,

@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 46] = [
+const SETTINGS: [Setting; 49] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -83,6 +83,11 @@ const SETTINGS: [Setting; 46] = [
     ("email.username", |config| config.channels.email.as_ref().unwrap().username.as_ref().unwrap().expose()),
     ("email.password", |config| config.channels.email.as_ref().unwrap().password.as_ref().unwrap().expose()),
     ("email.from", |config| &config.channels.email.as_ref().unwrap().from),
+    ("email.dkim.domain", |config| &config.channels.email.as_ref().unwrap().dkim.as_ref().unwrap().domain),
+    ("email.dkim.selector", |config| {
+        &config.channels.email.as_ref().unwrap().dkim.as_ref().unwrap().selector
+    }),
+    ("email.dkim.key", |config| config.channels.email.as_ref().unwrap().dkim.as_ref().unwrap().key.expose()),
     ("webhook.secret", |config| config.channels.webhook.as_ref().unwrap().secret.expose()),
     ("webhook.url", |config| config.channels.webhook.as_ref().unwrap().url.as_ref().unwrap().expose()),
     ("email.templates_dir", |config| {

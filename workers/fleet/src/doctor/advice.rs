@@ -7,6 +7,7 @@ use watchbell::{
     domain::Channel,
     runtime::{certificate::certificates, config::values::written_duration},
 };
+use watchbell_fallback::channel::DkimRecord;
 
 use super::finding::Finding;
 use crate::{cli::Role, config::FleetConfig};
@@ -139,10 +140,16 @@ fn channels(config: &FleetConfig) -> Vec<Finding> {
 
 /// What mails lack without settings that they need.
 fn mail(config: &FleetConfig) -> Vec<Finding> {
-    if config.channels.email.is_none() {
-        return Vec::new();
-    }
+    let Some(email) = &config.channels.email else { return Vec::new() };
     let mut findings = Vec::new();
+    // That a key cannot be used is said by what the worker needs.
+    if let Some(record) = email.dkim.as_ref().and_then(|dkim| DkimRecord::of(&dkim.config()).ok()) {
+        // No name server is asked from here: it is the receivers' that matters.
+        findings.push(Finding::ok(
+            "email.dkim",
+            format!("mails are signed; name servers must have: {} TXT \"{}\"", record.name, record.text),
+        ));
+    }
     if config.shared.http.public_url.is_none() {
         findings.push(Finding::warn(
             "http.public_url",

@@ -196,6 +196,22 @@ async fn faults_of_the_configuration_are_named_with_their_remedies() {
     }
 }
 
+#[tokio::test]
+async fn the_record_of_the_signatures_is_told() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    let dkim = |key: &str| {
+        let section = format!("[email.dkim]\ndomain = \"b.example\"\nselector = \"s1\"\nkey = {key:?}\n");
+        format!("{ENOUGH}{EMAIL}{section}")
+    };
+    let record = "s1._domainkey.b.example TXT \"v=DKIM1; k=ed25519; p=";
+    assert_found("signed", &found(&dkim(&key)), Verdict::Ok, "email.dkim", record, "");
+    let (check, says) = ("channels", "key is not a PEM of a private key");
+    assert_found("no key", &found(&dkim("canary")), Verdict::Fail, check, says, "correct that section");
+    let elsewhere = dkim(&key).replace("\"b.example\"", "\"c.example\"");
+    let says = "dkim.domain must be the domain of from";
+    assert_found("of another domain", &found(&elsewhere), Verdict::Fail, "configuration", says, "");
+}
+
 fn certificate(until_year: i32) -> String {
     let mut parameters = rcgen::CertificateParams::new(["broker.example.com".to_owned()]).unwrap();
     parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);

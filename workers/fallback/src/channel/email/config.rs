@@ -8,11 +8,14 @@ use watchbell::{
     domain::{Secret, email::email_address},
     runtime::{
         Config,
-        config::{checks::within, values::maybe_secret},
+        config::{
+            checks::within,
+            values::{maybe_secret, secret},
+        },
     },
 };
 
-use super::{EmailConfig, EmailTls, SmtpSender};
+use super::{EmailConfig, EmailTls, SmtpSender, dkim, dkim::DkimConfig};
 use crate::channel::{
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
@@ -56,6 +59,44 @@ pub struct EmailSection {
     pub bounce_listen: Option<SocketAddr>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
+    /// Signatures of our own (DKIM). Without them the relay signs, or nobody does.
+    #[serde(default)]
+    pub dkim: Option<DkimSection>,
+}
+
+/// `[email.dkim]`: who signs, and with what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimSection {
+    /// Whose signature it is: the domain of `from`, or one above it.
+    pub domain: String,
+    /// Which key of that domain: its record is at SELECTOR._domainkey.DOMAIN, and `watchbell doctor` says what it has to be.
+    pub selector: String,
+    /// The private key as PEM: RSA of 2048 bits or more, or Ed25519, which not every receiver can verify.
+    #[serde(with = "secret")]
+    pub key: Secret,
+}
+
+impl DkimSection {
+    /// What the signer is made of.
+    pub fn config(&self) -> DkimConfig {
+        DkimConfig { domain: self.domain.clone(), selector: self.selector.clone(), key: self.key.clone() }
+    }
+
+    fn check(&self, from: &str) -> anyhow::Result<()> {
+        let domain =
+            dkim::domain_of(&self.domain).context("dkim.domain must be a domain such as example.com")?;
+        ensure!(
+            dkim::is_selector(&self.selector),
+            "dkim.selector must be of letters, digits and - with single dots between them, such as s1"
+        );
+        let sender = from.rsplit_once('@').and_then(|(_, sender)| dkim::domain_of(sender));
+        // Else the signature says nothing of the sender that people see (RFC 7489, section 3.1.1).
+        let is_aligned =
+            sender.is_some_and(|sender| sender == domain || sender.ends_with(&format!(".{domain}")));
+        ensure!(is_aligned, "dkim.domain must be the domain of from, or one above it");
+        Ok(())
+    }
 }
 
 fn four() -> usize {
@@ -81,6 +122,9 @@ impl EmailSection {
             self.bounce_listen.is_none() || self.bounce_domain.is_some(),
             "bounce_listen takes mails for bounce_domain: set that as well"
         );
+        if let Some(dkim) = &self.dkim {
+            dkim.check(address)?;
+        }
         Ok(())
     }
 }
@@ -107,6 +151,7 @@ pub(in crate::channel) fn from_config(
         connections_max: email.connections_max,
         message_id_domain: domain,
         bounce_domain: email.bounce_domain.clone(),
+        dkim: email.dkim.as_ref().map(DkimSection::config),
     });
     Ok(Some(Arc::new(sender.context("[email]")?)))
 }

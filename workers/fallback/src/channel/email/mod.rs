@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `smtp`, `smtp_reply` | the connections to the relay, what its replies mean |
 //! | `header` | how headers are written |
+//! | `dkim` | signatures of our own |
 //! | `template` | text and HTML |
 //! | `config` | the sender from `[email]` |
 
@@ -53,10 +54,12 @@ use super::{
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
     text,
 };
+use dkim::{DkimConfig, DkimSigner};
 use smtp::{Connections, Encryption, Envelope, Relay};
 use template::{Links, Templates};
 
 pub(super) mod config;
+pub mod dkim;
 mod header;
 mod smtp;
 mod smtp_reply;
@@ -129,6 +132,8 @@ pub struct EmailConfig {
     pub message_id_domain: String,
     /// The domain of return paths, one for each mail; without it what comes back goes to `from`.
     pub bounce_domain: Option<String>,
+    /// Signs every mail; without it that is left to the relay.
+    pub dkim: Option<DkimConfig>,
 }
 
 /// Sends by SMTP.
@@ -140,6 +145,7 @@ pub struct SmtpSender {
     unsubscribe: Option<Unsubscribe>,
     templates: Templates,
     bounce_domain: Option<String>,
+    dkim: Option<DkimSigner>,
 }
 
 impl SmtpSender {
@@ -183,7 +189,8 @@ impl SmtpSender {
         let unsubscribe = config.unsubscribe_secret.as_ref().map(Unsubscribe::new);
         let templates = Templates::load(config.templates_dir.as_deref())?;
         let bounce_domain = config.bounce_domain.clone();
-        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain })
+        let dkim = config.dkim.as_ref().map(DkimSigner::new).transpose()?;
+        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain, dkim })
     }
 
     /// Hands one email to the relay once, under the contract of [`ChannelSender`].
@@ -202,7 +209,12 @@ impl SmtpSender {
 
     async fn deliver(&self, job: &EmailJob, now: Timestamp) -> Result<String, SendError> {
         let to = address_of(&job.to)?;
-        let message = self.compose(job, &to, now)?;
+        let mut message = self.compose(job, &to, now)?;
+        if let Some(dkim) = &self.dkim {
+            message = dkim
+                .signed(&message, now)
+                .ok_or_else(|| SendError::Rejected { reason: "the message cannot be signed".to_owned() })?;
+        }
         let return_path = self.return_path(job);
         let from = return_path.as_ref().unwrap_or(&self.from.email);
         self.relay.deliver(Envelope { from, to: &to, message: &message }).await

@@ -21,6 +21,7 @@ fn config() -> EmailConfig {
         connections_max: 2,
         message_id_domain: "example.org".into(),
         bounce_domain: None,
+        dkim: None,
     }
 }
 
