@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
 use super::{
-    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, stored_name, text, time,
-    word,
+    AuditedChange, EscalationKey, Failure, Store, StoreError, Tx, int, maybe_int, maybe_text, stored_name,
+    text, time, word,
 };
 use crate::domain::{
     Device, DeviceId, PushService, Secret, Tenant, Timestamp, UserKey,
@@ -77,11 +77,12 @@ impl Store {
             .await?;
             sqlx::query(
                 "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms,
-                     issued_at_s)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                     issued_at_s, bound_to)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (service, token_hash) DO UPDATE SET tenant = excluded.tenant, user_id = excluded.user_id,
                      device_id = excluded.device_id, environment = excluded.environment, token = excluded.token,
-                     registered_at_ms = excluded.registered_at_ms, issued_at_s = excluded.issued_at_s",
+                     registered_at_ms = excluded.registered_at_ms, issued_at_s = excluded.issued_at_s,
+                     bound_to = excluded.bound_to",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -92,6 +93,7 @@ impl Store {
             .bind(&token.in_tenant)
             .bind(device.registered_at.as_millisecond())
             .bind(device.issued_at.map(Timestamp::as_second))
+            .bind(device.bound_to.as_deref())
             .execute(&mut **tx)
             .await?;
             Ok(Registration::Done)
@@ -275,6 +277,7 @@ pub(super) fn device_of(row: &AnyRow) -> Result<Device, Failure> {
         service: word(row, "service")?,
         token: Secret::from(text(row, "token")?),
         environment: word(row, "environment")?,
+        bound_to: maybe_text(row, "bound_to")?,
         registered_at: time(row, "registered_at_ms")?,
         issued_at: maybe_int(row, "issued_at_s")?.and_then(|second| Timestamp::from_second(second).ok()),
     })

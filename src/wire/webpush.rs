@@ -4,6 +4,8 @@
 //! has them `image`, `actions` (`[{id, title, url}` or `{id, title, answers: true}]`) and `answers_at`. For `showNotification` an action is
 //! `{action: id, title}`. A click on one with `url` opens it; a click on one that answers is `fetch(answers_at + "?action=" + id, {method:
 //! "POST", mode: "no-cors"})`, which needs no token. Without `answers_at`, a page of the person's says the receipt `answered`.
+//! Where there is an address for a click, the same stands once more for browsers that show a push by themselves: `web_push`,
+//! `notification` and `app_badge`, as the Push API's declarative push messages have them. `page` is the address of the page with the alert.
 //!
 //! Source: <https://www.w3.org/TR/push-api/#dom-pushsubscription-tojson>.
 
@@ -48,23 +50,35 @@ impl SubscriptionKeysV1 {
     /// # Errors
     /// Names the key that cannot be one, without repeating it (I12).
     pub fn checked(&self) -> Result<Self, InvalidAlert> {
-        let point = decode("keys.p256dh", &self.p256dh, POINT_BYTES)?;
-        let is_point = point.first() == Some(&UNCOMPRESSED)
-            && ParsedPublicKey::try_from(UnparsedPublicKey::new(&ECDH_P256, &point)).is_ok();
-        if !is_point {
-            let problem = "is no point of the curve P-256: send what PushSubscription.toJSON() gives";
-            return Err(InvalidAlert::new("keys.p256dh", problem));
-        }
+        let p256dh = point("keys.p256dh", &self.p256dh, "send what PushSubscription.toJSON() gives")?;
         let auth = decode("keys.auth", &self.auth, AUTH_BYTES)?;
-        let encode = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        Ok(Self { p256dh: encode(point), auth: encode(auth) })
+        Ok(Self { p256dh, auth: BASE64_URL_SAFE_NO_PAD.encode(auth) })
+    }
+}
+
+/// The key that a browser subscribed with (VAPID), in its one form.
+///
+/// # Errors
+/// It cannot be one.
+pub fn application_server_key(text: &str) -> Result<String, InvalidAlert> {
+    point("vapid_key", text, "send what GET /v1/webpush/key gave")
+}
+
+/// A public key in its one form.
+fn point(field: &str, text: &str, remedy: &str) -> Result<String, InvalidAlert> {
+    let point = decode(field, text, POINT_BYTES)?;
+    let is_point = point.first() == Some(&UNCOMPRESSED)
+        && ParsedPublicKey::try_from(UnparsedPublicKey::new(&ECDH_P256, &point)).is_ok();
+    match is_point {
+        true => Ok(BASE64_URL_SAFE_NO_PAD.encode(point)),
+        false => Err(InvalidAlert::new(field, format!("is no point of the curve P-256: {remedy}"))),
     }
 }
 
 fn decode(field: &str, text: &str, len: usize) -> Result<Vec<u8>, InvalidAlert> {
     let text = text.trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == len);
-    let problem = || format!("must be {len} bytes in base64url, as PushSubscription.toJSON() gives them");
+    let problem = || format!("must be {len} bytes in base64url, as the browser gives them");
     bytes.ok_or_else(|| InvalidAlert::new(field, problem()))
 }
 

@@ -19,6 +19,7 @@ pub fn device(id: &str) -> DeviceBuilder {
         service: PushService::Apns,
         token: Secret::from(format!("token-of-{id}")),
         environment: PushEnvironment::Production,
+        bound_to: None,
         registered_at: at(0),
         issued_at: None,
     })
@@ -37,6 +38,12 @@ impl DeviceBuilder {
 
     pub fn environment(mut self, environment: PushEnvironment) -> Self {
         self.0.environment = environment;
+        self
+    }
+
+    /// The sender that its token is bound to.
+    pub fn bound_to(mut self, sender: &str) -> Self {
+        self.0.bound_to = Some(sender.to_owned());
         self
     }
 

@@ -71,7 +71,12 @@ impl ProviderFixture {
 
     /// The same at a push service of this host.
     pub async fn subscription_at(&self, browser: &str, host: &str) -> Secret {
-        let address = self.own(&format!("webpush/{browser}?host={host}"));
+        self.subscription_with(browser, &format!("host={host}")).await
+    }
+
+    /// The same, subscribed as `query` says: `key` and `declarative`.
+    pub async fn subscription_with(&self, browser: &str, query: &str) -> Secret {
+        let address = self.own(&format!("webpush/{browser}?{query}"));
         let answer = self.http.get(address).send().await.unwrap();
         let subscription: watchbell::wire::webpush::SubscriptionV1 = answer.json().await.unwrap();
         subscription.to_token()
@@ -119,9 +124,15 @@ impl ProviderFixture {
     }
 
     pub fn webpush(&self) -> WebPushSender {
+        self.webpush_with(VapidKey::generate().unwrap(), None)
+    }
+
+    pub fn webpush_with(&self, key: VapidKey, previous_key: Option<VapidKey>) -> WebPushSender {
         WebPushSender::new(&WebPushConfig {
-            key: VapidKey::generate().unwrap(),
+            key,
+            previous_key,
             subject: "mailto:ops@watchbell.test".into(),
+            page: Some("https://app.watchbell.test/alerts".into()),
             private_endpoints: true,
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             request_timeout: TIMEOUT,
@@ -214,8 +225,14 @@ pub fn alert(id: &str) -> AlertContent {
 }
 
 pub fn push_to(token: Secret, content: PushContent) -> PushJob {
-    let target = PushTarget { token, environment: PushEnvironment::Production };
+    let target = PushTarget { token, environment: PushEnvironment::Production, bound_to: None };
     PushJob { attempt: Uuid::now_v7(), target, content }
+}
+
+/// The same to a browser that told which key it subscribed with.
+pub fn push_to_bound(token: Secret, bound_to: &str, content: PushContent) -> PushJob {
+    let job = push_to(token, content);
+    PushJob { target: PushTarget { bound_to: Some(bound_to.to_owned()), ..job.target }, ..job }
 }
 
 pub fn push(id: &str) -> PushJob {

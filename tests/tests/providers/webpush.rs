@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _};
+use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _, VapidKey};
 
-use crate::fixture::{ProviderFixture, alert, now, once, push_to, told, withdrawal};
+use crate::fixture::{ProviderFixture, alert, now, once, push_to, push_to_bound, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "Web Push"), as the sender meets it.
 #[tokio::test]
@@ -93,5 +93,56 @@ async fn keys_of_another_browser_are_of_no_use() {
     let job = push_to(swapped.to_token(), PushContent::Alert(alert("x")));
     told("not hers", fixture.webpush().send(&job, now()).await, "rejected", "HTTP 400");
     assert!(fixture.arrivals().await.is_empty());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_reaches_browsers_of_both_keys_and_no_other() {
+    let fixture = ProviderFixture::start().await;
+    let (before, present) = (VapidKey::generate().unwrap(), VapidKey::generate().unwrap());
+    let older = VapidKey::generate().unwrap();
+    let of = async |key: &VapidKey| fixture.subscription_with("ana", &format!("key={}", key.public())).await;
+    let (of_before, of_present, of_older) = (of(&before).await, of(&present).await, of(&older).await);
+    let both = fixture.webpush_with(present.clone(), Some(before.clone()));
+    let one = fixture.webpush_with(present.clone(), None);
+    let content = |alert_id: &str| PushContent::Alert(alert(alert_id));
+    for (why, sender, token, bound_to, expected) in [
+        ("the present one", &both, &of_present, Some(&present), Ok(())),
+        ("the one before", &both, &of_before, Some(&before), Ok(())),
+        ("nobody said which, and it is the present one", &both, &of_present, None, Ok(())),
+        ("nobody said which, and it is the one before", &both, &of_before, None, Ok(())),
+        ("nobody said which, and it is an older one", &both, &of_older, None, Err("config_fault")),
+        ("an older one that is not configured any more", &both, &of_older, Some(&older), Err("unusable")),
+        ("the one before was taken out", &one, &of_before, Some(&before), Err("unusable")),
+        ("the same, where nobody said it", &one, &of_before, None, Err("config_fault")),
+    ] {
+        let job = match bound_to {
+            Some(key) => push_to_bound(token.clone(), &key.public(), content(why)),
+            None => push_to(token.clone(), content(why)),
+        };
+        let sent = sender.send(&job, now()).await;
+        assert_eq!(sent.map(drop).map_err(|error| error.code()), expected, "{why}");
+    }
+    assert_eq!(fixture.arrivals().await.len(), 4);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_declarative_browser_shows_it_by_itself_and_takes_nothing_away() {
+    let fixture = ProviderFixture::start().await;
+    let ana = fixture.subscription_with("ana", "declarative=true").await;
+    let ben = fixture.subscription("ben").await;
+    for to in [&ana, &ben] {
+        fixture.webpush().send(&push_to(to.clone(), PushContent::Alert(alert("x"))), now()).await.unwrap();
+    }
+    let arrivals = fixture.arrivals().await;
+    for (at, declared) in [
+        (0, json!({"navigate": "https://app.watchbell.test/alerts#watchbell=x", "app_badge": 3})),
+        (1, json!(null)),
+    ] {
+        assert_eq!(arrivals[at]["declared"], declared);
+        assert_eq!(arrivals[at]["title"], "Disk is full");
+        assert_eq!(arrivals[at]["ids"]["tag"], "x");
+    }
     fixture.stop().await;
 }

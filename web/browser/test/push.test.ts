@@ -139,6 +139,65 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await until("the browser is no device", async () => !(await devices()).includes("webpush"));
   });
 
+  it("lasts: with the page open, hidden, closed, and opened again after 61 days", async () => {
+    const DAYS_61_MS = 61 * 24 * 60 * 60 * 1000;
+    const query = "push-worker=/push-worker.js";
+    // The simulator's browser is bound to the key that it subscribes with, as those of vendors are.
+    await browser.addInitScript((authorization) => {
+      PushManager.prototype.subscribe = async (options) => {
+        const key = String(options?.applicationServerKey);
+        const subscription = await (await fetch(`/simulator/webpush/lasting?key=${key}`, { headers: { authorization } })).json();
+        return { toJSON: () => subscription } as PushSubscription;
+      };
+    }, `Bearer ${bed.server.key}`);
+    const page = await bed.page(browser, { query });
+    const pushes = await PushService.of(page);
+    const bell = page.getByRole("button", { name: /^Alerts/ });
+    await bell.click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("checkbox", { name: "Notify me when this page is closed" }).check();
+    const device = await until("the browser is a device", async () => page.evaluate(async () => {
+      const id = localStorage.getItem("watchbell device");
+      const { devices } = await window.client.request<{ devices: { device: string }[] }>("GET", "/v1/devices");
+      return devices.some((one) => one.device === id) ? id : null;
+    }));
+    await page.getByRole("button", { name: "Settings" }).click();
+
+    // Open, and the alert before one's eyes: nothing is shown beside it. Then looked away from, and then hidden: it is shown.
+    const open = await bed.server.send({ title: "Open" });
+    await hasState(page, open, "seen");
+    const about = { user: "ana", alert: open, tag: open, title: "Open", unread: 1 };
+    await pushes.deliver(about);
+    expect(await pushes.shown()).toEqual([]);
+    await page.keyboard.press("Escape");
+    await pushes.deliver(about);
+    expect(await pushes.shown()).toEqual([["Open", open]]);
+    await pushes.deliver({ withdraw: [open], unread: 0, more: false });
+    expect(await pushes.shown()).toEqual([]);
+    await bell.click();
+    await page.evaluate(() => { Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true }); });
+    await pushes.deliver(about);
+    expect(await pushes.shown()).toEqual([["Open", open]]);
+
+    // Closed: every push shows something, a withdrawal for a moment.
+    await page.goto(`${bed.network.url}/healthz`);
+    await pushes.deliver({ withdraw: [open], unread: 0, more: false });
+    await until("the quiet one closed itself", async () => (await pushes.shown()).length === 0);
+
+    // Months later the server has pruned the device. The page is opened, and it is one again.
+    await page.request.delete(`${bed.network.url}/v1/devices/${device}`, { headers: { authorization: `Bearer ${bed.server.token("ana")}` } });
+    await browser.addInitScript((later) => {
+      const now = Date.now;
+      Date.now = () => now() + later;
+    }, DAYS_61_MS);
+    const again = await bed.page(browser, { query });
+    await until("it is a device again", () => again.evaluate(async (device) =>
+      (await window.client.request<{ devices: { device: string }[] }>("GET", "/v1/devices")).devices.some((one) => one.device === device), device));
+    const later = await bed.server.send({ title: "Later", severity: "critical" });
+    await pushes.deliver((await toBrowser(later, "lasting")).payload);
+    expect(await pushes.shown()).toEqual([["Later", later]]);
+  });
+
   it("a click on an alert without an address shows it in the page", async () => {
     const page = await bed.page(browser, { query: "manual-seen=" });
     const pushes = await PushService.of(page);

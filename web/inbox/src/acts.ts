@@ -199,11 +199,11 @@ export class Acts {
     host.draw();
   }
 
-  /** A browser that is not heard of for long is no device any more: it says that it is here. */
+  /** A browser that is not heard of for long is no device any more: it says that it is here, and subscribes anew where it has to. */
   renewPush(): void {
     const { client, settings, worker } = this.host;
     if (!client || !worker || !settings?.push) return;
-    import("./push-device.ts").then(({ enablePush }) => enablePush(client, worker)).catch((error: unknown) => console.warn("Watchbell: this browser could not renew its push.", error));
+    import("./push-device.ts").then(({ renewPush }) => renewPush(client, worker)).catch((error: unknown) => console.warn("Watchbell: this browser could not renew its push.", error));
   }
 
   /** A push of this alert was clicked, and it has no address of its own. */

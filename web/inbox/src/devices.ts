@@ -11,15 +11,22 @@ interface Device { device: string; service: string; registered_at?: string }
 export class DevicesScreen {
   readonly element = el("section", { class: "devices", part: "devices" });
   #devices: readonly Device[] | null = null;
+  #asked = 0;
 
-  constructor(readonly client: Watchbell, readonly language: () => string, readonly say: (text: string) => void) {}
+  /** `without` is told when the server does not have this browser. */
+  constructor(readonly client: Watchbell, readonly language: () => string, readonly say: (text: string) => void, readonly without: () => void) {}
 
   async load(): Promise<void> {
+    const nth = ++this.#asked;
+    let devices: readonly Device[] | null = null; // Not known: nothing is claimed of them.
     try {
-      this.#devices = (await this.client.request<{ devices: Device[] }>("GET", "/v1/devices", undefined, { devices: [] })).devices;
+      devices = (await this.client.request<{ devices: Device[] }>("GET", "/v1/devices", undefined, { devices: [] })).devices;
     } catch {
-      this.#devices = null; // Not known: nothing is claimed of them.
+      // It stays unknown.
     }
+    if (nth !== this.#asked) return; // Something was changed meanwhile, and asked for again.
+    this.#devices = devices;
+    if (devices && !devices.some(({ device }) => device === deviceId())) this.without();
     this.draw();
   }
 

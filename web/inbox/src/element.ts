@@ -82,6 +82,13 @@ export class WatchbellInbox extends Base {
   readonly #polite = el("div", { class: "unseen", "aria-live": "polite" });
   readonly #urgent = el("div", { class: "unseen", role: "alert" });
 
+  readonly #pushPage = {
+    show: (alert: string) => void this.acts.show(alert),
+    isLookingAt: (alert: string) => this.#isLookingAt(alert),
+    renew: () => this.acts.renewPush(),
+    isDevice: () => this.worker !== null && (this.settings?.push ?? false),
+  };
+
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open", delegatesFocus: false });
@@ -214,7 +221,7 @@ export class WatchbellInbox extends Base {
       client.subscribe(() => this.#changed()),
       client.on("alert", ({ row, here }) => this.#news(row, here)),
       client.on("refused", ({ title }) => this.acts.failed(title)),
-      hearPushWorker(client, (alert) => void this.acts.show(alert)),
+      hearPushWorker(client, this.#pushPage),
       onLanguage(() => this.drawSoon()),
       () => inView.disconnect(),
       () => clearInterval(ages),
@@ -301,10 +308,21 @@ export class WatchbellInbox extends Base {
     this.drawSoon();
   }
 
+  /** Where the page says by itself what was seen, being on the screen is not enough. */
+  #isLookingAt(alert: string): boolean {
+    const { isSettings, isHelp } = this.view;
+    const row = this.#rows.get(alert);
+    return row !== undefined && this.#isPanelSeen() && !isSettings && !isHelp && (!this.hasAttribute("manual-seen") || row.state !== "new");
+  }
+
+  #isPanelSeen(): boolean {
+    return this.isInline ? this.#isInView && document.visibilityState === "visible" : this.view.isOpen;
+  }
+
   #news(row: ShownRow, here: boolean): void {
     const { settings, words } = this;
     if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || settings?.isQuiet()) return;
-    const isPanelSeen = this.isInline ? this.#isInView && document.visibilityState === "visible" : this.view.isOpen;
+    const isPanelSeen = this.#isPanelSeen();
     if (!isPanelSeen) this.toasts.show(row);
     const { severity, title } = row.alert;
     this.say(`${words[severity] ?? severity}: ${title}`, severity === "critical");

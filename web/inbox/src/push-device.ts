@@ -1,12 +1,35 @@
-/** Web Push: this browser as one of the person's devices. Loaded when it is turned on or off. */
+/**
+ * Web Push: this browser as one of the person's devices. Loaded when it is turned on or off, and when it is renewed.
+ *
+ * A subscription is bound to the server's key for life. Where the server gives out another, the browser subscribes anew; until
+ * then the server signs with the key that this browser named.
+ */
 import { HttpError, type Watchbell } from "@watchbell/client";
 import { deviceId, serviceWorkers } from "./push.ts";
+import { storeText, storedText } from "./storage.ts";
 
 /** Where pushes to this browser go, as its push service says. `key` is the server's, in base64url. */
 export type Subscribe = (key: string, worker: ServiceWorkerRegistration) => Promise<PushSubscriptionJSON>;
 
-const subscribe: Subscribe = async (key, { pushManager }) =>
-  (await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
+const subscribe: Subscribe = async (key, { pushManager }) => {
+  const standing = await pushManager.getSubscription();
+  // Browsers refuse to subscribe with another key beside the one that stands.
+  if (standing && !isOf(standing, key)) await standing.unsubscribe();
+  return (await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
+};
+
+/** Where a browser does not tell its key, it is taken for the same. */
+function isOf({ options }: PushSubscription, key: string): boolean {
+  const bytes = options?.applicationServerKey;
+  if (!bytes) return true;
+  const text = btoa(String.fromCharCode(...new Uint8Array(bytes)));
+  return text.replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "") === key.replace(/=+$/, "");
+}
+
+/** What was registered last, and when. */
+const REGISTERED = "watchbell registered";
+/** A server forgets a browser that was not heard of for two months. */
+const RENEWED_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** What a page under Trusted Types makes of an address by a policy of its own. */
 interface TrustedAddress { toString(): string }
@@ -20,8 +43,31 @@ export async function enablePush(client: Watchbell, worker: PushWorker, subscrip
   const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
   if ((await Notification.requestPermission()) !== "granted") throw new Error("notifications are blocked");
   const registration = await registered(workers, worker);
-  const subscribed = await subscription(key, registration);
-  await client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscribed });
+  await register(client, key, await subscription(key, registration));
+}
+
+/** The same of a browser that is a device already: asks nobody for a permission, and the server only once a day or when something changed. */
+export async function renewPush(client: Watchbell, worker: PushWorker, subscription: Subscribe = subscribe, now = Date.now()): Promise<void> {
+  const workers = serviceWorkers();
+  if (!workers || !("PushManager" in window) || Notification.permission !== "granted") return;
+  const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
+  const subscribed = await subscription(key, await registered(workers, worker));
+  const [at = "", ...what] = (storedText(REGISTERED) ?? "").split(" ");
+  const age = now - Number(at);
+  const isFresh = age >= 0 && age < RENEWED_AFTER_MS;
+  if (!isFresh || what.join(" ") !== named(client, key, subscribed)) await register(client, key, subscribed, now);
+}
+
+const named = (client: Watchbell, key: string, { endpoint }: PushSubscriptionJSON) => JSON.stringify([client.snapshot.user, key, endpoint]);
+
+async function register(client: Watchbell, key: string, subscribed: PushSubscriptionJSON, now = Date.now()): Promise<void> {
+  const put = (more: object) => client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscribed, ...more });
+  // A server of the version before does not know the field, and has one key.
+  await put({ vapid_key: key }).catch((error: unknown) => {
+    if (!(error instanceof HttpError) || error.status !== 400) throw error;
+    return put({});
+  });
+  storeText(REGISTERED, `${now} ${named(client, key, subscribed)}`);
 }
 
 async function registered(workers: ServiceWorkerContainer, worker: PushWorker): Promise<ServiceWorkerRegistration> {
@@ -55,6 +101,7 @@ function sameSite(address: string): string {
 
 /** This browser is no device any more: nothing is sent to it. */
 export async function disablePush(client: Watchbell): Promise<void> {
+  storeText(REGISTERED, "");
   await client.request("DELETE", `/v1/devices/${deviceId()}`).catch((error: unknown) => {
     if (!(error instanceof HttpError) || error.status !== 404) throw error;
   });

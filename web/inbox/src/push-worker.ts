@@ -1,5 +1,5 @@
 /** The service worker for Web Push. What it does is in pushed.ts. */
-import { type Extendable, type PushSaid, type Shown, inTurn, open, press, worker } from "./pushed.ts";
+import { type Extendable, type PushSaid, type Shown, inTurn, open, press, resubscribe, worker } from "./pushed.ts";
 
 worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
   if (event.data) event.waitUntil(inTurn(event.data.json()));
@@ -8,5 +8,8 @@ worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid 
 worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification; action?: string }) => {
   event.notification.close();
   const shown = event.notification.data as Shown;
+  if (!shown.alert) return; // What only says that something is over.
   event.waitUntil(event.action ? press(shown, event.action) : open(shown));
 });
+
+worker.addEventListener("pushsubscriptionchange", (event: Extendable & Parameters<typeof resubscribe>[0]) => event.waitUntil(resubscribe(event)));

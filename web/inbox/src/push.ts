@@ -24,28 +24,71 @@ export function deviceId(): string {
   return id;
 }
 
+/** What the worker and the address ask of a page. */
+export interface PushPage {
+  /** Shows an alert, which was clicked on. */
+  show(alert: string): void;
+  /** Whether the person has this alert before their eyes. */
+  isLookingAt(alert: string): boolean;
+  /** Registers this browser again, if it is a device. */
+  renew(): void;
+  /** Whether this browser is a device, whose icon has the number of what is unread. */
+  isDevice(): boolean;
+}
+
+/** The alert that the address of this page names, as a browser opened it that showed a push by itself. It is asked for once. */
+function alertInAddress(): string | null {
+  const [whole, alert] = /[#&]watchbell=([^&]+)/.exec(location.hash) ?? [];
+  if (!whole || !alert) return null;
+  const rest = location.hash.replace(whole, "");
+  history.replaceState(history.state, "", location.pathname + location.search + rest);
+  try {
+    return decodeURIComponent(alert);
+  } catch {
+    return null; // Nobody of us wrote it.
+  }
+}
+
 /**
- * Says `read` of the alerts whose notifications were opened, now and while no page was there; `show` is for this page.
+ * Says `read` of the alerts whose notifications were opened, now and while no page was there, and answers what the worker asks of this
+ * page.
  *
  * A note is of one person. It is read only by a session of that person which the server has greeted, because what is
  * said before that goes out as whoever is greeted next. A session that begins drops the notes of others, and one that
  * ends by signing out drops all.
  */
-export function hearPushWorker(client: Watchbell, show: (alert: string) => void): () => void {
+export function hearPushWorker(client: Watchbell, page: PushPage): () => void {
   /** Undefined: not known at the moment, because the connection is being made. */
   let user: string | null | undefined;
   let wasHere = false;
   const look = () => { if (user) void readOpened(client, user); };
+  let badge: number | undefined;
+  const count = () => {
+    const { status, unread } = client.snapshot;
+    const { setAppBadge } = navigator as { setAppBadge?: (count: number) => Promise<void> };
+    if (status !== "live" || unread === badge || !setAppBadge || !page.isDevice()) return;
+    badge = unread;
+    setAppBadge.call(navigator, unread).catch(() => undefined); // Where no icon may have one.
+  };
   const follow = () => {
+    count();
     const now = whoIsHere(client.snapshot);
     if (now === user) return;
     user = now;
+    const named = now ? alertInAddress() : null;
+    if (named) page.show(named);
     if (now || (now === null && wasHere)) void forgetOpened(now).then(look);
     wasHere ||= Boolean(now);
   };
-  const heard = ({ data }: MessageEvent) => {
-    if (data?.watchbell === "opened") look();
-    if (data?.watchbell === "show") show(String(data.alert));
+  const heard = ({ data, ports }: MessageEvent) => {
+    const isHere = document.visibilityState === "visible" && document.hasFocus();
+    switch (data?.watchbell) {
+      case "opened": look(); break;
+      case "show": page.show(String(data.alert)); break;
+      case "subscription": page.renew(); break;
+      case "whose": ports[0]?.postMessage(user ?? null); break;
+      case "looking": ports[0]?.postMessage(isHere && data.user === user && page.isLookingAt(String(data.alert))); break;
+    }
   };
   serviceWorkers()?.addEventListener("message", heard);
   // A page that the back button brings back was no page when the worker spoke.

@@ -27,13 +27,20 @@ export class SettingsScreen {
 
   constructor(readonly of: SettingsOf) {
     this.#preferences = new PreferencesScreen(of, (text) => this.#say(text));
-    this.#devices = new DevicesScreen(of.client, of.language, (text) => this.#say(text));
+    this.#devices = new DevicesScreen(of.client, of.language, (text) => this.#say(text), () => this.#isNoDevice());
     this.element.append(this.#here, this.#note, this.#preferences.element, this.#devices.element);
   }
 
   /** What the server has. */
   async load(): Promise<void> {
     await Promise.all([this.#preferences.load(), this.#devices.load()]);
+  }
+
+  /** The person forgot this browser elsewhere: the switch shows it. */
+  #isNoDevice(): void {
+    if (!this.of.settings.push) return;
+    this.of.settings.push = false;
+    this.#drawHere(detailsFor(this.of.language()));
   }
 
   draw(): void {

@@ -1,7 +1,10 @@
 /** A click on a notification is `read` by the person whom it was for, and by nobody else. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Snapshot, Watchbell } from "@watchbell/client";
-import { OPENED_CACHE, hearPushWorker, noteOf } from "../src/push.ts";
+import { OPENED_CACHE, type PushPage, hearPushWorker, noteOf } from "../src/push.ts";
+
+/** A page of which nothing is asked but what a test says. */
+const pageThat = (does: Partial<PushPage> = {}): PushPage => ({ show: () => undefined, isLookingAt: () => false, renew: () => undefined, isDevice: () => false, ...does });
 
 /** What the service worker noted, as addresses. */
 let noted: Set<string>;
@@ -25,7 +28,9 @@ beforeEach(() => {
   });
   vi.stubGlobal("window", page);
   vi.stubGlobal("navigator", { serviceWorker: worker });
-  const clients = { matchAll: async () => [{ focus: async () => undefined, postMessage: (data: unknown) => worker.dispatchEvent(Object.assign(new Event("message"), { data })) }], openWindow: async () => undefined };
+  vi.stubGlobal("document", { visibilityState: "visible", hasFocus: () => true });
+  vi.stubGlobal("location", { hash: "", pathname: "/", search: "" });
+  const clients = { matchAll: async () => [{ focus: async () => undefined, postMessage: (data: unknown, ports: MessagePort[] = []) => worker.dispatchEvent(Object.assign(new Event("message"), { data, ports })) }], openWindow: async () => undefined };
   vi.stubGlobal("self", { clients });
 });
 afterEach(() => { vi.unstubAllGlobals(); vi.resetModules(); });
@@ -57,7 +62,7 @@ describe("what was opened while no page was there", () => {
   it("is read by the person whom it was for", async () => {
     for (const alert of ["disk", "a/b", "..", "100 %", "user=ben"]) note("ana", alert);
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ana" });
     expect(said.sort()).toEqual(["disk read", "a/b read", ".. read", "100 % read", "user=ben read"].sort());
     expect(noted.size).toBe(0);
@@ -67,7 +72,7 @@ describe("what was opened while no page was there", () => {
     note("ana", "disk");
     noted.add("https://a.example/disk");
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ben" });
     expect([said, noted.size]).toEqual([[], 0]);
   });
@@ -75,7 +80,7 @@ describe("what was opened while no page was there", () => {
   it("waits until the server has said who this is", async () => {
     note("ana", "disk");
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "connecting", user: null });
     expect([said, noted.size]).toEqual([[], 1]);
     await becomes({ status: "live", user: "ana" });
@@ -86,7 +91,7 @@ describe("what was opened while no page was there", () => {
 describe("a change of person", () => {
   it("drops everything at sign-out", async () => {
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ana" });
     note("ana", "disk");
     await becomes({ status: "closed", user: "ana", ended: { why: "signed-out" } });
@@ -95,7 +100,7 @@ describe("a change of person", () => {
 
   it("says nothing of the one before as the one who comes next", async () => {
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ana" });
     // A new token is asked for; the state still has the last user.
     await becomes({ status: "reconnecting", user: "ana" });
@@ -108,7 +113,7 @@ describe("a change of person", () => {
 
   it("keeps what a connection that was lost could not say", async () => {
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ana" });
     await becomes({ status: "closed", user: "ana", ended: { why: "gave-up" } });
     note("ana", "disk");
@@ -117,11 +122,56 @@ describe("a change of person", () => {
   });
 });
 
+describe("what is asked of a page", () => {
+  it("is answered by one that is looked at, of that person, with the alert before their eyes", async () => {
+    const { client, becomes } = session();
+    const renew = vi.fn();
+    hearPushWorker(client, pageThat({ isLookingAt: (alert) => alert === "disk", renew }));
+    await becomes({ status: "live", user: "ana" });
+    const asked = (data: object) => {
+      const answers: unknown[] = [];
+      worker.dispatchEvent(Object.assign(new Event("message"), { data, ports: [{ postMessage: (answer: unknown) => answers.push(answer) }] }));
+      return answers;
+    };
+    const looking = (alert: string, user: string) => asked({ watchbell: "looking", alert, user });
+    expect([looking("disk", "ana"), looking("door", "ana"), looking("disk", "ben")]).toEqual([[true], [false], [false]]);
+    vi.stubGlobal("document", { visibilityState: "visible", hasFocus: () => false });
+    expect(looking("disk", "ana")).toEqual([false]);
+    expect(asked({ watchbell: "whose" })).toEqual(["ana"]);
+    asked({ watchbell: "subscription" });
+    expect(renew).toHaveBeenCalledOnce();
+  });
+
+  it("is asked by its address once, when somebody is here, and says nothing of the alert", async () => {
+    vi.stubGlobal("location", { hash: "#a=1&watchbell=disk%2F7", pathname: "/alerts", search: "?b" });
+    const addresses: string[] = [];
+    vi.stubGlobal("history", { state: null, replaceState: (_state: null, _title: string, address: string) => addresses.push(address) });
+    const { client, said, becomes } = session();
+    const show = vi.fn();
+    hearPushWorker(client, pageThat({ show }));
+    expect(show).not.toHaveBeenCalled();
+    await becomes({ status: "live", user: "ana" });
+    expect([show.mock.calls, addresses, said]).toEqual([[["disk/7"]], ["/alerts?b#a=1"], []]);
+  });
+
+  it("is the number on its icon, where this browser is a device", async () => {
+    const setAppBadge = vi.fn(async () => undefined);
+    vi.stubGlobal("navigator", { serviceWorker: worker, setAppBadge });
+    const { client, becomes } = session();
+    let isDevice = false;
+    hearPushWorker(client, pageThat({ isDevice: () => isDevice }));
+    await becomes({ status: "live", user: "ana", unread: 3 });
+    isDevice = true;
+    for (const unread of [3, 3, 2, 0]) await becomes({ status: "live", user: "ana", unread });
+    expect(setAppBadge.mock.calls).toEqual([[3], [2], [0]]);
+  });
+});
+
 describe("a click while a page is here", () => {
   it("is read at once when it is this person's, and is not this page's otherwise", async () => {
     const { open: clicked } = await import("../src/pushed.ts"); // It looks at `self` when it is loaded.
     const { client, said, becomes } = session();
-    hearPushWorker(client, () => undefined);
+    hearPushWorker(client, pageThat());
     await becomes({ status: "live", user: "ana" });
     for (const [user, alert] of [["ana", "disk"], ["ben", "door"], [undefined, "old"]] as const) {
       await clicked({ alert, ...(user ? { user } : {}), url: null });

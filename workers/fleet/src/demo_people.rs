@@ -73,6 +73,7 @@ pub(crate) async fn furnish(
             service,
             token: Secret::from(token.clone()),
             environment: PushEnvironment::Production,
+            bound_to: None,
             registered_at: now,
             // The demo registers it, and no session does.
             issued_at: None,

@@ -188,6 +188,8 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
     config.shared.webpush.get_or_insert_with(|| WebPushSection {
         public_key: vapid.public(),
         private_key: Some(vapid.private().clone()),
+        previous_private_key: None,
+        page: None,
         subject: "mailto:alerts@watchbell.test".to_owned(),
         private_endpoints: true,
         trust_root_file: trust_root_file.clone(),

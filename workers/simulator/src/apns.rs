@@ -229,6 +229,7 @@ fn check(
         headers: ours.map(|(name, value)| (name.to_string(), lossy(value))).collect::<BTreeMap<_, _>>(),
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         withdraws: if is_withdrawal { payload.watchbell.withdraw } else { Vec::new() },
+        declared: None,
         mail: None,
         connection: 0,
     })

@@ -73,11 +73,24 @@ pub(crate) struct Incoming {
     /// The alerts it takes back; none unless it is a withdrawal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) withdraws: Vec<String>,
+    /// What a declarative browser made of it by itself; none when its service worker was given it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) declared: Option<Declared>,
     /// How an email looks and was sent; none of another kind, and of an email without HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mail: Option<SentMail>,
     /// Which connection brought it, counted from 1 for each listener.
     pub(crate) connection: u64,
+}
+
+/// A notification that a browser showed without its service worker.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Declared {
+    /// Where a click leads.
+    pub(crate) navigate: String,
+    /// The number on the app's icon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) app_badge: Option<u64>,
 }
 
 /// An email, which is served at addresses of its own: lists of what arrived would be heavy with it.
@@ -362,6 +375,7 @@ mod tests {
             headers: BTreeMap::new(),
             payload: None,
             withdraws: Vec::new(),
+            declared: None,
             mail: None,
             connection: 1,
         }

@@ -187,6 +187,7 @@ fn check(body: &[u8]) -> Result<(Incoming, bool), Refusal> {
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         // Not a list of ids: Google would deliver it all the same, and no phone would take anything back.
         withdraws: withdraws.unwrap_or_default().unwrap_or_default(),
+        declared: None,
         mail: None,
         connection: 0,
     };

@@ -230,6 +230,7 @@ fn incoming(to: String, id: Option<String>, message: &Message, body: &[u8], conn
         headers: BTreeMap::new(),
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         withdraws: Vec::new(),
+        declared: None,
         mail: None,
         connection,
     }

@@ -190,6 +190,7 @@ fn accept(shared: &Shared, parameters: &Parameters, connection: u64) -> Response
         headers: BTreeMap::new(),
         payload: to_raw_value(&message).ok(),
         withdraws: Vec::new(),
+        declared: None,
         mail: None,
         connection,
     });

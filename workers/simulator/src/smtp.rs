@@ -323,6 +323,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 headers: headers.clone(),
                 payload: None,
                 withdraws: Vec::new(),
+                declared: None,
                 mail: html.clone().map(|html| SentMail::new(html, message.clone())),
                 connection: self.connection,
             });

@@ -190,6 +190,7 @@ fn carry_out(
         headers: BTreeMap::new(),
         payload,
         withdraws: if method == Method::Delete { vec![message.to_string()] } else { Vec::new() },
+        declared: None,
         mail: None,
         connection,
     };

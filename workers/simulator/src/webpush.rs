@@ -8,8 +8,10 @@
 //!
 //! - A push service is known by the host that a request names, so that one simulator is several.
 //!
-//! Rules: RFC 8030 (requests), RFC 8188 and 8291 (encryption), RFC 8292 (VAPID). Which key a browser subscribed with
-//! is not asked, so every sender's is taken.
+//! - What a browser subscribed with is part of its endpoint: the key of a sender, and whether it shows pushes by itself.
+//!
+//! Rules: RFC 8030 (requests), RFC 8188 and 8291 (encryption), RFC 8292 (VAPID), and the declarative messages of the Push API. A browser
+//! that subscribed without a key takes every sender's.
 //!
 //! Elsewhere: what a browser shows, in `arrivals`; the kept key, in `tls`.
 
@@ -35,7 +37,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Shared;
-use crate::arrivals::{Ids, Incoming, Kind};
+use crate::arrivals::{Declared, Ids, Incoming, Kind};
 use crate::faults::{Fault, Provider};
 use crate::http::{html_page, read_body, with_retry_after};
 use crate::serve::Connection;
@@ -63,6 +65,29 @@ pub(crate) struct Browsers {
 #[serde(deny_unknown_fields)]
 pub(crate) struct At {
     host: Option<String>,
+    /// The sender's key that it subscribes with: `applicationServerKey`.
+    key: Option<String>,
+    /// Whether it shows declarative pushes by itself, as Safari does.
+    #[serde(default)]
+    declarative: bool,
+}
+
+/// What an endpoint says of how its browser subscribed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Subscribed {
+    key: Option<String>,
+    declarative: bool,
+}
+
+impl At {
+    /// As it stands in the endpoint.
+    fn query(&self) -> String {
+        let key = self.key.as_ref().map(|key| format!("key={key}"));
+        let parts: Vec<String> =
+            key.into_iter().chain(self.declarative.then(|| "declarative=true".to_owned())).collect();
+        if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    }
 }
 
 impl Browsers {
@@ -101,17 +126,19 @@ async fn subscription(
     Path(name): Path<String>,
     Query(at): Query<At>,
 ) -> Response {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_plain =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let plain = is_plain(&name) && at.key.as_deref().is_none_or(is_plain);
     let Some(browser) = shared.browsers.browser(&name).filter(|_| plain) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let own = &shared.browsers.origin;
-    let origin = match (at.host, own.rsplit_once(':')) {
+    let origin = match (&at.host, own.rsplit_once(':')) {
         (Some(host), Some((_, port))) => format!("https://{host}:{port}"),
         _ => own.clone(),
     };
     Json(json!({
-        "endpoint": format!("{origin}/webpush/{name}"),
+        "endpoint": format!("{origin}/webpush/{name}{}", at.query()),
         "expirationTime": null,
         "keys": {
             "p256dh": BASE64_URL_SAFE_NO_PAD.encode(browser.public),
@@ -125,6 +152,7 @@ async fn push(
     State(shared): State<Arc<Shared>>,
     Extension(connection): Extension<Connection>,
     Path(name): Path<String>,
+    Query(subscribed): Query<Subscribed>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
@@ -135,7 +163,10 @@ async fn push(
     connection.before(&fault).await;
     let sent_to = format!("https://{authority}");
     let checked = match read_body(body).await {
-        Some(body) => check(&shared.browsers, &sent_to, &head.headers, &name, &body, Timestamp::now()),
+        Some(body) => {
+            let to = To { name: &name, subscribed: &subscribed, origin: &sent_to };
+            check(&shared.browsers, &to, &head.headers, &body, Timestamp::now())
+        }
         None => Err((StatusCode::PAYLOAD_TOO_LARGE, "too large")),
     };
     let response = match checked {
@@ -182,18 +213,59 @@ struct Payload {
     withdraw: Vec<String>,
 }
 
+/// What a declarative browser shows by itself.
+#[derive(Debug, Deserialize)]
+struct DeclarativeMessage {
+    web_push: u64,
+    notification: DeclaredNotification,
+    #[serde(default)]
+    app_badge: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeclaredNotification {
+    title: String,
+    navigate: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    tag: Option<String>,
+}
+
+/// The number that tells a declarative message from other JSON.
+const DECLARATIVE: u64 = 8030;
+
+impl DeclarativeMessage {
+    /// None: it is not one, and goes to the service worker.
+    fn parse(json: &[u8]) -> Option<Self> {
+        let message: Self = serde_json::from_slice(json).ok()?;
+        let leads = message.notification.navigate.parse::<Uri>().is_ok_and(|uri| uri.scheme().is_some());
+        (message.web_push == DECLARATIVE && leads && !message.notification.title.is_empty())
+            .then_some(message)
+    }
+}
+
+/// Whom a push is for, and where it was sent to.
+struct To<'a> {
+    name: &'a str,
+    subscribed: &'a Subscribed,
+    origin: &'a str,
+}
+
 /// What a push service and the browser behind it make of a request: the push they take in, or why not.
 fn check(
     browsers: &Browsers,
-    sent_to: &str,
+    to: &To<'_>,
     headers: &HeaderMap,
-    name: &str,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Incoming, Refusal> {
     let bad = |why| (StatusCode::BAD_REQUEST, why);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    check_vapid(sent_to, text("authorization").unwrap_or_default(), now)?;
+    let signed_with = check_vapid(to.origin, text("authorization").unwrap_or_default(), now)?;
+    if to.subscribed.key.as_ref().is_some_and(|key| key != signed_with) {
+        return Err((StatusCode::FORBIDDEN, "VapidPkHashMismatch"));
+    }
     if text("ttl").is_none_or(|ttl| ttl.parse::<u32>().is_err()) {
         return Err(bad("TTL is missing or not a number of seconds"));
     }
@@ -211,32 +283,41 @@ fn check(
     if body.len() > MESSAGE_MAX {
         return Err((StatusCode::PAYLOAD_TOO_LARGE, "more than 4096 bytes"));
     }
-    let browser = browsers.browser(name).ok_or((StatusCode::NOT_FOUND, "no such subscription"))?;
+    let browser = browsers.browser(to.name).ok_or((StatusCode::NOT_FOUND, "no such subscription"))?;
     let json = decrypt(&browser, body).ok_or(bad("the browser cannot decrypt it"))?;
     let payload: Payload =
         serde_json::from_slice(&json).map_err(|_| bad("the service worker cannot read it"))?;
+    let declared = DeclarativeMessage::parse(&json).filter(|_| to.subscribed.declarative);
+    let (title, body, tag, declared) = match declared {
+        Some(DeclarativeMessage { notification, app_badge, .. }) => {
+            let declared = Declared { navigate: notification.navigate, app_badge };
+            (notification.title, notification.body, notification.tag, Some(declared))
+        }
+        None => (payload.title.unwrap_or_default(), payload.body.unwrap_or_default(), payload.tag, None),
+    };
     let shown = ["ttl", "urgency", "topic", "content-encoding"];
     Ok(Incoming {
         kind: Kind::Webpush,
         user: payload.user,
-        to: name.to_owned(),
+        to: to.name.to_owned(),
         alert: payload.alert,
-        title: payload.title.unwrap_or_default(),
-        body: payload.body.unwrap_or_default(),
-        ids: Ids { tag: payload.tag, topic, ..Ids::default() },
+        title,
+        body,
+        ids: Ids { tag, topic, ..Ids::default() },
         headers: shown
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), text(*name)?.to_owned())))
             .collect::<BTreeMap<_, _>>(),
         payload: serde_json::from_slice::<Box<RawValue>>(&json).ok(),
         withdraws: payload.withdraw,
+        declared,
         mail: None,
         connection: 0,
     })
 }
 
-/// `vapid t=JWT, k=KEY`: signed by that key, for this origin, for a day at most, with somebody to write to.
-fn check_vapid(origin: &str, given: &str, now: Timestamp) -> Result<(), Refusal> {
+/// `vapid t=JWT, k=KEY`: signed by that key, for this origin, for a day at most, with somebody to write to. Gives the key.
+fn check_vapid<'a>(origin: &str, given: &'a str, now: Timestamp) -> Result<&'a str, Refusal> {
     #[derive(Deserialize)]
     struct Claims {
         aud: String,
@@ -248,8 +329,10 @@ fn check_vapid(origin: &str, given: &str, now: Timestamp) -> Result<(), Refusal>
     let parameters = given.strip_prefix("vapid ").ok_or(missing)?;
     let parameters: BTreeMap<&str, &str> =
         parameters.split(',').filter_map(|pair| pair.trim().split_once('=')).collect();
-    let (Some(token), Some(key)) = (parameters.get("t"), parameters.get("k")) else { return Err(missing) };
-    let point = BASE64_URL_SAFE_NO_PAD.decode(key).map_err(|_| bad)?;
+    let (Some(token), Some(given_key)) = (parameters.get("t"), parameters.get("k")) else {
+        return Err(missing);
+    };
+    let point = BASE64_URL_SAFE_NO_PAD.decode(given_key).map_err(|_| bad)?;
     if point.len() != POINT_BYTES {
         return Err(bad);
     }
@@ -264,7 +347,7 @@ fn check_vapid(origin: &str, given: &str, now: Timestamp) -> Result<(), Refusal>
     let left_s = claims.exp - now.as_second();
     let has_contact = claims.sub.starts_with("mailto:") || claims.sub.starts_with("https://");
     match claims.aud == origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
-        true => Ok(()),
+        true => Ok(given_key),
         false => Err(bad),
     }
 }

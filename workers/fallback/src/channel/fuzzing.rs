@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use super::{
     error::SendError,
     http::RETRY_AFTER_MAX,
-    push::{apns_reply, fcm_reply, webpush_reply},
+    push::{apns_reply, fcm_reply, webpush_reply, webpush_services},
     reason, slack, sms, telegram, webhook,
 };
 
@@ -34,14 +34,16 @@ pub fn reply(bytes: &[u8]) {
     let refused = [
         apns_reply::classify(status, body, &headers, now).err(),
         fcm_reply::classify(status, body, &headers, now).err(),
-        webpush_reply::classify(status, body, &headers, now).err(),
         slack::reply::of_method(status, body, &headers, now).err().map(SendError::from),
         slack::reply::of_hook(status, body, &headers, now).err(),
         sms::reply::classify(status, body, &headers, now).err(),
         telegram::reply::read(status, body).err(),
         webhook::reply::classify(status, &headers, false, now).err(),
     ];
-    for error in refused.into_iter().flatten() {
+    let of_browsers = webpush_services::SERVICES
+        .iter()
+        .map(|service| webpush_reply::classify(service, status, body, &headers, now).err());
+    for error in refused.into_iter().chain(of_browsers).flatten() {
         // As every sender does before it hands one on.
         let error = error.without(&[ADDRESS]);
         let reason = error.reason();

@@ -75,7 +75,8 @@ fn a_job_does_not_print_its_secrets() {
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 3,
     };
-    let target = PushTarget { token: Secret::from(CANARY), environment: PushEnvironment::Sandbox };
+    let target =
+        PushTarget { token: Secret::from(CANARY), environment: PushEnvironment::Sandbox, bound_to: None };
     let attempt = Uuid::nil();
     let push = PushJob { attempt, target, content: PushContent::Alert(content.clone()) };
     let email = EmailJob { attempt, to: Secret::from(CANARY), content, locale: None };

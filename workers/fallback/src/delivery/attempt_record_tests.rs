@@ -44,6 +44,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         service: PushService::Apns,
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
+        bound_to: None,
         registered_at: at(0),
         issued_at: None,
     };

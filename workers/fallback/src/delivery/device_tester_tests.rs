@@ -21,6 +21,7 @@ fn taken(tries: u32) -> TakenTest {
             service: PushService::Fcm,
             token: Secret::from("token".to_owned()),
             environment: PushEnvironment::Production,
+            bound_to: None,
             registered_at: at(0),
             issued_at: None,
         },

@@ -43,6 +43,7 @@ fn escalation(devices: &[&str], email: bool) -> Escalation {
         service: PushService::Apns,
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
+        bound_to: None,
         registered_at: at(0),
         issued_at: None,
     };

@@ -78,6 +78,10 @@ const SETTINGS: [Setting; 49] = [
     ("webpush.private_key", |config| {
         config.shared.webpush.as_ref().unwrap().private_key.as_ref().unwrap().expose()
     }),
+    ("webpush.previous_private_key", |config| {
+        config.shared.webpush.as_ref().unwrap().previous_private_key.as_ref().unwrap().expose()
+    }),
+    ("webpush.page", |config| config.shared.webpush.as_ref().unwrap().page.as_deref().unwrap()),
     ("webpush.subject", |config| &config.shared.webpush.as_ref().unwrap().subject),
     ("email.host", |config| &config.channels.email.as_ref().unwrap().host),
     ("email.username", |config| config.channels.email.as_ref().unwrap().username.as_ref().unwrap().expose()),

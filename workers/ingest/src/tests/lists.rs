@@ -20,6 +20,7 @@ fn phone(token: &str) -> Device {
         service: PushService::Fcm,
         token: Secret::from(token),
         environment: PushEnvironment::Production,
+        bound_to: None,
         registered_at: NOW.parse().unwrap(),
         issued_at: None,
     }

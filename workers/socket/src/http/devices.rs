@@ -30,7 +30,7 @@ use watchbell::{
     wire::{
         Problem,
         schema::{one_of_or_null, with},
-        webpush::{SubscriptionKeysV1, SubscriptionV1},
+        webpush::{SubscriptionKeysV1, SubscriptionV1, application_server_key},
     },
 };
 
@@ -80,6 +80,11 @@ pub(crate) struct DeviceBody {
     /// Of a browser's subscription.
     #[serde(default)]
     keys: Option<SubscriptionKeysV1>,
+    /// Of a browser's subscription: the key that it subscribed with, as `GET /v1/webpush/key` gave it. Pushes are signed with it, also
+    /// after another key is given out.
+    #[serde(default)]
+    #[schema(nullable)]
+    vapid_key: Option<String>,
     /// Browsers give it and it says nothing: the push service tells when a subscription is over.
     #[serde(default, rename = "expirationTime")]
     #[schema(value_type = serde_json::Value)]
@@ -125,6 +130,7 @@ watchbell::schemas! {
                     "pattern": r"^https://[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z][A-Za-z0-9-]*)+(:[0-9]{1,4})?(/[!-~]*)?$",
                     "format": "watchbell-endpoint",
                 },
+                "vapid_key": {"type": ["string", "null"], "format": "watchbell-p256-point"},
                 "keys": {
                     "type": "object",
                     "properties": {
@@ -157,6 +163,7 @@ pub(crate) async fn put(
         id,
         service,
         token,
+        bound_to: body.vapid_key.as_deref().map(vapid_key).transpose()?,
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
         registered_at: devices.clock.now(),
@@ -279,6 +286,12 @@ pub(crate) fn browser_token(
         0..=TOKEN_BYTES_MAX => Ok(token),
         _ => Err(Problem::invalid("endpoint", format!("is too long: {TOKEN_BYTES_MAX} bytes with its keys"))),
     }
+}
+
+/// A key that a browser subscribed with, in its one form. Which keys are ours is not asked here: while the key is being changed, a pod may
+/// know another than the one that gave it out.
+fn vapid_key(key: &str) -> Result<String, Problem> {
+    application_server_key(key).map_err(|wrong| Problem::invalid(wrong.field, wrong.problem))
 }
 
 /// An endpoint is a client's word for where fallback shall call: `https`, and no address of a private network.

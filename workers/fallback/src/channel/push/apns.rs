@@ -196,7 +196,7 @@ const NOBODYS_TOKEN: &str = "000000000000000000000000000000000000000000000000000
 
 impl ApnsSender {
     async fn try_out(&self, environment: PushEnvironment, now: Timestamp) -> DryRun {
-        let target = PushTarget { token: Secret::from(NOBODYS_TOKEN), environment };
+        let target = PushTarget { token: Secret::from(NOBODYS_TOKEN), environment, bound_to: None };
         let content = PushContent::Withdrawal { user: String::new(), alerts: Vec::new(), unread: 0 };
         let job = PushJob { attempt: Uuid::new_v4(), target, content };
         let outcome = match self.deliver(&job, now).await {

@@ -95,7 +95,8 @@ fn sender(endpoint: String, trust_root_pem: Option<String>) -> ApnsSender {
 }
 
 fn job(content: PushContent) -> PushJob {
-    let target = PushTarget { token: Secret::from(TOKEN), environment: PushEnvironment::Production };
+    let target =
+        PushTarget { token: Secret::from(TOKEN), environment: PushEnvironment::Production, bound_to: None };
     PushJob { attempt: "0198F3C2-0000-7000-8000-00000000000A".parse().unwrap(), target, content }
 }
 

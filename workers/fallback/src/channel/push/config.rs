@@ -17,6 +17,7 @@ use super::{
     WebPushSender,
 };
 use crate::channel::{
+    link,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -112,9 +113,12 @@ pub(in crate::channel) fn from_config(
             key.public() == webpush.public_key.trim_end_matches('='),
             "[webpush] public_key and private_key are not a pair"
         );
+        let previous_key = webpush.previous_private_key.as_ref().map(VapidKey::parse).transpose();
         let sender = WebPushSender::new(&WebPushConfig {
             key,
+            previous_key: previous_key.context("[webpush] previous_private_key")?,
             subject: webpush.subject.clone(),
+            page: webpush.page.as_deref().map(page_of_alerts).transpose()?,
             private_endpoints: webpush.private_endpoints,
             trust_root_pem: trust_root(webpush.trust_root_file.as_deref())?,
             request_timeout: CALL_TIMEOUT,
@@ -125,6 +129,12 @@ pub(in crate::channel) fn from_config(
         true => None,
         false => Some(Arc::new(PushChannel::new(services))),
     })
+}
+
+/// An address that a browser can open, and that an alert's id can be put behind.
+fn page_of_alerts(text: &str) -> anyhow::Result<String> {
+    let url = link::web_url(text).filter(|url| url.fragment().is_none());
+    url.map(String::from).context("[webpush] page has to be an address on the web, without a fragment")
 }
 
 fn apns_auth(apns: &ApnsSection) -> anyhow::Result<ApnsAuth> {

@@ -4,7 +4,7 @@
 //! - The notification's `tag` comes from the alert, so a repeated push replaces on the phone (I6).
 //! - Within one `send`, a request is repeated once, and only with a new access token.
 //!
-//! Elsewhere: what answers mean in `fcm_reply`, the access token in `fcm_token`, messages in `render`.
+//! Elsewhere: what answers mean in `fcm_reply`, the access token in `fcm_token`, messages in `fcm_message`.
 //!
 //! Why not `fcm` (0.9.2), the newest release of that name: it posts to `https://fcm.googleapis.com/fcm/send` with a server
 //! key, an interface that Google shut down in 2024. The host is fixed, so that no simulator can stand in for Google. Crates
@@ -25,10 +25,10 @@ use serde_json::{Value, json};
 use watchbell::domain::{PushService, Secret};
 
 use super::{
+    fcm_message::fcm_message,
     fcm_reply::{classify, wants_new_access_token},
     fcm_token::{AccessTokens, ServiceAccount},
     job::{PushJob, PushSender},
-    render,
 };
 use crate::channel::{
     dry_run::DryRun,
@@ -91,7 +91,7 @@ impl FcmSender {
     }
 
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
-        let mut message = render::fcm_message(&job.content, now)?;
+        let mut message = fcm_message(&job.content, now)?;
         message["token"] = json!(job.target.token.expose());
         let mut body = json!({"message": message});
         if self.validate_only {

@@ -84,7 +84,11 @@ async fn google(http1: bool) -> (FcmSender, Shared) {
 fn job() -> PushJob {
     PushJob {
         attempt: uuid::Uuid::nil(),
-        target: PushTarget { token: Secret::from(TOKEN), environment: PushEnvironment::Production },
+        target: PushTarget {
+            token: Secret::from(TOKEN),
+            environment: PushEnvironment::Production,
+            bound_to: None,
+        },
         content: PushContent::Alert(AlertContent {
             alert: "a-1".into(),
             user: "ana".into(),

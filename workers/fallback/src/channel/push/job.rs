@@ -25,6 +25,8 @@ pub struct PushTarget {
     pub token: Secret,
     /// Which of Apple's two worlds; other providers do not look.
     pub environment: PushEnvironment,
+    /// Which sender the token is bound to; see [`Device::bound_to`].
+    pub bound_to: Option<String>,
 }
 
 /// What a push does on the phone.
@@ -68,6 +70,10 @@ pub trait PushSender: Send + Sync {
 impl PushTarget {
     /// The push service's name for this device.
     pub(super) fn of(device: &Device) -> Self {
-        Self { token: device.token.clone(), environment: device.environment }
+        Self {
+            token: device.token.clone(),
+            environment: device.environment,
+            bound_to: device.bound_to.clone(),
+        }
     }
 }

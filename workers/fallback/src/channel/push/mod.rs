@@ -5,8 +5,9 @@
 //! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
+//! | `webpush_services`, `vapid` | the habits of each push service of browsers; the key that browsers subscribe with |
 //! | `job` | one push to one device, and the interface of the three services |
-//! | `render` | payloads fitted into a push |
+//! | `render`, `fcm_message`, `webpush_message` | payloads fitted into a push: Apple's and what fits them, Google's, browsers' |
 //! | `config` | senders from `[apns]`, `[fcm]` and `[webpush]` |
 
 use std::{collections::HashMap, sync::Arc};
@@ -27,19 +28,24 @@ pub(super) mod apns_reply;
 mod apns_token;
 pub(super) mod config;
 pub mod fcm;
+mod fcm_message;
 pub(super) mod fcm_reply;
 mod fcm_token;
 mod job;
 mod render;
+mod vapid;
 pub mod webpush;
 mod webpush_crypt;
+mod webpush_message;
 pub(super) mod webpush_reply;
+pub(super) mod webpush_services;
 
 pub use apns::{ApnsAuth, ApnsConfig, ApnsSender};
 pub use fcm::{FcmConfig, FcmSender};
 pub use job::{PushContent, PushJob, PushSender, PushTarget};
+pub use vapid::VapidKey;
 use webpush::must_show_every_push;
-pub use webpush::{VapidKey, WebPushConfig, WebPushSender};
+pub use webpush::{WebPushConfig, WebPushSender};
 
 /// The channel: each device by its own service. A service without a sender is one that is not configured.
 #[derive(Default)]

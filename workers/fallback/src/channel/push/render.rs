@@ -1,4 +1,4 @@
-//! What a phone and a browser are shown: push payloads that fit.
+//! What a phone is shown: Apple's payloads, and what makes every push fit.
 //!
 //! What holds here:
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
@@ -6,6 +6,8 @@
 //! - Buttons and a picture give way before the title does, and have room of their own beside it.
 //! - A text is shortened between characters, with an ellipsis.
 //! - A text that changes the direction of writing is isolated, so that it cannot reorder what a phone shows beside it.
+//!
+//! Elsewhere: Google's messages in `fcm_message`, browsers' in `webpush_message`.
 
 use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
 use jiff::Timestamp;
@@ -25,17 +27,13 @@ use crate::channel::{
 /// <https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>
 pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
 
-/// What is left of a Web Push message of 4,096 bytes after its header of 86, a padding delimiter and the tag
-/// (RFC 8291, section 4).
-pub(super) const WEBPUSH_BYTES_MAX: usize = 4096 - 86 - 1 - 16;
-
 /// Apple's bound for `apns-collapse-id`; Google's tag gets the same text.
 const COLLAPSE_ID_BYTES_MAX: usize = 64;
 
-/// How long Google keeps a withdrawal for a phone that is off. Longer than most alerts are shown for.
-const WITHDRAWAL_TTL_S: i64 = 24 * 60 * 60;
+/// How long a withdrawal is kept for a phone or a browser that is off. Longer than most alerts are shown for.
+pub(super) const WITHDRAWAL_TTL_S: i64 = 24 * 60 * 60;
 
-/// Google's longest time to live.
+/// Google's longest time to live, and the push services' of browsers.
 const TTL_S_MAX: i64 = 28 * 24 * 60 * 60;
 
 /// The payload for Apple.
@@ -110,116 +108,9 @@ fn apns_json(builder: DefaultNotificationBuilder<'_>, data: &Value) -> String {
     payload.to_json_string().expect("a payload of texts, numbers and JSON values serializes")
 }
 
-/// The message for Google without its `token`. Every value of `data` is a text, as FCM demands.
-///
-/// `collapse_key` is left out on purpose: a device keeps four of them. The tag replaces on the phone.
-///
-/// # Errors
-/// [`SendError::Rejected`] when not even the ids fit.
-pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value, SendError> {
-    let text = match content {
-        PushContent::Alert(alert) => {
-            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, now).to_string())
-        }
-        PushContent::Withdrawal { user, alerts, unread } => {
-            fit_ids(alerts, PAYLOAD_BYTES_MAX, |ids, more| {
-                let ids = json!(ids).to_string();
-                let mut data = json!({"withdraw": ids, "user": user, "unread": unread.to_string()});
-                if more {
-                    data["more"] = json!("true");
-                }
-                // Nothing is shown, and Google punishes urgent messages that show nothing.
-                let android = json!({"priority": "NORMAL", "ttl": format!("{WITHDRAWAL_TTL_S}s")});
-                json!({"data": data, "android": android}).to_string()
-            })
-        }
-    };
-    let text = text.ok_or_else(does_not_fit)?;
-    Ok(serde_json::from_str(&text).expect("it was JSON a moment ago"))
-}
-
-fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
-    let mut notification = json!({"title": text.title});
-    if let Some(body) = text.body {
-        notification["body"] = json!(body);
-    }
-    let mut data = json!({
-        "alert": alert.alert,
-        "user": alert.user,
-        "severity": alert.severity.as_str(),
-    });
-    if let Some(url) = text.url {
-        data["url"] = json!(url);
-    }
-    let extras = Extras::of(alert, text);
-    if !extras.actions.is_empty() {
-        // Google shows no buttons by itself: the app does. Every value of `data` is a text.
-        data["actions"] = json!(json!(extras.actions).to_string());
-    }
-    if let Some(image) = extras.image {
-        notification["image"] = json!(image);
-    }
-    let ttl_s = alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX);
-    json!({
-        "notification": notification,
-        "data": data,
-        "android": {
-            "priority": "HIGH",
-            "ttl": format!("{ttl_s}s"),
-            "notification": {
-                "tag": collapse_id(&alert.collapse_key),
-                "notification_count": i32::try_from(alert.unread).unwrap_or(i32::MAX),
-            },
-        },
-    })
-}
-
-/// The JSON for a browser's service worker, to be encrypted.
-///
-/// # Errors
-/// [`SendError::Rejected`] when not even the ids fit.
-pub(super) fn webpush_payload(content: &PushContent) -> Result<String, SendError> {
-    let json = match content {
-        PushContent::Alert(alert) => fit(alert, WEBPUSH_BYTES_MAX, |text| webpush_alert(alert, text)),
-        PushContent::Withdrawal { user, alerts, unread } => {
-            fit_ids(alerts, WEBPUSH_BYTES_MAX, |ids, more| {
-                json!({"withdraw": ids, "user": user, "unread": unread, "more": more}).to_string()
-            })
-        }
-    };
-    json.ok_or_else(does_not_fit)
-}
-
-fn webpush_alert(alert: &AlertContent, text: Text<'_>) -> String {
-    let extras = Extras::of(alert, text);
-    let mut message = json!({
-        "alert": alert.alert,
-        "user": alert.user,
-        "title": text.title,
-        "body": text.body,
-        "url": text.url,
-        "severity": alert.severity.as_str(),
-        "tag": collapse_id(&alert.collapse_key),
-        "unread": alert.unread,
-    });
-    if !extras.actions.is_empty() {
-        message["actions"] = json!(extras.actions);
-        if let Some(address) = &alert.answers_at {
-            message["answers_at"] = json!(address);
-        }
-    }
-    if let Some(image) = extras.image {
-        message["image"] = json!(image);
-    }
-    message.to_string()
-}
-
-/// How long a push service keeps a push for a browser that is not there, in seconds.
-pub(super) fn webpush_ttl_s(content: &PushContent, now: Timestamp) -> i64 {
-    match content {
-        PushContent::Alert(alert) => alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX),
-        PushContent::Withdrawal { .. } => WITHDRAWAL_TTL_S,
-    }
+/// How long a push of this alert is worth keeping, in seconds.
+pub(super) fn ttl_s(alert: &AlertContent, now: Timestamp) -> i64 {
+    alert.expires_at.duration_since(now).as_secs().clamp(0, TTL_S_MAX)
 }
 
 /// `key`, or a UUID made of it when it is too long or not plain enough for a header.
@@ -233,9 +124,9 @@ pub(super) fn collapse_id(key: &str) -> String {
 }
 
 /// What stands beside the text, as far as it is short enough.
-struct Extras<'a> {
-    actions: Vec<Value>,
-    image: Option<&'a str>,
+pub(super) struct Extras<'a> {
+    pub(super) actions: Vec<Value>,
+    pub(super) image: Option<&'a str>,
 }
 
 /// The bytes of JSON that the buttons of a push may take; those that come after are left out, and found in the app.
@@ -244,7 +135,7 @@ const ACTIONS_BYTES_MAX: usize = 1_536;
 const IMAGE_BYTES_MAX: usize = 512;
 
 impl<'a> Extras<'a> {
-    fn of(alert: &'a AlertContent, text: Text<'_>) -> Self {
+    pub(super) fn of(alert: &'a AlertContent, text: Text<'_>) -> Self {
         if !text.has_extras {
             return Self { actions: Vec::new(), image: None };
         }
@@ -278,28 +169,43 @@ fn category_of(actions: &[Value]) -> Option<String> {
 
 /// The parts of an alert that may be shortened or left out.
 #[derive(Clone, Copy)]
-struct Text<'a> {
-    title: &'a str,
-    body: Option<&'a str>,
-    url: Option<&'a str>,
+pub(super) struct Text<'a> {
+    pub(super) title: &'a str,
+    pub(super) body: Option<&'a str>,
+    pub(super) url: Option<&'a str>,
     /// Whether buttons and a picture have room.
-    has_extras: bool,
+    pub(super) has_extras: bool,
+}
+
+/// The payload that `make` writes of this text, if it fits. Isolated last: a text that was shortened may have lost the end of what
+/// it began.
+fn fitting(text: Text<'_>, bytes_max: usize, make: impl Fn(Text<'_>) -> String) -> Option<String> {
+    let (title, body) = (isolated(text.title), text.body.map(isolated));
+    let shown = Text { title: &title, body: body.as_deref(), ..text };
+    Some(make(shown)).filter(|json| json.len() <= bytes_max)
+}
+
+fn whole(alert: &AlertContent) -> Text<'_> {
+    Text { title: &alert.title, body: alert.body.as_deref(), url: alert.url.as_deref(), has_extras: true }
+}
+
+/// The payload that `make` writes of the whole alert; `None` when it does not fit as it is.
+pub(super) fn fit_whole(
+    alert: &AlertContent,
+    bytes_max: usize,
+    make: impl Fn(Text<'_>) -> String,
+) -> Option<String> {
+    fitting(whole(alert), bytes_max, make)
 }
 
 /// The payload that `make` writes of as much of the alert's text as fits; `None` when the ids alone do not.
-fn fit(alert: &AlertContent, bytes_max: usize, make: impl Fn(Text<'_>) -> String) -> Option<String> {
-    // Isolated last: a text that was shortened may have lost the end of what it began.
-    let fitting = |text: Text<'_>| {
-        let (title, body) = (isolated(text.title), text.body.map(isolated));
-        let shown = Text { title: &title, body: body.as_deref(), ..text };
-        Some(make(shown)).filter(|json| json.len() <= bytes_max)
-    };
-    let whole = Text {
-        title: &alert.title,
-        body: alert.body.as_deref(),
-        url: alert.url.as_deref(),
-        has_extras: true,
-    };
+pub(super) fn fit(
+    alert: &AlertContent,
+    bytes_max: usize,
+    make: impl Fn(Text<'_>) -> String,
+) -> Option<String> {
+    let fitting = |text: Text<'_>| fitting(text, bytes_max, &make);
+    let whole = whole(alert);
     let shortened = |text: Text<'_>| {
         let body =
             text.body.and_then(|body| longest(body, |part| fitting(Text { body: Some(part), ..text })));
@@ -335,7 +241,11 @@ fn longest(text: &str, accept: impl Fn(&str) -> Option<String>) -> Option<String
 }
 
 /// What `make` writes of the first ids that fit, told whether there are more.
-fn fit_ids(ids: &[String], bytes_max: usize, make: impl Fn(&[String], bool) -> String) -> Option<String> {
+pub(super) fn fit_ids(
+    ids: &[String],
+    bytes_max: usize,
+    make: impl Fn(&[String], bool) -> String,
+) -> Option<String> {
     let payload = |count: usize| make(&ids[..count], count < ids.len());
     let (mut fits, mut too_many) = (0, ids.len().min(WITHDRAWN_ALERTS_MAX) + 1);
     while too_many - fits > 1 {
@@ -345,7 +255,7 @@ fn fit_ids(ids: &[String], bytes_max: usize, make: impl Fn(&[String], bool) -> S
     Some(payload(fits)).filter(|json| json.len() <= bytes_max)
 }
 
-fn does_not_fit() -> SendError {
+pub(super) fn does_not_fit() -> SendError {
     SendError::Rejected { reason: "the ids alone are larger than a push may be".to_owned() }
 }
 

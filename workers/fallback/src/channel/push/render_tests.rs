@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use reqwest::Url;
+
 use super::*;
+use crate::channel::push::{
+    fcm_message::fcm_message, webpush_message::webpush_payload, webpush_services::service_at,
+};
 
 fn alert() -> AlertContent {
     AlertContent {
@@ -65,7 +70,11 @@ fn a_text_that_changes_directions_is_isolated_in_every_push() {
         let content =
             PushContent::Alert(AlertContent { title: title.into(), body: Some(body.into()), ..alert() });
         let (apns, fcm) = (apns(&content), fcm(&content));
-        let webpush: Value = serde_json::from_str(&webpush_payload(&content).unwrap()).unwrap();
+        let webpush: Value = serde_json::from_str(
+            &webpush_payload(&content, None, service_at(&Url::parse("https://push.example.org/a").unwrap()))
+                .unwrap(),
+        )
+        .unwrap();
         for shown in [&apns["aps"]["alert"], &fcm["notification"], &webpush] {
             for field in ["title", "body"] {
                 let text = shown[field].as_str().unwrap();
@@ -289,11 +298,17 @@ fn buttons_and_a_picture_are_in_every_push() {
     let in_data: Value = serde_json::from_str(google["data"]["actions"].as_str().unwrap()).unwrap();
     assert_eq!((&in_data, &google["notification"]["image"]), (&shown, &json!("https://example.org/a.png")));
 
-    let browser: Value = serde_json::from_str(&webpush_payload(&content).unwrap()).unwrap();
+    let mut browser: Value = serde_json::from_str(
+        &webpush_payload(&content, None, service_at(&Url::parse("https://push.example.org/a").unwrap()))
+            .unwrap(),
+    )
+    .unwrap();
     assert_eq!((&browser["actions"], &browser["answers_at"]), (&shown, &json!(answers_at)));
     assert_eq!(browser["image"], "https://example.org/a.png");
 
-    // What an answer says is its producer's business, and the link of a mail is no phone's.
+    // What an answer says is its producer's business, and the link of a mail is no phone's. A declarative browser has no other way.
+    let declared = browser.as_object_mut().unwrap().remove("notification").unwrap();
+    assert!(declared["actions"].to_string().contains("?action=approve"), "{declared}");
     for payload in [apple, google, browser] {
         assert!(
             !payload.to_string().contains("yes") && !payload.to_string().contains("?action"),

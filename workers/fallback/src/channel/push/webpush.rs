@@ -6,31 +6,23 @@
 //! - A push is encrypted for its browser; the push service sees its size, urgency and topic.
 //! - The same alert has the same `Topic` and tag, so a repeated push replaces (I6).
 //!
-//! Elsewhere: encryption in `webpush_crypt`, what answers mean in `webpush_reply`, payloads in `render`.
+//! - A push is signed with the key that its browser subscribed with. Where that was not told, a refusal of one key is followed by
+//!   the next, once for each.
+//!
+//! Elsewhere: encryption in `webpush_crypt`, keys in `vapid`, the habits of each push service in `webpush_services`, what answers
+//! mean in `webpush_reply`, payloads in
+//! `webpush_message`.
 //!
 //! Sources: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (VAPID).
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_lc_rs::{
-    agreement::{ECDH_P256, PrivateKey},
-    encoding::{AsBigEndian, EcPrivateKeyBin},
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
-};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::{
     Client, Url,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use serde_json::json;
 use uuid::Uuid;
 use watchbell::{
     domain::{PushService, Secret, Severity},
@@ -39,9 +31,11 @@ use watchbell::{
 
 use super::{
     job::{PushContent, PushJob, PushSender, PushTarget},
-    render,
+    vapid::{VapidKey, VapidSigner},
     webpush_crypt::Receiver,
+    webpush_message::{webpush_payload, webpush_ttl_s},
     webpush_reply::classify,
+    webpush_services::{BrowserService, SERVICES, Silence, service_at},
 };
 use crate::channel::{
     dry_run::DryRun,
@@ -51,20 +45,17 @@ use crate::channel::{
     sender::Accepted,
 };
 
-/// How long a VAPID token is valid. The standard allows 24 h, and clocks differ.
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(12);
-/// The age at which it is made anew.
-const TOKEN_REFRESH_AGE: SignedDuration = SignedDuration::from_hours(6);
-/// Push services whose tokens are kept. Browsers use a handful; naming others gains a client nothing.
-const ORIGINS_MAX: usize = 64;
-
 /// How browsers are sent to.
 #[derive(Debug, Clone)]
 pub struct WebPushConfig {
     /// See [`VapidKey`].
     pub key: VapidKey,
+    /// The key before it, while browsers are still subscribed with that.
+    pub previous_key: Option<VapidKey>,
     /// Whom a push service may write to about us: `mailto:ops@example.org` or `https://…`.
     pub subject: String,
+    /// The page that shows a person's alerts.
+    pub page: Option<String>,
     /// Whether endpoints may lead into private networks: for a push service of one's own, and for the simulator.
     pub private_endpoints: bool,
     /// A root certificate trusted besides the system's.
@@ -73,75 +64,14 @@ pub struct WebPushConfig {
     pub request_timeout: Duration,
 }
 
-/// The key pair that browsers subscribe with. Bound to every subscription for life: with another key, everybody has to
-/// subscribe again.
-#[derive(Clone)]
-pub struct VapidKey {
-    private: Secret,
-    public: [u8; 65],
-}
-
-impl VapidKey {
-    /// A new one.
-    ///
-    /// # Errors
-    /// The system has no random numbers.
-    pub fn generate() -> Result<Self, SetupError> {
-        let fault = |_| SetupError::Vapid("no key could be made");
-        let key = PrivateKey::generate(&ECDH_P256).map_err(fault)?;
-        let bytes: EcPrivateKeyBin<'_> = key.as_be_bytes().map_err(fault)?;
-        Self::parse(&Secret::from(BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref())))
-    }
-
-    /// The private key as the usual tools print it: 32 bytes in base64url.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn parse(private: &Secret) -> Result<Self, SetupError> {
-        let fault = SetupError::Vapid("private_key is not 32 bytes in base64url");
-        let text = private.expose().trim().trim_end_matches('=').to_owned();
-        let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(&text) else { return Err(fault) };
-        let Ok(key) = PrivateKey::from_private_key(&ECDH_P256, &bytes) else { return Err(fault) };
-        let Ok(public) = key.compute_public_key() else { return Err(fault) };
-        match public.as_ref().try_into() {
-            Ok(public) => Ok(Self { private: Secret::from(text), public }),
-            Err(_) => Err(fault),
-        }
-    }
-
-    /// What browsers subscribe with: `applicationServerKey`, in base64url.
-    pub fn public(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.public)
-    }
-
-    /// For the operator's configuration.
-    pub fn private(&self) -> &Secret {
-        &self.private
-    }
-
-    fn signer(&self) -> Result<EcdsaKeyPair, SetupError> {
-        let fault = |()| SetupError::Vapid("private_key cannot sign");
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(self.private.expose()).map_err(|_| fault(()))?;
-        let scheme = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        EcdsaKeyPair::from_private_key_and_public_key(scheme, &bytes, &self.public).map_err(|_| fault(()))
-    }
-}
-
-impl fmt::Debug for VapidKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VapidKey").field("public", &self.public()).finish_non_exhaustive()
-    }
-}
-
 /// Sends to browsers.
 pub struct WebPushSender {
     client: Client,
-    signer: EcdsaKeyPair,
-    public: String,
-    subject: String,
+    /// The key that browsers subscribe with now, then the one before it.
+    signers: Vec<VapidSigner>,
+    has_public_subject: bool,
+    page: Option<String>,
     private_endpoints: bool,
-    /// The value of `authorization` by origin, and when it was made.
-    tokens: Mutex<HashMap<String, (HeaderValue, Timestamp)>>,
 }
 
 impl WebPushSender {
@@ -162,13 +92,13 @@ impl WebPushSender {
             identity_pem: None,
             resolver: (!config.private_endpoints).then(|| Arc::new(PublicOnly)),
         })?;
+        let keys = [Some(&config.key), config.previous_key.as_ref()].into_iter().flatten();
         Ok(Self {
             client,
-            signer: config.key.signer()?,
-            public: config.key.public(),
-            subject: config.subject.clone(),
+            signers: keys.map(|key| VapidSigner::new(key, &config.subject)).collect::<Result<_, _>>()?,
+            has_public_subject: is_public_subject(&config.subject),
+            page: config.page.clone(),
             private_endpoints: config.private_endpoints,
-            tokens: Mutex::default(),
         })
     }
 
@@ -180,23 +110,55 @@ impl WebPushSender {
     ) -> Result<Accepted, SendError> {
         let url = self.endpoint(&subscription.endpoint)?;
         let garbled = |_| unusable("its keys are not keys");
-        let payload = render::webpush_payload(&job.content)?;
+        let payload = webpush_payload(&job.content, self.page.as_deref(), service_at(&url))?;
         let body =
             Receiver::parse(&subscription.keys).and_then(|to| to.encrypt(&payload)).map_err(garbled)?;
-        let authorization = self.authorization(&url, now)?;
+        let (first, others) = self.signers_for(job.target.bound_to.as_deref())?;
+        let outcome = self.exchange(job, &url, &body, first, now).await;
+        for signer in others {
+            if !matches!(outcome, Err(SendError::ConfigFault { .. })) {
+                break;
+            }
+            // Whichever key it was not, the refusal of the present one is what an operator has to know of.
+            let accepted = self.exchange(job, &url, &body, signer, now).await;
+            if !matches!(accepted, Err(SendError::ConfigFault { .. })) {
+                return accepted;
+            }
+        }
+        outcome
+    }
+
+    /// The key to sign with, and those to try after it where nobody said which it is.
+    fn signers_for(&self, bound_to: Option<&str>) -> Result<(&VapidSigner, &[VapidSigner]), SendError> {
+        let is_its = |signer: &&VapidSigner| bound_to.is_none_or(|key| key == signer.public());
+        let first = self.signers.iter().find(is_its);
+        let first = first.ok_or_else(|| unusable("it was made with a VAPID key that is not configured"))?;
+        let others = if bound_to.is_none() { &self.signers[1..] } else { &[] };
+        Ok((first, others))
+    }
+
+    async fn exchange(
+        &self,
+        job: &PushJob,
+        url: &Url,
+        body: &[u8],
+        signer: &VapidSigner,
+        now: Timestamp,
+    ) -> Result<Accepted, SendError> {
+        let service = service_at(url);
         let mut request = self
             .client
-            .post(url)
-            .header(AUTHORIZATION, authorization)
+            .post(url.clone())
+            .header(AUTHORIZATION, signer.authorization(url, now)?)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_ENCODING, "aes128gcm")
-            .header("ttl", render::webpush_ttl_s(&job.content, now))
+            .header("ttl", webpush_ttl_s(&job.content, now))
             .header("urgency", urgency(&job.content));
-        if let Some(topic) = topic(&job.content) {
+        if let Some(topic) = topic(&job.content).filter(|_| service.takes_topic) {
             request = request.header("topic", topic);
         }
-        let answer = http::exchange(request.body(body)).await?;
-        classify(answer.status, &answer.body, &answer.headers, now)
+        let answer = http::exchange(request.body(body.to_vec())).await?;
+        classify(service, answer.status, &answer.body, &answer.headers, now)
     }
 
     /// The endpoint as an address that may be called.
@@ -210,41 +172,6 @@ impl WebPushSender {
             false => Ok(url),
         }
     }
-
-    /// The token for a push service, which its pushes share.
-    fn authorization(&self, url: &Url, now: Timestamp) -> Result<HeaderValue, SendError> {
-        let origin = url.origin().ascii_serialization();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, made_at)) = tokens.get(&origin) {
-            let age = now.duration_since(*made_at);
-            if age < TOKEN_REFRESH_AGE && age > -TOKEN_REFRESH_AGE {
-                return Ok(header.clone());
-            }
-        }
-        let header = self.sign(&origin, now)?;
-        if tokens.len() >= ORIGINS_MAX {
-            tokens.clear();
-        }
-        tokens.insert(origin, (header.clone(), now));
-        Ok(header)
-    }
-
-    fn sign(&self, origin: &str, now: Timestamp) -> Result<HeaderValue, SendError> {
-        let fault = || SendError::ConfigFault {
-            blame: Blame::Everybody,
-            reason: "the VAPID key cannot sign".to_owned(),
-        };
-        let part = |json: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
-        let exp = (now + TOKEN_LIFE).as_second();
-        let claims = json!({"aud": origin, "exp": exp, "sub": self.subject});
-        let signed = format!("{}.{}", part(json!({"typ": "JWT", "alg": "ES256"})), part(claims));
-        let signature = self.signer.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| fault())?;
-        let token = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()));
-        let mut header =
-            HeaderValue::try_from(format!("vapid t={token}, k={}", self.public)).map_err(|_| fault())?;
-        header.set_sensitive(true);
-        Ok(header)
-    }
 }
 
 /// Whose push service is named in a dry run: it is only signed for, and nobody is called.
@@ -255,9 +182,11 @@ impl PushSender for WebPushSender {
     /// Push services are named by browsers, and know us by nothing but our signature: what can be found out is whether
     /// the key signs.
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
-        let signed = self.sign(NO_PUSH_SERVICE, now);
+        let signed = self.signers.iter().try_for_each(|signer| signer.sign(NO_PUSH_SERVICE, now).map(drop));
+        let picky = SERVICES.iter().find(|service| service.needs_public_subject && !self.has_public_subject);
+        let checked = signed.and_then(|()| picky.map_or(Ok(()), |service| Err(subject_refused(service))));
         let found = "the key signs; push services can be asked only with a subscription";
-        vec![DryRun::of(PushService::WebPush.as_str(), signed.map(|_| found))]
+        vec![DryRun::of(PushService::WebPush.as_str(), checked.map(|()| found))]
     }
 
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
@@ -280,13 +209,27 @@ fn unusable(what: &str) -> SendError {
     SendError::Unusable { reason: format!("{what}; it is kept until the page subscribes again") }
 }
 
-/// Whether the browser's push service demands that every push shows something. Safari ends a subscription after three
-/// pushes that did not, without an error: <https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers>.
-pub(crate) fn must_show_every_push(token: &Secret) -> bool {
+fn subject_refused(service: &BrowserService) -> SendError {
+    let reason = format!("{} refuses a subject whose host is not on the public internet", service.name);
+    SendError::ConfigFault { blame: Blame::Everybody, reason }
+}
+
+/// Whether the address or the site is one that others could reach, as far as its name tells.
+fn is_public_subject(subject: &str) -> bool {
+    let host = match subject.strip_prefix("mailto:") {
+        Some(address) => address.rsplit_once('@').map_or("", |(_, host)| host).to_ascii_lowercase(),
+        None => {
+            Url::parse(subject).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+        }
+    };
+    host.contains('.') && !host.ends_with(".localhost") && !host.ends_with(".local")
+}
+
+/// Whether the browser's push service demands that every push shows something.
+pub(super) fn must_show_every_push(token: &Secret) -> bool {
     let url =
         SubscriptionV1::of_token(token).and_then(|subscription| Url::parse(&subscription.endpoint).ok());
-    let is_apples = |host: &str| host == "push.apple.com" || host.ends_with(".push.apple.com");
-    url.is_some_and(|url| url.host_str().is_some_and(is_apples))
+    url.is_some_and(|url| service_at(&url).silence == Silence::EndsSubscription)
 }
 
 fn urgency(content: &PushContent) -> &'static str {
