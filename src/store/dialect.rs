@@ -79,19 +79,11 @@ impl Engine {
         }
     }
 
-    /// Run in the transaction of a migration: one process migrates at a time and may take long over it.
+    /// Run first in a transaction that migrates everything. `BEGIN IMMEDIATE` has locked SQLite's file by then. Statistics that
+    /// somebody gathered while it was small would have large tables scanned; without any, a plan depends on its text alone.
     pub(super) fn migration_settings(self) -> &'static [&'static str] {
         match self {
-            // The number is Watchbell's own; any would do that nobody else locks.
-            Self::Postgres => &[
-                "SET LOCAL statement_timeout = 0",
-                "SELECT pg_advisory_xact_lock(8733190124)",
-                // A migration goes through whole tables.
-                "SET LOCAL enable_seqscan = on",
-                "SET LOCAL enable_hashjoin = on",
-            ],
-            // `BEGIN IMMEDIATE` has locked the file. Statistics that somebody gathered while it was small would have large
-            // tables scanned; without any, a plan depends on its text alone.
+            Self::Postgres => &["SET LOCAL enable_seqscan = on", "SET LOCAL enable_hashjoin = on"],
             Self::Sqlite => &["DROP TABLE IF EXISTS sqlite_stat4", "DROP TABLE IF EXISTS sqlite_stat1"],
         }
     }

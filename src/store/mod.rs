@@ -76,6 +76,7 @@ mod latest_alert;
 mod left_out;
 mod look;
 mod metric_table;
+mod migrating;
 mod outbox;
 mod outbox_relay;
 mod people;

@@ -3,22 +3,25 @@
 //! A store that is behind is not ready: statements would fail one by one. One that is ahead is: whoever rolls out a new
 //! version migrates first, and the pods of the version before must serve until they are replaced. So a migration only adds
 //! what the version before does not have to know; a change that it could not live with takes two releases.
+//!
+//! Elsewhere: how a migration is carried out is in `migrating`, and what its file may say in the README of `migrations/`.
+
+use std::time::Duration;
 
 use sqlx::{
     AnyConnection, Row as _,
     migrate::{MigrateError, Migrator},
 };
-use uuid::Uuid;
 
-use super::{Store, history::new_word};
+use super::{Store, migrating::newest_of};
 use crate::runtime::health::{Fault, Seen};
 
 /// Every migration this program knows.
-const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+pub(super) const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// The migration this program needs: its newest.
 fn needed() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+    newest_of(&MIGRATIONS)
 }
 
 /// Why the schema was not brought up to this version.
@@ -35,6 +38,43 @@ pub enum MigrationError {
         /// The newest one that it knows.
         needed: i64,
     },
+    /// Another process migrates, for too long.
+    #[error(
+        "another process has been migrating this store for {waited:?}. Wait until it ends, or end it: \
+         SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    )]
+    Busy {
+        /// How long this one waited.
+        waited: Duration,
+    },
+    /// Somebody else's transaction holds what a step needs.
+    #[error(
+        "migration {version} gave up after {tries} tries to get a lock that a long transaction holds; nobody else was kept \
+         waiting meanwhile. Find it with SELECT pid, xact_start, state, query FROM pg_stat_activity WHERE xact_start IS NOT NULL \
+         ORDER BY xact_start, end it, and run `watchbell migrate` again: it goes on where it stopped"
+    )]
+    Locked {
+        /// The migration that was being carried out.
+        version: i64,
+        /// How often it tried.
+        tries: u32,
+    },
+    /// It was begun with a file of the same number that says something else.
+    #[error(
+        "migration {version} was begun by another build of Watchbell, whose file says something else: finish it with that build"
+    )]
+    Changed {
+        /// The migration that was begun.
+        version: i64,
+    },
+    /// Its file, or the note of how far it came, is not as it has to be.
+    #[error("migration {version} cannot be carried out: {why}")]
+    Unreadable {
+        /// The migration.
+        version: i64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something else.
     #[error(transparent)]
     Failed(#[from] MigrateError),
@@ -47,39 +87,12 @@ impl From<sqlx::Error> for MigrationError {
 }
 
 impl Store {
-    /// Brings the schema up to this version. Safe while other processes run, and to run twice.
+    /// Brings the schema up to this version. Safe while other processes run, and to run twice; one that was killed is continued.
     ///
     /// # Errors
-    /// The store cannot be reached, or was migrated by a newer version.
+    /// The store cannot be reached, was migrated by a newer version, or is held by somebody else's long transaction.
     pub async fn migrate(&self) -> Result<(), MigrationError> {
-        let mut tx = self.write.begin_with(self.engine.begin_write()).await?;
-        for statement in self.engine.migration_settings() {
-            sqlx::query(*statement).execute(&mut *tx).await?;
-        }
-        if let Some(applied) = applied(&mut tx, self.engine.has_migrations()).await?
-            && applied > needed()
-        {
-            return Err(MigrationError::Ahead { applied, needed: needed() });
-        }
-        // Our lock holds until the commit, on both engines; sqlx's would be let go before it. `run` is the same as
-        // `run_direct`, but the compiler does not see that its future is `Send`.
-        let mut migrations = MIGRATIONS;
-        migrations.set_locking(false);
-        migrations.run_direct(None, &mut *tx, false).await?;
-        for statement in self.engine.after_migrations() {
-            sqlx::query(*statement).execute(&mut *tx).await?;
-        }
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
-            .bind(new_word())
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query(
-            "INSERT INTO meta (name, value) VALUES ('pseudonym_key', $1) ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
-        .execute(&mut *tx)
-        .await?;
-        Ok(tx.commit().await?)
+        self.migrate_by(&MIGRATIONS).await
     }
 }
 

@@ -28,6 +28,7 @@
 //! | `topics.rs` | the last events of a topic, in order, once, no more than were asked for |
 //! | `history.rs` | a store that was put back tells another history; a schema that is behind or ahead is seen |
 //! | `crashes.rs` | whatever dies, what was answered stays, and half of nothing stays (I1) |
+//! | `migrations.rs` | a migration makes nobody wait for long, and one that was interrupted is continued |
 //! | `expansions.rs` | what is left of large audiences is gone through in turns, and never mixed up (I16) |
 //! | `retention.rs` | what is old or too much goes, what goes on stays, and nobody believes to have what is gone (I17) |
 //! | `outbox.rs` | what became of alerts is written in the same commit, and told at least once, with one id (I1) |
@@ -67,6 +68,7 @@ mod expansions;
 mod explained;
 mod fixture;
 mod history;
+mod migrations;
 mod outbox;
 mod people;
 mod plans;

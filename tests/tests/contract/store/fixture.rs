@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use sqlx::{Connection as _, migrate::Migrator};
+use sqlx::{
+    Connection as _,
+    migrate::{Migration, Migrator},
+};
 use watchbell::domain::{InboxState, Secret, Seq, Timestamp, UserKey};
 use watchbell::store::{Act, Ask, Claim, Decision, Escalation, Head, Holder, Store, StoreConfig};
 use watchbell_tests::builders::{at, push_attempt};
@@ -43,9 +46,7 @@ impl StoreFixture {
                 (Store::sqlite_url(&dir.path().join("store.db")), Some(dir))
             }
         };
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/migrations");
-        let all = Migrator::new(folder).await?;
-        let earlier = all.iter().filter(|one| one.version < migration).cloned().collect();
+        let earlier = known_migrations().await?.into_iter().filter(|one| one.version < migration).collect();
         let fixture = Self { store: open(&url)?, url, _dir: dir };
         Migrator::with_migrations(earlier).run(&mut fixture.connection().await?).await?;
         Ok(fixture)
@@ -73,6 +74,12 @@ impl StoreFixture {
     pub fn another_handle(&self) -> Store {
         open(&self.url).unwrap()
     }
+}
+
+/// The migrations of this program, from their files.
+pub async fn known_migrations() -> anyhow::Result<Vec<Migration>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/migrations");
+    Ok(Migrator::new(folder).await?.iter().cloned().collect())
 }
 
 pub fn open(url: &Secret) -> anyhow::Result<Store> {
