@@ -8,7 +8,7 @@
 //! Where to look: what people are told in [`alert`], with its buttons in [`action`], what they said of it in [`receipt`], until when they put it off in
 //! [`snooze`], the inbox and its change number in [`inbox`], whether an alert was said before in [`publication`], the ways to
 //! reach people in [`channel`], short-lived facts in [`topic`], when the next channel is due in [`policy`] and
-//! [`next_step`], when somebody wants to be left alone in [`preferences`], how little they get at once in [`restraint`], and how
+//! [`next_step`], when somebody wants to be left alone in [`preferences`], how their mails are gathered in [`digest`], how little they get at once in [`restraint`], and how
 //! long what is kept is kept in [`retention`].
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
@@ -27,6 +27,7 @@ pub mod channel;
 pub mod channel_bounds;
 pub mod device;
 pub mod device_test;
+pub mod digest;
 pub mod email;
 pub mod explanation;
 pub mod inbox;

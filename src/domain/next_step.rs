@@ -7,6 +7,8 @@ use super::{
     Timestamp,
     alert::words,
     channel::Removal,
+    channel_bounds::ChannelBounds,
+    digest::DigestEvery,
     policy::Unless,
     preferences::{Preferences, released_at},
     restraint::{Gate, Held, Lately, Restraint},
@@ -146,6 +148,8 @@ pub enum Step {
         until: Timestamp,
         /// What to remember of what the person got lately.
         lately: Option<Lately>,
+        /// For what the person gets one mail, when that is why.
+        gathered: Option<DigestEvery>,
     },
     /// This step is done with; the next is due then.
     Advance {
@@ -324,7 +328,7 @@ fn begin(
     let by_expiry = |until: Timestamp| until.min(progress.expires_at);
     if let Some(ends) = silence_ends {
         let until = by_expiry(released_at(ends, person.chance));
-        return Step::Hold { held: Held::Quiet, until, lately: None };
+        return Step::Hold { held: Held::Quiet, until, lately: None, gathered: None };
     }
     let send = |lately| Step::Attempt {
         kind: AttemptKind::Alert,
@@ -337,13 +341,48 @@ fn begin(
     if person.is_summary {
         return send(lately.after_summary(bounds, now));
     }
-    match lately.gate(bounds, policy.mandatory, now) {
+    let held = Held::Summary(step.channel);
+    let chosen = chosen_digest(progress, policy, step, person);
+    if let Some(until) = gathered_until(progress, chosen, person).filter(|until| now < *until) {
+        return Step::Hold { held, until, lately: None, gathered: chosen };
+    }
+    let window = if chosen == Some(DigestEvery::Alert) { Duration::ZERO } else { bounds.window };
+    match lately.gate(&ChannelBounds { window, ..*bounds }, policy.mandatory, now) {
         Gate::Alone(lately) => send(lately),
         Gate::Hold(until, lately) => {
-            let held = Held::Summary(step.channel);
-            Step::Hold { held, until: by_expiry(until), lately: Some(lately) }
+            Step::Hold { held, until: by_expiry(until), lately: Some(lately), gathered: None }
         }
     }
+}
+
+/// How the person wants this mail, if they have a say in it. They have none in what is mandatory or critical. Nor is a mail gathered
+/// while the policy would go on with another channel that reaches them: that one's deadline stands (I4).
+fn chosen_digest(
+    progress: &Progress,
+    policy: &Policy,
+    step: &PolicyStep,
+    person: &Person<'_>,
+) -> Option<DigestEvery> {
+    let every = person.preferences.digest.every?;
+    if step.channel != Channel::Email || policy.mandatory || person.severity >= Severity::Critical {
+        return None;
+    }
+    let goes_on = policy.steps.iter().skip(progress.step + 1).any(|later| {
+        !person.reach[later.channel].is_empty()
+            && !person.preferences.opted_out(later.channel, person.category)
+    });
+    (every == DigestEvery::Alert || !goes_on).then_some(every)
+}
+
+/// Until when the mail waits for the person's digest. One that expires before that does not wait for it: it would never be told.
+fn gathered_until(
+    progress: &Progress,
+    chosen: Option<DigestEvery>,
+    person: &Person<'_>,
+) -> Option<Timestamp> {
+    chosen?;
+    let until = person.preferences.gathers_mails_until(progress.step_due_at, person.chance)?;
+    (until < progress.expires_at).then_some(until)
 }
 
 fn is_met(unless: Unless, progress: &Progress, person: &Person<'_>, is_quiet: bool) -> bool {

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::{super::PolicyStep, *};
 use crate::domain::preferences::{QuietHours, QuietWindow};
 
+#[path = "next_step_digest_tests.rs"]
+mod digest;
 #[path = "next_step_mandatory_tests.rs"]
 mod mandatory;
 #[path = "next_step_retry_tests.rs"]
@@ -373,7 +375,7 @@ fn what_the_person_wants_decides_by_this_table() {
     let skip = |because, now| Step::Advance { due_at: at(now), because };
     // The silence ends at 600 s; released clear of the quarter, halfway between 2 and 13 minutes after it.
     let released = released_at(at(600), 0.5);
-    let defer = |until| Step::Hold { held: Held::Quiet, until, lately: None };
+    let defer = |until| Step::Hold { held: Held::Quiet, until, lately: None, gathered: None };
     for (why, progress, policy, preferences, reach, now, expected) in [
         ("quiet: deferred", &late, &policy(), quiet(), everything(), 5, defer(released)),
         ("mandatory is not", &late, &mandatory, quiet(), everything(), 5, counting(push_to_phone(), 5)),
@@ -494,7 +496,8 @@ fn restraint_holds_by_this_table() {
     let lately =
         |sent| Lately { window_began: Some(at(0)), sent, hour_began: Some(at(0)), sent_in_hour: sent };
     let at_email = Progress { step: 1, step_due_at: at(30), ..fresh() };
-    let hold = |held, until, lately| Step::Hold { held, until: at(until), lately: Some(lately) };
+    let hold =
+        |held, until, lately| Step::Hold { held, until: at(until), lately: Some(lately), gathered: None };
     let sent = |step: Step, lately| match step {
         Step::Attempt { kind, channel, step, targets, .. } => {
             Step::Attempt { kind, channel, step, targets, lately: Some(lately) }

@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, civil::Time, civil::Weekday, tz::TimeZone};
 use serde_json::{Value, json};
 
-use super::Channel;
+use super::{Channel, digest::Digest};
 
 /// Categories one person may have an opinion on.
 pub const CATEGORIES_MAX: usize = 200;
@@ -24,6 +24,8 @@ pub struct Preferences {
     pub categories_off: BTreeMap<String, BTreeSet<Channel>>,
     /// When they want to be left alone.
     pub quiet: QuietHours,
+    /// How their mails come.
+    pub digest: Digest,
 }
 
 impl Preferences {
@@ -31,6 +33,14 @@ impl Preferences {
     pub fn opted_out(&self, channel: Channel, category: Option<&str>) -> bool {
         let category = category.and_then(|category| self.categories_off.get(category));
         self.channels_off.contains(&channel) || category.is_some_and(|off| off.contains(&channel))
+    }
+
+    /// Until when a mail that came due at `due_at` is gathered; `None` when it is not. When a silence holds at the moment they chose, it is
+    /// the silence's end. Messages of different people are spread over the minutes that follow ([`released_at`]).
+    pub fn gathers_mails_until(&self, due_at: Timestamp, chance: f64) -> Option<Timestamp> {
+        let moment =
+            self.digest.moment(&due_at.to_zoned(self.quiet.zone.clone().unwrap_or(TimeZone::UTC)))?;
+        Some(released_at(self.quiet.ends_at(moment).unwrap_or(moment), chance))
     }
 }
 

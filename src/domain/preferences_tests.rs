@@ -30,6 +30,28 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[test]
+fn mails_are_gathered_on_the_persons_clock_and_past_their_silences() {
+    use crate::domain::digest::{Digest, DigestEvery};
+    let warsaw = |until: Option<&str>| QuietHours {
+        until: until.map(at),
+        zone: Some(zone("Europe/Warsaw")),
+        windows: Vec::new(),
+    };
+    for (why, quiet, expected) in [
+        ("eight, over there", warsaw(None), "2026-06-01T06:00:00Z"),
+        ("in UTC for whoever has no zone", QuietHours::default(), "2026-06-01T08:00:00Z"),
+        ("not into a silence, but at its end", warsaw(Some("2026-06-01T09:00:00Z")), "2026-06-01T09:00:00Z"),
+        ("one that is over by then", warsaw(Some("2026-06-01T05:30:00Z")), "2026-06-01T06:00:00Z"),
+    ] {
+        let digest = Digest { every: Some(DigestEvery::Day), at: None };
+        let preferences = Preferences { quiet, digest, ..Preferences::default() };
+        let until = preferences.gathers_mails_until(at("2026-06-01T05:00:00Z"), 0.5);
+        assert_eq!(until, Some(released_at(at(expected), 0.5)), "{why}");
+    }
+    assert_eq!(Preferences::default().gathers_mails_until(at("2026-06-01T05:00:00Z"), 0.5), None);
+}
+
+#[test]
 fn a_silence_ends_by_this_table() {
     let warsaw = nights("Europe/Warsaw", time(23, 0, 0, 0), time(7, 0, 0, 0));
     let small_hours = nights("Europe/Warsaw", time(1, 0, 0, 0), time(2, 30, 0, 0));

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::{Failure, Store, StoreError, Tx, maybe_text, summaries::of_user};
-use crate::domain::{Timestamp, UserKey, preferences::holding, restraint::Held};
+use crate::domain::{Channel, Timestamp, UserKey, preferences::holding, restraint::Held};
 
 /// What holds for a person, of a row with the three columns that decide it.
 pub(super) fn holding_of(row: &AnyRow) -> Result<Option<String>, Failure> {
@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Replaces what this person said by what `change` makes of it, under their lock, and has everything looked at
-    /// again that waits for the end of a silence: it may be over, or have moved. Returns what holds now. `change` is
+    /// again that waits for the end of a silence or for their digest: it may be over, or have moved. Returns what holds now. `change` is
     /// pure and may run again.
     ///
     /// # Errors
@@ -100,7 +100,8 @@ impl Store {
         Ok(holds.unwrap_or(after))
     }
 
-    /// Has everything of this person looked at again that waits for the end of a silence.
+    /// Has everything of this person looked at again that waits for the end of a silence, or for their digest. What a summary that is
+    /// under way tells of is left to it.
     pub(super) async fn end_silences(
         &self,
         tx: &mut Tx,
@@ -109,13 +110,14 @@ impl Store {
     ) -> Result<(), Failure> {
         of_user(
             sqlx::query(
-                "UPDATE escalations SET due_at_ms = $3 WHERE tenant = $1 AND user_id || '' = $2 AND held = $4
-                     AND stopped IS NULL AND due_at_ms > $3",
+                "UPDATE escalations SET due_at_ms = $3 WHERE tenant = $1 AND user_id || '' = $2 AND held IN ($4, $5)
+                     AND bundled_round = 0 AND stopped IS NULL AND due_at_ms > $3",
             ),
             user,
         )
         .bind(now.as_millisecond())
         .bind(Held::Quiet.as_str())
+        .bind(Held::Summary(Channel::Email).as_str())
         .execute(&mut **tx)
         .await?;
         Ok(())

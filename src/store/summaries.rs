@@ -195,7 +195,7 @@ impl Store {
         }
     }
 
-    /// Makes the summary due at `due_at`, unless one is already on its way.
+    /// Makes the summary due at `due_at`, unless one is already on its way by then.
     async fn open_summary(
         &self,
         tx: &mut Tx,
@@ -222,6 +222,30 @@ impl Store {
         .bind(due_at.as_millisecond())
         .bind(now.as_millisecond())
         .bind((due_at + SUMMARY_EXPIRES).as_millisecond())
+        .execute(&mut **tx)
+        .await?;
+        self.bring_forward(tx, user, summary, due_at).await
+    }
+
+    /// Has a summary that waits come at `due_at` already. It tells of everything that waits for it: a person who has their mails
+    /// gathered for a day gets one mail, and not two, when something may not wait so long.
+    async fn bring_forward(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        summary: &AlertId,
+        due_at: Timestamp,
+    ) -> Result<(), Failure> {
+        of_user(
+            sqlx::query(
+                "UPDATE escalations SET step_due_at_ms = $4, due_at_ms = $4
+                 WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 AND stopped IS NULL AND step = 0
+                     AND step_due_at_ms > $4",
+            ),
+            user,
+        )
+        .bind(summary.as_str())
+        .bind(due_at.as_millisecond())
         .execute(&mut **tx)
         .await?;
         Ok(())

@@ -4,7 +4,8 @@
 //! {"channels": {"email": false},
 //!  "categories": {"news": {"push": false}},
 //!  "quiet": {"until": "2026-06-01T10:00:00Z", "zone": "Europe/Warsaw",
-//!            "windows": [{"days": ["mon", "tue"], "from": "23:00", "to": "07:00"}]}}
+//!            "windows": [{"days": ["mon", "tue"], "from": "23:00", "to": "07:00"}]},
+//!  "digest": {"every": "day", "at": "08:00"}}
 //! ```
 
 use std::{
@@ -32,6 +33,8 @@ use super::{
 };
 use crate::domain::{
     Channel, PerChannel,
+    alert::UnknownWord,
+    digest::{Digest, DigestEvery},
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
 };
 
@@ -45,7 +48,7 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 #[serde(deny_unknown_fields, default)]
 #[schema(
     as = Preferences,
-    description = "Channels, channels by category, and quiet hours. What is left out is wanted; unknown fields are refused."
+    description = "Channels, channels by category, quiet hours, and how mails are gathered. What is left out is wanted; unknown fields are refused."
 )]
 pub struct PreferencesV1 {
     /// Whether they want anything by a channel.
@@ -60,6 +63,10 @@ pub struct PreferencesV1 {
     #[serde(skip_serializing_if = "QuietV1::is_empty", deserialize_with = "null_is_absent")]
     #[schema(value_type = Option<QuietV1>)]
     pub quiet: QuietV1,
+    /// How mails come.
+    #[serde(skip_serializing_if = "DigestV1::is_empty", deserialize_with = "null_is_absent")]
+    #[schema(value_type = Option<DigestV1>)]
+    pub digest: DigestV1,
 }
 
 /// Yes or no for each channel, as an object of their words. The inbox cannot be turned off.
@@ -130,6 +137,45 @@ impl QuietV1 {
     }
 }
 
+/// How mails come: what one mail is for. What is mandatory or critical is not gathered, nor what the policy would go on with by another
+/// channel, nor what expires before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = Digest)]
+pub struct DigestV1 {
+    /// `alert`: each comes by itself. `hour`: what came is told at the next full hour. `day`: at a time of their day. When left out, the
+    /// installation's window holds, by default two minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = DigestWord)]
+    pub every: Option<String>,
+    /// At which time of the day, for `day`, on the clock of `quiet.zone`; `08:00` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    pub at: Option<String>,
+}
+
+impl DigestV1 {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn read(&self) -> Result<Digest, InvalidAlert> {
+        let every = self.every.as_deref().map(str::parse).transpose();
+        Ok(Digest {
+            every: every
+                .map_err(|unknown: UnknownWord| InvalidAlert::new("digest.every", unknown.to_string()))?,
+            at: self.at.as_deref().map(|text| time_of_day("digest.at", text)).transpose()?,
+        })
+    }
+
+    fn write(digest: &Digest) -> Self {
+        Self {
+            every: digest.every.map(|every| every.to_string()),
+            at: digest.at.map(|at| at.strftime("%H:%M").to_string()),
+        }
+    }
+}
+
 /// A window of the day; one that ends at or before its beginning ends on the day after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -163,6 +209,8 @@ crate::schemas! {
     Windows = schema::list_or_null(schema::of::<WindowV1>()).max_items(Some(WINDOWS_MAX)), with WindowV1;
     /// Days of the week, or `null`.
     Days = schema::list_or_null(schema::one_of(&DAYS));
+    /// What one mail is for, or `null`.
+    DigestWord = schema::one_of_or_null(DigestEvery::WORDS);
 }
 
 impl PartialSchema for ChannelsV1 {
@@ -208,6 +256,7 @@ impl PreferencesV1 {
                 .map(|(name, wanted)| (name.clone(), wanted.off()))
                 .collect(),
             quiet: self.quiet.read()?,
+            digest: self.digest.read()?,
         })
     }
 
@@ -218,6 +267,7 @@ impl PreferencesV1 {
             channels: ChannelsV1::without(&preferences.channels_off),
             categories: categories.map(|(name, off)| (name.clone(), ChannelsV1::without(off))).collect(),
             quiet: QuietV1::write(&preferences.quiet),
+            digest: DigestV1::write(&preferences.digest),
         }
     }
 
@@ -229,7 +279,7 @@ impl PreferencesV1 {
         if self.quiet.windows.as_ref().is_some_and(Vec::is_empty) {
             form.quiet.windows = Some(Vec::new());
         }
-        Self { channels: self.channels, categories: self.categories, quiet: form.quiet }
+        Self { channels: self.channels, categories: self.categories, quiet: form.quiet, digest: form.digest }
     }
 
     /// What the store keeps.
@@ -284,14 +334,14 @@ impl QuietV1 {
     }
 }
 
+fn time_of_day(field: &str, text: &str) -> Result<Time, InvalidAlert> {
+    let time = Time::strptime("%H:%M", text);
+    time.map_err(|_| InvalidAlert::new(field, "must be a time of day, such as 23:00"))
+}
+
 impl WindowV1 {
     fn read(&self, field: &str) -> Result<QuietWindow, InvalidAlert> {
-        let time = |name: &str, text: &str| {
-            let time = Time::strptime("%H:%M", text);
-            time.map_err(|_| {
-                InvalidAlert::new(format!("{field}.{name}"), "must be a time of day, such as 23:00")
-            })
-        };
+        let time = |name: &str, text: &str| time_of_day(&format!("{field}.{name}"), text);
         let day = |day: &String| {
             let number = DAYS
                 .iter()
@@ -329,7 +379,8 @@ mod tests {
     #[test]
     fn null_counts_as_left_out() {
         for json in [
-            r#"{"channels": null, "categories": null, "quiet": null}"#,
+            r#"{"channels": null, "categories": null, "quiet": null, "digest": null}"#,
+            r#"{"digest": {"every": null, "at": null}}"#,
             r#"{"quiet": {"until": null, "zone": null, "windows": null}}"#,
             r#"{"channels": {"push": null}}"#,
         ] {
@@ -343,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let json = r#"{"channels":{"email":false},"categories":{"news":{"push":false}},"quiet":{"until":"2026-06-01T10:00:00Z","zone":"Europe/Warsaw","windows":[{"days":["sat","sun"],"from":"22:30","to":"09:00"}]}}"#;
+        let json = r#"{"channels":{"email":false},"categories":{"news":{"push":false}},"quiet":{"until":"2026-06-01T10:00:00Z","zone":"Europe/Warsaw","windows":[{"days":["sat","sun"],"from":"22:30","to":"09:00"}]},"digest":{"every":"day","at":"07:30"}}"#;
         let preferences = parse(json).unwrap();
         assert!(
             preferences.opted_out(Channel::Email, None) && preferences.opted_out(Channel::Push, Some("news"))
@@ -375,6 +426,9 @@ mod tests {
                 "quiet.windows[0].days: must be of mon",
             ),
             (r#"{"categories":{"":{"push":false}}}"#, "categories: must have 1 to 256 bytes"),
+            (r#"{"digest":{"every":"year"}}"#, "digest.every: must be one of alert, hour, day"),
+            (r#"{"digest":{"every":"day","at":"noon"}}"#, "digest.at: must be a time of day"),
+            (r#"{"digest":{"when":"noon"}}"#, "unknown field `when`"),
             (r#"{"channels":{"fax":false}}"#, "unknown field `fax`"),
         ] {
             let refusal = parse(json).unwrap_err();

@@ -82,6 +82,48 @@ async fn mails_gather_for_two_minutes_and_one_alone_is_itself() -> anyhow::Resul
     Ok(())
 }
 
+/// The time when everything begins here is eight in the morning in UTC, ten in Warsaw.
+#[tokio::test]
+async fn mails_of_a_day_are_one_at_the_hour_that_its_reader_chose() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let daily = r#"{"digest":{"every":"day","at":"18:00"},"quiet":{"zone":"Europe/Warsaw"}}"#;
+    world.prefer("ana", daily).await?;
+    for id in ["one", "two", "three"] {
+        world.publish(alert(id).build(), &["ana"]).await?;
+        world.pass(HOUR).await?;
+    }
+    assert_eq!(count(&world, What::Mail), 0, "they wait");
+    assert!(world.says("ana", "one", "the user wants one mail for every day").await?);
+    world.publish(critical("fire"), &["ana"]).await?;
+    world.pass(HOUR).await?;
+    let titles = |world: &World| -> Vec<String> {
+        world.sent().into_iter().filter(|sent| sent.what == What::Mail).map(|sent| sent.title).collect()
+    };
+    assert_eq!(titles(&world), ["about fire"], "what is critical does not");
+    world.pass(DAY).await?;
+    assert_eq!(titles(&world), ["about fire", "3 new alerts"]);
+    let digest = world.told().into_iter().filter(|(what, _)| *what == What::Mail).nth(1).unwrap().1;
+    assert!((8 * 3_600..8 * 3_600 + 900).contains(&digest), "at six in the evening, there: {digest}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_changes_their_mind_gets_what_waited() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.prefer("ana", r#"{"digest":{"every":"day"}}"#).await?;
+    for id in ["one", "two"] {
+        world.publish(alert(id).build(), &["ana"]).await?;
+    }
+    world.pass(HOUR).await?;
+    assert_eq!(count(&world, What::Mail), 0);
+    world.prefer("ana", r#"{"digest":{"every":"alert"}}"#).await?;
+    world.pass(secs(5)).await?;
+    assert_eq!(count(&world, What::Mail), 2, "each by itself: {:?}", world.told());
+    world.pass(DAY * 2).await?;
+    assert_eq!(count(&world, What::Mail), 2, "and not again");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_seen_before_the_digest_is_not_in_it() -> anyhow::Result<()> {
     let world = World::new().await?;

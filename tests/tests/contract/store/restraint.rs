@@ -21,6 +21,7 @@ on_both_engines!(
     what_opens_again_was_not_told_of_yet,
     what_comes_while_a_summary_is_sent_is_for_the_next,
     seen_leaves_the_bundle_and_an_empty_one_says_nothing,
+    a_summary_comes_earlier_when_something_may_not_wait_so_long,
     a_summary_push_goes_when_the_last_it_told_of_is_seen,
     a_held_escalation_looks_after_itself_when_no_summary_comes,
     what_they_got_lately_is_remembered,
@@ -204,6 +205,24 @@ async fn seen_leaves_the_bundle_and_an_empty_one_says_nothing(
         (0, Some(StopReason::Seen)),
         "nothing to say"
     );
+    Ok(())
+}
+
+async fn a_summary_comes_earlier_when_something_may_not_wait_so_long(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let names = ["tomorrow", "soon", "later"];
+    let batch: Vec<NewAlert> = names.map(|id| alert(id).to_users(["ana"]).build()).into();
+    store.record(&batch, at(0)).await?;
+    let claims = store.claim_due(at(30), LEASE, 100).await?;
+    for (name, until) in [("tomorrow", 80_000), ("soon", 150), ("later", 3_000)] {
+        let claim = claims.iter().find(|claim| claim.key.alert == alert_id(name)).unwrap();
+        step(store, claim, 30, &hold(until, None)).await?;
+    }
+    assert_eq!(store.next_due().await?, Some(at(150)), "the earliest of the three");
+    let claim = the_one_due(store, 150).await?;
+    let escalation = look(store, &claim, at(150)).await?;
+    assert_eq!((claim.key.alert, escalation.bundle.unwrap().open), (summary(), 3), "in one");
     Ok(())
 }
 

@@ -128,9 +128,11 @@ impl Decider {
                     notes.push(explanation::ended(reason, escalation.taken_by.is_some()));
                     Decision { notes, told, ..decision(Act::End(reason)) }
                 }
-                Step::Hold { held, until, lately } => {
+                Step::Hold { held, until, lately, gathered } => {
                     // It is said once, however often the escalation is looked at meanwhile.
-                    notes.extend((escalation.held != Some(held)).then(|| timeline::held_back(held, until)));
+                    notes.extend(
+                        (escalation.held != Some(held)).then(|| timeline::held_back(held, until, gathered)),
+                    );
                     let following = wait_after(step, policy);
                     let hold = Hold { held, until, following, mandatory: policy.mandatory };
                     let lately = lately.and_then(|lately| Some((held.summary()?, lately)));
@@ -141,7 +143,7 @@ impl Decider {
                     let is_counted = kind == AttemptKind::Alert && escalation.held != Some(Held::Rate);
                     if let Some(wait) = is_counted.then(tenant_wait).flatten() {
                         let (held, until) = (Held::Rate, now + wait);
-                        notes.push(timeline::held_back(held, until));
+                        notes.push(timeline::held_back(held, until, None));
                         let hold = Hold { held, until, following: None, mandatory: policy.mandatory };
                         return Decision { notes, told, ..decision(Act::Hold(hold)) };
                     }

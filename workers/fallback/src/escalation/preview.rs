@@ -89,7 +89,7 @@ pub fn preview(
                     targets.into_iter().map(|target| accepted(kind, channel, step, target, severity, now)),
                 );
             }
-            Step::Hold { held, until, lately } => {
+            Step::Hold { held, until, lately, .. } => {
                 if let (Some(channel), Some(lately)) = (held.summary(), lately) {
                     person.lately[channel] = lately;
                 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, next_step::Because, policy::Unless, restraint::Held},
+    domain::{Channel, digest::DigestEvery, next_step::Because, policy::Unless, restraint::Held},
     store::Escalation,
 };
 
@@ -37,7 +37,10 @@ fn reason_of(unless: Unless) -> String {
 }
 
 /// Why a step waits, and until when.
-pub(super) fn held_back(held: Held, until: Timestamp) -> String {
+pub(super) fn held_back(held: Held, until: Timestamp, gathered: Option<DigestEvery>) -> String {
+    if let Some(every) = gathered {
+        return format!("held until {until}: the user wants one mail for every {every}");
+    }
     match held {
         Held::Quiet => format!("deferred until {until}: these are the user's quiet hours"),
         Held::Summary(channel) => format!("held until {until}: {}", channel.facts().phrases.held),
