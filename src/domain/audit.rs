@@ -50,6 +50,8 @@ pub enum AuditAction {
     UserPut,
     /// An address of a user that refused messages is written to again.
     RefusalLifted,
+    /// An address of a user is no longer written to, because a mail provider told that a mail came back or was called spam.
+    AddressRefused,
     /// Everything about a user was deleted.
     UserErased,
     /// Everything about a user was handed out.
@@ -74,12 +76,13 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::KeyCreated,
         Self::KeyRotated,
         Self::KeyRevoked,
         Self::UserPut,
         Self::RefusalLifted,
+        Self::AddressRefused,
         Self::UserErased,
         Self::UserExported,
         Self::SessionsRevoked,
@@ -100,6 +103,7 @@ impl AuditAction {
             Self::KeyRevoked => "key.revoked",
             Self::UserPut => "user.put",
             Self::RefusalLifted => "user.refusal_lifted",
+            Self::AddressRefused => "user.address_refused",
             Self::UserErased => "user.erased",
             Self::UserExported => "user.exported",
             Self::SessionsRevoked => "sessions.revoked",

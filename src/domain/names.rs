@@ -42,6 +42,9 @@ pub enum InvalidName {
         /// The first one found.
         found: char,
     },
+    /// A step of a path, and not a name in it: no client can write an address with it.
+    #[error("must not be `.` or `..`, which no address can hold")]
+    PathStep,
     /// A blank that nobody sees, so that two names would look alike.
     #[error("must not begin or end with a blank")]
     Blank,
@@ -72,6 +75,11 @@ fn any_text(raw: &str, max: usize) -> Result<Arc<str>, InvalidName> {
         true => Ok(name),
         false => Err(InvalidName::Blank),
     }
+}
+
+/// Whether addresses lose it: clients and servers take `.` and `..` out of a path, however they are encoded.
+pub fn is_path_step(name: &str) -> bool {
+    matches!(name, "." | "..")
 }
 
 fn check_len(raw: &str, max: usize) -> Result<(), InvalidName> {
@@ -183,13 +191,16 @@ macro_rules! may_be_new {
     ($($name:ident),+) => {$(
         impl $name {
             /// The same for a name that may be new: it has no character that draws nothing (zero width, soft hyphens, fillers,
-            /// variation selectors, marks of direction), or two that look alike would be two people. Names that were stored
+            /// variation selectors, marks of direction), or two that look alike would be two people, and can stand in an address. Names that were stored
             /// before this was asked are read by [`Self::parse`], and so are found and erased.
             ///
             /// # Errors
             /// [`InvalidName`] says what is wrong and what is allowed.
             pub fn parse_new(raw: impl AsRef<str>) -> Result<Self, InvalidName> {
                 let name = Self::parse(raw)?;
+                if is_path_step(name.as_str()) {
+                    return Err(InvalidName::PathStep);
+                }
                 match name.as_str().chars().find(|c| is_drawn_as_nothing(*c)) {
                     Some(found) => Err(InvalidName::Unseen { found }),
                     None => Ok(name),
@@ -337,6 +348,16 @@ mod tests {
             assert!(UserId::parse(raw).is_ok(), "{why}: one that is stored is read");
         }
         assert_eq!(UserId::parse_new(" ana"), Err(InvalidName::Blank), "all else is asked as well");
+    }
+
+    #[test]
+    fn a_new_name_of_others_can_stand_in_an_address() {
+        for (raw, expected) in [(".", true), ("..", true), ("...", false), (".ana", false), ("a..b", false)] {
+            let refused = expected.then_some(InvalidName::PathStep);
+            assert_eq!(UserId::parse_new(raw).err(), refused, "{raw}");
+            assert_eq!(GroupId::parse_new(raw).err(), refused, "{raw}: as a group");
+            assert!(UserId::parse(raw).is_ok(), "{raw}: one that is stored is read");
+        }
     }
 
     #[test]

@@ -5,13 +5,23 @@ use std::collections::HashMap;
 use super::{
     Failure, Store, StoreError,
     key_rows::UserAlertRow,
+    maybe_text,
     row_batch::{Batch, Statement},
     stored_name, text,
 };
 use crate::domain::{AlertId, UserKey};
 
+/// An alert that a person may answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownContent {
+    /// What clients are given of it, encoded: of the version that is shown.
+    pub content: String,
+    /// The action by which the person answered it, if they did.
+    pub answered_by: Option<String>,
+}
+
 impl Store {
-    /// What clients are given of these alerts, encoded: of the version that is shown. Those that are not in the person's inbox
+    /// What clients are given of these alerts, and what the person answered. Those that are not in the person's inbox
     /// are left out.
     ///
     /// # Errors
@@ -20,9 +30,9 @@ impl Store {
         &self,
         user: &UserKey,
         alerts: &[AlertId],
-    ) -> Result<HashMap<AlertId, String>, StoreError> {
+    ) -> Result<HashMap<AlertId, ShownContent>, StoreError> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
-            "SELECT a.alert_id, a.content FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
+            "SELECT a.alert_id, a.content, i.answer_action FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
                  AND a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
         );
@@ -31,7 +41,11 @@ impl Store {
             let rows = SELECT.over(&keys).fetch_all(&self.read).await?;
             let mut contents = HashMap::with_capacity(rows.len());
             for row in &rows {
-                contents.insert(stored_name!(row, "alert_id", AlertId), text(row, "content")?);
+                let shown = ShownContent {
+                    content: text(row, "content")?,
+                    answered_by: maybe_text(row, "answer_action")?,
+                };
+                contents.insert(stored_name!(row, "alert_id", AlertId), shown);
             }
             Ok::<_, Failure>(contents)
         })

@@ -7,9 +7,12 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text};
+use super::{
+    AuditedChange, Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text,
+};
 use crate::domain::{
     AlertId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
+    audit::{AuditAction, user_object},
     bounce::{Bounce, BounceKind, SoftBounces},
     email::address_digest,
 };
@@ -60,6 +63,10 @@ impl Store {
             if ends {
                 let because = format!("{}{}", prefix_of(bounce.kind), bounce.reason);
                 self.suppress_in(tx, &user, Channel::Email, &address, &because, now).await?;
+                let object = user_object(&user.user);
+                let change = AuditedChange::done(&user.tenant, AuditAction::AddressRefused, object);
+                let change = change.with_outcome(outcome_of(bounce.kind));
+                self.write_audit(tx, &change, now).await?;
                 return Ok(BounceRecorded::Suppressed);
             }
             if bounce.kind == BounceKind::Soft {
@@ -68,6 +75,14 @@ impl Store {
             Ok(BounceRecorded::Counted)
         })
         .await
+    }
+}
+
+/// What the audit log says of it.
+fn outcome_of(kind: BounceKind) -> &'static str {
+    match kind {
+        BounceKind::Complaint => "a mail was called spam",
+        BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "mails came back",
     }
 }
 

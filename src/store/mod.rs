@@ -131,6 +131,7 @@ pub use crate::domain::explanation::{Recipient, TimelineEntry};
 pub use addresses::{Contact, KnownAddress};
 pub use alert_batch::{NewAlert, RecordedBatch, RecordedRow, Rest};
 pub use alert_pages::{AlertPlace, ListedAlert};
+pub use answers::ShownContent;
 pub use api_keys::{ApiKey, KEY_ID_CHARS, KeyRights, KeyStanding, NotRotated};
 pub use attempts::{NewAttempt, ProviderAnswer};
 pub use audit::Audit;

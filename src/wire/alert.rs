@@ -17,9 +17,10 @@ use super::{
     schema::{self, about, anything, grouped, with},
 };
 use crate::domain::{
-    Action, Alert, AlertId, Audience, GroupId, Severity, Status, Tenant, UserId,
+    Action, Alert, AlertId, Audience, GroupId, InvalidName, Severity, Status, Tenant, UserId,
     action::{InvalidAction, bounds::ACTIONS_MAX},
     alert::bounds,
+    names::is_path_step,
     text::is_invisible,
     web_address::is_link,
 };
@@ -294,6 +295,9 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
             InvalidAlert::new("id", problem)
         })?,
     };
+    if is_path_step(id.as_str()) {
+        return Err(InvalidAlert::new("id", InvalidName::PathStep));
+    }
     if id.as_str().starts_with(AlertId::OWN_PREFIX) {
         let problem = format!("must not begin with {}: such ids are Watchbell's own", AlertId::OWN_PREFIX);
         return Err(InvalidAlert::new("id", problem));

@@ -92,6 +92,13 @@ async fn on_a_screen(fleet: &Fleet) -> anyhow::Result<String> {
         assert_eq!(json!(said), json!([[id], "answered", "approve", 0, "mine"]));
     }
 
+    // Whoever answers otherwise afterwards is told that it changed nothing; the same once more is a repetition.
+    here.say(&merged(&yes, &json!({"type": "receipt"}))).await?;
+    here.say(&merged(&yes, &json!({"type": "receipt", "action": "deny"}))).await?;
+    let error = here.next_of("error").await?;
+    assert_eq!(error["code"], "answered_before", "{error}");
+    assert!(error["title"].as_str().is_some_and(|title| title.contains(&id)), "{error}");
+
     // The first answer stays, over HTTP as well.
     let no = merged(&yes, &json!({"action": "deny"}));
     let (status, said) = fleet.user("ana", Method::POST, "/v1/inbox/receipts", Some(&no)).await?;

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use watchbell::domain::{
     AttemptId, AttemptState, BounceKind, Channel, Secret,
+    audit::Actor,
     bounce::{Bounce, SOFT_BOUNCES_MAX},
     email::address_digest,
     obstacles::AddressState,
 };
-use watchbell::store::{Act, Ask, BounceRecorded, Contact, Decision, Escalation, Holder, Stepped, Store};
+use watchbell::store::{
+    Act, Ask, AuditQuery, BounceRecorded, Contact, Decision, Escalation, Holder, Stepped, Store,
+};
 use watchbell_tests::builders::{acme, alert, alert_id, answer, at, attempt, tenant, user};
 
 use super::fixture::{LEASE, StoreFixture, ask};
@@ -20,6 +23,7 @@ on_both_engines!(
     what_is_about_us_or_about_another_address_ends_nothing,
     a_complaint_ends_an_address_and_the_mail_stays_delivered,
     a_refusal_is_lifted_by_an_operator,
+    whoever_told_of_it_is_in_the_audit_log,
 );
 
 const ADDRESS: &str = "ana@example.com";
@@ -79,6 +83,31 @@ async fn a_mailbox_that_is_not_there_gets_no_more_mail(
     assert_eq!(told_by_another, BounceRecorded::Nothing, "another tenant's mail account");
     let unknown = bounce(AttemptId::from_u128(99), BounceKind::Hard);
     assert_eq!(store.record_bounce(&unknown, None, at(62)).await?, BounceRecorded::Nothing);
+    Ok(())
+}
+
+async fn whoever_told_of_it_is_in_the_audit_log(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    with_address(store, ADDRESS).await?;
+    let provider = store.by(Actor::Key("mail".into()));
+    let passing = bounce(mailed(store, 1).await?, BounceKind::Soft);
+    provider.record_bounce(&passing, None, at(60)).await?;
+    let entries = async || store.audit_entries(&AuditQuery { limit: 10, ..AuditQuery::default() }).await;
+    assert_eq!(entries().await?, [], "the address goes on");
+    let spam = bounce(mailed(store, 2).await?, BounceKind::Complaint);
+    for _ in 0..2 {
+        provider.record_bounce(&spam, None, at(61)).await?;
+    }
+    let told: Vec<[String; 4]> = entries()
+        .await?
+        .into_iter()
+        .map(|entry| [entry.actor, entry.action, entry.object, entry.outcome])
+        .collect();
+    assert_eq!(
+        told,
+        [["key:mail", "user.address_refused", "user:ana", "a mail was called spam"].map(str::to_owned)]
+    );
     Ok(())
 }
 

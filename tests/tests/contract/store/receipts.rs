@@ -1,7 +1,7 @@
 //! What people say changes their inbox and ends escalations (I5).
 
 use watchbell::domain::{Answered, InboxState, Receipt, ReceiptState};
-use watchbell::store::AppliedReceipt;
+use watchbell::store::{AppliedReceipt, ShownContent};
 use watchbell_tests::builders::{
     acme, alert, alert_id, answering, at, later_version, receipt, snooze, tenant, user,
 };
@@ -248,6 +248,13 @@ async fn an_answer_is_possible_to_what_is_shown_alone(
     store.record(&[later_version(&first).content("{\"version\": 2}").build()], at(1)).await?;
     let asked = ["a", "theirs", "nothing"].map(alert_id);
     let shown = store.shown_contents(&acme("ana"), &asked).await?;
-    assert_eq!(shown.into_iter().collect::<Vec<_>>(), [(alert_id("a"), "{\"version\": 2}".to_owned())]);
+    let of_a = |answered_by: Option<&str>| {
+        let answered_by = answered_by.map(str::to_owned);
+        [(alert_id("a"), ShownContent { content: "{\"version\": 2}".to_owned(), answered_by })]
+    };
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), of_a(None));
+    store.apply_receipts(&[answering(&acme("ana"), ["a"], "yes")], at(2)).await?;
+    let shown = store.shown_contents(&acme("ana"), &asked).await?;
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), of_a(Some("approve")), "and what they answered");
     Ok(())
 }

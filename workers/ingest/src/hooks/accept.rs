@@ -244,7 +244,10 @@ pub fn read(json: &[u8]) -> Result<Value, Problem> {
 
 /// Lets the API key stand in the address of a hook, as `?key=`, where no header has one. It goes no further than here.
 pub async fn key_from_address(mut request: Request<Body>, next: Next) -> Response {
-    let (query, key) = without_key(request.uri().query().unwrap_or_default());
+    let query = request.uri().query().unwrap_or_default();
+    let Ok((query, key)) = without_key(query) else {
+        return Problem::malformed("The address has `key` more than once: give it once.").into_response();
+    };
     if let Some(key) = key {
         let path = request.uri().path().to_owned();
         let path = if query.is_empty() { path } else { format!("{path}?{query}") };
@@ -264,17 +267,22 @@ pub async fn key_from_address(mut request: Request<Body>, next: Next) -> Respons
     next.run(request).await
 }
 
+/// There are two keys, of which neither is meant more than the other.
+#[derive(Debug, PartialEq, Eq)]
+struct TwoKeys;
+
 /// A query string without the key, and the key.
-fn without_key(query: &str) -> (String, Option<String>) {
+fn without_key(query: &str) -> Result<(String, Option<String>), TwoKeys> {
     let query = query.strip_suffix(APPENDED).unwrap_or(query);
     let (mut rest, mut key) = (Vec::new(), None);
     for part in query.split('&') {
         match part.strip_prefix(KEY_PARAMETER) {
+            Some(_) if key.is_some() => return Err(TwoKeys),
             Some(given) => key = Some(given.to_owned()),
             None => rest.push(part),
         }
     }
-    (rest.join("&"), key)
+    Ok((rest.join("&"), key))
 }
 
 #[cfg(test)]
@@ -290,8 +298,9 @@ mod tests {
             ("users=ana&key=wbk_x&policy=p", "users=ana&policy=p", Some("wbk_x")),
             ("users=ana&key=wbk_x/v2/enqueue", "users=ana", Some("wbk_x")),
         ] {
-            assert_eq!(without_key(given), (rest.to_owned(), key.map(str::to_owned)), "{given}");
+            assert_eq!(without_key(given), Ok((rest.to_owned(), key.map(str::to_owned))), "{given}");
         }
+        assert_eq!(without_key("key=wbk_x&users=ana&key=wbk_y"), Err(TwoKeys));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use watchbell::{
     domain::{
         Action, Alert, AlertId, Audience, BodyFormat, GroupId, Severity, Status, Tenant, UserId,
         action::bounds::{ACTION_TITLE_CHARS_MAX, ACTIONS_MAX},
+        names::is_path_step,
         text::is_invisible,
     },
     wire::Problem,
@@ -229,8 +230,8 @@ impl Key {
     /// A name of the source where it is one of ours, else one made from it under `namespace`.
     pub fn named(name: &str, namespace: &Uuid) -> Self {
         match AlertId::parse(name) {
-            // Such ids are Watchbell's own.
-            Ok(id) if !name.starts_with(AlertId::OWN_PREFIX) => Self::Named(id),
+            // Such ids are Watchbell's own, or stand in no address.
+            Ok(id) if !name.starts_with(AlertId::OWN_PREFIX) && !is_path_step(name) => Self::Named(id),
             Ok(_) | Err(_) => Self::Made(Uuid::new_v5(namespace, name.as_bytes())),
         }
     }

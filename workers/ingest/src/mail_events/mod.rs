@@ -5,6 +5,7 @@
 //! - A report counts for mails of the key's own tenant; of every tenant only where `ingest.mail_events_tenant` names the key's.
 //! - A mail is known by what it carries (`watchbell::wire::mail_ticket`), wherever the provider repeats it, or by its
 //!   `Message-ID` and the address.
+//! - An address that is no longer written to because of a report is in the audit log, under the key that told of it.
 //! - What is told of mails that are not ours, and events that say nothing of an address, are answered 200 and counted out. A
 //!   provider would otherwise send them again for days.
 //!
@@ -25,7 +26,7 @@ use serde_json::Value;
 use watchbell::{
     domain::Tenant,
     runtime::http::{Path, not_json},
-    store::BounceRecorded,
+    store::{BounceRecorded, Store},
     wire::Problem,
 };
 
@@ -63,16 +64,18 @@ pub async fn accept(
     }
     let tenant =
         (shared.ingest.mail_events_tenant.as_ref() != Some(&producer.tenant)).then_some(&producer.tenant);
-    Ok(Json(record(&shared, tenant, &events).await?).into_response())
+    let store = shared.ingest.store.by(producer.actor());
+    Ok(Json(record(&store, &shared, tenant, &events).await?).into_response())
 }
 
 /// Records each event; the first that the store does not take ends it, and the provider sends all of them again.
 async fn record(
+    store: &Store,
     shared: &Shared,
     tenant: Option<&Tenant>,
     events: &[MailEvent],
 ) -> Result<MailEvents, Problem> {
-    let (store, clock) = (&shared.ingest.store, &shared.ingest.clock);
+    let clock = &shared.ingest.clock;
     let mut answer = MailEvents { received: events.len(), ..MailEvents::default() };
     for event in events {
         let Some(bounce) = event.bounce() else { continue };

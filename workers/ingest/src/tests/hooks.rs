@@ -292,6 +292,7 @@ async fn the_key_may_stand_in_the_address_of_a_hook_and_only_there() {
         ("last", format!("/v1/hooks/github?users=ana&key={key}"), none(), 202),
         ("of nobody", "/v1/hooks/github?users=ana&key=wbk_x".into(), none(), 401),
         ("none", "/v1/hooks/github?users=ana".into(), none(), 401),
+        ("twice", format!("/v1/hooks/github?key=wbk_x&users=ana&key={key}"), none(), 400),
         ("a header wins", "/v1/hooks/github?users=ana&key=wbk_x".into(), Vec::new(), 202),
         ("not for other routes", format!("/v1/alerts?key={key}"), none(), 401),
     ] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use watchbell::{
-    domain::{Receipt, TopicKey, UserKey},
+    domain::{TopicKey, UserKey},
     runtime::http::{AnswerBudget, AnswerBytes, NoRoom, PAGE_BYTES_TAKEN},
     store::{Head, Store, StoreError},
 };
@@ -13,7 +13,7 @@ use crate::{
     frames::epoch::{Epoch, Epochs},
     pod::{
         heads::{HeadUnavailable, Heads},
-        receipts::{ReadReceipt, Receipts},
+        receipts::{CompleteReceipt, ReadReceipt, Receipts},
     },
 };
 
@@ -64,9 +64,9 @@ impl Inbox {
     }
 
     /// A receipt that was read, with what it answers where it does: what the alerts say that are shown is looked up for that.
-    pub(crate) async fn completed(&self, read: ReadReceipt) -> Result<Receipt, NotCompleted> {
+    pub(crate) async fn completed(&self, read: ReadReceipt) -> Result<CompleteReceipt, NotCompleted> {
         if read.action.is_none() {
-            return Ok(read.receipt);
+            return Ok(CompleteReceipt { receipt: read.receipt, answered_otherwise: Vec::new() });
         }
         let shown = self.store.shown_contents(&read.receipt.user, &read.receipt.alerts).await;
         let shown = shown.map_err(NotCompleted::Unavailable)?;

@@ -21,6 +21,7 @@ use watchbell::{
         http::{Path, Query, RETRY_AFTER_S},
         rate_limit::TooSoon,
     },
+    store::ShownContent,
     wire::{
         Problem,
         answer_link::{AnswerLink, AnswerLinks},
@@ -124,7 +125,7 @@ async fn offer_of(
     let mut shown = inbox.store.shown_contents(&link.user, std::slice::from_ref(&link.alert)).await?;
     let gone =
         || Problem::not_found("the alert is not there any more, or has no such button now: open your inbox");
-    let content = shown.remove(&link.alert).ok_or_else(gone)?;
+    let ShownContent { content, .. } = shown.remove(&link.alert).ok_or_else(gone)?;
     let answer = answer_of(&actions_in(&content), &action).ok_or_else(gone)?;
     Ok(Offer { link, answer, title: title_in(&content) })
 }

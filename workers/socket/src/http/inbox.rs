@@ -32,7 +32,7 @@ use crate::{
     },
     pod::{
         limits::{ReceiptTurns, SearchTurns},
-        receipts::{NotWritten, cost_of, receipt_of},
+        receipts::{CompleteReceipt, NotWritten, cost_of, receipt_of},
     },
     token::Identity,
 };
@@ -180,7 +180,7 @@ pub(crate) async fn receipts(
     turns.take(&identity.user, cost).await.map_err(|TooSoon { wait }| {
         Problem::too_many("this user says more than is read: say it again later", seconds(wait))
     })?;
-    let receipt = inbox.completed(read).await.map_err(|why| match why {
+    let CompleteReceipt { receipt, .. } = inbox.completed(read).await.map_err(|why| match why {
         NotCompleted::NoSuchAction(problem) => invalid(("action", problem)),
         NotCompleted::Unavailable(error) => error.into(),
     })?;

@@ -11,7 +11,7 @@ use watchbell::{
         receipt::RECEIPT_ALERTS_MAX,
         snooze::until_of,
     },
-    store::AppliedReceipt,
+    store::{AppliedReceipt, ShownContent},
     wire::{content::actions_in, frame::ReceiptFrame},
 };
 
@@ -84,19 +84,33 @@ pub(crate) struct ReadReceipt {
 
 impl ReadReceipt {
     /// The receipt with its answers, by what the alerts say that are shown. The error is about the field `action`.
-    pub(crate) fn answering(self, shown: &HashMap<AlertId, String>) -> Result<Receipt, String> {
+    pub(crate) fn answering(self, shown: &HashMap<AlertId, ShownContent>) -> Result<CompleteReceipt, String> {
         let Self { mut receipt, action } = self;
-        let Some(action) = action else { return Ok(receipt) };
+        let mut answered_otherwise = Vec::new();
+        let Some(action) = action else { return Ok(CompleteReceipt { receipt, answered_otherwise }) };
         for alert in &receipt.alerts {
-            let actions = shown.get(alert).map(|content| actions_in(content)).unwrap_or_default();
+            let shown = shown.get(alert);
+            let actions = shown.map(|shown| actions_in(&shown.content)).unwrap_or_default();
             let answer = answer_of(&actions, &action);
             let answer = answer.ok_or_else(|| {
                 format!("is no action with an answer of the version that is shown of the alert {alert}: fetch the inbox")
             })?;
             receipt.answers.insert(alert.clone(), answer);
+            let before = shown.and_then(|shown| shown.answered_by.as_deref());
+            if before.is_some_and(|before| before != action) {
+                answered_otherwise.push(alert.clone());
+            }
         }
-        Ok(receipt)
+        Ok(CompleteReceipt { receipt, answered_otherwise })
     }
+}
+
+/// A receipt that can be written.
+#[derive(Debug)]
+pub(crate) struct CompleteReceipt {
+    pub(crate) receipt: Receipt,
+    /// The alerts that the person answered before by another action: that answer stays. The same action once more is a repetition.
+    pub(crate) answered_otherwise: Vec<AlertId>,
 }
 
 /// Reads a receipt that `by` (a session) gives for the user. The error names the field and the remedy.
@@ -158,11 +172,21 @@ mod tests {
         let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
         let with_actions = r#"{"actions": [{"id": "approve", "title": "Approve", "answer": "yes"},
             {"id": "look", "title": "Look", "url": "https://example.com/"}]}"#;
-        let shown: HashMap<AlertId, String> = [("a", with_actions), ("plain", "{}")]
-            .map(|(id, content)| (AlertId::parse(id).unwrap(), content.to_owned()))
-            .into();
+        let shown = |id: &str, content: &str, answered_by: Option<&str>| {
+            let answered_by = answered_by.map(str::to_owned);
+            (AlertId::parse(id).unwrap(), ShownContent { content: content.to_owned(), answered_by })
+        };
+        let shown: HashMap<AlertId, ShownContent> = [
+            shown("a", with_actions, None),
+            shown("approved", with_actions, Some("approve")),
+            shown("denied", with_actions, Some("deny")),
+            shown("plain", "{}", None),
+        ]
+        .into();
         for (why, state, alert, action, expected) in [
             ("its button", "answered", "a", Some("approve"), Ok(Some("yes"))),
+            ("the same once more", "answered", "approved", Some("approve"), Ok(Some("yes"))),
+            ("answered otherwise before", "answered", "denied", Some("approve"), Ok(Some("yes"))),
             ("no button named", "answered", "a", None, Err("action: is missing")),
             ("no name of one", "answered", "a", Some("a b"), Err("action: must be the id")),
             ("another's button", "answered", "a", Some("deny"), Err("action: is no action")),
@@ -182,7 +206,9 @@ mod tests {
             let read = receipt_of(&user, "tab", frame, Timestamp::UNIX_EPOCH);
             let receipt = read.and_then(|read| read.answering(&shown).map_err(|problem| ("action", problem)));
             match (receipt, expected) {
-                (Ok(receipt), Ok(expected)) => {
+                (Ok(CompleteReceipt { receipt, answered_otherwise }), Ok(expected)) => {
+                    let is_otherwise = why == "answered otherwise before";
+                    assert_eq!(!answered_otherwise.is_empty(), is_otherwise, "{why}");
                     let answer = receipt.answers.values().next().map(|answer| answer.text.as_str());
                     assert_eq!(answer, expected, "{why}");
                 }

@@ -17,7 +17,7 @@ use watchbell::{
 use crate::{
     feed::inbox::NotCompleted,
     frames::frame,
-    pod::receipts::{cost_of, receipt_of},
+    pod::receipts::{CompleteReceipt, cost_of, receipt_of},
     session::{
         decoder::ClientMessage,
         state::{Session, SessionEnd},
@@ -171,7 +171,11 @@ impl Session<'_> {
         let by = self.state.id.simple().to_string();
         let (code, title) = match receipt_of(&self.state.identity.user, &by, frame, now) {
             Ok(read) => match self.parts.inbox.completed(read).await {
-                Ok(receipt) => {
+                Ok(CompleteReceipt { receipt, answered_otherwise }) => {
+                    if let Some(alert) = answered_otherwise.first() {
+                        let title = format!("the alert {alert} was answered before: the first answer stays");
+                        self.complain("answered_before", &title);
+                    }
                     self.parts.inbox.receipts.put(receipt).await;
                     return Obeyed::Done;
                 }
