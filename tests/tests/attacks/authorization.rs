@@ -145,6 +145,7 @@ const UNDOCUMENTED: &[Route] = &[
     ("POST", "/console/sign-out", Takes::Nothing),
     ("GET", "/console/api/session", Takes::Console),
     ("GET", "/console/api/now", Takes::Console),
+    ("GET", "/console/api/messages", Takes::Console),
     ("GET", "/console/api/dead", Takes::Console),
     ("POST", "/console/api/dead", Takes::Console),
     ("GET", "/console/api/keys", Takes::Console),

@@ -157,6 +157,8 @@ async fn a_session_is_worth_what_its_key_is() {
         403,
         "nor read of them"
     );
+    let messages = session.ask(&fleet, Method::GET, "/messages?alert=a&user=ana", None).await.unwrap();
+    assert_eq!(messages.0, 403, "nor what was written to them: {}", messages.1);
     assert_eq!(session.ask(&fleet, Method::GET, "/v1/audit", None).await.unwrap().0, 200);
     let more = json!({"tenant": "demo", "name": "more", "scopes": ["people"]});
     let (status, said) = session.ask(&fleet, Method::POST, "/keys", Some(&more)).await.unwrap();
@@ -188,7 +190,8 @@ async fn an_operator_acts_for_any_tenant_and_each_act_is_in_the_log() {
     assert_eq!(status, 200, "{made}");
     let secret = made["secret"].as_str().unwrap();
     let url = format!("{}/v1/alerts", fleet.url("up").unwrap());
-    let alert = json!({"id": "theirs", "to": {"users": ["zoe"]}, "title": "of acme"});
+    let actions = json!([{"id": "grow", "title": "Grow it", "answer": "yes"}]);
+    let alert = json!({"id": "theirs", "to": {"users": ["zoe"]}, "title": "of acme", "actions": actions});
     let (status, said) = answer(fleet.http().post(url).bearer_auth(secret).json(&alert)).await.unwrap();
     assert_eq!(status, 202, "the key works: {said}");
 
@@ -202,6 +205,20 @@ async fn an_operator_acts_for_any_tenant_and_each_act_is_in_the_log() {
     .unwrap();
     let (status, _) = operator.ask(&fleet, Method::GET, "/v1/alerts/theirs", None).await.unwrap();
     assert_eq!(status, 404, "of another tenant than the one that is looked at");
+
+    // What zoe gets is shown, without what would act for her, and of nobody who does not have the alert.
+    let messages = |user: &str| of_acme(Method::GET, &format!("/messages?alert=theirs&user={user}"));
+    let (status, said) = answer(messages("zoe")).await.unwrap();
+    assert_eq!((status, &said["version"]), (200, &json!(1)), "{said}");
+    assert_eq!(said["messages"]["apns"]["payload"]["aps"]["alert"]["title"], "of acme", "{said}");
+    let html = said["messages"]["email"]["html"].as_str().unwrap();
+    assert!(html.contains("of acme") && !html.contains("/v1/"), "no link that acts: {html}");
+    assert!(!said.to_string().contains("answers_at"), "{said}");
+    assert_eq!(answer(messages("ana")).await.unwrap().0, 404, "she does not have it");
+    let (status, said) =
+        operator.ask(&fleet, Method::GET, "/messages?alert=theirs&user=zoe", None).await.unwrap();
+    assert_eq!(status, 404, "of another tenant: {said}");
+
     let resolve = of_acme(Method::PATCH, "/v1/alerts/theirs").json(&json!({"status": "resolved"}));
     let (status, said) = answer(resolve).await.unwrap();
     assert_eq!(status, 202, "{said}");

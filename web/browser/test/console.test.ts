@@ -76,6 +76,14 @@ describe("the operators' console", () => {
     await page.getByRole("link", { name: "Disk full on db-7" }).click();
     await page.getByText("no session anywhere: the first wait is skipped").waitFor();
     await isFit();
+    await page.getByRole("button", { name: "Mail and push" }).click();
+    const mail = page.frameLocator("iframe");
+    await mail.getByRole("heading", { name: "Disk full on db-7" }).waitFor();
+    expect(await mail.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor)).toBe("rgb(243, 244, 246)");
+    await page.getByText("Push to an iPhone").click();
+    await page.getByText('"mutable-content": 1').waitFor();
+    await isFit();
+    await page.getByRole("button", { name: "Mail and push" }).click();
     await page.getByRole("button", { name: "Resolve" }).click();
     await page.getByText("Resolved: pushes that show it are withdrawn").waitFor();
     await until("it is over", async () => (await page.getByText("over: resolved").count()) > 0 || (await page.reload(), await page.getByText("version 2").waitFor(), false));
@@ -83,6 +91,12 @@ describe("the operators' console", () => {
     await page.getByRole("heading", { name: "Devices" }).waitFor();
     await page.getByRole("cell", { name: "ana-phone", exact: true }).waitFor();
     await isFit();
+  });
+
+  it("takes an address that is no percent encoding as it stands", async () => {
+    await page.evaluate(() => { location.hash = "alert/%E0%A4"; });
+    await page.getByRole("heading", { name: "This cannot be shown" }).waitFor();
+    expect(complaints).toEqual([]);
   });
 
   it("asks twice before sessions end", async () => {

@@ -3,6 +3,7 @@ import { actButton } from "./acts.ts";
 import { ask } from "./api.ts";
 import { type Child, el, severityMark, table, time } from "./dom.ts";
 import type { Shown } from "./find.ts";
+import { messagesButton } from "./messages.ts";
 import { address, type View } from "./view.ts";
 
 interface Recorded { alert: Shown & Record<string, unknown>; recorded_at: string; recipients: number; seen: number }
@@ -71,5 +72,6 @@ function toldOf(id: string, { user, state, stopped, due_at, entries }: Told, aga
   return el("section", { class: "panel", "aria-label": `What became of it for ${user}` },
     el("h3", {}, el("a", { href: address("person", user) }, user), " ", el("span", { class: "meta" }, el("span", {}, state), el("span", {}, standing))),
     el("div", { class: "buttons" }, againTo(user)),
+    messagesButton(id, user),
     el("ol", { class: "timeline", "data-alert": id }, entries.map(({ at, what }) => el("li", {}, time(at), el("span", {}, what)))));
 }

@@ -31,9 +31,18 @@ let session: Session | null = null;
 let round = 0;
 let next: ReturnType<typeof setTimeout> | undefined;
 
+/** What somebody typed into the address may be no percent encoding; then it is taken as it stands. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 const place = (): [name: string, rest: string] => {
   const [name = "", rest = ""] = location.hash.slice(1).split("/", 2);
-  return [Object.hasOwn(VIEWS, name) ? name : "now", decodeURIComponent(rest)];
+  return [Object.hasOwn(VIEWS, name) ? name : "now", decoded(rest)];
 };
 
 /** Draws the page that the address names. `isNew`: another one than before, so focus goes to its heading. */

@@ -46,9 +46,11 @@ export const time = (at: string): HTMLElement =>
 /** A table with a heading for each column. */
 export function table(caption: string, heads: string[], rows: Child[][], empty: string): HTMLElement {
   if (rows.length === 0) return el("p", { class: "quiet" }, empty);
-  const head = el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)));
-  const body = rows.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))));
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", {}, el("caption", { class: "unseen" }, caption), el("thead", {}, head), el("tbody", {}, body)));
+  const head = el("tr", { role: "row" }, heads.map((text) => el("th", { scope: "col", role: "columnheader" }, text)));
+  // On a phone each row is a block of lines, which a browser would no longer call a table: so the roles are said.
+  const body = rows.map((cells) => el("tr", { role: "row" }, cells.map((cell, at) => el("td", { role: "cell", "data-head": heads[at] }, cell))));
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    el("table", { role: "table" }, el("caption", { class: "unseen" }, caption), el("thead", { role: "rowgroup" }, head), el("tbody", { role: "rowgroup" }, body)));
 }
 
 export const severityMark = (severity: string): HTMLElement => el("span", { class: `mark ${severity}` }, severity);

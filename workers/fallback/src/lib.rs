@@ -48,7 +48,7 @@ pub use bounces::BounceServer;
 pub use channel::{ChannelSections, Channels};
 pub use config::FallbackConfig;
 use delivery::{AttemptRunner, MessageSender};
-pub use delivery::{DeviceTester, WithdrawalBatches};
+pub use delivery::{DeviceTester, MessagesOf, WithdrawalBatches, rendered_messages};
 use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, PreviewLine, Senders, preview};
 pub use guard::Guard;

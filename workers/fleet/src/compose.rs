@@ -263,7 +263,11 @@ impl Process {
         ));
         // One for the whole process, whatever its workers are.
         let answers = self.config.shared.http.answer_budget();
-        self.add_console(roles, &broker, &store, &answers)?;
+        let channels = match roles.contains(&Role::Fallback) {
+            true => Channels::from_config(&self.config.channels, &self.config.shared)?,
+            false => Channels::default(),
+        };
+        self.add_console(roles, &broker, &store, &answers, &channels)?;
         if roles.contains(&Role::Ingest) {
             let ingest = Ingest {
                 answers: answers.clone(),
@@ -311,7 +315,7 @@ impl Process {
             ));
         }
         if roles.contains(&Role::Fallback) {
-            self.add_fallback(broker.clone(), store.clone(), policies).await?;
+            self.add_fallback(broker.clone(), store.clone(), policies, channels).await?;
         }
         if roles.contains(&Role::Socket) {
             let authenticator = Arc::new(Authenticator::new(&self.config.shared.auth)?);
@@ -361,6 +365,7 @@ impl Process {
         broker: &SharedBroker,
         store: &Store,
         answers: &AnswerBudget,
+        channels: &Channels,
     ) -> anyhow::Result<()> {
         let Some(tenant) = self.config.operations.tenant()? else { return Ok(()) };
         let samples = Arc::new(Samples::new(self.metrics.clone(), self.clock.clone()));
@@ -370,6 +375,7 @@ impl Process {
             keys: self.api_keys(store),
             store: store.clone(),
             broker: broker.clone(),
+            channels: channels.clone(),
             clock: self.clock.clone(),
             answers: answers.clone(),
             health: self.health.clone(),
@@ -388,12 +394,12 @@ impl Process {
         broker: SharedBroker,
         store: Store,
         policies: Arc<Policies>,
+        channels: Channels,
     ) -> anyhow::Result<()> {
         let restraint = self.config.shared.restraint.clone();
         let randomness = Randomness::of_the_system();
         let parts = (broker.clone(), store.clone(), self.clock.clone());
         let relay = OutcomeRelay::new(parts, &self.config.shared.outcomes(), randomness.jitter.clone())?;
-        let channels = Channels::from_config(&self.config.channels, &self.config.shared)?;
         let (senders, outcomes) = (channels.clone(), relay.secrets());
         self.takes_secrets("fallback", move |config| {
             outcomes.replace(&config.shared.outcomes());

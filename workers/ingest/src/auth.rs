@@ -63,7 +63,7 @@ impl Producer {
     }
 
     /// Whether this producer may change, or read of, an alert that `maker` made.
-    pub(crate) fn may_touch(&self, maker: Option<&Arc<str>>) -> bool {
+    pub fn may_touch(&self, maker: Option<&Arc<str>>) -> bool {
         !self.maker.own_alerts || maker == Some(&self.maker.key)
     }
 

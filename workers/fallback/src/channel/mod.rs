@@ -13,6 +13,7 @@
 //! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
 //! | `message.rs` | what a channel is given to send |
 //! | `answers.rs` | the signed addresses of buttons that answer |
+//! | `rendered.rs` | a message as it would be made now, for an operator to look at |
 //! | `dry_run.rs` | what a provider says when it is asked and sent nothing |
 //! | `error.rs` | why a provider did not accept a message, and what follows |
 //! | `registry.rs` | the channels that are configured, a line for each |
@@ -51,6 +52,7 @@ pub(crate) mod public_only;
 pub mod push;
 mod reason;
 mod registry;
+mod rendered;
 mod sections;
 mod sender;
 mod setup;
@@ -77,6 +79,7 @@ pub use push::{
 };
 pub(crate) use reason::tidy as tidy_reason;
 pub use registry::Channels;
+pub use rendered::{RenderedForm, RenderedMessage};
 pub use sections::ChannelSections;
 pub use sender::{Accepted, ChannelSender, NotConfigured, Provider};
 pub use slack::{SlackConfig, SlackSender, config::SlackSection};

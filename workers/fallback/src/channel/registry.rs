@@ -76,6 +76,12 @@ impl Channels {
         self.senders.get()[channel].clone()
     }
 
+    /// The sender of each channel that is configured.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn ChannelSender>> {
+        let senders = self.senders.get();
+        senders.iter().filter_map(|(_, sender)| sender.clone()).collect()
+    }
+
     /// The alert with the links by which this person answers it without a login, where there are such links.
     pub(crate) fn with_answer_links(
         &self,

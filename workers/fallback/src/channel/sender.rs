@@ -10,7 +10,8 @@ use watchbell::{
 use super::{
     dry_run::DryRun,
     error::SendError,
-    message::{Job, MarkdownUse, Recipient},
+    message::{AlertContent, Job, MarkdownUse, Recipient},
+    rendered::RenderedMessage,
 };
 
 /// Sends by one channel. Every implementation holds to this:
@@ -52,6 +53,13 @@ pub trait ChannelSender: Send + Sync {
     /// whose receivers are programs of others, which cannot be asked, answers nothing.
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
         let _ = now;
+        Vec::new()
+    }
+
+    /// What each provider of the channel would be given of this alert now, for an operator to look at. Nothing is sent. A channel
+    /// that does not say so answers nothing.
+    fn rendered(&self, alert: &AlertContent, locale: Option<&str>, now: Timestamp) -> Vec<RenderedMessage> {
+        let _ = (alert, locale, now);
         Vec::new()
     }
 

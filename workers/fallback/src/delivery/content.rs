@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Action, BodyFormat, Channel, Severity, Status, channel::Removal},
+    domain::{Action, BodyFormat, Channel, Severity, Status, UserKey, channel::Removal},
     store::{Bundle, Escalation, EscalationKey},
     wire::alert::ShownAlert,
 };
@@ -46,10 +46,20 @@ pub(super) fn alert_content(
     content: &str,
     escalation: &Escalation,
 ) -> Option<AlertContent> {
+    content_for(alert, &key.user, content, (escalation.progress.expires_at, escalation.unread))
+}
+
+/// The same for a person of whom only that much is known: until when they are told, and what their badge shows.
+pub(super) fn content_for(
+    alert: String,
+    user: &UserKey,
+    content: &str,
+    (expires_at, unread): (Timestamp, u64),
+) -> Option<AlertContent> {
     let shown: ShownAlert = serde_json::from_str(content).ok()?;
     Some(AlertContent {
-        user: key.user.user.as_str().to_owned(),
-        tenant: key.user.tenant.to_string(),
+        user: user.user.as_str().to_owned(),
+        tenant: user.tenant.to_string(),
         collapse_key: shown.collapse_key.unwrap_or_else(|| alert.clone()),
         group_key: shown.group_key,
         alert,
@@ -65,9 +75,9 @@ pub(super) fn alert_content(
         status: shown.status.parse().unwrap_or(Status::Firing),
         data: shown.data,
         category: shown.category,
-        expires_at: escalation.progress.expires_at,
+        expires_at,
         occurred_at: shown.occurred_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
-        unread: escalation.unread,
+        unread,
     })
 }
 

@@ -11,6 +11,7 @@
 //! | `attempt_runner.rs` | one attempt: sends it, acts on a refusal, says what to record |
 //! | `message_sender.rs` | puts the message together and sends it past the guard |
 //! | `content.rs` | what a message says: one alert, or a summary of several |
+//! | `rendering.rs` | the messages about one alert as they would be made now, for an operator to look at |
 //! | `device_tester.rs` | pushes that a person asks for, to see whether a device is reached |
 //! | `withdrawal_batches.rs` | withdrawals for one device that are asked for at the same time go out as one push |
 //! | `not_sent.rs` | why no provider accepted a message |
@@ -24,9 +25,11 @@ mod device_tester;
 mod message_sender;
 mod not_sent;
 mod refusals;
+mod rendering;
 mod withdrawal_batches;
 
 pub(crate) use attempt_runner::AttemptRunner;
 pub use device_tester::DeviceTester;
 pub(crate) use message_sender::MessageSender;
+pub use rendering::{MessagesOf, rendered_messages};
 pub use withdrawal_batches::WithdrawalBatches;

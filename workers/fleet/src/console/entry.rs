@@ -45,9 +45,7 @@ const TRY_COSTS_S: usize = 5;
 const TRIES_AHEAD_MAX: Duration = Duration::from_secs(40);
 /// Addresses whose tries are remembered.
 const ADDRESSES_MAX: usize = 1_024;
-/// Requests of all sessions that are answered at once.
-pub(super) const REQUESTS_MAX: usize = 16;
-/// When to come back if there are as many.
+/// When to come back if too many requests are answered.
 const COME_BACK_S: u32 = 1;
 
 /// How often each address may try.
@@ -135,8 +133,11 @@ pub(super) async fn enter(
         Some(tenant) => producer.working_for(tenant),
     };
     // Kept until the answer is made.
-    let _place = shared.places.try_acquire().map_err(|_| {
-        Problem::unavailable("The console has as many requests as it takes: send it again.", COME_BACK_S)
+    let _place = shared.places.take(&operator.key_hash).ok_or_else(|| {
+        Problem::unavailable(
+            "The console has as many requests as it takes, or as it takes of this key: send it again.",
+            COME_BACK_S,
+        )
     })?;
     request.extensions_mut().insert(producer);
     request.extensions_mut().insert(operator);

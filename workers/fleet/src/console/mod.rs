@@ -13,11 +13,13 @@
 //! | `config.rs` | `[operations]` |
 //! | `entry.rs` | signing in, and who is let in |
 //! | `sessions.rs` | who is signed in |
+//! | `places.rs` | how many requests are answered at once, and how many of one key |
 //! | `page.rs` | the page, built from `web/console` and committed |
 //! | `now.rs` | what happens now |
 //! | `acts.rs` | entries of the audit log for what is done to alerts |
 //! | `policies.rs` | policies on a time line |
 //! | `route_tester.rs` | which route a sample takes |
+//! | `messages.rs` | the mail and the pushes about an alert, made again |
 //! | `dead.rs` | dead letters |
 //! | `keys.rs` | API keys and tenants |
 //! | `shared.rs`, `process_name.rs` | what the handlers share; which process this is |
@@ -28,8 +30,10 @@ mod config;
 mod dead;
 mod entry;
 mod keys;
+mod messages;
 mod now;
 mod page;
+mod places;
 mod policies;
 mod process_name;
 mod route_tester;
@@ -44,17 +48,18 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{delete, get, post},
 };
-use tokio::sync::Semaphore;
 use watchbell::{
     broker::SharedBroker,
     domain::Tenant,
     runtime::{Clock, Health, MemoryBudgets, http::AnswerBudget},
     store::Store,
 };
+use watchbell_fallback::Channels;
 use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes, router_for_known};
 
 pub(crate) use self::{config::OperationsSection, process_name::ProcessName, samples::Samples};
 use crate::config::FleetConfig;
+use places::Places;
 use sessions::Sessions;
 use shared::Shared;
 
@@ -66,6 +71,8 @@ pub(crate) struct ConsoleParts {
     pub(crate) keys: Arc<ApiKeys>,
     pub(crate) store: Store,
     pub(crate) broker: SharedBroker,
+    /// What this process sends by; none where it sends nothing.
+    pub(crate) channels: Channels,
     pub(crate) clock: Clock,
     /// Memory for pages, of the whole process.
     pub(crate) answers: AnswerBudget,
@@ -79,8 +86,19 @@ pub(crate) struct ConsoleParts {
 /// # Errors
 /// A `[[hook]]` or a `[[route]]` cannot be used.
 pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
-    let ConsoleParts { tenant, config, keys, store, broker, clock, answers, health, samples, process } =
-        parts;
+    let ConsoleParts {
+        tenant,
+        config,
+        keys,
+        store,
+        broker,
+        channels,
+        clock,
+        answers,
+        health,
+        samples,
+        process,
+    } = parts;
     let policies = Arc::new(config.shared.policies());
     let hooks = Arc::new(ConfiguredHooks::new(&config.hook)?);
     let routes = Arc::new(Routes::new(&config.route, &policies)?);
@@ -102,12 +120,13 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
         keys,
         store,
         broker,
+        channels,
         health,
         samples,
         process,
         sessions: Sessions::default(),
         tries: entry::tries(),
-        places: Semaphore::new(entry::REQUESTS_MAX),
+        places: Places::default(),
     });
     let own = Router::new()
         .route("/session", get(now::session))
@@ -115,6 +134,7 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
         .route("/policies", get(policies::list))
         .route("/policies/check", post(policies::check))
         .route("/routes/try", post(route_tester::try_out))
+        .route("/messages", get(messages::show))
         .route("/dead", get(dead::list).post(dead::act))
         .route("/keys", get(keys::list).post(keys::make))
         .route("/keys/{id}", delete(keys::revoke))

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use watchbell::{
     broker::SharedBroker,
     domain::{Tenant, policy::Policies},
     runtime::{Health, http::AddressPrefix, rate_limit::RateLimiter},
     store::Store,
 };
+use watchbell_fallback::Channels;
 use watchbell_ingest::{ApiKeys, ConfiguredHooks, Routes};
 
-use super::{process_name::ProcessName, samples::Samples, sessions::Sessions};
+use super::{places::Places, process_name::ProcessName, samples::Samples, sessions::Sessions};
 use crate::config::FleetConfig;
 
 /// What the handlers share.
@@ -25,11 +26,12 @@ pub(super) struct Shared {
     pub(super) keys: Arc<ApiKeys>,
     pub(super) store: Store,
     pub(super) broker: SharedBroker,
+    pub(super) channels: Channels,
     pub(super) health: Health,
     pub(super) samples: Arc<Samples>,
     pub(super) process: ProcessName,
     pub(super) sessions: Sessions,
     pub(super) tries: RateLimiter<AddressPrefix, Instant>,
-    /// A permit for each request that is answered.
-    pub(super) places: Semaphore,
+    /// The requests that are answered now.
+    pub(super) places: Places,
 }

@@ -51,12 +51,13 @@ use super::{
     link,
     message::{self, AlertContent, Job, MarkdownUse},
     reason,
+    rendered::{RenderedForm, RenderedMessage},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
     text,
 };
 use dkim::{DkimConfig, DkimSigner};
 use smtp::{Connections, Encryption, Envelope, Relay};
-use template::{Links, Templates};
+use template::{EmailParts, Links, Templates};
 
 pub(super) mod config;
 pub mod dkim;
@@ -229,13 +230,9 @@ impl SmtpSender {
     /// Head and body, ready to be handed over.
     fn compose(&self, job: &EmailJob, to: &Address, now: Timestamp) -> Result<String, SendError> {
         let alert = &job.content;
-        let lang = job.locale.as_deref().filter(|tag| is_language_tag(tag)).unwrap_or("en");
-        let (open, unsubscribe) = (self.link(alert.url.as_deref()), self.unsubscribe_link(job));
-        let links = Links {
-            open: open.as_ref().map(Url::as_str),
-            unsubscribe: unsubscribe.as_ref().map(Url::as_str),
-        };
-        let parts = self.templates.render(alert, links, lang)?;
+        let lang = language_of(job.locale.as_deref());
+        let unsubscribe = self.unsubscribe_link(job);
+        let parts = self.parts(alert, lang, unsubscribe.as_ref())?;
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let (from, addressee) = (self.from.email.clone(), Mailbox::new(None, to.clone()));
@@ -278,6 +275,18 @@ impl SmtpSender {
         message.ok_or_else(uncomposable)
     }
 
+    /// What the mailbox shows.
+    fn parts(
+        &self,
+        alert: &AlertContent,
+        lang: &str,
+        unsubscribe: Option<&Url>,
+    ) -> Result<EmailParts, SendError> {
+        let open = self.link(alert.url.as_deref());
+        let links = Links { open: open.as_ref().map(Url::as_str), unsubscribe: unsubscribe.map(Url::as_str) };
+        self.templates.render(alert, links, lang)
+    }
+
     /// None in a mail that it would not stop.
     fn unsubscribe_link(&self, job: &EmailJob) -> Option<Url> {
         if job.content.is_mandatory {
@@ -308,6 +317,18 @@ impl ChannelSender for SmtpSender {
 
     fn provider(&self, _: &Job<'_>) -> Result<Provider, NotConfigured> {
         Ok(Provider { calls_max: Some(CALLS_MAX), ..Provider::named(Channel::Email.facts().word) })
+    }
+
+    /// Without the link that unsubscribes: whoever looks at it is somebody else.
+    fn rendered(&self, alert: &AlertContent, locale: Option<&str>, _: Timestamp) -> Vec<RenderedMessage> {
+        let parts = self.parts(alert, language_of(locale), None);
+        let mail = parts.map(|EmailParts { subject, text, html }| RenderedForm::Mail {
+            subject: subject_of(&subject),
+            text,
+            html,
+        });
+        let form = mail.map_err(|error| error.to_string());
+        vec![RenderedMessage { provider: Channel::Email.facts().word, form }]
     }
 
     async fn dry_run(&self, _: Timestamp) -> Vec<DryRun> {
@@ -376,6 +397,11 @@ fn subject_of(rendered: &str) -> String {
 fn label(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     text.chars().take(63).map(plain).collect()
+}
+
+/// The language that a mail is written in.
+fn language_of(locale: Option<&str>) -> &str {
+    locale.filter(|tag| is_language_tag(tag)).unwrap_or("en")
 }
 
 /// The characters of BCP 47; whether the language exists is the reader's program's business.

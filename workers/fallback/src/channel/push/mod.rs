@@ -19,7 +19,8 @@ use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 use super::{
     dry_run::DryRun,
     error::SendError,
-    message::{Job, MarkdownUse, Message, Recipient, Withdrawal},
+    message::{AlertContent, Job, MarkdownUse, Message, Recipient, Withdrawal},
+    rendered::{RenderedForm, RenderedMessage},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 
@@ -85,6 +86,25 @@ impl ChannelSender for PushChannel {
         must_show_every_push(to.secret()).then_some(
             "Safari ends a subscription whose pushes show nothing; what is shown there stays until the person puts it away",
         )
+    }
+
+    fn rendered(&self, alert: &AlertContent, _: Option<&str>, now: Timestamp) -> Vec<RenderedMessage> {
+        let content = PushContent::Alert(alert.clone());
+        let payload = |service: PushService| match service {
+            PushService::Apns => render::apns_payload(&content),
+            PushService::Fcm => fcm_message::fcm_message(&content, now).map(|message| message.to_string()),
+            // For a browser of no particular service, and for a page that opens what it is given.
+            PushService::WebPush => {
+                webpush_message::webpush_payload(&content, None, &webpush_services::OTHER)
+            }
+        };
+        let mut services: Vec<PushService> = self.0.keys().copied().collect();
+        services.sort_by_key(|service| service.as_str());
+        let rendered = services.into_iter().map(|service| RenderedMessage {
+            provider: service.as_str(),
+            form: payload(service).map(RenderedForm::Payload).map_err(|error| error.to_string()),
+        });
+        rendered.collect()
     }
 
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {

@@ -55,7 +55,7 @@ const STANDARD: BrowserService = BrowserService {
 };
 
 /// A push service that is in no row.
-static OTHER: BrowserService = STANDARD;
+pub(super) static OTHER: BrowserService = STANDARD;
 
 /// The services of today's browsers.
 pub(in crate::channel) static SERVICES: [BrowserService; 4] = [
