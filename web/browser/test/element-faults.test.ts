@@ -20,7 +20,7 @@ it("works in a sandboxed frame, which has no storage, caches or workers", async 
   await page.goto(`${bed.url}/sandboxed`);
   const frame = page.frameLocator("iframe");
   await frame.getByRole("button", { name: /^Alerts, 5 unread/ }).click();
-  await frame.getByRole("button", { name: "Dismiss: Checkout answers" }).click();
+  await frame.getByRole("button", { name: "Archive: Checkout answers" }).click();
   await frame.getByRole("button", { name: "Undo" }).waitFor();
   await frame.getByRole("button", { name: "Settings" }).click();
   await frame.getByRole("checkbox", { name: "Sound" }).check();
@@ -149,7 +149,7 @@ it("shows how it stands and what is unread in forced colours, and prints nothing
 it("shows nobody what was of the person before", async () => {
   own = await bed.context();
   const page = await bed.page("open", own);
-  await row(page, "Backup of orders").getByRole("button", { name: "Dismiss" }).click();
+  await row(page, "Backup of orders").getByRole("button", { name: "Archive" }).click();
   await page.getByRole("button", { name: "Undo" }).waitFor();
   await page.evaluate(() => { window.inbox.client = new window.made.PageSession([window.made.aRow(1, { title: "Of Ben" })], "ben").client; });
   await row(page, "Of Ben").waitFor();

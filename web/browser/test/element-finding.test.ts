@@ -46,12 +46,12 @@ describe("finding", () => {
     await page.getByRole("button", { name: "Unread", exact: true }).click();
     await row(page, "Checkout is slow").waitFor();
     expect(await row(page, "Backup of orders").count()).toBe(0);
-    await row(page, "Checkout is slow").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "Checkout is slow").getByRole("button", { name: "Archive" }).click();
     await page.getByRole("button", { name: "Archived" }).click();
     await row(page, "Checkout is slow").waitFor();
     expect(await page.locator("watchbell-inbox li").count()).toBe(1);
     await row(page, "Checkout is slow").getByRole("button", { name: "Restore" }).click();
-    await page.getByText("Nothing was dismissed.").waitFor();
+    await page.getByText("Nothing is archived.").waitFor();
     await page.getByRole("button", { name: "All", exact: true }).click();
     await row(page, "Disk of db-2").waitFor();
   });
@@ -100,15 +100,15 @@ describe("doing", () => {
   it("undoes in every tab: what was dismissed, and what was read", async () => {
     own = await bed.context();
     const [page, other] = [await bed.page("open", own), await bed.page("open", own)];
-    await row(page, "Backup of orders").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "Backup of orders").getByRole("button", { name: "Archive" }).click();
     const undo = (one: typeof page) => one.getByRole("button", { name: "Undo" });
     await undo(other).waitFor();
-    await other.getByText("Dismissed: Backup of orders finished").first().waitFor();
+    await other.getByText("Archived: Backup of orders finished").first().waitFor();
     await undo(page).click();
     await undo(other).waitFor({ state: "hidden" });
     expect(await said(page)).toEqual(["alert-8 dismissed", "alert-8 unread", "alert-8 read"]);
     await page.clock.install();
-    await row(page, "Backup of orders").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "Backup of orders").getByRole("button", { name: "Archive" }).click();
     await undo(page).waitFor();
     await page.clock.fastForward(6_100);
     await undo(page).waitFor({ state: "hidden" });

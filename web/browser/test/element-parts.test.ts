@@ -32,12 +32,12 @@ describe("rows", () => {
 
   it("have tools whose names show when pointed at and with the focus; texts of others in their own direction", async () => {
     const page = await bed.page("open");
-    const dismiss = row(page, "Checkout answers").getByRole("button", { name: "Dismiss: Checkout answers" });
+    const dismiss = row(page, "Checkout answers").getByRole("button", { name: "Archive: Checkout answers" });
     const tip = dismiss.locator(".tip");
     expect([await tip.innerText(), await tip.isVisible()]).toEqual(["", false]);
     await dismiss.hover();
     await tip.waitFor();
-    expect(await tip.innerText()).toBe("Dismiss");
+    expect(await tip.innerText()).toBe("Archive");
     await page.mouse.move(0, 0);
     await tip.waitFor({ state: "hidden" });
     await page.keyboard.press("Tab");
@@ -152,6 +152,25 @@ describe("the panel", () => {
     }
   });
 
+  it("is a sheet at the foot of what a phone shows of a page that is wider than its screen", async () => {
+    own = await bed.context({ hasTouch: true, isMobile: true, viewport: { width: 390, height: 780 } });
+    const page = await bed.page("", own);
+    await page.evaluate(() => {
+      // A phone that does not shrink the page, as with `initial-scale=1`.
+      document.querySelector<HTMLMetaElement>("meta[name=viewport]")?.setAttribute("content", "width=device-width, initial-scale=1");
+      document.body.append(Object.assign(document.createElement("p"), { textContent: "wide", style: "width: 900px" }));
+    });
+    await until("only a part of the page is in view", () => page.evaluate(() => (visualViewport?.width ?? 0) < innerWidth));
+    await page.evaluate(() => window.inbox.toggle(true));
+    const corners = () => page.evaluate(() => {
+      const { left, right, bottom } = window.inbox.shadowRoot?.querySelector(".panel")?.getBoundingClientRect() as DOMRect;
+      const { offsetLeft = 0, offsetTop = 0, width = 0, height = 0 } = visualViewport ?? {};
+      return [left - offsetLeft, right - offsetLeft - width, bottom - offsetTop - height].map(Math.round);
+    });
+    await until("it is where one looks", async () => (await corners()).every((off) => Math.abs(off) <= 1));
+    expect(await page.locator("watchbell-inbox [data-control=help]").isVisible(), "nobody there has keys").toBe(false);
+  });
+
   it("is within a frame, and over what cuts off and moves its elements", async () => {
     own = await bed.context();
     const around = await own.newPage();
@@ -163,7 +182,7 @@ describe("the panel", () => {
     const page = await bed.page();
     await page.evaluate(() => document.querySelector("main")?.setAttribute("style", "transform: translate(0); overflow: hidden; height: 5rem; width: 6rem; padding: 1rem"));
     await page.getByRole("button", { name: /^Alerts/ }).click();
-    await row(page, "Checkout answers").getByRole("button", { name: "Dismiss" }).click(); // It is not cut off.
+    await row(page, "Checkout answers").getByRole("button", { name: "Archive" }).click(); // It is not cut off.
   });
 });
 
@@ -225,7 +244,7 @@ describe("toasts", () => {
     for (let by = 30; by <= 150; by += 30) await touchAt("touchMove", x + 30 + by, y + 10);
     await touchAt("touchEnd");
     await toasts(page).filter({ hasText: "Swiped" }).waitFor({ state: "detached" });
-    const dismiss = toasts(page).filter({ hasText: "Pressed" }).getByRole("button", { name: "Dismiss" });
+    const dismiss = toasts(page).filter({ hasText: "Pressed" }).getByRole("button", { name: "Archive" });
     const at = (await dismiss.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
     expect([at.width, at.height]).toEqual([44, 44]);
     await touchAt("touchStart", at.x + 20, at.y + 20);
@@ -328,7 +347,7 @@ describe("by keyboard and ear", () => {
 });
 
 describe("settings", () => {
-  it("store channels by category, quiet hours and their zone on the server, and undo what it refuses", async () => {
+  it("store channels by category, how mails come, quiet hours and their zone on the server, and undo what it refuses", async () => {
     const page = await bed.page("settings");
     const stored: unknown[] = [];
     await page.exposeFunction("stored", (body: unknown) => { stored.push(body); });
@@ -347,6 +366,10 @@ describe("settings", () => {
     await page.getByRole("combobox", { name: "Time zone" }).fill("Mars/Olympus");
     await page.keyboard.press("Tab");
     await page.getByText("There is no such time zone.").waitFor();
+    await page.getByRole("combobox", { name: "They come" }).selectOption("Gathered, once a day");
+    await page.getByLabel("At", { exact: true }).fill("18:30");
+    await page.keyboard.press("Tab");
+    await until("mails come in the evening", () => JSON.stringify((stored.at(-1) as { digest?: unknown }).digest) === '{"every":"day","at":"18:30"}');
     await page.evaluate(() => window.session.answers.unshift(["PUT /v1/preferences", () => { throw new Error("too many categories"); }]));
     await page.getByRole("checkbox", { name: "expiry by Push" }).click();
     await page.getByText("Not saved: too many categories").waitFor();
@@ -376,6 +399,7 @@ describe("settings", () => {
     await screen.getByRole("combobox", { name: "Do not disturb" }).selectOption("hour");
     await until("it is asked for", async () => (await asked(page)).includes("PUT /v1/preferences"));
     await screen.getByRole("heading", { name: "Quiet hours" }).waitFor();
+    expect((await screen.boundingBox())?.width, "it takes the room that it is given").toBeGreaterThan(600);
     expect(await violations(page)).toEqual([]);
   });
 });

@@ -53,7 +53,7 @@ describe("the panel", () => {
     await page.getByRole("button", { name: /^Alerts, 3 unread, live/ }).click();
     await row(page, "Alpha").getByRole("button", { name: "Read" }).click();
     await hasState(page, ids[0] as string, "read");
-    await row(page, "Beta").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "Beta").getByRole("button", { name: "Archive" }).click();
     await row(page, "Beta").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Undo" }).click();
     await row(page, "Beta").waitFor();
@@ -65,6 +65,25 @@ describe("the panel", () => {
     await row(page, "Gamma").waitFor();
     await page.getByRole("button", { name: "Read all" }).click();
     await until("the server counts none", async () => (await bed.server.inbox()).unread === 0);
+  });
+
+  it("finds on the server, and shows the devices that the server has", async () => {
+    const page = await bed.page(browser, { query: "manual-seen=" });
+    await bed.server.send({ title: "The lighthouse is dark", body: "Since the storm", severity: "warning", category: "harbour" });
+    await bed.server.send({ title: "Nothing of the kind" });
+    await row(page, "The lighthouse").or(page.getByRole("button", { name: /^Alerts/ })).first().waitFor();
+    await page.getByRole("button", { name: /^Alerts/ }).click();
+    await row(page, "Nothing of the kind").waitFor();
+    const found = page.waitForResponse((response) => response.url().includes("q=storm") && response.ok());
+    await page.getByRole("button", { name: "Search", exact: true }).click();
+    await page.getByRole("searchbox").fill("storm");
+    expect(((await (await found).json()) as { alerts: unknown[] }).alerts).toHaveLength(1);
+    await row(page, "Nothing of the kind").waitFor({ state: "detached" });
+    await row(page, "The lighthouse").waitFor();
+    const listed = page.waitForResponse((response) => /\/v1\/devices$/.test(response.url()) && response.ok());
+    await page.getByRole("button", { name: "Settings" }).click();
+    expect(((await (await listed).json()) as { devices: { device: string }[] }).devices.length).toBeGreaterThan(0);
+    await page.getByRole("button", { name: "Send a test: iPhone or iPad" }).first().waitFor();
   });
 
   it("snoozes in every page of the person, and shows it again in all of them", async () => {
@@ -209,7 +228,7 @@ describe("the panel", () => {
     await row(page, "May zebras cross?").getByText("Answered: Let them").waitFor();
     const answered = async () => (await bed.server.inbox()).alerts.find(({ alert }) => alert.id === id) as { answer?: { action: string } } | undefined;
     await until("the server has the answer", async () => (await answered())?.answer?.action === "yes");
-    await row(page, "May zebras cross?").getByRole("button", { name: "Dismiss" }).click();
+    await row(page, "May zebras cross?").getByRole("button", { name: "Archive" }).click();
     await hasState(page, id, "dismissed");
     await page.reload();
     await bed.status(page, "live");

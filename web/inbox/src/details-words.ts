@@ -10,6 +10,8 @@ const en = {
   keyMove: "Up and down", keyEnds: "First and last",
   channelsTitle: "How I am told", everything: "Everything else", moreChannels: "More ways", by: "{category} by {channel}",
   "by-push": "Push", "by-email": "Mail", "by-sms": "SMS", "by-slack": "Slack", "by-telegram": "Telegram", "by-webhook": "Webhook",
+  digestTitle: "Mails", digest: "They come", digestAt: "At", digestNote: "Critical alerts do not wait.",
+  "digest-": "As this server gathers them", "digest-alert": "Each by itself", "digest-hour": "Gathered, every hour", "digest-day": "Gathered, once a day",
   quietTitle: "Quiet hours", zone: "Time zone", addWindow: "Add quiet hours", removeWindow: "Remove", from: "From", to: "To", noWindows: "None: alerts come at any hour.",
   zoneUnknown: "There is no such time zone.",
   devicesTitle: "Devices", thisBrowser: "this browser", since: "since {at}", forget: "Forget", test: "Send a test", noDevices: "No device gets notifications.",

@@ -213,6 +213,7 @@ export class WatchbellInbox extends Base {
     document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.defaultPrevented && this.view.isOpen) this.toggle(false); }, { signal });
     document.addEventListener("scroll", replace, { signal, capture: true, passive: true });
     window.addEventListener("resize", replace, { signal });
+    for (const moved of ["resize", "scroll"]) globalThis.visualViewport?.addEventListener(moved, replace, { signal });
     for (const name of ["online", "offline"]) window.addEventListener(name, () => this.drawSoon(), { signal });
     document.addEventListener("visibilitychange", () => this.#lookedAt(), { signal });
     const inView = new IntersectionObserver(([entry]) => { this.#isInView = entry?.isIntersecting ?? false; });

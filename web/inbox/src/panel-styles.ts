@@ -26,4 +26,8 @@ ul { list-style: none; padding: 0; }
 .bar button, .standing button, .screen button { min-height: var(--target); }
 .bar > span { flex: 1; min-width: 6rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bar .menu { flex-basis: 100%; }
+@media (max-width: 30rem) {
+  .status[data-status="live"] > :last-child { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+}
+@media (max-width: 30rem) and (pointer: coarse) { [data-control="help"] { display: none; } }
 `;

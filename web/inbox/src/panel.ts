@@ -151,9 +151,10 @@ export class Panel {
     const { host: { bell, panel, view, isInline } } = this;
     if (!view.isOpen || isInline) return;
     const { top, bottom } = bell.button.getBoundingClientRect();
-    const isMeasured = !CSS.supports("position-area: block-end") || bottom < 0 || top > innerHeight;
+    const isPartly = Math.round(visualViewport?.width ?? innerWidth) < innerWidth;
+    const isMeasured = !CSS.supports("position-area: block-end") || bottom < 0 || top > innerHeight || isPartly;
     panel.classList.toggle("measured", isMeasured);
-    if (!isMeasured) panel.style.translate = "";
+    if (!isMeasured) Object.assign(panel.style, { translate: "", width: "", maxHeight: "" });
     else if (this.#place) this.#place(bell.button, panel);
     else void import("./place.ts").then(({ place }) => {
       this.#place = place;

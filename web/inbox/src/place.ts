@@ -4,7 +4,8 @@
  * A browser with anchor positioning does it by the style sheet alone, as long as the bell is in view. Otherwise this is
  * loaded, and it is measured: the panel hangs under
  * the bell or, where there is more room, above it, is no higher than that room, and is moved where it would leave the window.
- * In a narrow window the style sheet makes it a sheet at the bottom.
+ * In a narrow window the style sheet makes it a sheet at the bottom. Where only a part of the page is in view, because the page is wider
+ * than the screen or was enlarged, it is a sheet at the bottom of that part.
  */
 
 /** What is left free between the panel and the bell, and between the panel and the edge of the window. */
@@ -15,12 +16,14 @@ const ROOM_BELOW_PX = 320;
 const HEIGHT_MIN_PX = 160;
 /** As in styles.ts. */
 const SHEET = "(max-width: 30rem)";
+/** What a sheet has of the height at the most; as in styles.ts. */
+const SHEET_SHARE = .85;
 
 interface Box { left: number; right: number; top: number; bottom: number }
 
 export function place(bell: Element, panel: HTMLElement): void {
-  panel.style.translate = "none";
-  if (matchMedia(SHEET).matches) return;
+  Object.assign(panel.style, { translate: "none", width: "", maxHeight: "" });
+  if (matchMedia(SHEET).matches) return placeSheet(panel);
   const [width, height] = [document.documentElement.clientWidth, innerHeight];
   const at = bell.getBoundingClientRect();
   const { isAbove, room } = sideOf(at.top, at.bottom, height);
@@ -29,6 +32,14 @@ export function place(bell: Element, panel: HTMLElement): void {
   const { left, top } = spotOf(at, box, isAbove, getComputedStyle(panel).direction === "rtl", width, height);
   // Moved from where it is, because in some headers what is fixed is not fixed to the window.
   panel.style.translate = `${left - box.left}px ${top - box.top}px`;
+}
+
+function placeSheet(panel: HTMLElement): void {
+  const seen = visualViewport;
+  if (!seen || Math.round(seen.width) >= innerWidth) return;
+  Object.assign(panel.style, { width: `${seen.width}px`, maxHeight: `${seen.height * SHEET_SHARE}px` });
+  const box = panel.getBoundingClientRect();
+  panel.style.translate = `${seen.offsetLeft - box.left}px ${seen.offsetTop + seen.height - box.bottom}px`;
 }
 
 /** On which side of a bell between `top` and `bottom` there is room, and how much. */

@@ -12,7 +12,7 @@ export function preferencesPage(host: WatchbellPreferences, root: ShadowRoot, cl
   const language = () => host.getAttribute("lang") || document.documentElement.lang || navigator.language || "en";
   const worker = () => host.pushWorker ?? host.getAttribute("push-worker");
   const sheet = new CSSStyleSheet();
-  sheet.replaceSync(styles + screenStyles());
+  sheet.replaceSync(styles + screenStyles() + ":host { display: block; width: 100%; max-width: 44rem; }");
   root.adoptedStyleSheets = [sheet];
   let shown: { user: string; settings: Settings; screen: SettingsScreen } | null = null;
   const draw = () => {

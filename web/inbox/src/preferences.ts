@@ -1,8 +1,8 @@
-/** By which channel the person is told of what, and their quiet hours. Each change is stored at once, on the server. */
+/** By which channel the person is told of what, how mails come, and their quiet hours. Each change is stored at once, on the server. */
 import type { Watchbell } from "@watchbell/client";
 import { type DetailsWords, detailsFor } from "./details-words.ts";
 import { el } from "./dom.ts";
-import type { Preferences, Quiet, QuietWindow, Settings } from "./settings.ts";
+import type { Digest, Preferences, Quiet, QuietWindow, Settings } from "./settings.ts";
 import { fill, localeOf } from "./words.ts";
 
 /** As the server names them (src/domain/channel.rs): the first two always, the rest where they are used or asked for. */
@@ -14,6 +14,12 @@ export const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
 const MONDAY = Date.UTC(2026, 5, 1);
 /** Categories that are offered beside those with a preference. */
 const CATEGORIES_MAX = 30;
+/** What one mail may be for; the first is as the server gathers them. */
+const DIGESTS = ["", "alert", "hour", "day"] as const;
+/** When the server sends the mail of a day to whoever named no time (src/domain/digest.rs). */
+const DAILY_AT = "08:00";
+
+const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 export interface PreferencesOf { client: Watchbell; settings: Settings; language(): string }
 
@@ -31,6 +37,11 @@ export function choose(now: Preferences, category: string | null, channel: Chann
 /** The preferences with other quiet hours; the zone is that of the person from then on. */
 export function quietAs(now: Preferences, change: Partial<Quiet>): Preferences {
   return { ...now, quiet: { ...now.quiet, ...change } };
+}
+
+/** The preferences with mails that come otherwise. What they wait for is on the clock of a zone, which is the browser's where none is said. */
+export function digestAs(now: Preferences, change: Digest, zone: string): Preferences {
+  return quietAs({ ...now, digest: { ...now.digest, ...change } }, { zone: now.quiet?.zone ?? zone });
 }
 
 /** The channels of the table: those in use, or all. */
@@ -63,7 +74,7 @@ export class PreferencesScreen {
     if (!now || this.element.dataset["look"] === look) return;
     this.element.dataset["look"] = look;
     const focused = (this.element.querySelector(":focus") as HTMLElement | null)?.dataset["name"];
-    this.element.replaceChildren(this.#channels(now, words), this.#quiet(now.quiet ?? {}, words));
+    this.element.replaceChildren(this.#channels(now, words), this.#digest(now.digest ?? {}, words), this.#quiet(now.quiet ?? {}, words));
     if (focused) this.element.querySelector<HTMLElement>(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -106,9 +117,24 @@ export class PreferencesScreen {
     return el("section", {}, el("h3", {}, words.channelsTitle), table, more);
   }
 
+  #digest({ every, at }: Digest, words: DetailsWords): HTMLElement {
+    const set = (change: Digest) => void this.#save((now) => digestAs(now, change, ownZone()));
+    const choice = el("select", {
+      "data-name": "digest", onchange: ({ target }) => set({ every: ((target as HTMLSelectElement).value || null) as Digest["every"] }),
+    }, ...DIGESTS.map((value) => el("option", { value, selected: value === (every ?? "") }, words[`digest-${value}`])));
+    const time = el("input", {
+      type: "time", "data-name": "digest at", value: at ?? DAILY_AT,
+      onchange: ({ target }) => { const { value } = target as HTMLInputElement; if (value) set({ at: value.slice(0, 5) }); },
+    });
+    return el(
+      "section", {}, el("h3", {}, words.digestTitle), el("label", {}, words.digest, choice), ...(every === "day" ? [el("label", {}, words.digestAt, time)] : []),
+      el("p", { class: "note" }, words.digestNote),
+    );
+  }
+
   #quiet(quiet: Quiet, words: DetailsWords): HTMLElement {
     const windows = quiet.windows ?? [];
-    const zone = quiet.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const zone = quiet.zone ?? ownZone();
     const set = (windows: QuietWindow[]) => void this.#save((now) => quietAs(now, { windows, zone: now.quiet?.zone ?? zone }));
     const window = (one: QuietWindow, at: number) => {
       const change = (to: Partial<QuietWindow>) => set(windows.map((other, nth) => (nth === at ? { ...other, ...to } : other)));

@@ -13,6 +13,12 @@ export interface Preferences {
   channels?: Record<string, boolean | null>;
   categories?: Record<string, Record<string, boolean | null>>;
   quiet?: Quiet;
+  digest?: Digest;
+}
+/** How mails come: one for each alert, for what an hour brought, or at a time of the day. Not said: as the server gathers them. */
+export interface Digest {
+  every?: "alert" | "hour" | "day" | null;
+  at?: string | null;
 }
 export interface Quiet {
   until?: string | null;

@@ -29,7 +29,7 @@ svg { width: 1.15rem; height: 1.15rem; fill: none; stroke: currentColor; stroke-
 .panel:focus-visible { outline: none; }
 .bell { position: relative; display: inline-grid; place-items: center; width: 2.75rem; height: 2.75rem; border-radius: 50%; padding: 0; anchor-name: --bell; }
 .bell svg { width: 1.4rem; height: 1.4rem; }
-.badge { position: absolute; top: -.25rem; right: 0; min-width: 1.25rem; padding: 0 .3rem; border-radius: 1rem; background: var(--bad); color: var(--on); font-size: .75rem; line-height: 1.25rem; font-weight: 700; text-align: center; }
+.badge { position: absolute; top: -.4rem; right: -.35rem; min-width: 1.25rem; padding: 0 .3rem; border-radius: 1rem; background: var(--bad); color: var(--on); font-size: .75rem; line-height: 1.25rem; font-weight: 700; text-align: center; }
 .dot { width: .6rem; height: .6rem; border-radius: 50%; background: var(--quiet); flex: none; }
 .bell .dot { position: absolute; right: .1rem; bottom: .1rem; box-shadow: 0 0 0 2px var(--panel); }
 [data-status="live"] .dot { background: var(--good); animation: pulse 2s ease-out infinite; }
@@ -76,6 +76,7 @@ svg { width: 1.15rem; height: 1.15rem; fill: none; stroke: currentColor; stroke-
 .answers button { min-height: var(--target); border-color: var(--accent); color: var(--accent); }
 .said { display: flex; align-items: center; gap: .3rem; padding-top: .3rem; color: var(--good); font-size: .85rem; }
 .tools { display: grid; grid-auto-flow: column; grid-template-rows: repeat(2, auto); align-content: start; flex: none; }
+.tools > button:nth-of-type(3):last-of-type { grid-row: 1 / -1; align-self: center; }
 .menu { display: flex; flex-wrap: wrap; gap: .35rem; padding-top: .3rem; }
 .tools .menu { position: absolute; z-index: 2; inset-inline-end: .4rem; inset-block-end: .4rem; max-width: 85%; padding: .4rem; background: var(--panel); border: 1px solid var(--line); border-radius: .6rem; box-shadow: 0 4px 16px #0003; }
 .menu button { min-height: var(--target); }

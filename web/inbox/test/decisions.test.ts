@@ -5,7 +5,8 @@ import { type ShownAlert, type ShownRow, actionsOf, imageAddress } from "../src/
 import { type Question, matches, queryOf } from "../src/finding.ts";
 import { grouped } from "../src/groups.ts";
 import { type Where, commandOf } from "../src/keys.ts";
-import { choose, isWanted, quietAs, shownChannels } from "../src/preferences.ts";
+import { choose, digestAs, isWanted, quietAs, shownChannels } from "../src/preferences.ts";
+import type { Digest, Preferences } from "../src/settings.ts";
 import { type Looked, remedyOf, standingOf } from "../src/standing.ts";
 import { isOver, shownOf } from "../src/toasts.ts";
 import { canUndo, receiptsBack, undoOf } from "../src/undo.ts";
@@ -156,6 +157,12 @@ describe("preferences", () => {
     expect(choose(now, null, "slack", false)).toEqual({ ...now, channels: { email: false, slack: false } });
     expect(quietAs(now, { zone: "UTC", windows: [] })).toEqual({ ...now, quiet: { until: "2026-06-01T10:00:00Z", zone: "UTC", windows: [] } });
   });
+  it.each<[string, Preferences, Digest, Preferences]>([
+    ["on the browser's clock", {}, { every: "day" }, { digest: { every: "day" }, quiet: { zone: "Asia/Tokyo" } }],
+    ["on the clock they chose", { quiet: { zone: "UTC" } }, { every: "hour" }, { digest: { every: "hour" }, quiet: { zone: "UTC" } }],
+    ["at another time", { digest: { every: "day", at: "08:00" }, quiet: { zone: "UTC" } }, { at: "18:30" }, { digest: { every: "day", at: "18:30" }, quiet: { zone: "UTC" } }],
+    ["as the server has it", { digest: { every: "day", at: "18:30" }, quiet: { zone: "UTC" } }, { every: null }, { digest: { every: null, at: "18:30" }, quiet: { zone: "UTC" } }],
+  ])("mails come %s", (_why, now, change, expected) => expect(digestAs(now, change, "Asia/Tokyo")).toEqual(expected));
   it("shows push and mail, what is in use, and all when asked", () => {
     expect([shownChannels({}, false), shownChannels({ categories: { a: { slack: false } } }, false), shownChannels({}, true).length]).toEqual([["push", "email"], ["push", "email", "slack"], 6]);
   });

@@ -32,7 +32,7 @@ function List() {
   return (
     <section>
       <p id="unread">{unread} unread</p>
-      <ul id="list">{rows.map(({ alert }) => <li key={alert.id}>{alert.title} <button onClick={() => dismiss(alert.id)}>Dismiss</button></li>)}</ul>
+      <ul id="list">{rows.map(({ alert }) => <li key={alert.id}>{alert.title} <button onClick={() => dismiss(alert.id)}>Archive</button></li>)}</ul>
       {hasMore && <button onClick={more}>More</button>}
     </section>
   );
