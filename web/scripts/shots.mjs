@@ -1,15 +1,20 @@
 /**
  * Pictures of the inbox in each of its states, taken in Chromium with a session that is made up, as small WebP files into
- * `web/shots`: `npm run shots`, or `npm run shots -- DIR NAME…` for some of them into another folder.
+ * `web/shots`: `npm run shots`, or `npm run shots -- DIR NAME…` for some of them into another folder. `npm run shots -- --check NAME…` takes
+ * them (all, without names) and says which show something else than those in `web/shots`; it writes those that do into
+ * `target/shots`, to be looked at.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { servePage } from "./made-up.mjs";
 import { root } from "./packages.mjs";
+import { BLOCK_PX, SHARE_MAX, difference, madeSmall } from "./pictures.mjs";
 
 const QUALITY = 60;
-const [dir = join(root, "shots"), ...only] = process.argv.slice(2);
+const KEPT = join(root, "shots");
+const isCheck = process.argv[2] === "--check";
+const [dir = KEPT, ...only] = isCheck ? [join(root, "../target/shots"), ...process.argv.slice(3)] : process.argv.slice(2);
 
 /** Name, size of the window, and what the page is asked to show (browser/page/made-up.ts). */
 const SHOTS = [
@@ -33,20 +38,51 @@ const SHOTS = [
   ["at-empty", 520, 330, "open&none"],
 ];
 
+const unknown = only.filter((name) => !SHOTS.some(([known]) => known === name));
+if (unknown.length) throw new Error(`there is no picture ${unknown.join(", ")}: ${SHOTS.map(([name]) => name).join(", ")}`);
+
 const made = await servePage();
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"] });
-await mkdir(dir, { recursive: true });
-for (const [name, width, height, asked] of SHOTS) {
-  if (only.length && !only.includes(name)) continue;
+
+/** The picture, as base64. */
+async function take([name, width, height, asked]) {
   const tab = await browser.newPage({ viewport: { width, height }, reducedMotion: "reduce", forcedColors: asked.includes("contrast") ? "active" : "none", hasTouch: width < 480, isMobile: width < 480, timezoneId: "UTC" });
   tab.on("pageerror", (error) => console.error(name, error));
   await tab.clock.setFixedTime(new Date("2026-06-01T12:00:00Z"));
   await tab.goto(`${made.url}/?picture&${asked}`);
   await tab.waitForFunction(() => window.isReady === true);
   const { data } = await (await tab.context().newCDPSession(tab)).send("Page.captureScreenshot", { format: "webp", quality: QUALITY });
-  await writeFile(join(dir, `${name}.webp`), Buffer.from(data, "base64"));
-  console.log(`${name}.webp: ${Math.round(data.length * 0.75)} bytes`);
   await tab.close();
+  return data;
 }
-await browser.close();
-made.close();
+
+/** Whether it shows what the kept one shows. */
+async function isAsKept(name, base64, reader) {
+  const kept = await readFile(join(KEPT, `${name}.webp`), "base64");
+  const small = (picture) => reader.evaluate(madeSmall, { type: "image/webp", base64: picture, block: BLOCK_PX });
+  const share = difference(await small(base64), await small(kept));
+  console.log(`${name}: ${(share * 100).toFixed(2)} % differ, at most ${(SHARE_MAX * 100).toFixed(2)} %`);
+  return share <= SHARE_MAX;
+}
+
+try {
+  const reader = isCheck ? await browser.newPage() : null;
+  const others = [];
+  for (const shot of SHOTS) {
+    const [name] = shot;
+    if (only.length && !only.includes(name)) continue;
+    const data = await take(shot);
+    if (reader && (await isAsKept(name, data, reader))) continue;
+    if (reader) others.push(name);
+    await mkdir(dir, { recursive: true });
+    await writeFile(join(dir, `${name}.webp`), Buffer.from(data, "base64"));
+    console.log(`${name}.webp: ${Math.round(data.length * 0.75)} bytes`);
+  }
+  if (others.length) {
+    console.error(`${others.join(", ")}: not as in web/shots. Look at target/shots; where that is as it should be, run \`npm run shots\` and commit it`);
+    process.exitCode = 1;
+  }
+} finally {
+  await browser.close();
+  made.close();
+}
