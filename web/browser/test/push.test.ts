@@ -193,9 +193,9 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     const again = await bed.page(browser, { query });
     await until("it is a device again", () => again.evaluate(async (device) =>
       (await window.client.request<{ devices: { device: string }[] }>("GET", "/v1/devices")).devices.some((one) => one.device === device), device));
-    const later = await bed.server.send({ title: "Later", severity: "critical" });
-    await pushes.deliver((await toBrowser(later, "lasting")).payload);
-    expect(await pushes.shown()).toEqual([["Later", later]]);
+    await again.evaluate((device) => window.client.request("POST", `/v1/devices/${device}/test`), device);
+    await until("a test reaches it", () => again.evaluate(async (device) =>
+      (await window.client.request<{ test?: { outcome?: string } }>("GET", `/v1/devices/${device}`)).test?.outcome === "accepted", device));
   });
 
   it("a click on an alert without an address shows it in the page", async () => {

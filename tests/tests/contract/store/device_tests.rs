@@ -32,7 +32,7 @@ async fn taken(store: &Store, now: Timestamp) -> anyhow::Result<Vec<TakenTest>> 
 async fn a_test_is_taken_once_and_kept_with_its_device(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
-    let (ana, phone) = (acme("ana"), device("phone").build());
+    let (ana, phone) = (acme("ana"), device("phone").bound_to("a key").build());
     store.put_device(&ana, &phone, 20).await?;
     assert_eq!(seen(store, "ana").await?.test, None);
     assert!(taken(store, at(1)).await?.is_empty(), "nobody asked for one");
@@ -48,6 +48,7 @@ async fn a_test_is_taken_once_and_kept_with_its_device(
     let found: Vec<_> =
         tests.iter().map(|test| (&test.user, &test.device.id, test.attempt, test.tries)).collect();
     assert_eq!(found, [(&ana, &phone.id, Uuid::from_u128(1), 1)]);
+    assert_eq!(tests[0].device, phone, "with all that a sender needs");
     assert!(taken(store, at(102)).await?.is_empty(), "somebody has it");
 
     let retrying =

@@ -170,6 +170,11 @@ async fn a_device_that_registers_again_has_its_new_token(
     assert_eq!(store.devices(&ana).await?, [phone("phone", &long, 1)]);
     assert_eq!(store.put_device(&ana, &phone("phone", "new", 2), 5).await?, Registration::Done);
     assert_eq!(store.devices(&ana).await?, [phone("phone", "new", 2)], "registering again replaces");
+    for sender in ["a key", "another key"] {
+        let bound = device("phone").token("new").bound_to(sender).registered_at(at(3)).build();
+        assert_eq!(store.put_device(&ana, &bound, 5).await?, Registration::Done);
+        assert_eq!(store.devices(&ana).await?, [bound], "what its token is bound to is kept with it");
+    }
     Ok(())
 }
 
