@@ -13,8 +13,8 @@ pub struct Device {
     pub token: Secret,
     /// Which of Apple's two worlds the token lives in; `Production` for every other service.
     pub environment: PushEnvironment,
-    /// Which sender the token is bound to for life: of a browser, the VAPID key that it subscribed with, in base64url. None:
-    /// it was not told.
+    /// What the token is bound to for life: of a browser, the VAPID key that it subscribed with, in base64url; of an Apple device, the
+    /// bundle id of its app. None: it was not told.
     pub bound_to: Option<String>,
     /// When this token was last registered: an older "unregistered" from the provider is void (I7).
     pub registered_at: Timestamp,

@@ -6,7 +6,11 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use watchbell::domain::Secret;
-use watchbell_fallback::channel::{ApnsAuth, Disposition, PushContent, PushSender as _, SendError};
+use watchbell_fallback::channel::{
+    ApnsAuth, ApnsKey, Disposition, PushContent, PushEnvironment, PushJob, PushSender as _, PushTarget,
+    SendError,
+};
+use watchbell_simulator::ApnsCredentials;
 
 use crate::fixture::{ProviderFixture, TOKEN, alert, now, once, push, push_to, told, withdrawal};
 
@@ -199,5 +203,52 @@ async fn the_longest_texts_fit() {
         sender.send(&push_to(Secret::from(TOKEN), content), now()).await.unwrap();
     }
     assert_eq!(fixture.arrivals().await.len(), 4);
+    fixture.stop().await;
+}
+
+/// A key that Apple made good for one environment and one app, beside one for everything.
+#[tokio::test]
+async fn a_key_with_a_scope_is_used_in_it_and_nowhere_else() {
+    let fixture = ProviderFixture::start().await;
+    let (all, scoped) = (&fixture.credentials.apns, &fixture.credentials.apns_scoped);
+    let key = |of: &ApnsCredentials, environment, topics: &[&str]| ApnsKey {
+        team_id: of.team_id.clone(),
+        key_id: of.key_id.clone(),
+        key_pem: Secret::from(of.key_pem.clone()),
+        environment,
+        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+    };
+    let in_scope = key(scoped, Some(PushEnvironment::Sandbox), &[&scoped.topic]);
+    let both = fixture.apns_as(ApnsAuth::Token(vec![in_scope.clone(), key(all, None, &[])]));
+    let one = fixture.apns_as(ApnsAuth::Token(vec![in_scope]));
+    let anywhere = fixture.apns_as(ApnsAuth::Token(vec![key(scoped, None, &[])]));
+    let (sandbox, production) = (PushEnvironment::Sandbox, PushEnvironment::Production);
+    for (why, sender, environment, topic, expected) in [
+        ("in its scope", &both, sandbox, &scoped.topic, Ok(())),
+        ("another environment has the other key", &both, production, &scoped.topic, Ok(())),
+        ("another app has the other key", &both, sandbox, &all.topic, Ok(())),
+        ("nothing is for production", &one, production, &scoped.topic, Err(("unusable", "no key"))),
+        ("nothing is for the other app", &one, sandbox, &all.topic, Err(("unusable", "no key"))),
+        (
+            "Apple, of the environment",
+            &anywhere,
+            production,
+            &scoped.topic,
+            Err(("config_fault", "BadEnvironmentKeyIdInToken")),
+        ),
+        ("Apple, of the app", &anywhere, sandbox, &all.topic, Err(("config_fault", "UnrelatedKeyIdInToken"))),
+    ] {
+        let job = push(why.split(' ').next().unwrap());
+        let target = PushTarget { environment, bound_to: Some(topic.clone()), ..job.target };
+        let sent = sender.send(&PushJob { target, ..job }, now()).await;
+        match (sent, expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err((code, reason))) => {
+                assert_eq!(error.code(), code, "{why}");
+                assert!(error.reason().contains(reason), "{why}: {error}");
+            }
+            (sent, _) => panic!("{why}: {sent:?}"),
+        }
+    }
     fixture.stop().await;
 }

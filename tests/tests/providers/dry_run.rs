@@ -2,8 +2,8 @@
 
 use watchbell::domain::{PushEnvironment, Secret};
 use watchbell_fallback::channel::{
-    ApnsAuth, ChannelSender, EmailConfig, PushSender, SendError, SlackConfig, SlackSender, SmsConfig,
-    SmsSender, SmtpSender,
+    ApnsAuth, ApnsKey, ChannelSender, EmailConfig, PushSender, SendError, SlackConfig, SlackSender,
+    SmsConfig, SmsSender, SmtpSender,
 };
 
 use crate::fixture::{ProviderFixture, now};
@@ -54,11 +54,13 @@ async fn every_provider_knows_us_and_is_sent_nothing() {
 async fn whoever_does_not_know_us_says_so_and_no_secret_is_repeated() {
     const WRONG: &str = "123456:c4nary-that-nobody-knows";
     let fixture = ProviderFixture::start().await;
-    let apns = fixture.apns_as(ApnsAuth::Token {
+    let apns = fixture.apns_as(ApnsAuth::Token(vec![ApnsKey {
         team_id: "NOTOURTEAM".into(),
         key_id: fixture.credentials.apns.key_id.clone(),
         key_pem: Secret::from(fixture.credentials.apns.key_pem.clone()),
-    });
+        environment: None,
+        topics: Vec::new(),
+    }]));
     let sms = SmsConfig { password: Secret::from(WRONG), ..fixture.sms_config() };
     let mut runs = apns.dry_run(now()).await;
     for sender in [

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 use watchbell::domain::Secret;
-use watchbell_fallback::channel::{Disposition, PushSender as _};
+use watchbell_fallback::channel::{Disposition, FcmStyle, PushSender as _, SendError, ThrottleScope};
 
 use crate::fixture::{ProviderFixture, TOKEN, now, push, push_to, told, withdrawal};
 
@@ -169,5 +169,50 @@ async fn the_phone_shows_the_alert_once_and_gives_it_back() {
     }
     let ttl = arrivals[0].pointer("/payload/message/android/ttl").unwrap().as_str().unwrap();
     assert!(["3599s", "3600s"].contains(&ttl), "{ttl}");
+    fixture.stop().await;
+}
+
+/// Whose quota it is stands in the details of the answer.
+#[tokio::test]
+async fn a_quota_of_a_device_holds_nobody_else_back() {
+    let fixture = ProviderFixture::start().await;
+    let sender = fixture.fcm(false);
+    for (subject, expected) in [
+        (json!("device:fGh-1"), ThrottleScope::Device),
+        (json!("project:watchbell-simulator"), ThrottleScope::Provider),
+        (json!(null), ThrottleScope::Unnamed),
+    ] {
+        let fault = json!({"status": 429, "reason": "QUOTA_EXCEEDED", "subject": subject, "count": 1});
+        fixture.faults(json!({"fcm": [fault]})).await;
+        match sender.send(&push("x"), now()).await.unwrap_err() {
+            SendError::Throttled { scope, .. } => assert_eq!(scope, expected, "{subject}"),
+            other => panic!("{subject}: {other:?}"),
+        }
+    }
+    fixture.stop().await;
+}
+
+/// An app that shows its alerts itself has all of them in `data`; a later version replaces by the tag in it.
+#[tokio::test]
+async fn a_data_only_message_is_shown_and_withdrawn_like_any_other() {
+    let fixture = ProviderFixture::start().await;
+    let style = FcmStyle { data_only: true, channel_id: Some("alerts".into()), ..FcmStyle::default() };
+    let sender = fixture.fcm_as(style);
+    for _ in 0..2 {
+        sender.send(&push("x"), now()).await.unwrap();
+    }
+    sender.send(&push_to(Secret::from(TOKEN), withdrawal(&["x"])), now()).await.unwrap();
+    let arrivals = fixture.arrivals().await;
+    for (field, expected) in [
+        ("/title", json!("Disk is full")),
+        ("/ids/tag", json!("x")),
+        ("/copies", json!(2)),
+        ("/withdrawn", json!(true)),
+        ("/payload/message/notification", json!(null)),
+        ("/payload/message/data/channel_id", json!("alerts")),
+        ("/payload/message/apns/payload/aps/alert/title", json!("Disk is full")),
+    ] {
+        assert_eq!(arrivals[0].pointer(field).unwrap_or(&json!(null)), &expected, "{field}: {}", arrivals[0]);
+    }
     fixture.stop().await;
 }

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::domain::{Secret, Severity, Status};
 use watchbell_fallback::channel::{
-    AlertContent, ApnsAuth, ApnsConfig, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig, FcmSender,
-    PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmsConfig, SmsFrom, SmtpSender,
-    TelegramConfig, TelegramSender, VapidKey, WebPushConfig, WebPushSender,
+    AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig,
+    FcmSender, FcmStyle, PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmsConfig, SmsFrom,
+    SmtpSender, TelegramConfig, TelegramSender, VapidKey, WebPushConfig, WebPushSender,
 };
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
 
@@ -92,11 +92,13 @@ impl ProviderFixture {
 
     pub fn apns(&self) -> ApnsSender {
         let apns = &self.credentials.apns;
-        self.apns_as(ApnsAuth::Token {
+        self.apns_as(ApnsAuth::Token(vec![ApnsKey {
             team_id: apns.team_id.clone(),
             key_id: apns.key_id.clone(),
             key_pem: Secret::from(apns.key_pem.clone()),
-        })
+            environment: None,
+            topics: Vec::new(),
+        }]))
     }
 
     pub fn apns_as(&self, auth: ApnsAuth) -> ApnsSender {
@@ -112,12 +114,22 @@ impl ProviderFixture {
     }
 
     pub fn fcm(&self, validate_only: bool) -> FcmSender {
+        self.fcm_with(validate_only, FcmStyle::default())
+    }
+
+    /// To apps that want their messages so.
+    pub fn fcm_as(&self, style: FcmStyle) -> FcmSender {
+        self.fcm_with(false, style)
+    }
+
+    fn fcm_with(&self, validate_only: bool, style: FcmStyle) -> FcmSender {
         FcmSender::new(&FcmConfig {
             service_account_json: Secret::from(self.credentials.fcm_service_account_json.clone()),
             endpoint: self.push_origin(),
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             request_timeout: TIMEOUT,
             http1: false,
+            style,
             validate_only,
         })
         .unwrap()

@@ -172,6 +172,7 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         team_id: Some(credentials.apns.team_id.clone()),
         key_id: Some(credentials.apns.key_id.clone()),
         key: Some(Secret::from(credentials.apns.key_pem.clone())),
+        keys: Vec::new(),
         certificate: None,
         topic: credentials.apns.topic.clone(),
         endpoint: Some(push.clone()),
@@ -181,6 +182,9 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
     channels.fcm.get_or_insert_with(|| FcmSection {
         service_account: Secret::from(credentials.fcm_service_account_json.clone()),
         endpoint: Some(push.clone()),
+        data_only: false,
+        channel_id: None,
+        channel_id_by_severity: Default::default(),
         validate_only: false,
         trust_root_file: trust_root_file.clone(),
     });

@@ -59,14 +59,20 @@ const PUSH_TYPES: [&str; 11] = [
 
 /// Apple's side of the credentials.
 pub(crate) struct Apple {
+    /// Good for both environments and every app.
     key: DecodingKey,
     expected: ApnsCredentials,
+    /// Good for the sandbox and for the app of its topic.
+    scoped_key: DecodingKey,
+    scoped: ApnsCredentials,
 }
 
 impl Apple {
     pub(crate) fn new(keys: &Keys) -> anyhow::Result<Self> {
         let key = DecodingKey::from_ec_pem(keys.apns_public_pem.as_bytes())?;
-        Ok(Self { key, expected: keys.credentials.apns.clone() })
+        let scoped_key = DecodingKey::from_ec_pem(keys.apns_scoped_public_pem.as_bytes())?;
+        let (expected, scoped) = (keys.credentials.apns.clone(), keys.credentials.apns_scoped.clone());
+        Ok(Self { key, expected, scoped_key, scoped })
     }
 }
 
@@ -100,7 +106,7 @@ async fn push(
     let checked = match read_body(body).await {
         Some(body) => {
             let sender = if connection.is_certified { None } else { Some(&shared.apple) };
-            check(&shared.apple, sender, &head.headers, &token, &body)
+            check(&shared.apple, sender, environment, &head.headers, &token, &body)
         }
         None => Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge")),
     };
@@ -157,6 +163,7 @@ struct Ours {
 fn check(
     apple: &Apple,
     prove_to: Option<&Apple>,
+    environment: Environment,
     headers: &HeaderMap,
     token: &str,
     body: &[u8],
@@ -167,8 +174,12 @@ fn check(
     {
         return Err(Refusal::bad("DuplicateHeaders"));
     }
-    if let Some(apple) = prove_to {
-        check_provider_token(apple, headers, Timestamp::now())?;
+    let is_scoped = match prove_to {
+        Some(apple) => check_provider_token(apple, headers, Timestamp::now())? == Scope::SandboxAndOneApp,
+        None => false,
+    };
+    if is_scoped && environment == Environment::Production {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "BadEnvironmentKeyIdInToken"));
     }
     let is_hex = token.len().is_multiple_of(2) && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || token.len() > DEVICE_TOKEN_LEN_MAX {
@@ -177,7 +188,12 @@ fn check(
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"));
     match text("apns-topic") {
         None | Some("") => return Err(Refusal::bad("MissingTopic")),
-        Some(topic) if topic != apple.expected.topic => return Err(Refusal::bad("TopicDisallowed")),
+        Some(topic) if topic != apple.expected.topic && topic != apple.scoped.topic => {
+            return Err(Refusal::bad("TopicDisallowed"));
+        }
+        Some(topic) if is_scoped && topic != apple.scoped.topic => {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "UnrelatedKeyIdInToken"));
+        }
         Some(_) => {}
     }
     let push_type = text("apns-push-type").unwrap_or_default();
@@ -235,7 +251,14 @@ fn check(
     })
 }
 
-fn check_provider_token(apple: &Apple, headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+/// What the key of a provider token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Everything,
+    SandboxAndOneApp,
+}
+
+fn check_provider_token(apple: &Apple, headers: &HeaderMap, now: Timestamp) -> Result<Scope, Refusal> {
     #[derive(Deserialize)]
     struct Claims {
         iss: String,
@@ -251,19 +274,23 @@ fn check_provider_token(apple: &Apple, headers: &HeaderMap, now: Timestamp) -> R
     rules.required_spec_claims.clear();
     rules.validate_exp = false;
     rules.validate_aud = false;
-    let decoded = jsonwebtoken::decode::<Claims>(token, &apple.key, &rules).map_err(|_| invalid)?;
-    let (kid, Claims { iss, iat }) = (decoded.header.kid, decoded.claims);
+    let kid = jsonwebtoken::decode_header(token).map_err(|_| invalid)?.kid;
+    let (scope, key, expected) = match kid {
+        Some(kid) if kid == apple.expected.key_id => (Scope::Everything, &apple.key, &apple.expected),
+        Some(kid) if kid == apple.scoped.key_id => {
+            (Scope::SandboxAndOneApp, &apple.scoped_key, &apple.scoped)
+        }
+        _ => return Err(invalid),
+    };
+    let Claims { iss, iat } = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| invalid)?.claims;
     let age_s = now.as_second().saturating_sub(iat);
-    if kid.as_ref() != Some(&apple.expected.key_id)
-        || iss != apple.expected.team_id
-        || age_s < -CLOCK_SKEW_S_MAX
-    {
+    if iss != expected.team_id || age_s < -CLOCK_SKEW_S_MAX {
         return Err(invalid);
     }
     if age_s > TOKEN_AGE_S_MAX {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "ExpiredProviderToken"));
     }
-    Ok(())
+    Ok(scope)
 }
 
 fn is_lowercase_uuid(id: &str) -> bool {

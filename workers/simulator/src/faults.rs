@@ -65,6 +65,9 @@ pub(crate) struct Fault {
     /// FCM: names this field in a `BadRequest` violation, such as `message.token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) field: Option<String>,
+    /// FCM, with 429: whose quota it is, as the subject of a `QuotaFailure`: `device:…`, `project:…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<String>,
     /// Seconds, sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u32>,
@@ -168,6 +171,10 @@ impl Fault {
             (self.reason.is_some() && self.status.is_none(), "reason: needs a status"),
             (self.reason.as_ref().is_some_and(text_is_bad), "reason: too long, or has control characters"),
             (self.field.is_some() && (!fcm || self.status.is_none()), "field: is for fcm, with a status"),
+            (
+                self.subject.is_some() && (!fcm || self.status != Some(429)),
+                "subject: is for fcm, with status 429",
+            ),
             (
                 self.timestamp.is_some() && (!apns || self.status.is_none()),
                 "timestamp: is for apns, with a status",

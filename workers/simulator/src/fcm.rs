@@ -46,6 +46,7 @@ const MESSAGE_KEYS: [&str; 10] = [
     "condition",
 ];
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
+const QUOTA_FAILURE: &str = "type.googleapis.com/google.rpc.QuotaFailure";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -160,6 +161,7 @@ fn check(body: &[u8]) -> Result<(Incoming, bool), Refusal> {
     }
     check_data(fields.get("data"))?;
     check_android(fields.get("android"))?;
+    check_apns(fields.get("apns"))?;
     let size = |name| fields.get(name).map_or(0, |part| part.to_string().len());
     if size("data") + size("notification") > PAYLOAD_MAX {
         return Err(Refusal::argument("message", "The message payload is larger than 4096 bytes."));
@@ -182,7 +184,11 @@ fn check(body: &[u8]) -> Result<(Incoming, bool), Refusal> {
         alert: datum("alert"),
         title: ours.title.or(shown.title).or_else(|| datum("title")).unwrap_or_default(),
         body: ours.body.or(shown.body).or_else(|| datum("body")).unwrap_or_default(),
-        ids: Ids { collapse_id: message.android.collapse_key, tag: ours.tag, ..Ids::default() },
+        ids: Ids {
+            collapse_id: message.android.collapse_key,
+            tag: ours.tag.or_else(|| datum("tag")),
+            ..Ids::default()
+        },
         headers: BTreeMap::new(),
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         // Not a list of ids: Google would deliver it all the same, and no phone would take anything back.
@@ -246,6 +252,24 @@ fn check_android(android: Option<&Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What Apple would refuse of the block for iOS apps: Google hands it on as it is.
+fn check_apns(apns: Option<&Value>) -> Result<(), Refusal> {
+    let Some(apns) = apns else { return Ok(()) };
+    let headers = apns["headers"].as_object().cloned().unwrap_or_default();
+    if let Some((name, _)) = headers.iter().find(|(_, value)| !value.is_string()) {
+        let at = format!("message.apns.headers[{name}]");
+        return Err(Refusal::argument(&at, &format!("Invalid value at '{at}' (TYPE_STRING)")));
+    }
+    let header = |name: &str| headers.get(name).and_then(Value::as_str);
+    if (header("apns-push-type"), header("apns-priority")) == (Some("background"), Some("10")) {
+        return Err(Refusal::argument("message.apns.headers", "A background push has no priority 10."));
+    }
+    match apns["payload"]["aps"].is_object() {
+        true => Ok(()),
+        false => Err(Refusal::argument("message.apns.payload", "The payload has no aps dictionary.")),
+    }
+}
+
 /// The answer that a fault gives in place of 200, if it gives one.
 fn failure(fault: &Fault) -> Option<Response> {
     if fault.html {
@@ -258,6 +282,10 @@ fn failure(fault: &Fault) -> Option<Response> {
     }
     if let Some(field) = &fault.field {
         details.push(violation(field, "Asked for by a fault"));
+    }
+    if let Some(subject) = &fault.subject {
+        let violations = json!([{"subject": subject, "description": "Asked for by a fault"}]);
+        details.push(json!({"@type": QUOTA_FAILURE, "violations": violations}));
     }
     let message = fault.reason.clone().unwrap_or_else(|| "Asked for by a fault".into());
     Some(with_retry_after(fault, Refusal { code, message, details }.answer()))

@@ -35,6 +35,9 @@ use tokio_rustls::TlsAcceptor;
 const APNS_KEY_ID: &str = "SIMULATED1";
 const APNS_TEAM_ID: &str = "WATCHBELL1";
 const APNS_TOPIC: &str = "dev.watchbell.simulator";
+/// A key that is good for the sandbox and for one app only.
+const APNS_SCOPED_KEY_ID: &str = "SIMULATED2";
+const APNS_SCOPED_TOPIC: &str = "dev.watchbell.simulator.second";
 const FCM_PROJECT: &str = "watchbell-simulator";
 const FCM_CLIENT_EMAIL: &str = "sender@watchbell-simulator.iam.gserviceaccount.com";
 
@@ -45,6 +48,8 @@ pub struct Credentials {
     pub ca_pem: String,
     /// For Apple.
     pub apns: ApnsCredentials,
+    /// For Apple's sandbox and the topic in it only.
+    pub apns_scoped: ApnsCredentials,
     /// For Google: a service account file whose `token_uri` is the simulator's.
     pub fcm_service_account_json: String,
     /// The project in that file.
@@ -68,7 +73,7 @@ pub struct ApnsCredentials {
     pub key_id: String,
     /// The `iss` of a provider token.
     pub team_id: String,
-    /// The only `apns-topic` served.
+    /// The `apns-topic` of the app.
     pub topic: String,
     /// A client certificate and its key, in place of provider tokens.
     pub certificate_pem: String,
@@ -127,6 +132,7 @@ pub(crate) struct Keys {
     pub(crate) credentials: Credentials,
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) apns_public_pem: String,
+    pub(crate) apns_scoped_public_pem: String,
     pub(crate) fcm_public_pem: String,
     pub(crate) fcm_client_email: String,
     pub(crate) token_uri: String,
@@ -151,6 +157,8 @@ impl Keys {
         let ca_key = KeyPair::from_pem(&ca_key)?;
         let ca_pem = keep(state_dir, "ca.pem", || Ok(ca_params()?.self_signed(&ca_key)?.pem()))?;
         let apns_pem = keep(state_dir, "apns.p8", || Ok(KeyPair::generate_for(ec)?.serialize_pem()))?;
+        let apns_scoped_pem =
+            keep(state_dir, "apns-scoped.p8", || Ok(KeyPair::generate_for(ec)?.serialize_pem()))?;
         let certificate = keep(state_dir, "apns-client.pem", || client_certificate(&ca_key))?;
         let push_service_key = keep(state_dir, "webpush.key", || {
             let mut bytes = [0; 32];
@@ -194,8 +202,16 @@ impl Keys {
             fcm_public_pem: KeyPair::from_pem(&fcm_pem)?.public_key_pem(),
             fcm_client_email: FCM_CLIENT_EMAIL.into(),
             token_uri,
+            apns_scoped_public_pem: KeyPair::from_pem(&apns_scoped_pem)?.public_key_pem(),
             credentials: Credentials {
                 ca_pem,
+                apns_scoped: ApnsCredentials {
+                    key_pem: apns_scoped_pem,
+                    key_id: APNS_SCOPED_KEY_ID.into(),
+                    team_id: APNS_TEAM_ID.into(),
+                    topic: APNS_SCOPED_TOPIC.into(),
+                    certificate_pem: certificate.clone(),
+                },
                 apns: ApnsCredentials {
                     key_pem: apns_pem,
                     key_id: APNS_KEY_ID.into(),

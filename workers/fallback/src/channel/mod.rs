@@ -74,8 +74,8 @@ pub use message::{
 };
 pub use push::config::{ApnsSection, FcmSection};
 pub use push::{
-    ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushContent, PushJob, PushSender,
-    PushTarget, VapidKey, WebPushConfig, WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushContent,
+    PushJob, PushSection, PushSender, PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
 pub(crate) use reason::tidy as tidy_reason;
 pub use registry::Channels;

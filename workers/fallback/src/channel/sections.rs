@@ -6,7 +6,10 @@ use watchbell::runtime::config::Sources;
 
 use super::{
     email::config::EmailSection,
-    push::config::{ApnsSection, FcmSection},
+    push::{
+        config::{ApnsSection, FcmSection},
+        detail::PushSection,
+    },
     slack::config::SlackSection,
     sms::config::SmsSection,
     telegram::config::TelegramSection,
@@ -21,6 +24,8 @@ pub struct ChannelSections {
     pub apns: Option<ApnsSection>,
     /// Google.
     pub fcm: Option<FcmSection>,
+    /// How much of an alert a push carries.
+    pub push: Option<PushSection>,
     /// The mail relay.
     pub email: Option<EmailSection>,
     /// Programs.
@@ -42,6 +47,7 @@ impl ChannelSections {
         Ok(Self {
             apns: sources.take("apns")?,
             fcm: sources.take("fcm")?,
+            push: sources.take("push")?,
             email: sources.take("email")?,
             webhook: sources.take("webhook")?,
             slack: sources.take("slack")?,
@@ -56,6 +62,8 @@ impl ChannelSections {
     /// Names the key and says what is accepted. Never repeats a value.
     pub fn check(&self) -> anyhow::Result<()> {
         self.apns.as_ref().map_or(Ok(()), ApnsSection::check).context("apns")?;
+        self.fcm.as_ref().map_or(Ok(()), FcmSection::check).context("fcm")?;
+        self.push.as_ref().map_or(Ok(()), PushSection::check).context("push")?;
         self.email.as_ref().map_or(Ok(()), EmailSection::check).context("email")?;
         self.webhook.as_ref().map_or(Ok(()), WebhookSection::check).context("webhook")?;
         self.slack.as_ref().map_or(Ok(()), SlackSection::check).context("slack")?;

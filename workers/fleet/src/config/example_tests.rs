@@ -10,7 +10,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 21] = [
+const DECLARATIONS: [&str; 22] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
     include_str!("../../../../src/runtime/outcomes_config.rs"),
@@ -24,6 +24,7 @@ const DECLARATIONS: [&str; 21] = [
     include_str!("../../../socket/src/config.rs"),
     include_str!("../../../fallback/src/config.rs"),
     include_str!("../../../fallback/src/channel/push/config.rs"),
+    include_str!("../../../fallback/src/channel/push/detail.rs"),
     include_str!("../../../fallback/src/channel/email/config.rs"),
     include_str!("../../../fallback/src/channel/webhook/config.rs"),
     include_str!("../../../fallback/src/channel/slack/config.rs"),
@@ -34,7 +35,8 @@ const DECLARATIONS: [&str; 21] = [
     include_str!("../console/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 14] = [
+const WRITTEN: [&str; 15] = [
+    "push",
     "apns",
     "fcm",
     "webpush",

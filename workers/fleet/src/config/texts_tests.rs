@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 51] = [
+const SETTINGS: [Setting; 52] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),
@@ -74,6 +74,7 @@ const SETTINGS: [Setting; 51] = [
     }),
     ("fcm.service_account", |config| config.channels.fcm.as_ref().unwrap().service_account.expose()),
     ("fcm.endpoint", |config| config.channels.fcm.as_ref().unwrap().endpoint.as_deref().unwrap()),
+    ("fcm.channel_id", |config| config.channels.fcm.as_ref().unwrap().channel_id.as_deref().unwrap()),
     ("webpush.public_key", |config| &config.shared.webpush.as_ref().unwrap().public_key),
     ("webpush.private_key", |config| {
         config.shared.webpush.as_ref().unwrap().private_key.as_ref().unwrap().expose()

@@ -74,6 +74,10 @@ pub(crate) struct DeviceBody {
     #[serde(default)]
     #[schema(value_type = PushEnvironmentOrNull, default = "production")]
     environment: Option<String>,
+    /// Of an app on Apple's devices: its bundle id, where the server sends for several apps.
+    #[serde(default)]
+    #[schema(nullable)]
+    topic: Option<String>,
     /// Of a browser's subscription: https, on the public internet.
     #[serde(default)]
     endpoint: Option<String>,
@@ -106,6 +110,7 @@ watchbell::schemas! {
                     "pattern": format!("^([0-9A-Fa-f]{{2}}){{{APNS_BYTES_MIN},}}$"),
                     "format": "watchbell-apns-token",
                 },
+                "topic": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9.-]{1,155}$"},
             },
             "required": ["token"],
         },
@@ -154,6 +159,11 @@ pub(crate) async fn put(
     let service: PushService =
         body.service.parse().map_err(|error: UnknownWord| Problem::invalid("service", error.to_string()))?;
     let environment = body.environment.as_deref().map_or(Ok(PushEnvironment::Production), str::parse);
+    let bound_to = match service {
+        PushService::Apns => body.topic.as_deref().map(topic).transpose()?,
+        PushService::Fcm => None,
+        PushService::WebPush => body.vapid_key.as_deref().map(vapid_key).transpose()?,
+    };
     let token = match service {
         PushService::Apns => phone_token(body.token, apns_token)?,
         PushService::Fcm => phone_token(body.token, fcm_token)?,
@@ -163,7 +173,7 @@ pub(crate) async fn put(
         id,
         service,
         token,
-        bound_to: body.vapid_key.as_deref().map(vapid_key).transpose()?,
+        bound_to,
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
         registered_at: devices.clock.now(),
@@ -285,6 +295,20 @@ pub(crate) fn browser_token(
     match token.expose().len() {
         0..=TOKEN_BYTES_MAX => Ok(token),
         _ => Err(Problem::invalid("endpoint", format!("is too long: {TOKEN_BYTES_MAX} bytes with its keys"))),
+    }
+}
+
+/// The longest bundle id that Apple gives out, in bytes.
+const TOPIC_BYTES_MAX: usize = 155;
+
+/// A bundle id. Whether it is one of ours, the sender knows, and says in the timeline.
+fn topic(topic: &str) -> Result<String, Problem> {
+    let plain = topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    match plain && (1..=TOPIC_BYTES_MAX).contains(&topic.len()) {
+        true => Ok(topic.to_owned()),
+        false => {
+            Err(Problem::invalid("topic", "must be a bundle id: 1 to 155 letters, digits, dots and hyphens"))
+        }
     }
 }
 

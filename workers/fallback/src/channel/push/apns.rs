@@ -5,6 +5,7 @@
 //! - One connection is shared and kept open; a new one only when Apple ends the old, and at most every
 //!   [`RENEW_PAUSE`]: frequent reconnecting is taken for an attack.
 //! - Within one `send`, a request is repeated only for a new provider token and for a smaller payload, once each.
+//! - A device is signed for with the first key whose environment and apps it is in, for the app that it was registered by.
 //!
 //! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, payloads in `render`.
 //!
@@ -74,7 +75,7 @@ pub struct ApnsConfig {
     pub endpoint_sandbox: String,
     /// As whom.
     pub auth: ApnsAuth,
-    /// The app's bundle id.
+    /// The bundle id of the app whose devices did not say theirs.
     pub topic: String,
     /// A root certificate trusted besides the system's, for the simulator and for proxies.
     pub trust_root_pem: Option<String>,
@@ -85,20 +86,28 @@ pub struct ApnsConfig {
 /// Apple knows a sender by a token that it signs, or by the certificate of its connections.
 #[derive(Debug, Clone)]
 pub enum ApnsAuth {
-    /// Good for every app of a team; the recommended way.
-    Token {
-        /// `iss` of the provider token: ten characters from Apple.
-        team_id: String,
-        /// `kid` of the provider token.
-        key_id: String,
-        /// The content of the `.p8` file.
-        key_pem: Secret,
-    },
+    /// By keys, the recommended way: the first whose scope a device is in.
+    Token(Vec<ApnsKey>),
     /// Good for one app, for a year.
     Certificate {
         /// The certificate and its private key, one after the other.
         pem: Secret,
     },
+}
+
+/// A key of a team's, which Apple may have made good for one environment or for some apps only.
+#[derive(Debug, Clone)]
+pub struct ApnsKey {
+    /// `iss` of the provider token: ten characters from Apple.
+    pub team_id: String,
+    /// `kid` of the provider token.
+    pub key_id: String,
+    /// The content of the `.p8` file.
+    pub key_pem: Secret,
+    /// None: good for both.
+    pub environment: Option<PushEnvironment>,
+    /// Bundle ids. None of them: good for every app of the team.
+    pub topics: Vec<String>,
 }
 
 impl ApnsConfig {
@@ -114,8 +123,27 @@ pub struct ApnsSender {
     sandbox: Url,
     topic: String,
     /// None with a certificate: then the connection says who we are.
-    token: Option<TokenMint>,
+    keys: Option<Vec<ScopedMint>>,
     connections: Connections,
+}
+
+/// The provider tokens of one key, and what it is good for.
+struct ScopedMint {
+    mint: TokenMint,
+    environment: Option<PushEnvironment>,
+    topics: Vec<String>,
+}
+
+impl ScopedMint {
+    fn new(key: &ApnsKey) -> Result<Self, SetupError> {
+        let mint = TokenMint::new(&key.key_pem, &key.key_id, &key.team_id)?;
+        Ok(Self { mint, environment: key.environment, topics: key.topics.clone() })
+    }
+
+    fn is_for(&self, environment: PushEnvironment, topic: &str) -> bool {
+        self.environment.is_none_or(|only| only == environment)
+            && (self.topics.is_empty() || self.topics.iter().any(|known| known == topic))
+    }
 }
 
 impl ApnsSender {
@@ -125,9 +153,9 @@ impl ApnsSender {
     /// [`SetupError`] names the setting.
     pub fn new(config: &ApnsConfig) -> Result<Self, SetupError> {
         HeaderValue::from_str(&config.topic).map_err(|_| SetupError::HeaderText("`topic` of apns"))?;
-        let (token, identity) = match &config.auth {
-            ApnsAuth::Token { team_id, key_id, key_pem } => {
-                (Some(TokenMint::new(key_pem, key_id, team_id)?), None)
+        let (keys, identity) = match &config.auth {
+            ApnsAuth::Token(keys) => {
+                (Some(keys.iter().map(ScopedMint::new).collect::<Result<Vec<_>, _>>()?), None)
             }
             ApnsAuth::Certificate { pem } => (None, Some(pem.clone())),
         };
@@ -136,17 +164,19 @@ impl ApnsSender {
             production: http::origin(&config.endpoint_production, "`endpoint_production` of apns")?,
             sandbox: http::origin(&config.endpoint_sandbox, "`endpoint_sandbox` of apns")?,
             topic: config.topic.clone(),
-            token,
+            keys,
             connections: Connections::open(Reach { timeout, trust_root_pem, identity })?,
         })
     }
 
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
-        let mut push = Push::of(job, &self.topic)?;
-        let mut bearer = self.token.as_ref().map(|token| token.current(now)).transpose()?;
+        let topic = job.target.bound_to.as_deref().unwrap_or(&self.topic);
+        let token = self.mint_for(job.target.environment, topic)?;
+        let mut push = Push::of(job, topic)?;
+        let mut bearer = token.map(|token| token.current(now)).transpose()?;
         let mut outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
         if let (Some(token), Some(refused), true) =
-            (&self.token, &bearer, refused_with(&outcome, EXPIRED_PROVIDER_TOKEN))
+            (token, &bearer, refused_with(&outcome, EXPIRED_PROVIDER_TOKEN))
         {
             warn!("Apple calls our provider token expired; trying once with another on a new connection");
             self.connections.renew(now);
@@ -159,13 +189,23 @@ impl ApnsSender {
             push.body = render::apns_payload_bare(alert);
             outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
         }
-        if let (Some(token), true) = (&self.token, refused_with(&outcome, TOO_MANY_TOKEN_UPDATES)) {
+        if let (Some(token), true) = (token, refused_with(&outcome, TOO_MANY_TOKEN_UPDATES)) {
             token.after_too_many(now);
         }
         if CONNECTION_IS_OVER.iter().any(|reason| refused_with(&outcome, reason)) {
             self.connections.renew(now);
         }
         outcome
+    }
+
+    /// What signs for this app in this environment; none where the connection's certificate does.
+    fn mint_for(&self, environment: PushEnvironment, topic: &str) -> Result<Option<&TokenMint>, SendError> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let scoped = keys.iter().find(|key| key.is_for(environment, topic));
+        let missing = || SendError::Unusable {
+            reason: format!("no key of [apns] is for the app {topic} in {}", environment.as_str()),
+        };
+        scoped.map(|scoped| Some(&scoped.mint)).ok_or_else(missing)
     }
 
     async fn exchange(

@@ -82,11 +82,13 @@ fn sender(endpoint: String, trust_root_pem: Option<String>) -> ApnsSender {
     let config = ApnsConfig {
         endpoint_production: endpoint.clone(),
         endpoint_sandbox: endpoint,
-        auth: ApnsAuth::Token {
+        auth: ApnsAuth::Token(vec![ApnsKey {
             team_id: "TEAM".into(),
             key_id: "KEY".into(),
             key_pem: Secret::from(key.serialize_pem()),
-        },
+            environment: None,
+            topics: Vec::new(),
+        }]),
         topic: "org.example.app".into(),
         trust_root_pem,
         request_timeout: Duration::from_secs(5),
@@ -270,5 +272,51 @@ async fn no_error_names_the_token() {
     assert_eq!(codes, ["rejected", "unregistered", "unavailable", "unreachable", "unusable"]);
     for error in errors {
         assert!(!format!("{error} {error:?}").contains("c4nary"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_device_is_signed_for_with_the_first_key_that_it_is_in_the_scope_of() {
+    use PushEnvironment::{Production, Sandbox};
+    let pem = || {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        Secret::from(key.serialize_pem())
+    };
+    let key = |environment: Option<PushEnvironment>, topics: &[&str]| ApnsKey {
+        team_id: "TEAM".into(),
+        key_id: "KEY".into(),
+        key_pem: pem(),
+        environment,
+        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+    };
+    let sandbox = [key(Some(Sandbox), &["one", "two"]), key(Some(Production), &["one"])];
+    let with_rest = [sandbox[0].clone(), sandbox[1].clone(), key(None, &[])];
+    for (why, keys, environment, topic, expected) in [
+        ("the sandbox's", &sandbox[..], Sandbox, "two", Some(0)),
+        ("production's", &sandbox[..], Production, "one", Some(1)),
+        ("no key is for this app there", &sandbox[..], Production, "two", None),
+        ("nor for another app", &sandbox[..], Sandbox, "three", None),
+        ("the one for everything, last", &with_rest[..], Production, "two", Some(2)),
+        ("a narrower one goes before it", &with_rest[..], Sandbox, "one", Some(0)),
+    ] {
+        let config = ApnsConfig {
+            endpoint_production: "https://localhost".into(),
+            endpoint_sandbox: "https://localhost".into(),
+            auth: ApnsAuth::Token(keys.to_vec()),
+            topic: "one".into(),
+            trust_root_pem: None,
+            request_timeout: Duration::from_secs(5),
+        };
+        let sender = ApnsSender::new(&config).unwrap();
+        let mints = sender.keys.as_ref().unwrap();
+        let found = sender.mint_for(environment, topic).map(Option::unwrap);
+        let at = found
+            .as_ref()
+            .ok()
+            .and_then(|found| mints.iter().position(|key| std::ptr::eq(&key.mint, *found)));
+        assert_eq!(at, expected, "{why}");
+        if let Err(error) = found {
+            assert_eq!(error.code(), "unusable", "{why}");
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! The sections, and the senders from `[apns]`, `[fcm]` and `[webpush]`.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use watchbell::{
-    domain::{PushService, Secret},
+    domain::{PushEnvironment, PushService, Secret, Severity},
     runtime::{
         Config,
         config::values::{maybe_secret, secret},
@@ -13,16 +17,17 @@ use watchbell::{
 };
 
 use super::{
-    ApnsAuth, ApnsConfig, ApnsSender, FcmConfig, FcmSender, PushChannel, PushSender, VapidKey, WebPushConfig,
-    WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushSender,
+    VapidKey, WebPushConfig, WebPushSender,
 };
 use crate::channel::{
     link,
+    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
 
-/// `[apns]`: by a key (`team_id`, `key_id`, `key`) or by a certificate.
+/// `[apns]`: by a key (`team_id`, `key_id`, `key`), by several, or by a certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApnsSection {
@@ -35,10 +40,14 @@ pub struct ApnsSection {
     /// The `.p8` key as PEM.
     #[serde(default, with = "maybe_secret")]
     pub key: Option<Secret>,
-    /// In place of the three above: a client certificate and its private key as PEM.
+    /// Keys that Apple made good for one environment or for some apps only. A device is signed for with the first that it is in the scope
+    /// of, and with the three above when it is in none.
+    #[serde(default)]
+    pub keys: Vec<ApnsKeySection>,
+    /// In place of all keys: a client certificate and its private key as PEM.
     #[serde(default, with = "maybe_secret")]
     pub certificate: Option<Secret>,
-    /// The app's bundle id.
+    /// The app's bundle id; of several apps, the one of devices that were registered without a `topic`.
     pub topic: String,
     /// Apple's production host, or a stand-in.
     pub endpoint: Option<String>,
@@ -46,6 +55,25 @@ pub struct ApnsSection {
     pub endpoint_sandbox: Option<String>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
+}
+
+/// `[[apns.keys]]`: a key with a scope.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApnsKeySection {
+    /// The ten-character team id.
+    pub team_id: String,
+    /// The ten-character key id.
+    pub key_id: String,
+    /// The `.p8` key as PEM.
+    #[serde(with = "secret")]
+    pub key: Secret,
+    /// The environment that it is good for: `production` or `sandbox`. Without it, both.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// The bundle ids of the apps that it is good for. Without one, all of the team.
+    #[serde(default)]
+    pub topics: Vec<String>,
 }
 
 /// `[fcm]`: HTTP v1 with a service account.
@@ -57,6 +85,16 @@ pub struct FcmSection {
     pub service_account: Secret,
     /// Google's host, or a stand-in.
     pub endpoint: Option<String>,
+    /// Whether messages have no `notification`, so that the app on Android is always asked and shows the alert itself. iOS shows it
+    /// all the same.
+    #[serde(default)]
+    pub data_only: bool,
+    /// The notification channel on Android that alerts are shown in. Without it, the app's default one.
+    #[serde(default)]
+    pub channel_id: Option<String>,
+    /// The same for alerts of one severity, before `channel_id`.
+    #[serde(default)]
+    pub channel_id_by_severity: BTreeMap<String, String>,
     /// Google judges every push and shows none: for trying a configuration out.
     #[serde(default)]
     pub validate_only: bool,
@@ -67,23 +105,36 @@ pub struct FcmSection {
 impl ApnsSection {
     pub(in crate::channel) fn check(&self) -> anyhow::Result<()> {
         let by_key = self.team_id.is_some() && self.key_id.is_some() && self.key.is_some();
-        let by_any = self.team_id.is_some() || self.key_id.is_some() || self.key.is_some();
+        let by_part = self.team_id.is_some() || self.key_id.is_some() || self.key.is_some();
+        let by_any = by_part || !self.keys.is_empty();
         ensure!(
-            if self.certificate.is_some() { !by_any } else { by_key },
-            "needs either team_id, key_id and key, or certificate"
+            if self.certificate.is_some() { !by_any } else { by_any && by_part == by_key },
+            "needs either team_id, key_id and key, or keys, or certificate"
         );
+        for (at, key) in self.keys.iter().enumerate() {
+            let environment = key.environment.as_deref().map(str::parse::<PushEnvironment>);
+            environment.transpose().with_context(|| format!("keys[{at}].environment"))?;
+        }
+        Ok(())
+    }
+}
+
+impl FcmSection {
+    pub(in crate::channel) fn check(&self) -> anyhow::Result<()> {
+        for severity in self.channel_id_by_severity.keys() {
+            severity.parse::<Severity>().with_context(|| format!("channel_id_by_severity.{severity}"))?;
+        }
         Ok(())
     }
 }
 
 /// The push services that are configured; `None` when none is.
 pub(in crate::channel) fn from_config(
-    apns: Option<&ApnsSection>,
-    fcm: Option<&FcmSection>,
+    sections: &ChannelSections,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
     let mut services: HashMap<PushService, Arc<dyn PushSender>> = HashMap::new();
-    if let Some(apns) = apns {
+    if let Some(apns) = &sections.apns {
         let production = apns.endpoint.clone().unwrap_or_else(|| ApnsConfig::PRODUCTION.to_owned());
         let sender = ApnsSender::new(&ApnsConfig {
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
@@ -95,13 +146,18 @@ pub(in crate::channel) fn from_config(
         });
         services.insert(PushService::Apns, Arc::new(sender.context("[apns]")?));
     }
-    if let Some(fcm) = fcm {
+    if let Some(fcm) = &sections.fcm {
         let sender = FcmSender::new(&FcmConfig {
             service_account_json: fcm.service_account.clone(),
             endpoint: fcm.endpoint.clone().unwrap_or_else(|| FcmConfig::ENDPOINT.to_owned()),
             trust_root_pem: trust_root(fcm.trust_root_file.as_deref())?,
             request_timeout: FcmConfig::REQUEST_TIMEOUT,
             http1: false,
+            style: FcmStyle {
+                data_only: fcm.data_only,
+                channel_id: fcm.channel_id.clone(),
+                channel_id_by_severity: fcm.channel_id_by_severity.clone(),
+            },
             validate_only: fcm.validate_only,
         });
         services.insert(PushService::Fcm, Arc::new(sender.context("[fcm]")?));
@@ -127,7 +183,9 @@ pub(in crate::channel) fn from_config(
     }
     Ok(match services.is_empty() {
         true => None,
-        false => Some(Arc::new(PushChannel::new(services))),
+        false => {
+            Some(Arc::new(PushChannel::new(services).with_detail(sections.push.clone().unwrap_or_default())))
+        }
     })
 }
 
@@ -138,12 +196,23 @@ fn page_of_alerts(text: &str) -> anyhow::Result<String> {
 }
 
 fn apns_auth(apns: &ApnsSection) -> anyhow::Result<ApnsAuth> {
-    let (team_id, key_id, key_pem) = (apns.team_id.clone(), apns.key_id.clone(), apns.key.clone());
-    match (apns.certificate.clone(), team_id, key_id, key_pem) {
-        (Some(pem), ..) => Ok(ApnsAuth::Certificate { pem }),
-        (None, Some(team_id), Some(key_id), Some(key_pem)) => {
-            Ok(ApnsAuth::Token { team_id, key_id, key_pem })
-        }
-        _ => bail!("[apns] needs either team_id, key_id and key, or certificate"),
+    if let Some(pem) = apns.certificate.clone() {
+        return Ok(ApnsAuth::Certificate { pem });
     }
+    let scoped = apns.keys.iter().map(|key| {
+        anyhow::Ok(ApnsKey {
+            team_id: key.team_id.clone(),
+            key_id: key.key_id.clone(),
+            key_pem: key.key.clone(),
+            environment: key.environment.as_deref().map(str::parse).transpose().context("[[apns.keys]]")?,
+            topics: key.topics.clone(),
+        })
+    });
+    let mut keys = scoped.collect::<anyhow::Result<Vec<_>>>()?;
+    if let (Some(team_id), Some(key_id), Some(key)) = (&apns.team_id, &apns.key_id, &apns.key) {
+        let (team_id, key_id, key_pem) = (team_id.clone(), key_id.clone(), key.clone());
+        keys.push(ApnsKey { team_id, key_id, key_pem, environment: None, topics: Vec::new() });
+    }
+    ensure!(!keys.is_empty(), "[apns] needs either team_id, key_id and key, or keys, or certificate");
+    Ok(ApnsAuth::Token(keys))
 }

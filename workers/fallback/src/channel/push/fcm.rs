@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use watchbell::domain::{PushService, Secret};
 
 use super::{
-    fcm_message::fcm_message,
+    fcm_message::{FcmStyle, fcm_message},
     fcm_reply::{classify, wants_new_access_token},
     fcm_token::{AccessTokens, ServiceAccount},
     job::{PushJob, PushSender},
@@ -50,6 +50,8 @@ pub struct FcmConfig {
     pub request_timeout: Duration,
     /// HTTP/1.1 in place of HTTP/2, for proxies and mocks that know no better.
     pub http1: bool,
+    /// How apps want their messages.
+    pub style: FcmStyle,
     /// Judged by Google and shown to nobody: for trying a configuration out.
     pub validate_only: bool,
 }
@@ -66,6 +68,7 @@ pub struct FcmSender {
     url: Url,
     client: Client,
     tokens: AccessTokens,
+    style: FcmStyle,
     validate_only: bool,
 }
 
@@ -87,11 +90,12 @@ impl FcmSender {
         let tokens = AccessTokens::new(account, client.clone());
         let mut url = http::origin(&config.endpoint, "`endpoint` of fcm")?;
         url.set_path(&format!("/v1/projects/{}/messages:send", tokens.project()));
-        Ok(Self { url, client, tokens, validate_only: config.validate_only })
+        let style = config.style.clone();
+        Ok(Self { url, client, tokens, style, validate_only: config.validate_only })
     }
 
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
-        let mut message = fcm_message(&job.content, now)?;
+        let mut message = fcm_message(&job.content, &self.style, now)?;
         message["token"] = json!(job.target.token.expose());
         let mut body = json!({"message": message});
         if self.validate_only {

@@ -1,15 +1,38 @@
-//! Google's messages, fitted into what a push may hold.
+//! Google's messages, fitted into what a push may hold. One message is for Android phones and, by its `apns` block, for iOS apps: which of
+//! the two a token is of, only Google knows.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use watchbell::domain::Severity;
 
 use super::{
     job::PushContent,
     render::{
-        Extras, PAYLOAD_BYTES_MAX, Text, WITHDRAWAL_TTL_S, collapse_id, does_not_fit, fit, fit_ids, ttl_s,
+        Extras, PAYLOAD_BYTES_MAX, Text, WITHDRAWAL_TTL_S, category_of, collapse_id, does_not_fit, fit,
+        fit_ids, interruption_level, relevance_score, rings, ttl_s,
     },
 };
 use crate::channel::{error::SendError, message::AlertContent};
+
+/// How apps want their messages.
+#[derive(Debug, Clone, Default)]
+pub struct FcmStyle {
+    /// Whether messages have no `notification`, so that the app on Android is always asked and shows the alert itself.
+    pub data_only: bool,
+    /// The channel of Android's that alerts are shown in. None: the app's default one.
+    pub channel_id: Option<String>,
+    /// The same for alerts of one severity, by its word.
+    pub channel_id_by_severity: BTreeMap<String, String>,
+}
+
+impl FcmStyle {
+    fn channel(&self, severity: Severity) -> Option<&str> {
+        let own = self.channel_id_by_severity.get(severity.as_str());
+        own.or(self.channel_id.as_ref()).map(String::as_str)
+    }
+}
 
 /// The message for Google without its `token`. Every value of `data` is a text, as FCM demands.
 ///
@@ -17,10 +40,14 @@ use crate::channel::{error::SendError, message::AlertContent};
 ///
 /// # Errors
 /// [`SendError::Rejected`] when not even the ids fit.
-pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value, SendError> {
+pub(super) fn fcm_message(
+    content: &PushContent,
+    style: &FcmStyle,
+    now: Timestamp,
+) -> Result<Value, SendError> {
     let text = match content {
         PushContent::Alert(alert) => {
-            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, now).to_string())
+            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, style, now).to_string())
         }
         PushContent::Withdrawal { user, alerts, unread } => {
             fit_ids(alerts, PAYLOAD_BYTES_MAX, |ids, more| {
@@ -31,7 +58,10 @@ pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value
                 }
                 // Nothing is shown, and Google punishes urgent messages that show nothing.
                 let android = json!({"priority": "NORMAL", "ttl": format!("{WITHDRAWAL_TTL_S}s")});
-                json!({"data": data, "android": android}).to_string()
+                let headers =
+                    json!({"apns-push-type": "background", "apns-priority": "5", "apns-expiration": "0"});
+                let apns = json!({"headers": headers, "payload": {"aps": {"content-available": 1}}});
+                json!({"data": data, "android": android, "apns": apns}).to_string()
             })
         }
     };
@@ -39,11 +69,17 @@ pub(super) fn fcm_message(content: &PushContent, now: Timestamp) -> Result<Value
     Ok(serde_json::from_str(&text).expect("it was JSON a moment ago"))
 }
 
-fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
-    let mut notification = json!({"title": text.title});
-    if let Some(body) = text.body {
-        notification["body"] = json!(body);
+/// What is news wakes a phone that sleeps; the rest waits until it is awake, which keeps the app's standing with Google.
+fn priority(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "NORMAL",
+        Severity::Warning | Severity::Critical => "HIGH",
     }
+}
+
+fn fcm_alert(alert: &AlertContent, text: Text<'_>, style: &FcmStyle, now: Timestamp) -> Value {
+    let extras = Extras::of(alert, text);
+    let tag = collapse_id(&alert.collapse_key);
     let mut data = json!({
         "alert": alert.alert,
         "user": alert.user,
@@ -52,25 +88,83 @@ fn fcm_alert(alert: &AlertContent, text: Text<'_>, now: Timestamp) -> Value {
     if let Some(url) = text.url {
         data["url"] = json!(url);
     }
-    let extras = Extras::of(alert, text);
     if !extras.actions.is_empty() {
         // Google shows no buttons by itself: the app does. Every value of `data` is a text.
         data["actions"] = json!(json!(extras.actions).to_string());
     }
-    if let Some(image) = extras.image {
-        notification["image"] = json!(image);
+    if let Some(own) = extras.data {
+        data["data"] = json!(json!(own).to_string());
     }
-    let ttl_s = ttl_s(alert, now);
-    json!({
-        "notification": notification,
-        "data": data,
-        "android": {
-            "priority": "HIGH",
-            "ttl": format!("{ttl_s}s"),
-            "notification": {
-                "tag": collapse_id(&alert.collapse_key),
-                "notification_count": i32::try_from(alert.unread).unwrap_or(i32::MAX),
-            },
-        },
-    })
+    let mut shown = json!({"title": text.title});
+    if let Some(body) = text.body {
+        shown["body"] = json!(body);
+    }
+    if let Some(image) = extras.image {
+        shown["image"] = json!(image);
+    }
+    let mut android = json!({"priority": priority(alert.severity), "ttl": format!("{}s", ttl_s(alert, now))});
+    let mut message = json!({"apns": apns_block(alert, text, &extras, &tag, style)});
+    if style.data_only {
+        for (name, value) in shown.as_object().into_iter().flatten() {
+            data[name] = value.clone();
+        }
+        data["tag"] = json!(tag);
+        data["unread"] = json!(alert.unread.to_string());
+        if let Some(channel) = style.channel(alert.severity) {
+            data["channel_id"] = json!(channel);
+        }
+    } else {
+        message["notification"] = shown;
+        let count = i32::try_from(alert.unread).unwrap_or(i32::MAX);
+        android["notification"] = json!({"tag": tag, "notification_count": count});
+        if let Some(channel) = style.channel(alert.severity) {
+            android["notification"]["channel_id"] = json!(channel);
+        }
+    }
+    message["data"] = data;
+    message["android"] = android;
+    message
 }
+
+/// What an iOS app gets beside `notification` and `data`. iOS shows what has an `alert`, which a message without `notification` lacks.
+fn apns_block(
+    alert: &AlertContent,
+    text: Text<'_>,
+    extras: &Extras<'_>,
+    tag: &str,
+    style: &FcmStyle,
+) -> Value {
+    let mut aps = json!({
+        "badge": alert.unread,
+        "interruption-level": interruption_level(alert.severity),
+        "relevance-score": relevance_score(alert.severity),
+        "mutable-content": 1,
+    });
+    if rings(alert.severity) {
+        aps["sound"] = json!("default");
+    }
+    if let Some(category) = &alert.category {
+        aps["thread-id"] = json!(category);
+    }
+    if let Some(category) = category_of(&extras.actions) {
+        aps["category"] = json!(category);
+    }
+    if style.data_only {
+        aps["alert"] = match text.body {
+            Some(body) => json!({"title": text.title, "body": body}),
+            None => json!({"title": text.title}),
+        };
+    }
+    let expiration = u64::try_from(alert.expires_at.as_second()).unwrap_or(0).to_string();
+    let headers = json!({
+        "apns-push-type": "alert",
+        "apns-priority": "10",
+        "apns-expiration": expiration,
+        "apns-collapse-id": tag,
+    });
+    json!({"headers": headers, "payload": {"aps": aps}})
+}
+
+#[cfg(test)]
+#[path = "fcm_message_tests.rs"]
+mod tests;

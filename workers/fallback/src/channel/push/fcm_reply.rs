@@ -47,7 +47,7 @@ pub(in crate::channel) fn classify(
     let unavailable = |reason| SendError::Unavailable { retry_after: asked.or(Some(RETRY_WAIT)), reason };
     let throttled = |reason| SendError::Throttled {
         retry_after: asked.or(Some(QUOTA_WAIT)),
-        scope: whose_quota(&message),
+        scope: whose_quota(details),
         reason,
     };
     let invalid = |reason| {
@@ -80,13 +80,32 @@ pub(super) fn wants_new_access_token(outcome: &Result<Accepted, SendError>, stat
     status == 401 && outcome.as_ref().is_err_and(|error| error.reason() != "THIRD_PARTY_AUTH_ERROR")
 }
 
-/// The quota of one device is 240 a minute, that of a project 600,000; the text may tell which.
-fn whose_quota(message: &str) -> ThrottleScope {
-    match message {
-        device if device.contains("device") => ThrottleScope::Device,
-        project if project.contains("project") || project.contains("quota metric") => ThrottleScope::Provider,
-        _ => ThrottleScope::Unnamed,
+/// The quota of one device is 240 a minute, that of a project 600,000. Google names it in a `QuotaFailure` by the subject of each
+/// violation, or in an `ErrorInfo` by the limit and the consumer. Its text is for people and may change.
+fn whose_quota(details: &[Value]) -> ThrottleScope {
+    let of = |kind: &'static str| details.iter().filter(move |detail| is_of_kind(detail, kind));
+    let subjects =
+        of("google.rpc.QuotaFailure").filter_map(|failure| failure["violations"].as_array()).flatten();
+    let subjects = subjects.filter_map(|violation| violation["subject"].as_str());
+    let info = of("google.rpc.ErrorInfo").map(|info| &info["metadata"]);
+    let named = info.flat_map(|info| [info["quota_limit"].as_str(), info["consumer"].as_str()]).flatten();
+    // `device:NAME`, `projects/NUMBER`: what is named may be called anything.
+    let kinds = subjects.chain(named).filter_map(|name| name.split([':', '/']).next());
+    let named: Vec<String> = kinds.map(str::to_ascii_lowercase).collect();
+    let is_any = |words: &[&str]| named.iter().any(|name| words.iter().any(|word| name.contains(word)));
+    // The narrower one first: a project is named as the consumer of a device's quota as well.
+    if is_any(&["device", "token", "registration"]) {
+        ThrottleScope::Device
+    } else if is_any(&["project"]) && !is_any(&["topic"]) {
+        ThrottleScope::Provider
+    } else {
+        ThrottleScope::Unnamed
     }
+}
+
+/// Whether a detail is of this kind of Google's.
+fn is_of_kind(detail: &Value, kind: &str) -> bool {
+    detail["@type"].as_str().and_then(|name| name.rsplit('/').next()) == Some(kind)
 }
 
 fn blames_the_token(details: &[Value], message: &str) -> bool {
@@ -201,17 +220,48 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_brakes_the_device_or_all_as_its_text_says() {
-        for (message, expected) in [
-            ("Device message rate exceeded", ThrottleScope::Device),
-            ("Quota exceeded for quota metric 'Send requests'", ThrottleScope::Provider),
-            ("The project sends too much", ThrottleScope::Provider),
-            ("Slow down", ThrottleScope::Unnamed),
-            ("", ThrottleScope::Unnamed),
+    fn a_quota_brakes_the_device_or_all_as_its_details_say() {
+        let failure = |subject: &str| json!({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"subject": subject, "description": "x"}]});
+        let info = |limit: &str| {
+            let metadata =
+                json!({"quota_limit": limit, "consumer": "projects/1234", "service": "fcm.googleapis.com"});
+            json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED", "metadata": metadata})
+        };
+        let fcm = json!({"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "QUOTA_EXCEEDED"});
+        for (why, message, details, expected) in [
+            ("the device", "", vec![failure("device:fGh-1")], ThrottleScope::Device),
+            ("its token", "", vec![failure("token:fGh-1")], ThrottleScope::Device),
+            ("the project", "", vec![failure("project:watchbell")], ThrottleScope::Provider),
+            ("a project of that name", "", vec![failure("project:device-farm")], ThrottleScope::Provider),
+            ("a topic, which is nobody of ours", "", vec![failure("topic:news")], ThrottleScope::Unnamed),
+            (
+                "the limit of a project",
+                "",
+                vec![info("SendRequestsPerMinutePerProject")],
+                ThrottleScope::Provider,
+            ),
+            ("the limit of a device", "", vec![info("MessagesPerMinutePerDevice")], ThrottleScope::Device),
+            ("both", "", vec![info("PerProject"), failure("device:fGh-1")], ThrottleScope::Device),
+            ("the text alone says nothing", "Device message rate exceeded", vec![], ThrottleScope::Unnamed),
+            ("nor does one of a project", "The project sends too much", vec![], ThrottleScope::Unnamed),
+            (
+                "another type of detail",
+                "",
+                vec![json!({"violations": [{"subject": "device:x"}]})],
+                ThrottleScope::Unnamed,
+            ),
+            (
+                "of another shape",
+                "",
+                vec![json!({"@type": "x/google.rpc.QuotaFailure", "violations": 7})],
+                ThrottleScope::Unnamed,
+            ),
         ] {
-            match answer(429, &refusal(Some("QUOTA_EXCEEDED"), "RESOURCE_EXHAUSTED", message, None)) {
-                SendError::Throttled { scope, .. } => assert_eq!(scope, expected, "{message}"),
-                other => panic!("{other:?}"),
+            let details: Vec<Value> = std::iter::once(fcm.clone()).chain(details).collect();
+            let body = json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}});
+            match answer(429, &body) {
+                SendError::Throttled { scope, .. } => assert_eq!(scope, expected, "{why}"),
+                other => panic!("{why}: {other:?}"),
             }
         }
     }

@@ -76,6 +76,7 @@ async fn google(http1: bool) -> (FcmSender, Shared) {
         trust_root_pem: None,
         request_timeout: FcmConfig::REQUEST_TIMEOUT,
         http1,
+        style: FcmStyle::default(),
         validate_only: false,
     };
     (FcmSender::new(&config).unwrap(), script)

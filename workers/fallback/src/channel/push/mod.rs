@@ -6,6 +6,7 @@
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
 //! | `webpush_services`, `vapid` | the habits of each push service of browsers; the key that browsers subscribe with |
+//! | `detail` | how much of an alert a push carries |
 //! | `job` | one push to one device, and the interface of the three services |
 //! | `render`, `fcm_message`, `webpush_message` | payloads fitted into a push: Apple's and what fits them, Google's, browsers' |
 //! | `config` | senders from `[apns]`, `[fcm]` and `[webpush]` |
@@ -28,6 +29,7 @@ pub mod apns;
 pub(super) mod apns_reply;
 mod apns_token;
 pub(super) mod config;
+pub(super) mod detail;
 pub mod fcm;
 mod fcm_message;
 pub(super) mod fcm_reply;
@@ -41,8 +43,10 @@ mod webpush_message;
 pub(super) mod webpush_reply;
 pub(super) mod webpush_services;
 
-pub use apns::{ApnsAuth, ApnsConfig, ApnsSender};
+pub use apns::{ApnsAuth, ApnsConfig, ApnsKey, ApnsSender};
+pub use detail::PushSection;
 pub use fcm::{FcmConfig, FcmSender};
+pub use fcm_message::FcmStyle;
 pub use job::{PushContent, PushJob, PushSender, PushTarget};
 pub use vapid::VapidKey;
 use webpush::must_show_every_push;
@@ -50,16 +54,25 @@ pub use webpush::{WebPushConfig, WebPushSender};
 
 /// The channel: each device by its own service. A service without a sender is one that is not configured.
 #[derive(Default)]
-pub struct PushChannel(HashMap<PushService, Arc<dyn PushSender>>);
+pub struct PushChannel {
+    services: HashMap<PushService, Arc<dyn PushSender>>,
+    detail: PushSection,
+}
 
 impl PushChannel {
-    /// By these services.
+    /// By these services, with all of an alert.
     pub fn new(services: HashMap<PushService, Arc<dyn PushSender>>) -> Self {
-        Self(services)
+        Self { services, ..Self::default() }
+    }
+
+    /// With as much of an alert as `detail` says.
+    #[must_use]
+    pub fn with_detail(self, detail: PushSection) -> Self {
+        Self { detail, ..self }
     }
 
     fn sender(&self, device: &Device) -> Result<&dyn PushSender, NotConfigured> {
-        let sender = self.0.get(&device.service).map(AsRef::as_ref);
+        let sender = self.services.get(&device.service).map(AsRef::as_ref);
         sender.ok_or(NotConfigured(device.service.as_str()))
     }
 }
@@ -109,7 +122,7 @@ impl ChannelSender for PushChannel {
 
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
         let mut all = Vec::new();
-        for sender in self.0.values() {
+        for sender in self.services.values() {
             all.extend(sender.dry_run(now).await);
         }
         all.sort_by_key(|run| (run.provider, run.environment.map(PushEnvironment::as_str)));
@@ -121,7 +134,7 @@ impl ChannelSender for PushChannel {
         let device = device_of(job).ok_or_else(|| rejected("a push goes to a device".to_owned()))?;
         let sender = self.sender(device).map_err(|error| rejected(error.to_string()))?;
         let content = match &job.message {
-            Message::Alert(alert) => PushContent::Alert(alert.clone()),
+            Message::Alert(alert) => PushContent::Alert(self.detail.applied(alert.clone(), job.locale)),
             Message::Withdrawal(Withdrawal { alerts, unread, .. }) => {
                 let user = job.user.user.as_str().to_owned();
                 PushContent::Withdrawal { user, alerts: alerts.clone(), unread: *unread }

@@ -11,7 +11,7 @@
 
 use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload::PayloadLike};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchbell::domain::{Severity, text::isolated};
 
@@ -52,7 +52,7 @@ pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
                 if more {
                     data["more"] = json!(true);
                 }
-                apns_json(DefaultNotificationBuilder::new().content_available(), &data)
+                apns_json(DefaultNotificationBuilder::new().content_available(), None, &data)
             })
             .ok_or_else(does_not_fit)
         }
@@ -73,13 +73,13 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
     if let Some(category) = &alert.category {
         builder = builder.thread_id(category.as_str());
     }
-    // `critical` of Apple's would break through the mute switch, for which they want an entitlement. `passive`
-    // would not even light the screen, and what comes here has already gone unseen on every other one.
-    builder = match alert.severity {
-        Severity::Info => builder.active_interruption_level(),
-        Severity::Warning => builder.active_interruption_level().sound("default"),
-        Severity::Critical => builder.time_sensitive_interruption_level().sound("default"),
+    builder = match interruption_level(alert.severity) {
+        TIME_SENSITIVE => builder.time_sensitive_interruption_level(),
+        _ => builder.active_interruption_level(),
     };
+    if rings(alert.severity) {
+        builder = builder.sound("default");
+    }
     // The app's notification service extension may say `delivered` and add buttons. Where there is none it changes nothing.
     builder = builder.mutable_content();
     // The server's count, never "one more": pushes may be lost, and other devices read too.
@@ -97,15 +97,52 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
     if let Some(image) = extras.image {
         data["image"] = json!(image);
     }
-    apns_json(builder, &data)
+    if let Some(own) = extras.data {
+        data["data"] = json!(own);
+    }
+    apns_json(builder, Some(relevance_score(alert.severity)), &data)
 }
 
-fn apns_json(builder: DefaultNotificationBuilder<'_>, data: &Value) -> String {
+fn apns_json(builder: DefaultNotificationBuilder<'_>, relevance: Option<f64>, data: &Value) -> String {
     let mut payload = builder.build("", Default::default());
     // The builder writes a 0 where it was not asked for.
     payload.aps.mutable_content = payload.aps.mutable_content.filter(|&asked| asked == 1);
     payload.data.insert("watchbell".into(), data.clone());
-    payload.to_json_string().expect("a payload of texts, numbers and JSON values serializes")
+    let text = payload.to_json_string().expect("a payload of texts, numbers and JSON values serializes");
+    let Some(relevance) = relevance else { return text };
+    // The builder does not know the key.
+    let mut payload: Value = serde_json::from_str(&text).expect("it was JSON a moment ago");
+    payload["aps"]["relevance-score"] = json!(relevance);
+    payload.to_string()
+}
+
+/// Breaks through a focus, for which the app needs the capability of that name; without it the system takes it for `active`.
+const TIME_SENSITIVE: &str = "time-sensitive";
+
+/// How an Apple device interrupts its person. `critical` of Apple's would break through the mute switch, for which they want an
+/// entitlement. `passive` would not even light the screen, and what comes here has already gone unseen on every other one.
+pub(super) fn interruption_level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info | Severity::Warning => "active",
+        Severity::Critical => TIME_SENSITIVE,
+    }
+}
+
+/// Which of an app's alerts an Apple device puts first in its summary: from 0 to 1.
+pub(super) fn relevance_score(severity: Severity) -> f64 {
+    match severity {
+        Severity::Info => 0.2,
+        Severity::Warning => 0.6,
+        Severity::Critical => 1.0,
+    }
+}
+
+/// Whether it makes a sound.
+pub(super) fn rings(severity: Severity) -> bool {
+    match severity {
+        Severity::Info => false,
+        Severity::Warning | Severity::Critical => true,
+    }
 }
 
 /// How long a push of this alert is worth keeping, in seconds.
@@ -127,17 +164,21 @@ pub(super) fn collapse_id(key: &str) -> String {
 pub(super) struct Extras<'a> {
     pub(super) actions: Vec<Value>,
     pub(super) image: Option<&'a str>,
+    /// The producer's own fields, as they are.
+    pub(super) data: Option<&'a Map<String, Value>>,
 }
 
 /// The bytes of JSON that the buttons of a push may take; those that come after are left out, and found in the app.
 const ACTIONS_BYTES_MAX: usize = 1_536;
 /// The longest address of a picture in a push, in bytes.
 const IMAGE_BYTES_MAX: usize = 512;
+/// The bytes of JSON that the producer's own fields may take in a push. They are never cut, because nobody could decrypt half of one.
+const DATA_BYTES_MAX: usize = 2_048;
 
 impl<'a> Extras<'a> {
     pub(super) fn of(alert: &'a AlertContent, text: Text<'_>) -> Self {
         if !text.has_extras {
-            return Self { actions: Vec::new(), image: None };
+            return Self { actions: Vec::new(), image: None, data: None };
         }
         let mut room = ACTIONS_BYTES_MAX;
         let shown = |button: &Button| {
@@ -147,7 +188,9 @@ impl<'a> Extras<'a> {
         };
         let actions = alert.actions.iter().map_while(shown).collect();
         let image = alert.image.as_deref().filter(|image| image.len() <= IMAGE_BYTES_MAX);
-        Self { actions, image }
+        let has_room =
+            |data: &&Map<String, Value>| !data.is_empty() && json!(data).to_string().len() <= DATA_BYTES_MAX;
+        Self { actions, image, data: Some(&alert.data).filter(has_room) }
     }
 }
 
@@ -162,7 +205,7 @@ fn push_action(button: &Button) -> Value {
 
 /// The name of a set of buttons: `watchbell:approve,deny`. Apple shows the buttons that an app has registered under the name;
 /// an app that knows its producers registers them at its start, any other app from its extension, by the list beside it.
-fn category_of(actions: &[Value]) -> Option<String> {
+pub(super) fn category_of(actions: &[Value]) -> Option<String> {
     let ids: Vec<&str> = actions.iter().filter_map(|action| action["id"].as_str()).collect();
     (!ids.is_empty()).then(|| format!("watchbell:{}", ids.join(",")))
 }

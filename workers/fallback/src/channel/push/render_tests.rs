@@ -6,7 +6,9 @@ use reqwest::Url;
 
 use super::*;
 use crate::channel::push::{
-    fcm_message::fcm_message, webpush_message::webpush_payload, webpush_services::service_at,
+    fcm_message::{FcmStyle, fcm_message},
+    webpush_message::webpush_payload,
+    webpush_services::service_at,
 };
 
 fn alert() -> AlertContent {
@@ -44,11 +46,13 @@ fn apns(content: &PushContent) -> Value {
     serde_json::from_str(&payload).unwrap()
 }
 
+/// Without the block for iOS apps, which has tests of its own (`fcm_message_tests`).
 fn fcm(content: &PushContent) -> Value {
-    let message = fcm_message(content, now()).unwrap();
+    let mut message = fcm_message(content, &FcmStyle::default(), now()).unwrap();
     assert!(message.to_string().len() <= PAYLOAD_BYTES_MAX);
     let data = message["data"].as_object().unwrap();
     assert!(data.values().all(Value::is_string), "FCM demands texts: {data:?}");
+    assert!(message.as_object_mut().unwrap().remove("apns").is_some());
     message
 }
 
@@ -100,6 +104,7 @@ fn apple_gets_the_alert_and_the_ids() {
                 "sound": "default",
                 "thread-id": "disk",
                 "interruption-level": "time-sensitive",
+                "relevance-score": 1.0,
                 "mutable-content": 1,
             },
             "watchbell": {
@@ -228,7 +233,7 @@ fn a_link_gives_way_when_nothing_else_is_left() {
     assert_eq!(apns(&content)["aps"]["alert"]["body"], "Node 7 has 2 % left");
     let huge = PushContent::Alert(AlertContent { alert: "x".repeat(5_000), ..alert() });
     assert_eq!(apns_payload(&huge).unwrap_err().code(), "rejected");
-    assert_eq!(fcm_message(&huge, now()).unwrap_err().code(), "rejected");
+    assert_eq!(fcm_message(&huge, &FcmStyle::default(), now()).unwrap_err().code(), "rejected");
 }
 
 #[test]

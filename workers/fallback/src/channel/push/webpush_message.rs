@@ -83,6 +83,9 @@ fn for_worker(alert: &AlertContent, text: Text<'_>, page: Option<&str>) -> Value
     if let Some(image) = extras.image {
         message["image"] = json!(image);
     }
+    if let Some(data) = extras.data {
+        message["data"] = json!(data);
+    }
     message
 }
 
