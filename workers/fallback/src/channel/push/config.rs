@@ -111,6 +111,10 @@ impl ApnsSection {
             if self.certificate.is_some() { !by_any } else { by_any && by_part == by_key },
             "needs either team_id, key_id and key, or keys, or certificate"
         );
+        // Apple takes pushes of one team on a connection.
+        let mut teams = self.keys.iter().map(|key| &key.team_id).chain(self.team_id.as_ref());
+        let first = teams.next();
+        ensure!(teams.all(|team| Some(team) == first), "keys have to be of one team");
         for (at, key) in self.keys.iter().enumerate() {
             let environment = key.environment.as_deref().map(str::parse::<PushEnvironment>);
             environment.transpose().with_context(|| format!("keys[{at}].environment"))?;
