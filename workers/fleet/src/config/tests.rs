@@ -164,6 +164,24 @@ fn a_refusal_names_the_key() {
             "socket.allowed_origins[1] must be an origin",
         ),
         ("[log]\nfilter = \"watchbell=loud\"\n", &[], "log.filter must be a filter such as"),
+        (
+            "[apns]\ntopic = \"a\"\nteam_id = \"A\"\n",
+            &[],
+            "apns: needs either team_id, key_id and key, or keys, or certificate",
+        ),
+        (
+            "[apns]\ntopic = \"a\"\n[[apns.keys]]\nteam_id = \"A\"\nkey_id = \"K\"\nkey = \"canary\"\n\
+             [[apns.keys]]\nteam_id = \"B\"\nkey_id = \"L\"\nkey = \"canary\"\n",
+            &[],
+            "apns: keys have to be of one team",
+        ),
+        (
+            "[apns]\ntopic = \"a\"\n[[apns.keys]]\nteam_id = \"A\"\nkey_id = \"K\"\nkey = \"canary\"\nenvironment = \"test\"\n",
+            &[],
+            "apns: keys[0].environment",
+        ),
+        ("[push]\ncontent = \"some\"\n", &[], "push.content"),
+        ("[push]\ncontent_by_severity = {fatal = \"none\"}\n", &[], "push: content_by_severity.fatal"),
         ("[webhook]\nsecret = \"whsec_c2hvcnQ=\"\n", &[], "webhook: secret must be `whsec_`"),
         (
             "[webhook]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\nurl = \"http://example.com/\"\n",
