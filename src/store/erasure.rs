@@ -124,6 +124,7 @@ const TABLES_OF_NOBODY: &[(&str, &str)] = &[
     ("sweeps", "which process does what for all of them"),
     ("topic_events", "what is kept of topics is for whoever subscribes, and from no user"),
     ("expansions", "audiences that are being told; a row is gone when that is done"),
+    ("expansion_texts", "what those audiences are told; a row is gone with that of its audience"),
     ("erased_sessions", "a hash that names nobody, for a month"),
 ];
 

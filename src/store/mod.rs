@@ -143,7 +143,7 @@ pub use erasure::{ERASED_ROWS_PER_COMMIT_MAX, ERASED_SESSIONS_KEPT, ErasedBatch}
 pub use error::{Refusal, StoreError};
 pub use escalation_state::Escalation;
 pub use escalations::{Claim, EscalationKey};
-pub use expansions::{Expansion, Step};
+pub use expansions::{Expansion, RecordedPage, Step};
 pub use export::{ExportPage, ExportPlace, Field, PersonRecord};
 pub use history::History;
 pub use inbox::{Changes, Head, InboxPage, InboxRow, PAGE_BYTES_MAX, PageStart};
@@ -300,6 +300,11 @@ impl Store {
     /// The address of a SQLite store in a file, made when it is not there.
     pub fn sqlite_url(file: &Path) -> Secret {
         Secret::from(format!("sqlite:{}?mode=rwc", file.display()))
+    }
+
+    /// How many writes this process has committed.
+    pub fn writes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// How many operations have found it away since the process began.

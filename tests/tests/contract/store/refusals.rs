@@ -151,7 +151,8 @@ const INPUTS: &[Input] = &[
             store.record(&[NewAlert { rest: Some(rest), ..named(n) }], at(0)).await?;
             let for_good = Duration::from_secs(1_000_000);
             let held = store.claim_expansion(None, at(0), for_good).await?;
-            Ok(held.map(|held| held.published.to_string()).unwrap_or_default())
+            let Some(held) = held else { return Ok(String::new()) };
+            Ok(store.expanded_alert(&held).await?.map(|published| published.to_string()).unwrap_or_default())
         })
     }),
     ("an address", |store, text, _| {

@@ -106,10 +106,10 @@ async fn it_fires_again_for_everybody_who_holds_it(
     let third = NewAlert { first_due_at: Some(at(630)), ..returned(&second) };
     store.record(std::slice::from_ref(&third), at(600)).await?;
     let held = store.claim_expansion(None, at(600), std::time::Duration::ZERO).await?.unwrap();
-    assert_eq!((held.version, held.next_page.as_deref()), (3, Some("holders")));
+    assert_eq!((held.version(), held.next_page.as_deref()), (3, Some("holders")));
 
     let again = NewAlert { recipients: users(["ana", "ben"]), rest: None, ..third };
-    let rows = store.record_page(&held, &again, END, at(601)).await?;
+    let rows = store.record_page(&held, &again, END, at(601)).await?.rows;
     assert!(rows.iter().all(|row| row.changed && row.state == InboxState::New), "{rows:?}");
     assert_eq!(head(store, &acme("ana")).await?.unread, 1, "although she had put it away");
     assert_eq!(inbox(store, &acme("ben")).await?, [("a".to_owned(), 3, InboxState::New)]);

@@ -18,6 +18,7 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("sqlite_autoindex_devices_1", 2, "the devices of one person, at most 20"),
     ("sqlite_autoindex_escalations_1", 3, "one escalation"),
     ("sqlite_autoindex_expansions_1", 2, "what is left of one alert's audiences"),
+    ("sqlite_autoindex_expansion_texts_1", 4, "what one audience is gone through for"),
     ("expansions_by_turn", 1, "whose turn it is, LIMIT; the table holds what is under way and no history"),
     ("sqlite_autoindex_group_members_1", 2, "a page of a group: every such statement has a LIMIT, or a user"),
     ("sqlite_autoindex_inbox_1", 3, "one row"),

@@ -128,6 +128,10 @@ impl Tour<'_> {
         let later = later_version(&first).firing().build();
         self.store.record(std::slice::from_ref(&later), self.at(2)).await?;
         (self.heard)("record: the first of many, a later version");
+        let held = self.store.claim_expansion(Some(&tenant("zzz")), self.at(3), LEASE).await?;
+        let held = held.ok_or_else(|| anyhow::anyhow!("there is one"))?;
+        self.store.pass_on_expansion(&held, self.at(3), LEASE).await?;
+        (self.heard)("pass_on_expansion");
         for next_page in [Some("page 2"), None] {
             let held = self.store.claim_expansion(Some(&tenant("zzz")), self.at(3), LEASE).await?;
             (self.heard)("claim_expansion");
@@ -135,6 +139,10 @@ impl Tour<'_> {
             let page = NewAlert { recipients: users(["p2", "p3"]), rest: None, ..later.clone() };
             self.store.record_page(&held, &page, Step { page: "page 1", next_page }, self.at(3)).await?;
             (self.heard)("record_page");
+            self.store.expanded_alert(&held).await?;
+            (self.heard)("expanded_alert");
+            self.store.whose_expansion_waits(&tenant("zzz"), self.at(3)).await?;
+            (self.heard)("whose_expansion_waits");
             self.store.release_expansion(&held, self.at(3)).await?;
             (self.heard)("release_expansion");
         }
