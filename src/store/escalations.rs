@@ -14,6 +14,8 @@ use crate::domain::{AlertId, Tenant, Timestamp, UserId, UserKey, restraint::Held
 
 /// Due rows that cannot be handed out, tried at the most in one look.
 const PASSED_OVER_MAX: i64 = 100;
+/// Rows that are handed out before others may write who wait for the one writer.
+const CLAIMS_AT_A_STRETCH_MAX: usize = 64;
 
 /// The escalation of one alert for one user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,7 +38,7 @@ pub struct Claim {
 }
 
 impl Store {
-    /// Hands out up to `limit` due rows, each for the length of `lease`. One that cannot be handed out is passed over: it
+    /// Hands out up to `limit` due rows, fewer while others wait for the one writer, each for the length of `lease`. One that cannot be handed out is passed over: it
     /// holds up nobody else's.
     ///
     /// # Errors
@@ -86,6 +88,7 @@ impl Store {
         limit: usize,
         passed_over: i64,
     ) -> Result<Vec<Claim>, StoreError> {
+        let stretch = self.line.stretch(limit, CLAIMS_AT_A_STRETCH_MAX);
         writing!(self, "claim_due", |tx| {
             // MATERIALIZED: the rows are picked once, however the planner joins them.
             let sql = format!(
@@ -100,15 +103,25 @@ impl Store {
                      escalations.due_at_ms AS due_at_ms",
                 self.engine.skip_locked()
             );
-            let rows = sqlx::query(AssertSqlSafe(sql))
-                .bind(now.as_millisecond())
-                .bind((now + lease).as_millisecond())
-                .bind(limit as i64)
-                .bind(passed_over)
-                .fetch_all(&mut **tx)
-                .await?;
-            tx.is_batch_of(rows.len());
-            rows.iter().map(claim_of).collect()
+            let mut claims = Vec::new();
+            while claims.len() < limit {
+                let some = stretch.min(limit - claims.len());
+                let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+                    .bind(now.as_millisecond())
+                    .bind((now + lease).as_millisecond())
+                    .bind(some as i64)
+                    .bind(passed_over)
+                    .fetch_all(&mut **tx)
+                    .await?;
+                for row in &rows {
+                    claims.push(claim_of(row)?);
+                }
+                if rows.len() < some || self.line.others_wait() {
+                    break;
+                }
+            }
+            tx.is_batch_of(claims.len());
+            Ok(claims)
         })
         .await
     }

@@ -24,7 +24,7 @@ macro_rules! writing {
                 let mut tries = 0;
                 loop {
                     tries += 1;
-                    let mut transaction = store.begin().await?;
+                    let mut transaction = store.begin($what).await?;
                     let done: Result<_, $crate::store::Failure> = async {
                         let $tx = &mut transaction;
                         $work
@@ -101,6 +101,7 @@ mod timeline;
 mod topics;
 mod traces;
 mod transaction;
+mod writer_line;
 mod writing;
 
 use std::{
@@ -125,6 +126,7 @@ use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
 use transaction::Tx;
+use writer_line::WriterLine;
 use writing::Writes;
 
 pub use crate::domain::explanation::{Recipient, TimelineEntry};
@@ -168,6 +170,7 @@ pub use summaries::{BUNDLE_SHOWN_MAX, Bundle, Hold, SummaryOutcome};
 pub use survey::{StoreSurvey, TableSeen};
 pub use timeline::{Counts, StoredAlert, TIMELINE_BYTES_MAX};
 pub use topics::{NewEvent, SWEEP_TOPICS_MAX, TOPIC_BYTES_MAX};
+pub use writer_line::WriterTurn;
 
 /// Rows one commit of [`Store::record`] may hold; larger audiences come in chunks of this size.
 pub const ROWS_PER_COMMIT_MAX: usize = 2_000;
@@ -200,6 +203,8 @@ pub struct Store {
     failed: Arc<AtomicU64>,
     /// Whether writes work.
     writes: Arc<Writes>,
+    /// Who waits to write.
+    line: WriterLine,
     /// Writes that were committed, by this process.
     written: Arc<AtomicU64>,
     /// Whether SQLite's file is still where it was.
@@ -271,6 +276,7 @@ impl Store {
             connections: made,
             failed: Arc::default(),
             writes,
+            line: WriterLine::of(engine),
             written: Arc::default(),
             database_file,
             outcomes: Arc::default(),
@@ -307,6 +313,12 @@ impl Store {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Returns when whoever writes now has written, where one writes at a time. What may wait gives way until the answer is
+    /// dropped: so whoever gathers what they write gathers until they can write it.
+    pub async fn until_writer_is_free(&self) -> WriterTurn {
+        self.line.until_free().await
+    }
+
     /// How many operations have found it away since the process began.
     pub fn failed_calls(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
@@ -318,9 +330,12 @@ impl Store {
         self.read.close().await;
     }
 
-    async fn begin(&self) -> Result<Tx, Failure> {
+    /// For the operation of this name.
+    async fn begin(&self, what: &str) -> Result<Tx, Failure> {
         self.database_file.check()?;
-        Ok(Tx::begun(self.write.begin_with(self.engine.begin_write()).await?))
+        let waiting = self.line.enter(what).await;
+        let transaction = self.write.begin_with(self.engine.begin_write()).await?;
+        Ok(Tx::begun(transaction, waiting.writes()))
     }
 
     /// Commits what is done. `None`: the race for locks was lost, and there is another try.

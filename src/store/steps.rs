@@ -27,6 +27,8 @@ use crate::domain::{
 
 /// Escalations that one commit of [`Store::steps`] steps at the most.
 pub const STEPS_PER_COMMIT_MAX: usize = 128;
+/// Escalations that are stepped before others may write who wait for the one writer.
+const STEPS_AT_A_STRETCH_MAX: usize = 16;
 
 /// By what right a step is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +129,8 @@ impl Store {
     }
 
     /// The same for many escalations in one commit, [`STEPS_PER_COMMIT_MAX`] at the most and each once; those of one person
-    /// follow each other. Waits for nobody. `None` is a step that was not taken: take it with [`Self::step`].
+    /// follow each other. In several commits while others wait for the one writer. Waits for nobody. `None` is a step that was not
+    /// taken: take it with [`Self::step`].
     ///
     /// # Errors
     /// [`StoreError`]; repeat it, or take each step alone.
@@ -142,31 +145,58 @@ impl Store {
         }
         let mut all: Vec<Option<Stepped>> = asks.iter().map(|_| None).collect();
         let taken: Vec<&Ask<'_>> = plain.iter().map(|(_, ask)| *ask).collect();
-        for ((at, _), stepped) in plain.iter().zip(self.steps_of(&taken, lease).await?) {
+        let mut done = Vec::with_capacity(taken.len());
+        while done.len() < taken.len() {
+            match self.steps_of(&taken[done.len()..], lease).await {
+                Ok(some) => done.extend(some),
+                Err(error) if done.is_empty() => return Err(error),
+                // What was committed counts; the others are taken alone.
+                Err(_) => break,
+            }
+        }
+        for ((at, _), stepped) in plain.iter().zip(done) {
             all[*at] = stepped;
         }
         Ok(all)
     }
 
+    /// Takes the first of these steps in one commit: all of them, as long as nobody waits who wants to write as well.
     async fn steps_of(&self, asks: &[&Ask<'_>], lease: Duration) -> Result<Vec<Option<Stepped>>, StoreError> {
+        let stretch = self.line.stretch(STEPS_PER_COMMIT_MAX, STEPS_AT_A_STRETCH_MAX);
         writing!(self, "steps", |tx| {
-            tx.is_batch_of(asks.len());
-            let free = self.try_lock_people(tx, asks).await?;
-            let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
-            let locked = self.lock_escalations(tx, &open, &LOCK_FREE).await?;
-            // A row that is not there and one that somebody has locked look the same: both are looked at alone.
-            let here: Vec<usize> = locked.iter().map(|locked| locked.at).collect();
-            let held: Vec<&Ask<'_>> = here.iter().map(|at| open[*at]).collect();
-            let locked = locked.into_iter().enumerate().map(|(at, locked)| Locked { at, ..locked }).collect();
-            let mut all: Vec<Option<Stepped>> = asks.iter().map(|_| None).collect();
-            let done = self.step_locked(tx, &held, locked, lease).await?;
-            for (at, stepped) in here.into_iter().zip(done) {
-                // One that cannot be read says so when it is stepped alone.
-                all[free[at]] = stepped.ok();
+            let mut all = Vec::with_capacity(asks.len());
+            for some in asks.chunks(stretch) {
+                all.extend(self.steps_in(tx, some, lease).await?);
+                if self.line.others_wait() {
+                    break;
+                }
             }
+            tx.is_batch_of(all.len());
             Ok(all)
         })
         .await
+    }
+
+    async fn steps_in(
+        &self,
+        tx: &mut Tx,
+        asks: &[&Ask<'_>],
+        lease: Duration,
+    ) -> Result<Vec<Option<Stepped>>, Failure> {
+        let free = self.try_lock_people(tx, asks).await?;
+        let open: Vec<&Ask<'_>> = free.iter().map(|at| asks[*at]).collect();
+        let locked = self.lock_escalations(tx, &open, &LOCK_FREE).await?;
+        // A row that is not there and one that somebody has locked look the same: both are looked at alone.
+        let here: Vec<usize> = locked.iter().map(|locked| locked.at).collect();
+        let held: Vec<&Ask<'_>> = here.iter().map(|at| open[*at]).collect();
+        let locked = locked.into_iter().enumerate().map(|(at, locked)| Locked { at, ..locked }).collect();
+        let mut all: Vec<Option<Stepped>> = asks.iter().map(|_| None).collect();
+        let done = self.step_locked(tx, &held, locked, lease).await?;
+        for (at, stepped) in here.into_iter().zip(done) {
+            // One that cannot be read says so when it is stepped alone.
+            all[free[at]] = stepped.ok();
+        }
+        Ok(all)
     }
 
     /// The steps of rows that are locked, with one statement for each kind of thing to read or write. In the order of

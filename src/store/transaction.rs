@@ -9,7 +9,7 @@ use std::{
 use metrics::{Counter, Histogram};
 use sqlx::{Any, AnyConnection, Transaction, any::AnyRow};
 
-use super::{Failure, maybe_word, metric_table};
+use super::{Failure, maybe_word, metric_table, writer_line::Writing};
 use crate::{
     domain::{Severity, StopReason},
     runtime::metric::BySeries,
@@ -23,6 +23,8 @@ static BATCH: LazyLock<BySeries<Histogram>> = LazyLock::new(|| metric_table::BAT
 pub(super) struct Tx {
     transaction: Transaction<'static, Any>,
     counts: Counts,
+    /// Given up when it is over.
+    _writing: Writing,
 }
 
 /// What is counted when it is committed.
@@ -37,8 +39,8 @@ struct Counts {
 }
 
 impl Tx {
-    pub(super) fn begun(transaction: Transaction<'static, Any>) -> Self {
-        Self { transaction, counts: Counts::default() }
+    pub(super) fn begun(transaction: Transaction<'static, Any>, writing: Writing) -> Self {
+        Self { transaction, counts: Counts::default(), _writing: writing }
     }
 
     /// It does so many things at once.
