@@ -1,21 +1,22 @@
 //! Commits what is prepared, one batch at a time, each in as few commits as its rows need.
 //!
 //! What holds here:
-//! - Alerts are committed in the order they came. Which version an alert shows does not depend on it: the store decides
+//! - Alerts of a tenant are committed in the order they came. Which version an alert shows does not depend on it: the store decides
 //!   under a lock, for every dispatcher alike.
+//! - A tenant that has little in a batch is recorded before those that have much, in a commit of its own (I16).
 //! - Whom an earlier version reached is looked for after the later one is committed. From then on nobody is reached by an
 //!   earlier one any more, so nobody is overlooked, whichever batch or process held the earlier one.
 //! - An alert is handed on to be settled when it is recorded for everybody, or for its first people together with what is
 //!   left of its audience.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchbell::{
-    domain::publication::Meets,
+    domain::{Tenant, publication::Meets},
     runtime::traces::{
         self, Span,
         span_table::{BATCH_COUNT, RECIPIENTS, RECORD},
@@ -35,8 +36,11 @@ use crate::{
     rules::Rules,
     search::Parts,
     trace,
+    turns::QUANTUM,
 };
 
+/// What a tenant has in a batch that counts as little, in rows: a quarter of a turn.
+const LITTLE_ROWS_MAX: usize = QUANTUM as usize / 4;
 /// Alerts whose earlier readers are looked for at once.
 const EARLIER_READS_MAX: usize = 4;
 
@@ -59,13 +63,23 @@ impl Recorder<'_> {
         let config = &self.dispatch.config;
         loop {
             let mut batch = next_batch(&mut prepared, config.batch_max, config.batch_wait).await;
-            batch.iter_mut().filter_map(|one| one.place.as_mut()).for_each(Place::give_back_room);
             if batch.is_empty() {
                 return;
             }
-            for part in by_rows(batch, |one| one.recipients.len()) {
-                if self.commit(part, shutdown).await.is_err() {
-                    return;
+            let turn = self.dispatch.store.until_writer_is_free().await;
+            // What has come while somebody else wrote is in the same commits.
+            while batch.len() < config.batch_max
+                && let Ok(one) = prepared.try_recv()
+            {
+                batch.push(one);
+            }
+            batch.iter_mut().filter_map(|one| one.place.as_mut()).for_each(Place::give_back_room);
+            drop(turn);
+            for some in little_first(batch, |one| (&one.taken.alert.tenant, 1 + one.recipients.len())) {
+                for part in by_rows(some, |one| one.recipients.len()) {
+                    if self.commit(part, shutdown).await.is_err() {
+                        return;
+                    }
                 }
             }
         }
@@ -238,6 +252,30 @@ pub(crate) fn count(rows: &[RecordedRow]) {
         .increment((rows.len() - changed) as u64);
 }
 
+/// Those of tenants that have little in a batch, then the others; each in their order. A batch that one commit holds up nobody with is
+/// not taken apart, because each commit costs the same however few rows it has.
+pub(crate) fn little_first<T>(
+    batch: Vec<T>,
+    tenant_and_rows: impl Fn(&T) -> (&Tenant, usize),
+) -> Vec<Vec<T>> {
+    let mut rows_of: HashMap<&Tenant, usize> = HashMap::new();
+    for one in &batch {
+        let (tenant, rows) = tenant_and_rows(one);
+        *rows_of.entry(tenant).or_default() += rows;
+    }
+    let much: usize = rows_of.values().filter(|rows| **rows > LITTLE_ROWS_MAX).sum();
+    if much < QUANTUM as usize / 2 || rows_of.values().all(|rows| *rows > LITTLE_ROWS_MAX) {
+        return vec![batch];
+    }
+    let has_little: Vec<bool> =
+        batch.iter().map(|one| rows_of[tenant_and_rows(one).0] <= LITTLE_ROWS_MAX).collect();
+    let (mut little, mut much) = (Vec::new(), Vec::new());
+    for (one, has_little) in batch.into_iter().zip(has_little) {
+        if has_little { &mut little } else { &mut much }.push(one);
+    }
+    vec![little, much]
+}
+
 /// In parts of at most [`ROWS_PER_COMMIT_MAX`] rows, in their order. One that has more rows by itself is a part of its own.
 fn by_rows<T>(batch: Vec<T>, rows: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut parts: Vec<Vec<T>> = Vec::new();
@@ -267,5 +305,32 @@ fn a_batch_is_committed_in_parts_that_keep_its_order() {
         ("one too many by itself", vec![1, MAX + 1, 1], vec![vec![1], vec![MAX + 1], vec![1]]),
     ] {
         assert_eq!(by_rows(rows, |rows| *rows), expected, "{why}");
+    }
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn whoever_has_little_does_not_wait_for_whoever_has_much() {
+    const LITTLE: usize = LITTLE_ROWS_MAX;
+    const MUCH: usize = QUANTUM as usize;
+    let tenants = ["evil", "zoe", "ann"].map(|name| Tenant::parse(name).unwrap());
+    for (why, batch, expected) in [
+        ("nothing", vec![], vec![vec![]]),
+        ("one alone", vec![(0, MUCH), (0, 1)], vec![vec![(0, MUCH), (0, 1)]]),
+        ("little of each", vec![(0, 2), (1, 2), (0, 2)], vec![vec![(0, 2), (1, 2), (0, 2)]]),
+        ("much of each", vec![(0, MUCH), (1, MUCH)], vec![vec![(0, MUCH), (1, MUCH)]]),
+        ("little after much", vec![(0, MUCH), (1, 2), (0, 1)], vec![vec![(1, 2)], vec![(0, MUCH), (0, 1)]]),
+        (
+            "little by little is much",
+            vec![(0, MUCH), (1, LITTLE), (1, 1), (2, LITTLE)],
+            vec![vec![(2, LITTLE)], vec![(0, MUCH), (1, LITTLE), (1, 1)]],
+        ),
+        ("not so much that it matters", vec![(0, LITTLE + 1), (1, 2)], vec![vec![(0, LITTLE + 1), (1, 2)]]),
+    ] {
+        let named = |part: Vec<(usize, usize)>| {
+            part.into_iter().map(|(of, rows)| (tenants[of].clone(), rows)).collect::<Vec<_>>()
+        };
+        let parts = little_first(named(batch), |(of, rows)| (of, *rows));
+        assert_eq!(parts, expected.into_iter().map(named).collect::<Vec<_>>(), "{why}");
     }
 }

@@ -136,6 +136,7 @@ impl Dispatch {
             prepared,
             room: room.clone(),
             contention: contention.clone(),
+            prefetch: usize::from(prefetch),
             events,
             refused: refused.clone(),
             last_taken,

@@ -59,6 +59,8 @@ pub(crate) struct Preparer<'a> {
     pub(crate) prepared: mpsc::Sender<Prepared>,
     pub(crate) room: Arc<Room>,
     pub(crate) contention: Arc<Contention>,
+    /// Deliveries that the broker hands out at once.
+    pub(crate) prefetch: usize,
     pub(crate) events: mpsc::Sender<TakenEvent>,
     pub(crate) refused: mpsc::Sender<Refused>,
     /// Told of what is taken.
@@ -76,7 +78,7 @@ impl Preparer<'_> {
     pub(crate) async fn run(self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) {
         let mut waiting = Waiting { alerts: Turns::new(), events: Turns::new() };
         loop {
-            let has_place = waiting.alerts.has_any_of(self.has_place());
+            let has_place = waiting.alerts.has_any_of(self.has_place(waiting.alerts.len()));
             let goes_on = tokio::select! {
                 () = shutdown.cancelled() => None,
                 first = consumer.next() => match first {
@@ -128,10 +130,11 @@ impl Preparer<'_> {
         Some(())
     }
 
-    /// Whose alerts may be prepared now.
-    fn has_place(&self) -> impl Fn(&Tenant) -> bool {
-        let several_are_there = self.contention.has_several(Instant::now());
-        move |tenant| self.room.has_place_for(tenant, several_are_there)
+    /// Whose alerts may be prepared now, while so many wait.
+    fn has_place(&self, waiting: usize) -> impl Fn(&Tenant) -> bool {
+        let takes_turns =
+            self.contention.has_several(Instant::now()) && !hides_others(waiting, self.prefetch);
+        move |tenant| self.room.has_place_for(tenant, takes_turns)
     }
 
     /// Hands on the alert whose turn it is, with the first page of its people. `None`: this is the end.
@@ -140,7 +143,7 @@ impl Preparer<'_> {
         alerts: &mut Turns<TakenAlert>,
         shutdown: &CancellationToken,
     ) -> Option<()> {
-        let Some((tenant, taken)) = alerts.take_of(self.has_place()) else { return Some(()) };
+        let Some((tenant, taken)) = alerts.take_of(self.has_place(alerts.len())) else { return Some(()) };
         let page = {
             let (alert, store) = (&taken.alert, &self.dispatch.store);
             patiently(shutdown, || audience::page(alert, &Position::BEGINNING, PAGE_ROWS_MAX, store)).await
@@ -161,6 +164,26 @@ impl Preparer<'_> {
                 self.refused.send(Refused::by_store(taken.delivery, taken.span, &error)).await.ok()
             }
         }
+    }
+}
+
+/// Whether so much waits here that the broker hands out little more. Whoever comes next is then behind all that in the queue, where
+/// nobody takes turns: what helps them is that it is soon gone, and large commits are faster.
+fn hides_others(waiting: usize, prefetch: usize) -> bool {
+    waiting >= (prefetch - prefetch / 4).max(1)
+}
+
+#[test]
+fn what_fills_the_prefetch_hides_others() {
+    for (why, waiting, prefetch, expected) in [
+        ("nothing waits", 0, 1_024, false),
+        ("a part of it", 767, 1_024, false),
+        ("most of it", 768, 1_024, true),
+        ("of two, one may be on its way", 1, 2, false),
+        ("of one", 1, 1, true),
+        ("and nothing", 0, 1, false),
+    ] {
+        assert_eq!(hides_others(waiting, prefetch), expected, "{why}");
     }
 }
 

@@ -52,6 +52,11 @@ impl<T> Turns<T> {
         self.waiting == 0
     }
 
+    /// How many pieces wait, of all tenants.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
     /// Puts a piece behind the others of its tenant.
     pub(crate) fn put(&mut self, tenant: &Tenant, piece: T) {
         self.waiting += 1;

@@ -155,6 +155,7 @@ impl Bed {
             prepared,
             room: Room::new(16),
             contention: Arc::default(),
+            prefetch: 16,
             events,
             refused: refused.clone(),
             last_taken: &LastTaken::default(),
