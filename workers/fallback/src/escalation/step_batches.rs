@@ -4,8 +4,9 @@
 //! What holds here:
 //! - Whoever steps an escalation either writes a batch into the store, or is told the result by the one who did. Nothing
 //!   runs detached: when the one who writes a batch is dropped, those who wait step alone.
-//! - A batch may leave a step out: another transaction works on that person, it is a summary, a row cannot be read, or the
-//!   store does not answer. Such a step is repeated alone, where it waits its turn or gets its error.
+//! - A batch may leave a step out: another transaction works on that person, or a row cannot be read. Such a step goes into
+//!   [`BATCHES_TRIED_MAX`] batches at the most, and is then repeated alone, where it waits its turn or gets its error. So is a summary,
+//!   and what a store that did not answer may not have taken, at once.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,6 +24,9 @@ use super::decide::StepDecision;
 
 /// Batches on their way into the store at once. While they commit, the next one gathers.
 const COMMITS_MAX: usize = 2;
+/// Batches that may leave out a step. Mostly the other batch worked on the person, who has several alerts; alone, each of those
+/// steps would be a commit.
+const BATCHES_TRIED_MAX: usize = 3;
 
 /// The steps of one process on their way into the store. Holds at most one for each sender.
 pub(crate) struct StepBatches {
@@ -60,31 +64,32 @@ impl StepBatches {
     /// # Errors
     /// The store did not answer, or cannot read the escalation.
     pub(crate) async fn step(&self, request: StepRequest) -> Result<Stepped, StoreError> {
-        let together = match request.key.alert.summary() {
-            None => self.step_together(request.clone()).await,
-            Some(_) => None,
-        };
-        match together {
-            Some(stepped) => Ok(stepped),
-            None => self.store.step(&request.ask(), self.lease).await,
+        let tries = if request.key.alert.summary().is_some() { 0 } else { BATCHES_TRIED_MAX };
+        for _ in 0..tries {
+            match self.step_together(request.clone()).await {
+                Some(Some(stepped)) => return Ok(stepped),
+                Some(None) => {}
+                None => break,
+            }
         }
+        self.store.step(&request.ask(), self.lease).await
     }
 
-    /// `None`: the step was left out and has to be repeated alone.
-    async fn step_together(&self, request: StepRequest) -> Option<Stepped> {
+    /// `Some(None)`: the step was left out of its batch. `None`: nobody knows what became of the batch.
+    async fn step_together(&self, request: StepRequest) -> Option<Option<Stepped>> {
         let (done, mut result) = oneshot::channel();
         self.queue().push(QueuedStep { request, done });
         loop {
             let turn = tokio::select! {
                 biased;
-                stepped = &mut result => return stepped.ok().flatten(),
+                stepped = &mut result => return stepped.ok(),
                 turn = self.commits.acquire() => turn.ok()?, // Never closed.
             };
             let batch = take_batch(&mut self.queue());
             if batch.is_empty() {
                 // Another task writes this one.
                 drop(turn);
-                return result.await.ok().flatten();
+                return result.await.ok();
             }
             self.commit(batch).await;
         }
@@ -94,15 +99,17 @@ impl StepBatches {
     async fn commit(&self, batch: Vec<QueuedStep>) {
         metrics::histogram!("watchbell_fallback_steps_per_commit").record(batch.len() as f64);
         let asks: Vec<Ask<'_>> = batch.iter().map(|queued| queued.request.ask()).collect();
-        let stepped = self.store.steps(&asks, self.lease).await.unwrap_or_else(|error| {
-            debug!(%error, "A batch of steps could not be written; each is repeated alone");
-            Vec::new()
-        });
+        let stepped = match self.store.steps(&asks, self.lease).await {
+            Ok(stepped) => stepped,
+            // Whoever waits for one of them is told by the drop.
+            Err(error) => {
+                return debug!(%error, "A batch of steps could not be written; each is repeated alone");
+            }
+        };
         drop(asks);
-        let mut stepped = stepped.into_iter();
-        for queued in batch {
+        for (queued, stepped) in batch.into_iter().zip(stepped) {
             // A task that was dropped has lost its claim, and its escalation is claimed again.
-            drop(queued.done.send(stepped.next().flatten()));
+            drop(queued.done.send(stepped));
         }
     }
 
