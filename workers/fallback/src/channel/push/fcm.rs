@@ -124,6 +124,10 @@ impl FcmSender {
 
 #[async_trait]
 impl PushSender for FcmSender {
+    fn fcm_style(&self) -> Option<&FcmStyle> {
+        Some(&self.style)
+    }
+
     /// Google judges a message with `validate_only` and sends it to nobody. It looks at the token last, so that a token
     /// that is none tells that all else is good.
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {

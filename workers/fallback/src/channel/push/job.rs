@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use watchbell::domain::{Device, PushEnvironment, Secret};
 
+use super::fcm_message::FcmStyle;
 use crate::channel::{dry_run::DryRun, error::SendError, message::AlertContent, sender::Accepted};
 
 /// One push to one device.
@@ -57,6 +58,11 @@ pub trait PushSender: Send + Sync {
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
         let _ = now;
         Vec::new()
+    }
+
+    /// How messages of Google's look, where this is its sender.
+    fn fcm_style(&self) -> Option<&FcmStyle> {
+        None
     }
 
     /// Which of several hosts takes pushes for this device, where its health is its own; `None` when there is but one

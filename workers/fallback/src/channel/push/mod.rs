@@ -101,21 +101,27 @@ impl ChannelSender for PushChannel {
         )
     }
 
-    fn rendered(&self, alert: &AlertContent, _: Option<&str>, now: Timestamp) -> Vec<RenderedMessage> {
-        let content = PushContent::Alert(alert.clone());
-        let payload = |service: PushService| match service {
+    fn rendered(&self, alert: &AlertContent, locale: Option<&str>, now: Timestamp) -> Vec<RenderedMessage> {
+        let content = PushContent::Alert(self.detail.applied(alert.clone(), locale));
+        let plain = FcmStyle::default();
+        let payload = |service: PushService, sender: &dyn PushSender| match service {
             PushService::Apns => render::apns_payload(&content),
-            PushService::Fcm => fcm_message::fcm_message(&content, now).map(|message| message.to_string()),
+            PushService::Fcm => {
+                let message = fcm_message::fcm_message(&content, sender.fcm_style().unwrap_or(&plain), now);
+                message.map(|message| message.to_string())
+            }
             // For a browser of no particular service, and for a page that opens what it is given.
             PushService::WebPush => {
                 webpush_message::webpush_payload(&content, None, &webpush_services::OTHER)
             }
         };
-        let mut services: Vec<PushService> = self.0.keys().copied().collect();
-        services.sort_by_key(|service| service.as_str());
-        let rendered = services.into_iter().map(|service| RenderedMessage {
+        let mut services: Vec<_> = self.services.iter().collect();
+        services.sort_by_key(|(service, _)| service.as_str());
+        let rendered = services.into_iter().map(|(service, sender)| RenderedMessage {
             provider: service.as_str(),
-            form: payload(service).map(RenderedForm::Payload).map_err(|error| error.to_string()),
+            form: payload(*service, sender.as_ref())
+                .map(RenderedForm::Payload)
+                .map_err(|error| error.to_string()),
         });
         rendered.collect()
     }
