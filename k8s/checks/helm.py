@@ -28,6 +28,7 @@ VALUES = {
     "keda": {"keda": {"enabled": True}},
     "monitoring": {"monitoring": {"enabled": True}},
     "previous-secret": {"signIn": {"previousSecret": True}},
+    "tracing": {"tracing": {"endpoint": "http://collector.observability:4318"}},
     "sessions": {"workers": {"socket": {"autoscaling": {"sessions": 20_000}}}},
 }
 

@@ -1,5 +1,7 @@
 """Every worker, and the Job before them, says who reaches it and what it reaches."""
 
+from urllib.parse import urlsplit
+
 from .objects import HTTP, OPERATIONS, WORKERS, Planted, labels_of_pod, our_pods
 
 # Who has to be reached from outside the cluster; and who reaches any address of the public internet.
@@ -11,6 +13,7 @@ PRIVATE = {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "f
 
 def check(items):
     policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
+    collector = port_of_collector(items)
     for item, _ in our_pods(items):
         worker, labels = item["metadata"]["name"], labels_of_pod(item)
         own = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels.items()]
@@ -18,6 +21,15 @@ def check(items):
             yield f"{worker} has {len(own)} NetworkPolicies, and needs one"
         else:
             yield from (f"NetworkPolicy of {worker}: {what}" for what in check_policy(worker, own[0]))
+            if collector and worker in WORKERS and collector not in ports(own[0].get("egress", [])):
+                yield f"NetworkPolicy of {worker}: must let it reach the collector of traces ({collector})"
+
+
+def port_of_collector(items):
+    """Where spans are sent to, if they are."""
+    settings = [item.get("data", {}) for item in items if item["kind"] == "ConfigMap"]
+    named = [one["WATCHBELL__TRACING__ENDPOINT"] for one in settings if "WATCHBELL__TRACING__ENDPOINT" in one]
+    return urlsplit(named[0]).port if named else None
 
 
 def check_policy(worker, policy):
@@ -61,8 +73,13 @@ PLANTED = [
     Planted("dispatch for everybody", lambda s: policy(s, "dispatch")["ingress"][0].pop("from"), "open to everybody"),
     Planted("no way to the store", lambda s: policy(s, "ingest")["egress"].pop(), "must let it reach"),
     Planted(
+        "no way to the collector",
+        lambda s: s.the("ConfigMap", "watchbell")["data"].update(WATCHBELL__TRACING__ENDPOINT="http://elsewhere:4317"),
+        "the collector of traces (4317)",
+    ),
+    Planted(
         "a way into the network",
-        lambda s: policy(s, "fallback")["egress"][-1]["to"][0]["ipBlock"]["except"].clear(),
+        lambda s: next(rule for rule in policy(s, "fallback")["egress"] if "to" in rule)["to"][0]["ipBlock"]["except"].clear(),
         "no business with",
     ),
 ]

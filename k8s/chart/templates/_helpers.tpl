@@ -37,6 +37,9 @@ app.kubernetes.io/component: {{ . }}
 {{- if or .Values.ingress.enabled .Values.gateway.enabled -}}
 {{- $_ := set $config "WATCHBELL__HTTP__TRUSTED_PROXIES" .Values.hosts.trustedProxies -}}
 {{- end -}}
+{{- with .Values.tracing.endpoint -}}
+{{- $_ := set $config "WATCHBELL__TRACING__ENDPOINT" . -}}
+{{- end -}}
 {{- toYaml (merge (dict) .Values.config $config) -}}
 {{- end -}}
 
