@@ -93,6 +93,7 @@ mod returns;
 mod row_batch;
 mod schema;
 mod snoozes;
+mod stale_plans;
 mod steps;
 mod summaries;
 mod survey;
@@ -125,6 +126,7 @@ use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
 use fault::fault_of;
+use stale_plans::{StalePlans, is_stale_plan};
 use transaction::Tx;
 use writer_line::WriterLine;
 use writing::Writes;
@@ -205,6 +207,8 @@ pub struct Store {
     writes: Arc<Writes>,
     /// Who waits to write.
     line: WriterLine,
+    /// Which connections a migration has made useless.
+    stale_plans: Arc<StalePlans>,
     /// Writes that were committed, by this process.
     written: Arc<AtomicU64>,
     /// Whether SQLite's file is still where it was.
@@ -234,6 +238,7 @@ impl Store {
         let engine = Engine::of_url(url)?;
         let (made, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(Writes::default()));
         let database_file = Arc::new(DatabaseFile::of(engine, url));
+        let stale_plans: Arc<StalePlans> = Arc::default();
         let pool = |connections: u32| {
             let (made, database_file) = (Arc::clone(&made), Arc::clone(&database_file));
             AnyPoolOptions::new()
@@ -256,7 +261,12 @@ impl Store {
         let refused = |_| anyhow::anyhow!("store.url is not an address that can be read");
         let (write, read) = match engine {
             Engine::Postgres => {
-                let both = pool(config.connections_max).connect_lazy(url).map_err(refused)?;
+                let noted = Arc::clone(&stale_plans);
+                let both = pool(config.connections_max).before_acquire(move |_, connection| {
+                    let is_good = !noted.are_on(connection.age, std::time::Instant::now());
+                    Box::pin(async move { Ok(is_good) })
+                });
+                let both = both.connect_lazy(url).map_err(refused)?;
                 (both.clone(), both)
             }
             Engine::Sqlite => {
@@ -277,6 +287,7 @@ impl Store {
             failed: Arc::default(),
             writes,
             line: WriterLine::of(engine),
+            stale_plans,
             written: Arc::default(),
             database_file,
             outcomes: Arc::default(),
@@ -360,6 +371,10 @@ impl Store {
             Err(failure) => Err(failure), // Dropping a transaction rolls it back.
         };
         match done {
+            Err(Failure::Sql(error)) if tries < CONFLICT_TRIES_MAX && is_stale_plan(&error) => {
+                self.stale_plans.note(&error, std::time::Instant::now());
+                None
+            }
             Err(Failure::Sql(error)) if tries < CONFLICT_TRIES_MAX && is_conflict(&error) => {
                 metrics::counter!("watchbell_store_conflicts_total", "operation" => what).increment(1);
                 None
@@ -385,7 +400,12 @@ impl Store {
         let begun = std::time::Instant::now();
         let result = match timeout(OPERATION_TIMEOUT, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(failure)) => Err(StoreError::from(failure)),
+            Ok(Err(failure)) => {
+                if let Failure::Sql(error) = &failure {
+                    self.stale_plans.note(error, std::time::Instant::now());
+                }
+                Err(StoreError::from(failure))
+            }
             Err(_) => Err(StoreError::too_slow()),
         };
         if let Err(StoreError::Unavailable { .. }) = &result {
