@@ -7,18 +7,22 @@ use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use futures_util::future::join_all;
 use sqlx::{
     AssertSqlSafe, Row as _, SqlSafeStr as _,
     migrate::{Migration, MigrationType, Migrator},
     raw_sql,
 };
 use tokio::task::JoinHandle;
-use watchbell::store::MigrationError;
+use watchbell::store::{Claim, MigrationError};
+use watchbell_tests::builders::{acme, alert, at};
 use watchbell_tests::process::WatchbellProcess;
 use watchbell_tests::scratch::Scratch;
 use watchbell_tests::until::until;
 
-use super::fixture::{StoreFixture, known_migrations};
+use super::fixture::{LEASE, StoreFixture, known_migrations};
+use super::timers::look;
 
 on_both_engines!(rows_that_change_in_batches_change_once);
 
@@ -259,6 +263,30 @@ async fn rows_that_change_in_batches_change_once(fixture: &StoreFixture) -> anyh
     assert_eq!(number(fixture, "SELECT count(*) FROM inbox WHERE filled = 1").await?, rows() as i64);
     assert_eq!(number(fixture, BEGUN).await?, 0);
     Ok(())
+}
+
+/// A pod of the version before works on, whatever its connections had prepared.
+#[tokio::test]
+async fn whoever_runs_while_a_table_gets_a_column_goes_on() -> anyhow::Result<()> {
+    let fixture = StoreFixture::postgres().await?;
+    let store = &fixture.store;
+    let users: Vec<String> = (0..10).map(|number| format!("u{number}")).collect();
+    let to: Vec<&str> = users.iter().map(String::as_str).collect();
+    store.record(&[alert("disk").to_users(&to).first_due_at(at(1)).build()], at(0)).await?;
+    let claims = store.claim_due(at(2), LEASE, 10).await?;
+    let (ana, (before, after)) = (acme("ana"), claims.split_at(5));
+    // As many at once as the store has connections, so that each has prepared what it reads.
+    let all_ask = async || join_all((0..5).map(|_| store.devices(&ana))).await;
+    let all_look =
+        async |claims: &[Claim]| join_all(claims.iter().map(|claim| look(store, claim, at(2)))).await;
+    all_look(before).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    all_ask().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    fixture
+        .execute("ALTER TABLE devices ADD COLUMN tried TEXT; ALTER TABLE attempts ADD COLUMN tried TEXT")
+        .await?;
+    let looked = all_look(after).await.into_iter().collect::<Result<Vec<_>, _>>();
+    assert_eq!(looked.context("a write begins anew by itself")?.len(), 5);
+    until("reads work again", WAIT, async || all_ask().await.iter().all(Result::is_ok).then_some(())).await
 }
 
 /// The program itself, on a database from before migration 28, which builds an index on `inbox`.
