@@ -2,7 +2,12 @@
 //!
 //! Both are driven by the same calls, so that one test runs on both.
 
-use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -58,6 +63,8 @@ pub struct Fleet {
     /// Its broker and store, for a fleet of services.
     pub urls: Option<Urls>,
     scratch: Scratch,
+    /// What its workers and commands are started from.
+    program: PathBuf,
     env: Vec<(String, String)>,
     workers: BTreeMap<&'static str, Worker>,
     ports: BTreeMap<&'static str, u16>,
@@ -96,14 +103,31 @@ impl Fleet {
                     broker: services::rabbit().await?.fresh_vhost("fleet").await?,
                     store: services::postgres().await?.fresh_database("fleet").await?,
                 };
-                Self::start_on(urls, toml, env).await
+                Self::start_on(binary()?, urls, toml, env).await
             }
         }
     }
 
+    /// Starts a fleet of services from this binary, which may be one of another version.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub async fn start_program(program: PathBuf, waits_ms: (u64, u64)) -> anyhow::Result<Self> {
+        let urls = Urls {
+            broker: services::rabbit().await?.fresh_vhost("fleet").await?,
+            store: services::postgres().await?.fresh_database("fleet").await?,
+        };
+        Self::start_on(program, urls, &senders::policy(waits_ms), &[]).await
+    }
+
+    /// What is started from now on is started from this binary.
+    pub fn use_program(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
     async fn start_embedded(toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let scratch = Scratch::new("fleet")?;
-        let mut fleet = Self::empty(Engine::Embedded, scratch, toml, env)?;
+        let mut fleet = Self::empty(binary()?, Engine::Embedded, scratch, toml, env)?;
         let port = ports::free()?;
         fleet.ports.insert("up", port);
         fleet.env.push(("WATCHBELL__HTTP__LISTEN".into(), format!("127.0.0.1:{port}")));
@@ -140,12 +164,17 @@ impl Fleet {
         waits_ms: (u64, u64),
         env: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        Self::start_on(urls, &senders::policy(waits_ms), env).await
+        Self::start_on(binary()?, urls, &senders::policy(waits_ms), env).await
     }
 
-    async fn start_on(urls: Urls, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+    async fn start_on(
+        program: PathBuf,
+        urls: Urls,
+        toml: &str,
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let scratch = Scratch::new("fleet")?;
-        let mut fleet = Self::empty(Engine::Services, scratch, toml, env)?;
+        let mut fleet = Self::empty(program, Engine::Services, scratch, toml, env)?;
         fleet.auth.hs256_secret = Some(Secret::from(HS256_SECRET));
         fleet.tenant = Tenant::parse("acme")?;
         let [page, push, smtp] = [ports::free()?, ports::free()?, ports::free()?];
@@ -184,18 +213,47 @@ impl Fleet {
     /// Starts one more dispatcher of a fleet of services, under this name, and waits until it is ready.
     ///
     /// # Errors
-    /// It did not become ready; the log is in the error.
+    /// As [`Fleet::add`].
     pub async fn add_dispatcher(&mut self, name: &'static str) -> anyhow::Result<()> {
-        self.start_role(name, &["run", "dispatch"], &[])?;
+        self.add(name, "dispatch").await
+    }
+
+    /// Starts one more process of a role, under this name, with what the fleet's own one is given, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It did not become ready; the log is in the error.
+    pub async fn add(&mut self, name: &'static str, role: &'static str) -> anyhow::Result<()> {
+        let like = self.workers.get(role).map(|(_, _, env)| env.clone()).unwrap_or_default();
+        let env: Vec<_> = like.into_iter().filter(|(name, _)| !name.contains("__HTTP__")).collect();
+        self.start_role(name, &["run", role], &env)?;
         self.ready(name).await
     }
 
-    fn empty(engine: Engine, scratch: Scratch, toml: &str, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// SIGTERM, and waits until it has left in order. [`Fleet::revive`] starts it again.
+    ///
+    /// # Errors
+    /// It does not leave, or not with success.
+    pub async fn stop(&mut self, name: &str) -> anyhow::Result<()> {
+        let process = self.worker(name)?;
+        process.terminate();
+        let left = process.wait_exit(LEAVE_DEADLINE).await?;
+        ensure!(left.success(), "{name} left with {left}");
+        Ok(())
+    }
+
+    fn empty(
+        program: PathBuf,
+        engine: Engine,
+        scratch: Scratch,
+        toml: &str,
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         std::fs::write(scratch.path().join("watchbell.toml"), toml)?;
         Ok(Self {
             engine,
             urls: None,
             scratch,
+            program,
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             workers: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -251,12 +309,8 @@ impl Fleet {
     /// # Errors
     /// It does not leave, or not with success, or cannot be started.
     pub async fn restart(&mut self, name: &'static str) -> anyhow::Result<()> {
-        let process = self.worker(name)?;
-        process.terminate();
-        let left = process.wait_exit(LEAVE_DEADLINE).await?;
-        ensure!(left.success(), "{name} left with {left}");
-        let (_, args, env) = self.workers.remove(name).with_context(|| format!("no worker {name}"))?;
-        self.start_worker(name, args, env)
+        self.stop(name).await?;
+        self.revive(name)
     }
 
     /// kill -9, and started again with the same arguments. Does not wait until it is ready.
@@ -277,7 +331,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts a killed process again with the same arguments. Does not wait until it is ready.
+    /// Starts a process that was killed or stopped again with the same arguments. Does not wait until it is ready.
     ///
     /// # Errors
     /// It cannot be started.
@@ -326,7 +380,7 @@ impl Fleet {
     ) -> anyhow::Result<()> {
         let all: Vec<(&str, &str)> =
             self.env.iter().chain(&env).map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let process = WatchbellProcess::start(name, self.dir(), &args, &all)?;
+        let process = WatchbellProcess::start_program(&self.program, name, self.dir(), &args, &all)?;
         self.workers.insert(name, (process, args, env));
         Ok(())
     }
@@ -344,7 +398,7 @@ impl Fleet {
     /// # Errors
     /// As [`Self::command`].
     pub fn command_with(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<String> {
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(&self.program);
         command.current_dir(self.dir()).args(args);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
             command.env_remove(name);

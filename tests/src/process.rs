@@ -36,7 +36,21 @@ impl WatchbellProcess {
     /// # Errors
     /// When there is no binary, or it cannot be started.
     pub fn start(name: &str, dir: &Path, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary()?);
+        Self::start_program(&binary()?, name, dir, args, env)
+    }
+
+    /// [`Self::start`] with another binary, such as that of another version.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_program(
+        program: &Path,
+        name: &str,
+        dir: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
         for (key, _) in env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("WATCHBELL")) {
             command.env_remove(key);
         }
