@@ -419,7 +419,14 @@ fn config_check_says_what_can_run() {
     let dir = Scratch::new("config").unwrap();
     let (ok, said) = run(&dir, &["config", "check"], &[]);
     assert!(ok, "{said}");
-    assert_says(&said, &["is valid", "run dispatch: no, store.url must be given", "email: no, [email]"]);
+    assert_says(
+        &said,
+        &["is valid", "up: yes", "run: not yet, and `up` does not need it", "broker.url and store.url"],
+    );
+    assert!(!said.contains(": no, store.url"), "whoever runs `up` lacks nothing: {said}");
+    let (ok, said) = run(&dir, &["config", "check"], &ENOUGH[..1]);
+    assert!(ok, "{said}");
+    assert_says(&said, &["up: yes", "run dispatch: no, broker.url must be given", "email: no, [email]"]);
     let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
     assert_says(&said, &["run dispatch: yes", "run socket: yes", "of whoever connects", "(SNAT)"]);
@@ -429,7 +436,7 @@ fn config_check_says_what_can_run() {
         ("proxy-protocol", "the PROXY protocol"),
     ] {
         let proxies = ("WATCHBELL__HTTP__TRUSTED_PROXIES", "10.0.0.0/8");
-        let env = [proxies, ("WATCHBELL__HTTP__CLIENT_ADDRESS", source)];
+        let env = [&ENOUGH[..], &[proxies, ("WATCHBELL__HTTP__CLIENT_ADDRESS", source)]].concat();
         let (ok, said) = run(&dir, &["config", "check"], &env);
         assert!(ok, "{said}");
         assert_says(&said, &[said_by]);
@@ -510,7 +517,7 @@ fn a_step_by_a_channel_that_is_not_configured_is_said_to_be_skipped() {
     let dir = Scratch::new("config").unwrap();
     let file = dir.path().join("watchbell.toml");
     std::fs::write(file, "[policies.page]\nsteps = [{channel = \"email\", after = \"1s\"}]\n").unwrap();
-    let (ok, said) = run(&dir, &["config", "check"], &[]);
+    let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
     assert_says(&said, &["policies.page: its step by email is skipped, because [email] is not configured"]);
 }

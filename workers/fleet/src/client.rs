@@ -1,6 +1,9 @@
 //! HTTP for the commands that talk to a running fleet.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -14,21 +17,23 @@ pub(crate) struct Producer {
     http: reqwest::Client,
     url: String,
     key: Secret,
+    /// Where the address is from, if nobody gave one.
+    demo_of: Option<PathBuf>,
 }
 
 impl Producer {
     /// From the arguments, or from what `up` left in its folder.
     pub(crate) fn new(args: &ProducerArgs) -> anyhow::Result<Self> {
-        let (url, key) = match (&args.url, &args.key) {
-            (Some(url), Some(key)) => (url.clone(), key.clone()),
+        let (url, key, demo_of) = match (&args.url, &args.key) {
+            (Some(url), Some(key)) => (url.clone(), key.clone(), None),
             (None, None) => {
                 let demo = Demo::read(&args.data)?;
-                (demo.reached_at().to_owned(), demo.producer_key)
+                (demo.reached_at().to_owned(), demo.producer_key, Some(args.data.clone()))
             }
             _ => bail!("--url and --key go together"),
         };
         let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: Secret::from(key) })
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: Secret::from(key), demo_of })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -80,7 +85,7 @@ impl Producer {
     async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Result<Value, Refusal>> {
         let response =
             request.bearer_auth(self.key.expose()).send().await.map_err(reqwest::Error::without_url);
-        let response = response.with_context(|| format!("{} cannot be reached", self.url))?;
+        let response = response.with_context(|| unreachable(&self.url, self.demo_of.as_deref()))?;
         let status = response.status();
         let body: Value = response.json().await.unwrap_or_default();
         Ok(if status.is_success() {
@@ -89,6 +94,25 @@ impl Producer {
             Err(Refusal { status: status.as_u16(), problem: body })
         })
     }
+}
+
+/// What somebody does about an address that nobody answers at: it may be that of an `up` which has ended.
+fn unreachable(url: &str, demo_of: Option<&Path>) -> String {
+    match demo_of {
+        None => format!("{url} cannot be reached"),
+        Some(folder) => format!(
+            "{url} cannot be reached, which {} names: start `watchbell up` there, or, if one runs with another folder, give that folder \
+             as `--data`",
+            folder.join("demo.json").display()
+        ),
+    }
+}
+
+#[test]
+fn an_address_of_a_folder_is_said_with_the_remedy() {
+    let said = unreachable("http://127.0.0.1:7700", Some(Path::new("watchbell-data")));
+    assert!(said.contains("watchbell-data/demo.json") && said.contains("`--data`"), "{said}");
+    assert_eq!(unreachable("http://fleet:7700", None), "http://fleet:7700 cannot be reached");
 }
 
 /// An answer that is no success: a problem document, whoever it is from.

@@ -57,6 +57,28 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
     refuse_what_is_wrong(config)?;
     requirements::ensure_met(roles, config)?;
     output::line("The configuration is valid.");
+    if roles.is_empty() {
+        output::line(
+            "  up: yes, with a broker and a store of its own, and with the simulator in place of every provider that is not configured",
+        );
+    }
+    if roles.is_empty() && !is_for_a_fleet(config) {
+        output::line(
+            "  run: not yet, and `up` does not need it. A fleet has its broker and its store at broker.url and store.url; \
+             `watchbell config check ROLE…` says what else a worker needs",
+        );
+    } else {
+        tell_of_a_fleet(config, roles)?;
+    }
+    say("traces", config.shared.tracing.endpoint.is_none().then(|| "tracing.endpoint is not set".to_owned()));
+    for line in retention::lines(config) {
+        output::line(format!("  {line}"));
+    }
+    Ok(())
+}
+
+/// What its workers have and lack.
+fn tell_of_a_fleet(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
     let workers = if roles.is_empty() { &requirements::WORKERS } else { roles };
     for role in workers {
         let missing = requirements::unmet(&[*role], config);
@@ -72,16 +94,12 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
         let missing = unconfigured(channel).map(|setup| format!("{setup} is not configured"));
         say(channel.as_str(), missing);
     }
-    say("traces", config.shared.tracing.endpoint.is_none().then(|| "tracing.endpoint is not set".to_owned()));
     output::line(match config.shared.producers().is_mapped() {
         true => "  producers over AMQP: each publishes for the tenants of its [[broker.producer]]",
         false => {
             "  producers over AMQP: whoever may publish may name any tenant, because no [[broker.producer]] maps users to tenants"
         }
     });
-    for line in retention::lines(config) {
-        output::line(format!("  {line}"));
-    }
     output::line(format!("  {}", whose_address_counts(&config.shared.http)));
     // A worker that sends nothing needs no channel, and reads the same policies.
     for (policy, channel) in config.shared.channels_of_policies() {
@@ -92,6 +110,11 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether anything in it is for workers that run by themselves.
+fn is_for_a_fleet(config: &FleetConfig) -> bool {
+    config.shared.store.url.is_some() || config.shared.broker.url.is_some()
 }
 
 /// A key or a file that is there but wrong is an error, whichever worker it is for.
