@@ -121,7 +121,10 @@ use sqlx::{
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-use crate::domain::{OutcomeRoutes, Secret, Timestamp, audit::Actor};
+use crate::{
+    domain::{OutcomeRoutes, Secret, Timestamp, audit::Actor},
+    runtime::Current,
+};
 use database_file::DatabaseFile;
 use dialect::Engine;
 use error::{Failure, is_conflict};
@@ -214,7 +217,7 @@ pub struct Store {
     /// Whether SQLite's file is still where it was.
     database_file: Arc<DatabaseFile>,
     /// Which outcomes are written for producers.
-    outcomes: Arc<OutcomeRoutes>,
+    outcomes: Current<OutcomeRoutes>,
     /// With what people are hashed who must not be named; read once.
     pseudonym_key: Arc<OnceCell<String>>,
     /// Who makes the changes, as the audit log tells it.
@@ -290,7 +293,7 @@ impl Store {
             stale_plans,
             written: Arc::default(),
             database_file,
-            outcomes: Arc::default(),
+            outcomes: Current::default(),
             pseudonym_key: Arc::default(),
             actor: None,
         })

@@ -15,10 +15,13 @@ use super::{
     stored_name,
     summaries::{SummaryOutcome, of_user},
 };
-use crate::domain::{
-    AlertId, Answer, AttemptState, Channel, OutcomeBy, OutcomeKind, OutcomeRoutes, Receipt, Tenant,
-    Timestamp, UserId, UserKey,
-    outcome::{CHANNEL_WORDS, outcome_id, shareable},
+use crate::{
+    domain::{
+        AlertId, Answer, AttemptState, Channel, OutcomeBy, OutcomeKind, OutcomeRoutes, Receipt, Tenant,
+        Timestamp, UserId, UserKey,
+        outcome::{CHANNEL_WORDS, outcome_id, shareable},
+    },
+    runtime::Current,
 };
 
 batch_row! {
@@ -100,7 +103,14 @@ impl Store {
     /// Has the outcomes written that these routes want to hear of. Every process of an installation is given the same.
     #[must_use]
     pub fn telling(self, routes: OutcomeRoutes) -> Self {
-        Self { outcomes: routes.into(), ..self }
+        Self { outcomes: Current::new(routes), ..self }
+    }
+
+    /// From now on outcomes go to the addresses of these routes, in every handle that was cloned from this one since it was told of
+    /// any. What goes to the exchange stays.
+    pub fn replace_outcome_addresses(&self, routes: OutcomeRoutes) {
+        let queue = self.outcomes.get().queue.clone();
+        self.outcomes.replace(OutcomeRoutes { queue, webhooks: routes.webhooks });
     }
 
     /// What people said, before it is written: of a first `delivered` the row does not know yet.
@@ -111,7 +121,7 @@ impl Store {
         said: &[Option<AppliedReceipt>],
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if self.outcomes.is_empty() {
+        if self.outcomes.get().is_empty() {
             return Ok(());
         }
         let mut facts = Vec::new();
@@ -143,7 +153,7 @@ impl Store {
         taken: &[sqlx::any::AnyRow],
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if self.outcomes.is_empty() {
+        if self.outcomes.get().is_empty() {
             return Ok(());
         }
         let mut all = Vec::with_capacity(taken.len());
@@ -174,7 +184,7 @@ impl Store {
 
     /// Whether anybody hears of outcomes. While nobody does, nothing is computed for them.
     pub(super) fn is_telling(&self) -> bool {
-        !self.outcomes.is_empty()
+        !self.outcomes.get().is_empty()
     }
 
     /// Which escalations ended without anybody saying anything.
@@ -212,7 +222,7 @@ impl Store {
         told: &SummaryOutcome,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if self.outcomes.is_empty() {
+        if self.outcomes.get().is_empty() {
             return Ok(());
         }
         let sql = "SELECT alert_id FROM escalations WHERE tenant = $1 AND user_id || '' = $2 AND held = $3
@@ -251,10 +261,11 @@ impl Store {
                  AND i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
              ON CONFLICT (route, ready_at_ms, outcome_id) DO NOTHING",
         );
-        if self.outcomes.is_empty() {
+        if self.outcomes.get().is_empty() {
             return Ok(());
         }
-        let rows = asks.iter().flat_map(|ask| answer_rows(ask, &self.outcomes));
+        let routes = self.outcomes.get();
+        let rows = asks.iter().flat_map(|ask| answer_rows(ask, &routes));
         let batch = Batch::of(self.engine, rows)?;
         if batch.is_empty() {
             return Ok(());
@@ -276,7 +287,8 @@ impl Store {
                  AND (batch.outcome <> 'delivered' OR i.delivered_at_ms IS NULL)
              ON CONFLICT (route, ready_at_ms, outcome_id) DO NOTHING",
         );
-        let batch = Batch::of(self.engine, facts.iter().flat_map(|fact| fact.rows(&self.outcomes)))?;
+        let routes = self.outcomes.get();
+        let batch = Batch::of(self.engine, facts.iter().flat_map(|fact| fact.rows(&routes)))?;
         if batch.is_empty() {
             return Ok(());
         }

@@ -161,7 +161,8 @@ pub const LIVE: SpanDef = SpanDef {
     kind: SpanKind::Consumer,
     role: "socket",
     parent: "`process watchbell.dispatch`",
-    help: "A live message of an alert, from its arrival at a pod until it is in line for all of its sessions there.",
+    help: "A live message of an alert, or of an event of a topic, from its arrival at a pod until it is in line for all of its \
+           sessions there.",
     messaging: Some(Messaging { operation: "process", destination: "watchbell.live.{partition}" }),
     attributes: &[MESSAGE_ID, TENANT, RECIPIENTS],
 };
@@ -171,8 +172,8 @@ pub const WRITE: SpanDef = SpanDef {
     kind: SpanKind::Internal,
     role: "socket",
     parent: "`process watchbell.live`",
-    help: "From putting an alert's frame in line for a session to having written it to its connection. Of one live message the \
-           first 16 writes have one; all are in `watchbell_alert_written_seconds`.",
+    help: "From putting the frame of an alert or an event in line for a session to having written it to its connection. Of one live \
+           message the first 16 writes have one; those of alerts are all in `watchbell_alert_written_seconds`.",
     messaging: None,
     attributes: &[],
 };

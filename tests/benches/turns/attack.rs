@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watchbell_tests::fleet::{Fleet, answer};
 
-use crate::large::{self, LARGE};
+use crate::large;
 
 /// Connections whose bodies never come.
 const ANNOUNCED: usize = 64;

@@ -247,14 +247,23 @@ async fn posts(engine: Engine) -> anyhow::Result<()> {
     let backend = Backend::start().await?;
     let tenant = if engine == Engine::Embedded { "demo" } else { "acme" };
     // Nobody listens at the other tenant's address, and nobody waits for it either.
-    let toml = format!(
-        "{}[tenants.{tenant}.outcomes]\nurl = \"{}\"\nsecret = \"{NEW}\"\nprevious_secret = \"{OLD}\"\nprivate_endpoints = true\n\
-         kinds = [\"seen\", \"read\", \"snoozed\", \"acknowledged\"]\n\
-         [tenants.dead.outcomes]\nurl = \"http://127.0.0.1:1/\"\nsecret = \"{NEW}\"\nprivate_endpoints = true\n",
-        policy("1h"),
+    let before = format!(
+        "{}[tenants.dead.outcomes]\nurl = \"http://127.0.0.1:1/\"\nsecret = \"{NEW}\"\nprivate_endpoints = true\n",
+        policy("1h")
+    );
+    let mut fleet = Fleet::start_configured(engine, &before, &[]).await?;
+    // The tenant comes while everything runs.
+    let with_tenant = format!(
+        "{before}[tenants.{tenant}.outcomes]\nurl = \"{}\"\nsecret = \"{NEW}\"\nprevious_secret = \"{OLD}\"\nprivate_endpoints = true\n\
+         kinds = [\"seen\", \"read\", \"snoozed\", \"acknowledged\"]\n",
         backend.url
     );
-    let fleet = Fleet::start_configured(engine, &toml, &[]).await?;
+    std::fs::write(fleet.dir().join("watchbell.toml"), with_tenant)?;
+    for name in fleet.names().into_iter().filter(|name| *name != "simulator") {
+        let process = fleet.worker(name)?;
+        process.wait_log("Secrets of `outcomes` were read again", DEADLINE).await?;
+        ensure!(!process.log().contains("they hold after a restart"), "{name} needs no restart for that");
+    }
     let mut ana = fleet.session("socket-1", "ana", None).await?;
     let id = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full"})).await?;
     ana.next_of("alert").await?;

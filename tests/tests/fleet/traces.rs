@@ -1,16 +1,19 @@
 //! Traces: one alert is one trace, from its producer to the provider, as a collector is told of it; and whatever the collector does, alerts
 //! do not notice.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
     amqp::{Properties, Published, RawAmqp, RawMessage, long, place, table, value},
+    client::{Asks, Transport},
     collector::{Mood, OtlpCollector, SeenSpan},
     fleet::{Engine, Fleet, answer},
     scrape::Scrape,
+    scratch::Scratch,
+    session::Frames as _,
     until::until,
 };
 
@@ -18,6 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Before push and before email, in milliseconds.
 const WAITS: (u64, u64) = (100, 300);
 const TOKEN: &str = "a-token-of-the-collector";
+const NEXT_TOKEN: &str = "the-next-token-of-the-collector";
 
 /// A producer's place in a trace of its own.
 struct Producer {
@@ -70,10 +74,12 @@ fn attributes(span: &SeenSpan, expected: &[(&str, &str)]) -> anyhow::Result<()> 
 async fn one_alert_is_one_trace_through_real_services() {
     let collector = OtlpCollector::start().await.unwrap();
     let endpoint = collector.endpoint();
-    let headers = format!("authorization=Bearer {TOKEN}");
+    let secrets = Scratch::new("traces").unwrap();
+    let token_file = secrets.path().join("headers");
+    std::fs::write(&token_file, format!("authorization=Bearer {TOKEN}")).unwrap();
     let env = [
         ("WATCHBELL__TRACING__ENDPOINT", endpoint.as_str()),
-        ("WATCHBELL__TRACING__HEADERS", headers.as_str()),
+        ("WATCHBELL__TRACING__HEADERS_FILE", token_file.to_str().unwrap()),
         ("WATCHBELL__TRACING__SAMPLE_RATIO", "0"),
         ("WATCHBELL__TRACING__BATCH_WAIT", "20ms"),
     ];
@@ -136,6 +142,59 @@ async fn one_alert_is_one_trace_through_real_services() {
     let traced: Vec<&str> =
         attempts.filter(|line| line.contains(&format!("trace_id={}", producer.trace))).collect();
     assert_eq!(traced.len(), 2, "{of_fallback}");
+
+    a_collector_is_given_its_next_token(&fleet, &collector, &token_file).await.unwrap();
+    an_event_is_followed_to_its_subscriber(&fleet, &collector).await.unwrap();
+}
+
+/// What each worker sends from then on has the token that is in the file now.
+async fn a_collector_is_given_its_next_token(
+    fleet: &Fleet,
+    collector: &OtlpCollector,
+    token_file: &Path,
+) -> anyhow::Result<()> {
+    std::fs::write(token_file, format!("authorization=Bearer {NEXT_TOKEN}"))?;
+    let producer = Producer::number(0xef);
+    let traceparent = producer.traceparent("01");
+    let alert = json!({"to": {"users": ["ana"]}, "title": "a disk is full"});
+    until("spans to come with the next token", DEADLINE, async || {
+        send(fleet, &alert, &[("traceparent", &traceparent)]).await.ok()?;
+        collector.authorized().contains(&format!("Bearer {NEXT_TOKEN}")).then_some(())
+    })
+    .await
+}
+
+/// An event of a topic, from its producer to the connection of whoever follows that topic.
+async fn an_event_is_followed_to_its_subscriber(
+    fleet: &Fleet,
+    collector: &OtlpCollector,
+) -> anyhow::Result<()> {
+    let asks = Asks { topics: vec!["stats".to_owned()], ..fleet.asks("reader", &["stats"])? };
+    let mut session = fleet.client(Transport::WebSocket, "socket-1", &asks).await?;
+    session.next_of("snapshot").await?;
+    let producer = Producer::number(0x5e);
+    let url = format!("{}/v1/topics/stats/events", fleet.url("ingest")?);
+    let request =
+        fleet.http().post(url).bearer_auth(fleet.key()).header("traceparent", producer.traceparent("01"));
+    let (status, said) = answer(request.json(&json!({"type": "count", "data": {"number": 1}}))).await?;
+    ensure!(status == 202, "answered {status}: {said}");
+    session.next_of("event").await?;
+    let mut missing = String::new();
+    let whole = until("the trace of the event", DEADLINE, async || {
+        let spans = spans_of(collector, &producer);
+        is_written(&spans).map_err(|error| missing = format!("{error:#}")).ok()
+    });
+    whole.await.with_context(|| missing)
+}
+
+fn is_written(spans: &[SeenSpan]) -> anyhow::Result<()> {
+    let dispatch = one(spans, "process watchbell.dispatch")?;
+    let live = one(spans, "process watchbell.live")?;
+    ensure!(live.parent == dispatch.id, "{live:?}");
+    attributes(live, &[("watchbell.tenant", "acme")])?;
+    let write = one(spans, "write frame")?;
+    ensure!(write.parent == live.id, "{write:?}");
+    Ok(())
 }
 
 /// Each span of the trace stands below the one that it comes from, and says what it is about.

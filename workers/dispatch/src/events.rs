@@ -66,7 +66,7 @@ impl Keeper<'_> {
             .increment(events.len() as u64);
         let telling = events.into_iter().map(|TakenEvent { new, delivery, span }| async move {
             if let Some(announcement) = Announcement::event(&new.event, &new.content) {
-                self.announcements.announce(announcement).await;
+                self.announcements.announce(announcement.traced(span.context())).await;
             }
             delivery.settle.ack().await;
             drop(span);

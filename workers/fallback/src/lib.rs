@@ -53,7 +53,7 @@ use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, PreviewLine, Senders, preview};
 pub use guard::Guard;
 pub use metric_table::METRICS;
-pub use outcomes::{OutcomeRelay, OutcomeSecrets};
+pub use outcomes::{OutcomeAddresses, OutcomeRelay};
 pub use randomness::Randomness;
 pub use rates::Rates;
 pub use upkeep::{Auditor, DevicePruner};

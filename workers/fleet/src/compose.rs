@@ -103,7 +103,7 @@ pub(crate) async fn run_roles(
     beside: Option<BesideSimulator>,
 ) -> anyhow::Result<()> {
     let is_opened_in_browsers = beside.is_some();
-    let mut process = Process::new(config.clone())?;
+    let mut process = Process::new(config)?;
     process.begin_traces("rabbitmq")?;
     if roles.contains(&Role::Simulator) {
         let simulator =
@@ -117,9 +117,7 @@ pub(crate) async fn run_roles(
     if !workers.is_empty() {
         let seams = process.connect(&workers)?;
         process.add_workers(&workers, seams).await?;
-        let (parts, leaving) = (std::mem::take(&mut process.secrets), process.leaving.clone());
-        let reloading = reload.run(config, parts, leaving).map(Ok);
-        process.work.push(("reload", Box::pin(reloading)));
+        process.add_reload(reload);
     }
     let http = &process.config.shared.http;
     let operations = bind_operations(http.operations_listen())?;
@@ -157,7 +155,11 @@ impl Process {
     /// Makes spans from now on, if they are configured. Before workers are added: what they leave out without spans is decided then.
     pub(crate) fn begin_traces(&mut self, messaging_system: &'static str) -> anyhow::Result<()> {
         let instance = format!("{}/{}", host(), std::process::id());
-        self.traces = traces::begin(&self.config.shared.tracing, messaging_system, &instance)?;
+        let begun = traces::begin(&self.config.shared.tracing, messaging_system, &instance)?;
+        if let Some((export, access)) = begun {
+            self.traces = Some(export);
+            self.takes_secrets("traces", move |config| access.replace(&config.shared.tracing));
+        }
         Ok(())
     }
 
@@ -184,6 +186,13 @@ impl Process {
         take: impl Fn(&FleetConfig) -> anyhow::Result<()> + Send + 'static,
     ) {
         self.secrets.push((name, Box::new(take)));
+    }
+
+    /// Has every part that was added so far take its secrets anew when their files change.
+    pub(crate) fn add_reload(&mut self, reload: Reload) {
+        let (parts, leaving) = (std::mem::take(&mut self.secrets), self.leaving.clone());
+        let reloading = reload.run(self.config.clone(), parts, leaving).map(Ok);
+        self.work.push(("reload", Box::pin(reloading)));
     }
 
     /// Answers to these hosts alone.
@@ -249,6 +258,11 @@ impl Process {
         self.broker = Some(broker.clone());
         let policies = Arc::new(self.config.shared.policies());
         let store = store.telling(self.config.shared.outcomes().routes);
+        let of_store = store.clone();
+        self.takes_secrets("outcomes", move |config| {
+            of_store.replace_outcome_addresses(config.shared.outcomes().routes);
+            Ok(())
+        });
         metric_tables::begin(roles);
         self.health.add_roles(roles.iter().filter_map(|role| role.standing()));
         self.health.add_check(broker_check(broker.clone()));
@@ -400,9 +414,9 @@ impl Process {
         let randomness = Randomness::of_the_system();
         let parts = (broker.clone(), store.clone(), self.clock.clone());
         let relay = OutcomeRelay::new(parts, &self.config.shared.outcomes(), randomness.jitter.clone())?;
-        let (senders, outcomes) = (channels.clone(), relay.secrets());
+        let (senders, outcomes) = (channels.clone(), relay.addresses());
         self.takes_secrets("fallback", move |config| {
-            outcomes.replace(&config.shared.outcomes());
+            outcomes.replace(&config.shared.outcomes())?;
             senders.replace(&config.channels, &config.shared)
         });
         let fallback = Fallback::new(FallbackParts {

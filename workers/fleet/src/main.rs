@@ -73,13 +73,17 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let shared = || config().map(|config| config.shared);
     match cli.command {
         Command::Up(args) => {
-            let mut config = config()?;
-            let is_chosen =
-                FleetConfig::chooses_logs(cli.config.as_deref(), environment(std::env::vars_os())?)?;
-            if !is_chosen {
-                config.shared.log.filter = up::LOG_FILTER.to_owned();
-            }
-            Box::pin(up::run(config, args)).await
+            let env = environment(std::env::vars_os())?;
+            let (file, again) = (cli.config.clone(), env.clone());
+            let load = move || {
+                let mut config = FleetConfig::load(file.as_deref(), again.clone())?;
+                if !FleetConfig::chooses_logs(file.as_deref(), again.clone())? {
+                    config.shared.log.filter = up::LOG_FILTER.to_owned();
+                }
+                Ok(config)
+            };
+            let (config, reload) = Reload::begin(cli.config.as_deref(), &env, Box::new(load))?;
+            Box::pin(up::run(config, reload, args)).await
         }
         Command::Run(args) => {
             let env = environment(std::env::vars_os())?;

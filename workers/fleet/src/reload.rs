@@ -3,7 +3,8 @@
 //!
 //! What holds here:
 //! - All of the configuration is read and checked as at the start. What cannot be used changes nothing, and the log says why, once.
-//! - Keys, passwords and certificates are taken, and nothing else: any other setting needs a restart, and the log says so.
+//! - Keys, passwords and certificates are taken, and the tenants' addresses for outcomes, which belong to a key. Any other setting needs a
+//!   restart, and the log says so.
 //! - Nobody's work is interrupted. An open connection and an open session go on with what they began with.
 
 use std::{
@@ -57,6 +58,17 @@ impl Reload {
         Ok((load()?, Self { load, files, seen }))
     }
 
+    /// From now on what was read is completed by this, as the process completed what it began with.
+    pub(crate) fn completed_by(self, complete: impl Fn(&mut FleetConfig) + Send + 'static) -> Self {
+        let load = self.load;
+        let completed: Load = Box::new(move || {
+            let mut config = load()?;
+            complete(&mut config);
+            Ok(config)
+        });
+        Self { load: completed, ..self }
+    }
+
     /// Has the parts take their secrets anew whenever a file changes, until `stop`. `config` is what they have now.
     pub(crate) async fn run(mut self, mut config: FleetConfig, parts: Vec<Part>, stop: CancellationToken) {
         loop {
@@ -74,7 +86,7 @@ impl Reload {
             match (self.load)() {
                 Ok(new) => {
                     apply(&parts, &new);
-                    if new.to_string() != config.to_string() {
+                    if settings_of(&new) != settings_of(&config) {
                         info!("Settings that are no secrets were changed as well: they hold after a restart");
                     }
                     config = new;
@@ -87,6 +99,13 @@ impl Reload {
             }
         }
     }
+}
+
+/// What a restart is needed for, as a text without secrets.
+fn settings_of(config: &FleetConfig) -> String {
+    let mut config = config.clone();
+    config.shared = config.shared.without_outcome_addresses();
+    config.to_string()
 }
 
 fn apply(parts: &[Part], config: &FleetConfig) {
@@ -210,6 +229,34 @@ mod tests {
         }
         stop.cancel();
         running.await.unwrap();
+    }
+
+    #[test]
+    fn what_is_read_again_is_completed_as_at_the_start() {
+        let scene = Scene::new();
+        let (_, reload) = scene.begin();
+        let reload = reload.completed_by(|config| config.shared.log.filter = "completed".to_owned());
+        assert_eq!((reload.load)().unwrap().shared.log.filter, "completed");
+    }
+
+    #[test]
+    fn an_address_for_outcomes_needs_no_restart_and_another_setting_does() {
+        let toml = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("own.toml");
+            fs::write(&file, text).unwrap();
+            FleetConfig::load(Some(&file), []).unwrap()
+        };
+        let outcomes = "[tenants.acme.outcomes]\nurl = \"https://acme.example/\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+        let policies = "[tenants.acme.policies.default]\nsteps = []\n";
+        for (why, before, after, needs_restart) in [
+            ("a new tenant", String::new(), outcomes.to_owned(), false),
+            ("a tenant that goes", outcomes.to_owned(), String::new(), false),
+            ("a policy of a tenant", outcomes.to_owned(), format!("{outcomes}{policies}"), true),
+            ("a setting", String::new(), "[log]\nfilter = \"debug\"\n".to_owned(), true),
+        ] {
+            assert_eq!(settings_of(&toml(&before)) != settings_of(&toml(&after)), needs_restart, "{why}");
+        }
     }
 
     #[test]

@@ -20,10 +20,10 @@ use watchbell::{
     store::{Store, StoreConfig},
 };
 use watchbell_fallback::channel::{
-    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection,
+    ApnsSection, EmailSection, EmailTls, FcmSection, SlackSection, SmsSection, TelegramSection, VapidKey,
     WebhookSection,
 };
-use watchbell_simulator::{Simulator, SimulatorConfig, SimulatorSection};
+use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig, SimulatorSection};
 
 use crate::{
     addresses::{self, bind, bind_operations},
@@ -35,6 +35,7 @@ use crate::{
     demo_access::DemoAccess,
     demo_people::{Places, TENANT, furnish, with_new_tokens},
     output,
+    reload::Reload,
 };
 
 /// What is logged unless `log.filter` is written: only what is wrong, so that the address is the last thing on the terminal.
@@ -50,7 +51,7 @@ const SMS_SEGMENTS_MAX: usize = 3;
 const DRAIN_WINDOW: Duration = Duration::from_millis(500);
 
 /// Runs until a signal.
-pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(mut config: FleetConfig, reload: Reload, args: UpArgs) -> anyhow::Result<()> {
     config.shared.http.listen = args.listen.unwrap_or(config.shared.http.listen);
     check_exposure(config.shared.http.listen, args.expose)?;
     make_files_private();
@@ -60,25 +61,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let bound = listener.local_addr()?;
     let url = format!("http://{}", reachable(bound));
 
-    let secret = secret_in(&dir.join("auth.secret"))?;
-    config.shared.auth.hs256_secret.get_or_insert(secret.clone());
-    config.shared.auth.unsubscribe_secret.get_or_insert(secret.clone());
-    config.shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
-    config.operations.tenant.get_or_insert(TENANT.to_owned());
     let hosts = addresses::hosts(&config.shared.http, bound);
-    config.shared.http.public_url.get_or_insert(url.clone());
-    // Nobody but this process publishes here, and ingest takes the tenant from the API key.
-    config.shared.broker.producer.clear();
-    config.shared.http.leave_wait = Duration::ZERO;
-    config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
-    config
-        .shared
-        .set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
-    config
-        .shared
-        .set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
-    config.shared.restraint.digest_window = config.shared.restraint.digest_window.min(DIGEST_WINDOW);
-
     let simulator = start_simulator(&config.simulator, dir.path()).await?;
     let simulator_url = format!("http://{}", simulator.addresses().listen);
     let hooks = format!("https://localhost:{}/hooks", simulator.addresses().push.port());
@@ -86,7 +69,14 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     let (own_hosts, clock) =
         (addresses::hosts(&config.shared.http, simulator.addresses().listen), Clock::system());
     let simulator = simulator.guarded(|routes| only_for_hosts(routes, own_hosts, clock));
-    send_to(&simulator, &mut config, &dir)?;
+    let defaults = UpDefaults {
+        listen: config.shared.http.listen,
+        url: url.clone(),
+        secret: secret_in(&dir.join("auth.secret"))?,
+        providers: SimulatedProviders::of(&simulator, &dir)?,
+    };
+    defaults.complete(&mut config);
+    let reload = reload.completed_by(move |config| defaults.complete(config));
 
     let store =
         Store::open(&StoreConfig { url: Store::sqlite_url(&dir.join("watchbell.db")), connections_max: 1 })?;
@@ -110,6 +100,7 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
     process.add_parked_sweep(broker.clone());
     let roles = [Role::Ingest, Role::Dispatch, Role::Socket, Role::Fallback];
     process.add_workers(&roles, Seams { broker, store }).await?;
+    process.add_reload(reload);
 
     if args.expose {
         output::note(
@@ -122,6 +113,35 @@ pub(crate) async fn run(mut config: FleetConfig, args: UpArgs) -> anyhow::Result
         access.page(),
     ));
     process.run(listener, operations).await
+}
+
+/// What holds in an `up` where nothing else is configured. The same each time the configuration is read.
+struct UpDefaults {
+    listen: SocketAddr,
+    url: String,
+    secret: Secret,
+    providers: SimulatedProviders,
+}
+
+impl UpDefaults {
+    fn complete(&self, config: &mut FleetConfig) {
+        let shared = &mut config.shared;
+        shared.http.listen = self.listen;
+        shared.auth.hs256_secret.get_or_insert(self.secret.clone());
+        shared.auth.unsubscribe_secret.get_or_insert(self.secret.clone());
+        shared.auth.default_tenant.get_or_insert(TENANT.to_owned());
+        config.operations.tenant.get_or_insert(TENANT.to_owned());
+        shared.http.public_url.get_or_insert(self.url.clone());
+        // Nobody but this process publishes here, and ingest takes the tenant from the API key.
+        shared.broker.producer.clear();
+        shared.http.leave_wait = Duration::ZERO;
+        config.socket.drain_window = config.socket.drain_window.min(DRAIN_WINDOW);
+        shared.set_policy_if_absent("default", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+        shared
+            .set_policy_if_absent("critical", &[(Channel::Push, PUSH_AFTER), (Channel::Email, EMAIL_AFTER)]);
+        shared.restraint.digest_window = shared.restraint.digest_window.min(DIGEST_WINDOW);
+        send_to(&self.providers, config);
+    }
 }
 
 /// Refuses to listen beyond this machine unless that is asked for: `up` is for trying out and developing, and everything it
@@ -160,13 +180,31 @@ async fn start_simulator(section: &SimulatorSection, dir: &Path) -> anyhow::Resu
     .context("the simulator cannot start")
 }
 
+/// Where the simulator listens, and what it lets in.
+struct SimulatedProviders {
+    addresses: Addresses,
+    credentials: Credentials,
+    vapid: VapidKey,
+    root: PathBuf,
+}
+
+impl SimulatedProviders {
+    /// Those of this simulator. Its authority and the key pair of browsers are kept in the folder.
+    fn of(simulator: &Simulator, dir: &DataFolder) -> anyhow::Result<Self> {
+        let credentials = simulator.credentials().clone();
+        let root = dir.join("simulator-ca.pem");
+        fs::write(&root, &credentials.ca_pem)
+            .with_context(|| format!("{} cannot be written", root.display()))?;
+        let vapid = vapid_key_in(&dir.join("vapid.key"))?;
+        Ok(Self { addresses: simulator.addresses(), credentials, vapid, root })
+    }
+}
+
 /// Points every provider that is not configured at the simulator.
-fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) -> anyhow::Result<()> {
-    let (addresses, credentials) = (simulator.addresses(), simulator.credentials());
+fn send_to(simulated: &SimulatedProviders, config: &mut FleetConfig) {
+    let SimulatedProviders { addresses, credentials, vapid, root } = simulated;
     let push = format!("https://localhost:{}", addresses.push.port());
-    let root = dir.join("simulator-ca.pem");
-    fs::write(&root, &credentials.ca_pem).with_context(|| format!("{} cannot be written", root.display()))?;
-    let trust_root_file: Option<PathBuf> = Some(root);
+    let trust_root_file: Option<PathBuf> = Some(root.clone());
     let channels = &mut config.channels;
     channels.apns.get_or_insert_with(|| ApnsSection {
         team_id: Some(credentials.apns.team_id.clone()),
@@ -188,7 +226,6 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         validate_only: false,
         trust_root_file: trust_root_file.clone(),
     });
-    let vapid = vapid_key_in(&dir.join("vapid.key"))?;
     config.shared.webpush.get_or_insert_with(|| WebPushSection {
         public_key: vapid.public(),
         private_key: Some(vapid.private().clone()),
@@ -242,7 +279,6 @@ fn send_to(simulator: &Simulator, config: &mut FleetConfig, dir: &DataFolder) ->
         endpoint: Some(push),
         trust_root_file,
     });
-    Ok(())
 }
 
 /// What the tokens of an `up` in this folder are signed with.

@@ -19,19 +19,19 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 use watchbell::{
     broker::{Address, Message, SharedBroker},
-    domain::{OutcomeRoute, Tenant, Untrusted, next_step::retry_wait},
+    domain::{OutcomeRoute, Untrusted, next_step::retry_wait},
     runtime::{
         Clock, Current,
         config::{OutcomeBounds, Outcomes},
     },
     store::{Store, StoreError, WaitingOutcome},
-    wire::{outcome::OutcomeV1, standard_webhooks::SigningSecret},
+    wire::outcome::OutcomeV1,
 };
 
 use crate::channel::SetupError;
@@ -58,24 +58,43 @@ const REST_MAX: Duration = Duration::from_secs(60);
 /// Tells outcomes, for one process.
 pub struct OutcomeRelay {
     outbox: Outbox,
-    ends: Vec<(OutcomeRoute, End)>,
+    ends: Current<Ends>,
+    /// Says that there are other ends.
+    changed: Arc<Notify>,
     bounds: OutcomeBounds,
     /// A number in 0..1, for the jitter of waits.
     jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
-/// What signs the calls to tenants' addresses.
-pub struct OutcomeSecrets(Vec<(Tenant, Current<Vec<SigningSecret>>)>);
+/// Where outcomes go, by route.
+type Ends = Vec<(OutcomeRoute, Arc<End>)>;
 
-impl OutcomeSecrets {
-    /// From now on calls are signed with these. Tenants that were not configured at the start are not among them.
-    pub fn replace(&self, outcomes: &Outcomes) {
-        for (tenant, secrets) in &self.0 {
-            if let Some(target) = outcomes.webhooks.get(tenant) {
-                secrets.replace(target.secrets.clone());
-            }
-        }
+/// The tenants' addresses, and what signs the calls to them, as one relay has them.
+pub struct OutcomeAddresses {
+    ends: Current<Ends>,
+    changed: Arc<Notify>,
+}
+
+impl OutcomeAddresses {
+    /// From now on these are called, and calls are signed with these secrets. What is being told is finished first.
+    ///
+    /// # Errors
+    /// An address cannot be called; then everything stays as it was.
+    pub fn replace(&self, outcomes: &Outcomes) -> Result<(), SetupError> {
+        let queue =
+            self.ends.get().iter().filter(|(route, _)| *route == OutcomeRoute::Queue).cloned().collect();
+        self.ends.replace(with_webhooks(queue, outcomes)?);
+        self.changed.notify_one();
+        Ok(())
     }
+}
+
+fn with_webhooks(mut ends: Ends, outcomes: &Outcomes) -> Result<Ends, SetupError> {
+    for (tenant, target) in &outcomes.webhooks {
+        let webhook = End::Webhook(Box::new(Webhook::new(target)?));
+        ends.push((OutcomeRoute::Webhook(tenant.clone()), Arc::new(webhook)));
+    }
+    Ok(ends)
 }
 
 /// What waits in the store, as one process works on it.
@@ -113,39 +132,43 @@ impl OutcomeRelay {
         outcomes: &Outcomes,
         jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
     ) -> Result<Self, SetupError> {
-        let mut ends = Vec::new();
-        for route in outcomes.routes.all() {
-            let end = match &route {
-                OutcomeRoute::Queue => Some(End::Queue(broker.clone())),
-                OutcomeRoute::Webhook(tenant) => match outcomes.webhooks.get(tenant) {
-                    Some(target) => Some(End::Webhook(Box::new(Webhook::new(target)?))),
-                    None => None,
-                },
-            };
-            ends.extend(end.map(|end| (route, end)));
+        let mut queue = Ends::new();
+        if !outcomes.routes.queue.is_empty() {
+            queue.push((OutcomeRoute::Queue, Arc::new(End::Queue(broker))));
         }
+        let ends = Current::new(with_webhooks(queue, outcomes)?);
         let outbox = Outbox { store, clock, holder: Uuid::new_v4().to_string() };
-        Ok(Self { outbox, ends, bounds: outcomes.bounds, jitter })
+        Ok(Self { outbox, ends, changed: Arc::default(), bounds: outcomes.bounds, jitter })
     }
 
-    /// What signs the calls of each tenant, to be replaced while this runs.
-    pub fn secrets(&self) -> OutcomeSecrets {
-        let of_webhook = |(route, end): &(OutcomeRoute, End)| match (route, end) {
-            (OutcomeRoute::Webhook(tenant), End::Webhook(webhook)) => {
-                Some((tenant.clone(), webhook.secrets.clone()))
-            }
-            _ => None,
-        };
-        OutcomeSecrets(self.ends.iter().filter_map(of_webhook).collect())
+    /// The tenants' addresses, to be replaced while this runs.
+    pub fn addresses(&self) -> OutcomeAddresses {
+        OutcomeAddresses { ends: self.ends.clone(), changed: Arc::clone(&self.changed) }
     }
 
     /// Works until `shutdown`; what is being told then is finished first.
     pub async fn run(self, shutdown: CancellationToken) {
-        if !self.ends.is_empty() {
-            info!(routes = self.ends.len(), "Outcomes are told to producers");
+        tokio::join!(self.follow_all(&shutdown), self.sweep(&shutdown));
+    }
+
+    /// Follows every route, and begins anew whenever there are others.
+    async fn follow_all(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let ends = self.ends.get();
+            if !ends.is_empty() {
+                info!(routes = ends.len(), "Outcomes are told to producers");
+            }
+            let these = shutdown.child_token();
+            let until_changed = async {
+                tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = shutdown.cancelled() => {}
+                }
+                these.cancel();
+            };
+            let loops = join_all(ends.iter().map(|(route, end)| self.follow(route, end, &these)));
+            tokio::join!(loops, until_changed);
         }
-        let loops = join_all(self.ends.iter().map(|(route, end)| self.follow(route, end, &shutdown)));
-        tokio::join!(loops, self.sweep(&shutdown));
     }
 
     async fn follow(&self, route: &OutcomeRoute, end: &End, shutdown: &CancellationToken) {

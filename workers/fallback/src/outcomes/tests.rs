@@ -13,12 +13,15 @@ use serde_json::json;
 use watchbell::{
     broker::{Browser, Consumer, LiveSource, PublishError, WorkQueue, embedded::EmbeddedBroker},
     domain::{
-        OutcomeKind, OutcomeRoutes, Receipt, ReceiptState, Tenant, UserId, UserKey, outcome::every_kind,
+        OutcomeKind, OutcomeRoutes, Receipt, ReceiptState, Secret, Tenant, UserId, UserKey,
+        outcome::every_kind,
     },
+    runtime::config::WebhookTarget,
     store::{NewAlert, StoreConfig},
     wire::{
         alert::{Defaults, content_of},
         parse_alert,
+        standard_webhooks::SigningSecret,
     },
 };
 
@@ -156,7 +159,7 @@ impl Bed {
 }
 
 async fn look(relay: &OutcomeRelay, failures: u32) -> Turn {
-    relay.relay(&QUEUE, &relay.ends[0].1, failures, &CancellationToken::new()).await.unwrap()
+    relay.relay(&QUEUE, &relay.ends.get()[0].1, failures, &CancellationToken::new()).await.unwrap()
 }
 
 #[tokio::test]
@@ -228,6 +231,41 @@ async fn a_sweep_reaches_routes_that_nobody_is_configured_for_any_more() {
     let parts = (bed.exchange.clone() as SharedBroker, bed.store.clone(), bed.clock.clone());
     OutcomeRelay::new(parts, &nobody, Arc::new(|| 1.0)).unwrap().sweep_once().await.unwrap();
     assert_eq!((bed.waiting().await, bed.told().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_tenant_that_comes_while_it_runs_is_told_and_the_exchange_stays() {
+    let bed = Bed::with_seen(0).await;
+    let relay = bed.relay(10);
+    let target = |url: &str| {
+        let secrets =
+            vec![SigningSecret::parse(&Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap()];
+        WebhookTarget { url: Secret::from(url), secrets, private_endpoints: false }
+    };
+    let with = |name: &str, url: &str| Outcomes {
+        routes: OutcomeRoutes::default(),
+        webhooks: [(Tenant::parse(name).unwrap(), target(url))].into(),
+        bounds: OutcomeBounds { kept_for: HOUR, waiting_max: 10 },
+    };
+    let routes = || relay.ends.get().iter().map(|(route, _)| route.to_string()).collect::<Vec<_>>();
+    for (why, outcomes, is_taken, expected) in [
+        ("a new one", with("acme", "https://acme.example/hook"), true, &["queue", "webhook:acme"]),
+        (
+            "another in its place",
+            with("globex", "https://globex.example/hook"),
+            true,
+            &["queue", "webhook:globex"],
+        ),
+        (
+            "one that may not be called",
+            with("evil", "https://127.0.0.1/hook"),
+            false,
+            &["queue", "webhook:globex"],
+        ),
+    ] {
+        assert_eq!(relay.addresses().replace(&outcomes).is_ok(), is_taken, "{why}");
+        assert_eq!(routes(), expected, "{why}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use reqwest::{Client, Url, header::CONTENT_TYPE};
 use watchbell::{
-    runtime::{Current, config::WebhookTarget},
+    runtime::config::WebhookTarget,
     wire::standard_webhooks::{self, SigningSecret},
 };
 
@@ -28,8 +28,7 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Webhook {
     client: Client,
     url: Url,
-    /// Replaced when they are rotated.
-    pub(super) secrets: Current<Vec<SigningSecret>>,
+    secrets: Vec<SigningSecret>,
 }
 
 impl Webhook {
@@ -52,13 +51,13 @@ impl Webhook {
             identity_pem: None,
             resolver: (!target.private_endpoints).then(|| Arc::new(PublicOnly)),
         })?;
-        Ok(Self { client, url, secrets: target.secrets.clone().into() })
+        Ok(Self { client, url, secrets: target.secrets.clone() })
     }
 
     /// Posts one outcome. `id` is the same for every try.
     pub(super) async fn post(&self, id: &str, body: Vec<u8>, now: Timestamp) -> Result<(), NotTold> {
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
-        for (name, value) in standard_webhooks::headers(&self.secrets.get(), id, now, &body) {
+        for (name, value) in standard_webhooks::headers(&self.secrets, id, now, &body) {
             request = request.header(name, value);
         }
         let answer = http::exchange(request.body(body)).await.map_err(|error| NotTold {

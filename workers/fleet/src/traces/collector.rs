@@ -16,7 +16,7 @@ use reqwest::{
     Certificate, Client, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
-use watchbell::runtime::config::TracingSection;
+use watchbell::runtime::{Current, config::TracingSection};
 
 /// What OTLP over HTTP calls protobuf.
 const PROTOBUF: &str = "application/x-protobuf";
@@ -44,9 +44,24 @@ pub(crate) enum CollectorError {
 
 /// A collector, by OTLP over HTTP.
 pub(crate) struct Collector {
-    http: Client,
+    /// Replaced when its token or the authorities change.
+    http: Current<Client>,
     url: Url,
     resource: ResourceAttributesWithSchema,
+}
+
+/// What a collector lets in: the headers of requests to it, and whom it is known by.
+pub(crate) struct CollectorAccess(Current<Client>);
+
+impl CollectorAccess {
+    /// From now on batches are sent with these headers. A batch that is on its way goes on with those before.
+    ///
+    /// # Errors
+    /// The headers or the trust roots cannot be used; then nothing changes.
+    pub(crate) fn replace(&self, section: &TracingSection) -> anyhow::Result<()> {
+        self.0.replace(client_of(section)?);
+        Ok(())
+    }
 }
 
 impl Collector {
@@ -57,29 +72,7 @@ impl Collector {
     pub(crate) fn of(section: &TracingSection, instance: &str) -> anyhow::Result<Option<Self>> {
         let Some(url) = section.url() else { return Ok(None) };
         let url = Url::parse(&url).context("tracing.endpoint is no address")?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in section.header_pairs()? {
-            let mut value = HeaderValue::from_str(&value).context("tracing.headers")?;
-            value.set_sensitive(true);
-            headers.insert(name.parse::<HeaderName>().context("tracing.headers")?, value);
-        }
-        let roots = match section.trust_root_pem()? {
-            None => Vec::new(),
-            Some(pem) => Certificate::from_pem_bundle(pem.as_bytes())
-                .ok()
-                .filter(|roots| !roots.is_empty())
-                .context("tracing.trust_root_file holds no certificate")?,
-        };
-        let http = Client::builder()
-            .timeout(section.timeout)
-            .connect_timeout(section.timeout.min(CONNECT_TIMEOUT_MAX))
-            // A redirect would carry the headers to somewhere else.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .default_headers(headers)
-            .tls_certs_merge(roots)
-            .build()
-            .context("tracing: the HTTP client cannot be made")?;
+        let http = Current::new(client_of(section)?);
         // With what OTEL_RESOURCE_ATTRIBUTES adds, as orchestrators set it.
         let resource = Resource::builder()
             .with_service_name(section.service_name.clone())
@@ -89,13 +82,18 @@ impl Collector {
         Ok(Some(Self { http, url, resource: (&resource).into() }))
     }
 
+    /// What it lets in, to be replaced while spans are sent.
+    pub(crate) fn access(&self) -> CollectorAccess {
+        CollectorAccess(self.http.clone())
+    }
+
     /// Sends a request with these spans; with none it only asks.
     async fn post(
         &self,
         request: &ExportTraceServiceRequest,
     ) -> Result<ExportTraceServiceResponse, CollectorError> {
-        let sent =
-            self.http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(request.encode_to_vec());
+        let http = self.http.get();
+        let sent = http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(request.encode_to_vec());
         let mut answer = sent.send().await.map_err(|error| unreachable(&error))?;
         if !answer.status().is_success() {
             return Err(CollectorError::Refused(answer.status().as_u16()));
@@ -127,6 +125,32 @@ impl SpanSink for Collector {
         let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(usize::try_from(refused).unwrap_or_default())
     }
+}
+
+fn client_of(section: &TracingSection) -> anyhow::Result<Client> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in section.header_pairs()? {
+        let mut value = HeaderValue::from_str(&value).context("tracing.headers")?;
+        value.set_sensitive(true);
+        headers.insert(name.parse::<HeaderName>().context("tracing.headers")?, value);
+    }
+    let roots = match section.trust_root_pem()? {
+        None => Vec::new(),
+        Some(pem) => Certificate::from_pem_bundle(pem.as_bytes())
+            .ok()
+            .filter(|roots| !roots.is_empty())
+            .context("tracing.trust_root_file holds no certificate")?,
+    };
+    Client::builder()
+        .timeout(section.timeout)
+        .connect_timeout(section.timeout.min(CONNECT_TIMEOUT_MAX))
+        // A redirect would carry the headers to somewhere else.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .default_headers(headers)
+        .tls_certs_merge(roots)
+        .build()
+        .context("tracing: the HTTP client cannot be made")
 }
 
 fn attribute(name: &'static str, value: &str) -> KeyValue {

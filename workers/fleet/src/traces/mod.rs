@@ -20,12 +20,12 @@ mod export;
 #[allow(clippy::unwrap_used)]
 mod page_tests;
 
-pub(crate) use collector::{Collector, CollectorError};
+pub(crate) use collector::{Collector, CollectorAccess, CollectorError};
 pub(crate) use export::SpanExport;
 
 use watchbell::runtime::{config::TracingSection, traces};
 
-/// Makes spans from now on, if they are wanted; what is given sends them. `instance` tells this process from the others.
+/// Makes spans from now on, if they are wanted; what is given sends them, and takes another token for the collector. `instance` tells this process from the others.
 ///
 /// # Errors
 /// The collector's trust roots cannot be used.
@@ -33,10 +33,10 @@ pub(crate) fn begin(
     section: &TracingSection,
     messaging_system: &'static str,
     instance: &str,
-) -> anyhow::Result<Option<SpanExport<Collector>>> {
+) -> anyhow::Result<Option<(SpanExport<Collector>, CollectorAccess)>> {
     let Some(settings) = section.tracer(messaging_system) else { return Ok(None) };
     let Some(collector) = Collector::of(section, instance)? else { return Ok(None) };
     // Called once a process; a second one's spans would have nobody to send them.
-    let spans = traces::install(settings);
-    Ok(spans.map(|spans| SpanExport::new(spans, collector, section.into())))
+    let (spans, access) = (traces::install(settings), collector.access());
+    Ok(spans.map(|spans| (SpanExport::new(spans, collector, section.into()), access)))
 }

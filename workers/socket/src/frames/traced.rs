@@ -11,7 +11,7 @@ use watchbell::{
         self, Began, Span,
         span_table::{LIVE, MESSAGE_ID, RECIPIENTS, TENANT, WRITE},
     },
-    wire::{TraceContext, live::LiveAlert},
+    wire::TraceContext,
 };
 
 /// Writes of one live message that have a span: an alert for everybody has a hundred thousand.
@@ -26,10 +26,13 @@ pub(crate) fn arrived(message: &Message) -> Span {
     span
 }
 
-/// What the message is.
-pub(crate) fn told(span: &mut Span, live: &LiveAlert<'_>) {
+/// Whose message it is, and for how many people it is here; who follows a topic is not known before it is given to them.
+pub(crate) fn told(span: &mut Span, tenant: &str, recipients: Option<usize>) {
     span.tell(|told| {
-        told.say(&TENANT, live.tenant.clone()).say(&RECIPIENTS, live.to.len() as i64);
+        told.say(&TENANT, tenant.to_owned());
+        if let Some(recipients) = recipients {
+            told.say(&RECIPIENTS, recipients as i64);
+        }
     });
 }
 

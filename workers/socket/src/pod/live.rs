@@ -64,7 +64,7 @@ impl Live {
         match serde_json::from_slice::<LiveV1<'_>>(&message.body) {
             Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert, traced::arrived(message)),
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
-            Ok(LiveV1::Event(event)) => self.deliver_event(&event),
+            Ok(LiveV1::Event(event)) => self.deliver_event(&event, traced::arrived(message)),
             Ok(LiveV1::Revoke(revoke)) => self.deliver_revoke(&revoke),
             Ok(LiveV1::Preferences(preferences)) => self.deliver_preferences(&preferences),
             // Of a newer version, perhaps: sessions learn of it by its number.
@@ -73,7 +73,7 @@ impl Live {
     }
 
     fn deliver_alert(&self, live: &LiveAlert<'_>, mut span: Span) {
-        traced::told(&mut span, live);
+        traced::told(&mut span, &live.tenant, Some(live.to.len()));
         let trace = FrameTrace::of(&span);
         let Ok(tenant) = Tenant::parse(&live.tenant) else { return };
         let epoch = self.epochs.current();
@@ -117,14 +117,16 @@ impl Live {
         });
     }
 
-    fn deliver_event(&self, live: &LiveTopicEvent<'_>) {
+    fn deliver_event(&self, live: &LiveTopicEvent<'_>, mut span: Span) {
+        traced::told(&mut span, &live.tenant, None);
+        let trace = FrameTrace::of(&span);
         let (Ok(tenant), Ok(topic)) = (Tenant::parse(&live.tenant), Topic::parse(&live.topic)) else {
             return;
         };
         self.hub.give_subscribers(&TopicKey::new(tenant, topic), || {
             MADE.with("event", |counter| counter.increment(1));
             let frame = EventFrame { topic: &live.topic, event: live.event };
-            Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None)))
+            Item::Frame(Arc::new(Frame::new(&ServerFrame::Event(frame), None).traced(trace.clone())))
         });
     }
 
