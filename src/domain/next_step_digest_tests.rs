@@ -53,7 +53,7 @@ fn a_mail_waits_for_the_persons_digest_by_this_table() {
     let soon_over = Progress { expires_at: at(hour), ..at_email() };
     let no_texts = Preferences { channels_off: [Channel::Sms].into(), ..wanting(Some(Hour)) };
     let until_ten = QuietHours { until: Some(at(86_400 + 10 * 3_600)), ..QuietHours::default() };
-    let silent_at_eight = Preferences { quiet: until_ten.clone(), ..wanting(Some(Day)) };
+    let silent_at_eight = Preferences { quiet: until_ten, ..wanting(Some(Day)) };
     let silence_over = at(86_400 + 10 * 3_600).as_second() + 60 * 15;
     let warning = Severity::Warning;
     let plain = policy();

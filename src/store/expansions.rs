@@ -118,10 +118,10 @@ impl Store {
         for row in &INSERT.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await? {
             opened.insert(ExpansionKey::stored(row)?);
         }
-        let texts = rests.iter().zip(&values).filter_map(|((new, rest), values)| {
-            // Each once, also where one batch has the same twice.
-            opened.remove(&ExpansionKey::of(new, &values.audience)).then(|| PublishedText::of(values, rest))
-        });
+        // Each once, also where one batch has the same twice.
+        let mut is_opened = |new: &_, audience: &_| opened.remove(&ExpansionKey::of(new, audience));
+        let texts = rests.iter().zip(&values).filter(|((new, _), values)| is_opened(new, &values.audience));
+        let texts = texts.map(|((_, rest), values)| PublishedText::of(values, rest));
         let texts = Batch::of(self.engine, texts)?;
         if !texts.is_empty() {
             INSERT_TEXTS.over(&texts).execute(&mut **tx).await?;

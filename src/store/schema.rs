@@ -13,7 +13,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-use super::{Store, migrating::newest_of};
+use super::Store;
 use crate::runtime::health::{Fault, Seen};
 
 /// Every migration this program knows.
@@ -22,6 +22,11 @@ pub(super) const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 /// The migration this program needs: its newest.
 fn needed() -> i64 {
     newest_of(&MIGRATIONS)
+}
+
+/// The newest of these migrations.
+pub(super) fn newest_of(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Why the schema was not brought up to this version.

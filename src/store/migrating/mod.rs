@@ -26,7 +26,7 @@ use super::{
     Store,
     dialect::Engine,
     history::new_word,
-    schema::{MigrationError, applied},
+    schema::{MigrationError, applied, newest_of},
 };
 use online::Statement;
 
@@ -122,11 +122,6 @@ async fn pending<'a>(
         Some(unknown) => Err(MigrateError::VersionMissing(unknown).into()),
         None => Ok(pending),
     }
-}
-
-/// The newest of these migrations.
-pub(super) fn newest_of(migrations: &Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// What a store has besides its tables. Whatever is there stays.

@@ -246,7 +246,7 @@ async fn build(connection: &mut AnyConnection, version: i64, index: &Index) -> R
             commit(connection, version, vec![Statement::new(format!("DROP INDEX {name}"), [])]).await?;
         }
         None => {
-            info!(migration = version, index = %name, "Migration {version} builds {name} beside the writes")
+            info!(migration = version, index = %name, "Migration {version} builds {name} beside the writes");
         }
     }
     let wait = |time: Duration| AssertSqlSafe(format!("SET lock_timeout = {}", time.as_millis()));

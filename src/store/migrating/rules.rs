@@ -31,7 +31,7 @@ fn refusals(sql: &str) -> Result<Vec<String>, String> {
         if let Step::Rows(text) = step {
             let statement = Statement { comments: Vec::new(), text };
             let words = statement.words();
-            if read_or_written(&words).any(|table| grows(table)) {
+            if read_or_written(&words).any(grows) {
                 refused.push(format!(
                     "`{}`: a table that grows is changed and read in batches, with `-- batches: TABLE (KEY, …)` above it",
                     statement.beginning()

@@ -120,7 +120,7 @@ fn goldens(fixture: &ProviderFixture) -> Vec<Golden> {
 
     mails.add("named-sender", |config, _| config.from = "Żółw Wächter 看 <alerts@watchbell.test>".into());
     mails.add("quoted-sender", |config, _| {
-        config.from = "\"Watch (bell), Inc.\" <alerts@watchbell.test>".into()
+        config.from = "\"Watch (bell), Inc.\" <alerts@watchbell.test>".into();
     });
     mails.to("address-with-a-plus", "Ana.B+ops@watchbell.test");
     mails.to("address-in-quotes", "\"a b\"@watchbell.test");

@@ -168,7 +168,7 @@ impl Writer {
         self.stop.store(true, Ordering::Relaxed);
         let longest = self.writing.await??;
         let written = self.written.load(Ordering::Relaxed);
-        println!("{told}: {} rows, {written} writes beside, the longest {longest:?}", rows());
+        eprintln!("{told}: {} rows, {written} writes beside, the longest {longest:?}", rows());
         Ok(())
     }
 }

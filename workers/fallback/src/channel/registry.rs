@@ -22,7 +22,10 @@ type Constructor = fn(&ChannelSections, &Config) -> anyhow::Result<Option<Arc<dy
 
 /// One constructor for each channel, which is given its own section.
 const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
-    push::config::from_config,
+    |sections, shared| {
+        let services = (sections.apns.as_ref(), sections.fcm.as_ref());
+        push::config::from_config(services, sections.push.as_ref(), shared)
+    },
     |sections, shared| email::config::from_config(sections.email.as_ref(), shared),
     |sections, _| webhook::config::from_config(sections.webhook.as_ref()),
     |sections, _| slack::config::from_config(sections.slack.as_ref()),

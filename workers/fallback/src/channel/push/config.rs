@@ -17,12 +17,11 @@ use watchbell::{
 };
 
 use super::{
-    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushSender,
-    VapidKey, WebPushConfig, WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushSection,
+    PushSender, VapidKey, WebPushConfig, WebPushSender,
 };
 use crate::channel::{
     link,
-    sections::ChannelSections,
     sender::ChannelSender,
     setup::{CALL_TIMEOUT, trust_root},
 };
@@ -132,13 +131,14 @@ impl FcmSection {
     }
 }
 
-/// The push services that are configured; `None` when none is.
+/// The push services that are configured; `None` when none is. With as much of an alert as `detail` says.
 pub(in crate::channel) fn from_config(
-    sections: &ChannelSections,
+    (apns, fcm): (Option<&ApnsSection>, Option<&FcmSection>),
+    detail: Option<&PushSection>,
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
     let mut services: HashMap<PushService, Arc<dyn PushSender>> = HashMap::new();
-    if let Some(apns) = &sections.apns {
+    if let Some(apns) = apns {
         let production = apns.endpoint.clone().unwrap_or_else(|| ApnsConfig::PRODUCTION.to_owned());
         let sender = ApnsSender::new(&ApnsConfig {
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
@@ -150,7 +150,7 @@ pub(in crate::channel) fn from_config(
         });
         services.insert(PushService::Apns, Arc::new(sender.context("[apns]")?));
     }
-    if let Some(fcm) = &sections.fcm {
+    if let Some(fcm) = fcm {
         let sender = FcmSender::new(&FcmConfig {
             service_account_json: fcm.service_account.clone(),
             endpoint: fcm.endpoint.clone().unwrap_or_else(|| FcmConfig::ENDPOINT.to_owned()),
@@ -187,9 +187,7 @@ pub(in crate::channel) fn from_config(
     }
     Ok(match services.is_empty() {
         true => None,
-        false => {
-            Some(Arc::new(PushChannel::new(services).with_detail(sections.push.clone().unwrap_or_default())))
-        }
+        false => Some(Arc::new(PushChannel::new(services).with_detail(detail.cloned().unwrap_or_default()))),
     })
 }
 

@@ -25,8 +25,9 @@ use serde_json::{Value, json};
 use watchbell::domain::{PushService, Secret};
 
 use super::{
-    fcm_message::{FcmStyle, fcm_message},
+    fcm_message::fcm_message,
     fcm_reply::{classify, wants_new_access_token},
+    fcm_style::FcmStyle,
     fcm_token::{AccessTokens, ServiceAccount},
     job::{PushJob, PushSender},
 };

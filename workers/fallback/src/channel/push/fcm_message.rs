@@ -1,13 +1,12 @@
 //! Google's messages, fitted into what a push may hold. One message is for Android phones and, by its `apns` block, for iOS apps: which of
 //! the two a token is of, only Google knows.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use watchbell::domain::Severity;
 
 use super::{
+    fcm_style::FcmStyle,
     job::PushContent,
     render::{
         Extras, PAYLOAD_BYTES_MAX, Text, WITHDRAWAL_TTL_S, category_of, collapse_id, does_not_fit, fit,
@@ -15,24 +14,6 @@ use super::{
     },
 };
 use crate::channel::{error::SendError, message::AlertContent};
-
-/// How apps want their messages.
-#[derive(Debug, Clone, Default)]
-pub struct FcmStyle {
-    /// Whether messages have no `notification`, so that the app on Android is always asked and shows the alert itself.
-    pub data_only: bool,
-    /// The channel of Android's that alerts are shown in. None: the app's default one.
-    pub channel_id: Option<String>,
-    /// The same for alerts of one severity, by its word.
-    pub channel_id_by_severity: BTreeMap<String, String>,
-}
-
-impl FcmStyle {
-    fn channel(&self, severity: Severity) -> Option<&str> {
-        let own = self.channel_id_by_severity.get(severity.as_str());
-        own.or(self.channel_id.as_ref()).map(String::as_str)
-    }
-}
 
 /// The message for Google without its `token`. Every value of `data` is a text, as FCM demands.
 ///

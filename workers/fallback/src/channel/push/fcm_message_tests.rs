@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use watchbell::domain::{BodyFormat, Status};
 
 use super::*;

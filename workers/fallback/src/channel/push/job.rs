@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use watchbell::domain::{Device, PushEnvironment, Secret};
 
-use super::fcm_message::FcmStyle;
+use super::fcm_style::FcmStyle;
 use crate::channel::{dry_run::DryRun, error::SendError, message::AlertContent, sender::Accepted};
 
 /// One push to one device.

@@ -9,6 +9,7 @@
 //! | `detail` | how much of an alert a push carries |
 //! | `job` | one push to one device, and the interface of the three services |
 //! | `render`, `fcm_message`, `webpush_message` | payloads fitted into a push: Apple's and what fits them, Google's, browsers' |
+//! | `fcm_style` | what the operator chose of Google's |
 //! | `config` | senders from `[apns]`, `[fcm]` and `[webpush]` |
 
 use std::{collections::HashMap, sync::Arc};
@@ -33,6 +34,7 @@ pub(super) mod detail;
 pub mod fcm;
 mod fcm_message;
 pub(super) mod fcm_reply;
+mod fcm_style;
 mod fcm_token;
 mod job;
 mod render;
@@ -46,7 +48,7 @@ pub(super) mod webpush_services;
 pub use apns::{ApnsAuth, ApnsConfig, ApnsKey, ApnsSender};
 pub use detail::PushSection;
 pub use fcm::{FcmConfig, FcmSender};
-pub use fcm_message::FcmStyle;
+pub use fcm_style::FcmStyle;
 pub use job::{PushContent, PushJob, PushSender, PushTarget};
 pub use vapid::VapidKey;
 use webpush::must_show_every_push;

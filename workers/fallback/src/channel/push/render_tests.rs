@@ -6,8 +6,7 @@ use reqwest::Url;
 
 use super::*;
 use crate::channel::push::{
-    fcm_message::{FcmStyle, fcm_message},
-    webpush_message::webpush_payload,
+    fcm_message::fcm_message, fcm_style::FcmStyle, webpush_message::webpush_payload,
     webpush_services::service_at,
 };
 
