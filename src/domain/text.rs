@@ -41,6 +41,13 @@ const END_ISOLATE: char = '\u{2069}';
 /// Closes the last open embedding or override (POP DIRECTIONAL FORMATTING).
 const END_EMBEDDING: char = '\u{202c}';
 
+/// What somebody else said, fit for a log and a timeline: on one line, with whatever looks like an address left out (I12).
+pub fn without_addresses(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = words.map(|word| if word.contains('@') { "[address]" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Whether there is nothing in a text that anybody could see.
 pub fn is_invisible(text: &str) -> bool {
     let is_nothing =

@@ -159,13 +159,24 @@ async fn from_a_mail(fleet: &Fleet) -> anyhow::Result<String> {
         ("cut short", path[..20].to_owned(), 404),
         ("a button that leads somewhere", format!("{token}?action=runbook"), 404),
         ("a button that is none", format!("{token}?action=maybe"), 404),
-        ("no button", token.to_owned(), 422),
+        ("not the id of a button", format!("{token}?action=%3C"), 422),
     ] {
         for method in [Method::GET, Method::POST] {
             assert_eq!(ask(method, &path).await?.0, expected, "{why}");
         }
     }
     assert_eq!(row().await?.get("answer"), None);
+
+    // Without a button's id the link acknowledges, and only when it is pressed.
+    let link = text.lines().find_map(|line| line.strip_prefix("Acknowledge: ")).unwrap_or_default();
+    let (_, acknowledge) = link.split_once("/v1/answers/").unwrap_or_default();
+    let (status, page) = ask(Method::GET, acknowledge).await?;
+    assert!(status == 200 && page.contains("<form method=post><button>Acknowledge"), "{status} {page}");
+    assert_eq!(row().await?["state"], "new");
+    let (status, page) = ask(Method::POST, acknowledge).await?;
+    assert!(status == 200 && page.contains("It is acknowledged"), "{status} {page}");
+    let acknowledged = row().await?;
+    assert_eq!((&acknowledged["state"], acknowledged.get("answer")), (&json!("seen"), None));
 
     let (status, page) = ask(Method::POST, path).await?;
     assert!(status == 200 && page.contains("Thank you") && page.contains("Deny"), "{status} {page}");

@@ -257,7 +257,14 @@ pub fn withdrawal(alerts: &[&str]) -> PushContent {
 }
 
 pub fn mail(to: &str, id: &str) -> EmailJob {
-    EmailJob { attempt: Uuid::now_v7(), to: Secret::from(to), content: alert(id), locale: None }
+    EmailJob {
+        attempt: Uuid::now_v7(),
+        to: Secret::from(to),
+        content: alert(id),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    }
 }
 
 /// A fault that answers once with a status and the provider's word.

@@ -87,6 +87,8 @@ fn usual(number: usize) -> EmailJob {
         to: Secret::from("ana@watchbell.test"),
         content,
         locale: None,
+        zone: None,
+        acknowledge_at: None,
     }
 }
 
@@ -146,6 +148,9 @@ fn goldens(fixture: &ProviderFixture) -> Vec<Golden> {
         };
         job.content.actions = vec![button("grow", "Größer machen", Some("yes")), button("look", "看", None)];
         job.content.url = Some("/nodes/7?a=1&b=2".into());
+    });
+    mails.add("to-be-acknowledged", |_, job| {
+        job.acknowledge_at = Some("https://alerts.watchbell.test/v1/answers/token".into());
     });
     mails.add("markdown", |_, job| {
         job.content.body_format = BodyFormat::Markdown;

@@ -37,7 +37,16 @@ fn ana() -> UserKey {
 
 fn job<'a>(user: &'a UserKey, to: &str, message: Message, shown: &[String]) -> Job<'a> {
     let to = Recipient::Address(Secret::from(to));
-    Job { attempt: Uuid::now_v7(), user, to, message, shown: shown.to_vec(), locale: None }
+    Job {
+        attempt: Uuid::now_v7(),
+        user,
+        to,
+        message,
+        shown: shown.to_vec(),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    }
 }
 
 fn over(because: StopReason) -> Message {

@@ -23,7 +23,16 @@ fn sender(fixture: &ProviderFixture, change: impl FnOnce(&mut SmsConfig)) -> Sms
 async fn send(sender: &SmsSender, to: &str, message: Message) -> Result<Accepted, SendError> {
     let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
     let to = Recipient::Address(Secret::from(to));
-    let job = Job { attempt: Uuid::now_v7(), user: &user, to, message, shown: Vec::new(), locale: None };
+    let job = Job {
+        attempt: Uuid::now_v7(),
+        user: &user,
+        to,
+        message,
+        shown: Vec::new(),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    };
     sender.send(&job, now()).await
 }
 

@@ -26,7 +26,16 @@ impl<'a> Chat<'a> {
     async fn send(&self, shown: &[Accepted], message: Message) -> Result<Accepted, SendError> {
         let to = Recipient::Address(Secret::from(CHAT));
         let shown = shown.iter().filter_map(|accepted| accepted.provider_id.clone()).collect();
-        let job = Job { attempt: Uuid::now_v7(), user: &self.user, to, message, shown, locale: None };
+        let job = Job {
+            attempt: Uuid::now_v7(),
+            user: &self.user,
+            to,
+            message,
+            shown,
+            locale: None,
+            zone: None,
+            acknowledge_at: None,
+        };
         self.sender.send(&job, Timestamp::now()).await
     }
 
@@ -251,7 +260,16 @@ async fn a_chat_that_is_none_is_never_asked_for() {
     let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
     let to = Recipient::Address(Secret::from("@c4nary"));
     let message = Message::Alert(alert("x"));
-    let job = Job { attempt: Uuid::now_v7(), user: &user, to, message, shown: Vec::new(), locale: None };
+    let job = Job {
+        attempt: Uuid::now_v7(),
+        user: &user,
+        to,
+        message,
+        shown: Vec::new(),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    };
     let error = told("a name", sender.send(&job, now()).await, "unusable", "the number of a Telegram chat");
     assert_eq!(error.disposition(), Disposition::DropMessage, "nobody was asked, so nothing is proved");
     fixture.stop().await;

@@ -42,7 +42,16 @@ fn ana() -> UserKey {
 
 fn job<'a>(user: &'a UserKey, to: &Secret, message: Message) -> Job<'a> {
     let to = Recipient::Address(to.clone());
-    Job { attempt: Uuid::now_v7(), user, to, message, shown: Vec::new(), locale: None }
+    Job {
+        attempt: Uuid::now_v7(),
+        user,
+        to,
+        message,
+        shown: Vec::new(),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    }
 }
 
 /// Every row of the reaction table (`docs/providers.md`, "Webhooks"), as the sender meets it.

@@ -1,4 +1,4 @@
-//! Where a person answers an alert from a message without a login: the signed addresses of its buttons.
+//! Where a person answers or acknowledges an alert from a message without a login: the signed addresses of its buttons.
 
 use watchbell::{
     domain::{AlertId, Timestamp, UserKey},
@@ -22,6 +22,12 @@ impl AnswerAddresses {
         let base = shared.http.public_url.as_deref().and_then(link::web_url)?;
         let links = AnswerLinks::new(shared.auth.unsubscribe_secret.as_ref()?);
         Some(Self { links, base: base.into() })
+    }
+
+    /// Where this person acknowledges this alert.
+    pub(super) fn to_acknowledge(&self, alert: &str, user: &UserKey, now: Timestamp) -> Option<String> {
+        let written = AnswerLink { user: user.clone(), alert: AlertId::parse(alert).ok()?, written_at: now };
+        Some(self.links.address(&self.base, &written, None))
     }
 
     /// The alert with an address for each button that answers. A summary of several alerts has no buttons.
@@ -105,5 +111,8 @@ mod tests {
 
         let without = addresses.written_into(about("disk-7", vec![look]), &user, Timestamp::UNIX_EPOCH);
         assert_eq!(without.answers_at, None, "nothing to answer");
+        let acknowledged = addresses.to_acknowledge("disk-7", &user, Timestamp::UNIX_EPOCH);
+        assert_eq!(acknowledged, Some(base), "the link without an action");
+        assert_eq!(addresses.to_acknowledge("", &user, Timestamp::UNIX_EPOCH), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 use watchbell::domain::{
     AttemptId, BodyFormat, Device, Secret, Severity, Status, StopReason, UserKey, markdown,
@@ -27,6 +27,10 @@ pub struct Job<'a> {
     pub shown: Vec<String>,
     /// The reader's language as a BCP 47 tag.
     pub locale: Option<&'a str>,
+    /// The zone of the reader's days, if they have said one.
+    pub zone: Option<TimeZone>,
+    /// Where they acknowledge the alert without a login, by a POST. None of a summary, and where links cannot be signed.
+    pub acknowledge_at: Option<String>,
 }
 
 /// Where a message goes.

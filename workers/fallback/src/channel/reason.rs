@@ -1,6 +1,8 @@
 //! What may be written down about a refusal: the provider's word, without the token, the address and the texts of the message
 //! (I12).
 
+use watchbell::domain::text::without_addresses;
+
 /// The longest reason kept, in characters.
 const REASON_CHARS_MAX: usize = 200;
 
@@ -13,9 +15,7 @@ pub(crate) fn tidy(text: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
         text = replace_ignoring_case(&text, secret, "[redacted]");
     }
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let words = words.map(|word| if word.contains('@') { "[address]" } else { word });
-    let text = words.collect::<Vec<_>>().join(" ");
+    let text = without_addresses(&text);
     match text.char_indices().nth(REASON_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -98,6 +98,11 @@ impl Channels {
         }
     }
 
+    /// Where this person acknowledges this alert without a login, where there are such links.
+    pub(crate) fn acknowledge_link(&self, alert: &str, user: &UserKey, now: Timestamp) -> Option<String> {
+        self.answers.get().as_ref().as_ref()?.to_acknowledge(alert, user, now)
+    }
+
     /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
     /// so that the timeline says why nothing was sent.
     pub(crate) fn reach(&self, user: &UserKey, escalation: &Escalation) -> Reach {

@@ -79,7 +79,14 @@ fn a_job_does_not_print_its_secrets() {
         PushTarget { token: Secret::from(CANARY), environment: PushEnvironment::Sandbox, bound_to: None };
     let attempt = Uuid::nil();
     let push = PushJob { attempt, target, content: PushContent::Alert(content.clone()) };
-    let email = EmailJob { attempt, to: Secret::from(CANARY), content, locale: None };
+    let email = EmailJob {
+        attempt,
+        to: Secret::from(CANARY),
+        content,
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+    };
     assert!(!format!("{push:?}{email:?}").contains(CANARY));
 }
 

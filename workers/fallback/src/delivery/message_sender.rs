@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use watchbell::{
     domain::{
         AttemptKind, Channel, Device, StopReason,
@@ -13,6 +13,7 @@ use watchbell::{
         policy::Policies,
     },
     store::{Escalation, EscalationKey, NewAttempt, TakenTest},
+    wire::preferences::PreferencesV1,
 };
 
 use super::{
@@ -77,8 +78,17 @@ impl MessageSender {
             return Err(NotSent::Nowhere(format!("not withdrawn: {why}")));
         }
         let shown = shown_to(escalation, attempt);
-        let locale = escalation.locale.as_deref();
-        let job = |message| Job { attempt: attempt.id, user: &key.user, to, message, shown, locale };
+        let (locale, zone) = (escalation.locale.as_deref(), zone_of(escalation));
+        let job = |message| Job {
+            attempt: attempt.id,
+            user: &key.user,
+            to,
+            message,
+            shown,
+            locale,
+            zone,
+            acknowledge_at: None,
+        };
         let (alert, unread) = (key.alert.to_string(), escalation.unread);
         let is_retry = attempt.tries > 1;
         let because = escalation.progress.stopped.unwrap_or(StopReason::Expired);
@@ -89,7 +99,12 @@ impl MessageSender {
                 let content = AlertContent { is_mandatory, ..content };
                 let content = self.channels.with_answer_links(content, &key.user, now);
                 let content = sender.markdown().applied(content);
-                self.send_guarded(sender, is_retry, &job(Message::Alert(content)), now).await
+                // Several alerts are acknowledged one by one.
+                let is_one = escalation.bundle.as_ref().is_none_or(|bundle| bundle.open == 1);
+                let link = || self.channels.acknowledge_link(&content.alert, &key.user, now);
+                let acknowledge_at = is_one.then(link).flatten();
+                let job = Job { acknowledge_at, ..job(Message::Alert(content)) };
+                self.send_guarded(sender, is_retry, &job, now).await
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
                 let content = alert_content(alert.clone(), key, &escalation.content, escalation);
@@ -125,6 +140,8 @@ impl MessageSender {
             message: Message::Alert(content),
             shown: Vec::new(),
             locale: test.locale.as_deref(),
+            zone: None,
+            acknowledge_at: None,
         };
         self.send_guarded(sender.as_ref(), test.tries > 1, &job, now).await
     }
@@ -158,6 +175,12 @@ impl MessageSender {
         }
         Ok(sent?)
     }
+}
+
+/// The zone of the person's days.
+fn zone_of(escalation: &Escalation) -> Option<TimeZone> {
+    let wanted = PreferencesV1::decode(escalation.preferences.as_deref()?)?;
+    TimeZone::get(wanted.quiet.zone.as_deref()?).ok()
 }
 
 /// Counts a call that was made, by what the provider answered.

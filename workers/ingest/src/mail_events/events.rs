@@ -12,6 +12,7 @@ use watchbell::{
         BounceKind,
         bounce::{Bounce, REASON_BYTES_MAX, enhanced_status, kind_of, status_within},
         email::{address_digest, email_address},
+        text::without_addresses,
     },
     wire::mail_ticket::MailTicket,
 };
@@ -196,11 +197,8 @@ fn text(value: &Value) -> Option<&str> {
 
 /// One line without addresses, of bounded length.
 fn tidy(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let words = words.map(|word| if word.contains('@') { "[address]" } else { word });
-    let mut line = words.collect::<Vec<_>>().join(" ");
-    let end = (0..=REASON_BYTES_MAX.min(line.len())).rev().find(|at| line.is_char_boundary(*at));
-    line.truncate(end.unwrap_or_default());
+    let mut line = without_addresses(text);
+    line.truncate(line.floor_char_boundary(REASON_BYTES_MAX));
     line
 }
 

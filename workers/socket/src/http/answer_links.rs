@@ -1,12 +1,12 @@
-//! The answer links of mails and pushes: a person answers an alert without a login, by the token in the address.
+//! The answer links of mails and pushes: a person answers or acknowledges an alert without a login, by the token in the address.
 //!
 //! What holds here:
 //! - Only a POST answers. Programs that look for harm fetch every link of a mail; so a GET shows the button and changes nothing.
 //! - A link is good for a week ([`watchbell::wire::answer_link::ANSWER_LINK_TTL`]), and void once its person's sessions were ended.
-//! - What it can do is what the person can: answer an alert of their inbox by an action of the version that is shown. It is
+//! - What it can do is what the person can: acknowledge an alert of their inbox, or answer it by an action of the version that is shown. It is
 //!   charged as their receipts are.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
@@ -47,12 +47,20 @@ pub(crate) struct WhichAction {
     action: Option<String>,
 }
 
-/// An answer that a link would give.
+/// What a link would say of its alert.
 struct Offer {
     link: AnswerLink,
-    answer: Answer,
+    /// Without one it is acknowledged.
+    answer: Option<Answer>,
     /// What the alert says in one line.
     title: String,
+}
+
+impl Offer {
+    /// What stands on the button.
+    fn button(&self) -> &str {
+        self.answer.as_ref().map_or("Acknowledge", |answer| &answer.title)
+    }
 }
 
 /// `GET /v1/answers/{token}?action=`: shows the button, and changes nothing.
@@ -64,11 +72,12 @@ pub(crate) async fn ask(
     Query(which): Query<WhichAction>,
 ) -> Result<Response, Problem> {
     let offer = offer_of(&reader, &inbox, &clock, &token, which).await?;
-    let button = escaped(&offer.answer.title);
+    let button = escaped(offer.button());
     Ok(page(&escaped(&offer.title), &format!("<form method=post><button>{button}</button></form>")))
 }
 
-/// `POST /v1/answers/{token}?action=`: answers, as the receipt `answered` does. Harmless to repeat: a first answer stays.
+/// `POST /v1/answers/{token}?action=`: answers, as the receipt `answered` does, and without an action acknowledges, as `seen` does.
+/// Harmless to repeat: a first answer stays.
 pub(crate) async fn answer(
     State(reader): State<AnswerLinkReader>,
     State(inbox): State<Inbox>,
@@ -77,17 +86,19 @@ pub(crate) async fn answer(
     Path(token): Path<String>,
     Query(which): Query<WhichAction>,
 ) -> Result<Response, Problem> {
-    let Offer { link, answer, title } = offer_of(&reader, &inbox, &clock, &token, which).await?;
+    let offer = offer_of(&reader, &inbox, &clock, &token, which).await?;
+    let (said, about) = (escaped(offer.button()), escaped(&offer.title));
+    let Offer { link, answer, .. } = offer;
     turns.take(&link.user, 1).await.map_err(|TooSoon { wait }| {
         Problem::too_many("this user says more than is read: press the button again later", seconds(wait))
     })?;
-    let (said, about) = (escaped(&answer.title), escaped(&title));
+    let is_answer = answer.is_some();
     let receipt = Receipt {
         user: link.user,
         alerts: vec![link.alert.clone()],
-        state: ReceiptState::Answered,
+        state: if is_answer { ReceiptState::Answered } else { ReceiptState::Seen },
         until: None,
-        answers: BTreeMap::from([(link.alert, answer)]),
+        answers: answer.map(|answer| (link.alert, answer)).into_iter().collect(),
         op: None,
         by: BY.to_owned(),
     };
@@ -98,6 +109,7 @@ pub(crate) async fn answer(
         NotWritten::Impossible => Problem::internal("the store does not take this answer"),
     })?;
     Ok(match written {
+        _ if !is_answer => page("Thank you.", &format!("<p>{about}</p><p>It is acknowledged.</p>")),
         Some(_) => page("Thank you.", &format!("<p>{about}</p><p>Your answer: <strong>{said}</strong></p>")),
         None => page("This was answered before.", &format!("<p>{about}</p><p>Your first answer stays.</p>")),
     })
@@ -120,13 +132,21 @@ async fn offer_of(
     if heads.get(&link.user).is_some_and(|head| head.refuses(Some(link.written_at))) {
         return Err(unknown());
     }
-    let action = which.action.filter(|action| is_action_id(action));
-    let action = action.ok_or_else(|| Problem::invalid("action", "is missing: it names the button"))?;
+    let action = which.action.as_deref();
+    if action.is_some_and(|action| !is_action_id(action)) {
+        return Err(Problem::invalid(
+            "action",
+            "is not the id of a button; without one, the alert is acknowledged",
+        ));
+    }
     let mut shown = inbox.store.shown_contents(&link.user, std::slice::from_ref(&link.alert)).await?;
     let gone =
         || Problem::not_found("the alert is not there any more, or has no such button now: open your inbox");
     let ShownContent { content, .. } = shown.remove(&link.alert).ok_or_else(gone)?;
-    let answer = answer_of(&actions_in(&content), &action).ok_or_else(gone)?;
+    let answer = match action {
+        Some(action) => Some(answer_of(&actions_in(&content), action).ok_or_else(gone)?),
+        None => None,
+    };
     Ok(Offer { link, answer, title: title_in(&content) })
 }
 

@@ -357,21 +357,21 @@ pub(crate) fn unsubscribe() -> Operation {
 
 /// `GET /v1/answers/{token}`
 pub(crate) fn ask_to_answer() -> Operation {
-    of_answer_link("askToAnswer", "Show the button by which an alert is answered")
+    of_answer_link("askToAnswer", "Show the button by which an alert is answered or acknowledged")
         .about("Changes nothing: programs fetch every link of a mail.")
 }
 
 /// `POST /v1/answers/{token}`
 pub(crate) fn answer() -> Operation {
-    of_answer_link("answer", "Answer the alert for the person of the link")
-        .about("As the receipt `answered`. Harmless to repeat: the first answer stays.")
+    of_answer_link("answer", "Answer or acknowledge the alert for the person of the link")
+        .about("As the receipt `answered`, and without an action as `seen`. Harmless to repeat: the first answer stays.")
         .refuses(429, "This person says more than is read: come again after `Retry-After`.")
 }
 
 fn of_answer_link(id: &str, summary: &str) -> Operation {
     of_link(id, summary)
-        .query("action", text(), "The id of the action; the links of messages have it.")
-        .refuses(422, "No action is named.")
+        .query("action", text(), "The id of the action; the links of buttons that answer have it. Without it the alert is acknowledged.")
+        .refuses(422, "That is not the id of an action.")
         .refuses(503, "The store does not answer, or this pod leaves: come again after `Retry-After`.")
 }
 

@@ -22,7 +22,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use lettre::{
     Address, Message, address,
     message::{Mailbox, MultiPart},
@@ -57,7 +57,7 @@ use super::{
 };
 use dkim::{DkimConfig, DkimSigner};
 use smtp::{Connections, Encryption, Envelope, Relay};
-use template::{EmailParts, Links, Templates};
+use template::{EmailParts, Links, Reader, Templates};
 
 pub(super) mod config;
 pub mod dkim;
@@ -76,6 +76,9 @@ const SUBJECT_BYTES_MAX: usize = 4 * TITLE_CHARS_MAX + 256;
 /// Any other header's value, in bytes.
 const HEADER_BYTES_MAX: usize = 500;
 
+/// Whose events repeat no header of a mail, but what it carries as metadata.
+const POSTMARK: &str = "postmarkapp.com";
+
 /// One email to one address.
 #[derive(Debug, Clone)]
 pub struct EmailJob {
@@ -87,6 +90,10 @@ pub struct EmailJob {
     pub content: AlertContent,
     /// The reader's language as a BCP 47 tag, for `Content-Language` and the HTML's `lang`.
     pub locale: Option<String>,
+    /// The zone in which times are told; UTC without one.
+    pub zone: Option<TimeZone>,
+    /// Where they acknowledge the alert without a login.
+    pub acknowledge_at: Option<String>,
 }
 
 /// How the connection to the mail relay is encrypted.
@@ -232,7 +239,8 @@ impl SmtpSender {
         let alert = &job.content;
         let lang = language_of(job.locale.as_deref());
         let unsubscribe = self.unsubscribe_link(job);
-        let parts = self.parts(alert, lang, unsubscribe.as_ref())?;
+        let reader = Reader { lang, zone: job.zone.clone().unwrap_or(TimeZone::UTC) };
+        let parts = self.parts(alert, &reader, unsubscribe.as_ref(), job.acknowledge_at.as_deref())?;
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let (from, addressee) = (self.from.email.clone(), Mailbox::new(None, to.clone()));
@@ -251,11 +259,14 @@ impl SmtpSender {
             ("X-Auto-Response-Suppress", "All".to_owned()),
             ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
             ("Content-Language", lang.to_owned()),
+            ("Feedback-ID", feedback_id(alert)),
             (MAIL_TICKET_HEADER, MailTicket::of(job.attempt, &job.to).to_string()),
-            // Postmark repeats no header in its events, and this one as metadata.
-            ("X-PM-Metadata-watchbell", MailTicket::of(job.attempt, &job.to).to_string()),
         ] {
             builder = builder.raw_header(header::verbatim(name, value));
+        }
+        if self.relay.host.ends_with(POSTMARK) {
+            let ticket = MailTicket::of(job.attempt, &job.to).to_string();
+            builder = builder.raw_header(header::verbatim("X-PM-Metadata-watchbell", ticket));
         }
         for (name, id) in [("X-Watchbell-Alert", &alert.alert), ("X-Watchbell-User", &alert.user)] {
             let id = text::shorten(&header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
@@ -279,12 +290,13 @@ impl SmtpSender {
     fn parts(
         &self,
         alert: &AlertContent,
-        lang: &str,
+        reader: &Reader<'_>,
         unsubscribe: Option<&Url>,
+        acknowledge: Option<&str>,
     ) -> Result<EmailParts, SendError> {
         let open = self.link(alert.url.as_deref());
-        let links = Links { open: open.as_ref().map(Url::as_str), unsubscribe: unsubscribe.map(Url::as_str) };
-        self.templates.render(alert, links, lang)
+        let (open, unsubscribe) = (open.as_ref().map(Url::as_str), unsubscribe.map(Url::as_str));
+        self.templates.render(alert, Links { open, unsubscribe, acknowledge }, reader)
     }
 
     /// None in a mail that it would not stop.
@@ -321,7 +333,8 @@ impl ChannelSender for SmtpSender {
 
     /// Without the link that unsubscribes: whoever looks at it is somebody else.
     fn rendered(&self, alert: &AlertContent, locale: Option<&str>, _: Timestamp) -> Vec<RenderedMessage> {
-        let parts = self.parts(alert, language_of(locale), None);
+        let reader = Reader { lang: language_of(locale), zone: TimeZone::UTC };
+        let parts = self.parts(alert, &reader, None, None);
         let mail = parts.map(|EmailParts { subject, text, html }| RenderedForm::Mail {
             subject: subject_of(&subject),
             text,
@@ -346,8 +359,15 @@ impl ChannelSender for SmtpSender {
         let message::Message::Alert(content) = &job.message else {
             return Err(SendError::Rejected { reason: "a mail cannot be taken back".to_owned() });
         };
-        let (to, locale) = (job.to.secret().clone(), job.locale.map(str::to_owned));
-        self.send_mail(&EmailJob { attempt: job.attempt, to, content: content.clone(), locale }, now).await
+        let job = EmailJob {
+            attempt: job.attempt,
+            to: job.to.secret().clone(),
+            content: content.clone(),
+            locale: job.locale.map(str::to_owned),
+            zone: job.zone.clone(),
+            acknowledge_at: job.acknowledge_at.clone(),
+        };
+        self.send_mail(&job, now).await
     }
 }
 
@@ -391,6 +411,14 @@ fn thread_id(alert: &AlertContent) -> Uuid {
 fn subject_of(rendered: &str) -> String {
     let line = text::shorten(&header::one_line(rendered), SUBJECT_BYTES_MAX).unwrap_or_default();
     closed(&line).into_owned()
+}
+
+/// By which mailbox providers tell complaints apart (https://support.google.com/mail/answer/6254652): the category, the tenant, the
+/// severity, and the sender, which is always the same.
+fn feedback_id(alert: &AlertContent) -> String {
+    let category = alert.category.as_deref().map(label).filter(|category| !category.is_empty());
+    let category = category.unwrap_or_else(|| "alert".to_owned());
+    format!("{category}:{}:{}:watchbell", label(&alert.tenant), alert.severity)
 }
 
 /// `text` as one label of a domain name.

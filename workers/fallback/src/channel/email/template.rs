@@ -7,19 +7,23 @@
 //! - A language without words of its own gets English ones; the alert's own text is never translated.
 //!
 //! A template sees: `title`, `body` (plain text), `body_html` (where the body is Markdown), `image`, `buttons` (each with `title`, `link` and
-//! `answers`), `link`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
-//! `user`, `occurred_at`, `lang` and `words` (`open`, `unsubscribe`, `because`).
+//! `answers`), `link`, `acknowledge`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
+//! `user`, `occurred_at` (in the reader's zone), `preheader` (the line that lists of mails show), `color_dark`, `lang` and `words` (`open`, `acknowledge`, `unsubscribe`, `because`).
 
 use std::{io::ErrorKind, path::Path};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
-use watchbell::domain::{BodyFormat, Severity, Status, markdown, text::isolated};
+use watchbell::domain::{
+    BodyFormat, Severity, Status, markdown,
+    text::{closed, isolated},
+};
 
 use crate::channel::{
     error::{SendError, SetupError},
     link,
     message::{AlertContent, Button},
+    text,
 };
 
 const SUBJECT: &str = "subject.txt";
@@ -31,6 +35,8 @@ const BUILT_IN: [(&str, &str); 3] = [
     (HTML, include_str!("email.html")),
 ];
 
+/// What a list of mails shows behind a subject, in bytes: more than any has room for.
+const PREHEADER_BYTES_MAX: usize = 200;
 /// The largest template, in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 /// The most work one rendering may be: a loop without end is an error at the start, not a hang.
@@ -43,6 +49,7 @@ struct Words {
     warning: &'static str,
     critical: &'static str,
     open: &'static str,
+    acknowledge: &'static str,
     unsubscribe: &'static str,
     because: &'static str,
     mandatory: &'static str,
@@ -53,6 +60,7 @@ const ENGLISH: Words = Words {
     warning: "Warning",
     critical: "Critical",
     open: "Open",
+    acknowledge: "Acknowledge",
     unsubscribe: "Unsubscribe",
     because: "You get this email because the alert was not seen on a screen or a phone.",
     mandatory: "Such alerts are sent also to those who turned email off.",
@@ -67,6 +75,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             warning: "Warnung",
             critical: "Kritisch",
             open: "Öffnen",
+            acknowledge: "Quittieren",
             unsubscribe: "Abbestellen",
             because: "Diese E-Mail kommt, weil die Meldung auf keinem Bildschirm und keinem Telefon gesehen wurde.",
             mandatory: "Solche Meldungen erhält auch, wer E-Mails abbestellt hat.",
@@ -79,6 +88,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             warning: "Advertencia",
             critical: "Crítico",
             open: "Abrir",
+            acknowledge: "Confirmar",
             unsubscribe: "Cancelar la suscripción",
             because: "Recibe este correo porque la alerta no se vio en ninguna pantalla ni teléfono.",
             mandatory: "Estas alertas se envían también a quien ha desactivado el correo.",
@@ -91,6 +101,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             warning: "Avertissement",
             critical: "Critique",
             open: "Ouvrir",
+            acknowledge: "Acquitter",
             unsubscribe: "Se désabonner",
             because: "Vous recevez cet e-mail parce que l’alerte n’a été vue ni à l’écran ni sur un téléphone.",
             mandatory: "Ces alertes sont envoyées aussi à ceux qui ont désactivé les e-mails.",
@@ -111,6 +122,16 @@ pub(super) struct EmailParts {
 pub(super) struct Links<'a> {
     pub open: Option<&'a str>,
     pub unsubscribe: Option<&'a str>,
+    /// To a page that asks whether the alert is acknowledged.
+    pub acknowledge: Option<&'a str>,
+}
+
+/// Who reads it.
+pub(super) struct Reader<'a> {
+    /// Their language: a checked tag.
+    pub lang: &'a str,
+    /// The zone in which times are told.
+    pub zone: TimeZone,
 }
 
 /// The templates in force.
@@ -147,20 +168,18 @@ impl Templates {
         Ok(templates)
     }
 
-    /// `lang` is a checked language tag.
-    ///
     /// # Errors
     /// [`SendError::Rejected`] when a template fails on this alert.
     pub(super) fn render(
         &self,
         alert: &AlertContent,
         links: Links<'_>,
-        lang: &str,
+        reader: &Reader<'_>,
     ) -> Result<EmailParts, SendError> {
         let part = |base: &str| {
-            let name = self.named(base, lang);
+            let name = self.named(base, reader.lang);
             // The error may quote what it was rendering.
-            self.one(&name, alert, links, lang)
+            self.one(&name, alert, links, reader)
                 .map_err(|_| SendError::Rejected { reason: format!("{name} does not render") })
         };
         Ok(EmailParts { subject: part(SUBJECT)?, text: part(TEXT)?, html: part(HTML)? })
@@ -180,13 +199,14 @@ impl Templates {
         name: &str,
         alert: &AlertContent,
         links: Links<'_>,
-        lang: &str,
+        reader: &Reader<'_>,
     ) -> Result<String, minijinja::Error> {
+        let (lang, zone) = (reader.lang, &reader.zone);
         let words = words_of(lang);
-        let (severity_word, color) = match alert.severity {
-            Severity::Info => (words.info, "#2563eb"),
-            Severity::Warning => (words.warning, "#b45309"),
-            Severity::Critical => (words.critical, "#b91c1c"),
+        let (severity_word, color, color_dark) = match alert.severity {
+            Severity::Info => (words.info, "#2563eb", "#93c5fd"),
+            Severity::Warning => (words.warning, "#b45309", "#fcd34d"),
+            Severity::Critical => (words.critical, "#b91c1c", "#fca5a5"),
         };
         // Whoever cannot stop such mails is told why they come.
         let because = match alert.is_mandatory {
@@ -197,9 +217,10 @@ impl Templates {
             title => isolated(&alert.title), body => body_as_text(alert), body_html => body_as_html(alert), image => &alert.image,
             buttons => buttons_of(alert), category => &alert.category,
             tenant => &alert.tenant, user => &alert.user,
-            link => links.open, unsubscribe => links.unsubscribe,
-            severity => alert.severity.as_str(), severity_word, color, lang, words => context! { open => words.open, unsubscribe => words.unsubscribe, because },
-            occurred_at => alert.occurred_at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            link => links.open, unsubscribe => links.unsubscribe, acknowledge => links.acknowledge,
+            severity => alert.severity.as_str(), severity_word, color, color_dark, lang, words => context! { open => words.open, acknowledge => words.acknowledge, unsubscribe => words.unsubscribe, because => &because },
+            preheader => preheader_of(alert).unwrap_or(because),
+            occurred_at => alert.occurred_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string(),
         })
     }
 
@@ -213,14 +234,26 @@ impl Templates {
         };
         let image = Some("https://example.org/a.png".to_owned());
         let full = AlertContent { actions: vec![button], image, ..sample(Some("b".to_owned())) };
-        let links = Links { open: Some("https://example.org/"), unsubscribe: Some("https://example.org/u") };
+        let links = Links {
+            open: Some("https://example.org/"),
+            unsubscribe: Some("https://example.org/u"),
+            acknowledge: Some("https://example.org/a"),
+        };
+        let reader = Reader { lang: "en", zone: TimeZone::UTC };
         for (alert, links) in [(full, links), (sample(None), Links::default())] {
-            if self.one(name, &alert, links, "en").is_err() {
+            if self.one(name, &alert, links, &reader).is_err() {
                 return Err(SetupError::Template { name: name.to_owned(), why: "it does not render" });
             }
         }
         Ok(())
     }
+}
+
+/// What a list of mails shows behind the subject: the beginning of the body, on one line.
+fn preheader_of(alert: &AlertContent) -> Option<String> {
+    let body = body_as_text(alert)?;
+    let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    text::shorten(&closed(&line), PREHEADER_BYTES_MAX).filter(|line| !line.is_empty())
 }
 
 /// The body without markup.

@@ -23,8 +23,12 @@ fn built_in() -> Templates {
     Templates::load(None).unwrap()
 }
 
+fn reader(lang: &str) -> Reader<'_> {
+    Reader { lang, zone: TimeZone::UTC }
+}
+
 fn links(open: &str) -> Links<'_> {
-    Links { open: Some(open), unsubscribe: None }
+    Links { open: Some(open), ..Links::default() }
 }
 
 /// A folder that goes with the test.
@@ -46,7 +50,7 @@ impl Folder {
 
 #[test]
 fn an_email_says_the_same_in_text_and_html() {
-    let parts = built_in().render(&alert(), links("https://example.org/nodes/7"), "de-AT").unwrap();
+    let parts = built_in().render(&alert(), links("https://example.org/nodes/7"), &reader("de-AT")).unwrap();
     for text in [&parts.text, &parts.html] {
         for part in ["Disk is full", "Node 7 has 2 % left", "Kritisch", "2026-11-21 10:00 UTC", "ana", "acme"]
         {
@@ -57,9 +61,71 @@ fn an_email_says_the_same_in_text_and_html() {
     assert!(parts.text.contains("https://example.org/nodes/7"));
     assert!(parts.html.contains(r#"<html lang="de-AT">"#), "{}", parts.html);
     let least = AlertContent { body: None, category: None, ..alert() };
-    let parts = built_in().render(&least, Links::default(), "en").unwrap();
-    assert!(!parts.html.contains("<a ") && !parts.html.to_lowercase().contains("none"), "{}", parts.html);
+    let parts = built_in().render(&least, Links::default(), &reader("en")).unwrap();
+    assert!(
+        !parts.html.contains("<a ")
+            && !parts.html.to_lowercase().replace("display:none", "").contains("none"),
+        "{}",
+        parts.html
+    );
     assert!(!parts.text.to_lowercase().contains("none"), "{}", parts.text);
+}
+
+#[test]
+fn a_time_is_told_on_the_readers_clock() {
+    for (zone, expected) in [
+        (TimeZone::UTC, "2026-11-21 10:00 UTC"),
+        (TimeZone::get("Europe/Warsaw").unwrap(), "2026-11-21 11:00 CET"),
+        (TimeZone::get("America/New_York").unwrap(), "2026-11-21 05:00 EST"),
+        (TimeZone::get("Asia/Kathmandu").unwrap(), "2026-11-21 15:45 +0545"),
+    ] {
+        let parts = built_in().render(&alert(), Links::default(), &Reader { lang: "en", zone }).unwrap();
+        for text in [&parts.text, &parts.html] {
+            assert!(text.contains(expected), "{expected} is missing in {text}");
+        }
+    }
+}
+
+/// It leads to a page that asks, because programs follow every link of a mail.
+#[test]
+fn a_mail_has_a_button_by_which_its_alert_is_acknowledged() {
+    let acknowledge = Some("https://alerts.example/v1/answers/t");
+    for (links, lang, expected) in [
+        (Links { acknowledge, ..Links::default() }, "en", Some("Acknowledge")),
+        (Links { acknowledge, ..links("https://example.org/") }, "de", Some("Quittieren")),
+        (links("https://example.org/"), "en", None),
+    ] {
+        let parts = built_in().render(&alert(), links, &reader(lang)).unwrap();
+        let text = expected.map(|word| format!("\n{word}: https://alerts.example/v1/answers/t\n"));
+        assert!(text.is_none_or(|line| parts.text.contains(&line)), "{}", parts.text);
+        assert_eq!(
+            parts.html.contains("&#x2f;v1&#x2f;answers&#x2f;t\""),
+            expected.is_some(),
+            "{}",
+            parts.html
+        );
+        assert_eq!(parts.text.contains("/v1/answers/"), expected.is_some(), "{}", parts.text);
+    }
+}
+
+#[test]
+fn a_list_of_mails_shows_how_the_body_begins() {
+    let preheader = |content: &AlertContent| {
+        let html = built_in().render(content, Links::default(), &reader("en")).unwrap().html;
+        let (_, rest) = html.split_once("mso-hide:all\">").unwrap();
+        rest.split_once("</div>").unwrap().0.to_owned()
+    };
+    for (why, body, expected) in [
+        ("on one line", Some("Node 7\n has  <2 %"), "Node 7 has &lt;2 %"),
+        ("no body", None, "You get this email because the alert was not seen on a screen or a phone."),
+    ] {
+        assert_eq!(preheader(&AlertContent { body: body.map(str::to_owned), ..alert() }), expected, "{why}");
+    }
+    let long = preheader(&AlertContent { body: Some("ü".repeat(5_000)), ..alert() });
+    assert!(long.len() <= PREHEADER_BYTES_MAX + '…'.len_utf8() && long.ends_with('…'), "{long}");
+    let markup =
+        AlertContent { body: Some("**2 %** left".into()), body_format: BodyFormat::Markdown, ..alert() };
+    assert_eq!(preheader(&markup), "2 % left");
 }
 
 #[test]
@@ -72,7 +138,9 @@ fn a_language_without_words_is_english_and_an_info_has_no_mark() {
         ("tlh", Severity::Warning, "[Warning] Disk is full"),
         ("en", Severity::Info, "Disk is full"),
     ] {
-        let parts = built_in().render(&AlertContent { severity, ..alert() }, Links::default(), lang).unwrap();
+        let parts = built_in()
+            .render(&AlertContent { severity, ..alert() }, Links::default(), &reader(lang))
+            .unwrap();
         assert_eq!(parts.subject, subject, "{lang}");
     }
 }
@@ -92,7 +160,7 @@ fn what_producers_write_is_not_html() {
     let folder = Folder::with(&[("email.de.html", "<p>{{ title }}</p>{{ body }}")]);
     let theirs = folder.load().unwrap();
     for (templates, lang) in [(&built_in(), "en"), (&theirs, "de")] {
-        let parts = templates.render(&content, links("https://x/?a=\"><script>"), lang).unwrap();
+        let parts = templates.render(&content, links("https://x/?a=\"><script>"), &reader(lang)).unwrap();
         assert!(!parts.html.contains("<script"), "{}", parts.html);
         assert!(!parts.html.contains("\" onload"), "{}", parts.html);
         assert!(parts.text.contains(evil), "plain text stays as it is");
@@ -114,7 +182,7 @@ fn a_team_replaces_what_it_likes_for_everybody_or_for_one_language() {
         ("de-CH", "ACME meldet: Disk is full"),
         ("de-AT", "Servus: Disk is full"),
     ] {
-        let parts = templates.render(&alert(), Links::default(), lang).unwrap();
+        let parts = templates.render(&alert(), Links::default(), &reader(lang)).unwrap();
         assert_eq!(parts.subject, subject, "{lang}");
         assert!(parts.html.contains("Node 7"), "the rest is built in");
     }
@@ -160,7 +228,7 @@ fn a_mail_has_the_buttons_the_picture_and_the_markup_of_the_alert() {
         ],
         ..alert()
     };
-    let parts = built_in().render(&content, Links::default(), "en").unwrap();
+    let parts = built_in().render(&content, Links::default(), &reader("en")).unwrap();
     for expected in [
         "<strong>2 %</strong> left &lt;b&gt;now&lt;/b&gt;<br>",
         "<a href=\"https://example.org/x?a=1&amp;b=2\" rel",
@@ -181,6 +249,6 @@ fn a_mail_has_the_buttons_the_picture_and_the_markup_of_the_alert() {
         assert!(parts.text.contains(expected), "{expected} is missing in {}", parts.text);
     }
     let plain = AlertContent { body_format: BodyFormat::Text, ..content };
-    let parts = built_in().render(&plain, Links::default(), "en").unwrap();
+    let parts = built_in().render(&plain, Links::default(), &reader("en")).unwrap();
     assert!(parts.html.contains("**2 %** left"), "text is text: {}", parts.html);
 }

@@ -52,6 +52,8 @@ fn job() -> EmailJob {
             unread: 3,
         },
         locale: Some("de-AT".into()),
+        zone: None,
+        acknowledge_at: None,
     }
 }
 
@@ -81,6 +83,7 @@ fn the_head_identifies_the_attempt_and_the_alert() {
         "X-Auto-Response-Suppress: All".to_owned(),
         "List-Id: <acme-inc.alerts.example.org>".to_owned(),
         "Content-Language: de-AT".to_owned(),
+        "Feedback-ID: alert:acme-inc:critical:watchbell".to_owned(),
         "X-Watchbell-Alert: a-1".to_owned(),
         "X-Watchbell-User: ana".to_owned(),
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click".to_owned(),
@@ -92,6 +95,17 @@ fn the_head_identifies_the_attempt_and_the_alert() {
     assert!(message.contains("multipart/alternative"));
     let (text, html) = (message.find("text/plain").unwrap(), message.find("text/html").unwrap());
     assert!(text < html, "the text comes first");
+}
+
+/// Only Postmark makes something of its metadata.
+#[test]
+fn metadata_goes_to_the_relay_that_repeats_it() {
+    for (host, expected) in [("smtp.postmarkapp.com", true), ("smtp.example.com", false)] {
+        let sender = SmtpSender::new(&EmailConfig { host: host.into(), ..config() }).unwrap();
+        let to = job().to.expose().parse().unwrap();
+        let mail = sender.compose(&job(), &to, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(mail.contains("X-PM-Metadata-watchbell: b-"), expected, "{host}");
+    }
 }
 
 #[test]
@@ -274,7 +288,7 @@ fn a_mail_offers_only_what_would_stop_it() {
     let parts = Templates::load(None).unwrap();
     let told = |is_mandatory| {
         let content = AlertContent { is_mandatory, ..job().content };
-        parts.render(&content, Links::default(), "en").unwrap().text
+        parts.render(&content, Links::default(), &Reader { lang: "en", zone: TimeZone::UTC }).unwrap().text
     };
     let why = "also to those who turned email off";
     assert!(told(true).contains(why) && !told(false).contains(why), "{}", told(true));

@@ -77,6 +77,8 @@ fn posted(message: Message, shown: &[&str]) -> Value {
         message,
         shown: shown.iter().map(|id| (*id).to_owned()).collect(),
         locale: None,
+        zone: None,
+        acknowledge_at: None,
     };
     let body = body::of(&job);
     assert_eq!(body, body::of(&job), "the same for every try");
