@@ -23,11 +23,7 @@ use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::interval};
-use watchbell_tests::{
-    fleet::{Fleet, answer},
-    session::Follower,
-    until::until,
-};
+use watchbell_tests::{fleet::Fleet, requests::answer, session::Follower, until::until};
 
 /// Before push and before email.
 const WAITS_MS: (u64, u64) = (500, 1_500);

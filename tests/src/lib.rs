@@ -37,6 +37,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod proxy;
 pub mod rabbit;
+pub mod requests;
 pub mod scrape;
 pub mod scratch;
 mod senders;

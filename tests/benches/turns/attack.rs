@@ -15,7 +15,7 @@ use tokio::{
     time::interval,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use watchbell_tests::fleet::{Fleet, answer};
+use watchbell_tests::{fleet::Fleet, requests::answer};
 
 use crate::large;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use reqwest::{Method, header};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     until::until,
 };
 

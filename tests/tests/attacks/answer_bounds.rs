@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
     client::Transport,
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Frames as _,
     until::until,
 };

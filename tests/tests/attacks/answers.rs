@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use watchbell_tests::{
     client::Transport,
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Frames as _,
     until::until,
 };

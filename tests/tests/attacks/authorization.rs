@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use watchbell::domain::{Scope, Scopes};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Session,
     until::until,
 };

@@ -13,9 +13,10 @@ use std::{
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
     ports,
     process::WatchbellProcess,
+    requests::answer,
     scratch::Scratch,
     until::until,
 };

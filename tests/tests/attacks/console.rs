@@ -6,7 +6,8 @@ use anyhow::ensure;
 use reqwest::{Method, RequestBuilder, header};
 use serde_json::{Value, json};
 use watchbell_tests::{
-    fleet::{ALL_SCOPES, Engine, Fleet, answer},
+    fleet::{ALL_SCOPES, Engine, Fleet},
+    requests::answer,
     until::until,
 };
 

@@ -13,7 +13,8 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 use watchbell_tests::{
     client::{Client, Transport},
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Frames,
 };
 

@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell::domain::device::DEVICES_PER_USER_MAX;
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     until::until,
 };
 

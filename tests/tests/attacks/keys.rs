@@ -6,7 +6,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     until::until,
 };
 

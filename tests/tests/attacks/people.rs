@@ -12,7 +12,8 @@ use tokio::{
     time::timeout,
 };
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Session,
     until::until,
 };

@@ -12,8 +12,9 @@ use tokio::{
 };
 use watchbell_tests::{
     amqp::{Properties, Published, RawAmqp, RawMessage, place},
-    fleet::{Engine, Fleet, Urls, answer},
+    fleet::{Engine, Fleet, Urls},
     postgres::Postgres,
+    requests::answer,
     scratch::Scratch,
     services,
     until::until,

@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use watchbell_tests::{
     balancer::{Balancer, Kind, Pod},
     client::Transport,
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
     mover::{Mover, Noticed},
+    requests::answer,
     until::until,
 };
 

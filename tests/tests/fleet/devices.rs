@@ -6,7 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_fallback::channel::VapidKey;
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::Frames as _,
     until::until,
 };

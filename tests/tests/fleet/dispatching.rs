@@ -12,7 +12,8 @@ use watchbell::broker::{
     rabbitmq::{BrokerAccess, RabbitBroker, RabbitConfig},
 };
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     services,
     session::Frames as _,
     until::until,

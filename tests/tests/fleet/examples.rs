@@ -13,9 +13,10 @@ use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
     lossy::{LossyProxy, Lost},
     program,
+    requests::answer,
     until::until,
 };
 

@@ -15,9 +15,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use watchbell_tests::{
-    fleet::{Engine, Fleet, Urls, answer},
+    fleet::{Engine, Fleet, Urls},
     postgres::Postgres,
     rabbit::RabbitNode,
+    requests::answer,
     scratch::Scratch,
     services,
     session::Follower,

@@ -12,11 +12,12 @@ use watchbell::{
 };
 use watchbell_socket::token;
 use watchbell_tests::{
-    fleet::{Fleet, Urls, answer},
+    fleet::{Fleet, Urls},
     ports,
     postgres::Postgres,
     process::WatchbellProcess,
     rabbit::RabbitNode,
+    requests::answer,
     scratch::Scratch,
     services,
     until::until,

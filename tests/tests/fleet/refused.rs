@@ -12,7 +12,8 @@ use watchbell::{
     runtime::config::AuthConfig,
 };
 use watchbell_tests::{
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::{Frames as _, Session},
     until::until,
 };

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, Urls, answer},
+    fleet::{Engine, Fleet, Urls},
     rabbit::RabbitNode,
+    requests::answer,
     scratch::Scratch,
     services,
     session::{Frames as _, Session},

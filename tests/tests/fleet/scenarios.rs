@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use watchbell_tests::{
     client::Asks,
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::{Frames as _, Session},
     sse::SseSession,
     until::until,

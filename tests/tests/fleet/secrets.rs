@@ -9,8 +9,9 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
-    fleet::{Engine, Fleet, Urls, answer},
+    fleet::{Engine, Fleet, Urls},
     process::WatchbellProcess,
+    requests::answer,
     services,
     session::{Frames as _, Session},
     until::until,

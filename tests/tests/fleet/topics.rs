@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use watchbell_tests::{
     client::{Client, Transport},
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::{Frames as _, Session},
     until::until,
 };

@@ -10,7 +10,8 @@ use tokio_tungstenite::tungstenite::Message;
 use watchbell_tests::{
     chance::{Chance, seed},
     client::{Asks, Client, Transport},
-    fleet::{Engine, Fleet, answer},
+    fleet::{Engine, Fleet},
+    requests::answer,
     session::{Frames as _, Session, is_change},
     until::until,
 };
