@@ -226,6 +226,7 @@ async fn database_at(postgres: &Postgres, newest: i64) -> anyhow::Result<String>
     let url = postgres.fresh_database("older").await?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/migrations");
     let mut files: Vec<_> = fs::read_dir(folder)?.filter_map(|file| Some(file.ok()?.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
     postgres
         .psql_on(
