@@ -439,7 +439,7 @@ describe.runIf(ENGINE === "embedded")("the demo page", () => {
     await bed.server.send({ title: "By mail", body: "Whole, with <b>its</b> style", severity: "critical" });
     await page.locator("#mails button", { hasText: "By mail" }).click();
     const letter = page.getByRole("dialog");
-    await page.frameLocator("#letter-page").getByText("Whole, with <b>its</b> style").first().waitFor();
+    await page.frameLocator("#letter-page").getByText("Whole, with <b>its</b> style").filter({ visible: true }).first().waitFor();
     await letter.getByText("Headers").click();
     await letter.getByText("ana@watchbell.test").first().waitFor();
     expect(await violations(page)).toEqual([]);
