@@ -77,11 +77,11 @@ impl Rank {
     const WAITS: u64 = 1 << 62;
 
     fn of(standing: Standing, begin: Instant) -> Self {
-        // So many milliseconds are half a million years for each.
-        let ms = |since: Instant| since.saturating_duration_since(begin).as_millis() as u64;
+        // There is room for 146 years of nanoseconds. Anything coarser would let a younger one go first now and then.
+        let ns = |since: Instant| since.saturating_duration_since(begin).as_nanos() as u64;
         match standing {
-            Standing::Idle(since) => Self(ms(since)),
-            Standing::Waits(since) => Self(Self::WAITS + ms(since)),
+            Standing::Idle(since) => Self(ns(since)),
+            Standing::Waits(since) => Self(Self::WAITS + ns(since)),
             Standing::Busy => Self::NEVER,
         }
     }

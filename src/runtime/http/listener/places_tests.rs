@@ -16,11 +16,13 @@ fn has_to_go(place: &Place) -> bool {
 fn the_idle_go_before_those_in_the_middle_of_a_request() {
     let begin = Instant::now();
     let at = |ms| begin + Duration::from_millis(ms);
+    let later = |ns| at(3) + Duration::from_nanos(ns);
     for (why, standings, expected) in [
         ("nobody", vec![], None),
         ("we are at work on all", vec![Standing::Busy, Standing::Busy], None),
         ("the only one that waits", vec![Standing::Busy, Standing::Waits(at(9))], Some(1)),
         ("the oldest of the idle", vec![Standing::Idle(at(9)), Standing::Idle(at(3))], Some(1)),
+        ("the oldest of one millisecond", vec![Standing::Idle(later(2)), Standing::Idle(later(1))], Some(1)),
         ("an idle one, however old others are", vec![Standing::Waits(at(1)), Standing::Idle(at(9))], Some(1)),
         ("the one that is waited for longest", vec![Standing::Waits(at(2)), Standing::Waits(at(1))], Some(1)),
     ] {

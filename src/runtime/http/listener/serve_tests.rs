@@ -5,13 +5,18 @@ use axum::{
     body::Body,
     routing::{get, post},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    time::timeout,
+};
 
 use super::*;
 use crate::runtime::http::{ConnectionPlace, Patience, ShareBounds, Taken, read_body, take_over};
 
 /// Longer than any test waits, so that only what is tested ends anything.
 const NEVER: Duration = Duration::from_secs(60 * 60);
+/// How long a test waits for what has to come.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Shorter than any test waits.
 const SOON: Duration = Duration::from_millis(50);
 const PLAIN: &[u8] = b"GET /plain HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -65,14 +70,14 @@ async fn connected(address: SocketAddr, said: &[u8]) -> TcpStream {
 /// What comes until the other side ends; also when it ends with a reset.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
+    let _ = timeout(WAIT_MAX, stream.read_to_end(&mut rest)).await.expect("the other side ends");
     String::from_utf8_lossy(&rest).into_owned()
 }
 
 /// One answer of a connection that stays open.
 async fn answer_of(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 1024];
-    let read = stream.read(&mut answer).await.unwrap();
+    let read = timeout(WAIT_MAX, stream.read(&mut answer)).await.expect("an answer").unwrap();
     String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
