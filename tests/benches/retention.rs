@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use sqlx::{AnyConnection, Row as _};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -244,11 +245,19 @@ async fn explain(fixture: &StoreFixture) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The rows that a statement gave, and the pages that it read for them. As text: `Any` does not decode PostgreSQL's JSON.
 async fn explained(connection: &mut AnyConnection, sql: &str) -> anyhow::Result<(u64, u64)> {
-    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}");
-    let plan: String = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *connection).await?.try_get(0)?;
-    let plan: serde_json::Value = serde_json::from_str(&plan)?;
-    let plan = &plan[0]["Plan"];
-    let number = |key: &str| plan[key].as_f64().unwrap_or_default() as u64;
-    Ok((number("Actual Rows"), number("Shared Hit Blocks") + number("Shared Read Blocks")))
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS) {sql}");
+    let lines = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
+    let lines: Vec<String> = lines.iter().map(|line| line.try_get(0)).collect::<Result<_, _>>()?;
+    let whole = lines.first().context("no plan")?;
+    let actual = whole.split_once("(actual").context("it was not carried out")?.1;
+    let pages = lines.iter().find(|line| line.trim_start().starts_with("Buffers: shared"));
+    let pages = pages.map(String::as_str).unwrap_or_default();
+    let number = |text: &str, key: &str| {
+        let after = text.split_once(key).map_or("", |(_, after)| after);
+        let digits = after.find(|c: char| !c.is_ascii_digit()).map_or(after, |end| &after[..end]);
+        digits.parse::<u64>().unwrap_or_default()
+    };
+    Ok((number(actual, "rows="), number(pages, "hit=") + number(pages, "read=")))
 }
