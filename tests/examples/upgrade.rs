@@ -51,39 +51,27 @@ struct Turn {
     runs: &'static [&'static str],
 }
 
+/// Every role in both versions.
+const BOTH: [&str; 8] = [
+    "ingest",
+    "ingest-new",
+    "dispatch",
+    "dispatch-new",
+    "socket-1",
+    "socket-new",
+    "fallback",
+    "fallback-new",
+];
+
 /// After the schema was migrated, while the version before runs.
 const TURNS: [Turn; 6] = [
-    Turn {
-        what: "both versions of every role",
-        runs: &[
-            "ingest",
-            "ingest-new",
-            "dispatch",
-            "dispatch-new",
-            "socket-1",
-            "socket-new",
-            "fallback",
-            "fallback-new",
-        ],
-    },
+    Turn { what: "both versions of every role", runs: &BOTH },
     Turn {
         what: "before → this → before", runs: &["ingest", "dispatch-new", "socket-1", "fallback-new"]
     },
     Turn { what: "this → before → this", runs: &["ingest-new", "dispatch", "socket-new", "fallback"] },
     Turn { what: "this version alone", runs: &["ingest-new", "dispatch-new", "socket-new", "fallback-new"] },
-    Turn {
-        what: "both again",
-        runs: &[
-            "ingest",
-            "ingest-new",
-            "dispatch",
-            "dispatch-new",
-            "socket-1",
-            "socket-new",
-            "fallback",
-            "fallback-new",
-        ],
-    },
+    Turn { what: "both again", runs: &BOTH },
     Turn {
         what: "rolled back: the version before alone, on the newer schema",
         runs: &["ingest", "dispatch", "socket-1", "fallback"],

@@ -22,7 +22,7 @@ export class DevicesScreen {
     try {
       devices = (await this.client.request<{ devices: Device[] }>("GET", "/v1/devices", undefined, { devices: [] })).devices;
     } catch {
-      // It stays unknown.
+      // What devices there are stays unknown.
     }
     if (nth !== this.#asked) return; // Something was changed meanwhile, and asked for again.
     this.#devices = devices;

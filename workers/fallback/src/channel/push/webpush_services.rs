@@ -61,9 +61,9 @@ pub(super) static OTHER: BrowserService = STANDARD;
 pub(in crate::channel) static SERVICES: [BrowserService; 4] = [
     // Chrome, and browsers made of Chromium.
     BrowserService { name: "fcm", hosts: &["fcm.googleapis.com"], takes_topic: false, ..STANDARD },
-    // Firefox.
+    // Mozilla's, which Firefox uses.
     BrowserService { name: "mozilla", hosts: &[".push.services.mozilla.com"], ..STANDARD },
-    // Edge on Windows.
+    // Microsoft's, which Edge on Windows uses.
     BrowserService {
         name: "wns",
         hosts: &[".notify.windows.com"],
@@ -71,7 +71,7 @@ pub(in crate::channel) static SERVICES: [BrowserService; 4] = [
         fate_header: Some("x-wns-notificationstatus"),
         ..STANDARD
     },
-    // Safari.
+    // Apple's, which Safari uses.
     BrowserService {
         name: "apple",
         hosts: &["push.apple.com", ".push.apple.com"],

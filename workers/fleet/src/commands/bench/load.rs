@@ -169,7 +169,7 @@ impl<'a> Load<'a> {
 }
 
 /// How long after the last alert the next one comes, by a number in 0..1: the arrivals of many who do not know of each other
-/// (exponential gaps).
+/// (a Poisson process, whose gaps are exponential).
 fn gap(rate: f64, chance: f64) -> Duration {
     Duration::from_secs_f64(-(1.0 - chance).ln() / rate)
 }
