@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::{Address, Message, PublishError, SharedBroker, topology::PARTITIONS};
 use crate::{
-    domain::{AlertId, Answered, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
+    domain::{Acknowledgement, AlertId, Answered, Event, InboxState, Receipt, Seq, Tenant, UserId, UserKey},
     wire::{
         TraceContext,
         action::AnswerV1,
+        content::with_acknowledgement,
         live::{
             LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient,
             LiveRevoke, LiveTopicEvent, LiveV1,
@@ -67,6 +68,8 @@ pub struct ShownAlert<'a> {
     pub published: Option<LivePublished>,
     /// What clients are given, as `content_of` wrote it.
     pub content: &'a str,
+    /// Who has it, where it is to be acknowledged.
+    pub acknowledgement: Option<&'a Acknowledgement>,
 }
 
 /// What an alert did to one inbox.
@@ -90,9 +93,10 @@ impl Announcement {
     /// An alert for those in whose inboxes it is new or changed: a message for each partition, or several where it has
     /// more than [`LIVE_RECIPIENTS_MAX`] recipients.
     pub fn alert(alert: ShownAlert<'_>, changes: Vec<InboxChange>) -> Vec<Self> {
-        let ShownAlert { tenant, id, version, published, content } = alert;
+        let ShownAlert { tenant, id, version, published, content, acknowledgement } = alert;
+        let content = with_acknowledgement(content, acknowledgement);
         // `content_of` wrote it, so it is JSON.
-        let Ok(content) = serde_json::from_str::<&RawValue>(content) else { return Vec::new() };
+        let Ok(content) = serde_json::from_str::<&RawValue>(&content) else { return Vec::new() };
         let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
         for InboxChange { user, seq, unread, state, until, answer } in changes {
             let recipient = LiveRecipient {
@@ -137,7 +141,7 @@ impl Announcement {
             seq,
             unread,
             alerts: alerts.iter().map(ToString::to_string).collect(),
-            state: receipt.state.to_string(),
+            state: receipt.state.told_as().to_string(),
             until: receipt.until.map(|until| until.to_string()),
             action: receipt.action().map(str::to_owned),
             by: receipt.by.clone(),
@@ -200,8 +204,14 @@ mod tests {
     #[test]
     fn an_alert_is_told_to_each_recipient_once_on_the_partition_of_theirs() {
         let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown =
-            ShownAlert { tenant: &tenant, id: &id, version: 2, published: None, content: r#"{"id":"a"}"# };
+        let shown = ShownAlert {
+            tenant: &tenant,
+            id: &id,
+            version: 2,
+            published: None,
+            content: r#"{"id":"a"}"#,
+            acknowledgement: None,
+        };
         let people = PARTITIONS as usize * LIVE_RECIPIENTS_MAX * 2;
         let changes = (0..people).map(|n| InboxChange {
             user: UserId::parse(format!("user-{n}")).unwrap(),
@@ -231,7 +241,14 @@ mod tests {
     #[test]
     fn content_that_is_no_json_is_not_told() {
         let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown = ShownAlert { tenant: &tenant, id: &id, version: 1, published: None, content: "{" };
+        let shown = ShownAlert {
+            tenant: &tenant,
+            id: &id,
+            version: 1,
+            published: None,
+            content: "{",
+            acknowledgement: None,
+        };
         assert!(Announcement::alert(shown, Vec::new()).is_empty());
     }
 }

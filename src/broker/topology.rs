@@ -27,6 +27,10 @@ pub const POD_QUEUE_MESSAGES_MAX: i64 = 100_000;
 /// makes dispatch hold what it has, and each taking back counts against the delivery limit.
 pub const CONSUMER_TIMEOUT_MS: u32 = 300_000;
 
+/// How long the broker keeps what is parked for an operator, milliseconds, where the policy is set that [`describe`] prints:
+/// 30 days. RabbitMQ takes 49 at the most.
+pub const PARKED_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// Where a delivery's AMQP property `type` is found among its headers, and what sets it when publishing.
 pub const TYPE_HEADER: &str = "type";
 
@@ -135,8 +139,10 @@ pub fn describe() -> String {
         "watchbell.pod.<uuid>",
         format!("classic, at most {POD_QUEUE_MESSAGES_MAX}")
     );
-    let held: Vec<&str> =
-        WorkQueue::ALL.into_iter().filter(|queue| queue.dead_letters()).map(short_name).collect();
+    let names = |parked: bool| {
+        let all = WorkQueue::ALL.into_iter().filter(|queue| queue.dead_letters() != parked);
+        all.map(short_name).collect::<Vec<_>>().join("|")
+    };
     let _ = writeln!(
         out,
         "policy, for an operator to set: what is held for {} minutes without an answer goes back\n  \
@@ -145,7 +151,14 @@ pub fn describe() -> String {
          before that, in rabbitmq.conf, for all queues of the node:\n    \
          consumer_timeout = {CONSUMER_TIMEOUT_MS}",
         CONSUMER_TIMEOUT_MS / 60_000,
-        held.join("|"),
+        names(false),
+    );
+    let _ = writeln!(
+        out,
+        "policy, for an operator to set: what was parked and not decided about goes after {} days\n    \
+         rabbitmqctl set_policy --apply-to queues watchbell-parked-kept '^watchbell\\.({})$' '{{\"message-ttl\": {PARKED_KEPT_MS}}}'",
+        PARKED_KEPT_MS / 86_400_000,
+        names(true),
     );
     out.push_str(
         "bindings\n  watchbell.alerts -> watchbell.dispatch\n  watchbell.dead -> watchbell.dead\n\
@@ -168,10 +181,12 @@ fn short_name(queue: WorkQueue) -> &'static str {
 }
 
 #[test]
-fn the_description_names_every_queue_and_the_policy() {
+fn the_description_names_every_queue_and_the_policies() {
     let text = describe();
     let policy = r#"'^watchbell\.(dispatch|undelivered)$' '{"consumer-timeout": 300000}'"#;
     assert!(text.contains(policy), "{text}");
+    let parked = r#"'^watchbell\.(rejected|dead)$' '{"message-ttl": 2592000000}'"#;
+    assert!(text.contains(parked), "{text}");
     assert!(text.contains(OUTCOMES_EXCHANGE), "{text}");
     for queue in WorkQueue::ALL {
         assert!(text.contains(queue.name()), "{}", queue.name());

@@ -43,6 +43,8 @@ pub struct Attempt {
     pub created_at: Timestamp,
     /// When the last answer came.
     pub answered_at: Option<Timestamp>,
+    /// When the device said that it has the push. None where it did not, which proves nothing: not every app says so.
+    pub reached_at: Option<Timestamp>,
 }
 
 /// How the reason of an attempt begins that waits because its provider is in trouble, or refuses our configuration: it

@@ -19,6 +19,8 @@ pub enum Actor {
     Key(Arc<str>),
     /// A user, for themselves.
     User(UserId),
+    /// An operator who signed in by a sign-in service, by what that service knows them by for ever (`sub`).
+    Operator(Arc<str>),
     /// Somebody at the command line, by their name on that machine where it is known.
     CommandLine(Option<String>),
     /// Watchbell itself.
@@ -30,6 +32,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::User(user) => f.write_str(&user_object(user)),
+            Self::Operator(subject) => f.write_str(&operator_object(subject)),
             Self::CommandLine(Some(name)) => write!(f, "cli:{name}"),
             Self::CommandLine(None) => f.write_str("cli"),
             Self::System => f.write_str("system"),
@@ -72,11 +75,13 @@ pub enum AuditAction {
     AlertChanged,
     /// An operator sent an alert.
     AlertSent,
+    /// An operator signed in by a sign-in service.
+    OperatorSignedIn,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::KeyCreated,
         Self::KeyRotated,
         Self::KeyRevoked,
@@ -93,6 +98,7 @@ impl AuditAction {
         Self::DeadDropped,
         Self::AlertChanged,
         Self::AlertSent,
+        Self::OperatorSignedIn,
     ];
 
     /// Its word.
@@ -114,6 +120,7 @@ impl AuditAction {
             Self::DeadDropped => "dead.dropped",
             Self::AlertChanged => "alert.changed",
             Self::AlertSent => "alert.sent",
+            Self::OperatorSignedIn => "operator.signed_in",
         }
     }
 }
@@ -121,6 +128,11 @@ impl AuditAction {
 /// The object that is an API key.
 pub fn key_object(id: &str) -> String {
     format!("key:{id}")
+}
+
+/// An operator, by what their sign-in service knows them by.
+pub fn operator_object(subject: &str) -> String {
+    format!("oidc:{subject}")
 }
 
 /// The object that is a user.

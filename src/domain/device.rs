@@ -16,6 +16,8 @@ pub struct Device {
     /// What the token is bound to for life: of a browser, the VAPID key that it subscribed with, in base64url; of an Apple device, the
     /// bundle id of its app. None: it was not told.
     pub bound_to: Option<String>,
+    /// What Apple starts a Live Activity with on this device; none where its app registered none.
+    pub start_token: Option<Secret>,
     /// When this token was last registered: an older "unregistered" from the provider is void (I7).
     pub registered_at: Timestamp,
     /// When the session's token was issued in which it was registered, in whole seconds; none when that did not say. The

@@ -5,7 +5,8 @@
 //! and the page of a person say the same.
 
 use super::{
-    Attempt, AttemptState, InboxState, Seq, Severity, Status, StopReason, Timestamp, UserId, restraint::Held,
+    Attempt, AttemptState, GroupRule, InboxState, Seq, Severity, Status, StopReason, Timestamp, UserId,
+    receipt::place_of, restraint::Held,
 };
 
 /// What happened to one alert for one user.
@@ -144,14 +145,33 @@ fn because(reason: StopReason) -> String {
     }
 }
 
-/// How an escalation ended. Whoever saw it first is not named: the name would stay in other people's timelines after that person
-/// was erased. Their own timeline says when they saw it.
-pub fn ended(reason: StopReason, somebody_saw_it_first: bool) -> String {
-    match (reason, somebody_saw_it_first) {
-        (StopReason::Acknowledged, true) => format!("{ENDED}another recipient saw it first"),
-        (reason, _) => format!("{ENDED}{}", because(reason)),
-    }
+/// How an escalation ended; `taken_under` is the rule by which another recipient has it. Whoever that is is not named: the name would
+/// stay in other people's timelines after that person was erased. Their own timeline says when they saw it.
+pub fn ended(reason: StopReason, taken_under: Option<GroupRule>) -> String {
+    let why = match (reason, taken_under) {
+        (StopReason::Acknowledged, Some(GroupRule::FirstStopsAll)) => {
+            "another recipient saw it first".to_owned()
+        }
+        (StopReason::Acknowledged, Some(GroupRule::FirstAcknowledges)) => {
+            "another recipient acknowledged it".to_owned()
+        }
+        (reason, _) => because(reason),
+    };
+    format!("{ENDED}{why}")
 }
+
+/// That the person took the alert on, and what that does.
+pub fn acknowledged(by: &str) -> String {
+    format!("acknowledged {}: nobody else is chased", place_of(by))
+}
+
+/// That the person passed the alert on, and what that does.
+pub fn passed_on(by: &str) -> String {
+    format!("passed on {}: what comes next for the others is due now", place_of(by))
+}
+
+/// That another recipient passed the alert on.
+pub const HASTENED: &str = "another recipient passed it on: the next step is due now";
 
 /// That the person's devices were taken out with their sessions.
 pub fn devices_ended(number: u64) -> String {
@@ -184,10 +204,22 @@ pub fn version_arrived(version: i64, before: (Severity, Status), after: (Severit
     }
 }
 
-/// That an attempt was begun, and what the provider answered. With an answer, the beginning is a detail.
+/// That an attempt was begun, what the provider answered, and that the device has it. With an answer, the beginning is a detail.
 pub fn attempt_made(attempt: &Attempt) -> Vec<TimelineEntry> {
+    let mut entries = begun_and_answered(attempt);
+    let reached = |at| TimelineEntry::new(at, format!("{}: reached the device", named(attempt)));
+    entries.extend(attempt.reached_at.map(reached));
+    entries
+}
+
+/// Such as `push alert to phone`.
+fn named(attempt: &Attempt) -> String {
     let to = attempt.device.as_ref().map(|device| format!(" to {device}")).unwrap_or_default();
-    let what = format!("{} {}{to}", attempt.channel, attempt.kind);
+    format!("{} {}{to}", attempt.channel, attempt.kind)
+}
+
+fn begun_and_answered(attempt: &Attempt) -> Vec<TimelineEntry> {
+    let what = named(attempt);
     let begun = format!("{what}: attempt {} begun", attempt.id);
     let reason = attempt
         .reason

@@ -138,9 +138,8 @@ fn a_line_has_a_bound_and_names_another_day() {
     assert!(line.chars().count() < (LINE_ENTRY_CHARS_MAX + 30) * LINE_ENTRIES_MAX + 200);
 }
 
-#[test]
-fn an_answered_attempt_is_told_by_its_answer() {
-    let attempt = |state, reason: Option<&str>| Attempt {
+fn attempt(state: AttemptState, reason: Option<&str>) -> Attempt {
+    Attempt {
         id: AttemptId::from_u128(1),
         kind: AttemptKind::Alert,
         round: 1,
@@ -157,7 +156,12 @@ fn an_answered_attempt_is_told_by_its_answer() {
         message_id: None,
         created_at: at("02:00:05"),
         answered_at: Some(at("02:00:06")),
-    };
+        reached_at: None,
+    }
+}
+
+#[test]
+fn an_answered_attempt_is_told_by_its_answer() {
     let begun = "push alert to phone: attempt 00000000-0000-0000-0000-000000000001 begun";
     for (state, reason, told) in [
         (AttemptState::Pending, None, begun),
@@ -177,14 +181,36 @@ fn an_answered_attempt_is_told_by_its_answer() {
 }
 
 #[test]
-fn how_an_escalation_ended_is_said_in_words() {
-    for (reason, by_another, told) in [
-        (StopReason::Exhausted, false, "escalation ended: no channel is left"),
-        (StopReason::Acknowledged, true, "escalation ended: another recipient saw it first"),
-        (StopReason::Acknowledged, false, "escalation ended: acknowledged"),
-        (StopReason::Snoozed, false, "escalation ended: snoozed; it begins anew when that is over"),
-        (StopReason::Expired, true, "escalation ended: expired"),
+fn a_push_that_arrived_is_told_whatever_its_provider_answered() {
+    for (state, answer) in [
+        (AttemptState::Accepted, "push alert to phone: accepted by the provider"),
+        (
+            AttemptState::Retrying,
+            "push alert to phone: try 2 did not get through, again at 2026-11-29T02:01:00Z",
+        ),
     ] {
-        assert_eq!(ended(reason, by_another), told);
+        let entries = attempt_made(&Attempt { reached_at: Some(at("02:00:07")), ..attempt(state, None) });
+        let told: Vec<_> = entries.iter().filter(|entry| !entry.is_detail).cloned().collect();
+        let reached = TimelineEntry::new(at("02:00:07"), "push alert to phone: reached the device");
+        assert_eq!(told, [TimelineEntry::new(at("02:00:06"), answer), reached]);
+    }
+}
+
+#[test]
+fn how_an_escalation_ended_is_said_in_words() {
+    use GroupRule::{FirstAcknowledges, FirstStopsAll};
+    for (reason, taken_under, told) in [
+        (StopReason::Exhausted, None, "escalation ended: no channel is left"),
+        (StopReason::Acknowledged, Some(FirstStopsAll), "escalation ended: another recipient saw it first"),
+        (
+            StopReason::Acknowledged,
+            Some(FirstAcknowledges),
+            "escalation ended: another recipient acknowledged it",
+        ),
+        (StopReason::Acknowledged, None, "escalation ended: acknowledged"),
+        (StopReason::Snoozed, None, "escalation ended: snoozed; it begins anew when that is over"),
+        (StopReason::Expired, Some(FirstStopsAll), "escalation ended: expired"),
+    ] {
+        assert_eq!(ended(reason, taken_under), told);
     }
 }

@@ -47,7 +47,14 @@ impl InboxState {
             (ReceiptState::Read | ReceiptState::Answered, Self::New | Self::Seen | Self::Snoozed) => {
                 Self::Read
             }
-            (ReceiptState::Dismissed, Self::New | Self::Seen | Self::Read | Self::Snoozed) => Self::Dismissed,
+            // Whoever takes on what they had put away has it before them again.
+            (ReceiptState::Acknowledged, Self::New | Self::Seen | Self::Dismissed | Self::Snoozed) => {
+                Self::Read
+            }
+            (
+                ReceiptState::Dismissed | ReceiptState::PassedOn,
+                Self::New | Self::Seen | Self::Read | Self::Snoozed,
+            ) => Self::Dismissed,
             (ReceiptState::Unread, Self::Read | Self::Dismissed | Self::Snoozed) => Self::Seen,
             (ReceiptState::Snoozed, _) => Self::Snoozed,
             (
@@ -55,7 +62,9 @@ impl InboxState {
                 | ReceiptState::Read
                 | ReceiptState::Answered
                 | ReceiptState::Dismissed
-                | ReceiptState::Unread,
+                | ReceiptState::Unread
+                | ReceiptState::Acknowledged
+                | ReceiptState::PassedOn,
                 _,
             ) => return None,
         };

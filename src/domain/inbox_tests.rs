@@ -421,6 +421,16 @@ fn a_receipt_changes_a_state_by_this_table() {
         (Snoozed, R::Dismissed, Some(Dismissed)),
         (Snoozed, R::Unread, Some(Seen)),
         (Snoozed, R::Snoozed, Some(Snoozed)),
+        (New, R::Acknowledged, Some(Read)),
+        (Seen, R::Acknowledged, Some(Read)),
+        (Read, R::Acknowledged, None),
+        (Dismissed, R::Acknowledged, Some(Read)),
+        (Snoozed, R::Acknowledged, Some(Read)),
+        (New, R::PassedOn, Some(Dismissed)),
+        (Seen, R::PassedOn, Some(Dismissed)),
+        (Read, R::PassedOn, Some(Dismissed)),
+        (Dismissed, R::PassedOn, None),
+        (Snoozed, R::PassedOn, Some(Dismissed)),
     ] {
         assert_eq!(state.after(receipt), expected, "{state} after {receipt}");
     }

@@ -13,11 +13,13 @@
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
 //! Which alerts of an inbox a person wants to see is in [`inbox_filter`], and how words are searched for in [`search`].
+//! What an Apple device shows of an alert that changes is in [`live_activity`].
 //! What a mail says of its address that came back is in [`bounce`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], how a [`text`] looks, and which part of [`markdown`] a body may have.
 //! Who may publish for which tenant over AMQP is in [`producers`], and how outside text is shown to operators in [`untrusted`].
 
+pub mod acknowledgement;
 pub mod action;
 pub mod alert;
 pub mod attempt;
@@ -34,6 +36,7 @@ pub mod inbox;
 pub mod inbox_filter;
 pub mod internet;
 pub mod left_out;
+pub mod live_activity;
 pub mod markdown;
 pub mod names;
 pub mod next_step;
@@ -59,6 +62,7 @@ pub mod topic;
 pub mod untrusted;
 pub mod web_address;
 
+pub use acknowledgement::Acknowledgement;
 pub use action::{Action, Answer, Answered};
 pub use alert::{Alert, Audience, BodyFormat, Severity, Status};
 pub use attempt::{Attempt, AttemptId, AttemptKind, AttemptState};

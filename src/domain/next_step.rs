@@ -217,7 +217,8 @@ fn own_step(progress: &Progress, policy: &Policy, person: &Person<'_>, now: Time
         return exhausted(progress);
     };
     if now < progress.step_due_at {
-        return Step::WaitUntil(progress.step_due_at);
+        // What expires before ends then, and says so.
+        return Step::WaitUntil(progress.step_due_at.min(progress.expires_at));
     }
     let begun: Vec<&Attempt> =
         attempts_of(progress, AttemptKind::Alert).filter(|attempt| attempt.step == progress.step).collect();

@@ -115,6 +115,7 @@ fn attempt(kind: AttemptKind, step: usize, state: AttemptState) -> Attempt {
         message_id: None,
         created_at: at(5),
         answered_at: None,
+        reached_at: None,
     }
 }
 
@@ -154,11 +155,13 @@ fn the_escalation_climbs_one_step_at_a_time() {
     use AttemptState::{Accepted, Failed, Pending, Retrying};
     let with = |attempts: Vec<Attempt>| Progress { attempts, ..fresh() };
     let pushed = |state| with(vec![attempt(Alert, 0, state)]);
+    let expiring = |second| Progress { expires_at: at(second), ..fresh() };
     let at_email = |attempts| Progress { step: 1, step_due_at: at(30), attempts, ..fresh() };
     let seen = |progress: Progress| Progress { stopped: Some(StopReason::Seen), ..progress };
     let (no_email, no_device) = (reach(&[phone()], false), reach(&[], true));
     for (why, progress, reach, now, expected) in [
         ("a screen may still be looked at", fresh(), everything(), 4, Step::WaitUntil(at(5))),
+        ("what expires earlier is looked at then", expiring(3), everything(), 2, Step::WaitUntil(at(3))),
         ("the wait ends at its deadline", fresh(), everything(), 5, push_to_phone()),
         (
             "no phone: the next at once",

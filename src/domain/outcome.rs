@@ -35,6 +35,8 @@ pub enum OutcomeKind {
     Snoozed,
     /// The person pressed one of its buttons that answers.
     Answered,
+    /// The person said that it is not for them.
+    PassedOn,
     /// A push service accepted it for one of the person's devices.
     Pushed,
     /// The mail relay accepted it.
@@ -59,6 +61,7 @@ words!(OutcomeKind {
     Acknowledged = "acknowledged",
     Snoozed = "snoozed",
     Answered = "answered",
+    PassedOn = "passed_on",
     Pushed = "pushed",
     Mailed = "mailed",
     Sent = "sent",
@@ -79,10 +82,14 @@ impl OutcomeKind {
         own.map_or(Self::Sent, |(_, kind)| *kind)
     }
 
-    /// What a person said, where producers are told of it: that something is to count as unread again is theirs alone.
+    /// What a person said, where producers are told of it: that something is to count as unread again is theirs alone. Whoever
+    /// acknowledges has read it; that it is in their hands is told where it is so.
     pub fn of_receipt(state: ReceiptState) -> Option<Self> {
-        // The words are the same ones.
-        state.as_str().parse().ok()
+        match state {
+            ReceiptState::Acknowledged => Some(Self::Read),
+            // The words are the same ones.
+            state => state.as_str().parse().ok(),
+        }
     }
 
     /// How an escalation ended, where nobody said anything.
@@ -344,7 +351,13 @@ mod tests {
     fn producers_hear_what_a_person_said_but_that_it_is_unread_again() {
         for word in ReceiptState::WORDS {
             let told = OutcomeKind::of_receipt(word.parse().unwrap());
-            assert_eq!(told.map(OutcomeKind::as_str), Some(*word).filter(|word| *word != "unread"));
+            let expected = match *word {
+                "unread" => None,
+                // That it is in their hands is told where it is so, by whoever finds that out.
+                "acknowledged" => Some("read"),
+                word => Some(word),
+            };
+            assert_eq!(told.map(OutcomeKind::as_str), expected);
         }
     }
 

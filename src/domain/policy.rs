@@ -16,8 +16,10 @@ pub struct Policy {
     pub mandatory: bool,
     /// When an alert that does not say so itself expires.
     pub expires_after: Option<Duration>,
-    /// What it means for the others that one of them saw it.
+    /// What an act of one recipient does for the others.
     pub group: GroupRule,
+    /// Whether its alerts are a Live Activity on Apple devices from their first push on.
+    pub live_activity: bool,
 }
 
 /// One step.
@@ -101,17 +103,23 @@ impl std::str::FromStr for Unless {
     }
 }
 
-/// What it means for the other recipients that one of them saw an alert.
+/// What an act of one recipient of an alert does for the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum GroupRule {
     /// Nothing: everybody is told.
     #[default]
     Each,
-    /// It is theirs now: nobody else is chased, and what is shown stays.
+    /// The first who looks has it: nobody else is chased, and what is shown stays.
     FirstStopsAll,
+    /// The first who acknowledges it has it, and to look is not enough ([`super::Acknowledgement`]).
+    FirstAcknowledges,
 }
 
-words!(GroupRule { Each = "each", FirstStopsAll = "first_stops_all" });
+words!(GroupRule {
+    Each = "each",
+    FirstStopsAll = "first_stops_all",
+    FirstAcknowledges = "first_acknowledges",
+});
 
 /// The policies of one tenant, or of all that have none of their own, and who gets which.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AlertId, Answer, Timestamp, UserKey, alert::words};
+use super::{AlertId, Answer, AttemptId, Timestamp, UserKey, alert::words};
 
 /// One statement of one user about some of their alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,38 @@ pub struct Receipt {
     pub answers: BTreeMap<AlertId, Answer>,
     /// The client's own name for this operation, echoed so that it knows its own doing.
     pub op: Option<String>,
-    /// Where it was said: a session's id, `http`, or `link`.
+    /// Where it was said: a session's id, `http`, [`BY_LINK`], [`BY_REPLY`], or `push`.
     pub by: String,
+    /// The push that it is about, where the device said so with the push's own token: given with `Delivered` and only then.
+    pub push: Option<AttemptId>,
 }
 
+/// Said by a link in a message.
+pub const BY_LINK: &str = "link";
+/// Said by a reply to a mail.
+pub const BY_REPLY: &str = "reply";
+
 impl Receipt {
+    /// What a person says who acknowledges one alert from a message, by its button or by a reply: one thing, however it was said. They
+    /// take it on where one of its recipients is to do that (`is_to_be_taken_on`), and have seen it elsewhere.
+    pub fn acknowledging(user: UserKey, alert: AlertId, by: &str, is_to_be_taken_on: bool) -> Self {
+        Self {
+            user,
+            alerts: vec![alert],
+            state: if is_to_be_taken_on { ReceiptState::Acknowledged } else { ReceiptState::Seen },
+            until: None,
+            answers: BTreeMap::new(),
+            op: None,
+            by: by.to_owned(),
+            push: None,
+        }
+    }
+
+    /// Whether it acknowledges from a message.
+    pub fn is_from_a_message(&self) -> bool {
+        self.answers.is_empty() && [BY_LINK, BY_REPLY].contains(&self.by.as_str())
+    }
+
     /// The action by which the alerts are answered, if they are.
     pub fn action(&self) -> Option<&str> {
         self.answers.values().next().map(|answer| answer.action.as_str())
@@ -38,7 +65,8 @@ const SESSION_SHOWN: usize = 4;
 pub fn place_of(by: &str) -> String {
     match by.char_indices().nth(SESSION_SHOWN) {
         _ if by == "http" => "over HTTP".to_owned(),
-        _ if by == "link" => "by a link in a message".to_owned(),
+        _ if by == BY_LINK => "by a link in a message".to_owned(),
+        _ if by == BY_REPLY => "by a reply to a mail".to_owned(),
         Some((end, _)) => format!("by session {}…", &by[..end]),
         None => format!("by session {by}"),
     }
@@ -64,6 +92,11 @@ pub enum ReceiptState {
     Snoozed,
     /// One of its buttons was pressed that answers its producer: it was opened, too.
     Answered,
+    /// The person takes it on. Under a policy that asks for that it is theirs, and nobody else is chased.
+    Acknowledged,
+    /// It is not for this person: they put it away, and under a policy that asks for an acknowledgement what comes next for the
+    /// others is due now.
+    PassedOn,
 }
 
 words!(ReceiptState {
@@ -74,7 +107,21 @@ words!(ReceiptState {
     Unread = "unread",
     Snoozed = "snoozed",
     Answered = "answered",
+    Acknowledged = "acknowledged",
+    PassedOn = "passed_on",
 });
+
+impl ReceiptState {
+    /// What sessions are told that was said: what became of the rows, in a word that clients of every version know. Who took an
+    /// alert on is told with the alert.
+    pub fn told_as(self) -> Self {
+        match self {
+            Self::Acknowledged => Self::Read,
+            Self::PassedOn => Self::Dismissed,
+            state => state,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +135,7 @@ mod tests {
             ("éèêëà", "by session éèêë…"),
             ("http", "over HTTP"),
             ("link", "by a link in a message"),
+            ("reply", "by a reply to a mail"),
         ] {
             assert_eq!(place_of(by), told);
         }

@@ -58,6 +58,11 @@ impl Standing {
         (next != self).then_some(next)
     }
 
+    /// The standing after the person took the alert on that was anybody's: a change, also of what they had read.
+    pub fn after_taking(self) -> Self {
+        self.after(ReceiptState::Acknowledged, None).unwrap_or(self)
+    }
+
     /// The standing after an answer, or `None` when it changes nothing.
     pub fn after_answer(self, has_answered: bool) -> Option<Self> {
         let state = self.state.after_answer(has_answered)?;

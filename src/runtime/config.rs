@@ -219,8 +219,9 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Required in `iss` when given.
     pub issuer: Option<String>,
-    /// Signs the links of messages: those that unsubscribe, and those by which a person answers an alert. Fallback writes
-    /// them and socket reads them; without it (or without `http.public_url`), there are none. At least 32 bytes.
+    /// Signs the links of messages: those that unsubscribe, and those by which a person answers an alert; and the tokens with
+    /// which phones say that a push arrived. Fallback writes them and socket reads them; without it there are none, and
+    /// without `http.public_url` no links. At least 32 bytes.
     #[serde(with = "maybe_secret")]
     pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.
@@ -369,6 +370,11 @@ impl HttpConfig {
         ensure!(
             self.client_address == ClientAddressSource::XForwardedFor || !self.trusted_proxies.is_empty(),
             "http.client_address needs http.trusted_proxies: the proxies whose word is believed"
+        );
+        let (listen, operations) = (self.listen, self.operations_listen());
+        ensure!(
+            listen.port() == 0 || listen != operations,
+            "http.operations_listen must be another address than http.listen ({listen}): probes and metrics have a listener of their own"
         );
         for (at, name) in self.allowed_hosts.iter().enumerate() {
             host_name(format!("http.allowed_hosts[{at}]"), name)?;

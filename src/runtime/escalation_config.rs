@@ -36,15 +36,20 @@ pub(super) struct PolicySections {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicySection {
-    /// What is sent, and how long after the alert; `unless` names what makes a step unnecessary.
+    /// What is sent, and how long after the alert or after the end of the step before; `unless` names what makes a step unnecessary.
     steps: Vec<StepSection>,
     /// Whether quiet hours and opt-outs do not hold for it; `critical` is so by default.
     mandatory: Option<bool>,
     /// When an alert with this policy and no `expires_at` of its own expires.
     #[serde(default, with = "maybe_duration")]
     expires_after: Option<Duration>,
-    /// What one member of a group does for the others: `each` is told alone, or `first_stops_all`.
+    /// What one member of a group does for the others: `each` is told alone, the first who looks has it
+    /// (`first_stops_all`), or the first who acknowledges it (`first_acknowledges`).
     group: Option<String>,
+    /// Whether an alert is a Live Activity on Apple devices from its first push on: on the lock screen, changing as the alert does, and gone when
+    /// nobody needs to look any more.
+    #[serde(default)]
+    live_activity: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -262,7 +267,13 @@ impl PolicySection {
             after: *after,
             unless: Vec::new(),
         };
-        Self { steps: steps.iter().map(step).collect(), mandatory: None, expires_after: None, group: None }
+        Self {
+            steps: steps.iter().map(step).collect(),
+            mandatory: None,
+            expires_after: None,
+            group: None,
+            live_activity: false,
+        }
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Policy> {
@@ -285,6 +296,7 @@ impl PolicySection {
             mandatory: self.mandatory.unwrap_or(name == "critical"),
             expires_after: self.expires_after,
             group: group.map_err(|error| anyhow!("group {error}"))?.unwrap_or_default(),
+            live_activity: self.live_activity,
         })
     }
 }

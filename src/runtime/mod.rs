@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod clock;
 pub mod config;
+pub mod contention;
 mod current;
 mod escalation_config;
 pub mod health;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::key_rows::UserAlertRow;
 use crate::domain::{
-    Alert, Answered, InboxState, Seq, Timestamp, UserId,
+    Acknowledgement, Alert, Answered, GroupRule, InboxState, Seq, Timestamp, UserId,
     publication::{Meets, Publication},
 };
 
@@ -19,8 +19,8 @@ pub struct NewAlert {
     pub recipients: Vec<UserId>,
     /// The policy's name.
     pub policy: Arc<str>,
-    /// Whether the first who sees it stops it for all.
-    pub first_stops_all: bool,
+    /// What an act of one recipient does for the others.
+    pub group: GroupRule,
     /// When the policy's first step is due; none for a policy without steps.
     pub first_due_at: Option<Timestamp>,
     /// When it is due for somebody without a session anywhere; the same when none.
@@ -72,6 +72,8 @@ pub struct RecordedRow {
     pub until: Option<Timestamp>,
     /// What they answered, if they did.
     pub answer: Option<Answered>,
+    /// Who has it, where it is to be acknowledged.
+    pub acknowledgement: Option<Acknowledgement>,
     /// The version their inbox holds: a later one than the batch's when that came too late.
     pub version: u32,
     /// What clients are given of that version; of two contents of one version, the one that came first.
@@ -81,8 +83,10 @@ pub struct RecordedRow {
 }
 
 /// The keys of the rows of a batch.
-pub(super) fn keys_of(batch: &[NewAlert]) -> impl Iterator<Item = UserAlertRow<'_>> {
-    batch.iter().flat_map(|new| {
+pub(super) fn keys_of<'a>(
+    batch: impl IntoIterator<Item = &'a NewAlert>,
+) -> impl Iterator<Item = UserAlertRow<'a>> {
+    batch.into_iter().flat_map(|new| {
         new.recipients.iter().map(|user| UserAlertRow {
             tenant: new.alert.tenant.as_str(),
             user_id: user.as_str(),

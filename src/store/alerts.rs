@@ -9,17 +9,19 @@ use jiff::SignedDuration;
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, NewAlert, Store, StoreError, Tx, int,
+    Failure, GONE_TRIES_MAX, NewAlert, Store, StoreError, Tx,
+    acknowledgements::acknowledgement_in,
+    int,
     key_rows::AlertRow,
     left_out::noted,
     maybe_int, maybe_text, maybe_time, maybe_word,
     publications::known_of,
-    record::GONE_TRIES_MAX,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text, time, word,
 };
 use crate::domain::{
-    AlertId, OutcomeBy, Status, Tenant, Timestamp, UserId,
+    Acknowledgement, AlertId, GroupRule, OutcomeBy, Status, Tenant, Timestamp, UserId,
+    acknowledgement::is_open_again,
     inbox::Stand,
     publication::{Fingerprint, Known, Meets, VersionFingerprints, meets},
 };
@@ -39,6 +41,10 @@ pub(super) struct LockedAlert {
     pub(super) known: Known,
     /// Who published what it says now, if that is that it is acknowledged.
     pub(super) acknowledged_by: Option<OutcomeBy>,
+    /// Which of its recipients has it, where one of them is to acknowledge it.
+    pub(super) acknowledgement: Option<Acknowledgement>,
+    /// Whether somebody had it who has it no more.
+    is_let_go: bool,
     /// When what it says now was recorded.
     pub(super) latest_at: Timestamp,
     /// Whether it was deleted, and is known only so that what is delivered once more reaches nobody.
@@ -58,7 +64,25 @@ impl LockedAlert {
         let (content, rules) = (new.content.clone(), Rules::of(new, now));
         let acknowledged_by = acknowledger(new);
         let (latest_at, is_deleted, changes) = (now, false, Vec::new());
-        Self { stand, content, rules, by: Some(by), known, acknowledged_by, latest_at, is_deleted, changes }
+        let acknowledgement = acknowledgement_of(None, new.group, false);
+        Self {
+            stand,
+            content,
+            rules,
+            by: Some(by),
+            known,
+            acknowledged_by,
+            acknowledgement,
+            is_let_go: false,
+            latest_at,
+            is_deleted,
+            changes,
+        }
+    }
+
+    /// Whether it was there before the batch. Asked before anything of the batch is taken in.
+    pub(super) fn was_stored(&self) -> bool {
+        self.by.is_none()
     }
 
     /// Takes in the next alert of the batch: a later version is what it says from here on, any other changes nothing of
@@ -75,6 +99,7 @@ impl LockedAlert {
             Meets::Earlier => {
                 self.known.version = version;
                 say(&mut self.known, new);
+                self.let_go(new);
                 self.changes.push((self.stand, Stand::of(&new.alert)));
                 (self.stand, self.content) = (Stand::of(&new.alert), new.content.clone());
                 (self.rules, self.by) = (Rules::of(new, now), Some(by));
@@ -91,6 +116,26 @@ impl LockedAlert {
             | Meets::TooFarAhead => {}
         }
         met
+    }
+
+    /// Whoever has it keeps it, unless the later version makes it anybody's again.
+    fn let_go(&mut self, later: &NewAlert) {
+        let is_open_again = is_open_again(self.stand, Stand::of(&later.alert));
+        let had = self.acknowledgement.take();
+        self.is_let_go |= is_open_again && matches!(had, Some(Acknowledgement::Taken { .. }));
+        self.acknowledgement = acknowledgement_of(had, later.group, is_open_again);
+    }
+}
+
+/// Who has an alert under a rule, who had it before.
+fn acknowledgement_of(
+    had: Option<Acknowledgement>,
+    rule: GroupRule,
+    is_open_again: bool,
+) -> Option<Acknowledgement> {
+    match rule {
+        GroupRule::Each | GroupRule::FirstStopsAll => None,
+        GroupRule::FirstAcknowledges => Some(had.filter(|_| !is_open_again).unwrap_or(Acknowledgement::Open)),
     }
 }
 
@@ -208,6 +253,7 @@ impl Store {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
             "SELECT a.tenant, a.alert_id, a.version, a.severity, a.status, a.content, a.policy, a.chased_under,
                  a.first_wait_ms, a.absent_wait_ms, a.expires_at_ms, a.said, a.maker, a.acknowledged_by,
+                 a.first_acknowledges, a.taken_by, a.taken_at_ms,
                  coalesce(a.latest_at_ms, a.recorded_at_ms) AS latest_at_ms, a.deleted_at_ms
              FROM {batch} JOIN alerts a USING (tenant, alert_id) ORDER BY a.tenant, a.alert_id {lock:a}",
         );
@@ -238,6 +284,8 @@ impl Store {
                 by: None,
                 known: said,
                 acknowledged_by,
+                acknowledgement: acknowledgement_in(row)?,
+                is_let_go: false,
                 latest_at,
                 is_deleted: deleted_at.is_some(),
                 changes,
@@ -258,6 +306,7 @@ impl Store {
         static UPDATE: Statement<AlertValues<'_>> = Statement::new(
             "UPDATE alerts SET version = batch.version, severity = batch.severity, status = batch.status,
                  content = batch.content, policy = batch.policy, first_stops_all = batch.first_stops_all,
+                 first_acknowledges = batch.first_acknowledges,
                  chased_under = batch.chased_under, first_wait_ms = batch.first_wait_ms,
                  absent_wait_ms = batch.absent_wait_ms, expires_at_ms = batch.expires_at_ms, said = batch.said,
                  returns_at_ms = batch.returns_at_ms, acknowledged_by = batch.acknowledged_by, latest_at_ms = $1,
@@ -271,7 +320,22 @@ impl Store {
             return Ok(());
         }
         UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
+        self.let_go(tx, held).await?;
         self.write_versions(tx, held, now).await
+    }
+
+    /// Nobody has these alerts any more, of which the batch made that so.
+    async fn let_go(&self, tx: &mut Tx, held: &LockedAlerts) -> Result<(), Failure> {
+        static UPDATE: Statement<AlertRow<'_>> = Statement::new(
+            "UPDATE alerts SET taken_by = NULL, taken_version = NULL, taken_at_ms = NULL
+             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
+        );
+        let let_go = held.iter().filter(|(_, held)| held.is_let_go);
+        let keys = Batch::of(self.engine, let_go.map(|((tenant, alert), _)| AlertRow::of(tenant, alert)))?;
+        if !keys.is_empty() {
+            UPDATE.over(&keys).execute(&mut **tx).await?;
+        }
+        Ok(())
     }
 
     /// Notes when each later version arrived, and what it changed. Nothing is decided by it.
@@ -348,6 +412,7 @@ batch_row! {
         content: &'a str,
         policy: Option<&'a str>,
         first_stops_all: bool,
+        first_acknowledges: bool,
         chased_under: &'a str,
         first_wait_ms: Option<i64>,
         absent_wait_ms: Option<i64>,
@@ -377,7 +442,8 @@ impl<'a> AlertValues<'a> {
             status: alert.status.as_str(),
             content: &new.content,
             policy: alert.policy.as_deref(),
-            first_stops_all: new.first_stops_all,
+            first_stops_all: new.group == GroupRule::FirstStopsAll,
+            first_acknowledges: new.group == GroupRule::FirstAcknowledges,
             chased_under: &new.policy,
             first_wait_ms: new.first_due_at.map(wait_ms),
             absent_wait_ms: new.absent_due_at.map(wait_ms),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use super::{
     Failure, Store, StoreError,
+    acknowledgements::acknowledgement_in,
     key_rows::UserAlertRow,
     maybe_text,
     row_batch::{Batch, Statement},
     stored_name, text,
 };
-use crate::domain::{AlertId, UserKey};
+use crate::domain::{Acknowledgement, AlertId, UserKey};
 
 /// An alert that a person may answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct ShownContent {
     pub content: String,
     /// The action by which the person answered it, if they did.
     pub answered_by: Option<String>,
+    /// Who has it, where it is to be acknowledged.
+    pub acknowledgement: Option<Acknowledgement>,
 }
 
 impl Store {
@@ -32,7 +35,8 @@ impl Store {
         alerts: &[AlertId],
     ) -> Result<HashMap<AlertId, ShownContent>, StoreError> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
-            "SELECT a.alert_id, a.content, i.answer_action FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
+            "SELECT a.alert_id, a.content, a.first_acknowledges, a.taken_by, a.taken_at_ms, i.answer_action
+             FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
                  AND a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
         );
@@ -44,6 +48,7 @@ impl Store {
                 let shown = ShownContent {
                     content: text(row, "content")?,
                     answered_by: maybe_text(row, "answer_action")?,
+                    acknowledgement: acknowledgement_in(row)?,
                 };
                 contents.insert(stored_name!(row, "alert_id", AlertId), shown);
             }

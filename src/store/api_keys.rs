@@ -99,6 +99,15 @@ impl ApiKey {
     }
 }
 
+/// A key that was given another secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// Its id.
+    pub key: String,
+    /// When the secrets of before end.
+    pub before_until: Timestamp,
+}
+
 /// Why a key was not given another secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotRotated {
@@ -179,8 +188,8 @@ impl Store {
         .await
     }
 
-    /// Gives the key whose id begins so another secret. The secrets it has go on working for `overlap`. The new one ends
-    /// when the key does, or at `expires_at`. Returns the id.
+    /// Gives the key whose id begins so another secret. The secrets it has go on working for `overlap`, but not
+    /// beyond the end of the key. The new one ends when the key does, or at `expires_at`, which is the end of the key then.
     ///
     /// # Errors
     /// [`StoreError`]; within it why it was not done.
@@ -191,7 +200,7 @@ impl Store {
         overlap: Duration,
         expires_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Result<String, NotRotated>, StoreError> {
+    ) -> Result<Result<Rotated, NotRotated>, StoreError> {
         writing!(self, "rotate_api_key", |tx| {
             let rows = sqlx::query(
                 "SELECT * FROM api_keys WHERE substr(coalesce(key_id, key_hash), 1, $2) = $1 AND $2 > 0
@@ -206,7 +215,10 @@ impl Store {
                 Ok(key) => key,
                 Err(why) => return Ok(Err(why)),
             };
-            let ends_at = now + overlap;
+            let key_ends_at = expires_at.or(key.rights.expires_at);
+            // What ends the key ends all its secrets, whatever the overlap; and no secret lives longer because of a new one.
+            let ends = [Some(now + overlap), expires_at, key.rights.expires_at];
+            let ends_at = ends.into_iter().flatten().min().unwrap_or(now);
             sqlx::query(
                 "UPDATE api_keys SET replaced_at_ms = $2 WHERE substr(coalesce(key_id, key_hash), 1, $3) = $1
                      AND (replaced_at_ms IS NULL OR replaced_at_ms > $2)",
@@ -226,7 +238,7 @@ impl Store {
             .bind(now.as_millisecond())
             .bind(i64::from(key.rights.own_alerts))
             .bind((!key.is_before_scopes).then(|| key.rights.scopes.to_string()))
-            .bind(expires_at.or(key.rights.expires_at).map(Timestamp::as_millisecond))
+            .bind(key_ends_at.map(Timestamp::as_millisecond))
             .bind(&key.id)
             .execute(&mut **tx)
             .await?;
@@ -234,7 +246,7 @@ impl Store {
             let change = AuditedChange::done(&key.rights.tenant, AuditAction::KeyRotated, object);
             let outcome = format!("the secret of before works until {ends_at}");
             self.write_audit(tx, &change.with_outcome(outcome), now).await?;
-            Ok(Ok(key.id.clone()))
+            Ok(Ok(Rotated { key: key.id.clone(), before_until: ends_at }))
         })
         .await
     }

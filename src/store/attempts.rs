@@ -224,6 +224,7 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<Attempt, Failure> {
         message_id: maybe_text(row, "message_id")?,
         created_at: time(row, "created_at_ms")?,
         answered_at: maybe_time(row, "answered_at_ms")?,
+        reached_at: maybe_time(row, "reached_at_ms")?,
     })
 }
 

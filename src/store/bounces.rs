@@ -9,9 +9,10 @@ use sqlx::any::AnyRow;
 
 use super::{
     AuditedChange, Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text,
+    time,
 };
 use crate::domain::{
-    AlertId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
+    AlertId, AttemptId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
     audit::{AuditAction, user_object},
     bounce::{Bounce, BounceKind, SoftBounces},
     email::address_digest,
@@ -33,7 +34,38 @@ pub enum BounceRecorded {
     Suppressed,
 }
 
+/// The alert that a mail was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailedAlert {
+    /// Whose mail it was.
+    pub user: UserKey,
+    /// Which alert.
+    pub alert: AlertId,
+    /// When the mail was written.
+    pub written_at: Timestamp,
+}
+
 impl Store {
+    /// What the mail of this attempt was about; `None` when it is not known any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mailed_alert(&self, attempt: AttemptId) -> Result<Option<MailedAlert>, StoreError> {
+        self.in_time("mailed_alert", async {
+            let row = sqlx::query(
+                "SELECT tenant, user_id, alert_id, created_at_ms FROM attempts
+                 WHERE attempt_id = $1 AND channel = 'email'",
+            )
+            .bind(attempt.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
+            let written_at = time(&row, "created_at_ms")?;
+            Ok(Some(MailedAlert { user: user_of(&row)?, alert: alert_of(&row)?, written_at }))
+        })
+        .await
+    }
+
     /// Records that a mail came back, if it is one of this tenant's; of any tenant's without one.
     ///
     /// # Errors
@@ -120,7 +152,7 @@ async fn mark_attempt(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let user = user_of(&row)?;
-    let alert = AlertId::parse(text(&row, "alert_id")?).map_err(|_| Failure::Unreadable("alert_id"))?;
+    let alert = alert_of(&row)?;
     sqlx::query("INSERT INTO notes (tenant, user_id, alert_id, at_ms, what) VALUES ($1, $2, $3, $4, $5)")
         .bind(user.tenant.as_str().to_owned())
         .bind(user.user.as_str().to_owned())
@@ -136,6 +168,10 @@ fn user_of(row: &AnyRow) -> Result<UserKey, Failure> {
     let tenant = Tenant::parse(text(row, "tenant")?).map_err(|_| Failure::Unreadable("tenant"))?;
     let user = UserId::parse(text(row, "user_id")?).map_err(|_| Failure::Unreadable("user_id"))?;
     Ok(UserKey::new(tenant, user))
+}
+
+fn alert_of(row: &AnyRow) -> Result<AlertId, Failure> {
+    AlertId::parse(text(row, "alert_id")?).map_err(|_| Failure::Unreadable("alert_id"))
 }
 
 /// The address that the mail went to, and what came back of it lately; `None` when they have another one by now.

@@ -19,6 +19,7 @@ use super::{
     presence::is_present,
     row_batch::{Batch, Statement, batch_row},
     text, time,
+    together::Together,
 };
 use crate::domain::{
     AlertId, Severity, StopReason, Timestamp, UserKey,
@@ -339,7 +340,7 @@ impl Store {
         Ok(Chases(chases))
     }
 
-    /// Carries out what follows from a batch.
+    /// Carries out what follows from a batch, but for what [`Self::open_timers`] opened.
     pub(super) async fn write_chases(
         &self,
         tx: &mut Tx,
@@ -347,8 +348,6 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let all = || chases.0.iter();
-        let opened = all().filter_map(|((user, alert), chased)| chased.opened(user, alert));
-        self.open_timers(tx, opened, now).await?;
         let stopped = all().filter_map(|((user, alert), chased)| {
             chased.stops.map(|reason| StoppedRow::of(user, alert, reason))
         });
@@ -375,10 +374,11 @@ impl Store {
         self.write_notes(tx, &notes).await
     }
 
-    async fn open_timers<'a>(
+    /// Opens the escalations that begin with a batch.
+    pub(super) fn open_timers(
         &self,
-        tx: &mut Tx,
-        opened: impl Iterator<Item = OpenedRow<'a>>,
+        together: &mut Together,
+        chases: &Chases,
         now: Timestamp,
     ) -> Result<(), Failure> {
         // Presence only ever shortens the first wait; it does not matter when the policy has none. Whoever works on the
@@ -387,7 +387,8 @@ impl Store {
             "INSERT INTO escalations (tenant, user_id, alert_id, round, policy, step, step_due_at_ms, due_at_ms,
                  leased_until_ms, claim, fence, opened_at_ms, expires_at_ms, stopped, pushed, absent, sent, sent_before,
                  begun)
-             SELECT tenant, user_id, alert_id, round, policy, 0, first_due_ms, first_due_ms, 0, 0, 0, opened_at_ms,
+             SELECT tenant, user_id, alert_id, round, policy, 0, first_due_ms,
+                 CASE WHEN first_due_ms > expires_at_ms THEN expires_at_ms ELSE first_due_ms END, 0, 0, 0, opened_at_ms,
                  expires_at_ms, NULL, 0, CASE WHEN first_due_ms < due_at_ms THEN 1 ELSE 0 END, sent, sent_before, 0
              FROM (SELECT batch.tenant, batch.user_id, batch.alert_id, batch.round, batch.policy, batch.due_at_ms,
                        batch.opened_at_ms, batch.expires_at_ms, batch.sent, batch.sent_before,
@@ -398,17 +399,15 @@ impl Store {
                    FROM {batch}) AS opened WHERE true
              ON CONFLICT (tenant, user_id, alert_id) DO UPDATE SET
                  opening = CASE WHEN escalations.round = excluded.round THEN escalations.opening + 1 ELSE 0 END,
-                 round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.due_at_ms,
+                 round = excluded.round, policy = excluded.policy, step = 0, step_due_at_ms = excluded.step_due_at_ms,
                  due_at_ms = excluded.due_at_ms, leased_until_ms = 0, claim = escalations.claim + 1,
                  fence = escalations.fence + 1, opened_at_ms = excluded.opened_at_ms,
                  expires_at_ms = excluded.expires_at_ms, stopped = NULL, absent = excluded.absent, held = NULL,
                  sent = excluded.sent, sent_before = excluded.sent_before,
                  summarized = NULL, begun = 0",
         ));
-        let batch = Batch::of(self.engine, opened)?;
-        if !batch.is_empty() {
-            INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
-        }
+        let opened = chases.0.iter().filter_map(|((user, alert), chased)| chased.opened(user, alert));
+        together.add(&INSERT, Batch::of(self.engine, opened)?, &[now.as_millisecond()]);
         Ok(())
     }
 
@@ -432,11 +431,19 @@ impl Store {
                      OR escalations.stopped IN ('acknowledged', 'snoozed') AND batch.withdraws = 1)
              RETURNING escalations.stopped AS stopped",
         );
-        let batch = Batch::of(self.engine, stopped)?;
+        let stopped: Vec<_> = stopped.collect();
+        let keys = stopped.iter().map(|row| UserAlertRow {
+            tenant: row.tenant,
+            user_id: row.user_id,
+            alert_id: row.alert_id,
+        });
+        let keys = Batch::of(self.engine, keys)?;
+        let batch = Batch::of(self.engine, stopped.iter().cloned())?;
         if batch.is_empty() {
             return Ok(());
         }
         let ended = UPDATE.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
+        self.wake_activities(tx, &keys, now).await?;
         tx.end_as_stored(&ended)
     }
 

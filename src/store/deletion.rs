@@ -83,6 +83,8 @@ impl Store {
             || inboxes.iter().flat_map(|(user, inbox)| inbox.rows.iter().map(move |alert| (user, alert)));
         let keys = Batch::of(self.engine, going().map(|(user, alert)| UserAlertRow::of(user, alert)))?;
         let rows = self.delete_keyed(tx, &keys).await?;
+        // What is on a lock screen of them ends.
+        self.wake_activities(tx, &keys, now).await?;
         self.write_deletions(tx, &inboxes).await?;
         let stayed = (doomed.rows.len() as u64).saturating_sub(rows);
 
@@ -229,7 +231,7 @@ impl Store {
         );
         static UPDATE: Statement<AlertRow<'_>> = Statement::new(
             "UPDATE alerts SET deleted_at_ms = $1, content = '', status = 'resolved', said = coalesce(said, ''),
-                 policy = NULL, taken_by = NULL, acknowledged_by = NULL, audience = NULL,
+                 policy = NULL, taken_by = NULL, taken_at_ms = NULL, acknowledged_by = NULL, audience = NULL,
                  latest_at_ms = coalesce(latest_at_ms, recorded_at_ms)
              FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
                  AND NOT EXISTS (SELECT 1 FROM inbox i WHERE i.tenant = batch.tenant AND i.alert_id = batch.alert_id LIMIT 1)

@@ -136,7 +136,7 @@ impl Store {
                  RETURNING devices.tenant AS tenant, devices.user_id AS user_id, devices.device_id AS device_id,
                      devices.service AS service, devices.environment AS environment, devices.token AS token,
                      devices.registered_at_ms AS registered_at_ms, devices.issued_at_s AS issued_at_s,
-                     devices.bound_to AS bound_to,
+                     devices.bound_to AS bound_to, devices.start_token AS start_token,
                      devices.test_attempt AS test_attempt, devices.test_tries AS test_tries,
                      devices.test_asked_at_ms AS test_asked_at_ms,
                      (SELECT unread FROM users u WHERE u.tenant = devices.tenant AND u.user_id = devices.user_id) AS unread,

@@ -77,12 +77,12 @@ impl Store {
             .await?;
             sqlx::query(
                 "INSERT INTO devices (tenant, user_id, device_id, service, environment, token, token_hash, registered_at_ms,
-                     issued_at_s, bound_to)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                     issued_at_s, bound_to, start_token)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                  ON CONFLICT (service, token_hash) DO UPDATE SET tenant = excluded.tenant, user_id = excluded.user_id,
                      device_id = excluded.device_id, environment = excluded.environment, token = excluded.token,
                      registered_at_ms = excluded.registered_at_ms, issued_at_s = excluded.issued_at_s,
-                     bound_to = excluded.bound_to",
+                     bound_to = excluded.bound_to, start_token = excluded.start_token",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -94,6 +94,7 @@ impl Store {
             .bind(device.registered_at.as_millisecond())
             .bind(device.issued_at.map(Timestamp::as_second))
             .bind(device.bound_to.as_deref())
+            .bind(device.start_token.as_ref().map(Secret::expose))
             .execute(&mut **tx)
             .await?;
             Ok(Registration::Done)
@@ -119,6 +120,7 @@ impl Store {
         .await?
         .rows_affected();
         if ended > 0 {
+            self.wake_activities_of(tx, user, revoked_at).await?;
             sqlx::query(
                 "UPDATE users SET devices_ended_at_ms = $3, devices_ended = $4 WHERE tenant = $1 AND user_id = $2",
             )
@@ -154,16 +156,25 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn delete_device(&self, user: &UserKey, device: &DeviceId) -> Result<bool, StoreError> {
+    pub async fn delete_device(
+        &self,
+        user: &UserKey,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         writing!(self, "delete_device", |tx| {
-            let done =
+            let gone =
                 sqlx::query("DELETE FROM devices WHERE tenant = $1 AND user_id = $2 AND device_id = $3")
                     .bind(user.tenant.as_str())
                     .bind(user.user.as_str())
                     .bind(device.as_str())
                     .execute(&mut **tx)
-                    .await?;
-            Ok(done.rows_affected() > 0)
+                    .await?
+                    .rows_affected();
+            if gone > 0 {
+                self.wake_activities_of(tx, user, now).await?;
+            }
+            Ok(gone > 0)
         })
         .await
     }
@@ -192,6 +203,7 @@ impl Store {
             };
             let gone = delete.execute(&mut **tx).await?.rows_affected();
             if gone > 0 {
+                self.wake_activities_of(tx, user, now).await?;
                 let object = audit::user_object(&user.user);
                 let change = AuditedChange::done(&user.tenant, AuditAction::DeviceDeleted, object);
                 let outcome = match only {
@@ -278,6 +290,7 @@ pub(super) fn device_of(row: &AnyRow) -> Result<Device, Failure> {
         token: Secret::from(text(row, "token")?),
         environment: word(row, "environment")?,
         bound_to: maybe_text(row, "bound_to")?,
+        start_token: maybe_text(row, "start_token")?.map(Secret::from),
         registered_at: time(row, "registered_at_ms")?,
         issued_at: maybe_int(row, "issued_at_s")?.and_then(|second| Timestamp::from_second(second).ok()),
     })

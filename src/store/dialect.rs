@@ -71,6 +71,14 @@ impl Engine {
         }
     }
 
+    /// The same for an operation whose statements are planned once for each connection. SQLite keeps its plans anyway.
+    pub(super) fn begin_write_with_kept_plans(self) -> &'static str {
+        match self {
+            Self::Postgres => "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan",
+            Self::Sqlite => self.begin_write(),
+        }
+    }
+
     /// Copies what was committed from the journal into the database file, while writes go on.
     pub(super) fn checkpoint(self) -> Option<&'static str> {
         match self {

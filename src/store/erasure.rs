@@ -57,6 +57,12 @@ const TABLES: &[PersonTable] = &[
                  WHERE tenant = $1 AND user_id = $2 ORDER BY device_id LIMIT $3)",
     },
     PersonTable {
+        name: "live_activities",
+        erase: "DELETE FROM live_activities WHERE (tenant, user_id, alert_id, device_id) IN
+                (SELECT tenant, user_id, alert_id, device_id FROM live_activities
+                 WHERE tenant = $1 AND user_id = $2 ORDER BY alert_id, device_id LIMIT $3)",
+    },
+    PersonTable {
         name: "addresses",
         erase: "DELETE FROM addresses WHERE (tenant, user_id, channel) IN
                 (SELECT tenant, user_id, channel FROM addresses
@@ -85,6 +91,12 @@ const TABLES: &[PersonTable] = &[
         erase: "DELETE FROM escalations WHERE (tenant, user_id, alert_id) IN
                 (SELECT tenant, user_id, alert_id FROM escalations
                  WHERE tenant = $1 AND user_id = $2 ORDER BY alert_id LIMIT $3)",
+    },
+    PersonTable {
+        name: "group_receipts",
+        erase: "DELETE FROM group_receipts WHERE (tenant, user_id, alert_id, said, version) IN
+                (SELECT tenant, user_id, alert_id, said, version FROM group_receipts
+                 WHERE tenant = $1 AND user_id = $2 ORDER BY alert_id, said, version LIMIT $3)",
     },
     PersonTable {
         name: "told",
@@ -227,9 +239,10 @@ impl Store {
         );
         let taken = taken.bind(rows_max as i64).bind(ERASED).execute(&mut **tx).await?.rows_affected();
         erased.is_over &= taken < rows_max as u64;
-        // What was done is still told, and no longer to whom.
+        // What was done is still told, and no longer to whom; people name devices after themselves.
         let named = sqlx::query(
-            "UPDATE audit_log SET object = $4 WHERE entry_id IN
+            "UPDATE audit_log SET object = $4,
+                 outcome = CASE WHEN outcome LIKE 'device %' THEN 'a device' ELSE outcome END WHERE entry_id IN
              (SELECT entry_id FROM audit_log WHERE tenant = $1 AND object = $2 LIMIT $3)",
         );
         let named =

@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     EscalationKey, Failure, Tx,
+    acknowledgements::acknowledgement_in,
     addresses::{StoredAddress, kept_of},
     attempts::{attempt_of, small},
     devices::device_of,
@@ -19,7 +20,8 @@ use super::{
     text, time, word,
 };
 use crate::domain::{
-    Channel, Device, PerChannel, Progress, Secret, Severity, StopReason, Timestamp, UserId,
+    Acknowledgement, Channel, Device, GroupRule, PerChannel, Progress, Secret, Severity, StopReason,
+    Timestamp, UserId,
     restraint::{Held, Lately},
 };
 
@@ -50,8 +52,8 @@ pub struct Escalation {
     pub lately: PerChannel<Lately>,
     /// Why it waited, if it did.
     pub held: Option<Held>,
-    /// Who saw it first, when that stops it for all.
-    pub taken_by: Option<UserId>,
+    /// Who else has it, and under which rule, when that stops it for all.
+    pub taken: Option<(UserId, GroupRule)>,
     /// What a summary tells of; none for the escalation of one alert.
     pub bundle: Option<Bundle>,
 }
@@ -97,7 +99,8 @@ type SelectByEscalation = Statement<PlacedEscalationRow<'static>>;
 
 /// What the alerts say.
 static ALERTS: SelectByEscalation = Statement::new(
-    "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version
+    "SELECT batch.place, a.content, a.severity, a.chased_under, a.first_stops_all, a.taken_by, a.taken_version,
+         a.first_acknowledges, a.taken_at_ms
      FROM {batch} CROSS JOIN alerts a WHERE a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
 );
 static ATTEMPTS: SelectByEscalation = Statement::new(
@@ -184,7 +187,7 @@ fn escalation_of(row: &AnyRow, about: About, parts: &EscalationRows<'_>) -> Resu
         preferences: person.preferences,
         lately: person.lately,
         held: held.map_err(|_| Failure::Unreadable("held"))?,
-        taken_by: about.taken_by,
+        taken: about.taken,
         bundle: about.bundle,
     })
 }
@@ -195,7 +198,7 @@ struct About {
     severity: Option<Severity>,
     policy: Option<String>,
     bundle: Option<Bundle>,
-    taken_by: Option<UserId>,
+    taken: Option<(UserId, GroupRule)>,
     /// Why nobody needs to hear of it, for a reason that is not in the escalation's own row.
     stopped: Option<StopReason>,
 }
@@ -204,14 +207,7 @@ impl About {
     fn summary(bundle: Bundle) -> Self {
         // Whatever it was to tell of is seen, or over: nothing is sent, and what is shown goes.
         let stopped = (bundle.open == 0).then_some(StopReason::Seen);
-        Self {
-            content: "".into(),
-            severity: None,
-            policy: None,
-            bundle: Some(bundle),
-            taken_by: None,
-            stopped,
-        }
+        Self { content: "".into(), severity: None, policy: None, bundle: Some(bundle), taken: None, stopped }
     }
 }
 
@@ -227,17 +223,23 @@ async fn read_summary(
 
 /// Whoever took an alert on and snoozed it later wants to hear of it again: nobody takes it from themselves.
 fn about_alert(user: &UserId, alert: &AnyRow, row: &AnyRow) -> Result<About, Failure> {
-    let round = int(row, "round")?;
+    let taken = match acknowledgement_in(alert)? {
+        Some(Acknowledgement::Taken { by, .. }) => Some((by, GroupRule::FirstAcknowledges)),
+        Some(Acknowledgement::Open) => None,
+        None => seen_first(alert, int(row, "round")?)?.map(|by| (by, GroupRule::FirstStopsAll)),
+    };
+    let taken = taken.filter(|(by, _)| by != user);
+    let stopped = taken.as_ref().map(|_| StopReason::Acknowledged);
+    let (severity, policy) = (Some(word(alert, "severity")?), maybe_text(alert, "chased_under")?);
+    Ok(About { content: text(alert, "content")?.into(), severity, policy, bundle: None, taken, stopped })
+}
+
+/// Who looked first at an alert that this stops for all, in this round or a later one.
+fn seen_first(alert: &AnyRow, round: i64) -> Result<Option<UserId>, Failure> {
     let counts = int(alert, "first_stops_all")? == 1
         && maybe_int(alert, "taken_version")?.is_some_and(|version| version >= round);
-    let taken_by = match maybe_text(alert, "taken_by")?.filter(|_| counts) {
-        Some(user) => Some(UserId::parse(user).map_err(|_| Failure::Unreadable("taken_by"))?),
-        None => None,
-    };
-    let taken_by = taken_by.filter(|taken_by| taken_by != user);
-    let stopped = taken_by.as_ref().map(|_| StopReason::Acknowledged);
-    let (severity, policy) = (Some(word(alert, "severity")?), maybe_text(alert, "chased_under")?);
-    Ok(About { content: text(alert, "content")?.into(), severity, policy, bundle: None, taken_by, stopped })
+    let taken_by = maybe_text(alert, "taken_by")?.filter(|_| counts).map(UserId::parse);
+    taken_by.transpose().map_err(|_| Failure::Unreadable("taken_by"))
 }
 
 #[derive(Default)]

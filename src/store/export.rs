@@ -94,6 +94,20 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        kind: "live_activity",
+        table: "live_activities",
+        select: "SELECT alert_id, device_id, begun_at_ms, token_at_ms, told_version FROM live_activities
+                 WHERE tenant = $1 AND user_id = $2 AND (alert_id, device_id) > ($3, $4) ORDER BY alert_id, device_id LIMIT $5",
+        key: &[Key::Text("alert_id"), Key::Text("device_id")],
+        columns: &[
+            ("alert_id", Text),
+            ("device_id", Text),
+            ("begun_at_ms", Time),
+            ("token_at_ms", Time),
+            ("told_version", Number),
+        ],
+    },
+    Section {
         kind: "session",
         table: "presence",
         select: "SELECT pod FROM presence WHERE tenant = $1 AND user_id = $2 AND pod > $3 ORDER BY pod LIMIT $4",
@@ -121,7 +135,8 @@ const SECTIONS: &[Section] = &[
         table: "inbox",
         select: "SELECT page.seq, page.alert_id, page.version, page.state, page.recorded_at_ms, page.came_at_ms, page.delivered_at_ms,
                      page.seen_at_ms, page.read_at_ms, page.dismissed_at_ms, page.snoozed_until_ms, page.said_by,
-                     page.answer_action, page.answer_title, page.answer_text, page.answered_at_ms, a.content
+                     page.answer_action, page.answer_title, page.answer_text, page.answered_at_ms,
+                     page.passed_on_version, a.content
                  FROM (SELECT * FROM inbox
                        WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq >= $3 AND (seq > $3 OR alert_id > $4)
                            AND seq <= coalesce(
@@ -147,6 +162,7 @@ const SECTIONS: &[Section] = &[
             ("answer_title", Text),
             ("answer_text", Text),
             ("answered_at_ms", Time),
+            ("passed_on_version", Number),
             ("content", Json),
         ],
     },
@@ -169,6 +185,15 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        kind: "group_receipt",
+        table: "group_receipts",
+        select: "SELECT alert_id, said, version FROM group_receipts
+                 WHERE tenant = $1 AND user_id = $2 AND (alert_id, said, version) > ($3, $4, $5)
+                 ORDER BY alert_id, said, version LIMIT $6",
+        key: &[Key::Text("alert_id"), Key::Text("said"), Key::Number("version")],
+        columns: &[("alert_id", Text), ("said", Text), ("version", Number)],
+    },
+    Section {
         kind: "told",
         table: "told",
         select: "SELECT alert_id, channel, opened_at_ms FROM told
@@ -180,7 +205,7 @@ const SECTIONS: &[Section] = &[
         kind: "attempt",
         table: "attempts",
         select: "SELECT attempt_id, alert_id, kind, channel, device_id, state, tries, reason, message_id, created_at_ms,
-                     answered_at_ms
+                     answered_at_ms, reached_at_ms
                  FROM attempts WHERE tenant = $1 AND user_id || '' = $2 AND user_id || '' > '' AND attempt_id > $3
                  ORDER BY attempt_id LIMIT $4",
         key: &[Key::Text("attempt_id")],
@@ -196,6 +221,7 @@ const SECTIONS: &[Section] = &[
             ("message_id", Text),
             ("created_at_ms", Time),
             ("answered_at_ms", Time),
+            ("reached_at_ms", Time),
         ],
     },
     Section {
@@ -213,10 +239,10 @@ const SECTIONS: &[Section] = &[
     Section {
         kind: "taken",
         table: "alerts",
-        select: "SELECT alert_id, taken_version FROM alerts
+        select: "SELECT alert_id, taken_version, taken_at_ms FROM alerts
                  WHERE tenant = $1 AND taken_by = $2 AND alert_id > $3 ORDER BY taken_by, alert_id LIMIT $4",
         key: &[Key::Text("alert_id")],
-        columns: &[("alert_id", Text), ("taken_version", Number)],
+        columns: &[("alert_id", Text), ("taken_version", Number), ("taken_at_ms", Time)],
     },
     Section {
         kind: "change",

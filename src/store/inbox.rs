@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Failure, Store, StoreError,
+    acknowledgements::acknowledgement_in,
     inbox_rows::{answer_in, standing_of},
     int, maybe_int, maybe_time,
     preferences::holding_of,
@@ -13,7 +14,7 @@ use super::{
     stored_name, text, time,
 };
 use crate::domain::{
-    AlertId, Answered, InboxState, Seq, Tenant, Timestamp, UserId, UserKey, device::is_void,
+    Acknowledgement, AlertId, Answered, InboxState, Seq, Tenant, Timestamp, UserId, UserKey, device::is_void,
 };
 
 /// Where a user's inbox stands.
@@ -50,6 +51,8 @@ pub struct InboxRow {
     pub until: Option<Timestamp>,
     /// What the person answered, if they did.
     pub answer: Option<Answered>,
+    /// Who has it, where it is to be acknowledged.
+    pub acknowledgement: Option<Acknowledgement>,
     /// What clients are given, encoded.
     pub content: Arc<str>,
     /// When it came.
@@ -199,10 +202,12 @@ impl Store {
                 "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, changes.seq, changes.alert_id,
                         changes.state, changes.snoozed_until_ms, changes.answer_action, changes.answered_at_ms,
                         changes.recorded_at_ms, changes.content,
+                        changes.first_acknowledges, changes.taken_by, changes.taken_at_ms,
                         changes.bytes, changes.through, changes.found
                  FROM users u LEFT JOIN (
                      SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                         measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.bytes, measured.through, measured.found, a.content
+                         measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.bytes, measured.through, measured.found, a.content,
+                         a.first_acknowledges, a.taken_by, a.taken_at_ms
                      FROM (
                          SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.answer_action,
                              i.answered_at_ms, i.recorded_at_ms,
@@ -231,12 +236,7 @@ impl Store {
                 // Nobody that is known.
                 return Ok(Changes { rows: Vec::new(), head: Head::default(), complete: true, too_long: false });
             };
-            let head = Head {
-                seq: int(first, "head")? as Seq,
-                unread: int(first, "unread")?.max(0) as u64,
-                revoked_at: maybe_time(first, "sessions_revoked_at_ms")?,
-                deleted_to: int(first, "deleted_to")? as Seq,
-            };
+            let head = head_beside(first)?;
             // A head without changes is one row with nothing of an alert in it.
             let number = |column| Ok::<_, Failure>(maybe_int(first, column)?.unwrap_or_default());
             let changed = number("found")? as usize;
@@ -252,7 +252,8 @@ impl Store {
     }
 
     /// A page of an inbox, newest change first, from `start` on when given: at most about `limit` rows (never splitting a
-    /// change number for that), and of those the first that have [`PAGE_BYTES_MAX`] together, but at least one.
+    /// change number for that), and of those the first that have [`PAGE_BYTES_MAX`] together, but at least one. Head and rows are of
+    /// one moment, as in [`Store::changes_after`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -265,30 +266,32 @@ impl Store {
         let (seq, after) = first_of(start);
         self.in_time("inbox_page", async {
             let store = self;
-            let head = sqlx::query(HEAD)
-                .bind(user.tenant.as_str())
-                .bind(user.user.as_str())
-                .fetch_optional(&store.read)
-                .await?;
             // `found` is how many rows the page would have without its bound in bytes. `through` is how many of them there are
             // up to the end of the change that the row belongs to.
-            let rows = sqlx::query(
-                "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, measured.through, a.content
-                 FROM (
-                     SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.answer_action, i.answered_at_ms,
-                         i.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes, row_number() OVER in_order AS place,
-                         count(*) OVER (ORDER BY i.seq DESC) AS through, count(*) OVER () AS found
-                     FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
-                     WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq <= $3
-                         AND (i.seq < $3 OR i.alert_id > $4) AND i.seq >= coalesce(
-                         (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
-                              AND (seq < $3 OR alert_id > $4)
-                          ORDER BY seq DESC LIMIT 1 OFFSET $5), 0)
-                     WINDOW in_order AS (ORDER BY i.seq DESC, i.alert_id)
-                 ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
-                 WHERE measured.bytes <= $6 OR measured.place = 1
-                 ORDER BY measured.seq DESC, measured.alert_id",
+            let found = sqlx::query(
+                "SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, page.seq, page.alert_id,
+                     page.state, page.snoozed_until_ms, page.answer_action, page.answered_at_ms, page.recorded_at_ms,
+                     page.found, page.through, page.content, page.first_acknowledges, page.taken_by, page.taken_at_ms
+                 FROM users u LEFT JOIN (
+                     SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
+                         measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, measured.through, a.content,
+                         a.first_acknowledges, a.taken_by, a.taken_at_ms
+                     FROM (
+                         SELECT i.tenant, i.seq, i.alert_id, i.state, i.snoozed_until_ms, i.answer_action, i.answered_at_ms,
+                             i.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes, row_number() OVER in_order AS place,
+                             count(*) OVER (ORDER BY i.seq DESC) AS through, count(*) OVER () AS found
+                         FROM inbox i JOIN alerts a ON a.tenant = i.tenant AND a.alert_id = i.alert_id
+                         WHERE i.tenant = $1 AND i.user_id || '' = $2 AND i.seq > 0 AND i.seq <= $3
+                             AND (i.seq < $3 OR i.alert_id > $4) AND i.seq >= coalesce(
+                             (SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
+                                  AND (seq < $3 OR alert_id > $4)
+                              ORDER BY seq DESC LIMIT 1 OFFSET $5), 0)
+                         WINDOW in_order AS (ORDER BY i.seq DESC, i.alert_id)
+                     ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
+                     WHERE measured.bytes <= $6 OR measured.place = 1
+                 ) page ON 1 = 1
+                 WHERE u.tenant = $1 AND u.user_id = $2
+                 ORDER BY page.seq DESC, page.alert_id",
             )
             .bind(user.tenant.as_str())
             .bind(user.user.as_str())
@@ -298,9 +301,21 @@ impl Store {
             .bind(PAGE_BYTES_MAX as i64)
             .fetch_all(&store.read)
             .await?;
-            let next = rows.last().map(|last| next_page(last, rows.len(), limit)).transpose()?.flatten();
-            let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
-            Ok(InboxPage { head, rows: rows.iter().map(row_of).collect::<Result<_, _>>()?, next })
+            let Some(first) = found.first() else {
+                // Nobody that is known.
+                return Ok(InboxPage { head: Head::default(), rows: Vec::new(), next: None });
+            };
+            let head = head_beside(first)?;
+            // A head without a page is one row with nothing of an alert in it.
+            if maybe_int(first, "found")?.is_none() {
+                return Ok(InboxPage { head, rows: Vec::new(), next: None });
+            }
+            let rows = found.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
+            let next = match found.last() {
+                Some(last) => next_page(last, rows.len(), limit)?,
+                None => None,
+            };
+            Ok(InboxPage { head, rows, next })
         })
         .await
     }
@@ -336,8 +351,17 @@ batch_row! {
 }
 
 pub(super) fn head_of(row: &AnyRow) -> Result<Head, Failure> {
+    head_in(row, "seq")
+}
+
+/// The head in a row that has an alert's change number beside it.
+fn head_beside(row: &AnyRow) -> Result<Head, Failure> {
+    head_in(row, "head")
+}
+
+fn head_in(row: &AnyRow, seq: &'static str) -> Result<Head, Failure> {
     Ok(Head {
-        seq: int(row, "seq")? as Seq,
+        seq: int(row, seq)? as Seq,
         unread: int(row, "unread")?.max(0) as u64,
         revoked_at: maybe_time(row, "sessions_revoked_at_ms")?,
         deleted_to: int(row, "deleted_to")? as Seq,
@@ -352,6 +376,7 @@ pub(super) fn row_of(row: &AnyRow) -> Result<InboxRow, Failure> {
         state: standing.state,
         until: standing.until,
         answer: answer_in(row)?,
+        acknowledgement: acknowledgement_in(row)?,
         content: text(row, "content")?.into(),
         recorded_at: time(row, "recorded_at_ms")?,
     })

@@ -13,7 +13,9 @@ use super::{
     key_rows::UserAlertRow,
     maybe_int, maybe_text, maybe_time, maybe_word,
     row_batch::{Batch, Statement, batch_row},
-    stored_name, word,
+    stored_name,
+    together::Together,
+    word,
 };
 use crate::domain::{
     AlertId, Answered, InboxState, Severity, Tenant, Timestamp, UserId, UserKey, inbox::Row, snooze::Standing,
@@ -35,14 +37,26 @@ pub(super) struct Existing {
 
 impl Store {
     /// The rows that the recipients of a batch have already.
-    pub(super) async fn existing_rows(&self, tx: &mut Tx, batch: &[NewAlert]) -> Result<Rows, Failure> {
+    pub(super) async fn existing_rows(
+        &self,
+        tx: &mut Tx,
+        batch: impl IntoIterator<Item = &NewAlert>,
+    ) -> Result<Rows, Failure> {
+        let keys = Batch::of(self.engine, keys_of(batch))?;
+        self.rows_of(tx, &keys).await
+    }
+
+    /// The rows of these inboxes that are there.
+    pub(super) async fn rows_of(&self, tx: &mut Tx, keys: &Batch<UserAlertRow<'_>>) -> Result<Rows, Failure> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT i.tenant, i.user_id, i.alert_id, i.seq, i.version, i.state, i.severity, i.status, i.looked,
                  i.snoozed_until_ms, i.seen_at_ms, i.answer_action, i.answered_at_ms
              FROM {batch} JOIN inbox i USING (tenant, user_id, alert_id)",
         );
-        let keys = Batch::of(self.engine, keys_of(batch))?;
-        let found = SELECT.over(&keys).fetch_all(&mut **tx).await?;
+        if keys.is_empty() {
+            return Ok(Rows::new());
+        }
+        let found = SELECT.over(keys).fetch_all(&mut **tx).await?;
         let mut rows = HashMap::with_capacity(found.len());
         for row in &found {
             let user =
@@ -71,9 +85,9 @@ impl Store {
     }
 
     /// Writes rows that changed, with the change numbers that they have.
-    pub(super) async fn write_rows(
+    pub(super) fn write_rows(
         &self,
-        tx: &mut Tx,
+        together: &mut Together,
         written: &Rows,
         now: Timestamp,
     ) -> Result<(), Failure> {
@@ -84,9 +98,6 @@ impl Store {
                  status = excluded.status, looked = excluded.looked, snoozed_until_ms = excluded.snoozed_until_ms,
                  came_at_ms = CASE WHEN excluded.status = 'firing' THEN excluded.came_at_ms ELSE inbox.came_at_ms END",
         );
-        if written.is_empty() {
-            return Ok(());
-        }
         let values = written.iter().map(|((user, alert), write)| InboxValues {
             tenant: user.tenant.as_str(),
             user_id: user.user.as_str(),
@@ -100,7 +111,7 @@ impl Store {
             snoozed_until_ms: write.until,
         });
         let batch = Batch::of(self.engine, values)?;
-        INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+        together.add(&INSERT, batch, &[now.as_millisecond()]);
         Ok(())
     }
 }

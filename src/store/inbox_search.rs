@@ -115,7 +115,8 @@ impl Store {
         let rows = of_user(
             sqlx::query(
                 "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, a.content
+                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, a.content,
+                     a.first_acknowledges, a.taken_by, a.taken_at_ms
                  FROM (
                      SELECT looked.tenant, looked.seq, looked.alert_id, looked.state, looked.snoozed_until_ms,
                          looked.answer_action, looked.answered_at_ms, looked.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes,

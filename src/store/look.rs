@@ -82,15 +82,15 @@ async fn ask(engine: Engine, connection: &mut AnyConnection) -> Result<Look, sql
         }
     }
     let applied = schema::applied(connection, engine.has_migrations()).await?;
-    if let (Some(_), Some(rights)) = (applied, engine.missing_rights()) {
+    if let (Some(_), Some(rights)) = (&applied, engine.missing_rights()) {
         let row = sqlx::query(rights).fetch_one(&mut *connection).await?;
         if row.try_get::<i64, _>("missing")? > 0 {
             let fault = Fault::new(
                 "the store's user may not read and write all of Watchbell's tables",
                 "grant SELECT, INSERT, UPDATE and DELETE on them to the user in store.url",
             );
-            return Ok(Look { store: Seen::Failing(fault), schema: schema::seen(applied) });
+            return Ok(Look { store: Seen::Failing(fault), schema: schema::seen(applied.as_ref()) });
         }
     }
-    Ok(Look { store: Seen::Ok, schema: schema::seen(applied) })
+    Ok(Look { store: Seen::Ok, schema: schema::seen(applied.as_ref()) })
 }

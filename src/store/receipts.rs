@@ -6,10 +6,12 @@ use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
     chase::StoppedRow,
     inbox_rows::{standing_of, stored_state},
-    key_rows::UserAlertRow,
+    key_rows::{AlertRow, UserAlertRow},
     maybe_time,
     row_batch::{Batch, Statement, batch_row},
-    stored_name, time, word,
+    stored_name, time,
+    together::Together,
+    word,
 };
 use crate::domain::{
     AlertId, Answer, InboxState, Receipt, ReceiptState, Seq, Severity, StopReason, Tenant, Timestamp, UserId,
@@ -31,8 +33,8 @@ impl Store {
     /// Applies a batch in order. `None` for a receipt that changed nothing: already so, `delivered` (which is about
     /// delivery, not a change of the inbox), or about nothing in that inbox.
     ///
-    /// Seen, read, answered, dismissed and snoozed end the escalation in the same commit (I5). Whoever snoozes has not taken the alert
-    /// on: others are chased as before. A person's first answer to an alert stays.
+    /// All but `delivered` and `unread` end the escalation in the same commit (I5). Whoever snoozes or passes on has not taken the
+    /// alert on: others are chased as before, or sooner. A person's first answer to an alert stays.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
@@ -58,7 +60,7 @@ impl Store {
         users.sort();
         users.dedup();
         let mut heads = self.lock_users(tx, &users, None).await?;
-        let Held { standings: mut states, unseen, mut answered } = self.held(tx, batch).await?;
+        let Held { standings: mut states, unseen, mut answered, mut open } = self.held(tx, batch).await?;
 
         let mut said = Vec::with_capacity(batch.len());
         let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
@@ -79,8 +81,11 @@ impl Store {
                 }
                 let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*standing));
                 entry.said(receipt.state);
+                let takes_on = receipt.state == ReceiptState::Acknowledged
+                    && open.remove(&(receipt.user.tenant.clone(), alert.clone()));
                 let next = match answer {
                     Some(_) => standing.after_answer(answered.contains(&key)),
+                    None if takes_on => Some(standing.after_taking()),
                     None => standing.after(receipt.state, receipt.until),
                 };
                 let Some(next) = next else { continue };
@@ -97,6 +102,9 @@ impl Store {
                 changed.push(alert.clone());
                 if let Some(reason) = stop_of(receipt.state) {
                     entry.looks = true;
+                    entry.takes |= !matches!(receipt.state, ReceiptState::Snoozed | ReceiptState::PassedOn);
+                    entry.acknowledges |= takes_on;
+                    entry.passes_on |= receipt.state == ReceiptState::PassedOn;
                     // The first reason counts, but a snooze is none for good.
                     let first = stopped.entry(key).or_insert(reason);
                     if *first == StopReason::Snoozed {
@@ -118,45 +126,25 @@ impl Store {
         }
 
         self.tell_receipts(tx, batch, &said, now).await?;
+        self.pass_on(tx, &written, now).await?;
         self.write_states(tx, &written, now).await?;
-        self.write_heads(tx, &heads).await?;
+        let mut changed = Together::on(self.engine);
+        self.write_heads(&mut changed, &heads)?;
+        changed.execute(tx).await?;
         let rows = stopped.iter().map(|((user, alert), reason)| StoppedRow::of(user, alert, *reason));
         self.stop_timers(tx, rows, now).await?;
         if !stopped.is_empty() {
-            let takes = stopped.iter().filter(|(_, reason)| **reason != StopReason::Snoozed);
-            self.take(tx, takes.map(|((user, alert), _)| UserAlertRow::of(user, alert)), now).await?;
+            self.take(tx, &written, now).await?;
             self.wake_summaries(tx, heads.keys(), now).await?;
         }
         self.note_snoozes(tx, notes, now).await?;
+        self.write_reached(tx, batch, now).await?;
         for (severity, recorded_at) in
             written.iter().filter(|(_, written)| written.seen).filter_map(|(key, _)| unseen.get(key))
         {
             tx.sees(*severity, now.duration_since(*recorded_at).try_into().unwrap_or_default());
         }
         Ok(said)
-    }
-
-    /// An alert whose policy says so is taken by the first who sees it: nobody else is chased. The others' escalations find
-    /// that out when they come due.
-    async fn take<'a>(
-        &self,
-        tx: &mut Tx,
-        taken: impl Iterator<Item = UserAlertRow<'a>>,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
-            "UPDATE alerts SET taken_by = batch.user_id, taken_version = alerts.version
-             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
-                 AND alerts.first_stops_all = 1 AND coalesce(alerts.taken_version, 0) < alerts.version
-             RETURNING alerts.tenant AS tenant, alerts.alert_id AS alert_id, alerts.taken_by AS taken_by,
-                 alerts.taken_version AS taken_version",
-        );
-        let batch = Batch::of(self.engine, taken)?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let taken = UPDATE.over(&batch).fetch_all(&mut **tx).await?;
-        self.tell_taken(tx, &taken, now).await
     }
 
     async fn note_snoozes(
@@ -182,7 +170,8 @@ impl Store {
             .flat_map(|receipt| receipt.alerts.iter().map(|alert| UserAlertRow::of(&receipt.user, alert)));
         let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
         let standings = HashMap::with_capacity(found.len());
-        let mut held = Held { standings, unseen: HashMap::new(), answered: HashSet::new() };
+        let mut held =
+            Held { standings, unseen: HashMap::new(), answered: HashSet::new(), open: HashSet::new() };
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
@@ -195,6 +184,11 @@ impl Store {
             }
             held.standings.insert(key, standing_of(row)?);
         }
+        let acknowledged = batch.iter().filter(|receipt| receipt.state == ReceiptState::Acknowledged);
+        let alerts = acknowledged
+            .flat_map(|receipt| receipt.alerts.iter().map(|alert| AlertRow::of(&receipt.user.tenant, alert)));
+        let alerts = Batch::of(self.engine, alerts)?;
+        held.open = self.open_for_all(tx, &alerts).await?;
         Ok(held)
     }
 
@@ -208,6 +202,7 @@ impl Store {
         static UPDATE: Statement<StateValues<'_>> = Statement::new(
             "UPDATE inbox SET state = batch.state, snoozed_until_ms = batch.snoozed_until_ms,
                  seq = coalesce(batch.seq, inbox.seq), said_by = coalesce(batch.said_by, inbox.said_by),
+                 passed_on_version = CASE WHEN batch.passes_on = 1 THEN inbox.version ELSE inbox.passed_on_version END,
                  looked = CASE WHEN batch.looks = 1 THEN inbox.severity ELSE inbox.looked END,
                  delivered_at_ms = coalesce(inbox.delivered_at_ms, CASE WHEN batch.is_delivered = 1 THEN $1 END),
                  seen_at_ms = coalesce(inbox.seen_at_ms, CASE WHEN batch.is_seen = 1 THEN $1 END),
@@ -235,6 +230,7 @@ impl Store {
             is_read: written.read,
             is_dismissed: written.dismissed,
             looks: written.looks,
+            passes_on: written.passes_on,
             answer_action: written.answer.as_ref().map(|answer| answer.action.as_str()),
             answer_title: written.answer.as_ref().map(|answer| answer.title.as_str()),
             answer_text: written.answer.as_ref().map(|answer| answer.text.as_str()),
@@ -253,6 +249,8 @@ struct Held {
     unseen: HashMap<(UserKey, AlertId), (Severity, Timestamp)>,
     /// Those that their owners have answered.
     answered: HashSet<(UserKey, AlertId)>,
+    /// Alerts that somebody is to acknowledge, and nobody has.
+    open: HashSet<(Tenant, AlertId)>,
 }
 
 batch_row! {
@@ -270,6 +268,7 @@ batch_row! {
         is_read: bool,
         is_dismissed: bool,
         looks: bool,
+        passes_on: bool,
         answer_action: Option<&'a str>,
         answer_title: Option<&'a str>,
         answer_text: Option<&'a str>,
@@ -277,16 +276,22 @@ batch_row! {
 }
 
 /// What a batch said of one row in all.
-struct Written {
+pub(super) struct Written {
     standing: Standing,
     seq: Option<i64>,
-    by: Option<String>,
+    pub(super) by: Option<String>,
     delivered: bool,
     seen: bool,
     read: bool,
     dismissed: bool,
     /// The person looked at what it says now.
     looks: bool,
+    /// The person has it from now on, where to look is enough for that.
+    pub(super) takes: bool,
+    /// The person said that they take it on.
+    pub(super) acknowledges: bool,
+    /// The person said that it is not for them.
+    pub(super) passes_on: bool,
     /// The person's first answer.
     answer: Option<Answer>,
 }
@@ -302,6 +307,9 @@ impl Written {
             read: false,
             dismissed: false,
             looks: false,
+            takes: false,
+            acknowledges: false,
+            passes_on: false,
             answer: None,
         }
     }
@@ -309,19 +317,21 @@ impl Written {
     /// Whoever answered it has read it, whoever read it has seen it, and whoever has seen it was delivered to. Whoever snoozed it may have seen its title
     /// only, so they were delivered to.
     fn said(&mut self, state: ReceiptState) {
-        self.dismissed |= state == ReceiptState::Dismissed;
-        self.read |= matches!(state, ReceiptState::Read | ReceiptState::Answered);
-        self.seen |= self.read || matches!(state, ReceiptState::Seen | ReceiptState::Dismissed);
+        self.dismissed |= matches!(state, ReceiptState::Dismissed | ReceiptState::PassedOn);
+        self.read |=
+            matches!(state, ReceiptState::Read | ReceiptState::Answered | ReceiptState::Acknowledged);
+        self.seen |= self.read || self.dismissed || state == ReceiptState::Seen;
         self.delivered |= self.seen || matches!(state, ReceiptState::Delivered | ReceiptState::Snoozed);
     }
 }
 
-/// What the timeline says of a snooze that begins, moves, or ends before its time.
+/// What the timeline says of a snooze that begins, moves, or ends before its time, and of what was acknowledged from a message.
 fn note_of(before: Standing, now: Standing, receipt: &Receipt) -> Option<String> {
     let place = place_of(&receipt.by);
     match (before.state, now.state, now.until) {
         (_, InboxState::Snoozed, Some(until)) => Some(format!("snoozed until {until} {place}")),
         (InboxState::Snoozed, ..) => Some(format!("the snooze was ended: {} {place}", receipt.state)),
+        _ if receipt.is_from_a_message() => Some(format!("acknowledged {place}")),
         _ => None,
     }
 }
@@ -329,8 +339,8 @@ fn note_of(before: Standing, now: Standing, receipt: &Receipt) -> Option<String>
 fn stop_of(state: ReceiptState) -> Option<StopReason> {
     match state {
         ReceiptState::Seen => Some(StopReason::Seen),
-        ReceiptState::Read | ReceiptState::Answered => Some(StopReason::Read),
-        ReceiptState::Dismissed => Some(StopReason::Dismissed),
+        ReceiptState::Read | ReceiptState::Answered | ReceiptState::Acknowledged => Some(StopReason::Read),
+        ReceiptState::Dismissed | ReceiptState::PassedOn => Some(StopReason::Dismissed),
         ReceiptState::Snoozed => Some(StopReason::Snoozed),
         ReceiptState::Delivered | ReceiptState::Unread => None,
     }

@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 
 use super::{
-    Failure, NewAlert, RecordedBatch, RecordedRow, Store, StoreError, Tx,
+    Failure, GONE_TRIES_MAX, NewAlert, RecordedBatch, RecordedRow, Store, StoreError, Tx,
+    alerts::LockedAlert,
+    dialect::Engine,
     inbox_rows::{Existing, Rows},
     int,
-    key_rows::UserRow,
+    key_rows::{UserAlertRow, UserRow},
     publications::LateVersion,
     row_batch::{Batch, Statement, batch_row},
     stored_name, time,
+    together::Together,
 };
 use crate::domain::{
     InboxState, Seq, Status, Tenant, Timestamp, UserId, UserKey,
     inbox::{Recorded, record, record_expired},
     publication::Meets,
 };
-
-/// How often rows are added again that were taken out while their locks were waited for.
-pub(super) const GONE_TRIES_MAX: u32 = 5;
 
 impl Store {
     /// [`Store::record_batch`], for whom only the rows matter.
@@ -60,14 +60,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<RecordedBatch, Failure> {
         let mut heads = self.lock_heads(tx, batch, Some(now)).await?;
-        let mut rows = self.existing_rows(tx, batch).await?;
         let mut alerts = self.lock_alerts(tx, batch, now).await?;
-
+        // Nobody holds an alert that was not stored: it is forgotten only when nobody does.
+        let is_stored = |new: &&NewAlert| {
+            let held = alerts.get(&(new.alert.tenant.clone(), new.alert.id.clone()));
+            held.is_some_and(LockedAlert::was_stored)
+        };
+        let mut rows = self.existing_rows(tx, batch.iter().filter(is_stored)).await?;
         let mut chases = self.lock_chases(tx, batch, &rows, &alerts, now).await?;
 
         let mut recorded = Vec::new();
         let (mut met, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         let (mut written, mut acknowledged) = (Rows::new(), Vec::new());
+        let mut later = Vec::new();
         for (by, new) in batch.iter().enumerate() {
             // What is neither stored nor can begin an alert was not locked.
             let Some(held) = alerts.get_mut(&(new.alert.tenant.clone(), new.alert.id.clone())) else {
@@ -134,6 +139,9 @@ impl Store {
                         {
                             acknowledged.push((key.clone(), row.version, by.clone()));
                         }
+                        if existing.is_some() {
+                            later.push(key.clone());
+                        }
                         written.insert(key, stored.clone());
                         (stored, true)
                     }
@@ -147,6 +155,7 @@ impl Store {
                     state: now_held.row.state,
                     until: now_held.until,
                     answer: now_held.answer,
+                    acknowledgement: held.acknowledgement.clone(),
                     version: held.stand.version,
                     content: held.content.clone(),
                     changed,
@@ -163,10 +172,15 @@ impl Store {
         let told = batch.iter().zip(&met).filter(|(new, met)| !met.is_refused() && !is_deleted(new));
         let told = told.map(|(new, _)| new);
         self.open_expansions(tx, told, now).await?;
-        self.write_rows(tx, &written, now).await?;
+        let mut together = Together::on(self.engine);
+        self.write_rows(&mut together, &written, now)?;
+        self.write_heads(&mut together, &heads)?;
+        self.open_timers(&mut together, &chases, now)?;
+        together.execute(tx).await?;
         self.tell_acknowledged(tx, &acknowledged, now).await?;
-        self.write_heads(tx, &heads).await?;
         self.write_chases(tx, &chases, now).await?;
+        let later = later.iter().map(|(user, alert)| UserAlertRow::of(user, alert));
+        self.wake_activities(tx, &Batch::of(self.engine, later)?, now).await?;
         Ok(RecordedBatch { rows: recorded, met })
     }
 
@@ -205,15 +219,33 @@ impl Store {
              FROM {batch} JOIN users u USING (tenant, user_id)
              ORDER BY u.tenant, u.user_id {lock:u}",
         );
+        // Both at once, the rows that are added first. What somebody else adds meanwhile is in neither part, and is found by the next try.
+        static INSERT_AND_SELECT: Statement<UserRow<'_>> = Statement::new(
+            "WITH added AS (
+                 INSERT INTO users ({columns}, seq, unread, created_at_ms, named_only)
+                 SELECT {columns}, 0, 0, $1, 1 FROM {batch} WHERE true ON CONFLICT (tenant, user_id) DO NOTHING
+                 RETURNING tenant, user_id, seq, unread, deleted_before_ms)
+             SELECT * FROM added UNION ALL
+             SELECT * FROM (SELECT u.tenant, u.user_id, u.seq, u.unread, u.deleted_before_ms
+                 FROM {batch} JOIN users u USING (tenant, user_id) ORDER BY u.tenant, u.user_id {lock:u}) AS stored",
+        );
         let batch = Batch::of(self.engine, users.iter().map(UserRow::of))?;
         let mut tries = 0;
         let found = loop {
             tries += 1;
-            if let Some(now) = create_at {
-                // Before any lock is taken: whoever waits here for another's new user holds nothing that one could want.
-                INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
-            }
-            let found = SELECT.over(&batch).fetch_all(&mut **tx).await?;
+            // New users are added before any lock is taken: a transaction that waits here for somebody else's new user holds no
+            // lock that the other one could wait for.
+            let found = match (create_at, self.engine) {
+                (None, _) => SELECT.over(&batch).fetch_all(&mut **tx).await?,
+                (Some(now), Engine::Postgres) => {
+                    INSERT_AND_SELECT.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?
+                }
+                // It has no statement that both writes and reads.
+                (Some(now), Engine::Sqlite) => {
+                    INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
+                    SELECT.over(&batch).fetch_all(&mut **tx).await?
+                }
+            };
             // One who was erased while this waited for their lock is added anew.
             let is_whole = create_at.is_none() || found.len() >= users.len();
             if is_whole || tries == GONE_TRIES_MAX {
@@ -233,9 +265,9 @@ impl Store {
     }
 
     /// Writes back the heads that changed.
-    pub(super) async fn write_heads(
+    pub(super) fn write_heads(
         &self,
-        tx: &mut Tx,
+        together: &mut Together,
         heads: &HashMap<UserKey, LockedHead>,
     ) -> Result<(), Failure> {
         static UPDATE: Statement<HeadValues<'_>> = Statement::new(
@@ -249,10 +281,7 @@ impl Store {
             seq: head.seq,
             unread: head.unread.max(0),
         });
-        let batch = Batch::of(self.engine, values)?;
-        if !batch.is_empty() {
-            UPDATE.over(&batch).execute(&mut **tx).await?;
-        }
+        together.add(&UPDATE, Batch::of(self.engine, values)?, &[]);
         Ok(())
     }
 }

@@ -157,6 +157,11 @@ impl<R: BatchRow> Batch<R> {
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// The rows as the parameters of a statement.
+    pub(super) fn into_parameters(self) -> Vec<String> {
+        self.parameters
+    }
 }
 
 /// Writes the parameters of a batch, value by value.
@@ -253,7 +258,8 @@ impl<R: BatchRow> Statement<R> {
         batch.parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
     }
 
-    fn text(&self, engine: Engine) -> &'static str {
+    /// Its text for an engine, always the same one.
+    pub(super) fn text(&self, engine: Engine) -> &'static str {
         let text = match engine {
             Engine::Postgres => &self.postgres,
             Engine::Sqlite => &self.sqlite,

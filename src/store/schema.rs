@@ -1,12 +1,13 @@
 //! The tables: brought up to this version, and compared with what this version needs.
 //!
-//! A store that is behind is not ready: statements would fail one by one. One that is ahead is: whoever rolls out a new
-//! version migrates first, and the pods of the version before must serve until they are replaced. So a migration only adds
-//! what the version before does not have to know; a change that it could not live with takes two releases.
+//! A store that lacks one of this program's migrations is not ready, whichever it is: statements would fail one by one. One that has
+//! others besides is: whoever rolls out a new version migrates first, and the pods of the version before must serve until they
+//! are replaced. So a migration only adds what the version before does not have to know; a change that it could not live with
+//! takes two releases.
 //!
 //! Elsewhere: how a migration is carried out is in `migrating`, and what its file may say in the README of `migrations/`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{
     AnyConnection, Row as _,
@@ -19,29 +20,32 @@ use crate::runtime::health::{Fault, Seen};
 /// Every migration this program knows.
 pub(super) const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
-/// The migration this program needs: its newest.
-fn needed() -> i64 {
-    newest_of(&MIGRATIONS)
+/// Migrations that are named at the most when a store lacks some in between.
+const NAMED_MAX: usize = 5;
+
+/// The numbers of these migrations.
+pub(super) fn numbers_of(migrations: &Migrator) -> BTreeSet<i64> {
+    migrations.iter().map(|migration| migration.version).collect()
 }
 
-/// The newest of these migrations.
-pub(super) fn newest_of(migrations: &Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+/// The last of these migrations; 0 when there is none.
+pub(super) fn newest_of(migrations: &BTreeSet<i64>) -> i64 {
+    migrations.last().copied().unwrap_or_default()
 }
 
 /// Why the schema was not brought up to this version.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// A newer program was here.
+    /// A newer program was here, and something that this one needs is missing all the same.
     #[error(
-        "a newer Watchbell has migrated this store: migration {applied} is applied, and this program knows {needed}. \
-         Programs of this version go on working on it; to migrate further, run the newer program's `watchbell migrate`"
+        "a newer Watchbell has migrated this store: migration {applied} is applied, which this program does not know, and \
+         migration {missing} is not. Run the newer program's `watchbell migrate`"
     )]
     Ahead {
         /// The newest one that this program does not know.
         applied: i64,
-        /// The newest one that it knows.
-        needed: i64,
+        /// The first one that it needs and that was not applied.
+        missing: i64,
     },
     /// Another process migrates, for too long.
     #[error(
@@ -93,64 +97,112 @@ impl From<sqlx::Error> for MigrationError {
 
 impl Store {
     /// Brings the schema up to this version. Safe while other processes run, and to run twice; one that was killed is continued.
+    /// A store that a newer version has migrated stays as it is: this version works on it.
     ///
     /// # Errors
-    /// The store cannot be reached, was migrated by a newer version, or is held by somebody else's long transaction.
+    /// The store cannot be reached, or is held by somebody else's long transaction; a newer version has migrated it, and left out
+    /// what this one needs.
     pub async fn migrate(&self) -> Result<(), MigrationError> {
         self.migrate_by(&MIGRATIONS).await
     }
 }
 
-/// The newest migration that was applied, and 0 when none was; `None` without a table of them. `exists` asks for it.
+/// The migrations that were applied, without one that failed; `None` without a table of them. `exists` asks for it.
 pub(super) async fn applied(
     connection: &mut AnyConnection,
     exists: &'static str,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<BTreeSet<i64>>, sqlx::Error> {
     if sqlx::query(exists).fetch_optional(&mut *connection).await?.is_none() {
         return Ok(None);
     }
-    let newest =
-        "SELECT CAST(coalesce(max(version), 0) AS BIGINT) AS version FROM _sqlx_migrations WHERE success";
-    sqlx::query(newest).fetch_one(&mut *connection).await?.try_get("version").map(Some)
+    let rows = sqlx::query("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(&mut *connection);
+    rows.await?.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map(Some)
 }
 
-/// What a store in which this migration was applied last is to this program.
-pub(super) fn seen(applied: Option<i64>) -> Seen {
-    compared(applied.unwrap_or_default(), needed())
+/// What a store in which these migrations were applied is to this program.
+pub(super) fn seen(applied: Option<&BTreeSet<i64>>) -> Seen {
+    compared(applied.unwrap_or(&BTreeSet::new()), &numbers_of(&MIGRATIONS))
 }
 
-fn compared(applied: i64, needed: i64) -> Seen {
-    let migrate = "run `watchbell migrate`";
-    match applied {
-        0 => Seen::Failing(Fault::new(
-            format!("the store has no tables yet: no migration is applied, this program needs {needed}"),
-            migrate,
+fn compared(applied: &BTreeSet<i64>, known: &BTreeSet<i64>) -> Seen {
+    let (newest, needed) = (newest_of(applied), newest_of(known));
+    let missing: Vec<i64> = known.difference(applied).copied().collect();
+    let unknown = applied.difference(known).last();
+    let migrate = match unknown {
+        None => "run `watchbell migrate`",
+        Some(_) => "run `watchbell migrate` of the newer version",
+    };
+    let failing = |cause| Seen::Failing(Fault::new(cause, migrate));
+    match (missing.first(), unknown) {
+        (Some(_), _) if applied.is_empty() => failing(format!(
+            "the store has no tables yet: no migration is applied, this program needs {needed}"
         )),
-        _ if applied < needed => Seen::Failing(Fault::new(
-            format!("migration {applied} is applied, this program needs {needed}"),
-            migrate,
+        (Some(&first), _) if first > newest => {
+            failing(format!("migration {newest} is applied, this program needs {needed}"))
+        }
+        (Some(_), _) => failing(format!(
+            "migration {newest} is applied, and {} that this program needs is missing or failed",
+            listed(&missing)
         )),
-        _ if applied > needed => Seen::Degraded(Fault::new(
+        (None, Some(unknown)) => Seen::Degraded(Fault::new(
             format!(
-                "migration {applied} is applied, this program knows {needed}: a newer Watchbell has migrated, and this one works on"
+                "migration {unknown} is applied, this program knows {needed}: a newer Watchbell has migrated, and this one works on"
             ),
             "finish the rollout of the newer version",
         )),
-        _ => Seen::Ok,
+        (None, None) => Seen::Ok,
     }
+}
+
+/// The first few of these numbers, and how many there are besides.
+fn listed(migrations: &[i64]) -> String {
+    let named: Vec<String> = migrations.iter().take(NAMED_MAX).map(i64::to_string).collect();
+    let more = migrations.len().saturating_sub(NAMED_MAX);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{and_more}", named.join(", "))
 }
 
 #[test]
 #[allow(clippy::unwrap_used)]
 fn the_schema_is_compared_with_what_the_program_needs() {
+    let set = |numbers: &[i64]| numbers.iter().copied().collect::<BTreeSet<i64>>();
+    let known = set(&[1, 2, 3, 4, 6, 7, 8]);
     for (why, applied, expected) in [
-        ("an empty database", 0, Some((true, "no migration is applied, this program needs 8"))),
-        ("four versions behind", 4, Some((true, "migration 4 is applied, this program needs 8"))),
-        ("one behind", 7, Some((true, "migration 7 is applied, this program needs 8"))),
-        ("up to date", 8, None),
-        ("a newer program was here", 9, Some((false, "migration 9 is applied, this program knows 8"))),
+        ("an empty database", set(&[]), Some((true, "no migration is applied, this program needs 8"))),
+        ("behind", set(&[1, 2, 3, 4]), Some((true, "migration 4 is applied, this program needs 8"))),
+        (
+            "one behind",
+            set(&[1, 2, 3, 4, 6, 7]),
+            Some((true, "migration 7 is applied, this program needs 8")),
+        ),
+        ("up to date", known.clone(), None),
+        (
+            "one in between is missing, or failed",
+            set(&[1, 2, 3, 4, 6, 8]),
+            Some((true, "migration 8 is applied, and 7 that this program needs is missing")),
+        ),
+        (
+            "many in between are missing",
+            set(&[8]),
+            Some((true, "migration 8 is applied, and 1, 2, 3, 4, 6 and 1 more that this")),
+        ),
+        (
+            "a newer program was here",
+            set(&[1, 2, 3, 4, 6, 7, 8, 9]),
+            Some((false, "migration 9 is applied, this program knows 8")),
+        ),
+        (
+            "a newer program has a file with a number that was left out",
+            set(&[1, 2, 3, 4, 5, 6, 7, 8]),
+            Some((false, "migration 5 is applied, this program knows 8")),
+        ),
+        (
+            "a newer program was here, and one in between is missing",
+            set(&[1, 2, 3, 4, 6, 8, 9]),
+            Some((true, "migration 9 is applied, and 7 that this program needs is missing")),
+        ),
     ] {
-        let said = match compared(applied, 8) {
+        let said = match compared(&applied, &known) {
             Seen::Failing(fault) => Some((true, fault)),
             Seen::Degraded(fault) => Some((false, fault)),
             Seen::Ok | Seen::Hidden => None,
@@ -161,5 +213,5 @@ fn the_schema_is_compared_with_what_the_program_needs() {
             assert!(fault.remedy.is_some(), "{why}");
         }
     }
-    assert!(needed() >= 5, "the migrations are compiled in");
+    assert!(newest_of(&numbers_of(&MIGRATIONS)) >= 5, "the migrations are compiled in");
 }

@@ -16,9 +16,10 @@ use super::{
     key_rows::UserAlertRow,
     latest_alert::latest_of,
     row_batch::{Batch, Statement},
+    together::Together,
 };
 use crate::domain::{
-    InboxState, Seq, Timestamp, UserKey,
+    GroupRule, InboxState, Seq, Timestamp, UserKey,
     inbox::{Row, Stand},
     snooze::{Woken, wake},
 };
@@ -79,11 +80,15 @@ impl Store {
         // Nobody is made known by a row that they had: one who was erased meanwhile has none.
         let mut heads = self.lock_heads(tx, batch, None).await?;
         let rows = self.existing_rows(tx, batch).await?;
+        let acknowledged = batch.iter().filter(|new| new.group == GroupRule::FirstAcknowledges);
+        let acknowledgements =
+            self.acknowledgements(tx, acknowledged.map(|new| (&new.alert.tenant, &new.alert.id))).await?;
         let mut recorded = Vec::new();
         let (mut written, mut chases) = (InboxRows::new(), Chases::default());
         let mut notes = Vec::new();
         for (by, new) in batch.iter().enumerate() {
             let rules = Rules::of(new, now);
+            let acknowledgement = acknowledgements.get(&(new.alert.tenant.clone(), new.alert.id.clone()));
             for user in &new.recipients {
                 let user_key = UserKey::new(new.alert.tenant.clone(), user.clone());
                 let key = (user_key.clone(), new.alert.id.clone());
@@ -119,6 +124,7 @@ impl Store {
                     state,
                     until: None,
                     answer,
+                    acknowledgement: acknowledgement.cloned(),
                     version: row.version,
                     content: new.content.clone(),
                     changed: true,
@@ -129,8 +135,11 @@ impl Store {
         if recorded.len() < asked {
             self.forget_stale_snoozes(tx, batch).await?;
         }
-        self.write_rows(tx, &written, now).await?;
-        self.write_heads(tx, &heads).await?;
+        let mut together = Together::on(self.engine);
+        self.write_rows(&mut together, &written, now)?;
+        self.write_heads(&mut together, &heads)?;
+        self.open_timers(&mut together, &chases, now)?;
+        together.execute(tx).await?;
         self.write_chases(tx, &chases, now).await?;
         let notes: Vec<_> = notes.iter().map(|(key, note)| (key, *note, now)).collect();
         self.write_notes(tx, &notes).await?;

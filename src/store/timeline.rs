@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sqlx::any::AnyRow;
 
 use super::{
-    Failure, LatestAlert, Store, StoreError, attempts::attempt_of, inbox_rows::standing_of, int,
-    latest_alert::latest_of, maybe_int, maybe_text, maybe_time, stored_name, text, time, word,
+    Failure, LatestAlert, Store, StoreError, acknowledgements::acknowledgement_in, attempts::attempt_of,
+    inbox_rows::standing_of, int, latest_alert::latest_of, maybe_int, maybe_text, maybe_time, stored_name,
+    text, time, word,
 };
 use crate::domain::{
-    AlertId, AttemptState, Channel, Seq, Tenant, Timestamp, UserId,
+    Acknowledgement, AlertId, AttemptState, Channel, Seq, Tenant, Timestamp, UserId,
     explanation::{self, Recipient, TimelineEntry},
     receipt::place_of,
     restraint::Held,
@@ -30,6 +31,8 @@ pub struct StoredAlert {
     pub seen: u64,
     /// The API key that made it, if that is known.
     pub maker: Option<Arc<str>>,
+    /// Who has it, where one of its recipients is to acknowledge it.
+    pub acknowledgement: Option<Acknowledgement>,
 }
 
 /// How an alert fares with all its recipients. Delivery and engagement are two axes.
@@ -37,8 +40,10 @@ pub struct StoredAlert {
 pub struct Counts {
     /// Inboxes that hold it.
     pub recipients: u64,
-    /// People of whom a screen said that it has it.
+    /// People of whom a screen or a phone said that it has it.
     pub delivered: u64,
+    /// People of whom a device said that it has the push.
+    pub reached: u64,
     /// People who saw it.
     pub seen: u64,
     /// People who opened it.
@@ -57,6 +62,8 @@ pub struct Counts {
 const VERSIONS_TOLD_MAX: usize = 100;
 /// Attempts, and notes, of one recipient that are told of, the newest of each.
 const ENTRIES_TOLD_MAX: usize = 500;
+/// What is told of an alert that a client said it has.
+const ON_A_SCREEN: &str = "delivered to a screen";
 /// Bytes of the entries of one answer.
 pub const TIMELINE_BYTES_MAX: usize = 1024 * 1024;
 /// What an entry has besides its words: its time, and what stands around both.
@@ -71,7 +78,8 @@ impl Store {
         self.in_time("alert", async {
             let store = self;
             let row = sqlx::query(
-                "SELECT version, content, recorded_at_ms, maker FROM alerts WHERE tenant = $1 AND alert_id = $2",
+                "SELECT version, content, recorded_at_ms, maker, first_acknowledges, taken_by, taken_at_ms FROM alerts
+                 WHERE tenant = $1 AND alert_id = $2",
             )
             .bind(tenant.as_str())
             .bind(alert.as_str())
@@ -98,6 +106,7 @@ impl Store {
                 recipients: int(&counts, "recipients")? as u64,
                 seen: int(&counts, "seen")? as u64,
                 maker: maybe_text(&row, "maker")?.map(Into::into),
+                acknowledgement: acknowledgement_in(&row)?,
             }))
         })
         .await
@@ -240,6 +249,12 @@ impl Store {
             )
             .fetch_all(&store.read)
             .await?;
+            let reached = ask(
+                "SELECT count(DISTINCT user_id) AS people FROM attempts
+                 WHERE tenant = $1 AND alert_id = $2 AND kind = 'alert' AND reached_at_ms IS NOT NULL",
+            )
+            .fetch_one(&store.read)
+            .await?;
             let escalations = ask(
                 "SELECT e.held AS held, count(*) AS people
                  FROM inbox i LEFT JOIN escalations e
@@ -262,6 +277,7 @@ impl Store {
             let mut counts = Counts {
                 recipients: count(&inbox, "recipients")?,
                 delivered: count(&inbox, "delivered")?,
+                reached: count(&reached, "people")?,
                 seen: count(&inbox, "seen")?,
                 read: count(&inbox, "was_read")?,
                 dismissed: count(&inbox, "dismissed")?,
@@ -317,7 +333,7 @@ impl Store {
             let mut entries = vec![TimelineEntry::detail(time(&row, "recorded_at_ms")?, recorded)];
             for (column, what) in [
                 ("returned_at_ms", "came back: dismissed_until passed".to_owned()),
-                ("delivered_at_ms", "delivered to a screen".to_owned()),
+                ("delivered_at_ms", ON_A_SCREEN.to_owned()),
                 ("seen_at_ms", format!("seen{said_by}")),
                 ("read_at_ms", format!("read{said_by}")),
                 ("dismissed_at_ms", format!("dismissed{said_by}")),
@@ -342,8 +358,16 @@ impl Store {
                 .bind(told_max as i64)
                 .fetch_all(&store.read)
                 .await?;
+            let attempts = attempts.iter().map(attempt_of).collect::<Result<Vec<_>, _>>()?;
+            // Where a phone had it first, no screen said so: its push is told.
+            let delivered_at = maybe_time(&row, "delivered_at_ms")?;
+            let on_a_screen_at =
+                delivered_at.filter(|_| !attempts.iter().any(|attempt| attempt.reached_at == delivered_at));
+            if on_a_screen_at.is_none() {
+                entries.retain(|entry| entry.what != ON_A_SCREEN);
+            }
             for attempt in &attempts {
-                entries.extend(explanation::attempt_made(&attempt_of(attempt)?));
+                entries.extend(explanation::attempt_made(attempt));
             }
             let notes = ask("SELECT at_ms, what FROM notes WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY at_ms DESC LIMIT $4")
                 .bind(told_max as i64)
@@ -363,8 +387,8 @@ impl Store {
             };
             // Without an escalation it is told by the policy that the alert has now.
             let policy = policy.or(maybe_text(&row, "chased_under")?);
-            let looked = ["delivered_at_ms", "seen_at_ms", "read_at_ms"].map(|column| maybe_time(&row, column));
-            let was_on_screen = looked.into_iter().any(|at| at.is_ok_and(|at| at.is_some()));
+            let looked = ["seen_at_ms", "read_at_ms"].map(|column| maybe_time(&row, column));
+            let was_on_screen = on_a_screen_at.is_some() || looked.into_iter().any(|at| at.is_ok_and(|at| at.is_some()));
             if let Some(row) = escalation.as_ref().filter(|row| int(row, "absent").is_ok_and(|absent| absent == 1)) {
                 let what = "no session anywhere: the first wait is skipped";
                 entries.push(TimelineEntry::new(time(row, "opened_at_ms")?, what));

@@ -8,6 +8,7 @@ use std::{
 
 use metrics::{Counter, Histogram};
 use sqlx::{Any, AnyConnection, Transaction, any::AnyRow};
+use tracing::debug;
 
 use super::{Failure, maybe_word, metric_table, writer_line::Writing};
 use crate::{
@@ -19,7 +20,7 @@ static ENDED: LazyLock<BySeries<Counter>> = LazyLock::new(|| metric_table::ESCAL
 static SEEN: LazyLock<BySeries<Histogram>> = LazyLock::new(|| metric_table::ALERT_SEEN.histograms());
 static BATCH: LazyLock<BySeries<Histogram>> = LazyLock::new(|| metric_table::BATCH_SIZE.histograms());
 
-/// A transaction that is open. Dropped, it is rolled back.
+/// A transaction that is open. Dropped, it is rolled back some time later.
 pub(super) struct Tx {
     transaction: Transaction<'static, Any>,
     counts: Counts,
@@ -76,6 +77,15 @@ impl Tx {
             .record(begun.elapsed().as_secs_f64());
         self.counts.count(what);
         Ok(())
+    }
+
+    /// Rolls it back, and returns once its locks are given up: what is tried next must not take its rows for somebody else's.
+    /// (A transaction that is dropped is rolled back some time later, when its connection is next looked at.) Where that fails,
+    /// the connection is gone, and the locks with it.
+    pub(super) async fn roll_back(self) {
+        if let Err(error) = self.transaction.rollback().await {
+            debug!(%error, "A transaction could not be rolled back; its connection is given up");
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -115,6 +115,11 @@ struct AlertV1 {
     /// With the status `suppressed`: when the alert fires again by itself, as its next version.
     #[schema(value_type = schema::Time, required = false)]
     dismissed_until: Option<String>,
+    /// Who has the alert, as it is shown: what stands here is passed over, so that an alert can be sent as it was read. A receipt says it.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is read to be passed over")]
+    #[schema(value_type = Option<Object>, read_only)]
+    acknowledgement: IgnoredAny,
 }
 
 /// Whom an alert is for.

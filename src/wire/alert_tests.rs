@@ -5,7 +5,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::wire::frame::Auth;
+use crate::{
+    domain::Acknowledgement,
+    wire::{content::with_acknowledgement, frame::Auth},
+};
 
 fn defaults() -> Defaults {
     Defaults {
@@ -53,6 +56,22 @@ fn the_last_second_that_can_be_written_is_the_last_there_is() {
     }
     for wrong in ["9999-12-31", "9999-12-31T23:59:59", "10000-01-01T00:00:00Z", "9999-13-31T00:00:00Z"] {
         refusal(&json!({"to": {"users": ["ana"]}, "title": "t", "expires_at": wrong}));
+    }
+}
+
+#[test]
+fn who_has_an_alert_is_passed_over_so_that_it_can_be_sent_as_it_was_read() {
+    let written = json!({"to": {"users": ["ana"]}, "title": "Disk full", "id": "disk-7"});
+    let alert = parse_alert(written.to_string().as_bytes(), &defaults()).unwrap();
+    let taken = Acknowledgement::Taken { by: UserId::parse("ana").unwrap(), at: Timestamp::UNIX_EPOCH };
+    for acknowledgement in [Acknowledgement::Open, taken] {
+        let content = content_of(&alert);
+        let shown = with_acknowledgement(&content, Some(&acknowledgement));
+        let mut read: Value = serde_json::from_str(&shown).unwrap();
+        assert!(read["acknowledgement"].is_object(), "{read}");
+        read["to"] = written["to"].clone();
+        let again = parse_alert(read.to_string().as_bytes(), &defaults()).unwrap();
+        assert_eq!(content_of(&again), content, "it says what it said, and nothing of who has it");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Elsewhere: an alert as a producer writes it, and the refusals, in [`super::alert`].
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use super::{
     action::{ActionV1, stored_actions},
     schema,
 };
-use crate::domain::{Action, Alert, BodyFormat, GroupId, UserId};
+use crate::domain::{Acknowledgement, Action, Alert, BodyFormat, GroupId, UserId};
 
 /// The alert as clients see it, without whom it is for. The audience, the tenant and the policy stay inside (I8).
 #[derive(Serialize, ToSchema)]
@@ -65,6 +65,11 @@ pub struct ContentV1<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     collapse_key: Option<&'a str>,
+    /// There where one of those whom it is for is to take the alert on, by the receipt `acknowledged`: empty, and once somebody did,
+    /// who that is. Whoever says `passed_on` has the others told sooner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    acknowledgement: Option<AcknowledgementV1>,
     /// Alerts of one key are shown as one group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -99,6 +104,7 @@ pub fn content_of(alert: &Alert) -> String {
         labels: &alert.labels,
         data: &alert.data,
         collapse_key: alert.collapse_key.as_deref(),
+        acknowledgement: None, // It is of the alert as it stands now: `with_acknowledgement`.
         group_key: alert.group_key.as_deref(),
         occurred_at: alert.occurred_at.to_string(),
         expires_at: alert.expires_at.map(|at| at.to_string()),
@@ -106,6 +112,41 @@ pub fn content_of(alert: &Alert) -> String {
     };
     // Text and numbers under text keys always serialize.
     serde_json::to_string(&content).unwrap_or_default()
+}
+
+/// Who has an alert that one of its recipients is to take on. Both fields are absent while nobody has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Acknowledgement)]
+pub struct AcknowledgementV1 {
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<String>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    at: Option<String>,
+}
+
+impl AcknowledgementV1 {
+    fn of(acknowledgement: &Acknowledgement) -> Self {
+        match acknowledgement {
+            Acknowledgement::Open => Self::default(),
+            Acknowledgement::Taken { by, at } => {
+                Self { by: Some(by.as_str().to_owned()), at: Some(at.to_string()) }
+            }
+        }
+    }
+}
+
+/// What clients are given of an alert as [`content_of`] wrote it, with who has it, where it is to be acknowledged. That is no part of what
+/// is stored of an alert's text: it changes without a version, and names a person who may be erased.
+pub fn with_acknowledgement<'a>(content: &'a str, acknowledgement: Option<&Acknowledgement>) -> Cow<'a, str> {
+    let Some(acknowledgement) = acknowledgement else { return Cow::Borrowed(content) };
+    // An object with at least an id, so that a field can follow. Text always serializes.
+    let Some(open) = content.trim_end().strip_suffix('}') else { return Cow::Borrowed(content) };
+    let shown = serde_json::to_string(&AcknowledgementV1::of(acknowledgement)).unwrap_or_default();
+    Cow::Owned(format!("{open},\"acknowledgement\":{shown}}}"))
 }
 
 /// What senders need of a stored alert. Unknown fields are passed over: a newer version may have written it.
@@ -170,4 +211,30 @@ pub fn encode_alert(alert: &Alert) -> Vec<u8> {
         value.insert("policy".into(), policy.as_str().into());
     }
     Value::Object(value).to_string().into_bytes()
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn who_has_an_alert_is_told_with_what_it_says() {
+    let at = "2026-11-30T10:00:00Z".parse().unwrap();
+    let taken = Acknowledgement::Taken { by: UserId::parse("ana \"the\" b").unwrap(), at };
+    let plain = r#"{"id":"a","title":"t"}"#;
+    for (why, content, acknowledgement, expected) in [
+        ("nothing is to be acknowledged", plain, None, plain),
+        (
+            "nobody has it",
+            plain,
+            Some(&Acknowledgement::Open),
+            r#"{"id":"a","title":"t","acknowledgement":{}}"#,
+        ),
+        (
+            "somebody has it",
+            plain,
+            Some(&taken),
+            r#"{"id":"a","title":"t","acknowledgement":{"by":"ana \"the\" b","at":"2026-11-30T10:00:00Z"}}"#,
+        ),
+        ("it was deleted", "", Some(&taken), ""),
+    ] {
+        assert_eq!(with_acknowledgement(content, acknowledgement), expected, "{why}");
+    }
 }

@@ -238,6 +238,8 @@ fn each_client_frame_is_read_as_meant() {
                 op: Some("op-3".into()),
             }),
         ),
+        ("receipt, for a group", receipt(&["disk-db-1"], "acknowledged", None, Some("op-4"))),
+        ("receipt, for the others of a group", receipt(&["disk-db-1"], "passed_on", None, Some("op-5"))),
         ("pong", ClientFrame::Pong {}),
         ("a type of a later client", ClientFrame::Unknown),
     ];

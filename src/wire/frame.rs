@@ -390,7 +390,7 @@ pub struct ReceiptSaid<'a> {
     /// By which action the alerts are answered; only then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<&'a str>,
-    /// Which session said it, `http`, or `link` for a link in a message.
+    /// Which session said it, `http`, `link` for a link in a message, or `reply` for a reply to a mail.
     pub by: &'a str,
     /// The client's own name for it.
     #[serde(skip_serializing_if = "Option::is_none")]

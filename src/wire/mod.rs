@@ -23,6 +23,8 @@ mod objects;
 pub mod outcome;
 pub mod preferences;
 pub mod problem;
+pub mod push_receipt;
+pub mod reply_ticket;
 pub mod sayings;
 pub mod schema;
 mod signed_token;

@@ -1,10 +1,13 @@
 """The fleet of docker-compose.yml, driven as a newcomer and then as bad luck would.
 
-    walk.py --binary BINARY [--short]
+    walk.py --binary BINARY [--short | --transcript FILE]
 
 It starts the fleet with `docker compose up --build`, reads what `welcome` printed and does just that. Then alerts are published
 without a pause to people with sessions behind HAProxy, while a pod is restarted and RabbitMQ and PostgreSQL are killed. In the end
 every session has had every alert once, in order, and every worker is the process that it was.
+
+With --transcript it does what a newcomer does and no more, from a clone of the last commit on, and writes FILE: each command, what
+it printed, and when.
 
 Nothing here depends on how fast the machine is: every wait is for a condition, with a deadline far away.
 """
@@ -19,8 +22,10 @@ import os
 import re
 import shlex
 import signal
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -190,6 +195,77 @@ class Welcome:
         self.alert = self.explain.split()[-1]
 
 
+class Transcript:
+    """What a newcomer types, what is answered, and after how many seconds."""
+
+    def __init__(self):
+        self.blocks, self.hidden, self.began = [], {}, time.monotonic()
+
+    def hide(self, secret, name):
+        self.hidden[secret] = name
+
+    def wrote(self, command, answer, every=lambda line: True):
+        """`every` says which lines are kept: what a build says of itself is long."""
+        # Compose says some things several times.
+        kept = dict.fromkeys(line.rstrip() for line in answer.splitlines() if line.strip() and every(line))
+        self.blocks.append((time.monotonic() - self.began, command, kept))
+
+    def typed(self, command, every=lambda line: True):
+        began = time.monotonic()
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            fail(f"{command} failed:\n{done.stdout}{done.stderr}")
+        answer = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout)
+        self.wrote(command, answer, every)
+        say(f"{command} took {time.monotonic() - began:.1f} s")
+        return answer
+
+    def page(self):
+        text = "".join(
+            "".join([f"$ {command}\n", *(f"{line}\n" for line in lines), f"# {at:.0f} s since the beginning\n\n"])
+            for at, command, lines in self.blocks)
+        for secret, name in self.hidden.items():
+            text = text.replace(secret, name)
+        return text.rstrip() + "\n"
+
+
+def write_transcript(file, repository):
+    """From a clone to an alert on a screen, on the phone and in the mailbox, as a newcomer sees it."""
+    transcript = Transcript()
+    place = tempfile.mkdtemp(prefix="watchbell-transcript-")
+    folder = f"{place}/watchbell"
+    transcript.hide(f"file://{repository}", "https://git.example.com/watchbell.git")
+    transcript.typed(f"git clone --quiet --depth 1 file://{repository} {folder}")
+    transcript.hide(folder, "watchbell")
+    os.chdir(folder)
+    transcript.wrote("cd watchbell", "")
+    try:
+        # The engine of the tests has no BuildKit; Compose says on standard error how far it is.
+        transcript.typed("DOCKER_BUILDKIT=0 docker compose up --build --detach 2>&1", lambda line: line.rstrip().endswith("Healthy"))
+        logs = "docker compose logs --no-log-prefix welcome"
+        until("welcome has printed", lambda: "explain" in compose(*logs.split()[2:]))
+        welcome = Welcome(transcript.typed(logs))
+        for secret, name in [(welcome.page_key, "KEY-OF-THE-PAGE"), (welcome.key, "PRODUCER-KEY"), (welcome.token, "TOKEN-OF-ANA")]:
+            transcript.hide(secret, name)
+        with subprocess.Popen(shlex.split(welcome.tail), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
+            lines = []
+            threading.Thread(target=Session.read, args=(tail.stdout, lines.append), daemon=True).start()
+            until("tail is signed in", lambda: any("signed in as ana" in line for line in list(lines)))
+            transcript.typed(welcome.send)
+            until("tail shows the alert", lambda: any(welcome.alert in line for line in list(lines)))
+            transcript.wrote(f"{welcome.tail}    # in a second shell, since before", "".join(lines))
+            tail.terminate()
+        until("the mail is in the mailbox", lambda: arrived(welcome, "email"))
+        transcript.typed(welcome.explain)
+    finally:
+        subprocess.run(["docker", "compose", "down", "--volumes", "--remove-orphans"], capture_output=True, check=False)
+        os.chdir("/")
+        shutil.rmtree(place, ignore_errors=True)
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(transcript.page())
+    say(f"wrote {file}")
+
+
 def start(short):
     if not short:
         compose("build", DOCKER_BUILDKIT="1")
@@ -325,7 +401,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--transcript", metavar="FILE")
     arguments = parser.parse_args()
+    if arguments.transcript:
+        write_transcript(arguments.transcript, os.getcwd())
+        return
     sessions = []
     try:
         welcome = start(arguments.short)

@@ -10,7 +10,11 @@
 
 #![allow(clippy::print_stdout, reason = "what fired is what it is for")]
 
-use std::{collections::BTreeSet, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
@@ -23,6 +27,7 @@ use watchbell_tests::{
     prometheus::Prometheus,
     rabbit::RabbitNode,
     scratch::Scratch,
+    session::Frames as _,
     until::until,
 };
 
@@ -49,9 +54,10 @@ async fn main() -> anyhow::Result<()> {
     for number in 0..PEOPLE {
         fleet.furnish(&person(number)).await?;
     }
-    let alarms = Alarms { prometheus };
+    let (alarms, began) = (Alarms { prometheus }, Instant::now());
 
     let traffic = Traffic::begin(&fleet)?;
+    let screens = Screens::open(&fleet).await?;
     fires_nothing(&alarms).await?;
 
     // What nobody can read is put aside for an operator.
@@ -75,9 +81,7 @@ async fn main() -> anyhow::Result<()> {
     let forgeries = Traffic::of_forgeries(&fleet)?;
     alarms.fire("tokens that others have signed", &["WatchbellTokensRefused"]).await?;
     forgeries.end().await;
-    if let Some(file) = &drawing {
-        draw(alarms.prometheus.url(), file)?;
-    }
+    screens.close().await;
 
     fleet.kill("dispatch")?;
     alarms.fire("the only dispatch killed", &["WatchbellRoleDown"]).await?;
@@ -101,6 +105,9 @@ async fn main() -> anyhow::Result<()> {
     rabbit.start_again().await?;
     alarms.end("RabbitMQ is back", &expected).await?;
 
+    if let Some(file) = &drawing {
+        draw(alarms.prometheus.url(), file, began.elapsed())?;
+    }
     traffic.end().await;
     Ok(())
 }
@@ -203,10 +210,42 @@ impl Traffic {
     }
 }
 
-/// Has the panels of the dashboard drawn as they look now.
-fn draw(prometheus: &str, file: &str) -> anyhow::Result<()> {
+/// People with an open page, who look at each alert as it comes.
+struct Screens {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Screens {
+    async fn open(fleet: &Fleet) -> anyhow::Result<Self> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for (number, pod) in ["socket-1", "socket-2", "socket-1"].iter().enumerate() {
+            let mut session = fleet.session(pod, &person(number), None).await?;
+            let stopped = stop.clone();
+            tasks.spawn(stopped.run_until_cancelled_owned(async move {
+                while let Ok(frame) = session.next_of("alert").await {
+                    let seen = json!({"type": "receipt", "alerts": [frame["alert"]["id"]], "state": "seen"});
+                    if session.say(&seen).await.is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+        tasks.close();
+        Ok(Self { stop, tasks })
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Has the panels of the dashboard drawn as they look now, with so much of the time before.
+fn draw(prometheus: &str, file: &str, past: Duration) -> anyhow::Result<()> {
     let script = in_workspace("monitoring/draw.py")?;
-    let drawn = Command::new("python3").arg(script).args([prometheus, file]).status()?;
+    let minutes = (past.as_secs_f64() / 60.0).to_string();
+    let drawn = Command::new("python3").arg(script).args([prometheus, file, &minutes]).status()?;
     ensure!(drawn.success(), "monitoring/draw.py failed");
     println!("the panels are drawn in {file}");
     Ok(())

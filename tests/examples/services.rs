@@ -1,7 +1,8 @@
 //! `watchbell bench` on a fleet of services: RabbitMQ, PostgreSQL, a process a worker, two socket pods.
 //!
 //! `tests/load/services.sh` builds what it needs and runs it. Arguments go on to `watchbell bench`, except
-//! `--dispatchers N`: how many dispatchers share the work (1 by default, at most [`DISPATCHERS`] and one).
+//! `--dispatchers N`, how many dispatchers share the work (1 by default, at most [`DISPATCHERS`] and one), and `--pods N`, how many
+//! socket pods the sessions are spread over (2 by default, 1 to [`PODS`]).
 
 use std::env;
 
@@ -18,17 +19,27 @@ const WAITS_MS: (u64, u64) = (30_000, 300_000);
 const DISPATCHERS: [&str; 7] =
     ["dispatch-2", "dispatch-3", "dispatch-4", "dispatch-5", "dispatch-6", "dispatch-7", "dispatch-8"];
 
+/// Every fleet has the first two.
+const PODS: [&str; 8] =
+    ["socket-1", "socket-2", "socket-3", "socket-4", "socket-5", "socket-6", "socket-7", "socket-8"];
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (dispatchers, more) = dispatchers(env::args().skip(1))?;
+    services::wait_for_the_disk();
+    let mut more: Vec<String> = env::args().skip(1).collect();
+    let dispatchers = taken(&mut more, "--dispatchers", DISPATCHERS.len() + 1)?.unwrap_or(1);
+    let pods = taken(&mut more, "--pods", PODS.len())?.unwrap_or(2);
     let mut fleet = Fleet::start(Engine::Services, WAITS_MS, &[]).await?;
     for name in &DISPATCHERS[..dispatchers - 1] {
         fleet.add_dispatcher(name).await?;
     }
+    for name in PODS[..pods].iter().skip(2) {
+        fleet.add_socket_pod(name).await?;
+    }
     let pid = fleet.worker("socket-1")?.pid().to_string();
     let processes = processes(&mut fleet).await?;
     let (url, key, tenant) = (fleet.url("ingest")?, fleet.key(), fleet.tenant().to_string());
-    let pods = [fleet.ws_url("socket-1")?, fleet.ws_url("socket-2")?];
+    let pods: Vec<String> = PODS[..pods].iter().map(|pod| fleet.ws_url(pod)).collect::<Result<_, _>>()?;
     // The secret is in the fleet's environment, where the command looks for it.
     let mut args =
         vec!["bench", "--url", &url, "--key", key, "--tenant", &tenant, "--pid", &pid, "--durable"];
@@ -53,16 +64,11 @@ async fn processes(fleet: &mut Fleet) -> anyhow::Result<Vec<String>> {
     Ok(processes)
 }
 
-/// How many dispatchers are asked for, and the other arguments.
-fn dispatchers(args: impl Iterator<Item = String>) -> anyhow::Result<(usize, Vec<String>)> {
-    let mut more: Vec<String> = args.collect();
-    let Some(at) = more.iter().position(|arg| arg == "--dispatchers") else { return Ok((1, more)) };
-    let count = more.get(at + 1).context("--dispatchers needs a number")?.parse()?;
-    ensure!(
-        (1..=DISPATCHERS.len() + 1).contains(&count),
-        "--dispatchers takes 1 to {}",
-        DISPATCHERS.len() + 1
-    );
-    more.drain(at..at + 2);
-    Ok((count, more))
+/// The number after an argument of this name, from 1 to `max`, both of which are taken out.
+fn taken(arguments: &mut Vec<String>, name: &str, max: usize) -> anyhow::Result<Option<usize>> {
+    let Some(at) = arguments.iter().position(|argument| argument == name) else { return Ok(None) };
+    let count = arguments.get(at + 1).with_context(|| format!("{name} needs a number"))?.parse()?;
+    ensure!((1..=max).contains(&count), "{name} takes 1 to {max}");
+    arguments.drain(at..at + 2);
+    Ok(Some(count))
 }

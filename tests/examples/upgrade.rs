@@ -92,6 +92,9 @@ async fn main() -> anyhow::Result<()> {
     for (role, _, name) in ROLES {
         upgrade.fleet.add(name, role).await?;
     }
+    // The first one knows only the pod of the version before, which is not there in every turn.
+    upgrade.screens.clear();
+    upgrade.watch("socket-1", "socket-new").await?;
     upgrade.watch("socket-new", "socket-1").await?;
     upgrade.running = ROLES.into_iter().flat_map(|(_, old, new)| [old, new]).collect();
     for turn in TURNS {
@@ -237,11 +240,15 @@ impl Upgrade {
         }
         for alert in &accepted {
             let timeline = self.fleet.timeline(alert, SLEEPER).await?;
-            let attempts = timeline["attempts"].as_array().cloned().unwrap_or_default();
-            let of = |channel: &str| {
-                attempts.iter().filter(|one| one["channel"] == channel && one["kind"] == "alert").count()
-            };
-            ensure!(of("push") == 1 && of("email") == 1, "{alert} was sent more than once: {timeline}");
+            let entries = timeline["entries"].as_array().cloned().unwrap_or_default();
+            let says = |one: &Value| one["what"].as_str().unwrap_or_default().to_owned();
+            let begun = entries.iter().map(says).filter(|what| what.ends_with(" begun"));
+            let begun: Vec<String> = begun.collect();
+            let of = |channel: &str| begun.iter().filter(|what| what.starts_with(channel)).count();
+            ensure!(
+                of("push alert") == 1 && of("email alert") == 1,
+                "{alert} was not sent once by each channel: {timeline}"
+            );
         }
         let dead = self.fleet.command(&["dead", "list"])?;
         ensure!(

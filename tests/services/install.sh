@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests start for themselves: RabbitMQ, PostgreSQL, Alertmanager, Prometheus, HAProxy, nginx, Chromium (where npm is), Python's pika
-# and venv, and Go with the two libraries that the examples in Go use.
+# and venv, Go with the two libraries that the examples in Go use, and valgrind, which counts instructions.
 #
 # Run it as often as you like: where everything is there it only looks, in well under a second.
 # What holds here:
@@ -22,6 +22,7 @@ has_balancers() { [ -x /usr/sbin/haproxy ] && [ -x /usr/sbin/nginx ]; }
 # The worked examples are built with Debian's Go, from Debian's copies of their libraries: no network is needed.
 has_go() { command -v go >/dev/null; }
 has_go_libraries() { [ -d /usr/share/gocode/src/github.com/rabbitmq/amqp091-go ] && [ -d /usr/share/gocode/src/github.com/golang-jwt/jwt ]; }
+has_valgrind() { command -v valgrind >/dev/null; }
 has_pika() { python3 -c 'import pika' 2>/dev/null; }
 
 missing=()
@@ -33,6 +34,7 @@ has_prometheus || missing+=(prometheus)
 has_balancers || missing+=(haproxy nginx-light)
 has_go || missing+=(golang-go)
 has_go_libraries || missing+=(golang-github-rabbitmq-amqp091-go-dev golang-github-golang-jwt-jwt-dev)
+has_valgrind || missing+=(valgrind)
 # web/check.sh drives it; without npm there is nothing to drive.
 if command -v npm >/dev/null && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 # Debian takes ensurepip out of its Python; k8s/check.sh makes a venv.

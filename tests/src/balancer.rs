@@ -1,6 +1,7 @@
 //! A load balancer of one's own in front of pods: HAProxy or nginx, with exactly the configuration that we recommend.
-//!
 //! Only addresses are put in place: `workers/socket/balancers` has the files, for four pods.
+//!
+//! There is also an nginx that nobody told about streams, for what watches balancers.
 
 use std::{
     fs,
@@ -60,12 +61,30 @@ impl Balancer {
     /// It is not installed or refuses the configuration; the end of its log is in the message.
     pub async fn start(kind: Kind, pods: &[Pod]) -> anyhow::Result<Self> {
         ensure!(pods.len() == PODS, "the recommended files have {PODS} pods, not {}", pods.len());
-        let dir = Scratch::new("balancer")?;
         let port = ports::free()?;
-        let config = recommended(kind, pods, port)?;
+        Self::start_with(kind, &recommended(kind, pods, port)?, port).await
+    }
+
+    /// Starts an nginx in front of one pod as somebody sets it up who knows nothing of streams: it gathers answers before it
+    /// passes them on, whatever the pod says of that, and passes no upgrade on.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_gathering(pod: &Pod) -> anyhow::Result<Self> {
+        let port = ports::free()?;
+        let config = format!(
+            "server {{\n    listen 127.0.0.1:{port};\n    location / {{\n        proxy_pass {};\n        \
+             proxy_ignore_headers X-Accel-Buffering;\n    }}\n}}\n",
+            pod.url
+        );
+        Self::start_with(Kind::Nginx, &config, port).await
+    }
+
+    async fn start_with(kind: Kind, config: &str, port: u16) -> anyhow::Result<Self> {
+        let dir = Scratch::new("balancer")?;
         let mut command = match kind {
-            Kind::HaProxy => haproxy(dir.path(), &config)?,
-            Kind::Nginx => nginx(dir.path(), &config)?,
+            Kind::HaProxy => haproxy(dir.path(), config)?,
+            Kind::Nginx => nginx(dir.path(), config)?,
         };
         let log = dir.path().join("balancer.log");
         let mut process = Service::start("balancer", &mut command, &log)?;

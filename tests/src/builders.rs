@@ -70,7 +70,8 @@ pub fn receipt(
 ) -> Receipt {
     let alerts = alerts.into_iter().map(|id| alert_id(id.as_ref())).collect();
     let answers = BTreeMap::new();
-    Receipt { user: user.clone(), alerts, state, until: None, answers, op: None, by: "tab-1".to_owned() }
+    let by = "tab-1".to_owned();
+    Receipt { user: user.clone(), alerts, state, until: None, answers, op: None, by, push: None }
 }
 
 /// A receipt that answers these alerts by the action `approve`, with this text.

@@ -50,6 +50,7 @@ impl RabbitCluster {
                 address: address(node),
                 name: name(node),
                 configuration: configuration.clone(),
+                management_port: None,
             };
             nodes.push(RabbitNode::begin(place, epmd.clone())?);
         }

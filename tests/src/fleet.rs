@@ -101,7 +101,7 @@ impl Fleet {
             Engine::Services => {
                 let urls = Urls {
                     broker: services::rabbit().await?.fresh_vhost("fleet").await?,
-                    store: services::postgres().await?.fresh_database("fleet").await?,
+                    store: services::postgres().await?.migrated_database("fleet").await?,
                 };
                 Self::start_on(binary()?, urls, toml, env).await
             }
@@ -218,13 +218,36 @@ impl Fleet {
         self.add(name, "dispatch").await
     }
 
+    /// Starts another socket pod of a fleet of services, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn add_socket_pod(&mut self, name: &'static str) -> anyhow::Result<()> {
+        self.add(name, "socket").await
+    }
+
     /// Starts one more process of a role, under this name, with what the fleet's own one is given, and waits until it is ready.
     ///
     /// # Errors
     /// It did not become ready; the log is in the error.
     pub async fn add(&mut self, name: &'static str, role: &'static str) -> anyhow::Result<()> {
+        self.add_with(name, role, &[]).await
+    }
+
+    /// The same with more of its environment.
+    ///
+    /// # Errors
+    /// As [`Fleet::add`].
+    pub async fn add_with(
+        &mut self,
+        name: &'static str,
+        role: &'static str,
+        more: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let like = self.workers.get(role).map(|(_, _, env)| env.clone()).unwrap_or_default();
-        let env: Vec<_> = like.into_iter().filter(|(name, _)| !name.contains("__HTTP__")).collect();
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env: Vec<_> =
+            like.into_iter().filter(|(name, _)| !name.contains("__HTTP__")).chain(more).collect();
         self.start_role(name, &["run", role], &env)?;
         self.ready(name).await
     }

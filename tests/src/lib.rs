@@ -44,5 +44,6 @@ mod senders;
 mod service;
 pub mod services;
 pub mod session;
+pub mod sign_in_service;
 pub mod sse;
 pub mod until;

@@ -2,7 +2,8 @@
 //!
 //! It refuses to run as root, so under root it runs as Debian's `postgres`, or else as `nobody`, and
 //! that user owns the data folder. `fsync` is on unless a caller says otherwise: what we promise is that
-//! an accepted alert survives (I1), and a test that crashes the server should crash the real thing.
+//! an accepted alert survives (I1), and a test that crashes the server should crash the real thing. The one that tests share
+//! is crashed by nobody, and does not wait for the disk (`services.rs`).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use rustix::process::{Signal, geteuid};
+use tokio::sync::OnceCell;
+use watchbell::domain::Secret;
+use watchbell::store::{Store, StoreConfig};
 
 use crate::ports;
 use crate::service::{Service, log_tail};
@@ -38,6 +42,8 @@ pub struct Postgres {
     port: u16,
     fsync: Fsync,
     databases: AtomicU32,
+    /// The name of the database that [`Self::migrated_database`] copies.
+    migrated: OnceCell<String>,
     server: Service,
 }
 
@@ -59,8 +65,8 @@ impl Postgres {
         programs.own(&dir)?;
         programs.init(&dir).await?;
         let server = programs.serve(&dir, port, fsync)?;
-        let databases = AtomicU32::new(0);
-        let mut started = Self { programs, dir, port, fsync, databases, server };
+        let (databases, migrated) = (AtomicU32::new(0), OnceCell::new());
+        let mut started = Self { programs, dir, port, fsync, databases, migrated, server };
         started.takes_connections().await?;
         Ok(started)
     }
@@ -86,10 +92,34 @@ impl Postgres {
     /// # Errors
     /// When the server is not running.
     pub async fn fresh_database(&self, name: &str) -> anyhow::Result<String> {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let database = format!("{name}_{number}");
+        let database = self.new_name(name);
         self.psql(&format!("CREATE DATABASE {database}")).await?;
         Ok(self.url_of(&database))
+    }
+
+    /// Makes a database with this version's tables that nobody else has, and gives its URL. It is a copy of one that is migrated
+    /// once for each server, because to migrate takes several times as long as to copy.
+    ///
+    /// # Errors
+    /// As [`Self::fresh_database`].
+    pub async fn migrated_database(&self, name: &str) -> anyhow::Result<String> {
+        let template = self.migrated.get_or_try_init(async || {
+            let database = self.new_name("migrated");
+            self.psql(&format!("CREATE DATABASE {database}")).await?;
+            let url = Secret::from(self.url_of(&database));
+            let store = Store::open(&StoreConfig { url, connections_max: 1 })?;
+            store.migrate().await?;
+            // Nobody may be connected to what is copied.
+            store.close().await;
+            anyhow::Ok(database)
+        });
+        let (template, database) = (template.await?, self.new_name(name));
+        self.psql(&format!("CREATE DATABASE {database} TEMPLATE {template}")).await?;
+        Ok(self.url_of(&database))
+    }
+
+    fn new_name(&self, name: &str) -> String {
+        format!("{name}_{}", self.databases.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Runs one statement in the database `postgres` and gives what it prints, bare and tab-separated.
@@ -168,8 +198,8 @@ impl Postgres {
             .arg(dir.join("data"));
         run(copy, "pg_basebackup").await?;
         let server = programs.serve(dir, port, self.fsync)?;
-        let (dir, databases) = (dir.to_owned(), AtomicU32::new(0));
-        let mut started = Self { programs, dir, port, fsync: self.fsync, databases, server };
+        let (dir, databases, migrated) = (dir.to_owned(), AtomicU32::new(0), OnceCell::new());
+        let mut started = Self { programs, dir, port, fsync: self.fsync, databases, migrated, server };
         started.takes_connections().await?;
         Ok(started)
     }
@@ -319,8 +349,8 @@ impl Programs {
         for setting in [
             "listen_addresses=127.0.0.1",
             &format!("unix_socket_directories={}", dir.display()),
-            // Every test of a binary has a pool of its own on the one server.
-            "max_connections=200",
+            // A fleet has five processes or more with up to ten connections each, and six fleets and more run at once on one server.
+            "max_connections=500",
             match fsync {
                 Fsync::On => "fsync=on",
                 Fsync::Off => "fsync=off",

@@ -54,6 +54,8 @@ pub(crate) struct Place {
     pub(crate) name: String,
     /// Further lines of `rabbitmq.conf`.
     pub(crate) configuration: String,
+    /// Where the management API listens; `None`: it is not there. It costs about 30 MB and a second of starting.
+    pub(crate) management_port: Option<u16>,
 }
 
 impl RabbitNode {
@@ -66,6 +68,20 @@ impl RabbitNode {
     /// # Errors
     /// When RabbitMQ is not installed or does not start; the end of its log is in the message.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, None).await
+    }
+
+    /// Starts a node that has its management API, too; gives its address, with a user and a password.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_managed(dir: &Path) -> anyhow::Result<(Self, String)> {
+        let port = ports::free()?;
+        let node = Self::start_with(dir, Some(port)).await?;
+        Ok((node, format!("http://guest:guest@127.0.0.1:{port}")))
+    }
+
+    async fn start_with(dir: &Path, management_port: Option<u16>) -> anyhow::Result<Self> {
         let (amqp_port, epmd_port) = (ports::free()?, ports::free()?);
         let epmd = epmd(dir, epmd_port, "127.0.0.1").await?;
         let place = Place {
@@ -76,6 +92,7 @@ impl RabbitNode {
             address: [127, 0, 0, 1],
             name: format!("watchbell-{amqp_port}@localhost"),
             configuration: String::new(),
+            management_port,
         };
         let mut started = Self::begin(place, epmd)?;
         started.speaks_amqp().await?;
@@ -194,17 +211,23 @@ impl RabbitNode {
 fn write_configuration(place: &Place) -> anyhow::Result<()> {
     let in_dir = |name: &str| place.dir.join(name);
     let (amqp_port, more) = (place.amqp_port, &place.configuration);
+    let (plugins, management) = match place.management_port {
+        None => ("[].\n", String::new()),
+        Some(port) => (
+            "[rabbitmq_management].\n",
+            format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n"),
+        ),
+    };
     let conf = format!(
         "listeners.tcp.1 = 127.0.0.1:{amqp_port}\n\
          loopback_users = none\n\
          log.console = false\n\
          log.file.level = info\n\
          disk_free_limit.absolute = 500MB\n\
-         {more}"
+         {management}{more}"
     );
     fs::write(in_dir("rabbitmq.conf"), conf).context("writing rabbitmq.conf")?;
-    // No plugins: management alone costs about 30 MB and a second of starting.
-    fs::write(in_dir("enabled_plugins"), "[].\n")?;
+    fs::write(in_dir("enabled_plugins"), plugins)?;
     let cookie = in_dir(".erlang.cookie");
     fs::write(&cookie, "WATCHBELLTESTS")?;
     fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400))?;

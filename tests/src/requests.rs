@@ -137,6 +137,17 @@ impl Fleet {
         Ok(body.as_array().cloned().unwrap_or_default())
     }
 
+    /// From now on, the extensions of the simulator's phones say at this server that pushes arrived.
+    ///
+    /// # Errors
+    /// The simulator does not answer, or takes it for no address.
+    pub async fn confirm_pushes_at(&self, server: &str) -> anyhow::Result<()> {
+        let request = self.http.put(format!("{}/extension", self.simulator));
+        let (status, body) = answer(request.json(&serde_json::json!({"server": server}))).await?;
+        anyhow::ensure!(status == 200, "{status}: {body}");
+        Ok(())
+    }
+
     /// Clears every phone and mailbox of the simulator.
     ///
     /// # Errors
@@ -145,6 +156,17 @@ impl Fleet {
         let (status, problem) = answer(self.http.delete(format!("{}/arrivals", self.simulator))).await?;
         ensure!(status < 300, "{problem}");
         Ok(())
+    }
+
+    /// Asks the simulator for something of its own, such as a reply to a mail, and gives its answer.
+    ///
+    /// # Errors
+    /// It refused.
+    pub async fn simulate(&self, path: &str, asked: &Value) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.simulator)).json(asked);
+        let (status, said) = answer(request).await?;
+        ensure!(status < 300, "{said}");
+        Ok(said)
     }
 
     /// Injects faults into the simulator.

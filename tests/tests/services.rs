@@ -107,6 +107,12 @@ async fn tests_share_one_postgres_and_get_a_database_each() -> anyhow::Result<()
     ensure!(one.port() == other.port(), "one server for all");
     let (a, b) = (one.fresh_database("same").await?, one.fresh_database("same").await?);
     ensure!(a != b, "a database each: {a}");
+    let (a, b) = tokio::try_join!(one.migrated_database("copy"), other.migrated_database("copy"))?;
+    ensure!(a != b, "a copy each: {a}");
+    one.psql_on(&a, "INSERT INTO meta (name, value) VALUES ('mine', 'a')").await?;
+    let mine = one.psql_on(&b, "SELECT count(*) FROM meta WHERE name = 'mine'").await?;
+    ensure!(mine == "0", "with the tables of this version, and nothing of another test: {mine}");
+    ensure!(one.psql("SHOW fsync").await? == "off", "nobody crashes what is shared");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! What holds here:
 //! - Settling never waits for the broker: the answer goes to the task, which writes many at once.
 //! - A delivery dropped unsettled is given back by the same way, so `Drop` does not block either.
-//! - SettlementSender belong to one connection. Those of a lost one go nowhere, because the broker delivers again.
+//! - Answers belong to one connection. Those of a lost one go nowhere, because the broker delivers again.
 //!
 //! Elsewhere: what happens on one connection, in [`super::session`].
 

@@ -53,7 +53,7 @@ pub(super) type SettlementSender = mpsc::UnboundedSender<PendingSettlement>;
 /// Settles one delivery, once.
 pub(super) struct Unsettled {
     tag: u64,
-    /// ReceivedDelivery when it is settled.
+    /// Taken when it is settled.
     acker: Option<Acker>,
     answers: SettlementSender,
 }

@@ -69,6 +69,7 @@ mod publisher;
 mod ramp;
 mod route;
 mod session;
+mod settling;
 mod short_string;
 mod stream;
 mod survey;

@@ -5,6 +5,7 @@
 //!   on: beginning to consume is one future among others, because it may take a minute.
 //! - The broker may deliver as much as the [`Ramp`] says; the worker has never more than its prefetch, whatever the
 //!   broker still counts to an earlier, smaller window.
+//! - One acknowledgement stands for all that it may stand for ([`super::settling`]).
 //! - What we hold is compared with what the wire says ([`Watchdog`]). A difference ends the session.
 //! - At the end consuming stops first; the connection stays until what was begun is settled.
 
@@ -19,6 +20,7 @@ use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, join_all, pending},
 };
+use jiff::Timestamp;
 use lapin::{
     Channel, Consumer,
     message::Delivery,
@@ -36,11 +38,17 @@ use super::{
     deliveries::{PendingSettlement, ReceivedDelivery, Settlement, SettlementSender, Task, Unsettled},
     owned::{Owned, call},
     ramp::Ramp,
+    settling::acknowledged_up_to,
     short_string::short,
     watchdog::{LOOK_EVERY, Watchdog},
 };
+use crate::runtime::log_limit::LogLimit;
 
-/// SettlementSender written to the socket at once.
+/// A producer may send any number of messages that nobody can use. Each is counted.
+static TOO_LONG: LogLimit = LogLimit::per_minute(20);
+static UNREADABLE: LogLimit = LogLimit::per_minute(20);
+
+/// Answers written to the socket at once.
 const SETTLE_BATCH_MAX: usize = 256;
 
 /// The longest wait for the broker to begin delivering. A quorum queue without a leader answers after 65 s, with an
@@ -207,11 +215,20 @@ impl<'a> Session<'a> {
         let queue = self.task.queue.name();
         if let Some(cut) = &cut {
             metrics::counter!("watchbell_broker_cut_total", "queue" => queue).increment(1);
-            warn!(queue, bytes = cut.bytes, "A message of {queue} is too long: only its beginning is kept");
+            if let Some(left_out) = TOO_LONG.admit(Timestamp::now()) {
+                warn!(
+                    queue,
+                    bytes = cut.bytes,
+                    left_out,
+                    "A message of {queue} is too long: only its beginning is kept"
+                );
+            }
         }
         if let Some(unreadable) = &unreadable {
             metrics::counter!("watchbell_broker_unreadable_total", "queue" => queue).increment(1);
-            warn!(queue, reason = unreadable.reason, "A message of {queue} cannot be read");
+            if let Some(left_out) = UNREADABLE.admit(Timestamp::now()) {
+                warn!(queue, reason = unreadable.reason, left_out, "A message of {queue} cannot be read");
+            }
         }
         self.waiting.push_back(ReceivedDelivery {
             unsettled: Unsettled::new(tag, delivery.acker.clone(), answers.clone()),
@@ -222,11 +239,21 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Writes the answers. Waits for the socket, not for the broker, which does not answer an answer.
+    /// Writes the answers, as few frames as say the same. Waits for the socket, not for the broker, which does not answer
+    /// an answer.
     async fn settle(&mut self, batch: &mut Vec<PendingSettlement>) -> anyhow::Result<()> {
-        let tags: Vec<u64> = batch.iter().map(|(tag, ..)| *tag).collect();
-        let written = join_all(batch.drain(..).map(async |(_, acker, answer)| match answer {
-            Settlement::Ack => acker.ack(BasicAckOptions::default()).await,
+        let is_ack = |answer: &Settlement| matches!(answer, Settlement::Ack);
+        let tags: BTreeSet<u64> = batch.iter().map(|(tag, ..)| *tag).collect();
+        let acknowledged = batch.iter().filter(|(.., answer)| is_ack(answer)).map(|(tag, ..)| *tag).collect();
+        let up_to = {
+            let ledger = self.connection.ledger().lock();
+            let (wire, held) = (ledger.unsettled_in_order(self.channel.id()), self.held.iter().copied());
+            acknowledged_up_to(&acknowledged, wire, held)
+        };
+        let is_covered = |tag| up_to.is_some_and(|up_to| tag < up_to);
+        let answers = batch.drain(..).filter(|(tag, _, answer)| !(is_ack(answer) && is_covered(*tag)));
+        let written = join_all(answers.map(async |(tag, acker, answer)| match answer {
+            Settlement::Ack => acker.ack(BasicAckOptions { multiple: up_to == Some(tag) }).await,
             Settlement::Requeue => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
         }));
         let Ok(written) = timeout(CALL_MAX, written).await else {

@@ -26,7 +26,7 @@ use super::{
     Store,
     dialect::Engine,
     history::new_word,
-    schema::{MigrationError, applied, newest_of},
+    schema::{MigrationError, applied, newest_of, numbers_of},
 };
 use online::Statement;
 
@@ -59,12 +59,12 @@ impl Store {
 async fn on_postgres(connection: &mut AnyConnection, migrations: &Migrator) -> Result<(), MigrationError> {
     let engine = Engine::Postgres;
     online::become_the_only_one(connection).await?;
-    if applied(connection, engine.has_migrations()).await?.unwrap_or_default() == 0 {
+    if applied(connection, engine.has_migrations()).await?.unwrap_or_default().is_empty() {
         let mut tx = sqlx::Connection::begin(connection).await?;
         in_one_transaction(&mut tx, engine, migrations).await?;
         return Ok(tx.commit().await?);
     }
-    let newest = newest_of(migrations);
+    let newest = newest_of(&numbers_of(migrations));
     for migration in pending(connection, engine, migrations).await? {
         online::apply(connection, migration).await?;
     }
@@ -89,23 +89,26 @@ async fn in_one_transaction(
     Ok(online::run_all(connection, &at_the_end(engine)).await?)
 }
 
-/// What is still to be done, by number.
+/// What is still to be done, by number; nothing where a newer program was.
 ///
 /// # Errors
-/// The database was migrated by a newer program, or by other files than these.
+/// The database was migrated by other files than these, or by a newer program that left out some of these.
 async fn pending<'a>(
     connection: &mut AnyConnection,
     engine: Engine,
     migrations: &'a Migrator,
 ) -> Result<Vec<&'a Migration>, MigrationError> {
-    let needed = newest_of(migrations);
-    if let Some(applied) = applied(connection, engine.has_migrations()).await?
-        && applied > needed
+    let known = numbers_of(migrations);
+    let applied = applied(connection, engine.has_migrations()).await?.unwrap_or_default();
+    if let (Some(&applied), Some(&missing)) =
+        (applied.difference(&known).last(), known.difference(&applied).next())
     {
-        return Err(MigrationError::Ahead { applied, needed });
+        return Err(MigrationError::Ahead { applied, missing });
     }
     connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
-    if let Some(version) = connection.dirty_version(MIGRATIONS_TABLE).await? {
+    if let Some(version) = connection.dirty_version(MIGRATIONS_TABLE).await?
+        && known.contains(&version)
+    {
         return Err(MigrateError::Dirty(version).into());
     }
     let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await?;
@@ -118,10 +121,7 @@ async fn pending<'a>(
             Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
         }
     }
-    match applied.into_keys().next() {
-        Some(unknown) => Err(MigrateError::VersionMissing(unknown).into()),
-        None => Ok(pending),
-    }
+    Ok(pending)
 }
 
 /// What a store has besides its tables. Whatever is there stays.

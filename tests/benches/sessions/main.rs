@@ -32,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     if arguments.first().is_some_and(|first| first == floor::ARGUMENT) {
         return floor::serve();
     }
+    watchbell_tests::services::wait_for_the_disk();
     let mut sessions = SESSIONS;
     if let Some(at) = arguments.iter().position(|argument| argument == "--sessions") {
         sessions = arguments.get(at + 1).map_or(Ok(SESSIONS), |number| number.parse())?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures_util::{StreamExt as _, future::try_join_all, stream};
 use tokio::time::Instant;
 use watchbell_tests::{
@@ -65,50 +66,62 @@ pub async fn accepts(sessions: usize) -> anyhow::Result<()> {
     let open = open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", AT_ONCE).await?;
     let bare = per_second(open.len(), began.elapsed());
     drop(open);
-    let fleet = server::start(Engine::Embedded).await?;
-    let (address, tokens) = (server::address(&fleet, "up")?, server::tokens(&fleet, sessions)?);
-    drop(open_many(&address, Kind::Ws, &tokens[..500.min(sessions)], "", GENTLY).await?);
-    let began = Instant::now();
-    let mut waits = Vec::with_capacity(sessions);
-    let opening = tokens.iter().map(async |token| {
-        let from = Instant::now();
-        let client = Client::open(&address, Kind::Ws, token, "").await;
-        (client, from.elapsed())
-    });
-    let mut opening = std::pin::pin!(stream::iter(opening).buffer_unordered(AT_ONCE));
-    let mut open = Vec::with_capacity(sessions);
-    while let Some((client, wait)) = opening.next().await {
-        open.push(client?);
-        waits.push(wait);
-    }
-    let ours = per_second(open.len(), began.elapsed());
-    waits.sort_unstable();
-    println!(
-        "accepts: {ours:.0} sessions/s authenticated and level, each in {:?} (p50), {:?} (p99), {AT_ONCE} at once; connections alone {bare:.0}/s",
-        waits[waits.len() / 2],
-        waits[waits.len() * 99 / 100],
-    );
-    Ok(())
-}
-
-/// One event to everybody, again and again.
-pub async fn fanout(sessions: usize) -> anyhow::Result<()> {
-    let bare = bare_fanout(sessions).await?;
-    println!("fanout: bare loop {bare} to {sessions} sockets");
-    for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
-        let mut fleet = server::start(Engine::Embedded).await?;
-        let mut clients = subscribed(&fleet, kind, sessions, TOPIC).await?;
-        let ours = rounds(&mut fleet, &mut clients).await?;
+    for (whose, users) in [("each of another user", sessions), ("all of one user", 1)] {
+        let fleet = server::start(Engine::Embedded).await?;
+        let (address, known) = (server::address(&fleet, "up")?, server::tokens(&fleet, users)?);
+        let tokens: Vec<String> = known.iter().cycle().take(sessions).cloned().collect();
+        drop(open_many(&address, Kind::Ws, &tokens[..500.min(sessions)], "", GENTLY).await?);
+        let began = Instant::now();
+        let waits = joins(&address, &tokens).await?;
+        let ours = per_second(sessions, began.elapsed());
         println!(
-            "fanout: {name} {ours}: {:.0} % of the loop's deliveries/s, {:.0} % by processor time",
-            100.0 * ours.per_second / bare.per_second,
-            100.0 * bare.cpu.as_secs_f64() / ours.cpu.as_secs_f64()
+            "accepts: {ours:.0} sessions/s, {whose}, authenticated and level, each in {:?} (p50), {:?} (p99), {AT_ONCE} at once; connections alone {bare:.0}/s: {:.2}",
+            waits[waits.len() / 2],
+            waits[waits.len() * 99 / 100],
+            ours / bare,
         );
     }
     Ok(())
 }
 
-async fn bare_fanout(sessions: usize) -> anyhow::Result<Fanout> {
+/// Opens a session with each token and keeps it until the last is open. How long each took, in order.
+async fn joins(address: &str, tokens: &[String]) -> anyhow::Result<Vec<Duration>> {
+    let mut waits = Vec::with_capacity(tokens.len());
+    let opening = tokens.iter().map(async |token| {
+        let from = Instant::now();
+        let client = Client::open(address, Kind::Ws, token, "").await;
+        (client, from.elapsed())
+    });
+    let mut opening = std::pin::pin!(stream::iter(opening).buffer_unordered(AT_ONCE));
+    let mut open = Vec::with_capacity(tokens.len());
+    while let Some((client, wait)) = opening.next().await {
+        open.push(client?);
+        waits.push(wait);
+    }
+    waits.sort_unstable();
+    Ok(waits)
+}
+
+/// One event to everybody, again and again; and two at a time.
+pub async fn fanout(sessions: usize) -> anyhow::Result<()> {
+    for at_once in [1, 2] {
+        let bare = bare_fanout(sessions, at_once).await?;
+        println!("fanout: {at_once} at a time: bare loop {bare} to {sessions} sockets");
+        for (name, kind) in [("WebSocket", Kind::Ws), ("SSE", Kind::Sse)] {
+            let mut fleet = server::start(Engine::Embedded).await?;
+            let mut clients = subscribed(&fleet, kind, sessions, TOPIC).await?;
+            let ours = rounds(&mut fleet, &mut clients, at_once).await?;
+            println!(
+                "fanout: {at_once} at a time: {name} {ours}: {:.2} of the loop's deliveries/s, {:.2} by processor time",
+                ours.per_second / bare.per_second,
+                bare.cpu.as_secs_f64() / ours.cpu.as_secs_f64()
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn bare_fanout(sessions: usize, at_once: usize) -> anyhow::Result<Fanout> {
     let mut floor = Floor::start()?;
     let mut clients =
         open_many(&floor.address, Kind::Bare, &vec![String::new(); sessions], "", GENTLY).await?;
@@ -119,11 +132,13 @@ async fn bare_fanout(sessions: usize) -> anyhow::Result<Fanout> {
             before = server::cpu(floor.pid())?;
         }
         let mark = format!("mark-{round}-");
-        // As long as Watchbell's frame of the same event.
-        floor.write(&format!("{mark}{}", "x".repeat(PADDING + 150)))?;
-        taken.push(arrivals(&mut clients, &mark).await?);
+        for _ in 0..at_once {
+            // As long as Watchbell's frame of the same event.
+            floor.write(&format!("{mark}{}", "x".repeat(PADDING + 150)))?;
+        }
+        taken.push(arrivals(&mut clients, &mark, at_once).await?);
     }
-    Ok(Fanout::of(taken, server::cpu(floor.pid())? - before))
+    Ok(Fanout::of(taken, at_once, server::cpu(floor.pid())? - before))
 }
 
 async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize, topics: &str) -> anyhow::Result<Vec<Client>> {
@@ -135,7 +150,7 @@ async fn subscribed(fleet: &Fleet, kind: Kind, sessions: usize, topics: &str) ->
     Ok(clients)
 }
 
-async fn rounds(fleet: &mut Fleet, clients: &mut [Client]) -> anyhow::Result<Fanout> {
+async fn rounds(fleet: &mut Fleet, clients: &mut [Client], at_once: usize) -> anyhow::Result<Fanout> {
     let pid = fleet.worker("up")?.pid();
     let (mut taken, mut before) = (Vec::new(), Duration::ZERO);
     for round in 0..WARM_UP + ROUNDS {
@@ -144,19 +159,29 @@ async fn rounds(fleet: &mut Fleet, clients: &mut [Client]) -> anyhow::Result<Fan
             before = server::cpu(pid)?;
         }
         let mark = format!("mark-{round}-");
-        let published = server::publish(fleet, TOPIC, &mark, PADDING);
-        let (published, arrived) = tokio::join!(published, arrivals(clients, &mark));
+        let published = try_join_all((0..at_once).map(|_| server::publish(fleet, TOPIC, &mark, PADDING)));
+        let (published, arrived) = tokio::join!(published, arrivals(clients, &mark, at_once));
         published?;
         taken.push(arrived?);
     }
-    Ok(Fanout::of(taken, server::cpu(pid)? - before))
+    Ok(Fanout::of(taken, at_once, server::cpu(pid)? - before))
 }
 
-/// When it arrived at each, counted from the first.
-async fn arrivals(clients: &mut [Client], mark: &str) -> anyhow::Result<Vec<Duration>> {
-    let mut at = try_join_all(clients.iter_mut().map(|client| client.until(mark))).await?;
-    at.sort_unstable();
-    Ok(at.iter().map(|arrived| *arrived - at[0]).collect())
+/// When so many with this mark had arrived at each, counted from the first.
+async fn arrivals(clients: &mut [Client], mark: &str, count: usize) -> anyhow::Result<Vec<Duration>> {
+    let each = clients.iter_mut().map(async |client| {
+        let first = client.until(mark).await?;
+        let mut last = first;
+        for _ in 1..count {
+            last = client.until(mark).await?;
+        }
+        anyhow::Ok((first, last))
+    });
+    let at = try_join_all(each).await?;
+    let first = at.iter().map(|(first, _)| *first).min().context("no client")?;
+    let mut took: Vec<Duration> = at.iter().map(|(_, last)| *last - first).collect();
+    took.sort_unstable();
+    Ok(took)
 }
 
 /// What the rounds came to.
@@ -170,13 +195,13 @@ struct Fanout {
 }
 
 impl Fanout {
-    fn of(mut rounds: Vec<Vec<Duration>>, cpu: Duration) -> Self {
-        let deliveries: usize = rounds.iter().map(Vec::len).sum();
+    fn of(mut rounds: Vec<Vec<Duration>>, at_once: usize, cpu: Duration) -> Self {
+        let deliveries: usize = rounds.iter().map(Vec::len).sum::<usize>() * at_once;
         rounds.sort_by_key(|round| round.last().copied());
         let round = &rounds[rounds.len() / 2];
         let all = round.last().copied().unwrap_or_default();
         Self {
-            per_second: per_second(round.len(), all),
+            per_second: per_second(round.len() * at_once, all),
             p99: round[round.len() * 99 / 100],
             cpu: cpu / deliveries as u32,
         }
@@ -199,13 +224,13 @@ pub async fn slow(sessions: usize) -> anyhow::Result<()> {
     let mut fleet = server::start(Engine::Embedded).await?;
     let pid = fleet.worker("up")?.pid();
     let mut clients = subscribed(&fleet, Kind::Ws, sessions, TOPIC).await?;
-    let without = rounds(&mut fleet, &mut clients).await?.per_second;
+    let without = rounds(&mut fleet, &mut clients, 1).await?.per_second;
     let slow = subscribed(&fleet, Kind::Ws, sessions / 100, &format!("{TOPIC},{STUFFED}")).await?;
     for _ in 0..STUFFING {
         server::publish(&fleet, STUFFED, "", STUFFING_BYTES).await?;
     }
     let before = server::resident_now(pid)?;
-    let with = rounds(&mut fleet, &mut clients).await?.per_second;
+    let with = rounds(&mut fleet, &mut clients, 1).await?.per_second;
     let after = server::resident_now(pid)?;
     println!(
         "slow: {with:.0} deliveries/s beside {} sessions that never read, {without:.0} without: {:.0} %; {} backlogs were dropped; memory {:+.1} MB",

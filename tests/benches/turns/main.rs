@@ -6,7 +6,8 @@
 //!     cargo bench -p watchbell-tests --bench turns -- 9         # rounds, in place of three
 //!
 //! Default limits. In each round a tenant of its own holds connections whose bodies never come, sends requests with 70,000
-//! recipients, and floods with alerts as fast as it is answered, all at once. All parts of a round are measured one after the
+//! recipients, and floods with alerts as fast as it is answered, all at once. A round begins when the escalations that the one
+//! before left behind are worked off. All parts of a round are measured one after the
 //! other, and what is printed are the medians over the rounds, so that whatever else the machine does falls on all of them. One part
 //! is measured beside as many busy threads as there are cores, which are nobody's tenant: what merely sharing the cores costs.
 //! One part is a request with 70,000 recipients by itself, and how many of them are recorded a second: what fairness costs
@@ -33,7 +34,11 @@ use watchbell_tests::{
     session::Frames as _,
 };
 
-use crate::{attack::Attack, large::Recorded, store_times::StoreTimes};
+use crate::{
+    attack::Attack,
+    large::Recorded,
+    store_times::{StoreTimes, until_calm},
+};
 
 /// Nobody is pushed to meanwhile.
 const QUIET: (u64, u64) = (600_000, 600_000);
@@ -44,6 +49,7 @@ const SAMPLES: usize = 100;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    watchbell_tests::services::wait_for_the_disk();
     let (mut engine, mut rounds) = (Engine::Embedded, ROUNDS);
     for argument in std::env::args().skip(1).filter(|argument| argument != "--bench") {
         match argument.parse() {
@@ -56,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
     let (mut alone, mut sharing, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let mut large = Vec::new();
     for round in 0..=rounds.max(1) {
+        until_calm(&fleet).await?;
         let one = measure(&fleet, &format!("alone-{round}")).await?;
         let spinning = BusyCores::start()?;
         let two = measure(&fleet, &format!("sharing-{round}")).await?;

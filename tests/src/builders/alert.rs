@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use watchbell::domain::{
-    Alert, Audience, Severity, Status, Tenant, Timestamp, UserId,
+    Alert, Audience, GroupRule, Severity, Status, Tenant, Timestamp, UserId,
     publication::{Maker, Publication},
 };
 use watchbell::store::{NewAlert, Rest};
@@ -26,7 +26,7 @@ pub struct Recording {
     recipients: Vec<UserId>,
     content: Content,
     policy: Arc<str>,
-    first_stops_all: bool,
+    group: GroupRule,
     first_due_at: Option<Timestamp>,
     absent_due_at: Option<Timestamp>,
     expires_at: Timestamp,
@@ -84,7 +84,7 @@ pub fn changed(new: &NewAlert) -> AlertBuilder<Recording> {
         recipients: new.recipients.clone(),
         content: Content::Awkward,
         policy: Arc::clone(&new.policy),
-        first_stops_all: new.first_stops_all,
+        group: new.group,
         first_due_at: new.first_due_at,
         absent_due_at: new.absent_due_at,
         expires_at: new.expires_at,
@@ -194,7 +194,7 @@ impl AlertBuilder {
             recipients: users(names),
             content: Content::Awkward,
             policy: "default".into(),
-            first_stops_all: false,
+            group: GroupRule::Each,
             first_due_at: Some(at(30)),
             absent_due_at: None,
             expires_at: at(3_600),
@@ -226,7 +226,13 @@ impl AlertBuilder<Recording> {
 
     /// The first who sees it stops it for all.
     pub fn first_stops_all(mut self) -> Self {
-        self.recording.first_stops_all = true;
+        self.recording.group = GroupRule::FirstStopsAll;
+        self
+    }
+
+    /// The first who acknowledges it has it.
+    pub fn first_acknowledges(mut self) -> Self {
+        self.recording.group = GroupRule::FirstAcknowledges;
         self
     }
 
@@ -306,7 +312,7 @@ impl AlertBuilder<Recording> {
             content,
             recipients: recording.recipients,
             policy: recording.policy,
-            first_stops_all: recording.first_stops_all,
+            group: recording.group,
             first_due_at: recording.first_due_at,
             absent_due_at: recording.absent_due_at,
             expires_at: recording.expires_at,

@@ -20,6 +20,7 @@ pub fn device(id: &str) -> DeviceBuilder {
         token: Secret::from(format!("token-of-{id}")),
         environment: PushEnvironment::Production,
         bound_to: None,
+        start_token: None,
         registered_at: at(0),
         issued_at: None,
     })
@@ -44,6 +45,12 @@ impl DeviceBuilder {
     /// The sender that its token is bound to.
     pub fn bound_to(mut self, sender: &str) -> Self {
         self.0.bound_to = Some(sender.to_owned());
+        self
+    }
+
+    /// Live Activities start on it by this token.
+    pub fn start_token(mut self, token: &str) -> Self {
+        self.0.start_token = Some(Secret::from(token));
         self
     }
 

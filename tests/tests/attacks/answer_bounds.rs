@@ -90,6 +90,10 @@ fn worst_of(route: &str) -> Option<Vec<Worst>> {
         "put /v1/devices/{device}" => {
             posted("/v1/devices/phone", [json!({"service": "fcm", "token": "t".repeat(4_000)}), unknown])
         }
+        "put /v1/devices/{device}/activities/{alert}" => {
+            posted("/v1/devices/phone/activities/none", [json!({"token": "a1".repeat(200)}), unknown])
+        }
+        "delete /v1/devices/{device}/activities/{alert}" => asked("/v1/devices/phone/activities/none"),
         "post /v1/devices/{device}/test" => asked("/v1/devices/phone/test"),
         "delete /v1/devices/{device}" => asked("/v1/devices/none"),
         "get /v1/webpush/key" => asked("/v1/webpush/key"),

@@ -8,6 +8,7 @@
 //! |---|---|---|---|---|
 //! | a key with a scope | 401 | 401 | 403 | let in |
 //! | a user's token | 401 | let in | 401 | 401 |
+//! | the same, or the receipt token of a push | 401 | let in | 401 | 401 |
 //! | a user's token, in a session | closed with 4001 or 4300 | greeted | closed | closed |
 //! | a token with the topic | 401 | let in, or 403 | 401 | 401 |
 //! | the operator's key | 401 | 401 | 403 | let in; 403 of another tenant |
@@ -46,6 +47,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ALERT: &str = "marked";
 const TEXT: &str = "canary-5c1f";
 
+/// Nobody is pushed to but by the second policy.
+const POLICIES: &str = "[policies.default]\nsteps = [{channel = \"push\", after = \"1h\"}]\n\
+                        [policies.now]\nsteps = [{channel = \"push\", after = \"0s\"}]\n";
+
 /// What a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
@@ -55,6 +60,8 @@ enum Takes {
     OperatorsKey,
     /// A user's token.
     User,
+    /// A user's token, or the receipt token of a push, which is good for nothing else.
+    UserOrPush,
     /// A user's token, in the first frame of a session that was upgraded.
     Session,
     /// A user's token that allows the topic `monitor:7`.
@@ -106,13 +113,15 @@ const ROUTES: &[Route] = &[
     ("GET", "/v1/audit", Takes::Key(Scope::Operations)),
     ("GET", "/v1/inbox", Takes::User),
     ("GET", "/v1/inbox/categories", Takes::User),
-    ("POST", "/v1/inbox/receipts", Takes::User),
+    ("POST", "/v1/inbox/receipts", Takes::UserOrPush),
     ("GET", "/v1/preferences", Takes::User),
     ("PUT", "/v1/preferences", Takes::User),
     ("GET", "/v1/devices", Takes::User),
     ("GET", "/v1/devices/{device}", Takes::User),
     ("PUT", "/v1/devices/{device}", Takes::User),
     ("DELETE", "/v1/devices/{device}", Takes::User),
+    ("PUT", "/v1/devices/{device}/activities/{alert}", Takes::User),
+    ("DELETE", "/v1/devices/{device}/activities/{alert}", Takes::User),
     ("POST", "/v1/devices/{device}/test", Takes::User),
     ("GET", "/v1/topics/{topic}/events", Takes::Topic),
     ("GET", "/v1/poll", Takes::User),
@@ -142,7 +151,10 @@ const UNDOCUMENTED: &[Route] = &[
     ("GET", "/console", Takes::Nothing),
     ("GET", "/console/console.css", Takes::Nothing),
     ("GET", "/console/console.js", Takes::Nothing),
+    ("GET", "/console/sign-in", Takes::Nothing),
     ("POST", "/console/sign-in", Takes::Nothing),
+    ("POST", "/console/oidc/begin", Takes::Nothing),
+    ("POST", "/console/oidc/finish", Takes::Nothing),
     ("POST", "/console/sign-out", Takes::Nothing),
     ("GET", "/console/api/session", Takes::Console),
     ("GET", "/console/api/now", Takes::Console),
@@ -170,7 +182,9 @@ impl Cell {
     fn expected(takes: Takes, worth: Worth) -> Self {
         let if_allowed = |is_allowed: bool| if is_allowed { Self::LetIn } else { Self::Forbidden };
         match (takes, worth) {
-            (Takes::Nothing, _) | (Takes::User | Takes::Session, Worth::User { .. }) => Self::LetIn,
+            (Takes::Nothing, _)
+            | (Takes::User | Takes::UserOrPush | Takes::Session, Worth::User { .. })
+            | (Takes::UserOrPush, Worth::Push) => Self::LetIn,
             (Takes::Topic, Worth::User { has_topic, .. }) => if_allowed(has_topic),
             (Takes::Key(scope), Worth::Key { scopes, .. }) => if_allowed(scopes.has(scope)),
             (Takes::OperatorsKey, Worth::Key { scopes, is_demo }) => {
@@ -178,7 +192,8 @@ impl Cell {
             }
             // A credential of the other kind is none.
             (Takes::Key(_) | Takes::OperatorsKey, Worth::User { .. })
-            | (Takes::User | Takes::Session | Takes::Topic, Worth::Key { .. })
+            | (Takes::User | Takes::UserOrPush | Takes::Session | Takes::Topic, Worth::Key { .. })
+            | (_, Worth::Push)
             | (Takes::Console, _)
             | (_, Worth::Nothing) => Self::Unauthorized,
         }
@@ -205,7 +220,7 @@ impl Cell {
 
 #[tokio::test]
 async fn every_route_lets_in_whom_it_is_for_and_nobody_else() -> anyhow::Result<()> {
-    let fleet = Fleet::start(Engine::Embedded, (60_000, 120_000), &[]).await?;
+    let fleet = Fleet::start_configured(Engine::Embedded, POLICIES, &[]).await?;
     let url = fleet.url("up")?;
     each_route_has_a_row(&fleet, &url).await?;
 
@@ -214,7 +229,7 @@ async fn every_route_lets_in_whom_it_is_for_and_nobody_else() -> anyhow::Result<
         fleet.inbox("ana").await.ok().filter(|inbox| !inbox.is_empty())
     })
     .await?;
-    let credentials = all_credentials(&fleet)?;
+    let credentials = all_credentials(&fleet, receipt_token(&fleet).await?)?;
     let routes: Vec<&Route> = ROUTES.iter().chain(UNDOCUMENTED).collect();
     page::is_kept(&routes, &credentials)?;
     let cells =
@@ -229,6 +244,17 @@ async fn every_route_lets_in_whom_it_is_for_and_nobody_else() -> anyhow::Result<
         .await;
     ensure!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// What came with a push to a phone of somebody's.
+async fn receipt_token(fleet: &Fleet) -> anyhow::Result<String> {
+    fleet.furnish("zoe").await?;
+    fleet.send(&json!({"to": {"users": ["zoe"]}, "title": "For a phone", "policy": "now"})).await?;
+    until("the push", DEADLINE, async || {
+        let arrivals = fleet.arrivals("zoe").await.ok()?;
+        arrivals.first()?["payload"]["watchbell"]["receipt"].as_str().map(str::to_owned)
+    })
+    .await
 }
 
 /// What is wrong with a cell, if anything is.
@@ -263,7 +289,7 @@ async fn look(
     let body =
         if *path == "/v1/sse" { String::new() } else { answer.text().await.with_context(|| name.clone())? };
     let may_read = match credential.worth {
-        Worth::Nothing => false,
+        Worth::Nothing | Worth::Push => false,
         Worth::User { is_ana, .. } => is_ana,
         Worth::Key { scopes, is_demo } => is_demo && scopes.has(Scope::Read),
     };
@@ -329,6 +355,9 @@ fn what_is_worth_everything_is_not_let_in_everywhere() {
         ("a topic that is not allowed", Takes::Topic, ana, Cell::Forbidden),
         ("a key that is not signed in", Takes::Console, key(all, true), Cell::Unauthorized),
         ("nobody", Takes::User, Worth::Nothing, Cell::Unauthorized),
+        ("a push that says it arrived", Takes::UserOrPush, Worth::Push, Cell::LetIn),
+        ("a push that reads", Takes::User, Worth::Push, Cell::Unauthorized),
+        ("a person who says a receipt", Takes::UserOrPush, ana, Cell::LetIn),
         ("everybody", Takes::Nothing, Worth::Nothing, Cell::LetIn),
     ] {
         assert_eq!(Cell::expected(takes, worth), expected, "{why}");

@@ -12,6 +12,7 @@
 //! | `browser.rs` | what a web page, and another user of the machine, takes from `up` and from the API of users |
 //! | `connections.rs` | connections that are idle, slow, deaf or half open shut others out |
 //! | `console.rs` | the operators' console without a session, with half of one, and from another page |
+//! | `console_sign_in.rs` | signing in to it with an account: what is forged, repeated, redirected, or not allowed |
 //! | `core_dumps.rs` | what a crash writes to the disk |
 //! | `costs.rs` | a message that costs more than it counts |
 //! | `devices.rs` | whose phone rings, and for how long |
@@ -30,6 +31,7 @@ mod authorization;
 mod browser;
 mod connections;
 mod console;
+mod console_sign_in;
 mod core_dumps;
 mod costs;
 mod devices;

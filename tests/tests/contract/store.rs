@@ -6,6 +6,7 @@
 //! | `worse.rs` | a later version that is worse is told anew, one that is not rings nobody again (I13) |
 //! | `publications.rs` | one id and version is one text; who makes what; who was known before |
 //! | `receipts.rs` | what people say changes their inbox and ends escalations (I5) |
+//! | `group_receipts.rs` | who takes an alert on for a group, who passes it on, and what that does to the others (I4, I5) |
 //! | `snoozes.rs` | what a person put off comes back unseen at its time, once (I3, I5) |
 //! | `returns.rs` | what its producer suppressed until a time fires again then |
 //! | `reading.rs` | pages and replay lose nothing, from wherever they start (I3) |
@@ -16,6 +17,7 @@
 //! | `audit_log.rs` | who changed what, in the commit of the change |
 //! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
 //! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
+//! | `live_activities.rs` | a Live Activity is taken once, woken by what changes, and goes on proof or with its end (I5, I7, I8) |
 //! | `device_tests.rs` | a test of a device is taken once, and what came of it stays with the device (I6) |
 //! | `people.rs` | people, groups and alerts by page; everything about one person (I17) |
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
@@ -67,7 +69,9 @@ mod erasure;
 mod expansions;
 mod explained;
 mod fixture;
+mod group_receipts;
 mod history;
+mod live_activities;
 mod migrations;
 mod outbox;
 mod people;

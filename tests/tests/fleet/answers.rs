@@ -1,9 +1,16 @@
 //! An alert with buttons, answered: on a screen, over HTTP, and from a mail; and what its producer hears of it.
+//! A program that fetches the links of the mail, or posts to them, answers nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
+use watchbell::{
+    domain::{AlertId, Secret, Tenant, UserId, UserKey},
+    wire::answer_link::{AnswerLink, AnswerLinks, AnsweredBy},
+};
 use watchbell_tests::{
     fleet::{Engine, Fleet},
     session::{Frames as _, Session},
@@ -33,8 +40,10 @@ async fn is_answered(engine: Engine) -> anyhow::Result<()> {
     let tenant = if engine == Engine::Embedded { "demo" } else { "acme" };
     let toml = format!(
         "[policies.default]\nsteps = [{{channel = \"push\", after = \"1h\"}}]\n\
-         [policies.mail]\nsteps = [{{channel = \"email\", after = \"1s\"}}]\n{RESTRAINT}\
-         [tenants.{tenant}.outcomes]\nurl = \"{}\"\nsecret = \"{NEW}\"\nprivate_endpoints = true\nkinds = [\"answered\"]\n",
+         [policies.mail]\nsteps = [{{channel = \"email\", after = \"1s\"}}]\n\
+         [policies.on-call]\nsteps = [{{channel = \"push\", after = \"1s\"}}, {{channel = \"email\", after = \"1h\"}}]\n\
+         group = \"first_acknowledges\"\n{RESTRAINT}\
+         [tenants.{tenant}.outcomes]\nurl = \"{}\"\nsecret = \"{NEW}\"\nprivate_endpoints = true\nkinds = [\"answered\", \"acknowledged\", \"passed_on\"]\n",
         backend.url
     );
     let env = [
@@ -49,11 +58,27 @@ async fn is_answered(engine: Engine) -> anyhow::Result<()> {
     let said = ["tenant", "user", "outcome", "action", "title", "answer"].map(|field| first[field].clone());
     assert_eq!(json!(said), json!([tenant, "ana", "answered", "approve", "Approve", "yes"]));
 
+    let id = of_a_group(&fleet).await?;
+    let outcomes = until("the producer hears who has it", DEADLINE, async || {
+        let about = backend.bodies().into_iter().filter(|body| body["alert"] == id);
+        let told = about.map(|body| json!([body["user"], body["outcome"], body["by"]]));
+        let mut told: Vec<String> = told.map(|told| told.to_string()).collect();
+        told.sort();
+        (told.len() >= 2).then_some(told)
+    })
+    .await?;
+    assert_eq!(outcomes, [r#"["ana","passed_on",null]"#, r#"["ben","acknowledged","user:ben"]"#]);
     let id = from_a_mail(&fleet).await?;
     let second = until("the producer hears of it", DEADLINE, async || told(&backend, &id)).await?;
     assert_eq!((&second["action"], &second["answer"]), (&json!("deny"), &json!("no")));
-    let kinds: Vec<Value> = backend.bodies().iter().map(|body| body["outcome"].clone()).collect();
-    assert!(kinds.iter().all(|kind| kind == "answered"), "{kinds:?}");
+    // What is told once more, because its answer came late, has the same id.
+    let bodies = backend.bodies();
+    let answered: BTreeSet<String> = bodies
+        .iter()
+        .filter(|body| body["outcome"] == "answered")
+        .map(|body| body["id"].to_string())
+        .collect();
+    assert_eq!(answered.len(), 2, "{bodies:?}");
     Ok(())
 }
 
@@ -146,13 +171,8 @@ async fn from_a_mail(fleet: &Fleet) -> anyhow::Result<String> {
         Ok(rows.into_iter().find(|row| row["alert"]["id"] == json!(id)).unwrap_or_default())
     };
 
-    let (status, page) = ask(Method::GET, path).await?;
-    assert_eq!(status, 200, "{page}");
-    assert!(
-        page.contains("<form method=post>") && page.contains("Deny") && page.contains("Grow db-1?"),
-        "{page}"
-    );
-    assert_eq!(row().await?.get("answer"), None, "looking at it answers nothing");
+    let (status, deny) = ask(Method::GET, path).await?;
+    assert!(status == 200 && deny.contains(">Deny<") && deny.contains("Grow db-1?"), "{status} {deny}");
     let (token, _) = path.split_once('?').unwrap_or_default();
     for (why, path, expected) in [
         ("made up", format!("x{path}"), 404),
@@ -167,28 +187,118 @@ async fn from_a_mail(fleet: &Fleet) -> anyhow::Result<String> {
     }
     assert_eq!(row().await?.get("answer"), None);
 
-    // Without a button's id the link acknowledges, and only when it is pressed.
+    // A program that looks for harm fetches every address of the mail and of the pages, and posts to them; but it presses nothing.
     let link = text.lines().find_map(|line| line.strip_prefix("Acknowledge: ")).unwrap_or_default();
     let (_, acknowledge) = link.split_once("/v1/answers/").unwrap_or_default();
-    let (status, page) = ask(Method::GET, acknowledge).await?;
-    assert!(status == 200 && page.contains("<form method=post><button>Acknowledge"), "{status} {page}");
-    assert_eq!(row().await?["state"], "new");
-    let (status, page) = ask(Method::POST, acknowledge).await?;
+    let (status, acknowledging) = ask(Method::GET, acknowledge).await?;
+    assert!(status == 200 && acknowledging.contains(">Acknowledge<"), "{status} {acknowledging}");
+    let (pressed_deny, pressed) = (pressed(token, &deny), pressed(acknowledge, &acknowledging));
+    let prefetch = fleet.http().get(format!("{base}{acknowledge}")).header("Sec-Purpose", "prefetch");
+    assert_eq!(prefetch.send().await?.status(), 200);
+    for path in [path, acknowledge, &pressed_deny, &pressed] {
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(ask(method, path).await?.0, 200, "{path}");
+        }
+    }
+    let made_up = format!("{acknowledge}?ticket={acknowledge}");
+    for path in [path, acknowledge, &format!("{acknowledge}?ticket="), &made_up] {
+        let (status, page) = ask(Method::POST, path).await?;
+        assert!(status == 422 && page.contains("press the button once more"), "{path}: {status} {page}");
+    }
+    let untouched = row().await?;
+    assert_eq!((&untouched["state"], untouched.get("answer")), (&json!("new"), None), "{untouched}");
+
+    // Without a button's id the link acknowledges, and only when it is pressed.
+    let (status, page) = ask(Method::POST, &pressed).await?;
     assert!(status == 200 && page.contains("It is acknowledged"), "{status} {page}");
     let acknowledged = row().await?;
     assert_eq!((&acknowledged["state"], acknowledged.get("answer")), (&json!("seen"), None));
+    let timeline = fleet.timeline(&id, "ana").await?.to_string();
+    assert!(timeline.contains("acknowledged by a link in a message"), "{timeline}");
 
-    let (status, page) = ask(Method::POST, path).await?;
+    let (status, page) = ask(Method::POST, &pressed_deny).await?;
     assert!(status == 200 && page.contains("Thank you") && page.contains("Deny"), "{status} {page}");
     assert_eq!((&row().await?["state"], &row().await?["answer"]["action"]), (&json!("read"), &json!("deny")));
-    let (status, page) = ask(Method::POST, &format!("{token}?action=approve")).await?;
+    let otherwise = pressed_deny.replace("action=deny", "action=approve");
+    let (status, page) = ask(Method::POST, &otherwise).await?;
     assert!(status == 200 && page.contains("first answer stays"), "{status} {page}");
     assert_eq!(row().await?["answer"]["action"], "deny");
+
+    // A program that was given the link in a push, which nobody else reads, posts to it at once.
+    if fleet.engine == Engine::Services {
+        let user = UserKey::new(Tenant::parse("acme")?, UserId::parse("ana")?);
+        let alert = AlertId::parse(&id)?;
+        let link = AnswerLink { user, alert, written_at: Timestamp::now(), by: AnsweredBy::Program };
+        let address = AnswerLinks::new(&Secret::from(SECRET)).address("", &link, Some("deny"));
+        let (_, of_program) = address.split_once("/v1/answers/").unwrap_or_default();
+        assert_eq!(ask(Method::POST, of_program).await?.0, 200);
+    }
 
     // Once her sessions were ended, her mails open nothing either.
     let (status, _) = fleet.producer(Method::DELETE, "/v1/users/ana/sessions", None).await?;
     assert!(status < 300, "{status}");
     assert_eq!(ask(Method::GET, path).await?.0, 404);
+    Ok(id)
+}
+
+/// Where the button of this page leads, below the link's token.
+fn pressed(token: &str, page: &str) -> String {
+    let (_, form) = page.split_once("<form method=post action=\"").unwrap();
+    let (action, _) = form.split_once('"').unwrap();
+    format!("{token}{}", action.replace("&amp;", "&"))
+}
+
+/// One passes it on, so that the other has a mail an hour early; the other takes it on by the mail, and everybody sees who has it.
+async fn of_a_group(fleet: &Fleet) -> anyhow::Result<String> {
+    fleet.furnish("ben").await?;
+    let mut ana = fleet.session("socket-1", "ana", None).await?;
+    let mut ben = fleet.session("socket-2", "ben", None).await?;
+    let alert = json!({"to": {"users": ["ana", "ben"]}, "title": "Disk full", "policy": "on-call"});
+    let id = fleet.send(&alert).await?;
+    for session in [&mut ana, &mut ben] {
+        assert_eq!(session.next_of("alert").await?["alert"]["acknowledgement"], json!({}));
+    }
+    let arrived = async |kind: &str| {
+        until(&format!("ben's {kind}"), DEADLINE, async || {
+            let arrivals = fleet.arrivals("ben").await.ok()?;
+            arrivals.into_iter().find(|arrival| arrival["kind"] == kind && arrival["alert"] == json!(id))
+        })
+        .await
+    };
+    arrived("apns").await?;
+    let not_me = json!({"type": "receipt", "alerts": [id], "state": "passed_on", "op": "not-me"});
+    ana.say(&not_me).await?;
+    let told = ana.next_of("receipt").await?;
+    assert_eq!((&told["state"], &told["op"]), (&json!("dismissed"), &json!("not-me")), "{told}");
+    let mail = arrived("email").await?;
+    let text = mail["body"].as_str().unwrap_or_default();
+    let link = text.lines().find_map(|line| line.strip_prefix("Acknowledge: ")).unwrap_or_default();
+    let (_, path) = link.split_once("/v1/answers/").unwrap_or_default();
+    let press = async || -> anyhow::Result<String> {
+        let base = format!("{}/v1/answers/", fleet.url("socket-1")?);
+        let page = fleet.http().get(format!("{base}{path}")).send().await?.text().await?;
+        Ok(fleet.http().post(format!("{base}{}", pressed(path, &page))).send().await?.text().await?)
+    };
+    let page = press().await?;
+    assert!(page.contains("It is acknowledged"), "{page}");
+    for session in [&mut ana, &mut ben] {
+        let shown = session.next_of("alert").await?;
+        assert_eq!(shown["alert"]["acknowledgement"]["by"], "ben", "{shown}");
+    }
+    let rows = fleet.inbox("ana").await?;
+    let row = rows.iter().find(|row| row["alert"]["id"] == json!(id)).unwrap();
+    assert_eq!((&row["state"], &row["alert"]["acknowledgement"]["by"]), (&json!("dismissed"), &json!("ben")));
+
+    // Too late for the other, who says so over HTTP: it is ben's. And pressed once more, it is still his.
+    let mine = json!({"alerts": [id], "state": "acknowledged"});
+    let (status, said) = fleet.user("ana", Method::POST, "/v1/inbox/receipts", Some(&mine)).await?;
+    assert_eq!((status, &said["alerts"]), (200, &json!([id])), "{said}");
+    assert!(press().await?.contains("It is acknowledged"));
+    let timeline = fleet.timeline(&id, "ben").await?.to_string();
+    for what in ["another recipient passed it on", "acknowledged by a link in a message"] {
+        assert!(timeline.contains(what), "{what}: {timeline}");
+    }
+    assert!(fleet.timeline(&id, "ana").await?.to_string().contains("passed on by session"));
     Ok(id)
 }
 

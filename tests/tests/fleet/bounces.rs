@@ -1,20 +1,23 @@
-//! A mail that comes back after the relay took it: its address gets no more, and `explain` says why.
+//! Mails that come to us: one that comes back after the relay took it ends its address, and `explain` says why; a reply acknowledges
+//! its alert, if a person wrote it.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use watchbell_tests::{
     fleet::{Engine, Fleet},
     ports,
+    scrape::Scrape,
+    session::Frames as _,
     until::until,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_mail_that_comes_back_ends_its_address_until_an_operator_lifts_it() -> anyhow::Result<()> {
+async fn a_mail_is_replied_to_and_comes_back() -> anyhow::Result<()> {
     let listen = format!("127.0.0.1:{}", ports::free()?);
     // Every process reads the section; fallback is told by the fleet where the relay really is.
     let env = [
@@ -23,11 +26,94 @@ async fn a_mail_that_comes_back_ends_its_address_until_an_operator_lifts_it() ->
         ("WATCHBELL__EMAIL__FROM", "Watchbell <alerts@watchbell.test>"),
         ("WATCHBELL__EMAIL__BOUNCE_DOMAIN", "bounces.watchbell.test"),
         ("WATCHBELL__EMAIL__BOUNCE_LISTEN", listen.as_str()),
+        ("WATCHBELL__EMAIL__REPLY_ACKNOWLEDGES", "true"),
+        ("WATCHBELL__HTTP__PUBLIC_URL", "https://alerts.watchbell.test"),
+        ("WATCHBELL__AUTH__UNSUBSCRIBE_SECRET", "a-secret-of-tests-that-answers-for-nobody-else"),
     ];
     let policy = "[policies.default]\nsteps = [{channel = \"email\", after = \"100ms\"}]\n\
                   [restraint]\ndigest_window = \"0s\"\n";
-    let fleet = Fleet::start_configured(Engine::Services, policy, &env).await?;
+    let mut fleet = Fleet::start_configured(Engine::Services, policy, &env).await?;
     fleet.furnish("ana").await?;
+    acknowledges_by_a_reply(&fleet, &listen).await?;
+    fleet.forget_arrivals().await?;
+    ends_its_address_until_an_operator_lifts_it(&fleet, &listen).await?;
+    is_told_by_providers(&mut fleet).await
+}
+
+/// Only a person's reply, from the address that the mail went to, acknowledges; what is not one is taken all the same.
+async fn acknowledges_by_a_reply(fleet: &Fleet, mx: &str) -> anyhow::Result<()> {
+    let id = fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full"})).await?;
+    let mail = until("the mail", DEADLINE, async || {
+        let mut arrivals = fleet.arrivals("ana").await.ok()?;
+        arrivals.pop().filter(|arrival| arrival["kind"] == "email")
+    })
+    .await?;
+    let text = mail["body"].as_str().unwrap_or_default();
+    assert!(text.contains("Or reply to this mail to acknowledge the alert."), "{text}");
+    let reply_to = mail["headers"]["reply-to"].as_str().unwrap_or_default().trim_matches(['<', '>']);
+    let (local, domain) = reply_to.split_once('@').unwrap_or_default();
+    assert!(local.starts_with("r-") && domain == "bounces.watchbell.test", "{mail}");
+
+    let reply = async |fields: Value| {
+        let mut asked = json!({"mx": mx, "alert": id});
+        asked.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap_or_default());
+        fleet.simulate("/replies", &asked).await
+    };
+    let state = async || -> anyhow::Result<Value> {
+        let rows = fleet.inbox("ana").await?;
+        Ok(rows.into_iter().find(|row| row["alert"]["id"] == json!(id)).unwrap_or_default()["state"].take())
+    };
+    let forged = format!("{}{}@{domain}", &local[..30], if local[30..].starts_with('a') { "b" } else { "a" });
+    let forged = forged.replace('@', &format!("{}@", &local[31..]));
+    for (why, fields, is_taken) in [
+        ("Gmail's vacation responder", json!({"as": "gmail_vacation"}), true),
+        ("Exchange's", json!({"as": "exchange_out_of_office"}), true),
+        ("a receipt that it was read", json!({"as": "read_receipt"}), true),
+        ("a mailing list", json!({"as": "mailing_list"}), true),
+        ("a program that marks only its subject", json!({"as": "subject_only"}), true),
+        ("somebody to whom it was forwarded", json!({"from": "ben@watchbell.test"}), true),
+        ("a ticket that is made up", json!({"to": forged}), false),
+        (
+            "to the return path",
+            json!({"to": mail["headers"]["x-watchbell-attempt"].as_str().map(|it| format!("{it}@{domain}"))}),
+            true,
+        ),
+        ("another domain", json!({"to": format!("{local}@elsewhere.test")}), false),
+    ] {
+        let said = reply(fields).await?;
+        assert_eq!(said["taken"], is_taken, "{why}: {said}");
+        assert_eq!(state().await?, "new", "{why}");
+    }
+
+    let mut session = fleet.session("socket-1", "ana", None).await?;
+    let said = reply(json!({"from": "Ana+phone@watchbell.test"})).await?;
+    assert_eq!(said["taken"], true, "{said}");
+    assert_eq!(state().await?, "seen");
+    let told = session.next_of("receipt").await?;
+    assert_eq!((&told["alerts"], &told["state"]), (&json!([id]), &json!("seen")), "{told}");
+    let timeline = fleet.timeline(&id, "ana").await?;
+    assert_eq!(timeline["stopped"], "seen", "{timeline}");
+    assert!(timeline.to_string().contains("acknowledged by a reply to a mail"), "{timeline}");
+
+    // Once more, and about an alert that is over: taken, without an effect.
+    assert_eq!(reply(json!({})).await?["taken"], true);
+    let resolved = json!({"status": "resolved"});
+    let (status, problem) =
+        fleet.producer(Method::PATCH, &format!("/v1/alerts/{id}"), Some(&resolved)).await?;
+    assert!(status < 300, "{problem}");
+    assert_eq!(reply(json!({})).await?["taken"], true);
+    let url = format!("{}/metrics", fleet.operations_url("fallback")?);
+    let metrics = Scrape::of(&fleet.http().get(url).send().await?.text().await?)?;
+    for (outcome, expected) in
+        [("acknowledged", 1.0), ("no_effect", 2.0), ("automatic", 5.0), ("another_sender", 1.0)]
+    {
+        let counted = metrics.sum("watchbell_fallback_replies_total", &[("outcome", outcome)]);
+        assert_eq!(counted, expected, "{outcome}");
+    }
+    Ok(())
+}
+
+async fn ends_its_address_until_an_operator_lifts_it(fleet: &Fleet, listen: &str) -> anyhow::Result<()> {
     fleet.faults(&json!({"email": [{"bounce": {"mx": listen, "status": "5.1.1"}, "count": 1}]})).await?;
 
     fleet.send(&json!({"to": {"users": ["ana"]}, "title": "Disk full"})).await?;
@@ -63,5 +149,66 @@ async fn a_mail_that_comes_back_ends_its_address_until_an_operator_lifts_it() ->
     came.with_context(|| format!("{why}"))?;
     let again = fleet.producer(Method::DELETE, "/v1/users/ana/addresses/email/refusal", None).await?;
     assert_eq!(again.0, 404, "there is none to lift: {again:?}");
+    Ok(())
+}
+
+/// Amazon SES, SendGrid, Mailgun and Postmark tell of mails: what ends an address, what only counts, and what they did not sign.
+async fn is_told_by_providers(fleet: &mut Fleet) -> anyhow::Result<()> {
+    let subscription = fleet.subscription("any").await?;
+    let endpoint = subscription["endpoint"].as_str().unwrap_or_default();
+    let (origin, _) = endpoint.split_once("/webpush").context("the simulator's TLS listener")?;
+    let env = [
+        ("WATCHBELL__INGEST__SNS__ORIGIN", origin),
+        ("WATCHBELL__INGEST__SNS__TRUST_ROOT_FILE", "simulator/ca.pem"),
+        ("WATCHBELL__INGEST__SENDGRID_PUBLIC_KEY_FILE", "simulator/sendgrid-public-key"),
+        ("WATCHBELL__INGEST__MAILGUN_SIGNING_KEY", "simulated-mailgun-signing-key"),
+    ];
+    fleet.add_with("ingest-of-providers", "ingest", &env).await?;
+    let address = fleet.url("ingest-of-providers")?.replace("http://", "");
+    // Postmark gives its key as a password.
+    let url = |provider: &str| match provider {
+        "postmark" => format!("http://hook:{}@{address}/v1/mail-events/postmark", fleet.key()),
+        provider => format!("http://{address}/v1/mail-events/{provider}?key={}", fleet.key()),
+    };
+    let tell = async |provider: &str, event: &str, alert: &str, forged: bool| {
+        let asked = json!({"provider": provider, "url": url(provider), "event": event, "alert": alert, "forged": forged});
+        fleet.simulate("/mail-events", &asked).await
+    };
+    let subscribed = tell("ses", "subscription", "none", false).await?;
+    assert_eq!((&subscribed["status"], &subscribed["confirmed"]), (&json!(200), &json!(1)), "{subscribed}");
+
+    let providers = ["ses", "sendgrid", "mailgun", "postmark"];
+    let endings =
+        [("bounce", "came back: ", 1), ("complaint", "called spam: ", 1), ("soft_bounce", "came back: ", 0)];
+    let mut told = Vec::new();
+    for provider in providers {
+        for (event, because, suppressed) in endings {
+            let user = format!("{provider}-{event}");
+            fleet.furnish(&user).await?;
+            let id = fleet.send(&json!({"to": {"users": [user]}, "title": "Disk full"})).await?;
+            told.push((provider, event, because, suppressed, user, id));
+        }
+    }
+    for (provider, event, because, suppressed, user, id) in told {
+        until("the mail", DEADLINE, async || {
+            let arrivals = fleet.arrivals(&user).await.ok()?;
+            arrivals.iter().any(|arrival| arrival["kind"] == "email").then_some(())
+        })
+        .await?;
+        if provider != "postmark" {
+            let forged = tell(provider, event, &id, true).await?;
+            assert_eq!(forged["status"], 403, "{user}, forged: {forged}");
+        }
+        for (event, counted, suppressed) in [("delivery", 0, 0), (event, 1, suppressed), (event, 0, 0)] {
+            let said = tell(provider, event, &id, false).await?;
+            let body: Value = serde_json::from_str(said["body"].as_str().unwrap_or_default())?;
+            let found = (&said["status"], &body["counted"], &body["suppressed"]);
+            assert_eq!(found, (&json!(200), &json!(counted), &json!(suppressed)), "{user}, {event}: {said}");
+        }
+        let (_, explained) = fleet.producer(Method::GET, &format!("/v1/users/{user}/explain"), None).await?;
+        let explained = explained.to_string();
+        let is_refused = explained.contains("address_refused");
+        assert!(explained.contains(because) && is_refused == (suppressed == 1), "{user}: {explained}");
+    }
     Ok(())
 }

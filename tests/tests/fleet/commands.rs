@@ -255,8 +255,10 @@ async fn send_says_what_is_missing_or_wrong() -> anyhow::Result<()> {
     assert_says(&send(&["--to", "ana", "--policy", "nightly", "t"]), &["422", "policy"]);
     assert_says(
         &send(&["--to", "ana", "--url", "http://127.0.0.1:9", "t"]),
-        &["--url and --key go together"],
+        &["--url (or WATCHBELL_URL) is given and no key"],
     );
+    let only_a_key = refusal(fleet, &["send", "--to", "ana", "t"], &[("WATCHBELL_KEY", "wb_canary-key")]);
+    assert_says(&only_a_key, &["--key (or WATCHBELL_KEY) is given and no address"]);
     let elsewhere = [("WATCHBELL_URL", "http://127.0.0.1:9"), ("WATCHBELL_KEY", "wb_canary-key")];
     let away = refusal(fleet, &["send", "--to", "ana", "t"], &elsewhere);
     assert_says(&away, &["http://127.0.0.1:9 cannot be reached"]);

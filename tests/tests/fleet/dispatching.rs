@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Nobody is pushed to in the time of a test.
 const QUIET: (u64, u64) = (600_000, 600_000);
 /// Many pages of an audience.
-const PEOPLE: usize = 20_000;
+const PEOPLE: usize = 10_000;
 
 /// How many people an alert has reached.
 async fn reached(fleet: &Fleet, alert: &str) -> Option<u64> {

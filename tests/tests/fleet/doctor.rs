@@ -1,17 +1,25 @@
 //! `watchbell doctor` beside real services: what is wrong with them is named with its remedy, and nothing else is.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::Value;
 use watchbell_tests::{
-    fleet::{Engine, Fleet},
+    balancer::{Balancer, Pod},
+    fleet::{Fleet, Urls},
     ports,
+    postgres::Postgres,
     process::binary,
+    rabbit::RabbitNode,
     scratch::Scratch,
     services,
+    until::until,
 };
 
 const QUIET: (u64, u64) = (600_000, 600_000);
+const DEADLINE: Duration = Duration::from_secs(60);
 const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
 
 /// What `doctor ARGS… --json` prints with these variables, and whether it succeeded.
@@ -113,8 +121,14 @@ async fn what_is_wrong_with_real_services_is_named_with_its_remedy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_that_works_has_no_failure() {
-    let fleet = Fleet::start(Engine::Services, QUIET, &[]).await.unwrap();
-    let urls = fleet.urls.clone().unwrap();
+    // The shared one does not wait for the disk, which is a fault.
+    let dir = Scratch::new("doctor-store").unwrap();
+    let postgres = Postgres::start(dir.path()).await.unwrap();
+    let urls = Urls {
+        broker: services::rabbit().await.unwrap().fresh_vhost("doctor").await.unwrap(),
+        store: postgres.fresh_database("doctor").await.unwrap(),
+    };
+    let fleet = Fleet::start_services(urls.clone(), QUIET, &[]).await.unwrap();
     let (token, public) = (fleet.token("ana").unwrap(), fleet.url("socket-1").unwrap());
     let env = [
         ("WATCHBELL__BROKER__URL", &*urls.broker),
@@ -154,4 +168,106 @@ async fn a_fleet_that_works_has_no_failure() {
         "refused with 403",
         "the same socket.allowed_origins",
     );
+
+    // A balancer that passes no upgrade on, and gathers what a stream says.
+    let pod = Pod { url: public, operations: fleet.operations_url("socket-1").unwrap() };
+    let balancer = Balancer::start_gathering(&pod).await.unwrap();
+    let env = [("WATCHBELL__AUTH__HS256_SECRET", HS256_SECRET), ("WATCHBELL_TOKEN", &*token)];
+    let (ok, report) = doctor(&["socket", "--public", &balancer.url()], &env);
+    assert!(!ok, "{report:#}");
+    assert_found(&report, "ok", "public address", "a socket pod answers", "");
+    assert_found(&report, "fail", "public WebSocket", "not with 101", "Connection and Upgrade");
+    assert_found(&report, "fail", "public server-sent events", "gathers the answer", "proxy_buffering off");
+}
+
+/// What `topology show` prints of a policy.
+struct PrintedPolicy {
+    pattern: String,
+    definition: String,
+}
+
+fn printed_policy(name: &str) -> PrintedPolicy {
+    let shown = Command::new(binary().unwrap()).args(["topology", "show"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let line = shown.lines().find(|line| line.contains(name)).unwrap();
+    let quoted: Vec<&str> = line.split('\'').collect();
+    PrintedPolicy { pattern: quoted[1].to_owned(), definition: quoted[3].to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rabbitmqs_management_api_tells_is_named_with_its_remedy() {
+    let dir = Scratch::new("managed").unwrap();
+    let (rabbit, management) = RabbitNode::start_managed(dir.path()).await.unwrap();
+    let broker = rabbit.fresh_vhost("managed").await.unwrap();
+    let env = [("WATCHBELL__BROKER__URL", &*broker), ("WATCHBELL__AUTH__HS256_SECRET", HS256_SECRET)];
+    let applied = Command::new(binary().unwrap())
+        .current_dir(dir.path())
+        .args(["topology", "apply"])
+        .envs(env)
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let look = |management: &str| doctor(&["dispatch", "--connect", "--management", management], &env).1;
+
+    // Its numbers are gathered every few seconds.
+    let told = until("the API to know the queues", DEADLINE, async || {
+        let report = look(&management);
+        report["findings"].to_string().contains("one node alone holds it").then_some(report)
+    });
+    let report = told.await.unwrap();
+    assert_found(&report, "warn", "broker nodes", "has 1 of the 3 nodes", "add nodes");
+    assert_found(
+        &report,
+        "warn",
+        "broker queue watchbell.dispatch",
+        "one node alone holds it",
+        "rabbitmq-queues grow",
+    );
+    assert_found(
+        &report,
+        "warn",
+        "broker policy watchbell.dispatch",
+        "no policy says",
+        "watchbell topology show",
+    );
+
+    // The policy that is printed is one that RabbitMQ takes.
+    assert_found(&report, "warn", "broker policy watchbell.rejected", "has no age", "watchbell-parked-kept");
+    let vhost = broker.rsplit('/').next().unwrap();
+    let name = "watchbell-parked-kept";
+    let PrintedPolicy { pattern, definition } = printed_policy(name);
+    let set = ["set_policy", "-p", vhost, "--apply-to", "queues", name, &pattern, &definition];
+    rabbit.ctl(&set).await.unwrap();
+    let in_force = until("the API to know the policy", DEADLINE, async || {
+        let report = look(&management);
+        report["findings"].to_string().contains("goes after 30.0 days").then_some(())
+    });
+    in_force.await.unwrap();
+
+    rabbit.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]).await.unwrap();
+    let alarmed = until("the API to tell of the alarm", DEADLINE, async || {
+        let report = look(&management);
+        report["findings"].to_string().contains("is short of memory, so nothing").then_some(report)
+    });
+    assert_found(
+        &alarmed.await.unwrap(),
+        "fail",
+        "broker alarm",
+        "is short of memory, so nothing",
+        "give it more",
+    );
+
+    for (why, address, says) in [
+        ("a wrong password", management.replace("guest:guest", "guest:hunter2"), "answers 401"),
+        (
+            "the port of AMQP",
+            management.replace(management.rsplit(':').next().unwrap(), &rabbit.port().to_string()),
+            "does not answer",
+        ),
+        ("no address", "rabbitmq".to_owned(), "no address"),
+    ] {
+        let report = look(&address);
+        assert!(report["failed"].as_u64() >= Some(1), "{why}: {report:#}");
+        assert_found(&report, "fail", "broker management", says, "the tag `monitoring`");
+    }
 }

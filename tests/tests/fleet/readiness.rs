@@ -27,6 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Nobody is pushed to in the time of a test.
 const QUIET: (u64, u64) = (600_000, 600_000);
 const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
+const ROLES: [&str; 4] = ["ingest", "dispatch", "socket", "fallback"];
 /// In every URL that should not be printed.
 const CANARY: &str = "hunter2";
 
@@ -265,10 +266,10 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     // Keys are there since the first migration.
     let key = "INSERT INTO api_keys VALUES (encode(sha256('wbk_behind'::bytea), 'hex'), 'acme', 'tests', 0)";
     postgres.psql_on(&urls.store, key).await.unwrap();
-    for role in ["ingest", "dispatch", "socket", "fallback"] {
+    for role in ROLES {
         alone.start(role, &[role], &urls).unwrap();
     }
-    for role in ["ingest", "dispatch", "socket", "fallback"] {
+    for role in ROLES {
         let report = alone
             .says(role, |status, report| status == 503 && report["parts"]["store"]["status"] == "ok")
             .await
@@ -312,7 +313,7 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     assert!(!refused.status.success() && said.contains("run `watchbell migrate`"), "{said}");
     assert!(command(&["migrate"]).status.success());
     assert!(command(&["migrate", "--check"]).status.success());
-    for role in ["ingest", "dispatch", "socket", "fallback"] {
+    for role in ROLES {
         alone.says(role, |status, report| status == 200 && report["status"] == "ready").await.unwrap();
     }
     let auth = AuthConfig::default();
@@ -326,6 +327,31 @@ async fn a_database_that_is_behind_is_not_ready_and_loses_nothing() {
     })
     .await
     .unwrap();
+
+    // A newer version migrates: pods of this one serve on, and a setup of this one that runs again is content.
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of a later version', true, '', 0)";
+    postgres.psql_on(&urls.store, newer).await.unwrap();
+    for role in ROLES {
+        let is_behind = |report: &Value| report["parts"]["schema"]["status"] == "degraded";
+        alone.says(role, |status, report| status == 200 && is_behind(report)).await.unwrap();
+    }
+    let migrated = command(&["migrate"]);
+    let said = String::from_utf8_lossy(&migrated.stdout).into_owned();
+    assert!(migrated.status.success() && said.contains("Nothing to do: migration 9999 is applied"), "{said}");
+
+    // One in between has failed, though the newest is there: nobody is ready.
+    postgres
+        .psql_on(&urls.store, "UPDATE _sqlx_migrations SET success = false WHERE version = 22")
+        .await
+        .unwrap();
+    for role in ROLES {
+        let lacks = |report: &Value| {
+            let cause = report["parts"]["schema"]["cause"].as_str().unwrap_or_default();
+            cause.contains("and 22 that this program needs is missing or failed")
+        };
+        alone.says(role, |status, report| status == 503 && lacks(report)).await.unwrap();
+    }
 }
 
 /// Each way not to reach a service, as an operator meets it: the cause is named, with what to do, and no secret.

@@ -51,6 +51,40 @@ async fn every_provider_knows_us_and_is_sent_nothing() {
 }
 
 #[tokio::test]
+async fn an_environment_of_apples_without_a_key_is_not_asked_while_the_other_has_one() {
+    let fixture = ProviderFixture::start().await;
+    let key = |environment, topics| ApnsKey {
+        team_id: fixture.credentials.apns.team_id.clone(),
+        key_id: fixture.credentials.apns.key_id.clone(),
+        key_pem: Secret::from(fixture.credentials.apns.key_pem.clone()),
+        environment,
+        topics,
+    };
+    let (production, sandbox) = (PushEnvironment::Production, PushEnvironment::Sandbox);
+    let of_another = || vec!["org.watchbell.another".to_owned()];
+    for (why, keys, expected) in [
+        ("both", vec![key(None, Vec::new())], &[(production, true), (sandbox, true)][..]),
+        (
+            "a key each",
+            vec![key(Some(sandbox), Vec::new()), key(Some(production), Vec::new())],
+            &[(production, true), (sandbox, true)],
+        ),
+        ("sandbox alone", vec![key(Some(sandbox), Vec::new())], &[(sandbox, true)]),
+        ("production alone", vec![key(Some(production), Vec::new())], &[(production, true)]),
+        ("neither for this app", vec![key(None, of_another())], &[(production, false), (sandbox, false)]),
+    ] {
+        let runs = fixture.apns_as(ApnsAuth::Token(keys)).dry_run(now()).await;
+        let found: Vec<_> = runs.iter().map(|run| (run.environment.unwrap(), run.outcome.is_ok())).collect();
+        assert_eq!(found, expected, "{why}: {runs:?}");
+        let says_so = runs
+            .iter()
+            .any(|run| run.outcome.as_ref().is_ok_and(|found| found.contains("no key is for the other")));
+        assert_eq!(says_so, expected.len() == 1, "{why}: {runs:?}");
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn whoever_does_not_know_us_says_so_and_no_secret_is_repeated() {
     const WRONG: &str = "123456:c4nary-that-nobody-knows";
     let fixture = ProviderFixture::start().await;

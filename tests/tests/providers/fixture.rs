@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use watchbell::domain::{Secret, Severity, Status};
+use watchbell::domain::{Secret, Severity, Status, Tenant, UserId, UserKey};
 use watchbell_fallback::channel::{
     AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig,
-    FcmSender, FcmStyle, PushContent, PushEnvironment, PushJob, PushTarget, SendError, SmsConfig, SmsFrom,
-    SmtpSender, TelegramConfig, TelegramSender, VapidKey, WebPushConfig, WebPushSender,
+    FcmSender, FcmStyle, Job, Message, PushContent, PushEnvironment, PushJob, PushTarget, Recipient,
+    SendError, SmsConfig, SmsFrom, SmtpSender, TelegramConfig, TelegramSender, VapidKey, WebPushConfig,
+    WebPushSender,
 };
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
 
@@ -50,6 +51,13 @@ impl ProviderFixture {
     /// Replaces the faults of the providers named.
     pub async fn faults(&self, lists: Value) {
         let answer = self.http.put(self.own("faults")).json(&lists).send().await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+    }
+
+    /// What the mail relay offers to new connections.
+    pub async fn offer(&self, offer: &Value) {
+        let answer = self.http.put(self.own("relay")).json(offer).send().await.unwrap();
         let status = answer.status();
         assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
     }
@@ -202,6 +210,7 @@ impl ProviderFixture {
             connections_max: 2,
             message_id_domain: "watchbell.test".into(),
             bounce_domain: None,
+            reply_acknowledges: false,
             dkim: None,
         }
     }
@@ -230,15 +239,36 @@ pub fn alert(id: &str) -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: now() + SignedDuration::from_hours(1),
         occurred_at: now(),
         unread: 3,
     }
 }
 
+/// Whoever messages of these tests are for.
+pub fn ana() -> UserKey {
+    UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap())
+}
+
+/// A message of a new attempt to an address of hers.
+pub fn job<'a>(user: &'a UserKey, to: &Secret, message: Message) -> Job<'a> {
+    Job {
+        attempt: Uuid::now_v7(),
+        user,
+        to: Recipient::Address(to.clone()),
+        message,
+        shown: Vec::new(),
+        locale: None,
+        zone: None,
+        acknowledge_at: None,
+        receipt: None,
+    }
+}
+
 pub fn push_to(token: Secret, content: PushContent) -> PushJob {
     let target = PushTarget { token, environment: PushEnvironment::Production, bound_to: None };
-    PushJob { attempt: Uuid::now_v7(), target, content }
+    PushJob { attempt: Uuid::now_v7(), target, content, receipt: None }
 }
 
 /// The same to a browser that told which key it subscribed with.

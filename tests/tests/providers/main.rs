@@ -10,6 +10,7 @@ mod email;
 mod fcm;
 mod fixture;
 mod mails;
+mod relays;
 mod slack;
 mod sms;
 mod telegram;

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use uuid::Uuid;
-use watchbell::domain::{Secret, StopReason, Tenant, UserId, UserKey};
+use watchbell::domain::{Secret, StopReason, UserKey};
 use watchbell_fallback::channel::{
-    AlertContent, ChannelSender as _, Disposition, Job, Message, Recipient, SlackConfig, SlackSender,
-    Withdrawal,
+    AlertContent, ChannelSender as _, Disposition, Job, Message, SlackConfig, SlackSender, Withdrawal,
 };
 
-use crate::fixture::{ProviderFixture, alert, now, told};
+use crate::fixture::{self, ProviderFixture, alert, ana, now, told};
 
 const CHANNEL: &str = "C0123456789";
 const HOOK: &str = "https://hooks.slack.com/services/T000/B000/c4narySecret";
@@ -31,22 +29,8 @@ fn bot(fixture: &ProviderFixture) -> SlackSender {
     sender(fixture, &fixture.credentials.slack_token)
 }
 
-fn ana() -> UserKey {
-    UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap())
-}
-
 fn job<'a>(user: &'a UserKey, to: &str, message: Message, shown: &[String]) -> Job<'a> {
-    let to = Recipient::Address(Secret::from(to));
-    Job {
-        attempt: Uuid::now_v7(),
-        user,
-        to,
-        message,
-        shown: shown.to_vec(),
-        locale: None,
-        zone: None,
-        acknowledge_at: None,
-    }
+    Job { shown: shown.to_vec(), ..fixture::job(user, &Secret::from(to), message) }
 }
 
 fn over(because: StopReason) -> Message {

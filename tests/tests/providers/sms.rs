@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
-use watchbell::domain::{Secret, StopReason, Tenant, UserId, UserKey};
+use watchbell::domain::{Secret, StopReason};
 use watchbell_fallback::channel::{
-    Accepted, AlertContent, ChannelSender as _, Disposition, Job, Message, Recipient, SendError, SmsConfig,
-    SmsFrom, SmsSender, Withdrawal,
+    Accepted, AlertContent, ChannelSender as _, Disposition, Message, SendError, SmsConfig, SmsFrom,
+    SmsSender, Withdrawal,
 };
 
-use crate::fixture::{ProviderFixture, alert, now, once, told};
+use crate::fixture::{ProviderFixture, alert, ana, job, now, once, told};
 
 const NUMBER: &str = "+4915112345678";
 
@@ -21,19 +20,7 @@ fn sender(fixture: &ProviderFixture, change: impl FnOnce(&mut SmsConfig)) -> Sms
 }
 
 async fn send(sender: &SmsSender, to: &str, message: Message) -> Result<Accepted, SendError> {
-    let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
-    let to = Recipient::Address(Secret::from(to));
-    let job = Job {
-        attempt: Uuid::now_v7(),
-        user: &user,
-        to,
-        message,
-        shown: Vec::new(),
-        locale: None,
-        zone: None,
-        acknowledge_at: None,
-    };
-    sender.send(&job, now()).await
+    sender.send(&job(&ana(), &Secret::from(to), message), now()).await
 }
 
 async fn text(sender: &SmsSender, content: AlertContent) -> Result<Accepted, SendError> {

@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use uuid::Uuid;
-use watchbell::domain::{Secret, Severity, StopReason, Tenant, UserId, UserKey};
+use watchbell::domain::{Secret, Severity, StopReason, UserKey};
 use watchbell_fallback::channel::{
-    Accepted, AlertContent, ChannelSender as _, Disposition, Job, Message, Recipient, SendError,
-    TelegramSender, Withdrawal,
+    Accepted, AlertContent, ChannelSender as _, Disposition, Job, Message, SendError, TelegramSender,
+    Withdrawal,
 };
 
-use crate::fixture::{ProviderFixture, alert, now, told};
+use crate::fixture::{ProviderFixture, alert, ana, job, now, told};
 
 const CHAT: &str = "-1001234567890";
 
@@ -20,22 +19,12 @@ struct Chat<'a> {
 
 impl<'a> Chat<'a> {
     fn of(sender: &'a TelegramSender) -> Self {
-        Self { sender, user: UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap()) }
+        Self { sender, user: ana() }
     }
 
     async fn send(&self, shown: &[Accepted], message: Message) -> Result<Accepted, SendError> {
-        let to = Recipient::Address(Secret::from(CHAT));
         let shown = shown.iter().filter_map(|accepted| accepted.provider_id.clone()).collect();
-        let job = Job {
-            attempt: Uuid::now_v7(),
-            user: &self.user,
-            to,
-            message,
-            shown,
-            locale: None,
-            zone: None,
-            acknowledge_at: None,
-        };
+        let job = Job { shown, ..job(&self.user, &Secret::from(CHAT), message) };
         self.sender.send(&job, Timestamp::now()).await
     }
 
@@ -257,19 +246,8 @@ async fn an_answer_that_got_lost_is_ambiguous_and_may_stand_there_twice() {
 async fn a_chat_that_is_none_is_never_asked_for() {
     let fixture = ProviderFixture::start().await;
     let sender = fixture.telegram();
-    let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
-    let to = Recipient::Address(Secret::from("@c4nary"));
-    let message = Message::Alert(alert("x"));
-    let job = Job {
-        attempt: Uuid::now_v7(),
-        user: &user,
-        to,
-        message,
-        shown: Vec::new(),
-        locale: None,
-        zone: None,
-        acknowledge_at: None,
-    };
+    let user = ana();
+    let job = job(&user, &Secret::from("@c4nary"), Message::Alert(alert("x")));
     let error = told("a name", sender.send(&job, now()).await, "unusable", "the number of a Telegram chat");
     assert_eq!(error.disposition(), Disposition::DropMessage, "nobody was asked, so nothing is proved");
     fixture.stop().await;

@@ -3,17 +3,16 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::json;
-use uuid::Uuid;
 use watchbell::{
-    domain::{Secret, StopReason, Tenant, UserId, UserKey},
+    domain::{Secret, StopReason},
     wire::standard_webhooks::SigningSecret,
 };
 use watchbell_fallback::channel::{
-    ChannelSender as _, Disposition, Job, Message, Recipient, SendError, WebhookConfig, WebhookSender,
-    WebhookTarget, Withdrawal,
+    ChannelSender as _, Disposition, Job, Message, SendError, WebhookConfig, WebhookSender, WebhookTarget,
+    Withdrawal,
 };
 
-use crate::fixture::{ProviderFixture, alert, now, once, told};
+use crate::fixture::{ProviderFixture, alert, ana, job, now, once, told};
 
 /// Where the ana of tests has her program.
 fn address(fixture: &ProviderFixture) -> Secret {
@@ -34,24 +33,6 @@ fn sender_with(fixture: &ProviderFixture, everybody: WebhookTarget) -> WebhookSe
         request_timeout: Duration::from_secs(5),
     })
     .unwrap()
-}
-
-fn ana() -> UserKey {
-    UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap())
-}
-
-fn job<'a>(user: &'a UserKey, to: &Secret, message: Message) -> Job<'a> {
-    let to = Recipient::Address(to.clone());
-    Job {
-        attempt: Uuid::now_v7(),
-        user,
-        to,
-        message,
-        shown: Vec::new(),
-        locale: None,
-        zone: None,
-        acknowledge_at: None,
-    }
 }
 
 /// Every row of the reaction table (`docs/providers.md`, "Webhooks"), as the sender meets it.

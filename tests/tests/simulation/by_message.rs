@@ -65,6 +65,7 @@ impl ChannelSender for Posts {
         }
         let what = match &job.message {
             Message::Alert(alert) => alert.title.clone(),
+            Message::Activity(_) => panic!("it is no device: {job:?}"),
             Message::Withdrawal(withdrawal) => {
                 let says =
                     withdrawal.content.as_ref().map(|alert| format!("{} {}", alert.title, alert.status));

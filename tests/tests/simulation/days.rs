@@ -26,14 +26,24 @@ impl Dice {
     }
 }
 
-#[tokio::test]
-async fn three_days_of_chance_break_no_promise() -> anyhow::Result<()> {
-    for seed in 1..=3 {
-        let begun = std::time::Instant::now();
-        let calls = days_of(seed).await.map_err(|error| error.context(format!("seed {seed}")))?;
-        eprintln!("seed {seed}: five simulated days, {calls} calls to providers, in {:?}", begun.elapsed());
-    }
-    Ok(())
+/// A test for each seed, so that they are run at once.
+macro_rules! seeds {
+    ($($test:ident: $seed:literal),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $test() -> anyhow::Result<()> {
+                let calls = days_of($seed).await?;
+                anyhow::ensure!(calls > 0, "nobody was told of anything");
+                Ok(())
+            }
+        )+
+    };
+}
+
+seeds! {
+    three_days_of_chance_break_no_promise_with_the_first_seed: 1,
+    three_days_of_chance_break_no_promise_with_the_second_seed: 2,
+    three_days_of_chance_break_no_promise_with_the_third_seed: 3,
 }
 
 /// Gives how many calls to providers it took.

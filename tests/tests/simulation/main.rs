@@ -8,7 +8,9 @@
 //! | `gates.rs` | who is held back when one, or everybody, is refused: real senders, and what the simulator says |
 //! | `tokens.rs` | those about tokens (R7, R8): real senders, and what the simulator says |
 //! | `retention.rs` | a hundred days in which what is old is deleted beside everything else |
+//! | `scale.rs` | the arithmetic of `docs/scale.md` |
 //! | `restraint.rs` | floods, quiet nights, policies |
+//! | `activities.rs` | Live Activities: started with a push, changed with each version, ended wherever the alert was seen |
 //! | `snoozes.rs` | what a person put off, and what it is when that is over |
 //! | `telegram.rs` | a chat as a step of a policy: replaced, deleted, held back, closed |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
@@ -19,6 +21,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod activities;
 mod by_message;
 mod days;
 mod erasure;
@@ -29,6 +32,7 @@ mod gates;
 mod races;
 mod restraint;
 mod retention;
+mod scale;
 mod sms;
 mod snoozes;
 mod telegram;

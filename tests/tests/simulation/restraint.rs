@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use watchbell::domain::{
-    Alert, Channel, Policy, PolicyStep, ReceiptState,
+    Alert, Channel, Policy, PolicyStep, PushService, ReceiptState,
     policy::{GroupRule, Policies, PolicySet, Unless},
     restraint::Restraint,
 };
@@ -331,6 +331,59 @@ async fn an_escalation_takes_the_steps_of_its_own_policy() -> anyhow::Result<()>
     let after: Vec<Sent> = world.sent().split_off(before);
     assert!(after.iter().all(|sent| sent.what == What::Withdrawal && sent.user == "ben"), "{after:?}");
     assert!(world.says("ana", "b", "another recipient saw it first").await?);
+    Ok(())
+}
+
+/// A group that is on call: everybody is told until one says that they have it, and whoever says "not me" has the next step come now.
+#[tokio::test]
+async fn an_alert_is_everybodys_until_one_acknowledges_it() -> anyhow::Result<()> {
+    let group = GroupRule::FirstAcknowledges;
+    let steps =
+        vec![step(Channel::Push, 10, &[]), step(Channel::Push, 3_600, &[]), step(Channel::Push, 3_600, &[])];
+    let by_name = BTreeMap::from([("on-call".to_owned(), Policy { steps, group, ..Policy::default() })]);
+    let by_category = BTreeMap::from([("outage".to_owned(), "on-call".to_owned())]);
+    let policies = Policies::new(PolicySet { by_name, by_category, ..PolicySet::default() }, BTreeMap::new());
+    let world = World::with(policies, Restraint::default()).await?;
+    let outage = |id| alert(id).category("outage").build();
+    let pushed = |who: &str, about: &str| {
+        let is_it =
+            |sent: &&Sent| sent.what == What::Apns && sent.user == who && sent.alerts == [about.to_owned()];
+        world.sent().iter().filter(is_it).count()
+    };
+    let pushes = |about: &str| ["ana", "ben", "cleo"].map(|who| pushed(who, about));
+    for who in ["ben", "cleo"] {
+        world.furnish(who, PushService::Apns).await?;
+    }
+    world.publish(outage("a"), &["ana", "ben", "cleo"]).await?;
+    world.pass(secs(20)).await?;
+    assert_eq!(pushes("a"), [1, 1, 1]);
+
+    // To look ends one's own escalation and nobody else's (I5).
+    world.say("cleo", "a", ReceiptState::Seen).await?;
+    world.carry().await?;
+    world.pass(secs(3_600)).await?;
+    assert_eq!(pushes("a"), [2, 2, 1]);
+
+    // "Not me": the other's next step is due now, an hour before its time, and once.
+    for _ in 0..2 {
+        world.say("ana", "a", ReceiptState::PassedOn).await?;
+        world.carry().await?;
+    }
+    world.pass(secs(1)).await?;
+    assert_eq!(pushes("a"), [2, 3, 1]);
+    assert!(world.says("ana", "a", "passed on").await?);
+    assert!(world.says("ben", "a", "another recipient passed it on: the next step is due now").await?);
+
+    // "I have it": nothing more comes to anybody, also before the others were gone through.
+    world.publish(outage("b"), &["ana", "ben", "cleo"]).await?;
+    world.say("ben", "b", ReceiptState::Acknowledged).await?;
+    world.pass(HOUR).await?;
+    assert_eq!(pushes("b"), [0, 0, 0]);
+    assert!(world.says("ben", "b", "acknowledged").await?);
+    assert!(world.says("ana", "b", "escalation ended: another recipient acknowledged it").await?);
+    world.carry().await?;
+    world.pass(DAY).await?;
+    assert_eq!(pushes("b"), [0, 0, 0]);
     Ok(())
 }
 

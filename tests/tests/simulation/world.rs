@@ -14,19 +14,19 @@ use uuid::Uuid;
 use watchbell::{
     broker::embedded::EmbeddedBroker,
     domain::{
-        Alert, AlertId, Channel, GroupRule, PushService, ReceiptState, Severity,
-        device::DEVICES_PER_USER_MAX, policy::Policies, restraint::Restraint,
+        Alert, AlertId, Channel, PushService, ReceiptState, Severity, device::DEVICES_PER_USER_MAX,
+        policy::Policies, restraint::Restraint,
     },
     runtime::Clock,
-    store::{Claim, Contact, NewAlert, Recipient, Store, StoreConfig},
+    store::{Claim, Contact, GROUP_PAGE_MAX, NewAlert, Recipient, Store, StoreConfig},
     wire::{content_of, stored::stored_alert},
 };
 use watchbell_fallback::{
     Channels, EscalationRules, Fallback, FallbackConfig, FallbackParts, Guard, ProviderAccess, Randomness,
     Rates, WithdrawalBatches,
     channel::{
-        Accepted, ChannelSender, Job, Message, NotConfigured, Provider, PushChannel, PushContent, PushJob,
-        PushSender, SendError,
+        Accepted, ActivityEvent, ChannelSender, Job, Message, NotConfigured, Provider, PushChannel,
+        PushContent, PushJob, PushSender, SendError,
     },
 };
 use watchbell_tests::{
@@ -57,6 +57,7 @@ pub enum What {
     Apns,
     Fcm,
     Withdrawal,
+    Activity(ActivityEvent),
     Mail,
 }
 
@@ -198,7 +199,7 @@ impl World {
             content: content_of(&alert).into(),
             recipients: to.iter().map(|name| acme(name).user).collect(),
             policy: name.into(),
-            first_stops_all: policy.group == GroupRule::FirstStopsAll,
+            group: policy.group,
             first_due_at: policy.steps.first().map(|step| self.now() + step.after),
             absent_due_at: Some(self.now()),
             expires_at: alert.expires_at.unwrap_or(self.now() + 7 * DAY),
@@ -253,6 +254,14 @@ impl World {
 
     pub async fn say(&self, who: &str, alert: &str, state: ReceiptState) -> anyhow::Result<()> {
         self.store.apply_receipts(&[receipt(&acme(who), [alert], state)], self.now()).await?;
+        Ok(())
+    }
+
+    /// Carries what was said for others to them, as dispatch does.
+    pub async fn carry(&self) -> anyhow::Result<()> {
+        for receipt in self.store.group_receipts(self.now()).await? {
+            while self.store.carry(&receipt, GROUP_PAGE_MAX, self.now()).await?.is_more {}
+        }
         Ok(())
     }
 
@@ -328,6 +337,11 @@ struct Phones(PushService, Arc<Script>);
 impl PushSender for Phones {
     async fn send(&self, job: &PushJob, _: Timestamp) -> Result<Accepted, SendError> {
         let (what, alerts, title) = match &job.content {
+            PushContent::Activity(activity) => {
+                let alert = activity.content.as_ref().map(|alert| (alert.alert.clone(), alert.title.clone()));
+                let (alert, title) = alert.unwrap_or_default();
+                (What::Activity(activity.event), vec![alert], title)
+            }
             PushContent::Withdrawal { alerts, .. } => (What::Withdrawal, alerts.clone(), String::new()),
             PushContent::Alert(alert) if self.0 == PushService::Apns => {
                 (What::Apns, vec![alert.alert.clone()], alert.title.clone())

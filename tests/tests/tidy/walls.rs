@@ -96,10 +96,14 @@ const VENDORS: [Vendor; 14] = [
             "workers/socket/src/token/jwks.rs",
             "workers/ingest/Cargo.toml",
             "workers/ingest/src/mail_events/sns.rs",
+            "workers/simulator/Cargo.toml",
+            "workers/simulator/src/mail_events.rs",
+            "workers/simulator/src/extension.rs",
         ],
         because: "Calls to providers live in workers/fallback, each behind its bulkhead and breaker; the operator's \
                   commands in workers/fleet; a sign-in service's keys in workers/socket/src/token/jwks.rs; Amazon's certificates \
-                  in workers/ingest/src/mail_events/sns.rs. Nobody else calls out over HTTP.",
+                  in workers/ingest/src/mail_events/sns.rs; what simulated mail providers post in workers/simulator/src/mail_events.rs, and \
+                  what simulated phones confirm in workers/simulator/src/extension.rs. Nobody else calls out over HTTP.",
     },
     Vendor {
         name: "tokio_tungstenite",

@@ -62,13 +62,13 @@ export class PushService {
   }
 
   /**
-   * Clicks what is shown under this tag; answers the addresses that the worker opened. A click made by a script may
+   * Clicks what is shown under this tag, or a button of it; answers the addresses that the worker opened. A click made by a script may
    * neither hold the worker nor open windows, so both are stood in for.
    */
-  click(tag: string): Promise<string[]> {
+  click(tag: string, action = ""): Promise<string[]> {
     const worker = this.page.context().serviceWorkers()[0];
     if (!worker) throw new Error("no service worker runs");
-    return worker.evaluate(async (tag) => {
+    return worker.evaluate(async ({ tag, action }) => {
       const { registration, clients } = self as unknown as { registration: ServiceWorkerRegistration; clients: { openWindow: unknown } };
       const [notification] = await registration.getNotifications({ tag });
       if (!notification) throw new Error(`nothing is shown under ${tag}`);
@@ -77,10 +77,10 @@ export class PushService {
       Object.defineProperty((self as unknown as { WindowClient: { prototype: object } }).WindowClient.prototype, "focus", { value: () => Promise.resolve(), configurable: true });
       const Click = (self as unknown as { NotificationEvent: new (name: string, of: object) => Event }).NotificationEvent;
       let done: Promise<unknown> = Promise.resolve();
-      const event = Object.assign(new Click("notificationclick", { notification }), { waitUntil: (work: Promise<unknown>) => { done = work; } });
+      const event = Object.assign(new Click("notificationclick", { notification, action }), { waitUntil: (work: Promise<unknown>) => { done = work; } });
       self.dispatchEvent(event);
       await done;
       return opened;
-    }, tag);
+    }, { tag, action });
   }
 }

@@ -1,6 +1,7 @@
 /** What the browser talks to: the real program, on either engine. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -81,10 +82,32 @@ export abstract class Server {
   }
 }
 
+/** An address that nobody listens at for now. */
+async function freeAddress(): Promise<string> {
+  const taken = createServer();
+  await new Promise<void>((done) => taken.listen(0, "127.0.0.1", done));
+  const { port } = taken.address() as AddressInfo;
+  await new Promise((done) => taken.close(done));
+  return `127.0.0.1:${port}`;
+}
+
 /** `watchbell up` on a free port and in a folder of its own. */
 export class Up extends Server {
   readonly #dir = mkdtempSync(join(tmpdir(), "watchbell-browser-"));
   #child: ChildProcess | null = null;
+
+  #config: string[] = [];
+
+  /** With a configuration, which may name the address that it will have. */
+  static async configured(toml: (address: string) => string): Promise<Up> {
+    const server = new Up();
+    const address = await freeAddress();
+    const file = join(server.#dir, "watchbell.toml");
+    writeFileSync(file, toml(address));
+    server.#config = ["--config", file];
+    await server.#start(address);
+    return server;
+  }
 
   /** With these dead letters, as an earlier run set them aside: a line each. */
   static async start(dead: string[] = []): Promise<Up> {
@@ -113,7 +136,7 @@ export class Up extends Server {
   }
 
   async #start(listen: string): Promise<void> {
-    const child = spawn(BIN, ["up", "--listen", listen, "--data", this.#dir], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(BIN, [...this.#config, "up", "--listen", listen, "--data", this.#dir], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     this.watch(child);
     this.at = await until("the server is up", async () => {

@@ -4,6 +4,12 @@ import { type ShownRow, deviceId } from "@watchbell/inbox";
 
 type Listener = (event: never) => void;
 
+/** A zone in whose quiet hours it is not now: within them nothing is toasted, and no test may depend on when it is run. */
+function whereItIsDay(): string {
+  const hour = new Date().getUTCHours();
+  return hour >= 7 && hour < 19 ? "Europe/Warsaw" : "Pacific/Auckland";
+}
+
 export class PageSession {
   readonly #changed = new Set<() => void>();
   readonly #listeners = new Map<string, Set<Listener>>();
@@ -12,7 +18,7 @@ export class PageSession {
   readonly said: string[] = [];
   /** Answers of the server by the beginning of their request. */
   readonly answers: [string, (path: string, body: unknown) => unknown][] = [
-    ["GET /v1/preferences", () => ({ channels: { email: false }, categories: { deploys: { push: false } }, quiet: { zone: "Europe/Warsaw", windows: [{ days: ["mon", "tue", "wed", "thu", "fri"], from: "22:00", to: "07:00" }] } })],
+    ["GET /v1/preferences", () => ({ channels: { email: false }, categories: { deploys: { push: false } }, quiet: { zone: whereItIsDay(), windows: [{ days: ["mon", "tue", "wed", "thu", "fri"], from: "22:00", to: "07:00" }] } })],
     ["GET /v1/devices", () => ({ devices: [{ device: "phone-1", service: "apns", registered_at: "2026-03-01T09:00:00Z" }, { device: deviceId(), service: "webpush", registered_at: "2026-05-20T09:00:00Z" }] })],
     ["GET /v1/inbox", () => ({ alerts: this.#snapshot.alerts.slice(0, 50), next_before: null })],
     ["", () => ({})],

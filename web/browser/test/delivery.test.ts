@@ -1,4 +1,4 @@
-/** What a person notices: how fast, how exact, in how many tabs. */
+/** What a person notices: how fast, how exact, in how many tabs. `WATCHBELL_BROWSER=full` has five times as many random operations. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
 import { Bed, badge, states } from "../bed/bed.ts";
@@ -20,6 +20,10 @@ beforeEach(async () => {
   // Their connections close a moment after they do, and one that is counted below must not be one of those.
   await until("nobody is connected", async () => bed.network.open === 0);
 });
+
+/** Random operations on the badge, and after how many of them everything is compared. */
+const OPERATIONS = process.env["WATCHBELL_BROWSER"] === "full" ? 1_000 : 200;
+const OPERATIONS_PER_COMPARISON = 50;
 
 const percentile = (values: number[], share: number) => [...values].sort((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? NaN;
 const hasState = (page: Page, id: string, state: string) => until(`${id} is ${state}`, async () => (await states(page))[id] === state);
@@ -69,7 +73,7 @@ describe("speed", () => {
 });
 
 describe("the badge", () => {
-  it("is exact through 1,000 random operations in 3 tabs and 2 browsers", async () => {
+  it("is exact through random operations in 3 tabs and 2 browsers", async () => {
     const [one, two] = [await context(), await context()];
     const pages = [await bed.page(one, { user: "ben" }), await bed.page(one, { user: "ben" }), await bed.page(two, { user: "ben" })];
     let seed = 20_261_121;
@@ -97,7 +101,7 @@ describe("the badge", () => {
         await until(`${id} is read on the server`, async () => (await bed.server.inbox("ben")).alerts.some(({ alert, state }) => alert.id === id && state === "read"));
       }
     };
-    for (let done = 0; done < 1_000; done++) {
+    for (let done = 0; done < OPERATIONS; done++) {
       const page = pages[random(pages.length)] as Page;
       const choice = random(10);
       if (choice < 3 || ids.length < 5) ids.push(await bed.server.send({ users: ["ben"], title: `Number ${done}` }));
@@ -106,13 +110,14 @@ describe("the badge", () => {
         const state = (["seen", "read", "dismissed", "unread"] as const)[random(4)] ?? "read";
         await page.evaluate(([some, state]) => window.client.say(some, state), [some, state] as const);
       }
-      if (done % 100 === 99) await settled();
+      if ((done + 1) % OPERATIONS_PER_COMPARISON === 0) await settled();
     }
     const truth = await settled();
     expect(truth).toBeGreaterThan(0);
-    for (const page of pages) {
-      expect(await page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".badge")?.textContent)).toBe(truth > 99 ? "99+" : String(truth));
-    }
+    // The element draws once a frame, and where a page is not shown a moment later: what it shows follows what the client knows.
+    const drawn = (page: Page) => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.querySelector(".badge")?.textContent);
+    const text = truth > 99 ? "99+" : String(truth);
+    for (const page of pages) await until(`the element shows ${text}`, async () => (await drawn(page)) === text);
     await allIsWritten();
     await (pages[0] as Page).evaluate(() => window.client.readAll());
     expect(await settled()).toBe(0);

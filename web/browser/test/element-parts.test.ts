@@ -47,6 +47,42 @@ describe("rows", () => {
     expect(without).toBe(0);
   });
 
+  it("of an alert that somebody is to take on have buttons for that, and say who has it once the server does", async () => {
+    const page = await bed.page("open");
+    const become = (acknowledgement: { by?: string }, status: "firing" | "resolved" = "firing") => page.evaluate(([acknowledgement, status]) => {
+      window.session.news({ ...window.made.aRow(-1, { title: "Disk full", status, acknowledgement }), seq: 20_000 });
+    }, [acknowledgement, status] as const);
+    await become({});
+    const card = row(page, "Disk full");
+    const press = (name: string) => card.getByRole("button", { name: `${name}: Disk full` });
+    await press("Acknowledge").waitFor();
+    expect(await violations(page)).toEqual([]);
+
+    // Refused, it is not shown, and the panel says why; said again, it is the server that shows it.
+    await page.evaluate(() => window.session.answers.unshift(["POST /v1/inbox/receipts", () => { throw new Error("this user says more than is read"); }]));
+    await press("Acknowledge").click();
+    await panel(page).getByText("Not accepted: this user says more than is read").waitFor();
+    expect([await press("Acknowledge").count(), await said(page)]).toEqual([1, []]);
+    await page.evaluate(() => {
+      window.session.answers.shift();
+      window.session.answers.unshift(["POST /v1/inbox/receipts", (_, body) => { window.session.said.push(JSON.stringify(body)); return {}; }]);
+    });
+    await press("Acknowledge").click();
+    await until("it is said", async () => (await said(page)).length === 1);
+    await press("Not me").click();
+    await until("it is said as well", async () => (await said(page)).length === 2);
+    expect(await said(page)).toEqual(['{"alerts":["alert--1"],"state":"acknowledged"}', '{"alerts":["alert--1"],"state":"passed_on"}']);
+
+    for (const [by, text] of [["ben", "ben has it"], ["ana", "You have it"], ["~erased", "Somebody has it"]] as const) {
+      await become({ by });
+      await card.getByText(text).waitFor();
+      expect([await press("Acknowledge").count(), await press("Not me").count()]).toEqual([0, 0]);
+    }
+    await become({}, "resolved");
+    await card.getByText("resolved").waitFor();
+    expect(await press("Acknowledge").count()).toBe(0);
+  });
+
   it("have buttons of their own: an answer is said and shown, an address is opened", async () => {
     const page = await bed.page("open");
     const opened = page.evaluate(() => new Promise((resolve) => window.inbox.addEventListener("watchbell-open", (event) => {

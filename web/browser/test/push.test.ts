@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BrowserContext, Page } from "playwright-core";
 import { Bed, ENGINE, states } from "../bed/bed.ts";
 import { PushService } from "../bed/push.ts";
-import type { Up } from "../bed/server.ts";
+import { Up } from "../bed/server.ts";
 import { until } from "../bed/until.ts";
 
 let bed: Bed;
@@ -208,6 +208,30 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     expect(await pushes.click(id)).toEqual([]);
     await hasState(page, id, "read");
     await until("it has the focus", () => page.evaluate(() => document.querySelector("watchbell-inbox")?.shadowRoot?.activeElement?.textContent === "Here it is"));
+  });
+
+  it("a press on Acknowledge takes the alert on, and opens nothing", async () => {
+    const up = await Up.configured(() => '[policies.team]\ngroup = "first_acknowledges"\nsteps = [{ channel = "push", after = "0s" }]\n');
+    try {
+      const page = await bed.page(browser, { query: "manual-seen=" });
+      const pushes = await PushService.of(page);
+      await page.evaluate(async () => { await navigator.serviceWorker.register("/push-worker.js"); await navigator.serviceWorker.ready; });
+      // A browser of ana's, by the simulator of `up`.
+      const subscription = await (await fetch(`http://${up.address}/simulator/webpush/acknowledging`, { headers: { authorization: `Bearer ${up.key}` } })).json();
+      const headers = { authorization: `Bearer ${up.token("ana")}`, "content-type": "application/json" };
+      const registered = await fetch(`http://${up.address}/v1/devices/browser`, { method: "PUT", headers, body: JSON.stringify({ service: "webpush", ...subscription }) });
+      expect(registered.status, await registered.text()).toBe(204);
+      const alert = await up.send({ users: ["ana", "ben"], title: "Who takes it?", policy: "team" });
+      const push = await until("a push arrives", async () => (await up.arrivals(alert)).find((one) => one.kind === "webpush"));
+      await pushes.deliver(push.payload);
+      expect(await pushes.click(alert, "~acknowledge")).toEqual([]);
+      await until("ana has it", async () => {
+        const row = (await up.inbox("ben")).alerts.find((one) => one.alert.id === alert) as { alert: { acknowledgement?: { by?: string } } } | undefined;
+        return row?.alert.acknowledgement?.by === "ana";
+      });
+    } finally {
+      await up.close();
+    }
   });
 
   it("the demo page registers this browser, and shows and withdraws what the server sends it", async () => {

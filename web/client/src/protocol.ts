@@ -27,6 +27,8 @@ export interface Alert {
   body_format?: "text" | "markdown";
   /** Alerts of one key are shown as one group. */
   group_key?: string;
+  /** There where one of the recipients is to take the alert on, which is said over HTTP (client/README.md): empty until somebody did. */
+  acknowledgement?: { by?: string; at?: string };
   /** Buttons, three at the most. */
   actions?: AlertAction[];
 }

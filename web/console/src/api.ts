@@ -6,6 +6,8 @@
 const TOKEN = "watchbell console token";
 /** Where the demo page of `watchbell up` keeps the key that it was given. */
 const DEMO_KEY = "watchbell demo key";
+/** Where somebody was who went to sign in. */
+const PLACE = "watchbell console place";
 const PATIENCE_MS = 15_000;
 
 /** The session is over, or there is none. */
@@ -43,6 +45,32 @@ async function send<T>(method: string, address: string, body: unknown, headers: 
     throw new SignedOut();
   }
   throw new Refused(response.status, [said.field, said.detail ?? said.title ?? `HTTP ${response.status}`].filter(Boolean).join(": "));
+}
+
+/** What the sign-in service is called, where one is configured. */
+export async function signInService(): Promise<string | null> {
+  const { oidc } = await send<{ oidc: string | null }>("GET", "/console/sign-in", undefined);
+  return oidc;
+}
+
+/** Goes to the sign-in service; it sends the browser back here. The page that the address names is kept for then. */
+export async function goToSignIn(): Promise<void> {
+  const { to } = await send<{ to: string }>("POST", "/console/oidc/begin", {});
+  sessionStorage.setItem(PLACE, location.hash);
+  location.assign(to);
+}
+
+/** Ends a sign-in that came back from the service, if this is one. Its words are out of the address at once. */
+export async function comeBack(): Promise<boolean> {
+  const said = new URLSearchParams(location.search);
+  const state = said.get("state");
+  if (state === null) return false;
+  history.replaceState(null, "", location.pathname + (sessionStorage.getItem(PLACE) ?? ""));
+  sessionStorage.removeItem(PLACE);
+  const returned = Object.fromEntries(["code", "error", "iss"].flatMap((name) => (said.has(name) ? [[name, said.get(name)]] : [])));
+  const { token } = await send<{ token: string }>("POST", "/console/oidc/finish", { state, ...returned });
+  localStorage.setItem(TOKEN, token);
+  return true;
 }
 
 /** Signs in with an API key. */

@@ -1,10 +1,10 @@
 /**
- * The operators' console. One page at `/console`: whoever signs in with an API key of the operators' tenant sees what happens now,
+ * The operators' console. One page at `/console`: whoever signs in with an API key of the operators' tenant, or with an account of the sign-in service, sees what happens now,
  * finds alerts and people, and acts. The pages are in files beside this one; the address names the page (`#person/ana`).
  */
 import "./console.css";
 import { alert } from "./alert.ts";
-import { ask, keyOfUp, lookAt, mayBeSignedIn, Refused, SignedOut, signIn, signOut } from "./api.ts";
+import { ask, comeBack, goToSignIn, keyOfUp, lookAt, mayBeSignedIn, Refused, SignedOut, signIn, signInService, signOut } from "./api.ts";
 import { tell } from "./acts.ts";
 import { audit } from "./audit.ts";
 import { dead } from "./dead.ts";
@@ -17,11 +17,14 @@ import { policies } from "./policies.ts";
 import { routes } from "./routes.ts";
 import type { View } from "./view.ts";
 
-interface Session { name: string; key: string; scopes: string[]; operators: string; tenant: string; process: ProcessName }
+interface Session { name: string; actor: string; everywhere: boolean; scopes: string[]; operators: string; tenant: string; process: ProcessName }
 
 /** By their name in the address; the menu has those of `MENU`. */
 const VIEWS: Record<string, View> = { now, find, alert, person, dead, keys, policies, routes, audit };
 const MENU = ["now", "find", "dead", "policies", "routes", "keys", "audit"];
+
+/** Pages of the whole installation, which not everybody may look at. */
+const OF_INSTALLATION = ["now", "dead", "routes", "keys"];
 
 /** Pages that are reached from another one of the menu. */
 const MENU_OF: Record<string, string> = { alert: "find", person: "find" };
@@ -40,9 +43,11 @@ function decoded(text: string): string {
   }
 }
 
+const menu = (): string[] => MENU.filter((name) => session?.everywhere || !OF_INSTALLATION.includes(name));
+
 const place = (): [name: string, rest: string] => {
   const [name = "", rest = ""] = location.hash.slice(1).split("/", 2);
-  return [Object.hasOwn(VIEWS, name) ? name : "now", decoded(rest)];
+  return [Object.hasOwn(VIEWS, name) ? name : menu()[0] ?? "find", decoded(rest)];
 };
 
 /** Draws the page that the address names. `isNew`: another one than before, so focus goes to its heading. */
@@ -88,16 +93,16 @@ function showSignIn(why: string): void {
 
 async function enter(): Promise<void> {
   session = await ask<Session>("GET", "/session");
-  const { name, key, operators, tenant, scopes } = session;
+  const { name, actor, operators, tenant, scopes } = session;
   byId("sign-in").hidden = true;
   byId("inside").hidden = false;
   byId("who").hidden = false;
-  byId("name").textContent = name || key.slice(0, 12);
-  byId("name").title = `key ${key}: ${scopes.join(", ")}`;
+  byId("name").textContent = name || actor.slice(0, 16);
+  byId("name").title = `${actor}: ${scopes.join(", ")}`;
   const chosen = byId<HTMLInputElement>("tenant");
   chosen.value = tenant;
   chosen.placeholder = operators;
-  byId("menu").replaceChildren(...MENU.map((name) => el("a", { href: `#${name}` }, VIEWS[name]?.title ?? "")));
+  byId("menu").replaceChildren(...menu().map((name) => el("a", { href: `#${name}` }, VIEWS[name]?.title ?? "")));
   await draw(true);
 }
 
@@ -109,12 +114,28 @@ async function tryToEnter(key: string): Promise<void> {
     byId<HTMLInputElement>("key").value = "";
     await enter();
   } catch (error) {
-    byId("sign-in-note").textContent = error instanceof Refused ? error.message : `The server does not answer. ${String(error)}`;
+    showWhy(error);
   }
+}
+
+function showWhy(error: unknown): void {
+  byId("sign-in-note").textContent = error instanceof Refused ? error.message : `The server does not answer. ${String(error)}`;
+}
+
+/** The button is there where a sign-in service is. */
+async function offerAccount(): Promise<void> {
+  const name = await signInService().catch(() => null);
+  if (name === null) return;
+  byId("by-account-button").textContent = `Sign in with ${name}`;
+  byId("by-account").hidden = false;
 }
 
 async function begin(): Promise<void> {
   byId("sign-in-form").addEventListener("submit", (event) => { event.preventDefault(); void tryToEnter(byId<HTMLInputElement>("key").value.trim()); });
+  byId("by-account-button").addEventListener("click", () => {
+    byId("sign-in-note").textContent = "";
+    goToSignIn().catch(showWhy);
+  });
   byId("sign-out").addEventListener("click", () => void signOut().finally(() => showSignIn("You signed out.")));
   byId("tenant-form").addEventListener("submit", (event) => { event.preventDefault(); byId("tenant").blur(); });
   byId<HTMLInputElement>("tenant").addEventListener("change", ({ target }) => {
@@ -122,13 +143,16 @@ async function begin(): Promise<void> {
     void draw(false);
   });
   window.addEventListener("hashchange", (event) => void draw(event instanceof HashChangeEvent));
+  void offerAccount();
   try {
+    if (await comeBack()) return await enter();
     const key = await keyOfUp();
     if (mayBeSignedIn()) return await enter().catch((error: unknown) => (key ? tryToEnter(key) : showSignIn(error instanceof SignedOut ? "" : String(error))));
     showSignIn("");
     if (key) await tryToEnter(key);
   } catch (error) {
-    showSignIn(error instanceof Refused ? error.message : `The server does not answer. ${String(error)}`);
+    showSignIn("");
+    showWhy(error);
   }
 }
 

@@ -12,17 +12,20 @@ interface Policy { mandatory: boolean; expires_after_s: number | null; group: st
 interface Policies { policies: Record<string, Policy>; channels: string[]; unless: string[] }
 
 export interface Step { channel: string; after: string; unless: string[] }
-export interface Draft { name: string; steps: Step[]; mandatory: boolean; expires_after: string; first_stops_all: boolean }
+export interface Draft { name: string; steps: Step[]; mandatory: boolean; expires_after: string; group: Group }
 
+/** What it means for the others what one recipient does; the first is what holds where nothing is said. */
+const GROUPS = { each: "nothing: each is told", first_stops_all: "the first who looks stops it for all", first_acknowledges: "the first who acknowledges stops it for all" };
+type Group = keyof typeof GROUPS;
 const SEVERITIES = ["critical", "warning", "info"];
 /** What is being written. It stays while the page is open. */
 const draft: Draft = {
-  name: "on-call", mandatory: false, expires_after: "", first_stops_all: false,
+  name: "on-call", mandatory: false, expires_after: "", group: "each",
   steps: [{ channel: "push", after: "30s", unless: [] }, { channel: "email", after: "5m", unless: ["pushed"] }],
 };
 
 /** The draft as it stands in the configuration file. */
-export function tomlOf({ name, steps, mandatory, expires_after, first_stops_all }: Draft): string {
+export function tomlOf({ name, steps, mandatory, expires_after, group }: Draft): string {
   const text = (value: string): string => JSON.stringify(value);
   const step = ({ channel, after, unless }: Step): string =>
     `  {channel = ${text(channel)}, after = ${text(after)}${unless.length ? `, unless = [${unless.map(text).join(", ")}]` : ""}},`;
@@ -31,7 +34,7 @@ export function tomlOf({ name, steps, mandatory, expires_after, first_stops_all 
     "steps = [", ...steps.map(step), "]",
     ...(mandatory ? ["mandatory = true"] : name === "critical" ? ["mandatory = false"] : []),
     ...(expires_after ? [`expires_after = ${text(expires_after)}`] : []),
-    ...(first_stops_all ? ['group = "first_stops_all"'] : []),
+    ...(group === "each" ? [] : [`group = ${text(group)}`]),
   ].join("\n") + "\n";
 }
 
@@ -84,7 +87,9 @@ function formOf({ channels, unless }: Policies): HTMLElement {
   return el("form", { class: "stack", submit: (event) => event.preventDefault() },
     el("div", { class: "fields" }, text("Name", draft.name, (value) => { draft.name = value; }), text("Alerts expire after", draft.expires_after, (value) => { draft.expires_after = value; }, "as configured: 7d")),
     steps,
-    el("div", { class: "fields" }, tick("mandatory", draft.mandatory, (value) => { draft.mandatory = value; }), tick("the first who sees it stops it for all", draft.first_stops_all, (value) => { draft.first_stops_all = value; })),
+    el("div", { class: "fields" }, tick("mandatory", draft.mandatory, (value) => { draft.mandatory = value; }),
+      el("label", {}, "What one does for the others", el("select", { id: "group", change: ({ target }) => { draft.group = (target as HTMLSelectElement).value as Group; void check(); } },
+        Object.entries(GROUPS).map(([word, means]) => el("option", { value: word, selected: word === draft.group }, means))))),
     el("h3", {}, "What becomes of an alert that nobody looks at"), shown);
 }
 

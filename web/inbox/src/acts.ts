@@ -12,7 +12,7 @@ import { type Undo, UNDO_MS, canUndo, undoOf } from "./undo.ts";
 import { fill, localeOf } from "./words.ts";
 
 /** What a button of a row is for. */
-export type Act = "open" | "read" | "unread" | "restore" | "dismiss" | "snooze" | "select" | "expand" | "group" | "answer" | "hide";
+export type Act = "open" | "read" | "unread" | "restore" | "dismiss" | "snooze" | "select" | "expand" | "group" | "answer" | "acknowledge" | "passOn" | "hide";
 
 export class Acts {
   /** Whose session it is. */
@@ -77,6 +77,8 @@ export class Acts {
       case "dismiss": this.done([row], "dismissed"); break;
       case "snooze": this.snooze([row], choice); break;
       case "answer": this.#answer(row, choice); break;
+      case "acknowledge": void this.#sayForAll(row, "acknowledged"); break;
+      case "passOn": void this.#sayForAll(row, "passed_on"); break;
       case "select": this.#select(id); break;
       case "expand": toggle(view.expanded, id); break;
     }
@@ -112,6 +114,18 @@ export class Acts {
     }
     client.say([row.alert.id], "answered", { action: action.id });
     this.host.say(fill(words.answered, { title: action.title }));
+  }
+
+  /** Says something that others rely on. So it is not shown before the server has it: its frames say what became of the row. */
+  async #sayForAll({ alert: { id, title } }: ShownRow, state: "acknowledged" | "passed_on"): Promise<void> {
+    const { client, words, finding } = this.host;
+    try {
+      await client?.request("POST", "/v1/inbox/receipts", { alerts: [id], state });
+      finding?.did([id], state === "acknowledged" ? "read" : "dismissed");
+      this.host.say(fill(state === "acknowledged" ? words.tookIt : words.passedOn, { title }));
+    } catch (error) {
+      this.failed((error as Error).message);
+    }
   }
 
   snooze(rows: readonly ShownRow[], name = ""): void {

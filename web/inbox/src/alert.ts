@@ -32,6 +32,14 @@ export function actionsOf({ actions }: ShownAlert): AlertAction[] {
   return some.filter(({ id, title, url, answer }) => id && title && (answer || webAddress(url))).slice(0, ACTIONS_MAX);
 }
 
+/** As the server names a person who was erased (src/store/erasure.rs). */
+export const NOBODY_NOW = "~erased";
+
+/** Who has an alert that one of its recipients is to take on; none where nobody is to. */
+export function acknowledgementOf({ acknowledgement: one }: ShownAlert): { by?: string | undefined } | undefined {
+  return one && typeof one === "object" ? { by: typeof one.by === "string" ? one.by : undefined } : undefined;
+}
+
 /** Links only to web addresses: an alert must not smuggle in a script. */
 export function webAddress(url: string | undefined): string | undefined {
   return url && /^https?:\/\//i.test(url) && URL.canParse(url) ? url : undefined;

@@ -1,6 +1,6 @@
 /** One alert as a row of the list or as a toast. Texts of others are text, in their own direction. */
 import { isUnread } from "@watchbell/client";
-import { type AlertAction, type ShownAlert, type ShownRow, actionsOf, imageAddress } from "./alert.ts";
+import { type AlertAction, NOBODY_NOW, type ShownAlert, type ShownRow, acknowledgementOf, actionsOf, imageAddress } from "./alert.ts";
 import { el } from "./dom.ts";
 import { type Icon, icon } from "./icons.ts";
 import { CHOICES } from "./snooze.ts";
@@ -21,12 +21,14 @@ export interface CardView {
   markdown: ((text: string) => (Node | string)[]) | null;
   /** Content of the page's own for a row, in place of title, text and details. */
   own(row: ShownRow): HTMLSlotElement | null;
+  /** Whose inbox it is. */
+  user: string;
 }
 
 /** Everything that a row's look depends on, so that it is made anew when this changes. */
 export function lookOf({ alert, state, answer }: ShownRow, { lang, words, expanded, selected, markdown }: CardView): string {
   // New and seen look alike: what a screen says by itself draws no row anew under the person's hand.
-  const parts = [alert.version, alert.status, isUnread(state) ? "unread" : state, answer?.action, lang, words.title, expanded.has(alert.id), selected?.has(alert.id), alert.body_format && markdown !== null];
+  const parts = [alert.version, alert.status, isUnread(state) ? "unread" : state, answer?.action, acknowledgementOf(alert)?.by, lang, words.title, expanded.has(alert.id), selected?.has(alert.id), alert.body_format && markdown !== null];
   return parts.join(" ");
 }
 
@@ -44,6 +46,7 @@ export function card(row: ShownRow, kind: "alert" | "toast", view: CardView): HT
   const main = el("div", { class: "main" }, ...(own ? [own] : content(row, view)));
   const answers = actionsOf(alert);
   if (answers.length) main.append(answerBar(row, answers, words));
+  main.append(...acknowledgeBar(row, view));
   made.append(main, tools(row, kind, words));
   return made;
 }
@@ -80,6 +83,21 @@ function answerBar({ alert, answer }: ShownRow, actions: AlertAction[], words: W
     type: "button", part: "action answer", dir: "auto", "data-do": "answer", "data-id": alert.id, "data-choice": id, "aria-label": `${title}: ${alert.title}`,
   }, title));
   return el("div", { class: "answers", part: "answers" }, ...buttons);
+}
+
+/** Who has an alert that one of several people is to take on; the buttons by which this person does, or says that it is not for them. */
+function acknowledgeBar({ alert, state }: ShownRow, { words, user }: CardView): HTMLElement[] {
+  const acknowledgement = acknowledgementOf(alert);
+  const { id, title, status } = alert;
+  if (!acknowledgement) return [];
+  const { by } = acknowledgement;
+  if (by) {
+    const name = by === NOBODY_NOW ? words.somebody : by;
+    return [el("p", { class: "said", part: "acknowledgement", dir: "auto" }, icon("read"), by === user ? words.youHaveIt : fill(words.hasIt, { name }))];
+  }
+  if (status !== "firing") return [];
+  const button = (what: "acknowledge" | "passOn") => el("button", { type: "button", part: "action acknowledge", "data-do": what, "data-id": id, "aria-label": `${words[what]}: ${title}` }, words[what]);
+  return [el("div", { class: "answers", part: "acknowledge-bar" }, button("acknowledge"), ...(state === "dismissed" ? [] : [button("passOn")]))];
 }
 
 /** What can be done with any alert: icons, whose names show when one points at them, gets to them by keyboard or presses long. */

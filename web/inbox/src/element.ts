@@ -375,7 +375,7 @@ export class WatchbellInbox extends Base {
 
   get cards(): CardView {
     const { words, view: { expanded, selected } } = this;
-    return { words, lang: this.language, expanded, selected, markdown: this.#markdown, own: (row) => this.#own(row) };
+    return { words, lang: this.language, expanded, selected, markdown: this.#markdown, own: (row) => this.#own(row), user: this.acts.user };
   }
 
   #toast(row: ShownRow): HTMLElement {

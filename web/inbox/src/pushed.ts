@@ -10,8 +10,8 @@
  * or end the subscription. An alert that somebody is looking at is not shown beside it; a withdrawal after which nothing is left
  * shows something quiet, which closes itself.
  *
- * An alert with buttons has `actions` (`{id, title, url}`, or `{id, title, answers: true}`), and with one that answers `answers_at`, where
- * a POST answers without a token.
+ * An alert with buttons has `actions` (`{id, title, url}`, `{id, title, answers: true}`, or `{id, title, acknowledges: true}`), and with one
+ * that answers or acknowledges `answers_at`, where a POST does so without a token.
  */
 import { OPENED_CACHE, noteOf } from "./push.ts";
 
@@ -24,7 +24,7 @@ export const worker = self as unknown as {
 };
 interface PageClient { url: string; visibilityState: string; focus(): Promise<unknown>; postMessage(message: unknown, ports?: MessagePort[]): void }
 export interface Extendable { waitUntil(done: Promise<unknown>): void }
-interface Button { id: string; title: string; url?: string; answers?: boolean }
+interface Button { id: string; title: string; url?: string; answers?: boolean; acknowledges?: boolean }
 export interface Shown { alert: string; user?: string; url?: string | null; page?: string; severity?: string; actions?: Button[]; answers_at?: string }
 export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string; image?: string; unread?: number }) | { withdraw: string[]; unread?: number };
 
@@ -116,13 +116,14 @@ export function rings(said: { alert: string; severity?: string }, shown: Shown[]
 }
 
 /**
- * A button of the alert. One that answers says so to the server, which needs no token for it and is not read: it may be at another origin.
+ * A button of the alert. One that answers or acknowledges says so to the server, which needs no token for it and is not read: it may be at another origin.
  * An answer that does not get there is for the person to give again, so the alert is opened.
  */
 export async function press(shown: Shown, id: string): Promise<void> {
   const button = shown.actions?.find((action) => action.id === id);
-  if (!button?.answers || !shown.answers_at) return open({ ...shown, url: button?.url ?? shown.url ?? null });
-  const answered = fetch(`${shown.answers_at}?action=${encodeURIComponent(id)}`, { method: "POST", mode: "no-cors", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  if (!(button?.answers || button?.acknowledges) || !shown.answers_at) return open({ ...shown, url: button?.url ?? shown.url ?? null });
+  const action = button.answers ? `?action=${encodeURIComponent(id)}` : "";
+  const answered = fetch(shown.answers_at + action, { method: "POST", mode: "no-cors", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
   await answered.catch(() => open(shown));
 }
 

@@ -31,6 +31,8 @@ const en = {
   selected: "{n} selected", selectAll: "Select all", selectOne: "Select: {title}", done: "Done",
   moreFrom: "{n} more from {from}", ofThem: "{n} unread",
   answered: "Answered: {title}",
+  acknowledge: "Acknowledge", passOn: "Not me", hasIt: "{name} has it", youHaveIt: "You have it", somebody: "Somebody",
+  tookIt: "Acknowledged: {title}", passedOn: "Passed on: {title}",
   snoozed: "{n} snoozed", wake: "Show now",
   dndOn: "Do not disturb is on. Alerts are counted, not announced.",
   region: "New alerts", more: "and {n} more", hide: "Hide: {title}",

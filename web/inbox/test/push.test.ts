@@ -185,7 +185,7 @@ describe("a click while a page is here", () => {
 
 describe("a button of a notification", () => {
   const answers_at = "https://alerts.example/v1/answers/token";
-  const actions = [{ id: "approve", title: "Approve", answers: true }, { id: "runbook", title: "Runbook", url: "https://example.org/r" }];
+  const actions = [{ id: "approve", title: "Approve", answers: true }, { id: "runbook", title: "Runbook", url: "https://example.org/r" }, { id: "~acknowledge", title: "Acknowledge", acknowledges: true }];
   const pressed = async (id: string, shown: object, answer: () => Promise<unknown>) => {
     const asked: string[] = [];
     const opened: string[] = [];
@@ -201,6 +201,8 @@ describe("a button of a notification", () => {
     ["an answer that does not get there opens the alert", "approve", { actions, answers_at }, false, [[posted], ["https://example.org/disk"], 1]],
     ["one that leads somewhere opens that", "runbook", { actions, answers_at }, true, [[], ["https://example.org/r"], 1]],
     ["one that answers without an address opens the alert", "approve", { actions }, true, [[], ["https://example.org/disk"], 1]],
+    ["one that acknowledges says so without an action", "~acknowledge", { actions, answers_at }, true, [[`POST ${answers_at}`], [], 0]],
+    ["and without an address opens the alert", "~acknowledge", { actions }, true, [[], ["https://example.org/disk"], 1]],
     ["one that is not known opens the alert", "maybe", {}, true, [[], ["https://example.org/disk"], 1]],
   ])("%s", async (_why, id, shown, gets, expected) => {
     expect(await pressed(id, shown, () => (gets ? Promise.resolve() : Promise.reject(new Error("offline"))))).toEqual(expected);

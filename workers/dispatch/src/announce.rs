@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 use watchbell::{
     broker::{Announcement, Announcer, Delivery, InboxChange, ShownAlert},
-    domain::{Alert, Timestamp},
+    domain::{Alert, AlertId, Tenant, Timestamp},
     runtime::traces::Span,
     store::{NewAlert, RecordedRow},
     wire::live::LivePublished,
@@ -77,6 +77,22 @@ impl AnnouncementStage {
         stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(ready).await;
     }
 
+    /// Publishes rows of one alert that changed, and no version of it with them.
+    pub(crate) async fn tell_changes(&self, tenant: &Tenant, id: &AlertId, rows: &[RecordedRow]) {
+        let Some(first) = rows.first() else { return };
+        let shown = ShownAlert {
+            tenant,
+            id,
+            version: first.version,
+            published: None,
+            content: &first.content,
+            acknowledgement: first.acknowledgement.as_ref(),
+        };
+        let sending = Announcement::alert(shown, rows.iter().map(change_of).collect());
+        let sending = sending.into_iter().map(|announcement| self.announce(announcement));
+        stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(ready).await;
+    }
+
     /// A frame that gets lost is only late: its number tells the pod, or the next ping.
     pub(crate) async fn announce(&self, announcement: Announcement) {
         let partition = announcement.partition;
@@ -105,27 +121,33 @@ fn announcements(
     accepted_at: &[Option<Timestamp>],
     rows: &[RecordedRow],
 ) -> Vec<Announcement> {
-    let mut shown: BTreeMap<(usize, u32), (&str, Vec<InboxChange>)> = BTreeMap::new();
+    let mut shown: BTreeMap<(usize, u32), (&RecordedRow, Vec<InboxChange>)> = BTreeMap::new();
     for row in rows {
-        let (_, changes) = shown.entry((row.alert, row.version)).or_insert((&row.content, Vec::new()));
-        changes.push(InboxChange {
-            user: row.user.clone(),
-            seq: row.seq,
-            unread: row.unread,
-            state: row.state,
-            until: row.until,
-            answer: row.answer.clone(),
-        });
+        let (_, changes) = shown.entry((row.alert, row.version)).or_insert((row, Vec::new()));
+        changes.push(change_of(row));
     }
-    let of_alert = |((at, version), (content, changes)): ((usize, u32), (&str, Vec<InboxChange>))| {
+    let of_alert = |((at, version), (row, changes)): ((usize, u32), (&RecordedRow, Vec<InboxChange>))| {
         let Alert { tenant, id, severity, version: published, .. } = &*alerts[at].alert;
         // When a later version that came before was published, nobody knows here.
         let accepted_at = accepted_at.get(at).copied().flatten().filter(|_| *published == version);
         let published =
             accepted_at.map(|at| LivePublished { at_ms: at.as_millisecond(), severity: *severity });
         let trace = trace::read(alerts[at].trace.as_deref());
-        let shown = ShownAlert { tenant, id, version, published, content };
+        let (content, acknowledgement) = (&*row.content, row.acknowledgement.as_ref());
+        let shown = ShownAlert { tenant, id, version, published, content, acknowledgement };
         Announcement::alert(shown, changes).into_iter().map(move |one| one.traced(trace.as_ref()))
     };
     shown.into_iter().flat_map(of_alert).collect()
+}
+
+/// What one inbox holds, for its owner.
+fn change_of(row: &RecordedRow) -> InboxChange {
+    InboxChange {
+        user: row.user.clone(),
+        seq: row.seq,
+        unread: row.unread,
+        state: row.state,
+        until: row.until,
+        answer: row.answer.clone(),
+    }
 }

@@ -4,7 +4,8 @@
 //! - A page is committed together with the place after it, so that a crash repeats one page and skips nobody (I2). It is one commit:
 //!   an audience is held from page to page, until others' turn comes.
 //! - Every page is recorded as what the alert says by then: nobody is told an older text after a later one is committed.
-//! - A page waits for the alerts of other tenants that are there before it, and is small while there are any (I16).
+//! - A page waits for the alerts of other tenants that are there before it, and is small while there are any (I16). Otherwise it is
+//!   as large as a commit of a bounded time ([`crate::page_size`]).
 //! - A person the store refuses is parked, in a copy of the alert for them alone; the others are reached.
 //!
 //! Elsewhere: the turns and the lease in `watchbell::store`; who comes on which page in [`audience`].
@@ -21,6 +22,7 @@ use tracing::{debug, error, info};
 use watchbell::{
     broker::{Address, Message},
     domain::{Alert, Audience, Tenant, UserId},
+    runtime::contention::Contention,
     store::{Expansion, NewAlert, RecordedPage, RecordedRow, Step, StoreError},
     wire::{
         alert::{Defaults, encode_alert},
@@ -31,10 +33,10 @@ use watchbell::{
 use crate::{
     Dispatch, PUBLISH_DEADLINE,
     announce::AnnouncementStage,
-    audience::{self, PAGE_ROWS_BESIDE_OTHERS, PAGE_ROWS_MAX, Position},
+    audience::{self, PAGE_ROWS_BESIDE_OTHERS, Position},
     commit::count,
-    contention::Contention,
     intake::refusal_of,
+    page_size::PageSize,
     patience::{NotStored, patiently},
     room::Room,
     rules::Rules,
@@ -69,6 +71,7 @@ struct InHand {
     content: Arc<str>,
     /// Pages that were recorded since it was claimed.
     pages: u32,
+    page_size: PageSize,
 }
 
 impl Expander<'_> {
@@ -159,7 +162,7 @@ impl Expander<'_> {
         };
         let alert = Arc::new(alert_of(&published, held.began_at).map_err(NotStored::Refused)?);
         let content = content_of(&alert).into();
-        Ok(Some(InHand { held, alert, content, pages: 0 }))
+        Ok(Some(InHand { held, alert, content, pages: 0, page_size: PageSize::FIRST }))
     }
 
     /// Whether the next page is of this audience.
@@ -180,7 +183,7 @@ impl Expander<'_> {
 
     /// The next page of an audience: recorded when its turn comes, and told. `false`: the audience is not held any more.
     async fn page(&self, in_hand: &mut InHand, shutdown: &CancellationToken) -> Result<bool, NotStored> {
-        let InHand { held, alert, content, pages } = in_hand;
+        let InHand { held, alert, content, pages, page_size } = in_hand;
         self.contention.note(held.tenant(), Instant::now());
         tokio::select! {
             biased;
@@ -189,7 +192,7 @@ impl Expander<'_> {
         }
         let rows_max = match self.contention.has_several(Instant::now()) {
             true => PAGE_ROWS_BESIDE_OTHERS,
-            false => PAGE_ROWS_MAX,
+            false => page_size.rows(),
         };
         let store = &self.dispatch.store;
         let at = place(held);
@@ -199,7 +202,9 @@ impl Expander<'_> {
         let new = NewAlert { trace: held.trace.clone(), ..new };
         let (begins, next) = (at.to_string(), (!page.next.is_done()).then(|| page.next.to_string()));
         let step = Step { page: &begins, next_page: next.as_deref() };
+        let begun = Instant::now();
         let recorded = patiently(shutdown, || store.record_page(held, &new, step, now)).await;
+        *page_size = page_size.after(new.recipients.len(), begun.elapsed());
         let RecordedPage { mut rows, is_held } = match recorded {
             Ok(page) => page,
             Err(NotStored::Refused(error)) => {

@@ -13,7 +13,7 @@ use watchbell::{
         producers::NotAllowed,
         publication::{Maker, Meets, Publication, TooFarAhead},
     },
-    runtime::traces::Span,
+    runtime::{log_limit::LogLimit, traces::Span},
     store::{NewEvent, StoreError},
     wire::{
         InvalidAlert, MessageKind, alert::Defaults, cloudevent::plain_of, content_of, event::EventDefaults,
@@ -25,6 +25,9 @@ use crate::{Dispatch, PUBLISH_DEADLINE, trace};
 
 /// Refused messages on their way to where they are parked, at once: as many as a publisher has unconfirmed.
 const PARKING_MAX: usize = 256;
+
+/// A producer may send any number of messages that are refused. Each is parked and counted.
+static REFUSALS: LogLimit = LogLimit::per_minute(20);
 
 /// Before one that could not be parked goes back to the queue.
 const PARK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -177,11 +180,13 @@ impl Dispatch {
 
     async fn park_delivery(&self, delivery: Delivery, refusal: InvalidAlert) {
         metrics::counter!("watchbell_dispatch_alerts_total", "outcome" => "rejected").increment(1);
-        warn!(
-            message.id = %Untrusted(&delivery.message.message_id), field = %Untrusted(&refusal.field),
-            problem = %Untrusted(&refusal.problem),
-            "Refused a message; it is kept in watchbell.rejected"
-        );
+        if let Some(left_out) = REFUSALS.admit(self.clock.now()) {
+            warn!(
+                message.id = %Untrusted(&delivery.message.message_id), field = %Untrusted(&refusal.field),
+                problem = %Untrusted(&refusal.problem), left_out,
+                "Refused a message; it is kept in watchbell.rejected"
+            );
+        }
         let refusal = Refusal { reason: refusal.to_string(), field: Some(refusal.field.clone()), from: None };
         let copy = parked(&delivery, &refusal);
         match self.broker.publish(Address::Rejected, copy, PUBLISH_DEADLINE).await {

@@ -34,11 +34,12 @@ mod announce;
 mod audience;
 mod commit;
 mod config;
-mod contention;
 mod events;
 mod expand;
+mod group_receipts;
 mod intake;
 mod metric_table;
+mod page_size;
 mod patience;
 mod prepare;
 mod queues;
@@ -62,7 +63,7 @@ use tracing::info;
 use watchbell::{
     broker::{Announcer, PUBLISHED_DELIVERY_BYTES_MAX, SharedBroker, WorkQueue},
     domain::{policy::Policies, producers::Producers},
-    runtime::{Clock, MemoryBudgets},
+    runtime::{Clock, MemoryBudgets, contention::Contention},
     store::Store,
 };
 
@@ -71,8 +72,8 @@ pub use metric_table::METRICS;
 pub use retention::{ROUND_EVERY, RetentionSweeper, SWEEP_PAUSE, Swept};
 
 use crate::{
-    announce::AnnouncementStage, commit::Recorder, contention::Contention, events::Keeper, expand::Expander,
-    prepare::Preparer, queues::LastTaken, returns::Returner, room::Room, rules::Rules,
+    announce::AnnouncementStage, commit::Recorder, events::Keeper, expand::Expander, prepare::Preparer,
+    queues::LastTaken, returns::Returner, room::Room, rules::Rules,
 };
 
 /// How long a confirm of a parked or live message may take.

@@ -48,6 +48,12 @@ pub const METRICS: &[Metric] = &[
         "watchbell_dispatch_returned_alerts_total",
         "Alerts that were suppressed until a time and fired again by themselves.",
     ),
+    Metric::counter(
+        "watchbell_dispatch_group_receipts_total",
+        "Alerts that a person took on (`acknowledged`) or passed on (`passed_on`) under a policy with `first_acknowledges`, and of \
+         which all others were told.",
+    )
+    .by(&[label("said", &["acknowledged", "passed_on"])]),
     Metric::counter("watchbell_dispatch_swept_events_total", "Kept events of topics that were deleted because of their age."),
     Metric::counter("watchbell_retention_deleted_total", "What retention deleted.")
         .by(&[label("what", &["inbox_rows", "alerts", "attempts", "timeline_lines", "audit_entries"])]),

@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use watchbell::{
     broker::{Consumer, Delivery},
     domain::{Tenant, UserId},
+    runtime::contention::Contention,
 };
 
 use crate::{
     Dispatch,
     audience::{self, PAGE_ROWS_MAX, Position},
-    contention::Contention,
     intake::{Intake, Refused, TakenAlert, TakenEvent},
     patience::{NotStored, patiently},
     queues::LastTaken,

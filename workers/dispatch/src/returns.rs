@@ -1,4 +1,5 @@
-//! What comes back by itself: alerts that a person snoozed, and alerts that their producer suppressed until a time.
+//! What comes back by itself: alerts that a person snoozed, and alerts that their producer suppressed until a time. What people
+//! said for others is looked for with them ([`crate::group_receipts`]).
 //!
 //! The times are in the store, and every dispatcher looks every [`LOOK_EVERY`]: nobody has to be connected, and whoever
 //! dies is followed by the next look. Dispatch does it, not fallback, because what comes back is recorded, told to the
@@ -27,6 +28,7 @@ use crate::{
     announce::AnnouncementStage,
     audience::Position,
     commit::count,
+    group_receipts::carry_group_receipts,
     patience::{NotStored, patiently},
     rules::Rules,
     search::Parts,
@@ -76,8 +78,9 @@ impl Returner<'_> {
         let woken = self.wake(&snoozes, now, shutdown).await?;
         let returns = patiently(shutdown, || store.due_returns(now)).await?;
         self.fire_again(&returns, now, shutdown).await?;
+        let is_more = carry_group_receipts(self.dispatch, self.announcements, now, shutdown).await?;
         // What was found and not woken has changed under our hands: it is left to the next look.
-        Ok((snoozes.len() == WAKES_MAX && woken > 0) || returns.len() == RETURNS_MAX)
+        Ok((snoozes.len() == WAKES_MAX && woken > 0) || returns.len() == RETURNS_MAX || is_more)
     }
 
     /// Ends these snoozes, and tells whoever has a screen. Answers how many ended.

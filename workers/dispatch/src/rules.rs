@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Alert, GroupRule, PolicyStep, UserId, policy::Policies},
+    domain::{Alert, PolicyStep, UserId, policy::Policies},
     store::NewAlert,
 };
 
@@ -38,7 +38,7 @@ impl Rules {
             content: content.clone(),
             recipients,
             policy: name.into(),
-            first_stops_all: policy.group == GroupRule::FirstStopsAll,
+            group: policy.group,
             first_due_at: first.map(due_at),
             // There is no screen to wait for.
             absent_due_at: first.map(|_| now),

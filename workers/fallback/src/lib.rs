@@ -1,18 +1,19 @@
 //! Fallback: an alert that nobody has looked at goes out by the next channel of its policy (by default push, then email),
 //! once by each, and stops when it is seen.
 //!
-//! Five parts run side by side, in one process or in many:
+//! Six parts run side by side, in one process or in many:
 //!
 //! | part | what it does |
 //! |---|---|
 //! | [`Escalator`] | finds the escalations that are due and publishes them as work |
 //! | [`Senders`] | take that work, decide on the present state of the store, write attempts, call providers and record what they answered |
 //! | [`Auditor`] | finds open escalations that have no timer |
+//! | [`ActivityRunner`] | starts, changes and ends Live Activities on Apple's devices |
 //! | [`DeviceTester`] | sends the tests of devices that people ask for |
 //! | [`DevicePruner`] | removes devices that were not heard of for months |
 //!
 //! [`OutcomeRelay`] runs beside them. It tells producers what became of their alerts, and shares only the HTTP client.
-//! [`BounceServer`] does too, where it is configured: it takes mails that come back.
+//! [`IncomingMailServer`] does too, where it is configured: it takes mails that come back, and replies.
 //!
 //! What holds here:
 //! - Every decision is made by a pure function, in `escalation/decide.rs` and in `watchbell::domain::next_step`.
@@ -26,12 +27,12 @@
 //! Modules import each other downwards only: `escalation` uses `delivery`, which uses `guard`, which uses [`channel`].
 //! Elsewhere: what is particular to a channel in [`channel`], timers in `watchbell::store`.
 
-mod bounces;
 pub mod channel;
 mod config;
 mod delivery;
 mod escalation;
 mod guard;
+mod incoming_mail;
 mod metric_table;
 mod outcomes;
 mod randomness;
@@ -44,14 +45,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use watchbell::{broker::SharedBroker, runtime::Clock, store::Store};
 
-pub use bounces::BounceServer;
 pub use channel::{ChannelSections, Channels};
 pub use config::FallbackConfig;
+pub use delivery::{ActivityRunner, DeviceTester, MessagesOf, WithdrawalBatches, rendered_messages};
 use delivery::{AttemptRunner, MessageSender};
-pub use delivery::{DeviceTester, MessagesOf, WithdrawalBatches, rendered_messages};
 use escalation::{DeadLetters, Decider, StepBatches};
 pub use escalation::{EscalationRules, EscalationRunner, Escalator, PreviewLine, Senders, preview};
 pub use guard::Guard;
+pub use incoming_mail::{IncomingMailParts, IncomingMailServer};
 pub use metric_table::METRICS;
 pub use outcomes::{OutcomeAddresses, OutcomeRelay};
 pub use randomness::Randomness;
@@ -98,6 +99,8 @@ pub struct Fallback {
     pub runner: Arc<EscalationRunner>,
     /// Looks after the timers.
     pub auditor: Auditor,
+    /// Looks after Live Activities.
+    pub activities: ActivityRunner,
     /// Sends tests of devices.
     pub tester: DeviceTester,
     /// Removes silent devices.
@@ -127,6 +130,13 @@ impl Fallback {
         let dead_letters = DeadLetters::new(broker.clone(), store.clone(), clock.clone());
         Self {
             auditor: Auditor::new(store.clone(), clock.clone()),
+            activities: ActivityRunner::new(
+                store.clone(),
+                sender.clone(),
+                clock.clone(),
+                jitter.clone(),
+                config.lease,
+            ),
             tester: DeviceTester::new(store.clone(), sender, clock.clone(), jitter, config.lease),
             pruner: DevicePruner::new(store.clone(), clock.clone()),
             senders: Senders::new(broker.clone(), config.clone(), runner.clone(), dead_letters),
@@ -137,11 +147,12 @@ impl Fallback {
 
     /// Runs every part until `shutdown`, then waits for calls that have begun.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { escalator, senders, auditor, tester, pruner, .. } = self;
+        let Self { escalator, senders, auditor, activities, tester, pruner, .. } = self;
         tokio::join!(
             escalator.run(shutdown.clone()),
             senders.run(shutdown.clone()),
             auditor.run(shutdown.clone()),
+            activities.run(shutdown.clone()),
             tester.run(shutdown.clone()),
             pruner.run(shutdown),
         );

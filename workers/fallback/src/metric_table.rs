@@ -27,6 +27,17 @@ const ANSWERS: &[&str] = &[
 ];
 /// What mails say that come back.
 const BOUNCES: &[&str] = &["hard", "soft", "policy", "complaint", "delayed", "no_report", "unknown"];
+/// What became of replies to mails.
+const REPLIES: &[&str] = &[
+    "acknowledged",
+    "no_effect",
+    "automatic",
+    "no_sender",
+    "another_sender",
+    "expired",
+    "unknown",
+    "too_often",
+];
 /// How producers hear of outcomes.
 const ROUTES: &[&str] = &["queue", "webhook"];
 /// How late a timer may be: from at once to a night.
@@ -66,6 +77,12 @@ pub const METRICS: &[Metric] = &[
          any more or was counted before, and `no_report` is some other mail to a return path.",
     )
     .by(&[label("kind", BOUNCES)]),
+    Metric::counter(
+        "watchbell_fallback_replies_total",
+        "Replies to mails, by what became of them. Only `acknowledged` changed something: `no_effect` was acknowledged before or is about an \
+         alert that is gone, `automatic` was written by a program, `another_sender` came from another address than the mail went to.",
+    )
+    .by(&[label("outcome", REPLIES)]),
     PROVIDER_CALL_SECONDS,
     Metric::histogram(
         "watchbell_fallback_timer_lateness_seconds",

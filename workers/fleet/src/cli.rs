@@ -323,7 +323,7 @@ pub(crate) struct AuditArgs {
     /// Nothing older than this: a duration (24h, 7d) or a time (2026-11-30T12:00:00Z).
     #[arg(long, value_name = "SINCE")]
     pub(crate) since: Option<String>,
-    /// Only what this one did: `key:ID`, `cli:NAME`, `user:NAME`, `system`.
+    /// Only what this one did: `key:ID`, `oidc:SUBJECT`, `cli:NAME`, `user:NAME`, `system`.
     #[arg(long)]
     pub(crate) actor: Option<String>,
     /// Only what was done to this: `user:NAME`, `group:NAME`, `key:ID`, `dead-letters`.

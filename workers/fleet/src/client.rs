@@ -30,7 +30,12 @@ impl Producer {
                 let demo = Demo::read(&args.data)?;
                 (demo.reached_at().to_owned(), demo.producer_key, Some(args.data.clone()))
             }
-            _ => bail!("--url and --key go together"),
+            (Some(_), None) => bail!(
+                "--url (or WATCHBELL_URL) is given and no key: give --key or WATCHBELL_KEY too, or neither for the `up` of this folder"
+            ),
+            (None, Some(_)) => bail!(
+                "--key (or WATCHBELL_KEY) is given and no address: give --url or WATCHBELL_URL too, or neither for the `up` of this folder"
+            ),
         };
         let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: Secret::from(key), demo_of })

@@ -28,10 +28,10 @@ use watchbell::{
 };
 use watchbell_dispatch::{Dispatch, RetentionSweeper};
 use watchbell_fallback::{
-    BounceServer, Channels, EscalationRules, Fallback, FallbackParts, Guard, OutcomeRelay, ProviderAccess,
-    Randomness, Rates,
+    Channels, EscalationRules, Fallback, FallbackParts, Guard, IncomingMailParts, IncomingMailServer,
+    OutcomeRelay, ProviderAccess, Randomness, Rates,
 };
-use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes, Sns};
+use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes};
 use watchbell_simulator::Simulator;
 use watchbell_socket::{Authenticator, BrowserPush, SocketParts};
 
@@ -292,7 +292,8 @@ impl Process {
                 memory: self.memory,
                 keys: self.api_keys(&store),
                 mail_events_tenant: self.config.ingest.mail_events_tenant()?,
-                sns: Arc::new(Sns::new()?),
+                sns: Arc::new(self.config.ingest.sns.sns()?),
+                mail_signatures: Arc::new(self.config.ingest.mail_signatures()?),
                 ..Ingest::new(broker.clone(), store.clone(), policies.clone(), self.clock.clone())
             };
             self.add_routes(watchbell_ingest::router(ingest));
@@ -356,6 +357,7 @@ impl Process {
                 mounts: self.config.mount.clone(),
                 unsubscribe: links.unsubscribe,
                 answer_links: links.answers,
+                push_receipts: links.receipts,
                 webpush: self.config.shared.webpush.as_ref().map(|webpush| BrowserPush {
                     public_key: webpush.public_key.clone(),
                     private_endpoints: webpush.private_endpoints,
@@ -419,9 +421,10 @@ impl Process {
             outcomes.replace(&config.shared.outcomes())?;
             senders.replace(&config.channels, &config.shared)
         });
+        let parts_of_mail = (broker.clone(), store.clone());
         let fallback = Fallback::new(FallbackParts {
             broker,
-            store: store.clone(),
+            store,
             clock: self.clock.clone(),
             config: self.config.fallback.clone(),
             rules: EscalationRules {
@@ -436,7 +439,7 @@ impl Process {
             },
             randomness,
         });
-        self.add_bounces(store).await?;
+        self.add_incoming_mail(parts_of_mail).await?;
         let (leaving, health) = (self.leaving.clone(), self.health.clone());
         self.work.push((
             "fallback",
@@ -450,11 +453,23 @@ impl Process {
         Ok(())
     }
 
-    /// Adds what takes mails that come back, where that is configured.
-    async fn add_bounces(&mut self, store: Store) -> anyhow::Result<()> {
+    /// Adds what takes mails that come back, and replies, where that is configured.
+    async fn add_incoming_mail(&mut self, (broker, store): (SharedBroker, Store)) -> anyhow::Result<()> {
         let Some(email) = &self.config.channels.email else { return Ok(()) };
         let (Some(listen), Some(domain)) = (email.bounce_listen, &email.bounce_domain) else { return Ok(()) };
-        let server = BounceServer::bind(listen, domain, store, self.clock.clone()).await?;
+        let links = MessageLinks::new(&self.config.shared);
+        let parts = IncomingMailParts {
+            domain: domain.clone(),
+            replies: email.reply_acknowledges.then(|| links.replies.clone()),
+            broker,
+            store,
+            clock: self.clock.clone(),
+        };
+        let server = IncomingMailServer::bind(listen, parts).await?;
+        self.takes_secrets("mails that come back", move |config| {
+            links.replace(&config.shared);
+            Ok(())
+        });
         let leaving = self.leaving.clone();
         self.work.push((
             "bounces",

@@ -13,7 +13,7 @@ use watchbell_ingest::{HookConfig, IngestConfig, RouteConfig, check_hooks};
 use watchbell_simulator::SimulatorSection;
 use watchbell_socket::{MountConfig, SocketConfig, check_mounts};
 
-use crate::console::OperationsSection;
+use crate::{console::OperationsSection, oidc::config::ConsoleSection};
 
 /// What moving the last sessions and answering the last requests may take after the drain.
 const LEAVE_MARGIN: Duration = Duration::from_secs(12);
@@ -45,6 +45,8 @@ pub(crate) struct FleetConfig {
     pub(crate) simulator: SimulatorSection,
     /// Who operates this installation.
     pub(crate) operations: OperationsSection,
+    /// The operators' console.
+    pub(crate) console: ConsoleSection,
 }
 
 impl FleetConfig {
@@ -91,6 +93,7 @@ impl FleetConfig {
             fallback: sources.take("fallback")?,
             simulator: sources.take("simulator")?,
             operations: sources.take("operations")?,
+            console: sources.take("console")?,
         };
         sources.finish()?;
         Ok(config)
@@ -106,6 +109,7 @@ impl FleetConfig {
         check_mounts(&self.mount)?;
         self.fallback.check()?;
         self.operations.tenant()?;
+        self.console.oidc()?;
         self.check_grace()
     }
 

@@ -74,6 +74,7 @@ pub(crate) async fn furnish(
             token: Secret::from(token.clone()),
             environment: PushEnvironment::Production,
             bound_to: None,
+            start_token: None,
             registered_at: now,
             // The demo registers it, and no session does.
             issued_at: None,

@@ -28,6 +28,7 @@ mod health_checks;
 mod manual;
 mod message_links;
 mod metric_tables;
+mod oidc;
 mod output;
 mod reload;
 mod role;

@@ -1,8 +1,12 @@
-//! What reads the links of mails and pushes, which one secret signs for two purposes.
+//! What reads the links of mails and pushes, the addresses for replies and the receipt tokens of pushes, which one secret signs for
+//! one purpose each.
 
 use watchbell::{
     runtime::{Config, Current},
-    wire::{answer_link::AnswerLinks, unsubscribe::Unsubscribe},
+    wire::{
+        answer_link::AnswerLinks, push_receipt::PushReceipts, reply_ticket::ReplyTickets,
+        unsubscribe::Unsubscribe,
+    },
 };
 
 /// Readers of links; none while the secret is not set. Cheap to clone; the clones are one.
@@ -12,6 +16,10 @@ pub(crate) struct MessageLinks {
     pub(crate) unsubscribe: Current<Option<Unsubscribe>>,
     /// Of links that answer alerts.
     pub(crate) answers: Current<Option<AnswerLinks>>,
+    /// Of addresses that replies to mails go to.
+    pub(crate) replies: Current<Option<ReplyTickets>>,
+    /// Of what devices say with that they have a push.
+    pub(crate) receipts: Current<Option<PushReceipts>>,
 }
 
 impl MessageLinks {
@@ -20,6 +28,8 @@ impl MessageLinks {
         Self {
             unsubscribe: Current::new(secret.map(Unsubscribe::new)),
             answers: Current::new(secret.map(AnswerLinks::new)),
+            replies: Current::new(secret.map(ReplyTickets::new)),
+            receipts: Current::new(secret.map(PushReceipts::new)),
         }
     }
 
@@ -28,5 +38,7 @@ impl MessageLinks {
         let secret = shared.auth.unsubscribe_secret.as_ref();
         self.unsubscribe.replace(secret.map(Unsubscribe::new));
         self.answers.replace(secret.map(AnswerLinks::new));
+        self.replies.replace(secret.map(ReplyTickets::new));
+        self.receipts.replace(secret.map(PushReceipts::new));
     }
 }

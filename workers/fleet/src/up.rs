@@ -245,6 +245,7 @@ fn send_to(simulated: &SimulatedProviders, config: &mut FleetConfig) {
         connections_max: 2,
         templates_dir: None,
         bounce_domain: None,
+        reply_acknowledges: false,
         bounce_listen: None,
         dkim: None,
         trust_root_file: trust_root_file.clone(),

@@ -17,7 +17,7 @@ use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
     runtime::http::{Name, NameInPath, Query},
     store::{Counts, Recipient, StoreError},
-    wire::{MessageKind, Problem, alert::Defaults, parse_alert},
+    wire::{MessageKind, Problem, alert::Defaults, content::with_acknowledgement, parse_alert},
 };
 
 use crate::{
@@ -193,8 +193,9 @@ pub async fn show(
         return Err(known::not_its_own());
     }
     // Written by `content_of`; should it ever not be JSON, that is the store's problem, not the producer's.
+    let shown = with_acknowledgement(&stored.content, stored.acknowledgement.as_ref());
     let content: Value =
-        serde_json::from_str(&stored.content).map_err(|_| StoreError::Unreadable { what: "content" })?;
+        serde_json::from_str(&shown).map_err(|_| StoreError::Unreadable { what: "content" })?;
     let answer = Recorded {
         alert: content,
         recorded_at: stored.recorded_at.to_string(),
@@ -270,7 +271,10 @@ fn counts_of(counts: &Counts) -> TimelineCounts {
             .filter(|(by, _)| *by == channel)
             .map(|(_, people)| ("in_summary", *people));
         let of_channel = counts.attempts.iter().filter(|(by, ..)| *by == channel);
-        of_channel.map(|(_, state, people)| (state.as_str(), *people)).chain(told).collect::<BTreeMap<_, _>>()
+        let reached =
+            Some(("reached", counts.reached)).filter(|(_, people)| channel == Channel::Push && *people > 0);
+        let states = of_channel.map(|(_, state, people)| (state.as_str(), *people));
+        states.chain(told).chain(reached).collect::<BTreeMap<_, _>>()
     };
     let waiting = counts.held.iter().map(|(held, people)| (held.as_str(), *people)).collect();
     let mut delivery = BTreeMap::from([("live", BTreeMap::from([("delivered", counts.delivered)]))]);

@@ -18,7 +18,11 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use watchbell::{
-    domain::{Scope, Scopes, Secret, Tenant, audit::Actor, publication::Maker},
+    domain::{
+        Scope, Scopes, Secret, Tenant,
+        audit::{Actor, operator_object},
+        publication::Maker,
+    },
     store::{ApiKey, KeyStanding},
     wire::Problem,
 };
@@ -35,14 +39,24 @@ pub struct Producer {
     /// The key, as alerts remember it.
     pub maker: Maker,
     scopes: Scopes,
+    /// What a sign-in service knows an operator by who has no key.
+    operator: Option<Arc<str>>,
 }
 
 impl Producer {
+    /// An operator who has no key: a sign-in service says who it is (`subject`). What they make is theirs as what a key makes
+    /// is that key's.
+    pub fn operator(subject: &Arc<str>, tenant: Tenant, scopes: Scopes) -> Self {
+        let maker = Maker { key: operator_object(subject).into(), own_alerts: false };
+        Self { tenant, maker, scopes, operator: Some(Arc::clone(subject)) }
+    }
+
     fn of(key: &ApiKey) -> Self {
         Self {
             tenant: key.rights.tenant.clone(),
             maker: Maker { key: key.id.as_str().into(), own_alerts: key.rights.own_alerts },
             scopes: key.rights.scopes,
+            operator: None,
         }
     }
 
@@ -59,7 +73,10 @@ impl Producer {
 
     /// Who this is, for the audit log.
     pub fn actor(&self) -> Actor {
-        Actor::Key(Arc::clone(&self.maker.key))
+        match &self.operator {
+            Some(subject) => Actor::Operator(Arc::clone(subject)),
+            None => Actor::Key(Arc::clone(&self.maker.key)),
+        }
     }
 
     /// Whether this producer may change, or read of, an alert that `maker` made.
@@ -72,9 +89,12 @@ impl Producer {
     /// # Errors
     /// 403, with the command that makes a key which is.
     pub fn expect(&self, scope: Scope) -> Result<(), Problem> {
-        match self.scopes.has(scope) {
-            true => Ok(()),
-            false => Err(Problem::forbidden(format!(
+        match (self.scopes.has(scope), &self.operator) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => Err(Problem::forbidden(format!(
+                "You do not have the scope `{scope}` here: `[[console.oidc.allow]]` gives it to a value of yours.",
+            ))),
+            (false, None) => Err(Problem::forbidden(format!(
                 "The API key does not have the scope `{scope}`. `watchbell key create --scope {scope}` makes a key that has it.",
             ))),
         }
@@ -222,6 +242,7 @@ mod tests {
             tenant: rights.tenant,
             maker: Maker { key: "k".into(), own_alerts: false },
             scopes: Scopes::DEFAULT,
+            operator: None,
         };
         for scope in Scope::ALL {
             let refused = producer.expect(scope).err();

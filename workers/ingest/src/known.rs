@@ -61,12 +61,13 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
     }
 }
 
-/// One read after the other, each of a bounded number of rows, so that others' reads come in between.
+/// Two reads at once, of the alerts and of their people, because the producer waits for both. Those of many people come one after the
+/// other, each of a bounded number of rows, so that others' reads come in between.
 async fn look_up(store: &Store, tenant: &Tenant, alerts: &[&Alert]) -> Result<Answered, StoreError> {
     let ids: Vec<AlertId> = unique(alerts.iter().map(|alert| &alert.id), usize::MAX);
     let users: Vec<UserId> = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
-    let alerts = store.known_alerts(tenant, &ids).await?;
-    let known = known_of(store, tenant, &users).await?;
+    let (alerts, known) =
+        tokio::try_join!(store.known_alerts(tenant, &ids), known_of(store, tenant, &users))?;
     let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
     Ok(Answered { alerts, unknown, named: 0 })
 }

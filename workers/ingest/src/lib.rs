@@ -37,6 +37,7 @@ mod limits;
 mod mail_events;
 mod metric_table;
 mod openapi;
+mod pace;
 mod patch;
 mod people;
 mod publish;
@@ -88,11 +89,12 @@ pub use hooks::{
     check_hooks, routes_of_sample, try_out,
 };
 pub use limits::EXPLAINED_PER_PAGE_MAX;
-pub use mail_events::sns::Sns;
+pub use mail_events::{signatures::MailSignatures, sns::Sns};
 pub use metric_table::METRICS;
 
 use hooks::HOOKS;
 use limits::Limits;
+use pace::Pace;
 use questions::Questions;
 use shares::Shares;
 
@@ -127,6 +129,8 @@ pub struct Ingest {
     pub mail_events_tenant: Option<Tenant>,
     /// Opens what Amazon posts.
     pub sns: Arc<Sns>,
+    /// Checks what the other mail providers sign.
+    pub mail_signatures: Arc<MailSignatures>,
 }
 
 /// Makes the id of an alert that has none. A parameter, so that tests know it beforehand.
@@ -150,6 +154,7 @@ impl Ingest {
             answers: AnswerBudget::default(),
             mail_events_tenant: None,
             sns: Arc::default(),
+            mail_signatures: Arc::default(),
         }
     }
 }
@@ -191,6 +196,7 @@ fn router_within(ingest: Ingest, limits: Limits, entrance: Entrance) -> Router {
         questions: Questions::default(),
         rate: rate_limiter(ingest.rate_per_tenant, limits::RATE_AHEAD_MAX),
         recipients: rate_limiter(ingest.recipients_per_tenant, limits::RECIPIENTS_AHEAD_MAX),
+        pace: Pace::new(ingest.recipients_per_tenant),
         ingest,
     });
     let mut router = Router::new();
@@ -239,6 +245,8 @@ struct Shared {
     rate: Option<TenantRates>,
     /// How many recipients its alerts may have; `None`: any number.
     recipients: Option<TenantRates>,
+    /// How fast a tenant's alerts go to the broker beside those of others.
+    pace: Pace,
     /// A permit for each alert that is being published.
     publishes: Arc<Shares>,
     /// A place for each body that is read before its key is known.

@@ -29,6 +29,11 @@ pub const RATE_AHEAD_MAX: Duration = Duration::from_secs(1);
 /// How far ahead of `ingest.recipients_per_tenant` a tenant may be. It is long, because what is rare and large is in order: an
 /// alert to everyone, or a storm of alerts. A request is taken whole or not at all here, too.
 pub const RECIPIENTS_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// How far ahead of `ingest.recipients_per_tenant` the number of a tenant's alerts may be while others publish, too: a request of
+/// some alerts does not wait.
+pub const PACE_AHEAD_MAX: Duration = Duration::from_millis(100);
+/// How long a request waits for that at the most. Whoever would wait for longer is asked to come again.
+pub const PACE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// What one group counts as towards that rate, in recipients: who is in it is known only in dispatch.
 pub const GROUP_COUNTS_AS: usize = 20;
 /// What `everyone` counts as, in recipients.

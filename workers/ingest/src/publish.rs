@@ -10,7 +10,7 @@ use std::{borrow::Cow, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error};
 use watchbell::{
     broker::{Address, Message, PublishError},
@@ -123,7 +123,7 @@ fn message_id(alert: &Alert) -> String {
 /// Publishes all of them within one deadline.
 ///
 /// # Errors
-/// 503 when not all were confirmed, when too many are under way already, or when this tenant has published too many; 429 when
+/// 503 when not all were confirmed, when too many are under way already, or when this tenant publishes too many; 429 when
 /// its alerts had too many recipients.
 pub async fn publish(
     shared: &Shared,
@@ -134,6 +134,7 @@ pub async fn publish(
     let asked = messages.len();
     let recipients: usize = messages.iter().map(|ready| ready.recipients).sum();
     charge(shared, tenant, what, asked, Some(recipients).filter(|recipients| *recipients > 0))?;
+    wait_for_others(shared, tenant, what, asked).await?;
     let mut room = shared.publishes.share(tenant.clone());
     if room.take(asked).is_err() {
         what.count("busy", asked);
@@ -156,6 +157,25 @@ pub async fn publish(
     let outcomes: Vec<_> =
         stream::iter(messages).map(publish_one).buffer_unordered(PUBLISHES_PER_REQUEST_MAX).collect().await;
     answer(what, &outcomes, &waits_for(shared, &outcomes).await)
+}
+
+/// Where several tenants publish alerts, each waits for a moment who would fill the queue before the others (`pace.rs`).
+async fn wait_for_others(shared: &Shared, tenant: &Tenant, what: What, asked: usize) -> Result<(), Problem> {
+    if what != What::Alert {
+        return Ok(());
+    }
+    match shared.pace.take(tenant, asked, Instant::now()) {
+        Ok(wait) => sleep(wait).await,
+        Err(TooSoon { .. }) => {
+            what.count("busy", asked);
+            return Err(Problem::unavailable(
+                "Other tenants publish, too, and yours sends more alerts than can be taken in turn: none of these was published. \
+                 Send them again after `Retry-After`.",
+                RETRY_AFTER_S,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Publishes one, if there is time left.

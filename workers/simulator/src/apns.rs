@@ -27,12 +27,15 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Shared;
+use crate::activities::{Activities, Activity, Event, NotTaken, bundle_id};
 use crate::arrivals::{Ids, Incoming, Kind};
 use crate::faults::{Environment, Fault, Provider};
 use crate::http::{html_page, read_body, with_retry_after};
 use crate::serve::Connection;
 use crate::tls::{ApnsCredentials, Keys};
 
+/// The push type of Live Activities.
+const LIVE_ACTIVITY: &str = "liveactivity";
 const PAYLOAD_MAX: usize = 4096;
 const PAYLOAD_VOIP_MAX: usize = 5120;
 const COLLAPSE_ID_MAX: usize = 64;
@@ -106,7 +109,7 @@ async fn push(
     let checked = match read_body(body).await {
         Some(body) => {
             let sender = if connection.is_certified { None } else { Some(&shared.apple) };
-            check(&shared.apple, sender, environment, &head.headers, &token, &body)
+            check(&shared.apple, sender, environment, &shared.activities, &head.headers, &token, &body)
         }
         None => Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge")),
     };
@@ -117,6 +120,9 @@ async fn push(
             None => {
                 let incoming = Incoming { connection: connection.number, ..push };
                 let id = incoming.ids.apns_id.clone().unwrap_or_default();
+                if let Some(activity) = &incoming.activity {
+                    shared.activities.take(activity.clone(), Timestamp::now());
+                }
                 shared.record(incoming);
                 ([("apns-id", id)], StatusCode::OK).into_response()
             }
@@ -164,6 +170,7 @@ fn check(
     apple: &Apple,
     prove_to: Option<&Apple>,
     environment: Environment,
+    activities: &Activities,
     headers: &HeaderMap,
     token: &str,
     body: &[u8],
@@ -186,7 +193,9 @@ fn check(
         return Err(Refusal::bad("BadDeviceToken"));
     }
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("not ASCII"));
-    match text("apns-topic") {
+    let push_type = text("apns-push-type").unwrap_or_default();
+    let (topic, is_of_activities) = text("apns-topic").map(bundle_id).unzip();
+    match topic {
         None | Some("") => return Err(Refusal::bad("MissingTopic")),
         Some(topic) if topic != apple.expected.topic && topic != apple.scoped.topic => {
             return Err(Refusal::bad("TopicDisallowed"));
@@ -194,9 +203,11 @@ fn check(
         Some(topic) if is_scoped && topic != apple.scoped.topic => {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "UnrelatedKeyIdInToken"));
         }
+        Some(_) if is_of_activities != Some(push_type == LIVE_ACTIVITY) => {
+            return Err(Refusal::bad("TopicDisallowed"));
+        }
         Some(_) => {}
     }
-    let push_type = text("apns-push-type").unwrap_or_default();
     if !PUSH_TYPES.contains(&push_type) {
         return Err(Refusal::bad("InvalidPushType"));
     }
@@ -217,11 +228,19 @@ fn check(
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"));
     }
     let payload: Payload = serde_json::from_slice(body).map_err(|_| Refusal::bad("PayloadEmpty"))?;
+    if push_type == LIVE_ACTIVITY && prove_to.is_none() {
+        // Apple takes these by a provider token alone.
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "MissingProviderToken"));
+    }
 
     // Whoever asks whether we know them names a phone that there is not.
     if token == NOBODYS_TOKEN {
         return Err(Refusal::bad("BadDeviceToken"));
     }
+    let activity = match push_type {
+        LIVE_ACTIVITY => Some(activities.judge(token, body).map_err(Refusal::of_activity)?),
+        _ => None,
+    };
     let is_withdrawal = (push_type, priority, payload.aps.content_available) == ("background", "5", Some(1));
     let (title, text_shown) = match payload.aps.alert {
         None => (None, None),
@@ -230,7 +249,7 @@ fn check(
     };
     let ours = headers.iter().filter(|(name, _)| name.as_str().starts_with("apns-"));
     let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    Ok(Incoming {
+    let push = Incoming {
         kind: Kind::Apns,
         user: payload.watchbell.user,
         to: token.to_owned(),
@@ -246,9 +265,33 @@ fn check(
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         withdraws: if is_withdrawal { payload.watchbell.withdraw } else { Vec::new() },
         declared: None,
+        activity: None,
         mail: None,
         connection: 0,
+    };
+    Ok(match activity {
+        Some(activity) => of_activity(activity, push),
+        None => push,
     })
+}
+
+/// A Live Activity on the phone: one line of its own token, which changes, and goes when it ends.
+fn of_activity(activity: Activity, push: Incoming) -> Incoming {
+    let shown = |key: &str| {
+        let state = activity.state.as_ref().and_then(|state| state[key].as_str());
+        state.unwrap_or_default().to_owned()
+    };
+    let ends = activity.event == Some(Event::End);
+    Incoming {
+        user: activity.user.clone(),
+        to: activity.token.clone(),
+        alert: activity.alert.clone(),
+        title: shown("title"),
+        body: shown("body"),
+        withdraws: activity.alert.clone().filter(|_| ends).into_iter().collect(),
+        activity: Some(activity),
+        ..push
+    }
 }
 
 /// What the key of a provider token is good for.
@@ -325,11 +368,21 @@ fn failure(fault: &Fault, apns_id: Option<HeaderValue>) -> Option<Response> {
 struct Refusal {
     status: StatusCode,
     reason: &'static str,
+    /// Since when the token is gone.
+    since: Option<Timestamp>,
 }
 
 impl Refusal {
+    fn of_activity(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Invalid => Self::bad("InvalidLiveActivity"),
+            NotTaken::BadToken => Self::bad("BadDeviceToken"),
+            NotTaken::Ended(at) => Self { since: Some(at), ..Self::new(StatusCode::GONE, "ExpiredToken") },
+        }
+    }
+
     fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason }
+        Self { status, reason, since: None }
     }
 
     fn bad(reason: &'static str) -> Self {
@@ -337,7 +390,7 @@ impl Refusal {
     }
 
     fn answer(self, apns_id: Option<HeaderValue>) -> Response {
-        answer(self.status, self.reason, None, apns_id)
+        answer(self.status, self.reason, self.since.map(Timestamp::as_millisecond), apns_id)
     }
 }
 

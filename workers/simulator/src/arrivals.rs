@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::activities::Activity;
+
 /// Entries kept.
 pub(crate) const ARRIVALS_MAX: usize = 20_000;
 /// Bytes of text kept over all entries (their strings; not the bookkeeping around them).
@@ -76,6 +78,9 @@ pub(crate) struct Incoming {
     /// What a declarative browser made of it by itself; none when its service worker was given it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) declared: Option<Declared>,
+    /// What it does to a Live Activity; none of any other push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) activity: Option<Activity>,
     /// How an email looks and was sent; none of another kind, and of an email without HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mail: Option<SentMail>,
@@ -125,6 +130,8 @@ impl Incoming {
     /// The name under which a later one replaces this one.
     fn replace_name(&self) -> Option<&String> {
         match self.kind {
+            // A Live Activity is one line, whatever it says.
+            Kind::Apns if self.activity.is_some() => self.activity.as_ref().map(|activity| &activity.token),
             Kind::Apns => self.ids.collapse_id.as_ref(),
             // A collapse key merges only what still waits at Google; what is shown goes by tag.
             // The same at a browser: a topic merges what waits, the tag what is shown.
@@ -245,6 +252,12 @@ impl Arrivals {
     pub(crate) fn shown(&self, kind: Kind, to: &str, name: &str) -> Option<&Incoming> {
         let serial = self.shown.get(&(kind, to.to_owned(), name.to_owned()))?;
         self.entries.get((serial - self.first) as usize).map(|arrival| &arrival.incoming)
+    }
+
+    /// The newest email about this alert.
+    pub(crate) fn newest_mail_about(&self, alert: &str) -> Option<Incoming> {
+        let mut newest = self.entries.iter().rev().map(|arrival| &arrival.incoming);
+        newest.find(|it| it.kind == Kind::Email && it.alert.as_deref() == Some(alert)).cloned()
     }
 
     /// The email at this address.
@@ -376,6 +389,7 @@ mod tests {
             payload: None,
             withdraws: Vec::new(),
             declared: None,
+            activity: None,
             mail: None,
             connection: 1,
         }

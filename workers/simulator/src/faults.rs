@@ -92,7 +92,7 @@ pub(crate) struct Fault {
     /// APNs: only this one of Apple's two hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) environment: Option<Environment>,
-    /// Web Push: only what is sent to this host, without its port.
+    /// Web Push: only what is sent to this host, without its port. Email: only addresses of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<String>,
     /// Telegram: the chat has become another one, which has this id. With status 400.
@@ -198,8 +198,8 @@ impl Fault {
             (provider == Provider::Oauth && self.to.is_some(), "to: a token request is for no device"),
             (self.environment.is_some() && !apns, "environment: only Apple has two"),
             (
-                self.origin.is_some() && provider != Provider::Webpush,
-                "origin: only browsers name the host of their push service",
+                self.origin.is_some() && provider != Provider::Webpush && !email,
+                "origin: only browsers name the host of their push service, and mails have a domain",
             ),
         ] {
             if wrong {

@@ -194,6 +194,7 @@ fn check(body: &[u8]) -> Result<(Incoming, bool), Refusal> {
         // Not a list of ids: Google would deliver it all the same, and no phone would take anything back.
         withdraws: withdraws.unwrap_or_default().unwrap_or_default(),
         declared: None,
+        activity: None,
         mail: None,
         connection: 0,
     };

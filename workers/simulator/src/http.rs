@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::Shared;
 use crate::arrivals::{Filter, SentMail};
+use crate::extensions::RelayOffer;
 use crate::faults::{Fault, FaultLists};
 
 /// The longest body of `PUT /faults`.
@@ -38,6 +39,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/mail/{name}", get(mail))
         .route("/mail/{name}/source", get(mail_source))
         .route("/faults", get(list_faults).put(put_faults))
+        .route("/relay", get(relay_offer).put(put_relay_offer))
         .layer(DefaultBodyLimit::max(FAULTS_BODY_MAX))
         .with_state(shared)
 }
@@ -100,8 +102,24 @@ async fn put_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response 
     }
 }
 
+/// What the mail relay offers.
+async fn relay_offer(State(shared): State<Arc<Shared>>) -> Json<RelayOffer> {
+    Json(shared.relay_offer.get())
+}
+
+/// For connections from now on.
+async fn put_relay_offer(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<RelayOffer>(&body) {
+        Ok(offer) => {
+            shared.relay_offer.put(offer);
+            Json(shared.relay_offer.get()).into_response()
+        }
+        Err(error) => problem("That is not an offer of a relay", &error.to_string()),
+    }
+}
+
 /// A 400 as RFC 9457 has it.
-fn problem(title: &str, detail: &str) -> Response {
+pub(crate) fn problem(title: &str, detail: &str) -> Response {
     let body = json!({"type": "about:blank", "title": title, "status": 400, "detail": detail});
     (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
         .into_response()

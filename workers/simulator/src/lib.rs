@@ -10,24 +10,35 @@
 //! - It takes in anything that is valid and forwards nothing; it is for tests and local use, and its
 //!   own interface has no authentication.
 //!
-//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms`, `smtp` with `line`, `mime` and `bounce`), what
+//! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms`, `smtp` with `line`, `mime` and `bounce`), what the relay offers in `extensions`, what
+//! phones show of Live Activities in `activities` (`activities_http`), how they confirm a push in `extension`, what
+//! its people and their programs reply to mails in `replies` (handed over by `smtp_client`), what mail providers tell of them in
+//! `mail_events` and `mail_event_bodies`, what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
 //! the section `[simulator]` in `config`.
 
+mod activities;
+mod activities_http;
 mod apns;
 mod arrivals;
 mod bounce;
 mod config;
+mod extension;
+mod extensions;
 mod faults;
 mod fcm;
 mod http;
 mod line;
+mod mail_event_bodies;
+mod mail_events;
 mod mime;
 mod oauth;
+mod replies;
 mod serve;
 mod slack;
 mod sms;
 mod smtp;
+mod smtp_client;
 mod telegram;
 mod tls;
 mod webhook;
@@ -42,6 +53,7 @@ use anyhow::Context as _;
 use axum::{Extension, Router};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -99,6 +111,9 @@ pub struct Addresses {
 pub(crate) struct Shared {
     arrivals: Mutex<arrivals::Arrivals>,
     faults: faults::Faults,
+    activities: activities::Activities,
+    extension: extension::Extension,
+    relay_offer: extensions::CurrentOffer,
     apple: apns::Apple,
     oauth: oauth::OAuth,
     fcm_project: String,
@@ -108,10 +123,12 @@ pub(crate) struct Shared {
     slack_clock: slack::Clock,
     bot: telegram::Bot,
     twilio: tls::TwilioCredentials,
+    mail_providers: mail_events::MailProviders,
 }
 
 impl Shared {
     fn record(&self, incoming: arrivals::Incoming) {
+        self.extension.is_given(&incoming);
         self.arrivals().record(incoming, Timestamp::now());
     }
 
@@ -124,6 +141,8 @@ impl Shared {
 pub struct Simulator {
     shared: Arc<Shared>,
     credentials: Credentials,
+    receipts: Receiver<extension::PushReceipt>,
+    receipts_client: extension::Client,
     acceptor: TlsAcceptor,
     public_host: String,
     addresses: Addresses,
@@ -162,9 +181,13 @@ impl Simulator {
         let (host, port) = (public_host.clone(), addresses.push.port());
         let make = move || tls::Keys::load_or_make(state_dir.as_deref(), &host, port);
         let keys = tokio::task::spawn_blocking(make).await??;
+        let (extension, receipts) = extension::extension();
         let shared = Shared {
+            activities: activities::Activities::default(),
+            extension,
             arrivals: Mutex::default(),
             faults: faults::Faults::default(),
+            relay_offer: extensions::CurrentOffer::default(),
             apple: apns::Apple::new(&keys)?,
             oauth: oauth::OAuth::new(&keys)?,
             fcm_project: keys.credentials.fcm_project.clone(),
@@ -174,12 +197,15 @@ impl Simulator {
             slack_clock: slack::Clock::default(),
             twilio: keys.credentials.twilio.clone(),
             bot: telegram::Bot::new(&keys),
+            mail_providers: mail_events::MailProviders::new(&keys)?,
         };
         let shared = Arc::new(shared);
         Ok(Self {
             own: own_interface(&shared),
             shared,
             credentials: keys.credentials,
+            receipts,
+            receipts_client: extension::client()?,
             acceptor: keys.acceptor,
             public_host,
             addresses,
@@ -226,7 +252,14 @@ impl Simulator {
             .merge(webhook::router(Arc::clone(&self.shared)))
             .merge(slack::router(Arc::clone(&self.shared)))
             .merge(telegram::router(Arc::clone(&self.shared)))
-            .merge(sms::router(Arc::clone(&self.shared)));
+            .merge(sms::router(Arc::clone(&self.shared)))
+            .merge(mail_events::sns_router(Arc::clone(&self.shared)));
+        let say_receipts = extension::say_all(
+            Arc::clone(&self.shared),
+            self.receipts,
+            self.receipts_client,
+            shutdown.clone(),
+        );
         let relay = Arc::new(smtp::Relay {
             shared: self.shared,
             acceptor: self.acceptor.clone(),
@@ -256,13 +289,18 @@ impl Simulator {
         let serve_smtp = serve::accept(self.smtp_listener, &shutdown, &smtp_tasks, |stream, number| {
             smtp::serve(Arc::clone(&relay), stream, number)
         });
-        tokio::join!(serve_own, serve_push, serve_sandbox, serve_smtp);
+        tokio::join!(serve_own, serve_push, serve_sandbox, serve_smtp, say_receipts);
         Ok(())
     }
 }
 
 fn own_interface(shared: &Arc<Shared>) -> Router {
-    http::router(Arc::clone(shared)).merge(webpush::subscriptions(Arc::clone(shared)))
+    http::router(Arc::clone(shared))
+        .merge(webpush::subscriptions(Arc::clone(shared)))
+        .merge(activities_http::router(Arc::clone(shared)))
+        .merge(extension::router(Arc::clone(shared)))
+        .merge(replies::router(Arc::clone(shared)))
+        .merge(mail_events::router(Arc::clone(shared)))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

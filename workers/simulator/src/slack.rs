@@ -231,6 +231,7 @@ fn incoming(to: String, id: Option<String>, message: &Message, body: &[u8], conn
         payload: serde_json::from_slice::<Box<RawValue>>(body).ok(),
         withdraws: Vec::new(),
         declared: None,
+        activity: None,
         mail: None,
         connection,
     }

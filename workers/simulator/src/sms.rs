@@ -191,6 +191,7 @@ fn accept(shared: &Shared, parameters: &Parameters, connection: u64) -> Response
         payload: to_raw_value(&message).ok(),
         withdraws: Vec::new(),
         declared: None,
+        activity: None,
         mail: None,
         connection,
     });

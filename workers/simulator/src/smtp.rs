@@ -4,6 +4,7 @@
 //! - Lines, messages, recipients, waiting and connections are bounded; what is over is answered with the right code.
 //! - Whatever a client sent ahead of STARTTLS is forgotten, as RFC 3207 demands.
 //! - An email is recorded once for each recipient, before it is answered.
+//! - Whatever the relay does not offer (`extensions`) is refused.
 //!
 //! A fault acts at one point of the conversation: 530, 535 and 538 at AUTH, or at MAIL if there was none; 552
 //! and 554 and those without a status at the final dot; all others at RCPT. 421 also hangs up.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use crate::Shared;
 use crate::arrivals::{Ids, Incoming, Kind, SentMail};
 use crate::bounce;
+use crate::extensions::{Extension, RelayOffer};
 use crate::faults::{Bounce, DropAt, Fault, Provider};
 use crate::line::{Line, path, read_line};
 use crate::mime;
@@ -38,8 +40,6 @@ const ADDRESS_LEN_MAX: usize = 320;
 /// How long a client may be silent.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long it may take to hand a report over.
-const BOUNCE_MAX: Duration = Duration::from_secs(30);
 
 /// What all connections share.
 pub(crate) struct Relay {
@@ -83,6 +83,12 @@ struct Session<'a, S> {
     mail: Option<Vec<String>>,
     /// Where the mail comes back to.
     return_path: String,
+    /// Whether it may have addresses beyond ASCII.
+    is_utf8: bool,
+    /// What came of it by BDAT.
+    chunks: Vec<u8>,
+    /// What is offered while this connection lasts.
+    offer: RelayOffer,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
@@ -97,6 +103,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             authenticated: false,
             mail: None,
             return_path: String::new(),
+            is_utf8: false,
+            chunks: Vec::new(),
+            offer: relay.shared.relay_offer.get(),
         }
     }
 
@@ -115,17 +124,23 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 ended => return self.end(&ended).await,
             };
             let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
-            match verb.to_ascii_uppercase().as_str() {
+            let verb = verb.to_ascii_uppercase();
+            // The bytes of a chunk follow its command at once.
+            if verb != "BDAT" && !self.offer.has(Extension::Pipelining) && !self.io.buffer().is_empty() {
+                self.reply("503 5.5.0 Commands were sent ahead").await?;
+                return Ok(Ended::HungUp);
+            }
+            match verb.as_str() {
                 "EHLO" => self.ehlo().await?,
                 "HELO" => {
                     (self.greeted, self.mail) = (true, None);
                     self.reply(&format!("250 {}", self.relay.host)).await?;
                 }
-                "STARTTLS" if !self.secure => {
+                "STARTTLS" if !self.secure && self.offer.has(Extension::StartTls) => {
                     self.reply("220 2.0.0 Begin TLS").await?;
                     return Ok(Ended::StartTls);
                 }
-                "AUTH" => self.auth(rest).await?,
+                "AUTH" if self.offer.has(Extension::Auth) => self.auth(rest).await?,
                 "MAIL" => self.mail(rest).await?,
                 "RCPT" => {
                     if self.rcpt(rest).await? {
@@ -134,6 +149,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 }
                 "DATA" => {
                     if self.data().await? {
+                        return Ok(Ended::HungUp);
+                    }
+                }
+                "BDAT" if self.offer.has(Extension::Chunking) => {
+                    if self.chunk(rest).await? {
                         return Ok(Ended::HungUp);
                     }
                 }
@@ -154,18 +174,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     async fn ehlo(&mut self) -> io::Result<()> {
         (self.greeted, self.mail) = (true, None);
-        let starttls = if self.secure { "" } else { "250-STARTTLS\r\n" };
-        self.reply(&format!(
-            "250-{}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n\
-             {starttls}250-AUTH PLAIN LOGIN\r\n250 SIZE {MESSAGE_MAX}",
-            self.relay.host
-        ))
-        .await
+        let listed = self.offer.ehlo(&self.relay.host, self.secure, MESSAGE_MAX);
+        self.reply(&listed).await
     }
 
     /// Any credentials do: what is tried here is the sender's side.
     async fn auth(&mut self, rest: &str) -> io::Result<()> {
         let (mechanism, initial) = rest.split_once(' ').unwrap_or((rest, ""));
+        if !self.offer.takes(mechanism) {
+            return self.reply("504 5.5.4 Not by that mechanism").await;
+        }
         let prompts: &[&str] = match (mechanism.to_ascii_uppercase().as_str(), initial) {
             ("PLAIN", "") => &["334 "],
             ("PLAIN", _) => &[],
@@ -189,9 +207,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     async fn mail(&mut self, rest: &str) -> io::Result<()> {
-        let Some((_, parameters)) = path(rest, "FROM:") else {
+        let Some((return_path, parameters)) = path(rest, "FROM:") else {
             return self.reply("501 5.5.4 MAIL FROM:<address>").await;
         };
+        if let Some(refusal) = self.offer.refusal_of(parameters) {
+            return self.reply(refusal).await;
+        }
+        let is_utf8 = parameters.split(' ').any(|parameter| parameter.eq_ignore_ascii_case("SMTPUTF8"));
+        if !is_utf8 && !return_path.is_ascii() {
+            return self.reply("553 5.6.7 An address beyond ASCII").await;
+        }
         let size = parameters.split(' ').find_map(|parameter| parameter.strip_prefix("SIZE="));
         if !self.greeted || self.mail.is_some() {
             return self.reply("503 5.5.1 EHLO first, then one MAIL at a time").await;
@@ -205,16 +230,20 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 return self.reply(&refusal).await;
             }
         }
-        self.mail = Some(Vec::new());
-        self.return_path = path(rest, "FROM:").map(|(path, _)| path.to_owned()).unwrap_or_default();
+        (self.mail, self.return_path, self.is_utf8) = (Some(Vec::new()), return_path.to_owned(), is_utf8);
+        self.chunks.clear();
         self.reply("250 2.1.0 Sender fine").await
     }
 
     /// True if it hung up.
     async fn rcpt(&mut self, rest: &str) -> io::Result<bool> {
-        let address = path(rest, "TO:").map(|(address, _)| address.to_owned()).unwrap_or_default();
+        let (address, parameters) = path(rest, "TO:").unwrap_or_default();
+        let address = address.to_owned();
+        let refusal = self.offer.refusal_of(parameters);
         let answer = match &self.mail {
             None => "503 5.5.1 MAIL first",
+            Some(_) if refusal.is_some() => refusal.unwrap_or_default(),
+            Some(_) if !address.is_ascii() && !self.is_utf8 => "553 5.6.7 An address beyond ASCII",
             Some(_) if !address.contains('@') || address.len() > ADDRESS_LEN_MAX => {
                 "501 5.1.3 RCPT TO:<address>"
             }
@@ -272,8 +301,42 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 }
             }
         }
-        if let Some(refused) = refused {
-            self.reply(refused).await?;
+        match refused {
+            Some(refused) => self.reply(refused).await.map(|()| false),
+            None => self.take_in(message, recipients).await,
+        }
+    }
+
+    /// `BDAT 5 LAST` and five bytes (RFC 3030). True if it hung up.
+    async fn chunk(&mut self, rest: &str) -> io::Result<bool> {
+        let (size, last) = rest.split_once(' ').unwrap_or((rest, ""));
+        let room = MESSAGE_MAX - self.chunks.len();
+        let Some(size) = size.parse().ok().filter(|size| *size <= room) else {
+            // What follows would be read as commands.
+            self.reply("552 5.3.4 Message too large").await?;
+            return Ok(true);
+        };
+        let mut bytes = vec![0; size];
+        timeout(IDLE_MAX, self.io.read_exact(&mut bytes)).await??;
+        let recipients = self.mail.as_ref().filter(|recipients| !recipients.is_empty()).cloned();
+        let Some(recipients) = recipients else {
+            self.reply("503 5.5.1 MAIL and RCPT first").await?;
+            return Ok(false);
+        };
+        self.chunks.extend_from_slice(&bytes);
+        if last.trim().eq_ignore_ascii_case("LAST") {
+            self.mail = None;
+            let message = std::mem::take(&mut self.chunks);
+            return self.take_in(message, recipients).await;
+        }
+        self.reply("250 2.0.0 Go on").await?;
+        Ok(false)
+    }
+
+    /// Records a whole message, or refuses it. True if it hung up.
+    async fn take_in(&mut self, message: Vec<u8>, recipients: Vec<String>) -> io::Result<bool> {
+        if !self.offer.has(Extension::EightBitMime) && !message.is_ascii() {
+            self.reply("554 5.6.1 Eight-bit text").await?;
             return Ok(false);
         }
         let fault = self.take_fault(Point::Message, &recipients);
@@ -300,10 +363,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     async fn bounce(&self, bounce: &Bounce, to: &str) {
         let told = tokio::select! {
             () = self.relay.shutdown.cancelled() => return,
-            told = timeout(BOUNCE_MAX, bounce::tell(bounce, &self.return_path, to, &self.relay.host)) => told,
+            told = bounce::tell(bounce, &self.return_path, to, &self.relay.host) => told,
         };
-        if !matches!(told, Ok(Ok(()))) {
-            warn!(mx = %bounce.mx, ?told, "A mail that came back was not taken");
+        if let Err(error) = told {
+            warn!(mx = %bounce.mx, %error, "A mail that came back was not taken");
         }
     }
 
@@ -324,6 +387,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 payload: None,
                 withdraws: Vec::new(),
                 declared: None,
+                activity: None,
                 mail: html.clone().map(|html| SentMail::new(html, message.clone())),
                 connection: self.connection,
             });
@@ -332,8 +396,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     fn take_fault(&self, point: Point, recipients: &[String]) -> Fault {
         self.relay.shared.faults.take(Provider::Email, |fault| {
-            let is_for = fault.to.is_none() || recipients.iter().any(|to| fault.is_for(to));
-            is_for && Point::of(fault) == point
+            let is_of_all = fault.to.is_none() && fault.origin.is_none();
+            let is_for = |to: &String| {
+                let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
+                fault.is_for(to) && fault.is_for_origin(domain)
+            };
+            (is_of_all || recipients.iter().any(is_for)) && Point::of(fault) == point
         })
     }
 
@@ -349,7 +417,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     /// Sends one reply, given without its last CRLF.
     async fn reply(&mut self, text: &str) -> io::Result<()> {
         let stream = self.io.get_mut();
-        stream.write_all(format!("{text}\r\n").as_bytes()).await?;
+        stream.write_all(format!("{}\r\n", self.offer.worded(text)).as_bytes()).await?;
         stream.flush().await
     }
 

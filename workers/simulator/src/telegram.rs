@@ -191,6 +191,7 @@ fn carry_out(
         payload,
         withdraws: if method == Method::Delete { vec![message.to_string()] } else { Vec::new() },
         declared: None,
+        activity: None,
         mail: None,
         connection,
     };

@@ -22,7 +22,7 @@ use base64::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData as _,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -38,6 +38,7 @@ const APNS_TOPIC: &str = "dev.watchbell.simulator";
 /// A key that is good for the sandbox and for one app only.
 const APNS_SCOPED_KEY_ID: &str = "SIMULATED2";
 const APNS_SCOPED_TOPIC: &str = "dev.watchbell.simulator.second";
+const MAILGUN_SIGNING_KEY: &str = "simulated-mailgun-signing-key";
 const FCM_PROJECT: &str = "watchbell-simulator";
 const FCM_CLIENT_EMAIL: &str = "sender@watchbell-simulator.iam.gserviceaccount.com";
 
@@ -62,6 +63,10 @@ pub struct Credentials {
     pub telegram_bot_token: String,
     /// For text messages.
     pub twilio: TwilioCredentials,
+    /// With which SendGrid's events are checked, as it shows it.
+    pub sendgrid_public_key: String,
+    /// With which Mailgun signs its events. Always the same, as Twilio's.
+    pub mailgun_signing_key: String,
 }
 
 /// What Apple gives a developer.
@@ -140,6 +145,10 @@ pub(crate) struct Keys {
     pub(crate) push_service_key: String,
     /// Where pushes are taken, as `https://host:port`.
     pub(crate) origin: String,
+    /// Signs as Google does, and as Amazon.
+    pub(crate) rsa_pem: String,
+    /// Signs as SendGrid does.
+    pub(crate) sendgrid_pem: String,
 }
 
 impl Keys {
@@ -173,6 +182,14 @@ impl Keys {
             Ok(KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?.serialize_pem())
         })?;
 
+        let sendgrid_pem =
+            keep(state_dir, "sendgrid.key", || Ok(KeyPair::generate_for(ec)?.serialize_pem()))?;
+        let sendgrid_public_key =
+            BASE64_STANDARD.encode(KeyPair::from_pem(&sendgrid_pem)?.subject_public_key_info());
+        if let Some(dir) = state_dir {
+            write_whole(dir, "sendgrid-public-key", &sendgrid_public_key)?;
+        }
+
         let host =
             if public_host.contains(':') { format!("[{public_host}]") } else { public_host.to_owned() };
         let origin = format!("https://{host}:{push_port}");
@@ -198,8 +215,10 @@ impl Keys {
             acceptor: acceptor(&ca_key, &ca_pem, public_host)?,
             push_service_key,
             origin,
+            sendgrid_pem,
             apns_public_pem: KeyPair::from_pem(&apns_pem)?.public_key_pem(),
             fcm_public_pem: KeyPair::from_pem(&fcm_pem)?.public_key_pem(),
+            rsa_pem: fcm_pem,
             fcm_client_email: FCM_CLIENT_EMAIL.into(),
             token_uri,
             apns_scoped_public_pem: KeyPair::from_pem(&apns_scoped_pem)?.public_key_pem(),
@@ -225,6 +244,8 @@ impl Keys {
                 slack_token: format!("xoxb-{}", BASE64_URL_SAFE_NO_PAD.encode(slack_key)),
                 telegram_bot_token,
                 twilio: TwilioCredentials::simulated(),
+                sendgrid_public_key,
+                mailgun_signing_key: MAILGUN_SIGNING_KEY.into(),
             },
         })
     }

@@ -132,6 +132,7 @@ fn check(
         to: name.to_owned(),
         withdraws: read.alert.clone().filter(|_| is_withdrawal).into_iter().collect(),
         declared: None,
+        activity: None,
         mail: None,
         alert: read.alert.filter(|_| !is_withdrawal),
         title: read.title.or(read.because).unwrap_or_default(),

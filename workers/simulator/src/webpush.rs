@@ -311,6 +311,7 @@ fn check(
         payload: serde_json::from_slice::<Box<RawValue>>(&json).ok(),
         withdraws: payload.withdraw,
         declared,
+        activity: None,
         mail: None,
         connection: 0,
     })

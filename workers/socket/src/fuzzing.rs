@@ -24,6 +24,7 @@ use watchbell::{
         answer_link::AnswerLinks,
         frame::{CLIENT_FRAME_BYTES_MAX, ClientFrame},
         preferences::PreferencesV1,
+        push_receipt::PushReceipts,
         unsubscribe::Unsubscribe,
         webpush::{SubscriptionKeysV1, SubscriptionV1},
     },
@@ -101,6 +102,7 @@ static AUTHENTICATOR: LazyLock<Authenticator> = LazyLock::new(|| {
 });
 static UNSUBSCRIBE: LazyLock<Unsubscribe> = LazyLock::new(|| Unsubscribe::new(&Secret::from(SIGNING_SECRET)));
 static ANSWERS: LazyLock<AnswerLinks> = LazyLock::new(|| AnswerLinks::new(&Secret::from(SIGNING_SECRET)));
+static RECEIPTS: LazyLock<PushReceipts> = LazyLock::new(|| PushReceipts::new(&Secret::from(SIGNING_SECRET)));
 
 fn auth_config() -> AuthConfig {
     AuthConfig { hs256_secret: Some(Secret::from(SIGNING_SECRET)), ..AuthConfig::default() }
@@ -128,6 +130,8 @@ pub fn token(bytes: &[u8]) {
                 None,
                 "a link that nobody signed is believed"
             );
+            let receipt = RECEIPTS.read(&text, Timestamp::UNIX_EPOCH);
+            assert!(receipt.is_err(), "a receipt token that nobody signed is believed");
         }
     }
 }

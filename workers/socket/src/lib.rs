@@ -23,6 +23,7 @@
 //! | `http/` | the user's HTTP API, and the same session in single requests |
 //! | `start.rs` | makes the parts and hands each the others that it needs |
 //! | `fuzzing.rs` | ways in for `fuzz/` |
+//! | `measuring.rs` | ways in for the benchmark `guard` |
 //! | `properties.rs` | what must hold whatever happens, tried with many seeds |
 
 mod config;
@@ -32,6 +33,8 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+#[doc(hidden)]
+pub mod measuring;
 mod metric_table;
 mod pod;
 #[cfg(test)]

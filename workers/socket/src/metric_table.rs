@@ -29,6 +29,9 @@ const REASONS: &[&str] = &[
 /// How long sessions last: from a reload of the page to a day.
 const SESSION_SECONDS: &[f64] =
     &[1.0, 10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0];
+/// How long a push takes to a phone: from at once to one that was off for a night.
+const REACHED_SECONDS: &[f64] =
+    &[0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 28_800.0, 86_400.0];
 /// How long an alert takes to a screen: from at once to a broker that was away.
 const WRITTEN_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -95,6 +98,17 @@ pub const METRICS: &[Metric] = &[
         "Times the store told another history, because it was restored from a backup.",
     ),
     Metric::counter("watchbell_socket_receipts_total", "Receipts of clients that were written."),
+    Metric::counter(
+        "watchbell_socket_push_receipts_total",
+        "Receipts that devices gave by the tokens of pushes: `reached` the first of a push, `repeated` the same again; `expired` and \
+         `refused` were not taken.",
+    )
+    .by(&[label("outcome", &["reached", "repeated", "expired", "refused"])]),
+    Metric::histogram(
+        "watchbell_socket_push_reached_seconds",
+        REACHED_SECONDS,
+        "From a push being begun to the first receipt of its device.",
+    ),
     Metric::counter(
         "watchbell_socket_throttled_total",
         "Times a client said more than it may and was not heard for a while.",

@@ -1,7 +1,7 @@
 //! Starts the worker: makes its parts from what it is given, and hands each the others that it needs. Nothing keeps all
 //! of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -11,7 +11,7 @@ use watchbell::{
     broker::{Announcer, LiveControl, SharedBroker},
     runtime::{Clock, Current, http::AnswerBudget, log_limit::LogLimit, waiting_room::WaitingRoom},
     store::Store,
-    wire::{answer_link::AnswerLinks, unsubscribe::Unsubscribe},
+    wire::{answer_link::AnswerLinks, push_receipt::PushReceipts, unsubscribe::Unsubscribe},
 };
 
 use crate::{
@@ -29,10 +29,12 @@ use crate::{
         devices::{BrowserPush, Devices},
         poll::Polls,
         preferences::{self, Preferences},
+        push_receipts::PushReceiptReader,
         routes::{RouteState, routes},
         unsubscribe::UnsubscribeLinks,
     },
     pod::{
+        direct_writes::DirectWrites,
         heads::{self, Heads},
         history::HistoryWatch,
         hub::Hub,
@@ -80,6 +82,8 @@ pub struct SocketParts {
     pub unsubscribe: Current<Option<Unsubscribe>>,
     /// Reads the answer links of mails and pushes; none when they have none.
     pub answer_links: Current<Option<AnswerLinks>>,
+    /// Reads the receipt tokens of pushes; none when they have none.
+    pub push_receipts: Current<Option<PushReceipts>>,
     /// Ends when the store has the tables that this pod needs, or the process leaves. Until then the store is not told
     /// who is here; whoever asks for a session is turned away as by any store that does not answer.
     pub schema: BoxFuture<'static, ()>,
@@ -108,10 +112,11 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
 
     // What every session is a part of.
     let epochs = Arc::new(Epochs::default());
-    let hub = Arc::new(Hub::new(Backlog {
-        frames_max: config.backlog_frames_max,
-        bytes_max: config.backlog_bytes_max,
-    }));
+    let backlog = Backlog { frames_max: config.backlog_frames_max, bytes_max: config.backlog_bytes_max };
+    let sent = Arc::new(SentFrames::new(clock.clone()));
+    let cores = available_parallelism().map_or(1, usize::from);
+    let direct = Arc::new(DirectWrites::new(sent.clone(), backlog, cores));
+    let hub = Arc::new(Hub::new(backlog, direct.clone()));
     let presence = Arc::new(Presence::default());
     let departs = Arc::new(Leaving::when(leaving.clone()));
     let partitions = Arc::new(Partitions::new(live.clone()));
@@ -141,8 +146,13 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
     };
     let pinger =
         Pinger { store: store.clone(), epochs: epochs.clone(), hub: hub.clone(), every: config.ping_every };
-    let live_messages =
-        Live { hub: hub.clone(), epochs: epochs.clone(), pinger: pinger.clone(), tasks: tasks.clone() };
+    let live_messages = Live {
+        hub: hub.clone(),
+        epochs: epochs.clone(),
+        pinger: pinger.clone(),
+        direct,
+        tasks: tasks.clone(),
+    };
     let history = HistoryWatch {
         store: store.clone(),
         epochs,
@@ -179,7 +189,6 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         share: config.session_share(),
         tasks,
     });
-    let sent = Arc::new(SentFrames::new(clock.clone()));
     let session = Arc::new(SessionParts {
         sent: sent.clone(),
         verifier,
@@ -219,6 +228,7 @@ pub async fn start(parts: SocketParts, leaving: CancellationToken, served: Cance
         devices: Devices { store: store.clone(), clock, webpush: parts.webpush },
         unsubscribe: UnsubscribeLinks { preferences: preferences.clone(), reader: parts.unsubscribe },
         answer_links: AnswerLinkReader(parts.answer_links),
+        push_receipts: PushReceiptReader(parts.push_receipts),
         preferences,
     };
     let routes = routes(state, origins, &parts.mounts, &config.allowed_origins);

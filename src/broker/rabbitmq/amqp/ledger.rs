@@ -48,6 +48,14 @@ impl Ledger {
         self.channels.get(&channel).map(|channel| channel.unsettled.clone()).unwrap_or_default()
     }
 
+    /// The same, tag by tag in their order.
+    pub(in crate::broker::rabbitmq) fn unsettled_in_order(
+        &self,
+        channel: ChannelId,
+    ) -> impl Iterator<Item = u64> {
+        self.channels.get(&channel).into_iter().flat_map(|channel| channel.unsettled.iter().copied())
+    }
+
     /// What was wrong with a delivery, told once.
     pub(in crate::broker::rabbitmq) fn take_unreadable(
         &mut self,

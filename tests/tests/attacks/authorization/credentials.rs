@@ -23,6 +23,8 @@ pub enum Worth {
         /// It allows the topic `monitor:7`.
         has_topic: bool,
     },
+    /// It is the receipt token of a push to ana's phone.
+    Push,
     /// It is a producer's.
     Key { scopes: Scopes, is_demo: bool },
 }
@@ -34,8 +36,8 @@ pub struct Credential {
     pub worth: Worth,
 }
 
-/// All of them.
-pub fn all_credentials(fleet: &Fleet) -> anyhow::Result<Vec<Credential>> {
+/// All of them. `receipt` is what came with a push.
+pub fn all_credentials(fleet: &Fleet, receipt: String) -> anyhow::Result<Vec<Credential>> {
     let mut all = vec![Credential { name: "none", bearer: None, worth: Worth::Nothing }];
     let mut add = |name, bearer: String, worth| all.push(Credential { name, bearer: Some(bearer), worth });
     add("garbage", "garbage".to_owned(), Worth::Nothing);
@@ -57,6 +59,7 @@ pub fn all_credentials(fleet: &Fleet) -> anyhow::Result<Vec<Credential>> {
     ] {
         add(name, signed(fleet.secret(), &valid(claims)), Worth::User { is_ana, has_topic });
     }
+    add("what came with a push", receipt, Worth::Push);
 
     let command = |args: &[&str]| Ok::<_, anyhow::Error>(fleet.command_with(args, STORE)?.trim().to_owned());
     let create = |further: &[&str]| command(&[&["key", "create"], further].concat());

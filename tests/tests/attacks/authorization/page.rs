@@ -68,6 +68,7 @@ fn page_of(routes: &[&Route], credentials: &[Credential]) -> String {
 fn heading_of(worth: Worth) -> String {
     match worth {
         Worth::Nothing => "nothing valid".to_owned(),
+        Worth::Push => "the receipt token of a push".to_owned(),
         Worth::User { has_topic: false, .. } => "a user's token".to_owned(),
         Worth::User { has_topic: true, .. } => "a token with the topic".to_owned(),
         Worth::Key { is_demo: false, .. } => "a key of another tenant, all scopes".to_owned(),
@@ -83,9 +84,10 @@ fn described(takes: Takes) -> String {
         Takes::Key(scope) => format!("a key with `{scope}`"),
         Takes::OperatorsKey => "a key of the operator's tenant with `operations`".to_owned(),
         Takes::User | Takes::Session => "a user's token".to_owned(),
+        Takes::UserOrPush => "a user's token, or the receipt token of a push".to_owned(),
         Takes::Topic => "a token that allows the topic".to_owned(),
         Takes::Console => {
-            "a session of the [console](console.md), by a key of the operators' tenant with `operations`"
+            "a session of the [console](console.md), by a key of the operators' tenant with `operations` or an account that is let in"
                 .to_owned()
         }
         Takes::Nothing => "nothing".to_owned(),

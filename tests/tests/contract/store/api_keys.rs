@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use watchbell::domain::Scopes;
-use watchbell::store::{KeyRights, KeyStanding, NotRotated};
+use watchbell::store::{KeyRights, KeyStanding, NotRotated, Rotated};
 use watchbell_tests::builders::{at, tenant};
 
 use super::fixture::StoreFixture;
@@ -60,9 +60,10 @@ async fn a_rotated_key_has_two_secrets_until_the_overlap_ends(
     let minute = Duration::from_secs(60);
     let rotate =
         async |id, hash, expires_at| store.rotate_api_key(id, hash, minute, expires_at, at(10)).await;
+    let rotated = |until| Ok(Rotated { key: "cc11".to_owned(), before_until: at(until) });
     assert_eq!(rotate("dd", "cc22", None).await?, Err(NotRotated::Unknown));
     assert_eq!(rotate("", "cc22", None).await?, Err(NotRotated::Unknown), "no prefix is not every key");
-    assert_eq!(rotate("cc1", "cc22", None).await?, Ok("cc11".to_owned()));
+    assert_eq!(rotate("cc1", "cc22", None).await?, rotated(70));
     let key = async |hash| store.api_key(hash).await?.with_context(|| format!("{hash} is there"));
     let (old, new) = (key("cc11").await?, key("cc22").await?);
     assert_eq!((old.id.as_str(), new.id.as_str()), ("cc11", "cc11"), "what it made stays its own");
@@ -73,7 +74,7 @@ async fn a_rotated_key_has_two_secrets_until_the_overlap_ends(
     }
     // Once more before the overlap is over, with another end.
     let later = store.rotate_api_key("cc11", "cc33", minute, Some(at(2_000)), at(50)).await?;
-    assert_eq!(later, Ok("cc11".to_owned()));
+    assert_eq!(later, rotated(110));
     assert_eq!(key("cc11").await?.replaced_at, Some(at(70)), "no secret lives longer because of it");
     assert_eq!(key("cc22").await?.replaced_at, Some(at(110)));
     assert_eq!(key("cc33").await?.rights.expires_at, Some(at(2_000)));
@@ -83,6 +84,12 @@ async fn a_rotated_key_has_two_secrets_until_the_overlap_ends(
         assert_eq!(key(hash).await?.standing(at(61)), KeyStanding::Revoked(at(60)), "{hash}");
     }
     assert_eq!(rotate("cc11", "cc44", None).await?, Err(NotRotated::Over));
+
+    // Whoever ends the key ends the secret that was lost, however long the overlap is.
+    store.add_api_key("dd11", &KeyRights::of(tenant("acme")), "ci", at(1)).await?;
+    let ended = store.rotate_api_key("dd11", "dd22", minute, Some(at(15)), at(10)).await?;
+    assert_eq!(ended.map(|rotated| rotated.before_until), Ok(at(15)));
+    assert_eq!(key("dd11").await?.standing(at(15)), KeyStanding::Replaced(at(15)));
     Ok(())
 }
 

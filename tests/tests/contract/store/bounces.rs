@@ -10,7 +10,7 @@ use watchbell::domain::{
     obstacles::AddressState,
 };
 use watchbell::store::{
-    Act, Ask, AuditQuery, BounceRecorded, Contact, Decision, Escalation, Holder, Stepped, Store,
+    Act, Ask, AuditQuery, BounceRecorded, Contact, Decision, Escalation, Holder, MailedAlert, Stepped, Store,
 };
 use watchbell_tests::builders::{acme, alert, alert_id, answer, at, attempt, tenant, user};
 
@@ -24,6 +24,7 @@ on_both_engines!(
     a_complaint_ends_an_address_and_the_mail_stays_delivered,
     a_refusal_is_lifted_by_an_operator,
     whoever_told_of_it_is_in_the_audit_log,
+    a_mail_is_known_by_its_attempt,
 );
 
 const ADDRESS: &str = "ana@example.com";
@@ -184,5 +185,14 @@ async fn a_refusal_is_lifted_by_an_operator(StoreFixture { store, .. }: &StoreFi
         BounceRecorded::Suppressed,
         "it is refused anew"
     );
+    Ok(())
+}
+
+async fn a_mail_is_known_by_its_attempt(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
+    with_address(store, ADDRESS).await?;
+    let known = store.mailed_alert(mailed(store, 1).await?).await?;
+    let expected = MailedAlert { user: acme("ana"), alert: alert_id("a1"), written_at: at(30) };
+    assert_eq!(known, Some(expected));
+    assert_eq!(store.mailed_alert(AttemptId::from_u128(99)).await?, None);
     Ok(())
 }

@@ -78,7 +78,7 @@ async fn a_test_is_taken_once_and_kept_with_its_device(
     store.ask_for_device_test(&ana, &phone.id, Uuid::from_u128(2), at(200)).await?;
     store.keep_test_result(&again[0], &over, at(201)).await?;
     assert_eq!(seen(store, "ana").await?.test.map(|test| test.state), Some(AttemptState::Pending));
-    store.delete_device(&ana, &phone.id).await?;
+    store.delete_device(&ana, &phone.id, at(201)).await?;
     assert!(taken(store, at(300)).await?.is_empty(), "it goes with its device");
     Ok(())
 }

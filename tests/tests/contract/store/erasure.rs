@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::{Row as _, any::AnyRow};
 use watchbell::domain::{
-    Channel, GroupId, ReceiptState, Timestamp, UserKey,
+    Channel, DeviceId, GroupId, GroupRule, ReceiptState, Timestamp, UserKey,
     audit::{Actor, AuditAction},
     device::Registration,
 };
@@ -178,7 +178,7 @@ async fn whoever_took_an_alert_on_is_forgotten_and_nobody_is_chased_for_it_again
 ) -> anyhow::Result<()> {
     let store = &fixture.store;
     let new = alert("group").to_users(["ana", "ben"]).first_due_at(at(30)).build();
-    store.record(&[NewAlert { first_stops_all: true, ..new }], at(0)).await?;
+    store.record(&[NewAlert { group: GroupRule::FirstStopsAll, ..new }], at(0)).await?;
     store.apply_receipts(&[receipt(&acme("ana"), ["group"], ReceiptState::Seen)], at(1)).await?;
     erase_all(store, &acme("ana")).await?;
     let sql = "/* of a test */ SELECT taken_by FROM alerts";
@@ -280,15 +280,24 @@ async fn what_is_noted_after_the_erasure_names_nobody(fixture: &StoreFixture) ->
         Ok::<_, anyhow::Error>(entries.into_iter().map(|entry| entry.object).collect::<Vec<_>>())
     };
     store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
+    store.put_device(&ana, &device("anas-phone").build(), 20).await?;
+    store.delete_devices(&ana, Some(&DeviceId::parse("anas-phone")?), at(0)).await?;
     note(at(1)).await?;
-    assert_eq!(objects().await?, ["user:ana"], "she is there");
+    assert_eq!(objects().await?, ["user:ana", "user:ana"], "she is there");
     store.refuse_erased_sessions(&ana, at(2)).await?;
     note(at(3)).await?;
     erase_all(&store, &ana).await?;
     note(at(4)).await?;
     let found = objects().await?;
-    assert_eq!(found.len(), 3);
+    assert_eq!(found.len(), 4);
     assert!(found.iter().all(|object| object.starts_with("user:~") && *object == found[0]), "{found:?}");
+    let entries = store.audit_entries(&AuditQuery { limit: 10, ..AuditQuery::default() }).await?;
+    let of_device = entries.iter().find(|entry| entry.action == AuditAction::DeviceDeleted.as_str());
+    assert_eq!(
+        of_device.map(|entry| entry.outcome.as_str()),
+        Some("a device"),
+        "people name devices after themselves"
+    );
     store.record(&[alert("b").to_users(["ana"]).build()], at(5)).await?;
     note(at(6)).await?;
     assert_eq!(objects().await?[0], "user:ana", "a new person is told of");

@@ -21,20 +21,16 @@ pub struct StoreFixture {
 
 impl StoreFixture {
     pub async fn sqlite() -> anyhow::Result<Self> {
-        let dir = Scratch::new("store")?;
+        let dir = Scratch::in_memory("store")?;
         let url = Store::sqlite_url(&dir.path().join("store.db"));
-        Self::migrated(url, Some(dir)).await
+        let store = open(&url)?;
+        store.migrate().await?;
+        Ok(Self { store, url, _dir: Some(dir) })
     }
 
     pub async fn postgres() -> anyhow::Result<Self> {
-        let url = services::postgres().await?.fresh_database("store").await?;
-        Self::migrated(Secret::from(url), None).await
-    }
-
-    async fn migrated(url: Secret, dir: Option<Scratch>) -> anyhow::Result<Self> {
-        let store = open(&url)?;
-        store.migrate().await?;
-        Ok(Self { store, url, _dir: dir })
+        let url = Secret::from(services::postgres().await?.migrated_database("store").await?);
+        Ok(Self { store: open(&url)?, url, _dir: None })
     }
 
     /// The same store before this migration was applied: what it holds then is up to the test, and `migrate` goes on.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use watchbell::{
     domain::Secret,
     runtime::health::Seen,
@@ -186,8 +186,27 @@ async fn a_schema_that_is_behind_or_ahead_is_seen() -> anyhow::Result<()> {
         "{look:?}"
     );
     ensure!(store.is_ready().await, "pods of the version before serve until they are replaced");
+    store.migrate().await.context("somebody rolls back: the schema stays, and that is no fault")?;
+
+    // Not only the newest counts.
+    server.psql_on(&url, "UPDATE _sqlx_migrations SET success = false WHERE version = 22").await?;
     let refused = store.migrate().await;
-    ensure!(matches!(refused, Err(MigrationError::Ahead { applied: 9999, .. })), "{refused:?}");
+    ensure!(
+        matches!(refused, Err(MigrationError::Ahead { applied: 9999, missing: 22 })),
+        "a newer program is asked for: {refused:?}"
+    );
+    for lacks in [
+        "DELETE FROM _sqlx_migrations WHERE version = 9999",
+        "DELETE FROM _sqlx_migrations WHERE version = 22",
+    ] {
+        server.psql_on(&url, lacks).await?;
+        let look = store.look().await;
+        ensure!(
+            matches!(&look.schema, Seen::Failing(fault) if fault.cause.contains("22 that this program needs is missing or failed")),
+            "{lacks}: {look:?}"
+        );
+        ensure!(!store.is_ready().await, "{lacks}");
+    }
 
     server.psql_on(&url, "DELETE FROM _sqlx_migrations WHERE version > 4").await?;
     let look = store.look().await;

@@ -28,7 +28,6 @@ on_both_engines!(rows_that_change_in_batches_change_once);
 
 /// A number that no file has.
 const NEXT: i64 = 9_001;
-const WAIT: Duration = Duration::from_secs(120);
 /// Longer than a migration ever has others wait, by far, so that a slow machine does not fail the test.
 const WRITE_WAIT: &str = "SET lock_timeout = '20s'";
 
@@ -42,6 +41,11 @@ const BATCHES: &str = "
 
 fn rows() -> usize {
     if is_full() { 400_000 } else { 3_000 }
+}
+
+/// How long something may take. Four hundred batches with their pauses take minutes on a busy machine.
+fn wait_max() -> Duration {
+    Duration::from_secs(if is_full() { 1_800 } else { 120 })
 }
 
 fn is_full() -> bool {
@@ -91,7 +95,7 @@ async fn number(fixture: &StoreFixture, sql: &str) -> anyhow::Result<i64> {
 /// Waits until PostgreSQL counts something.
 async fn until_counted(fixture: &StoreFixture, what: &str, sql: &str) -> anyhow::Result<()> {
     let probe = async || number(fixture, sql).await.ok().filter(|&count| count > 0).map(|_| ());
-    until(what, WAIT, probe).await
+    until(what, wait_max(), probe).await
 }
 
 /// Indexes that are there and cannot be used, or not yet.
@@ -110,7 +114,7 @@ async fn cut_off(fixture: &StoreFixture) -> anyhow::Result<()> {
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
     assert_eq!(ended.await?, 1, "one process migrates");
-    until("it has let go", WAIT, async || {
+    until("it has let go", wait_max(), async || {
         let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         number(fixture, held).await.ok().filter(|&held| held == 0)
@@ -159,7 +163,7 @@ impl Writer {
         let probe = async || {
             (self.written.load(Ordering::Relaxed) >= goal || self.writing.is_finished()).then_some(())
         };
-        until("the writer goes on", WAIT, probe).await?;
+        until("the writer goes on", wait_max(), probe).await?;
         anyhow::ensure!(self.written.load(Ordering::Relaxed) >= goal, "a write failed");
         Ok(())
     }
@@ -286,7 +290,8 @@ async fn whoever_runs_while_a_table_gets_a_column_goes_on() -> anyhow::Result<()
         .await?;
     let looked = all_look(after).await.into_iter().collect::<Result<Vec<_>, _>>();
     assert_eq!(looked.context("a write begins anew by itself")?.len(), 5);
-    until("reads work again", WAIT, async || all_ask().await.iter().all(Result::is_ok).then_some(())).await
+    until("reads work again", wait_max(), async || all_ask().await.iter().all(Result::is_ok).then_some(()))
+        .await
 }
 
 /// The program itself, on a database from before migration 28, which builds an index on `inbox`.
@@ -310,7 +315,7 @@ async fn a_migrate_that_is_killed_is_continued_by_the_next_one() -> anyhow::Resu
     let mut second = WatchbellProcess::start("second", dir.path(), &["migrate"], &env)?;
     writer.writes(50).await?;
     raw_sql("COMMIT").execute(&mut reader).await?;
-    assert!(second.wait_exit(WAIT).await?.success(), "{}", second.log());
+    assert!(second.wait_exit(wait_max()).await?.success(), "{}", second.log());
     assert_eq!(number(&fixture, &FINISHED.replace("inbox_tried", "inbox_by_arrival")).await?, 1);
     assert_eq!(number(&fixture, BEGUN).await?, 0);
     assert!(fixture.store.is_ready().await, "the store has the schema of this version");

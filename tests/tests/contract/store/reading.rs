@@ -12,7 +12,7 @@ on_both_engines!(
     changes_come_in_order_and_say_whether_that_is_all,
     a_number_is_never_split,
     pages_of_an_inbox_are_the_inbox,
-    changes_are_of_one_moment,
+    changes_and_pages_are_of_one_moment,
     heads_are_of_those_who_are_known,
     replay_from_any_cursor_is_a_full_read,
     pages_are_bounded_in_bytes_and_lead_on,
@@ -168,7 +168,7 @@ async fn pages_of_an_inbox_are_the_inbox(StoreFixture { store, .. }: &StoreFixtu
 /// Head and rows are of one moment. Once, a change between the reading of the two was replayed with the badge from
 /// before it. With the rows cut at the head instead, an alert whose receipt came in between was in neither: its screen
 /// was told of the receipt of an alert that it had never shown.
-async fn changes_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()> {
+async fn changes_and_pages_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()> {
     const ALERTS: u64 = 100;
     let ana = acme("ana");
     let writer = fixture.another_handle();
@@ -185,6 +185,10 @@ async fn changes_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()>
             let changes = fixture.store.changes_after(&ana, 0, 1_000).await?;
             let last = changes.rows.last().map_or(0, |row| row.seq);
             assert_eq!((last, changes.rows.len() as u64), (changes.head.seq, changes.head.unread));
+            let page = fixture.store.inbox_page(&ana, None, 1_000).await?;
+            let first = page.rows.first().map_or(0, |row| row.seq);
+            let unread = page.rows.iter().filter(|row| row.state.is_unread()).count() as u64;
+            assert_eq!((first, unread), (page.head.seq, page.head.unread));
             if last == 2 * ALERTS {
                 return anyhow::Ok(());
             }

@@ -1,7 +1,7 @@
 //! What people say changes their inbox and ends escalations (I5).
 
-use watchbell::domain::{Answered, InboxState, Receipt, ReceiptState};
-use watchbell::store::{AppliedReceipt, ShownContent};
+use watchbell::domain::{Answered, AttemptId, InboxState, Receipt, ReceiptState};
+use watchbell::store::{AppliedReceipt, SentPush, ShownContent};
 use watchbell_tests::builders::{
     acme, alert, alert_id, answering, at, later_version, receipt, snooze, tenant, user,
 };
@@ -16,6 +16,7 @@ on_both_engines!(
     what_is_not_in_that_inbox_is_passed_over,
     seen_before_the_push_ends_the_escalation,
     seen_after_the_push_makes_it_due_for_withdrawal,
+    a_push_that_reached_its_device_is_noted_once_and_ends_nothing,
     a_first_answer_stays_reads_and_is_shown_from_then_on,
     an_answer_is_possible_to_what_is_shown_alone,
 );
@@ -156,6 +157,35 @@ async fn seen_before_the_push_ends_the_escalation(
     Ok(())
 }
 
+async fn a_push_that_reached_its_device_is_noted_once_and_ends_nothing(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let (ana, id) = (acme("ana"), alert_id("a"));
+    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
+    let attempt = timers::push(store, "a").await?;
+    let sent = async |attempt| store.sent_push(attempt).await;
+    let begun = SentPush { key: timers::key("a"), begun_at: at(30), reached_at: None };
+    assert_eq!(sent(attempt).await?, Some(begun.clone()));
+    assert_eq!(sent(AttemptId::from_u128(99)).await?, None, "of no push");
+
+    let before = head(store, &ana).await?;
+    let of_push = Receipt { push: Some(attempt), ..receipt(&ana, ["a"], ReceiptState::Delivered) };
+    for second in [40, 50] {
+        assert_eq!(store.apply_receipts(std::slice::from_ref(&of_push), at(second)).await?, [None]);
+        assert_eq!(sent(attempt).await?, Some(SentPush { reached_at: Some(at(40)), ..begun.clone() }));
+    }
+    assert_eq!(head(store, &ana).await?, before, "the inbox does not change");
+    let told = store.timeline(&ana.tenant, &id, Some(&ana.user), 1).await?.remove(0);
+    let ended = (told.stopped.as_deref(), told.was_on_screen);
+    assert_eq!(ended, (Some("exhausted"), false), "it ended as it had before: nobody need have looked (I4)");
+    let counts = store.counts(&ana.tenant, &id).await?;
+    assert_eq!((counts.reached, counts.seen), (1, 0));
+    let of_it: Vec<_> = told.entries.iter().filter(|entry| entry.at >= at(40)).collect();
+    assert_eq!(of_it.len(), 1, "{of_it:?}");
+    assert_eq!((of_it[0].at, of_it[0].what.as_str()), (at(40), "push alert to phone: reached the device"));
+    Ok(())
+}
+
 async fn seen_after_the_push_makes_it_due_for_withdrawal(
     StoreFixture { store, .. }: &StoreFixture,
 ) -> anyhow::Result<()> {
@@ -250,7 +280,10 @@ async fn an_answer_is_possible_to_what_is_shown_alone(
     let shown = store.shown_contents(&acme("ana"), &asked).await?;
     let of_a = |answered_by: Option<&str>| {
         let answered_by = answered_by.map(str::to_owned);
-        [(alert_id("a"), ShownContent { content: "{\"version\": 2}".to_owned(), answered_by })]
+        [(
+            alert_id("a"),
+            ShownContent { content: "{\"version\": 2}".to_owned(), answered_by, acknowledgement: None },
+        )]
     };
     assert_eq!(shown.into_iter().collect::<Vec<_>>(), of_a(None));
     store.apply_receipts(&[answering(&acme("ana"), ["a"], "yes")], at(2)).await?;

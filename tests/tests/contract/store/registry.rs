@@ -202,9 +202,9 @@ async fn a_device_is_deleted_by_its_owner_alone(
     let (ana, ben) = (acme("ana"), acme("ben"));
     store.put_device(&ben, &phone("phone-2", "new", 4), 5).await?;
     let named = |id: &str| DeviceId::parse(id).unwrap();
-    assert!(!store.delete_device(&ana, &named("phone-2")).await?, "nobody deletes another's");
-    assert!(store.delete_device(&ben, &named("phone-2")).await?);
-    assert!(!store.delete_device(&ben, &named("phone-2")).await?);
+    assert!(!store.delete_device(&ana, &named("phone-2"), at(9)).await?, "nobody deletes another's");
+    assert!(store.delete_device(&ben, &named("phone-2"), at(9)).await?);
+    assert!(!store.delete_device(&ben, &named("phone-2"), at(9)).await?);
     Ok(())
 }
 
@@ -316,7 +316,7 @@ async fn devices_end_with_the_sessions_they_were_registered_in(
     assert_eq!((told("a", "ana").await?, told("a", "ben").await?), (1, 0), "what was under way then");
     store.record(&[alert("b").to_users(["ana"]).build()], at(20)).await?;
     assert_eq!(told("b", "ana").await?, 0, "what came later, to somebody who has a device again");
-    store.delete_device(&ana, &DeviceId::parse("after").unwrap()).await?;
+    store.delete_device(&ana, &DeviceId::parse("after").unwrap(), at(9)).await?;
     assert_eq!(told("b", "ana").await?, 1, "to somebody who has none: that is why");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptState, Channel, ReceiptState, StopReason, Timestamp,
+    AlertId, AttemptId, AttemptState, Channel, GroupRule, ReceiptState, StopReason, Timestamp,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
@@ -301,10 +301,10 @@ async fn the_first_who_sees_it_stops_it_for_all(
     for claim in store.claim_due(at(30), LEASE, 10).await? {
         let escalation = look(store, &claim, at(30)).await?;
         let expected = match claim.key.alert.as_str() {
-            "a" => (Some(StopReason::Acknowledged), Some(user("ben"))),
+            "a" => (Some(StopReason::Acknowledged), Some((user("ben"), GroupRule::FirstStopsAll))),
             _ => (None, None),
         };
-        assert_eq!((escalation.progress.stopped, escalation.taken_by), expected, "{:?}", claim.key);
+        assert_eq!((escalation.progress.stopped, escalation.taken), expected, "{:?}", claim.key);
     }
     // It was ben's; when it fires again, it is anybody's.
     let over = later_version(&for_all).resolved().build();

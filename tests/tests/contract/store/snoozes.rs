@@ -230,7 +230,7 @@ async fn whoever_snoozes_has_not_taken_it_on(
     let claims = store.claim_due(at(30), LEASE, 10).await?;
     assert_eq!(claims.iter().map(|claim| claim.key.user.clone()).collect::<Vec<_>>(), [acme("ben")]);
     let escalation = timers::look(store, &claims[0], at(30)).await?;
-    assert_eq!((escalation.progress.stopped, escalation.taken_by), (None, None), "ben is chased as before");
+    assert_eq!((escalation.progress.stopped, escalation.taken), (None, None), "ben is chased as before");
 
     // Whoever took it on and put it off wants to hear of it again.
     store.apply_receipts(&[receipt(&acme("ana"), ["a"], ReceiptState::Read)], at(40)).await?;
@@ -241,7 +241,7 @@ async fn whoever_snoozes_has_not_taken_it_on(
     let claims = store.claim_due(at(630), LEASE, 10).await?;
     let claim = claims.iter().find(|claim| claim.key.user == acme("ana")).unwrap();
     let escalation = timers::look(store, claim, at(630)).await?;
-    assert_eq!((escalation.progress.stopped, escalation.taken_by), (None, None));
+    assert_eq!((escalation.progress.stopped, escalation.taken), (None, None));
     Ok(())
 }
 

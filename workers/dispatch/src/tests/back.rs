@@ -25,6 +25,7 @@ async fn snooze(bed: &Bed, name: &str, alert: &str, secs: i64) {
         answers: Default::default(),
         op: None,
         by: "tab".into(),
+        push: None,
     };
     let said = bed.dispatch.store.apply_receipts(&[receipt], bed.dispatch.clock.now()).await.unwrap();
     assert!(said[0].is_some());

@@ -3,7 +3,7 @@
 use watchbell::{
     domain::{AlertId, Timestamp, UserKey},
     runtime::Config,
-    wire::answer_link::{AnswerLink, AnswerLinks},
+    wire::answer_link::{AnswerLink, AnswerLinks, AnsweredBy},
 };
 
 use super::{
@@ -26,24 +26,30 @@ impl AnswerAddresses {
 
     /// Where this person acknowledges this alert.
     pub(super) fn to_acknowledge(&self, alert: &str, user: &UserKey, now: Timestamp) -> Option<String> {
-        let written = AnswerLink { user: user.clone(), alert: AlertId::parse(alert).ok()?, written_at: now };
+        let (alert, by) = (AlertId::parse(alert).ok()?, AnsweredBy::Page);
+        let written = AnswerLink { user: user.clone(), alert, written_at: now, by };
         Some(self.links.address(&self.base, &written, None))
     }
 
-    /// The alert with an address for each button that answers. A summary of several alerts has no buttons.
+    /// The alert with an address for each button that answers, which leads a person to a page, and with one for programs, by which
+    /// they acknowledge as well. A summary
+    /// of several alerts has no buttons.
     pub(super) fn written_into(&self, alert: AlertContent, user: &UserKey, now: Timestamp) -> AlertContent {
         let has_answers = alert.actions.iter().any(|button| button.answer.is_some());
         let Ok(id) = AlertId::parse(&alert.alert) else { return alert };
-        if !has_answers {
+        if !has_answers && !alert.is_to_acknowledge {
             return alert;
         }
-        let written = AnswerLink { user: user.clone(), alert: id, written_at: now };
-        let address = |action: Option<&str>| self.links.address(&self.base, &written, action);
+        let written = |by| AnswerLink { user: user.clone(), alert: id.clone(), written_at: now, by };
+        let of_page = written(AnsweredBy::Page);
         let buttons = alert.actions.into_iter().map(|button| match button.answer {
-            Some(_) => Button { link: Some(address(Some(&button.id))), ..button },
+            Some(_) => {
+                Button { link: Some(self.links.address(&self.base, &of_page, Some(&button.id))), ..button }
+            }
             None => button,
         });
-        AlertContent { actions: buttons.collect(), answers_at: Some(address(None)), ..alert }
+        let answers_at = self.links.address(&self.base, &written(AnsweredBy::Program), None);
+        AlertContent { actions: buttons.collect(), answers_at: Some(answers_at), ..alert }
     }
 }
 
@@ -67,6 +73,7 @@ mod tests {
             actions,
             answers_at: None,
             is_mandatory: false,
+            is_to_acknowledge: false,
             severity: Severity::Info,
             status: Status::Firing,
             data: serde_json::Map::new(),
@@ -101,18 +108,21 @@ mod tests {
             &user,
             Timestamp::UNIX_EPOCH,
         );
-        let base = written.answers_at.clone().unwrap();
-        assert_eq!(written.actions[0].link.as_deref(), Some(&*format!("{base}?action=approve")));
         assert_eq!(written.actions[1], look, "it leads where it led");
         let links = AnswerLinks::new(shared.auth.unsubscribe_secret.as_ref().unwrap());
-        let token = base.strip_prefix("https://alerts.example/v1/answers/").unwrap();
-        let read = links.read(token, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!((read.user, read.alert.as_str()), (user.clone(), "disk-7"));
+        let pressed = written.actions[0].link.as_deref().unwrap().strip_suffix("?action=approve").unwrap();
+        for (address, by) in
+            [(pressed, AnsweredBy::Page), (written.answers_at.as_deref().unwrap(), AnsweredBy::Program)]
+        {
+            let token = address.strip_prefix("https://alerts.example/v1/answers/").unwrap();
+            let read = links.read(token, Timestamp::UNIX_EPOCH).unwrap();
+            assert_eq!((read.user, read.alert.as_str(), read.by), (user.clone(), "disk-7", by));
+        }
 
         let without = addresses.written_into(about("disk-7", vec![look]), &user, Timestamp::UNIX_EPOCH);
         assert_eq!(without.answers_at, None, "nothing to answer");
         let acknowledged = addresses.to_acknowledge("disk-7", &user, Timestamp::UNIX_EPOCH);
-        assert_eq!(acknowledged, Some(base), "the link without an action");
+        assert_eq!(acknowledged.as_deref(), Some(pressed), "the link without an action");
         assert_eq!(addresses.to_acknowledge("", &user, Timestamp::UNIX_EPOCH), None);
     }
 }

@@ -122,6 +122,11 @@ pub enum Disposition {
     SuppressAddress,
 }
 
+/// For channels and push services that have no Live Activities.
+pub(super) fn no_activity() -> SendError {
+    SendError::Rejected { reason: "only devices of Apple's have Live Activities".to_owned() }
+}
+
 impl SendError {
     /// What the sender does next. No `_` arm: a new variant has to choose.
     pub fn disposition(&self) -> Disposition {

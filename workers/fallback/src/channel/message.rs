@@ -31,6 +31,8 @@ pub struct Job<'a> {
     pub zone: Option<TimeZone>,
     /// Where they acknowledge the alert without a login, by a POST. None of a summary, and where links cannot be signed.
     pub acknowledge_at: Option<String>,
+    /// What a device says with that it has the message. Only of an alert's push, and where such tokens can be signed.
+    pub receipt: Option<Secret>,
 }
 
 /// Where a message goes.
@@ -54,12 +56,43 @@ impl Recipient<'_> {
 
 /// What a message does.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every message shows an alert")]
 pub enum Message {
     /// Show an alert, or replace the shown one with the same collapse key.
     Alert(AlertContent),
     /// Take away what is shown, or say in its place that it is over. It may fail: the inbox is the truth.
     Withdrawal(Withdrawal),
+    /// Change what a Live Activity shows. Of Apple's devices only.
+    Activity(ActivityMessage),
+}
+
+/// What a Live Activity is told.
+#[derive(Debug, Clone)]
+pub struct ActivityMessage {
+    /// What it does.
+    pub event: ActivityEvent,
+    /// What the alert says now; none where it is gone, which only an end can be about.
+    pub content: Option<AlertContent>,
+    /// The alert's version.
+    pub version: u32,
+    /// When this was decided: a device leaves out what is older than what it shows.
+    pub decided_at: Timestamp,
+}
+
+/// What a Live Activity does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActivityEvent {
+    /// It appears, with a notification of its own that makes no sound.
+    Start,
+    /// It shows something else.
+    Update {
+        /// Whether it is worth waking the device for.
+        is_urgent: bool,
+    },
+    /// It goes.
+    End {
+        /// Whether it shows its end for a while.
+        stays: bool,
+    },
 }
 
 /// What is taken away.
@@ -101,6 +134,8 @@ pub struct AlertContent {
     pub answers_at: Option<String>,
     /// Whether it goes out whatever the person turned off.
     pub is_mandatory: bool,
+    /// Whether this message asks the person to take the alert on (`first_acknowledges`), by a button of its own among the alert's.
+    pub is_to_acknowledge: bool,
     /// How bad it is.
     pub severity: Severity,
     /// Whether the trouble goes on.
@@ -120,6 +155,9 @@ pub struct AlertContent {
     /// The user's unread alerts, this one included: what the badge shows.
     pub unread: u64,
 }
+
+/// The id of the button that takes an alert on. A producer's own has no `~`.
+pub const ACKNOWLEDGE: &str = "~acknowledge";
 
 /// A button of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,7 +70,8 @@ pub use email::{
 };
 pub use error::{Blame, Disposition, SendError, SetupError, ThrottleScope};
 pub use message::{
-    AlertContent, Button, Job, MarkdownUse, Message, Recipient, WITHDRAWN_ALERTS_MAX, Withdrawal,
+    ActivityEvent, ActivityMessage, AlertContent, Button, Job, MarkdownUse, Message, Recipient,
+    WITHDRAWN_ALERTS_MAX, Withdrawal,
 };
 pub use push::config::{ApnsSection, FcmSection};
 pub use push::{

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use watchbell::{
     domain::{
-        Channel, PerChannel, Timestamp, UserKey,
+        AttemptId, Channel, PerChannel, Secret, Timestamp, UserKey,
         channel::Addressing,
         next_step::{Reach, Target},
     },
     runtime::{Config, Current},
     store::Escalation,
+    wire::push_receipt::{PushReceipts, good_until},
 };
 
 use super::{
@@ -38,6 +39,7 @@ const CONSTRUCTORS: [Constructor; Channel::COUNT] = [
 pub struct Channels {
     senders: Current<Senders>,
     answers: Current<Option<AnswerAddresses>>,
+    receipts: Current<Option<PushReceipts>>,
 }
 
 type Senders = PerChannel<Option<Arc<dyn ChannelSender>>>;
@@ -51,6 +53,7 @@ impl Channels {
         Ok(Self {
             senders: senders(sections, shared)?.into(),
             answers: AnswerAddresses::from_config(shared).into(),
+            receipts: push_receipts(shared).into(),
         })
     }
 
@@ -62,6 +65,7 @@ impl Channels {
     pub fn replace(&self, sections: &ChannelSections, shared: &Config) -> anyhow::Result<()> {
         self.senders.replace(senders(sections, shared)?);
         self.answers.replace(AnswerAddresses::from_config(shared));
+        self.receipts.replace(push_receipts(shared));
         Ok(())
     }
 
@@ -103,6 +107,17 @@ impl Channels {
         self.answers.get().as_ref().as_ref()?.to_acknowledge(alert, user, now)
     }
 
+    /// What the device of this push says with that it has it, where such tokens can be signed. The push is sent now, and over then.
+    pub(crate) fn push_receipt(
+        &self,
+        attempt: AttemptId,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Secret> {
+        let receipts = self.receipts.get();
+        Some(receipts.as_ref().as_ref()?.token(attempt, good_until(expires_at, now)))
+    }
+
     /// The devices or the address that a message by each channel would go to. A channel that is not configured is included,
     /// so that the timeline says why nothing was sent.
     pub(crate) fn reach(&self, user: &UserKey, escalation: &Escalation) -> Reach {
@@ -120,6 +135,11 @@ impl Channels {
             }
         })
     }
+}
+
+/// Signs what devices say with that they have a push. It is the secret of the links in messages.
+fn push_receipts(shared: &Config) -> Option<PushReceipts> {
+    shared.auth.unsubscribe_secret.as_ref().map(PushReceipts::new)
 }
 
 fn senders(sections: &ChannelSections, shared: &Config) -> anyhow::Result<Senders> {

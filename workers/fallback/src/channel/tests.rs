@@ -71,6 +71,7 @@ fn a_job_does_not_print_its_secrets() {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 3,
@@ -78,7 +79,12 @@ fn a_job_does_not_print_its_secrets() {
     let target =
         PushTarget { token: Secret::from(CANARY), environment: PushEnvironment::Sandbox, bound_to: None };
     let attempt = Uuid::nil();
-    let push = PushJob { attempt, target, content: PushContent::Alert(content.clone()) };
+    let push = PushJob {
+        attempt,
+        target,
+        content: PushContent::Alert(content.clone()),
+        receipt: Some(Secret::from(CANARY)),
+    };
     let email = EmailJob {
         attempt,
         to: Secret::from(CANARY),

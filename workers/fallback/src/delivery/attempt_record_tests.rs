@@ -38,6 +38,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         message_id: None,
         created_at: at(0),
         answered_at: None,
+        reached_at: None,
     };
     let device = Device {
         id: DeviceId::parse("phone").unwrap(),
@@ -45,6 +46,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
         bound_to: None,
+        start_token: None,
         registered_at: at(0),
         issued_at: None,
     };
@@ -73,7 +75,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         preferences: None,
         lately: PerChannel::default(),
         held: None,
-        taken_by: None,
+        taken: None,
         bundle: None,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tracing::{Instrument as _, info};
+use tracing::{Instrument as _, info, warn};
 use watchbell::{
     runtime::Clock,
-    store::{Escalation, EscalationKey, NewAttempt, ProviderAnswer, Store},
+    store::{Escalation, EscalationKey, NewAttempt, ProviderAnswer, Store, WantedActivity},
     wire::TraceContext,
 };
 
@@ -50,6 +50,16 @@ impl AttemptRunner {
         answer
     }
 
+    /// Where the alert is to be a Live Activity on the device besides, it is from its push on. That is a view of the alert beside the push,
+    /// so a store that cannot take it holds up nothing.
+    async fn want_activity(&self, key: &EscalationKey, escalation: &Escalation, attempt: &NewAttempt) {
+        let Some(device) = self.sender.activity_wanted(key, escalation, attempt) else { return };
+        let wanted = WantedActivity { key, device };
+        if let Err(error) = self.store.want_activity(wanted, self.clock.now()).await {
+            warn!(%error, alert.id = %key.alert, "A Live Activity could not be wanted; its alert is pushed without one");
+        }
+    }
+
     /// Calls the provider, and says what came of it in a word besides.
     async fn call(
         &self,
@@ -58,6 +68,7 @@ impl AttemptRunner {
         attempt: &NewAttempt,
     ) -> (ProviderAnswer, AttemptEnd) {
         let begun = Instant::now();
+        self.want_activity(key, escalation, attempt).await;
         let result = self.sender.send(key, escalation, attempt, self.clock.now()).await;
         let outcome = outcome_word(&result);
         let labels =

@@ -122,6 +122,7 @@ fn content_of(test: &TakenTest) -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: test.asked_at + DEVICE_TEST_TRIED_FOR,
         occurred_at: test.asked_at,
         unread: test.unread,

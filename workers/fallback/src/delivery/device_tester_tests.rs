@@ -22,6 +22,7 @@ fn taken(tries: u32) -> TakenTest {
             token: Secret::from("token".to_owned()),
             environment: PushEnvironment::Production,
             bound_to: None,
+            start_token: None,
             registered_at: at(0),
             issued_at: None,
         },

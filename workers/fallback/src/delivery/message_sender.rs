@@ -8,11 +8,11 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use watchbell::{
     domain::{
-        AttemptKind, Channel, Device, StopReason,
+        AttemptId, AttemptKind, Channel, Device, GroupRule, Status, StopReason, UserKey,
         channel::{Addressing, Removal},
         policy::Policies,
     },
-    store::{Escalation, EscalationKey, NewAttempt, TakenTest},
+    store::{Escalation, EscalationKey, NewAttempt, TakenActivity, TakenTest},
     wire::preferences::PreferencesV1,
 };
 
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     channel::{
-        Accepted, AlertContent, Blame, ChannelSender, Channels, Disposition, Job, Message, NotConfigured,
-        Recipient, SendError, Withdrawal,
+        Accepted, ActivityMessage, AlertContent, Blame, ChannelSender, Channels, Disposition, Job, Message,
+        NotConfigured, Recipient, SendError, Withdrawal,
     },
     guard::{CallOutcome, Guard},
     metric_table::provider_word,
@@ -40,6 +40,19 @@ fn is_mandatory(policies: &Policies, key: &EscalationKey, escalation: &Escalatio
             policies.get_or_default(&key.user.tenant, shown).mandatory
         }
     }
+}
+
+/// Whether somebody is to take the alert on: by the policy of what is shown, while it fires. Once somebody has it, nobody is told any more.
+/// A mail asks everybody, and says what its policy makes of it when the button is pressed.
+fn is_to_acknowledge(
+    policies: &Policies,
+    key: &EscalationKey,
+    escalation: &Escalation,
+    content: &AlertContent,
+) -> bool {
+    let shown = escalation.policy_shown.as_ref().unwrap_or(&escalation.policy);
+    let group = policies.get_or_default(&key.user.tenant, shown).group;
+    group == GroupRule::FirstAcknowledges && content.status == Status::Firing
 }
 
 /// Sends messages.
@@ -88,6 +101,7 @@ impl MessageSender {
             locale,
             zone,
             acknowledge_at: None,
+            receipt: None,
         };
         let (alert, unread) = (key.alert.to_string(), escalation.unread);
         let is_retry = attempt.tries > 1;
@@ -96,14 +110,21 @@ impl MessageSender {
             (AttemptKind::Alert, _) => {
                 let content = content_to_show(key, escalation, channel)?;
                 let is_mandatory = is_mandatory(&self.policies, key, escalation);
-                let content = AlertContent { is_mandatory, ..content };
-                let content = self.channels.with_answer_links(content, &key.user, now);
-                let content = sender.markdown().applied(content);
                 // Several alerts are acknowledged one by one.
                 let is_one = escalation.bundle.as_ref().is_none_or(|bundle| bundle.open == 1);
+                let is_to_acknowledge = channel == Channel::Push
+                    && is_one
+                    && is_to_acknowledge(&self.policies, key, escalation, &content);
+                let content = AlertContent { is_mandatory, is_to_acknowledge, ..content };
+                let content = self.channels.with_answer_links(content, &key.user, now);
+                let content = sender.markdown().applied(content);
                 let link = || self.channels.acknowledge_link(&content.alert, &key.user, now);
                 let acknowledge_at = is_one.then(link).flatten();
-                let job = Job { acknowledge_at, ..job(Message::Alert(content)) };
+                let receipt = match channel.facts().addressing {
+                    Addressing::Devices => self.channels.push_receipt(attempt.id, content.expires_at, now),
+                    Addressing::Address(_) => None,
+                };
+                let job = Job { acknowledge_at, receipt, ..job(Message::Alert(content)) };
                 self.send_guarded(sender, is_retry, &job, now).await
             }
             (AttemptKind::Withdrawal, Removal::ByMessage) => {
@@ -142,8 +163,52 @@ impl MessageSender {
             locale: test.locale.as_deref(),
             zone: None,
             acknowledge_at: None,
+            // Nobody asks whether a test arrived: whoever asked for it looks at the phone.
+            receipt: None,
         };
         self.send_guarded(sender.as_ref(), test.tries > 1, &job, now).await
+    }
+
+    /// Tells a Live Activity something. `device` is its device, known by the token that this is sent to.
+    pub(super) async fn send_activity(
+        &self,
+        user: &UserKey,
+        device: &Device,
+        attempt: AttemptId,
+        message: ActivityMessage,
+        taken: &TakenActivity,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let sender = self.channels.get(Channel::Push).ok_or(NotConfigured(Channel::Push.as_str()))?;
+        let content = message.content.map(|content| sender.markdown().applied(content));
+        let job = Job {
+            attempt,
+            user,
+            to: Recipient::Device(device),
+            message: Message::Activity(ActivityMessage { content, ..message }),
+            shown: Vec::new(),
+            locale: taken.locale.as_deref(),
+            zone: None,
+            acknowledge_at: None,
+            // A Live Activity starts no extension that could say that it arrived.
+            receipt: None,
+        };
+        self.send_guarded(sender.as_ref(), taken.tries > 1, &job, now).await
+    }
+
+    /// The device on which this attempt's alert is to be a Live Activity, if it is.
+    pub(super) fn activity_wanted<'a>(
+        &self,
+        key: &EscalationKey,
+        escalation: &'a Escalation,
+        attempt: &NewAttempt,
+    ) -> Option<&'a Device> {
+        if attempt.kind != AttemptKind::Alert || escalation.bundle.is_some() {
+            return None;
+        }
+        let shown = escalation.policy_shown.as_ref().unwrap_or(&escalation.policy);
+        let wants = self.policies.get_or_default(&key.user.tenant, shown).live_activity;
+        device_of(escalation, attempt).filter(|device| wants && device.start_token.is_some())
     }
 
     /// Sends one message when the guard of its provider admits it, and tells the guard what came of it.

@@ -12,12 +12,14 @@
 //! | `message_sender.rs` | puts the message together and sends it past the guard |
 //! | `content.rs` | what a message says: one alert, or a summary of several |
 //! | `rendering.rs` | the messages about one alert as they would be made now, for an operator to look at |
+//! | `activity_runner.rs` | Live Activities: starts, changes and ends them as their alerts do |
 //! | `device_tester.rs` | pushes that a person asks for, to see whether a device is reached |
 //! | `withdrawal_batches.rs` | withdrawals for one device that are asked for at the same time go out as one push |
 //! | `not_sent.rs` | why no provider accepted a message |
 //! | `attempt_record.rs` | what is recorded of an attempt: pure |
 //! | `refusals.rs` | dead tokens and addresses are dropped, and faults of the configuration are reported |
 
+mod activity_runner;
 mod attempt_record;
 mod attempt_runner;
 mod content;
@@ -28,6 +30,7 @@ mod refusals;
 mod rendering;
 mod withdrawal_batches;
 
+pub use activity_runner::ActivityRunner;
 pub(crate) use attempt_runner::AttemptRunner;
 pub use device_tester::DeviceTester;
 pub(crate) use message_sender::MessageSender;

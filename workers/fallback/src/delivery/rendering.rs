@@ -89,6 +89,7 @@ mod tests {
             connections_max: 1,
             message_id_domain: "example.org".into(),
             bounce_domain: None,
+            reply_acknowledges: false,
             dkim: None,
         };
         SmtpSender::new(&config).unwrap()

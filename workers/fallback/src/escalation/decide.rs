@@ -125,7 +125,7 @@ impl Decider {
                 }
                 Step::WaitUntil(at) => Decision { notes, told, ..decision(Act::Rest(at)) },
                 Step::Finish(reason) => {
-                    notes.push(explanation::ended(reason, escalation.taken_by.is_some()));
+                    notes.push(explanation::ended(reason, escalation.taken.as_ref().map(|(_, rule)| *rule)));
                     Decision { notes, told, ..decision(Act::End(reason)) }
                 }
                 Step::Hold { held, until, lately, gathered } => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use watchbell::{
     domain::{
-        AlertId, AttemptState, Device, DeviceId, PerChannel, PushEnvironment, PushService, Secret,
+        AlertId, AttemptState, Device, DeviceId, GroupRule, PerChannel, PushEnvironment, PushService, Secret,
         StopReason, Tenant, UserId, policy::Policies, restraint::Restraint,
     },
     store::Bundle,
@@ -44,6 +44,7 @@ fn escalation(devices: &[&str], email: bool) -> Escalation {
         token: Secret::from("t"),
         environment: PushEnvironment::Production,
         bound_to: None,
+        start_token: None,
         registered_at: at(0),
         issued_at: None,
     };
@@ -60,7 +61,7 @@ fn escalation(devices: &[&str], email: bool) -> Escalation {
         preferences: None,
         lately: PerChannel::default(),
         held: None,
-        taken_by: None,
+        taken: None,
         bundle: None,
     }
 }
@@ -112,6 +113,7 @@ fn cut_off(step: usize) -> Attempt {
         message_id: None,
         created_at: at(5),
         answered_at: None,
+        reached_at: None,
     }
 }
 
@@ -204,7 +206,7 @@ fn a_tenant_over_its_rate_waits_with_its_reason_but_withdrawals_do_not() {
 fn whoever_saw_it_first_is_not_named() {
     let mut taken = escalation(&["phone"], true);
     taken.progress.stopped = Some(StopReason::Acknowledged);
-    taken.taken_by = Some(UserId::parse("ben").unwrap());
+    taken.taken = Some((UserId::parse("ben").unwrap(), GroupRule::FirstStopsAll));
     let end = decide(&taken, 5);
     assert_eq!(end.act, Act::End(StopReason::Acknowledged));
     assert_eq!(end.notes, ["escalation ended: another recipient saw it first"]);

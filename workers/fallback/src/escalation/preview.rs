@@ -165,6 +165,7 @@ fn accepted(
         message_id: None,
         created_at: now,
         answered_at: Some(now),
+        reached_at: None,
     }
 }
 

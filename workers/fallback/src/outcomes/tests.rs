@@ -13,7 +13,7 @@ use serde_json::json;
 use watchbell::{
     broker::{Browser, Consumer, LiveSource, PublishError, WorkQueue, embedded::EmbeddedBroker},
     domain::{
-        OutcomeKind, OutcomeRoutes, Receipt, ReceiptState, Secret, Tenant, UserId, UserKey,
+        GroupRule, OutcomeKind, OutcomeRoutes, Receipt, ReceiptState, Secret, Tenant, UserId, UserKey,
         outcome::every_kind,
     },
     runtime::config::WebhookTarget,
@@ -114,6 +114,7 @@ impl Bed {
                 answers: Default::default(),
                 op: None,
                 by: "tab".into(),
+                push: None,
             };
             bed.store.apply_receipts(&[receipt], bed.clock.now()).await.unwrap();
             bed.clock.advance(Duration::from_secs(1));
@@ -131,7 +132,7 @@ impl Bed {
             recipients: alert.to.users.clone(),
             alert: Arc::new(alert),
             policy: "default".into(),
-            first_stops_all: false,
+            group: GroupRule::Each,
             first_due_at: None,
             absent_due_at: None,
             expires_at: self.clock.now() + HOUR,

@@ -30,6 +30,9 @@ pub(crate) async fn run(config: &Config, args: AuditArgs) -> anyhow::Result<()> 
     for entry in &entries {
         output::line(if args.json { to_json(entry) } else { to_line(entry) });
     }
+    if entries.is_empty() {
+        output::note("There are no such entries.");
+    }
     if entries.len() == wanted.limit {
         output::note("There may be more: --limit, or a later --since.");
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 use watchbell::{
-    domain::{AlertId, UserId, UserKey},
+    domain::{Acknowledgement, AlertId, UserId, UserKey},
     runtime::Config,
     store::{Counts, Recipient},
     wire::alert::ShownAlert,
@@ -45,6 +45,13 @@ pub(crate) async fn run(config: &Config, args: ExplainArgs) -> anyhow::Result<()
         counted(stored.recipients),
         stored.seen
     ));
+    match &stored.acknowledgement {
+        Some(Acknowledgement::Taken { by, at }) => {
+            output::line(format!("{} has it since {at}", output::inline(by.as_str())));
+        }
+        Some(Acknowledgement::Open) => output::line("nobody has acknowledged it"),
+        None => {}
+    }
     for note in notes(&stored.content) {
         output::line(format!("note: {}", output::inline(&note)));
     }
@@ -78,11 +85,14 @@ fn notes(content: &str) -> Vec<String> {
 
 /// How it fares with everybody, in one line.
 fn fares(counts: &Counts) -> String {
-    let mut parts = vec![format!("on a screen {}", counts.delivered)];
+    let mut parts = vec![format!("delivered {}", counts.delivered)];
     parts
         .extend(counts.attempts.iter().map(|(channel, state, people)| format!("{channel} {state} {people}")));
     parts
         .extend(counts.in_summary.iter().map(|(channel, people)| format!("{channel} in a summary {people}")));
+    if counts.reached > 0 {
+        parts.push(format!("push reached {}", counts.reached));
+    }
     parts.extend(counts.held.iter().map(|(held, people)| format!("waiting ({held}) {people}")));
     parts.push(format!("read {}, dismissed {}", counts.read, counts.dismissed));
     parts.join("; ")

@@ -34,13 +34,13 @@ pub(crate) async fn run(config: &Config, args: KeyArgs) -> anyhow::Result<()> {
         KeyCommand::Create { tenant, name, scope, own_alerts, expires } => {
             let tenant = super::tenant(tenant.as_deref(), config)?;
             let scopes = if scope.is_empty() { Scopes::DEFAULT } else { Scopes::of(&scope) };
-            let expires_at = expires.map(|after| ending(now, after)).transpose()?;
+            let expires_at = expires.map(|after| end_of_key(now, after)).transpose()?;
             create(&store, &KeyRights { tenant, scopes, own_alerts, expires_at }, &name, now).await
         }
         KeyCommand::Vapid => Ok(()), // Needs no store: done above.
         KeyCommand::List { json } => list(&store, json, now).await,
         KeyCommand::Rotate { id, overlap, expires } => {
-            let expires_at = expires.map(|after| ending(now, after)).transpose()?;
+            let expires_at = expires.map(|after| end_of_key(now, after)).transpose()?;
             rotate(&store, &id, overlap, expires_at, now).await
         }
         KeyCommand::Revoke { id } => revoke(&store, &id, now).await,
@@ -72,10 +72,10 @@ async fn rotate(
     now: Timestamp,
 ) -> anyhow::Result<()> {
     check_id(id)?;
-    let ends_at = ending(now, overlap).context("--overlap")?;
+    ending(now, overlap).context("--overlap")?;
     let made = key::generate(&mut rand::rng());
-    store.rotate_api_key(id, &key::hash(made.expose()), overlap, expires_at, now).await??;
-    output::note(format!("The secret of before works until {ends_at}. {KEEP_IT}"));
+    let rotated = store.rotate_api_key(id, &key::hash(made.expose()), overlap, expires_at, now).await??;
+    output::note(format!("The secret of before works until {}. {KEEP_IT}", rotated.before_until));
     output::line(made.expose());
     Ok(())
 }
@@ -94,6 +94,11 @@ fn check_id(id: &str) -> anyhow::Result<()> {
         "give at least {ID_CHARS_MIN} characters of the id, as `key list` prints it"
     );
     Ok(())
+}
+
+fn end_of_key(now: Timestamp, after: Duration) -> anyhow::Result<Timestamp> {
+    ensure!(!after.is_zero(), "--expires must be longer than 0s; `watchbell key revoke` ends a key at once");
+    ending(now, after).context("--expires")
 }
 
 fn ending(now: Timestamp, after: Duration) -> anyhow::Result<Timestamp> {

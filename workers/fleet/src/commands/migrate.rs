@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    runtime::{Config, health::Fault},
+    runtime::{
+        Config,
+        health::{Fault, Seen},
+    },
     store::Store,
 };
 
@@ -23,8 +26,14 @@ pub(crate) async fn run(config: &Config, args: &MigrateArgs) -> anyhow::Result<(
         return outcome;
     }
     store.migrate().await?;
+    let schema = store.look().await.schema;
     store.close().await;
-    output::line("The store has the schema of this version.");
+    match schema {
+        Seen::Degraded(fault) => output::line(format!("Nothing to do: {}.", fault.cause)),
+        Seen::Ok | Seen::Failing(_) | Seen::Hidden => {
+            output::line("The store has the schema of this version.");
+        }
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../watchbell.example.toml");
 /// Where settings are declared.
-const DECLARATIONS: [&str; 22] = [
+const DECLARATIONS: [&str; 23] = [
     include_str!("../../../../src/runtime/config.rs"),
     include_str!("../../../../src/runtime/escalation_config.rs"),
     include_str!("../../../../src/runtime/outcomes_config.rs"),
@@ -33,9 +33,10 @@ const DECLARATIONS: [&str; 22] = [
     include_str!("../../../fallback/src/channel/sections.rs"),
     include_str!("../../../simulator/src/config.rs"),
     include_str!("../console/config.rs"),
+    include_str!("../oidc/config.rs"),
 ];
 /// Sections that are there only when somebody writes them: what stands there is an example, and not a default.
-const WRITTEN: [&str; 15] = [
+const WRITTEN: [&str; 16] = [
     "push",
     "apns",
     "fcm",
@@ -51,6 +52,7 @@ const WRITTEN: [&str; 15] = [
     "policies",
     "policy_for",
     "tenants",
+    "console",
 ];
 
 /// Each of these stands in place of others: Apple is told by a key or by a certificate, never by both.
@@ -109,14 +111,25 @@ fn every_key_is_there_with_its_default() {
             if value.as_array().is_some_and(|list| list.iter().any(Value::is_object)) {
                 continue;
             }
-            let default = &defaults[name][key];
-            let line = line_of(name, key);
-            let says_not_set = line.ends_with("  # not set");
-            assert_eq!(says_not_set, default.is_null(), "{name}.{key}: {line}");
-            assert!(says_not_set || value == default, "{name}.{key} is {default} by default, not {value}");
+            let (default, within) = (&defaults[name][key], format!("{name}.{key}"));
+            match value.as_object().filter(|_| EXAMPLE.lines().any(|line| line == format!("[{within}]"))) {
+                Some(section) => {
+                    for (key, value) in section {
+                        stands_with_its_default(&within, key, value, &default[key]);
+                    }
+                }
+                None => stands_with_its_default(name, key, value, default),
+            }
         }
     }
     assert_eq!(missing, [""; 0], "watchbell.example.toml lacks keys");
+}
+
+fn stands_with_its_default(section: &str, key: &str, value: &Value, default: &Value) {
+    let line = line_of(section, key);
+    let says_not_set = line.ends_with("  # not set");
+    assert_eq!(says_not_set, default.is_null(), "{section}.{key}: {line}");
+    assert!(says_not_set || value == default, "{section}.{key} is {default} by default, not {value}");
 }
 
 /// Gathers the keys of `read` that `written` does not have. A tenant's policies have the keys of everybody's.

@@ -92,7 +92,11 @@ fn a_refusal_names_the_key() {
             &[],
             "steps[0].unless must be one of pushed, mailed",
         ),
-        ("[policies.p]\nsteps = []\ngroup = \"some\"\n", &[], "group must be one of each, first_stops_all"),
+        (
+            "[policies.p]\nsteps = []\ngroup = \"some\"\n",
+            &[],
+            "group must be one of each, first_stops_all, first_acknowledges",
+        ),
         ("[policy_for]\ncategory = {billing = \"slwo\"}\n", &[], "there is no policy `slwo`"),
         (
             "[policy_for]\nseverity = {urgent = \"default\"}\n",
@@ -138,6 +142,11 @@ fn a_refusal_names_the_key() {
         ("[http]\nhead_timeout = \"0s\"\n", &[], "http.head_timeout must be at least 100ms"),
         ("[http]\npublic_url = \"alerts.example.com\"\n", &[], "http.public_url must be an address with"),
         ("[http]\nclient_address = \"forwarded\"\n", &[], "http.client_address needs http.trusted_proxies"),
+        (
+            "[http]\nlisten = \"127.0.0.1:7000\"\noperations_listen = \"127.0.0.1:7000\"\n",
+            &[],
+            "http.operations_listen must be another address than http.listen (127.0.0.1:7000)",
+        ),
         (
             "[http]\nclient_address = \"x-real-ip\"\n",
             &[],

@@ -3,11 +3,13 @@
 //! What holds here:
 //! - Whoever has an API key of the operators' tenant with the scope `operations` signs in with it. The key is looked up again
 //!   at each request, so one that was revoked or has expired opens nothing more within seconds.
+//! - Whoever signed in by a sign-in service (`oidc/`) may do what the values of their claim were worth then.
 //! - A request that names a page (`Origin`) is of this page, or it is refused. A request of a session shows both halves of it.
 //! - Tries to sign in have a rate for each address, whether they are right or wrong.
-//! - What is asked for is done for the tenant that the header [`TENANT_HEADER`] names, and by the scopes of the key.
+//! - What is asked for is done for the tenant that the header [`TENANT_HEADER`] names, by the scopes that the operator has there. What is
+//!   of the whole installation ([`Reach::Installation`]) takes scopes for all tenants.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -29,12 +31,12 @@ use watchbell::{
 use watchbell_ingest::{Producer, key};
 
 use super::{
-    sessions::{AGE_MAX, Operator},
+    cookies,
+    oidc::Rights,
+    sessions::{Credential, Operator},
     shared::Shared,
 };
 
-/// The cookie with one half of a session.
-const COOKIE: &str = "watchbell_console";
 /// The header with the other half.
 pub(super) const TOKEN_HEADER: &str = "x-watchbell-console";
 /// The header that names the tenant which is looked at. Without it: the operators' own.
@@ -83,15 +85,30 @@ pub(super) async fn sign_in(
     JsonBody(request, _): JsonBody<SignInRequest, OneKey>,
 ) -> Result<Response, Problem> {
     check_origin(&headers)?;
-    let taken = shared.tries.take(&AddressPrefix::of(address), TRY_COSTS_S, Instant::now(), Duration::ZERO);
-    taken.map_err(too_many_tries)?;
+    shared.take_try(address)?;
     let key_hash = key::hash(Secret::from(request.key).expose());
     let producer = shared.keys.producer_with_hash(key_hash.clone(), Scope::Operations).await?;
     check_tenant(&producer, &shared.tenant)?;
     let name = shared.store.api_key(&key_hash).await?.map(|key| key.name).unwrap_or_default();
-    let operator = Operator { key_hash, name };
+    let_in(&shared, Operator::with_key(key_hash, name), is_https(&headers))
+}
+
+impl Shared {
+    /// Counts a try to sign in.
+    ///
+    /// # Errors
+    /// 429: too many came from this address.
+    pub(super) fn take_try(&self, address: IpAddr) -> Result<(), Problem> {
+        let taken = self.tries.take(&AddressPrefix::of(address), TRY_COSTS_S, Instant::now(), Duration::ZERO);
+        taken.map(drop).map_err(too_many_tries)
+    }
+}
+
+/// Begins the session of whoever is known.
+pub(super) fn let_in(shared: &Shared, operator: Operator, is_https: bool) -> Result<Response, Problem> {
+    let age_max = operator.age_max();
     let halves = shared.sessions.begin(operator, &mut rand::rng(), Instant::now());
-    let cookie = set_cookie(halves.cookie.expose(), AGE_MAX, is_https(&headers))?;
+    let cookie = cookies::SESSION.set(halves.cookie.expose(), age_max, is_https)?;
     let answer = Json(SignedIn { token: halves.token.expose() });
     Ok(([(header::SET_COOKIE, cookie), NO_STORE], answer).into_response())
 }
@@ -102,40 +119,44 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_origin(&headers)?;
-    if let Some(cookie) = cookie_of(&headers) {
+    if let Some(cookie) = cookies::SESSION.of(&headers) {
         shared.sessions.end(cookie);
     }
-    let cookie = set_cookie("", Duration::ZERO, is_https(&headers))?;
+    let cookie = cookies::SESSION.set("", Duration::ZERO, is_https(&headers))?;
     Ok(([(header::SET_COOKIE, cookie), NO_STORE], Json(serde_json::json!({}))).into_response())
 }
 
-const NO_STORE: (header::HeaderName, HeaderValue) =
+pub(super) const NO_STORE: (header::HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The tenant that is looked at.
+    Tenant,
+    /// All tenants, or this process.
+    Installation,
+}
 
 /// Lets requests of a session pass, with the [`Producer`] that its key is, and with its [`Operator`].
 pub(super) async fn enter(
-    State(shared): State<Arc<Shared>>,
+    State((shared, reach)): State<(Arc<Shared>, Reach)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let headers = request.headers();
     check_origin(headers)?;
-    let (cookie, token) = (cookie_of(headers), text_of(headers, TOKEN_HEADER));
+    let (cookie, token) = (cookies::SESSION.of(headers), text_of(headers, TOKEN_HEADER));
     let operator =
         cookie.zip(token).and_then(|(cookie, token)| shared.sessions.operator(cookie, token, Instant::now()));
     let operator = operator.ok_or_else(|| {
         Problem::unauthorized("You are not signed in, or no more: open /console and sign in.")
     })?;
-    let producer = shared.keys.producer_with_hash(operator.key_hash.clone(), Scope::Operations).await?;
-    check_tenant(&producer, &shared.tenant)?;
-    let producer = match tenant_of(headers)? {
-        None => producer,
-        Some(tenant) => producer.working_for(tenant),
-    };
+    let producer = producer_of(&shared, &operator, tenant_of(headers)?, reach).await?;
     // Kept until the answer is made.
-    let _place = shared.places.take(&operator.key_hash).ok_or_else(|| {
+    let _place = shared.places.take(operator.id()).ok_or_else(|| {
         Problem::unavailable(
-            "The console has as many requests as it takes, or as it takes of this key: send it again.",
+            "The console has as many requests as it takes, or as it takes of one operator: send it again.",
             COME_BACK_S,
         )
     })?;
@@ -145,6 +166,49 @@ pub(super) async fn enter(
     response.headers_mut().insert(NO_STORE.0, NO_STORE.1);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// What an operator may do in a tenant, or in their own; with the installation, what they may do everywhere.
+async fn producer_of(
+    shared: &Shared,
+    operator: &Operator,
+    wanted: Option<Tenant>,
+    reach: Reach,
+) -> Result<Producer, Problem> {
+    match &operator.credential {
+        Credential::Key { hash } => {
+            let producer = shared.keys.producer_with_hash(hash.clone(), Scope::Operations).await?;
+            check_tenant(&producer, &shared.tenant)?;
+            Ok(wanted.into_iter().fold(producer, Producer::working_for))
+        }
+        Credential::Person { subject, rights } => {
+            let tenant = wanted.unwrap_or_else(|| rights.home(&shared.tenant).clone());
+            let scopes = match reach {
+                Reach::Tenant => rights.within(&tenant),
+                Reach::Installation => rights.everywhere(),
+            };
+            match scopes.has(Scope::Operations) {
+                true => Ok(Producer::operator(subject, tenant, scopes)),
+                false => Err(not_theirs(rights, reach)),
+            }
+        }
+    }
+}
+
+fn not_theirs(rights: &Rights, reach: Reach) -> Problem {
+    let bound_to = rights.bound_to();
+    Problem::forbidden(match reach {
+        Reach::Tenant => {
+            format!(
+                "You are let in for {bound_to} alone (`[[console.oidc.allow]]`): write that into the field Tenant."
+            )
+        }
+        Reach::Installation => {
+            format!(
+                "This is of the whole installation, and you are let in for {bound_to} alone (`[[console.oidc.allow]]`)."
+            )
+        }
+    })
 }
 
 /// The tenant that is looked at, where it is another than the operators'. One that cannot be read is never taken for none.
@@ -181,7 +245,7 @@ fn check_tenant(producer: &Producer, operators: &Tenant) -> Result<(), Problem> 
 }
 
 /// A request of a page has to be of a page of this address.
-fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let host = text_of(headers, header::HOST.as_str());
@@ -196,19 +260,6 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
 /// Whether the browser reached this page over TLS, as it says itself. Operators come through proxies that nobody configured here.
 fn is_https(headers: &HeaderMap) -> bool {
     text_of(headers, header::ORIGIN.as_str()).is_some_and(|origin| origin.starts_with("https://"))
-}
-
-fn set_cookie(value: &str, age: Duration, is_https: bool) -> Result<HeaderValue, Problem> {
-    let secure = if is_https { "; Secure" } else { "" };
-    let age_s = age.as_secs();
-    let text = format!("{COOKIE}={value}; Path=/console; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}");
-    HeaderValue::try_from(text).map_err(|_| Problem::internal("The cookie could not be written."))
-}
-
-fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -262,19 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_found_among_others_and_is_secure_over_tls() {
-        for (line, expected) in [
-            ("watchbell_console=a", Some("a")),
-            ("other=1; watchbell_console=a; more=2", Some("a")),
-            ("xwatchbell_console=a", None),
-            ("", None),
-        ] {
-            assert_eq!(cookie_of(&headers(&[("cookie", line)])), expected, "{line}");
-        }
-        let plain = set_cookie("a", AGE_MAX, false).unwrap();
-        assert_eq!(plain, "watchbell_console=a; Path=/console; Max-Age=28800; HttpOnly; SameSite=Strict");
-        let secure = set_cookie("a", AGE_MAX, true).unwrap();
-        assert!(secure.to_str().unwrap().ends_with("; Secure"));
+    fn the_browser_says_whether_it_came_over_tls() {
         assert!(is_https(&headers(&[("origin", "https://ops.example.com")])));
         assert!(!is_https(&headers(&[])));
     }

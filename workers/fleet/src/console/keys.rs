@@ -1,7 +1,7 @@
 //! API keys and tenants: `GET` and `POST /console/api/keys`, `DELETE /console/api/keys/{id}`.
 //!
 //! What holds here:
-//! - Nobody gives a key what their own key may not do.
+//! - Nobody gives a key what they may not do themselves. That of somebody without a key ends after [`KEY_OF_PERSON_MAX`].
 //! - A secret is answered once, to whoever made it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -18,7 +18,10 @@ use watchbell::{
 };
 use watchbell_ingest::{Producer, key};
 
-use super::{sessions::Operator, shared::Shared};
+use super::{
+    sessions::{Credential, Operator},
+    shared::Shared,
+};
 use crate::commands::key::keys_of;
 
 /// Keys that are listed: the newest.
@@ -27,6 +30,9 @@ const LISTED_MAX: usize = 1_000;
 const NAME_CHARS_MAX: usize = 200;
 /// The longest time after which a key ends: ten years.
 const EXPIRES_MAX_S: u64 = 10 * 366 * 24 * 60 * 60;
+
+/// How long a key lasts that somebody makes who has none: it outlives their account, which nobody tells us of.
+const KEY_OF_PERSON_MAX: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Keys, as `watchbell key list --json` tells them, and tenants.
 #[derive(Serialize)]
@@ -79,13 +85,23 @@ pub(super) struct Made {
 pub(super) async fn make(
     State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Producer>,
-    Extension(Operator { key_hash, .. }): Extension<Operator>,
+    Extension(Operator { credential, .. }): Extension<Operator>,
     JsonBody(wanted, _): JsonBody<NewKey, Form>,
 ) -> Result<Json<Made>, Problem> {
     let now = Timestamp::now();
-    let own = shared.store.api_key(&key_hash).await?;
-    let own = own.ok_or_else(|| Problem::unauthorized("Your key is not known any more: sign in anew."))?;
-    let rights = rights_of(&wanted, &own.rights, now)?;
+    let own = match &credential {
+        Credential::Key { hash } => {
+            let own = shared.store.api_key(hash).await?;
+            own.ok_or_else(|| Problem::unauthorized("Your key is not known any more: sign in anew."))?.rights
+        }
+        Credential::Person { rights, .. } => KeyRights {
+            tenant: shared.tenant.clone(),
+            scopes: rights.everywhere(),
+            own_alerts: false,
+            expires_at: now.checked_add(KEY_OF_PERSON_MAX).ok(),
+        },
+    };
+    let rights = rights_of(&wanted, &own, now)?;
     let made = key::generate(&mut rand::rng());
     let store = shared.store.by(operator.actor());
     store.add_api_key(&key::hash(made.expose()), &rights, wanted.name.trim(), now).await?;
@@ -108,7 +124,7 @@ fn rights_of(wanted: &NewKey, own: &KeyRights, now: Timestamp) -> Result<KeyRigh
             word.parse().map_err(|error: UnknownScope| Problem::invalid("scopes", error.to_string()))?;
         if !own.scopes.has(scope) {
             return Err(Problem::forbidden(format!(
-                "Your own key does not have the scope `{scope}`, so you cannot give it to another one."
+                "You do not have the scope `{scope}` yourself, so you cannot give it to a key."
             )));
         }
         scopes.push(scope);
@@ -134,7 +150,8 @@ fn rights_of(wanted: &NewKey, own: &KeyRights, now: Timestamp) -> Result<KeyRigh
         && end > own_end
     {
         return Err(Problem::forbidden(format!(
-            "Your own key ends at {own_end}, so a key that you make cannot last longer: give a shorter `expires_in_s`."
+            "A key that you make lasts until {own_end} at the longest, as your own does or because you have none: give a shorter \
+             `expires_in_s`."
         )));
     }
     Ok(KeyRights { tenant, scopes: Scopes::of(&scopes), own_alerts: wanted.own_alerts, expires_at })

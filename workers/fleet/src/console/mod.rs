@@ -5,15 +5,18 @@
 //!
 //! What holds here:
 //! - Nothing is answered to who is not signed in, but the page, which says nothing of the installation.
-//! - Whoever is signed in works with the scopes of their key, and each change is in the audit log under that key.
+//! - Whoever is signed in works with the scopes of their key, or of the values that their sign-in service says they have; each change is
+//!   in the audit log under that key, or that person.
 //! - Figures are those of this process. Alerts, people, keys and dead letters are those of the whole fleet.
 //!
 //! | file | what |
 //! |---|---|
 //! | `config.rs` | `[operations]` |
 //! | `entry.rs` | signing in, and who is let in |
+//! | `oidc/` | signing in with an account of a sign-in service |
+//! | `cookies.rs` | the cookies |
 //! | `sessions.rs` | who is signed in |
-//! | `places.rs` | how many requests are answered at once, and how many of one key |
+//! | `places.rs` | how many requests are answered at once, and how many of one operator |
 //! | `page.rs` | the page, built from `web/console` and committed |
 //! | `now.rs` | what happens now |
 //! | `acts.rs` | entries of the audit log for what is done to alerts |
@@ -27,11 +30,13 @@
 
 mod acts;
 mod config;
+mod cookies;
 mod dead;
 mod entry;
 mod keys;
 mod messages;
 mod now;
+mod oidc;
 mod page;
 mod places;
 mod policies;
@@ -59,6 +64,8 @@ use watchbell_ingest::{ApiKeys, ConfiguredHooks, Ingest, Routes, router_for_know
 
 pub(crate) use self::{config::OperationsSection, process_name::ProcessName, samples::Samples};
 use crate::config::FleetConfig;
+use entry::Reach;
+use oidc::SignIn;
 use places::Places;
 use sessions::Sessions;
 use shared::Shared;
@@ -84,7 +91,7 @@ pub(crate) struct ConsoleParts {
 /// The page and everything that it asks.
 ///
 /// # Errors
-/// A `[[hook]]` or a `[[route]]` cannot be used.
+/// A `[[hook]]`, a `[[route]]` or `[console.oidc]` cannot be used.
 pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
     let ConsoleParts {
         tenant,
@@ -111,6 +118,7 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
         keys: Arc::clone(&keys),
         ..Ingest::new(broker.clone(), store.clone(), policies.clone(), clock)
     });
+    let sign_in = config.console.oidc()?.map(SignIn::new).transpose()?;
     let shared = Arc::new(Shared {
         tenant,
         config,
@@ -126,23 +134,30 @@ pub(crate) fn routes(parts: ConsoleParts) -> anyhow::Result<Router> {
         process,
         sessions: Sessions::default(),
         tries: entry::tries(),
+        sign_in,
         places: Places::default(),
     });
     let own = Router::new()
         .route("/session", get(now::session))
-        .route("/now", get(now::now))
         .route("/policies", get(policies::list))
         .route("/policies/check", post(policies::check))
-        .route("/routes/try", post(route_tester::try_out))
         .route("/messages", get(messages::show))
+        .with_state(Arc::clone(&shared));
+    let of_installation = Router::new()
+        .route("/now", get(now::now))
+        .route("/routes/try", post(route_tester::try_out))
         .route("/dead", get(dead::list).post(dead::act))
         .route("/keys", get(keys::list).post(keys::make))
         .route("/keys/{id}", delete(keys::revoke))
         .with_state(Arc::clone(&shared));
     let producers = producers.layer(from_fn_with_state(Arc::clone(&shared), acts::note));
-    let api = own.merge(producers).layer(from_fn_with_state(Arc::clone(&shared), entry::enter));
+    let locked =
+        |routes: Router, reach| routes.layer(from_fn_with_state((Arc::clone(&shared), reach), entry::enter));
+    let api = locked(own.merge(producers), Reach::Tenant).merge(locked(of_installation, Reach::Installation));
     let signing = Router::new()
-        .route("/console/sign-in", post(entry::sign_in))
+        .route("/console/sign-in", get(oidc::ways).post(entry::sign_in))
+        .route("/console/oidc/begin", post(oidc::begin))
+        .route("/console/oidc/finish", post(oidc::finish))
         .route("/console/sign-out", post(entry::sign_out))
         .with_state(shared);
     Ok(page::routes().merge(signing).nest("/console/api", api))

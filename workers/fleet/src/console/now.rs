@@ -4,23 +4,27 @@ use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
-use watchbell::runtime::health::Report;
+use watchbell::{domain::Scope, runtime::health::Report};
 use watchbell_ingest::Producer;
 
 use super::{
     process_name::ProcessName,
     samples::{Charts, SAMPLE_EVERY},
-    sessions::Operator,
+    sessions::{Credential, Operator},
     shared::Shared,
 };
 
 /// Who is signed in, and what they may do.
 #[derive(Serialize)]
 pub(super) struct SessionAnswer {
-    /// What their key is called.
+    /// What their key is called, or the person.
     name: String,
-    /// Its id: the audit log has `key:ID`.
+    /// The id of the key; empty where somebody signed in without one.
     key: String,
+    /// Who they are in the audit log.
+    actor: String,
+    /// Whether they may look at all tenants, and at what is of the whole installation.
+    everywhere: bool,
     scopes: Vec<&'static str>,
     /// The tenant of the operators.
     operators: String,
@@ -35,8 +39,16 @@ pub(super) async fn session(
     Extension(producer): Extension<Producer>,
 ) -> Json<SessionAnswer> {
     Json(SessionAnswer {
+        key: match &operator.credential {
+            Credential::Key { .. } => producer.maker.key.to_string(),
+            Credential::Person { .. } => String::new(),
+        },
+        everywhere: match &operator.credential {
+            Credential::Key { .. } => true,
+            Credential::Person { rights, .. } => rights.everywhere().has(Scope::Operations),
+        },
         name: operator.name,
-        key: producer.maker.key.to_string(),
+        actor: producer.actor().to_string(),
         scopes: producer.scopes().iter().map(|scope| scope.as_str()).collect(),
         operators: shared.tenant.to_string(),
         tenant: producer.tenant.to_string(),

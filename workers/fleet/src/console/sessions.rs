@@ -5,12 +5,13 @@
 //!   and shows in a header. Neither opens anything alone. A cookie of `127.0.0.1` is sent to every port of that machine, so
 //!   another program that listens there may get it; it does not get the token. A page of another origin cannot set the header.
 //! - Both are kept by their hash. They live in memory: a restart signs everybody out.
-//! - A session ends after [`IDLE_MAX`] without a request, and [`AGE_MAX`] after it began whatever happens.
+//! - A session ends after [`IDLE_MAX`] without a request, and [`AGE_MAX`] after it began whatever happens; that of an account of a
+//!   sign-in service after [`PERSON_AGE_MAX`], because nobody tells us when the account is closed.
 //! - At most [`SESSIONS_MAX`] are kept. One more takes the place of the one that was used longest ago.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,10 +20,14 @@ use tokio::time::Instant;
 use watchbell::domain::Secret;
 use watchbell_ingest::key;
 
+use super::oidc::Rights;
+
 /// How long a session may be unused.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// How long a session lasts.
 pub(super) const AGE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
+/// How long one lasts that a sign-in service vouched for.
+pub(super) const PERSON_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Sessions of one process.
 pub(super) const SESSIONS_MAX: usize = 64;
 
@@ -42,25 +47,69 @@ struct Session {
 /// Whose session it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Operator {
-    /// The hash of the API key that they signed in with. The key is looked up at each request.
-    pub(super) key_hash: String,
-    /// What the key is called.
+    pub(super) credential: Credential,
+    /// What the key is called, or the person.
     pub(super) name: String,
+}
+
+/// What somebody signed in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// The API key with this hash. It is looked up at each request.
+    Key {
+        /// The SHA-256 of the key.
+        hash: String,
+    },
+    /// The account of a sign-in service.
+    Person {
+        /// What the service knows them by.
+        subject: Arc<str>,
+        /// What the values of their claim were worth.
+        rights: Rights,
+    },
+}
+
+impl Operator {
+    /// Whoever has this key.
+    pub(super) fn with_key(hash: String, name: String) -> Self {
+        Self { credential: Credential::Key { hash }, name }
+    }
+
+    /// Whom a sign-in service knows.
+    pub(super) fn person(subject: Arc<str>, name: String, rights: Rights) -> Self {
+        Self { credential: Credential::Person { subject, rights }, name }
+    }
+
+    /// One word for each operator.
+    pub(super) fn id(&self) -> &str {
+        match &self.credential {
+            Credential::Key { hash } => hash,
+            Credential::Person { subject, .. } => subject,
+        }
+    }
+
+    /// How long their session lasts.
+    pub(super) fn age_max(&self) -> Duration {
+        match &self.credential {
+            Credential::Key { .. } => AGE_MAX,
+            Credential::Person { .. } => PERSON_AGE_MAX,
+        }
+    }
 }
 
 /// The two halves of a new session.
 #[derive(Debug)]
 pub(super) struct Halves {
-    /// For the cookie.
+    /// What the browser keeps as a cookie that no script reads.
     pub(super) cookie: Secret,
-    /// For the page.
+    /// What the page keeps, and sends with each request.
     pub(super) token: Secret,
 }
 
 impl Session {
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) >= IDLE_MAX
-            || now.saturating_duration_since(self.begun) >= AGE_MAX
+            || now.saturating_duration_since(self.begun) >= self.operator.age_max()
     }
 }
 
@@ -111,7 +160,7 @@ mod tests {
     use super::*;
 
     fn alice() -> Operator {
-        Operator { key_hash: "hash".to_owned(), name: "alice".to_owned() }
+        Operator::with_key("hash".to_owned(), "alice".to_owned())
     }
 
     #[test]
@@ -153,6 +202,19 @@ mod tests {
             None,
             "signed out"
         );
+    }
+
+    #[test]
+    fn an_account_is_believed_for_an_hour() {
+        let begun = Instant::now();
+        let sessions = Sessions::default();
+        let operator = Operator::person("7f3a".into(), "alice".to_owned(), Rights::default());
+        let halves = sessions.begin(operator, &mut StdRng::seed_from_u64(7), begun);
+        let (cookie, token) = (halves.cookie.expose(), halves.token.expose());
+        let is_in = |minutes: u64| {
+            sessions.operator(cookie, token, begun + Duration::from_secs(60 * minutes)).is_some()
+        };
+        assert_eq!([20, 40, 59, 60].map(is_in), [true, true, true, false]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use watchbell::{
 use watchbell_fallback::Channels;
 use watchbell_ingest::{ApiKeys, ConfiguredHooks, Routes};
 
-use super::{places::Places, process_name::ProcessName, samples::Samples, sessions::Sessions};
+use super::{oidc::SignIn, places::Places, process_name::ProcessName, samples::Samples, sessions::Sessions};
 use crate::config::FleetConfig;
 
 /// What the handlers share.
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) process: ProcessName,
     pub(super) sessions: Sessions,
     pub(super) tries: RateLimiter<AddressPrefix, Instant>,
+    /// Signing in by a sign-in service, where one is configured.
+    pub(super) sign_in: Option<SignIn>,
     /// The requests that are answered now.
     pub(super) places: Places,
 }

@@ -103,7 +103,7 @@ pub(super) fn of_queues(queues: &Value) -> Vec<Finding> {
         .into_iter()
         .filter_map(|queue| Some((queue, named(queue)?)))
         .flat_map(|(queue, found)| {
-            [members(queue, found), policy(queue, found), set_aside(queue, found)].into_iter().flatten()
+            [members(queue, found), Some(policy(queue, found)), set_aside(queue, found)].into_iter().flatten()
         })
         .collect()
 }
@@ -123,6 +123,11 @@ fn members(queue: WorkQueue, found: &Value) -> Option<Finding> {
             format!("{online} of its {members} members are there"),
             "start the nodes that hold it",
         ),
+        (1, _) => Finding::warn(
+            check,
+            "one node alone holds it: it is away when that one is",
+            "run `rabbitmq-queues grow` for each node that does not hold it",
+        ),
         (members, _) if members < NODES_MIN => Finding::warn(
             check,
             format!("{members} nodes hold it: it is away when one of them is"),
@@ -132,14 +137,34 @@ fn members(queue: WorkQueue, found: &Value) -> Option<Finding> {
     })
 }
 
-fn policy(queue: WorkQueue, found: &Value) -> Option<Finding> {
-    if !queue.dead_letters() {
-        return None;
+/// How long what is held may be held, and how long what is parked is kept.
+fn policy(queue: WorkQueue, found: &Value) -> Finding {
+    match queue.dead_letters() {
+        true => of_what_is_held(queue, found),
+        false => of_what_is_parked(queue, found),
     }
+}
+
+fn of_what_is_parked(queue: WorkQueue, found: &Value) -> Finding {
+    let check = format!("broker policy {}", queue.name());
+    match found["effective_policy_definition"]["message-ttl"].as_u64() {
+        Some(ms) => {
+            let days = Duration::from_millis(ms).as_secs_f64() / 86_400.0;
+            Finding::ok(check, format!("what nobody decided about goes after {days:.1} days"))
+        }
+        None => Finding::warn(
+            check,
+            "what is parked there has no age: it stays until an operator decides about it",
+            "set the policy watchbell-parked-kept that `watchbell topology show` prints",
+        ),
+    }
+}
+
+fn of_what_is_held(queue: WorkQueue, found: &Value) -> Finding {
     let check = format!("broker policy {}", queue.name());
     let set = found["effective_policy_definition"]["consumer-timeout"].as_u64();
     let remedy = "set the policy that `watchbell topology show` prints; before RabbitMQ 3.12, consumer_timeout of the node";
-    Some(match set {
+    match set {
         Some(ms) if ms == u64::from(CONSUMER_TIMEOUT_MS) => {
             Finding::ok(check, format!("what is held for {} minutes goes back", ms / 60_000))
         }
@@ -151,7 +176,7 @@ fn policy(queue: WorkQueue, found: &Value) -> Option<Finding> {
             "no policy says when what a hung process holds goes back, so it is after the node's 30 minutes",
             remedy,
         ),
-    })
+    }
 }
 
 fn set_aside(queue: WorkQueue, found: &Value) -> Option<Finding> {

@@ -16,6 +16,7 @@
 //! | `store.rs` | the store |
 //! | `providers.rs` | the providers |
 //! | `tracing.rs` | the collector of traces |
+//! | `sign_in.rs` | the sign-in service of operators |
 //! | `public.rs` | the address as clients see it |
 //! | `tests.rs`, `seen_tests.rs` | planted faults of the configuration and of services, each found with its remedy |
 
@@ -27,6 +28,7 @@ mod providers;
 mod public;
 pub(crate) mod requirements;
 pub(crate) mod retention;
+mod sign_in;
 mod store;
 mod tracing;
 
@@ -103,6 +105,7 @@ async fn connect(args: &DoctorArgs, roles: &[Role], config: &FleetConfig, now: T
         findings.extend(providers::look(config, now).await);
     }
     findings.extend(tracing::look(&config.shared.tracing).await);
+    findings.extend(sign_in::look(&config.console, now).await);
     findings
 }
 

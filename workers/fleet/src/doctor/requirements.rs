@@ -33,6 +33,15 @@ pub(crate) fn of(role: Role, config: &FleetConfig) -> Vec<Finding> {
         let sent = Collector::of(&shared.tracing, "").map(drop);
         findings.push(judged("tracing", sent, "spans can be sent to tracing.endpoint", "correct [tracing]"));
     }
+    if config.console.oidc.is_some() {
+        let operators = config
+            .operations
+            .tenant
+            .as_ref()
+            .context("console.oidc needs operations.tenant, or there is no console");
+        let found = "operators sign in by console.oidc as well";
+        findings.push(judged("console.oidc", operators.map(drop), found, "set operations.tenant"));
+    }
     match role {
         Role::Ingest => {
             let hooks = ConfiguredHooks::new(&config.hook).map(drop);

@@ -135,7 +135,7 @@ fn faults_of_a_cluster_are_named_with_their_remedies() {
             management::of_queues(&queue(&["a"], &["a"], Some(300_000))),
             Verdict::Warn,
             "broker queue watchbell.dispatch",
-            "1 nodes hold it",
+            "one node alone holds it",
             "rabbitmq-queues grow",
         ),
         (
@@ -153,6 +153,23 @@ fn faults_of_a_cluster_are_named_with_their_remedies() {
             "broker policy",
             "no policy",
             "watchbell topology show",
+        ),
+        (
+            "dead letters that stay for ever",
+            management::of_queues(&json!([{"name": "watchbell.dead", "messages": 0}])),
+            Verdict::Warn,
+            "broker policy watchbell.dead",
+            "has no age",
+            "watchbell-parked-kept",
+        ),
+        (
+            "dead letters that end",
+            management::of_queues(&json!([{"name": "watchbell.dead", "messages": 0,
+                "effective_policy_definition": {"message-ttl": 2_592_000_000_u64}}])),
+            Verdict::Ok,
+            "broker policy watchbell.dead",
+            "goes after 30.0 days",
+            "",
         ),
         (
             "dead letters",

@@ -56,6 +56,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "docs/people.md" => ("people.html", "People's data"),
         "docs/providers.md" => ("providers.html", "Providers"),
         "docs/rabbitmq.md" => ("rabbitmq.html", "RabbitMQ"),
+        "docs/scale.md" => ("scale.html", "Scale"),
         "compose/README.md" => ("compose.html", "On one machine"),
         "k8s/README.md" => ("kubernetes.html", "Kubernetes"),
         "watchbell.example.toml" => ("settings.html", "Settings"),

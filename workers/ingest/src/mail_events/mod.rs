@@ -13,8 +13,10 @@
 //! |---|---|
 //! | `events.rs` | what each provider's event says: pure |
 //! | `sns.rs` | Amazon's envelope: its signature, and confirming a subscription |
+//! | `signatures.rs` | signatures of SendGrid and Mailgun, where their keys are configured |
 
 pub mod events;
+pub mod signatures;
 pub mod sns;
 
 use axum::{
@@ -50,8 +52,11 @@ pub async fn accept(
         return Err(Problem::not_found(format!("There is no such provider here: {}.", PROVIDERS.join(", "))));
     }
     // SNS calls JSON plain text, so the media type says nothing.
-    let body = request::whole_body(request.into_body()).await?;
+    let (head, body) = request.into_parts();
+    let body = request::whole_body(body).await?;
     let mut post: Value = serde_json::from_slice(&body).map_err(|error| not_json(&error))?;
+    let now = shared.ingest.clock.now();
+    shared.ingest.mail_signatures.check(&provider, &head.headers, &body, &post, now)?;
     if provider == "ses" {
         match shared.ingest.sns.open(&post).await? {
             sns::Opened::Message(message) => post = message,

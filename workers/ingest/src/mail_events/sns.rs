@@ -2,7 +2,8 @@
 //! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>).
 //!
 //! What holds here:
-//! - Only addresses of SNS itself are called, over TLS, and what is called is what the signed message names.
+//! - Only addresses of SNS itself are called, over TLS, and what is called is what the signed message names. An operator may name
+//!   one more origin (`[ingest.sns]`), for something that stands in for Amazon.
 //! - A message without a good signature is refused. A certificate is fetched once and kept, a few at a time.
 
 use std::{
@@ -15,7 +16,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Certificate, Client, Url, redirect};
 use serde_json::Value;
 use tracing::info;
 use watchbell::{runtime::http::RETRY_AFTER_S, wire::Problem};
@@ -32,6 +33,8 @@ const CERTIFICATES_MAX: usize = 32;
 #[derive(Default)]
 pub struct Sns {
     client: Option<Client>,
+    /// What stands in for Amazon, if something does.
+    stand_in: Option<Url>,
     /// The public keys of certificates, by where they are.
     keys: Mutex<HashMap<String, Vec<u8>>>,
 }
@@ -46,13 +49,21 @@ pub enum Opened {
 }
 
 impl Sns {
-    /// With a client of its own.
+    /// With a client of its own, which also trusts the roots in this PEM.
     ///
     /// # Errors
-    /// There is no TLS here.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    /// There is no TLS here, or the PEM holds no certificates.
+    pub fn new(stand_in: Option<&str>, trust_root_pem: Option<&str>) -> Result<Self, reqwest::Error> {
         let client = Client::builder().timeout(CALL_MAX).redirect(redirect::Policy::none()).https_only(true);
-        Ok(Self { client: Some(client.build()?), keys: Mutex::default() })
+        let client = match trust_root_pem {
+            Some(pem) => client.tls_certs_merge(Certificate::from_pem_bundle(pem.as_bytes())?),
+            None => client,
+        };
+        Ok(Self {
+            client: Some(client.build()?),
+            stand_in: stand_in.and_then(origin_of),
+            keys: Mutex::default(),
+        })
     }
 
     /// The event in a message whose signature is good; a subscription is confirmed.
@@ -63,7 +74,7 @@ impl Sns {
         let signed = signed_text(message).ok_or_else(|| {
             Problem::forbidden("The body is no message of Amazon SNS: turn raw message delivery off.")
         })?;
-        let address = address_in(message, "SigningCertURL", ".pem")?;
+        let address = self.address_in(message, "SigningCertURL", ".pem")?;
         self.check(message, &signed, &address).await?;
         match message["Type"].as_str() {
             Some("Notification") => {
@@ -71,7 +82,7 @@ impl Sns {
                 Ok(Opened::Message(serde_json::from_str(inner).unwrap_or_default()))
             }
             Some("SubscriptionConfirmation") => {
-                self.get(&address_in(message, "SubscribeURL", "")?).await?;
+                self.get(&self.address_in(message, "SubscribeURL", "")?).await?;
                 let topic = message["TopicArn"].as_str().unwrap_or_default();
                 info!(topic, "Subscribed to the events of a mail account");
                 Ok(Opened::Subscription)
@@ -103,6 +114,15 @@ impl Sns {
             .ok_or_else(bad)
     }
 
+    /// The address in this field, which must be one of SNS itself, or of what stands in for it.
+    fn address_in(&self, message: &Value, field: &'static str, ending: &str) -> Result<Url, Problem> {
+        let refused = || Problem::forbidden(format!("`{field}` is not an address of Amazon SNS."));
+        let address = Url::parse(message[field].as_str().unwrap_or_default()).map_err(|_| refused())?;
+        let is_of_stand_in = self.stand_in.as_ref().is_some_and(|it| it.origin() == address.origin());
+        let is_allowed = is_of_stand_in || is_of_sns(&address);
+        (is_allowed && address.path().ends_with(ending)).then_some(address).ok_or_else(refused)
+    }
+
     async fn get(&self, address: &Url) -> Result<Vec<u8>, Problem> {
         let away = || Problem::unavailable("Amazon SNS could not be reached: send it again.", RETRY_AFTER_S);
         let client = self.client.as_ref().ok_or_else(away)?;
@@ -121,10 +141,17 @@ impl Sns {
     }
 }
 
-/// The address in this field, which must be one of SNS itself.
-fn address_in(message: &Value, field: &'static str, ending: &str) -> Result<Url, Problem> {
-    let refused = || Problem::forbidden(format!("`{field}` is not an address of Amazon SNS."));
-    let address = Url::parse(message[field].as_str().unwrap_or_default()).map_err(|_| refused())?;
+/// Whether this may stand in for Amazon: an https origin.
+pub fn is_origin(text: &str) -> bool {
+    origin_of(text).is_some()
+}
+
+fn origin_of(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.path() == "/")
+}
+
+/// Whether an address is one of SNS itself.
+fn is_of_sns(address: &Url) -> bool {
     let host = address.host_str().unwrap_or_default();
     let region = host.strip_prefix("sns.").and_then(|rest| {
         rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))
@@ -135,8 +162,7 @@ fn address_in(message: &Value, field: &'static str, ending: &str) -> Result<Url,
             && !region.starts_with("s3")
             && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     });
-    let is_plain = address.scheme() == "https" && address.port().is_none() && address.username().is_empty();
-    (is_region && is_plain && address.path().ends_with(ending)).then_some(address).ok_or_else(refused)
+    is_region && address.scheme() == "https" && address.port().is_none() && address.username().is_empty()
 }
 
 /// What is signed: the fields of this kind of message, in order, each with its name.

@@ -23,7 +23,7 @@ fn signer() -> (RsaKeyPair, Sns) {
     let known = public_key_of(certificate.pem().as_bytes()).unwrap();
     let keys = HashMap::from([(CERTIFICATE.to_owned(), known)]);
     let _ = KeySize::Rsa2048;
-    (signing, Sns { client: None, keys: Mutex::new(keys) })
+    (signing, Sns { keys: Mutex::new(keys), ..Sns::default() })
 }
 
 fn signed(signer: &RsaKeyPair, mut message: Value) -> Value {
@@ -81,6 +81,19 @@ fn only_addresses_of_sns_are_called() {
         ("", false),
     ] {
         let message = json!({"SigningCertURL": address});
-        assert_eq!(address_in(&message, "SigningCertURL", ".pem").is_ok(), is_ok, "{address}");
+        assert_eq!(Sns::default().address_in(&message, "SigningCertURL", ".pem").is_ok(), is_ok, "{address}");
+    }
+    let stand_in = Url::parse("https://localhost:7702").unwrap();
+    let sns = Sns { stand_in: Some(stand_in), ..Sns::default() };
+    for (address, is_ok) in [
+        (CERTIFICATE, true),
+        ("https://localhost:7702/sns/certificate.pem", true),
+        ("https://localhost:7703/sns/certificate.pem", false),
+        ("http://localhost:7702/sns/certificate.pem", false),
+        ("https://localhost:7702/sns/certificate.txt", false),
+        ("https://evil.example:7702/sns/certificate.pem", false),
+    ] {
+        let message = json!({"SigningCertURL": address});
+        assert_eq!(sns.address_in(&message, "SigningCertURL", ".pem").is_ok(), is_ok, "{address}");
     }
 }

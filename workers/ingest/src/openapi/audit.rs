@@ -21,7 +21,7 @@ pub fn entries() -> Operation {
              written in the commit of its change.",
         )
         .query_or_empty("since", time(), "Nothing older than that.")
-        .query_or_empty("actor", text(), "By this actor: `key:ID`, `cli:NAME`, `user:NAME`.")
+        .query_or_empty("actor", text(), "By this actor: `key:ID`, `oidc:SUBJECT`, `cli:NAME`, `user:NAME`.")
         .query_or_empty("object", text(), "About this object: `user:NAME`, `group:NAME`, `key:ID`, `dead-letters`.")
         .query_or_empty(
             "after",

@@ -243,7 +243,7 @@ pub fn mail_events() -> Operation {
         .answers(200, "Read. Events about mails that are not known are not counted.", Described::of::<MailEvents>())
         .refuses(400, "Not JSON.")
         .refuses(401, "No API key, or one that is not known.")
-        .refuses(403, "The key does not have the scope, or what is posted as of SES is no message of Amazon SNS, or not signed by it.")
+        .refuses(403, "The key does not have the scope, or what is posted is not signed by the provider: by Amazon SNS, or by SendGrid or Mailgun whose key is configured.")
         .refuses(404, "There is no such provider.")
         .refuses(408, "The body took too long.")
         .refuses(413, TOO_LONG)

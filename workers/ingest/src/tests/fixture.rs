@@ -23,7 +23,7 @@ use uuid::Uuid;
 use watchbell::{
     broker::{Message, SharedBroker, WorkQueue, embedded::EmbeddedBroker},
     domain::{
-        Alert, Scopes, Tenant, UserId, UserKey,
+        Alert, GroupRule, Scopes, Tenant, UserId, UserKey,
         policy::Policies,
         publication::{Maker, Publication},
     },
@@ -289,7 +289,7 @@ async fn record_as(store: &Store, alert: Alert, publication: Option<Publication>
         alert: Arc::new(alert),
         recipients,
         policy: "default".into(),
-        first_stops_all: false,
+        group: GroupRule::Each,
         first_due_at: Some(now + Duration::from_secs(30)),
         absent_due_at: None,
         expires_at: now + Duration::from_secs(3_600),

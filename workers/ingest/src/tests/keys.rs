@@ -104,7 +104,7 @@ async fn a_rotated_key_works_with_both_secrets_until_the_overlap_ends() {
     let (hash, minute) = (key::hash(made.expose()), Duration::from_secs(60));
     let id = key::hash(&fixture.key);
     let rotated = fixture.store.rotate_api_key(&id, &hash, minute, None, fixture.clock.now()).await.unwrap();
-    assert_eq!(rotated, Ok(id[..32].to_owned()));
+    assert_eq!(rotated.unwrap().key, id[..32]);
     let new = format!("Bearer {}", made.expose());
     let uri = "/v1/groups/ops/members";
     let with_new = async || fixture.send("GET", uri, &[("authorization", new.as_str())], "").await.status;

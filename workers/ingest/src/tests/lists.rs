@@ -21,6 +21,7 @@ fn phone(token: &str) -> Device {
         token: Secret::from(token),
         environment: PushEnvironment::Production,
         bound_to: None,
+        start_token: None,
         registered_at: NOW.parse().unwrap(),
         issued_at: None,
     }

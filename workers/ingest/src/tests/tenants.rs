@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::fixture::{Answer, Dispatch, Fixture};
-use crate::limits::{BODY_BYTES_MAX, Limits, RECIPIENTS_AHEAD_MAX};
+use crate::limits::{ALERTS_MAX, BODY_BYTES_MAX, Limits, RECIPIENTS_AHEAD_MAX};
 
 /// Longer than a request without any obstacle takes, and shorter than a body may take.
 const MOMENT: Duration = Duration::from_secs(10);
@@ -118,4 +118,21 @@ async fn recipients_are_charged_and_what_is_beyond_the_rate_hears_when_to_come_a
     let answer = fixture.post("/v1/hooks/alertmanager?users=ana", hook).await;
     assert_eq!(answer.status, 503, "hooks repeat nothing that is answered 429: {}", answer.text);
     assert!(seconds_to_wait(&answer) > 10, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn beside_another_tenant_a_flood_is_taken_in_turn() {
+    let fixture = Fixture::reaching(Dispatch::Acks, 100).await;
+    let storm = Value::Array((0..ALERTS_MAX).map(|_| alert_for(1)).collect());
+    for why in ["alone", "still alone"] {
+        assert_eq!(fixture.post("/v1/alerts", &storm).await.status, 202, "{why}");
+    }
+    assert_eq!(bystander(&fixture).await.status, 202);
+    assert_eq!(fixture.post("/v1/alerts", &storm).await.status, 202, "a request is taken whole");
+    assert_eq!(bystander(&fixture).await.status, 202, "whoever sends little goes on");
+    let answer = fixture.post("/v1/alerts", alert_for(1)).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.problem().1.contains("Other tenants"), "{}", answer.text);
+    assert!(seconds_to_wait(&answer) > 0);
+    assert_eq!(bystander(&fixture).await.status, 202);
 }

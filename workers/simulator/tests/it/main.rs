@@ -76,6 +76,12 @@ impl Running {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    /// What the mail relay offers to new connections.
+    async fn offer(&self, offer: Value) {
+        let answer = self.plain.put(self.own("relay")).json(&offer).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
     fn provider_token(&self, iat: i64) -> String {
         let apns = &self.credentials.apns;
         let header = Header { kid: Some(apns.key_id.clone()), ..Header::new(Algorithm::ES256) };

@@ -173,3 +173,46 @@ async fn shutdown_tells_a_waiting_client() {
     running.stop().await;
     assert!(client.read().await.starts_with("421 4.3.2"));
 }
+
+#[tokio::test]
+async fn a_relay_takes_only_what_it_offers() {
+    let running = Running::start().await;
+    let to = ["EHLO me", "MAIL FROM:<a@x.org>", "RCPT TO:<b@x.org> NOTIFY=FAILURE"];
+    let mut client = Client::connect(&running).await;
+    client.say(&to).await;
+    for (piece, answer) in
+        [("BDAT 14\r\nSubject: tea\r\n", "250 2.0.0 Go on"), ("BDAT 4 LAST\r\n\r\n..", "250 2.0.0 Queued")]
+    {
+        client.send(piece).await;
+        assert!(client.read().await.starts_with(answer), "in two pieces");
+    }
+    let arrivals = running.arrivals("").await;
+    assert_eq!((&arrivals[0]["title"], &arrivals[0]["body"]), (&json!("tea"), &json!("..")));
+
+    for (without, lines, refusal) in [
+        ("CHUNKING", &["EHLO me", "BDAT 1"][..], "500"),
+        ("DSN", &to[..], "555"),
+        ("SIZE", &["EHLO me", "MAIL FROM:<a@x.org> SIZE=5"][..], "555"),
+        ("8BITMIME", &["EHLO me", "MAIL FROM:<a@x.org> BODY=8BITMIME"][..], "555"),
+        ("SMTPUTF8", &["EHLO me", "MAIL FROM:<a@x.org> SMTPUTF8"][..], "555"),
+        ("STARTTLS", &["EHLO me", "STARTTLS"][..], "500"),
+        ("AUTH", &["EHLO me", "AUTH PLAIN AGEAYg=="][..], "500"),
+        ("PIPELINING", &["EHLO me\r\nNOOP"][..], "503"),
+        ("ENHANCEDSTATUSCODES", &["EHLO me", "NOOP"][..], "250 Still here"),
+    ] {
+        running.offer(json!({"without": [without]})).await;
+        let mut client = Client::connect(&running).await;
+        let said = client.say(lines).await;
+        assert!(said.starts_with(refusal), "{without}: {said}");
+    }
+    running.offer(json!({"without": ["8BITMIME"]})).await;
+    let mut client = Client::connect(&running).await;
+    let said = client
+        .say(&["EHLO me", "MAIL FROM:<a@x.org>", "RCPT TO:<b@x.org>", "DATA", "Subject: Tür\r\n."])
+        .await;
+    assert!(said.starts_with("554 5.6.1"), "{said}");
+    let refused =
+        running.plain.put(running.own("relay")).json(&json!({"without": ["TEA"]})).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    running.stop().await;
+}

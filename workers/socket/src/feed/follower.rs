@@ -168,6 +168,16 @@ impl<F> Follower<F> {
         next.into_iter().chain(ready)
     }
 
+    /// The client was given everything up to `seq`, in order.
+    pub(crate) fn was_given(&mut self, seq: Seq) {
+        self.order.was_given(seq);
+    }
+
+    /// Whether nothing is missing as far as is known: the next live frame that follows can be sent.
+    pub(crate) fn is_level(&self) -> bool {
+        self.heal_at.is_none() && !self.order.has_hole()
+    }
+
     /// Whether the client has everything that the store had when it told this head.
     pub(crate) fn compare(&self, head: &Head, epoch: &Epoch) -> Standing {
         if epoch.number > self.epoch.number {

@@ -41,6 +41,11 @@ impl<F> Order<F> {
         self.last
     }
 
+    /// The client was given everything up to `seq`, in order, while nothing was held.
+    pub(crate) fn was_given(&mut self, seq: Seq) {
+        self.last = self.last.max(seq);
+    }
+
     /// Whether frames wait for a predecessor.
     pub(crate) fn has_hole(&self) -> bool {
         !self.held.is_empty()

@@ -8,6 +8,7 @@ use watchbell::{
     store::{Head, StoreError},
     wire::{
         action::AnswerV1,
+        content::with_acknowledgement,
         frame::{AlertFrame, ServerFrame},
     },
 };
@@ -57,8 +58,9 @@ pub(crate) async fn changes_after(
     }
     let mut frames = Vec::with_capacity(changes.rows.len());
     for row in &changes.rows {
+        let shown = with_acknowledgement(&row.content, row.acknowledgement.as_ref());
         // `content_of` wrote it, so it is JSON.
-        let Ok(alert) = serde_json::from_str::<&RawValue>(&row.content) else { continue };
+        let Ok(alert) = serde_json::from_str::<&RawValue>(&shown) else { continue };
         let until = row.until.map(|until| until.to_string());
         let answer = row.answer.as_ref().map(AnswerV1::of);
         let frame = AlertFrame {

@@ -63,7 +63,7 @@ pub(crate) struct Frame {
     /// For a live alert that is traced.
     trace: Option<Arc<FrameTrace>>,
     /// For a numbered one that came live: the epoch its number is of.
-    pub(crate) epoch: u32,
+    epoch: Option<Arc<Epoch>>,
     /// A WebSocket frame: head and JSON.
     ws: Bytes,
     /// Where the JSON begins in `ws`.
@@ -90,7 +90,7 @@ impl Frame {
             seq,
             published: None,
             trace: None,
-            epoch: 0,
+            epoch: None,
             ws: Bytes::from(bytes).slice(begin..),
             json_at: head.len() as u8,
             inner_len: frame.inner_len() as u32,
@@ -102,8 +102,8 @@ impl Frame {
     }
 
     /// The same for a live frame with a number, which only sessions of this epoch take.
-    pub(crate) fn live(frame: &ServerFrame<'_>, seq: Seq, epoch: &Epoch) -> Self {
-        Self { epoch: epoch.number, ..Self::new(frame, Some(seq)) }
+    pub(crate) fn live(frame: &ServerFrame<'_>, seq: Seq, epoch: &Arc<Epoch>) -> Self {
+        Self { epoch: Some(epoch.clone()), ..Self::new(frame, Some(seq)) }
     }
 
     /// Of an alert that was published then.
@@ -114,6 +114,11 @@ impl Frame {
     /// As part of a trace.
     pub(crate) fn traced(self, trace: Option<Arc<FrameTrace>>) -> Self {
         Self { trace, ..self }
+    }
+
+    /// For a numbered one that came live: which epoch its number is of; 0 for any other.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.as_ref().map_or(0, |epoch| epoch.number)
     }
 
     /// What is counted once it is written.
@@ -141,7 +146,16 @@ impl Frame {
 
     /// What is written for it, if a session of this form is told of it at all. `epoch` is the store's, for cursors.
     pub(crate) fn bytes(&self, form: Form, epoch: &str) -> Option<Bytes> {
-        let bytes = match form {
+        self.encoded_in(form, epoch).cloned()
+    }
+
+    /// The same of a frame that came live, whose epoch is known if it has a cursor.
+    pub(crate) fn live_bytes(&self, form: Form) -> Option<&Bytes> {
+        self.encoded_in(form, self.epoch.as_ref().map_or("", |epoch| epoch.name()))
+    }
+
+    fn encoded_in(&self, form: Form, epoch: &str) -> Option<&Bytes> {
+        Some(match form {
             Form::Ws => &self.ws,
             Form::Sse => self.sse.get_or_init(|| server_sent(self.kind, self.seq, epoch, self.json())),
             Form::BareWs | Form::BareSse if self.kind != "event" => return None,
@@ -149,8 +163,7 @@ impl Frame {
             Form::BareSse => self.bare_sse.get_or_init(|| {
                 server_sent(self.facets().kind.as_deref().unwrap_or("event"), None, epoch, self.inner())
             }),
-        };
-        Some(bytes.clone())
+        })
     }
 
     /// Whether a filter may leave it out.

@@ -78,6 +78,11 @@ pub(crate) struct DeviceBody {
     #[serde(default)]
     #[schema(nullable)]
     topic: Option<String>,
+    /// Of an app on Apple's devices: what `Activity.pushToStartTokenUpdates` gave, as hexadecimal. Live Activities are started by it. Without
+    /// it none is.
+    #[serde(default)]
+    #[schema(nullable)]
+    live_activity_token: Option<String>,
     /// Of a browser's subscription: https, on the public internet.
     #[serde(default)]
     endpoint: Option<String>,
@@ -111,6 +116,12 @@ watchbell::schemas! {
                     "format": "watchbell-apns-token",
                 },
                 "topic": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9.-]{1,155}$"},
+                "live_activity_token": {
+                    "type": ["string", "null"],
+                    "minLength": 2 * APNS_BYTES_MIN,
+                    "maxLength": 2 * APNS_BYTES_MAX,
+                    "pattern": format!("^([0-9A-Fa-f]{{2}}){{{APNS_BYTES_MIN},}}$"),
+                },
             },
             "required": ["token"],
         },
@@ -164,6 +175,10 @@ pub(crate) async fn put(
         PushService::Fcm => None,
         PushService::WebPush => body.vapid_key.as_deref().map(vapid_key).transpose()?,
     };
+    let start_token = match (service, body.live_activity_token.as_deref()) {
+        (PushService::Apns, Some(token)) => Some(activity_token("live_activity_token", token)?),
+        (PushService::Apns | PushService::Fcm | PushService::WebPush, _) => None,
+    };
     let token = match service {
         PushService::Apns => phone_token(body.token, apns_token)?,
         PushService::Fcm => phone_token(body.token, fcm_token)?,
@@ -174,6 +189,7 @@ pub(crate) async fn put(
         service,
         token,
         bound_to,
+        start_token,
         environment: environment
             .map_err(|error: UnknownWord| Problem::invalid("environment", error.to_string()))?,
         registered_at: devices.clock.now(),
@@ -237,7 +253,7 @@ pub(crate) async fn delete(
     identity: Identity,
     NameInPath(id): NameInPath<DeviceId>,
 ) -> Result<StatusCode, Problem> {
-    let gone = devices.store.delete_device(&identity.user, &id).await?;
+    let gone = devices.store.delete_device(&identity.user, &id, devices.clock.now()).await?;
     match gone {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_device()),
@@ -266,6 +282,11 @@ fn shown(SeenDevice { device, test, last_push }: &SeenDevice) -> ShownDevice {
             ended_at: test.ended_at.map(|at| at.to_string()),
         }),
     }
+}
+
+/// A token of a Live Activity's, or what starts them: of the same form as a device's.
+pub(super) fn activity_token(field: &'static str, token: &str) -> Result<Secret, Problem> {
+    apns_token(token).map(Secret::from).map_err(|why| Problem::invalid(field, why.to_string()))
 }
 
 fn phone_token(

@@ -1,6 +1,7 @@
 //! The user's HTTP API: inbox and receipts. Keyed by the token's user, so nobody reaches anybody else's (I8).
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,7 +22,7 @@ use watchbell::{
         rate_limit::TooSoon,
     },
     store::{InboxPage as StoredPage, InboxSearch, PageStart, SEARCHED_ROWS_MAX},
-    wire::{Problem, action::AnswerV1, frame::ReceiptFrame, sayings},
+    wire::{Problem, action::AnswerV1, content::with_acknowledgement, frame::ReceiptFrame, sayings},
 };
 
 use crate::{
@@ -29,10 +30,11 @@ use crate::{
     http::{
         answers::{CategoryList, InboxPage, InboxRow, NextBefore, ReceiptWritten},
         inbox_query::InboxQuery,
+        push_receipts::ReceiptSpeaker,
     },
     pod::{
         limits::{ReceiptTurns, SearchTurns},
-        receipts::{CompleteReceipt, NotWritten, cost_of, receipt_of},
+        receipts::{CompleteReceipt, NotWritten, ReadReceipt, cost_of, receipt_of},
     },
     token::Identity,
 };
@@ -82,10 +84,13 @@ pub(crate) async fn inbox(
         }
         false => inbox.store.inbox_page(&identity.user, start.as_ref(), limit).await?,
     };
+    let shown: Vec<Cow<'_, str>> =
+        rows.iter().map(|row| with_acknowledgement(&row.content, row.acknowledgement.as_ref())).collect();
     let alerts: Vec<InboxRow<'_>> = rows
         .iter()
-        .filter_map(|row| {
-            let alert = serde_json::from_str(&row.content).ok()?; // `content_of` wrote it.
+        .zip(&shown)
+        .filter_map(|(row, shown)| {
+            let alert = serde_json::from_str(shown).ok()?; // `content_of` wrote it.
             Some(InboxRow {
                 seq: row.seq,
                 state: row.state.as_str(),
@@ -164,20 +169,22 @@ pub(crate) fn seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX)
 }
 
-/// `POST /v1/inbox/receipts`: the same as a receipt frame, and charged as one is; answers when it is written.
+/// `POST /v1/inbox/receipts`: the same as a receipt frame, and charged as one is; answers when it is written. A device may say by the
+/// token of a push that it has it.
 pub(crate) async fn receipts(
     State(inbox): State<Inbox>,
     State(turns): State<Arc<ReceiptTurns>>,
     State(clock): State<Clock>,
-    identity: Identity,
+    speaker: ReceiptSpeaker,
     JsonBody(frame, _): JsonBody<ReceiptFrame, UserBodies>,
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
     let now = clock.now();
     let invalid = |(field, problem)| Problem::invalid(field, problem);
-    let read = receipt_of(&identity.user, "http", frame, now).map_err(invalid)?;
+    let read = receipt_of(speaker.user(), speaker.by(), frame, now).map_err(invalid)?;
+    let read = ReadReceipt { receipt: speaker.may_say(read.receipt)?, ..read };
     let cost = cost_of(read.receipt.alerts.len());
-    turns.take(&identity.user, cost).await.map_err(|TooSoon { wait }| {
+    turns.take(speaker.user(), cost).await.map_err(|TooSoon { wait }| {
         Problem::too_many("this user says more than is read: say it again later", seconds(wait))
     })?;
     let CompleteReceipt { receipt, .. } = inbox.completed(read).await.map_err(|why| match why {
@@ -189,6 +196,7 @@ pub(crate) async fn receipts(
         NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
         NotWritten::Impossible => Problem::internal("the store does not take this receipt"),
     })?;
+    speaker.was_written(now);
     let until = until.map(|until| until.to_string());
     let written = match said {
         Some(said) => ReceiptWritten {

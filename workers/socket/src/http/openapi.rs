@@ -21,11 +21,12 @@ use watchbell::{
     wire::{
         frame::WrittenReceipt,
         preferences::PreferencesV1,
-        schema::{DeviceName, TopicName, format, grouped, list, object, one_of, text, whole},
+        schema::{AlertIdentity, DeviceName, TopicName, format, grouped, list, object, one_of, text, whole},
     },
 };
 
 use super::{
+    activities::ActivityBody,
     answers::{CategoryList, DeviceList, InboxPage, KeptEvents, ReceiptWritten, ShownDevice, WebPushKey},
     devices::WrittenDevice,
     inbox::{CATEGORIES_TOLD_MAX, PAGE_DEFAULT, PAGE_MAX},
@@ -62,7 +63,7 @@ pub(crate) fn document() -> Document {
     )
 }
 
-fn schemes() -> [(&'static str, SecurityScheme); 3] {
+fn schemes() -> [(&'static str, SecurityScheme); 4] {
     let mut token = Http::new(HttpAuthScheme::Bearer);
     token.bearer_format = Some("JWT".into());
     token.description = Some("Made by the team's sign-in: `sub` is the user.".into());
@@ -70,10 +71,16 @@ fn schemes() -> [(&'static str, SecurityScheme); 3] {
         "token",
         "Of streams only, for clients that can send no header. Never logged.",
     );
+    let mut push = Http::new(HttpAuthScheme::Bearer);
+    push.description = Some(
+        "The `receipt` of a push, for the receipt `delivered` of its alert alone. It ends with the push."
+            .into(),
+    );
     [
         ("token", SecurityScheme::Http(token)),
         ("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("watchbell_token")))),
         ("query", SecurityScheme::ApiKey(ApiKey::Query(query))),
+        ("push", SecurityScheme::Http(push)),
     ]
 }
 
@@ -249,7 +256,13 @@ pub(crate) fn categories() -> Operation {
 pub(crate) fn receipts() -> Operation {
     with_body(with_token("Inbox", "sayReceipt", "Say what became of alerts"))
         .answers_at_most(RECEIPT_BYTES_MAX)
-        .about("Answered when it is written, and told to the user's other sessions. Charged as a line of a session is.")
+        .secured_by(&["token", "cookie", "push"])
+        .about(
+            "Answered when it is written, and told to the user's other sessions. Charged as a line of a session is. With the token \
+             of a push, which is its `receipt`, a device says `delivered` of the alert of that push, and nothing else.",
+        )
+        .refuses(401, "No token, or one that is not valid, has expired or was revoked; also of a push.")
+        .refuses(403, "The page's origin is not allowed, or the token of a push is for another alert or another state.")
         .refuses(429, "This user says more than is read: say it again after `Retry-After`.")
         .body(Described::of::<WrittenReceipt>())
         .example(json!({"alerts": ["disk-full-db1"], "state": "seen"}))
@@ -325,6 +338,34 @@ pub(crate) fn test_device() -> Operation {
         .refuses(429, "A test was asked for just now: ask again after `Retry-After`.")
 }
 
+fn of_activity(id: &str, summary: &str) -> Operation {
+    of_device(id, summary).path(
+        "alert",
+        Described::of::<AlertIdentity>(),
+        "The alert that the activity shows.",
+    )
+}
+
+/// `PUT /v1/devices/{device}/activities/{alert}`
+pub(crate) fn put_activity() -> Operation {
+    with_body(of_activity("putActivity", "Register the token of a Live Activity"))
+        .about(
+            "The activity is told each later version of its alert by that token, and ends when nobody needs to look at it any more. Say it \
+             again when the system gives another token.",
+        )
+        .body(Described::of::<ActivityBody>())
+        .done(204, "Registered.")
+        .refuses(404, "There is no such device of Apple's, or no such alert in the inbox.")
+        .refuses(409, "The user has as many Live Activities as a user may have.")
+}
+
+/// `DELETE /v1/devices/{device}/activities/{alert}`
+pub(crate) fn delete_activity() -> Operation {
+    of_activity("deleteActivity", "Forget a Live Activity that is not on the device any more")
+        .done(204, "Forgotten.")
+        .refuses(404, "There is no Live Activity of that alert on that device.")
+}
+
 /// `GET /v1/webpush/key`
 pub(crate) fn webpush_key() -> Operation {
     Operation::new(DEVICES, "webpushKey", "The key a browser subscribes with")
@@ -364,7 +405,12 @@ pub(crate) fn ask_to_answer() -> Operation {
 /// `POST /v1/answers/{token}`
 pub(crate) fn answer() -> Operation {
     of_answer_link("answer", "Answer or acknowledge the alert for the person of the link")
-        .about("As the receipt `answered`, and without an action as `seen`. Harmless to repeat: the first answer stays.")
+        .about(
+            "As the receipt `answered`, and without an action as `seen`. Harmless to repeat: the first answer stays. The link of a mail \
+             needs the ticket of its page; without it, or with one of more than 15 minutes ago, nothing changes, and the page asks \
+             once more, with 422. `answers_at` of a push needs none.",
+        )
+        .query("ticket", text(), "From the form of the page.")
         .refuses(429, "This person says more than is read: come again after `Retry-After`.")
 }
 

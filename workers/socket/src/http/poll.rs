@@ -241,6 +241,7 @@ impl Poll<'_> {
                 }
             };
             match mail {
+                Ok(Mail::Frame(frame)) => self.take_frame(frame),
                 Ok(Mail::Items(items)) => {
                     for item in items {
                         if let Some(resync) = self.take(item).await? {
@@ -258,13 +259,7 @@ impl Poll<'_> {
     /// Something that waited in the mailbox. Gives the `resync` that ends the poll, if it does.
     async fn take(&mut self, item: Item) -> Result<Option<Arc<Frame>>, Problem> {
         match item {
-            Item::Frame(frame) => match frame.seq {
-                None => self.add(frame),
-                Some(seq) => {
-                    let ready = self.follower.take(seq, frame.epoch, frame, Instant::now());
-                    ready.for_each(|frame| self.add(frame));
-                }
-            },
+            Item::Frame(frame) => self.take_frame(frame),
             Item::Ping { head, epoch } => match self.follower.compare(&head, &epoch) {
                 Standing::AnotherEpoch => {
                     self.follower.enter(epoch);
@@ -281,6 +276,16 @@ impl Poll<'_> {
             Item::Leave(_) => {}
         }
         Ok(None)
+    }
+
+    fn take_frame(&mut self, frame: Arc<Frame>) {
+        match frame.seq {
+            None => self.add(frame),
+            Some(seq) => {
+                let ready = self.follower.take(seq, frame.epoch(), frame, Instant::now());
+                ready.for_each(|frame| self.add(frame));
+            }
+        }
     }
 
     async fn catch_up(&mut self) -> Result<Option<Arc<Frame>>, Problem> {

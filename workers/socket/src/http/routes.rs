@@ -24,12 +24,14 @@ use crate::{
     },
     feed::inbox::Inbox,
     http::{
+        activities,
         answer_links::{self, AnswerLinkReader},
         asyncapi,
         devices::{self, Devices},
         inbox, mounts, openapi,
         poll::{self, Polls},
         preferences::{self, Preferences},
+        push_receipts::PushReceiptReader,
         topics,
         unsubscribe::{self, UnsubscribeLinks},
     },
@@ -53,6 +55,7 @@ pub(crate) struct RouteState {
     pub(crate) preferences: Preferences,
     pub(crate) unsubscribe: UnsubscribeLinks,
     pub(crate) answer_links: AnswerLinkReader,
+    pub(crate) push_receipts: PushReceiptReader,
 }
 
 /// One route, with what the OpenAPI document says of it.
@@ -95,6 +98,18 @@ fn table() -> Vec<Route> {
         route(Method::GET, "/v1/devices/{device}", get(devices::one), openapi::device()),
         route(Method::PUT, "/v1/devices/{device}", put(devices::put), openapi::put_device()),
         route(Method::DELETE, "/v1/devices/{device}", delete(devices::delete), openapi::delete_device()),
+        route(
+            Method::PUT,
+            "/v1/devices/{device}/activities/{alert}",
+            put(activities::put),
+            openapi::put_activity(),
+        ),
+        route(
+            Method::DELETE,
+            "/v1/devices/{device}/activities/{alert}",
+            delete(activities::delete),
+            openapi::delete_activity(),
+        ),
         route(Method::POST, "/v1/devices/{device}/test", post(devices::test), openapi::test_device()),
         route(Method::GET, "/v1/webpush/key", get(devices::webpush_key), openapi::webpush_key()),
         open(Method::GET, "/v1/unsubscribe/{token}", get(unsubscribe::ask), openapi::ask_to_unsubscribe()),

@@ -23,7 +23,7 @@ use crate::{
         traced::{self, FrameTrace},
     },
     metric_table,
-    pod::{hub::Hub, mailbox::Item, pings::Pinger},
+    pod::{direct_writes::DirectWrites, hub::Hub, mailbox::Item, pings::Pinger},
 };
 
 static MADE: LazyLock<BySeries<Counter>> = LazyLock::new(|| metric_table::FRAMES.counters());
@@ -33,7 +33,8 @@ pub(crate) struct Live {
     pub(crate) hub: Arc<Hub>,
     pub(crate) epochs: Arc<Epochs>,
     pub(crate) pinger: Pinger,
-    /// Where a comparison with the store runs that live messages do not wait for.
+    pub(crate) direct: Arc<DirectWrites>,
+    /// Where that runs which live messages do not wait for: a comparison with the store, and writes to many sessions.
     pub(crate) tasks: TaskTracker,
 }
 
@@ -46,7 +47,10 @@ impl Live {
                 event = live.next() => event,
             };
             match event {
-                Some(LiveEvent::Frame(message)) => self.deliver(&message),
+                Some(LiveEvent::Frame(message)) => {
+                    self.deliver(&message);
+                    self.direct.pump(message.body.len(), &self.tasks).await;
+                }
                 Some(LiveEvent::Gap) => {
                     info!("Live frames may have been missed: every session is compared with the store");
                     metrics::counter!("watchbell_socket_gaps_total").increment(1);

@@ -2,7 +2,10 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `lent.rs` | the connection of an idle session, to which a live frame is written without the session |
 //! | `mailbox.rs` | what waits for one session, bounded |
+//! | `direct_writes.rs` | the mailboxes whose frames are written so, and who writes them |
+//! | `by_user.rs` | sessions by their user, few or many |
 //! | `hub.rs` | all mailboxes, by user and by topic |
 //! | `partitions.rs` | which partitions the broker sends to this pod |
 //! | `limits.rs` | sessions an address, sessions a second, messages a second |
@@ -19,10 +22,13 @@
 //! | `rebalance.rs` | sessions are shared evenly among pods again |
 //! | `leaving.rs` | how a pod leaves: what becomes of who is here and of who arrives |
 
+pub(crate) mod by_user;
+pub(crate) mod direct_writes;
 pub(crate) mod heads;
 pub(crate) mod history;
 pub(crate) mod hub;
 pub(crate) mod leaving;
+pub(crate) mod lent;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod mailbox;

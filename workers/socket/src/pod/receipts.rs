@@ -142,6 +142,7 @@ pub(crate) fn receipt_of(
         answers: BTreeMap::new(),
         op: frame.op,
         by: by.to_owned(),
+        push: None,
     };
     Ok(ReadReceipt { receipt, action })
 }
@@ -174,7 +175,10 @@ mod tests {
             {"id": "look", "title": "Look", "url": "https://example.com/"}]}"#;
         let shown = |id: &str, content: &str, answered_by: Option<&str>| {
             let answered_by = answered_by.map(str::to_owned);
-            (AlertId::parse(id).unwrap(), ShownContent { content: content.to_owned(), answered_by })
+            (
+                AlertId::parse(id).unwrap(),
+                ShownContent { content: content.to_owned(), answered_by, acknowledgement: None },
+            )
         };
         let shown: HashMap<AlertId, ShownContent> = [
             shown("a", with_actions, None),

@@ -11,7 +11,8 @@ use watchbell::{
 };
 
 use crate::pod::{
-    hub::{Hub, UserIsFull},
+    by_user::UserIsFull,
+    hub::Hub,
     limits::{LineIsLong, Turns},
     mailbox::{Item, Mailbox},
     partitions::Partitions,

@@ -57,10 +57,18 @@ impl From<io::Error> for Broken {
 }
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    /// `None` while it is lent: then its session waits, and nothing here is used.
+    stream: Option<TcpStream>,
     form: Form,
     /// Bytes of a client's message at the most.
     message_bytes_max: u32,
+    /// `None` for nearly every connection at nearly every moment: a pointer in place of a hundred bytes.
+    begun: Option<Box<Begun>>,
+}
+
+/// What was begun and is not done.
+#[derive(Default)]
+struct Begun {
     decoder: Decoder,
     /// What was read with the request, and is decoded first.
     read_ahead: Bytes,
@@ -71,15 +79,8 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, form: Form, message_bytes_max: u32) -> Self {
         // Even an empty slice keeps the whole buffer that it was cut from.
-        let read_ahead = if read_ahead.is_empty() { Bytes::new() } else { read_ahead };
-        Self {
-            stream,
-            form,
-            message_bytes_max,
-            decoder: Decoder::default(),
-            read_ahead,
-            out: VecDeque::new(),
-        }
+        let begun = (!read_ahead.is_empty()).then(|| Box::new(Begun { read_ahead, ..Begun::default() }));
+        Self { stream: Some(stream), form, message_bytes_max, begun }
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -89,26 +90,45 @@ impl Connection {
     /// Puts a frame into line. Nothing is written yet.
     pub(crate) fn put(&mut self, frame: &Frame, epoch: &str) {
         let bytes = frame.bytes(self.form, epoch);
-        self.out.extend(bytes.map(|bytes| Outgoing { bytes, marks: Marks::One(frame.mark()) }));
+        if let Some(bytes) = bytes {
+            self.put_message(Outgoing { bytes, marks: Marks::One(frame.mark()) });
+        }
     }
 
     /// Puts frames into line that were gathered into one message.
     pub(crate) fn put_message(&mut self, message: Outgoing) {
-        self.out.push_back(message);
+        self.begun().out.push_back(message);
     }
 
     /// Puts bytes into line that are no frame of the protocol.
     pub(crate) fn put_bytes(&mut self, bytes: Bytes) {
-        self.out.push_back(Outgoing { bytes, marks: Marks::None });
+        self.put_message(Outgoing { bytes, marks: Marks::None });
     }
 
     pub(crate) fn has_unwritten(&self) -> bool {
-        !self.out.is_empty()
+        self.begun.as_ref().is_some_and(|begun| !begun.out.is_empty())
     }
 
     /// Bytes that are still to be written.
     pub(crate) fn unwritten(&self) -> usize {
-        self.out.iter().map(|outgoing| outgoing.bytes.len()).sum()
+        let out = self.begun.iter().flat_map(|begun| &begun.out);
+        out.map(|outgoing| outgoing.bytes.len()).sum()
+    }
+
+    /// The connection itself, to be lent while its session waits. None while something is still to be written or decoded.
+    pub(crate) fn lend(&mut self) -> Option<TcpStream> {
+        if self.begun.as_ref().is_some_and(|begun| !begun.out.is_empty() || !begun.read_ahead.is_empty()) {
+            return None;
+        }
+        self.stream.take()
+    }
+
+    /// It is given back, with what is left of a frame that was begun; that is written before anything else.
+    pub(crate) fn take_back(&mut self, stream: TcpStream, rest: Option<Box<Outgoing>>) {
+        self.stream = Some(stream);
+        if let Some(rest) = rest {
+            self.begun().out.push_front(*rest);
+        }
     }
 
     /// Writes what is in line, with as few system calls as possible, and counts what is written.
@@ -117,15 +137,16 @@ impl Connection {
         context: &mut Context<'_>,
         sent: &SentFrames,
     ) -> Poll<Result<(), Broken>> {
-        while let Some(first) = self.out.front() {
-            let stream = Pin::new(&mut self.stream);
-            let mut written = if self.out.len() == 1 {
+        let Some(Begun { out, .. }) = self.begun.as_deref_mut() else { return Poll::Ready(Ok(())) };
+        while let Some(first) = out.front() {
+            let stream = Pin::new(self.stream.as_mut().ok_or(Broken::Gone)?);
+            let mut written = if out.len() == 1 {
                 // Nearly always; and a plain send costs the kernel less than a vectored write.
                 ready!(stream.poll_write(context, &first.bytes))?
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let mut count = 0;
-                for (slice, outgoing) in slices.iter_mut().zip(&self.out) {
+                for (slice, outgoing) in slices.iter_mut().zip(&*out) {
                     *slice = IoSlice::new(&outgoing.bytes);
                     count += 1;
                 }
@@ -134,18 +155,19 @@ impl Connection {
             if written == 0 {
                 return Poll::Ready(Err(Broken::Gone));
             }
-            while let Some(first) = self.out.front_mut() {
+            while let Some(first) = out.front_mut() {
                 if written < first.bytes.len() {
                     first.bytes.advance(written);
                     break;
                 }
                 written -= first.bytes.len();
                 sent.count(first.marks.as_slice());
-                self.out.pop_front();
+                out.pop_front();
             }
         }
         // An idle connection keeps no line.
-        self.out = VecDeque::new();
+        *out = VecDeque::new();
+        self.forget_what_is_done();
         Poll::Ready(Ok(()))
     }
 
@@ -160,14 +182,15 @@ impl Connection {
         context: &mut Context<'_>,
     ) -> Poll<Result<Vec<ClientMessage>, Broken>> {
         let mut messages = Vec::new();
-        if !self.read_ahead.is_empty() {
-            let bytes = std::mem::take(&mut self.read_ahead);
+        let read_ahead = self.begun.as_mut().map(|begun| std::mem::take(&mut begun.read_ahead));
+        if let Some(bytes) = read_ahead.filter(|bytes| !bytes.is_empty()) {
             self.understand(&bytes, &mut messages)?;
             return Poll::Ready(Ok(messages));
         }
         let mut memory = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut memory);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        let stream = Pin::new(self.stream.as_mut().ok_or(Broken::Gone)?);
+        ready!(stream.poll_read(context, &mut buffer))?;
         if buffer.filled().is_empty() {
             return Poll::Ready(Err(Broken::Gone));
         }
@@ -176,17 +199,30 @@ impl Connection {
     }
 
     fn understand(&mut self, bytes: &[u8], messages: &mut Vec<ClientMessage>) -> Result<(), Broken> {
-        match self.form.is_websocket() {
-            true => self
-                .decoder
-                .take(bytes, self.message_bytes_max as usize, messages)
-                .map_err(|_| Broken::NotTheProtocol),
-            false => {
-                // A client of SSE has nothing to say after its request, and is charged for what it says all the same.
-                messages.push(ClientMessage::Part(bytes.len()));
-                Ok(())
-            }
+        if !self.form.is_websocket() {
+            // A client of SSE has nothing to say after its request, and is charged for what it says all the same.
+            messages.push(ClientMessage::Part(bytes.len()));
+            return Ok(());
         }
+        let mut decoder =
+            self.begun.as_mut().map(|begun| std::mem::take(&mut begun.decoder)).unwrap_or_default();
+        decoder.take(bytes, self.message_bytes_max as usize, messages).map_err(|_| Broken::NotTheProtocol)?;
+        match decoder.has_begun() {
+            true => self.begun().decoder = decoder,
+            false => self.forget_what_is_done(),
+        }
+        Ok(())
+    }
+
+    fn begun(&mut self) -> &mut Begun {
+        self.begun.get_or_insert_default()
+    }
+
+    fn forget_what_is_done(&mut self) {
+        let is_done = |begun: &mut Box<Begun>| {
+            begun.out.is_empty() && begun.read_ahead.is_empty() && !begun.decoder.has_begun()
+        };
+        self.begun.take_if(|begun| is_done(begun));
     }
 
     /// The next complete messages.
@@ -215,12 +251,14 @@ impl Connection {
             // What no client of ours reads, an `EventSource` obeys: another pod takes it, so it need not wait long.
             self.put_bytes(Bytes::from(format!("retry: {RESUME_RETRY_MS}\n\n")));
         }
-        if !matches!(self.write(CLOSE_TIMEOUT, sent).await, Some(Ok(())))
-            || self.stream.shutdown().await.is_err()
-        {
+        if !matches!(self.write(CLOSE_TIMEOUT, sent).await, Some(Ok(()))) {
             return;
         }
-        let mut rest = self.stream.take(AFTER_CLOSE_BYTES_MAX as u64);
+        let Some(mut stream) = self.stream else { return };
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = stream.take(AFTER_CLOSE_BYTES_MAX as u64);
         let mut sink = tokio::io::sink();
         let _ = timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut rest, &mut sink)).await;
     }

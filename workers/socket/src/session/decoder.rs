@@ -37,6 +37,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// Whether something has begun that has not ended.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.rest.is_empty() || self.fragments.is_some()
+    }
+
     /// Takes what was read, and adds what is complete to `messages`. A message has `max` bytes at the most.
     pub(crate) fn take(
         &mut self,

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
-use uuid::Uuid;
 use watchbell::wire::{
     CloseCode,
     frame::{Auth, ClientFrame, Hello, ServerFrame},
@@ -20,7 +19,7 @@ use crate::{
         filter::SessionFilter,
         frame::{self, Frame},
     },
-    pod::{leaving::Admission, limits::Allowance, mailbox::Item, sessions::NotJoined},
+    pod::{leaving::Admission, mailbox::Item, sessions::NotJoined},
     session::{
         connection::Connection,
         deadlines::Deadlines,
@@ -69,24 +68,10 @@ pub(crate) async fn begin(
         Admission::Refuse => return Err(SessionEnd::Close(CloseCode::Drain)),
     }
     let now = Instant::now();
-    let mut state = SessionState {
-        follower: Follower::after(0, parts.inbox.epoch()),
-        id: Uuid::new_v4(),
-        extras: None,
-        allowance: Allowance::new(now),
-        unheard: None,
-        deaf_until: None,
-        loud_since: None,
-        timer: Box::pin(sleep_until(now)),
-        deadlines: Deadlines::new(
-            now,
-            parts.verifier.ends_at(&identity),
-            now + parts.config.age_max.mul_f64(rand::random_range(0.8..1.2)),
-        ),
-        identity,
-        registration,
-        _address: address,
-    };
+    let oldest = now + parts.config.age_max.mul_f64(rand::random_range(0.8..1.2));
+    let deadlines = Deadlines::new(now, parts.verifier.ends_at(&identity), oldest);
+    let follower = Follower::after(0, parts.inbox.epoch());
+    let mut state = SessionState::new(identity, registration, address, follower, deadlines, now);
     debug!(session = %state.id.simple(), user = ?state.identity.user.user, "A session begins");
     let mut session = Session { parts, connection, state };
     session.greet(auth, mount).await?;

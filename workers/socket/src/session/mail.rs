@@ -25,7 +25,14 @@ impl Session<'_> {
     /// Sends frames, which are nearly all that comes and wait for nothing. Gives back what does wait, and what comes after
     /// it.
     pub(crate) fn send_frames(&mut self, mail: Mail) -> Option<Mail> {
-        let Mail::Items(mut items) = mail else { return Some(mail) };
+        let mut items = match mail {
+            Mail::Frame(frame) => {
+                self.send_live(frame);
+                return None;
+            }
+            Mail::Items(items) => items,
+            Mail::Overflowed => return Some(mail),
+        };
         while let Some(item) = items.pop_front() {
             let Item::Frame(frame) = item else {
                 items.push_front(item);
@@ -39,6 +46,10 @@ impl Session<'_> {
     /// Does what is to be done, in order.
     pub(crate) async fn open(&mut self, mail: Mail) -> Result<(), SessionEnd> {
         let items = match mail {
+            Mail::Frame(frame) => {
+                self.send_live(frame);
+                return Ok(());
+            }
             Mail::Items(items) => items,
             Mail::Overflowed => return Box::pin(self.start_over()).await,
         };
@@ -60,7 +71,7 @@ impl Session<'_> {
     fn send_live(&mut self, frame: Arc<Frame>) {
         match frame.seq {
             Some(seq) => {
-                let ready = self.state.follower.take(seq, frame.epoch, frame, Instant::now());
+                let ready = self.state.follower.take(seq, frame.epoch(), frame, Instant::now());
                 ready.for_each(|frame| self.put_filtered(&frame));
             }
             None => self.send_event(&frame),

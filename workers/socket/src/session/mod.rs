@@ -17,6 +17,7 @@
 //! | `topics.rs` | its topics: subscribing, and the kept events |
 //! | `client_frames.rs` | what a client sends: receipts, topics, a newer token |
 //! | `mail.rs` | what waits in its mailbox, and what it does about it |
+//! | `fixture_tests.rs` | what tests of running sessions stand in |
 //! | `greeting.rs` | how it begins: authentication, `hello`, what was missed |
 //! | `run.rs` | the loop that waits for everything, to the close |
 

@@ -120,9 +120,19 @@ impl Session<'_> {
         }
     }
 
+    /// Takes its connection back, does what is to be done, and lends it again when that is to wait.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Wake, SessionEnd>> {
+        self.take_back();
+        let wake = self.poll_all(context);
+        if wake.is_pending() {
+            self.lend();
+        }
+        wake
+    }
+
     /// Writes first; hears, reads, and takes mail, only when nothing is left to write: a slow client's backlog stays in its
     /// mailbox, which is bounded, and what it asks for stays unread.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Wake, SessionEnd>> {
+    fn poll_all(&mut self, context: &mut Context<'_>) -> Poll<Result<Wake, SessionEnd>> {
         if self.connection.has_unwritten() {
             match self.connection.poll_write(context, &self.parts.sent) {
                 Poll::Ready(Ok(())) => self.state.deadlines.written(),
@@ -200,3 +210,8 @@ impl Session<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
 use watchbell::{
     store::Head,
@@ -23,6 +23,7 @@ use crate::{
         frame::{self, Frame},
     },
     pod::{
+        lent::Lent,
         limits::{AddressSlot, Allowance},
         mailbox::Leave,
         sessions::{Registration, Subscription},
@@ -91,6 +92,33 @@ pub(crate) struct SessionState {
     pub(crate) deadlines: Deadlines,
 }
 
+impl SessionState {
+    /// Of a session that begins now.
+    pub(crate) fn new(
+        identity: Identity,
+        registration: Registration,
+        address: AddressSlot,
+        follower: Follower,
+        deadlines: Deadlines,
+        now: Instant,
+    ) -> Self {
+        Self {
+            identity,
+            registration,
+            _address: address,
+            id: Uuid::new_v4(),
+            follower,
+            extras: None,
+            allowance: Allowance::new(now),
+            unheard: None,
+            deaf_until: None,
+            loud_since: None,
+            timer: Box::pin(sleep_until(now)),
+            deadlines,
+        }
+    }
+}
+
 /// What few sessions have.
 #[derive(Default)]
 pub(crate) struct Extras {
@@ -103,6 +131,13 @@ pub(crate) struct Extras {
     pub(crate) is_hidden: bool,
     /// Lines that were no frame at all.
     pub(crate) malformed: u8,
+}
+
+impl Extras {
+    /// Whether a live frame is sent to the client as it is, at once and in any case.
+    fn sends_as_it_comes(&self) -> bool {
+        self.filter.is_none() && self.batcher.is_none() && self.snapshots.is_empty()
+    }
 }
 
 /// A session at work: its state, with its connection and what it needs of the pod.
@@ -160,6 +195,30 @@ impl Session<'_> {
         let batcher = self.state.extras.as_mut().and_then(|extras| extras.batcher.as_mut());
         if let Some(message) = batcher.and_then(|batcher| batcher.due(now)) {
             self.connection.put_message(message);
+        }
+    }
+
+    /// Lends the connection to the mailbox, so that a live frame is written without this session, if such a frame needs
+    /// nothing that only the session knows.
+    pub(crate) fn lend(&mut self) {
+        let Session { connection, state, .. } = self;
+        let is_plain = state.extras.as_ref().is_none_or(|extras| extras.sends_as_it_comes());
+        if !is_plain || !state.follower.is_level() {
+            return;
+        }
+        let Some(stream) = connection.lend() else { return };
+        let (form, epoch, last) = (connection.form(), state.follower.epoch().number, state.follower.last());
+        let refused = state.registration.mailbox.lend(Lent { stream, form, epoch, last, rest: None });
+        if let Some(refused) = refused {
+            connection.take_back(refused.stream, refused.rest);
+        }
+    }
+
+    /// Takes the connection back, and notes what was written to it meanwhile.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(Lent { stream, last, rest, .. }) = self.state.registration.mailbox.take_back() {
+            self.connection.take_back(stream, rest);
+            self.state.follower.was_given(last);
         }
     }
 

@@ -124,7 +124,7 @@ impl Authenticator {
     }
 
     /// When the token's time is over, if it is not over now and has begun.
-    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenError> {
+    pub(super) fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenError> {
         let expires = claims.seconds("exp")?.ok_or_else(|| missing("exp"))?;
         let over = expires.saturating_add(self.leeway_s);
         if over <= now.as_second() {
@@ -158,7 +158,7 @@ impl Authenticator {
     }
 
     /// What the token says, once a key of ours has signed it.
-    fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
+    pub(super) fn claims_of(&self, token: &str) -> Result<Claims, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::NotAToken)?;
         let own = self.keys.get();
         if let Some(done) = first_signed(token, own.iter().map(|(key, validation)| (key, validation))) {

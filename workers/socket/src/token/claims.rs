@@ -56,9 +56,14 @@ impl ClaimName {
     }
 
     fn find<'a>(&self, claims: &'a Claims) -> Option<&'a Value> {
+        self.found_in(&claims.0)
+    }
+
+    /// What stands there, if anything does.
+    pub(super) fn found_in<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let found = match self.0.starts_with('/') {
-            true => self.pointed(&claims.0),
-            false => claims.0.get(&*self.0),
+            true => self.pointed(claims),
+            false => claims.get(&*self.0),
         };
         // `null` is how some services say that there is none.
         found.filter(|value| !value.is_null())

@@ -92,10 +92,10 @@ impl Jwks {
     /// The address is none, or not safe to take keys from.
     pub(crate) fn new(url: &str, auth: &AuthConfig) -> anyhow::Result<Self> {
         let url = Url::parse(url).context("is not an address")?;
-        let host = url.host_str().unwrap_or_default();
-        let is_https = url.scheme() == "https";
-        let is_safe = is_https || (url.scheme() == "http" && is_this_machine(host));
-        ensure!(is_safe, "must be https: whoever changes the keys on their way could sign in as anybody");
+        ensure!(
+            is_unchanged_on_its_way(&url),
+            "must be https: whoever changes the keys on their way could sign in as anybody"
+        );
         let http = Client::builder()
             .timeout(READ_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none()) // It might lead to an address that is not safe.
@@ -188,6 +188,11 @@ impl Jwks {
     }
 
     async fn fetch(&self) -> anyhow::Result<Vec<VerificationKey>> {
+        keys_of(&self.fetch_set().await?, &self.auth)
+    }
+
+    /// The set as the address has it now.
+    pub(super) async fn fetch_set(&self) -> anyhow::Result<Vec<u8>> {
         // The address may hold a key of its own, so errors leave it out.
         let mut answer = self.http.get(self.url.clone()).send().await.map_err(reqwest::Error::without_url)?;
         ensure!(answer.status().is_success(), "it answers {}", answer.status());
@@ -196,7 +201,7 @@ impl Jwks {
             ensure!(set.len() + chunk.len() <= SET_BYTES_MAX, "it is longer than {SET_BYTES_MAX} bytes");
             set.extend_from_slice(&chunk);
         }
-        keys_of(&set, &self.auth)
+        Ok(set)
     }
 }
 
@@ -236,6 +241,11 @@ fn key_of(jwk: &Jwk, auth: &AuthConfig) -> Option<VerificationKey> {
         key,
         validation: validation(auth, algorithm),
     })
+}
+
+/// Whether nobody between here and there changes what is said: over TLS, or within this machine.
+pub fn is_unchanged_on_its_way(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_this_machine(url.host_str().unwrap_or_default()))
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -1,13 +1,15 @@
 //! The stops of the tour at what people are reached by: mails that come back, and devices.
 
 use watchbell::domain::{
-    AttemptId, AttemptState, Channel, PushService, Secret, StopReason, Timestamp,
+    AttemptId, AttemptState, Channel, PushService, ReceiptState, Secret, StopReason, Timestamp,
     bounce::{Bounce, BounceKind},
     device_test::TestAsked,
     email::address_digest,
 };
-use watchbell::store::{Act, Decision, EscalationKey, Holder, Stepped, TestResult};
-use watchbell_tests::builders::{accepted, acme, alert_id, attempt, device};
+use watchbell::store::{
+    Act, Decision, EscalationKey, Holder, KeptActivity, Stepped, TestResult, WantedActivity,
+};
+use watchbell_tests::builders::{accepted, acme, alert_id, attempt, device, later_version, receipt};
 
 use super::{super::fixture::LEASE, tour::Tour};
 
@@ -36,6 +38,54 @@ impl Tour<'_> {
             self.store.record_bounce(&bounce, None, self.at(242)).await?;
             (self.heard)("record_bounce");
         }
+        self.store.mailed_alert(ids[0]).await?;
+        (self.heard)("mailed_alert");
+        Ok(())
+    }
+
+    /// Live Activities: wanted, registered, woken, taken, and every way in which they go.
+    async fn activities(&mut self) -> anyhow::Result<()> {
+        let (user, own) = (acme("viewer"), Secret::from("own"));
+        let phone =
+            device("phone").token(self.id("viewer")).registered_at(self.at(0)).start_token("start").build();
+        self.store.put_device(&user, &phone, 20).await?;
+        let shown = self.alert("shown", &["viewer"]);
+        self.store.record(std::slice::from_ref(&shown), self.at(300)).await?;
+        let key = EscalationKey { user: user.clone(), alert: shown.alert.id.clone() };
+        let wanted = WantedActivity { key: &key, device: &phone };
+        self.store.want_activity(wanted, self.at(300)).await?;
+        (self.heard)("want_activity");
+        self.store.put_activity(&key, &phone.id, &own, self.at(300)).await?;
+        (self.heard)("put_activity");
+        let goes = KeptActivity::Goes { told: None, due_at: self.at(301), is_to_repeat: false };
+        let gone = KeptActivity::TokenGone { unless_registered_after: None };
+        for (name, kept, has_token) in [
+            ("keep_activity: it goes on", goes, true),
+            ("keep_activity: nothing came of it", KeptActivity::Over, true),
+            ("keep_activity: its token is gone", gone.clone(), true),
+            ("keep_activity: nothing starts there", gone, false),
+            ("keep_activity: ended", KeptActivity::Ended, true),
+        ] {
+            match has_token {
+                true => drop(self.store.put_activity(&key, &phone.id, &own, self.at(301)).await?),
+                false => self.store.want_activity(wanted, self.at(301)).await?,
+            }
+            let taken = self.store.take_activities(self.at(301), LEASE, 5).await?;
+            let taken = taken.first().ok_or_else(|| anyhow::anyhow!("{name}: none is due"))?;
+            self.store.keep_activity(taken, &kept, Some("a note"), self.at(301)).await?;
+            (self.heard)(name);
+        }
+        self.store.put_activity(&key, &phone.id, &own, self.at(302)).await?;
+        let receipt = receipt(&user, [key.alert.as_str()], ReceiptState::Seen);
+        self.store.apply_receipts(&[receipt], self.at(302)).await?;
+        (self.heard)("apply_receipts: a Live Activity is woken");
+        let later = later_version(&shown).firing().build();
+        self.store.record(std::slice::from_ref(&later), self.at(302)).await?;
+        (self.heard)("record: a Live Activity is woken");
+        self.store.delete_activity(&key, &phone.id).await?;
+        (self.heard)("delete_activity");
+        self.store.delete_device(&user, &phone.id, self.at(303)).await?;
+        (self.heard)("delete_device: Live Activities are woken");
         Ok(())
     }
 
@@ -54,6 +104,7 @@ impl Tour<'_> {
         let ended = self.store.revoke_sessions(&acme("leaver"), self.at(5)).await?;
         assert_eq!(ended.devices, 1, "or the tour does not come by what ends a device");
         (self.heard)("revoke_sessions of somebody with a device");
+        self.activities().await?;
         self.store.devices(&acme("ana")).await?;
         (self.heard)("devices");
         self.store.devices_with_pushes(&acme("p1")).await?;
@@ -70,7 +121,7 @@ impl Tour<'_> {
         let key = EscalationKey { user: acme("ana"), alert: alert_id(&self.id("r9")) };
         self.store.forget_token(&key, &first, None, self.at(1)).await?;
         (self.heard)("forget_token");
-        self.store.delete_device(&acme("newcomer"), &second.id).await?;
+        self.store.delete_device(&acme("newcomer"), &second.id, self.at(1)).await?;
         (self.heard)("delete_device");
         self.store.delete_devices(&acme("newcomer"), Some(&second.id), self.at(0)).await?;
         self.store.delete_devices(&acme("newcomer"), None, self.at(0)).await?;

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, Channel, GroupId, InboxState, OutcomeRoute, ReceiptState, Secret, Severity, Status,
-    StopReason, Timestamp, UserKey,
+    AlertId, AttemptId, Channel, GroupId, GroupRule, InboxState, OutcomeRoute, Receipt, ReceiptState, Secret,
+    Severity, Status, StopReason, Timestamp, UserKey,
     audit::{Actor, AuditAction},
     restraint::{Held, Lately},
 };
@@ -189,8 +189,14 @@ impl Tour<'_> {
         Ok(())
     }
 
+    /// The attempt of a push that was deleted.
+    fn deleted_push(&self) -> AttemptId {
+        AttemptId::from_u128(u128::from(self.number.unsigned_abs()))
+    }
+
     async fn receipts(&mut self) -> anyhow::Result<()> {
-        let shared = NewAlert { first_stops_all: true, ..self.alert("shared", &["ana", "p1", "p2"]) };
+        let shared =
+            NewAlert { group: GroupRule::FirstStopsAll, ..self.alert("shared", &["ana", "p1", "p2"]) };
         self.store.record(std::slice::from_ref(&shared), self.at(2)).await?;
         (self.heard)("record: a group's");
         let (r5, shared) = (self.id("r5"), self.id("shared"));
@@ -199,16 +205,23 @@ impl Tour<'_> {
             receipt(&acme("p1"), [&r5], ReceiptState::Seen),
             receipt(&acme("p2"), [&r5], ReceiptState::Delivered),
             receipt(&acme("stranger"), [&r5], ReceiptState::Dismissed),
+            Receipt {
+                push: Some(self.deleted_push()),
+                ..receipt(&acme("p2"), [&r5], ReceiptState::Delivered)
+            },
         ];
         self.store.apply_receipts(&said, self.at(3)).await?;
         (self.heard)("apply_receipts");
+        self.store.sent_push(self.deleted_push()).await?;
+        (self.heard)("sent_push");
         self.store.shown_contents(&acme("ana"), &[alert_id(&r5), alert_id("h2")]).await?;
         (self.heard)("shown_contents");
-        Ok(())
+        self.group_receipts().await
     }
 
     async fn coming_back(&mut self) -> anyhow::Result<()> {
-        let new = self.alert("snoozed", &["ana", "p1", "p2"]);
+        let group = GroupRule::FirstAcknowledges;
+        let new = NewAlert { group, ..self.alert("snoozed", &["ana", "p1", "p2"]) };
         self.store.record(std::slice::from_ref(&new), self.at(2)).await?;
         let id = self.id("snoozed");
         let until = self.at(20);

@@ -54,9 +54,14 @@ pub struct EmailSection {
     /// `bounce_listen`, or a mail server that hands on to it. Without it what comes back goes to `from`, and is not read.
     #[serde(default)]
     pub bounce_domain: Option<String>,
-    /// Where the `fallback` worker takes mails that come back, by SMTP.
+    /// Where the `fallback` worker takes mails that come back, and replies, by SMTP.
     #[serde(default)]
     pub bounce_listen: Option<SocketAddr>,
+    /// Whether a person's reply to a mail acknowledges its alert, as its button "Acknowledge" does. Mails have an address for replies of
+    /// their own in `bounce_domain` then, and what people write there is read by nobody. Needs `http.public_url` and
+    /// `auth.unsubscribe_secret`.
+    #[serde(default)]
+    pub reply_acknowledges: bool,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
     /// Signatures of our own (DKIM). Without them the relay signs, or nobody does.
@@ -122,6 +127,10 @@ impl EmailSection {
             self.bounce_listen.is_none() || self.bounce_domain.is_some(),
             "bounce_listen takes mails for bounce_domain: set that as well"
         );
+        ensure!(
+            !self.reply_acknowledges || self.bounce_domain.is_some(),
+            "reply_acknowledges takes replies in bounce_domain: set that as well"
+        );
         if let Some(dkim) = &self.dkim {
             dkim.check(address)?;
         }
@@ -135,6 +144,11 @@ pub(in crate::channel) fn from_config(
     shared: &Config,
 ) -> anyhow::Result<Option<Arc<dyn ChannelSender>>> {
     let Some(email) = section else { return Ok(None) };
+    ensure!(
+        !email.reply_acknowledges
+            || (shared.http.public_url.is_some() && shared.auth.unsubscribe_secret.is_some()),
+        "[email] reply_acknowledges needs http.public_url and auth.unsubscribe_secret, which sign the address for replies"
+    );
     let domain = email.from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
     let sender = SmtpSender::new(&EmailConfig {
         host: email.host.clone(),
@@ -151,6 +165,7 @@ pub(in crate::channel) fn from_config(
         connections_max: email.connections_max,
         message_id_domain: domain,
         bounce_domain: email.bounce_domain.clone(),
+        reply_acknowledges: email.reply_acknowledges,
         dkim: email.dkim.as_ref().map(DkimSection::config),
     });
     Ok(Some(Arc::new(sender.context("[email]")?)))

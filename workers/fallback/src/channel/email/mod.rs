@@ -41,6 +41,7 @@ use watchbell::{
     },
     wire::{
         mail_ticket::{MAIL_TICKET_HEADER, MailTicket},
+        reply_ticket::ReplyTickets,
         unsubscribe::Unsubscribe,
     },
 };
@@ -140,6 +141,9 @@ pub struct EmailConfig {
     pub message_id_domain: String,
     /// The domain of return paths, one for each mail; without it what comes back goes to `from`.
     pub bounce_domain: Option<String>,
+    /// Whether mails about one alert have an address in that domain to which a reply acknowledges it. Signed with
+    /// `unsubscribe_secret`.
+    pub reply_acknowledges: bool,
     /// Signs every mail; without it that is left to the relay.
     pub dkim: Option<DkimConfig>,
 }
@@ -153,6 +157,7 @@ pub struct SmtpSender {
     unsubscribe: Option<Unsubscribe>,
     templates: Templates,
     bounce_domain: Option<String>,
+    replies: Option<ReplyTickets>,
     dkim: Option<DkimSigner>,
 }
 
@@ -197,8 +202,10 @@ impl SmtpSender {
         let unsubscribe = config.unsubscribe_secret.as_ref().map(Unsubscribe::new);
         let templates = Templates::load(config.templates_dir.as_deref())?;
         let bounce_domain = config.bounce_domain.clone();
+        let secret = config.unsubscribe_secret.as_ref().filter(|_| config.reply_acknowledges);
+        let replies = secret.map(ReplyTickets::new);
         let dkim = config.dkim.as_ref().map(DkimSigner::new).transpose()?;
-        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain, dkim })
+        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain, replies, dkim })
     }
 
     /// Hands one email to the relay once, under the contract of [`ChannelSender`].
@@ -234,13 +241,26 @@ impl SmtpSender {
         Address::new(MailTicket::of(job.attempt, &job.to).to_string(), domain).ok()
     }
 
+    /// Where a reply acknowledges the alert: of the mails that have the button. Several alerts are acknowledged one by one.
+    fn reply_address(&self, job: &EmailJob) -> Option<String> {
+        let (domain, replies) = (self.bounce_domain.as_deref()?, self.replies.as_ref()?);
+        job.acknowledge_at.as_ref()?;
+        Some(format!("{}@{domain}", replies.local_part(&MailTicket::of(job.attempt, &job.to))))
+    }
+
     /// Head and body, ready to be handed over.
     fn compose(&self, job: &EmailJob, to: &Address, now: Timestamp) -> Result<String, SendError> {
         let alert = &job.content;
         let lang = language_of(job.locale.as_deref());
-        let unsubscribe = self.unsubscribe_link(job);
+        let (unsubscribe, reply_to) = (self.unsubscribe_link(job), self.reply_address(job));
         let reader = Reader { lang, zone: job.zone.clone().unwrap_or(TimeZone::UTC) };
-        let parts = self.parts(alert, &reader, unsubscribe.as_ref(), job.acknowledge_at.as_deref())?;
+        let links = Links {
+            unsubscribe: unsubscribe.as_ref().map(Url::as_str),
+            acknowledge: job.acknowledge_at.as_deref(),
+            reply_acknowledges: reply_to.is_some(),
+            ..Links::default()
+        };
+        let parts = self.parts(alert, &reader, links)?;
         let domain = &self.domain;
         let thread = format!("<alert-{}@{domain}>", thread_id(alert));
         let (from, addressee) = (self.from.email.clone(), Mailbox::new(None, to.clone()));
@@ -272,6 +292,9 @@ impl SmtpSender {
             let id = text::shorten(&header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
             builder = builder.raw_header(header::text(name, &id));
         }
+        if let Some(address) = reply_to {
+            builder = builder.raw_header(header::verbatim("Reply-To", format!("<{address}>")));
+        }
         if let Some(link) = unsubscribe {
             builder = builder.raw_header(header::verbatim("List-Unsubscribe", format!("<{link}>")));
             // RFC 8058: a program presses the button with one POST, over https alone; a GET, as scanners make it, changes nothing.
@@ -286,17 +309,15 @@ impl SmtpSender {
         message.ok_or_else(uncomposable)
     }
 
-    /// What the mailbox shows.
+    /// What the mailbox shows, with these links and the alert's own.
     fn parts(
         &self,
         alert: &AlertContent,
         reader: &Reader<'_>,
-        unsubscribe: Option<&Url>,
-        acknowledge: Option<&str>,
+        links: Links<'_>,
     ) -> Result<EmailParts, SendError> {
         let open = self.link(alert.url.as_deref());
-        let (open, unsubscribe) = (open.as_ref().map(Url::as_str), unsubscribe.map(Url::as_str));
-        self.templates.render(alert, Links { open, unsubscribe, acknowledge }, reader)
+        self.templates.render(alert, Links { open: open.as_ref().map(Url::as_str), ..links }, reader)
     }
 
     /// None in a mail that it would not stop.
@@ -334,7 +355,7 @@ impl ChannelSender for SmtpSender {
     /// Without the link that unsubscribes: whoever looks at it is somebody else.
     fn rendered(&self, alert: &AlertContent, locale: Option<&str>, _: Timestamp) -> Vec<RenderedMessage> {
         let reader = Reader { lang: language_of(locale), zone: TimeZone::UTC };
-        let parts = self.parts(alert, &reader, None, None);
+        let parts = self.parts(alert, &reader, Links::default());
         let mail = parts.map(|EmailParts { subject, text, html }| RenderedForm::Mail {
             subject: subject_of(&subject),
             text,
@@ -357,7 +378,9 @@ impl ChannelSender for SmtpSender {
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {
         let message::Message::Alert(content) = &job.message else {
-            return Err(SendError::Rejected { reason: "a mail cannot be taken back".to_owned() });
+            return Err(SendError::Rejected {
+                reason: "a mail cannot be taken back, and is no Live Activity".to_owned(),
+            });
         };
         let job = EmailJob {
             attempt: job.attempt,

@@ -7,8 +7,8 @@
 //! - A language without words of its own gets English ones; the alert's own text is never translated.
 //!
 //! A template sees: `title`, `body` (plain text), `body_html` (where the body is Markdown), `image`, `buttons` (each with `title`, `link` and
-//! `answers`), `link`, `acknowledge`, `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
-//! `user`, `occurred_at` (in the reader's zone), `preheader` (the line that lists of mails show), `color_dark`, `lang` and `words` (`open`, `acknowledge`, `unsubscribe`, `because`).
+//! `answers`), `link`, `acknowledge`, `reply_acknowledges` (whether a reply does, too), `unsubscribe`, `severity`, `severity_word`, `color`, `category`, `tenant`,
+//! `user`, `occurred_at` (in the reader's zone), `preheader` (the line that lists of mails show), `color_dark`, `lang` and `words` (`open`, `acknowledge`, `reply`, `unsubscribe`, `because`).
 
 use std::{io::ErrorKind, path::Path};
 
@@ -50,6 +50,7 @@ struct Words {
     critical: &'static str,
     open: &'static str,
     acknowledge: &'static str,
+    reply: &'static str,
     unsubscribe: &'static str,
     because: &'static str,
     mandatory: &'static str,
@@ -61,6 +62,7 @@ const ENGLISH: Words = Words {
     critical: "Critical",
     open: "Open",
     acknowledge: "Acknowledge",
+    reply: "Or reply to this mail to acknowledge the alert.",
     unsubscribe: "Unsubscribe",
     because: "You get this email because the alert was not seen on a screen or a phone.",
     mandatory: "Such alerts are sent also to those who turned email off.",
@@ -76,6 +78,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             critical: "Kritisch",
             open: "Öffnen",
             acknowledge: "Quittieren",
+            reply: "Auch eine Antwort auf diese E-Mail quittiert die Meldung.",
             unsubscribe: "Abbestellen",
             because: "Diese E-Mail kommt, weil die Meldung auf keinem Bildschirm und keinem Telefon gesehen wurde.",
             mandatory: "Solche Meldungen erhält auch, wer E-Mails abbestellt hat.",
@@ -89,6 +92,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             critical: "Crítico",
             open: "Abrir",
             acknowledge: "Confirmar",
+            reply: "También puede confirmar la alerta respondiendo a este correo.",
             unsubscribe: "Cancelar la suscripción",
             because: "Recibe este correo porque la alerta no se vio en ninguna pantalla ni teléfono.",
             mandatory: "Estas alertas se envían también a quien ha desactivado el correo.",
@@ -102,6 +106,7 @@ const LANGUAGES: [(&str, Words); 4] = [
             critical: "Critique",
             open: "Ouvrir",
             acknowledge: "Acquitter",
+            reply: "Répondre à cet e-mail acquitte aussi l’alerte.",
             unsubscribe: "Se désabonner",
             because: "Vous recevez cet e-mail parce que l’alerte n’a été vue ni à l’écran ni sur un téléphone.",
             mandatory: "Ces alertes sont envoyées aussi à ceux qui ont désactivé les e-mails.",
@@ -124,6 +129,8 @@ pub(super) struct Links<'a> {
     pub unsubscribe: Option<&'a str>,
     /// To a page that asks whether the alert is acknowledged.
     pub acknowledge: Option<&'a str>,
+    /// Whether a reply acknowledges it as well.
+    pub reply_acknowledges: bool,
 }
 
 /// Who reads it.
@@ -217,8 +224,8 @@ impl Templates {
             title => isolated(&alert.title), body => body_as_text(alert), body_html => body_as_html(alert), image => &alert.image,
             buttons => buttons_of(alert), category => &alert.category,
             tenant => &alert.tenant, user => &alert.user,
-            link => links.open, unsubscribe => links.unsubscribe, acknowledge => links.acknowledge,
-            severity => alert.severity.as_str(), severity_word, color, color_dark, lang, words => context! { open => words.open, acknowledge => words.acknowledge, unsubscribe => words.unsubscribe, because => &because },
+            link => links.open, unsubscribe => links.unsubscribe, acknowledge => links.acknowledge, reply_acknowledges => links.reply_acknowledges,
+            severity => alert.severity.as_str(), severity_word, color, color_dark, lang, words => context! { open => words.open, acknowledge => words.acknowledge, reply => words.reply, unsubscribe => words.unsubscribe, because => &because },
             preheader => preheader_of(alert).unwrap_or(because),
             occurred_at => alert.occurred_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string(),
         })
@@ -238,6 +245,7 @@ impl Templates {
             open: Some("https://example.org/"),
             unsubscribe: Some("https://example.org/u"),
             acknowledge: Some("https://example.org/a"),
+            reply_acknowledges: true,
         };
         let reader = Reader { lang: "en", zone: TimeZone::UTC };
         for (alert, links) in [(full, links), (sample(None), Links::default())] {
@@ -337,6 +345,7 @@ fn sample(optional: Option<String>) -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 1,

@@ -21,6 +21,7 @@ fn config() -> EmailConfig {
         connections_max: 2,
         message_id_domain: "example.org".into(),
         bounce_domain: None,
+        reply_acknowledges: false,
         dkim: None,
     }
 }
@@ -47,6 +48,7 @@ fn job() -> EmailJob {
             actions: Vec::new(),
             answers_at: None,
             is_mandatory: false,
+            is_to_acknowledge: false,
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
             unread: 3,

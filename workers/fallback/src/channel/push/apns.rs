@@ -7,7 +7,8 @@
 //! - Within one `send`, a request is repeated only for a new provider token and for a smaller payload, once each.
 //! - A device is signed for with the first key whose environment and apps it is in, for the app that it was registered by.
 //!
-//! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, payloads in `render`.
+//! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, the payloads
+//! of alerts in `render`, and those of Live Activities in `apns_activity`.
 //!
 //! Why not the client of `a2` (0.10.0), nor that of its fork `apns-h2` (0.11.0), whose payloads and options are used as they
 //! are: in both, `Endpoint` is a choice of Apple's two hosts and the connector is private, so that no simulator and no proxy
@@ -35,6 +36,7 @@ use uuid::Uuid;
 use watchbell::domain::{PushEnvironment, PushService, Secret, push_token::apns_token};
 
 use super::{
+    apns_activity,
     apns_reply::{
         CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
     },
@@ -172,6 +174,9 @@ impl ApnsSender {
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
         let topic = job.target.bound_to.as_deref().unwrap_or(&self.topic);
         let token = self.mint_for(job.target.environment, topic)?;
+        if let (None, PushContent::Activity(_)) = (&token, &job.content) {
+            return Err(apns_activity::by_certificate());
+        }
         let mut push = Push::of(job, topic)?;
         let mut bearer = token.map(|token| token.current(now)).transpose()?;
         let mut outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
@@ -186,7 +191,7 @@ impl ApnsSender {
             }
         }
         if let (true, PushContent::Alert(alert)) = (refused_with(&outcome, PAYLOAD_TOO_LARGE), &job.content) {
-            push.body = render::apns_payload_bare(alert);
+            push.body = render::apns_payload_bare(alert, job.receipt.as_ref());
             outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
         }
         if let (Some(token), true) = (token, refused_with(&outcome, TOO_MANY_TOKEN_UPDATES)) {
@@ -234,15 +239,24 @@ impl ApnsSender {
 /// A token that no phone has. Apple looks at the provider token and the topic first.
 const NOBODYS_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// What is found out about an environment that takes pushes.
+const KNOWN: &str = "the connection stands, and the credentials and the topic are accepted";
+/// The same where no key is for the other one.
+const KNOWN_THERE_ALONE: &str = "the connection stands, and the credentials and the topic are accepted; no key is for the other environment, whose devices \
+     are sent nothing";
+
 impl ApnsSender {
+    /// Whether there is something to sign with for the app that devices are of which did not say theirs.
+    fn can_sign(&self, environment: PushEnvironment) -> bool {
+        self.mint_for(environment, &self.topic).is_ok()
+    }
+
     async fn try_out(&self, environment: PushEnvironment, now: Timestamp) -> DryRun {
         let target = PushTarget { token: Secret::from(NOBODYS_TOKEN), environment, bound_to: None };
         let content = PushContent::Withdrawal { user: String::new(), alerts: Vec::new(), unread: 0 };
-        let job = PushJob { attempt: Uuid::new_v4(), target, content };
+        let job = PushJob { attempt: Uuid::new_v4(), target, content, receipt: None };
         let outcome = match self.deliver(&job, now).await {
-            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => {
-                Ok("the connection stands, and the credentials and the topic are accepted")
-            }
+            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => Ok(KNOWN),
             Err(error) => Err(error.without(&[])),
         };
         DryRun { environment: Some(environment), ..DryRun::of(PushService::Apns.as_str(), outcome) }
@@ -251,11 +265,17 @@ impl ApnsSender {
 
 #[async_trait]
 impl PushSender for ApnsSender {
+    /// An environment without a key is meant to have none, as long as the other has one.
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
-        vec![
-            self.try_out(PushEnvironment::Production, now).await,
-            self.try_out(PushEnvironment::Sandbox, now).await,
-        ]
+        let both = [PushEnvironment::Production, PushEnvironment::Sandbox];
+        let signed: Vec<_> = both.into_iter().filter(|&environment| self.can_sign(environment)).collect();
+        match signed[..] {
+            [only] => {
+                let run = self.try_out(only, now).await;
+                vec![DryRun { outcome: run.outcome.map(|_| KNOWN_THERE_ALONE), ..run }]
+            }
+            _ => vec![self.try_out(both[0], now).await, self.try_out(both[1], now).await],
+        }
     }
 
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
@@ -280,7 +300,12 @@ impl Push {
         let id = job.attempt.hyphenated().to_string();
         let collapse_id = match &job.content {
             PushContent::Alert(alert) => Some(render::collapse_id(&alert.collapse_key)),
-            PushContent::Withdrawal { .. } => None,
+            PushContent::Withdrawal { .. } | PushContent::Activity(_) => None,
+        };
+        let activity_topic = apns_activity::topic(topic);
+        let topic = match &job.content {
+            PushContent::Activity(_) => &activity_topic,
+            PushContent::Alert(_) | PushContent::Withdrawal { .. } => topic,
         };
         let mut options = NotificationOptions {
             apns_id: Some(&id),
@@ -303,8 +328,17 @@ impl Push {
                 // take the place of an alert.
                 options.apns_expiration = Some(0);
             }
+            PushContent::Activity(activity) => {
+                options.apns_push_type = Some(PushType::LiveActivity);
+                options.apns_priority = Some(apns_activity::priority(activity.event));
+                options.apns_expiration = Some(apns_activity::expiration_s(activity));
+            }
         }
-        Ok(Self { headers: headers(&options)?, body: render::apns_payload(&job.content)? })
+        let body = match &job.content {
+            PushContent::Activity(activity) => apns_activity::payload(activity)?,
+            shown => render::apns_payload(shown, job.receipt.as_ref())?,
+        };
+        Ok(Self { headers: headers(&options)?, body })
     }
 }
 

@@ -99,7 +99,12 @@ fn sender(endpoint: String, trust_root_pem: Option<String>) -> ApnsSender {
 fn job(content: PushContent) -> PushJob {
     let target =
         PushTarget { token: Secret::from(TOKEN), environment: PushEnvironment::Production, bound_to: None };
-    PushJob { attempt: "0198F3C2-0000-7000-8000-00000000000A".parse().unwrap(), target, content }
+    PushJob {
+        attempt: "0198F3C2-0000-7000-8000-00000000000A".parse().unwrap(),
+        target,
+        content,
+        receipt: None,
+    }
 }
 
 fn alert() -> PushContent {
@@ -121,6 +126,7 @@ fn alert() -> PushContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: at(60),
         occurred_at: at(0),
         unread: 3,

@@ -28,6 +28,7 @@ fn alert(collapse_key: &str) -> AlertContent {
         actions: vec![button],
         answers_at: Some("https://alerts.example/v1/answers/t".into()),
         is_mandatory: false,
+        is_to_acknowledge: false,
         severity: Severity::Critical,
         status: Status::Firing,
         data: json!({"sealed": "q83vEg==", "plain": "positive"}).as_object().unwrap().clone(),

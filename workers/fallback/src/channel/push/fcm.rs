@@ -96,7 +96,7 @@ impl FcmSender {
     }
 
     async fn deliver(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {
-        let mut message = fcm_message(&job.content, &self.style, now)?;
+        let mut message = fcm_message(&job.content, job.receipt.as_ref(), &self.style, now)?;
         message["token"] = json!(job.target.token.expose());
         let mut body = json!({"message": message});
         if self.validate_only {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use watchbell::domain::Severity;
+use watchbell::domain::{Secret, Severity};
 
 use super::{
     fcm_style::FcmStyle,
@@ -13,9 +13,13 @@ use super::{
         fit_ids, interruption_level, relevance_score, rings, ttl_s,
     },
 };
-use crate::channel::{error::SendError, message::AlertContent};
+use crate::channel::{
+    error::{SendError, no_activity},
+    message::AlertContent,
+};
 
-/// The message for Google without its `token`. Every value of `data` is a text, as FCM demands.
+/// The message for Google without its `token`, with the token by which the app says that it has it. Every value of `data` is a text, as
+/// FCM demands.
 ///
 /// `collapse_key` is left out on purpose: a device keeps four of them. The tag replaces on the phone.
 ///
@@ -23,12 +27,13 @@ use crate::channel::{error::SendError, message::AlertContent};
 /// [`SendError::Rejected`] when not even the ids fit.
 pub(super) fn fcm_message(
     content: &PushContent,
+    receipt: Option<&Secret>,
     style: &FcmStyle,
     now: Timestamp,
 ) -> Result<Value, SendError> {
     let text = match content {
         PushContent::Alert(alert) => {
-            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, style, now).to_string())
+            fit(alert, PAYLOAD_BYTES_MAX, |text| fcm_alert(alert, text, receipt, style, now).to_string())
         }
         PushContent::Withdrawal { user, alerts, unread } => {
             fit_ids(alerts, PAYLOAD_BYTES_MAX, |ids, more| {
@@ -45,6 +50,7 @@ pub(super) fn fcm_message(
                 json!({"data": data, "android": android, "apns": apns}).to_string()
             })
         }
+        PushContent::Activity(_) => return Err(no_activity()),
     };
     let text = text.ok_or_else(does_not_fit)?;
     Ok(serde_json::from_str(&text).expect("it was JSON a moment ago"))
@@ -58,7 +64,13 @@ fn priority(severity: Severity) -> &'static str {
     }
 }
 
-fn fcm_alert(alert: &AlertContent, text: Text<'_>, style: &FcmStyle, now: Timestamp) -> Value {
+fn fcm_alert(
+    alert: &AlertContent,
+    text: Text<'_>,
+    receipt: Option<&Secret>,
+    style: &FcmStyle,
+    now: Timestamp,
+) -> Value {
     let extras = Extras::of(alert, text);
     let tag = collapse_id(&alert.collapse_key);
     let mut data = json!({
@@ -66,6 +78,9 @@ fn fcm_alert(alert: &AlertContent, text: Text<'_>, style: &FcmStyle, now: Timest
         "user": alert.user,
         "severity": alert.severity.as_str(),
     });
+    if let Some(receipt) = receipt {
+        data["receipt"] = json!(receipt.expose());
+    }
     if let Some(url) = text.url {
         data["url"] = json!(url);
     }

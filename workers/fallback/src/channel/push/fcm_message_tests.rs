@@ -21,6 +21,7 @@ fn alert(severity: Severity) -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         severity,
         status: Status::Firing,
         data: json!({"sealed": "q83vEg=="}).as_object().unwrap().clone(),
@@ -34,7 +35,7 @@ fn alert(severity: Severity) -> AlertContent {
 }
 
 fn message(alert: AlertContent, style: &FcmStyle) -> Value {
-    fcm_message(&PushContent::Alert(alert), style, Timestamp::from_second(900).unwrap()).unwrap()
+    fcm_message(&PushContent::Alert(alert), None, style, Timestamp::from_second(900).unwrap()).unwrap()
 }
 
 /// What each severity is on both systems.
@@ -78,7 +79,7 @@ fn an_ios_app_is_told_by_its_block() {
     assert_eq!(aps["alert"], Value::Null, "the text is that of `notification`");
 
     let withdrawal = PushContent::Withdrawal { user: "ana".into(), alerts: vec!["disk-7".into()], unread: 2 };
-    let told = fcm_message(&withdrawal, &FcmStyle::default(), Timestamp::UNIX_EPOCH).unwrap();
+    let told = fcm_message(&withdrawal, None, &FcmStyle::default(), Timestamp::UNIX_EPOCH).unwrap();
     let headers = json!({"apns-push-type": "background", "apns-priority": "5", "apns-expiration": "0"});
     assert_eq!(told["apns"], json!({"headers": headers, "payload": {"aps": {"content-available": 1}}}));
 }

@@ -108,10 +108,12 @@ fn job() -> PushJob {
             actions: Vec::new(),
             answers_at: None,
             is_mandatory: false,
+            is_to_acknowledge: false,
             expires_at: at(60),
             occurred_at: at(0),
             unread: 3,
         }),
+        receipt: None,
     }
 }
 

@@ -6,7 +6,12 @@ use uuid::Uuid;
 use watchbell::domain::{Device, PushEnvironment, Secret};
 
 use super::fcm_style::FcmStyle;
-use crate::channel::{dry_run::DryRun, error::SendError, message::AlertContent, sender::Accepted};
+use crate::channel::{
+    dry_run::DryRun,
+    error::SendError,
+    message::{ActivityMessage, AlertContent},
+    sender::Accepted,
+};
 
 /// One push to one device.
 #[derive(Debug, Clone)]
@@ -17,6 +22,8 @@ pub struct PushJob {
     pub target: PushTarget,
     /// What it is told.
     pub content: PushContent,
+    /// What the app says with that it has the push, where it shows an alert: [`watchbell::wire::push_receipt`].
+    pub receipt: Option<Secret>,
 }
 
 /// Where a push goes.
@@ -32,7 +39,6 @@ pub struct PushTarget {
 
 /// What a push does on the phone.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every push shows an alert")]
 pub enum PushContent {
     /// Shows an alert, or replaces the shown one with the same collapse key.
     Alert(AlertContent),
@@ -46,6 +52,8 @@ pub enum PushContent {
         /// What the badge shows without them.
         unread: u64,
     },
+    /// Starts, changes or ends a Live Activity.
+    Activity(ActivityMessage),
 }
 
 /// Sends one push to one device, under the contract of [`ChannelSender`].

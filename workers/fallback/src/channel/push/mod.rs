@@ -3,9 +3,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
+//! | `apns_activity` | Apple's payloads of Live Activities |
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
 //! | `webpush_services`, `vapid` | the habits of each push service of browsers; the key that browsers subscribe with |
+//! | `acknowledge` | the button by which a person takes an alert on |
 //! | `detail` | how much of an alert a push carries |
 //! | `job` | one push to one device, and the interface of the three services |
 //! | `render`, `fcm_message`, `webpush_message` | payloads fitted into a push: Apple's and what fits them, Google's, browsers' |
@@ -21,12 +23,14 @@ use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 use super::{
     dry_run::DryRun,
     error::SendError,
-    message::{AlertContent, Job, MarkdownUse, Message, Recipient, Withdrawal},
+    message::{ActivityMessage, AlertContent, Job, MarkdownUse, Message, Recipient, Withdrawal},
     rendered::{RenderedForm, RenderedMessage},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
 };
 
+pub mod acknowledge;
 pub mod apns;
+mod apns_activity;
 pub(super) mod apns_reply;
 mod apns_token;
 pub(super) mod config;
@@ -107,9 +111,10 @@ impl ChannelSender for PushChannel {
         let content = PushContent::Alert(self.detail.applied(alert.clone(), locale));
         let plain = FcmStyle::default();
         let payload = |service: PushService, sender: &dyn PushSender| match service {
-            PushService::Apns => render::apns_payload(&content),
+            PushService::Apns => render::apns_payload(&content, None),
             PushService::Fcm => {
-                let message = fcm_message::fcm_message(&content, sender.fcm_style().unwrap_or(&plain), now);
+                let message =
+                    fcm_message::fcm_message(&content, None, sender.fcm_style().unwrap_or(&plain), now);
                 message.map(|message| message.to_string())
             }
             // For a browser of no particular service, and for a page that opens what it is given.
@@ -142,13 +147,23 @@ impl ChannelSender for PushChannel {
         let device = device_of(job).ok_or_else(|| rejected("a push goes to a device".to_owned()))?;
         let sender = self.sender(device).map_err(|error| rejected(error.to_string()))?;
         let content = match &job.message {
-            Message::Alert(alert) => PushContent::Alert(self.detail.applied(alert.clone(), job.locale)),
+            Message::Alert(alert) => {
+                let page = job.acknowledge_at.as_deref();
+                let alert = acknowledge::with_button(alert.clone(), job.locale, page);
+                PushContent::Alert(self.detail.applied(alert, job.locale))
+            }
             Message::Withdrawal(Withdrawal { alerts, unread, .. }) => {
                 let user = job.user.user.as_str().to_owned();
                 PushContent::Withdrawal { user, alerts: alerts.clone(), unread: *unread }
             }
+            Message::Activity(activity) => {
+                let content = activity.content.clone();
+                let content = content.map(|alert| self.detail.applied(alert, job.locale));
+                PushContent::Activity(ActivityMessage { content, ..activity.clone() })
+            }
         };
-        let job = PushJob { attempt: job.attempt, target: PushTarget::of(device), content };
+        let (attempt, receipt) = (job.attempt, job.receipt.clone());
+        let job = PushJob { attempt, target: PushTarget::of(device), content, receipt };
         sender.send(&job, now).await
     }
 }

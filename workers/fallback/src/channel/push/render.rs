@@ -3,6 +3,7 @@
 //! What holds here:
 //! - A payload is at most [`PAYLOAD_BYTES_MAX`] bytes: the body gives way first, then the title, then the
 //!   link. Ids never do, so the app can always fetch the rest.
+//! - The token of a receipt has about a hundred bytes, and never gives way either.
 //! - Buttons and a picture give way before the title does, and have room of their own beside it.
 //! - A text is shortened between characters, with an ellipsis.
 //! - A text that changes the direction of writing is isolated, so that it cannot reorder what a phone shows beside it.
@@ -13,12 +14,12 @@ use apns_h2::{DefaultNotificationBuilder, NotificationBuilder, request::payload:
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-use watchbell::domain::{Severity, text::isolated};
+use watchbell::domain::{Secret, Severity, text::isolated};
 
 use super::job::PushContent;
 use crate::channel::{
     error::SendError,
-    message::{AlertContent, Button, WITHDRAWN_ALERTS_MAX},
+    message::{ACKNOWLEDGE, AlertContent, Button, WITHDRAWN_ALERTS_MAX},
     text::shorten,
 };
 
@@ -36,14 +37,14 @@ pub(super) const WITHDRAWAL_TTL_S: i64 = 24 * 60 * 60;
 /// Google's longest time to live, and the push services' of browsers.
 const TTL_S_MAX: i64 = 28 * 24 * 60 * 60;
 
-/// The payload for Apple.
+/// The payload for Apple, with the token by which the app says that it has it.
 ///
 /// # Errors
 /// [`SendError::Rejected`] when not even the ids fit.
-pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
+pub(super) fn apns_payload(content: &PushContent, receipt: Option<&Secret>) -> Result<String, SendError> {
     match content {
         PushContent::Alert(alert) => {
-            fit(alert, PAYLOAD_BYTES_MAX, |text| apns_alert(alert, text)).ok_or_else(does_not_fit)
+            fit(alert, PAYLOAD_BYTES_MAX, |text| apns_alert(alert, text, receipt)).ok_or_else(does_not_fit)
         }
         // Apple wants no `badge` beside `content-available`, so the app sets it.
         PushContent::Withdrawal { user, alerts, unread } => {
@@ -56,16 +57,20 @@ pub(super) fn apns_payload(content: &PushContent) -> Result<String, SendError> {
             })
             .ok_or_else(does_not_fit)
         }
+        // It is made in `apns_activity`, of what is here.
+        PushContent::Activity(_) => {
+            Err(SendError::Rejected { reason: "it shows no notification".to_owned() })
+        }
     }
 }
 
 /// The payload for Apple when the whole one was too large after all: the title's beginning and the ids.
-pub(super) fn apns_payload_bare(alert: &AlertContent) -> String {
+pub(super) fn apns_payload_bare(alert: &AlertContent, receipt: Option<&Secret>) -> String {
     let title = shorten(&alert.title, 100).unwrap_or_default();
-    apns_alert(alert, Text { title: &isolated(&title), body: None, url: None, has_extras: false })
+    apns_alert(alert, Text { title: &isolated(&title), body: None, url: None, has_extras: false }, receipt)
 }
 
-fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
+fn apns_alert(alert: &AlertContent, text: Text<'_>, receipt: Option<&Secret>) -> String {
     let mut builder = DefaultNotificationBuilder::new().title(text.title);
     if let Some(body) = text.body {
         builder = builder.body(body);
@@ -85,6 +90,9 @@ fn apns_alert(alert: &AlertContent, text: Text<'_>) -> String {
     // The server's count, never "one more": pushes may be lost, and other devices read too.
     builder = builder.badge(u32::try_from(alert.unread).unwrap_or(u32::MAX));
     let mut data = json!({"alert": alert.alert, "user": alert.user});
+    if let Some(receipt) = receipt {
+        data["receipt"] = json!(receipt.expose());
+    }
     if let Some(url) = text.url {
         data["url"] = json!(url);
     }
@@ -194,9 +202,13 @@ impl<'a> Extras<'a> {
     }
 }
 
-/// A button as apps and service workers are given it: it leads to `url`, or answers (`"answers": true`).
+/// A button as apps and service workers are given it: it leads to `url`, sends an answer (`"answers": true`), or
+/// acknowledges the alert for everybody (`"acknowledges": true`).
 fn push_action(button: &Button) -> Value {
     let title = isolated(&button.title);
+    if button.id == ACKNOWLEDGE {
+        return json!({"id": button.id, "title": title, "acknowledges": true});
+    }
     match (&button.answer, &button.link) {
         (None, Some(url)) => json!({"id": button.id, "title": title, "url": url}),
         _ => json!({"id": button.id, "title": title, "answers": true}),

@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::*;
 use crate::channel::push::{
-    fcm_message::fcm_message, fcm_style::FcmStyle, webpush_message::webpush_payload,
+    acknowledge, fcm_message::fcm_message, fcm_style::FcmStyle, webpush_message::webpush_payload,
     webpush_services::service_at,
 };
 
@@ -29,6 +29,7 @@ fn alert() -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: "2026-11-21T11:00:00Z".parse().unwrap(),
         occurred_at: "2026-11-21T10:00:00Z".parse().unwrap(),
         unread: 3,
@@ -40,14 +41,14 @@ fn now() -> Timestamp {
 }
 
 fn apns(content: &PushContent) -> Value {
-    let payload = apns_payload(content).unwrap();
+    let payload = apns_payload(content, None).unwrap();
     assert!(payload.len() <= PAYLOAD_BYTES_MAX, "{} bytes", payload.len());
     serde_json::from_str(&payload).unwrap()
 }
 
 /// Without the block for iOS apps, which has tests of its own (`fcm_message_tests`).
 fn fcm(content: &PushContent) -> Value {
-    let mut message = fcm_message(content, &FcmStyle::default(), now()).unwrap();
+    let mut message = fcm_message(content, None, &FcmStyle::default(), now()).unwrap();
     assert!(message.to_string().len() <= PAYLOAD_BYTES_MAX);
     let data = message["data"].as_object().unwrap();
     assert!(data.values().all(Value::is_string), "FCM demands texts: {data:?}");
@@ -88,7 +89,7 @@ fn a_text_that_changes_directions_is_isolated_in_every_push() {
     let plain = AlertContent { title: "القرص ممتلئ".into(), ..alert() };
     let title = apns(&PushContent::Alert(plain))["aps"]["alert"]["title"].clone();
     assert_eq!(title, "القرص ممتلئ", "a script of its own direction is left as it is");
-    let bare = apns_payload_bare(&AlertContent { title: "disk \u{202e}lluf".into(), ..alert() });
+    let bare = apns_payload_bare(&AlertContent { title: "disk \u{202e}lluf".into(), ..alert() }, None);
     assert!(bare.contains("\u{2068}disk \u{202e}lluf\u{202c}\u{2069}"), "{bare}");
 }
 
@@ -215,7 +216,7 @@ fn whatever_is_written_fits_and_no_character_is_torn() {
             assert!(unit == "word " || whole == 0, "{why}: torn");
             assert!(kept.len() > 300, "{why}: {} bytes kept", kept.len());
         }
-        let payload = apns_payload(&content).unwrap().len();
+        let payload = apns_payload(&content, None).unwrap().len();
         assert!(payload > PAYLOAD_BYTES_MAX - 60, "{why}: room is used, {payload}");
 
         let long_title = AlertContent { title: long, body: Some("x".into()), ..alert() };
@@ -225,20 +226,43 @@ fn whatever_is_written_fits_and_no_character_is_torn() {
 }
 
 #[test]
+fn the_token_of_a_receipt_has_room_whatever_a_push_says() {
+    let receipt = Secret::from(format!("push-receipt.{}", "x".repeat(81)));
+    let told = json!(receipt.expose());
+    for (why, body) in [("a short text", "2 % left".to_owned()), ("a long one", "é\"\\".repeat(5_000))] {
+        let content = PushContent::Alert(AlertContent { body: Some(body), ..alert() });
+        let apple = apns_payload(&content, Some(&receipt)).unwrap();
+        let google = fcm_message(&content, Some(&receipt), &FcmStyle::default(), now()).unwrap();
+        assert!(apple.len() <= PAYLOAD_BYTES_MAX, "{why}: {} bytes", apple.len());
+        assert!(google.to_string().len() <= PAYLOAD_BYTES_MAX, "{why}: {} bytes", google.to_string().len());
+        let apple: Value = serde_json::from_str(&apple).unwrap();
+        assert_eq!((&apple["watchbell"]["receipt"], &google["data"]["receipt"]), (&told, &told), "{why}");
+        assert!(
+            apple["aps"]["alert"]["body"].is_string() && google["notification"]["body"].is_string(),
+            "{why}"
+        );
+    }
+    let bare: Value = serde_json::from_str(&apns_payload_bare(&alert(), Some(&receipt))).unwrap();
+    assert_eq!(bare["watchbell"]["receipt"], told, "also where Apple found the whole one too large");
+    let without = (apns(&PushContent::Alert(alert())), fcm(&PushContent::Alert(alert())));
+    assert_eq!((without.0["watchbell"].get("receipt"), without.1["data"].get("receipt")), (None, None));
+}
+
+#[test]
 fn a_link_gives_way_when_nothing_else_is_left() {
     let url = format!("https://example.org/{}", "x".repeat(5_000));
     let content = PushContent::Alert(AlertContent { url: Some(url), ..alert() });
     assert_eq!(apns(&content)["watchbell"]["url"], Value::Null);
     assert_eq!(apns(&content)["aps"]["alert"]["body"], "Node 7 has 2 % left");
     let huge = PushContent::Alert(AlertContent { alert: "x".repeat(5_000), ..alert() });
-    assert_eq!(apns_payload(&huge).unwrap_err().code(), "rejected");
-    assert_eq!(fcm_message(&huge, &FcmStyle::default(), now()).unwrap_err().code(), "rejected");
+    assert_eq!(apns_payload(&huge, None).unwrap_err().code(), "rejected");
+    assert_eq!(fcm_message(&huge, None, &FcmStyle::default(), now()).unwrap_err().code(), "rejected");
 }
 
 #[test]
 fn the_bare_payload_keeps_the_ids() {
     let long = AlertContent { title: "é".repeat(200), ..alert() };
-    let payload: Value = serde_json::from_str(&apns_payload_bare(&long)).unwrap();
+    let payload: Value = serde_json::from_str(&apns_payload_bare(&long, None)).unwrap();
     assert_eq!(payload["watchbell"], json!({"alert": long.alert, "user": "ana"}));
     assert_eq!(payload["aps"]["alert"]["title"], format!("{}…", "é".repeat(50)));
     assert_eq!(payload["aps"]["alert"]["body"], Value::Null);
@@ -266,6 +290,39 @@ fn a_collapse_id_is_short_plain_and_stable() {
 fn button(id: &str, title: &str, link: Option<&str>, answer: Option<&str>) -> Button {
     let [link, answer] = [link, answer].map(|text| text.map(str::to_owned));
     Button { id: id.into(), title: title.into(), link, answer }
+}
+
+/// Whoever takes the alert on says so by a button before the alert's own, in their language, on each of the three services.
+#[test]
+fn an_alert_that_somebody_has_to_take_on_has_a_button_for_it() {
+    let own = button("runbook", "Runbook", Some("https://example.org/r"), None);
+    let answers_at = "https://alerts.example/v1/answers/token";
+    let about = AlertContent { actions: vec![own], answers_at: Some(answers_at.into()), ..alert() };
+    let page = Some("https://alerts.example/v1/answers/page");
+    let as_it_is = acknowledge::with_button(about.clone(), None, page);
+    assert_eq!(as_it_is.actions, about.actions, "nobody has to");
+
+    let asked = AlertContent { is_to_acknowledge: true, ..about };
+    for (locale, word) in [(None, "Acknowledge"), (Some("de-AT"), "Übernehmen"), (Some("tlh"), "Acknowledge")]
+    {
+        let content = PushContent::Alert(acknowledge::with_button(asked.clone(), locale, page));
+        let shown = json!([
+            {"id": "~acknowledge", "title": word, "acknowledges": true},
+            {"id": "runbook", "title": "Runbook", "url": "https://example.org/r"},
+        ]);
+        let apple = apns(&content);
+        assert_eq!(apple["aps"]["category"], "watchbell:~acknowledge,runbook");
+        assert_eq!(apple["watchbell"]["actions"], shown);
+        let google = fcm(&content);
+        let in_data: Value = serde_json::from_str(google["data"]["actions"].as_str().unwrap()).unwrap();
+        assert_eq!(in_data, shown);
+        let service = service_at(&Url::parse("https://push.example.org/a").unwrap());
+        let browser: Value =
+            serde_json::from_str(&webpush_payload(&content, None, service).unwrap()).unwrap();
+        assert_eq!((&browser["actions"], &browser["answers_at"]), (&shown, &json!(answers_at)));
+        let declared = &browser["notification"]["actions"][0];
+        assert_eq!(declared, &json!({"action": "~acknowledge", "title": word, "navigate": page}));
+    }
 }
 
 /// Two buttons and a picture, as each of the three services is given them.

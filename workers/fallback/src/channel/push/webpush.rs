@@ -238,7 +238,7 @@ fn urgency(content: &PushContent) -> &'static str {
             Severity::Info => "normal",
             Severity::Warning | Severity::Critical => "high",
         },
-        PushContent::Withdrawal { .. } => "normal",
+        PushContent::Withdrawal { .. } | PushContent::Activity(_) => "normal",
     }
 }
 
@@ -250,7 +250,7 @@ fn topic(content: &PushContent) -> Option<String> {
     let key = match content {
         PushContent::Alert(alert) => &alert.collapse_key,
         PushContent::Withdrawal { alerts, .. } if alerts.len() == 1 => &alerts[0],
-        PushContent::Withdrawal { .. } => return None,
+        PushContent::Withdrawal { .. } | PushContent::Activity(_) => return None,
     };
     Some(Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()).simple().to_string())
 }

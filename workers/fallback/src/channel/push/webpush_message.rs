@@ -17,7 +17,11 @@ use super::{
     render::{Extras, Text, WITHDRAWAL_TTL_S, collapse_id, does_not_fit, fit, fit_ids, fit_whole, ttl_s},
     webpush_services::BrowserService,
 };
-use crate::channel::{error::SendError, link, message::AlertContent};
+use crate::channel::{
+    error::{SendError, no_activity},
+    link,
+    message::AlertContent,
+};
 
 /// What is left of a Web Push message of 4,096 bytes after its header of 86, a padding delimiter and the tag
 /// (RFC 8291, section 4).
@@ -55,6 +59,7 @@ pub(super) fn webpush_payload(
                 json!({"withdraw": ids, "user": user, "unread": unread, "more": more}).to_string()
             })
         }
+        PushContent::Activity(_) => return Err(no_activity()),
     };
     json.ok_or_else(does_not_fit)
 }
@@ -137,7 +142,7 @@ fn alert_in(page: &str, alert: &AlertContent) -> String {
 pub(super) fn webpush_ttl_s(content: &PushContent, now: Timestamp) -> i64 {
     match content {
         PushContent::Alert(alert) => ttl_s(alert, now),
-        PushContent::Withdrawal { .. } => WITHDRAWAL_TTL_S,
+        PushContent::Withdrawal { .. } | PushContent::Activity(_) => WITHDRAWAL_TTL_S,
     }
 }
 

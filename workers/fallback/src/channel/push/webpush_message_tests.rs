@@ -25,6 +25,7 @@ fn alert() -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         severity: Severity::Critical,
         status: Status::Firing,
         data: serde_json::Map::new(),

@@ -35,6 +35,7 @@ fn job(endpoint: &str) -> PushJob {
         attempt: Uuid::nil(),
         target: PushTarget { token, environment: PushEnvironment::Production, bound_to: None },
         content: PushContent::Withdrawal { user: "ana".into(), alerts: vec!["a".into()], unread: 0 },
+        receipt: None,
     }
 }
 
@@ -157,6 +158,7 @@ fn a_withdrawal_replaces_the_push_that_still_waits() {
             actions: Vec::new(),
             answers_at: None,
             is_mandatory: false,
+            is_to_acknowledge: false,
             expires_at: now(),
             occurred_at: now(),
             unread: 1,

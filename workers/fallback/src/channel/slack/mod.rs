@@ -27,7 +27,7 @@ use watchbell::domain::{Channel, Secret, slack::HOOK_PREFIXES};
 
 use super::{
     dry_run::DryRun,
-    error::{SendError, SetupError},
+    error::{SendError, SetupError, no_activity},
     http::{self, Calls, Protocol},
     message::{Job, Message, Recipient},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
@@ -119,6 +119,7 @@ impl SlackSender {
             (To::Hook(hook), Message::Alert(alert)) => {
                 self.post_to_hook(hook, &render::alert(alert), now).await
             }
+            (_, Message::Activity(_)) => Err(no_activity()),
             (To::Hook(_), Message::Withdrawal(_)) => {
                 Err(SendError::Rejected { reason: HOOKS_CHANGE_NOTHING.to_owned() })
             }

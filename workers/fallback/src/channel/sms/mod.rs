@@ -171,7 +171,9 @@ impl ChannelSender for SmsSender {
 
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {
         let Message::Alert(alert) = &job.message else {
-            return Err(SendError::Rejected { reason: "a text message cannot be taken back".to_owned() });
+            return Err(SendError::Rejected {
+                reason: "a text message cannot be taken back, and is no Live Activity".to_owned(),
+            });
         };
         // Twilio is not asked about a text that is no number, so it refused nothing and the text is kept.
         let to = phone_number(job.to.secret().expose()).map_err(|why| SendError::Unusable {

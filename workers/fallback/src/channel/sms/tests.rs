@@ -63,6 +63,7 @@ fn about(title: &str, body: &str) -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: Timestamp::UNIX_EPOCH,
         occurred_at: Timestamp::UNIX_EPOCH,
         unread: 1,

@@ -30,7 +30,7 @@ use watchbell::domain::{Channel, Secret, Severity, StopReason, telegram::chat_id
 
 use super::{
     dry_run::DryRun,
-    error::{SendError, SetupError},
+    error::{SendError, SetupError, no_activity},
     http, link,
     message::{AlertContent, Job, Message, Withdrawal},
     sender::{Accepted, ChannelSender, NotConfigured, Provider},
@@ -201,6 +201,7 @@ impl TelegramSender {
                 self.within(self.end(chat, &shown, withdrawal)).await?;
                 Ok(Accepted::default())
             }
+            Message::Activity(_) => Err(no_activity()),
         }
     }
 }
@@ -227,6 +228,7 @@ impl ChannelSender for TelegramSender {
         let alert = match &job.message {
             Message::Alert(alert) => Some(alert),
             Message::Withdrawal(withdrawal) => withdrawal.content.as_deref(),
+            Message::Activity(activity) => activity.content.as_ref(),
         };
         let title = alert.map_or("", |alert| &alert.title);
         let body = alert.and_then(|alert| alert.body.as_deref()).unwrap_or_default();

@@ -113,6 +113,7 @@ mod tests {
             actions: Vec::new(),
             answers_at: None,
             is_mandatory: false,
+            is_to_acknowledge: false,
             expires_at: Timestamp::UNIX_EPOCH,
             occurred_at: Timestamp::UNIX_EPOCH,
             unread: 1,

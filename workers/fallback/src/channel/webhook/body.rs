@@ -68,8 +68,8 @@ struct ShownButton<'a> {
     answer: Option<&'a str>,
 }
 
-/// The JSON of a job: the same for every try.
-pub(super) fn of(job: &Job<'_>) -> Vec<u8> {
+/// The JSON of a job: the same for every try. None of what a program is never told.
+pub(super) fn of(job: &Job<'_>) -> Option<Vec<u8>> {
     let body = |r#type, alert, because, unread, content| Body {
         id: job.attempt.to_string(),
         r#type,
@@ -82,6 +82,7 @@ pub(super) fn of(job: &Job<'_>) -> Vec<u8> {
         content,
     };
     let body = match &job.message {
+        Message::Activity(_) => return None,
         Message::Alert(alert) => body("alert", &*alert.alert, None, alert.unread, Some(content_of(alert))),
         Message::Withdrawal(Withdrawal { alerts, unread, because, content }) => {
             let alert = alerts.first().map(String::as_str).unwrap_or_default();
@@ -90,7 +91,7 @@ pub(super) fn of(job: &Job<'_>) -> Vec<u8> {
         }
     };
     // Text and numbers under text keys always serialize.
-    serde_json::to_vec(&body).unwrap_or_default()
+    Some(serde_json::to_vec(&body).unwrap_or_default())
 }
 
 fn shown(button: &Button) -> ShownButton<'_> {

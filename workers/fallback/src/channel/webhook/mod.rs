@@ -27,7 +27,7 @@ use watchbell::{
 };
 
 use super::{
-    error::{SendError, SetupError},
+    error::{SendError, SetupError, no_activity},
     http::{self, Calls, Protocol},
     message::{Job, MarkdownUse},
     public_only::{PublicOnly, is_in_private_network},
@@ -94,7 +94,7 @@ impl WebhookSender {
     async fn post(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError> {
         let (target, to) = (self.target(&job.user.tenant), job.to.secret());
         let url = self.endpoint(to)?;
-        let (id, body) = (job.attempt.to_string(), body::of(job));
+        let (id, body) = (job.attempt.to_string(), body::of(job).ok_or_else(no_activity)?);
         let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         for (name, value) in standard_webhooks::headers(std::slice::from_ref(&target.secret), &id, now, &body)
         {

@@ -62,6 +62,7 @@ fn alert() -> AlertContent {
         actions: Vec::new(),
         answers_at: None,
         is_mandatory: false,
+        is_to_acknowledge: false,
         expires_at: "2026-06-02T08:00:00Z".parse().unwrap(),
         occurred_at: "2026-06-01T08:00:00Z".parse().unwrap(),
         unread: 3,
@@ -79,10 +80,11 @@ fn posted(message: Message, shown: &[&str]) -> Value {
         locale: None,
         zone: None,
         acknowledge_at: None,
+        receipt: None,
     };
     let body = body::of(&job);
     assert_eq!(body, body::of(&job), "the same for every try");
-    serde_json::from_slice(&body).unwrap()
+    serde_json::from_slice(&body.unwrap()).unwrap()
 }
 
 #[test]

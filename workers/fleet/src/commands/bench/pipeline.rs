@@ -6,8 +6,8 @@
 //! Nothing is checked, nobody is known beforehand, and one process does all of it.
 //!
 //! It uses lapin and sqlx by itself: a floor that shared the broker and the store of the fleet would share their cost.
-//! Its queue is deleted and its tables are dropped when it ends in order. One that was killed leaves them, under names that begin with
-//! `watchbell_bench_`.
+//! Its queue is deleted and its tables are dropped when it ends in order. A run that was killed leaves them behind; their
+//! names begin with `watchbell_bench_`.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! SMTP with one client (RFC 5321), as far as taking reports needs it.
+//! SMTP with one client (RFC 5321), as far as taking reports and replies needs it.
 //!
 //! No kept crate serves SMTP without also storing or relaying mail, so it is written here: seven verbs, one message.
 
@@ -13,15 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use watchbell::wire::mail_ticket::MailTicket;
 
-use super::recorder::{BounceRecorder, TakenIn};
+use super::{acknowledger::ReplyAcknowledger, bounce_recorder::BounceRecorder, taken_in::TakenIn};
 
 /// The longest line with its end, in bytes (RFC 5321, section 4.5.3.1.6).
 const LINE_BYTES_MAX: u64 = 1_000;
-/// The largest mail, in bytes. Of a longer one this much is read: the report stands before the mail that came back.
+/// How much of a mail is looked at, in bytes: a report stands before the mail that came back, and of a reply the head is enough.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// The largest mail, in bytes: people reply with pictures in their signatures.
+const SIZE_MAX: usize = 10 * 1024 * 1024;
 /// What a client may send in one conversation, in bytes.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Return paths of one mail.
+/// Return paths and addresses for replies of one mail.
 const RECIPIENTS_MAX: usize = 10;
 /// How long a client may be silent.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -30,11 +32,19 @@ const CONVERSATION_MAX: Duration = Duration::from_secs(5 * 60);
 /// Where complaints go, which are not about a return path.
 const COMPLAINTS: &str = "complaints";
 
+/// What conversations share.
+pub(super) struct IncomingMail {
+    /// In small letters.
+    pub(super) domain: String,
+    pub(super) bounces: BounceRecorder,
+    pub(super) replies: Option<ReplyAcknowledger>,
+}
+
 /// Talks until the client quits, breaks off or takes too long.
-pub(super) async fn hold(stream: TcpStream, recorder: &BounceRecorder, shutdown: &CancellationToken) {
+pub(super) async fn hold(stream: TcpStream, incoming: &IncomingMail, shutdown: &CancellationToken) {
     let ends_at = Instant::now() + CONVERSATION_MAX;
     let mut conversation =
-        Conversation { io: BufReader::new(stream), recorder, bytes_left: BYTES_MAX, ends_at, mail: None };
+        Conversation { io: BufReader::new(stream), incoming, bytes_left: BYTES_MAX, ends_at, mail: None };
     let held = tokio::select! {
         held = conversation.run() => held,
         () = shutdown.cancelled() => conversation.reply("421 4.3.2 Leaving, come again").await,
@@ -46,7 +56,7 @@ pub(super) async fn hold(stream: TcpStream, recorder: &BounceRecorder, shutdown:
 
 struct Conversation<'a> {
     io: BufReader<TcpStream>,
-    recorder: &'a BounceRecorder,
+    incoming: &'a IncomingMail,
     bytes_left: usize,
     ends_at: Instant,
     /// The mail that is being announced.
@@ -55,14 +65,25 @@ struct Conversation<'a> {
 
 #[derive(Default)]
 struct Announced {
-    tickets: Vec<MailTicket>,
+    /// Its return path is empty: a program wrote it.
+    is_from_nobody: bool,
+    /// The mails that it reports of.
+    returned: Vec<MailTicket>,
+    /// The mails that it replies to.
+    replied: Vec<MailTicket>,
     is_complaint: bool,
+}
+
+impl Announced {
+    fn recipients(&self) -> usize {
+        self.returned.len() + self.replied.len() + usize::from(self.is_complaint)
+    }
 }
 
 impl Conversation<'_> {
     async fn run(&mut self) -> std::io::Result<()> {
-        let domain = self.recorder.domain.clone();
-        self.reply(&format!("220 {domain} ESMTP takes returned mails only")).await?;
+        let domain = self.incoming.domain.clone();
+        self.reply(&format!("220 {domain} ESMTP takes returned mails and replies only")).await?;
         while let Some(line) = self.line().await? {
             let line = String::from_utf8_lossy(&line).into_owned();
             let (verb, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
@@ -70,7 +91,7 @@ impl Conversation<'_> {
                 "EHLO" => {
                     self.mail = None;
                     let answer = format!(
-                        "250-{domain}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE {MESSAGE_BYTES_MAX}"
+                        "250-{domain}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE {SIZE_MAX}"
                     );
                     self.reply(&answer).await?;
                 }
@@ -79,8 +100,8 @@ impl Conversation<'_> {
                     self.reply(&format!("250 {domain}")).await?;
                 }
                 "MAIL" => {
-                    self.mail = Some(Announced::default());
-                    self.reply("250 2.1.0 Go on").await?;
+                    let answer = self.sender(rest);
+                    self.reply(answer).await?;
                 }
                 "RCPT" => {
                     let answer = self.recipient(rest);
@@ -102,26 +123,43 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Only for our own return paths.
+    fn sender(&mut self, rest: &str) -> &'static str {
+        self.mail = None;
+        let Some((path, parameters)) = path_in(rest, "from") else { return "501 5.5.4 MAIL FROM:<address>" };
+        let size = parameters.split(' ').find_map(|parameter| {
+            let (name, size) = parameter.split_once('=')?;
+            name.eq_ignore_ascii_case("size").then(|| size.parse::<usize>().unwrap_or(usize::MAX))
+        });
+        if size.is_some_and(|size| size > SIZE_MAX) {
+            return "552 5.3.4 Larger than is taken here";
+        }
+        self.mail = Some(Announced { is_from_nobody: path.is_empty(), ..Announced::default() });
+        "250 2.1.0 Go on"
+    }
+
+    /// Only for our own return paths and addresses for replies.
     fn recipient(&mut self, rest: &str) -> &'static str {
         let Some(mail) = &mut self.mail else { return "503 5.5.1 MAIL first" };
-        if mail.tickets.len() >= RECIPIENTS_MAX {
+        if mail.recipients() >= RECIPIENTS_MAX {
             return "452 4.5.3 Too many recipients";
         }
-        let Some((local, domain)) = address_in(rest) else { return "501 5.1.3 RCPT TO:<address>" };
-        if !domain.eq_ignore_ascii_case(&self.recorder.domain) {
+        let address = path_in(rest, "to").and_then(|(path, _)| path.rsplit_once('@'));
+        let Some((local, domain)) = address else { return "501 5.1.3 RCPT TO:<address>" };
+        if !domain.eq_ignore_ascii_case(&self.incoming.domain) {
             return "550 5.1.2 No mail for that domain here";
         }
-        match local.parse() {
-            Ok(ticket) => mail.tickets.push(ticket),
-            Err(_) if local.eq_ignore_ascii_case(COMPLAINTS) => mail.is_complaint = true,
-            Err(_) => return "550 5.1.1 Not a return path of ours",
+        let replied = self.incoming.replies.as_ref().and_then(|replies| replies.ticket_in(local));
+        match (replied, local.parse()) {
+            (Some(ticket), _) => mail.replied.push(ticket),
+            (None, Ok(ticket)) => mail.returned.push(ticket),
+            (None, Err(_)) if local.eq_ignore_ascii_case(COMPLAINTS) => mail.is_complaint = true,
+            (None, Err(_)) => return "550 5.1.1 No address of ours",
         }
         "250 2.1.5 Go on"
     }
 
     async fn data(&mut self) -> std::io::Result<&'static str> {
-        let announced = self.mail.take().filter(|mail| mail.is_complaint || !mail.tickets.is_empty());
+        let announced = self.mail.take().filter(|mail| mail.recipients() > 0);
         let Some(announced) = announced else { return Ok("503 5.5.1 MAIL and RCPT first") };
         self.reply("354 End with a dot on a line of its own").await?;
         let mut message = Vec::new();
@@ -134,10 +172,25 @@ impl Conversation<'_> {
             let room = MESSAGE_BYTES_MAX.saturating_sub(message.len());
             message.extend_from_slice(&line[..line.len().min(room)]);
         }
-        Ok(match self.recorder.take_in(&announced.tickets, &message).await {
+        Ok(match self.take_in(&announced, &message).await {
             TakenIn::Done => "250 2.0.0 Taken",
             TakenIn::Later => "451 4.3.0 Come again later",
         })
+    }
+
+    async fn take_in(&self, announced: &Announced, message: &[u8]) -> TakenIn {
+        let Announced { is_from_nobody, returned, replied, is_complaint } = announced;
+        let IncomingMail { bounces, replies, .. } = self.incoming;
+        if let Some(replies) = replies
+            && replies.take_in(replied, *is_from_nobody, message).await == TakenIn::Later
+        {
+            return TakenIn::Later;
+        }
+        // What was only replied to is no report, whatever it says.
+        match *is_complaint || !returned.is_empty() {
+            true => bounces.take_in(returned, message).await,
+            false => TakenIn::Done,
+        }
     }
 
     async fn reply(&mut self, text: &str) -> std::io::Result<()> {
@@ -161,8 +214,8 @@ impl Conversation<'_> {
     }
 }
 
-/// `TO:<b-…@bounces.example.com> NOTIFY=NEVER` gives both sides of the `@`.
-fn address_in(rest: &str) -> Option<(&str, &str)> {
-    let (_, rest) = rest.split_once(':').filter(|(word, _)| word.trim().eq_ignore_ascii_case("to"))?;
-    rest.trim_start().strip_prefix('<')?.split_once('>')?.0.rsplit_once('@')
+/// `TO:<b-…@bounces.example.com> NOTIFY=NEVER` gives what is between the angle brackets, and the parameters.
+fn path_in<'a>(rest: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (_, rest) = rest.split_once(':').filter(|(found, _)| found.trim().eq_ignore_ascii_case(word))?;
+    rest.trim_start().strip_prefix('<')?.split_once('>')
 }

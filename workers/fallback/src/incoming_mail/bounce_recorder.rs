@@ -9,28 +9,20 @@ use watchbell::{
     wire::mail_ticket::MailTicket,
 };
 
-use super::report::{Report, report_of};
+use super::{
+    report::{Report, report_of},
+    taken_in::TakenIn,
+};
 
-/// Where reports go, and for which domain.
+/// Where reports go.
 pub(super) struct BounceRecorder {
-    /// Of the return paths, in small letters.
-    pub(super) domain: String,
     store: Store,
     clock: Clock,
 }
 
-/// What became of a mail that was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TakenIn {
-    /// It is recorded, or there was nothing to record.
-    Done,
-    /// The store is away: its sender comes again.
-    Later,
-}
-
 impl BounceRecorder {
-    pub(super) fn new(domain: &str, store: Store, clock: Clock) -> Self {
-        Self { domain: domain.to_ascii_lowercase(), store, clock }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
     /// Records what a mail to these return paths says.

@@ -12,14 +12,15 @@ use std::{
 };
 
 use tokio::time::Instant;
-use watchbell::domain::Tenant;
+
+use crate::domain::Tenant;
 
 /// How long a tenant counts as there after its last alert.
-pub(crate) const PRESENT_FOR: Duration = Duration::from_secs(1);
+pub const PRESENT_FOR: Duration = Duration::from_secs(1);
 
-/// See the module. One for each dispatch.
+/// See the module. One for each part that takes turns.
 #[derive(Debug, Default)]
-pub(crate) struct Contention {
+pub struct Contention {
     latest: Mutex<Latest>,
 }
 
@@ -32,7 +33,7 @@ struct Latest {
 
 impl Contention {
     /// This tenant has an alert, or what is left of an audience.
-    pub(crate) fn note(&self, tenant: &Tenant, now: Instant) {
+    pub fn note(&self, tenant: &Tenant, now: Instant) {
         let mut latest = self.latest();
         match &mut latest.last {
             Some((last, at)) if last == tenant => *at = now,
@@ -44,7 +45,7 @@ impl Contention {
     }
 
     /// Whether more than one tenant is there.
-    pub(crate) fn has_several(&self, now: Instant) -> bool {
+    pub fn has_several(&self, now: Instant) -> bool {
         let is_there = |at: Instant| now.saturating_duration_since(at) < PRESENT_FOR;
         let latest = self.latest();
         latest.last.as_ref().is_some_and(|(_, at)| is_there(*at)) && latest.other.is_some_and(is_there)

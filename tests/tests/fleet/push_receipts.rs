@@ -1,0 +1,103 @@
+//! What a phone says by the token of a push, without its person's token: that the push arrived, and nothing else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use watchbell::{
+    domain::{AttemptId, Secret},
+    wire::push_receipt::PushReceipts,
+};
+use watchbell_tests::{
+    fleet::{Engine, Fleet},
+    requests::answer,
+    until::until,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const SECRET: &str = "a-secret-of-tests-that-says-nothing-for-anybody-else";
+
+async fn arrived(fleet: &Fleet, kind: &str, id: &str) -> anyhow::Result<Value> {
+    until(kind, DEADLINE, async || {
+        let arrivals = fleet.arrivals("ana").await.ok()?;
+        arrivals.into_iter().find(|arrival| arrival["kind"] == kind && arrival["alert"] == *id)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_phone_says_that_a_push_arrived_and_the_mail_goes_out_all_the_same() -> anyhow::Result<()> {
+    let env = [("WATCHBELL__AUTH__UNSUBSCRIBE_SECRET", SECRET)];
+    let fleet = Fleet::start(Engine::Embedded, (100, 1_000), &env).await?;
+    fleet.furnish("ana").await?;
+    let mut ids = Vec::new();
+    for title in ["Disk full", "Disk slow"] {
+        ids.push(fleet.send(&json!({"to": {"users": ["ana"]}, "title": title})).await?);
+    }
+    let [id, other] = [&ids[0], &ids[1]];
+    let push = arrived(&fleet, "apns", id).await?;
+    let token = push["payload"]["watchbell"]["receipt"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(push["payload"]["aps"]["mutable-content"], 1, "the extension is asked: {push}");
+
+    let url = format!("{}/v1/inbox/receipts", fleet.url("up")?);
+    let say =
+        async |token: &str, body: Value| answer(fleet.http().post(&url).bearer_auth(token).json(&body)).await;
+    let delivered = json!({"alerts": [id], "state": "delivered"});
+    let attempt: AttemptId = push["ids"]["apns_id"].as_str().unwrap_or_default().parse()?;
+    let (now, second) = (Timestamp::now(), jiff::SignedDuration::from_secs(1));
+    let receipts = PushReceipts::new(&Secret::from(SECRET));
+    let made = |attempt, until| receipts.token(attempt, until).expose().to_owned();
+    let by_another = PushReceipts::new(&Secret::from("another")).token(attempt, now + second * 60);
+    for (why, token, body, status, told) in [
+        ("another alert", &token, json!({"alerts": [other], "state": "delivered"}), 403, "another alert"),
+        ("that somebody looked", &token, json!({"alerts": [id], "state": "seen"}), 403, "nothing else"),
+        ("that it was read", &token, json!({"alerts": [id], "state": "read"}), 403, "nothing else"),
+        ("no alert", &token, json!({"alerts": [], "state": "delivered"}), 422, "must name"),
+        ("too late", &made(attempt, now - second), delivered.clone(), 401, "expired"),
+        (
+            "a push that is not there",
+            &made(AttemptId::nil(), now + second * 60),
+            delivered.clone(),
+            401,
+            "not known",
+        ),
+        ("made up", &by_another.expose().to_owned(), delivered.clone(), 401, "no receipt token of ours"),
+        (
+            "cut short",
+            &token[..token.len() - 4].to_owned(),
+            delivered.clone(),
+            401,
+            "no receipt token of ours",
+        ),
+    ] {
+        let (answered, problem) = say(token, body).await?;
+        assert_eq!(answered, status, "{why}: {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(told)), "{why}: {problem}");
+    }
+    let told = fleet.timeline(id, "ana").await?;
+    assert!(!told.to_string().contains("reached"), "none of these is told: {told}");
+
+    for _ in 0..2 {
+        let (status, said) = say(&token, delivered.clone()).await?;
+        assert_eq!((status, &said["alerts"], &said["unread"]), (200, &json!([]), &json!(null)), "{said}");
+    }
+    let told = fleet.timeline(id, "ana").await?;
+    assert_eq!(told.to_string().matches("push alert to ana-phone: reached the device").count(), 1, "{told}");
+    assert!(!told.to_string().contains("delivered to a screen"), "{told}");
+    let other_told = fleet.timeline(other, "ana").await?;
+    assert!(!other_told.to_string().contains("reached"), "{other_told}");
+    arrived(&fleet, "email", id).await?;
+
+    let metrics = format!("{}/metrics", fleet.operations_url("up")?);
+    let samples = fleet.http().get(metrics).send().await?.text().await?;
+    for line in [
+        "watchbell_socket_push_receipts_total{outcome=\"reached\"} 1",
+        "watchbell_socket_push_receipts_total{outcome=\"repeated\"} 1",
+        "watchbell_socket_push_receipts_total{outcome=\"expired\"} 1",
+        "watchbell_socket_push_receipts_total{outcome=\"refused\"} 6",
+        "watchbell_socket_push_reached_seconds_count 1",
+    ] {
+        assert!(samples.lines().any(|sample| sample == line), "{line}: {samples}");
+    }
+    Ok(())
+}

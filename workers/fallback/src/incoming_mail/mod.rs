@@ -1,0 +1,117 @@
+//! Mails that come to us: an SMTP server that takes only two kinds, reports about our own mails and replies to them.
+//!
+//! A relay that has taken a mail may learn later that its mailbox is not there. It says so by a mail to the return path
+//! (RFC 3464). Complaints of readers come as mails too (RFC 5965). Each mail has a return path of its own
+//! (`watchbell::wire::mail_ticket`), so a report is about one attempt even where it repeats nothing of the mail. It may have an
+//! address for replies of its own as well (`watchbell::wire::reply_ticket`).
+//!
+//! What holds here:
+//! - Nothing is relayed, kept or answered by mail. What is no report and no reply of a person is taken and forgotten.
+//! - A report or a reply is taken once it is in the store; until then its sender is asked to come again, so none is lost.
+//! - Conversations, lines, messages and waits are bounded.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `conversation.rs` | SMTP with one client |
+//! | `report.rs` | what a mail says of the one that came back: pure |
+//! | `bounce_recorder.rs` | from a report to the store |
+//! | `reply.rs` | whether a person wrote a reply, and who: pure |
+//! | `acknowledger.rs` | from a reply to the store |
+//! | `taken_in.rs` | what became of a mail |
+
+mod acknowledger;
+mod bounce_recorder;
+mod conversation;
+mod reply;
+mod report;
+mod taken_in;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+use watchbell::{
+    broker::{Announcer, SharedBroker},
+    runtime::{Clock, Current},
+    store::Store,
+    wire::reply_ticket::ReplyTickets,
+};
+
+use acknowledger::ReplyAcknowledger;
+use bounce_recorder::BounceRecorder;
+use conversation::IncomingMail;
+
+/// Conversations at once. Servers that meet more come again.
+const CONVERSATIONS_MAX: usize = 64;
+/// Between attempts to accept when the system has no room.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the broker may take to confirm the live message of a receipt, which is a hint.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the server is put together from.
+pub struct IncomingMailParts {
+    /// The domain of return paths and of addresses for replies.
+    pub domain: String,
+    /// Reads the addresses of replies. `None`: mails have none, and replies to them are not taken.
+    pub replies: Option<Current<Option<ReplyTickets>>>,
+    /// Tells sessions of what was acknowledged.
+    pub broker: SharedBroker,
+    /// Keeps what is learnt.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Takes mails that come to us.
+pub struct IncomingMailServer {
+    listener: TcpListener,
+    incoming: Arc<IncomingMail>,
+}
+
+impl IncomingMailServer {
+    /// Listens; nothing is taken yet.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind(listen: SocketAddr, parts: IncomingMailParts) -> anyhow::Result<Self> {
+        let IncomingMailParts { domain, replies, broker, store, clock } = parts;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("email.bounce_listen: {listen} cannot be bound"))?;
+        info!(%listen, domain, "Mails that come back are taken at {listen}");
+        let announcer = Announcer { broker, deadline: PUBLISH_DEADLINE };
+        let incoming = IncomingMail {
+            domain: domain.to_ascii_lowercase(),
+            bounces: BounceRecorder::new(store.clone(), clock.clone()),
+            replies: replies.map(|tickets| ReplyAcknowledger::new(tickets, store, announcer, clock)),
+        };
+        Ok(Self { listener, incoming: Arc::new(incoming) })
+    }
+
+    /// Takes mails until `shutdown`; conversations that have begun are told to come again.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (places, conversations) = (Arc::new(Semaphore::new(CONVERSATIONS_MAX)), TaskTracker::new());
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                // Closed at once: to wait in line would hold a socket of ours for whoever never speaks.
+                continue;
+            };
+            let (incoming, shutdown) = (self.incoming.clone(), shutdown.clone());
+            conversations.spawn(async move {
+                conversation::hold(stream, &incoming, &shutdown).await;
+                drop(place);
+            });
+        }
+        conversations.close();
+        conversations.wait().await;
+    }
+}
