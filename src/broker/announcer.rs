@@ -20,8 +20,8 @@ use crate::{
         action::AnswerV1,
         content::with_acknowledgement,
         live::{
-            LIVE_RECIPIENTS_MAX, LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient,
-            LiveRevoke, LiveTopicEvent, LiveV1,
+            LIVE_RECIPIENTS_MAX, LIVE_TOGETHER_BYTES_MAX, LiveAlert, LivePreferences, LivePublished,
+            LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1,
         },
         preferences::PreferencesV1,
     },
@@ -89,45 +89,92 @@ pub struct InboxChange {
     pub answer: Option<Answered>,
 }
 
-impl Announcement {
-    /// An alert for those in whose inboxes it is new or changed: a message for each partition, or several where it has
-    /// more than [`LIVE_RECIPIENTS_MAX`] recipients.
-    pub fn alert(alert: ShownAlert<'_>, changes: Vec<InboxChange>) -> Vec<Self> {
-        let ShownAlert { tenant, id, version, published, content, acknowledgement } = alert;
-        let content = with_acknowledgement(content, acknowledgement);
-        // `content_of` wrote it, so it is JSON.
-        let Ok(content) = serde_json::from_str::<&RawValue>(&content) else { return Vec::new() };
-        let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
-        for InboxChange { user, seq, unread, state, until, answer } in changes {
-            let recipient = LiveRecipient {
-                user: user.as_str().to_owned(),
-                seq,
-                unread,
-                state: state.to_string(),
-                until: until.map(|until| until.to_string()),
-                answer: answer.as_ref().map(AnswerV1::of),
-            };
-            let partition = UserKey::new(tenant.clone(), user).partition(PARTITIONS);
-            partitions.entry(partition).or_default().push(recipient);
+/// An alert that changed some inboxes, to be told to their owners.
+#[derive(Debug)]
+pub struct ChangedAlert<'a> {
+    /// As they hold it.
+    pub shown: ShownAlert<'a>,
+    /// What it did to each of them.
+    pub changes: Vec<InboxChange>,
+    /// The trace that it is part of, where it is sampled.
+    pub trace: Option<TraceContext>,
+}
+
+/// Alerts of one tenant that go to the same partition, until they are enough for a message.
+#[derive(Default)]
+struct Gathered<'a> {
+    alerts: Vec<LiveAlert<'a>>,
+    bytes: usize,
+    /// Of the first of them.
+    message_id: String,
+}
+
+impl<'a> Gathered<'a> {
+    fn has_room_for(&self, live: &LiveAlert<'_>) -> bool {
+        self.alerts.is_empty() || self.bytes + live.bytes() <= LIVE_TOGETHER_BYTES_MAX
+    }
+
+    fn add(&mut self, live: LiveAlert<'a>, message_id: &str) {
+        if self.alerts.is_empty() {
+            message_id.clone_into(&mut self.message_id);
         }
-        let message_id = format!("{tenant}/{id}/{version}");
-        let message = |to: &[LiveRecipient]| {
-            let live = LiveAlert { tenant: tenant.to_string(), to: to.to_vec(), published, content };
-            Message::json(message_id.clone(), LiveV1::Alert(live).encode())
-        };
-        partitions
+        self.bytes += live.bytes();
+        self.alerts.push(live);
+    }
+
+    /// The message of what is gathered, if there is anything; begins anew.
+    fn take(&mut self) -> Option<Message> {
+        let Self { alerts, message_id, .. } = std::mem::take(self);
+        (!alerts.is_empty()).then(|| Message::json(message_id, LiveV1::of_alerts(alerts).encode()))
+    }
+}
+
+impl Announcement {
+    /// Alerts for those in whose inboxes they are new or changed. Those of one tenant for the same partition are told together, because what
+    /// a message costs the broker and each pod hardly depends on how many alerts it tells. They are in their order. An alert with
+    /// more than [`LIVE_RECIPIENTS_MAX`] recipients in a partition is several, and one that is traced goes alone: a trace is
+    /// told in the headers of a message.
+    pub fn alerts(changed: Vec<ChangedAlert<'_>>) -> Vec<Self> {
+        let contents: Vec<_> = changed
             .iter()
-            .flat_map(|(partition, to)| to.chunks(LIVE_RECIPIENTS_MAX).map(move |to| (*partition, to)))
-            .map(|(partition, to)| Self { partition, message: message(to) })
-            .collect()
+            .map(|ChangedAlert { shown, .. }| with_acknowledgement(shown.content, shown.acknowledgement))
+            .collect();
+        let mut gathered: BTreeMap<(u16, &Tenant), Gathered<'_>> = BTreeMap::new();
+        let mut announcements = Vec::new();
+        for (ChangedAlert { shown, changes, trace }, content) in changed.into_iter().zip(&contents) {
+            let ShownAlert { tenant, id, version, published, .. } = shown;
+            // `content_of` wrote it, so it is JSON.
+            let Ok(content) = serde_json::from_str::<&RawValue>(content) else { continue };
+            let message_id = format!("{tenant}/{id}/{version}");
+            for (partition, recipients) in by_partition(tenant, changes) {
+                let together = gathered.entry((partition, tenant)).or_default();
+                let mut announce = |message: Option<Message>| {
+                    announcements.extend(message.map(|message| Self { partition, message }));
+                };
+                for to in recipients.chunks(LIVE_RECIPIENTS_MAX) {
+                    let (tenant, to) = (tenant.to_string(), to.to_vec());
+                    let live = LiveAlert { tenant, to, published, content };
+                    if trace.is_some() || !together.has_room_for(&live) {
+                        announce(together.take());
+                    }
+                    together.add(live, &message_id);
+                    if let Some(trace) = &trace {
+                        announce(together.take().map(|message| traced(message, trace)));
+                    }
+                }
+            }
+        }
+        let rest = gathered.iter_mut().filter_map(|((partition, _), together)| {
+            together.take().map(|message| Self { partition: *partition, message })
+        });
+        announcements.extend(rest);
+        announcements
     }
 
     /// As part of this trace.
     pub fn traced(mut self, trace: Option<&TraceContext>) -> Self {
         if let Some(trace) = trace {
-            trace.write_to(|name, value| {
-                self.message.headers.insert(name.to_owned(), value);
-            });
+            self.message = traced(self.message, trace);
         }
         self
     }
@@ -194,6 +241,31 @@ impl Announcement {
     }
 }
 
+/// The recipients of an alert by their partitions, as they are told.
+fn by_partition(tenant: &Tenant, changes: Vec<InboxChange>) -> BTreeMap<u16, Vec<LiveRecipient>> {
+    let mut partitions: BTreeMap<u16, Vec<LiveRecipient>> = BTreeMap::new();
+    for InboxChange { user, seq, unread, state, until, answer } in changes {
+        let recipient = LiveRecipient {
+            user: user.as_str().to_owned(),
+            seq,
+            unread,
+            state: state.to_string(),
+            until: until.map(|until| until.to_string()),
+            answer: answer.as_ref().map(AnswerV1::of),
+        };
+        let partition = UserKey::new(tenant.clone(), user).partition(PARTITIONS);
+        partitions.entry(partition).or_default().push(recipient);
+    }
+    partitions
+}
+
+fn traced(mut message: Message, trace: &TraceContext) -> Message {
+    trace.write_to(|name, value| {
+        message.headers.insert(name.to_owned(), value);
+    });
+    message
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -201,54 +273,86 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_alert_is_told_to_each_recipient_once_on_the_partition_of_theirs() {
-        let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown = ShownAlert {
-            tenant: &tenant,
-            id: &id,
-            version: 2,
-            published: None,
-            content: r#"{"id":"a"}"#,
-            acknowledgement: None,
+    fn shown<'a>(tenant: &'a Tenant, id: &'a AlertId, content: &'a str) -> ShownAlert<'a> {
+        ShownAlert { tenant, id, version: 2, published: None, content, acknowledgement: None }
+    }
+
+    fn change(user: impl Into<String>, seq: Seq) -> InboxChange {
+        let (state, until, answer) = (InboxState::New, None, None);
+        InboxChange { user: UserId::parse(user).unwrap(), seq, unread: 1, state, until, answer }
+    }
+
+    /// What a message tells: the titles, and each recipient's number.
+    fn told(message: &Message) -> Vec<(String, String, u64)> {
+        let alerts = match serde_json::from_slice(&message.body).unwrap() {
+            LiveV1::Alert(alert) => vec![alert],
+            LiveV1::Alerts(alerts) => alerts,
+            _ => panic!("alerts"),
         };
-        let people = PARTITIONS as usize * LIVE_RECIPIENTS_MAX * 2;
-        let changes = (0..people).map(|n| InboxChange {
-            user: UserId::parse(format!("user-{n}")).unwrap(),
-            seq: 1,
-            unread: 1,
-            state: InboxState::New,
-            until: None,
-            answer: None,
-        });
-        let announcements = Announcement::alert(shown, changes.collect());
-        let mut told = BTreeSet::new();
-        for Announcement { partition, message } in &announcements {
-            assert_eq!(message.message_id, "acme/a/2");
-            let LiveV1::Alert(live) = serde_json::from_slice(&message.body).unwrap() else {
-                panic!("an alert")
-            };
-            assert!(live.to.len() <= LIVE_RECIPIENTS_MAX);
-            for recipient in live.to {
-                let user = UserKey::new(tenant.clone(), UserId::parse(&recipient.user).unwrap());
-                assert_eq!(user.partition(PARTITIONS), *partition);
-                assert!(told.insert(recipient.user), "once");
-            }
-        }
-        assert_eq!(told.len(), people);
+        let of_alert = |live: LiveAlert<'_>| {
+            let content = live.content.get().to_owned();
+            live.to.into_iter().map(move |to| (content.clone(), to.user, to.seq)).collect::<Vec<_>>()
+        };
+        alerts.into_iter().flat_map(of_alert).collect()
     }
 
     #[test]
-    fn content_that_is_no_json_is_not_told() {
+    fn an_alert_is_told_to_each_recipient_once_on_the_partition_of_theirs() {
         let (tenant, id) = (Tenant::parse("acme").unwrap(), AlertId::parse("a").unwrap());
-        let shown = ShownAlert {
-            tenant: &tenant,
-            id: &id,
-            version: 1,
-            published: None,
-            content: "{",
-            acknowledgement: None,
-        };
-        assert!(Announcement::alert(shown, Vec::new()).is_empty());
+        let people = PARTITIONS as usize * LIVE_RECIPIENTS_MAX * 2;
+        let changes = (0..people).map(|n| change(format!("user-{n}"), 1)).collect();
+        let alert = ChangedAlert { shown: shown(&tenant, &id, r#"{"id":"a"}"#), changes, trace: None };
+        let mut all = BTreeSet::new();
+        for Announcement { partition, message } in Announcement::alerts(vec![alert]) {
+            assert_eq!(message.message_id, "acme/a/2");
+            let told = told(&message);
+            assert!(told.len() <= LIVE_RECIPIENTS_MAX);
+            for (_, name, _) in told {
+                let user = UserKey::new(tenant.clone(), UserId::parse(&name).unwrap());
+                assert_eq!(user.partition(PARTITIONS), partition);
+                assert!(all.insert(name), "once");
+            }
+        }
+        assert_eq!(all.len(), people);
+    }
+
+    #[test]
+    fn alerts_of_one_commit_are_told_together_in_their_order() {
+        let tenants = ["acme", "globex"].map(|name| Tenant::parse(name).unwrap());
+        let id = AlertId::parse("a").unwrap();
+        let trace = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None);
+        let long = format!(r#"{{"body":"{}"}}"#, "x".repeat(LIVE_TOGETHER_BYTES_MAX / 2));
+        for (why, alerts, expected) in [
+            ("nothing", vec![], vec![]),
+            ("one alone", vec![(0, "1", false)], vec![vec!["1"]]),
+            ("two", vec![(0, "1", false), (0, "2", false)], vec![vec!["1", "2"]]),
+            (
+                "each tenant by itself",
+                vec![(0, "1", false), (1, "2", false), (0, "3", false)],
+                vec![vec!["1", "3"], vec!["2"]],
+            ),
+            (
+                "a traced one alone",
+                vec![(0, "1", false), (0, "2", true), (0, "3", false)],
+                vec![vec!["1"], vec!["2"], vec!["3"]],
+            ),
+            (
+                "no more than go into a message",
+                vec![(0, &long, false), (0, &long, false), (0, "1", false)],
+                vec![vec![&long], vec![&long, "1"]],
+            ),
+            ("content that is no JSON is not told", vec![(0, "{", false), (0, "1", false)], vec![vec!["1"]]),
+        ] {
+            let changed = alerts.iter().enumerate().map(|(n, (of, content, is_traced))| ChangedAlert {
+                shown: shown(&tenants[*of], &id, content),
+                changes: vec![change("ana", n as Seq)],
+                trace: trace.clone().filter(|_| *is_traced),
+            });
+            let announcements = Announcement::alerts(changed.collect());
+            let contents =
+                |one: &Announcement| told(&one.message).into_iter().map(|(content, ..)| content).collect();
+            let told: Vec<Vec<String>> = announcements.iter().map(contents).collect();
+            assert_eq!(told, expected, "{why}");
+        }
     }
 }

@@ -32,7 +32,7 @@ pub mod rabbitmq;
 pub mod topology;
 
 pub use self::{
-    announcer::{Announcement, Announcer, InboxChange, ShownAlert},
+    announcer::{Announcement, Announcer, ChangedAlert, InboxChange, ShownAlert},
     metric_table::METRICS,
     parking::{Refusal, parked},
     rabbitmq::Envelope,

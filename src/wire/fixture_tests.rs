@@ -14,12 +14,15 @@ use super::{
         AlertFrame, Auth, Batch, ClientFrame, EventFrame, Filter, Hello, ReceiptFrame, ReceiptSaid,
         ServerFrame, TopicMaybe, TopicNamed, Visibility,
     },
-    live::{LiveAlert, LivePreferences, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent, LiveV1},
+    live::{
+        LiveAlert, LivePreferences, LivePublished, LiveReceipt, LiveRecipient, LiveRevoke, LiveTopicEvent,
+        LiveV1,
+    },
     outcome::OutcomeV1,
     preferences::PreferencesV1,
     undelivered::UndeliveredV1,
 };
-use crate::domain::{AlertId, Outcome, OutcomeKind, Tenant, Timestamp, UserId, UserKey};
+use crate::domain::{AlertId, Outcome, OutcomeKind, Severity, Tenant, Timestamp, UserId, UserKey};
 
 fn fixtures(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap()
@@ -271,6 +274,16 @@ fn each_message_between_workers_is_written_as_its_fixture() {
     };
     let live = LiveAlert { tenant: "acme".into(), to: vec![to.clone()], published: None, content: &content };
     assert_eq!(value(&LiveV1::Alert(live).encode()), fixtures["watchbell.live, an alert"]);
+    let live = |to: LiveRecipient, published| LiveAlert {
+        tenant: "acme".into(),
+        to: vec![to],
+        published,
+        content: &content,
+    };
+    let published = LivePublished { at_ms: 1_764_590_400_000, severity: Severity::Critical };
+    let bob = LiveRecipient { user: "bob".into(), seq: 1, unread: 1, ..to.clone() };
+    let both = LiveV1::of_alerts(vec![live(to.clone(), Some(published)), live(bob, None)]);
+    assert_eq!(value(&both.encode()), fixtures["watchbell.live, alerts of one commit"]);
     let until = Some("2026-11-21T13:00:00Z".to_owned());
     let to = vec![LiveRecipient { seq: 9, unread: 1, state: "snoozed".into(), until: until.clone(), ..to }];
     let live = LiveV1::Alert(LiveAlert { tenant: "acme".into(), to, published: None, content: &content });

@@ -13,6 +13,12 @@ use crate::domain::Severity;
 
 /// Recipients one live message may name; a larger audience is several messages.
 pub const LIVE_RECIPIENTS_MAX: usize = 1_000;
+/// Bytes of the alerts that go into one live message together, about: a message that is one frame of AMQP is not taken apart
+/// (`frame_max` is 128 KiB). One that is longer by itself goes alone.
+pub const LIVE_TOGETHER_BYTES_MAX: usize = 64 * 1024;
+
+/// What a recipient takes in a message, about: a name, three numbers and a word.
+const RECIPIENT_BYTES: usize = 96;
 
 /// The body of a message on `watchbell.live.<p>`: one partition, one tenant.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +27,9 @@ pub enum LiveV1<'a> {
     /// An alert for some users, encoded once for all of them.
     #[serde(borrow)]
     Alert(LiveAlert<'a>),
+    /// Several of them, in their order: what one commit recorded.
+    #[serde(borrow)]
+    Alerts(Vec<LiveAlert<'a>>),
     /// What one user said about their alerts.
     Receipt(LiveReceipt),
     /// An event, for whoever subscribed to its topic.
@@ -46,6 +55,13 @@ pub struct LiveAlert<'a> {
     /// What clients are given.
     #[serde(borrow)]
     pub content: &'a RawValue,
+}
+
+impl LiveAlert<'_> {
+    /// How long it is when it is written, about.
+    pub fn bytes(&self) -> usize {
+        self.content.get().len() + self.to.len() * RECIPIENT_BYTES
+    }
 }
 
 /// When the version that is told was published, and how bad it is.
@@ -169,7 +185,15 @@ mod as_word {
     }
 }
 
-impl LiveV1<'_> {
+impl<'a> LiveV1<'a> {
+    /// What tells these alerts, at least one of them.
+    pub fn of_alerts(mut alerts: Vec<LiveAlert<'a>>) -> Self {
+        match alerts.pop() {
+            Some(only) if alerts.is_empty() => Self::Alert(only),
+            last => Self::Alerts(alerts.into_iter().chain(last).collect()),
+        }
+    }
+
     /// The message body.
     pub fn encode(&self) -> Vec<u8> {
         // Text, numbers and JSON that was read as JSON always serialize.

@@ -1,4 +1,4 @@
-//! Tells the pods, one message for each alert and partition it has recipients in; then settles the deliveries.
+//! Tells the pods, one message for the alerts of a batch that go to the same partition; then settles the deliveries.
 //!
 //! Messages of batch after batch go out in their order, with a window of unconfirmed ones that does not end with a batch.
 //! A delivery is settled when the frames of its batch are with the broker, so that a crash before that tells them again.
@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tracing::debug;
 use watchbell::{
-    broker::{Announcement, Announcer, Delivery, InboxChange, ShownAlert},
+    broker::{Announcement, Announcer, ChangedAlert, Delivery, InboxChange, ShownAlert},
     domain::{Alert, AlertId, Tenant, Timestamp},
     runtime::traces::Span,
     store::{NewAlert, RecordedRow},
@@ -88,7 +88,8 @@ impl AnnouncementStage {
             content: &first.content,
             acknowledgement: first.acknowledgement.as_ref(),
         };
-        let sending = Announcement::alert(shown, rows.iter().map(change_of).collect());
+        let changed = ChangedAlert { shown, changes: rows.iter().map(change_of).collect(), trace: None };
+        let sending = Announcement::alerts(vec![changed]);
         let sending = sending.into_iter().map(|announcement| self.announce(announcement));
         stream::iter(sending).buffered(IN_FLIGHT_MAX).for_each(ready).await;
     }
@@ -135,9 +136,9 @@ fn announcements(
         let trace = trace::read(alerts[at].trace.as_deref());
         let (content, acknowledgement) = (&*row.content, row.acknowledgement.as_ref());
         let shown = ShownAlert { tenant, id, version, published, content, acknowledgement };
-        Announcement::alert(shown, changes).into_iter().map(move |one| one.traced(trace.as_ref()))
+        ChangedAlert { shown, changes, trace }
     };
-    shown.into_iter().flat_map(of_alert).collect()
+    Announcement::alerts(shown.into_iter().map(of_alert).collect())
 }
 
 /// What one inbox holds, for its owner.

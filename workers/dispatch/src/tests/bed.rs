@@ -208,10 +208,14 @@ impl Bed {
         match timeout(DEADLINE, self.live.next()).await.expect("a live message") {
             Some(LiveEvent::Frame(message)) => {
                 let live: Value = serde_json::from_slice(&message.body).unwrap();
-                let title = live["alert"]["content"]["title"].as_str().unwrap().to_owned();
-                for to in live["alert"]["to"].as_array().unwrap() {
-                    let user = to["user"].as_str().unwrap().to_owned();
-                    told.entry(user).or_default().push((to["seq"].as_u64().unwrap(), title.clone()));
+                let alerts =
+                    live["alerts"].as_array().cloned().unwrap_or_else(|| vec![live["alert"].clone()]);
+                for alert in alerts {
+                    let title = alert["content"]["title"].as_str().unwrap().to_owned();
+                    for to in alert["to"].as_array().unwrap() {
+                        let user = to["user"].as_str().unwrap().to_owned();
+                        told.entry(user).or_default().push((to["seq"].as_u64().unwrap(), title.clone()));
+                    }
                 }
             }
             Some(LiveEvent::Gap) => panic!("the pod keeps up"),

@@ -124,6 +124,7 @@ mod tests {
             ("watchbell.alerts, an event", "event"),
             ("watchbell.live, an alert", "live_alert"),
             ("watchbell.live, a snoozed alert", "live_alert"),
+            ("watchbell.live, alerts of one commit", "live_alerts"),
             ("watchbell.live, a receipt", "live_receipt"),
             ("watchbell.live, a snooze", "live_receipt"),
             ("watchbell.live, an answer", "live_receipt"),
