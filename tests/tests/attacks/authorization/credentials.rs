@@ -77,7 +77,7 @@ pub fn all_credentials(fleet: &Fleet, receipt: String) -> anyhow::Result<Vec<Cre
     }
     let default = create(&["--tenant", "demo"])?;
     add("a key by default", default, Worth::Key { scopes: Scopes::DEFAULT, is_demo: true });
-    let expired = create(&["--tenant", "demo", "--scope", ALL_SCOPES, "--expires", "0s"])?;
+    let expired = create(&["--tenant", "demo", "--scope", ALL_SCOPES, "--expires", "1ms"])?;
     add("a key that expired", expired, Worth::Nothing);
     let revoked = create(&["--tenant", "demo", "--scope", ALL_SCOPES, "--name", "revoked"])?;
     let listed = command(&["key", "list", "--json"])?;
