@@ -127,18 +127,25 @@ fn announcements(
         let (_, changes) = shown.entry((row.alert, row.version)).or_insert((row, Vec::new()));
         changes.push(change_of(row));
     }
-    let of_alert = |((at, version), (row, changes)): ((usize, u32), (&RecordedRow, Vec<InboxChange>))| {
-        let Alert { tenant, id, severity, version: published, .. } = &*alerts[at].alert;
-        // When a later version that came before was published, nobody knows here.
-        let accepted_at = accepted_at.get(at).copied().flatten().filter(|_| *published == version);
-        let published =
-            accepted_at.map(|at| LivePublished { at_ms: at.as_millisecond(), severity: *severity });
-        let trace = trace::read(alerts[at].trace.as_deref());
-        let (content, acknowledgement) = (&*row.content, row.acknowledgement.as_ref());
-        let shown = ShownAlert { tenant, id, version, published, content, acknowledgement };
-        ChangedAlert { shown, changes, trace }
-    };
-    Announcement::alerts(shown.into_iter().map(of_alert).collect())
+    let changed = shown.into_values().map(|(row, changes)| changed_alert(alerts, accepted_at, row, changes));
+    Announcement::alerts(changed.collect())
+}
+
+/// The alert of a row, for the owners of these inboxes.
+fn changed_alert<'a>(
+    alerts: &'a [NewAlert],
+    accepted_at: &[Option<Timestamp>],
+    row: &'a RecordedRow,
+    changes: Vec<InboxChange>,
+) -> ChangedAlert<'a> {
+    let (new, version) = (&alerts[row.alert], row.version);
+    let Alert { tenant, id, severity, version: published, .. } = &*new.alert;
+    // When a later version that came before was published, nobody knows here.
+    let accepted_at = accepted_at.get(row.alert).copied().flatten().filter(|_| *published == version);
+    let published = accepted_at.map(|at| LivePublished { at_ms: at.as_millisecond(), severity: *severity });
+    let (content, acknowledgement) = (&*row.content, row.acknowledgement.as_ref());
+    let shown = ShownAlert { tenant, id, version, published, content, acknowledgement };
+    ChangedAlert { shown, changes, trace: trace::read(new.trace.as_deref()) }
 }
 
 /// What one inbox holds, for its owner.
