@@ -277,7 +277,7 @@ mod tests {
         ShownAlert { tenant, id, version: 2, published: None, content, acknowledgement: None }
     }
 
-    fn change(user: impl Into<String>, seq: Seq) -> InboxChange {
+    fn change(user: impl AsRef<str>, seq: Seq) -> InboxChange {
         let (state, until, answer) = (InboxState::New, None, None);
         InboxChange { user: UserId::parse(user).unwrap(), seq, unread: 1, state, until, answer }
     }

@@ -7,7 +7,7 @@
 //!
 //! A change that was made already is no second one: under the version that it names, it is answered as a duplicate.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -18,7 +18,10 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use watchbell::{
-    domain::{Alert, AlertId, Audience, Status, publication::is_near},
+    domain::{
+        Alert, AlertId, Audience, Status,
+        publication::{Publication, is_near, meets},
+    },
     runtime::http::{JsonBody, NameInPath},
     store::{LatestAlert, Store, StoreError},
     wire::{Problem, alert::Defaults, content_of, number::whole, parse_alert},
@@ -201,10 +204,17 @@ fn taken(version: u32) -> Problem {
 
 /// Whether this change is in the store, or may still come there. `false`: another one took its version.
 async fn is_recorded(store: &Store, alert: &Alert, change: &Map<String, Value>) -> bool {
-    match recorded(store, alert).await {
-        Some(stored) => stored.version > alert.version || agrees(&stored.content, alert, change),
-        None => true,
-    }
+    let Some(stored) = recorded(store, alert).await else { return true };
+    agrees(&stored.content, alert, change)
+        || stored.version > alert.version && was_overtaken(store, alert).await
+}
+
+/// Whether this version was recorded before the later one. That there is a later one says nothing: it may follow what another
+/// change made of this version.
+async fn was_overtaken(store: &Store, alert: &Alert) -> bool {
+    let publication = Publication::of(alert, &content_of(alert), None);
+    let Ok(known) = store.known_alerts(&alert.tenant, slice::from_ref(&alert.id)).await else { return true };
+    !meets(known.get(&alert.id), alert.version, &publication).is_refused()
 }
 
 /// What is stored once this version, or a later one, is. `None` when it was not within [`RECORDED_WAIT`], or the store

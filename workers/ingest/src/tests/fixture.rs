@@ -275,14 +275,29 @@ pub async fn record_uncompared(store: &Store, alert: Alert) {
     record_as(store, alert, None).await;
 }
 
+/// Versions of one alert in one commit.
+pub async fn record_all(store: &Store, alerts: Vec<Alert>) {
+    let mut new = Vec::new();
+    for alert in alerts {
+        let publication = Publication::of(&alert, &content_of(&alert), None);
+        new.push(new_alert(store, alert, Some(publication)).await);
+    }
+    store.record(&new, NOW.parse().unwrap()).await.unwrap();
+}
+
 async fn record_as(store: &Store, alert: Alert, publication: Option<Publication>) {
+    let new = new_alert(store, alert, publication).await;
+    store.record(&[new], NOW.parse().unwrap()).await.unwrap();
+}
+
+async fn new_alert(store: &Store, alert: Alert, publication: Option<Publication>) -> NewAlert {
     let now: Timestamp = NOW.parse().unwrap();
     let mut recipients: Vec<UserId> = alert.to.users.clone();
     recipients.extend(store.recipients_after(&alert.tenant, &alert.id, None, 100).await.unwrap());
     recipients.sort();
     recipients.dedup();
     let content = content_of(&alert);
-    let new = NewAlert {
+    NewAlert {
         trace: None,
         publication,
         content: content.into(),
@@ -295,6 +310,5 @@ async fn record_as(store: &Store, alert: Alert, publication: Option<Publication>
         expires_at: now + Duration::from_secs(3_600),
         returns: false,
         rest: None,
-    };
-    store.record(&[new], now).await.unwrap();
+    }
 }

@@ -157,6 +157,29 @@ async fn of_two_changes_at_once_none_is_lost_in_silence() {
     }
 }
 
+/// A later version used to be taken for a sign that one's own had been recorded before it.
+#[tokio::test]
+async fn a_change_whose_version_somebody_else_took_is_told_so_also_after_the_next_one() {
+    for (why, second, status) in [("its own was recorded", "mine", 202), ("another one was", "theirs", 409)] {
+        let fixture = Fixture::new(Dispatch::Acks).await;
+        fixture.post("/v1/alerts", json!({"id": "a", "to": {"users": ["ana"]}, "title": "t"})).await;
+        fixture::record(&fixture.store, fixture.alerts().remove(0)).await;
+        let recorded = async {
+            let published = loop {
+                if let Some(published) = fixture.alerts().into_iter().nth(1) {
+                    break published;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            };
+            let third = watchbell::domain::Alert { version: 3, title: "later".into(), ..published.clone() };
+            let second = watchbell::domain::Alert { title: second.into(), ..published };
+            fixture::record_all(&fixture.store, vec![second, third]).await;
+        };
+        let (answer, ()) = tokio::join!(patch(&fixture, "a", json!({"title": "mine"})), recorded);
+        assert_eq!(answer.status, status, "{why}");
+    }
+}
+
 #[tokio::test]
 async fn a_change_of_nothing_is_a_version_too() {
     let fixture = with_alert().await;
