@@ -17,8 +17,6 @@ use super::{AlertId, GroupId, UserId, names::is_address};
 pub enum Actor {
     /// Whoever has this API key, by its id.
     Key(Arc<str>),
-    /// A user, for themselves.
-    User(UserId),
     /// An operator who signed in by a sign-in service, by what that service knows them by for ever (`sub`).
     Operator(Arc<str>),
     /// Somebody at the command line, by their name on that machine where it is known.
@@ -31,7 +29,6 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => write!(f, "key:{id}"),
-            Self::User(user) => f.write_str(&user_object(user)),
             Self::Operator(subject) => f.write_str(&operator_object(subject)),
             Self::CommandLine(Some(name)) => write!(f, "cli:{name}"),
             Self::CommandLine(None) => f.write_str("cli"),
@@ -39,6 +36,11 @@ impl fmt::Display for Actor {
         }
     }
 }
+
+/// How actors are written, for help and documents.
+pub const ACTORS: &str = "`key:ID`, `oidc:SUBJECT`, `cli:NAME`, `cli`, `system`";
+/// How objects are written, for the same.
+pub const OBJECTS: &str = "`user:NAME`, `group:NAME`, `key:ID`, `alert:ID`, `oidc:SUBJECT`, `dead-letters`";
 
 /// What was done. The words are public: programs look for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +194,30 @@ mod tests {
             assert_eq!(as_logged(&format!("user:{id}")), object, "{why}: who knows the id finds it");
             assert_eq!(as_logged(&object), object, "{why}: and who read the mark");
         }
+    }
+
+    #[test]
+    fn help_names_the_actors_and_objects_that_there_are() {
+        let subject: Arc<str> = "SUBJECT".into();
+        let actors = [
+            Actor::Key("ID".into()),
+            Actor::Operator(Arc::clone(&subject)),
+            Actor::CommandLine(Some("NAME".to_owned())),
+            Actor::CommandLine(None),
+            Actor::System,
+        ];
+        let told =
+            |words: &[String]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        assert_eq!(told(&actors.map(|actor| actor.to_string())), ACTORS);
+        let objects = [
+            user_object(&UserId::parse("NAME").unwrap()),
+            group_object(&GroupId::parse("NAME").unwrap()),
+            key_object("ID"),
+            alert_object(&AlertId::parse("ID").unwrap()),
+            operator_object(&subject),
+            DEAD_LETTERS.to_owned(),
+        ];
+        assert_eq!(told(&objects), OBJECTS);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use watchbell::{
-    domain::scope::{Scope, UnknownScope},
+    domain::{
+        audit::{ACTORS, OBJECTS},
+        scope::{Scope, UnknownScope},
+    },
     runtime::config::parse_duration,
 };
 
@@ -323,11 +326,9 @@ pub(crate) struct AuditArgs {
     /// Nothing older than this: a duration (24h, 7d) or a time (2026-11-30T12:00:00Z).
     #[arg(long, value_name = "SINCE")]
     pub(crate) since: Option<String>,
-    /// Only what this one did: `key:ID`, `oidc:SUBJECT`, `cli:NAME`, `user:NAME`, `system`.
-    #[arg(long)]
+    #[arg(long, help = format!("Only what this one did: {ACTORS}"))]
     pub(crate) actor: Option<String>,
-    /// Only what was done to this: `user:NAME`, `group:NAME`, `key:ID`, `dead-letters`.
-    #[arg(long)]
+    #[arg(long, help = format!("Only what was done to this: {OBJECTS}"))]
     pub(crate) object: Option<String>,
     /// Only entries of this tenant. By default all, with those of the whole installation.
     #[arg(long)]

@@ -395,11 +395,12 @@ pub struct Members {
 pub struct AuditLogEntry {
     #[schema(format = DateTime)]
     pub at: String,
-    /// Who: `key:ID`, `cli:NAME`, `user:NAME` or `system`.
+    /// Who: `key:ID`, `oidc:SUBJECT`, `cli:NAME`, `cli` or `system`.
     pub actor: String,
     /// What, such as `key.created` or `user.put`.
     pub action: String,
-    /// To what: `user:NAME`, `group:NAME`, `key:ID` or `dead-letters`. Of a user whose id is an address there is a mark.
+    /// To what: `user:NAME`, `group:NAME`, `key:ID`, `alert:ID`, `oidc:SUBJECT` or `dead-letters`. Of a user whose id is an
+    /// address there is a mark.
     pub object: String,
     /// What came of it, in a few words.
     pub outcome: String,

@@ -1,6 +1,7 @@
 //! What the document says of the audit log.
 
 use watchbell::{
+    domain::audit::{ACTORS, OBJECTS},
     runtime::http::operation::{Described, Operation},
     wire::schema::{text, time, whole},
 };
@@ -21,8 +22,8 @@ pub fn entries() -> Operation {
              written in the commit of its change.",
         )
         .query_or_empty("since", time(), "Nothing older than that.")
-        .query_or_empty("actor", text(), "By this actor: `key:ID`, `oidc:SUBJECT`, `cli:NAME`, `user:NAME`.")
-        .query_or_empty("object", text(), "About this object: `user:NAME`, `group:NAME`, `key:ID`, `dead-letters`.")
+        .query_or_empty("actor", text(), &format!("By this actor: {ACTORS}."))
+        .query_or_empty("object", text(), &format!("About this object: {OBJECTS}."))
         .query_or_empty(
             "after",
             text().pattern(Some("^[0-9]{1,14}\\.[0-9a-f]{32}$")),
