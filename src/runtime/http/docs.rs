@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     http::header,
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -40,7 +40,12 @@ fn hash_of(element: &str) -> String {
 }
 
 pub(super) fn routes() -> Router {
-    Router::new().route(HTTP, get(page)).route(SESSION, get(page))
+    let without_slash = |path: &'static str| get(move || async move { Redirect::permanent(path) });
+    Router::new()
+        .route(HTTP, get(page))
+        .route(SESSION, get(page))
+        .route("/docs/", without_slash(HTTP))
+        .route("/docs/session/", without_slash(SESSION))
 }
 
 async fn page() -> Response {
@@ -54,8 +59,24 @@ async fn page() -> Response {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_with_a_slash_leads_to_the_one_without() {
+        for page in [HTTP, SESSION] {
+            let request = Request::get(format!("{page}/")).body(Body::empty()).unwrap();
+            let answer = routes().oneshot(request).await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()),
+                (308, page)
+            );
+        }
+    }
 
     #[test]
     fn the_page_is_one_file_whose_policy_names_what_is_in_it() {

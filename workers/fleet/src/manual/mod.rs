@@ -41,11 +41,14 @@ static FILES: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
 
 /// Serves the manual below `at`, such as `/docs`.
 pub(crate) fn routes(at: &str) -> Router {
-    let first = format!("{at}/{FIRST}");
-    Router::new().route(at, get(move || async move { Redirect::to(&first) })).route(
-        &format!("{at}/{{*address}}"),
-        get(|Path(address): Path<String>| async move { file(&address) }),
-    )
+    let (first, home) = (format!("{at}/{FIRST}"), at.to_owned());
+    Router::new()
+        .route(at, get(move || async move { Redirect::to(&first) }))
+        .route(&format!("{at}/"), get(move || async move { Redirect::permanent(&home) }))
+        .route(
+            &format!("{at}/{{*address}}"),
+            get(|Path(address): Path<String>| async move { file(&address) }),
+        )
 }
 
 fn file(address: &str) -> Response {
@@ -82,6 +85,12 @@ mod tests {
         assert_eq!(
             (home.status().as_u16(), &home.headers()["location"]),
             (303, &"/docs/index.html".parse().unwrap())
+        );
+        let slash = ask("/docs/").await.unwrap();
+        assert_eq!(
+            (slash.status().as_u16(), &slash.headers()["location"]),
+            (308, &"/docs".parse().unwrap()),
+            "as /console/ does"
         );
         for (path, kind) in
             [("/docs/index.html", "text/html; charset=utf-8"), ("/docs/page.css", "text/css; charset=utf-8")]
