@@ -19,7 +19,7 @@ use self::{
 };
 pub use self::{
     sources::{Sources, environment},
-    values::parse_duration,
+    values::{InvalidDuration, parse_duration, read_duration},
 };
 // For `with` in the sections beside this file.
 pub(super) use self::values::{duration, maybe_duration, maybe_secret};

@@ -30,6 +30,14 @@ fn a_duration_says_its_unit() {
     ] {
         assert_eq!(values::parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
     }
+    for (text, expected) in [
+        ("87601h", values::InvalidDuration::TooLong),
+        ("100000d", values::InvalidDuration::TooLong),
+        ("soon", values::InvalidDuration::NotOne),
+        ("-1s", values::InvalidDuration::NotOne),
+    ] {
+        assert_eq!(values::read_duration(text), Err(expected), "{text}");
+    }
     for text in ["0s", "250ms", "30s", "5m", "24h", "720h"] {
         assert_eq!(values::written_duration(values::parse_duration(text).unwrap()), text);
     }

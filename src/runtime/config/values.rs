@@ -15,11 +15,34 @@ use crate::domain::Secret;
 /// The longest duration of any setting, ten years: a moment so far away can still be computed.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// Why a text is no duration that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDuration {
+    /// It has no unit, is negative, or is none at all.
+    #[error("must be a duration with its unit, such as 250ms, 30s, 5m or 24h, and at most 87600h")]
+    NotOne,
+    /// It is longer than ten years.
+    #[error("must be at most 87600h (3650d)")]
+    TooLong,
+}
+
 /// A duration with its unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`; not negative, and ten years at the most.
+///
+/// # Errors
+/// [`InvalidDuration`], which does not repeat the text.
+pub fn read_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let span: Span = text.parse().map_err(|_| InvalidDuration::NotOne)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    let duration = duration.ok().and_then(|duration| Duration::try_from(duration).ok());
+    match duration.ok_or(InvalidDuration::NotOne)? {
+        duration if duration <= DURATION_MAX => Ok(duration),
+        _ => Err(InvalidDuration::TooLong),
+    }
+}
+
+/// The same for those who have words of their own.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let span: Span = text.parse().ok()?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(duration).ok().filter(|duration| *duration <= DURATION_MAX)
+    read_duration(text).ok()
 }
 
 /// A duration as it is written.
@@ -35,11 +58,7 @@ pub mod duration {
     #[allow(missing_docs)]
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_duration(&text).ok_or_else(|| {
-            D::Error::custom(
-                "must be a duration with its unit, such as 250ms, 30s, 5m or 24h, and at most 87600h",
-            )
-        })
+        read_duration(&text).map_err(D::Error::custom)
     }
 
     #[allow(missing_docs)]

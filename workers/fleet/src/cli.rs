@@ -8,7 +8,7 @@ use watchbell::{
         audit::{ACTORS, OBJECTS},
         scope::{Scope, UnknownScope},
     },
-    runtime::config::parse_duration,
+    runtime::config::{InvalidDuration, read_duration},
 };
 
 pub(crate) use crate::cli_bench::BenchArgs;
@@ -124,8 +124,8 @@ fn scope(text: &str) -> Result<Scope, UnknownScope> {
     text.trim().parse()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a duration with its unit, such as 30s or 10m".to_owned())
+fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    read_duration(text)
 }
 
 #[derive(Args)]
@@ -291,7 +291,7 @@ pub(crate) enum KeyCommand {
         /// Let the key change and read only alerts that it published itself, instead of any alert of its tenant.
         #[arg(long)]
         own_alerts: bool,
-        /// End the key after this time (12h, 90d). By default it works until it is revoked.
+        /// End the key after this time (12h, 90d), ten years (3650d) at the most. By default it works until it is revoked.
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires: Option<Duration>,
     },

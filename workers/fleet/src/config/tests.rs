@@ -133,7 +133,7 @@ fn a_refusal_names_the_key() {
         ("[dispatch]\nbatch_max = 1000000\n", &[], "dispatch.batch_max must be at most 10000"),
         ("[dispatch]\nbatch_wait = \"1h\"\n", &[], "dispatch.batch_wait must be at most 1m"),
         ("[dispatch]\nexpires_after = \"0s\"\n", &[], "dispatch.expires_after must be at least 1s"),
-        ("[dispatch]\nexpires_after = \"9999999h\"\n", &[], "dispatch.expires_after: must be a duration"),
+        ("[dispatch]\nexpires_after = \"9999999h\"\n", &[], "dispatch.expires_after: must be at most 87600h"),
         ("[dispatch]\ntopics_kept = \"0s\"\n", &[], "dispatch.topics_kept must be at least 1s"),
         ("[store]\nconnections_max = 0\n", &[], "store.connections_max must be at least 1"),
         ("[store]\nconnections_max = 4294967295\n", &[], "store.connections_max must be at most 10000"),
