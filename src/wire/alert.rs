@@ -15,6 +15,7 @@ use super::{
     number::whole_or_null,
     objects::Objects,
     schema::{self, about, anything, grouped, with},
+    time::time_of,
 };
 use crate::domain::{
     Action, Alert, AlertId, Audience, GroupId, InvalidName, Severity, Status, Tenant, UserId,
@@ -486,22 +487,7 @@ pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
 }
 
 pub(super) fn time(field: &str, value: Option<String>) -> Result<Option<Timestamp>, InvalidAlert> {
-    let read = |value: String| value.parse().ok().or_else(|| end_of_time(&value));
-    value
-        .map(|value| {
-            let problem = "must be an RFC 3339 time such as 2026-11-21T12:00:00Z";
-            read(value).ok_or_else(|| InvalidAlert::new(field, problem))
-        })
-        .transpose()
-}
-
-/// Many write the last second of the year 9999 for `never`, which is a day more than a [`Timestamp`] goes: it is the
-/// last second there is. <https://docs.rs/jiff/0.2/jiff/struct.Timestamp.html#associatedconstant.MAX>
-fn end_of_time(value: &str) -> Option<Timestamp> {
-    let pieces = jiff::fmt::temporal::Pieces::parse(value).ok()?;
-    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
-    let is_late = pieces.date() >= jiff::civil::date(9999, 12, 30);
-    (is_whole && is_late).then(|| Timestamp::from_second(Timestamp::MAX.as_second()).ok()).flatten()
+    value.map(|value| time_of(&value)).transpose().map_err(|error| InvalidAlert::new(field, error))
 }
 
 #[cfg(test)]

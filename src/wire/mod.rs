@@ -30,6 +30,7 @@ pub mod schema;
 mod signed_token;
 pub mod standard_webhooks;
 pub mod stored;
+pub mod time;
 pub mod trace_context;
 pub mod undelivered;
 pub mod unsubscribe;

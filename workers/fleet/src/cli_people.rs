@@ -157,11 +157,11 @@ pub(crate) enum AlertCommand {
         /// Only alerts with this label, such as `env=prod`.
         #[arg(long)]
         label: Option<String>,
-        /// Only alerts recorded at this time (RFC 3339) or later.
-        #[arg(long)]
+        /// Only alerts recorded since then: a duration (1h, 7d) or a time (2026-11-30T12:00:00Z).
+        #[arg(long, value_name = "SINCE")]
         since: Option<String>,
-        /// Only alerts recorded at this time (RFC 3339) or earlier.
-        #[arg(long)]
+        /// Only alerts recorded up to then: a duration or a time.
+        #[arg(long, value_name = "UNTIL")]
         until: Option<String>,
         #[command(flatten)]
         list: ListArgs,

@@ -14,7 +14,7 @@ use watchbell::{
     domain::{AlertId, Severity, Status, Timestamp, UserId, UserKey, alert::UnknownWord},
     runtime::http::{Name, Query},
     store::{AlertPlace, ListedAlert, Store, StoreError},
-    wire::Problem,
+    wire::{Problem, time::time_of},
 };
 
 use crate::{
@@ -77,6 +77,8 @@ impl Wanted {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
             _ => Err(Problem::invalid("label", "must be a name and a value: env=prod")),
         });
+        let (since, until) = (time("since", query.since.as_deref())?, time("until", query.until.as_deref())?);
+        in_order(since, until)?;
         Ok(Self {
             producer,
             user,
@@ -84,8 +86,8 @@ impl Wanted {
             severity: word("severity", query.severity.as_deref())?,
             source: query.source.clone(),
             label: label.transpose()?,
-            since: time("since", query.since.as_deref())?,
-            until: time("until", query.until.as_deref())?,
+            since,
+            until,
         })
     }
 
@@ -149,8 +151,17 @@ pub fn word<T: FromStr<Err = UnknownWord>>(field: &str, text: Option<&str>) -> R
 
 /// A parameter that is a time.
 pub fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
-    text.map(|text| text.parse().map_err(|_| Problem::invalid(field, "must be a time as RFC 3339 writes it")))
-        .transpose()
+    text.map(time_of).transpose().map_err(|error| Problem::invalid(field, error.to_string()))
+}
+
+/// Refuses times between which there is nothing.
+pub fn in_order(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), Problem> {
+    match (since, until) {
+        (Some(since), Some(until)) if since > until => {
+            Err(Problem::invalid("since", "must not be later than `until`: nothing is in between"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A place as `next` says it, for `after`: its number and the alert before it.

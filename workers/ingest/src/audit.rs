@@ -12,6 +12,7 @@ use watchbell::{
 
 use crate::{
     App,
+    alert_list::time,
     answers::{AuditLogEntry, AuditLogPage},
     limits::AUDIT_ENTRIES_PER_PAGE_MAX,
     request,
@@ -44,7 +45,7 @@ pub async fn entries(
     let room = room_for_a_list(&shared, &tenant).await?;
     let wanted = AuditQuery {
         tenant: Some(tenant),
-        since: given(page.since).as_deref().map(since_of).transpose()?,
+        since: time("since", given(page.since).as_deref())?,
         actor: given(page.actor).as_deref().map(as_logged),
         object: given(page.object).as_deref().map(as_logged),
         before: given(page.after).as_deref().map(place_of).transpose()?,
@@ -61,10 +62,6 @@ pub async fn entries(
 /// A parameter without a value counts as left out.
 fn given(parameter: Option<String>) -> Option<String> {
     parameter.filter(|text| !text.is_empty())
-}
-
-fn since_of(text: &str) -> Result<Timestamp, Problem> {
-    text.parse().map_err(|_| Problem::invalid("since", "must be a time such as 2026-11-30T12:00:00Z"))
 }
 
 /// Where a page begins: the time and the id of the entry before.

@@ -19,7 +19,7 @@ use watchbell::{
 
 use crate::{
     App,
-    alert_list::{place_of, time, word},
+    alert_list::{in_order, place_of, time, word},
     auth::Producer,
     explanation::{Question, explain},
     limits::EXPLAINED_PER_PAGE_MAX,
@@ -51,9 +51,13 @@ pub async fn explain_user(
     Query(query): Query<ExplainQuery>,
 ) -> Result<Response, Problem> {
     let now = shared.ingest.clock.now();
+    let since = time("since", query.since.as_deref())?.unwrap_or(now - EXPLAINED_SINCE);
+    let until = time("until", query.until.as_deref())?;
+    // Without `until` a clock that is a little ahead asks for what is still to come.
+    in_order(Some(since), until)?;
     let question = Question {
-        since: time("since", query.since.as_deref())?.unwrap_or(now - EXPLAINED_SINCE),
-        until: time("until", query.until.as_deref())?.unwrap_or(now),
+        since,
+        until: until.unwrap_or(now),
         severity: word("severity", query.severity.as_deref())?,
         not_seen: query.not_seen.unwrap_or_default(),
         after: query.after.as_deref().map(place_of).transpose()?,

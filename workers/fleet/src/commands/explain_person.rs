@@ -21,9 +21,11 @@ impl Asked {
     pub(super) fn of(which: &WhichAlerts, now: Timestamp) -> anyhow::Result<Self> {
         let severity = which.severity.as_deref().map(str::parse).transpose();
         let until = which.until.as_deref().map(|text| super::moment("--until", text, now)).transpose()?;
+        let (since, until) = (super::moment("--since", &which.since, now)?, until.unwrap_or(now));
+        super::in_order(since, until)?;
         let question = Question {
-            since: super::moment("--since", &which.since, now)?,
-            until: until.unwrap_or(now),
+            since,
+            until,
             severity: severity.context("--severity")?,
             not_seen: which.not_seen,
             after: None,
@@ -132,6 +134,8 @@ mod tests {
                 Some("1h"),
                 Some(("2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z")),
             ),
+            ("nothing in between", "1h", Some("2h"), None),
+            ("since tomorrow", "2026-12-01T12:00:00Z", None, None),
             ("no time", "lately", None, None),
             ("no end", "1h", Some("soon"), None),
         ] {

@@ -21,17 +21,18 @@ pub(crate) mod welcome;
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::CommandFactory as _;
 use jiff::Timestamp;
 use watchbell::{
     domain::{Tenant, audit::Actor},
     runtime::{
         Config,
-        config::parse_duration,
+        config::{InvalidDuration, read_duration},
         health::{Fault, Seen},
     },
     store::{Look, Store, StoreConfig},
+    wire::time::time_of,
 };
 
 use crate::{
@@ -64,7 +65,7 @@ pub(crate) async fn store(config: &Config, data: &Path) -> anyhow::Result<Store>
         };
     }
     let file = data.join("watchbell.db");
-    anyhow::ensure!(file.exists(), "store.url is not configured, and {} is not there", file.display());
+    ensure!(file.exists(), "store.url is not configured, and {} is not there", file.display());
     Store::open(&StoreConfig { url: Store::sqlite_url(&file), connections_max: 1 })
 }
 
@@ -112,15 +113,19 @@ pub(crate) fn in_words(Fault { cause, remedy }: &Fault) -> String {
 
 /// A time, or how long before `now` it was, as `option` says it.
 fn moment(option: &str, text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    if let Some(ago) = parse_duration(text) {
-        return now.checked_sub(ago).with_context(|| format!("{option} is too long ago"));
+    match read_duration(text) {
+        Ok(ago) => now.checked_sub(ago).with_context(|| format!("{option} is too long ago")),
+        Err(too_long @ InvalidDuration::TooLong) => bail!("{option}: a duration {too_long}"),
+        Err(InvalidDuration::NotOne) => time_of(text).ok().with_context(|| {
+            format!("{option} must be a duration such as 24h or 7d, or a time such as 2026-11-30T12:00:00Z")
+        }),
     }
-    match text.parse() {
-        Ok(at) => Ok(at),
-        Err(_) => {
-            bail!("{option} must be a duration such as 24h or 7d, or a time such as 2026-11-30T12:00:00Z")
-        }
-    }
+}
+
+/// Refuses times between which there is nothing.
+fn in_order(since: Timestamp, until: Timestamp) -> anyhow::Result<()> {
+    ensure!(since <= until, "--since ({since:.0}) is later than --until ({until:.0}): nothing is in between");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -135,11 +140,26 @@ mod tests {
             ("24h", Some("2026-11-29T12:00:00Z")),
             ("7d", Some("2026-11-23T12:00:00Z")),
             ("2026-11-30T08:00:00Z", Some("2026-11-30T08:00:00Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-30T22:00:00Z")),
             ("yesterday", None),
             ("24", None),
+            ("100000d", None),
         ] {
             let at = moment("--since", text, now).ok();
             assert_eq!(at, expected.map(|text| text.parse().unwrap()), "{text}");
         }
+        let refused = |text| moment("--since", text, now).unwrap_err().to_string();
+        assert_eq!(refused("100000d"), "--since: a duration must be at most 87600h (3650d)");
+        assert!(refused("24").contains("such as 24h or 7d, or a time such as"));
+    }
+
+    #[test]
+    fn times_with_nothing_in_between_are_refused() {
+        let [early, late]: [Timestamp; 2] =
+            ["2026-11-30T11:00:00Z", "2026-11-30T12:00:00Z"].map(|text| text.parse().unwrap());
+        assert!(in_order(early, late).is_ok() && in_order(early, early).is_ok());
+        let refused = in_order(late, early).unwrap_err().to_string();
+        let said = "--since (2026-11-30T12:00:00Z) is later than --until (2026-11-30T11:00:00Z): nothing is in between";
+        assert_eq!(refused, said);
     }
 }

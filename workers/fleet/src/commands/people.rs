@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -125,6 +126,7 @@ pub(crate) async fn group(args: GroupArgs) -> anyhow::Result<()> {
 pub(crate) async fn alert(args: AlertArgs) -> anyhow::Result<()> {
     let producer = Producer::new(&args.producer)?;
     let AlertCommand::List { user, status, severity, source, label, since, until, list } = args.command;
+    let (since, until) = times(since.as_deref(), until.as_deref(), Timestamp::now())?;
     let query = given([
         ("user", user),
         ("status", status),
@@ -135,6 +137,21 @@ pub(crate) async fn alert(args: AlertArgs) -> anyhow::Result<()> {
         ("until", until),
     ]);
     Pages { producer: &producer, path: &["alerts"], query, items: "alerts" }.print(&list, alert_line).await
+}
+
+/// Both times as a server reads them.
+fn times(
+    since: Option<&str>,
+    until: Option<&str>,
+    now: Timestamp,
+) -> anyhow::Result<(Option<String>, Option<String>)> {
+    let since = since.map(|text| super::moment("--since", text, now)).transpose()?;
+    let until = until.map(|text| super::moment("--until", text, now)).transpose()?;
+    if let (Some(since), Some(until)) = (since, until) {
+        super::in_order(since, until)?;
+    }
+    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    Ok((text(since), text(until)))
 }
 
 /// The parameters that were given.
@@ -267,8 +284,30 @@ fn print_receipt(receipt: &Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_are_listed_by_durations_and_by_times() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        for (why, since, until, expected) in [
+            ("all", None, None, Some((None, None))),
+            ("the last hour", Some("1h"), None, Some((Some("2026-11-30T11:00:00Z"), None))),
+            (
+                "until a time",
+                Some("2026-11-29T00:00:00Z"),
+                Some("1d"),
+                Some((Some("2026-11-29T00:00:00Z"), Some("2026-11-29T12:00:00Z"))),
+            ),
+            ("nothing in between", Some("1h"), Some("2h"), None),
+            ("no time", Some("lately"), None, None),
+        ] {
+            let read = times(since, until, now).ok();
+            let text = |at: Option<&str>| at.map(str::to_owned);
+            assert_eq!(read, expected.map(|(since, until)| (text(since), text(until))), "{why}");
+        }
+    }
 
     #[test]
     fn counts_of_several_requests_are_added_up() {

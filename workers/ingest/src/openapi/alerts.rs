@@ -167,7 +167,7 @@ pub fn list() -> Operation {
         .query_or_empty("source", line(), "Only those of this source.")
         .query_or_empty("label", line().pattern(Some("^[^=]+=.*$")), "Only those with this label: `env=prod`.")
         .query_or_empty("since", schema::time(), "Only those that were recorded then or later.")
-        .query_or_empty("until", schema::time(), "Only those that were recorded then or earlier.")
+        .query_or_empty("until", schema::time(), "Only those that were recorded then or earlier. Not before `since`.")
         .query_or_empty(
             "after",
             text().pattern(Some(r"^[0-9]{1,18}\.[A-Za-z0-9]{1,60}$")),

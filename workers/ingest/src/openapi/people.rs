@@ -159,7 +159,7 @@ pub fn explain_user() -> Operation {
             PAGE_BYTES_MAX / 1024
         ))
         .query_or_empty("since", schema::time(), "Only those that came then or later; 24 hours ago when absent.")
-        .query_or_empty("until", schema::time(), "Only those that came then or earlier.")
+        .query_or_empty("until", schema::time(), "Only those that came then or earlier. Not before `since`.")
         .query_or_empty("severity", schema::one_of(Severity::WORDS), "Only those that are so now.")
         .query_or_empty("not_seen", ObjectBuilder::new().schema_type(Type::Boolean), "Only those that they did not look at.")
         .query_or_empty(

@@ -215,6 +215,7 @@ async fn alerts_are_listed_newest_first_and_filtered() {
         ("label=env%3Dprod", vec!["a1"]),
         ("since=2026-11-21T12:00:00Z&until=2026-11-21T12:00:00Z&source=node", vec!["a2"]),
         ("since=2026-11-21T12:00:01Z", vec![]),
+        ("until=9999-12-31T23:59:59Z&source=node", vec!["a2"]),
         ("user=ana&until=2026-11-21T11:59:59Z", vec![]),
     ] {
         for limit in [1, 10] {
@@ -224,9 +225,16 @@ async fn alerts_are_listed_newest_first_and_filtered() {
             assert_eq!(ids, expected, "{query}, {limit} a page");
         }
     }
-    for query in
-        ["status=burning", "severity=bad", "label=env", "since=today", "after=x", "limit=201", "user=%01"]
-    {
+    for query in [
+        "status=burning",
+        "severity=bad",
+        "label=env",
+        "since=today",
+        "since=2026-11-21T12:00:01Z&until=2026-11-21T12:00:00Z",
+        "after=x",
+        "limit=201",
+        "user=%01",
+    ] {
         assert_eq!(fixture.get(&format!("/v1/alerts?{query}")).await.problem().0, 422, "{query}");
     }
     let theirs = [("authorization", &*format!("Bearer {}", fixture.other_key))];
@@ -298,9 +306,16 @@ async fn what_a_person_got_and_did_not_get_is_explained() {
         let explained = fixture.get(&format!("/v1/users/zora/explain?{query}")).await.json();
         assert_eq!(ids(&explained["alerts"]), expected, "{query}");
     }
-    for query in
-        ["since=1h", "severity=loud", "limit=0", "limit=101", "after=x", "not_seen=perhaps", "who=ana"]
-    {
+    for query in [
+        "since=1h",
+        "since=2026-11-21T11:00:00Z&until=2026-11-21T10:00:00Z",
+        "severity=loud",
+        "limit=0",
+        "limit=101",
+        "after=x",
+        "not_seen=perhaps",
+        "who=ana",
+    ] {
         assert_eq!(fixture.get(&format!("/v1/users/zora/explain?{query}")).await.problem().0, 422, "{query}");
     }
     let theirs = [("authorization", &*format!("Bearer {}", fixture.other_key))];
