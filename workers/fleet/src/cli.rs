@@ -16,6 +16,7 @@ use crate::cli_doctor::DoctorArgs;
 use crate::cli_explain::ExplainArgs;
 use crate::cli_people::{AlertArgs, DeviceArgs, GroupArgs, UserArgs};
 pub(crate) use crate::cli_producer::ProducerArgs;
+use crate::given_address::{fleet_address, session_address};
 pub(crate) use crate::role::Role;
 
 /// Delivers alerts to people: to their screens, then to their phones, then by email, until they have seen them.
@@ -137,7 +138,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
     pub(crate) data: PathBuf,
     /// With `demo`: where commands that read its `demo.json` reach the fleet, if that is not `http.public_url`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = fleet_address)]
     pub(crate) reach: Option<String>,
 }
 
@@ -208,7 +209,7 @@ pub(crate) struct ChangeArgs {
 #[derive(Args)]
 pub(crate) struct TailArgs {
     /// The address of the fleet, like `http://host:7700`.
-    #[arg(long, env = "WATCHBELL_URL")]
+    #[arg(long, env = "WATCHBELL_URL", value_parser = session_address)]
     pub(crate) url: Option<String>,
     /// The user's token. By default the one that `demo.json` has for `--user`.
     #[arg(long, env = "WATCHBELL_TOKEN", hide_env_values = true)]

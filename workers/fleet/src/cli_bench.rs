@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, value_parser};
 
-use crate::cli_producer::ProducerArgs;
+use crate::{cli_producer::ProducerArgs, given_address::session_address};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -13,7 +13,7 @@ pub(crate) struct BenchArgs {
     pub(crate) producer: ProducerArgs,
     /// Where sessions are opened, like `ws://host:7700`. Repeat the option to spread them over socket pods. By default
     /// the fleet's address.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = session_address)]
     pub(crate) ws_url: Vec<String>,
     /// The number of alerts to publish at full speed, in each of three rounds.
     #[arg(long, default_value_t = 5_000, value_parser = value_parser!(u32).range(1..=1_000_000))]

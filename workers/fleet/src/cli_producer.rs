@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::given_address::fleet_address;
+
 /// A running fleet and the key to publish to it. By default those in the `demo.json` that `up` writes.
 #[derive(Args, Clone)]
 pub(crate) struct ProducerArgs {
     /// The address of the fleet, like `http://host:7700`.
-    #[arg(long, global = true, env = "WATCHBELL_URL")]
+    #[arg(long, global = true, env = "WATCHBELL_URL", value_parser = fleet_address)]
     pub(crate) url: Option<String>,
     /// An API key.
     #[arg(long, global = true, env = "WATCHBELL_KEY", hide_env_values = true)]

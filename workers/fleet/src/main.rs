@@ -24,6 +24,7 @@ mod doctor;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod documents_tests;
+mod given_address;
 mod health_checks;
 mod manual;
 mod message_links;

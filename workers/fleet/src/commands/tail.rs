@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-use crate::{cli::TailArgs, demo_file::Demo, output};
+use crate::{cli::TailArgs, demo_file::Demo, given_address::session_url, output};
 
 /// The first wait before coming back, doubling up to [`WAIT_MAX`], each with full jitter.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -75,8 +75,7 @@ fn whose(args: &TailArgs) -> anyhow::Result<(String, String)> {
             (args.url.clone().unwrap_or(reached_at), args.token.clone().unwrap_or(user.token))
         }
     };
-    let url = url.trim_end_matches('/').replacen("http", "ws", 1);
-    Ok((format!("{url}/v1/ws"), token))
+    Ok((session_url(&url), token))
 }
 
 struct Tail {

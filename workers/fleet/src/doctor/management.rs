@@ -9,6 +9,7 @@ use serde_json::Value;
 use watchbell::broker::{WorkQueue, topology::CONSUMER_TIMEOUT_MS};
 
 use super::finding::Finding;
+use crate::given_address::web_address;
 
 /// How long one request may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -30,7 +31,8 @@ pub(super) async fn look(address: &str, broker_url: &str) -> Vec<Finding> {
 /// The nodes, and the queues of the vhost.
 async fn ask(address: &str, broker_url: &str) -> anyhow::Result<(Value, Value)> {
     // No error repeats the address: it holds a password.
-    let base = Url::parse(address).ok().filter(Url::has_host).context("--management is no address")?;
+    let base = web_address(address)
+        .context("--management must be an address such as http://USER:PASSWORD@HOST:15672")?;
     let http = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
     let get = async |path: &str| {
         let mut url = base.clone();

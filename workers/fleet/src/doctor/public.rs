@@ -15,6 +15,7 @@ use super::{
     advice,
     finding::{Finding, Verdict},
 };
+use crate::given_address::web_address;
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -60,8 +61,8 @@ pub(super) async fn look(
     token: Option<&Secret>,
     allowed_origins: &[String],
 ) -> anyhow::Result<PublicSeen> {
-    let base = Url::parse(address).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
-    let base = base.context("--public must be an address such as https://alerts.example.com")?;
+    let base =
+        web_address(address).context("--public must be an address such as https://alerts.example.com")?;
     let client = Client::builder().http1_only().tls_info(true).connect_timeout(ANSWER_MAX);
     let client = client.redirect(reqwest::redirect::Policy::none()).build()?;
     let at = |path: &str| {

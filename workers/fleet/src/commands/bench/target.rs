@@ -11,7 +11,7 @@ use watchbell::{
 };
 use watchbell_socket::token::mint;
 
-use crate::{cli::ProducerArgs, cli_bench::BenchArgs, client::Producer};
+use crate::{cli::ProducerArgs, cli_bench::BenchArgs, client::Producer, given_address::session_url};
 
 /// How long a bench user's token is good.
 const TOKEN_HOURS: i64 = 2;
@@ -59,7 +59,7 @@ impl Target {
         let producer = Producer::new(producer)?;
         let own = [producer.url().to_owned()];
         let ws_urls = if ws_urls.is_empty() { &own[..] } else { ws_urls };
-        let ws_urls = ws_urls.iter().map(|url| ws_url(url)).collect();
+        let ws_urls = ws_urls.iter().map(|url| session_url(url)).collect();
         Ok(Self { producer, ws_urls, signer: Arc::new(signer) })
     }
 
@@ -83,23 +83,5 @@ impl Target {
                 mint(secret, &AuthConfig::default(), &user, expires_at)
             }
         }
-    }
-}
-
-/// An address as people write it, as the one of the stream.
-fn ws_url(url: &str) -> String {
-    let url = url.trim_end_matches('/').replacen("http", "ws", 1);
-    if url.ends_with("/v1/ws") { url } else { format!("{url}/v1/ws") }
-}
-
-#[test]
-fn a_session_is_opened_at_whatever_address_was_given() {
-    for (why, given, expected) in [
-        ("the fleet's address", "http://host:7700", "ws://host:7700/v1/ws"),
-        ("encrypted", "https://host/", "wss://host/v1/ws"),
-        ("a pod's", "ws://pod:7700", "ws://pod:7700/v1/ws"),
-        ("whole", "ws://pod:7700/v1/ws", "ws://pod:7700/v1/ws"),
-    ] {
-        assert_eq!(ws_url(given), expected, "{why}");
     }
 }
