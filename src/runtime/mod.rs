@@ -1,5 +1,6 @@
 //! What every process needs around its workers: configuration, clock, telemetry, health, HTTP.
 
+pub mod cannot_listen;
 pub mod certificate;
 pub mod clock;
 pub mod config;

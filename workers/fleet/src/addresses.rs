@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use watchbell::{
     broker::rabbitmq::{BrokerAccess, RabbitConfig},
     domain::Secret,
-    runtime::{Config, config::HttpConfig, http::AllowedHosts},
+    runtime::{Config, cannot_listen::remedy_of, config::HttpConfig, http::AllowedHosts},
     store::StoreConfig,
 };
 
@@ -22,15 +22,27 @@ pub(crate) fn hosts(config: &HttpConfig, listen: SocketAddr) -> AllowedHosts {
     AllowedHosts::new(listen.ip(), config.public_url.as_deref(), &config.allowed_hosts)
 }
 
-/// Binds `http.listen`, with an error that says which address it was.
+/// Binds `http.listen`, with an error that says which address it was, and what to do.
 pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = config.http.listen;
-    listen(address).with_context(|| format!("http.listen: {address} cannot be bound"))
+    bind_as("http.listen", "http.listen", config.http.listen)
+}
+
+/// The same for `up`, whose address may be given on the command line.
+pub(crate) fn bind_up(config: &Config) -> anyhow::Result<TcpListener> {
+    bind_as("http.listen", "--listen", config.http.listen)
 }
 
 /// The same for `http.operations_listen`.
 pub(crate) fn bind_operations(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    listen(address).with_context(|| format!("http.operations_listen: {address} cannot be bound"))
+    bind_as("http.operations_listen", "http.operations_listen", address)
+}
+
+/// `setting` is where the address is written, and `by` is how another one is given.
+fn bind_as(setting: &str, by: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).map_err(|error| {
+        let remedy = remedy_of(error.kind(), by);
+        anyhow::Error::new(error).context(format!("{setting}: {address} cannot be bound: {remedy}"))
+    })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -83,4 +95,24 @@ pub(crate) fn rabbit_config(config: &Config, roles: &[Role]) -> anyhow::Result<R
 pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told_with_the_remedy() {
+        let taken = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut config = Config::default();
+        config.http.listen = taken.local_addr().unwrap();
+        let why = |bound: anyhow::Result<TcpListener>| format!("{:#}", bound.unwrap_err());
+        let up = why(bind_up(&config));
+        assert!(up.contains("another program listens there") && up.contains("with --listen"), "{up}");
+        let run = why(bind(&config));
+        assert!(run.contains("another port with http.listen"), "{run}");
+        let operations = why(bind_operations(config.http.listen));
+        assert!(operations.contains("another port with http.operations_listen"), "{operations}");
+    }
 }

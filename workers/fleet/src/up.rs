@@ -26,7 +26,7 @@ use watchbell_fallback::channel::{
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig, SimulatorSection};
 
 use crate::{
-    addresses::{self, bind, bind_operations},
+    addresses::{self, bind_operations, bind_up},
     cli::{Role, UpArgs},
     compose::{Process, Seams},
     config::FleetConfig,
@@ -56,7 +56,7 @@ pub(crate) async fn run(mut config: FleetConfig, reload: Reload, args: UpArgs) -
     check_exposure(config.shared.http.listen, args.expose)?;
     make_files_private();
     let dir = DataFolder::open(args.data)?;
-    let listener = bind(&config.shared)?;
+    let listener = bind_up(&config.shared)?;
     let operations = config.shared.http.operations_listen.map(bind_operations).transpose()?;
     let bound = listener.local_addr()?;
     let url = format!("http://{}", reachable(bound));

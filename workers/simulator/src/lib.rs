@@ -304,5 +304,7 @@ fn own_interface(shared: &Arc<Shared>) -> Router {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("the simulator cannot listen on {address}"))
+    let remedy = "stop what listens there, or give another address in [simulator]";
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("the simulator cannot listen on {address}: {remedy}"))
 }

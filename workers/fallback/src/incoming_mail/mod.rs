@@ -28,13 +28,12 @@ mod taken_in;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 use watchbell::{
     broker::{Announcer, SharedBroker},
-    runtime::{Clock, Current},
+    runtime::{Clock, Current, cannot_listen::remedy_of},
     store::Store,
     wire::reply_ticket::ReplyTickets,
 };
@@ -77,8 +76,11 @@ impl IncomingMailServer {
     /// The address cannot be bound.
     pub async fn bind(listen: SocketAddr, parts: IncomingMailParts) -> anyhow::Result<Self> {
         let IncomingMailParts { domain, replies, broker, store, clock } = parts;
-        let listener = TcpListener::bind(listen).await;
-        let listener = listener.with_context(|| format!("email.bounce_listen: {listen} cannot be bound"))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            let remedy = remedy_of(error.kind(), "email.bounce_listen");
+            anyhow::Error::new(error)
+                .context(format!("email.bounce_listen: {listen} cannot be bound: {remedy}"))
+        })?;
         info!(%listen, domain, "Mails that come back are taken at {listen}");
         let announcer = Announcer { broker, deadline: PUBLISH_DEADLINE };
         let incoming = IncomingMail {
