@@ -35,6 +35,9 @@ pub struct Problem {
 /// The longest text of a problem, in characters: parsers repeat the name of an unknown field, however long it is.
 const TEXT_CHARS_MAX: usize = 1_000;
 
+/// The last part of the kind of [`Problem::compressed`].
+const COMPRESSED: &str = "unsupported-content-encoding";
+
 /// Cuts a text that is too long.
 fn short<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = text.as_deref().unwrap_or_default();
@@ -83,6 +86,25 @@ impl Problem {
     /// 413.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(413, "too-large", "The request is too large", Some(detail.into()))
+    }
+
+    /// 415: the body is in another type than is read here.
+    pub fn wrong_type(detail: impl Into<String>) -> Self {
+        let title = "The content type is not one that is read here";
+        Self::new(415, "unsupported-media-type", title, Some(detail.into()))
+    }
+
+    /// 415: the body is compressed, which is read nowhere. The answer says so in `Accept-Encoding`, too.
+    pub fn compressed() -> Self {
+        let title = "The content encoding is not one that is read here";
+        let detail = "The body is compressed, or `Content-Encoding` says that it is. Send it as it is, without that header: set the \
+                      sender to no compression.";
+        Self::new(415, COMPRESSED, title, Some(detail.into()))
+    }
+
+    /// Whether it is about how the body is compressed, and nothing else.
+    pub fn is_of_encoding(&self) -> bool {
+        self.kind.ends_with(COMPRESSED)
     }
 
     /// 421: whoever it is for, it is not this process.

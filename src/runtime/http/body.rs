@@ -4,6 +4,7 @@
 //! What holds here:
 //! - A body has a bound of bytes (I9), and is read into memory only as far as that. Its bound of time is the connection's
 //!   (`listener/`), for whoever reads it; here is what is answered when it is over.
+//! - What is compressed is 415, whatever it holds: nothing is unpacked, so that no small body becomes a large one.
 //! - What is no JSON is 400; JSON that says what cannot be used is 422 with the field. No value is repeated (I12).
 
 use std::{error::Error, iter::successors, marker::PhantomData, time::Duration};
@@ -11,7 +12,7 @@ use std::{error::Error, iter::successors, marker::PhantomData, time::Duration};
 use axum::{
     body::{Body, HttpBody as _},
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -37,6 +38,7 @@ impl<T: DeserializeOwned, R: BodyRules, S: Send + Sync> FromRequest<S> for JsonB
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        expect_no_encoding(request.headers())?;
         if !R::MEDIA_TYPES.is_empty() {
             expect_media_type(request.headers(), R::MEDIA_TYPES)?;
         }
@@ -56,7 +58,8 @@ pub async fn read_body_within(body: Body, bytes_max: usize, limit: Duration) -> 
 /// The whole body, within so many bytes, without a byte order mark.
 ///
 /// # Errors
-/// 413; 408 for a body that came too slowly for its connection, and 400 for one that was cut off.
+/// 413; 408 for a body that came too slowly for its connection, 400 for one that was cut off, and 415 for one that is
+/// compressed without saying so.
 pub async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     // Not even begun when it says that it is too long.
     if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
@@ -73,6 +76,9 @@ pub async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
             return Err(body_too_large(bytes_max));
         }
         whole.extend_from_slice(&chunk);
+    }
+    if whole.starts_with(GZIP) {
+        return Err(Problem::compressed());
     }
     let begin = whole.len() - without_bom(&whole).len();
     Ok(Bytes::from(whole).slice(begin..))
@@ -131,17 +137,29 @@ pub fn expect_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), P
     if accepted.contains(&media_type(headers).as_str()) {
         return Ok(());
     }
-    Err(Problem {
-        kind: "urn:watchbell:problem:unsupported-media-type".into(),
-        title: "The content type is not one that is read here",
-        status: 415,
-        ..Problem::malformed(format!("Send the body with `Content-Type: {}`.", accepted.join("` or `")))
-    })
+    Err(Problem::wrong_type(format!("Send the body with `Content-Type: {}`.", accepted.join("` or `"))))
+}
+
+/// How a gzip stream begins (RFC 1952). No JSON does.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// Refuses a body that is compressed (RFC 9110, section 8.4).
+///
+/// # Errors
+/// 415 that names the header.
+pub fn expect_no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    let mut codings = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    match codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(Problem::compressed()),
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use axum::response::IntoResponse as _;
     use futures_util::stream;
     use serde::Deserialize;
 
@@ -182,6 +200,40 @@ mod tests {
         ] {
             assert_eq!(read(media_type, Body::from(body)).await, expected, "{why}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_refused_with_the_header_that_says_so() {
+        for (why, lines, is_read) in [
+            ("nothing said", &[][..], true),
+            ("as it is", &["identity"], true),
+            ("nothing", &[""], true),
+            ("gzip", &["gzip"], false),
+            ("capital letters", &["GZIP"], false),
+            ("another", &["br"], false),
+            ("two on one line", &["identity, gzip"], false),
+            ("two lines", &["identity", "zstd"], false),
+        ] {
+            let mut request = Request::builder()
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(r#"{"alerts": []}"#))
+                .unwrap();
+            for line in lines {
+                request.headers_mut().append(header::CONTENT_ENCODING, HeaderValue::from_static(line));
+            }
+            let refused = JsonBody::<Asked, Small>::from_request(request, &()).await.err();
+            assert_eq!(refused.is_none(), is_read, "{why}");
+            let Some(problem) = refused else { continue };
+            assert!(problem.detail.as_ref().unwrap().contains("`Content-Encoding`"), "{why}");
+            let answer = problem.into_response();
+            assert_eq!(answer.status().as_u16(), 415, "{why}");
+            assert_eq!(answer.headers()["accept-encoding"], "identity", "{why}");
+        }
+        let other_type =
+            expect_media_type(&HeaderMap::new(), &["application/json"]).unwrap_err().into_response();
+        assert!(!other_type.headers().contains_key("accept-encoding"), "it is about something else");
+        let unsaid = read("application/json", Body::from(&b"\x1f\x8b\x08"[..])).await;
+        assert_eq!(unsaid, Err((415, None)), "gzip that is not said");
     }
 
     #[tokio::test(start_paused = true)]

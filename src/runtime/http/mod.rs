@@ -26,8 +26,8 @@ pub use answer_budget::{
     PAGE_BYTES_TAKEN,
 };
 pub use body::{
-    BodyRules, JsonBody, body_too_large, expect_media_type, json_of, media_type, not_json, read_body,
-    read_body_within,
+    BodyRules, JsonBody, body_too_large, expect_media_type, expect_no_encoding, json_of, media_type,
+    not_json, read_body, read_body_within,
 };
 pub use client_address::{ClientAddress, ClientAddressSource, Network};
 pub use client_scheme::ClientScheme;
@@ -94,6 +94,10 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // Only where that is what is wrong (RFC 9110, section 15.5.16).
+        if self.is_of_encoding() {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         // The rest of the body is not read, so the connection cannot carry another request, and the client has to know.
         if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {

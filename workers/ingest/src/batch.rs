@@ -14,7 +14,7 @@ use serde::{
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{AlertId, InvalidName},
-    runtime::http::{expect_media_type, media_type, name, not_json},
+    runtime::http::{expect_media_type, expect_no_encoding, media_type, name, not_json},
     wire::{MessageKind, Problem, cloudevent, without_bom},
 };
 
@@ -47,8 +47,9 @@ impl Form {
     /// What the headers say.
     ///
     /// # Errors
-    /// 415 for anything else.
+    /// 415 for anything else, and for what is compressed.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        expect_no_encoding(headers)?;
         if NDJSON.contains(&media_type(headers).as_str()) {
             return Ok(Self::Lines);
         }

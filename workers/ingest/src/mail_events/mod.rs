@@ -27,7 +27,7 @@ use axum::{
 use serde_json::Value;
 use watchbell::{
     domain::Tenant,
-    runtime::http::{Path, not_json},
+    runtime::http::{Path, expect_no_encoding, not_json},
     store::{BounceRecorded, Store},
     wire::Problem,
 };
@@ -53,6 +53,7 @@ pub async fn accept(
     }
     // SNS calls JSON plain text, so the media type says nothing.
     let (head, body) = request.into_parts();
+    expect_no_encoding(&head.headers)?;
     let body = request::whole_body(body).await?;
     let mut post: Value = serde_json::from_slice(&body).map_err(|error| not_json(&error))?;
     let now = shared.ingest.clock.now();

@@ -44,7 +44,7 @@ fn hook(about: &About) -> Operation {
         .refuses(403, NOT_ITS_OWN)
         .refuses(408, "The body took too long.")
         .refuses(413, "The body is too long.")
-        .refuses(415, "The content type says that it is something else than JSON. None at all is fine.")
+        .refuses(415, "The content type says that it is something else than JSON, or the body is compressed. No type at all is fine.")
         .refuses(
             422,
             "Nothing in it can be told to anybody: nobody is named, or it is no payload of this product. `detail` has the remedy.",

@@ -56,7 +56,7 @@ fn schemes() -> [(&'static str, SecurityScheme); 4] {
 
 const REPEAT: &str = "Nothing was accepted, or nobody knows: repeat it with the same ids after `Retry-After`. Overload is never 429.";
 const TOO_LONG: &str = "The body or one alert is too long, or there are too many alerts.";
-const OTHER_TYPE: &str = "Another content type.";
+const OTHER_TYPE: &str = "Another content type, or a compressed body.";
 const TOO_MANY_RECIPIENTS: &str = "The tenant's alerts have more recipients than they may (`ingest.recipients_per_tenant`): nothing was accepted, send it again after `Retry-After`.";
 const NOT_RECORDED: &str = "Not recorded (yet), or another tenant's.";
 const NOT_ITS_OWN: &str = "The alert was made by another key, and this one may change and read only its own (`watchbell key create --own-alerts`).";

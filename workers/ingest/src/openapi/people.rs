@@ -247,6 +247,7 @@ pub fn mail_events() -> Operation {
         .refuses(404, "There is no such provider.")
         .refuses(408, "The body took too long.")
         .refuses(413, TOO_LONG)
+        .refuses(415, "The body is compressed.")
         .refuses(422, "There are too many events.")
         .refuses(503, "Nothing was recorded, or not all: send it again.")
 }

@@ -39,3 +39,36 @@ async fn a_store_that_is_gone_sends_the_producer_away_for_a_while() {
     assert_eq!(answer.problem(), (503, "The store does not answer: send the request again.".into()));
     assert_eq!(answer.headers["retry-after"], "5");
 }
+
+/// Nothing is unpacked, and whoever compresses hears that at once, on every route that reads a body.
+#[tokio::test]
+async fn a_compressed_body_is_refused_everywhere_with_what_is_wrong() {
+    let fixture = Fixture::new(Dispatch::Absent).await;
+    let contract: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut asked = 0;
+    for route in routes() {
+        let operation = &contract["paths"][route.path][route.method.as_str().to_lowercase()];
+        if operation["requestBody"].is_null() {
+            continue;
+        }
+        asked += 1;
+        assert!(!operation["responses"]["415"].is_null(), "{} says so", route.path);
+        let uri = route
+            .path
+            .replace("{provider}", "postmark")
+            .replace("{hook}", "made")
+            .replace("{topic}", "monitor:7")
+            .replace('{', "")
+            .replace('}', "");
+        let headers = [("content-encoding", "gzip")];
+        let answer = fixture.send(route.method.as_str(), &uri, &headers, &b"\x1f\x8b\x08"[..]).await;
+        if answer.status == 404 {
+            assert_eq!(route.path, "/v1/hooks/{hook}", "{}", answer.text);
+            continue;
+        }
+        assert_eq!(answer.headers["accept-encoding"], "identity", "{} {uri}", route.method);
+        let is_clear = answer.status == 415 && answer.text.contains("`Content-Encoding`");
+        assert!(is_clear, "{} {uri}: {}", route.method, answer.text);
+    }
+    assert!(asked > 10, "{asked} routes read a body");
+}

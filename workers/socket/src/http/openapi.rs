@@ -107,7 +107,11 @@ fn with_token(group: &str, id: &str, summary: &str) -> Operation {
 
 /// What every body may be refused for.
 fn with_body(operation: Operation) -> Operation {
-    operation.refuses(400, UNREADABLE).refuses(413, "The body is too long.").refuses(422, NOT_ACCEPTABLE)
+    operation
+        .refuses(400, UNREADABLE)
+        .refuses(413, "The body is too long.")
+        .refuses(415, "The body is compressed.")
+        .refuses(422, NOT_ACCEPTABLE)
 }
 
 /// What a session may be asked for, over any transport.
