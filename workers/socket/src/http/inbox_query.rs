@@ -24,6 +24,7 @@ pub(crate) const GROUP_BYTES_MAX: usize = 256;
 
 /// The parameters of `GET /v1/inbox`.
 #[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct InboxQuery {
     pub(crate) before: Option<String>,
     pub(crate) limit: Option<usize>,
@@ -91,7 +92,7 @@ fn label_of(label: &str) -> Result<(String, String), Problem> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::{Value, json};
-    use watchbell::domain::InboxList;
+    use watchbell::{domain::InboxList, runtime::http::Query};
 
     use super::*;
 
@@ -119,6 +120,15 @@ mod tests {
         let labels =
             [("env", "prod"), ("url", "http://x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(found.labels, labels);
+    }
+
+    #[test]
+    fn a_parameter_that_is_misspelt_does_not_show_everything() {
+        let read = |query: &str| Query::<InboxQuery>::of(&format!("/v1/inbox?{query}").parse().unwrap());
+        assert!(read("severity=critical&limit=50&before=7").is_ok());
+        let refused = read("serverity=critical").err().unwrap();
+        assert_eq!((refused.status, refused.field.as_deref()), (422, Some("query")));
+        assert!(refused.detail.unwrap().contains("severity"), "and those that there are");
     }
 
     #[test]
