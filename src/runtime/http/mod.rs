@@ -38,7 +38,7 @@ pub use listener::{
 };
 pub use openapi::{merged as merged_openapi, routes as openapi};
 pub use path::{Name, NameInPath, Path, name};
-pub use query::{Query, unreadable_query};
+pub use query::{Query, limit, unreadable_query};
 
 use axum::{
     Json, Router,

@@ -57,6 +57,20 @@ pub fn unreadable_query() -> Problem {
     Problem::malformed("The query string cannot be read: percent-encode what is not ASCII.")
 }
 
+/// The parameter `limit` of a list: from 1 to `max`, or `default`.
+///
+/// # Errors
+/// 422 for any other number.
+pub fn limit<N>(given: Option<N>, default: N, max: N) -> Result<N, Problem>
+where
+    N: Copy + PartialOrd + fmt::Display + From<u8>,
+{
+    match given.unwrap_or(default) {
+        limit if (N::from(1)..=max).contains(&limit) => Ok(limit),
+        _ => Err(Problem::invalid("limit", format!("must be a number from 1 to {max}"))),
+    }
+}
+
 /// What is wrong with one parameter.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
@@ -244,6 +258,16 @@ mod tests {
         ] {
             assert_eq!(read::<Strict>(query).err(), Some(expected), "{why}");
         }
+    }
+
+    #[test]
+    fn a_list_has_between_one_and_the_most() {
+        for (given, expected) in
+            [(None, Some(50)), (Some(1), Some(1)), (Some(200), Some(200)), (Some(0), None), (Some(201), None)]
+        {
+            assert_eq!(limit(given, 50, 200).ok(), expected, "{given:?}");
+        }
+        assert_eq!(limit(Some(0), 50, 200), Err(Problem::invalid("limit", "must be a number from 1 to 200")));
     }
 
     #[test]

@@ -213,7 +213,12 @@ async fn what_users_hear(fleet: &Fleet) -> anyhow::Result<()> {
     for (path, expected) in [
         ("/v1/inbox?before=-5", json!([422, "invalid", "before", null])),
         ("/v1/poll?wait=-1", json!([422, "invalid", "wait", null])),
+        ("/v1/inbox?limit=0", json!([422, "invalid", "limit", null])),
+        ("/v1/inbox?limit=201", json!([422, "invalid", "limit", null])),
+        ("/v1/inbox?serverity=critical", json!([422, "invalid", "query", null])),
         ("/v1/topics/x/events?limit=-1", json!([422, "invalid", "limit", null])),
+        ("/v1/topics/x/events?limit=0", json!([422, "invalid", "limit", null])),
+        ("/v1/topics/x/events?last=5", json!([422, "invalid", "query", null])),
         ("/v1/poll?labels=env", json!([422, "invalid", "filter", null])),
         (&many_topics, json!([422, "invalid", "topics", null])),
         ("/v1/sse?cursor=a&cursor=b", json!([422, "invalid", "cursor", null])),

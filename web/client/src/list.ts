@@ -21,7 +21,7 @@ export interface ListQuery {
   label?: Readonly<Record<string, string>>;
   /** A `group_key`. */
   group?: string;
-  /** Rows of a page. */
+  /** Rows of a page, from 1 to {@link PAGE_ROWS_MAX}; anything else is taken for the nearest of them. */
   limit?: number;
 }
 
@@ -53,6 +53,8 @@ export type ListClient = Pick<Watchbell, "snapshot" | "subscribe" | "on" | "say"
 
 /** Requests for one `more()`: a page may have nothing in it, and say that more follow. */
 export const REQUESTS_MAX = 10;
+/** Rows of a page at the most: the server refuses more, and less than one. */
+export const PAGE_ROWS_MAX = 200;
 /** Rows that are paged in, after which there is no more: a query is the way to what is further down. */
 export const PAGED_ROWS_MAX = 10_000;
 
@@ -199,9 +201,10 @@ export function belongs({ alert, state }: Row, query: ListQuery): boolean {
 const words = (text: string): string =>
   ` ${text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim()}`;
 
-function search({ category, severity, label, ...rest }: ListQuery, before: PageStart | null): string {
+function search({ category, severity, label, limit, ...rest }: ListQuery, before: PageStart | null): string {
   const labels = Object.entries(label ?? {}).map(([name, value]) => `${name}:${value}`);
-  const all = { ...rest, category: category?.join(), severity: severity?.join(), label: labels.join(), before };
+  const rows = limit === undefined ? undefined : Math.min(Math.max(Math.trunc(limit) || 1, 1), PAGE_ROWS_MAX);
+  const all = { ...rest, limit: rows, category: category?.join(), severity: severity?.join(), label: labels.join(), before };
   const given = Object.entries(all).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   return text && `?${text}`;

@@ -55,6 +55,13 @@ describe("paging", () => {
     expect(Object.fromEntries(asked.searchParams)).toEqual({ q: "a b", state: "open", category: "x,y", severity: "critical", label: "env:prod", group: "g", limit: "20" });
   });
 
+  test.each([[0, "1"], [-3, "1"], [2.5, "2"], [NaN, "1"], [200, "200"], [5_000, "200"]])("a limit of %s is asked for as %s", async (limit, asked) => {
+    const session = scripted([page(null)]);
+    listInbox(session.client, { limit }).subscribe(() => {});
+    await session.answered();
+    expect(session.asked).toEqual([`/v1/inbox?limit=${asked}`]);
+  });
+
   test("the next page begins where the last one said, and the end is known", async () => {
     const session = scripted([page("4:a4", row(5), row(4)), page(null, row(3))]);
     const list = listInbox(session.client);

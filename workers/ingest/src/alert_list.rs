@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use watchbell::{
     domain::{AlertId, Severity, Status, Timestamp, UserId, UserKey, alert::UnknownWord},
-    runtime::http::{Name, Query},
+    runtime::http::{Name, Query, limit},
     store::{AlertPlace, ListedAlert, Store, StoreError},
     wire::{Problem, time::time_of},
 };
@@ -22,7 +22,6 @@ use crate::{
     answers::{AlertOnPage, Alerts},
     auth::Producer,
     limits::{ALERTS_LOOKED_AT_MAX, ALERTS_PER_PAGE_MAX, ALERTS_READ_AT_ONCE, PAGE_BYTES_MAX},
-    request,
     users::{private, room_for_a_list},
 };
 
@@ -50,7 +49,7 @@ pub async fn list(
     Extension(producer): Extension<Producer>,
     Query(query): Query<AlertsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(query.limit, ALERTS_PER_PAGE, ALERTS_PER_PAGE_MAX)?;
+    let limit = limit(query.limit, ALERTS_PER_PAGE, ALERTS_PER_PAGE_MAX)?;
     let wanted = Wanted::of(producer, &query)?;
     let after = query.after.as_deref().map(place_of).transpose()?;
     let room = room_for_a_list(&shared, &wanted.producer.tenant).await?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::yield_now;
 use watchbell::{
     domain::{Alert, AlertId, Channel, Tenant, UserId, alert::bounds::ALERT_BYTES_MAX, policy::Policies},
-    runtime::http::{Name, NameInPath, Query},
+    runtime::http::{Name, NameInPath, Query, limit},
     store::{Counts, Recipient, StoreError},
     wire::{MessageKind, Problem, alert::Defaults, content::with_acknowledgement, parse_alert},
 };
@@ -228,7 +228,7 @@ pub async fn timeline(
     NameInPath(id): NameInPath<AlertId>,
     Query(wanted): Query<TimelineQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
+    let limit = limit(wanted.limit, TIMELINE_RECIPIENTS, TIMELINE_RECIPIENTS_MAX)?;
     let (user, after) = (wanted.user.map(|Name(user)| user), wanted.after.map(|Name(after)| after));
     let room = room_for_a_list(&shared, &producer.tenant).await?;
     let store = &shared.ingest.store;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use watchbell::{
     domain::{Tenant, audit::as_logged},
-    runtime::http::Query,
+    runtime::http::{Query, limit},
     store::{AuditEntry, AuditQuery},
     wire::Problem,
 };
@@ -15,7 +15,6 @@ use crate::{
     alert_list::time,
     answers::{AuditLogEntry, AuditLogPage},
     limits::AUDIT_ENTRIES_PER_PAGE_MAX,
-    request,
     users::{private, room_for_a_list},
 };
 
@@ -41,7 +40,7 @@ pub async fn entries(
     Extension(tenant): Extension<Tenant>,
     Query(page): Query<AuditLogQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(page.limit, AUDIT_ENTRIES_PER_PAGE, AUDIT_ENTRIES_PER_PAGE_MAX)?;
+    let limit = limit(page.limit, AUDIT_ENTRIES_PER_PAGE, AUDIT_ENTRIES_PER_PAGE_MAX)?;
     let room = room_for_a_list(&shared, &tenant).await?;
     let wanted = AuditQuery {
         tenant: Some(tenant),

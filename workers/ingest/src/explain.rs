@@ -13,7 +13,7 @@ use axum::{
 use serde::Deserialize;
 use watchbell::{
     domain::{UserId, UserKey},
-    runtime::http::{NameInPath, PAGE_BYTES_TAKEN, Query},
+    runtime::http::{NameInPath, PAGE_BYTES_TAKEN, Query, limit},
     wire::Problem,
 };
 
@@ -23,7 +23,6 @@ use crate::{
     auth::Producer,
     explanation::{Question, explain},
     limits::EXPLAINED_PER_PAGE_MAX,
-    request,
 };
 
 /// Alerts on a page when no limit is given.
@@ -61,7 +60,7 @@ pub async fn explain_user(
         severity: word("severity", query.severity.as_deref())?,
         not_seen: query.not_seen.unwrap_or_default(),
         after: query.after.as_deref().map(place_of).transpose()?,
-        limit: request::limit(query.limit, EXPLAINED_PER_PAGE, EXPLAINED_PER_PAGE_MAX)?,
+        limit: limit(query.limit, EXPLAINED_PER_PAGE, EXPLAINED_PER_PAGE_MAX)?,
     };
     let room = shared.ingest.answers.take(&producer.tenant, PAGE_BYTES_TAKEN).await?;
     let user = UserKey::new(producer.tenant.clone(), user);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use watchbell::{
     domain::{GroupId, Tenant},
-    runtime::http::{Name, NameInPath, Query},
+    runtime::http::{Name, NameInPath, Query, limit},
     wire::Problem,
 };
 
@@ -19,7 +19,6 @@ use crate::{
     answers::{DeletedGroup, Groups},
     auth::Producer,
     limits::{ERASE_TIME_MAX, GROUPS_PER_PAGE_MAX, MEMBERS_PER_COMMIT_MAX},
-    request,
     users::{private, room_for_a_list},
 };
 
@@ -40,7 +39,7 @@ pub async fn list(
     Extension(tenant): Extension<Tenant>,
     Query(page): Query<GroupsQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(page.limit, GROUPS_PER_PAGE, GROUPS_PER_PAGE_MAX)?;
+    let limit = limit(page.limit, GROUPS_PER_PAGE, GROUPS_PER_PAGE_MAX)?;
     let after = page.after.map(|Name(after)| after);
     let room = room_for_a_list(&shared, &tenant).await?;
     // One more than asked for, to know whether there is another page.

@@ -23,7 +23,7 @@ use watchbell::{
     domain::{
         Channel, GroupId, PerChannel, Secret, Tenant, Timestamp, UserId, UserKey, channel::AddressForm,
     },
-    runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query},
+    runtime::http::{Failure as _, JsonBody, Name, NameInPath, Query, limit},
     store::{Contact, Revocation},
     wire::{Problem, preferences::PreferencesV1},
 };
@@ -207,7 +207,7 @@ pub async fn members(
     NameInPath(group): NameInPath<GroupId>,
     Query(page): Query<MembersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(page.limit, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
+    let limit = limit(page.limit, MEMBERS_PER_PAGE, MEMBERS_PER_PAGE_MAX)?;
     let after = page.after.map(|Name(after)| after);
     let room = room_for_a_list(&shared, &tenant).await?;
     // One more than asked for, to know whether there is another page.

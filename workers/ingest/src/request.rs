@@ -151,17 +151,6 @@ pub async fn whole_body(body: Body) -> Result<Bytes, Problem> {
     read_body(body, BODY_BYTES_MAX).await
 }
 
-/// The parameter `limit`: from 1 to `max`, or `default`.
-///
-/// # Errors
-/// 422 for any other number.
-pub fn limit(given: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
-    match given.unwrap_or(default) {
-        limit if (1..=max).contains(&limit) => Ok(limit),
-        _ => Err(Problem::invalid("limit", format!("must be a number from 1 to {max}"))),
-    }
-}
-
 /// Names separated by commas, as [`names_of`] reads them. Blanks around them and empty ones do not count.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use watchbell::{
     domain::{Channel, Device, DeviceId, GroupId, Tenant, UserId, UserKey},
-    runtime::http::{AnswerBytes, Name, NameInPath, PAGE_BYTES_TAKEN, Path, Query, name},
+    runtime::http::{AnswerBytes, Name, NameInPath, PAGE_BYTES_TAKEN, Path, Query, limit, name},
     store::{ListedPerson, Store, StoreError, StoredPerson},
     wire::{Problem, preferences::PreferencesV1},
 };
@@ -22,7 +22,6 @@ use crate::{
     answers::{ListedUser, User, UserAddress, UserCounts, UserDevice, UserDevices, Users},
     auth::Producer,
     limits::{ALERTS_COUNTED_MAX, GROUPS_OF_USER_MAX, USERS_LOOKED_AT_MAX, USERS_PER_PAGE_MAX},
-    request,
 };
 
 /// People on a page when no limit is given.
@@ -44,7 +43,7 @@ pub async fn list(
     Extension(tenant): Extension<Tenant>,
     Query(page): Query<UsersQuery>,
 ) -> Result<Response, Problem> {
-    let limit = request::limit(page.limit, USERS_PER_PAGE, USERS_PER_PAGE_MAX)?;
+    let limit = limit(page.limit, USERS_PER_PAGE, USERS_PER_PAGE_MAX)?;
     let after = page.after.map(|Name(after)| after);
     let group = page.group.map(|Name(group)| group);
     let prefix = page.prefix.map(|Name(prefix)| prefix);

@@ -16,7 +16,7 @@ use tracing::warn;
 use watchbell::{
     broker::SharedBroker,
     domain::{Scope, Tenant},
-    runtime::http::{BodyRules, FailureKind, JsonBody, Query},
+    runtime::http::{BodyRules, FailureKind, JsonBody, Query, limit},
     store::Store,
     wire::Problem,
 };
@@ -72,6 +72,7 @@ impl FromRequestParts<Shared> for Operator {
 
 /// Which letters to look at: those of a name, whole, or the first so many.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     pub(crate) id: Option<String>,
     pub(crate) limit: Option<u64>,
@@ -88,11 +89,11 @@ async fn list(
 /// The letters that are wanted.
 ///
 /// # Errors
-/// The broker cannot say.
+/// The number is out of bounds, or the broker cannot say.
 pub(crate) async fn listed(broker: &SharedBroker, wanted: Wanted) -> Result<Listed, Problem> {
     let found = match wanted.id {
         Some(name) => show(broker, &name).await,
-        None => look(broker, wanted.limit.unwrap_or(LOOK_MAX)).await,
+        None => look(broker, limit(wanted.limit, LOOK_MAX, LOOK_MAX)?).await,
     };
     found.map_err(|error| problem_of(&error))
 }

@@ -18,7 +18,7 @@ use watchbell::{
     domain::{InboxState, Severity},
     runtime::{
         Clock,
-        http::{BodyRules, JsonBody, Query, RETRY_AFTER_S, name},
+        http::{BodyRules, JsonBody, Query, RETRY_AFTER_S, limit, name},
         rate_limit::TooSoon,
     },
     store::{InboxPage as StoredPage, InboxSearch, PageStart, SEARCHED_ROWS_MAX},
@@ -59,7 +59,7 @@ pub(crate) async fn inbox(
     identity: Identity,
     Query(asked): Query<InboxQuery>,
 ) -> Result<Response, Problem> {
-    let limit = asked.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = limit(asked.limit, PAGE_DEFAULT, PAGE_MAX)?;
     let start = asked.before.as_deref().map(page_start).transpose()?;
     let filter = asked.filter()?;
     let is_search = !filter.is_empty();

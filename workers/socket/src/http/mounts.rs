@@ -8,6 +8,7 @@ use axum::{
     response::Response,
     routing::get,
 };
+use serde::Deserialize;
 use watchbell::{
     runtime::http::{Path, Query},
     store::TOPIC_BYTES_MAX,
@@ -61,20 +62,28 @@ async fn stream(
     upgrades.enter_mount(opening, query, mount).await
 }
 
+/// How many events are wanted. The address is a team's own, and so are the programs that ask there: other parameters are passed
+/// over, and any number is taken for the nearest that is given.
+#[derive(Deserialize)]
+struct HistoryQuery {
+    limit: Option<usize>,
+}
+
 /// The kept events of a mount's topics, as a JSON array, oldest first of each. Several topics share the bytes of one.
 async fn history(
     config: Arc<MountConfig>,
     State(inbox): State<Inbox>,
     Path(parameters): Path<HashMap<String, String>>,
-    Query(page): Query<topics::EventsQuery>,
+    Query(page): Query<HistoryQuery>,
     identity: Identity,
 ) -> Result<Response, Problem> {
     let room = inbox.room_for_a_page(&identity.user).await?;
     let mount = Mount::of(&config, &parameters);
     let share = TOPIC_BYTES_MAX / mount.topics().len().max(1);
+    let limit = page.limit.unwrap_or(topics::LIMIT_DEFAULT).clamp(1, topics::LIMIT_MAX);
     let mut kept = Vec::new();
     for topic in mount.topics() {
-        kept.extend(topics::kept(&inbox, &identity, topic, &page, share).await?);
+        kept.extend(topics::kept(&inbox, &identity, topic, limit, share).await?);
     }
     Ok(room.json(&kept))
 }

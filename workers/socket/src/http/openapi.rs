@@ -11,7 +11,6 @@ use watchbell::{
     domain::{
         InboxList, Severity,
         search::{SEARCH_BYTES_MAX, SEARCH_WORDS_MAX},
-        topic::bounds::KEEP_MAX,
     },
     runtime::http::{
         PAGE_ANSWER_BYTES_MAX,
@@ -177,27 +176,25 @@ pub(crate) fn poll() -> Operation {
         .refuses(429, "This address or this user has enough sessions.")
 }
 
-/// How many are wanted, where any number is taken and this many are given at the most.
-fn limit(what: &str, max: usize, default: usize) -> (utoipa::openapi::schema::ObjectBuilder, String) {
-    let about = format!("{what} At least one and at most {} are given, whatever is asked for.", grouped(max));
-    (whole(0, u64::MAX).default(Some(default.into())), about)
+/// How many are wanted.
+fn limit(max: usize, default: usize) -> utoipa::openapi::schema::ObjectBuilder {
+    whole(1, max as u64).default(Some(default.into()))
 }
 
 /// `GET /v1/topics/{topic}/events`
 pub(crate) fn events() -> Operation {
-    let (limit, about) =
-        limit("The last so many, as far as they fit into 1 MiB.", KEEP_MAX.into(), topics::LIMIT_DEFAULT);
+    let limit = limit(topics::LIMIT_MAX, topics::LIMIT_DEFAULT);
     with_token("Topics", "listEvents", "The kept events of a topic, oldest first")
         .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .path("topic", Described::of::<TopicName>(), "The topic, such as `monitor:7`.")
-        .query("limit", limit, &about)
+        .query("limit", limit, "The last so many, as far as they fit into 1 MiB.")
         .answers(200, "What was kept.", Described::of::<KeptEvents>())
         .refuses(422, NOT_ACCEPTABLE)
 }
 
 /// `GET /v1/inbox`
 pub(crate) fn inbox() -> Operation {
-    let (limit, about) = limit("Alerts of one page, as far as they fit into 1 MiB.", PAGE_MAX, PAGE_DEFAULT);
+    let limit = limit(PAGE_MAX, PAGE_DEFAULT);
     // A change, and where it fills more than a page one of its alerts, whose name has at most 200 bytes.
     let page_start = text().pattern(Some(r"^([0-9]{1,19}(:[\p{L}\p{N}._:@+~=-]{1,50})?)?$"));
     let words = text().max_length(Some(SEARCH_BYTES_MAX)).format(Some(format("watchbell-word")));
@@ -217,7 +214,7 @@ pub(crate) fn inbox() -> Operation {
     with_token("Inbox", "listInbox", "The inbox, the newest change first")
         .answers_at_most(PAGE_ANSWER_BYTES_MAX)
         .query("before", page_start, "The `next_before` of the page before, as it is.")
-        .query("limit", limit, &about)
+        .query("limit", limit, "Alerts of one page, as far as they fit into 1 MiB.")
         .about(SEARCHING)
         .query("q", words, &about_words)
         .query(

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use watchbell::{
     domain::{Topic, TopicKey, topic::bounds::KEEP_MAX},
-    runtime::http::{Path, Query, name},
+    runtime::http::{Path, Query, limit, name},
     store::TOPIC_BYTES_MAX,
     wire::Problem,
 };
@@ -14,8 +14,11 @@ use crate::{feed::inbox::Inbox, http::answers::KeptEvents, token::Identity};
 
 /// Events given when no number is asked for.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
+/// Events given at the most: no topic keeps more.
+pub(crate) const LIMIT_MAX: usize = KEEP_MAX as usize;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
     limit: Option<usize>,
 }
@@ -26,8 +29,9 @@ pub(crate) async fn events(
     Path(topic): Path<String>,
     Query(page): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
+    let limit = limit(page.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let room = inbox.room_for_a_page(&identity.user).await?;
-    let events = kept(&inbox, &identity, &topic, &page, TOPIC_BYTES_MAX).await?;
+    let events = kept(&inbox, &identity, &topic, limit, TOPIC_BYTES_MAX).await?;
     Ok(room.json(&KeptEvents { topic, events }))
 }
 
@@ -45,11 +49,10 @@ pub(crate) async fn kept(
     inbox: &Inbox,
     identity: &Identity,
     topic: &str,
-    page: &EventsQuery,
+    limit: usize,
     bytes_max: usize,
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let key = key(identity, topic)?;
-    let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, KEEP_MAX.into());
     let kept = inbox.kept_events(&key, limit, bytes_max).await?;
     Ok(kept.json().map(ToOwned::to_owned).collect())
 }
