@@ -1,7 +1,8 @@
 //! Configuration: what the operator writes becomes what the code may assume.
 //!
 //! `WATCHBELL__SECTION__KEY` over `watchbell.toml` over the defaults below. Every setting may also be given as
-//! `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds it. An unknown key is an error that names it.
+//! `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds it. An unknown key is an error that names it, and so is a
+//! variable that is nearly spelled so (`misspelt.rs`).
 //! A text arrives as it was written (`written.rs`); durations have their unit (`values.rs`); in the environment a list has
 //! commas between its elements.
 //!
@@ -45,6 +46,7 @@ use crate::domain::{
 pub mod checks;
 #[doc(hidden)] // For `fuzz/`.
 pub mod fuzzing;
+mod misspelt;
 pub mod signed_address;
 mod sources;
 pub mod values;

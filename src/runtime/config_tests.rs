@@ -49,6 +49,8 @@ fn a_variable_that_is_no_text_is_named() {
     let broken = || OsString::from_vec(vec![0xff]);
     let others = [("PATH".into(), broken()), (broken(), "x".into())];
     assert_eq!(environment(others).unwrap(), []);
+    let alike = [("WATCHBELL_STORE_URL".into(), broken()), ("WATCHBELLS".into(), "x".into())];
+    assert_eq!(environment(alike).unwrap(), [("WATCHBELL_STORE_URL".to_owned(), String::new())]);
     let ours = [("WATCHBELL__AUTH__AUDIENCE".into(), broken())];
     let refused = environment(ours).unwrap_err().to_string();
     assert_eq!(refused, "WATCHBELL__AUTH__AUDIENCE: must be a text in UTF-8");

@@ -3,6 +3,8 @@
 //! Each setting of the environment may also be given as `WATCHBELL__SECTION__KEY_FILE`, the path of a file that holds
 //! it. Line breaks at the file's end are no part of the value, as in a shell's `$(cat FILE)`: editors and `echo` add one.
 //! Nothing else is changed.
+//!
+//! A variable that is nearly one of ours is not lost in silence: [`misspelt`].
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
@@ -10,10 +12,11 @@ use ::config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 
-use super::written::{Written, in_environment};
+use super::{
+    misspelt::{self, PREFIX, Section},
+    written::{Written, in_environment},
+};
 
-/// How the name of each of our variables begins.
-const PREFIX: &str = "WATCHBELL__";
 /// Between a section and its key.
 const SEPARATOR: &str = "__";
 /// The file that is read when none is named.
@@ -21,10 +24,10 @@ const FILE: &str = "watchbell.toml";
 /// Settings that are paths by nature and end in `_file` themselves.
 const PATHS: [&str; 1] = ["__TRUST_ROOT_FILE"];
 
-/// The variables of this process that are ours.
+/// The variables of this process that are ours, and the names of those that nearly are, without what they hold.
 ///
 /// # Errors
-/// One of them is not UTF-8. It is named.
+/// One of ours is not UTF-8. It is named.
 pub fn environment(
     all: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> anyhow::Result<Vec<(String, String)>> {
@@ -34,6 +37,8 @@ pub fn environment(
         if name.starts_with(PREFIX) {
             let value = value.into_string().map_err(|_| anyhow!("{name}: must be a text in UTF-8"))?;
             ours.push((name, value));
+        } else if misspelt::is_alike(&name) {
+            ours.push((name, String::new()));
         }
     }
     Ok(ours)
@@ -44,7 +49,9 @@ pub fn environment(
 pub struct Sources {
     sections: Map<String, Value>,
     /// Sections that were asked for.
-    known: Vec<&'static str>,
+    known: Vec<Section>,
+    /// Names of variables that are ours, or alike.
+    variables: Vec<String>,
 }
 
 impl Sources {
@@ -56,13 +63,15 @@ impl Sources {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
+        let env: Vec<(String, String)> = env.into_iter().collect();
+        let variables = env.iter().map(|(name, _)| name.clone()).collect();
         let mut builder = ::config::Config::builder();
         if let Some((path, text)) = read(file)? {
             let written = written(&text).with_context(|| path.display().to_string())?;
             builder = builder.add_source(Layer(written));
         }
         let built = builder.add_source(Layer(nested(with_files(env)?)?)).build()?;
-        Ok(Self { sections: built.cache.into_table()?, known: Vec::new() })
+        Ok(Self { sections: built.cache.into_table()?, known: Vec::new(), variables })
     }
 
     /// Reads the text of a file and nothing else.
@@ -70,7 +79,7 @@ impl Sources {
     /// # Errors
     /// It is no TOML. Never repeats a value.
     pub(super) fn of_text(text: &str) -> anyhow::Result<Self> {
-        Ok(Self { sections: written(text)?, known: Vec::new() })
+        Ok(Self { sections: written(text)?, known: Vec::new(), variables: Vec::new() })
     }
 
     /// Reads a section, or its default when nothing was written.
@@ -78,7 +87,7 @@ impl Sources {
     /// # Errors
     /// Names the key and says what is accepted. Never repeats a value.
     pub fn take<T: DeserializeOwned + Default>(&mut self, name: &'static str) -> anyhow::Result<T> {
-        self.known.push(name);
+        self.known.push(Section::of::<T>(name));
         let Some(section) = self.sections.remove(name) else { return Ok(T::default()) };
         serde_path_to_error::deserialize(Written(section)).map_err(|error| {
             let (path, message) = (error.path().to_string(), error.into_inner());
@@ -90,16 +99,52 @@ impl Sources {
         })
     }
 
-    /// Says whether something was written that nobody asked for.
+    /// Says whether something was written that nobody asked for. The answer is what may be a misspelt variable of ours, and may be
+    /// somebody else's: a line for each.
     ///
     /// # Errors
-    /// Names the section, and those that there are.
-    pub fn finish(self) -> anyhow::Result<()> {
-        match self.sections.keys().min() {
-            None => Ok(()),
-            Some(name) => bail!("unknown section `{name}`, expected one of {}", self.known.join(", ")),
+    /// Names the section, and those that there are; or a variable, and what is meant by it.
+    pub fn finish(self) -> anyhow::Result<Vec<String>> {
+        let meant = |name: &str| misspelt::near_miss(name, &self.known);
+        let (ours, alike): (Vec<_>, Vec<_>) =
+            self.variables.iter().partition(|name| name.starts_with(PREFIX));
+        if let Some(name) = self.sections.keys().min() {
+            let known: Vec<&str> = self.known.iter().map(|section| section.name).collect();
+            let known = known.join(", ");
+            let is_its = |variable: &&&String| section_of(variable) == *name;
+            let variable = ours.iter().find(is_its);
+            match variable.and_then(|variable| Some((variable, meant(variable)?.meant))) {
+                Some((variable, meant)) => bail!("{variable}: unknown section `{name}`: write {meant}"),
+                None => bail!("unknown section `{name}`, expected one of {known}"),
+            }
         }
+        let mut passed_over = Vec::new();
+        for variable in alike {
+            match meant(variable) {
+                Some(miss) if miss.is_sure => {
+                    bail!(
+                        "{variable} is no setting: write {}, with two underscores before and after the section",
+                        miss.meant
+                    )
+                }
+                Some(miss) => passed_over.push(format!(
+                    "{variable} is no setting, and is passed over: if it was meant for Watchbell, write {}",
+                    miss.meant
+                )),
+                None => {}
+            }
+        }
+        Ok(passed_over)
     }
+}
+
+/// The section that one of our variables is about.
+fn section_of(variable: &str) -> String {
+    let path = variable.get(PREFIX.len()..).unwrap_or_default().to_lowercase();
+    let first = path.split(SEPARATOR).next().unwrap_or_default();
+    // `with_files` has taken that off.
+    let is_whole = first.len() == path.len();
+    first.strip_suffix("_file").filter(|_| is_whole).unwrap_or(first).to_owned()
 }
 
 /// The file's text, with its path.

@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use watchbell::{
     broker::{SharedBroker, embedded::EmbeddedBroker, rabbitmq::RabbitBroker},
     domain::policy::Policies,
@@ -131,6 +131,9 @@ pub(crate) async fn run_roles(
 impl Process {
     pub(crate) fn new(config: FleetConfig) -> anyhow::Result<Self> {
         telemetry::start_logs(&config.shared.log)?;
+        for line in &config.passed_over {
+            warn!("{line}");
+        }
         Ok(Self {
             metrics: metric_tables::start()?,
             memory: MemoryBudgets::of_this_process(),

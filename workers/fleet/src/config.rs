@@ -47,6 +47,9 @@ pub(crate) struct FleetConfig {
     pub(crate) operations: OperationsSection,
     /// The operators' console.
     pub(crate) console: ConsoleSection,
+    /// Variables that may be misspelt ones of ours, in words: for whoever starts it.
+    #[serde(skip)]
+    pub(crate) passed_over: Vec<String>,
 }
 
 impl FleetConfig {
@@ -81,7 +84,7 @@ impl FleetConfig {
 
     fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let mut sources = Sources::open(file, env)?;
-        let config = Self {
+        let mut config = Self {
             shared: Config::read(&mut sources)?,
             channels: ChannelSections::read(&mut sources)?,
             ingest: sources.take("ingest")?,
@@ -94,8 +97,9 @@ impl FleetConfig {
             simulator: sources.take("simulator")?,
             operations: sources.take("operations")?,
             console: sources.take("console")?,
+            passed_over: Vec::new(),
         };
-        sources.finish()?;
+        config.passed_over = sources.finish()?;
         Ok(config)
     }
 

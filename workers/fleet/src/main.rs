@@ -71,7 +71,12 @@ fn no_core_dumps() {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = || FleetConfig::load(cli.config.as_deref(), environment(std::env::vars_os())?);
+    let read = || FleetConfig::load(cli.config.as_deref(), environment(std::env::vars_os())?);
+    let config = || {
+        let config = read()?;
+        config.passed_over.iter().for_each(output::note);
+        anyhow::Ok(config)
+    };
     let shared = || config().map(|config| config.shared);
     match cli.command {
         Command::Up(args) => {
@@ -112,7 +117,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate(args) => commands::migrate::run(&shared()?, &args).await,
         Command::Restored(args) => commands::restored::run(&shared()?, &args).await,
         Command::Topology(args) => commands::topology::run(args, shared).await,
-        Command::Doctor(args) => doctor::run(args, config()).await,
+        Command::Doctor(args) => doctor::run(args, read()).await,
         Command::Config(args) => commands::config::run(&args, &config()?),
         Command::Hook(args) => commands::hook::run(&args, &config()?),
         Command::Bench(args) => commands::bench::run(args, shared).await,

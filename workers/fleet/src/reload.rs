@@ -121,7 +121,9 @@ fn apply(parts: &[Part], config: &FleetConfig) {
 /// name.
 fn files(file: Option<&Path>, env: &[(String, String)], config: &FleetConfig) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::from([file.unwrap_or(Path::new(CONFIG_FILE)).to_owned()]);
-    files.extend(env.iter().filter(|(name, _)| name.ends_with("_FILE")).map(|(_, path)| PathBuf::from(path)));
+    // Of a variable that is only alike to ours nothing is known.
+    let named = env.iter().filter(|(name, path)| name.ends_with("_FILE") && !path.is_empty());
+    files.extend(named.map(|(_, path)| PathBuf::from(path)));
     if let Ok(settings) = toml::Table::try_from(config) {
         named_in(&toml::Value::Table(settings), &mut files);
     }

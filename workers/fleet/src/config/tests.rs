@@ -373,6 +373,35 @@ fn a_list_in_the_environment_has_commas() {
     }
 }
 
+/// What is misspelt in the file is refused; in the environment, where others write as well, what can be nobody else's.
+#[test]
+fn a_variable_that_is_nearly_ours_is_not_lost_in_silence() {
+    for (why, name, expected) in [
+        ("one underscore before the section", "WATCHBELL_HTTP__LISTEN", "WATCHBELL__HTTP__LISTEN"),
+        ("one after it", "WATCHBELL__HTTP_LISTEN", "WATCHBELL__HTTP__LISTEN"),
+        ("and of a file", "WATCHBELL__STORE_URL_FILE", "WATCHBELL__STORE__URL_FILE"),
+        ("small letters", "watchbell__store__url", "WATCHBELL__STORE__URL"),
+        ("an unknown key", "WATCHBELL__HTTP__LISTNE", "unknown field `listne`"),
+        (
+            "an unknown section",
+            "WATCHBELL__HTPP__LISTEN",
+            "unknown section `htpp`, expected one of http, store,",
+        ),
+    ] {
+        let dir = scratch();
+        let file = dir.path().join("canary");
+        std::fs::write(&file, "canary").unwrap();
+        let value = if name.ends_with("_FILE") { file.to_str().unwrap() } else { "127.0.0.1:1" };
+        let said = refusal("", &[(name, value)]);
+        assert!(said.contains(expected), "{why}: {said}");
+    }
+    let warned =
+        load("", &[("WATCHBELL_STORE_URL", ""), ("WATCHBELL_URL", "x"), ("WATCHBELL_PORT", "7700")]).unwrap();
+    let line = "WATCHBELL_STORE_URL is no setting, and is passed over: if it was meant for Watchbell, write WATCHBELL__STORE__URL";
+    assert_eq!(warned.passed_over, [line]);
+    assert!(!warned.to_string().contains("passed_over"), "it is no setting");
+}
+
 #[test]
 fn one_setting_is_given_in_one_way() {
     let dir = scratch();

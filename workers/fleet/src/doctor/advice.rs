@@ -21,6 +21,10 @@ const NODES_MIN: usize = 3;
 pub(super) fn of(roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Finding> {
     let has = |role| roles.contains(&role);
     let mut findings = vec![leaving(config)];
+    findings.extend(config.passed_over.iter().map(|line| {
+        let (variable, found) = line.split_once(' ').unwrap_or((line, ""));
+        Finding::warn(variable, found, "spell it as a setting, or call it something else")
+    }));
     findings.extend(broker(config));
     if has(Role::Dispatch) {
         findings.extend(retention(config));
