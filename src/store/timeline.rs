@@ -52,8 +52,10 @@ pub struct Counts {
     pub dismissed: u64,
     /// People by channel and by where the attempts to tell them stand; one with two phones may count in two states.
     pub attempts: Vec<(Channel, AttemptState, u64)>,
-    /// People whom a summary told of it, by channel.
+    /// People whom a summary told of it together with others, by channel.
     pub in_summary: Vec<(Channel, u64)>,
+    /// People whom a message told of it alone, after it had waited for others and none came, by channel.
+    pub alone: Vec<(Channel, u64)>,
     /// People whose escalation waits, by why.
     pub held: Vec<(Held, u64)>,
 }
@@ -264,12 +266,18 @@ impl Store {
             .fetch_all(&store.read)
             .await?;
             let told = ask(
-                "SELECT t.channel AS channel, count(*) AS people
-                 FROM inbox i LEFT JOIN escalations e
-                     ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
-                 LEFT JOIN told t ON t.tenant = i.tenant AND t.user_id = i.user_id AND t.alert_id = i.alert_id
-                     AND t.opened_at_ms = e.opened_at_ms
-                 WHERE i.tenant = $1 AND i.alert_id = $2 GROUP BY t.channel ORDER BY t.channel",
+                // What another alert of the same message left: none where it was deleted, or told of again since.
+                "SELECT channel, with_others, count(*) AS people FROM (
+                     SELECT t.channel AS channel, CAST(CASE WHEN EXISTS (
+                         SELECT 1 FROM told o WHERE o.tenant = t.tenant AND o.user_id || '' = t.user_id || ''
+                             AND o.channel = t.channel AND o.summary_round = t.summary_round AND o.summary_round > 0
+                             AND o.alert_id <> t.alert_id) THEN 1 ELSE 0 END AS BIGINT) AS with_others
+                     FROM inbox i LEFT JOIN escalations e
+                         ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
+                     LEFT JOIN told t ON t.tenant = i.tenant AND t.user_id = i.user_id AND t.alert_id = i.alert_id
+                         AND t.opened_at_ms = e.opened_at_ms
+                     WHERE i.tenant = $1 AND i.alert_id = $2) AS each_told
+                 GROUP BY channel, with_others ORDER BY channel, with_others",
             )
             .fetch_all(&store.read)
             .await?;
@@ -288,7 +296,11 @@ impl Store {
             }
             for row in &told {
                 if maybe_text(row, "channel")?.is_some() {
-                    counts.in_summary.push((word(row, "channel")?, count(row, "people")?));
+                    let told = match int(row, "with_others")? {
+                        0 => &mut counts.alone,
+                        _ => &mut counts.in_summary,
+                    };
+                    told.push((word(row, "channel")?, count(row, "people")?));
                 }
             }
             for row in &escalations {

@@ -265,11 +265,9 @@ fn notes_of(content: &str) -> Value {
 /// Delivery is what providers and screens said, engagement what people did.
 fn counts_of(counts: &Counts) -> TimelineCounts {
     let by_channel = |channel: Channel| {
-        let told = counts
-            .in_summary
-            .iter()
-            .filter(|(by, _)| *by == channel)
-            .map(|(_, people)| ("in_summary", *people));
+        let alone = counts.alone.iter().map(|told| ("alone", told));
+        let told = counts.in_summary.iter().map(|told| ("in_summary", told)).chain(alone);
+        let told = told.filter(|(_, (by, _))| *by == channel).map(|(how, (_, people))| (how, *people));
         let of_channel = counts.attempts.iter().filter(|(by, ..)| *by == channel);
         let reached =
             Some(("reached", counts.reached)).filter(|(_, people)| channel == Channel::Push && *people > 0);

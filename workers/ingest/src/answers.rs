@@ -161,7 +161,8 @@ pub struct Timeline {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimelineCounts {
     pub recipients: u64,
-    /// What screens and providers said, by channel.
+    /// What screens and providers said, by channel. `in_summary` and `alone` are told by a message that had waited for others, with
+    /// others or without.
     pub delivery: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// What people did.
     pub engagement: BTreeMap<&'static str, u64>,

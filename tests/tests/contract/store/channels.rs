@@ -48,6 +48,7 @@ async fn what_a_summary_told_of_survives_the_migration(fixture: &StoreFixture) -
     for alert in ["both", "neither"] {
         told.push(older.store.counts(&tenant("acme"), &alert_id(alert)).await?.in_summary);
     }
+    // The same round told of another by each of them.
     assert_eq!(told, [vec![(Channel::Email, 1), (Channel::Push, 1)], vec![]]);
     Ok(())
 }

@@ -126,6 +126,8 @@ async fn what_is_held_is_told_in_one_and_goes_on(
     );
     let told = store.timeline(&tenant("acme"), &alert_id("a"), Some(&user("ana")), 1).await?.remove(0);
     assert!(told.entries.iter().any(|entry| entry.what == "told in one"), "{:?}", told.entries);
+    let counts = store.counts(&tenant("acme"), &alert_id("a")).await?;
+    assert_eq!((counts.in_summary, counts.alone), (vec![(Channel::Push, 1)], vec![]));
     Ok(())
 }
 
@@ -136,8 +138,9 @@ async fn what_opens_again_was_not_told_of_yet(
     let claim = the_one_due(store, 150).await?;
     let called = step(store, &claim, 150, &push(1, 30)).await?;
     answer(store, &called, &claim.key, 151, &told(true, 9000)).await?;
-    let told = async || anyhow::Ok(store.counts(&tenant("acme"), &alert_id("a")).await?.in_summary);
-    assert_eq!(told().await?, [(Channel::Push, 1)]);
+    let told = async || anyhow::Ok(store.counts(&tenant("acme"), &alert_id("a")).await?.alone);
+    let in_summary = store.counts(&tenant("acme"), &alert_id("a")).await?.in_summary;
+    assert_eq!((told().await?, in_summary), (vec![(Channel::Push, 1)], vec![]), "one alone is no summary");
     let over = later_version(&alert("a").to_users(["ana"]).build()).resolved().build();
     let again = later_version(&over).firing().build();
     store.record(&[over], at(200)).await?;

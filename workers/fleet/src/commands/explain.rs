@@ -90,6 +90,7 @@ fn fares(counts: &Counts) -> String {
         .extend(counts.attempts.iter().map(|(channel, state, people)| format!("{channel} {state} {people}")));
     parts
         .extend(counts.in_summary.iter().map(|(channel, people)| format!("{channel} in a summary {people}")));
+    parts.extend(counts.alone.iter().map(|(channel, people)| format!("{channel} told alone {people}")));
     if counts.reached > 0 {
         parts.push(format!("push reached {}", counts.reached));
     }
@@ -114,7 +115,18 @@ fn show(recipient: &Recipient, now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use watchbell::domain::Channel;
+
     use super::*;
+
+    #[test]
+    fn an_alert_that_was_told_alone_was_in_no_summary() {
+        let mut counts = Counts { alone: vec![(Channel::Email, 1)], ..Counts::default() };
+        assert_eq!(fares(&counts), "delivered 0; email told alone 1; read 0, dismissed 0");
+        counts.in_summary = vec![(Channel::Email, 2)];
+        let said = "delivered 0; email in a summary 2; email told alone 1; read 0, dismissed 0";
+        assert_eq!(fares(&counts), said);
+    }
 
     #[test]
     fn one_recipient_is_no_plural() {
