@@ -4,7 +4,7 @@
 //! header that the proxy is known to write: most proxies write one of the two and pass the other on as the client sent it.
 //! The chain is read from the near end, and the first address that is not a trusted proxy is the client.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -14,6 +14,12 @@ use super::AddressPrefix;
 
 /// Hops of one header looked at; a longer chain is somebody playing.
 const HOPS_MAX: usize = 20;
+
+/// The first bits that the addresses of one operator's proxies have in common, of either version.
+const V4_BITS_MIN: u8 = 8;
+const V6_BITS_MIN: u8 = 16;
+/// Ranges of version 6 that are wide and are nobody's on the internet.
+const PRIVATE_V6: [&str; 2] = ["fc00::/7", "fe80::/10"];
 
 /// Where trusted proxies say who the client is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,9 +99,26 @@ impl Network {
         self.0.contains(&address)
     }
 
+    /// Whether it has more addresses than one operator has, so that strangers are among them.
+    pub fn has_strangers(&self) -> bool {
+        let is_within = |wide: &str| wide.parse::<IpNet>().is_ok_and(|wide| wide.contains(&self.0));
+        match self.0 {
+            IpNet::V4(net) => net.prefix_len() < V4_BITS_MIN,
+            IpNet::V6(net) => {
+                net.prefix_len() < V6_BITS_MIN && !PRIVATE_V6.iter().any(|wide| is_within(wide))
+            }
+        }
+    }
+
     /// Whether an address is in one of them.
     pub fn any_has(networks: &[Self], address: IpAddr) -> bool {
         networks.iter().any(|network| network.has(address))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -190,6 +213,28 @@ mod tests {
         }
         let lines = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "203.0.113.9")];
         assert_eq!(client(XForwardedFor, "10.0.0.1", &lines), "203.0.113.9", "the last line is the nearest");
+    }
+
+    #[test]
+    fn a_network_that_has_strangers_is_known() {
+        for (network, expected) in [
+            ("0.0.0.0/0", true),
+            ("::/0", true),
+            ("128.0.0.0/1", true),
+            ("8.0.0.0/7", true),
+            ("2000::/3", true),
+            ("10.0.0.0/8", false),
+            ("17.0.0.0/8", false),
+            ("192.168.0.0/16", false),
+            ("203.0.113.9", false),
+            ("2400:cb00::/32", false),
+            ("fc00::/7", false),
+            ("fd00::/8", false),
+            ("fe80::/10", false),
+            ("::1", false),
+        ] {
+            assert_eq!(network.parse::<Network>().unwrap().has_strangers(), expected, "{network}");
+        }
     }
 
     #[test]

@@ -443,6 +443,12 @@ fn config_check_says_what_can_run() {
         assert!(ok, "{said}");
         assert_says(&said, &[said_by]);
     }
+    let wide = [("WATCHBELL__HTTP__TRUSTED_PROXIES", "0.0.0.0/0")];
+    for env in [[&ENOUGH[..], &wide].concat(), wide.to_vec()] {
+        let (ok, said) = run(&dir, &["config", "check"], &env);
+        assert!(ok, "{said}");
+        assert_says(&said, &["0.0.0.0/0 has strangers in it", "your own proxies"]);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     addresses,
     cli::{ConfigArgs, ConfigCommand, Role},
     config::FleetConfig,
-    doctor::{requirements, retention},
+    doctor::{proxies, requirements, retention},
     output,
     traces::Collector,
 };
@@ -73,6 +73,9 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
     say("traces", config.shared.tracing.endpoint.is_none().then(|| "tracing.endpoint is not set".to_owned()));
     for line in retention::lines(config) {
         output::line(format!("  {line}"));
+    }
+    if let Some(found) = proxies::too_wide(&config.shared.http) {
+        output::line(format!("  http.trusted_proxies: {found}: {}", proxies::REMEDY));
     }
     Ok(())
 }

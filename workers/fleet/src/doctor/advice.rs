@@ -21,10 +21,7 @@ const NODES_MIN: usize = 3;
 pub(super) fn of(roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Finding> {
     let has = |role| roles.contains(&role);
     let mut findings = vec![leaving(config)];
-    findings.extend(config.passed_over.iter().map(|line| {
-        let (variable, found) = line.split_once(' ').unwrap_or((line, ""));
-        Finding::warn(variable, found, "spell it as a setting, or call it something else")
-    }));
+    findings.extend(written(config));
     findings.extend(broker(config));
     if has(Role::Dispatch) {
         findings.extend(retention(config));
@@ -39,6 +36,17 @@ pub(super) fn of(roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Fi
     }
     findings.extend(own_certificates(config, has(Role::Fallback), now));
     findings
+}
+
+/// What is written in another way than it is meant, whoever reads it.
+fn written(config: &FleetConfig) -> Vec<Finding> {
+    let passed_over = config.passed_over.iter().map(|line| {
+        let (variable, found) = line.split_once(' ').unwrap_or((line, ""));
+        Finding::warn(variable, found, "spell it as a setting, or call it something else")
+    });
+    let wide = super::proxies::too_wide(&config.shared.http);
+    let wide = wide.map(|found| Finding::warn("http.trusted_proxies", found, super::proxies::REMEDY));
+    passed_over.chain(wide).collect()
 }
 
 /// That leaving fits into the grace period was checked when the configuration was read: here it is said by how much.

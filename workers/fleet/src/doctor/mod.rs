@@ -12,6 +12,7 @@
 //! | `requirements.rs` | what each worker needs of the configuration |
 //! | `retention.rs` | what is deleted when, in words |
 //! | `advice.rs` | what else an operator should know of it |
+//! | `proxies.rs` | proxies that cannot all be the operator's |
 //! | `broker.rs`, `management.rs` | the broker, by AMQP and by its management API |
 //! | `store.rs` | the store |
 //! | `providers.rs` | the providers |
@@ -25,6 +26,7 @@ mod broker;
 pub(crate) mod finding;
 mod management;
 mod providers;
+pub(crate) mod proxies;
 mod public;
 pub(crate) mod requirements;
 pub(crate) mod retention;

@@ -150,6 +150,14 @@ async fn faults_of_the_configuration_are_named_with_their_remedies() {
             "is shorter than dispatch.expires_after",
             "keep alerts for longer",
         ),
+        (
+            "whoever connects is believed",
+            more("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::/0\"]\n"),
+            Verdict::Warn,
+            "http.trusted_proxies",
+            "::/0 has strangers in it",
+            "your own proxies",
+        ),
         ("mails without links", more(EMAIL), Verdict::Warn, "http.public_url", "no links", "reach socket"),
         (
             "mails that cannot be unsubscribed",
