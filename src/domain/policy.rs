@@ -211,14 +211,18 @@ impl Policies {
         names
     }
 
-    /// When alerts expire that do not say so themselves, by the policies that say it: whose policy, its name, and how long.
-    pub fn expiries(&self) -> impl Iterator<Item = (Option<&Tenant>, &str, Duration)> {
+    /// Each of them: whose it is, and its name. Those of tenants come first.
+    pub fn all(&self) -> impl Iterator<Item = (Option<&Tenant>, &str, &Policy)> {
         let sets =
             self.tenants.iter().map(|(tenant, set)| (Some(tenant), set)).chain([(None, &self.everybody)]);
         sets.flat_map(|(tenant, set)| {
-            let all = set.by_name.iter();
-            all.filter_map(move |(name, policy)| Some((tenant, name.as_str(), policy.expires_after?)))
+            set.by_name.iter().map(move |(name, policy)| (tenant, name.as_str(), policy))
         })
+    }
+
+    /// When alerts expire that do not say so themselves, by the policies that say it: whose policy, its name, and how long.
+    pub fn expiries(&self) -> impl Iterator<Item = (Option<&Tenant>, &str, Duration)> {
+        self.all().filter_map(|(tenant, name, policy)| Some((tenant, name, policy.expires_after?)))
     }
 
     /// The first rule that leads to a policy which does not exist: for the check of a configuration.

@@ -443,11 +443,14 @@ fn config_check_says_what_can_run() {
         assert!(ok, "{said}");
         assert_says(&said, &[said_by]);
     }
-    let wide = [("WATCHBELL__HTTP__TRUSTED_PROXIES", "0.0.0.0/0")];
+    let wide =
+        [("WATCHBELL__HTTP__TRUSTED_PROXIES", "0.0.0.0/0"), ("WATCHBELL__DISPATCH__EXPIRES_AFTER", "1m")];
     for env in [[&ENOUGH[..], &wide].concat(), wide.to_vec()] {
         let (ok, said) = run(&dir, &["config", "check"], &env);
         assert!(ok, "{said}");
-        assert_says(&said, &["0.0.0.0/0 has strangers in it", "your own proxies"]);
+        let late =
+            "policies.default: its step 2 by email is due 5m 30s after the alert, which expires after 1m";
+        assert_says(&said, &["0.0.0.0/0 has strangers in it", "your own proxies", late, "shorten the waits"]);
     }
 }
 

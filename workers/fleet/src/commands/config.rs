@@ -16,7 +16,7 @@ use crate::{
     addresses,
     cli::{ConfigArgs, ConfigCommand, Role},
     config::FleetConfig,
-    doctor::{proxies, requirements, retention},
+    doctor::{policies, proxies, requirements, retention},
     output,
     traces::Collector,
 };
@@ -76,6 +76,9 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
     }
     if let Some(found) = proxies::too_wide(&config.shared.http) {
         output::line(format!("  http.trusted_proxies: {found}: {}", proxies::REMEDY));
+    }
+    for (policy, found) in policies::late_steps(&config.shared.policies(), config.dispatch.expires_after) {
+        output::line(format!("  {policy}: {found}: {}", policies::REMEDY));
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ pub(super) fn of(roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Fi
         findings.extend(channels(config));
         findings.extend(mail(config));
     }
+    if has(Role::Dispatch) || has(Role::Fallback) {
+        findings.extend(late_steps(config));
+    }
     findings.extend(own_certificates(config, has(Role::Fallback), now));
     findings
 }
@@ -47,6 +50,13 @@ fn written(config: &FleetConfig) -> Vec<Finding> {
     let wide = super::proxies::too_wide(&config.shared.http);
     let wide = wide.map(|found| Finding::warn("http.trusted_proxies", found, super::proxies::REMEDY));
     passed_over.chain(wide).collect()
+}
+
+/// Steps that come after the alert has ended.
+fn late_steps(config: &FleetConfig) -> Vec<Finding> {
+    let late = super::policies::late_steps(&config.shared.policies(), config.dispatch.expires_after);
+    let found = late.into_iter().map(|(policy, found)| Finding::warn(policy, found, super::policies::REMEDY));
+    found.collect()
 }
 
 /// That leaving fits into the grace period was checked when the configuration was read: here it is said by how much.

@@ -12,6 +12,7 @@
 //! | `requirements.rs` | what each worker needs of the configuration |
 //! | `retention.rs` | what is deleted when, in words |
 //! | `advice.rs` | what else an operator should know of it |
+//! | `policies.rs` | steps of policies that no alert comes to |
 //! | `proxies.rs` | proxies that cannot all be the operator's |
 //! | `broker.rs`, `management.rs` | the broker, by AMQP and by its management API |
 //! | `store.rs` | the store |
@@ -25,6 +26,7 @@ mod advice;
 mod broker;
 pub(crate) mod finding;
 mod management;
+pub(crate) mod policies;
 mod providers;
 pub(crate) mod proxies;
 mod public;

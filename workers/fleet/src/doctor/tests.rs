@@ -151,6 +151,14 @@ async fn faults_of_the_configuration_are_named_with_their_remedies() {
             "keep alerts for longer",
         ),
         (
+            "a step that no alert comes to",
+            more("[tenants.acme.policies.slow]\nsteps = [{channel = \"email\", after = \"200h\"}]\n"),
+            Verdict::Warn,
+            "tenants.acme.policies.slow",
+            "expires after 168h (dispatch.expires_after)",
+            "shorten the waits",
+        ),
+        (
             "whoever connects is believed",
             more("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::/0\"]\n"),
             Verdict::Warn,
