@@ -109,6 +109,33 @@ async fn tail_refuses_a_user_and_a_token_that_nobody_gave() -> anyhow::Result<()
     assert_says(&error, &["demo.json has no user zoe", "--url and --token"]);
     let error = refusal(fleet, &["tail", "--url", &fleet.url("up")?, "--token", "forged"], &[]);
     assert_says(&error, &["closed the session for good: 4001"]);
+    let error = refusal(fleet, &["tail", "--url", "ftp://host", "--token", "any"], &[]);
+    assert_says(&error, &["--url", "write an address such as http://host:7700"]);
+    Ok(())
+}
+
+/// Without a broker and a store it is `up` that is looked at, where one has run.
+#[tokio::test]
+async fn doctor_looks_at_up_in_its_folder() -> anyhow::Result<()> {
+    let fleet = &up().await?;
+    let said = fleet.command(&["doctor", "--data", "data", "--connect"])?;
+    assert_says(
+        &said,
+        &["`watchbell up` keeps everything in data", "and is ready", "the simulator stands in for"],
+    );
+    for of_a_fleet in ["store.url", "broker.url", "FAIL", "warn"] {
+        assert!(!said.contains(of_a_fleet), "{of_a_fleet}: {said}");
+    }
+    let listed = fleet.command(&["alert", "list", "--data", "data", "--since", "1h"])?;
+    assert!(!listed.contains("refused"), "{listed}");
+    let error = refusal(
+        fleet,
+        &["explain", "--user", "ana", "--data", "data", "--since", "1h", "--until", "2h"],
+        &[],
+    );
+    assert_says(&error, &["is later than --until"]);
+    let error = refusal(fleet, &["key", "create", "--data", "data", "--expires", "100000d"], &[]);
+    assert_says(&error, &["--expires", "3650d"]);
     Ok(())
 }
 

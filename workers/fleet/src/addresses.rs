@@ -55,18 +55,17 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// The configured store's address.
 pub(crate) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
-    let url = config
-        .store
-        .url
-        .clone()
-        .context("store.url must be given: postgres://user:password@host/database")?;
+    let url = config.store.url.clone().context(
+        "store.url must be given: postgres://user:password@host/database (`watchbell up` needs none)",
+    )?;
     Ok(StoreConfig { url, connections_max: config.store.connections_max })
 }
 
 /// The configured cluster's addresses, and what is shown and believed there.
 pub(crate) fn broker_access(config: &Config) -> anyhow::Result<BrokerAccess> {
     let broker = &config.broker;
-    let url = broker.url.as_ref().context("broker.url must be given: amqp://user:password@host/vhost")?;
+    let needed = "broker.url must be given: amqp://user:password@host/vhost (`watchbell up` needs none)";
+    let url = broker.url.as_ref().context(needed)?;
     let trust_roots = broker.trust_root_file.as_deref().map(|file| {
         let read = std::fs::read_to_string(file);
         read.with_context(|| format!("broker.trust_root_file {} cannot be read", file.display()))

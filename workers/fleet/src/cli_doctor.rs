@@ -1,15 +1,20 @@
 //! The arguments of `watchbell doctor`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::role::Role;
 
 #[derive(Args)]
 pub(crate) struct DoctorArgs {
-    /// The workers to look at: by default all four. A pod's own configuration is looked at with its own worker:
-    /// `watchbell doctor socket`.
+    /// The workers to look at: by default all four, or `up` where it has run and no fleet is configured. A pod's own
+    /// configuration is looked at with its own worker: `watchbell doctor socket`.
     pub(crate) roles: Vec<Role>,
-    /// Look at the broker and the store, and ask every provider, too. Nothing is changed, and nobody is told anything.
+    /// The data folder of `watchbell up`, looked at if neither a broker nor a store is configured.
+    #[arg(long, value_name = "DIR", default_value = "watchbell-data")]
+    pub(crate) data: PathBuf,
+    /// Look at the broker and the store, or at the process of `up`, and ask every provider, too. Nothing is changed, and nobody is told anything.
     #[arg(long)]
     pub(crate) connect: bool,
     /// RabbitMQ's management API, like `http://user:password@host:15672`, for what AMQP does not tell: nodes, members of

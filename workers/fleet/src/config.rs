@@ -82,6 +82,11 @@ impl FleetConfig {
         Ok(written.filter.is_some())
     }
 
+    /// Whether anything in it is for workers that run by themselves.
+    pub(crate) fn is_for_a_fleet(&self) -> bool {
+        self.shared.store.url.is_some() || self.shared.broker.url.is_some()
+    }
+
     fn read(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let mut sources = Sources::open(file, env)?;
         let mut config = Self {

@@ -62,7 +62,7 @@ fn check(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
             "  up: yes, with a broker and a store of its own, and with the simulator in place of every provider that is not configured",
         );
     }
-    if roles.is_empty() && !is_for_a_fleet(config) {
+    if roles.is_empty() && !config.is_for_a_fleet() {
         output::line(
             "  run: not yet, and `up` does not need it. A fleet has its broker and its store at broker.url and store.url; \
              `watchbell config check ROLE…` says what else a worker needs",
@@ -116,11 +116,6 @@ fn tell_of_a_fleet(config: &FleetConfig, roles: &[Role]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether anything in it is for workers that run by themselves.
-fn is_for_a_fleet(config: &FleetConfig) -> bool {
-    config.shared.store.url.is_some() || config.shared.broker.url.is_some()
 }
 
 /// A key or a file that is there but wrong is an error, whichever worker it is for.

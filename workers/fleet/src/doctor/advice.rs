@@ -41,6 +41,19 @@ pub(super) fn of(roles: &[Role], config: &FleetConfig, now: Timestamp) -> Vec<Fi
     findings
 }
 
+/// All of it that concerns `up`, which has what is not configured in itself.
+pub(super) fn of_up(config: &FleetConfig, now: Timestamp) -> Vec<Finding> {
+    let mut findings = written(config);
+    findings.extend(retention(config));
+    findings.push(origins(config));
+    findings.push(simulated(config));
+    findings.extend(dry(config));
+    findings.extend(signed(config));
+    findings.extend(late_steps(config));
+    findings.extend(own_certificates(config, true, now));
+    findings
+}
+
 /// What is written in another way than it is meant, whoever reads it.
 fn written(config: &FleetConfig) -> Vec<Finding> {
     let passed_over = config.passed_over.iter().map(|line| {
@@ -121,18 +134,8 @@ fn retention(config: &FleetConfig) -> Vec<Finding> {
 
 /// What is configured of the channels, and which steps of policies are skipped.
 fn channels(config: &FleetConfig) -> Vec<Finding> {
-    let is_there = |channel| match channel {
-        Channel::Push => {
-            config.channels.apns.is_some() || config.channels.fcm.is_some() || config.shared.webpush.is_some()
-        }
-        Channel::Email => config.channels.email.is_some(),
-        Channel::Webhook => config.channels.webhook.is_some(),
-        Channel::Slack => config.channels.slack.is_some(),
-        Channel::Telegram => config.channels.telegram.is_some(),
-        Channel::Sms => config.channels.sms.is_some(),
-    };
     let there: Vec<&str> =
-        Channel::ALL.into_iter().filter(|channel| is_there(*channel)).map(Channel::as_str).collect();
+        Channel::ALL.into_iter().filter(|channel| is_there(config, *channel)).map(Channel::as_str).collect();
     let mut findings = vec![match there.as_slice() {
         [] => Finding::warn(
             "channels configured",
@@ -142,7 +145,7 @@ fn channels(config: &FleetConfig) -> Vec<Finding> {
         there => Finding::ok("channels configured", there.join(", ")),
     }];
     for (policy, channel) in config.shared.channels_of_policies() {
-        if !is_there(channel) {
+        if !is_there(config, channel) {
             findings.push(Finding::warn(
                 policy,
                 format!("its step by {channel} is skipped"),
@@ -150,28 +153,65 @@ fn channels(config: &FleetConfig) -> Vec<Finding> {
             ));
         }
     }
-    if config.channels.fcm.as_ref().is_some_and(|fcm| fcm.validate_only) {
-        findings.push(Finding::warn(
-            "fcm.validate_only",
-            "Google judges every push and shows none",
-            "set it to false, unless this is a trial",
-        ));
-    }
+    findings.extend(dry(config));
     findings
+}
+
+fn is_there(config: &FleetConfig, channel: Channel) -> bool {
+    match channel {
+        Channel::Push => {
+            config.channels.apns.is_some() || config.channels.fcm.is_some() || config.shared.webpush.is_some()
+        }
+        Channel::Email => config.channels.email.is_some(),
+        Channel::Webhook => config.channels.webhook.is_some(),
+        Channel::Slack => config.channels.slack.is_some(),
+        Channel::Telegram => config.channels.telegram.is_some(),
+        Channel::Sms => config.channels.sms.is_some(),
+    }
+}
+
+/// Whom `up` really sends by, and what the simulator stands in for.
+fn simulated(config: &FleetConfig) -> Finding {
+    let (there, missing): (Vec<Channel>, Vec<Channel>) =
+        Channel::ALL.into_iter().partition(|channel| is_there(config, *channel));
+    let words = |channels: &[Channel]| channels.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(", ");
+    let found = match (there.as_slice(), missing.as_slice()) {
+        ([], missing) => format!("the simulator stands in for {}", words(missing)),
+        (there, []) => format!("people are really told by {}", words(there)),
+        (there, missing) => format!(
+            "people are really told by {}; the simulator stands in for {}",
+            words(there),
+            words(missing)
+        ),
+    };
+    Finding::ok("channels configured", found)
+}
+
+/// That nothing is shown.
+fn dry(config: &FleetConfig) -> Option<Finding> {
+    config.channels.fcm.as_ref().filter(|fcm| fcm.validate_only)?;
+    Some(Finding::warn(
+        "fcm.validate_only",
+        "Google judges every push and shows none",
+        "set it to false, unless this is a trial",
+    ))
+}
+
+/// How mails are signed.
+fn signed(config: &FleetConfig) -> Option<Finding> {
+    // That a key cannot be used is said by what the worker needs.
+    let record = DkimRecord::of(&config.channels.email.as_ref()?.dkim.as_ref()?.config()).ok()?;
+    // No name server is asked from here: it is the receivers' that matters.
+    let found = format!("mails are signed; name servers must have: {} TXT \"{}\"", record.name, record.text);
+    Some(Finding::ok("email.dkim", found))
 }
 
 /// What mails lack without settings that they need.
 fn mail(config: &FleetConfig) -> Vec<Finding> {
-    let Some(email) = &config.channels.email else { return Vec::new() };
-    let mut findings = Vec::new();
-    // That a key cannot be used is said by what the worker needs.
-    if let Some(record) = email.dkim.as_ref().and_then(|dkim| DkimRecord::of(&dkim.config()).ok()) {
-        // No name server is asked from here: it is the receivers' that matters.
-        findings.push(Finding::ok(
-            "email.dkim",
-            format!("mails are signed; name servers must have: {} TXT \"{}\"", record.name, record.text),
-        ));
+    if config.channels.email.is_none() {
+        return Vec::new();
     }
+    let mut findings: Vec<Finding> = signed(config).into_iter().collect();
     if config.shared.http.public_url.is_none() {
         findings.push(Finding::warn(
             "http.public_url",

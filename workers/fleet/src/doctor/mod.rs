@@ -14,6 +14,7 @@
 //! | `advice.rs` | what else an operator should know of it |
 //! | `policies.rs` | steps of policies that no alert comes to |
 //! | `proxies.rs` | proxies that cannot all be the operator's |
+//! | `up.rs` | what concerns `watchbell up` |
 //! | `broker.rs`, `management.rs` | the broker, by AMQP and by its management API |
 //! | `store.rs` | the store |
 //! | `providers.rs` | the providers |
@@ -35,6 +36,7 @@ pub(crate) mod retention;
 mod sign_in;
 mod store;
 mod tracing;
+mod up;
 
 use anyhow::bail;
 use jiff::Timestamp;
@@ -73,11 +75,28 @@ pub(crate) async fn run(args: DoctorArgs, config: anyhow::Result<FleetConfig>) -
 
 async fn examine(args: &DoctorArgs, config: &FleetConfig) -> Vec<Finding> {
     let now = Timestamp::now();
+    if up::is_meant(args, config) {
+        return examine_up(args, config, now).await;
+    }
     let roles: &[Role] = if args.roles.is_empty() { &requirements::WORKERS } else { &args.roles };
     let mut findings: Vec<Finding> = roles.iter().flat_map(|role| requirements::of(*role, config)).collect();
     findings.extend(advice::of(roles, config, now));
     if args.connect {
         findings.extend(connect(args, roles, config, now).await);
+    }
+    if let Some(address) = &args.public {
+        findings.extend(look_at_public(address, args, config, now).await);
+    }
+    findings
+}
+
+async fn examine_up(args: &DoctorArgs, config: &FleetConfig, now: Timestamp) -> Vec<Finding> {
+    let mut findings = up::of(&args.data, config, now);
+    if args.connect {
+        findings.push(up::look(&args.data, config).await);
+        findings.extend(providers::look(config, now).await);
+        findings.extend(tracing::look(&config.shared.tracing).await);
+        findings.extend(sign_in::look(&config.console, now).await);
     }
     if let Some(address) = &args.public {
         findings.extend(look_at_public(address, args, config, now).await);

@@ -29,10 +29,7 @@ pub(crate) fn of(role: Role, config: &FleetConfig) -> Vec<Finding> {
             "set broker.url, or correct it",
         ),
     ];
-    if shared.tracing.endpoint.is_some() {
-        let sent = Collector::of(&shared.tracing, "").map(drop);
-        findings.push(judged("tracing", sent, "spans can be sent to tracing.endpoint", "correct [tracing]"));
-    }
+    findings.extend(collector(shared));
     if config.console.oidc.is_some() {
         let operators = config
             .operations
@@ -43,25 +40,49 @@ pub(crate) fn of(role: Role, config: &FleetConfig) -> Vec<Finding> {
         findings.push(judged("console.oidc", operators.map(drop), found, "set operations.tenant"));
     }
     match role {
-        Role::Ingest => {
-            let hooks = ConfiguredHooks::new(&config.hook).map(drop);
-            findings.push(judged("hook", hooks, "every [[hook]] can be read", "correct the [[hook]]"));
-            let routes = Routes::new(&config.route, &shared.policies()).map(drop);
-            findings.push(judged("route", routes, "every [[route]] can be read", "correct the [[route]]"));
-        }
-        Role::Socket => {
-            let signed_in = Authenticator::new(&shared.auth).map(drop);
-            findings.push(judged("auth", signed_in, "tokens of users can be judged", "correct [auth]"));
-        }
-        Role::Fallback => findings.push(judged(
-            "channels",
-            channels(config),
-            "what is configured of them can be used",
-            "correct that section, or take it out whole",
-        )),
+        Role::Ingest => findings.extend(hooks_and_routes(config)),
+        Role::Socket => findings.push(sign_in(shared)),
+        Role::Fallback => findings.push(senders(config)),
         Role::Dispatch | Role::Simulator | Role::Demo => {}
     }
     findings
+}
+
+/// What `up` needs, which makes itself whatever is not written: that what is written can be used.
+pub(super) fn of_up(config: &FleetConfig) -> Vec<Finding> {
+    let (shared, auth) = (&config.shared, &config.shared.auth);
+    let mut findings: Vec<Finding> = collector(shared).into_iter().collect();
+    findings.extend(hooks_and_routes(config));
+    if auth.hs256_secret.is_some() || !auth.public_key_files.is_empty() || auth.jwks_url.is_some() {
+        findings.push(sign_in(shared));
+    }
+    findings.push(senders(config));
+    findings
+}
+
+fn collector(shared: &Config) -> Option<Finding> {
+    shared.tracing.endpoint.as_ref()?;
+    let sent = Collector::of(&shared.tracing, "").map(drop);
+    Some(judged("tracing", sent, "spans can be sent to tracing.endpoint", "correct [tracing]"))
+}
+
+fn hooks_and_routes(config: &FleetConfig) -> [Finding; 2] {
+    let hooks = ConfiguredHooks::new(&config.hook).map(drop);
+    let routes = Routes::new(&config.route, &config.shared.policies()).map(drop);
+    [
+        judged("hook", hooks, "every [[hook]] can be read", "correct the [[hook]]"),
+        judged("route", routes, "every [[route]] can be read", "correct the [[route]]"),
+    ]
+}
+
+fn sign_in(shared: &Config) -> Finding {
+    let signed_in = Authenticator::new(&shared.auth).map(drop);
+    judged("auth", signed_in, "tokens of users can be judged", "correct [auth]")
+}
+
+fn senders(config: &FleetConfig) -> Finding {
+    let remedy = "correct that section, or take it out whole";
+    judged("channels", channels(config), "what is configured of them can be used", remedy)
 }
 
 /// Refuses to begin with what would not work.
