@@ -6,18 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{Span, status::StatusCode},
 };
 use prost::Message as _;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
+use tokio::net::TcpListener;
+
+use crate::http_by_hand::{Answer, Request, Served};
 
 /// What a test's batches never are, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -64,7 +62,7 @@ pub struct SeenSpan {
 pub struct OtlpCollector {
     port: u16,
     state: Arc<Mutex<State>>,
-    serving: JoinHandle<()>,
+    _served: Served,
 }
 
 struct State {
@@ -84,16 +82,8 @@ impl OtlpCollector {
         let state =
             Arc::new(Mutex::new(State { mood: Mood::Takes, spans: Vec::new(), authorized: Vec::new() }));
         let shared = Arc::clone(&state);
-        let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                // It ends with its connection.
-                tokio::spawn(async move {
-                    let _ = serve(stream, &state).await;
-                });
-            }
-        });
-        Ok(Self { port, state, serving })
+        let served = Served::at(listener, BODY_BYTES_MAX, move |request| answer(&mut lock(&shared), request));
+        Ok(Self { port, state, _served: served })
     }
 
     /// The value of `tracing.endpoint`.
@@ -117,48 +107,24 @@ impl OtlpCollector {
     }
 }
 
-impl Drop for OtlpCollector {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(stream: TcpStream, state: &Mutex<State>) -> anyhow::Result<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            ensure!(stream.read_line(&mut head).await? > 0, "the client has gone");
+fn answer(state: &mut State, request: &Request) -> anyhow::Result<Answer> {
+    ensure!(request.method == "POST" && request.target == "/v1/traces", "{request:?}");
+    ensure!(request.header("content-type") == Some("application/x-protobuf"), "{request:?}");
+    let said = match state.mood {
+        Mood::Takes => {
+            state.spans.extend(seen(ExportTraceServiceRequest::decode(request.body.as_slice())?));
+            state.authorized.extend(request.header("authorization").map(str::to_owned));
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
         }
-        let value = |name: &str| {
-            let lines = head.lines().filter_map(|line| line.split_once(": "));
-            lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).next()
-        };
-        ensure!(head.starts_with("POST /v1/traces "), "{head}");
-        ensure!(value("content-type").as_deref() == Some("application/x-protobuf"), "{head}");
-        let length: usize = value("content-length").context("a length")?.parse()?;
-        ensure!(length <= BODY_BYTES_MAX, "{length} bytes");
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let mood = lock(state).mood;
-        let answer = match mood {
-            Mood::Takes => {
-                let spans = seen(ExportTraceServiceRequest::decode(body.as_slice())?);
-                let mut state = lock(state);
-                state.spans.extend(spans);
-                state.authorized.extend(value("authorization"));
-                "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
-            }
-            Mood::Refuses => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
-            Mood::Stalls => return std::future::pending().await,
-            Mood::HangsUp => return Ok(()),
-        };
-        stream.write_all(answer.as_bytes()).await?;
-    }
+        Mood::Refuses => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+        Mood::Stalls => return Ok(Answer::Stalls),
+        Mood::HangsUp => return Ok(Answer::HangsUp),
+    };
+    Ok(Answer::Says(said.to_owned()))
 }
 
 fn seen(request: ExportTraceServiceRequest) -> Vec<SeenSpan> {

@@ -24,6 +24,7 @@ pub mod cluster;
 pub mod collector;
 pub mod fleet;
 pub mod guard;
+pub mod http_by_hand;
 pub mod lossy;
 pub mod monitoring;
 pub mod mover;

@@ -1,5 +1,5 @@
 //! A sign-in service (OpenID Connect) for operators: discovery, a page that signs everybody in at once, tokens for codes, keys. What its
-//! ID tokens say, and how they are signed, can be made wrong.
+//! ID tokens say, how they are signed, and what it shows of itself, can be made wrong.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use aws_lc_rs::{
     digest, hmac,
     rand::SystemRandom,
@@ -16,11 +16,9 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
+use tokio::net::TcpListener;
+
+use crate::http_by_hand::{Answer, Request, Served};
 
 /// What it calls the console.
 pub const CLIENT_ID: &str = "watchbell-console";
@@ -42,10 +40,29 @@ pub enum Signed {
     ByTheSecret,
 }
 
+/// What it shows of itself: its discovery document and its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// As it should.
+    Right,
+    /// The document names another issuer.
+    AnotherIssuer,
+    /// There is no document.
+    NoDocument,
+    /// The document says which ways of PKCE it knows, and S256 is not among them.
+    NoS256,
+    /// There are no keys at their address.
+    NoKeys,
+    /// The set of keys has none.
+    EmptyKeys,
+    /// The set has only a key whose tokens the console does not take.
+    ForeignKeys,
+}
+
 /// A running service. Dropped, it is gone.
 pub struct SignInService {
     state: Arc<Mutex<State>>,
-    serving: JoinHandle<()>,
+    _served: Served,
     issuer: String,
 }
 
@@ -54,11 +71,11 @@ struct State {
     key: EcdsaKeyPair,
     foreign: EcdsaKeyPair,
     signed: Signed,
+    shown: Shown,
     /// Laid over what an ID token says.
     claims: Value,
     codes: BTreeMap<String, Asked>,
     count: usize,
-    has_left: bool,
 }
 
 /// What an authorization was asked with.
@@ -81,22 +98,16 @@ impl SignInService {
             key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
             foreign: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
             signed: Signed::ByItsKey,
+            shown: Shown::Right,
             claims: json!({}),
             codes: BTreeMap::new(),
             count: 0,
-            has_left: false,
         }));
         let shared = Arc::clone(&state);
-        let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                // It ends with its connection.
-                tokio::spawn(async move {
-                    let _ = serve(stream, &state).await;
-                });
-            }
+        let served = Served::at(listener, BODY_BYTES_MAX, move |request| {
+            answer(&mut lock(&shared), request).map(Answer::Says)
         });
-        Ok(Self { state, serving, issuer })
+        Ok(Self { state, _served: served, issuer })
     }
 
     /// The value of `console.oidc.issuer`.
@@ -109,12 +120,10 @@ impl SignInService {
         let mut state = lock(&self.state);
         (state.signed, state.claims) = (signed, claims);
     }
-}
 
-impl Drop for SignInService {
-    fn drop(&mut self) {
-        lock(&self.state).has_left = true;
-        self.serving.abort();
+    /// From now on, it shows this of itself.
+    pub fn show(&self, shown: Shown) {
+        lock(&self.state).shown = shown;
     }
 }
 
@@ -122,41 +131,35 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(stream: TcpStream, state: &Mutex<State>) -> anyhow::Result<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            ensure!(stream.read_line(&mut head).await? > 0, "the client has gone");
-        }
-        let lines = || head.lines().filter_map(|line| line.split_once(": "));
-        let length = lines().find(|(key, _)| key.eq_ignore_ascii_case("content-length"));
-        let length: usize = length.map_or(Ok(0), |(_, value)| value.parse())?;
-        ensure!(length <= BODY_BYTES_MAX, "{length} bytes");
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        ensure!(!lock(state).has_left, "the service is gone");
-        let (method, rest) = head.split_once(' ').context("a request")?;
-        let target = rest.split(' ').next().unwrap_or_default();
-        let url = Url::parse("http://127.0.0.1")?.join(target)?;
-        let answer = answer(&mut lock(state), method, &url, &String::from_utf8(body)?)?;
-        stream.write_all(answer.as_bytes()).await?;
-    }
-}
-
-fn answer(state: &mut State, method: &str, url: &Url, body: &str) -> anyhow::Result<String> {
+fn answer(state: &mut State, request: &Request) -> anyhow::Result<String> {
     let issuer = state.issuer.clone();
-    Ok(match (method, url.path()) {
-        ("GET", "/realms/test/.well-known/openid-configuration") => json_answer(
-            200,
-            &json!({
-                "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize?theme=dark"),
-                "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/keys"),
-                "token_endpoint_auth_methods_supported": ["client_secret_post"],
-                "code_challenge_methods_supported": ["S256"],
-            }),
-        ),
-        ("GET", "/realms/test/keys") => json_answer(200, &json!({"keys": [jwk(&state.key)]})),
+    let url = Url::parse("http://127.0.0.1")?.join(&request.target)?;
+    Ok(match (request.method.as_str(), url.path()) {
+        ("GET", "/realms/test/.well-known/openid-configuration") if state.shown != Shown::NoDocument => {
+            let names = match state.shown {
+                Shown::AnotherIssuer => format!("{issuer}/"),
+                _ => issuer.clone(),
+            };
+            let challenges = if state.shown == Shown::NoS256 { ["plain"] } else { ["S256"] };
+            json_answer(
+                200,
+                &json!({
+                    "issuer": names, "authorization_endpoint": format!("{issuer}/authorize?theme=dark"),
+                    "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/keys"),
+                    "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                    "code_challenge_methods_supported": challenges,
+                }),
+            )
+        }
+        ("GET", "/realms/test/keys") if state.shown != Shown::NoKeys => {
+            let keys = match state.shown {
+                Shown::EmptyKeys => json!([]),
+                // RFC 7517, appendix A.3: a secret, which nobody may show.
+                Shown::ForeignKeys => json!([{"kty": "oct", "alg": "HS256", "kid": "1", "k": "Y2FuYXJ5"}]),
+                _ => json!([jwk(&state.key)]),
+            };
+            json_answer(200, &json!({"keys": keys}))
+        }
         ("GET", "/realms/test/authorize") => {
             let query = pairs(url.query().unwrap_or_default());
             let of = |name: &str| query.get(name).cloned().unwrap_or_default();
@@ -174,7 +177,7 @@ fn answer(state: &mut State, method: &str, url: &Url, body: &str) -> anyhow::Res
             format!("HTTP/1.1 302 Found\r\nlocation: {back}\r\ncontent-length: 0\r\n\r\n")
         }
         ("POST", "/realms/test/token") => {
-            let form = pairs(body);
+            let form = pairs(std::str::from_utf8(&request.body)?);
             let of = |name: &str| form.get(name).cloned().unwrap_or_default();
             if (of("client_id"), of("client_secret")) != (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()) {
                 return Ok(json_answer(401, &json!({"error": "invalid_client"})));

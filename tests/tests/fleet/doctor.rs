@@ -15,6 +15,7 @@ use watchbell_tests::{
     rabbit::RabbitNode,
     scratch::Scratch,
     services,
+    sign_in_service::{CLIENT_ID, CLIENT_SECRET, Shown, SignInService},
     until::until,
 };
 
@@ -24,7 +25,13 @@ const HS256_SECRET: &str = "a-secret-of-tests-that-opens-nothing-at-all";
 
 /// What `doctor ARGS… --json` prints with these variables, and whether it succeeded.
 fn doctor(args: &[&str], env: &[(&str, &str)]) -> (bool, Value) {
+    doctor_of("", args, env)
+}
+
+/// The same with this `watchbell.toml` as well.
+fn doctor_of(toml: &str, args: &[&str], env: &[(&str, &str)]) -> (bool, Value) {
     let dir = Scratch::new("doctor").unwrap();
+    std::fs::write(dir.path().join("watchbell.toml"), toml).unwrap();
     let mut command = Command::new(binary().unwrap());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WATCHBELL")) {
         command.env_remove(name);
@@ -32,7 +39,9 @@ fn doctor(args: &[&str], env: &[(&str, &str)]) -> (bool, Value) {
     command.current_dir(dir.path()).arg("doctor").args(args).arg("--json").envs(env.iter().copied());
     let done = command.stdin(Stdio::null()).output().unwrap();
     let (out, complaint) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(!out.contains("hunter2") && !complaint.contains("hunter2"), "{out}{complaint}");
+    for secret in ["hunter2", CLIENT_SECRET] {
+        assert!(!out.contains(secret) && !complaint.contains(secret), "{out}{complaint}");
+    }
     let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{complaint}"));
     (done.status.success(), report)
 }
@@ -269,5 +278,60 @@ async fn what_rabbitmqs_management_api_tells_is_named_with_its_remedy() {
         let report = look(&address);
         assert!(report["failed"].as_u64() >= Some(1), "{why}: {report:#}");
         assert_found(&report, "fail", "broker management", says, "the tag `monitoring`");
+    }
+}
+
+/// Nobody signs in: what operators would find is told beforehand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_service_that_lets_no_operator_in_is_named_with_its_remedy() {
+    const CHECK: &str = "console.oidc";
+    let service = SignInService::start().await.unwrap();
+    let configured = |issuer: &str| {
+        format!(
+            "[operations]\ntenant = \"acme\"\n[console.oidc]\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\n\
+             redirect_url = \"https://ops.example.com/console\"\n\
+             allow = [{{value = \"ops\", scopes = [\"operations\"]}}]\n"
+        )
+    };
+    let look = async |toml: String| {
+        // The service is served by this process meanwhile.
+        let looked = tokio::task::spawn_blocking(move || doctor_of(&toml, &["dispatch", "--connect"], &[]));
+        looked.await.unwrap().1
+    };
+    let issuer = service.issuer();
+    let right = configured(issuer);
+    let closed = ports::free().unwrap();
+    let elsewhere = configured(&format!("http://127.0.0.1:{closed}"));
+    for (why, toml, shown, verdict, says, remedy) in [
+        ("a service that works", &right, Shown::Right, "ok", "can be read", ""),
+        (
+            "another issuer",
+            &right,
+            Shown::AnotherIssuer,
+            "warn",
+            "names another issuer",
+            "correct console.oidc.issuer",
+        ),
+        (
+            "a `/` too many",
+            &configured(&format!("{issuer}/")),
+            Shown::Right,
+            "warn",
+            "names another issuer",
+            "letter by letter",
+        ),
+        ("nobody there", &elsewhere, Shown::Right, "warn", "cannot be reached: no connection", "network"),
+        ("no document", &right, Shown::NoDocument, "warn", "answers 404", "correct console.oidc.issuer"),
+        ("no PKCE by S256", &right, Shown::NoS256, "warn", "does not know PKCE by S256", "allow it there"),
+        ("no keys", &right, Shown::NoKeys, "warn", "answers 404", "`jwks_uri`"),
+        ("an empty set of keys", &right, Shown::EmptyKeys, "warn", "has no key for RS256", "`jwks_uri`"),
+        ("no key of ours", &right, Shown::ForeignKeys, "warn", "has no key for RS256", "sign ID tokens"),
+    ] {
+        service.show(shown);
+        let report = look(toml.clone()).await;
+        let of_it = report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == CHECK);
+        let warned = of_it.filter(|finding| finding["verdict"] != "ok").count();
+        assert_eq!(warned, usize::from(verdict == "warn"), "{why}: {report:#}");
+        assert_found(&report, verdict, CHECK, says, remedy);
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
@@ -20,6 +20,7 @@ use watchbell::{
 };
 use watchbell_tests::{
     fleet::{Engine, Fleet},
+    http_by_hand::Request,
     session::Frames as _,
     until::until,
 };
@@ -33,6 +34,8 @@ const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Alerts whose receipts are given while the relay dies again and again.
 const MANY: usize = 60;
 const DEATHS: usize = 3;
+/// What one outcome never is, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) const RESTRAINT: &str = "[restraint]\nbundle_window = \"0s\"\ndigest_window = \"0s\"\n";
 
@@ -159,17 +162,10 @@ async fn outlives() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request that an address of a tenant was sent.
-#[derive(Debug, Clone)]
-struct Posted {
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
 /// A tenant's backend: answers 500 to the first request, and 204 from then on.
 pub(super) struct Backend {
     pub(super) url: String,
-    posted: Arc<Mutex<Vec<Posted>>>,
+    posted: Arc<Mutex<Vec<Request>>>,
     _serving: JoinSet<()>,
 }
 
@@ -177,7 +173,7 @@ impl Backend {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/hook?key=canary", listener.local_addr()?);
-        let posted: Arc<Mutex<Vec<Posted>>> = Arc::default();
+        let posted: Arc<Mutex<Vec<Request>>> = Arc::default();
         let mut serving = JoinSet::new();
         let kept = Arc::clone(&posted);
         serving.spawn(async move {
@@ -189,28 +185,20 @@ impl Backend {
         Ok(Self { url, posted, _serving: serving })
     }
 
-    fn posted(&self) -> Vec<Posted> {
+    fn posted(&self) -> Vec<Request> {
         self.posted.lock().unwrap().clone()
     }
 
     /// What was posted, as JSON.
     pub(super) fn bodies(&self) -> Vec<Value> {
-        self.posted().iter().filter_map(|posted| serde_json::from_str(&posted.body).ok()).collect()
+        self.posted().iter().filter_map(|posted| serde_json::from_slice(&posted.body).ok()).collect()
     }
 }
 
 /// One request a connection, which is then closed.
-async fn serve(mut stream: TcpStream, kept: Arc<Mutex<Vec<Posted>>>) {
-    let mut read = Vec::new();
-    let posted = loop {
-        match request_of(&read) {
-            Some(posted) => break posted,
-            None => match stream.read_buf(&mut read).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            },
-        }
-    };
+async fn serve(stream: TcpStream, kept: Arc<Mutex<Vec<Request>>>) {
+    let mut stream = BufReader::new(stream);
+    let Ok(posted) = Request::read(&mut stream, BODY_BYTES_MAX).await else { return };
     let is_first = {
         let mut kept = kept.lock().unwrap();
         kept.push(posted);
@@ -222,23 +210,13 @@ async fn serve(mut stream: TcpStream, kept: Arc<Mutex<Vec<Posted>>>) {
     drop(stream.write_all(answer.as_bytes()).await);
 }
 
-fn request_of(read: &[u8]) -> Option<Posted> {
-    let text = std::str::from_utf8(read).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers: BTreeMap<String, String> =
-        fields.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    let len: usize = headers.get("content-length")?.parse().ok()?;
-    (body.len() >= len).then(|| Posted { headers, body: body[..len].to_owned() })
-}
-
 /// Whether a request is signed by the scheme with each of the tenant's secrets.
-fn is_signed(posted: &Posted) -> anyhow::Result<bool> {
-    let of = |name: &str| posted.headers.get(name).cloned().with_context(|| format!("no {name}"));
+fn is_signed(posted: &Request) -> anyhow::Result<bool> {
+    let of = |name: &str| posted.header(name).map(str::to_owned).with_context(|| format!("no {name}"));
     let at = Timestamp::from_second(of("webhook-timestamp")?.parse()?)?;
     let secrets = [NEW, OLD].map(|secret| SigningSecret::parse(&Secret::from(secret)));
     let secrets = secrets.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let expected = headers(&secrets, &of("webhook-id")?, at, posted.body.as_bytes());
+    let expected = headers(&secrets, &of("webhook-id")?, at, &posted.body);
     let is_recent = (Timestamp::now() - at).get_seconds().abs() < 300;
     Ok(is_recent && expected.iter().all(|(name, value)| posted.headers.get(*name) == Some(value)))
 }
@@ -292,14 +270,14 @@ async fn posts(engine: Engine) -> anyhow::Result<()> {
     let posted = backend.posted();
     for one in &posted {
         assert!(is_signed(one)?, "{one:?}");
-        assert_eq!(one.headers.get("content-type").map(String::as_str), Some("application/json"));
+        assert_eq!(one.header("content-type"), Some("application/json"));
     }
     let bodies: Vec<Value> =
-        posted.iter().map(|one| serde_json::from_str(&one.body)).collect::<Result<_, _>>()?;
+        posted.iter().map(|one| serde_json::from_slice(&one.body)).collect::<Result<_, _>>()?;
     let told = |body: &Value| json!([body["tenant"], body["alert"], body["user"], body["outcome"]]);
     assert_eq!(told(&bodies[0]), json!([tenant, id, "ana", "seen"]));
     assert_eq!(bodies[0], bodies[1], "the same again, after the 500");
-    assert_eq!(posted[0].headers.get("webhook-id"), posted[1].headers.get("webhook-id"));
+    assert_eq!(posted[0].header("webhook-id"), posted[1].header("webhook-id"));
     assert_eq!(told(&bodies[2]), json!([tenant, id, "ana", "read"]));
     assert_eq!(told(&bodies[3]), json!([tenant, id, "ana", "snoozed"]));
     assert_eq!(bodies[3]["until"], later.to_string());
