@@ -116,10 +116,6 @@ macro_rules! select_heads {
     };
 }
 
-/// The head of one user, as [`head_of`] reads it.
-pub(super) const HEAD: &str =
-    "SELECT seq, unread, sessions_revoked_at_ms, deleted_to FROM users WHERE tenant = $1 AND user_id = $2";
-
 impl Store {
     /// The heads of these users; the unknown ones are left out. One who was erased has a head as well, for as long as their tokens
     /// are refused.
@@ -350,18 +346,10 @@ batch_row! {
     }
 }
 
-pub(super) fn head_of(row: &AnyRow) -> Result<Head, Failure> {
-    head_in(row, "seq")
-}
-
 /// The head in a row that has an alert's change number beside it.
-fn head_beside(row: &AnyRow) -> Result<Head, Failure> {
-    head_in(row, "head")
-}
-
-fn head_in(row: &AnyRow, seq: &'static str) -> Result<Head, Failure> {
+pub(super) fn head_beside(row: &AnyRow) -> Result<Head, Failure> {
     Ok(Head {
-        seq: int(row, seq)? as Seq,
+        seq: int(row, "head")? as Seq,
         unread: int(row, "unread")?.max(0) as u64,
         revoked_at: maybe_time(row, "sessions_revoked_at_ms")?,
         deleted_to: int(row, "deleted_to")? as Seq,

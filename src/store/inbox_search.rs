@@ -3,6 +3,8 @@
 //! What holds here:
 //! - A page is read along `inbox_by_change`, newest change first, and looks at a bounded number of rows whatever is searched for
 //!   (I15). Where that is not enough for a full page, the page is short, or empty, and says where the next one begins.
+//! - The head is of the moment of the first rows, and every later part of a page is of older changes: no row is newer than the head,
+//!   and what changed meanwhile comes after it.
 //! - Nothing is kept for it: no index and no column, so that an alert costs nothing more because it may be searched for.
 //! - What alerts say is not looked into: whoever asks says which will do.
 
@@ -10,8 +12,8 @@ use tokio::task::coop::consume_budget;
 
 use super::{
     Failure, InboxPage, InboxRow, PAGE_BYTES_MAX, PageStart, Store, StoreError,
-    inbox::{HEAD, first_of, head_of, row_of},
-    int,
+    inbox::{Head, first_of, head_beside, row_of},
+    maybe_int,
     summaries::of_user,
 };
 use crate::domain::{InboxState, Seq, Severity, UserKey};
@@ -38,6 +40,8 @@ pub struct InboxSearch<'a> {
 
 /// Some rows of an inbox, one after the other.
 struct Window {
+    /// Where the inbox stood when they were read.
+    head: Head,
     rows: Vec<InboxRow>,
     /// Where the next one begins; none behind the oldest row.
     next: Option<PageStart>,
@@ -56,9 +60,7 @@ impl Store {
         takes: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<InboxPage, StoreError> {
         self.in_time("search_inbox", async {
-            let head = of_user(sqlx::query(HEAD), user).fetch_optional(&self.read).await?;
-            let head = head.as_ref().map(head_of).transpose()?.unwrap_or_default();
-            let (mut rows, mut bytes) = (Vec::new(), 0);
+            let (mut head, mut rows, mut bytes) = (None, Vec::new(), 0);
             let mut next = Some(wanted.start.cloned().unwrap_or(PageStart::before(Seq::MAX)));
             let looked_at_max = wanted.looked_at_max.clamp(1, SEARCHED_ROWS_MAX);
             for _ in 0..looked_at_max.div_ceil(WINDOW_ROWS_MAX) {
@@ -70,6 +72,7 @@ impl Store {
                 let window =
                     self.inbox_window(user, wanted, &start, looked_at_max.min(WINDOW_ROWS_MAX)).await?;
                 next = window.next;
+                let head = *head.get_or_insert(window.head);
                 for row in window.rows {
                     // Reading long texts takes time, which others want as well.
                     consume_budget().await;
@@ -85,12 +88,13 @@ impl Store {
                     rows.push(row);
                 }
             }
-            Ok(InboxPage { head, rows, next })
+            Ok(InboxPage { head: head.unwrap_or_default(), rows, next })
         })
         .await
     }
 
-    /// The next rows, with what those say that have one of the states and severities.
+    /// The next rows, with what those say that have one of the states and severities, and the head: in one statement, because they have
+    /// to be of one moment.
     async fn inbox_window(
         &self,
         user: &UserKey,
@@ -100,57 +104,64 @@ impl Store {
     ) -> Result<Window, Failure> {
         let (seq, after) = first_of(Some(start));
         // `user_id || ''` and `seq > 0` name the index `inbox_by_change` (migration 6). The change of the last row is looked at whole.
-        let last = of_user(
-            sqlx::query(
-                "SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
-                     AND (seq < $3 OR alert_id > $4)
-                 ORDER BY seq DESC LIMIT 1 OFFSET $5",
-            ),
-            user,
-        );
-        let last = last.bind(seq).bind(after).bind(rows_max.saturating_sub(1) as i64);
-        let last = last.fetch_optional(&self.read).await?;
-        let last = last.as_ref().map(|row| int(row, "seq")).transpose()?;
         // The rows are picked before the alerts are looked up. What would be too much is measured and not read.
-        let rows = of_user(
+        let found = of_user(
             sqlx::query(
-                "SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
-                     measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, a.content,
-                     a.first_acknowledges, a.taken_by, a.taken_at_ms
-                 FROM (
-                     SELECT looked.tenant, looked.seq, looked.alert_id, looked.state, looked.snoozed_until_ms,
-                         looked.answer_action, looked.answered_at_ms, looked.recorded_at_ms, sum(octet_length(a.content)) OVER in_order AS bytes,
-                         row_number() OVER in_order AS place, count(*) OVER () AS found
-                     FROM (SELECT tenant, seq, alert_id, state, snoozed_until_ms, answer_action, answered_at_ms, recorded_at_ms FROM inbox
-                           WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
-                               AND (seq < $3 OR alert_id > $4) AND seq >= $5
-                               AND $6 LIKE '%,' || CASE WHEN state = 'dismissed' AND snoozed_until_ms IS NOT NULL
-                                   THEN 'snoozed' ELSE state END || ',%') AS looked
-                     CROSS JOIN alerts a WHERE a.tenant = looked.tenant AND a.alert_id = looked.alert_id
-                         AND $7 LIKE '%,' || a.severity || ',%'
-                     WINDOW in_order AS (ORDER BY looked.seq DESC, looked.alert_id)
-                 ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
-                 WHERE measured.bytes <= $8 OR measured.place = 1
-                 ORDER BY measured.seq DESC, measured.alert_id",
+                "WITH edge AS MATERIALIZED (
+                     SELECT seq FROM inbox WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
+                         AND (seq < $3 OR alert_id > $4)
+                     ORDER BY seq DESC LIMIT 1 OFFSET $5
+                 )
+                 SELECT u.seq AS head, u.unread, u.sessions_revoked_at_ms, u.deleted_to, (SELECT seq FROM edge) AS last,
+                     page.seq, page.alert_id, page.state, page.snoozed_until_ms, page.answer_action, page.answered_at_ms,
+                     page.recorded_at_ms, page.found, page.content, page.first_acknowledges, page.taken_by, page.taken_at_ms
+                 FROM users u LEFT JOIN (
+                     SELECT measured.seq, measured.alert_id, measured.state, measured.snoozed_until_ms,
+                         measured.answer_action, measured.answered_at_ms, measured.recorded_at_ms, measured.found, a.content,
+                         a.first_acknowledges, a.taken_by, a.taken_at_ms
+                     FROM (
+                         SELECT looked.tenant, looked.seq, looked.alert_id, looked.state, looked.snoozed_until_ms,
+                             looked.answer_action, looked.answered_at_ms, looked.recorded_at_ms,
+                             sum(octet_length(a.content)) OVER in_order AS bytes,
+                             row_number() OVER in_order AS place, count(*) OVER () AS found
+                         FROM (SELECT tenant, seq, alert_id, state, snoozed_until_ms, answer_action, answered_at_ms, recorded_at_ms FROM inbox
+                               WHERE tenant = $1 AND user_id || '' = $2 AND seq > 0 AND seq <= $3
+                                   AND (seq < $3 OR alert_id > $4) AND seq >= coalesce((SELECT seq FROM edge), 0)
+                                   AND $6 LIKE '%,' || CASE WHEN state = 'dismissed' AND snoozed_until_ms IS NOT NULL
+                                       THEN 'snoozed' ELSE state END || ',%') AS looked
+                         CROSS JOIN alerts a WHERE a.tenant = looked.tenant AND a.alert_id = looked.alert_id
+                             AND $7 LIKE '%,' || a.severity || ',%'
+                         WINDOW in_order AS (ORDER BY looked.seq DESC, looked.alert_id)
+                     ) AS measured JOIN alerts a ON a.tenant = measured.tenant AND a.alert_id = measured.alert_id
+                     WHERE measured.bytes <= $8 OR measured.place = 1
+                 ) page ON 1 = 1
+                 WHERE u.tenant = $1 AND u.user_id = $2
+                 ORDER BY page.seq DESC, page.alert_id",
             ),
             user,
         );
-        let rows = rows
+        let found = found
             .bind(seq)
             .bind(after)
-            .bind(last.unwrap_or_default())
+            .bind(rows_max.saturating_sub(1) as i64)
             .bind(listed(wanted.states.iter().map(|state| state.as_str()), InboxState::WORDS))
             .bind(listed(wanted.severities.iter().map(|severity| severity.as_str()), Severity::WORDS))
             .bind(PAGE_BYTES_MAX as i64)
             .fetch_all(&self.read)
             .await?;
-        let found = rows.first().map(|row| int(row, "found")).transpose()?.unwrap_or_default();
-        let rows = rows.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = found.first() else {
+            // Nobody that is known.
+            return Ok(Window { head: Head::default(), rows: Vec::new(), next: None });
+        };
+        let (head, last) = (head_beside(first)?, maybe_int(first, "last")?);
+        // A head without rows is one row with nothing of an alert in it.
+        let count = maybe_int(first, "found")?.unwrap_or_default() as usize;
+        let rows = found.iter().take(count).map(row_of).collect::<Result<Vec<_>, _>>()?;
         let next = match rows.last() {
-            Some(row) if rows.len() < found as usize => Some(behind(row)),
+            Some(row) if rows.len() < count => Some(behind(row)),
             _ => last.map(|last| PageStart::before(last as Seq)),
         };
-        Ok(Window { rows, next })
+        Ok(Window { head, rows, next })
     }
 }
 

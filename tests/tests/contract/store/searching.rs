@@ -18,6 +18,7 @@ on_both_engines!(
     a_page_is_bounded_in_bytes,
     a_search_finds_what_an_alert_says_now,
     nobody_finds_what_is_anothers,
+    a_search_and_its_head_are_of_one_moment,
 );
 
 /// The alerts of one page, and where the next one begins.
@@ -239,5 +240,42 @@ async fn a_search_finds_what_an_alert_says_now(
 async fn nobody_finds_what_is_anothers(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     store.record(&[alert("a").title("Disk").to_users(["ben"]).content_on_the_wire().build()], at(0)).await?;
     assert_eq!(all(store, &words("disk")?, EVERYTHING).await?, (Vec::new(), 1));
+    Ok(())
+}
+
+/// While alerts come and are read, the badge is that of the rows, also where a page is read in several parts.
+async fn a_search_and_its_head_are_of_one_moment(fixture: &StoreFixture) -> anyhow::Result<()> {
+    const BEFORE: u64 = 600;
+    const ALERTS: u64 = 100;
+    let ana = acme("ana");
+    let writer = fixture.another_handle();
+    let before: Vec<NewAlert> = (0..BEFORE).map(|n| titled(&format!("b{n}"), "From before")).collect();
+    writer.record(&before, at(0)).await?;
+    for n in 0..BEFORE {
+        writer.apply_receipts(&[receipt(&ana, [&format!("b{n}")], ReceiptState::Read)], at(0)).await?;
+    }
+    let write = async {
+        for n in 0..ALERTS {
+            let id = format!("a{n}");
+            writer.record(&[titled(&id, "New")], at(1)).await?;
+            writer.apply_receipts(&[receipt(&ana, [&id], ReceiptState::Seen)], at(2)).await?;
+        }
+        anyhow::Ok(())
+    };
+    let (states, severities) = (&[][..], &[][..]);
+    let (limit, looked_at_max) = (2_000, SEARCHED_ROWS_MAX);
+    let wanted = InboxSearch { start: None, states, severities, limit, looked_at_max };
+    let read = async {
+        loop {
+            let page = fixture.store.search_inbox(&ana, &wanted, &|_| true).await?;
+            let first = page.rows.first().map_or(0, |row| row.seq);
+            let unread = page.rows.iter().filter(|row| row.state.is_unread()).count() as u64;
+            assert_eq!((first, unread), (page.head.seq, page.head.unread));
+            if first == 2 * (BEFORE + ALERTS) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::try_join!(write, read)?;
     Ok(())
 }
