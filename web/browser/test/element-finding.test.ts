@@ -94,6 +94,23 @@ describe("finding", () => {
     await until("the list is elsewhere", async () => Number((await inView())[0]?.replace("Alert ", "")) > 1_000);
     expect(await focused(page)).toBe("New 9");
   });
+
+  it("has the browser lay out a few times for ten new alerts, and not for each row or question", async () => {
+    const ROUNDS = 10;
+    const LAYOUTS_MAX = 6;
+    const page = await bed.page("count=10000&open");
+    const tools = await page.context().newCDPSession(page);
+    await tools.send("Performance.enable");
+    const layouts = async () => (await tools.send("Performance.getMetrics")).metrics.find(({ name }) => name === "LayoutCount")?.value ?? NaN;
+    const before = await layouts();
+    await page.evaluate(async (rounds) => {
+      for (let round = 1; round <= rounds; round++) {
+        window.session.news(...Array.from({ length: 10 }, (_, nth) => window.made.aRow(-round * 10 - nth, { title: `New ${round} ${nth}` })));
+        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      }
+    }, ROUNDS);
+    expect((await layouts() - before) / ROUNDS).toBeLessThan(LAYOUTS_MAX);
+  });
 });
 
 describe("doing", () => {

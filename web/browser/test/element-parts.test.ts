@@ -34,7 +34,7 @@ describe("rows", () => {
     const page = await bed.page("open");
     const dismiss = row(page, "Checkout answers").getByRole("button", { name: "Archive: Checkout answers" });
     const tip = dismiss.locator(".tip");
-    expect([await tip.innerText(), await tip.isVisible()]).toEqual(["", false]);
+    expect([await dismiss.innerText(), await tip.isVisible()]).toEqual(["", false]);
     await dismiss.hover();
     await tip.waitFor();
     expect(await tip.innerText()).toBe("Archive");

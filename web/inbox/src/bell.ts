@@ -1,5 +1,5 @@
 /** The bell: a button with the badge and how the session stands. */
-import { el, setText } from "./dom.ts";
+import { el, setAttribute, setText } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { type Words, fill } from "./words.ts";
 
@@ -12,8 +12,8 @@ export function buildBell() {
 
 export function drawBell({ button, badge }: ReturnType<typeof buildBell>, words: Words, status: keyof Words, unread: number, isOpen: boolean): void {
   button.dataset["status"] = status;
-  button.setAttribute("aria-expanded", String(isOpen));
-  button.setAttribute("aria-label", fill(words.bell, { n: unread, status: words[status] }));
+  setAttribute(button, "aria-expanded", String(isOpen));
+  setAttribute(button, "aria-label", fill(words.bell, { n: unread, status: words[status] }));
   badge.hidden = unread === 0;
   setText(badge, unread > 99 ? "99+" : String(unread));
 }

@@ -1,7 +1,7 @@
 /** One alert as a row of the list or as a toast. Texts of others are text, in their own direction. */
 import { isUnread } from "@watchbell/client";
 import { type AlertAction, NOBODY_NOW, type ShownAlert, type ShownRow, acknowledgementOf, actionsOf, imageAddress } from "./alert.ts";
-import { el } from "./dom.ts";
+import { el, madeWhenOpened } from "./dom.ts";
 import { type Icon, icon } from "./icons.ts";
 import { CHOICES } from "./snooze.ts";
 import { type Words, ago, fill, localeOf } from "./words.ts";
@@ -115,13 +115,13 @@ function tools({ alert, state }: ShownRow, kind: "alert" | "toast", words: Words
 }
 
 /** A button that shows for how long an alert may be put off, and that. */
-export function snoozeMenu(title: string, id: string, words: Words): HTMLElement[] {
-  const choices = CHOICES.map((choice) => el("button", {
+function snoozeMenu(title: string, id: string, words: Words): HTMLElement[] {
+  const choices = () => CHOICES.map((choice) => el("button", {
     type: "button", part: "action", "data-do": "snooze", "data-id": id, "data-choice": choice, "aria-label": fill(words.snoozeFor, { choice: words[choice], title }),
   }, words[choice]));
   return [
     iconButton("snooze", words.snooze, { "data-menu": "snooze", "aria-expanded": "false", "aria-label": `${words.snooze}: ${title}` }),
-    el("div", { class: "menu", part: "menu", role: "group", "aria-label": words.snooze, hidden: true }, ...choices),
+    madeWhenOpened(el("div", { class: "menu", part: "menu", role: "group", "aria-label": words.snooze, hidden: true }), choices),
   ];
 }
 

@@ -62,10 +62,29 @@ function counterpart(made: HTMLElement, button: HTMLElement): HTMLElement | unde
   return [...made.querySelectorAll<HTMLElement>("button, input")].find((one) => nameOf(one) === nameOf(button));
 }
 
+const unmade = new WeakMap<Element, () => HTMLElement[]>();
+
+/** What is in `menu` is made when it is opened first: most menus never are. */
+export function madeWhenOpened(menu: HTMLElement, make: () => HTMLElement[]): HTMLElement {
+  unmade.set(menu, make);
+  return menu;
+}
+
 /** Shows or hides what follows a button. */
 export function disclose(button: HTMLElement, isOpen: boolean): void {
-  button.setAttribute("aria-expanded", String(isOpen));
-  (button.nextElementSibling as HTMLElement).hidden = !isOpen;
+  const menu = button.nextElementSibling as HTMLElement;
+  setAttribute(button, "aria-expanded", String(isOpen));
+  menu.hidden = !isOpen;
+  if (!isOpen) return;
+  menu.append(...unmade.get(menu)?.() ?? []);
+  unmade.delete(menu);
+}
+
+/** Null takes it away. One that is the same already is not set: for some, such as `lang`, a browser would style all that is inside anew. */
+export function setAttribute(node: Element, name: string, value: string | null): void {
+  if (node.getAttribute(name) === value) return;
+  if (value === null) node.removeAttribute(name);
+  else node.setAttribute(name, value);
 }
 
 export function setText(node: Element, text: string): void {

@@ -15,7 +15,7 @@ import { Acts } from "./acts.ts";
 import type { ShownRow } from "./alert.ts";
 import { buildBell, drawBell } from "./bell.ts";
 import { type CardView, card, lookOf } from "./card.ts";
-import { el, layer, setText } from "./dom.ts";
+import { el, layer, setAttribute, setText } from "./dom.ts";
 import type { Finding } from "./finding.ts";
 import { onceAFrame } from "./frames.ts";
 import type { Notifications } from "./notifications.ts";
@@ -66,8 +66,11 @@ export class WatchbellInbox extends Base {
   #left: (() => void)[] = [];
   #isAsked = false;
   #isInView = false;
-  #rows = new Map<string, ShownRow>();
+  /** The session's rows by their names; null until one is asked for. */
+  #rows: Map<string, ShownRow> | null = null;
   #notifications: Notifications | null = null;
+  /** New alerts that are about to be told. */
+  readonly #told: ShownRow[] = [];
   #markdown: CardView["markdown"] = null;
   #loading: Promise<Panel> | null = null;
   readonly #drawing = onceAFrame(() => this.#draw());
@@ -173,7 +176,11 @@ export class WatchbellInbox extends Base {
   }
   /** Every row that the session or the search has. */
   row(id: string): ShownRow | undefined {
-    return this.#rows.get(id) ?? this.finding?.row(id);
+    return this.#held(id) ?? this.finding?.row(id);
+  }
+  #held(id: string): ShownRow | undefined {
+    this.#rows ??= new Map(this.now?.alerts.map((row) => [row.alert.id, row]));
+    return this.#rows.get(id);
   }
   /** What is in the list now, newest first, before it is grouped. */
   get rows(): readonly ShownRow[] {
@@ -241,7 +248,7 @@ export class WatchbellInbox extends Base {
     this.toasts.clear();
     this.#notifications?.close();
     this.inside?.list.clear();
-    this.#rows.clear();
+    this.#rows = null;
   }
 
   /** What is known of one person must not be shown to the next. */
@@ -289,10 +296,9 @@ export class WatchbellInbox extends Base {
     }
     if (now.status !== "live") this.#isAsked = false; // What was changed meanwhile is asked for again.
     if (!this.#markdown && now.alerts.some(({ alert }: ShownRow) => alert.body_format === "markdown")) void this.#loadMarkdown();
-    this.#rows = new Map(now.alerts.map((row) => [row.alert.id, row]));
-    const rowOf = (id: string) => this.#rows.get(id);
-    this.toasts.follow(rowOf);
-    this.#notifications?.follow(rowOf);
+    this.#rows = null;
+    this.toasts.follow(now.alerts);
+    this.#notifications?.follow(now.alerts);
     this.drawSoon();
   }
 
@@ -312,7 +318,7 @@ export class WatchbellInbox extends Base {
   /** Where the page says by itself what was seen, being on the screen is not enough. */
   #isLookingAt(alert: string): boolean {
     const { isSettings, isHelp } = this.view;
-    const row = this.#rows.get(alert);
+    const row = this.#held(alert);
     return row !== undefined && this.#isPanelSeen() && !isSettings && !isHelp && (!this.hasAttribute("manual-seen") || row.state !== "new");
   }
 
@@ -321,15 +327,23 @@ export class WatchbellInbox extends Base {
   }
 
   #news(row: ShownRow, here: boolean): void {
-    const { settings, words } = this;
+    const { settings } = this;
     if (!here || this.getAttribute("toasts") === "off" || row.alert.status !== "firing" || settings?.isQuiet()) return;
-    const isPanelSeen = this.#isPanelSeen();
-    if (!isPanelSeen) this.toasts.show(row);
-    const { severity, title } = row.alert;
-    this.say(`${words[severity] ?? severity}: ${title}`, severity === "critical");
+    if (!this.#isPanelSeen()) this.toasts.show(row);
+    // What comes together is told together, and of each kind only as many as a reader would get to.
+    if (this.#told.push(row) === 1) queueMicrotask(() => this.#tell());
+  }
+
+  #tell(): void {
+    const { settings, words } = this;
+    const told = this.#told.splice(0);
+    for (const isUrgent of [true, false]) {
+      const some = told.filter(({ alert }) => (alert.severity === "critical") === isUrgent).slice(-SAID_MAX);
+      for (const { alert: { severity, title } } of some) this.say(`${words[severity] ?? severity}: ${title}`, isUrgent);
+    }
     if (settings?.sound) void import("./sound.ts").then(({ ring }) => ring(), () => undefined);
     // A browser that is pushed to shows it by its service worker.
-    if (settings?.desktop && !settings.push && document.visibilityState === "hidden") void this.#notify(row);
+    if (document.visibilityState === "hidden" && settings?.desktop && !settings.push) for (const row of told) void this.#notify(row);
   }
 
   async #notify(row: ShownRow): Promise<void> {
@@ -343,10 +357,12 @@ export class WatchbellInbox extends Base {
   #draw(): void {
     if (!this.isConnected) return;
     const { view, words, now, isInline, inside } = this;
+    const isShown = isInline || view.isOpen;
+    const before = isShown ? inside?.list.look() : undefined;
     drawBell(this.bell, words, now?.status ?? "idle", now?.unread ?? 0, view.isOpen);
     this.#drawFrame();
-    if (!isInline && !view.isOpen) return inside?.closed();
-    if (inside) return inside.draw();
+    if (!isShown) return inside?.closed();
+    if (inside) return inside.draw(before);
     this.load().then(() => this.#draw(), (error: unknown) => this.panel.replaceChildren(fill(words.refused, { title: String(error) })));
   }
 
@@ -355,15 +371,13 @@ export class WatchbellInbox extends Base {
     const { panel, view, isInline } = this;
     const dir = this.hasAttribute("dir") || !this.hasAttribute("lang") ? "" : directionOf(this.language);
     for (const part of [panel, this.toasts.element]) {
-      if (dir) part.setAttribute("dir", dir);
-      else part.removeAttribute("dir");
-      part.setAttribute("lang", this.language);
+      setAttribute(part, "dir", dir || null);
+      setAttribute(part, "lang", this.language);
     }
-    if (isInline) panel.removeAttribute("popover");
-    else if (!panel.hasAttribute("popover")) panel.setAttribute("popover", "manual");
-    panel.setAttribute("role", isInline ? "region" : "dialog");
+    setAttribute(panel, "popover", isInline ? null : "manual");
+    setAttribute(panel, "role", isInline ? "region" : "dialog");
     layer(panel, isInline || view.isOpen);
-    this.toasts.element.setAttribute("aria-label", this.words.region);
+    setAttribute(this.toasts.element, "aria-label", this.words.region);
   }
 
   #drawAges(): void {

@@ -10,6 +10,8 @@ export type Item =
 const SEVERITIES = ["info", "warning", "critical"];
 export const rankOf = ({ alert }: ShownRow): number => SEVERITIES.indexOf(alert.severity);
 
+const item = (row: ShownRow, isInside = false): Item => ({ kind: "row", key: row.alert.id, row, isInside });
+
 /** `rows`, newest first, as what is shown; the groups in `open` with all that is in them. */
 export function grouped(rows: readonly ShownRow[], open: ReadonlySet<string>): Item[] {
   const groups = new Map<string, ShownRow[]>();
@@ -20,21 +22,22 @@ export function grouped(rows: readonly ShownRow[], open: ReadonlySet<string>): I
     if (together) together.push(row);
     else groups.set(key, [row]);
   }
-  const told = new Set<string>();
-  return rows.flatMap((row): Item[] => {
+  if (!groups.size) return rows.map((row) => item(row));
+  const items: Item[] = [];
+  for (const row of rows) {
     const key = row.alert.group_key ?? "";
-    const [first, ...more] = groups.get(key) ?? [];
-    const item = (row: ShownRow, isInside: boolean): Item => ({ kind: "row", key: row.alert.id, row, isInside });
-    if (!first || !more.length) return [item(row, false)];
-    if (told.has(key)) return [];
-    told.add(key);
+    const together = groups.get(key);
+    if (!together?.[1]) items.push(item(row));
+    if (!together?.[1] || together[0] !== row) continue; // What is alone has no line, and what is not the newest is in it.
+    const more = together.slice(1);
     const isOpen = open.has(key);
-    const line: Item = {
+    items.push(item(row), {
       kind: "group", key: `group ${key}`, group: key, more: more.length, isOpen,
       unread: more.filter(({ state }) => isUnread(state)).length,
-      from: first.alert.source ?? key,
+      from: row.alert.source ?? key,
       worst: SEVERITIES[Math.max(...more.map(rankOf))] ?? "info",
-    };
-    return [item(first, false), line, ...(isOpen ? more.map((row) => item(row, true)) : [])];
-  });
+    });
+    if (isOpen) for (const one of more) items.push(item(one, true));
+  }
+  return items;
 }

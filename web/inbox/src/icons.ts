@@ -19,7 +19,16 @@ const LINES = {
 };
 export type Icon = keyof typeof LINES;
 
+const made = new Map<Icon, SVGSVGElement>();
+
+/** A copy: each is made once. */
 export function icon(name: Icon): SVGSVGElement {
+  const one = made.get(name) ?? drawn(name);
+  made.set(name, one);
+  return one.cloneNode(true) as SVGSVGElement;
+}
+
+function drawn(name: Icon): SVGSVGElement {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");

@@ -25,11 +25,8 @@ export class Notifications {
   }
 
   /** Takes back what was seen elsewhere. */
-  follow(rowOf: (alert: string) => ShownRow | undefined): void {
-    for (const [id, shown] of this.#shown) {
-      const row = rowOf(id);
-      if (row && row.state !== "new") shown.close();
-    }
+  follow(rows: readonly ShownRow[]): void {
+    if (this.#shown.size) for (const { alert, state } of rows) if (state !== "new") this.#shown.get(alert.id)?.close();
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /** The parts of the panel that stay, and drawing of those that are the same whatever is in the list. */
-import { el, setText } from "./dom.ts";
+import { el, setAttribute, setText } from "./dom.ts";
 import { type Icon, icon } from "./icons.ts";
 import { type Standing, type Tab, remedyOf, wordOf } from "./standing.ts";
 import type { Words } from "./words.ts";
@@ -61,21 +61,21 @@ export function drawHead(parts: Parts, words: Words, head: Head): void {
   setText(parts.statusText, words[head.status]);
   for (const name of Object.keys(buttons) as (keyof typeof buttons)[]) {
     const button = buttons[name];
-    button.setAttribute("aria-label", words[name]);
+    setAttribute(button, "aria-label", words[name]);
     setText(button.querySelector(".tip") ?? button, words[name]);
   }
   buttons.readAll.hidden = !head.unread;
   buttons.close.hidden = head.isInline;
-  buttons.find.setAttribute("aria-expanded", String(head.isFinding));
-  buttons.select.setAttribute("aria-pressed", String(head.isSelecting));
-  buttons.settings.setAttribute("aria-expanded", String(head.isSettings));
-  buttons.help.setAttribute("aria-expanded", String(head.isHelp));
-  tabBar.setAttribute("aria-label", words.title);
+  setAttribute(buttons.find, "aria-expanded", String(head.isFinding));
+  setAttribute(buttons.select, "aria-pressed", String(head.isSelecting));
+  setAttribute(buttons.settings, "aria-expanded", String(head.isSettings));
+  setAttribute(buttons.help, "aria-expanded", String(head.isHelp));
+  setAttribute(tabBar, "aria-label", words.title);
   TABS.forEach((tab, at) => {
     const button = tabs[at];
     if (!button) return;
     setText(button, words[tab === "unread" ? "unreadOnly" : tab]);
-    button.setAttribute("aria-pressed", String(tab === head.tab));
+    setAttribute(button, "aria-pressed", String(tab === head.tab));
   });
 }
 

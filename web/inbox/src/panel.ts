@@ -78,7 +78,8 @@ export class Panel {
 
   // ---- Drawing: all of it from what is known now.
 
-  draw(): void {
+  /** `before` is where the list stood before anything was drawn. */
+  draw(before = this.list.look()): void {
     const { host, parts, list } = this;
     const { view, words, now, isInline } = host;
     const active = host.shadowRoot?.activeElement as HTMLElement | null;
@@ -97,7 +98,7 @@ export class Panel {
     drawStanding(parts, words, isScreen ? null : standingOf(now, {
       rows: rows.length, tab, isFiltered: host.finding?.isFiltered ?? false, isLoading: host.isFinding && (host.finding?.isLoading ?? false),
     }), rows.length > 0);
-    if (!isScreen) list.show(host.isFinding ? rows.map((row): Item => ({ kind: "row", key: row.alert.id, row, isInside: false })) : grouped(rows, view.groups), words.title);
+    if (!isScreen) list.show(host.isFinding ? rows.map((row): Item => ({ kind: "row", key: row.alert.id, row, isInside: false })) : grouped(rows, view.groups), words.title, before);
     parts.older.hidden = isScreen || !(host.isFinding ? host.finding : now)?.hasMore;
     setText(parts.older, words.older);
     this.#drawBars(words, isScreen);
@@ -139,8 +140,8 @@ export class Panel {
   /** What had the focus may be gone: a row that was dismissed, a button that has done its work. */
   #keepFocus(focused: HTMLElement, at: number): void {
     const { list, parts, host } = this;
-    const active = host.shadowRoot?.activeElement;
-    if (active && active.getClientRects().length > 0) return;
+    // All that hides here says so. Where it stands is not asked for: the browser would have to lay everything out for it.
+    if (host.shadowRoot?.activeElement?.closest("[hidden]") === null) return;
     if (at >= 0 && list.focusAt(at)) return;
     if (focused === parts.older && list.focusAt(list.length - 1)) return;
     host.panel.focus({ preventScroll: true });

@@ -139,14 +139,23 @@ function clockOf(zone: string): Intl.DateTimeFormat {
   return clock;
 }
 
-/** Whether a window of the week holds at `now`. One that ends at or before its beginning ends on the day after. */
-export function isWithin({ days, from, to }: QuietWindow, zone: string, now: number): boolean {
+const WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const MINUTE_MS = 60_000;
+let read = { zone: "", minute: NaN, today: 0, time: "" };
+
+/** The day and the time there, read once a minute: it is asked at each alert and each drawing. */
+function timeIn(zone: string, now: number): typeof read {
+  const minute = Math.floor(now / MINUTE_MS);
+  if (read.zone === zone && read.minute === minute) return read;
   const parts = clockOf(zone).formatToParts(now);
   const part = (type: string) => parts.find((one) => one.type === type)?.value ?? "";
-  const week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-  const today = week.indexOf(part("weekday").toLowerCase());
-  const time = `${part("hour")}:${part("minute")}`;
-  const begins = (day: number) => !days?.length || days.includes(week[(day + 7) % 7] ?? "");
+  return read = { zone, minute, today: WEEK.indexOf(part("weekday").toLowerCase()), time: `${part("hour")}:${part("minute")}` };
+}
+
+/** Whether a window of the week holds at `now`. One that ends at or before its beginning ends on the day after. */
+export function isWithin({ days, from, to }: QuietWindow, zone: string, now: number): boolean {
+  const { today, time } = timeIn(zone, now);
+  const begins = (day: number) => !days?.length || days.includes(WEEK[(day + 7) % 7] ?? "");
   const [start, end] = [from.slice(0, 5), to.slice(0, 5)];
   if (start < end) return begins(today) && start <= time && time < end;
   return (begins(today) && start <= time) || (begins(today - 1) && time < end);

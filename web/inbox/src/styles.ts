@@ -47,10 +47,10 @@ svg { width: 1.15rem; height: 1.15rem; fill: none; stroke: currentColor; stroke-
 :host([inline]) .bell { display: none; }
 .icon { position: relative; display: inline-grid; place-items: center; width: var(--target); height: var(--target); padding: 0; border-color: transparent; background: none; color: var(--quiet); touch-action: manipulation; }
 .icon:hover, .icon[aria-expanded="true"], .icon[aria-pressed="true"] { color: var(--accent); background: color-mix(in srgb, var(--accent) 12%, transparent); }
-.tip { position: absolute; z-index: 3; inset-block-start: calc(100% + .15rem); inset-inline-end: 0; padding: 0 .45rem; border-radius: .35rem; background: var(--ink); color: var(--panel); font-size: .75rem; line-height: 1.5rem; white-space: nowrap; pointer-events: none; visibility: hidden; }
+.tip { position: absolute; z-index: 3; inset-block-start: calc(100% + .15rem); inset-inline-end: 0; padding: 0 .45rem; border-radius: .35rem; background: var(--ink); color: var(--panel); font-size: .75rem; line-height: 1.5rem; white-space: nowrap; pointer-events: none; display: none; }
 .tools .tip { inset-block-start: auto; inset-block-end: calc(100% + .15rem); }
-@media (hover: hover) { .icon:hover .tip { visibility: visible; } }
-.icon:focus-visible .tip, .icon.named .tip { visibility: visible; }
+@media (hover: hover) { .icon:hover .tip { display: block; } }
+.icon:focus-visible .tip, .icon.named .tip { display: block; }
 [type=checkbox] { width: 1.15rem; height: 1.15rem; accent-color: var(--accent); flex: none; }
 .alert { display: flex; gap: .6rem; background: var(--card); border: 1px solid var(--line); border-inline-start: 4px solid var(--accent); border-radius: .6rem; padding: .5rem .4rem .5rem .65rem; overflow-wrap: anywhere; animation: arrive .25s ease-out; touch-action: pan-y; }
 .alert.warning { border-inline-start-color: var(--warn); }

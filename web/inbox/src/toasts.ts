@@ -84,11 +84,11 @@ export class Toasts {
   }
 
   /** Keeps what is still news. */
-  follow(rowOf: (alert: string) => ShownRow | undefined): void {
-    for (const [id, shown] of this.#shown) {
-      const row = rowOf(id);
-      if (!row) continue;
-      if (isOver(row, shown.isSeenHere)) this.#shown.delete(id);
+  follow(rows: readonly ShownRow[]): void {
+    if (this.#shown.size) for (const row of rows) {
+      const shown = this.#shown.get(row.alert.id);
+      if (!shown) continue;
+      if (isOver(row, shown.isSeenHere)) this.#shown.delete(row.alert.id);
       else shown.row = row;
     }
     if (this.#shown.size || this.element.childElementCount) this.#drawing.ask();
