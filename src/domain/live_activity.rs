@@ -4,6 +4,8 @@
 //! - [`next_move`] decides and does nothing: it is given what the phone was told, and what the alert says now.
 //! - What is over is never started, and ends wherever it was started (I5). An end needs no permission of quiet hours or preferences.
 //! - A phone that was told nothing is told nothing of the end either.
+//! - One that listens to the broadcast channel of its alert is started, and told nothing by itself any more: that is done by
+//!   [`super::broadcast_channel`].
 //!
 //! Source: "Starting and updating Live Activities with ActivityKit push notifications",
 //! <https://developer.apple.com/documentation/activitykit/starting-and-updating-live-activities-with-activitykit-push-notifications>.
@@ -17,6 +19,22 @@ pub const ACTIVITIES_PER_USER_MAX: usize = 100;
 /// How long a system keeps an activity: active for eight hours, and on the lock screen for four more.
 /// <https://developer.apple.com/documentation/activitykit/displaying-live-data-with-live-activities>
 pub const ACTIVITY_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How long an activity waits for the channel that it is to listen to. Then it does without.
+pub const CHANNEL_WAIT_MAX: Duration = Duration::from_secs(30);
+/// When it looks again whether the channel is there.
+const CHANNEL_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How an activity that is not started yet will hear of what changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hears {
+    /// By a token of its own, which the app registers.
+    ByToken,
+    /// By the broadcast channel of its alert, which Apple has not made yet.
+    ByComingChannel,
+    /// By the broadcast channel of its alert.
+    ByChannel,
+}
 
 /// An activity of one alert on one device, as far as the server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +51,8 @@ pub struct Activity {
     pub can_start: bool,
     /// The version that it shows, and how bad that is.
     pub told: Option<(u32, Severity)>,
+    /// How it will hear of what changes, while it is not started.
+    pub hears: Hears,
 }
 
 /// What the alert says to its person now.
@@ -52,7 +72,10 @@ pub struct AlertNow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     /// Have the device start it.
-    Start,
+    Start {
+        /// Whether it listens to the channel of its alert.
+        listens: bool,
+    },
     /// Tell it what the alert says now.
     Update {
         /// Whether it is worse than what it shows, or nobody knows what it shows.
@@ -126,8 +149,14 @@ pub fn next_move(activity: &Activity, alert: Option<&AlertNow>, now: Timestamp) 
         (Some(Ending::DeviceGone), _) | (None, None) => Move::Forget,
         // The app may register its token late; then it ends.
         (Some(_), _) => Move::Wait(ends_at),
-        (None, Some(_)) if !activity.is_started && activity.can_start => Move::Start,
-        (None, Some(_)) if !activity.is_started => Move::Forget,
+        (None, Some(_)) if !activity.is_started && !activity.can_start => Move::Forget,
+        (None, Some(_)) if !activity.is_started => match activity.hears {
+            Hears::ByComingChannel if now < activity.begun_at + CHANNEL_WAIT_MAX => {
+                Move::Wait(now + CHANNEL_LOOK_EVERY)
+            }
+            Hears::ByComingChannel | Hears::ByToken => Move::Start { listens: false },
+            Hears::ByChannel => Move::Start { listens: true },
+        },
         (None, Some(alert)) => {
             let is_told = activity.told.is_some_and(|(version, _)| version >= alert.version);
             if !activity.has_token || is_told {

@@ -16,7 +16,11 @@ fn an_activity_starts_follows_its_alert_and_ends_with_it() {
         has_device: true,
         can_start: true,
         told: None,
+        hears: Hears::ByToken,
     };
+    let coming = Activity { hears: Hears::ByComingChannel, ..wanted };
+    let listener = Activity { hears: Hears::ByChannel, ..wanted };
+    let (alone, listening) = (Move::Start { listens: false }, Move::Start { listens: true });
     let started = Activity { is_started: true, told: Some((1, Severity::Warning)), ..wanted };
     let shown = Activity { has_token: true, ..started };
     let of_the_app = Activity { told: None, ..shown };
@@ -31,8 +35,13 @@ fn an_activity_starts_follows_its_alert_and_ends_with_it() {
     let (calm, urgent) = (Move::Update { is_urgent: false }, Move::Update { is_urgent: true });
     let end = |reason| Move::End(Ending::Over(reason));
     for (why, activity, alert, now, expected) in [
-        ("it is wanted", wanted, Some(firing), at(1), Move::Start),
-        ("it says what is new by now", wanted, Some(worse), at(1), Move::Start),
+        ("it is wanted", wanted, Some(firing), at(1), alone),
+        ("it says what is new by now", wanted, Some(worse), at(1), alone),
+        ("its channel is not there yet", coming, Some(firing), at(1), Move::Wait(at(3))),
+        ("its channel does not come", coming, Some(firing), at(30), alone),
+        ("its channel is there", listener, Some(firing), at(1), listening),
+        ("over while it waited for its channel", coming, Some(over(StopReason::Seen)), at(1), Move::Forget),
+        ("over before it began to listen", listener, Some(over(StopReason::Seen)), at(1), Move::Forget),
         (
             "no token to start with",
             Activity { can_start: false, ..wanted },

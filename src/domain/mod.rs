@@ -13,7 +13,7 @@
 //! What is told afterwards of an alert and a person is worded in [`explanation`], what is in the way of all their alerts in [`obstacles`],
 //! and why an alert for many did not come to them in [`left_out`].
 //! Which alerts of an inbox a person wants to see is in [`inbox_filter`], and how words are searched for in [`search`].
-//! What an Apple device shows of an alert that changes is in [`live_activity`].
+//! What an Apple device shows of an alert that changes is in [`live_activity`], and how all of them are told at once in [`broadcast_channel`].
 //! What a mail says of its address that came back is in [`bounce`].
 //! What an API key may be used for is in [`scope`], and what is told of who changed what in [`audit`].
 //! What is checked once, where it enters: [`names`], [`push_token`], [`email`], [`web_address`], [`slack`], [`telegram`], [`phone`], how a [`text`] looks, and which part of [`markdown`] a body may have.
@@ -25,6 +25,7 @@ pub mod alert;
 pub mod attempt;
 pub mod audit;
 pub mod bounce;
+pub mod broadcast_channel;
 pub mod channel;
 pub mod channel_bounds;
 pub mod device;

@@ -321,6 +321,11 @@ impl Store {
         }
         UPDATE.over(&values).bind(now.as_millisecond()).execute(&mut **tx).await?;
         self.let_go(tx, held).await?;
+        // In order, so that no two transactions wait for each other.
+        let later = held.iter().filter(|(_, held)| !held.changes.is_empty());
+        let later: BTreeSet<_> = later.map(|((tenant, alert), _)| (tenant, alert)).collect();
+        let later = later.into_iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
+        self.wake_channels(tx, &Batch::of(self.engine, later)?, now).await?;
         self.write_versions(tx, held, now).await
     }
 

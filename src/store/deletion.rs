@@ -256,7 +256,9 @@ impl Store {
         let deleted = UPDATE.over(&rows).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
         let deleted = alerts_of(&deleted)?;
         let rows = deleted.iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
-        VERSIONS.over(&Batch::of(self.engine, rows)?).execute(&mut **tx).await?;
+        let rows = Batch::of(self.engine, rows)?;
+        VERSIONS.over(&rows).execute(&mut **tx).await?;
+        self.wake_channels(tx, &rows, now).await?;
         Ok(deleted.len() as u64)
     }
 }

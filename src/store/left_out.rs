@@ -36,6 +36,11 @@ pub(super) fn noted(audience: &Audience) -> Option<String> {
     is_for_many.then(|| serde_json::to_string(&kept).unwrap_or_default())
 }
 
+/// Whether an audience as it is kept is everyone, and perhaps others.
+pub(super) fn is_for_everyone(kept: &str) -> bool {
+    serde_json::from_str(kept).is_ok_and(|kept: KeptAudience| kept.everyone)
+}
+
 /// An alert for a group or for everyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertForMany {

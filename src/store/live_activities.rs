@@ -5,9 +5,10 @@
 //!   the length of a lease, and what happens meanwhile wakes it when that call is kept.
 //! - What its alert says, what its person did and whether its device is theirs are read in the commit that takes it (I5).
 //! - A token of Apple's is dropped only if it is still the one that was refused, and older than Apple's proof (I7).
-//! - Waking costs a statement for a batch of inbox rows that change, and a row for each activity that is open.
+//! - Waking costs a statement for a batch of inbox rows that change, and a row for each activity that is open and has a token of its own. One
+//!   that listens to the channel of its alert is not woken: a row of `broadcast_channels` is.
 //!
-//! Elsewhere: what to do about one, in `domain::live_activity`.
+//! Elsewhere: what to do about one, in `domain::live_activity`; the channels, in `broadcast_channels`.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::{
 use crate::domain::{
     AlertId, Device, DeviceId, PushEnvironment, PushService, Secret, Severity, StopReason, Tenant, Timestamp,
     UserId, UserKey,
-    live_activity::{ACTIVITIES_PER_USER_MAX, Activity, AlertNow, over},
+    live_activity::{ACTIVITIES_PER_USER_MAX, Activity, AlertNow, Hears, over},
 };
 
 /// An activity that is to be shown.
@@ -35,6 +36,17 @@ pub struct WantedActivity<'a> {
     pub key: &'a EscalationKey,
     /// On which device.
     pub device: &'a Device,
+    /// The bundle id of the app in whose channel it is to listen, if its alert is for everyone; none: it gets a token of its own.
+    pub listens_in: Option<&'a str>,
+}
+
+/// The channel that an activity listens to, or is to listen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenedChannel {
+    /// The bundle id of its app.
+    pub app: String,
+    /// What Apple calls it; none while it was not made, or is not made.
+    pub channel: Option<String>,
 }
 
 /// An activity that somebody took.
@@ -56,6 +68,8 @@ pub struct TakenActivity {
     pub token_at: Option<Timestamp>,
     /// When the device was last registered.
     pub registered_at: Option<Timestamp>,
+    /// The channel of its alert, where it has no token of its own.
+    pub listens: Option<ListenedChannel>,
     /// How far it has come.
     pub activity: Activity,
     /// What its alert says; none when that is gone.
@@ -81,6 +95,15 @@ pub enum KeptActivity {
         due_at: Timestamp,
         /// Whether what it was taken for is still to be done.
         is_to_repeat: bool,
+    },
+    /// It was started, and listens from now on: nobody has to look at it again before a system ends it.
+    Listens {
+        /// To which channel.
+        channel: String,
+        /// What its device shows until the channel is told something.
+        told: (u32, Severity),
+        /// When to look at it next.
+        due_at: Timestamp,
     },
     /// Nothing is shown, so the activity is forgotten, unless something changed meanwhile.
     Over,
@@ -112,16 +135,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn want_activity(&self, wanted: WantedActivity<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let WantedActivity { key, device } = wanted;
+        let WantedActivity { key, device, listens_in } = wanted;
         writing!(self, "want_activity", |tx| {
+            let listens_in = match listens_in {
+                Some(app) => self.listener_of(tx, key, device, app, now).await?,
+                None => None,
+            };
             sqlx::query(
                 "INSERT INTO live_activities (tenant, user_id, alert_id, device_id, environment, bound_to, begun_at_ms, due_at_ms,
-                     started, tries, leased, woken)
-                 SELECT d.tenant, d.user_id, $4, d.device_id, d.environment, d.bound_to, CAST($5 AS BIGINT), CAST($5 AS BIGINT), 0, 0, 0, 0
+                     started, tries, leased, woken, listens_in)
+                 SELECT d.tenant, d.user_id, $4, d.device_id, d.environment, d.bound_to, CAST($5 AS BIGINT), CAST($5 AS BIGINT), 0, 0, 0, 0,
+                     CAST($7 AS TEXT)
                  FROM devices d WHERE d.tenant = $1 AND d.user_id = $2 AND d.device_id = $3
                      AND (SELECT count(*) FROM live_activities l WHERE l.tenant = $1 AND l.user_id = $2) < $6
                  ON CONFLICT (tenant, user_id, alert_id, device_id) DO UPDATE SET woken = 1,
-                     due_at_ms = CASE WHEN live_activities.leased = 1 THEN live_activities.due_at_ms ELSE excluded.due_at_ms END",
+                     due_at_ms = CASE WHEN live_activities.leased = 1 THEN live_activities.due_at_ms ELSE excluded.due_at_ms END
+                 WHERE live_activities.channel IS NULL",
             )
             .bind(key.user.tenant.as_str())
             .bind(key.user.user.as_str())
@@ -129,6 +158,7 @@ impl Store {
             .bind(key.alert.as_str())
             .bind(now.as_millisecond())
             .bind(ACTIVITIES_PER_USER_MAX as i64)
+            .bind(listens_in)
             .execute(&mut **tx)
             .await?;
             Ok(())
@@ -179,7 +209,7 @@ impl Store {
                      CAST($6 AS BIGINT), 1, 0, 0, 0
                  FROM devices d WHERE d.tenant = $1 AND d.user_id = $2 AND d.device_id = $3
                  ON CONFLICT (tenant, user_id, alert_id, device_id) DO UPDATE SET token = excluded.token,
-                     token_at_ms = excluded.token_at_ms, started = 1, woken = 1,
+                     token_at_ms = excluded.token_at_ms, started = 1, woken = 1, listens_in = NULL, channel = NULL,
                      due_at_ms = CASE WHEN live_activities.leased = 1 THEN live_activities.due_at_ms ELSE excluded.due_at_ms END",
             )
             .bind(key.user.tenant.as_str())
@@ -219,13 +249,16 @@ impl Store {
     ) -> Result<Vec<TakenActivity>, StoreError> {
         static SELECT: Statement<PlacedActivityRow<'_>> = Statement::new(
             "SELECT batch.place, a.content, a.version, a.severity, a.status, a.expires_at_ms, a.deleted_at_ms, i.state,
-                 e.stopped, e.expires_at_ms AS escalated_until_ms, d.start_token, d.registered_at_ms, u.unread, u.locale
+                 e.stopped, e.expires_at_ms AS escalated_until_ms, d.start_token, d.registered_at_ms, u.unread, u.locale,
+                 c.channel, c.refused
              FROM {batch}
              LEFT JOIN alerts a ON a.tenant = batch.tenant AND a.alert_id = batch.alert_id
              LEFT JOIN inbox i ON i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
              LEFT JOIN escalations e ON e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id
              LEFT JOIN devices d ON d.tenant = batch.tenant AND d.user_id = batch.user_id AND d.device_id = batch.device_id
-             LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id",
+             LEFT JOIN users u ON u.tenant = batch.tenant AND u.user_id = batch.user_id
+             LEFT JOIN broadcast_channels c ON c.tenant = batch.tenant AND c.alert_id = batch.alert_id
+                 AND c.environment = batch.environment AND c.app = batch.app AND c.ended_at_ms IS NULL",
         );
         writing!(self, "take_activities", |tx| {
             // MATERIALIZED: the rows are picked once, however the planner joins them.
@@ -242,7 +275,7 @@ impl Store {
                      live_activities.token AS token, live_activities.token_at_ms AS token_at_ms,
                      live_activities.begun_at_ms AS begun_at_ms, live_activities.started AS started,
                      live_activities.told_version AS told_version, live_activities.told_severity AS told_severity,
-                     live_activities.tries AS tries",
+                     live_activities.tries AS tries, live_activities.listens_in AS listens_in",
                 self.engine.skip_locked()
             );
             let rows = sqlx::query(AssertSqlSafe(sql))
@@ -261,6 +294,8 @@ impl Store {
                 user_id: taken.key.user.user.as_str(),
                 alert_id: taken.key.alert.as_str(),
                 device_id: taken.device.as_str(),
+                environment: taken.environment.as_str(),
+                app: taken.listens.as_ref().map(|listens| listens.app.as_str()),
             });
             let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
             for row in &found {
@@ -291,7 +326,9 @@ impl Store {
                     let (version, severity) = told.unzip();
                     of_key(
                         sqlx::query(
+                            // What is told by itself does not listen.
                             "UPDATE live_activities SET leased = 0, started = CASE WHEN $5 IS NULL THEN started ELSE 1 END,
+                                 listens_in = CASE WHEN $5 IS NULL THEN listens_in END,
                                  told_version = coalesce(CAST($5 AS BIGINT), told_version), told_severity = coalesce($6, told_severity),
                                  tries = CASE WHEN $7 = 1 THEN tries ELSE 0 END,
                                  due_at_ms = CASE WHEN woken = 1 THEN CAST($9 AS BIGINT) ELSE CAST($8 AS BIGINT) END
@@ -307,6 +344,9 @@ impl Store {
                     .bind(now.as_millisecond())
                     .execute(&mut **tx)
                     .await?;
+                }
+                KeptActivity::Listens { channel, told, due_at } => {
+                    self.keep_listener(tx, taken, channel, *told, (*due_at, now)).await?;
                 }
                 KeptActivity::Over => self.let_activity_go(tx, taken, now).await?,
                 KeptActivity::Ended => {
@@ -409,7 +449,7 @@ impl Store {
         static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
             "UPDATE live_activities SET woken = 1, due_at_ms = CASE WHEN leased = 1 THEN due_at_ms ELSE $1 END
              FROM {batch} WHERE live_activities.tenant = batch.tenant AND live_activities.user_id = batch.user_id
-                 AND live_activities.alert_id = batch.alert_id",
+                 AND live_activities.alert_id = batch.alert_id AND live_activities.channel IS NULL",
         );
         if !keys.is_empty() {
             UPDATE.over(keys).bind(now.as_millisecond()).execute(&mut **tx).await?;
@@ -442,7 +482,7 @@ const DELETE: &str =
 type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// The first four parameters of a statement about one activity.
-fn of_key(query: Query, key: &EscalationKey, device: &DeviceId) -> Query {
+pub(super) fn of_key(query: Query, key: &EscalationKey, device: &DeviceId) -> Query {
     of_user(query, &key.user).bind(key.alert.as_str().to_owned()).bind(device.as_str().to_owned())
 }
 
@@ -454,6 +494,8 @@ batch_row! {
         user_id: &'a str,
         alert_id: &'a str,
         device_id: &'a str,
+        environment: &'a str,
+        app: Option<&'a str>,
     }
 }
 
@@ -468,6 +510,7 @@ fn taken_of(row: &AnyRow) -> Result<TakenActivity, Failure> {
         has_device: false,
         can_start: false,
         told: version.zip(maybe_word(row, "told_severity")?),
+        hears: Hears::ByToken,
     };
     Ok(TakenActivity {
         key: EscalationKey { user, alert: stored_name!(row, "alert_id", AlertId) },
@@ -478,6 +521,7 @@ fn taken_of(row: &AnyRow) -> Result<TakenActivity, Failure> {
         token,
         token_at: maybe_time(row, "token_at_ms")?,
         registered_at: None,
+        listens: maybe_text(row, "listens_in")?.map(|app| ListenedChannel { app, channel: None }),
         activity,
         alert: None,
         content: String::new(),
@@ -493,6 +537,14 @@ fn read_now(taken: &mut TakenActivity, row: &AnyRow, now: Timestamp) -> Result<(
     taken.activity.has_device = taken.registered_at.is_some();
     taken.start_token = maybe_text(row, "start_token")?.map(Secret::from);
     taken.activity.can_start = taken.start_token.is_some();
+    if let Some(listens) = &mut taken.listens {
+        listens.channel = maybe_text(row, "channel")?;
+        taken.activity.hears = match (&listens.channel, maybe_int(row, "refused")?) {
+            (Some(_), _) => Hears::ByChannel,
+            (None, Some(1)) => Hears::ByToken,
+            (None, _) => Hears::ByComingChannel,
+        };
+    }
     taken.unread = maybe_int(row, "unread")?.unwrap_or_default().max(0) as u64;
     taken.locale = maybe_text(row, "locale")?;
     let (Some(content), Some(state), None) =

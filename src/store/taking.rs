@@ -2,7 +2,7 @@
 //!
 //! It is part of the commit of the receipt. What follows for the others, who may be many, is left to [`super::group_receipts`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     EscalationKey, Failure, Store, Tx,
@@ -86,6 +86,12 @@ impl Store {
         }
         let taken = UPDATE.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
         self.tell_taken(tx, &taken, now).await?;
+        let mut ended = BTreeSet::new();
+        for row in &taken {
+            ended.insert((stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
+        }
+        let ended = ended.iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
+        self.wake_channels(tx, &Batch::of(self.engine, ended)?, now).await?;
         let mut receipts = Vec::new();
         for row in &taken {
             if int(row, "first_acknowledges")? == 1 {

@@ -17,6 +17,7 @@
 //! | `audit_log.rs` | who changed what, in the commit of the change |
 //! | `api_keys.rs` | keys of producers: scopes, ends, secrets, last use |
 //! | `registry.rs` | users, groups, devices; tokens go only on proof (I7), walls hold (I8) |
+//! | `broadcast_channels.rs` | a broadcast channel is made once for an alert, an app and an environment, and wakes in place of those who listen (I6, I15) |
 //! | `live_activities.rs` | a Live Activity is taken once, woken by what changes, and goes on proof or with its end (I5, I7, I8) |
 //! | `device_tests.rs` | a test of a device is taken once, and what came of it stays with the device (I6) |
 //! | `people.rs` | people, groups and alerts by page; everything about one person (I17) |
@@ -62,6 +63,7 @@ macro_rules! on_both_engines {
 mod api_keys;
 mod audit_log;
 mod bounces;
+mod broadcast_channels;
 mod channels;
 mod crashes;
 mod device_tests;

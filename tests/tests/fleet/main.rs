@@ -7,6 +7,7 @@ mod answers;
 mod balancers;
 mod bounces;
 mod bounds;
+mod broadcasts;
 mod channels;
 mod commands;
 mod conflicts;

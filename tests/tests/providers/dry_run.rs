@@ -1,5 +1,6 @@
 //! Dry runs: each provider is asked, says whether it knows us, and nothing arrives anywhere.
 
+use serde_json::json;
 use watchbell::domain::{PushEnvironment, Secret};
 use watchbell_fallback::channel::{
     ApnsAuth, ApnsKey, ChannelSender, EmailConfig, PushSender, SendError, SlackConfig, SlackSender,
@@ -48,6 +49,19 @@ async fn every_provider_knows_us_and_is_sent_nothing() {
     }
     let arrivals = fixture.arrivals().await;
     assert!(arrivals.is_empty(), "{arrivals:?}");
+}
+
+#[tokio::test]
+async fn an_app_that_may_have_no_channels_is_found() {
+    let fixture = ProviderFixture::start().await;
+    let runs = fixture.apns().dry_run(now()).await;
+    assert!(runs.iter().all(|run| run.outcome.as_ref().is_ok_and(|said| said.contains("broadcast channels"))), "{runs:?}");
+    let topic = &fixture.credentials.apns.topic;
+    let fault = json!([{"status": 400, "reason": "FeatureNotEnabled", "to": topic, "environment": "sandbox"}]);
+    fixture.faults(json!({"apns": fault})).await;
+    let runs = fixture.apns().dry_run(now()).await;
+    assert!(runs[0].outcome.is_ok(), "{runs:?}");
+    assert!(runs[1].outcome.as_ref().is_err_and(|error| error.reason() == "FeatureNotEnabled"), "{runs:?}");
 }
 
 #[tokio::test]

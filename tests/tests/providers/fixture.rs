@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::domain::{Secret, Severity, Status, Tenant, UserId, UserKey};
 use watchbell_fallback::channel::{
-    AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, EmailConfig, EmailJob, EmailTls, FcmConfig,
+    AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, EmailConfig, EmailJob, EmailTls, FcmConfig,
     FcmSender, FcmStyle, Job, Message, PushContent, PushEnvironment, PushJob, PushTarget, Recipient,
     SendError, SmsConfig, SmsFrom, SmtpSender, TelegramConfig, TelegramSender, VapidKey, WebPushConfig,
     WebPushSender,
@@ -114,6 +114,10 @@ impl ProviderFixture {
             endpoint_production: self.push_origin(),
             endpoint_sandbox: self.sandbox_origin(),
             auth,
+            broadcast: Some(BroadcastEndpoints {
+                production: self.push_origin(),
+                sandbox: self.sandbox_origin(),
+            }),
             topic: self.credentials.apns.topic.clone(),
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             request_timeout: TIMEOUT,

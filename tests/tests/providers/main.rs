@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apns;
+mod apns_channels;
 mod dry_run;
 mod email;
 mod fcm;

@@ -11,6 +11,7 @@
 //! | `scale.rs` | the arithmetic of `docs/scale.md` |
 //! | `restraint.rs` | floods, quiet nights, policies |
 //! | `activities.rs` | Live Activities: started with a push, changed with each version, ended wherever the alert was seen |
+//! | `broadcasts.rs` | broadcast channels: an alert for everyone is told once for all Live Activities |
 //! | `snoozes.rs` | what a person put off, and what it is when that is over |
 //! | `telegram.rs` | a chat as a step of a policy: replaced, deleted, held back, closed |
 //! | `worse.rs` | a later version that is worse, or less, wherever the one before stood |
@@ -22,6 +23,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod activities;
+mod broadcasts;
 mod by_message;
 mod days;
 mod erasure;

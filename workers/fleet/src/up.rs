@@ -204,6 +204,7 @@ impl SimulatedProviders {
 fn send_to(simulated: &SimulatedProviders, config: &mut FleetConfig) {
     let SimulatedProviders { addresses, credentials, vapid, root } = simulated;
     let push = format!("https://localhost:{}", addresses.push.port());
+    let sandbox = format!("https://localhost:{}", addresses.sandbox.port());
     let trust_root_file: Option<PathBuf> = Some(root.clone());
     let channels = &mut config.channels;
     channels.apns.get_or_insert_with(|| ApnsSection {
@@ -214,7 +215,10 @@ fn send_to(simulated: &SimulatedProviders, config: &mut FleetConfig) {
         certificate: None,
         topic: credentials.apns.topic.clone(),
         endpoint: Some(push.clone()),
-        endpoint_sandbox: Some(format!("https://localhost:{}", addresses.sandbox.port())),
+        endpoint_sandbox: Some(sandbox.clone()),
+        broadcast: true,
+        endpoint_channels: Some(push.clone()),
+        endpoint_channels_sandbox: Some(sandbox),
         trust_root_file: trust_root_file.clone(),
     });
     channels.fcm.get_or_insert_with(|| FcmSection {

@@ -3,11 +3,12 @@
 //! What holds here:
 //! - A start makes an activity with a token of its own, which `/activities` tells, as ActivityKit tells it to the app. It is updated and
 //!   ended by that token alone; what has ended is gone (410).
+//! - One that is started with a channel has no token: it is told what is broadcast there, and its app ends it when the alert is withdrawn.
 //! - What is required of a payload is refused when it is missing. The real host takes it in and the phone ignores it, which nobody
 //!   would notice; so the reason, `InvalidLiveActivity`, is our own.
 //! - At most [`ACTIVITIES_MAX`] are known; the oldest go first.
 //!
-//! Elsewhere: the JSON interface, in `activities_http`.
+//! Elsewhere: the JSON interface, in `activities_http`; Apple's side of channels, in `broadcasts`.
 //!
 //! Rules: <https://developer.apple.com/documentation/activitykit/starting-and-updating-live-activities-with-activitykit-push-notifications>.
 
@@ -18,6 +19,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::broadcasts::Channels;
 
 /// Activities known at once, on all phones.
 const ACTIVITIES_MAX: usize = 1_000;
@@ -43,6 +46,7 @@ struct Aps {
     attributes_type: Option<String>,
     attributes: Option<Attributes>,
     alert: Option<Value>,
+    input_push_channel: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,8 +63,11 @@ struct Payload {
 /// An activity on a phone.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Activity {
-    /// Its own token.
+    /// Its own token; of one that listens to a channel, what it is known by here alone.
     pub(crate) token: String,
+    /// The channel that it listens to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel: Option<String>,
     /// What it was started by; none of one that its app started.
     pub(crate) start_token: Option<String>,
     pub(crate) alert: Option<String>,
@@ -88,7 +95,11 @@ pub(crate) enum NotTaken {
 
 /// The activities of all phones.
 #[derive(Debug, Default)]
-pub(crate) struct Activities(Mutex<VecDeque<Activity>>);
+pub(crate) struct Activities {
+    known: Mutex<VecDeque<Activity>>,
+    /// What they can listen to.
+    pub(crate) channels: Channels,
+}
 
 /// The bundle id in a topic, and whether the topic is that of its activities.
 pub(crate) fn bundle_id(topic: &str) -> (&str, bool) {
@@ -113,7 +124,12 @@ impl Activities {
                 if own.is_some() {
                     return Err(NotTaken::BadToken);
                 }
+                // A phone starts nothing that listens to no channel.
+                if aps.input_push_channel.as_ref().is_some_and(|channel| !self.channels.has(channel)) {
+                    return Err(NotTaken::Invalid);
+                }
                 Ok(Activity {
+                    channel: aps.input_push_channel,
                     token: own_token(token, attributes.alert.as_deref().unwrap_or_default(), aps.timestamp),
                     start_token: Some(token.to_owned()),
                     alert: attributes.alert,
@@ -128,17 +144,43 @@ impl Activities {
                 if aps.event == Event::Update && aps.content_state.is_none() {
                     return Err(NotTaken::Invalid);
                 }
-                let Some(own) = own.filter(|_| !is_start_token) else { return Err(NotTaken::BadToken) };
-                if let Some(ended_at) = own.ended_at {
-                    return Err(NotTaken::Ended(ended_at));
+                let own = own.filter(|own| !is_start_token && own.channel.is_none());
+                let Some(own) = own else { return Err(NotTaken::BadToken) };
+                match own.ended_at {
+                    Some(ended_at) => Err(NotTaken::Ended(ended_at)),
+                    None => Ok(told(own, &aps)),
                 }
-                // A phone leaves out what is older than what it shows.
-                let is_stale = aps.timestamp < own.told_at;
-                let state = aps.content_state.filter(|_| !is_stale).or_else(|| own.state.clone());
-                let told_at = aps.timestamp.max(own.told_at);
-                Ok(Activity { event: Some(aps.event), state, told_at, ..own.clone() })
             }
         }
+    }
+
+    /// What the phones that listen to this channel show once they are told this. Changes nothing.
+    pub(crate) fn judge_broadcast(&self, channel: &str, body: &[u8]) -> Result<Vec<Activity>, NotTaken> {
+        let Payload { aps } = serde_json::from_slice(body).map_err(|_| NotTaken::Invalid)?;
+        let is_update = aps.event == Event::Update && aps.content_state.is_some();
+        if !is_update && aps.event != Event::End {
+            return Err(NotTaken::Invalid);
+        }
+        let known = self.known();
+        let listens = |activity: &&Activity| {
+            activity.channel.as_deref() == Some(channel) && activity.ended_at.is_none()
+        };
+        Ok(known.iter().filter(listens).map(|activity| told(activity, &aps)).collect())
+    }
+
+    /// The app of a phone of this person ends what listens to a channel and is about one of these alerts, as apps do that are told a
+    /// withdrawal: nobody else could.
+    pub(crate) fn end_withdrawn(&self, user: &str, alerts: &[String], now: Timestamp) -> Vec<Activity> {
+        let mut ended = Vec::new();
+        for activity in self.known().iter_mut() {
+            let is_about = activity.alert.as_ref().is_some_and(|alert| alerts.contains(alert));
+            let is_theirs = activity.user.as_deref() == Some(user);
+            if is_about && is_theirs && activity.channel.is_some() && activity.ended_at.is_none() {
+                (activity.event, activity.ended_at) = (Some(Event::End), Some(now));
+                ended.push(activity.clone());
+            }
+        }
+        ended
     }
 
     /// The phone takes it.
@@ -157,8 +199,16 @@ impl Activities {
     }
 
     pub(crate) fn known(&self) -> MutexGuard<'_, VecDeque<Activity>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an activity shows once it is told this. A phone leaves out what is older than what it shows.
+fn told(activity: &Activity, aps: &Aps) -> Activity {
+    let is_stale = aps.timestamp < activity.told_at;
+    let state = aps.content_state.clone().filter(|_| !is_stale).or_else(|| activity.state.clone());
+    let told_at = aps.timestamp.max(activity.told_at);
+    Activity { event: Some(aps.event), state, told_at, ..activity.clone() }
 }
 
 /// As long as a token of Apple's, and the same for the same start.

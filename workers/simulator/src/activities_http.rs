@@ -40,6 +40,7 @@ async fn put(State(shared): State<Arc<Shared>>, body: Result<Json<SaidActivity>,
     };
     let activity = Activity {
         token,
+        channel: None,
         start_token: None,
         alert,
         user,

@@ -123,6 +123,14 @@ async fn push(
                 if let Some(activity) = &incoming.activity {
                     shared.activities.take(activity.clone(), Timestamp::now());
                 }
+                let is_withdrawal = incoming.activity.is_none() && !incoming.withdraws.is_empty();
+                if let (Some(user), true) = (&incoming.user, is_withdrawal) {
+                    for ended in
+                        shared.activities.end_withdrawn(user, &incoming.withdraws, Timestamp::now())
+                    {
+                        shared.record(of_activity(ended, incoming.clone()));
+                    }
+                }
                 shared.record(incoming);
                 ([("apns-id", id)], StatusCode::OK).into_response()
             }
@@ -275,8 +283,26 @@ fn check(
     })
 }
 
+/// Whether the app is one that this sender may speak for, as far as its credentials go.
+pub(crate) fn checked_scope(
+    apple: &Apple,
+    is_certified: bool,
+    headers: &HeaderMap,
+    environment: Environment,
+    app: &str,
+) -> Result<bool, Refusal> {
+    if is_certified {
+        return Ok(app == apple.expected.topic);
+    }
+    let scope = check_provider_token(apple, headers, Timestamp::now())?;
+    Ok(match scope {
+        Scope::Everything => app == apple.expected.topic || app == apple.scoped.topic,
+        Scope::SandboxAndOneApp => environment == Environment::Sandbox && app == apple.scoped.topic,
+    })
+}
+
 /// A Live Activity on the phone: one line of its own token, which changes, and goes when it ends.
-fn of_activity(activity: Activity, push: Incoming) -> Incoming {
+pub(crate) fn of_activity(activity: Activity, push: Incoming) -> Incoming {
     let shown = |key: &str| {
         let state = activity.state.as_ref().and_then(|state| state[key].as_str());
         state.unwrap_or_default().to_owned()
@@ -341,7 +367,7 @@ fn is_lowercase_uuid(id: &str) -> bool {
 }
 
 /// The answer that a fault gives in place of 200, if it gives one.
-fn failure(fault: &Fault, apns_id: Option<HeaderValue>) -> Option<Response> {
+pub(crate) fn failure(fault: &Fault, apns_id: Option<HeaderValue>) -> Option<Response> {
     if fault.html {
         return Some(html_page(fault));
     }
@@ -365,7 +391,7 @@ fn failure(fault: &Fault, apns_id: Option<HeaderValue>) -> Option<Response> {
 
 /// Why Apple does not take a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     reason: &'static str,
     /// Since when the token is gone.
@@ -373,7 +399,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn of_activity(why: NotTaken) -> Self {
+    pub(crate) fn of_activity(why: NotTaken) -> Self {
         match why {
             NotTaken::Invalid => Self::bad("InvalidLiveActivity"),
             NotTaken::BadToken => Self::bad("BadDeviceToken"),
@@ -381,15 +407,15 @@ impl Refusal {
         }
     }
 
-    fn new(status: StatusCode, reason: &'static str) -> Self {
+    pub(crate) fn new(status: StatusCode, reason: &'static str) -> Self {
         Self { status, reason, since: None }
     }
 
-    fn bad(reason: &'static str) -> Self {
+    pub(crate) fn bad(reason: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
-    fn answer(self, apns_id: Option<HeaderValue>) -> Response {
+    pub(crate) fn answer(self, apns_id: Option<HeaderValue>) -> Response {
         answer(self.status, self.reason, self.since.map(Timestamp::as_millisecond), apns_id)
     }
 }

@@ -11,7 +11,7 @@
 //!   own interface has no authentication.
 //!
 //! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms`, `smtp` with `line`, `mime` and `bounce`), what the relay offers in `extensions`, what
-//! phones show of Live Activities in `activities` (`activities_http`), how they confirm a push in `extension`, what
+//! phones show of Live Activities in `activities` (`activities_http`) and are told all at once in `broadcasts`, how they confirm a push in `extension`, what
 //! its people and their programs reply to mails in `replies` (handed over by `smtp_client`), what mail providers tell of them in
 //! `mail_events` and `mail_event_bodies`, what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
@@ -22,6 +22,7 @@ mod activities_http;
 mod apns;
 mod arrivals;
 mod bounce;
+mod broadcasts;
 mod config;
 mod extension;
 mod extensions;
@@ -246,6 +247,7 @@ impl Simulator {
         info!(%listen, %push, %sandbox, %smtp, "The simulator listens on {listen}, for pushes on {push}, for email on {smtp}");
         let own = self.own;
         let providers = apns::router(Arc::clone(&self.shared))
+            .merge(broadcasts::router(Arc::clone(&self.shared)))
             .merge(fcm::router(Arc::clone(&self.shared)))
             .merge(oauth::router(Arc::clone(&self.shared)))
             .merge(webpush::router(Arc::clone(&self.shared)))
@@ -298,6 +300,7 @@ fn own_interface(shared: &Arc<Shared>) -> Router {
     http::router(Arc::clone(shared))
         .merge(webpush::subscriptions(Arc::clone(shared)))
         .merge(activities_http::router(Arc::clone(shared)))
+        .merge(broadcasts::list_router(Arc::clone(shared)))
         .merge(extension::router(Arc::clone(shared)))
         .merge(replies::router(Arc::clone(shared)))
         .merge(mail_events::router(Arc::clone(shared)))

@@ -76,6 +76,8 @@ pub struct ActivityMessage {
     pub version: u32,
     /// When this was decided: a device leaves out what is older than what it shows.
     pub decided_at: Timestamp,
+    /// The broadcast channel that it listens to from its start on; none: the app is given a token of its own.
+    pub channel: Option<String>,
 }
 
 /// What a Live Activity does.

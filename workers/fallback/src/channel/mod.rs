@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
 //! | `message.rs` | what a channel is given to send |
+//! | `broadcast.rs` | what a broadcast channel of Apple's is asked for, and the interface of whoever asks it |
 //! | `answers.rs` | the signed addresses of buttons that answer |
 //! | `rendered.rs` | a message as it would be made now, for an operator to look at |
 //! | `dry_run.rs` | what a provider says when it is asked and sent nothing |
@@ -40,6 +41,7 @@
 pub use watchbell::domain::{PushEnvironment, Severity, Status};
 
 mod answers;
+mod broadcast;
 mod dry_run;
 pub mod email;
 mod error;
@@ -62,6 +64,7 @@ pub mod telegram;
 mod text;
 pub mod webhook;
 
+pub use broadcast::{Broadcast, BroadcastAct, Broadcaster};
 pub use dry_run::DryRun;
 pub use email::{
     EmailConfig, EmailJob, EmailTls, SmtpSender,
@@ -75,7 +78,7 @@ pub use message::{
 };
 pub use push::config::{ApnsSection, FcmSection};
 pub use push::{
-    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushContent,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle, PushChannel, PushContent,
     PushJob, PushSection, PushSender, PushTarget, VapidKey, WebPushConfig, WebPushSender,
 };
 pub(crate) use reason::tidy as tidy_reason;

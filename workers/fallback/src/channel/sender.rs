@@ -8,6 +8,7 @@ use watchbell::{
 };
 
 use super::{
+    broadcast::Broadcaster,
     dry_run::DryRun,
     error::SendError,
     message::{AlertContent, Job, MarkdownUse, Recipient},
@@ -61,6 +62,11 @@ pub trait ChannelSender: Send + Sync {
     fn rendered(&self, alert: &AlertContent, locale: Option<&str>, now: Timestamp) -> Vec<RenderedMessage> {
         let _ = (alert, locale, now);
         Vec::new()
+    }
+
+    /// How all Live Activities that listen to a channel are told at once, where that is possible.
+    fn broadcaster(&self) -> Option<&dyn Broadcaster> {
+        None
     }
 
     /// Sends `job` once, not counting a repetition that the provider's protocol asks for.

@@ -8,6 +8,7 @@
 //! - A call goes past the guard of Apple's, as every push does.
 //! - An end is a withdrawal: nothing holds it back but Apple.
 //! - Each start, change, end and refusal is a line in the timeline of its alert.
+//! - Channels come first, so that an activity which is to listen to one finds it there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +21,19 @@ use uuid::Uuid;
 use watchbell::{
     domain::{
         AttemptId, Device, PushService, StopReason,
-        live_activity::{Ending, Move, next_move},
+        live_activity::{ACTIVITY_LIFETIME, Ending, Move, next_move},
         next_step::retry_wait,
     },
     runtime::Clock,
     store::{KeptActivity, Store, TakenActivity},
 };
 
-use super::{content::content_for, message_sender::MessageSender, not_sent::NotSent};
+use super::{
+    channel_runner::{self, ChannelRunner},
+    content::content_for,
+    message_sender::MessageSender,
+    not_sent::NotSent,
+};
 use crate::{
     channel::{Accepted, ActivityEvent, ActivityMessage, Disposition},
     guard::PutOff,
@@ -48,6 +54,7 @@ pub struct ActivityRunner {
     clock: Clock,
     jitter: Jitter,
     lease: Duration,
+    channels: ChannelRunner,
 }
 
 impl ActivityRunner {
@@ -58,14 +65,17 @@ impl ActivityRunner {
         jitter: Jitter,
         lease: Duration,
     ) -> Self {
-        Self { store, sender, clock, jitter, lease }
+        let channels =
+            ChannelRunner::new(store.clone(), sender.clone(), clock.clone(), jitter.clone(), lease);
+        Self { store, sender, clock, jitter, lease, channels }
     }
 
     /// Looks after them until `shutdown`, and ends the calls that have begun.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
+            let (channels, activities) = self.step_of_both().await;
             // A full hand means that more is due.
-            if self.step().await < TAKEN_MAX {
+            if channels < channel_runner::TAKEN_MAX && activities < TAKEN_MAX {
                 tokio::select! {
                     () = shutdown.cancelled() => break,
                     () = sleep(LOOK_EVERY) => {}
@@ -74,8 +84,17 @@ impl ActivityRunner {
         }
     }
 
-    /// Carries out what is due now, and says of how many activities.
+    /// Carries out what is due now, and says of how many activities and channels.
     pub async fn step(&self) -> usize {
+        let (channels, activities) = self.step_of_both().await;
+        channels + activities
+    }
+
+    async fn step_of_both(&self) -> (usize, usize) {
+        (self.channels.step().await, self.step_of_activities().await)
+    }
+
+    async fn step_of_activities(&self) -> usize {
         match self.store.take_activities(self.clock.now(), self.lease, TAKEN_MAX).await {
             Ok(taken) => {
                 join_all(taken.iter().map(|taken| self.carry_out(taken))).await;
@@ -124,7 +143,7 @@ impl ActivityRunner {
         message: ActivityMessage,
         now: Timestamp,
     ) -> Result<Accepted, NotSent> {
-        let token = if next == Move::Start { &taken.start_token } else { &taken.token };
+        let token = if is_start(next) { &taken.start_token } else { &taken.token };
         let Some(token) = token.clone() else {
             return Err(NotSent::Nowhere("its token is gone".to_owned()));
         };
@@ -146,7 +165,7 @@ impl ActivityRunner {
 /// What a device is told; none when there is nothing to send.
 fn message_of(taken: &TakenActivity, next: Move, now: Timestamp) -> Option<ActivityMessage> {
     let event = match next {
-        Move::Start => ActivityEvent::Start,
+        Move::Start { .. } => ActivityEvent::Start,
         Move::Update { is_urgent } => ActivityEvent::Update { is_urgent },
         Move::End(ending) => ActivityEvent::End { stays: ending == Ending::Over(StopReason::Resolved) },
         Move::Wait(_) | Move::Forget => return None,
@@ -160,13 +179,23 @@ fn message_of(taken: &TakenActivity, next: Move, now: Timestamp) -> Option<Activ
         )
     });
     let version = taken.alert.map_or(0, |alert| alert.version);
-    Some(ActivityMessage { event, content, version, decided_at: now })
+    Some(ActivityMessage { event, content, version, decided_at: now, channel: channel_of(taken, next) })
+}
+
+fn is_start(next: Move) -> bool {
+    matches!(next, Move::Start { .. })
+}
+
+/// The channel that it listens to from its start on.
+fn channel_of(taken: &TakenActivity, next: Move) -> Option<String> {
+    let listens = taken.listens.as_ref().filter(|_| next == Move::Start { listens: true });
+    listens?.channel.clone()
 }
 
 /// What Apple knows the call by: the same whenever it is repeated.
 fn attempt_id(taken: &TakenActivity, next: Move) -> AttemptId {
     let (what, version) = match next {
-        Move::Start => ("start", None),
+        Move::Start { .. } => ("start", None),
         Move::Update { .. } => ("update", taken.alert.map(|alert| alert.version)),
         Move::End(_) | Move::Wait(_) | Move::Forget => ("end", None),
     };
@@ -181,7 +210,7 @@ fn nothing_sent(next: Move, now: Timestamp) -> KeptActivity {
     match next {
         Move::Wait(due_at) => KeptActivity::Goes { told: None, due_at, is_to_repeat: false },
         Move::Forget => KeptActivity::Over,
-        Move::Start | Move::Update { .. } | Move::End(_) => {
+        Move::Start { .. } | Move::Update { .. } | Move::End(_) => {
             KeptActivity::Goes { told: None, due_at: now, is_to_repeat: false }
         }
     }
@@ -204,7 +233,11 @@ fn outcome_of(
 ) -> ActivityOutcome {
     let version = taken.alert.map_or(0, |alert| alert.version);
     let (what, done) = match next {
-        Move::Start => ("start".to_owned(), format!("started with version {version}")),
+        Move::Start { listens: false } => ("start".to_owned(), format!("started with version {version}")),
+        Move::Start { listens: true } => {
+            let done = format!("started with version {version}, and listens to the channel of its alert");
+            ("start".to_owned(), done)
+        }
         Move::Update { .. } => ("update".to_owned(), format!("shows version {version}")),
         Move::End(ending) => ("end".to_owned(), format!("ended: {ending}")),
         Move::Wait(_) | Move::Forget => ("wait".to_owned(), "waits".to_owned()),
@@ -218,8 +251,12 @@ fn outcome_of(
     match result {
         Ok(_) => {
             let told = taken.alert.map(|alert| (alert.version, alert.severity));
-            let kept = match next {
-                Move::End(_) => KeptActivity::Ended,
+            let kept = match (next, channel_of(taken, next).zip(told)) {
+                (Move::End(_), _) => KeptActivity::Ended,
+                (_, Some((channel, told))) => {
+                    let due_at = taken.activity.begun_at + ACTIVITY_LIFETIME;
+                    KeptActivity::Listens { channel, told, due_at }
+                }
                 // It is looked at once more, which finds out until when it waits.
                 _ => KeptActivity::Goes { told, due_at: now, is_to_repeat: false },
             };
@@ -249,7 +286,7 @@ fn given_up(taken: &TakenActivity, next: Move, now: Timestamp) -> KeptActivity {
     let told = taken.alert.map(|alert| (alert.version, alert.severity));
     match next {
         Move::Update { .. } => KeptActivity::Goes { told, due_at: now, is_to_repeat: false },
-        Move::Start | Move::End(_) | Move::Wait(_) | Move::Forget => KeptActivity::Ended,
+        Move::Start { .. } | Move::End(_) | Move::Wait(_) | Move::Forget => KeptActivity::Ended,
     }
 }
 

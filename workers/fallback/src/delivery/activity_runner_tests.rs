@@ -3,13 +3,15 @@
 use watchbell::{
     domain::{
         AlertId, DeviceId, PushEnvironment, Secret, Severity, Tenant, UserId, UserKey,
-        live_activity::{Activity, AlertNow},
+        live_activity::{Activity, AlertNow, Hears},
     },
-    store::EscalationKey,
+    store::{EscalationKey, ListenedChannel},
 };
 
 use super::*;
 use crate::channel::{Blame, SendError};
+
+const START: Move = Move::Start { listens: false };
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -26,6 +28,7 @@ fn taken() -> TakenActivity {
         token: Some(Secret::from("own")),
         token_at: Some(at(2)),
         registered_at: Some(at(1)),
+        listens: None,
         activity: Activity {
             begun_at: at(1),
             is_started: true,
@@ -33,6 +36,7 @@ fn taken() -> TakenActivity {
             has_device: true,
             can_start: true,
             told: None,
+            hears: Hears::ByToken,
         },
         alert: Some(AlertNow { version: 3, severity: Severity::Warning, over: None, expires_at: at(9_000) }),
         content: String::new(),
@@ -54,7 +58,7 @@ fn what_apple_answers_has_its_consequence() {
     for (why, next, result, kept, note) in [
         (
             "started",
-            Move::Start,
+            START,
             Ok(Accepted::default()),
             goes(told, 100, false),
             "started with version 3, accepted",
@@ -70,7 +74,7 @@ fn what_apple_answers_has_its_consequence() {
         ),
         (
             "never was one",
-            Move::Start,
+            START,
             refused(SendError::BadToken { reason: reason() }),
             KeptActivity::TokenGone { unless_registered_after: None },
             "start failed: bad_token: Word; the provider says its token is gone",
@@ -95,7 +99,7 @@ fn what_apple_answers_has_its_consequence() {
         ),
         (
             "our own fault",
-            Move::Start,
+            START,
             refused(SendError::ConfigFault { blame: Blame::Device, reason: reason() }),
             goes(None, 160, true),
             "start did not get through: config_fault: Word",
@@ -109,14 +113,14 @@ fn what_apple_answers_has_its_consequence() {
         ),
         (
             "a start that is not taken",
-            Move::Start,
+            START,
             refused(SendError::Rejected { reason: reason() }),
             KeptActivity::Ended,
             "start failed: rejected",
         ),
         (
             "no provider",
-            Move::Start,
+            START,
             Err(NotSent::Nowhere("apns is not configured".to_owned())),
             KeptActivity::Ended,
             "start failed: apns is not",
@@ -142,7 +146,24 @@ fn a_call_has_an_id_of_its_own_which_its_repetition_keeps() {
     let alert = first.alert.map(|alert| AlertNow { version: 4, ..alert });
     let later = TakenActivity { alert, ..first.clone() };
     let end = Move::End(Ending::AlertGone);
-    let all = [id(Move::Start, &first), id(update, &first), id(update, &later), id(end, &first)];
+    let all = [id(START, &first), id(update, &first), id(update, &later), id(end, &first)];
     let different: std::collections::HashSet<_> = all.into_iter().collect();
     assert_eq!(different.len(), all.len());
+}
+
+#[test]
+fn one_that_listens_is_started_with_its_channel_and_rests() {
+    let listens = ListenedChannel { app: "com.example".into(), channel: Some("dGVzdA==".into()) };
+    let listener = TakenActivity { listens: Some(listens), token: None, ..taken() };
+    let next = Move::Start { listens: true };
+    let message = message_of(&listener, next, at(100)).unwrap();
+    assert_eq!(message.channel.as_deref(), Some("dGVzdA=="));
+    let alone = message_of(&listener, START, at(100)).unwrap();
+    assert_eq!(alone.channel, None, "it gave up waiting");
+    let outcome = outcome_of(&listener, next, &Ok(Accepted::default()), at(100), 1.0);
+    let told = (3, Severity::Warning);
+    let due_at = at(1 + 12 * 60 * 60);
+    assert_eq!(outcome.kept, KeptActivity::Listens { channel: "dGVzdA==".into(), told, due_at });
+    assert!(outcome.note.contains("listens to the channel of its alert"), "{}", outcome.note);
+    assert_eq!(attempt_id(&listener, next), attempt_id(&listener, START), "it starts once");
 }

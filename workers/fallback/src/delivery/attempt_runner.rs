@@ -54,7 +54,8 @@ impl AttemptRunner {
     /// so a store that cannot take it holds up nothing.
     async fn want_activity(&self, key: &EscalationKey, escalation: &Escalation, attempt: &NewAttempt) {
         let Some(device) = self.sender.activity_wanted(key, escalation, attempt) else { return };
-        let wanted = WantedActivity { key, device };
+        let app = self.sender.channel_app(device);
+        let wanted = WantedActivity { key, device, listens_in: app.as_deref() };
         if let Err(error) = self.store.want_activity(wanted, self.clock.now()).await {
             warn!(%error, alert.id = %key.alert, "A Live Activity could not be wanted; its alert is pushed without one");
         }

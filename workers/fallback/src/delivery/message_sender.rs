@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use watchbell::{
     domain::{
-        AttemptId, AttemptKind, Channel, Device, GroupRule, Status, StopReason, UserKey,
+        AttemptId, AttemptKind, Channel, Device, GroupRule, Status, StopReason, Tenant, UserKey,
         channel::{Addressing, Removal},
         policy::Policies,
     },
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     channel::{
-        Accepted, ActivityMessage, AlertContent, Blame, ChannelSender, Channels, Disposition, Job, Message,
+        Accepted, ActivityMessage, AlertContent, Blame, Broadcast, BroadcastAct, ChannelSender, Channels, Disposition, Job, Message,
         NotConfigured, Recipient, SendError, Withdrawal,
     },
     guard::{CallOutcome, Guard},
@@ -194,6 +194,46 @@ impl MessageSender {
             receipt: None,
         };
         self.send_guarded(sender.as_ref(), taken.tries > 1, &job, now).await
+    }
+
+    /// Makes a call about a broadcast channel, which is for nobody in particular.
+    pub(super) async fn send_broadcast(
+        &self,
+        tenant: &Tenant,
+        broadcast: Broadcast,
+        is_retry: bool,
+        now: Timestamp,
+    ) -> Result<Accepted, NotSent> {
+        let sender = self.channels.get(Channel::Push).ok_or(NotConfigured(Channel::Push.as_str()))?;
+        let broadcaster = sender.broadcaster().ok_or(NotConfigured("`broadcast` of apns"))?;
+        let (act, address) = match broadcast.act {
+            BroadcastAct::Tell { channel, message } => {
+                let content = message.content.map(|content| sender.markdown().applied(content));
+                let message = ActivityMessage { content, ..message };
+                (BroadcastAct::Tell { channel: channel.clone(), message }, channel)
+            }
+            BroadcastAct::Delete { channel } => (BroadcastAct::Delete { channel: channel.clone() }, channel),
+            BroadcastAct::Make | BroadcastAct::Look => (broadcast.act, broadcast.app.clone()),
+        };
+        let broadcast = Broadcast { act, ..broadcast };
+        let provider = broadcaster.provider_of(&broadcast);
+        let label = provider.label;
+        let call = self.guard.call_for_all(provider, tenant, &address);
+        let permit = self.guard.admit(call, is_retry, (self.jitter)()).await?;
+        let begun = Instant::now();
+        let sent = broadcaster.broadcast(&broadcast, now).await;
+        count_call(label, sent.as_ref().err(), begun.elapsed());
+        match CallOutcome::of(&sent) {
+            Some(outcome) => permit.end(outcome),
+            None => drop(permit),
+        }
+        Ok(sent?)
+    }
+
+    /// The app in whose channel a Live Activity on this device can listen, where there are channels.
+    pub(super) fn channel_app(&self, device: &Device) -> Option<String> {
+        let sender = self.channels.get(Channel::Push)?;
+        Some(sender.broadcaster()?.app_of(device)?.to_owned())
     }
 
     /// The device on which this attempt's alert is to be a Live Activity, if it is.

@@ -13,6 +13,7 @@
 //! | `content.rs` | what a message says: one alert, or a summary of several |
 //! | `rendering.rs` | the messages about one alert as they would be made now, for an operator to look at |
 //! | `activity_runner.rs` | Live Activities: starts, changes and ends them as their alerts do |
+//! | `channel_runner.rs` | broadcast channels: what all Live Activities of an alert for everyone are told at once |
 //! | `device_tester.rs` | pushes that a person asks for, to see whether a device is reached |
 //! | `withdrawal_batches.rs` | withdrawals for one device that are asked for at the same time go out as one push |
 //! | `not_sent.rs` | why no provider accepted a message |
@@ -22,6 +23,7 @@
 mod activity_runner;
 mod attempt_record;
 mod attempt_runner;
+mod channel_runner;
 mod content;
 mod device_tester;
 mod message_sender;

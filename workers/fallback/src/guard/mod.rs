@@ -51,7 +51,7 @@ use tokio::{
 };
 use tracing::error;
 use watchbell::{
-    domain::{Secret, UserKey},
+    domain::{Secret, Tenant, UserKey},
     runtime::Clock,
 };
 
@@ -112,6 +112,14 @@ impl Guard {
         let who = Witness { person, tenant: self.numbers.hash_one(user.tenant.as_str()) };
         let device = self.numbers.hash_one((&provider, address.expose()));
         GuardedCall::new(provider, user.tenant.clone(), who, device)
+    }
+
+    /// A call for nobody in particular of this tenant, about what the provider knows by `address`. All of them are one person's.
+    pub(crate) fn call_for_all(&self, provider: Provider, tenant: &Tenant, address: &str) -> GuardedCall {
+        let number = self.numbers.hash_one(tenant.as_str());
+        let who = Witness { person: number, tenant: number };
+        let device = self.numbers.hash_one((&provider, address));
+        GuardedCall::new(provider, tenant.clone(), who, device)
     }
 
     /// A permit for one call, which has to be ended with what the call came to. `chance` in 0..1 spreads calls that are

@@ -185,6 +185,11 @@ fn a_refusal_names_the_key() {
             "apns: keys have to be of one team",
         ),
         (
+            "[apns]\ntopic = \"a\"\nbroadcast = true\ncertificate = \"canary\"\n",
+            &[],
+            "apns: broadcast needs a key in place of the certificate",
+        ),
+        (
             "[apns]\ntopic = \"a\"\n[[apns.keys]]\nteam_id = \"A\"\nkey_id = \"K\"\nkey = \"canary\"\nenvironment = \"test\"\n",
             &[],
             "apns: keys[0].environment",

@@ -72,6 +72,12 @@ const SETTINGS: [Setting; 52] = [
     ("apns.endpoint_sandbox", |config| {
         config.channels.apns.as_ref().unwrap().endpoint_sandbox.as_deref().unwrap()
     }),
+    ("apns.endpoint_channels", |config| {
+        config.channels.apns.as_ref().unwrap().endpoint_channels.as_deref().unwrap()
+    }),
+    ("apns.endpoint_channels_sandbox", |config| {
+        config.channels.apns.as_ref().unwrap().endpoint_channels_sandbox.as_deref().unwrap()
+    }),
     ("fcm.service_account", |config| config.channels.fcm.as_ref().unwrap().service_account.expose()),
     ("fcm.endpoint", |config| config.channels.fcm.as_ref().unwrap().endpoint.as_deref().unwrap()),
     ("fcm.channel_id", |config| config.channels.fcm.as_ref().unwrap().channel_id.as_deref().unwrap()),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apns;
+mod broadcasts;
 mod faults;
 mod fcm;
 mod smtp;

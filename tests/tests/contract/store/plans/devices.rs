@@ -1,5 +1,7 @@
 //! The stops of the tour at what people are reached by: mails that come back, and devices.
 
+use std::sync::Arc;
+
 use watchbell::domain::{
     AttemptId, AttemptState, Channel, PushService, ReceiptState, Secret, StopReason, Timestamp,
     bounce::{Bounce, BounceKind},
@@ -7,7 +9,7 @@ use watchbell::domain::{
     email::address_digest,
 };
 use watchbell::store::{
-    Act, Decision, EscalationKey, Holder, KeptActivity, Stepped, TestResult, WantedActivity,
+    Act, Decision, EscalationKey, Holder, KeptActivity, KeptChannel, Stepped, TestResult, WantedActivity,
 };
 use watchbell_tests::builders::{accepted, acme, alert_id, attempt, device, later_version, receipt};
 
@@ -52,7 +54,7 @@ impl Tour<'_> {
         let shown = self.alert("shown", &["viewer"]);
         self.store.record(std::slice::from_ref(&shown), self.at(300)).await?;
         let key = EscalationKey { user: user.clone(), alert: shown.alert.id.clone() };
-        let wanted = WantedActivity { key: &key, device: &phone };
+        let wanted = WantedActivity { key: &key, device: &phone, listens_in: None };
         self.store.want_activity(wanted, self.at(300)).await?;
         (self.heard)("want_activity");
         self.store.put_activity(&key, &phone.id, &own, self.at(300)).await?;
@@ -89,6 +91,56 @@ impl Tour<'_> {
         Ok(())
     }
 
+    /// A broadcast channel: wanted, listened to, woken, ended, and another one after it.
+    async fn broadcast_channels(&mut self) -> anyhow::Result<()> {
+        let user = acme("viewer");
+        let phone =
+            device("phone").token(self.id("listener")).registered_at(self.at(0)).start_token("start").build();
+        self.store.put_device(&user, &phone, 20).await?;
+        let mut told = self.alert("broadcast", &["viewer"]);
+        Arc::make_mut(&mut told.alert).to.everyone = true;
+        self.store.record(std::slice::from_ref(&told), self.at(310)).await?;
+        let key = EscalationKey { user: user.clone(), alert: told.alert.id.clone() };
+        let wanted = WantedActivity { key: &key, device: &phone, listens_in: Some("com.example") };
+        self.store.want_activity(wanted, self.at(310)).await?;
+        (self.heard)("want_activity: it is to listen");
+        let version = Some((told.alert.version, told.alert.severity));
+        let made = KeptChannel::Made { channel: self.id("channel"), told: version };
+        let goes = KeptChannel::Goes { told: version, due_at: self.at(311), is_to_repeat: false };
+        for (name, kept) in [
+            ("keep_channel: not made", KeptChannel::NotMade { due_at: self.at(311) }),
+            ("keep_channel: made", made),
+            ("keep_channel: it goes on", goes),
+        ] {
+            let taken = self.store.take_channels(self.at(311), LEASE, 5).await?;
+            let taken = taken.first().ok_or_else(|| anyhow::anyhow!("{name}: none is due"))?;
+            self.store.keep_channel(taken, &kept, self.at(311)).await?;
+            (self.heard)(name);
+        }
+        let taken = self.store.take_activities(self.at(311), LEASE, 5).await?;
+        let listens = KeptActivity::Listens {
+            channel: self.id("channel"),
+            told: (told.alert.version, told.alert.severity),
+            due_at: self.at(311),
+        };
+        self.store.keep_activity(&taken[0], &listens, None, self.at(311)).await?;
+        (self.heard)("keep_activity: it listens");
+        let later = later_version(&told).firing().build();
+        self.store.record(std::slice::from_ref(&later), self.at(312)).await?;
+        (self.heard)("record: a broadcast channel is woken");
+        for (name, kept) in
+            [("keep_channel: ended", KeptChannel::Ended), ("keep_channel: gone", KeptChannel::Gone)]
+        {
+            let taken = self.store.take_channels(self.at(312), LEASE, 5).await?;
+            let taken = taken.first().ok_or_else(|| anyhow::anyhow!("{name}: none is due"))?;
+            self.store.keep_channel(taken, &kept, self.at(312)).await?;
+            (self.heard)(name);
+        }
+        self.store.delete_activity(&key, &phone.id).await?;
+        self.store.delete_device(&user, &phone.id, self.at(313)).await?;
+        Ok(())
+    }
+
     pub async fn devices(&mut self) -> anyhow::Result<()> {
         let phone = |token: String| {
             device("phone").service(PushService::Fcm).token(token).registered_at(self.at(0)).build()
@@ -105,6 +157,7 @@ impl Tour<'_> {
         assert_eq!(ended.devices, 1, "or the tour does not come by what ends a device");
         (self.heard)("revoke_sessions of somebody with a device");
         self.activities().await?;
+        self.broadcast_channels().await?;
         self.store.devices(&acme("ana")).await?;
         (self.heard)("devices");
         self.store.devices_with_pushes(&acme("p1")).await?;

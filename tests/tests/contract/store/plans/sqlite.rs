@@ -26,6 +26,13 @@ const BOUNDED: &[(&str, usize, &str)] = &[
     ("sqlite_autoindex_inbox_1", 3, "one row"),
     ("sqlite_autoindex_live_activities_1", 2, "the Live Activities of one person, at most 100"),
     ("live_activities_due", 1, "what is due, LIMIT; the table holds what is shown and no history"),
+    (
+        "sqlite_autoindex_broadcast_channels_1",
+        2,
+        "the channels of one alert: of each app, and few that have ended",
+    ),
+    ("broadcast_channels_open", 2, "the channels of one alert that have not ended, one of each app"),
+    ("broadcast_channels_due", 1, "what is due, LIMIT; the table holds what is shown and no history"),
     ("sqlite_autoindex_lately_1", 2, "one person's channels"),
     ("sqlite_autoindex_told_1", 3, "one escalation's channels"),
     ("told_in_summary", 4, "what one summary told of"),

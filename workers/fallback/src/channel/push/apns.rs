@@ -8,7 +8,7 @@
 //! - A device is signed for with the first key whose environment and apps it is in, for the app that it was registered by.
 //!
 //! Elsewhere: what answers mean in `apns_reply`, the provider token in `apns_token`, the payloads
-//! of alerts in `render`, and those of Live Activities in `apns_activity`.
+//! of alerts in `render`, those of Live Activities in `apns_activity`, and what broadcast channels are asked for in `apns_broadcast`.
 //!
 //! Why not the client of `a2` (0.10.0), nor that of its fork `apns-h2` (0.11.0), whose payloads and options are used as they
 //! are: in both, `Endpoint` is a choice of Apple's two hosts and the connector is private, so that no simulator and no proxy
@@ -28,15 +28,16 @@ use apns_h2::{CollapseId, NotificationOptions, Priority, PushType};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
-    Client, Url,
+    Client, Method, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tracing::{info, warn};
 use uuid::Uuid;
-use watchbell::domain::{PushEnvironment, PushService, Secret, push_token::apns_token};
+use watchbell::domain::{Device, PushEnvironment, PushService, Secret, push_token::apns_token};
 
 use super::{
     apns_activity,
+    apns_broadcast::{ChannelRequest, classify_channel},
     apns_reply::{
         CONNECTION_IS_OVER, EXPIRED_PROVIDER_TOKEN, PAYLOAD_TOO_LARGE, TOO_MANY_TOKEN_UPDATES, classify,
     },
@@ -45,10 +46,11 @@ use super::{
     render,
 };
 use crate::channel::{
+    broadcast::{Broadcast, BroadcastAct, Broadcaster},
     dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
-    sender::Accepted,
+    sender::{Accepted, Provider},
 };
 
 /// The least time between two connections that replace each other.
@@ -77,12 +79,30 @@ pub struct ApnsConfig {
     pub endpoint_sandbox: String,
     /// As whom.
     pub auth: ApnsAuth,
+    /// Where broadcast channels are made and deleted; none: there are none.
+    pub broadcast: Option<BroadcastEndpoints>,
     /// The bundle id of the app whose devices did not say theirs.
     pub topic: String,
     /// A root certificate trusted besides the system's, for the simulator and for proxies.
     pub trust_root_pem: Option<String>,
     /// From the first byte sent to the last received.
     pub request_timeout: Duration,
+}
+
+/// The hosts that manage broadcast channels.
+#[derive(Debug, Clone)]
+pub struct BroadcastEndpoints {
+    /// For apps from the store. See [`BroadcastEndpoints::PRODUCTION`].
+    pub production: String,
+    /// For apps from a developer's machine. See [`BroadcastEndpoints::SANDBOX`].
+    pub sandbox: String,
+}
+
+impl BroadcastEndpoints {
+    /// Apple's host for apps from the store.
+    pub const PRODUCTION: &'static str = "https://api-manage-broadcast.push.apple.com:2196";
+    /// Apple's host for apps from a developer's machine.
+    pub const SANDBOX: &'static str = "https://api-manage-broadcast.sandbox.push.apple.com:2195";
 }
 
 /// Apple knows a sender by a token that it signs, or by the certificate of its connections.
@@ -123,6 +143,8 @@ impl ApnsConfig {
 pub struct ApnsSender {
     production: Url,
     sandbox: Url,
+    /// Those that manage channels, for production and for the sandbox.
+    channels: Option<(Url, Url)>,
     topic: String,
     /// None with a certificate: then the connection says who we are.
     keys: Option<Vec<ScopedMint>>,
@@ -161,10 +183,15 @@ impl ApnsSender {
             }
             ApnsAuth::Certificate { pem } => (None, Some(pem.clone())),
         };
+        let channels = config.broadcast.as_ref().map(|hosts| {
+            let production = http::origin(&hosts.production, "`endpoint_channels` of apns")?;
+            Ok((production, http::origin(&hosts.sandbox, "`endpoint_channels_sandbox` of apns")?))
+        });
         let (timeout, trust_root_pem) = (config.request_timeout, config.trust_root_pem.clone());
         Ok(Self {
             production: http::origin(&config.endpoint_production, "`endpoint_production` of apns")?,
             sandbox: http::origin(&config.endpoint_sandbox, "`endpoint_sandbox` of apns")?,
+            channels: channels.transpose()?,
             topic: config.topic.clone(),
             keys,
             connections: Connections::open(Reach { timeout, trust_root_pem, identity })?,
@@ -177,22 +204,42 @@ impl ApnsSender {
         if let (None, PushContent::Activity(_)) = (&token, &job.content) {
             return Err(apns_activity::by_certificate());
         }
-        let mut push = Push::of(job, topic)?;
-        let mut bearer = token.map(|token| token.current(now)).transpose()?;
-        let mut outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
+        let Push { headers, body } = Push::of(job, topic)?;
+        let mut url = self.host(job.target.environment).clone();
+        url.set_path(&format!("/3/device/{}", in_path(job.target.token.expose())?));
+        let mut request = Request { method: Method::POST, url, headers, body, read: classify };
+        let mut outcome = self.exchange(&request, token, now).await;
+        if let (true, PushContent::Alert(alert)) = (refused_with(&outcome, PAYLOAD_TOO_LARGE), &job.content) {
+            request.body = render::apns_payload_bare(alert, job.receipt.as_ref());
+            outcome = self.exchange(&request, token, now).await;
+        }
+        outcome
+    }
+
+    fn host(&self, environment: PushEnvironment) -> &Url {
+        match environment {
+            PushEnvironment::Production => &self.production,
+            PushEnvironment::Sandbox => &self.sandbox,
+        }
+    }
+
+    /// Makes a request, signed by `token` where the connection's certificate does not do that.
+    async fn exchange(
+        &self,
+        request: &Request,
+        token: Option<&TokenMint>,
+        now: Timestamp,
+    ) -> Result<Accepted, SendError> {
+        let bearer = token.map(|token| token.current(now)).transpose()?;
+        let mut outcome = self.exchange_once(request, bearer.as_ref(), now).await;
         if let (Some(token), Some(refused), true) =
             (token, &bearer, refused_with(&outcome, EXPIRED_PROVIDER_TOKEN))
         {
             warn!("Apple calls our provider token expired; trying once with another on a new connection");
             self.connections.renew(now);
             if let Some(next) = token.after_expired(refused, now) {
-                bearer = Some(next?);
-                outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
+                outcome = self.exchange_once(request, Some(&next?), now).await;
             }
-        }
-        if let (true, PushContent::Alert(alert)) = (refused_with(&outcome, PAYLOAD_TOO_LARGE), &job.content) {
-            push.body = render::apns_payload_bare(alert, job.receipt.as_ref());
-            outcome = self.exchange(job, &push, bearer.as_ref(), now).await;
         }
         if let (Some(token), true) = (token, refused_with(&outcome, TOO_MANY_TOKEN_UPDATES)) {
             token.after_too_many(now);
@@ -213,26 +260,68 @@ impl ApnsSender {
         scoped.map(|scoped| Some(&scoped.mint)).ok_or_else(missing)
     }
 
-    async fn exchange(
+    async fn exchange_once(
         &self,
-        job: &PushJob,
-        push: &Push,
+        request: &Request,
         bearer: Option<&HeaderValue>,
         now: Timestamp,
     ) -> Result<Accepted, SendError> {
-        let mut url = match job.target.environment {
-            PushEnvironment::Production => self.production.clone(),
-            PushEnvironment::Sandbox => self.sandbox.clone(),
-        };
-        url.set_path(&format!("/3/device/{}", in_path(job.target.token.expose())?));
-        let request = self.connections.client().post(url);
-        let mut headers = push.headers.clone();
+        let Request { method, url, headers, body, read } = request;
+        let mut headers = headers.clone();
         if let Some(bearer) = bearer {
             headers.insert(AUTHORIZATION, bearer.clone());
         }
-        let request = request.headers(headers);
-        let answer = http::exchange(request.body(push.body.clone())).await?;
-        classify(answer.status, &answer.body, &answer.headers, now)
+        let request = self.connections.client().request(method.clone(), url.clone()).headers(headers);
+        let answer = http::exchange(request.body(body.clone())).await?;
+        read(answer.status, &answer.body, &answer.headers, now)
+    }
+}
+
+/// A request as Apple gets it, without the provider token, and what its answers mean.
+struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: String,
+    read: fn(u16, &[u8], &HeaderMap, Timestamp) -> Result<Accepted, SendError>,
+}
+
+#[async_trait]
+impl Broadcaster for ApnsSender {
+    /// Of the apps that `[apns]` names: whoever registers a device may name any other.
+    fn app_of<'a>(&'a self, device: &'a Device) -> Option<&'a str> {
+        self.channels.as_ref().filter(|_| device.service == PushService::Apns)?;
+        let app = device.bound_to.as_deref().unwrap_or(&self.topic);
+        let mut named = self.keys.iter().flatten().flat_map(|key| &key.topics);
+        let is_named = app == self.topic || named.any(|topic| topic == app);
+        (is_named && self.mint_for(device.environment, app).is_ok()).then_some(app)
+    }
+
+    /// The hosts that manage channels are others than those that take pushes.
+    fn provider_of(&self, broadcast: &Broadcast) -> Provider {
+        let origin = match broadcast.act {
+            BroadcastAct::Look | BroadcastAct::Make | BroadcastAct::Delete { .. } => Some("channels".to_owned()),
+            BroadcastAct::Tell { .. } => None,
+        };
+        let environment = Some(broadcast.environment.as_str());
+        Provider { environment, origin, ..Provider::named(PushService::Apns.as_str()) }
+    }
+
+    async fn broadcast(&self, broadcast: &Broadcast, now: Timestamp) -> Result<Accepted, SendError> {
+        let request = ChannelRequest::of(broadcast)?;
+        let Some((production, sandbox)) = self.channels.as_ref().filter(|_| self.keys.is_some()) else {
+            return Err(SendError::Rejected { reason: "`broadcast` of [apns] is not on".to_owned() });
+        };
+        let host = match (request.is_management, broadcast.environment) {
+            (true, PushEnvironment::Production) => production,
+            (true, PushEnvironment::Sandbox) => sandbox,
+            (false, environment) => self.host(environment),
+        };
+        let token = self.mint_for(broadcast.environment, &broadcast.app)?;
+        let url = request.at(host);
+        let ChannelRequest { method, headers, body, .. } = request;
+        let request = Request { method, url, headers, body, read: classify_channel };
+        self.exchange(&request, token, now).await.map_err(|error| error.without(&[]))
     }
 }
 
@@ -241,6 +330,9 @@ const NOBODYS_TOKEN: &str = "000000000000000000000000000000000000000000000000000
 
 /// What is found out about an environment that takes pushes.
 const KNOWN: &str = "the connection stands, and the credentials and the topic are accepted";
+/// The same where the app may have broadcast channels as well.
+const KNOWN_WITH_CHANNELS: &str =
+    "the connection stands, the credentials and the topic are accepted, and the app may have broadcast channels";
 /// The same where no key is for the other one.
 const KNOWN_THERE_ALONE: &str = "the connection stands, and the credentials and the topic are accepted; no key is for the other environment, whose devices \
      are sent nothing";
@@ -251,12 +343,28 @@ impl ApnsSender {
         self.mint_for(environment, &self.topic).is_ok()
     }
 
+    /// The capability is the app's, and a host of its own manages channels.
+    async fn try_out_channels(
+        &self,
+        environment: PushEnvironment,
+        now: Timestamp,
+    ) -> Result<&'static str, SendError> {
+        if self.broadcaster().is_none() {
+            return Ok(KNOWN);
+        }
+        let (call, app) = (Uuid::new_v4(), self.topic.clone());
+        let look = Broadcast { call, app, environment, act: BroadcastAct::Look };
+        self.broadcast(&look, now).await.map(|_| KNOWN_WITH_CHANNELS)
+    }
+
     async fn try_out(&self, environment: PushEnvironment, now: Timestamp) -> DryRun {
         let target = PushTarget { token: Secret::from(NOBODYS_TOKEN), environment, bound_to: None };
         let content = PushContent::Withdrawal { user: String::new(), alerts: Vec::new(), unread: 0 };
         let job = PushJob { attempt: Uuid::new_v4(), target, content, receipt: None };
         let outcome = match self.deliver(&job, now).await {
-            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => Ok(KNOWN),
+            Ok(_) | Err(SendError::BadToken { .. } | SendError::Unregistered { .. }) => {
+                self.try_out_channels(environment, now).await
+            }
             Err(error) => Err(error.without(&[])),
         };
         DryRun { environment: Some(environment), ..DryRun::of(PushService::Apns.as_str(), outcome) }
@@ -276,6 +384,10 @@ impl PushSender for ApnsSender {
             }
             _ => vec![self.try_out(both[0], now).await, self.try_out(both[1], now).await],
         }
+    }
+
+    fn broadcaster(&self) -> Option<&dyn Broadcaster> {
+        (self.channels.is_some() && self.keys.is_some()).then_some(self)
     }
 
     async fn send(&self, job: &PushJob, now: Timestamp) -> Result<Accepted, SendError> {

@@ -75,8 +75,11 @@ pub(super) fn payload(activity: &ActivityMessage) -> Result<String, SendError> {
                 aps["attributes"] = json!({"alert": alert.alert, "user": alert.user});
                 // A start without an alert is not shown. It has no sound: the push of the alert has.
                 aps["alert"] = json!({"title": text.title, "body": text.body.unwrap_or_default()});
-                // From iOS 18 on: the activity gets a token of its own.
-                aps["input-push-token"] = json!(1);
+                // From iOS 18 on: the activity listens to the channel, which it has to be for one to be started, or gets a token of its own.
+                match &activity.channel {
+                    Some(channel) => aps["input-push-channel"] = json!(channel),
+                    None => aps["input-push-token"] = json!(1),
+                }
             }
             json!({"aps": aps}).to_string()
         })

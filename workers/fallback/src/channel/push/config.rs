@@ -17,8 +17,8 @@ use watchbell::{
 };
 
 use super::{
-    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, FcmConfig, FcmSender, FcmStyle, PushChannel, PushSection,
-    PushSender, VapidKey, WebPushConfig, WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle, PushChannel,
+    PushSection, PushSender, VapidKey, WebPushConfig, WebPushSender,
 };
 use crate::channel::{
     link,
@@ -52,6 +52,14 @@ pub struct ApnsSection {
     pub endpoint: Option<String>,
     /// Apple's sandbox host, or a stand-in.
     pub endpoint_sandbox: Option<String>,
+    /// Whether a Live Activity of an alert for everyone is told by a broadcast channel, once for all devices. The apps need the capability in
+    /// Apple's account, and a device iOS 18: none of an older one may be registered with a `live_activity_token`.
+    #[serde(default)]
+    pub broadcast: bool,
+    /// Apple's production host that manages channels, or a stand-in.
+    pub endpoint_channels: Option<String>,
+    /// The same of the sandbox, or a stand-in.
+    pub endpoint_channels_sandbox: Option<String>,
     /// A PEM file of further trust roots.
     pub trust_root_file: Option<PathBuf>,
 }
@@ -110,6 +118,10 @@ impl ApnsSection {
             if self.certificate.is_some() { !by_any } else { by_any && by_part == by_key },
             "needs either team_id, key_id and key, or keys, or certificate"
         );
+        ensure!(
+            !self.broadcast || self.certificate.is_none(),
+            "broadcast needs a key in place of the certificate: Apple starts Live Activities by a key alone"
+        );
         // Apple takes pushes of one team on a connection.
         let mut teams = self.keys.iter().map(|key| &key.team_id).chain(self.team_id.as_ref());
         let first = teams.next();
@@ -144,6 +156,7 @@ pub(in crate::channel) fn from_config(
             endpoint_sandbox: apns.endpoint_sandbox.clone().unwrap_or_else(|| ApnsConfig::SANDBOX.to_owned()),
             endpoint_production: production,
             auth: apns_auth(apns)?,
+            broadcast: apns.broadcast.then(|| broadcast_endpoints(apns)),
             topic: apns.topic.clone(),
             trust_root_pem: trust_root(apns.trust_root_file.as_deref())?,
             request_timeout: CALL_TIMEOUT,
@@ -195,6 +208,14 @@ pub(in crate::channel) fn from_config(
 fn page_of_alerts(text: &str) -> anyhow::Result<String> {
     let url = link::web_url(text).filter(|url| url.fragment().is_none());
     url.map(String::from).context("[webpush] page has to be an address on the web, without a fragment")
+}
+
+fn broadcast_endpoints(apns: &ApnsSection) -> BroadcastEndpoints {
+    let (production, sandbox) = (apns.endpoint_channels.clone(), apns.endpoint_channels_sandbox.clone());
+    BroadcastEndpoints {
+        production: production.unwrap_or_else(|| BroadcastEndpoints::PRODUCTION.to_owned()),
+        sandbox: sandbox.unwrap_or_else(|| BroadcastEndpoints::SANDBOX.to_owned()),
+    }
 }
 
 fn apns_auth(apns: &ApnsSection) -> anyhow::Result<ApnsAuth> {

@@ -7,6 +7,7 @@ use watchbell::domain::{Device, PushEnvironment, Secret};
 
 use super::fcm_style::FcmStyle;
 use crate::channel::{
+    broadcast::Broadcaster,
     dry_run::DryRun,
     error::SendError,
     message::{ActivityMessage, AlertContent},
@@ -70,6 +71,11 @@ pub trait PushSender: Send + Sync {
 
     /// How messages of Google's look, where this is its sender.
     fn fcm_style(&self) -> Option<&FcmStyle> {
+        None
+    }
+
+    /// How all who listen to a channel are told at once, where this is Apple's sender and may.
+    fn broadcaster(&self) -> Option<&dyn Broadcaster> {
         None
     }
 

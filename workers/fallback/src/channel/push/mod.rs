@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`apns`], `apns_reply`, `apns_token` | Apple: requests, what answers mean, the provider token |
 //! | `apns_activity` | Apple's payloads of Live Activities |
+//! | `apns_broadcast` | Apple's broadcast channels: requests, what answers mean |
 //! | [`fcm`], `fcm_reply`, `fcm_token` | Google: the same three |
 //! | [`webpush`], `webpush_reply`, `webpush_crypt` | browsers: requests, what answers mean, the encryption |
 //! | `webpush_services`, `vapid` | the habits of each push service of browsers; the key that browsers subscribe with |
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 
 use super::{
+    broadcast::{Broadcast, BroadcastAct, Broadcaster},
     dry_run::DryRun,
     error::SendError,
     message::{ActivityMessage, AlertContent, Job, MarkdownUse, Message, Recipient, Withdrawal},
@@ -31,6 +33,7 @@ use super::{
 pub mod acknowledge;
 pub mod apns;
 mod apns_activity;
+mod apns_broadcast;
 pub(super) mod apns_reply;
 mod apns_token;
 pub(super) mod config;
@@ -49,7 +52,7 @@ mod webpush_message;
 pub(super) mod webpush_reply;
 pub(super) mod webpush_services;
 
-pub use apns::{ApnsAuth, ApnsConfig, ApnsKey, ApnsSender};
+pub use apns::{ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints};
 pub use detail::PushSection;
 pub use fcm::{FcmConfig, FcmSender};
 pub use fcm_style::FcmStyle;
@@ -75,6 +78,10 @@ impl PushChannel {
     #[must_use]
     pub fn with_detail(self, detail: PushSection) -> Self {
         Self { detail, ..self }
+    }
+
+    fn of_apple(&self) -> Option<&dyn Broadcaster> {
+        self.services.get(&PushService::Apns)?.broadcaster()
     }
 
     fn sender(&self, device: &Device) -> Result<&dyn PushSender, NotConfigured> {
@@ -133,6 +140,10 @@ impl ChannelSender for PushChannel {
         rendered.collect()
     }
 
+    fn broadcaster(&self) -> Option<&dyn Broadcaster> {
+        self.of_apple().map(|_| self as &dyn Broadcaster)
+    }
+
     async fn dry_run(&self, now: Timestamp) -> Vec<DryRun> {
         let mut all = Vec::new();
         for sender in self.services.values() {
@@ -165,6 +176,36 @@ impl ChannelSender for PushChannel {
         let (attempt, receipt) = (job.attempt, job.receipt.clone());
         let job = PushJob { attempt, target: PushTarget::of(device), content, receipt };
         sender.send(&job, now).await
+    }
+}
+
+/// With as much of an alert as `detail` says; nobody's language is known.
+#[async_trait]
+impl Broadcaster for PushChannel {
+    fn app_of<'a>(&'a self, device: &'a Device) -> Option<&'a str> {
+        self.of_apple()?.app_of(device)
+    }
+
+    fn provider_of(&self, broadcast: &Broadcast) -> Provider {
+        match self.of_apple() {
+            Some(apple) => apple.provider_of(broadcast),
+            None => Provider::named(PushService::Apns.as_str()),
+        }
+    }
+
+    async fn broadcast(&self, broadcast: &Broadcast, now: Timestamp) -> Result<Accepted, SendError> {
+        let Some(apple) = self.of_apple() else {
+            return Err(SendError::Rejected { reason: NotConfigured("broadcast of apns").to_string() });
+        };
+        let act = match &broadcast.act {
+            BroadcastAct::Tell { channel, message } => {
+                let content = message.content.clone().map(|alert| self.detail.applied(alert, None));
+                let message = ActivityMessage { content, ..message.clone() };
+                BroadcastAct::Tell { channel: channel.clone(), message }
+            }
+            other => other.clone(),
+        };
+        apple.broadcast(&Broadcast { act, ..broadcast.clone() }, now).await
     }
 }
 
