@@ -18,7 +18,13 @@ live_activity = true
 "#;
 
 /// The Live Activity of this alert on this person's phone, once `is` is true of it.
-async fn shows(fleet: &Fleet, user: &str, id: &str, why: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+async fn shows(
+    fleet: &Fleet,
+    user: &str,
+    id: &str,
+    why: &str,
+    is: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
     until(why, DEADLINE, async || {
         let arrivals = fleet.arrivals(user).await.ok()?;
         let mut of_it = arrivals.into_iter().filter(|arrival| arrival["alert"] == *id);

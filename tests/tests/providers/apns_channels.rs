@@ -93,13 +93,22 @@ async fn who_listens_is_told_by_one_call_until_the_channel_is_deleted() {
     let production = |act| call(&fixture, PushEnvironment::Production, act);
     sender.broadcast(&production(tell(&channel, UPDATE)), now()).await.unwrap();
     let arrivals = fixture.arrivals().await;
-    let versions: Vec<_> = arrivals.iter().map(|shown| shown["activity"]["state"]["version"].clone()).collect();
+    let versions: Vec<_> =
+        arrivals.iter().map(|shown| shown["activity"]["state"]["version"].clone()).collect();
     assert_eq!(versions, [json!(2), json!(2), json!(1)], "those who listen");
     let headers = &arrivals[0]["headers"];
-    assert_eq!((&headers["apns-push-type"], &headers["apns-priority"]), (&json!("liveactivity"), &json!("10")));
+    assert_eq!(
+        (&headers["apns-push-type"], &headers["apns-priority"]),
+        (&json!("liveactivity"), &json!("10"))
+    );
 
     let elsewhere = call(&fixture, PushEnvironment::Sandbox, tell(&channel, UPDATE));
-    told("of the other world", sender.broadcast(&elsewhere, now()).await, "bad_token", "ChannelNotRegistered");
+    told(
+        "of the other world",
+        sender.broadcast(&elsewhere, now()).await,
+        "bad_token",
+        "ChannelNotRegistered",
+    );
     let start = production(tell(&channel, ActivityEvent::Start));
     told("nothing is started so", sender.broadcast(&start, now()).await, "rejected", "InvalidLiveActivity");
 

@@ -55,9 +55,13 @@ async fn every_provider_knows_us_and_is_sent_nothing() {
 async fn an_app_that_may_have_no_channels_is_found() {
     let fixture = ProviderFixture::start().await;
     let runs = fixture.apns().dry_run(now()).await;
-    assert!(runs.iter().all(|run| run.outcome.as_ref().is_ok_and(|said| said.contains("broadcast channels"))), "{runs:?}");
+    assert!(
+        runs.iter().all(|run| run.outcome.as_ref().is_ok_and(|said| said.contains("broadcast channels"))),
+        "{runs:?}"
+    );
     let topic = &fixture.credentials.apns.topic;
-    let fault = json!([{"status": 400, "reason": "FeatureNotEnabled", "to": topic, "environment": "sandbox"}]);
+    let fault =
+        json!([{"status": 400, "reason": "FeatureNotEnabled", "to": topic, "environment": "sandbox"}]);
     fixture.faults(json!({"apns": fault})).await;
     let runs = fixture.apns().dry_run(now()).await;
     assert!(runs[0].outcome.is_ok(), "{runs:?}");

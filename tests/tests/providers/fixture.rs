@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use watchbell::domain::{Secret, Severity, Status, Tenant, UserId, UserKey};
 use watchbell_fallback::channel::{
-    AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, EmailConfig, EmailJob, EmailTls, FcmConfig,
-    FcmSender, FcmStyle, Job, Message, PushContent, PushEnvironment, PushJob, PushTarget, Recipient,
-    SendError, SmsConfig, SmsFrom, SmtpSender, TelegramConfig, TelegramSender, VapidKey, WebPushConfig,
-    WebPushSender,
+    AlertContent, ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, EmailConfig, EmailJob,
+    EmailTls, FcmConfig, FcmSender, FcmStyle, Job, Message, PushContent, PushEnvironment, PushJob,
+    PushTarget, Recipient, SendError, SmsConfig, SmsFrom, SmtpSender, TelegramConfig, TelegramSender,
+    VapidKey, WebPushConfig, WebPushSender,
 };
 use watchbell_simulator::{Addresses, Credentials, Simulator, SimulatorConfig};
 

@@ -36,7 +36,11 @@ struct Apple {
 
 impl Apple {
     fn new() -> Arc<Self> {
-        Arc::new(Self { asked: Mutex::default(), made: AtomicUsize::default(), refuses: Mutex::new(Box::new(|_| None)) })
+        Arc::new(Self {
+            asked: Mutex::default(),
+            made: AtomicUsize::default(),
+            refuses: Mutex::new(Box::new(|_| None)),
+        })
     }
 
     fn refuse(&self, refuses: impl Fn(&str) -> Option<SendError> + Send + Sync + 'static) {
@@ -99,6 +103,7 @@ impl Broadcaster for Apple {
 
     async fn broadcast(&self, broadcast: &Broadcast, _: Timestamp) -> Result<Accepted, SendError> {
         match &broadcast.act {
+            BroadcastAct::Look => self.take("look".to_owned())?,
             BroadcastAct::Make => {
                 self.take("make".to_owned())?;
                 let number = self.made.fetch_add(1, Ordering::Relaxed);

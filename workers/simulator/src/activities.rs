@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::broadcasts::Channels;
+use crate::channels::Channels;
 
 /// Activities known at once, on all phones.
 const ACTIVITIES_MAX: usize = 1_000;

@@ -125,8 +125,7 @@ async fn push(
                 }
                 let is_withdrawal = incoming.activity.is_none() && !incoming.withdraws.is_empty();
                 if let (Some(user), true) = (&incoming.user, is_withdrawal) {
-                    for ended in
-                        shared.activities.end_withdrawn(user, &incoming.withdraws, Timestamp::now())
+                    for ended in shared.activities.end_withdrawn(user, &incoming.withdraws, Timestamp::now())
                     {
                         shared.record(of_activity(ended, incoming.clone()));
                     }

@@ -10,10 +10,10 @@
 //! Rules: <https://developer.apple.com/documentation/usernotifications/sending-channel-management-requests-to-apns> and
 //! <https://developer.apple.com/documentation/usernotifications/sending-broadcast-push-notification-requests-to-apns>.
 //!
-//! Elsewhere: what phones show, in `activities` and `arrivals`.
+//! Elsewhere: the channels that there are, in `channels`; what phones show, in `activities` and `arrivals`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Version};
@@ -22,15 +22,16 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::activities::Activity;
 use crate::apns::{Refusal, checked_scope, failure, of_activity};
 use crate::arrivals::{Ids, Incoming, Kind};
+use crate::channels::Channel;
 use crate::faults::{Environment, Fault, Provider};
 use crate::http::read_body;
 use crate::serve::Connection;
@@ -39,32 +40,6 @@ use crate::serve::Connection;
 const CHANNELS_MAX: usize = 10_000;
 const PAYLOAD_MAX: usize = 5_120;
 const CHANNEL_LEN_MAX: usize = 512;
-
-/// A channel.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Channel {
-    pub(crate) app: String,
-    pub(crate) environment: Environment,
-    #[serde(rename = "message-storage-policy")]
-    storage_policy: u8,
-    #[serde(rename = "push-type")]
-    push_type: &'static str,
-}
-
-/// The channels of all apps, by Apple's names for them.
-#[derive(Debug, Default)]
-pub(crate) struct Channels(Mutex<BTreeMap<String, Channel>>);
-
-impl Channels {
-    /// Whether an activity can be started with it.
-    pub(crate) fn has(&self, channel: &str) -> bool {
-        self.known().contains_key(channel)
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Channel>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What a new channel is to be.
 #[derive(Debug, Deserialize)]
@@ -204,7 +179,9 @@ fn shown(connection: &Connection, headers: &HeaderMap, body: &[u8], activity: Ac
 }
 
 fn fault_of(shared: &Shared, environment: Environment, to: &str) -> Fault {
-    shared.faults.take(Provider::Apns, |fault: &Fault| fault.is_for(to) && fault.is_for_environment(environment))
+    shared
+        .faults
+        .take(Provider::Apns, |fault: &Fault| fault.is_for(to) && fault.is_for_environment(environment))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -221,7 +198,8 @@ struct App<'a> {
 
 impl App<'_> {
     fn is_let_in(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let is_known = checked_scope(&self.shared.apple, self.is_certified, headers, self.environment, self.app)?;
+        let is_known =
+            checked_scope(&self.shared.apple, self.is_certified, headers, self.environment, self.app)?;
         if is_known { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, "TopicMismatch")) }
     }
 
@@ -232,11 +210,18 @@ impl App<'_> {
             return Err(Refusal::bad("BadChannelId"));
         }
         let channel = self.shared.activities.channels.known().get(name).cloned();
-        let channel = channel.filter(|channel| channel.app == self.app && channel.environment == self.environment);
+        let channel =
+            channel.filter(|channel| channel.app == self.app && channel.environment == self.environment);
         Ok((name.to_owned(), channel.ok_or(Refusal::bad("ChannelNotRegistered"))?))
     }
 
-    fn managed(&self, method: &str, is_all: bool, headers: &HeaderMap, body: &[u8]) -> Result<Managed, Refusal> {
+    fn managed(
+        &self,
+        method: &str,
+        is_all: bool,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Managed, Refusal> {
         self.is_let_in(headers)?;
         let own = || -> Vec<String> {
             let known = self.shared.activities.channels.known();
@@ -246,8 +231,10 @@ impl App<'_> {
         match (method, is_all) {
             (_, true) => Ok(Managed::All(own())),
             ("POST", _) => {
-                let json: Value = serde_json::from_slice(body).map_err(|_| Refusal::bad("BadRequestPayload"))?;
-                let wanted: Wanted = serde_json::from_value(json).map_err(|_| Refusal::bad("BadRequestParams"))?;
+                let json: Value =
+                    serde_json::from_slice(body).map_err(|_| Refusal::bad("BadRequestPayload"))?;
+                let wanted: Wanted =
+                    serde_json::from_value(json).map_err(|_| Refusal::bad("BadRequestParams"))?;
                 if wanted.push_type != "LiveActivity" {
                     return Err(Refusal::bad("InvalidPushType"));
                 }
@@ -275,7 +262,9 @@ impl App<'_> {
         let (name, channel) = self.named(headers)?;
         match text(headers, "apns-push-type") {
             None => return Err(Refusal::bad("MissingPushType")),
-            Some(kind) if !kind.eq_ignore_ascii_case("liveactivity") => return Err(Refusal::bad("InvalidPushType")),
+            Some(kind) if !kind.eq_ignore_ascii_case("liveactivity") => {
+                return Err(Refusal::bad("InvalidPushType"));
+            }
             Some(_) => {}
         }
         if !text(headers, "apns-priority").is_some_and(|priority| ["1", "5", "10"].contains(&priority)) {

@@ -11,7 +11,7 @@
 //!   own interface has no authentication.
 //!
 //! Elsewhere: each provider in the module of its name (`apns`, `oauth` and `fcm`, `webpush`, `webhook`, `slack`, `telegram`, `sms`, `smtp` with `line`, `mime` and `bounce`), what the relay offers in `extensions`, what
-//! phones show of Live Activities in `activities` (`activities_http`) and are told all at once in `broadcasts`, how they confirm a push in `extension`, what
+//! phones show of Live Activities in `activities` (`activities_http`) and are told all at once in `broadcasts` (`channels`), how they confirm a push in `extension`, what
 //! its people and their programs reply to mails in `replies` (handed over by `smtp_client`), what mail providers tell of them in
 //! `mail_events` and `mail_event_bodies`, what
 //! arrived in `arrivals`, what is to go wrong in `faults`, connections in `serve`, keys in `tls`,
@@ -23,6 +23,7 @@ mod apns;
 mod arrivals;
 mod bounce;
 mod broadcasts;
+mod channels;
 mod config;
 mod extension;
 mod extensions;

@@ -1,8 +1,7 @@
 //! A broadcast channel is made once for an alert, an app and an environment, and wakes in place of those who listen to it (I6, I15).
 
 use watchbell::domain::{
-    Audience, Device, DeviceId, ReceiptState, Secret, Severity, StopReason,
-    live_activity::Hears,
+    Audience, Device, DeviceId, ReceiptState, Secret, Severity, StopReason, live_activity::Hears,
 };
 use watchbell::store::{
     EscalationKey, KeptActivity, KeptChannel, NewAlert, OldAlerts, Store, TakenActivity, TakenChannel,
@@ -187,7 +186,13 @@ async fn an_end_makes_room_for_another_channel(
     store.keep_channel(&over[0], &KeptChannel::Ended, at(201)).await?;
     let ended = channels(store, 201).await?;
     assert_eq!((ended[0].state.ended_at, ended[0].channel.as_deref()), (Some(at(201)), Some("first")));
-    store.keep_channel(&ended[0], &KeptChannel::Goes { told: None, due_at: at(9_000), is_to_repeat: false }, at(201)).await?;
+    store
+        .keep_channel(
+            &ended[0],
+            &KeptChannel::Goes { told: None, due_at: at(9_000), is_to_repeat: false },
+            at(201),
+        )
+        .await?;
 
     store.record(&[later_version(&resolved).firing().build()], at(300)).await?;
     assert!(channels(store, 300).await?.is_empty(), "what has ended is not woken");

@@ -39,7 +39,9 @@ async fn wanted(store: &Store, now: i64) -> anyhow::Result<()> {
     let phone = device("phone").start_token("start").bound_to("com.example").sandbox().build();
     store.put_device(&acme("ana"), &phone, 20).await?;
     store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
-    store.want_activity(WantedActivity { key: &key("ana", "a"), device: &phone, listens_in: None }, at(now)).await?;
+    store
+        .want_activity(WantedActivity { key: &key("ana", "a"), device: &phone, listens_in: None }, at(now))
+        .await?;
     Ok(())
 }
 

@@ -1,18 +1,12 @@
-//! What a broadcast channel of Apple's is asked for, and the interface of whoever asks it.
+//! What a broadcast channel of Apple's is asked for.
 //!
 //! Apple alone has them, for Live Activities alone:
 //! <https://developer.apple.com/documentation/usernotifications/setting-up-broadcast-push-notifications>.
 
-use async_trait::async_trait;
-use jiff::Timestamp;
 use uuid::Uuid;
-use watchbell::domain::{Device, PushEnvironment};
+use watchbell::domain::PushEnvironment;
 
-use super::{
-    error::SendError,
-    message::ActivityMessage,
-    sender::{Accepted, Provider},
-};
+use super::message::ActivityMessage;
 
 /// One call about a channel.
 #[derive(Debug, Clone)]
@@ -46,18 +40,4 @@ pub enum BroadcastAct {
         /// What Apple calls it.
         channel: String,
     },
-}
-
-/// Tells all who listen to a channel, under the contract of [`super::ChannelSender`].
-#[async_trait]
-pub trait Broadcaster: Send + Sync {
-    /// The bundle id of the app in whose channels the Live Activities of this device can listen; none: there are no channels for it.
-    fn app_of<'a>(&'a self, device: &'a Device) -> Option<&'a str>;
-
-    /// The part of Apple that would be called.
-    fn provider_of(&self, broadcast: &Broadcast) -> Provider;
-
-    /// Makes the call once, not counting a repetition that the provider's protocol asks for. [`SendError::BadToken`] and
-    /// [`SendError::Unregistered`] say that Apple has no such channel.
-    async fn broadcast(&self, broadcast: &Broadcast, now: Timestamp) -> Result<Accepted, SendError>;
 }

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `sender.rs` | the interface of a channel, [`ChannelSender`] |
 //! | `message.rs` | what a channel is given to send |
-//! | `broadcast.rs` | what a broadcast channel of Apple's is asked for, and the interface of whoever asks it |
+//! | `broadcast.rs` | what a broadcast channel of Apple's is asked for |
 //! | `answers.rs` | the signed addresses of buttons that answer |
 //! | `rendered.rs` | a message as it would be made now, for an operator to look at |
 //! | `dry_run.rs` | what a provider says when it is asked and sent nothing |
@@ -64,7 +64,7 @@ pub mod telegram;
 mod text;
 pub mod webhook;
 
-pub use broadcast::{Broadcast, BroadcastAct, Broadcaster};
+pub use broadcast::{Broadcast, BroadcastAct};
 pub use dry_run::DryRun;
 pub use email::{
     EmailConfig, EmailJob, EmailTls, SmtpSender,
@@ -78,14 +78,15 @@ pub use message::{
 };
 pub use push::config::{ApnsSection, FcmSection};
 pub use push::{
-    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle, PushChannel, PushContent,
-    PushJob, PushSection, PushSender, PushTarget, VapidKey, WebPushConfig, WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle,
+    PushChannel, PushContent, PushJob, PushSection, PushSender, PushTarget, VapidKey, WebPushConfig,
+    WebPushSender,
 };
 pub(crate) use reason::tidy as tidy_reason;
 pub use registry::Channels;
 pub use rendered::{RenderedForm, RenderedMessage};
 pub use sections::ChannelSections;
-pub use sender::{Accepted, ChannelSender, NotConfigured, Provider};
+pub use sender::{Accepted, Broadcaster, ChannelSender, NotConfigured, Provider};
 pub use slack::{SlackConfig, SlackSender, config::SlackSection};
 pub use sms::{SmsConfig, SmsFrom, SmsSender, config::SmsSection};
 pub use telegram::{TelegramConfig, TelegramSender, config::TelegramSection};

@@ -1,14 +1,14 @@
-//! The interface of a channel, and what the other parts of the worker hear from it.
+//! The interface of a channel and of broadcasts, and what the other parts of the worker hear from it.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use watchbell::{
-    domain::{Channel, Secret, UserKey},
+    domain::{Channel, Device, Secret, UserKey},
     store::Escalation,
 };
 
 use super::{
-    broadcast::Broadcaster,
+    broadcast::Broadcast,
     dry_run::DryRun,
     error::SendError,
     message::{AlertContent, Job, MarkdownUse, Recipient},
@@ -71,6 +71,20 @@ pub trait ChannelSender: Send + Sync {
 
     /// Sends `job` once, not counting a repetition that the provider's protocol asks for.
     async fn send(&self, job: &Job<'_>, now: Timestamp) -> Result<Accepted, SendError>;
+}
+
+/// Tells all who listen to a channel, under the contract of [`ChannelSender`].
+#[async_trait]
+pub trait Broadcaster: Send + Sync {
+    /// The bundle id of the app in whose channels the Live Activities of this device can listen; none: there are no channels for it.
+    fn app_of<'a>(&'a self, device: &'a Device) -> Option<&'a str>;
+
+    /// The part of Apple that would be called.
+    fn provider_of(&self, broadcast: &Broadcast) -> Provider;
+
+    /// Makes the call once, not counting a repetition that the provider's protocol asks for. [`SendError::BadToken`] and
+    /// [`SendError::Unregistered`] say that Apple has no such channel.
+    async fn broadcast(&self, broadcast: &Broadcast, now: Timestamp) -> Result<Accepted, SendError>;
 }
 
 /// A provider, or a part of one that has a health of its own.

@@ -155,7 +155,8 @@ fn call_id(taken: &TakenChannel, next: ChannelMove) -> AttemptId {
     let version = taken.now.map(|alert| alert.version).filter(|_| what == "update");
     let TakenChannel { tenant, alert, environment, app, begun_at, .. } = taken;
     let begun_ms = begun_at.as_millisecond();
-    let name = format!("{what} channel {version:?} {tenant} {alert} {} {app} {begun_ms}", environment.as_str());
+    let name =
+        format!("{what} channel {version:?} {tenant} {alert} {} {app} {begun_ms}", environment.as_str());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
@@ -196,7 +197,8 @@ fn outcome_of(
         ChannelMove::Wait(_) | ChannelMove::Forget => ("wait", "waits".to_owned()),
     };
     let place = format!("broadcast channel of {}", taken.alert);
-    let outcome = |kept, is_fault, why: &str| ChannelOutcome { kept, note: format!("{place}: {why}"), is_fault };
+    let outcome =
+        |kept, is_fault, why: &str| ChannelOutcome { kept, note: format!("{place}: {why}"), is_fault };
     let again = |wait: Duration, is_fault, why: &str| {
         let due_at = now + wait;
         let why = format!("{what} did not get through: {why}");
@@ -234,15 +236,23 @@ fn outcome_of(
         Err(NotSent::Refused(refusal)) => {
             let why = format!("{}: {}", refusal.code(), refusal.reason());
             match (refusal.disposition(), next) {
-                (Disposition::Retry { wait_min }, _) => again(retry_wait(taken.tries, wait_min, chance), false, &why),
-                (Disposition::ConfigFault, _) => again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why),
+                (Disposition::Retry { wait_min }, _) => {
+                    again(retry_wait(taken.tries, wait_min, chance), false, &why)
+                }
+                (Disposition::ConfigFault, _) => {
+                    again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why)
+                }
                 // The bound on channels, or a fault of ours.
-                (_, ChannelMove::Make) => again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why),
+                (_, ChannelMove::Make) => {
+                    again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why)
+                }
                 (Disposition::ForgetToken { .. }, ChannelMove::Delete) => {
                     outcome(KeptChannel::Gone, false, "deleted: Apple has none any more")
                 }
                 (Disposition::ForgetToken { .. }, _) => {
-                    let why = format!("{what} failed: {why}; Apple has none any more, so nobody who listens is told anything");
+                    let why = format!(
+                        "{what} failed: {why}; Apple has none any more, so nobody who listens is told anything"
+                    );
                     outcome(KeptChannel::Gone, true, &why)
                 }
                 // A version that Apple does not take is not tried again.

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     channel::{
-        Accepted, ActivityMessage, AlertContent, Blame, Broadcast, BroadcastAct, ChannelSender, Channels, Disposition, Job, Message,
-        NotConfigured, Recipient, SendError, Withdrawal,
+        Accepted, ActivityMessage, AlertContent, Blame, Broadcast, BroadcastAct, ChannelSender, Channels,
+        Disposition, Job, Message, NotConfigured, Recipient, SendError, Withdrawal,
     },
     guard::{CallOutcome, Guard},
     metric_table::provider_word,

@@ -14,7 +14,8 @@ impl Running {
 
     async fn channel(&self, policy: u8) -> String {
         let wanted = json!({"message-storage-policy": policy, "push-type": "LiveActivity"});
-        let made = self.about_channels(Method::POST, "/1/apps/{app}/channels").json(&wanted).send().await.unwrap();
+        let made =
+            self.about_channels(Method::POST, "/1/apps/{app}/channels").json(&wanted).send().await.unwrap();
         assert_eq!(made.status(), 201);
         made.headers()["apns-channel-id"].to_str().unwrap().to_owned()
     }
@@ -42,19 +43,32 @@ async fn every_rule_about_channels_is_kept() {
     };
     let without = |name: &'static str| tell(&|headers| headers.retain(|(known, _)| *known != name));
     let with = |name: &'static str, value: &str| {
-        tell(&|headers| headers.iter_mut().filter(|(known, _)| *known == name).for_each(|it| it.1 = value.to_owned()))
+        tell(&|headers| {
+            headers.iter_mut().filter(|(known, _)| *known == name).for_each(|it| it.1 = value.to_owned())
+        })
     };
     let other_app = running.about_channels(Method::GET, "/1/apps/com.example/all-channels");
     let unsigned = running.http.get(running.push("/1/apps/x/all-channels"));
-    let large = json!({"aps": {"event": "end", "timestamp": 1, "content-state": {"title": "x".repeat(5_120)}}});
+    let large =
+        json!({"aps": {"event": "end", "timestamp": 1, "content-state": {"title": "x".repeat(5_120)}}});
     for (why, request, status, reason) in [
         ("no credentials", unsigned, 403, "MissingProviderToken"),
         ("another app", other_app, 403, "TopicMismatch"),
         ("nothing to store", make(json!({"push-type": "LiveActivity"})), 400, "BadRequestParams"),
-        ("another push type", make(json!({"message-storage-policy": 0, "push-type": "alert"})), 400, "InvalidPushType"),
+        (
+            "another push type",
+            make(json!({"message-storage-policy": 0, "push-type": "alert"})),
+            400,
+            "InvalidPushType",
+        ),
         ("no JSON", make(json!({})).body("hello"), 400, "BadRequestPayload"),
         ("it is read", manage(Method::GET, &kept), 200, ""),
-        ("no channel", running.about_channels(Method::DELETE, "/1/apps/{app}/channels"), 400, "MissingChannelId"),
+        (
+            "no channel",
+            running.about_channels(Method::DELETE, "/1/apps/{app}/channels"),
+            400,
+            "MissingChannelId",
+        ),
         ("no name of one", manage(Method::DELETE, "not base64!"), 400, "BadChannelId"),
         ("nobody made it", manage(Method::DELETE, "bm9uZQ=="), 400, "ChannelNotRegistered"),
         ("as it should be", tell(&|_| ()), 200, ""),
@@ -76,7 +90,12 @@ async fn every_rule_about_channels_is_kept() {
         ),
         ("over 5,120 bytes", tell(&|_| ()).body(large.to_string()), 413, "PayloadTooLarge"),
         ("no payload", tell(&|_| ()).body(""), 400, "PayloadEmpty"),
-        ("another method", running.about_channels(Method::PUT, "/1/apps/{app}/channels"), 405, "MethodNotAllowed"),
+        (
+            "another method",
+            running.about_channels(Method::PUT, "/1/apps/{app}/channels"),
+            405,
+            "MethodNotAllowed",
+        ),
     ] {
         let (answered, body) = status_and_json(request).await;
         assert_eq!((answered, body["reason"].as_str().unwrap_or_default()), (status, reason), "{why}");

@@ -46,11 +46,11 @@ use super::{
     render,
 };
 use crate::channel::{
-    broadcast::{Broadcast, BroadcastAct, Broadcaster},
+    broadcast::{Broadcast, BroadcastAct},
     dry_run::DryRun,
     error::{SendError, SetupError},
     http::{self, Calls, Protocol},
-    sender::{Accepted, Provider},
+    sender::{Accepted, Broadcaster, Provider},
 };
 
 /// The least time between two connections that replace each other.
@@ -300,7 +300,9 @@ impl Broadcaster for ApnsSender {
     /// The hosts that manage channels are others than those that take pushes.
     fn provider_of(&self, broadcast: &Broadcast) -> Provider {
         let origin = match broadcast.act {
-            BroadcastAct::Look | BroadcastAct::Make | BroadcastAct::Delete { .. } => Some("channels".to_owned()),
+            BroadcastAct::Look | BroadcastAct::Make | BroadcastAct::Delete { .. } => {
+                Some("channels".to_owned())
+            }
             BroadcastAct::Tell { .. } => None,
         };
         let environment = Some(broadcast.environment.as_str());
@@ -331,8 +333,7 @@ const NOBODYS_TOKEN: &str = "000000000000000000000000000000000000000000000000000
 /// What is found out about an environment that takes pushes.
 const KNOWN: &str = "the connection stands, and the credentials and the topic are accepted";
 /// The same where the app may have broadcast channels as well.
-const KNOWN_WITH_CHANNELS: &str =
-    "the connection stands, the credentials and the topic are accepted, and the app may have broadcast channels";
+const KNOWN_WITH_CHANNELS: &str = "the connection stands, the credentials and the topic are accepted, and the app may have broadcast channels";
 /// The same where no key is for the other one.
 const KNOWN_THERE_ALONE: &str = "the connection stands, and the credentials and the topic are accepted; no key is for the other environment, whose devices \
      are sent nothing";

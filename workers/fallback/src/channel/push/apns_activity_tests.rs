@@ -32,7 +32,13 @@ fn alert(title: &str, body: Option<&str>) -> AlertContent {
 }
 
 fn message(event: ActivityEvent, content: Option<AlertContent>) -> ActivityMessage {
-    ActivityMessage { event, content, version: 2, decided_at: Timestamp::from_second(1_000).unwrap(), channel: None }
+    ActivityMessage {
+        event,
+        content,
+        version: 2,
+        decided_at: Timestamp::from_second(1_000).unwrap(),
+        channel: None,
+    }
 }
 
 #[test]
@@ -68,7 +74,8 @@ fn each_event_has_what_apple_asks_of_it() {
         assert_eq!(expiration_s(&message), until, "{why}");
     }
     assert!(payload(&message(ActivityEvent::Start, None)).is_err(), "nothing is not shown");
-    let listens = ActivityMessage { channel: Some("dGVzdA==".into()), ..message(ActivityEvent::Start, disk()) };
+    let listens =
+        ActivityMessage { channel: Some("dGVzdA==".into()), ..message(ActivityEvent::Start, disk()) };
     let sent: Value = serde_json::from_str(&payload(&listens).unwrap()).unwrap();
     assert_eq!(sent["aps"]["input-push-channel"], "dGVzdA==");
     assert_eq!(sent["aps"].get("input-push-token"), None, "one of the two");

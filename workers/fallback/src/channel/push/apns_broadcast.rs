@@ -119,7 +119,9 @@ pub(super) fn classify_channel(
         201 => {
             let name = headers.get(CHANNEL_ID).and_then(|name| name.to_str().ok());
             let name = name.filter(|name| (1..=CHANNEL_LEN_MAX).contains(&name.len()));
-            let Some(name) = name else { return Err(rejected("the channel was made, and Apple does not say its name")) };
+            let Some(name) = name else {
+                return Err(rejected("the channel was made, and Apple does not say its name"));
+            };
             return Ok(Accepted { provider_id: Some(name.to_owned()) });
         }
         200 | 204 => return Ok(Accepted::default()),

@@ -134,7 +134,11 @@ fn each_call_has_its_path_and_headers() {
 #[test]
 fn an_app_that_would_be_another_path_is_not_asked_for() {
     for app in ["", "..", "a/../b", "a?b", "a%2fb", "a b"] {
-        assert_eq!(request(app, BroadcastAct::Make).err().map(|error| error.code()), Some("rejected"), "{app}");
+        assert_eq!(
+            request(app, BroadcastAct::Make).err().map(|error| error.code()),
+            Some("rejected"),
+            "{app}"
+        );
     }
     let named = BroadcastAct::Delete { channel: "a\nb".to_owned() };
     assert_eq!(request("a", named).err().map(|error| error.code()), Some("rejected"));

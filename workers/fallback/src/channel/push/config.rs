@@ -17,8 +17,8 @@ use watchbell::{
 };
 
 use super::{
-    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle, PushChannel,
-    PushSection, PushSender, VapidKey, WebPushConfig, WebPushSender,
+    ApnsAuth, ApnsConfig, ApnsKey, ApnsSender, BroadcastEndpoints, FcmConfig, FcmSender, FcmStyle,
+    PushChannel, PushSection, PushSender, VapidKey, WebPushConfig, WebPushSender,
 };
 use crate::channel::{
     link,

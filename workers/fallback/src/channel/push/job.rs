@@ -7,11 +7,10 @@ use watchbell::domain::{Device, PushEnvironment, Secret};
 
 use super::fcm_style::FcmStyle;
 use crate::channel::{
-    broadcast::Broadcaster,
     dry_run::DryRun,
     error::SendError,
     message::{ActivityMessage, AlertContent},
-    sender::Accepted,
+    sender::{Accepted, Broadcaster},
 };
 
 /// One push to one device.

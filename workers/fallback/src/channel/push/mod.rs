@@ -22,12 +22,12 @@ use jiff::Timestamp;
 use watchbell::domain::{Channel, Device, PushEnvironment, PushService};
 
 use super::{
-    broadcast::{Broadcast, BroadcastAct, Broadcaster},
+    broadcast::{Broadcast, BroadcastAct},
     dry_run::DryRun,
     error::SendError,
     message::{ActivityMessage, AlertContent, Job, MarkdownUse, Message, Recipient, Withdrawal},
     rendered::{RenderedForm, RenderedMessage},
-    sender::{Accepted, ChannelSender, NotConfigured, Provider},
+    sender::{Accepted, Broadcaster, ChannelSender, NotConfigured, Provider},
 };
 
 pub mod acknowledge;
