@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{Running, now, status_and_json};
 
+type Headers = Vec<(&'static str, String)>;
+
 impl Running {
     fn about_channels(&self, method: Method, path: &str) -> RequestBuilder {
         let path = path.replace("{app}", &self.credentials.apns.topic);
@@ -30,7 +32,7 @@ async fn every_rule_about_channels_is_kept() {
         running.about_channels(method, "/1/apps/{app}/channels").header("apns-channel-id", channel)
     };
     let payload = json!({"aps": {"event": "update", "timestamp": 1, "content-state": {"title": "x"}}});
-    let tell = |change: &dyn Fn(&mut Vec<(&'static str, String)>)| {
+    let tell = |change: &dyn Fn(&mut Headers)| {
         let mut headers = vec![
             ("apns-channel-id", kept.clone()),
             ("apns-push-type", "liveactivity".to_owned()),
@@ -44,7 +46,7 @@ async fn every_rule_about_channels_is_kept() {
     let without = |name: &'static str| tell(&|headers| headers.retain(|(known, _)| *known != name));
     let with = |name: &'static str, value: &str| {
         tell(&|headers| {
-            headers.iter_mut().filter(|(known, _)| *known == name).for_each(|it| it.1 = value.to_owned())
+            headers.iter_mut().filter(|(known, _)| *known == name).for_each(|it| it.1 = value.to_owned());
         })
     };
     let other_app = running.about_channels(Method::GET, "/1/apps/com.example/all-channels");
