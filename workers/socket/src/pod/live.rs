@@ -67,9 +67,11 @@ impl Live {
     fn deliver(&self, message: &Message) {
         match serde_json::from_slice::<LiveV1<'_>>(&message.body) {
             Ok(LiveV1::Alert(alert)) => self.deliver_alert(&alert, traced::arrived(message)),
-            // One that is traced is told by itself.
             Ok(LiveV1::Alerts(alerts)) => {
-                alerts.iter().for_each(|alert| self.deliver_alert(alert, traced::arrived(message)))
+                // One that is traced is told by itself.
+                for alert in &alerts {
+                    self.deliver_alert(alert, traced::arrived(message));
+                }
             }
             Ok(LiveV1::Receipt(receipt)) => self.deliver_receipt(&receipt),
             Ok(LiveV1::Event(event)) => self.deliver_event(&event, traced::arrived(message)),
