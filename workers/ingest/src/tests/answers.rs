@@ -58,8 +58,7 @@ async fn a_compressed_body_is_refused_everywhere_with_what_is_wrong() {
             .replace("{provider}", "postmark")
             .replace("{hook}", "made")
             .replace("{topic}", "monitor:7")
-            .replace('{', "")
-            .replace('}', "");
+            .replace(['{', '}'], "");
         let headers = [("content-encoding", "gzip")];
         let answer = fixture.send(route.method.as_str(), &uri, &headers, &b"\x1f\x8b\x08"[..]).await;
         if answer.status == 404 {
