@@ -22,7 +22,7 @@ fn message(event: ActivityEvent, version: u32, channel: Option<&str>) -> Activit
 }
 
 fn tell(channel: &str, event: ActivityEvent) -> BroadcastAct {
-    BroadcastAct::Tell { channel: channel.to_owned(), message: message(event, 2, None) }
+    BroadcastAct::Tell { channel: channel.to_owned(), message: Box::new(message(event, 2, None)) }
 }
 
 const UPDATE: ActivityEvent = ActivityEvent::Update { is_urgent: true };

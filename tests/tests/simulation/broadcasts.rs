@@ -47,8 +47,8 @@ impl Apple {
         *self.refuses.lock().unwrap() = Box::new(refuses);
     }
 
-    fn take(&self, what: String) -> Result<(), SendError> {
-        let refused = (self.refuses.lock().unwrap())(&what);
+    fn take(&self, what: &str) -> Result<(), SendError> {
+        let refused = (self.refuses.lock().unwrap())(what);
         let mark = if refused.is_some() { " REFUSED" } else { "" };
         self.asked.lock().unwrap().push(format!("{what}{mark}"));
         refused.map_or(Ok(()), Err)
@@ -78,9 +78,9 @@ impl PushSender for Apple {
             PushContent::Activity(activity) => {
                 let channel = activity.channel.as_deref().map(|channel| format!(" on {channel}"));
                 let what = event(activity.event);
-                self.take(format!("{what} {} by {token}{}", activity.version, channel.unwrap_or_default()))?;
+                self.take(&format!("{what} {} by {token}{}", activity.version, channel.unwrap_or_default()))?;
             }
-            PushContent::Withdrawal { .. } => self.take(format!("withdrawal to {token}"))?,
+            PushContent::Withdrawal { .. } => self.take(&format!("withdrawal to {token}"))?,
             PushContent::Alert(_) => {}
         }
         Ok(Accepted::default())
@@ -103,17 +103,17 @@ impl Broadcaster for Apple {
 
     async fn broadcast(&self, broadcast: &Broadcast, _: Timestamp) -> Result<Accepted, SendError> {
         match &broadcast.act {
-            BroadcastAct::Look => self.take("look".to_owned())?,
+            BroadcastAct::Look => self.take("look")?,
             BroadcastAct::Make => {
-                self.take("make".to_owned())?;
+                self.take("make")?;
                 let number = self.made.fetch_add(1, Ordering::Relaxed);
                 return Ok(Accepted { provider_id: Some(format!("c{number}")) });
             }
             BroadcastAct::Tell { channel, message } => {
                 let shown = message.content.as_ref().map_or("nothing", |alert| alert.title.as_str());
-                self.take(format!("{} {} to {channel}: {shown}", event(message.event), message.version))?;
+                self.take(&format!("{} {} to {channel}: {shown}", event(message.event), message.version))?;
             }
-            BroadcastAct::Delete { channel } => self.take(format!("delete {channel}"))?,
+            BroadcastAct::Delete { channel } => self.take(&format!("delete {channel}"))?,
         }
         Ok(Accepted::default())
     }

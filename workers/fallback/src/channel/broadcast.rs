@@ -33,7 +33,7 @@ pub enum BroadcastAct {
         /// What Apple calls the channel.
         channel: String,
         /// An update or an end.
-        message: ActivityMessage,
+        message: Box<ActivityMessage>,
     },
     /// The channel is deleted, for good.
     Delete {

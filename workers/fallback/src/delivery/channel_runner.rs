@@ -141,7 +141,7 @@ fn act_of(taken: &TakenChannel, next: ChannelMove, now: Timestamp) -> Option<Bro
     });
     let version = taken.now.map_or(0, |alert| alert.version);
     let message = ActivityMessage { event, content, version, decided_at: now, channel: None };
-    Some(BroadcastAct::Tell { channel, message })
+    Some(BroadcastAct::Tell { channel, message: Box::new(message) })
 }
 
 /// What Apple knows the call by: the same whenever it is repeated.
@@ -239,11 +239,8 @@ fn outcome_of(
                 (Disposition::Retry { wait_min }, _) => {
                     again(retry_wait(taken.tries, wait_min, chance), false, &why)
                 }
-                (Disposition::ConfigFault, _) => {
-                    again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why)
-                }
-                // The bound on channels, or a fault of ours.
-                (_, ChannelMove::Make) => {
+                // Of a channel that is made: the bound on channels, or a fault of ours.
+                (Disposition::ConfigFault, _) | (_, ChannelMove::Make) => {
                     again(retry_wait(taken.tries, CONFIG_FAULT_WAIT, chance), true, &why)
                 }
                 (Disposition::ForgetToken { .. }, ChannelMove::Delete) => {

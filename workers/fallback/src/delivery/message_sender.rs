@@ -208,8 +208,8 @@ impl MessageSender {
         let broadcaster = sender.broadcaster().ok_or(NotConfigured("`broadcast` of apns"))?;
         let (act, address) = match broadcast.act {
             BroadcastAct::Tell { channel, message } => {
-                let content = message.content.map(|content| sender.markdown().applied(content));
-                let message = ActivityMessage { content, ..message };
+                let content = message.content.clone().map(|content| sender.markdown().applied(content));
+                let message = Box::new(ActivityMessage { content, ..*message });
                 (BroadcastAct::Tell { channel: channel.clone(), message }, channel)
             }
             BroadcastAct::Delete { channel } => (BroadcastAct::Delete { channel: channel.clone() }, channel),

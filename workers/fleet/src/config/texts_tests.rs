@@ -45,7 +45,7 @@ const RANDOM_TEXTS: usize = 300;
 type Setting = (&'static str, fn(&FleetConfig) -> &str);
 
 /// Every setting whose value is a text, and how to look at it.
-const SETTINGS: [Setting; 52] = [
+const SETTINGS: [Setting; 54] = [
     ("http.public_url", |config| config.shared.http.public_url.as_deref().unwrap()),
     ("store.url", |config| config.shared.store.url.as_ref().unwrap().expose()),
     ("broker.url", |config| config.shared.broker.url.as_ref().unwrap().expose()),

@@ -114,7 +114,9 @@ fn each_call_has_its_path_and_headers() {
     let end = ActivityEvent::End { stays: false };
     let message =
         ActivityMessage { event: end, content: None, version: 2, decided_at: at(1_000), channel: None };
-    let tell = request("com.example.app", BroadcastAct::Tell { channel: channel(), message }).unwrap();
+    let tell =
+        request("com.example.app", BroadcastAct::Tell { channel: channel(), message: Box::new(message) })
+            .unwrap();
     assert_eq!((tell.method.as_str(), tell.is_management), ("POST", false));
     assert_eq!(tell.at(&host).path(), "/4/broadcasts/apps/com.example.app");
     for (name, value) in [

@@ -200,8 +200,8 @@ impl Broadcaster for PushChannel {
         let act = match &broadcast.act {
             BroadcastAct::Tell { channel, message } => {
                 let content = message.content.clone().map(|alert| self.detail.applied(alert, None));
-                let message = ActivityMessage { content, ..message.clone() };
-                BroadcastAct::Tell { channel: channel.clone(), message }
+                let message = ActivityMessage { content, ..(**message).clone() };
+                BroadcastAct::Tell { channel: channel.clone(), message: Box::new(message) }
             }
             other => other.clone(),
         };
