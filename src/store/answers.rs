@@ -1,16 +1,19 @@
 //! What a person can answer: what the alerts of their inbox say.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     Failure, Store, StoreError,
     acknowledgements::acknowledgement_in,
     key_rows::UserAlertRow,
-    maybe_text,
+    maybe_text, maybe_time,
     row_batch::{Batch, Statement},
     stored_name, text,
 };
-use crate::domain::{Acknowledgement, AlertId, UserKey};
+use crate::domain::{Acknowledgement, AlertId, Timestamp, UserKey};
+
+/// How far apart the clocks of whoever records alerts and of whoever writes messages may be, and what a link rounds away.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(2);
 
 /// An alert that a person may answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,16 @@ pub struct ShownContent {
     pub answered_by: Option<String>,
     /// Who has it, where it is to be acknowledged.
     pub acknowledgement: Option<Acknowledgement>,
+    /// Since when the person is told of it as it is: when it first came, fired again, or became worse. None where nobody was to be told, and
+    /// after a snooze: what they put off themselves is known to them.
+    pub told_since: Option<Timestamp>,
+}
+
+impl ShownContent {
+    /// Whether it has begun anew since a message was written at that time, so that the message does not tell of what is shown now.
+    pub fn has_begun_anew_since(&self, written_at: Timestamp) -> bool {
+        self.told_since.is_some_and(|since| since > written_at + CLOCKS_APART_MAX)
+    }
 }
 
 impl Store {
@@ -35,8 +48,10 @@ impl Store {
         alerts: &[AlertId],
     ) -> Result<HashMap<AlertId, ShownContent>, StoreError> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
-            "SELECT a.alert_id, a.content, a.first_acknowledges, a.taken_by, a.taken_at_ms, i.answer_action
+            "SELECT a.alert_id, a.content, a.first_acknowledges, a.taken_by, a.taken_at_ms, i.answer_action,
+                 CASE WHEN e.opening = 0 THEN e.opened_at_ms END AS told_since_ms
              FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
+             LEFT JOIN escalations e ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
                  AND a.tenant = batch.tenant AND a.alert_id = batch.alert_id",
         );
@@ -49,6 +64,7 @@ impl Store {
                     content: text(row, "content")?,
                     answered_by: maybe_text(row, "answer_action")?,
                     acknowledgement: acknowledgement_in(row)?,
+                    told_since: maybe_time(row, "told_since_ms")?,
                 };
                 contents.insert(stored_name!(row, "alert_id", AlertId), shown);
             }

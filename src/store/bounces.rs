@@ -3,9 +3,10 @@
 //! What holds here:
 //! - A mail counts once, however often its report comes.
 //! - It says something of the address that it was sent to, and of no later one (I7).
-//! - A mail that came back was not delivered: its attempt is failed, so steps that wait for "a mail was sent" go on.
+//! - A mail that came back was not delivered: its attempt is failed, so steps that wait for "a mail was sent" go on. The same holds for
+//!   every alert that a summary told of, whose attempt is the summary's.
 
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     AuditedChange, Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text,
@@ -43,27 +44,61 @@ pub struct MailedAlert {
     pub alert: AlertId,
     /// When the mail was written.
     pub written_at: Timestamp,
+    /// Whether the alert has begun anew since, as something that the mail does not tell of: it fires again, or is worse. What the person
+    /// snoozed themselves, and comes back, is known to them.
+    pub has_begun_anew: bool,
 }
 
 impl Store {
-    /// What the mail of this attempt was about; `None` when it is not known any more.
+    /// The one alert that the mail of this attempt told of; `None` when it is not known any more, or the mail told of several.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn mailed_alert(&self, attempt: AttemptId) -> Result<Option<MailedAlert>, StoreError> {
         self.in_time("mailed_alert", async {
             let row = sqlx::query(
-                "SELECT tenant, user_id, alert_id, created_at_ms FROM attempts
-                 WHERE attempt_id = $1 AND channel = 'email'",
+                "SELECT a.tenant, a.user_id, a.alert_id, a.created_at_ms, a.round, e.round AS round_now
+                 FROM attempts a LEFT JOIN escalations e
+                     ON e.tenant = a.tenant AND e.user_id = a.user_id AND e.alert_id = a.alert_id
+                 WHERE a.attempt_id = $1 AND a.channel = 'email'",
             )
             .bind(attempt.to_string())
             .fetch_optional(&self.read)
             .await?;
             let Some(row) = row else { return Ok(None) };
-            let written_at = time(&row, "created_at_ms")?;
-            Ok(Some(MailedAlert { user: user_of(&row)?, alert: alert_of(&row)?, written_at }))
+            let (user, alert, round) = (user_of(&row)?, alert_of(&row)?, int(&row, "round")?);
+            let (alert, has_begun_anew) = match alert.summary() {
+                None => (alert, maybe_int(&row, "round_now")?.is_some_and(|now| now > round)),
+                Some(_) => match self.only_told(&user, round).await? {
+                    Some(only) => only,
+                    None => return Ok(None),
+                },
+            };
+            Ok(Some(MailedAlert { user, alert, written_at: time(&row, "created_at_ms")?, has_begun_anew }))
         })
         .await
+    }
+
+    /// The only alert that this summary by mail told of, and whether it has begun anew since.
+    async fn only_told(&self, user: &UserKey, round: i64) -> Result<Option<(AlertId, bool)>, Failure> {
+        let rows = of_user(
+            sqlx::query(
+                "SELECT t.alert_id, t.opened_at_ms, e.opened_at_ms AS opened_now_ms, e.opening
+                 FROM told t LEFT JOIN escalations e
+                     ON e.tenant = t.tenant AND e.user_id = t.user_id AND e.alert_id = t.alert_id
+                 WHERE t.tenant = $1 AND t.user_id || '' = $2 AND t.channel = 'email' AND t.summary_round = $3
+                     AND t.summary_round > 0 LIMIT 2",
+            ),
+            user,
+        )
+        .bind(round)
+        .fetch_all(&self.read)
+        .await?;
+        let [row] = rows.as_slice() else { return Ok(None) };
+        let opened_at = int(row, "opened_at_ms")?;
+        let is_another = maybe_int(row, "opened_now_ms")?.is_some_and(|now| now != opened_at);
+        let is_after_a_snooze = maybe_int(row, "opening")?.is_some_and(|opening| opening > 0);
+        Ok(Some((alert_of(row)?, is_another && !is_after_a_snooze)))
     }
 
     /// Records that a mail came back, if it is one of this tenant's; of any tenant's without one.
@@ -77,7 +112,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<BounceRecorded, StoreError> {
         writing!(self, "record_bounce", |tx| {
-            let Some(user) = mark_attempt(tx, bounce, tenant, now).await? else {
+            let Some(user) = self.mark_attempt(tx, bounce, tenant, now).await? else {
                 return Ok(BounceRecorded::Nothing);
             };
             let Some((address, soft)) = address_of(tx, &user, bounce).await? else {
@@ -108,6 +143,99 @@ impl Store {
         })
         .await
     }
+
+    /// Writes to the attempt what came of its mail, and answers whose it was. `None`: it is not known, or has said so before.
+    async fn mark_attempt(
+        &self,
+        tx: &mut Tx,
+        bounce: &Bounce,
+        tenant: Option<&Tenant>,
+        now: Timestamp,
+    ) -> Result<Option<UserKey>, Failure> {
+        let reason = format!("{}{}", prefix_of(bounce.kind), storable(&bounce.reason));
+        // A mail that was called spam did arrive.
+        let state = match bounce.kind {
+            BounceKind::Complaint => "accepted",
+            BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "failed",
+        };
+        let row = sqlx::query(
+            "UPDATE attempts SET state = $2, reason = $3, maybe_shown = CASE WHEN $2 = 'failed' THEN 0 ELSE maybe_shown END
+             WHERE attempt_id = $1 AND channel = 'email' AND state = 'accepted'
+                 AND (reason IS NULL OR reason NOT LIKE $4) AND ($5 = '' OR tenant = $5)
+             RETURNING tenant, user_id, alert_id, round",
+        )
+        .bind(bounce.attempt.to_string())
+        .bind(state)
+        .bind(reason.clone())
+        .bind(format!("{}%", prefix_of(bounce.kind)))
+        .bind(tenant.map_or("", Tenant::as_str).to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (user, alert) = (user_of(&row)?, alert_of(&row)?);
+        let note = format!("email: the mail {reason}");
+        if alert.summary().is_some() {
+            let (round, came_back) = (int(&row, "round")?, state == "failed");
+            self.mark_told(tx, &user, round, came_back, &note, now).await?;
+            return Ok(Some(user));
+        }
+        of_user(
+            sqlx::query(
+                "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what) VALUES ($1, $2, $3, $4, $5)",
+            ),
+            &user,
+        )
+        .bind(alert.as_str().to_owned())
+        .bind(now.as_millisecond())
+        .bind(note)
+        .execute(&mut **tx)
+        .await?;
+        Ok(Some(user))
+    }
+
+    /// Writes what came of a summary's mail to each alert that it told of. When it came back, it told nobody: they count as they would
+    /// after a mail of their own that came back.
+    async fn mark_told(
+        &self,
+        tx: &mut Tx,
+        user: &UserKey,
+        round: i64,
+        came_back: bool,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        const OF_MAIL: &str =
+            "t.tenant = $1 AND t.user_id || '' = $2 AND t.channel = 'email' AND t.summary_round = $3
+             AND t.summary_round > 0";
+        // Before their escalations, as receipts and summaries do.
+        self.lock_users(tx, std::slice::from_ref(user), None).await?;
+        let notes = format!(
+            "INSERT INTO notes (tenant, user_id, alert_id, at_ms, what)
+             SELECT t.tenant, t.user_id, t.alert_id, $4, $5 FROM told t WHERE {OF_MAIL}"
+        );
+        of_user(sqlx::query(AssertSqlSafe(notes)), user)
+            .bind(round)
+            .bind(now.as_millisecond())
+            .bind(note.to_owned())
+            .execute(&mut **tx)
+            .await?;
+        if !came_back {
+            return Ok(());
+        }
+        // What another summary told stays told.
+        let untold = format!(
+            "UPDATE escalations SET summarized = NULL FROM told t
+             WHERE {OF_MAIL} AND escalations.tenant = t.tenant AND escalations.user_id = t.user_id
+                 AND escalations.alert_id = t.alert_id AND escalations.opened_at_ms = t.opened_at_ms
+                 AND NOT EXISTS (SELECT 1 FROM told other WHERE other.tenant = t.tenant AND other.user_id = t.user_id
+                     AND other.alert_id = t.alert_id AND other.channel <> 'email' AND other.opened_at_ms = t.opened_at_ms)"
+        );
+        let forgotten = format!("DELETE FROM told AS t WHERE {OF_MAIL}");
+        for sql in [untold, forgotten] {
+            of_user(sqlx::query(AssertSqlSafe(sql)), user).bind(round).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
 }
 
 /// What the audit log says of it.
@@ -123,45 +251,6 @@ fn prefix_of(kind: BounceKind) -> &'static str {
         BounceKind::Complaint => COMPLAINED,
         BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => CAME_BACK,
     }
-}
-
-/// Writes to the attempt what came of its mail, and answers whose it was. `None`: it is not known, or has said so before.
-async fn mark_attempt(
-    tx: &mut Tx,
-    bounce: &Bounce,
-    tenant: Option<&Tenant>,
-    now: Timestamp,
-) -> Result<Option<UserKey>, Failure> {
-    let reason = format!("{}{}", prefix_of(bounce.kind), storable(&bounce.reason));
-    // A mail that was called spam did arrive.
-    let state = match bounce.kind {
-        BounceKind::Complaint => "accepted",
-        BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "failed",
-    };
-    let row = sqlx::query(
-        "UPDATE attempts SET state = $2, reason = $3, maybe_shown = CASE WHEN $2 = 'failed' THEN 0 ELSE maybe_shown END
-         WHERE attempt_id = $1 AND channel = 'email' AND state = 'accepted'
-             AND (reason IS NULL OR reason NOT LIKE $4) AND ($5 = '' OR tenant = $5) RETURNING tenant, user_id, alert_id",
-    )
-    .bind(bounce.attempt.to_string())
-    .bind(state)
-    .bind(reason.clone())
-    .bind(format!("{}%", prefix_of(bounce.kind)))
-    .bind(tenant.map_or("", Tenant::as_str).to_owned())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let user = user_of(&row)?;
-    let alert = alert_of(&row)?;
-    sqlx::query("INSERT INTO notes (tenant, user_id, alert_id, at_ms, what) VALUES ($1, $2, $3, $4, $5)")
-        .bind(user.tenant.as_str().to_owned())
-        .bind(user.user.as_str().to_owned())
-        .bind(alert.as_str().to_owned())
-        .bind(now.as_millisecond())
-        .bind(format!("email: the mail {reason}"))
-        .execute(&mut **tx)
-        .await?;
-    Ok(Some(user))
 }
 
 fn user_of(row: &AnyRow) -> Result<UserKey, Failure> {

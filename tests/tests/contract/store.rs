@@ -24,6 +24,7 @@
 //! | `presence.rs` | who is there shortens first waits and does nothing else; preferences (I4) |
 //! | `restraint.rs` | escalations that wait are told of in one; one seen for all; no timer is lost (I4) |
 //! | `bounces.rs` | mails that come back: each counts once, and says something of its own address alone (I7) |
+//! | `digests.rs` | what comes of a mail counts for each alert that it told of, and for what it told of alone |
 //! | `channels.rs` | what was kept in a column for each channel is kept by channel, and nothing of it is lost |
 //! | `timeline.rs` | what happened can be told afterwards |
 //! | `explained.rs` | what one person got and did not get can be told without the id of an alert |
@@ -67,6 +68,7 @@ mod broadcast_channels;
 mod channels;
 mod crashes;
 mod device_tests;
+mod digests;
 mod erasure;
 mod expansions;
 mod explained;

@@ -102,11 +102,23 @@ async fn acknowledges_by_a_reply(fleet: &Fleet, mx: &str) -> anyhow::Result<()> 
         fleet.producer(Method::PATCH, &format!("/v1/alerts/{id}"), Some(&resolved)).await?;
     assert!(status < 300, "{problem}");
     assert_eq!(reply(json!({})).await?["taken"], true);
+
+    // It fires again, and the first mail knows nothing of that: so a reply to it acknowledges nothing.
+    let firing = json!({"status": "firing"});
+    let (status, problem) = fleet.producer(Method::PATCH, &format!("/v1/alerts/{id}"), Some(&firing)).await?;
+    assert!(status < 300, "{problem}");
+    until("it fires again", DEADLINE, async || (state().await.ok()? == "new").then_some(())).await?;
+    assert_eq!(reply(json!({"to": reply_to, "from": "ana@watchbell.test"})).await?["taken"], true);
+    assert_eq!(state().await?, "new");
     let url = format!("{}/metrics", fleet.operations_url("fallback")?);
     let metrics = Scrape::of(&fleet.http().get(url).send().await?.text().await?)?;
-    for (outcome, expected) in
-        [("acknowledged", 1.0), ("no_effect", 2.0), ("automatic", 5.0), ("another_sender", 1.0)]
-    {
+    for (outcome, expected) in [
+        ("acknowledged", 1.0),
+        ("no_effect", 2.0),
+        ("automatic", 5.0),
+        ("another_sender", 1.0),
+        ("begun_anew", 1.0),
+    ] {
         let counted = metrics.sum("watchbell_fallback_replies_total", &[("outcome", outcome)]);
         assert_eq!(counted, expected, "{outcome}");
     }

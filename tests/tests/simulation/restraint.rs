@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use watchbell::domain::{
-    Alert, Channel, Policy, PolicyStep, PushService, ReceiptState,
+    Alert, Channel, Policy, PolicyStep, PushService, ReceiptState, Secret,
+    bounce::{Bounce, BounceKind},
+    email::address_digest,
     policy::{GroupRule, Policies, PolicySet, Unless},
     restraint::Restraint,
 };
@@ -79,6 +81,46 @@ async fn mails_gather_for_two_minutes_and_one_alone_is_itself() -> anyhow::Resul
     let expected =
         [(vec!["alone".into()], "about alone".into()), (vec!["~email".into()], "2 new alerts".into())];
     assert_eq!(mails, expected);
+    Ok(())
+}
+
+/// What was gathered in a mail that came back was told to nobody by it: the policy goes on for each.
+#[tokio::test]
+async fn what_a_mail_told_of_that_came_back_goes_on() -> anyhow::Result<()> {
+    let unless = vec![Unless::Told(Channel::Email)];
+    let pushed = PolicyStep { unless, ..PolicyStep::new(Channel::Push, secs(600)) };
+    let steps = vec![PolicyStep::new(Channel::Email, secs(10)), pushed];
+    let by_name = ["default", "critical"]
+        .map(|name| (name.to_owned(), Policy { steps: steps.clone(), ..Policy::default() }));
+    let world = World::with(Policies::with_defaults(BTreeMap::from(by_name)), Restraint::default()).await?;
+    for (ids, comes_back) in
+        [(&["arrives"][..], false), (&["alone"], true), (&["one", "two"], true), (&["three", "four"], false)]
+    {
+        let (mails, pushes) = (count(&world, What::Mail), count(&world, What::Apns));
+        for id in ids {
+            world.publish(alert(id).build(), &["ana"]).await?;
+        }
+        world.pass(secs(300)).await?;
+        assert_eq!(count(&world, What::Mail), mails + 1, "{ids:?}: {:?}", world.told());
+        let sent = world.sent();
+        let mail = sent.iter().rev().find(|sent| sent.what == What::Mail).unwrap();
+        let answerable = world.store.mailed_alert(mail.id).await?.map(|mailed| mailed.alert.to_string());
+        let only = if let [only] = ids { Some((*only).to_owned()) } else { None };
+        assert_eq!(answerable, only, "{ids:?}");
+        if comes_back {
+            let reason = "550 5.1.1 unknown".to_owned();
+            let address_digest = address_digest(&Secret::from("another address by now"));
+            let bounce = Bounce { attempt: mail.id, address_digest, kind: BounceKind::Hard, reason };
+            world.store.record_bounce(&bounce, None, world.now()).await?;
+        }
+        world.pass(secs(1200)).await?;
+        let rung = count(&world, What::Apns) - pushes;
+        assert_eq!(rung, if comes_back { ids.len() } else { 0 }, "{ids:?}: {:?}", world.told());
+        for id in ids {
+            assert_eq!(world.says("ana", id, "the mail came back: 550").await?, comes_back, "{id}");
+        }
+        world.pass(DAY).await?;
+    }
     Ok(())
 }
 

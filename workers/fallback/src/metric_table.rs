@@ -34,6 +34,7 @@ const REPLIES: &[&str] = &[
     "automatic",
     "no_sender",
     "another_sender",
+    "begun_anew",
     "expired",
     "unknown",
     "too_often",
@@ -80,7 +81,8 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "watchbell_fallback_replies_total",
         "Replies to mails, by what became of them. Only `acknowledged` changed something: `no_effect` was acknowledged before or is about an \
-         alert that is gone, `automatic` was written by a program, `another_sender` came from another address than the mail went to.",
+         alert that is gone, `automatic` was written by a program, `another_sender` came from another address than the mail went to, \
+         `begun_anew` answers a mail from before its alert fired again or became worse.",
     )
     .by(&[label("outcome", REPLIES)]),
     PROVIDER_CALL_SECONDS,

@@ -191,7 +191,8 @@ async fn a_refusal_is_lifted_by_an_operator(StoreFixture { store, .. }: &StoreFi
 async fn a_mail_is_known_by_its_attempt(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
     with_address(store, ADDRESS).await?;
     let known = store.mailed_alert(mailed(store, 1).await?).await?;
-    let expected = MailedAlert { user: acme("ana"), alert: alert_id("a1"), written_at: at(30) };
+    let (user, alert) = (acme("ana"), alert_id("a1"));
+    let expected = MailedAlert { user, alert, written_at: at(30), has_begun_anew: false };
     assert_eq!(known, Some(expected));
     assert_eq!(store.mailed_alert(AttemptId::from_u128(99)).await?, None);
     Ok(())

@@ -282,7 +282,12 @@ async fn an_answer_is_possible_to_what_is_shown_alone(
         let answered_by = answered_by.map(str::to_owned);
         [(
             alert_id("a"),
-            ShownContent { content: "{\"version\": 2}".to_owned(), answered_by, acknowledgement: None },
+            ShownContent {
+                content: "{\"version\": 2}".to_owned(),
+                answered_by,
+                acknowledgement: None,
+                told_since: Some(at(0)),
+            },
         )]
     };
     assert_eq!(shown.into_iter().collect::<Vec<_>>(), of_a(None));

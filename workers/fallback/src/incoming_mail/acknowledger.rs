@@ -4,6 +4,7 @@
 //! - The ticket in the address is the proof: whoever replies was sent the mail, or was passed it. Besides, a reply counts only from
 //!   the address that the mail went to. That is no proof, because a sender is easily made up, and keeps away the replies of those to
 //!   whom a mail was forwarded.
+//! - A mail of several alerts is not answered, and nor is one about an alert that has begun anew since: the reply knows nothing of that.
 //! - A reply that is late, repeated, or about an alert that is not there any more is taken like any other, and changes nothing.
 
 use std::time::Duration;
@@ -49,11 +50,13 @@ enum ReplyOutcome {
     Acknowledged,
     /// It was acknowledged before, or is not in the inbox any more.
     NoEffect,
+    /// It has begun anew since the mail was written.
+    BegunAnew,
     /// From another address than the mail went to, or the person has another one now.
     AnotherSender,
     /// The mail is too old, or the person's sessions were ended after it.
     Expired,
-    /// The attempt is not known any more.
+    /// The attempt is not known any more, or its mail told of several alerts.
     Unknown,
     /// Too many replies to one mail.
     TooOften,
@@ -64,6 +67,7 @@ impl ReplyOutcome {
         match self {
             Self::Acknowledged => "acknowledged",
             Self::NoEffect => "no_effect",
+            Self::BegunAnew => "begun_anew",
             Self::AnotherSender => "another_sender",
             Self::Expired => "expired",
             Self::Unknown => "unknown",
@@ -144,6 +148,9 @@ impl ReplyAcknowledger {
         });
         if !is_theirs {
             return Ok(ReplyOutcome::AnotherSender);
+        }
+        if mailed.has_begun_anew {
+            return Ok(ReplyOutcome::BegunAnew);
         }
         let shown = self.store.shown_contents(&mailed.user, std::slice::from_ref(&mailed.alert)).await?;
         let is_to_be_taken_on = shown.get(&mailed.alert).is_some_and(|shown| shown.acknowledgement.is_some());

@@ -4,7 +4,8 @@
 //! - Only a POST answers. Programs that look for harm fetch every link of a mail; so a GET shows the button and changes nothing.
 //! - The link of a mail answers with a ticket alone that its page has and that is good for a quarter of an hour; a POST without one is
 //!   asked as a GET is. The link that a program was given (`answers_at`) needs none.
-//! - A link is good for a week ([`watchbell::wire::answer_link::ANSWER_LINK_TTL`]), and void once its person's sessions were ended.
+//! - A link is good for a week ([`watchbell::wire::answer_link::ANSWER_LINK_TTL`]), and void once its person's sessions were ended, and while its
+//!   alert is another one than the message told of: it fires again, or became worse.
 //! - What it can do is what the person can: acknowledge an alert of their inbox, or answer it by an action of the version that is shown. It is
 //!   charged as their receipts are. To acknowledge is to take the alert on where somebody is to do that, and elsewhere to have seen it.
 
@@ -189,7 +190,13 @@ async fn offer_of(
     let mut shown = inbox.store.shown_contents(&link.user, std::slice::from_ref(&link.alert)).await?;
     let gone =
         || Problem::not_found("the alert is not there any more, or has no such button now: open your inbox");
-    let ShownContent { content, acknowledgement, .. } = shown.remove(&link.alert).ok_or_else(gone)?;
+    let shown = shown.remove(&link.alert).ok_or_else(gone)?;
+    if shown.has_begun_anew_since(link.written_at) {
+        return Err(Problem::not_found(
+            "the alert has begun anew since this message was written: open your inbox, or a newer message",
+        ));
+    }
+    let ShownContent { content, acknowledgement, .. } = shown;
     let answer = match action {
         Some(action) => Some(answer_of(&actions_in(&content), action).ok_or_else(gone)?),
         None => None,

@@ -45,6 +45,17 @@ impl Tour<'_> {
         Ok(())
     }
 
+    /// A mail that told of several alerts is replied to, and comes back.
+    pub async fn digest_back(&mut self, attempt: AttemptId) -> anyhow::Result<()> {
+        self.store.mailed_alert(attempt).await?;
+        (self.heard)("mailed_alert: of a summary");
+        let address_digest = address_digest(&Secret::from("ana@example.com"));
+        let bounce = Bounce { attempt, address_digest, kind: BounceKind::Policy, reason: "5.7.1".to_owned() };
+        self.store.record_bounce(&bounce, None, self.at(151)).await?;
+        (self.heard)("record_bounce: of a summary");
+        Ok(())
+    }
+
     /// Live Activities: wanted, registered, woken, taken, and every way in which they go.
     async fn activities(&mut self) -> anyhow::Result<()> {
         let (user, own) = (acme("viewer"), Secret::from("own"));

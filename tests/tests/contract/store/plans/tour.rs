@@ -365,6 +365,9 @@ impl Tour<'_> {
         let answers = [accepted(attempts[0].id)];
         self.step(&claim.key, Holder::Fence(fence), &answers, 151, decision).await?;
         (self.heard)("step: a summary was answered");
+        if channel == Channel::Email {
+            self.digest_back(attempts[0].id).await?;
+        }
         let ids: Vec<String> = names.iter().map(|name| self.id(name)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let seen = receipt(&acme("ana"), &ids, ReceiptState::Seen);
