@@ -137,6 +137,10 @@ const TABLES_OF_NOBODY: &[(&str, &str)] = &[
     ("topic_events", "what is kept of topics is for whoever subscribes, and from no user"),
     ("expansions", "audiences that are being told; a row is gone when that is done"),
     ("expansion_texts", "what those audiences are told; a row is gone with that of its audience"),
+    (
+        "broadcast_channels",
+        "what Apple calls the channel of an alert for everyone; a row is gone when its channel is deleted",
+    ),
     ("erased_sessions", "a hash that names nobody, for a month"),
 ];
 
